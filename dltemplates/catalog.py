@@ -1,0 +1,169 @@
+"""What exists, listed without importing it: models, datasets, tasks, export formats.
+
+To add one: write its file, add its line here, add its row to the contract test.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import importlib
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One name of the catalog: where it lives and what it is, in a sentence."""
+
+    target: str
+    summary: str
+
+
+@dataclass(frozen=True)
+class Format:
+    """One export format.
+
+    Attributes:
+        summary: What it is, in a sentence.
+        suffix: How its file is named; empty for a folder.
+        tolerance: Greatest error against Keras, divided by the spread of Keras's output; None where only the task's
+            score and the changed predictions can tell (integer arithmetic).
+    """
+
+    summary: str
+    suffix: str
+    tolerance: float | None
+
+
+MODELS = {
+    "mlp": Entry("dltemplates.models.mlp:mlp", "fully connected layers (Rumelhart 1986)"),
+    "lenet5": Entry("dltemplates.models.lenet:lenet5", "the first convolutional network in wide use (LeCun 1998)"),
+    "convnet": Entry("dltemplates.models.convnet:convnet", "a plain modern small CNN with batch normalization"),
+    "resnet8": Entry("dltemplates.models.resnet:resnet8", "MLPerf Tiny's image classifier (Banbury 2021)"),
+    "resnet20": Entry("dltemplates.models.resnet:resnet20", "the smallest CIFAR-10 ResNet of the paper (He 2016)"),
+}
+
+DATASETS = {
+    "digits": Entry("dltemplates.datasets.digits:digits", "1,797 handwritten digits, 8x8 grey; ships with scikit-learn"),
+    "mnist": Entry("dltemplates.datasets.idx:mnist", "70,000 handwritten digits, 28x28 grey"),
+    "fashion_mnist": Entry("dltemplates.datasets.idx:fashion_mnist", "70,000 pieces of clothing, 28x28 grey"),
+    "cifar10": Entry("dltemplates.datasets.cifar:cifar10", "60,000 photographs of ten things, 32x32 colour"),
+}
+
+TASKS = {
+    "classification": Entry("dltemplates.tasks.classification:Classification", "one class of several per example"),
+    "multi_label": Entry("dltemplates.tasks.multi_label:MultiLabel", "any number of labels per example"),
+    "image_regression": Entry("dltemplates.tasks.image_regression:ImageRegression", "numbers read from an image"),
+}
+
+FORMATS = {
+    "saved_model": Format("TensorFlow SavedModel, for servers", "", 1e-4),
+    "tflite:float32": Format("TFLite, float32", ".tflite", 1e-4),
+    "tflite:float16": Format("TFLite, float16 weights: half the size", ".tflite", 1e-2),
+    "tflite:dynamic": Format("TFLite, int8 weights, float activations: a quarter of the size", ".tflite", None),
+    "tflite:int8": Format("TFLite, int8 throughout, raw camera bytes in: for NPUs and boards", ".tflite", None),
+    "tflite:int16x8": Format("TFLite, int8 weights, int16 activations: close to float", ".tflite", None),
+    "onnx:float32": Format("ONNX, float32", ".onnx", 1e-4),
+    "onnx:float16": Format("ONNX, float16: half the size", ".onnx", 1e-2),
+    "onnx:int8": Format("ONNX, int8 weights and activations (QDQ), raw camera bytes in", ".onnx", None),
+}
+
+# What a format is known not to take: the class name of a layer or the name of an activation, and the reason.
+NOT_OFFERED: dict[str, dict[str, str]] = {key: {} for key in FORMATS}
+
+KINDS: dict[str, dict[str, Any]] = {
+    "model": MODELS,
+    "dataset": DATASETS,
+    "task": TASKS,
+    "format": FORMATS,
+}
+
+
+def check_name(kind: str, name: str, known: Iterable[str] | None = None) -> None:
+    """Raise a `ValueError` with the nearest names if `name` is no `kind` of the catalog (or of `known`)."""
+    names = sorted(KINDS[kind] if known is None else known)
+    if name in names:
+        return
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    hint = f"Did you mean {' or '.join(near)}?" if near else f"There are: {', '.join(names)}."
+    raise ValueError(f"Unknown {kind}. Received: {name!r}. {hint}")
+
+
+def load(kind: str, name: str, *, imported_only: bool = False) -> Callable[..., Any]:
+    """Import what a name stands for.
+
+    Args:
+        kind: `model`, `dataset` or `task`.
+        name: A name of the catalog, or the user's own `package.module:function`.
+        imported_only: Take the user's own only from a module that is imported already: for a name that was read from
+            a file, which must not decide what code is run.
+
+    Raises:
+        ValueError: If there is no such name, module or function, or the module is not to be imported.
+    """
+    own = ":" in name
+    if not own:
+        check_name(kind, name)
+        name = KINDS[kind][name].target
+    module_name, _, attribute = name.partition(":")
+    if own and imported_only and module_name not in sys.modules:
+        raise ValueError(
+            f"A {kind} of your own is not imported because a file names it. Received: {name!r}. "
+            f"If you trust it, add --import {module_name}."
+        )
+    try:
+        return getattr(importlib.import_module(module_name), attribute)
+    except (ModuleNotFoundError, AttributeError) as error:
+        raise ValueError(
+            f"A {kind} of your own is named `package.module:function`. Received: {name!r} ({error}). "
+            "Check the spelling and that the module can be imported from here."
+        ) from error
+
+
+def template_names() -> list[str]:
+    """The names of the ready templates."""
+    folder = resources.files("dltemplates") / "templates"
+    return sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml"))
+
+
+def template_text(name: str) -> str:
+    """The TOML of a ready template, comments included.
+
+    Raises:
+        ValueError: If there is no such template.
+    """
+    check_name("template", name, template_names())
+    return (resources.files("dltemplates") / "templates" / f"{name}.toml").read_text(encoding="utf-8")
+
+
+def template_summary(name: str) -> str:
+    """The first line of a ready template."""
+    return template_text(name).partition("\n")[0].lstrip("# ")
+
+
+def describe(kind: str, name: str) -> dict[str, str]:
+    """What a model, dataset or task says of itself, read from its source without running it.
+
+    Returns:
+        `summary`, `module` (its docstring), `signature`, and `docstring`.
+    """
+    check_name(kind, name)
+    entry = KINDS[kind][name]
+    module_name, _, attribute = entry.target.partition(":")
+    package, _, file = module_name.rpartition(".")
+    tree = ast.parse((resources.files(package) / f"{file}.py").read_text(encoding="utf-8"))
+    node = next(n for n in tree.body if isinstance(n, (ast.FunctionDef, ast.ClassDef)) and n.name == attribute)
+    function = node
+    if isinstance(node, ast.ClassDef):
+        function = next((n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"), node)
+    signature = f"({ast.unparse(function.args)})" if isinstance(function, ast.FunctionDef) else "()"
+    return {
+        "summary": entry.summary,
+        "module": ast.get_docstring(tree) or "",
+        "signature": f"{attribute}{signature}",
+        "docstring": ast.get_docstring(node) or "",
+    }

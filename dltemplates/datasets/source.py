@@ -1,0 +1,63 @@
+"""Where examples come from: a source is read by index, a dataset is its named splits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from dltemplates.datasets.spec import DatasetSpec
+
+SPLITS = ("train", "validation", "test")
+
+
+class Source(Protocol):
+    """Examples with random access.
+
+    A source of files also has `tensorflow_reader()`, which the pipeline maps over single examples in parallel and which
+    a test holds equal to `read`, the reference.
+    """
+
+    def __len__(self) -> int: ...
+
+    def read(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+        """Read the examples at `indices` (n,) as arrays by name, each (n, ...), inputs and targets alike."""
+        ...
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The splits `train`, `validation` and `test` of a dataset, and the spec they share."""
+
+    spec: DatasetSpec
+    splits: dict[str, Source]
+
+    def split(self, name: str) -> Source:
+        """The source of one split.
+
+        Raises:
+            ValueError: If there is no such split.
+        """
+        if name not in self.splits:
+            raise ValueError(f"Unknown split. Received: {name!r}. There are: {', '.join(self.splits)}.")
+        return self.splits[name]
+
+
+class ArraySource:
+    """Examples held in arrays (or memory maps) of one length."""
+
+    def __init__(self, arrays: dict[str, np.ndarray]):
+        self.arrays = arrays
+
+    def __len__(self) -> int:
+        return len(next(iter(self.arrays.values())))
+
+    def read(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+        """Read the examples at `indices` (n,)."""
+        return {name: array[indices] for name, array in self.arrays.items()}
+
+
+Reader = Callable[[Any], dict[str, Any]]
+"""From a scalar index tensor to the tensors of one example, by name."""

@@ -1,0 +1,372 @@
+"""The template: one TOML file that says what is trained, on what, how, and to which formats it goes."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tomli_w
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+
+from dltemplates import catalog
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(gt=0)]
+
+
+class Part(BaseModel):
+    """A table of the template: unknown keys are errors, values are fixed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Named(BaseModel):
+    """A name and the options of what it names; `"x"` is short for `{ name = "x" }`."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """All but the name."""
+        return dict(self.model_extra or {})
+
+
+def _named(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+def _constant(value: Any) -> Any:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return {"name": "constant", "value": value} if is_number else _named(value)
+
+
+class DatasetSettings(Part):
+    """Which data, and how its images are brought to one size.
+
+    Attributes:
+        name: A name of the catalog, a folder or `.npz` of the user's, or `package.module:function`.
+        image_size: `(height, width)` of the network's input; None keeps the size that all images share.
+        channels: 1 for grey, 3 for colour; None takes what the data has.
+        resize: `stretch` to the size, `crop` the middle of its aspect ratio first, or `pad` with black.
+        validation: Share of the training examples set apart where the data has no validation split.
+        test: Share set apart where the data has no test split.
+        split_seed: Seed of these splits.
+    """
+
+    name: str
+    image_size: tuple[Count, Count] | None = None
+    channels: Literal[1, 3] | None = None
+    resize: Literal["stretch", "crop", "pad"] = "stretch"
+    validation: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    test: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    split_seed: Annotated[int, Field(ge=0)] = 0
+
+
+class SGD(Part):
+    """Stochastic gradient descent, with momentum (Polyak 1964) or Nesterov's (Sutskever 2013)."""
+
+    name: Literal["sgd"] = "sgd"
+    momentum: Share = 0.0
+    nesterov: bool = False
+
+
+class Adagrad(Part):
+    """Adagrad (Duchi 2011)."""
+
+    name: Literal["adagrad"]
+    initial_accumulator_value: NonNegative = 0.1
+    epsilon: Positive = 1e-7
+
+
+class RMSprop(Part):
+    """RMSprop (Hinton 2012)."""
+
+    name: Literal["rmsprop"]
+    rho: Share = 0.9
+    momentum: Share = 0.0
+    epsilon: Positive = 1e-7
+
+
+class Adam(Part):
+    """Adam (Kingma 2015)."""
+
+    name: Literal["adam"]
+    beta_1: Share = 0.9
+    beta_2: Share = 0.999
+    epsilon: Positive = 1e-7
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay (Loshchilov 2019); `weight_decay` here is its own, not the L2 penalty."""
+
+    name: Literal["adamw"]  # type: ignore[assignment]
+    weight_decay: NonNegative = 0.004
+
+
+class Constant(Part):
+    """The same learning rate throughout."""
+
+    name: Literal["constant"]
+    value: Positive
+
+
+class Cosine(Part):
+    """A linear warm-up to `peak`, then half a cosine down to `final` (Loshchilov 2017)."""
+
+    name: Literal["cosine"]
+    peak: Positive
+    warmup_epochs: NonNegative = 0.0
+    final: NonNegative = 0.0
+
+
+class OneCycle(Part):
+    """Linearly from `peak / 25` to `peak` over `warmup` of the training, then a cosine to nearly 0 (Smith 2018)."""
+
+    name: Literal["one_cycle"]
+    peak: Positive
+    warmup: Share = 0.3
+
+
+class Step(Part):
+    """`value`, multiplied by `factor` at each of the epochs `at` (He 2016 section 4.2)."""
+
+    name: Literal["step"]
+    value: Positive
+    at: tuple[Count, ...]
+    factor: Positive = 0.1
+
+
+class Augment(Part):
+    """Random changes of the training images.
+
+    Attributes:
+        flip: Mirror every second image, left to right.
+        crop_padding: Pad by this many black pixels and crop back at a random place.
+        rotation: Turn by up to this many degrees either way.
+        brightness: Add up to this share of 255 either way.
+        contrast: Stretch about the image's mean by a factor of 1 plus or minus up to this.
+    """
+
+    flip: bool = False
+    crop_padding: Annotated[int, Field(ge=0)] = 0
+    rotation: Annotated[float, Field(ge=0, le=180)] = 0.0
+    brightness: Annotated[float, Field(ge=0, le=1)] = 0.0
+    contrast: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+
+class TrainSettings(Part):
+    """How it is trained.
+
+    Attributes:
+        epochs: Passes over the training split.
+        batch_size: Examples per step.
+        optimizer: One of `sgd`, `adagrad`, `rmsprop`, `adam`, `adamw`, with its options.
+        learning_rate: A number, or one of the schedules `constant`, `cosine`, `one_cycle`, `step`.
+        weight_decay: L2 penalty on every kernel: half of this times its squared norm is added to the loss, so that its
+            gradient is this times the kernel, as in the papers.
+        class_weight: `balanced` weighs each class by the inverse of how often it occurs.
+        augment: Random changes of the training images.
+        early_stopping: Stop after this many epochs without a better monitored figure; None never does.
+        deterministic: The same bits on every run on the same machine.
+        checkpoint_seconds: Least time between two checkpoints; 0 writes one after every step.
+    """
+
+    epochs: Count = 20
+    batch_size: Count = 64
+    optimizer: Annotated[
+        SGD | Adagrad | RMSprop | Adam | AdamW, Field(discriminator="name"), BeforeValidator(_named)
+    ] = Adam(name="adam")
+    learning_rate: Annotated[
+        Constant | Cosine | OneCycle | Step, Field(discriminator="name"), BeforeValidator(_constant)
+    ] = Constant(name="constant", value=1e-3)
+    weight_decay: NonNegative = 0.0
+    class_weight: Literal["none", "balanced"] = "none"
+    augment: Augment = Augment()
+    early_stopping: Count | None = None
+    deterministic: bool = True
+    checkpoint_seconds: NonNegative = 60.0
+
+
+class ExportSettings(Part):
+    """What is written for deployment.
+
+    Attributes:
+        formats: What `dlt export` writes when not told otherwise.
+        max_drop: Greatest drop of the score: a number, or a percentage of the float score; None takes the task's.
+        input: What int8 files take: `uint8`, a camera's bytes, or `int8`, the same shifted by 128.
+        calibration: Number of training examples that set the ranges of the integer formats.
+    """
+
+    formats: tuple[str, ...] = tuple(catalog.FORMATS)
+    max_drop: str | float | None = None
+    input: Literal["uint8", "int8"] = "uint8"
+    calibration: Count = 256
+
+    @field_validator("formats")
+    @classmethod
+    def _known(cls, formats: tuple[str, ...]) -> tuple[str, ...]:
+        for name in formats:
+            catalog.check_name("format", name)
+        return formats
+
+    @field_validator("max_drop")
+    @classmethod
+    def _a_drop(cls, max_drop: str | float | None) -> str | float | None:
+        if max_drop is not None:
+            parse_drop(max_drop)
+        return max_drop
+
+
+class Template(Part):
+    """What is trained, on what, how, and to which formats it goes."""
+
+    task: Annotated[Named, BeforeValidator(_named)]
+    dataset: DatasetSettings
+    model: Annotated[Named, BeforeValidator(_named)]
+    train: TrainSettings = TrainSettings()
+    export: ExportSettings = ExportSettings()
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+
+    def to_toml(self) -> str:
+        """The template as TOML, with every default written out."""
+        return tomli_w.dumps(_without_none(self.model_dump(mode="json")))
+
+
+def parse_drop(max_drop: str | float) -> tuple[float, bool]:
+    """Read `0.01` or `"1%"` as the allowed drop and whether it is a share of the float score.
+
+    Raises:
+        ValueError: If it is neither, or negative.
+    """
+    text = str(max_drop).strip()
+    relative = text.endswith("%")
+    try:
+        value = float(text.rstrip("%")) / (100 if relative else 1)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise ValueError(f"`max_drop` must be a number such as 0.01 or a share such as 1%. Received: {max_drop!r}.")
+    return value, relative
+
+
+def load_template(name: str | Path, overrides: dict[str, Any] | None = None) -> Template:
+    """Load a template.
+
+    Args:
+        name: The name of a ready one, or the path of a TOML file.
+        overrides: Values by dotted path, such as `{"train.epochs": 3}`.
+
+    Returns:
+        The checked template.
+
+    Raises:
+        ValueError: If there is no such template, or it breaks a rule; says which, and the way out.
+    """
+    path = Path(name)
+    if path.suffix == ".toml":
+        if not path.is_file():
+            raise ValueError(f"A template file must exist. Received: {path}. `dlt new {path} --from ...` writes one.")
+        text = path.read_text(encoding="utf-8")
+    else:
+        text = catalog.template_text(str(name))
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"A template must be valid TOML. Received: {path}: {error}.") from error
+    for dotted, value in (overrides or {}).items():
+        _override(table, dotted, value)
+    template = parse_template(table, source=str(name))
+    for kind, given in (("task", template.task.name), ("model", template.model.name)):
+        if ":" not in given:
+            catalog.check_name(kind, given)
+    return template
+
+
+def parse_template(table: dict[str, Any], *, source: str = "template") -> Template:
+    """Check a table read from TOML.
+
+    Raises:
+        ValueError: Names the first key that breaks a rule.
+    """
+    try:
+        return Template.model_validate(table)
+    except ValidationError as error:
+        raise ValueError(f"{source}: {_explain(error.errors(include_url=False)[0])}") from None
+
+
+def parse_overrides(pairs: tuple[str, ...] | list[str]) -> dict[str, Any]:
+    """Read `key=value` pairs; a value is TOML where it is TOML, else text.
+
+    Raises:
+        ValueError: If a pair has no `=`.
+    """
+    overrides = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals or not key.strip():
+            raise ValueError(f"A setting is `key=value`. Received: {pair!r}. Try `train.epochs=3`.")
+        try:
+            overrides[key.strip()] = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            overrides[key.strip()] = text
+    return overrides
+
+
+def _override(table: dict[str, Any], dotted: str, value: Any) -> None:
+    *parents, last = dotted.split(".")
+    for depth, key in enumerate(parents):
+        child = table.setdefault(key, {})
+        if isinstance(child, str):  # a name whose options are being set
+            child = table[key] = {"name": child}
+        elif not isinstance(child, dict):
+            path = ".".join(parents[: depth + 1])
+            raise ValueError(f"A setting must lie in a table. Received: {dotted}, but `{path}` is {child!r}.")
+        table = child
+    table[last] = value
+
+
+def _explain(error: Any) -> str:
+    """One of pydantic's errors as the rule, what was received, and the way out."""
+    # A tagged union puts the tag into the location; the user wrote no such key.
+    tags = {"sgd", "adagrad", "rmsprop", "adam", "adamw", "constant", "cosine", "one_cycle", "step"}
+    path = [str(part) for part in error["loc"] if part not in tags]
+    key = ".".join(path)
+    received = error.get("input")
+    if error["type"] == "extra_forbidden":
+        known = _known_keys(path[:-1], error["loc"])
+        near = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.5)
+        hint = f"Did you mean `{near[0]}`?" if near else f"Known: {', '.join(known)}."
+        return f"unknown key `{key}`. Received: {received!r}. {hint}"
+    if error["type"] == "missing":
+        return f"missing key `{key}`. Add it; `dlt show resnet8_digits` has an example."
+    if error["type"] == "union_tag_invalid":
+        context = error["ctx"]
+        return f"`{key}` must be one of {context['expected_tags']}. Received: {context['tag']!r}."
+    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "value_error":
+        return f"`{key}`: {message}"
+    return f"`{key}`: {message[0].lower()}{message[1:]}. Received: {received!r}."
+
+
+def _known_keys(parents: list[str], location: tuple[Any, ...]) -> list[str]:
+    part: Any = Template
+    for name in parents:
+        part = part.model_fields[name].annotation
+    fields = getattr(part, "model_fields", None)
+    if fields is None:  # a union: the tag in the location says which member
+        members = {member.model_fields["name"].annotation.__args__[0]: member for member in part.__args__}
+        fields = next(member for tag, member in members.items() if tag in location).model_fields
+    return list(fields)
+
+
+def _without_none(value: Any) -> Any:
+    """TOML has no null: an absent key stands for it."""
+    if isinstance(value, dict):
+        return {key: _without_none(item) for key, item in value.items() if item is not None}
+    return value
