@@ -1,0 +1,292 @@
+"""The run folder: what training leaves, and the only place that knows its file names. Every write is atomic."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import os
+import shutil
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from dltemplates.datasets.spec import DatasetSpec
+from dltemplates.template import Template, parse_template
+
+if TYPE_CHECKING:
+    import keras
+
+    from dltemplates.tasks.contract import ServingModel
+    from dltemplates.tasks.task import Task
+
+RUNS_FOLDER = Path("saved_models")
+
+
+class RunRecord(BaseModel):
+    """`run.json`: what a run is and how it went.
+
+    Attributes:
+        format_version: Version of this record.
+        state: `running`, `interrupted` (resumable) or `done`.
+        spec: The data it was trained on.
+        parameters: Weights and biases of the network, all of them.
+        macs: Multiply-accumulates of one example.
+        versions: Versions of what it was made with.
+        seed: The template's seed.
+        best_epoch: The epoch whose weights were kept; 0 before the first one ends.
+        epochs: Epochs trained.
+        seconds: Time spent training, interruptions left out.
+        scores: The task's figures by split.
+        details: What else the task keeps, by split.
+        sha256: Digest of each file that makes up the trained network.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    format_version: Literal[1] = 1
+    state: Literal["running", "interrupted", "done"] = "running"
+    spec: DatasetSpec
+    parameters: int
+    macs: int
+    versions: dict[str, str]
+    seed: int
+    best_epoch: int = 0
+    epochs: int = 0
+    seconds: float = 0.0
+    scores: dict[str, dict[str, float]] = {}
+    details: dict[str, dict[str, Any]] = {}
+    sha256: dict[str, str] = {}
+
+
+class Run:
+    """A run folder.
+
+    Attributes:
+        path: The folder.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.definition_path = path / "definition.json"
+        self.weights_path = path / "model.weights.h5"
+        self.template_path = path / "template.toml"
+        self.record_path = path / "run.json"
+        self.labels_path = path / "assets" / "labels.txt"
+        self.history_path = path / "history.csv"
+        self.figures_path = path / "figures"
+        self.report_path = path / "report.html"
+        self.checkpoint_path = path / "checkpoint"
+        self.exports_path = path / "exports"
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.path.resolve().name
+
+    @cached_property
+    def template(self) -> Template:
+        """What was trained, fully resolved."""
+        return parse_template(tomllib.loads(self.template_path.read_text(encoding="utf-8")), source=str(self.path))
+
+    @property
+    def record(self) -> RunRecord:
+        """`run.json` as it stands.
+
+        Raises:
+            ValueError: If it is missing or broken.
+        """
+        try:
+            return RunRecord.model_validate_json(self.record_path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise ValueError(
+                f"A run folder must hold run.json. Received: {self.path}. `dlt list runs` names the runs here."
+            ) from None
+        except (ValidationError, UnicodeDecodeError) as error:
+            first_line = str(error).splitlines()[0]
+            raise ValueError(
+                f"run.json must be whole. Received: {self.record_path} ({first_line}). Train again, or restore it."
+            ) from None
+
+    def save_record(self, record: RunRecord) -> None:
+        """Write `run.json`, with the digests of the files that are there."""
+        files = (self.definition_path, self.weights_path, self.template_path, self.labels_path)
+        digests = {str(f.relative_to(self.path)): sha256(f) for f in files if f.exists()}
+        record = record.model_copy(update={"sha256": digests})
+        atomic_write(self.record_path, record.model_dump_json(indent=2))
+
+    def verify(self, *paths: Path) -> None:
+        """Compare files with the digests in `run.json`; without `paths`, all that it lists.
+
+        Raises:
+            ValueError: If one is missing or not as it was written.
+        """
+        digests = {self.path / name: digest for name, digest in self.record.sha256.items()}
+        for path in paths or digests:
+            if not path.is_file():
+                raise ValueError(f"A run must be complete. Received: {self.path} without {path.name}. Train it again.")
+            if sha256(path) != digests.get(path):
+                raise ValueError(
+                    f"A run must be as it was written. Received: {path}, whose sha256 is not the one in run.json. "
+                    "Restore it or train again."
+                )
+
+    def clear(self) -> None:
+        """Remove all that a run writes, and nothing else."""
+        for path in (self.figures_path, self.checkpoint_path, self.exports_path, self.labels_path.parent):
+            shutil.rmtree(path, ignore_errors=True)
+        files = (self.definition_path, self.weights_path, self.template_path, self.history_path, self.report_path)
+        for path in (self.record_path, *files):  # the record first: what is left is no run
+            path.unlink(missing_ok=True)
+
+    def task(self) -> Task:
+        """The task it was trained for."""
+        from dltemplates.tasks.task import make_task
+
+        return make_task(self.template.task, self.record.spec.targets, imported_only=True)
+
+    def model(self) -> keras.Model:
+        """Rebuild the trained model from its definition and weights; nothing but Keras's own layers is run.
+
+        Raises:
+            ValueError: If the definition names a layer that is not known here.
+        """
+        import keras
+
+        text = self.definition_path.read_text(encoding="utf-8")
+        try:
+            model = keras.models.model_from_json(text)
+        except (TypeError, ValueError) as error:
+            first_line = str(error).splitlines()[0]
+            raise ValueError(
+                f"{self.definition_path} must name known layers. Received: {first_line} "
+                "Give the module of your own layers with --import."
+            ) from error
+        model.load_weights(self.weights_path)
+        return model
+
+    def serving(self) -> ServingModel:
+        """What is exported of it."""
+        from dltemplates.tasks.assemble import serve
+
+        return serve(self.model(), self.task(), self.record.spec, self.template, name=self.name)
+
+    def describe(self) -> str:
+        """The run in a line, for a list of many."""
+        record = self.record
+        score = next((f", test {name} {value:.4f}" for name, value in record.scores.get("test", {}).items()), "")
+        return f"{self.template.model.name} on {self.template.dataset.name}, {record.state}{score}"
+
+    def history(self) -> list[dict[str, float]]:
+        """The rows of `history.csv`, one an epoch."""
+        if not self.history_path.exists():
+            return []
+        with self.history_path.open(newline="", encoding="utf-8") as file:
+            return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+
+    def save_history(self, rows: list[dict[str, float]]) -> None:
+        """Write `history.csv`."""
+        text = io.StringIO()
+        if rows:
+            writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+        atomic_write(self.history_path, text.getvalue())
+
+
+def load_run(path: str | Path) -> Run:
+    """Open a run that has weights to show, and verify its digests.
+
+    Raises:
+        ValueError: If the folder is missing, unfinished, incomplete, or not as it was written.
+    """
+    run = Run(Path(path))
+    if not run.path.is_dir():
+        raise ValueError(f"A run must be a folder. Received: {path}. `dlt list runs` names the runs here.")
+    record = run.record
+    if record.state == "running" or run.weights_path.name not in record.sha256:
+        raise ValueError(
+            f"A run must have been trained to be used. Received: {path}, which has no finished weights. "
+            f"Go on with `dlt train {run.template_path} --resume -o {path}`."
+        )
+    run.verify()
+    return run
+
+
+def new_run_path(name: str, output: str | Path | None, *, overwrite: bool = False) -> Path:
+    """Choose the folder of a new run: `output`, or the first free one of `saved_models/name`, `-2`, `-3`, ...
+
+    Raises:
+        ValueError: If `output` exists and is not to be overwritten, or is no run that could be.
+    """
+    if output is None:
+        return next(path for path in _numbered(name) if not path.exists())
+    path = Path(output)
+    if path.exists() and not overwrite:
+        raise ValueError(f"The output folder must be new. Received: {path}, which exists. Add --overwrite.")
+    if path.exists() and any(path.iterdir()) and not (path / "run.json").exists():
+        raise ValueError(f"Only a run can be overwritten. Received: {path}, which holds no run.json. Choose another.")
+    return path
+
+
+def latest_run_path(name: str) -> Path:
+    """The newest run of a template in the default folder.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    found = None
+    for path in _numbered(name):
+        if not path.exists():
+            break
+        found = path
+    if found is None:
+        raise ValueError(f"There must be a run to resume. Received: none of {name!r} in {RUNS_FOLDER}. Name it by -o.")
+    return found
+
+
+def list_runs(folder: Path = RUNS_FOLDER) -> list[Run]:
+    """The runs of a folder, by name."""
+    return [Run(path.parent) for path in sorted(folder.glob("*/run.json"))]
+
+
+def _numbered(name: str) -> Iterator[Path]:
+    yield RUNS_FOLDER / name
+    number = 2
+    while True:
+        yield RUNS_FOLDER / f"{name}-{number}"
+        number += 1
+
+
+def sha256(path: Path) -> str:
+    """The hexadecimal SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Give a temporary path in the same folder; on leaving, it takes the place of `path`, or is gone after an error.
+
+    The temporary name keeps the suffixes of `path`, which some writers insist on.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".partial-{os.getpid()}-{path.name}")
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def atomic_write(path: Path, content: str | bytes) -> None:
+    """Write a file so that a reader sees the old or the new content, whatever happens."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)

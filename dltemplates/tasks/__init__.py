@@ -1,0 +1,1 @@
+"""What a model is trained for: loss, metrics, the figure it is judged by, how it is served and shown."""

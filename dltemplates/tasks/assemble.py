@@ -1,0 +1,52 @@
+"""Join preprocessing, network and presentation into the models that are trained and served."""
+
+from __future__ import annotations
+
+import keras
+
+from dltemplates import catalog
+from dltemplates.datasets.spec import DatasetSpec
+from dltemplates.tasks.contract import Contract, ServingModel
+from dltemplates.tasks.task import Task
+from dltemplates.template import Template
+
+
+def assemble(network: keras.Model, spec: DatasetSpec) -> keras.Model:
+    """Put the preprocessing in front of a network.
+
+    Args:
+        network: A network of floats between 0 and 1.
+        spec: The dataset's spec, with one image of 0..255 as its input.
+
+    Returns:
+        The model that is trained: raw inputs to the network's logits; the network is one nested layer.
+    """
+    (image,) = spec.inputs
+    inputs = keras.Input(image.shape, name=image.name, dtype=image.dtype)
+    # A scale without an offset: it survives zero padding, so that integer exports can fold it into the first layer.
+    x = keras.layers.Rescaling(1 / 255, name="preprocessing", dtype="float32")(inputs)
+    return keras.Model(inputs, network(x), name=network.name)
+
+
+def serve(model: keras.Model, task: Task, spec: DatasetSpec, template: Template, *, name: str) -> ServingModel:
+    """Make what is exported of a trained model: raw inputs in, presented outputs out.
+
+    Args:
+        model: The model that was trained.
+        task: Its task.
+        spec: The spec of the data it was trained on.
+        template: What was trained.
+        name: Name of the served model.
+    """
+    output = task.output()
+    serving = keras.Model(model.inputs, {output.name: task.present(model.outputs[0])}, name=model.name)
+    contract = Contract(
+        name=name,
+        task=template.task.name,
+        task_options=template.task.options,
+        inputs=spec.inputs,
+        outputs=(output,),
+        targets=spec.targets,
+        dataset=template.dataset.name if template.dataset.name in catalog.DATASETS else None,
+    )
+    return ServingModel(serving, contract)

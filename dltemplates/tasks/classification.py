@@ -1,0 +1,119 @@
+"""One class of several: cross-entropy in training, accuracy as the judge."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from dltemplates.datasets.spec import DatasetSpec, Value
+from dltemplates.tasks.task import Arrays, Task
+
+
+class Classification(Task):
+    """Give each example one class.
+
+    The network's logits (batch, classes) are presented as `probabilities`, float32, each row summing to 1.
+    """
+
+    name = "classification"
+    kind = "class"
+    monitor = "val_accuracy"
+
+    def __init__(self, targets: tuple[Value, ...], *, label_smoothing: float = 0.0):
+        """Make the task.
+
+        Args:
+            targets: The class to predict.
+            label_smoothing: Share of the target spread evenly over all classes, in [0, 1) (Szegedy 2016 section 7).
+
+        Raises:
+            ValueError: If the target is no class or the smoothing is out of range.
+        """
+        super().__init__(targets)
+        if not (isinstance(label_smoothing, (int, float)) and 0 <= label_smoothing < 1):
+            raise ValueError(f"`label_smoothing` must be in [0, 1). Received: {label_smoothing!r}. Try 0.1.")
+        self.label_smoothing = label_smoothing
+        self.classes = self.target.classes or ()
+
+    def sizes(self, spec: DatasetSpec) -> dict[str, Any]:
+        return {"input_shape": spec.inputs[0].shape, "num_outputs": len(self.classes)}
+
+    def loss(self):
+        import keras
+
+        return keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=self.label_smoothing)
+
+    def metrics(self):
+        import keras
+
+        accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
+        top_5 = [keras.metrics.TopKCategoricalAccuracy(5, name="top_5")] if len(self.classes) > 5 else []
+        return [accuracy, *top_5]
+
+    def encode(self, target: Any) -> Any:
+        import tensorflow as tf
+
+        return tf.one_hot(target, len(self.classes))
+
+    def present(self, logits: Any) -> Any:
+        import keras
+
+        return keras.layers.Softmax(name="probabilities", dtype="float32")(logits)
+
+    def output(self) -> Value:
+        return Value(
+            name="probabilities",
+            kind="scores",
+            dtype="float32",
+            shape=(len(self.classes),),
+            range=(0, 1),
+            classes=self.classes,
+        )
+
+    def score(self, targets: Arrays, outputs: Arrays) -> dict[str, float]:
+        label, probabilities = targets[self.target.name], outputs["probabilities"]
+        scores = {"accuracy": float(np.mean(self.decide(outputs) == label))}
+        if len(self.classes) > 5:
+            best = np.argsort(-probabilities, axis=1, kind="stable")[:, :5]
+            scores["top_5"] = float(np.mean((best == label[:, None]).any(axis=1)))
+        return scores
+
+    def details(self, targets: Arrays, outputs: Arrays) -> dict[str, Any]:
+        from sklearn.metrics import precision_recall_fscore_support
+
+        label, decided = targets[self.target.name], self.decide(outputs)
+        precision, recall, _, support = precision_recall_fscore_support(
+            label, decided, labels=range(len(self.classes)), zero_division=0.0
+        )
+        return {
+            "confusion_matrix": self._confusion_matrix(targets, outputs).tolist(),
+            "per_class": [
+                {"class": name, "precision": float(p), "recall": float(r), "examples": int(n)}
+                for name, p, r, n in zip(self.classes, precision, recall, support, strict=True)
+            ],
+        }
+
+    def decide(self, outputs: Arrays) -> np.ndarray:
+        return outputs["probabilities"].argmax(axis=1)
+
+    def show(self, outputs: Arrays) -> list[dict[str, Any]]:
+        best = np.argsort(-outputs["probabilities"], axis=1, kind="stable")[:, :5]
+        return [
+            {
+                "class": self.classes[order[0]],
+                "probability": float(row[order[0]]),
+                "next": {self.classes[i]: float(row[i]) for i in order[1:]},
+            }
+            for row, order in zip(outputs["probabilities"], best, strict=True)
+        ]
+
+    def figures(self, targets: Arrays, outputs: Arrays):
+        from dltemplates.tasks.figures import confusion_matrix_figure
+
+        return {"confusion_matrix": confusion_matrix_figure(self._confusion_matrix(targets, outputs), self.classes)}
+
+    def _confusion_matrix(self, targets: Arrays, outputs: Arrays) -> np.ndarray:
+        from sklearn.metrics import confusion_matrix
+
+        return confusion_matrix(targets[self.target.name], self.decide(outputs), labels=range(len(self.classes)))

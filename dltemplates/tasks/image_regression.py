@@ -1,0 +1,71 @@
+"""Numbers read from an image: squared error on standardized targets, mean absolute error as the judge."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from dltemplates.datasets.spec import DatasetSpec, Value
+from dltemplates.tasks.task import Arrays, Task
+
+
+class ImageRegression(Task):
+    """Predict one or more numbers.
+
+    The network learns `(target - mean) / std` with the training split's statistics; the served model turns that back,
+    so `value` (batch, numbers), float32, is in the target's own unit.
+    """
+
+    name = "image_regression"
+    kind = "number"
+    direction = "min"
+    budget = "1%"
+    monitor = "val_loss"
+    monitor_direction = "min"
+
+    def sizes(self, spec: DatasetSpec) -> dict[str, Any]:
+        return {"input_shape": spec.inputs[0].shape, "num_outputs": self.target.shape[0]}
+
+    def loss(self):
+        import keras
+
+        return keras.losses.MeanSquaredError()
+
+    def metrics(self):
+        import keras
+
+        return [keras.metrics.MeanAbsoluteError(name="mae")]
+
+    def encode(self, target: Any) -> Any:
+        return (target - np.float32(self.target.mean)) / np.float32(self.target.std)
+
+    def present(self, logits: Any) -> Any:
+        import keras
+
+        unscale = keras.layers.Rescaling(self.target.std, offset=self.target.mean, name="value", dtype="float32")
+        return unscale(logits)
+
+    def output(self) -> Value:
+        return Value(name="value", kind="number", dtype="float32", shape=self.target.shape)
+
+    def score(self, targets: Arrays, outputs: Arrays) -> dict[str, float]:
+        from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
+
+        truth, value = targets[self.target.name], outputs["value"]
+        return {
+            "mae": float(mean_absolute_error(truth, value)),
+            "mse": float(mean_squared_error(truth, value)),
+            "r2": float(r2_score(truth, value)) if len(truth) > 1 else float("nan"),
+        }
+
+    def decide(self, outputs: Arrays) -> None:
+        return None
+
+    def show(self, outputs: Arrays) -> list[dict[str, Any]]:
+        return [{"value": row.tolist()} for row in outputs["value"]]
+
+    def figures(self, targets: Arrays, outputs: Arrays):
+        from dltemplates.tasks.figures import scatter_figure
+
+        return {"predictions": scatter_figure(targets[self.target.name], outputs["value"])}

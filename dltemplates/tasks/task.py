@@ -1,0 +1,126 @@
+"""What every task offers. Importing a task imports no TensorFlow: an exported file is judged and shown without it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+
+from dltemplates import catalog
+from dltemplates.datasets.spec import DatasetSpec, Value
+from dltemplates.template import Named
+
+if TYPE_CHECKING:
+    import keras
+    from matplotlib.figure import Figure
+
+Arrays = dict[str, np.ndarray]
+
+
+class Task(ABC):
+    """What a model is trained for.
+
+    A task is made for the targets of a dataset, or for those in the contract of an exported file.
+
+    Attributes:
+        name: Its name in the catalog.
+        kind: The kind of target it can be trained on.
+        direction: Whether a larger (`max`) or smaller (`min`) score is better.
+        budget: Greatest drop of the score that an export may cost: `"0.01"`, or `"1%"` of the float score.
+        monitor: The figure of `history.csv` by which the best weights are kept; cheap, on validation.
+        monitor_direction: Whether a larger or smaller monitored figure is better.
+    """
+
+    name: ClassVar[str]
+    kind: ClassVar[str]
+    direction: ClassVar[Literal["max", "min"]] = "max"
+    budget: ClassVar[str] = "0.01"
+    monitor: ClassVar[str]
+    monitor_direction: ClassVar[Literal["max", "min"]] = "max"
+
+    def __init__(self, targets: tuple[Value, ...]):
+        """Make the task for `targets`.
+
+        Raises:
+            ValueError: If it has no use for them.
+        """
+        (self.target,) = targets
+        if self.target.kind != self.kind:
+            raise ValueError(
+                f"Task {self.name} needs targets of kind `{self.kind}`. Received: `{self.target.name}` of kind "
+                f"`{self.target.kind}`. Choose the task that fits the data: `dlt list tasks`."
+            )
+
+    @abstractmethod
+    def sizes(self, spec: DatasetSpec) -> dict[str, Any]:
+        """The sizes a builder may ask for by name, such as `input_shape` and `num_outputs`."""
+
+    @abstractmethod
+    def loss(self) -> keras.losses.Loss:
+        """The training loss, on logits."""
+
+    @abstractmethod
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """The figures of each epoch; the monitored one is among them (or is the loss)."""
+
+    def encode(self, target: Any) -> Any:
+        """Turn a batch of raw targets (a tensor) into what the loss takes."""
+        return target
+
+    @abstractmethod
+    def present(self, logits: Any) -> Any:
+        """Turn the network's output into the presented output, as a Keras layer call."""
+
+    @abstractmethod
+    def output(self) -> Value:
+        """The presented output."""
+
+    @abstractmethod
+    def score(self, targets: Arrays, outputs: Arrays) -> dict[str, float]:
+        """Judge presented outputs on a whole split.
+
+        Args:
+            targets: Raw targets by name, each (n, ...).
+            outputs: Presented outputs by name, each (n, ...).
+
+        Returns:
+            Figures by name; the first one judges runs and exports.
+        """
+
+    def details(self, targets: Arrays, outputs: Arrays) -> dict[str, Any]:
+        """What else is worth keeping of a split, ready for JSON."""
+        return {}
+
+    @abstractmethod
+    def decide(self, outputs: Arrays) -> np.ndarray | None:
+        """The decisions (n, ...) that a user acts on, for counting how many an export changes; None without any."""
+
+    @abstractmethod
+    def show(self, outputs: Arrays) -> list[dict[str, Any]]:
+        """What `dlt predict` says of each example, ready for JSON."""
+
+    def figures(self, targets: Arrays, outputs: Arrays) -> dict[str, Figure]:
+        """Pictures of how a split went, by file name without suffix."""
+        return {}
+
+
+def make_task(settings: Named, targets: tuple[Value, ...], *, imported_only: bool = False) -> Task:
+    """Make the task of a template for the targets of a dataset.
+
+    Args:
+        settings: The task's name and options.
+        targets: What is to be predicted.
+        imported_only: As in `catalog.load`, for settings that were read from a file.
+
+    Raises:
+        ValueError: If there is no such task, or it cannot take an option or these targets.
+    """
+    task_class = catalog.load("task", settings.name, imported_only=imported_only)
+    try:
+        return task_class(targets, **settings.options)
+    except TypeError as error:
+        raise ValueError(
+            f"Task {settings.name} must know its options. Received: {', '.join(settings.options)} ({error}). "
+            f"See `dlt show {settings.name}`."
+        ) from error
