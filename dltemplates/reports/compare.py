@@ -1,0 +1,60 @@
+"""Runs side by side: scores, sizes, and the settings that differ."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from dltemplates.export.report import load_report
+from dltemplates.runs import load_run
+
+
+def compare(paths: Sequence[str | Path]) -> dict[str, dict[str, Any]]:
+    """Put runs side by side.
+
+    Args:
+        paths: Run folders.
+
+    Returns:
+        For each run, by its path, its figures and those settings that are not the same in all.
+
+    Raises:
+        ValueError: If one of them is not whole.
+    """
+    runs = {str(path): load_run(path) for path in paths}
+    settings = {name: _flat(run.template.model_dump(mode="json")) for name, run in runs.items()}
+    keys = list(dict.fromkeys(key for flat in settings.values() for key in flat))
+    differing = [key for key in keys if len({repr(flat.get(key)) for flat in settings.values()}) > 1]
+    rows: dict[str, dict[str, Any]] = {}
+    for name, run in runs.items():
+        record = run.record
+        scores = {f"{split} {key}": value for split, part in record.scores.items() for key, value in part.items()}
+        sizes = {"parameters": record.parameters, "macs": record.macs, "seconds": round(record.seconds, 1)}
+        exports = load_report(run.exports_path).results if run.exports_path.is_dir() else ()
+        files = {f"{result.format} bytes": result.size for result in exports if result.size}
+        rows[name] = scores | sizes | files | {key: settings[name].get(key) for key in differing}
+    return rows
+
+
+def render(rows: dict[str, dict[str, Any]]) -> Table:
+    """A column for each run, a row for each figure."""
+    table = Table("", *rows, box=None, pad_edge=False, header_style="bold")
+    for key in dict.fromkeys(key for row in rows.values() for key in row):
+        table.add_row(key, *(_text(row.get(key)) for row in rows.values()))
+    return table
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.4f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat

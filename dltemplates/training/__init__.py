@@ -1,0 +1,1 @@
+"""Training: it fills a run folder from a template, and resumes exactly."""

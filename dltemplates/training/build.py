@@ -1,0 +1,65 @@
+"""Build without training: a definition file and fresh weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from dltemplates import catalog
+from dltemplates.models.build import build_network
+from dltemplates.models.summary import Summary, summarize
+from dltemplates.runs import Run, atomic_path, atomic_write, new_run_path
+from dltemplates.template import load_template
+from dltemplates.training.train import prepare
+
+
+def build(
+    name: str,
+    *,
+    sizes: dict[str, Any] | None = None,
+    settings: dict[str, Any] | None = None,
+    output: str | Path | None = None,
+    overwrite: bool = False,
+    seed: int = 0,
+) -> tuple[Path, Summary]:
+    """Build a model, or what a template would train, and write its definition and fresh weights.
+
+    Args:
+        name: A model of the catalog, `package.module:function`, a template, or a TOML file.
+        sizes: The sizes the builder asks for, such as `{"input_shape": (32, 32, 3), "num_outputs": 10}`; a template
+            takes them from its task and data.
+        settings: The builder's options; for a template, values by dotted path.
+        output: The folder; by default the first free one of `saved_models/name`.
+        overwrite: Replace a build or run that stands in `output`.
+        seed: Seed of the fresh weights of a model; a template has its own.
+
+    Returns:
+        The folder, and the summary of what was built.
+
+    Raises:
+        ValueError: If the name, a size or an option is wrong; nothing is left behind.
+    """
+    if ":" in name or name in catalog.MODELS:
+        keras.utils.set_random_seed(seed)
+        model = build_network(name, sizes or {}, settings or {})
+        stem = name.rpartition(":")[2]
+    elif name in catalog.template_names() or name.endswith(".toml"):
+        if sizes:
+            raise ValueError(
+                f"A template takes its sizes from its data. Received: {', '.join(sizes)}. "
+                "Try --set dataset.image_size=[32,32]."
+            )
+        model = prepare(load_template(name, settings)).model
+        stem = Path(name).stem
+    else:
+        catalog.check_name("model or template", name, [*catalog.MODELS, *catalog.template_names()])
+    run = Run(new_run_path(stem, output, overwrite=overwrite))
+    if run.path.exists():
+        run.clear()
+    definition = keras.models.model_from_json(model.to_json())  # without how it would be trained
+    atomic_write(run.definition_path, definition.to_json(indent=2))
+    with atomic_path(run.weights_path) as path:
+        model.save_weights(path)
+    return run.path, summarize(model)

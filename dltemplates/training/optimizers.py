@@ -1,0 +1,75 @@
+"""The optimizers and learning-rate schedules a template can name."""
+
+from __future__ import annotations
+
+import math
+
+import keras
+from keras import ops
+
+from dltemplates.template import Constant, Cosine, OneCycle, Step, TrainSettings
+
+OPTIMIZERS = {
+    "sgd": keras.optimizers.SGD,
+    "adagrad": keras.optimizers.Adagrad,
+    "rmsprop": keras.optimizers.RMSprop,
+    "adam": keras.optimizers.Adam,
+    "adamw": keras.optimizers.AdamW,
+}
+
+
+def make_optimizer(settings: TrainSettings, *, steps_per_epoch: int) -> keras.optimizers.Optimizer:
+    """Make the optimizer, with its learning-rate schedule.
+
+    Args:
+        settings: The template's `[train]`.
+        steps_per_epoch: Steps in one pass over the training split.
+    """
+    schedule = make_schedule(settings.learning_rate, epochs=settings.epochs, steps_per_epoch=steps_per_epoch)
+    options = settings.optimizer.model_dump(exclude={"name"})
+    return OPTIMIZERS[settings.optimizer.name](schedule, **options)
+
+
+def make_schedule(settings: Constant | Cosine | OneCycle | Step, *, epochs: int, steps_per_epoch: int):
+    """Make a learning rate: a number, or a Keras schedule over the steps of the whole training."""
+    steps = epochs * steps_per_epoch
+    schedules = keras.optimizers.schedules
+    match settings:
+        case Constant():
+            return settings.value
+        case Step():
+            boundaries = [epoch * steps_per_epoch for epoch in settings.at]
+            values = [settings.value * settings.factor**power for power in range(len(settings.at) + 1)]
+            return schedules.PiecewiseConstantDecay(boundaries, values)
+        case Cosine():
+            warmup = min(round(settings.warmup_epochs * steps_per_epoch), steps - 1)
+            return schedules.CosineDecay(
+                0.0 if warmup else settings.peak,
+                decay_steps=steps - warmup,
+                alpha=settings.final / settings.peak,
+                warmup_target=settings.peak if warmup else None,
+                warmup_steps=warmup,
+            )
+        case OneCycle():
+            return OneCycleSchedule(settings.peak, steps, settings.warmup)
+
+
+class OneCycleSchedule(keras.optimizers.schedules.LearningRateSchedule):
+    """Linearly from `peak / 25` to `peak` over the first `warmup` of `steps`, then a cosine to `peak / 10,000`.
+
+    Smith 2018, "Super-Convergence", https://arxiv.org/abs/1708.07120, with the annealing that is usual today.
+    """
+
+    def __init__(self, peak: float, steps: int, warmup: float):
+        super().__init__()
+        self.peak, self.steps, self.warmup = peak, steps, warmup
+
+    def __call__(self, step):
+        place = ops.cast(step, "float32") / self.steps  # 0 at the first step, 1 after the last
+        rising = self.peak * (1 / 25 + (1 - 1 / 25) * place / max(self.warmup, 1e-7))
+        fall = ops.clip((place - self.warmup) / (1 - self.warmup), 0, 1)
+        falling = self.peak * (1e-4 + (1 - 1e-4) * (1 + ops.cos(math.pi * fall)) / 2)
+        return ops.where(place < self.warmup, rising, falling)
+
+    def get_config(self):
+        return {"peak": self.peak, "steps": self.steps, "warmup": self.warmup}

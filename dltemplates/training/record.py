@@ -1,0 +1,70 @@
+"""The first and the last page of a run: what is known before training, and how the trained network scores."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+import keras
+
+import dltemplates
+from dltemplates.datasets.source import Dataset
+from dltemplates.datasets.spec import DatasetSpec
+from dltemplates.models.summary import summarize
+from dltemplates.reports.figures import curves_figure, save_figures
+from dltemplates.runs import Run, RunRecord, atomic_write
+from dltemplates.runtimes import KerasPredictor
+from dltemplates.tasks.task import Task
+from dltemplates.template import Template
+
+VERSIONED = ("tensorflow", "keras", "numpy")
+
+
+def create_run(path: Path, template: Template, spec: DatasetSpec, task: Task, model: keras.Model) -> Run:
+    """Make the folder of a run: all that is known before the first step.
+
+    Args:
+        path: The folder; what an earlier run left in it goes.
+        template: What is trained.
+        spec: The data it is trained on.
+        task: The task.
+        model: The assembled model, not compiled: its definition says nothing of how it is trained.
+    """
+    run = Run(path)
+    if path.exists():
+        run.clear()
+    path.mkdir(parents=True, exist_ok=True)
+    atomic_write(run.template_path, template.to_toml())
+    atomic_write(run.definition_path, model.to_json(indent=2))
+    if classes := task.output().classes:
+        atomic_write(run.labels_path, "\n".join(classes) + "\n")
+    summary = summarize(model)
+    versions = {"dltemplates": dltemplates.__version__, "python": platform.python_version()}
+    record = RunRecord(
+        spec=spec,
+        parameters=summary.parameters,
+        macs=summary.macs,
+        versions=versions | {package: version(package) for package in VERSIONED},
+        seed=template.seed,
+    )
+    run.save_record(record)
+    return run
+
+
+def score_run(run: Run, task: Task, dataset: Dataset) -> None:
+    """Score the kept weights on the splits that were not trained on, draw the figures, and close the run."""
+    serving = run.serving()
+    predictor = KerasPredictor(serving.model, serving.contract)
+    record = run.record
+    figures = {}
+    if history := run.history():
+        figures["curves"] = curves_figure(history, record.best_epoch)
+    for split in ("validation", "test"):
+        targets, outputs = predictor.predict(dataset.split(split))
+        record.scores[split] = task.score(targets, outputs)
+        record.details[split] = task.details(targets, outputs)
+        if split == "test":
+            figures |= task.figures(targets, outputs)
+    save_figures(figures, run.figures_path)
+    run.save_record(record.model_copy(update={"state": "done"}))
