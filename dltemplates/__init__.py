@@ -1,0 +1,60 @@
+"""Keras/TensorFlow application templates with deployment: train a classic network, prove it on a phone's runtimes.
+
+Everything the command line does, by the same words:
+
+    import dltemplates as dlt
+
+    template = dlt.load_template("resnet8_digits", {"train.epochs": 3})
+    run = dlt.train(template)
+    report = dlt.export(run)
+    dlt.evaluate(run.exports_path / report.result("tflite:int8").file)
+
+Importing this imports no TensorFlow; what needs it imports it when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from dltemplates.export.deploy import export as export
+    from dltemplates.export.report import ExportReport as ExportReport
+    from dltemplates.inference import evaluate as evaluate
+    from dltemplates.inference import predict as predict
+    from dltemplates.reports.report import write_report as write_report
+    from dltemplates.runs import Run as Run
+    from dltemplates.runs import load_run as load_run
+    from dltemplates.runtimes import Predictor as Predictor
+    from dltemplates.runtimes import load_predictor as load_predictor
+    from dltemplates.template import Template as Template
+    from dltemplates.template import load_template as load_template
+    from dltemplates.training.adopt import adopt as adopt
+    from dltemplates.training.build import build as build
+    from dltemplates.training.train import train as train
+
+_HOMES = {
+    "ExportReport": "dltemplates.export.report",
+    "Predictor": "dltemplates.runtimes",
+    "Run": "dltemplates.runs",
+    "Template": "dltemplates.template",
+    "adopt": "dltemplates.training.adopt",
+    "build": "dltemplates.training.build",
+    "evaluate": "dltemplates.inference",
+    "export": "dltemplates.export.deploy",
+    "load_predictor": "dltemplates.runtimes",
+    "load_run": "dltemplates.runs",
+    "load_template": "dltemplates.template",
+    "predict": "dltemplates.inference",
+    "train": "dltemplates.training.train",
+    "write_report": "dltemplates.reports.report",
+}
+__all__ = sorted([*_HOMES, "__version__"])
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

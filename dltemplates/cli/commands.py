@@ -1,0 +1,307 @@
+"""The command line: each command parses, calls one function, prints."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dltemplates import __version__, catalog
+from dltemplates.cli import output as out
+from dltemplates.cli.main import OverBudgetError
+
+LISTED = ("templates", "models", "datasets", "tasks", "formats", "runs")
+
+data_option = click.option("--data", metavar="NAME|PATH", help="A dataset, a folder of class folders, or a .npz.")
+set_option = click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a value of the template.")
+output_option = click.option("-o", "--output", type=click.Path(path_type=Path), help="The folder of the run.")
+overwrite_option = click.option("--overwrite", is_flag=True, help="Replace the run that stands there.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+import_option = click.option("--import", "modules", multiple=True, metavar="MODULE", help="Import your own layers first.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="dlt")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+def dlt(debug: bool) -> None:
+    """Train a classic network on your own data and prove it on a phone's runtimes.
+
+    Begin with: dlt run resnet8_digits
+    """
+
+
+@dlt.command("list")
+@click.argument("what", type=click.Choice(LISTED), default="templates")
+@json_option
+def list_command(what: str, as_json: bool) -> None:
+    """List what there is."""
+    if what == "runs":
+        from dltemplates.runs import list_runs
+
+        rows = {str(run.path): run.describe() for run in list_runs()}
+    elif what == "templates":
+        rows = {name: catalog.template_summary(name) for name in catalog.template_names()}
+    else:
+        rows = {name: entry.summary for name, entry in catalog.KINDS[what.removesuffix("s")].items()}
+    out.show(rows, as_json)
+
+
+@dlt.command()
+@click.argument("name")
+def show(name: str) -> None:
+    """Say what a template, model, dataset, task or format is."""
+    kinds = [kind for kind, entries in catalog.KINDS.items() if name in entries]
+    if name in catalog.template_names():
+        click.echo(catalog.template_text(name).rstrip())
+    elif "format" in kinds:
+        click.echo(f"{name}: {catalog.FORMATS[name].summary}")
+    elif kinds:
+        said = catalog.describe(kinds[0], name)
+        click.echo(f"{name} ({kinds[0]}): {said['summary']}\n\n{said['module']}\n\n{said['signature']}\n")
+        click.echo(said["docstring"])
+    else:
+        known = [*catalog.template_names(), *(key for entries in catalog.KINDS.values() for key in entries)]
+        catalog.check_name("name", name, known)
+
+
+@dlt.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--from", "template", required=True, help="The ready template to begin with.")
+@overwrite_option
+def new(file: Path, template: str, overwrite: bool) -> None:
+    """Write a commented template to edit."""
+    from dltemplates.runs import atomic_write
+
+    text = catalog.template_text(template)
+    if file.suffix != ".toml":
+        raise ValueError(f"A template file must end in .toml. Received: {file}. Try {file.with_suffix('.toml')}.")
+    if file.exists() and not overwrite:
+        raise ValueError(f"The file must be new. Received: {file}, which exists. Add --overwrite.")
+    atomic_write(file, text)
+    click.echo(f"{file}: edit it, then `dlt train {file}`")
+
+
+@dlt.command()
+@click.argument("name", metavar="MODEL|TEMPLATE")
+@click.option("--input-shape", metavar="H,W,C", help="Size of the input, such as 32,32,3.")
+@click.option("--classes", type=int, help="Number of classes, or of values to predict.")
+@click.option("--size", "sizes", multiple=True, metavar="NAME=VALUE", help="Another size that the model asks for.")
+@set_option
+@output_option
+@overwrite_option
+@json_option
+def build(name, input_shape, classes, sizes, settings, output, overwrite, as_json) -> None:
+    """Write the definition and fresh weights of a model, and say how large it is."""
+    from dltemplates.models.summary import describe
+    from dltemplates.template import parse_overrides
+    from dltemplates.training.build import build
+
+    wanted = parse_overrides(sizes)
+    if input_shape is not None:
+        wanted["input_shape"] = _shape(input_shape)
+    if classes is not None:
+        wanted["num_outputs"] = classes
+    folder, summary = build(
+        name, sizes=wanted, settings=parse_overrides(settings), output=output, overwrite=overwrite
+    )
+    if as_json:
+        out.show({"folder": str(folder), **summary.totals()}, True)
+    else:
+        out.render(describe(summary))
+        click.echo(f"written to {folder}")
+
+
+@dlt.command()
+@click.argument("template", metavar="TEMPLATE|FILE.toml")
+@data_option
+@set_option
+@output_option
+@overwrite_option
+@click.option("--resume", is_flag=True, help="Go on with an interrupted run.")
+@json_option
+def train(template, data, settings, output, overwrite, resume, as_json) -> None:
+    """Train a template."""
+    run = _train(template, data, settings, output, overwrite, resume)
+    out.run_result(run, as_json)
+
+
+@dlt.command()
+@click.argument("path", metavar="RUN|EXPORT", type=click.Path(path_type=Path))
+@data_option
+@click.option("--split", default="test", help="train, validation or test.")
+@import_option
+@json_option
+def evaluate(path, data, split, modules, as_json) -> None:
+    """Judge a run or an exported file on a split."""
+    _import_modules(modules)
+    from dltemplates.inference import evaluate
+
+    result = evaluate(path, data=data, split=split)
+    if as_json:
+        out.show(result, True)
+    else:
+        out.show({"file": result["file"], "data": f"{result['data']} {split}, {result['examples']} examples"})
+        out.show({name: f"{value:.4f}" for name, value in result["scores"].items()})
+
+
+@dlt.command()
+@click.argument("path", metavar="RUN|EXPORT", type=click.Path(path_type=Path))
+@click.argument("inputs", nargs=-1, required=True)
+@import_option
+@json_option
+def predict(path, inputs, modules, as_json) -> None:
+    """Say what a run or an exported file makes of images, or of folders of them."""
+    _import_modules(modules)
+    from dltemplates.inference import predict
+
+    results = predict(path, inputs)
+    if as_json:
+        out.show({"predictions": results}, True)
+        return
+    for result in results:
+        figures = "  ".join(out.short(key, value) for key, value in result.items() if key not in ("input", "next"))
+        click.echo(f"{result['input']}  {figures}")
+
+
+@dlt.command()
+@click.argument("path", metavar="RUN|MODEL.keras", type=click.Path(path_type=Path))
+@click.option("--to", "formats", multiple=True, metavar="FORMAT", help="A format: `dlt list formats`.")
+@click.option("--all", "all_formats", is_flag=True, help="Every format that the model can take.")
+@click.option("--max-drop", help="Greatest drop of the score: 0.01, or 1% of the float score.")
+@click.option("--task", help="For a .keras file: what it was trained for.")
+@data_option
+@click.option("--input-range", default="0,255", help="For a .keras file: what its input makes of 0..255, such as -1,1.")
+@click.option("--resize", type=click.Choice(["stretch", "crop", "pad"]), default="stretch", help="For a .keras file.")
+@output_option
+@overwrite_option
+@import_option
+@json_option
+def export(
+    path, formats, all_formats, max_drop, task, data, input_range, resize, output, overwrite, modules, as_json
+) -> None:
+    """Write a run, or a Keras model trained elsewhere, for deployment, and prove each file in its own runtime."""
+    for name in formats:
+        catalog.check_name("format", name)
+    _import_modules(modules)
+    run: Any = path
+    if path.suffix in (".keras", ".h5"):
+        if not task or not data:
+            raise ValueError(f"A Keras model needs --task and --data to be judged by. Received: {path} alone.")
+        from dltemplates.training.adopt import adopt
+
+        low, high = _numbers(input_range, "--input-range", 2)
+        run = adopt(
+            path, task=task, data=data, input_range=(low, high), resize=resize, output=output, overwrite=overwrite
+        )
+        click.echo(f"{path} stands in {run.path}", err=True)
+    _export(run, None if all_formats else formats or None, max_drop, as_json)
+
+
+@dlt.command()
+@click.argument("paths", metavar="RUN RUN...", nargs=-1, required=True)
+@json_option
+def compare(paths, as_json) -> None:
+    """Show runs side by side: scores, sizes, and the settings that differ."""
+    from dltemplates.reports.compare import compare, render
+
+    rows = compare(paths)
+    if as_json:
+        out.show(rows, True)
+    else:
+        out.render(render(rows))
+
+
+@dlt.command()
+@click.argument("path", metavar="RUN", type=click.Path(path_type=Path))
+def report(path) -> None:
+    """Write the report of a run: one HTML file with its figures."""
+    from dltemplates.reports.report import write_report
+
+    click.echo(write_report(path))
+
+
+@dlt.command()
+@click.argument("template", metavar="TEMPLATE|FILE.toml")
+@data_option
+@set_option
+@output_option
+@overwrite_option
+@json_option
+def run(template, data, settings, output, overwrite, as_json) -> None:
+    """Train a template, export it to every format, check each, and write the report: the main job in one command."""
+    trained = _train(template, data, settings, output, overwrite, resume=False)
+    if not as_json:
+        out.run_result(trained, False)
+    try:
+        _export(trained, None, None, as_json)
+    finally:
+        from dltemplates.reports.report import write_report
+
+        click.echo(f"report: {write_report(trained)}", err=as_json)
+
+
+@dlt.command()
+@json_option
+def doctor(as_json) -> None:
+    """Say which versions and devices are here, and what works."""
+    from dltemplates.doctor import diagnose
+
+    out.show(diagnose(), as_json)
+
+
+def _train(template, data, settings, output, overwrite, resume):
+    from dltemplates.template import load_template, parse_overrides
+
+    overrides = parse_overrides(settings) | ({"dataset.name": data} if data else {})
+    parsed = load_template(template, overrides)
+    from dltemplates.training.progress import make_reporter
+    from dltemplates.training.train import train
+
+    return train(
+        parsed, name=Path(template).stem, output=output, resume=resume, overwrite=overwrite, reporter=make_reporter()
+    )
+
+
+def _export(run, formats, max_drop, as_json: bool) -> None:
+    from dltemplates.export.deploy import export
+    from dltemplates.export.report import render
+
+    with out.export_progress() as progress:
+        report = export(run, formats=formats, max_drop=max_drop, progress=progress)
+    if as_json:
+        out.show(report.model_dump(mode="json"), True)
+    else:
+        out.render(render(report))
+    failed = [result.format for result in report.results if result.verdict == "failed"]
+    if failed:
+        raise OverBudgetError(f"{', '.join(failed)} did not pass; no file is left of them, the report says why")
+
+
+def _import_modules(names: tuple[str, ...]) -> None:
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise ValueError(f"--import must name a module. Received: {name!r} ({error}). Is it on the path?") from error
+
+
+def _numbers(text: str, option: str, count: int) -> list[float]:
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) != count:
+        raise ValueError(f"{option} must be {count} numbers with commas between. Received: {text!r}.")
+    return numbers
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    try:
+        shape = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        shape = ()
+    if not shape or min(shape) < 1:
+        raise ValueError(f"--input-shape must be positive whole numbers. Received: {text!r}. Try 32,32,3.")
+    return shape

@@ -1,0 +1,84 @@
+"""How results are printed: plain text for people, one JSON object for programs; progress goes to stderr."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from dltemplates.runs import Run
+
+
+def show(values: dict[str, Any], as_json: bool = False) -> None:
+    """Print values by name, aligned, or as JSON."""
+    if as_json:
+        click.echo(json.dumps(_finite(values), indent=2))
+        return
+    width = max(map(len, values), default=0)
+    for name, value in values.items():
+        click.echo(f"{name:{width}}  {value}")
+
+
+def render(renderable: Any) -> None:
+    """Print one of rich's renderables; wide enough for its table where no terminal says how wide."""
+    from rich.console import Console
+
+    Console(width=None if sys.stdout.isatty() else 140, highlight=False).print(renderable)
+
+
+def short(name: str, value: Any) -> str:
+    """A figure of a prediction in a few characters."""
+    match value:
+        case float():
+            return f"{name} {value:.4f}"
+        case dict():
+            return " ".join(short(key, item) for key, item in value.items())
+        case [*items]:
+            return f"{name} {', '.join(f'{item:.4g}' if isinstance(item, float) else str(item) for item in items)}"
+        case _:
+            return str(value)
+
+
+def run_result(run: Run, as_json: bool) -> None:
+    """Print where a run is and how it scores."""
+    record = run.record
+    if as_json:
+        show({"run": str(run.path), "state": record.state, "seconds": record.seconds, "scores": record.scores}, True)
+        return
+    figures = {
+        split: "  ".join(f"{name} {value:.4f}" for name, value in scores.items())
+        for split, scores in record.scores.items()
+    }
+    show({"run": f"{run.path} (epoch {record.best_epoch} of {record.epochs} kept, {record.seconds:.0f} s)", **figures})
+    if record.spec.skipped:
+        click.echo(f"{len(record.spec.skipped)} files were skipped: {'; '.join(record.spec.skipped)}")
+
+
+@contextmanager
+def export_progress() -> Iterator[Callable[[str, str], None]]:
+    """Tell on stderr what becomes of each format: one line that changes on a terminal, a line each elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda key, state: click.echo(f"{key}: {state}", err=True) if state not in _PASSING else None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status("exporting") as status:
+        yield lambda key, state: status.update(f"{key}: {state}")
+
+
+_PASSING = ("converting", "checking")
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN and no infinity."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,143 @@
+"""Judge and use what was trained: a run, or an exported file in its own runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dltemplates.datasets.images import read_image
+from dltemplates.datasets.load import load_dataset
+from dltemplates.datasets.source import Dataset
+from dltemplates.datasets.spec import Value
+from dltemplates.runs import load_run
+from dltemplates.runtimes import KerasPredictor, Predictor, load_predictor
+from dltemplates.tasks.contract import Contract
+from dltemplates.tasks.task import Task, make_task
+from dltemplates.template import DatasetSettings, Named
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is judged or used: a predictor, its task, and the data it was trained on, where that is known."""
+
+    predictor: Predictor
+    task: Task
+    data: DatasetSettings | None
+
+
+def evaluate(path: str | Path, *, data: str | None = None, split: str = "test", threads: int = 1) -> dict[str, Any]:
+    """Judge a run or an exported file on a split.
+
+    TFLite and ONNX files are judged without TensorFlow.
+
+    Args:
+        path: A run folder, a `.tflite` or `.onnx` file, or a SavedModel folder.
+        data: A dataset's name or path; by default what it was trained on.
+        split: `train`, `validation` or `test`.
+        threads: Threads of the runtime.
+
+    Returns:
+        `file`, `data`, `split`, `examples`, `scores` and `details`, ready for JSON.
+
+    Raises:
+        ValueError: If the file, the data or the split does not fit.
+    """
+    subject = _open(path, threads)
+    settings = _settings(subject, data)
+    dataset = load_dataset(settings)
+    _check_targets(subject.predictor.contract, dataset)
+    source = dataset.split(split)
+    targets, outputs = subject.predictor.predict(source)
+    return {
+        "file": str(path),
+        "data": settings.name,
+        "split": split,
+        "examples": len(source),
+        "scores": subject.task.score(targets, outputs),
+        "details": subject.task.details(targets, outputs),
+    }
+
+
+def predict(path: str | Path, inputs: Iterable[str | Path], *, threads: int = 1) -> list[dict[str, Any]]:
+    """Say what a run or an exported file makes of the user's files.
+
+    Args:
+        path: A run folder, a `.tflite` or `.onnx` file, or a SavedModel folder.
+        inputs: Image files, and folders of them.
+        threads: Threads of the runtime.
+
+    Returns:
+        For each image its `input` and what the task says of it.
+
+    Raises:
+        ValueError: If an input cannot be read, or there is none.
+    """
+    subject = _open(path, threads)
+    (value,) = subject.predictor.contract.inputs
+    files = list(_files(inputs))
+    if not files:
+        raise ValueError("There must be an image to predict. Received: none. Name files, or folders that hold some.")
+    shown = []
+    for file in files:
+        image = read_image(file, value)
+        (result,) = subject.task.show(subject.predictor({value.name: image[None]}))
+        shown.append({"input": str(file), **result})
+    return shown
+
+
+def _open(path: str | Path, threads: int) -> Subject:
+    path = Path(path)
+    if (path / "run.json").exists() or (path.is_dir() and not (path / "saved_model.pb").exists()):
+        run = load_run(path)
+        serving = run.serving()
+        return Subject(KerasPredictor(serving.model, serving.contract), run.task(), run.template.dataset)
+    predictor = load_predictor(path, threads)
+    contract = predictor.contract
+    task = make_task(Named(name=contract.task, **contract.task_options), contract.targets, imported_only=True)
+    return Subject(predictor, task, DatasetSettings(name=contract.dataset) if contract.dataset else None)
+
+
+def _settings(subject: Subject, data: str | None) -> DatasetSettings:
+    """The data to judge on, its images brought to what the contract says."""
+    if data is None and subject.data is None:
+        raise ValueError("An exported file does not know the user's data. Received: no dataset. Name it by --data.")
+    settings = subject.data or DatasetSettings(name=data or "")
+    image = subject.predictor.contract.inputs[0]
+    height, width, channels = image.shape
+    update = {"name": data or settings.name, "image_size": (height, width), "channels": channels, "resize": image.resize}
+    return settings.model_copy(update=update)
+
+
+def _check_targets(contract: Contract, dataset: Dataset) -> None:
+    for expected, given in zip(contract.targets, dataset.spec.targets, strict=True):
+        if _meaning(expected) != _meaning(given):
+            raise ValueError(
+                f"The data must have the targets of the network, {_describe(expected)}. Received: {_describe(given)}. "
+                "Choose other data by --data."
+            )
+
+
+def _meaning(value: Value) -> tuple[Any, ...]:
+    return value.kind, value.shape, value.classes
+
+
+def _describe(value: Value) -> str:
+    if value.classes:
+        few = ", ".join(value.classes[:5]) + (", ..." if len(value.classes) > 5 else "")
+        return f"{len(value.classes)} classes ({few})"
+    return f"{value.kind} {value.shape}"
+
+
+def _files(inputs: Iterable[str | Path]) -> Iterable[Path]:
+    for name in inputs:
+        path = Path(name)
+        if path.is_dir():
+            yield from sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
+        elif path.is_file():
+            yield path
+        else:
+            raise ValueError(f"An input must be an image file or a folder of them. Received: {path}. Check the path.")
