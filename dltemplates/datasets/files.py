@@ -1,0 +1,134 @@
+"""Datasets whose images stay in their files until they are read."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dltemplates.datasets.images import decode, resize_image
+from dltemplates.datasets.scan import Scanned, scan
+from dltemplates.datasets.source import Dataset, Reader
+from dltemplates.datasets.spec import DatasetSpec, Value
+from dltemplates.datasets.values import image_value, with_counts
+from dltemplates.template import DatasetSettings
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Image files and what they show.
+
+    Attributes:
+        names: Their paths below the folder of the dataset.
+        files: What their headers say.
+        targets: One target each, (n, ...).
+    """
+
+    names: list[str]
+    files: list[Scanned]
+    targets: np.ndarray
+
+    def take(self, indices: np.ndarray) -> Examples:
+        """Those at `indices`, in that order."""
+        return Examples([self.names[i] for i in indices], [self.files[i] for i in indices], self.targets[indices])
+
+
+class FileSource:
+    """Image files below `root`, each decoded when it is read."""
+
+    def __init__(self, root: Path, examples: Examples, *, image: Value, target: Value):
+        self.root = root
+        self.examples = examples
+        self.image = image
+        self.target = target
+        self.targets = examples.targets.astype(target.dtype)
+
+    def __len__(self) -> int:
+        return len(self.examples.names)
+
+    def read(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+        """Read the examples at `indices` (n,).
+
+        Raises:
+            ValueError: If a file is gone or broken; names it.
+        """
+        images = np.empty((len(indices), *self.image.shape), np.uint8)
+        for position, index in enumerate(indices):
+            images[position] = self.read_image(index)
+        return {self.image.name: images, self.target.name: self.targets[indices]}
+
+    def read_image(self, index: int) -> np.ndarray:
+        """Read one image, uint8 of the input's shape: the reference for every other reader."""
+        height, width, channels = self.image.shape
+        pixels = decode(self.root / self.examples.names[index], channels)
+        return resize_image(pixels, (height, width), self.image.resize or "stretch")
+
+    def tensorflow_reader(self) -> Reader:
+        """A reader of single examples as TensorFlow operations, several times as fast; equal to `read`."""
+        from dltemplates.datasets.tensorflow_reader import tensorflow_reader
+
+        return tensorflow_reader(self)
+
+    def check(self) -> None:
+        """Read every image, to find out which one made TensorFlow fail.
+
+        Raises:
+            ValueError: Names the first file that is gone or broken.
+        """
+        for index in range(len(self)):
+            self.read_image(index)
+
+
+def scan_files(root: Path, names: list[str], targets: np.ndarray) -> tuple[Examples, dict[str, str]]:
+    """Look at the files `names` below `root`: those that are images, and why the others are not."""
+    found = scan([f"{root}/{name}" for name in names])
+    skipped = {name: file for name, file in zip(names, found, strict=True) if isinstance(file, str)}
+    kept = [index for index, file in enumerate(found) if isinstance(file, Scanned)]
+    files = [file for file in found if isinstance(file, Scanned)]
+    return Examples([names[index] for index in kept], files, targets[kept]), skipped
+
+
+def file_dataset(
+    root: Path, splits: dict[str, Examples], *, target: Value, skipped: dict[str, str], settings: DatasetSettings
+) -> Dataset:
+    """Make a dataset of image files.
+
+    Raises:
+        ValueError: If the images have several sizes and the settings name none.
+    """
+    files = [file for examples in splits.values() for file in examples.files]
+    channels = settings.channels or (1 if all(file.is_grey for file in files) else 3)
+    image = image_value(settings.image_size or _one_size(files), channels, resize=settings.resize)
+    spec = DatasetSpec(
+        inputs=(image,),
+        targets=(with_counts(target, splits["train"].targets),),
+        sizes={name: len(examples.names) for name, examples in splits.items()},
+        skipped=skipped,
+        fingerprint=_fingerprint(splits),
+    )
+    return Dataset(
+        spec, {name: FileSource(root, examples, image=image, target=target) for name, examples in splits.items()}
+    )
+
+
+def _one_size(files: list[Scanned]) -> tuple[int, int]:
+    sizes = sorted({file.size for file in files}, key=lambda size: size[0] * size[1])
+    if len(sizes) > 1:
+        (low, left), (high, right) = sizes[0], sizes[-1]
+        raise ValueError(
+            f"Images of several sizes need one to be brought to. Received: {len(sizes)} sizes, {low}x{left} to "
+            f"{high}x{right}. Set `dataset.image_size`, such as [224, 224] (height, width)."
+        )
+    return sizes[0]
+
+
+def _fingerprint(splits: dict[str, Examples]) -> str:
+    digest = hashlib.sha256()
+    for split, examples in splits.items():
+        digest.update(f"{split} {examples.targets.dtype} {examples.targets.shape}".encode())
+        digest.update(np.ascontiguousarray(examples.targets).data)
+        for name, file in zip(examples.names, examples.files, strict=True):
+            digest.update(name.encode() + b"\0" + file.digest)
+    return digest.hexdigest()

@@ -1,0 +1,171 @@
+"""The user's own images: a folder of class folders, or of images with a `labels.csv`.
+
+`train/`, `validation/` (or `val/`, `valid/`) and `test/` may stand above them; a split that is missing is set apart
+from the training images, the same ones each time.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from dltemplates.datasets.files import Examples, file_dataset, scan_files
+from dltemplates.datasets.labels_csv import LABELS, read_labels
+from dltemplates.datasets.source import Dataset
+from dltemplates.datasets.splits import three_ways
+from dltemplates.datasets.values import class_value, labels_value, number_value
+from dltemplates.template import DatasetSettings
+
+SPLIT_NAMES = {"train": "train", "validation": "validation", "val": "validation", "valid": "validation", "test": "test"}
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
+LAYOUT = "Put each class's images in a folder of its own: {path}/cats/1.jpg, {path}/dogs/1.jpg."
+
+
+def folder(root: Path, settings: DatasetSettings) -> Dataset:
+    """Load a folder of images.
+
+    Raises:
+        ValueError: If it is empty, has one class, or its splits or labels do not fit together; says the way out.
+    """
+    folders, skipped = split_folders(root)
+    if (folders["train"] / LABELS).is_file():
+        given, names, left_out = read_labels(root, folders)
+        splits = _divide(given, np.zeros(len(given["train"].names), np.int64), settings)
+        target = number_value(splits["train"].targets) if names is None else labels_value(names)
+    else:
+        given, classes, left_out = _read_classes(root, folders)
+        target = class_value(classes)
+        splits = _divide(given, given["train"].targets, settings)
+        _check_classes(splits, classes)
+    return file_dataset(root, splits, target=target, skipped={**skipped, **left_out}, settings=settings)
+
+
+def split_folders(root: Path) -> tuple[dict[str, Path], dict[str, str]]:
+    """The folder of each split, `{"train": root}` if there are none, and what lies beside them.
+
+    Raises:
+        ValueError: If a split is given twice, or there are others but no `train/`.
+    """
+    # A class may be called "train": a split's folder is one that holds class folders (or a table of labels).
+    children = _folders(root)
+    of_splits = [path for path in children if path.name in SPLIT_NAMES and (_folders(path) or (path / LABELS).exists())]
+    if not of_splits:
+        return {"train": root}, {}
+    folders: dict[str, Path] = {}
+    for path in of_splits:
+        split = SPLIT_NAMES[path.name]
+        if split in folders:
+            raise ValueError(
+                f"A split must have one folder. Received: {folders[split]} and {path}. Merge them, or remove one."
+            )
+        folders[split] = path
+    if "train" not in folders:
+        names = ", ".join(f"{path.name}/" for path in of_splits)
+        raise ValueError(f"A folder with splits needs `train/`. Received: {root} with {names} only. Add {root}/train.")
+    order = [name for name in ("train", "validation", "test") if name in folders]
+    beside = {f"{path.name}/": "lies beside the splits" for path in children if path not in of_splits}
+    return {name: folders[name] for name in order}, beside
+
+
+def _read_classes(root: Path, folders: dict[str, Path]) -> tuple[dict[str, Examples], tuple[str, ...], dict[str, str]]:
+    """The images of each split below class folders, the class names, and what was left out."""
+    class_names = {split: [path.name for path in _folders(path)] for split, path in folders.items()}
+    classes = tuple(class_names["train"])
+    if not classes:
+        is_empty = not any(folders["train"].iterdir())
+        raise ValueError(
+            f"A folder of images must have class folders. Received: {folders['train']}, "
+            f"{'which is empty' if is_empty else 'without any'}. {LAYOUT.format(path=folders['train'])}"
+        )
+    if len(classes) == 1:
+        only = folders["train"] / classes[0]
+        way_out = f"Did you mean {only}?" if _folders(only) else LAYOUT.format(path=folders["train"])
+        raise ValueError(
+            f"Classification needs at least two classes. Received: one, {classes[0]!r}, in {folders['train']}. "
+            + way_out
+        )
+    for split, names in class_names.items():
+        _check_same(folders["train"], classes, folders[split], names)
+
+    given, left_out = {}, {}
+    for split, path in folders.items():
+        listed = [(name, index) for index, label in enumerate(classes) for name in _files(path / label, root)]
+        targets = np.array([index for _, index in listed], np.int64)
+        given[split], skipped = scan_files(root, [name for name, _ in listed], targets)
+        loose = {_name(file, root): "lies in no class folder" for file in _images_in(path)}
+        left_out.update(skipped | loose)
+        counts = np.bincount(given[split].targets, minlength=len(classes))
+        for label, count in zip(classes, counts, strict=True):
+            if not count:
+                _raise_nothing_left(path / label, root, skipped)
+    return given, classes, left_out
+
+
+def _divide(given: dict[str, Examples], groups: np.ndarray, settings: DatasetSettings) -> dict[str, Examples]:
+    """Set apart the splits that were not given."""
+    train = given["train"]
+    parts = three_ways(
+        groups,
+        train.names,
+        validation=0 if "validation" in given else settings.validation,
+        test=0 if "test" in given else settings.test,
+        seed=settings.split_seed,
+    )
+    splits = given | {name: train.take(indices) for name, indices in parts.items()}
+    return {name: splits[name] for name in ("train", "validation", "test") if name in splits}
+
+
+def _check_classes(splits: dict[str, Examples], classes: tuple[str, ...]) -> None:
+    """Every class must have an image in every split."""
+    for split, examples in splits.items():
+        counts = np.bincount(examples.targets, minlength=len(classes))
+        if not counts.all():
+            label = int(np.argmin(counts))
+            total = sum(int((part.targets == label).sum()) for part in splits.values())
+            raise ValueError(
+                f"Each class needs an image in each of the {len(splits)} splits. Received: {total} of "
+                f"{classes[label]!r}, none of them in {split}. Add images of it."
+            )
+
+
+def _check_same(train: Path, classes: tuple[str, ...], path: Path, names: list[str]) -> None:
+    missing, unknown = sorted(set(classes) - set(names)), sorted(set(names) - set(classes))
+    if missing or unknown:
+        where, name = (path, missing[0]) if missing else (train, unknown[0])
+        raise ValueError(
+            f"Each split must have the same class folders. Received: {name!r} is in "
+            f"{train if missing else path} but not in {where}. Add {where / name}, or remove the other."
+        )
+
+
+def _raise_nothing_left(path: Path, root: Path, skipped: dict[str, str]) -> None:
+    below = [f"{name}: {reason}" for name, reason in skipped.items() if (root / name).is_relative_to(path)]
+    received = f"{len(below)} other files ({below[0]})" if below else "an empty folder"
+    raise ValueError(
+        f"A class folder must hold at least one image. Received: {path}, {received}. Add images, or remove the folder."
+    )
+
+
+def _folders(path: Path) -> list[Path]:
+    visible = (child for child in path.iterdir() if not child.name.startswith("."))
+    return sorted(child for child in visible if child.is_dir())
+
+
+def _files(path: Path, root: Path) -> list[str]:
+    """All files below `path`, hidden ones left out, as names below `root`."""
+    names = []
+    for where, inner, files in os.walk(path):
+        inner[:] = sorted(name for name in inner if not name.startswith("."))
+        below = _name(Path(where), root)
+        names += [f"{below}/{name}" for name in sorted(files) if not name.startswith(".")]
+    return names
+
+
+def _images_in(path: Path) -> list[Path]:
+    return sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and not file.name.startswith("."))
+
+
+def _name(path: Path, root: Path) -> str:
+    return path.relative_to(root).as_posix()

@@ -1,0 +1,145 @@
+"""The reference reader of images: NumPy and Pillow only, so that an exported file is fed exactly as it was trained.
+
+Whatever a file holds, it comes out as uint8 (height, width, channels): turned upright (EXIF), transparent parts over
+white, 16 bits by their high byte, a GIF's first frame.
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import ExifTags, Image, ImageOps
+
+from dltemplates.datasets.spec import Resize, Value
+
+FORMATS = ("JPEG", "PNG", "BMP", "GIF")
+
+
+class Fit(NamedTuple):
+    """How an image is brought to a size: this box is cut out, resized to `inner`, and centred on black."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+    inner_height: int
+    inner_width: int
+
+
+def fit(size: tuple[int, int], target: tuple[int, int], rule: Resize) -> Fit:
+    """Say how an image of `size` (height, width) is brought to `target` (height, width)."""
+    (height, width), (new_height, new_width) = size, target
+    box = (0, 0, height, width)
+    inner = (new_height, new_width)
+    is_taller = height * new_width > width * new_height
+    if rule == "crop" and is_taller:
+        cut = max(1, _divide(width * new_height, new_width))
+        box = ((height - cut) // 2, 0, cut, width)
+    elif rule == "crop":
+        cut = max(1, _divide(height * new_width, new_height))
+        box = (0, (width - cut) // 2, height, cut)
+    elif rule == "pad" and is_taller:
+        inner = (new_height, max(1, _divide(width * new_height, height)))
+    elif rule == "pad":
+        inner = (max(1, _divide(height * new_width, width)), new_width)
+    return Fit(*box, *inner)
+
+
+def resize_image(image: np.ndarray, size: tuple[int, int], rule: Resize) -> np.ndarray:
+    """Bring a uint8 image (height, width, channels) to `size` (height, width): bilinear, with antialias."""
+    if image.shape[:2] == tuple(size):
+        return image
+    top, left, height, width, *inner = fit((image.shape[0], image.shape[1]), size, rule)
+    cut = image[top : top + height, left : left + width]
+    picture = Image.fromarray(cut[..., 0] if image.shape[-1] == 1 else cut)
+    resized = np.asarray(picture.resize((inner[1], inner[0]), Image.Resampling.BILINEAR))
+    resized = resized.reshape(*inner, image.shape[-1])
+    if tuple(inner) == tuple(size):
+        return resized
+    canvas = np.zeros((*size, image.shape[-1]), np.uint8)
+    top, left = (size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2
+    canvas[top : top + inner[0], left : left + inner[1]] = resized
+    return canvas
+
+
+def decode(source: Path | str | bytes, channels: int) -> np.ndarray:
+    """Decode a JPEG, PNG, BMP or GIF.
+
+    Args:
+        source: A path, or the bytes of a file.
+        channels: 1 for grey, 3 for colour.
+
+    Returns:
+        uint8 (height, width, channels), 0..255.
+
+    Raises:
+        ValueError: If it is no such image, or a broken one; names the file.
+    """
+    try:
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS) as image:
+            upright = orientation(image)
+            picture = _flatten(ImageOps.exif_transpose(image) if upright != 1 else image)
+            pixels = np.asarray(picture.convert("L" if channels == 1 else "RGB"))
+    except Exception as error:  # Pillow's decoders raise whatever broken bytes lead them into
+        name = "bytes" if isinstance(source, bytes) else source
+        raise ValueError(
+            f"An image must be a whole JPEG, PNG, BMP or GIF. Received: {name} ({reason(error)}). Replace or remove it."
+        ) from error
+    return pixels.reshape(*pixels.shape[:2], channels)
+
+
+def read_image(path: Path | str | bytes, value: Value) -> np.ndarray:
+    """Read an image as the input `value` wants it: uint8 of `value.shape`.
+
+    Raises:
+        ValueError: If it is no image, or a broken one.
+    """
+    height, width, channels = value.shape
+    return resize_image(decode(path, channels), (height, width), value.resize or "stretch")
+
+
+def to_channels(images: np.ndarray, channels: int) -> np.ndarray:
+    """Turn uint8 images (..., 1 or 3) grey (..., 1) or into colours (..., 3), as Pillow does."""
+    if images.shape[-1] == channels:
+        return images
+    if channels == 3:
+        return np.repeat(images, 3, axis=-1)
+    # ITU-R 601 in 16-bit fixed point, the same integers that Pillow and the TensorFlow reader use
+    grey = images.astype(np.int32) @ np.array(GREY_WEIGHTS, np.int32)
+    return ((grey + 2**15) >> 16).astype(np.uint8)[..., None]
+
+
+GREY_WEIGHTS = (19595, 38470, 7471)
+
+
+def orientation(image: Image.Image) -> int:
+    """The EXIF orientation that the header of an opened file states; 1 is upright."""
+    if not {"exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"} & set(image.info):
+        return 1  # asking a PNG without any would decode it to look behind the pixels
+    return image.getexif().get(ExifTags.Base.Orientation, 1)
+
+
+def reason(error: Exception) -> str:
+    """What Pillow found wrong, in a few words on one line."""
+    if isinstance(error, Image.UnidentifiedImageError):
+        return "not an image of these formats"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _flatten(image: Image.Image) -> Image.Image:
+    """An 8-bit image without transparency."""
+    if image.mode.startswith("I"):
+        values = np.asarray(image)
+        return Image.fromarray((values >> 8).clip(0, 255).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return image
+
+
+def _divide(numerator: int, denominator: int) -> int:
+    """Integer division, rounded to the nearest."""
+    return (2 * numerator + denominator) // (2 * denominator)

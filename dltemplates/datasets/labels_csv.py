@@ -1,0 +1,117 @@
+"""`labels.csv`: several labels, or numbers, for each image.
+
+Its first column is `file`, a path below the folder it lies in. Then either one column `labels`, names separated by
+`;`, or columns of numbers.
+"""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+
+from dltemplates.datasets.files import Examples, scan_files
+
+LABELS = "labels.csv"
+Rows = list[tuple[str, list[str]]]
+
+
+def read_labels(
+    root: Path, folders: dict[str, Path]
+) -> tuple[dict[str, Examples], tuple[str, ...] | None, dict[str, str]]:
+    """Read the images and the `labels.csv` of each split's folder.
+
+    Returns:
+        The examples of each split, the names of the labels (None where there are numbers), and the files that are no
+        images with the reason.
+
+    Raises:
+        ValueError: If a table is missing or breaks a rule; names the line.
+    """
+    tables = {split: _read_table(path / LABELS) for split, path in folders.items()}
+    columns = tables["train"][0]
+    for split, (others, _) in tables.items():
+        if others != columns:
+            raise ValueError(
+                f"Each split's {LABELS} must have the same columns. Received: {', '.join(columns)} for train but "
+                f"{', '.join(others)} for {split}. Rename or reorder them."
+            )
+    is_labels = columns == ["labels"]
+    names = sorted({label for _, cells in tables["train"][1] for label in _split(cells[0])}) if is_labels else []
+    given, left_out = {}, {}
+    for split, (_, rows) in tables.items():
+        table = folders[split] / LABELS
+        targets = _flags(table, rows, names) if is_labels else _numbers(table, rows)
+        files = [(folders[split] / file).relative_to(root).as_posix() for file, _ in rows]
+        given[split], skipped = scan_files(root, files, targets)
+        left_out.update(skipped)
+        if not given[split].names:
+            raise ValueError(f"{table} must name at least one image. Received: none of {len(rows)} rows is. Add some.")
+    return given, tuple(names) if is_labels else None, left_out
+
+
+def _read_table(path: Path) -> tuple[list[str], Rows]:
+    """The columns after `file`, and each row's file and cells."""
+    if not path.is_file():
+        raise ValueError(f"Each split must have its {LABELS}. Received: no {path}. Add it, or remove that folder.")
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            lines = [(line, row) for line, row in enumerate(csv.reader(file), start=1) if row]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path} must be a CSV table in UTF-8. Received: {error}. Save it as such.") from error
+    header = [name.strip() for name in lines[0][1]] if lines else []
+    if len(header) < 2 or header[0] != "file" or ("labels" in header and len(header) > 2):
+        raise ValueError(
+            f"{path} must have the columns `file,labels`, or `file` and columns of numbers. "
+            f"Received: {','.join(header) or 'an empty file'}. Correct its first line."
+        )
+    rows: Rows = []
+    seen: set[str] = set()
+    for line, row in lines[1:]:
+        if len(row) != len(header):
+            raise ValueError(f"{path} must have {len(header)} cells a row. Received: {len(row)}. Correct line {line}.")
+        name = row[0].strip()
+        if name in seen:
+            raise ValueError(f"{path} must name each file once. Received: {name!r} again in line {line}. Remove one.")
+        is_below = not Path(name).is_absolute() and ".." not in Path(name).parts
+        if not is_below or not (path.parent / name).is_file():
+            raise ValueError(
+                f"{path} must name files in its folder. Received: {name!r} in line {line}, which is none. "
+                "Correct it, or remove the line."
+            )
+        seen.add(name)
+        rows.append((name, row[1:]))
+    return header[1:], rows
+
+
+def _split(cell: str) -> list[str]:
+    return [label.strip() for label in cell.split(";") if label.strip()]
+
+
+def _flags(path: Path, rows: Rows, names: list[str]) -> np.ndarray:
+    flags = np.zeros((len(rows), len(names)), np.float32)
+    for row, (file, cells) in enumerate(rows):
+        for label in _split(cells[0]):
+            if label not in names:
+                raise ValueError(
+                    f"A label must occur in the training split. Received: {label!r} of {file!r} in {path}. "
+                    "Check its spelling, or add such images to train."
+                )
+            flags[row, names.index(label)] = 1
+    return flags
+
+
+def _numbers(path: Path, rows: Rows) -> np.ndarray:
+    numbers = []
+    for file, cells in rows:
+        try:
+            numbers.append([float(cell) for cell in cells])
+        except ValueError as error:
+            raise ValueError(
+                f"{path} must hold numbers, or one column called `labels`. Received: {';'.join(cells)!r} for {file!r}. "
+                "For one class per image, use class folders."
+            ) from error
+        if not np.isfinite(numbers[-1]).all():
+            raise ValueError(f"{path} must hold finite numbers. Received: {';'.join(cells)!r} for {file!r}. Remove it.")
+    return np.array(numbers, np.float32)

@@ -1,0 +1,56 @@
+"""From the name in a template to a dataset."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from dltemplates import catalog
+from dltemplates.datasets.source import Dataset
+from dltemplates.template import DatasetSettings
+
+
+def load_dataset(settings: DatasetSettings) -> Dataset:
+    """Load the dataset that `settings.name` stands for.
+
+    A name of the catalog is that dataset; what exists, or looks like a path, is a folder or `.npz` of the user's;
+    `package.module:function` is called with the settings and returns a `Dataset`.
+
+    Raises:
+        ValueError: If there is no such dataset, or its data breaks a rule; says the way out.
+    """
+    name = settings.name
+    path = Path(name).expanduser()
+    if name not in catalog.DATASETS and (path.exists() or _looks_like_a_path(name)):
+        return _load_path(path, settings)
+    try:
+        function = catalog.load("dataset", name)
+    except ValueError as error:
+        raise ValueError(f"{error} A folder of class folders, or a .npz, can be given too.") from None
+    dataset = function(settings)
+    if not isinstance(dataset, Dataset):
+        raise ValueError(
+            f"A dataset function must return a `Dataset`. Received: {type(dataset).__name__} from {name}. "
+            "See dltemplates/datasets/digits.py for a short one."
+        )
+    return dataset
+
+
+def _looks_like_a_path(name: str) -> bool:
+    return "/" in name or os.sep in name or name.startswith((".", "~")) or name.endswith(".npz")
+
+
+def _load_path(path: Path, settings: DatasetSettings) -> Dataset:
+    if path.is_dir():
+        from dltemplates.datasets.folder import folder
+
+        return folder(path, settings)
+    if path.suffix == ".npz" and path.is_file():
+        from dltemplates.datasets.npz import npz
+
+        return npz(path, settings)
+    received = "a file of another kind" if path.exists() else "nothing there"
+    raise ValueError(
+        f"A dataset's path must be a folder of class folders, or a .npz. Received: {path} ({received}). "
+        "Check the spelling; relative paths start where the command is run."
+    )

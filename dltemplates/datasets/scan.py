@@ -1,0 +1,96 @@
+"""What image files are, from their headers: fast enough to look at every file before training starts."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Literal
+
+from PIL import Image, ImageFile
+
+from dltemplates.datasets.images import FORMATS, decode, orientation, reason
+
+Decoder = Literal["jpeg", "png", "bmp", "pillow"]
+
+# How a whole file ends. One that ends otherwise, or is of another kind, is decoded once to see if it is whole.
+ENDINGS = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82", "GIF": b";"}
+GREY_MODES = ("1", "L", "LA", "I", "I;16", "I;16B")
+CHUNK = 256
+TAIL = 64 * 1024  # bytes that identify a file beside its name and size
+UPSAMPLED_ALIKE = ({(1, 1)}, {(1, 1), (2, 1)}, {(1, 1), (2, 2)})  # chroma sampling: none, 4:2:2, 4:2:0
+
+
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    """One image file.
+
+    Attributes:
+        size: Height and width, upright.
+        is_grey: Whether it has no colours.
+        decoder: What TensorFlow can decode it with, to the same pixels as Pillow; else `pillow`.
+        digest: Of its size and its last bytes.
+    """
+
+    size: tuple[int, int]
+    is_grey: bool
+    decoder: Decoder
+    digest: bytes
+
+
+def scan(paths: list[str]) -> list[Scanned | str]:
+    """Look at image files: what each is, or why it cannot be read."""
+    chunks = [paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK)]
+    with ThreadPoolExecutor(max_workers=8) as pool:  # while one waits for the disk, others parse
+        return [found for chunk in pool.map(lambda chunk: [_scan(path) for path in chunk], chunks) for found in chunk]
+
+
+def _scan(path: str) -> Scanned | str:
+    try:
+        with open(path, "rb") as file, Image.open(file, formats=FORMATS) as image:
+            upright = orientation(image)
+            height, width = image.size if upright >= 5 else image.size[::-1]  # 5..8 lie on their side
+            length = os.fstat(file.fileno()).st_size
+            file.seek(max(0, length - TAIL))
+            tail = file.read()
+            is_whole = tail.endswith(ENDINGS.get(image.format or "", b"never so"))
+            # Pillow forgives a missing end that TensorFlow does not.
+            is_plain = upright == 1 and (is_whole or image.format == "BMP")
+            decoder: Decoder = _decoder(image) if is_plain else "pillow"
+            found = Scanned((height, width), _is_grey(image), decoder, _digest(length, tail))
+        if not is_whole:
+            decode(path, 3)
+    except Image.UnidentifiedImageError:
+        return "no JPEG, PNG, BMP or GIF"
+    except Exception as error:  # Pillow's readers raise whatever broken bytes lead them into
+        return f"broken: {reason(error.__cause__ if isinstance(error.__cause__, Exception) else error)}"
+    return found
+
+
+def _is_grey(image: Image.Image) -> bool:
+    if image.mode == "P" and image.palette is not None:
+        step = len(image.palette.rawmode or image.palette.mode)
+        colours = bytes(image.palette.palette)
+        return colours[0::step] == colours[1::step] == colours[2::step]
+    return image.mode in GREY_MODES
+
+
+def _digest(length: int, tail: bytes) -> bytes:
+    return hashlib.sha256(length.to_bytes(8, "little") + tail).digest()
+
+
+def _decoder(image: ImageFile.ImageFile) -> Decoder:
+    """Which of TensorFlow's decoders gives the pixels that Pillow gives."""
+    if image.has_transparency_data or not image.tile:
+        return "pillow"
+    codec, arguments = image.tile[0][0], image.tile[0][3]
+    rawmode = arguments[0] if isinstance(arguments, tuple) else arguments
+    if image.format in ("JPEG", "MPO") and image.mode in ("L", "RGB"):
+        sampling = {tuple(component[1:3]) for component in getattr(image, "layer", ())}
+        return "jpeg" if image.mode == "L" or sampling in UPSAMPLED_ALIKE else "pillow"
+    if image.format == "PNG" and codec == "zip" and rawmode in ("L", "RGB") and not getattr(image, "is_animated", 0):
+        return "png"
+    if image.format == "BMP" and codec == "raw" and rawmode == "BGR":
+        return "bmp"
+    return "pillow"

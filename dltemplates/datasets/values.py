@@ -1,0 +1,86 @@
+"""The inputs and targets that image datasets share."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dltemplates.datasets.spec import Resize, Value
+
+
+def image_value(size: tuple[int, int], channels: int, *, resize: Resize) -> Value:
+    """The input of a network that sees images: raw values 0..255."""
+    return Value(name="image", kind="image", dtype="float32", shape=(*size, channels), range=(0, 255), resize=resize)
+
+
+def class_value(classes: tuple[str, ...]) -> Value:
+    """The target of one class per example: its id.
+
+    Raises:
+        ValueError: If there are fewer than two classes, or two of one name.
+    """
+    if len(classes) < 2:
+        raise ValueError(
+            f"Classification needs at least two classes. Received: {', '.join(classes) or 'none'}. "
+            "Give each class a folder of its own."
+        )
+    _check_unique(classes)
+    return Value(name="label", kind="class", dtype="int64", shape=(), classes=classes)
+
+
+def labels_value(classes: tuple[str, ...]) -> Value:
+    """The target of any number of labels per example: a flag 0 or 1 for each.
+
+    Raises:
+        ValueError: If there is no label, or there are two of one name.
+    """
+    if not classes:
+        raise ValueError("Multi-label data needs at least one label. Received: none. Name them in column `labels`.")
+    _check_unique(classes)
+    return Value(name="labels", kind="labels", dtype="float32", shape=(len(classes),), classes=classes)
+
+
+def number_value(train: np.ndarray) -> Value:
+    """The target of numbers, with the statistics of the training split (n, k).
+
+    Raises:
+        ValueError: If a number is not finite, or the same for every training example.
+    """
+    numbers = train.astype(np.float64)
+    mean, std = numbers.mean(axis=0), numbers.std(axis=0)
+    if not np.isfinite(std).all():
+        raise ValueError(
+            f"A number to predict must be finite. Received: {np.count_nonzero(~np.isfinite(numbers))} that are not. "
+            "Remove those examples."
+        )
+    if (std <= 1e-12 * np.abs(mean)).any():
+        column = int(np.argmin(std))
+        raise ValueError(
+            "A number to predict must vary over the training examples. "
+            f"Received: {mean[column]:g} for all {len(train)} (column {column}). Leave that column out."
+        )
+    return Value(
+        name="value",
+        kind="number",
+        dtype="float32",
+        shape=(train.shape[1],),
+        mean=tuple(mean.tolist()),
+        std=tuple(std.tolist()),
+    )
+
+
+def with_counts(target: Value, train: np.ndarray) -> Value:
+    """The target with the number of training examples of each class, or with each label; numbers stay as they are."""
+    match target.kind:
+        case "class":
+            counts = np.bincount(train, minlength=len(target.classes or ()))
+        case "labels":
+            counts = train.sum(axis=0)
+        case _:
+            return target
+    return target.model_copy(update={"counts": tuple(int(count) for count in counts)})
+
+
+def _check_unique(classes: tuple[str, ...]) -> None:
+    twice = sorted({name for name in classes if classes.count(name) > 1})
+    if twice:
+        raise ValueError(f"Class names must differ. Received twice: {', '.join(twice)}. Rename one.")

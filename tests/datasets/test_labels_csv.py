@@ -1,0 +1,123 @@
+"""A folder with `labels.csv`: several labels, or numbers, for each image."""
+
+import numpy as np
+import pytest
+
+from dltemplates.datasets.load import load_dataset
+from dltemplates.template import DatasetSettings
+
+
+@pytest.fixture
+def table(tmp_path, write_image):
+    """A function that writes ten images and a table of them: `table("file,labels", ["a;b", ...])`."""
+
+    def write(header, cells, below=".", encoding="utf-8"):
+        folder = tmp_path / "data" / below
+        folder.mkdir(parents=True, exist_ok=True)
+        for number in range(len(cells)):
+            write_image(folder / "images" / f"{number}.png", level=number)
+        rows = [f"images/{number}.png,{cell}" for number, cell in enumerate(cells)]
+        (folder / "labels.csv").write_text("\n".join([header, *rows, ""]), encoding=encoding)
+        return tmp_path / "data"
+
+    return write
+
+
+def load(path, **settings):
+    return load_dataset(DatasetSettings(name=str(path), **settings))
+
+
+def test_labels(table):
+    path = table("file,labels", ["red;round", "red", "", "round", " round ; red"] * 4, encoding="utf-8-sig")
+    dataset = load(path)
+    (target,) = dataset.spec.targets
+    assert (target.kind, target.classes, target.shape, target.dtype) == ("labels", ("red", "round"), (2,), "float32")
+    assert dataset.spec.sizes == {"train": 14, "validation": 2, "test": 4}
+    for source in dataset.splits.values():
+        batch = source.read(np.arange(len(source)))
+        assert batch["labels"].dtype == np.float32
+        for name, flags in zip(source.examples.names, batch["labels"], strict=True):
+            number = int(name.split("/")[1].split(".")[0])
+            assert flags.tolist() == [[1, 1], [1, 0], [0, 0], [0, 1], [1, 1]][number % 5]
+
+
+def test_numbers(table):
+    dataset = load(table("file,x,y", [f"{number},{-2 * number}" for number in range(20)]))
+    (target,) = dataset.spec.targets
+    assert (target.kind, target.shape) == ("number", (2,))
+    train = dataset.split("train")
+    values = train.read(np.arange(len(train)))["value"]
+    assert values.dtype == np.float32
+    assert (values[:, 1] == -2 * values[:, 0]).all()
+    assert target.mean == pytest.approx(values.mean(axis=0).tolist())
+    assert target.std == pytest.approx(values.std(axis=0).tolist())
+
+
+def test_a_table_for_each_split(table):
+    table("file,labels", ["a;b", "a", "b"] * 4, below="train")
+    path = table("file,labels", ["a", "b"], below="val")
+    (path / "train" / "images" / "0.png").write_text("no image")
+    dataset = load(path)
+    assert dataset.spec.sizes == {"train": 9, "validation": 2, "test": 2}
+    assert dataset.spec.skipped == {"train/images/0.png": "no JPEG, PNG, BMP or GIF"}
+    assert dataset.split("validation").examples.names == ["val/images/0.png", "val/images/1.png"]
+
+
+@pytest.mark.parametrize(
+    ("header", "cells", "message"),
+    [
+        ("image,labels", ["a"] * 5, r"columns `file,labels`, or .* Received: image,labels. Correct its first line"),
+        ("file", ["a"] * 5, r"Received: file. Correct"),
+        ("file,labels,x", ["a,1"] * 5, r"Received: file,labels,x. Correct"),
+        ("file,x", ["1", "2,3", "4"], r"must have 2 cells a row. Received: 3. Correct line 3"),
+        (
+            "file,x",
+            ["1", "cat", "4"],
+            r"must hold numbers, or one column called `labels`. Received: 'cat' for 'images/1",
+        ),
+        ("file,x", ["1", "nan", "4"], r"must hold finite numbers. Received: 'nan' for 'images/1.png'"),
+        ("file,x", ["5"] * 10, r"must vary over the training examples. Received: 5 for all 7 \(column 0\)"),
+        ("file,labels", ["", "", "", ""], r"needs at least one label. Received: none"),
+        ("file,labels", [], r"must name at least one image. Received: none of 0 rows is"),
+    ],
+)
+def test_tables_that_break_a_rule(table, header, cells, message):
+    with pytest.raises(ValueError, match=message):
+        load(table(header, cells))
+
+
+def test_rows_that_break_a_rule(table):
+    path = table("file,x", ["1", "2", "3"])
+    for row, message in (
+        ("images/9.png,1", r"must name files in its folder. Received: 'images/9.png' in line 5"),
+        ("../data/images/1.png,1", r"must name files in its folder. Received: '../data/images/1.png'"),
+        (f"{path}/images/1.png,1", r"must name files in its folder"),
+        ("images/1.png,7", r"must name each file once. Received: 'images/1.png' again in line 5"),
+    ):
+        text = "file,x\nimages/0.png,1\nimages/1.png,2\nimages/2.png,3\n" + row
+        (path / "labels.csv").write_text(text)
+        with pytest.raises(ValueError, match=message):
+            load(path)
+
+
+def test_a_table_that_is_none(table):
+    path = table("file,x", ["1", "2", "3"])
+    (path / "labels.csv").write_bytes(b"file,x\n\xff\xfe\x00")
+    with pytest.raises(ValueError, match=r"labels.csv must be a CSV table in UTF-8. Received: .*codec"):
+        load(path)
+    (path / "labels.csv").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"Received: an empty file. Correct"):
+        load(path)
+
+
+def test_splits_that_differ(table):
+    table("file,labels", ["a", "b", "a", "b"], below="train")
+    path = table("file,labels", ["c"], below="test")
+    with pytest.raises(ValueError, match=r"must occur in the training split. Received: 'c' of 'images/0.png'"):
+        load(path)
+    table("file,x", ["1"], below="test")
+    with pytest.raises(ValueError, match=r"same columns. Received: labels for train but x for test"):
+        load(path)
+    (path / "test" / "labels.csv").unlink()
+    with pytest.raises(ValueError, match=r"must have its labels.csv. Received: no .*test/labels.csv"):
+        load(path)

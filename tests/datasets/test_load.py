@@ -1,0 +1,73 @@
+"""From a name to a dataset: the catalog's, a path, a function of the user's."""
+
+import numpy as np
+import pytest
+
+from dltemplates.datasets.digits import digits
+from dltemplates.datasets.load import load_dataset
+from dltemplates.template import DatasetSettings
+
+OWN = """
+from dltemplates.datasets.digits import digits
+
+def larger(settings):
+    return digits(settings.model_copy(update={"image_size": (16, 16)}))
+
+def nothing(settings):
+    return None
+"""
+
+
+def load(name, **settings):
+    return load_dataset(DatasetSettings(name=str(name), **settings))
+
+
+def test_a_name_of_the_catalog_wins_over_a_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "digits").mkdir()
+    assert load("digits").spec == digits(DatasetSettings(name="digits")).spec
+    with pytest.raises(ValueError, match="which is empty"):
+        load("./digits")
+
+
+def test_a_folder_may_be_named_without_a_separator(class_folders, monkeypatch):
+    path = class_folders(cats=4, dogs=4)
+    monkeypatch.chdir(path.parent)
+    assert load("data").spec == load(path).spec
+
+
+def test_the_home_folder(class_folders, monkeypatch):
+    path = class_folders(cats=4, dogs=4)
+    monkeypatch.setenv("HOME", str(path.parent))
+    assert load("~/data").spec == load(path).spec
+
+
+def test_a_function_of_the_users(tmp_path, monkeypatch):
+    (tmp_path / "my_own_data.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert load("my_own_data:larger").split("train").read(np.arange(2))["image"].shape == (2, 16, 16, 1)
+    with pytest.raises(ValueError, match=r"must return a `Dataset`. Received: NoneType from my_own_data:nothing"):
+        load("my_own_data:nothing")
+    with pytest.raises(ValueError, match=r"named `package.module:function`. Received: 'my_own_data:absent'"):
+        load("my_own_data:absent")
+
+
+def test_unknown_names():
+    with pytest.raises(ValueError, match=r"Unknown dataset. Received: 'minst'. Did you mean mnist.* A folder of class"):
+        load("minst")
+    with pytest.raises(ValueError, match=r"Received: 'xyz'. There are: cifar10, .* or a .npz, can be given too"):
+        load("xyz")
+
+
+@pytest.mark.parametrize("name", ["./absent", "absent/deeper", "~/absent-folder", "absent.npz", "/absent"])
+def test_paths_that_lead_nowhere(name):
+    with pytest.raises(
+        ValueError, match=r"must be a folder of class folders, or a .npz. Received: .*absent.*nothing th"
+    ):
+        load(name)
+
+
+def test_a_file_of_another_kind(tmp_path):
+    (tmp_path / "images.zip").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"images.zip \(a file of another kind\). Check the spelling"):
+        load(tmp_path / "images.zip")

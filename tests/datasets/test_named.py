@@ -1,0 +1,218 @@
+"""The datasets of the catalog: their sizes, their splits, and what is said when their files are wrong."""
+
+import gzip
+import os
+import struct
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dltemplates import catalog
+from dltemplates.datasets.load import load_dataset
+from dltemplates.template import DatasetSettings
+
+FACTS = {
+    "digits": ({"train": 1294, "validation": 144, "test": 359}, (8, 8, 1), ()),
+    "mnist": ({"train": 55_000, "validation": 5_000, "test": 10_000}, (28, 28, 1), ("mnist",)),
+    "fashion_mnist": ({"train": 55_000, "validation": 5_000, "test": 10_000}, (28, 28, 1), ("fashion_mnist",)),
+    "cifar10": (
+        {"train": 45_000, "validation": 5_000, "test": 10_000},
+        (32, 32, 3),
+        ("cifar10", "cifar10_images", "cifar10_images.tar.gz", "cifar-10-binary.tar.gz", "cifar-10-batches-bin"),
+    ),
+}
+
+
+def test_every_dataset_has_its_facts():
+    assert set(FACTS) == set(catalog.DATASETS)
+
+
+MARKS = {"digits": [], "cifar10": [pytest.mark.data, pytest.mark.slow]}  # 60,000 files are unpacked
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=MARKS.get(name, [pytest.mark.data])) for name in FACTS])
+def test_contract(name, request):
+    sizes, shape, paths = FACTS[name]
+    if paths:
+        folder = request.getfixturevalue("data")
+        if not any((folder / path).exists() for path in paths):
+            pytest.skip(f"needs {' or '.join(paths)} in $DLT_DATA")
+    dataset = load_dataset(DatasetSettings(name=name))
+    (image,), (label,) = dataset.spec.inputs, dataset.spec.targets
+    assert dataset.spec.sizes == sizes
+    assert dataset.spec.skipped == {}
+    assert (image.name, image.kind, image.dtype, image.shape, image.range) == (
+        "image",
+        "image",
+        "float32",
+        shape,
+        (0, 255),
+    )
+    assert (label.name, label.kind, label.dtype, label.shape) == ("label", "class", "int64", ())
+    assert label.classes is not None
+    assert len(label.classes) == 10
+    pictures = set()
+    for split, size in sizes.items():
+        source = dataset.split(split)
+        assert len(source) == size
+        batch = source.read(np.linspace(0, size - 1, 100).astype(int))
+        assert batch["image"].shape == (100, *shape)
+        assert (batch["image"].dtype, batch["label"].dtype) == (np.uint8, np.int64)
+        assert batch["image"].std() > 30
+        assert set(batch["label"]) <= set(range(10))
+        pictures |= {picture.tobytes() for picture in batch["image"]}
+    assert len(pictures) >= 297  # of 300: the splits do not overlap
+    assert len(dataset.spec.fingerprint) == 64
+
+
+def test_digits_are_those_of_scikit_learn():
+    from sklearn.datasets import load_digits
+
+    data = load_digits()
+    expected = {np.round(image * 15.9375).astype(np.uint8).tobytes() for image in data.images}
+    dataset = load_dataset(DatasetSettings(name="digits"))
+    found = [source.read(np.arange(len(source))) for source in dataset.splits.values()]
+    assert {image.tobytes() for part in found for image in part["image"]} == expected
+    assert sum(np.bincount(part["label"]) for part in found).tolist() == np.bincount(data.target).tolist()
+    assert np.abs(np.bincount(found[2]["label"]) - 0.2 * np.bincount(data.target)).max() < 1
+
+
+def test_digits_split_by_the_settings():
+    first = load_dataset(DatasetSettings(name="digits", validation=0.2, test=0.5))
+    assert first.spec.sizes == {"train": 719, "validation": 180, "test": 898}
+    again = load_dataset(DatasetSettings(name="digits", validation=0.2, test=0.5))
+    assert first.spec == again.spec
+    other = load_dataset(DatasetSettings(name="digits", validation=0.2, test=0.5, split_seed=1))
+    assert first.spec.fingerprint != other.spec.fingerprint
+
+
+def test_digits_in_another_size():
+    dataset = load_dataset(DatasetSettings(name="digits", image_size=(32, 24), channels=3, resize="pad"))
+    images = dataset.split("test").read(np.arange(5))["image"]
+    assert images.shape == (5, 32, 24, 3)
+    assert (images[:, :4] == 0).all()
+    assert images.std() > 30
+
+
+@pytest.mark.data
+def test_mnist_validation_is_a_fixed_choice(data):
+    dataset = load_dataset(DatasetSettings(name="mnist"))
+    labels = {split: np.bincount(source.arrays["label"]) for split, source in dataset.splits.items()}
+    assert (labels["train"] + labels["validation"]).tolist() == [
+        5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949,
+    ]  # fmt: skip
+    assert np.abs(labels["validation"] * 12 - labels["train"] - labels["validation"]).max() <= 12
+
+
+def write_idx(path, array, compress=True):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.tobytes()
+    path.write_bytes(gzip.compress(content) if compress else content)
+
+
+@pytest.fixture
+def fashion(tmp_path, monkeypatch):
+    """A folder with 240 + 40 pieces of clothing, as the four idx files; `$DLT_DATA` names it."""
+    generator = np.random.default_rng(0)
+    for name, count in (("train", 240), ("t10k", 40)):
+        images = generator.integers(0, 256, (count, 28, 28), np.uint8)
+        write_idx(tmp_path / "fashion_mnist" / f"{name}-images-idx3-ubyte.gz", images)
+        write_idx(tmp_path / "fashion_mnist" / f"{name}-labels-idx1-ubyte.gz", np.arange(count, dtype=np.uint8) % 10)
+    monkeypatch.setenv("DLT_DATA", str(tmp_path))
+    return tmp_path / "fashion_mnist"
+
+
+def load_fashion():
+    return load_dataset(DatasetSettings(name="fashion_mnist"))
+
+
+def test_fashion_mnist_from_idx_files(fashion):
+    dataset = load_fashion()
+    assert dataset.spec.sizes == {"train": 220, "validation": 20, "test": 40}
+    assert dataset.spec.targets[0].classes[9] == "Ankle boot"
+    raw = fashion / "raw"
+    raw.mkdir()
+    for path in fashion.glob("*.gz"):
+        (raw / path.stem).write_bytes(gzip.decompress(path.read_bytes()))
+        path.unlink()
+    assert load_fashion().spec == dataset.spec
+
+
+def test_idx_files_that_are_broken(fashion):
+    path = fashion / "t10k-labels-idx1-ubyte.gz"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-10])
+    with pytest.raises(ValueError, match=r"idx file must be readable. Received: .*t10k-labels.* Download it again"):
+        load_fashion()
+    for content in (gzip.decompress(whole)[:-1], b"", b"\0\0\x08", b"\0\0\x0d\x01\0\0\0\x01\0\0\0\x01"):
+        path.write_bytes(gzip.compress(content))
+        with pytest.raises(ValueError, match=r"hold bytes of the shape it states. Received: .*t10k-labels.* bytes for"):
+            load_fashion()
+    write_idx(path, np.zeros(39, np.uint8))
+    with pytest.raises(
+        ValueError, match=r"n labels below 10. Received: images \(40, 28, 28\), labels \(39,\), largest 0"
+    ):
+        load_fashion()
+    write_idx(path, np.full(40, 10, np.uint8))
+    with pytest.raises(ValueError, match=r"largest 10. Download them again"):
+        load_fashion()
+
+
+def write_batch(path, labels):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    planes = np.broadcast_to(np.arange(3072, dtype=np.int64) % 251, (len(labels), 3072)).astype(np.uint8)
+    path.write_bytes(np.concatenate([labels[:, None].astype(np.uint8), planes], axis=1).tobytes())
+
+
+@pytest.fixture
+def binary(tmp_path, monkeypatch):
+    """A folder with the binary version of CIFAR-10, 40 images a file; `$DLT_DATA` names the folder above."""
+    folder = tmp_path / "cifar10" / "cifar-10-batches-bin"
+    for name in (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"):
+        write_batch(folder / f"{name}.bin", np.arange(40) % 10)
+    monkeypatch.setenv("DLT_DATA", str(tmp_path))
+    return folder
+
+
+def load_cifar():
+    return load_dataset(DatasetSettings(name="cifar10"))
+
+
+def test_cifar10_from_its_binary_version(binary):
+    dataset = load_cifar()
+    assert dataset.spec.sizes == {"train": 180, "validation": 20, "test": 40}
+    batch = dataset.split("test").read(np.arange(40))
+    assert batch["label"].tolist() == (np.arange(40) % 10).tolist()
+    planes = (np.arange(3072) % 251).reshape(3, 32, 32)  # red, then green, then blue
+    assert (batch["image"][7] == planes.transpose(1, 2, 0)).all()
+
+
+def test_cifar10_from_its_archive(binary):
+    expected = load_cifar().spec
+    archive = binary.parent / "cifar-10-binary.tar.gz"
+    assert os.system(f"tar -czf {archive} -C {binary.parent} cifar-10-batches-bin") == 0
+    for path in binary.iterdir():
+        path.unlink()
+    binary.rmdir()
+    assert load_cifar().spec == expected
+
+
+def test_cifar10_from_class_folders(tmp_path, monkeypatch, photo):
+    monkeypatch.setenv("DLT_DATA", str(tmp_path))
+    for split, count in (("train", 30), ("test", 2)):
+        for label in ("bird", "cat"):
+            for number in range(count):
+                path = tmp_path / "cifar10" / split / label / f"{number}.jpg"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(photo[number : number + 32, :32]).save(path)
+    assert load_cifar().spec.sizes == {"train": 54, "validation": 6, "test": 4}
+
+
+def test_cifar10_that_is_broken(binary):
+    (binary / "data_batch_3.bin").write_bytes(b"x" * 1000)
+    with pytest.raises(ValueError, match=r"CIFAR-10 must be data_batch_1.bin, .* Received: .*3.bin, broken. Unpack"):
+        load_cifar()
+    (binary / "data_batch_3.bin").unlink()
+    with pytest.raises(ValueError, match=r"Received: .*data_batch_3.bin, not there. Unpack"):
+        load_cifar()

@@ -1,0 +1,116 @@
+"""The TensorFlow reader of files gives what the reference gives: the same pixels, one level off where it resizes."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from dltemplates.datasets.files import FileSource, scan_files
+from dltemplates.datasets.load import load_dataset
+from dltemplates.datasets.values import class_value, image_value
+from dltemplates.template import DatasetSettings
+
+BY_TENSORFLOW = {
+    "jpeg_444.jpg": "jpeg",
+    "jpeg_422.jpg": "jpeg",
+    "jpeg_420.jpg": "jpeg",
+    "jpeg_progressive.jpg": "jpeg",
+    "jpeg_grey.jpg": "jpeg",
+    "jpeg_keep_rgb.jpg": "jpeg",
+    "jpeg_two.jpg": "jpeg",
+    "exif_1.jpg": "jpeg",
+    "png_rgb.png": "png",
+    "png_grey.png": "png",
+    "bmp_rgb.bmp": "bmp",
+}
+
+
+def read_all(source):
+    reader = source.tensorflow_reader()
+    batches = tf.data.Dataset.range(len(source)).map(reader).batch(16)
+    assert batches.element_spec["image"].shape[1:] == source.image.shape
+    examples = [{name: array.numpy() for name, array in batch.items()} for batch in batches]
+    return {name: np.concatenate([example[name] for example in examples]) for name in examples[0]}
+
+
+def assert_equal(source, allowed):
+    expected, found = source.read(np.arange(len(source))), read_all(source)
+    assert (expected["label"] == found["label"]).all()
+    assert found["label"].dtype == expected["label"].dtype
+    assert found["image"].dtype == np.uint8
+    assert found["image"].std() > 20
+    difference = np.abs(expected["image"].astype(int) - found["image"]).reshape(len(source), -1).max(axis=1)
+    names = np.array(source.examples.names)
+    assert not len(names[difference > allowed]), dict(zip(names, difference, strict=True))
+
+
+def make_source(every_kind, names, image):
+    root = next(iter(every_kind.values())).parent
+    examples, skipped = scan_files(root, names, np.arange(len(names)) % 2)
+    assert not skipped
+    return FileSource(root, examples, image=image, target=class_value(("even", "odd")))
+
+
+def test_only_what_is_decoded_alike_goes_to_tensorflow(every_kind):
+    source = make_source(every_kind, list(every_kind), image_value((97, 131), 3, resize="stretch"))
+    decoders = {name: file.decoder for name, file in zip(source.examples.names, source.examples.files, strict=True)}
+    assert decoders == {name: BY_TENSORFLOW.get(name, "pillow") for name in every_kind}
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pixels_are_equal_where_nothing_is_resized(every_kind, channels):
+    upright = [name for name in every_kind if name[5:6] not in ("5", "6", "7", "8")]
+    assert set(BY_TENSORFLOW) <= set(upright)
+    source = make_source(every_kind, upright, image_value((97, 131), channels, resize="stretch"))
+    assert {file.size for file in source.examples.files} == {(97, 131)}
+    assert_equal(source, 0)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("rule", ["stretch", "crop", "pad"])
+@pytest.mark.parametrize("size", [(64, 64), (150, 200), (33, 101)])
+def test_resized_pixels_are_at_most_one_level_off(every_kind, channels, rule, size):
+    assert_equal(make_source(every_kind, list(every_kind), image_value(size, channels, resize=rule)), 1)
+
+
+def test_one_decoder_needs_no_switch(every_kind):
+    for name in ("jpeg_420.jpg", "gif_rgb.gif"):
+        assert_equal(make_source(every_kind, [name, name], image_value((97, 131), 3, resize="stretch")), 0)
+
+
+def test_what_pillow_forgives_goes_through_pillow(every_kind, tmp_path):
+    for name in ("png_rgb.png", "jpeg_444.jpg"):
+        (tmp_path / f"longer_{name}").write_bytes(every_kind[name].read_bytes() + b"more")
+    (tmp_path / "shorter.png").write_bytes(every_kind["png_rgb.png"].read_bytes()[:-12])
+    names = sorted(path.name for path in tmp_path.iterdir())
+    paths = {name: tmp_path / name for name in names}
+    source = make_source(paths, names, image_value((97, 131), 3, resize="stretch"))
+    assert {file.decoder for file in source.examples.files} == {"pillow"}
+    assert_equal(source, 0)
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("rule", ["stretch", "crop", "pad"])
+def test_photographs(data, rule):
+    settings = DatasetSettings(name=str(data / "hymenoptera/hymenoptera_data"), image_size=(96, 128), resize=rule)
+    dataset = load_dataset(settings)
+    assert dataset.spec.sizes == {"train": 196, "validation": 153, "test": 49}
+    assert dataset.spec.skipped == {}
+    assert_equal(dataset.split("test"), 1)
+
+
+def test_a_broken_file_is_named_by_check(every_kind, tmp_path):
+    path = tmp_path / "broken.png"
+    path.write_bytes(every_kind["png_rgb.png"].read_bytes())
+    examples, skipped = scan_files(tmp_path, ["broken.png"], np.zeros(1))
+    assert not skipped
+    source = FileSource(
+        tmp_path, examples, image=image_value((97, 131), 3, resize="stretch"), target=class_value(("even", "odd"))
+    )
+    source.check()
+    content = bytearray(path.read_bytes())
+    content[5000:5100] = bytes(100)  # after it was scanned
+    path.write_bytes(content)
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        read_all(source)
+    with pytest.raises(ValueError, match=r"whole JPEG, PNG, BMP or GIF. Received: .*broken.png"):
+        source.check()
