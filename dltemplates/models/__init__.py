@@ -1,0 +1,1 @@
+"""Builders of networks, one file per family."""

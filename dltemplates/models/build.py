@@ -1,0 +1,93 @@
+"""Build a network of the catalog, or the user's own, from the sizes and options that a template gives."""
+
+import difflib
+import inspect
+from typing import Any, get_type_hints
+
+import keras
+from pydantic import PydanticUserError, TypeAdapter, ValidationError
+from pydantic.errors import PydanticSchemaGenerationError
+
+from dltemplates import catalog
+
+
+def build_network(name: str, sizes: dict[str, Any], options: dict[str, Any]) -> keras.Model:
+    """Call the builder with the sizes it asks for and the options it was given.
+
+    Args:
+        name: A model of the catalog, or the user's own `package.module:function`.
+        sizes: What the task and the data give, such as `input_shape` and `num_outputs`; those that the builder does
+            not ask for are left out.
+        options: The builder's own keywords.
+
+    Returns:
+        The network, with fresh weights.
+
+    Raises:
+        ValueError: If there is no such model, it needs a size that is not given, it does not know an option, an option
+            has the wrong type or value, or the user's function returns no Keras model.
+    """
+    builder = catalog.load("model", name)
+    if not callable(builder):
+        raise ValueError(f"A model of your own is a function. Received: {name!r}, a {type(builder).__name__}.")
+    parameters = inspect.signature(builder).parameters.values()
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+    named = {
+        parameter.name: parameter
+        for parameter in parameters
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    }
+    _check_options(name, options, [key for key in named if key not in sizes and key != "name"], takes_any)
+    for key, parameter in named.items():
+        if parameter.default is parameter.empty and key not in sizes and key not in options:
+            raise ValueError(
+                f"Model `{name}` needs the size `{key}`, which this task and data do not give. "
+                f"Received: {', '.join(sizes) or 'no sizes'}. Choose a model that fits the task: `dlt list models`."
+            )
+    given = {key: value for key, value in sizes.items() if key in named} | _converted(name, builder, options)
+    try:
+        network = builder(**given)
+    except (TypeError, ValueError) as error:
+        if isinstance(error, ValueError) and "Received:" in str(error) and "\n" not in str(error):
+            raise  # a builder's own rule; what follows is Keras's
+        shown = ", ".join(f"{key}={value!r}" for key, value in given.items())
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise ValueError(
+            f"Model `{name}` cannot be built so: {reason}. Received: {shown}. `dlt show {name}` lists the options."
+        ) from error
+    if not isinstance(network, keras.Model):
+        raise ValueError(
+            f"A model of your own is a function that returns a `keras.Model`. "
+            f"Received: {name!r}, which returned a {type(network).__name__}. End it with `return keras.Model(...)`."
+        )
+    return network
+
+
+def _check_options(name: str, options: dict[str, Any], known: list[str], takes_any: bool) -> None:
+    for key in options:
+        if key not in known and not takes_any:
+            near = difflib.get_close_matches(key, known, n=3, cutoff=0.5)
+            hint = f"Did you mean {' or '.join(near)}? " if near else ""
+            every = f"Its options: {', '.join(known)}." if known else "It has no options."
+            raise ValueError(f"Unknown option of model `{name}`. Received: {key}={options[key]!r}. {hint}{every}")
+
+
+def _converted(name: str, builder: Any, options: dict[str, Any]) -> dict[str, Any]:
+    """The options, each brought to the type that the builder's annotation names, where it names one."""
+    try:
+        hints = get_type_hints(builder)
+    except (NameError, TypeError):  # annotations of the user's that cannot be resolved: the builder must see for itself
+        hints = {}
+    converted = dict(options)
+    for key in options.keys() & hints.keys():
+        try:
+            converted[key] = TypeAdapter(hints[key]).validate_python(options[key])
+        except ValidationError as error:
+            rule = error.errors(include_url=False)[0]["msg"]
+            raise ValueError(
+                f"Option `{key}` of model `{name}`: {rule[0].lower()}{rule[1:]}. Received: {key}={options[key]!r}. "
+                f"`dlt show {name}` lists the options."
+            ) from None
+        except (PydanticSchemaGenerationError, PydanticUserError):
+            continue  # a type that pydantic does not know
+    return converted

@@ -1,0 +1,59 @@
+"""LeNet-5.
+
+LeCun, Bottou, Bengio, Haffner: "Gradient-Based Learning Applied to Document Recognition", Proceedings of the IEEE,
+1998, http://yann.lecun.com/exdb/publis/pdf/lecun-98.pdf.
+
+Section II.B: three 5x5 convolutions of 6, 16 and 120 maps (C1, C3, C5), the first two followed by 2x2 subsampling
+(S2, S4), then 84 units (F6) and the output. The digits, 28x28, lie in the middle of a 32x32 field, so that a stroke's
+end can be in the middle of a feature detector.
+
+Today's form, built here, has 61,706 parameters at 28x28x1 and 10 classes: C3 sees all six maps of S2 (the paper's table
+I leaves out some, for 60,000), the subsampling is a plain average, the hyperbolic tangent is not scaled, and the output
+is linear in place of radial basis functions.
+"""
+
+import keras
+from keras import layers
+
+from dltemplates.models.checks import check_image_shape, check_num_outputs
+
+FIELD = 32  # pixels: the only size whose C5 maps are 1x1
+
+
+def lenet5(
+    input_shape: tuple[int, int, int], num_outputs: int, *, activation: str = "tanh", name: str = "lenet5"
+) -> keras.Model:
+    """Build LeNet-5.
+
+    Args:
+        input_shape: `(height, width, channels)`; 8x8 to 32x32, put in the middle of a field of 32x32 zeros.
+        num_outputs: Number of classes, or of values to predict.
+        activation: Keras name of the hidden layers' activation.
+        name: Name of the model.
+
+    Returns:
+        A functional model: `(batch, height, width, channels)` float32 to `(batch, num_outputs)` float32 logits.
+
+    Raises:
+        ValueError: If the input is no image of these sizes, or `num_outputs` is less than 1.
+    """
+    check_image_shape("lenet5", input_shape, least=8, most=FIELD)
+    check_num_outputs(num_outputs)
+    inputs = keras.Input(input_shape, name="image")
+    x = center(inputs)  # (batch, 32, 32, channels)
+    for filters in (6, 16):
+        x = layers.Conv2D(filters, 5, activation=activation)(x)
+        x = layers.AveragePooling2D(2)(x)
+    x = layers.Conv2D(120, 5, activation=activation)(x)  # (batch, 1, 1, 120)
+    x = layers.Flatten()(x)
+    x = layers.Dense(84, activation=activation)(x)
+    logits = layers.Dense(num_outputs, dtype="float32", name="logits")(x)
+    return keras.Model(inputs, logits, name=name)
+
+
+def center(x):
+    """Put images in the middle of a field of zeros, (batch, 32, 32, channels)."""
+    missing = [FIELD - size for size in x.shape[1:3]]
+    if not any(missing):
+        return x
+    return layers.ZeroPadding2D([(pixels // 2, pixels - pixels // 2) for pixels in missing])(x)

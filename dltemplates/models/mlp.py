@@ -1,0 +1,55 @@
+"""Multilayer perceptron (MLP).
+
+Rumelhart, Hinton, Williams: "Learning representations by back-propagating errors", Nature 323, 1986,
+https://doi.org/10.1038/323533a0.
+
+The default widths are those of the fully connected network that LeCun, Bottou, Bengio and Haffner ("Gradient-Based
+Learning Applied to Document Recognition", Proceedings of the IEEE, 1998, section III.C.4) measured on MNIST,
+28x28-300-100-10: 266,610 parameters and 3.05% errors. Rectified units took the place of sigmoids.
+"""
+
+from collections.abc import Sequence
+
+import keras
+from keras import layers
+
+from dltemplates.models.checks import check_dropout_rate, check_num_outputs, check_widths
+
+
+def mlp(
+    input_shape: tuple[int, ...],
+    num_outputs: int,
+    *,
+    units: Sequence[int] = (300, 100),
+    activation: str = "relu",
+    dropout_rate: float = 0.0,
+    name: str = "mlp",
+) -> keras.Model:
+    """Build fully connected layers over the flattened input.
+
+    Args:
+        input_shape: Shape of an example, of any rank.
+        num_outputs: Number of classes, or of values to predict.
+        units: Width of each hidden layer.
+        activation: Keras name of the hidden layers' activation.
+        dropout_rate: Share of activations dropped after each hidden layer, in [0, 1).
+        name: Name of the model.
+
+    Returns:
+        A functional model: `(batch, *input_shape)` float32 to `(batch, num_outputs)` float32 logits.
+
+    Raises:
+        ValueError: If `input_shape` or `units` is empty or not positive, `num_outputs` is less than 1, or
+            `dropout_rate` is out of range.
+    """
+    check_widths("input_shape", input_shape, "(28, 28, 1)")
+    check_num_outputs(num_outputs)
+    check_widths("units", units, "(300, 100)")
+    check_dropout_rate(dropout_rate)
+    inputs = keras.Input(input_shape, name="inputs")
+    x = layers.Flatten()(inputs)  # (batch, product of input_shape)
+    for width in units:
+        x = layers.Dense(width, activation=activation)(x)
+        x = layers.Dropout(dropout_rate)(x)
+    logits = layers.Dense(num_outputs, dtype="float32", name="logits")(x)
+    return keras.Model(inputs, logits, name=name)

@@ -1,0 +1,42 @@
+import pytest
+
+from dltemplates.models.convnet import convnet
+from dltemplates.models.summary import summarize
+
+
+def test_has_289_642_parameters():
+    assert convnet((32, 32, 3), 10).count_params() == 289_642
+
+
+@pytest.mark.parametrize("size", [8, 28, 32, 96, 224])
+def test_takes_small_and_large_images(size):
+    assert convnet((size, size, 3), 10).output_shape == (None, 10)
+
+
+def test_five_stages_bring_224_pixels_down_to_14_at_half_the_cost_of_three():
+    five = summarize(convnet((224, 224, 3), 10, filters=(16, 32, 64, 128, 256)))
+    assert [row.output_shape for row in five.rows if row.kind == "ReLU"][-1] == (None, 14, 14, 256)
+    assert five.macs < summarize(convnet((224, 224, 3), 10)).macs / 2
+
+
+@pytest.mark.parametrize(("filters", "least"), [((8,), 2), ((8, 8, 8), 8), ((8, 8, 8, 8, 8), 32)])
+def test_least_size_follows_from_the_stages(filters, least):
+    assert convnet((least, least, 1), 10, filters=filters).output_shape == (None, 10)
+    with pytest.raises(ValueError, match=f"at least {least}x{least}. Received: input_shape="):
+        convnet((least - 1, least, 1), 10, filters=filters)
+
+
+@pytest.mark.parametrize("filters", [(), (32, 0), (-8,)])
+def test_filters_must_be_positive(filters):
+    with pytest.raises(ValueError, match=r"`filters` must be one or more positive integers. Received: filters="):
+        convnet((32, 32, 3), 10, filters=filters)
+
+
+def test_dropout_must_leave_something():
+    with pytest.raises(ValueError, match="`dropout_rate` must lie in"):
+        convnet((32, 32, 3), 10, dropout_rate=1.0)
+
+
+def test_outputs_must_be_positive():
+    with pytest.raises(ValueError, match="`num_outputs` must be a positive number"):
+        convnet((32, 32, 3), 0)

@@ -1,0 +1,71 @@
+import pytest
+
+from dltemplates import catalog
+
+ENTRIES = [
+    (kind, name) for kind, entries in catalog.KINDS.items() for name, entry in entries.items() if kind != "format"
+]
+
+
+@pytest.mark.parametrize(("kind", "name"), ENTRIES)
+def test_every_name_leads_somewhere(kind, name):
+    target = catalog.load(kind, name)
+    assert callable(target)
+    assert target.__doc__
+    assert f"{target.__module__}:{target.__name__}" == catalog.KINDS[kind][name].target
+
+
+@pytest.mark.parametrize("kind", sorted(catalog.KINDS))
+def test_every_name_is_said_in_one_line(kind):
+    assert catalog.KINDS[kind]
+    for name, entry in catalog.KINDS[kind].items():
+        assert name == name.lower()
+        assert entry.summary
+        assert "\n" not in entry.summary
+        assert not entry.summary.endswith(".")
+
+
+@pytest.mark.parametrize("name", sorted(catalog.FORMATS))
+def test_float_formats_have_a_tolerance_and_integer_ones_none(name):
+    integer = any(word in name for word in ("dynamic", "int8", "int16"))
+    tolerance = catalog.FORMATS[name].tolerance
+    assert tolerance is None if integer else 0 < tolerance <= 1e-2
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "message"),
+    [
+        ("model", "resnet21", r"^Unknown model. Received: 'resnet21'. Did you mean resnet20"),
+        ("dataset", "minst", r"^Unknown dataset. Received: 'minst'. Did you mean mnist\?$"),
+        ("task", "clasification", r"^Unknown task. Received: 'clasification'. Did you mean classification\?$"),
+        ("format", "tflite:int9", r"^Unknown format. Received: 'tflite:int9'. Did you mean tflite:int8 or "),
+        ("model", "zzz", r"^Unknown model. Received: 'zzz'. There are: convnet, lenet5, mlp, resnet20, resnet8\.$"),
+        ("model", "", r"^Unknown model. Received: ''. There are: "),
+    ],
+)
+def test_unknown_name_gives_the_nearest_or_all(kind, name, message):
+    with pytest.raises(ValueError, match=message):
+        catalog.check_name(kind, name)
+
+
+def test_names_may_be_given():
+    catalog.check_name("template", "mine", ["mine"])
+    with pytest.raises(ValueError, match=r"Unknown template. Received: 'yours'. There are: mine"):
+        catalog.check_name("template", "yours", ["mine"])
+
+
+def test_load_knows_no_other_names():
+    with pytest.raises(ValueError, match="Did you mean lenet5"):
+        catalog.load("model", "lenet")
+
+
+def test_load_finds_a_function_of_the_users(tmp_path, monkeypatch):
+    (tmp_path / "catalog_own.py").write_text("def tiny(num_outputs): return num_outputs")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert catalog.load("model", "catalog_own:tiny")(3) == 3
+
+
+@pytest.mark.parametrize("name", ["no_such_module:tiny", "os.no_such:tiny", "os:no_such_function", "os:", ":tiny"])
+def test_load_says_how_ones_own_is_named(name):
+    with pytest.raises(ValueError, match=r"A model of your own is named `package.module:function`. Received: .* Check"):
+        catalog.load("model", name)

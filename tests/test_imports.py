@@ -1,0 +1,191 @@
+"""Imports point one way, and TensorFlow is loaded only where it is needed (and only when)."""
+
+from __future__ import annotations
+
+import ast
+import graphlib
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+import dltemplates
+from dltemplates import catalog
+
+ROOT = Path(dltemplates.__file__).parent
+
+RANKS = (  # imports go to the same line or to a lower one
+    {"template", "catalog"},
+    {"layers"},
+    {"tasks", "models", "datasets", "runs", "runtimes"},
+    {"training", "export", "reports", "inference", "doctor"},
+    {"compression", "bundles"},
+    {"cli", "__init__", "__main__"},
+)
+NEVER = {"models": {"datasets"}, "export": {"models", "training"}}  # though the ranks would allow it
+# The parts that may import it; `doctor` only asks it which devices it sees.
+TENSORFLOW = {"datasets", "tasks", "training", "export", "compression", "runtimes", "doctor"}
+HEAVY = {"tensorflow", "keras", "tf_keras", "jax", "torch", "tensorflow_model_optimization"}
+LIGHT = (  # what lists the catalog, and what runs, judges and shows an exported file
+    "dltemplates.cli.main",
+    "dltemplates.cli.commands",
+    "dltemplates.doctor",
+    "dltemplates.template",
+    "dltemplates.inference",
+    "dltemplates.runtimes",
+    "dltemplates.tasks.contract",
+    *(entry.target.partition(":")[0] for entry in catalog.TASKS.values()),
+)
+
+
+@dataclass
+class Module:
+    """What one file imports.
+
+    Attributes:
+        part: The part of the package that it belongs to: its first name below `dltemplates`.
+        internal: Modules of this package.
+        external: Names of other packages.
+    """
+
+    part: str
+    internal: set[str] = field(default_factory=set)
+    external: set[str] = field(default_factory=set)
+
+
+def read_modules(root: Path) -> dict[str, Module]:
+    """Every module below `root` by dotted name; `__init__` stays in the name."""
+    files = {".".join(path.relative_to(root).with_suffix("").parts): path for path in sorted(root.rglob("*.py"))}
+    return {name: read_module(name, path, set(files)) for name, path in files.items()}
+
+
+def read_module(name: str, path: Path, names: set[str]) -> Module:
+    """The imports of a file, those inside functions too, those for type checking alone left out."""
+    module = Module(part=name.split(".")[0])
+    tree = WithoutTypeChecking().visit(ast.parse(path.read_text(encoding="utf-8")))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            imported = [(alias.name, None) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name} imports relatively"
+            imported = [(node.module, alias.name) for alias in node.names]
+        else:
+            continue
+        for source, attribute in imported:
+            if source.split(".")[0] != "dltemplates":
+                module.external.add(source)
+            elif (source, attribute) == ("dltemplates", "__version__"):
+                continue  # a constant, not the API
+            elif (source, attribute) == ("dltemplates", None) and attributes(tree, "dltemplates") <= {"__version__"}:
+                continue
+            else:
+                module.internal.add(resolve(source, attribute, names))
+    return module
+
+
+def resolve(source: str, attribute: str | None, names: set[str]) -> str:
+    """The module that `from source import attribute` reads, as named by `read_modules`."""
+    inner = source.removeprefix("dltemplates").lstrip(".")
+    candidates = [".".join(filter(None, (inner, end))) for end in (attribute, "", "__init__") if end is not None]
+    return next(candidate for candidate in candidates if candidate in names)
+
+
+def attributes(tree: ast.AST, name: str) -> set[str]:
+    """What is read of the variable `name`."""
+    return {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == name
+    }
+
+
+class WithoutTypeChecking(ast.NodeTransformer):
+    """Drops the bodies of `if TYPE_CHECKING:`."""
+
+    def visit_If(self, node: ast.If):
+        if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            return None
+        return self.generic_visit(node)
+
+
+def rank(part: str) -> int:
+    return next(index for index, parts in enumerate(RANKS) if part in parts)
+
+
+def broken_rules(modules: dict[str, Module]) -> list[str]:
+    """Every import that points the wrong way, in words."""
+    broken = []
+    for name, module in modules.items():
+        for target in sorted(module.internal):
+            part = modules[target].part
+            if rank(part) > rank(module.part):
+                broken.append(f"{name} imports {target}, which lies above it")
+            if part in NEVER.get(module.part, ()):
+                broken.append(f"{name} imports {target}: {module.part} never imports {part}")
+        if module.part not in TENSORFLOW and any(source.split(".")[0] == "tensorflow" for source in module.external):
+            broken.append(f"{name} imports tensorflow")
+    try:
+        graphlib.TopologicalSorter({name: module.internal - {name} for name, module in modules.items()}).prepare()
+    except graphlib.CycleError as error:
+        broken.append(f"a circle: {' -> '.join(error.args[1])}")
+    return broken
+
+
+def test_every_part_has_a_rank():
+    parts = {module.part for module in read_modules(ROOT).values()}
+    assert parts <= set().union(*RANKS)
+
+
+def test_imports_point_one_way():
+    modules = read_modules(ROOT)
+    assert sum(len(module.internal) for module in modules.values()) > 10
+    assert broken_rules(modules) == []
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"catalog.py": "from dltemplates.models.mlp import mlp"}, "catalog imports models.mlp, which lies above it"),
+        ({"catalog.py": "def f():\n    from dltemplates import runs"}, "catalog imports runs, which lies above it"),
+        ({"models/mlp.py": "import dltemplates.datasets.spec"}, "models never imports datasets"),
+        ({"export/check.py": "from dltemplates.models import mlp"}, "export never imports models"),
+        ({"models/mlp.py": "import tensorflow as tf"}, "models.mlp imports tensorflow"),
+        ({"cli.py": "from tensorflow.keras import layers"}, "cli imports tensorflow"),
+        ({"runs.py": "from dltemplates import load_run"}, "runs imports __init__, which lies above it"),
+        ({"runs.py": "import dltemplates\ndltemplates.load_run()"}, "runs imports __init__, which lies above it"),
+        ({"runs.py": "import dltemplates.runtimes", "runtimes.py": "import dltemplates.runs"}, "a circle: "),
+    ],
+)
+def test_a_wrong_import_is_seen(tmp_path, files, message):
+    package = {"__init__.py": "", "catalog.py": "", "runs.py": "", "datasets/spec.py": "", "models/mlp.py": ""} | files
+    for name, text in package.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    (broken,) = broken_rules(read_modules(tmp_path))
+    assert message in broken
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import dltemplates\nprint(dltemplates.__version__)",
+        "from dltemplates import __version__",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from dltemplates.cli import main",
+        "from dltemplates import catalog, runtimes",
+    ],
+)
+def test_a_right_import_is_let_through(tmp_path, text):
+    for name in ("__init__", "catalog", "cli", "runtimes"):
+        (tmp_path / f"{name}.py").write_text("")
+    (tmp_path / "runs.py").write_text(text)
+    assert broken_rules(read_modules(tmp_path)) == []
+
+
+@pytest.mark.parametrize("name", [name for name in LIGHT if find_spec(name)])
+def test_listing_and_judging_load_no_tensorflow(name):
+    program = f"import sys, {name}; sys.exit(', '.join(sorted({HEAVY} & set(sys.modules))) or 0)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT.parent, check=False)
+    assert done.returncode == 0, done.stderr
