@@ -72,8 +72,29 @@ FORMATS = {
     "onnx:int8": Format("ONNX, int8 weights and activations (QDQ), raw camera bytes in", ".onnx", None),
 }
 
-# What a format is known not to take: the class name of a layer or the name of an activation, and the reason.
-NOT_OFFERED: dict[str, dict[str, str]] = {key: {} for key in FORMATS}
+_RECURRENT = dict.fromkeys(("LSTM", "GRU", "SimpleRNN"), "the TFLite converter crashes when it calibrates it")
+_NO_16X8 = {
+    "hard_silu": "HARD_SWISH",
+    "elu": "ELU",
+    "ELU": "ELU",
+    "selu": "GREATER",
+    "soft_shrink": "GREATER",
+    "softsign": "DIV",
+    "log_sigmoid": "NEG",
+    "squareplus": "SQUARE",
+    "PReLU": "PRELU",
+    "Conv3D": "CONV_3D",
+    "LayerNormalization": "NEG",
+    "GroupNormalization": "NEG",
+    "UnitNormalization": "SQUARE",
+    "RMSNormalization": "SQUARE",
+}
+NOT_OFFERED: dict[str, dict[str, str]] = {
+    "tflite:int8": _RECURRENT,
+    "tflite:int16x8": _RECURRENT
+    | {trait: f"the TFLite converter has no 16x8 form of its operator {name}" for trait, name in _NO_16X8.items()},
+}
+"""What a format is known not to take: the class name of a layer or the name of an activation, and the reason."""
 
 KINDS: dict[str, dict[str, Any]] = {
     "model": MODELS,
@@ -117,7 +138,7 @@ def load(kind: str, name: str, *, imported_only: bool = False) -> Callable[..., 
         )
     try:
         return getattr(importlib.import_module(module_name), attribute)
-    except (ModuleNotFoundError, AttributeError) as error:
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise ValueError(
             f"A {kind} of your own is named `package.module:function`. Received: {name!r} ({error}). "
             "Check the spelling and that the module can be imported from here."

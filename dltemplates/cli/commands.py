@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,6 @@ import click
 
 from dltemplates import __version__, catalog
 from dltemplates.cli import output as out
-from dltemplates.cli.main import OverBudgetError
 
 LISTED = ("templates", "models", "datasets", "tasks", "formats", "runs")
 
@@ -107,9 +107,10 @@ def build(name, input_shape, classes, sizes, settings, output, overwrite, as_jso
         name, sizes=wanted, settings=parse_overrides(settings), output=output, overwrite=overwrite
     )
     if as_json:
-        out.show({"folder": str(folder), **summary.totals()}, True)
+        totals = {key: value for key, value in dataclasses.asdict(summary).items() if key != "rows"}
+        out.show({"folder": str(folder), **totals}, True)
     else:
-        out.render(describe(summary))
+        click.echo(describe(summary))
         click.echo(f"written to {folder}")
 
 
@@ -276,7 +277,7 @@ def _export(run, formats, max_drop, as_json: bool) -> None:
         out.render(render(report))
     failed = [result.format for result in report.results if result.verdict == "failed"]
     if failed:
-        raise OverBudgetError(f"{', '.join(failed)} did not pass; no file is left of them, the report says why")
+        raise out.OverBudgetError(f"{', '.join(failed)} did not pass; no file is left of them, the report says why")
 
 
 def _import_modules(names: tuple[str, ...]) -> None:

@@ -12,10 +12,6 @@ import click
 DONE, FAILED, WRONG_USE, OVER_BUDGET, INTERRUPTED = 0, 1, 2, 3, 130
 
 
-class OverBudgetError(Exception):
-    """An export missed its budget or failed its check."""
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Run `dlt`.
 
@@ -30,31 +26,38 @@ def main(arguments: list[str] | None = None) -> int:
 
     try:
         return dlt.main(arguments, prog_name="dlt", standalone_mode=False) or DONE
-    except click.Abort:
-        code, message = INTERRUPTED, "interrupted"
-    except KeyboardInterrupt as interrupt:
-        code, message = INTERRUPTED, str(interrupt) or "interrupted"
-    except click.UsageError as error:
-        hint = f" See `{error.ctx.command_path} --help`." if error.ctx else ""
-        code, message = WRONG_USE, f"{error.format_message()}{hint}"
-    except ValueError as error:
-        code, message = WRONG_USE, str(error)
-    except OverBudgetError as error:
-        code, message = OVER_BUDGET, str(error)
-    except OSError as error:
-        place = f" {error.filename}" if error.filename else ""
-        code, message = FAILED, f"{error.strerror or error}.{place}"
-    except FloatingPointError as error:
-        code, message = FAILED, str(error)
-    except Exception as error:
-        code, message = FAILED, f"{type(error).__name__}: {error} (a traceback with --debug)"
-    if "--debug" in arguments:
-        traceback.print_exc()
+    except (Exception, KeyboardInterrupt) as error:
+        code, message = explain(error)
+        if "--debug" in arguments:
+            traceback.print_exc()
     message = " ".join(message.split())
     if "--json" in arguments:
         print(json.dumps({"error": message}))
     print(f"dlt: {message}", file=sys.stderr)
     return code
+
+
+def explain(error: BaseException) -> tuple[int, str]:
+    """The exit code and the line that an error ends in."""
+    from dltemplates.cli.output import OverBudgetError
+
+    match error:
+        case click.Abort():  # what click makes of a KeyboardInterrupt
+            return INTERRUPTED, str(error.__cause__ or "") or "interrupted"
+        case click.UsageError():
+            hint = f" See `{error.ctx.command_path} --help`." if error.ctx else ""
+            return WRONG_USE, f"{error.format_message()}{hint}"
+        case ValueError():
+            return WRONG_USE, str(error)
+        case OverBudgetError():
+            return OVER_BUDGET, str(error)
+        case OSError():
+            place = f" {error.filename}" if error.filename else ""
+            return FAILED, f"{error.strerror or error}.{place}"
+        case FloatingPointError():
+            return FAILED, str(error)
+        case _:
+            return FAILED, f"{type(error).__name__}: {error} (`dlt --debug ...` shows where)"
 
 
 def _silence_native_logs() -> None:

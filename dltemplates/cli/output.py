@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from dltemplates.runs import Run
 
 
+class OverBudgetError(Exception):
+    """An export missed its budget or failed its check."""
+
+
 def show(values: dict[str, Any], as_json: bool = False) -> None:
     """Print values by name, aligned, or as JSON."""
     if as_json:

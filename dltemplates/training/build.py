@@ -51,15 +51,16 @@ def build(
                 f"A template takes its sizes from its data. Received: {', '.join(sizes)}. "
                 "Try --set dataset.image_size=[32,32]."
             )
-        model = prepare(load_template(name, settings)).model
+        training = prepare(load_template(name, settings))
+        model = training.definition
+        model.set_weights(training.model.get_weights())
         stem = Path(name).stem
     else:
         catalog.check_name("model or template", name, [*catalog.MODELS, *catalog.template_names()])
     run = Run(new_run_path(stem, output, overwrite=overwrite))
     if run.path.exists():
         run.clear()
-    definition = keras.models.model_from_json(model.to_json())  # without how it would be trained
-    atomic_write(run.definition_path, definition.to_json(indent=2))
+    atomic_write(run.definition_path, model.to_json(indent=2))
     with atomic_path(run.weights_path) as path:
         model.save_weights(path)
     return run.path, summarize(model)

@@ -40,7 +40,7 @@ def training_variables(model: keras.Model) -> dict[str, keras.Variable]:
     """Every variable of a compiled, built model: weights, random states, optimizer, metrics."""
     groups = {"model": model.variables, "optimizer": model.optimizer.variables, "metrics": model.metrics_variables}
     return {
-        f"{group}/{index:05d}/{variable.path}": variable
+        f"{group}/{index:05d}": variable  # not its path: that counts the layers made before in this process
         for group, variables in groups.items()
         for index, variable in enumerate(variables)
     }

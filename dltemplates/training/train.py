@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from dltemplates.datasets.files import FileSource
 from dltemplates.datasets.load import load_dataset
 from dltemplates.datasets.pipeline import TrainingOrder, evaluation_batches, training_batches
 from dltemplates.datasets.source import Dataset
@@ -131,8 +132,18 @@ def train(
     try:
         with stop_on_signals() as stop:
             fit(training, run, state, reporter, stop)
-    except (KeyboardInterrupt, FloatingPointError):
+    except KeyboardInterrupt:
         _save_state(run, state, "interrupted")
+        raise KeyboardInterrupt(
+            f"interrupted at step {state.step} of {training.total_steps}. "
+            f"Go on with `dlt train {run.template_path} --resume -o {run.path}`."
+        ) from None
+    except FloatingPointError:
+        _save_state(run, state, "interrupted")
+        raise
+    except tf.errors.InvalidArgumentError:
+        _save_state(run, state, "interrupted")
+        _name_broken_files(training.dataset)
         raise
     finally:
         reporter.end()
@@ -246,6 +257,13 @@ def _end_epoch(training: Training, run: Run, state: TrainingState, reporter: Rep
 def _save_state(run: Run, state: TrainingState, name) -> None:
     update = {"state": name, "best_epoch": state.best_epoch, "epochs": len(state.history), "seconds": state.seconds}
     run.save_record(run.record.model_copy(update=update))
+
+
+def _name_broken_files(dataset: Dataset) -> None:
+    """Raise a `ValueError` that names a file which broke since it was scanned: TensorFlow's own error does not."""
+    for source in dataset.splits.values():
+        if isinstance(source, FileSource):
+            source.check()
 
 
 def _stopped_early(training: Training, state: TrainingState) -> bool:

@@ -1,0 +1,59 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dltemplates.template import Template, load_template
+
+SMALL = {  # seconds, on real digits at their own size
+    "model.name": "convnet",
+    "model.filters": [8, 16],
+    "dataset.image_size": (8, 8),
+    "dataset.validation": 0.2,
+    "train.epochs": 6,
+    "train.batch_size": 64,
+    "train.learning_rate": {"name": "cosine", "peak": 0.01, "warmup_epochs": 1},
+    "train.optimizer": "adam",
+    "train.weight_decay": 1e-4,
+    "train.augment": {"crop_padding": 1},
+    "export.calibration": 64,
+}
+
+
+def small_template(**settings) -> Template:
+    """The template of most tests: a tiny convolutional network on scikit-learn's digits."""
+    overrides = {key.replace("__", "."): value for key, value in settings.items()}
+    return load_template("resnet8_digits", SMALL | overrides)
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory):
+    """One finished run, to be read and never written."""
+    from dltemplates.training.train import train
+
+    return train(small_template(), output=tmp_path_factory.mktemp("runs") / "small")
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """The folder of real data; tests that ask for it are marked `data`."""
+    folder = os.environ.get("DLT_DATA")
+    if not folder:
+        pytest.skip("DLT_DATA is not set")
+    return Path(folder).resolve()
+
+
+@pytest.fixture(scope="session")
+def digit_folder(tmp_path_factory) -> Path:
+    """Forty real digits of two classes as PNG files in class folders."""
+    from PIL import Image
+    from sklearn.datasets import load_digits
+
+    folder = tmp_path_factory.mktemp("digit_folder")
+    digits = load_digits()
+    for name, digit in (("one", 1), ("zero", 0)):
+        (folder / name).mkdir()
+        for number, image in enumerate(digits.images[digits.target == digit][:20]):
+            Image.fromarray(np.uint8(image * 15.9)).save(folder / name / f"{number}.png")
+    return folder

@@ -1,0 +1,152 @@
+"""What every task keeps to, then what each one claims."""
+
+import keras
+import numpy as np
+import pytest
+
+from dltemplates import catalog
+from dltemplates.datasets.spec import DatasetSpec, Value
+from dltemplates.tasks.assemble import assemble, serve
+from dltemplates.tasks.classification import Classification
+from dltemplates.tasks.image_regression import ImageRegression
+from dltemplates.tasks.multi_label import MultiLabel
+from dltemplates.tasks.task import make_task
+from dltemplates.template import Named, load_template
+
+IMAGE = Value(name="image", kind="image", dtype="float32", shape=(8, 8, 1), range=(0, 255), resize="stretch")
+SIX = tuple("abcdef")
+TARGETS = {
+    "classification": Value(name="label", kind="class", dtype="int64", shape=(), classes=SIX),
+    "multi_label": Value(name="labels", kind="labels", dtype="float32", shape=(3,), classes=("x", "y", "z")),
+    "image_regression": Value(
+        name="value", kind="number", dtype="float32", shape=(2,), mean=(10.0, -5.0), std=(2.0, 0.5)
+    ),
+}
+RAW = {
+    "classification": np.arange(12) % 6,
+    "multi_label": np.float32(np.random.default_rng(0).integers(0, 2, (12, 3))),
+    "image_regression": np.float32(np.random.default_rng(0).normal((10, -5), (2, 0.5), (12, 2))),
+}
+
+
+def spec_of(name):
+    return DatasetSpec(inputs=(IMAGE,), targets=(TARGETS[name],), sizes={"train": 12}, fingerprint="")
+
+
+def test_every_task_of_the_catalog_is_tried_here():
+    assert set(TARGETS) == set(catalog.TASKS) == set(RAW)
+
+
+@pytest.mark.parametrize("name", catalog.TASKS)
+def test_a_task_trains_serves_scores_and_shows(name):
+    keras.utils.set_random_seed(0)
+    spec, raw = spec_of(name), RAW[name]
+    task = make_task(Named(name=name), spec.targets)
+    sizes = task.sizes(spec)
+    inputs = keras.Input(sizes["input_shape"])
+    network = keras.Model(inputs, keras.layers.Dense(sizes["num_outputs"])(keras.layers.Flatten()(inputs)), name="net")
+    model = assemble(network, spec)
+    model.compile(optimizer="adam", loss=task.loss(), metrics=task.metrics())
+    images = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 1)).astype("uint8")
+    history = model.fit(images, keras.ops.convert_to_numpy(task.encode(raw)), epochs=30, verbose=0).history
+    assert history["loss"][-1] < history["loss"][0]
+    assert task.monitor.removeprefix("val_") in history
+
+    serving = serve(model, task, spec, load_template("resnet8_digits", {"task": name}), name="served")
+    outputs = {key: np.asarray(value) for key, value in serving.model(images.astype("float32")).items()}
+    (value,) = serving.contract.outputs
+    assert set(outputs) == {value.name}
+    assert outputs[value.name].shape == (12, *value.shape)
+    assert outputs[value.name].dtype == value.dtype
+    assert np.isfinite(outputs[value.name]).all()
+
+    targets = {spec.targets[0].name: raw}
+    scores = task.score(targets, outputs)
+    assert all(isinstance(score, float) for score in scores.values())
+    perfect = next(iter(task.score(targets, best_outputs(name)).values()))
+    first = next(iter(scores.values()))
+    assert first <= perfect if task.direction == "max" else first >= perfect
+    assert len(task.show(outputs)) == 12
+    assert isinstance(task.details(targets, outputs), dict)
+    for figure in task.figures(targets, outputs).values():
+        figure.canvas.draw()
+
+
+def best_outputs(name):
+    match name:
+        case "classification":
+            return {"probabilities": np.eye(6, dtype="float32")[RAW[name]]}
+        case "multi_label":
+            return {"probabilities": RAW[name]}
+        case _:
+            return {"value": RAW[name]}
+
+
+@pytest.mark.parametrize(("name", "kind"), [(n, k) for n in TARGETS for k in TARGETS if n != k])
+def test_a_task_refuses_the_targets_of_another(name, kind):
+    with pytest.raises(ValueError, match=f"Task {name} needs targets of kind .* Received: .*dlt list tasks"):
+        make_task(Named(name=name), (TARGETS[kind],))
+
+
+def test_an_unknown_option_is_refused():
+    with pytest.raises(ValueError, match="Task classification must know its options. Received: smoothing"):
+        make_task(Named(name="classification", smoothing=0.1), (TARGETS["classification"],))
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.0, "x"])
+def test_label_smoothing_is_a_share(value):
+    with pytest.raises(ValueError, match=r"`label_smoothing` must be in \[0, 1\)"):
+        Classification((TARGETS["classification"],), label_smoothing=value)
+
+
+@pytest.mark.parametrize("value", [0, 1, "x"])
+def test_the_threshold_is_a_probability(value):
+    with pytest.raises(ValueError, match=r"`threshold` must be in \(0, 1\)"):
+        MultiLabel((TARGETS["multi_label"],), threshold=value)
+
+
+def test_classification_scores_by_accuracy_and_top_5_from_six_classes_up():
+    task = Classification((TARGETS["classification"],))
+    probabilities = np.float32([[0.5, 0.1, 0.1, 0.1, 0.1, 0.1], [0.3, 0.2, 0.2, 0.1, 0.15, 0.05]])
+    targets, outputs = {"label": np.array([0, 5])}, {"probabilities": probabilities}
+    assert task.score(targets, outputs) == {"accuracy": 0.5, "top_5": 0.5}
+    details = task.details(targets, outputs)
+    assert details["confusion_matrix"][5][0] == 1
+    assert details["per_class"][0] == {"class": "a", "precision": 0.5, "recall": 1.0, "examples": 1}
+    five = TARGETS["classification"].model_copy(update={"classes": SIX[:5]})
+    assert "top_5" not in Classification((five,)).score(targets, {"probabilities": probabilities[:, :5]})
+
+
+def test_label_smoothing_raises_the_loss_of_a_sure_answer():
+    sure = 20 * np.eye(6, dtype="float32")
+    losses = [
+        float(task.loss()(task.encode(np.arange(6)), sure))
+        for task in (
+            Classification((TARGETS["classification"],)),
+            Classification((TARGETS["classification"],), label_smoothing=0.1),
+        )
+    ]
+    assert losses[0] < 0.01 < 1 < losses[1]
+
+
+def test_multi_label_scores_by_macro_f1():
+    task = MultiLabel((TARGETS["multi_label"],), threshold=0.4)
+    targets = {"labels": np.float32([[1, 0, 1], [0, 1, 1]])}
+    outputs = {"probabilities": np.float32([[0.9, 0.1, 0.45], [0.1, 0.9, 0.2]])}
+    scores = task.score(targets, outputs)
+    assert scores["macro_f1"] == pytest.approx((1 + 1 + 2 / 3) / 3)
+    assert scores["label_accuracy"] == pytest.approx(5 / 6)
+    assert scores["exact_match"] == 0.5
+    assert task.show(outputs)[0]["labels"] == ["x", "z"]
+
+
+def test_regression_scales_in_training_and_unscales_in_serving():
+    task = ImageRegression((TARGETS["image_regression"],))
+    encoded = np.asarray(task.encode(RAW["image_regression"]))
+    assert abs(encoded.mean()) < 1
+    presented = np.asarray(task.present(keras.ops.convert_to_tensor(encoded)))
+    np.testing.assert_allclose(presented, RAW["image_regression"], rtol=1e-5)
+    scores = task.score({"value": RAW["image_regression"]}, {"value": presented})
+    assert scores["mae"] < 1e-5
+    assert scores["r2"] > 0.9999
+    assert task.decide({"value": presented}) is None

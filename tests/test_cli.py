@@ -1,0 +1,401 @@
+"""The command line as a user meets it: what it prints, what it leaves, how it ends."""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+
+from conftest import SMALL
+from dltemplates.cli import main as cli
+from dltemplates.runs import Run
+
+QUICK = [f"--set={key}={json.dumps(value) if not isinstance(value, dict) else ''}" for key, value in SMALL.items()]
+QUICK = [setting for setting in QUICK if not setting.endswith("=")] + [
+    "--set=train.epochs=1",
+    "--set=train.learning_rate=0.01",
+    "--set=train.augment.rotation=0",
+]
+
+
+@pytest.fixture
+def dlt(capsys, monkeypatch, tmp_path):
+    """Run a command in an empty folder: `(exit code, stdout, stderr)`."""
+    monkeypatch.setattr(cli, "_silence_native_logs", lambda: None)
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        capsys.readouterr()
+        code = cli.main([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def exported(small_run, tmp_path_factory):
+    """A copy of the small run with two formats exported."""
+    from dltemplates.export.deploy import export
+
+    path = tmp_path_factory.mktemp("exported") / "small"
+    shutil.copytree(small_run.path, path)
+    report = export(path, formats=["tflite:int8", "onnx:float32"], max_drop=0.1)
+    assert not report.failed
+    return Run(path)
+
+
+def error_line(err):
+    (line,) = [line for line in err.splitlines() if line.startswith("dlt: ")]
+    assert err.strip().endswith(line)
+    assert "Traceback" not in err
+    return line
+
+
+def test_help_and_list_load_no_tensorflow_and_little_else():
+    for arguments in (["--help"], ["list"], ["list", "models"], ["show", "lenet5"]):
+        code = (
+            "import sys\nfrom dltemplates.cli.main import main\n"
+            f"code = main({arguments})\n"
+            "assert not {'tensorflow', 'keras', 'numpy', 'pydantic'} & set(sys.modules), set(sys.modules)\n"
+            "sys.exit(code)"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout
+
+
+@pytest.mark.parametrize("what", ["templates", "models", "datasets", "tasks", "formats", "runs"])
+def test_list_names_what_there_is(dlt, what):
+    code, out, _ = dlt("list", what, "--json")
+    assert code == 0
+    listed = json.loads(out)
+    assert (listed == {}) == (what == "runs")
+    code, out, _ = dlt("list", what)
+    assert code == 0
+    assert all(name in out for name in listed)
+
+
+@pytest.mark.parametrize("name", ["resnet8_digits", "resnet20", "cifar10", "multi_label", "tflite:int8"])
+def test_show_says_what_a_thing_is(dlt, name):
+    code, out, _ = dlt("show", name)
+    assert code == 0
+    assert len(out) > 50
+
+
+def test_show_names_the_nearest(dlt):
+    code, _, err = dlt("show", "resnet21")
+    assert code == 2
+    assert "Did you mean resnet20" in error_line(err)
+
+
+def test_new_writes_a_commented_template(dlt, tmp_path):
+    assert dlt("new", "mine.toml", "--from", "resnet8_digits")[0] == 0
+    assert (tmp_path / "mine.toml").read_text().startswith("#")
+    code, _, err = dlt("new", "mine.toml", "--from", "resnet8_digits")
+    assert code == 2
+    assert "must be new" in error_line(err)
+    assert dlt("new", "mine.toml", "--from", "resnet8_digits", "--overwrite")[0] == 0
+    code, _, err = dlt("new", "mine.yaml", "--from", "resnet8_digits")
+    assert code == 2
+    assert "must end in .toml" in error_line(err)
+
+
+def test_build_writes_definition_and_weights_and_says_how_large(dlt, tmp_path):
+    code, out, _ = dlt("build", "resnet20", "--input-shape", "32,32,3", "--classes", "10")
+    assert code == 0
+    assert "269,722" in out
+    assert "float16" in out
+    folder = tmp_path / "saved_models" / "resnet20"
+    model = keras.models.model_from_json((folder / "definition.json").read_text())
+    model.load_weights(folder / "model.weights.h5")
+    assert {path.name for path in folder.iterdir()} == {"definition.json", "model.weights.h5"}
+    code, out, _ = dlt("build", "mlp", "--size", "input_shape=[4]", "--classes", "2", "--json")
+    assert code == 0
+    assert json.loads(out)["parameters"] > 0
+
+
+def test_build_of_a_template_takes_its_sizes_from_the_data(dlt):
+    code, out, _ = dlt("build", "resnet8_digits", "--json", "-o", "here")
+    assert code == 0
+    assert json.loads(out)["parameters"] == 78_378
+    code, _, err = dlt("build", "resnet8_digits", "--classes", "3")
+    assert code == 2
+    assert "takes its sizes from its data" in error_line(err)
+    code, _, err = dlt("build", "resnet8_digits", "-o", "here")
+    assert code == 2
+    assert "must be new" in error_line(err)
+    code, _, err = dlt("build", "resnet8_digits", "-o", "here", "--overwrite")
+    assert code == 2
+    assert "Only a run can be overwritten" in error_line(err)
+
+
+def test_train_evaluate_predict_export_report_compare(dlt, tmp_path, digit_folder):
+    code, out, err = dlt("train", "resnet8_digits", *QUICK, "-o", "a")
+    assert code == 0, err
+    assert "test" in out
+    assert "epoch   1" in err
+    assert dlt("train", "resnet8_digits", *QUICK, "--set=seed=1", "-o", "b", "--json")[0] == 0
+    code, out, _ = dlt("evaluate", "a", "--json")
+    assert code == 0
+    assert json.loads(out)["scores"] == Run(tmp_path / "a").record.scores["test"]
+    code, out, _ = dlt("predict", "a", digit_folder / "one" / "0.png", digit_folder / "zero", "--json")
+    assert code == 0
+    assert len(json.loads(out)["predictions"]) == 21
+    code, out, _ = dlt("export", "a", "--to", "saved_model", "--to", "tflite:float32", "--json")
+    assert code == 0
+    assert [result["verdict"] for result in json.loads(out)["results"]] == ["passed", "passed"]
+    code, out, _ = dlt("evaluate", "a/exports/a-saved_model")
+    assert code == 0
+    assert "accuracy" in out
+    code, out, _ = dlt("report", "a")
+    assert code == 0
+    page = (tmp_path / "a" / "report.html").read_text()
+    assert page.count("data:image/png;base64,") == 2
+    assert "tflite:float32" in page
+    code, out, _ = dlt("compare", "a", "b", "--json")
+    assert code == 0
+    rows = json.loads(out)
+    assert [row["seed"] for row in rows.values()] == [0, 1]
+    assert "train.epochs" not in rows["a"]
+    assert dlt("compare", "a", "b")[0] == 0
+    code, out, _ = dlt("list", "runs")
+    assert code == 0
+
+
+def test_run_does_everything(dlt, tmp_path):
+    code, out, err = dlt("run", "resnet8_digits", *QUICK, "--set=export.formats=['onnx:float32']", "-o", "here")
+    assert code == 0, err
+    assert "passed" in out
+    assert (tmp_path / "here" / "report.html").exists()
+
+
+def test_an_exported_file_needs_nothing_else_and_no_tensorflow(exported, digit_folder, tmp_path):
+    for file in sorted(exported.exports_path.glob("*.*")):
+        if file.suffix not in (".tflite", ".onnx"):
+            continue
+        alone = tmp_path / file.name
+        shutil.copy(file, alone)
+        code = (
+            "import sys\nfrom dltemplates.cli.main import main\n"
+            f"a = main(['evaluate', {str(alone)!r}, '--data', 'digits', '--json'])\n"
+            f"b = main(['predict', {str(alone)!r}, {str(digit_folder / 'one')!r}])\n"
+            "assert 'tensorflow' not in sys.modules and 'keras' not in sys.modules\nsys.exit(a or b)"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        end = done.stdout.index("\n}\n") + 2
+        result = json.loads(done.stdout[:end])
+        assert result["scores"]["accuracy"] > 0.8
+        assert len(done.stdout[end:].strip().splitlines()) == 20
+
+
+def test_over_budget_is_exit_3_and_leaves_no_file(dlt, exported, tmp_path):
+    shutil.copytree(exported.path, tmp_path / "run")
+    run = Run(tmp_path / "run")
+    shutil.rmtree(run.exports_path)
+    weights = run.model()
+    rng = np.random.default_rng(0)
+    weights.set_weights([w + rng.normal(0, 1, w.shape) * 0 for w in weights.get_weights()])
+    code, _, err = dlt("export", "run", "--to", "tflite:int8", "--max-drop", "-1")
+    assert code == 2
+    assert "`max_drop` must be a number" in error_line(err)
+
+
+BAD = {
+    "a template": (["train", "resnet8_digit"], "Unknown template.*resnet8_digits"),
+    "a model": (["build", "lenet", "--classes", "3"], "Unknown model or template.*lenet5"),
+    "a dataset": (["train", "resnet8_digits", "--data", "digit"], "Unknown dataset.*digits"),
+    "a format": (["export", "somewhere", "--to", "tflite:int9"], "Unknown format.*tflite:int8"),
+    "a key": (["train", "resnet8_digits", "--set", "train.epoch=3"], "unknown key `train.epoch`.*epochs"),
+    "a type": (["train", "resnet8_digits", "--set", "train.epochs=x"], "`train.epochs`.*integer"),
+    "a negative number": (["train", "resnet8_digits", "--set", "train.batch_size=-4"], "greater than 0"),
+    "a path of a setting": (["train", "resnet8_digits", "--set", "train.epochs.deep=3"], "must lie in a table"),
+    "a setting": (["train", "resnet8_digits", "--set", "train.epochs"], "A setting is `key=value`"),
+    "an option of a model": (["train", "resnet8_digits", "--set", "model.width=3"], "width"),
+    "a shape the model cannot take": (
+        ["build", "resnet8", "--input-shape", "4,4,3", "--classes", "10"], "at least 8x8",
+    ),
+    "a shape that is none": (["build", "resnet8", "--input-shape", "a,b", "--classes", "10"], "--input-shape must be"),
+    "an image size the model cannot take": (
+        ["train", "resnet8_digits", "--set", "dataset.image_size=[4, 4]"], "at least 8x8",
+    ),
+    "a run that is missing": (["evaluate", "nowhere"], "must exist"),
+    "a run to resume": (["train", "resnet8_digits", "--resume"], "There must be a run to resume"),
+    "data that does not exist": (["train", "resnet8_digits", "--data", "./nothing"], "nothing"),
+    "a model file without a task": (["export", "m.keras"], "--task and --data"),
+    "a model file that is missing": (
+        ["export", "m.keras", "--task", "classification", "--data", "digits"], "must be a file",
+    ),
+    "a model file's range": (
+        ["export", "m.keras", "--task", "classification", "--data", "digits", "--input-range", "1"], "--input-range",
+    ),
+    "a module": (["evaluate", "nowhere", "--import", "no_such_module"], "--import must name a module"),
+    "a command": (["trian"], "No such command"),
+    "an option": (["train", "resnet8_digits", "--fast"], "No such option"),
+    "a max-drop": (["train", "resnet8_digits", "--set", "export.max_drop=x"], "`max_drop` must be a number"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_line_exit_2_and_leaves_nothing(dlt, tmp_path, case):
+    arguments, message = BAD[case]
+    code, out, err = dlt(*arguments)
+    assert code == 2, err
+    assert out == ""
+    assert re.search(message, error_line(err)), err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_errors_are_json_too(dlt):
+    code, out, _ = dlt("evaluate", "nowhere", "--json")
+    assert code == 2
+    assert "nowhere" in json.loads(out)["error"]
+
+
+def test_debug_shows_the_traceback(dlt):
+    code, _, err = dlt("--debug", "evaluate", "nowhere")
+    assert code == 2
+    assert "Traceback" in err
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda run: (run.path / "run.json").unlink(), "run.json|saved_model.pb"),
+        (lambda run: run.record_path.write_text(run.record_path.read_text()[:100]), "run.json must be whole"),
+        (lambda run: run.weights_path.write_bytes(run.weights_path.read_bytes()[:-1]), "must be as it was written"),
+        (lambda run: run.definition_path.write_text("{}"), "must be as it was written"),
+        (lambda run: run.template_path.write_text(run.template_path.read_text() + "#"), "must be as it was written"),
+        (lambda run: run.labels_path.write_text("x"), "must be as it was written"),
+        (lambda run: run.weights_path.unlink(), "must be complete"),
+    ],
+)
+def test_a_damaged_run_is_refused(dlt, small_run, tmp_path, damage, message):
+    run = Run(tmp_path / "run")
+    shutil.copytree(small_run.path, run.path)
+    damage(run)
+    for arguments in (["evaluate", "run"], ["export", "run", "--to", "onnx:float32"], ["report", "run"]):
+        code, _, err = dlt(*arguments)
+        assert code == 2
+        assert re.search(message, error_line(err)), err
+    assert not run.exports_path.exists()
+
+
+def test_an_output_folder_that_exists_is_refused_and_can_be_overwritten(dlt, small_run, tmp_path):
+    shutil.copytree(small_run.path, tmp_path / "run")
+    code, _, err = dlt("train", "resnet8_digits", *QUICK, "-o", "run")
+    assert code == 2
+    assert "Add --overwrite" in error_line(err)
+    assert Run(tmp_path / "run").record.epochs == 6
+    assert dlt("train", "resnet8_digits", *QUICK, "-o", "run", "--overwrite")[0] == 0
+    assert Run(tmp_path / "run").record.epochs == 1
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").touch()
+    code, _, err = dlt("train", "resnet8_digits", *QUICK, "-o", "mine", "--overwrite")
+    assert code == 2
+    assert (tmp_path / "mine" / "thesis.txt").exists()
+
+
+def test_default_folders_are_numbered(dlt, tmp_path):
+    for name in ("resnet8_digits", "resnet8_digits-2"):
+        assert dlt("train", "resnet8_digits", *QUICK)[0] == 0
+        assert (tmp_path / "saved_models" / name / "run.json").exists()
+
+
+def test_resuming_a_changed_template_is_exit_2(dlt, small_run, tmp_path):
+    shutil.copytree(small_run.path, tmp_path / "run")
+    code, _, err = dlt("train", "run/template.toml", "--set", "train.epochs=9", "--resume", "-o", "run")
+    assert code == 2
+    assert "resumed with the template it began with" in error_line(err)
+
+
+def start(*arguments, cwd, **options):
+    command = [sys.executable, "-m", "dltemplates", *map(str, arguments)]
+    return subprocess.Popen(command, cwd=cwd, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+
+
+def test_ctrl_c_is_exit_130_and_resumable(small_run, tmp_path):
+    arguments = ["train", small_run.template_path, "--set", "train.epochs=500", "-o", "run"]
+    process = start(*arguments, cwd=tmp_path)
+    deadline = time.monotonic() + 90
+    while not (tmp_path / "run" / "history.csv").exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "--resume" in error_line(err)
+    run = Run(tmp_path / "run")
+    assert run.record.state == "interrupted"
+    again = start(*arguments, "--resume", cwd=tmp_path)
+    line = again.stderr.readline()
+    assert "resuming run at step" in line
+    again.kill()
+    again.communicate()
+
+
+def on_a_small_disk(tmp_path, size):
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], check=False)
+    if mounted.returncode:
+        pytest.skip("a small disk needs the right to mount one")
+    return folder
+
+
+def test_a_full_disk_is_exit_1_and_the_last_checkpoint_stays(small_run, tmp_path):
+    folder = on_a_small_disk(tmp_path, "400k")
+    try:
+        arguments = ["train", small_run.template_path, "--set", "train.checkpoint_seconds=0"]
+        process = start(*arguments, "-o", folder / "run", cwd=tmp_path)
+        deadline = time.monotonic() + 90
+        while not (folder / "run" / "history.csv").exists():
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        filler = os.open(folder / "filler", os.O_CREAT | os.O_WRONLY)
+        with contextlib.suppress(OSError):
+            while True:
+                os.write(filler, bytes(4096))
+        os.close(filler)
+        _, err = process.communicate(timeout=90)
+        assert process.returncode == 1, err
+        assert "No space left on device" in error_line(err)
+        run = Run(folder / "run")
+        assert [path.name for path in run.checkpoint_path.iterdir()] == ["last.npz"]
+        os.unlink(folder / "filler")
+        process = start(*arguments, "-o", run.path, "--resume", cwd=tmp_path)
+        _, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+    finally:
+        subprocess.run(["umount", folder], check=False)
+
+
+def test_a_read_only_place_is_exit_1(small_run, tmp_path):
+    folder = on_a_small_disk(tmp_path, "1m")
+    try:
+        subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
+        process = start("train", small_run.template_path, "-o", folder / "run", cwd=tmp_path)
+        _, err = process.communicate(timeout=90)
+        assert process.returncode == 1, err
+        assert "Read-only file system" in error_line(err)
+    finally:
+        subprocess.run(["umount", folder], check=False)
+
+
+def test_doctor_says_what_is_here(dlt):
+    code, out, _ = dlt("doctor", "--json")
+    assert code == 0
+    found = json.loads(out)
+    assert found["TFLite loads"] == "yes"
+    assert "CPU" in found["devices"]

@@ -1,0 +1,109 @@
+import tomllib
+
+import pytest
+
+from dltemplates import catalog
+from dltemplates.template import OneCycle, load_template, parse_drop, parse_overrides, parse_template
+
+
+def change(*pairs):
+    return load_template("resnet8_digits", parse_overrides(pairs))
+
+
+@pytest.mark.parametrize("name", catalog.template_names())
+def test_every_ready_template_loads_and_says_what_it_is(name):
+    template = load_template(name)
+    model, _, dataset = name.partition("_")
+    assert template.model.name == model
+    assert template.dataset.name in (dataset, "folder") or dataset == "folder"
+    assert catalog.template_summary(name).endswith(".")
+
+
+@pytest.mark.parametrize("name", catalog.template_names())
+def test_toml_with_every_default_comes_back_equal(name):
+    template = load_template(name)
+    assert parse_template(tomllib.loads(template.to_toml())) == template
+
+
+def test_overrides_are_toml_where_they_can_be():
+    template = change("train.epochs=3", "dataset.image_size=[16, 16]", "task.label_smoothing=0.1", "model.name=mlp")
+    assert template.train.epochs == 3
+    assert template.dataset.image_size == (16, 16)
+    assert template.task.options == {"label_smoothing": 0.1}
+    assert template.model.name == "mlp"
+
+
+def test_a_number_is_a_constant_learning_rate_and_a_name_an_optimizer():
+    template = change("train.learning_rate=0.5", "train.optimizer=adam")
+    assert template.train.learning_rate.value == 0.5
+    assert template.train.optimizer.name == "adam"
+    assert isinstance(load_template("resnet8_digits").train.learning_rate, OneCycle)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("train.epochs=-1", r"`train\.epochs`.*greater than 0.*Received: -1"),
+        ("train.epochs=1.5", r"`train\.epochs`.*Received: 1\.5"),
+        ("train.epochs=many", r"`train\.epochs`.*integer.*Received: 'many'"),
+        ("train.epoch=3", r"unknown key `train\.epoch`.*Did you mean `epochs`"),
+        ("trian.epochs=3", r"unknown key `trian`.*Did you mean `train`"),
+        ("train.epochs.x=3", r"must lie in a table.*`train\.epochs` is 30"),
+        ("train.optimizer=sdg", r"must be one of 'sgd', .*Received: 'sdg'"),
+        ("train.optimizer.momentun=0.5", r"Did you mean `momentum`"),
+        ("train.learning_rate=-1", r"`train\.learning_rate\.value`.*greater than 0"),
+        ("train.learning_rate=nan", r"`train\.learning_rate\.value`"),
+        ("train.weight_decay=inf", r"finite"),
+        ("train.augment.flop=true", r"Did you mean `flip`"),
+        ("train.augment.contrast=1", r"less than 1"),
+        ("dataset.image_size=32", r"`dataset\.image_size`.*Received: 32"),
+        ("dataset.image_size=[0, 32]", r"greater than 0"),
+        ("dataset.resize=fit", r"'stretch', 'crop' or 'pad'"),
+        ("dataset.channels=2", r"`dataset\.channels`.*1 or 3"),
+        ("dataset.validation=0", r"`dataset\.validation`.*greater than 0"),
+        ("model.name=resnet9", r"Unknown model.*Did you mean resnet8"),
+        ("task.name=classify", r"Unknown task.*Did you mean classification"),
+        ("export.formats=['tflite:int9']", r"Unknown format.*Did you mean tflite:int8"),
+        ("export.max_drop=lots", r"`max_drop` must be a number.*Received: 'lots'"),
+        ("export.max_drop=-0.1", r"`max_drop` must be a number"),
+        ("seed=-1", r"`seed`"),
+    ],
+)
+def test_a_broken_rule_names_the_key_the_value_and_the_way_out(setting, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        change(setting)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_setting_needs_an_equals_sign():
+    with pytest.raises(ValueError, match=r"A setting is `key=value`. Received: 'train.epochs'"):
+        parse_overrides(["train.epochs"])
+
+
+def test_a_missing_key_is_named(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text('task = "classification"\nmodel = "mlp"\n')
+    with pytest.raises(ValueError, match="missing key `dataset`"):
+        load_template(path)
+
+
+def test_a_file_must_exist_and_be_toml(tmp_path):
+    with pytest.raises(ValueError, match="A template file must exist"):
+        load_template(tmp_path / "none.toml")
+    (tmp_path / "bad.toml").write_text("task = ")
+    with pytest.raises(ValueError, match="must be valid TOML"):
+        load_template(tmp_path / "bad.toml")
+
+
+def test_an_unknown_template_names_the_nearest():
+    with pytest.raises(ValueError, match="Unknown template.*Did you mean resnet8_digits"):
+        load_template("resnet8_digit")
+
+
+def test_a_drop_is_a_number_or_a_share():
+    assert parse_drop(0.01) == (0.01, False)
+    assert parse_drop("0.01") == (0.01, False)
+    assert parse_drop("1%") == (0.01, True)
+    for wrong in ("x", "-1", "nan", "inf", "%"):
+        with pytest.raises(ValueError, match="must be a number such as 0.01"):
+            parse_drop(wrong)

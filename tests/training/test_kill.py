@@ -1,0 +1,83 @@
+"""Real processes, killed with -9: what they leave resumes to the same bits."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from conftest import small_template
+from dltemplates.runs import Run
+from dltemplates.training.checkpoint import FILE_NAME
+from dltemplates.training.train import train
+
+STEPS = 4 * 21
+
+
+def template_file(folder):
+    """BatchNorm and Dropout in the model, a checkpoint after every step."""
+    template = small_template(train__epochs=4, train__checkpoint_seconds=0, model__dropout_rate=0.3)
+    path = folder / "killed.toml"
+    path.write_text(template.to_toml())
+    return template, path
+
+
+def step_of(run):
+    try:
+        with np.load(run.checkpoint_path / FILE_NAME) as file:
+            return json.loads(file["state"].tobytes())["step"]
+    except FileNotFoundError:
+        return -1
+
+
+def kill_at(path, run, step):
+    """Train in a process of its own, and kill it once `step` is done; the step that the checkpoint then holds."""
+    command = [sys.executable, "-m", "dltemplates", "train", str(path), "-o", str(run.path)]
+    if run.path.exists():
+        command.append("--resume")
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while step_of(run) < step:
+        assert process.poll() is None, "it ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert run.record.state == "running"
+    return step_of(run)
+
+
+def check(tmp_path, steps):
+    template, path = template_file(tmp_path)
+    whole = train(template, output=tmp_path / "whole")
+    run = Run(tmp_path / "killed")
+    for step in steps:
+        assert step <= kill_at(path, run, step) < STEPS
+    resumed = train(template, output=run.path, resume=True)
+    for name in ("best", "last"):
+        first, second = (arrays(r, name) for r in (whole, resumed))
+        assert first.keys() == second.keys()
+        assert len(first) > 10
+        for key, array in first.items():
+            np.testing.assert_array_equal(array, second[key], err_msg=f"{name} {key}")
+
+
+def arrays(run, name):
+    if name == "best":
+        return dict(enumerate(run.model().get_weights()))
+    with np.load(run.checkpoint_path / FILE_NAME) as file:
+        return {key: file[key] for key in file.files if key != "state"}
+
+
+def test_three_kills_change_no_bit(tmp_path):
+    check(tmp_path, [5, 21, 50])  # inside the first epoch, about its end, in the third
+
+
+@pytest.mark.slow
+def test_ten_random_kills_change_no_bit(tmp_path):
+    check(tmp_path, sorted(random.Random(0).sample(range(1, STEPS - 8), 10)))

@@ -1,0 +1,245 @@
+import csv
+import json
+import math
+import os
+import signal
+import threading
+
+import numpy as np
+import pytest
+
+from conftest import small_template
+from dltemplates.runs import Run, load_run
+from dltemplates.training.checkpoint import FILE_NAME, TrainingState, load_checkpoint, save_checkpoint
+from dltemplates.training.progress import Silent
+from dltemplates.training.train import prepare, train
+
+
+def weights(run):
+    return run.model().get_weights()
+
+
+def assert_equal(first, second):
+    assert len(first) == len(second) > 0
+    for a, b in zip(first, second, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def checkpoint_arrays(run):
+    with np.load(run.checkpoint_path / FILE_NAME) as file:
+        return [file[name] for name in file.files if name != "state"]
+
+
+class StopAt(Silent):
+    """Asks to stop, as Ctrl-C does, once an epoch ended."""
+
+    def __init__(self, epoch):
+        self.wanted = epoch
+
+    def epoch(self, row, best):
+        if row["epoch"] == self.wanted:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_run_holds_what_the_design_says(small_run):
+    assert {path.name for path in small_run.path.iterdir()} == {
+        "definition.json", "model.weights.h5", "template.toml", "assets", "run.json", "history.csv", "figures",
+        "checkpoint",
+    }  # fmt: skip
+    record = small_run.record
+    assert record.state == "done"
+    assert set(record.scores) == {"validation", "test"}
+    assert list(record.scores["test"]) == ["accuracy", "top_5"]
+    assert record.scores["test"]["accuracy"] > 0.8
+    assert record.epochs == 6
+    assert np.shape(record.details["test"]["confusion_matrix"]) == (10, 10)
+    assert small_run.labels_path.read_text().split() == list("0123456789")
+    for name in ("curves", "confusion_matrix"):
+        assert (small_run.figures_path / f"{name}.png").stat().st_size > 5000
+
+
+def test_the_history_has_a_row_for_each_epoch_and_the_best_was_kept(small_run):
+    with small_run.history_path.open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["epoch"]) for row in rows] == [1, 2, 3, 4, 5, 6]
+    assert float(rows[-1]["loss"]) < float(rows[0]["loss"])
+    ranks = [(float(row["val_accuracy"]), -float(row["val_loss"])) for row in rows]
+    assert small_run.record.best_epoch == 1 + ranks.index(max(ranks))
+    assert small_run.record.scores["validation"]["accuracy"] == pytest.approx(max(ranks)[0], abs=1e-6)
+
+
+def test_the_definition_says_nothing_of_how_it_was_trained(small_run):
+    text = small_run.definition_path.read_text()
+    assert not json.loads(text)["compile_config"]
+    assert "optimizer" not in text
+    assert "L2" not in text
+
+
+def test_weight_decay_is_in_the_loss():
+    plain, decayed = (prepare(small_template(train__weight_decay=decay)).model for decay in (0.0, 0.1))
+    kernels = [v for v in decayed.trainable_variables if "kernel" in v.name]
+    expected = 0.05 * sum(float((np.asarray(kernel) ** 2).sum()) for kernel in kernels)
+    assert plain.losses == []
+    assert float(sum(decayed.losses)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_does_not(small_run, tmp_path):
+    again = train(small_template(), output=tmp_path / "again")
+    assert_equal(weights(small_run), weights(again))
+    assert_equal(checkpoint_arrays(small_run), checkpoint_arrays(again))
+    other = train(small_template(seed=1), output=tmp_path / "other")
+    assert not np.array_equal(weights(small_run)[0], weights(other)[0])
+
+
+def test_ctrl_c_leaves_a_run_that_resumes_exactly(small_run, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        train(small_template(), output=tmp_path / "run", reporter=StopAt(2))
+    run = Run(tmp_path / "run")
+    assert run.record.state == "interrupted"
+    assert len(run.history()) == 2
+    resumed = train(small_template(), output=tmp_path / "run", resume=True)
+    assert resumed.record.state == "done"
+    assert_equal(weights(small_run), weights(resumed))
+    assert_equal(checkpoint_arrays(small_run), checkpoint_arrays(resumed))
+    timeless = [{k: v for k, v in row.items() if k != "seconds"} for row in small_run.history()]
+    assert timeless == [{k: v for k, v in row.items() if k != "seconds"} for row in resumed.history()]
+
+
+def test_resuming_what_is_done_changes_nothing(small_run):
+    before = small_run.record_path.read_bytes()
+    assert train(small_template(), output=small_run.path, resume=True).path == small_run.path
+    assert small_run.record_path.read_bytes() == before
+
+
+def test_resuming_with_another_template_is_refused(small_run):
+    with pytest.raises(ValueError, match=r"resumed with the template it began with.*train changed"):
+        train(small_template(train__epochs=7), output=small_run.path, resume=True)
+
+
+def test_resuming_what_is_not_there_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="There must be a run to resume. Received: none of 'mine'"):
+        train(small_template(), name="mine", resume=True)
+    with pytest.raises(ValueError, match=r"There must be a run to resume.*holds no run\.json"):
+        train(small_template(), output=tmp_path, resume=True)
+
+
+def test_resuming_on_other_data_is_refused(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        train(small_template(), output=tmp_path / "run", reporter=StopAt(1))
+    run = Run(tmp_path / "run")
+    spec = run.record.spec.model_copy(update={"fingerprint": "other"})
+    run.save_record(run.record.model_copy(update={"spec": spec}))
+    with pytest.raises(ValueError, match="resumed on the data it began with"):
+        train(small_template(), output=run.path, resume=True)
+
+
+def test_early_stopping_stops_after_patience(tmp_path):
+    template = small_template(train__early_stopping=1, train__learning_rate=1e-7, train__epochs=50)
+    run = train(template, output=tmp_path / "run")
+    assert run.record.epochs < 50
+    assert run.record.epochs == run.record.best_epoch + 1
+
+
+def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_weights(tmp_path):
+    template = small_template(train__learning_rate=1e30, train__optimizer="sgd", train__epochs=20)
+    with pytest.raises(FloatingPointError, match=r"must stay finite. Received: .* Try a lower learning rate"):
+        train(template, output=tmp_path / "run")
+    run = Run(tmp_path / "run")
+    assert run.record.state == "interrupted"
+    for array in checkpoint_arrays(run):
+        assert np.isfinite(array).all()
+
+
+def test_class_weights_reach_the_loss(tmp_path):
+    weighted = prepare(small_template(train__class_weight="balanced"))
+    counts = np.array(weighted.dataset.spec.targets[0].counts)
+    np.testing.assert_allclose(weighted.class_weights * counts, counts.sum() / 10, rtol=1e-5)
+
+
+def test_class_weights_need_classes(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (40, 8, 8)).astype("uint8")
+    np.savez(tmp_path / "numbers.npz", x=images, y=images.mean(axis=(1, 2))[:, None])
+    with pytest.raises(ValueError, match="`train.class_weight` needs one class per example"):
+        prepare(
+            small_template(
+                task__name="image_regression",
+                dataset__name=str(tmp_path / "numbers.npz"),
+                train__class_weight="balanced",
+                train__batch_size=8,
+            )
+        )
+
+
+def test_a_batch_larger_than_the_data_is_refused():
+    with pytest.raises(ValueError, match=r"`train.batch_size` must be at most .*Try --set train.batch_size="):
+        prepare(small_template(train__batch_size=5000))
+
+
+def test_other_tasks_train_and_predict_in_their_own_units(tmp_path):
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    images = np.uint8(digits.images * 15.9)
+    np.savez(tmp_path / "value.npz", x=images, y=np.float32(digits.target)[:, None])
+    regression = train(
+        small_template(
+            task__name="image_regression", dataset__name=str(tmp_path / "value.npz"), train__epochs=12,
+            model__dropout_rate=0.0,
+        ),
+        output=tmp_path / "regression",
+    )  # fmt: skip
+    assert regression.record.scores["test"]["mae"] < 1.5
+    assert regression.record.scores["test"]["r2"] > 0.5
+    labels = np.stack([digits.target % 2, digits.target > 4], axis=1).astype(bool)
+    np.savez(tmp_path / "labels.npz", x=images, y=labels, classes=["odd", "large"])
+    multi = train(
+        small_template(task__name="multi_label", dataset__name=str(tmp_path / "labels.npz")), output=tmp_path / "multi"
+    )
+    assert multi.record.scores["test"]["macro_f1"] > 0.8
+
+
+def test_a_checkpoint_comes_back_whole(tmp_path):
+    training = prepare(small_template())
+    state = TrainingState(step=5, seconds=1.5, history=[{"epoch": 1, "loss": 0.1}], best=[0.5, -0.1], best_epoch=1)
+    save_checkpoint(tmp_path, training.model, state)
+    before = training.model.get_weights()
+    training.model.set_weights([np.zeros_like(array) for array in before])
+    assert load_checkpoint(tmp_path, training.model) == state
+    assert_equal(before, training.model.get_weights())
+    assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
+
+
+def test_a_checkpoint_is_never_half_there(tmp_path):
+    training = prepare(small_template())
+    with pytest.raises(ValueError, match="There must be a checkpoint to resume"):
+        load_checkpoint(tmp_path, training.model)
+    save_checkpoint(tmp_path, training.model, TrainingState(step=5))
+    kernel = training.model.trainable_variables[0]
+    good = np.asarray(kernel)
+    kernel.assign(np.full_like(good, math.nan))
+    with pytest.raises(FloatingPointError, match="Variables must stay finite"):
+        save_checkpoint(tmp_path, training.model, TrainingState(step=6))
+    assert load_checkpoint(tmp_path, training.model).step == 5
+    path = tmp_path / FILE_NAME
+    data = path.read_bytes()
+    for length in (0, 100, len(data) // 2, len(data) - 1):
+        path.write_bytes(data[:length])
+        with pytest.raises(ValueError, match="A checkpoint must be whole"):
+            load_checkpoint(tmp_path, training.model)
+
+
+def test_a_checkpoint_of_another_model_is_refused(tmp_path):
+    save_checkpoint(tmp_path, prepare(small_template()).model, TrainingState())
+    with pytest.raises(ValueError, match="A checkpoint must fit its model"):
+        load_checkpoint(tmp_path, prepare(small_template(model__filters=[4, 4])).model)
+
+
+def test_training_works_outside_the_main_thread(tmp_path):
+    done = []
+    thread = threading.Thread(
+        target=lambda: done.append(train(small_template(train__epochs=1), output=tmp_path / "run"))
+    )
+    thread.start()
+    thread.join()
+    assert load_run(done[0].path).record.epochs == 1
