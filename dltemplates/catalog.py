@@ -48,7 +48,9 @@ MODELS = {
 }
 
 DATASETS = {
-    "digits": Entry("dltemplates.datasets.digits:digits", "1,797 handwritten digits, 8x8 grey; ships with scikit-learn"),
+    "digits": Entry(
+        "dltemplates.datasets.digits:digits", "1,797 handwritten digits, 8x8 grey; ships with scikit-learn"
+    ),
     "mnist": Entry("dltemplates.datasets.idx:mnist", "70,000 handwritten digits, 28x28 grey"),
     "fashion_mnist": Entry("dltemplates.datasets.idx:fashion_mnist", "70,000 pieces of clothing, 28x28 grey"),
     "cifar10": Entry("dltemplates.datasets.cifar:cifar10", "60,000 photographs of ten things, 32x32 colour"),

@@ -108,7 +108,12 @@ def _settings(subject: Subject, data: str | None) -> DatasetSettings:
     settings = subject.data or DatasetSettings(name=data or "")
     image = subject.predictor.contract.inputs[0]
     height, width, channels = image.shape
-    update = {"name": data or settings.name, "image_size": (height, width), "channels": channels, "resize": image.resize}
+    update = {
+        "name": data or settings.name,
+        "image_size": (height, width),
+        "channels": channels,
+        "resize": image.resize,
+    }
     return settings.model_copy(update=update)
 
 

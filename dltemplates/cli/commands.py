@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +10,20 @@ import click
 
 from dltemplates import __version__, catalog
 from dltemplates.cli import output as out
+from dltemplates.cli import parse
 
 LISTED = ("templates", "models", "datasets", "tasks", "formats", "runs")
 
 data_option = click.option("--data", metavar="NAME|PATH", help="A dataset, a folder of class folders, or a .npz.")
-set_option = click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a value of the template.")
+set_option = click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a value of the template."
+)
 output_option = click.option("-o", "--output", type=click.Path(path_type=Path), help="The folder of the run.")
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace the run that stands there.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
-import_option = click.option("--import", "modules", multiple=True, metavar="MODULE", help="Import your own layers first.")
+import_option = click.option(
+    "--import", "modules", multiple=True, metavar="MODULE", help="Import your own layers first."
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -100,12 +104,10 @@ def build(name, input_shape, classes, sizes, settings, output, overwrite, as_jso
 
     wanted = parse_overrides(sizes)
     if input_shape is not None:
-        wanted["input_shape"] = _shape(input_shape)
+        wanted["input_shape"] = parse.shape(input_shape)
     if classes is not None:
         wanted["num_outputs"] = classes
-    folder, summary = build(
-        name, sizes=wanted, settings=parse_overrides(settings), output=output, overwrite=overwrite
-    )
+    folder, summary = build(name, sizes=wanted, settings=parse_overrides(settings), output=output, overwrite=overwrite)
     if as_json:
         totals = {key: value for key, value in dataclasses.asdict(summary).items() if key != "rows"}
         out.show({"folder": str(folder), **totals}, True)
@@ -136,7 +138,7 @@ def train(template, data, settings, output, overwrite, resume, as_json) -> None:
 @json_option
 def evaluate(path, data, split, modules, as_json) -> None:
     """Judge a run or an exported file on a split."""
-    _import_modules(modules)
+    parse.import_modules(modules)
     from dltemplates.inference import evaluate
 
     result = evaluate(path, data=data, split=split)
@@ -154,7 +156,7 @@ def evaluate(path, data, split, modules, as_json) -> None:
 @json_option
 def predict(path, inputs, modules, as_json) -> None:
     """Say what a run or an exported file makes of images, or of folders of them."""
-    _import_modules(modules)
+    parse.import_modules(modules)
     from dltemplates.inference import predict
 
     results = predict(path, inputs)
@@ -185,14 +187,14 @@ def export(
     """Write a run, or a Keras model trained elsewhere, for deployment, and prove each file in its own runtime."""
     for name in formats:
         catalog.check_name("format", name)
-    _import_modules(modules)
+    parse.import_modules(modules)
     run: Any = path
     if path.suffix in (".keras", ".h5"):
         if not task or not data:
             raise ValueError(f"A Keras model needs --task and --data to be judged by. Received: {path} alone.")
         from dltemplates.training.adopt import adopt
 
-        low, high = _numbers(input_range, "--input-range", 2)
+        low, high = parse.numbers(input_range, "--input-range", 2)
         run = adopt(
             path, task=task, data=data, input_range=(low, high), resize=resize, output=output, overwrite=overwrite
         )
@@ -278,31 +280,3 @@ def _export(run, formats, max_drop, as_json: bool) -> None:
     failed = [result.format for result in report.results if result.verdict == "failed"]
     if failed:
         raise out.OverBudgetError(f"{', '.join(failed)} did not pass; no file is left of them, the report says why")
-
-
-def _import_modules(names: tuple[str, ...]) -> None:
-    for name in names:
-        try:
-            importlib.import_module(name)
-        except ImportError as error:
-            raise ValueError(f"--import must name a module. Received: {name!r} ({error}). Is it on the path?") from error
-
-
-def _numbers(text: str, option: str, count: int) -> list[float]:
-    try:
-        numbers = [float(part) for part in text.split(",")]
-    except ValueError:
-        numbers = []
-    if len(numbers) != count:
-        raise ValueError(f"{option} must be {count} numbers with commas between. Received: {text!r}.")
-    return numbers
-
-
-def _shape(text: str) -> tuple[int, ...]:
-    try:
-        shape = tuple(int(part) for part in text.split(","))
-    except ValueError:
-        shape = ()
-    if not shape or min(shape) < 1:
-        raise ValueError(f"--input-shape must be positive whole numbers. Received: {text!r}. Try 32,32,3.")
-    return shape

@@ -106,7 +106,9 @@ def _examples(source: Source, spec: DatasetSpec, indices: tf.data.Dataset, batch
     """Read batches of indices, each example by itself and in parallel where the source has a TensorFlow reader."""
     if hasattr(source, "tensorflow_reader"):
         read_one = source.tensorflow_reader()
-        return indices.unbatch().map(read_one, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).batch(batch_size)
+        return (
+            indices.unbatch().map(read_one, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).batch(batch_size)
+        )
 
     values = {value.name: value for value in (*spec.inputs, *spec.targets)}
     sample = source.read(np.arange(1))

@@ -38,7 +38,7 @@ class ImageRegression(Task):
         return [keras.metrics.MeanAbsoluteError(name="mae")]
 
     def encode(self, target: Any) -> Any:
-        return (target - np.float32(self.target.mean)) / np.float32(self.target.std)
+        return (target - np.array(self.target.mean, np.float32)) / np.array(self.target.std, np.float32)
 
     def present(self, logits: Any) -> Any:
         import keras

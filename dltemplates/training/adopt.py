@@ -91,8 +91,8 @@ def _image_shape(model: keras.Model, path: Path) -> tuple[int, int, int]:
     if len(shapes) != 1 or len(shapes[0]) != 4 or None in shapes[0][1:] or len(model.outputs) != 1:
         shown = ", ".join(map(str, shapes)) or "no inputs known before it is called"
         raise ValueError(
-            f"A model trained elsewhere must take one image of a fixed size and give one output. Received: {path}, with "
-            f"inputs {shown}. Wrap it in a functional `keras.Model` with a `keras.Input((height, width, channels))`."
+            "A model trained elsewhere must take one image of a fixed size and give one output. Received: "
+            f"{path}, with inputs {shown}. Wrap it in a `keras.Model` with a `keras.Input((height, width, channels))`."
         )
     return shapes[0][1:]
 

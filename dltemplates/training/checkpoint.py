@@ -56,8 +56,9 @@ def save_checkpoint(folder: Path, model: keras.Model, state: TrainingState) -> N
     for name, array in arrays.items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise FloatingPointError(f"Variables must stay finite. Received: NaN or infinity in {name}.")
+    arrays[STATE_KEY] = np.frombuffer(json.dumps(asdict(state)).encode(), np.uint8)
     file = io.BytesIO()
-    np.savez(file, **arrays, **{STATE_KEY: np.frombuffer(json.dumps(asdict(state)).encode(), np.uint8)})
+    np.savez(file, allow_pickle=False, **arrays)
     atomic_write(folder / FILE_NAME, file.getvalue())
 
 

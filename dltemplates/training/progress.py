@@ -85,6 +85,8 @@ def make_reporter() -> Reporter:
 def format_row(row: dict[str, float], best: bool) -> str:
     """One epoch in one line."""
     figures = " ".join(
-        f"{name} {value:.4f}" for name, value in row.items() if name not in ("epoch", "step", "learning_rate", "seconds")
+        f"{name} {value:.4f}"
+        for name, value in row.items()
+        if name not in ("epoch", "step", "learning_rate", "seconds")
     )
     return f"epoch {row['epoch']:3d}  {figures}  {row['seconds']:.0f}s{'  *' if best else ''}"

@@ -120,7 +120,8 @@ def train(
 
     training = prepare(template)
     if run is None:
-        run, state = create_run(path, template, training.dataset.spec, training.task, training.definition), TrainingState()
+        run = create_run(path, template, training.dataset.spec, training.task, training.definition)
+        state = TrainingState()
         save_checkpoint(run.checkpoint_path, training.model, state)
     else:
         if run.record.spec.fingerprint != training.dataset.spec.fingerprint:
@@ -229,8 +230,9 @@ def fit(training: Training, run: Run, state: TrainingState, reporter: Reporter, 
 def _end_epoch(training: Training, run: Run, state: TrainingState, reporter: Reporter) -> None:
     """Validate, keep the weights if they are the best so far, write the history."""
     model, task = training.model, training.task
-    row = {
-        "epoch": state.step // training.steps_per_epoch,
+    epoch = state.step // training.steps_per_epoch
+    row: dict[str, float] = {
+        "epoch": epoch,
         "step": state.step,
         "learning_rate": float(keras.ops.convert_to_numpy(model.optimizer.learning_rate)),
         **{name: float(value) for name, value in model.get_metrics_result().items()},
@@ -247,7 +249,7 @@ def _end_epoch(training: Training, run: Run, state: TrainingState, reporter: Rep
     rank = [figure if task.monitor_direction == "max" else -figure, -row["val_loss"]]
     better = state.best is None or rank > state.best
     if better:
-        state.best, state.best_epoch = rank, row["epoch"]
+        state.best, state.best_epoch = rank, epoch
         with atomic_path(run.weights_path) as path:
             model.save_weights(path)
     run.save_history(state.history)
@@ -311,6 +313,5 @@ def _class_weights(template: Template, dataset: Dataset) -> np.ndarray | None:
         raise ValueError(
             f"`train.class_weight` needs one class per example. Received: targets of kind `{target.kind}`. Remove it."
         )
-    counts = np.float32(target.counts)
+    counts = np.array(target.counts, np.float32)
     return counts.sum() / (len(counts) * counts)
-

@@ -1,0 +1,38 @@
+"""Read the values of options."""
+
+from __future__ import annotations
+
+import importlib
+
+
+def import_modules(names: tuple[str, ...]) -> None:
+    """Import the user's own modules, so that their layers and tasks are known."""
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise ValueError(
+                f"--import must name a module. Received: {name!r} ({error}). Is it on the path?"
+            ) from error
+
+
+def numbers(text: str, option: str, count: int) -> list[float]:
+    """Read `count` numbers with commas between."""
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError:
+        values = []
+    if len(values) != count:
+        raise ValueError(f"{option} must be {count} numbers with commas between. Received: {text!r}.")
+    return values
+
+
+def shape(text: str) -> tuple[int, ...]:
+    """Read the shape of an input, such as `32,32,3`."""
+    try:
+        sizes = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        sizes = ()
+    if not sizes or min(sizes) < 1:
+        raise ValueError(f"--input-shape must be positive whole numbers. Received: {text!r}. Try 32,32,3.")
+    return sizes

@@ -1,0 +1,44 @@
+"""What the command line does, from Python."""
+
+import subprocess
+import sys
+
+import pytest
+
+import dltemplates as dlt
+
+
+def test_importing_loads_no_tensorflow():
+    code = "import sys, dltemplates\nassert not {'tensorflow', 'keras', 'numpy'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("name", [name for name in dlt.__all__ if name != "__version__"])
+def test_every_name_is_there_and_documented(name):
+    thing = getattr(dlt, name)
+    assert thing.__doc__
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'trane'"):
+        _ = dlt.trane
+
+
+def test_the_main_job_from_python(small_run, tmp_path):
+    import shutil
+
+    shutil.copytree(small_run.path, tmp_path / "run")
+    run = dlt.load_run(tmp_path / "run")
+    report = dlt.export(run, formats=["tflite:float32"])
+    assert not report.failed
+    file = run.exports_path / report.result("tflite:float32").file
+    assert dlt.evaluate(file)["scores"] == run.record.scores["test"]
+    assert dlt.load_predictor(file).contract.labels == tuple("0123456789")
+    assert "tflite:float32" in dlt.write_report(run).read_text()
+
+
+def test_export_is_a_package_and_a_function():
+    import dltemplates.export.check
+
+    assert callable(dlt.export)
+    assert dltemplates.export.check.check

@@ -1,0 +1,72 @@
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dltemplates.inference import evaluate, predict
+
+
+def test_a_run_scores_what_its_record_says(small_run):
+    for split in ("validation", "test"):
+        result = evaluate(small_run.path, split=split)
+        assert result["scores"] == small_run.record.scores[split]
+        assert result["examples"] == small_run.record.spec.sizes[split]
+    with pytest.raises(ValueError, match="Unknown split. Received: 'tests'"):
+        evaluate(small_run.path, split="tests")
+
+
+def test_other_data_is_brought_to_the_networks_size_and_must_have_its_classes(small_run, digit_folder, tmp_path):
+    with pytest.raises(ValueError, match=r"must have the targets of the network, 10 classes.*Received: 2 classes"):
+        evaluate(small_run.path, data=str(digit_folder))
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    large = np.uint8(digits.images * 15.9).repeat(3, axis=1).repeat(3, axis=2)
+    np.savez(tmp_path / "large.npz", x=large, y=digits.target)
+    assert evaluate(small_run.path, data=str(tmp_path / "large.npz"))["scores"]["accuracy"] > 0.8
+
+
+def test_predictions_name_class_and_probability(small_run, digit_folder):
+    results = predict(small_run.path, [digit_folder / "one", digit_folder / "zero" / "3.png"])
+    assert len(results) == 21
+    right = sum(result["class"] == "1" for result in results[:20])
+    assert right >= 15
+    for result in results:
+        assert 0 <= result["probability"] <= 1
+        assert result["probability"] >= max(result["next"].values())
+
+
+def test_an_image_of_any_kind_is_brought_to_the_input(small_run, tmp_path):
+    Image.new("RGBA", (30, 20), (255, 0, 0, 128)).save(tmp_path / "a.png")
+    assert len(predict(small_run.path, [tmp_path])) == 1
+
+
+def test_what_is_no_image_is_refused(small_run, tmp_path):
+    with pytest.raises(ValueError, match="must be an image file or a folder"):
+        predict(small_run.path, [tmp_path / "none.png"])
+    with pytest.raises(ValueError, match="There must be an image to predict"):
+        predict(small_run.path, [tmp_path])
+    (tmp_path / "text.png").write_text("no image")
+    with pytest.raises(ValueError, match=r"text\.png"):
+        predict(small_run.path, [tmp_path])
+
+
+def test_an_export_of_the_users_own_data_asks_for_it(small_run, tmp_path):
+    from dltemplates.export.deploy import export
+    from dltemplates.runs import Run
+
+    shutil.copytree(small_run.path, tmp_path / "run")
+    run = Run(tmp_path / "run")
+    text = run.template_path.read_text()
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    np.savez(tmp_path / "mine.npz", x=np.uint8(digits.images * 15.9), y=digits.target)
+    run.template_path.write_text(text.replace('name = "digits"', f'name = "{tmp_path}/mine.npz"'))
+    run.save_record(run.record)
+    report = export(run, formats=["onnx:float32"])
+    file = run.exports_path / report.result("onnx:float32").file
+    with pytest.raises(ValueError, match="does not know the user's data.*--data"):
+        evaluate(file)
+    assert evaluate(file, data=str(tmp_path / "mine.npz"))["scores"]["accuracy"] > 0.8

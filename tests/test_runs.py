@@ -1,0 +1,87 @@
+import json
+import os
+
+import pytest
+
+from dltemplates.runs import Run, atomic_path, atomic_write, list_runs, load_run, new_run_path
+
+
+def test_atomic_writes_leave_the_old_file_or_the_new_one(tmp_path):
+    path = tmp_path / "deep" / "file.txt"
+    atomic_write(path, "old")
+
+    def broken():
+        with atomic_path(path) as temporary:
+            temporary.write_text("half")
+            raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError, match="power cut"):
+        broken()
+    assert path.read_text() == "old"
+    atomic_write(path, b"new")
+    assert path.read_text() == "new"
+    assert os.listdir(path.parent) == ["file.txt"]
+
+
+def test_a_run_must_be_a_folder_with_a_whole_record(tmp_path):
+    with pytest.raises(ValueError, match="A run must be a folder"):
+        load_run(tmp_path / "none")
+    with pytest.raises(ValueError, match=r"must hold run\.json"):
+        load_run(tmp_path)
+    (tmp_path / "run.json").write_text(json.dumps({"format_version": 2}))
+    with pytest.raises(ValueError, match=r"run\.json must be whole"):
+        load_run(tmp_path)
+
+
+def test_a_run_that_was_never_finished_is_not_used(small_run, tmp_path):
+    run = Run(tmp_path / "run")
+    run.path.mkdir()
+    record = small_run.record.model_copy(update={"state": "running", "sha256": {}})
+    atomic_write(run.record_path, record.model_dump_json())
+    with pytest.raises(ValueError, match="must have been trained to be used.*--resume"):
+        load_run(run.path)
+
+
+def test_only_runs_are_overwritten_and_free_names_are_found(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert str(new_run_path("x", None)) == "saved_models/x"
+    (tmp_path / "saved_models" / "x").mkdir(parents=True)
+    assert str(new_run_path("x", None)) == "saved_models/x-2"
+    assert new_run_path("x", tmp_path / "saved_models" / "x", overwrite=True).name == "x"
+    (tmp_path / "saved_models" / "x" / "notes").touch()
+    with pytest.raises(ValueError, match="Only a run can be overwritten"):
+        new_run_path("x", tmp_path / "saved_models" / "x", overwrite=True)
+    with pytest.raises(ValueError, match="The output folder must be new"):
+        new_run_path("x", tmp_path / "saved_models" / "x")
+
+
+def test_clear_removes_what_a_run_writes_and_nothing_else(small_run, tmp_path):
+    import shutil
+
+    run = Run(tmp_path / "run")
+    shutil.copytree(small_run.path, run.path)
+    (run.path / "notes.txt").touch()
+    run.clear()
+    assert os.listdir(run.path) == ["notes.txt"]
+
+
+def test_the_model_comes_back_from_definition_and_weights(small_run):
+    run = load_run(small_run.path)
+    model = run.model()
+    assert model.input_shape == (None, 8, 8, 1)
+    assert run.record.parameters == model.count_params()
+    assert run.serving().contract.outputs[0].classes == tuple("0123456789")
+
+
+def test_a_definition_with_unknown_layers_says_how_to_give_them(small_run, tmp_path):
+    run = Run(small_run.path)
+    other = Run(tmp_path)
+    text = run.definition_path.read_text().replace('"keras.layers"', '"mine.layers"').replace('"Conv2D"', '"MyConv"')
+    other.definition_path.write_text(text)
+    with pytest.raises(ValueError, match="must name known layers.*--import"):
+        other.model()
+
+
+def test_runs_are_listed_with_what_they_are(small_run):
+    listed = [run for run in list_runs(small_run.path.parent) if run.name == "small"]
+    assert "convnet on digits, done, test accuracy 0." in listed[0].describe()

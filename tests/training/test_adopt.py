@@ -1,0 +1,165 @@
+"""Keras models trained elsewhere."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+from sklearn.datasets import load_digits
+
+from dltemplates.export.deploy import export
+from dltemplates.training.adopt import adopt
+
+
+@pytest.fixture(scope="module")
+def digits():
+    data = load_digits()
+    return np.float32(data.images * (255 / 16))[..., None], data.target
+
+
+def trained(digits, last, scale=1.0, offset=0.0):
+    """A small network that takes `scale * bytes + offset` and ends in the layers of `last`."""
+    keras.utils.set_random_seed(0)
+    images, labels = digits
+    inputs = keras.Input((8, 8, 1))
+    x = layers.Conv2D(8, 3, activation="relu", padding="same")(inputs)
+    x = layers.Flatten()(x)
+    for layer in last:
+        x = layer(x)
+    model = keras.Model(inputs, x)
+    logits = not any(getattr(layer, "activation", None) is keras.activations.softmax for layer in last)
+    logits = logits and not isinstance(last[-1], layers.Softmax)
+    model.compile(keras.optimizers.Adam(3e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=logits))
+    model.fit(images * scale + offset, labels, epochs=6, verbose=0)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("last", "scale", "offset", "input_range"),
+    [
+        (lambda: [layers.Dense(10)], 1 / 255, 0.0, (0, 1)),
+        (lambda: [layers.Dense(10, activation="softmax")], 1 / 127.5, -1.0, (-1, 1)),
+        (lambda: [layers.Dense(10), layers.Softmax()], 1 / 255, 0.0, (0, 1)),
+        (lambda: [layers.Rescaling(1 / 255), layers.Dense(10), layers.Activation("softmax")], 1.0, 0.0, (0, 255)),
+    ],
+)
+def test_a_model_keeps_its_accuracy_whatever_it_ends_in(digits, tmp_path, last, scale, offset, input_range):
+    model = trained(digits, last(), scale, offset)
+    model.save(tmp_path / "theirs.keras")
+    run = adopt(
+        tmp_path / "theirs.keras",
+        task="classification",
+        data="digits",
+        input_range=input_range,
+        output=tmp_path / "run",
+    )
+    assert run.record.state == "done"
+    assert run.record.scores["test"]["accuracy"] > 0.9
+    images, _ = digits
+    expected = model.predict(images[:50] * scale + offset, verbose=0)
+    got = run.serving().model.predict(images[:50], verbose=0)["probabilities"]
+    if not np.allclose(expected.sum(axis=1), 1, atol=1e-3):
+        expected = keras.ops.convert_to_numpy(keras.ops.softmax(expected))
+    np.testing.assert_allclose(got, expected, atol=1e-4)
+
+
+def test_an_adopted_model_exports_like_any_other(digits, tmp_path):
+    trained(digits, [layers.Dense(10)], 1 / 255).save(tmp_path / "theirs.keras")
+    run = adopt(
+        tmp_path / "theirs.keras", task="classification", data="digits", input_range=(0, 1), output=tmp_path / "run"
+    )
+    report = export(run, formats=["tflite:float32", "tflite:int8", "onnx:float32"], max_drop=0.05)
+    assert not report.failed, report
+
+
+def test_numbers_are_left_in_their_own_unit(digits, tmp_path):
+    images, labels = digits
+    np.savez(tmp_path / "numbers.npz", x=np.uint8(images), y=np.float32(labels)[:, None])
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((8, 8, 1)), layers.Rescaling(1 / 255), layers.Flatten(), layers.Dense(1)])
+    model.compile("adam", "mse")
+    model.fit(images, labels, epochs=10, verbose=0)
+    model.save(tmp_path / "theirs.keras")
+    run = adopt(
+        tmp_path / "theirs.keras",
+        task="image_regression",
+        data=str(tmp_path / "numbers.npz"),
+        output=tmp_path / "run",
+    )
+    got = run.serving().model.predict(images[:20], verbose=0)["value"]
+    np.testing.assert_allclose(got, model.predict(images[:20], verbose=0), atol=1e-3)
+
+
+def save(model, path):
+    model.save(path)
+    return path
+
+
+def test_what_cannot_be_taken_is_said_clearly(digits, tmp_path):
+    def refused(model, message, task="classification"):
+        path = save(model, tmp_path / "theirs.keras")
+        with pytest.raises(ValueError, match=message) as caught:
+            adopt(path, task=task, data="digits", output=tmp_path / "run")
+        assert "\n" not in str(caught.value)
+        assert not (tmp_path / "run").exists()
+
+    vector = keras.Sequential([keras.Input((64,)), layers.Dense(10)])
+    refused(vector, "must take one image of a fixed size.*inputs")
+    free = keras.Sequential([keras.Input((None, None, 1)), layers.GlobalAveragePooling2D(), layers.Dense(10)])
+    refused(free, "must take one image of a fixed size")
+    seven = keras.Sequential([keras.Input((8, 8, 1)), layers.Flatten(), layers.Dense(7)])
+    refused(seven, "row of 10 values.*Received: .*7")
+    sigmoid = keras.Sequential([keras.Input((8, 8, 1)), layers.Flatten(), layers.Dense(10, activation="sigmoid")])
+    refused(sigmoid, "must give logits or end in softmax.*sigmoid")
+    (tmp_path / "broken.keras").write_bytes(b"no model")
+    with pytest.raises(ValueError, match="must load in safe mode"):
+        adopt(tmp_path / "broken.keras", task="classification", data="digits")
+    with pytest.raises(ValueError, match="must be a file"):
+        adopt(tmp_path / "none.keras", task="classification", data="digits")
+
+
+def test_a_lambda_is_not_run_and_own_layers_come_by_import(digits, tmp_path, monkeypatch):
+    inputs = keras.Input((8, 8, 1))
+    x = layers.Lambda(lambda t: t / 255, output_shape=(8, 8, 1))(inputs)
+    model = keras.Model(inputs, layers.Dense(10)(layers.Flatten()(x)))
+    path = save(model, tmp_path / "lambda.keras")
+    with pytest.raises(ValueError, match="must load in safe mode.*--import"):
+        adopt(path, task="classification", data="digits", output=tmp_path / "run")
+
+    (tmp_path / "their_layers.py").write_text(
+        "import keras\n\n@keras.saving.register_keras_serializable('theirs')\n"
+        "class Halve(keras.layers.Layer):\n    def call(self, x):\n        return x / 2\n"
+    )
+    script = (
+        "import sys, keras\nfrom their_layers import Halve\n"
+        "m = keras.Sequential([keras.Input((8, 8, 1)), Halve(), keras.layers.Flatten(), keras.layers.Dense(10)])\n"
+        "m.save('own.keras')\n"
+    )
+    import subprocess
+    import sys
+
+    environment = {**__import__("os").environ, "PYTHONPATH": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment, check=True, capture_output=True)
+    command = [
+        sys.executable,
+        "-m",
+        "dltemplates",
+        "export",
+        "own.keras",
+        "--task",
+        "classification",
+        "--data",
+        "digits",
+    ]
+    command += ["--to", "onnx:float32", "-o", "own"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, check=False, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "--import" in done.stderr
+    done = subprocess.run(
+        [*command, "--import", "their_layers"],
+        cwd=tmp_path,
+        env=environment,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
