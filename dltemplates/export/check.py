@@ -1,0 +1,245 @@
+"""The check of a written file: loaded in its own runtime, run on examples not trained on, held against Keras."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dltemplates import catalog
+from dltemplates.datasets.source import ArraySource, Dataset, Source
+from dltemplates.export.budget import Budget
+from dltemplates.export.report import SplitCheck
+from dltemplates.runtimes import Arrays, KerasPredictor, Predictor, TFLitePredictor
+from dltemplates.tasks.contract import Contract, ServingModel
+from dltemplates.tasks.task import Task
+
+GATE = "validation"
+REPORTED = "test"
+BATCH = 64
+BATCH_SIZES = (1, 3, 33)
+ROUNDING = 1e-6
+# LiteRT runs int16x8 by its reference kernels, some thirty times slower than the others.
+SLOW = {"tflite:int16x8": 500}
+# Integer arithmetic has no tolerance of its own: rows may differ by rounding, not by which batch they were in.
+BATCH_TOLERANCE = 1e-2
+ARITHMETIC = {"CAST", "MUL", "SUB", "ADD", "DIV", "Cast", "Mul", "Sub", "Add", "Div"}
+FIRST_LAYERS = {"CONV_2D", "DEPTHWISE_CONV_2D", "CONV_3D", "FULLY_CONNECTED", "BATCH_MATMUL", "TRANSPOSE_CONV"}
+FIRST_LAYERS |= {"Conv", "MatMul", "Gemm", "ConvTranspose"}
+INPUT_QUANTIZATION = {"uint8": (1.0, 0), "int8": (1.0, -128)}
+
+
+class CheckError(Exception):
+    """A file that did not pass; the text says why."""
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What Keras gives on one split."""
+
+    source: Source
+    targets: Arrays
+    outputs: Arrays
+
+    def thinned(self, limit: int) -> Expected:
+        """At most `limit` of the examples, evenly spread by index."""
+        if len(self.source) <= limit:
+            return self
+        indices = np.linspace(0, len(self.source) - 1, limit).round().astype(np.int64)
+        arrays = self.source.read(indices)
+        targets = {name: array[indices] for name, array in self.targets.items()}
+        return Expected(ArraySource(arrays), targets, {name: array[indices] for name, array in self.outputs.items()})
+
+
+class Reference:
+    """What Keras gives on the examples that were not trained on, and how far a file may be from it.
+
+    Attributes:
+        serving: The model, its images in float32.
+        task: What judges it.
+        dataset: Its `validation` decides, its `test` is reported.
+        budget: Greatest drop of the score.
+        splits: What Keras gives, by split.
+        problem: Why nothing can be held against it; None where all is well.
+        metric: The name of the score that decides.
+    """
+
+    def __init__(self, serving: ServingModel, task: Task, dataset: Dataset, budget: Budget):
+        self.serving = serving
+        self.task = task
+        self.dataset = dataset
+        self.budget = budget
+        self.problem: str | None = None
+        self.splits: dict[str, Expected] = {}
+        # Keras takes any batch, also where an exported file will not.
+        predictor = KerasPredictor(serving.model, serving.contract.model_copy(update={"batch": "dynamic"}))
+        for name in (GATE, REPORTED):
+            if name == GATE or (name in dataset.splits and len(dataset.splits[name])):
+                source = dataset.split(name)
+                self.splits[name] = Expected(source, *predictor.predict(source, BATCH))
+        gate = self.splits[GATE]
+        self.metric = next(iter(task.score(gate.targets, gate.outputs)))
+        try:
+            for expected in self.splits.values():
+                _check_outputs("Keras's own output", expected.outputs)
+        except CheckError as error:
+            self.problem = str(error)
+
+    @property
+    def example(self) -> Arrays:
+        """The raw inputs of one example."""
+        return _inputs(self.serving.contract, self.splits[GATE].source, np.arange(1))
+
+
+def check(key: str, predictor: Predictor, reference: Reference) -> tuple[dict[str, SplitCheck], tuple[str, ...]]:
+    """Run an exported file on examples that were not trained on.
+
+    Args:
+        key: Catalog key of its format.
+        predictor: The file in its own runtime.
+        reference: What Keras gives.
+
+    Returns:
+        The figures of each split, and remarks.
+
+    Raises:
+        CheckError: If it is not what Keras is, or costs more of the score than the budget.
+    """
+    _check_contract(predictor, reference)
+    _check_operators(predictor)
+    tolerance = catalog.FORMATS[key].tolerance
+    _check_batches(predictor, reference.splits[GATE], BATCH_TOLERANCE if tolerance is None else tolerance)
+    splits = {}
+    remarks: tuple[str, ...] = ()
+    for name, expected in reference.splits.items():
+        if key in SLOW and len(expected.source) > SLOW[key]:
+            expected = expected.thinned(SLOW[key])
+            remarks += (f"checked on {SLOW[key]} examples of {name}, evenly spread: its kernels are slow",)
+        _, outputs = predictor.predict(expected.source, BATCH)
+        _check_outputs("the output", outputs)
+        splits[name] = compare(expected, outputs, reference.task, reference.budget)
+    gate = splits[GATE]
+    if tolerance is not None and not gate.max_error <= tolerance:
+        raise CheckError(
+            f"the output must be within {tolerance:g} of Keras's, relative to its range. It is {gate.max_error:.2g} off"
+        )
+    if not reference.budget.holds(gate.float_score, gate.score):
+        raise CheckError(
+            f"over budget: {reference.metric} on validation is {gate.score:.4f}, {gate.float_score:.4f} in Keras; "
+            f"a drop of {gate.drop:.4f} where {reference.budget.text} is allowed. Allow more with --max-drop"
+        )
+    return splits, remarks
+
+
+def compare(expected: Expected, outputs: Arrays, task: Task, budget: Budget) -> SplitCheck:
+    """The figures of an exported file on one split."""
+    float_score, score = (
+        next(iter(task.score(expected.targets, arrays).values())) for arrays in (expected.outputs, outputs)
+    )
+    decisions, keras_decisions = task.decide(outputs), task.decide(expected.outputs)
+    changed = agreement = None
+    if decisions is not None and keras_decisions is not None:
+        different = (decisions != keras_decisions).reshape(len(decisions), -1).any(axis=1)
+        changed, agreement = int(different.sum()), float(1 - different.mean())
+    return SplitCheck(
+        examples=len(next(iter(outputs.values()))),
+        float_score=float_score,
+        score=score,
+        drop=budget.drop(float_score, score),
+        max_error=max_error(expected.outputs, outputs),
+        changed=changed,
+        agreement=agreement,
+    )
+
+
+def max_error(expected: Arrays, outputs: Arrays) -> float:
+    """`max|output - expected| / (max expected - min expected)`, the worst of all outputs; NaN if one is."""
+    errors = [np.abs(outputs[name] - array).max() / np.ptp(array) for name, array in expected.items()]
+    return float(np.max(errors))  # unlike max(), it keeps a NaN
+
+
+def check_input(predictor: Predictor, unfolded: dict[str, str]) -> tuple[str, ...]:
+    """Check that an integer file takes raw bytes, with no arithmetic in front of its first layer.
+
+    Args:
+        predictor: The file, TFLite or ONNX.
+        unfolded: For each input whose scaling could not be folded away, the reason.
+
+    Returns:
+        Remarks: where arithmetic stays, and why.
+
+    Raises:
+        CheckError: If an image input is not quantized so that a raw byte is its own value, or arithmetic is left.
+    """
+    remarks = []
+    for value in predictor.contract.inputs:
+        if value.kind != "image":
+            continue
+        if value.dtype not in INPUT_QUANTIZATION or value.quantization != INPUT_QUANTIZATION[value.dtype]:
+            raise CheckError(f"input `{value.name}` must take raw bytes. It is {value.dtype} at {value.quantization}")
+        found = leading_operators(predictor, value.name)
+        allowed = 1 if value.dtype == "uint8" and isinstance(predictor, TFLitePredictor) else 0
+        left = [name for name in found if name in ARITHMETIC] + ["QUANTIZE"] * (found.count("QUANTIZE") > allowed)
+        if not left:
+            continue
+        names = ", ".join(sorted(set(left)))
+        if value.name not in unfolded:
+            raise CheckError(f"the scaling of input `{value.name}` must be folded away. In front of it stand: {names}")
+        remarks.append(f"{names} stays in front of the first layer ({unfolded[value.name]})")
+    return tuple(remarks)
+
+
+def leading_operators(predictor: Predictor, name: str) -> list[str]:
+    """The operations between an input and the first layers that it reaches."""
+    tensors = {predictor.input_tensors[name]}  # type: ignore[attr-defined]
+    found = []
+    for operator in predictor.graph:  # in order of execution
+        if tensors.intersection(operator.inputs) and operator.name not in FIRST_LAYERS:
+            found.append(operator.name)
+            tensors.update(operator.outputs)
+    return found
+
+
+def _check_contract(predictor: Predictor, reference: Reference) -> None:
+    expected, received = reference.serving.contract, predictor.contract
+    for what in ("inputs", "outputs"):
+        wanted = [(value.name, value.shape) for value in getattr(expected, what)]
+        found = [(value.name, value.shape) for value in getattr(received, what)]
+        if wanted != found:
+            raise CheckError(f"the file's {what} must be {wanted}. They are {found}")
+
+
+def _check_operators(predictor: Predictor) -> None:
+    foreign = sorted(name for name in predictor.operators if name.startswith(("custom ", "Flex")))
+    if foreign:
+        raise CheckError(f"the file must hold built-in operators only. It holds: {', '.join(foreign)}")
+
+
+def _check_outputs(what: str, outputs: Arrays) -> None:
+    for name, array in outputs.items():
+        if not np.isfinite(array).all():
+            raise CheckError(f"{what} `{name}` must be finite. {np.mean(~np.isfinite(array)):.0%} of it is not")
+        # Rounding alone differs between batches of another size.
+        if not np.ptp(array, axis=0).max() > ROUNDING * np.abs(array).max():
+            raise CheckError(f"{what} `{name}` must depend on the input. It is the same for all {len(array)} examples")
+
+
+def _check_batches(predictor: Predictor, expected: Expected, tolerance: float) -> None:
+    """Check that every promised batch size gives the rows that any other gives."""
+    total = len(expected.source)
+    largest = min(max(BATCH_SIZES), total)
+    # From the end, so that they are other examples than the first batch of the whole split.
+    inputs = _inputs(predictor.contract, expected.source, np.arange(total - largest, total))
+    outputs = predictor(inputs)
+    for size in BATCH_SIZES[:-1]:
+        part = predictor({name: array[:size] for name, array in inputs.items()})
+        for name, array in part.items():
+            spread = np.ptp(expected.outputs[name])
+            error = np.abs(array - outputs[name][:size]).max() / spread
+            if array.shape != outputs[name][:size].shape or not error <= tolerance:
+                raise CheckError(f"a batch of {size} must give the rows that one of {largest} gives. `{name}` does not")
+
+
+def _inputs(contract: Contract, source: Source, indices: np.ndarray) -> Arrays:
+    arrays = source.read(indices)
+    return {value.name: arrays[value.name] for value in contract.inputs}

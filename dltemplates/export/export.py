@@ -1,0 +1,221 @@
+"""Export a serving model: convert to every format, check each file, keep those that pass, report on all."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dltemplates import catalog
+from dltemplates.datasets.source import Dataset
+from dltemplates.export import files
+from dltemplates.export.budget import Budget
+from dltemplates.export.calibration import calibration
+from dltemplates.export.check import GATE, CheckError, Reference, check, check_input
+from dltemplates.export.convert import ConversionError, Converter
+from dltemplates.export.report import ExportReport, FormatResult, load_report
+from dltemplates.runtimes import SavedModelPredictor, load_predictor
+from dltemplates.tasks.contract import ServingModel
+from dltemplates.tasks.task import Task
+from dltemplates.template import ExportSettings
+
+if TYPE_CHECKING:
+    import keras
+
+Progress = Callable[[str, str], None]
+VERSIONED = ("tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "ai-edge-litert", "numpy")
+
+
+def export_serving(
+    serving: ServingModel,
+    task: Task,
+    dataset: Dataset,
+    folder: Path,
+    settings: ExportSettings | None = None,
+    *,
+    formats: Sequence[str] | None = None,
+    max_drop: str | float | None = None,
+    progress: Progress = lambda key, state: None,
+) -> ExportReport:
+    """Export a serving model to every format wanted, and check each.
+
+    A file takes its final name only once it has passed; a format that does not pass leaves no file, not even that of an
+    earlier export. What an earlier export made of the same weights and is not made again stays in the report.
+
+    Args:
+        serving: What is exported.
+        task: Its task, which judges.
+        dataset: `train` sets the ranges of integer formats, `validation` decides, `test` is reported.
+        folder: Where the files go.
+        settings: The formats, the budget, the input of int8 files, the number of calibration examples.
+        formats: Formats asked for by name, instead of those of `settings`; one that is not offered then fails.
+        max_drop: Greatest drop of the score, before that of `settings` and that of the task.
+        progress: Called with a format and what is done with it (`converting`, `checking`) or became of it.
+
+    Returns:
+        The report, which lies in the folder too.
+
+    Raises:
+        ValueError: If a format, the budget or the data is wrong, or the model's inputs or outputs are not those of its
+            contract.
+        OSError: If a file cannot be written.
+    """
+    from dltemplates.export.saved_model import save_serving, with_float_images
+
+    settings = settings or ExportSettings()
+    wanted = list(dict.fromkeys(settings.formats if formats is None else formats))
+    for key in wanted:
+        catalog.check_name("format", key)
+    text = next(str(drop) for drop in (max_drop, settings.max_drop, task.budget) if drop is not None)
+    budget = Budget(text, task.direction)
+    for split in ("train", GATE):
+        if len(dataset.split(split)) == 0:
+            raise ValueError(f"Split `{split}` must hold examples to export. Received: 0. Use data that has some.")
+    serving = with_float_images(serving)
+    found = traits(serving.model)
+    folder.mkdir(parents=True, exist_ok=True)
+    with files.work_folder(folder) as work, Converter(work / "log.txt") as converter:
+        (work / "job").mkdir()
+        save_serving(serving, work / "serving")
+        np.savez(work / "job" / "calibration.npz", **calibration(serving.contract, dataset, settings.calibration))  # type: ignore[arg-type]
+        exporter = _Exporter(converter, work, folder, Reference(serving, task, dataset, budget), settings.input)
+        report = ExportReport(
+            name=serving.contract.name,
+            task=task.name,
+            metric=exporter.reference.metric,
+            direction=task.direction,
+            max_drop=text,
+            model_sha256=weights_digest(serving.model),
+            versions={name: version(name) for name in VERSIONED},
+            results=(),
+        )
+        for key in wanted:
+            reason = not_offered(key, found)
+            result = exporter.refuse(key, reason, formats) if reason else exporter.export(key, progress)
+            report = report.model_copy(update={"results": (*report.results, result)})
+            _with_earlier(report, folder).save(folder)  # after each, so that files and report agree if it ends here
+            progress(key, result.verdict)
+    return _with_earlier(report, folder)
+
+
+class _Exporter:
+    """What the formats of one export share."""
+
+    def __init__(self, converter: Converter, work: Path, folder: Path, reference: Reference, integer: str):
+        self.converter = converter
+        self.work = work
+        self.folder = folder
+        self.reference = reference
+        self.contract = reference.serving.contract
+        self.integer = integer
+
+    def refuse(self, key: str, reason: str, formats: Sequence[str] | None) -> FormatResult:
+        """Say that a format is not offered: a failure where it was asked for by name."""
+        files.remove(self.folder / files.file_name(self.contract.name, key))
+        if formats is None:
+            return FormatResult(format=key, verdict="not offered", reason=reason)
+        return FormatResult(format=key, verdict="failed", reason=f"not offered: {reason}")
+
+    def export(self, key: str, progress: Progress) -> FormatResult:
+        """Convert, check, and put the file in its place if it passes."""
+        start = time.perf_counter()
+        name = files.file_name(self.contract.name, key)
+        written, target = self.work / name, self.folder / name
+        try:
+            result = self._attempt(key, written, progress)
+            files.put_in_place(written, target)
+        except OSError:  # the disk, not the format
+            raise
+        except Exception as error:  # a runtime that refuses to run a file has its own kinds of error
+            expected = isinstance(error, (CheckError, ConversionError, ValueError))
+            reason = str(error) if expected else f"{type(error).__name__}: {error}"
+            result = FormatResult(format=key, verdict="failed", reason=reason)
+            files.remove(written)
+            files.remove(target)
+        return result.model_copy(update={"seconds": round(time.perf_counter() - start, 3)})
+
+    def _attempt(self, key: str, written: Path, progress: Progress) -> FormatResult:
+        if self.reference.problem:
+            raise CheckError(self.reference.problem)
+        progress(key, "converting")
+        reply = self.converter.ask(
+            do="convert",
+            format=key,
+            serving=str(self.work / "serving"),
+            work=str(self.work / "job"),
+            out=str(written),
+            contract=self.contract.model_dump_json(),
+            integer=self.integer,
+        )
+        progress(key, "checking")
+        predictor = load_predictor(written)
+        remarks = check_input(predictor, reply["unfolded"]) if "unfolded" in reply else ()
+        splits, more = check(key, predictor, self.reference)
+        example = self.reference.example
+        if isinstance(predictor, SavedModelPredictor):
+            np.savez(self.work / "example.npz", **example)  # type: ignore[arg-type]
+            # The child's TensorFlow has one thread; how many this process has was settled when it was imported.
+            timed = self.converter.ask(do="latency", path=str(written), example=str(self.work / "example.npz"))
+            latency = timed["latency_ms"]
+        else:
+            latency = predictor.latency(example)
+        return FormatResult(
+            format=key,
+            verdict="passed",
+            remarks=remarks + more,
+            file=written.name,
+            sha256=files.digest(written),
+            size=files.size(written),
+            splits=splits,
+            latency_ms=round(latency, 4),
+            operators=predictor.operators,
+        )
+
+
+def traits(model: keras.Model) -> set[str]:
+    """What the catalog's `NOT_OFFERED` asks for: the class names of all layers and the names of their activations."""
+    found = set()
+    for layer in model._flatten_layers(include_self=False):
+        found.add(type(layer).__name__)
+        activation = getattr(layer, "activation", None)
+        if activation is not None:
+            found.add(getattr(activation, "__name__", type(activation).__name__))
+    return found
+
+
+def not_offered(key: str, found: set[str]) -> str | None:
+    """Why a format cannot take a model with these traits; None where nothing is known against it."""
+    refused = catalog.NOT_OFFERED.get(key, {})
+    return next((f"{trait}: {reason}" for trait, reason in refused.items() if trait in found), None)
+
+
+def weights_digest(model: keras.Model) -> str:
+    """The SHA-256 of a model's weights, in order."""
+    total = hashlib.sha256()
+    for variable in model.variables:
+        array = np.ascontiguousarray(variable.numpy())
+        total.update(f"{array.dtype}{array.shape}".encode())
+        total.update(array.tobytes())
+    return total.hexdigest()
+
+
+def _with_earlier(report: ExportReport, folder: Path) -> ExportReport:
+    """Add the formats of an earlier export of the same weights whose files are still as they were written."""
+    try:
+        earlier = load_report(folder)
+    except ValueError:
+        return report
+    if (earlier.name, earlier.model_sha256) != (report.name, report.model_sha256):
+        return report
+    results = {result.format: result for result in report.results}
+    for result in earlier.results:
+        path = folder / result.file if result.file else None
+        if result.format not in results and path is not None and path.exists() and files.digest(path) == result.sha256:
+            results[result.format] = result
+    ordered = tuple(results[key] for key in catalog.FORMATS if key in results)
+    return report.model_copy(update={"results": ordered})

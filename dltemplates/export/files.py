@@ -1,0 +1,60 @@
+"""The files of an export: their names, digests and sizes, and how they come into place."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from dltemplates import catalog, runs
+
+
+def file_name(name: str, key: str) -> str:
+    """The name of an exported file: `resnet8_digits-int8.tflite`, `resnet8_digits-saved_model`."""
+    return f"{name}-{key.rpartition(':')[2]}{catalog.FORMATS[key].suffix}"
+
+
+def digest(path: Path) -> str:
+    """The SHA-256 of a file; of a folder, that of the sorted list of its files' digests."""
+    if path.is_file():
+        return runs.sha256(path)
+    lines = [f"{runs.sha256(file)}  {file.relative_to(path).as_posix()}\n" for file in _files(path)]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def size(path: Path) -> int:
+    """The bytes of a file, or of all files of a folder."""
+    return sum(file.stat().st_size for file in (_files(path) if path.is_dir() else [path]))
+
+
+@contextmanager
+def work_folder(folder: Path) -> Iterator[Path]:
+    """A folder beside the exports, so that a file can be renamed into place; gone afterwards, whatever happened."""
+    work = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder))
+    try:
+        yield work
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def put_in_place(written: Path, target: Path) -> None:
+    """Rename a file or folder to its final name, in place of what an earlier export left there."""
+    if target.is_dir():  # a folder cannot be replaced in one step
+        os.replace(target, written.with_name(f"earlier-{target.name}"))
+    os.replace(written, target)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())

@@ -1,0 +1,224 @@
+"""The frozen graph that TFLite and ONNX are converted from, and what is simplified in it first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+from dltemplates.runtimes import SIGNATURE
+
+# Where a tensor goes through one of these, a positive factor may be applied before or after.
+TRANSPARENT = {"Identity", "Pad", "Reshape", "Transpose", "Squeeze", "ExpandDims", "MaxPool", "AvgPool"}
+# Position of the kernel among the inputs of a layer; its bias is added after it.
+KERNEL_INPUT = {"Conv2D": 1, "DepthwiseConv2dNative": 1, "Conv3D": 1, "MatMul": 1}
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """A graph without variables.
+
+    Attributes:
+        graph_def: The graph.
+        inputs: The tensor of each input, by the input's name.
+        outputs: The tensor of each output, by the output's name.
+    """
+
+    graph_def: Any
+    inputs: dict[str, str]
+    outputs: dict[str, str]
+
+    @cached_property
+    def function(self) -> Any:
+        """The graph as a `tf.function` from named inputs to a dictionary of outputs."""
+        wrapped = tf.compat.v1.wrap_function(lambda: tf.graph_util.import_graph_def(self.graph_def, name=""), [])
+        element = wrapped.graph.as_graph_element
+        specs = {
+            name: tf.TensorSpec(element(tensor).shape, element(tensor).dtype, name=name)
+            for name, tensor in self.inputs.items()
+        }
+        pruned = wrapped.prune(
+            [element(tensor) for tensor in self.inputs.values()],
+            {name: element(tensor) for name, tensor in self.outputs.items()},
+        )
+        call = tf.function(lambda **arrays: pruned(*(arrays[name] for name in self.inputs)))
+        return call.get_concrete_function(**specs)
+
+    def save(self, folder: Path) -> None:
+        """Write the graph as a SavedModel with one signature."""
+        module = tf.Module()
+        module.function = self.function
+        # Gradients of their own (silu has one) cannot be saved from a frozen graph, and nothing here asks for any.
+        options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+        tf.saved_model.save(module, str(folder), signatures={SIGNATURE: self.function}, options=options)
+
+
+def freeze(serving: Path) -> Frozen:
+    """Read the signature of a SavedModel as a graph of constants."""
+    loaded = tf.saved_model.load(str(serving))
+    frozen = _freeze(loaded.signatures[SIGNATURE])
+    if _compiled(frozen.graph_def):
+        frozen = _freeze(frozen.function)
+    _settle_reshapes(frozen.graph_def)
+    return frozen
+
+
+def _freeze(function: Any) -> Frozen:
+    frozen = convert_variables_to_constants_v2(function, lower_control_flow=False, aggressive_inlining=True)
+    # Flattened inputs and outputs come in the order of their sorted names.
+    inputs = dict(zip(sorted(function.structured_input_signature[1]), (t.name for t in frozen.inputs), strict=True))
+    outputs = dict(zip(sorted(function.structured_outputs), (t.name for t in frozen.outputs), strict=True))
+    return Frozen(frozen.graph.as_graph_def(), inputs, outputs)
+
+
+def _compiled(graph_def: Any) -> bool:
+    """Take the order to compile off every function (Keras has it on grouped convolutions); whether there was one.
+
+    What is to be compiled is not inlined, and no converter can look into it.
+    """
+    functions = graph_def.library.function
+    nodes = [*graph_def.node, *(node for function in functions for node in function.node_def)]
+    marked = [part for part in [*nodes, *functions] if "_XlaMustCompile" in part.attr]
+    for part in marked:
+        del part.attr["_XlaMustCompile"]
+    if marked:  # TensorFlow knows the functions as they were, by their names
+        names = {function.signature.name: f"{function.signature.name}_opened" for function in functions}
+        for function in functions:
+            function.signature.name = names[function.signature.name]
+        for value in (value for node in nodes for value in node.attr.values()):
+            if value.func.name in names:
+                value.func.name = names[value.func.name]
+        del graph_def.library.gradient[:]
+    return bool(marked)
+
+
+def fold_scale(frozen: Frozen) -> tuple[Frozen, dict[str, str]]:
+    """Multiply the factor that an input is scaled by into the kernels of the first layers.
+
+    `kernel * (scale * x) = (scale * kernel) * x`, also through zero padding, reshaping and pooling; with an offset it
+    does not hold at the padded border, so that is left as it is.
+
+    Args:
+        frozen: The graph of a serving model.
+
+    Returns:
+        The graph without the factors that could be folded, and for each input where one could not, the reason.
+    """
+    graph_def = type(frozen.graph_def)()
+    graph_def.CopyFrom(frozen.graph_def)
+    reasons = {}
+    for name, tensor in frozen.inputs.items():
+        reason = _fold_input(graph_def, tensor.partition(":")[0])
+        if reason:
+            reasons[name] = reason
+    return Frozen(graph_def, frozen.inputs, frozen.outputs), reasons
+
+
+def _fold_input(graph_def: Any, source: str) -> str | None:
+    nodes = {node.name: node for node in graph_def.node}
+    factor, scaled = 1.0, source
+    while True:  # go through x * a, x + 0, x - 0, x / a
+        readers = _readers(graph_def, scaled)
+        node = readers[0] if len(readers) == 1 else None
+        if node is not None and node.op == "Identity":
+            scaled = node.name
+            continue
+        if node is None or node.op not in {"Mul", "AddV2", "Add", "Sub", "RealDiv"}:
+            break
+        place = 1 - [_base(name) for name in node.input[:2]].index(scaled)
+        constant = _constant(nodes, node.input[place])
+        if constant is None or constant.size != 1:
+            return f"{node.op} of the input by what is not one number"
+        number = float(constant.reshape(()))
+        if node.op == "Mul" and number > 0:
+            factor *= number
+        elif node.op == "RealDiv" and place == 1 and number > 0:
+            factor /= number
+        elif number != 0 or node.op not in {"AddV2", "Add", "Sub"} or (node.op == "Sub" and place == 0):
+            return f"{node.op} of the input by {number:g}"
+        scaled = node.name
+    layers: list[Any] = []
+    reason = _first_layers(graph_def, scaled, layers)
+    if reason:
+        return reason
+    for layer in layers:
+        kernel = _constant(nodes, layer.input[KERNEL_INPUT[layer.op]])
+        if kernel is None:
+            return f"{layer.op} whose kernel is not constant"
+    for layer in layers:
+        place = KERNEL_INPUT[layer.op]
+        kernel = np.asarray(_constant(nodes, layer.input[place]))
+        constant = graph_def.node.add(op="Const", name=f"{layer.name}/scaled_kernel")
+        constant.attr["dtype"].type = tf.as_dtype(kernel.dtype).as_datatype_enum
+        constant.attr["value"].tensor.CopyFrom(tf.make_tensor_proto((kernel * factor).astype(kernel.dtype)))
+        layer.input[place] = constant.name
+    for node in _readers(graph_def, scaled, shapes=True):
+        node.input[:] = [source if _base(name) == scaled else name for name in node.input]
+    return None
+
+
+def _first_layers(graph_def: Any, tensor: str, layers: list[Any]) -> str | None:
+    """Collect the layers that `tensor` reaches through transparent operations, or say what is in the way."""
+    readers = _readers(graph_def, tensor)
+    if not readers:
+        return "an input that is an output"
+    for node in readers:
+        if node.op in KERNEL_INPUT and _base(node.input[0]) == tensor:
+            layers.append(node)
+        elif node.op in TRANSPARENT:
+            reason = _first_layers(graph_def, node.name, layers)
+            if reason:
+                return reason
+        else:
+            return f"{node.op} in front of the first layer"
+    return None
+
+
+def _settle_reshapes(graph_def: Any) -> None:
+    """Give a reshape whose only unknown size is the batch the constant shape (-1, ...).
+
+    It leaves no shape arithmetic in the exported files.
+    """
+    nodes = {node.name: node for node in graph_def.node}
+    for node in list(graph_def.node):
+        shape = nodes.get(_base(node.input[1])) if node.op == "Reshape" else None
+        if shape is None or shape.op != "Pack":
+            continue
+        parts = [_constant(nodes, name) for name in shape.input if not name.startswith("^")]
+        if sum(part is None for part in parts) == 1:
+            sizes = np.array([-1 if part is None else int(part) for part in parts], np.int32)
+            constant = graph_def.node.add(op="Const", name=f"{node.name}/settled_shape")
+            constant.attr["dtype"].type = tf.int32.as_datatype_enum
+            constant.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(sizes))
+            node.input[1] = constant.name
+            node.attr["Tshape"].type = tf.int32.as_datatype_enum
+
+
+def _readers(graph_def: Any, tensor: str, *, shapes: bool = False) -> Sequence[Any]:
+    """The operations that read a tensor; those that ask only for its shape where told."""
+    return [
+        node
+        for node in graph_def.node
+        if any(_base(name) == tensor for name in node.input if not name.startswith("^"))
+        and (shapes or node.op != "Shape")
+    ]
+
+
+def _constant(nodes: dict[str, Any], name: str) -> np.ndarray | None:
+    node = nodes[_base(name)]
+    if node.op == "Identity":
+        return _constant(nodes, node.input[0])
+    if node.op == "Cast":
+        array = _constant(nodes, node.input[0])
+        return None if array is None else array.astype(tf.as_dtype(node.attr["DstT"].type).as_numpy_dtype)
+    return tf.make_ndarray(node.attr["value"].tensor) if node.op == "Const" else None
+
+
+def _base(name: str) -> str:
+    return name.removeprefix("^").partition(":")[0]

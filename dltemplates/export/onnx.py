@@ -1,0 +1,182 @@
+"""ONNX files: float32, float16, and int8 (QDQ, per channel) that takes raw bytes."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import onnx
+import tf2onnx
+from onnx import numpy_helper
+from onnxruntime import quantization
+from onnxruntime.quantization.shape_inference import quant_pre_process
+from onnxruntime.transformers.float16 import convert_float_to_float16
+from onnxruntime.transformers.onnx_model import OnnxModel
+from tf2onnx.handler import tf_op
+
+from dltemplates.export.graph import Frozen
+from dltemplates.tasks.contract import Contract
+
+OPSET = 17
+MOVING = {"Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity"}
+TYPES = {"uint8": quantization.QuantType.QUInt8, "int8": quantization.QuantType.QInt8}
+
+
+def convert_onnx(frozen: Frozen, contract: Contract) -> onnx.ModelProto:
+    """Convert a frozen graph to ONNX float32, with the contract's names and a free batch size."""
+    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+    names = {tensor: name for name, tensor in {**frozen.inputs, **frozen.outputs}.items()}
+    model, _ = tf2onnx.convert.from_graph_def(
+        frozen.graph_def,
+        name=contract.name,
+        input_names=list(frozen.inputs.values()),
+        output_names=list(frozen.outputs.values()),
+        tensors_to_rename=names,
+        opset=OPSET,
+    )
+    for value in (*model.graph.input, *model.graph.output):
+        first = value.type.tensor_type.shape.dim[0]
+        if contract.batch == "dynamic":
+            first.dim_param = "batch"
+        else:
+            first.dim_value = contract.batch
+    return model
+
+
+def to_float16(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Halve the weights; inputs and outputs stay float32."""
+    halved = convert_float_to_float16(model, keep_io_types=True)
+    OnnxModel(halved).topological_sort()  # it puts its casts last
+    return halved
+
+
+def to_int8(model: onnx.ModelProto, folder: Path, examples: dict[str, np.ndarray], integer: str) -> onnx.ModelProto:
+    """Quantize weights (per channel) and activations to int8.
+
+    Args:
+        model: The float32 model.
+        folder: For files in between.
+        examples: Raw inputs by name, each (n, ...), that set the ranges.
+        integer: What image inputs, and all activations, are: `uint8` or `int8`.
+    """
+    source, prepared, quantized = (folder / name for name in ("float.onnx", "prepared.onnx", "quantized.onnx"))
+    onnx.save(model, source)
+    quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
+    quantization.quantize_static(
+        str(prepared),
+        str(quantized),
+        _Examples(examples),
+        quant_format=quantization.QuantFormat.QDQ,
+        per_channel=True,
+        activation_type=TYPES[integer],
+        weight_type=quantization.QuantType.QInt8,
+    )
+    return onnx.load(quantized)
+
+
+def take_integers(model: onnx.ModelProto, contract: Contract, integer: str) -> Contract:
+    """Let the images of a QDQ model in as bytes.
+
+    Its first QuantizeLinear, where nothing is computed before it, makes the integers that the file then takes; else a
+    DequantizeLinear in front makes the values that are computed with.
+
+    Args:
+        model: The model, changed in place.
+        contract: The contract of the float model.
+        integer: What image inputs are: `uint8` or `int8`.
+
+    Returns:
+        The contract with the dtypes and quantization that the file now has.
+    """
+    graph = model.graph
+    numbers = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    inputs = []
+    for value in contract.inputs:
+        if value.kind == "image":
+            quantize = _first_quantize(graph, value.name)
+            if quantize is None:
+                quantization = (1.0, 0 if integer == "uint8" else -128)
+                _dequantize(graph, value.name, quantization, integer)
+            else:
+                scale, zero_point = (numbers[name] for name in quantize.input[1:])
+                quantization = (float(scale), int(zero_point))
+                _rename_input(graph, quantize.output[0], quantize.input[0])
+                graph.node.remove(quantize)
+            tensor = next(tensor for tensor in graph.input if tensor.name == value.name)
+            tensor.type.tensor_type.elem_type = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(integer))
+            value = value.model_copy(update={"dtype": integer, "quantization": quantization})
+        inputs.append(value)
+    del graph.value_info[:]  # the types of what lies between have changed
+    return contract.model_copy(update={"inputs": tuple(inputs)})
+
+
+def _dequantize(graph: onnx.GraphProto, tensor: str, quantization: tuple[float, int], integer: str) -> None:
+    names = [f"{tensor}_{part}" for part in ("dequantized", "scale", "zero_point")]
+    _rename_input(graph, tensor, names[0])
+    arrays = (np.array(quantization[0], np.float32), np.array(quantization[1], integer))
+    graph.initializer.extend(numpy_helper.from_array(a, name) for a, name in zip(arrays, names[1:], strict=True))
+    graph.node.insert(0, onnx.helper.make_node("DequantizeLinear", [tensor, *names[1:]], names[:1], name=names[0]))
+
+
+def _rename_input(graph: onnx.GraphProto, old: str, new: str) -> None:
+    for node in graph.node:
+        node.input[:] = [new if name == old else name for name in node.input]
+
+
+def _first_quantize(graph: onnx.GraphProto, tensor: str) -> onnx.NodeProto | None:
+    """The QuantizeLinear that a tensor comes to through nothing but a change of shape or order."""
+    readers = [node for node in graph.node if tensor in node.input]
+    if len(readers) != 1 or any(output.name == tensor for output in graph.output):
+        return None
+    (node,) = readers
+    if node.op_type == "QuantizeLinear":
+        return node
+    return _first_quantize(graph, node.output[0]) if node.op_type in MOVING else None
+
+
+def write(model: onnx.ModelProto, out: Path, contract: Contract) -> None:
+    """Write an `.onnx` file that carries its contract."""
+    used = {node.domain for node in model.graph.node}
+    opsets = [entry for entry in model.opset_import if entry.domain in used]  # tools name more than they use
+    del model.opset_import[:]
+    model.opset_import.extend(opsets)
+    onnx.helper.set_model_props(model, contract.files())
+    onnx.save(model, out)
+
+
+@tf_op("Erfc")
+class _Erfc:
+    """gelu's: `1 - erf(x)`, which tf2onnx does not know."""
+
+    @classmethod
+    def version_9(cls, ctx, node, **kwargs):
+        _rewrite(ctx, node, "Erf", "Sub", one_first=True)
+
+
+@tf_op("Expm1")
+class _Expm1:
+    """celu's: `exp(x) - 1`, which tf2onnx does not know."""
+
+    @classmethod
+    def version_9(cls, ctx, node, **kwargs):
+        _rewrite(ctx, node, "Exp", "Sub", one_first=False)
+
+
+def _rewrite(ctx, node, inner: str, outer: str, *, one_first: bool) -> None:
+    """Replace a node by `outer(inner(x), 1)`, or `outer(1, inner(x))`."""
+    dtype, shape = ctx.get_dtype(node.output[0]), ctx.get_shape(node.output[0])
+    one = ctx.make_const(f"{node.name}_one", np.array(1, onnx.helper.tensor_dtype_to_np_dtype(dtype))).output[0]
+    value = ctx.make_node(inner, [node.input[0]], dtypes=[dtype], shapes=[shape]).output[0]
+    ctx.remove_node(node.name)
+    inputs = [one, value] if one_first else [value, one]
+    ctx.make_node(outer, inputs, name=node.name, outputs=node.output, dtypes=[dtype], shapes=[shape])
+
+
+class _Examples(quantization.CalibrationDataReader):
+    def __init__(self, examples: dict[str, np.ndarray]):
+        count = len(next(iter(examples.values())))
+        self._rows = iter([{name: array[i : i + 1] for name, array in examples.items()} for i in range(count)])
+
+    def get_next(self):
+        return next(self._rows, None)

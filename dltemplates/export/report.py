@@ -1,0 +1,177 @@
+"""What an export left: `export_report.json`, and the table for the terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from dltemplates import runs
+
+REPORT_FILE = "export_report.json"
+Verdict = Literal["passed", "failed", "not offered"]
+STYLES: dict[Verdict, str] = {"passed": "green", "failed": "bold red", "not offered": "yellow"}
+
+
+class Record(BaseModel):
+    """A part of the report: unknown keys are errors, figures that are no numbers are kept as such."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
+
+
+class SplitCheck(Record):
+    """How a written file did on one split.
+
+    Attributes:
+        examples: How many there were.
+        float_score: The score of the Keras model.
+        score: The score of the file.
+        drop: How much worse that is; negative where it is better.
+        max_error: Greatest difference from Keras, divided by the range (greatest less least) of Keras's output.
+        changed: Decisions that differ from Keras's; None for a task that takes none.
+        agreement: The share that does not.
+    """
+
+    examples: int
+    float_score: float
+    score: float
+    drop: float
+    max_error: float
+    changed: int | None = None
+    agreement: float | None = None
+
+
+class FormatResult(Record):
+    """What became of one format.
+
+    Attributes:
+        format: Catalog key of the format.
+        verdict: `passed`, `failed` (no file is left), or `not offered`.
+        reason: Why it did not pass.
+        remarks: What is worth knowing all the same.
+        file: Name of the file or folder.
+        sha256: Its digest; of a folder, that of the sorted list of its files' digests.
+        size: Bytes.
+        splits: The figures on `validation`, which decides, and on `test`.
+        latency_ms: Median time of one example on one thread of this machine.
+        operators: How often each operation occurs; empty for a SavedModel.
+        seconds: Time to convert and check.
+    """
+
+    format: str
+    verdict: Verdict
+    reason: str | None = None
+    remarks: tuple[str, ...] = ()
+    file: str | None = None
+    sha256: str | None = None
+    size: int | None = None
+    splits: dict[str, SplitCheck] = {}
+    latency_ms: float | None = None
+    operators: dict[str, int] = {}
+    seconds: float = 0.0
+
+
+class ExportReport(Record):
+    """What became of every format of a served model.
+
+    Attributes:
+        format_version: Version of this record.
+        name: Name of the served model.
+        task: Catalog name of its task.
+        metric: The score that decides.
+        direction: Whether a larger or smaller score is better.
+        max_drop: Greatest drop allowed: a number, or a share of the float score.
+        model_sha256: Digest of the weights it was made from.
+        versions: Versions of what it was made with.
+        results: One for each format.
+    """
+
+    format_version: Literal[1] = 1
+    name: str
+    task: str
+    metric: str
+    direction: Literal["max", "min"]
+    max_drop: str
+    model_sha256: str
+    versions: dict[str, str]
+    results: tuple[FormatResult, ...]
+
+    @property
+    def failed(self) -> bool:
+        """Whether a format failed."""
+        return any(result.verdict == "failed" for result in self.results)
+
+    def result(self, key: str) -> FormatResult:
+        """What became of one format.
+
+        Raises:
+            ValueError: If the report has nothing on it.
+        """
+        for result in self.results:
+            if result.format == key:
+                return result
+        known = ", ".join(result.format for result in self.results)
+        raise ValueError(f"The report must hold the format. Received: {key!r}. It holds: {known}.")
+
+    def save(self, folder: Path) -> None:
+        """Write `export_report.json` into the folder of the exports."""
+        runs.atomic_write(folder / REPORT_FILE, self.model_dump_json(indent=2))
+
+
+def load_report(folder: str | Path) -> ExportReport:
+    """Read the `export_report.json` of a folder.
+
+    Raises:
+        ValueError: If it is missing or broken.
+    """
+    path = Path(folder) / REPORT_FILE
+    try:
+        return ExportReport.model_validate_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(f"An exports folder must hold {REPORT_FILE}. Received: {folder}. `dlt export` it.") from None
+    except (ValidationError, UnicodeDecodeError) as error:
+        first_line = str(error).splitlines()[0]
+        raise ValueError(f"{REPORT_FILE} must be whole. Received: {path} ({first_line}). Export again.") from None
+
+
+def render(report: ExportReport) -> Group:
+    """The report for a terminal: a table, then what needs more words."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("format")
+    for heading in ("size", f"{report.metric} (test)", "drop", "max error", "changed", "latency"):
+        table.add_column(heading, justify="right")
+    table.add_column("verdict")
+    notes: list[Text] = []
+    for result in report.results:
+        table.add_row(result.format, *_figures(result), Text(result.verdict, STYLES[result.verdict]))
+        if result.reason:
+            notes.append(Text(f"{result.format}: {result.reason}", STYLES[result.verdict]))
+        notes += [Text(f"{result.format}: {remark}") for remark in result.remarks]
+    notes += [
+        Text(f"{result.format}: {_operators(result.operators)}", "dim") for result in report.results if result.operators
+    ]
+    legend = (
+        f"Drop is on validation, at most {report.max_drop}. Max error is divided by the range of Keras's output. "
+        "Changed counts decisions on validation that differ from Keras's. "
+        "Latency is the median of one example on one thread."
+    )
+    return Group(table, *notes, Text(legend, "dim"))
+
+
+def _figures(result: FormatResult) -> list[str]:
+    validation, test = result.splits.get("validation"), result.splits.get("test")
+    size = "" if result.size is None else f"{result.size / 1000:,.1f} kB"
+    latency = "" if result.latency_ms is None else f"{result.latency_ms:.3f} ms"
+    if validation is None:
+        return [size, "", "", "", "", latency]
+    changed = "" if validation.changed is None else f"{validation.changed} of {validation.examples}"
+    score = "" if test is None else f"{test.score:.4f}"
+    return [size, score, f"{validation.drop:.4f}", f"{validation.max_error:.1e}", changed, latency]
+
+
+def _operators(operators: dict[str, int]) -> str:
+    return ", ".join(name if count == 1 else f"{count} {name}" for name, count in operators.items())

@@ -1,0 +1,94 @@
+"""The serving model as a SavedModel: what every format is converted from, and a format of its own."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from dltemplates.runtimes import ASSETS, SIGNATURE
+from dltemplates.tasks.contract import Contract, ServingModel
+
+
+def with_float_images(serving: ServingModel) -> ServingModel:
+    """Give a serving model float32 images, where it takes integers.
+
+    The bytes of an integer file come from its quantization; a model that casts them itself would leave a CAST in it.
+
+    Raises:
+        ValueError: If the model's inputs or outputs are not those of its contract.
+    """
+    model, contract = serving.model, serving.contract
+    _check_names("input", [tensor.name for tensor in model.inputs], [value.name for value in contract.inputs])
+    _check_names("output", output_names(model), [value.name for value in contract.outputs])
+    inputs = tuple(
+        value.model_copy(update={"dtype": "float32" if value.kind == "image" else value.dtype})
+        for value in contract.inputs
+    )
+    contract = contract.model_copy(update={"inputs": inputs})
+    dtypes = {value.name: value.dtype for value in inputs}
+    if any(tensor.dtype != dtypes[tensor.name] for tensor in model.inputs):
+        tensors = keras.tree.map_structure(
+            lambda t: keras.Input(batch_shape=t.shape, dtype=dtypes[t.name], name=t.name), model.input
+        )
+        model = keras.models.clone_model(
+            model,
+            input_tensors=tensors,
+            call_function=lambda layer, *args, **kwargs: layer(*args, **kwargs),
+            clone_function=lambda layer: layer,
+        )
+    return ServingModel(model, contract)
+
+
+def save_serving(serving: ServingModel, folder: Path) -> None:
+    """Write a serving model as a SavedModel whose one signature has the contract's names.
+
+    Args:
+        serving: The model, its images in float32.
+        folder: Where to write.
+    """
+    model, contract = serving.model, serving.contract
+    names = [tensor.name for tensor in model.inputs]
+    specs = {
+        tensor.name: tf.TensorSpec(_batched(tensor.shape, contract.batch), tensor.dtype, name=tensor.name)
+        for tensor in model.inputs
+    }
+
+    def serve(**arrays):
+        result = model(arrays[names[0]] if len(names) == 1 else arrays, training=False)
+        if not isinstance(result, dict):
+            result = dict(zip(output_names(model), tf.nest.flatten(result), strict=True))
+        return {value.name: result[value.name] for value in contract.outputs}
+
+    module = tf.Module()
+    module.weights = [variable.value for variable in model.variables]
+    signature = tf.function(serve).get_concrete_function(**specs)
+    tf.saved_model.save(module, str(folder), signatures={SIGNATURE: signature})
+
+
+def export_saved_model(serving: Path, out: Path, contract: Contract) -> None:
+    """Copy the serving SavedModel and put its contract and labels beside it."""
+    shutil.copytree(serving, out)
+    assets = out / ASSETS
+    assets.mkdir(exist_ok=True)
+    for name, text in contract.files().items():
+        (assets / name).write_text(text, encoding="utf-8")
+
+
+def output_names(model: keras.Model) -> list[str]:
+    """The names of a model's outputs: the keys of a dictionary, or the names of the layers that make them."""
+    return list(model.output) if isinstance(model.output, dict) else list(model.output_names)
+
+
+def _batched(shape: tuple[int | None, ...], batch: str | int) -> tuple[int | None, ...]:
+    return (batch if isinstance(batch, int) else None, *shape[1:])
+
+
+def _check_names(what: str, received: list[str], expected: list[str]) -> None:
+    if sorted(received) != sorted(expected):
+        raise ValueError(
+            f"A serving model's {what}s must be those of its contract, {', '.join(expected)}. "
+            f"Received: {', '.join(received)}. Name the model's {what}s so."
+        )

@@ -1,0 +1,78 @@
+"""TFLite files: float32, float16, dynamic range, full int8, int16x8. Built-in operators only, names kept."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
+
+from dltemplates.runtimes import SIGNATURE
+from dltemplates.tasks.contract import Contract
+
+FIRST_ZIP_DATE = (1980, 1, 1, 0, 0, 0)
+
+
+def convert_tflite(
+    serving: Path, out: Path, kind: str, *, contract: Contract, integer: str, examples: dict[str, np.ndarray]
+) -> None:
+    """Write a `.tflite` file that carries its contract.
+
+    Args:
+        serving: A SavedModel without variables.
+        out: Where to write.
+        kind: `float32`, `float16`, `dynamic`, `int8` or `int16x8`.
+        contract: What goes in and comes out, in float.
+        integer: What the inputs and outputs of `int8` are: `uint8` or `int8`.
+        examples: Raw inputs by name, each (n, ...), that set the ranges of `int8` and `int16x8`.
+    """
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(serving), signature_keys=[SIGNATURE])
+    operators = tf.lite.OpsSet
+    converter.target_spec.supported_ops = [operators.TFLITE_BUILTINS]
+    if kind != "float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if kind == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if kind in ("int8", "int16x8"):
+        converter.representative_dataset = lambda: _one_by_one(examples)
+    if kind == "int8":
+        converter.target_spec.supported_ops = [operators.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = converter.inference_output_type = tf.as_dtype(integer)
+    if kind == "int16x8":
+        converter.target_spec.supported_ops = [operators.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8]
+    content = converter.convert()
+    out.write_bytes(content)
+    add_files(out, describe(content, contract).files())
+
+
+def describe(content: bytes, contract: Contract) -> Contract:
+    """The contract with the dtypes and quantization that a TFLite file really has."""
+    runner = Interpreter(model_content=content).get_signature_runner(SIGNATURE)
+    inputs, outputs = runner.get_input_details(), runner.get_output_details()
+    return contract.model_copy(
+        update={
+            "inputs": tuple(value.model_copy(update=_tensor(inputs[value.name])) for value in contract.inputs),
+            "outputs": tuple(value.model_copy(update=_tensor(outputs[value.name])) for value in contract.outputs),
+        }
+    )
+
+
+def add_files(path: Path, files: dict[str, str]) -> None:
+    """Append texts as a zip; the runtimes read the network in front of it as before."""
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in files.items():
+            archive.writestr(zipfile.ZipInfo(name, FIRST_ZIP_DATE), text, zipfile.ZIP_DEFLATED)
+
+
+def _tensor(details: dict[str, Any]) -> dict[str, Any]:
+    scale, zero_point = details["quantization"]
+    quantization = (float(scale), int(zero_point)) if scale else None
+    return {"dtype": np.dtype(details["dtype"]).name, "quantization": quantization}
+
+
+def _one_by_one(examples: dict[str, np.ndarray]):
+    for index in range(len(next(iter(examples.values())))):
+        yield SIGNATURE, {name: array[index : index + 1] for name, array in examples.items()}

@@ -1,0 +1,176 @@
+"""The child process that converts: `python -m dltemplates.export.worker`, one JSON request and reply a line.
+
+A converter may crash the process it runs in, and prints as it likes; here it can do neither to the caller.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dltemplates.tasks.contract import Contract
+
+
+class Job:
+    """The formats of one serving model; what they share is made once.
+
+    Attributes:
+        serving: The serving model, as a SavedModel with variables.
+        work: A folder for files in between.
+        contract: What goes in and comes out, in float.
+    """
+
+    def __init__(self, serving: Path, work: Path, contract: Contract):
+        self.serving = serving
+        self.work = work
+        self.contract = contract
+
+    @cached_property
+    def examples(self) -> dict[str, np.ndarray]:
+        """What sets the ranges of integer files: raw inputs by name."""
+        with np.load(self.work / "calibration.npz", allow_pickle=False) as arrays:
+            return dict(arrays)
+
+    @cached_property
+    def frozen(self) -> Any:
+        """The graph without variables."""
+        from dltemplates.export.graph import freeze
+
+        return freeze(self.serving)
+
+    @cached_property
+    def folded(self) -> tuple[Any, dict[str, str]]:
+        """The graph whose first layers take raw values, and why that could not be, by input."""
+        from dltemplates.export.graph import fold_scale
+
+        return fold_scale(self.frozen)
+
+    @cached_property
+    def frozen_path(self) -> Path:
+        """`frozen` on disk."""
+        return self._saved(self.frozen, "frozen")
+
+    @cached_property
+    def folded_path(self) -> Path:
+        """`folded` on disk."""
+        return self._saved(self.folded[0], "folded")
+
+    @cached_property
+    def onnx(self) -> Any:
+        """The ONNX float32 model."""
+        from dltemplates.export.onnx import convert_onnx
+
+        return convert_onnx(self.frozen, self.contract)
+
+    def convert(self, key: str, out: Path, integer: str) -> dict[str, Any]:
+        """Write one format.
+
+        Args:
+            key: Catalog key of the format.
+            out: Where to write.
+            integer: What images are in int8 files: `uint8` or `int8`.
+
+        Returns:
+            `unfolded`: for each input whose scaling stayed in an integer file, the reason.
+        """
+        family, _, kind = key.partition(":")
+        if family == "saved_model":
+            from dltemplates.export.saved_model import export_saved_model
+
+            export_saved_model(self.serving, out, self.contract)
+        elif family == "tflite":
+            from dltemplates.export.tflite import convert_tflite
+
+            whole = kind in ("int8", "int16x8")
+            path = self.folded_path if whole else self.frozen_path
+            examples = self.examples if whole else {}
+            convert_tflite(path, out, kind, contract=self.contract, integer=integer, examples=examples)
+        else:
+            self._convert_onnx(kind, out, integer)
+        return {"unfolded": self.folded[1]} if key.endswith("int8") else {}
+
+    def _convert_onnx(self, kind: str, out: Path, integer: str) -> None:
+        from dltemplates.export import onnx
+
+        contract = self.contract
+        if kind == "float32":
+            model = self.onnx
+        elif kind == "float16":
+            model = type(self.onnx)()
+            model.CopyFrom(self.onnx)
+            model = onnx.to_float16(model)
+        else:
+            model = onnx.to_int8(onnx.convert_onnx(self.folded[0], contract), self.work, self.examples, integer)
+            contract = onnx.take_integers(model, contract, integer)
+        onnx.write(model, out, contract)
+
+    def _saved(self, frozen: Any, name: str) -> Path:
+        path = self.work / name
+        frozen.save(path)
+        return path
+
+
+def latency(path: str, example: str) -> dict[str, Any]:
+    """Time a SavedModel here, where TensorFlow has one thread."""
+    from dltemplates.runtimes import load_predictor
+
+    with np.load(example, allow_pickle=False) as arrays:
+        return {"latency_ms": load_predictor(path).latency(dict(arrays))}
+
+
+def answer(request: dict[str, Any], jobs: dict[str, Job]) -> dict[str, Any]:
+    """Do what a request asks for.
+
+    Args:
+        request: What `Converter.ask` was given.
+        jobs: The jobs so far, by the path of their serving model; a new one is added.
+
+    Returns:
+        The reply; `error` or `os_error` where it could not be done.
+    """
+    try:
+        if request["do"] == "latency":
+            return latency(request["path"], request["example"])
+        serving = request["serving"]
+        if serving not in jobs:
+            contract = Contract.model_validate_json(request["contract"])
+            jobs[serving] = Job(Path(serving), Path(request["work"]), contract)
+        return jobs[serving].convert(request["format"], Path(request["out"]), request["integer"])
+    except OSError as error:
+        return {"os_error": [error.errno, error.strerror, error.filename]}
+    except Exception as error:  # whatever a converter raises is the answer
+        return {"error": _explain(error)}
+
+
+def _explain(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0] if lines else 'no reason given'}"[:500]
+
+
+def _import_tensorflow() -> None:
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+
+
+def main() -> None:
+    """Keep the pipe to the caller for replies; what libraries print goes to stderr."""
+    replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    _import_tensorflow()  # while the caller is still writing the serving model
+    jobs: dict[str, Job] = {}
+    for line in sys.stdin:
+        replies.write(json.dumps(answer(json.loads(line), jobs)) + "\n")
+        replies.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,377 @@
+"""One `Predictor` over Keras, SavedModel, TFLite and ONNX: named raw arrays in, named presented arrays out.
+
+TFLite and ONNX files are run without TensorFlow.
+"""
+
+from __future__ import annotations
+
+import time
+import zipfile
+from abc import ABC, abstractmethod
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from dltemplates.datasets.source import Source
+from dltemplates.datasets.spec import Value
+from dltemplates.tasks.contract import CONTRACT_FILE, Contract
+
+if TYPE_CHECKING:
+    import keras
+
+Arrays = dict[str, np.ndarray]
+SIGNATURE = "serving_default"
+ASSETS = "assets.extra"
+
+
+@dataclass(frozen=True)
+class Operator:
+    """One operation of an exported graph: its name, and the names of the tensors it reads and writes."""
+
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+class Predictor(ABC):
+    """A served network, called with raw values.
+
+    Attributes:
+        contract: What goes in and what comes out, with this file's dtypes and quantization.
+    """
+
+    def __init__(self, contract: Contract):
+        self.contract = contract
+
+    def __call__(self, inputs: Arrays) -> Arrays:
+        """Run the network.
+
+        Args:
+            inputs: Raw values by name, each (n, ...); an image holds 0..255, of any dtype.
+
+        Returns:
+            The outputs by name, each (n, ...), float32.
+
+        Raises:
+            ValueError: If an input is missing, unknown, empty, or of another shape.
+        """
+        self._check(inputs)
+        encoded = {value.name: encode(value, inputs[value.name]) for value in self.contract.inputs}
+        total = len(next(iter(encoded.values())))
+        if isinstance(self.contract.batch, int):
+            size = self.contract.batch
+            parts = [self._run(_part(encoded, start, size)) for start in range(0, total, size)]
+            raw = {name: np.concatenate([part[name] for part in parts])[:total] for name in parts[0]}
+        else:
+            raw = self._run(encoded)
+        return {value.name: decode(value, raw[value.name]) for value in self.contract.outputs}
+
+    def predict(self, source: Source, batch_size: int = 64) -> tuple[Arrays, Arrays]:
+        """Run the network over a whole split.
+
+        Args:
+            source: The examples; those of its arrays that the contract names are used.
+            batch_size: Examples per call.
+
+        Returns:
+            The targets and the outputs by name, each (n, ...).
+
+        Raises:
+            ValueError: If there are no examples.
+        """
+        if len(source) == 0:
+            raise ValueError("A split must hold examples to be predicted. Received: 0. Choose another split.")
+        parts: list[tuple[Arrays, Arrays]] = []
+        for start in range(0, len(source), batch_size):
+            arrays = source.read(np.arange(start, min(start + batch_size, len(source))))
+            targets = {value.name: arrays[value.name] for value in self.contract.targets}
+            parts.append((targets, self({value.name: arrays[value.name] for value in self.contract.inputs})))
+        first_targets, first_outputs = parts[0]
+        return (
+            {name: np.concatenate([targets[name] for targets, _ in parts]) for name in first_targets},
+            {name: np.concatenate([outputs[name] for _, outputs in parts]) for name in first_outputs},
+        )
+
+    def latency(self, example: Arrays, *, seconds: float = 0.4, runs: int = 200) -> float:
+        """The median time of one call, in milliseconds; honest for a predictor of one thread.
+
+        Args:
+            example: Raw values by name, each (1, ...).
+            seconds: Stop after this long.
+            runs: Stop after this many calls.
+        """
+        encoded = {value.name: encode(value, example[value.name]) for value in self.contract.inputs}
+        for _ in range(3):
+            self._run(encoded)
+        times: list[float] = []
+        while len(times) < 5 or (len(times) < runs and sum(times) < seconds):
+            start = time.perf_counter()
+            self._run(encoded)
+            times.append(time.perf_counter() - start)
+        return float(np.median(times)) * 1000
+
+    @cached_property
+    def graph(self) -> list[Operator]:
+        """The operations of the file in order; empty where the runtime has no fixed graph."""
+        return []
+
+    @property
+    def operators(self) -> dict[str, int]:
+        """How often each operation occurs, by name."""
+        return dict(sorted(Counter(operator.name for operator in self.graph).items()))
+
+    @abstractmethod
+    def _run(self, encoded: Arrays) -> Arrays:
+        """Run the network on arrays of the file's own dtypes."""
+
+    def _check(self, inputs: Arrays) -> None:
+        expected = {value.name: value for value in self.contract.inputs}
+        if set(inputs) != set(expected):
+            raise ValueError(
+                f"The inputs must be {', '.join(expected)}. Received: {', '.join(inputs) or 'none'}. "
+                "Pass a dictionary of arrays by these names."
+            )
+        counts = {len(array) for array in inputs.values()}
+        if len(counts) != 1 or 0 in counts:
+            raise ValueError(f"Every input must hold as many examples, at least 1. Received: {sorted(counts)}.")
+        for name, value in expected.items():
+            if inputs[name].shape[1:] != value.shape:
+                raise ValueError(
+                    f"Input `{name}` must have the shape (n, {', '.join(map(str, value.shape))}). "
+                    f"Received: {inputs[name].shape}. Bring each example to {value.shape} first."
+                )
+
+
+class KerasPredictor(Predictor):
+    """A Keras model, on the CPU: what every exported file is held against."""
+
+    def __init__(self, model: keras.Model, contract: Contract):
+        import tensorflow as tf
+
+        super().__init__(contract)
+        self.model = model
+        self._call = tf.function(lambda arrays: model(arrays, training=False), reduce_retracing=True)
+
+    def _run(self, encoded: Arrays) -> Arrays:
+        import tensorflow as tf
+
+        names = [value.name for value in self.contract.inputs]
+        with tf.device("CPU"):
+            arrays = [tf.convert_to_tensor(encoded[name]) for name in names]
+            result = self._call(arrays[0] if len(arrays) == 1 else dict(zip(names, arrays, strict=True)))
+        if not isinstance(result, dict):
+            tensors = result if isinstance(result, (list, tuple)) else [result]
+            result = dict(zip((value.name for value in self.contract.outputs), tensors, strict=True))
+        return {name: tensor.numpy() for name, tensor in result.items()}
+
+
+class SavedModelPredictor(Predictor):
+    """A SavedModel, called through its `serving_default` signature."""
+
+    def __init__(self, path: Path, contract: Contract):
+        import tensorflow as tf
+
+        super().__init__(contract)
+        try:
+            self._loaded = tf.saved_model.load(str(path))
+            self._signature = self._loaded.signatures[SIGNATURE]
+        except Exception as error:
+            raise _broken(path, error) from error
+
+    def _run(self, encoded: Arrays) -> Arrays:
+        import tensorflow as tf
+
+        tensors = {name: tf.convert_to_tensor(array) for name, array in encoded.items()}
+        return {name: tensor.numpy() for name, tensor in self._signature(**tensors).items()}
+
+
+class TFLitePredictor(Predictor):
+    """A `.tflite` file in LiteRT."""
+
+    def __init__(self, path: Path, contract: Contract, threads: int = 1):
+        from ai_edge_litert.interpreter import Interpreter
+
+        super().__init__(contract)
+        self.path = path
+        try:
+            self._interpreter = Interpreter(model_path=str(path), num_threads=threads)
+            self._runner = self._interpreter.get_signature_runner(SIGNATURE)
+        except (ValueError, RuntimeError) as error:
+            raise _broken(path, error) from error
+
+    def _run(self, encoded: Arrays) -> Arrays:
+        return self._runner(**encoded)
+
+    @cached_property
+    def graph(self) -> list[Operator]:
+        from ai_edge_litert import schema_py_generated as schema
+
+        model = schema.Model.GetRootAs(bytearray(self.path.read_bytes()))
+        names = {code: name for name, code in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
+        operators = []
+        for index in range(model.SubgraphsLength()):
+            subgraph = model.Subgraphs(index)
+            for place in range(subgraph.OperatorsLength()):
+                operator = subgraph.Operators(place)
+                code = model.OperatorCodes(operator.OpcodeIndex())
+                builtin = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+                custom = code.CustomCode()
+                name = f"custom {custom.decode()}" if custom else names[builtin]
+                read = tuple(
+                    f"{index}:{operator.Inputs(i)}" for i in range(operator.InputsLength()) if operator.Inputs(i) >= 0
+                )
+                written = tuple(f"{index}:{operator.Outputs(i)}" for i in range(operator.OutputsLength()))
+                operators.append(Operator(name, read, written))
+        return operators
+
+    @property
+    def input_tensors(self) -> dict[str, str]:
+        """The tensor of `graph` that each input is, by the input's name."""
+        return {name: f"0:{details['index']}" for name, details in self._runner.get_input_details().items()}
+
+
+class ONNXPredictor(Predictor):
+    """An `.onnx` file in ONNX Runtime, on the CPU."""
+
+    def __init__(self, path: Path, contract: Contract, session: Any):
+        super().__init__(contract)
+        self.path = path
+        self._session = session
+        self._names = [value.name for value in contract.outputs]
+
+    def _run(self, encoded: Arrays) -> Arrays:
+        return dict(zip(self._names, self._session.run(self._names, encoded), strict=True))
+
+    @cached_property
+    def graph(self) -> list[Operator]:
+        import onnx
+
+        nodes = onnx.load(str(self.path), load_external_data=False).graph.node
+        return [Operator(node.op_type, tuple(node.input), tuple(node.output)) for node in nodes]
+
+    @property
+    def input_tensors(self) -> dict[str, str]:
+        """The tensor of `graph` that each input is, by the input's name."""
+        return {value.name: value.name for value in self.contract.inputs}
+
+
+def load_predictor(path: str | Path, threads: int = 1) -> Predictor:
+    """Open an exported file in its own runtime.
+
+    Args:
+        path: A `.tflite` or `.onnx` file, or a SavedModel folder, written by an export.
+        threads: Threads of one call; a SavedModel takes what TensorFlow is set to.
+
+    Raises:
+        ValueError: If it is missing, of another kind, broken, or carries no contract.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise ValueError(f"An exported file must exist. Received: {path}. `dlt export RUN` writes one.")
+    if path.is_dir():
+        if not (path / "saved_model.pb").is_file():
+            raise ValueError(f"An exported folder must be a SavedModel. Received: {path}, without saved_model.pb.")
+        return SavedModelPredictor(path, read_contract(path))
+    if path.suffix == ".tflite":
+        return TFLitePredictor(path, read_contract(path), threads)
+    if path.suffix == ".onnx":
+        session = _onnx_session(path, threads)
+        return ONNXPredictor(path, _contract_of(session, path), session)
+    raise ValueError(
+        f"An exported file must end in .tflite or .onnx, or be a SavedModel folder. Received: {path}. "
+        "Name one of the files of an exports folder."
+    )
+
+
+def read_contract(path: Path) -> Contract:
+    """Read the contract that an exported file carries.
+
+    Raises:
+        ValueError: If it carries none, or a broken one.
+    """
+    try:
+        if path.is_dir():
+            text = (path / ASSETS / CONTRACT_FILE).read_text(encoding="utf-8")
+        elif path.suffix == ".onnx":
+            return _contract_of(_onnx_session(path, 1), path)
+        else:
+            with zipfile.ZipFile(path) as archive:
+                text = archive.read(CONTRACT_FILE).decode("utf-8")
+    except (OSError, KeyError, UnicodeDecodeError, zipfile.BadZipFile) as error:
+        raise _without_contract(path) from error
+    return _parse_contract(text, path)
+
+
+def encode(value: Value, array: np.ndarray) -> np.ndarray:
+    """Turn raw values into what a file takes: `round(x / scale) + zero_point` where it is quantized."""
+    dtype = np.dtype(value.dtype)
+    if array.dtype == dtype and value.quantization in (None, (1.0, 0)):
+        return np.ascontiguousarray(array)
+    if value.quantization is None:
+        return np.ascontiguousarray(array, dtype)
+    scale, zero_point = value.quantization
+    limits = np.iinfo(dtype)
+    return np.clip(np.rint(array / np.float32(scale)) + zero_point, limits.min, limits.max).astype(dtype)
+
+
+def decode(value: Value, array: np.ndarray) -> np.ndarray:
+    """Turn what a file gives into float32: `(q - zero_point) * scale` where it is quantized."""
+    if value.quantization is None:
+        return np.asarray(array, np.float32)
+    scale, zero_point = value.quantization
+    return (array.astype(np.float32) - zero_point) * np.float32(scale)
+
+
+def _part(encoded: Arrays, start: int, size: int) -> Arrays:
+    """`size` examples from `start` on; past the end, the last one again."""
+    indices = np.arange(start, start + size)
+    return {name: array[np.minimum(indices, len(array) - 1)] for name, array in encoded.items()}
+
+
+def _onnx_session(path: Path, threads: int) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    # Without it, x86 processors that lack VNNI saturate sums of uint8 x int8 and silently give other numbers.
+    options.add_session_config_entry("session.x64quantprecision", "1")
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its errors share no public base class
+        raise _broken(path, error) from error
+
+
+def _contract_of(session: Any, path: Path) -> Contract:
+    text = session.get_modelmeta().custom_metadata_map.get(CONTRACT_FILE)
+    if text is None:
+        raise _without_contract(path)
+    return _parse_contract(text, path)
+
+
+def _parse_contract(text: str, path: Path) -> Contract:
+    try:
+        return Contract.model_validate_json(text)
+    except ValidationError as error:
+        raise ValueError(
+            f"The contract inside a file must be whole. Received: {path} ({str(error).splitlines()[0]}). "
+            "Export it again."
+        ) from error
+
+
+def _without_contract(path: Path) -> ValueError:
+    return ValueError(
+        f"An exported file must carry {CONTRACT_FILE} to be used by itself. Received: {path}, which is truncated or "
+        "was not written by `dlt export`. Export it again."
+    )
+
+
+def _broken(path: Path, error: Exception) -> ValueError:
+    first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return ValueError(f"An exported file must be whole. Received: {path} ({first_line}). Export it again.")

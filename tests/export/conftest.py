@@ -1,0 +1,113 @@
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from dltemplates.datasets.source import ArraySource, Dataset
+from dltemplates.datasets.spec import DatasetSpec, Value
+from dltemplates.export import convert, worker
+from dltemplates.export.budget import Budget
+from dltemplates.export.check import Reference
+from dltemplates.export.export import export_serving
+from dltemplates.export.saved_model import with_float_images
+from dltemplates.runtimes import load_predictor
+from dltemplates.tasks.classification import Classification
+from dltemplates.tasks.contract import Contract, ServingModel
+from dltemplates.template import ExportSettings
+
+SHAPE = (8, 8, 1)
+IMAGE = Value(name="image", kind="image", dtype="uint8", shape=SHAPE, range=(0, 255), resize="stretch")
+LABEL = Value(name="label", kind="class", dtype="int64", shape=(), classes=tuple("0123456789"))
+
+
+@pytest.fixture(scope="session")
+def task():
+    return Classification((LABEL,))
+
+
+@pytest.fixture(scope="session")
+def dataset():
+    """1,797 real digits at their own size."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    order = np.random.default_rng(0).permutation(len(digits.images))
+    arrays = {"image": np.uint8(digits.images[order, ..., None] * 15.9), "label": digits.target[order].astype("int64")}
+    bounds = {"train": (0, 1200), "validation": (1200, 1500), "test": (1500, 1797)}
+    splits = {
+        name: ArraySource({key: array[first:last] for key, array in arrays.items()})
+        for name, (first, last) in bounds.items()
+    }
+    sizes = {name: len(split) for name, split in splits.items()}
+    return Dataset(DatasetSpec(inputs=(IMAGE,), targets=(LABEL,), sizes=sizes, fingerprint="digits"), splits)
+
+
+@pytest.fixture(scope="session")
+def serve(task):
+    """Make a serving model of layers that give ten logits."""
+
+    def make(*network, name="tiny", image=IMAGE, preprocessing=None):
+        inputs = keras.Input(image.shape, name="image", dtype="uint8")
+        x = (preprocessing or layers.Rescaling(1 / 255, dtype="float32"))(inputs)
+        logits = keras.Sequential(network, name="network")(x)
+        model = keras.Model(inputs, {"probabilities": layers.Softmax(name="probabilities")(logits)})
+        contract = Contract(
+            name=name, task="classification", inputs=(image,), outputs=(task.output(),), targets=(LABEL,)
+        )
+        return ServingModel(model, contract)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def serving(serve, dataset):
+    """A tiny convolutional network, trained for a few seconds."""
+    keras.utils.set_random_seed(0)
+    made = serve(
+        layers.Conv2D(12, 3, padding="same", use_bias=False),
+        layers.BatchNormalization(momentum=0.8),
+        layers.ReLU(),
+        layers.Conv2D(24, 3, strides=2, padding="same", activation="relu"),
+        layers.Flatten(),
+        layers.Dense(10),
+    )
+    train = dataset.split("train").arrays
+    made.model.compile(keras.optimizers.Adam(0.005), "sparse_categorical_crossentropy")
+    made.model.fit(train["image"], train["label"], batch_size=32, epochs=6, verbose=0)
+    return made
+
+
+@pytest.fixture(scope="session")
+def exported(serving, task, dataset, tmp_path_factory):
+    """One export to all nine formats, to be read and never written: the report and its folder."""
+    folder = tmp_path_factory.mktemp("exported")
+    return export_serving(serving, task, dataset, folder, ExportSettings(calibration=64)), folder
+
+
+@pytest.fixture
+def in_process(monkeypatch):
+    """Convert in this process, which has its TensorFlow already."""
+
+    class InProcess(convert.Converter):
+        def start(self):
+            self.jobs = {}
+
+        def ask(self, **request):
+            reply = worker.answer(request, self.jobs)
+            if "error" in reply:
+                raise convert.ConversionError(reply["error"])
+            return reply
+
+    monkeypatch.setattr("dltemplates.export.export.Converter", InProcess)
+
+
+@pytest.fixture(scope="session")
+def predictor(exported):
+    """Open the file of a format."""
+    report, folder = exported
+    return lambda key: load_predictor(folder / report.result(key).file)
+
+
+@pytest.fixture(scope="session")
+def reference(serving, task, dataset):
+    return Reference(with_float_images(serving), task, dataset, Budget("0.01", "max"))

@@ -1,0 +1,81 @@
+import contextlib
+import os
+import signal
+import sys
+import textwrap
+
+import pytest
+
+from dltemplates.export.convert import ConversionError, Converter
+
+ECHO = """
+    import json, os, signal, sys
+    print("what a library prints", file=sys.stderr)
+    for line in sys.stdin:
+        request = json.loads(line)
+        if request["do"] == "die":
+            os.kill(os.getpid(), request["signal"])
+        if request["do"] == "exit":
+            sys.exit(request["status"])
+        print(json.dumps(request.get("reply", {"pid": os.getpid()})), flush=True)
+"""
+
+
+@pytest.fixture
+def converter(tmp_path):
+    with Converter(tmp_path / "log.txt", (sys.executable, "-c", textwrap.dedent(ECHO))) as made:
+        yield made
+
+
+def alive(pid):
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, 0)
+        return True
+    return False
+
+
+def test_one_child_answers_all_requests(converter):
+    assert converter.ask(do="echo") == converter.ask(do="echo") == {"pid": converter.process.pid}
+
+
+@pytest.mark.parametrize(
+    ("request_", "match"),
+    [
+        ({"do": "die", "signal": signal.SIGSEGV}, r"crashed \(SIGSEGV\)"),
+        ({"do": "die", "signal": signal.SIGKILL}, r"crashed \(SIGKILL\)"),
+        ({"do": "die", "signal": signal.SIGRTMIN + 3}, r"crashed \(\d+\)"),
+        ({"do": "exit", "status": 3}, "ended with status 3"),
+    ],
+)
+def test_a_dead_child_fails_one_request(converter, request_, match):
+    first = converter.process.pid
+    with pytest.raises(ConversionError, match=match):
+        converter.ask(**request_)
+    assert converter.ask(do="echo")["pid"] != first
+
+
+def test_a_child_killed_from_outside_is_started_again(converter):
+    os.kill(converter.process.pid, signal.SIGKILL)
+    converter.process.wait()
+    with pytest.raises(ConversionError, match="crashed"):
+        converter.ask(do="echo")
+    assert converter.ask(do="echo")["pid"] == converter.process.pid
+
+
+def test_errors_of_the_child_are_raised_here(converter):
+    with pytest.raises(ConversionError, match="unknown operator"):
+        converter.ask(do="echo", reply={"error": "unknown operator"})
+    with pytest.raises(OSError, match="No space left"):
+        converter.ask(do="echo", reply={"os_error": [28, "No space left on device", "out"]})
+
+
+def test_the_child_is_gone_afterwards(tmp_path):
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        Converter(tmp_path / "log.txt", (sys.executable, "-c", textwrap.dedent(ECHO))) as converter,
+    ):
+        pid = converter.ask(do="echo")["pid"]
+        raise KeyboardInterrupt
+    assert not alive(pid)
+    converter.stop()
+    assert (tmp_path / "log.txt").read_text() == "what a library prints\n"

@@ -1,0 +1,67 @@
+import contextlib
+
+import numpy as np
+import pytest
+
+from dltemplates import catalog
+from dltemplates.export import files
+from dltemplates.export.calibration import calibration
+from dltemplates.export.saved_model import with_float_images
+
+
+def test_names_are_readable_and_distinct():
+    names = {key: files.file_name("resnet8_digits", key) for key in catalog.FORMATS}
+    assert names["tflite:int8"] == "resnet8_digits-int8.tflite"
+    assert names["onnx:int8"] == "resnet8_digits-int8.onnx"
+    assert names["saved_model"] == "resnet8_digits-saved_model"
+    assert len(set(names.values())) == len(names)
+
+
+def test_the_digest_of_a_folder_sees_every_change(tmp_path):
+    folder = tmp_path / "a"
+    (folder / "inner").mkdir(parents=True)
+    (folder / "inner" / "file").write_text("one")
+    first = files.digest(folder)
+    assert files.size(folder) == 3
+    (folder / "inner" / "file").write_text("two")
+    second = files.digest(folder)
+    (folder / "inner" / "file").rename(folder / "inner" / "other")
+    assert len({first, second, files.digest(folder)}) == 3
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_what_was_there_is_replaced(tmp_path, kind):
+    written, target = tmp_path / "work" / "written", tmp_path / "target"
+    for path, text in ((written, "new"), (target, "old")):
+        if kind == "folder":
+            path.mkdir(parents=True)
+            (path / text).touch()
+        else:
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text)
+    files.put_in_place(written, target)
+    assert not written.exists()
+    assert ([path.name for path in target.iterdir()] == ["new"]) if kind == "folder" else target.read_text() == "new"
+    files.remove(target)
+    files.remove(target)
+    assert not target.exists()
+
+
+def test_the_work_folder_goes_with_an_error(tmp_path):
+    with contextlib.suppress(KeyboardInterrupt), files.work_folder(tmp_path) as work:
+        (work / "half").touch()
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_calibration_spreads_over_training_and_the_whole_range(serving, dataset):
+    contract = with_float_images(serving).contract
+    images = calibration(contract, dataset, 10)["image"]
+    train = dataset.split("train").arrays["image"]
+    assert images.shape == (12, 8, 8, 1)
+    assert images.dtype == np.float32
+    np.testing.assert_array_equal(images[[0, 9]], train[[0, -1]])
+    assert (images.min(), images.max()) == (0, 255)
+    assert (images[-2, 0, 0], images[-1, 0, 0]) == (0, 255)
+    np.testing.assert_array_equal(images[-1, 1:], train[-1, 1:])
+    assert len(calibration(contract, dataset, 10_000)["image"]) == 1202

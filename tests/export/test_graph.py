@@ -1,0 +1,103 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+
+from dltemplates.export.graph import fold_scale, freeze
+from dltemplates.export.saved_model import save_serving, with_float_images
+from dltemplates.runtimes import SIGNATURE
+
+
+@pytest.fixture
+def frozen(serve, tmp_path):
+    def make(*network, preprocessing=None):
+        keras.utils.set_random_seed(0)
+        serving = with_float_images(serve(*network, layers.Flatten(), layers.Dense(10), preprocessing=preprocessing))
+        save_serving(serving, tmp_path / "serving")
+        return freeze(tmp_path / "serving")
+
+    return make
+
+
+@pytest.fixture
+def image():
+    return np.random.default_rng(0).uniform(0, 255, (5, 8, 8, 1)).astype("float32")
+
+
+def call(graph, image):
+    return graph.function(image=tf.constant(image))["probabilities"].numpy()
+
+
+def operations(graph):
+    return [node.op for node in graph.graph_def.node]
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        lambda: [layers.Conv2D(4, 3, padding="same", activation="relu")],
+        lambda: [layers.ZeroPadding2D(2), layers.Conv2D(4, 3), layers.BatchNormalization()],
+        lambda: [layers.Reshape((64, 1)), layers.Flatten(), layers.Dense(8)],
+        lambda: [layers.MaxPooling2D(2), layers.DepthwiseConv2D(3)],
+    ],
+)
+def test_folding_keeps_the_outputs(frozen, image, network):
+    before = frozen(*network())
+    after, reasons = fold_scale(before)
+    assert reasons == {}
+    np.testing.assert_allclose(call(after, image), call(before, image), atol=1e-6)
+    assert np.ptp(call(before, image), axis=0).max() > 1e-3
+    inputs = {after.inputs["image"].partition(":")[0]}
+    first = [node.op for node in after.graph_def.node if inputs & {name.partition(":")[0] for name in node.input}]
+    assert not {"Mul", "AddV2"} & set(first)
+
+
+@pytest.mark.parametrize(
+    ("preprocessing", "network", "reason"),
+    [
+        (lambda: layers.Rescaling(1 / 127.5, offset=-1), (), "AddV2 of the input by -1"),
+        (lambda: layers.Rescaling(-1.0), (), "Mul of the input by -1"),
+        (None, (layers.UnitNormalization(),), "in front of the first layer"),
+        (None, (layers.Softmax(),), "Softmax in front of the first layer"),
+    ],
+)
+def test_what_cannot_be_folded_is_left_and_named(frozen, image, preprocessing, network, reason):
+    before = frozen(*network, preprocessing=preprocessing and preprocessing())
+    after, reasons = fold_scale(before)
+    assert reason in reasons["image"]
+    np.testing.assert_array_equal(call(after, image), call(before, image))
+
+
+def test_a_branch_that_is_no_layer_is_left(tmp_path, serve, image):
+    made = serve(layers.Flatten(), layers.Dense(10))
+    inputs = keras.Input((8, 8, 1), name="image")
+    x = layers.Rescaling(1 / 255)(inputs)
+    x = layers.Add()([layers.Conv2D(1, 3, padding="same")(x), x])
+    model = keras.Model(inputs, {"probabilities": layers.Dense(10)(layers.Flatten()(x))})
+    save_serving(type(made)(model, with_float_images(made).contract), tmp_path / "serving")
+    before = freeze(tmp_path / "serving")
+    after, reasons = fold_scale(before)
+    assert "AddV2 in front of the first layer" in reasons["image"]
+    np.testing.assert_array_equal(call(after, image), call(before, image))
+
+
+def test_flattening_leaves_no_shape_arithmetic(frozen, tmp_path, image):
+    graph = frozen(layers.Conv2D(4, 3))
+    graph.save(tmp_path / "frozen")
+    loaded = tf.saved_model.load(str(tmp_path / "frozen")).signatures[SIGNATURE]
+    np.testing.assert_array_equal(loaded(image=tf.constant(image))["probabilities"].numpy(), call(graph, image))
+    (reshape,) = (node for node in graph.graph_def.node if node.op == "Reshape" and "flatten" in node.name)
+    assert reshape.input[1].endswith("settled_shape")
+
+
+def test_what_keras_compiles_is_opened(frozen, image):
+    graph = frozen(layers.Conv2D(4, 3), layers.Conv2D(4, 3, groups=2))
+    assert "StatefulPartitionedCall" not in operations(graph)
+    assert operations(graph).count("Conv2D") == 2
+    assert np.isfinite(call(graph, image)).all()
+
+
+def test_an_activation_with_a_gradient_of_its_own_is_saved(frozen, tmp_path):
+    frozen(layers.Conv2D(4, 3, activation="silu")).save(tmp_path / "frozen")
+    assert (tmp_path / "frozen" / "saved_model.pb").exists()

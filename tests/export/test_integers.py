@@ -1,0 +1,137 @@
+"""Integer files take a camera's bytes: one parametrized proof over kinds of first layers."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from dltemplates.datasets.spec import Value
+from dltemplates.export.calibration import calibration
+from dltemplates.export.check import ARITHMETIC, check_input, leading_operators
+from dltemplates.export.saved_model import save_serving, with_float_images
+from dltemplates.export.worker import Job
+from dltemplates.runtimes import load_predictor
+
+SPREAD = keras.initializers.RandomNormal(stddev=0.5)
+NETWORKS = {
+    "same padding": lambda: [layers.Conv2D(4, 3, padding="same", activation="relu")],
+    "zero padding": lambda: [layers.ZeroPadding2D(2), layers.Conv2D(4, 5, activation="tanh")],
+    "dense": lambda: [layers.Flatten(), layers.Dense(16, activation="relu")],
+    "batch norm": lambda: [
+        layers.Conv2D(4, 3, padding="same", use_bias=False),
+        layers.BatchNormalization(),
+        layers.ReLU(),
+    ],
+    "strided": lambda: [layers.Conv2D(4, 3, strides=2, padding="same"), layers.ReLU()],
+    "depthwise": lambda: [layers.DepthwiseConv2D(3, padding="same"), layers.ReLU()],
+    "pooling": lambda: [layers.AveragePooling2D(2), layers.Conv2D(4, 3, padding="same")],
+}
+
+
+@pytest.fixture
+def converted(serve, dataset, tmp_path):
+    """Convert a network in this process and open the file."""
+
+    def make(network, key, integer="uint8", channels=1, preprocessing=None):
+        keras.utils.set_random_seed(0)
+        image = Value(name="image", kind="image", dtype="uint8", shape=(8, 8, channels), range=(0, 255))
+        serving = with_float_images(
+            serve(
+                *network,
+                layers.Flatten(),
+                layers.Dense(10, kernel_initializer=SPREAD),
+                image=image,
+                preprocessing=preprocessing,
+            )
+        )
+        arrays = {"image": np.repeat(dataset.split("train").arrays["image"], channels, axis=-1)}
+        save_serving(serving, tmp_path / "serving")
+        examples = calibration(serving.contract, _Train(arrays), 32)
+        np.savez(tmp_path / "calibration.npz", **examples)
+        job = Job(tmp_path / "serving", tmp_path, serving.contract)
+        out = tmp_path / ("file." + key.partition(":")[0])
+        reply = job.convert(key, out, integer)
+        return serving, load_predictor(out), reply["unfolded"], arrays
+
+    return make
+
+
+class _Train:
+    def __init__(self, arrays):
+        self.arrays = arrays
+
+    def split(self, name):
+        assert name == "train"
+        return self
+
+    def __len__(self):
+        return len(self.arrays["image"])
+
+    def read(self, indices):
+        return {name: array[indices] for name, array in self.arrays.items()}
+
+
+@pytest.mark.parametrize("integer", ["uint8", "int8"])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_tflite_int8_takes_raw_bytes(converted, name, channels, integer):
+    serving, predictor, unfolded, arrays = converted(NETWORKS[name](), "tflite:int8", integer, channels)
+    (image,), (output,) = predictor.contract.inputs, predictor.contract.outputs
+    zero_point = 0 if integer == "uint8" else -128
+    assert (image.dtype, image.quantization) == (integer, (1.0, zero_point))
+    assert (output.dtype, output.quantization) == (integer, (1 / 256, zero_point))
+    assert unfolded == {}
+    assert check_input(predictor, unfolded) == ()
+    found = leading_operators(predictor, "image")
+    assert found.count("QUANTIZE") == (integer == "uint8")
+    assert not set(found) & ARITHMETIC
+    _close(serving, predictor, arrays)
+
+
+@pytest.mark.parametrize("integer", ["uint8", "int8"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_onnx_int8_takes_raw_bytes(converted, name, integer):
+    serving, predictor, unfolded, arrays = converted(NETWORKS[name](), "onnx:int8", integer, 3)
+    (image,) = predictor.contract.inputs
+    assert (image.dtype, image.quantization) == (integer, (1.0, 0 if integer == "uint8" else -128))
+    assert predictor._session.get_inputs()[0].type == f"tensor({integer})"
+    assert check_input(predictor, unfolded) == ()
+    assert predictor.contract.outputs[0].dtype == "float32"
+    _close(serving, predictor, arrays)
+
+
+@pytest.mark.parametrize("key", ["tflite:int8", "onnx:int8"])
+@pytest.mark.parametrize(
+    ("preprocessing", "reason"),
+    [
+        (lambda: layers.Rescaling(1 / 127.5, offset=-1, dtype="float32"), "of the input by -1"),
+        (
+            lambda: layers.Normalization(mean=[100, 110, 120], variance=[900, 800, 700], dtype="float32"),
+            "not one number",
+        ),
+    ],
+)
+def test_an_offset_is_remarked_on(converted, key, preprocessing, reason):
+    network = [layers.Conv2D(4, 3, padding="same", activation="relu")]
+    serving, predictor, unfolded, arrays = converted(network, key, channels=3, preprocessing=preprocessing())
+    assert predictor.contract.inputs[0].quantization == (1.0, 0)
+    assert reason in unfolded["image"]
+    assert all(reason in remark for remark in check_input(predictor, unfolded))
+    _close(serving, predictor, arrays)
+
+
+def test_int8_input_is_the_byte_less_128(converted):
+    _, predictor, _, _ = converted(NETWORKS["dense"](), "tflite:int8", "int8")
+    seen = {}
+    predictor._run = lambda encoded: seen.update(encoded) or {"probabilities": np.zeros((1, 10), np.int8)}
+    image = np.arange(64, dtype=np.uint8).reshape(1, 8, 8, 1) * 4
+    predictor({"image": image})
+    np.testing.assert_array_equal(seen["image"], (image.astype(np.int16) - 128).astype(np.int8))
+
+
+def _close(serving, predictor, arrays):
+    images = arrays["image"][:40]
+    expected = serving.model.predict(images.astype("float32"), verbose=0)["probabilities"]
+    assert np.ptp(expected) > 0.1
+    # The mean: without training, single examples lie far outside the ranges of so few calibration examples.
+    assert np.abs(predictor({"image": images})["probabilities"] - expected).mean() < 0.02 * np.ptp(expected)

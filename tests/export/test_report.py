@@ -1,0 +1,72 @@
+import json
+import math
+
+import pytest
+from rich.console import Console
+
+from dltemplates.export.report import REPORT_FILE, FormatResult, SplitCheck, load_report, render
+
+
+def as_text(report):
+    console = Console(width=200, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console.print(render(report))
+    return console.export_text()
+
+
+def test_the_table_names_every_format_and_figure(exported):
+    report, _ = exported
+    text = as_text(report)
+    for result in report.results:
+        assert result.format in text
+        assert f"{result.latency_ms:.3f} ms" in text
+        assert f"{result.splits['test'].score:.4f}" in text
+    assert "accuracy (test)" in text
+    assert "at most 0.01" in text
+    assert "tflite:int8: 2 CONV_2D, FULLY_CONNECTED, 2 QUANTIZE, RESHAPE, SOFTMAX" in text
+
+
+def test_the_table_says_why_a_format_failed(exported):
+    report, _ = exported
+    failed = FormatResult(format="tflite:int8", verdict="failed", reason="over budget: accuracy", remarks=("slow",))
+    other = FormatResult(format="tflite:int16x8", verdict="not offered", reason="LSTM: it crashes")
+    text = as_text(report.model_copy(update={"results": (failed, other)}))
+    assert "tflite:int8: over budget: accuracy" in text
+    assert "tflite:int8: slow" in text
+    assert "tflite:int16x8: LSTM: it crashes" in text
+    assert "not offered" in text
+
+
+def test_only_a_failure_fails(exported):
+    report, _ = exported
+    results = [FormatResult(format="a", verdict=verdict) for verdict in ("passed", "not offered", "failed")]
+    assert not report.model_copy(update={"results": tuple(results[:2])}).failed
+    assert report.model_copy(update={"results": tuple(results)}).failed
+
+
+def test_a_format_it_does_not_hold(exported):
+    with pytest.raises(ValueError, match=r"must hold the format\. Received: 'keras'\. It holds: saved_model, tflite"):
+        exported[0].result("keras")
+
+
+def test_it_comes_back_whole_even_with_a_nan(exported, tmp_path):
+    report, _ = exported
+    figures = SplitCheck(examples=1, float_score=1.0, score=math.nan, drop=math.inf, max_error=0.0)
+    odd = report.model_copy(
+        update={"results": (FormatResult(format="a", verdict="failed", splits={"validation": figures}),)}
+    )
+    odd.save(tmp_path)
+    back = load_report(tmp_path).results[0].splits["validation"]
+    assert math.isnan(back.score)
+    assert back.drop == math.inf
+
+
+def test_a_broken_report_is_refused(exported, tmp_path):
+    with pytest.raises(ValueError, match=f"must hold {REPORT_FILE}"):
+        load_report(tmp_path)
+    path = tmp_path / REPORT_FILE
+    path.write_text(exported[0].model_dump_json()[:-100])
+    with pytest.raises(ValueError, match="must be whole"):
+        load_report(tmp_path)
+    path.write_text(json.dumps({**exported[0].model_dump(mode="json"), "surprise": 1}))
+    with pytest.raises(ValueError, match="must be whole"):
+        load_report(tmp_path)

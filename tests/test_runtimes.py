@@ -1,0 +1,164 @@
+import json
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+
+from dltemplates.datasets.source import ArraySource
+from dltemplates.datasets.spec import Value
+from dltemplates.runtimes import Operator, Predictor, decode, encode, load_predictor, read_contract
+from dltemplates.tasks.contract import Contract
+
+IMAGE = Value(name="image", kind="image", dtype="float32", shape=(2, 2, 1), range=(0, 255))
+CONTRACT = Contract(
+    name="mean",
+    task="image_regression",
+    inputs=(IMAGE,),
+    outputs=(Value(name="value", kind="number", dtype="float32", shape=(1,)),),
+    targets=(Value(name="target", kind="number", dtype="float32", shape=(1,)),),
+)
+
+
+class Mean(Predictor):
+    """The mean of an image; it keeps the sizes of the batches it was given."""
+
+    def __init__(self, contract=CONTRACT):
+        super().__init__(contract)
+        self.batches = []
+
+    def _run(self, encoded):
+        self.batches.append(len(encoded["image"]))
+        return {"value": encoded["image"].mean(axis=(1, 2, 3))[:, None]}
+
+    @property
+    def graph(self):
+        return [Operator("MEAN", (), ()), Operator("ADD", (), ()), Operator("MEAN", (), ())]
+
+
+def images(count):
+    return np.arange(count * 4, dtype=np.float32).reshape(count, 2, 2, 1)
+
+
+@pytest.mark.parametrize("batch", ["dynamic", 1, 3])
+def test_any_number_of_examples_is_taken(batch):
+    predictor = Mean(CONTRACT.model_copy(update={"batch": batch}))
+    outputs = predictor({"image": images(5)})
+    np.testing.assert_array_equal(outputs["value"][:, 0], [1.5, 5.5, 9.5, 13.5, 17.5])
+    assert outputs["value"].dtype == np.float32
+    assert predictor.batches == {"dynamic": [5], 1: [1] * 5, 3: [3, 3]}[batch]
+
+
+def test_a_whole_split_is_predicted_in_order():
+    targets = np.arange(5, dtype=np.float32)[:, None]
+    source = ArraySource({"image": images(5), "target": targets, "other": targets})
+    predictor = Mean()
+    found, outputs = predictor.predict(source, batch_size=2)
+    np.testing.assert_array_equal(found["target"], targets)
+    np.testing.assert_array_equal(outputs["value"][:, 0], [1.5, 5.5, 9.5, 13.5, 17.5])
+    assert predictor.batches == [2, 2, 1]
+    assert set(found) == {"target"}
+
+
+def test_operators_are_counted():
+    assert Mean().operators == {"ADD": 1, "MEAN": 2}
+
+
+def test_latency_is_measured():
+    predictor = Mean()
+    assert 0 < predictor.latency({"image": images(1)}, seconds=0.01) < 100
+    assert set(predictor.batches) == {1}
+
+
+@pytest.mark.parametrize(
+    ("inputs", "match"),
+    [
+        ({}, "inputs must be image. Received: none"),
+        ({"picture": images(1)}, "inputs must be image. Received: picture"),
+        ({"image": images(0)}, r"at least 1. Received: \[0\]"),
+        ({"image": images(1)[0]}, r"must have the shape \(n, 2, 2, 1\). Received: \(2, 2, 1\)"),
+        ({"image": images(1)[..., 0]}, r"must have the shape \(n, 2, 2, 1\)"),
+    ],
+)
+def test_wrong_inputs_are_refused(inputs, match):
+    with pytest.raises(ValueError, match=match):
+        Mean()(inputs)
+
+
+def test_an_empty_split_is_refused():
+    with pytest.raises(ValueError, match=r"must hold examples to be predicted\. Received: 0"):
+        Mean().predict(ArraySource({"image": images(0), "target": images(0)}))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "quantization", "expected"),
+    [
+        ("float32", None, [0.0, 7.0, 255.0]),
+        ("uint8", (1.0, 0), [0, 7, 255]),
+        ("int8", (1.0, -128), [-128, -121, 127]),
+        ("uint8", (2.0, 10), [10, 14, 138]),
+        ("int8", (0.5, 0), [0, 14, 127]),
+    ],
+)
+@pytest.mark.parametrize("given", [np.uint8, np.float32, np.int64])
+def test_raw_values_become_what_the_file_takes(dtype, quantization, expected, given):
+    value = IMAGE.model_copy(update={"dtype": dtype, "quantization": quantization})
+    encoded = encode(value, np.array([0, 7, 255], given))
+    assert encoded.dtype == dtype
+    np.testing.assert_array_equal(encoded, expected)
+
+
+def test_raw_bytes_go_in_unchanged():
+    value = IMAGE.model_copy(update={"dtype": "uint8", "quantization": (1.0, 0)})
+    array = np.arange(256, dtype=np.uint8)
+    assert np.shares_memory(encode(value, array), array)
+
+
+def test_integers_become_what_they_stand_for():
+    value = Value(name="p", kind="scores", dtype="int8", shape=(3,), quantization=(1 / 256, -128))
+    decoded = decode(value, np.array([-128, 0, 127], np.int8))
+    assert decoded.dtype == np.float32
+    np.testing.assert_array_equal(decoded, np.float32([0, 0.5, 255 / 256]))
+
+
+def test_files_that_are_no_export_are_refused(tmp_path):
+    (tmp_path / "model.h5").touch()
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "plain.tflite").write_bytes(b"TFL3" * 100)
+    (tmp_path / "plain.onnx").write_bytes(b"nothing" * 100)
+    (tmp_path / "bare" / "assets.extra").mkdir(parents=True)
+    (tmp_path / "bare" / "saved_model.pb").touch()
+    for name, match in {
+        "missing.tflite": "must exist. Received: .*missing.tflite",
+        "model.h5": "must end in .tflite or .onnx, or be a SavedModel folder",
+        "folder": "must be a SavedModel. Received: .*without saved_model.pb",
+        "plain.tflite": "must carry contract.json",
+        "plain.onnx": "must be whole",
+        "bare": "must carry contract.json",
+    }.items():
+        with pytest.raises(ValueError, match=match):
+            load_predictor(tmp_path / name)
+
+
+def test_broken_contents_are_refused(tmp_path):
+    path = tmp_path / "odd.tflite"
+    path.write_bytes(b"no network")
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("contract.json", CONTRACT.model_dump_json())
+    assert read_contract(path) == CONTRACT
+    with pytest.raises(ValueError, match=r"must be whole. Received: .*odd.tflite"):
+        load_predictor(path)
+    path.unlink()
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("contract.json", json.dumps({"format_version": 99}))
+    with pytest.raises(ValueError, match=r"contract inside a file must be whole. Received: .*odd.tflite"):
+        load_predictor(path)
+
+
+def test_importing_it_is_cheap():
+    program = (
+        "import sys, dltemplates.runtimes; print({'tensorflow', 'keras', 'onnxruntime', 'onnx'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "set()", done.stderr
