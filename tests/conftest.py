@@ -24,7 +24,8 @@ SMALL = {  # seconds, on real digits at their own size
 def small_template(**settings) -> Template:
     """The template of most tests: a tiny convolutional network on scikit-learn's digits."""
     overrides = {key.replace("__", "."): value for key, value in settings.items()}
-    return load_template("resnet8_digits", SMALL | overrides)
+    kept = {key: value for key, value in SMALL.items() if key.partition(".")[0] not in overrides}
+    return load_template("resnet8_digits", kept | overrides)
 
 
 @pytest.fixture(scope="session")

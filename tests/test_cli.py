@@ -159,7 +159,7 @@ def test_train_evaluate_predict_export_report_compare(dlt, tmp_path, digit_folde
     code, out, _ = dlt("report", "a")
     assert code == 0
     page = (tmp_path / "a" / "report.html").read_text()
-    assert page.count("data:image/png;base64,") == 2
+    assert page.count("data:image/png;base64,") == 3
     assert "tflite:float32" in page
     code, out, _ = dlt("compare", "a", "b", "--json")
     assert code == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from dltemplates.runs import atomic_path
@@ -27,6 +28,25 @@ def curves_figure(history: list[dict[str, float]], best_epoch: int) -> Figure:
         axes.set_title(name.replace("_", " "))
         axes.set_xlabel("epoch")
         axes.xaxis.get_major_locator().set_params(integer=True)
+    return figure
+
+
+def examples_figure(images: np.ndarray, captions: list[str], wrong: np.ndarray) -> Figure:
+    """Draw images with what was made of them.
+
+    Args:
+        images: uint8 (n, height, width, channels).
+        captions: What to write over each.
+        wrong: Whether each is to stand out, (n,).
+    """
+    columns = min(8, len(images))
+    rows = -(-len(images) // columns)
+    figure = Figure(figsize=(1.3 * columns, 1.75 * rows), layout="constrained")
+    for index, axes in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
+        axes.axis("off")
+        if index < len(images):
+            axes.imshow(images[index].squeeze(), cmap="gray", vmin=0, vmax=255)
+            axes.set_title(captions[index], fontsize=8, color="firebrick" if wrong[index] else "black")
     return figure
 
 

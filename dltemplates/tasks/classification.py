@@ -108,6 +108,14 @@ class Classification(Task):
             for row, order in zip(outputs["probabilities"], best, strict=True)
         ]
 
+    def captions(self, targets: Arrays, outputs: Arrays) -> tuple[list[str], np.ndarray]:
+        label, decided, best = targets[self.target.name], self.decide(outputs), outputs["probabilities"].max(axis=1)
+        texts = [
+            f"{self.classes[d]} {p:.2f}" + ("" if d == t else f"\nis {self.classes[t]}")
+            for d, t, p in zip(decided, label, best, strict=True)
+        ]
+        return texts, np.where(decided == label, 0.0, best)
+
     def figures(self, targets: Arrays, outputs: Arrays):
         from dltemplates.tasks.figures import confusion_matrix_figure
 

@@ -65,6 +65,14 @@ class ImageRegression(Task):
     def show(self, outputs: Arrays) -> list[dict[str, Any]]:
         return [{"value": row.tolist()} for row in outputs["value"]]
 
+    def captions(self, targets: Arrays, outputs: Arrays) -> tuple[list[str], np.ndarray]:
+        truth, value = targets[self.target.name], outputs["value"]
+        texts = [
+            f"{', '.join(f'{x:.3g}' for x in v)}\nis {', '.join(f'{x:.3g}' for x in t)}"
+            for v, t in zip(value, truth, strict=True)
+        ]
+        return texts, np.abs(value - truth).max(axis=1)
+
     def figures(self, targets: Arrays, outputs: Arrays):
         from dltemplates.tasks.figures import scatter_figure
 

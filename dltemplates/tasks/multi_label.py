@@ -92,6 +92,17 @@ class MultiLabel(Task):
     def decide(self, outputs: Arrays) -> np.ndarray:
         return (outputs["probabilities"] >= self.threshold).astype(int)
 
+    def captions(self, targets: Arrays, outputs: Arrays) -> tuple[list[str], np.ndarray]:
+        labels, decided = targets[self.target.name].astype(int), self.decide(outputs)
+        texts = [
+            self._names(d) + ("" if (d == t).all() else f"\nis {self._names(t)}")
+            for d, t in zip(decided, labels, strict=True)
+        ]
+        return texts, (decided != labels).mean(axis=1)
+
+    def _names(self, flags: np.ndarray) -> str:
+        return ", ".join(name for name, applies in zip(self.classes, flags, strict=True) if applies) or "nothing"
+
     def show(self, outputs: Arrays) -> list[dict[str, Any]]:
         return [
             {

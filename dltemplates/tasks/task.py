@@ -100,6 +100,10 @@ class Task(ABC):
     def show(self, outputs: Arrays) -> list[dict[str, Any]]:
         """What `dlt predict` says of each example, ready for JSON."""
 
+    @abstractmethod
+    def captions(self, targets: Arrays, outputs: Arrays) -> tuple[list[str], np.ndarray]:
+        """What to write over a picture of each example, and how far off it is (n,): 0 where it is right."""
+
     def figures(self, targets: Arrays, outputs: Arrays) -> dict[str, Figure]:
         """Pictures of how a split went, by file name without suffix."""
         return {}

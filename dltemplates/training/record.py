@@ -7,17 +7,20 @@ from importlib.metadata import version
 from pathlib import Path
 
 import keras
+import numpy as np
+from matplotlib.figure import Figure
 
 import dltemplates
-from dltemplates.datasets.source import Dataset
+from dltemplates.datasets.source import Dataset, Source
 from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.models.summary import summarize
-from dltemplates.reports.figures import curves_figure, save_figures
+from dltemplates.reports.figures import curves_figure, examples_figure, save_figures
 from dltemplates.runs import Run, RunRecord, atomic_write
 from dltemplates.runtimes import KerasPredictor
 from dltemplates.tasks.task import Task
 from dltemplates.template import Template
 
+SHOWN = 24
 VERSIONED = ("tensorflow", "keras", "numpy")
 
 
@@ -66,5 +69,17 @@ def score_run(run: Run, task: Task, dataset: Dataset) -> None:
         record.details[split] = task.details(targets, outputs)
         if split == "test":
             figures |= task.figures(targets, outputs)
+            figures["examples"] = _examples(
+                dataset.split(split), dataset.spec.inputs[0].name, *task.captions(targets, outputs)
+            )
     save_figures(figures, run.figures_path)
     run.save_record(record.model_copy(update={"state": "done"}))
+
+
+def _examples(source: Source, name: str, captions: list[str], off: np.ndarray) -> Figure:
+    """Draw the worst examples, at most half of those shown, then others in order."""
+    worst = [int(index) for index in np.argsort(-off, kind="stable")[: SHOWN // 2] if off[index] > 0]
+    others = [index for index in range(len(off)) if index not in worst]
+    shown = np.array((worst + others)[:SHOWN])
+    images = source.read(shown)[name]
+    return examples_figure(images, [captions[index] for index in shown], off[shown] > 0)

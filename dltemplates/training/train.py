@@ -242,9 +242,10 @@ def _end_epoch(training: Training, run: Run, state: TrainingState, reporter: Rep
     row["seconds"] = round(state.seconds, 1)
     state.history.append(row)
 
+    for name in (task.monitor, "val_loss"):
+        if not math.isfinite(row[name]):
+            raise FloatingPointError(_not_finite(name, row[name], state))
     figure = row[task.monitor]
-    if not math.isfinite(figure):
-        raise FloatingPointError(_not_finite(task.monitor, figure, state))
     # Accuracy on a small split ties often; the loss then decides.
     rank = [figure if task.monitor_direction == "max" else -figure, -row["val_loss"]]
     better = state.best is None or rank > state.best

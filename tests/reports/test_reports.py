@@ -16,7 +16,7 @@ def run(small_run, tmp_path):
 
 def test_the_report_is_one_file_with_all_there_is_to_see(run):
     page = write_report(run.path).read_text()
-    assert page.count("data:image/png;base64,") == 2
+    assert page.count("data:image/png;base64,") == 3
     assert 'src="http' not in page
     for text in ("convnet for classification on digits", "By class", "[train]", "validation"):
         assert text in page

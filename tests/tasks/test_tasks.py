@@ -68,6 +68,9 @@ def test_a_task_trains_serves_scores_and_shows(name):
     assert first <= perfect if task.direction == "max" else first >= perfect
     assert len(task.show(outputs)) == 12
     assert isinstance(task.details(targets, outputs), dict)
+    captions, off = task.captions(targets, outputs)
+    assert len(captions) == len(off) == 12
+    assert not task.captions(targets, best_outputs(name))[1].any()
     for figure in task.figures(targets, outputs).values():
         figure.canvas.draw()
 

@@ -54,7 +54,7 @@ def test_a_run_holds_what_the_design_says(small_run):
     assert record.epochs == 6
     assert np.shape(record.details["test"]["confusion_matrix"]) == (10, 10)
     assert small_run.labels_path.read_text().split() == list("0123456789")
-    for name in ("curves", "confusion_matrix"):
+    for name in ("curves", "confusion_matrix", "examples"):
         assert (small_run.figures_path / f"{name}.png").stat().st_size > 5000
 
 
