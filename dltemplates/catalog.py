@@ -8,7 +8,6 @@ from __future__ import annotations
 import ast
 import difflib
 import importlib
-import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import resources
@@ -116,35 +115,51 @@ def check_name(kind: str, name: str, known: Iterable[str] | None = None) -> None
     raise ValueError(f"Unknown {kind}. Received: {name!r}. {hint}")
 
 
-def load(kind: str, name: str, *, imported_only: bool = False) -> Callable[..., Any]:
+_trusted: set[str] = set()
+
+
+def trust(module_name: str) -> None:
+    """Import a module of the user's, and let names that are read from files refer to it from now on.
+
+    Raises:
+        ImportError: If it cannot be imported.
+    """
+    importlib.import_module(module_name)
+    _trusted.add(module_name)
+
+
+def load(kind: str, name: str, *, from_file: bool = False) -> Callable[..., Any]:
     """Import what a name stands for.
 
     Args:
         kind: `model`, `dataset` or `task`.
         name: A name of the catalog, or the user's own `package.module:function`.
-        imported_only: Take the user's own only from a module that is imported already: for a name that was read from
-            a file, which must not decide what code is run.
+        from_file: Whether the name was read from a run or an exported file. Such a name does not decide what code is
+            run: the user's own is then taken from modules that the user has named before, here or by `trust`.
 
     Raises:
-        ValueError: If there is no such name, module or function, or the module is not to be imported.
+        ValueError: If there is no such name, module or function, or the module is not trusted.
     """
     own = ":" in name
     if not own:
         check_name(kind, name)
         name = KINDS[kind][name].target
     module_name, _, attribute = name.partition(":")
-    if own and imported_only and module_name not in sys.modules:
+    if own and from_file and module_name not in _trusted:
         raise ValueError(
             f"A {kind} of your own is not imported because a file names it. Received: {name!r}. "
             f"If you trust it, add --import {module_name}."
         )
     try:
-        return getattr(importlib.import_module(module_name), attribute)
+        found = getattr(importlib.import_module(module_name), attribute)
     except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise ValueError(
             f"A {kind} of your own is named `package.module:function`. Received: {name!r} ({error}). "
             "Check the spelling and that the module can be imported from here."
         ) from error
+    if own:
+        _trusted.add(module_name)
+    return found
 
 
 def template_names() -> list[str]:

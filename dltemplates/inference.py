@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dltemplates.datasets.folder import SUFFIXES
 from dltemplates.datasets.images import read_image
 from dltemplates.datasets.load import load_dataset
 from dltemplates.datasets.source import Dataset
@@ -16,8 +17,6 @@ from dltemplates.runtimes import KerasPredictor, Predictor, load_predictor
 from dltemplates.tasks.contract import Contract
 from dltemplates.tasks.task import Task, make_task
 from dltemplates.template import DatasetSettings, Named
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ def evaluate(path: str | Path, *, data: str | None = None, split: str = "test", 
     """
     subject = _open(path, threads)
     settings = _settings(subject, data)
-    dataset = load_dataset(settings)
+    dataset = load_dataset(settings, from_file=data is None)
     _check_targets(subject.predictor.contract, dataset)
     source = dataset.split(split)
     targets, outputs = subject.predictor.predict(source)
@@ -71,19 +70,27 @@ def predict(path: str | Path, inputs: Iterable[str | Path], *, threads: int = 1)
         threads: Threads of the runtime.
 
     Returns:
-        For each image its `input` and what the task says of it.
+        For each image its `input` and what the task says of it; for a file in a folder that cannot be read, the
+        `error` instead.
 
     Raises:
-        ValueError: If an input cannot be read, or there is none.
+        ValueError: If a file that was named cannot be read, or there is no image.
     """
     subject = _open(path, threads)
     (value,) = subject.predictor.contract.inputs
-    files = list(_files(inputs))
+    named = [Path(path) for path in inputs]
+    files = list(_files(named))
     if not files:
         raise ValueError("There must be an image to predict. Received: none. Name files, or folders that hold some.")
-    shown = []
+    shown: list[dict[str, Any]] = []
     for file in files:
-        image = read_image(file, value)
+        try:
+            image = read_image(file, value)
+        except ValueError as error:
+            if file in named:
+                raise
+            shown.append({"input": str(file), "error": str(error)})
+            continue
         (result,) = subject.task.show(subject.predictor({value.name: image[None]}))
         shown.append({"input": str(file), **result})
     return shown
@@ -97,15 +104,15 @@ def _open(path: str | Path, threads: int) -> Subject:
         return Subject(KerasPredictor(serving.model, serving.contract), run.task(), run.template.dataset)
     predictor = load_predictor(path, threads)
     contract = predictor.contract
-    task = make_task(Named(name=contract.task, **contract.task_options), contract.targets, imported_only=True)
-    return Subject(predictor, task, DatasetSettings(name=contract.dataset) if contract.dataset else None)
+    task = make_task(Named(name=contract.task, **contract.task_options), contract.targets, from_file=True)
+    return Subject(predictor, task, contract.data)
 
 
 def _settings(subject: Subject, data: str | None) -> DatasetSettings:
     """The data to judge on, its images brought to what the contract says."""
     if data is None and subject.data is None:
         raise ValueError("An exported file does not know the user's data. Received: no dataset. Name it by --data.")
-    settings = subject.data or DatasetSettings(name=data or "")
+    settings = subject.data or DatasetSettings(name=str(data))
     image = subject.predictor.contract.inputs[0]
     height, width, channels = image.shape
     update = {
@@ -137,12 +144,16 @@ def _describe(value: Value) -> str:
     return f"{value.kind} {value.shape}"
 
 
-def _files(inputs: Iterable[str | Path]) -> Iterable[Path]:
-    for name in inputs:
-        path = Path(name)
+def _files(inputs: Iterable[Path]) -> Iterable[Path]:
+    for path in inputs:
         if path.is_dir():
-            yield from sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
+            files = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+            yield from (file for file in files if not _is_hidden(file.relative_to(path)))
         elif path.is_file():
             yield path
         else:
             raise ValueError(f"An input must be an image file or a folder of them. Received: {path}. Check the path.")
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import errno
 import hashlib
 import io
+import math
 import os
 import shutil
 import tomllib
@@ -17,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dltemplates.datasets.spec import DatasetSpec
+from dltemplates.errors import first_line
 from dltemplates.template import Template, parse_template
 
 if TYPE_CHECKING:
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
     from dltemplates.tasks.task import Task
 
 RUNS_FOLDER = Path("saved_models")
+PARTIAL = ".partial-"
+HDF5_OVERHEAD, HDF5_PER_ARRAY = 64 * 1024, 4 * 1024  # bytes, generously
 
 
 class RunRecord(BaseModel):
@@ -108,9 +113,8 @@ class Run:
                 f"A run folder must hold run.json. Received: {self.path}. `dlt list runs` names the runs here."
             ) from None
         except (ValidationError, UnicodeDecodeError) as error:
-            first_line = str(error).splitlines()[0]
             raise ValueError(
-                f"run.json must be whole. Received: {self.record_path} ({first_line}). Train again, or restore it."
+                f"run.json must be whole. Received: {self.record_path} ({first_line(error)}). Restore it, or train."
             ) from None
 
     def save_record(self, record: RunRecord) -> None:
@@ -136,19 +140,37 @@ class Run:
                     "Restore it or train again."
                 )
 
+    @property
+    def written(self) -> tuple[Path, ...]:
+        """All that a run writes; the record first, without which the rest is no run."""
+        files = (self.definition_path, self.weights_path, self.template_path, self.history_path, self.report_path)
+        folders = (self.labels_path.parent, self.figures_path, self.checkpoint_path, self.exports_path)
+        return (self.record_path, *files, *folders)
+
+    def is_replaceable(self) -> bool:
+        """Whether the folder holds nothing but what a run, or a build, writes."""
+        return all(path in self.written or path.name.startswith(PARTIAL) for path in self.path.iterdir())
+
     def clear(self) -> None:
         """Remove all that a run writes, and nothing else."""
-        for path in (self.figures_path, self.checkpoint_path, self.exports_path, self.labels_path.parent):
-            shutil.rmtree(path, ignore_errors=True)
-        files = (self.definition_path, self.weights_path, self.template_path, self.history_path, self.report_path)
-        for path in (self.record_path, *files):  # the record first: what is left is no run
-            path.unlink(missing_ok=True)
+        for path in self.written:
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+        self.sweep()
+
+    def sweep(self) -> None:
+        """Remove what a killed process had half written."""
+        for folder in (self.path, self.checkpoint_path, self.figures_path, self.labels_path.parent):
+            for path in folder.glob(f"{PARTIAL}*"):
+                path.unlink(missing_ok=True)
 
     def task(self) -> Task:
         """The task it was trained for."""
         from dltemplates.tasks.task import make_task
 
-        return make_task(self.template.task, self.record.spec.targets, imported_only=True)
+        return make_task(self.template.task, self.record.spec.targets, from_file=True)
 
     def model(self) -> keras.Model:
         """Rebuild the trained model from its definition and weights; nothing but Keras's own layers is run.
@@ -162,9 +184,8 @@ class Run:
         try:
             model = keras.models.model_from_json(text)
         except (TypeError, ValueError) as error:
-            first_line = str(error).splitlines()[0]
             raise ValueError(
-                f"{self.definition_path} must name known layers. Received: {first_line} "
+                f"{self.definition_path} must name known layers. Received: {first_line(error)} "
                 "Give the module of your own layers with --import."
             ) from error
         model.load_weights(self.weights_path)
@@ -178,9 +199,25 @@ class Run:
 
     def describe(self) -> str:
         """The run in a line, for a list of many."""
-        record = self.record
+        try:
+            record, template = self.record, self.template
+        except (ValueError, OSError) as error:
+            return f"broken: {first_line(error)}"
         score = next((f", test {name} {value:.4f}" for name, value in record.scores.get("test", {}).items()), "")
-        return f"{self.template.model.name} on {self.template.dataset.name}, {record.state}{score}"
+        return f"{template.model.name} on {template.dataset.name}, {record.state}{score}"
+
+    def save_weights(self, model: keras.Model) -> None:
+        """Write `model.weights.h5`.
+
+        Raises:
+            OSError: If the disk is full or read-only; the weights before stay.
+        """
+        # HDF5 crashes the process when it cannot write all of a file, so ask before.
+        needed = HDF5_OVERHEAD + sum(4 * math.prod(array.shape) + HDF5_PER_ARRAY for array in model.variables)
+        if shutil.disk_usage(self.path).free < needed:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.weights_path))
+        with atomic_path(self.weights_path) as path:
+            model.save_weights(path)
 
     def history(self) -> list[dict[str, float]]:
         """The rows of `history.csv`, one an epoch."""
@@ -227,11 +264,36 @@ def new_run_path(name: str, output: str | Path | None, *, overwrite: bool = Fals
     if output is None:
         return next(path for path in _numbered(name) if not path.exists())
     path = Path(output)
-    if path.exists() and not overwrite:
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"The output must be a folder. Received: {path}, which is a file. Choose another name.")
+    if path.exists() and not overwrite and any(path.iterdir()):
         raise ValueError(f"The output folder must be new. Received: {path}, which exists. Add --overwrite.")
-    if path.exists() and any(path.iterdir()) and not (path / "run.json").exists():
-        raise ValueError(f"Only a run can be overwritten. Received: {path}, which holds no run.json. Choose another.")
+    if path.exists() and not Run(path).is_replaceable():
+        raise ValueError(f"Only a run can be overwritten. Received: {path}, which holds other things. Choose another.")
     return path
+
+
+def make_run(name: str, output: str | Path | None, *, overwrite: bool = False) -> Run:
+    """Make the empty folder of a new run, for one process alone.
+
+    Args:
+        name: Its name in `saved_models/`, or that with a number, where `output` is not given.
+        output: The folder.
+        overwrite: Replace the run that stands in `output`.
+
+    Raises:
+        ValueError: As `new_run_path`.
+    """
+    while True:
+        run = Run(new_run_path(name, output, overwrite=overwrite))
+        if run.path.exists():
+            run.clear()
+            return run
+        try:
+            run.path.mkdir(parents=True)
+        except FileExistsError:  # another process was faster: take the next number, or refuse
+            continue
+        return run
 
 
 def latest_run_path(name: str) -> Path:
@@ -244,7 +306,7 @@ def latest_run_path(name: str) -> Path:
     for path in _numbered(name):
         if not path.exists():
             break
-        found = path
+        found = path if (path / "run.json").exists() else found
     if found is None:
         raise ValueError(f"There must be a run to resume. Received: none of {name!r} in {RUNS_FOLDER}. Name it by -o.")
     return found
@@ -276,7 +338,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     The temporary name keeps the suffixes of `path`, which some writers insist on.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".partial-{os.getpid()}-{path.name}")
+    temporary = path.with_name(f"{PARTIAL}{os.getpid()}-{path.name}")
     try:
         yield temporary
         with temporary.open("rb") as file:

@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import difflib
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from dltemplates import catalog
 
-Share = Annotated[float, Field(ge=0, lt=1)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, lt=1, strict=True)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
+Count = Annotated[int, Field(gt=0, strict=True)]
+Whole = Annotated[int, Field(ge=0, lt=2**31, strict=True)]
+OpenShare = Annotated[float, Field(gt=0, lt=1, strict=True)]
 
 
 class Part(BaseModel):
@@ -54,18 +67,19 @@ class DatasetSettings(Part):
         image_size: `(height, width)` of the network's input; None keeps the size that all images share.
         channels: 1 for grey, 3 for colour; None takes what the data has.
         resize: `stretch` to the size, `crop` the middle of its aspect ratio first, or `pad` with black.
-        validation: Share of the training examples set apart where the data has no validation split.
+        validation: Share of the training examples set apart where the data has no validation split; `mnist`,
+            `fashion_mnist` and `cifar10` always set 5,000 apart.
         test: Share set apart where the data has no test split.
         split_seed: Seed of these splits.
     """
 
-    name: str
+    name: Annotated[str, Field(min_length=1)]
     image_size: tuple[Count, Count] | None = None
     channels: Literal[1, 3] | None = None
     resize: Literal["stretch", "crop", "pad"] = "stretch"
-    validation: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    test: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    split_seed: Annotated[int, Field(ge=0)] = 0
+    validation: OpenShare = 0.1
+    test: OpenShare = 0.2
+    split_seed: Whole = 0
 
 
 class SGD(Part):
@@ -73,7 +87,7 @@ class SGD(Part):
 
     name: Literal["sgd"] = "sgd"
     momentum: Share = 0.0
-    nesterov: bool = False
+    nesterov: StrictBool = False
 
 
 class Adagrad(Part):
@@ -124,6 +138,12 @@ class Cosine(Part):
     warmup_epochs: NonNegative = 0.0
     final: NonNegative = 0.0
 
+    @model_validator(mode="after")
+    def _falls(self) -> Cosine:
+        if self.final > self.peak:
+            raise ValueError(f"`final` must be at most `peak`. Received: {self.final} over {self.peak}.")
+        return self
+
 
 class OneCycle(Part):
     """Linearly from `peak / 25` to `peak` over `warmup` of the training, then a cosine to nearly 0 (Smith 2018)."""
@@ -138,8 +158,15 @@ class Step(Part):
 
     name: Literal["step"]
     value: Positive
-    at: tuple[Count, ...]
+    at: Annotated[tuple[Count, ...], Field(min_length=1)]
     factor: Positive = 0.1
+
+    @field_validator("at")
+    @classmethod
+    def _increasing(cls, at: tuple[int, ...]) -> tuple[int, ...]:
+        if list(at) != sorted(set(at)):
+            raise ValueError(f"epochs must increase. Received: {list(at)}. Try {sorted(set(at))}.")
+        return at
 
 
 class Augment(Part):
@@ -153,11 +180,11 @@ class Augment(Part):
         contrast: Stretch about the image's mean by a factor of 1 plus or minus up to this.
     """
 
-    flip: bool = False
-    crop_padding: Annotated[int, Field(ge=0)] = 0
-    rotation: Annotated[float, Field(ge=0, le=180)] = 0.0
-    brightness: Annotated[float, Field(ge=0, le=1)] = 0.0
-    contrast: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    flip: StrictBool = False
+    crop_padding: Whole = 0
+    rotation: Annotated[float, Field(ge=0, le=180, strict=True)] = 0.0
+    brightness: Annotated[float, Field(ge=0, le=1, strict=True)] = 0.0
+    contrast: Share = 0.0
 
 
 class TrainSettings(Part):
@@ -189,7 +216,7 @@ class TrainSettings(Part):
     class_weight: Literal["none", "balanced"] = "none"
     augment: Augment = Augment()
     early_stopping: Count | None = None
-    deterministic: bool = True
+    deterministic: StrictBool = True
     checkpoint_seconds: NonNegative = 60.0
 
 
@@ -204,7 +231,7 @@ class ExportSettings(Part):
     """
 
     formats: tuple[str, ...] = tuple(catalog.FORMATS)
-    max_drop: str | float | None = None
+    max_drop: str | StrictFloat | None = None
     input: Literal["uint8", "int8"] = "uint8"
     calibration: Count = 256
 
@@ -231,7 +258,11 @@ class Template(Part):
     model: Annotated[Named, BeforeValidator(_named)]
     train: TrainSettings = TrainSettings()
     export: ExportSettings = ExportSettings()
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    seed: Whole = 0
+
+    def flat(self) -> dict[str, Any]:
+        """Every value by its dotted path."""
+        return dict(_flat(self.model_dump(mode="json")))
 
     def to_toml(self) -> str:
         """The template as TOML, with every default written out."""
@@ -272,7 +303,10 @@ def load_template(name: str | Path, overrides: dict[str, Any] | None = None) -> 
     if path.suffix == ".toml":
         if not path.is_file():
             raise ValueError(f"A template file must exist. Received: {path}. `dlt new {path} --from ...` writes one.")
-        text = path.read_text(encoding="utf-8")
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise ValueError(f"A template must be UTF-8 text. Received: {path} ({error}). Save it as UTF-8.") from None
     else:
         text = catalog.template_text(str(name))
     try:
@@ -309,7 +343,7 @@ def parse_overrides(pairs: tuple[str, ...] | list[str]) -> dict[str, Any]:
     overrides = {}
     for pair in pairs:
         key, equals, text = pair.partition("=")
-        if not equals or not key.strip():
+        if not equals or not all(part.strip() for part in key.split(".")):
             raise ValueError(f"A setting is `key=value`. Received: {pair!r}. Try `train.epochs=3`.")
         try:
             overrides[key.strip()] = tomllib.loads(f"value = {text}")["value"]
@@ -349,8 +383,12 @@ def _explain(error: Any) -> str:
         context = error["ctx"]
         return f"`{key}` must be one of {context['expected_tags']}. Received: {context['tag']!r}."
     message = error["msg"].removeprefix("Value error, ")
+    if error["type"] in ("model_type", "model_attributes_type"):
+        return f"`{key}` must be a table, or a name. Received: {received!r}."
     if error["type"] == "value_error":
         return f"`{key}`: {message}"
+    if error["type"] == "tuple_type":
+        return f"`{key}` must be a list, such as [64, 64]. Received: {received!r}."
     return f"`{key}`: {message[0].lower()}{message[1:]}. Received: {received!r}."
 
 
@@ -363,6 +401,14 @@ def _known_keys(parents: list[str], location: tuple[Any, ...]) -> list[str]:
         members = {member.model_fields["name"].annotation.__args__[0]: member for member in part.__args__}
         fields = next(member for tag, member in members.items() if tag in location).model_fields
     return list(fields)
+
+
+def _flat(table: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in table.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
 
 
 def _without_none(value: Any) -> Any:

@@ -18,10 +18,10 @@ from dltemplates import catalog
 ROOT = Path(dltemplates.__file__).parent
 
 RANKS = (  # imports go to the same line or to a lower one
-    {"template", "catalog"},
+    {"template", "catalog", "errors"},
     {"layers"},
     {"tasks", "models", "datasets", "runs", "runtimes"},
-    {"training", "export", "reports", "inference", "doctor"},
+    {"training", "export", "reports", "inference", "doctor", "job"},
     {"compression", "bundles"},
     {"cli", "__init__", "__main__"},
 )

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from dltemplates.inference import evaluate, predict
+from dltemplates.runs import Run
 
 
 def test_a_run_scores_what_its_record_says(small_run):
@@ -49,12 +50,48 @@ def test_what_is_no_image_is_refused(small_run, tmp_path):
         predict(small_run.path, [tmp_path])
     (tmp_path / "text.png").write_text("no image")
     with pytest.raises(ValueError, match=r"text\.png"):
-        predict(small_run.path, [tmp_path])
+        predict(small_run.path, [tmp_path / "text.png"])
+
+
+def test_a_broken_file_in_a_folder_is_named_and_the_rest_predicted(small_run, digit_folder, tmp_path):
+    shutil.copy(digit_folder / "one" / "0.png", tmp_path / "good.png")
+    (tmp_path / "bad.png").write_text("no image")
+    (tmp_path / ".hidden.png").write_text("no image")
+    bad, good = predict(small_run.path, [tmp_path])
+    assert "bad.png" in bad["error"]
+    assert "class" in good
+
+
+def test_an_export_is_judged_on_the_splits_of_its_run(tmp_path):
+    from conftest import small_template
+    from dltemplates.export.deploy import export
+    from dltemplates.training.train import train
+
+    run = train(small_template(dataset__split_seed=5, dataset__test=0.3), output=tmp_path / "run")
+    report = export(run, formats=["onnx:float32"])
+    file = run.exports_path / report.result("onnx:float32").file
+    result = evaluate(file)
+    assert result["examples"] == run.record.spec.sizes["test"]
+    assert result["scores"] == run.record.scores["test"]
+
+
+def test_files_do_not_decide_what_code_is_run(small_run, tmp_path, monkeypatch):
+    """A task or dataset named in a run is taken from modules that the user named, and from no other."""
+    (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\ndef data(settings): ...\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    for old, new in (('name = "digits"', 'name = "evil:data"'), ('name = "classification"', 'name = "evil:data"')):
+        run = Run(tmp_path / "run")
+        shutil.copytree(small_run.path, run.path)
+        run.template_path.write_text(run.template_path.read_text().replace(old, new))
+        run.save_record(run.record)
+        with pytest.raises(ValueError, match="not imported because a file names it.*--import evil"):
+            evaluate(run.path)
+        shutil.rmtree(run.path)
+    assert not (tmp_path / "ran").exists()
 
 
 def test_an_export_of_the_users_own_data_asks_for_it(small_run, tmp_path):
     from dltemplates.export.deploy import export
-    from dltemplates.runs import Run
 
     shutil.copytree(small_run.path, tmp_path / "run")
     run = Run(tmp_path / "run")

@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from dltemplates.runs import Run, atomic_path, atomic_write, list_runs, load_run, new_run_path
+from dltemplates.runs import Run, atomic_path, atomic_write, list_runs, load_run, make_run, new_run_path
 
 
 def test_atomic_writes_leave_the_old_file_or_the_new_one(tmp_path):
@@ -48,11 +48,26 @@ def test_only_runs_are_overwritten_and_free_names_are_found(tmp_path, monkeypatc
     (tmp_path / "saved_models" / "x").mkdir(parents=True)
     assert str(new_run_path("x", None)) == "saved_models/x-2"
     assert new_run_path("x", tmp_path / "saved_models" / "x", overwrite=True).name == "x"
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match="The output must be a folder"):
+        new_run_path("x", tmp_path / "file", overwrite=True)
+    assert make_run("x", None).path.name == "x-2"
+    assert make_run("x", None).path.name == "x-3"
     (tmp_path / "saved_models" / "x" / "notes").touch()
     with pytest.raises(ValueError, match="Only a run can be overwritten"):
         new_run_path("x", tmp_path / "saved_models" / "x", overwrite=True)
     with pytest.raises(ValueError, match="The output folder must be new"):
         new_run_path("x", tmp_path / "saved_models" / "x")
+
+
+def test_weights_that_do_not_fit_the_disk_are_an_os_error(small_run, monkeypatch, tmp_path):
+    import shutil
+
+    run = Run(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**6, 10**6, 1000))
+    with pytest.raises(OSError, match="No space left on device"):
+        run.save_weights(Run(small_run.path).model())
+    assert os.listdir(tmp_path) == []
 
 
 def test_clear_removes_what_a_run_writes_and_nothing_else(small_run, tmp_path):
@@ -61,6 +76,8 @@ def test_clear_removes_what_a_run_writes_and_nothing_else(small_run, tmp_path):
     run = Run(tmp_path / "run")
     shutil.copytree(small_run.path, run.path)
     (run.path / "notes.txt").touch()
+    (run.checkpoint_path / ".partial-1-last.npz").touch()
+    (run.path / ".partial-1-model.weights.h5").touch()
     run.clear()
     assert os.listdir(run.path) == ["notes.txt"]
 

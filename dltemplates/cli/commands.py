@@ -26,14 +26,20 @@ import_option = click.option(
 )
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    invoke_without_command=True,
+)
 @click.version_option(__version__, prog_name="dlt")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
-def dlt(debug: bool) -> None:
+@click.pass_context
+def dlt(context: click.Context, debug: bool) -> None:
     """Train a classic network on your own data and prove it on a phone's runtimes.
 
     Begin with: dlt run resnet8_digits
     """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 @dlt.command("list")
@@ -45,6 +51,8 @@ def list_command(what: str, as_json: bool) -> None:
         from dltemplates.runs import list_runs
 
         rows = {str(run.path): run.describe() for run in list_runs()}
+        if not rows:
+            click.echo("no runs in saved_models/; `dlt run resnet8_digits` makes one", err=True)
     elif what == "templates":
         rows = {name: catalog.template_summary(name) for name in catalog.template_names()}
     else:
@@ -126,7 +134,18 @@ def build(name, input_shape, classes, sizes, settings, output, overwrite, as_jso
 @json_option
 def train(template, data, settings, output, overwrite, resume, as_json) -> None:
     """Train a template."""
-    run = _train(template, data, settings, output, overwrite, resume)
+    parsed = _template(template, data, settings)
+    from dltemplates.training.progress import make_reporter
+    from dltemplates.training.train import train
+
+    run = train(
+        parsed,
+        name=Path(template).stem,
+        output=output,
+        resume=resume,
+        overwrite=overwrite,
+        reporter=make_reporter(),
+    )
     out.run_result(run, as_json)
 
 
@@ -164,6 +183,9 @@ def predict(path, inputs, modules, as_json) -> None:
         out.show({"predictions": results}, True)
         return
     for result in results:
+        if "error" in result:
+            click.echo(f"skipped: {result['error']}", err=True)
+            continue
         figures = "  ".join(out.short(key, value) for key, value in result.items() if key not in ("input", "next"))
         click.echo(f"{result['input']}  {figures}")
 
@@ -175,31 +197,62 @@ def predict(path, inputs, modules, as_json) -> None:
 @click.option("--max-drop", help="Greatest drop of the score: 0.01, or 1% of the float score.")
 @click.option("--task", help="For a .keras file: what it was trained for.")
 @data_option
-@click.option("--input-range", default="0,255", help="For a .keras file: what its input makes of 0..255, such as -1,1.")
-@click.option("--resize", type=click.Choice(["stretch", "crop", "pad"]), default="stretch", help="For a .keras file.")
+@click.option("--input", type=click.Choice(["uint8", "int8"]), help="What int8 files take; by default as trained.")
+@click.option("--calibration", type=int, help="Training examples that set the ranges of integer formats.")
+@click.option("--input-range", help="For a .keras file: what its input makes of 0..255, such as -1,1.")
+@click.option("--resize", type=click.Choice(["stretch", "crop", "pad"]), help="For a .keras file.")
 @output_option
 @overwrite_option
 @import_option
 @json_option
-def export(
-    path, formats, all_formats, max_drop, task, data, input_range, resize, output, overwrite, modules, as_json
-) -> None:
+def export(path, formats, all_formats, max_drop, input, calibration, modules, as_json, **foreign) -> None:
     """Write a run, or a Keras model trained elsewhere, for deployment, and prove each file in its own runtime."""
     for name in formats:
         catalog.check_name("format", name)
+    if formats and all_formats:
+        raise ValueError("The formats are named or all. Received: --to and --all. Leave one out.")
+    if max_drop is not None:
+        from dltemplates.template import parse_drop
+
+        parse_drop(max_drop)
     parse.import_modules(modules)
     run: Any = path
     if path.suffix in (".keras", ".h5"):
-        if not task or not data:
-            raise ValueError(f"A Keras model needs --task and --data to be judged by. Received: {path} alone.")
-        from dltemplates.training.adopt import adopt
+        run = _adopt(path, **foreign)
+    elif given := [f"--{name.replace('_', '-')}" for name, value in foreign.items() if value]:
+        raise ValueError(f"{', '.join(given)} is for a .keras file. Received: {path}. A run has its own; leave it out.")
+    from dltemplates.export.deploy import export
 
-        low, high = parse.numbers(input_range, "--input-range", 2)
-        run = adopt(
-            path, task=task, data=data, input_range=(low, high), resize=resize, output=output, overwrite=overwrite
+    with out.export_progress() as progress:
+        report = export(
+            run,
+            formats=None if all_formats else formats or None,
+            max_drop=max_drop,
+            input=input,
+            calibration=calibration,
+            progress=progress,
         )
-        click.echo(f"{path} stands in {run.path}", err=True)
-    _export(run, None if all_formats else formats or None, max_drop, as_json)
+    out.export_result(report, as_json)
+    out.check_exports(report)
+
+
+def _adopt(path, task, data, input_range, resize, output, overwrite):
+    if not task or not data:
+        raise ValueError(f"A Keras model needs --task and --data to be judged by. Received: {path} alone.")
+    low, high = parse.numbers(input_range or "0,255", "--input-range", 2)
+    from dltemplates.training.adopt import adopt
+
+    run = adopt(
+        path,
+        task=task,
+        data=data,
+        input_range=(low, high),
+        resize=resize or "stretch",
+        output=output,
+        overwrite=overwrite,
+    )
+    click.echo(f"{path} stands in {run.path}", err=True)
+    return run
 
 
 @dlt.command()
@@ -234,15 +287,26 @@ def report(path) -> None:
 @json_option
 def run(template, data, settings, output, overwrite, as_json) -> None:
     """Train a template, export it to every format, check each, and write the report: the main job in one command."""
-    trained = _train(template, data, settings, output, overwrite, resume=False)
-    if not as_json:
-        out.run_result(trained, False)
-    try:
-        _export(trained, None, None, as_json)
-    finally:
-        from dltemplates.reports.report import write_report
+    parsed = _template(template, data, settings)
+    from dltemplates.job import run
+    from dltemplates.training.progress import make_reporter
 
-        click.echo(f"report: {write_report(trained)}", err=as_json)
+    with out.export_progress() as progress:
+        trained, exports = run(
+            parsed,
+            name=Path(template).stem,
+            output=output,
+            overwrite=overwrite,
+            reporter=make_reporter(),
+            progress=progress,
+        )
+    if as_json:
+        out.show({**out.run_figures(trained), "exports": exports.model_dump(mode="json")}, True)
+    else:
+        out.run_result(trained, False)
+        out.export_result(exports, False)
+        click.echo(f"report: {trained.report_path}")
+    out.check_exports(exports)
 
 
 @dlt.command()
@@ -254,29 +318,7 @@ def doctor(as_json) -> None:
     out.show(diagnose(), as_json)
 
 
-def _train(template, data, settings, output, overwrite, resume):
+def _template(name: str, data: str | None, settings: tuple[str, ...]):
     from dltemplates.template import load_template, parse_overrides
 
-    overrides = parse_overrides(settings) | ({"dataset.name": data} if data else {})
-    parsed = load_template(template, overrides)
-    from dltemplates.training.progress import make_reporter
-    from dltemplates.training.train import train
-
-    return train(
-        parsed, name=Path(template).stem, output=output, resume=resume, overwrite=overwrite, reporter=make_reporter()
-    )
-
-
-def _export(run, formats, max_drop, as_json: bool) -> None:
-    from dltemplates.export.deploy import export
-    from dltemplates.export.report import render
-
-    with out.export_progress() as progress:
-        report = export(run, formats=formats, max_drop=max_drop, progress=progress)
-    if as_json:
-        out.show(report.model_dump(mode="json"), True)
-    else:
-        out.render(render(report))
-    failed = [result.format for result in report.results if result.verdict == "failed"]
-    if failed:
-        raise out.OverBudgetError(f"{', '.join(failed)} did not pass; no file is left of them, the report says why")
+    return load_template(name, parse_overrides(settings) | ({"dataset.name": data} if data else {}))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import traceback
+from typing import Any
 
 import click
 
@@ -20,18 +22,24 @@ def main(arguments: list[str] | None = None) -> int:
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported
+    signal.signal(signal.SIGTERM, _interrupt)
     if "--debug" not in arguments:
         _silence_native_logs()
+    sys.path.append(os.getcwd())  # for modules of the user's own, after all that is installed
     from dltemplates.cli.commands import dlt
 
     try:
-        return dlt.main(arguments, prog_name="dlt", standalone_mode=False) or DONE
+        with dlt.make_context("dlt", list(arguments)) as context:
+            dlt.invoke(context)
+        return DONE
+    except click.exceptions.Exit as end:  # --help and --version
+        return end.exit_code
     except (Exception, KeyboardInterrupt) as error:
         code, message = explain(error)
         if "--debug" in arguments:
             traceback.print_exc()
     message = " ".join(message.split())
-    if "--json" in arguments:
+    if "--json" in arguments and code != OVER_BUDGET:  # whose report stands there already
         print(json.dumps({"error": message}))
     print(f"dlt: {message}", file=sys.stderr)
     return code
@@ -42,8 +50,8 @@ def explain(error: BaseException) -> tuple[int, str]:
     from dltemplates.cli.output import OverBudgetError
 
     match error:
-        case click.Abort():  # what click makes of a KeyboardInterrupt
-            return INTERRUPTED, str(error.__cause__ or "") or "interrupted"
+        case KeyboardInterrupt():
+            return INTERRUPTED, str(error) or "interrupted"
         case click.UsageError():
             hint = f" See `{error.ctx.command_path} --help`." if error.ctx else ""
             return WRONG_USE, f"{error.format_message()}{hint}"
@@ -58,6 +66,11 @@ def explain(error: BaseException) -> tuple[int, str]:
             return FAILED, str(error)
         case _:
             return FAILED, f"{type(error).__name__}: {error} (`dlt --debug ...` shows where)"
+
+
+def _interrupt(number: int, frame: Any) -> None:
+    """End by SIGTERM as by Ctrl-C, so that nothing half-written stays."""
+    raise KeyboardInterrupt
 
 
 def _silence_native_logs() -> None:

@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from dltemplates.export.report import ExportReport
     from dltemplates.runs import Run
+
+SHOWN_SKIPPED = 5
 
 
 class OverBudgetError(Exception):
@@ -49,19 +52,44 @@ def short(name: str, value: Any) -> str:
             return str(value)
 
 
+def run_figures(run: Run) -> dict[str, Any]:
+    """Where a run is and how it scores, ready for JSON."""
+    record = run.record
+    return {"run": str(run.path), "state": record.state, "seconds": record.seconds, "scores": record.scores}
+
+
 def run_result(run: Run, as_json: bool) -> None:
     """Print where a run is and how it scores."""
     record = run.record
     if as_json:
-        show({"run": str(run.path), "state": record.state, "seconds": record.seconds, "scores": record.scores}, True)
+        show(run_figures(run), True)
         return
     figures = {
         split: "  ".join(f"{name} {value:.4f}" for name, value in scores.items())
         for split, scores in record.scores.items()
     }
     show({"run": f"{run.path} (epoch {record.best_epoch} of {record.epochs} kept, {record.seconds:.0f} s)", **figures})
-    if record.spec.skipped:
-        click.echo(f"{len(record.spec.skipped)} files were skipped: {'; '.join(record.spec.skipped)}")
+    if skipped := list(record.spec.skipped.items()):
+        more = f" and {len(skipped) - SHOWN_SKIPPED} more (run.json)" if len(skipped) > SHOWN_SKIPPED else ""
+        named = "; ".join(f"{name}: {reason}" for name, reason in skipped[:SHOWN_SKIPPED])
+        click.echo(f"{len(skipped)} skipped: {named}{more}")
+
+
+def export_result(report: ExportReport, as_json: bool) -> None:
+    """Print what became of each format."""
+    from dltemplates.export.report import render as table
+
+    if as_json:
+        show(report.model_dump(mode="json"), True)
+    else:
+        render(table(report))
+
+
+def check_exports(report: ExportReport) -> None:
+    """Raise an `OverBudgetError` if a format did not pass."""
+    failed = [result.format for result in report.results if result.verdict == "failed"]
+    if failed:
+        raise OverBudgetError(f"{', '.join(failed)} did not pass; no file is left of them, the report says why")
 
 
 @contextmanager

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
+from dltemplates import catalog
 
 
 def import_modules(names: tuple[str, ...]) -> None:
-    """Import the user's own modules, so that their layers and tasks are known."""
+    """Import the user's own modules, so that their layers, tasks and datasets are known."""
     for name in names:
         try:
-            importlib.import_module(name)
+            catalog.trust(name)
         except ImportError as error:
             raise ValueError(
                 f"--import must name a module. Received: {name!r} ({error}). Is it on the path?"

@@ -10,11 +10,15 @@ from dltemplates.datasets.source import Dataset
 from dltemplates.template import DatasetSettings
 
 
-def load_dataset(settings: DatasetSettings) -> Dataset:
+def load_dataset(settings: DatasetSettings, *, from_file: bool = False) -> Dataset:
     """Load the dataset that `settings.name` stands for.
 
     A name of the catalog is that dataset; what exists, or looks like a path, is a folder or `.npz` of the user's;
     `package.module:function` is called with the settings and returns a `Dataset`.
+
+    Args:
+        settings: Which data, and how its images are brought to one size.
+        from_file: As in `catalog.load`, for settings that were read from a run or an exported file.
 
     Raises:
         ValueError: If there is no such dataset, or its data breaks a rule; says the way out.
@@ -24,7 +28,7 @@ def load_dataset(settings: DatasetSettings) -> Dataset:
     if name not in catalog.DATASETS and (path.exists() or _looks_like_a_path(name)):
         return _load_path(path, settings)
     try:
-        function = catalog.load("dataset", name)
+        function = catalog.load("dataset", name, from_file=from_file)
     except ValueError as error:
         raise ValueError(f"{error} A folder of class folders, or a .npz, can be given too.") from None
     dataset = function(settings)

@@ -99,6 +99,7 @@ def evaluation_batches(
     indices = tf.data.Dataset.range(len(source)).batch(batch_size)
     (image,), (target,) = spec.inputs, spec.targets
     examples = _examples(source, spec, indices, batch_size)
+    examples = examples.apply(tf.data.experimental.assert_cardinality(-(-len(source) // batch_size)))
     return examples.map(lambda example: (example[image.name], encode(example[target.name]))).prefetch(tf.data.AUTOTUNE)
 
 

@@ -22,6 +22,7 @@ class Value(BaseModel):
         classes: The class names by id, for `class`, `labels` and `scores`.
         counts: Examples of each class in the training split, for `class` and `labels`.
         resize: How an image of another size is brought to `shape`.
+        preparation: All that is done to an image file before it is this array, for who does it elsewhere.
         mean: Mean over the training split, for a `number`.
         std: Standard deviation over the training split, for a `number`; greater than 0.
         quantization: `(scale, zero_point)` of an integer tensor that stands for real numbers.
@@ -37,6 +38,7 @@ class Value(BaseModel):
     classes: tuple[str, ...] | None = None
     counts: tuple[int, ...] | None = None
     resize: Resize | None = None
+    preparation: str | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     quantization: tuple[float, int] | None = None

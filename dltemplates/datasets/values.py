@@ -6,10 +6,27 @@ import numpy as np
 
 from dltemplates.datasets.spec import Resize, Value
 
+RESIZE_RULES: dict[Resize, str] = {
+    "stretch": "stretched to {0}x{1} (height x width)",
+    "crop": "the middle of the aspect ratio of {0}x{1} (height x width), then scaled to that",
+    "pad": "scaled to fit into {0}x{1} (height x width), black around it",
+}
+
 
 def image_value(size: tuple[int, int], channels: int, *, resize: Resize) -> Value:
     """The input of a network that sees images: raw values 0..255."""
-    return Value(name="image", kind="image", dtype="float32", shape=(*size, channels), range=(0, 255), resize=resize)
+    return Value(
+        name="image",
+        kind="image",
+        dtype="float32",
+        shape=(*size, channels),
+        range=(0, 255),
+        resize=resize,
+        preparation=(
+            f"upright by EXIF; transparency over white; {'RGB' if channels == 3 else 'grey, ITU-R 601 luma'}; "
+            f"{RESIZE_RULES[resize].format(*size)}, bilinear with antialiasing"
+        ),
+    )
 
 
 def class_value(classes: tuple[str, ...]) -> Value:

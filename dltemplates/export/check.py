@@ -19,6 +19,8 @@ REPORTED = "test"
 BATCH = 64
 BATCH_SIZES = (1, 3, 33)
 ROUNDING = 1e-6
+# So few examples may be the same, or of one class: that their outputs do not differ proves nothing.
+FEW = 16
 # LiteRT runs int16x8 by its reference kernels, some thirty times slower than the others.
 SLOW = {"tflite:int16x8": 500}
 # Integer arithmetic has no tolerance of its own: rows may differ by rounding, not by which batch they were in.
@@ -81,7 +83,7 @@ class Reference:
         self.metric = next(iter(task.score(gate.targets, gate.outputs)))
         try:
             for expected in self.splits.values():
-                _check_outputs("Keras's own output", expected.outputs)
+                _check_outputs("Keras's own output", predictor, expected.source, expected.outputs)
         except CheckError as error:
             self.problem = str(error)
 
@@ -116,7 +118,7 @@ def check(key: str, predictor: Predictor, reference: Reference) -> tuple[dict[st
             expected = expected.thinned(SLOW[key])
             remarks += (f"checked on {SLOW[key]} examples of {name}, evenly spread: its kernels are slow",)
         _, outputs = predictor.predict(expected.source, BATCH)
-        _check_outputs("the output", outputs)
+        _check_outputs("the output", predictor, expected.source, outputs)
         splits[name] = compare(expected, outputs, reference.task, reference.budget)
     gate = splits[GATE]
     if tolerance is not None and not gate.max_error <= tolerance:
@@ -154,7 +156,7 @@ def compare(expected: Expected, outputs: Arrays, task: Task, budget: Budget) -> 
 
 def max_error(expected: Arrays, outputs: Arrays) -> float:
     """`max|output - expected| / (max expected - min expected)`, the worst of all outputs; NaN if one is."""
-    errors = [np.abs(outputs[name] - array).max() / np.ptp(array) for name, array in expected.items()]
+    errors = [np.abs(outputs[name] - array).max() / _spread(array) for name, array in expected.items()]
     return float(np.max(errors))  # unlike max(), it keeps a NaN
 
 
@@ -215,29 +217,51 @@ def _check_operators(predictor: Predictor) -> None:
         raise CheckError(f"the file must hold built-in operators only. It holds: {', '.join(foreign)}")
 
 
-def _check_outputs(what: str, outputs: Arrays) -> None:
+def _check_outputs(what: str, predictor: Predictor, source: Source, outputs: Arrays) -> None:
+    """Check that the outputs on a split are finite, and depend on the input."""
+    if len(source) < FEW:
+        more = predictor(_unlike(predictor.contract, source))
+        outputs = {name: np.concatenate([array, more[name]]) for name, array in outputs.items()}
     for name, array in outputs.items():
         if not np.isfinite(array).all():
             raise CheckError(f"{what} `{name}` must be finite. {np.mean(~np.isfinite(array)):.0%} of it is not")
         # Rounding alone differs between batches of another size.
         if not np.ptp(array, axis=0).max() > ROUNDING * np.abs(array).max():
-            raise CheckError(f"{what} `{name}` must depend on the input. It is the same for all {len(array)} examples")
+            raise CheckError(f"{what} `{name}` must depend on the input. It is the same for all {len(array)} inputs")
 
 
 def _check_batches(predictor: Predictor, expected: Expected, tolerance: float) -> None:
     """Check that every promised batch size gives the rows that any other gives."""
     total = len(expected.source)
-    largest = min(max(BATCH_SIZES), total)
-    # From the end, so that they are other examples than the first batch of the whole split.
-    inputs = _inputs(predictor.contract, expected.source, np.arange(total - largest, total))
+    largest = max(BATCH_SIZES)
+    # From the end, so that they are other examples than the first batch of the whole split; few ones come again.
+    inputs = _inputs(predictor.contract, expected.source, np.arange(total - largest, total) % total)
     outputs = predictor(inputs)
     for size in BATCH_SIZES[:-1]:
         part = predictor({name: array[:size] for name, array in inputs.items()})
         for name, array in part.items():
-            spread = np.ptp(expected.outputs[name])
-            error = np.abs(array - outputs[name][:size]).max() / spread
+            error = np.abs(array - outputs[name][:size]).max() / _spread(expected.outputs[name])
             if array.shape != outputs[name][:size].shape or not error <= tolerance:
                 raise CheckError(f"a batch of {size} must give the rows that one of {largest} gives. `{name}` does not")
+
+
+def _unlike(contract: Contract, source: Source) -> Arrays:
+    """Inputs that are unlike the examples, and each other: the first one inverted, the least, the greatest, noise."""
+    made = {}
+    random = np.random.default_rng(0)
+    for value in contract.inputs:
+        array = source.read(np.arange(1))[value.name]
+        known = (0.0, 255.0) if value.kind == "image" else value.range
+        low, high = known or (array.min() - 1.0, array.max() + 1.0)
+        noise = random.uniform(low, high, (FEW, *value.shape))
+        parts = [low + high - array.astype(np.float64), np.full(array.shape, low), np.full(array.shape, high), noise]
+        made[value.name] = np.concatenate(parts).astype(array.dtype)
+    return made
+
+
+def _spread(array: np.ndarray) -> float:
+    """Greatest less least; where all are the same, as of a single number, their size."""
+    return float(np.ptp(array) or np.abs(array).max() or 1.0)
 
 
 def _inputs(contract: Contract, source: Source, indices: np.ndarray) -> Arrays:

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any, cast
 
-WORKER = (sys.executable, "-m", "dltemplates.export.worker")
+# -P: else a file of the user's current folder, such as an onnx.py, would be imported in place of the library.
+WORKER = (sys.executable, "-P", "-m", "dltemplates.export.worker")
 
 
 class ConversionError(Exception):
@@ -45,9 +46,7 @@ class Converter:
 
     def start(self) -> subprocess.Popen[str]:
         """Start the child; it gets ready while the caller goes on."""
-        # A folder in sys.path that was put there at run time must be found by the child too.
-        paths = os.pathsep.join(path for path in sys.path if path)
-        environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "PYTHONPATH": paths}
+        environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "PYTHONPATH": _search_path()}
         with self.log.open("ab") as log:
             process = subprocess.Popen(
                 self.command,
@@ -97,6 +96,13 @@ class Converter:
         if "error" in reply:
             raise ConversionError(reply["error"])
         return reply
+
+
+def _search_path() -> str:
+    """Where the child looks for modules: where this process does, but for the current folder."""
+    current, package = os.getcwd(), str(Path(__file__).parents[2])
+    paths = [path for path in sys.path if path and os.path.abspath(path) != current]
+    return os.pathsep.join([*paths, package])  # last, as it may be the current folder itself
 
 
 def _end_of(status: int) -> str:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
 
 from dltemplates.datasets.load import load_dataset
 from dltemplates.export.export import Progress, export_serving
 from dltemplates.export.report import ExportReport
 from dltemplates.runs import Run, load_run
+from dltemplates.template import ExportSettings
 
 
 def export(
@@ -16,6 +20,8 @@ def export(
     *,
     formats: Sequence[str] | None = None,
     max_drop: str | float | None = None,
+    input: str | None = None,
+    calibration: int | None = None,
     progress: Progress = lambda key, state: None,
 ) -> ExportReport:
     """Export a run to every format wanted, and check each file in its own runtime.
@@ -24,6 +30,8 @@ def export(
         run: A finished run, or its folder.
         formats: Catalog keys of formats; by default those of its template.
         max_drop: Greatest drop of the score: `0.01`, or `"1%"` of the float score; by default the template's.
+        input: What int8 files take, `uint8` or `int8`; by default the template's.
+        calibration: Number of training examples that set the ranges of the integer formats; by default the template's.
         progress: Called with a format and what becomes of it.
 
     Returns:
@@ -31,19 +39,30 @@ def export(
         the files that passed.
 
     Raises:
-        ValueError: If the run is not whole, or a format or the budget is wrong.
+        ValueError: If the run is not whole, or a format, the budget, `input` or `calibration` is wrong.
     """
     if not isinstance(run, Run):
         run = load_run(run)
-    template = run.template
-    dataset = load_dataset(template.dataset)
+    settings = _settings(run.template.export, input=input, calibration=calibration)
+    dataset = load_dataset(run.template.dataset)
     return export_serving(
         run.serving(),
         run.task(),
         dataset,
         run.exports_path,
-        template.export,
+        settings,
         formats=formats,
         max_drop=max_drop,
+        weights_sha256=run.record.sha256[run.weights_path.name],
         progress=progress,
     )
+
+
+def _settings(settings: ExportSettings, **overrides: Any) -> ExportSettings:
+    """The settings with those that are not None changed."""
+    changes = {key: value for key, value in overrides.items() if value is not None}
+    try:
+        return ExportSettings.model_validate({**settings.model_dump(), **changes})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(f"`{first['loc'][0]}` is wrong. Received: {first['input']!r}. {first['msg']}.") from None

@@ -40,6 +40,7 @@ def export_serving(
     *,
     formats: Sequence[str] | None = None,
     max_drop: str | float | None = None,
+    weights_sha256: str | None = None,
     progress: Progress = lambda key, state: None,
 ) -> ExportReport:
     """Export a serving model to every format wanted, and check each.
@@ -55,6 +56,7 @@ def export_serving(
         settings: The formats, the budget, the input of int8 files, the number of calibration examples.
         formats: Formats asked for by name, instead of those of `settings`; one that is not offered then fails.
         max_drop: Greatest drop of the score, before that of `settings` and that of the task.
+        weights_sha256: Digest of the run's file of weights, if it is a run that is exported.
         progress: Called with a format and what is done with it (`converting`, `checking`) or became of it.
 
     Returns:
@@ -78,7 +80,6 @@ def export_serving(
             raise ValueError(f"Split `{split}` must hold examples to export. Received: 0. Use data that has some.")
     serving = with_float_images(serving)
     found = traits(serving.model)
-    folder.mkdir(parents=True, exist_ok=True)
     with files.work_folder(folder) as work, Converter(work / "log.txt") as converter:
         (work / "job").mkdir()
         save_serving(serving, work / "serving")
@@ -91,6 +92,7 @@ def export_serving(
             direction=task.direction,
             max_drop=text,
             model_sha256=weights_digest(serving.model),
+            weights_sha256=weights_sha256,
             versions={name: version(name) for name in VERSIONED},
             results=(),
         )
@@ -167,6 +169,7 @@ class _Exporter:
         return FormatResult(
             format=key,
             verdict="passed",
+            max_drop=self.reference.budget.text,
             remarks=remarks + more,
             file=written.name,
             sha256=files.digest(written),
@@ -197,7 +200,7 @@ def not_offered(key: str, found: set[str]) -> str | None:
 def weights_digest(model: keras.Model) -> str:
     """The SHA-256 of a model's weights, in order."""
     total = hashlib.sha256()
-    for variable in model.variables:
+    for variable in model.weights:  # not `variables`: seeds are drawn anew whenever a model is rebuilt
         array = np.ascontiguousarray(variable.numpy())
         total.update(f"{array.dtype}{array.shape}".encode())
         total.update(array.tobytes())

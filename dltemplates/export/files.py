@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from dltemplates import catalog, runs
@@ -31,14 +32,24 @@ def size(path: Path) -> int:
     return sum(file.stat().st_size for file in (_files(path) if path.is_dir() else [path]))
 
 
-@contextmanager
+@contextlib.contextmanager
 def work_folder(folder: Path) -> Iterator[Path]:
-    """A folder beside the exports, so that a file can be renamed into place; gone afterwards, whatever happened."""
-    work = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder))
+    """A folder beside the exports, so that a file can be renamed into place; gone afterwards, whatever happened.
+
+    Args:
+        folder: Where the exports go. It is made where it is missing, and gone again if nothing came into it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    _sweep(folder)
     try:
-        yield work
+        work = Path(tempfile.mkdtemp(prefix=f".partial-{os.getpid()}-", dir=folder))
+        try:
+            yield work
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
     finally:
-        shutil.rmtree(work, ignore_errors=True)
+        with contextlib.suppress(OSError):  # not empty
+            folder.rmdir()
 
 
 def put_in_place(written: Path, target: Path) -> None:
@@ -54,6 +65,25 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what processes that were killed left in a folder."""
+    for path in folder.glob(".partial-*"):
+        match = re.match(r"\.partial-(\d+)-", path.name)
+        # In a container every process may have the same id: what bears this one's is an earlier one's.
+        if match and (int(match[1]) == os.getpid() or not _alive(int(match[1]))):
+            remove(path)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
 
 
 def _files(folder: Path) -> list[Path]:

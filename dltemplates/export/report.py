@@ -51,6 +51,7 @@ class FormatResult(Record):
     Attributes:
         format: Catalog key of the format.
         verdict: `passed`, `failed` (no file is left), or `not offered`.
+        max_drop: Greatest drop that was allowed to a file that passed.
         reason: Why it did not pass.
         remarks: What is worth knowing all the same.
         file: Name of the file or folder.
@@ -64,6 +65,7 @@ class FormatResult(Record):
 
     format: str
     verdict: Verdict
+    max_drop: str | None = None
     reason: str | None = None
     remarks: tuple[str, ...] = ()
     file: str | None = None
@@ -84,8 +86,9 @@ class ExportReport(Record):
         task: Catalog name of its task.
         metric: The score that decides.
         direction: Whether a larger or smaller score is better.
-        max_drop: Greatest drop allowed: a number, or a share of the float score.
+        max_drop: Greatest drop allowed: a number, or a share of the float score; earlier files may have another.
         model_sha256: Digest of the weights it was made from.
+        weights_sha256: Digest of the run's file of weights, if it was made from a run.
         versions: Versions of what it was made with.
         results: One for each format.
     """
@@ -97,6 +100,7 @@ class ExportReport(Record):
     direction: Literal["max", "min"]
     max_drop: str
     model_sha256: str
+    weights_sha256: str | None = None
     versions: dict[str, str]
     results: tuple[FormatResult, ...]
 
@@ -116,6 +120,16 @@ class ExportReport(Record):
                 return result
         known = ", ".join(result.format for result in self.results)
         raise ValueError(f"The report must hold the format. Received: {key!r}. It holds: {known}.")
+
+    def remarks(self, result: FormatResult) -> tuple[str, ...]:
+        """What is worth knowing of one of its results."""
+        if result.max_drop in (None, self.max_drop):
+            return result.remarks
+        return (*result.remarks, f"exported earlier, when a drop of at most {result.max_drop} was allowed")
+
+    def is_of(self, run: runs.Run) -> bool:
+        """Whether it was made from the weights that a run has now."""
+        return self.weights_sha256 == run.record.sha256.get(run.weights_path.name)
 
     def save(self, folder: Path) -> None:
         """Write `export_report.json` into the folder of the exports."""
@@ -138,25 +152,36 @@ def load_report(folder: str | Path) -> ExportReport:
         raise ValueError(f"{REPORT_FILE} must be whole. Received: {path} ({first_line}). Export again.") from None
 
 
+def load_run_report(run: runs.Run) -> ExportReport | None:
+    """Read what the last export of a run left; None where there was none.
+
+    Raises:
+        ValueError: If it is broken.
+    """
+    return load_report(run.exports_path) if (run.exports_path / REPORT_FILE).is_file() else None
+
+
 def render(report: ExportReport) -> Group:
     """The report for a terminal: a table, then what needs more words."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("format")
-    for heading in ("size", f"{report.metric} (test)", "drop", "max error", "changed", "latency"):
+    table = Table(box=None, pad_edge=False, collapse_padding=True, header_style="bold")
+    table.add_column("format", no_wrap=True)
+    on_validation = ("drop\n(val)", "max error\n(val)", "changed\n(val)", "agreement\n(val)")
+    for heading in ("size", f"{report.metric} (test)", *on_validation, "latency"):
         table.add_column(heading, justify="right")
-    table.add_column("verdict")
+    table.add_column("verdict", no_wrap=True)
     notes: list[Text] = []
     for result in report.results:
         table.add_row(result.format, *_figures(result), Text(result.verdict, STYLES[result.verdict]))
         if result.reason:
             notes.append(Text(f"{result.format}: {result.reason}", STYLES[result.verdict]))
-        notes += [Text(f"{result.format}: {remark}") for remark in result.remarks]
+        notes += [Text(f"{result.format}: {remark}") for remark in report.remarks(result)]
     notes += [
         Text(f"{result.format}: {_operators(result.operators)}", "dim") for result in report.results if result.operators
     ]
     legend = (
-        f"Drop is on validation, at most {report.max_drop}. Max error is divided by the range of Keras's output. "
-        "Changed counts decisions on validation that differ from Keras's. "
+        f"The drop on validation (val) decides: at most {report.max_drop}. "
+        "Max error is divided by the range of Keras's output. "
+        "Changed counts decisions that differ from Keras's; agreement is the share that does not. "
         "Latency is the median of one example on one thread."
     )
     return Group(table, *notes, Text(legend, "dim"))
@@ -167,10 +192,11 @@ def _figures(result: FormatResult) -> list[str]:
     size = "" if result.size is None else f"{result.size / 1000:,.1f} kB"
     latency = "" if result.latency_ms is None else f"{result.latency_ms:.3f} ms"
     if validation is None:
-        return [size, "", "", "", "", latency]
+        return [size, "", "", "", "", "", latency]
     changed = "" if validation.changed is None else f"{validation.changed} of {validation.examples}"
+    agreement = "" if validation.agreement is None else f"{validation.agreement:.4f}"
     score = "" if test is None else f"{test.score:.4f}"
-    return [size, score, f"{validation.drop:.4f}", f"{validation.max_error:.1e}", changed, latency]
+    return [size, score, f"{validation.drop:.4f}", f"{validation.max_error:.1e}", changed, agreement, latency]
 
 
 def _operators(operators: dict[str, int]) -> str:

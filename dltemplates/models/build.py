@@ -10,6 +10,9 @@ from pydantic.errors import PydanticSchemaGenerationError
 
 from dltemplates import catalog
 
+SIZES = ("input_shape", "num_outputs", "vocabulary_size", "sequence_length", "horizon", "channels")
+"""What a builder may ask for by name; a task and its data, or the user, give it."""
+
 
 def build_network(name: str, sizes: dict[str, Any], options: dict[str, Any]) -> keras.Model:
     """Call the builder with the sizes it asks for and the options it was given.
@@ -42,7 +45,8 @@ def build_network(name: str, sizes: dict[str, Any], options: dict[str, Any]) -> 
         if parameter.default is parameter.empty and key not in sizes and key not in options:
             raise ValueError(
                 f"Model `{name}` needs the size `{key}`, which this task and data do not give. "
-                f"Received: {', '.join(sizes) or 'no sizes'}. Choose a model that fits the task: `dlt list models`."
+                f"Received: {', '.join(sizes) or 'no sizes'}. Choose a model that fits the task: `dlt list models`; "
+                "`dlt build` takes --input-shape, --classes (num_outputs) and --size NAME=VALUE."
             )
     given = {key: value for key, value in sizes.items() if key in named} | _converted(name, builder, options)
     try:

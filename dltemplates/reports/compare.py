@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.table import Table
 
-from dltemplates.export.report import load_report
+from dltemplates.export.report import load_run_report
 from dltemplates.runs import load_run
 
 
@@ -33,8 +33,9 @@ def compare(paths: Sequence[str | Path]) -> dict[str, dict[str, Any]]:
         record = run.record
         scores = {f"{split} {key}": value for split, part in record.scores.items() for key, value in part.items()}
         sizes = {"parameters": record.parameters, "macs": record.macs, "seconds": round(record.seconds, 1)}
-        exports = load_report(run.exports_path).results if run.exports_path.is_dir() else ()
-        files = {f"{result.format} bytes": result.size for result in exports if result.size}
+        exports = load_run_report(run)
+        results = exports.results if exports is not None and exports.is_of(run) else ()
+        files = {f"{result.format} bytes": result.size for result in results if result.size}
         rows[name] = scores | sizes | files | {key: settings[name].get(key) for key in differing}
     return rows
 

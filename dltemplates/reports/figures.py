@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -53,5 +54,6 @@ def examples_figure(images: np.ndarray, captions: list[str], wrong: np.ndarray) 
 def save_figures(figures: dict[str, Figure], folder: Path) -> None:
     """Write figures as PNG files, by name."""
     for name, figure in figures.items():
-        with atomic_path(folder / f"{name}.png") as path:
+        with atomic_path(folder / f"{name}.png") as path, warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph .* missing")  # a class name in a script the font lacks
             figure.savefig(path, dpi=110)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader
 
-from dltemplates.export.report import ExportReport, load_report
+from dltemplates.export.report import load_run_report
 from dltemplates.runs import Run, atomic_write, load_run
 
 
@@ -25,6 +25,7 @@ def write_report(run: Run | str | Path) -> Path:
     """
     if not isinstance(run, Run):
         run = load_run(run)
+    exports = load_run_report(run)
     environment = Environment(loader=PackageLoader("dltemplates", "reports"), autoescape=True, trim_blocks=True)
     environment.filters["kilobytes"] = lambda size: f"{size / 1000:,.1f} kB"
     page = environment.get_template("report.html").render(
@@ -32,14 +33,11 @@ def write_report(run: Run | str | Path) -> Path:
         record=run.record,
         template_text=run.template_path.read_text(encoding="utf-8"),
         figures={path.stem.replace("_", " "): _inline(path) for path in sorted(run.figures_path.glob("*.png"))},
-        exports=_exports(run),
+        exports=exports,
+        exports_are_its_own=exports is not None and exports.is_of(run),
     )
     atomic_write(run.report_path, page)
     return run.report_path
-
-
-def _exports(run: Run) -> ExportReport | None:
-    return load_report(run.exports_path) if run.exports_path.is_dir() else None
 
 
 def _inline(path: Path) -> str:

@@ -39,7 +39,7 @@ def serve(model: keras.Model, task: Task, spec: DatasetSpec, template: Template,
         name: Name of the served model.
     """
     output = task.output()
-    serving = keras.Model(model.inputs, {output.name: task.present(model.outputs[0])}, name=model.name)
+    serving = keras.Model(model.input, {output.name: task.present(model.output)}, name=model.name)
     contract = Contract(
         name=name,
         task=template.task.name,
@@ -47,6 +47,6 @@ def serve(model: keras.Model, task: Task, spec: DatasetSpec, template: Template,
         inputs=spec.inputs,
         outputs=(output,),
         targets=spec.targets,
-        dataset=template.dataset.name if template.dataset.name in catalog.DATASETS else None,
+        data=template.dataset if template.dataset.name in catalog.DATASETS else None,
     )
     return ServingModel(serving, contract)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from dltemplates.datasets.spec import Value
+from dltemplates.template import DatasetSettings
 
 if TYPE_CHECKING:
     import keras
@@ -28,7 +29,7 @@ class Contract(BaseModel):
         inputs: The raw inputs, in order.
         outputs: The presented outputs, in order.
         targets: What the outputs are judged against.
-        dataset: Catalog name of the dataset it was trained on, where it has one.
+        data: The data it was trained on and how it was split, where that is a dataset of the catalog.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -41,7 +42,7 @@ class Contract(BaseModel):
     inputs: tuple[Value, ...]
     outputs: tuple[Value, ...]
     targets: tuple[Value, ...]
-    dataset: str | None = None
+    data: DatasetSettings | None = None
 
     @property
     def labels(self) -> tuple[str, ...] | None:

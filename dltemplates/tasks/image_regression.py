@@ -21,7 +21,7 @@ class ImageRegression(Task):
     kind = "number"
     direction = "min"
     budget = "1%"
-    monitor = "val_loss"
+    monitor = "val_mae"
     monitor_direction = "min"
 
     def sizes(self, spec: DatasetSpec) -> dict[str, Any]:
@@ -53,11 +53,8 @@ class ImageRegression(Task):
         from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
 
         truth, value = targets[self.target.name], outputs["value"]
-        return {
-            "mae": float(mean_absolute_error(truth, value)),
-            "mse": float(mean_squared_error(truth, value)),
-            "r2": float(r2_score(truth, value)) if len(truth) > 1 else float("nan"),
-        }
+        scores = {"mae": float(mean_absolute_error(truth, value)), "mse": float(mean_squared_error(truth, value))}
+        return scores | ({"r2": float(r2_score(truth, value))} if len(truth) > 1 else {})
 
     def decide(self, outputs: Arrays) -> None:
         return None

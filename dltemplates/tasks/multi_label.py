@@ -19,7 +19,7 @@ class MultiLabel(Task):
 
     name = "multi_label"
     kind = "labels"
-    monitor = "val_loss"
+    monitor = "val_cross_entropy"
     monitor_direction = "min"
 
     def __init__(self, targets: tuple[Value, ...], *, threshold: float = 0.5):
@@ -49,7 +49,10 @@ class MultiLabel(Task):
     def metrics(self):
         import keras
 
-        return [keras.metrics.BinaryAccuracy(threshold=0.0, name="binary_accuracy")]  # a logit of 0 is one half
+        return [
+            keras.metrics.BinaryAccuracy(threshold=float(np.log(self.threshold / (1 - self.threshold)))),  # of logits
+            keras.metrics.BinaryCrossentropy(from_logits=True, name="cross_entropy"),  # the loss may hold penalties too
+        ]
 
     def present(self, logits: Any) -> Any:
         import keras
@@ -67,27 +70,35 @@ class MultiLabel(Task):
         )
 
     def score(self, targets: Arrays, outputs: Arrays) -> dict[str, float]:
-        from sklearn.metrics import f1_score
-
         labels, decided = targets[self.target.name].astype(int), self.decide(outputs)
         return {
-            "macro_f1": float(f1_score(labels, decided, average="macro", zero_division=0.0)),
+            "macro_f1": float(np.mean([f1 for _, _, f1, _ in self._by_label(targets, outputs)])),
             "label_accuracy": float(np.mean(labels == decided)),
             "exact_match": float(np.mean((labels == decided).all(axis=1))),
         }
 
     def details(self, targets: Arrays, outputs: Arrays) -> dict[str, Any]:
-        from sklearn.metrics import precision_recall_fscore_support
-
-        precision, recall, _, support = precision_recall_fscore_support(
-            targets[self.target.name].astype(int), self.decide(outputs), average=None, zero_division=0.0
-        )
         return {
             "per_class": [
-                {"class": name, "precision": float(p), "recall": float(r), "examples": int(n)}
-                for name, p, r, n in zip(self.classes, precision, recall, support, strict=True)
+                {"class": name, "precision": precision, "recall": recall, "examples": examples}
+                for name, (precision, recall, _, examples) in zip(
+                    self.classes, self._by_label(targets, outputs), strict=True
+                )
             ]
         }
+
+    def _by_label(self, targets: Arrays, outputs: Arrays) -> list[tuple[float, float, float, int]]:
+        """Precision, recall, F1 and the number of examples of each label."""
+        from sklearn.metrics import precision_recall_fscore_support
+
+        labels = targets[self.target.name].astype(int)
+        rows = []
+        for truth, decided in zip(labels.T, self.decide(outputs).T, strict=True):
+            precision, recall, f1, _ = precision_recall_fscore_support(
+                truth, decided, average="binary", zero_division=0.0
+            )
+            rows.append((float(precision), float(recall), float(f1), int(truth.sum())))
+        return rows
 
     def decide(self, outputs: Arrays) -> np.ndarray:
         return (outputs["probabilities"] >= self.threshold).astype(int)

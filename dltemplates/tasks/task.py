@@ -109,18 +109,23 @@ class Task(ABC):
         return {}
 
 
-def make_task(settings: Named, targets: tuple[Value, ...], *, imported_only: bool = False) -> Task:
+def make_task(settings: Named, targets: tuple[Value, ...], *, from_file: bool = False) -> Task:
     """Make the task of a template for the targets of a dataset.
 
     Args:
         settings: The task's name and options.
         targets: What is to be predicted.
-        imported_only: As in `catalog.load`, for settings that were read from a file.
+        from_file: As in `catalog.load`.
 
     Raises:
         ValueError: If there is no such task, or it cannot take an option or these targets.
     """
-    task_class = catalog.load("task", settings.name, imported_only=imported_only)
+    task_class = catalog.load("task", settings.name, from_file=from_file)
+    if not (isinstance(task_class, type) and issubclass(task_class, Task)):
+        raise ValueError(
+            f"A task of your own must be a class derived from `Task`. Received: {settings.name!r}. "
+            "See dltemplates/tasks/classification.py for one."
+        )
     try:
         return task_class(targets, **settings.options)
     except TypeError as error:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from typing import Any
 
 import keras
+import numpy as np
 
 from dltemplates.datasets.load import load_dataset
 from dltemplates.datasets.source import Dataset
 from dltemplates.datasets.spec import DatasetSpec
-from dltemplates.runs import Run, atomic_path, new_run_path
+from dltemplates.runs import Run, make_run, new_run_path
+from dltemplates.tasks.assemble import serve
 from dltemplates.tasks.task import make_task
-from dltemplates.template import DatasetSettings, Named, Template
-from dltemplates.training.record import create_run, score_run
+from dltemplates.template import parse_template
+from dltemplates.training.record import begin_run, score_run
 
+EXAMPLES = 32
 PRESENTED_BY = {"class": "softmax", "labels": "sigmoid"}  # the activation that a task of this kind of target adds
 
 
@@ -46,16 +51,20 @@ def adopt(
         ValueError: If the file cannot be read, or the model does not fit the task or the data; says why.
     """
     path = Path(path)
+    low, high = input_range
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise ValueError(f"An input range must be two numbers, the lower first. Received: {input_range}. Try (0, 1).")
     model = _load(path)
     height, width, channels = _image_shape(model, path)
-    settings = DatasetSettings.model_validate(
-        {"name": data, "image_size": (height, width), "channels": channels, "resize": resize}
-    )
-    template = Template(task=Named(name=task), dataset=settings, model=Named(name=path.stem))
-    run_path = new_run_path(path.stem, output, overwrite=overwrite)
-    dataset = load_dataset(settings)
+    settings = {"name": data, "image_size": [height, width], "channels": channels, "resize": resize}
+    template = parse_template({"task": task, "dataset": settings, "model": path.stem}, source=str(path))
+    new_run_path(path.stem, output, overwrite=overwrite)  # refuse before anything is loaded
+    dataset = load_dataset(template.dataset)
     dataset = Dataset(_in_own_units(dataset.spec), dataset.splits)
     made_task = make_task(template.task, dataset.spec.targets)
+    examples = dataset.split("validation").read(np.arange(min(EXAMPLES, dataset.spec.sizes["validation"])))
+    images = examples[dataset.spec.inputs[0].name].astype(np.float32)
+    given = keras.ops.convert_to_numpy(model(images * np.float32((high - low) / 255) + np.float32(low)))
     logits = _logits(model, made_task.kind)
     expected = made_task.sizes(dataset.spec)["num_outputs"]
     if logits.output_shape != (None, expected):
@@ -64,9 +73,11 @@ def adopt(
             f"{logits.output_shape[1:]}. Choose other data by --data."
         )
     assembled = _from_bytes(logits, dataset.spec, input_range)
-    run = create_run(run_path, template, dataset.spec, made_task, assembled)
-    with atomic_path(run.weights_path) as weights_path:
-        assembled.save_weights(weights_path)
+    served = serve(assembled, made_task, dataset.spec, template, name=path.stem)
+    _check_served(given, next(iter(served.model(images).values())), made_task.kind, path)
+    run = make_run(path.stem, output, overwrite=overwrite)
+    begin_run(run, template, dataset.spec, made_task, assembled)
+    run.save_weights(assembled)
     run.save_record(run.record.model_copy(update={"state": "interrupted"}))  # until it is scored
     score_run(run, made_task, dataset)
     return run
@@ -78,9 +89,8 @@ def _load(path: Path) -> keras.Model:
     try:
         return keras.models.load_model(path, compile=False)
     except Exception as error:  # Keras raises whatever the file's contents lead to
-        first_line = str(error).strip().splitlines()[0]
         raise ValueError(
-            f"A Keras model must load in safe mode. Received: {path} ({first_line}). "
+            f"A Keras model must be whole and load in safe mode. Received: {path}, which does not. "
             "Give the module of its own layers with --import; a lambda with Python code cannot be taken."
         ) from error
 
@@ -90,6 +100,7 @@ def _image_shape(model: keras.Model, path: Path) -> tuple[int, int, int]:
     shapes = [tuple(tensor.shape) for tensor in model.inputs] if getattr(model, "inputs", None) else []
     if len(shapes) != 1 or len(shapes[0]) != 4 or None in shapes[0][1:] or len(model.outputs) != 1:
         shown = ", ".join(map(str, shapes)) or "no inputs known before it is called"
+        shown += f" and {len(model.outputs)} outputs" if shapes else ""
         raise ValueError(
             "A model trained elsewhere must take one image of a fixed size and give one output. Received: "
             f"{path}, with inputs {shown}. Wrap it in a `keras.Model` with a `keras.Input((height, width, channels))`."
@@ -104,19 +115,39 @@ def _logits(model: keras.Model, kind: str) -> keras.Model:
         return model
     last = model.layers[-1]
     if isinstance(last, keras.layers.Softmax) and wanted == "softmax":
-        return keras.Model(model.inputs, last.input)
+        return keras.Model(model.inputs[0], last.input)
     activation = getattr(getattr(last, "activation", None), "__name__", "linear")
     if activation not in (wanted, "linear"):
         raise ValueError(
             f"The last layer must give logits or end in {wanted}. Received: {last.name} with {activation}. "
-            "Choose the task that fits, or rebuild the last layer."
+            "Choose the task that fits, or "
+            "rebuild the last layer; two classes, too, take two outputs."
         )
     if activation == wanted and isinstance(last, keras.layers.Activation):
-        return keras.Model(model.inputs, last.input)
+        return keras.Model(model.inputs[0], last.input)
     if activation == wanted:
         last.activation = keras.activations.linear
         return _rebuilt(model)
     return model
+
+
+def _check_served(given: np.ndarray, served: Any, kind: str, path: Path) -> None:
+    """Check on examples that what will be served is what the model gives, made probabilities once and only once."""
+    served = keras.ops.convert_to_numpy(served)
+    match kind:
+        case "class":
+            is_presented = (given >= 0).all() and np.allclose(given.sum(axis=1), 1, atol=1e-3)
+            wanted = given if is_presented else keras.ops.convert_to_numpy(keras.ops.softmax(given))
+        case "labels":
+            is_presented = (given >= 0).all() and (given <= 1).all()
+            wanted = given if is_presented else keras.ops.convert_to_numpy(keras.ops.sigmoid(given))
+        case _:
+            wanted = given
+    if not np.allclose(served, wanted, atol=1e-3 * max(1.0, float(np.ptp(wanted)))):
+        raise ValueError(
+            "A model trained elsewhere must make its probabilities, if at all, in its last layer and nowhere else. "
+            f"Received: {path}, whose served output would differ from its own. Rebuild it to end in logits."
+        )
 
 
 def _rebuilt(model: keras.Model) -> keras.Model:
@@ -130,11 +161,12 @@ def _from_bytes(model: keras.Model, spec: DatasetSpec, input_range: tuple[float,
     """Put the scaling from 0..255 to what the model takes in front of it."""
     (image,) = spec.inputs
     inputs = keras.Input(image.shape, name=image.name, dtype=image.dtype)
+    network = keras.Model(model.inputs[0], model.outputs[0], name="network")  # its own name might be that of the input
     low, high = input_range
     x = inputs
     if (low, high) != (0, 255):
         x = keras.layers.Rescaling((high - low) / 255, offset=low, name="preprocessing")(inputs)
-    return keras.Model(inputs, model(x), name=model.name)
+    return keras.Model(inputs, network(x), name="adopted")
 
 
 def _in_own_units(spec: DatasetSpec) -> DatasetSpec:

@@ -8,9 +8,9 @@ from typing import Any
 import keras
 
 from dltemplates import catalog
-from dltemplates.models.build import build_network
+from dltemplates.models.build import SIZES, build_network
 from dltemplates.models.summary import Summary, summarize
-from dltemplates.runs import Run, atomic_path, atomic_write, new_run_path
+from dltemplates.runs import atomic_write, make_run
 from dltemplates.template import load_template
 from dltemplates.training.train import prepare
 
@@ -43,13 +43,15 @@ def build(
     """
     if ":" in name or name in catalog.MODELS:
         keras.utils.set_random_seed(seed)
+        for size in sizes or {}:
+            catalog.check_name("size", size, SIZES)
         model = build_network(name, sizes or {}, settings or {})
         stem = name.rpartition(":")[2]
     elif name in catalog.template_names() or name.endswith(".toml"):
         if sizes:
             raise ValueError(
                 f"A template takes its sizes from its data. Received: {', '.join(sizes)}. "
-                "Try --set dataset.image_size=[32,32]."
+                "Build the model by its own name, or choose other data by --set dataset.name=..."
             )
         training = prepare(load_template(name, settings))
         model = training.definition
@@ -57,10 +59,7 @@ def build(
         stem = Path(name).stem
     else:
         catalog.check_name("model or template", name, [*catalog.MODELS, *catalog.template_names()])
-    run = Run(new_run_path(stem, output, overwrite=overwrite))
-    if run.path.exists():
-        run.clear()
+    run = make_run(stem, output, overwrite=overwrite)
     atomic_write(run.definition_path, model.to_json(indent=2))
-    with atomic_path(run.weights_path) as path:
-        model.save_weights(path)
+    run.save_weights(model)
     return run.path, summarize(model)

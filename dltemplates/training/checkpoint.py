@@ -72,11 +72,11 @@ def load_checkpoint(folder: Path, model: keras.Model) -> TrainingState:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
+        state = TrainingState(**json.loads(arrays.pop(STATE_KEY).tobytes()))
     except FileNotFoundError:
         raise ValueError(f"There must be a checkpoint to resume. Received: {folder} without {FILE_NAME}.") from None
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"A checkpoint must be whole. Received: {path} ({error}). Train again.") from None
-    state = TrainingState(**json.loads(arrays.pop(STATE_KEY).tobytes()))
     variables = training_variables(model)
     shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
     if shapes != {name: array.shape for name, array in arrays.items()}:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 from importlib.metadata import version
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -24,20 +23,16 @@ SHOWN = 24
 VERSIONED = ("tensorflow", "keras", "numpy")
 
 
-def create_run(path: Path, template: Template, spec: DatasetSpec, task: Task, model: keras.Model) -> Run:
-    """Make the folder of a run: all that is known before the first step.
+def begin_run(run: Run, template: Template, spec: DatasetSpec, task: Task, model: keras.Model) -> None:
+    """Fill the folder of a run with all that is known before the first step.
 
     Args:
-        path: The folder; what an earlier run left in it goes.
+        run: The run, empty.
         template: What is trained.
         spec: The data it is trained on.
         task: The task.
         model: The assembled model, not compiled: its definition says nothing of how it is trained.
     """
-    run = Run(path)
-    if path.exists():
-        run.clear()
-    path.mkdir(parents=True, exist_ok=True)
     atomic_write(run.template_path, template.to_toml())
     atomic_write(run.definition_path, model.to_json(indent=2))
     if classes := task.output().classes:
@@ -52,7 +47,6 @@ def create_run(path: Path, template: Template, spec: DatasetSpec, task: Task, mo
         seed=template.seed,
     )
     run.save_record(record)
-    return run
 
 
 def score_run(run: Run, task: Task, dataset: Dataset) -> None:

@@ -14,16 +14,16 @@ import tensorflow as tf
 from dltemplates.datasets.files import FileSource
 from dltemplates.datasets.load import load_dataset
 from dltemplates.datasets.pipeline import TrainingOrder, evaluation_batches, training_batches
-from dltemplates.datasets.source import Dataset
+from dltemplates.datasets.source import SPLITS, Dataset
 from dltemplates.models.build import build_network
-from dltemplates.runs import Run, atomic_path, latest_run_path, load_run, new_run_path
+from dltemplates.runs import Run, latest_run_path, load_run, make_run, new_run_path
 from dltemplates.tasks.assemble import assemble
 from dltemplates.tasks.task import Task, make_task
 from dltemplates.template import Template
 from dltemplates.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
-from dltemplates.training.optimizers import make_optimizer
+from dltemplates.training.optimizers import make_optimizer, make_schedule
 from dltemplates.training.progress import Reporter, Silent
-from dltemplates.training.record import create_run, score_run
+from dltemplates.training.record import begin_run, score_run
 from dltemplates.training.signals import StopRequest, stop_on_signals
 
 TICK_SECONDS = 0.5  # between two looks at the loss, each of which waits for the device
@@ -56,6 +56,12 @@ class Training:
     @property
     def total_steps(self) -> int:
         return self.template.train.epochs * self.steps_per_epoch
+
+    def learning_rate(self, step: int) -> float:
+        """The learning rate of one step."""
+        settings = self.template.train
+        schedule = make_schedule(settings.learning_rate, epochs=settings.epochs, steps_per_epoch=self.steps_per_epoch)
+        return float(schedule(step)) if callable(schedule) else schedule
 
     def batches(self, first_step: int):
         """An iterator over the batches from `first_step` to the end."""
@@ -108,10 +114,12 @@ def train(
         OSError: If the disk is full or read-only; the last checkpoint stays.
         KeyboardInterrupt: If asked to stop; the run can be resumed.
     """
+    if resume and overwrite:
+        raise ValueError("A run is resumed or overwritten. Received: both. Leave one out.")
     reporter = reporter or Silent()
     run = Run(Path(output) if output else latest_run_path(name)) if resume else None
     if run is None:
-        path = new_run_path(name, output, overwrite=overwrite)
+        new_run_path(name, output, overwrite=overwrite)  # refuse before anything is loaded
     else:
         _check_resumable(run, template)
         if run.record.state == "done":
@@ -120,19 +128,27 @@ def train(
 
     training = prepare(template)
     if run is None:
-        run = create_run(path, template, training.dataset.spec, training.task, training.definition)
+        run = make_run(name, output, overwrite=overwrite)
+        begin_run(run, template, training.dataset.spec, training.task, training.definition)
         state = TrainingState()
         save_checkpoint(run.checkpoint_path, training.model, state)
     else:
         if run.record.spec.fingerprint != training.dataset.spec.fingerprint:
             raise ValueError(f"A run is resumed on the data it began with. Received: {run.path}, whose data changed.")
         state = load_checkpoint(run.checkpoint_path, training.model)
+        run.sweep()
+        _save_state(run, state, "running")
         reporter.note(f"resuming {run.path} at step {state.step} of {training.total_steps}")
 
     reporter.begin(training.total_steps, state.step)
     try:
         with stop_on_signals() as stop:
             fit(training, run, state, reporter, stop)
+        run.save_history(state.history)
+        _save_state(run, state, "interrupted")  # until it is scored
+        if stop.requested:
+            raise KeyboardInterrupt
+        score_run(run, training.task, training.dataset)
     except KeyboardInterrupt:
         _save_state(run, state, "interrupted")
         raise KeyboardInterrupt(
@@ -142,15 +158,12 @@ def train(
     except FloatingPointError:
         _save_state(run, state, "interrupted")
         raise
-    except tf.errors.InvalidArgumentError:
+    except tf.errors.OpError:
         _save_state(run, state, "interrupted")
         _name_broken_files(training.dataset)
         raise
     finally:
         reporter.end()
-    run.save_history(state.history)
-    _save_state(run, state, "interrupted")  # until it is scored
-    score_run(run, training.task, training.dataset)
     return run
 
 
@@ -166,6 +179,8 @@ def prepare(template: Template) -> Training:
         tf.config.experimental.enable_op_determinism()
     dataset = load_dataset(template.dataset)
     task = make_task(template.task, dataset.spec.targets)
+    for split in SPLITS:
+        dataset.split(split)
     examples = len(dataset.split("train"))
     if settings.batch_size > examples:
         raise ValueError(
@@ -213,13 +228,13 @@ def fit(training: Training, run: Run, state: TrainingState, reporter: Reporter, 
         state.seconds = now - started
 
         epoch_ends = state.step % training.steps_per_epoch == 0
-        due = now - last_checkpoint >= settings.checkpoint_seconds or stop.requested
+        due = now - last_checkpoint >= settings.checkpoint_seconds
         if epoch_ends or due or now - last_tick >= TICK_SECONDS:
             last_tick = now
             reporter.step(state.step, _finite_loss(logs, state))
         if epoch_ends:
             _end_epoch(training, run, state, reporter)
-        if due:
+        if due or stop.requested:  # perhaps during the validation
             save_checkpoint(run.checkpoint_path, model, state)
             last_checkpoint = time.monotonic()
         if stop.requested:
@@ -234,7 +249,7 @@ def _end_epoch(training: Training, run: Run, state: TrainingState, reporter: Rep
     row: dict[str, float] = {
         "epoch": epoch,
         "step": state.step,
-        "learning_rate": float(keras.ops.convert_to_numpy(model.optimizer.learning_rate)),
+        "learning_rate": training.learning_rate(state.step - 1),
         **{name: float(value) for name, value in model.get_metrics_result().items()},
     }
     measured = model.evaluate(training.validation_batches(), verbose=0, return_dict=True)
@@ -251,8 +266,7 @@ def _end_epoch(training: Training, run: Run, state: TrainingState, reporter: Rep
     better = state.best is None or rank > state.best
     if better:
         state.best, state.best_epoch = rank, epoch
-        with atomic_path(run.weights_path) as path:
-            model.save_weights(path)
+        run.save_weights(model)
     run.save_history(state.history)
     reporter.epoch(row, better)
 
@@ -291,10 +305,11 @@ def _check_resumable(run: Run, template: Template) -> None:
         raise ValueError(f"There must be a run to resume. Received: {run.path}, which holds no run.json.")
     run.verify(run.template_path, run.definition_path)
     if run.template != template:
-        changed = [key for key in type(template).model_fields if getattr(run.template, key) != getattr(template, key)]
+        before, now = run.template.flat(), template.flat()
+        key = next(key for key in before | now if before.get(key) != now.get(key))
         raise ValueError(
-            f"A run is resumed with the template it began with. Received: {run.path}, where {', '.join(changed)} "
-            f"changed. Give {run.template_path}, or train anew."
+            f"A run is resumed with the template it began with. Received: {key} = {now.get(key)!r}, where {run.path} "
+            f"has {before.get(key)!r}. Give {run.template_path}, or train anew."
         )
 
 
@@ -312,7 +327,8 @@ def _class_weights(template: Template, dataset: Dataset) -> np.ndarray | None:
     (target,) = dataset.spec.targets
     if target.kind != "class" or target.counts is None:
         raise ValueError(
-            f"`train.class_weight` needs one class per example. Received: targets of kind `{target.kind}`. Remove it."
+            f"`train.class_weight` needs one class per example. Received: targets of kind `{target.kind}`. "
+            "Try --set train.class_weight=none."
         )
     counts = np.array(target.counts, np.float32)
     return counts.sum() / (len(counts) * counts)

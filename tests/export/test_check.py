@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from keras import layers
 
+from dltemplates.datasets.source import ArraySource, Dataset
 from dltemplates.export.budget import Budget
 from dltemplates.export.check import (
     CheckError,
@@ -63,7 +64,7 @@ def test_a_good_file_passes(predictor, reference, key):
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        (constant, "must depend on the input. It is the same for all 300 examples"),
+        (constant, "must depend on the input. It is the same for all 300 inputs"),
         (one_is_nan, "must be finite"),
         (depends_on_its_batch, "a batch of 3 must give the rows that one of 33 gives"),
         (slightly_off, "must be within 0.0001 of Keras's, relative to its range. It is 0.002 off"),
@@ -146,6 +147,46 @@ def test_the_references_own_faults_are_seen(serve, task, dataset):
     serving.model.set_weights([np.zeros_like(array) for array in serving.model.get_weights()])
     found = Reference(with_float_images(serving), task, dataset, Budget("0.01", "max"))
     assert "Keras's own output `probabilities` must depend on the input" in found.problem
+
+
+@pytest.fixture
+def few(serving, task, dataset):
+    """References of `count` examples, all the same one."""
+
+    def make(count):
+        arrays = dataset.split("validation").read(np.zeros(count, int))
+        one = Dataset(dataset.spec, {**dataset.splits, "validation": ArraySource(arrays)})
+        return Reference(with_float_images(serving), task, one, Budget("0.01", "max"))
+
+    return make
+
+
+@pytest.mark.parametrize("key", ["tflite:float32", "onnx:float32", "tflite:int8", "onnx:int8"])
+@pytest.mark.parametrize("count", [1, 3])
+def test_few_examples_are_enough(predictor, few, key, count):
+    reference = few(count)
+    assert reference.problem is None
+    splits, _ = check(key, predictor(key), reference)
+    assert splits["validation"].examples == count
+
+
+@pytest.mark.parametrize("change", [constant, depends_on_its_batch, slightly_off])
+def test_a_wrong_output_fails_on_one_example_too(predictor, few, change):
+    with pytest.raises(CheckError, match=r"must depend on the input|a batch of 3|must be within 0\.0001"):
+        check("tflite:float32", Wrapped(predictor("tflite:float32"), change), few(1))
+
+
+def test_a_constant_network_is_seen_on_one_example(serve, task, dataset, few):
+    serving = serve(layers.Flatten(), layers.Dense(10))
+    serving.model.set_weights([np.zeros_like(array) for array in serving.model.get_weights()])
+    data = Dataset(dataset.spec, {"validation": few(1).splits["validation"].source})
+    found = Reference(with_float_images(serving), task, data, Budget("0.01", "max"))
+    assert "`probabilities` must depend on the input. It is the same for all 20 inputs" in found.problem
+
+
+def test_the_error_of_a_single_number_is_relative_to_it():
+    assert max_error({"value": np.array([[4.0]])}, {"value": np.array([[5.0]])}) == 0.25
+    assert max_error({"value": np.array([[0.0]])}, {"value": np.array([[0.0]])}) == 0.0
 
 
 def test_the_input_must_be_raw_bytes(predictor):

@@ -79,3 +79,14 @@ def test_the_child_is_gone_afterwards(tmp_path):
     assert not alive(pid)
     converter.stop()
     assert (tmp_path / "log.txt").read_text() == "what a library prints\n"
+
+
+@pytest.mark.parametrize("in_path", [False, True])
+def test_the_current_folder_is_no_place_for_modules(tmp_path, monkeypatch, in_path):
+    (tmp_path / "numpy.py").write_text("open('imported', 'w')")
+    monkeypatch.chdir(tmp_path)
+    if in_path:  # as `python -m dltemplates` has it
+        monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    with Converter(tmp_path / "log.txt") as converter, pytest.raises(FileNotFoundError, match=r"none\.npz"):
+        converter.ask(do="latency", path="none.onnx", example="none.npz")
+    assert not (tmp_path / "imported").exists()

@@ -92,6 +92,14 @@ def test_an_earlier_export_of_the_same_weights_stays_in_the_report(serving, task
     assert load_report(tmp_path) == second
 
 
+def test_a_file_keeps_the_budget_it_was_held_to(serving, task, dataset, tmp_path, in_process):
+    export_serving(serving, task, dataset, tmp_path, formats=["tflite:float32"], max_drop="5%")
+    report = export_serving(serving, task, dataset, tmp_path, formats=["onnx:float32"], max_drop=0.001)
+    assert [result.max_drop for result in report.results] == ["5%", "0.001"]
+    remarks = [report.remarks(result) for result in report.results]
+    assert remarks == [("exported earlier, when a drop of at most 5% was allowed",), ()]
+
+
 def test_over_budget_leaves_no_file_and_says_why(serving, dataset, tmp_path, in_process):
     earlier = tmp_path / "tiny-int8.tflite"
     earlier.write_bytes(b"from an earlier export")
@@ -152,6 +160,15 @@ def test_an_interrupt_leaves_what_was_done(serving, task, dataset, tmp_path, in_
     assert {path.name for path in tmp_path.iterdir()} == {REPORT_FILE, "tiny-saved_model", earlier.name}
     assert earlier.read_bytes() == b"from an earlier export"
     assert [result.format for result in load_report(tmp_path).results] == ["saved_model"]
+
+
+def test_an_interrupt_before_the_first_file_leaves_no_folder(serving, task, dataset, tmp_path, in_process):
+    def interrupt(key, state):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        export_serving(serving, task, dataset, tmp_path / "exports", formats=ONE, progress=interrupt)
+    assert not (tmp_path / "exports").exists()
 
 
 def test_a_disk_that_cannot_be_written_is_no_failure_of_a_format(

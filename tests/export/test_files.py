@@ -1,4 +1,7 @@
 import contextlib
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -48,10 +51,29 @@ def test_what_was_there_is_replaced(tmp_path, kind):
 
 
 def test_the_work_folder_goes_with_an_error(tmp_path):
-    with contextlib.suppress(KeyboardInterrupt), files.work_folder(tmp_path) as work:
+    exports = tmp_path / "exports"
+    with contextlib.suppress(KeyboardInterrupt), files.work_folder(exports) as work:
         (work / "half").touch()
         raise KeyboardInterrupt
-    assert list(tmp_path.iterdir()) == []
+    assert not exports.exists()
+    with files.work_folder(exports) as work:
+        (work / "whole").touch()
+        files.put_in_place(work / "whole", exports / "whole")
+    assert [path.name for path in exports.iterdir()] == ["whole"]
+
+
+def test_what_killed_processes_left_is_swept(tmp_path):
+    killed = subprocess.Popen([sys.executable, "-c", ""])
+    killed.wait()
+    left = [f".partial-{killed.pid}-abc", f".partial-{os.getpid()}-abc", f".partial-{'9' * 30}-abc"]
+    kept = [f".partial-{os.getppid()}-abc", ".partial-mine", "other"]
+    for name in left + kept:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "half").touch()
+    (tmp_path / f".partial-{killed.pid}-export_report.json").touch()
+    with files.work_folder(tmp_path) as work:
+        assert {path.name for path in tmp_path.iterdir()} == {*kept, work.name}
+    assert {path.name for path in tmp_path.iterdir()} == set(kept)
 
 
 def test_calibration_spreads_over_training_and_the_whole_range(serving, dataset):

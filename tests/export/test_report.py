@@ -20,7 +20,10 @@ def test_the_table_names_every_format_and_figure(exported):
         assert result.format in text
         assert f"{result.latency_ms:.3f} ms" in text
         assert f"{result.splits['test'].score:.4f}" in text
+        assert f"{result.splits['validation'].agreement:.4f}" in text
     assert "accuracy (test)" in text
+    assert text.count("(val)") == 5  # four headings, and the legend
+    assert max(len(line.rstrip()) for line in text.splitlines()[:11]) <= 118
     assert "at most 0.01" in text
     assert "tflite:int8: 2 CONV_2D, FULLY_CONNECTED, 2 QUANTIZE, RESHAPE, SOFTMAX" in text
 
@@ -34,6 +37,13 @@ def test_the_table_says_why_a_format_failed(exported):
     assert "tflite:int8: slow" in text
     assert "tflite:int16x8: LSTM: it crashes" in text
     assert "not offered" in text
+
+
+def test_the_table_names_a_budget_of_its_own(exported):
+    report, _ = exported
+    assert "exported earlier" not in as_text(report)
+    text = as_text(report.model_copy(update={"max_drop": "0.001"}))
+    assert "tflite:int8: exported earlier, when a drop of at most 0.01 was allowed" in text
 
 
 def test_only_a_failure_fails(exported):

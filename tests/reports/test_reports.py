@@ -2,6 +2,7 @@ import shutil
 
 import pytest
 
+from dltemplates.export.report import ExportReport, FormatResult, SplitCheck
 from dltemplates.reports.compare import compare
 from dltemplates.reports.figures import curves_figure
 from dltemplates.reports.report import write_report
@@ -53,3 +54,55 @@ def test_compare_shows_only_settings_that_differ(small_run, run):
     assert (first["train.batch_size"], second["train.batch_size"]) == (64, 32)
     assert "train.epochs" not in first
     assert first["test accuracy"] == small_run.record.scores["test"]["accuracy"]
+
+
+@pytest.fixture
+def exports(run):
+    """The report of an export of the run's weights."""
+    figures = SplitCheck(
+        examples=300, float_score=0.9, score=0.89, drop=0.01, max_error=0.1, changed=3, agreement=0.9876
+    )
+    report = ExportReport(
+        name="small",
+        task="classification",
+        metric="accuracy",
+        direction="max",
+        max_drop="0.01",
+        model_sha256="",
+        weights_sha256=run.record.sha256[run.weights_path.name],
+        versions={},
+        results=(
+            FormatResult(
+                format="tflite:int8",
+                verdict="passed",
+                max_drop="5%",
+                size=4321,
+                splits={"validation": figures, "test": figures},
+            ),
+        ),
+    )
+    run.exports_path.mkdir()
+    report.save(run.exports_path)
+    return report
+
+
+def test_exports_are_shown(run, exports):
+    page = write_report(run).read_text()
+    for text in ("accuracy (test)", "drop (val)", "agreement (val)", "0.9876", "3 of 300", "4.3 kB"):
+        assert text in page
+    assert "a drop of at most 5% was allowed" in page
+    assert compare([run.path])[str(run.path)]["tflite:int8 bytes"] == 4321
+
+
+def test_exports_of_other_weights_are_not_shown(run, exports):
+    exports.model_copy(update={"weights_sha256": "0" * 64}).save(run.exports_path)
+    page = write_report(run).read_text()
+    assert "of other weights than the run has now; export again" in page
+    assert "0.9876" not in page
+    assert "tflite:int8 bytes" not in compare([run.path])[str(run.path)]
+
+
+def test_an_export_that_was_cut_off_is_none(run):
+    run.exports_path.mkdir()
+    assert "Exports" not in write_report(run).read_text()
+    assert not [key for key in compare([run.path])[str(run.path)] if key.endswith(" bytes")]

@@ -143,6 +143,22 @@ def test_multi_label_scores_by_macro_f1():
     assert task.show(outputs)[0]["labels"] == ["x", "z"]
 
 
+def test_one_label_and_one_example_are_enough():
+    one = Value(name="labels", kind="labels", dtype="float32", shape=(1,), classes=("x",))
+    task = MultiLabel((one,))
+    targets, outputs = {"labels": np.float32([[1], [0], [1]])}, {"probabilities": np.float32([[0.9], [0.1], [0.2]])}
+    assert task.score(targets, outputs)["macro_f1"] == pytest.approx(2 / 3)
+    assert task.details(targets, outputs)["per_class"][0]["recall"] == 0.5
+    number = ImageRegression((TARGETS["image_regression"],))
+    arrays = {"value": RAW["image_regression"][:1]}
+    assert list(number.score(arrays, arrays)) == ["mae", "mse"]
+
+
+def test_a_task_of_ones_own_is_a_task():
+    with pytest.raises(ValueError, match="must be a class derived from `Task`"):
+        make_task(Named(name="subprocess:Popen"), (TARGETS["classification"],))
+
+
 def test_regression_scales_in_training_and_unscales_in_serving():
     task = ImageRegression((TARGETS["image_regression"],))
     encoded = np.asarray(task.encode(RAW["image_regression"]))

@@ -71,6 +71,26 @@ def test_an_adopted_model_exports_like_any_other(digits, tmp_path):
     assert not report.failed, report
 
 
+def test_probabilities_made_inside_are_refused_and_not_made_twice(digits, tmp_path):
+    inputs = keras.Input((8, 8, 1))
+    x = layers.Dense(10)(layers.Flatten()(inputs))
+    for name, output in {
+        "ops": keras.ops.softmax(x),
+        "reshaped": layers.Reshape((10,))(layers.Softmax()(x)),
+        "nested": keras.Sequential([keras.Input((10,)), layers.Dense(10, activation="softmax")])(x),
+    }.items():
+        path = save(keras.Model(inputs, output), tmp_path / f"{name}.keras")
+        with pytest.raises(ValueError, match="must make its probabilities, if at all, in its last layer"):
+            adopt(path, task="classification", data="digits", output=tmp_path / "run")
+        assert not (tmp_path / "run").exists()
+
+
+def test_a_model_may_be_called_as_its_input_is(digits, tmp_path):
+    inputs = keras.Input((8, 8, 1), name="image")
+    path = save(keras.Model(inputs, layers.Dense(10)(layers.Flatten()(inputs)), name="image"), tmp_path / "image.keras")
+    assert adopt(path, task="classification", data="digits", output=tmp_path / "run").record.state == "done"
+
+
 def test_numbers_are_left_in_their_own_unit(digits, tmp_path):
     images, labels = digits
     np.savez(tmp_path / "numbers.npz", x=np.uint8(images), y=np.float32(labels)[:, None])
@@ -111,7 +131,7 @@ def test_what_cannot_be_taken_is_said_clearly(digits, tmp_path):
     sigmoid = keras.Sequential([keras.Input((8, 8, 1)), layers.Flatten(), layers.Dense(10, activation="sigmoid")])
     refused(sigmoid, "must give logits or end in softmax.*sigmoid")
     (tmp_path / "broken.keras").write_bytes(b"no model")
-    with pytest.raises(ValueError, match="must load in safe mode"):
+    with pytest.raises(ValueError, match="must be whole and load in safe mode"):
         adopt(tmp_path / "broken.keras", task="classification", data="digits")
     with pytest.raises(ValueError, match="must be a file"):
         adopt(tmp_path / "none.keras", task="classification", data="digits")
@@ -122,7 +142,7 @@ def test_a_lambda_is_not_run_and_own_layers_come_by_import(digits, tmp_path, mon
     x = layers.Lambda(lambda t: t / 255, output_shape=(8, 8, 1))(inputs)
     model = keras.Model(inputs, layers.Dense(10)(layers.Flatten()(x)))
     path = save(model, tmp_path / "lambda.keras")
-    with pytest.raises(ValueError, match="must load in safe mode.*--import"):
+    with pytest.raises(ValueError, match="must be whole and load in safe mode.*--import"):
         adopt(path, task="classification", data="digits", output=tmp_path / "run")
 
     (tmp_path / "their_layers.py").write_text(

@@ -3,6 +3,7 @@ import json
 import math
 import os
 import signal
+import sys
 import threading
 
 import numpy as np
@@ -97,6 +98,8 @@ def test_ctrl_c_leaves_a_run_that_resumes_exactly(small_run, tmp_path):
     run = Run(tmp_path / "run")
     assert run.record.state == "interrupted"
     assert len(run.history()) == 2
+    with np.load(run.checkpoint_path / FILE_NAME) as file:
+        assert json.loads(file["state"].tobytes())["step"] == run.history()[1]["step"]
     resumed = train(small_template(), output=tmp_path / "run", resume=True)
     assert resumed.record.state == "done"
     assert_equal(weights(small_run), weights(resumed))
@@ -112,7 +115,7 @@ def test_resuming_what_is_done_changes_nothing(small_run):
 
 
 def test_resuming_with_another_template_is_refused(small_run):
-    with pytest.raises(ValueError, match=r"resumed with the template it began with.*train changed"):
+    with pytest.raises(ValueError, match=r"it began with. Received: train.epochs = 7, where .* has 6"):
         train(small_template(train__epochs=7), output=small_run.path, resume=True)
 
 
@@ -132,6 +135,24 @@ def test_resuming_on_other_data_is_refused(tmp_path):
     run.save_record(run.record.model_copy(update={"spec": spec}))
     with pytest.raises(ValueError, match="resumed on the data it began with"):
         train(small_template(), output=run.path, resume=True)
+
+
+def test_data_without_a_split_is_refused(tmp_path):
+    (tmp_path / "own_data.py").write_text(
+        "from dltemplates.datasets.digits import digits\nfrom dltemplates.datasets.source import Dataset\n"
+        "def only_train(settings):\n    data = digits(settings)\n"
+        "    return Dataset(data.spec, {'train': data.split('train')})\n"
+    )
+    sys.path.insert(0, str(tmp_path))
+    with pytest.raises(ValueError, match="Unknown split. Received: 'validation'"):
+        prepare(small_template(dataset__name="own_data:only_train"))
+    sys.path.remove(str(tmp_path))
+
+
+def test_the_learning_rate_of_the_history_is_that_of_the_last_step(small_run):
+    rates = [row["learning_rate"] for row in small_run.history()]
+    assert rates[0] == pytest.approx(0.01 * 17 / 18, rel=0.1)  # one epoch of warm-up, its last step
+    assert rates[-1] > 0
 
 
 def test_early_stopping_stops_after_patience(tmp_path):
