@@ -20,12 +20,17 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from dltemplates.catalog import trust as trust
+    from dltemplates.doctor import diagnose as diagnose
     from dltemplates.export.deploy import export as export
     from dltemplates.export.report import ExportReport as ExportReport
     from dltemplates.inference import evaluate as evaluate
     from dltemplates.inference import predict as predict
+    from dltemplates.job import run as run
+    from dltemplates.reports.compare import compare as compare
     from dltemplates.reports.report import write_report as write_report
     from dltemplates.runs import Run as Run
+    from dltemplates.runs import list_runs as list_runs
     from dltemplates.runs import load_run as load_run
     from dltemplates.runtimes import Predictor as Predictor
     from dltemplates.runtimes import load_predictor as load_predictor
@@ -41,6 +46,11 @@ _HOMES = {
     "Run": "dltemplates.runs",
     "Template": "dltemplates.template",
     "adopt": "dltemplates.training.adopt",
+    "compare": "dltemplates.reports.compare",
+    "diagnose": "dltemplates.doctor",
+    "list_runs": "dltemplates.runs",
+    "run": "dltemplates.job",
+    "trust": "dltemplates.catalog",
     "build": "dltemplates.training.build",
     "evaluate": "dltemplates.inference",
     "export": "dltemplates.export.deploy",

@@ -14,9 +14,9 @@ from dltemplates.datasets.source import Dataset
 from dltemplates.datasets.spec import Value
 from dltemplates.runs import load_run
 from dltemplates.runtimes import KerasPredictor, Predictor, load_predictor
+from dltemplates.settings import DatasetSettings, Named
 from dltemplates.tasks.contract import Contract
 from dltemplates.tasks.task import Task, make_task
-from dltemplates.template import DatasetSettings, Named
 
 
 @dataclass(frozen=True)

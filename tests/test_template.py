@@ -3,7 +3,8 @@ import tomllib
 import pytest
 
 from dltemplates import catalog
-from dltemplates.template import OneCycle, load_template, parse_drop, parse_overrides, parse_template
+from dltemplates.settings import OneCycle, parse_drop
+from dltemplates.template import load_template, parse_overrides, parse_template
 
 
 def change(*pairs):

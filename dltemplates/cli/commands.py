@@ -212,7 +212,7 @@ def export(path, formats, all_formats, max_drop, input, calibration, modules, as
     if formats and all_formats:
         raise ValueError("The formats are named or all. Received: --to and --all. Leave one out.")
     if max_drop is not None:
-        from dltemplates.template import parse_drop
+        from dltemplates.settings import parse_drop
 
         parse_drop(max_drop)
     parse.import_modules(modules)

@@ -11,7 +11,7 @@ from dltemplates.datasets.images import resize_image, to_channels
 from dltemplates.datasets.source import ArraySource, Dataset, Source
 from dltemplates.datasets.spec import DatasetSpec, Value
 from dltemplates.datasets.values import image_value, with_counts
-from dltemplates.template import DatasetSettings
+from dltemplates.settings import DatasetSettings
 
 FITTED_AT_ONCE = 2**28  # bytes of images that are resized when loaded; more are resized as they are read
 

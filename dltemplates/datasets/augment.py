@@ -10,7 +10,7 @@ import math
 
 import tensorflow as tf
 
-from dltemplates.template import Augment
+from dltemplates.settings import Augment
 
 DRAWS = 6  # flip, row, column, angle, brightness, contrast
 

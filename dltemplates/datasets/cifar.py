@@ -13,7 +13,7 @@ from dltemplates.datasets.locate import Origin, locate
 from dltemplates.datasets.source import Dataset
 from dltemplates.datasets.splits import three_ways
 from dltemplates.datasets.values import class_value
-from dltemplates.template import DatasetSettings
+from dltemplates.settings import DatasetSettings
 
 ORIGIN = Origin(
     paths=(

@@ -8,7 +8,7 @@ from dltemplates.datasets.arrays import array_dataset
 from dltemplates.datasets.source import Dataset
 from dltemplates.datasets.splits import three_ways
 from dltemplates.datasets.values import class_value
-from dltemplates.template import DatasetSettings
+from dltemplates.settings import DatasetSettings
 
 LEVELS = 16  # a pixel counts the ink in a block of 4x4
 

@@ -13,7 +13,7 @@ from dltemplates.datasets.scan import Scanned, scan
 from dltemplates.datasets.source import Dataset, Reader
 from dltemplates.datasets.spec import DatasetSpec, Value
 from dltemplates.datasets.values import image_value, with_counts
-from dltemplates.template import DatasetSettings
+from dltemplates.settings import DatasetSettings
 
 
 @dataclass(frozen=True)

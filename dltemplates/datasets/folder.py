@@ -16,7 +16,7 @@ from dltemplates.datasets.labels_csv import LABELS, read_labels
 from dltemplates.datasets.source import Dataset
 from dltemplates.datasets.splits import three_ways
 from dltemplates.datasets.values import class_value, labels_value, number_value
-from dltemplates.template import DatasetSettings
+from dltemplates.settings import DatasetSettings
 
 SPLIT_NAMES = {"train": "train", "validation": "validation", "val": "validation", "valid": "validation", "test": "test"}
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif")

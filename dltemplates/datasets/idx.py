@@ -13,7 +13,7 @@ from dltemplates.datasets.locate import Origin, locate
 from dltemplates.datasets.source import Dataset
 from dltemplates.datasets.splits import three_ways
 from dltemplates.datasets.values import class_value
-from dltemplates.template import DatasetSettings
+from dltemplates.settings import DatasetSettings
 
 FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 VALIDATION = 1 / 12  # 5,000 of the 60,000

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dltemplates import catalog
 from dltemplates.datasets.source import Dataset
-from dltemplates.template import DatasetSettings
+from dltemplates.settings import DatasetSettings
 
 
 def load_dataset(settings: DatasetSettings, *, from_file: bool = False) -> Dataset:

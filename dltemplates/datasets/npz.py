@@ -20,7 +20,7 @@ from dltemplates.datasets.source import SPLITS, Dataset
 from dltemplates.datasets.spec import Value
 from dltemplates.datasets.splits import three_ways
 from dltemplates.datasets.values import class_value, labels_value, number_value
-from dltemplates.template import DatasetSettings
+from dltemplates.settings import DatasetSettings
 
 ALIASES = {"val": "validation", "valid": "validation"}
 KEYS = "`x_train`, `y_train` (also with `_validation` and `_test`), or `x` and `y`; and `classes`"

@@ -16,7 +16,7 @@ import tensorflow as tf
 from dltemplates.datasets.augment import DRAWS, augment_images
 from dltemplates.datasets.source import Source
 from dltemplates.datasets.spec import DatasetSpec, Value
-from dltemplates.template import Augment
+from dltemplates.settings import Augment
 
 
 @dataclass(frozen=True)

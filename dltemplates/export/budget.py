@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from dltemplates.template import parse_drop
+from dltemplates.settings import parse_drop
 
 ROUNDING = 1e-9
 

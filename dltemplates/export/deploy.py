@@ -12,7 +12,7 @@ from dltemplates.datasets.load import load_dataset
 from dltemplates.export.export import Progress, export_serving
 from dltemplates.export.report import ExportReport
 from dltemplates.runs import Run, load_run
-from dltemplates.template import ExportSettings
+from dltemplates.settings import ExportSettings
 
 
 def export(
@@ -44,7 +44,7 @@ def export(
     if not isinstance(run, Run):
         run = load_run(run)
     settings = _settings(run.template.export, input=input, calibration=calibration)
-    dataset = load_dataset(run.template.dataset)
+    dataset = load_dataset(run.template.dataset, from_file=True)
     return export_serving(
         run.serving(),
         run.task(),

@@ -20,9 +20,9 @@ from dltemplates.export.check import GATE, CheckError, Reference, check, check_i
 from dltemplates.export.convert import ConversionError, Converter
 from dltemplates.export.report import ExportReport, FormatResult, load_report
 from dltemplates.runtimes import SavedModelPredictor, load_predictor
+from dltemplates.settings import ExportSettings
 from dltemplates.tasks.contract import ServingModel
 from dltemplates.tasks.task import Task
-from dltemplates.template import ExportSettings
 
 if TYPE_CHECKING:
     import keras

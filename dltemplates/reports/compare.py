@@ -25,7 +25,7 @@ def compare(paths: Sequence[str | Path]) -> dict[str, dict[str, Any]]:
         ValueError: If one of them is not whole.
     """
     runs = {str(path): load_run(path) for path in paths}
-    settings = {name: _flat(run.template.model_dump(mode="json")) for name, run in runs.items()}
+    settings = {name: run.template.flat() for name, run in runs.items()}
     keys = list(dict.fromkeys(key for flat in settings.values() for key in flat))
     differing = [key for key in keys if len({repr(flat.get(key)) for flat in settings.values()}) > 1]
     rows: dict[str, dict[str, Any]] = {}
@@ -52,10 +52,3 @@ def _text(value: Any) -> str:
     if value is None:
         return ""
     return f"{value:.4f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
-
-
-def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in table.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat

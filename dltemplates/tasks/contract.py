@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from dltemplates.datasets.spec import Value
-from dltemplates.template import DatasetSettings
+from dltemplates.settings import DatasetSettings
 
 if TYPE_CHECKING:
     import keras

@@ -9,7 +9,7 @@ import numpy as np
 
 from dltemplates import catalog
 from dltemplates.datasets.spec import DatasetSpec, Value
-from dltemplates.template import Named
+from dltemplates.settings import Named
 
 if TYPE_CHECKING:
     import keras

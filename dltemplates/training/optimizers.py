@@ -7,7 +7,7 @@ import math
 import keras
 from keras import ops
 
-from dltemplates.template import Constant, Cosine, OneCycle, Step, TrainSettings
+from dltemplates.settings import Constant, Cosine, OneCycle, Step, TrainSettings
 
 OPTIMIZERS = {
     "sgd": keras.optimizers.SGD,

@@ -6,7 +6,7 @@ from PIL import Image
 
 from dltemplates.datasets.folder import split_folders
 from dltemplates.datasets.load import load_dataset
-from dltemplates.template import DatasetSettings
+from dltemplates.settings import DatasetSettings
 
 
 def load(path, **settings):

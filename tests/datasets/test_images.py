@@ -169,7 +169,7 @@ def test_reading_needs_no_tensorflow(class_folders):
 import sys
 import numpy as np
 from dltemplates.datasets.load import load_dataset
-from dltemplates.template import DatasetSettings
+from dltemplates.settings import DatasetSettings
 for name in ("digits", {str(folder)!r}):
     print(load_dataset(DatasetSettings(name=name)).split("train").read(np.arange(2))["image"].shape)
 assert "tensorflow" not in sys.modules and "keras" not in sys.modules

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dltemplates.datasets.load import load_dataset
-from dltemplates.template import DatasetSettings
+from dltemplates.settings import DatasetSettings
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 
 from dltemplates.datasets.digits import digits
 from dltemplates.datasets.load import load_dataset
-from dltemplates.template import DatasetSettings
+from dltemplates.settings import DatasetSettings
 
 OWN = """
 from dltemplates.datasets.digits import digits

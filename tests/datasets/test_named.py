@@ -10,7 +10,7 @@ from PIL import Image
 
 from dltemplates import catalog
 from dltemplates.datasets.load import load_dataset
-from dltemplates.template import DatasetSettings
+from dltemplates.settings import DatasetSettings
 
 FACTS = {
     "digits": ({"train": 1294, "validation": 144, "test": 359}, (8, 8, 1), ()),

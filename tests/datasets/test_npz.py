@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dltemplates.datasets.load import load_dataset
-from dltemplates.template import DatasetSettings
+from dltemplates.settings import DatasetSettings
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 6, 5), np.uint8)
 LABELS = np.arange(20) % 2

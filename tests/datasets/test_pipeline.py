@@ -6,7 +6,7 @@ from dltemplates.datasets import augment
 from dltemplates.datasets.pipeline import TrainingOrder, evaluation_batches, training_batches
 from dltemplates.datasets.source import ArraySource
 from dltemplates.datasets.spec import DatasetSpec, Value
-from dltemplates.template import Augment
+from dltemplates.settings import Augment
 
 IMAGE = Value(name="image", kind="image", dtype="float32", shape=(6, 6, 1), range=(0, 255))
 LABEL = Value(name="label", kind="class", dtype="int64", shape=(), classes=("even", "odd"))

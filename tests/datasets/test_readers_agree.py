@@ -7,7 +7,7 @@ import tensorflow as tf
 from dltemplates.datasets.files import FileSource, scan_files
 from dltemplates.datasets.load import load_dataset
 from dltemplates.datasets.values import class_value, image_value
-from dltemplates.template import DatasetSettings
+from dltemplates.settings import DatasetSettings
 
 BY_TENSORFLOW = {
     "jpeg_444.jpg": "jpeg",

@@ -11,9 +11,9 @@ from dltemplates.export.check import Reference
 from dltemplates.export.export import export_serving
 from dltemplates.export.saved_model import with_float_images
 from dltemplates.runtimes import load_predictor
+from dltemplates.settings import ExportSettings
 from dltemplates.tasks.classification import Classification
 from dltemplates.tasks.contract import Contract, ServingModel
-from dltemplates.template import ExportSettings
 
 SHAPE = (8, 8, 1)
 IMAGE = Value(name="image", kind="image", dtype="uint8", shape=SHAPE, range=(0, 255), resize="stretch")

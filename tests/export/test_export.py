@@ -15,9 +15,9 @@ from dltemplates.export import convert
 from dltemplates.export.export import export_serving, not_offered, traits
 from dltemplates.export.files import digest, size
 from dltemplates.export.report import REPORT_FILE, load_report
+from dltemplates.settings import ExportSettings
 from dltemplates.tasks.classification import Classification
 from dltemplates.tasks.contract import Contract, ServingModel
-from dltemplates.template import ExportSettings
 
 ONE = ("tflite:float32",)
 

@@ -6,12 +6,13 @@ import pytest
 
 from dltemplates import catalog
 from dltemplates.datasets.spec import DatasetSpec, Value
+from dltemplates.settings import Named
 from dltemplates.tasks.assemble import assemble, serve
 from dltemplates.tasks.classification import Classification
 from dltemplates.tasks.image_regression import ImageRegression
 from dltemplates.tasks.multi_label import MultiLabel
 from dltemplates.tasks.task import make_task
-from dltemplates.template import Named, load_template
+from dltemplates.template import load_template
 
 IMAGE = Value(name="image", kind="image", dtype="float32", shape=(8, 8, 1), range=(0, 255), resize="stretch")
 SIX = tuple("abcdef")

@@ -1,0 +1,261 @@
+"""The tables of a template: what can be said of the data, the training and the export, and within which limits."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    field_validator,
+    model_validator,
+)
+
+from dltemplates import catalog
+
+Share = Annotated[float, Field(ge=0, lt=1, strict=True)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
+Count = Annotated[int, Field(gt=0, strict=True)]
+Whole = Annotated[int, Field(ge=0, lt=2**31, strict=True)]
+OpenShare = Annotated[float, Field(gt=0, lt=1, strict=True)]
+
+
+class Part(BaseModel):
+    """A table of the template: unknown keys are errors, values are fixed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Named(BaseModel):
+    """A name and the options of what it names; `"x"` is short for `{ name = "x" }`."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """All but the name."""
+        return dict(self.model_extra or {})
+
+
+def name_or_table(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+def number_or_table(value: Any) -> Any:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return {"name": "constant", "value": value} if is_number else name_or_table(value)
+
+
+class DatasetSettings(Part):
+    """Which data, and how its images are brought to one size.
+
+    Attributes:
+        name: A name of the catalog, a folder or `.npz` of the user's, or `package.module:function`.
+        image_size: `(height, width)` of the network's input; None keeps the size that all images share.
+        channels: 1 for grey, 3 for colour; None takes what the data has.
+        resize: `stretch` to the size, `crop` the middle of its aspect ratio first, or `pad` with black.
+        validation: Share of the training examples set apart where the data has no validation split; `mnist`,
+            `fashion_mnist` and `cifar10` always set 5,000 apart.
+        test: Share set apart where the data has no test split.
+        split_seed: Seed of these splits.
+    """
+
+    name: Annotated[str, Field(min_length=1)]
+    image_size: tuple[Count, Count] | None = None
+    channels: Literal[1, 3] | None = None
+    resize: Literal["stretch", "crop", "pad"] = "stretch"
+    validation: OpenShare = 0.1
+    test: OpenShare = 0.2
+    split_seed: Whole = 0
+
+
+class SGD(Part):
+    """Stochastic gradient descent, with momentum (Polyak 1964) or Nesterov's (Sutskever 2013)."""
+
+    name: Literal["sgd"] = "sgd"
+    momentum: Share = 0.0
+    nesterov: StrictBool = False
+
+
+class Adagrad(Part):
+    """Adagrad (Duchi 2011)."""
+
+    name: Literal["adagrad"]
+    initial_accumulator_value: NonNegative = 0.1
+    epsilon: Positive = 1e-7
+
+
+class RMSprop(Part):
+    """RMSprop (Hinton 2012)."""
+
+    name: Literal["rmsprop"]
+    rho: Share = 0.9
+    momentum: Share = 0.0
+    epsilon: Positive = 1e-7
+
+
+class Adam(Part):
+    """Adam (Kingma 2015)."""
+
+    name: Literal["adam"]
+    beta_1: Share = 0.9
+    beta_2: Share = 0.999
+    epsilon: Positive = 1e-7
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay (Loshchilov 2019); `weight_decay` here is its own, not the L2 penalty."""
+
+    name: Literal["adamw"]  # type: ignore[assignment]
+    weight_decay: NonNegative = 0.004
+
+
+class Constant(Part):
+    """The same learning rate throughout."""
+
+    name: Literal["constant"]
+    value: Positive
+
+
+class Cosine(Part):
+    """A linear warm-up to `peak`, then half a cosine down to `final` (Loshchilov 2017)."""
+
+    name: Literal["cosine"]
+    peak: Positive
+    warmup_epochs: NonNegative = 0.0
+    final: NonNegative = 0.0
+
+    @model_validator(mode="after")
+    def _falls(self) -> Cosine:
+        if self.final > self.peak:
+            raise ValueError(f"`final` must be at most `peak`. Received: {self.final} over {self.peak}.")
+        return self
+
+
+class OneCycle(Part):
+    """Linearly from `peak / 25` to `peak` over `warmup` of the training, then a cosine to nearly 0 (Smith 2018)."""
+
+    name: Literal["one_cycle"]
+    peak: Positive
+    warmup: Share = 0.3
+
+
+class Step(Part):
+    """`value`, multiplied by `factor` at each of the epochs `at` (He 2016 section 4.2)."""
+
+    name: Literal["step"]
+    value: Positive
+    at: Annotated[tuple[Count, ...], Field(min_length=1)]
+    factor: Positive = 0.1
+
+    @field_validator("at")
+    @classmethod
+    def _increasing(cls, at: tuple[int, ...]) -> tuple[int, ...]:
+        if list(at) != sorted(set(at)):
+            raise ValueError(f"epochs must increase. Received: {list(at)}. Try {sorted(set(at))}.")
+        return at
+
+
+class Augment(Part):
+    """Random changes of the training images.
+
+    Attributes:
+        flip: Mirror every second image, left to right.
+        crop_padding: Pad by this many black pixels and crop back at a random place.
+        rotation: Turn by up to this many degrees either way.
+        brightness: Add up to this share of 255 either way.
+        contrast: Stretch about the image's mean by a factor of 1 plus or minus up to this.
+    """
+
+    flip: StrictBool = False
+    crop_padding: Whole = 0
+    rotation: Annotated[float, Field(ge=0, le=180, strict=True)] = 0.0
+    brightness: Annotated[float, Field(ge=0, le=1, strict=True)] = 0.0
+    contrast: Share = 0.0
+
+
+class TrainSettings(Part):
+    """How it is trained.
+
+    Attributes:
+        epochs: Passes over the training split.
+        batch_size: Examples per step.
+        optimizer: One of `sgd`, `adagrad`, `rmsprop`, `adam`, `adamw`, with its options.
+        learning_rate: A number, or one of the schedules `constant`, `cosine`, `one_cycle`, `step`.
+        weight_decay: L2 penalty on every kernel: half of this times its squared norm is added to the loss, so that its
+            gradient is this times the kernel, as in the papers.
+        class_weight: `balanced` weighs each class by the inverse of how often it occurs.
+        augment: Random changes of the training images.
+        early_stopping: Stop after this many epochs without a better monitored figure; None never does.
+        deterministic: The same bits on every run on the same machine.
+        checkpoint_seconds: Least time between two checkpoints; 0 writes one after every step.
+    """
+
+    epochs: Count = 20
+    batch_size: Count = 64
+    optimizer: Annotated[
+        SGD | Adagrad | RMSprop | Adam | AdamW, Field(discriminator="name"), BeforeValidator(name_or_table)
+    ] = Adam(name="adam")
+    learning_rate: Annotated[
+        Constant | Cosine | OneCycle | Step, Field(discriminator="name"), BeforeValidator(number_or_table)
+    ] = Constant(name="constant", value=1e-3)
+    weight_decay: NonNegative = 0.0
+    class_weight: Literal["none", "balanced"] = "none"
+    augment: Augment = Augment()
+    early_stopping: Count | None = None
+    deterministic: StrictBool = True
+    checkpoint_seconds: NonNegative = 60.0
+
+
+class ExportSettings(Part):
+    """What is written for deployment.
+
+    Attributes:
+        formats: What `dlt export` writes when not told otherwise.
+        max_drop: Greatest drop of the score: a number, or a percentage of the float score; None takes the task's.
+        input: What int8 files take: `uint8`, a camera's bytes, or `int8`, the same shifted by 128.
+        calibration: Number of training examples that set the ranges of the integer formats.
+    """
+
+    formats: tuple[str, ...] = tuple(catalog.FORMATS)
+    max_drop: str | StrictFloat | None = None
+    input: Literal["uint8", "int8"] = "uint8"
+    calibration: Count = 256
+
+    @field_validator("formats")
+    @classmethod
+    def _known(cls, formats: tuple[str, ...]) -> tuple[str, ...]:
+        for name in formats:
+            catalog.check_name("format", name)
+        return formats
+
+    @field_validator("max_drop")
+    @classmethod
+    def _a_drop(cls, max_drop: str | float | None) -> str | float | None:
+        if max_drop is not None:
+            parse_drop(max_drop)
+        return max_drop
+
+
+def parse_drop(max_drop: str | float) -> tuple[float, bool]:
+    """Read `0.01` or `"1%"` as the allowed drop and whether it is a share of the float score.
+
+    Raises:
+        ValueError: If it is neither, or negative.
+    """
+    text = str(max_drop).strip()
+    relative = text.endswith("%")
+    try:
+        value = float(text.rstrip("%")) / (100 if relative else 1)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise ValueError(f"`max_drop` must be a number such as 0.01 or a share such as 1%. Received: {max_drop!r}.")
+    return value, relative
