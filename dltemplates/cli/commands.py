@@ -226,7 +226,7 @@ def export(path, formats, all_formats, max_drop, input, calibration, modules, as
     with out.export_progress() as progress:
         report = export(
             run,
-            formats=None if all_formats else formats or None,
+            formats="all" if all_formats else formats or None,
             max_drop=max_drop,
             input=input,
             calibration=calibration,

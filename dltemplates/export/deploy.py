@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
+from dltemplates import catalog
 from dltemplates.datasets.load import load_dataset
 from dltemplates.export.export import Progress, export_serving
 from dltemplates.export.report import ExportReport
@@ -18,7 +19,7 @@ from dltemplates.settings import ExportSettings
 def export(
     run: Run | str | Path,
     *,
-    formats: Sequence[str] | None = None,
+    formats: Sequence[str] | Literal["all"] | None = None,
     max_drop: str | float | None = None,
     input: str | None = None,
     calibration: int | None = None,
@@ -28,7 +29,8 @@ def export(
 
     Args:
         run: A finished run, or its folder.
-        formats: Catalog keys of formats; by default those of its template.
+        formats: Catalog keys of formats; by default those of its template. One that the model cannot take fails when
+            it is named, and is shown as not offered otherwise, as with `"all"`.
         max_drop: Greatest drop of the score: `0.01`, or `"1%"` of the float score; by default the template's.
         input: What int8 files take, `uint8` or `int8`; by default the template's.
         calibration: Number of training examples that set the ranges of the integer formats; by default the template's.
@@ -43,7 +45,8 @@ def export(
     """
     if not isinstance(run, Run):
         run = load_run(run)
-    settings = _settings(run.template.export, input=input, calibration=calibration)
+    every = tuple(catalog.FORMATS) if formats == "all" else None
+    settings = _settings(run.template.export, formats=every, input=input, calibration=calibration)
     dataset = load_dataset(run.template.dataset, from_file=True)
     return export_serving(
         run.serving(),
@@ -51,7 +54,7 @@ def export(
         dataset,
         run.exports_path,
         settings,
-        formats=formats,
+        formats=None if formats == "all" else formats,
         max_drop=max_drop,
         weights_sha256=run.record.sha256[run.weights_path.name],
         progress=progress,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from dltemplates.datasets.spec import DatasetSpec, Value
-from dltemplates.tasks.task import Arrays, Task
+from dltemplates.tasks.task import Arrays, Task, probabilities_value
 
 
 class MultiLabel(Task):
@@ -60,14 +60,7 @@ class MultiLabel(Task):
         return keras.layers.Activation("sigmoid", name="probabilities", dtype="float32")(logits)
 
     def output(self) -> Value:
-        return Value(
-            name="probabilities",
-            kind="scores",
-            dtype="float32",
-            shape=(len(self.classes),),
-            range=(0, 1),
-            classes=self.classes,
-        )
+        return probabilities_value(self.classes)
 
     def score(self, targets: Arrays, outputs: Arrays) -> dict[str, float]:
         labels, decided = targets[self.target.name].astype(int), self.decide(outputs)

@@ -109,6 +109,18 @@ class Task(ABC):
         return {}
 
 
+def probabilities_value(classes: tuple[str, ...]) -> Value:
+    """The presented output of a task that gives each class a share: float32 (classes,), 0..1."""
+    return Value(
+        name="probabilities",
+        kind="scores",
+        dtype="float32",
+        shape=(len(classes),),
+        range=(0, 1),
+        classes=classes,
+    )
+
+
 def make_task(settings: Named, targets: tuple[Value, ...], *, from_file: bool = False) -> Task:
     """Make the task of a template for the targets of a dataset.
 

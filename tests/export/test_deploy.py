@@ -4,10 +4,12 @@ import shutil
 
 import pytest
 
+from conftest import small_template
 from dltemplates.export.calibration import calibration
 from dltemplates.export.deploy import export
 from dltemplates.runs import Run
 from dltemplates.runtimes import read_contract
+from dltemplates.training.train import train
 
 
 @pytest.fixture
@@ -57,3 +59,20 @@ def test_wrong_settings_leave_nothing(run, override, match):
     with pytest.raises(ValueError, match=match):
         export(run, **override)
     assert not run.exports_path.exists()
+
+
+def test_all_is_every_format_that_the_model_can_take(tmp_path, in_process):
+    """The network uses what 16x8 has no operator for; the template names one format only."""
+    template = small_template(
+        model={"name": "mlp", "units": [16], "activation": "elu"}, train__epochs=2, export__formats=["onnx:float32"]
+    )
+    run = train(template, output=tmp_path / "run")
+    by_default = export(run, max_drop=1.0)
+    assert [result.format for result in by_default.results] == ["onnx:float32"]
+    report = export(run, formats="all", max_drop=1.0)
+    verdicts = {result.format: result.verdict for result in report.results}
+    assert verdicts.pop("tflite:int16x8") == "not offered"
+    assert set(verdicts.values()) == {"passed"}
+    assert len(verdicts) == 8
+    assert not report.failed
+    assert export(run, formats=["tflite:int16x8"], max_drop=1.0).failed
