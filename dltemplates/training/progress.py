@@ -25,7 +25,7 @@ class Reporter(Protocol):
         """Something the user should know."""
 
     def end(self) -> None:
-        """Training ended, well or not."""
+        """Training ended, well or not; may be called again."""
 
 
 class Silent:
@@ -56,7 +56,7 @@ class ProgressBar(PlainLines):
             TextColumn("training"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("loss {task.fields[loss]:.4f}"),
+            TextColumn("{task.fields[loss]}"),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             console=Console(stderr=True),
@@ -64,14 +64,14 @@ class ProgressBar(PlainLines):
         )
 
     def begin(self, total_steps: int, first_step: int) -> None:
-        self._task = self._progress.add_task("training", total=total_steps, completed=first_step, loss=float("nan"))
+        self._task = self._progress.add_task("training", total=total_steps, completed=first_step, loss="")
         self._progress.start()
 
     def step(self, step: int, loss: float) -> None:
-        self._progress.update(self._task, completed=step, loss=loss)
+        self._progress.update(self._task, completed=step, loss=f"loss {loss:.4f}")
 
     def note(self, text: str) -> None:
-        self._progress.console.print(text, highlight=False, markup=False)
+        self._progress.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def end(self) -> None:
         self._progress.stop()

@@ -144,6 +144,7 @@ def train(
     try:
         with stop_on_signals() as stop:
             fit(training, run, state, reporter, stop)
+        reporter.end()
         run.save_history(state.history)
         _save_state(run, state, "interrupted")  # until it is scored
         if stop.requested:
