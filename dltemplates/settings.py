@@ -65,6 +65,8 @@ class DatasetSettings(Part):
             `fashion_mnist` and `cifar10` always set 5,000 apart.
         test: Share set apart where the data has no test split.
         split_seed: Seed of these splits.
+        cache: Keep the decoded images of a folder, to decode each file once: in `memory`, or on `disk` in the cache
+            folder, for later runs too. Datasets that are arrays are decoded anyway: it has no effect on them.
     """
 
     name: Annotated[str, Field(min_length=1)]
@@ -74,6 +76,7 @@ class DatasetSettings(Part):
     validation: OpenShare = 0.1
     test: OpenShare = 0.2
     split_seed: Whole = 0
+    cache: Literal["none", "memory", "disk"] = "none"
 
 
 class SGD(Part):
@@ -163,22 +166,46 @@ class Step(Part):
         return at
 
 
-class Augment(Part):
-    """Random changes of the training images.
+class RandAugment(Part):
+    """Some of 14 operations, drawn anew for each image (Cubuk 2020).
 
     Attributes:
+        operations: How many, one after the other; the paper's N.
+        magnitude: How strong, from 0 (as good as nothing) to 10; the paper's M on the scale of its 0..10.
+    """
+
+    operations: Count = 2
+    magnitude: Annotated[float, Field(ge=0, le=10, strict=True)] = 9.0
+
+
+class Augment(Part):
+    """Random changes of the training images, in this order.
+
+    Attributes:
+        random_crop: Bring the image to a canvas of `image_size` over this share, and cut out a window of `image_size`
+            at a random place; 0.875 makes 256 of 224. Other splits show the whole image at `image_size`.
         flip: Mirror every second image, left to right.
         crop_padding: Pad by this many black pixels and crop back at a random place.
+        randaugment: Some of 14 operations; `{}` takes 2 of magnitude 9.
         rotation: Turn by up to this many degrees either way.
         brightness: Add up to this share of 255 either way.
         contrast: Stretch about the image's mean by a factor of 1 plus or minus up to this.
+        cutout: Side in pixels of a black square at a random place (DeVries 2017); 0 for none.
+        mixup: Mix pairs of images and their targets by a share drawn from Beta(mixup, mixup) (Zhang 2018); 0 for none.
+        cutmix: Put a box of one image into the other, its area drawn from Beta(cutmix, cutmix) (Yun 2019); 0 for none.
+            With `mixup` given too, each pair takes one of the two.
     """
 
+    random_crop: OpenShare | None = None
     flip: StrictBool = False
     crop_padding: Whole = 0
+    randaugment: RandAugment | None = None
     rotation: Annotated[float, Field(ge=0, le=180, strict=True)] = 0.0
     brightness: Annotated[float, Field(ge=0, le=1, strict=True)] = 0.0
     contrast: Share = 0.0
+    cutout: Whole = 0
+    mixup: NonNegative = 0.0
+    cutmix: NonNegative = 0.0
 
 
 class TrainSettings(Part):
@@ -191,11 +218,16 @@ class TrainSettings(Part):
         learning_rate: A number, or one of the schedules `constant`, `cosine`, `one_cycle`, `step`.
         weight_decay: L2 penalty on every kernel: half of this times its squared norm is added to the loss, so that its
             gradient is this times the kernel, as in the papers.
+        clip_norm: Gradients whose norm over all variables is greater are scaled down to it; None leaves them.
+        precision: What the network computes in: `float32`, `mixed_bfloat16`, `mixed_float16` (with a loss scale), or
+            `auto`, which is mixed_bfloat16 on GPUs that compute in it and float32 elsewhere. Exports are float32.
         class_weight: `balanced` weighs each class by the inverse of how often it occurs.
         augment: Random changes of the training images.
         early_stopping: Stop after this many epochs without a better monitored figure; None never does.
-        deterministic: The same bits on every run on the same machine.
-        checkpoint_seconds: Least time between two checkpoints; 0 writes one after every step.
+        deterministic: The same bits on every run on the same machine. On a GPU, without it, steps are compiled by XLA.
+        checkpoint_seconds: Least time between two checkpoints; 0 writes one after every step. Where writing one takes
+            more than a fiftieth of that, they are written more rarely.
+        checkpoints: How many are kept, the newest; one that turns out to be broken is passed over.
     """
 
     epochs: Count = 20
@@ -207,11 +239,14 @@ class TrainSettings(Part):
         Constant | Cosine | OneCycle | Step, Field(discriminator="name"), BeforeValidator(number_or_table)
     ] = Constant(name="constant", value=1e-3)
     weight_decay: NonNegative = 0.0
+    clip_norm: Positive | None = None
+    precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto"
     class_weight: Literal["none", "balanced"] = "none"
     augment: Augment = Augment()
     early_stopping: Count | None = None
     deterministic: StrictBool = True
     checkpoint_seconds: NonNegative = 60.0
+    checkpoints: Count = 2
 
 
 class ExportSettings(Part):

@@ -1,6 +1,6 @@
 """Random changes of training images, as pure functions of the images and of numbers drawn for them.
 
-Every function takes a batch (batch, height, width, channels), float32 in 0..255, and one number in [0, 1) per image and
+Every function takes a batch (batch, height, width, channels) of values 0..255 and one number in [0, 1) per image and
 degree of freedom, and returns a batch of the same shape. Nothing here holds or draws a random state.
 """
 
@@ -10,73 +10,82 @@ import math
 
 import tensorflow as tf
 
+from dltemplates.datasets.randaugment import randaugment, rotation, transform
 from dltemplates.settings import Augment
 
-DRAWS = 6  # flip, row, column, angle, brightness, contrast
+NAMES = (
+    *("window_row", "window_column", "flip", "row", "column", "angle", "brightness", "contrast"),
+    *("cutout_row", "cutout_column", "mix", "share", "box_row", "box_column"),
+)
+
+
+def count_draws(settings: Augment) -> int:
+    """How many numbers are drawn for each image: one for each of `NAMES`, two for each operation of RandAugment."""
+    return len(NAMES) + (2 * settings.randaugment.operations if settings.randaugment else 0)
+
+
+def by_name(draws: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Draws (batch, count_draws) as (batch,) by name."""
+    return dict(zip(NAMES, tf.unstack(draws[:, : len(NAMES)], num=len(NAMES), axis=1), strict=True))
 
 
 def augment_images(images: tf.Tensor, draws: tf.Tensor, settings: Augment) -> tf.Tensor:
-    """Change a batch as the template says.
+    """Change each image by itself as the template says; windows and flips were done as it was read.
 
     Args:
         images: Images (batch, height, width, channels), any number type, 0..255.
-        draws: Numbers in [0, 1), (batch, DRAWS).
+        draws: Numbers in [0, 1), (batch, count_draws(settings)).
         settings: Which changes, how far.
 
     Returns:
-        Float32 images of the same shape, 0..255.
+        Images of the same shape, 0..255: float32 where they were turned or their levels changed, else as they came.
     """
-    images = tf.cast(images, tf.float32)
-    flip_draw, row, column, angle, shift, stretch = tf.unstack(draws, axis=1)
-    if settings.flip:
-        images = flip(images, flip_draw)
+    draw = by_name(draws)
     if settings.crop_padding:
-        images = crop(images, row, column, settings.crop_padding)
+        images = crop(images, draw["row"], draw["column"], settings.crop_padding)
+    if settings.randaugment:
+        images = randaugment(images, draws[:, len(NAMES) :], settings.randaugment)
+    if settings.rotation or settings.brightness or settings.contrast:
+        images = tf.cast(images, tf.float32)
     if settings.rotation:
-        images = rotate(images, angle, settings.rotation)
+        images = rotate(images, draw["angle"], settings.rotation)
     if settings.brightness:
-        images = brighten(images, shift, settings.brightness)
+        images = brighten(images, draw["brightness"], settings.brightness)
     if settings.contrast:
-        images = change_contrast(images, stretch, settings.contrast)
+        images = change_contrast(images, draw["contrast"], settings.contrast)
+    if settings.cutout:
+        images = cutout(images, draw["cutout_row"], draw["cutout_column"], settings.cutout)
     return images
 
 
-def flip(images: tf.Tensor, draw: tf.Tensor) -> tf.Tensor:
-    """Mirror the images whose draw is below one half, left to right."""
-    return tf.where(draw[:, None, None, None] < 0.5, images[:, :, ::-1], images)
+def whole_number(draw: tf.Tensor, count: int) -> tf.Tensor:
+    """An integer in 0..count - 1, each as likely."""
+    return tf.cast(draw * count, tf.int32)
+
+
+def flip(images: tf.Tensor, mirrored: tf.Tensor) -> tf.Tensor:
+    """Mirror the images that are to be `mirrored` (batch,), left to right."""
+    return tf.where(mirrored[:, None, None, None], tf.reverse(images, [2]), images)
+
+
+def cut_window(images: tf.Tensor, top: tf.Tensor, left: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
+    """Cut a window of `size` (height, width) out of each image, whose corner is at `top` and `left` (batch,)."""
+    images = tf.gather(images, top[:, None] + tf.range(size[0]), axis=1, batch_dims=1)
+    return tf.gather(images, left[:, None] + tf.range(size[1]), axis=2, batch_dims=1)
 
 
 def crop(images: tf.Tensor, row: tf.Tensor, column: tf.Tensor, padding: int) -> tf.Tensor:
     """Pad each side by `padding` black pixels and crop back, the corner given by `row` and `column`."""
     height, width = images.shape[1:3]
     padded = tf.pad(images, [[0, 0], [padding, padding], [padding, padding], [0, 0]])
-    rows = _offset(row, padding)[:, None] + tf.range(height)
-    columns = _offset(column, padding)[:, None] + tf.range(width)
-    padded = tf.gather(padded, rows, axis=1, batch_dims=1)
-    return tf.gather(padded, columns, axis=2, batch_dims=1)
-
-
-def _offset(draw: tf.Tensor, padding: int) -> tf.Tensor:
-    """An integer in 0..2 * padding, each as likely."""
-    return tf.cast(draw * (2 * padding + 1), tf.int32)
+    places = 2 * padding + 1
+    return cut_window(padded, whole_number(row, places), whole_number(column, places), (height, width))
 
 
 def rotate(images: tf.Tensor, draw: tf.Tensor, degrees: float) -> tf.Tensor:
     """Turn about the centre by up to `degrees` either way, bilinear, black beyond the edge."""
-    height, width = (float(size) for size in images.shape[1:3])
     angle = (2 * draw - 1) * (degrees * math.pi / 180)
-    cosine, sine, zero = tf.cos(angle), tf.sin(angle), tf.zeros_like(angle)
-    x_offset = ((width - 1) - (cosine * (width - 1) - sine * (height - 1))) / 2
-    y_offset = ((height - 1) - (sine * (width - 1) + cosine * (height - 1))) / 2
-    transforms = tf.stack([cosine, -sine, x_offset, sine, cosine, y_offset, zero, zero], axis=1)
-    return tf.raw_ops.ImageProjectiveTransformV3(
-        images=images,
-        transforms=transforms,
-        output_shape=tf.shape(images)[1:3],
-        fill_value=0.0,
-        interpolation="BILINEAR",
-        fill_mode="CONSTANT",
-    )
+    return transform(images, rotation(angle, images.shape[1:3]), interpolation="BILINEAR", fill=0.0)
 
 
 def brighten(images: tf.Tensor, draw: tf.Tensor, share: float) -> tf.Tensor:
@@ -89,3 +98,23 @@ def change_contrast(images: tf.Tensor, draw: tf.Tensor, share: float) -> tf.Tens
     mean = tf.reduce_mean(images, axis=[1, 2, 3], keepdims=True)
     factor = (1 + (2 * draw - 1) * share)[:, None, None, None]
     return tf.clip_by_value((images - mean) * factor + mean, 0, 255)
+
+
+def cutout(images: tf.Tensor, row: tf.Tensor, column: tf.Tensor, side: int) -> tf.Tensor:
+    """Set a square of `side` pixels to black (DeVries 2017).
+
+    Its centre is any pixel, so the border may cut the square, which the paper finds to matter.
+    """
+    height, width = images.shape[1:3]
+    top = whole_number(row, height) - side // 2
+    left = whole_number(column, width) - side // 2
+    inside = in_box(top, left, top + side, left + side, (height, width))
+    return tf.where(inside, tf.zeros([], images.dtype), images)
+
+
+def in_box(top: tf.Tensor, left: tf.Tensor, bottom: tf.Tensor, right: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
+    """Which pixels are in the box from `top` and `left` to before `bottom` and `right` (batch,): (batch, *size, 1)."""
+    rows, columns = tf.range(size[0])[None], tf.range(size[1])[None]
+    in_rows = (rows >= top[:, None]) & (rows < bottom[:, None])
+    in_columns = (columns >= left[:, None]) & (columns < right[:, None])
+    return (in_rows[:, :, None] & in_columns[:, None, :])[..., None]

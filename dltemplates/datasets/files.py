@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from dltemplates.datasets.images import decode, resize_image
+from dltemplates.datasets.images import BrokenImageError, decode, resize_image
 from dltemplates.datasets.scan import Scanned, scan
-from dltemplates.datasets.source import Dataset, Reader
+from dltemplates.datasets.source import ArraySource, Dataset, Source
 from dltemplates.datasets.spec import DatasetSpec, Value
 from dltemplates.datasets.values import image_value, with_counts
 from dltemplates.settings import DatasetSettings
@@ -36,40 +37,80 @@ class Examples:
 
 
 class FileSource:
-    """Image files below `root`, each decoded when it is read."""
+    """Image files below `root`, each decoded when it is read.
 
-    def __init__(self, root: Path, examples: Examples, *, image: Value, target: Value):
+    Attributes:
+        strict: Fail at a file that broke since it was scanned; else the next readable example, image and target, takes
+            its place, and every other stays at its own.
+        broken: Those files, each with the reason.
+        cache: Where the pipeline keeps decoded images: `none`, `memory` or `disk`.
+        kept: The decoded images that it keeps.
+    """
+
+    def __init__(self, root: Path, examples: Examples, *, image: Value, target: Value, cache: str = "none"):
         self.root = root
         self.examples = examples
         self.image = image
         self.target = target
         self.targets = examples.targets.astype(target.dtype)
+        self.cache = cache
+        self.kept: dict[Any, ArraySource] = {}
+        self.strict = True
+        self.broken: dict[str, str] = {}
 
     def __len__(self) -> int:
         return len(self.examples.names)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the input."""
+        return self.image.shape[0], self.image.shape[1]
 
     def read(self, indices: np.ndarray) -> dict[str, np.ndarray]:
         """Read the examples at `indices` (n,).
 
         Raises:
-            ValueError: If a file is gone or broken; names it.
+            ValueError: If a file is gone or broken and this is strict, or none is whole; names it.
         """
         images = np.empty((len(indices), *self.image.shape), np.uint8)
+        found = np.array(indices, np.int64)
         for position, index in enumerate(indices):
-            images[position] = self.read_image(index)
-        return {self.image.name: images, self.target.name: self.targets[indices]}
+            if self.strict:
+                images[position] = self.read_image(index, self.size)
+            else:
+                images[position], found[position] = self.read_readable(index, self.size)
+        return {self.image.name: images, self.target.name: self.targets[found]}
 
-    def read_image(self, index: int) -> np.ndarray:
-        """Read one image, uint8 of the input's shape: the reference for every other reader."""
-        height, width, channels = self.image.shape
-        pixels = decode(self.root / self.examples.names[index], channels)
-        return resize_image(pixels, (height, width), self.image.resize or "stretch")
+    def read_image(self, index: int, size: tuple[int, int]) -> np.ndarray:
+        """Read one image, uint8 (*size, channels): the reference for every other reader.
 
-    def tensorflow_reader(self) -> Reader:
-        """A reader of single examples as TensorFlow operations, several times as fast; equal to `read`."""
-        from dltemplates.datasets.tensorflow_reader import tensorflow_reader
+        Raises:
+            BrokenImageError: If the file is gone, broken, or holds an image of another size than it did; names it.
+        """
+        path = self.root / self.examples.names[index]
+        pixels = decode(path, self.image.shape[2])
+        was, now = self.examples.files[index].size, pixels.shape[:2]
+        if now != was:
+            change = f"{now[0]}x{now[1]} now, {was[0]}x{was[1]} when it was scanned"
+            raise BrokenImageError(
+                f"An image must keep its size while it is in use. Received: {path} ({change}). "
+                "Start anew, or put the old one back.",
+                change,
+            )
+        return resize_image(pixels, size, self.image.resize or "stretch")
 
-        return tensorflow_reader(self)
+    def read_readable(self, index: int, size: tuple[int, int]) -> tuple[np.ndarray, np.int64]:
+        """Read one image, or in place of a broken one the next that is whole, and say which.
+
+        Raises:
+            ValueError: If none is whole.
+        """
+        for place in (*range(index, len(self)), *range(index)):
+            try:
+                return self.read_image(place, size), np.int64(place)
+            except BrokenImageError as error:
+                self.broken.setdefault(self.examples.names[place], error.reason)
+        raise ValueError(f"There must be an image that is whole. Received: none of the {len(self)} in {self.root}.")
 
     def check(self) -> None:
         """Read every image, to find out which one made TensorFlow fail.
@@ -78,7 +119,7 @@ class FileSource:
             ValueError: Names the first file that is gone or broken.
         """
         for index in range(len(self)):
-            self.read_image(index)
+            self.read_image(index, self.size)
 
 
 def scan_files(root: Path, names: list[str], targets: np.ndarray) -> tuple[Examples, dict[str, str]]:
@@ -108,9 +149,11 @@ def file_dataset(
         skipped=skipped,
         fingerprint=_fingerprint(splits),
     )
-    return Dataset(
-        spec, {name: FileSource(root, examples, image=image, target=target) for name, examples in splits.items()}
-    )
+    sources: dict[str, Source] = {
+        name: FileSource(root, examples, image=image, target=target, cache=settings.cache)
+        for name, examples in splits.items()
+    }
+    return Dataset(spec, sources)
 
 
 def _one_size(files: list[Scanned]) -> tuple[int, int]:

@@ -18,6 +18,14 @@ from dltemplates.datasets.spec import Resize, Value
 FORMATS = ("JPEG", "PNG", "BMP", "GIF")
 
 
+class BrokenImageError(ValueError):
+    """An image that cannot be read, and in a few words why."""
+
+    def __init__(self, message: str, reason: str):
+        super().__init__(message)
+        self.reason = reason
+
+
 class Fit(NamedTuple):
     """How an image is brought to a size: this box is cut out, resized to `inner`, and centred on black."""
 
@@ -76,7 +84,7 @@ def decode(source: Path | str | bytes, channels: int) -> np.ndarray:
         uint8 (height, width, channels), 0..255.
 
     Raises:
-        ValueError: If it is no such image, or a broken one; names the file.
+        BrokenImageError: If it is no such image, or a broken one; names the file.
     """
     try:
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS) as image:
@@ -85,8 +93,9 @@ def decode(source: Path | str | bytes, channels: int) -> np.ndarray:
             pixels = np.asarray(picture.convert("L" if channels == 1 else "RGB"))
     except Exception as error:  # Pillow's decoders raise whatever broken bytes lead them into
         name = "bytes" if isinstance(source, bytes) else source
-        raise ValueError(
-            f"An image must be a whole JPEG, PNG, BMP or GIF. Received: {name} ({reason(error)}). Replace or remove it."
+        why = reason(error)
+        raise BrokenImageError(
+            f"An image must be a whole JPEG, PNG, BMP or GIF. Received: {name} ({why}). Replace or remove it.", why
         ) from error
     return pixels.reshape(*pixels.shape[:2], channels)
 

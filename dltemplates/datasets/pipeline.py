@@ -1,11 +1,13 @@
 """From sources to batches: the only place that shuffles, augments, weighs, batches and prefetches.
 
 The order of training is a pure function of `(seed, epoch, position)`, augmentation one of `(seed, step, place in the
-batch)`. So a training's place in its data is its step number, and to resume is to begin at that step.
+batch)`. So a training's place in its data is its step number, and to resume is to begin at that step; and a part of a
+batch is made without making the rest.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -13,10 +15,36 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from dltemplates.datasets.augment import DRAWS, augment_images
+from dltemplates.datasets.augment import augment_images, by_name, count_draws
+from dltemplates.datasets.mixing import mix
+from dltemplates.datasets.reading import read_batches
 from dltemplates.datasets.source import Source
 from dltemplates.datasets.spec import DatasetSpec, Value
+from dltemplates.datasets.view import View
 from dltemplates.settings import Augment
+
+AHEAD = 2  # batches that wait for the network
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Which parts of each batch are made here: all batches are cut into equal parts, one for each replica.
+
+    Attributes:
+        parts: Into how many.
+        own: Those made here, in turn: step 0's `own[0]`, step 0's `own[1]`, step 1's `own[0]`, and so on.
+    """
+
+    parts: int = 1
+    own: range = range(1)
+
+    def numbers(self, steps: range) -> range:
+        """The numbers of the parts that are made here in some steps, counted from step 0."""
+        return range(steps.start * len(self.own), steps.stop * len(self.own))
+
+    def place(self, number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The step and the part that a number stands for."""
+        return number // len(self.own), self.own.start + number % len(self.own) * self.own.step
 
 
 @dataclass(frozen=True)
@@ -48,9 +76,9 @@ class TrainingOrder:
             max_index=tf.constant(self.examples - 1, tf.int64),
         )
 
-    def draws(self, step: tf.Tensor) -> tf.Tensor:
-        """The numbers in [0, 1) that augment a step: (batch_size, DRAWS)."""
-        return tf.random.stateless_uniform([self.batch_size, DRAWS], tf.stack([self.seed, step]))
+    def draws(self, step: tf.Tensor, count: int) -> tf.Tensor:
+        """The numbers in [0, 1) that augment a step: (batch_size, count)."""
+        return tf.random.stateless_uniform([self.batch_size, count], tf.stack([self.seed, step]))
 
 
 def training_batches(
@@ -62,8 +90,9 @@ def training_batches(
     encode: Callable[[Any], Any],
     augment: Augment,
     class_weights: np.ndarray | None = None,
+    shard: Shard = Shard(),
 ) -> tf.data.Dataset:
-    """Make the batches of some steps of a training.
+    """Make the batches of some steps of a training, or parts of each.
 
     Args:
         source: The training split.
@@ -73,60 +102,116 @@ def training_batches(
         encode: Turns a batch of raw targets into what the loss takes.
         augment: Random changes of the images.
         class_weights: Weight of each class (classes,), for targets that are classes.
+        shard: Which parts of each batch are made here; they hold the very rows that the whole batch holds there.
 
     Returns:
-        `(inputs, targets, sample_weight)` for each step; images float32 or uint8, 0..255.
+        `(inputs, targets, sample_weight)` for each step and part; images float32 or uint8, 0..255.
+
+    Raises:
+        ValueError: If the batch cannot be cut into those parts, or the targets cannot be mixed.
     """
-    numbers = tf.data.Dataset.range(steps.start, steps.stop)
-    examples = _examples(source, spec, numbers.map(order.indices), order.batch_size)
     (image,), (target,) = spec.inputs, spec.targets
+    mixes = bool(augment.mixup or augment.cutmix)
+    rows = _rows(order.batch_size, shard.parts, mixes)
+    if mixes:
+        _check_mixable(encode, target)
+    view = View.of_training(image, augment)
 
-    def finish(step, example):
+    def part_of(number):
+        """The indices and the draws of the rows of one part."""
+        step, part = shard.place(number)
+        own = slice(part * rows, (part + 1) * rows)
+        return order.indices(step)[own], order.draws(step, count_draws(augment))[own]
+
+    def plan(number):
+        indices, draws = part_of(number)
+        return indices, view.places(by_name(draws))
+
+    def finish(number, example):
         images, raw = example[image.name], example[target.name]
-        if augment != Augment():
-            images = augment_images(images, order.draws(step), augment)
+        _, draws = part_of(number)
+        images, targets = augment_images(images, draws, augment), encode(raw)
         weight = tf.ones(tf.shape(raw)[:1]) if class_weights is None else tf.gather(class_weights, raw)
-        return images, encode(raw), weight
+        return mix(images, targets, weight, draws, augment) if mixes else (images, targets, weight)
 
-    batches = tf.data.Dataset.zip(numbers, examples)
-    return batches.map(finish, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+    return _batches(
+        read_batches(source, spec, shard.numbers(steps), plan, view, rows=rows), shard.numbers(steps), finish
+    )
 
 
 def evaluation_batches(
-    source: Source, spec: DatasetSpec, *, batch_size: int, encode: Callable[[Any], Any]
+    source: Source,
+    spec: DatasetSpec,
+    *,
+    batch_size: int,
+    encode: Callable[[Any], Any],
+    shard: Shard = Shard(),
 ) -> tf.data.Dataset:
-    """Make the batches of a whole split, in order: `(inputs, targets)`, the last one as long as what is left."""
-    indices = tf.data.Dataset.range(len(source)).batch(batch_size)
+    """Make the batches of a whole split, in order, or parts of each.
+
+    All are of one length: the last batch is filled up by its last example, which there has weight 0.
+
+    Args:
+        source: The split.
+        spec: Its spec.
+        batch_size: Examples per batch, rounded up to a multiple of the parts; of a smaller split, no more than it has.
+        encode: Turns a batch of raw targets into what the loss takes.
+        shard: Which parts of each batch are made here.
+
+    Returns:
+        `(inputs, targets, sample_weight)` for each batch and part, of known cardinality.
+    """
     (image,), (target,) = spec.inputs, spec.targets
-    examples = _examples(source, spec, indices, batch_size)
-    examples = examples.apply(tf.data.experimental.assert_cardinality(-(-len(source) // batch_size)))
-    return examples.map(lambda example: (example[image.name], encode(example[target.name]))).prefetch(tf.data.AUTOTUNE)
+    examples = len(source)
+    rows = math.ceil(min(batch_size, examples) / shard.parts)
+    steps = range(math.ceil(examples / (rows * shard.parts)))
+    view = View.whole(image)
+
+    def positions(number):
+        step, part = shard.place(number)
+        return (step * shard.parts + part) * rows + tf.range(rows, dtype=tf.int64)
+
+    def plan(number):
+        return tf.minimum(positions(number), examples - 1), tf.zeros([rows, 3], tf.int32)
+
+    def finish(number, example):
+        weight = tf.cast(positions(number) < examples, tf.float32)
+        return example[image.name], encode(example[target.name]), weight
+
+    return _batches(
+        read_batches(source, spec, shard.numbers(steps), plan, view, rows=rows), shard.numbers(steps), finish
+    )
 
 
-def _examples(source: Source, spec: DatasetSpec, indices: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
-    """Read batches of indices, each example by itself and in parallel where the source has a TensorFlow reader."""
-    if hasattr(source, "tensorflow_reader"):
-        read_one = source.tensorflow_reader()
-        return (
-            indices.unbatch().map(read_one, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).batch(batch_size)
+def _batches(examples: tf.data.Dataset, numbers: range, finish: Callable[..., tuple]) -> tf.data.Dataset:
+    """Finish the batches of those numbers."""
+    batches = tf.data.Dataset.zip(tf.data.Dataset.range(numbers.start, numbers.stop), examples)
+    batches = batches.map(finish, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return batches.apply(tf.data.experimental.assert_cardinality(len(numbers))).prefetch(AHEAD)
+
+
+def _rows(batch_size: int, parts: int, mixes: bool) -> int:
+    """The length of each part of a batch."""
+    if batch_size % parts:
+        raise ValueError(
+            f"`train.batch_size` must be a multiple of the number of replicas. Received: {batch_size} for {parts}. "
+            f"Try --set train.batch_size={parts * max(1, batch_size // parts)}."
         )
-
-    values = {value.name: value for value in (*spec.inputs, *spec.targets)}
-    sample = source.read(np.arange(1))
-    names = list(values)
-
-    def read(batch):
-        arrays = tf.numpy_function(
-            lambda rows: [source.read(rows)[name] for name in names],
-            [batch],
-            [sample[name].dtype for name in names],
-            stateful=False,
+    rows = batch_size // parts
+    if mixes and parts > 1 and rows % 2:
+        raise ValueError(
+            "`mixup` and `cutmix` pair neighbours, so each replica's part of a batch must be even. "
+            f"Received: {batch_size} in {parts} parts of {rows}. Try --set train.batch_size={parts * (rows + 1)}."
         )
-        return {name: _with_shape(array, values[name]) for name, array in zip(names, arrays, strict=True)}
-
-    return indices.map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return rows
 
 
-def _with_shape(array: tf.Tensor, value: Value) -> tf.Tensor:
-    array.set_shape((None, *value.shape))
-    return array
+def _check_mixable(encode: Callable[[Any], Any], target: Value) -> None:
+    encoded = encode(tf.zeros([2, *target.shape], target.dtype))
+    for part in tf.nest.flatten(encoded):
+        if not tf.as_dtype(part.dtype).is_floating:
+            raise ValueError(
+                "`mixup` and `cutmix` mix targets, which must be encoded as floats. "
+                f"Received: {tf.as_dtype(part.dtype).name} for a target of kind `{target.kind}`. "
+                "Leave `train.augment.mixup` and `train.augment.cutmix` at 0."
+            )

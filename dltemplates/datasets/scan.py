@@ -30,13 +30,15 @@ class Scanned:
         size: Height and width, upright.
         is_grey: Whether it has no colours.
         decoder: What TensorFlow can decode it with, to the same pixels as Pillow; else `pillow`.
-        digest: Of its size and its last bytes.
+        digest: Of its length and its last bytes.
+        length: Bytes.
     """
 
     size: tuple[int, int]
     is_grey: bool
     decoder: Decoder
     digest: bytes
+    length: int
 
 
 def scan(paths: list[str]) -> list[Scanned | str]:
@@ -58,7 +60,7 @@ def _scan(path: str) -> Scanned | str:
             # Pillow forgives a missing end that TensorFlow does not.
             is_plain = upright == 1 and (is_whole or image.format == "BMP")
             decoder: Decoder = _decoder(image) if is_plain else "pillow"
-            found = Scanned((height, width), _is_grey(image), decoder, _digest(length, tail))
+            found = Scanned((height, width), _is_grey(image), decoder, _digest(length, tail), length)
         if not is_whole:
             decode(path, 3)
     except Image.UnidentifiedImageError:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -16,8 +15,8 @@ SPLITS = ("train", "validation", "test")
 class Source(Protocol):
     """Examples with random access.
 
-    A source of files also has `tensorflow_reader()`, which the pipeline maps over single examples in parallel and which
-    a test holds equal to `read`, the reference.
+    `read` is the reference. A source of files is read by the pipeline through TensorFlow operations, which a test holds
+    equal to it.
     """
 
     def __len__(self) -> int: ...
@@ -57,7 +56,3 @@ class ArraySource:
     def read(self, indices: np.ndarray) -> dict[str, np.ndarray]:
         """Read the examples at `indices` (n,)."""
         return {name: array[indices] for name, array in self.arrays.items()}
-
-
-Reader = Callable[[Any], dict[str, Any]]
-"""From a scalar index tensor to the tensors of one example, by name."""

@@ -2,67 +2,192 @@
 
 Decoded pixels equal the reference's exactly; resized ones may be one level off (of 255), because Pillow rounds
 between its two passes.
+
+A batch is read by one loop over its examples, several batches at a time: cheaper than a `map` over single examples. An
+example costs little more than its decoding because all that can be said of it without its bytes (path, window, boxes)
+is gathered for the batch at once.
 """
 
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
 
+from dltemplates.datasets.files import FileSource
 from dltemplates.datasets.images import GREY_WEIGHTS, fit
-from dltemplates.datasets.source import Reader
-
-if TYPE_CHECKING:
-    from dltemplates.datasets.files import FileSource
+from dltemplates.datasets.view import View
 
 DECODERS: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {
     "jpeg": lambda content: tf.io.decode_jpeg(content, channels=3, dct_method="INTEGER_ACCURATE"),
     "png": lambda content: tf.io.decode_png(content, channels=3),
     "bmp": lambda content: tf.io.decode_bmp(content, channels=3),
 }
+MARGIN = 1  # columns: at the edges of what is decoded of a JPEG, its colours lack the neighbours they are blended with
+MOST_AT_ONCE = 16  # batches
+
+Row = dict[str, tf.Tensor]
+Example = dict[str, tf.Tensor]
+Plan = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 
-def tensorflow_reader(source: FileSource) -> Reader:
-    """Make the reader: from a scalar index to the tensors of one example."""
-    files, image, target = source.examples.files, source.image, source.target
-    height, width, channels = image.shape
-    size, rule = (height, width), image.resize or "stretch"
-    paths = tf.constant([f"{source.root}/{name}" for name in source.examples.names])
-    fits = tf.constant([fit(file.size, size, rule) for file in files], tf.int32)  # (n, 6)
+def read_files(source: FileSource, numbers: range, plan: Plan, view: View) -> tf.data.Dataset:
+    """Read batches of files, as `reading.read_batches` says.
+
+    Where the source is not strict, a batch in which something fails is read again one by one, and what fails again is
+    read by the reference, which takes the next readable example in the place of a broken one. So a broken file changes
+    no other example by a bit.
+    """
+    image, target = source.image, source.target
     targets = tf.constant(source.targets)
-    used = sorted({file.decoder for file in files})
-    branch = tf.constant([used.index(file.decoder) for file in files], tf.int32)
-    needs_resize = any(file.size != size for file in files)
+    known, read_one = known_of_files(source, view), example_reader(source, view)
+    seen = (*view.size, image.shape[2])
+    at_once = min(os.cpu_count() or 1, MOST_AT_ONCE)
 
-    def by_pillow(index: tf.Tensor) -> tf.Tensor:
-        pixels = tf.numpy_function(lambda i: source.read_image(int(i)), [index], tf.uint8, stateful=False)
-        return tf.ensure_shape(pixels, image.shape)
+    def read(indices: tf.Tensor, places: tf.Tensor) -> Example:
+        signature = tf.TensorSpec(seen, tf.uint8)
+        pixels = tf.map_fn(read_one, known(indices, places), fn_output_signature=signature, parallel_iterations=1)
+        return {image.name: tf.ensure_shape(pixels, [None, *seen]), target.name: tf.gather(targets, indices)}
 
-    def by_tensorflow(decoder: str, index: tf.Tensor) -> tf.Tensor:
-        pixels = DECODERS[decoder](tf.io.read_file(paths[index]))
-        if channels == 1:
-            pixels = _grey(pixels)
-        if needs_resize:
-            pixels = _resize(pixels, fits[index], size)
-        return tf.ensure_shape(pixels, image.shape)
+    def read_by_reference(indices: tf.Tensor, places: tf.Tensor) -> Example:
+        pixels, index = tf.numpy_function(
+            lambda index: source.read_readable(int(index), view.canvas),
+            [indices[0]],
+            [tf.uint8, tf.int64],
+            stateful=False,
+        )
+        pixels = view.look_at_one(tf.ensure_shape(pixels, [*view.canvas, image.shape[2]]), places[0])
+        return {image.name: pixels[None], target.name: tf.gather(targets, tf.reshape(index, [1]))}
 
-    def read_image(index: tf.Tensor) -> tf.Tensor:
-        branches = [
-            functools.partial(by_pillow, index)
-            if decoder == "pillow"
-            else functools.partial(by_tensorflow, decoder, index)
-            for decoder in used
-        ]
-        return branches[0]() if len(branches) == 1 else tf.switch_case(branch[index], branches)
+    def read_one_by_one(indices: tf.Tensor, places: tf.Tensor) -> Example:
+        def one(index: tf.Tensor, place: tf.Tensor) -> tf.data.Dataset:
+            only = tf.data.Dataset.from_tensors((index[None], place[None]))
+            return only.map(read).ignore_errors().concatenate(only.map(read_by_reference)).take(1)
 
-    def read(index: Any) -> dict[str, Any]:
-        return {image.name: read_image(index), target.name: targets[index]}
+        examples = tf.data.Dataset.from_tensor_slices((indices, places)).flat_map(one).unbatch()
+        return examples.batch(tf.shape(indices, tf.int64)[0]).get_single_element()
+
+    if source.strict:
+        batches = tf.data.Dataset.range(numbers.start, numbers.stop)
+        return batches.map(lambda number: read(*plan(number)), num_parallel_calls=at_once, deterministic=True)
+    nothing = {image.name: tf.zeros([0, *seen], tf.uint8), target.name: targets[:0]}
+    return _without_gaps(
+        numbers,
+        lambda number: read(*plan(number)),
+        lambda number: read_one_by_one(*plan(number)),
+        nothing,
+        at_once=at_once,
+    )
+
+
+def _without_gaps(
+    numbers: range, read: Callable[..., Example], read_again: Callable[..., Example], nothing: Example, *, at_once: int
+) -> tf.data.Dataset:
+    """Read each of some batches, and read again what fails.
+
+    Each batch is followed by `nothing`, an empty one, which cannot fail. Failed batches are left out; so an empty one
+    that follows an empty one stands for a batch to read again. All other ways (a dataset of its own for each batch, or
+    what flattens datasets) keep more batches in memory, which costs a tenth of the speed.
+    """
+
+    def read_or_mark(place):
+        number = place // 2
+        return place, tf.cond(place % 2 == 0, lambda: read(number), lambda: nothing)
+
+    def fill_gap(was_read, element):
+        place, batch = element
+        is_mark = place % 2 == 1
+        is_gap = tf.logical_and(is_mark, tf.logical_not(was_read))
+        return tf.logical_not(is_mark), tf.cond(is_gap, lambda: read_again(place // 2), lambda: batch)
+
+    places = tf.data.Dataset.range(2 * numbers.start, 2 * numbers.stop)
+    found = places.map(read_or_mark, num_parallel_calls=2 * at_once, deterministic=True).ignore_errors()
+    filled = found.scan(tf.constant(False), fill_gap)
+    return filled.filter(lambda batch: tf.size(tf.nest.flatten(batch)[0]) > 0)
+
+
+def known_of_files(source: FileSource, view: View) -> Callable[[tf.Tensor, tf.Tensor], Row]:
+    """A function from indices and places to all that can be said of the examples without their files, (batch, ...)."""
+    files, kinds = source.examples.files, _kinds(source, view)
+    used = sorted(set(kinds))
+    paths = tf.constant([f"{source.root}/{name}" for name in source.examples.names])
+    columns = {"kind": tf.constant([used.index(kind) for kind in kinds], tf.int32)} if len(used) > 1 else {}
+    if "window" in used:
+        columns["length"] = tf.constant([file.length for file in files], tf.int32)
+    if any(file.size != view.canvas for file in files):
+        rule = source.image.resize or "stretch"
+        columns["size"] = tf.constant([file.size for file in files], tf.int32)  # (n, 2)
+        columns["fit"] = tf.constant([fit(file.size, view.canvas, rule) for file in files], tf.int32)  # (n, 6)
+
+    def known(indices: tf.Tensor, places: tf.Tensor) -> Row:
+        row = {name: tf.gather(column, indices) for name, column in {"path": paths, **columns}.items()}
+        if "pillow" in used:
+            row["index"] = indices
+        if "window" in used:
+            row["window"], row["begin"] = _windows(places, view)
+        return row | {"place": places}
+
+    return known
+
+
+def example_reader(source: FileSource, view: View) -> Callable[[Row], tf.Tensor]:
+    """A function from what is known of one example to its pixels, as they are looked at."""
+    used = sorted(set(_kinds(source, view)))
+    channels = source.image.shape[2]
+    on_canvas = [*view.canvas, channels]
+
+    def by_pillow(row: Row) -> tf.Tensor:
+        pixels = tf.numpy_function(
+            lambda index: source.read_image(int(index), view.canvas), [row["index"]], tf.uint8, stateful=False
+        )
+        return view.look_at_one(tf.ensure_shape(pixels, on_canvas), row["place"])
+
+    def by_window(row: Row) -> tf.Tensor:
+        content = tf.io.read_file(row["path"])
+        # A file of another length is another file, perhaps of an image of another size: an impossible window fails.
+        window = tf.where(tf.strings.length(content) == row["length"], row["window"], -1)
+        pixels = tf.io.decode_and_crop_jpeg(content, window, channels=3, dct_method="INTEGER_ACCURATE")
+        pixels = tf.slice(pixels, row["begin"], [*view.size, 3])
+        return view.mirror_one(_grey(pixels) if channels == 1 else pixels, row["place"])
+
+    def by_tensorflow(decoder: str, row: Row) -> tf.Tensor:
+        pixels = DECODERS[decoder](tf.io.read_file(row["path"]))
+        pixels = _grey(pixels) if channels == 1 else pixels
+        if "fit" in row:
+            # Fails where the file holds an image of another size than it did; does nothing else.
+            pixels = tf.broadcast_to(pixels, tf.concat([row["size"], [channels]], axis=0))
+            pixels = _resize(pixels, row["fit"], view.canvas)
+        return view.look_at_one(tf.ensure_shape(pixels, on_canvas), row["place"])
+
+    readers: dict[str, Callable[[Row], tf.Tensor]] = {"pillow": by_pillow, "window": by_window}
+
+    def read(row: Row) -> tf.Tensor:
+        branches = [functools.partial(readers.get(kind, functools.partial(by_tensorflow, kind)), row) for kind in used]
+        pixels = branches[0]() if len(used) == 1 else tf.switch_case(row["kind"], branches)
+        return tf.ensure_shape(pixels, [*view.size, channels])
 
     return read
+
+
+def _kinds(source: FileSource, view: View) -> list[str]:
+    """How each file is read: by one of the `DECODERS`, by `pillow`, or a JPEG of which only the `window` is decoded."""
+    files = source.examples.files
+    is_window = [view.crops and file.decoder == "jpeg" and file.size == view.canvas for file in files]
+    return ["window" if yes else file.decoder for file, yes in zip(files, is_window, strict=True)]
+
+
+def _windows(places: tf.Tensor, view: View) -> tuple[tf.Tensor, tf.Tensor]:
+    """Windows to decode (batch, 4), with a margin left and right, and where in them what is seen begins (batch, 3)."""
+    top, left, _ = tf.unstack(places, num=3, axis=1)
+    first = tf.maximum(left - MARGIN, 0)
+    last = tf.minimum(left + view.size[1] + MARGIN, view.canvas[1])
+    zero = tf.zeros_like(top)
+    return tf.stack([top, first, zero + view.size[0], last - first], axis=1), tf.stack(
+        [zero, left - first, zero], axis=1
+    )
 
 
 def _grey(pixels: tf.Tensor) -> tf.Tensor:
@@ -74,7 +199,7 @@ def _grey(pixels: tf.Tensor) -> tf.Tensor:
 
 def _resize(pixels: tf.Tensor, how: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
     """Cut the box out, resize it, centre it on black: (height, width, channels) to (*size, channels)."""
-    top, left, height, width, inner_height, inner_width = tf.unstack(how)
+    top, left, height, width, inner_height, inner_width = tf.unstack(how, num=6)
     cut = pixels[top : top + height, left : left + width]
     resized = tf.image.resize(cut, (inner_height, inner_width), method="bilinear", antialias=True)
     rounded = tf.cast(tf.clip_by_value(tf.round(resized), 0, 255), tf.uint8)

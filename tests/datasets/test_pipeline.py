@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from dltemplates.datasets import augment
-from dltemplates.datasets.pipeline import TrainingOrder, evaluation_batches, training_batches
+from dltemplates.datasets.files import FileSource, scan_files
+from dltemplates.datasets.pipeline import Shard, TrainingOrder, evaluation_batches, training_batches
 from dltemplates.datasets.source import ArraySource
 from dltemplates.datasets.spec import DatasetSpec, Value
 from dltemplates.settings import Augment
@@ -14,22 +16,42 @@ SPEC = DatasetSpec(inputs=(IMAGE,), targets=(LABEL,), sizes={"train": 10}, finge
 PIXELS = np.random.default_rng(0).integers(0, 256, (10, 6, 6, 1)).astype("uint8")
 PIXELS[:, 0, 0, 0] = np.arange(10)  # so that an example can be told by its first pixel
 SOURCE = ArraySource({"image": PIXELS, "label": np.arange(10) % 2})
-ALL = Augment(flip=True, crop_padding=1, rotation=15, brightness=0.1, contrast=0.2)
+ALL = Augment(
+    random_crop=0.75,
+    flip=True,
+    crop_padding=1,
+    randaugment={},
+    rotation=15,
+    brightness=0.1,
+    contrast=0.2,
+    cutout=2,
+    mixup=0.4,
+    cutmix=1.0,
+)
 
 
-def batches(first, last, augment=Augment(), seed=3, class_weights=None):  # noqa: B008
-    order = TrainingOrder(10, 4, seed)
-    return list(
-        training_batches(
-            SOURCE,
-            SPEC,
-            order,
-            steps=range(first, last),
-            encode=lambda target: target,
-            augment=augment,
-            class_weights=class_weights,
-        ).as_numpy_iterator()
-    )
+@pytest.fixture(autouse=True, scope="module")
+def deterministic():
+    """As in training: every operation must have a deterministic form."""
+    tf.config.experimental.enable_op_determinism()
+
+
+def one_hot(target):
+    return tf.one_hot(target, 2)
+
+
+def batches(first, last, augment=Augment(), seed=3, source=SOURCE, spec=SPEC, encode=one_hot, **options):  # noqa: B008
+    order = TrainingOrder(len(source), 4, seed)
+    made = training_batches(source, spec, order, steps=range(first, last), encode=encode, augment=augment, **options)
+    return list(made.as_numpy_iterator())
+
+
+def assert_same(found, expected):
+    assert len(found) == len(expected)
+    for some, others in zip(found, expected, strict=True):
+        for array, other in zip(some, others, strict=True):
+            assert array.dtype == other.dtype
+            np.testing.assert_array_equal(array, other)
 
 
 def test_each_epoch_sees_every_example_once_in_another_order():
@@ -48,10 +70,7 @@ def test_the_seed_changes_the_order():
 def test_beginning_at_a_step_gives_what_would_have_come(settings):
     whole, rest = batches(0, 7, settings), batches(4, 7, settings)
     assert len(rest) == 3
-    for (images, labels, weights), (later_images, later_labels, later_weights) in zip(whole[4:], rest, strict=True):
-        np.testing.assert_array_equal(images, later_images)
-        np.testing.assert_array_equal(labels, later_labels)
-        np.testing.assert_array_equal(weights, later_weights)
+    assert_same(rest, whole[4:])
 
 
 def test_batches_hold_the_examples_of_the_order_and_are_full():
@@ -59,31 +78,120 @@ def test_batches_hold_the_examples_of_the_order_and_are_full():
     for step, (images, labels, weights) in enumerate(batches(0, 5)):
         indices = order.indices(tf.constant(step, tf.int64)).numpy()
         np.testing.assert_array_equal(images[:, 0, 0, 0], indices)
-        np.testing.assert_array_equal(labels, indices % 2)
+        np.testing.assert_array_equal(labels.argmax(axis=1), indices % 2)
         assert weights.tolist() == [1, 1, 1, 1]
 
 
 def test_class_weights_are_sample_weights():
     for _, labels, weights in batches(0, 3, class_weights=np.float32([0.5, 2])):
-        np.testing.assert_array_equal(weights, np.where(labels == 1, 2, 0.5))
+        np.testing.assert_array_equal(weights, np.where(labels[:, 1] == 1, 2, 0.5))
 
 
-def test_evaluation_sees_every_example_once_in_order():
-    parts = list(evaluation_batches(SOURCE, SPEC, batch_size=4, encode=lambda target: target).as_numpy_iterator())
-    assert [len(images) for images, _ in parts] == [4, 4, 2]
-    np.testing.assert_array_equal(np.concatenate([images for images, _ in parts]), PIXELS)
+def evaluate(batch_size, source=SOURCE, **options):
+    made = evaluation_batches(source, SPEC, batch_size=batch_size, encode=lambda target: target, **options)
+    found = list(made.as_numpy_iterator())
+    assert made.cardinality() == len(found)
+    return found
+
+
+@pytest.mark.parametrize(("batch_size", "lengths"), [(4, [4, 4, 4]), (5, [5, 5]), (16, [10])])
+def test_evaluation_sees_every_example_once_in_order(batch_size, lengths):
+    found = evaluate(batch_size)
+    assert [len(images) for images, _, _ in found] == lengths
+    images, labels, weights = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
+    np.testing.assert_array_equal(images[:10], PIXELS)
+    np.testing.assert_array_equal(labels[:10], np.arange(10) % 2)
+    np.testing.assert_array_equal(images[10:], PIXELS[[9] * (len(images) - 10)])
+    np.testing.assert_array_equal(weights, np.arange(len(weights)) < 10)
+
+
+@pytest.mark.parametrize(("batch_size", "parts"), [(4, 2), (6, 3), (100, 4), (5, 2)])
+def test_parts_of_evaluation_are_those_of_the_whole(batch_size, parts):
+    made = [evaluate(batch_size, shard=Shard(parts, range(part, part + 1))) for part in range(parts)]
+    assert len({len(images) for own in made for images, _, _ in own}) == 1
+    joined = [np.concatenate(arrays) for step in zip(*made, strict=True) for arrays in zip(*step, strict=True)]
+    images, labels, weights = (np.concatenate(joined[place::3]) for place in range(3))
+    assert weights.sum() == 10
+    np.testing.assert_array_equal(images[weights == 1], PIXELS)
+    np.testing.assert_array_equal(labels[weights == 1], np.arange(10) % 2)
+    both = evaluate(batch_size, shard=Shard(parts, range(parts)))
+    np.testing.assert_array_equal(np.concatenate([images for images, _, _ in both]), images)
+
+
+@pytest.mark.parametrize("settings", [Augment(), ALL])
+@pytest.mark.parametrize("kind", ["arrays", "files"])
+def test_parts_of_a_batch_are_those_of_the_whole(settings, kind, image_files):
+    source, spec = (SOURCE, SPEC) if kind == "arrays" else (image_files, SPEC)
+    options = {"source": source, "spec": spec, "class_weights": np.float32([0.5, 2])}
+    whole = batches(2, 5, settings, **options)
+    first, second = (batches(2, 5, settings, shard=Shard(2, range(p, p + 1)), **options) for p in range(2))
+    assert_same(first, [[array[:2] for array in batch] for batch in whole])
+    assert_same(second, [[array[2:] for array in batch] for batch in whole])
+    both = batches(2, 5, settings, shard=Shard(2, range(2)), **options)
+    assert_same(both, [batch for pair in zip(first, second, strict=True) for batch in pair])
+    assert_same(batches(2, 5, settings, **options), whole)
+
+
+@pytest.fixture
+def image_files(tmp_path):
+    """The examples of SOURCE as files of two sizes and two formats, read less exactly where they are resized."""
+    names = [f"{number}.{'png' if number % 2 else 'bmp'}" for number in range(10)]
+    for name, pixels in zip(names, PIXELS, strict=True):
+        side = 8 if name < "5" else 6
+        Image.fromarray(pixels[..., 0]).resize((side, side)).convert("RGB").save(tmp_path / name)
+    examples, skipped = scan_files(tmp_path, names, np.arange(10) % 2)
+    assert not skipped
+    return FileSource(tmp_path, examples, image=IMAGE.model_copy(update={"resize": "stretch"}), target=LABEL)
+
+
+def test_parts_not_owned_are_not_read(monkeypatch):
+    seen = []
+    read = SOURCE.read
+    monkeypatch.setattr(SOURCE, "read", lambda indices: seen.extend(indices.tolist()) or read(indices))
+    batches(0, 1, shard=Shard(2, range(1, 2)))
+    order = TrainingOrder(10, 4, seed=3)
+    assert seen == [0, *order.indices(tf.constant(0, tf.int64)).numpy()[2:]]  # the first tells the dtypes
+
+
+def test_a_batch_that_cannot_be_cut():
+    with pytest.raises(ValueError, match=r"multiple of the number of replicas. Received: 4 for 3. Try .*=3"):
+        batches(0, 1, shard=Shard(3))
+    with pytest.raises(ValueError, match=r"must be even. Received: 4 in 4 parts of 1. Try .*=8"):
+        batches(0, 1, Augment(mixup=1.0), shard=Shard(4))
+
+
+def test_integer_targets_cannot_be_mixed():
+    with pytest.raises(ValueError, match=r"encoded as floats. Received: int64 for a target of kind `class`. Leave"):
+        batches(0, 1, Augment(cutmix=1.0), encode=lambda target: target)
+
+
+def test_a_random_crop_of_arrays_is_a_window_of_a_larger_canvas():
+    (images, _, _), *_ = batches(0, 1, Augment(random_crop=0.75))
+    assert images.shape == (4, 6, 6, 1)
+    assert images.dtype == np.uint8
+    indices = TrainingOrder(10, 4, seed=3).indices(tf.constant(0, tf.int64)).numpy()
+    canvas = tf.image.resize(PIXELS[indices], (8, 8), antialias=True).numpy().round().astype(np.uint8)
+    for image, large in zip(images, canvas, strict=True):
+        windows = [large[row : row + 6, column : column + 6] for row in range(3) for column in range(3)]
+        assert any((image == window).all() for window in windows)
+
+
+def test_levels_stay_bytes_until_something_changes_them():
+    for settings, dtype in [(Augment(flip=True, crop_padding=1, cutout=2, cutmix=1.0), np.uint8), (ALL, np.float32)]:
+        (images, _, _), *_ = batches(0, 1, settings)
+        assert images.dtype == dtype
 
 
 IMAGES = tf.constant(PIXELS[:4], tf.float32)
 
 
 def test_no_augmentation_leaves_images_alone():
-    draws = tf.random.stateless_uniform([4, augment.DRAWS], [0, 0])
+    draws = tf.random.stateless_uniform([4, augment.count_draws(ALL)], [0, 0])
     np.testing.assert_array_equal(augment.augment_images(IMAGES, draws, Augment()), IMAGES)
 
 
 def test_augmentation_is_a_function_of_its_draws():
-    draws = tf.random.stateless_uniform([4, augment.DRAWS], [0, 1])
+    draws = tf.random.stateless_uniform([4, augment.count_draws(ALL)], [0, 1])
     once, again = (augment.augment_images(IMAGES, draws, ALL).numpy() for _ in range(2))
     np.testing.assert_array_equal(once, again)
     assert not np.allclose(once, IMAGES)
@@ -91,8 +199,8 @@ def test_augmentation_is_a_function_of_its_draws():
     assert once.max() <= 255
 
 
-def test_flip_mirrors_below_one_half():
-    flipped = augment.flip(IMAGES, tf.constant([0.0, 0.49, 0.5, 0.99]))
+def test_flip_mirrors_what_it_is_told_to():
+    flipped = augment.flip(IMAGES, tf.constant([True, True, False, False]))
     np.testing.assert_array_equal(flipped[:2], IMAGES[:2, :, ::-1])
     np.testing.assert_array_equal(flipped[2:], IMAGES[2:])
 
@@ -120,3 +228,11 @@ def test_brightness_adds_and_contrast_stretches_about_the_mean():
     np.testing.assert_allclose(augment.change_contrast(grey, tf.ones(1), 0.5), 100)
     half = augment.change_contrast(IMAGES, tf.zeros(4), 0.5).numpy()
     np.testing.assert_allclose(half.std(axis=(1, 2, 3)), IMAGES.numpy().std(axis=(1, 2, 3)) / 2, rtol=1e-4)
+
+
+def test_cutout_blackens_a_square_that_the_border_may_cut():
+    white = tf.fill([3, 6, 6, 1], np.uint8(255))
+    row = tf.constant([0.0, 0.5, 0.99])
+    black = augment.cutout(white, row, tf.fill([3], 0.5), 4).numpy()[..., 0] == 0
+    assert black.sum(axis=(1, 2)).tolist() == [8, 16, 12]
+    assert black[1, 1:5, 1:5].all()

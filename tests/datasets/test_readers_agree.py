@@ -6,7 +6,9 @@ import tensorflow as tf
 
 from dltemplates.datasets.files import FileSource, scan_files
 from dltemplates.datasets.load import load_dataset
+from dltemplates.datasets.tensorflow_reader import read_files
 from dltemplates.datasets.values import class_value, image_value
+from dltemplates.datasets.view import View
 from dltemplates.settings import DatasetSettings
 
 BY_TENSORFLOW = {
@@ -24,12 +26,12 @@ BY_TENSORFLOW = {
 }
 
 
-def read_all(source):
-    reader = source.tensorflow_reader()
-    batches = tf.data.Dataset.range(len(source)).map(reader).batch(16)
-    assert batches.element_spec["image"].shape[1:] == source.image.shape
-    examples = [{name: array.numpy() for name, array in batch.items()} for batch in batches]
-    return {name: np.concatenate([example[name] for example in examples]) for name in examples[0]}
+def read_all(source, view=None, places=None):
+    view = view or View.whole(source.image)
+    places = np.zeros((len(source), 3), np.int32) if places is None else places
+    plan = lambda number: (tf.range(len(source), dtype=tf.int64), places)  # noqa: E731
+    (batch,) = read_files(source, range(1), plan, view)
+    return {name: array.numpy() for name, array in batch.items()}
 
 
 def assert_equal(source, allowed):
@@ -86,6 +88,27 @@ def test_what_pillow_forgives_goes_through_pillow(every_kind, tmp_path):
     source = make_source(paths, names, image_value((97, 131), 3, resize="stretch"))
     assert {file.decoder for file in source.examples.files} == {"pillow"}
     assert_equal(source, 0)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_window_is_that_of_the_whole_image(every_kind, channels):
+    upright = [name for name in every_kind if name[5:6] not in ("5", "6", "7", "8")]
+    source = make_source(every_kind, upright, image_value((64, 80), channels, resize="stretch"))
+    whole = np.stack([source.read_image(index, (97, 131)) for index in range(len(source))])
+    draws = np.random.default_rng(0).random((4, len(source), 2))
+    draws[0] = 0
+    draws[1] = 1 - 2**-23  # the other corner
+    for number, draw in enumerate(draws.astype(np.float32)):
+        view = View((64, 80), (97, 131), flips=True)
+        flip = np.float32(np.arange(len(source)) % 2)
+        places = view.places({"window_row": draw[:, 0], "window_column": draw[:, 1], "flip": flip}).numpy()
+        found = read_all(source, view, places)["image"]
+        for image, expected, (top, left, mirrored) in zip(found, whole, places, strict=True):
+            expected = expected[top : top + 64, left : left + 80]
+            np.testing.assert_array_equal(image, expected[:, ::-1] if mirrored else expected)
+        if number < 2:
+            assert set(places[:, 0]) == {(0, 33)[number]}
+            assert set(places[:, 1]) == {(0, 51)[number]}
 
 
 @pytest.mark.data

@@ -1,0 +1,82 @@
+"""Mixing pairs of examples: Mixup (Zhang 2018, https://arxiv.org/abs/1710.09412) and CutMix (Yun 2019,
+https://arxiv.org/abs/1905.04899).
+
+The partner of position p of a batch is p XOR 1; the last of an odd number is its own. The order is drawn anew in each
+epoch, so neighbours are a random pair, and an even part of a batch holds whole pairs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from dltemplates.datasets.augment import by_name, in_box, whole_number
+from dltemplates.settings import Augment
+
+POINTS = 4097  # of the table of Beta's quantiles: shares are exact to about 1/4000
+
+
+def mix(images: tf.Tensor, targets: Any, weights: tf.Tensor, draws: tf.Tensor, settings: Augment) -> tuple:
+    """Mix each example with its partner.
+
+    Args:
+        images: Images (batch, height, width, channels), 0..255.
+        targets: Encoded targets, floats, (batch, ...) or a structure of them.
+        weights: Sample weights (batch,).
+        draws: Numbers in [0, 1), (batch, ...); a pair takes those of its first.
+        settings: The alphas; at least one is greater than 0.
+
+    Returns:
+        Images (float32 under Mixup), targets and weights, all of the shapes they came in.
+    """
+    count = tf.shape(images)[0]
+    positions = tf.range(count)
+    partner = tf.minimum(tf.bitwise.bitwise_xor(positions, 1), count - 1)
+    draw = by_name(tf.gather(draws, positions - positions % 2))
+    takes_cutmix = tf.fill([count], settings.cutmix > 0)
+    if settings.mixup and settings.cutmix:
+        takes_cutmix = draw["mix"] < 0.5
+    others = tf.gather(images, partner)
+    share = tf.ones([count])
+    if settings.mixup:
+        drawn = beta(draw["share"], settings.mixup)
+        share = tf.where(takes_cutmix, share, drawn)
+        images = mixed(tf.cast(images, tf.float32), tf.cast(others, tf.float32), share)
+    if settings.cutmix:
+        drawn = beta(draw["share"], settings.cutmix)
+        inside = cutmix_box(drawn, draw["box_row"], draw["box_column"], images.shape[1:3])
+        inside &= takes_cutmix[:, None, None, None]
+        images = tf.where(inside, tf.cast(others, images.dtype), images)
+        outside = 1 - tf.reduce_mean(tf.cast(inside, tf.float32), axis=[1, 2, 3])
+        share = tf.where(takes_cutmix, outside, share)
+    targets = tf.nest.map_structure(lambda target: mixed(target, tf.gather(target, partner), share), targets)
+    return images, targets, mixed(weights, tf.gather(weights, partner), share)
+
+
+def mixed(own: tf.Tensor, other: tf.Tensor, share: tf.Tensor) -> tf.Tensor:
+    """`share` (batch,) of `own` and the rest of `other`, both (batch, ...)."""
+    share = tf.reshape(tf.cast(share, own.dtype), [-1, *[1] * (len(own.shape) - 1)])
+    return share * own + (1 - share) * other
+
+
+def cutmix_box(share: tf.Tensor, row: tf.Tensor, column: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
+    """Which pixels are the other image's: a box with the image's proportions and 1 - `share` of its area, cut by the
+    border, its centre at any pixel. (batch, *size, 1) booleans."""
+    ratio = tf.sqrt(1 - share)
+    height, width = (tf.cast(side * ratio, tf.int32) for side in size)
+    top = whole_number(row, size[0]) - height // 2
+    left = whole_number(column, size[1]) - width // 2
+    return in_box(top, left, top + height, left + width, size)
+
+
+def beta(draw: tf.Tensor, alpha: float) -> tf.Tensor:
+    """Turn numbers that are even in [0, 1) into ones distributed as Beta(alpha, alpha), by a table of its quantiles."""
+    from scipy.special import betaincinv
+
+    table = tf.constant(betaincinv(alpha, alpha, np.linspace(0, 1, POINTS)), tf.float32)
+    place = draw * (POINTS - 1)
+    below = tf.cast(place, tf.int32)
+    rest = place - tf.cast(below, tf.float32)
+    return (1 - rest) * tf.gather(table, below) + rest * tf.gather(table, below + 1)
