@@ -5,3 +5,11 @@ def first_line(error: BaseException) -> str:
     """What an error of another library says, in one line."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
+
+
+class LostWorkersError(Exception):
+    """Another worker of this training ended or cannot be reached; all start again from the last checkpoint."""
+
+
+class WorkerError(Exception):
+    """A worker failed in a way that to start it again would not mend, or the workers died too often."""

@@ -16,6 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dltemplates.datasets.spec import DatasetSpec
@@ -49,6 +50,7 @@ class RunRecord(BaseModel):
         seconds: Time spent training, interruptions left out.
         scores: The task's figures by split.
         details: What else the task keeps, by split.
+        replaced: Image files that broke while it was trained, in whose place another was taken, each with the reason.
         sha256: Digest of each file that makes up the trained network.
     """
 
@@ -66,6 +68,7 @@ class RunRecord(BaseModel):
     seconds: float = 0.0
     scores: dict[str, dict[str, float]] = {}
     details: dict[str, dict[str, Any]] = {}
+    replaced: dict[str, str] = {}
     sha256: dict[str, str] = {}
 
 
@@ -88,6 +91,7 @@ class Run:
         self.report_path = path / "report.html"
         self.checkpoint_path = path / "checkpoint"
         self.exports_path = path / "exports"
+        self.lock_path = path / ".lock"
 
     @property
     def name(self) -> str:
@@ -149,7 +153,8 @@ class Run:
 
     def is_replaceable(self) -> bool:
         """Whether the folder holds nothing but what a run, or a build, writes."""
-        return all(path in self.written or path.name.startswith(PARTIAL) for path in self.path.iterdir())
+        known = (*self.written, self.lock_path)
+        return all(path in known or path.name.startswith(PARTIAL) for path in self.path.iterdir())
 
     def clear(self) -> None:
         """Remove all that a run writes, and nothing else."""
@@ -159,6 +164,22 @@ class Run:
             else:
                 path.unlink(missing_ok=True)
         self.sweep()
+
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Keep other processes from writing this run; the claim ends with the process, however that ends.
+
+        Raises:
+            ValueError: If another process has claimed it.
+        """
+        try:
+            with FileLock(self.lock_path, timeout=0):
+                yield
+        except Timeout:
+            raise ValueError(
+                f"A run is written by one training at a time. Received: {self.path}, which another process is "
+                "training. Wait for it, or choose another folder with -o."
+            ) from None
 
     def sweep(self) -> None:
         """Remove what a killed process had half written."""
@@ -287,7 +308,8 @@ def make_run(name: str, output: str | Path | None, *, overwrite: bool = False) -
     while True:
         run = Run(new_run_path(name, output, overwrite=overwrite))
         if run.path.exists():
-            run.clear()
+            with run.claimed():
+                run.clear()
             return run
         try:
             run.path.mkdir(parents=True)

@@ -17,6 +17,7 @@ import pytest
 from conftest import SMALL
 from dltemplates.cli import main as cli
 from dltemplates.runs import Run
+from dltemplates.training.checkpoint import list_checkpoints
 
 QUICK = [f"--set={key}={json.dumps(value) if not isinstance(value, dict) else ''}" for key, value in SMALL.items()]
 QUICK = [setting for setting in QUICK if not setting.endswith("=")] + [
@@ -401,32 +402,79 @@ def on_a_small_disk(tmp_path, size):
     return folder
 
 
-def test_a_full_disk_is_exit_1_and_the_last_checkpoint_stays(small_run, tmp_path):
+def fill(folder):
+    filler = os.open(folder / "filler", os.O_CREAT | os.O_WRONLY)
+    with contextlib.suppress(OSError):
+        while True:
+            os.write(filler, bytes(4096))
+    os.close(filler)
+
+
+def wait_for_checkpoint(run, process, step):
+    deadline = time.monotonic() + 90
+    while not any(path.name >= f"step-{step:09d}.npz" for path in list_checkpoints(run.checkpoint_path)):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_full_disk_is_exit_1_at_the_end_and_the_last_checkpoint_stays(small_run, tmp_path):
     folder = on_a_small_disk(tmp_path, "1m")
     try:
         arguments = ["train", small_run.template_path, "--set", "train.checkpoint_seconds=0"]
         process = start(*arguments, "-o", folder / "run", cwd=tmp_path)
-        deadline = time.monotonic() + 90
-        while not (folder / "run" / "history.csv").exists():
-            assert process.poll() is None, process.communicate()
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        filler = os.open(folder / "filler", os.O_CREAT | os.O_WRONLY)
-        with contextlib.suppress(OSError):
-            while True:
-                os.write(filler, bytes(4096))
-        os.close(filler)
+        run = Run(folder / "run")
+        wait_for_checkpoint(run, process, 3)
+        fill(folder)
         _, err = process.communicate(timeout=90)
         assert process.returncode == 1, err
-        assert "No space left on device" in error_line(err)
-        run = Run(folder / "run")
-        assert [path.name for path in run.checkpoint_path.iterdir()] == ["last.npz"]
+        assert "a checkpoint could not be written (No space left on device); the training goes on" in err
+        assert "No space left on device" in err.splitlines()[-1]
+        assert len(list_checkpoints(run.checkpoint_path)) in (1, 2)
         os.unlink(folder / "filler")
         process = start(*arguments, "-o", run.path, "--resume", cwd=tmp_path)
         _, err = process.communicate(timeout=120)
         assert process.returncode == 0, err
+        assert run.record.scores == small_run.record.scores
     finally:
         subprocess.run(["umount", folder], check=False)
+
+
+def test_a_disk_that_is_full_for_a_while_costs_a_warning(small_run, tmp_path):
+    folder = on_a_small_disk(tmp_path, "1m")
+    try:
+        run = Run(folder / "run")
+        arguments = ["train", small_run.template_path, "--set", "train.checkpoint_seconds=0"]
+        process = start(*arguments, "-o", run.path, cwd=tmp_path)
+        wait_for_checkpoint(run, process, 3)
+        fill(folder)
+        while "goes on" not in process.stderr.readline():
+            assert process.poll() is None
+        os.unlink(folder / "filler")
+        _, err = process.communicate(timeout=90)
+        assert process.returncode == 0, err
+        assert run.record.scores == small_run.record.scores
+    finally:
+        subprocess.run(["umount", folder], check=False)
+
+
+def test_a_run_is_trained_by_one_process_at_a_time(small_run, tmp_path):
+    run = Run(tmp_path / "run")
+    arguments = ["train", small_run.template_path, "--set", "train.epochs=300", "-o", run.path]
+    process = start(*arguments, cwd=tmp_path)
+    wait_for_checkpoint(run, process, 0)
+    for option in ("--resume", "--overwrite"):
+        second = start(*arguments, option, cwd=tmp_path)
+        _, err = second.communicate(timeout=90)
+        assert second.returncode == 2
+        assert "written by one training at a time" in error_line(err)
+        assert process.poll() is None
+    process.kill()
+    process.communicate()
+    again = start(*arguments, "--resume", cwd=tmp_path)  # a claim dies with its process
+    assert "resuming" in again.stderr.readline()
+    again.kill()
+    again.communicate()
 
 
 def test_a_read_only_place_is_exit_1(small_run, tmp_path):
@@ -439,6 +487,14 @@ def test_a_read_only_place_is_exit_1(small_run, tmp_path):
         assert "Read-only file system" in error_line(err)
     finally:
         subprocess.run(["umount", folder], check=False)
+
+
+def test_doctor_ends_with_1_where_a_runtime_is_broken(dlt, monkeypatch):
+    monkeypatch.setattr("dltemplates.doctor.broken", lambda findings: ["ONNX does not load"])
+    code, out, err = dlt("doctor", "--json")
+    assert code == 1
+    assert json.loads(out)["python"]
+    assert "ONNX does not load" in err
 
 
 def test_doctor_says_what_is_here(dlt):

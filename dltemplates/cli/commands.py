@@ -12,6 +12,7 @@ from dltemplates import __version__, catalog
 from dltemplates.cli import output as out
 from dltemplates.cli import parse
 
+STRATEGIES = ("auto", "single", "mirrored", "multiworker")
 LISTED = ("templates", "models", "datasets", "tasks", "formats", "runs")
 
 data_option = click.option("--data", metavar="NAME|PATH", help="A dataset, a folder of class folders, or a .npz.")
@@ -131,22 +132,42 @@ def build(name, input_shape, classes, sizes, settings, output, overwrite, as_jso
 @output_option
 @overwrite_option
 @click.option("--resume", is_flag=True, help="Go on with an interrupted run.")
+@click.option("--strict", is_flag=True, help="Stop at an image that breaks on the way; else another takes its place.")
+@click.option(
+    "--strategy", type=click.Choice(STRATEGIES), default="auto", help="Where to train; the result is the same."
+)
+@click.option("--devices", type=int, metavar="N", help="Train on N devices of this machine.")
+@click.option(
+    "--workers", type=int, metavar="N", help="Train on N processes of this machine, started again if one dies."
+)
+@click.option("--max-restarts", type=int, metavar="N", help="How often the workers are started again; by default 3.")
 @json_option
-def train(template, data, settings, output, overwrite, resume, as_json) -> None:
+def train(
+    template, data, settings, output, overwrite, resume, strict, strategy, devices, workers, max_restarts, as_json
+) -> None:
     """Train a template."""
     parsed = _template(template, data, settings)
+    parse.check_workers(workers, max_restarts, strategy, devices)
     from dltemplates.training.progress import make_reporter
-    from dltemplates.training.train import train
 
-    run = train(
-        parsed,
-        name=Path(template).stem,
-        output=output,
-        resume=resume,
-        overwrite=overwrite,
-        reporter=make_reporter(),
-    )
-    out.run_result(run, as_json)
+    shared: dict[str, Any] = {
+        "name": Path(template).stem,
+        "output": output,
+        "resume": resume,
+        "overwrite": overwrite,
+        "strict": strict,
+        "reporter": make_reporter(),
+    }
+    if workers is not None:
+        from dltemplates.training.supervise import train_on_workers
+
+        run = train_on_workers(parsed, workers, max_restarts=3 if max_restarts is None else max_restarts, **shared)
+    else:
+        from dltemplates.training.train import train
+
+        run = train(parsed, strategy=strategy, devices=devices, **shared)
+    if run.record_path.exists():  # a worker that is not the chief may not see it
+        out.run_result(run, as_json)
 
 
 @dlt.command()
@@ -312,10 +333,12 @@ def run(template, data, settings, output, overwrite, as_json) -> None:
 @dlt.command()
 @json_option
 def doctor(as_json) -> None:
-    """Say which versions and devices are here, and what works."""
-    from dltemplates.doctor import diagnose
+    """Say which versions and devices are here, and what works; ends with 1 where something needed does not."""
+    from dltemplates.doctor import broken, diagnose
 
-    out.show(diagnose(), as_json)
+    findings = diagnose()
+    out.show(findings, as_json)
+    out.check_health(broken(findings))
 
 
 def _template(name: str, data: str | None, settings: tuple[str, ...]):

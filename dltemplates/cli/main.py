@@ -12,13 +12,15 @@ from typing import Any
 import click
 
 DONE, FAILED, WRONG_USE, OVER_BUDGET, INTERRUPTED = 0, 1, 2, 3, 130
+LOST_WORKERS = 138  # of one worker among several: training operators on Kubernetes take it for "start it again"
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run `dlt`.
 
     Returns:
-        0 done; 1 failed; 2 wrong usage or input; 3 an export missed its budget; 130 interrupted.
+        0 done; 1 failed; 2 wrong usage or input; 3 an export missed its budget; 130 interrupted; 138 another worker of
+        the same training was lost.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported
@@ -48,6 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
 def explain(error: BaseException) -> tuple[int, str]:
     """The exit code and the line that an error ends in."""
     from dltemplates.cli.output import OverBudgetError
+    from dltemplates.errors import LostWorkersError, WorkerError
 
     match error:
         case KeyboardInterrupt():
@@ -62,8 +65,10 @@ def explain(error: BaseException) -> tuple[int, str]:
         case OSError():
             place = f" {error.filename}" if error.filename else ""
             return FAILED, f"{error.strerror or error}.{place}"
-        case FloatingPointError():
+        case FloatingPointError() | WorkerError():
             return FAILED, str(error)
+        case LostWorkersError():
+            return LOST_WORKERS, str(error)
         case _:
             return FAILED, f"{type(error).__name__}: {error} (`dlt --debug ...` shows where)"
 

@@ -92,6 +92,13 @@ def check_exports(report: ExportReport) -> None:
         raise OverBudgetError(f"{', '.join(failed)} did not pass; no file is left of them, the report says why")
 
 
+def check_health(faults: list[str]) -> None:
+    """End with code 1 if something needed is broken."""
+    if faults:
+        click.echo(f"dlt: {'; '.join(faults)}. Install it again.", err=True)
+        raise click.exceptions.Exit(1)
+
+
 @contextmanager
 def export_progress() -> Iterator[Callable[[str, str], None]]:
     """Tell on stderr what becomes of each format: one line that changes on a terminal, a line each elsewhere."""

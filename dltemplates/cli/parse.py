@@ -36,3 +36,12 @@ def shape(text: str) -> tuple[int, ...]:
     if not sizes or min(sizes) < 1:
         raise ValueError(f"--input-shape must be positive whole numbers. Received: {text!r}. Try 32,32,3.")
     return sizes
+
+
+def check_workers(workers: int | None, max_restarts: int | None, strategy: str, devices: int | None) -> None:
+    """Check that the options for several workers go together."""
+    if workers is None and max_restarts is not None:
+        raise ValueError("--max-restarts is for several workers. Received: no --workers. Add --workers 2.")
+    if workers is not None and (strategy not in ("auto", "multiworker") or devices is not None):
+        received = f"--strategy {strategy}" if devices is None else f"--devices {devices}"
+        raise ValueError(f"--workers trains by strategy multiworker, on a device each. Received: {received}.")

@@ -53,9 +53,7 @@ def build(
                 f"A template takes its sizes from its data. Received: {', '.join(sizes)}. "
                 "Build the model by its own name, or choose other data by --set dataset.name=..."
             )
-        training = prepare(load_template(name, settings))
-        model = training.definition
-        model.set_weights(training.model.get_weights())
+        model = prepare(load_template(name, settings)).definition
         stem = Path(name).stem
     else:
         catalog.check_name("model or template", name, [*catalog.MODELS, *catalog.template_names()])

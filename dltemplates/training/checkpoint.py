@@ -1,20 +1,22 @@
-"""The checkpoint: one atomic file with every variable of a training and its place in it."""
+"""Checkpoints: atomic files with every variable of a training and its place in it, the newest few of them kept."""
 
 from __future__ import annotations
 
-import io
 import json
 import zipfile
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
-import keras
 import numpy as np
 
-from dltemplates.runs import atomic_write
+from dltemplates.runs import atomic_path
 
-FILE_NAME = "last.npz"
+NAME = "step-{:09d}.npz"
 STATE_KEY = "state"
+
+Variables = dict[str, list[Any]]
 
 
 @dataclass
@@ -27,6 +29,7 @@ class TrainingState:
         history: One row an epoch.
         best: How the best epoch so far ranks: the monitored figure, then the validation loss, larger is better.
         best_epoch: The epoch it belongs to; 0 before the first one ends.
+        replaced: Image files that broke on the way, each with the reason.
     """
 
     step: int = 0
@@ -34,53 +37,74 @@ class TrainingState:
     history: list[dict[str, float]] = field(default_factory=list)
     best: list[float] | None = None
     best_epoch: int = 0
+    replaced: dict[str, str] = field(default_factory=dict)
 
 
-def training_variables(model: keras.Model) -> dict[str, keras.Variable]:
-    """Every variable of a compiled, built model: weights, random states, optimizer, metrics."""
-    groups = {"model": model.variables, "optimizer": model.optimizer.variables, "metrics": model.metrics_variables}
-    return {
-        f"{group}/{index:05d}": variable  # not its path: that counts the layers made before in this process
-        for group, variables in groups.items()
-        for index, variable in enumerate(variables)
-    }
+def list_checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints of a training, the newest first."""
+    return sorted(folder.glob("step-*.npz"), reverse=True)
 
 
-def save_checkpoint(folder: Path, model: keras.Model, state: TrainingState) -> None:
-    """Write the checkpoint in the place of the one before.
+def save_checkpoint(folder: Path, variables: Variables, state: TrainingState, *, keep: int) -> None:
+    """Write a checkpoint, and remove those that are older than the newest `keep`.
 
     Raises:
-        FloatingPointError: If a variable is not finite; the checkpoint before stays.
+        FloatingPointError: If a variable is not finite; the checkpoints before stay.
+        OSError: If the disk is full or read-only; the checkpoints before stay.
     """
-    arrays = {name: np.asarray(variable) for name, variable in training_variables(model).items()}
+    arrays = {name: np.asarray(variable) for name, variable in _named(variables).items()}
     for name, array in arrays.items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise FloatingPointError(f"Variables must stay finite. Received: NaN or infinity in {name}.")
     arrays[STATE_KEY] = np.frombuffer(json.dumps(asdict(state)).encode(), np.uint8)
-    file = io.BytesIO()
-    np.savez(file, allow_pickle=False, **arrays)
-    atomic_write(folder / FILE_NAME, file.getvalue())
+    with atomic_path(folder / NAME.format(state.step)) as path:
+        np.savez(path, allow_pickle=False, **arrays)
+    for old in list_checkpoints(folder)[keep:]:
+        old.unlink()
 
 
-def load_checkpoint(folder: Path, model: keras.Model) -> TrainingState:
-    """Bring a compiled, built model to where its training stood.
+def load_checkpoint(folder: Path, variables: Variables, note: Callable[[str], None] = print) -> TrainingState:
+    """Bring variables to where their training stood.
+
+    Args:
+        folder: Where the checkpoints are.
+        variables: Those that were saved, in the same groups.
+        note: Told of each checkpoint that is broken; the one before it is then taken.
 
     Raises:
-        ValueError: If there is no checkpoint, it is broken, or it belongs to another model.
+        ValueError: If there is no checkpoint, none is whole, or it belongs to another model.
     """
-    path = folder / FILE_NAME
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        state = TrainingState(**json.loads(arrays.pop(STATE_KEY).tobytes()))
-    except FileNotFoundError:
-        raise ValueError(f"There must be a checkpoint to resume. Received: {folder} without {FILE_NAME}.") from None
-    except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"A checkpoint must be whole. Received: {path} ({error}). Train again.") from None
-    variables = training_variables(model)
-    shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
+    paths = list_checkpoints(folder)
+    if not paths:
+        raise ValueError(f"There must be a checkpoint to resume. Received: {folder} without one. Train again.")
+    named = _named(variables)
+    for path in paths:
+        try:
+            arrays, state = _read(path)
+            break
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+            note(f"{path} is broken ({error}); the one before it is taken")
+    else:
+        raise ValueError(f"A checkpoint must be whole. Received: {folder}, where none is. Train again.")
+    shapes = {name: tuple(variable.shape) for name, variable in named.items()}
     if shapes != {name: array.shape for name, array in arrays.items()}:
         raise ValueError(f"A checkpoint must fit its model. Received: {path}, of another model. Train again.")
-    for name, variable in variables.items():
+    for name, variable in named.items():
         variable.assign(arrays[name])
     return state
+
+
+def _read(path: Path) -> tuple[dict[str, np.ndarray], TrainingState]:
+    """Read a checkpoint whole; the checksums inside say if it is."""
+    with np.load(path, allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files}
+    return arrays, TrainingState(**json.loads(arrays.pop(STATE_KEY).tobytes()))
+
+
+def _named(variables: Variables) -> dict[str, Any]:
+    # By place and not by path: that counts the layers made before in this process.
+    return {
+        f"{group}/{index:05d}": variable
+        for group, members in variables.items()
+        for index, variable in enumerate(members)
+    }

@@ -27,7 +27,7 @@ def make_optimizer(settings: TrainSettings, *, steps_per_epoch: int) -> keras.op
     """
     schedule = make_schedule(settings.learning_rate, epochs=settings.epochs, steps_per_epoch=steps_per_epoch)
     options = settings.optimizer.model_dump(exclude={"name"})
-    return OPTIMIZERS[settings.optimizer.name](schedule, **options)
+    return OPTIMIZERS[settings.optimizer.name](schedule, global_clipnorm=settings.clip_norm, **options)
 
 
 def make_schedule(settings: Constant | Cosine | OneCycle | Step, *, epochs: int, steps_per_epoch: int):

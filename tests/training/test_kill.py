@@ -1,6 +1,5 @@
 """Real processes, killed with -9: what they leave resumes to the same bits."""
 
-import json
 import os
 import random
 import signal
@@ -13,7 +12,7 @@ import pytest
 
 from conftest import small_template
 from dltemplates.runs import Run
-from dltemplates.training.checkpoint import FILE_NAME
+from dltemplates.training.checkpoint import list_checkpoints
 from dltemplates.training.train import train
 
 STEPS = 4 * 21
@@ -28,11 +27,8 @@ def template_file(folder):
 
 
 def step_of(run):
-    try:
-        with np.load(run.checkpoint_path / FILE_NAME) as file:
-            return json.loads(file["state"].tobytes())["step"]
-    except FileNotFoundError:
-        return -1
+    steps = [int(path.stem.partition("-")[2]) for path in list_checkpoints(run.checkpoint_path)]
+    return max(steps, default=-1)
 
 
 def kill_at(path, run, step):
@@ -70,7 +66,7 @@ def check(tmp_path, steps):
 def arrays(run, name):
     if name == "best":
         return dict(enumerate(run.model().get_weights()))
-    with np.load(run.checkpoint_path / FILE_NAME) as file:
+    with np.load(list_checkpoints(run.checkpoint_path)[0]) as file:
         return {key: file[key] for key in file.files if key != "state"}
 
 

@@ -1,0 +1,78 @@
+"""What the workers of one training tell each other before its first step; alone, there is nothing to tell."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from dltemplates.runs import Run
+from dltemplates.template import Template
+from dltemplates.training.checkpoint import TrainingState
+from dltemplates.training.prepare import Training
+from dltemplates.training.strategy import Placement
+
+
+def agree_on_template(placement: Placement, template: Template, done: Run | None = None) -> Run | None:
+    """Compare every worker's template with the chief's.
+
+    Args:
+        placement: The workers.
+        template: This worker's.
+        done: On the chief, its run if that is done already.
+
+    Returns:
+        The chief's run if it is done already.
+
+    Raises:
+        ValueError: If a worker has another template; names what differs. All workers raise it.
+    """
+    given = json.dumps({"template": template.flat(), "done": str(done.path) if done else None}, default=str)
+    said = [json.loads(text) for text in placement.share_text(given)]
+    chief = said[0]["template"]
+    for rank, other in enumerate(said):
+        differing = [key for key in chief | other["template"] if chief.get(key) != other["template"].get(key)]
+        if differing:
+            key = differing[0]
+            raise ValueError(
+                f"All workers must train the same template. Received: {key} = {other['template'].get(key)!r} on worker "
+                f"{rank}, where the chief has {chief.get(key)!r}. Start them with the same command."
+            )
+    return Run(Path(said[0]["done"])) if said[0]["done"] else None
+
+
+def agree_on_data(training: Training) -> None:
+    """Compare every worker's data with the chief's.
+
+    Raises:
+        ValueError: If a worker has other data. All workers raise it.
+    """
+    fingerprints = training.placement.share_text(training.dataset.spec.fingerprint)
+    for rank, fingerprint in enumerate(fingerprints):
+        if fingerprint != fingerprints[0]:
+            raise ValueError(
+                f"All workers must train on the same data. Received: other files on worker {rank} than on the chief. "
+                "Give each the same data."
+            )
+
+
+def begin_together(training: Training, state: TrainingState) -> TrainingState:
+    """Bring every worker to where the chief stands.
+
+    Args:
+        training: Prepared; on the chief, its variables are those to begin with.
+        state: Where the chief stands; on another worker it is not looked at.
+
+    Returns:
+        Where all stand.
+    """
+    placement = training.placement
+    text = placement.share_text(json.dumps(asdict(state)))[0]
+    placement.share_variables([v for group in training.algorithm.variables.values() for v in group])
+    return state if placement.is_chief else TrainingState(**json.loads(text))
+
+
+def gather_broken(training: Training) -> dict[str, str]:
+    """The files that broke on any worker since they were scanned, each with the reason."""
+    texts = training.placement.share_text(json.dumps(training.broken()))
+    return {name: reason for text in texts for name, reason in json.loads(text).items()}

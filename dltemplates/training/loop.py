@@ -1,0 +1,60 @@
+"""Many steps in one call of TensorFlow, so that Python is not what a small model waits for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from dltemplates.training.strategy import Placement
+
+CALL_SECONDS = 0.2  # how long one call is to take: as long as nobody minds waiting for the answer to Ctrl-C
+
+
+class StepLoop:
+    """Runs a step on one batch after another.
+
+    How many steps are run in a call is chosen by measuring how long they take; what they compute does not depend on it,
+    because the loop is the same, whatever its length.
+
+    Attributes:
+        fitting: How many steps fit into `CALL_SECONDS`, as far as is known.
+    """
+
+    def __init__(self, placement: Placement, step: Callable[..., None], *, jit_compile: bool = False):
+        """Prepare a loop.
+
+        Args:
+            placement: Where each step runs.
+            step: Called in each replica with the parts of a batch.
+            jit_compile: Compile the step with XLA.
+        """
+        compiled = tf.function(step, jit_compile=True) if jit_compile else step
+
+        def run(iterator: Any, steps: Any) -> None:
+            for _ in tf.range(steps):
+                placement.strategy.run(compiled, args=next(iterator))
+
+        self._placement = placement
+        self._run = tf.function(run)
+        self._calls = 0
+        self.fitting = 1
+
+    def __call__(self, iterator: Any, steps: int) -> None:
+        """Run `steps` steps, as many on every worker: TensorFlow pairs what they exchange by its place in the loop."""
+        started = time.perf_counter()
+        self._run(iterator, tf.constant(steps, tf.int64))
+        self._calls += 1
+        if self._calls > 1:  # the first call compiles
+            each = (time.perf_counter() - started) / steps
+            # Not more than ten times as many as were tried: the first calls still warm up.
+            self.fitting = max(1, min(int(CALL_SECONDS / each), 10 * steps))
+
+    def run_all(self, iterator: Any, steps: int) -> None:
+        """Run `steps` steps in as many calls as it takes."""
+        while steps:
+            count = min(int(self._placement.share([self.fitting])[0, 0]), steps)
+            self(iterator, count)
+            steps -= count

@@ -1,0 +1,218 @@
+"""All that a template stands for, ready to run: data, model, algorithm, on the devices that were chosen."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from dltemplates.datasets.files import FileSource
+from dltemplates.datasets.load import load_dataset
+from dltemplates.datasets.pipeline import TrainingOrder, evaluation_batches, training_batches
+from dltemplates.datasets.source import SPLITS, Dataset
+from dltemplates.devices.facts import visible_gpus
+from dltemplates.models.build import build_network
+from dltemplates.tasks.assemble import assemble
+from dltemplates.tasks.task import Task, make_task
+from dltemplates.template import Template
+from dltemplates.training.optimizers import make_optimizer, make_schedule
+from dltemplates.training.replicas import for_replicas
+from dltemplates.training.steps.supervised import Supervised
+from dltemplates.training.strategy import Placement
+
+EVALUATION_BATCH = 256
+
+Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
+
+
+@dataclass(frozen=True)
+class Training:
+    """All that a template stands for, ready to run.
+
+    Attributes:
+        definition: The layers as they are kept and exported, in float32; its weights are the fresh ones.
+        algorithm: What happens to a batch; it holds the model that is trained.
+        order: Which example stands at which place.
+        class_weights: Weight of each class, or None.
+        placement: The devices.
+    """
+
+    template: Template
+    dataset: Dataset
+    task: Task
+    definition: keras.Model
+    algorithm: Supervised
+    order: TrainingOrder
+    class_weights: np.ndarray | None
+    placement: Placement
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return _steps_per_epoch(self.order)
+
+    @property
+    def total_steps(self) -> int:
+        return self.template.train.epochs * self.steps_per_epoch
+
+    @property
+    def jit_compile(self) -> bool:
+        """Whether steps are compiled by XLA: where it pays, on a GPU, and where it works.
+
+        On a CPU it halves the speed of convolutions; with several replicas it fails; and of some operations (the
+        gradient of max pooling) it has no deterministic form.
+        """
+        if not tf.config.list_physical_devices("GPU"):
+            return False
+        can_compile = all(layer.supports_jit for layer in self.algorithm.model._flatten_layers())
+        return can_compile and self.placement.replicas == 1 and not self.template.train.deterministic
+
+    def learning_rate(self, step: int) -> float:
+        """The learning rate of one step."""
+        settings = self.template.train
+        schedule = make_schedule(settings.learning_rate, epochs=settings.epochs, steps_per_epoch=self.steps_per_epoch)
+        return float(schedule(step)) if callable(schedule) else schedule
+
+    def batches(self, first_step: int) -> tf.data.Dataset:
+        """This process's parts of the batches from `first_step` to the end."""
+        return training_batches(
+            self.dataset.split("train"),
+            self.dataset.spec,
+            self.order,
+            steps=range(first_step, self.total_steps),
+            encode=self.task.encode,
+            augment=self.template.train.augment,
+            class_weights=self.class_weights,
+            shard=self.placement.shard,
+        )
+
+    def validation_batches(self) -> tuple[tf.data.Dataset, int]:
+        """This process's parts of the validation split, and how many steps they make."""
+        parts = self.placement.replicas
+        batches = evaluation_batches(
+            self.dataset.split("validation"),
+            self.dataset.spec,
+            batch_size=max(1, EVALUATION_BATCH // parts) * parts,
+            encode=self.task.encode,
+            shard=self.placement.shard,
+        )
+        return batches, int(batches.cardinality()) // len(self.placement.shard.own)
+
+    def broken(self) -> dict[str, str]:
+        """The files that broke since they were scanned, each with the reason."""
+        sources = [source for source in self.dataset.splits.values() if isinstance(source, FileSource)]
+        return {name: reason for source in sources for name, reason in source.broken.items()}
+
+
+def prepare(template: Template, placement: Placement | None = None, *, strict: bool = True) -> Training:
+    """Load the data, build, assemble and compile the model; everything that can be wrong with a template shows here.
+
+    Args:
+        template: What to train.
+        placement: The devices; by default the one that TensorFlow takes.
+        strict: Stop at a file that broke since it was scanned, rather than take another in its place.
+
+    Raises:
+        ValueError: If the template does not fit its data or the devices.
+    """
+    placement = placement or Placement(tf.distribute.get_strategy())
+    settings = template.train
+    keras.utils.set_random_seed(template.seed)
+    if settings.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    dataset = load_dataset(template.dataset)
+    task = make_task(template.task, dataset.spec.targets)
+    for split in SPLITS:
+        source = dataset.split(split)
+        if isinstance(source, FileSource):
+            source.strict = strict
+    order = _order(template, len(dataset.split("train")), placement.replicas)
+    definition = _model(template, task, dataset)
+
+    with placement.strategy.scope(), _policy(resolve_precision(settings.precision)):
+        keras.utils.set_random_seed(template.seed)
+        model = _model(template, task, dataset)
+        if placement.replicas > 1:
+            model = for_replicas(model)
+        model.set_weights(definition.get_weights())
+        _penalize_kernels(model, settings.weight_decay)
+        optimizer = make_optimizer(settings, steps_per_epoch=_steps_per_epoch(order))
+        if keras.config.dtype_policy().name == "mixed_float16":
+            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+        algorithm = Supervised(model, task.loss(), task.metrics(), optimizer)
+    class_weights = _class_weights(template, dataset)
+    training = Training(template, dataset, task, definition, algorithm, order, class_weights, placement)
+    first = next(iter(training.batches(0)))
+    with placement.strategy.scope():
+        algorithm.begin(first)
+    return training
+
+
+def resolve_precision(precision: str) -> Precision:
+    """Say what `auto` is here: bfloat16 where every GPU computes in it, float32 elsewhere."""
+    if precision != "auto":
+        return precision  # type: ignore[return-value]
+    gpus = visible_gpus()
+    return "mixed_bfloat16" if gpus and all(gpu.has_bfloat16 for gpu in gpus) else "float32"
+
+
+@contextmanager
+def _policy(precision: Precision) -> Iterator[None]:
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _model(template: Template, task: Task, dataset: Dataset) -> keras.Model:
+    network = build_network(template.model.name, task.sizes(dataset.spec), template.model.options)
+    return assemble(network, dataset.spec)
+
+
+def _order(template: Template, examples: int, replicas: int) -> TrainingOrder:
+    batch_size = template.train.batch_size
+    if batch_size > examples:
+        raise ValueError(
+            f"`train.batch_size` must be at most the number of training examples, {examples}. "
+            f"Received: {batch_size}. Try --set train.batch_size={examples}."
+        )
+    if batch_size % replicas:
+        near = max(replicas, batch_size - batch_size % replicas)
+        raise ValueError(
+            f"`train.batch_size` must divide evenly among the devices. Received: {batch_size} for {replicas}. "
+            f"Try --set train.batch_size={near}."
+        )
+    return TrainingOrder(examples, batch_size, template.seed)
+
+
+def _steps_per_epoch(order: TrainingOrder) -> int:
+    return math.ceil(order.examples / order.batch_size)
+
+
+def _penalize_kernels(model: keras.Model, weight_decay: float) -> None:
+    # On the variables and not in the layers' configs: the penalty is the training's, not the definition's.
+    for variable in model.trainable_variables:
+        if weight_decay and "kernel" in variable.name:
+            variable.regularizer = keras.regularizers.L2(weight_decay / 2)
+
+
+def _class_weights(template: Template, dataset: Dataset) -> np.ndarray | None:
+    """Weights that make every class count the same; their mean over the training examples is 1."""
+    if template.train.class_weight == "none":
+        return None
+    target: Any
+    (target,) = dataset.spec.targets
+    if target.kind != "class" or target.counts is None:
+        raise ValueError(
+            f"`train.class_weight` needs one class per example. Received: targets of kind `{target.kind}`. "
+            "Try --set train.class_weight=none."
+        )
+    counts = np.array(target.counts, np.float32)
+    return counts.sum() / (len(counts) * counts)

@@ -1,0 +1,111 @@
+"""The model that each of several replicas trains, so that together they do what one does alone.
+
+Three things go silently wrong otherwise: batch normalization sees only its replica's part of the batch, every replica
+draws the same noise, and gradients are clipped before they are summed (see `steps/supervised.py` for the last).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+from keras import layers
+
+RATES = ("rate", "stddev", "dropout", "recurrent_dropout")
+
+
+def for_replicas(model: keras.Model) -> keras.Model:
+    """Copy a model, its layers exchanged for those that see the whole batch; the same variables with the same values.
+
+    Raises:
+        ValueError: If a layer cannot be made to do on several devices what it does on one.
+    """
+    copy = keras.models.clone_model(model, clone_function=_exchange, recursive=True)
+    for layer in copy._flatten_layers():  # sublayers too, which `layers` leaves out
+        _check_noise(layer)
+    for old, new in zip(model.variables, copy.variables, strict=True):  # the states of random generators too
+        new.assign(old)
+    return copy
+
+
+def _exchange(layer: layers.Layer) -> layers.Layer:
+    config = layer.get_config()
+    if isinstance(layer, layers.BatchNormalization):
+        return type(layer).from_config(config | {"synchronized": True})
+    for plain, whole in WHOLE_BATCH.items():
+        if type(layer) is plain:
+            return whole.from_config(config)
+    return type(layer).from_config(config)
+
+
+def _check_noise(layer: layers.Layer) -> None:
+    draws = any(isinstance(value, keras.random.SeedGenerator) for value in vars(layer).values())
+    if not draws or isinstance(layer, WholeBatchNoise):
+        return
+    rates = [getattr(layer, name) for name in RATES if hasattr(layer, name)]
+    if not rates or any(rates):
+        known = ", ".join(plain.__name__ for plain in WHOLE_BATCH)
+        raise ValueError(
+            "On several devices every random layer must draw what it draws on one. Received: "
+            f"{layer.name}, a {type(layer).__name__}; known are {known}. Train on one device, or without its dropout."
+        )
+
+
+class WholeBatchNoise:
+    """A layer whose noise is drawn for the whole batch on every replica, which takes the part that is its own.
+
+    The noise of such layers is a function of ones: `call(ones, training=True)` of the plain layer.
+    """
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        if not training:
+            return inputs
+        context = tf.distribute.get_replica_context()
+        replicas = context.num_replicas_in_sync if context else 1
+        rows = tf.shape(inputs)[0]
+        whole = tf.concat([[rows * replicas], tf.shape(inputs)[1:]], axis=0)
+        noise = super().call(self.neutral(whole, inputs.dtype), training=True)  # type: ignore[misc]
+        first = rows * context.replica_id_in_sync_group if context else 0
+        own = tf.ensure_shape(noise[first : first + rows], inputs.shape)
+        return self.join(inputs, own)
+
+    def neutral(self, shape: Any, dtype: Any) -> Any:
+        """What the layer turns into its pure noise."""
+        return tf.ones(shape, dtype)
+
+    def join(self, inputs: Any, noise: Any) -> Any:
+        return inputs * noise
+
+
+class Dropout(WholeBatchNoise, layers.Dropout):
+    """Dropout (Srivastava 2014) of the whole batch."""
+
+
+class SpatialDropout1D(WholeBatchNoise, layers.SpatialDropout1D):
+    """Dropout of whole channels of sequences."""
+
+
+class SpatialDropout2D(WholeBatchNoise, layers.SpatialDropout2D):
+    """Dropout of whole channels of images (Tompson 2015)."""
+
+
+class GaussianDropout(WholeBatchNoise, layers.GaussianDropout):
+    """Multiplicative Gaussian noise."""
+
+
+class GaussianNoise(WholeBatchNoise, layers.GaussianNoise):
+    """Additive Gaussian noise."""
+
+    def neutral(self, shape: Any, dtype: Any) -> Any:
+        return tf.zeros(shape, dtype)
+
+    def join(self, inputs: Any, noise: Any) -> Any:
+        return inputs + noise
+
+
+WHOLE_BATCH: dict[type, Any] = {
+    plain: whole
+    for whole in (Dropout, SpatialDropout1D, SpatialDropout2D, GaussianDropout, GaussianNoise)
+    for plain in [getattr(layers, whole.__name__)]
+}

@@ -1,0 +1,137 @@
+"""Supervised training: descend the gradient of a loss between outputs and targets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+
+class Supervised:
+    """One model, one loss, one optimizer.
+
+    Every replica takes its part of the batch. Gradients are summed over the replicas before they are clipped, so that
+    several devices descend as one does. Figures are kept as sums, `totals`, so that they too add up over replicas,
+    and are part of a checkpoint.
+
+    Attributes:
+        model: The network with its preprocessing, built.
+        optimizer: Built for the model's trainable variables.
+        totals: The sums of the figures since `reset`: float32 (n,).
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        loss: keras.losses.Loss,
+        metrics: Sequence[keras.metrics.Metric],
+        optimizer: keras.optimizers.Optimizer,
+    ):
+        """Prepare for training, in the scope of the strategy.
+
+        Args:
+            model: The network, raw inputs to logits.
+            loss: On targets and logits, example by example.
+            metrics: Their states must be sums over examples, as those of Keras's are.
+            optimizer: Not yet built.
+        """
+        self.model, self.optimizer, self.metrics = model, optimizer, metrics
+        self.loss = loss
+        self.loss.reduction = "none"  # summed below, so that padding and parts of a batch count as they should
+        optimizer.build(model.trainable_variables)
+        # Keras would sum the replicas' gradients after clipping; here they come summed.
+        inner = getattr(optimizer, "inner_optimizer", optimizer)
+        inner._all_reduce_sum_gradients = lambda gradients_and_variables: gradients_and_variables
+        self._states: list[list[np.ndarray]] = []
+        self.totals: Any = None
+
+    def begin(self, batch: tuple[Any, Any, Any]) -> None:
+        """Make what depends on the shape of a batch `(inputs, targets, sample_weight)`: the metrics' states."""
+        targets = batch[1][:1]
+        outputs = tf.zeros((1, *self.model.output_shape[1:]))
+        for metric in self.metrics:
+            metric.update_state(targets, outputs)
+            metric.reset_state()
+        self._states = [[np.zeros(v.shape, v.dtype) for v in metric.variables] for metric in self.metrics]
+        size = 2 + sum(state.size for states in self._states for state in states)
+        self.totals = tf.Variable(
+            tf.zeros(size), trainable=False, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA, name="totals"
+        )
+
+    @property
+    def variables(self) -> dict[str, list[Any]]:
+        """All that the training's future depends on, in groups."""
+        return {"model": self.model.variables, "optimizer": self.optimizer.variables, "totals": [self.totals]}
+
+    def train(self, inputs: Any, targets: Any, weight: Any) -> None:
+        """Take one step on this replica's part of a batch."""
+        context = tf.distribute.get_replica_context()
+        replicas = context.num_replicas_in_sync
+        rows = tf.cast(tf.shape(weight)[0], tf.float32)
+        with tf.GradientTape() as tape:
+            outputs = self.model(inputs, training=True)
+            penalty = self._penalty()
+            summed = self._summed_loss(targets, outputs, weight)
+            loss = summed / (rows * replicas) + penalty / replicas
+            scaled = self.optimizer.scale_loss(loss)
+        variables = self.model.trainable_variables
+        gradients = tape.gradient(scaled, [variable.value for variable in variables])
+        totals = self._totals(summed + penalty * rows, rows, targets, outputs, None)
+        if replicas > 1:
+            *gradients, totals = context.all_reduce(tf.distribute.ReduceOp.SUM, [*gradients, totals])
+        self.optimizer.apply(gradients, variables)
+        self.totals.assign_add(totals)
+
+    def evaluate(self, inputs: Any, targets: Any, weight: Any) -> None:
+        """Add the figures of this replica's part of a batch to the totals; rows of weight 0 are padding."""
+        context = tf.distribute.get_replica_context()
+        outputs = self.model(inputs, training=False)
+        rows = tf.reduce_sum(weight)
+        summed = self._summed_loss(targets, outputs, weight)
+        totals = self._totals(summed + self._penalty() * rows, rows, targets, outputs, weight)
+        if context.num_replicas_in_sync > 1:
+            totals = context.all_reduce(tf.distribute.ReduceOp.SUM, totals)
+        self.totals.assign_add(totals)
+
+    def reset(self) -> None:
+        """Begin the figures anew."""
+        self.totals.assign(tf.zeros_like(self.totals))
+
+    def mean_loss(self) -> float:
+        """The loss so far, the penalty included."""
+        summed, rows = self.totals.numpy()[:2]
+        return float(summed / rows)
+
+    def figures(self) -> dict[str, float]:
+        """The loss and the metrics so far."""
+        totals = self.totals.numpy()
+        figures = {"loss": float(totals[0] / totals[1])}
+        place = 2
+        for metric, states in zip(self.metrics, self._states, strict=True):
+            for variable, state in zip(metric.variables, states, strict=True):
+                variable.assign(totals[place : place + state.size].reshape(state.shape).astype(state.dtype))
+                place += state.size
+            figures[metric.name] = float(metric.result())
+        return figures
+
+    def _penalty(self) -> Any:
+        penalties = self.model.losses
+        return tf.add_n(penalties) if penalties else tf.constant(0.0)
+
+    def _summed_loss(self, targets: Any, outputs: Any, weight: Any) -> Any:
+        """The loss of each example, weighted, summed over the batch."""
+        each = self.loss(targets, outputs)  # (batch, ...)
+        each = tf.reduce_mean(tf.reshape(each, [tf.shape(weight)[0], -1]), axis=1)
+        return tf.reduce_sum(each * weight)
+
+    def _totals(self, loss: Any, rows: Any, targets: Any, outputs: Any, weight: Any) -> Any:
+        """What this part of a batch adds to the sums."""
+        parts = [tf.stack([loss, rows])]
+        for metric, states in zip(self.metrics, self._states, strict=True):
+            zeros = [tf.constant(state) for state in states]
+            added = metric.stateless_update_state(zeros, targets, outputs, sample_weight=weight)
+            parts += [tf.reshape(tf.cast(value, tf.float32), [-1]) for value in added]
+        return tf.concat(parts, axis=0)

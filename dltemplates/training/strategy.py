@@ -1,0 +1,216 @@
+"""Where a training runs: one device, several of one machine, or several machines, by TensorFlow's own strategies.
+
+Every batch is cut into equal parts, one for each replica of the model; gradients and figures are summed over them. A
+training so gives what it gives on one device, up to the rounding of these sums.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import tensorflow as tf
+
+from dltemplates.datasets.pipeline import Shard
+from dltemplates.errors import LostWorkersError
+from dltemplates.training.cluster import Cluster, read_cluster
+
+Strategy = Literal["auto", "single", "mirrored", "multiworker"]
+LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError)
+
+
+@dataclass(frozen=True)
+class Placement:
+    """The devices of one training.
+
+    Attributes:
+        strategy: TensorFlow's strategy.
+        rank: Which of the workers this process is; 0, the chief, writes the run.
+        workers: How many processes train together.
+    """
+
+    strategy: tf.distribute.Strategy
+    rank: int = 0
+    workers: int = 1
+
+    @property
+    def replicas(self) -> int:
+        """How many copies of the model, each with its part of the batch."""
+        return self.strategy.num_replicas_in_sync
+
+    @property
+    def is_chief(self) -> bool:
+        return self.rank == 0
+
+    @property
+    def shard(self) -> Shard:
+        """The parts of each batch that this process makes."""
+        local = self.replicas // self.workers
+        return Shard(self.replicas, range(self.rank * local, (self.rank + 1) * local))
+
+    def iterator(self, batches: tf.data.Dataset) -> Any:
+        """An iterator over this process's parts of the batches, each on its device."""
+        if self.replicas == 1:
+            return iter(batches)
+        return iter(self.strategy.distribute_datasets_from_function(lambda _: batches))
+
+    def share(self, values: list[int]) -> np.ndarray:
+        """Give each worker's numbers to all: (workers, len(values)) int64."""
+        if self.workers == 1:
+            return np.array([values], np.int64)
+
+        with self.watched():
+            gathered = self.strategy.run(self._gather, args=(tf.constant([values], tf.int64),))
+            rows = self.strategy.experimental_local_results(gathered)[0]
+            return rows.numpy()[:: self.replicas // self.workers]
+
+    @functools.cached_property
+    def _gather(self) -> Any:
+        def gather(mine: Any) -> Any:
+            here = tf.identity(mine)  # on this replica's device, which an argument does not know
+            return tf.distribute.get_replica_context().all_gather(here, axis=0)
+
+        return tf.function(gather)
+
+    def share_text(self, text: str) -> list[str]:
+        """Give each worker's text to all."""
+        if self.workers == 1:
+            return [text]
+        mine = text.encode()
+        lengths = self.share([len(mine)])[:, 0]
+        padded = mine.ljust(int(lengths.max()), b"\0")
+        rows = self.share(list(padded)).astype(np.uint8)
+        return [row[:length].tobytes().decode() for row, length in zip(rows, lengths, strict=True)]
+
+    def share_variables(self, variables: list[Any]) -> None:
+        """Bring variables to the chief's values on every worker."""
+        if self.workers == 1:
+            return
+        arrays = [np.asarray(variable) for variable in variables]
+        wide = [array.astype(np.int64) if array.dtype.kind in "iu" else array for array in arrays]
+
+        def total():
+            context = tf.distribute.get_replica_context()
+            is_source = tf.equal(context.replica_id_in_sync_group, 0)
+            given = [tf.where(is_source, array, tf.zeros_like(array)) for array in wide]
+            # One by one: together they would have to be of one type.
+            return [context.all_reduce(tf.distribute.ReduceOp.SUM, value) for value in given]
+
+        with self.watched():
+            totals = self.strategy.run(tf.function(total))
+            for variable, value in zip(variables, totals, strict=True):
+                first = self.strategy.experimental_local_results(value)[0]
+                variable.assign(tf.cast(first, variable.dtype))
+
+    def farewell(self, text: str = "") -> str:
+        """Wait until every worker has come this far: one that ends early would look like a failure to the others.
+
+        Args:
+            text: What the chief has to say.
+
+        Returns:
+            What the chief said.
+
+        Raises:
+            LostWorkersError: On another worker than the chief, if one was lost; the chief has all it needs.
+        """
+        with contextlib.suppress(*[LostWorkersError] * self.is_chief):
+            return self.share_text(text)[0]
+        return text
+
+    @contextlib.contextmanager
+    def watched(self):
+        """Turn TensorFlow's many words for a lost worker into one.
+
+        Raises:
+            LostWorkersError: If another worker cannot be reached.
+        """
+        try:
+            yield
+        except LOST as error:
+            if self.workers == 1:
+                raise
+            raise LostWorkersError(
+                f"worker {self.rank} of {self.workers} lost another one. Start all of them again with --resume"
+            ) from error
+
+    def __str__(self) -> str:
+        devices = f"{self.replicas // self.workers} x {'GPU' if tf.config.list_physical_devices('GPU') else 'CPU'}"
+        return devices if self.workers == 1 else f"{self.workers} workers of {devices}"
+
+
+def make_placement(strategy: Strategy = "auto", devices: int | None = None) -> Placement:
+    """Choose the devices; before anything else is asked of TensorFlow.
+
+    Args:
+        strategy: `single` device; `mirrored` over those of this machine; `multiworker` over the machines that
+            `TF_CONFIG` names; `auto` takes the last of these that there is reason for.
+        devices: How many devices of this machine; where there are no GPUs, so many logical CPU devices are made. None
+            takes all GPUs, or the CPU.
+
+    Raises:
+        ValueError: If what is asked for is not there, or does not go together.
+    """
+    cluster = read_cluster() if strategy in ("auto", "multiworker") else None
+    if strategy == "multiworker" and cluster is None:
+        raise ValueError(
+            "Strategy multiworker needs several workers. Received: no TF_CONFIG that names more than one. "
+            "Start them here by --workers 2, or set TF_CONFIG on each machine."
+        )
+    if devices is not None and devices < 1:
+        raise ValueError(f"The number of devices must be at least 1. Received: {devices}. Leave it out for all.")
+    if devices is not None and devices > 1 and (cluster or strategy == "single"):
+        received = "a training on several workers" if cluster else "--strategy single"
+        raise ValueError(
+            f"Several devices are for one worker's mirrored training. Received: {devices} devices and {received}. "
+            "Leave one out."
+        )
+    gpus = _prepare_gpus()
+    if cluster:
+        return _several_workers(cluster)
+    if strategy == "single" or devices == 1 or (devices is None and len(gpus) < 2):
+        if strategy == "mirrored" and devices is None:
+            raise ValueError(
+                "Strategy mirrored needs several devices. Received: one. Give --devices 2, or --strategy single."
+            )
+        return Placement(tf.distribute.get_strategy())
+    return Placement(_mirrored(gpus, devices or len(gpus)))
+
+
+def _prepare_gpus() -> list[Any]:
+    """The GPUs, each to take memory as it needs it and leave the rest to others."""
+    gpus = tf.config.list_physical_devices("GPU")
+    for gpu in gpus:
+        with contextlib.suppress(RuntimeError):  # TensorFlow is running already, as it was first set up
+            tf.config.experimental.set_memory_growth(gpu, True)
+    return gpus
+
+
+def _mirrored(gpus: list[Any], devices: int) -> tf.distribute.Strategy:
+    if gpus:
+        if devices > len(gpus):
+            raise ValueError(f"There must be as many GPUs as asked for. Received: {devices}; here are {len(gpus)}.")
+        return tf.distribute.MirroredStrategy([f"GPU:{number}" for number in range(devices)])
+    (cpu,) = tf.config.list_physical_devices("CPU")
+    configuration = [tf.config.LogicalDeviceConfiguration()] * devices
+    # Once TensorFlow runs, its devices are what they are.
+    with contextlib.suppress(RuntimeError):
+        tf.config.set_logical_device_configuration(cpu, configuration)
+    here = len(tf.config.list_logical_devices("CPU"))
+    if here < devices:
+        raise ValueError(
+            f"CPU devices are made before TensorFlow is first used. Received: {devices} devices, where this process "
+            f"has {here}. Train in a fresh process."
+        )
+    return tf.distribute.MirroredStrategy(
+        [f"CPU:{number}" for number in range(devices)],
+        # The default operations fail on CPUs inside a loop.
+        cross_device_ops=tf.distribute.ReductionToOneDevice(),
+    )
+
+
+def _several_workers(cluster: Cluster) -> Placement:
+    return Placement(tf.distribute.MultiWorkerMirroredStrategy(), cluster.rank, len(cluster.addresses))

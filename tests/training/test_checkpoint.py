@@ -1,0 +1,161 @@
+import math
+
+import numpy as np
+import pytest
+
+from conftest import small_template
+from dltemplates.training.checkpoint import TrainingState, list_checkpoints, load_checkpoint, save_checkpoint
+from dltemplates.training.keeper import LARGEST_SHARE, Keeper
+from dltemplates.training.prepare import prepare
+from dltemplates.training.progress import Silent
+
+
+class Listener(Silent):
+    """Remembers what it is told."""
+
+    def __init__(self):
+        self.notes = []
+
+    def note(self, text):
+        self.notes.append(text)
+
+
+class Variable:
+    """As much of a variable as a checkpoint needs."""
+
+    def __init__(self, values):
+        self.value = np.asarray(values, np.float32)
+        self.shape = self.value.shape
+
+    def __array__(self, dtype=None, copy=None):
+        return self.value
+
+    def assign(self, value):
+        self.value = np.asarray(value)
+
+
+def group(value, size=50):
+    return {"model": [Variable([value] * size)], "optimizer": [Variable(3.0)]}
+
+
+def save(folder, step, keep=2):
+    save_checkpoint(folder, group(step), TrainingState(step=step), keep=keep)
+
+
+def test_every_variable_and_the_state_come_back(tmp_path):
+    algorithm = prepare(small_template()).algorithm
+    state = TrainingState(5, 1.5, [{"epoch": 1, "loss": 0.1}], best=[0.5, -0.1], best_epoch=1, replaced={"a": "b"})
+    save_checkpoint(tmp_path, algorithm.variables, state, keep=2)
+    before = [np.array(v) for members in algorithm.variables.values() for v in members]
+    assert len(before) > 20
+    algorithm.model.set_weights([np.zeros_like(array) for array in algorithm.model.get_weights()])
+    assert load_checkpoint(tmp_path, algorithm.variables) == state
+    after = [np.array(v) for members in algorithm.variables.values() for v in members]
+    for first, second in zip(before, after, strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+def test_the_newest_few_are_kept(tmp_path):
+    for step in (9, 10, 100):
+        save(tmp_path, step)
+    assert [path.name for path in list_checkpoints(tmp_path)] == ["step-000000100.npz", "step-000000010.npz"]
+    assert sorted(tmp_path.iterdir()) == sorted(list_checkpoints(tmp_path))
+
+
+def test_one_that_is_truncated_anywhere_is_passed_over(tmp_path):
+    save(tmp_path, 10)
+    save(tmp_path, 20)
+    newest = list_checkpoints(tmp_path)[0]
+    whole = newest.read_bytes()
+    for length in range(len(whole)):
+        newest.write_bytes(whole[:length])
+        variables, notes = group(0), []
+        assert load_checkpoint(tmp_path, variables, notes.append).step == 10
+        assert (np.asarray(variables["model"][0]) == 10).all()
+        assert len(notes) == 1
+        assert "is broken" in notes[0]
+        assert "the one before it is taken" in notes[0]
+    newest.write_bytes(whole)
+    assert load_checkpoint(tmp_path, group(0)).step == 20
+
+
+def test_a_flipped_bit_in_the_numbers_is_noticed(tmp_path):
+    save(tmp_path, 10)
+    save(tmp_path, 20)
+    newest = list_checkpoints(tmp_path)[0]
+    whole = bytearray(newest.read_bytes())
+    place = whole.index(np.float32(20).tobytes() * 3)
+    whole[place + 1] ^= 4
+    newest.write_bytes(whole)
+    assert load_checkpoint(tmp_path, group(0), lambda text: None).step == 10
+
+
+def test_without_one_that_is_whole_nothing_is_resumed(tmp_path):
+    with pytest.raises(ValueError, match="There must be a checkpoint to resume"):
+        load_checkpoint(tmp_path, group(0))
+    save(tmp_path, 10)
+    list_checkpoints(tmp_path)[0].write_bytes(b"PK")
+    with pytest.raises(ValueError, match=r"A checkpoint must be whole.*none is"):
+        load_checkpoint(tmp_path, group(0), lambda text: None)
+
+
+def test_one_of_another_model_is_refused(tmp_path):
+    save(tmp_path, 10)
+    with pytest.raises(ValueError, match="A checkpoint must fit its model"):
+        load_checkpoint(tmp_path, group(0, size=7))
+
+
+def test_a_variable_that_is_no_number_is_never_written(tmp_path):
+    save(tmp_path, 5)
+    with pytest.raises(FloatingPointError, match="Variables must stay finite"):
+        save_checkpoint(tmp_path, group(math.nan), TrainingState(step=6), keep=2)
+    assert [path.name for path in tmp_path.iterdir()] == ["step-000000005.npz"]
+
+
+def keeper(run, listener, interval=60.0):
+    return Keeper(run, prepare(small_template()).definition, listener, keep=2, interval=interval)
+
+
+def test_a_full_disk_costs_a_warning_and_the_old_checkpoint_stays(tmp_path, monkeypatch):
+    from dltemplates import runs
+    from dltemplates.runs import Run
+
+    run, listener = Run(tmp_path), Listener()
+    kept = keeper(run, listener)
+    kept.checkpoint(group(1), TrainingState(step=1))
+    kept.definition.set_weights([np.ones_like(array) for array in kept.definition.get_weights()])
+
+    with monkeypatch.context() as full:
+        full.setattr(runs.os, "fsync", raise_full)
+        full.setattr(runs.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 0}))
+        kept.best(kept.definition)
+        kept.history([{"epoch": 1.0}])
+        for step in (2, 3):
+            kept.checkpoint(group(step), TrainingState(step=step))
+        with pytest.raises(OSError, match="No space left"):
+            kept.finish(group(3), TrainingState(step=3))
+    assert [path.name for path in list_checkpoints(run.checkpoint_path)] == ["step-000000001.npz"]
+    assert [text.partition(" could")[0] for text in listener.notes] == [
+        "the best weights", "the history", "a checkpoint",
+    ]  # fmt: skip
+    assert all("No space left on device); the training goes on" in text for text in listener.notes)
+    assert not run.weights_path.exists()
+
+    kept.finish(group(4), TrainingState(step=4))  # there is room again: nothing was lost
+    assert run.weights_path.exists()
+    assert load_checkpoint(run.checkpoint_path, group(0)).step == 4
+
+
+def raise_full(_):
+    raise OSError(28, "No space left on device")
+
+
+def test_checkpoints_take_no_more_than_their_share(tmp_path):
+    from dltemplates.runs import Run
+
+    kept = keeper(Run(tmp_path), Listener(), interval=0.001)
+    kept.checkpoint(group(1), TrainingState(step=1))
+    assert not kept.is_due
+    kept._last -= kept._cost / LARGEST_SHARE + 0.001
+    assert kept.is_due
+    assert keeper(Run(tmp_path), Listener(), interval=0).is_due

@@ -1,0 +1,197 @@
+"""One device against several, in fresh processes: the number of devices is chosen before TensorFlow is first used."""
+
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from conftest import small_template
+from dltemplates.runs import load_run
+from dltemplates.training.cluster import VARIABLE, read_cluster, tf_config
+from dltemplates.training.prepare import prepare, resolve_precision
+from dltemplates.training.replicas import for_replicas
+from dltemplates.training.strategy import make_placement
+
+SETTINGS = {  # 42 steps; batch normalization, dropout and clipping are what goes silently wrong on several devices
+    "train__epochs": 2,
+    "train__optimizer": {"name": "sgd", "momentum": 0.9},
+    "train__learning_rate": 0.05,
+    "train__clip_norm": 0.5,
+    "model__dropout_rate": 0.3,
+}
+WORKER = '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": %s}}'
+
+
+def dlt(*arguments, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "dltemplates", *map(str, arguments)],
+        capture_output=True, text=True, timeout=240, check=False, env=os.environ | environment,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def template_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("devices") / "small.toml"
+    path.write_text(small_template(**SETTINGS).to_toml())
+    return path
+
+
+@pytest.fixture(scope="module")
+def alone(template_file):
+    return train(template_file, "--strategy", "single")
+
+
+def train(template_file, *options):
+    run = template_file.parent / "".join(options)
+    done = dlt("train", template_file, "-o", run, *options)
+    assert done.returncode == 0, done.stderr
+    return load_run(run)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--devices", "2"), ("--devices", "4", "--strategy", "mirrored"), ("--workers", "2")],
+    ids=["two devices", "four devices", "two workers"],
+)
+def test_several_devices_train_what_one_does(template_file, alone, options):
+    run = train(template_file, *options)
+    first, second = (r.model() for r in (alone, run))
+    assert len(first.trainable_weights) == 14
+    for one, several in zip(first.weights, second.weights, strict=True):
+        expected = np.asarray(one)
+        assert np.ptp(expected) > 0
+        # The running variance of an activation is no weight, and may be large: 1e-6 of its size.
+        bound = 1e-6 if one.trainable else 1e-6 * max(1, np.abs(expected).max())
+        np.testing.assert_allclose(np.asarray(several), expected, rtol=0, atol=bound, err_msg=one.path)
+    for row, other in zip(alone.history(), run.history(), strict=True):
+        for name in row.keys() - {"seconds"}:
+            assert other[name] == pytest.approx(row[name], abs=1e-5), name
+
+
+@pytest.mark.parametrize(
+    ("options", "environment", "error"),
+    [
+        (["--devices", "3"], {}, r"`train.batch_size` must divide evenly .* Received: 64 for 3. Try .*batch_size=63"),
+        (["--devices", "0"], {}, "number of devices must be at least 1. Received: 0"),
+        (["--devices", "2", "--strategy", "single"], {}, "Received: 2 devices and --strategy single"),
+        (["--strategy", "mirrored"], {}, "Strategy mirrored needs several devices. Received: one"),
+        (["--strategy", "multiworker"], {}, "needs several workers. Received: no TF_CONFIG that names more than one"),
+        (["--devices", "2"], {VARIABLE: WORKER % 0}, "Received: 2 devices and a training on several workers"),
+        (["--workers", "1"], {}, "at least two workers. Received: 1"),
+        (["--workers", "2", "--devices", "2"], {}, "--workers trains by strategy multiworker.*Received: --devices 2"),
+        (["--workers", "2", "--strategy", "single"], {}, "Received: --strategy single"),
+        (["--workers", "2", "--max-restarts", "-1"], {}, "`max_restarts` must be at least 0. Received: -1"),
+        (["--max-restarts", "1"], {}, "--max-restarts is for several workers"),
+        (["--workers", "2", "--resume"], {}, "There must be a run to resume"),
+        (["--workers", "2", "--resume", "--overwrite"], {}, "A run is resumed or overwritten. Received: both"),
+        ([], {VARIABLE: "nonsense"}, "TF_CONFIG must be like .*Received: 'nonsense'"),
+        ([], {VARIABLE: WORKER % 2}, "TF_CONFIG must say which task .*one of worker 0, worker 1. Received: worker 2"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(template_file, tmp_path, options, environment, error):
+    import re
+
+    done = dlt("train", template_file, "-o", tmp_path / "run", *options, **environment)
+    assert done.returncode == 2, done.stderr
+    (line,) = done.stderr.strip().splitlines()
+    assert re.search(error, line), line
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ('{"cluster": {}}', "cluster: Dictionary should have at least 1 item"),
+        ('{"cluster": {"worker": ["a:1"], "ps": ["b:1"]}, "task": {"type": "ps", "index": 0}}', "'chief' or 'worker'"),
+        ('{"cluster": {"worker": ["a"]}, "task": {"type": "worker", "index": 0}}', "should match pattern"),
+        ('{"cluster": {"worker": ["a:1"]}}', "task: Field required"),
+        (
+            '{"cluster": {"worker": ["a:1"]}, "task": {"type": "chief", "index": 0}}',
+            "one of worker 0. Received: chief 0",
+        ),
+        ("[]", "TF_CONFIG must be like"),
+    ],
+)
+def test_a_cluster_that_makes_no_sense_is_refused(text, error):
+    with pytest.raises(ValueError, match=error):
+        read_cluster(text)
+
+
+def test_a_cluster_ranks_its_chief_first():
+    text = '{"cluster": {"worker": ["a:1", "b:1"], "chief": ["c:1"]}, "task": {"type": "worker", "index": "1"}}'
+    cluster = read_cluster(text)
+    assert cluster.addresses == ("c:1", "a:1", "b:1")
+    assert cluster.rank == 2
+    assert read_cluster(tf_config(["a:1", "b:1"], 1)).rank == 1
+    assert read_cluster(tf_config(["a:1"], 0)) is None
+    assert read_cluster("") is None
+
+
+def test_devices_are_chosen_before_tensorflow_runs():
+    with pytest.raises(ValueError, match="made before TensorFlow is first used. Received: 64 devices"):
+        make_placement("mirrored", 64)
+
+
+def random_model(layer):
+    inputs = keras.Input((6, 4))
+    return keras.Model(inputs, layer(inputs))
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        lambda: layers.LSTM(3, dropout=0.2),
+        lambda: layers.AlphaDropout(0.1),
+        lambda: layers.Bidirectional(layers.GRU(3, recurrent_dropout=0.1)),
+    ],
+)
+def test_noise_that_would_differ_is_refused(layer):
+    with pytest.raises(ValueError, match="must draw what it draws on one. Received: .*Train on one device"):
+        for_replicas(random_model(layer()))
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        lambda: layers.LSTM(3),
+        lambda: layers.Dropout(0.4),
+        lambda: layers.SpatialDropout1D(0.4),
+        lambda: layers.GaussianNoise(0.4),
+        lambda: layers.GaussianDropout(0.4),
+        lambda: layers.Dropout(0.0),
+    ],
+)
+def test_noise_of_the_whole_batch_is_that_of_one_device(layer):
+    plain = random_model(layer())
+    copy = for_replicas(plain)
+    x = np.random.default_rng(0).random((8, 6, 4)).astype("float32")
+    first, second = (keras.ops.convert_to_numpy(model(x, training=True)) for model in (plain, copy))
+    np.testing.assert_array_equal(first, second)
+    np.testing.assert_array_equal(plain(x), copy(x))
+
+
+def test_precision():
+    assert resolve_precision("auto") == "float32"  # on a processor
+    assert resolve_precision("mixed_float16") == "mixed_float16"
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_computes_in_half_and_keeps_float32(tmp_path, precision):
+    from dltemplates.training.train import train
+
+    template = small_template(train__precision=precision, train__epochs=3, train__learning_rate=0.01)
+    training = prepare(template)
+    network = training.algorithm.model.layers[-1]
+    computed = {layer.compute_dtype for layer in network.layers}
+    assert {precision.removeprefix("mixed_"), "float32"} == computed
+    assert network.layers[-1].compute_dtype == "float32"
+    assert hasattr(training.algorithm.optimizer, "dynamic_scale") == (precision == "mixed_float16")
+    assert {weight.dtype for weight in training.algorithm.model.weights} == {"float32"}
+    assert keras.config.dtype_policy().name == "float32"
+    run = train(template, output=tmp_path / "run")
+    assert precision not in run.definition_path.read_text()
+    assert run.record.scores["test"]["accuracy"] > 0.5

@@ -1,0 +1,71 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from conftest import small_template
+from dltemplates.training.loop import StepLoop
+from dltemplates.training.prepare import prepare
+
+TEMPLATE = small_template(model__dropout_rate=0.3, train__clip_norm=0.5)
+
+
+def weights_after(calls, template=TEMPLATE, jit_compile=False):
+    """The weights after steps that were run in calls of so many."""
+    training = prepare(template)
+    loop = StepLoop(training.placement, training.algorithm.train, jit_compile=jit_compile)
+    iterator = training.placement.iterator(training.batches(0))
+    for steps in calls:
+        loop(iterator, steps)
+    assert np.isfinite(training.algorithm.mean_loss())
+    return training.algorithm.model.get_weights()
+
+
+def test_how_many_steps_are_run_in_a_call_changes_no_bit():
+    at_once = weights_after([12])
+    for calls in ([1] * 12, [1, 4, 7]):
+        for first, second in zip(at_once, weights_after(calls), strict=True):
+            np.testing.assert_array_equal(first, second)
+
+
+def test_steps_compiled_by_xla_do_the_same():
+    template = small_template(model={"name": "mlp", "units": [16]})  # XLA has no deterministic gradient of max pooling
+    plain, compiled = (weights_after([3], template, jit_compile=jit) for jit in (False, True))
+    for first, second in zip(plain, compiled, strict=True):
+        assert np.ptp(first) > 0
+        np.testing.assert_allclose(second, first, atol=1e-5)
+
+
+def test_a_call_grows_to_what_fits_and_all_steps_are_run():
+    training = prepare(TEMPLATE)
+    counter = tf.Variable(0)
+
+    def step(value):
+        counter.assign_add(value)
+
+    loop = StepLoop(training.placement, step)
+    iterator = iter(tf.data.Dataset.from_tensors((1,)).repeat())
+    assert loop.fitting == 1
+    loop.run_all(iterator, 3)
+    assert 1 < loop.fitting <= 100  # not more than ten times what was tried
+    loop.run_all(iterator, 1234)
+    assert counter.numpy() == 1237
+
+
+def test_figures_are_those_of_keras():
+    training = prepare(TEMPLATE)
+    algorithm = training.algorithm
+    batches, steps = training.validation_batches()
+    StepLoop(training.placement, algorithm.evaluate).run_all(iter(batches), steps)
+    figures = algorithm.figures()
+    model = algorithm.model
+    model.compile(loss=training.task.loss(), metrics=training.task.metrics())
+    source = training.dataset.split("validation")
+    examples = source.read(np.arange(len(source)))
+    expected = model.evaluate(
+        examples["image"].astype("float32"),
+        training.task.encode(examples["label"]),
+        batch_size=len(source),
+        verbose=0,
+        return_dict=True,
+    )
+    assert figures == pytest.approx(expected, rel=1e-5)

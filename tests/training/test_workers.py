@@ -1,0 +1,171 @@
+"""Workers that are real processes, killed with -9: those that take their place end with the same bits."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from conftest import small_template
+from dltemplates.errors import WorkerError
+from dltemplates.runs import Run
+from dltemplates.training import supervise
+from dltemplates.training.checkpoint import list_checkpoints
+from dltemplates.training.cluster import VARIABLE, tf_config
+from dltemplates.training.progress import Silent
+from dltemplates.training.supervise import train_on_workers
+
+TEMPLATE = small_template(train__epochs=3, train__checkpoint_seconds=0, model__dropout_rate=0.3)
+
+
+class Listener(Silent):
+    """Remembers what it is told."""
+
+    def __init__(self):
+        self.notes = []
+
+    def note(self, text):
+        self.notes.append(text)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    return train_on_workers(TEMPLATE, 2, output=tmp_path_factory.mktemp("workers") / "whole")
+
+
+def wait_for(run, step):
+    deadline = time.monotonic() + 120
+    while not any(int(path.stem.partition("-")[2]) >= step for path in list_checkpoints(run.checkpoint_path)):
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def on_start(monkeypatch, action):
+    """Call `action(processes, number of this start)` in a thread whenever workers are started."""
+    start, starts = supervise.Workers.start.__func__, []
+
+    def watched(cls, *arguments):
+        group = start(cls, *arguments)
+        starts.append(group)
+        threading.Thread(target=action, args=(group.processes, len(starts)), daemon=True).start()
+        return group
+
+    monkeypatch.setattr(supervise.Workers, "start", classmethod(watched))
+    return starts
+
+
+def assert_same(first, second):
+    paths = [list_checkpoints(run.checkpoint_path)[0] for run in (first, second)]
+    with np.load(paths[0]) as one, np.load(paths[1]) as other:
+        assert one.files == other.files
+        for name in set(one.files) - {"state"}:
+            np.testing.assert_array_equal(one[name], other[name], err_msg=name)
+    for one, other in zip(first.model().get_weights(), second.model().get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_worker_killed_in_the_middle_changes_no_bit(whole, tmp_path, monkeypatch, rank):
+    run, listener = Run(tmp_path / "killed"), Listener()
+
+    def kill(processes, start):
+        if start == 1:
+            wait_for(run, 15)
+            os.kill(processes[rank].pid, signal.SIGKILL)
+
+    starts = on_start(monkeypatch, kill)
+    train_on_workers(TEMPLATE, 2, output=run.path, reporter=listener)
+    assert len(starts) == 2
+    assert any(f"worker {rank} died (SIGKILL); all 2 start again" in text for text in listener.notes)
+    assert any("resuming" in text for text in listener.notes)
+    assert_same(whole, run)
+
+
+def test_workers_that_die_too_often_are_given_up(tmp_path, monkeypatch):
+    on_start(monkeypatch, lambda processes, start: processes[1].kill())
+    with pytest.raises(WorkerError, match=r"worker 1 died \(SIGKILL\), after 1 restarts. Go on with --resume"):
+        train_on_workers(TEMPLATE, 2, output=tmp_path / "run", max_restarts=1)
+
+
+def test_asked_to_stop_all_stop_and_go_on_where_they_were(whole, tmp_path, monkeypatch):
+    run = Run(tmp_path / "stopped")
+
+    def interrupt(processes, start):
+        wait_for(run, 10)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with monkeypatch.context() as patched:
+        starts = on_start(patched, interrupt)
+        with pytest.raises(KeyboardInterrupt, match="interrupted at step"):
+            train_on_workers(TEMPLATE, 2, output=run.path)
+    assert [process.returncode for process in starts[0].processes] == [130, 130]
+    assert run.record.state == "interrupted"
+    train_on_workers(TEMPLATE, 2, output=run.path, resume=True)
+    assert_same(whole, run)
+
+
+def test_what_the_chief_finds_wrong_is_said_once_and_not_tried_again(tmp_path, monkeypatch):
+    starts = on_start(monkeypatch, lambda processes, start: None)
+    template = small_template(train__batch_size=63)
+    with pytest.raises(ValueError, match=r"must divide evenly among the devices. Received: 63 for 2"):
+        train_on_workers(template, 2, output=tmp_path / "run")
+    assert len(starts) == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_loss_that_is_no_number_is_not_tried_again(tmp_path, monkeypatch):
+    starts = on_start(monkeypatch, lambda processes, start: None)
+    template = small_template(train__learning_rate=1e30, train__optimizer="sgd")
+    with pytest.raises(WorkerError, match="must stay finite"):
+        train_on_workers(template, 2, output=tmp_path / "run")
+    assert len(starts) == 1
+
+
+def start_by_hand(tmp_path, templates, **data):
+    """Workers as an operator starts them: one process each, with its `TF_CONFIG`; what each said, and its code."""
+    addresses = [f"localhost:{port}" for port in supervise._free_ports(len(templates))]
+    processes = []
+    for rank, template in enumerate(templates):
+        file = tmp_path / f"worker{rank}.toml"
+        file.write_text(template.to_toml())
+        command = [sys.executable, "-m", "dltemplates", "train", str(file), "-o", str(tmp_path / "run"), "--resume"]
+        environment = os.environ | {VARIABLE: tf_config(addresses, rank)}
+        processes.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment))
+    return [(process.communicate(timeout=200)[1], process.returncode) for process in processes]
+
+
+def test_workers_with_different_templates_are_refused(tmp_path):
+    said = start_by_hand(tmp_path, [small_template(), small_template(train__epochs=7)])
+    for text, code in said:
+        assert code == 2
+        assert "must train the same template. Received: train.epochs = 7 on worker 1, where the chief has 6" in text
+    assert not (tmp_path / "run").exists()
+
+
+def test_workers_started_by_hand_begin_and_find_a_run_that_is_done(tmp_path):
+    template = small_template(train__epochs=1)
+    for _ in range(2):
+        said = start_by_hand(tmp_path, [template, template])
+        assert [code for _, code in said] == [0, 0], said
+    assert "is done; nothing is left to resume" in said[0][0]
+    assert Run(tmp_path / "run").record.state == "done"
+
+
+@pytest.mark.slow
+def test_random_kills_of_random_workers_change_no_bit(whole, tmp_path, monkeypatch):
+    random = np.random.default_rng(0)
+    run = Run(tmp_path / "killed")
+
+    def kill(processes, start):
+        if start <= 5:
+            wait_for(run, 1 + 10 * start + random.integers(8))
+            os.kill(processes[random.integers(2)].pid, signal.SIGKILL)
+
+    starts = on_start(monkeypatch, kill)
+    train_on_workers(TEMPLATE, 2, output=run.path, max_restarts=5)
+    assert len(starts) == 6
+    assert_same(whole, run)
