@@ -10,6 +10,7 @@ from pathlib import Path
 
 PACKAGES = ("dltemplates", "tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "ai-edge-litert", "numpy", "pillow")
 RUNTIMES = {"Keras": "keras", "TFLite": "ai_edge_litert.interpreter", "ONNX": "onnxruntime", "tf2onnx": "tf2onnx"}
+NOT_INSTALLED = "not installed"
 
 
 def diagnose() -> dict[str, str]:
@@ -27,7 +28,7 @@ def diagnose() -> dict[str, str]:
         try:
             findings[package] = version(package)
         except PackageNotFoundError:
-            findings[package] = "not installed"
+            findings[package] = NOT_INSTALLED
     for name, module in RUNTIMES.items():
         try:
             importlib.import_module(module)
@@ -37,8 +38,18 @@ def diagnose() -> dict[str, str]:
     if findings["Keras loads"] == "yes":
         import tensorflow as tf
 
+        from dltemplates.devices.explain import describe
+
         findings["devices"] = ", ".join(device.name for device in tf.config.list_physical_devices())
+        findings |= describe()
     return findings
+
+
+def broken(findings: dict[str, str]) -> list[str]:
+    """What of the findings keeps the tool from working: packages that are missing, runtimes that do not load."""
+    missing = [f"{package} is not installed" for package in PACKAGES if findings.get(package) == NOT_INSTALLED]
+    silent = [f"{name} does not load" for name in RUNTIMES if findings.get(f"{name} loads") != "yes"]
+    return missing + silent
 
 
 def _data_folder() -> str:

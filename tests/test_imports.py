@@ -20,14 +20,14 @@ ROOT = Path(dltemplates.__file__).parent
 RANKS = (  # imports go to the same line or to a lower one
     {"template", "settings", "catalog", "errors"},
     {"layers"},
-    {"tasks", "models", "datasets", "runs", "runtimes"},
+    {"tasks", "models", "datasets", "runs", "runtimes", "devices"},
     {"training", "export", "reports", "inference", "doctor", "job"},
     {"compression", "bundles"},
     {"cli", "__init__", "__main__"},
 )
 NEVER = {"models": {"datasets"}, "export": {"models", "training"}}  # though the ranks would allow it
-# The parts that may import it; `doctor` only asks it which devices it sees.
-TENSORFLOW = {"datasets", "tasks", "training", "export", "compression", "runtimes", "doctor"}
+# The parts that may import it; `doctor` and `devices` only ask it what it sees.
+TENSORFLOW = {"datasets", "tasks", "training", "export", "compression", "runtimes", "devices", "doctor"}
 HEAVY = {"tensorflow", "keras", "tf_keras", "jax", "torch", "tensorflow_model_optimization"}
 LIGHT = (  # what lists the catalog, and what runs, judges and shows an exported file
     "dltemplates.cli.main",
