@@ -52,9 +52,9 @@ class Classification(Task):
         return [accuracy, *top_5]
 
     def encode(self, target: Any) -> Any:
-        import tensorflow as tf
+        import keras
 
-        return tf.one_hot(target, len(self.classes))
+        return keras.ops.one_hot(target, len(self.classes))
 
     def present(self, logits: Any) -> Any:
         import keras
