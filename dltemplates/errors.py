@@ -7,6 +7,9 @@ def first_line(error: BaseException) -> str:
     return lines[0] if lines else type(error).__name__
 
 
+LOST_WORKERS = 138  # the exit code that training operators on Kubernetes take for "failed for now: start it again"
+
+
 class LostWorkersError(Exception):
     """Another worker of this training ended or cannot be reached; all start again from the last checkpoint."""
 

@@ -39,7 +39,7 @@ def run(
     Raises:
         ValueError: If the template, its data or the folder breaks a rule; nothing is left behind.
     """
-    trained = train(template, name=name, output=output, overwrite=overwrite, reporter=reporter)
+    trained = train(template, name=name, output=output, overwrite=overwrite, strategy="single", reporter=reporter)
     exports = export(trained, progress=progress)
     write_report(trained)
     return trained, exports

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import sys
@@ -12,7 +13,6 @@ from typing import Any
 import click
 
 DONE, FAILED, WRONG_USE, OVER_BUDGET, INTERRUPTED = 0, 1, 2, 3, 130
-LOST_WORKERS = 138  # of one worker among several: training operators on Kubernetes take it for "start it again"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -27,6 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     if "--debug" not in arguments:
         _silence_native_logs()
+        logging.getLogger("tensorflow").setLevel(logging.ERROR)
     sys.path.append(os.getcwd())  # for modules of the user's own, after all that is installed
     from dltemplates.cli.commands import dlt
 
@@ -50,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
 def explain(error: BaseException) -> tuple[int, str]:
     """The exit code and the line that an error ends in."""
     from dltemplates.cli.output import OverBudgetError
-    from dltemplates.errors import LostWorkersError, WorkerError
+    from dltemplates.errors import LOST_WORKERS, LostWorkersError, WorkerError
 
     match error:
         case KeyboardInterrupt():

@@ -73,6 +73,8 @@ def run_result(run: Run, as_json: bool) -> None:
         more = f" and {len(skipped) - SHOWN_SKIPPED} more (run.json)" if len(skipped) > SHOWN_SKIPPED else ""
         named = "; ".join(f"{name}: {reason}" for name, reason in skipped[:SHOWN_SKIPPED])
         click.echo(f"{len(skipped)} skipped: {named}{more}")
+    if replaced := record.replaced:
+        click.echo(f"{len(replaced)} replaced, which broke while it was trained: {', '.join(replaced)}")
 
 
 def export_result(report: ExportReport, as_json: bool) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import uuid
 from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from pathlib import Path
@@ -64,9 +65,11 @@ def _on_disk(source: FileSource, size: Size, decode: Decode) -> ArraySource:
     if images is not None:
         return ArraySource({source.image.name: images, source.target.name: source.targets})
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
     try:
         images = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=_shape(source, size))
+        with partial.open("r+b") as file:  # a full disk is an error here, and a crash once the array is written to
+            os.posix_fallocate(file.fileno(), 0, partial.stat().st_size)
         filled = _fill(source, size, decode, images)
         images.flush()
         # What stands in for a broken file is for this run only: the file may be whole again at the next.

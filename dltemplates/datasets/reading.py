@@ -67,6 +67,9 @@ def decode_all(source: FileSource, canvas: tuple[int, int]) -> Iterator[tuple[in
 
     Yields:
         The index of the first, some images (m, *canvas, channels), their targets (m, ...).
+
+    Raises:
+        ValueError: If a file is broken and the source strict; names it.
     """
     examples, rows = len(source), min(DECODED_AT_ONCE, len(source))
 
@@ -76,9 +79,13 @@ def decode_all(source: FileSource, canvas: tuple[int, int]) -> Iterator[tuple[in
 
     numbers = range(-(-examples // rows))
     batches = read_files(source, numbers, plan, View(canvas, canvas)).prefetch(2)
-    for start, batch in zip(range(0, examples, rows), batches, strict=True):
-        count = min(rows, examples - start)
-        yield start, batch[source.image.name].numpy()[:count], batch[source.target.name].numpy()[:count]
+    try:
+        for start, batch in zip(range(0, examples, rows), batches, strict=True):
+            count = min(rows, examples - start)
+            yield start, batch[source.image.name].numpy()[:count], batch[source.target.name].numpy()[:count]
+    except tf.errors.OpError:
+        source.check()  # names the broken file
+        raise
 
 
 def _with_rows(rows: int, example: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:

@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from dltemplates.datasets.files import FileSource
-from dltemplates.datasets.images import GREY_WEIGHTS, fit
+from dltemplates.datasets.images import GREY_WEIGHTS, BrokenImageError, fit
 from dltemplates.datasets.view import View
 
 DECODERS: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {
@@ -45,42 +45,38 @@ def read_files(source: FileSource, numbers: range, plan: Plan, view: View) -> tf
     targets = tf.constant(source.targets)
     known, read_one = known_of_files(source, view), example_reader(source, view)
     seen = (*view.size, image.shape[2])
-    at_once = min(os.cpu_count() or 1, MOST_AT_ONCE)
 
-    def read(indices: tf.Tensor, places: tf.Tensor) -> Example:
+    def read(number: tf.Tensor) -> Example:
+        indices, places = plan(number)
         signature = tf.TensorSpec(seen, tf.uint8)
         pixels = tf.map_fn(read_one, known(indices, places), fn_output_signature=signature, parallel_iterations=1)
         return {image.name: tf.ensure_shape(pixels, [None, *seen]), target.name: tf.gather(targets, indices)}
 
-    def read_by_reference(indices: tf.Tensor, places: tf.Tensor) -> Example:
-        pixels, index = tf.numpy_function(
-            lambda index: source.read_readable(int(index), view.canvas),
-            [indices[0]],
-            [tf.uint8, tf.int64],
-            stateful=False,
-        )
-        pixels = view.look_at_one(tf.ensure_shape(pixels, [*view.canvas, image.shape[2]]), places[0])
-        return {image.name: pixels[None], target.name: tf.gather(targets, tf.reshape(index, [1]))}
+    def read_one_by_one(number: np.int64) -> tuple[np.ndarray, np.ndarray]:
+        with tf.device("CPU:0"):  # where the graph is run too
+            indices, places = plan(tf.constant(number))
+            rows, found = known(indices, places), indices.numpy()
+            pixels = np.empty([len(found), *seen], np.uint8)
+            for position, index in enumerate(indices.numpy()):
+                try:
+                    pixels[position] = read_one({name: column[position] for name, column in rows.items()})
+                except (tf.errors.OpError, BrokenImageError):
+                    whole, found[position] = source.read_readable(int(index), view.canvas)
+                    pixels[position] = view.look_at_one(tf.constant(whole), places[position])
+        return pixels, source.targets[found]
 
-    def read_one_by_one(indices: tf.Tensor, places: tf.Tensor) -> Example:
-        def one(index: tf.Tensor, place: tf.Tensor) -> tf.data.Dataset:
-            only = tf.data.Dataset.from_tensors((index[None], place[None]))
-            return only.map(read).ignore_errors().concatenate(only.map(read_by_reference)).take(1)
+    def read_again(number: tf.Tensor) -> Example:
+        # Operation by operation in Python, and not in the graph: there, even what is not run takes time at every batch.
+        pixels, found = tf.numpy_function(read_one_by_one, [number], [tf.uint8, targets.dtype], stateful=False)
+        pixels, found = tf.ensure_shape(pixels, [None, *seen]), tf.ensure_shape(found, [None, *targets.shape[1:]])
+        return {image.name: pixels, target.name: found}
 
-        examples = tf.data.Dataset.from_tensor_slices((indices, places)).flat_map(one).unbatch()
-        return examples.batch(tf.shape(indices, tf.int64)[0]).get_single_element()
-
+    at_once = min(os.cpu_count() or 1, MOST_AT_ONCE)
     if source.strict:
         batches = tf.data.Dataset.range(numbers.start, numbers.stop)
-        return batches.map(lambda number: read(*plan(number)), num_parallel_calls=at_once, deterministic=True)
+        return batches.map(read, num_parallel_calls=at_once, deterministic=True)
     nothing = {image.name: tf.zeros([0, *seen], tf.uint8), target.name: targets[:0]}
-    return _without_gaps(
-        numbers,
-        lambda number: read(*plan(number)),
-        lambda number: read_one_by_one(*plan(number)),
-        nothing,
-        at_once=at_once,
-    )
+    return _without_gaps(numbers, read, read_again, nothing, at_once=at_once)
 
 
 def _without_gaps(
@@ -88,14 +84,13 @@ def _without_gaps(
 ) -> tf.data.Dataset:
     """Read each of some batches, and read again what fails.
 
-    Each batch is followed by `nothing`, an empty one, which cannot fail. Failed batches are left out; so an empty one
-    that follows an empty one stands for a batch to read again. All other ways (a dataset of its own for each batch, or
-    what flattens datasets) keep more batches in memory, which costs a tenth of the speed.
+    Each batch is followed by `nothing`, a mark, which cannot fail. Failed batches are left out; so a mark that follows
+    a mark stands for a batch to read again. (A dataset of its own for each batch, as `ignore_errors().concatenate(...)`
+    would need, costs a tenth of the speed.)
     """
 
     def read_or_mark(place):
-        number = place // 2
-        return place, tf.cond(place % 2 == 0, lambda: read(number), lambda: nothing)
+        return place, tf.cond(place % 2 == 0, lambda: read(place // 2), lambda: nothing)
 
     def fill_gap(was_read, element):
         place, batch = element
@@ -105,8 +100,7 @@ def _without_gaps(
 
     places = tf.data.Dataset.range(2 * numbers.start, 2 * numbers.stop)
     found = places.map(read_or_mark, num_parallel_calls=2 * at_once, deterministic=True).ignore_errors()
-    filled = found.scan(tf.constant(False), fill_gap)
-    return filled.filter(lambda batch: tf.size(tf.nest.flatten(batch)[0]) > 0)
+    return found.scan(tf.constant(False), fill_gap).filter(lambda batch: tf.size(tf.nest.flatten(batch)[0]) > 0)
 
 
 def known_of_files(source: FileSource, view: View) -> Callable[[tf.Tensor, tf.Tensor], Row]:

@@ -127,7 +127,7 @@ def gather(root: Path = Path("/")) -> Facts:
     import tensorflow as tf
 
     build = tf.sysconfig.get_build_info()
-    built_for = [int(name.partition("_")[2]) for name in build.get("cuda_compute_capabilities", [])]
+    built_for = [int(number) for number in re.findall(r"\d+", str(build.get("cuda_compute_capabilities", [])))]
     files = sorted(str(path) for path in root.glob("dev/nvidia[0-9]*"))
     return Facts(
         cuda_build=bool(build["is_cuda_build"]),

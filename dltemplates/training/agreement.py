@@ -4,41 +4,31 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from pathlib import Path
+from importlib.metadata import version
 
-from dltemplates.runs import Run
 from dltemplates.template import Template
 from dltemplates.training.checkpoint import TrainingState
-from dltemplates.training.prepare import Training
+from dltemplates.training.prepare import Training, resolve_precision
 from dltemplates.training.strategy import Placement
 
 
-def agree_on_template(placement: Placement, template: Template, done: Run | None = None) -> Run | None:
-    """Compare every worker's template with the chief's.
-
-    Args:
-        placement: The workers.
-        template: This worker's.
-        done: On the chief, its run if that is done already.
-
-    Returns:
-        The chief's run if it is done already.
+def agree_on_template(placement: Placement, template: Template, *, strict: bool) -> None:
+    """Compare what every worker is to train, and with what, with the chief's.
 
     Raises:
-        ValueError: If a worker has another template; names what differs. All workers raise it.
+        ValueError: If a worker has another template or other versions; names what differs. All workers raise it.
     """
-    given = json.dumps({"template": template.flat(), "done": str(done.path) if done else None}, default=str)
-    said = [json.loads(text) for text in placement.share_text(given)]
-    chief = said[0]["template"]
-    for rank, other in enumerate(said):
-        differing = [key for key in chief | other["template"] if chief.get(key) != other["template"].get(key)]
-        if differing:
-            key = differing[0]
-            raise ValueError(
-                f"All workers must train the same template. Received: {key} = {other['template'].get(key)!r} on worker "
-                f"{rank}, where the chief has {chief.get(key)!r}. Start them with the same command."
-            )
-    return Run(Path(said[0]["done"])) if said[0]["done"] else None
+    here = {"precision here": resolve_precision(template.train.precision), "--strict": strict}
+    versions = {package: version(package) for package in ("tensorflow", "keras")}
+    given = json.dumps({**template.flat(), **here, "devices": str(placement), **versions}, default=str)
+    chief, *others = (json.loads(text) for text in placement.share_text(given))
+    for rank, other in enumerate(others, start=1):
+        for key in chief | other:
+            if chief.get(key) != other.get(key):
+                raise ValueError(
+                    f"All workers must train the same template. Received: {key} = {other.get(key)!r} on worker "
+                    f"{rank}, where the chief has {chief.get(key)!r}. Start them with the same command."
+                )
 
 
 def agree_on_data(training: Training) -> None:

@@ -15,6 +15,8 @@ from dltemplates.runs import atomic_path
 
 NAME = "step-{:09d}.npz"
 STATE_KEY = "state"
+# What damaged files lead to: the last two where a bit of the archive's own headers was flipped.
+BROKEN = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, NotImplementedError, RuntimeError)
 
 Variables = dict[str, list[Any]]
 
@@ -82,7 +84,7 @@ def load_checkpoint(folder: Path, variables: Variables, note: Callable[[str], No
         try:
             arrays, state = _read(path)
             break
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        except BROKEN as error:
             note(f"{path} is broken ({error}); the one before it is taken")
     else:
         raise ValueError(f"A checkpoint must be whole. Received: {folder}, where none is. Train again.")
@@ -91,6 +93,8 @@ def load_checkpoint(folder: Path, variables: Variables, note: Callable[[str], No
         raise ValueError(f"A checkpoint must fit its model. Received: {path}, of another model. Train again.")
     for name, variable in named.items():
         variable.assign(arrays[name])
+    for broken in paths[: paths.index(path)]:
+        broken.unlink(missing_ok=True)  # it would count as one of those that are kept
     return state
 
 

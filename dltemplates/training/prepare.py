@@ -28,6 +28,9 @@ from dltemplates.training.strategy import Placement
 
 EVALUATION_BATCH = 256
 
+# What the reading of files fails with; not, for instance, an exhausted memory.
+UNREADABLE = (tf.errors.InvalidArgumentError, tf.errors.NotFoundError, tf.errors.UnknownError, tf.errors.DataLossError)
+
 Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 
 
@@ -72,8 +75,9 @@ class Training:
         can_compile = all(layer.supports_jit for layer in self.algorithm.model._flatten_layers())
         return can_compile and self.placement.replicas == 1 and not self.template.train.deterministic
 
-    def learning_rate(self, step: int) -> float:
-        """The learning rate of one step."""
+    def learning_rate(self) -> float:
+        """The learning rate of the last step that was taken; a loss scale may have left some out."""
+        step = max(0, int(np.asarray(self.algorithm.optimizer.iterations)) - 1)
         settings = self.template.train
         schedule = make_schedule(settings.learning_rate, epochs=settings.epochs, steps_per_epoch=self.steps_per_epoch)
         return float(schedule(step)) if callable(schedule) else schedule
@@ -109,6 +113,22 @@ class Training:
         return {name: reason for source in sources for name, reason in source.broken.items()}
 
 
+@contextmanager
+def naming_broken_files(training: Training) -> Iterator[None]:
+    """Where a broken file is to stop the training, say which one it is: TensorFlow's own error does not.
+
+    Raises:
+        ValueError: Names the file.
+    """
+    try:
+        yield
+    except UNREADABLE:
+        for source in training.dataset.splits.values():
+            if isinstance(source, FileSource) and source.strict:
+                source.check()
+        raise
+
+
 def prepare(template: Template, placement: Placement | None = None, *, strict: bool = True) -> Training:
     """Load the data, build, assemble and compile the model; everything that can be wrong with a template shows here.
 
@@ -131,7 +151,7 @@ def prepare(template: Template, placement: Placement | None = None, *, strict: b
         source = dataset.split(split)
         if isinstance(source, FileSource):
             source.strict = strict
-    order = _order(template, len(dataset.split("train")), placement.replicas)
+    order = _order(template, len(dataset.split("train")))
     definition = _model(template, task, dataset)
 
     with placement.strategy.scope(), _policy(resolve_precision(settings.precision)):
@@ -147,9 +167,9 @@ def prepare(template: Template, placement: Placement | None = None, *, strict: b
         algorithm = Supervised(model, task.loss(), task.metrics(), optimizer)
     class_weights = _class_weights(template, dataset)
     training = Training(template, dataset, task, definition, algorithm, order, class_weights, placement)
-    first = next(iter(training.batches(0)))
+    _, targets, _ = training.batches(0).element_spec
     with placement.strategy.scope():
-        algorithm.begin(first)
+        algorithm.begin(targets)
     return training
 
 
@@ -176,18 +196,12 @@ def _model(template: Template, task: Task, dataset: Dataset) -> keras.Model:
     return assemble(network, dataset.spec)
 
 
-def _order(template: Template, examples: int, replicas: int) -> TrainingOrder:
+def _order(template: Template, examples: int) -> TrainingOrder:
     batch_size = template.train.batch_size
     if batch_size > examples:
         raise ValueError(
             f"`train.batch_size` must be at most the number of training examples, {examples}. "
             f"Received: {batch_size}. Try --set train.batch_size={examples}."
-        )
-    if batch_size % replicas:
-        near = max(replicas, batch_size - batch_size % replicas)
-        raise ValueError(
-            f"`train.batch_size` must divide evenly among the devices. Received: {batch_size} for {replicas}. "
-            f"Try --set train.batch_size={near}."
         )
     return TrainingOrder(examples, batch_size, template.seed)
 

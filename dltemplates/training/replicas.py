@@ -23,6 +23,8 @@ def for_replicas(model: keras.Model) -> keras.Model:
     """
     copy = keras.models.clone_model(model, clone_function=_exchange, recursive=True)
     for layer in copy._flatten_layers():  # sublayers too, which `layers` leaves out
+        if isinstance(layer, layers.BatchNormalization):
+            layer.synchronized = True
         _check_noise(layer)
     for old, new in zip(model.variables, copy.variables, strict=True):  # the states of random generators too
         new.assign(old)
@@ -31,8 +33,6 @@ def for_replicas(model: keras.Model) -> keras.Model:
 
 def _exchange(layer: layers.Layer) -> layers.Layer:
     config = layer.get_config()
-    if isinstance(layer, layers.BatchNormalization):
-        return type(layer).from_config(config | {"synchronized": True})
     for plain, whole in WHOLE_BATCH.items():
         if type(layer) is plain:
             return whole.from_config(config)

@@ -17,6 +17,7 @@ import tensorflow as tf
 from dltemplates.datasets.pipeline import Shard
 from dltemplates.errors import LostWorkersError
 from dltemplates.training.cluster import Cluster, read_cluster
+from dltemplates.training.memory import keep_freed_memory
 
 Strategy = Literal["auto", "single", "mirrored", "multiworker"]
 LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError)
@@ -89,15 +90,17 @@ class Placement:
         """Bring variables to the chief's values on every worker."""
         if self.workers == 1:
             return
-        arrays = [np.asarray(variable) for variable in variables]
-        wide = [array.astype(np.int64) if array.dtype.kind in "iu" else array for array in arrays]
 
         def total():
             context = tf.distribute.get_replica_context()
             is_source = tf.equal(context.replica_id_in_sync_group, 0)
-            given = [tf.where(is_source, array, tf.zeros_like(array)) for array in wide]
-            # One by one: together they would have to be of one type.
-            return [context.all_reduce(tf.distribute.ReduceOp.SUM, value) for value in given]
+            totals = []
+            for variable in variables:  # one by one: together they would have to be of one type
+                value = tf.convert_to_tensor(variable)
+                value = value if value.dtype.is_floating else tf.cast(value, tf.int64)
+                given = tf.where(is_source, value, tf.zeros_like(value))
+                totals.append(context.all_reduce(tf.distribute.ReduceOp.SUM, given))
+            return totals
 
         with self.watched():
             totals = self.strategy.run(tf.function(total))
@@ -117,9 +120,12 @@ class Placement:
         Raises:
             LostWorkersError: On another worker than the chief, if one was lost; the chief has all it needs.
         """
-        with contextlib.suppress(*[LostWorkersError] * self.is_chief):
+        try:
             return self.share_text(text)[0]
-        return text
+        except LostWorkersError:
+            if not self.is_chief:
+                raise
+            return text
 
     @contextlib.contextmanager
     def watched(self):
@@ -168,6 +174,7 @@ def make_placement(strategy: Strategy = "auto", devices: int | None = None) -> P
             f"Several devices are for one worker's mirrored training. Received: {devices} devices and {received}. "
             "Leave one out."
         )
+    keep_freed_memory()
     gpus = _prepare_gpus()
     if cluster:
         return _several_workers(cluster)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import signal
 import socket
@@ -14,15 +15,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Thread
 
-from dltemplates.errors import WorkerError
+from dltemplates.errors import LOST_WORKERS, WorkerError
 from dltemplates.runs import Run, atomic_write, latest_run_path, load_run, new_run_path
 from dltemplates.template import Template
-from dltemplates.training.cluster import VARIABLE, tf_config
+from dltemplates.training.cluster import VARIABLE, read_cluster, tf_config
 from dltemplates.training.progress import Reporter, Silent
 from dltemplates.training.signals import StopRequest, stop_on_signals
 
-LOST_WORKERS = 138  # the exit code that training operators on Kubernetes take for "failed for now: start it again"
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 WATCH_SECONDS = 0.1
+REASON_SECONDS = 10.0  # for a worker to end with the reason why others lost it
 GRACE_SECONDS = 60.0  # for workers that were asked to stop, which they do after the step and its checkpoint
 ERROR = "dlt: "  # how the last line of a command that failed begins
 
@@ -66,19 +68,27 @@ def train_on_workers(
         raise ValueError(f"`max_restarts` must be at least 0. Received: {max_restarts}.")
     if resume and overwrite:
         raise ValueError("A run is resumed or overwritten. Received: both. Leave one out.")
+    if read_cluster():
+        raise ValueError(f"Workers are started here or by others. Received: --workers and {VARIABLE}. Leave one out.")
     reporter = reporter or Silent()
     path = _run_path(name, output, resume=resume, overwrite=overwrite)
+    record_before = _identity(Run(path).record_path)
     with tempfile.TemporaryDirectory() as folder, stop_on_signals() as stop:
         file = Path(folder) / f"{name}.toml"
         atomic_write(file, template.to_toml())
         command = [sys.executable, "-m", "dltemplates", "train", str(file), "-o", str(path), "--strategy=multiworker"]
         command += ["--strict"] if strict else []
         for restart in range(max_restarts + 1):
-            begins_anew = not restart and not resume
-            options = (["--overwrite"] if overwrite else []) if begins_anew else ["--resume"]
+            # Until there is a run of this training's own, to start again is to begin again.
+            begins = not resume and _identity(Run(path).record_path) == record_before
+            options = (["--overwrite"] if overwrite or restart else []) if begins else ["--resume"]
             group = Workers.start(command + options, workers, reporter)
             try:
                 failure = group.watch(stop)
+            except KeyboardInterrupt:
+                hint = f"Go on with `dlt train {Run(path).template_path} --workers {workers} --resume -o {path}`."
+                has_begun = _identity(Run(path).record_path) is not None
+                raise KeyboardInterrupt(f"interrupted. {hint}" if has_begun else "interrupted as it began") from None
             finally:
                 group.end()
             if failure is None:
@@ -98,6 +108,15 @@ def _run_path(name: str, output: str | Path | None, *, resume: bool, overwrite: 
     return path
 
 
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What tells a file from one that takes its place; None if there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
+
+
 @dataclass
 class Workers:
     """The processes of one start."""
@@ -113,7 +132,11 @@ class Workers:
         threads = str(max(1, (os.cpu_count() or 1) // count))
         group = cls([])
         for rank in range(count):
-            environment = {VARIABLE: tf_config(addresses, rank), "TF_NUM_INTRAOP_THREADS": threads}
+            environment = {
+                VARIABLE: tf_config(addresses, rank),
+                "TF_NUM_INTRAOP_THREADS": threads,
+                "CUDA_VISIBLE_DEVICES": str(rank),  # a GPU each, where there are some
+            }
             process = subprocess.Popen(
                 command,
                 env=os.environ | environment,
@@ -122,6 +145,7 @@ class Workers:
                 text=True,
                 errors="replace",
                 start_new_session=True,  # Ctrl-C reaches them once, from here
+                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
             )
             group.processes.append(process)
             group.errors.append("")
@@ -151,17 +175,26 @@ class Workers:
             KeyboardInterrupt: If asked to stop, once they have.
         """
         while True:
-            codes = [process.poll() for process in self.processes]
-            failed = [rank for rank, code in enumerate(codes) if code]
+            codes = self._codes()
             if stop.requested:
                 self._stop()
-            if failed:
-                # The first one to be seen dead may only have lost another.
-                rank = min(failed, key=lambda rank: codes[rank] == LOST_WORKERS)
-                return self._explain(rank, codes[rank] or 0)
+            if any(codes):
+                # One that only lost another is seen first sometimes; the other is about to say why.
+                deadline = time.monotonic() + REASON_SECONDS
+                while not self._reasons() and None in self._codes() and time.monotonic() < deadline:
+                    time.sleep(WATCH_SECONDS)
+                rank, code = (self._reasons() or [(codes.index(LOST_WORKERS), LOST_WORKERS)])[0]
+                return self._explain(rank, code)
             if all(code == 0 for code in codes):
                 return None
             time.sleep(WATCH_SECONDS)
+
+    def _codes(self) -> list[int | None]:
+        return [process.poll() for process in self.processes]
+
+    def _reasons(self) -> list[tuple[int, int]]:
+        """Rank and exit code of those that failed by themselves."""
+        return [(rank, code) for rank, code in enumerate(self._codes()) if code and code != LOST_WORKERS]
 
     def _explain(self, rank: int, code: int) -> str:
         if code == LOST_WORKERS:
@@ -169,12 +202,13 @@ class Workers:
         if code < 0:
             return f"worker {rank} died ({signal.Signals(-code).name})"
         self.readers[rank].join(timeout=5)
-        error = self.errors[rank] or f"worker {rank} ended with code {code}"
+        error = self.errors[rank] or f"it ended with code {code}"
+        error = f"worker {rank}: {error}" if rank else error
         match code:
             case 2:
                 raise ValueError(error)
             case 130:
-                raise KeyboardInterrupt(error)
+                raise KeyboardInterrupt
             case _:
                 raise WorkerError(error)
 
@@ -182,7 +216,7 @@ class Workers:
         """Ask all to stop as by Ctrl-C, and wait until they have.
 
         Raises:
-            KeyboardInterrupt: With what the chief says of it.
+            KeyboardInterrupt: Once they have.
         """
         for process in self.processes:
             process.send_signal(signal.SIGINT)
@@ -190,8 +224,7 @@ class Workers:
         for process in self.processes:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(max(0.0, deadline - time.monotonic()))
-        self.readers[0].join(timeout=5)
-        raise KeyboardInterrupt(self.errors[0] or "interrupted before the first step")
+        raise KeyboardInterrupt
 
     def end(self) -> None:
         """Leave none of them running."""
@@ -201,6 +234,11 @@ class Workers:
             process.wait()
         for reader in self.readers:
             reader.join(timeout=5)
+
+
+def _die_with_parent() -> None:
+    """Ask Linux to end this process when the one that started it ends, however it does."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _free_ports(count: int) -> list[int]:

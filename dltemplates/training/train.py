@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import math
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
-import tensorflow as tf
-
-from dltemplates.datasets.files import FileSource
-from dltemplates.datasets.source import Dataset
 from dltemplates.runs import Run, latest_run_path, load_run, make_run, new_run_path
 from dltemplates.template import Template
 from dltemplates.training.agreement import agree_on_data, agree_on_template, begin_together, gather_broken
 from dltemplates.training.checkpoint import TrainingState, load_checkpoint
+from dltemplates.training.cluster import read_cluster
 from dltemplates.training.keeper import Bystander, Keeper
 from dltemplates.training.loop import StepLoop
-from dltemplates.training.prepare import Training, prepare
+from dltemplates.training.prepare import Training, naming_broken_files, prepare
 from dltemplates.training.progress import Reporter, Silent
 from dltemplates.training.record import begin_run, score_run
 from dltemplates.training.signals import StopRequest, stop_on_signals
@@ -66,50 +63,48 @@ def train(
     """
     if resume and overwrite:
         raise ValueError("A run is resumed or overwritten. Received: both. Leave one out.")
+    reporter = reporter or Silent()
+    may_begin = strategy in ("auto", "multiworker") and read_cluster() is not None
+    run = _run_to_resume(template, name, output, or_begin=may_begin) if resume else None
+    if run is not None and run.record.state == "done":  # asked before the others are waited for, who may be gone
+        reporter.note(f"{run.path} is done; nothing is left to resume.")
+        return load_run(run.path)
     placement = make_placement(strategy, devices)
     if not placement.is_chief:
         return _assist(template, placement, strict=strict)
-    reporter = reporter or Silent()
     with ExitStack() as claims:
-        run = _run_to_resume(template, name, output, or_begin=placement.workers > 1) if resume else None
+        replaces = overwrite or (resume and may_begin)  # what was killed before it had a run.json
         if run is None:
-            new_run_path(name, output, overwrite=overwrite)  # refuse before anything is loaded
+            new_run_path(name, output, overwrite=replaces)  # refuse before anything is loaded
         else:
             claims.enter_context(run.claimed())
-        done = run if run is not None and run.record.state == "done" else None
-        agree_on_template(placement, template, done)
-        if done:
-            reporter.note(f"{done.path} is done; nothing is left to resume.")
-            return load_run(done.path)
-
+        agree_on_template(placement, template, strict=strict)
         training = prepare(template, placement, strict=strict)
         agree_on_data(training)
         if run is None:
-            run = make_run(name, output, overwrite=overwrite)
+            run = make_run(name, output, overwrite=replaces)
             claims.enter_context(run.claimed())
         keeper = _keeper(training, run, reporter)
         state = _begin(training, run, keeper, reporter)
         try:
-            with stop_on_signals() as stop:
+            with stop_on_signals() as stop, naming_broken_files(training):
                 fit(training, state, keeper, reporter, stop)
                 reporter.end()
                 _save_state(run, state, "interrupted")  # until it is scored
                 if stop.requested:
                     raise KeyboardInterrupt
             score_run(run, training.task, training.dataset)
+            _note_broken(training.broken(), state, reporter)
+            _save_state(run, state, "done")
             placement.farewell(str(run.path))
-        except KeyboardInterrupt:
-            _save_state(run, state, "interrupted")
-            raise KeyboardInterrupt(
-                f"interrupted at step {state.step} of {training.total_steps}. "
-                f"Go on with `dlt train {run.template_path} --resume -o {run.path}`."
-            ) from None
-        except FloatingPointError:
-            _save_state(run, state, "interrupted")
-            raise
-        except tf.errors.OpError:
-            _save_state(run, state, "interrupted")
-            _name_broken_files(training.dataset)
+        except BaseException as error:
+            with suppress(OSError):
+                _save_state(run, state, "interrupted")
+            if isinstance(error, KeyboardInterrupt):
+                raise KeyboardInterrupt(
+                    f"interrupted at step {state.step} of {training.total_steps}. "
+                    f"Go on with `dlt train {run.template_path} --resume -o {run.path}`."
+                ) from None
             raise
         finally:
             reporter.end()
@@ -118,12 +113,11 @@ def train(
 
 def _assist(template: Template, placement: Placement, *, strict: bool) -> Run:
     """Train on a worker that is not the chief: do its part of each step, and write nothing."""
-    if done := agree_on_template(placement, template):
-        return done
+    agree_on_template(placement, template, strict=strict)
     training = prepare(template, placement, strict=strict)
     agree_on_data(training)
     state = begin_together(training, TrainingState())
-    with stop_on_signals() as stop:
+    with stop_on_signals() as stop, naming_broken_files(training):
         fit(training, state, Bystander(), Silent(), stop)
     return Run(Path(placement.farewell()))
 
@@ -139,9 +133,11 @@ def _begin(training: Training, run: Run, keeper: Keeper, reporter: Reporter) -> 
         _save_state(run, state, "running")
         reporter.note(f"resuming {run.path} at step {state.step} of {training.total_steps}")
     else:
-        begin_run(run, training.template, training.dataset.spec, training.task, training.definition)
         state = TrainingState()
-        keeper.finish(variables, state)
+        keeper.finish(variables, state)  # first: a run without a checkpoint could not be resumed
+        begin_run(run, training.template, training.dataset.spec, training.task, training.definition)
+    if training.placement.replicas > 1:
+        reporter.note(f"training on {training.placement}")
     reporter.begin(training.total_steps, state.step)
     return begin_together(training, state)
 
@@ -176,13 +172,19 @@ def fit(
         state.seconds = now - started
 
         epoch_ends = state.step % training.steps_per_epoch == 0
+        loss = 0.0
         if epoch_ends or now - last_tick >= TICK_SECONDS:
             last_tick = now
-            reporter.step(state.step, _finite_loss(algorithm.mean_loss(), state))
+            loss = algorithm.mean_loss()
+            reporter.step(state.step, loss)
         if epoch_ends:
+            _check_finite("loss", loss, state)
             _end_epoch(training, state, evaluation, keeper, reporter)
-        said = placement.share([steps.fitting, keeper.is_due, stop.requested])
+        # Each worker looks at its own clock and signals; all do the same.
+        said = placement.share([steps.fitting, keeper.is_due, stop.requested, not math.isfinite(loss)])
         fitting, is_due, is_stopping = int(said[0, 0]), said[0, 1], said[:, 2].any()
+        if said[:, 3].any():
+            _check_finite("loss", math.nan, state)
         if is_stopping:
             keeper.finish(algorithm.variables, state)
             raise KeyboardInterrupt
@@ -200,7 +202,7 @@ def _end_epoch(
     row: dict[str, float] = {
         "epoch": epoch,
         "step": state.step,
-        "learning_rate": training.learning_rate(state.step - 1),
+        "learning_rate": training.learning_rate(),
         **algorithm.figures(),
     }
     algorithm.reset()
@@ -209,21 +211,24 @@ def _end_epoch(
         evaluation.run_all(training.placement.iterator(batches), steps)
     row |= {f"val_{name}": value for name, value in algorithm.figures().items()}
     row["seconds"] = round(state.seconds, 1)
-    state.history.append(row)
-
     for name in (task.monitor, "val_loss"):
-        if not math.isfinite(row[name]):
-            raise FloatingPointError(_not_finite(name, row[name], state))
+        _check_finite(name, row[name], state)
+    state.history.append(row)
     figure = row[task.monitor]
     # Accuracy on a small split ties often; the loss then decides.
     rank = [figure if task.monitor_direction == "max" else -figure, -row["val_loss"]]
-    better = state.best is None or rank > state.best
+    # The chief's word for all: machines may round differently.
+    better = bool(training.placement.share([state.best is None or rank > state.best])[0, 0])
     if better:
         state.best, state.best_epoch = rank, epoch
         keeper.best(algorithm.model)
     keeper.history(state.history)
     reporter.epoch(row, better)
-    for name, reason in gather_broken(training).items():
+    _note_broken(gather_broken(training), state, reporter)
+
+
+def _note_broken(broken: dict[str, str], state: TrainingState, reporter: Reporter) -> None:
+    for name, reason in broken.items():
         if name not in state.replaced:
             state.replaced[name] = reason
             reporter.note(f"{name} is replaced by another image: {reason}")
@@ -245,32 +250,27 @@ def _save_state(run: Run, state: TrainingState, name) -> None:
     run.save_record(run.record.model_copy(update=update))
 
 
-def _name_broken_files(dataset: Dataset) -> None:
-    """Raise a `ValueError` that names a file which broke since it was scanned: TensorFlow's own error does not."""
-    for source in dataset.splits.values():
-        if isinstance(source, FileSource):
-            source.check()
-
-
 def _stopped_early(training: Training, state: TrainingState) -> bool:
     patience = training.template.train.early_stopping
     return patience is not None and len(state.history) - state.best_epoch >= patience
 
 
-def _finite_loss(loss: float, state: TrainingState) -> float:
-    if not math.isfinite(loss):
-        raise FloatingPointError(_not_finite("loss", loss, state))
-    return loss
-
-
-def _not_finite(name: str, value: float, state: TrainingState) -> str:
-    kept = f"the weights of epoch {state.best_epoch} are kept" if state.best_epoch else "no epoch had ended"
-    return f"`{name}` must stay finite. Received: {value} by step {state.step}; {kept}. Try a lower learning rate."
+def _check_finite(name: str, value: float, state: TrainingState) -> None:
+    if not math.isfinite(value):
+        kept = f"the weights of epoch {state.best_epoch} are kept" if state.best_epoch else "no epoch had ended"
+        raise FloatingPointError(
+            f"`{name}` must stay finite. Received: {value} by step {state.step}; {kept}. Try a lower learning rate."
+        )
 
 
 def _run_to_resume(template: Template, name: str, output: str | Path | None, *, or_begin: bool) -> Run | None:
     """The run to go on with; None where one may be begun and there is none."""
-    run = Run(Path(output) if output else latest_run_path(name))
+    try:
+        run = Run(Path(output) if output else latest_run_path(name))
+    except ValueError:
+        if or_begin:
+            return None
+        raise
     if not run.record_path.exists():
         if or_begin:
             return None

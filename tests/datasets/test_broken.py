@@ -43,9 +43,9 @@ BREAKS = {
 }
 
 
-@pytest.fixture(params=["jpg", "png", "bmp", "gif"])
-def suffix(request):
-    return request.param
+@pytest.fixture
+def suffix():
+    return "jpg"
 
 
 @pytest.fixture
@@ -85,11 +85,15 @@ VIEWS = {
 }
 
 
-@pytest.mark.parametrize("view", VIEWS)
-@pytest.mark.parametrize("kind", BREAKS)
-def test_a_broken_file_is_replaced_by_the_next_and_nothing_else_changes(tmp_path, names, suffix, kind, view):
-    if kind == "damaged" and suffix != "png":
-        pytest.skip("decoders take such a body without an error")
+CASES = [
+    *((suffix, kind, "resized") for suffix in ("png", "bmp", "gif") for kind in BREAKS if kind != "damaged"),
+    *(("jpg", kind, view) for view in VIEWS for kind in BREAKS if kind != "damaged"),  # only these are read in part
+    *(("png", "damaged", view) for view in VIEWS),  # the other decoders take such a body without an error
+]
+
+
+@pytest.mark.parametrize(("suffix", "kind", "view"), CASES)
+def test_a_broken_file_is_replaced_by_the_next_and_nothing_else_changes(tmp_path, names, kind, view):
     (size, augment), (break_it, why) = VIEWS[view], BREAKS[kind]
     source = make_source(tmp_path, names, size)
     images, labels = read_epoch(source, augment)
@@ -123,6 +127,7 @@ def test_evaluation_replaces_too(tmp_path, names):
     assert labels.tolist() == [*range(11), 0, 0, 0, 0, 0]
 
 
+@pytest.mark.parametrize("suffix", ["jpg", "png", "gif"])
 def test_a_strict_source_fails_and_names_the_file(tmp_path, names):
     source = make_source(tmp_path, names, (24, 24), strict=True)
     (tmp_path / names[7]).write_text("no image")
@@ -138,6 +143,7 @@ def test_a_strict_source_fails_and_names_the_file(tmp_path, names):
     assert source.broken == {}
 
 
+@pytest.mark.parametrize("suffix", ["jpg", "gif"])
 def test_nothing_left_to_read(tmp_path, names):
     source = make_source(tmp_path, names, (24, 24))
     for name in names:
@@ -148,7 +154,7 @@ def test_nothing_left_to_read(tmp_path, names):
         read_epoch(source)
 
 
-def test_another_image_of_the_same_size_is_no_broken_one(tmp_path, names, suffix):
+def test_another_image_of_the_same_size_is_no_broken_one(tmp_path, names):
     source = make_source(tmp_path, names, (24, 30))
     Image.new("RGB", (40, 32), "white").save(tmp_path / names[3])
     images, labels = read_epoch(source, Augment(random_crop=0.75))

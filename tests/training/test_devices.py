@@ -16,8 +16,8 @@ from dltemplates.training.prepare import prepare, resolve_precision
 from dltemplates.training.replicas import for_replicas
 from dltemplates.training.strategy import make_placement
 
-SETTINGS = {  # 42 steps; batch normalization, dropout and clipping are what goes silently wrong on several devices
-    "train__epochs": 2,
+SETTINGS = {  # 54 steps; batch normalization, dropout and clipping are what goes silently wrong on several devices
+    "train__epochs": 3,
     "train__optimizer": {"name": "sgd", "momentum": 0.9},
     "train__learning_rate": 0.05,
     "train__clip_norm": 0.5,
@@ -54,7 +54,11 @@ def train(template_file, *options):
 
 @pytest.mark.parametrize(
     "options",
-    [("--devices", "2"), ("--devices", "4", "--strategy", "mirrored"), ("--workers", "2")],
+    [
+        ("--devices", "2"),
+        pytest.param(("--devices", "4", "--strategy", "mirrored"), marks=pytest.mark.slow),
+        ("--workers", "2"),
+    ],
     ids=["two devices", "four devices", "two workers"],
 )
 def test_several_devices_train_what_one_does(template_file, alone, options):
@@ -75,7 +79,11 @@ def test_several_devices_train_what_one_does(template_file, alone, options):
 @pytest.mark.parametrize(
     ("options", "environment", "error"),
     [
-        (["--devices", "3"], {}, r"`train.batch_size` must divide evenly .* Received: 64 for 3. Try .*batch_size=63"),
+        (
+            ["--devices", "3"],
+            {},
+            r"a multiple of the number of replicas. Received: 64 for 3. Try .*batch_size=63",
+        ),
         (["--devices", "0"], {}, "number of devices must be at least 1. Received: 0"),
         (["--devices", "2", "--strategy", "single"], {}, "Received: 2 devices and --strategy single"),
         (["--strategy", "mirrored"], {}, "Strategy mirrored needs several devices. Received: one"),
@@ -172,6 +180,12 @@ def test_noise_of_the_whole_batch_is_that_of_one_device(layer):
     first, second = (keras.ops.convert_to_numpy(model(x, training=True)) for model in (plain, copy))
     np.testing.assert_array_equal(first, second)
     np.testing.assert_array_equal(plain(x), copy(x))
+
+
+def test_batch_normalization_sees_the_whole_batch_wherever_it_is():
+    model = for_replicas(random_model(layers.TimeDistributed(layers.BatchNormalization())))
+    (inner,) = [layer for layer in model._flatten_layers() if isinstance(layer, layers.BatchNormalization)]
+    assert inner.synchronized
 
 
 def test_precision():

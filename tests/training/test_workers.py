@@ -68,7 +68,7 @@ def assert_same(first, second):
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize("rank", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_a_worker_killed_in_the_middle_changes_no_bit(whole, tmp_path, monkeypatch, rank):
     run, listener = Run(tmp_path / "killed"), Listener()
 
@@ -91,6 +91,7 @@ def test_workers_that_die_too_often_are_given_up(tmp_path, monkeypatch):
         train_on_workers(TEMPLATE, 2, output=tmp_path / "run", max_restarts=1)
 
 
+@pytest.mark.slow
 def test_asked_to_stop_all_stop_and_go_on_where_they_were(whole, tmp_path, monkeypatch):
     run = Run(tmp_path / "stopped")
 
@@ -100,7 +101,7 @@ def test_asked_to_stop_all_stop_and_go_on_where_they_were(whole, tmp_path, monke
 
     with monkeypatch.context() as patched:
         starts = on_start(patched, interrupt)
-        with pytest.raises(KeyboardInterrupt, match="interrupted at step"):
+        with pytest.raises(KeyboardInterrupt, match=r"interrupted. Go on with .* --workers 2 --resume -o"):
             train_on_workers(TEMPLATE, 2, output=run.path)
     assert [process.returncode for process in starts[0].processes] == [130, 130]
     assert run.record.state == "interrupted"
@@ -111,12 +112,13 @@ def test_asked_to_stop_all_stop_and_go_on_where_they_were(whole, tmp_path, monke
 def test_what_the_chief_finds_wrong_is_said_once_and_not_tried_again(tmp_path, monkeypatch):
     starts = on_start(monkeypatch, lambda processes, start: None)
     template = small_template(train__batch_size=63)
-    with pytest.raises(ValueError, match=r"must divide evenly among the devices. Received: 63 for 2"):
+    with pytest.raises(ValueError, match=r"a multiple of the number of replicas. Received: 63 for 2"):
         train_on_workers(template, 2, output=tmp_path / "run")
     assert len(starts) == 1
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_is_not_tried_again(tmp_path, monkeypatch):
     starts = on_start(monkeypatch, lambda processes, start: None)
     template = small_template(train__learning_rate=1e30, train__optimizer="sgd")
@@ -125,16 +127,17 @@ def test_a_loss_that_is_no_number_is_not_tried_again(tmp_path, monkeypatch):
     assert len(starts) == 1
 
 
-def start_by_hand(tmp_path, templates, **data):
+def start_by_hand(tmp_path, templates, folders=(None, None), then=lambda processes: None):
     """Workers as an operator starts them: one process each, with its `TF_CONFIG`; what each said, and its code."""
     addresses = [f"localhost:{port}" for port in supervise._free_ports(len(templates))]
     processes = []
-    for rank, template in enumerate(templates):
+    for rank, (template, folder) in enumerate(zip(templates, folders, strict=True)):
         file = tmp_path / f"worker{rank}.toml"
         file.write_text(template.to_toml())
         command = [sys.executable, "-m", "dltemplates", "train", str(file), "-o", str(tmp_path / "run"), "--resume"]
         environment = os.environ | {VARIABLE: tf_config(addresses, rank)}
-        processes.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment))
+        processes.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, cwd=folder))
+    then(processes)
     return [(process.communicate(timeout=200)[1], process.returncode) for process in processes]
 
 
@@ -146,13 +149,67 @@ def test_workers_with_different_templates_are_refused(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_workers_started_by_hand_begin_and_find_a_run_that_is_done(tmp_path):
     template = small_template(train__epochs=1)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "template.toml").write_text("of workers that were killed before there was a run")
     for _ in range(2):
         said = start_by_hand(tmp_path, [template, template])
         assert [code for _, code in said] == [0, 0], said
     assert "is done; nothing is left to resume" in said[0][0]
     assert Run(tmp_path / "run").record.state == "done"
+
+
+@pytest.mark.slow
+def test_workers_with_different_data_are_refused(tmp_path, digit_folder):
+    import shutil
+
+    other = tmp_path / "other"
+    shutil.copytree(digit_folder, other)
+    (other / "one" / "3.png").unlink()
+    folders = [tmp_path / "worker0", tmp_path / "worker1"]
+    for folder, data in zip(folders, (digit_folder, other), strict=True):
+        folder.mkdir()
+        (folder / "data").symlink_to(data)
+    template = small_template(dataset__name="data", dataset__image_size=(8, 8), train__batch_size=4)
+    said = start_by_hand(tmp_path, [template, template], folders)
+    for text, code in said:
+        assert code == 2
+        assert "must train on the same data. Received: other files on worker 1" in text
+
+
+def test_a_worker_that_loses_another_ends_with_the_code_for_starting_again(tmp_path):
+    run = Run(tmp_path / "run")
+
+    def kill(processes):
+        wait_for(run, 5)
+        processes[1].kill()
+
+    template = small_template(train__epochs=100, train__checkpoint_seconds=0)
+    said = start_by_hand(tmp_path, [template, template], then=kill)
+    assert [code for _, code in said] == [138, -signal.SIGKILL]
+    assert "worker 0 of 2 lost another one" in said[0][0]
+    assert run.record.state == "interrupted"
+
+
+@pytest.mark.slow
+def test_killed_before_it_began_an_old_run_is_not_taken_for_the_new_one(whole, tmp_path, monkeypatch):
+    import shutil
+
+    shutil.copytree(whole.path, tmp_path / "run")
+    starts = on_start(monkeypatch, lambda processes, start: processes[0].kill() if start == 1 else None)
+    template = TEMPLATE.model_copy(update={"seed": 5})
+    run = train_on_workers(template, 2, output=tmp_path / "run", overwrite=True)
+    assert len(starts) == 2
+    assert run.template.seed == 5
+    assert run.record.state == "done"
+
+
+def test_workers_are_started_here_or_by_others(tmp_path, monkeypatch):
+    monkeypatch.setenv(VARIABLE, tf_config(["a:1", "b:1"], 0))
+    with pytest.raises(ValueError, match="Workers are started here or by others. Received: --workers and TF_CONFIG"):
+        train_on_workers(TEMPLATE, 2, output=tmp_path / "run")
 
 
 @pytest.mark.slow

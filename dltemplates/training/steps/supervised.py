@@ -20,7 +20,7 @@ class Supervised:
     Attributes:
         model: The network with its preprocessing, built.
         optimizer: Built for the model's trainable variables.
-        totals: The sums of the figures since `reset`: float32 (n,).
+        totals: The sums of the figures since `reset`: float64 (n,), in which counts stay exact.
     """
 
     def __init__(
@@ -48,9 +48,9 @@ class Supervised:
         self._states: list[list[np.ndarray]] = []
         self.totals: Any = None
 
-    def begin(self, batch: tuple[Any, Any, Any]) -> None:
-        """Make what depends on the shape of a batch `(inputs, targets, sample_weight)`: the metrics' states."""
-        targets = batch[1][:1]
+    def begin(self, targets: tf.TensorSpec) -> None:
+        """Make what depends on the shape of a batch of targets: the metrics' states."""
+        targets = tf.zeros((1, *targets.shape[1:]), targets.dtype)
         outputs = tf.zeros((1, *self.model.output_shape[1:]))
         for metric in self.metrics:
             metric.update_state(targets, outputs)
@@ -58,7 +58,10 @@ class Supervised:
         self._states = [[np.zeros(v.shape, v.dtype) for v in metric.variables] for metric in self.metrics]
         size = 2 + sum(state.size for states in self._states for state in states)
         self.totals = tf.Variable(
-            tf.zeros(size), trainable=False, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA, name="totals"
+            tf.zeros(size, tf.float64),
+            trainable=False,
+            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+            name="totals",
         )
 
     @property
@@ -79,9 +82,12 @@ class Supervised:
             scaled = self.optimizer.scale_loss(loss)
         variables = self.model.trainable_variables
         gradients = tape.gradient(scaled, [variable.value for variable in variables])
+        reached = [place for place, gradient in enumerate(gradients) if gradient is not None]
+        gradients, variables = [gradients[i] for i in reached], [variables[i] for i in reached]
         totals = self._totals(summed + penalty * rows, rows, targets, outputs, None)
         if replicas > 1:
-            *gradients, totals = context.all_reduce(tf.distribute.ReduceOp.SUM, [*gradients, totals])
+            gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+            totals = context.all_reduce(tf.distribute.ReduceOp.SUM, totals)
         self.optimizer.apply(gradients, variables)
         self.totals.assign_add(totals)
 
@@ -134,4 +140,4 @@ class Supervised:
             zeros = [tf.constant(state) for state in states]
             added = metric.stateless_update_state(zeros, targets, outputs, sample_weight=weight)
             parts += [tf.reshape(tf.cast(value, tf.float32), [-1]) for value in added]
-        return tf.concat(parts, axis=0)
+        return tf.cast(tf.concat(parts, axis=0), tf.float64)

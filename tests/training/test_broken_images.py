@@ -1,0 +1,84 @@
+"""Images that break while a training goes on."""
+
+import shutil
+
+import pytest
+
+from conftest import small_template
+from dltemplates.runs import Run, load_run
+from dltemplates.training import train as training
+from dltemplates.training.progress import Silent
+from dltemplates.training.train import train
+
+
+class BreakAt(Silent):
+    """Breaks a file once an epoch has ended, and remembers what it is told."""
+
+    def __init__(self, path, epoch=2):
+        self.path, self.epoch_to_break, self.notes = path, epoch, []
+
+    def epoch(self, row, best):
+        if row["epoch"] == self.epoch_to_break:
+            self.path.write_bytes(b"no image any more")
+
+    def note(self, text):
+        self.notes.append(text)
+
+
+@pytest.fixture
+def photographs(digit_folder, tmp_path):
+    """Class folders of its own, split beforehand so that it is known what is trained on."""
+    for split, numbers in {"train": range(12), "validation": range(12, 16), "test": range(16, 20)}.items():
+        for label in ("one", "zero"):
+            (tmp_path / "data" / split / label).mkdir(parents=True)
+            for number in numbers:
+                shutil.copy(digit_folder / label / f"{number}.png", tmp_path / "data" / split / label)
+    return tmp_path / "data"
+
+
+def template(photographs):
+    return small_template(dataset={"name": str(photographs), "image_size": (8, 8)}, train__batch_size=8)
+
+
+@pytest.mark.parametrize("name", ["train/one/3.png", "validation/one/13.png", "test/one/17.png"])
+def test_one_that_breaks_is_named_replaced_and_counted(photographs, tmp_path, name):
+    path = photographs / name
+    listener = BreakAt(path)
+    run = train(template(photographs), output=tmp_path / "run", reporter=listener)
+    assert run.record.state == "done"
+    assert list(run.record.replaced) == [name]
+    assert [text for text in listener.notes if "replaced" in text] == [
+        f"{name} is replaced by another image: {run.record.replaced[name]}"
+    ]
+    assert load_run(run.path).record.epochs == 6
+
+
+def test_the_command_line_counts_them(photographs, tmp_path, monkeypatch, capsys):
+    from dltemplates.cli import output as out
+
+    run = train(
+        template(photographs), output=tmp_path / "run", reporter=BreakAt(photographs / "train" / "one" / "3.png")
+    )
+    out.run_result(run, False)
+    assert "1 replaced, which broke while it was trained: train/one/3.png" in capsys.readouterr().out
+
+
+def test_strict_stops_and_names_it(photographs, tmp_path):
+    path = photographs / "train" / "one" / "3.png"
+    with pytest.raises(ValueError, match=r"must be a whole JPEG, PNG, BMP or GIF. Received: .*train/one/3.png"):
+        train(template(photographs), output=tmp_path / "run", strict=True, reporter=BreakAt(path))
+    run = Run(tmp_path / "run")
+    assert run.record.state == "interrupted"
+    assert run.weights_path.exists()
+
+
+def test_another_error_is_not_taken_for_a_broken_file(photographs, tmp_path, monkeypatch):
+    import tensorflow as tf
+
+    def exhausted(*_):
+        raise tf.errors.ResourceExhaustedError(None, None, "out of memory")
+
+    monkeypatch.setattr(training, "fit", exhausted)
+    with pytest.raises(tf.errors.ResourceExhaustedError):
+        train(template(photographs), output=tmp_path / "run", strict=True)
+    assert Run(tmp_path / "run").record.state == "interrupted"
