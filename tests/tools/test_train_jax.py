@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from conftest import small_template
-from dltemplates.datasets.augment import augment_images
+from dltemplates.datasets import augment
 from dltemplates.datasets.load import load_dataset
 from dltemplates.runs import load_run
 from dltemplates.settings import Augment
@@ -154,7 +154,11 @@ def test_augmentation_is_that_of_the_pipeline(batches, settings):
     images = random.integers(0, 256, (16, 9, 12, 3), np.uint8)
     draws = random.random((16, 6), np.float32)
     changed = batches.augment_images(images, draws, settings)
-    expected = augment_images(images, draws, settings).numpy()
+    all_draws = np.zeros((16, len(augment.NAMES)), np.float32)
+    for column, name in enumerate(("flip", "row", "column", "angle", "brightness", "contrast")):
+        all_draws[:, augment.NAMES.index(name)] = draws[:, column]
+    seen = augment.flip(images, draws[:, 0] < 0.5) if settings.flip else images  # the pipeline's reader mirrors
+    expected = np.float32(augment.augment_images(seen, all_draws, settings))
     assert changed.dtype == np.float32
     assert np.abs(expected - images).max() > 30  # it does something
     np.testing.assert_allclose(changed, expected, atol=0.05)
