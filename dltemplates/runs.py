@@ -157,7 +157,7 @@ class Run:
         return all(path in known or path.name.startswith(PARTIAL) for path in self.path.iterdir())
 
     def clear(self) -> None:
-        """Remove all that a run writes, and nothing else."""
+        """Remove all that a run writes, and nothing else; the lock stays, for whoever holds it."""
         for path in self.written:
             if path.is_dir():
                 shutil.rmtree(path)

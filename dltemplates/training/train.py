@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from dltemplates.runs import Run, latest_run_path, load_run, make_run, new_run_path
@@ -81,34 +82,42 @@ def train(
         agree_on_template(placement, template, strict=strict)
         training = prepare(template, placement, strict=strict)
         agree_on_data(training)
-        if run is None:
-            run = make_run(name, output, overwrite=replaces)
-            claims.enter_context(run.claimed())
-        keeper = _keeper(training, run, reporter)
-        state = _begin(training, run, keeper, reporter)
-        try:
-            with stop_on_signals() as stop, naming_broken_files(training):
+        with stop_on_signals() as stop, naming_broken_files(training):  # from here on there is a folder
+            if run is None:
+                run = make_run(name, output, overwrite=replaces)
+                claims.enter_context(run.claimed())
+            keeper = _keeper(training, run, reporter)
+            state = _begin(training, run, keeper, reporter)
+            with _resumable(run, state, training.total_steps, reporter):
                 fit(training, state, keeper, reporter, stop)
                 reporter.end()
                 _save_state(run, state, "interrupted")  # until it is scored
                 if stop.requested:
                     raise KeyboardInterrupt
+        with _resumable(run, state, training.total_steps, reporter):
             score_run(run, training.task, training.dataset)
             _note_broken(training.broken(), state, reporter)
             _save_state(run, state, "done")
             placement.farewell(str(run.path))
-        except BaseException as error:
-            with suppress(OSError):
-                _save_state(run, state, "interrupted")
-            if isinstance(error, KeyboardInterrupt):
-                raise KeyboardInterrupt(
-                    f"interrupted at step {state.step} of {training.total_steps}. "
-                    f"Go on with `dlt train {run.template_path} --resume -o {run.path}`."
-                ) from None
-            raise
-        finally:
-            reporter.end()
     return run
+
+
+@contextmanager
+def _resumable(run: Run, state: TrainingState, total_steps: int, reporter: Reporter) -> Iterator[None]:
+    """Say in the record that the training was interrupted, whatever ends it, and to the user how to go on."""
+    try:
+        yield
+    except BaseException as error:
+        with suppress(OSError):
+            _save_state(run, state, "interrupted")
+        if isinstance(error, KeyboardInterrupt):
+            raise KeyboardInterrupt(
+                f"interrupted at step {state.step} of {total_steps}. "
+                f"Go on with `dlt train {run.template_path} --resume -o {run.path}`."
+            ) from None
+        raise
+    finally:
+        reporter.end()
 
 
 def _assist(template: Template, placement: Placement, *, strict: bool) -> Run:
