@@ -9,17 +9,29 @@ import ast
 import difflib
 import importlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One name of the catalog: where it lives and what it is, in a sentence."""
+    """One name of the catalog: where it lives and what it is, in a sentence.
+
+    Attributes:
+        target: `module:name`.
+        summary: What it is.
+        sizes: Those of a model's paper, as its builder asks for them by name.
+    """
 
     target: str
     summary: str
+    sizes: dict[str, Any] = field(default_factory=dict)
+
+
+def image(height: int, width: int, channels: int, num_outputs: int) -> dict[str, Any]:
+    """The sizes of a classifier of images."""
+    return {"input_shape": (height, width, channels), "num_outputs": num_outputs}
 
 
 @dataclass(frozen=True)
@@ -38,12 +50,20 @@ class Format:
     tolerance: float | None
 
 
+MNIST = image(28, 28, 1, 10)
+CIFAR10 = image(32, 32, 3, 10)
+IMAGENET = image(224, 224, 3, 1000)
+
 MODELS = {
-    "mlp": Entry("dltemplates.models.mlp:mlp", "fully connected layers (Rumelhart 1986)"),
-    "lenet5": Entry("dltemplates.models.lenet:lenet5", "the first convolutional network in wide use (LeCun 1998)"),
-    "convnet": Entry("dltemplates.models.convnet:convnet", "a plain modern small CNN with batch normalization"),
-    "resnet8": Entry("dltemplates.models.resnet:resnet8", "MLPerf Tiny's image classifier (Banbury 2021)"),
-    "resnet20": Entry("dltemplates.models.resnet:resnet20", "the smallest CIFAR-10 ResNet of the paper (He 2016)"),
+    "mlp": Entry("dltemplates.models.mlp:mlp", "fully connected layers (Rumelhart 1986)", MNIST),
+    "lenet5": Entry(
+        "dltemplates.models.lenet:lenet5", "the first convolutional network in wide use (LeCun 1998)", MNIST
+    ),
+    "convnet": Entry(
+        "dltemplates.models.convnet:convnet", "a plain modern small CNN with batch normalization", CIFAR10
+    ),
+    "resnet8": Entry("dltemplates.models.resnet:resnet8", "MLPerf Tiny's image classifier (Banbury 2021)", CIFAR10),
+    "resnet20": Entry("dltemplates.models.resnet:resnet20", "20 layers, for small images (He 2016)", CIFAR10),
 }
 
 DATASETS = {

@@ -21,10 +21,13 @@ TINY = {  # sizes and options that build fast
     "resnet8": ({"input_shape": (8, 9, 3), "num_outputs": 3}, {}),
     "resnet20": ({"input_shape": (8, 9, 3), "num_outputs": 3}, {}),
 }
+SIBLINGS: set[str] = set()  # differ from another row by a number alone: their rows are slow
 SIZES = {"input_shape", "num_outputs"}  # what tasks and data give; a model asks for them by these names
 SOURCES = sorted(Path(dltemplates.models.__path__[0]).glob("*.py"))
 
-models = pytest.mark.parametrize("name", sorted(catalog.MODELS))
+models = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in SIBLINGS else ()) for name in catalog.MODELS]
+)
 
 
 @pytest.fixture(autouse=True)
@@ -43,6 +46,12 @@ def examples(network, count=4):
 
 def test_every_model_has_a_row():
     assert sorted(TINY) == sorted(catalog.MODELS)
+    assert set(TINY) > SIBLINGS
+
+
+def test_every_model_has_the_sizes_of_its_paper():
+    for name, entry in catalog.MODELS.items():
+        assert SIZES >= set(entry.sizes) > set(), name
 
 
 @models
