@@ -218,6 +218,7 @@ class TrainSettings(Part):
         learning_rate: A number, or one of the schedules `constant`, `cosine`, `one_cycle`, `step`.
         weight_decay: L2 penalty on every kernel: half of this times its squared norm is added to the loss, so that its
             gradient is this times the kernel, as in the papers.
+        auxiliary_weight: Weight in the loss of each auxiliary classifier that the network has (Szegedy 2015: 0.3).
         clip_norm: Gradients whose norm over all variables is greater are scaled down to it; None leaves them.
         precision: What the network computes in: `float32`, `mixed_bfloat16`, `mixed_float16` (with a loss scale), or
             `auto`, which is mixed_bfloat16 on GPUs that compute in it and float32 elsewhere. Exports are float32.
@@ -239,6 +240,7 @@ class TrainSettings(Part):
         Constant | Cosine | OneCycle | Step, Field(discriminator="name"), BeforeValidator(number_or_table)
     ] = Constant(name="constant", value=1e-3)
     weight_decay: NonNegative = 0.0
+    auxiliary_weight: NonNegative = 0.3
     clip_norm: Positive | None = None
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto"
     class_weight: Literal["none", "balanced"] = "none"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 
 from dltemplates import catalog
@@ -19,13 +21,37 @@ def assemble(network: keras.Model, spec: DatasetSpec) -> keras.Model:
         spec: The dataset's spec, with one image of 0..255 as its input.
 
     Returns:
-        The model that is trained: raw inputs to the network's logits; the network is one nested layer.
+        The model that is trained: raw inputs to what the network gives; the network is one nested layer.
     """
     (image,) = spec.inputs
     inputs = keras.Input(image.shape, name=image.name, dtype=image.dtype)
     # A scale without an offset: it survives zero padding, so that integer exports can fold it into the first layer.
     x = keras.layers.Rescaling(1 / 255, name="preprocessing", dtype="float32")(inputs)
     return keras.Model(inputs, network(x), name=network.name)
+
+
+def logits_of(outputs: Any) -> Any:
+    """The logits among a network's outputs, which may be all it gives."""
+    return outputs["logits"] if isinstance(outputs, dict) else outputs
+
+
+def auxiliary_of(outputs: Any) -> list[Any]:
+    """The logits of the auxiliary classifiers among a network's outputs: they help to train it, and are not served."""
+    return [outputs[name] for name in sorted(outputs) if name != "logits"] if isinstance(outputs, dict) else []
+
+
+def without_auxiliary(network: keras.Model) -> keras.Model:
+    """The network as it is served: the same layers, less those that lead to auxiliary classifiers alone."""
+    if not auxiliary_of(network.output):
+        return network
+    return keras.Model(network.input, logits_of(network.output), name=network.name)
+
+
+def without_auxiliary_inside(model: keras.Model, spec: DatasetSpec) -> keras.Model:
+    """The same for a model that `assemble` made: its network is nested in it."""
+    if not auxiliary_of(model.output):
+        return model
+    return assemble(without_auxiliary(model.get_layer(model.name)), spec)
 
 
 def serve(model: keras.Model, task: Task, spec: DatasetSpec, template: Template, *, name: str) -> ServingModel:
@@ -39,6 +65,7 @@ def serve(model: keras.Model, task: Task, spec: DatasetSpec, template: Template,
         name: Name of the served model.
     """
     output = task.output()
+    model = without_auxiliary_inside(model, spec)
     serving = keras.Model(model.input, {output.name: task.present(model.output)}, name=model.name)
     contract = Contract(
         name=name,

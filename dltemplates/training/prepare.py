@@ -164,7 +164,9 @@ def prepare(template: Template, placement: Placement | None = None, *, strict: b
         optimizer = make_optimizer(settings, steps_per_epoch=_steps_per_epoch(order))
         if keras.config.dtype_policy().name == "mixed_float16":
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
-        algorithm = Supervised(model, task.loss(), task.metrics(), optimizer)
+        algorithm = Supervised(
+            model, task.loss(), task.metrics(), optimizer, auxiliary_weight=settings.auxiliary_weight
+        )
     class_weights = _class_weights(template, dataset)
     training = Training(template, dataset, task, definition, algorithm, order, class_weights, placement)
     _, targets, _ = training.batches(0).element_spec

@@ -16,6 +16,7 @@ from dltemplates.models.summary import summarize
 from dltemplates.reports.figures import curves_figure, examples_figure, save_figures
 from dltemplates.runs import Run, RunRecord, atomic_write
 from dltemplates.runtimes import KerasPredictor
+from dltemplates.tasks.assemble import without_auxiliary_inside
 from dltemplates.tasks.task import Task
 from dltemplates.template import Template
 
@@ -37,7 +38,7 @@ def begin_run(run: Run, template: Template, spec: DatasetSpec, task: Task, model
     atomic_write(run.definition_path, model.to_json(indent=2))
     if classes := task.output().classes:
         atomic_write(run.labels_path, "\n".join(classes) + "\n")
-    summary = summarize(model)
+    summary = summarize(without_auxiliary_inside(model, spec))
     versions = {"dltemplates": dltemplates.__version__, "python": platform.python_version()}
     record = RunRecord(
         spec=spec,

@@ -9,6 +9,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from dltemplates.tasks.assemble import auxiliary_of, logits_of
+
 
 class Supervised:
     """One model, one loss, one optimizer.
@@ -29,16 +31,20 @@ class Supervised:
         loss: keras.losses.Loss,
         metrics: Sequence[keras.metrics.Metric],
         optimizer: keras.optimizers.Optimizer,
+        *,
+        auxiliary_weight: float = 0.0,
     ):
         """Prepare for training, in the scope of the strategy.
 
         Args:
-            model: The network, raw inputs to logits.
+            model: The network, raw inputs to logits, or to a dict of them with those of auxiliary classifiers.
             loss: On targets and logits, example by example.
             metrics: Their states must be sums over examples, as those of Keras's are.
             optimizer: Not yet built.
+            auxiliary_weight: Weight of the loss of each auxiliary classifier, in training alone.
         """
         self.model, self.optimizer, self.metrics = model, optimizer, metrics
+        self.auxiliary_weight = auxiliary_weight
         self.loss = loss
         self.loss.reduction = "none"  # summed below, so that padding and parts of a batch count as they should
         optimizer.build(model.trainable_variables)
@@ -51,7 +57,7 @@ class Supervised:
     def begin(self, targets: tf.TensorSpec) -> None:
         """Make what depends on the shape of a batch of targets: the metrics' states."""
         targets = tf.zeros((1, *targets.shape[1:]), targets.dtype)
-        outputs = tf.zeros((1, *self.model.output_shape[1:]))
+        outputs = tf.zeros((1, *logits_of(self.model.output).shape[1:]))
         for metric in self.metrics:
             metric.update_state(targets, outputs)
             metric.reset_state()
@@ -76,15 +82,18 @@ class Supervised:
         rows = tf.cast(tf.shape(weight)[0], tf.float32)
         with tf.GradientTape() as tape:
             outputs = self.model(inputs, training=True)
+            logits = logits_of(outputs)
             penalty = self._penalty()
-            summed = self._summed_loss(targets, outputs, weight)
+            summed = self._summed_loss(targets, logits, weight)
+            for auxiliary in auxiliary_of(outputs):
+                summed += self.auxiliary_weight * self._summed_loss(targets, auxiliary, weight)
             loss = summed / (rows * replicas) + penalty / replicas
             scaled = self.optimizer.scale_loss(loss)
         variables = self.model.trainable_variables
         gradients = tape.gradient(scaled, [variable.value for variable in variables])
         reached = [place for place, gradient in enumerate(gradients) if gradient is not None]
         gradients, variables = [gradients[i] for i in reached], [variables[i] for i in reached]
-        totals = self._totals(summed + penalty * rows, rows, targets, outputs, None)
+        totals = self._totals(summed + penalty * rows, rows, targets, logits, None)
         if replicas > 1:
             gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
             totals = context.all_reduce(tf.distribute.ReduceOp.SUM, totals)
@@ -94,10 +103,10 @@ class Supervised:
     def evaluate(self, inputs: Any, targets: Any, weight: Any) -> None:
         """Add the figures of this replica's part of a batch to the totals; rows of weight 0 are padding."""
         context = tf.distribute.get_replica_context()
-        outputs = self.model(inputs, training=False)
+        logits = logits_of(self.model(inputs, training=False))
         rows = tf.reduce_sum(weight)
-        summed = self._summed_loss(targets, outputs, weight)
-        totals = self._totals(summed + self._penalty() * rows, rows, targets, outputs, weight)
+        summed = self._summed_loss(targets, logits, weight)
+        totals = self._totals(summed + self._penalty() * rows, rows, targets, logits, weight)
         if context.num_replicas_in_sync > 1:
             totals = context.all_reduce(tf.distribute.ReduceOp.SUM, totals)
         self.totals.assign_add(totals)
@@ -127,17 +136,17 @@ class Supervised:
         penalties = self.model.losses
         return tf.add_n(penalties) if penalties else tf.constant(0.0)
 
-    def _summed_loss(self, targets: Any, outputs: Any, weight: Any) -> Any:
+    def _summed_loss(self, targets: Any, logits: Any, weight: Any) -> Any:
         """The loss of each example, weighted, summed over the batch."""
-        each = self.loss(targets, outputs)  # (batch, ...)
+        each = self.loss(targets, logits)  # (batch, ...)
         each = tf.reduce_mean(tf.reshape(each, [tf.shape(weight)[0], -1]), axis=1)
         return tf.reduce_sum(each * weight)
 
-    def _totals(self, loss: Any, rows: Any, targets: Any, outputs: Any, weight: Any) -> Any:
+    def _totals(self, loss: Any, rows: Any, targets: Any, logits: Any, weight: Any) -> Any:
         """What this part of a batch adds to the sums."""
         parts = [tf.stack([loss, rows])]
         for metric, states in zip(self.metrics, self._states, strict=True):
             zeros = [tf.constant(state) for state in states]
-            added = metric.stateless_update_state(zeros, targets, outputs, sample_weight=weight)
+            added = metric.stateless_update_state(zeros, targets, logits, sample_weight=weight)
             parts += [tf.reshape(tf.cast(value, tf.float32), [-1]) for value in added]
         return tf.cast(tf.concat(parts, axis=0), tf.float64)
