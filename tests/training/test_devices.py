@@ -40,6 +40,11 @@ def template_file(tmp_path_factory):
     return path
 
 
+def slow(*values):
+    """A row that has a fast one beside it."""
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 @pytest.fixture(scope="module")
 def alone(template_file):
     return train(template_file, "--strategy", "single")
@@ -56,7 +61,7 @@ def train(template_file, *options):
     "options",
     [
         ("--devices", "2"),
-        pytest.param(("--devices", "4", "--strategy", "mirrored"), marks=pytest.mark.slow),
+        slow(("--devices", "4", "--strategy", "mirrored")),
         ("--workers", "2"),
     ],
     ids=["two devices", "four devices", "two workers"],
@@ -84,11 +89,13 @@ def test_several_devices_train_what_one_does(template_file, alone, options):
             {},
             r"a multiple of the number of replicas. Received: 64 for 3. Try .*batch_size=63",
         ),
-        (["--devices", "0"], {}, "number of devices must be at least 1. Received: 0"),
-        (["--devices", "2", "--strategy", "single"], {}, "Received: 2 devices and --strategy single"),
-        (["--strategy", "mirrored"], {}, "Strategy mirrored needs several devices. Received: one"),
-        (["--strategy", "multiworker"], {}, "needs several workers. Received: no TF_CONFIG that names more than one"),
-        (["--devices", "2"], {VARIABLE: WORKER % 0}, "Received: 2 devices and a training on several workers"),
+        slow(["--devices", "0"], {}, "number of devices must be at least 1. Received: 0"),
+        slow(["--devices", "2", "--strategy", "single"], {}, "Received: 2 devices and --strategy single"),
+        slow(["--strategy", "mirrored"], {}, "Strategy mirrored needs several devices. Received: one"),
+        slow(
+            ["--strategy", "multiworker"], {}, "needs several workers. Received: no TF_CONFIG that names more than one"
+        ),
+        slow(["--devices", "2"], {VARIABLE: WORKER % 0}, "Received: 2 devices and a training on several workers"),
         (["--workers", "1"], {}, "at least two workers. Received: 1"),
         (["--workers", "2", "--devices", "2"], {}, "--workers trains by strategy multiworker.*Received: --devices 2"),
         (["--workers", "2", "--strategy", "single"], {}, "Received: --strategy single"),
@@ -97,7 +104,9 @@ def test_several_devices_train_what_one_does(template_file, alone, options):
         (["--workers", "2", "--resume"], {}, "There must be a run to resume"),
         (["--workers", "2", "--resume", "--overwrite"], {}, "A run is resumed or overwritten. Received: both"),
         ([], {VARIABLE: "nonsense"}, "TF_CONFIG must be like .*Received: 'nonsense'"),
-        ([], {VARIABLE: WORKER % 2}, "TF_CONFIG must say which task .*one of worker 0, worker 1. Received: worker 2"),
+        slow(
+            [], {VARIABLE: WORKER % 2}, "TF_CONFIG must say which task .*one of worker 0, worker 1. Received: worker 2"
+        ),
     ],
 )
 def test_what_does_not_go_together_is_refused(template_file, tmp_path, options, environment, error):
@@ -193,7 +202,7 @@ def test_precision():
     assert resolve_precision("mixed_float16") == "mixed_float16"
 
 
-@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", slow("mixed_float16")])
 def test_mixed_precision_computes_in_half_and_keeps_float32(tmp_path, precision):
     from dltemplates.training.train import train
 

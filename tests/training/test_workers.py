@@ -68,7 +68,8 @@ def assert_same(first, second):
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("rank", [pytest.param(0, marks=pytest.mark.slow), 1])
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 1])
 def test_a_worker_killed_in_the_middle_changes_no_bit(whole, tmp_path, monkeypatch, rank):
     run, listener = Run(tmp_path / "killed"), Listener()
 
@@ -141,6 +142,7 @@ def start_by_hand(tmp_path, templates, folders=(None, None), then=lambda process
     return [(process.communicate(timeout=200)[1], process.returncode) for process in processes]
 
 
+@pytest.mark.slow
 def test_workers_with_different_templates_are_refused(tmp_path):
     said = start_by_hand(tmp_path, [small_template(), small_template(train__epochs=7)])
     for text, code in said:
@@ -179,6 +181,7 @@ def test_workers_with_different_data_are_refused(tmp_path, digit_folder):
         assert "must train on the same data. Received: other files on worker 1" in text
 
 
+@pytest.mark.slow
 def test_a_worker_that_loses_another_ends_with_the_code_for_starting_again(tmp_path):
     run = Run(tmp_path / "run")
 
