@@ -19,14 +19,14 @@ import time
 CONTESTANTS = {
     "dltemplates": {},
     "keras fit": {},
-    "keras fit, 32 steps a call": {"steps_per_execution": 32},
+    "keras fit, many steps a call": {"steps_per_execution": None},  # as many as the network's row says
     "keras fit, XLA": {"jit_compile": True},
     "pytorch eager": {},
 }
-NETWORKS = {  # input shape, batch size
-    "mlp": ((8, 8, 1), 32),
-    "resnet20": ((32, 32, 3), 128),
-    "lstm": ((48, 8), 32),
+NETWORKS = {  # input shape, batch size, steps in a call where there are many
+    "mlp": ((8, 8, 1), 32, 32),
+    "resnet20": ((32, 32, 3), 128, 4),
+    "lstm": ((48, 8), 32, 32),
 }
 CLASSES = 10
 
@@ -35,7 +35,7 @@ def batch(network: str):
     """The batch that every contestant trains on."""
     import numpy as np
 
-    shape, size = NETWORKS[network]
+    shape, size, _ = NETWORKS[network]
     random = np.random.default_rng(0)
     return random.random((size, *shape), np.float32), random.integers(0, CLASSES, size)
 
@@ -47,7 +47,7 @@ def keras_network(network: str):
     from dltemplates.models.mlp import mlp
     from dltemplates.models.resnet import resnet20
 
-    shape, _ = NETWORKS[network]
+    shape, _, _ = NETWORKS[network]
     if network == "mlp":
         return mlp(shape, CLASSES, units=(64, 32))
     if network == "resnet20":
@@ -60,7 +60,7 @@ def torch_network(network: str):
     """The same network in PyTorch, its images channels first."""
     from torch import nn
 
-    shape, _ = NETWORKS[network]
+    shape, _, _ = NETWORKS[network]
     if network == "mlp":
         return nn.Sequential(
             nn.Flatten(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, CLASSES)
@@ -105,7 +105,7 @@ def torch_resnet20():
 
 
 def ours(network: str):
-    """A function that trains so many steps, by the loop of `dlt train`."""
+    """A function that trains so many steps, by the loop of `dlt train`, and says how many."""
     import keras
     import numpy as np
     import tensorflow as tf
@@ -125,15 +125,16 @@ def ours(network: str):
     loop = StepLoop(Placement(tf.distribute.get_strategy()), algorithm.train)
     iterator = iter(tf.data.Dataset.from_tensors(data).repeat().prefetch(2))
 
-    def train(steps: int) -> None:
+    def train(steps: int) -> int:
         loop.run_all(iterator, steps)
         algorithm.figures()
+        return steps
 
     return train
 
 
 def keras_fit(network: str, **options):
-    """A function that trains so many steps, by Keras."""
+    """A function that trains so many steps, by Keras, rounded to whole calls, and says how many."""
     import keras
     import numpy as np
     import tensorflow as tf
@@ -141,21 +142,24 @@ def keras_fit(network: str, **options):
     inputs, targets = batch(network)
     data = (inputs, np.eye(CLASSES, dtype=np.float32)[targets])
     model = keras_network(network)
+    if "steps_per_execution" in options:
+        options["steps_per_execution"] = NETWORKS[network][2]
     options = {"jit_compile": False} | options
     loss = keras.losses.CategoricalCrossentropy(from_logits=True)
     model.compile(optimizer="adam", loss=loss, metrics=["accuracy"], **options)
     batches = tf.data.Dataset.from_tensors(data).repeat().prefetch(2)
 
-    def train(steps: int) -> None:
-        whole = options.get("steps_per_execution")
-        steps = max(1, steps // whole) * whole if isinstance(whole, int) else steps
+    def train(steps: int) -> int:
+        whole = options.get("steps_per_execution", 1)
+        steps = max(1, steps // whole) * whole
         model.fit(batches, steps_per_epoch=steps, verbose=0)
+        return steps
 
     return train
 
 
 def pytorch(network: str):
-    """A function that trains so many steps, by eager PyTorch."""
+    """A function that trains so many steps, by eager PyTorch, and says how many."""
     import torch
 
     inputs, targets = batch(network)
@@ -165,7 +169,7 @@ def pytorch(network: str):
     optimizer = torch.optim.Adam(model.parameters())
     loss_function = torch.nn.CrossEntropyLoss()
 
-    def train(steps: int) -> None:
+    def train(steps: int) -> int:
         right = torch.zeros(())
         for _ in range(steps):
             optimizer.zero_grad()
@@ -174,6 +178,7 @@ def pytorch(network: str):
             loss.backward()
             optimizer.step()
             right += (outputs.argmax(1) == y).sum()
+        return steps
 
     return train
 
@@ -186,7 +191,7 @@ def serve(contestant: str, network: str, seconds: float) -> None:
         train = pytorch(network)
     else:
         train = keras_fit(network, **CONTESTANTS[contestant])
-    size = NETWORKS[network][1]
+    _, size, _ = NETWORKS[network]
     steps = 4
     for _ in range(2):  # the first calls compile
         train(steps)
@@ -202,8 +207,7 @@ def serve(contestant: str, network: str, seconds: float) -> None:
     print("ready", flush=True)
     for _ in sys.stdin:
         started = time.process_time()
-        train(steps)
-        print(steps * size / (time.process_time() - started), flush=True)
+        print(train(steps) * size / (time.process_time() - started), flush=True)
 
 
 def compete(network: str, contestants: dict[str, str], rounds: int, seconds: float) -> dict[str, float]:
