@@ -225,7 +225,7 @@ class TrainSettings(Part):
         class_weight: `balanced` weighs each class by the inverse of how often it occurs.
         augment: Random changes of the training images.
         early_stopping: Stop after this many epochs without a better monitored figure; None never does.
-        deterministic: The same bits on every run on the same machine. On a GPU, without it, steps are compiled by XLA.
+        deterministic: The same bits on every run on the same machine. On a GPU steps are compiled by XLA without it.
         checkpoint_seconds: Least time between two checkpoints; 0 writes one after every step. Where writing one takes
             more than a fiftieth of that, they are written more rarely.
         checkpoints: How many are kept, the newest; one that turns out to be broken is passed over.

@@ -110,7 +110,7 @@ def ours(network: str):
     import numpy as np
     import tensorflow as tf
 
-    from dltemplates.training.loop import StepLoop
+    from dltemplates.training.loop import StepLoop, pays_to_compile
     from dltemplates.training.memory import keep_freed_memory
     from dltemplates.training.steps.supervised import Supervised
     from dltemplates.training.strategy import Placement
@@ -122,7 +122,8 @@ def ours(network: str):
     metrics = [keras.metrics.CategoricalAccuracy(name="accuracy")]
     algorithm = Supervised(keras_network(network), loss, metrics, keras.optimizers.Adam())
     algorithm.begin(tf.TensorSpec(data[1].shape))
-    loop = StepLoop(Placement(tf.distribute.get_strategy()), algorithm.train)
+    compiled = pays_to_compile(algorithm.model, 1, deterministic=True)
+    loop = StepLoop(Placement(tf.distribute.get_strategy()), algorithm.train, jit_compile=compiled)
     iterator = iter(tf.data.Dataset.from_tensors(data).repeat().prefetch(2))
 
     def train(steps: int) -> int:

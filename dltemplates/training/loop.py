@@ -6,11 +6,37 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import keras
 import tensorflow as tf
+from keras import layers
 
 from dltemplates.training.strategy import Placement
 
+CONVOLUTIONS = (layers.Conv1D, layers.Conv2D, layers.Conv3D)
 CALL_SECONDS = 0.2  # how long one call is to take: as long as nobody minds waiting for the answer to Ctrl-C
+
+
+def pays_to_compile(model: keras.Model, replicas: int, *, deterministic: bool) -> bool:
+    """Whether steps of a model are best compiled by XLA: where that works, and was measured to be faster.
+
+    With several replicas it fails, and each shape of a batch is compiled anew. On a GPU some operations (the gradient
+    of max pooling) have no deterministic form in it. On a CPU it makes recurrent layers faster, convolutions and small
+    dense layers slower.
+
+    Args:
+        model: The model, built.
+        replicas: Of it.
+        deterministic: Whether the same bits are asked for on every run.
+    """
+    parts = list(model._flatten_layers())
+    shapes_are_known = None not in [size for tensor in model.inputs for size in tensor.shape[1:]]
+    if replicas > 1 or not shapes_are_known or not all(layer.supports_jit for layer in parts):
+        return False
+    if tf.config.list_physical_devices("GPU"):
+        return not deterministic
+    return any(isinstance(layer, layers.RNN) for layer in parts) and not any(
+        isinstance(layer, CONVOLUTIONS) for layer in parts
+    )
 
 
 class StepLoop:

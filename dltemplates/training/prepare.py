@@ -21,6 +21,7 @@ from dltemplates.models.build import build_network
 from dltemplates.tasks.assemble import assemble
 from dltemplates.tasks.task import Task, make_task
 from dltemplates.template import Template
+from dltemplates.training.loop import pays_to_compile
 from dltemplates.training.optimizers import make_optimizer, make_schedule
 from dltemplates.training.replicas import for_replicas
 from dltemplates.training.steps.supervised import Supervised
@@ -65,15 +66,9 @@ class Training:
 
     @property
     def jit_compile(self) -> bool:
-        """Whether steps are compiled by XLA: where it pays, on a GPU, and where it works.
-
-        On a CPU it halves the speed of convolutions; with several replicas it fails; and of some operations (the
-        gradient of max pooling) it has no deterministic form.
-        """
-        if not tf.config.list_physical_devices("GPU"):
-            return False
-        can_compile = all(layer.supports_jit for layer in self.algorithm.model._flatten_layers())
-        return can_compile and self.placement.replicas == 1 and not self.template.train.deterministic
+        """Whether steps are compiled by XLA."""
+        deterministic = self.template.train.deterministic
+        return pays_to_compile(self.algorithm.model, self.placement.replicas, deterministic=deterministic)
 
     def learning_rate(self) -> float:
         """The learning rate of the last step that was taken; a loss scale may have left some out."""

@@ -1,9 +1,11 @@
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras import layers
 
 from conftest import small_template
-from dltemplates.training.loop import StepLoop
+from dltemplates.training.loop import StepLoop, pays_to_compile
 from dltemplates.training.prepare import prepare
 
 TEMPLATE = small_template(model__dropout_rate=0.3, train__clip_norm=0.5)
@@ -20,19 +22,38 @@ def weights_after(calls, template=TEMPLATE, jit_compile=False):
     return training.algorithm.model.get_weights()
 
 
-def test_how_many_steps_are_run_in_a_call_changes_no_bit():
-    at_once = weights_after([12])
+MLP = small_template(model={"name": "mlp", "units": [16]})  # XLA has no deterministic gradient of max pooling
+
+
+@pytest.mark.parametrize(("template", "jit_compile"), [(TEMPLATE, False), (MLP, True)])
+def test_how_many_steps_are_run_in_a_call_changes_no_bit(template, jit_compile):
+    at_once = weights_after([12], template, jit_compile=jit_compile)
     for calls in ([1] * 12, [1, 4, 7]):
-        for first, second in zip(at_once, weights_after(calls), strict=True):
+        for first, second in zip(at_once, weights_after(calls, template, jit_compile=jit_compile), strict=True):
             np.testing.assert_array_equal(first, second)
 
 
 def test_steps_compiled_by_xla_do_the_same():
-    template = small_template(model={"name": "mlp", "units": [16]})  # XLA has no deterministic gradient of max pooling
-    plain, compiled = (weights_after([3], template, jit_compile=jit) for jit in (False, True))
+    plain, compiled = (weights_after([3], MLP, jit_compile=jit) for jit in (False, True))
     for first, second in zip(plain, compiled, strict=True):
         assert np.ptp(first) > 0
         np.testing.assert_allclose(second, first, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("shape", "network", "replicas", "pays"),
+    [
+        ((5, 3), [layers.LSTM(4)], 1, True),
+        ((5, 3), [layers.Bidirectional(layers.GRU(4))], 1, True),
+        ((5, 3), [layers.LSTM(4)], 2, False),
+        ((None, 3), [layers.LSTM(4)], 1, False),  # each length would be compiled anew
+        ((5, 3), [layers.Conv1D(4, 3), layers.LSTM(4)], 1, False),
+        ((5, 3), [layers.Flatten(), layers.Dense(4)], 1, False),
+    ],
+)
+def test_on_a_processor_it_pays_to_compile_recurrent_layers_alone(shape, network, replicas, pays):
+    model = keras.Sequential([keras.Input(shape), *network])
+    assert pays_to_compile(model, replicas, deterministic=True) == pays
 
 
 def test_a_call_grows_to_what_fits_and_all_steps_are_run():
