@@ -8,6 +8,8 @@ from __future__ import annotations
 import ast
 import difflib
 import importlib
+import re
+import tomllib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from importlib import resources
@@ -59,11 +61,95 @@ MODELS = {
     "lenet5": Entry(
         "dltemplates.models.lenet:lenet5", "the first convolutional network in wide use (LeCun 1998)", MNIST
     ),
-    "convnet": Entry(
-        "dltemplates.models.convnet:convnet", "a plain modern small CNN with batch normalization", CIFAR10
+    "cnn_gap": Entry(
+        "dltemplates.models.cnn_gap:cnn_gap", "a first CNN, which shows where it looks (Lin 2014)", CIFAR10
+    ),
+    "convnet": Entry("dltemplates.models.convnet:convnet", "a plain modern small CNN (Ioffe 2015)", CIFAR10),
+    "alexnet": Entry(
+        "dltemplates.models.alexnet:alexnet",
+        "the network that began it all, in two towers (Krizhevsky 2012)",
+        image(227, 227, 3, 1000),
+    ),
+    "vgg11": Entry("dltemplates.models.vgg:vgg11", "11 layers, 3x3 convolutions alone (Simonyan 2015)", IMAGENET),
+    "vgg13": Entry("dltemplates.models.vgg:vgg13", "13 layers, 3x3 convolutions alone (Simonyan 2015)", IMAGENET),
+    "vgg16": Entry("dltemplates.models.vgg:vgg16", "16 layers, 3x3 convolutions alone (Simonyan 2015)", IMAGENET),
+    "vgg19": Entry("dltemplates.models.vgg:vgg19", "19 layers, 3x3 convolutions alone (Simonyan 2015)", IMAGENET),
+    "nin": Entry("dltemplates.models.nin:nin", "a small perceptron at every place (Lin 2014)", IMAGENET),
+    "googlenet": Entry(
+        "dltemplates.models.googlenet:googlenet", "inception modules, 22 layers of them (Szegedy 2015)", IMAGENET
     ),
     "resnet8": Entry("dltemplates.models.resnet:resnet8", "MLPerf Tiny's image classifier (Banbury 2021)", CIFAR10),
     "resnet20": Entry("dltemplates.models.resnet:resnet20", "20 layers, for small images (He 2016)", CIFAR10),
+    "resnet32": Entry("dltemplates.models.resnet:resnet32", "32 layers, for small images (He 2016)", CIFAR10),
+    "resnet44": Entry("dltemplates.models.resnet:resnet44", "44 layers, for small images (He 2016)", CIFAR10),
+    "resnet56": Entry("dltemplates.models.resnet:resnet56", "56 layers, for small images (He 2016)", CIFAR10),
+    "resnet110": Entry("dltemplates.models.resnet:resnet110", "110 layers, for small images (He 2016)", CIFAR10),
+    "resnet1202": Entry("dltemplates.models.resnet:resnet1202", "1202 layers, for small images (He 2016)", CIFAR10),
+    "resnet_cifar": Entry(
+        "dltemplates.models.resnet:resnet_cifar", "any depth, with or without residuals (He 2016)", CIFAR10
+    ),
+    "resnet18": Entry("dltemplates.models.resnet_imagenet:resnet18", "18 layers, for photographs (He 2016)", IMAGENET),
+    "resnet34": Entry("dltemplates.models.resnet_imagenet:resnet34", "34 layers, for photographs (He 2016)", IMAGENET),
+    "resnet50": Entry("dltemplates.models.resnet_imagenet:resnet50", "50 layers, of bottlenecks (He 2016)", IMAGENET),
+    "resnet101": Entry(
+        "dltemplates.models.resnet_imagenet:resnet101", "101 layers, of bottlenecks (He 2016)", IMAGENET
+    ),
+    "resnet152": Entry(
+        "dltemplates.models.resnet_imagenet:resnet152", "152 layers, of bottlenecks (He 2016)", IMAGENET
+    ),
+    "preact_resnet110": Entry(
+        "dltemplates.models.preact_resnet:preact_resnet110", "identity mappings, 110 layers (He 2016)", CIFAR10
+    ),
+    "preact_resnet164": Entry(
+        "dltemplates.models.preact_resnet:preact_resnet164", "identity mappings, 164 layers (He 2016)", CIFAR10
+    ),
+    "preact_resnet_cifar": Entry(
+        "dltemplates.models.preact_resnet:preact_resnet_cifar", "identity mappings, any depth (He 2016)", CIFAR10
+    ),
+    "preact_resnet50": Entry(
+        "dltemplates.models.preact_resnet:preact_resnet50", "identity mappings, for photographs (He 2016)", IMAGENET
+    ),
+    "preact_resnet101": Entry(
+        "dltemplates.models.preact_resnet:preact_resnet101", "the same, 101 layers (He 2016)", IMAGENET
+    ),
+    "preact_resnet152": Entry(
+        "dltemplates.models.preact_resnet:preact_resnet152", "the same, 152 layers (He 2016)", IMAGENET
+    ),
+    "densenet121": Entry(
+        "dltemplates.models.densenet:densenet121", "every layer sees all before it (Huang 2017)", IMAGENET
+    ),
+    "mobilenet_v1": Entry(
+        "dltemplates.models.mobilenet_v1:mobilenet_v1", "depthwise separable convolutions (Howard 2017)", IMAGENET
+    ),
+    "mobilenet_v1_025": Entry(
+        "dltemplates.models.mobilenet_v1:mobilenet_v1_025",
+        "MLPerf Tiny's person detector (Banbury 2021)",
+        image(96, 96, 3, 2),
+    ),
+    "mobilenet_v2": Entry(
+        "dltemplates.models.mobilenet_v2:mobilenet_v2", "inverted residuals, for phones (Sandler 2018)", IMAGENET
+    ),
+    "mobilenet_v3_small": Entry(
+        "dltemplates.models.mobilenet_v3:mobilenet_v3_small", "searched on a phone, small (Howard 2019)", IMAGENET
+    ),
+    "mobilenet_v3_large": Entry(
+        "dltemplates.models.mobilenet_v3:mobilenet_v3_large", "searched on a phone, large (Howard 2019)", IMAGENET
+    ),
+    "efficientnet_b0": Entry(
+        "dltemplates.models.efficientnet:efficientnet_b0", "searched, to be scaled up (Tan 2019)", IMAGENET
+    ),
+    "efficientnet_lite0": Entry(
+        "dltemplates.models.efficientnet:efficientnet_lite0", "the same for devices with integers (Liu 2020)", IMAGENET
+    ),
+    "dscnn": Entry(
+        "dltemplates.models.dscnn:dscnn", "MLPerf Tiny's keyword spotter (Zhang 2017)", image(49, 10, 1, 12)
+    ),
+    "vit_tiny": Entry(
+        "dltemplates.models.vit:vit_tiny", "a small Vision Transformer (Dosovitskiy 2021, Touvron 2021)", IMAGENET
+    ),
+    "convmixer": Entry(
+        "dltemplates.models.convmixer:convmixer", "patches mixed by convolutions alone (Trockman 2022)", IMAGENET
+    ),
 }
 
 DATASETS = {
@@ -201,6 +287,21 @@ def template_text(name: str) -> str:
 def template_summary(name: str) -> str:
     """The first line of a ready template."""
     return template_text(name).partition("\n")[0].lstrip("# ")
+
+
+def measured(model: str) -> dict[str, list[str]]:
+    """What the ready templates say was measured of a model.
+
+    Returns:
+        For each template that trains it, by name, what follows `Measured:` in the comment at its head.
+    """
+    found = {}
+    for name in template_names():
+        text = template_text(name)
+        if tomllib.loads(text).get("model", {}).get("name") == model:
+            lines = re.findall(r"^# *Measured: (.*(?:\n# *(?!Measured:)\S.*)*)", text, re.MULTILINE)
+            found[name] = [re.sub(r"\n# *", " ", line) for line in lines]
+    return found
 
 
 def describe(kind: str, name: str) -> dict[str, str]:

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.errors import first_line
+from dltemplates.models.recursion import deep_networks
 from dltemplates.template import Template, parse_template
 
 if TYPE_CHECKING:
@@ -193,13 +194,16 @@ class Run:
 
         return make_task(self.template.task, self.record.spec.targets, from_file=True)
 
+    @deep_networks()
     def model(self) -> keras.Model:
-        """Rebuild the trained model from its definition and weights; nothing but Keras's own layers is run.
+        """Rebuild the trained model from its definition and weights; only layers of Keras and of this package are run.
 
         Raises:
             ValueError: If the definition names a layer that is not known here.
         """
         import keras
+
+        import dltemplates.layers  # noqa: F401 - makes the package's own layers known to Keras
 
         text = self.definition_path.read_text(encoding="utf-8")
         try:

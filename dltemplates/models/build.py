@@ -9,11 +9,13 @@ from pydantic import PydanticUserError, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError
 
 from dltemplates import catalog
+from dltemplates.models.recursion import deep_networks
 
 SIZES = ("input_shape", "num_outputs", "vocabulary_size", "sequence_length", "horizon", "channels")
 """What a builder may ask for by name; a task and its data, or the user, give it."""
 
 
+@deep_networks()
 def build_network(name: str, sizes: dict[str, Any], options: dict[str, Any]) -> keras.Model:
     """Call the builder with the sizes it asks for and the options it was given.
 

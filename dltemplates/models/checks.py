@@ -1,10 +1,18 @@
 """The rules that builders share for what they are given."""
 
+import math
 from collections.abc import Sequence
-from numbers import Integral
+from numbers import Integral, Real
 
 
-def check_image_shape(model: str, input_shape: Sequence[int], *, least: int, most: int | None = None) -> None:
+def check_image_shape(
+    model: str,
+    input_shape: Sequence[int],
+    *,
+    least: int,
+    most: int | None = None,
+    way_out: str = "Try a larger `image_size`.",
+) -> None:
     """Raise a `ValueError` unless `input_shape` is an image that the model can take.
 
     Args:
@@ -12,6 +20,7 @@ def check_image_shape(model: str, input_shape: Sequence[int], *, least: int, mos
         input_shape: What it was given.
         least: Least height and width, in pixels.
         most: Greatest height and width, in pixels; None for any.
+        way_out: What to do where the image is too small.
     """
     received = f"Received: input_shape={tuple(input_shape)}."
     if len(input_shape) != 3 or not all(_is_positive(size) for size in input_shape):
@@ -20,7 +29,7 @@ def check_image_shape(model: str, input_shape: Sequence[int], *, least: int, mos
     if channels not in (1, 3, 4):
         raise ValueError(f"`{model}` takes 1 (grey), 3 (RGB) or 4 (RGBA) channels. {received} Set `channels`.")
     if min(size) < least:
-        raise ValueError(f"`{model}` needs images of at least {least}x{least}. {received} Try a larger `image_size`.")
+        raise ValueError(f"`{model}` needs images of at least {least}x{least}. {received} {way_out}")
     if most is not None and max(size) > most:
         raise ValueError(
             f"`{model}` takes images of {least}x{least} to {most}x{most}. {received} Try `image_size` {most}, {most}."
@@ -36,12 +45,10 @@ def check_num_outputs(num_outputs: int) -> None:
         )
 
 
-def check_dropout_rate(dropout_rate: float) -> None:
+def check_dropout_rate(dropout_rate: float, name: str = "dropout_rate") -> None:
     """Raise a `ValueError` unless a share of the activations is left."""
     if not 0 <= dropout_rate < 1:
-        raise ValueError(
-            f"`dropout_rate` must lie in [0, 1). Received: dropout_rate={dropout_rate}. Try 0.5, or 0 for no dropout."
-        )
+        raise ValueError(f"`{name}` must lie in [0, 1). Received: {name}={dropout_rate}. Try 0.5, or 0 for no dropout.")
 
 
 def check_widths(name: str, widths: Sequence[int], example: str) -> None:
@@ -49,6 +56,46 @@ def check_widths(name: str, widths: Sequence[int], example: str) -> None:
     if not widths or not all(_is_positive(width) for width in widths):
         raise ValueError(
             f"`{name}` must be one or more positive integers. Received: {name}={widths!r}. Try `{name}={example}`."
+        )
+
+
+def check_depth(depth: int, step: int) -> None:
+    """Raise a `ValueError` unless a network can have `depth` layers: two, and `step` more once or more often."""
+    if not _is_positive(depth) or depth <= 2 or (depth - 2) % step:
+        received = int(depth) if isinstance(depth, Integral) else step + 2
+        below = max(received - (received - 2) % step, step + 2)
+        raise ValueError(
+            f"`depth` must be {step}n+2 with n at least 1. Received: depth={depth!r}. "
+            f"Try {f'{below} or {below + step}' if below < received else below}."
+        )
+
+
+def check_count(name: str, count: int, example: int) -> None:
+    """Raise a `ValueError` unless there is at least one of what is counted: layers, filters, pixels of a side."""
+    if not _is_positive(count):
+        raise ValueError(f"`{name}` must be a positive integer. Received: {name}={count!r}. Try `{name}={example}`.")
+
+
+def check_patches(model: str, input_shape: Sequence[int], patch_size: int) -> None:
+    """Raise a `ValueError` unless square patches of `patch_size` pixels cover the image and nothing is left over."""
+    size = tuple(input_shape[:2])
+    if any(pixels % patch_size for pixels in size):
+        larger = ", ".join(str(-(-pixels // patch_size) * patch_size) for pixels in size)
+        dividing = [patch for patch in range(2, patch_size) if not any(pixels % patch for pixels in size)]
+        smaller = f", or `patch_size={dividing[-1]}`" if dividing else ""
+        raise ValueError(
+            f"`{model}` cuts images into patches of {patch_size}x{patch_size}: height and width must be multiples. "
+            f"Received: input_shape={tuple(input_shape)}. Try `image_size` {larger}{smaller}."
+        )
+
+
+def check_multiplier(name: str, multiplier: float) -> None:
+    """Raise a `ValueError` unless a layer's filters, or a stage's blocks, can be multiplied by it."""
+    is_number = isinstance(multiplier, Real) and not isinstance(multiplier, bool)
+    if not is_number or not 0 < multiplier < math.inf:
+        raise ValueError(
+            f"`{name}` must be a positive number. Received: {name}={multiplier!r}. "
+            f"Try `{name}=1.0`, the paper's network, or 0.5 for half of it."
         )
 
 

@@ -1,11 +1,17 @@
 """A plain modern small convolutional network.
 
-The parts are those that later papers kept: stages of two 3x3 convolutions, each stage with more filters at half the
-resolution (Simonyan, Zisserman: "Very Deep Convolutional Networks for Large-Scale Image Recognition", ICLR 2015,
-https://arxiv.org/abs/1409.1556, section 2.1); batch normalization before each rectifier (Ioffe, Szegedy: "Batch
-Normalization", ICML 2015, https://arxiv.org/abs/1502.03167, section 3.2), which makes the convolution's bias
-superfluous; global average pooling in place of fully connected layers (Lin, Chen, Yan: "Network In Network", ICLR 2014,
-https://arxiv.org/abs/1312.4400, section 3.2). 289,642 parameters at 32x32x3 and 10 classes.
+Ioffe, Szegedy: "Batch Normalization: Accelerating Deep Network Training by Reducing Internal Covariate Shift", ICML
+2015, https://arxiv.org/abs/1502.03167, section 3.2.
+
+What a convolution gives is brought to mean 0 and variance 1 over the batch, channel by channel, and then scaled and
+shifted by learned numbers before it is rectified: so a stack of them learns fast, at high rates and from almost any
+first weights. Around that stand the parts that later networks kept, two 3x3 convolutions a stage, twice the filters at
+half the resolution from stage to stage, and global average pooling in place of fully connected layers.
+
+The stages are those of Simonyan, Zisserman: "Very Deep Convolutional Networks for Large-Scale Image Recognition", ICLR
+2015, https://arxiv.org/abs/1409.1556, section 2.1; the pooling is that of Lin, Chen, Yan: "Network In Network", ICLR
+2014, https://arxiv.org/abs/1312.4400, section 3.2. No convolution has a bias: the normalization would take it away
+again. 289,642 parameters at 32x32x3 and 10 classes.
 """
 
 from collections.abc import Sequence

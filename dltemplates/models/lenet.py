@@ -3,9 +3,12 @@
 LeCun, Bottou, Bengio, Haffner: "Gradient-Based Learning Applied to Document Recognition", Proceedings of the IEEE,
 1998, http://yann.lecun.com/exdb/publis/pdf/lecun-98.pdf.
 
-Section II.B: three 5x5 convolutions of 6, 16 and 120 maps (C1, C3, C5), the first two followed by 2x2 subsampling
-(S2, S4), then 84 units (F6) and the output. The digits, 28x28, lie in the middle of a 32x32 field, so that a stroke's
-end can be in the middle of a feature detector.
+Section II.B: three 5x5 convolutions of 6, 16 and 120 maps find features, edges and ends of strokes and then what these
+make up, with the same few weights at every place of the image. Subsampling after the first two halves the resolution,
+so that where exactly a feature lies matters less from layer to layer (section II.A).
+
+The convolutions are the paper's C1, C3 and C5, the 2x2 subsamplings S2 and S4; 84 units (F6) and the output follow. The
+digits, 28x28, lie in the middle of a 32x32 field, so that a stroke's end can be in the middle of a feature detector.
 
 Today's form, built here, has 61,706 parameters at 28x28x1 and 10 classes: C3 sees all six maps of S2 (the paper's table
 I leaves out some, for 60,000), the subsampling is a plain average, the hyperbolic tangent is not scaled, and the output

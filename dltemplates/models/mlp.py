@@ -3,6 +3,11 @@
 Rumelhart, Hinton, Williams: "Learning representations by back-propagating errors", Nature 323, 1986,
 https://doi.org/10.1038/323533a0.
 
+Hidden units between the input and the output learn which features of the input matter, and with those the network can
+tell apart what one layer of weights cannot (in the paper, whether a pattern is symmetric). They learn by
+back-propagation: the error goes back from the output through the layers by the chain rule, which says of every weight
+how it must change for the error to fall.
+
 The default widths are those of the fully connected network that LeCun, Bottou, Bengio and Haffner ("Gradient-Based
 Learning Applied to Document Recognition", Proceedings of the IEEE, 1998, section III.C.4) measured on MNIST,
 28x28-300-100-10: 266,610 parameters and 3.05% errors. Rectified units took the place of sigmoids.

@@ -1,10 +1,24 @@
 """Residual networks (ResNet) for small images.
 
 He, Zhang, Ren, Sun: "Deep Residual Learning for Image Recognition", CVPR 2016, https://arxiv.org/abs/1512.03385,
-section 4.2: a 3x3 convolution, three stages of 16, 32 and 64 filters, each a number of blocks of two 3x3 convolutions
-with a shortcut around them, global average pooling and one dense layer. `resnet20` has three blocks a stage and
-shortcuts without parameters (option A: every second pixel, the new channels zero): 269,722 trainable parameters and
-40.55 million multiply-accumulates at 32x32x3 and 10 classes. (Table 6: 8.75% errors on CIFAR-10.)
+section 4.2. A layer that adds to its input what it computes, rather than computing all anew, can do nothing at no cost,
+so that a deeper network need not be worse than a shallower one. The gradient, too, finds its way back past every layer,
+and networks of more than a hundred layers can be trained, where plain ones of fifty-six already do worse than twenty.
+
+A 3x3 convolution, three stages of 16, 32 and 64 filters, each of n blocks of two 3x3 convolutions with a shortcut
+around them, global average pooling and one dense layer: 6n+2 layers. The shortcuts have no parameters (option A: every
+second pixel, the new channels zero). At 32x32x3 and 10 classes, with table 6's percentage of errors on CIFAR-10:
+
+| layers | trainable parameters | errors |
+| --- | --- | --- |
+| 20 | 269,722 (40.55 million multiply-accumulates) | 8.75 |
+| 32 | 464,154 | 7.51 |
+| 44 | 658,586 | 7.17 |
+| 56 | 853,018 | 6.97 |
+| 110 | 1,727,962 | 6.43 |
+| 1202 | 19,421,274 | 7.93 |
+
+Without residuals it is the plain network of the paper's figure 6, with as many parameters.
 
 Banbury et al.: "MLPerf Tiny Benchmark", NeurIPS 2021, https://arxiv.org/abs/2106.07597, cut it down to one block a
 stage. `resnet8` is that reference: its convolutions have a bias, and where the shape changes its shortcuts are 1x1
@@ -13,12 +27,16 @@ asks for 85% on CIFAR-10.)
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import keras
 from keras import layers
 
-from dltemplates.models.checks import check_image_shape, check_num_outputs
+from dltemplates.models.checks import check_depth, check_image_shape, check_num_outputs
+from dltemplates.models.recursion import deep_networks
+
+BLOCK_LAYERS = 6  # with parameters, that one block more in each of the three stages adds
 
 
 def resnet8(input_shape: tuple[int, int, int], num_outputs: int, *, name: str = "resnet8") -> keras.Model:
@@ -35,26 +53,111 @@ def resnet8(input_shape: tuple[int, int, int], num_outputs: int, *, name: str = 
     Raises:
         ValueError: If the input is no image or too small, or `num_outputs` is less than 1.
     """
-    check_image_shape("resnet8", input_shape, least=8)
-    return _resnet(input_shape, num_outputs, blocks=1, shortcut=project, use_bias=True, name=name)
+    conv = partial(conv_bn, use_bias=True)
+    return _resnet(input_shape, num_outputs, blocks=1, conv=conv, shortcut=project, name=name)
 
 
-def resnet20(input_shape: tuple[int, int, int], num_outputs: int, *, name: str = "resnet20") -> keras.Model:
-    """Build the CIFAR-10 ResNet of 20 layers.
+def resnet_cifar(
+    input_shape: tuple[int, int, int],
+    num_outputs: int,
+    *,
+    depth: int = 20,
+    residual: bool = True,
+    batch_norm: bool = True,
+    name: str = "resnet_cifar",
+) -> keras.Model:
+    """Build the CIFAR-10 ResNet of any depth.
 
     Args:
         input_shape: `(height, width, channels)`; height and width at least 8.
         num_outputs: Number of classes, or of values to predict.
+        depth: Layers with parameters, 6n+2 with n at least 1.
+        residual: Whether there are shortcuts; without, it is the plain network that the paper compares with.
+        batch_norm: Whether a batch normalization follows each convolution, which else has a bias.
         name: Name of the model.
 
     Returns:
         A functional model: `(batch, height, width, channels)` float32 to `(batch, num_outputs)` float32 logits.
 
     Raises:
-        ValueError: If the input is no image or too small, or `num_outputs` is less than 1.
+        ValueError: If the input is no image or too small, `depth` is not 6n+2, or `num_outputs` is less than 1.
     """
-    check_image_shape("resnet20", input_shape, least=8)
-    return _resnet(input_shape, num_outputs, blocks=3, shortcut=pad, use_bias=False, name=name)
+    check_depth(depth, BLOCK_LAYERS)
+    conv = conv_bn if batch_norm else conv_alone
+    shortcut = pad if residual else None
+    return _resnet(input_shape, num_outputs, blocks=depth // BLOCK_LAYERS, conv=conv, shortcut=shortcut, name=name)
+
+
+def resnet20(input_shape: tuple[int, int, int], num_outputs: int, *, name: str = "resnet20") -> keras.Model:
+    """Build the CIFAR-10 ResNet of 20 layers.
+
+    Args: Those of `resnet8`.
+
+    Returns: As `resnet8`.
+
+    Raises: As `resnet8`.
+    """
+    return resnet_cifar(input_shape, num_outputs, depth=20, name=name)
+
+
+def resnet32(input_shape: tuple[int, int, int], num_outputs: int, *, name: str = "resnet32") -> keras.Model:
+    """Build the CIFAR-10 ResNet of 32 layers.
+
+    Args: Those of `resnet8`.
+
+    Returns: As `resnet8`.
+
+    Raises: As `resnet8`.
+    """
+    return resnet_cifar(input_shape, num_outputs, depth=32, name=name)
+
+
+def resnet44(input_shape: tuple[int, int, int], num_outputs: int, *, name: str = "resnet44") -> keras.Model:
+    """Build the CIFAR-10 ResNet of 44 layers.
+
+    Args: Those of `resnet8`.
+
+    Returns: As `resnet8`.
+
+    Raises: As `resnet8`.
+    """
+    return resnet_cifar(input_shape, num_outputs, depth=44, name=name)
+
+
+def resnet56(input_shape: tuple[int, int, int], num_outputs: int, *, name: str = "resnet56") -> keras.Model:
+    """Build the CIFAR-10 ResNet of 56 layers.
+
+    Args: Those of `resnet8`.
+
+    Returns: As `resnet8`.
+
+    Raises: As `resnet8`.
+    """
+    return resnet_cifar(input_shape, num_outputs, depth=56, name=name)
+
+
+def resnet110(input_shape: tuple[int, int, int], num_outputs: int, *, name: str = "resnet110") -> keras.Model:
+    """Build the CIFAR-10 ResNet of 110 layers.
+
+    Args: Those of `resnet8`.
+
+    Returns: As `resnet8`.
+
+    Raises: As `resnet8`.
+    """
+    return resnet_cifar(input_shape, num_outputs, depth=110, name=name)
+
+
+def resnet1202(input_shape: tuple[int, int, int], num_outputs: int, *, name: str = "resnet1202") -> keras.Model:
+    """Build the CIFAR-10 ResNet of 1202 layers.
+
+    Args: Those of `resnet8`.
+
+    Returns: As `resnet8`.
+
+    Raises: As `resnet8`.
+    """
+    return resnet_cifar(input_shape, num_outputs, depth=1202, name=name)
 
 
 def _resnet(
@@ -62,40 +165,49 @@ def _resnet(
     num_outputs: int,
     *,
     blocks: int,
-    shortcut: Callable[..., Any],
-    use_bias: bool,
+    conv: Callable[..., Any],
+    shortcut: Callable[..., Any] | None,
     name: str,
 ) -> keras.Model:
-    """Stack three stages of `blocks` blocks each: 6 * blocks + 2 layers."""
+    """Stack three stages of `blocks` blocks each."""
+    check_image_shape(name, input_shape, least=8)
     check_num_outputs(num_outputs)
     inputs = keras.Input(input_shape, name="image")
-    x = conv_bn(inputs, 16, use_bias=use_bias)
+    x = conv(inputs, 16)
     x = layers.ReLU()(x)
     for filters, first_strides in ((16, 1), (32, 2), (64, 2)):
         for block in range(blocks):
             strides = first_strides if block == 0 else 1
-            x = residual_block(x, filters, strides, shortcut=shortcut, use_bias=use_bias)
+            x = residual_block(x, filters, strides, conv=conv, shortcut=shortcut)
     x = layers.GlobalAveragePooling2D()(x)  # (batch, 64)
     logits = layers.Dense(num_outputs, kernel_initializer="he_normal", dtype="float32", name="logits")(x)
-    return keras.Model(inputs, logits, name=name)
+    with deep_networks():
+        return keras.Model(inputs, logits, name=name)
 
 
-def residual_block(x, filters, strides, *, shortcut, use_bias):
+def residual_block(x, filters, strides, *, conv, shortcut):
     """Two convolutions and a way around them; `shortcut` brings the input to the new shape where it changes."""
-    residual = conv_bn(x, filters, strides, use_bias=use_bias)
+    residual = conv(x, filters, strides)
     residual = layers.ReLU()(residual)
-    residual = conv_bn(residual, filters, use_bias=use_bias)
+    residual = conv(residual, filters)
+    if shortcut is None:
+        return layers.ReLU()(residual)
     if strides > 1:
         x = shortcut(x, filters, strides)
     x = layers.Add()([x, residual])
     return layers.ReLU()(x)
 
 
-def conv_bn(x, filters, strides=1, *, use_bias):
+def conv_bn(x, filters, strides=1, *, use_bias=False):
     """A 3x3 convolution and its batch normalization."""
-    x = layers.Conv2D(filters, 3, strides, padding="same", use_bias=use_bias, kernel_initializer="he_normal")(x)
+    x = conv_alone(x, filters, strides, use_bias=use_bias)
     # Keras's momentum of 0.99 needs hundreds of steps to follow; a short training would be validated on old statistics.
     return layers.BatchNormalization(momentum=0.9)(x)
+
+
+def conv_alone(x, filters, strides=1, *, use_bias=True):
+    """A 3x3 convolution."""
+    return layers.Conv2D(filters, 3, strides, padding="same", use_bias=use_bias, kernel_initializer="he_normal")(x)
 
 
 def project(x, filters, strides):

@@ -1,9 +1,11 @@
-"""What a network costs: parameters, multiply-accumulates, bytes, layer by layer."""
+"""What a network costs: parameters, multiply-accumulates, bytes, layer by layer and stage by stage."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +17,8 @@ BYTES = {"float32": 4, "float16": 2, "int8": 1}  # of one parameter
 _CONVOLUTIONS = (layers.Conv1D, layers.Conv2D, layers.Conv3D)
 _DEPTHWISE = (layers.DepthwiseConv1D, layers.DepthwiseConv2D)
 _SEPARABLE = (layers.SeparableConv1D, layers.SeparableConv2D)
+_PADDING = {"ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D"}
+_RESHAPING = {"Reshape", "Permute"}
 _TRANSPOSED = (layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose)
 
 
@@ -27,7 +31,7 @@ class Row:
         kind: Its class.
         output_shape: What it gives, batch first; None where the layer does not know.
         parameters: Its weights and biases, trainable or not.
-        macs: Multiply-accumulates for one example.
+        macs: Multiply-accumulates for one example; 0 where the layer does not know what it gives.
     """
 
     name: str
@@ -46,7 +50,7 @@ class Summary:
         rows: Its layers, in the order of the network.
         parameters: Weights and biases, each counted once.
         trainable: Those that training changes.
-        macs: Multiply-accumulates for one example, in convolutions and dense layers; others are not counted.
+        macs: Multiply-accumulates for one example, in convolutions, dense layers and attention; others are not counted.
         bytes: Bytes of the parameters by the type that they are stored in.
     """
 
@@ -56,6 +60,25 @@ class Summary:
     trainable: int
     macs: int
     bytes: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A run of layers that work at one resolution.
+
+    Attributes:
+        name: Its number, from 1; `classifier` for the vectors at the end.
+        output_shape: What its last layer gives, batch first; None where the layer does not know.
+        layers: How many of each kind it holds, in the order in which they come first.
+        parameters: Its weights and biases, trainable or not.
+        macs: Multiply-accumulates for one example.
+    """
+
+    name: str
+    output_shape: tuple[int | None, ...] | None
+    layers: dict[str, int]
+    parameters: int
+    macs: int
 
 
 def summarize(model: keras.Model) -> Summary:
@@ -77,6 +100,49 @@ def summarize(model: keras.Model) -> Summary:
         macs=sum(row.macs for row in rows),
         bytes={dtype: size * parameters for dtype, size in BYTES.items()},
     )
+
+
+def stages(summary: Summary) -> tuple[Stage, ...]:
+    """Gather the layers of a network by the resolution that they work at.
+
+    Padding belongs to the layer that it is for, what only gives the values another shape to the stage before it, and
+    one value per channel that comes back to the map (squeeze and excite) to the stage of that map. A network of nothing
+    but vectors has a stage for each width.
+
+    Args:
+        summary: What `summarize` counted.
+
+    Returns:
+        The stages in the order of the network; every layer is in one.
+    """
+    runs: list[tuple[tuple[int | None, ...], list[Row]]] = []
+    for row, size in zip(summary.rows, _sizes(summary.rows), strict=True):
+        if not runs or runs[-1][0] != size:
+            runs.append((size, []))
+        runs[-1][1].append(row)
+    names = [str(number) for number in range(1, len(runs) + 1)]
+    if len(runs) > 1 and runs[-1][0] == ():
+        names[-1] = "classifier"
+    return tuple(_stage(name, size, rows) for name, (size, rows) in zip(names, runs, strict=True))
+
+
+def without_weights(build: Callable[[], keras.Model]) -> keras.Model:
+    """Build a network whose weights have shapes and no values, which takes next to no time and memory.
+
+    Args:
+        build: Builds it.
+
+    Returns:
+        A network to look at; it cannot compute.
+    """
+
+    def sketch():
+        with keras.StatelessScope(initialize_variables=False):
+            return build()
+
+    # Keras keeps a list of variables that wait for their values, for each thread: this one's ends with the thread.
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(sketch).result()
 
 
 def describe(summary: Summary) -> str:
@@ -106,7 +172,7 @@ def describe(summary: Summary) -> str:
 
 
 def multiply_accumulates(layer: keras.Layer) -> int:
-    """Multiply-accumulates of one call of a layer on one example; 0 unless it is a convolution or dense."""
+    """Multiply-accumulates of one call of a layer on one example; 0 unless it is a convolution, dense or attention."""
     if isinstance(layer, _TRANSPOSED):  # each place of the input meets the whole kernel
         return math.prod(layer.kernel.shape) * _places(layer, layer.input.shape)
     if isinstance(layer, _DEPTHWISE):  # each place of the output
@@ -118,7 +184,50 @@ def multiply_accumulates(layer: keras.Layer) -> int:
         return math.prod(layer.kernel.shape) * _places(layer, layer.output.shape)
     if isinstance(layer, layers.Dense):
         return math.prod(layer.kernel.shape) * _product(layer.output.shape[1:-1])
+    if isinstance(layer, layers.MultiHeadAttention):
+        return _attention(layer)
     return 0
+
+
+def _attention(layer: Any) -> int:
+    """Four dense layers, and two products of every query with every key and value."""
+    queries, values = (_product(tensor.shape[1:-1]) for tensor in layer.input[:2])  # as many keys as values
+    of_queries = math.prod(layer.query_dense.kernel.shape) + math.prod(layer.output_dense.kernel.shape)
+    of_values = math.prod(layer.key_dense.kernel.shape) + math.prod(layer.value_dense.kernel.shape)
+    width = layer.num_heads * (layer.key_dim + layer.value_dim)
+    return queries * of_queries + values * of_values + queries * values * width
+
+
+def _sizes(rows: Sequence[Row]) -> list[tuple[int | None, ...]]:
+    """For each layer, the resolution of the stage that it belongs to."""
+    sizes = [_resolution(row) for row in rows]
+    if not any(sizes):
+        return [row.output_shape or () for row in rows]
+    for place in reversed(range(len(rows) - 1)):
+        if rows[place].kind in _PADDING:
+            sizes[place] = sizes[place + 1]
+    for place in range(1, len(rows)):
+        before = sizes[place - 1]
+        comes_back = _product(sizes[place]) == 1 and before in sizes[place:]
+        if comes_back or rows[place].kind in _RESHAPING or rows[place].output_shape is None:
+            sizes[place] = before
+    return sizes
+
+
+def _resolution(row: Row) -> tuple[int | None, ...]:
+    """Height and width of a map, length of a sequence, nothing for a vector."""
+    return (row.output_shape or ())[1:-1]
+
+
+def _stage(name: str, size: tuple[int | None, ...], rows: Sequence[Row]) -> Stage:
+    own = [row for row in rows if size in (_resolution(row), row.output_shape)] or rows
+    return Stage(
+        name=name,
+        output_shape=own[-1].output_shape,
+        layers=dict(Counter(row.kind for row in rows)),
+        parameters=sum(row.parameters for row in rows),
+        macs=sum(row.macs for row in rows),
+    )
 
 
 def _rows(model: keras.Model, prefix: str = "", calls: int = 1) -> Iterator[Row]:
@@ -128,12 +237,13 @@ def _rows(model: keras.Model, prefix: str = "", calls: int = 1) -> Iterator[Row]
         if isinstance(layer, keras.Model):
             yield from _rows(layer, f"{name}/", times)
         elif not isinstance(layer, layers.InputLayer):
+            shape = _output_shape(layer)
             yield Row(
                 name=name,
                 kind=type(layer).__name__,
-                output_shape=_output_shape(layer),
+                output_shape=shape,
                 parameters=layer.count_params(),
-                macs=times * multiply_accumulates(layer),
+                macs=0 if shape is None else times * multiply_accumulates(layer),
             )
 
 

@@ -12,9 +12,12 @@ import keras
 import tensorflow as tf
 from keras import layers
 
+from dltemplates.models.recursion import deep_networks
+
 RATES = ("rate", "stddev", "dropout", "recurrent_dropout")
 
 
+@deep_networks()
 def for_replicas(model: keras.Model) -> keras.Model:
     """Copy a model, its layers exchanged for those that see the whole batch; the same variables with the same values.
 

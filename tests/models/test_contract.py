@@ -18,17 +18,87 @@ from dltemplates.tasks.assemble import auxiliary_of, logits_of, without_auxiliar
 TINY = {  # sizes and options that build fast
     "mlp": ({"input_shape": (6, 5), "num_outputs": 3}, {"units": [16], "dropout_rate": 0.1}),
     "lenet5": ({"input_shape": (12, 14, 1), "num_outputs": 3}, {}),
+    "cnn_gap": ({"input_shape": (8, 9, 3), "num_outputs": 3}, {"filters": [8, 16]}),
     "convnet": ({"input_shape": (8, 9, 3), "num_outputs": 3}, {"filters": [8, 16], "dropout_rate": 0.1}),
+    "alexnet": ({"input_shape": (67, 68, 3), "num_outputs": 3}, {"width": 0.1, "dropout_rate": 0.1}),
+    "vgg11": ({"input_shape": (32, 33, 3), "num_outputs": 3}, {"width": 0.1, "dropout_rate": 0.1}),
+    "vgg13": ({"input_shape": (32, 33, 3), "num_outputs": 3}, {"width": 0.1, "dropout_rate": 0.1}),
+    "vgg16": ({"input_shape": (32, 33, 3), "num_outputs": 3}, {"width": 0.1, "dropout_rate": 0.1}),
+    "vgg19": ({"input_shape": (32, 33, 3), "num_outputs": 3}, {"width": 0.1, "dropout_rate": 0.1}),
+    "nin": ({"input_shape": (67, 68, 3), "num_outputs": 3}, {"width": 0.1, "dropout_rate": 0.1}),
+    "googlenet": ({"input_shape": (65, 66, 3), "num_outputs": 3}, {"width": 0.1, "dropout_rate": 0.1}),
     "resnet8": ({"input_shape": (8, 9, 3), "num_outputs": 3}, {}),
     "resnet20": ({"input_shape": (8, 9, 3), "num_outputs": 3}, {}),
+    "resnet32": ({"input_shape": (8, 9, 3), "num_outputs": 3}, {}),
+    "resnet44": ({"input_shape": (8, 9, 3), "num_outputs": 3}, {}),
+    "resnet56": ({"input_shape": (8, 9, 3), "num_outputs": 3}, {}),
+    "resnet110": ({"input_shape": (8, 9, 3), "num_outputs": 3}, {}),
+    "resnet_cifar": ({"input_shape": (8, 9, 3), "num_outputs": 3}, {"depth": 8, "batch_norm": False}),
+    "resnet18": ({"input_shape": (32, 33, 3), "num_outputs": 3}, {"width": 0.1}),
+    "resnet34": ({"input_shape": (32, 33, 3), "num_outputs": 3}, {"width": 0.1}),
+    "resnet50": ({"input_shape": (32, 33, 3), "num_outputs": 3}, {"width": 0.1}),
+    "resnet101": ({"input_shape": (32, 33, 3), "num_outputs": 3}, {"width": 0.1}),
+    "resnet152": ({"input_shape": (32, 33, 3), "num_outputs": 3}, {"width": 0.1}),
+    "preact_resnet110": ({"input_shape": (8, 9, 3), "num_outputs": 3}, {}),
+    "preact_resnet164": ({"input_shape": (8, 9, 3), "num_outputs": 3}, {}),
+    "preact_resnet_cifar": ({"input_shape": (8, 9, 3), "num_outputs": 3}, {"depth": 11}),
+    "preact_resnet50": ({"input_shape": (32, 33, 3), "num_outputs": 3}, {"width": 0.1}),
+    "preact_resnet101": ({"input_shape": (32, 33, 3), "num_outputs": 3}, {"width": 0.1}),
+    "preact_resnet152": ({"input_shape": (32, 33, 3), "num_outputs": 3}, {"width": 0.1}),
+    "densenet121": ({"input_shape": (8, 9, 3), "num_outputs": 3}, {"growth_rate": 12, "blocks": [1, 2]}),
+    "mobilenet_v1": ({"input_shape": (17, 18, 3), "num_outputs": 3}, {"width": 0.25}),
+    "mobilenet_v1_025": ({"input_shape": (17, 18, 3), "num_outputs": 3}, {}),
+    "mobilenet_v2": ({"input_shape": (17, 18, 3), "num_outputs": 3}, {"width": 0.25, "dropout_rate": 0.0}),
+    "mobilenet_v3_small": ({"input_shape": (17, 18, 3), "num_outputs": 3}, {"width": 0.1, "dropout_rate": 0.0}),
+    "mobilenet_v3_large": ({"input_shape": (17, 18, 3), "num_outputs": 3}, {"width": 0.1, "dropout_rate": 0.0}),
+    "efficientnet_b0": (
+        {"input_shape": (17, 18, 3), "num_outputs": 3},
+        {"width": 0.25, "depth": 0.3, "dropout_rate": 0.0},
+    ),
+    "efficientnet_lite0": ({"input_shape": (17, 18, 3), "num_outputs": 3}, {"width": 0.1, "depth": 0.3}),
+    "dscnn": (
+        {"input_shape": (12, 10, 1), "num_outputs": 3},
+        {"filters": 16, "blocks": 1, "dropout_rates": [0.1, 0.1]},
+    ),
+    "vit_tiny": (
+        {"input_shape": (8, 12, 3), "num_outputs": 3},
+        {"patch_size": 4, "units": 12, "depth": 1, "num_heads": 2},
+    ),
+    "convmixer": (
+        {"input_shape": (8, 12, 3), "num_outputs": 3},
+        {"patch_size": 4, "filters": 8, "depth": 1, "kernel_size": 3},
+    ),
 }
-SIBLINGS: set[str] = set()  # differ from another row by a number alone: their rows are slow
+SIBLINGS = {  # differ from another row by a number alone: their rows are slow
+    "vgg11",
+    "vgg13",
+    "vgg19",
+    "resnet32",
+    "resnet44",
+    "resnet56",
+    "resnet110",
+    "resnet34",
+    "resnet101",
+    "resnet152",
+    "preact_resnet110",
+    "preact_resnet164",
+    "preact_resnet50",
+    "preact_resnet101",
+    "preact_resnet152",
+    "mobilenet_v1_025",
+    "mobilenet_v3_large",
+    "efficientnet_lite0",
+}
+ELSEWHERE = {"resnet1202"}  # its logits overflow until it is trained, and a step takes a minute: see test_resnet.py
+LEARNING_RATES = {"vgg11": 0.001, "vgg13": 0.001, "vgg16": 0.001, "vgg19": 0.001, "googlenet": 0.003}
+"""Where 0.01 is too much: it kills rectifiers that nothing normalizes."""
 SIZES = {"input_shape", "num_outputs"}  # what tasks and data give; a model asks for them by these names
 SOURCES = sorted(Path(dltemplates.models.__path__[0]).glob("*.py"))
 
 models = pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow if name in SIBLINGS else ()) for name in catalog.MODELS]
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in SIBLINGS else ()) for name in TINY]
 )
+builders = pytest.mark.parametrize("name", catalog.MODELS)
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +121,7 @@ def answer(network, x):
 
 
 def test_every_model_has_a_row():
-    assert sorted(TINY) == sorted(catalog.MODELS)
+    assert sorted([*TINY, *ELSEWHERE]) == sorted(catalog.MODELS)
     assert set(TINY) > SIBLINGS
 
 
@@ -60,7 +130,7 @@ def test_every_model_has_the_sizes_of_its_paper():
         assert SIZES >= set(entry.sizes) > set(), name
 
 
-@models
+@builders
 def test_builder_takes_sizes_then_keywords_with_defaults(name):
     parameters = inspect.signature(catalog.load("model", name)).parameters
     assert len(parameters) <= 7
@@ -73,7 +143,7 @@ def test_builder_takes_sizes_then_keywords_with_defaults(name):
             assert parameter.kind is parameter.KEYWORD_ONLY
 
 
-@models
+@builders
 def test_module_names_its_paper_and_builder_its_errors(name):
     builder = catalog.load("model", name)
     assert re.search(r"\b(19|20)\d\d\b.*\bhttps?://", importlib.import_module(builder.__module__).__doc__, re.DOTALL)
@@ -133,7 +203,8 @@ def test_training_overfits_one_batch(name):
     x = examples(network, count=6)
     y = np.arange(6) % 3
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    network.compile(keras.optimizers.Adam(0.01), loss, run_eagerly=True)  # tracing would cost more than these steps
+    optimizer = keras.optimizers.Adam(LEARNING_RATES.get(name, 0.01))
+    network.compile(optimizer, loss, run_eagerly=True)  # tracing would cost more than these steps
     losses = [network.train_on_batch(x, y)]
     while losses[-1] > 0.1 and len(losses) < 40:
         losses.append(network.train_on_batch(x, y))

@@ -24,19 +24,3 @@ def test_least_size_follows_from_the_stages(filters, least):
     assert convnet((least, least, 1), 10, filters=filters).output_shape == (None, 10)
     with pytest.raises(ValueError, match=f"at least {least}x{least}. Received: input_shape="):
         convnet((least - 1, least, 1), 10, filters=filters)
-
-
-@pytest.mark.parametrize("filters", [(), (32, 0), (-8,)])
-def test_filters_must_be_positive(filters):
-    with pytest.raises(ValueError, match=r"`filters` must be one or more positive integers. Received: filters="):
-        convnet((32, 32, 3), 10, filters=filters)
-
-
-def test_dropout_must_leave_something():
-    with pytest.raises(ValueError, match="`dropout_rate` must lie in"):
-        convnet((32, 32, 3), 10, dropout_rate=1.0)
-
-
-def test_outputs_must_be_positive():
-    with pytest.raises(ValueError, match="`num_outputs` must be a positive number"):
-        convnet((32, 32, 3), 0)

@@ -17,24 +17,7 @@ def test_dropout_follows_each_hidden_layer():
     assert kinds == ["InputLayer", "Flatten", "Dense", "Dropout", "Dense", "Dropout", "Dense"]
 
 
-@pytest.mark.parametrize("units", [(), (0,), (16, -1), (1.5,), (True,)])
-def test_units_must_be_positive(units):
-    with pytest.raises(ValueError, match=r"`units` must be one or more positive integers. Received: units=.*Try"):
-        mlp((4,), 2, units=units)
-
-
 @pytest.mark.parametrize("input_shape", [(), (0,), (None, 3)])
 def test_input_shape_must_be_positive(input_shape):
     with pytest.raises(ValueError, match=r"`input_shape` must be one or more positive integers. Received:"):
         mlp(input_shape, 2)
-
-
-def test_outputs_must_be_positive():
-    with pytest.raises(ValueError, match=r"`num_outputs` must be a positive number .* Received: num_outputs=0"):
-        mlp((4,), 0)
-
-
-@pytest.mark.parametrize("rate", [-0.1, 1.0, float("nan")])
-def test_dropout_must_leave_something(rate):
-    with pytest.raises(ValueError, match=r"`dropout_rate` must lie in \[0, 1\). Received: dropout_rate="):
-        mlp((4,), 2, dropout_rate=rate)

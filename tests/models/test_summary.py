@@ -2,8 +2,11 @@ import keras
 import pytest
 from keras import layers
 
+from dltemplates.models.cnn_gap import cnn_gap
 from dltemplates.models.lenet import lenet5
-from dltemplates.models.summary import describe, summarize
+from dltemplates.models.mlp import mlp
+from dltemplates.models.resnet import resnet8
+from dltemplates.models.summary import describe, stages, summarize, without_weights
 
 
 def one_layer(layer, input_shape):
@@ -31,6 +34,28 @@ def one_layer(layer, input_shape):
 )
 def test_multiply_accumulates(layer, input_shape, macs):
     assert one_layer(layer, input_shape).macs == macs
+
+
+def test_attention_counts_its_dense_layers_and_its_two_products():
+    attention = layers.MultiHeadAttention(3, key_dim=4)
+    tokens = keras.Input((7, 10))
+    (row,) = summarize(keras.Model(tokens, attention(tokens, tokens))).rows
+    assert row.macs == 7 * 4 * 10 * 12 + 2 * 7 * 7 * 12
+    mask = keras.Input((7, 7), dtype="bool")
+    (row,) = summarize(keras.Model([tokens, mask], attention(tokens, tokens, attention_mask=mask))).rows
+    assert row.macs == 7 * 4 * 10 * 12 + 2 * 7 * 7 * 12
+
+
+def test_attention_to_another_sequence_counts_each_length():
+    attention = layers.MultiHeadAttention(3, key_dim=4, value_dim=5)
+    inputs = [keras.Input(shape) for shape in ((6, 10), (7, 8), (7, 9))]
+    query, value, key = inputs
+    macs = [6 * 10 * 12, 7 * 8 * 15, 6 * 15 * 10, 6 * 7 * 3 * (4 + 5)]
+    (row,) = summarize(keras.Model(inputs[:2], attention(query, value))).rows
+    assert row.macs == sum(macs) + 7 * 8 * 12  # the values are the keys
+    attention = layers.MultiHeadAttention(3, key_dim=4, value_dim=5)
+    (row,) = summarize(keras.Model(inputs, attention(query, value, key))).rows
+    assert row.macs == sum(macs) + 7 * 9 * 12
 
 
 def test_channels_first_counts_the_same():
@@ -93,3 +118,124 @@ def test_description_has_every_layer_and_the_totals():
         assert part in text
     assert "246,824 as float32, 123,412 as float16, 61,706 as int8" in text
     assert "any x 4" in describe(one_layer(layers.Conv1D(4, 3), (None, 2)))
+
+
+def table(network):
+    return [(stage.name, stage.output_shape[1:], stage.layers) for stage in stages(summarize(network))]
+
+
+def test_a_stage_is_a_run_at_one_resolution_and_the_vectors_at_the_end_classify():
+    assert table(cnn_gap((32, 30, 3), 10)) == [
+        ("1", (32, 30, 16), {"Conv2D": 1}),
+        ("2", (16, 15, 32), {"MaxPooling2D": 1, "Conv2D": 1}),
+        ("3", (8, 7, 10), {"MaxPooling2D": 1, "Conv2D": 2}),
+        ("classifier", (10,), {"GlobalAveragePooling2D": 1}),
+    ]
+
+
+def test_stages_share_out_every_layer_parameter_and_mac():
+    summary = summarize(resnet8((32, 32, 3), 10))
+    found = stages(summary)
+    assert [stage.output_shape for stage in found] == [
+        (None, 32, 32, 16),
+        (None, 16, 16, 32),
+        (None, 8, 8, 64),
+        (None, 10),
+    ]
+    assert sum(sum(stage.layers.values()) for stage in found) == len(summary.rows)
+    assert sum(stage.parameters for stage in found) == summary.parameters == 78_666
+    assert sum(stage.macs for stage in found) == summary.macs == 12_501_632
+    assert [stage.parameters for stage in found] == [5_280, 14_688, 58_048, 650]
+
+
+def test_padding_belongs_to_the_layer_it_is_for():
+    assert table(lenet5((28, 28, 1), 10))[0] == ("1", (28, 28, 6), {"ZeroPadding2D": 1, "Conv2D": 1})
+
+
+@pytest.mark.parametrize("keepdims", [True, False])
+def test_squeeze_and_excite_stays_in_its_stage(keepdims):
+    inputs = keras.Input((8, 8, 4))
+    x = layers.Conv2D(4, 3, padding="same")(inputs)
+    weight = layers.GlobalAveragePooling2D(keepdims=keepdims)(x)
+    weight = layers.Dense(4, activation="sigmoid")(weight)
+    x = layers.Multiply()([x, layers.Reshape((1, 1, 4))(weight)])
+    network = keras.Model(inputs, layers.Dense(3)(layers.GlobalAveragePooling2D()(x)))
+    kinds = {"Conv2D": 1, "GlobalAveragePooling2D": 1, "Dense": 1, "Reshape": 1, "Multiply": 1}
+    assert table(network) == [
+        ("1", (8, 8, 4), kinds),
+        ("classifier", (3,), {"GlobalAveragePooling2D": 1, "Dense": 1}),
+    ]
+
+
+def test_another_shape_is_no_stage():
+    inputs = keras.Input((8, 8, 3))
+    x = layers.Reshape((-1, 6))(layers.Conv2D(6, 4, strides=4)(inputs))
+    network = keras.Model(inputs, layers.Flatten()(layers.Conv1D(2, 3)(x)))
+    assert table(network) == [
+        ("1", (2, 2, 6), {"Conv2D": 1, "Reshape": 1}),
+        ("2", (2, 2), {"Conv1D": 1}),
+        ("classifier", (4,), {"Flatten": 1}),
+    ]
+
+
+def test_vectors_alone_have_a_stage_for_each_width():
+    assert table(mlp((28, 28, 1), 10)) == [
+        ("1", (784,), {"Flatten": 1}),
+        ("2", (300,), {"Dense": 1, "Dropout": 1}),
+        ("3", (100,), {"Dense": 1, "Dropout": 1}),
+        ("4", (10,), {"Dense": 1}),
+    ]
+
+
+def test_layers_of_unknown_shape_stay_together():
+    class Own(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.flat, self.dense = layers.Flatten(), layers.Dense(2)
+
+        def call(self, x):
+            return self.dense(self.flat(x))
+
+    network = Own()
+    network(keras.ops.zeros((1, 2, 2)))
+    (stage,) = stages(summarize(network))
+    assert (stage.output_shape, stage.layers) == (None, {"Flatten": 1, "Dense": 1})
+    assert (stage.parameters, stage.macs) == (10, 0)
+
+
+def test_a_network_without_weights_counts_the_same():
+    sketch, network = (summarize(build) for build in (without_weights(small), small()))
+    assert [(row.kind, row.output_shape, row.parameters, row.macs) for row in sketch.rows] == [
+        (row.kind, row.output_shape, row.parameters, row.macs) for row in network.rows
+    ]
+    assert (sketch.parameters, sketch.trainable, sketch.macs) == (network.parameters, network.trainable, network.macs)
+
+
+def small():
+    return resnet8((8, 8, 3), 10)
+
+
+def test_without_weights_nothing_is_filled_now_or_later():
+    filled = []
+
+    class Counting(keras.initializers.Zeros):
+        def __call__(self, shape, dtype=None):
+            filled.append(shape)
+            return super().__call__(shape, dtype)
+
+    def build():
+        inputs = keras.Input((10,))
+        return keras.Model(inputs, layers.Dense(5, kernel_initializer=Counting())(inputs))
+
+    network = without_weights(build)
+    assert network.count_params() == 55
+    with keras.StatelessScope():  # at its end Keras fills what waits in this thread
+        pass
+    assert filled == []
+    build()
+    assert filled == [(10, 5)]
+
+
+def test_what_a_builder_raises_without_weights_is_raised():
+    with pytest.raises(ValueError, match="at least 8x8"):
+        without_weights(lambda: resnet8((4, 4, 3), 10))

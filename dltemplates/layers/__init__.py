@@ -1,0 +1,8 @@
+"""Keras layers of our own: what Keras lacks, or what has weights that no layer of its has.
+
+Importing this makes all of them known to Keras, so that a definition which names one can be loaded.
+"""
+
+from dltemplates.layers.local_response_normalization import LocalResponseNormalization as LocalResponseNormalization
+from dltemplates.layers.tokens import ClassToken as ClassToken
+from dltemplates.layers.tokens import PositionEmbedding as PositionEmbedding

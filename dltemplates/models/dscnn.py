@@ -1,0 +1,63 @@
+"""Depthwise separable convolutional network (DS-CNN) that spots keywords in speech.
+
+Zhang, Suda, Lai, Chandra: "Hello Edge: Keyword Spotting on Microcontrollers", 2017, https://arxiv.org/abs/1711.07128,
+section 4.4.
+
+A second of speech is 49 frames of 10 cepstral coefficients, and so a small image: one convolution halves it, and
+depthwise separable ones, as in MobileNet, do the rest at one resolution. Its average over time and frequency is what
+the classifier reads.
+
+Built here as Banbury et al.: "MLPerf Tiny Benchmark", NeurIPS 2021, https://arxiv.org/abs/2106.07597, have it, with
+biases and dropout: 24,908 parameters in all and 2.66 million multiply-accumulates at 49x10x1 and 12 classes. (The
+benchmark asks for 90% on the Speech Commands.)
+"""
+
+import keras
+from keras import layers
+
+from dltemplates.models.blocks import conv_bn, relu, separable
+from dltemplates.models.checks import check_count, check_dropout_rate, check_image_shape, check_num_outputs
+
+
+def dscnn(
+    input_shape: tuple[int, int, int],
+    num_outputs: int,
+    *,
+    filters: int = 64,
+    blocks: int = 4,
+    dropout_rates: tuple[float, float] = (0.2, 0.4),
+    name: str = "dscnn",
+) -> keras.Model:
+    """Build the keyword spotter of MLPerf Tiny.
+
+    Args:
+        input_shape: `(frames, coefficients, channels)`; frames and coefficients at least 2.
+        num_outputs: Number of classes, or of values to predict.
+        filters: Filters of every convolution; the paper's middle and large networks have 172 and 276.
+        blocks: Number of depthwise separable convolutions; 5 in the paper's large network.
+        dropout_rates: Share of activations dropped behind the first convolution and behind the last, in [0, 1).
+        name: Name of the model.
+
+    Returns:
+        A functional model: `(batch, frames, coefficients, channels)` float32 to `(batch, num_outputs)` float32 logits.
+
+    Raises:
+        ValueError: If the input is no image or too small, `num_outputs`, `filters` or `blocks` is less than 1, or a
+            rate of `dropout_rates` is out of range.
+    """
+    check_image_shape("dscnn", input_shape, least=2)
+    check_num_outputs(num_outputs)
+    check_count("filters", filters, example=64)
+    check_count("blocks", blocks, example=4)
+    first_rate, last_rate = dropout_rates
+    check_dropout_rate(first_rate, name="dropout_rates")
+    check_dropout_rate(last_rate, name="dropout_rates")
+    inputs = keras.Input(input_shape, name="image")
+    x = conv_bn(inputs, filters, (10, 4), strides=2, activation=relu, use_bias=True)  # (batch, 25, 5, filters)
+    x = layers.Dropout(first_rate)(x)
+    for _ in range(blocks):
+        x = separable(x, filters, activation=relu, use_bias=True)
+    x = layers.Dropout(last_rate)(x)
+    x = layers.GlobalAveragePooling2D()(x)  # (batch, filters)
+    logits = layers.Dense(num_outputs, dtype="float32", name="logits")(x)
+    return keras.Model(inputs, logits, name=name)

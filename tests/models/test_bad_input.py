@@ -1,0 +1,172 @@
+"""What no model of the catalog takes: each says so, and the way out, before it builds anything."""
+
+import inspect
+import re
+
+import keras
+import pytest
+
+from dltemplates import catalog
+
+LEAST = {  # pixels of a side, by the options' defaults
+    "lenet5": 8,
+    "cnn_gap": 4,
+    "convnet": 8,
+    "alexnet": 67,
+    **dict.fromkeys(("vgg11", "vgg13", "vgg16", "vgg19"), 32),
+    "nin": 67,
+    "googlenet": 65,
+    **dict.fromkeys(("resnet8", "resnet20", "resnet32", "resnet44", "resnet56", "resnet110", "resnet1202"), 8),
+    "resnet_cifar": 8,
+    **dict.fromkeys(("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"), 32),
+    **dict.fromkeys(("preact_resnet110", "preact_resnet164", "preact_resnet_cifar"), 8),
+    **dict.fromkeys(("preact_resnet50", "preact_resnet101", "preact_resnet152"), 32),
+    "densenet121": 32,
+    **dict.fromkeys(("mobilenet_v1", "mobilenet_v1_025", "mobilenet_v2"), 17),
+    **dict.fromkeys(("mobilenet_v3_small", "mobilenet_v3_large"), 17),
+    **dict.fromkeys(("efficientnet_b0", "efficientnet_lite0"), 17),
+    "dscnn": 2,
+    "vit_tiny": 16,
+    "convmixer": 14,
+}
+ANY_SHAPE = {"mlp"}  # takes no images, but all that can be flattened
+
+images = pytest.mark.parametrize("name", LEAST)
+
+
+class BegunError(Exception):
+    """A builder is past its checks."""
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_built(monkeypatch):
+    def begin(*_, **__):
+        raise BegunError
+
+    monkeypatch.setattr(keras, "Input", begin)
+
+
+def build(name, **changed):
+    """Build a model at the sizes of its paper, but for what is `changed`."""
+    return catalog.load("model", name)(**{**catalog.MODELS[name].sizes, **changed})
+
+
+def default_of(name, option):
+    """What an option is where it is not given; None for a model without it."""
+    parameter = inspect.signature(catalog.load("model", name)).parameters.get(option)
+    return parameter and parameter.default
+
+
+def models_with(option, kind):
+    """The models with an option, each with its default, which is of that kind."""
+    having = {name: default_of(name, option) for name in catalog.MODELS}
+    return [(name, option) for name, default in having.items() if isinstance(default, kind)]
+
+
+def test_every_model_is_here():
+    assert set(catalog.MODELS) == {*LEAST, *ANY_SHAPE}
+
+
+@pytest.mark.parametrize("name", catalog.MODELS)
+def test_something_is_to_be_predicted(name):
+    for count in (0, -1):
+        rule = rf"^`num_outputs` must be a positive number .*\. Received: num_outputs={count}\. Count the classes"
+        with pytest.raises(ValueError, match=rule):
+            build(name, num_outputs=count)
+    with pytest.raises(BegunError):
+        build(name, num_outputs=1)  # a value; that classes are two at least is for those to say who know of classes
+
+
+@images
+def test_an_image_too_small_by_a_pixel_names_the_least_size(name):
+    least = LEAST[name]
+    for shape in ((least - 1, least, 3), (least, least - 1, 3)):
+        received = re.escape(f"Received: input_shape={shape}. Try a larger `image_size`")
+        with pytest.raises(ValueError, match=rf"^`{name}` needs images of at least {least}x{least}\. {received}"):
+            build(name, input_shape=shape)
+
+
+@images
+def test_an_image_of_the_least_size_is_taken_in_grey_in_colour_and_with_transparency(name):
+    for channels in (1, 3, 4):
+        with pytest.raises(BegunError):
+            build(name, input_shape=(LEAST[name], LEAST[name], channels))
+
+
+@images
+def test_an_image_of_other_channels_is_refused(name):
+    for channels in (2, 5):
+        shape = (LEAST[name], LEAST[name], channels)
+        received = re.escape(f"Received: input_shape={shape}. Set `channels`.")
+        with pytest.raises(ValueError, match=rf"^`{name}` takes 1 \(grey\), 3 \(RGB\) or 4 \(RGBA\) chan.* {received}"):
+            build(name, input_shape=shape)
+
+
+@images
+@pytest.mark.parametrize("shape", [(256,), (224, 224), (16, 224, 224, 3), (None, 224, 3), (224, 0, 3)], ids=str)
+def test_what_is_no_image_is_refused(name, shape):
+    received = re.escape(f"Received: input_shape={shape}. Try (32, 32, 3).")
+    with pytest.raises(ValueError, match=rf"^`{name}` takes images, \(height, width, channels\)\. {received}"):
+        build(name, input_shape=shape)
+
+
+@pytest.mark.parametrize(
+    ("name", "changed", "rule", "way_out"),
+    [
+        ("resnet_cifar", {"depth": 21}, r"`depth` must be 6n\+2", r"20 or 26\."),
+        ("preact_resnet_cifar", {"depth": 170}, r"`depth` must be 9n\+2", r"164 or 173\."),
+        ("preact_resnet_cifar", {"depth": 165, "bottleneck": False}, r"`depth` must be 6n\+2", r"164 or 170\."),
+        ("mobilenet_v1", {"width": 0.3}, r"`width` must be a multiple of 0\.25", r"0\.25\."),
+        ("vit_tiny", {"units": 100}, "`units` must be a multiple of `num_heads`", r"units=99\."),
+        ("vit_tiny", {"input_shape": (100, 96, 3)}, ".*: height and width must be multiples", "`image_size` 112, 96"),
+        ("convmixer", {"input_shape": (32, 31, 3)}, ".*: height and width must be multiples", "`image_size` 42, 42"),
+    ],
+)
+def test_a_depth_width_or_size_that_is_no_multiple_names_the_nearest(name, changed, rule, way_out):
+    (option, value), *_ = changed.items()
+    received = re.escape(f"Received: {option}={value}")
+    with pytest.raises(ValueError, match=rf"^{rule}.* {received}.* Try {way_out}"):
+        build(name, **changed)
+
+
+@pytest.mark.parametrize(("name", "option"), [*models_with("width", float), *models_with("depth", float)])
+def test_a_multiplier_is_positive(name, option):
+    for multiplier in (0, -0.5, float("inf")):
+        rule = rf"^`{option}` must be a positive number\. Received: {option}={multiplier}\. Try `{option}=1\.0`"
+        with pytest.raises(ValueError, match=rule):
+            build(name, **{option: multiplier})
+
+
+COUNTS = ("filters", "blocks", "growth_rate", "kernel_size", "patch_size", "units", "num_heads")
+
+
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [*(pair for option in COUNTS for pair in models_with(option, int)), ("vit_tiny", "depth"), ("convmixer", "depth")],
+)
+def test_what_is_counted_is_positive(name, option):
+    for count in (0, -8, 2.5):
+        rule = rf"^`{option}` must be a positive integer\. Received: {option}={count}\. Try `{option}=\d+`\.$"
+        with pytest.raises(ValueError, match=rule):
+            build(name, **{option: count})
+
+
+@pytest.mark.parametrize(
+    ("name", "option"), [pair for option in ("filters", "blocks", "units") for pair in models_with(option, tuple)]
+)
+def test_what_is_listed_is_positive(name, option):
+    for sizes in ((), (8, 0), (-8,), (1.5,), (True,)):
+        received = re.escape(f"Received: {option}={sizes}. Try `{option}=(")
+        with pytest.raises(ValueError, match=rf"^`{option}` must be one or more positive integers\. {received}"):
+            build(name, **{option: sizes})
+
+
+RATES = ("dropout_rate", "stochastic_depth_rate")
+
+
+@pytest.mark.parametrize(("name", "option"), [pair for option in RATES for pair in models_with(option, float)])
+def test_a_rate_leaves_something(name, option):
+    for rate in (1.0, -0.1, float("nan")):
+        rule = rf"^`{option}` must lie in \[0, 1\)\. Received: {option}={rate}\. Try 0\.5, or 0"
+        with pytest.raises(ValueError, match=rule):
+            build(name, **{option: rate})

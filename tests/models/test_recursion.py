@@ -1,0 +1,96 @@
+import sys
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from dltemplates.models.build import build_network
+from dltemplates.models.recursion import LIMIT, deep_networks
+from dltemplates.runs import atomic_write, make_run
+from dltemplates.training.adopt import adopt
+from dltemplates.training.replicas import for_replicas
+
+CHAIN = 300  # layers, one behind the other
+OWN = f"""
+import keras
+from keras import layers
+
+
+def chain(input_shape, num_outputs):
+    inputs = keras.Input(input_shape)
+    x = layers.Flatten()(inputs)
+    for _ in range({CHAIN}):
+        x = layers.Identity()(x)
+    return keras.Model(inputs, layers.Dense(num_outputs)(x))
+"""
+
+
+@pytest.fixture
+def few_calls():
+    """Leave too few calls within calls for Keras to walk `CHAIN` layers, and enough for all else."""
+    before, depth, frame = sys.getrecursionlimit(), 0, sys._getframe()
+    while frame := frame.f_back:
+        depth += 1
+    sys.setrecursionlimit(depth + CHAIN)
+    yield depth + CHAIN
+    sys.setrecursionlimit(before)
+
+
+@pytest.fixture
+def chain(tmp_path, monkeypatch, few_calls):
+    """A network of the user's that is too deep."""
+    (tmp_path / "own_chain.py").write_text(OWN)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    network = build_network("own_chain:chain", {"input_shape": (8, 8, 1), "num_outputs": 10}, {})
+    assert sys.getrecursionlimit() == few_calls
+    with pytest.raises(RecursionError):
+        keras.models.model_from_json(network.to_json())
+    return network
+
+
+def test_it_lets_keras_walk_a_deep_network_and_leaves_the_limit_as_it_was(few_calls):
+    inputs = x = keras.Input((2,))
+    for _ in range(CHAIN):
+        x = layers.Identity()(x)
+    with pytest.raises(RecursionError):
+        keras.Model(inputs, x)
+    with deep_networks():
+        assert sys.getrecursionlimit() == LIMIT
+        assert len(keras.Model(inputs, x).layers) == CHAIN + 1
+    assert sys.getrecursionlimit() == few_calls
+
+
+def test_after_an_error_too_the_limit_is_as_it_was():
+    before = sys.getrecursionlimit()
+    with pytest.raises(KeyError), deep_networks():
+        raise KeyError
+    assert sys.getrecursionlimit() == before
+
+
+def test_a_higher_limit_is_left():
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(LIMIT + 1)
+    try:
+        with deep_networks():
+            assert sys.getrecursionlimit() == LIMIT + 1
+    finally:
+        sys.setrecursionlimit(before)
+
+
+def test_a_deep_run_is_loaded(chain, tmp_path):
+    run = make_run("deep", tmp_path / "deep")
+    atomic_write(run.definition_path, chain.to_json())
+    run.save_weights(chain)
+    np.testing.assert_array_equal(run.model().get_weights()[0], chain.get_weights()[0])
+
+
+def test_a_deep_network_is_copied_for_replicas(chain):
+    assert len(for_replicas(chain).layers) == len(chain.layers)
+
+
+def test_a_deep_model_from_elsewhere_becomes_a_run(chain, tmp_path):
+    chain.layers[-1].activation = keras.activations.softmax  # it is then rebuilt
+    chain.save(tmp_path / "theirs.keras")
+    run = adopt(tmp_path / "theirs.keras", task="classification", data="digits", output=tmp_path / "run")
+    assert run.record.state == "done"
