@@ -44,6 +44,21 @@ class Named(BaseModel):
         return dict(self.model_extra or {})
 
 
+FRESH = "fresh"
+
+
+class ModelSettings(Named):
+    """The network: its name, the options of its builder, and what it begins with.
+
+    Attributes:
+        weights: What it begins with: `fresh`, random ones; the folder of a run; `imagenet`, which Keras downloads; or a
+            `.h5` file of such weights. They must be of the same architecture, the last layer aside where the classes
+            are others. They are read again when the training is resumed.
+    """
+
+    weights: Annotated[str, Field(min_length=1)] = FRESH
+
+
 def name_or_table(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 

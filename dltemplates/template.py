@@ -15,7 +15,16 @@ from pydantic import (
 )
 
 from dltemplates import catalog
-from dltemplates.settings import DatasetSettings, ExportSettings, Named, Part, TrainSettings, Whole, name_or_table
+from dltemplates.settings import (
+    DatasetSettings,
+    ExportSettings,
+    ModelSettings,
+    Named,
+    Part,
+    TrainSettings,
+    Whole,
+    name_or_table,
+)
 
 
 class Template(Part):
@@ -23,7 +32,7 @@ class Template(Part):
 
     task: Annotated[Named, BeforeValidator(name_or_table)]
     dataset: DatasetSettings
-    model: Annotated[Named, BeforeValidator(name_or_table)]
+    model: Annotated[ModelSettings, BeforeValidator(name_or_table)]
     train: TrainSettings = TrainSettings()
     export: ExportSettings = ExportSettings()
     seed: Whole = 0

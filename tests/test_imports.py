@@ -27,7 +27,7 @@ RANKS = (  # imports go to the same line or to a lower one
 )
 NEVER = {"models": {"datasets"}, "export": {"models", "training"}}  # though the ranks would allow it
 # The parts that may import it; `doctor` and `devices` only ask it what it sees.
-TENSORFLOW = {"datasets", "tasks", "training", "export", "compression", "runtimes", "devices", "doctor"}
+TENSORFLOW = {"datasets", "tasks", "training", "export", "reports", "compression", "runtimes", "devices", "doctor"}
 HEAVY = {"tensorflow", "keras", "tf_keras", "jax", "torch", "tensorflow_model_optimization"}
 LIGHT = (  # what lists the catalog, and what runs, judges and shows an exported file
     "dltemplates.cli.main",

@@ -12,21 +12,26 @@ from dltemplates.tasks.contract import Contract, ServingModel
 from dltemplates.tasks.task import Task
 from dltemplates.template import Template
 
+PREPROCESSING = "preprocessing"
+"""Name of the layer in front of the network."""
 
-def assemble(network: keras.Model, spec: DatasetSpec) -> keras.Model:
+
+def assemble(network: keras.Model, spec: DatasetSpec, *, center: tuple[float, ...] | None = None) -> keras.Model:
     """Put the preprocessing in front of a network.
 
     Args:
         network: A network of floats between 0 and 1.
         spec: The dataset's spec, with one image of 0..255 as its input.
+        center: What is 0 to the network, for each channel; None where that is black.
 
     Returns:
         The model that is trained: raw inputs to what the network gives; the network is one nested layer.
     """
     (image,) = spec.inputs
     inputs = keras.Input(image.shape, name=image.name, dtype=image.dtype)
-    # A scale without an offset: it survives zero padding, so that integer exports can fold it into the first layer.
-    x = keras.layers.Rescaling(1 / 255, name="preprocessing", dtype="float32")(inputs)
+    # A scale without an offset survives zero padding, so that integer exports can fold it into the first layer.
+    offset = [-value for value in center] if center else 0.0
+    x = keras.layers.Rescaling(1 / 255, offset=offset, name=PREPROCESSING, dtype="float32")(inputs)
     return keras.Model(inputs, network(x), name=network.name)
 
 
@@ -47,11 +52,12 @@ def without_auxiliary(network: keras.Model) -> keras.Model:
     return keras.Model(network.input, logits_of(network.output), name=network.name)
 
 
-def without_auxiliary_inside(model: keras.Model, spec: DatasetSpec) -> keras.Model:
+def without_auxiliary_inside(model: keras.Model) -> keras.Model:
     """The same for a model that `assemble` made: its network is nested in it."""
     if not auxiliary_of(model.output):
         return model
-    return assemble(without_auxiliary(model.get_layer(model.name)), spec)
+    network = without_auxiliary(model.get_layer(model.name))
+    return keras.Model(model.input, network(model.get_layer(PREPROCESSING).output), name=model.name)
 
 
 def serve(model: keras.Model, task: Task, spec: DatasetSpec, template: Template, *, name: str) -> ServingModel:
@@ -65,7 +71,7 @@ def serve(model: keras.Model, task: Task, spec: DatasetSpec, template: Template,
         name: Name of the served model.
     """
     output = task.output()
-    model = without_auxiliary_inside(model, spec)
+    model = without_auxiliary_inside(model)
     serving = keras.Model(model.input, {output.name: task.present(model.output)}, name=model.name)
     contract = Contract(
         name=name,

@@ -9,9 +9,11 @@ from typing import Any
 import keras
 import numpy as np
 
+import dltemplates.layers  # noqa: F401 - makes the package's own layers known to Keras
 from dltemplates.datasets.load import load_dataset
 from dltemplates.datasets.source import Dataset
 from dltemplates.datasets.spec import DatasetSpec
+from dltemplates.models.recursion import deep_networks
 from dltemplates.runs import Run, make_run, new_run_path
 from dltemplates.tasks.assemble import serve
 from dltemplates.tasks.task import make_task
@@ -83,6 +85,7 @@ def adopt(
     return run
 
 
+@deep_networks()
 def _load(path: Path) -> keras.Model:
     if not path.is_file():
         raise ValueError(f"A Keras model must be a file. Received: {path}, which does not exist. Check the path.")
@@ -108,6 +111,7 @@ def _image_shape(model: keras.Model, path: Path) -> tuple[int, int, int]:
     return shapes[0][1:]
 
 
+@deep_networks()
 def _logits(model: keras.Model, kind: str) -> keras.Model:
     """The model without the activation that makes probabilities of its logits: the task adds its own."""
     wanted = PRESENTED_BY.get(kind)
@@ -157,6 +161,7 @@ def _rebuilt(model: keras.Model) -> keras.Model:
     return copy
 
 
+@deep_networks()
 def _from_bytes(model: keras.Model, spec: DatasetSpec, input_range: tuple[float, float]) -> keras.Model:
     """Put the scaling from 0..255 to what the model takes in front of it."""
     (image,) = spec.inputs

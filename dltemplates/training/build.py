@@ -28,8 +28,8 @@ def build(
 
     Args:
         name: A model of the catalog, `package.module:function`, a template, or a TOML file.
-        sizes: The sizes the builder asks for, such as `{"input_shape": (32, 32, 3), "num_outputs": 10}`; a template
-            takes them from its task and data.
+        sizes: The sizes the builder asks for, such as `{"input_shape": (32, 32, 3), "num_outputs": 10}`; those left out
+            are the paper's. A template takes them from its task and data.
         settings: The builder's options; for a template, values by dotted path.
         output: The folder; by default the first free one of `saved_models/name`.
         overwrite: Replace a build or run that stands in `output`.
@@ -45,7 +45,8 @@ def build(
         keras.utils.set_random_seed(seed)
         for size in sizes or {}:
             catalog.check_name("size", size, SIZES)
-        model = build_network(name, sizes or {}, settings or {})
+        of_paper = catalog.MODELS[name].sizes if name in catalog.MODELS else {}
+        model = build_network(name, of_paper | (sizes or {}), settings or {})
         stem = name.rpartition(":")[2]
     elif name in catalog.template_names() or name.endswith(".toml"):
         if sizes:

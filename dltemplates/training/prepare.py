@@ -23,6 +23,7 @@ from dltemplates.tasks.task import Task, make_task
 from dltemplates.template import Template
 from dltemplates.training.loop import pays_to_compile
 from dltemplates.training.optimizers import make_optimizer, make_schedule
+from dltemplates.training.pretrained import load_pretrained, take_weights
 from dltemplates.training.replicas import for_replicas
 from dltemplates.training.steps.supervised import Supervised
 from dltemplates.training.strategy import Placement
@@ -45,6 +46,7 @@ class Training:
         order: Which example stands at which place.
         class_weights: Weight of each class, or None.
         placement: The devices.
+        fresh: Layers of a network with pretrained weights that begin with fresh ones.
     """
 
     template: Template
@@ -55,6 +57,7 @@ class Training:
     order: TrainingOrder
     class_weights: np.ndarray | None
     placement: Placement
+    fresh: list[str]
 
     @property
     def steps_per_epoch(self) -> int:
@@ -147,11 +150,14 @@ def prepare(template: Template, placement: Placement | None = None, *, strict: b
         if isinstance(source, FileSource):
             source.strict = strict
     order = _order(template, len(dataset.split("train")))
-    definition = _model(template, task, dataset)
+    pretrained = load_pretrained(template.model)
+    center = pretrained.center if pretrained else None
+    definition = _model(template, task, dataset, center)
+    fresh = take_weights(definition.get_layer(definition.name), pretrained) if pretrained else []
 
     with placement.strategy.scope(), _policy(resolve_precision(settings.precision)):
         keras.utils.set_random_seed(template.seed)
-        model = _model(template, task, dataset)
+        model = _model(template, task, dataset, center)
         if placement.replicas > 1:
             model = for_replicas(model)
         model.set_weights(definition.get_weights())
@@ -163,7 +169,7 @@ def prepare(template: Template, placement: Placement | None = None, *, strict: b
             model, task.loss(), task.metrics(), optimizer, auxiliary_weight=settings.auxiliary_weight
         )
     class_weights = _class_weights(template, dataset)
-    training = Training(template, dataset, task, definition, algorithm, order, class_weights, placement)
+    training = Training(template, dataset, task, definition, algorithm, order, class_weights, placement, fresh)
     _, targets, _ = training.batches(0).element_spec
     with placement.strategy.scope():
         algorithm.begin(targets)
@@ -188,9 +194,9 @@ def _policy(precision: Precision) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
-def _model(template: Template, task: Task, dataset: Dataset) -> keras.Model:
+def _model(template: Template, task: Task, dataset: Dataset, center: tuple[float, ...] | None) -> keras.Model:
     network = build_network(template.model.name, task.sizes(dataset.spec), template.model.options)
-    return assemble(network, dataset.spec)
+    return assemble(network, dataset.spec, center=center)
 
 
 def _order(template: Template, examples: int) -> TrainingOrder:

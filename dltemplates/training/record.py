@@ -14,6 +14,7 @@ from dltemplates.datasets.source import Dataset, Source
 from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.models.summary import summarize
 from dltemplates.reports.figures import curves_figure, examples_figure, save_figures
+from dltemplates.reports.vision import vision_figures
 from dltemplates.runs import Run, RunRecord, atomic_write
 from dltemplates.runtimes import KerasPredictor
 from dltemplates.tasks.assemble import without_auxiliary_inside
@@ -38,7 +39,7 @@ def begin_run(run: Run, template: Template, spec: DatasetSpec, task: Task, model
     atomic_write(run.definition_path, model.to_json(indent=2))
     if classes := task.output().classes:
         atomic_write(run.labels_path, "\n".join(classes) + "\n")
-    summary = summarize(without_auxiliary_inside(model, spec))
+    summary = summarize(without_auxiliary_inside(model))
     versions = {"dltemplates": dltemplates.__version__, "python": platform.python_version()}
     record = RunRecord(
         spec=spec,
@@ -67,6 +68,7 @@ def score_run(run: Run, task: Task, dataset: Dataset) -> None:
             figures["examples"] = _examples(
                 dataset.split(split), dataset.spec.inputs[0].name, *task.captions(targets, outputs)
             )
+            figures |= vision_figures(serving, task, dataset.split(split), targets, outputs)
     save_figures(figures, run.figures_path)
     run.save_record(record.model_copy(update={"state": "done"}))
 

@@ -145,6 +145,10 @@ def _begin(training: Training, run: Run, keeper: Keeper, reporter: Reporter) -> 
         state = TrainingState()
         keeper.finish(variables, state)  # first: a run without a checkpoint could not be resumed
         begin_run(run, training.template, training.dataset.spec, training.task, training.definition)
+        if training.fresh:
+            reporter.note(
+                f"fresh weights in {', '.join(training.fresh)}; all others are of {training.template.model.weights}"
+            )
     if training.placement.replicas > 1:
         reporter.note(f"training on {training.placement}")
     reporter.begin(training.total_steps, state.step)

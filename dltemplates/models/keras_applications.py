@@ -1,0 +1,140 @@
+"""Weights of `keras.applications` for the networks of ours that are the same, so that ImageNet's can be begun with.
+
+Their images are not ours: each family wants its own range, and some blue first. Ours are red, green, blue between 0 and
+1, less a `center`; what is left of the difference, a factor for each channel and their order, goes into the first
+convolution. The center stays outside: zero padding would not be zero any more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+from keras import layers
+
+from dltemplates import catalog
+from dltemplates.errors import first_line
+from dltemplates.models.build import build_network
+
+IMAGENET = "imagenet"
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's pixels; red, green, blue
+CAFFE_MEAN = (123.68 / 255, 116.779 / 255, 103.939 / 255)
+
+
+@dataclass(frozen=True)
+class Application:
+    """A network of `keras.applications` that we have too.
+
+    Attributes:
+        builder: Its name there.
+        center: The pixel, of ours, that is 0 to it.
+        scale: What a difference of 1 between two pixels is to it, for each of our channels.
+        blue_first: Whether its channels are blue, green, red.
+    """
+
+    builder: str
+    center: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    scale: tuple[float, float, float] = (2.0, 2.0, 2.0)
+    blue_first: bool = False
+
+
+def _caffe(builder: str) -> Application:
+    return Application(builder, CAFFE_MEAN, (255.0, 255.0, 255.0), blue_first=True)
+
+
+def _torch(builder: str) -> Application:
+    return Application(builder, MEAN, (1 / STD[0], 1 / STD[1], 1 / STD[2]))
+
+
+APPLICATIONS = {
+    "vgg16": _caffe("VGG16"),
+    "vgg19": _caffe("VGG19"),
+    "resnet50": _caffe("ResNet50"),
+    "resnet101": _caffe("ResNet101"),
+    "resnet152": _caffe("ResNet152"),
+    "preact_resnet50": Application("ResNet50V2"),
+    "preact_resnet101": Application("ResNet101V2"),
+    "preact_resnet152": Application("ResNet152V2"),
+    "densenet121": _torch("DenseNet121"),
+    "mobilenet_v1": Application("MobileNet"),
+    "mobilenet_v2": Application("MobileNetV2"),
+    "mobilenet_v3_small": Application("MobileNetV3Small"),
+    "mobilenet_v3_large": Application("MobileNetV3Large"),
+    "efficientnet_b0": _torch("EfficientNetB0"),
+}
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A network with weights to begin with.
+
+    Attributes:
+        network: It.
+        center: The pixel that is 0 to it, for each channel; None where that is black.
+        origin: Where it is from, for messages.
+    """
+
+    network: keras.Model
+    center: tuple[float, ...] | None
+    origin: str
+
+
+def load_application(name: str, weights: str) -> Pretrained:
+    """Make a network of ours with the weights that `keras.applications` has for it.
+
+    Args:
+        name: Of our model.
+        weights: `imagenet`, which is downloaded into Keras's cache, or the path of a `.h5` file of such weights, the
+            classifier included.
+
+    Raises:
+        ValueError: If it has no such network, or the weights cannot be had.
+    """
+    if name not in APPLICATIONS:
+        raise ValueError(
+            f"`model.weights` = {weights} is for networks that keras.applications has too. Received: model {name}. "
+            f"There are: {', '.join(APPLICATIONS)}; for others give a run of your own."
+        )
+    application = APPLICATIONS[name]
+    try:
+        theirs = getattr(keras.applications, application.builder)(weights=weights, classifier_activation=None)
+    except Exception as error:  # whatever the download or the file's contents lead to
+        raise ValueError(
+            f"`model.weights` must be there to be read. Received: {weights} for {name}: {first_line(error)} "
+            "Without a network, bring its file, with the classifier, and give the path; or set it to `fresh`."
+        ) from error
+    ours = build_network(name, catalog.MODELS[name].sizes, {})
+    take_application(ours, theirs, application)
+    return Pretrained(ours, application.center, weights)
+
+
+def take_application(ours: keras.Model, theirs: keras.Model, application: Application) -> None:
+    """Copy the weights of theirs into ours, which then gives for `x - center` what theirs gives for its own range.
+
+    Args:
+        ours: A network of ours.
+        theirs: The same of `keras.applications`; a `Normalization` in front of it is part of its range.
+        application: How its images differ.
+    """
+    folded: dict[str, np.ndarray] = {}  # biases, by the name of the batch normalization behind them
+    pairs = zip(_weighted(ours), _weighted(theirs), strict=True)
+    for place, (mine, layer) in enumerate(pairs):
+        values = layer.get_weights()
+        if place == 0:
+            kernel = values[0][:, :, ::-1] if application.blue_first else values[0]
+            values[0] = kernel * np.array(application.scale, np.float32)[:, None]
+        if len(values) > len(mine.weights):
+            folded[_reader(theirs, layer).name] = values.pop()
+        if layer.name in folded:  # what is normalized lacks the bias, so its mean does too
+            values[-2] = values[-2] - folded[layer.name]
+        mine.set_weights([value.reshape(weight.shape) for value, weight in zip(values, mine.weights, strict=True)])
+
+
+def _weighted(network: keras.Model) -> list[layers.Layer]:
+    return [layer for layer in network.layers if layer.weights and not isinstance(layer, layers.Normalization)]
+
+
+def _reader(network: keras.Model, layer: layers.Layer) -> layers.Layer:
+    """The layer that takes what another gives."""
+    return next(other for other in network.layers if other is not layer and other.input is layer.output)
