@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from conftest import SMALL
+from dltemplates.catalog import MODELS, Entry
 from dltemplates.cli import main as cli
 from dltemplates.runs import Run
 from dltemplates.training.checkpoint import list_checkpoints
@@ -54,6 +55,9 @@ def exported(small_run, tmp_path_factory):
     return Run(path)
 
 
+LIGHT = ("resnet8_digits", "cifar10", "multi_label", "tflite:int8")  # to show them no network is built
+
+
 def error_line(err):
     (line,) = [line for line in err.splitlines() if line.startswith("dlt: ")]
     assert err.strip().endswith(line)
@@ -62,7 +66,7 @@ def error_line(err):
 
 
 def test_help_and_list_load_no_tensorflow_and_little_else():
-    for arguments in (["--help"], ["list"], ["list", "models"], ["show", "lenet5"]):
+    for arguments in (["--help"], ["list"], ["list", "models"], *(["show", name] for name in LIGHT)):
         code = (
             "import sys\nfrom dltemplates.cli.main import main\n"
             f"code = main({arguments})\n"
@@ -85,17 +89,86 @@ def test_list_names_what_there_is(dlt, what):
     assert all(name in out for name in listed)
 
 
-@pytest.mark.parametrize("name", ["resnet8_digits", "resnet20", "cifar10", "multi_label", "tflite:int8"])
-def test_show_says_what_a_thing_is(dlt, name):
+@pytest.mark.parametrize(("name", "kind"), zip(LIGHT, ("template", "dataset", "task", "format"), strict=True))
+def test_show_says_what_a_thing_is(dlt, name, kind):
     code, out, _ = dlt("show", name)
     assert code == 0
     assert len(out) > 50
+    code, out, _ = dlt("show", name, "--json")
+    assert code == 0
+    said = json.loads(out)
+    assert (said["name"], said["kind"]) == (name, kind)
+
+
+def test_show_tells_a_model_from_its_paper_to_its_results(dlt):
+    code, out, _ = dlt("show", "lenet5")
+    assert code == 0
+    assert max(map(len, out.splitlines())) <= 100
+    lines = [" ".join(line.split()) for line in out.splitlines()]
+    text = " ".join(lines)
+    assert "Gradient-Based Learning Applied to Document Recognition" in text
+    assert "http://yann.lecun.com/exdb/publis/pdf/lecun-98.pdf" in text
+    assert "idea Section II.B: three 5x5 convolutions of 6, 16 and 120 maps" in text
+    for line in (
+        "3 10 x 10 x 16 Conv2D 2,416 240,000",
+        "classifier 10 Flatten, 2x Dense 11,014 10,920",
+        "total 61,706 416,520",
+        "activation tanh Keras name of the hidden layers' activation.",
+    ):
+        assert line in lines
+    assert "input_shape 28, 28, 1 `(height, width, channels)`; 8x8 to 32x32" in text  # its least and greatest size
+    assert "lenet5_mnist 0.9926 test, 0.9922 as int8" in text
+
+
+def test_show_gives_a_model_as_one_object(dlt):
+    code, out, _ = dlt("show", "resnet20", "--json")
+    assert code == 0
+    said = json.loads(out)
+    assert (said["name"], said["kind"]) == ("resnet20", "model")
+    assert said["paper"].startswith("He, Zhang, Ren, Sun:")
+    assert (said["parameters"], said["trainable"], said["macs"]) == (271_098, 269_722, 40_551_040)
+    assert said["parameters_in_training"] == 271_098
+    assert [stage["output"] for stage in said["stages"]] == [[32, 32, 16], [16, 16, 32], [8, 8, 64], [10]]
+    assert sum(stage["parameters"] for stage in said["stages"]) == said["parameters"]
+    assert sum(stage["macs"] for stage in said["stages"]) == said["macs"]
+    assert said["stages"][0]["layers"] == {"Conv2D": 7, "BatchNormalization": 7, "ReLU": 7, "Add": 3}
+    assert said["sizes"]["input_shape"]["paper"] == [32, 32, 3]
+    assert "at least 8" in said["sizes"]["input_shape"]["meaning"]
+    assert "resnet20_cifar10" in said["results"]
+    said = json.loads(dlt("show", "convnet", "--json")[1])
+    assert said["options"]["filters"]["default"] == [32, 64, 128]
+    assert said["options"]["filters"]["meaning"].startswith("Filters of each stage.")
+    assert set(said["options"]) == {"filters", "dropout_rate"}
+
+
+def test_show_counts_what_is_served_and_says_what_training_adds(dlt, monkeypatch):
+    sizes = {"input_shape": (224, 224, 3), "num_outputs": 1000}
+    entry = Entry("dltemplates.models.googlenet:googlenet", "nine inception modules", sizes)
+    monkeypatch.setitem(MODELS, "googlenet", entry)
+    _, out, _ = dlt("show", "googlenet")
+    assert re.search(r"^total +6,998,552 ", out, re.MULTILINE)
+    assert "In training, with auxiliary classifiers, there are 13,378,280." in " ".join(out.split())
+
+
+def test_show_parts_no_number_from_its_layers(dlt):
+    _, out, _ = dlt("show", "convnet")
+    assert not re.search(r"\dx\s*$", out, re.MULTILINE)
+    assert "2x BatchNormalization" in out
+
+
+@pytest.mark.slow
+def test_show_shows_every_model(dlt):
+    for name in MODELS:
+        code, out, err = dlt("show", name)
+        assert code == 0, err
+        assert max(map(len, out.splitlines())) <= 100, name
+        assert all(part in out for part in ("idea", "\ntotal ", "\noption ")), name
 
 
 def test_show_names_the_nearest(dlt):
-    code, _, err = dlt("show", "resnet21")
+    code, _, err = dlt("show", "lenet6")
     assert code == 2
-    assert "Did you mean resnet20" in error_line(err)
+    assert "Did you mean lenet5" in error_line(err)
 
 
 def test_new_writes_a_commented_template(dlt, tmp_path):
@@ -122,6 +195,9 @@ def test_build_writes_definition_and_weights_and_says_how_large(dlt, tmp_path):
     code, out, _ = dlt("build", "mlp", "--size", "input_shape=[4]", "--classes", "2", "--json")
     assert code == 0
     assert json.loads(out)["parameters"] > 0
+    code, out, _ = dlt("build", "mlp", "--json")  # at the sizes of its paper
+    assert code == 0
+    assert json.loads(out)["parameters"] == 266_610
 
 
 def test_build_of_a_template_takes_its_sizes_from_the_data(dlt):
@@ -158,7 +234,7 @@ def test_train_evaluate_predict_export_report_compare(dlt, tmp_path, digit_folde
     code, out, _ = dlt("report", "a")
     assert code == 0
     page = (tmp_path / "a" / "report.html").read_text()
-    assert page.count("data:image/png;base64,") == 3
+    assert page.count("data:image/png;base64,") == len(list((tmp_path / "a" / "figures").glob("*.png"))) > 3
     assert "tflite:float32" in page
     code, out, _ = dlt("compare", "a", "b", "--json")
     assert code == 0
@@ -252,6 +328,8 @@ BAD = {
     "a shape the model cannot take": (
         ["build", "resnet8", "--input-shape", "4,4,3", "--classes", "10"], "at least 8x8",
     ),
+    "a class alone": (["build", "resnet8", "--classes", "1"], "at least two classes. Received: --classes 1"),
+    "no class": (["build", "resnet8", "--classes", "0"], "at least two classes. Received: --classes 0"),
     "a shape that is none": (["build", "resnet8", "--input-shape", "a,b", "--classes", "10"], "--input-shape must be"),
     "an image size the model cannot take": (
         ["train", "resnet8_digits", "--set", "dataset.image_size=[4, 4]"], "at least 8x8",

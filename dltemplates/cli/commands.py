@@ -10,7 +10,7 @@ import click
 
 from dltemplates import __version__, catalog
 from dltemplates.cli import output as out
-from dltemplates.cli import parse
+from dltemplates.cli import pages, parse
 
 STRATEGIES = ("auto", "single", "mirrored", "multiworker")
 LISTED = ("templates", "models", "datasets", "tasks", "formats", "runs")
@@ -63,20 +63,14 @@ def list_command(what: str, as_json: bool) -> None:
 
 @dlt.command()
 @click.argument("name")
-def show(name: str) -> None:
+@json_option
+def show(name: str, as_json: bool) -> None:
     """Say what a template, model, dataset, task or format is."""
-    kinds = [kind for kind, entries in catalog.KINDS.items() if name in entries]
-    if name in catalog.template_names():
-        click.echo(catalog.template_text(name).rstrip())
-    elif "format" in kinds:
-        click.echo(f"{name}: {catalog.FORMATS[name].summary}")
-    elif kinds:
-        said = catalog.describe(kinds[0], name)
-        click.echo(f"{name} ({kinds[0]}): {said['summary']}\n\n{said['module']}\n\n{said['signature']}\n")
-        click.echo(said["docstring"])
+    said = pages.gather(name)
+    if as_json:
+        out.show(said, True)
     else:
-        known = [*catalog.template_names(), *(key for entries in catalog.KINDS.values() for key in entries)]
-        catalog.check_name("name", name, known)
+        pages.show(said)
 
 
 @dlt.command()
@@ -98,8 +92,8 @@ def new(file: Path, template: str, overwrite: bool) -> None:
 
 @dlt.command()
 @click.argument("name", metavar="MODEL|TEMPLATE")
-@click.option("--input-shape", metavar="H,W,C", help="Size of the input, such as 32,32,3.")
-@click.option("--classes", type=int, help="Number of classes, or of values to predict.")
+@click.option("--input-shape", metavar="H,W,C", help="Size of the input, such as 32,32,3; else the paper's.")
+@click.option("--classes", type=int, help="Number of classes; else the paper's. For values, --size num_outputs=1.")
 @click.option("--size", "sizes", multiple=True, metavar="NAME=VALUE", help="Another size that the model asks for.")
 @set_option
 @output_option
@@ -115,7 +109,7 @@ def build(name, input_shape, classes, sizes, settings, output, overwrite, as_jso
     if input_shape is not None:
         wanted["input_shape"] = parse.shape(input_shape)
     if classes is not None:
-        wanted["num_outputs"] = classes
+        wanted["num_outputs"] = parse.classes(classes)
     folder, summary = build(name, sizes=wanted, settings=parse_overrides(settings), output=output, overwrite=overwrite)
     if as_json:
         totals = {key: value for key, value in dataclasses.asdict(summary).items() if key != "rows"}

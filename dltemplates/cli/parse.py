@@ -45,3 +45,17 @@ def check_workers(workers: int | None, max_restarts: int | None, strategy: str, 
     if workers is not None and (strategy not in ("auto", "multiworker") or devices is not None):
         received = f"--strategy {strategy}" if devices is None else f"--devices {devices}"
         raise ValueError(f"--workers trains by strategy multiworker, on a device each. Received: {received}.")
+
+
+def classes(count: int) -> int:
+    """Check a number of classes.
+
+    Raises:
+        ValueError: If there is nothing to choose from.
+    """
+    if count < 2:
+        raise ValueError(
+            f"A classifier has at least two classes. Received: --classes {count}. "
+            "Two take --classes 2; for numbers to predict give --size num_outputs=1."
+        )
+    return count

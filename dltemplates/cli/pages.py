@@ -1,0 +1,178 @@
+"""What `dlt show` prints: a page for each name of the catalog."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Any
+
+import click
+
+from dltemplates import catalog
+from dltemplates.cli import docstrings
+from dltemplates.cli import output as out
+
+WIDTH = 100  # characters: a line that can be read
+
+
+def gather(name: str) -> dict[str, Any]:
+    """What there is to say of a template, model, dataset, task or format, ready for JSON.
+
+    Raises:
+        ValueError: If there is nothing of that name.
+    """
+    kinds = [kind for kind, entries in catalog.KINDS.items() if name in entries]
+    if name in catalog.template_names():
+        return {"name": name, "kind": "template", "text": catalog.template_text(name).rstrip()}
+    if not kinds:
+        known = [*catalog.template_names(), *(key for entries in catalog.KINDS.values() for key in entries)]
+        catalog.check_name("name", name, known)
+    kind = kinds[0]
+    if kind == "format":
+        return {"name": name, "kind": kind, "summary": catalog.FORMATS[name].summary}
+    said = catalog.describe(kind, name)
+    return {"name": name, "kind": kind, **(said if kind != "model" else _model(name, said))}
+
+
+def show(said: dict[str, Any]) -> None:
+    """Print a page."""
+    match said["kind"]:
+        case "template":
+            click.echo(said["text"])
+        case "format":
+            click.echo(f"{said['name']}: {said['summary']}")
+        case "model":
+            out.render(_page(said))
+        case kind:
+            click.echo(f"{said['name']} ({kind}): {said['summary']}\n\n{said['module']}\n\n{said['signature']}\n")
+            click.echo(said["docstring"])
+
+
+def arguments_of(model: str) -> dict[str, dict[str, Any]]:
+    """The default and the meaning of each argument of a builder, the meaning from a sibling that it refers to."""
+    said = catalog.describe("model", model)
+    docstring = said["docstring"]
+    while sibling := docstrings.sibling_of(docstring):
+        docstring = catalog.describe("model", sibling)["docstring"]
+    return docstrings.read_arguments(said["signature"], docstring)
+
+
+def _model(name: str, said: dict[str, str]) -> dict[str, Any]:
+    """The parts of a model's page; its network is built, without weights, at the sizes of its paper."""
+    from dltemplates.models.build import build_network
+    from dltemplates.models.summary import stages, summarize, without_weights
+    from dltemplates.tasks.assemble import without_auxiliary
+
+    sizes, arguments = catalog.MODELS[name].sizes, arguments_of(name)
+    trained = without_weights(lambda: build_network(name, sizes, {}))
+    summary = summarize(without_auxiliary(trained))
+    return {
+        "summary": said["summary"],
+        **docstrings.read_module(said["module"]),
+        "sizes": {key: {"paper": value, "meaning": arguments[key]["meaning"]} for key, value in sizes.items()},
+        "stages": [
+            {
+                "stage": stage.name,
+                "output": stage.output_shape and stage.output_shape[1:],
+                "layers": stage.layers,
+                "parameters": stage.parameters,
+                "macs": stage.macs,
+            }
+            for stage in stages(summary)
+        ],
+        "parameters": summary.parameters,
+        "trainable": summary.trainable,
+        "macs": summary.macs,
+        "bytes": summary.bytes,
+        "parameters_in_training": trained.count_params(),
+        "options": {key: argument for key, argument in arguments.items() if key not in (*sizes, "name")},
+        "results": catalog.measured(name),
+    }
+
+
+def _page(said: dict[str, Any]) -> Any:
+    from rich.console import Group
+    from rich.constrain import Constrain
+    from rich.table import Table
+    from rich.text import Text
+
+    about = Table.grid(padding=(0, 2, 0, 0))
+    for label, text in (("paper", said["paper"]), ("idea", said["idea"]), *(("", note) for note in said["notes"])):
+        if text:
+            about.add_row(Text(label, "bold"), _markdown(text) if text.startswith("|") else Text(text))
+            about.add_row()
+    totals = [f"{said['trainable']:,} of the parameters are trainable."]
+    totals.append("They take " + ", ".join(f"{size:,} bytes as {dtype}" for dtype, size in said["bytes"].items()) + ".")
+    if (trained := said["parameters_in_training"]) != said["parameters"]:
+        totals.append(f"In training, with auxiliary classifiers, there are {trained:,}.")
+    options = _table("option", "default", "meaning")
+    for key, size in said["sizes"].items():
+        options.add_row(key, Text(_plain(size["paper"])), Text(size["meaning"]))
+    for key, option in said["options"].items():
+        options.add_row(key, Text(_plain(option["default"])), Text(option["meaning"]))
+    results = _table("template", "measured here")
+    for template, lines in said["results"].items():
+        results.add_row(template, Text("\n".join(lines) or "not yet"))
+    sizes = ", ".join(f"{key} {_plain(size['paper'], ' x ')}" for key, size in said["sizes"].items())
+    parts = [
+        Text(f"{said['name']}: {said['summary']}\n", "bold"),
+        about,
+        Text(f"Layers by stage, at the sizes of the paper: {sizes}\n", "bold"),
+        _stages(said),
+        Text("\n" + " ".join(totals) + "\n"),
+        options,
+        Text(),
+        results if said["results"] else Text("No ready template trains it yet."),
+    ]
+    return Constrain(Group(*parts), WIDTH)
+
+
+def _stages(said: dict[str, Any]) -> Any:
+    rows = [("stage", "output", "parameters", "MACs")]
+    for stage in said["stages"]:
+        output = " x ".join(str(size or "any") for size in stage["output"] or ("?",))
+        rows.append((stage["stage"], output, f"{stage['parameters']:,}", f"{stage['macs']:,}"))
+    total = ("total", "", f"{said['parameters']:,}", f"{said['macs']:,}")
+    left = WIDTH - sum(max(map(len, column)) + 2 for column in zip(*rows, total, strict=True))
+    table = _table("stage", "output", "layers", "parameters", "MACs", right=("parameters", "MACs"))
+    for (name, output, *figures), stage in zip(rows[1:], said["stages"], strict=True):
+        table.add_row(name, output, _layers(stage["layers"], left), *figures)
+    table.add_row(*total[:2], "", *total[2:], style="bold")
+    return table
+
+
+def _markdown(text: str) -> Any:
+    """A table of a docstring's."""
+    from rich.text import Text
+
+    head, _, *rows = [[cell.strip() for cell in line.strip("| ").split("|")] for line in text.splitlines()]
+    table = _table(*head)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    return table
+
+
+def _layers(counts: dict[str, int], width: int) -> str:
+    """Kinds of layers and how many of each, in lines that part no number from its kind."""
+    held = ", ".join(f"{count}x\N{NO-BREAK SPACE}{kind}" if count > 1 else kind for kind, count in counts.items())
+    return textwrap.fill(held, width).replace("\N{NO-BREAK SPACE}", " ")
+
+
+def _table(*columns: str, right: tuple[str, ...] = ()) -> Any:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for number, column in enumerate(columns):
+        justify: Any = "right" if column in right else "left"
+        table.add_column(column, justify=justify, no_wrap=number == 0 or column in right)
+    return table
+
+
+def _plain(value: Any, comma: str = ", ") -> str:
+    """A value as it is written in a template, but for brackets and quotes."""
+    match value:
+        case [*items]:
+            return comma.join(map(_plain, items))
+        case bool() | None:
+            return str(value).lower()
+        case _:
+            return str(value)
