@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dltemplates.runs import atomic_path
@@ -46,9 +50,34 @@ def examples_figure(images: np.ndarray, captions: list[str], wrong: np.ndarray) 
     for index, axes in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
         axes.axis("off")
         if index < len(images):
-            axes.imshow(images[index].squeeze(), cmap="gray", vmin=0, vmax=255)
-            axes.set_title(captions[index], fontsize=8, color="firebrick" if wrong[index] else "black")
+            show_image(axes, images[index])
+            color = "firebrick" if wrong[index] else "black"
+            axes.set_title(captions[index], fontsize=8, color=color, parse_math=False)
     return figure
+
+
+def show_image(axes: Axes, image: np.ndarray, **options: Any) -> None:
+    """Show a uint8 image of (height, width, channels), grey if it has one channel, without a frame."""
+    axes.axis("off")
+    axes.imshow(image[..., 0] if image.shape[-1] == 1 else image, cmap="gray", vmin=0, vmax=255, **options)
+
+
+def attempt(name: str, draw: Callable[[], Figure | None]) -> Figure | None:
+    """Draw a figure; where that fails, warn, and draw one that says why: a trained run is worth more than a picture.
+
+    Args:
+        name: The figure's file name, without suffix.
+        draw: Draws it; None if there is nothing to show.
+    """
+    try:
+        return draw()
+    except Exception as error:  # whatever a network leads to that is not like those drawn so far
+        reason = f"{name}.png could not be drawn. {type(error).__name__}: {' '.join(str(error).split())}"
+        warnings.warn(reason, RuntimeWarning, stacklevel=2)
+        figure = Figure(figsize=(8, 1.2), layout="constrained")
+        shown = textwrap.shorten(reason, 300)
+        figure.text(0.02, 0.5, shown, color="firebrick", va="center", wrap=True, parse_math=False)
+        return figure
 
 
 def save_figures(figures: dict[str, Figure], folder: Path) -> None:

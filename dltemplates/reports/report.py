@@ -10,6 +10,48 @@ from jinja2 import Environment, PackageLoader
 from dltemplates.export.report import load_run_report
 from dltemplates.runs import Run, atomic_write, load_run
 
+# Heading and caption of each figure, in the order of the report; a task's own others come after, as they are named.
+FIGURES = {
+    "curves": (
+        "Training",
+        "Each figure after each epoch: where validation turns away from training, the network learns its examples by "
+        "heart.",
+    ),
+    "confusion_matrix": (
+        "Confusion matrix",
+        "A row is a true class and a column what it was taken for, the darker the larger the share of the row: a good "
+        "network leaves all on the diagonal.",
+    ),
+    "confused_pairs": (
+        "Most-confused pairs",
+        "Which class is most often taken for which: look here first for labels that are wrong, classes that need more "
+        "examples, and pairs that even people mix up.",
+    ),
+    "predictions": (
+        "Predictions",
+        "Each point is an example: the nearer to the line, the nearer the prediction to the truth.",
+    ),
+    "examples": (
+        "Examples",
+        "The worst examples first, in red, then others: often it is easy to see what misled the network.",
+    ),
+    "grad_cam": (
+        "Where it looks",
+        "Grad-CAM (Selvaraju 2017): the redder a place, the more its features spoke for the predicted class; heat "
+        "beside the object betrays a shortcut, and where fully connected layers follow the maps it is rough.",
+    ),
+    "filters": (
+        "First-layer filters",
+        "The kernels that read the pixels, each on a scale of its own with zero in the middle: well trained they are "
+        "edges, spots and colours, while noise means too little training or too little regularization.",
+    ),
+    "feature_maps": (
+        "Feature maps by depth",
+        "What single filters make of two images, bright where they respond: the first layers mark edges in detail, "
+        "later ones respond to ever larger parts, and tell less of where and more of what.",
+    ),
+}
+
 
 def write_report(run: Run | str | Path) -> Path:
     """Write the `report.html` of a run.
@@ -32,12 +74,23 @@ def write_report(run: Run | str | Path) -> Path:
         run=run,
         record=run.record,
         template_text=run.template_path.read_text(encoding="utf-8"),
-        figures={path.stem.replace("_", " "): _inline(path) for path in sorted(run.figures_path.glob("*.png"))},
+        figures=_figures(run),
         exports=exports,
         exports_are_its_own=exports is not None and exports.is_of(run),
     )
     atomic_write(run.report_path, page)
     return run.report_path
+
+
+def _figures(run: Run) -> list[dict[str, str]]:
+    """The heading, caption and picture of each figure of a run, in the order in which they are to be read."""
+    drawn = {path.stem: path for path in sorted(run.figures_path.glob("*.png"))}
+    ordered = [name for name in FIGURES if name in drawn] + [name for name in drawn if name not in FIGURES]
+    shown = []
+    for name in ordered:
+        heading, caption = FIGURES.get(name, (name.replace("_", " ").capitalize(), ""))
+        shown.append({"heading": heading, "caption": caption, "url": _inline(drawn[name])})
+    return shown
 
 
 def _inline(path: Path) -> str:

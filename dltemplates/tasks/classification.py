@@ -110,9 +110,12 @@ class Classification(Task):
         return texts, np.where(decided == label, 0.0, best)
 
     def figures(self, targets: Arrays, outputs: Arrays):
-        from dltemplates.tasks.figures import confusion_matrix_figure
+        from dltemplates.tasks.figures import confused_pairs_figure, confusion_matrix_figure
 
-        return {"confusion_matrix": confusion_matrix_figure(self._confusion_matrix(targets, outputs), self.classes)}
+        matrix = self._confusion_matrix(targets, outputs)
+        pairs = confused_pairs_figure(matrix, self.classes)
+        figures = {"confusion_matrix": confusion_matrix_figure(matrix, self.classes)}
+        return figures | ({"confused_pairs": pairs} if pairs else {})
 
     def _confusion_matrix(self, targets: Arrays, outputs: Arrays) -> np.ndarray:
         from sklearn.metrics import confusion_matrix

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 
 def confusion_matrix_figure(matrix: np.ndarray, classes: Sequence[str]) -> Figure:
@@ -21,8 +22,8 @@ def confusion_matrix_figure(matrix: np.ndarray, classes: Sequence[str]) -> Figur
     axes = figure.subplots()
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axes.set_xticks(range(count), classes, rotation=90 if max(map(len, classes)) > 2 else 0)
-    axes.set_yticks(range(count), classes)
+    axes.set_xticks(range(count), classes, rotation=90 if max(map(len, classes)) > 2 else 0, parse_math=False)
+    axes.set_yticks(range(count), classes, parse_math=False)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     correct = int(matrix.trace())
@@ -31,6 +32,40 @@ def confusion_matrix_figure(matrix: np.ndarray, classes: Sequence[str]) -> Figur
         for row, column in zip(*np.nonzero(matrix), strict=True):
             color = "white" if shares[row, column] > 0.5 else "black"
             axes.text(column, row, str(matrix[row, column]), ha="center", va="center", color=color, fontsize=9)
+    return figure
+
+
+def confused_pairs_figure(matrix: np.ndarray, classes: Sequence[str], *, most: int = 10) -> Figure | None:
+    """Draw which classes are most often taken for which, the most frequent on top.
+
+    Args:
+        matrix: Counts (classes, classes); a row is a true class, a column a predicted one.
+        classes: The class names.
+        most: How many pairs at most.
+
+    Returns:
+        The figure; None if nothing was confused.
+    """
+    wrong = matrix - np.diag(matrix.diagonal())
+    order = np.argsort(-wrong, axis=None, kind="stable")[:most]
+    pairs = [divmod(int(index), len(classes)) for index in order if wrong.flat[index] > 0]
+    if not pairs:
+        return None
+    figure = Figure(figsize=(7, 0.9 + 0.32 * len(pairs)), layout="constrained")
+    axes = figure.subplots()
+    counts = [int(wrong[pair]) for pair in pairs]
+    labels = [f"{classes[true]} → {classes[predicted]}" for true, predicted in pairs]
+    bars = axes.barh(range(len(pairs)), counts, color="firebrick")
+    axes.bar_label(
+        bars, [f" {n} of {int(matrix[t].sum())}" for n, (t, _) in zip(counts, pairs, strict=True)], fontsize=9
+    )
+    axes.set_yticks(range(len(pairs)), labels, parse_math=False)
+    axes.invert_yaxis()
+    axes.margins(x=0.15)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlabel("examples: true class → predicted class")
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
     return figure
 
 

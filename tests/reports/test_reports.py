@@ -4,8 +4,8 @@ import pytest
 
 from dltemplates.export.report import ExportReport, FormatResult, SplitCheck
 from dltemplates.reports.compare import compare
-from dltemplates.reports.figures import curves_figure
-from dltemplates.reports.report import write_report
+from dltemplates.reports.figures import attempt, curves_figure
+from dltemplates.reports.report import FIGURES, write_report
 from dltemplates.runs import Run
 
 
@@ -17,12 +17,38 @@ def run(small_run, tmp_path):
 
 def test_the_report_is_one_file_with_all_there_is_to_see(run):
     page = write_report(run.path).read_text()
-    assert page.count("data:image/png;base64,") == 3
+    assert page.count("data:image/png;base64,") == len(list(run.figures_path.iterdir())) >= 6
     assert 'src="http' not in page
     for text in ("convnet for classification on digits", "By class", "[train]", "validation"):
         assert text in page
     assert "Exports" not in page
     assert f"{run.record.scores['test']['accuracy']:.4f}" in page
+
+
+def test_figures_come_in_the_order_to_read_them_each_with_a_sentence(run):
+    for name in ("a_users_own", "confused_pairs"):
+        shutil.copy(run.figures_path / "curves.png", run.figures_path / f"{name}.png")
+    page = write_report(run).read_text()
+    headings = ["Training", "Confusion matrix", "Most-confused pairs", "Examples", "Where it looks"]
+    headings += ["First-layer filters", "Feature maps by depth", "A users own", "By class"]
+    places = [page.index(f"<h2>{heading}</h2>") for heading in headings]
+    assert places == sorted(places)
+    for heading, caption in FIGURES.values():
+        assert caption.endswith(".")
+        assert ". " not in caption
+        assert (f"<h2>{heading}</h2>\n<p>{caption}</p>" in page) == (heading != "Predictions")
+
+
+def test_what_could_not_be_drawn_says_so():
+    def fail():
+        raise KeyError("odd " * 200)
+
+    with pytest.warns(RuntimeWarning, match=r"odd\.png could not be drawn\. KeyError: 'odd odd"):
+        figure = attempt("odd", fail)
+    (text,) = figure.texts
+    assert text.get_text().startswith("odd.png could not be drawn. KeyError")
+    assert len(text.get_text()) <= 300
+    assert attempt("nothing", lambda: None) is None
 
 
 def test_names_are_escaped(run):

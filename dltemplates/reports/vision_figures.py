@@ -1,0 +1,134 @@
+"""Pictures of what an image network sees; arrays in, figures out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from PIL import Image
+
+from dltemplates.reports.figures import show_image
+
+SHOWN_FILTERS = 64
+GAP = 1 / 12  # between the tiles of a mosaic, as a share of a tile
+GROUND = (0.87, 0.91, 0.97)
+
+
+def filters_figure(kernels: np.ndarray, name: str) -> Figure:
+    """Draw kernels as a grid: in colour where they read red, green and blue, else in grey.
+
+    Args:
+        kernels: (filters, height, width, channels).
+        name: Name of their layer.
+    """
+    shown = kernels[:SHOWN_FILTERS]
+    if shown.shape[-1] != 3:
+        shown = shown.mean(axis=-1, keepdims=True)
+    largest = np.abs(shown).max(axis=(1, 2, 3), keepdims=True)
+    tiles = 0.5 + 0.5 * shown / np.where(largest > 0, largest, 1)
+    columns = min(len(tiles), 16 if len(tiles) > 32 else 8)
+    rows = -(-len(tiles) // columns)
+    figure = Figure(figsize=(max(0.6 * columns, 4), 0.6 * rows + 0.5), layout="constrained")
+    axes = figure.subplots()
+    axes.axis("off")
+    axes.imshow(mosaic(tiles, columns))
+    few = f"{len(tiles)} of " if len(tiles) < len(kernels) else ""
+    height, width = kernels.shape[1:3]
+    axes.set_title(f"{name}: {few}{len(kernels)} filters of {height}x{width}", fontsize=10)
+    return figure
+
+
+def feature_maps_figure(images: np.ndarray, stages: Sequence[tuple[str, np.ndarray]]) -> Figure:
+    """Draw maps by depth, a row a stage and a column an image.
+
+    Args:
+        images: uint8 (n, height, width, channels).
+        stages: Name and maps, (n, height, width, maps), of each; each map gets its own scale.
+    """
+    count, most = len(images), max(maps.shape[-1] for _, maps in stages)
+    figure = Figure(
+        figsize=(0.72 * most * count, 1.3 + 1.02 * len(stages)), layout=ConstrainedLayoutEngine(wspace=0.04)
+    )
+    grid = figure.subplots(1 + len(stages), count, squeeze=False, height_ratios=[1.3] + [1] * len(stages))
+    for column in range(count):
+        show_image(grid[0, column], images[column])
+        for axes, (name, maps) in zip(grid[1:, column], stages, strict=True):
+            tiles = np.moveaxis(maps[column], -1, 0)
+            low, high = (extreme(tiles, axis=(1, 2), keepdims=True) for extreme in (np.min, np.max))
+            tiles = (tiles - low) / np.where(high > low, high - low, 1)
+            axes.axis("off")
+            axes.imshow(mosaic(colormaps["viridis"](tiles)[..., :3], most))
+            axes.set_title(name if column == 0 else "", fontsize=8, loc="left")
+    return figure
+
+
+def grad_cam_figure(
+    images: np.ndarray, heat: np.ndarray, titles: Sequence[str], wrong: np.ndarray, name: str
+) -> Figure:
+    """Draw each image beside itself under the heat of the places that spoke for the predicted class.
+
+    Args:
+        images: uint8 (n, height, width, channels).
+        heat: (n, rows, columns, 1), 0 and up; each image gets its own scale.
+        titles: What to write over each.
+        wrong: Whether each is to stand out, (n,).
+        name: Name of the layer that is looked at.
+    """
+    columns = min(4, len(images))
+    rows = -(-len(images) // columns)
+    figure = Figure(figsize=(2.6 * columns, 1.75 * rows + 0.3), layout="constrained")
+    figure.suptitle(f"Grad-CAM by the {heat.shape[1]}x{heat.shape[2]} maps of {name}", fontsize=10)
+    for index, axes in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
+        axes.axis("off")
+        if index >= len(images):
+            continue
+        height, width = images.shape[1:3]
+        show_image(axes, images[index], extent=(0, width, height, 0))
+        axes.imshow(under_heat(images[index], heat[index, ..., 0]), extent=(1.05 * width, 2.05 * width, height, 0))
+        axes.set_xlim(0, 2.05 * width)
+        axes.set_title(titles[index], fontsize=8, color="firebrick" if wrong[index] else "black", parse_math=False)
+    return figure
+
+
+def under_heat(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """Lay heat over an image in grey, the more of it the hotter.
+
+    Args:
+        image: uint8 (height, width, channels).
+        heat: (rows, columns), 0 and up.
+
+    Returns:
+        (side, side, 3), 0..1, fine enough to show no edges between the places of the heat.
+    """
+    side = 224
+    grey = image[..., :3].mean(axis=-1).astype(np.float32) / 255
+    grey = np.asarray(Image.fromarray(grey).resize((side, side), Image.Resampling.NEAREST))[..., None]
+    scaled = heat.astype(np.float32) / max(float(heat.max()), 1e-12)
+    smooth = np.asarray(Image.fromarray(scaled).resize((side, side), Image.Resampling.BICUBIC)).clip(0, 1)
+    share = 0.7 * smooth[..., None] ** 0.7
+    return ((1 - share) * grey + share * colormaps["jet"](0.4 + 0.5 * smooth)[..., :3]).clip(0, 1)
+
+
+def mosaic(tiles: np.ndarray, columns: int) -> np.ndarray:
+    """Lay tiles out on a pale ground that is neither grey nor any of viridis.
+
+    Args:
+        tiles: (n, height, width, 1 or 3), 0..1.
+        columns: Tiles in a row.
+
+    Returns:
+        One picture, (height, width, 3), 0..1, each tile enlarged so that the gaps can be thin.
+    """
+    enlarge = -(-24 // min(tiles.shape[1:3]))
+    tiles = tiles.repeat(enlarge, axis=1).repeat(enlarge, axis=2)
+    height, width = tiles.shape[1:3]
+    gap = round(GAP * width)
+    rows = -(-len(tiles) // columns)
+    picture = np.full((rows * (height + gap) + gap, columns * (width + gap) + gap, 3), GROUND)
+    for index, tile in enumerate(tiles):
+        top, left = gap + index // columns * (height + gap), gap + index % columns * (width + gap)
+        picture[top : top + height, left : left + width] = tile
+    return picture

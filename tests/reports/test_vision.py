@@ -1,0 +1,273 @@
+import shutil
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from conftest import small_template
+from dltemplates.datasets.load import load_dataset
+from dltemplates.datasets.source import ArraySource
+from dltemplates.datasets.spec import DatasetSpec, Value
+from dltemplates.reports import vision
+from dltemplates.reports.vision import feature_maps, grad_cam, kernels, last_map, trace, vision_figures
+from dltemplates.runs import Run
+from dltemplates.runtimes import KerasPredictor
+from dltemplates.tasks.assemble import assemble, serve
+from dltemplates.tasks.classification import Classification
+from dltemplates.tasks.image_regression import ImageRegression
+from dltemplates.tasks.multi_label import MultiLabel
+from dltemplates.training.record import score_run
+
+SIDE = 8
+CLASSES = ("cat", "dog", "owl")
+IMAGE = Value(name="image", kind="image", dtype="uint8", shape=(SIDE, SIDE, 1), range=(0, 255), resize="stretch")
+TASKS = {
+    "class": Classification((Value(name="label", kind="class", dtype="int64", shape=(), classes=CLASSES),)),
+    "labels": MultiLabel((Value(name="label", kind="labels", dtype="uint8", shape=(3,), classes=CLASSES),)),
+    "number": ImageRegression(
+        (Value(name="label", kind="number", dtype="float32", shape=(3,), mean=(0.0,) * 3, std=(1.0,) * 3),)
+    ),
+}
+
+
+class CountingSource(ArraySource):
+    """Says how many examples at a time were read."""
+
+    def __init__(self, arrays):
+        super().__init__(arrays)
+        self.read_at_once = []
+
+    def read(self, indices):
+        self.read_at_once.append(len(indices))
+        return super().read(indices)
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    keras.utils.set_random_seed(0)
+
+
+@pytest.fixture
+def source():
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (40, *IMAGE.shape)).astype("uint8")
+    return CountingSource({"image": images, "label": random.integers(0, 3, 40)})
+
+
+def network(*body, inputs=None):
+    """A network of layers that end in three logits."""
+    x = inputs = inputs if inputs is not None else keras.Input(IMAGE.shape, name="image")
+    for layer in body:
+        x = layer(x)
+    x = x if x.shape[1:] == (3,) else layers.Dense(3, name="logits")(layers.Flatten()(x))
+    return keras.Model(inputs, x, name="tiny")
+
+
+def served(made, kind="class"):
+    """The network as it is served by a task."""
+    task = TASKS[kind]
+    spec = DatasetSpec(inputs=(IMAGE,), targets=(task.target,), sizes={}, fingerprint="")
+    return serve(assemble(made, spec), task, spec, small_template(), name="tiny"), task
+
+
+def look(made, source, kind="class"):
+    """The figures of a network."""
+    serving, task = served(made, kind)
+    targets, outputs = KerasPredictor(serving.model, serving.contract).predict(source)
+    source.read_at_once.clear()
+    return vision_figures(serving, task, source, targets, outputs)
+
+
+def convolutions():
+    return [layers.Conv2D(4, 3, padding="same", activation="relu"), layers.MaxPooling2D(2), layers.Conv2D(6, 1)]
+
+
+def test_a_run_has_pictures(small_run):
+    drawn = {path.stem for path in small_run.figures_path.iterdir()}
+    assert {"filters", "feature_maps", "grad_cam", "confusion_matrix", "curves", "examples"} <= drawn
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        ("class", {"filters", "feature_maps", "grad_cam"}),
+        ("labels", {"filters", "feature_maps"}),
+        ("number", {"filters", "feature_maps"}),
+    ],
+)
+def test_where_it_looks_is_asked_of_classes_alone(source, kind, names):
+    shapes = {"class": (), "labels": (3,), "number": (3,)}
+    dtype = TASKS[kind].target.dtype
+    source.arrays["label"] = np.random.default_rng(0).integers(0, 2, (40, *shapes[kind])).astype(dtype)
+    assert set(look(network(*convolutions()), source, kind)) == names
+    assert max(source.read_at_once) <= 8
+
+
+def test_without_convolutions_there_is_nothing_to_show(source):
+    assert look(network(layers.Flatten(), layers.Dense(5)), source) == {}
+
+
+def test_an_input_that_is_no_image_has_no_pictures(source):
+    serving, task = served(network(*convolutions()))
+    inputs = tuple(value.model_copy(update={"kind": "number"}) for value in serving.contract.inputs)
+    serving = type(serving)(serving.model, serving.contract.model_copy(update={"inputs": inputs}))
+    assert vision_figures(serving, task, source, {}, {}) == {}
+
+
+def test_auxiliary_classifiers_are_left_out(source):
+    inputs = keras.Input(IMAGE.shape, name="image")
+    x = layers.Conv2D(4, 3, activation="relu", name="shared")(inputs)
+    auxiliary = layers.Dense(3)(layers.Flatten()(layers.Conv2D(2, 1, name="aside")(x)))
+    logits = layers.Dense(3)(layers.GlobalAveragePooling2D()(x))
+    made = keras.Model(inputs, {"logits": logits, "auxiliary_1": auxiliary}, name="tiny")
+    assert set(look(made, source)) == {"filters", "feature_maps", "grad_cam"}
+    serving, _ = served(made)
+    calls = trace(serving.model, source.read(np.arange(1))["image"])
+    assert [call.layer.name for call in calls if isinstance(call.layer, layers.Conv2D)] == ["shared"]
+
+
+def test_layers_of_nested_models_are_reached(source):
+    inner = keras.Sequential([keras.Input((6, 6, 4)), layers.Conv2D(5, 3, name="deepest"), layers.ReLU()])
+    middle_input = keras.Input(IMAGE.shape)
+    middle = keras.Model(middle_input, inner(layers.Conv2D(4, 3, name="deeper")(middle_input)))
+    serving, _ = served(network(middle))
+    images = source.read(np.arange(5))["image"]
+    calls = trace(serving.model, images)
+    assert [call.layer.name for call in calls if isinstance(call.layer, layers.Conv2D)] == ["deeper", "deepest"]
+    expected = serving.model.predict(images, verbose=0)["probabilities"]
+    np.testing.assert_allclose(calls[-1].output.numpy(), expected, atol=1e-6)
+
+
+def test_kernels_are_filters_first():
+    def built(layer):
+        layer.build((None, 8, 8, 3))
+        return layer
+
+    layer = built(layers.Conv2D(7, (2, 4)))
+    assert kernels(layer).shape == (7, 2, 4, 3)
+    np.testing.assert_array_equal(kernels(layer)[5], layer.kernel.numpy()[..., 5])
+    layer = built(layers.DepthwiseConv2D(3, depth_multiplier=2))
+    assert kernels(layer).shape == (6, 3, 3, 1)
+    np.testing.assert_array_equal(kernels(layer)[3, ..., 0], layer.kernel.numpy()[..., 1, 1])
+    assert kernels(built(layers.SeparableConv2D(9, 5))).shape == (3, 5, 5, 1)
+
+
+def stages(made, source):
+    serving, _ = served(made)
+    return feature_maps(trace(serving.model, source.read(np.arange(2))["image"]))
+
+
+def test_stages_run_from_shallow_to_deep(source):
+    body = [layers.Conv2D(4 + i, 3, padding="same", activation="relu", name=f"c{i}") for i in range(9)]
+    found = stages(network(*body[:5], layers.MaxPooling2D(2), *body[5:]), source)
+    assert [stage.name for stage in found] == [
+        "c0: 8x8, 4 of 4 maps",
+        "c2: 8x8, 6 of 6 maps",
+        "c4: 8x8, 8 of 8 maps",
+        "c6: 4x4, 8 of 10 maps",
+        "c8: 4x4, 8 of 12 maps",
+    ]
+    assert [stage.maps.shape for stage in found] == [(2, 8, 8, n) for n in (4, 6, 8)] + [(2, 4, 4, 8)] * 2
+
+
+def test_a_stage_takes_what_follows_its_convolution(source):
+    inputs = keras.Input(IMAGE.shape, name="image")
+    x = layers.ReLU(name="r0")(layers.BatchNormalization()(layers.Conv2D(4, 3, padding="same", name="c0")(inputs)))
+    y = layers.BatchNormalization()(layers.Conv2D(4, 3, padding="same", name="c1")(x))
+    shortcut = layers.Conv2D(4, 1, name="c2")(x)
+    z = layers.ReLU(name="r1")(layers.Add()([shortcut, y]))
+    z = layers.Conv2D(5, SIDE, name="whole")(z)  # one place: no map
+    found = stages(keras.Model(inputs, layers.Dense(3)(layers.Flatten()(z)), name="tiny"), source)
+    names = [stage.name.partition(":")[0] for stage in found]
+    assert names[0] == "c0 to r0"
+    assert names[1] in ("c1 to r1", "c2 to r1")  # both are added before any activation
+    assert len(names) == 2
+    assert all((stage.maps >= 0).all() and stage.maps.max() > 0 for stage in found)
+
+
+def test_the_maps_that_vary_most_are_shown(source):
+    convolution = layers.Conv2D(20, 1, use_bias=False)
+    made = network(convolution)
+    scales = np.random.default_rng(0).permutation(20).astype("float32")
+    convolution.kernel.assign(scales.reshape(1, 1, 1, 20))
+    (stage,) = stages(made, source)
+    images = source.read(np.arange(2))["image"] / 255
+    np.testing.assert_allclose(stage.maps, images * scales[scales >= 12], rtol=1e-5)
+
+
+@pytest.fixture
+def spots():
+    """A network whose logits are the mean of the image, by the weights 2, -1 and 0; and images with a bright spot."""
+    dense = layers.Dense(3, use_bias=False, name="logits")
+    convolution = layers.Conv2D(1, 1, use_bias=False, name="copy")
+    made = network(convolution, layers.GlobalAveragePooling2D(), dense)
+    convolution.kernel.assign(np.ones((1, 1, 1, 1)))
+    dense.kernel.assign([[2.0, -1.0, 0.0]])
+    images = np.zeros((3, *IMAGE.shape), np.uint8)
+    images[:, 2, 5] = 255
+    return served(made)[0].model, images
+
+
+def test_grad_cam_is_that_of_the_paper(spots):
+    model, images = spots
+    place = last_map(trace(model, images))
+    heat = grad_cam(model, images, np.array([0, 1, 2]), place)
+    expected = np.zeros((3, SIDE, SIDE, 1), np.float32)
+    expected[0, 2, 5] = 2 / SIDE**2  # the mean gradient, times the map; what speaks against a class is cut off
+    np.testing.assert_allclose(heat, expected, atol=1e-7)
+
+
+def test_the_last_map_is_fine_where_there_is_a_fine_one(source):
+    def name(*body):
+        serving, _ = served(network(*body))
+        calls = trace(serving.model, source.read(np.arange(1))["image"])
+        place = last_map(calls)
+        return None if place is None else calls[place].layer.name
+
+    fine, coarse = layers.MaxPooling2D(2, name="fine"), layers.MaxPooling2D(4, name="coarse")
+    assert name(layers.Conv2D(2, 1), fine) == "fine"
+    assert name(layers.Conv2D(2, 1), fine, layers.MaxPooling2D(2)) == "fine"
+    assert name(layers.Conv2D(2, 4, strides=4), layers.ZeroPadding2D(1), layers.ReLU(name="padded")) == "padded"
+    assert name(layers.Conv2D(2, 4, strides=4), layers.ReLU(name="coarse"), layers.ZeroPadding2D(3)) == "coarse"
+    assert name(coarse, layers.Conv2D(2, 2)) is None  # one place, and what comes before is the image
+    assert name(layers.Reshape((8, 8))) is None
+
+
+def test_attention_hides_where_a_network_looks(source):
+    inputs = keras.Input(IMAGE.shape, name="image")
+    x = layers.Reshape((16, 4))(layers.Conv2D(4, 2, strides=2)(inputs))
+    x = layers.MultiHeadAttention(2, 2)(x, x)
+    made = keras.Model(inputs, layers.Dense(3)(layers.GlobalAveragePooling1D()(x)), name="tiny")
+    assert set(look(made, source)) == {"filters", "feature_maps"}
+
+
+def test_right_and_wrong_predictions_are_looked_at(source, monkeypatch):
+    drawn = {}
+    monkeypatch.setattr(vision, "grad_cam_figure", lambda *arguments: drawn.update(arguments=arguments))
+    look(network(*convolutions()), source)
+    images, heat, titles, wrong, name = drawn["arguments"]
+    assert len(images) == len(heat) == len(titles) == 8
+    assert list(wrong) == [False] * 4 + [True] * 4
+    said = [dict(line.split(": ") for line in title.splitlines()) for title in titles]
+    assert all(title.keys() == {"true", "predicted"} and set(title.values()) <= set(CLASSES) for title in said)
+    assert [title["true"] != title["predicted"] for title in said] == list(wrong)
+    assert name.startswith("conv2d")
+
+
+def test_a_failure_to_draw_leaves_the_run_whole_and_says_why(small_run, tmp_path, monkeypatch):
+    def fail(layer):
+        raise LookupError("a layer like no other")
+
+    shutil.copytree(small_run.path, tmp_path / "run")
+    run = Run(tmp_path / "run")
+    (run.figures_path / "grad_cam.png").unlink()
+    before = (run.figures_path / "filters.png").read_bytes()
+    run.save_record(run.record.model_copy(update={"state": "interrupted", "scores": {}}))
+    monkeypatch.setattr(vision, "kernels", fail)
+    with pytest.warns(RuntimeWarning, match=r"filters\.png could not be drawn\. LookupError: a layer like no other"):
+        score_run(run, run.task(), load_dataset(run.template.dataset))
+    assert run.record.state == "done"
+    assert run.record.scores == small_run.record.scores
+    assert (run.figures_path / "filters.png").read_bytes() != before  # it says so instead
+    assert (run.figures_path / "grad_cam.png").exists()
