@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+from tensorflow.python.framework import convert_to_constants
 
 from dltemplates.runtimes import SIGNATURE
 
@@ -70,11 +70,18 @@ def freeze(serving: Path) -> Frozen:
 
 
 def _freeze(function: Any) -> Frozen:
-    frozen = convert_variables_to_constants_v2(function, lower_control_flow=False, aggressive_inlining=True)
+    # `convert_variables_to_constants_v2` goes on to make a function of this graph, which takes most of its time.
+    data = convert_to_constants._FunctionConverterDataInEager(
+        function, lower_control_flow=False, aggressive_inlining=True
+    )
+    graph_def, places = convert_to_constants._replace_variables_by_constants(data)
+    constants = {function.graph.internal_captures[place].name for place in places}
     # Flattened inputs and outputs come in the order of their sorted names.
-    inputs = dict(zip(sorted(function.structured_input_signature[1]), (t.name for t in frozen.inputs), strict=True))
-    outputs = dict(zip(sorted(function.structured_outputs), (t.name for t in frozen.outputs), strict=True))
-    return Frozen(frozen.graph.as_graph_def(), inputs, outputs)
+    tensors = [tensor.name for tensor in function.inputs if tensor.name not in constants]
+    inputs = dict(zip(sorted(function.structured_input_signature[1]), tensors, strict=True))
+    outputs = dict(zip(sorted(function.structured_outputs), (t.name for t in function.outputs), strict=True))
+    needed = [_base(name) for name in (*inputs.values(), *outputs.values())]
+    return Frozen(tf.compat.v1.graph_util.extract_sub_graph(graph_def, needed), inputs, outputs)
 
 
 def _compiled(graph_def: Any) -> bool:

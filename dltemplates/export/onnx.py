@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
+import tensorflow as tf
 import tf2onnx
 from onnx import numpy_helper
 from onnxruntime import quantization
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from onnxruntime.transformers.float16 import convert_float_to_float16
 from onnxruntime.transformers.onnx_model import OnnxModel
+from tf2onnx import optimizer, tf_loader, tfonnx
 from tf2onnx.handler import tf_op
 
 from dltemplates.export.graph import Frozen
@@ -26,15 +29,14 @@ TYPES = {"uint8": quantization.QuantType.QUInt8, "int8": quantization.QuantType.
 def convert_onnx(frozen: Frozen, contract: Contract) -> onnx.ModelProto:
     """Convert a frozen graph to ONNX float32, with the contract's names and a free batch size."""
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
-    names = {tensor: name for name, tensor in {**frozen.inputs, **frozen.outputs}.items()}
-    model, _ = tf2onnx.convert.from_graph_def(
-        frozen.graph_def,
-        name=contract.name,
-        input_names=list(frozen.inputs.values()),
-        output_names=list(frozen.outputs.values()),
-        tensors_to_rename=names,
-        opset=OPSET,
-    )
+    inputs, outputs = list(frozen.inputs.values()), list(frozen.outputs.values())
+    with tf.Graph().as_default(), tf.device("/cpu:0"):
+        graph_def = tf_loader.tf_optimize(inputs, outputs, frozen.graph_def)
+    try:
+        graph = _optimize(_translate(graph_def, frozen))
+    except Exception:  # whatever a pass raises: it is left out, at the price of a copy of the graph before each
+        graph = optimizer.optimize_graph(_translate(graph_def, frozen), catch_errors=True)
+    model = graph.make_model(f"converted from {contract.name}")
     for value in (*model.graph.input, *model.graph.output):
         first = value.type.tensor_type.shape.dim[0]
         if contract.batch == "dynamic":
@@ -42,6 +44,39 @@ def convert_onnx(frozen: Frozen, contract: Contract) -> onnx.ModelProto:
         else:
             first.dim_value = contract.batch
     return model
+
+
+def _translate(graph_def: Any, frozen: Frozen) -> tf2onnx.graph.Graph:
+    """The graph in ONNX's operators, not optimized; its inputs and outputs have their own names."""
+    names = {tensor: name for name, tensor in {**frozen.inputs, **frozen.outputs}.items()}
+    with tf.Graph().as_default() as graph, tf.device("/cpu:0"):
+        tf.import_graph_def(graph_def, name="")
+        return tfonnx.process_tf_graph(
+            graph,
+            continue_on_error=True,
+            opset=OPSET,
+            input_names=list(frozen.inputs.values()),
+            output_names=list(frozen.outputs.values()),
+            tensors_to_rename=names,
+        )
+
+
+def _optimize(graph: tf2onnx.graph.Graph) -> tf2onnx.graph.Graph:
+    """Run the passes of tf2onnx in place, and leave the weights where they are.
+
+    By itself it copies the graph before each pass, and after it writes all nodes into their protocol buffers. Those of
+    constants, which are copies of the weights, are read by no pass, and written when the model is made.
+    """
+
+    def update_proto():
+        for node in graph.get_nodes():
+            if not node.is_const():
+                node.update_proto()
+
+    graph.update_proto = update_proto
+    optimized = optimizer.optimize_graph(graph, catch_errors=False)
+    del graph.update_proto  # the class's own again
+    return optimized
 
 
 def to_float16(model: onnx.ModelProto) -> onnx.ModelProto:

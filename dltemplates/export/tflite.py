@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
+from ai_edge_litert.tools import flatbuffer_utils
 
 from dltemplates.runtimes import SIGNATURE
 from dltemplates.tasks.contract import Contract
@@ -44,8 +45,22 @@ def convert_tflite(
     if kind == "int16x8":
         converter.target_spec.supported_ops = [operators.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8]
     content = converter.convert()
+    if kind in ("int8", "int16x8"):
+        content = shorten_names(content)
     out.write_bytes(content)
     add_files(out, describe(content, contract).files())
+
+
+def shorten_names(content: bytes) -> bytes:
+    """Name each tensor by the first of the layers that were merged into it.
+
+    The converter lists them all, hundreds of letters a tensor: a tenth of the file of a network for small boards.
+    """
+    model = flatbuffer_utils.convert_bytearray_to_object(content)
+    for graph in model.subgraphs:
+        for tensor in graph.tensors:
+            tensor.name = tensor.name.partition(b";")[0]
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
 
 def describe(content: bytes, contract: Contract) -> Contract:

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from ai_edge_litert.interpreter import Interpreter
 from keras import layers
 
 from dltemplates.datasets.spec import Value
@@ -51,7 +52,7 @@ def converted(serve, dataset, tmp_path):
         job = Job(tmp_path / "serving", tmp_path, serving.contract)
         out = tmp_path / ("file." + key.partition(":")[0])
         reply = job.convert(key, out, integer)
-        return serving, load_predictor(out), reply["unfolded"], arrays
+        return serving, load_predictor(out), reply.get("unfolded", {}), arrays
 
     return make
 
@@ -86,6 +87,15 @@ def test_tflite_int8_takes_raw_bytes(converted, name, channels, integer):
     assert found.count("QUANTIZE") == (integer == "uint8")
     assert not set(found) & ARITHMETIC
     _close(serving, predictor, arrays)
+
+
+@pytest.mark.parametrize("key", ["tflite:int8", "tflite:int16x8"])
+def test_a_tensor_is_named_by_one_layer(converted, key):
+    merged = [layers.Conv2D(4, 3, use_bias=False), layers.BatchNormalization(), layers.ReLU()]
+    _, predictor, _, _ = converted(merged, key)
+    names = [tensor["name"] for tensor in Interpreter(str(predictor.path)).get_tensor_details()]
+    assert any("conv2d" in name for name in names)
+    assert not [name for name in names if ";" in name]
 
 
 @pytest.mark.parametrize("integer", ["uint8", "int8"])
