@@ -1,5 +1,6 @@
 """What the README says of commands and models is so."""
 
+import fnmatch
 import re
 from pathlib import Path
 
@@ -8,10 +9,15 @@ import pytest
 from dltemplates import catalog
 from dltemplates.cli.commands import dlt
 from dltemplates.models.build import build_network
-from dltemplates.models.summary import summarize
+from dltemplates.models.keras_applications import APPLICATIONS
+from dltemplates.models.summary import summarize, without_weights
+from dltemplates.tasks.assemble import without_auxiliary
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+DEEP = {"resnet110", "resnet1202", "preact_resnet110", "preact_resnet164", "preact_resnet_cifar", "preact_resnet152"}
+DEEP |= {"resnet152", "densenet121"}  # seconds each
 
 
 def test_the_two_commands_are_one_line_each():
@@ -37,10 +43,22 @@ def test_pictures_and_pages_it_links_to_exist():
         assert (ROOT / target).exists(), target
 
 
-@pytest.mark.parametrize("name", catalog.MODELS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in DEEP else ()) for name in catalog.MODELS]
+)
 def test_the_table_of_models_says_what_is_counted(name):
     (row,) = re.findall(rf"^\| `{name}` \|.*$", README, re.MULTILINE)
-    shape = (28, 28, 1) if "28x28x1" in row or name == "lenet5" else (32, 32, 3)
-    summary = summarize(build_network(name, {"input_shape": shape, "num_outputs": 10}, {}))
-    assert f"{summary.parameters:,}" in row
-    assert f"{summary.macs:,}" in row
+    sizes = catalog.MODELS[name].sizes
+    summary = summarize(without_auxiliary(without_weights(lambda: build_network(name, sizes, {}))))
+    size = "x".join(map(str, sizes["input_shape"]))
+    assert row.endswith(f"| {size}, {sizes['num_outputs']} | {summary.trainable:,} | {summary.macs:,} |")
+
+
+def test_what_it_says_of_keras_applications_is_so():
+    before, _, _ = README.partition(" give what those of `keras.applications`")
+    named = {
+        model
+        for pattern in re.findall(r"`(.*?)`", before.rpartition("\n\n")[2])
+        for model in fnmatch.filter(catalog.MODELS, pattern)
+    }
+    assert named == set(APPLICATIONS)
