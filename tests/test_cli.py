@@ -435,6 +435,7 @@ def test_an_output_folder_that_exists_is_refused_and_can_be_overwritten(dlt, sma
     assert (tmp_path / "mine" / "thesis.txt").exists()
 
 
+@pytest.mark.slow
 def test_default_folders_are_numbered(dlt, tmp_path):
     for name in ("resnet8_digits", "resnet8_digits-2"):
         assert dlt("train", "resnet8_digits", *QUICK)[0] == 0
@@ -499,6 +500,7 @@ def wait_for_checkpoint(run, process, step):
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_exit_1_at_the_end_and_the_last_checkpoint_stays(small_run, tmp_path):
     folder = on_a_small_disk(tmp_path, "1m")
     try:
@@ -521,6 +523,7 @@ def test_a_full_disk_is_exit_1_at_the_end_and_the_last_checkpoint_stays(small_ru
         subprocess.run(["umount", folder], check=False)
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_for_a_while_costs_a_warning(small_run, tmp_path):
     folder = on_a_small_disk(tmp_path, "1m")
     try:

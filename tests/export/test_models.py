@@ -50,7 +50,7 @@ OPTIONS = {  # of the builder; `image_size` is that of the digits, where 8x8 is 
     "convmixer": {"patch_size": 2, "filters": 32, "depth": 2, "kernel_size": 3},
 }
 ELSEWHERE = {"resnet1202"}  # the graph of its training takes many minutes to make; test_resnet.py trains steps of it
-FAST = {"mlp", "lenet5", "resnet8"}  # the others are slow
+FAST = {"mlp", "resnet8"}  # the others are slow
 
 
 def test_every_model_has_a_row():

@@ -92,6 +92,7 @@ SIBLINGS = {  # differ from another row by a number alone: their rows are slow
 ELSEWHERE = {"resnet1202"}  # its logits overflow until it is trained, and a step takes a minute: see test_resnet.py
 LEARNING_RATES = {"vgg11": 0.001, "vgg13": 0.001, "vgg16": 0.001, "vgg19": 0.001, "googlenet": 0.003}
 """Where 0.01 is too much: it kills rectifiers that nothing normalizes."""
+OVERFITTED = {"mlp", "lenet5", "convnet", "resnet8", "mobilenet_v2", "vit_tiny"}  # one of each kind; others are slow
 SIZES = {"input_shape", "num_outputs"}  # what tasks and data give; a model asks for them by these names
 SOURCES = sorted(Path(dltemplates.models.__path__[0]).glob("*.py"))
 
@@ -197,7 +198,9 @@ def test_definition_and_weights_bring_it_back(name, tmp_path):
     np.testing.assert_array_equal(answer(again, x), expected)
 
 
-@models
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in OVERFITTED else pytest.mark.slow) for name in TINY]
+)
 def test_training_overfits_one_batch(name):
     network = without_auxiliary(build(name))
     x = examples(network, count=6)

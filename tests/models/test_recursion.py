@@ -89,6 +89,7 @@ def test_a_deep_network_is_copied_for_replicas(chain):
     assert len(for_replicas(chain).layers) == len(chain.layers)
 
 
+@pytest.mark.slow
 def test_a_deep_model_from_elsewhere_becomes_a_run(chain, tmp_path):
     chain.layers[-1].activation = keras.activations.softmax  # it is then rebuilt
     chain.save(tmp_path / "theirs.keras")

@@ -64,6 +64,7 @@ def rewritten(path, target, **changes):
     return target
 
 
+@pytest.mark.slow
 def test_weights_come_back_as_a_run_with_the_same_scores(trained, tmp_path):
     said, weights = trained
     done = run_tool("adopt", "resnet8_digits", weights, "-o", tmp_path / "run", *OPTIONS)

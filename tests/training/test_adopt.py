@@ -1,5 +1,9 @@
 """Keras models trained elsewhere."""
 
+import os
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -137,7 +141,7 @@ def test_what_cannot_be_taken_is_said_clearly(digits, tmp_path):
         adopt(tmp_path / "none.keras", task="classification", data="digits")
 
 
-def test_a_lambda_is_not_run_and_own_layers_come_by_import(digits, tmp_path, monkeypatch):
+def test_a_lambda_is_not_run(tmp_path):
     inputs = keras.Input((8, 8, 1))
     x = layers.Lambda(lambda t: t / 255, output_shape=(8, 8, 1))(inputs)
     model = keras.Model(inputs, layers.Dense(10)(layers.Flatten()(x)))
@@ -145,6 +149,9 @@ def test_a_lambda_is_not_run_and_own_layers_come_by_import(digits, tmp_path, mon
     with pytest.raises(ValueError, match="must be whole and load in safe mode.*--import"):
         adopt(path, task="classification", data="digits", output=tmp_path / "run")
 
+
+@pytest.mark.slow
+def test_own_layers_come_by_import(tmp_path):
     (tmp_path / "their_layers.py").write_text(
         "import keras\n\n@keras.saving.register_keras_serializable('theirs')\n"
         "class Halve(keras.layers.Layer):\n    def call(self, x):\n        return x / 2\n"
@@ -154,10 +161,7 @@ def test_a_lambda_is_not_run_and_own_layers_come_by_import(digits, tmp_path, mon
         "m = keras.Sequential([keras.Input((8, 8, 1)), Halve(), keras.layers.Flatten(), keras.layers.Dense(10)])\n"
         "m.save('own.keras')\n"
     )
-    import subprocess
-    import sys
-
-    environment = {**__import__("os").environ, "PYTHONPATH": str(tmp_path)}
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment, check=True, capture_output=True)
     command = [
         sys.executable,

@@ -40,7 +40,14 @@ def template(photographs):
     return small_template(dataset={"name": str(photographs), "image_size": (8, 8)}, train__batch_size=8)
 
 
-@pytest.mark.parametrize("name", ["train/one/3.png", "validation/one/13.png", "test/one/17.png"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "train/one/3.png",
+        pytest.param("validation/one/13.png", marks=pytest.mark.slow),
+        pytest.param("test/one/17.png", marks=pytest.mark.slow),
+    ],
+)
 def test_one_that_breaks_is_named_replaced_and_counted(photographs, tmp_path, name):
     path = photographs / name
     listener = BreakAt(path)

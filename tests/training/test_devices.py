@@ -62,7 +62,7 @@ def train(template_file, *options):
     [
         ("--devices", "2"),
         slow(("--devices", "4", "--strategy", "mirrored")),
-        ("--workers", "2"),
+        slow(("--workers", "2")),
     ],
     ids=["two devices", "four devices", "two workers"],
 )

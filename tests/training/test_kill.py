@@ -70,6 +70,11 @@ def arrays(run, name):
         return {key: file[key] for key in file.files if key != "state"}
 
 
+def test_a_kill_in_an_epoch_changes_no_bit(tmp_path):
+    check(tmp_path, [27])
+
+
+@pytest.mark.slow
 def test_three_kills_change_no_bit(tmp_path):
     check(tmp_path, [5, 21, 50])  # inside the first epoch, about its end, in the third
 

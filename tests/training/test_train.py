@@ -92,6 +92,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_does_not(small_run, tmp_p
     assert not np.array_equal(weights(small_run)[0], weights(other)[0])
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_a_run_that_resumes_exactly(small_run, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         train(small_template(), output=tmp_path / "run", reporter=StopAt(2))
