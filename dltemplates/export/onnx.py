@@ -26,6 +26,9 @@ MOVING = {"Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity"}
 TYPES = {"uint8": quantization.QuantType.QUInt8, "int8": quantization.QuantType.QInt8}
 
 
+LEAST = 2.0**-24  # of float16, above 0
+
+
 def convert_onnx(frozen: Frozen, contract: Contract) -> onnx.ModelProto:
     """Convert a frozen graph to ONNX float32, with the contract's names and a free batch size."""
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
@@ -37,6 +40,7 @@ def convert_onnx(frozen: Frozen, contract: Contract) -> onnx.ModelProto:
     except Exception:  # whatever a pass raises: it is left out, at the price of a copy of the graph before each
         graph = optimizer.optimize_graph(_translate(graph_def, frozen), catch_errors=True)
     model = graph.make_model(f"converted from {contract.name}")
+    _keep_padding(model)
     for value in (*model.graph.input, *model.graph.output):
         first = value.type.tensor_type.shape.dim[0]
         if contract.batch == "dynamic":
@@ -77,6 +81,20 @@ def _optimize(graph: tf2onnx.graph.Graph) -> tf2onnx.graph.Graph:
     optimized = optimizer.optimize_graph(graph, catch_errors=False)
     del graph.update_proto  # the class's own again
     return optimized
+
+
+def _keep_padding(model: onnx.ModelProto) -> None:
+    """Pad by next to nothing where a max pooling follows.
+
+    ONNX Runtime moves a padding by 0 into the pooling, to which what is padded is minus infinity: another result where
+    all else is negative (seen in 1.31). One by another number it leaves where it is.
+    """
+    pooled = {node.input[0] for node in model.graph.node if node.op_type == "MaxPool"}
+    for node in model.graph.node:
+        if node.op_type == "Pad" and node.output[0] in pooled and len(node.input) == 2:  # without a value: by 0
+            name = f"{node.name}_value"
+            model.graph.initializer.append(numpy_helper.from_array(np.array(LEAST, np.float32), name))
+            node.input.append(name)
 
 
 def to_float16(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -11,7 +11,7 @@ from keras import layers
 from onnx import numpy_helper
 
 from dltemplates.export.graph import freeze
-from dltemplates.export.onnx import OPSET, convert_onnx
+from dltemplates.export.onnx import OPSET, convert_onnx, to_float16
 from dltemplates.export.saved_model import save_serving, with_float_images
 
 BODIES = {
@@ -85,6 +85,15 @@ def test_it_is_what_tf2onnx_makes(frozen, body):
     assert constants(made) == constants(reference)
     np.testing.assert_array_equal(run(made, images), run(reference, images))
     np.testing.assert_allclose(run(made, images), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("convert", [lambda model: model, to_float16], ids=["float32", "float16"])
+def test_a_zero_in_front_of_a_pooling_of_negative_values_stays_a_zero(frozen, convert):
+    body = [layers.Conv2D(4, 1), layers.ZeroPadding2D(1), layers.MaxPooling2D(3, 2)]
+    graph, contract, images, expected = frozen(body)
+    made = convert(convert_onnx(graph, contract))
+    assert operators(made).count("Pad") == 1
+    np.testing.assert_allclose(run(made, images), expected, atol=1e-5 if convert is not to_float16 else 1e-2)
 
 
 def test_batch_normalization_is_folded_and_images_are_turned_once(frozen):
