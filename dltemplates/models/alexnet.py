@@ -28,7 +28,7 @@ import keras
 from keras import layers
 
 from dltemplates.layers import LocalResponseNormalization
-from dltemplates.models.blocks import make_divisible
+from dltemplates.models.blocks import conv_relu, make_divisible
 from dltemplates.models.checks import check_dropout_rate, check_image_shape, check_multiplier, check_num_outputs
 
 FILTERS = {1: (64, 192, 384, 256, 256), 2: (48, 128, 192, 192, 128)}  # of the five convolutions, in each tower
@@ -77,7 +77,7 @@ def alexnet(
         if number == 3:
             maps = [join(maps)] * towers
         strides, padding = (4, "valid") if number == 1 else (1, "same")
-        maps = [conv(x, make_divisible(width * filters), kernel_size, strides, padding) for x in maps]
+        maps = [conv_relu(x, make_divisible(width * filters), kernel_size, strides, padding=padding) for x in maps]
         if number <= 2 and towers == 2:
             maps = [LocalResponseNormalization()(x) for x in maps]
         if number in (1, 2, 5):
@@ -88,13 +88,6 @@ def alexnet(
         x = layers.Dropout(dropout_rate)(x)
     logits = layers.Dense(num_outputs, dtype="float32", name="logits")(x)
     return keras.Model(inputs, logits, name=name)
-
-
-def conv(x, filters, kernel_size, strides, padding):
-    """A rectified convolution of one tower."""
-    return layers.Conv2D(
-        filters, kernel_size, strides, padding=padding, activation="relu", kernel_initializer="he_normal"
-    )(x)
 
 
 def join(maps):

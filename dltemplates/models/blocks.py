@@ -1,4 +1,4 @@
-"""Blocks that the networks for phones share: depthwise separable convolutions, inverted residuals, squeeze and excite.
+"""Blocks that several networks share: convolutions, inverted residuals, squeeze and excite.
 
 A depthwise convolution filters each channel for itself, and a 1x1 convolution then mixes the channels (Howard et al.:
 "MobileNets", 2017, https://arxiv.org/abs/1704.04861, section 3.1). With k x k kernels and n filters that is 1/n + 1/k^2
@@ -35,6 +35,13 @@ def make_divisible(filters, divisor=8):
     return rounded + divisor if rounded < 0.9 * filters else rounded
 
 
+def conv_relu(x, filters, kernel_size=1, strides=1, *, padding="same"):
+    """A rectified convolution with a bias, as networks before batch normalization have it."""
+    return layers.Conv2D(
+        filters, kernel_size, strides, padding=padding, activation="relu", kernel_initializer="he_normal"
+    )(x)
+
+
 def conv_bn(x, filters, kernel_size=1, strides=1, *, activation=None, use_bias=False):
     """A convolution, normalized and activated."""
     x = layers.Conv2D(filters, kernel_size, strides, padding="same", use_bias=use_bias, kernel_initializer="he_normal")(
@@ -54,10 +61,10 @@ def depthwise_bn(x, kernel_size=3, strides=1, *, activation, use_bias=False):
     return normalize(x, activation)
 
 
-def normalize(x, activation):
+def normalize(x, activation=None, *, epsilon=1e-3):
     """Batch normalization, then the activation if there is one."""
     # Keras's momentum of 0.99 needs hundreds of steps to follow; a short training would be validated on old statistics.
-    x = layers.BatchNormalization(momentum=0.9)(x)
+    x = layers.BatchNormalization(momentum=0.9, epsilon=epsilon)(x)
     return activation(x) if activation else x
 
 

@@ -15,6 +15,7 @@ multiply-accumulates. With `filters=768, depth=32, kernel_size=7, patch_size=7` 
 import keras
 from keras import layers
 
+from dltemplates.models.blocks import normalize
 from dltemplates.models.checks import check_count, check_image_shape, check_num_outputs, check_patches
 
 
@@ -73,5 +74,4 @@ def mixer_block(x, kernel_size):
 def activate(x):
     """GELU, and only then batch normalization, with the epsilon of the paper's code."""
     x = layers.Activation("gelu")(x)
-    # Keras's momentum of 0.99 needs hundreds of steps to follow; a short training would be validated on old statistics.
-    return layers.BatchNormalization(momentum=0.9, epsilon=1e-5)(x)
+    return normalize(x, epsilon=1e-5)

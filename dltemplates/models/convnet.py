@@ -19,6 +19,7 @@ from collections.abc import Sequence
 import keras
 from keras import layers
 
+from dltemplates.models.blocks import conv_bn, relu
 from dltemplates.models.checks import check_dropout_rate, check_image_shape, check_num_outputs, check_widths
 
 
@@ -57,17 +58,9 @@ def convnet(
     for stage, width in enumerate(filters):
         if stage > 0:
             x = layers.MaxPooling2D(2)(x)
-        x = conv_bn_relu(x, width)
-        x = conv_bn_relu(x, width)
+        x = conv_bn(x, width, 3, activation=relu)
+        x = conv_bn(x, width, 3, activation=relu)
     x = layers.GlobalAveragePooling2D()(x)  # (batch, filters of the last stage)
     x = layers.Dropout(dropout_rate)(x)
     logits = layers.Dense(num_outputs, dtype="float32", name="logits")(x)
     return keras.Model(inputs, logits, name=name)
-
-
-def conv_bn_relu(x, filters):
-    """A 3x3 convolution, normalized and rectified; keeps the resolution."""
-    x = layers.Conv2D(filters, 3, padding="same", use_bias=False, kernel_initializer="he_normal")(x)
-    # Keras's momentum of 0.99 needs hundreds of steps to follow; a short training would be validated on old statistics.
-    x = layers.BatchNormalization(momentum=0.9)(x)
-    return layers.ReLU()(x)

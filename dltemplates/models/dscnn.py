@@ -42,13 +42,18 @@ def dscnn(
         A functional model: `(batch, frames, coefficients, channels)` float32 to `(batch, num_outputs)` float32 logits.
 
     Raises:
-        ValueError: If the input is no image or too small, `num_outputs`, `filters` or `blocks` is less than 1, or a
-            rate of `dropout_rates` is out of range.
+        ValueError: If the input is no image or too small, `num_outputs`, `filters` or `blocks` is less than 1, or
+            `dropout_rates` are not two rates in that range.
     """
     check_image_shape("dscnn", input_shape, least=2)
     check_num_outputs(num_outputs)
     check_count("filters", filters, example=64)
     check_count("blocks", blocks, example=4)
+    if len(dropout_rates) != 2:
+        raise ValueError(
+            "`dropout_rates` must be two: behind the first convolution and behind the last. "
+            f"Received: dropout_rates={dropout_rates!r}. Try `dropout_rates=(0.2, 0.4)`."
+        )
     first_rate, last_rate = dropout_rates
     check_dropout_rate(first_rate, name="dropout_rates")
     check_dropout_rate(last_rate, name="dropout_rates")

@@ -18,7 +18,7 @@ import keras
 from keras import layers
 
 from dltemplates.layers import LocalResponseNormalization
-from dltemplates.models.blocks import make_divisible
+from dltemplates.models.blocks import conv_relu, make_divisible
 from dltemplates.models.checks import check_dropout_rate, check_image_shape, check_multiplier, check_num_outputs
 
 LEAST = 17  # pixels: each of the five strides of 2 still finds something to halve
@@ -69,7 +69,8 @@ def googlenet(
     if auxiliary:
         way_out = f"Try a larger `image_size`, or `auxiliary=False`, which takes {LEAST}x{LEAST}."
         check_image_shape("googlenet", input_shape, least=LEAST_AUXILIARY, way_out=way_out)
-    check_image_shape("googlenet", input_shape, least=LEAST)
+    else:
+        check_image_shape("googlenet", input_shape, least=LEAST)
     check_num_outputs(num_outputs)
     check_multiplier("width", width)
     check_dropout_rate(dropout_rate)
@@ -91,11 +92,11 @@ def googlenet(
 
 def stem(x, width):
     """The convolutions and poolings before the first module: an eighth of the resolution."""
-    x = conv(x, make_divisible(width * 64), 7, strides=2)
+    x = conv_relu(x, make_divisible(width * 64), 7, strides=2)
     x = layers.MaxPooling2D(3, strides=2, padding="same")(x)
     x = LocalResponseNormalization()(x)
-    x = conv(x, make_divisible(width * 64), 1)
-    x = conv(x, make_divisible(width * 192), 3)
+    x = conv_relu(x, make_divisible(width * 64), 1)
+    x = conv_relu(x, make_divisible(width * 192), 3)
     x = LocalResponseNormalization()(x)
     return layers.MaxPooling2D(3, strides=2, padding="same")(x)
 
@@ -103,10 +104,10 @@ def stem(x, width):
 def inception(x, one, reduced_three, three, reduced_five, five, pooled):
     """Four ways through kernels of different sizes, their channels one behind the other; keeps the resolution."""
     ways = (
-        conv(x, one, 1),
-        conv(conv(x, reduced_three, 1), three, 3),
-        conv(conv(x, reduced_five, 1), five, 5),
-        conv(layers.MaxPooling2D(3, strides=1, padding="same")(x), pooled, 1),
+        conv_relu(x, one, 1),
+        conv_relu(conv_relu(x, reduced_three, 1), three, 3),
+        conv_relu(conv_relu(x, reduced_five, 1), five, 5),
+        conv_relu(layers.MaxPooling2D(3, strides=1, padding="same")(x), pooled, 1),
     )
     return layers.Concatenate()(ways)
 
@@ -114,15 +115,8 @@ def inception(x, one, reduced_three, three, reduced_five, five, pooled):
 def auxiliary_classifier(x, num_outputs, width, *, name):
     """A small classifier of its own on a map in the middle, (batch, num_outputs)."""
     x = layers.AveragePooling2D(5, strides=3)(x)
-    x = conv(x, make_divisible(width * 128), 1)
+    x = conv_relu(x, make_divisible(width * 128), 1)
     x = layers.Flatten()(x)
     x = layers.Dense(make_divisible(width * 1024), activation="relu", kernel_initializer="he_normal")(x)
     x = layers.Dropout(AUXILIARY_DROPOUT)(x)
     return layers.Dense(num_outputs, dtype="float32", name=name)(x)
-
-
-def conv(x, filters, kernel_size, strides=1):
-    """A rectified convolution."""
-    return layers.Conv2D(
-        filters, kernel_size, strides, padding="same", activation="relu", kernel_initializer="he_normal"
-    )(x)

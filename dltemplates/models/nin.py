@@ -13,7 +13,7 @@ classes. It is trained from He's initialization.
 import keras
 from keras import layers
 
-from dltemplates.models.blocks import make_divisible
+from dltemplates.models.blocks import conv_relu, make_divisible
 from dltemplates.models.checks import check_dropout_rate, check_image_shape, check_multiplier, check_num_outputs
 
 LEAST = 67  # pixels: the last of the three poolings still finds a map of 3x3
@@ -60,13 +60,8 @@ def nin(
 
 def mlpconv(x, filters, kernel_size, strides=1, *, num_outputs=None):
     """A convolution and the two 1x1 convolutions that make a perceptron of it; the last gives `num_outputs` maps."""
-    x = conv(x, filters, kernel_size, strides, padding="valid" if strides > 1 else "same")
-    x = conv(x, filters)
-    return conv(x, num_outputs, activation=None) if num_outputs else conv(x, filters)
-
-
-def conv(x, filters, kernel_size=1, strides=1, *, padding="same", activation="relu"):
-    """A convolution and its activation."""
-    return layers.Conv2D(
-        filters, kernel_size, strides, padding=padding, activation=activation, kernel_initializer="he_normal"
-    )(x)
+    x = conv_relu(x, filters, kernel_size, strides, padding="valid" if strides > 1 else "same")
+    x = conv_relu(x, filters)
+    if num_outputs:
+        return layers.Conv2D(num_outputs, 1, kernel_initializer="he_normal")(x)
+    return conv_relu(x, filters)

@@ -33,6 +33,7 @@ from typing import Any
 import keras
 from keras import layers
 
+from dltemplates.models.blocks import normalize
 from dltemplates.models.checks import check_depth, check_image_shape, check_num_outputs
 from dltemplates.models.recursion import deep_networks
 
@@ -200,9 +201,7 @@ def residual_block(x, filters, strides, *, conv, shortcut):
 
 def conv_bn(x, filters, strides=1, *, use_bias=False):
     """A 3x3 convolution and its batch normalization."""
-    x = conv_alone(x, filters, strides, use_bias=use_bias)
-    # Keras's momentum of 0.99 needs hundreds of steps to follow; a short training would be validated on old statistics.
-    return layers.BatchNormalization(momentum=0.9)(x)
+    return normalize(conv_alone(x, filters, strides, use_bias=use_bias))
 
 
 def conv_alone(x, filters, strides=1, *, use_bias=True):

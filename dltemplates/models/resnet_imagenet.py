@@ -28,7 +28,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from dltemplates.models.blocks import make_divisible
+from dltemplates.models.blocks import make_divisible, normalize
 from dltemplates.models.checks import check_image_shape, check_multiplier, check_num_outputs
 
 LEAST = 32  # pixels: the maps of the last stage are then 1x1
@@ -223,9 +223,8 @@ def conv(x, filters, kernel_size, strides=1, *, use_bias=False):
 
 
 def batch_norm(x):
-    """Batch normalization."""
-    # Keras's momentum of 0.99 needs hundreds of steps to follow; a short training would be validated on old statistics.
-    return layers.BatchNormalization(momentum=0.9, epsilon=EPSILON)(x)
+    """Batch normalization with the epsilon of keras.applications."""
+    return normalize(x, epsilon=EPSILON)
 
 
 def bn_relu(x):

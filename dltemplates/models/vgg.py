@@ -26,7 +26,7 @@ from collections.abc import Sequence
 import keras
 from keras import layers
 
-from dltemplates.models.blocks import make_divisible
+from dltemplates.models.blocks import conv_relu, make_divisible
 from dltemplates.models.checks import check_dropout_rate, check_image_shape, check_multiplier, check_num_outputs
 
 LEAST = 32  # pixels: the last of the five poolings still finds a map of 2x2
@@ -144,5 +144,5 @@ def _vgg(
 def stage(x, filters, repeats):
     """Convolutions that keep the resolution, and a max pooling that halves it."""
     for _ in range(repeats):
-        x = layers.Conv2D(filters, 3, padding="same", activation="relu", kernel_initializer="he_normal")(x)
+        x = conv_relu(x, filters, 3)
     return layers.MaxPooling2D(2)(x)

@@ -37,3 +37,9 @@ def test_least_size_builds():
 def test_rates_must_leave_something(rates):
     with pytest.raises(ValueError, match=r"`dropout_rates` must lie in \[0, 1\). Received: dropout_rates="):
         dscnn((49, 10, 1), 12, dropout_rates=rates)
+
+
+@pytest.mark.parametrize("rates", [(), (0.2,), (0.2, 0.4, 0.4)])
+def test_there_are_two_rates(rates):
+    with pytest.raises(ValueError, match=r"`dropout_rates` must be two: .* Received: dropout_rates=\("):
+        dscnn((49, 10, 1), 12, dropout_rates=rates)

@@ -88,6 +88,13 @@ def test_auxiliary_classifiers_see_4a_and_4d(in_training):
     assert [layer.output.shape[1:] for layer in averages] == [(4, 4, 512), (4, 4, 528)]
 
 
+def test_width_narrows_the_auxiliary_classifiers_too():
+    network = googlenet((65, 65, 3), 3, width=0.125)
+    assert [network.get_layer(f"auxiliary_{number}").kernel.shape[0] for number in (1, 2)] == [1024 // 8] * 2
+    flat = [layer.output.shape[-1] for layer in network.layers if isinstance(layer, keras.layers.Flatten)]
+    assert flat == [128 // 8] * 2  # of one pixel
+
+
 def test_auxiliary_losses_reach_the_layers_below_and_none_above():
     network = googlenet((65, 65, 3), 3, **SMALL)
     x = np.random.default_rng(0).normal(size=(2, 65, 65, 3)).astype("float32")
