@@ -1,5 +1,6 @@
 """What the command line does, from Python."""
 
+import os
 import subprocess
 import sys
 
@@ -11,6 +12,13 @@ import dltemplates as dlt
 def test_importing_loads_no_tensorflow():
     code = "import sys, dltemplates\nassert not {'tensorflow', 'keras', 'numpy'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(("given", "expected"), [({}, "1"), ({"TF_ENABLE_ONEDNN_OPTS": "0"}, "0")])
+def test_the_faster_kernels_are_on_unless_they_were_switched_off(given, expected):
+    environment = {name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"} | given
+    code = f"import os, dltemplates\nassert os.environ['TF_ENABLE_ONEDNN_OPTS'] == '{expected}'"
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
 
 
 @pytest.mark.parametrize("name", [name for name in dlt.__all__ if name != "__version__"])
