@@ -32,7 +32,7 @@ OPTIONS = {  # of the builder; `image_size` is that of the digits, where 8x8 is 
     "resnet101": {"image_size": 32, "width": 0.1},
     "resnet152": {"image_size": 32, "epochs": 10, "width": 0.1},
     "preact_resnet110": {},
-    "preact_resnet164": {},
+    "preact_resnet164": {"epochs": 10},
     "preact_resnet_cifar": {"depth": 11},
     "preact_resnet50": {"image_size": 32, "width": 0.1},
     "preact_resnet101": {"image_size": 32, "width": 0.1},
