@@ -24,8 +24,6 @@ from dltemplates.tasks.contract import Contract
 OPSET = 17
 MOVING = {"Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity"}
 TYPES = {"uint8": quantization.QuantType.QUInt8, "int8": quantization.QuantType.QInt8}
-
-
 LEAST = 2.0**-24  # of float16, above 0
 
 

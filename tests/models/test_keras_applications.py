@@ -13,6 +13,7 @@ from dltemplates.models.keras_applications import APPLICATIONS, load_application
 SIDE = 64  # pixels
 NUM_OUTPUTS = 7
 FAST = {"mobilenet_v2", "resnet50"}
+TOLERANCES = {"float64": 3e-5, "float32": 1e-4}  # of the range of their outputs; our last layer stays float32
 MODULES = {
     "VGG16": "vgg16", "VGG19": "vgg19", "ResNet50": "resnet", "ResNet101": "resnet", "ResNet152": "resnet",
     "ResNet50V2": "resnet_v2", "ResNet101V2": "resnet_v2", "ResNet152V2": "resnet_v2", "DenseNet121": "densenet",
@@ -39,19 +40,33 @@ def random_weights(network, images):
 
 
 @pytest.fixture
-def double_precision():
-    """All layers in float64: a hundred layers of random weights make much of the rounding of float32."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("float64")
-    yield
-    keras.config.set_dtype_policy(before)
+def precision(request):
+    """What images are, and all layers but our last one compute in."""
+    policy, floatx = keras.config.dtype_policy(), keras.config.floatx()
+    keras.config.set_floatx(request.param)
+    keras.config.set_dtype_policy(request.param)
+    yield request.param
+    keras.config.set_floatx(floatx)
+    keras.config.set_dtype_policy(policy)
 
 
-@pytest.mark.usefixtures("double_precision")
+# A hundred layers of random weights make much of the rounding of float32: double precision shows whether it is all.
+@pytest.mark.parametrize("precision", ["float64"], indirect=True)
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in APPLICATIONS]
 )
-def test_same_weights_same_outputs(name):
+def test_same_weights_same_outputs(name, precision):
+    compare(name, precision)
+
+
+@pytest.mark.parametrize("precision", ["float32"], indirect=True)
+@pytest.mark.parametrize("name", sorted(FAST))
+def test_the_same_in_the_precision_that_is_served(name, precision):
+    compare(name, precision)
+
+
+def compare(name, precision):
+    """Copy random weights of theirs into ours, and hold what ours gives against what theirs gives."""
     application = APPLICATIONS[name]
     keras.utils.set_random_seed(0)
     theirs = getattr(keras.applications, application.builder)(
@@ -60,16 +75,16 @@ def test_same_weights_same_outputs(name):
     rng = np.random.default_rng(1)
     pixels = rng.integers(0, 256, (4, SIDE, SIDE, 3)) * rng.uniform(0.3, 1, (4, 1, 1, 3))
     prepare = importlib.import_module(f"keras.applications.{MODULES[application.builder]}").preprocess_input
-    prepared = prepare(pixels.astype("float64").copy())
+    prepared = prepare(pixels.astype(precision).copy())
     random_weights(theirs, prepared)
     ours = build_network(name, {"input_shape": (SIDE, SIDE, 3), "num_outputs": NUM_OUTPUTS}, {})
     take_application(ours, theirs, application)
     expected = keras.ops.convert_to_numpy(theirs(prepared))
-    found = keras.ops.convert_to_numpy(ours(pixels / 255 - application.center))
+    found = keras.ops.convert_to_numpy(ours((pixels / 255 - application.center).astype(precision)))
     assert np.isfinite(expected).all()
     spread = np.ptp(expected, axis=0)
     assert (spread > 0).all()
-    assert np.abs(found - expected).max() < 1e-4 * spread.max()
+    assert np.abs(found - expected).max() < TOLERANCES[precision] * spread.max()
 
 
 def test_a_network_that_is_not_there_is_named():

@@ -1,22 +1,10 @@
 """The tool that draws the ideas of the course: what it counts and pools, and that it draws."""
 
-import importlib.util
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-
-TOOL = Path(__file__).parents[2] / "tools" / "draw_ideas.py"
-
-
-@pytest.fixture(scope="module")
-def tool():
-    spec = importlib.util.spec_from_file_location("draw_ideas", TOOL)
-    module = sys.modules["draw_ideas"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def run(tool, monkeypatch, *arguments):

@@ -1,4 +1,3 @@
-import importlib.util
 import os
 import re
 import shutil
@@ -9,14 +8,6 @@ from pathlib import Path
 import pytest
 
 TOOL = Path(__file__).parents[2] / "tools" / "replay_dockerfile.py"
-
-
-@pytest.fixture(scope="module")
-def tool():
-    spec = importlib.util.spec_from_file_location("replay_dockerfile", TOOL)
-    module = sys.modules["replay_dockerfile"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture
