@@ -52,11 +52,28 @@ class Format:
     tolerance: float | None
 
 
+def row(columns: int, num_outputs: int) -> dict[str, Any]:
+    """The sizes of a network that sees rows of numbers."""
+    return {"input_shape": (columns,), "num_outputs": num_outputs}
+
+
 MNIST = image(28, 28, 1, 10)
 CIFAR10 = image(32, 32, 3, 10)
 IMAGENET = image(224, 224, 3, 1000)
 
 MODELS = {
+    "perceptron": Entry(
+        "dltemplates.models.perceptron:perceptron", "one neuron, and where it all began (Rosenblatt 1958)", row(2, 1)
+    ),
+    "linear_regression": Entry(
+        "dltemplates.models.regression:linear_regression", "a weighted sum (Gauss 1809)", row(10, 1)
+    ),
+    "logistic_regression": Entry(
+        "dltemplates.models.regression:logistic_regression", "a weighted sum, as odds (Cox 1958)", row(30, 1)
+    ),
+    "softmax_regression": Entry(
+        "dltemplates.models.regression:softmax_regression", "a weighted sum for each class (Bishop 2006)", row(4, 3)
+    ),
     "mlp": Entry("dltemplates.models.mlp:mlp", "fully connected layers (Rumelhart 1986)", MNIST),
     "lenet5": Entry(
         "dltemplates.models.lenet:lenet5", "the first convolutional network in wide use (LeCun 1998)", MNIST
@@ -159,12 +176,22 @@ DATASETS = {
     "mnist": Entry("dltemplates.datasets.idx:mnist", "70,000 handwritten digits, 28x28 grey"),
     "fashion_mnist": Entry("dltemplates.datasets.idx:fashion_mnist", "70,000 pieces of clothing, 28x28 grey"),
     "cifar10": Entry("dltemplates.datasets.cifar:cifar10", "60,000 photographs of ten things, 32x32 colour"),
+    "gates": Entry("dltemplates.datasets.gates:gates", "two bits in, one out: gates:and, :or, :nand, :xor"),
+    "iris": Entry("dltemplates.datasets.sklearn_tables:iris", "150 irises of 3 kinds, 4 lengths; with scikit-learn"),
+    "wine": Entry("dltemplates.datasets.sklearn_tables:wine", "178 wines of 3 growers, 13 figures; with scikit-learn"),
+    "breast_cancer": Entry(
+        "dltemplates.datasets.sklearn_tables:breast_cancer", "569 tumours, 30 figures; with scikit-learn"
+    ),
+    "diabetes": Entry(
+        "dltemplates.datasets.sklearn_tables:diabetes", "442 patients, 10 figures, one number; with scikit-learn"
+    ),
 }
 
 TASKS = {
     "classification": Entry("dltemplates.tasks.classification:Classification", "one class of several per example"),
     "multi_label": Entry("dltemplates.tasks.multi_label:MultiLabel", "any number of labels per example"),
-    "image_regression": Entry("dltemplates.tasks.image_regression:ImageRegression", "numbers read from an image"),
+    "regression": Entry("dltemplates.tasks.regression:Regression", "one or more numbers"),
+    "image_regression": Entry("dltemplates.tasks.regression:Regression", "the same, read from an image"),
 }
 
 FORMATS = {

@@ -113,14 +113,11 @@ def _settings(subject: Subject, data: str | None) -> DatasetSettings:
     if data is None and subject.data is None:
         raise ValueError("An exported file does not know the user's data. Received: no dataset. Name it by --data.")
     settings = subject.data or DatasetSettings(name=str(data))
-    image = subject.predictor.contract.inputs[0]
-    height, width, channels = image.shape
-    update = {
-        "name": data or settings.name,
-        "image_size": (height, width),
-        "channels": channels,
-        "resize": image.resize,
-    }
+    update: dict[str, Any] = {"name": data or settings.name}
+    (value,) = subject.predictor.contract.inputs
+    if value.kind == "image":
+        height, width, channels = value.shape
+        update |= {"image_size": (height, width), "channels": channels, "resize": value.resize}
     return settings.model_copy(update=update)
 
 

@@ -48,7 +48,7 @@ def array_dataset(settings: DatasetSettings, splits: Splits, target: Value) -> D
         inputs=(image,),
         targets=(with_counts(target, splits["train"][1]),),
         sizes={name: len(source) for name, source in sources.items()},
-        fingerprint=_fingerprint(splits),
+        fingerprint=fingerprint(splits),
     )
     return Dataset(spec, sources)
 
@@ -63,7 +63,8 @@ def _fitted(arrays: dict[str, np.ndarray], image: Value) -> Source:
     return ArraySource(source.read(np.arange(len(images))))
 
 
-def _fingerprint(splits: Splits) -> str:
+def fingerprint(splits: Splits) -> str:
+    """A digest of all that the splits hold."""
     digest = hashlib.sha256()
     for name, arrays in splits.items():
         for array in arrays:

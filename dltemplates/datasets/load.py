@@ -13,7 +13,7 @@ from dltemplates.settings import DatasetSettings
 def load_dataset(settings: DatasetSettings, *, from_file: bool = False) -> Dataset:
     """Load the dataset that `settings.name` stands for.
 
-    A name of the catalog is that dataset; what exists, or looks like a path, is a folder or `.npz` of the user's;
+    A name of the catalog is that dataset, one with a colon behind it (`gates:xor`) a variant of it; what exists, or looks like a path, is a folder or `.npz` of the user's;
     `package.module:function` is called with the settings and returns a `Dataset`.
 
     Args:
@@ -24,8 +24,11 @@ def load_dataset(settings: DatasetSettings, *, from_file: bool = False) -> Datas
         ValueError: If there is no such dataset, or its data breaks a rule; says the way out.
     """
     name = settings.name
+    family, _, _ = name.partition(":")
     path = Path(name).expanduser()
-    if name not in catalog.DATASETS and (path.exists() or _looks_like_a_path(name)):
+    if family in catalog.DATASETS:
+        name = family
+    elif path.exists() or _looks_like_a_path(name):
         return _load_path(path, settings)
     try:
         function = catalog.load("dataset", name, from_file=from_file)

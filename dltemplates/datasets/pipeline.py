@@ -19,7 +19,7 @@ from dltemplates.datasets.augment import augment_images, by_name, count_draws
 from dltemplates.datasets.mixing import mix
 from dltemplates.datasets.reading import read_batches
 from dltemplates.datasets.source import Source
-from dltemplates.datasets.spec import DatasetSpec, Value
+from dltemplates.datasets.spec import DatasetSpec, Value, image_of
 from dltemplates.datasets.view import View
 from dltemplates.settings import Augment
 
@@ -100,22 +100,29 @@ def training_batches(
         order: Which example stands where.
         steps: The steps to make.
         encode: Turns a batch of raw targets into what the loss takes.
-        augment: Random changes of the images.
+        augment: Random changes of the images; of other inputs there are none.
         class_weights: Weight of each class (classes,), for targets that are classes.
         shard: Which parts of each batch are made here; they hold the very rows that the whole batch holds there.
 
     Returns:
-        `(inputs, targets, sample_weight)` for each step and part; images float32 or uint8, 0..255.
+        `(inputs, targets, sample_weight)` for each step and part; images float32 or uint8, 0..255. Several inputs come
+        as a dictionary, by name.
 
     Raises:
-        ValueError: If the batch cannot be cut into those parts, or the targets cannot be mixed.
+        ValueError: If the batch cannot be cut into those parts, the targets cannot be mixed, or there is no image to
+            augment.
     """
-    (image,), (target,) = spec.inputs, spec.targets
+    image, (target,) = image_of(spec), spec.targets
+    if image is None and augment != Augment():
+        raise ValueError(
+            "`train.augment` changes images. Received: data whose inputs are "
+            f"{', '.join(value.name for value in spec.inputs)}. Leave it out."
+        )
     mixes = bool(augment.mixup or augment.cutmix)
     rows = _rows(order.batch_size, shard.parts, mixes)
     if mixes:
         _check_mixable(encode, target)
-    view = View.of_training(image, augment)
+    view = View.of_training(image, augment) if image else None
 
     def part_of(number):
         """The indices and the draws of the rows of one part."""
@@ -125,14 +132,17 @@ def training_batches(
 
     def plan(number):
         indices, draws = part_of(number)
-        return indices, view.places(by_name(draws))
+        return indices, view.places(by_name(draws)) if view else None
 
     def finish(number, example):
-        images, raw = example[image.name], example[target.name]
-        _, draws = part_of(number)
-        images, targets = augment_images(images, draws, augment), encode(raw)
+        inputs, raw = inputs_of(spec, example), example[target.name]
+        targets = encode(raw)
         weight = tf.ones(tf.shape(raw)[:1]) if class_weights is None else tf.gather(class_weights, raw)
-        return mix(images, targets, weight, draws, augment) if mixes else (images, targets, weight)
+        if image is None:
+            return inputs, targets, weight
+        _, draws = part_of(number)
+        inputs = augment_images(inputs, draws, augment)
+        return mix(inputs, targets, weight, draws, augment) if mixes else (inputs, targets, weight)
 
     return _batches(
         read_batches(source, spec, shard.numbers(steps), plan, view, rows=rows), shard.numbers(steps), finish
@@ -161,11 +171,11 @@ def evaluation_batches(
     Returns:
         `(inputs, targets, sample_weight)` for each batch and part, of known cardinality.
     """
-    (image,), (target,) = spec.inputs, spec.targets
+    image, (target,) = image_of(spec), spec.targets
     examples = len(source)
     rows = math.ceil(min(batch_size, examples) / shard.parts)
     steps = range(math.ceil(examples / (rows * shard.parts)))
-    view = View.whole(image)
+    view = View.whole(image) if image else None
 
     def positions(number):
         step, part = shard.place(number)
@@ -176,11 +186,17 @@ def evaluation_batches(
 
     def finish(number, example):
         weight = tf.cast(positions(number) < examples, tf.float32)
-        return example[image.name], encode(example[target.name]), weight
+        return inputs_of(spec, example), encode(example[target.name]), weight
 
     return _batches(
         read_batches(source, spec, shard.numbers(steps), plan, view, rows=rows), shard.numbers(steps), finish
     )
+
+
+def inputs_of(spec: DatasetSpec, example: dict[str, Any]) -> Any:
+    """What a model is given of an example: its one input, or a dictionary of them."""
+    inputs = {value.name: example[value.name] for value in spec.inputs}
+    return inputs if len(inputs) > 1 else next(iter(inputs.values()))
 
 
 def _batches(examples: tf.data.Dataset, numbers: range, finish: Callable[..., tuple]) -> tf.data.Dataset:

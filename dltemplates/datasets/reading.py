@@ -22,7 +22,7 @@ DECODED_AT_ONCE = 32
 
 
 def read_batches(
-    source: Source, spec: DatasetSpec, numbers: range, plan: Plan, view: View, *, rows: int
+    source: Source, spec: DatasetSpec, numbers: range, plan: Plan, view: View | None, *, rows: int
 ) -> tf.data.Dataset:
     """Read batches of examples.
 
@@ -31,15 +31,15 @@ def read_batches(
         spec: Its spec.
         numbers: The batches to read.
         plan: From a batch's number to its indices (rows,) int64 and their `view.places`.
-        view: How images are looked at.
+        view: How images are looked at; None where the examples hold none.
         rows: The length of each batch.
 
     Returns:
         The examples' arrays by name, each (rows, ...), in the order of the numbers.
     """
-    if isinstance(source, FileSource) and source.cache == "none":
-        return read_files(source, numbers, plan, view).map(functools.partial(_with_rows, rows))
-    if isinstance(source, FileSource):
+    if isinstance(source, FileSource) and view:
+        if source.cache == "none":
+            return read_files(source, numbers, plan, view).map(functools.partial(_with_rows, rows))
         source = keep_decoded(source, view.canvas, decode_all)
     names = [value.name for value in (*spec.inputs, *spec.targets)]
     sample = source.read(np.arange(1))
@@ -56,7 +56,7 @@ def read_batches(
         for name, array in zip(names, arrays, strict=True):
             array.set_shape([None, *sample[name].shape[1:]])
         example = _with_rows(rows, dict(zip(names, arrays, strict=True)))
-        return example | {image: view.look_at_all(example[image], places)}
+        return example | {image: view.look_at_all(example[image], places)} if view else example
 
     batches = tf.data.Dataset.range(numbers.start, numbers.stop)
     return batches.map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)

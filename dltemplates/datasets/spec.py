@@ -14,13 +14,14 @@ class Value(BaseModel):
 
     Attributes:
         name: The name that survives into every exported format.
-        kind: `image` (height, width, channels), `class` (one id), `labels` (a 0/1 flag per class), `number`, or
-            `scores` (a share per class, what a classifier presents).
+        kind: `image` (height, width, channels), `class` (one id), `labels` (a 0/1 flag per class), `number` (one or
+            more of them), or `scores` (a share per class, what a classifier presents).
         dtype: The NumPy dtype it has at the boundary.
         shape: Its shape, without the batch.
         range: Least and greatest value at the boundary, where it is known.
         classes: The class names by id, for `class`, `labels` and `scores`.
         counts: Examples of each class in the training split, for `class` and `labels`.
+        columns: What each of several numbers is, where they have names.
         resize: How an image of another size is brought to `shape`.
         preparation: All that is done to an image file before it is this array, for who does it elsewhere.
         mean: Mean over the training split, for a `number`.
@@ -37,6 +38,7 @@ class Value(BaseModel):
     range: tuple[float, float] | None = None
     classes: tuple[str, ...] | None = None
     counts: tuple[int, ...] | None = None
+    columns: tuple[str, ...] | None = None
     resize: Resize | None = None
     preparation: str | None = None
     mean: tuple[float, ...] | None = None
@@ -62,3 +64,8 @@ class DatasetSpec(BaseModel):
     sizes: dict[str, int]
     skipped: dict[str, str] = {}
     fingerprint: str
+
+
+def image_of(spec: DatasetSpec) -> Value | None:
+    """The image among the inputs, which then is the only one; None where there is none."""
+    return spec.inputs[0] if spec.inputs[0].kind == "image" else None

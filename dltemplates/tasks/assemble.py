@@ -20,18 +20,23 @@ def assemble(network: keras.Model, spec: DatasetSpec, *, center: tuple[float, ..
     """Put the preprocessing in front of a network.
 
     Args:
-        network: A network of floats between 0 and 1.
-        spec: The dataset's spec, with one image of 0..255 as its input.
+        network: A network of floats: between 0 and 1 for pixels, around 0 and of about 1 for other numbers.
+        spec: The dataset's spec, with one image of 0..255 or one row of numbers as its input.
         center: What is 0 to the network, for each channel; None where that is black.
 
     Returns:
         The model that is trained: raw inputs to what the network gives; the network is one nested layer.
     """
-    (image,) = spec.inputs
-    inputs = keras.Input(image.shape, name=image.name, dtype=image.dtype)
-    # A scale without an offset survives zero padding, so that integer exports can fold it into the first layer.
-    offset = [-value for value in center] if center else 0.0
-    x = keras.layers.Rescaling(1 / 255, offset=offset, name=PREPROCESSING, dtype="float32")(inputs)
+    (value,) = spec.inputs
+    inputs = keras.Input(value.shape, name=value.name, dtype=value.dtype)
+    if value.kind == "image":
+        # A scale without an offset survives zero padding, so that integer exports can fold it into the first layer.
+        scale: Any = 1 / 255
+        offset: Any = [-part for part in center] if center else 0.0
+    else:  # (x - mean) / std
+        scale = [1 / std for std in value.std or ()]
+        offset = [-mean / std for mean, std in zip(value.mean or (), value.std or (), strict=True)]
+    x = keras.layers.Rescaling(scale, offset=offset, name=PREPROCESSING, dtype="float32")(inputs)
     return keras.Model(inputs, network(x), name=network.name)
 
 

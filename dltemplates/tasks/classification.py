@@ -13,40 +13,52 @@ from dltemplates.tasks.task import Arrays, Task, probabilities_value
 class Classification(Task):
     """Give each example one class.
 
-    The network's logits (batch, classes) are presented as `probabilities`, float32, each row summing to 1.
+    The network's logits (batch, classes) are presented as `probabilities`, float32, each row summing to 1. Two classes
+    can be told apart by one logit, the logarithm of the odds of the second (`binary`).
     """
 
     name = "classification"
     kind = "class"
     monitor = "val_accuracy"
 
-    def __init__(self, targets: tuple[Value, ...], *, label_smoothing: float = 0.0):
+    def __init__(self, targets: tuple[Value, ...], *, label_smoothing: float = 0.0, binary: bool = False):
         """Make the task.
 
         Args:
             targets: The class to predict.
             label_smoothing: Share of the target spread evenly over all classes, in [0, 1) (Szegedy 2016 section 7).
+            binary: Tell two classes apart by one logit.
 
         Raises:
-            ValueError: If the target is no class or the smoothing is out of range.
+            ValueError: If the target is no class, the smoothing is out of range, or `binary` is not for these classes.
         """
         super().__init__(targets)
         if not (isinstance(label_smoothing, (int, float)) and 0 <= label_smoothing < 1):
             raise ValueError(f"`label_smoothing` must be in [0, 1). Received: {label_smoothing!r}. Try 0.1.")
         self.label_smoothing = label_smoothing
         self.classes = self.target.classes or ()
+        if not isinstance(binary, bool) or (binary and len(self.classes) != 2):
+            raise ValueError(
+                f"`binary` is for two classes, true or false. Received: {binary!r} for {len(self.classes)} classes. "
+                "Leave it out."
+            )
+        self.binary = binary
 
     def sizes(self, spec: DatasetSpec) -> dict[str, Any]:
-        return {"input_shape": spec.inputs[0].shape, "num_outputs": len(self.classes)}
+        return {"input_shape": spec.inputs[0].shape, "num_outputs": 1 if self.binary else len(self.classes)}
 
     def loss(self):
         import keras
 
+        if self.binary:
+            return keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=self.label_smoothing)
         return keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=self.label_smoothing)
 
     def metrics(self):
         import keras
 
+        if self.binary:
+            return [keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.0)]  # of logits
         accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
         top_5 = [keras.metrics.TopKCategoricalAccuracy(5, name="top_5")] if len(self.classes) > 5 else []
         return [accuracy, *top_5]
@@ -54,11 +66,16 @@ class Classification(Task):
     def encode(self, target: Any) -> Any:
         import keras
 
+        if self.binary:
+            return keras.ops.cast(target, "float32")[:, None]
         return keras.ops.one_hot(target, len(self.classes))
 
     def present(self, logits: Any) -> Any:
         import keras
 
+        if self.binary:  # the softmax of (0, logit)
+            logits = keras.layers.ZeroPadding1D((1, 0), dtype="float32")(keras.layers.Reshape((1, 1))(logits))
+            logits = keras.layers.Flatten()(logits)
         return keras.layers.Softmax(name="probabilities", dtype="float32")(logits)
 
     def output(self) -> Value:

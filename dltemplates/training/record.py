@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 import dltemplates
 from dltemplates.datasets.source import Dataset, Source
-from dltemplates.datasets.spec import DatasetSpec
+from dltemplates.datasets.spec import DatasetSpec, image_of
 from dltemplates.models.summary import summarize
 from dltemplates.reports.figures import curves_figure, examples_figure, save_figures
 from dltemplates.reports.vision import vision_figures
@@ -65,9 +65,8 @@ def score_run(run: Run, task: Task, dataset: Dataset) -> None:
         record.details[split] = task.details(targets, outputs)
         if split == "test":
             figures |= task.figures(targets, outputs)
-            figures["examples"] = _examples(
-                dataset.split(split), dataset.spec.inputs[0].name, *task.captions(targets, outputs)
-            )
+            if image := image_of(dataset.spec):
+                figures["examples"] = _examples(dataset.split(split), image.name, *task.captions(targets, outputs))
             figures |= vision_figures(serving, task, dataset.split(split), targets, outputs)
     save_figures(figures, run.figures_path)
     run.save_record(record.model_copy(update={"state": "done"}))

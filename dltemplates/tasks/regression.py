@@ -1,4 +1,4 @@
-"""Numbers read from an image: squared error on standardized targets, mean absolute error as the judge."""
+"""Numbers: squared error on standardized targets, mean absolute error as the judge."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from dltemplates.datasets.spec import DatasetSpec, Value
 from dltemplates.tasks.task import Arrays, Task
 
 
-class ImageRegression(Task):
+class Regression(Task):
     """Predict one or more numbers.
 
     The network learns `(target - mean) / std` with the training split's statistics; the served model turns that back,
     so `value` (batch, numbers), float32, is in the target's own unit.
     """
 
-    name = "image_regression"
+    name = "regression"
     kind = "number"
     direction = "min"
     budget = "1%"
