@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from dltemplates.datasets.spec import DatasetSpec, Value
 from dltemplates.tasks.task import Arrays, Task, probabilities_value
+
+
+LOSSES = ("cross_entropy", "perceptron")
 
 
 class Classification(Task):
@@ -21,16 +24,25 @@ class Classification(Task):
     kind = "class"
     monitor = "val_accuracy"
 
-    def __init__(self, targets: tuple[Value, ...], *, label_smoothing: float = 0.0, binary: bool = False):
+    def __init__(
+        self,
+        targets: tuple[Value, ...],
+        *,
+        label_smoothing: float = 0.0,
+        binary: bool = False,
+        loss: Literal["cross_entropy", "perceptron"] = "cross_entropy",
+    ):
         """Make the task.
 
         Args:
             targets: The class to predict.
             label_smoothing: Share of the target spread evenly over all classes, in [0, 1) (Szegedy 2016 section 7).
             binary: Tell two classes apart by one logit.
+            loss: `cross_entropy`; or with `binary` `perceptron`, whose gradient is Rosenblatt's rule.
 
         Raises:
-            ValueError: If the target is no class, the smoothing is out of range, or `binary` is not for these classes.
+            ValueError: If the target is no class, the smoothing is out of range, `binary` is not for these classes, or
+                there is no such loss.
         """
         super().__init__(targets)
         if not (isinstance(label_smoothing, (int, float)) and 0 <= label_smoothing < 1):
@@ -43,6 +55,11 @@ class Classification(Task):
                 "Leave it out."
             )
         self.binary = binary
+        if loss not in LOSSES or (loss == "perceptron" and not binary):
+            raise ValueError(
+                f"`loss` must be one of {', '.join(LOSSES)}, the last with `binary`. Received: {loss!r}. Leave it out."
+            )
+        self.loss_name = loss
 
     def sizes(self, spec: DatasetSpec) -> dict[str, Any]:
         return {"input_shape": spec.inputs[0].shape, "num_outputs": 1 if self.binary else len(self.classes)}
@@ -50,6 +67,10 @@ class Classification(Task):
     def loss(self):
         import keras
 
+        if self.loss_name == "perceptron":
+            from dltemplates.tasks.losses import PerceptronLoss
+
+            return PerceptronLoss()
         if self.binary:
             return keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=self.label_smoothing)
         return keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=self.label_smoothing)
