@@ -27,6 +27,11 @@ FIGURES = {
         "Which class is most often taken for which: look here first for labels that are wrong, classes that need more "
         "examples, and pairs that even people mix up.",
     ),
+    "boundary": (
+        "The plane",
+        "The class that each place of the plane is given, and the examples: where the colours meet the network changes "
+        "its mind; one neuron can only draw a straight line.",
+    ),
     "predictions": (
         "Predictions",
         "Each point is an example: the nearer to the line, the nearer the prediction to the truth.",

@@ -14,6 +14,7 @@ from dltemplates.datasets.source import Dataset, Source
 from dltemplates.datasets.spec import DatasetSpec, image_of
 from dltemplates.models.summary import summarize
 from dltemplates.reports.figures import curves_figure, examples_figure, save_figures
+from dltemplates.reports.plane import boundary_figure
 from dltemplates.reports.vision import vision_figures
 from dltemplates.runs import Run, RunRecord, atomic_write
 from dltemplates.runtimes import KerasPredictor
@@ -67,6 +68,8 @@ def score_run(run: Run, task: Task, dataset: Dataset) -> None:
             figures |= task.figures(targets, outputs)
             if image := image_of(dataset.spec):
                 figures["examples"] = _examples(dataset.split(split), image.name, *task.captions(targets, outputs))
+            elif boundary := _boundary(predictor, task, dataset.split(split), targets):
+                figures["boundary"] = boundary
             figures |= vision_figures(serving, task, dataset.split(split), targets, outputs)
     save_figures(figures, run.figures_path)
     run.save_record(record.model_copy(update={"state": "done"}))
@@ -79,3 +82,8 @@ def _examples(source: Source, name: str, captions: list[str], off: np.ndarray) -
     shown = np.array((worst + others)[:SHOWN])
     images = source.read(shown)[name]
     return examples_figure(images, [captions[index] for index in shown], off[shown] > 0)
+
+
+def _boundary(predictor: KerasPredictor, task: Task, source: Source, targets: dict[str, np.ndarray]) -> Figure | None:
+    rows = source.read(np.arange(len(source)))[predictor.contract.inputs[0].name]
+    return boundary_figure(predictor, task, rows, targets)

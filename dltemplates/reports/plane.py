@@ -1,0 +1,54 @@
+"""What a classifier of two numbers has made of the plane: the classes, the border between them, the examples."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+
+from dltemplates.runtimes import Arrays, Predictor
+from dltemplates.tasks.task import Task
+
+PLACES = 200  # along a side
+MARGIN = 0.25  # around the examples, as a share of their range
+COLORS = ("tab:blue", "tab:orange", "tab:green", "tab:red", "tab:purple", "tab:brown", "tab:pink", "tab:olive")
+SHOWN = 500
+
+
+def boundary_figure(predictor: Predictor, task: Task, rows: np.ndarray, targets: Arrays) -> Figure | None:
+    """Draw the plane as a network of two numbers decides it.
+
+    Args:
+        predictor: The network.
+        task: Its task, of classes.
+        rows: Examples (n, 2).
+        targets: Their targets.
+
+    Returns:
+        The figure; None where the inputs are not two numbers, the outputs no classes, or the classes too many.
+    """
+    (value,) = predictor.contract.inputs
+    classes = task.target.classes or ()
+    if value.kind != "number" or value.shape != (2,) or task.kind != "class" or len(classes) > len(COLORS):
+        return None
+    low, high = rows.min(axis=0), rows.max(axis=0)
+    low, high = low - MARGIN * (high - low), high + MARGIN * (high - low)
+    across, up = (np.linspace(low[axis], high[axis], PLACES, dtype=np.float32) for axis in (0, 1))
+    grid = np.stack(np.meshgrid(across, up), axis=-1)
+    decided = task.decide(predictor({value.name: grid.reshape(-1, 2)}))
+    assert decided is not None  # it has classes
+    figure = Figure(figsize=(6, 5), layout="constrained")
+    axes = figure.subplots()
+    colors = ListedColormap(COLORS[: len(classes)])
+    axes.pcolormesh(
+        across, up, decided.reshape(PLACES, PLACES), cmap=colors, vmin=0, vmax=len(classes) - 1, alpha=0.25, linewidth=0
+    )
+    label = targets[task.target.name]
+    for place, name in enumerate(classes):
+        own = rows[label == place][:SHOWN]
+        axes.scatter(own[:, 0], own[:, 1], color=COLORS[place], edgecolor="black", label=name)
+    first, second = value.columns or ("first", "second")
+    axes.set_xlabel(first, parse_math=False)
+    axes.set_ylabel(second, parse_math=False)
+    axes.legend(title=task.target.name, loc="upper right")
+    return figure
