@@ -239,6 +239,8 @@ class TrainSettings(Part):
             `auto`, which is mixed_bfloat16 on GPUs that compute in it and float32 elsewhere. Exports are float32.
         class_weight: `balanced` weighs each class by the inverse of how often it occurs.
         augment: Random changes of the training images.
+        keep: Which weights become the run's: those of the `best` epoch on validation, or the `last`, where the loss has one
+            lowest point and training goes there.
         early_stopping: Stop after this many epochs without a better monitored figure; None never does.
         deterministic: The same bits on every run on the same machine. On a GPU steps are compiled by XLA without it.
         checkpoint_seconds: Least time between two checkpoints; 0 writes one after every step. Where writing one takes
@@ -260,6 +262,7 @@ class TrainSettings(Part):
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto"
     class_weight: Literal["none", "balanced"] = "none"
     augment: Augment = Augment()
+    keep: Literal["best", "last"] = "best"
     early_stopping: Count | None = None
     deterministic: StrictBool = True
     checkpoint_seconds: NonNegative = 60.0

@@ -27,6 +27,10 @@ FIGURES = {
         "Which class is most often taken for which: look here first for labels that are wrong, classes that need more "
         "examples, and pairs that even people mix up.",
     ),
+    "coefficients": (
+        "Coefficients",
+        "What each input is worth, all on one scale: to the right it speaks for, to the left against.",
+    ),
     "boundary": (
         "The plane",
         "The class that each place of the plane is given, and the examples: where the colours meet the network changes "

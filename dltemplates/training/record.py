@@ -13,6 +13,7 @@ import dltemplates
 from dltemplates.datasets.source import Dataset, Source
 from dltemplates.datasets.spec import DatasetSpec, image_of
 from dltemplates.models.summary import summarize
+from dltemplates.reports.coefficients import coefficients, coefficients_figure
 from dltemplates.reports.figures import curves_figure, examples_figure, save_figures
 from dltemplates.reports.plane import boundary_figure
 from dltemplates.reports.vision import vision_figures
@@ -58,6 +59,9 @@ def score_run(run: Run, task: Task, dataset: Dataset) -> None:
     predictor = KerasPredictor(serving.model, serving.contract)
     record = run.record
     figures = {}
+    if found := coefficients(serving):
+        figures["coefficients"] = coefficients_figure(found)
+        record.details["coefficients"] = {output.pop("output"): output for output in found}
     if history := run.history():
         figures["curves"] = curves_figure(history, record.best_epoch)
     for split in ("validation", "test"):

@@ -230,6 +230,8 @@ def _end_epoch(
     figure = row[task.monitor]
     # Accuracy on a small split ties often; the loss then decides.
     rank = [figure if task.monitor_direction == "max" else -figure, -row["val_loss"]]
+    if training.template.train.keep == "last":
+        rank = [float(epoch)]
     # The chief's word for all: machines may round differently.
     better = bool(training.placement.share([state.best is None or rank > state.best])[0, 0])
     if better:

@@ -1,0 +1,72 @@
+"""What a network of one weighted sum has learned: what each input is worth."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from keras import layers
+from matplotlib.figure import Figure
+
+from dltemplates.tasks.assemble import PREPROCESSING
+from dltemplates.tasks.contract import ServingModel
+
+MOST = 40  # inputs that are drawn; those of the greatest coefficients
+
+
+def coefficients(serving: ServingModel) -> list[dict[str, Any]] | None:
+    """Read the coefficients of linear, logistic or softmax regression.
+
+    Args:
+        serving: The trained network.
+
+    Returns:
+        For each output `output`, the `intercept`, and for each input its name with `coefficient`, what a unit of it adds
+        to the sum, and `standardized`, what a standard deviation of it adds; None where the network is more than a
+        weighted sum of named numbers.
+    """
+    (value,) = serving.contract.inputs
+    model = serving.model
+    network = model.get_layer(model.name)
+    dense = [layer for layer in network.layers if isinstance(layer, layers.Dense)]
+    others = [layer for layer in network.layers if not isinstance(layer, (layers.Dense, layers.Flatten, layers.InputLayer))]
+    if value.columns is None or len(dense) != 1 or others:
+        return None
+    kernel, bias = (np.float64(weight) for weight in dense[0].get_weights())
+    scaling = model.get_layer(PREPROCESSING)
+    scale, offset = np.float64(scaling.scale), np.float64(scaling.offset)
+    outputs = serving.contract.outputs[0].classes or ()
+    names = outputs[-kernel.shape[1] :] if outputs else [serving.contract.targets[0].name] * kernel.shape[1]
+    return [
+        {
+            "output": name,
+            "intercept": float(bias[place] + kernel[:, place] @ offset),
+            "inputs": [
+                {"name": column, "coefficient": float(weight * factor), "standardized": float(weight)}
+                for column, weight, factor in zip(value.columns, kernel[:, place], scale, strict=True)
+            ],
+        }
+        for place, name in enumerate(names)
+    ]
+
+
+def coefficients_figure(found: list[dict[str, Any]]) -> Figure:
+    """Draw what a standard deviation of each input adds to each output."""
+    names = [entry["name"] for entry in found[0]["inputs"]]
+    worth = np.array([[entry["standardized"] for entry in output["inputs"]] for output in found])  # (outputs, inputs)
+    order = np.argsort(-np.abs(worth).max(axis=0), kind="stable")[:MOST]
+    figure = Figure(figsize=(7, 1.2 + (0.12 + 0.14 * len(found)) * len(order)), layout="constrained")
+    axes = figure.subplots()
+    height = 0.8 / len(found)
+    for place, output in enumerate(found):
+        at = np.arange(len(order)) + (place - (len(found) - 1) / 2) * height
+        axes.barh(at, worth[place, order], height, label=output["output"])
+    axes.set_yticks(range(len(order)), [names[index] for index in order], parse_math=False)
+    axes.invert_yaxis()
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.set_xlabel("what one standard deviation more adds to the sum")
+    if len(found) > 1:
+        axes.legend()
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    return figure
