@@ -15,7 +15,7 @@ from dltemplates.runs import Run
 from dltemplates.runtimes import KerasPredictor
 from dltemplates.tasks.assemble import assemble, serve
 from dltemplates.tasks.classification import Classification
-from dltemplates.tasks.image_regression import ImageRegression
+from dltemplates.tasks.regression import Regression
 from dltemplates.tasks.multi_label import MultiLabel
 from dltemplates.training.record import score_run
 
@@ -25,7 +25,7 @@ IMAGE = Value(name="image", kind="image", dtype="uint8", shape=(SIDE, SIDE, 1), 
 TASKS = {
     "class": Classification((Value(name="label", kind="class", dtype="int64", shape=(), classes=CLASSES),)),
     "labels": MultiLabel((Value(name="label", kind="labels", dtype="uint8", shape=(3,), classes=CLASSES),)),
-    "number": ImageRegression(
+    "number": Regression(
         (Value(name="label", kind="number", dtype="float32", shape=(3,), mean=(0.0,) * 3, std=(1.0,) * 3),)
     ),
 }

@@ -9,23 +9,24 @@ from dltemplates.datasets.spec import DatasetSpec, Value
 from dltemplates.settings import Named
 from dltemplates.tasks.assemble import assemble, serve
 from dltemplates.tasks.classification import Classification
-from dltemplates.tasks.image_regression import ImageRegression
+from dltemplates.tasks.regression import Regression
 from dltemplates.tasks.multi_label import MultiLabel
 from dltemplates.tasks.task import make_task
 from dltemplates.template import load_template
 
 IMAGE = Value(name="image", kind="image", dtype="float32", shape=(8, 8, 1), range=(0, 255), resize="stretch")
 SIX = tuple("abcdef")
+NUMBERS = Value(name="value", kind="number", dtype="float32", shape=(2,), mean=(10.0, -5.0), std=(2.0, 0.5))
 TARGETS = {
     "classification": Value(name="label", kind="class", dtype="int64", shape=(), classes=SIX),
     "multi_label": Value(name="labels", kind="labels", dtype="float32", shape=(3,), classes=("x", "y", "z")),
-    "image_regression": Value(
-        name="value", kind="number", dtype="float32", shape=(2,), mean=(10.0, -5.0), std=(2.0, 0.5)
-    ),
+    "regression": NUMBERS,
+    "image_regression": NUMBERS,
 }
 RAW = {
     "classification": np.arange(12) % 6,
     "multi_label": np.float32(np.random.default_rng(0).integers(0, 2, (12, 3))),
+    "regression": np.float32(np.random.default_rng(0).normal((10, -5), (2, 0.5), (12, 2))),
     "image_regression": np.float32(np.random.default_rng(0).normal((10, -5), (2, 0.5), (12, 2))),
 }
 
@@ -150,8 +151,8 @@ def test_one_label_and_one_example_are_enough():
     targets, outputs = {"labels": np.float32([[1], [0], [1]])}, {"probabilities": np.float32([[0.9], [0.1], [0.2]])}
     assert task.score(targets, outputs)["macro_f1"] == pytest.approx(2 / 3)
     assert task.details(targets, outputs)["per_class"][0]["recall"] == 0.5
-    number = ImageRegression((TARGETS["image_regression"],))
-    arrays = {"value": RAW["image_regression"][:1]}
+    number = Regression((TARGETS["regression"],))
+    arrays = {"value": RAW["regression"][:1]}
     assert list(number.score(arrays, arrays)) == ["mae", "mse"]
 
 
@@ -161,12 +162,12 @@ def test_a_task_of_ones_own_is_a_task():
 
 
 def test_regression_scales_in_training_and_unscales_in_serving():
-    task = ImageRegression((TARGETS["image_regression"],))
-    encoded = np.asarray(task.encode(RAW["image_regression"]))
+    task = Regression((TARGETS["regression"],))
+    encoded = np.asarray(task.encode(RAW["regression"]))
     assert abs(encoded.mean()) < 1
     presented = np.asarray(task.present(keras.ops.convert_to_tensor(encoded)))
-    np.testing.assert_allclose(presented, RAW["image_regression"], rtol=1e-5)
-    scores = task.score({"value": RAW["image_regression"]}, {"value": presented})
+    np.testing.assert_allclose(presented, RAW["regression"], rtol=1e-5)
+    scores = task.score({"value": RAW["regression"]}, {"value": presented})
     assert scores["mae"] < 1e-5
     assert scores["r2"] > 0.9999
     assert task.decide({"value": presented}) is None

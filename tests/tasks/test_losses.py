@@ -1,0 +1,49 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from dltemplates.datasets.spec import Value
+from dltemplates.tasks.classification import Classification
+from dltemplates.tasks.losses import PerceptronLoss
+
+TWO = (Value(name="label", kind="class", dtype="int64", shape=(), classes=("no", "yes")),)
+THREE = (Value(name="label", kind="class", dtype="int64", shape=(), classes=("a", "b", "c")),)
+
+
+def test_the_gradient_of_the_perceptron_loss_is_rosenblatts_rule():
+    x = tf.constant([[1.0, 2.0], [3.0, -1.0], [-1.0, 0.5], [0.0, 0.0]])
+    target = tf.constant([[0.0], [1.0], [1.0], [0.0]])
+    kernel = tf.Variable([[0.5], [0.25]])
+    with tf.GradientTape() as tape:
+        weighted = x @ kernel
+        loss = PerceptronLoss(reduction="sum")(target, weighted)
+    fired = (weighted.numpy() >= 0).astype(float)
+    assert 0 < fired.mean() < 1
+    expected = -(x.numpy().T @ (target.numpy() - fired))
+    np.testing.assert_allclose(tape.gradient(loss, kernel), expected)
+    wrong = (fired != target.numpy())[:, 0]
+    np.testing.assert_allclose(loss, np.abs(weighted.numpy()[:, 0])[wrong].sum())
+
+
+def test_two_classes_by_one_logit_are_shares_that_sum_to_1():
+    task = Classification(TWO, binary=True)
+    logits = keras.Input((1,))
+    shares = keras.Model(logits, task.present(logits))(np.array([[-2.0], [0.0], [3.0]], np.float32))
+    np.testing.assert_allclose(np.asarray(shares)[:, 1], 1 / (1 + np.exp([2.0, 0.0, -3.0])), rtol=1e-6)
+    np.testing.assert_allclose(np.sum(shares, axis=1), 1, rtol=1e-6)
+    np.testing.assert_array_equal(np.asarray(task.encode(tf.constant([0, 1]))), [[0.0], [1.0]])
+
+
+@pytest.mark.parametrize(
+    ("targets", "options", "message"),
+    [
+        (THREE, {"binary": True}, r"`binary` is for two classes.*Received: True for 3 classes"),
+        (TWO, {"binary": "yes"}, r"`binary` is for two classes.*Received: 'yes'"),
+        (TWO, {"loss": "perceptron"}, r"`loss` must be one of.*Received: 'perceptron'"),
+        (TWO, {"loss": "hinge", "binary": True}, r"`loss` must be one of.*Received: 'hinge'"),
+    ],
+)
+def test_what_does_not_fit_is_refused(targets, options, message):
+    with pytest.raises(ValueError, match=message):
+        Classification(targets, **options)
