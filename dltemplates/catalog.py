@@ -185,6 +185,12 @@ DATASETS = {
     "diabetes": Entry(
         "dltemplates.datasets.sklearn_tables:diabetes", "442 patients, 10 figures, one number; with scikit-learn"
     ),
+    "adult": Entry(
+        "dltemplates.datasets.named_tables:adult", "48,842 adults of a census, 14 columns: who earns over 50,000"
+    ),
+    "california_housing": Entry(
+        "dltemplates.datasets.named_tables:california_housing", "20,640 blocks of houses, 9 columns: their value"
+    ),
 }
 
 TASKS = {
@@ -226,6 +232,7 @@ _NO_16X8 = {
 NOT_OFFERED: dict[str, dict[str, str]] = {
     "tflite:int8": _RECURRENT,
     "tflite:int16x8": _RECURRENT
+    | {"Embedding": "the TFLite converter cannot calibrate the ids in front of it"}
     | {trait: f"the TFLite converter has no 16x8 form of its operator {name}" for trait, name in _NO_16X8.items()},
 }
 """What a format is known not to take: the class name of a layer or the name of an activation, and the reason."""

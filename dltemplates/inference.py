@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,8 +47,9 @@ def evaluate(path: str | Path, *, data: str | None = None, split: str = "test", 
     """
     subject = _open(path, threads)
     settings = _settings(subject, data)
-    dataset = load_dataset(settings, from_file=data is None)
-    _check_targets(subject.predictor.contract, dataset)
+    contract = subject.predictor.contract
+    dataset = load_dataset(settings, from_file=data is None, like=contract)
+    _check_targets(contract, dataset)
     source = dataset.split(split)
     targets, outputs = subject.predictor.predict(source)
     return {
@@ -58,7 +59,7 @@ def evaluate(path: str | Path, *, data: str | None = None, split: str = "test", 
         "examples": len(source),
         "scores": subject.task.score(targets, outputs),
         "details": subject.task.details(targets, outputs),
-    }
+    } | ({"unknown": unknown} if (unknown := dataset.spec.unknown.get(split)) else {})
 
 
 def predict(path: str | Path, inputs: Iterable[str | Path], *, threads: int = 1) -> list[dict[str, Any]]:
@@ -66,34 +67,48 @@ def predict(path: str | Path, inputs: Iterable[str | Path], *, threads: int = 1)
 
     Args:
         path: A run folder, a `.tflite` or `.onnx` file, or a SavedModel folder.
-        inputs: Image files, and folders of them.
+        inputs: Image files, and folders of them; or CSV files, and rows as `datasets.rows.read_rows` takes them.
         threads: Threads of the runtime.
 
     Returns:
-        For each image its `input` and what the task says of it; for a file in a folder that cannot be read, the
-        `error` instead.
+        For each example its `input` and what the task says of it, and the columns whose category is `unknown`; for a
+        file in a folder that cannot be read, the `error` instead.
 
     Raises:
         ValueError: If a file that was named cannot be read, or there is no image.
     """
     subject = _open(path, threads)
-    (value,) = subject.predictor.contract.inputs
-    named = [Path(path) for path in inputs]
+    values = subject.predictor.contract.inputs
+    if values[0].kind == "image":
+        return list(_predict_images(subject, values[0], [Path(path) for path in inputs]))
+    return list(_predict_rows(subject, values, list(inputs)))
+
+
+def _predict_images(subject: Subject, value: Value, named: list[Path]) -> Iterator[dict[str, Any]]:
     files = list(_files(named))
     if not files:
         raise ValueError("There must be an image to predict. Received: none. Name files, or folders that hold some.")
-    shown: list[dict[str, Any]] = []
     for file in files:
         try:
             image = read_image(file, value)
         except ValueError as error:
             if file in named:
                 raise
-            shown.append({"input": str(file), "error": str(error)})
+            yield {"input": str(file), "error": str(error)}
             continue
         (result,) = subject.task.show(subject.predictor({value.name: image[None]}))
-        shown.append({"input": str(file), **result})
-    return shown
+        yield {"input": str(file), **result}
+
+
+def _predict_rows(subject: Subject, values: tuple[Value, ...], given: list[str | Path]) -> Iterator[dict[str, Any]]:
+    from dltemplates.datasets.rows import read_rows
+
+    rows = [row for text in given for row in read_rows(text, values)]
+    if not rows:
+        raise ValueError("There must be a row to predict. Received: none. Name a CSV file, or write one.")
+    for name, arrays, unknown in rows:
+        (result,) = subject.task.show(subject.predictor(arrays))
+        yield {"input": name, **result} | ({"unknown": unknown} if unknown else {})
 
 
 def _open(path: str | Path, threads: int) -> Subject:

@@ -308,7 +308,12 @@ def read_contract(path: Path) -> Contract:
 
 
 def encode(value: Value, array: np.ndarray) -> np.ndarray:
-    """Turn raw values into what a file takes: `round(x / scale) + zero_point` where it is quantized."""
+    """Turn raw values into what a file takes.
+
+    That is `(x - mean) / std` where it is standardized, and of that `round(x / scale) + zero_point` where quantized.
+    """
+    if value.standardized:
+        array = ((array - np.array(value.mean)) / np.array(value.std)).astype(np.float32)
     dtype = np.dtype(value.dtype)
     if array.dtype == dtype and value.quantization in (None, (1.0, 0)):
         return np.ascontiguousarray(array)

@@ -69,10 +69,12 @@ def number_or_table(value: Any) -> Any:
 
 
 class DatasetSettings(Part):
-    """Which data, and how its images are brought to one size.
+    """Which data, how its images are brought to one size, and what the columns of its table are.
 
     Attributes:
-        name: A name of the catalog, a folder or `.npz` of the user's, or `package.module:function`.
+        name: A name of the catalog, a folder, `.npz` or `.csv` of the user's, or `package.module:function`.
+        target: The column of a table that is to be predicted; by default the last.
+        columns: What columns of a table are, where it is not what they look like; `skip` leaves one out.
         image_size: `(height, width)` of the network's input; None keeps the size that all images share.
         channels: 1 for grey, 3 for colour; None takes what the data has.
         resize: `stretch` to the size, `crop` the middle of its aspect ratio first, or `pad` with black.
@@ -85,6 +87,8 @@ class DatasetSettings(Part):
     """
 
     name: Annotated[str, Field(min_length=1)]
+    target: str | None = None
+    columns: dict[str, Literal["number", "date", "category", "skip"]] = {}
     image_size: tuple[Count, Count] | None = None
     channels: Literal[1, 3] | None = None
     resize: Literal["stretch", "crop", "pad"] = "stretch"
@@ -239,8 +243,8 @@ class TrainSettings(Part):
             `auto`, which is mixed_bfloat16 on GPUs that compute in it and float32 elsewhere. Exports are float32.
         class_weight: `balanced` weighs each class by the inverse of how often it occurs.
         augment: Random changes of the training images.
-        keep: Which weights become the run's: those of the `best` epoch on validation, or the `last`, where the loss has one
-            lowest point and training goes there.
+        keep: Which weights become the run's: those of the `best` epoch on validation, or the `last`, where the loss has
+            one lowest point and training goes there.
         early_stopping: Stop after this many epochs without a better monitored figure; None never does.
         deterministic: The same bits on every run on the same machine. On a GPU steps are compiled by XLA without it.
         checkpoint_seconds: Least time between two checkpoints; 0 writes one after every step. Where writing one takes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -63,7 +64,7 @@ def _fitted(arrays: dict[str, np.ndarray], image: Value) -> Source:
     return ArraySource(source.read(np.arange(len(images))))
 
 
-def fingerprint(splits: Splits) -> str:
+def fingerprint(splits: Mapping[str, Sequence[np.ndarray]]) -> str:
     """A digest of all that the splits hold."""
     digest = hashlib.sha256()
     for name, arrays in splits.items():

@@ -1,123 +1,185 @@
-"""The user's own table: a CSV file with a header, one example a row.
+"""The user's own table: a CSV file with a header, one example a row; or a folder of a `train.csv`, and a
+`validation.csv` and a `test.csv` if there are such splits.
 
-What a column is, is told by what it holds: numbers, dates, or else categories; `dataset.columns` says otherwise. What is
-to be predicted is the column `dataset.target`, by default the last: text or whole numbers of few values are classes,
-other numbers are numbers.
-
-A missing number becomes the median of the training split, and a column more says that it was missing. A category that
-the training split does not hold, or that is missing, has the id 0.
+What a column is, is told by what it holds: numbers, dates, or else categories; `dataset.columns` says otherwise, or
+leaves one out. What is to be predicted is the column `dataset.target`, by default the last: text, or few different
+whole numbers, are classes; other numbers are numbers.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 
+from dltemplates.datasets.columns import kind_of
+from dltemplates.datasets.source import SPLITS, Dataset
+from dltemplates.datasets.spec import Like, Value
+from dltemplates.datasets.tables import divide, fit_columns, table_dataset
+from dltemplates.datasets.values import class_value, number_value
 from dltemplates.settings import DatasetSettings
 
-Kind = Literal["number", "category", "date"]
-
-DATE_PARTS = ("days", "sin of year", "cos of year")  # days since 1970, and the place in the year on a circle
-YEAR = 365.2425
-FEW = 20  # as many values, and no more, may be classes where they are whole numbers
+FEW = 20  # as many different whole numbers, and no more, are classes
+Frames = dict[str, pd.DataFrame]
 
 
-@dataclass(frozen=True)
-class Column:
-    """How a column becomes numbers or an id; fitted on the training split.
+def csv_table(path: Path, settings: DatasetSettings, *, like: Like | None = None) -> Dataset:
+    """Load a table.
 
-    Attributes:
-        name: In the header.
-        kind: What it holds.
-        median: What stands for a missing number.
-        may_be_missing: Whether one was missing in the training split.
-        vocabulary: The categories; the place of one, counted from 1, is its id.
+    Args:
+        path: A `.csv` file, or a folder of them.
+        settings: The target, the kinds of columns, the shares of splits that are not given.
+        like: The spec or the contract of a trained network: columns and classes are then what they were there.
+
+    Raises:
+        ValueError: If a table breaks a rule; says which.
     """
-
-    name: str
-    kind: Kind
-    median: float = 0.0
-    may_be_missing: bool = False
-    vocabulary: tuple[str, ...] = ()
-
-    @classmethod
-    def fit(cls, name: str, kind: Kind, train: pd.Series) -> Column:
-        """Look at a column of the training split."""
-        if kind == "category":
-            return cls(name, kind, vocabulary=tuple(sorted(train.dropna().astype(str).unique())))
-        numbers = _numbers(train, kind)
-        known = numbers[np.isfinite(numbers)]
-        if not len(known):
-            raise ValueError(f"Column `{name}` must hold something to learn from. Received: nothing. Leave it out.")
-        return cls(name, kind, float(np.median(known)), bool(np.isnan(numbers).any()))
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """What each number that it becomes is."""
-        parts = [f"{self.name} ({part})" for part in DATE_PARTS] if self.kind == "date" else [self.name]
-        return (*parts, f"{self.name} is missing") if self.may_be_missing else tuple(parts)
-
-    def numbers(self, values: pd.Series) -> np.ndarray:
-        """The numbers that the column of some rows becomes: float32 (rows, len(names))."""
-        raw = _numbers(values, self.kind)
-        missing = np.isnan(raw)
-        filled = np.where(missing, self.median, raw)
-        parts = [filled]
-        if self.kind == "date":
-            angle = 2 * np.pi * filled / YEAR
-            parts += [np.sin(angle), np.cos(angle)]
-        if self.may_be_missing:
-            parts.append(missing)
-        return np.stack(parts, axis=1).astype(np.float32)
-
-    def ids(self, values: pd.Series) -> np.ndarray:
-        """The ids of the categories of some rows: int32 (rows,); 0 for one that is not known."""
-        places = {category: place for place, category in enumerate(self.vocabulary, start=1)}
-        return values.astype(str).map(places).fillna(0).to_numpy(np.int32)
+    files = {"": path} if path.is_file() else {s: path / f"{s}.csv" for s in SPLITS if (path / f"{s}.csv").is_file()}
+    return frame_dataset({split: read_csv(file) for split, file in files.items()}, settings, like=like)
 
 
-def kind_of(values: pd.Series) -> Kind:
-    """Tell what a column holds."""
-    if pd.api.types.is_bool_dtype(values):
-        return "category"
-    if pd.api.types.is_numeric_dtype(values):
-        return "number"
-    text = values.dropna().astype(str)
-    if len(text) and text.str.match(r"\d{4}-\d{2}-\d{2}").all():
-        return "date"
-    return "category"
+def frame_dataset(frames: Frames, settings: DatasetSettings, *, like: Like | None = None) -> Dataset:
+    """Make a dataset of tables that were read.
+
+    Args:
+        frames: The rows of each split that is given; those of a table that is yet to be split under `""`, or `train`.
+        settings: As in `csv_table`.
+        like: As in `csv_table`.
+
+    Raises:
+        ValueError: As in `csv_table`.
+    """
+    first = next(iter(frames.values()))
+    name = _target_name(first, settings)
+    _check_columns(first, settings)
+    for split, frame in frames.items():
+        if missing := [str(column) for column in first if column not in frame]:
+            raise ValueError(f"Every split must have the same columns. Received: no {', '.join(missing)} in {split}.")
+    skipped: dict[str, str] = {}
+    for split, frame in frames.items():
+        has_target = frame[name].notna()
+        skipped |= {f"{split or 'table'} row {row}": f"no {name}" for row in frame.index[~has_target] + 1}
+        frames = {**frames, split: frame[has_target]}
+    kind = "number" if like and like.targets[0].kind == "number" else _target_kind(name, frames, settings)
+    classes = like.targets[0].classes if like else None
+    if kind == "category":
+        classes = classes or tuple(sorted({text for frame in frames.values() for text in _texts(frame[name])}))
+        targets = {split: _class_ids(name, frame[name], classes) for split, frame in frames.items()}
+    else:
+        targets = {split: _target_numbers(name, frame[name]) for split, frame in frames.items()}
+    _check_varies(name, targets)
+    frames, targets = _split(frames, targets, settings, classes if kind == "category" else None)
+    target: Value = class_value(classes) if classes else number_value(targets["train"])
+    if like:
+        columns = [column for value in like.inputs for column in value.columns or ()]
+    else:
+        kinds = {str(column): settings.columns.get(str(column)) or kind_of(first[column]) for column in first}
+        wanted = {column: kind for column, kind in kinds.items() if column != name and kind != "skip"}
+        columns = fit_columns(wanted, frames["train"])
+    return table_dataset(columns, frames, targets, target, skipped=skipped)
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """Read a CSV file with a header.
+def read_csv(path: Path) -> pd.DataFrame:
+    """Read a CSV file with a header; empty cells, `NA` and `?` are missing.
 
     Raises:
         ValueError: If it cannot be read, holds no rows, or two columns have one name.
     """
     try:
-        table = pd.read_csv(path, skipinitialspace=True)
-    except (ValueError, OSError) as error:  # a ParserError is a ValueError
+        table = pd.read_csv(path, skipinitialspace=True, na_values=["?"], encoding="utf-8-sig")
+        header = pd.read_csv(path, skipinitialspace=True, header=None, nrows=1, dtype=str, encoding="utf-8-sig")
+    except (ValueError, OSError) as error:  # a ParserError and an EmptyDataError are ValueErrors
         raise ValueError(
             f"A table must be a CSV file in UTF-8 with a header. Received: {path} ({' '.join(str(error).split())}). "
-            "Correct it."
+            "Save it as such."
         ) from None
+    names = header.iloc[0]
+    if twice := sorted(set(names[names.duplicated()].astype(str))):
+        raise ValueError(
+            f"Columns must have different names. Received: {', '.join(twice)} twice in {path}. Rename one."
+        )
     if not len(table):
         raise ValueError(f"A table must hold rows. Received: {path}, which holds none. Add some.")
     return table
 
 
-def _numbers(values: pd.Series, kind: Kind) -> np.ndarray:
-    """As float64, NaN where one is missing; a date as days since 1970."""
-    if kind == "date":
-        dates = pd.to_datetime(values, errors="coerce", format="ISO8601")
-        return ((dates - pd.Timestamp("1970-01-01")) / pd.Timedelta(days=1)).to_numpy(np.float64)
-    return pd.to_numeric(values, errors="coerce").to_numpy(np.float64)
+def _target_name(table: pd.DataFrame, settings: DatasetSettings) -> str:
+    name = settings.target or str(table.columns[-1])
+    if name not in table:
+        raise ValueError(
+            f"`dataset.target` must be a column. Received: {name}. There are: {', '.join(map(str, table.columns))}."
+        )
+    return name
 
 
-def split_columns(table: pd.DataFrame, settings: DatasetSettings) -> dict[str, Kind]:
-    """What each column is that is learned from."""
-    raise NotImplementedError
+def _check_columns(table: pd.DataFrame, settings: DatasetSettings) -> None:
+    if unknown := [name for name in settings.columns if name not in table]:
+        raise ValueError(
+            f"`dataset.columns` must name columns. Received: {', '.join(unknown)}. "
+            f"There are: {', '.join(map(str, table.columns))}."
+        )
+
+
+def _target_kind(name: str, frames: Frames, settings: DatasetSettings) -> str:
+    if name in settings.columns:
+        return settings.columns[name]
+    values = pd.concat([frame[name] for frame in frames.values()])
+    if kind_of(values) != "number":
+        return "category"
+    is_whole = (values == values.round()).all()
+    return "category" if is_whole and values.nunique() <= FEW else "number"
+
+
+def _texts(values: pd.Series) -> pd.Series:
+    """Classes as text; whole numbers without a point, also where a missing one made all of them float."""
+    if pd.api.types.is_float_dtype(values) and (values == values.round()).all():
+        values = values.astype(np.int64)
+    return values.astype(str)
+
+
+def _class_ids(name: str, values: pd.Series, classes: tuple[str, ...]) -> np.ndarray:
+    texts = _texts(values)
+    ids = texts.map({text: place for place, text in enumerate(classes)})
+    if ids.isna().any():
+        raise ValueError(
+            f"`{name}` must be a class that was learned. Received: {texts[ids.isna()].iloc[0]!r}. "
+            f"There are: {', '.join(classes)}."
+        )
+    return ids.to_numpy(np.int64)
+
+
+def _target_numbers(name: str, values: pd.Series) -> np.ndarray:
+    numbers = pd.to_numeric(values, errors="coerce").to_numpy(np.float64)
+    wrong = ~np.isfinite(numbers)
+    if wrong.any():
+        raise ValueError(
+            f"A number to predict must be finite. Received: {values.to_numpy()[np.argmax(wrong)]!r} in `{name}`. "
+            f"Correct it; for classes, --set dataset.columns.{name}=category."
+        )
+    return numbers[:, None].astype(np.float32)
+
+
+def _check_varies(name: str, targets: Mapping[str, np.ndarray]) -> None:
+    values = np.concatenate(list(targets.values()))
+    if len(values) and (values == values[0]).all():
+        raise ValueError(
+            f"What is to be predicted must vary. Received: `{name}`, the same in all {len(values)} rows. "
+            "Choose another column: --set dataset.target=NAME."
+        )
+
+
+def _split(
+    frames: Frames, targets: dict[str, np.ndarray], settings: DatasetSettings, classes: tuple[str, ...] | None
+) -> tuple[Frames, dict[str, np.ndarray]]:
+    """Take the splits that are not given from the table, or from `train`."""
+    whole = "" if "" in frames else "train"
+    if whole not in frames:
+        raise ValueError("A folder of tables must hold a train.csv. Received: none. Add it.")
+    given = {split: frame for split, frame in frames.items() if split != whole}
+    shares = {f"{split}": 0.0 for split in given}
+    parts = divide(targets[whole], settings.model_copy(update=shares), classes=classes)
+    divided = {split: frames[whole].iloc[rows] for split, rows in parts.items()}
+    divided_targets = {split: targets[whole][rows] for split, rows in parts.items()}
+    return divided | given, divided_targets | {split: targets[split] for split in given}

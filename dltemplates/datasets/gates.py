@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from dltemplates.datasets.source import SPLITS, Dataset
-from dltemplates.datasets.tables import table_dataset
+from dltemplates.datasets.tables import number_table
 from dltemplates.datasets.values import class_value
 from dltemplates.settings import DatasetSettings
 
@@ -25,7 +25,7 @@ def gates(settings: DatasetSettings) -> Dataset:
     _, _, name = settings.name.partition(":")
     if name not in GATES:
         raise ValueError(
-            f"A gate must be one of {', '.join(GATES)}. Received: {settings.name!r}. Name it: `gates:{next(iter(GATES))}`."
+            f"A gate must be one of {', '.join(GATES)}. Received: {settings.name!r}. Name it, as in `gates:xor`."
         )
     table = (BITS, np.array(GATES[name]))
-    return table_dataset(dict.fromkeys(SPLITS, table), ("a", "b"), class_value(("0", "1")))
+    return number_table(("a", "b"), dict.fromkeys(SPLITS, table), class_value(("0", "1")))

@@ -7,18 +7,22 @@ from pathlib import Path
 
 from dltemplates import catalog
 from dltemplates.datasets.source import Dataset
+from dltemplates.datasets.spec import Like
 from dltemplates.settings import DatasetSettings
 
 
-def load_dataset(settings: DatasetSettings, *, from_file: bool = False) -> Dataset:
+def load_dataset(settings: DatasetSettings, *, from_file: bool = False, like: Like | None = None) -> Dataset:
     """Load the dataset that `settings.name` stands for.
 
-    A name of the catalog is that dataset, one with a colon behind it (`gates:xor`) a variant of it; what exists, or looks like a path, is a folder or `.npz` of the user's;
-    `package.module:function` is called with the settings and returns a `Dataset`.
+    A name of the catalog is that dataset, one with a colon behind it (`gates:xor`) a variant of it; what exists, or
+    looks like a path, is a folder, `.npz` or `.csv` of the user's; `package.module:function` is called with the
+    settings and returns a `Dataset`.
 
     Args:
         settings: Which data, and how its images are brought to one size.
         from_file: As in `catalog.load`, for settings that were read from a run or an exported file.
+        like: The spec or the contract of a trained network: the columns and classes of a table of the user's are then
+            what they were there.
 
     Raises:
         ValueError: If there is no such dataset, or its data breaks a rule; says the way out.
@@ -29,11 +33,11 @@ def load_dataset(settings: DatasetSettings, *, from_file: bool = False) -> Datas
     if family in catalog.DATASETS:
         name = family
     elif path.exists() or _looks_like_a_path(name):
-        return _load_path(path, settings)
+        return _load_path(path, settings, like)
     try:
         function = catalog.load("dataset", name, from_file=from_file)
     except ValueError as error:
-        raise ValueError(f"{error} A folder of class folders, or a .npz, can be given too.") from None
+        raise ValueError(f"{error} A folder of class folders, a .npz or a .csv can be given too.") from None
     dataset = function(settings)
     if not isinstance(dataset, Dataset):
         raise ValueError(
@@ -44,10 +48,14 @@ def load_dataset(settings: DatasetSettings, *, from_file: bool = False) -> Datas
 
 
 def _looks_like_a_path(name: str) -> bool:
-    return "/" in name or os.sep in name or name.startswith((".", "~")) or name.endswith(".npz")
+    return "/" in name or os.sep in name or name.startswith((".", "~")) or name.endswith((".npz", ".csv"))
 
 
-def _load_path(path: Path, settings: DatasetSettings) -> Dataset:
+def _load_path(path: Path, settings: DatasetSettings, like: Like | None) -> Dataset:
+    if (path.suffix == ".csv" and path.is_file()) or (path / "train.csv").is_file():
+        from dltemplates.datasets.csv_table import csv_table
+
+        return csv_table(path, settings, like=like)
     if path.is_dir():
         from dltemplates.datasets.folder import folder
 
@@ -58,6 +66,6 @@ def _load_path(path: Path, settings: DatasetSettings) -> Dataset:
         return npz(path, settings)
     received = "a file of another kind" if path.exists() else "nothing there"
     raise ValueError(
-        f"A dataset's path must be a folder of class folders, or a .npz. Received: {path} ({received}). "
+        f"A dataset's path must be a folder of class folders, a .npz, or a .csv. Received: {path} ({received}). "
         "Check the spelling; relative paths start where the command is run."
     )

@@ -15,11 +15,13 @@ class Origin:
         paths: Where it may lie below `$DLT_DATA` and the cache; a download goes to the first.
         urls: Where it is downloaded from, tried in turn.
         md5: What a download must be.
+        page: Where a person finds it, if it is not downloaded.
     """
 
     paths: tuple[str, ...]
     urls: tuple[str, ...] = ()
     md5: str = ""
+    page: str = ""
 
 
 def cache_folder() -> Path:
@@ -70,7 +72,8 @@ def _download(name: str, origin: Origin) -> Path:
             return target
         except (OSError, ValueError) as error:  # no network, no such page, or a file with another digest
             failure = failure or f"{url}: {' '.join(str(error).split())[:200]}"
+    tried = f", and no download ({failure})" if failure else f"; it is at {origin.page}"
     raise ValueError(
-        f"Dataset {name} needs the file {origin.paths[0]}. Received: no such file, and no download ({failure}). "
+        f"Dataset {name} needs the file {origin.paths[0]}. Received: no such file{tried}. "
         f"Put it at {target}, or at {origin.paths[0]} below the folder that the variable DLT_DATA names."
     )

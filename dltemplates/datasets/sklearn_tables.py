@@ -6,7 +6,7 @@ import numpy as np
 import sklearn.datasets
 
 from dltemplates.datasets.source import Dataset
-from dltemplates.datasets.tables import divide, table_dataset
+from dltemplates.datasets.tables import divide, number_table
 from dltemplates.datasets.values import class_value, number_value
 from dltemplates.settings import DatasetSettings
 
@@ -29,10 +29,15 @@ def breast_cancer(settings: DatasetSettings) -> Dataset:
 def diabetes(settings: DatasetSettings) -> Dataset:
     """How far diabetes went in a year, by 10 figures of a patient (Efron 2004)."""
     data = sklearn.datasets.load_diabetes(scaled=False)
-    splits = divide(data.data, data.target[:, None], settings, by_class=False)
-    return table_dataset(splits, tuple(data.feature_names), number_value(splits["train"][1]))
+    targets = data.target[:, None]
+    parts = divide(targets, settings, classes=None)
+    splits = {split: (data.data[rows], targets[rows]) for split, rows in parts.items()}
+    return number_table(data.feature_names, splits, number_value(splits["train"][1]))
 
 
 def _classes(data, settings: DatasetSettings) -> Dataset:
-    splits = divide(data.data, data.target.astype(np.int64), settings, by_class=True)
-    return table_dataset(splits, tuple(map(str, data.feature_names)), class_value(tuple(map(str, data.target_names))))
+    targets = data.target.astype(np.int64)
+    classes = tuple(map(str, data.target_names))
+    parts = divide(targets, settings, classes=classes)
+    splits = {split: (data.data[rows], targets[rows]) for split, rows in parts.items()}
+    return number_table([str(name) for name in data.feature_names], splits, class_value(classes))

@@ -2,11 +2,53 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
 Resize = Literal["stretch", "crop", "pad"]
+
+# A date as days since 1970, and as its place in the year and in the week, each a point on a circle.
+DATE_PARTS = ("days", "cos of year", "sin of year", "cos of week", "sin of week")
+MOST_EMBEDDED = 50  # numbers for a category; below, a rule of thumb
+
+
+class Column(BaseModel):
+    """How a column of a table becomes numbers, or an id; fitted on the training split.
+
+    Attributes:
+        name: In the header.
+        kind: What it holds.
+        median: What stands for a missing number; of a date, in days since 1970.
+        may_be_missing: Whether one was missing in the training split: a 0 or 1 more then says where.
+        vocabulary: The categories. The place of one, counted from 1, is its id; 0 is any other, or none.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    kind: Literal["number", "date", "category"] = "number"
+    median: float = 0.0
+    may_be_missing: bool = False
+    vocabulary: tuple[str, ...] = ()
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """What each number that it becomes is; none for a category, which becomes an id."""
+        match self.kind:
+            case "category":
+                return ()
+            case "date":
+                parts = tuple(f"{self.name} ({part})" for part in DATE_PARTS)
+            case _:
+                parts = (self.name,)
+        return (*parts, f"{self.name} is missing") if self.may_be_missing else parts
+
+    @property
+    def width(self) -> int:
+        """How many numbers stand for it in front of the network; an id is embedded."""
+        ids = len(self.vocabulary) + 1
+        return min(MOST_EMBEDDED, round(1.6 * ids**0.56)) if self.kind == "category" else len(self.parts)
 
 
 class Value(BaseModel):
@@ -15,34 +57,38 @@ class Value(BaseModel):
     Attributes:
         name: The name that survives into every exported format.
         kind: `image` (height, width, channels), `class` (one id), `labels` (a 0/1 flag per class), `number` (one or
-            more of them), or `scores` (a share per class, what a classifier presents).
+            more of them), `category` (an id for each of several columns), or `scores` (a share per class, what a
+            classifier presents).
         dtype: The NumPy dtype it has at the boundary.
         shape: Its shape, without the batch.
         range: Least and greatest value at the boundary, where it is known.
         classes: The class names by id, for `class`, `labels` and `scores`.
         counts: Examples of each class in the training split, for `class` and `labels`.
-        columns: What each of several numbers is, where they have names.
+        columns: Where numbers or ids are columns of a table: those, and how they are made.
         resize: How an image of another size is brought to `shape`.
         preparation: All that is done to an image file before it is this array, for who does it elsewhere.
         mean: Mean over the training split, for a `number`.
         std: Standard deviation over the training split, for a `number`; greater than 0.
+        standardized: Whether a file takes `(x - mean) / std` in place of x, each number by its own: one scale for all
+            columns of a table would leave nothing of the small ones in 8 bits.
         quantization: `(scale, zero_point)` of an integer tensor that stands for real numbers.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
-    kind: Literal["image", "class", "labels", "number", "scores"]
+    kind: Literal["image", "class", "labels", "number", "category", "scores"]
     dtype: str
     shape: tuple[int, ...]
     range: tuple[float, float] | None = None
     classes: tuple[str, ...] | None = None
     counts: tuple[int, ...] | None = None
-    columns: tuple[str, ...] | None = None
+    columns: tuple[Column, ...] | None = None
     resize: Resize | None = None
     preparation: str | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    standardized: bool = False
     quantization: tuple[float, int] | None = None
 
 
@@ -53,7 +99,8 @@ class DatasetSpec(BaseModel):
         inputs: What the network is given, by name.
         targets: What it is to give, by name.
         sizes: The number of examples of each split.
-        skipped: Files that could not be read, each with the reason.
+        skipped: Files that could not be read, and rows without a target, each with the reason.
+        unknown: For each split and column, how many rows have a category that the training split does not hold.
         fingerprint: A digest that changes when the data changes.
     """
 
@@ -63,9 +110,27 @@ class DatasetSpec(BaseModel):
     targets: tuple[Value, ...]
     sizes: dict[str, int]
     skipped: dict[str, str] = {}
+    unknown: dict[str, dict[str, int]] = {}
     fingerprint: str
+
+
+class Like(Protocol):
+    """What says of a network's inputs and targets what they are: the spec of its data, or its contract."""
+
+    @property
+    def inputs(self) -> tuple[Value, ...]: ...
+    @property
+    def targets(self) -> tuple[Value, ...]: ...
 
 
 def image_of(spec: DatasetSpec) -> Value | None:
     """The image among the inputs, which then is the only one; None where there is none."""
     return spec.inputs[0] if spec.inputs[0].kind == "image" else None
+
+
+def network_shape(spec: DatasetSpec) -> tuple[int, ...]:
+    """The shape of what the network sees of an example: its one array, or the columns of a table side by side."""
+    first = spec.inputs[0]
+    if first.columns is None:
+        return first.shape
+    return (sum(column.width for value in spec.inputs for column in value.columns or ()),)

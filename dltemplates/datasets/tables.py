@@ -1,53 +1,113 @@
-"""Datasets whose examples are rows of numbers."""
+"""Datasets whose examples are rows of a table."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
+import pandas as pd
 
 from dltemplates.datasets.arrays import fingerprint
+from dltemplates.datasets.columns import categories_value, count_unknown, encode_rows, features_value, fit_column
 from dltemplates.datasets.source import SPLITS, ArraySource, Dataset
-from dltemplates.datasets.spec import DatasetSpec, Value
+from dltemplates.datasets.spec import Column, DatasetSpec, Value
 from dltemplates.datasets.splits import three_ways
-from dltemplates.datasets.values import features_value, with_counts
+from dltemplates.datasets.values import with_counts
 from dltemplates.settings import DatasetSettings
 
-Splits = dict[str, tuple[np.ndarray, np.ndarray]]
+LEAST = 3  # examples of each class, one for each split
 
 
-def divide(rows: np.ndarray, targets: np.ndarray, settings: DatasetSettings, *, by_class: bool) -> Splits:
-    """Split a table by `settings.validation` and `settings.test`.
+def divide(targets: np.ndarray, settings: DatasetSettings, *, classes: Sequence[str] | None) -> dict[str, np.ndarray]:
+    """Split the rows of a table by `settings.validation` and `settings.test`.
 
     Args:
-        rows: Numbers (n, columns).
         targets: What is to be predicted, (n, ...).
         settings: The shares and the seed.
-        by_class: Whether the targets are class ids, each of which is to have its share of every split.
+        classes: Where the targets are the ids of classes, each of which is to have its share of every split: their
+            names.
 
     Returns:
-        The rows and the targets of each split.
+        The rows of each split.
+
+    Raises:
+        ValueError: If a class has too few examples for that.
     """
-    groups = targets if by_class else np.zeros(len(targets), np.int64)
-    parts = three_ways(groups, None, validation=settings.validation, test=settings.test, seed=settings.split_seed)
-    return {name: (rows[indices], targets[indices]) for name, indices in parts.items()}
+    groups = np.zeros(len(targets), np.int64) if classes is None else targets
+    for group, count in enumerate(np.bincount(groups)):
+        if count < LEAST:
+            name = f"class {classes[group]!r}" if classes is not None else "the table"
+            raise ValueError(
+                f"There must be {LEAST} examples of each class, for train, validation and test. Received: {count} of "
+                f"{name}. Add more, or remove it."
+            )
+    return three_ways(groups, None, validation=settings.validation, test=settings.test, seed=settings.split_seed)
 
 
-def table_dataset(splits: Splits, columns: tuple[str, ...], target: Value) -> Dataset:
+def number_table(names: Sequence[str], splits: Mapping[str, tuple[np.ndarray, np.ndarray]], target: Value) -> Dataset:
     """Make a dataset of rows of numbers.
 
     Args:
+        names: What each number is.
         splits: Numbers (n, columns) and targets (n, ...) of each split.
-        columns: What each number is.
         target: What is to be predicted.
     """
-    rows = features_value(columns, splits["train"][0])
-    sources = {
-        name: ArraySource({rows.name: numbers.astype(rows.dtype), target.name: targets.astype(target.dtype)})
-        for name, (numbers, targets) in splits.items()
+    frames = {name: pd.DataFrame(rows, columns=list(names)) for name, (rows, _) in splits.items()}
+    targets = {name: array for name, (_, array) in splits.items()}
+    return table_dataset([Column(name=name) for name in names], frames, targets, target)
+
+
+def table_dataset(
+    columns: Sequence[Column],
+    frames: Mapping[str, pd.DataFrame],
+    targets: Mapping[str, np.ndarray],
+    target: Value,
+    *,
+    skipped: Mapping[str, str] | None = None,
+) -> Dataset:
+    """Make a dataset of the rows of a table.
+
+    Args:
+        columns: Those that are learned from, and how: `fit_columns`.
+        frames: The rows of each split.
+        targets: What is to be predicted, (n, ...), of each split.
+        target: What that is.
+        skipped: Rows that are left out, each with the reason.
+    """
+    numbers = tuple(column for column in columns if column.kind != "category")
+    categories = tuple(column for column in columns if column.kind == "category")
+    inputs: list[Value] = []
+    if numbers:
+        inputs.append(features_value(numbers, frames["train"]))
+    if categories:
+        inputs.append(categories_value(categories))
+    arrays = {
+        split: {value.name: encode_rows(value, frame) for value in inputs}
+        | {target.name: targets[split].astype(target.dtype)}
+        for split, frame in frames.items()
     }
+    unknown = {split: count_unknown(inputs[-1], frames[split]) for split in frames}
     spec = DatasetSpec(
-        inputs=(rows,),
-        targets=(with_counts(target, splits["train"][1]),),
-        sizes={name: len(sources[name]) for name in SPLITS if name in sources},
-        fingerprint=fingerprint(splits),
+        inputs=tuple(inputs),
+        targets=(with_counts(target, targets["train"]),),
+        sizes={split: len(targets[split]) for split in SPLITS if split in targets},
+        skipped=dict(skipped or {}),
+        unknown={split: counts for split, counts in unknown.items() if counts},
+        fingerprint=fingerprint({split: tuple(parts.values()) for split, parts in arrays.items()}),
     )
-    return Dataset(spec, dict(sources))
+    return Dataset(spec, {split: ArraySource(parts) for split, parts in arrays.items()})
+
+
+def fit_columns(kinds: Mapping[str, str], train: pd.DataFrame) -> list[Column]:
+    """Learn how each column is made numbers, or ids.
+
+    Args:
+        kinds: What each column holds: `number`, `date` or `category`.
+        train: The rows of the training split.
+
+    Raises:
+        ValueError: If there is no column, or one of them holds nothing.
+    """
+    if not kinds:
+        raise ValueError("A table must have a column to learn from. Received: none but the target. Add one.")
+    return [fit_column(name, kind, train[name]) for name, kind in kinds.items()]

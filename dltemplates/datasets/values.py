@@ -85,30 +85,6 @@ def number_value(train: np.ndarray) -> Value:
     )
 
 
-def features_value(columns: tuple[str, ...], train: np.ndarray) -> Value:
-    """The input of a network that sees rows of numbers, with the statistics of the training split (n, columns).
-
-    A column that is the same for every training example keeps its unit.
-
-    Raises:
-        ValueError: If a number is not finite.
-    """
-    numbers = train.astype(np.float64)
-    if not np.isfinite(numbers).all():
-        column = columns[int(np.argmin(np.isfinite(numbers).all(axis=0)))]
-        raise ValueError(f"A number to learn from must be finite. Received: one in `{column}` that is not. Correct it.")
-    std = numbers.std(axis=0)
-    return Value(
-        name="features",
-        kind="number",
-        dtype="float32",
-        shape=(len(columns),),
-        columns=columns,
-        mean=tuple(numbers.mean(axis=0).tolist()),
-        std=tuple(np.where(std > 1e-12 * np.abs(numbers.mean(axis=0)), std, 1.0).tolist()),
-    )
-
-
 def with_counts(target: Value, train: np.ndarray) -> Value:
     """The target with the number of training examples of each class, or with each label; numbers stay as they are."""
     match target.kind:

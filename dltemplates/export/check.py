@@ -250,6 +250,10 @@ def _unlike(contract: Contract, source: Source) -> Arrays:
     made = {}
     random = np.random.default_rng(0)
     for value in contract.inputs:
+        if value.kind == "category":
+            most = [len(column.vocabulary) for column in value.columns or ()]
+            made[value.name] = random.integers(0, most, (FEW + 3, len(most)), endpoint=True).astype(value.dtype)
+            continue
         array = source.read(np.arange(1))[value.name]
         known = (0.0, 255.0) if value.kind == "image" else value.range
         low, high = known or (array.min() - 1.0, array.max() + 1.0)

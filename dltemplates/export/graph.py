@@ -13,6 +13,7 @@ import tensorflow as tf
 from tensorflow.python.framework import convert_to_constants
 
 from dltemplates.runtimes import SIGNATURE
+from dltemplates.tasks.contract import Contract
 
 # Where a tensor goes through one of these, a positive factor may be applied before or after.
 TRANSPARENT = {"Identity", "Pad", "Reshape", "Transpose", "Squeeze", "ExpandDims", "MaxPool", "AvgPool"}
@@ -125,6 +126,41 @@ def fold_scale(frozen: Frozen) -> tuple[Frozen, dict[str, str]]:
         if reason:
             reasons[name] = reason
     return Frozen(graph_def, frozen.inputs, frozen.outputs), reasons
+
+
+def cut_standardization(frozen: Frozen, contract: Contract) -> tuple[Frozen, Contract]:
+    """Take `(x - mean) / std` of the numbers of a table out of the graph, for whoever calls it to do.
+
+    Args:
+        frozen: The graph of a serving model.
+        contract: Its contract.
+
+    Returns:
+        The graph that takes standardized numbers, and the contract that says so; as they were where there are none.
+    """
+    graph_def = type(frozen.graph_def)()
+    graph_def.CopyFrom(frozen.graph_def)
+    inputs = []
+    for value in contract.inputs:
+        last = _standardization(graph_def, _base(frozen.inputs[value.name])) if value.mean is not None else None
+        if last is not None:
+            for node in _readers(graph_def, last, shapes=True):
+                source = frozen.inputs[value.name]
+                node.input[:] = [source if _base(name) == last else name for name in node.input]
+            value = value.model_copy(update={"standardized": True})
+        inputs.append(value)
+    return Frozen(graph_def, frozen.inputs, frozen.outputs), contract.model_copy(update={"inputs": tuple(inputs)})
+
+
+def _standardization(graph_def: Any, source: str) -> str | None:
+    """The last operation of `source * scale + offset`, both constant; None where something else is done to it."""
+    nodes = {node.name: node for node in graph_def.node}
+    for operation in ("Mul", "AddV2"):
+        readers = _readers(graph_def, source)
+        if len(readers) != 1 or readers[0].op != operation or _constant(nodes, readers[0].input[1]) is None:
+            return None
+        source = readers[0].name
+    return source
 
 
 def _fold_input(graph_def: Any, source: str) -> str | None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from dltemplates.runtimes import encode
 from dltemplates.tasks.contract import Contract
 
 
@@ -38,6 +39,11 @@ class Job:
             return dict(arrays)
 
     @cached_property
+    def encoded_examples(self) -> dict[str, np.ndarray]:
+        """The same as integer files take them before they are quantized."""
+        return {value.name: encode(value, self.examples[value.name]) for value in self.integer_contract.inputs}
+
+    @cached_property
     def frozen(self) -> Any:
         """The graph without variables."""
         from dltemplates.export.graph import freeze
@@ -45,11 +51,22 @@ class Job:
         return freeze(self.serving)
 
     @cached_property
+    def integer_contract(self) -> Contract:
+        """The contract of integer files, before their dtypes are known: numbers of a table are standardized."""
+        return self._cut[1]
+
+    @cached_property
+    def _cut(self) -> tuple[Any, Contract]:
+        from dltemplates.export.graph import cut_standardization
+
+        return cut_standardization(self.frozen, self.contract)
+
+    @cached_property
     def folded(self) -> tuple[Any, dict[str, str]]:
         """The graph whose first layers take raw values, and why that could not be, by input."""
         from dltemplates.export.graph import fold_scale
 
-        return fold_scale(self.frozen)
+        return fold_scale(self._cut[0])
 
     @cached_property
     def frozen_path(self) -> Path:
@@ -89,8 +106,8 @@ class Job:
 
             whole = kind in ("int8", "int16x8")
             path = self.folded_path if whole else self.frozen_path
-            examples = self.examples if whole else {}
-            convert_tflite(path, out, kind, contract=self.contract, integer=integer, examples=examples)
+            contract, examples = (self.integer_contract, self.encoded_examples) if whole else (self.contract, {})
+            convert_tflite(path, out, kind, contract=contract, integer=integer, examples=examples)
         else:
             self._convert_onnx(kind, out, integer)
         return {"unfolded": self.folded[1]} if key.endswith("int8") else {}
@@ -106,7 +123,9 @@ class Job:
             model.CopyFrom(self.onnx)
             model = onnx.to_float16(model)
         else:
-            model = onnx.to_int8(onnx.convert_onnx(self.folded[0], contract), self.work, self.examples, integer)
+            contract = self.integer_contract
+            model = onnx.convert_onnx(self.folded[0], contract)
+            model = onnx.to_int8(model, self.work, self.encoded_examples, integer)
             contract = onnx.take_integers(model, contract, integer)
         onnx.write(model, out, contract)
 

@@ -23,8 +23,8 @@ def perceptron(input_shape: tuple[int, ...], num_outputs: int, *, name: str = "p
         name: Name of the model.
 
     Returns:
-        A functional model: `(batch, *input_shape)` float32 to `(batch, num_outputs)` float32, each the weighted sum less
-        the threshold; the neuron fires where it is positive.
+        A functional model: `(batch, *input_shape)` float32 to `(batch, num_outputs)` float32, each the weighted sum
+        less the threshold; the neuron fires where it is positive.
 
     Raises:
         ValueError: If `input_shape` is empty or not positive, or `num_outputs` is less than 1.

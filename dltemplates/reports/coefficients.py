@@ -21,20 +21,25 @@ def coefficients(serving: ServingModel) -> list[dict[str, Any]] | None:
         serving: The trained network.
 
     Returns:
-        For each output `output`, the `intercept`, and for each input its name with `coefficient`, what a unit of it adds
-        to the sum, and `standardized`, what a standard deviation of it adds; None where the network is more than a
+        For each output `output`, the `intercept`, and for each input its name with `coefficient`, what a unit of it
+        adds to the sum, and `standardized`, what a standard deviation of it adds; None where the network is more than a
         weighted sum of named numbers.
     """
-    (value,) = serving.contract.inputs
+    value, *more = serving.contract.inputs
+    if more or value.columns is None:
+        return None
     model = serving.model
     network = model.get_layer(model.name)
     dense = [layer for layer in network.layers if isinstance(layer, layers.Dense)]
-    others = [layer for layer in network.layers if not isinstance(layer, (layers.Dense, layers.Flatten, layers.InputLayer))]
-    if value.columns is None or len(dense) != 1 or others:
+    others = [
+        layer for layer in network.layers if not isinstance(layer, (layers.Dense, layers.Flatten, layers.InputLayer))
+    ]
+    if len(dense) != 1 or others:
         return None
-    kernel, bias = (np.float64(weight) for weight in dense[0].get_weights())
+    kernel, bias = (weight.astype(np.float64) for weight in dense[0].get_weights())
     scaling = model.get_layer(PREPROCESSING)
-    scale, offset = np.float64(scaling.scale), np.float64(scaling.offset)
+    scale, offset = np.array(scaling.scale, np.float64), np.array(scaling.offset, np.float64)
+    parts = [part for column in value.columns for part in column.parts]
     outputs = serving.contract.outputs[0].classes or ()
     names = outputs[-kernel.shape[1] :] if outputs else [serving.contract.targets[0].name] * kernel.shape[1]
     return [
@@ -43,7 +48,7 @@ def coefficients(serving: ServingModel) -> list[dict[str, Any]] | None:
             "intercept": float(bias[place] + kernel[:, place] @ offset),
             "inputs": [
                 {"name": column, "coefficient": float(weight * factor), "standardized": float(weight)}
-                for column, weight, factor in zip(value.columns, kernel[:, place], scale, strict=True)
+                for column, weight, factor in zip(parts, kernel[:, place], scale, strict=True)
             ],
         }
         for place, name in enumerate(names)

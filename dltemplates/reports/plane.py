@@ -27,9 +27,9 @@ def boundary_figure(predictor: Predictor, task: Task, rows: np.ndarray, targets:
     Returns:
         The figure; None where the inputs are not two numbers, the outputs no classes, or the classes too many.
     """
-    (value,) = predictor.contract.inputs
+    value, *more = predictor.contract.inputs
     classes = task.target.classes or ()
-    if value.kind != "number" or value.shape != (2,) or task.kind != "class" or len(classes) > len(COLORS):
+    if more or value.kind != "number" or value.shape != (2,) or task.kind != "class" or len(classes) > len(COLORS):
         return None
     low, high = rows.min(axis=0), rows.max(axis=0)
     low, high = low - MARGIN * (high - low), high + MARGIN * (high - low)
@@ -47,8 +47,8 @@ def boundary_figure(predictor: Predictor, task: Task, rows: np.ndarray, targets:
     for place, name in enumerate(classes):
         own = rows[label == place][:SHOWN]
         axes.scatter(own[:, 0], own[:, 1], color=COLORS[place], edgecolor="black", label=name)
-    first, second = value.columns or ("first", "second")
-    axes.set_xlabel(first, parse_math=False)
-    axes.set_ylabel(second, parse_math=False)
+    names = [part for column in value.columns or () for part in column.parts] or ["first", "second"]
+    axes.set_xlabel(names[0], parse_math=False)
+    axes.set_ylabel(names[1], parse_math=False)
     axes.legend(title=task.target.name, loc="upper right")
     return figure

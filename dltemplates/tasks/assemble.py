@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from dltemplates import catalog
-from dltemplates.datasets.spec import DatasetSpec
+from dltemplates.datasets.spec import DatasetSpec, Value, image_of
 from dltemplates.tasks.contract import Contract, ServingModel
 from dltemplates.tasks.task import Task
 from dltemplates.template import Template
@@ -21,23 +21,35 @@ def assemble(network: keras.Model, spec: DatasetSpec, *, center: tuple[float, ..
 
     Args:
         network: A network of floats: between 0 and 1 for pixels, around 0 and of about 1 for other numbers.
-        spec: The dataset's spec, with one image of 0..255 or one row of numbers as its input.
+        spec: The dataset's spec, with one image of 0..255 as its input, or the numbers and categories of a table.
         center: What is 0 to the network, for each channel; None where that is black.
 
     Returns:
         The model that is trained: raw inputs to what the network gives; the network is one nested layer.
     """
-    (value,) = spec.inputs
-    inputs = keras.Input(value.shape, name=value.name, dtype=value.dtype)
-    if value.kind == "image":
+    inputs = {value.name: keras.Input(value.shape, name=value.name, dtype=value.dtype) for value in spec.inputs}
+    if image := image_of(spec):
         # A scale without an offset survives zero padding, so that integer exports can fold it into the first layer.
-        scale: Any = 1 / 255
         offset: Any = [-part for part in center] if center else 0.0
-    else:  # (x - mean) / std
-        scale = [1 / std for std in value.std or ()]
-        offset = [-mean / std for mean, std in zip(value.mean or (), value.std or (), strict=True)]
-    x = keras.layers.Rescaling(scale, offset=offset, name=PREPROCESSING, dtype="float32")(inputs)
-    return keras.Model(inputs, network(x), name=network.name)
+        x = keras.layers.Rescaling(1 / 255, offset=offset, name=PREPROCESSING, dtype="float32")(inputs[image.name])
+    else:
+        parts = [part for value in spec.inputs for part in _columns(value, inputs[value.name])]
+        x = keras.layers.Concatenate(name="columns")(parts) if len(parts) > 1 else parts[0]
+    given = inputs if len(inputs) > 1 else next(iter(inputs.values()))
+    return keras.Model(given, network(x), name=network.name)
+
+
+def _columns(value: Value, given: Any) -> list[Any]:
+    """The columns of a table as floats of one size: numbers with mean 0 and deviation 1, categories embedded."""
+    if value.kind == "category":
+        return [
+            keras.layers.Embedding(len(column.vocabulary) + 1, column.width, name=f"embedding_{place}")(given[:, place])
+            for place, column in enumerate(value.columns or ())
+        ]
+    mean, std = value.mean or (), value.std or ()
+    scale = [1 / deviation for deviation in std]
+    offset = [-average / deviation for average, deviation in zip(mean, std, strict=True)]
+    return [keras.layers.Rescaling(scale, offset=offset, name=PREPROCESSING, dtype="float32")(given)]
 
 
 def logits_of(outputs: Any) -> Any:

@@ -6,9 +6,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from dltemplates.datasets.spec import DatasetSpec, Value
+from dltemplates.datasets.spec import DatasetSpec, Value, network_shape
 from dltemplates.tasks.task import Arrays, Task, probabilities_value
-
 
 LOSSES = ("cross_entropy", "perceptron")
 
@@ -62,7 +61,7 @@ class Classification(Task):
         self.loss_name = loss
 
     def sizes(self, spec: DatasetSpec) -> dict[str, Any]:
-        return {"input_shape": spec.inputs[0].shape, "num_outputs": 1 if self.binary else len(self.classes)}
+        return {"input_shape": network_shape(spec), "num_outputs": 1 if self.binary else len(self.classes)}
 
     def loss(self):
         import keras

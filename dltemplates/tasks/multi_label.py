@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from dltemplates.datasets.spec import DatasetSpec, Value
+from dltemplates.datasets.spec import DatasetSpec, Value, network_shape
 from dltemplates.tasks.task import Arrays, Task, probabilities_value
 
 
@@ -39,7 +39,7 @@ class MultiLabel(Task):
         self.classes = self.target.classes or ()
 
     def sizes(self, spec: DatasetSpec) -> dict[str, Any]:
-        return {"input_shape": spec.inputs[0].shape, "num_outputs": len(self.classes)}
+        return {"input_shape": network_shape(spec), "num_outputs": len(self.classes)}
 
     def loss(self):
         import keras

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from dltemplates.datasets.spec import DatasetSpec, Value
+from dltemplates.datasets.spec import DatasetSpec, Value, network_shape
 from dltemplates.tasks.task import Arrays, Task
 
 
@@ -25,7 +25,7 @@ class Regression(Task):
     monitor_direction = "min"
 
     def sizes(self, spec: DatasetSpec) -> dict[str, Any]:
-        return {"input_shape": spec.inputs[0].shape, "num_outputs": self.target.shape[0]}
+        return {"input_shape": network_shape(spec), "num_outputs": self.target.shape[0]}
 
     def loss(self):
         import keras

@@ -15,8 +15,8 @@ from dltemplates.runs import Run
 from dltemplates.runtimes import KerasPredictor
 from dltemplates.tasks.assemble import assemble, serve
 from dltemplates.tasks.classification import Classification
-from dltemplates.tasks.regression import Regression
 from dltemplates.tasks.multi_label import MultiLabel
+from dltemplates.tasks.regression import Regression
 from dltemplates.training.record import score_run
 
 SIDE = 8

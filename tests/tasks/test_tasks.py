@@ -9,8 +9,8 @@ from dltemplates.datasets.spec import DatasetSpec, Value
 from dltemplates.settings import Named
 from dltemplates.tasks.assemble import assemble, serve
 from dltemplates.tasks.classification import Classification
-from dltemplates.tasks.regression import Regression
 from dltemplates.tasks.multi_label import MultiLabel
+from dltemplates.tasks.regression import Regression
 from dltemplates.tasks.task import make_task
 from dltemplates.template import load_template
 

@@ -1,0 +1,44 @@
+"""Well-known tables of mixed columns, as files: the census of 1994 and the houses of California."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from dltemplates.datasets.csv_table import frame_dataset, read_csv
+from dltemplates.datasets.locate import Origin, locate
+from dltemplates.datasets.source import Dataset
+from dltemplates.settings import DatasetSettings
+
+ADULT_PAGE = "https://archive.ics.uci.edu/dataset/2/adult"
+ADULT_TRAIN = Origin(("tabular/adult-train.csv", "adult/adult.data", "adult.data"), page=ADULT_PAGE)
+ADULT_TEST = Origin(("tabular/adult-test.csv", "adult/adult.test", "adult.test"), page=ADULT_PAGE)
+ADULT_COLUMNS = (
+    "age", "workclass", "fnlwgt", "education", "education-num", "marital-status", "occupation", "relationship", "race",
+    "sex", "capital-gain", "capital-loss", "hours-per-week", "native-country", "income",
+)  # fmt: skip
+HOUSING = Origin(
+    ("california_housing/datasets/housing/housing.csv", "california_housing/housing.csv", "housing.csv"),
+    page="https://github.com/ageron/handson-ml2/tree/master/datasets/housing",
+)
+
+
+def adult(settings: DatasetSettings) -> Dataset:
+    """Whether an adult earns more than 50,000 dollars a year, by 8 categories and 6 numbers (Kohavi 1996).
+
+    48,842 rows, a third of them for testing. The weight of a row in the census, `fnlwgt`, is left out: it says nothing
+    of the person.
+    """
+    frames = {}
+    for split, origin in (("train", ADULT_TRAIN), ("test", ADULT_TEST)):
+        table = pd.read_csv(
+            locate("adult", origin), names=list(ADULT_COLUMNS), skipinitialspace=True, na_values=["?"], comment="|"
+        )
+        table["income"] = table["income"].str.rstrip(".")
+        frames[split] = table
+    return frame_dataset(frames, settings.model_copy(update={"columns": {"fnlwgt": "skip"} | settings.columns}))
+
+
+def california_housing(settings: DatasetSettings) -> Dataset:
+    """The median value of the houses of a block in California in 1990, by 9 figures of it (Pace, Barry 1997)."""
+    table = read_csv(locate("california_housing", HOUSING))
+    return frame_dataset({"": table}, settings.model_copy(update={"target": settings.target or "median_house_value"}))

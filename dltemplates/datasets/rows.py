@@ -1,0 +1,75 @@
+"""Rows of a table to be predicted: those of a CSV file, or values as they are typed."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from dltemplates.datasets.columns import count_unknown, encode_rows
+from dltemplates.datasets.csv_table import read_csv
+from dltemplates.datasets.spec import Value
+
+Example = tuple[str, dict[str, np.ndarray], list[str]]
+
+
+def read_rows(text: str | Path, values: Sequence[Value]) -> list[Example]:
+    """Read rows as the inputs of a network.
+
+    Args:
+        text: A `.csv` file with a header, which need not hold what is to be predicted; or one row, as
+            `name=value,name=value` or as values in the order of the network's columns.
+        values: The network's inputs.
+
+    Returns:
+        For each row what to call it, its inputs by name, each (1, ...), and the columns whose category is not known.
+
+    Raises:
+        ValueError: If there is no such file, or a column is missing or does not hold what it must.
+    """
+    path = Path(text)
+    if path.suffix == ".csv":
+        if not path.is_file():
+            raise ValueError(
+                f"An input must be a CSV file or a row. Received: {path}, which is no file. Check the path."
+            )
+        table = read_csv(path)
+        names = [f"{path} row {number}" for number in range(1, len(table) + 1)]
+    else:
+        table = pd.DataFrame([_typed(str(text), values)])
+        names = [str(text)]
+    arrays = {value.name: encode_rows(value, table) for value in values}
+    unknown = [[name for value in values for name in count_unknown(value, table[i : i + 1])] for i in range(len(table))]
+    return [
+        (name, {key: array[place : place + 1] for key, array in arrays.items()}, unknown[place])
+        for place, name in enumerate(names)
+    ]
+
+
+def _typed(text: str, values: Sequence[Value]) -> dict[str, str | float | None]:
+    """The cells of one row, by column."""
+    columns = {column.name: column for value in values for column in value.columns or ()}
+    (cells,) = csv.reader([text], skipinitialspace=True)
+    is_named = all("=" in cell for cell in cells)
+    row = dict(cell.split("=", 1) for cell in cells) if is_named else dict(zip(columns, cells, strict=False))
+    if set(row) != set(columns) or (not is_named and len(cells) != len(columns)):
+        raise ValueError(
+            f"A row must give a value for each of {', '.join(columns)}. Received: {text!r}. "
+            "Write name=value,name=value, or the values in that order; nothing behind the = where one is missing."
+        )
+    made: dict[str, str | float | None] = {}
+    for name, cell in row.items():
+        given = None if cell.strip() in ("", "?", "NA") else cell.strip()
+        is_number = given is not None and columns[name].kind == "number"
+        made[name] = _number(name, given) if is_number else given  # type: ignore[arg-type]
+    return made
+
+
+def _number(name: str, cell: str) -> float:
+    try:
+        return float(cell)
+    except ValueError:
+        raise ValueError(f"`{name}` must be a number. Received: {cell!r}. Write it with a point: 3.5.") from None
