@@ -75,6 +75,25 @@ MODELS = {
         "dltemplates.models.regression:softmax_regression", "a weighted sum for each class (Bishop 2006)", row(4, 3)
     ),
     "mlp": Entry("dltemplates.models.mlp:mlp", "fully connected layers (Rumelhart 1986)", MNIST),
+    "autoencoder": Entry(
+        "dltemplates.models.autoencoder:autoencoder", "a code, and back (Hinton 2006)", {"input_shape": (28, 28, 1)}
+    ),
+    "sparse_autoencoder": Entry(
+        "dltemplates.models.autoencoder:sparse_autoencoder",
+        "few active at once (Ng 2011)",
+        {"input_shape": (28, 28, 1)},
+    ),
+    "conv_autoencoder": Entry(
+        "dltemplates.models.autoencoder:conv_autoencoder", "the same by convolutions", {"input_shape": (28, 28, 1)}
+    ),
+    "denoising_autoencoder": Entry(
+        "dltemplates.models.autoencoder:denoising_autoencoder",
+        "what was there before the noise (Vincent 2008)",
+        {"input_shape": (28, 28, 1)},
+    ),
+    "fc_autoencoder": Entry(
+        "dltemplates.models.autoencoder:fc_autoencoder", "MLPerf Tiny's anomaly detector", {"input_shape": (640,)}
+    ),
     "lenet5": Entry(
         "dltemplates.models.lenet:lenet5", "the first convolutional network in wide use (LeCun 1998)", MNIST
     ),
@@ -197,6 +216,8 @@ TASKS = {
     "classification": Entry("dltemplates.tasks.classification:Classification", "one class of several per example"),
     "multi_label": Entry("dltemplates.tasks.multi_label:MultiLabel", "any number of labels per example"),
     "regression": Entry("dltemplates.tasks.regression:Regression", "one or more numbers"),
+    "reconstruction": Entry("dltemplates.tasks.reconstruction:Reconstruction", "what was put in, through a code"),
+    "parity": Entry("dltemplates.tasks.parity:Parity", "the same as Keras; judges exports of parts of a network"),
     "image_regression": Entry("dltemplates.tasks.regression:Regression", "the same, read from an image"),
 }
 

@@ -34,7 +34,7 @@ def run(
         progress: Called with a format and what becomes of it.
 
     Returns:
-        The run, and the report of its exports; `.failed` says whether one of them did not pass.
+        The run, and the report of its exports; `.failed` names those that did not pass.
 
     Raises:
         ValueError: If the template, its data or the folder breaks a rule; nothing is left behind.

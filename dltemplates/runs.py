@@ -216,11 +216,13 @@ class Run:
         model.load_weights(self.weights_path)
         return model
 
-    def serving(self) -> ServingModel:
-        """What is exported of it."""
-        from dltemplates.tasks.assemble import serve
+    def servings(self) -> dict[str, ServingModel]:
+        """What is exported of it: the whole under `""`, and parts of it by their names."""
+        return self.task().serving(self.model(), self.record.spec, self.template, name=self.name)
 
-        return serve(self.model(), self.task(), self.record.spec, self.template, name=self.name)
+    def serving(self) -> ServingModel:
+        """The whole of what is exported of it."""
+        return self.servings()[""]
 
     def describe(self) -> str:
         """The run in a line, for a list of many."""

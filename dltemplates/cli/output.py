@@ -85,13 +85,15 @@ def export_result(report: ExportReport, as_json: bool) -> None:
         show(report.model_dump(mode="json"), True)
     else:
         render(table(report))
+        for part, own in report.parts.items():
+            click.echo(f"\n{part}")
+            render(table(own))
 
 
 def check_exports(report: ExportReport) -> None:
     """Raise an `OverBudgetError` if a format did not pass."""
-    failed = [result.format for result in report.results if result.verdict == "failed"]
-    if failed:
-        raise OverBudgetError(f"{', '.join(failed)} did not pass; no file is left of them, the report says why")
+    if report.failed:
+        raise OverBudgetError(f"{', '.join(report.failed)} did not pass; no file is left of them, the report says why")
 
 
 def check_health(faults: list[str]) -> None:

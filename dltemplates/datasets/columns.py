@@ -132,7 +132,7 @@ def _numbers(name: str, kind: str, values: pd.Series) -> np.ndarray:
         numbers = pd.to_numeric(values, errors="coerce").to_numpy(np.float64)
     wrong = values.notna().to_numpy() & ~np.isfinite(numbers)
     if wrong.any():
-        found = values.to_numpy()[np.argmax(wrong)]
+        found = values.tolist()[np.argmax(wrong)]
         what = "dates like 2024-12-31" if kind == "date" else "finite numbers"
         raise ValueError(
             f"Column `{name}` must hold {what}. Received: {found!r}. Correct it, or take another kind: "

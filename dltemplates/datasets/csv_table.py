@@ -155,7 +155,7 @@ def _target_numbers(name: str, values: pd.Series) -> np.ndarray:
     wrong = ~np.isfinite(numbers)
     if wrong.any():
         raise ValueError(
-            f"A number to predict must be finite. Received: {values.to_numpy()[np.argmax(wrong)]!r} in `{name}`. "
+            f"A number to predict must be finite. Received: {values.tolist()[np.argmax(wrong)]!r} in `{name}`. "
             f"Correct it; for classes, --set dataset.columns.{name}=category."
         )
     return numbers[:, None].astype(np.float32)

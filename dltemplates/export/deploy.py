@@ -10,10 +10,13 @@ from pydantic import ValidationError
 
 from dltemplates import catalog
 from dltemplates.datasets.load import load_dataset
+from dltemplates.export.examples import examples_for
 from dltemplates.export.export import Progress, export_serving
 from dltemplates.export.report import ExportReport
 from dltemplates.runs import Run, load_run
-from dltemplates.settings import ExportSettings
+from dltemplates.settings import ExportSettings, Named
+from dltemplates.tasks.contract import Contract
+from dltemplates.tasks.task import Task, look_at, make_task
 
 
 def export(
@@ -37,8 +40,8 @@ def export(
         progress: Called with a format and what becomes of it.
 
     Returns:
-        The report; `.failed` says whether a format missed its budget or failed its check. It lies in `exports/` beside
-        the files that passed.
+        The report; `.failed` names the formats that missed their budget or failed their check. It lies in `exports/`
+        beside the files that passed; those of parts of the network are in folders below.
 
     Raises:
         ValueError: If the run is not whole, or a format, the budget, `input` or `calibration` is wrong.
@@ -47,18 +50,30 @@ def export(
         run = load_run(run)
     every = tuple(catalog.FORMATS) if formats == "all" else None
     settings = _settings(run.template.export, formats=every, input=input, calibration=calibration)
-    dataset = load_dataset(run.template.dataset, from_file=True)
-    return export_serving(
-        run.serving(),
-        run.task(),
-        dataset,
-        run.exports_path,
-        settings,
-        formats=None if formats == "all" else formats,
-        max_drop=max_drop,
-        weights_sha256=run.record.sha256[run.weights_path.name],
-        progress=progress,
-    )
+    task, dataset = look_at(run.template.task, load_dataset(run.template.dataset, from_file=True), from_file=True)
+    reports = {
+        part: export_serving(
+            serving,
+            task if not part else _task_of(serving.contract),
+            examples_for(serving, dataset),
+            run.exports_path / part,
+            settings,
+            formats=None if formats == "all" else formats,
+            max_drop=max_drop,
+            weights_sha256=run.record.sha256[run.weights_path.name],
+            progress=lambda key, state, part=part: progress(f"{part} {key}".strip(), state),
+        )
+        for part, serving in run.servings().items()
+    }
+    whole = reports.pop("")
+    if reports:
+        whole = whole.model_copy(update={"parts": reports})
+        whole.save(run.exports_path)
+    return whole
+
+
+def _task_of(contract: Contract) -> Task:
+    return make_task(Named(name=contract.task, **contract.task_options), contract.targets, from_file=True)
 
 
 def _settings(settings: ExportSettings, **overrides: Any) -> ExportSettings:

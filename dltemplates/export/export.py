@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -74,7 +74,8 @@ def export_serving(
     for key in wanted:
         catalog.check_name("format", key)
     text = next(str(drop) for drop in (max_drop, settings.max_drop, task.budget) if drop is not None)
-    budget = Budget(text, task.direction)
+    direction: Literal["max", "min"] = "min" if task.by_parity else task.direction
+    budget = Budget(text, direction)
     for split in ("train", GATE):
         if len(dataset.split(split)) == 0:
             raise ValueError(f"Split `{split}` must hold examples to export. Received: 0. Use data that has some.")
@@ -89,7 +90,7 @@ def export_serving(
             name=serving.contract.name,
             task=task.name,
             metric=exporter.reference.metric,
-            direction=task.direction,
+            direction=direction,
             max_drop=text,
             model_sha256=weights_digest(serving.model),
             weights_sha256=weights_sha256,

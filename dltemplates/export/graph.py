@@ -81,8 +81,13 @@ def _freeze(function: Any) -> Frozen:
     tensors = [tensor.name for tensor in function.inputs if tensor.name not in constants]
     inputs = dict(zip(sorted(function.structured_input_signature[1]), tensors, strict=True))
     outputs = dict(zip(sorted(function.structured_outputs), (t.name for t in function.outputs), strict=True))
-    needed = [_base(name) for name in (*inputs.values(), *outputs.values())]
-    return Frozen(tf.compat.v1.graph_util.extract_sub_graph(graph_def, needed), inputs, outputs)
+    return _needed(graph_def, Frozen(graph_def, inputs, outputs))
+
+
+def _needed(graph_def: Any, frozen: Frozen) -> Frozen:
+    """A graph with the inputs and outputs of another, less what they do not need."""
+    needed = [_base(name) for name in (*frozen.inputs.values(), *frozen.outputs.values())]
+    return Frozen(tf.compat.v1.graph_util.extract_sub_graph(graph_def, needed), frozen.inputs, frozen.outputs)
 
 
 def _compiled(graph_def: Any) -> bool:
@@ -149,16 +154,21 @@ def cut_standardization(frozen: Frozen, contract: Contract) -> tuple[Frozen, Con
                 node.input[:] = [source if _base(name) == last else name for name in node.input]
             value = value.model_copy(update={"standardized": True})
         inputs.append(value)
-    return Frozen(graph_def, frozen.inputs, frozen.outputs), contract.model_copy(update={"inputs": tuple(inputs)})
+    return _needed(graph_def, frozen), contract.model_copy(update={"inputs": tuple(inputs)})
 
 
 def _standardization(graph_def: Any, source: str) -> str | None:
     """The last operation of `source * scale + offset`, both constant; None where something else is done to it."""
     nodes = {node.name: node for node in graph_def.node}
-    for operation in ("Mul", "AddV2"):
+    expected = ["Mul", "AddV2"]
+    while expected:
         readers = _readers(graph_def, source)
-        if len(readers) != 1 or readers[0].op != operation or _constant(nodes, readers[0].input[1]) is None:
+        if len(readers) != 1 or readers[0].op not in ("Identity", expected[0]):
             return None
+        if readers[0].op != "Identity":
+            if _constant(nodes, readers[0].input[1]) is None:
+                return None
+            del expected[0]
         source = readers[0].name
     return source
 

@@ -91,6 +91,7 @@ class ExportReport(Record):
         weights_sha256: Digest of the run's file of weights, if it was made from a run.
         versions: Versions of what it was made with.
         results: One for each format.
+        parts: What became of the parts of the network that are exported too, each in a folder of its name.
     """
 
     format_version: Literal[1] = 1
@@ -103,11 +104,13 @@ class ExportReport(Record):
     weights_sha256: str | None = None
     versions: dict[str, str]
     results: tuple[FormatResult, ...]
+    parts: dict[str, ExportReport] = {}
 
     @property
-    def failed(self) -> bool:
-        """Whether a format failed."""
-        return any(result.verdict == "failed" for result in self.results)
+    def failed(self) -> tuple[str, ...]:
+        """The formats that failed, those of parts with the part's name in front."""
+        own = tuple(result.format for result in self.results if result.verdict == "failed")
+        return own + tuple(f"{part} {key}" for part, report in self.parts.items() for key in report.failed)
 
     def result(self, key: str) -> FormatResult:
         """What became of one format.

@@ -99,5 +99,12 @@ def check_multiplier(name: str, multiplier: float) -> None:
         )
 
 
+def check_range(name: str, value: float, example: float, *, least: float = 0.0) -> None:
+    """Raise a `ValueError` unless `value` is a finite number of at least `least`."""
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    if not is_number or not least <= value < math.inf:
+        raise ValueError(f"`{name}` must be at least {least:g}. Received: {name}={value!r}. Try `{name}={example:g}`.")
+
+
 def _is_positive(size: object) -> bool:
     return isinstance(size, Integral) and not isinstance(size, bool) and int(size) > 0

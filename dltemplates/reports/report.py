@@ -36,6 +36,10 @@ FIGURES = {
         "The class that each place of the plane is given, and the examples: where the colours meet the network changes "
         "its mind; one neuron can only draw a straight line.",
     ),
+    "reconstructions": (
+        "Reconstructions",
+        "Above what was given, below what came out of the code: what the two differ in is what the code does not hold.",
+    ),
     "predictions": (
         "Predictions",
         "Each point is an example: the nearer to the line, the nearer the prediction to the truth.",

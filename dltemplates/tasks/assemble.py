@@ -100,3 +100,31 @@ def serve(model: keras.Model, task: Task, spec: DatasetSpec, template: Template,
         data=template.dataset if template.dataset.name in catalog.DATASETS else None,
     )
     return ServingModel(serving, contract)
+
+
+def serve_parts(whole: ServingModel, task: Task, *, code: str = "code") -> dict[str, ServingModel]:
+    """Make the two halves of a served autoencoder: raw inputs to the code, and the code to presented outputs.
+
+    Args:
+        whole: The served autoencoder; its network is made of an `encoder` and a `decoder`.
+        task: Its task.
+        code: Name of the code.
+    """
+    model, contract = whole.model, whole.contract
+    network = model.get_layer(model.name)
+    encoder, decoder = network.get_layer("encoder"), network.get_layer("decoder")
+    encoded = encoder(model.get_layer(PREPROCESSING).output)
+    codes = keras.Input(encoded.shape[1:], name=code)
+    presented = {task.output().name: task.present(decoder(codes))}
+    parity = {"task": "parity", "task_options": {}, "targets": ()}
+    value = Value(name=code, kind="number", dtype="float32", shape=encoded.shape[1:])
+    encoding = ServingModel(
+        keras.Model(model.input, {code: encoded}, name="encoder"),
+        contract.model_copy(update={**parity, "name": f"{contract.name}-encoder", "outputs": (value,)}),
+    )
+    decoding = ServingModel(
+        keras.Model(codes, presented, name="decoder"),
+        contract.model_copy(update={**parity, "name": f"{contract.name}-decoder", "inputs": (value,), "data": None}),
+        after=encoding,
+    )
+    return {"encoder": encoding, "decoder": decoding}

@@ -59,7 +59,14 @@ class Contract(BaseModel):
 
 @dataclass(frozen=True)
 class ServingModel:
-    """What is exported: a Keras model from the contract's inputs to the contract's outputs, by their names."""
+    """What is exported: a Keras model from the contract's inputs to the contract's outputs, by their names.
+
+    Attributes:
+        model: The model.
+        contract: What goes in and comes out.
+        after: The one whose outputs it takes, of which its examples are made; None where it takes what is in the data.
+    """
 
     model: keras.Model
     contract: Contract
+    after: ServingModel | None = None

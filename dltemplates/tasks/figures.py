@@ -80,3 +80,25 @@ def scatter_figure(truth: np.ndarray, value: np.ndarray) -> Figure:
         axes.set_xlabel("true")
         axes.set_ylabel("predicted")
     return figure
+
+
+def pairs_figure(given: np.ndarray, made: np.ndarray, *, most: int = 16) -> Figure:
+    """Draw what was to come out above what did.
+
+    Args:
+        given: Images (n, height, width, channels), 0..255.
+        made: As many.
+        most: How many pairs at most.
+    """
+    count = min(most, len(given))
+    figure = Figure(figsize=(0.9 * count + 0.6, 2.1), layout="constrained")
+    panels = figure.subplots(2, count, squeeze=False)
+    for column in range(count):
+        for axes, image in zip(panels[:, column], (given[column], made[column]), strict=True):
+            axes.set_xticks([])
+            axes.set_yticks([])
+            picture = np.clip(np.rint(image), 0, 255).astype(np.uint8)
+            axes.imshow(picture[..., 0] if picture.shape[-1] == 1 else picture, cmap="gray", vmin=0, vmax=255)
+    panels[0, 0].set_ylabel("given")
+    panels[1, 0].set_ylabel("made")
+    return figure

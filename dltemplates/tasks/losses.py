@@ -4,6 +4,13 @@ import keras
 from keras import ops
 
 
+class SigmoidSquaredError(keras.losses.Loss):
+    """The mean squared error between targets in 0..1 and the sigmoid of logits, both (batch, ...), to (batch, ...)."""
+
+    def call(self, y_true, y_pred):
+        return ops.mean(ops.square(ops.sigmoid(y_pred) - y_true), axis=-1)
+
+
 class PerceptronLoss(keras.losses.Loss):
     """The perceptron criterion: how far on the wrong side of its line a neuron has each example; 0 where it is right.
 

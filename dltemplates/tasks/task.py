@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from dltemplates import catalog
+from dltemplates.datasets.source import Dataset
 from dltemplates.datasets.spec import DatasetSpec, Value
 from dltemplates.settings import Named
 
 if TYPE_CHECKING:
     import keras
     from matplotlib.figure import Figure
+
+    from dltemplates.tasks.contract import ServingModel
+    from dltemplates.template import Template
 
 Arrays = dict[str, np.ndarray]
 
@@ -30,6 +34,8 @@ class Task(ABC):
         budget: Greatest drop of the score that an export may cost: `"0.01"`, or `"1%"` of the float score.
         monitor: The figure of `history.csv` by which the best weights are kept; cheap, on validation.
         monitor_direction: Whether a larger or smaller monitored figure is better.
+        by_parity: Whether an export is judged by how near its outputs are to Keras's, rather than by a score of them.
+        algorithm: What happens to a batch in training: a file of `training/steps/`.
     """
 
     name: ClassVar[str]
@@ -38,6 +44,8 @@ class Task(ABC):
     budget: ClassVar[str] = "0.01"
     monitor: ClassVar[str]
     monitor_direction: ClassVar[Literal["max", "min"]] = "max"
+    by_parity: ClassVar[bool] = False
+    algorithm: ClassVar[str] = "supervised"
 
     def __init__(self, targets: tuple[Value, ...]):
         """Make the task for `targets`.
@@ -51,6 +59,27 @@ class Task(ABC):
                 f"Task {self.name} needs targets of kind `{self.kind}`. Received: `{self.target.name}` of kind "
                 f"`{self.target.kind}`. Choose the task that fits the data: `dlt list tasks`."
             )
+
+    @classmethod
+    def targets_of(cls, spec: DatasetSpec) -> tuple[Value, ...]:
+        """What of a dataset the task is made for."""
+        return spec.targets
+
+    def seen(self, dataset: Dataset) -> Dataset:
+        """The dataset as this task looks at it, with the targets that it has use for.
+
+        Raises:
+            ValueError: If it has no use for such data.
+        """
+        return dataset
+
+    def serving(
+        self, model: keras.Model, spec: DatasetSpec, template: Template, *, name: str
+    ) -> dict[str, ServingModel]:
+        """What is exported of a trained model: the whole under `""`, and parts of it by their names."""
+        from dltemplates.tasks.assemble import serve
+
+        return {"": serve(model, self, spec, template, name=name)}
 
     @abstractmethod
     def sizes(self, spec: DatasetSpec) -> dict[str, Any]:
@@ -121,6 +150,22 @@ def probabilities_value(classes: tuple[str, ...]) -> Value:
     )
 
 
+def look_at(settings: Named, dataset: Dataset, *, from_file: bool = False) -> tuple[Task, Dataset]:
+    """Make the task of a template for a dataset, and the dataset as that task looks at it.
+
+    Args:
+        settings: The task's name and options.
+        dataset: The data.
+        from_file: As in `catalog.load`.
+
+    Raises:
+        ValueError: As `make_task`, or if the task has no use for such data.
+    """
+    targets = _task_class(settings, from_file=from_file).targets_of(dataset.spec)
+    seen = make_task(settings, targets, from_file=from_file).seen(dataset)
+    return make_task(settings, seen.spec.targets, from_file=from_file), seen
+
+
 def make_task(settings: Named, targets: tuple[Value, ...], *, from_file: bool = False) -> Task:
     """Make the task of a template for the targets of a dataset.
 
@@ -132,12 +177,7 @@ def make_task(settings: Named, targets: tuple[Value, ...], *, from_file: bool = 
     Raises:
         ValueError: If there is no such task, or it cannot take an option or these targets.
     """
-    task_class = catalog.load("task", settings.name, from_file=from_file)
-    if not (isinstance(task_class, type) and issubclass(task_class, Task)):
-        raise ValueError(
-            f"A task of your own must be a class derived from `Task`. Received: {settings.name!r}. "
-            "See dltemplates/tasks/classification.py for one."
-        )
+    task_class = _task_class(settings, from_file=from_file)
     try:
         return task_class(targets, **settings.options)
     except TypeError as error:
@@ -145,3 +185,13 @@ def make_task(settings: Named, targets: tuple[Value, ...], *, from_file: bool = 
             f"Task {settings.name} must know its options. Received: {', '.join(settings.options)} ({error}). "
             f"See `dlt show {settings.name}`."
         ) from error
+
+
+def _task_class(settings: Named, *, from_file: bool) -> type[Task]:
+    task_class = catalog.load("task", settings.name, from_file=from_file)
+    if not (isinstance(task_class, type) and issubclass(task_class, Task)):
+        raise ValueError(
+            f"A task of your own must be a class derived from `Task`. Received: {settings.name!r}. "
+            "See dltemplates/tasks/classification.py for one."
+        )
+    return task_class

@@ -19,7 +19,7 @@ from dltemplates.datasets.source import SPLITS, Dataset
 from dltemplates.devices.facts import visible_gpus
 from dltemplates.models.build import build_network
 from dltemplates.tasks.assemble import assemble
-from dltemplates.tasks.task import Task, make_task
+from dltemplates.tasks.task import Task, look_at
 from dltemplates.template import Template
 from dltemplates.training.loop import pays_to_compile
 from dltemplates.training.optimizers import make_optimizer, make_schedule
@@ -144,7 +144,7 @@ def prepare(template: Template, placement: Placement | None = None, *, strict: b
     if settings.deterministic:
         tf.config.experimental.enable_op_determinism()
     dataset = load_dataset(template.dataset)
-    task = make_task(template.task, dataset.spec.targets)
+    task, dataset = look_at(template.task, dataset)
     for split in SPLITS:
         source = dataset.split(split)
         if isinstance(source, FileSource):

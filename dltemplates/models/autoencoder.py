@@ -1,0 +1,258 @@
+"""Autoencoders: networks that learn to give back what they are given, through a code that is too small for all of it.
+
+Hinton, Salakhutdinov: "Reducing the Dimensionality of Data with Neural Networks", Science 313, 2006,
+https://doi.org/10.1126/science.1127647.
+
+An encoder makes a short code of an example, a decoder makes the example of the code again. Nobody says what the code is
+to mean: what is worth keeping is what brings the example back, so that the code comes to hold what the examples differ
+in. With linear layers it would be a principal component analysis.
+
+- `autoencoder`: dense layers, with the paper's widths for MNIST, 784-1000-500-250-30 and back: 2,837,314 parameters at
+  28x28x1. (The paper trained it layer by layer first, with sigmoids; rectified units need no such start.)
+- `conv_autoencoder`: convolutions that halve the resolution, transposed ones that double it.
+- `denoising_autoencoder`: Vincent, Larochelle, Bengio, Manzagol: "Extracting and Composing Robust Features with
+  Denoising Autoencoders", ICML 2008, https://doi.org/10.1145/1390156.1390294. Noise is added to what it sees, in
+  training alone, and it is to give back what was there before: it must learn what examples look like.
+- `sparse_autoencoder`: Ng: "Sparse autoencoder", CS294A lecture notes, 2011,
+  https://web.stanford.edu/class/cs294a/sparseAutoencoder.pdf. The code may be long, but few of its units may be active
+  at once.
+- `fc_autoencoder`: that of Banbury et al.: "MLPerf Tiny Benchmark", NeurIPS 2021, https://arxiv.org/abs/2106.07597, for
+  the sound of machines (five spectra of 128 bands, 640 numbers): 269,992 parameters in all. What it cannot give back is
+  not what it was trained on: an anomaly.
+
+Each is one network of two, `encoder` and `decoder`, and gives logits of the values.
+"""
+
+from collections.abc import Sequence
+
+import keras
+from keras import layers, regularizers
+
+from dltemplates.models.blocks import normalize, relu
+from dltemplates.models.checks import check_count, check_image_shape, check_range, check_widths
+
+
+def autoencoder(
+    input_shape: tuple[int, ...],
+    *,
+    units: Sequence[int] = (1000, 500, 250),
+    code: int = 30,
+    name: str = "autoencoder",
+) -> keras.Model:
+    """Build an autoencoder of dense layers.
+
+    Args:
+        input_shape: Shape of an example, of any rank.
+        units: Width of each hidden layer of the encoder; the decoder has them the other way round.
+        code: Length of the code.
+        name: Name of the model.
+
+    Returns:
+        A functional model: `(batch, *input_shape)` float32 to as many float32 logits.
+
+    Raises:
+        ValueError: If `input_shape`, `units` or `code` is not positive.
+    """
+    check_widths("input_shape", input_shape, "(28, 28, 1)")
+    check_widths("units", units, "(1000, 500, 250)")
+    check_count("code", code, 30)
+    inputs = keras.Input(input_shape, name="inputs")
+    encoded = keras.Model(inputs, dense_code(inputs, units, code), name="encoder")
+    return chain(encoded, dense_decoder(input_shape, units, code), name)
+
+
+def sparse_autoencoder(
+    input_shape: tuple[int, ...],
+    *,
+    code: int = 196,
+    sparsity: float = 1e-4,
+    name: str = "sparse_autoencoder",
+) -> keras.Model:
+    """Build an autoencoder of one hidden layer, few of whose units are active at once.
+
+    Args:
+        input_shape: Shape of an example, of any rank.
+        code: Length of the code.
+        sparsity: Weight of the sum of the code's absolute values in the loss (L1).
+        name: Name of the model.
+
+    Returns:
+        As `autoencoder`.
+
+    Raises:
+        ValueError: If `input_shape` or `code` is not positive, or `sparsity` is negative.
+    """
+    check_widths("input_shape", input_shape, "(28, 28, 1)")
+    check_count("code", code, 196)
+    check_range("sparsity", sparsity, 1e-4)
+    inputs = keras.Input(input_shape, name="inputs")
+    x = layers.Flatten()(inputs)
+    x = layers.Dense(code, activation="relu", activity_regularizer=regularizers.L1(sparsity), name="code")(x)
+    return chain(keras.Model(inputs, x, name="encoder"), dense_decoder(input_shape, (), code), name)
+
+
+def conv_autoencoder(
+    input_shape: tuple[int, int, int],
+    *,
+    filters: Sequence[int] = (32, 64),
+    code: int = 32,
+    name: str = "conv_autoencoder",
+) -> keras.Model:
+    """Build an autoencoder of convolutions.
+
+    Args:
+        input_shape: `(height, width, channels)`; height and width multiples of 2 to the power of the number of
+            `filters`, so 4 by default.
+        filters: Filters of each convolution of the encoder, each of which halves the resolution; the decoder has them
+            the other way round.
+        code: Length of the code.
+        name: Name of the model.
+
+    Returns:
+        A functional model: `(batch, height, width, channels)` float32 to as many float32 logits.
+
+    Raises:
+        ValueError: If the input is no image or cannot be halved so often, or `filters` or `code` is not positive.
+    """
+    check_halving(name, input_shape, filters)
+    check_count("code", code, 32)
+    inputs = keras.Input(input_shape, name="inputs")
+    x = conv_features(inputs, filters)
+    encoded = keras.Model(inputs, layers.Dense(code, name="code")(layers.Flatten()(x)), name="encoder")
+    return chain(encoded, conv_decoder(input_shape, filters, code), name)
+
+
+def denoising_autoencoder(
+    input_shape: tuple[int, int, int],
+    *,
+    noise: float = 0.3,
+    filters: Sequence[int] = (32, 64),
+    code: int = 64,
+    name: str = "denoising_autoencoder",
+) -> keras.Model:
+    """Build an autoencoder of convolutions that sees noise in training.
+
+    Args:
+        input_shape: As in `conv_autoencoder`.
+        noise: Standard deviation of the noise, where an example's values are between 0 and 1.
+        filters: As in `conv_autoencoder`.
+        code: Length of the code.
+        name: Name of the model.
+
+    Returns:
+        As `conv_autoencoder`.
+
+    Raises:
+        ValueError: As `conv_autoencoder`, or if `noise` is negative.
+    """
+    check_halving(name, input_shape, filters)
+    check_count("code", code, 64)
+    check_range("noise", noise, 0.3)
+    inputs = keras.Input(input_shape, name="inputs")
+    x = layers.GaussianNoise(noise)(inputs)
+    x = conv_features(x, filters)
+    encoded = keras.Model(inputs, layers.Dense(code, name="code")(layers.Flatten()(x)), name="encoder")
+    return chain(encoded, conv_decoder(input_shape, filters, code), name)
+
+
+def fc_autoencoder(
+    input_shape: tuple[int, ...],
+    *,
+    units: Sequence[int] = (128, 128, 128, 128),
+    code: int = 8,
+    name: str = "fc_autoencoder",
+) -> keras.Model:
+    """Build the anomaly detector of MLPerf Tiny: dense layers, each normalized and rectified.
+
+    Args:
+        input_shape: Shape of an example, of any rank.
+        units: Width of each hidden layer of the encoder; the decoder has them the other way round.
+        code: Length of the code.
+        name: Name of the model.
+
+    Returns:
+        A functional model: `(batch, *input_shape)` float32 to as many float32 values.
+
+    Raises:
+        ValueError: As `autoencoder`.
+    """
+    check_widths("input_shape", input_shape, "(640,)")
+    check_widths("units", units, "(128, 128, 128, 128)")
+    check_count("code", code, 8)
+    inputs = keras.Input(input_shape, name="inputs")
+    x = layers.Flatten()(inputs)
+    for width in (*units, code):
+        x = normalize(layers.Dense(width)(x), relu)
+    encoded = keras.Model(inputs, x, name="encoder")
+    codes = keras.Input((code,), name="code")
+    x = codes
+    for width in reversed(units):
+        x = normalize(layers.Dense(width)(x), relu)
+    return chain(encoded, keras.Model(codes, flat_output(x, input_shape), name="decoder"), name)
+
+
+def chain(encoder: keras.Model, decoder: keras.Model, name: str) -> keras.Model:
+    """The network of both, one behind the other."""
+    inputs = keras.Input(encoder.input_shape[1:], name="inputs")
+    return keras.Model(inputs, decoder(encoder(inputs)), name=name)
+
+
+def dense_code(x, units, code):
+    """Rectified dense layers over the flattened input, and a linear one that is the code."""
+    x = layers.Flatten()(x)
+    for width in units:
+        x = layers.Dense(width, activation="relu", kernel_initializer="he_normal")(x)
+    return layers.Dense(code, name="code")(x)
+
+
+def dense_decoder(input_shape, units, code):
+    """From a code back to the input's shape, by rectified dense layers and a linear one."""
+    codes = keras.Input((code,), name="code")
+    x = codes
+    for width in reversed(units):
+        x = layers.Dense(width, activation="relu", kernel_initializer="he_normal")(x)
+    return keras.Model(codes, flat_output(x, input_shape), name="decoder")
+
+
+def flat_output(x, input_shape):
+    """A value for each of the input's, linear, in its shape."""
+    size = 1
+    for length in input_shape:
+        size *= length
+    x = layers.Dense(size)(x)
+    return layers.Reshape(input_shape, dtype="float32", name="logits")(x)
+
+
+def conv_features(x, filters):
+    """Rectified 3x3 convolutions, each of which halves the resolution."""
+    for count in filters:
+        x = layers.Conv2D(count, 3, 2, padding="same", activation="relu", kernel_initializer="he_normal")(x)
+    return x
+
+
+def conv_decoder(input_shape, filters, code):
+    """From a code back to an image, by transposed convolutions that double the resolution."""
+    height, width, channels = input_shape
+    shrunk = 2 ** len(filters)
+    codes = keras.Input((code,), name="code")
+    first = (height // shrunk, width // shrunk, filters[-1])
+    x = layers.Dense(first[0] * first[1] * first[2], activation="relu", kernel_initializer="he_normal")(codes)
+    x = layers.Reshape(first)(x)
+    for count in reversed(filters):
+        x = layers.Conv2DTranspose(count, 3, 2, padding="same", activation="relu", kernel_initializer="he_normal")(x)
+    logits = layers.Conv2DTranspose(channels, 3, padding="same", dtype="float32", name="logits")(x)
+    return keras.Model(codes, logits, name="decoder")
+
+
+def check_halving(model: str, input_shape, filters) -> None:
+    """Raise a `ValueError` unless the input is an image that can be halved once for each of `filters`."""
+    check_widths("filters", filters, "(32, 64)")
+    step = 2 ** len(filters)
+    check_image_shape(model, input_shape, least=step)
+    height, width, _ = input_shape
+    if height % step or width % step:
+        larger = ", ".join(str(-(-size // step) * step) for size in (height, width))
+        raise ValueError(
+            f"`{model}` halves images {len(filters)} times: height and width must be multiples of {step}. "
+            f"Received: input_shape={tuple(input_shape)}. Try `image_size` {larger}."
+        )

@@ -1,0 +1,222 @@
+"""The user's own table."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dltemplates.datasets.load import load_dataset
+from dltemplates.datasets.rows import read_rows
+from dltemplates.settings import DatasetSettings
+
+ROWS = 40
+
+
+def table(**changes):
+    """Forty rows of everything: numbers, a date, a category, cells that are missing, classes."""
+    random = np.random.default_rng(0)
+    columns = {
+        "size": random.normal(100, 20, ROWS).round(2),
+        "day": pd.date_range("2023-12-20", periods=ROWS).strftime("%Y-%m-%d"),
+        "colour": ["red", "green", "blue", None] * 10,
+        "label": ["yes", "no"] * 20,
+    }
+    return pd.DataFrame(columns | changes)
+
+
+@pytest.fixture
+def load(tmp_path):
+    """A function that writes tables and loads them as a dataset."""
+
+    def write_and_load(frame, like=None, **settings):
+        if isinstance(frame, dict):
+            for split, part in frame.items():
+                part.to_csv(tmp_path / f"{split}.csv", index=False)
+            path = tmp_path
+        else:
+            path = tmp_path / "table.csv"
+            frame.to_csv(path, index=False)
+        return load_dataset(DatasetSettings(name=str(path), **settings), like=like)
+
+    return write_and_load
+
+
+def everything(dataset, split="train"):
+    source = dataset.split(split)
+    return source.read(np.arange(len(source)))
+
+
+def test_columns_are_told_by_what_they_hold(load):
+    dataset = load(table())
+    features, categories = dataset.spec.inputs
+    assert [(column.name, column.kind) for column in features.columns] == [("size", "number"), ("day", "date")]
+    assert [(column.name, column.kind) for column in categories.columns] == [("colour", "category")]
+    assert categories.columns[0].vocabulary == ("blue", "green", "red")
+    assert dataset.spec.targets[0].classes == ("no", "yes")
+    assert dataset.spec.sizes == {"train": 29, "validation": 3, "test": 8}
+    arrays = everything(dataset)
+    assert (arrays["features"].dtype, arrays["features"].shape) == (np.float32, (29, 6))
+    assert (arrays["categories"].dtype, arrays["categories"].shape) == (np.int32, (29, 1))
+    assert set(arrays["categories"].ravel()) == {0, 1, 2, 3}  # 0 where it is missing
+
+
+def test_rows_become_what_the_columns_say(load):
+    frame = table()
+    dataset = load(frame, test=0.1)
+    (colour,) = dataset.spec.inputs[1].columns
+    by_size = {np.float32(row.size_): row for row in frame.rename(columns={"size": "size_"}).itertuples()}
+    for split in dataset.splits:
+        arrays = everything(dataset, split)
+        for numbers, ids, label in zip(arrays["features"], arrays["categories"], arrays["label"], strict=True):
+            row = by_size[numbers[0]]
+            days = (pd.Timestamp(row.day) - pd.Timestamp("1970-01-01")).days
+            assert numbers[1] == days
+            year = 2 * np.pi * days / 365.2425
+            np.testing.assert_allclose(numbers[2:4], [np.cos(year), np.sin(year)], atol=1e-4)
+            week = 2 * np.pi * (days % 7) / 7
+            np.testing.assert_allclose(numbers[4:6], [np.cos(week), np.sin(week)], atol=1e-4)
+            assert ids[0] == (colour.vocabulary.index(row.colour) + 1 if isinstance(row.colour, str) else 0)
+            assert label == (row.label == "yes")
+
+
+def test_a_missing_number_is_the_median_and_said_to_be_missing(load):
+    sizes = np.arange(ROWS, dtype=float)
+    sizes[::5] = np.nan
+    dataset = load(table(size=sizes))
+    (size, _) = dataset.spec.inputs[0].columns
+    arrays = everything(dataset)["features"]
+    assert size.parts == ("size", "size is missing")
+    assert size.median == np.median(arrays[arrays[:, 1] == 0, 0])
+    assert (arrays[arrays[:, 1] == 1, 0] == size.median).all()
+    assert 0 < arrays[:, 1].sum() < 29
+
+
+def test_columns_can_be_taken_otherwise_or_left_out(load):
+    dataset = load(table(size=[1, 2, 3, 4] * 10), columns={"size": "category", "day": "skip"})
+    (categories,) = dataset.spec.inputs
+    assert [column.name for column in categories.columns] == ["size", "colour"]
+    assert categories.columns[0].vocabulary == ("1", "2", "3", "4")
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "classes"),
+    [
+        ([1, 2] * 20, "class", ("1", "2")),
+        ([1.0, 2.0] * 20, "class", ("1", "2")),
+        ([True, False] * 20, "class", ("False", "True")),
+        (np.arange(ROWS), "number", None),
+        (np.linspace(0, 1, ROWS), "number", None),
+    ],
+)
+def test_a_target_is_classes_or_a_number(load, values, kind, classes):
+    (target,) = load(table(label=values)).spec.targets
+    assert (target.kind, target.classes) == (kind, classes)
+
+
+def test_any_column_can_be_the_target(load):
+    dataset = load(table(), target="size")
+    assert dataset.spec.targets[0].kind == "number"
+    assert [column.name for value in dataset.spec.inputs for column in value.columns] == ["day", "colour", "label"]
+
+
+def test_splits_that_are_given_are_kept(load):
+    dataset = load({"train": table(), "test": table().iloc[:6]})
+    assert dataset.spec.sizes == {"train": 36, "validation": 4, "test": 6}
+    assert load({"train": table(), "test": table().iloc[:6], "validation": table().iloc[6:16]}).spec.sizes == {
+        "train": 40,
+        "validation": 10,
+        "test": 6,
+    }
+
+
+def test_a_category_that_was_never_seen_is_unknown_and_counted(load):
+    test = table(colour=["red", "violet", "violet", None] * 10)
+    dataset = load({"train": table(), "test": test})
+    assert dataset.spec.unknown == {"test": {"colour": 20}}
+    assert (everything(dataset, "test")["categories"].ravel().reshape(-1, 4) == [3, 0, 0, 0]).all()
+
+
+def test_a_row_without_a_target_is_left_out_and_said(load):
+    dataset = load(table(label=["yes", "no", None, "no"] * 10))
+    assert sum(dataset.spec.sizes.values()) == 30
+    assert dataset.spec.skipped["table row 3"] == "no label"
+    assert len(dataset.spec.skipped) == 10
+
+
+def test_other_data_is_made_as_that_of_the_network_was(load):
+    spec = load(table()).spec
+    other = table(colour=["red", "violet"] * 20, size=np.where(np.arange(ROWS) % 2, 5.0, np.nan))
+    dataset = load(other, like=spec)
+    assert [value.columns for value in dataset.spec.inputs] == [value.columns for value in spec.inputs]
+    assert set(everything(dataset)["categories"].ravel()) == {0, 3}
+    assert spec.inputs[0].columns[0].median in everything(dataset)["features"][:, 0]
+    with pytest.raises(ValueError, match=r"`label` must be a class that was learned\. Received: 'maybe'"):
+        load(table(label=["yes", "maybe"] * 20), like=spec)
+
+
+BROKEN = {
+    "a constant target": (table(label=7.5), {}, r"must vary\. Received: `label`, the same in all 40 rows"),
+    "a constant class": (table(label="yes"), {}, r"must vary\. Received: `label`, the same in all 40 rows"),
+    "a class with one example": (table(label=["yes"] * 39 + ["no"]), {}, r"Received: 1 of class 'no'"),
+    "an unknown target": (table(), {"target": "price"}, r"must be a column\. Received: price\. There are: size, day"),
+    "an unknown column": (table(), {"columns": {"price": "skip"}}, r"must name columns\. Received: price"),
+    "nothing to learn from": (table()[["label"]], {}, r"must have a column to learn from"),
+    "an empty column": (table(size=None), {}, r"Received: nothing in `size`"),
+    "text, not numbers": (table(size=["a", "1"] * 20), {"columns": {"size": "number"}}, r"numbers\. Received: 'a'"),
+    "no date": (table(day="soon"), {"columns": {"day": "date"}}, r"dates like 2024-12-31\. Received: 'soon'"),
+    "an infinite number": (table(size=[np.inf, 1.0] * 20), {}, r"finite numbers\. Received: inf"),
+    "an infinite target": (table(label=[np.inf, 1.5] * 20), {}, r"must be finite\. Received: inf in `label`"),
+    "no rows": (table().iloc[:0], {}, r"must hold rows"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_what_breaks_a_rule_is_refused(load, name):
+    frame, settings, message = BROKEN[name]
+    with pytest.raises(ValueError, match=message):
+        load(frame, **settings)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"a,a\n1,2\n", r"different names\. Received: a twice"),
+        (b"a,b\n1,2,3\n1\n1,2,3,4,5\n", r"CSV file in UTF-8"),
+        (b"", r"CSV file in UTF-8"),
+        (b"a,b\n\xff\xfe,1\n", r"CSV file in UTF-8"),
+    ],
+)
+def test_a_file_that_is_no_table_is_refused(tmp_path, text, message):
+    path = tmp_path / "table.csv"
+    path.write_bytes(text)
+    with pytest.raises(ValueError, match=message):
+        load_dataset(DatasetSettings(name=str(path)))
+
+
+def test_splits_must_agree_and_one_must_be_for_training(load, tmp_path):
+    with pytest.raises(ValueError, match=r"the same columns\. Received: no colour in test"):
+        load({"train": table(), "test": table().drop(columns="colour")})
+
+
+def test_rows_are_predicted_from_a_file_or_as_they_are_typed(load, tmp_path):
+    spec = load(table()).spec
+    table().drop(columns="label").iloc[:3].to_csv(tmp_path / "new.csv", index=False)
+    rows = read_rows(tmp_path / "new.csv", spec.inputs)
+    assert [name for name, _, _ in rows] == [f"{tmp_path / 'new.csv'} row {number}" for number in (1, 2, 3)]
+    first = table().iloc[0]
+    typed = (f"colour=red,size={first['size']},day={first.day}", f"{first['size']},{first.day},red")
+    for text in typed:
+        ((_, arrays, unknown),) = read_rows(text, spec.inputs)
+        assert unknown == []
+        for key, array in arrays.items():
+            np.testing.assert_array_equal(array, rows[0][1][key])
+    ((_, arrays, unknown),) = read_rows("colour=pink,size=,day=2024-01-01", spec.inputs)
+    assert unknown == ["colour"]
+    assert arrays["features"][0, 0] == np.float32(spec.inputs[0].columns[0].median)
+    for text, message in (
+        ("1,2", r"a value for each of size, day, colour\. Received: '1,2'"),
+        ("size=1", r"a value for each of"),
+        ("big,2024-01-01,red", r"`size` must be a number\. Received: 'big'"),
+        ("none.csv", r"which is no file"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            read_rows(text, spec.inputs)
