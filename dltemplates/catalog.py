@@ -94,6 +94,8 @@ MODELS = {
     "fc_autoencoder": Entry(
         "dltemplates.models.autoencoder:fc_autoencoder", "MLPerf Tiny's anomaly detector", {"input_shape": (640,)}
     ),
+    "vae": Entry("dltemplates.models.vae:vae", "a code that is drawn (Kingma 2014)", {"input_shape": (28, 28, 1)}),
+    "conv_vae": Entry("dltemplates.models.vae:conv_vae", "the same by convolutions", {"input_shape": (28, 28, 1)}),
     "lenet5": Entry(
         "dltemplates.models.lenet:lenet5", "the first convolutional network in wide use (LeCun 1998)", MNIST
     ),
@@ -217,6 +219,7 @@ TASKS = {
     "multi_label": Entry("dltemplates.tasks.multi_label:MultiLabel", "any number of labels per example"),
     "regression": Entry("dltemplates.tasks.regression:Regression", "one or more numbers"),
     "reconstruction": Entry("dltemplates.tasks.reconstruction:Reconstruction", "what was put in, through a code"),
+    "variational": Entry("dltemplates.tasks.variational:Variational", "the same, through a code that is drawn"),
     "parity": Entry("dltemplates.tasks.parity:Parity", "the same as Keras; judges exports of parts of a network"),
     "image_regression": Entry("dltemplates.tasks.regression:Regression", "the same, read from an image"),
 }

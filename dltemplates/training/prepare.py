@@ -25,6 +25,7 @@ from dltemplates.training.loop import pays_to_compile
 from dltemplates.training.optimizers import make_optimizer, make_schedule
 from dltemplates.training.pretrained import load_pretrained, take_weights
 from dltemplates.training.replicas import for_replicas
+from dltemplates.training.steps import make_algorithm
 from dltemplates.training.steps.supervised import Supervised
 from dltemplates.training.strategy import Placement
 
@@ -165,9 +166,7 @@ def prepare(template: Template, placement: Placement | None = None, *, strict: b
         optimizer = make_optimizer(settings, steps_per_epoch=_steps_per_epoch(order))
         if keras.config.dtype_policy().name == "mixed_float16":
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
-        algorithm = Supervised(
-            model, task.loss(), task.metrics(), optimizer, auxiliary_weight=settings.auxiliary_weight
-        )
+        algorithm = make_algorithm(task.algorithm, model, task, optimizer, settings)
     class_weights = _class_weights(template, dataset)
     training = Training(template, dataset, task, definition, algorithm, order, class_weights, placement, fresh)
     _, targets, _ = training.batches(0).element_spec

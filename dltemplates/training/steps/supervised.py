@@ -23,7 +23,10 @@ class Supervised:
         model: The network with its preprocessing, built.
         optimizer: Built for the model's trainable variables.
         totals: The sums of the figures since `reset`: float64 (n,), in which counts stay exact.
+        parts: Names of the figures that `objective` gives beside the loss.
     """
+
+    parts: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -62,7 +65,7 @@ class Supervised:
             metric.update_state(targets, outputs)
             metric.reset_state()
         self._states = [[np.zeros(v.shape, v.dtype) for v in metric.variables] for metric in self.metrics]
-        size = 2 + sum(state.size for states in self._states for state in states)
+        size = 2 + len(self.parts) + sum(state.size for states in self._states for state in states)
         self.totals = tf.Variable(
             tf.zeros(size, tf.float64),
             trainable=False,
@@ -75,25 +78,37 @@ class Supervised:
         """All that the training's future depends on, in groups."""
         return {"model": self.model.variables, "optimizer": self.optimizer.variables, "totals": [self.totals]}
 
+    def objective(self, inputs: Any, targets: Any, *, training: bool) -> tuple[Any, Any, list[Any]]:
+        """What is descended.
+
+        Returns:
+            The loss of each example (batch,), the logits that the metrics look at, and each example's share of the
+            figures that `parts` names, (batch,) each.
+        """
+        outputs = self.model(inputs, training=training)
+        logits = logits_of(outputs)
+        each = self._loss_of_each(targets, logits)
+        if training:
+            for auxiliary in auxiliary_of(outputs):
+                each += self.auxiliary_weight * self._loss_of_each(targets, auxiliary)
+        return each, logits, []
+
     def train(self, inputs: Any, targets: Any, weight: Any) -> None:
         """Take one step on this replica's part of a batch."""
         context = tf.distribute.get_replica_context()
         replicas = context.num_replicas_in_sync
         rows = tf.cast(tf.shape(weight)[0], tf.float32)
         with tf.GradientTape() as tape:
-            outputs = self.model(inputs, training=True)
-            logits = logits_of(outputs)
+            each, logits, parts = self.objective(inputs, targets, training=True)
             penalty = self._penalty()
-            summed = self._summed_loss(targets, logits, weight)
-            for auxiliary in auxiliary_of(outputs):
-                summed += self.auxiliary_weight * self._summed_loss(targets, auxiliary, weight)
+            summed = tf.reduce_sum(each * weight)
             loss = summed / (rows * replicas) + penalty / replicas
             scaled = self.optimizer.scale_loss(loss)
         variables = self.model.trainable_variables
         gradients = tape.gradient(scaled, [variable.value for variable in variables])
         reached = [place for place, gradient in enumerate(gradients) if gradient is not None]
         gradients, variables = [gradients[i] for i in reached], [variables[i] for i in reached]
-        totals = self._totals(summed + penalty * rows, rows, targets, logits, None)
+        totals = self._totals(summed + penalty * rows, rows, parts, targets, logits, None)
         if replicas > 1:
             gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
             totals = context.all_reduce(tf.distribute.ReduceOp.SUM, totals)
@@ -103,10 +118,10 @@ class Supervised:
     def evaluate(self, inputs: Any, targets: Any, weight: Any) -> None:
         """Add the figures of this replica's part of a batch to the totals; rows of weight 0 are padding."""
         context = tf.distribute.get_replica_context()
-        logits = logits_of(self.model(inputs, training=False))
+        each, logits, parts = self.objective(inputs, targets, training=False)
         rows = tf.reduce_sum(weight)
-        summed = self._summed_loss(targets, logits, weight)
-        totals = self._totals(summed + self._penalty() * rows, rows, targets, logits, weight)
+        summed = tf.reduce_sum(each * weight)
+        totals = self._totals(summed + self._penalty() * rows, rows, parts, targets, logits, weight)
         if context.num_replicas_in_sync > 1:
             totals = context.all_reduce(tf.distribute.ReduceOp.SUM, totals)
         self.totals.assign_add(totals)
@@ -124,7 +139,8 @@ class Supervised:
         """The loss and the metrics so far."""
         totals = self.totals.numpy()
         figures = {"loss": float(totals[0] / totals[1])}
-        place = 2
+        place = 2 + len(self.parts)
+        figures |= {name: float(total / totals[1]) for name, total in zip(self.parts, totals[2:place], strict=True)}
         for metric, states in zip(self.metrics, self._states, strict=True):
             for variable, state in zip(metric.variables, states, strict=True):
                 variable.assign(totals[place : place + state.size].reshape(state.shape).astype(state.dtype))
@@ -136,15 +152,15 @@ class Supervised:
         penalties = self.model.losses
         return tf.add_n(penalties) if penalties else tf.constant(0.0)
 
-    def _summed_loss(self, targets: Any, logits: Any, weight: Any) -> Any:
-        """The loss of each example, weighted, summed over the batch."""
+    def _loss_of_each(self, targets: Any, logits: Any) -> Any:
+        """The loss of each example: (batch,)."""
         each = self.loss(targets, logits)  # (batch, ...)
-        each = tf.reduce_mean(tf.reshape(each, [tf.shape(weight)[0], -1]), axis=1)
-        return tf.reduce_sum(each * weight)
+        return tf.reduce_mean(tf.reshape(each, [tf.shape(each)[0], -1]), axis=1)
 
-    def _totals(self, loss: Any, rows: Any, targets: Any, logits: Any, weight: Any) -> Any:
+    def _totals(self, loss: Any, rows: Any, figures: list[Any], targets: Any, logits: Any, weight: Any) -> Any:
         """What this part of a batch adds to the sums."""
-        parts = [tf.stack([loss, rows])]
+        weights = tf.ones_like(figures[0]) if figures and weight is None else weight
+        parts = [tf.stack([loss, rows, *(tf.reduce_sum(figure * weights) for figure in figures)])]
         for metric, states in zip(self.metrics, self._states, strict=True):
             zeros = [tf.constant(state) for state in states]
             added = metric.stateless_update_state(zeros, targets, logits, sample_weight=weight)

@@ -1,0 +1,33 @@
+"""A draw from a distribution that a network gives, through which its gradient finds back.
+
+Kingma, Welling: "Auto-Encoding Variational Bayes", ICLR 2014, https://arxiv.org/abs/1312.6114, section 2.4.
+"""
+
+import keras
+from keras import layers, ops, random
+
+
+@keras.saving.register_keras_serializable("dltemplates")
+class Sampling(layers.Layer):
+    """Draw `mean + exp(log_variance / 2) * noise` in training, and give the mean elsewhere.
+
+    Two tensors (batch, units) to one. An exported network gives the mean: a draw would be frozen into its file.
+    """
+
+    def __init__(self, *, seed: int | None = None, **options):
+        super().__init__(**options)
+        self.seed = seed
+        self.generator = random.SeedGenerator(seed)
+
+    def call(self, inputs, training=False):
+        mean, log_variance = inputs
+        if not training:
+            return mean
+        noise = random.normal(ops.shape(mean), dtype=mean.dtype, seed=self.generator)
+        return mean + ops.exp(log_variance / 2) * noise
+
+    def compute_output_shape(self, input_shape):
+        return input_shape[0]
+
+    def get_config(self):
+        return {**super().get_config(), "seed": self.seed}
