@@ -25,8 +25,8 @@ from dltemplates.training.loop import pays_to_compile
 from dltemplates.training.optimizers import make_optimizer, make_schedule
 from dltemplates.training.pretrained import load_pretrained, take_weights
 from dltemplates.training.replicas import for_replicas
-from dltemplates.training.steps import make_algorithm
-from dltemplates.training.steps.supervised import Supervised
+from dltemplates.training.steps import algorithm_class
+from dltemplates.training.steps.algorithm import Algorithm
 from dltemplates.training.strategy import Placement
 
 EVALUATION_BATCH = 256
@@ -54,7 +54,7 @@ class Training:
     dataset: Dataset
     task: Task
     definition: keras.Model
-    algorithm: Supervised
+    algorithm: Algorithm
     order: TrainingOrder
     class_weights: np.ndarray | None
     placement: Placement
@@ -163,10 +163,13 @@ def prepare(template: Template, placement: Placement | None = None, *, strict: b
             model = for_replicas(model)
         model.set_weights(definition.get_weights())
         _penalize_kernels(model, settings.weight_decay)
-        optimizer = make_optimizer(settings, steps_per_epoch=_steps_per_epoch(order))
-        if keras.config.dtype_policy().name == "mixed_float16":
-            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
-        algorithm = make_algorithm(task.algorithm, model, task, optimizer, settings)
+
+        def optimizer() -> keras.optimizers.Optimizer:
+            made = make_optimizer(settings, steps_per_epoch=_steps_per_epoch(order))
+            is_scaled = keras.config.dtype_policy().name == "mixed_float16"
+            return keras.optimizers.LossScaleOptimizer(made) if is_scaled else made
+
+        algorithm = algorithm_class(task.algorithm).make(model, task, optimizer, template)
     class_weights = _class_weights(template, dataset)
     training = Training(template, dataset, task, definition, algorithm, order, class_weights, placement, fresh)
     _, targets, _ = training.batches(0).element_spec

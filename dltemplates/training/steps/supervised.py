@@ -10,19 +10,22 @@ import numpy as np
 import tensorflow as tf
 
 from dltemplates.tasks.assemble import auxiliary_of, logits_of
+from dltemplates.tasks.task import Task
+from dltemplates.template import Template
+from dltemplates.training.steps.algorithm import (
+    Algorithm,
+    MakeOptimizer,
+    summed_over_replicas,
+    take_summed_gradients,
+)
 
 
-class Supervised:
+class Supervised(Algorithm):
     """One model, one loss, one optimizer.
 
-    Every replica takes its part of the batch. Gradients are summed over the replicas before they are clipped, so that
-    several devices descend as one does. Figures are kept as sums, `totals`, so that they too add up over replicas,
-    and are part of a checkpoint.
+    Gradients are summed over the replicas before they are clipped, so that several devices descend as one does.
 
     Attributes:
-        model: The network with its preprocessing, built.
-        optimizer: Built for the model's trainable variables.
-        totals: The sums of the figures since `reset`: float64 (n,), in which counts stay exact.
         parts: Names of the figures that `objective` gives beside the loss.
     """
 
@@ -51,14 +54,15 @@ class Supervised:
         self.loss = loss
         self.loss.reduction = "none"  # summed below, so that padding and parts of a batch count as they should
         optimizer.build(model.trainable_variables)
-        # Keras would sum the replicas' gradients after clipping; here they come summed.
-        inner = getattr(optimizer, "inner_optimizer", optimizer)
-        inner._all_reduce_sum_gradients = lambda gradients_and_variables: gradients_and_variables
+        take_summed_gradients(optimizer)
         self._states: list[list[np.ndarray]] = []
-        self.totals: Any = None
+
+    @classmethod
+    def make(cls, model: keras.Model, task: Task, make_optimizer: MakeOptimizer, template: Template) -> Supervised:
+        weight = template.train.auxiliary_weight
+        return cls(model, task.loss(), task.metrics(), make_optimizer(), auxiliary_weight=weight)
 
     def begin(self, targets: tf.TensorSpec) -> None:
-        """Make what depends on the shape of a batch of targets: the metrics' states."""
         targets = tf.zeros((1, *targets.shape[1:]), targets.dtype)
         outputs = tf.zeros((1, *logits_of(self.model.output).shape[1:]))
         for metric in self.metrics:
@@ -66,16 +70,10 @@ class Supervised:
             metric.reset_state()
         self._states = [[np.zeros(v.shape, v.dtype) for v in metric.variables] for metric in self.metrics]
         size = 2 + len(self.parts) + sum(state.size for states in self._states for state in states)
-        self.totals = tf.Variable(
-            tf.zeros(size, tf.float64),
-            trainable=False,
-            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
-            name="totals",
-        )
+        self._make_totals(size)
 
     @property
     def variables(self) -> dict[str, list[Any]]:
-        """All that the training's future depends on, in groups."""
         return {"model": self.model.variables, "optimizer": self.optimizer.variables, "totals": [self.totals]}
 
     def objective(self, inputs: Any, targets: Any, *, training: bool) -> tuple[Any, Any, list[Any]]:
@@ -94,9 +92,7 @@ class Supervised:
         return each, logits, []
 
     def train(self, inputs: Any, targets: Any, weight: Any) -> None:
-        """Take one step on this replica's part of a batch."""
-        context = tf.distribute.get_replica_context()
-        replicas = context.num_replicas_in_sync
+        replicas = tf.distribute.get_replica_context().num_replicas_in_sync
         rows = tf.cast(tf.shape(weight)[0], tf.float32)
         with tf.GradientTape() as tape:
             each, logits, parts = self.objective(inputs, targets, training=True)
@@ -108,35 +104,16 @@ class Supervised:
         gradients = tape.gradient(scaled, [variable.value for variable in variables])
         reached = [place for place, gradient in enumerate(gradients) if gradient is not None]
         gradients, variables = [gradients[i] for i in reached], [variables[i] for i in reached]
-        totals = self._totals(summed + penalty * rows, rows, parts, targets, logits, None)
-        if replicas > 1:
-            gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
-            totals = context.all_reduce(tf.distribute.ReduceOp.SUM, totals)
-        self.optimizer.apply(gradients, variables)
-        self.totals.assign_add(totals)
+        self._add(self._totals(summed + penalty * rows, rows, parts, targets, logits, None))
+        self.optimizer.apply(summed_over_replicas(gradients), variables)
 
     def evaluate(self, inputs: Any, targets: Any, weight: Any) -> None:
-        """Add the figures of this replica's part of a batch to the totals; rows of weight 0 are padding."""
-        context = tf.distribute.get_replica_context()
         each, logits, parts = self.objective(inputs, targets, training=False)
         rows = tf.reduce_sum(weight)
         summed = tf.reduce_sum(each * weight)
-        totals = self._totals(summed + self._penalty() * rows, rows, parts, targets, logits, weight)
-        if context.num_replicas_in_sync > 1:
-            totals = context.all_reduce(tf.distribute.ReduceOp.SUM, totals)
-        self.totals.assign_add(totals)
-
-    def reset(self) -> None:
-        """Begin the figures anew."""
-        self.totals.assign(tf.zeros_like(self.totals))
-
-    def mean_loss(self) -> float:
-        """The loss so far, the penalty included."""
-        summed, rows = self.totals.numpy()[:2]
-        return float(summed / rows)
+        self._add(self._totals(summed + self._penalty() * rows, rows, parts, targets, logits, weight))
 
     def figures(self) -> dict[str, float]:
-        """The loss and the metrics so far."""
         totals = self.totals.numpy()
         figures = {"loss": float(totals[0] / totals[1])}
         place = 2 + len(self.parts)

@@ -1,0 +1,100 @@
+"""What every training algorithm offers to the loop that runs it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from dltemplates.tasks.task import Task
+from dltemplates.template import Template
+
+MakeOptimizer = Callable[[], keras.optimizers.Optimizer]
+
+
+class Algorithm(ABC):
+    """What happens to a batch.
+
+    Every replica takes its part of the batch. Figures are kept as sums over examples, `totals`, so that they add up
+    over replicas, and are part of a checkpoint.
+
+    Attributes:
+        model: The assembled model, which is kept and exported.
+        optimizer: The one whose steps are counted.
+        totals: The sums of the figures since `reset`: float64 (n,), in which counts stay exact. First the loss, then
+            the number of examples.
+    """
+
+    model: keras.Model
+    optimizer: keras.optimizers.Optimizer
+    totals: Any = None
+
+    @classmethod
+    @abstractmethod
+    def make(cls, model: keras.Model, task: Task, make_optimizer: MakeOptimizer, template: Template) -> Algorithm:
+        """Prepare for training, in the scope of the strategy."""
+
+    @abstractmethod
+    def begin(self, targets: tf.TensorSpec) -> None:
+        """Make what depends on the shape of a batch of targets, in the scope of the strategy."""
+
+    @property
+    @abstractmethod
+    def variables(self) -> dict[str, list[Any]]:
+        """All that the training's future depends on, in groups."""
+
+    @abstractmethod
+    def train(self, inputs: Any, targets: Any, weight: Any) -> None:
+        """Take one step on this replica's part of a batch."""
+
+    @abstractmethod
+    def evaluate(self, inputs: Any, targets: Any, weight: Any) -> None:
+        """Add the figures of this replica's part of a batch to the totals; rows of weight 0 are padding."""
+
+    @abstractmethod
+    def figures(self) -> dict[str, float]:
+        """The loss, first, and the other figures so far."""
+
+    def reset(self) -> None:
+        """Begin the figures anew."""
+        self.totals.assign(tf.zeros_like(self.totals))
+
+    def mean_loss(self) -> float:
+        """The loss so far."""
+        summed, rows = self.totals.numpy()[:2]
+        return float(summed / rows)
+
+    def _make_totals(self, size: int) -> None:
+        self.totals = tf.Variable(
+            tf.zeros(size, tf.float64),
+            trainable=False,
+            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+            name="totals",
+        )
+
+    def _add(self, sums: Any) -> None:
+        """Add this replica's sums, and those of all others, to the totals."""
+        context = tf.distribute.get_replica_context()
+        if context.num_replicas_in_sync > 1:
+            sums = context.all_reduce(tf.distribute.ReduceOp.SUM, sums)
+        self.totals.assign_add(tf.cast(sums, tf.float64))
+
+
+def take_summed_gradients(optimizer: keras.optimizers.Optimizer) -> None:
+    """Tell an optimizer that the gradients it is given are summed over the replicas already.
+
+    Keras would sum them after clipping; several devices are to descend as one does.
+    """
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    inner._all_reduce_sum_gradients = lambda gradients_and_variables: gradients_and_variables
+
+
+def summed_over_replicas(gradients: list[Any]) -> list[Any]:
+    """The gradients of the whole batch, of those of this replica's part."""
+    context = tf.distribute.get_replica_context()
+    if context.num_replicas_in_sync == 1:
+        return gradients
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
