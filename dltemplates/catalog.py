@@ -96,6 +96,12 @@ MODELS = {
     ),
     "vae": Entry("dltemplates.models.vae:vae", "a code that is drawn (Kingma 2014)", {"input_shape": (28, 28, 1)}),
     "conv_vae": Entry("dltemplates.models.vae:conv_vae", "the same by convolutions", {"input_shape": (28, 28, 1)}),
+    "gan": Entry("dltemplates.models.gan:gan", "two players (Goodfellow 2014)", {"input_shape": (28, 28, 1)}),
+    "dcgan": Entry(
+        "dltemplates.models.gan:dcgan", "the same by convolutions (Radford 2016)", {"input_shape": (28, 28, 1)}
+    ),
+    "cgan": Entry("dltemplates.models.gan:cgan", "the same, told the class (Mirza 2014)", MNIST),
+    "wgan_gp": Entry("dltemplates.models.gan:wgan_gp", "with a critic (Gulrajani 2017)", {"input_shape": (28, 28, 1)}),
     "lenet5": Entry(
         "dltemplates.models.lenet:lenet5", "the first convolutional network in wide use (LeCun 1998)", MNIST
     ),
@@ -220,6 +226,7 @@ TASKS = {
     "regression": Entry("dltemplates.tasks.regression:Regression", "one or more numbers"),
     "reconstruction": Entry("dltemplates.tasks.reconstruction:Reconstruction", "what was put in, through a code"),
     "variational": Entry("dltemplates.tasks.variational:Variational", "the same, through a code that is drawn"),
+    "generation": Entry("dltemplates.tasks.generation:Generation", "images of noise, by two players"),
     "parity": Entry("dltemplates.tasks.parity:Parity", "the same as Keras; judges exports of parts of a network"),
     "image_regression": Entry("dltemplates.tasks.regression:Regression", "the same, read from an image"),
 }

@@ -112,7 +112,7 @@ def training_batches(
         ValueError: If the batch cannot be cut into those parts, the targets cannot be mixed, or there is no image to
             augment.
     """
-    image, (target,) = image_of(spec), spec.targets
+    image, target = image_of(spec), spec.targets[0]
     if image is None and augment != Augment():
         raise ValueError(
             "`train.augment` changes images. Received: data whose inputs are "
@@ -171,7 +171,7 @@ def evaluation_batches(
     Returns:
         `(inputs, targets, sample_weight)` for each batch and part, of known cardinality.
     """
-    image, (target,) = image_of(spec), spec.targets
+    image, target = image_of(spec), spec.targets[0]
     examples = len(source)
     rows = math.ceil(min(batch_size, examples) / shard.parts)
     steps = range(math.ceil(examples / (rows * shard.parts)))

@@ -57,8 +57,8 @@ class Value(BaseModel):
     Attributes:
         name: The name that survives into every exported format.
         kind: `image` (height, width, channels), `class` (one id), `labels` (a 0/1 flag per class), `number` (one or
-            more of them), `category` (an id for each of several columns), or `scores` (a share per class, what a
-            classifier presents).
+            more of them), `category` (an id for each of several columns), `noise` (standard normal numbers that
+            something is made of), or `scores` (a share per class, what a classifier presents).
         dtype: The NumPy dtype it has at the boundary.
         shape: Its shape, without the batch.
         range: Least and greatest value at the boundary, where it is known.
@@ -77,7 +77,7 @@ class Value(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
-    kind: Literal["image", "class", "labels", "number", "category", "scores"]
+    kind: Literal["image", "class", "labels", "number", "category", "noise", "scores"]
     dtype: str
     shape: tuple[int, ...]
     range: tuple[float, float] | None = None

@@ -10,12 +10,12 @@ from pydantic import ValidationError
 
 from dltemplates import catalog
 from dltemplates.datasets.load import load_dataset
-from dltemplates.export.examples import examples_for
 from dltemplates.export.export import Progress, export_serving
 from dltemplates.export.report import ExportReport
 from dltemplates.runs import Run, load_run
 from dltemplates.settings import ExportSettings, Named
 from dltemplates.tasks.contract import Contract
+from dltemplates.tasks.examples import examples_for
 from dltemplates.tasks.task import Task, look_at, make_task
 
 

@@ -9,7 +9,7 @@ import keras
 from dltemplates import catalog
 from dltemplates.datasets.spec import DatasetSpec, Value, image_of
 from dltemplates.tasks.contract import Contract, ServingModel
-from dltemplates.tasks.task import Task
+from dltemplates.tasks.task import SupervisedTask
 from dltemplates.template import Template
 
 PREPROCESSING = "preprocessing"
@@ -77,7 +77,9 @@ def without_auxiliary_inside(model: keras.Model) -> keras.Model:
     return keras.Model(model.input, network(model.get_layer(PREPROCESSING).output), name=model.name)
 
 
-def serve(model: keras.Model, task: Task, spec: DatasetSpec, template: Template, *, name: str) -> ServingModel:
+def serve(
+    model: keras.Model, task: SupervisedTask, spec: DatasetSpec, template: Template, *, name: str
+) -> ServingModel:
     """Make what is exported of a trained model: raw inputs in, presented outputs out.
 
     Args:
@@ -102,7 +104,7 @@ def serve(model: keras.Model, task: Task, spec: DatasetSpec, template: Template,
     return ServingModel(serving, contract)
 
 
-def serve_parts(whole: ServingModel, task: Task, *, code: str = "code") -> dict[str, ServingModel]:
+def serve_parts(whole: ServingModel, task: SupervisedTask, *, code: str = "code") -> dict[str, ServingModel]:
     """Make the two halves of a served autoencoder: raw inputs to the code, and the code to presented outputs.
 
     Args:

@@ -7,12 +7,12 @@ from typing import Any, Literal
 import numpy as np
 
 from dltemplates.datasets.spec import DatasetSpec, Value, network_shape
-from dltemplates.tasks.task import Arrays, Task, probabilities_value
+from dltemplates.tasks.task import Arrays, SupervisedTask, probabilities_value
 
 LOSSES = ("cross_entropy", "perceptron")
 
 
-class Classification(Task):
+class Classification(SupervisedTask):
     """Give each example one class.
 
     The network's logits (batch, classes) are presented as `probabilities`, float32, each row summing to 1. Two classes

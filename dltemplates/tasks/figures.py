@@ -102,3 +102,22 @@ def pairs_figure(given: np.ndarray, made: np.ndarray, *, most: int = 16) -> Figu
     panels[0, 0].set_ylabel("given")
     panels[1, 0].set_ylabel("made")
     return figure
+
+
+def grid_figure(images: np.ndarray, *, side: int = 10) -> Figure:
+    """Draw images edge to edge, `side` in a row.
+
+    Args:
+        images: (n, height, width, channels), 0..255; the first of them are shown.
+        side: How many in a row, and at most how many rows.
+    """
+    rows = min(side, len(images) // side)
+    height, width, channels = images.shape[1:]
+    shown = np.clip(np.rint(images[: rows * side]), 0, 255).astype(np.uint8)
+    sheet = shown.reshape(rows, side, height, width, channels).swapaxes(1, 2)
+    sheet = sheet.reshape(rows * height, side * width, channels)
+    figure = Figure(figsize=(6, 6 * rows / side), layout="constrained")
+    axes = figure.subplots()
+    axes.axis("off")
+    axes.imshow(sheet[..., 0] if channels == 1 else sheet, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    return figure

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from dltemplates.datasets.spec import DatasetSpec, Value, network_shape
-from dltemplates.tasks.task import Arrays, Task, probabilities_value
+from dltemplates.tasks.task import Arrays, SupervisedTask, probabilities_value
 
 
-class MultiLabel(Task):
+class MultiLabel(SupervisedTask):
     """Say of each label whether it applies.
 
     The network's logits (batch, labels) are presented as `probabilities`, float32, each between 0 and 1; a label

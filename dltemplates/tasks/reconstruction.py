@@ -9,7 +9,7 @@ import numpy as np
 from dltemplates.datasets.source import Dataset
 from dltemplates.datasets.spec import DatasetSpec, Value, network_shape
 from dltemplates.tasks.noise import noisy
-from dltemplates.tasks.task import Arrays, Task
+from dltemplates.tasks.task import Arrays, SupervisedTask
 
 if TYPE_CHECKING:
     import keras
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 LOSSES = ("cross_entropy", "mse")
 
 
-class Reconstruction(Task):
+class Reconstruction(SupervisedTask):
     """Give back an image, or a row of numbers.
 
     The network's logits are presented as `reconstruction`: an image between 0 and 255, or numbers in their own unit. Of
@@ -141,12 +141,6 @@ class Reconstruction(Task):
         scale = 255.0 if self.is_image else np.array(self.target.std, np.float32)
         difference = (outputs["reconstruction"].astype(np.float32) - targets[self.target.name]) / scale
         return np.square(difference).reshape(len(difference), -1).mean(axis=1)
-
-    def decide(self, outputs: Arrays) -> None:
-        return None
-
-    def show(self, outputs: Arrays) -> list[dict[str, Any]]:
-        return [{"reconstruction": row.tolist()} for row in outputs["reconstruction"]]
 
     def captions(self, targets: Arrays, outputs: Arrays) -> tuple[list[str], np.ndarray]:
         errors = self.errors(targets, outputs)

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from dltemplates.datasets.spec import DatasetSpec, Value, network_shape
-from dltemplates.tasks.task import Arrays, Task
+from dltemplates.tasks.task import Arrays, SupervisedTask
 
 
-class Regression(Task):
+class Regression(SupervisedTask):
     """Predict one or more numbers.
 
     The network learns `(target - mean) / std` with the training split's statistics; the served model turns that back,

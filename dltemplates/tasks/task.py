@@ -73,37 +73,32 @@ class Task(ABC):
         """
         return dataset
 
+    def assemble(
+        self, network: keras.Model, spec: DatasetSpec, *, center: tuple[float, ...] | None = None
+    ) -> keras.Model:
+        """Join preprocessing and network into the model that is trained."""
+        from dltemplates.tasks.assemble import assemble
+
+        return assemble(network, spec, center=center)
+
+    @abstractmethod
     def serving(
         self, model: keras.Model, spec: DatasetSpec, template: Template, *, name: str
     ) -> dict[str, ServingModel]:
         """What is exported of a trained model: the whole under `""`, and parts of it by their names."""
-        from dltemplates.tasks.assemble import serve
-
-        return {"": serve(model, self, spec, template, name=name)}
 
     @abstractmethod
     def sizes(self, spec: DatasetSpec) -> dict[str, Any]:
         """The sizes a builder may ask for by name, such as `input_shape` and `num_outputs`."""
 
-    @abstractmethod
-    def loss(self) -> keras.losses.Loss:
-        """The training loss, on logits."""
-
-    @abstractmethod
-    def metrics(self) -> list[keras.metrics.Metric]:
-        """The figures of each epoch; the monitored one is among them (or is the loss)."""
+    @property
+    def labels(self) -> tuple[str, ...] | None:
+        """The names of what it tells apart, which travel with the network; None without any."""
+        return None
 
     def encode(self, target: Any) -> Any:
         """Turn a batch of raw targets (a tensor) into what the loss takes."""
         return target
-
-    @abstractmethod
-    def present(self, logits: Any) -> Any:
-        """Turn the network's output into the presented output, as a Keras layer call."""
-
-    @abstractmethod
-    def output(self) -> Value:
-        """The presented output."""
 
     @abstractmethod
     def score(self, targets: Arrays, outputs: Arrays) -> dict[str, float]:
@@ -121,21 +116,54 @@ class Task(ABC):
         """What else is worth keeping of a split, ready for JSON."""
         return {}
 
-    @abstractmethod
     def decide(self, outputs: Arrays) -> np.ndarray | None:
         """The decisions (n, ...) that a user acts on, for counting how many an export changes; None without any."""
+        return None
 
-    @abstractmethod
     def show(self, outputs: Arrays) -> list[dict[str, Any]]:
         """What `dlt predict` says of each example, ready for JSON."""
+        count = len(next(iter(outputs.values())))
+        return [{name: array[index].tolist() for name, array in outputs.items()} for index in range(count)]
 
-    @abstractmethod
     def captions(self, targets: Arrays, outputs: Arrays) -> tuple[list[str], np.ndarray]:
         """What to write over a picture of each example, and how far off it is (n,): 0 where it is right."""
+        count = len(next(iter(outputs.values())))
+        return [""] * count, np.zeros(count)
 
     def figures(self, targets: Arrays, outputs: Arrays) -> dict[str, Figure]:
         """Pictures of how a split went, by file name without suffix."""
         return {}
+
+
+class SupervisedTask(Task):
+    """A task with a target, and a loss between that and what the network gives."""
+
+    def serving(
+        self, model: keras.Model, spec: DatasetSpec, template: Template, *, name: str
+    ) -> dict[str, ServingModel]:
+        from dltemplates.tasks.assemble import serve
+
+        return {"": serve(model, self, spec, template, name=name)}
+
+    @abstractmethod
+    def loss(self) -> keras.losses.Loss:
+        """The training loss, on logits."""
+
+    @abstractmethod
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """The figures of each epoch; the monitored one is among them (or is the loss)."""
+
+    @abstractmethod
+    def present(self, logits: Any) -> Any:
+        """Turn the network's output into the presented output, as a Keras layer call."""
+
+    @abstractmethod
+    def output(self) -> Value:
+        """The presented output."""
+
+    @property
+    def labels(self) -> tuple[str, ...] | None:
+        return self.output().classes
 
 
 def probabilities_value(classes: tuple[str, ...]) -> Value:

@@ -18,7 +18,6 @@ from dltemplates.datasets.pipeline import TrainingOrder, evaluation_batches, tra
 from dltemplates.datasets.source import SPLITS, Dataset
 from dltemplates.devices.facts import visible_gpus
 from dltemplates.models.build import build_network
-from dltemplates.tasks.assemble import assemble
 from dltemplates.tasks.task import Task, look_at
 from dltemplates.template import Template
 from dltemplates.training.loop import pays_to_compile
@@ -198,7 +197,7 @@ def _policy(precision: Precision) -> Iterator[None]:
 
 def _model(template: Template, task: Task, dataset: Dataset, center: tuple[float, ...] | None) -> keras.Model:
     network = build_network(template.model.name, task.sizes(dataset.spec), template.model.options)
-    return assemble(network, dataset.spec, center=center)
+    return task.assemble(network, dataset.spec, center=center)
 
 
 def _order(template: Template, examples: int) -> TrainingOrder:

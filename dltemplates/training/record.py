@@ -20,6 +20,7 @@ from dltemplates.reports.vision import vision_figures
 from dltemplates.runs import Run, RunRecord, atomic_write
 from dltemplates.runtimes import KerasPredictor
 from dltemplates.tasks.assemble import without_auxiliary_inside
+from dltemplates.tasks.examples import examples_for
 from dltemplates.tasks.task import Task
 from dltemplates.template import Template
 
@@ -39,8 +40,8 @@ def begin_run(run: Run, template: Template, spec: DatasetSpec, task: Task, model
     """
     atomic_write(run.template_path, template.to_toml())
     atomic_write(run.definition_path, model.to_json(indent=2))
-    if classes := task.output().classes:
-        atomic_write(run.labels_path, "\n".join(classes) + "\n")
+    if labels := task.labels:
+        atomic_write(run.labels_path, "\n".join(labels) + "\n")
     summary = summarize(without_auxiliary_inside(model))
     versions = {"dltemplates": dltemplates.__version__, "python": platform.python_version()}
     record = RunRecord(
@@ -57,6 +58,7 @@ def score_run(run: Run, task: Task, dataset: Dataset) -> None:
     """Score the kept weights on the splits that were not trained on, draw the figures, and close the run."""
     serving = run.serving()
     predictor = KerasPredictor(serving.model, serving.contract)
+    dataset = examples_for(serving, dataset)
     record = run.record
     figures = {}
     if found := coefficients(serving):

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from dltemplates.tasks.assemble import auxiliary_of, logits_of
-from dltemplates.tasks.task import Task
+from dltemplates.tasks.task import SupervisedTask, Task
 from dltemplates.template import Template
 from dltemplates.training.steps.algorithm import (
     Algorithm,
@@ -59,6 +59,7 @@ class Supervised(Algorithm):
 
     @classmethod
     def make(cls, model: keras.Model, task: Task, make_optimizer: MakeOptimizer, template: Template) -> Supervised:
+        assert isinstance(task, SupervisedTask)
         weight = template.train.auxiliary_weight
         return cls(model, task.loss(), task.metrics(), make_optimizer(), auxiliary_weight=weight)
 

@@ -1,0 +1,237 @@
+"""Generative adversarial networks (GAN): a generator that makes examples, and a discriminator that it must deceive.
+
+Goodfellow et al.: "Generative Adversarial Nets", NIPS 2014, https://arxiv.org/abs/1406.2661, algorithm 1.
+
+The generator makes an example of a row of random numbers. The discriminator is shown real and made examples and learns
+to tell them apart; the generator learns, through the discriminator's gradient, to make examples that it takes for real.
+Neither is ever told what an example should look like.
+
+- `gan`: dense layers, as in the paper; both of 128-256-512-1024 units, or the other way round.
+- `dcgan`: Radford, Metz, Chintala: "Unsupervised Representation Learning with Deep Convolutional Generative Adversarial
+  Networks", ICLR 2016, https://arxiv.org/abs/1511.06434, section 3: transposed convolutions of stride 2, batch
+  normalization and rectifiers in the generator, convolutions of stride 2 and leaky rectifiers in the discriminator, no
+  dense layers in between. Its widths here are halved once for each doubling that a small image spares.
+- `cgan`: Mirza, Osindero: "Conditional Generative Adversarial Nets", 2014, https://arxiv.org/abs/1411.1784: both are
+  told the class, so that the generator makes examples of the class that it is asked for. Here with the layers of DCGAN.
+- `wgan_gp`: Gulrajani, Ahmed, Arjovsky, Dumoulin, Courville: "Improved Training of Wasserstein GANs", NIPS 2017,
+  https://arxiv.org/abs/1704.00028: the discriminator, now a critic, gives no probability but a number whose slope is
+  held near 1, and has no batch normalization, since each example must have a gradient of its own.
+
+Each is one network of two, `generator` and `discriminator`, from noise to a logit (of a critic, a number). The
+generator gives images between -1 and 1.
+"""
+
+from collections.abc import Sequence
+
+import keras
+from keras import layers
+
+from dltemplates.models.blocks import normalize, relu
+from dltemplates.models.checks import check_count, check_image_shape, check_num_outputs, check_widths
+
+SLOPE = 0.2  # of leaky rectifiers below 0, as in DCGAN
+DEVIATION = 0.02  # of all first weights, as in DCGAN
+
+
+def gan(
+    input_shape: tuple[int, int, int],
+    *,
+    latent: int = 100,
+    units: Sequence[int] = (128, 256, 512, 1024),
+    dropout_rate: float = 0.3,
+    name: str = "gan",
+) -> keras.Model:
+    """Build the GAN of dense layers.
+
+    Args:
+        input_shape: `(height, width, channels)` of an image.
+        latent: Length of the row of noise.
+        units: Width of each hidden layer of the generator; the discriminator has them the other way round.
+        dropout_rate: Share of the discriminator's activations dropped after each hidden layer, in [0, 1).
+        name: Name of the model.
+
+    Returns:
+        A functional model: `(batch, latent)` float32 to `(batch, 1)` float32 logits.
+
+    Raises:
+        ValueError: If the input is no image, or `latent` or `units` is not positive.
+    """
+    check_image_shape(name, input_shape, least=1)
+    check_count("latent", latent, 100)
+    check_widths("units", units, "(128, 256, 512, 1024)")
+    noise = keras.Input((latent,), name="noise")
+    x = noise
+    for width in units:
+        x = layers.Dense(width)(x)
+        x = layers.LeakyReLU(SLOPE)(x)
+        x = layers.BatchNormalization(momentum=0.8)(x)
+    pixels = input_shape[0] * input_shape[1] * input_shape[2]
+    x = layers.Dense(pixels)(x)
+    x = layers.Reshape(input_shape)(x)
+    image = layers.Activation("tanh", dtype="float32", name="image")(x)
+    generator = keras.Model(noise, image, name="generator")
+
+    images = keras.Input(input_shape, name="image")
+    x = layers.Flatten()(images)
+    for width in reversed(units):
+        x = layers.Dense(width)(x)
+        x = layers.LeakyReLU(SLOPE)(x)
+        x = layers.Dropout(dropout_rate)(x)
+    logits = layers.Dense(1, dtype="float32", name="logits")(x)
+    return players(generator, keras.Model(images, logits, name="discriminator"), name)
+
+
+def dcgan(
+    input_shape: tuple[int, int, int],
+    *,
+    latent: int = 100,
+    filters: Sequence[int] = (128, 64),
+    name: str = "dcgan",
+) -> keras.Model:
+    """Build the GAN of convolutions.
+
+    Args:
+        input_shape: `(height, width, channels)`; height and width multiples of 2 to the power of the number of
+            `filters`, so 4 by default.
+        latent: Length of the row of noise.
+        filters: Filters at each resolution of the generator, from the smallest on; the discriminator has them the other
+            way round. The paper's for 64x64 are (1024, 512, 256, 128).
+        name: Name of the model.
+
+    Returns:
+        A functional model: `(batch, latent)` float32 to `(batch, 1)` float32 logits.
+
+    Raises:
+        ValueError: If the input is no image or cannot be halved so often, or `latent` or `filters` is not positive.
+    """
+    check_doubling(name, input_shape, filters)
+    check_count("latent", latent, 100)
+    noise = keras.Input((latent,), name="noise")
+    generator = keras.Model(noise, deconvolutions(noise, input_shape, filters), name="generator")
+    images = keras.Input(input_shape, name="image")
+    x = convolutions(images, filters, normalized=True)
+    return players(generator, keras.Model(images, logit(x), name="discriminator"), name)
+
+
+def wgan_gp(
+    input_shape: tuple[int, int, int],
+    *,
+    latent: int = 128,
+    filters: Sequence[int] = (128, 64),
+    name: str = "wgan_gp",
+) -> keras.Model:
+    """Build the Wasserstein GAN, whose critic has no normalization.
+
+    Args: Those of `dcgan`.
+
+    Returns: As `dcgan`; numbers of a critic.
+
+    Raises: As `dcgan`.
+    """
+    check_doubling(name, input_shape, filters)
+    check_count("latent", latent, 128)
+    noise = keras.Input((latent,), name="noise")
+    generator = keras.Model(noise, deconvolutions(noise, input_shape, filters), name="generator")
+    images = keras.Input(input_shape, name="image")
+    x = convolutions(images, filters, normalized=False)
+    return players(generator, keras.Model(images, logit(x), name="discriminator"), name)
+
+
+def cgan(
+    input_shape: tuple[int, int, int],
+    num_outputs: int,
+    *,
+    latent: int = 100,
+    filters: Sequence[int] = (128, 64),
+    name: str = "cgan",
+) -> keras.Model:
+    """Build the GAN that is told the class.
+
+    Args:
+        input_shape: As in `dcgan`.
+        num_outputs: Number of classes.
+        latent: As in `dcgan`.
+        filters: As in `dcgan`.
+        name: Name of the model.
+
+    Returns:
+        A functional model: `noise` `(batch, latent)` float32 and `label` `(batch,)` int32 to `(batch, 1)` float32
+        logits.
+
+    Raises:
+        ValueError: As `dcgan`, or if there is no class.
+    """
+    check_doubling(name, input_shape, filters)
+    check_count("latent", latent, 100)
+    check_num_outputs(num_outputs)
+    noise = keras.Input((latent,), name="noise")
+    label = keras.Input((), dtype="int32", name="label")
+    asked = layers.Embedding(num_outputs, latent, name="class_of_noise")(label)
+    x = layers.Concatenate()([noise, asked])
+    generator = keras.Model([noise, label], deconvolutions(x, input_shape, filters), name="generator")
+
+    images = keras.Input(input_shape, name="image")
+    shown = keras.Input((), dtype="int32", name="label")
+    plane = layers.Embedding(num_outputs, input_shape[0] * input_shape[1], name="class_of_image")(shown)
+    plane = layers.Reshape((*input_shape[:2], 1))(plane)
+    x = convolutions(layers.Concatenate()([images, plane]), filters, normalized=True)
+    discriminator = keras.Model([images, shown], logit(x), name="discriminator")
+    return players(generator, discriminator, name)
+
+
+def players(generator: keras.Model, discriminator: keras.Model, name: str) -> keras.Model:
+    """The network of both: what the discriminator says of what the generator makes."""
+    inputs = [keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=tensor.name) for tensor in generator.inputs]
+    given = inputs if len(inputs) > 1 else inputs[0]
+    image = generator(given)
+    judged = discriminator([image, *inputs[1:]] if len(inputs) > 1 else image)
+    return keras.Model(given, judged, name=name)
+
+
+def deconvolutions(x, input_shape, filters):
+    """From a row of numbers to an image between -1 and 1, each transposed convolution doubling the resolution."""
+    height, width, channels = input_shape
+    shrunk = 2 ** len(filters)
+    first = (height // shrunk, width // shrunk, 2 * filters[0])
+    x = layers.Dense(first[0] * first[1] * first[2], use_bias=False, kernel_initializer=small())(x)
+    x = layers.Reshape(first)(x)
+    x = normalize(x, relu)
+    for count in filters:
+        x = layers.Conv2DTranspose(count, 4, 2, padding="same", use_bias=False, kernel_initializer=small())(x)
+        x = normalize(x, relu)
+    x = layers.Conv2D(channels, 3, padding="same", kernel_initializer=small())(x)
+    return layers.Activation("tanh", dtype="float32", name="image")(x)
+
+
+def convolutions(x, filters, *, normalized):
+    """From an image to features, each convolution halving the resolution; the first is never normalized."""
+    for place, count in enumerate(reversed(filters)):
+        is_normalized = normalized and place > 0
+        x = layers.Conv2D(count, 4, 2, padding="same", use_bias=not is_normalized, kernel_initializer=small())(x)
+        x = normalize(x) if is_normalized else x
+        x = layers.LeakyReLU(SLOPE)(x)
+    return x
+
+
+def small():
+    """A normal distribution; a new one for each layer, since one draws the same at every call."""
+    return keras.initializers.RandomNormal(stddev=DEVIATION)
+
+
+def logit(x):
+    """One number of an image's features."""
+    x = layers.Flatten()(x)
+    return layers.Dense(1, kernel_initializer=small(), dtype="float32", name="logits")(x)
+
+
+def check_doubling(model: str, input_shape, filters) -> None:
+    """Raise a `ValueError` unless images are made by doubling the resolution once for each of `filters`."""
+    check_widths("filters", filters, "(128, 64)")
+    step = 2 ** len(filters)
+    check_image_shape(model, input_shape, least=step)
+    if input_shape[0] % step or input_shape[1] % step:
+        larger = ", ".join(str(-(-size // step) * step) for size in input_shape[:2])
+        raise ValueError(
+            f"`{model}` doubles the resolution {len(filters)} times: height and width must be multiples of {step}. "
+            f"Received: input_shape={tuple(input_shape)}. Try `image_size` {larger}."
+        )

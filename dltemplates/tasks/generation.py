@@ -1,0 +1,121 @@
+"""Making examples of noise: what generative adversarial networks are trained for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from dltemplates.datasets.source import Dataset
+from dltemplates.datasets.spec import DatasetSpec, Value, image_of
+from dltemplates.tasks.task import Arrays, Task
+
+if TYPE_CHECKING:
+    import keras
+
+    from dltemplates.tasks.contract import ServingModel
+    from dltemplates.template import Template
+
+LOSSES = ("gan", "wasserstein")
+
+
+class Generation(Task):
+    """Make images that look like those of the data, by two players.
+
+    The generator is served: `noise`, standard normal numbers, and of a network that is told the class `label`, to
+    `image`, between 0 and 255.
+    """
+
+    name = "generation"
+    kind = "any"
+    direction = "min"
+    monitor = "val_loss"
+    monitor_direction = "min"
+    by_parity = True
+    algorithm = "adversarial"
+
+    def __init__(
+        self,
+        targets: tuple[Value, ...],
+        *,
+        loss: Literal["gan", "wasserstein"] = "gan",
+        critic_steps: int = 1,
+        penalty: float = 10.0,
+    ):
+        """Make the task.
+
+        Args:
+            targets: What the data says of each image; its class is told to a network that asks for classes.
+            loss: `gan`, as Goodfellow 2014 has it, or `wasserstein`, with a penalty on the slope of the critic.
+            critic_steps: Steps of the discriminator for one of the generator, each on its part of the batch.
+            penalty: Weight of the penalty on the slope of the critic.
+
+        Raises:
+            ValueError: If an option is out of range.
+        """
+        self.targets = targets
+        if loss not in LOSSES:
+            raise ValueError(f"`loss` must be one of {', '.join(LOSSES)}. Received: {loss!r}. Leave it out.")
+        if not isinstance(critic_steps, int) or isinstance(critic_steps, bool) or critic_steps < 1:
+            raise ValueError(f"`critic_steps` must be a positive integer. Received: {critic_steps!r}. Try 5.")
+        if not isinstance(penalty, (int, float)) or isinstance(penalty, bool) or not 0 <= penalty < np.inf:
+            raise ValueError(f"`penalty` must be at least 0. Received: {penalty!r}. Try 10.")
+        self.game = {"wasserstein": loss == "wasserstein", "critic_steps": critic_steps, "penalty": float(penalty)}
+
+    def seen(self, dataset: Dataset) -> Dataset:
+        if image_of(dataset.spec) is None:
+            raise ValueError(
+                "Task generation makes images. Received: data whose inputs are "
+                f"{', '.join(value.name for value in dataset.spec.inputs)}. Choose images."
+            )
+        return dataset
+
+    def sizes(self, spec: DatasetSpec) -> dict[str, Any]:
+        classes = spec.targets[0].classes if spec.targets else None
+        return {"input_shape": spec.inputs[0].shape} | ({"num_outputs": len(classes)} if classes else {})
+
+    def assemble(self, network: keras.Model, spec: DatasetSpec, *, center: Any = None) -> keras.Model:
+        import keras
+
+        inputs = [keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=tensor.name) for tensor in network.inputs]
+        given = inputs if len(inputs) > 1 else inputs[0]
+        return keras.Model(given, network(given), name=network.name)
+
+    def serving(
+        self, model: keras.Model, spec: DatasetSpec, template: Template, *, name: str
+    ) -> dict[str, ServingModel]:
+        import keras
+
+        from dltemplates.tasks.contract import Contract, ServingModel
+
+        generator = model.get_layer(model.name).get_layer("generator")
+        inputs = [keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=tensor.name) for tensor in generator.inputs]
+        made = generator(inputs if len(inputs) > 1 else inputs[0])
+        image = keras.layers.Rescaling(127.5, offset=127.5, name="image", dtype="float32")(made)
+        values = [Value(name="noise", kind="noise", dtype="float32", shape=tuple(inputs[0].shape[1:]))]
+        if len(inputs) > 1:
+            (label,) = spec.targets
+            values.append(label.model_copy(update={"dtype": "int32", "counts": None}))
+        given = {tensor.name: tensor for tensor in inputs} if len(inputs) > 1 else inputs[0]
+        served = keras.Model(given, {"image": image}, name="generator")
+        contract = Contract(
+            name=name,
+            task=template.task.name,
+            task_options=template.task.options,
+            inputs=tuple(values),
+            outputs=(self.output_like(spec.inputs[0]),),
+            targets=(),
+        )
+        return {"": ServingModel(served, contract)}
+
+    def output_like(self, image: Value) -> Value:
+        """The image that is made, of one of the data."""
+        return Value(name="image", kind="image", dtype="float32", shape=image.shape, range=(0, 255))
+
+    def score(self, targets: Arrays, outputs: Arrays) -> dict[str, float]:
+        return {"spread": float(outputs["image"].std(axis=0).mean() / 255)}
+
+    def figures(self, targets: Arrays, outputs: Arrays):
+        from dltemplates.tasks.figures import grid_figure
+
+        return {"samples": grid_figure(outputs["image"])}

@@ -1,0 +1,191 @@
+"""Adversarial training: a generator and a discriminator by turns.
+
+Goodfellow et al.: "Generative Adversarial Nets", NIPS 2014, https://arxiv.org/abs/1406.2661, algorithm 1; with the loss
+of Gulrajani et al.: "Improved Training of Wasserstein GANs", NIPS 2017, https://arxiv.org/abs/1704.00028, algorithm 1.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from dltemplates.tasks.generation import Generation
+from dltemplates.tasks.task import Task
+from dltemplates.template import Template
+from dltemplates.training.steps.algorithm import (
+    Algorithm,
+    MakeOptimizer,
+    summed_over_replicas,
+    take_summed_gradients,
+)
+
+HELD_OUT = 2**31 - 1  # takes the place of the step in the seed of noise that is not trained on
+
+
+class Adversarial(Algorithm):
+    """Two players, each with an optimizer of its own.
+
+        for each of the batch's `critic_steps` parts of real images:
+            descend the discriminator's loss on them and on as many made ones
+        descend the generator's loss on made ones
+
+    The noise is a function of the seed, the step and the place in the batch, so that training resumes exactly, and
+    several devices draw what one does.
+    """
+
+    NAMES = ("generator_loss", "real_accuracy", "made_accuracy")
+
+    def __init__(
+        self,
+        model: keras.Model,
+        make_optimizer: MakeOptimizer,
+        *,
+        seed: int,
+        wasserstein: bool = False,
+        critic_steps: int = 1,
+        penalty: float = 10.0,
+    ):
+        """Prepare for training, in the scope of the strategy.
+
+        Args:
+            model: The network of `generator` and `discriminator`.
+            make_optimizer: Makes an optimizer; called for each player.
+            seed: Of the noise.
+            wasserstein: Whether the discriminator is a critic, with a penalty on its slope; else it gives logits.
+            critic_steps: Steps of the discriminator for one of the generator.
+            penalty: Weight of the penalty on the critic's slope.
+        """
+        self.model = model
+        network = model.get_layer(model.name)
+        self.generator, self.discriminator = network.get_layer("generator"), network.get_layer("discriminator")
+        self.latent = self.generator.inputs[0].shape[-1]
+        self.is_conditional = len(self.generator.inputs) > 1
+        self.seed, self.wasserstein, self.critic_steps, self.penalty = seed, wasserstein, critic_steps, penalty
+        self.optimizer, self.discriminator_optimizer = make_optimizer(), make_optimizer()
+        self.optimizer.build(self.generator.trainable_variables)
+        self.discriminator_optimizer.build(self.discriminator.trainable_variables)
+        take_summed_gradients(self.optimizer)
+        take_summed_gradients(self.discriminator_optimizer)
+
+    @classmethod
+    def make(cls, model: keras.Model, task: Task, make_optimizer: MakeOptimizer, template: Template) -> Adversarial:
+        assert isinstance(task, Generation)
+        return cls(model, make_optimizer, seed=template.seed, **task.game)
+
+    def begin(self, targets: tf.TensorSpec) -> None:
+        self._make_totals(2 + len(self.NAMES))
+
+    @property
+    def variables(self) -> dict[str, list[Any]]:
+        return {
+            "model": self.model.variables,
+            "optimizer": self.optimizer.variables,
+            "discriminator_optimizer": self.discriminator_optimizer.variables,
+            "totals": [self.totals],
+        }
+
+    def train(self, inputs: Any, targets: Any, weight: Any) -> None:
+        real = scale(inputs)
+        labels = tf.cast(targets, tf.int32) if self.is_conditional else None
+        step = self.optimizer.iterations.value
+        parts = tf.split(real, self.critic_steps)
+        label_parts = tf.split(labels, self.critic_steps) if self.is_conditional else [None] * self.critic_steps
+        figures = []
+        for turn, (part, own) in enumerate(zip(parts, label_parts, strict=True)):
+            figures.append(self._train_discriminator(part, own, (step, turn)))
+        generator_loss = self._train_generator(parts[0], label_parts[0], (step, self.critic_steps))
+        rows = tf.cast(tf.shape(weight)[0], tf.float32)
+        loss, right, caught = tf.unstack(tf.reduce_mean(tf.stack(figures), axis=0))
+        self._add(tf.stack([loss, 1.0, generator_loss, right, caught]) * rows)
+
+    def evaluate(self, inputs: Any, targets: Any, weight: Any) -> None:
+        labels = tf.cast(targets, tf.int32) if self.is_conditional else None
+        made = self._make(inputs, labels, (tf.constant(HELD_OUT, tf.int64), 0), training=False)
+        of_real = self._judge(scale(inputs), labels, training=False)[:, 0]
+        of_made = self._judge(made, labels, training=False)[:, 0]
+        each = tf.stack(
+            [
+                self._loss(of_real, 1.0) + self._loss(of_made, 0.0),
+                tf.ones_like(weight),
+                self._loss(of_made, 1.0),
+                tf.cast(of_real > 0, tf.float32),
+                tf.cast(of_made <= 0, tf.float32),
+            ]
+        )
+        self._add(tf.reduce_sum(each * weight, axis=1))
+
+    def figures(self) -> dict[str, float]:
+        """`loss` is the discriminator's; the accuracies are its shares of images that it tells rightly."""
+        loss, rows, *others = self.totals.numpy()
+        shares = {name: float(total / rows) for name, total in zip(self.NAMES, others, strict=True)}
+        return {"loss": float(loss / rows), **shares}
+
+    def _train_discriminator(self, real: Any, labels: Any, draw: tuple[Any, int]) -> Any:
+        """Take a step of the discriminator; its loss and how often it was right of real and of made images."""
+        made = self._make(real, labels, draw, training=True)
+        with tf.GradientTape() as tape:
+            of_real, of_made = (self._judge(images, labels, training=True)[:, 0] for images in (real, made))
+            loss = tf.reduce_mean(self._loss(of_real, 1.0) + self._loss(of_made, 0.0))
+            descended = loss + self.penalty * self._slope(real, made, labels, draw) if self.wasserstein else loss
+            descended /= _replicas()
+        self._descend(self.discriminator_optimizer, self.discriminator, tape, descended)
+        right, caught = (tf.reduce_mean(tf.cast(found, tf.float32)) for found in (of_real > 0, of_made <= 0))
+        return tf.stack([loss, right, caught])
+
+    def _train_generator(self, like: Any, labels: Any, draw: tuple[Any, int]) -> Any:
+        """Take a step of the generator; its loss."""
+        with tf.GradientTape() as tape:
+            made = self._make(like, labels, draw, training=True)
+            loss = tf.reduce_mean(self._loss(self._judge(made, labels, training=True)[:, 0], 1.0))
+            descended = loss / _replicas()
+        self._descend(self.optimizer, self.generator, tape, descended)
+        return loss
+
+    def _loss(self, judged: Any, wanted: float) -> Any:
+        """The loss of each image that was to be judged `wanted`: real (1) or made (0)."""
+        if self.wasserstein:
+            return judged * (1 - 2 * wanted)
+        return tf.nn.sigmoid_cross_entropy_with_logits(tf.fill(tf.shape(judged), wanted), judged)
+
+    def _slope(self, real: Any, made: Any, labels: Any, draw: tuple[Any, int]) -> Any:
+        """How far the critic's slope is from 1, squared, at random places between real and made images."""
+        share = self._draw(real, draw, 1, tf.random.stateless_uniform, offset=1)[:, :, None, None]
+        between = share * real + (1 - share) * made
+        with tf.GradientTape() as tape:
+            tape.watch(between)
+            judged = self._judge(between, labels, training=True)
+        slopes = tf.reshape(tape.gradient(judged, between), [tf.shape(real)[0], -1])
+        return tf.reduce_mean(tf.square(tf.sqrt(tf.reduce_sum(slopes**2, axis=1) + 1e-12) - 1))
+
+    def _make(self, like: Any, labels: Any, draw: tuple[Any, int], *, training: bool) -> Any:
+        """As many images as there are in `like`, of noise."""
+        noise = self._draw(like, draw, self.latent, tf.random.stateless_normal)
+        return self.generator([noise, labels] if self.is_conditional else noise, training=training)
+
+    def _judge(self, images: Any, labels: Any, *, training: bool) -> Any:
+        return self.discriminator([images, labels] if self.is_conditional else images, training=training)
+
+    def _draw(self, like: Any, draw: tuple[Any, int], size: int, distribution: Any, *, offset: int = 0) -> Any:
+        """This replica's rows (n, size) of the random numbers of the whole batch."""
+        step, turn = draw
+        rows = tf.shape(like)[0]
+        seed = tf.stack([tf.cast(self.seed, tf.int64) * 64 + 2 * turn + offset, tf.cast(step, tf.int64)])
+        whole = distribution([rows * _replicas(), size], seed)
+        first = rows * tf.distribute.get_replica_context().replica_id_in_sync_group
+        return tf.ensure_shape(whole[first : first + rows], [None, size])
+
+    def _descend(self, optimizer: keras.optimizers.Optimizer, player: keras.Model, tape: Any, loss: Any) -> None:
+        variables = player.trainable_variables
+        gradients = tape.gradient(loss, [variable.value for variable in variables])
+        optimizer.apply(summed_over_replicas(gradients), variables)
+
+
+def scale(images: Any) -> Any:
+    """Images of 0..255 as the players see them: between -1 and 1."""
+    return tf.cast(images, tf.float32) / 127.5 - 1
+
+
+def _replicas() -> int:
+    return tf.distribute.get_replica_context().num_replicas_in_sync
