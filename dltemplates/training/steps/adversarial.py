@@ -17,11 +17,13 @@ from dltemplates.template import Template
 from dltemplates.training.steps.algorithm import (
     Algorithm,
     MakeOptimizer,
+    draw_rows,
     summed_over_replicas,
     take_summed_gradients,
 )
 
 HELD_OUT = 2**31 - 1  # takes the place of the step in the seed of noise that is not trained on
+SLOPES = 32  # turns from here on are those of the places where the slope is looked at
 
 
 class Adversarial(Algorithm):
@@ -151,7 +153,9 @@ class Adversarial(Algorithm):
 
     def _slope(self, real: Any, made: Any, labels: Any, draw: tuple[Any, int]) -> Any:
         """How far the critic's slope is from 1, squared, at random places between real and made images."""
-        share = self._draw(real, draw, 1, tf.random.stateless_uniform, offset=1)[:, :, None, None]
+        step, turn = draw
+        one = tf.zeros([tf.shape(real)[0], 1])
+        share = draw_rows(tf.random.stateless_uniform, one, self.seed, step, turn + SLOPES)[:, :, None, None]
         between = share * real + (1 - share) * made
         with tf.GradientTape() as tape:
             tape.watch(between)
@@ -161,20 +165,13 @@ class Adversarial(Algorithm):
 
     def _make(self, like: Any, labels: Any, draw: tuple[Any, int], *, training: bool) -> Any:
         """As many images as there are in `like`, of noise."""
-        noise = self._draw(like, draw, self.latent, tf.random.stateless_normal)
+        step, turn = draw
+        rows = tf.zeros([tf.shape(like)[0], self.latent])
+        noise = draw_rows(tf.random.stateless_normal, rows, self.seed, step, turn)
         return self.generator([noise, labels] if self.is_conditional else noise, training=training)
 
     def _judge(self, images: Any, labels: Any, *, training: bool) -> Any:
         return self.discriminator([images, labels] if self.is_conditional else images, training=training)
-
-    def _draw(self, like: Any, draw: tuple[Any, int], size: int, distribution: Any, *, offset: int = 0) -> Any:
-        """This replica's rows (n, size) of the random numbers of the whole batch."""
-        step, turn = draw
-        rows = tf.shape(like)[0]
-        seed = tf.stack([tf.cast(self.seed, tf.int64) * 64 + 2 * turn + offset, tf.cast(step, tf.int64)])
-        whole = distribution([rows * _replicas(), size], seed)
-        first = rows * tf.distribute.get_replica_context().replica_id_in_sync_group
-        return tf.ensure_shape(whole[first : first + rows], [None, size])
 
     def _descend(self, optimizer: keras.optimizers.Optimizer, player: keras.Model, tape: Any, loss: Any) -> None:
         variables = player.trainable_variables

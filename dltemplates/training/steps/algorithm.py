@@ -98,3 +98,24 @@ def summed_over_replicas(gradients: list[Any]) -> list[Any]:
     if context.num_replicas_in_sync == 1:
         return gradients
     return context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+
+
+def draw_rows(distribution: Callable[..., Any], like: Any, seed: int, step: Any, turn: int) -> Any:
+    """This replica's rows of random numbers that are drawn for the whole batch.
+
+    Args:
+        distribution: Such as `tf.random.stateless_normal`.
+        like: A tensor of this replica's rows, (n, units).
+        seed: The training's.
+        step: Which step they are for, an integer tensor.
+        turn: Which of the draws of that step, below 64.
+
+    Returns:
+        As many rows as in `like`, of as many numbers.
+    """
+    context = tf.distribute.get_replica_context()
+    rows, size = tf.shape(like)[0], like.shape[-1]
+    seeds = tf.stack([tf.constant(seed * 64 + turn, tf.int64), tf.cast(step, tf.int64)])
+    whole = distribution([rows * context.num_replicas_in_sync, size], seeds)
+    first = rows * context.replica_id_in_sync_group
+    return tf.ensure_shape(whole[first : first + rows], [None, size])

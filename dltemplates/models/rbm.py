@@ -1,0 +1,77 @@
+"""Restricted Boltzmann machines, one (RBM) and several on top of each other (DBN).
+
+Hinton: "Training Products of Experts by Minimizing Contrastive Divergence", Neural Computation 14(8), 2002,
+https://doi.org/10.1162/089976602760128018; Hinton, Osindero, Teh: "A Fast Learning Algorithm for Deep Belief Nets",
+Neural Computation 18(7), 2006, https://doi.org/10.1162/neco.2006.18.7.1527, sections 4 to 6.
+
+Hidden units that are on or off explain what is seen: a machine is trained so that what it dreams, when it goes back and
+forth between its two layers, is like what it was shown. No label is needed. On top of the hidden units stands the next
+machine, which learns what those are like, layer by layer; labels come last, when all layers are trained together as a
+multilayer perceptron that begins with those weights.
+
+`rbm` gives the probabilities of the hidden units. `dbn` has the widths that Hinton and Salakhutdinov fine-tuned on
+MNIST ("Reducing the Dimensionality of Data with Neural Networks", Science 313, 2006,
+https://doi.org/10.1126/science.1127647, supporting material: 784-500-500-2000-10, 1.2% errors).
+"""
+
+from collections.abc import Sequence
+
+import keras
+from keras import layers
+
+from dltemplates.layers.restricted_boltzmann import RestrictedBoltzmann
+from dltemplates.models.checks import check_count, check_num_outputs, check_widths
+
+
+def rbm(input_shape: tuple[int, ...], *, units: int = 500, name: str = "rbm") -> keras.Model:
+    """Build a restricted Boltzmann machine.
+
+    Args:
+        input_shape: Shape of an example, of any rank; its values are between 0 and 1.
+        units: Number of hidden units.
+        name: Name of the model.
+
+    Returns:
+        A functional model: `(batch, *input_shape)` float32 to `(batch, units)` float32, each the probability that the
+        unit is on.
+
+    Raises:
+        ValueError: If `input_shape` or `units` is not positive.
+    """
+    check_widths("input_shape", input_shape, "(28, 28, 1)")
+    check_count("units", units, 500)
+    inputs = keras.Input(input_shape, name="inputs")
+    x = layers.Flatten()(inputs)
+    return keras.Model(inputs, RestrictedBoltzmann(units, dtype="float32", name="hidden")(x), name=name)
+
+
+def dbn(
+    input_shape: tuple[int, ...],
+    num_outputs: int,
+    *,
+    units: Sequence[int] = (500, 500, 2000),
+    name: str = "dbn",
+) -> keras.Model:
+    """Build a deep belief network as it is fine-tuned: a multilayer perceptron of machines.
+
+    Args:
+        input_shape: Shape of an example, of any rank; its values are between 0 and 1.
+        num_outputs: Number of classes, or of values to predict.
+        units: Hidden units of each machine.
+        name: Name of the model.
+
+    Returns:
+        A functional model: `(batch, *input_shape)` float32 to `(batch, num_outputs)` float32 logits.
+
+    Raises:
+        ValueError: If `input_shape` or `units` is empty or not positive, or `num_outputs` is less than 1.
+    """
+    check_widths("input_shape", input_shape, "(28, 28, 1)")
+    check_num_outputs(num_outputs)
+    check_widths("units", units, "(500, 500, 2000)")
+    inputs = keras.Input(input_shape, name="inputs")
+    x = layers.Flatten()(inputs)
+    for place, width in enumerate(units, start=1):
+        x = RestrictedBoltzmann(width, name=f"machine_{place}")(x)
+    logits = layers.Dense(num_outputs, dtype="float32", name="logits")(x)
+    return keras.Model(inputs, logits, name=name)
