@@ -102,6 +102,8 @@ MODELS = {
     ),
     "cgan": Entry("dltemplates.models.gan:cgan", "the same, told the class (Mirza 2014)", MNIST),
     "wgan_gp": Entry("dltemplates.models.gan:wgan_gp", "with a critic (Gulrajani 2017)", {"input_shape": (28, 28, 1)}),
+    "rbm": Entry("dltemplates.models.rbm:rbm", "a machine that dreams (Hinton 2002)", {"input_shape": (28, 28, 1)}),
+    "dbn": Entry("dltemplates.models.rbm:dbn", "machines on top of each other (Hinton 2006)", MNIST),
     "lenet5": Entry(
         "dltemplates.models.lenet:lenet5", "the first convolutional network in wide use (LeCun 1998)", MNIST
     ),
@@ -227,6 +229,9 @@ TASKS = {
     "reconstruction": Entry("dltemplates.tasks.reconstruction:Reconstruction", "what was put in, through a code"),
     "variational": Entry("dltemplates.tasks.variational:Variational", "the same, through a code that is drawn"),
     "generation": Entry("dltemplates.tasks.generation:Generation", "images of noise, by two players"),
+    "representation": Entry(
+        "dltemplates.tasks.representation:Representation", "hidden units that stand for what is shown"
+    ),
     "parity": Entry("dltemplates.tasks.parity:Parity", "the same as Keras; judges exports of parts of a network"),
     "image_regression": Entry("dltemplates.tasks.regression:Regression", "the same, read from an image"),
 }

@@ -251,13 +251,14 @@ class Run:
         if not self.history_path.exists():
             return []
         with self.history_path.open(newline="", encoding="utf-8") as file:
-            return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+            return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
 
     def save_history(self, rows: list[dict[str, float]]) -> None:
         """Write `history.csv`."""
         text = io.StringIO()
         if rows:
-            writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+            columns = list(dict.fromkeys(name for row in rows for name in row))  # stages have figures of their own
+            writer = csv.DictWriter(text, columns, lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
         atomic_write(self.history_path, text.getvalue())

@@ -227,6 +227,24 @@ class Augment(Part):
     cutmix: NonNegative = 0.0
 
 
+class Pretrain(Part):
+    """A training of each restricted Boltzmann machine of a network by itself, from the first on, before that of all.
+
+    Attributes:
+        epochs: For each machine.
+        learning_rate: Of stochastic gradient descent.
+        momentum: Of it.
+        weight_decay: Times half the squared norm of the machine's weights.
+        steps: How often a machine goes back and forth before it is compared with what it was shown; the k of CD-k.
+    """
+
+    epochs: Count = 10
+    learning_rate: Positive = 0.1
+    momentum: Share = 0.5
+    weight_decay: NonNegative = 2e-4
+    steps: Annotated[int, Field(ge=1, le=50, strict=True)] = 1
+
+
 class TrainSettings(Part):
     """How it is trained.
 
@@ -243,6 +261,7 @@ class TrainSettings(Part):
             `auto`, which is mixed_bfloat16 on GPUs that compute in it and float32 elsewhere. Exports are float32.
         class_weight: `balanced` weighs each class by the inverse of how often it occurs.
         augment: Random changes of the training images.
+        pretrain: A training of each restricted Boltzmann machine of the network before; `epochs` do not count it.
         keep: Which weights become the run's: those of the `best` epoch on validation, or the `last`, where the loss has
             one lowest point and training goes there.
         early_stopping: Stop after this many epochs without a better monitored figure; None never does.
@@ -266,6 +285,7 @@ class TrainSettings(Part):
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto"
     class_weight: Literal["none", "balanced"] = "none"
     augment: Augment = Augment()
+    pretrain: Pretrain | None = None
     keep: Literal["best", "last"] = "best"
     early_stopping: Count | None = None
     deterministic: StrictBool = True

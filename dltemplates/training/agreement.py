@@ -58,7 +58,7 @@ def begin_together(training: Training, state: TrainingState) -> TrainingState:
     """
     placement = training.placement
     text = placement.share_text(json.dumps(asdict(state)))[0]
-    placement.share_variables([v for group in training.algorithm.variables.values() for v in group])
+    placement.share_variables([v for group in training.variables.values() for v in group])
     return state if placement.is_chief else TrainingState(**json.loads(text))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from dltemplates.datasets.load import load_dataset
 from dltemplates.datasets.pipeline import TrainingOrder, evaluation_batches, training_batches
 from dltemplates.datasets.source import SPLITS, Dataset
 from dltemplates.devices.facts import visible_gpus
+from dltemplates.layers import RestrictedBoltzmann
 from dltemplates.models.build import build_network
 from dltemplates.tasks.task import Task, look_at
 from dltemplates.template import Template
@@ -26,6 +28,7 @@ from dltemplates.training.pretrained import load_pretrained, take_weights
 from dltemplates.training.replicas import for_replicas
 from dltemplates.training.steps import algorithm_class
 from dltemplates.training.steps.algorithm import Algorithm
+from dltemplates.training.steps.contrastive_divergence import ContrastiveDivergence
 from dltemplates.training.strategy import Placement
 
 EVALUATION_BATCH = 256
@@ -37,12 +40,32 @@ Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 
 
 @dataclass(frozen=True)
+class Stage:
+    """A part of a training in which one thing happens to every batch.
+
+    Attributes:
+        algorithm: That.
+        first_epoch: The epoch that it begins with, counted from 0.
+        epochs: How many it lasts.
+    """
+
+    algorithm: Algorithm
+    first_epoch: int
+    epochs: int
+
+    @property
+    def last_epoch(self) -> int:
+        """The epoch that it ends before."""
+        return self.first_epoch + self.epochs
+
+
+@dataclass(frozen=True)
 class Training:
     """All that a template stands for, ready to run.
 
     Attributes:
         definition: The layers as they are kept and exported, in float32; its weights are the fresh ones.
-        algorithm: What happens to a batch; it holds the model that is trained.
+        stages: What happens to the batches, one after the other; all train the same model.
         order: Which example stands at which place.
         class_weights: Weight of each class, or None.
         placement: The devices.
@@ -53,7 +76,7 @@ class Training:
     dataset: Dataset
     task: Task
     definition: keras.Model
-    algorithm: Algorithm
+    stages: tuple[Stage, ...]
     order: TrainingOrder
     class_weights: np.ndarray | None
     placement: Placement
@@ -65,7 +88,21 @@ class Training:
 
     @property
     def total_steps(self) -> int:
-        return self.template.train.epochs * self.steps_per_epoch
+        return self.stages[-1].last_epoch * self.steps_per_epoch
+
+    @property
+    def algorithm(self) -> Algorithm:
+        """The last stage's, which trains what is kept."""
+        return self.stages[-1].algorithm
+
+    @property
+    def variables(self) -> dict[str, list[Any]]:
+        """All that the training's future depends on, in groups."""
+        groups = {"model": self.algorithm.model.variables}
+        for place, stage in enumerate(self.stages):
+            own = {name: members for name, members in stage.algorithm.variables.items() if name != "model"}
+            groups |= {f"{place}/{name}" if len(self.stages) > 1 else name: members for name, members in own.items()}
+        return groups
 
     @property
     def jit_compile(self) -> bool:
@@ -73,10 +110,12 @@ class Training:
         deterministic = self.template.train.deterministic
         return pays_to_compile(self.algorithm.model, self.placement.replicas, deterministic=deterministic)
 
-    def learning_rate(self) -> float:
-        """The learning rate of the last step that was taken; a loss scale may have left some out."""
-        step = max(0, int(np.asarray(self.algorithm.optimizer.iterations)) - 1)
+    def learning_rate(self, stage: Stage) -> float:
+        """The learning rate of the last step that a stage has taken; a loss scale may have left some out."""
         settings = self.template.train
+        if stage is not self.stages[-1]:
+            return stage.algorithm.optimizer.learning_rate.numpy().item()
+        step = max(0, int(np.asarray(stage.algorithm.optimizer.iterations)) - 1)
         schedule = make_schedule(settings.learning_rate, epochs=settings.epochs, steps_per_epoch=self.steps_per_epoch)
         return float(schedule(step)) if callable(schedule) else schedule
 
@@ -168,13 +207,41 @@ def prepare(template: Template, placement: Placement | None = None, *, strict: b
             is_scaled = keras.config.dtype_policy().name == "mixed_float16"
             return keras.optimizers.LossScaleOptimizer(made) if is_scaled else made
 
-        algorithm = algorithm_class(task.algorithm).make(model, task, optimizer, template)
+        algorithms = [(machine, settings.pretrain.epochs) for machine in _pretraining(model, template)]
+        algorithms.append((algorithm_class(task.algorithm).make(model, task, optimizer, template), settings.epochs))
     class_weights = _class_weights(template, dataset)
-    training = Training(template, dataset, task, definition, algorithm, order, class_weights, placement, fresh)
+    firsts = itertools.accumulate((epochs for _, epochs in algorithms), initial=0)
+    stages = tuple(Stage(made, first, epochs) for (made, epochs), first in zip(algorithms, firsts, strict=False))
+    training = Training(template, dataset, task, definition, stages, order, class_weights, placement, fresh)
     _, targets, _ = training.batches(0).element_spec
     with placement.strategy.scope():
-        algorithm.begin(targets)
+        for stage in stages:
+            stage.algorithm.begin(targets)
     return training
+
+
+def _pretraining(model: keras.Model, template: Template) -> list[ContrastiveDivergence]:
+    """What trains each restricted Boltzmann machine of a network by itself."""
+    settings = template.train.pretrain
+    if settings is None:
+        return []
+    machines = [layer for layer in model.get_layer(model.name).layers if isinstance(layer, RestrictedBoltzmann)]
+    if not machines:
+        raise ValueError(
+            f"`train.pretrain` is for networks of restricted Boltzmann machines. Received: {model.name}, which holds "
+            "none. Leave it out, or take model `dbn`."
+        )
+    return [
+        ContrastiveDivergence(
+            model,
+            machine,
+            lambda: keras.optimizers.SGD(settings.learning_rate, momentum=settings.momentum),
+            seed=template.seed + place,
+            steps=settings.steps,
+            weight_decay=settings.weight_decay,
+        )
+        for place, machine in enumerate(machines)
+    ]
 
 
 def resolve_precision(precision: str) -> Precision:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from dltemplates.runs import Run, latest_run_path, load_run, make_run, new_run_path
 from dltemplates.template import Template
@@ -15,7 +16,7 @@ from dltemplates.training.checkpoint import TrainingState, load_checkpoint
 from dltemplates.training.cluster import read_cluster
 from dltemplates.training.keeper import Bystander, Keeper
 from dltemplates.training.loop import StepLoop
-from dltemplates.training.prepare import Training, naming_broken_files, prepare
+from dltemplates.training.prepare import Stage, Training, naming_broken_files, prepare
 from dltemplates.training.progress import Reporter, Silent
 from dltemplates.training.record import begin_run, score_run
 from dltemplates.training.signals import StopRequest, stop_on_signals
@@ -133,7 +134,7 @@ def _assist(template: Template, placement: Placement, *, strict: bool) -> Run:
 
 def _begin(training: Training, run: Run, keeper: Keeper, reporter: Reporter) -> TrainingState:
     """Fill a new run with what is known before the first step, or bring the variables to where an old one stood."""
-    variables = training.algorithm.variables
+    variables = training.variables
     if run.record_path.exists():
         if run.record.spec.fingerprint != training.dataset.spec.fingerprint:
             raise ValueError(f"A run is resumed on the data it began with. Received: {run.path}, whose data changed.")
@@ -164,16 +165,31 @@ def fit(
         FloatingPointError: If the loss is no longer finite.
         KeyboardInterrupt: If `stop` was requested on any worker, after a checkpoint.
     """
-    algorithm, placement = training.algorithm, training.placement
+    batches = training.placement.iterator(training.batches(state.step))
+    for stage in training.stages:
+        _fit_stage(training, stage, batches, state, keeper, reporter, stop)
+    keeper.finish(training.variables, state)
+
+
+def _fit_stage(
+    training: Training,
+    stage: Stage,
+    batches: Any,
+    state: TrainingState,
+    keeper: Keeper | Bystander,
+    reporter: Reporter,
+    stop: StopRequest,
+) -> None:
+    """Run the steps of a stage that are left, if there are any."""
+    algorithm, placement = stage.algorithm, training.placement
     writes_every_step = training.template.train.checkpoint_seconds == 0
     steps = StepLoop(placement, algorithm.train, jit_compile=training.jit_compile)
     evaluation = StepLoop(placement, algorithm.evaluate, jit_compile=training.jit_compile)
-    batches = placement.iterator(training.batches(state.step))
     started = time.monotonic() - state.seconds
     last_tick = time.monotonic()
     fitting = 1
 
-    while state.step < training.total_steps and not _stopped_early(training, state):
+    while state.step < stage.last_epoch * training.steps_per_epoch and not _stopped_early(training, state):
         if state.step % training.steps_per_epoch == 0:
             algorithm.reset()
         left = training.steps_per_epoch - state.step % training.steps_per_epoch
@@ -192,30 +208,34 @@ def fit(
             reporter.step(state.step, loss)
         if epoch_ends:
             _check_finite("loss", loss, state)
-            _end_epoch(training, state, evaluation, keeper, reporter)
+            _end_epoch(training, stage, state, evaluation, keeper, reporter)
         # Each worker looks at its own clock and signals; all do the same.
         said = placement.share([steps.fitting, keeper.is_due, stop.requested, not math.isfinite(loss)])
         fitting, is_due, is_stopping = int(said[0, 0]), said[0, 1], said[:, 2].any()
         if said[:, 3].any():
             _check_finite("loss", math.nan, state)
         if is_stopping:
-            keeper.finish(algorithm.variables, state)
+            keeper.finish(training.variables, state)
             raise KeyboardInterrupt
         if is_due:
-            keeper.checkpoint(algorithm.variables, state)
-    keeper.finish(algorithm.variables, state)
+            keeper.checkpoint(training.variables, state)
 
 
 def _end_epoch(
-    training: Training, state: TrainingState, evaluation: StepLoop, keeper: Keeper | Bystander, reporter: Reporter
+    training: Training,
+    stage: Stage,
+    state: TrainingState,
+    evaluation: StepLoop,
+    keeper: Keeper | Bystander,
+    reporter: Reporter,
 ) -> None:
-    """Validate, keep the weights if they are the best so far, write the history."""
-    algorithm, task = training.algorithm, training.task
+    """Validate, keep the weights if they are the best of the last stage so far, write the history."""
+    algorithm = stage.algorithm
     epoch = state.step // training.steps_per_epoch
     row: dict[str, float] = {
         "epoch": epoch,
         "step": state.step,
-        "learning_rate": training.learning_rate(),
+        "learning_rate": training.learning_rate(stage),
         **algorithm.figures(),
     }
     algorithm.reset()
@@ -224,22 +244,30 @@ def _end_epoch(
         evaluation.run_all(training.placement.iterator(batches), steps)
     row |= {f"val_{name}": value for name, value in algorithm.figures().items()}
     row["seconds"] = round(state.seconds, 1)
-    for name in (task.monitor, "val_loss"):
-        _check_finite(name, row[name], state)
+    _check_finite("val_loss", row["val_loss"], state)
     state.history.append(row)
-    figure = row[task.monitor]
-    # Accuracy on a small split ties often; the loss then decides.
-    rank = [figure if task.monitor_direction == "max" else -figure, -row["val_loss"]]
-    if training.template.train.keep == "last":
-        rank = [float(epoch)]
-    # The chief's word for all: machines may round differently.
-    better = bool(training.placement.share([state.best is None or rank > state.best])[0, 0])
+    better = stage is training.stages[-1] and _is_best(training, state, row)
     if better:
-        state.best, state.best_epoch = rank, epoch
         keeper.best(algorithm.model)
     keeper.history(state.history)
     reporter.epoch(row, better)
     _note_broken(gather_broken(training), state, reporter)
+
+
+def _is_best(training: Training, state: TrainingState, row: dict[str, float]) -> bool:
+    """Whether the weights of an epoch are to be kept; if so, `state` says it."""
+    task = training.task
+    _check_finite(task.monitor, row[task.monitor], state)
+    figure = row[task.monitor]
+    # Accuracy on a small split ties often; the loss then decides.
+    rank = [figure if task.monitor_direction == "max" else -figure, -row["val_loss"]]
+    if training.template.train.keep == "last":
+        rank = [row["epoch"]]
+    # The chief's word for all: machines may round differently.
+    better = bool(training.placement.share([state.best is None or rank > state.best])[0, 0])
+    if better:
+        state.best, state.best_epoch = rank, int(row["epoch"])
+    return better
 
 
 def _note_broken(broken: dict[str, str], state: TrainingState, reporter: Reporter) -> None:
@@ -267,7 +295,8 @@ def _save_state(run: Run, state: TrainingState, name) -> None:
 
 def _stopped_early(training: Training, state: TrainingState) -> bool:
     patience = training.template.train.early_stopping
-    return patience is not None and len(state.history) - state.best_epoch >= patience
+    since = max(state.best_epoch, training.stages[-1].first_epoch)
+    return patience is not None and len(state.history) - since >= patience
 
 
 def _check_finite(name: str, value: float, state: TrainingState) -> None:

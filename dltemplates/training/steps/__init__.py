@@ -12,6 +12,7 @@ ALGORITHMS = {
     "supervised": "supervised:Supervised",
     "variational": "variational:Variational",
     "adversarial": "adversarial:Adversarial",
+    "contrastive_divergence": "contrastive_divergence:ContrastiveDivergence",
 }
 """By the name that a task asks for: the file here, and the class in it."""
 

@@ -47,6 +47,7 @@ class ContrastiveDivergence(Algorithm):
         seed: int,
         steps: int = 1,
         persistent: bool = False,
+        weight_decay: float = 0.0,
     ):
         """Prepare for training, in the scope of the strategy.
 
@@ -57,12 +58,13 @@ class ContrastiveDivergence(Algorithm):
             seed: Of what is drawn.
             steps: How often the chain goes back and forth; the k of CD-k.
             persistent: Whether the chain goes on from step to step.
+            weight_decay: Times half the squared norm of the weights between the layers.
         """
         self.model, self.machine = model, machine
         network = model.get_layer(model.name)
         below = keras.Model(network.input, network.get_layer(machine.name).input)
         self.below = keras.Model(model.input, below(model.get_layer(PREPROCESSING).output))
-        self.seed, self.steps, self.persistent = seed, steps, persistent
+        self.seed, self.steps, self.persistent, self.weight_decay = seed, steps, persistent, weight_decay
         self.trained = [machine.kernel, machine.hidden_bias, machine.visible_bias]
         self.optimizer = make_optimizer()
         self.optimizer.build(self.trained)
@@ -93,7 +95,8 @@ class ContrastiveDivergence(Algorithm):
         whole = rows * tf.distribute.get_replica_context().num_replicas_in_sync
         gradients = [(dream - real) / whole for dream, real in zip(*differences, strict=True)]
         self._add(self._sums(shown, weight))
-        self.optimizer.apply(summed_over_replicas(gradients), self.trained)
+        kernel, *biases = summed_over_replicas(gradients)
+        self.optimizer.apply([kernel + self.weight_decay * self.machine.kernel, *biases], self.trained)
 
     def evaluate(self, inputs: Any, targets: Any, weight: Any) -> None:
         self._add(self._sums(self.below(inputs, training=False), weight))
