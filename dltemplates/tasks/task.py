@@ -134,6 +134,10 @@ class Task(ABC):
         """Pictures of how a split went, by file name without suffix."""
         return {}
 
+    def portrait(self, model: keras.Model, spec: DatasetSpec) -> dict[str, Figure]:
+        """Pictures of what a trained model holds, whatever it is shown, by file name without suffix."""
+        return {}
+
 
 class SupervisedTask(Task):
     """A task with a target, and a loss between that and what the network gives."""
