@@ -104,6 +104,11 @@ MODELS = {
     "wgan_gp": Entry("dltemplates.models.gan:wgan_gp", "with a critic (Gulrajani 2017)", {"input_shape": (28, 28, 1)}),
     "rbm": Entry("dltemplates.models.rbm:rbm", "a machine that dreams (Hinton 2002)", {"input_shape": (28, 28, 1)}),
     "dbn": Entry("dltemplates.models.rbm:dbn", "machines on top of each other (Hinton 2006)", MNIST),
+    "lstm": Entry(
+        "dltemplates.models.lstm:lstm",
+        "a memory that gates guard (Hochreiter 1997)",
+        {"input_shape": (48, 1), "num_outputs": 12},
+    ),
     "lenet5": Entry(
         "dltemplates.models.lenet:lenet5", "the first convolutional network in wide use (LeCun 1998)", MNIST
     ),
@@ -220,12 +225,14 @@ DATASETS = {
     "california_housing": Entry(
         "dltemplates.datasets.named_tables:california_housing", "20,640 blocks of houses, 9 columns: their value"
     ),
+    "sunspots": Entry("dltemplates.datasets.series:sunspots", "2,820 months of sunspots, from 1749 to 1983: a series"),
 }
 
 TASKS = {
     "classification": Entry("dltemplates.tasks.classification:Classification", "one class of several per example"),
     "multi_label": Entry("dltemplates.tasks.multi_label:MultiLabel", "any number of labels per example"),
     "regression": Entry("dltemplates.tasks.regression:Regression", "one or more numbers"),
+    "forecasting": Entry("dltemplates.tasks.forecasting:Forecasting", "the next values of a series"),
     "reconstruction": Entry("dltemplates.tasks.reconstruction:Reconstruction", "what was put in, through a code"),
     "variational": Entry("dltemplates.tasks.variational:Variational", "the same, through a code that is drawn"),
     "generation": Entry("dltemplates.tasks.generation:Generation", "images of noise, by two players"),
@@ -272,6 +279,9 @@ NOT_OFFERED: dict[str, dict[str, str]] = {
     | {trait: f"the TFLite converter has no 16x8 form of its operator {name}" for trait, name in _NO_16X8.items()},
 }
 """What a format is known not to take: the class name of a layer or the name of an activation, and the reason."""
+
+ONE_BY_ONE: dict[str, set[str]] = {key: set(_RECURRENT) for key in FORMATS if key.startswith("tflite:")}
+"""Layers with which a format takes one example a call: TFLite's loop must know the sizes of what it gathers."""
 
 KINDS: dict[str, dict[str, Any]] = {
     "model": MODELS,

@@ -69,12 +69,14 @@ def predict(path: str | Path, inputs: Iterable[str | Path], *, threads: int = 1)
 
     Args:
         path: A run folder, a `.tflite` or `.onnx` file, or a SavedModel folder.
-        inputs: Image files, and folders of them; or CSV files, and rows as `datasets.rows.read_rows` takes them.
+        inputs: Image files, and folders of them; or CSV files, and rows as `datasets.rows.read_rows` takes them; or CSV
+            files of series, whose continuation is forecast.
         threads: Threads of the runtime.
 
     Returns:
-        For each example its `input` and what the task says of it, and the columns whose category is `unknown`; for a
-        file in a folder that cannot be read, the `error` instead.
+        For each example its `input` and what the task says of it, and the columns whose category is `unknown`, or the
+        `dates` of what is forecast, where they are known; for a file in a folder that cannot be read, the `error`
+        instead.
 
     Raises:
         ValueError: If a file that was named cannot be read, or there is no image.
@@ -83,6 +85,8 @@ def predict(path: str | Path, inputs: Iterable[str | Path], *, threads: int = 1)
     values = subject.predictor.contract.inputs
     if values[0].kind == "image":
         return list(_predict_images(subject, values[0], [Path(path) for path in inputs]))
+    if values[0].kind == "series":
+        return list(_predict_series(subject, values[0], list(inputs)))
     return list(_predict_rows(subject, values, list(inputs)))
 
 
@@ -113,6 +117,18 @@ def _predict_rows(subject: Subject, values: tuple[Value, ...], given: list[str |
         yield {"input": name, **result} | ({"unknown": unknown} if unknown else {})
 
 
+def _predict_series(subject: Subject, value: Value, given: list[str | Path]) -> Iterator[dict[str, Any]]:
+    from dltemplates.datasets.series import next_window
+
+    if not given:
+        raise ValueError("There must be a series to continue. Received: none. Name its CSV file.")
+    contract = subject.predictor.contract
+    for path in given:
+        window, dates = next_window(path, contract, contract.outputs[0].shape[0])
+        (result,) = subject.task.show(subject.predictor({value.name: window}))
+        yield {"input": str(path), **result} | ({"dates": dates} if dates else {})
+
+
 def _open(path: str | Path, threads: int) -> Subject:
     path = Path(path)
     if (path / "run.json").exists() or (path.is_dir() and not (path / "saved_model.pb").exists()):
@@ -131,7 +147,7 @@ def _settings(subject: Subject, data: str | None) -> DatasetSettings:
         raise ValueError("An exported file does not know the user's data. Received: no dataset. Name it by --data.")
     settings = subject.data or DatasetSettings(name=str(data))
     update: dict[str, Any] = {"name": data or settings.name}
-    (value,) = subject.predictor.contract.inputs
+    value = subject.predictor.contract.inputs[0]
     if value.kind == "image":
         height, width, channels = value.shape
         update |= {"image_size": (height, width), "channels": channels, "resize": value.resize}

@@ -69,12 +69,15 @@ def number_or_table(value: Any) -> Any:
 
 
 class DatasetSettings(Part):
-    """Which data, how its images are brought to one size, and what the columns of its table are.
+    """Which data, how its images are brought to one size, what the columns of its table are, how a series is cut.
 
     Attributes:
         name: A name of the catalog, a folder, `.npz` or `.csv` of the user's, or `package.module:function`.
-        target: The column of a table that is to be predicted; by default the last.
-        columns: What columns of a table are, where it is not what they look like; `skip` leaves one out.
+        target: The column of a table, or a series, that is to be predicted; by default the last.
+        columns: What columns of it are, where it is not what they look like; `skip` leaves one out.
+        window: Rows of a series that a forecast is made of; a `.csv` is a series where it is given, else a table.
+        horizon: Rows of a series that are forecast.
+        period: Rows of a season, whose last values are a forecast to be better than; 1 where there are no seasons.
         image_size: `(height, width)` of the network's input; None keeps the size that all images share.
         channels: 1 for grey, 3 for colour; None takes what the data has.
         resize: `stretch` to the size, `crop` the middle of its aspect ratio first, or `pad` with black.
@@ -89,6 +92,9 @@ class DatasetSettings(Part):
     name: Annotated[str, Field(min_length=1)]
     target: str | None = None
     columns: dict[str, Literal["number", "date", "category", "skip"]] = {}
+    window: Count | None = None
+    horizon: Count = 1
+    period: Count = 1
     image_size: tuple[Count, Count] | None = None
     channels: Literal[1, 3] | None = None
     resize: Literal["stretch", "crop", "pad"] = "stretch"

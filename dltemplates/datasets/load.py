@@ -15,14 +15,14 @@ def load_dataset(settings: DatasetSettings, *, from_file: bool = False, like: Li
     """Load the dataset that `settings.name` stands for.
 
     A name of the catalog is that dataset, one with a colon behind it (`gates:xor`) a variant of it; what exists, or
-    looks like a path, is a folder, `.npz` or `.csv` of the user's; `package.module:function` is called with the
-    settings and returns a `Dataset`.
+    looks like a path, is a folder, `.npz` or `.csv` of the user's (a table, or with `settings.window` a series);
+    `package.module:function` is called with the settings and returns a `Dataset`.
 
     Args:
         settings: Which data, and how its images are brought to one size.
         from_file: As in `catalog.load`, for settings that were read from a run or an exported file.
-        like: The spec or the contract of a trained network: the columns and classes of a table of the user's are then
-            what they were there.
+        like: The spec or the contract of a trained network: the columns and classes of a table, or the columns and
+            lengths of a series, of the user's are then what they were there.
 
     Raises:
         ValueError: If there is no such dataset, or its data breaks a rule; says the way out.
@@ -52,6 +52,11 @@ def _looks_like_a_path(name: str) -> bool:
 
 
 def _load_path(path: Path, settings: DatasetSettings, like: Like | None) -> Dataset:
+    is_series = settings.window is not None or (like is not None and like.inputs[0].kind == "series")
+    if is_series and path.exists() and (path.suffix == ".csv" or (path / "train.csv").is_file()):
+        from dltemplates.datasets.series import csv_series
+
+        return csv_series(path, settings, like=like)
     if (path.suffix == ".csv" and path.is_file()) or (path / "train.csv").is_file():
         from dltemplates.datasets.csv_table import csv_table
 

@@ -58,17 +58,20 @@ class Value(BaseModel):
         name: The name that survives into every exported format.
         kind: `image` (height, width, channels), `class` (one id), `labels` (a 0/1 flag per class), `number` (one or
             more of them), `category` (an id for each of several columns), `noise` (standard normal numbers that
-            something is made of), or `scores` (a share per class, what a classifier presents).
+            something is made of), `series` (rows, channels: numbers in the order of time), `future` (what comes next in
+            one of its columns), `past` (what had come before) and `time` (when the next one is, in days since 1970, or
+            where dates are not known as its place), or `scores` (a share per class, what a classifier presents).
         dtype: The NumPy dtype it has at the boundary.
         shape: Its shape, without the batch.
         range: Least and greatest value at the boundary, where it is known.
         classes: The class names by id, for `class`, `labels` and `scores`.
         counts: Examples of each class in the training split, for `class` and `labels`.
-        columns: Where numbers or ids are columns of a table: those, and how they are made.
+        columns: Where numbers or ids are columns of a table: those, and how they are made. Of a series, its channels.
         resize: How an image of another size is brought to `shape`.
         preparation: All that is done to an image file before it is this array, for who does it elsewhere.
-        mean: Mean over the training split, for a `number`.
-        std: Standard deviation over the training split, for a `number`; greater than 0.
+        mean: Mean over the training split, for a `number` and for each channel of a `series`.
+        std: Standard deviation over the training split, likewise; greater than 0.
+        frequency: The time from row to row of a series, as pandas names it (`MS` for months), for its `time`.
         standardized: Whether a file takes `(x - mean) / std` in place of x, each number by its own: one scale for all
             columns of a table would leave nothing of the small ones in 8 bits.
         quantization: `(scale, zero_point)` of an integer tensor that stands for real numbers.
@@ -77,7 +80,9 @@ class Value(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
-    kind: Literal["image", "class", "labels", "number", "category", "noise", "scores"]
+    kind: Literal[
+        "image", "class", "labels", "number", "category", "noise", "series", "future", "past", "time", "scores"
+    ]
     dtype: str
     shape: tuple[int, ...]
     range: tuple[float, float] | None = None
@@ -88,6 +93,7 @@ class Value(BaseModel):
     preparation: str | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    frequency: str | None = None
     standardized: bool = False
     quantization: tuple[float, int] | None = None
 
@@ -131,6 +137,6 @@ def image_of(spec: DatasetSpec) -> Value | None:
 def network_shape(spec: DatasetSpec) -> tuple[int, ...]:
     """The shape of what the network sees of an example: its one array, or the columns of a table side by side."""
     first = spec.inputs[0]
-    if first.columns is None:
+    if first.columns is None or first.kind == "series":
         return first.shape
     return (sum(column.width for value in spec.inputs for column in value.columns or ()),)

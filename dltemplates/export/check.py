@@ -19,6 +19,8 @@ REPORTED = "test"
 BATCH = 64
 BATCH_SIZES = (1, 3, 33)
 ROUNDING = 1e-6
+CALLS = 5  # that are made twice
+REPEATED = 1e-5  # a state that is kept changes far more
 # So few examples may be the same, or of one class: that their outputs do not differ proves nothing.
 FEW = 16
 # LiteRT runs int16x8 by its reference kernels, some thirty times slower than the others.
@@ -110,6 +112,7 @@ def check(key: str, predictor: Predictor, reference: Reference) -> tuple[dict[st
     _check_contract(predictor, reference)
     _check_operators(predictor)
     tolerance = catalog.FORMATS[key].tolerance
+    _check_calls(predictor, reference.splits[GATE])
     _check_batches(predictor, reference.splits[GATE], BATCH_TOLERANCE if tolerance is None else tolerance)
     splits = {}
     remarks: tuple[str, ...] = ()
@@ -241,6 +244,23 @@ def _check_outputs(what: str, predictor: Predictor, source: Source, outputs: Arr
         # Rounding alone differs between batches of another size.
         if not np.ptp(array, axis=0).max() > ROUNDING * np.abs(array).max():
             raise CheckError(f"{what} `{name}` must depend on the input. It is the same for all {len(array)} inputs")
+
+
+def _check_calls(predictor: Predictor, expected: Expected) -> None:
+    """Check that a call leaves nothing behind for the next: recurrent files have been seen to keep their state."""
+    total = len(expected.source)
+    places = np.linspace(0, total - 1, min(total, CALLS)).round().astype(np.int64)
+    calls = [_inputs(predictor.contract, expected.source, place[None]) for place in places]
+    first, *_ = outputs = [predictor(inputs) for inputs in calls]
+    again = [predictor(inputs) for inputs in reversed(calls)][::-1]
+    for name in first:
+        before, after = (np.concatenate([output[name] for output in made]) for made in (outputs, again))
+        error = np.abs(after - before).max() / _spread(expected.outputs[name])
+        if not error <= REPEATED:
+            raise CheckError(
+                f"a call must give what it gave before, whatever was called in between. `{name}` is {error:.2g} off: "
+                "the file keeps a state"
+            )
 
 
 def _check_batches(predictor: Predictor, expected: Expected, tolerance: float) -> None:

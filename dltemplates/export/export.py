@@ -19,15 +19,16 @@ from dltemplates.export.calibration import calibration
 from dltemplates.export.check import GATE, CheckError, Reference, check, check_input
 from dltemplates.export.convert import ConversionError, Converter
 from dltemplates.export.report import ExportReport, FormatResult, load_report
-from dltemplates.runtimes import SavedModelPredictor, load_predictor
+from dltemplates.runtimes import Arrays, SavedModelPredictor, load_predictor
 from dltemplates.settings import ExportSettings
-from dltemplates.tasks.contract import ServingModel
+from dltemplates.tasks.contract import Contract, ServingModel
 from dltemplates.tasks.task import Task
 
 if TYPE_CHECKING:
     import keras
 
 Progress = Callable[[str, str], None]
+SERVING = "serving"
 VERSIONED = ("tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "ai-edge-litert", "numpy")
 
 
@@ -67,7 +68,7 @@ def export_serving(
             contract.
         OSError: If a file cannot be written.
     """
-    from dltemplates.export.saved_model import save_serving, with_float_images
+    from dltemplates.export.saved_model import with_float_images
 
     settings = settings or ExportSettings()
     wanted = list(dict.fromkeys(settings.formats if formats is None else formats))
@@ -82,10 +83,11 @@ def export_serving(
     serving = with_float_images(serving)
     found = traits(serving.model)
     with files.work_folder(folder) as work, Converter(work / "log.txt") as converter:
-        (work / "job").mkdir()
-        save_serving(serving, work / "serving")
-        np.savez(work / "job" / "calibration.npz", **calibration(serving.contract, dataset, settings.calibration))  # type: ignore[arg-type]
-        exporter = _Exporter(converter, work, folder, Reference(serving, task, dataset, budget), settings.input)
+        ranges = calibration(serving.contract, dataset, settings.calibration)
+        for batch in {batch_of(key, serving.contract, found) for key in wanted}:
+            _write_job(_job_folder(work, batch), serving, batch, ranges)
+        reference = Reference(serving, task, dataset, budget)
+        exporter = _Exporter(converter, work, folder, reference, settings.input, found)
         report = ExportReport(
             name=serving.contract.name,
             task=task.name,
@@ -109,13 +111,16 @@ def export_serving(
 class _Exporter:
     """What the formats of one export share."""
 
-    def __init__(self, converter: Converter, work: Path, folder: Path, reference: Reference, integer: str):
+    def __init__(
+        self, converter: Converter, work: Path, folder: Path, reference: Reference, integer: str, found: set[str]
+    ):
         self.converter = converter
         self.work = work
         self.folder = folder
         self.reference = reference
         self.contract = reference.serving.contract
         self.integer = integer
+        self.found = found
 
     def refuse(self, key: str, reason: str, formats: Sequence[str] | None) -> FormatResult:
         """Say that a format is not offered: a failure where it was asked for by name."""
@@ -146,13 +151,15 @@ class _Exporter:
         if self.reference.problem:
             raise CheckError(self.reference.problem)
         progress(key, "converting")
+        batch = batch_of(key, self.contract, self.found)
+        job = _job_folder(self.work, batch)
         reply = self.converter.ask(
             do="convert",
             format=key,
-            serving=str(self.work / "serving"),
-            work=str(self.work / "job"),
+            serving=str(job / SERVING),
+            work=str(job),
             out=str(written),
-            contract=self.contract.model_dump_json(),
+            contract=self.contract.model_copy(update={"batch": batch}).model_dump_json(),
             integer=self.integer,
         )
         progress(key, "checking")
@@ -196,6 +203,25 @@ def not_offered(key: str, found: set[str]) -> str | None:
     """Why a format cannot take a model with these traits; None where nothing is known against it."""
     refused = catalog.NOT_OFFERED.get(key, {})
     return next((f"{trait}: {reason}" for trait, reason in refused.items() if trait in found), None)
+
+
+def batch_of(key: str, contract: Contract, found: set[str]) -> str | int:
+    """How many examples a call of a format takes: what the contract promises, or one where it can take no more."""
+    return 1 if found & catalog.ONE_BY_ONE.get(key, set()) else contract.batch
+
+
+def _job_folder(work: Path, batch: str | int) -> Path:
+    return work / f"job-{batch}"
+
+
+def _write_job(folder: Path, serving: ServingModel, batch: str | int, ranges: Arrays) -> None:
+    """Write what formats of one batch rule are converted from: the serving model, and what sets the ranges."""
+    from dltemplates.export.saved_model import save_serving
+
+    folder.mkdir()
+    contract = serving.contract.model_copy(update={"batch": batch})
+    save_serving(ServingModel(serving.model, contract), folder / SERVING)
+    np.savez(folder / "calibration.npz", **ranges)  # type: ignore[arg-type]
 
 
 def weights_digest(model: keras.Model) -> str:

@@ -123,6 +123,14 @@ def to_int8(model: onnx.ModelProto, folder: Path, examples: dict[str, np.ndarray
         activation_type=TYPES[integer],
         weight_type=quantization.QuantType.QInt8,
     )
+    if any(node.op_type == "LSTM" for node in model.graph.node):  # has no static form: its activations stay float
+        quantization.quantize_dynamic(
+            str(quantized),
+            str(quantized),
+            op_types_to_quantize=["LSTM"],
+            per_channel=True,
+            weight_type=quantization.QuantType.QInt8,
+        )
     return onnx.load(quantized)
 
 

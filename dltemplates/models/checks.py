@@ -36,6 +36,15 @@ def check_image_shape(
         )
 
 
+def check_sequence_shape(model: str, input_shape: Sequence[int]) -> None:
+    """Raise a `ValueError` unless `input_shape` is that of rows in the order of time."""
+    if len(input_shape) != 2 or not all(_is_positive(size) for size in input_shape):
+        raise ValueError(
+            f"`{model}` takes sequences, (rows, channels). Received: input_shape={tuple(input_shape)}. "
+            "Try (48, 1); a series is one by `dataset.window`."
+        )
+
+
 def check_num_outputs(num_outputs: int) -> None:
     """Raise a `ValueError` unless there is something to predict."""
     if not _is_positive(num_outputs):

@@ -21,6 +21,7 @@ _DEPTHWISE = (layers.DepthwiseConv1D, layers.DepthwiseConv2D)
 _SEPARABLE = (layers.SeparableConv1D, layers.SeparableConv2D)
 _PADDING = {"ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D"}
 _RESHAPING = {"Reshape", "Permute"}
+_RECURRENT = (layers.LSTM, layers.GRU, layers.SimpleRNN)
 _TRANSPOSED = (layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose)
 
 
@@ -52,7 +53,8 @@ class Summary:
         rows: Its layers, in the order of the network.
         parameters: Weights and biases, each counted once.
         trainable: Those that training changes.
-        macs: Multiply-accumulates for one example, in convolutions, dense layers and attention; others are not counted.
+        macs: Multiply-accumulates for one example, in convolutions, dense and recurrent layers, and attention; others
+            are not counted.
         bytes: Bytes of the parameters by the type that they are stored in.
     """
 
@@ -174,7 +176,10 @@ def describe(summary: Summary) -> str:
 
 
 def multiply_accumulates(layer: keras.Layer) -> int:
-    """Multiply-accumulates of one call of a layer on one example; 0 unless it is a convolution, dense or attention."""
+    """Multiply-accumulates of one call of a layer on one example.
+
+    0 unless it is a convolution, dense, recurrent or attention.
+    """
     if isinstance(layer, _TRANSPOSED):  # each place of the input meets the whole kernel
         return math.prod(layer.kernel.shape) * _places(layer, layer.input.shape)
     if isinstance(layer, _DEPTHWISE):  # each place of the output
@@ -186,6 +191,9 @@ def multiply_accumulates(layer: keras.Layer) -> int:
         return math.prod(layer.kernel.shape) * _places(layer, layer.output.shape)
     if isinstance(layer, (layers.Dense, RestrictedBoltzmann)):
         return math.prod(layer.kernel.shape) * _product(layer.output.shape[1:-1])
+    if isinstance(layer, _RECURRENT):  # each row meets both kernels
+        kernels = math.prod(layer.cell.kernel.shape) + math.prod(layer.cell.recurrent_kernel.shape)
+        return kernels * _product(layer.input.shape[1:-1])
     if isinstance(layer, layers.MultiHeadAttention):
         return _attention(layer)
     return 0

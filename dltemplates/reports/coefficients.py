@@ -26,7 +26,7 @@ def coefficients(serving: ServingModel) -> list[dict[str, Any]] | None:
         weighted sum of named numbers.
     """
     value, *more = serving.contract.inputs
-    if more or value.columns is None:
+    if more or value.kind != "number" or value.columns is None:
         return None
     model = serving.model
     network = model.get_layer(model.name)

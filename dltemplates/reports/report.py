@@ -44,6 +44,15 @@ FIGURES = {
         "Predictions",
         "Each point is an example: the nearer to the line, the nearer the prediction to the truth.",
     ),
+    "forecast": (
+        "Forecasts",
+        "Above, what was said of each row a step ahead, and as far ahead as it goes; below, some whole forecasts: what "
+        "follows the truth with a delay has learned little more than to repeat it.",
+    ),
+    "error_by_step": (
+        "Error by step",
+        "How far off a forecast is, the further it looks ahead, beside what could be said without a network.",
+    ),
     "examples": (
         "Examples",
         "The worst examples first, in red, then others: often it is easy to see what misled the network.",

@@ -91,6 +91,7 @@ def serve(
     """
     output = task.output()
     model = without_auxiliary_inside(model)
+    _without_cudnn(model)
     serving = keras.Model(model.input, {output.name: task.present(model.output)}, name=model.name)
     contract = Contract(
         name=name,
@@ -102,6 +103,13 @@ def serve(
         data=template.dataset if template.dataset.name in catalog.DATASETS else None,
     )
     return ServingModel(serving, contract)
+
+
+def _without_cudnn(model: keras.Model) -> None:
+    """Let recurrent layers compute by plain operations: cuDNN's, which a GPU is given, run and convert nowhere else."""
+    for layer in model._flatten_layers():
+        if hasattr(layer, "use_cudnn"):
+            layer.use_cudnn = False
 
 
 def serve_parts(whole: ServingModel, task: SupervisedTask, *, code: str = "code") -> dict[str, ServingModel]:

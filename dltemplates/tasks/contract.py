@@ -25,7 +25,7 @@ class Contract(BaseModel):
         name: Name of the served network.
         task: Name of the task that can judge and show its outputs.
         task_options: That task's options.
-        batch: `dynamic` or the one batch size that works.
+        batch: `dynamic` or the one batch size that works: 1 in the TFLite files of recurrent networks.
         inputs: The raw inputs, in order.
         outputs: The presented outputs, in order.
         targets: What the outputs are judged against.

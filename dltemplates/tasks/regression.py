@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -15,6 +15,9 @@ class Regression(SupervisedTask):
 
     The network learns `(target - mean) / std` with the training split's statistics; the served model turns that back,
     so `value` (batch, numbers), float32, is in the target's own unit.
+
+    Attributes:
+        presented: Name of the presented output.
     """
 
     name = "regression"
@@ -23,6 +26,7 @@ class Regression(SupervisedTask):
     budget = "1%"
     monitor = "val_mae"
     monitor_direction = "min"
+    presented: ClassVar[str] = "value"
 
     def sizes(self, spec: DatasetSpec) -> dict[str, Any]:
         return {"input_shape": network_shape(spec), "num_outputs": self.target.shape[0]}
@@ -43,11 +47,12 @@ class Regression(SupervisedTask):
     def present(self, logits: Any) -> Any:
         import keras
 
-        unscale = keras.layers.Rescaling(self.target.std, offset=self.target.mean, name="value", dtype="float32")
+        name = self.presented
+        unscale = keras.layers.Rescaling(self.target.std, offset=self.target.mean, name=name, dtype="float32")
         return unscale(logits)
 
     def output(self) -> Value:
-        return Value(name="value", kind="number", dtype="float32", shape=self.target.shape)
+        return Value(name=self.presented, kind="number", dtype="float32", shape=self.target.shape)
 
     def score(self, targets: Arrays, outputs: Arrays) -> dict[str, float]:
         from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score

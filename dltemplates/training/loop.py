@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 from keras import layers
 
+from dltemplates.training.replicas import draws_noise
 from dltemplates.training.strategy import Placement
 
 CONVOLUTIONS = (layers.Conv1D, layers.Conv2D, layers.Conv3D)
@@ -21,7 +22,7 @@ def pays_to_compile(model: keras.Model, replicas: int, *, deterministic: bool) -
 
     With several replicas it fails, and each shape of a batch is compiled anew. On a GPU some operations (the gradient
     of max pooling) have no deterministic form in it. On a CPU it makes recurrent layers faster, convolutions and small
-    dense layers slower.
+    dense layers slower; noise it draws otherwise, so that one device would not train what several do.
 
     Args:
         model: The model, built.
@@ -35,7 +36,7 @@ def pays_to_compile(model: keras.Model, replicas: int, *, deterministic: bool) -
     if tf.config.list_physical_devices("GPU"):
         return not deterministic
     return any(isinstance(layer, layers.RNN) for layer in parts) and not any(
-        isinstance(layer, CONVOLUTIONS) for layer in parts
+        isinstance(layer, CONVOLUTIONS) or draws_noise(layer) for layer in parts
     )
 
 

@@ -42,12 +42,15 @@ def _exchange(layer: layers.Layer) -> layers.Layer:
     return type(layer).from_config(config)
 
 
-def _check_noise(layer: layers.Layer) -> None:
+def draws_noise(layer: layers.Layer) -> bool:
+    """Whether what a layer does in training is random."""
     draws = any(isinstance(value, keras.random.SeedGenerator) for value in vars(layer).values())
-    if not draws or isinstance(layer, WholeBatchNoise):
-        return
     rates = [getattr(layer, name) for name in RATES if hasattr(layer, name)]
-    if not rates or any(rates):
+    return draws and (not rates or any(rates))
+
+
+def _check_noise(layer: layers.Layer) -> None:
+    if draws_noise(layer) and not isinstance(layer, WholeBatchNoise):
         known = ", ".join(plain.__name__ for plain in WHOLE_BATCH)
         raise ValueError(
             "On several devices every random layer must draw what it draws on one. Received: "

@@ -56,6 +56,13 @@ def test_on_a_processor_it_pays_to_compile_recurrent_layers_alone(shape, network
     assert pays_to_compile(model, replicas, deterministic=True) == pays
 
 
+def test_noise_is_drawn_alike_with_one_device_and_several():
+    """XLA draws other numbers of the same seed."""
+    inputs = keras.Input((5, 3))
+    for layer, pays in ((layers.Dropout(0.5), False), (layers.Dropout(0.0), True)):
+        assert pays_to_compile(keras.Model(inputs, layer(layers.LSTM(4)(inputs))), 1, deterministic=True) == pays
+
+
 def test_a_call_grows_to_what_fits_and_all_steps_are_run():
     training = prepare(TEMPLATE)
     counter = tf.Variable(0)

@@ -1,0 +1,172 @@
+"""A series: rows in the order of time, of which the next ones are to be forecast.
+
+A CSV file with a header, of one or more columns of numbers, and a column of dates if there is one. It is a series, and
+no table, where `dataset.window` says how many rows a forecast is made of. What is forecast is the column
+`dataset.target`, by default the last; all columns are looked at. Each split is a stretch of the series: the first rows
+train, the last ones test.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from dltemplates.datasets.arrays import fingerprint
+from dltemplates.datasets.csv_table import read_csv
+from dltemplates.datasets.locate import Origin, locate
+from dltemplates.datasets.series_table import Series, column_names, read_series, series_like
+from dltemplates.datasets.source import Dataset
+from dltemplates.datasets.spec import Column, DatasetSpec, Like, Value
+from dltemplates.datasets.times import date_texts, following, times_of
+from dltemplates.datasets.windows import WindowSource, lengths, stretches
+from dltemplates.settings import DatasetSettings
+
+SUNSPOTS = Origin(
+    ("series/monthly-sunspots.csv", "sunspots/monthly-sunspots.csv", "monthly-sunspots.csv"),
+    page="https://github.com/jbrownlee/Datasets/blob/master/monthly-sunspots.csv",
+)
+
+
+def csv_series(path: Path, settings: DatasetSettings, *, like: Like | None = None) -> Dataset:
+    """Load the series in a CSV file.
+
+    Args:
+        path: The file.
+        settings: The window, the horizon, the target, what columns are, the shares of the splits.
+        like: The spec or the contract of a trained network: columns and lengths are then what they were there.
+
+    Raises:
+        ValueError: If the series breaks a rule; says which.
+    """
+    if not path.is_file():
+        raise ValueError(
+            f"A series must be one CSV file, which is split by time. Received: {path}. "
+            "Name the file, or leave dataset.window out for a table."
+        )
+    return series_dataset(read_csv(path), settings, like=like)
+
+
+def sunspots(settings: DatasetSettings) -> Dataset:
+    """The monthly mean number of sunspots from 1749 to 1983, as counted in Zurich: 2,820 months."""
+    return series_dataset(read_csv(locate("sunspots", SUNSPOTS)), settings)
+
+
+def series_dataset(table: pd.DataFrame, settings: DatasetSettings, *, like: Like | None = None) -> Dataset:
+    """Make a dataset of the windows of a series.
+
+    Args:
+        table: The series, a row for each time.
+        settings: As in `csv_series`.
+        like: As in `csv_series`.
+
+    Raises:
+        ValueError: As in `csv_series`.
+    """
+    if like is None:
+        series = read_series(table, settings.columns)
+        target = settings.target or series.names[-1]
+    else:
+        series = series_like(table, like)
+        target = column_names(like.targets[0])[0]
+        settings = settings.model_copy(update=_lengths_like(like))
+    if target not in series.names:
+        raise ValueError(
+            f"`dataset.target` must be a column of numbers. Received: {target}. There are: {', '.join(series.names)}."
+        )
+    place = series.names.index(target)
+    _check_varies(target, series.rows[:, place])
+    window, horizon, period = lengths(settings)
+    times = times_of(series.dates, len(series.rows))
+    parts = stretches(len(series.rows), settings)
+    sources = {
+        split: WindowSource(series.rows[part], times[part], target=place, window=window, horizon=horizon, period=period)
+        for split, part in parts.items()
+    }
+    columns = tuple(Column(name=name) for name in series.names)
+    mean, std = _statistics(target, series, parts["train"])
+    spec = DatasetSpec(
+        inputs=(
+            Value(
+                name="series",
+                kind="series",
+                dtype="float32",
+                shape=(window, len(columns)),
+                columns=columns,
+                mean=tuple(mean.tolist()),
+                std=tuple(std.tolist()),
+            ),
+        ),
+        targets=(
+            Value(
+                name="future",
+                kind="future",
+                dtype="float32",
+                shape=(horizon,),
+                columns=(columns[place],),
+                mean=(float(mean[place]),) * horizon,
+                std=(float(std[place]),) * horizon,
+            ),
+            Value(name="past", kind="past", dtype="float32", shape=(period,), columns=(columns[place],)),
+            Value(name="time", kind="time", dtype="float64", shape=(), frequency=series.frequency),
+        ),
+        sizes={split: len(source) for split, source in sources.items()},
+        fingerprint=fingerprint({"series": (series.rows, times)}),
+    )
+    return Dataset(spec, dict(sources))
+
+
+def next_window(path: str | Path, like: Like, horizon: int) -> tuple[np.ndarray, list[str] | None]:
+    """Read what the continuation of a series is forecast of.
+
+    Args:
+        path: A CSV file, whose last rows are read.
+        like: The contract of the network.
+        horizon: Rows that are forecast.
+
+    Returns:
+        The last rows, (1, window, channels), and the dates of those to come; None where dates are not known.
+
+    Raises:
+        ValueError: If it is no such file, or too short; or as in `series_like`.
+    """
+    if Path(path).suffix != ".csv" or not Path(path).is_file():
+        raise ValueError(f"An input must be the CSV file of a series. Received: {path}. Check the path.")
+    series = series_like(read_csv(Path(path)), like)
+    window, _ = like.inputs[0].shape
+    if len(series.rows) < window:
+        raise ValueError(
+            f"A series must be as long as the window, {window} rows. Received: {len(series.rows)} in {path}. "
+            "Begin it earlier."
+        )
+    dates = None
+    if series.dates is not None and series.frequency:
+        dates = date_texts(following(series.dates[-1], series.frequency, horizon), series.frequency)
+    return series.rows[None, -window:], dates
+
+
+def _statistics(target: str, series: Series, train: slice) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation of each channel over the training stretch; one that never changes there keeps its unit."""
+    rows = series.rows[train].astype(np.float64)
+    mean, std = rows.mean(axis=0), rows.std(axis=0)
+    varies = std > 1e-6 * np.abs(mean)  # float32 holds no smaller difference
+    if not varies[series.names.index(target)]:
+        raise ValueError(
+            f"What is to be forecast must vary over the training split. Received: `{target}`, the same in all "
+            f"{len(rows)} rows of it. Begin the series later, or choose another column: --set dataset.target=NAME."
+        )
+    return mean, np.where(varies, std, 1.0)
+
+
+def _check_varies(target: str, values: np.ndarray) -> None:
+    if (values == values[0]).all():
+        raise ValueError(
+            f"What is to be forecast must vary. Received: `{target}`, the same in all {len(values)} rows. "
+            "Choose another column: --set dataset.target=NAME."
+        )
+
+
+def _lengths_like(like: Like) -> dict[str, int]:
+    future, past, _ = like.targets
+    return {"window": like.inputs[0].shape[0], "horizon": future.shape[0], "period": past.shape[0]}

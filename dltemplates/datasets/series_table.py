@@ -1,0 +1,112 @@
+"""From a table to a series: which columns are its channels, which one its dates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from dltemplates.datasets.spec import Like, Value
+from dltemplates.datasets.times import frequency_of, is_dates, parse_dates
+
+
+@dataclass(frozen=True)
+class Series:
+    """A series that was read.
+
+    Attributes:
+        names: Of its channels.
+        rows: float32 (rows, channels).
+        dates: When each row was; None where that is not known.
+        frequency: The time from row to row, as pandas names it.
+    """
+
+    names: tuple[str, ...]
+    rows: np.ndarray
+    dates: pd.DatetimeIndex | None = None
+    frequency: str | None = None
+
+
+def read_series(table: pd.DataFrame, kinds: Mapping[str, str]) -> Series:
+    """Read a table as a series.
+
+    Args:
+        table: It.
+        kinds: What columns are, where it is not what they look like: `number`, `date`, or `skip`.
+
+    Raises:
+        ValueError: If there is no column of numbers, a number is missing or none, or the dates do not follow each
+            other evenly.
+    """
+    for name, kind in kinds.items():
+        if name not in table or kind == "category":
+            raise ValueError(
+                "`dataset.columns` of a series must name columns, each number, date or skip. Received: "
+                f"{name}={kind}. There are: {', '.join(map(str, table.columns))}."
+            )
+    of = {str(name): kinds.get(str(name)) or ("date" if is_dates(table[name]) else "number") for name in table}
+    dated = [name for name, kind in of.items() if kind == "date"]
+    dated.sort(key=lambda name: name not in kinds)  # one that was said to be it first
+    names = [name for name, kind in of.items() if kind == "number"]
+    if not names:
+        raise ValueError(
+            f"A series must have a column of numbers. Received: {', '.join(map(str, table.columns))}. Add one."
+        )
+    return _series(table, names, dated[0] if dated else None, None)
+
+
+def series_like(table: pd.DataFrame, like: Like) -> Series:
+    """Read a table as the series that a network knows.
+
+    Args:
+        table: It; other columns are passed over.
+        like: The spec or the contract of the network.
+
+    Raises:
+        ValueError: As in `read_series`; or if a column is missing, or the dates are not spaced as those trained on.
+    """
+    names = column_names(like.inputs[0])
+    if missing := [name for name in names if name not in table]:
+        raise ValueError(
+            f"A series must have the columns that were learned from. Received: none called {', '.join(missing)}. "
+            f"There are: {', '.join(map(str, table.columns))}."
+        )
+    frequency = _frequency_like(like)
+    dated = [str(name) for name in table if name not in names and is_dates(table[name])] if frequency else []
+    return _series(table, names, dated[0] if dated else None, frequency)
+
+
+def column_names(value: Value) -> tuple[str, ...]:
+    """The names of a value's columns."""
+    return tuple(column.name for column in value.columns or ())
+
+
+def _frequency_like(like: Like) -> str | None:
+    """The time from row to row of the series that a network knows, as pandas names it."""
+    return next((value.frequency for value in like.targets if value.kind == "time"), None)
+
+
+def _series(table: pd.DataFrame, names: Sequence[str], dated: str | None, frequency: str | None) -> Series:
+    rows = np.stack([_numbers(name, table[name]) for name in names], axis=1)
+    if dated is None:
+        return Series(tuple(names), rows)
+    dates = parse_dates(dated, table[dated])
+    return Series(tuple(names), rows, dates, frequency_of(dated, dates, frequency))
+
+
+def _numbers(name: str, values: pd.Series) -> np.ndarray:
+    """A column as float32 (rows,)."""
+    numbers = pd.to_numeric(values, errors="coerce").to_numpy(np.float64)
+    wrong = ~np.isfinite(numbers)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        found = values.iloc[row]
+        received = f"nothing in row {row + 1}" if pd.isna(found) else f"{found} in row {row + 1}"
+        count = f", and {wrong.sum() - 1} more" if wrong.sum() > 1 else ""
+        raise ValueError(
+            f"A series must hold a finite number in every row. Received: {received} of `{name}`{count}. "
+            f"Fill it in, or leave the column out: --set dataset.columns.{name}=skip."
+        )
+    return numbers.astype(np.float32)

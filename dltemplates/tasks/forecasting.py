@@ -1,0 +1,124 @@
+"""What comes next in a series: mean absolute error, beside that of forecasts that need no network.
+
+Those say that all stays as it is, or that what comes is what came a season before. Skill is the share of their error
+that is saved (Murphy: "Skill Scores Based on the Mean Square Error", Monthly Weather Review 116, 1988, of the absolute
+error here). 1 minus it is the scaled error of Hyndman, Koehler: "Another look at measures of forecast accuracy",
+International Journal of Forecasting 22, 2006, https://doi.org/10.1016/j.ijforecast.2006.03.001, with the scale taken
+over the very windows that are judged.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+
+from dltemplates.datasets.spec import DatasetSpec, Value
+from dltemplates.tasks.regression import Regression
+from dltemplates.tasks.task import Arrays
+
+LOSSES = ("mse", "mae")
+EPOCH, SECONDS = np.datetime64("1970-01-01", "s"), 24 * 60 * 60  # of a day
+
+
+class Forecasting(Regression):
+    """Forecast the next values of a column of a series.
+
+    The network learns `(future - mean) / std` with the training split's statistics; the served model turns that back,
+    so `forecast` (batch, horizon), float32, is in the column's own unit.
+    """
+
+    name = "forecasting"
+    kind = "future"
+    presented = "forecast"
+
+    def __init__(self, targets: tuple[Value, ...], *, loss: Literal["mse", "mae"] = "mse"):
+        """Make the task.
+
+        Args:
+            targets: What comes next, what had come before, and when.
+            loss: `mse`, the squared error, or `mae`, the absolute one.
+
+        Raises:
+            ValueError: If the data is no series, or there is no such loss.
+        """
+        if [value.kind for value in targets] != ["future", "past", "time"]:
+            raise ValueError(
+                f"Task {self.name} needs a series. Received: targets of kind "
+                f"{', '.join(f'`{value.kind}`' for value in targets)}. "
+                "A CSV file is one where it is said how many rows a forecast is made of: --set dataset.window=24."
+            )
+        if loss not in LOSSES:
+            raise ValueError(f"`loss` must be one of {', '.join(LOSSES)}. Received: {loss!r}. Leave it out.")
+        super().__init__(targets[:1])
+        self.loss_name = loss
+        self.is_dated = targets[2].frequency is not None
+
+    def sizes(self, spec: DatasetSpec) -> dict[str, Any]:
+        window, channels = spec.inputs[0].shape
+        (horizon,) = self.target.shape
+        return {
+            "input_shape": (window, channels),
+            "num_outputs": horizon,
+            "sequence_length": window,
+            "channels": channels,
+            "horizon": horizon,
+        }
+
+    def loss(self):
+        import keras
+
+        return keras.losses.MeanAbsoluteError() if self.loss_name == "mae" else keras.losses.MeanSquaredError()
+
+    def score(self, targets: Arrays, outputs: Arrays) -> dict[str, float]:
+        errors = outputs["forecast"].astype(np.float64) - targets["future"]
+        mae = float(np.abs(errors).mean())
+        scores = {"mae": mae, "rmse": float(np.sqrt(np.square(errors).mean()))}
+        for name, forecast in naive_forecasts(targets).items():
+            naive = float(np.abs(forecast - targets["future"]).mean())
+            if naive > 0:  # there is nothing to be better than an error of 0
+                scores["skill" if name == "last" else f"skill_{name}"] = 1 - mae / naive
+        return scores
+
+    def details(self, targets: Arrays, outputs: Arrays) -> dict[str, Any]:
+        """The mean absolute error of each step ahead, of the network and of the naive forecasts."""
+        return {"mae_by_step": {name: errors.tolist() for name, errors in self._by_step(targets, outputs).items()}}
+
+    def show(self, outputs: Arrays) -> list[dict[str, Any]]:
+        return [{"forecast": row.tolist()} for row in outputs["forecast"]]
+
+    def captions(self, targets: Arrays, outputs: Arrays) -> tuple[list[str], np.ndarray]:
+        errors = np.abs(outputs["forecast"] - targets["future"]).mean(axis=1)
+        return [f"mae {error:.3g}" for error in errors], errors
+
+    def figures(self, targets: Arrays, outputs: Arrays):
+        from dltemplates.tasks.series_figures import forecast_figure, steps_figure
+
+        column = self.target.columns[0].name if self.target.columns else "value"
+        times = targets["time"]
+        if self.is_dated:  # in days
+            times = EPOCH + np.rint(times * SECONDS).astype("timedelta64[s]")
+        return {
+            "forecast": forecast_figure(times, targets["future"], outputs["forecast"], name=column),
+            "error_by_step": steps_figure(self._by_step(targets, outputs), name=column),
+        }
+
+    def _by_step(self, targets: Arrays, outputs: Arrays) -> dict[str, np.ndarray]:
+        forecasts = {"network": outputs["forecast"], **naive_forecasts(targets)}
+        return {name: np.abs(made - targets["future"]).mean(axis=0) for name, made in forecasts.items()}
+
+
+def naive_forecasts(targets: Arrays) -> dict[str, np.ndarray]:
+    """Make the forecasts that need no network.
+
+    Args:
+        targets: `future` (n, horizon), and `past` (n, period), the values before it.
+
+    Returns:
+        Each (n, horizon): `last`, the last value again and again; and where a season is longer than a row `seasonal`,
+        what came as many rows before as a season has.
+    """
+    past, horizon = targets["past"], targets["future"].shape[1]
+    period = past.shape[1]
+    forecasts = {"last": np.repeat(past[:, -1:], horizon, axis=1)}
+    return forecasts | ({"seasonal": past[:, np.arange(horizon) % period]} if period > 1 else {})

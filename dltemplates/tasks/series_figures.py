@@ -1,0 +1,66 @@
+"""The pictures of forecasts: on the time line, and by how far they look ahead."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+MOST = 1000  # rows of a time line that can still be told apart
+FANS = 6  # whole forecasts that are drawn
+NAMES = {"network": "network", "last": "stays as it is", "seasonal": "as a season before"}
+
+
+def forecast_figure(times: np.ndarray, truth: np.ndarray, forecast: np.ndarray, *, name: str) -> Figure:
+    """Draw forecasts against the truth on the time line.
+
+    Above, at each row what was said of it one step ahead, and as many as there are; below, some whole forecasts, each
+    from the row that it begins with. Of a long split the last windows are shown.
+
+    Args:
+        times: When the first row of each window's forecast is, (n,), dates or numbers; the windows follow each other.
+        truth: (n, horizon).
+        forecast: (n, horizon).
+        name: What is forecast.
+    """
+    times, truth, forecast = times[-MOST:], truth[-MOST:], forecast[-MOST:]
+    count, horizon = truth.shape
+    figure = Figure(figsize=(10, 6), layout="constrained")
+    ahead, whole = figure.subplots(2, 1, sharex=True)
+    for axes in (ahead, whole):
+        axes.plot(times, truth[:, 0], color="black", linewidth=1, label="truth")
+        axes.set_ylabel(name, parse_math=False)
+    ahead.plot(times, forecast[:, 0], color="tab:blue", linewidth=1, label="1 step ahead")
+    if 1 < horizon < count:
+        late = times[horizon - 1 :]
+        label = f"{horizon} steps ahead"
+        ahead.plot(late, forecast[: 1 - horizon, -1], color="tab:orange", linewidth=1, label=label)
+    starts = np.linspace(0, count - horizon, FANS).round().astype(int) if count > horizon > 1 else np.arange(0)
+    for number, start in enumerate(starts):
+        label = f"{horizon} steps from one row" if number == 0 else None
+        at = times[start : start + horizon]
+        whole.plot(at, forecast[start], color="tab:red", linewidth=2, marker=".", label=label)
+    for axes in (ahead, whole):
+        axes.legend(fontsize=8, loc="upper left")
+    return figure
+
+
+def steps_figure(errors: Mapping[str, np.ndarray], *, name: str) -> Figure:
+    """Draw the mean absolute error by how many steps ahead a forecast is.
+
+    Args:
+        errors: Each (horizon,), by who made the forecast.
+        name: What is forecast.
+    """
+    figure = Figure(figsize=(6, 3.6), layout="constrained")
+    axes = figure.subplots()
+    for key, error in errors.items():
+        axes.plot(np.arange(1, len(error) + 1), error, marker="o", label=NAMES.get(key, key))
+    axes.set_xlabel("steps ahead")
+    axes.set_ylabel(f"mean absolute error of {name}", parse_math=False)
+    axes.set_ylim(bottom=0)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend()
+    return figure

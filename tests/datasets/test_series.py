@@ -1,0 +1,263 @@
+"""Series as they lie in files, and the windows that are cut out of them."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dltemplates.datasets.load import load_dataset
+from dltemplates.datasets.series import csv_series, next_window, series_dataset
+from dltemplates.datasets.source import SPLITS
+from dltemplates.datasets.times import date_texts, following, frequency_of, is_dates, times_of
+from dltemplates.datasets.windows import WindowSource
+from dltemplates.settings import DatasetSettings
+
+ROWS = 60
+
+
+def settings(**given):
+    return DatasetSettings(**({"name": "mine.csv", "window": 6, "horizon": 3, "validation": 0.25} | given))
+
+
+def table(rows=ROWS, **columns):
+    """Months from 1995 on; `sales` counts the rows, so that a value says which row it is."""
+    dates = pd.date_range("1995-01", periods=rows, freq="MS").strftime("%Y-%m")
+    return pd.DataFrame({"month": dates, "heat": np.cos(np.arange(rows)), "sales": np.arange(rows) * 1.0} | columns)
+
+
+def everything(dataset, split):
+    source = dataset.split(split)
+    return source.read(np.arange(len(source)))
+
+
+@pytest.fixture
+def file(tmp_path):
+    def write(frame):
+        frame.to_csv(tmp_path / "mine.csv", index=False)
+        return tmp_path / "mine.csv"
+
+    return write
+
+
+def test_a_window_is_followed_by_what_comes_next(file):
+    dataset = csv_series(file(table()), settings(period=4))
+    for split in SPLITS:
+        arrays = everything(dataset, split)
+        assert len(arrays["series"]) == dataset.spec.sizes[split] > 0
+        for series, future, past in zip(arrays["series"], arrays["future"], arrays["past"], strict=True):
+            rows = series[:, 1]
+            np.testing.assert_array_equal(series[:, 0], np.float32(np.cos(rows.astype(np.float64))))
+            np.testing.assert_array_equal(rows, np.arange(rows[0], rows[0] + 6))
+            np.testing.assert_array_equal(future, rows[-1] + [1, 2, 3])
+            np.testing.assert_array_equal(past, rows[-4:])
+
+
+def test_any_indices_are_read_in_any_order_from_one_array():
+    rows = np.random.default_rng(0).normal(size=(50, 2)).astype(np.float32)
+    source = WindowSource(rows, np.arange(50.0), target=1, window=5, horizon=2, period=8)
+    assert len(source) == 50 - 8 - 2 + 1  # the first rows are part of a season before
+    indices = np.array([40, 0, 7, 7])
+    for name, array in source.read(indices).items():
+        each = np.stack([source.read(np.array([index]))[name][0] for index in indices])
+        np.testing.assert_array_equal(array, each)
+    assert np.shares_memory(source.rows, rows)
+    assert np.shares_memory(source.target, rows)
+    with pytest.raises(IndexError):
+        source.read(np.array([41]))
+
+
+def test_splits_follow_each_other_and_share_no_row():
+    dataset = series_dataset(table(rows=100), settings())
+    seen = {}
+    for split in SPLITS:
+        arrays = everything(dataset, split)
+        seen[split] = set(np.concatenate([arrays["series"][..., 1].ravel(), arrays["future"].ravel()]).tolist())
+    assert max(seen["train"]) < min(seen["validation"]) <= max(seen["validation"]) < min(seen["test"])
+    assert [len(seen[split]) for split in SPLITS] == [60, 20, 20]
+    assert set.union(*seen.values()) == set(range(100))
+
+
+def test_scaling_is_learned_on_the_training_split_alone():
+    dataset = series_dataset(table(), settings())
+    train = everything(dataset, "train")
+    (series,), future = dataset.spec.inputs, dataset.spec.targets[0]
+    length = int(train["future"].max()) + 1
+    assert length == 36  # of 60 rows
+    assert series.mean[1] == pytest.approx(np.arange(length).mean())
+    assert series.std[1] == pytest.approx(np.arange(length).std())
+    assert future.mean == (series.mean[1],) * 3
+    assert future.std == (series.std[1],) * 3
+    later = table()
+    later.loc[length:, ["sales", "heat"]] = 1e6
+    assert series_dataset(later, settings()).spec.inputs == dataset.spec.inputs
+
+
+def test_the_spec_says_what_a_series_is():
+    spec = series_dataset(table(), settings(target="heat", period=5)).spec
+    (series,), (future, past, time) = spec.inputs, spec.targets
+    assert (series.kind, series.shape, [column.name for column in series.columns]) == (
+        "series", (6, 2), ["heat", "sales"],
+    )  # fmt: skip
+    assert (future.kind, future.shape, future.columns[0].name) == ("future", (3,), "heat")
+    assert (past.shape, time.frequency) == ((5,), "MS")
+
+
+def test_the_fingerprint_is_that_of_the_values_and_the_dates():
+    first = series_dataset(table(), settings()).spec.fingerprint
+    assert series_dataset(table(), settings()).spec.fingerprint == first
+    other = table()
+    other.loc[50, "sales"] += 1
+    assert series_dataset(other, settings()).spec.fingerprint != first
+    assert series_dataset(table().drop(columns="month"), settings()).spec.fingerprint != first
+
+
+def test_times_are_days_or_numbers_of_rows():
+    dated, undated = (series_dataset(frame, settings()) for frame in (table(), table().drop(columns="month")))
+    assert everything(dated, "train")["time"][0] == (pd.Timestamp("1995-07-01") - pd.Timestamp("1970-01-01")).days
+    assert everything(undated, "train")["time"][0] == 6
+    assert undated.spec.targets[2].frequency is None
+
+
+@pytest.mark.parametrize(
+    ("frequency", "start", "text"),
+    [
+        ("MS", "1749-01-01", "1749-04"),
+        ("D", "1981-01-01", "1981-01-04"),
+        ("h", "2016-07-01", "2016-07-01 03:00:00"),
+        ("B", "2024-01-03", "2024-01-08"),
+        ("W-SUN", "2024-01-07", "2024-01-28"),
+        ("ME", "2024-01-31", "2024-04-30"),
+        ("QS-JAN", "2024-01-01", "2024-10"),
+        ("YS-JAN", "1700-01-01", "1703"),
+    ],
+)
+def test_even_dates_are_told_and_continued(frequency, start, text):
+    dates = pd.date_range(start, periods=12, freq=frequency)
+    assert frequency_of("date", dates, None) == frequency
+    assert frequency_of("date", dates[:2], frequency) == frequency
+    assert date_texts(following(dates[2], frequency, 1), frequency)[0].startswith(text)
+
+
+def test_what_dates_look_like():
+    assert is_dates(pd.Series(["1749-01", "1749-02"]))
+    assert is_dates(pd.Series(["2024-01-31 10:00", "2024-01-31T11:00:00Z", None]))
+    for values in (["1749", "1750"], ["01/02/2024"], [1749, 1750], [None, None]):
+        assert not is_dates(pd.Series(values))
+    np.testing.assert_array_equal(times_of(pd.DatetimeIndex(["1970-01-02 12:00"]), 1), [1.5])
+    assert frequency_of("date", pd.DatetimeIndex(["1970-01-02"]), None) is None
+
+
+@pytest.mark.data
+def test_the_sunspots_are_whole(data_folder):
+    dataset = load_dataset(settings(name="sunspots", window=48, horizon=12, validation=0.15))
+    assert dataset.spec.sizes == {"train": 1918 - 59, "validation": 338 - 59, "test": 564 - 59}
+    train, test = everything(dataset, "train"), everything(dataset, "test")
+    np.testing.assert_array_equal(train["series"][0, :3, 0], np.float32([58.0, 62.6, 70.0]))
+    assert test["future"][-1, -1] == np.float32(33.4)
+    assert dataset.spec.targets[2].frequency == "MS"
+
+
+@pytest.mark.data
+def test_days_that_are_missing_in_real_data_are_seen(data_folder):
+    """The last days of the leap years 1984 and 1988 are not in the file."""
+    name = str(data_folder / "series" / "daily-min-temperatures.csv")
+    with pytest.raises(ValueError, match=r"follow each other evenly\. Received: 1984-12-30 00:00:00, then 1985-01-01"):
+        load_dataset(settings(name=name))
+    assert load_dataset(settings(name=name, columns={"Date": "skip"})).spec.targets[2].frequency is None
+
+
+def test_a_csv_file_is_a_series_where_a_window_is_given(file):
+    path = str(file(table()))
+    assert load_dataset(settings(name=path)).spec.inputs[0].kind == "series"
+    assert load_dataset(DatasetSettings(name=path)).spec.inputs[0].kind != "series"
+
+
+def test_a_trained_network_says_how_another_series_is_read(file):
+    spec = series_dataset(table(), settings(target="heat", period=5)).spec
+    other = table(rows=120, note=["x"] * 120)[["note", "sales", "heat", "month"]]
+    dataset = load_dataset(DatasetSettings(name=str(file(other))), like=spec)
+    assert [column.name for column in dataset.spec.inputs[0].columns] == ["heat", "sales"]
+    assert dataset.spec.inputs[0].shape == (6, 2)
+    assert [value.shape for value in dataset.spec.targets] == [(3,), (5,), ()]
+    assert dataset.spec.targets[0].columns[0].name == "heat"
+    undated = load_dataset(DatasetSettings(name=str(file(other.drop(columns="month")))), like=spec)
+    assert undated.spec.targets[2].frequency is None
+
+
+def test_the_last_window_is_what_the_continuation_is_forecast_of(file):
+    spec = series_dataset(table(), settings()).spec
+    window, dates = next_window(file(table(rows=7)), spec, 3)
+    np.testing.assert_array_equal(window[0, :, 1], np.arange(1, 7))
+    assert (window.shape, window.dtype) == ((1, 6, 2), np.float32)
+    assert dates == ["1995-08", "1995-09", "1995-10"]
+    assert next_window(file(table().drop(columns="month")), spec, 3)[1] is None
+
+
+def test_what_cannot_be_continued_is_refused(file, tmp_path):
+    spec = series_dataset(table(), settings()).spec
+    with pytest.raises(ValueError, match=r"as long as the window, 6 rows\. Received: 5 in .*Begin it earlier"):
+        next_window(file(table(rows=5)), spec, 3)
+    for path in (tmp_path / "none.csv", tmp_path, "1,2,3"):
+        with pytest.raises(ValueError, match="An input must be the CSV file of a series. Received: .*Check the path"):
+            next_window(path, spec, 3)
+    with pytest.raises(ValueError, match=r"columns that were learned from\. Received: none called heat\. There are"):
+        next_window(file(table().drop(columns="heat")), spec, 3)
+    days = table(month=pd.date_range("1995-01-01", periods=ROWS).strftime("%Y-%m-%d"))
+    with pytest.raises(ValueError, match=r"as those that were learned from, `MS`\. Received: 1995-01-01 00:00:00, t"):
+        next_window(file(days), spec, 3)
+
+
+def gap(frame):
+    return frame.drop(index=30)
+
+
+def shuffled(frame):
+    return frame.iloc[[1, 0, *range(2, ROWS)]]
+
+
+def twice(frame):
+    return frame.iloc[[0, 0, *range(1, ROWS)]]
+
+
+@pytest.mark.parametrize(
+    ("change", "given", "match"),
+    [
+        (gap, {}, r"evenly\. Received: 1997-06-01 00:00:00, then 1997-08-01 00:00:00 in `month`\. Fill in"),
+        (shuffled, {}, r"must increase\. Received: 1995-01-01 00:00:00 after 1995-02-01 00:00:00 in `month`, row 2\. "),
+        (twice, {}, r"must increase\. Received: 1995-01-01 00:00:00 after 1995-01-01 00:00:00 in `month`, row 2\. "),
+        (lambda f: f.assign(sales=f.sales.mask(f.sales == 7)), {}, "in every row. Received: nothing in row 8"),
+        (lambda f: f.assign(sales=f.sales.mask(f.sales < 3)), {}, "nothing in row 1 of `sales`, and 2 more. Fill it"),
+        (lambda f: f.assign(heat=np.inf), {}, "in every row. Received: inf in row 1 of `heat`, and 59 more"),
+        (lambda f: f.assign(wind="NW"), {}, r"Received: NW in row 1 of `wind`.*--set dataset\.columns\.wind=skip"),
+        (lambda f: f.assign(sales=3.0), {}, "must vary. Received: `sales`, the same in all 60 rows. Choose another"),
+        (
+            lambda f: f.assign(sales=np.where(f.sales < 50, 3.0, f.sales)),
+            {},
+            "vary over the training split. Received: `sales`, the same in all 36 rows of it. Begin the series later",
+        ),
+        (lambda f: f[["month"]], {}, "must have a column of numbers. Received: month. Add one"),
+        (lambda f: f, {"target": "month"}, r"must be a column of numbers\. Received: month\. There are: heat"),
+        (lambda f: f, {"columns": {"x": "skip"}}, "`dataset.columns` of a series .* Received: x=skip. There are: mo"),
+        (lambda f: f, {"columns": {"heat": "category"}}, "each number, date or skip. Received: heat=category"),
+        (lambda f: f, {"columns": {"heat": "date"}}, r"`heat` must hold dates like 2024-12-31\. Received: 1.0 in row"),
+        (lambda f: f, {"window": None}, r"A series needs `dataset\.window`.*Received: none, for mine\.csv\. Try --set"),
+        (lambda f: f, {"window": 100}, r"103 rows\. Received: 36 of 60 rows in train\. Lower dataset\.window \(100\)"),
+        (lambda f: f, {"horizon": 8}, r"14 rows\. Received: 12 of 60 rows in validation\. Lower .*apart by dataset\.v"),
+        (lambda f: f, {"test": 0.1}, r"9 rows\. Received: 6 of 60 rows in test\. Lower .* apart by dataset\.test"),
+        (lambda f: f, {"period": 12}, r"15 rows\. Received: 12 of 60 rows in validation\. .*dataset\.period \(12\)"),
+    ],
+)  # fmt: skip
+def test_what_is_no_series_is_refused(change, given, match):
+    with pytest.raises(ValueError, match=match):
+        series_dataset(change(table()), settings(**given))
+
+
+def test_a_folder_of_tables_is_no_series(file):
+    folder = file(table()).parent
+    (folder / "mine.csv").rename(folder / "train.csv")
+    with pytest.raises(ValueError, match="A series must be one CSV file.* Received: .*leave dataset.window out for a"):
+        load_dataset(settings(name=str(folder)))
+
+
+def test_channels_that_never_change_keep_their_unit():
+    spec = series_dataset(table(heat=5.0), settings()).spec
+    assert (spec.inputs[0].mean[0], spec.inputs[0].std[0]) == (5.0, 1.0)

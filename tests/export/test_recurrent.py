@@ -1,0 +1,209 @@
+"""Recurrent networks: one example a call in TFLite, any number elsewhere, and nothing kept from call to call."""
+
+import keras
+import numpy as np
+import onnx
+import pandas as pd
+import pytest
+import tensorflow as tf
+from keras import layers
+from onnx import numpy_helper
+
+from dltemplates import catalog
+from dltemplates.datasets.series import series_dataset
+from dltemplates.export import worker
+from dltemplates.export.budget import Budget
+from dltemplates.export.check import CheckError, Reference, check
+from dltemplates.export.export import batch_of, export_serving
+from dltemplates.export.saved_model import save_serving
+from dltemplates.export.tflite import add_files
+from dltemplates.models.lstm import lstm
+from dltemplates.runtimes import KerasPredictor, Predictor, load_predictor
+from dltemplates.settings import DatasetSettings, ExportSettings
+from dltemplates.tasks.contract import ServingModel
+from dltemplates.tasks.forecasting import Forecasting
+from dltemplates.template import parse_template
+
+WINDOW, HORIZON, UNITS = 10, 3, 24
+OFFERED = [key for key in catalog.FORMATS if "LSTM" not in catalog.NOT_OFFERED.get(key, {})]
+DATA = {"name": "sunspots", "window": WINDOW, "horizon": HORIZON}
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    rows = np.arange(300)
+    values = 50 + 20 * np.sin(rows / 5) + np.random.default_rng(0).normal(0, 1, 300)
+    return series_dataset(pd.DataFrame({"a": np.cos(rows), "b": values}), DatasetSettings(**DATA, validation=0.2))
+
+
+@pytest.fixture(scope="module")
+def task(dataset):
+    return Forecasting(dataset.spec.targets)
+
+
+@pytest.fixture(scope="module")
+def serving(dataset, task):
+    keras.utils.set_random_seed(0)
+    network = lstm((WINDOW, 2), HORIZON, units=(UNITS,))
+    model = task.assemble(network, dataset.spec)
+    template = parse_template({"task": "forecasting", "dataset": DATA, "model": "lstm"})
+    return task.serving(model, dataset.spec, template, name="waves")[""]
+
+
+@pytest.fixture(scope="module")
+def exported(serving, task, dataset, tmp_path_factory):
+    """One export to every format, to be read and never written."""
+    folder = tmp_path_factory.mktemp("exported")
+    return export_serving(serving, task, dataset, folder, ExportSettings(calibration=32), max_drop="5%"), folder
+
+
+@pytest.fixture(scope="module")
+def reference(serving, task, dataset):
+    return Reference(serving, task, dataset, Budget("5%", "min"))
+
+
+@pytest.fixture(scope="module")
+def windows(dataset):
+    return dataset.split("test").read(np.arange(7))["series"]
+
+
+@pytest.fixture(scope="module")
+def expected(serving, windows):
+    return KerasPredictor(serving.model, serving.contract)({"series": windows})["forecast"]
+
+
+def test_every_format_passes_or_says_why_not(exported):
+    report, _ = exported
+    assert {result.format for result in report.results if result.verdict == "passed"} == set(OFFERED)
+    for key in ("tflite:int8", "tflite:int16x8"):
+        result = report.result(key)
+        assert (result.verdict, result.reason) == (
+            "not offered", "LSTM: the TFLite converter crashes when it calibrates it",
+        )  # fmt: skip
+    assert not report.failed
+
+
+@pytest.mark.parametrize("key", OFFERED)
+def test_any_number_of_examples_gives_what_keras_gives(exported, windows, expected, key):
+    report, folder = exported
+    predictor = load_predictor(folder / report.result(key).file)
+    assert predictor.contract.batch == (1 if key.startswith("tflite") else "dynamic")
+    tolerance = (catalog.FORMATS[key].tolerance or 0.05) * np.ptp(expected)
+    for count in (1, 3, 7):
+        forecast = predictor({"series": windows[:count]})["forecast"]
+        np.testing.assert_allclose(forecast, expected[:count], rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("key", OFFERED)
+def test_a_file_called_again_and_again_keeps_nothing(exported, windows, key):
+    report, folder = exported
+    path = folder / report.result(key).file
+    fresh = [load_predictor(path)({"series": window[None]})["forecast"] for window in windows]  # each called once
+    predictor = load_predictor(path)
+    for place in (0, 1, 2, 3, 4, 5, 6, 6, 0, 3, 0):
+        again = predictor({"series": windows[place : place + 1]})["forecast"]
+        np.testing.assert_allclose(again, fresh[place], rtol=1e-6)
+
+
+def test_the_files_hold_what_runs_everywhere(exported):
+    report, _ = exported
+    assert report.result("onnx:float32").operators["LSTM"] == 1
+    assert report.result("tflite:float32").operators["WHILE"] == 1
+    for key in OFFERED:
+        assert not [name for name in report.result(key).operators if name.startswith(("Flex", "custom"))]
+
+
+def test_the_weights_of_an_lstm_are_int8_in_onnx(exported):
+    report, folder = exported
+    graph = onnx.load(folder / report.result("onnx:int8").file).graph
+    (node,) = [node for node in graph.node if "LSTM" in node.op_type]
+    weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    kernels = [weights[name] for name in node.input[1:3]]
+    assert [kernel.dtype for kernel in kernels] == ["int8", "int8"]
+    assert sum(kernel.size for kernel in kernels) == 4 * UNITS * (2 + UNITS)
+
+
+def test_what_is_served_runs_without_a_gpu(serving):
+    """cuDNN's operations, which Keras takes where there is a GPU, run and convert nowhere else."""
+    recurrent = [layer for layer in serving.model._flatten_layers() if isinstance(layer, layers.LSTM)]
+    assert [layer.use_cudnn for layer in recurrent] == [False]
+
+
+def test_only_what_must_is_called_one_by_one(serving):
+    contract = serving.contract
+    for key in catalog.FORMATS:
+        assert batch_of(key, contract, {"Dense", "LSTM"}) == (1 if key.startswith("tflite") else "dynamic")
+        assert batch_of(key, contract, {"Dense", "Conv1D"}) == "dynamic"
+    assert batch_of("onnx:float32", contract.model_copy(update={"batch": 4}), {"LSTM"}) == 4
+
+
+@pytest.mark.parametrize(
+    "kind", ["LSTM", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("GRU", "SimpleRNN"))]
+)
+def test_the_converter_takes_one_example_and_no_free_number(serving, tmp_path, kind):
+    assert all(kind in catalog.ONE_BY_ONE[key] for key in catalog.FORMATS if key.startswith("tflite"))
+    inputs = keras.Input((WINDOW, 2), name="series")
+    model = keras.Model(inputs, {"forecast": layers.Dense(HORIZON)(getattr(layers, kind)(4)(inputs))})
+    for batch, converts in ((1, True), ("dynamic", False)):
+        contract = serving.contract.model_copy(update={"batch": batch})
+        folder = tmp_path / str(batch)
+        folder.mkdir()
+        save_serving(ServingModel(model, contract), folder / "serving")
+        job = worker.Job(folder / "serving", folder, contract)
+        if converts:
+            job.convert("tflite:float32", folder / "out.tflite", "uint8")
+            assert load_predictor(folder / "out.tflite").contract.batch == 1
+        else:
+            with pytest.raises(Exception, match="requires element_shape to be static"):
+                job.convert("tflite:float32", folder / "out.tflite", "uint8")
+
+
+class Remembering(Predictor):
+    """A predictor that adds a little of what it gave before."""
+
+    def __init__(self, predictor):
+        super().__init__(predictor.contract)
+        self.predictor = predictor
+        self.state = 0.0
+
+    def _run(self, encoded):
+        forecast = self.predictor._run(encoded)["forecast"] + 1e-3 * self.state
+        self.state = forecast
+        return {"forecast": forecast}
+
+
+def test_what_remembers_a_call_is_refused(exported, reference):
+    report, folder = exported
+    predictor = load_predictor(folder / report.result("tflite:dynamic").file)
+    check("tflite:dynamic", predictor, reference)
+    with pytest.raises(
+        CheckError, match=r"a call must give what it gave before.* `forecast` is .* off: the file keeps"
+    ):
+        check("tflite:dynamic", Remembering(predictor), reference)
+
+
+@pytest.mark.slow
+def test_a_real_file_that_keeps_its_state_is_refused(serving, reference, windows, expected, tmp_path):
+    """The fused operator that older converters write: right at the first call, and wrong from then on."""
+    import tf_keras
+
+    network = serving.model.get_layer("lstm")
+    scaling = serving.model.get_layer("preprocessing")
+    inputs = tf_keras.Input((WINDOW, 2), batch_size=1, name="series")
+    x = tf_keras.layers.Rescaling(scaling.scale, offset=scaling.offset)(inputs)
+    x = tf_keras.layers.Dense(HORIZON)(tf_keras.layers.LSTM(UNITS)(x))
+    std, mean = (np.float32(part[0]) for part in (reference.task.target.std, reference.task.target.mean))
+    model = tf_keras.Model(inputs, tf_keras.layers.Rescaling(std, offset=mean, name="forecast")(x))
+    model.set_weights(network.get_weights())
+    content = tf.lite.TFLiteConverter.from_keras_model(model).convert()
+    path = tmp_path / "fused.tflite"
+    path.write_bytes(content)
+    contract = serving.contract.model_copy(update={"batch": 1})
+    add_files(path, contract.files())
+    predictor = load_predictor(path)
+    assert "UNIDIRECTIONAL_SEQUENCE_LSTM" in predictor.operators
+    first, second = (predictor({"series": windows[:1]})["forecast"] for _ in range(2))
+    np.testing.assert_allclose(first, expected[:1], rtol=1e-4)
+    assert np.abs(second - first).max() > 1e-3 * np.ptp(expected)
+    with pytest.raises(CheckError, match="the file keeps a state"):
+        check("tflite:float32", load_predictor(path), reference)

@@ -1,0 +1,249 @@
+"""Forecasts: how they are judged and drawn, and a training of them from a file to its continuation."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dltemplates.datasets.series import series_dataset
+from dltemplates.datasets.spec import Value
+from dltemplates.inference import evaluate, predict
+from dltemplates.runs import Run, load_run
+from dltemplates.settings import DatasetSettings, Named
+from dltemplates.tasks.forecasting import Forecasting, naive_forecasts
+from dltemplates.tasks.regression import Regression
+from dltemplates.tasks.series_figures import forecast_figure, steps_figure
+from dltemplates.tasks.task import make_task
+from dltemplates.template import parse_template
+from dltemplates.training.checkpoint import list_checkpoints
+from dltemplates.training.progress import Silent
+from dltemplates.training.train import train
+
+WINDOW, HORIZON, PERIOD = 12, 4, 12
+
+
+def series(rows=400):
+    """A wave of twelve months and a slower one, with a little noise."""
+    months = np.arange(rows)
+    noise = np.random.default_rng(0).normal(0, 0.1, rows)
+    values = 20 + 5 * np.sin(months * 2 * np.pi / 12) + 2 * np.sin(months / 9) + noise
+    return pd.DataFrame({"month": pd.date_range("1990-01", periods=rows, freq="MS").strftime("%Y-%m"), "sold": values})
+
+
+def settings(name="mine.csv"):
+    return DatasetSettings(name=name, window=WINDOW, horizon=HORIZON, period=PERIOD)
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("series") / "mine.csv"
+    series().to_csv(path, index=False)
+    return path
+
+
+@pytest.fixture(scope="module")
+def template(file):
+    return parse_template(
+        {
+            "task": "forecasting",
+            "dataset": settings(str(file)).model_dump(exclude_none=True),
+            "model": {"name": "lstm", "units": [8], "dropout_rate": 0.1},
+            "train": {"epochs": 3, "batch_size": 16, "learning_rate": 0.02, "clip_norm": 0.5},
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def run(template, tmp_path_factory):
+    """A finished run, to be read and never written."""
+    return train(template, output=tmp_path_factory.mktemp("runs") / "run")
+
+
+@pytest.fixture(scope="module")
+def task():
+    return Forecasting(series_dataset(series(), settings()).spec.targets)
+
+
+@pytest.fixture
+def split():
+    source = series_dataset(series(), settings()).split("test")
+    return source.read(np.arange(len(source)))
+
+
+def test_naive_forecasts_repeat_what_was():
+    row = np.arange(10.0)
+    targets = {"past": np.stack([row[2:6], row[3:7]]), "future": np.stack([row[:6], row[:6]])}
+    forecasts = naive_forecasts(targets)
+    np.testing.assert_array_equal(forecasts["last"], [[5] * 6, [6] * 6])
+    np.testing.assert_array_equal(forecasts["seasonal"], [[2, 3, 4, 5, 2, 3], [3, 4, 5, 6, 3, 4]])
+    assert set(naive_forecasts({**targets, "past": targets["past"][:, -1:]})) == {"last"}
+
+
+def test_scores_are_those_of_the_definitions(task):
+    targets = {"future": np.float32([[1, 2], [3, 4]]), "past": np.float32([[9, 0], [8, 4]])}
+    scores = task.score(targets, {"forecast": np.float32([[1, 3], [5, 4]])})
+    assert scores["mae"] == pytest.approx((0 + 1 + 2 + 0) / 4)
+    assert scores["rmse"] == pytest.approx(np.sqrt((0 + 1 + 4 + 0) / 4))
+    assert scores["skill"] == pytest.approx(1 - 0.75 / ((1 + 2 + 1 + 0) / 4))
+    assert scores["skill_seasonal"] == pytest.approx(1 - 0.75 / ((8 + 2 + 5 + 0) / 4))
+    assert list(scores) == ["mae", "rmse", "skill", "skill_seasonal"]
+
+
+def test_a_naive_forecast_has_no_skill_and_the_truth_all(task, split):
+    forecasts = naive_forecasts(split)
+    assert task.score(split, {"forecast": forecasts["last"]})["skill"] == pytest.approx(0, abs=1e-6)
+    assert task.score(split, {"forecast": forecasts["seasonal"]})["skill_seasonal"] == pytest.approx(0, abs=1e-6)
+    assert task.score(split, {"forecast": split["future"]}) == {"mae": 0, "rmse": 0, "skill": 1, "skill_seasonal": 1}
+
+
+def test_nothing_is_better_than_what_has_no_error(task):
+    targets = {"future": np.ones((3, 2)), "past": np.ones((3, 1))}
+    assert list(task.score(targets, {"forecast": np.zeros((3, 2))})) == ["mae", "rmse"]
+
+
+def test_the_error_of_each_step_is_kept(task, split):
+    forecast = split["future"] + np.float32([0, 1, 2, 3])
+    found = task.details(split, {"forecast": forecast})["mae_by_step"]
+    np.testing.assert_allclose(found["network"], [0, 1, 2, 3], atol=1e-5)
+    assert found["last"] == pytest.approx(np.abs(split["past"][:, -1:] - split["future"]).mean(axis=0).tolist())
+    assert set(found) == {"network", "last", "seasonal"}
+    json.dumps(found)
+
+
+def test_the_scale_is_that_of_the_training_split(task, split):
+    encoded = np.asarray(task.encode(split["future"]))
+    assert np.abs(encoded.mean()) < 1
+    np.testing.assert_allclose(np.asarray(task.present(encoded)), split["future"], rtol=1e-5)
+    assert (task.output().name, task.output().shape) == ("forecast", (HORIZON,))
+
+
+def test_the_loss_is_chosen(task):
+    targets, forecast = np.zeros((1, 2), np.float32), np.full((1, 2), 3, np.float32)
+    absolute = make_task(Named(name="forecasting", loss="mae"), series_dataset(series(), settings()).spec.targets)
+    assert float(task.loss()(targets, forecast)) == 9
+    assert float(absolute.loss()(targets, forecast)) == 3
+
+
+def test_sizes_are_those_that_builders_ask_for(task):
+    assert task.sizes(series_dataset(series(), settings()).spec) == {
+        "input_shape": (WINDOW, 1),
+        "num_outputs": HORIZON,
+        "sequence_length": WINDOW,
+        "channels": 1,
+        "horizon": HORIZON,
+    }
+
+
+def test_what_is_no_series_is_refused():
+    number = Value(name="value", kind="number", dtype="float32", shape=(1,), mean=(0.0,), std=(1.0,))
+    with pytest.raises(ValueError, match=r"forecasting needs a series\. Received: .*`number`\. .*--set dataset\.w"):
+        Forecasting((number,))
+    targets = series_dataset(series(), settings()).spec.targets
+    with pytest.raises(ValueError, match="`loss` must be one of mse, mae. Received: 'huber'. Leave it out"):
+        Forecasting(targets, loss="huber")
+    with pytest.raises(ValueError, match="Task regression needs targets of kind `number`. Received: `future`"):
+        Regression(targets[:1])
+
+
+def lines(axes):
+    return {line.get_label(): line.get_xydata() for line in axes.lines}
+
+
+def test_forecasts_stand_where_their_time_is(split):
+    times, future = np.arange(len(split["future"])) + 100.0, split["future"]
+    figure = forecast_figure(times, future, future, name="sold")  # a perfect one lies on the truth
+    ahead, whole = figure.axes
+    drawn = lines(ahead)
+    truth = dict(drawn["truth"].tolist())
+    assert len(truth) == len(times)
+    for name in ("1 step ahead", f"{HORIZON} steps ahead"):
+        assert len(drawn[name]) > 50
+        assert all(truth[x] == y for x, y in drawn[name].tolist())
+    fans = [line.get_xydata() for line in whole.lines[1:]]
+    assert [len(fan) for fan in fans] == [HORIZON] * 6
+    assert all(truth[x] == y for fan in fans for x, y in fan.tolist())
+    figure.canvas.draw()
+
+
+def test_dates_are_on_the_time_line(task, split):
+    figures = task.figures(split, {"forecast": split["future"]})
+    assert list(figures) == ["forecast", "error_by_step"]
+    first = lines(figures["forecast"].axes[0])["truth"][0, 0]
+    assert first == split["time"][0]  # matplotlib counts days since 1970, too
+    for figure in figures.values():
+        figure.canvas.draw()
+
+
+def test_few_windows_and_one_step_are_drawn_too():
+    forecast_figure(np.arange(2.0), np.ones((2, 4)), np.ones((2, 4)), name="x").canvas.draw()
+    forecast_figure(np.arange(3.0), np.ones((3, 1)), np.ones((3, 1)), name="$x").canvas.draw()
+    steps_figure({"network": np.ones(1)}, name="x").canvas.draw()
+
+
+def test_a_training_learns_the_waves(run):
+    record = run.record
+    assert record.state == "done"
+    assert record.scores["test"]["skill"] > 0.3
+    assert list(record.scores["test"]) == ["mae", "rmse", "skill", "skill_seasonal"]
+    assert {path.stem for path in run.figures_path.iterdir()} == {"curves", "forecast", "error_by_step"}
+    assert record.macs == WINDOW * 4 * 8 * (1 + 8) + 8 * HORIZON
+
+
+def test_it_is_judged_again_as_it_was(run, file):
+    assert evaluate(run.path)["scores"] == pytest.approx(run.record.scores["test"])
+    assert evaluate(run.path, data=str(file))["scores"] == pytest.approx(run.record.scores["test"])
+
+
+def test_the_continuation_is_that_of_the_last_rows(run, file, tmp_path):
+    (said,) = predict(run.path, [file])
+    assert said["dates"] == ["2023-05", "2023-06", "2023-07", "2023-08"]
+    assert len(said["forecast"]) == HORIZON
+    table = series()
+    expected = 20 + 5 * np.sin(np.arange(400, 404) * 2 * np.pi / 12) + 2 * np.sin(np.arange(400, 404) / 9)
+    assert np.abs(np.array(said["forecast"]) - expected).mean() < 3  # the waves go 7 up and down
+    table.iloc[-WINDOW:].to_csv(tmp_path / "short.csv", index=False)
+    (shorter,) = predict(run.path, [tmp_path / "short.csv"])
+    assert shorter["forecast"] == said["forecast"]
+    with pytest.raises(ValueError, match="There must be a series to continue. Received: none"):
+        predict(run.path, [])
+
+
+class StopAt(Silent):
+    """Asks to stop, as Ctrl-C does, once an epoch ended."""
+
+    def epoch(self, row, best):
+        if row["epoch"] == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def arrays(run):
+    with np.load(list_checkpoints(run.checkpoint_path)[0]) as checkpoint:
+        return {name: checkpoint[name] for name in checkpoint.files if name != "state"}
+
+
+def test_what_was_interrupted_is_resumed_exactly(template, run, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        train(template, output=tmp_path / "run", reporter=StopAt())
+    assert Run(tmp_path / "run").record.state == "interrupted"
+    resumed = train(template, output=tmp_path / "run", resume=True)
+    expected, found = arrays(run), arrays(resumed)
+    assert len(expected) == len(found) > 5
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name], array, err_msg=name)
+    assert resumed.record.scores == run.record.scores
+
+
+def test_two_devices_train_what_one_does(template, run, tmp_path):
+    (tmp_path / "small.toml").write_text(template.to_toml())
+    command = [sys.executable, "-m", "dltemplates", "train", tmp_path / "small.toml", "-o", tmp_path / "run"]
+    done = subprocess.run([*command, "--devices", "2"], capture_output=True, text=True, timeout=400, check=False)
+    assert done.returncode == 0, done.stderr
+    several = load_run(tmp_path / "run").model().weights
+    for one, other in zip(run.model().weights, several, strict=True):
+        assert np.ptp(one) > 0
+        np.testing.assert_allclose(other, one, rtol=0, atol=1e-5, err_msg=one.path)
