@@ -220,6 +220,10 @@ DATASETS = {
     "california_housing": Entry(
         "dltemplates.datasets.named_tables:california_housing", "20,640 blocks of houses, 9 columns: their value"
     ),
+    "ecg5000": Entry("dltemplates.datasets.ecg5000:ecg5000", "5,000 heartbeats of 140 numbers, normal or not"),
+    "nab": Entry(
+        "dltemplates.datasets.nab:nab", "series of machines and cities with marked anomalies: nab:nyc_taxi and others"
+    ),
 }
 
 TASKS = {
@@ -227,6 +231,7 @@ TASKS = {
     "multi_label": Entry("dltemplates.tasks.multi_label:MultiLabel", "any number of labels per example"),
     "regression": Entry("dltemplates.tasks.regression:Regression", "one or more numbers"),
     "reconstruction": Entry("dltemplates.tasks.reconstruction:Reconstruction", "what was put in, through a code"),
+    "anomaly": Entry("dltemplates.tasks.anomaly:Anomaly", "what is not as usual, learned from what is"),
     "variational": Entry("dltemplates.tasks.variational:Variational", "the same, through a code that is drawn"),
     "generation": Entry("dltemplates.tasks.generation:Generation", "images of noise, by two players"),
     "representation": Entry(

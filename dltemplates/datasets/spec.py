@@ -58,7 +58,7 @@ class Value(BaseModel):
         name: The name that survives into every exported format.
         kind: `image` (height, width, channels), `class` (one id), `labels` (a 0/1 flag per class), `number` (one or
             more of them), `category` (an id for each of several columns), `noise` (standard normal numbers that
-            something is made of), or `scores` (a share per class, what a classifier presents).
+            something is made of), `scores` (a share per class, what a classifier presents), or `decision` (0 or 1).
         dtype: The NumPy dtype it has at the boundary.
         shape: Its shape, without the batch.
         range: Least and greatest value at the boundary, where it is known.
@@ -71,13 +71,14 @@ class Value(BaseModel):
         std: Standard deviation over the training split, for a `number`; greater than 0.
         standardized: Whether a file takes `(x - mean) / std` in place of x, each number by its own: one scale for all
             columns of a table would leave nothing of the small ones in 8 bits.
+        threshold: Of a `decision`, the score from which on it is 1; fitted when training ends.
         quantization: `(scale, zero_point)` of an integer tensor that stands for real numbers.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
-    kind: Literal["image", "class", "labels", "number", "category", "noise", "scores"]
+    kind: Literal["image", "class", "labels", "number", "category", "noise", "scores", "decision"]
     dtype: str
     shape: tuple[int, ...]
     range: tuple[float, float] | None = None
@@ -89,6 +90,7 @@ class Value(BaseModel):
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     standardized: bool = False
+    threshold: float | None = None
     quantization: tuple[float, int] | None = None
 
 
@@ -121,6 +123,12 @@ class Like(Protocol):
     def inputs(self) -> tuple[Value, ...]: ...
     @property
     def targets(self) -> tuple[Value, ...]: ...
+
+
+def learned_target(like: Like) -> Value | None:
+    """The column of a table that a network was trained to predict; None where it gives back its own input."""
+    inputs = {value.name for value in like.inputs}
+    return next((v for v in like.targets if v.name not in inputs and v.kind in ("class", "number")), None)
 
 
 def image_of(spec: DatasetSpec) -> Value | None:

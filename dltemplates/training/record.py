@@ -56,7 +56,11 @@ def begin_run(run: Run, template: Template, spec: DatasetSpec, task: Task, model
 
 
 def score_run(run: Run, task: Task, dataset: Dataset) -> None:
-    """Score the kept weights on the splits that were not trained on, draw the figures, and close the run."""
+    """Fit what is fitted last, score the kept weights on splits not trained on, draw the figures, close the run."""
+    spec = task.fitted(run.model(), dataset)
+    if spec != run.record.spec:
+        run.save_record(run.record.model_copy(update={"spec": spec}))
+        task = run.task()
     servings = run.servings()
     serving = servings[""]
     predictor = KerasPredictor(serving.model, serving.contract)
