@@ -53,8 +53,8 @@ class WindowSource:
 def nab(settings: DatasetSettings) -> Dataset:
     """Windows of 64 values of a series, split by time: the first part is trained on, the last is the test.
 
-    The name says which: `nab:machine_temperature_system_failure`, `nab:nyc_taxi`, `nab:art_daily_jumpsup`, or another of
-    the folders realKnownCause and artificialWithAnomaly. `dataset.test` is the share of the series at its end, and
+    The name says which: `nab:machine_temperature_system_failure`, `nab:nyc_taxi`, `nab:art_daily_jumpsup`, or another
+    of the folders realKnownCause and artificialWithAnomaly. `dataset.test` is the share of the series at its end, and
     `dataset.validation` that at the end of what is left.
 
     Raises:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from matplotlib.figure import Figure
-
 import numpy as np
+from matplotlib.figure import Figure
 
 from dltemplates.datasets.source import Source
 from dltemplates.runtimes import KerasPredictor

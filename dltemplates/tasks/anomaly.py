@@ -110,15 +110,17 @@ class Anomaly(Reconstruction):
             )
         return (label.classes or ()).index(normal)
 
-    def check_training(self, dataset: Dataset) -> None:
+    def trained_on(self, dataset: Dataset) -> Dataset:
         marks = anomalies_of(dataset.split("train"))
         if self.anomalies == "refuse" and marks.any():
             raise ValueError(
-                f"Task anomaly trains on normal examples alone. Received: {marks.sum()} anomalies among the {len(marks)} "
-                "of train. Leave them out: --set task.anomalies=drop; or train on them too: --set task.anomalies=keep."
+                f"Task anomaly trains on normal examples alone. Received: {marks.sum()} anomalies among the "
+                f"{len(marks)} of train. Leave them out: --set task.anomalies=drop; or train on them too: "
+                "--set task.anomalies=keep."
             )
         for split in ("validation", "test"):
             check_both(anomalies_of(dataset.split(split)), split)
+        return dataset
 
     def watched(self, validation: Source) -> Source:
         return Subset(validation, np.flatnonzero(anomalies_of(validation) == 0))

@@ -73,15 +73,13 @@ class Task(ABC):
         """
         return dataset
 
-    def check_training(self, dataset: Dataset) -> None:
-        """Look at the data before it is trained on.
-
-        Args:
-            dataset: As `seen` gave it.
+    def trained_on(self, dataset: Dataset) -> Dataset:
+        """What `seen` gave, as it is trained on.
 
         Raises:
             ValueError: If it is not to be trained on.
         """
+        return dataset
 
     def watched(self, validation: Source) -> Source:
         """The examples of the validation split of which the monitored figure is taken: all of them."""

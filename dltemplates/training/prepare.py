@@ -190,7 +190,7 @@ def prepare(template: Template, placement: Placement | None = None, *, strict: b
         tf.config.experimental.enable_op_determinism()
     dataset = load_dataset(template.dataset)
     task, dataset = look_at(template.task, dataset)
-    task.check_training(dataset)
+    dataset = task.trained_on(dataset)
     for split in SPLITS:
         source = dataset.split(split)
         if isinstance(source, FileSource):
