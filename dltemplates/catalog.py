@@ -226,6 +226,10 @@ DATASETS = {
         "dltemplates.datasets.named_tables:california_housing", "20,640 blocks of houses, 9 columns: their value"
     ),
     "sunspots": Entry("dltemplates.datasets.series:sunspots", "2,820 months of sunspots, from 1749 to 1983: a series"),
+    "ecg5000": Entry("dltemplates.datasets.ecg5000:ecg5000", "5,000 heartbeats of 140 numbers, normal or not"),
+    "nab": Entry(
+        "dltemplates.datasets.nab:nab", "series of machines and cities with marked anomalies: nab:nyc_taxi and others"
+    ),
 }
 
 TASKS = {
@@ -234,6 +238,7 @@ TASKS = {
     "regression": Entry("dltemplates.tasks.regression:Regression", "one or more numbers"),
     "forecasting": Entry("dltemplates.tasks.forecasting:Forecasting", "the next values of a series"),
     "reconstruction": Entry("dltemplates.tasks.reconstruction:Reconstruction", "what was put in, through a code"),
+    "anomaly": Entry("dltemplates.tasks.anomaly:Anomaly", "what is not as usual, learned from what is"),
     "variational": Entry("dltemplates.tasks.variational:Variational", "the same, through a code that is drawn"),
     "generation": Entry("dltemplates.tasks.generation:Generation", "images of noise, by two players"),
     "representation": Entry(

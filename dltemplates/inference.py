@@ -46,8 +46,13 @@ def evaluate(path: str | Path, *, data: str | None = None, split: str = "test", 
         ValueError: If the file, the data or the split does not fit.
     """
     subject = _open(path, threads)
-    settings = _settings(subject, data)
     contract = subject.predictor.contract
+    if not contract.targets:
+        raise ValueError(
+            f"What is judged must have a target. Received: {path}, which has none: what it gives was held against "
+            "Keras's when it was exported. Judge the whole network, or look at it by `dlt predict`."
+        )
+    settings = _settings(subject, data)
     dataset = load_dataset(settings, from_file=data is None, like=contract)
     named = Named(name=contract.task, **contract.task_options)
     _, dataset = look_at(named, dataset, from_file=True)

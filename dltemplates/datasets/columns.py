@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from dltemplates.datasets.spec import DATE_PARTS, Column, Value
+from dltemplates.datasets.values import with_statistics
 
 YEAR, WEEK = 365.2425, 7.0  # days
 EPOCH = pd.Timestamp("1970-01-01")
@@ -47,17 +48,12 @@ def fit_column(name: str, kind: str, train: pd.Series) -> Column:
 def features_value(columns: tuple[Column, ...], train: pd.DataFrame) -> Value:
     """The input of the numbers of a table's rows, with the statistics of the training split.
 
-    What is the same for every training example keeps its unit.
-
     Raises:
         ValueError: If a column does not hold what it must.
     """
     parts = sum(len(column.parts) for column in columns)
     value = Value(name="features", kind="number", dtype="float32", shape=(parts,), columns=columns)
-    numbers = encode_rows(value, train).astype(np.float64)
-    mean, std = numbers.mean(axis=0), numbers.std(axis=0)
-    std = np.where(std > 1e-12 * np.abs(mean), std, 1.0)
-    return value.model_copy(update={"mean": tuple(mean.tolist()), "std": tuple(std.tolist())})
+    return with_statistics(value, encode_rows(value, train))
 
 
 def categories_value(columns: tuple[Column, ...]) -> Value:

@@ -16,7 +16,7 @@ import pandas as pd
 
 from dltemplates.datasets.columns import kind_of
 from dltemplates.datasets.source import SPLITS, Dataset
-from dltemplates.datasets.spec import Like, Value
+from dltemplates.datasets.spec import Like, Value, learned_target
 from dltemplates.datasets.tables import divide, fit_columns, table_dataset
 from dltemplates.datasets.values import class_value, number_value
 from dltemplates.settings import DatasetSettings
@@ -62,8 +62,9 @@ def frame_dataset(frames: Frames, settings: DatasetSettings, *, like: Like | Non
         has_target = frame[name].notna()
         skipped |= {f"{split or 'table'} row {row}": f"no {name}" for row in frame.index[~has_target] + 1}
         frames = {**frames, split: frame[has_target]}
-    kind = "number" if like and like.targets[0].kind == "number" else _target_kind(name, frames, settings)
-    classes = like.targets[0].classes if like else None
+    learned = learned_target(like) if like else None
+    kind = "number" if learned and learned.kind == "number" else _target_kind(name, frames, settings)
+    classes = learned.classes if learned else None
     if kind == "category":
         classes = classes or tuple(sorted({text for frame in frames.values() for text in _texts(frame[name])}))
         targets = {split: _class_ids(name, frame[name], classes) for split, frame in frames.items()}

@@ -11,7 +11,7 @@ import pandas as pd
 
 from dltemplates.datasets.columns import count_unknown, encode_rows
 from dltemplates.datasets.csv_table import read_csv
-from dltemplates.datasets.spec import Value
+from dltemplates.datasets.spec import Column, Value
 
 Example = tuple[str, dict[str, np.ndarray], list[str]]
 
@@ -30,6 +30,7 @@ def read_rows(text: str | Path, values: Sequence[Value]) -> list[Example]:
     Raises:
         ValueError: If there is no such file, or a column is missing or does not hold what it must.
     """
+    values = [_with_columns(value) for value in values]
     path = Path(text)
     if path.suffix == ".csv":
         if not path.is_file():
@@ -47,6 +48,19 @@ def read_rows(text: str | Path, values: Sequence[Value]) -> list[Example]:
         (name, {key: array[place : place + 1] for key, array in arrays.items()}, unknown[place])
         for place, name in enumerate(names)
     ]
+
+
+def _with_columns(value: Value) -> Value:
+    """The input with a column for each of its numbers, where it is not of a table: a code, noise."""
+    if value.columns is not None:
+        return value
+    if len(value.shape) != 1:
+        raise ValueError(
+            f"A row holds the numbers of one axis. Received: input `{value.name}` of shape {value.shape}. "
+            "Call the file by its runtime, with arrays."
+        )
+    names = tuple(Column(name=f"{value.name}_{place}") for place in range(value.shape[0]))
+    return value.model_copy(update={"columns": names, "kind": "number"})
 
 
 def _typed(text: str, values: Sequence[Value]) -> dict[str, str | float | None]:

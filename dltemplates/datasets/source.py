@@ -56,3 +56,23 @@ class ArraySource:
     def read(self, indices: np.ndarray) -> dict[str, np.ndarray]:
         """Read the examples at `indices` (n,)."""
         return {name: array[indices] for name, array in self.arrays.items()}
+
+
+class Subset:
+    """Some of the examples of a source.
+
+    Attributes:
+        source: The source.
+        indices: Which of its examples, (n,).
+    """
+
+    def __init__(self, source: Source, indices: np.ndarray):
+        self.source = source
+        self.indices = indices
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def read(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+        """Read the examples at `indices` (n,)."""
+        return self.source.read(self.indices[indices])

@@ -60,7 +60,8 @@ class Value(BaseModel):
             more of them), `category` (an id for each of several columns), `noise` (standard normal numbers that
             something is made of), `series` (rows, channels: numbers in the order of time), `future` (what comes next in
             one of its columns), `past` (what had come before) and `time` (when the next one is, in days since 1970, or
-            where dates are not known as its place), or `scores` (a share per class, what a classifier presents).
+            where dates are not known as its place), `scores` (a share per class, what a classifier presents), or
+            `decision` (0 or 1).
         dtype: The NumPy dtype it has at the boundary.
         shape: Its shape, without the batch.
         range: Least and greatest value at the boundary, where it is known.
@@ -74,6 +75,7 @@ class Value(BaseModel):
         frequency: The time from row to row of a series, as pandas names it (`MS` for months), for its `time`.
         standardized: Whether a file takes `(x - mean) / std` in place of x, each number by its own: one scale for all
             columns of a table would leave nothing of the small ones in 8 bits.
+        threshold: Of a `decision`, the score from which on it is 1; fitted when training ends.
         quantization: `(scale, zero_point)` of an integer tensor that stands for real numbers.
     """
 
@@ -81,7 +83,18 @@ class Value(BaseModel):
 
     name: str
     kind: Literal[
-        "image", "class", "labels", "number", "category", "noise", "series", "future", "past", "time", "scores"
+        "image",
+        "class",
+        "labels",
+        "number",
+        "category",
+        "noise",
+        "series",
+        "future",
+        "past",
+        "time",
+        "scores",
+        "decision",
     ]
     dtype: str
     shape: tuple[int, ...]
@@ -95,6 +108,7 @@ class Value(BaseModel):
     std: tuple[float, ...] | None = None
     frequency: str | None = None
     standardized: bool = False
+    threshold: float | None = None
     quantization: tuple[float, int] | None = None
 
 
@@ -127,6 +141,12 @@ class Like(Protocol):
     def inputs(self) -> tuple[Value, ...]: ...
     @property
     def targets(self) -> tuple[Value, ...]: ...
+
+
+def learned_target(like: Like) -> Value | None:
+    """The column of a table that a network was trained to predict; None where it gives back its own input."""
+    inputs = {value.name for value in like.inputs}
+    return next((v for v in like.targets if v.name not in inputs and v.kind in ("class", "number")), None)
 
 
 def image_of(spec: DatasetSpec) -> Value | None:

@@ -85,6 +85,17 @@ def number_value(train: np.ndarray) -> Value:
     )
 
 
+def with_statistics(value: Value, train: np.ndarray) -> Value:
+    """The input of numbers, with the statistics of the training split (n, columns).
+
+    What is the same for every training example keeps its unit.
+    """
+    numbers = train.astype(np.float64)
+    mean, std = numbers.mean(axis=0), numbers.std(axis=0)
+    std = np.where(std > 1e-12 * np.abs(mean), std, 1.0)
+    return value.model_copy(update={"mean": tuple(mean.tolist()), "std": tuple(std.tolist())})
+
+
 def with_counts(target: Value, train: np.ndarray) -> Value:
     """The target with the number of training examples of each class, or with each label; numbers stay as they are."""
     match target.kind:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from dltemplates.datasets.source import Dataset
+from dltemplates.datasets.spec import Value
 from dltemplates.runtimes import Arrays
 from dltemplates.tasks.contract import Contract
 
@@ -15,20 +16,35 @@ def calibration(contract: Contract, dataset: Dataset, count: int) -> Arrays:
     Of an image input, two examples come again with one pixel at either end of a byte's range, so that the range of the
     input is exactly that; whole images of black and white would stretch the ranges behind it too.
 
+    A network that decides what is unlike all that it was trained on must tell so in integers too: its examples come
+    again with noise on them that is worth twice its threshold.
+
     Args:
         contract: The inputs, in float.
         dataset: Its `train` split is read.
         count: How many examples; fewer if there are fewer.
 
     Returns:
-        The raw inputs by name, each (n + 2, ...).
+        The raw inputs by name, each (n + 2, ...), or twice as many.
     """
     source = dataset.split("train")
     indices = np.linspace(0, len(source) - 1, min(count, len(source))).round().astype(np.int64)
     arrays = source.read(np.concatenate([indices, indices[[0, -1]]]))
     inputs = {value.name: np.array(arrays[value.name], dtype=value.dtype) for value in contract.inputs}
+    thresholds = [value.threshold for value in contract.outputs if value.threshold is not None]
     for value in contract.inputs:
         if value.kind == "image":
             inputs[value.name][-2, 0, 0] = 0
             inputs[value.name][-1, 0, 0] = 255
+        if thresholds:
+            usual = inputs[value.name]
+            inputs[value.name] = np.concatenate([usual, _unusual(value, usual, thresholds[0])])
     return inputs
+
+
+def _unusual(value: Value, usual: np.ndarray, threshold: float) -> np.ndarray:
+    """Examples with noise whose mean square, of pixels between 0 and 1 or in deviations, is twice the threshold."""
+    unit = 255.0 if value.kind == "image" else np.array(value.std)
+    noise = np.random.default_rng(0).normal(size=usual.shape) * np.sqrt(2 * threshold) * unit
+    noisy = np.clip(usual + noise, 0, 255) if value.kind == "image" else usual + noise
+    return noisy.astype(usual.dtype)

@@ -38,7 +38,13 @@ FIGURES = {
     ),
     "reconstructions": (
         "Reconstructions",
-        "Above what was given, below what came out of the code: what the two differ in is what the code does not hold.",
+        "Above what was given, below what came out of the code, and under that, of what was given with noise, what it "
+        "was without: what the two differ in is what the code does not hold.",
+    ),
+    "codes": (
+        "Codes",
+        "What was given, the numbers that are all the network keeps of it, as bars up or down, and what it makes of "
+        "these alone: the shorter the code, the more it must know of what all examples share.",
     ),
     "predictions": (
         "Predictions",

@@ -93,16 +93,28 @@ def serve(
     model = without_auxiliary_inside(model)
     _without_cudnn(model)
     serving = keras.Model(model.input, {output.name: task.present(model.output)}, name=model.name)
-    contract = Contract(
+    return ServingModel(serving, make_contract(spec, template, (output,), name=name))
+
+
+def make_contract(spec: DatasetSpec, template: Template, outputs: tuple[Value, ...], *, name: str) -> Contract:
+    """Say what goes into a served model, what comes out, and what it was trained on.
+
+    Args:
+        spec: The spec of the data it was trained on.
+        template: What was trained.
+        outputs: What it gives.
+        name: Name of the served model.
+    """
+    family, _, _ = template.dataset.name.partition(":")
+    return Contract(
         name=name,
         task=template.task.name,
         task_options=template.task.options,
         inputs=spec.inputs,
-        outputs=(output,),
+        outputs=outputs,
         targets=spec.targets,
-        data=template.dataset if template.dataset.name in catalog.DATASETS else None,
+        data=template.dataset if family in catalog.DATASETS else None,
     )
-    return ServingModel(serving, contract)
 
 
 def _without_cudnn(model: keras.Model) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -82,26 +83,36 @@ def scatter_figure(truth: np.ndarray, value: np.ndarray) -> Figure:
     return figure
 
 
-def pairs_figure(given: np.ndarray, made: np.ndarray, *, most: int = 16) -> Figure:
-    """Draw what was to come out above what did.
+def strips_figure(strips: Mapping[str, np.ndarray], *, most: int = 16) -> Figure:
+    """Draw images in rows, one below the other: each column is an example.
 
     Args:
-        given: Images (n, height, width, channels), 0..255.
-        made: As many.
-        most: How many pairs at most.
+        strips: What each row is called, and its images (n, height, width, channels), 0..255; or the codes (n, length)
+            that stand for images, each drawn as bars.
+        most: How many columns at most.
     """
-    count = min(most, len(given))
-    figure = Figure(figsize=(0.9 * count + 0.6, 2.1), layout="constrained")
-    panels = figure.subplots(2, count, squeeze=False)
-    for column in range(count):
-        for axes, image in zip(panels[:, column], (given[column], made[column]), strict=True):
+    count = min(most, len(next(iter(strips.values()))))
+    figure = Figure(figsize=(0.9 * count + 0.6, 0.25 + 0.95 * len(strips)), layout="constrained")
+    panels = figure.subplots(len(strips), count, squeeze=False)
+    for row, (name, shown) in zip(panels, strips.items(), strict=True):
+        row[0].set_ylabel(name)
+        for axes, example in zip(row, shown[:count], strict=True):
             axes.set_xticks([])
             axes.set_yticks([])
-            picture = np.clip(np.rint(image), 0, 255).astype(np.uint8)
+            if example.ndim == 1:
+                _draw_code(axes, example, float(np.abs(shown[:count]).max()))
+                continue
+            picture = np.clip(np.rint(example), 0, 255).astype(np.uint8)
             axes.imshow(picture[..., 0] if picture.shape[-1] == 1 else picture, cmap="gray", vmin=0, vmax=255)
-    panels[0, 0].set_ylabel("given")
-    panels[1, 0].set_ylabel("made")
     return figure
+
+
+def _draw_code(axes: Axes, code: np.ndarray, greatest: float) -> None:
+    """Draw the numbers of a code (length,) as bars, up or down from the middle."""
+    axes.bar(range(len(code)), code, width=1.0, color=np.where(code < 0, "firebrick", "tab:blue"))
+    axes.set_xlim(-0.5, len(code) - 0.5)
+    axes.set_ylim(-(greatest or 1.0), greatest or 1.0)
+    axes.set_box_aspect(1)
 
 
 def grid_figure(images: np.ndarray, *, side: int = 10) -> Figure:

@@ -37,7 +37,9 @@ class NoisySource:
 
 
 def noisy(dataset: Dataset, noise: float) -> Dataset:
-    """The dataset whose one target is its input, without the noise that validation and test have.
+    """The dataset whose target is its input, without the noise that validation and test have.
+
+    The input as it is given, with its noise, is a second target: what was given tells how much of the noise is gone.
 
     Args:
         dataset: Of one input.
@@ -50,4 +52,4 @@ def noisy(dataset: Dataset, noise: float) -> Dataset:
     splits = {
         split: NoisySource(source, value, noise if split in JUDGED else 0.0) for split, source in dataset.splits.items()
     }
-    return Dataset(dataset.spec.model_copy(update={"targets": (target,)}), dict(splits))
+    return Dataset(dataset.spec.model_copy(update={"targets": (target, value)}), dict(splits))

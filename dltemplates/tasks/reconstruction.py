@@ -44,7 +44,7 @@ class Reconstruction(SupervisedTask):
         """Make the task.
 
         Args:
-            targets: What goes in and is to come out.
+            targets: What is to come out; and what goes in, where that is something else.
             loss: `mse`, the squared error; or of images `cross_entropy`, each pixel as the probability of white.
             noise: Standard deviation of the noise that is put on the examples of validation and test, whose values are
                 between 0 and 1, or 0 on average and 1 in deviation; what they are judged by is without it.
@@ -52,7 +52,8 @@ class Reconstruction(SupervisedTask):
         Raises:
             ValueError: If the target is no image and no numbers, or an option is out of range.
         """
-        self.target = targets[0]
+        self.target, *given = targets
+        self.noisy = given[0] if given else None  # what goes in, where that is not what is to come out
         if self.target.kind not in ("image", "number"):
             raise ValueError(
                 f"Task {self.name} gives back images or numbers. Received: `{self.target.name}` of kind "
@@ -71,7 +72,7 @@ class Reconstruction(SupervisedTask):
 
     @classmethod
     def targets_of(cls, spec: DatasetSpec) -> tuple[Value, ...]:
-        return spec.inputs
+        return spec.inputs[:1]
 
     def seen(self, dataset: Dataset) -> Dataset:
         (value, *others) = dataset.spec.inputs
@@ -132,14 +133,23 @@ class Reconstruction(SupervisedTask):
         return {"": whole, **serve_parts(whole, self)}
 
     def score(self, targets: Arrays, outputs: Arrays) -> dict[str, float]:
-        errors = self.errors(targets, outputs)
-        scores = {"mse": float(errors.mean())}
-        return scores | ({"psnr": float(-10 * np.log10(max(errors.mean(), 1e-12)))} if self.is_image else {})
+        scores = self._figures_of(self.errors(targets, outputs))
+        if self.noisy is not None:
+            noise = self._squared(targets[self.noisy.name], targets[self.target.name])
+            scores |= {f"{name}_before": figure for name, figure in self._figures_of(noise).items()}
+        return scores
+
+    def _figures_of(self, errors: np.ndarray) -> dict[str, float]:
+        mse = float(errors.mean())
+        return {"mse": mse} | ({"psnr": float(-10 * np.log10(max(mse, 1e-12)))} if self.is_image else {})
 
     def errors(self, targets: Arrays, outputs: Arrays) -> np.ndarray:
         """The mean squared error of each example (n,): of pixels between 0 and 1, of numbers in deviations."""
+        return self._squared(outputs["reconstruction"], targets[self.target.name])
+
+    def _squared(self, made: np.ndarray, clean: np.ndarray) -> np.ndarray:
         scale = 255.0 if self.is_image else np.array(self.target.std, np.float32)
-        difference = (outputs["reconstruction"].astype(np.float32) - targets[self.target.name]) / scale
+        difference = (made.astype(np.float32) - clean) / scale
         return np.square(difference).reshape(len(difference), -1).mean(axis=1)
 
     def captions(self, targets: Arrays, outputs: Arrays) -> tuple[list[str], np.ndarray]:
@@ -147,8 +157,11 @@ class Reconstruction(SupervisedTask):
         return [f"{error:.4f}" for error in errors], np.zeros(len(errors))
 
     def figures(self, targets: Arrays, outputs: Arrays):
-        from dltemplates.tasks.figures import pairs_figure
+        from dltemplates.tasks.figures import strips_figure
 
         if not self.is_image:
             return {}
-        return {"reconstructions": pairs_figure(targets[self.target.name], outputs["reconstruction"])}
+        strips = {"given": targets[(self.noisy or self.target).name], "made": outputs["reconstruction"]}
+        if self.noisy is not None:
+            strips["clean"] = targets[self.target.name]
+        return {"reconstructions": strips_figure(strips)}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from dltemplates import catalog
-from dltemplates.datasets.source import Dataset
+from dltemplates.datasets.source import Dataset, Source
 from dltemplates.datasets.spec import DatasetSpec, Value
 from dltemplates.settings import Named
 
@@ -72,6 +72,22 @@ class Task(ABC):
             ValueError: If it has no use for such data.
         """
         return dataset
+
+    def trained_on(self, dataset: Dataset) -> Dataset:
+        """What `seen` gave, as it is trained on.
+
+        Raises:
+            ValueError: If it is not to be trained on.
+        """
+        return dataset
+
+    def watched(self, validation: Source) -> Source:
+        """The examples of the validation split of which the monitored figure is taken: all of them."""
+        return validation
+
+    def fitted(self, model: keras.Model, dataset: Dataset) -> DatasetSpec:
+        """The spec of the data, with what is fitted to the trained model when training ends."""
+        return dataset.spec
 
     def assemble(
         self, network: keras.Model, spec: DatasetSpec, *, center: tuple[float, ...] | None = None

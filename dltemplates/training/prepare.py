@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import keras
@@ -16,7 +17,7 @@ import tensorflow as tf
 from dltemplates.datasets.files import FileSource
 from dltemplates.datasets.load import load_dataset
 from dltemplates.datasets.pipeline import TrainingOrder, evaluation_batches, training_batches
-from dltemplates.datasets.source import SPLITS, Dataset
+from dltemplates.datasets.source import SPLITS, Dataset, Source
 from dltemplates.devices.facts import visible_gpus
 from dltemplates.layers import RestrictedBoltzmann
 from dltemplates.models.build import build_network
@@ -132,11 +133,16 @@ class Training:
             shard=self.placement.shard,
         )
 
+    @cached_property
+    def watched(self) -> Source:
+        """The examples of the validation split of which the monitored figure is taken."""
+        return self.task.watched(self.dataset.split("validation"))
+
     def validation_batches(self) -> tuple[tf.data.Dataset, int]:
         """This process's parts of the validation split, and how many steps they make."""
         parts = self.placement.replicas
         batches = evaluation_batches(
-            self.dataset.split("validation"),
+            self.watched,
             self.dataset.spec,
             batch_size=max(1, EVALUATION_BATCH // parts) * parts,
             encode=self.task.encode,
@@ -184,6 +190,7 @@ def prepare(template: Template, placement: Placement | None = None, *, strict: b
         tf.config.experimental.enable_op_determinism()
     dataset = load_dataset(template.dataset)
     task, dataset = look_at(template.task, dataset)
+    dataset = task.trained_on(dataset)
     for split in SPLITS:
         source = dataset.split(split)
         if isinstance(source, FileSource):

@@ -13,6 +13,7 @@ import dltemplates
 from dltemplates.datasets.source import Dataset, Source
 from dltemplates.datasets.spec import DatasetSpec, image_of
 from dltemplates.models.summary import summarize
+from dltemplates.reports.codes import codes_figure
 from dltemplates.reports.coefficients import coefficients, coefficients_figure
 from dltemplates.reports.figures import curves_figure, examples_figure, save_figures
 from dltemplates.reports.plane import boundary_figure
@@ -55,8 +56,13 @@ def begin_run(run: Run, template: Template, spec: DatasetSpec, task: Task, model
 
 
 def score_run(run: Run, task: Task, dataset: Dataset) -> None:
-    """Score the kept weights on the splits that were not trained on, draw the figures, and close the run."""
-    serving = run.serving()
+    """Fit what is fitted last, score the kept weights on splits not trained on, draw the figures, close the run."""
+    spec = task.fitted(run.model(), dataset)
+    if spec != run.record.spec:
+        run.save_record(run.record.model_copy(update={"spec": spec}))
+        task = run.task()
+    servings = run.servings()
+    serving = servings[""]
     predictor = KerasPredictor(serving.model, serving.contract)
     dataset = examples_for(serving, dataset)
     record = run.record
@@ -73,6 +79,8 @@ def score_run(run: Run, task: Task, dataset: Dataset) -> None:
         record.details[split] = task.details(targets, outputs)
         if split == "test":
             figures |= task.figures(targets, outputs)
+            if codes := codes_figure(servings, dataset.split(split)):
+                figures["codes"] = codes
             if image := image_of(dataset.spec):
                 figures["examples"] = _examples(dataset.split(split), image.name, *task.captions(targets, outputs))
             elif boundary := _boundary(predictor, task, dataset.split(split), targets):

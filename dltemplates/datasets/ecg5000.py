@@ -1,0 +1,67 @@
+"""Heartbeats of one patient with congestive heart failure, from 20 hours of an electrocardiogram."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from dltemplates.datasets.locate import Origin, locate
+from dltemplates.datasets.source import SPLITS, Dataset
+from dltemplates.datasets.splits import three_ways
+from dltemplates.datasets.tables import number_table
+from dltemplates.datasets.values import class_value
+from dltemplates.settings import DatasetSettings
+
+TRAIN = "ECG5000_TRAIN.txt"
+ORIGIN = Origin(
+    (f"ecg5000/projects/ecg5000/data/{TRAIN}", f"ecg5000/{TRAIN}", f"ECG5000/{TRAIN}", TRAIN),
+    page="https://www.timeseriesclassification.com/description.php?Dataset=ECG5000",
+)
+CLASSES = ("normal", "r_on_t", "premature_ventricular", "supraventricular", "unclassified")
+LENGTH = 140
+
+
+def ecg5000(settings: DatasetSettings) -> Dataset:
+    """One beat each, 140 numbers: normal, or one of four kinds that are not (Goldberger 2000; Chen 2015).
+
+    `ECG5000_TRAIN.txt` holds 500 beats; `ECG5000_TEST.txt` beside it, with 4,500, is the test split where it is there.
+    Otherwise one is set apart. Two of the kinds are so rare that normal and other beats alone have their share of every
+    split.
+
+    Raises:
+        ValueError: If a file does not hold such beats.
+    """
+    path = locate("ecg5000", ORIGIN)
+    beats, labels = read_beats(path)
+    others = path.with_name("ECG5000_TEST.txt")
+    given = {"test": read_beats(others)} if others.is_file() else {}
+    parts = three_ways(
+        (labels > 0).astype(np.int64),
+        None,
+        validation=settings.validation,
+        test=0.0 if given else settings.test,
+        seed=settings.split_seed,
+    )
+    splits = {split: (beats[rows], labels[rows]) for split, rows in parts.items()} | given
+    names = [f"t{place}" for place in range(LENGTH)]
+    return number_table(names, {split: splits[split] for split in SPLITS}, class_value(CLASSES))
+
+
+def read_beats(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Read the beats (n, 140) and their classes (n,) of a file of the archive.
+
+    Raises:
+        ValueError: If it does not hold such beats.
+    """
+    try:
+        rows = np.loadtxt(path, ndmin=2)
+    except ValueError as error:
+        raise ValueError(f"{path} must hold rows of numbers. Received: {error}. Restore it.") from None
+    is_class = np.isin(rows[:, 0], np.arange(1, len(CLASSES) + 1))
+    if rows.shape[1] != LENGTH + 1 or not is_class.all():
+        raise ValueError(
+            f"{path} must hold a class of 1 to {len(CLASSES)} and {LENGTH} numbers a row. Received: {rows.shape[1]} "
+            f"numbers, {(~is_class).sum()} rows of another class. Restore it."
+        )
+    return rows[:, 1:].astype(np.float32), rows[:, 0].astype(np.int64) - 1

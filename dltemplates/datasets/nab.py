@@ -1,0 +1,142 @@
+"""Series with marked anomalies, of the Numenta Anomaly Benchmark.
+
+Ahmad, Lavin, Purdy, Agha: "Unsupervised real-time anomaly detection for streaming data", Neurocomputing 262, 2017,
+https://doi.org/10.1016/j.neucom.2017.04.070. A series comes with the windows of time in which something is known to
+have gone wrong; what comes first of it is to be learned from.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from dltemplates.datasets.arrays import fingerprint
+from dltemplates.datasets.locate import Origin, locate
+from dltemplates.datasets.source import SPLITS, Dataset, Source
+from dltemplates.datasets.spec import Column, DatasetSpec, Value
+from dltemplates.datasets.values import class_value, with_counts, with_statistics
+from dltemplates.settings import DatasetSettings
+
+FOLDERS = ("realKnownCause", "artificialWithAnomaly")
+LABELS = "labels/combined_windows.json"
+PAGE = "https://github.com/numenta/NAB"
+LENGTH = 64  # values of a window
+CLASSES = ("normal", "anomaly")
+
+
+class WindowSource:
+    """Windows of a series by the places where they begin; one is anomalous where its last value is.
+
+    Attributes:
+        series: The values, float32 (n,).
+        marks: Whether each is anomalous, 0 or 1, (n,).
+        starts: Where each window begins.
+    """
+
+    def __init__(self, series: np.ndarray, marks: np.ndarray, starts: np.ndarray):
+        self.series = series
+        self.marks = marks
+        self.starts = starts
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def read(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+        """Read the windows at `indices` (n,): `features` (n, LENGTH) and `label` (n,)."""
+        places = self.starts[indices][:, None] + np.arange(LENGTH)
+        return {"features": self.series[places], "label": self.marks[places[:, -1]]}
+
+
+def nab(settings: DatasetSettings) -> Dataset:
+    """Windows of 64 values of a series, split by time: the first part is trained on, the last is the test.
+
+    The name says which: `nab:machine_temperature_system_failure`, `nab:nyc_taxi`, `nab:art_daily_jumpsup`, or another
+    of the folders realKnownCause and artificialWithAnomaly. `dataset.test` is the share of the series at its end, and
+    `dataset.validation` that at the end of what is left.
+
+    Raises:
+        ValueError: If there is no such series, or it is too short to be split so.
+    """
+    _, _, name = settings.name.partition(":")
+    labels = locate("nab", Origin((f"nab/{LABELS}", f"NAB/{LABELS}"), page=PAGE))
+    path = find_series(labels.parents[1] / "data", name)
+    series, marks = read_series(path, json.loads(labels.read_text(encoding="utf-8")))
+    splits = {
+        split: WindowSource(series, marks, starts) for split, starts in divide_time(len(series), settings).items()
+    }
+    columns = tuple(Column(name=f"t{place - LENGTH + 1}") for place in range(LENGTH))
+    features = Value(name="features", kind="number", dtype="float32", shape=(LENGTH,), columns=columns)
+    train = splits["train"].read(np.arange(len(splits["train"])))
+    sources: dict[str, Source] = dict(splits)
+    spec = DatasetSpec(
+        inputs=(one_scale(with_statistics(features, train["features"])),),
+        targets=(with_counts(class_value(CLASSES), train["label"]),),
+        sizes={split: len(source) for split, source in splits.items()},
+        fingerprint=fingerprint({"series": (series, marks)}),
+    )
+    return Dataset(spec, sources)
+
+
+def find_series(folder: Path, name: str) -> Path:
+    """The file of a series.
+
+    Raises:
+        ValueError: If there is none of that name.
+    """
+    files = {path.stem: path for part in FOLDERS for path in sorted((folder / part).glob("*.csv"))}
+    if name not in files:
+        raise ValueError(
+            f"A series of NAB must be named, as in `nab:nyc_taxi`. Received: {name or 'none'!r}. "
+            f"There are: {', '.join(files) or f'none in {folder}'}."
+        )
+    return files[name]
+
+
+def read_series(path: Path, windows: dict[str, list[list[str]]]) -> tuple[np.ndarray, np.ndarray]:
+    """Read the values (n,) of a series and whether each lies in a window of anomalies (n,).
+
+    Raises:
+        ValueError: If it does not hold a time and a finite number in each row.
+    """
+    table = pd.read_csv(path)
+    try:
+        times = pd.to_datetime(table["timestamp"])
+        series = table["value"].to_numpy(np.float32)
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"{path} must hold `timestamp` and `value`. Received: {error}. Restore it.") from None
+    if not np.isfinite(series).all():
+        raise ValueError(
+            f"{path} must hold finite numbers. Received: {(~np.isfinite(series)).sum()} others. Restore it."
+        )
+    marks = np.zeros(len(series), np.int64)
+    for first, last in windows.get(f"{path.parent.name}/{path.name}", []):
+        marks |= times.between(pd.Timestamp(first), pd.Timestamp(last)).to_numpy(np.int64)
+    return series, marks
+
+
+def divide_time(length: int, settings: DatasetSettings) -> dict[str, np.ndarray]:
+    """Where the windows of each split begin; none reaches into another split.
+
+    Raises:
+        ValueError: If a split would hold none.
+    """
+    test = round(length * (1 - settings.test))
+    bounds = (0, round(test * (1 - settings.validation)), test, length)
+    starts = {split: np.arange(bounds[i], bounds[i + 1] - LENGTH + 1) for i, split in enumerate(SPLITS)}
+    for split, found in starts.items():
+        if not len(found):
+            raise ValueError(
+                f"Each split of a series must hold a window of {LENGTH} values. Received: none in {split}, of {length} "
+                "values in all. Change dataset.validation and dataset.test."
+            )
+    return starts
+
+
+def one_scale(value: Value) -> Value:
+    """The value with one mean and deviation for all its numbers, which are of one series."""
+    mean = np.array(value.mean)
+    std = float(np.sqrt(np.square(value.std).mean() + mean.var()))  # of all values of all windows together
+    return value.model_copy(update={"mean": (float(mean.mean()),) * LENGTH, "std": (std,) * LENGTH})

@@ -1,0 +1,254 @@
+"""Telling what is not as usual: an autoencoder of normal examples gives those back, and others badly.
+
+The score of an example is its mean squared reconstruction error. From the threshold on, a high quantile of the scores
+of normal validation examples, it is decided to be an anomaly. Sakurada, Yairi: "Anomaly Detection Using Autoencoders
+with Nonlinear Dimensionality Reduction", MLSDA 2014, https://doi.org/10.1145/2689746.2689747.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from dltemplates.datasets.source import Dataset, Source, Subset
+from dltemplates.datasets.spec import DatasetSpec, Value
+from dltemplates.datasets.values import with_statistics
+from dltemplates.tasks.reconstruction import Reconstruction
+from dltemplates.tasks.task import Arrays
+
+if TYPE_CHECKING:
+    import keras
+
+    from dltemplates.tasks.contract import ServingModel
+    from dltemplates.template import Template
+
+TRUTH = Value(name="anomaly", kind="decision", dtype="int64", shape=())
+NORMAL = "normal"  # the class that is, unless the task says otherwise
+READ_AT_ONCE = 256
+
+
+class MarkedSource:
+    """Examples of classes, each marked as an anomaly, 1, or normal, 0."""
+
+    def __init__(self, source: Source, label: str, normal: int):
+        self.source = source
+        self.label = label
+        self.normal = normal
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def read(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+        """Read the examples at `indices` (n,)."""
+        arrays = self.source.read(indices)
+        return arrays | {TRUTH.name: (arrays[self.label] != self.normal).astype(TRUTH.dtype)}
+
+
+class Anomaly(Reconstruction):
+    """Tell normal examples from others, having learned from normal ones alone.
+
+    The served model gives `score`, the mean squared error of the reconstruction, of pixels between 0 and 1 or of
+    numbers in deviations, and `decision`, 1 where the score is above the threshold; both float32 (batch,).
+    """
+
+    name = "anomaly"
+    direction = "max"
+    by_parity = False
+
+    def __init__(
+        self,
+        targets: tuple[Value, ...],
+        *,
+        normal: str | None = None,
+        anomalies: Literal["refuse", "drop", "keep"] = "refuse",
+        quantile: float = 0.99,
+    ):
+        """Make the task.
+
+        Args:
+            targets: What goes in and is to come out; and which class it is of, or whether it is an anomaly.
+            normal: The class that is normal; by default the one of that name. All others are anomalies.
+            anomalies: What becomes of anomalies among the examples to train on: `refuse` them, as normal ones alone are
+                to be learned from; `drop` them; or `keep` them, where they are few.
+            quantile: Share of the normal validation examples whose score is to be below the threshold; of the few that
+                there are one at least is above it.
+
+        Raises:
+            ValueError: If an option is out of range, or what goes in is no image and no numbers.
+        """
+        super().__init__(targets[:1])
+        self.truth = next((value for value in targets if value.kind == TRUTH.kind), TRUTH)
+        self.normal = normal
+        if anomalies not in ("refuse", "drop", "keep"):
+            raise ValueError(f"`anomalies` must be refuse, drop or keep. Received: {anomalies!r}. Leave it out.")
+        if not (isinstance(quantile, (int, float)) and not isinstance(quantile, bool) and 0 < quantile < 1):
+            raise ValueError(f"`quantile` must be in (0, 1). Received: {quantile!r}. Try 0.99.")
+        self.anomalies = anomalies
+        self.quantile = float(quantile)
+
+    @classmethod
+    def targets_of(cls, spec: DatasetSpec) -> tuple[Value, ...]:
+        return (*spec.inputs[:1], *spec.targets)
+
+    def seen(self, dataset: Dataset) -> Dataset:
+        (value,) = super().seen(dataset).spec.inputs
+        label = dataset.spec.targets[0]
+        normal = self._normal_of(label)
+        splits = {split: MarkedSource(source, label.name, normal) for split, source in dataset.splits.items()}
+        made = Dataset(dataset.spec.model_copy(update={"targets": (value, TRUTH)}), dict(splits))
+        return without_anomalies(made) if self.anomalies == "drop" else made
+
+    def _normal_of(self, label: Value) -> int:
+        """The id of the normal class."""
+        normal = self.normal or NORMAL
+        if normal not in (label.classes or ()):
+            known = f"classes {', '.join(label.classes)}" if label.classes else f"a target of kind `{label.kind}`"
+            raise ValueError(
+                f"Task anomaly must know which class is normal. Received: {normal!r} for {known}. "
+                "Say which: --set task.normal=CLASS."
+            )
+        return (label.classes or ()).index(normal)
+
+    def trained_on(self, dataset: Dataset) -> Dataset:
+        marks = anomalies_of(dataset.split("train"))
+        if self.anomalies == "refuse" and marks.any():
+            raise ValueError(
+                f"Task anomaly trains on normal examples alone. Received: {marks.sum()} anomalies among the "
+                f"{len(marks)} of train. Leave them out: --set task.anomalies=drop; or train on them too: "
+                "--set task.anomalies=keep."
+            )
+        for split in ("validation", "test"):
+            check_both(anomalies_of(dataset.split(split)), split)
+        return dataset
+
+    def watched(self, validation: Source) -> Source:
+        return Subset(validation, np.flatnonzero(anomalies_of(validation) == 0))
+
+    def fitted(self, model: keras.Model, dataset: Dataset) -> DatasetSpec:
+        scoring = self._scoring(model)
+        normal = self.watched(dataset.split("validation"))
+        parts = [np.asarray(scoring(arrays[self.target.name])) for arrays in batches_of(normal)]
+        threshold = between(np.concatenate(parts), self.quantile)
+        truth = TRUTH.model_copy(update={"threshold": threshold})
+        return dataset.spec.model_copy(update={"targets": (self.target, truth)})
+
+    def serving(
+        self, model: keras.Model, spec: DatasetSpec, template: Template, *, name: str
+    ) -> dict[str, ServingModel]:
+        import keras
+
+        from dltemplates.tasks.assemble import make_contract
+        from dltemplates.tasks.contract import ServingModel
+
+        if self.truth.threshold is None:
+            raise ValueError(
+                f"The threshold is fitted when training ends. Received: {name}, whose training did not. "
+                "Go on with `dlt train ... --resume`."
+            )
+        scores = self._scoring(model).output
+        decision = keras.ops.cast(scores > self.truth.threshold, "float32")
+        served = keras.Model(model.input, {"score": scores, "decision": decision}, name=model.name)
+        return {"": ServingModel(served, make_contract(spec, template, self.outputs(), name=name))}
+
+    def _scoring(self, model: keras.Model) -> keras.Model:
+        """From raw inputs to scores (batch,)."""
+        import keras
+
+        from dltemplates.tasks.assemble import PREPROCESSING
+
+        made = keras.layers.Activation("sigmoid", dtype="float32")(model.output) if self.is_image else model.output
+        given = model.get_layer(PREPROCESSING).output
+        error = keras.layers.Flatten()(keras.layers.Subtract(dtype="float32")([given, made]))
+        # A product of two vectors, not the mean of squares: in 8 bits the squares of small errors would all be 0.
+        summed = keras.layers.Dot(axes=1, dtype="float32")([error, error])  # (batch, 1)
+        mean = keras.layers.Rescaling(1 / error.shape[-1], dtype="float32")(summed)
+        return keras.Model(model.input, keras.layers.Reshape((), name="score")(mean))
+
+    def outputs(self) -> tuple[Value, ...]:
+        """The presented outputs."""
+        score = Value(name="score", kind="number", dtype="float32", shape=())
+        return score, self.truth.model_copy(update={"name": "decision", "dtype": "float32"})
+
+    def score(self, targets: Arrays, outputs: Arrays) -> dict[str, float]:
+        from sklearn.metrics import average_precision_score, precision_score, recall_score, roc_auc_score
+
+        truth, score, decided = targets[TRUTH.name], outputs["score"], self.decide(outputs)
+        check_both(truth, "the split")
+        return {
+            "roc_auc": float(roc_auc_score(truth, score)),
+            "pr_auc": float(average_precision_score(truth, score)),
+            "precision": float(precision_score(truth, decided, zero_division=0.0)),
+            "recall": float(recall_score(truth, decided)),
+        }
+
+    def details(self, targets: Arrays, outputs: Arrays) -> dict[str, Any]:
+        truth, decided = targets[TRUTH.name], self.decide(outputs)
+        counts = {"normal": int((truth == 0).sum()), "anomalies": int(truth.sum())}
+        alarms = {"found": int((decided & truth).sum()), "false_alarms": int((decided & (1 - truth)).sum())}
+        return {"threshold": self.truth.threshold} | counts | alarms
+
+    def decide(self, outputs: Arrays) -> np.ndarray:
+        return (outputs["decision"] > 0.5).astype(np.int64)
+
+    def show(self, outputs: Arrays) -> list[dict[str, Any]]:
+        return [
+            {"decision": "anomaly" if decided else "normal", "score": float(score), "threshold": self.truth.threshold}
+            for score, decided in zip(outputs["score"], self.decide(outputs), strict=True)
+        ]
+
+    def captions(self, targets: Arrays, outputs: Arrays) -> tuple[list[str], np.ndarray]:
+        wrong = self.decide(outputs) != targets[TRUTH.name]
+        return [f"{score:.3g}" for score in outputs["score"]], wrong * outputs["score"]
+
+    def figures(self, targets: Arrays, outputs: Arrays):
+        from dltemplates.tasks.anomaly_figures import histogram_figure, roc_figure, timeline_figure
+
+        truth, score, threshold = targets[TRUTH.name], outputs["score"], self.truth.threshold or 0.0
+        return {
+            "scores": histogram_figure(truth, score, threshold),
+            "roc": roc_figure(truth, score, threshold),
+            "timeline": timeline_figure(truth, score, threshold),
+        }
+
+
+def between(scores: np.ndarray, quantile: float) -> float:
+    """The middle of the two scores that a quantile falls between: no score is so near to it that rounding decides."""
+    ordered = np.sort(scores.astype(np.float64))
+    place = int(quantile * (len(ordered) - 1))
+    return float(ordered[place : place + 2].mean())
+
+
+def batches_of(source: Source):
+    """The examples of a source in order, a few hundred at once."""
+    for start in range(0, len(source), READ_AT_ONCE):
+        yield source.read(np.arange(start, min(start + READ_AT_ONCE, len(source))))
+
+
+def anomalies_of(source: Source) -> np.ndarray:
+    """Which examples of a source are anomalies: 0 or 1, (n,)."""
+    return np.concatenate([np.zeros(0, np.int64), *(arrays[TRUTH.name] for arrays in batches_of(source))])
+
+
+def check_both(truth: np.ndarray, split: str) -> None:
+    """Raise a `ValueError` unless there are normal examples and anomalies, as a score needs."""
+    counts = np.bincount(truth, minlength=2)
+    if not counts.all():
+        raise ValueError(
+            f"Task anomaly is judged by normal examples and anomalies. Received: {counts[0]} and {counts[1]} in "
+            f"{split}. Set more apart, by dataset.validation and dataset.test; or choose other data."
+        )
+
+
+def without_anomalies(dataset: Dataset) -> Dataset:
+    """The dataset whose training split is normal, with statistics of that alone."""
+    train = dataset.split("train")
+    kept = Subset(train, np.flatnonzero(anomalies_of(train) == 0))
+    if not len(kept):
+        raise ValueError("Task anomaly learns from normal examples. Received: none in train. Choose other data.")
+    value, truth = dataset.spec.targets
+    if value.kind == "number":
+        value = with_statistics(value, np.concatenate([arrays[value.name] for arrays in batches_of(kept)]))
+    sizes = dataset.spec.sizes | {"train": len(kept)}
+    spec = dataset.spec.model_copy(update={"inputs": (value,), "targets": (value, truth), "sizes": sizes})
+    return Dataset(spec, dataset.splits | {"train": kept})

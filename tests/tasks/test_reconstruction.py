@@ -1,0 +1,139 @@
+"""Reconstruction: what is learned, by what it is judged, noise that is the same at each look, what is refused."""
+
+import numpy as np
+import pytest
+
+from dltemplates.datasets.load import load_dataset
+from dltemplates.datasets.source import ArraySource, Dataset
+from dltemplates.datasets.spec import DatasetSpec, Value
+from dltemplates.settings import DatasetSettings, Named
+from dltemplates.tasks.noise import noisy
+from dltemplates.tasks.parity import Parity
+from dltemplates.tasks.reconstruction import Reconstruction
+from dltemplates.tasks.task import look_at
+
+IMAGE = Value(name="image", kind="image", dtype="float32", shape=(2, 2, 1), range=(0, 255))
+NUMBERS = Value(name="features", kind="number", dtype="float32", shape=(2,), mean=(10.0, -5.0), std=(2.0, 0.5))
+LABEL = Value(name="label", kind="class", dtype="int64", shape=(), classes=("a", "b"))
+CATEGORY = Value(name="categories", kind="category", dtype="int32", shape=(1,))
+
+
+def data_of(*inputs):
+    return Dataset(DatasetSpec(inputs=inputs, targets=(LABEL,), sizes={}, fingerprint=""), {})
+
+
+def numbers_dataset(rows=6):
+    values = np.random.default_rng(0).normal((10, -5), (2, 0.5), (rows, 2)).astype("float32")
+    splits = {split: ArraySource({"features": values}) for split in ("train", "validation", "test")}
+    return Dataset(data_of(NUMBERS).spec, splits)
+
+
+def test_images_are_learned_and_judged_between_0_and_1():
+    task = Reconstruction((IMAGE,))
+    given = np.float32([[0, 255], [51, 102]])[None, ..., None]
+    encoded = np.asarray(task.encode(given))
+    np.testing.assert_allclose(encoded.ravel(), [0, 1, 0.2, 0.4])
+    half = np.zeros_like(given)  # logits of one half
+    assert float(np.mean(task.loss()(encoded, half))) == pytest.approx(np.mean((encoded - 0.5) ** 2))
+    made = np.asarray(task.present(half))
+    np.testing.assert_allclose(made, 127.5)
+    scores = task.score({"image": given}, {"reconstruction": made})
+    assert list(scores) == ["mse", "psnr"]
+    assert scores["mse"] == pytest.approx(np.mean((encoded - 0.5) ** 2))
+    assert scores["psnr"] == pytest.approx(-10 * np.log10(scores["mse"]))
+
+
+def test_cross_entropy_is_least_where_the_image_comes_back():
+    task = Reconstruction((IMAGE,), loss="cross_entropy")
+    pixels = np.float32([0.1, 0.9])[None]
+    logits = np.log(pixels / (1 - pixels))
+    best = float(np.mean(task.loss()(pixels, logits)))
+    assert all(float(np.mean(task.loss()(pixels, logits + step))) > best for step in (-0.5, 0.5))
+
+
+def test_numbers_are_learned_in_deviations_and_served_in_their_own_unit():
+    task = Reconstruction((NUMBERS,))
+    given = np.float32([[12, -5], [10, -4.5]])
+    encoded = np.asarray(task.encode(given))
+    np.testing.assert_allclose(encoded, [[1, 0], [0, 1]], atol=1e-6)
+    np.testing.assert_allclose(np.asarray(task.present(encoded)), given, rtol=1e-6)
+    off = given + np.float32([[2, 0.5]])  # one deviation of each
+    assert task.score({"features": given}, {"reconstruction": off}) == pytest.approx({"mse": 1.0})
+    assert task.figures({"features": given}, {"reconstruction": off}) == {}
+    np.testing.assert_allclose(task.errors({"features": given}, {"reconstruction": off}), [1, 1])
+
+
+def test_noise_is_the_same_at_each_look_and_on_what_is_judged_alone():
+    dataset = noisy(load_dataset(DatasetSettings(name="digits")), 0.3)
+    rows = np.array([5, 0, 7])
+    for split in ("validation", "test"):
+        first, again = (dataset.split(split).read(rows) for _ in range(2))
+        np.testing.assert_array_equal(first["image"], again["image"])
+        one = dataset.split(split).read(rows[1:2])  # the noise is the example's, whatever is read beside it
+        np.testing.assert_array_equal(one["image"][0], first["image"][1])
+        difference = first["image"] - first["clean"]
+        assert 0.15 < difference.std() / 255 < 0.35
+        assert first["image"].min() >= 0
+        assert first["image"].max() <= 255
+    train = dataset.split("train").read(rows)
+    np.testing.assert_array_equal(train["image"], train["clean"])
+    clean, given = dataset.spec.targets
+    assert (clean.name, given.name) == ("clean", "image")
+    assert noisy(load_dataset(DatasetSettings(name="digits")), 0.0).spec.targets == dataset.spec.inputs
+
+
+def test_noise_of_numbers_is_in_deviations():
+    dataset = noisy(numbers_dataset(2000), 0.5)
+    arrays = dataset.split("test").read(np.arange(2000))
+    deviations = (arrays["features"] - arrays["clean"]).std(axis=0) / np.array(NUMBERS.std)
+    np.testing.assert_allclose(deviations, 0.5, rtol=0.05)
+
+
+def test_the_score_says_how_much_noise_there_was():
+    task, dataset = look_at(Named(name="reconstruction", noise=0.5), numbers_dataset(500))
+    arrays = dataset.split("test").read(np.arange(500))
+    scores = task.score(arrays, {"reconstruction": arrays["clean"]})
+    assert scores["mse"] == 0
+    assert scores["mse_before"] == pytest.approx(0.25, rel=0.1)
+    untouched = task.score(arrays, {"reconstruction": arrays["features"]})
+    assert untouched["mse"] == untouched["mse_before"]
+
+
+def test_pictures_of_noise_show_what_was_given_made_and_clean():
+    task, dataset = look_at(Named(name="reconstruction", noise=0.3), load_dataset(DatasetSettings(name="digits")))
+    arrays = dataset.split("test").read(np.arange(3))
+    figure = task.figures(arrays, {"reconstruction": arrays["clean"]})["reconstructions"]
+    panels = np.array(figure.axes).reshape(3, 3)
+    assert [axes.get_ylabel() for axes in panels[:, 0]] == ["given", "made", "clean"]
+    drawn = [np.asarray(axes.images[0].get_array()) for axes in panels[:, 0]]
+    np.testing.assert_array_equal(drawn[1], drawn[2])
+    assert np.abs(drawn[0].astype(float) - drawn[2]).max() > 50
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"loss": "l1"}, "`loss` must be one of cross_entropy, mse"),
+        ({"noise": -0.1}, "`noise` must be at least 0, and below 10. Received: -0.1"),
+        ({"noise": "much"}, "`noise` must be"),
+        ({"noise": float("nan")}, "`noise` must be"),
+    ],
+)
+def test_options_out_of_range_are_refused(options, match):
+    with pytest.raises(ValueError, match=match):
+        Reconstruction((IMAGE,), **options)
+
+
+def test_what_cannot_be_given_back_is_refused():
+    with pytest.raises(ValueError, match="first for images. Received: 'cross_entropy' for `number`"):
+        Reconstruction((NUMBERS,), loss="cross_entropy")
+    with pytest.raises(ValueError, match="gives back images or numbers. Received: `categories` of kind `category`"):
+        Reconstruction((CATEGORY,))
+    with pytest.raises(ValueError, match=r"inputs are features, categories\. .*--set dataset.columns.NAME=skip"):
+        look_at(Named(name="reconstruction"), data_of(NUMBERS, CATEGORY))
+
+
+def test_nothing_is_trained_for_parity():
+    with pytest.raises(ValueError, match="Task parity judges the parts of a network.*dlt list tasks"):
+        Parity().sizes(data_of(IMAGE).spec)
+    assert Parity().score({}, {"code": np.ones((2, 3))}) == {}
