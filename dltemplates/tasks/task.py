@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from dltemplates import catalog
-from dltemplates.datasets.source import Dataset
+from dltemplates.datasets.source import Dataset, Source
 from dltemplates.datasets.spec import DatasetSpec, Value
 from dltemplates.settings import Named
 
@@ -136,6 +136,10 @@ class Task(ABC):
 
     def portrait(self, model: keras.Model, spec: DatasetSpec) -> dict[str, Figure]:
         """Pictures of what a trained model holds, whatever it is shown, by file name without suffix."""
+        return {}
+
+    def demonstrate(self, model: keras.Model, spec: DatasetSpec, source: Source) -> dict[str, Figure]:
+        """Pictures of what a trained model does with some examples of a split, by file name without suffix."""
         return {}
 
 
