@@ -160,6 +160,8 @@ def _settings(subject: Subject, data: str | None) -> DatasetSettings:
 
 
 def _check_targets(contract: Contract, dataset: Dataset) -> None:
+    if not contract.targets:  # what the data says of its examples is not looked at
+        return
     for expected, given in zip(contract.targets, dataset.spec.targets, strict=True):
         if _meaning(expected) != _meaning(given):
             raise ValueError(

@@ -105,11 +105,27 @@ class DatasetSettings(Part):
 
 
 class SGD(Part):
-    """Stochastic gradient descent, with momentum (Polyak 1964) or Nesterov's (Sutskever 2013)."""
+    """Stochastic gradient descent, with momentum (Polyak 1964) or Nesterov's (Sutskever 2013).
+
+    Attributes:
+        initial_momentum: That of the first `initial_epochs` epochs, while steps are large (Hinton 2010, section 9).
+        initial_epochs: How many.
+    """
 
     name: Literal["sgd"] = "sgd"
     momentum: Share = 0.0
     nesterov: StrictBool = False
+    initial_momentum: Share | None = None
+    initial_epochs: Count = 5
+
+    @model_validator(mode="after")
+    def _rises(self) -> SGD:
+        if self.initial_momentum is not None and (self.nesterov or self.initial_momentum >= self.momentum):
+            raise ValueError(
+                "`initial_momentum` must be below `momentum`, which is not to be Nesterov's. Received: "
+                f"{self.initial_momentum}, momentum {self.momentum}, nesterov {self.nesterov}. Try 0.5 below 0.9."
+            )
+        return self
 
 
 class Adagrad(Part):
@@ -239,16 +255,16 @@ class Pretrain(Part):
     Attributes:
         epochs: For each machine.
         learning_rate: Of stochastic gradient descent.
-        momentum: Of it.
+        optimizer: That, with its momentum.
         weight_decay: Times half the squared norm of the machine's weights.
         steps: How often a machine goes back and forth before it is compared with what it was shown; the k of CD-k.
     """
 
     epochs: Count = 10
     learning_rate: Positive = 0.1
-    momentum: Share = 0.5
+    optimizer: SGD = SGD(momentum=0.9, initial_momentum=0.5)
     weight_decay: NonNegative = 2e-4
-    steps: Annotated[int, Field(ge=1, le=50, strict=True)] = 1
+    steps: Annotated[int, Field(ge=1, le=25, strict=True)] = 1
 
 
 class TrainSettings(Part):
@@ -268,6 +284,8 @@ class TrainSettings(Part):
         class_weight: `balanced` weighs each class by the inverse of how often it occurs.
         augment: Random changes of the training images.
         pretrain: A training of each restricted Boltzmann machine of the network before; `epochs` do not count it.
+        labels: How many of the training examples have a label that is used, drawn at random by `dataset.split_seed`;
+            the others serve `pretrain` alone. None uses all.
         keep: Which weights become the run's: those of the `best` epoch on validation, or the `last`, where the loss has
             one lowest point and training goes there.
         early_stopping: Stop after this many epochs without a better monitored figure; None never does.
@@ -292,6 +310,7 @@ class TrainSettings(Part):
     class_weight: Literal["none", "balanced"] = "none"
     augment: Augment = Augment()
     pretrain: Pretrain | None = None
+    labels: Count | None = None
     keep: Literal["best", "last"] = "best"
     early_stopping: Count | None = None
     deterministic: StrictBool = True

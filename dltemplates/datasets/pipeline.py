@@ -58,11 +58,13 @@ class TrainingOrder:
         examples: Number of training examples.
         batch_size: Examples per step, at most `examples`.
         seed: The template's seed.
+        only: The examples it is about, (examples,) int64, where they are not all.
     """
 
     examples: int
     batch_size: int
     seed: int
+    only: np.ndarray | None = None
 
     def indices(self, step: tf.Tensor) -> tf.Tensor:
         """The examples of a step: (batch_size,) int64."""
@@ -70,11 +72,12 @@ class TrainingOrder:
         epoch = position // self.examples
         columns = [tf.fill([self.batch_size], tf.constant(self.seed, tf.int64)), epoch, tf.zeros_like(epoch)]
         # tf.random.experimental.index_shuffle, which pads the seed along the wrong axis when there is one per index.
-        return tf.raw_ops.RandomIndexShuffle(
+        places = tf.raw_ops.RandomIndexShuffle(
             index=position % self.examples,
             seed=tf.stack(columns, axis=1),
             max_index=tf.constant(self.examples - 1, tf.int64),
         )
+        return places if self.only is None else tf.gather(self.only, places)
 
     def draws(self, step: tf.Tensor, count: int) -> tf.Tensor:
         """The numbers in [0, 1) that augment a step: (batch_size, count)."""
@@ -156,6 +159,7 @@ def evaluation_batches(
     batch_size: int,
     encode: Callable[[Any], Any],
     shard: Shard = Shard(),
+    most: int | None = None,
 ) -> tf.data.Dataset:
     """Make the batches of a whole split, in order, or parts of each.
 
@@ -167,12 +171,13 @@ def evaluation_batches(
         batch_size: Examples per batch, rounded up to a multiple of the parts; of a smaller split, no more than it has.
         encode: Turns a batch of raw targets into what the loss takes.
         shard: Which parts of each batch are made here.
+        most: How many examples at most, the first ones; None for all.
 
     Returns:
         `(inputs, targets, sample_weight)` for each batch and part, of known cardinality.
     """
     image, target = image_of(spec), spec.targets[0]
-    examples = len(source)
+    examples = len(source) if most is None else min(most, len(source))
     rows = math.ceil(min(batch_size, examples) / shard.parts)
     steps = range(math.ceil(examples / (rows * shard.parts)))
     view = View.whole(image) if image else None

@@ -36,7 +36,11 @@ class RestrictedBoltzmann(layers.Layer):
         self.visible_bias = self.add_weight(shape=(visible,), initializer="zeros", name="visible_bias")
 
     def call(self, inputs):
-        return ops.sigmoid(ops.matmul(inputs, self.kernel) + self.hidden_bias)
+        return self.hidden(inputs)
+
+    def hidden(self, visible):
+        """The probability that each hidden unit is on: (batch, visible) to (batch, units)."""
+        return ops.sigmoid(self._drive(visible))
 
     def visible(self, hidden):
         """The probability that each visible unit is on: (batch, units) to (batch, visible)."""
@@ -44,8 +48,11 @@ class RestrictedBoltzmann(layers.Layer):
 
     def free_energy(self, visible):
         """`-log sum over h of exp(-energy(v, h))` of each example: (batch, visible) to (batch,)."""
-        hidden = ops.softplus(ops.matmul(visible, self.kernel) + self.hidden_bias)
-        return -ops.matmul(visible, self.visible_bias[:, None])[:, 0] - ops.sum(hidden, axis=-1)
+        biased = ops.matmul(visible, ops.expand_dims(self.visible_bias, 1))[:, 0]
+        return -biased - ops.sum(ops.softplus(self._drive(visible)), axis=-1)
+
+    def _drive(self, visible):
+        return ops.matmul(visible, self.kernel) + self.hidden_bias
 
     def get_config(self):
         return {**super().get_config(), "units": self.units}

@@ -17,7 +17,8 @@ https://doi.org/10.1126/science.1127647, supporting material: 784-500-500-2000-1
 from collections.abc import Sequence
 
 import keras
-from keras import layers
+import numpy as np
+from keras import layers, ops
 
 from dltemplates.layers.restricted_boltzmann import RestrictedBoltzmann
 from dltemplates.models.checks import check_count, check_num_outputs, check_widths
@@ -75,3 +76,25 @@ def dbn(
         x = RestrictedBoltzmann(width, name=f"machine_{place}")(x)
     logits = layers.Dense(num_outputs, dtype="float32", name="logits")(x)
     return keras.Model(inputs, logits, name=name)
+
+
+def dream(machine: RestrictedBoltzmann, visible: np.ndarray, turns: Sequence[int], *, seed: int) -> np.ndarray:
+    """Let a machine go back and forth between its layers by Gibbs sampling.
+
+    Args:
+        machine: It.
+        visible: Where each chain begins: (chains, visible), between 0 and 1.
+        turns: How many times it went forth and back when it is looked at, ascending.
+        seed: Of what is drawn.
+
+    Returns:
+        The probabilities of the visible units at those times: (chains, turns, visible), float32.
+    """
+    random = np.random.default_rng(seed)
+    looks = {0: visible}
+    for turn in range(1, max(turns) + 1):
+        hidden = ops.convert_to_numpy(machine.hidden(ops.convert_to_tensor(visible, "float32")))
+        on = (random.random(hidden.shape) < hidden).astype(np.float32)
+        looks[turn] = ops.convert_to_numpy(machine.visible(ops.convert_to_tensor(on)))
+        visible = (random.random(visible.shape) < looks[turn]).astype(np.float32)
+    return np.stack([looks[turn] for turn in turns], axis=1).astype(np.float32)

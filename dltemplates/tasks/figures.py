@@ -132,3 +132,38 @@ def grid_figure(images: np.ndarray, *, side: int = 10) -> Figure:
     axes.axis("off")
     axes.imshow(sheet[..., 0] if channels == 1 else sheet, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     return figure
+
+
+def filters_figure(weights: np.ndarray, *, side: int = 10) -> Figure:
+    """Draw what hidden units look for: light where a pixel speaks for it, dark where against.
+
+    Args:
+        weights: From the pixels of an image to each unit, (units, height, width, channels); the first are shown.
+        side: How many in a row, and at most how many rows.
+    """
+    most = np.abs(weights).max(axis=(1, 2, 3), keepdims=True)
+    pictures = 127.5 + 127.5 * weights / np.maximum(most, 1e-12)
+    edge = ((0, 0), (1, 1), (1, 1), (0, 0))
+    return grid_figure(np.pad(pictures, edge), side=min(side, len(weights)))
+
+
+def chains_figure(chains: Mapping[str, np.ndarray], turns: Sequence[int]) -> Figure:
+    """Draw chains of images, a row each, by how they began.
+
+    Args:
+        chains: By what to write over them: (chains, times, height, width, channels), 0..255.
+        turns: When each of the images of a chain was seen.
+    """
+    figure = Figure(figsize=(4.5 * len(chains), 8), layout="constrained")
+    panels = figure.subplots(1, len(chains), squeeze=False)[0]
+    for axes, (title, images) in zip(panels, chains.items(), strict=True):
+        images = np.pad(images, ((0, 0), (0, 0), (1, 1), (1, 1), (0, 0)), constant_values=96)
+        rows, times, height, width, channels = images.shape
+        sheet = np.clip(np.rint(images), 0, 255).astype(np.uint8).swapaxes(1, 2)
+        sheet = sheet.reshape(rows * height, times * width, channels)
+        axes.imshow(sheet[..., 0] if channels == 1 else sheet, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        axes.set_xticks([(place + 0.5) * width for place in range(times)], [str(turn) for turn in turns])
+        axes.set_yticks([])
+        axes.set_xlabel("times back and forth")
+        axes.set_title(title)
+    return figure

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dltemplates.datasets.spec import DatasetSpec, Value, network_shape
+import numpy as np
+
+from dltemplates import catalog
+from dltemplates.datasets.source import Dataset, Source
+from dltemplates.datasets.spec import DatasetSpec, Value, image_of
 from dltemplates.tasks.task import Arrays, Task
 
 if TYPE_CHECKING:
     import keras
+    from matplotlib.figure import Figure
 
+    from dltemplates.layers import RestrictedBoltzmann
     from dltemplates.tasks.contract import ServingModel
     from dltemplates.template import Template
+
+TURNS = (0, 1, 10, 100, 1000)  # after so many, a chain is drawn
+CHAINS = 10
 
 
 class Representation(Task):
@@ -36,14 +45,22 @@ class Representation(Task):
         Raises:
             ValueError: If an option is out of range.
         """
-        if not isinstance(steps, int) or isinstance(steps, bool) or not 1 <= steps <= 50:
-            raise ValueError(f"`steps` must be an integer of 1 to 50. Received: {steps!r}. Try 1.")
+        if not isinstance(steps, int) or isinstance(steps, bool) or not 1 <= steps <= 25:
+            raise ValueError(f"`steps` must be an integer of 1 to 25. Received: {steps!r}. Try 1.")
         if not isinstance(persistent, bool):
             raise ValueError(f"`persistent` must be true or false. Received: {persistent!r}. Leave it out.")
-        self.divergence = {"steps": steps, "persistent": persistent}
+        self.steps, self.persistent = steps, persistent
+
+    def seen(self, dataset: Dataset) -> Dataset:
+        if image_of(dataset.spec) is None:
+            raise ValueError(
+                "Task representation explains values between 0 and 1, such as pixels. Received: data whose inputs are "
+                f"{', '.join(value.name for value in dataset.spec.inputs)}. Choose images."
+            )
+        return dataset
 
     def sizes(self, spec: DatasetSpec) -> dict[str, Any]:
-        return {"input_shape": network_shape(spec)}
+        return {"input_shape": spec.inputs[0].shape}
 
     def serving(
         self, model: keras.Model, spec: DatasetSpec, template: Template, *, name: str
@@ -61,8 +78,34 @@ class Representation(Task):
             inputs=spec.inputs,
             outputs=(value,),
             targets=(),
+            data=template.dataset if template.dataset.name in catalog.DATASETS else None,
         )
         return {"": ServingModel(served, contract)}
 
+    def portrait(self, model: keras.Model, spec: DatasetSpec) -> dict[str, Figure]:
+        from dltemplates.tasks.figures import filters_figure
+
+        kernel = np.asarray(_machine(model).kernel)
+        return {"filters": filters_figure(kernel.T.reshape(-1, *spec.inputs[0].shape))}
+
+    def demonstrate(self, model: keras.Model, spec: DatasetSpec, source: Source) -> dict[str, Figure]:
+        """Draw chains that begin at examples, and at noise."""
+        from dltemplates.models.rbm import dream
+        from dltemplates.tasks.figures import chains_figure
+
+        def dreams(begun: np.ndarray) -> np.ndarray:
+            seen = dream(_machine(model), begun.reshape(len(begun), -1), TURNS, seed=0)
+            return 255 * seen.reshape(len(begun), len(TURNS), *image.shape)
+
+        image = spec.inputs[0]
+        examples = source.read(np.arange(min(CHAINS, len(source))))[image.name] / 255
+        noise = np.random.default_rng(0).integers(0, 2, (CHAINS, *image.shape))
+        chains = {"from examples": dreams(examples), "from noise": dreams(noise)}
+        return {"dreams": chains_figure(chains, TURNS)}
+
     def score(self, targets: Arrays, outputs: Arrays) -> dict[str, float]:
         return {"share on": float(outputs["hidden"].mean())}
+
+
+def _machine(model: keras.Model) -> RestrictedBoltzmann:
+    return model.get_layer(model.name).get_layer("hidden")

@@ -154,6 +154,10 @@ class Task(ABC):
         """Pictures of what a trained model holds, whatever it is shown, by file name without suffix."""
         return {}
 
+    def demonstrate(self, model: keras.Model, spec: DatasetSpec, source: Source) -> dict[str, Figure]:
+        """Pictures of what a trained model does with some examples of a split, by file name without suffix."""
+        return {}
+
 
 class SupervisedTask(Task):
     """A task with a target, and a loss between that and what the network gives."""

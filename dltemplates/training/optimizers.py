@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import keras
 from keras import ops
 
-from dltemplates.settings import Constant, Cosine, OneCycle, Step, TrainSettings
+from dltemplates.settings import SGD, Constant, Cosine, OneCycle, Step, TrainSettings
 
 OPTIMIZERS = {
-    "sgd": keras.optimizers.SGD,
     "adagrad": keras.optimizers.Adagrad,
     "rmsprop": keras.optimizers.RMSprop,
     "adam": keras.optimizers.Adam,
@@ -26,8 +26,30 @@ def make_optimizer(settings: TrainSettings, *, steps_per_epoch: int) -> keras.op
         steps_per_epoch: Steps in one pass over the training split.
     """
     schedule = make_schedule(settings.learning_rate, epochs=settings.epochs, steps_per_epoch=steps_per_epoch)
+    if isinstance(settings.optimizer, SGD):
+        return make_sgd(settings.optimizer, schedule, steps_per_epoch=steps_per_epoch, clip_norm=settings.clip_norm)
     options = settings.optimizer.model_dump(exclude={"name"})
     return OPTIMIZERS[settings.optimizer.name](schedule, global_clipnorm=settings.clip_norm, **options)
+
+
+def make_sgd(
+    settings: SGD, learning_rate: Any, *, steps_per_epoch: int, clip_norm: float | None = None
+) -> keras.optimizers.SGD:
+    """Make stochastic gradient descent.
+
+    Args:
+        settings: Its momentum.
+        learning_rate: A number, or a Keras schedule.
+        steps_per_epoch: Steps in one pass over the training split.
+        clip_norm: As in the template's `[train]`.
+    """
+    if settings.initial_momentum is None:
+        options = {"momentum": settings.momentum, "nesterov": settings.nesterov}
+        return keras.optimizers.SGD(learning_rate, global_clipnorm=clip_norm, **options)
+    steps = settings.initial_epochs * steps_per_epoch
+    return RisingMomentum(
+        learning_rate, settings.initial_momentum, steps, momentum=settings.momentum, global_clipnorm=clip_norm
+    )
 
 
 def make_schedule(settings: Constant | Cosine | OneCycle | Step, *, epochs: int, steps_per_epoch: int):
@@ -52,6 +74,24 @@ def make_schedule(settings: Constant | Cosine | OneCycle | Step, *, epochs: int,
             )
         case OneCycle():
             return OneCycleSchedule(settings.peak, steps, settings.warmup)
+
+
+class RisingMomentum(keras.optimizers.SGD):
+    """Stochastic gradient descent whose momentum is `initial` for the first steps, and `momentum` from then on.
+
+    Hinton: "A Practical Guide to Training Restricted Boltzmann Machines", 2010, section 9.
+    """
+
+    def __init__(self, learning_rate: Any, initial: float, steps: int, **options: Any):
+        super().__init__(learning_rate, **options)
+        self.initial, self.steps = initial, steps
+
+    def update_step(self, gradient, variable, learning_rate):
+        velocity = self.momentums[self._get_variable_index(variable)]
+        momentum = ops.where(self.iterations < self.steps, self.initial, self.momentum)
+        moved = ops.cast(momentum, variable.dtype) * velocity - ops.cast(learning_rate * gradient, variable.dtype)
+        self.assign(velocity, moved)
+        self.assign_add(variable, moved)
 
 
 class OneCycleSchedule(keras.optimizers.schedules.LearningRateSchedule):

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -24,7 +23,7 @@ from dltemplates.models.build import build_network
 from dltemplates.tasks.task import Task, look_at
 from dltemplates.template import Template
 from dltemplates.training.loop import pays_to_compile
-from dltemplates.training.optimizers import make_optimizer, make_schedule
+from dltemplates.training.optimizers import make_optimizer, make_schedule, make_sgd
 from dltemplates.training.pretrained import load_pretrained, take_weights
 from dltemplates.training.replicas import for_replicas
 from dltemplates.training.steps import algorithm_class
@@ -33,6 +32,7 @@ from dltemplates.training.steps.contrastive_divergence import ContrastiveDiverge
 from dltemplates.training.strategy import Placement
 
 EVALUATION_BATCH = 256
+LOOKED_AT = 10_000  # training examples, before the first step of an algorithm that asks for them
 
 # What the reading of files fails with; not, for instance, an exhausted memory.
 UNREADABLE = (tf.errors.InvalidArgumentError, tf.errors.NotFoundError, tf.errors.UnknownError, tf.errors.DataLossError)
@@ -46,18 +46,37 @@ class Stage:
 
     Attributes:
         algorithm: That.
-        first_epoch: The epoch that it begins with, counted from 0.
+        order: Which example stands at which place of it.
         epochs: How many it lasts.
+        first_epoch: The epoch that it begins with, counted from 0.
+        first_step: The step that it begins with, counted from 0.
+        name: The part of the network that it trains; empty in the last one, which trains all.
     """
 
     algorithm: Algorithm
-    first_epoch: int
+    order: TrainingOrder
     epochs: int
+    first_epoch: int = 0
+    first_step: int = 0
+    name: str = ""
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return _steps_per_epoch(self.order)
 
     @property
     def last_epoch(self) -> int:
         """The epoch that it ends before."""
         return self.first_epoch + self.epochs
+
+    @property
+    def last_step(self) -> int:
+        """The step that it ends before."""
+        return self.first_step + self.epochs * self.steps_per_epoch
+
+    def named(self, figures: dict[str, float]) -> dict[str, float]:
+        """Figures as they are called in the history: those of one part of the network are not those of another."""
+        return {f"{self.name}_{name}" if self.name else name: value for name, value in figures.items()}
 
 
 @dataclass(frozen=True)
@@ -67,7 +86,6 @@ class Training:
     Attributes:
         definition: The layers as they are kept and exported, in float32; its weights are the fresh ones.
         stages: What happens to the batches, one after the other; all train the same model.
-        order: Which example stands at which place.
         class_weights: Weight of each class, or None.
         placement: The devices.
         fresh: Layers of a network with pretrained weights that begin with fresh ones.
@@ -78,18 +96,13 @@ class Training:
     task: Task
     definition: keras.Model
     stages: tuple[Stage, ...]
-    order: TrainingOrder
     class_weights: np.ndarray | None
     placement: Placement
     fresh: list[str]
 
     @property
-    def steps_per_epoch(self) -> int:
-        return _steps_per_epoch(self.order)
-
-    @property
     def total_steps(self) -> int:
-        return self.stages[-1].last_epoch * self.steps_per_epoch
+        return self.stages[-1].last_step
 
     @property
     def algorithm(self) -> Algorithm:
@@ -117,16 +130,16 @@ class Training:
         if stage is not self.stages[-1]:
             return stage.algorithm.optimizer.learning_rate.numpy().item()
         step = max(0, int(np.asarray(stage.algorithm.optimizer.iterations)) - 1)
-        schedule = make_schedule(settings.learning_rate, epochs=settings.epochs, steps_per_epoch=self.steps_per_epoch)
+        schedule = make_schedule(settings.learning_rate, epochs=settings.epochs, steps_per_epoch=stage.steps_per_epoch)
         return float(schedule(step)) if callable(schedule) else schedule
 
-    def batches(self, first_step: int) -> tf.data.Dataset:
-        """This process's parts of the batches from `first_step` to the end."""
+    def batches(self, stage: Stage, first_step: int) -> tf.data.Dataset:
+        """This process's parts of a stage's batches, from `first_step` of the training to the stage's end."""
         return training_batches(
             self.dataset.split("train"),
             self.dataset.spec,
-            self.order,
-            steps=range(first_step, self.total_steps),
+            stage.order,
+            steps=range(first_step - stage.first_step, stage.last_step - stage.first_step),
             encode=self.task.encode,
             augment=self.template.train.augment,
             class_weights=self.class_weights,
@@ -138,17 +151,24 @@ class Training:
         """The examples of the validation split of which the monitored figure is taken."""
         return self.task.watched(self.dataset.split("validation"))
 
-    def validation_batches(self) -> tuple[tf.data.Dataset, int]:
-        """This process's parts of the validation split, and how many steps they make."""
+    def evaluation_batches(self, split: str) -> tuple[tf.data.Dataset, int]:
+        """This process's parts of a split, no more of it than is watched, and how many steps they make."""
         parts = self.placement.replicas
         batches = evaluation_batches(
-            self.watched,
+            self.watched if split == "validation" else self.dataset.split(split),
             self.dataset.spec,
             batch_size=max(1, EVALUATION_BATCH // parts) * parts,
             encode=self.task.encode,
             shard=self.placement.shard,
+            most=len(self.watched),
         )
         return batches, int(batches.cardinality()) // len(self.placement.shard.own)
+
+    def first_batches(self) -> tf.data.Dataset:
+        """The first training examples, the same on every worker."""
+        source = self.dataset.split("train")
+        options: Any = {"batch_size": EVALUATION_BATCH, "encode": self.task.encode, "most": LOOKED_AT}
+        return evaluation_batches(source, self.dataset.spec, **options)
 
     def broken(self) -> dict[str, str]:
         """The files that broke since they were scanned, each with the reason."""
@@ -195,7 +215,9 @@ def prepare(template: Template, placement: Placement | None = None, *, strict: b
         source = dataset.split(split)
         if isinstance(source, FileSource):
             source.strict = strict
-    order = _order(template, len(dataset.split("train")))
+    examples = len(dataset.split("train"))
+    labelled = _labelled(template, examples)
+    order = _order(template, examples, labelled)
     pretrained = load_pretrained(template.model)
     center = pretrained.center if pretrained else None
     definition = _model(template, task, dataset, center)
@@ -214,21 +236,28 @@ def prepare(template: Template, placement: Placement | None = None, *, strict: b
             is_scaled = keras.config.dtype_policy().name == "mixed_float16"
             return keras.optimizers.LossScaleOptimizer(made) if is_scaled else made
 
-        algorithms = [(machine, settings.pretrain.epochs) for machine in _pretraining(model, template)]
-        algorithms.append((algorithm_class(task.algorithm).make(model, task, optimizer, template), settings.epochs))
+        algorithm = algorithm_class(task.algorithm).make(model, task, optimizer, template)
+        pretraining = _pretraining(model, template, examples)
+        stages = _in_turn([*pretraining, Stage(algorithm, order, settings.epochs)])
     class_weights = _class_weights(template, dataset)
-    firsts = itertools.accumulate((epochs for _, epochs in algorithms), initial=0)
-    stages = tuple(Stage(made, first, epochs) for (made, epochs), first in zip(algorithms, firsts, strict=False))
-    training = Training(template, dataset, task, definition, stages, order, class_weights, placement, fresh)
-    _, targets, _ = training.batches(0).element_spec
+    training = Training(template, dataset, task, definition, stages, class_weights, placement, fresh)
+    _, targets, _ = training.batches(stages[0], 0).element_spec
     with placement.strategy.scope():
         for stage in stages:
             stage.algorithm.begin(targets)
     return training
 
 
-def _pretraining(model: keras.Model, template: Template) -> list[ContrastiveDivergence]:
-    """What trains each restricted Boltzmann machine of a network by itself."""
+def _in_turn(stages: list[Stage]) -> tuple[Stage, ...]:
+    """The stages, each beginning where the one before it ends."""
+    for place in range(1, len(stages)):
+        before = stages[place - 1]
+        stages[place] = replace(stages[place], first_epoch=before.last_epoch, first_step=before.last_step)
+    return tuple(stages)
+
+
+def _pretraining(model: keras.Model, template: Template, examples: int) -> list[Stage]:
+    """The training of each restricted Boltzmann machine of a network by itself, from the one that sees the examples."""
     settings = template.train.pretrain
     if settings is None:
         return []
@@ -238,17 +267,19 @@ def _pretraining(model: keras.Model, template: Template) -> list[ContrastiveDive
             f"`train.pretrain` is for networks of restricted Boltzmann machines. Received: {model.name}, which holds "
             "none. Leave it out, or take model `dbn`."
         )
-    return [
-        ContrastiveDivergence(
+    order = _order(template, examples)
+    stages = []
+    for place, machine in enumerate(machines):
+        algorithm = ContrastiveDivergence(
             model,
             machine,
-            lambda: keras.optimizers.SGD(settings.learning_rate, momentum=settings.momentum),
+            lambda: make_sgd(settings.optimizer, settings.learning_rate, steps_per_epoch=_steps_per_epoch(order)),
             seed=template.seed + place,
             steps=settings.steps,
             weight_decay=settings.weight_decay,
         )
-        for place, machine in enumerate(machines)
-    ]
+        stages.append(Stage(algorithm, order, settings.epochs, name=machine.name))
+    return stages
 
 
 def resolve_precision(precision: str) -> Precision:
@@ -274,14 +305,29 @@ def _model(template: Template, task: Task, dataset: Dataset, center: tuple[float
     return task.assemble(network, dataset.spec, center=center)
 
 
-def _order(template: Template, examples: int) -> TrainingOrder:
+def _labelled(template: Template, examples: int) -> np.ndarray | None:
+    """The training examples whose label is used, ascending; None for all."""
+    labels = template.train.labels
+    if labels is None:
+        return None
+    if labels > examples:
+        raise ValueError(
+            f"`train.labels` must be at most the number of training examples, {examples}. Received: {labels}. "
+            "Leave it out to use all."
+        )
+    drawn = np.random.default_rng(template.dataset.split_seed).permutation(examples)
+    return np.sort(drawn[:labels])
+
+
+def _order(template: Template, examples: int, only: np.ndarray | None = None) -> TrainingOrder:
+    examples = examples if only is None else len(only)
     batch_size = template.train.batch_size
     if batch_size > examples:
         raise ValueError(
             f"`train.batch_size` must be at most the number of training examples, {examples}. "
             f"Received: {batch_size}. Try --set train.batch_size={examples}."
         )
-    return TrainingOrder(examples, batch_size, template.seed)
+    return TrainingOrder(examples, batch_size, template.seed, only)
 
 
 def _steps_per_epoch(order: TrainingOrder) -> int:

@@ -64,10 +64,12 @@ def score_run(run: Run, task: Task, dataset: Dataset) -> None:
     servings = run.servings()
     serving = servings[""]
     predictor = KerasPredictor(serving.model, serving.contract)
-    dataset = examples_for(serving, dataset)
     record = run.record
-    figures = {}
-    figures |= task.portrait(run.model(), record.spec)
+    figures: dict[str, Figure] = {}
+    model = run.model()
+    figures |= task.portrait(model, record.spec)
+    figures |= task.demonstrate(model, record.spec, dataset.split("test"))
+    dataset = examples_for(serving, dataset)
     if found := coefficients(serving):
         figures["coefficients"] = coefficients_figure(found)
         record.details["coefficients"] = {output.pop("output"): output for output in found}

@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from dltemplates.runs import Run, latest_run_path, load_run, make_run, new_run_path
 from dltemplates.template import Template
@@ -165,23 +164,30 @@ def fit(
         FloatingPointError: If the loss is no longer finite.
         KeyboardInterrupt: If `stop` was requested on any worker, after a checkpoint.
     """
-    batches = training.placement.iterator(training.batches(state.step))
-    for stage in training.stages:
-        _fit_stage(training, stage, batches, state, keeper, reporter, stop)
+    for place, stage in enumerate(training.stages, start=1):
+        if state.step >= stage.last_step:
+            continue
+        if len(training.stages) > 1:
+            what = f"{stage.name} alone" if stage.name else "the whole network"
+            epochs = f"epochs {stage.first_epoch + 1} to {stage.last_epoch}"
+            reporter.note(f"stage {place} of {len(training.stages)}: {what}, {epochs}")
+        _fit_stage(training, stage, state, keeper, reporter, stop)
     keeper.finish(training.variables, state)
 
 
 def _fit_stage(
     training: Training,
     stage: Stage,
-    batches: Any,
     state: TrainingState,
     keeper: Keeper | Bystander,
     reporter: Reporter,
     stop: StopRequest,
 ) -> None:
-    """Run the steps of a stage that are left, if there are any."""
+    """Run the steps of a stage that are left."""
     algorithm, placement = stage.algorithm, training.placement
+    if state.step == stage.first_step:
+        algorithm.start(training.first_batches())
+    batches = placement.iterator(training.batches(stage, state.step))
     writes_every_step = training.template.train.checkpoint_seconds == 0
     steps = StepLoop(placement, algorithm.train, jit_compile=training.jit_compile)
     evaluation = StepLoop(placement, algorithm.evaluate, jit_compile=training.jit_compile)
@@ -189,10 +195,11 @@ def _fit_stage(
     last_tick = time.monotonic()
     fitting = 1
 
-    while state.step < stage.last_epoch * training.steps_per_epoch and not _stopped_early(training, state):
-        if state.step % training.steps_per_epoch == 0:
+    while state.step < stage.last_step and not _stopped_early(training, state):
+        done = (state.step - stage.first_step) % stage.steps_per_epoch
+        if done == 0:
             algorithm.reset()
-        left = training.steps_per_epoch - state.step % training.steps_per_epoch
+        left = stage.steps_per_epoch - done
         count = 1 if writes_every_step else min(fitting, left)
         with placement.watched():
             steps(batches, count)
@@ -200,7 +207,7 @@ def _fit_stage(
         now = time.monotonic()
         state.seconds = now - started
 
-        epoch_ends = state.step % training.steps_per_epoch == 0
+        epoch_ends = count == left
         loss = 0.0
         if epoch_ends or now - last_tick >= TICK_SECONDS:
             last_tick = now
@@ -231,20 +238,21 @@ def _end_epoch(
 ) -> None:
     """Validate, keep the weights if they are the best of the last stage so far, write the history."""
     algorithm = stage.algorithm
-    epoch = state.step // training.steps_per_epoch
     row: dict[str, float] = {
-        "epoch": epoch,
+        "epoch": len(state.history) + 1,
         "step": state.step,
         "learning_rate": training.learning_rate(stage),
-        **algorithm.figures(),
     }
-    algorithm.reset()
-    batches, steps = training.validation_batches()
-    with training.placement.watched():
-        evaluation.run_all(training.placement.iterator(batches), steps)
-    row |= {f"val_{name}": value for name, value in algorithm.figures().items()}
+    figures = algorithm.figures()
+    validated = _evaluate(training, stage, "validation", evaluation)
+    if algorithm.compared:
+        again = _evaluate(training, stage, "train", evaluation)
+        figures |= {name: again[name] for name in algorithm.compared}
+        figures |= {f"{name}_gap": validated[name] - again[name] for name in algorithm.compared}
+    row |= stage.named(figures)
+    row |= {f"val_{name}": value for name, value in stage.named(validated).items()}
     row["seconds"] = round(state.seconds, 1)
-    _check_finite("val_loss", row["val_loss"], state)
+    _check_finite("val_loss", validated["loss"], state)
     state.history.append(row)
     better = stage is training.stages[-1] and _is_best(training, state, row)
     if better:
@@ -252,6 +260,15 @@ def _end_epoch(
     keeper.history(state.history)
     reporter.epoch(row, better)
     _note_broken(gather_broken(training), state, reporter)
+
+
+def _evaluate(training: Training, stage: Stage, split: str, evaluation: StepLoop) -> dict[str, float]:
+    """The figures of a stage on a split, by the weights as they stand."""
+    stage.algorithm.reset()
+    batches, steps = training.evaluation_batches(split)
+    with training.placement.watched():
+        evaluation.run_all(training.placement.iterator(batches), steps)
+    return stage.algorithm.figures()
 
 
 def _is_best(training: Training, state: TrainingState, row: dict[str, float]) -> bool:

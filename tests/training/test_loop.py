@@ -15,7 +15,7 @@ def weights_after(calls, template=TEMPLATE, jit_compile=False):
     """The weights after steps that were run in calls of so many."""
     training = prepare(template)
     loop = StepLoop(training.placement, training.algorithm.train, jit_compile=jit_compile)
-    iterator = training.placement.iterator(training.batches(0))
+    iterator = training.placement.iterator(training.batches(training.stages[0], 0))
     for steps in calls:
         loop(iterator, steps)
     assert np.isfinite(training.algorithm.mean_loss())

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
 
 import keras
 import tensorflow as tf
@@ -26,11 +26,14 @@ class Algorithm(ABC):
         optimizer: The one whose steps are counted.
         totals: The sums of the figures since `reset`: float64 (n,), in which counts stay exact. First the loss, then
             the number of examples.
+        compared: Names of the figures that are told of training examples too as they stand when an epoch ends, beside
+            those of validation: during it they would be of other weights at every step.
     """
 
     model: keras.Model
     optimizer: keras.optimizers.Optimizer
     totals: Any = None
+    compared: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     @abstractmethod
@@ -40,6 +43,12 @@ class Algorithm(ABC):
     @abstractmethod
     def begin(self, targets: tf.TensorSpec) -> None:
         """Make what depends on the shape of a batch of targets, in the scope of the strategy."""
+
+    def start(self, batches: Iterable[Any]) -> None:  # noqa: B027 - most have nothing to look at
+        """Look at some training examples before the first step, and set what is to begin as they are.
+
+        Called outside of the replicas, with whole batches; again if the training is interrupted before that step.
+        """
 
     @property
     @abstractmethod
@@ -116,6 +125,21 @@ def draw_rows(distribution: Callable[..., Any], like: Any, seed: int, step: Any,
     context = tf.distribute.get_replica_context()
     rows, size = tf.shape(like)[0], like.shape[-1]
     seeds = tf.stack([tf.constant(seed * 64 + turn, tf.int64), tf.cast(step, tf.int64)])
-    whole = distribution([rows * context.num_replicas_in_sync, size], seeds)
-    first = rows * context.replica_id_in_sync_group
-    return tf.ensure_shape(whole[first : first + rows], [None, size])
+    return own_rows(distribution([rows * context.num_replicas_in_sync, size], seeds), like)
+
+
+def own_rows(whole: Any, like: Any) -> Any:
+    """This replica's rows of those of all, (batch, units): as many as `like` has."""
+    rows = tf.shape(like)[0]
+    first = rows * tf.distribute.get_replica_context().replica_id_in_sync_group
+    return tf.ensure_shape(whole[first : first + rows], [None, whole.shape[-1]])
+
+
+def rows_of_all(own: Any) -> Any:
+    """The rows of all replicas, (batch, units), of each one's own: what `own_rows` undoes."""
+    context = tf.distribute.get_replica_context()
+    if context.num_replicas_in_sync == 1:
+        return own
+    rows, place = tf.shape(own)[0], context.replica_id_in_sync_group
+    before, after = rows * place, rows * (context.num_replicas_in_sync - 1 - place)
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.pad(own, [[before, after], [0, 0]]))

@@ -1,12 +1,15 @@
 """Contrastive divergence: train a restricted Boltzmann machine to dream of what it is shown.
 
 Hinton: "Training Products of Experts by Minimizing Contrastive Divergence", Neural Computation 14(8), 2002,
-https://doi.org/10.1162/089976602760128018; persistent chains as in Tieleman: "Training Restricted Boltzmann Machines
-using Approximations to the Likelihood Gradient", ICML 2008, https://doi.org/10.1145/1390156.1390290.
+https://doi.org/10.1162/089976602760128018; what is drawn and what is not, the biases to begin with and the figures to
+watch as in Hinton: "A Practical Guide to Training Restricted Boltzmann Machines", UTML TR 2010-003, sections 3 to 8;
+persistent chains as in Tieleman: "Training Restricted Boltzmann Machines using Approximations to the Likelihood
+Gradient", ICML 2008, https://doi.org/10.1145/1390156.1390290.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -20,6 +23,8 @@ from dltemplates.training.steps.algorithm import (
     Algorithm,
     MakeOptimizer,
     draw_rows,
+    own_rows,
+    rows_of_all,
     summed_over_replicas,
     take_summed_gradients,
 )
@@ -28,15 +33,19 @@ from dltemplates.training.steps.algorithm import (
 class ContrastiveDivergence(Algorithm):
     """One machine, which may stand on top of others that are trained already.
 
-        v0 = what is shown                          h0 ~ p(h | v0)
-        k times:  v ~ p(v | h)                      h ~ p(h | v)
-        kernel += rate * (v0' p(h | v0) - v' p(h | v)) / batch
+        v0 = what is shown
+        h ~ p(h | v0)
+        k times:  v = p(v | h),  h ~ p(h | v)
+        kernel       += rate * (v0' p(h | v0) - v' p(h | v)) / batch
+        hidden bias  += rate * (sum p(h | v0) - sum p(h | v)) / batch
+        visible bias += rate * (sum v0 - sum v) / batch
 
-    With `persistent` the chain goes on from step to step, rather than to begin at what is shown. What is drawn is a
-    function of the seed, the step and the place in the batch.
+    Persistent chains begin at `h` as the step before left it, rather than at what is shown, and `v ~ p(v | h)` is
+    drawn: they are to go wherever the machine goes. What is drawn is a function of the seed, the step and the place in
+    the batch.
     """
 
-    NAMES = ("free_energy",)
+    compared = ("free_energy",)
 
     def __init__(
         self,
@@ -46,7 +55,7 @@ class ContrastiveDivergence(Algorithm):
         *,
         seed: int,
         steps: int = 1,
-        persistent: bool = False,
+        chains: int | None = None,
         weight_decay: float = 0.0,
     ):
         """Prepare for training, in the scope of the strategy.
@@ -56,15 +65,15 @@ class ContrastiveDivergence(Algorithm):
             machine: The machine.
             make_optimizer: Makes the optimizer.
             seed: Of what is drawn.
-            steps: How often the chain goes back and forth; the k of CD-k.
-            persistent: Whether the chain goes on from step to step.
+            steps: How often a chain goes back and forth; the k of CD-k.
+            chains: How many persistent chains there are, as many as examples in a batch; None for none.
             weight_decay: Times half the squared norm of the weights between the layers.
         """
         self.model, self.machine = model, machine
         network = model.get_layer(model.name)
         below = keras.Model(network.input, network.get_layer(machine.name).input)
         self.below = keras.Model(model.input, below(model.get_layer(PREPROCESSING).output))
-        self.seed, self.steps, self.persistent, self.weight_decay = seed, steps, persistent, weight_decay
+        self.seed, self.steps, self.chains, self.weight_decay = seed, steps, chains, weight_decay
         self.trained = [machine.kernel, machine.hidden_bias, machine.visible_bias]
         self.optimizer = make_optimizer()
         self.optimizer.build(self.trained)
@@ -76,46 +85,92 @@ class ContrastiveDivergence(Algorithm):
         from dltemplates.tasks.representation import Representation
 
         assert isinstance(task, Representation)
-        machine = model.get_layer(model.name).get_layer("hidden")
-        return cls(model, machine, make_optimizer, seed=template.seed, **task.divergence)
+        return cls(
+            model,
+            model.get_layer(model.name).get_layer("hidden"),
+            make_optimizer,
+            seed=template.seed,
+            steps=task.steps,
+            chains=template.train.batch_size if task.persistent else None,
+            weight_decay=template.train.weight_decay,
+        )
 
     def begin(self, targets: tf.TensorSpec) -> None:
-        self._make_totals(2 + len(self.NAMES))
+        self._make_totals(3)
+        if self.chains:
+            # All hidden units off: what is seen first is drawn by the visible biases alone.
+            self.chain = tf.Variable(
+                tf.zeros([self.chains, self.machine.units]),
+                trainable=False,
+                aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+                name="chain",
+            )
 
     @property
     def variables(self) -> dict[str, list[Any]]:
-        return {"model": self.model.variables, "optimizer": self.optimizer.variables, "totals": [self.totals]}
+        chain = {"chain": [self.chain]} if self.chains else {}
+        return {
+            "model": self.model.variables,
+            "optimizer": self.optimizer.variables,
+            "totals": [self.totals],
+            **chain,
+        }
+
+    def start(self, batches: Iterable[Any]) -> None:
+        """Make each visible unit as likely to be on as it is in the examples, where no hidden unit is."""
+        rows, on = 0.0, 0.0
+        for inputs, _, weight in batches:
+            rows += tf.reduce_sum(weight)
+            on += tf.linalg.matvec(self._show(inputs), weight, transpose_a=True)
+        share = (on + 1) / (rows + 2)  # a unit that never was on may come to be
+        self.machine.visible_bias.assign(tf.math.log(share / (1 - share)))
 
     def train(self, inputs: Any, targets: Any, weight: Any) -> None:
-        shown = self.below(inputs, training=False)
-        explained = self.machine(shown)
-        dreamt, _ = self._dream(shown, explained)
-        differences = [self._statistics(dreamt, self.machine(dreamt)), self._statistics(shown, explained)]
+        shown = self._show(inputs)
+        explained = self.machine.hidden(shown)
+        begun = own_rows(self.chain, shown) if self.chains else self._draw(explained, 0)
+        seen, dreamt = self._walk(begun)
+        if self.chains:
+            self.chain.assign(rows_of_all(self._draw(dreamt, 0)))
         rows = tf.cast(tf.shape(weight)[0], tf.float32)
         whole = rows * tf.distribute.get_replica_context().num_replicas_in_sync
-        gradients = [(dream - real) / whole for dream, real in zip(*differences, strict=True)]
-        self._add(self._sums(shown, weight))
-        kernel, *biases = summed_over_replicas(gradients)
-        self.optimizer.apply([kernel + self.weight_decay * self.machine.kernel, *biases], self.trained)
+        both = zip(self._statistics(seen, dreamt), self._statistics(shown, explained), strict=True)
+        kernel, *biases = summed_over_replicas([(of_dream - of_shown) / whole for of_dream, of_shown in both])
+        self._add(self._sums(shown, explained, weight))
+        gradients = [kernel + self.weight_decay * self.machine.kernel, *biases]
+        self.optimizer.apply([self.optimizer.scale_loss(gradient) for gradient in gradients], self.trained)
 
     def evaluate(self, inputs: Any, targets: Any, weight: Any) -> None:
-        self._add(self._sums(self.below(inputs, training=False), weight))
+        shown = self._show(inputs)
+        self._add(self._sums(shown, self.machine.hidden(shown), weight))
 
     def figures(self) -> dict[str, float]:
         """`loss` is the squared error of what one step back and forth gives, `free_energy` that of the examples."""
         loss, rows, energy = self.totals.numpy()
         return {"loss": float(loss / rows), "free_energy": float(energy / rows)}
 
-    def _dream(self, shown: Any, explained: Any) -> tuple[Any, Any]:
-        """Go back and forth between the layers: what is seen in the end, and the hidden units that it came from."""
-        step = self.optimizer.iterations.value
-        hidden, seen = explained, shown
+    def _show(self, inputs: Any) -> Any:
+        """What the machine sees of a batch: (batch, visible)."""
+        return tf.cast(self.below(inputs, training=False), tf.float32)
+
+    def _walk(self, hidden: Any) -> tuple[Any, Any]:
+        """Go back and forth, from hidden units that are on or off.
+
+        Returns:
+            What is seen in the end, (batch, visible), and the probability of the hidden units then, (batch, units).
+        """
+        seen = dreamt = hidden
         for turn in range(self.steps):
-            drawn = draw_rows(tf.random.stateless_uniform, hidden, self.seed, step, turn)
-            on = tf.cast(drawn < hidden, hidden.dtype)
-            seen = self.machine.visible(on)
-            hidden = self.machine(seen)
-        return seen, hidden
+            hidden = self._draw(dreamt, 2 * turn) if turn else hidden
+            seen = self.machine.visible(hidden)
+            seen = self._draw(seen, 2 * turn + 1) if self.chains else seen
+            dreamt = self.machine.hidden(seen)
+        return seen, dreamt
+
+    def _draw(self, probabilities: Any, turn: int) -> Any:
+        """Units that are on (1) as often as their probability says, and else off (0)."""
+        drawn = draw_rows(tf.random.stateless_uniform, probabilities, self.seed, self.optimizer.iterations.value, turn)
+        return tf.cast(drawn < probabilities, tf.float32)
 
     @staticmethod
     def _statistics(visible: Any, hidden: Any) -> list[Any]:
@@ -123,8 +178,7 @@ class ContrastiveDivergence(Algorithm):
         pairs = tf.matmul(visible, hidden, transpose_a=True)
         return [pairs, tf.reduce_sum(hidden, axis=0), tf.reduce_sum(visible, axis=0)]
 
-    def _sums(self, shown: Any, weight: Any) -> Any:
-        back = self.machine.visible(self.machine(shown))
-        errors = tf.reduce_mean(tf.square(shown - back), axis=1)
+    def _sums(self, shown: Any, explained: Any, weight: Any) -> Any:
+        errors = tf.reduce_mean(tf.square(shown - self.machine.visible(explained)), axis=1)
         energies = self.machine.free_energy(shown)
         return tf.reduce_sum(tf.stack([errors, tf.ones_like(weight), energies]) * weight, axis=1)

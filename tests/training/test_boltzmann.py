@@ -1,0 +1,252 @@
+"""Trainings of restricted Boltzmann machines on real digits: alone, and in stages on top of each other."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from dltemplates.inference import evaluate
+from dltemplates.runs import Run, load_run
+from dltemplates.template import load_template
+from dltemplates.training import train as module
+from dltemplates.training.checkpoint import list_checkpoints
+from dltemplates.training.prepare import prepare
+from dltemplates.training.progress import Silent
+from dltemplates.training.train import train
+
+MACHINE = {"dataset.name": "digits", "model.units": 24, "train.epochs": 8, "train.batch_size": 20}
+NETWORK = {  # 2 x 2 epochs of 26 steps, then 3 of 4
+    "dataset.name": "digits",
+    "model.units": [16, 12],
+    "train.pretrain": {"epochs": 2, "learning_rate": 0.1},
+    "train.labels": 200,
+    "train.epochs": 3,
+    "train.batch_size": 50,
+    "train.learning_rate": 0.01,
+}
+PERSISTENT = {**MACHINE, "train.epochs": 2, "task.persistent": True, "task.steps": 2}
+
+
+def template(settings=MACHINE, **others):
+    name = "dbn_mnist" if isinstance(settings["model.units"], list) else "rbm_mnist"
+    return load_template(name, settings | {key.replace("__", "."): value for key, value in others.items()})
+
+
+class Notes(Silent):
+    def __init__(self):
+        self.notes = []
+
+    def note(self, text):
+        self.notes.append(text)
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory):
+    return train(template(), output=tmp_path_factory.mktemp("machine") / "run")
+
+
+@pytest.fixture(scope="module")
+def notes():
+    return Notes()
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory, notes):
+    return train(template(NETWORK), output=tmp_path_factory.mktemp("network") / "run", reporter=notes)
+
+
+def test_a_machine_learns_to_give_back_what_it_is_shown(machine):
+    rows = machine.history()
+    assert len(rows) == 8
+    assert rows[-1]["val_loss"] < 0.6 * rows[0]["val_loss"]
+    assert rows[-1]["loss"] < 0.6 * rows[0]["loss"]
+
+
+def test_free_energies_of_the_history_are_those_when_an_epoch_ended(machine):
+    """Of as many training examples as there are in validation: their difference tells overfitting."""
+    row = machine.history()[-1]
+    data = prepare(template()).dataset
+    layer = machine.model().get_layer("rbm").get_layer("hidden")
+    energies = {}
+    for split in ("train", "validation"):
+        pixels = data.split(split).read(np.arange(len(data.split("validation"))))["image"] / 255
+        energies[split] = layer.free_energy(np.float32(pixels.reshape(len(pixels), -1))).numpy().mean()
+    assert row["free_energy"] == pytest.approx(energies["train"], rel=1e-4)
+    assert row["val_free_energy"] == pytest.approx(energies["validation"], rel=1e-4)
+    assert row["free_energy_gap"] == pytest.approx(row["val_free_energy"] - row["free_energy"])
+
+
+def test_a_machine_is_drawn(machine):
+    for name in ("curves", "filters", "dreams"):
+        assert (machine.figures_path / f"{name}.png").stat().st_size > 5000
+
+
+def test_a_machine_is_evaluated(machine):
+    assert 0.02 < evaluate(machine.path)["scores"]["share on"] < 0.9
+
+
+def test_the_stages_of_a_network_are_told(network, notes):
+    assert [note for note in notes.notes if note.startswith("stage")] == [
+        "stage 1 of 3: machine_1 alone, epochs 1 to 2",
+        "stage 2 of 3: machine_2 alone, epochs 3 to 4",
+        "stage 3 of 3: the whole network, epochs 5 to 7",
+    ]
+    rows = network.history()
+    assert [row["epoch"] for row in rows] == [1, 2, 3, 4, 5, 6, 7]
+    assert [row["step"] for row in rows] == [26, 52, 78, 104, 108, 112, 116]
+    told = [{name.removeprefix("val_") for name in row if name.startswith("val_")} for row in rows]
+    first, second = ({f"machine_{place}_loss", f"machine_{place}_free_energy"} for place in (1, 2))
+    assert told == [first, first, second, second, *[{"loss", "accuracy", "top_5"}] * 3]
+    assert [row["learning_rate"] for row in rows] == pytest.approx([0.1] * 4 + [0.01] * 3)
+
+
+def test_a_stage_trains_its_own_machine_alone():
+    """What the others hold stays, bit for bit."""
+    training = prepare(template(NETWORK))
+    layers = {layer.name: layer for layer in training.algorithm.model.get_layer("dbn").layers if layer.weights}
+    assert list(layers) == ["machine_1", "machine_2", "logits"]
+    assert [stage.name for stage in training.stages] == ["machine_1", "machine_2", ""]
+    for stage in training.stages:
+        before = {name: layer.get_weights() for name, layer in layers.items()}
+        stage.algorithm.start(training.first_batches())
+        inputs, targets, weight = next(iter(training.batches(stage, stage.first_step)))
+        stage.algorithm.train(inputs, targets, weight)
+        for name, layer in layers.items():
+            changed = [(a != b).any() for a, b in zip(before[name], layer.get_weights(), strict=True)]
+            assert any(changed) == (name == stage.name or not stage.name), (stage.name, name)
+
+
+def test_momentum_rises_after_some_epochs():
+    training = prepare(template(NETWORK))
+    optimizer = training.stages[0].algorithm.optimizer
+    assert (optimizer.initial, optimizer.momentum, optimizer.steps) == (0.5, 0.9, 5 * 26)
+
+
+def seen_in(training, stage):
+    """The training examples that a stage sees, by their pixels."""
+    batches = training.batches(stage, stage.first_step)
+    return {image.tobytes() for inputs, _, _ in batches for image in inputs.numpy()}
+
+
+def test_the_last_stage_sees_labelled_examples_alone():
+    training = prepare(template(NETWORK))
+    first, _, last = training.stages
+    labelled = seen_in(training, last)
+    assert len(labelled) == 200
+    assert len(seen_in(training, first)) == len(training.dataset.split("train"))
+    plain = load_template("mlp_digits", {"train.labels": 200, "train.batch_size": 50, "train.epochs": 1, "seed": 5})
+    other = prepare(plain)
+    assert seen_in(other, other.stages[0]) == labelled
+    plain = load_template("mlp_digits", {"train.labels": 200, "train.batch_size": 50, "dataset.split_seed": 1})
+    other = prepare(plain)
+    assert seen_in(other, other.stages[0]) != labelled
+
+
+@pytest.mark.parametrize(
+    ("settings", "match"),
+    [
+        ({"train.labels": 5000}, r"`train.labels` must be at most .* training examples, 1\d+. Received: 5000. Leave"),
+        ({"train.labels": 20}, r"`train.batch_size` must be at most .*, 20. Received: 50"),
+        (
+            {"model.name": "mlp"},
+            "`train.pretrain` is for networks of restricted Boltzmann machines. Received: mlp",
+        ),
+        ({"task": "representation"}, "size"),
+    ],
+)
+def test_a_network_that_cannot_be_trained_is_refused(settings, match):
+    with pytest.raises(ValueError, match=match):
+        prepare(template(NETWORK | settings))
+
+
+class StopAtStep(Silent):
+    """Asks to stop, as Ctrl-C does, once a step is done."""
+
+    def __init__(self, step):
+        self.wanted = step
+
+    def step(self, step, loss):
+        if step == self.wanted:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def everything(run):
+    with np.load(list_checkpoints(run.checkpoint_path)[0]) as file:
+        state = json.loads(file["state"].tobytes())
+        return state["step"], {name: file[name] for name in file.files if name != "state"}
+
+
+def check_resume(whole, settings, step, path, monkeypatch):
+    """A training that is stopped at a step, and resumed, ends with the bits of one that was not."""
+    monkeypatch.setattr(module, "TICK_SECONDS", 0)
+    stopped = template(settings, train__checkpoint_seconds=0)
+    with pytest.raises(KeyboardInterrupt, match=f"interrupted at step {step} of"):
+        train(stopped, output=path, reporter=StopAtStep(step))
+    assert everything(Run(path))[0] == step
+    resumed = train(stopped, output=path, resume=True)
+    (_, first), (_, second) = everything(whole), everything(resumed)
+    assert first.keys() == second.keys()
+    for name, array in first.items():
+        np.testing.assert_array_equal(array, second[name], err_msg=name)
+    for one, other in zip(whole.model().get_weights(), resumed.model().get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    rows, others = ([{k: v for k, v in row.items() if k != "seconds"} for row in r.history()] for r in (whole, resumed))
+    assert rows == others
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        pytest.param(1, marks=pytest.mark.slow),
+        pytest.param(52, id="52, where the second machine begins"),
+        pytest.param(60, id="60, inside of its training"),
+        pytest.param(104, marks=pytest.mark.slow),
+        pytest.param(110, marks=pytest.mark.slow),
+    ],
+)
+def test_a_network_resumes_exactly(network, step, tmp_path, monkeypatch):
+    check_resume(network, NETWORK, step, tmp_path / "run", monkeypatch)
+
+
+def test_persistent_chains_resume_exactly(tmp_path, monkeypatch):
+    whole = train(template(PERSISTENT), output=tmp_path / "whole")
+    _, arrays = everything(whole)
+    assert 0 < arrays["chain/00000"].mean() < 1
+    check_resume(whole, PERSISTENT, 70, tmp_path / "run", monkeypatch)
+
+
+@pytest.mark.parametrize("settings", [NETWORK, PERSISTENT], ids=["network", "persistent"])
+def test_two_devices_train_what_one_does(settings, tmp_path):
+    """In fresh processes: the number of devices is chosen before TensorFlow is first used."""
+    path = tmp_path / "template.toml"
+    path.write_text(template(settings).to_toml())
+    runs = []
+    for name, options in {"one": ["--strategy", "single"], "two": ["--devices", "2"]}.items():
+        command = [sys.executable, "-m", "dltemplates", "train", path, "-o", tmp_path / name, *options]
+        done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=240, check=False)
+        assert done.returncode == 0, done.stderr
+        runs.append(load_run(tmp_path / name))
+    one, two = runs
+    for first, second in zip(one.model().weights, two.model().weights, strict=True):
+        assert np.ptp(np.asarray(first)) > 0
+        np.testing.assert_allclose(np.asarray(second), np.asarray(first), rtol=0, atol=2e-6, err_msg=first.path)
+    for row, other in zip(one.history(), two.history(), strict=True):
+        for name in row.keys() - {"seconds"}:
+            assert other[name] == pytest.approx(row[name], abs=1e-4), name
+
+
+def test_half_precision_leaves_the_machines_in_full(tmp_path):
+    """They learn in float32 whatever the network computes in."""
+    training = prepare(template(NETWORK, train__precision="mixed_bfloat16"))
+    stage = training.stages[1]
+    stage.algorithm.start(training.first_batches())
+    inputs, targets, weight = next(iter(training.batches(stage, stage.first_step)))
+    stage.algorithm.train(inputs, targets, weight)
+    assert stage.algorithm.machine.compute_dtype == "bfloat16"
+    assert {weight.dtype for weight in stage.algorithm.machine.weights} == {"float32"}
+    assert np.isfinite(keras.ops.convert_to_numpy(stage.algorithm.machine.kernel)).all()
