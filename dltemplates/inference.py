@@ -16,6 +16,7 @@ from dltemplates.runs import load_run
 from dltemplates.runtimes import KerasPredictor, Predictor, load_predictor
 from dltemplates.settings import DatasetSettings, Named
 from dltemplates.tasks.contract import Contract
+from dltemplates.tasks.examples import as_taken
 from dltemplates.tasks.task import Task, look_at, make_task
 
 
@@ -50,7 +51,7 @@ def evaluate(path: str | Path, *, data: str | None = None, split: str = "test", 
     contract = subject.predictor.contract
     dataset = load_dataset(settings, from_file=data is None, like=contract)
     named = Named(name=contract.task, **contract.task_options)
-    _, dataset = look_at(named, dataset, from_file=True)
+    dataset = as_taken(contract, look_at(named, dataset, from_file=True)[1])
     _check_targets(contract, dataset)
     source = dataset.split(split)
     targets, outputs = subject.predictor.predict(source)
@@ -131,7 +132,7 @@ def _settings(subject: Subject, data: str | None) -> DatasetSettings:
         raise ValueError("An exported file does not know the user's data. Received: no dataset. Name it by --data.")
     settings = subject.data or DatasetSettings(name=str(data))
     update: dict[str, Any] = {"name": data or settings.name}
-    (value,) = subject.predictor.contract.inputs
+    value = subject.predictor.contract.inputs[0]
     if value.kind == "image":
         height, width, channels = value.shape
         update |= {"image_size": (height, width), "channels": channels, "resize": value.resize}

@@ -59,7 +59,7 @@ class Value(BaseModel):
         kind: `image` (height, width, channels), `class` (one id), `labels` (a 0/1 flag per class), `number` (one or
             more of them), `category` (an id for each of several columns), `noise` (standard normal numbers that
             something is made of), or `scores` (a share per class, what a classifier presents).
-        dtype: The NumPy dtype it has at the boundary.
+        dtype: The NumPy dtype it has at the boundary; `string` for text in UTF-8.
         shape: Its shape, without the batch.
         range: Least and greatest value at the boundary, where it is known.
         classes: The class names by id, for `class`, `labels` and `scores`.
@@ -67,10 +67,10 @@ class Value(BaseModel):
         columns: Where numbers or ids are columns of a table: those, and how they are made.
         resize: How an image of another size is brought to `shape`.
         preparation: All that is done to an image file before it is this array, for who does it elsewhere.
-        mean: Mean over the training split, for a `number`.
+        mean: Mean over the training split, for a `number`; of an output, that of its target.
         std: Standard deviation over the training split, for a `number`; greater than 0.
-        standardized: Whether a file takes `(x - mean) / std` in place of x, each number by its own: one scale for all
-            columns of a table would leave nothing of the small ones in 8 bits.
+        standardized: Whether a file takes, or gives, `(x - mean) / std` in place of x, each number by its own: float16
+            holds none above 65,504, and in 8 bits one scale for all columns would leave nothing of the small ones.
         quantization: `(scale, zero_point)` of an integer tensor that stands for real numbers.
     """
 
