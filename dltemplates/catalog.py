@@ -253,6 +253,8 @@ FORMATS = {
 }
 
 _RECURRENT = dict.fromkeys(("LSTM", "GRU", "SimpleRNN"), "the TFLite converter crashes when it calibrates it")
+_TEXT = {"CategoryLookup": "the TFLite converter crashes when it calibrates text"}
+_ONNX_TEXT = {"CategoryLookup": "ONNX compares no text before opset 19, and it is converted to opset 17"}
 _NO_16X8 = {
     "hard_silu": "HARD_SWISH",
     "elu": "ELU",
@@ -269,18 +271,15 @@ _NO_16X8 = {
     "UnitNormalization": "SQUARE",
     "RMSNormalization": "SQUARE",
 }
-_NOT_FROZEN = {"StringLookup": "it is made of a graph of constants, into which a table of texts cannot be frozen"}
-_NO_TABLE = {"StringLookup": "ONNX Runtime has no operator for its table of texts"}
 NOT_OFFERED: dict[str, dict[str, str]] = {
-    "tflite:float16": _NOT_FROZEN,
-    "tflite:int8": _RECURRENT | _NOT_FROZEN,
+    "tflite:int8": _RECURRENT | _TEXT,
     "tflite:int16x8": _RECURRENT
-    | _NOT_FROZEN
+    | _TEXT
     | {"Embedding": "the TFLite converter cannot calibrate the ids in front of it"}
     | {trait: f"the TFLite converter has no 16x8 form of its operator {name}" for trait, name in _NO_16X8.items()},
-    "onnx:float32": _NO_TABLE,
-    "onnx:float16": _NO_TABLE,
-    "onnx:int8": _NO_TABLE,
+    "onnx:float32": _ONNX_TEXT,
+    "onnx:float16": _ONNX_TEXT,
+    "onnx:int8": _ONNX_TEXT,
 }
 """What a format is known not to take: the class name of a layer or the name of an activation, and the reason."""
 

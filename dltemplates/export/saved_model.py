@@ -64,8 +64,6 @@ def save_serving(serving: ServingModel, folder: Path) -> None:
 
     module = tf.Module()
     module.weights = [variable.value for variable in model.variables]
-    lookups = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.StringLookup)]
-    module.tables = [layer.lookup_table for layer in lookups]
     signature = tf.function(serve).get_concrete_function(**specs)
     tf.saved_model.save(module, str(folder), signatures={SIGNATURE: signature})
 

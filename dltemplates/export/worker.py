@@ -74,9 +74,8 @@ class Job:
 
     @cached_property
     def frozen_path(self) -> Path:
-        """`frozen` on disk; the serving model itself where it reads text, as its tables cannot be frozen."""
-        reads_text = any(value.dtype == "string" for value in self.contract.inputs)
-        return self.serving if reads_text else self._saved(self.frozen, "frozen")
+        """`frozen` on disk."""
+        return self._saved(self.frozen, "frozen")
 
     @cached_property
     def cut_path(self) -> Path:

@@ -27,7 +27,7 @@ def frozen(tmp_path):
     def make(before, after, inputs=FEATURES, output=PRICE):
         keras.utils.set_random_seed(0)
         given = keras.Input((3,), name="features")
-        x = layers.Dense(1)(layers.Dense(4, activation="relu")(before(given)))
+        x = layers.Dense(1, use_bias=False)(layers.Dense(4, activation="relu", use_bias=False)(before(given)))
         model = keras.Model(given, {"value": after(x)})
         contract = Contract(name="made", task="regression", inputs=(inputs,), outputs=(output,), targets=(PRICE,))
         save_serving(ServingModel(model, contract), tmp_path / "serving")

@@ -25,7 +25,7 @@ def run(tmp_path_factory):
     income = random.normal(1e6, 3e5, ROWS)
     share = random.normal(2e-3, 1e-3, ROWS)
     town = random.choice(["Köln", "Łódź", "Rom", "東京"], ROWS)
-    price = 2 * income + 4e8 * share + 5e5 * (town == "Łódź") + 5e5 * (town == "東京")
+    price = 2 * income + 4e8 * share + 5e5 * (town == "Łódź") + 9e5 * (town == "東京") + random.normal(0, 3e5, ROWS)
     folder = tmp_path_factory.mktemp("tables")
     table = pd.DataFrame({"income": income, "share": share, "town": town, "price": price})
     table.to_csv(folder / "prices.csv", index=False)
@@ -44,7 +44,7 @@ def run(tmp_path_factory):
 @pytest.fixture(scope="module")
 def exported(run):
     """All formats, both forms; the checks of the export itself are what proves them."""
-    return export(run, formats="all", strings=True, max_drop="2%")
+    return export(run, formats="all", strings=True, max_drop="10%")  # of 22 rows
 
 
 def examples(run):
@@ -74,20 +74,20 @@ def test_what_is_smaller_than_float32_takes_and_gives_standardized_numbers(run, 
         assert max(np.abs(encode(features, arrays["features"])).max(), np.abs(raw).max()) < 256
     (value,) = predictor({value.name: arrays[value.name] for value in predictor.contract.inputs}).values()
     np.testing.assert_array_equal(value, decode(price, raw))
-    assert np.abs(value - arrays["value"]).mean() < 0.25 * arrays["value"].std()
+    assert np.abs(value - arrays["value"]).mean() < 0.4 * arrays["value"].std()
 
 
 def test_categories_are_taken_as_text_where_that_can_be(run, exported):
     strings = exported.parts["strings"]
     assert {result.format: result.verdict for result in strings.results} == {
-        key: "passed" if key in ("saved_model", "tflite:float32", "tflite:dynamic") else "not offered"
+        key: "not offered" if key.startswith("onnx") or key in ("tflite:int8", "tflite:int16x8") else "passed"
         for key in catalog.FORMATS
     }
     towns = ["Köln", "Łódź", "Rom", "東京", "Atlantis", ""]
     rows = [f"income=1000000,share=0.002,town={town}" for town in towns]
     expected = [found["value"] for found in predict(run.path, rows)]
     assert len({value for (value,) in expected}) == 5  # not known is as missing is
-    for key in ("saved_model", "tflite:float32"):
+    for key in ("saved_model", "tflite:float32", "tflite:float16"):
         path = run.exports_path / "strings" / strings.result(key).file
         contract = load_predictor(path).contract
         assert [(value.name, value.dtype) for value in contract.inputs] == [
@@ -95,18 +95,19 @@ def test_categories_are_taken_as_text_where_that_can_be(run, exported):
             ("categories", "string"),
         ]
         found = predict(path, rows)
-        np.testing.assert_allclose([example["value"] for example in found], expected, rtol=1e-5)
+        np.testing.assert_allclose(
+            [example["value"] for example in found], expected, rtol=1e-3 if "16" in key else 1e-5
+        )
         assert [example.get("unknown") for example in found] == [None] * 4 + [["town"], None]
         scores = evaluate(path, data=run.template.dataset.name)["scores"]
-        assert scores == pytest.approx(run.record.scores["test"], rel=1e-4)
-    (file,) = (run.exports_path / "strings").glob("*float32.tflite")
-    (value,) = load_predictor(file)({"features": np.zeros((1, 2), np.float32), "categories": np.array([["Rom"]])}).values()
-    assert np.isfinite(value).all()
+        assert scores == pytest.approx(run.record.scores["test"], rel=1e-3 if "16" in key else 1e-4)
 
 
 @pytest.mark.slow
 def test_what_the_catalog_refuses_of_tables_fails(run, exported, tmp_path, monkeypatch):
-    refused = {key: reasons for key, reasons in catalog.NOT_OFFERED.items() if {"Embedding", "StringLookup"} & {*reasons}}
+    refused = {
+        key: reasons for key, reasons in catalog.NOT_OFFERED.items() if {"Embedding", "CategoryLookup"} & {*reasons}
+    }
     copy = shutil.copytree(run.path, tmp_path / "run", ignore=shutil.ignore_patterns("exports"))
     monkeypatch.setattr(catalog, "NOT_OFFERED", {})
     report = export(copy, formats=list(refused), strings=True, max_drop="2%")
@@ -116,6 +117,8 @@ def test_what_the_catalog_refuses_of_tables_fails(run, exported, tmp_path, monke
 
 
 def test_text_is_for_networks_that_take_categories(small_run):
-    with pytest.raises(ValueError, match=r"`strings` is for networks that take categories\. Received: one that takes image"):
+    with pytest.raises(
+        ValueError, match=r"`strings` is for networks that take categories\. Received: one that takes image"
+    ):
         export(small_run, formats=["onnx:float32"], strings=True)
     assert not small_run.exports_path.exists()
