@@ -75,6 +75,7 @@ MODELS = {
         "dltemplates.models.regression:softmax_regression", "a weighted sum for each class (Bishop 2006)", row(4, 3)
     ),
     "mlp": Entry("dltemplates.models.mlp:mlp", "fully connected layers (Rumelhart 1986)", MNIST),
+    "dfn": Entry("dltemplates.models.mlp:dfn", "a deep feedforward network for tables (Goodfellow 2016)", row(14, 2)),
     "autoencoder": Entry(
         "dltemplates.models.autoencoder:autoencoder", "a code, and back (Hinton 2006)", {"input_shape": (28, 28, 1)}
     ),
@@ -219,6 +220,9 @@ DATASETS = {
     "diabetes": Entry(
         "dltemplates.datasets.sklearn_tables:diabetes", "442 patients, 10 figures, one number; with scikit-learn"
     ),
+    "moons": Entry(
+        "dltemplates.datasets.sklearn_tables:moons", "1,000 points of two half moons; drawn by scikit-learn"
+    ),
     "adult": Entry(
         "dltemplates.datasets.named_tables:adult", "48,842 adults of a census, 14 columns: who earns over 50,000"
     ),
@@ -261,6 +265,8 @@ FORMATS = {
 }
 
 _RECURRENT = dict.fromkeys(("LSTM", "GRU", "SimpleRNN"), "the TFLite converter crashes when it calibrates it")
+_TEXT = {"CategoryLookup": "the TFLite converter crashes when it calibrates text"}
+_ONNX_TEXT = {"CategoryLookup": "ONNX compares no text before opset 19, and it is converted to opset 17"}
 _NO_16X8 = {
     "hard_silu": "HARD_SWISH",
     "elu": "ELU",
@@ -278,10 +284,14 @@ _NO_16X8 = {
     "RMSNormalization": "SQUARE",
 }
 NOT_OFFERED: dict[str, dict[str, str]] = {
-    "tflite:int8": _RECURRENT,
+    "tflite:int8": _RECURRENT | _TEXT,
     "tflite:int16x8": _RECURRENT
+    | _TEXT
     | {"Embedding": "the TFLite converter cannot calibrate the ids in front of it"}
     | {trait: f"the TFLite converter has no 16x8 form of its operator {name}" for trait, name in _NO_16X8.items()},
+    "onnx:float32": _ONNX_TEXT,
+    "onnx:float16": _ONNX_TEXT,
+    "onnx:int8": _ONNX_TEXT,
 }
 """What a format is known not to take: the class name of a layer or the name of an activation, and the reason."""
 

@@ -16,6 +16,7 @@ from dltemplates.runs import load_run
 from dltemplates.runtimes import KerasPredictor, Predictor, load_predictor
 from dltemplates.settings import DatasetSettings, Named
 from dltemplates.tasks.contract import Contract
+from dltemplates.tasks.examples import as_taken
 from dltemplates.tasks.task import Task, look_at, make_task
 
 
@@ -55,7 +56,7 @@ def evaluate(path: str | Path, *, data: str | None = None, split: str = "test", 
     settings = _settings(subject, data)
     dataset = load_dataset(settings, from_file=data is None, like=contract)
     named = Named(name=contract.task, **contract.task_options)
-    _, dataset = look_at(named, dataset, from_file=True)
+    dataset = as_taken(contract, look_at(named, dataset, from_file=True)[1])
     _check_targets(contract, dataset)
     source = dataset.split(split)
     targets, outputs = subject.predictor.predict(source)

@@ -310,8 +310,11 @@ def read_contract(path: Path) -> Contract:
 def encode(value: Value, array: np.ndarray) -> np.ndarray:
     """Turn raw values into what a file takes.
 
-    That is `(x - mean) / std` where it is standardized, and of that `round(x / scale) + zero_point` where quantized.
+    That is `(x - mean) / std` where it is standardized, and of that `round(x / scale) + zero_point` where quantized;
+    of text its bytes in UTF-8.
     """
+    if value.dtype == "string":
+        return np.char.encode(array, "utf-8")
     if value.standardized:
         array = ((array - np.array(value.mean)) / np.array(value.std)).astype(np.float32)
     dtype = np.dtype(value.dtype)
@@ -325,11 +328,17 @@ def encode(value: Value, array: np.ndarray) -> np.ndarray:
 
 
 def decode(value: Value, array: np.ndarray) -> np.ndarray:
-    """Turn what a file gives into float32: `(q - zero_point) * scale` where it is quantized."""
-    if value.quantization is None:
-        return np.asarray(array, np.float32)
-    scale, zero_point = value.quantization
-    return (array.astype(np.float32) - zero_point) * np.float32(scale)
+    """Turn what a file gives into presented values, float32.
+
+    That is `(q - zero_point) * scale` where it is quantized, and of that `y * std + mean` where it is standardized.
+    """
+    array = np.asarray(array, np.float32)
+    if value.quantization is not None:
+        scale, zero_point = value.quantization
+        array = (array - zero_point) * np.float32(scale)
+    if value.standardized:
+        array = (array * np.array(value.std) + np.array(value.mean)).astype(np.float32)
+    return array
 
 
 def _part(encoded: Arrays, start: int, size: int) -> Arrays:

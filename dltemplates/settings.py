@@ -326,12 +326,15 @@ class ExportSettings(Part):
         max_drop: Greatest drop of the score: a number, or a percentage of the float score; None takes the task's.
         input: What int8 files take: `uint8`, a camera's bytes, or `int8`, the same shifted by 128.
         calibration: Number of training examples that set the ranges of the integer formats.
+        strings: Write a second form too, in `exports/strings/`, that takes the categories of a table as text and looks
+            up their ids by itself.
     """
 
     formats: tuple[str, ...] = tuple(catalog.FORMATS)
     max_drop: str | StrictFloat | None = None
     input: Literal["uint8", "int8"] = "uint8"
     calibration: Count = 256
+    strings: StrictBool = False
 
     @field_validator("formats")
     @classmethod

@@ -122,6 +122,25 @@ def test_integers_become_what_they_stand_for():
     np.testing.assert_array_equal(decoded, np.float32([0, 0.5, 255 / 256]))
 
 
+def test_standardized_numbers_are_those_of_the_caller_less_the_mean_by_the_deviation():
+    value = Value(
+        name="rooms", kind="number", dtype="float32", shape=(2,), mean=(1e6, 2.0), std=(1e5, 0.5), standardized=True
+    )
+    raw = np.float32([[1.1e6, 2.0], [8e5, 3.0]])
+    encoded = encode(value, raw)
+    assert encoded.dtype == np.float32
+    np.testing.assert_allclose(encoded, [[1, 0], [-2, 2]], rtol=1e-6)
+    np.testing.assert_allclose(decode(value, encoded), raw, rtol=1e-6)
+    quantized = value.model_copy(update={"dtype": "int8", "quantization": (0.5, 0)})
+    np.testing.assert_array_equal(encode(quantized, raw), np.int8([[2, 0], [-4, 4]]))
+    np.testing.assert_allclose(decode(quantized, encode(quantized, raw)), raw, rtol=1e-6)
+
+
+def test_text_goes_in_as_utf_8():
+    value = Value(name="categories", kind="category", dtype="string", shape=(1,))
+    assert encode(value, np.array([["Köln"], [""]])).tolist() == [["Köln".encode()], [b""]]
+
+
 def test_files_that_are_no_export_are_refused(tmp_path):
     (tmp_path / "model.h5").touch()
     (tmp_path / "folder").mkdir()

@@ -1,9 +1,10 @@
-"""Draw the ideas of a course on convolutional networks, one picture each, with figures that are measured, not quoted.
+"""Draw the ideas of a course on neural networks, one picture each, with figures that are measured, not quoted.
 
     python tools/draw_ideas.py [NAME ...] [--output docs/ideas]
 
-`factorized`, `reduction` and `pooling` take seconds: they build layers and count. `residuals` and `batch_norm` train
-networks on scikit-learn's digits, as `dlt train` does: minutes on two cores. What is drawn is printed as well.
+`factorized`, `reduction` and `pooling` take seconds: they build layers and count. `hidden_layers` trains two small
+networks on points of the plane, `residuals` and `batch_norm` larger ones on scikit-learn's digits, as `dlt train` does:
+minutes on two cores. What is drawn is printed as well.
 """
 
 import argparse
@@ -23,11 +24,14 @@ from matplotlib.patches import Rectangle
 from sklearn.datasets import load_digits, load_sample_image
 
 import dltemplates as dlt
+from dltemplates.datasets.load import load_dataset
 from dltemplates.models.googlenet import MODULES
 from dltemplates.models.summary import Summary, summarize, without_weights
 from dltemplates.reports.figures import save_figures, show_image
+from dltemplates.reports.plane import draw_boundary
 from dltemplates.runs import Run
-from dltemplates.template import parse_template
+from dltemplates.runtimes import KerasPredictor
+from dltemplates.template import load_template, parse_template
 
 Layer = tuple[tuple[int, int], int]  # a convolution: the size of its kernel, its filters
 
@@ -35,6 +39,7 @@ GRID = 7  # pixels across the maps on which a receptive field is drawn
 LAYER_COLORS = ("tab:orange", "tab:green")  # of the first and the second convolution
 CHANNELS, MAP = 64, 32  # of what is factorized
 REDUCED_CHANNELS, REDUCED_MAP = 192, 28  # what GoogLeNet's first inception module, 3a, sees at 224x224
+HIDDEN = ((20,), (10, 10))  # units of each hidden layer
 EPOCHS = 20
 RESIDUAL_RATE = 0.01  # with which He 2016 section 4.2 begins at 110 layers: at 0.1 they hardly learn at first
 BATCH_NORM_DEPTH, BATCH_NORM_RATES = 20, (0.01, 0.1)
@@ -92,6 +97,27 @@ def pooling() -> Figure:
     return figure
 
 
+def hidden_layers(settings: dict[str, Any] | None = None) -> Figure:
+    """Where networks of one and of two hidden layers, with as many units in all, change their mind in the plane."""
+    figure = Figure(figsize=(10, 4.8), layout="constrained")
+    figure.suptitle("20 hidden units, side by side or one layer behind the other, on two half moons")
+    for axes, units in zip(figure.subplots(1, 2, sharex=True, sharey=True), HIDDEN, strict=True):
+        template = load_template("mlp_moons", {"model.units": list(units)} | (settings or {}))
+        with tempfile.TemporaryDirectory() as folder:
+            run = dlt.train(template, output=Path(folder) / "run")
+            serving = run.serving()
+            record, task = run.record, run.task()
+        source = load_dataset(template.dataset).split("test")
+        arrays = source.read(np.arange(len(source)))
+        predictor = KerasPredictor(serving.model, serving.contract)
+        draw_boundary(axes, predictor, task, arrays[serving.contract.inputs[0].name], arrays)
+        accuracy, layers_named = record.scores["test"]["accuracy"], " + ".join(map(str, units))
+        axes.set_title(f"{layers_named} units: {record.parameters} parameters, {accuracy:.1%} of the test")
+        axes.label_outer()
+        print(f"{layers_named:8} {record.parameters:4} parameters  test accuracy {accuracy:.4f}", flush=True)
+    return figure
+
+
 def residuals(depths: Sequence[int] = (20, 56, 110), epochs: int = EPOCHS) -> Figure:
     """The training loss of deeper and deeper networks, plain and with residual connections."""
     figure = Figure(figsize=(10, 4.4), layout="constrained")
@@ -122,7 +148,7 @@ def batch_norm(depth: int = BATCH_NORM_DEPTH, epochs: int = EPOCHS) -> Figure:
     return figure
 
 
-FIGURES = {draw.__name__: draw for draw in (factorized, reduction, pooling, residuals, batch_norm)}
+FIGURES = {draw.__name__: draw for draw in (factorized, reduction, pooling, hidden_layers, residuals, batch_norm)}
 
 
 def cost(size: int, channels: int, convolutions: Sequence[Layer]) -> Summary:

@@ -15,7 +15,9 @@ from dltemplates.cli import pages, parse
 STRATEGIES = ("auto", "single", "mirrored", "multiworker")
 LISTED = ("templates", "models", "datasets", "tasks", "formats", "runs")
 
-data_option = click.option("--data", metavar="NAME|PATH", help="A dataset, a folder of class folders, or a .npz.")
+data_option = click.option(
+    "--data", metavar="NAME|PATH", help="A dataset, a folder of class folders, a .npz or a .csv."
+)
 set_option = click.option(
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a value of the template."
 )
@@ -181,6 +183,7 @@ def evaluate(path, data, split, modules, as_json) -> None:
     else:
         out.show({"file": result["file"], "data": f"{result['data']} {split}, {result['examples']} examples"})
         out.show({name: f"{value:.4f}" for name, value in result["scores"].items()})
+        out.note_unknown(split, result.get("unknown", {}))
 
 
 @dlt.command()
@@ -189,7 +192,7 @@ def evaluate(path, data, split, modules, as_json) -> None:
 @import_option
 @json_option
 def predict(path, inputs, modules, as_json) -> None:
-    """Say what a run or an exported file makes of images, or of folders of them."""
+    """Say what a run or an exported file makes of images, or of folders of them; or of CSV files, or of typed rows."""
     parse.import_modules(modules)
     from dltemplates.inference import predict
 
@@ -214,13 +217,14 @@ def predict(path, inputs, modules, as_json) -> None:
 @data_option
 @click.option("--input", type=click.Choice(["uint8", "int8"]), help="What int8 files take; by default as trained.")
 @click.option("--calibration", type=int, help="Training examples that set the ranges of integer formats.")
+@click.option("--strings", is_flag=True, help="A second form too, which takes categories as text.")
 @click.option("--input-range", help="For a .keras file: what its input makes of 0..255, such as -1,1.")
 @click.option("--resize", type=click.Choice(["stretch", "crop", "pad"]), help="For a .keras file.")
 @output_option
 @overwrite_option
 @import_option
 @json_option
-def export(path, formats, all_formats, max_drop, input, calibration, modules, as_json, **foreign) -> None:
+def export(path, formats, all_formats, max_drop, input, calibration, strings, modules, as_json, **foreign) -> None:
     """Write a run, or a Keras model trained elsewhere, for deployment, and prove each file in its own runtime."""
     for name in formats:
         catalog.check_name("format", name)
@@ -245,6 +249,7 @@ def export(path, formats, all_formats, max_drop, input, calibration, modules, as
             max_drop=max_drop,
             input=input,
             calibration=calibration,
+            strings=strings or None,
             progress=progress,
         )
     out.export_result(report, as_json)

@@ -73,8 +73,17 @@ def run_result(run: Run, as_json: bool) -> None:
         more = f" and {len(skipped) - SHOWN_SKIPPED} more (run.json)" if len(skipped) > SHOWN_SKIPPED else ""
         named = "; ".join(f"{name}: {reason}" for name, reason in skipped[:SHOWN_SKIPPED])
         click.echo(f"{len(skipped)} skipped: {named}{more}")
+    for split, unknown in record.spec.unknown.items():
+        note_unknown(split, unknown)
     if replaced := record.replaced:
         click.echo(f"{len(replaced)} replaced, which broke while it was trained: {', '.join(replaced)}")
+
+
+def note_unknown(split: str, unknown: dict[str, int]) -> None:
+    """Print how many rows of a split hold a category that is not known, by column."""
+    if unknown:
+        counts = ", ".join(f"{count} in {name}" for name, count in unknown.items())
+        click.echo(f"categories that were not learned, in {split}: {counts}")
 
 
 def export_result(report: ExportReport, as_json: bool) -> None:

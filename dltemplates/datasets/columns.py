@@ -69,7 +69,7 @@ def encode_rows(value: Value, rows: pd.DataFrame) -> np.ndarray:
         rows: The table, with a column of each name.
 
     Returns:
-        (rows, *value.shape): float32 numbers, or int32 ids.
+        (rows, *value.shape): float32 numbers, or int32 ids, or the text of the categories where the input takes that.
 
     Raises:
         ValueError: If a column is missing, or does not hold what it must.
@@ -81,7 +81,9 @@ def encode_rows(value: Value, rows: pd.DataFrame) -> np.ndarray:
             f"A table must have the columns that were learned from. Received: none called {', '.join(missing)}. "
             f"There are: {', '.join(map(str, rows.columns))}."
         )
-    encode = _ids if value.kind == "category" else _parts
+    encode = _parts
+    if value.kind == "category":
+        encode = _texts if value.dtype == "string" else _ids
     return np.concatenate([encode(column, rows[column.name]) for column in columns], axis=1)
 
 
@@ -98,6 +100,10 @@ def count_unknown(value: Value, rows: pd.DataFrame) -> dict[str, int]:
 def _ids(column: Column, values: pd.Series) -> np.ndarray:
     ids = {category: place for place, category in enumerate(column.vocabulary, start=1)}
     return values.astype(str).map(ids).fillna(0).to_numpy(np.int32)[:, None]
+
+
+def _texts(column: Column, values: pd.Series) -> np.ndarray:
+    return values.astype(str).where(values.notna(), "").to_numpy(str)[:, None]
 
 
 def _parts(column: Column, values: pd.Series) -> np.ndarray:

@@ -52,7 +52,9 @@ def frame_dataset(frames: Frames, settings: DatasetSettings, *, like: Like | Non
         ValueError: As in `csv_table`.
     """
     first = next(iter(frames.values()))
-    name = _target_name(first, settings)
+    learned = [column for value in like.inputs for column in value.columns or ()] if like else []
+    known = learned_target(like) if like else None
+    name = _target_name(first, settings, {column.name for column in learned})
     _check_columns(first, settings)
     for split, frame in frames.items():
         if missing := [str(column) for column in first if column not in frame]:
@@ -62,20 +64,21 @@ def frame_dataset(frames: Frames, settings: DatasetSettings, *, like: Like | Non
         has_target = frame[name].notna()
         skipped |= {f"{split or 'table'} row {row}": f"no {name}" for row in frame.index[~has_target] + 1}
         frames = {**frames, split: frame[has_target]}
-    learned = learned_target(like) if like else None
-    kind = "number" if learned and learned.kind == "number" else _target_kind(name, frames, settings)
-    classes = learned.classes if learned else None
+    if known:
+        kind, classes = ("category", known.classes) if known.classes else ("number", None)
+    else:
+        kind, classes = _target_kind(name, frames, settings), None
     if kind == "category":
         classes = classes or tuple(sorted({text for frame in frames.values() for text in _texts(frame[name])}))
         targets = {split: _class_ids(name, frame[name], classes) for split, frame in frames.items()}
     else:
         targets = {split: _target_numbers(name, frame[name]) for split, frame in frames.items()}
-    _check_varies(name, targets)
-    frames, targets = _split(frames, targets, settings, classes if kind == "category" else None)
-    target: Value = class_value(classes) if classes else number_value(targets["train"])
-    if like:
-        columns = [column for value in like.inputs for column in value.columns or ()]
-    else:
+    if not known:
+        _check_varies(name, targets)
+    frames, targets = _split(frames, targets, settings, classes)
+    target: Value = known or (class_value(classes) if classes else number_value(targets["train"]))
+    columns = learned
+    if not learned:
         kinds = {str(column): settings.columns.get(str(column)) or kind_of(first[column]) for column in first}
         wanted = {column: kind for column, kind in kinds.items() if column != name and kind != "skip"}
         columns = fit_columns(wanted, frames["train"])
@@ -106,8 +109,10 @@ def read_csv(path: Path) -> pd.DataFrame:
     return table
 
 
-def _target_name(table: pd.DataFrame, settings: DatasetSettings) -> str:
-    name = settings.target or str(table.columns[-1])
+def _target_name(table: pd.DataFrame, settings: DatasetSettings, learned: set[str]) -> str:
+    """The column that is to be predicted: the one that is named, or the last that is not learned from."""
+    others = [str(column) for column in table if column not in learned]
+    name = settings.target or (others or list(table))[-1]
     if name not in table:
         raise ValueError(
             f"`dataset.target` must be a column. Received: {name}. There are: {', '.join(map(str, table.columns))}."

@@ -1,6 +1,8 @@
-"""The tables that ship with scikit-learn: small, real, and there without a download."""
+"""The tables that ship with scikit-learn, small, real, and there without a download; and one that it draws."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 import numpy as np
 import sklearn.datasets
@@ -9,6 +11,8 @@ from dltemplates.datasets.source import Dataset
 from dltemplates.datasets.tables import divide, number_table
 from dltemplates.datasets.values import class_value, number_value
 from dltemplates.settings import DatasetSettings
+
+MOON_POINTS, MOON_NOISE = 1000, 0.2
 
 
 def iris(settings: DatasetSettings) -> Dataset:
@@ -35,9 +39,20 @@ def diabetes(settings: DatasetSettings) -> Dataset:
     return number_table(data.feature_names, splits, number_value(splits["train"][1]))
 
 
+def moons(settings: DatasetSettings) -> Dataset:
+    """Two half moons in the plane, one in the arms of the other, blurred by noise: 1,000 points, always the same."""
+    points, targets = sklearn.datasets.make_moons(MOON_POINTS, noise=MOON_NOISE, random_state=0)
+    return _split(("across", "up"), points, targets, ("upper", "lower"), settings)
+
+
 def _classes(data, settings: DatasetSettings) -> Dataset:
-    targets = data.target.astype(np.int64)
-    classes = tuple(map(str, data.target_names))
+    return _split(map(str, data.feature_names), data.data, data.target, tuple(map(str, data.target_names)), settings)
+
+
+def _split(
+    names: Iterable[str], rows: np.ndarray, targets: np.ndarray, classes: tuple[str, ...], settings: DatasetSettings
+) -> Dataset:
+    targets = targets.astype(np.int64)
     parts = divide(targets, settings, classes=classes)
-    splits = {split: (data.data[rows], targets[rows]) for split, rows in parts.items()}
-    return number_table([str(name) for name in data.feature_names], splits, class_value(classes))
+    splits = {split: (rows[indices], targets[indices]) for split, indices in parts.items()}
+    return number_table(list(names), splits, class_value(classes))

@@ -62,7 +62,7 @@ class Value(BaseModel):
             one of its columns), `past` (what had come before) and `time` (when the next one is, in days since 1970, or
             where dates are not known as its place), `scores` (a share per class, what a classifier presents), or
             `decision` (0 or 1).
-        dtype: The NumPy dtype it has at the boundary.
+        dtype: The NumPy dtype it has at the boundary; `string` for text in UTF-8.
         shape: Its shape, without the batch.
         range: Least and greatest value at the boundary, where it is known.
         classes: The class names by id, for `class`, `labels` and `scores`.
@@ -70,11 +70,12 @@ class Value(BaseModel):
         columns: Where numbers or ids are columns of a table: those, and how they are made. Of a series, its channels.
         resize: How an image of another size is brought to `shape`.
         preparation: All that is done to an image file before it is this array, for who does it elsewhere.
-        mean: Mean over the training split, for a `number` and for each channel of a `series`.
+        mean: Mean over the training split, for a `number` and for each channel of a `series`; of an output, that of its
+            target.
         std: Standard deviation over the training split, likewise; greater than 0.
         frequency: The time from row to row of a series, as pandas names it (`MS` for months), for its `time`.
-        standardized: Whether a file takes `(x - mean) / std` in place of x, each number by its own: one scale for all
-            columns of a table would leave nothing of the small ones in 8 bits.
+        standardized: Whether a file takes, or gives, `(x - mean) / std` in place of x, each number by its own: float16
+            holds none above 65,504, and in 8 bits one scale for all columns would leave nothing of the small ones.
         threshold: Of a `decision`, the score from which on it is 1; fitted when training ends.
         quantization: `(scale, zero_point)` of an integer tensor that stands for real numbers.
     """

@@ -34,7 +34,7 @@ def divide(targets: np.ndarray, settings: DatasetSettings, *, classes: Sequence[
         ValueError: If a class has too few examples for that.
     """
     groups = np.zeros(len(targets), np.int64) if classes is None else targets
-    for group, count in enumerate(np.bincount(groups)):
+    for group, count in zip(*np.unique(groups, return_counts=True), strict=True):
         if count < LEAST:
             name = f"class {classes[group]!r}" if classes is not None else "the table"
             raise ValueError(

@@ -30,7 +30,10 @@ def calibration(contract: Contract, dataset: Dataset, count: int) -> Arrays:
     source = dataset.split("train")
     indices = np.linspace(0, len(source) - 1, min(count, len(source))).round().astype(np.int64)
     arrays = source.read(np.concatenate([indices, indices[[0, -1]]]))
-    inputs = {value.name: np.array(arrays[value.name], dtype=value.dtype) for value in contract.inputs}
+    inputs = {
+        value.name: np.array(arrays[value.name], dtype=str if value.dtype == "string" else value.dtype)
+        for value in contract.inputs
+    }
     thresholds = [value.threshold for value in contract.outputs if value.threshold is not None]
     for value in contract.inputs:
         if value.kind == "image":

@@ -17,6 +17,7 @@ from dltemplates.settings import ExportSettings, Named
 from dltemplates.tasks.contract import Contract
 from dltemplates.tasks.examples import examples_for
 from dltemplates.tasks.task import Task, look_at, make_task
+from dltemplates.tasks.texts import with_texts
 
 
 def export(
@@ -26,6 +27,7 @@ def export(
     max_drop: str | float | None = None,
     input: str | None = None,
     calibration: int | None = None,
+    strings: bool | None = None,
     progress: Progress = lambda key, state: None,
 ) -> ExportReport:
     """Export a run to every format wanted, and check each file in its own runtime.
@@ -37,6 +39,8 @@ def export(
         max_drop: Greatest drop of the score: `0.01`, or `"1%"` of the float score; by default the template's.
         input: What int8 files take, `uint8` or `int8`; by default the template's.
         calibration: Number of training examples that set the ranges of the integer formats; by default the template's.
+        strings: Whether to write a second form that takes the categories of a table as text, as part `strings`; by
+            default the template's.
         progress: Called with a format and what becomes of it.
 
     Returns:
@@ -44,13 +48,17 @@ def export(
         beside the files that passed; those of parts of the network are in folders below.
 
     Raises:
-        ValueError: If the run is not whole, or a format, the budget, `input` or `calibration` is wrong.
+        ValueError: If the run is not whole, or a format, the budget, `input` or `calibration` is wrong, or `strings` is asked for
+            of a network that takes no categories.
     """
     if not isinstance(run, Run):
         run = load_run(run)
     every = tuple(catalog.FORMATS) if formats == "all" else None
-    settings = _settings(run.template.export, formats=every, input=input, calibration=calibration)
+    settings = _settings(run.template.export, formats=every, input=input, calibration=calibration, strings=strings)
     task, dataset = look_at(run.template.task, load_dataset(run.template.dataset, from_file=True), from_file=True)
+    servings = run.servings()
+    if settings.strings:
+        servings["strings"] = with_texts(servings[""])
     reports = {
         part: export_serving(
             serving,
@@ -63,7 +71,7 @@ def export(
             weights_sha256=run.record.sha256[run.weights_path.name],
             progress=lambda key, state, part=part: progress(f"{part} {key}".strip(), state),
         )
-        for part, serving in run.servings().items()
+        for part, serving in servings.items()
     }
     whole = reports.pop("")
     if reports:

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework import convert_to_constants
 
+from dltemplates.datasets.spec import Value
 from dltemplates.runtimes import SIGNATURE
 from dltemplates.tasks.contract import Contract
 
@@ -134,43 +135,77 @@ def fold_scale(frozen: Frozen) -> tuple[Frozen, dict[str, str]]:
 
 
 def cut_standardization(frozen: Frozen, contract: Contract) -> tuple[Frozen, Contract]:
-    """Take `(x - mean) / std` of the numbers of a table out of the graph, for whoever calls it to do.
+    """Take `(x - mean) / std` of numbers out of the graph, and the way back of what it gives, for its caller to do.
 
     Args:
         frozen: The graph of a serving model.
         contract: Its contract.
 
     Returns:
-        The graph that takes standardized numbers, and the contract that says so; as they were where there are none.
+        The graph that takes and gives standardized numbers, and the contract that says so; as they were where there
+        are none.
     """
+    if all(value.mean is None for value in (*contract.inputs, *contract.outputs)):
+        return frozen, contract
     graph_def = type(frozen.graph_def)()
     graph_def.CopyFrom(frozen.graph_def)
-    inputs = []
+    inputs, outputs, tensors = [], [], dict(frozen.outputs)
     for value in contract.inputs:
-        last = _standardization(graph_def, _base(frozen.inputs[value.name])) if value.mean is not None else None
+        source = frozen.inputs[value.name]
+        last = _standardization(graph_def, _base(source), value) if value.mean is not None else None
         if last is not None:
             for node in _readers(graph_def, last, shapes=True):
-                source = frozen.inputs[value.name]
                 node.input[:] = [source if _base(name) == last else name for name in node.input]
             value = value.model_copy(update={"standardized": True})
         inputs.append(value)
-    return _needed(graph_def, frozen), contract.model_copy(update={"inputs": tuple(inputs)})
+    for value in contract.outputs:
+        first = _way_back(graph_def, tensors[value.name], value) if value.mean is not None else None
+        if first is not None:
+            tensors[value.name] = first
+            value = value.model_copy(update={"standardized": True})
+        outputs.append(value)
+    contract = contract.model_copy(update={"inputs": tuple(inputs), "outputs": tuple(outputs)})
+    return _needed(graph_def, Frozen(graph_def, frozen.inputs, tensors)), contract
 
 
-def _standardization(graph_def: Any, source: str) -> str | None:
-    """The last operation of `source * scale + offset`, both constant; None where something else is done to it."""
+def _standardization(graph_def: Any, source: str, value: Value) -> str | None:
+    """The last operation of `source / std - mean / std`; None where something else is done to it."""
     nodes = {node.name: node for node in graph_def.node}
-    expected = ["Mul", "AddV2"]
+    mean, std = np.array(value.mean), np.array(value.std)
+    expected = [("Mul", 1 / std), ("AddV2", -mean / std)]
     while expected:
         readers = _readers(graph_def, source)
-        if len(readers) != 1 or readers[0].op not in ("Identity", expected[0]):
+        op, constant = expected[0]
+        if len(readers) != 1 or readers[0].op not in ("Identity", op):
             return None
-        if readers[0].op != "Identity":
-            if _constant(nodes, readers[0].input[1]) is None:
+        if readers[0].op == op:
+            if not _is_constant(nodes, readers[0].input[1], constant):
                 return None
             del expected[0]
         source = readers[0].name
     return source
+
+
+def _way_back(graph_def: Any, output: str, value: Value) -> str | None:
+    """The tensor that becomes `output` by `tensor * std + mean`; None where that is made otherwise."""
+    nodes = {node.name: node for node in graph_def.node}
+    expected = [("AddV2", np.array(value.mean)), ("Mul", np.array(value.std))]
+    while expected:
+        node = nodes[_base(output)]
+        op, constant = expected[0]
+        if node.op not in ("Identity", op):
+            return None
+        if node.op == op:
+            if not _is_constant(nodes, node.input[1], constant):
+                return None
+            del expected[0]
+        output = node.input[0]
+    return output if ":" in output else f"{output}:0"
+
+
+def _is_constant(nodes: dict[str, Any], name: str, expected: np.ndarray) -> bool:
+    found = _constant(nodes, name)
+    return found is not None and bool(np.allclose(found, expected, rtol=1e-5, atol=0))
 
 
 def _fold_input(graph_def: Any, source: str) -> str | None:

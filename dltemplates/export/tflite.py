@@ -89,7 +89,8 @@ def add_files(path: Path, files: dict[str, str]) -> None:
 def _tensor(details: dict[str, Any]) -> dict[str, Any]:
     scale, zero_point = details["quantization"]
     quantization = (float(scale), int(zero_point)) if scale else None
-    return {"dtype": np.dtype(details["dtype"]).name, "quantization": quantization}
+    is_text = details["dtype"] is np.bytes_
+    return {"dtype": "string" if is_text else np.dtype(details["dtype"]).name, "quantization": quantization}
 
 
 def _one_by_one(examples: dict[str, np.ndarray]):

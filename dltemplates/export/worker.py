@@ -41,7 +41,7 @@ class Job:
     @cached_property
     def encoded_examples(self) -> dict[str, np.ndarray]:
         """The same as integer files take them before they are quantized."""
-        return {value.name: encode(value, self.examples[value.name]) for value in self.integer_contract.inputs}
+        return {value.name: encode(value, self.examples[value.name]) for value in self.standardized_contract.inputs}
 
     @cached_property
     def frozen(self) -> Any:
@@ -51,8 +51,12 @@ class Job:
         return freeze(self.serving)
 
     @cached_property
-    def integer_contract(self) -> Contract:
-        """The contract of integer files, before their dtypes are known: numbers of a table are standardized."""
+    def standardized_contract(self) -> Contract:
+        """The contract of files of less than float32, before their dtypes are known.
+
+        Numbers with a mean are standardized by who calls them: 65,504 is the largest that float16 holds, and one scale
+        for all columns of a table would leave nothing of the small ones in 8 bits.
+        """
         return self._cut[1]
 
     @cached_property
@@ -72,6 +76,11 @@ class Job:
     def frozen_path(self) -> Path:
         """`frozen` on disk."""
         return self._saved(self.frozen, "frozen")
+
+    @cached_property
+    def cut_path(self) -> Path:
+        """`frozen` on disk, without the standardization of numbers."""
+        return self.frozen_path if self._cut[0] is self.frozen else self._saved(self._cut[0], "cut")
 
     @cached_property
     def folded_path(self) -> Path:
@@ -105,8 +114,9 @@ class Job:
             from dltemplates.export.tflite import convert_tflite
 
             whole = kind in ("int8", "int16x8")
-            path = self.folded_path if whole else self.frozen_path
-            contract, examples = (self.integer_contract, self.encoded_examples) if whole else (self.contract, {})
+            contract = self.standardized_contract if whole or kind == "float16" else self.contract
+            path = self.folded_path if whole else self.cut_path if kind == "float16" else self.frozen_path
+            examples = self.encoded_examples if whole else {}
             convert_tflite(path, out, kind, contract=contract, integer=integer, examples=examples)
         else:
             self._convert_onnx(kind, out, integer)
@@ -119,11 +129,15 @@ class Job:
         if kind == "float32":
             model = self.onnx
         elif kind == "float16":
-            model = type(self.onnx)()
-            model.CopyFrom(self.onnx)
+            contract = self.standardized_contract
+            if self._cut[0] is self.frozen:
+                model = type(self.onnx)()
+                model.CopyFrom(self.onnx)
+            else:
+                model = onnx.convert_onnx(self._cut[0], contract)
             model = onnx.to_float16(model)
         else:
-            contract = self.integer_contract
+            contract = self.standardized_contract
             model = onnx.convert_onnx(self.folded[0], contract)
             model = onnx.to_int8(model, self.work, self.encoded_examples, integer)
             contract = onnx.take_integers(model, contract, integer)

@@ -1,4 +1,4 @@
-"""Multilayer perceptron (MLP).
+"""Multilayer perceptron (MLP), and the deep feedforward network (DFN) for tables.
 
 Rumelhart, Hinton, Williams: "Learning representations by back-propagating errors", Nature 323, 1986,
 https://doi.org/10.1038/323533a0.
@@ -11,6 +11,12 @@ how it must change for the error to fall.
 The default widths are those of the fully connected network that LeCun, Bottou, Bengio and Haffner ("Gradient-Based
 Learning Applied to Document Recognition", Proceedings of the IEEE, 1998, section III.C.4) measured on MNIST,
 28x28-300-100-10: 266,610 parameters and 3.05% errors. Rectified units took the place of sigmoids.
+
+The deep feedforward network of Goodfellow, Bengio, Courville: "Deep Learning", MIT Press, 2016, chapter 6,
+https://www.deeplearningbook.org, is the same with more layers. `dfn` is such a one for the rows of a table, each layer
+with batch normalization (Ioffe 2015) and dropout (Srivastava 2014): the parts with which plain networks hold their own
+on tables (Kadra, Lindauer, Hutter, Grabocka: "Well-tuned Simple Nets Excel on Tabular Datasets", NeurIPS 2021,
+https://arxiv.org/abs/2106.11189).
 """
 
 from collections.abc import Sequence
@@ -55,6 +61,37 @@ def mlp(
     x = layers.Flatten()(inputs)  # (batch, product of input_shape)
     for width in units:
         x = layers.Dense(width, activation=activation)(x)
+        x = layers.Dropout(dropout_rate)(x)
+    logits = layers.Dense(num_outputs, dtype="float32", name="logits")(x)
+    return keras.Model(inputs, logits, name=name)
+
+
+def dfn(
+    input_shape: tuple[int, ...],
+    num_outputs: int,
+    *,
+    units: Sequence[int] = (256, 128, 64),
+    dropout_rate: float = 0.1,
+    name: str = "dfn",
+) -> keras.Model:
+    """Build fully connected layers, each with batch normalization, rectification and dropout.
+
+    Args: Those of `mlp`.
+
+    Returns: As `mlp`.
+
+    Raises: As `mlp`.
+    """
+    check_widths("input_shape", input_shape, "(13,)")
+    check_num_outputs(num_outputs)
+    check_widths("units", units, "(256, 128, 64)")
+    check_dropout_rate(dropout_rate)
+    inputs = keras.Input(input_shape, name="inputs")
+    x = layers.Flatten()(inputs)  # (batch, product of input_shape)
+    for width in units:
+        x = layers.Dense(width, use_bias=False)(x)
+        x = layers.BatchNormalization()(x)
+        x = layers.ReLU()(x)
         x = layers.Dropout(dropout_rate)(x)
     logits = layers.Dense(num_outputs, dtype="float32", name="logits")(x)
     return keras.Model(inputs, logits, name=name)

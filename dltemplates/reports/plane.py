@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
@@ -31,14 +32,21 @@ def boundary_figure(predictor: Predictor, task: Task, rows: np.ndarray, targets:
     classes = task.target.classes or ()
     if more or value.kind != "number" or value.shape != (2,) or task.kind != "class" or len(classes) > len(COLORS):
         return None
+    figure = Figure(figsize=(6, 5), layout="constrained")
+    draw_boundary(figure.subplots(), predictor, task, rows, targets)
+    return figure
+
+
+def draw_boundary(axes: Axes, predictor: Predictor, task: Task, rows: np.ndarray, targets: Arrays) -> None:
+    """Draw what `boundary_figure` does on axes of one's own; for networks that it is for."""
+    (value,) = predictor.contract.inputs
+    classes = task.target.classes or ()
     low, high = rows.min(axis=0), rows.max(axis=0)
     low, high = low - MARGIN * (high - low), high + MARGIN * (high - low)
     across, up = (np.linspace(low[axis], high[axis], PLACES, dtype=np.float32) for axis in (0, 1))
     grid = np.stack(np.meshgrid(across, up), axis=-1)
     decided = task.decide(predictor({value.name: grid.reshape(-1, 2)}))
     assert decided is not None  # it has classes
-    figure = Figure(figsize=(6, 5), layout="constrained")
-    axes = figure.subplots()
     colors = ListedColormap(COLORS[: len(classes)])
     axes.pcolormesh(
         across, up, decided.reshape(PLACES, PLACES), cmap=colors, vmin=0, vmax=len(classes) - 1, alpha=0.25, linewidth=0
@@ -51,4 +59,3 @@ def boundary_figure(predictor: Predictor, task: Task, rows: np.ndarray, targets:
     axes.set_xlabel(names[0], parse_math=False)
     axes.set_ylabel(names[1], parse_math=False)
     axes.legend(title=task.target.name, loc="upper right")
-    return figure

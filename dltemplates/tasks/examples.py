@@ -7,7 +7,7 @@ import numpy as np
 from dltemplates.datasets.source import SPLITS, Dataset, Source
 from dltemplates.datasets.spec import Value
 from dltemplates.runtimes import KerasPredictor, Predictor
-from dltemplates.tasks.contract import ServingModel
+from dltemplates.tasks.contract import Contract, ServingModel
 
 MOST_MADE = 2_000  # examples of noise in a split
 
@@ -47,6 +47,36 @@ class NoiseSource:
         return arrays | {value.name: (indices % len(value.classes or ())).astype(value.dtype) for value in others}
 
 
+class TextSource:
+    """A source whose categories are text."""
+
+    def __init__(self, source: Source, value: Value):
+        self.source = source
+        self.value = value
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def read(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+        """Read the examples at `indices` (n,)."""
+        arrays = self.source.read(indices)
+        return {**arrays, self.value.name: texts_of(self.value, arrays[self.value.name])}
+
+
+def texts_of(value: Value, ids: np.ndarray) -> np.ndarray:
+    """Turn ids of categories (n, columns) back into text; that of 0, not known or missing, is empty."""
+    texts = [np.array(("", *column.vocabulary)) for column in value.columns or ()]
+    return np.stack([texts[place][ids[:, place]] for place in range(len(texts))], axis=1)
+
+
+def as_taken(contract: Contract, dataset: Dataset) -> Dataset:
+    """The dataset with its categories as text, where that is what a network takes."""
+    text = next((value for value in contract.inputs if value.dtype == "string"), None)
+    if text is None:
+        return dataset
+    return Dataset(dataset.spec, {split: TextSource(source, text) for split, source in dataset.splits.items()})
+
+
 def examples_for(serving: ServingModel, dataset: Dataset) -> Dataset:
     """The dataset that holds the inputs of a serving model.
 
@@ -60,7 +90,7 @@ def examples_for(serving: ServingModel, dataset: Dataset) -> Dataset:
         made = {s: NoiseSource(min(len(source), MOST_MADE), inputs, firsts[s]) for s, source in dataset.splits.items()}
         return Dataset(dataset.spec, dict(made))
     if serving.after is None:
-        return dataset
+        return as_taken(serving.contract, dataset)
     before = examples_for(serving.after, dataset)
     predictor = KerasPredictor(serving.after.model, serving.after.contract)
     splits = {split: MadeSource(source, predictor) for split, source in before.splits.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
 import numpy as np
@@ -52,13 +53,14 @@ class Regression(SupervisedTask):
         return unscale(logits)
 
     def output(self) -> Value:
-        return Value(name=self.presented, kind="number", dtype="float32", shape=self.target.shape)
+        return self.target.model_copy(update={"name": self.presented, "kind": "number", "dtype": "float32"})
 
     def score(self, targets: Arrays, outputs: Arrays) -> dict[str, float]:
         from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
 
         truth, value = targets[self.target.name], outputs["value"]
-        scores = {"mae": float(mean_absolute_error(truth, value)), "mse": float(mean_squared_error(truth, value))}
+        mse = float(mean_squared_error(truth, value))
+        scores = {"mae": float(mean_absolute_error(truth, value)), "rmse": math.sqrt(mse), "mse": mse}
         return scores | ({"r2": float(r2_score(truth, value))} if len(truth) > 1 else {})
 
     def decide(self, outputs: Arrays) -> None:

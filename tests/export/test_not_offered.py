@@ -13,7 +13,8 @@ from dltemplates.export.saved_model import save_serving
 from dltemplates.tasks.contract import Contract, ServingModel
 
 SHAPE = (8, 8, 2)
-ROWS = [(key, trait) for key, refused in catalog.NOT_OFFERED.items() for trait in refused]
+TABLES = ("Embedding", "CategoryLookup")  # tried in test_tables.py
+ROWS = [(key, trait) for key, refused in catalog.NOT_OFFERED.items() for trait in refused if trait not in TABLES]
 
 
 def network(trait):

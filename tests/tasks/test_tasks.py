@@ -160,7 +160,7 @@ def test_one_label_and_one_example_are_enough():
     assert task.details(targets, outputs)["per_class"][0]["recall"] == 0.5
     number = Regression((TARGETS["regression"],))
     arrays = {"value": RAW["regression"][:1]}
-    assert list(number.score(arrays, arrays)) == ["mae", "mse"]
+    assert list(number.score(arrays, arrays)) == ["mae", "rmse", "mse"]
 
 
 def test_a_task_of_ones_own_is_a_task():
@@ -176,5 +176,7 @@ def test_regression_scales_in_training_and_unscales_in_serving():
     np.testing.assert_allclose(presented, RAW["regression"], rtol=1e-5)
     scores = task.score({"value": RAW["regression"]}, {"value": presented})
     assert scores["mae"] < 1e-5
+    off = task.score({"value": np.zeros((2, 2))}, {"value": np.array([[3.0, 4.0], [0.0, 0.0]])})
+    assert (off["mae"], off["rmse"], off["mse"]) == pytest.approx((1.75, 2.5, 6.25))
     assert scores["r2"] > 0.9999
     assert task.decide({"value": presented}) is None

@@ -62,6 +62,19 @@ def test_figures_of_layers_are_drawn(tool, tmp_path, monkeypatch, capsys):
     assert "12,443,648   10.3% = 2,408,448 + 10,035,200" in said
 
 
+def test_one_and_two_hidden_layers_are_drawn_side_by_side(tool, capsys):
+    figure = tool.hidden_layers({"train.epochs": 1})
+    titles = [axes.get_title() for axes in figure.axes]
+    # 2 x 20 and 20 x 1 weights, 21 biases; 2 x 10, 10 x 10 and 10 x 1 weights, 21 biases
+    assert ["81 parameters" in titles[0], "151 parameters" in titles[1]] == [True, True]
+    for axes, line in zip(figure.axes, capsys.readouterr().out.splitlines(), strict=True):
+        points = sum(len(collection.get_offsets()) for collection in axes.collections[1:])
+        assert points == 200
+        accuracy = float(line.split()[-1])
+        assert 0.5 < accuracy <= 1
+        assert f"{accuracy:.1%}" in axes.get_title()
+
+
 def test_a_training_that_diverges_is_drawn_as_far_as_it_came(tool):
     axes = tool.Figure().subplots()
     tool.draw_losses(axes, "title", {"whole": [2.0, 1.0, 0.5], "broken": [2.0, 9.0], "never": []}, epochs=3)
@@ -75,7 +88,7 @@ def test_a_training_that_diverges_is_drawn_as_far_as_it_came(tool):
 def test_only_known_figures_are_drawn(tool, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         run(tool, monkeypatch, "pooling", "poling")
-    assert "must be one of factorized, reduction, pooling, residuals, batch_norm. Received: poling." in (
+    assert "must be one of factorized, reduction, pooling, hidden_layers, residuals, batch_norm. Received: poling." in (
         capsys.readouterr().err
     )
 

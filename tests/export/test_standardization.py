@@ -1,0 +1,72 @@
+"""The standardization of numbers, taken out of a graph for its caller to do, and left where it is something else."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+
+from dltemplates.datasets.spec import Value
+from dltemplates.export.graph import cut_standardization, freeze
+from dltemplates.export.saved_model import save_serving
+from dltemplates.tasks.contract import Contract, ServingModel
+
+MEAN, STD = np.array([1e6, 2e-3, 0.0]), np.array([3e5, 1e-3, 1.0])
+FEATURES = Value(name="features", kind="number", dtype="float32", shape=(3,), mean=tuple(MEAN), std=tuple(STD))
+PRICE = Value(name="value", kind="number", dtype="float32", shape=(1,), mean=(2e6,), std=(5e5,))
+
+
+def rescaling(scale, offset):
+    return layers.Rescaling(list(np.atleast_1d(scale)), offset=list(np.atleast_1d(offset)))
+
+
+@pytest.fixture
+def frozen(tmp_path):
+    """A frozen network whose numbers are scaled so on their way in and out."""
+
+    def make(before, after, inputs=FEATURES, output=PRICE):
+        keras.utils.set_random_seed(0)
+        given = keras.Input((3,), name="features")
+        x = layers.Dense(1, use_bias=False)(layers.Dense(4, activation="relu", use_bias=False)(before(given)))
+        model = keras.Model(given, {"value": after(x)})
+        contract = Contract(name="made", task="regression", inputs=(inputs,), outputs=(output,), targets=(PRICE,))
+        save_serving(ServingModel(model, contract), tmp_path / "serving")
+        return freeze(tmp_path / "serving"), contract
+
+    return make
+
+
+def call(graph, features):
+    return graph.function(features=tf.constant(features, tf.float32))["value"].numpy()
+
+
+def test_the_caller_does_what_is_cut(frozen):
+    graph, contract = frozen(rescaling(1 / STD, -MEAN / STD), rescaling(PRICE.std, PRICE.mean))
+    cut, said = cut_standardization(graph, contract)
+    assert (said.inputs[0].standardized, said.outputs[0].standardized) == (True, True)
+    features = np.random.default_rng(0).normal(MEAN, STD, (5, 3))
+    found = call(cut, (features - MEAN) / STD) * PRICE.std + PRICE.mean
+    np.testing.assert_allclose(found, call(graph, features), rtol=1e-5)
+    assert np.ptp(found) > 1e4
+    left = [node.op for node in cut.graph_def.node]
+    assert left.count("Mul") == 0
+    assert left.count("AddV2") == 0
+
+
+def test_other_arithmetic_is_the_networks_own(frozen):
+    """Scales that are not those of the contract, as a network trained elsewhere may begin and end with."""
+    graph, contract = frozen(rescaling(2 / STD, -MEAN / STD), rescaling(PRICE.std, [0.0]))
+    cut, said = cut_standardization(graph, contract)
+    assert said == contract
+    features = np.random.default_rng(0).normal(MEAN, STD, (5, 3))
+    np.testing.assert_array_equal(call(cut, features), call(graph, features))
+
+
+def test_a_network_without_numbers_stays_as_it_is(frozen):
+    plain = {"mean": None, "std": None}
+    graph, contract = frozen(
+        layers.Identity(), layers.Identity(), FEATURES.model_copy(update=plain), PRICE.model_copy(update=plain)
+    )
+    cut, said = cut_standardization(graph, contract)
+    assert cut is graph
+    assert said is contract

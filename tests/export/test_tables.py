@@ -1,0 +1,124 @@
+"""Exports of networks for tables: numbers that float16 cannot hold, columns of all sizes, categories as ids and text."""
+
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dltemplates import catalog
+from dltemplates.datasets.load import load_dataset
+from dltemplates.export.deploy import export
+from dltemplates.inference import evaluate, predict
+from dltemplates.runtimes import decode, encode, load_predictor
+from dltemplates.template import load_template
+from dltemplates.training.train import train
+
+ROWS = 240
+TABLE_FORMATS = [key for key in catalog.FORMATS if key != "tflite:int16x8"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A regression on a column of millions, one of thousandths, and categories of more than ASCII; a target of millions."""
+    random = np.random.default_rng(0)
+    income = random.normal(1e6, 3e5, ROWS)
+    share = random.normal(2e-3, 1e-3, ROWS)
+    town = random.choice(["Köln", "Łódź", "Rom", "東京"], ROWS)
+    price = 2 * income + 4e8 * share + 5e5 * (town == "Łódź") + 9e5 * (town == "東京") + random.normal(0, 3e5, ROWS)
+    folder = tmp_path_factory.mktemp("tables")
+    table = pd.DataFrame({"income": income, "share": share, "town": town, "price": price})
+    table.to_csv(folder / "prices.csv", index=False)
+    settings = {
+        "dataset.name": str(folder / "prices.csv"),
+        "model.units": [16],
+        "train.epochs": 25,
+        "train.batch_size": 16,
+        "train.learning_rate": 0.01,
+        "train.weight_decay": 0.0,
+        "export.calibration": 64,
+    }
+    return train(load_template("mlp_california_housing", settings), output=folder / "run")
+
+
+@pytest.fixture(scope="module")
+def exported(run):
+    """All formats, both forms; the checks of the export itself are what proves them."""
+    return export(run, formats="all", strings=True, max_drop="10%")  # of 22 rows
+
+
+def examples(run):
+    source = load_dataset(run.template.dataset).split("test")
+    return source.read(np.arange(len(source)))
+
+
+def test_every_format_that_takes_categories_passes(exported):
+    verdicts = {result.format: (result.verdict, result.reason) for result in exported.results}
+    assert verdicts.pop("tflite:int16x8")[0] == "not offered"
+    assert {verdict for verdict, _ in verdicts.values()} == {"passed"}, verdicts
+    assert list(verdicts) == TABLE_FORMATS
+
+
+@pytest.mark.parametrize("key", TABLE_FORMATS)
+def test_what_is_smaller_than_float32_takes_and_gives_standardized_numbers(run, exported, key):
+    """A caller that keeps to the contract gets prices; the arrays in between fit into float16."""
+    predictor = load_predictor(run.exports_path / exported.result(key).file)
+    features, categories = predictor.contract.inputs
+    (price,) = predictor.contract.outputs
+    small = key.endswith(("int8", "float16"))
+    assert (features.standardized, price.standardized) == (small, small)
+    arrays = examples(run)
+    encoded = encode(features, arrays["features"])
+    raw = predictor._run({"features": encoded, "categories": encode(categories, arrays["categories"])})["value"]
+    if small:
+        assert max(np.abs(encode(features, arrays["features"])).max(), np.abs(raw).max()) < 256
+    (value,) = predictor({value.name: arrays[value.name] for value in predictor.contract.inputs}).values()
+    np.testing.assert_array_equal(value, decode(price, raw))
+    assert np.abs(value - arrays["value"]).mean() < 0.4 * arrays["value"].std()
+
+
+def test_categories_are_taken_as_text_where_that_can_be(run, exported):
+    strings = exported.parts["strings"]
+    assert {result.format: result.verdict for result in strings.results} == {
+        key: "not offered" if key.startswith("onnx") or key in ("tflite:int8", "tflite:int16x8") else "passed"
+        for key in catalog.FORMATS
+    }
+    towns = ["Köln", "Łódź", "Rom", "東京", "Atlantis", ""]
+    rows = [f"income=1000000,share=0.002,town={town}" for town in towns]
+    expected = [found["value"] for found in predict(run.path, rows)]
+    assert len({value for (value,) in expected}) == 5  # not known is as missing is
+    for key in ("saved_model", "tflite:float32", "tflite:float16"):
+        path = run.exports_path / "strings" / strings.result(key).file
+        contract = load_predictor(path).contract
+        assert [(value.name, value.dtype) for value in contract.inputs] == [
+            ("features", "float32"),
+            ("categories", "string"),
+        ]
+        found = predict(path, rows)
+        np.testing.assert_allclose(
+            [example["value"] for example in found], expected, rtol=1e-3 if "16" in key else 1e-5
+        )
+        assert [example.get("unknown") for example in found] == [None] * 4 + [["town"], None]
+        scores = evaluate(path, data=run.template.dataset.name)["scores"]
+        assert scores == pytest.approx(run.record.scores["test"], rel=1e-3 if "16" in key else 1e-4)
+
+
+@pytest.mark.slow
+def test_what_the_catalog_refuses_of_tables_fails(run, exported, tmp_path, monkeypatch):
+    refused = {
+        key: reasons for key, reasons in catalog.NOT_OFFERED.items() if {"Embedding", "CategoryLookup"} & {*reasons}
+    }
+    copy = shutil.copytree(run.path, tmp_path / "run", ignore=shutil.ignore_patterns("exports"))
+    monkeypatch.setattr(catalog, "NOT_OFFERED", {})
+    report = export(copy, formats=list(refused), strings=True, max_drop="2%")
+    for key, reasons in refused.items():
+        assert report.parts["strings"].result(key).verdict == "failed"
+        assert report.result(key).verdict == ("failed" if "Embedding" in reasons else "passed")
+
+
+def test_text_is_for_networks_that_take_categories(small_run):
+    with pytest.raises(
+        ValueError, match=r"`strings` is for networks that take categories\. Received: one that takes image"
+    ):
+        export(small_run, formats=["onnx:float32"], strings=True)
+    assert not small_run.exports_path.exists()

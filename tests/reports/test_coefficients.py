@@ -1,0 +1,60 @@
+"""What a network of one weighted sum has learned, in numbers and as a picture."""
+
+import keras
+import numpy as np
+import pytest
+
+from dltemplates.datasets.load import load_dataset
+from dltemplates.models.mlp import mlp
+from dltemplates.models.regression import linear_regression, softmax_regression
+from dltemplates.reports.coefficients import MOST, coefficients, coefficients_figure
+from dltemplates.settings import DatasetSettings
+from dltemplates.tasks.assemble import assemble
+from dltemplates.tasks.task import look_at
+from dltemplates.template import load_template
+
+
+def serving_of(template, builder):
+    settings = load_template(template)
+    task, dataset = look_at(settings.task, load_dataset(settings.dataset))
+    network = builder(**task.sizes(dataset.spec))
+    return task.serving(assemble(network, dataset.spec), dataset.spec, settings, name="made")[""], dataset.spec
+
+
+def test_a_coefficient_is_what_a_unit_of_its_input_adds():
+    serving, spec = serving_of("softmax_regression_iris", softmax_regression)
+    found = coefficients(serving)
+    assert [output["output"] for output in found] == ["setosa", "versicolor", "virginica"]
+    kernel, _ = serving.model.get_layer("softmax_regression").get_layer("logits").get_weights()
+    for place, output in enumerate(found):
+        for row, (entry, column) in enumerate(zip(output["inputs"], spec.inputs[0].columns, strict=True)):
+            assert entry["name"] == column.name
+            assert entry["standardized"] == pytest.approx(kernel[row, place])
+            assert entry["coefficient"] == pytest.approx(kernel[row, place] / spec.inputs[0].std[row])
+
+
+def test_more_than_a_weighted_sum_has_none():
+    assert coefficients(serving_of("softmax_regression_iris", mlp)[0]) is None
+    settings = load_template("mlp_digits")
+    task, dataset = look_at(settings.task, load_dataset(DatasetSettings(name="digits")))
+    network = linear_regression(**task.sizes(dataset.spec))
+    serving = task.serving(assemble(network, dataset.spec), dataset.spec, settings, name="made")[""]
+    assert coefficients(serving) is None
+    keras.backend.clear_session()
+
+
+def test_the_greatest_are_drawn_by_name():
+    random = np.random.default_rng(0)
+    names = [f"input {place} of $x_{place}" for place in range(MOST + 5)]
+    worth = random.normal(size=(2, len(names)))
+    found = [
+        {"output": output, "inputs": [{"name": n, "standardized": w} for n, w in zip(names, row, strict=True)]}
+        for output, row in zip("ab", worth, strict=True)
+    ]
+    figure = coefficients_figure(found)
+    figure.canvas.draw()
+    (axes,) = figure.axes
+    drawn = [label.get_text() for label in axes.get_yticklabels()]
+    assert drawn == [names[place] for place in np.argsort(-np.abs(worth).max(axis=0))[:MOST]]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["a", "b"]
+    assert coefficients_figure(found[:1]).axes[0].get_legend() is None

@@ -1,0 +1,50 @@
+"""The plane as a classifier of two numbers decides it."""
+
+import numpy as np
+import pytest
+
+from dltemplates.datasets.load import load_dataset
+from dltemplates.datasets.values import class_value
+from dltemplates.models.perceptron import perceptron
+from dltemplates.reports.plane import PLACES, boundary_figure
+from dltemplates.runtimes import KerasPredictor
+from dltemplates.tasks.assemble import assemble
+from dltemplates.tasks.classification import Classification
+from dltemplates.tasks.task import look_at
+from dltemplates.template import load_template
+
+
+@pytest.fixture(scope="module")
+def neuron():
+    """A neuron that fires where a + b is above 1.5, its task, and the rows of AND."""
+    template = load_template("perceptron_gates")
+    task, dataset = look_at(template.task, load_dataset(template.dataset))
+    network = perceptron(**task.sizes(dataset.spec))
+    network.set_weights([np.full((2, 1), 2.0), np.array([-2.0])])  # of standardized bits: 2a - 1, 2b - 1
+    serving = task.serving(assemble(network, dataset.spec), dataset.spec, template, name="neuron")[""]
+    return KerasPredictor(serving.model, serving.contract), task, dataset.split("test").read(np.arange(4))
+
+
+def test_the_plane_is_cut_where_the_classes_meet(neuron):
+    predictor, task, arrays = neuron
+    figure = boundary_figure(predictor, task, arrays["features"], arrays)
+    figure.canvas.draw()
+    (axes,) = figure.axes
+    mesh, zeros, ones = axes.collections
+    decided = np.asarray(mesh.get_array()).reshape(PLACES, PLACES)
+    side = np.linspace(-0.25, 1.25, PLACES)
+    np.testing.assert_array_equal(decided == 1, side[:, None] + side > 1.5)
+    assert (len(zeros.get_offsets()), len(ones.get_offsets())) == (3, 1)
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("a", "b")
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["0", "1"]
+
+
+def test_what_is_no_classifier_of_two_numbers_has_no_plane(neuron):
+    predictor, _, arrays = neuron
+    many = Classification((class_value(tuple("abcdefghi")),))
+    assert boundary_figure(predictor, many, arrays["features"], arrays) is None
+    for update in ({"shape": (3,)}, {"kind": "image"}):
+        (value,) = predictor.contract.inputs
+        contract = predictor.contract.model_copy(update={"inputs": (value.model_copy(update=update),)})
+        other = KerasPredictor(predictor.model, contract)
+        assert boundary_figure(other, neuron[1], arrays["features"], arrays) is None

@@ -1,0 +1,152 @@
+"""One neuron on gates, and regressions against scikit-learn's own, each as its template trains it."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from dltemplates.datasets.load import load_dataset
+from dltemplates.inference import evaluate, predict
+from dltemplates.runtimes import KerasPredictor
+from dltemplates.template import load_template
+from dltemplates.training.train import train
+
+
+def run_of(template, folder, **settings):
+    overrides = {key.replace("__", "."): value for key, value in settings.items()}
+    return train(load_template(template, overrides), output=folder / "run")
+
+
+def everything(run, split):
+    source = load_dataset(run.template.dataset).split(split)
+    return source.read(np.arange(len(source)))
+
+
+@pytest.mark.parametrize("loss", ["perceptron", "cross_entropy"])
+@pytest.mark.parametrize("gate", ["and", "or", "nand"])
+def test_one_neuron_learns_what_a_line_can_tell_apart(gate, loss, tmp_path):
+    """By Rosenblatt's rule, which then has nothing left to correct, and by gradient descent on the odds."""
+    run = run_of("perceptron_gates", tmp_path, dataset__name=f"gates:{gate}", task__loss=loss, train__epochs=12)
+    assert run.record.scores["test"] == {"accuracy": 1.0}
+    assert (run.figures_path / "boundary.png").is_file()
+    last = run.history()[-1]
+    assert last["accuracy"] == 1
+    assert (last["loss"] == 0) == (loss == "perceptron")
+
+
+def test_one_neuron_never_settles_on_xor(tmp_path):
+    run = run_of("perceptron_gates", tmp_path, dataset__name="gates:xor", train__epochs=15)
+    history = run.history()
+    assert len(history) == 15
+    assert min(row["loss"] for row in history) > 0
+    assert max(row["val_accuracy"] for row in history) <= 0.75
+    assert run.record.scores["test"]["accuracy"] <= 0.75
+
+
+def test_a_hidden_layer_learns_xor_and_shows_where_it_changes_its_mind(tmp_path):
+    run = run_of("mlp_gates", tmp_path)
+    assert run.record.scores["test"] == {"accuracy": 1.0}
+    assert (run.figures_path / "boundary.png").is_file()
+    assert [found["class"] for found in predict(run.path, ["0,0", "a=0,b=1", "b=0,a=1", "1,1"])] == ["0", "1", "1", "0"]
+
+
+REGRESSIONS = {
+    "linear_regression_diabetes": LinearRegression(),
+    "logistic_regression_breast_cancer": LogisticRegression(max_iter=1000),
+    "softmax_regression_iris": LogisticRegression(max_iter=1000),
+    "softmax_regression_wine": LogisticRegression(max_iter=1000),
+}
+
+
+@pytest.mark.parametrize("name", REGRESSIONS)
+def test_a_regression_is_scikit_learns(name, tmp_path):
+    run = run_of(name, tmp_path)
+    train_rows, test_rows = everything(run, "train"), everything(run, "test")
+    (target,) = run.record.spec.targets
+    own = make_pipeline(StandardScaler(), REGRESSIONS[name])
+    own.fit(train_rows["features"], train_rows[target.name].reshape(-1))
+    serving = run.serving()
+    (found,) = KerasPredictor(serving.model, serving.contract)({"features": test_rows["features"]}).values()
+    truth = {target.name: test_rows[target.name]}
+    if target.classes:
+        expected = own.predict_proba(test_rows["features"])
+        assert np.abs(found - expected).max() < 0.02
+        ((_, score), *_) = run.task().score(truth, {"probabilities": expected}).items()
+        assert run.record.scores["test"]["accuracy"] == pytest.approx(score, abs=0.01)
+    else:
+        expected = own.predict(test_rows["features"])[:, None]
+        assert np.abs(found - expected).max() < 0.01 * np.ptp(test_rows[target.name])
+        scores = run.task().score(truth, {"value": expected})
+        assert list(scores) == ["mae", "rmse", "mse", "r2"]
+        assert run.record.scores["test"] == pytest.approx(scores, rel=0.01)
+    _check_coefficients(run, test_rows["features"], found)
+
+
+def _check_coefficients(run, features, found):
+    """Those in run.json give what the network gives, and are drawn."""
+    sums = []
+    for output in run.record.details["coefficients"].values():
+        assert [entry["name"] for entry in output["inputs"]] == [c.name for c in run.record.spec.inputs[0].columns]
+        weights = np.array([entry["coefficient"] for entry in output["inputs"]])
+        sums.append(features.astype(np.float64) @ weights + output["intercept"])
+    (target,) = run.record.spec.targets
+    classes = run.record.details["coefficients"].keys()
+    if target.classes is None:
+        presented = sums[0][:, None] * target.std + target.mean
+    elif len(sums) == 1:
+        assert list(classes) == [target.classes[1]]
+        presented = 1 / (1 + np.exp(np.stack([sums[0], -sums[0]], axis=1)))
+    else:
+        assert list(classes) == list(target.classes)
+        shares = np.exp(np.stack(sums, axis=1))
+        presented = shares / shares.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(presented, found, rtol=1e-3, atol=1e-4)
+    assert (run.figures_path / "coefficients.png").is_file()
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory):
+    """A table of numbers and categories, some missing, and a run on it; the target is not the last column."""
+    import pandas as pd
+
+    random = np.random.default_rng(0)
+    work = random.choice(["field", "office", "sea"], 200)
+    age = random.integers(18, 70, 200).astype(float)
+    rich = np.where((age > 40) ^ (work == "sea"), "yes", "no")
+    age[::20] = np.nan
+    folder = tmp_path_factory.mktemp("people")
+    table = pd.DataFrame({"age": age, "rich": rich, "work": work})
+    table.to_csv(folder / "people.csv", index=False)
+    settings = {"dataset.name": str(folder / "people.csv"), "dataset.target": "rich", "train.epochs": 15}
+    settings |= {"model.units": [16], "model.dropout_rate": 0.0, "train.batch_size": 16}
+    settings |= {"train.learning_rate": 0.02}
+    return table, train(load_template("mlp_adult", settings), output=folder / "run")
+
+
+def test_a_table_of_ones_own_is_learned_judged_and_used(people, tmp_path):
+    table, run = people
+    assert run.record.scores["test"]["accuracy"] >= 0.85
+    assert evaluate(run.path)["scores"] == run.record.scores["test"]
+    told = predict(run.path, ["age=60,work=office", "age=,work=sea", "work=moon,age=30"])
+    assert told[0]["class"] == "yes"
+    assert [found.get("unknown") for found in told] == [None, None, ["work"]]
+    table.drop(columns="rich").to_csv(tmp_path / "new.csv", index=False)
+    from_file = predict(run.path, [tmp_path / "new.csv"])
+    assert np.mean([found["class"] == rich for found, rich in zip(from_file, table["rich"], strict=True)]) >= 0.85
+    with pytest.raises(ValueError, match=r"the columns that were learned from\. Received: none called work"):
+        table[["age"]].to_csv(tmp_path / "less.csv", index=False)
+        predict(run.path, [tmp_path / "less.csv"])
+    with pytest.raises(ValueError, match="There must be a row to predict"):
+        predict(run.path, [])
+
+
+def test_a_run_is_judged_on_other_rows_and_counts_what_it_does_not_know(people, tmp_path):
+    table, run = people
+    other = table.assign(work=table["work"].replace("office", "moon"))
+    other.to_csv(tmp_path / "other.csv", index=False)
+    result = evaluate(run.path, data=str(tmp_path / "other.csv"))
+    assert 0 < result["unknown"]["work"] < result["examples"] == run.record.spec.sizes["test"]
+    only_yes = table[table["rich"] == "yes"]
+    only_yes.to_csv(tmp_path / "only.csv", index=False)
+    assert evaluate(run.path, data=str(tmp_path / "only.csv"))["scores"]["accuracy"] > 0.5

@@ -1,0 +1,111 @@
+"""Hold trained runs on tables against scikit-learn: a linear model and gradient boosting, on the very same rows.
+
+    python tools/bench_tables.py RUN [RUN ...]
+
+Nothing of ours is trained: a run's scores are read from its `run.json`. Both baselines learn from the run's training
+split, with scikit-learn's defaults, and are judged by the run's task on its test split.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from dltemplates.datasets.load import load_dataset
+from dltemplates.datasets.source import Source
+from dltemplates.datasets.spec import DatasetSpec
+from dltemplates.runs import Run, load_run
+
+MOST_CATEGORIES = 255  # in a column that gradient boosting takes as categories
+
+
+def bench(run: Run) -> dict[str, dict[str, float]]:
+    """The test scores of a run and of both baselines, and the seconds that each took to learn.
+
+    Raises:
+        ValueError: If the run was not trained on a table, or its task is neither classification nor regression.
+    """
+    task, spec = run.task(), run.record.spec
+    if spec.inputs[0].columns is None or task.name not in ("classification", "regression"):
+        raise ValueError(
+            f"A run must be of classification or regression on a table. Received: {run.path}, {task.name} on "
+            f"{run.template.dataset.name}. Choose another."
+        )
+    is_class = task.name == "classification"
+    dataset = load_dataset(run.template.dataset, like=spec)
+    linear = LogisticRegression(max_iter=1000) if is_class else LinearRegression()
+    boosting = HistGradientBoostingClassifier if is_class else HistGradientBoostingRegressor
+    estimators = {
+        "linear": (make_pipeline(StandardScaler(), linear), one_hot),
+        "gradient boosting": (boosting(categorical_features=categorical(spec), random_state=0), ids),
+    }
+    scores = {run.template.model.name: {**run.record.scores["test"], "seconds": run.record.seconds}}
+    for name, (estimator, encode) in estimators.items():
+        started = time.perf_counter()
+        train, train_target = rows(dataset.split("train"), spec)
+        estimator.fit(encode(train, spec), train_target)
+        seconds = time.perf_counter() - started
+        test, test_target = rows(dataset.split("test"), spec)
+        given = encode(test, spec)
+        if is_class:
+            outputs = {"probabilities": estimator.predict_proba(given)}
+        else:
+            outputs = {"value": estimator.predict(given).reshape(len(test_target), -1)}
+            test_target = test_target.reshape(len(test_target), -1)
+        scores[name] = {**task.score({spec.targets[0].name: test_target}, outputs), "seconds": seconds}
+    return scores
+
+
+def rows(source: Source, spec: DatasetSpec) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """All inputs of a split by name, and its targets (n,), or (n, k) where there are several."""
+    arrays = source.read(np.arange(len(source)))
+    target = arrays[spec.targets[0].name]
+    return arrays, target[:, 0] if target.shape[1:] == (1,) else target
+
+
+def one_hot(arrays: dict[str, np.ndarray], spec: DatasetSpec) -> np.ndarray:
+    """Numbers as they are, and a 0 or 1 for each category of each column: (n, columns)."""
+    parts = []
+    for value in spec.inputs:
+        array = arrays[value.name]
+        if value.kind != "category":
+            parts.append(array)
+            continue
+        for place, column in enumerate(value.columns or ()):
+            parts.append(np.eye(len(column.vocabulary) + 1, dtype=np.float32)[array[:, place]])
+    return np.concatenate(parts, axis=1)
+
+
+def ids(arrays: dict[str, np.ndarray], spec: DatasetSpec) -> np.ndarray:
+    """Numbers as they are, and an id for each category: (n, columns)."""
+    return np.concatenate([arrays[value.name] for value in spec.inputs], axis=1)
+
+
+def categorical(spec: DatasetSpec) -> list[bool]:
+    """Whether each column of `ids` is a category."""
+    return [
+        value.kind == "category" and len((value.columns or ())[place].vocabulary) < MOST_CATEGORIES
+        for value in spec.inputs
+        for place in range(value.shape[0])
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder of a finished run on a table")
+    for path in parser.parse_args().runs:
+        run = load_run(path)
+        print(f"{run.path}: {run.template.dataset.name}, {run.record.spec.sizes['test']} test rows")
+        for name, scores in bench(run).items():
+            print(f"  {name:18}", "  ".join(f"{key} {value:.4f}" for key, value in scores.items()))
+
+
+if __name__ == "__main__":
+    main()
