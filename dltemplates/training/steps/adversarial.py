@@ -15,6 +15,7 @@ from dltemplates.tasks.generation import Generation
 from dltemplates.tasks.task import Task
 from dltemplates.template import Template
 from dltemplates.training.steps.algorithm import (
+    HELD_OUT,
     Algorithm,
     MakeOptimizer,
     draw_rows,
@@ -22,7 +23,6 @@ from dltemplates.training.steps.algorithm import (
     take_summed_gradients,
 )
 
-HELD_OUT = 2**31 - 1  # takes the place of the step in the seed of noise that is not trained on
 SLOPES = 32  # turns from here on are those of the places where the slope is looked at
 
 
