@@ -73,7 +73,11 @@ class Generation(Task):
         if judge is not None and (not isinstance(judge, str) or not judge):
             raise ValueError(f"`judge` must be a template or the folder of a run. Received: {judge!r}. Leave it out.")
         self.judge_name = judge
-        self.game = {"wasserstein": loss == "wasserstein", "critic_steps": critic_steps, "penalty": float(penalty)}
+        self.game: dict[str, Any] = {
+            "wasserstein": loss == "wasserstein",
+            "critic_steps": critic_steps,
+            "penalty": float(penalty),
+        }
 
     def seen(self, dataset: Dataset) -> Dataset:
         if image_of(dataset.spec) is None:

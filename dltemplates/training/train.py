@@ -85,6 +85,8 @@ def train(
         agree_on_template(placement, template, strict=strict)
         training = prepare(template, placement, strict=strict)
         agree_on_data(training)
+        if training.watch:
+            training.watch.try_out()
         with stop_on_signals() as stop, naming_broken_files(training):  # from here on there is a folder
             if run is None:
                 run = make_run(name, output, overwrite=replaces)

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from dltemplates.datasets.seeds import read_noise
-from dltemplates.datasets.source import Dataset
+from dltemplates.datasets.source import ArraySource, Dataset
 from dltemplates.runtimes import KerasPredictor
 from dltemplates.tasks.examples import noise_for
 from dltemplates.tasks.task import Task
@@ -37,6 +37,15 @@ class Watch:
         self._predictor = KerasPredictor(serving.model, serving.contract)
         self._task = task
         self._validation = noise_for(serving.contract, dataset).split("validation")
+
+    def try_out(self) -> None:
+        """Judge two examples.
+
+        Raises:
+            ValueError: If the judge does not fit, while there is nothing to lose yet.
+        """
+        if not self._task.generator:
+            self._task.score(*self._predictor.predict(ArraySource(self._validation.read(np.arange(2)))))
 
     def figures(self) -> dict[str, float]:
         """The task's figures of what is made now; none where the generator is but a part of what is trained."""

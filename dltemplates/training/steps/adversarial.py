@@ -74,6 +74,13 @@ class Adversarial(Algorithm):
     @classmethod
     def make(cls, model: keras.Model, task: Task, make_optimizer: MakeOptimizer, template: Template) -> Adversarial:
         assert isinstance(task, Generation)
+        rows = template.train.batch_size // tf.distribute.get_strategy().num_replicas_in_sync
+        steps = task.game["critic_steps"]
+        if rows % steps:
+            raise ValueError(
+                f"Each device's part of a batch must be a multiple of `critic_steps`, {steps}. Received: {rows}. "
+                f"Try --set train.batch_size={template.train.batch_size * steps}."
+            )
         return cls(model, make_optimizer, seed=template.seed, **task.game)
 
     def begin(self, targets: tf.TensorSpec) -> None:
@@ -92,8 +99,7 @@ class Adversarial(Algorithm):
         real = scale(inputs)
         labels = tf.cast(targets, tf.int32) if self.is_conditional else None
         step = self.optimizer.iterations.value
-        parts = tf.split(real, self.critic_steps)
-        label_parts = tf.split(labels, self.critic_steps) if self.is_conditional else [None] * self.critic_steps
+        parts, label_parts = self._parts(real), self._parts(labels)
         figures = []
         for turn, (part, own) in enumerate(zip(parts, label_parts, strict=True)):
             figures.append(self._train_discriminator(part, own, (step, turn)))
@@ -123,6 +129,10 @@ class Adversarial(Algorithm):
         loss, rows, *others = self.totals.numpy()
         shares = {name: float(total / rows) for name, total in zip(self.NAMES, others, strict=True)}
         return {"loss": float(loss / rows), **shares}
+
+    def _parts(self, rows: Any) -> list[Any]:
+        """The parts of a batch, each for a step of the discriminator; the same ones however many replicas there are."""
+        return [None if rows is None else rows[turn :: self.critic_steps] for turn in range(self.critic_steps)]
 
     def _train_discriminator(self, real: Any, labels: Any, draw: tuple[Any, int]) -> Any:
         """Take a step of the discriminator; its loss and how often it was right of real and of made images."""
