@@ -76,6 +76,11 @@ class Adversarial(Algorithm):
         assert isinstance(task, Generation)
         rows = template.train.batch_size // tf.distribute.get_strategy().num_replicas_in_sync
         steps = task.game["critic_steps"]
+        if template.train.class_weight != "none":
+            raise ValueError(
+                "What is made has no class that could weigh more. Received: train.class_weight = "
+                f"{template.train.class_weight!r}. Leave it out."
+            )
         if rows % steps:
             raise ValueError(
                 f"Each device's part of a batch must be a multiple of `critic_steps`, {steps}. Received: {rows}. "
@@ -140,8 +145,8 @@ class Adversarial(Algorithm):
         with tf.GradientTape() as tape:
             of_real, of_made = (self._judge(images, labels, training=True)[:, 0] for images in (real, made))
             loss = tf.reduce_mean(self._loss(of_real, 1.0) + self._loss(of_made, 0.0))
-            descended = loss + self.penalty * self._slope(real, made, labels, draw) if self.wasserstein else loss
-            descended /= _replicas()
+            penalty = self.penalty * self._slope(real, made, labels, draw) if self.wasserstein else 0.0
+            descended = _descended(loss + penalty, self.discriminator, self.discriminator_optimizer)
         self._descend(self.discriminator_optimizer, self.discriminator, tape, descended)
         right, caught = (tf.reduce_mean(tf.cast(found, tf.float32)) for found in (of_real > 0, of_made <= 0))
         return tf.stack([loss, right, caught])
@@ -151,7 +156,7 @@ class Adversarial(Algorithm):
         with tf.GradientTape() as tape:
             made = self._make(like, labels, draw, training=True)
             loss = tf.reduce_mean(self._loss(self._judge(made, labels, training=True)[:, 0], 1.0))
-            descended = loss / _replicas()
+            descended = _descended(loss, self.generator, self.optimizer)
         self._descend(self.optimizer, self.generator, tape, descended)
         return loss
 
@@ -194,5 +199,7 @@ def scale(images: Any) -> Any:
     return tf.cast(images, tf.float32) / 127.5 - 1
 
 
-def _replicas() -> int:
-    return tf.distribute.get_replica_context().num_replicas_in_sync
+def _descended(loss: Any, player: keras.Model, optimizer: keras.optimizers.Optimizer) -> Any:
+    """What this replica descends: its share of the loss, and of the penalty on the player's weights."""
+    whole = tf.add_n([loss, *player.losses]) / tf.distribute.get_replica_context().num_replicas_in_sync
+    return optimizer.scale_loss(whole)
