@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from dltemplates.datasets.folder import SUFFIXES
-from dltemplates.datasets.images import read_image
+from dltemplates.datasets.images import read_image, write_image
 from dltemplates.datasets.load import load_dataset
+from dltemplates.datasets.seeds import read_noise
 from dltemplates.datasets.source import Dataset
 from dltemplates.datasets.spec import Value
 from dltemplates.runs import load_run
 from dltemplates.runtimes import KerasPredictor, Predictor, load_predictor
 from dltemplates.settings import DatasetSettings, Named
 from dltemplates.tasks.contract import Contract
-from dltemplates.tasks.examples import as_taken
+from dltemplates.tasks.examples import as_taken, is_generator, noise_for
 from dltemplates.tasks.task import Task, look_at, make_task
 
 
@@ -57,7 +61,10 @@ def evaluate(path: str | Path, *, data: str | None = None, split: str = "test", 
     dataset = load_dataset(settings, from_file=data is None, like=contract)
     named = Named(name=contract.task, **contract.task_options)
     dataset = as_taken(contract, look_at(named, dataset, from_file=True)[1])
-    _check_targets(contract, dataset)
+    if is_generator(contract):
+        dataset = noise_for(contract, dataset)
+    else:
+        _check_targets(contract, dataset)
     source = dataset.split(split)
     targets, outputs = subject.predictor.predict(source)
     return {
@@ -70,30 +77,71 @@ def evaluate(path: str | Path, *, data: str | None = None, split: str = "test", 
     } | ({"unknown": unknown} if (unknown := dataset.spec.unknown.get(split)) else {})
 
 
-def predict(path: str | Path, inputs: Iterable[str | Path], *, threads: int = 1) -> list[dict[str, Any]]:
-    """Say what a run or an exported file makes of the user's files.
+def predict(
+    path: str | Path,
+    inputs: Iterable[str | Path],
+    *,
+    part: str = "",
+    output: str | Path | None = None,
+    threads: int = 1,
+) -> list[dict[str, Any]]:
+    """Say what a run or an exported file makes of the user's files, or of noise.
 
     Args:
         path: A run folder, a `.tflite` or `.onnx` file, or a SavedModel folder.
         inputs: Image files, and folders of them; or CSV files, and rows as `datasets.rows.read_rows` takes them; or CSV
-            files of series, whose continuation is forecast.
+            files of series, whose continuation is forecast; or for a generator seeds, and noise as
+            `datasets.seeds.read_noise` takes it.
+        part: Of a run, which part of the network, such as `decoder`; by default the whole.
+        output: The folder where images that are made go, as PNG files; by default they come back as lists of numbers.
         threads: Threads of the runtime.
 
     Returns:
         For each example its `input` and what the task says of it, and the columns whose category is `unknown`, or the
-        `dates` of what is forecast, where they are known; for a file in a folder that cannot be read, the `error`
-        instead.
+        `dates` of what is forecast, where they are known; of an image that was written, its path. For a file in a
+        folder that cannot be read, the `error` instead.
 
     Raises:
-        ValueError: If a file that was named cannot be read, or there is no image.
+        ValueError: If a file that was named cannot be read, there is no image, the noise is of the wrong length, or
+            there is no such part.
     """
-    subject = _open(path, threads)
+    subject = _open(path, threads, part)
     values = subject.predictor.contract.inputs
     if values[0].kind == "image":
-        return list(_predict_images(subject, values[0], [Path(path) for path in inputs]))
-    if values[0].kind == "series":
-        return list(_predict_series(subject, values[0], list(inputs)))
-    return list(_predict_rows(subject, values, list(inputs)))
+        found = _predict_images(subject, values[0], [Path(path) for path in inputs])
+    elif values[0].kind == "series":
+        found = _predict_series(subject, values[0], list(inputs))
+    elif values[0].kind == "noise":
+        found = _predict_noise(subject, [str(text) for text in inputs])
+    else:
+        found = _predict_rows(subject, values, list(inputs))
+    made = [value.name for value in subject.predictor.contract.outputs if value.kind == "image"]
+    if output is None or not made:
+        return list(found)
+    return [_write_images(result, made, Path(output), place) for place, result in enumerate(found)]
+
+
+def _write_images(result: dict[str, Any], made: list[str], folder: Path, place: int) -> dict[str, Any]:
+    """Put the images of a prediction into files, and their paths into their places."""
+    for name in made:
+        if name in result:
+            path = folder / f"{place:03d}_{_file_name(result['input'])}.png"
+            write_image(path, np.array(result[name]))
+            result[name] = str(path)
+    return result
+
+
+def _file_name(text: str) -> str:
+    """What of an input can be part of a file's name, and is short."""
+    return re.sub(r"[^\w.-]+", "_", Path(text).stem)[:40]
+
+
+def _predict_noise(subject: Subject, given: list[str]) -> Iterator[dict[str, Any]]:
+    if not given:
+        raise ValueError("There must be a seed to predict. Received: none. Give some, such as 0 1 2.")
+    for text in given:
+        (result,) = subject.task.show(subject.predictor(read_noise(text, subject.predictor.contract.inputs)))
+        yield {"input": text, **result}
 
 
 def _predict_images(subject: Subject, value: Value, named: list[Path]) -> Iterator[dict[str, Any]]:
@@ -135,12 +183,18 @@ def _predict_series(subject: Subject, value: Value, given: list[str | Path]) -> 
         yield {"input": str(path), **result} | ({"dates": dates} if dates else {})
 
 
-def _open(path: str | Path, threads: int) -> Subject:
+def _open(path: str | Path, threads: int, part: str = "") -> Subject:
     path = Path(path)
     if (path / "run.json").exists() or (path.is_dir() and not (path / "saved_model.pb").exists()):
         run = load_run(path)
-        serving = run.serving()
+        servings = run.servings()
+        if part not in servings:
+            known = ", ".join(name for name in servings if name) or "none"
+            raise ValueError(f"A part must be one that is served. Received: {part!r}. There are: {known}.")
+        serving = servings[part]
         return Subject(KerasPredictor(serving.model, serving.contract), run.task(), run.template.dataset)
+    if part:
+        raise ValueError(f"A part is for runs. Received: {part!r} for {path}. Name the file of the part itself.")
     predictor = load_predictor(path, threads)
     contract = predictor.contract
     task = make_task(Named(name=contract.task, **contract.task_options), contract.targets, from_file=True)
@@ -153,8 +207,9 @@ def _settings(subject: Subject, data: str | None) -> DatasetSettings:
         raise ValueError("An exported file does not know the user's data. Received: no dataset. Name it by --data.")
     settings = subject.data or DatasetSettings(name=str(data))
     update: dict[str, Any] = {"name": data or settings.name}
-    value = subject.predictor.contract.inputs[0]
-    if value.kind == "image":
+    contract = subject.predictor.contract
+    value = next((value for value in (*contract.inputs, *contract.targets) if value.kind == "image"), None)
+    if value:
         height, width, channels = value.shape
         update |= {"image_size": (height, width), "channels": channels, "resize": value.resize}
     return settings.model_copy(update=update)

@@ -89,6 +89,8 @@ class Run:
         self.labels_path = path / "assets" / "labels.txt"
         self.history_path = path / "history.csv"
         self.figures_path = path / "figures"
+        self.samples_path = self.figures_path / "samples"
+        self.animation_path = self.figures_path / "samples_by_epoch.gif"
         self.report_path = path / "report.html"
         self.checkpoint_path = path / "checkpoint"
         self.exports_path = path / "exports"
@@ -98,6 +100,10 @@ class Run:
     def name(self) -> str:
         """The folder's name."""
         return self.path.resolve().name
+
+    def sample_path(self, epoch: int) -> Path:
+        """What a generator makes after an epoch, from 1 on."""
+        return self.samples_path / f"epoch_{epoch:03d}.png"
 
     @cached_property
     def template(self) -> Template:
@@ -184,7 +190,8 @@ class Run:
 
     def sweep(self) -> None:
         """Remove what a killed process had half written."""
-        for folder in (self.path, self.checkpoint_path, self.figures_path, self.labels_path.parent):
+        figures = (self.figures_path, self.samples_path)
+        for folder in (self.path, self.checkpoint_path, *figures, self.labels_path.parent):
             for path in folder.glob(f"{PARTIAL}*"):
                 path.unlink(missing_ok=True)
 

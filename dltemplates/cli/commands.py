@@ -189,14 +189,22 @@ def evaluate(path, data, split, modules, as_json) -> None:
 @dlt.command()
 @click.argument("path", metavar="RUN|EXPORT", type=click.Path(path_type=Path))
 @click.argument("inputs", nargs=-1, required=True)
+@click.option("--part", default="", help="Of a run, a part of the network, such as decoder.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    default="predictions",
+    help="The folder for images that it makes.",
+)
 @import_option
 @json_option
-def predict(path, inputs, modules, as_json) -> None:
-    """Say what a run or an exported file makes of images, or of folders of them; or of CSV files, or of typed rows."""
+def predict(path, inputs, part, output, modules, as_json) -> None:
+    """Say what a run or an exported file makes of images and folders, CSV files and typed rows, or seeds of noise."""
     parse.import_modules(modules)
     from dltemplates.inference import predict
 
-    results = predict(path, inputs)
+    results = predict(path, inputs, part=part, output=output)
     if as_json:
         out.show({"predictions": results}, True)
         return

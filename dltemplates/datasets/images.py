@@ -152,3 +152,15 @@ def _flatten(image: Image.Image) -> Image.Image:
 def _divide(numerator: int, denominator: int) -> int:
     """Integer division, rounded to the nearest."""
     return (2 * numerator + denominator) // (2 * denominator)
+
+
+def write_image(path: Path, image: np.ndarray) -> None:
+    """Write an image as a PNG file.
+
+    Args:
+        path: Where; the folder is made.
+        image: (height, width, channels), 0..255; rounded to whole numbers.
+    """
+    pixels = np.clip(np.rint(image), 0, 255).astype(np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(path, "PNG")

@@ -23,8 +23,11 @@ class Sampling(layers.Layer):
         mean, log_variance = inputs
         if not training:
             return mean
-        noise = random.normal(ops.shape(mean), dtype=mean.dtype, seed=self.generator)
-        return mean + ops.exp(log_variance / 2) * noise
+        return mean + ops.exp(log_variance / 2) * self.noise(mean)
+
+    def noise(self, like):
+        """Draw standard normal numbers, as many as a tensor has."""
+        return random.normal(ops.shape(like), dtype=like.dtype, seed=self.generator)
 
     def compute_output_shape(self, input_shape):
         return input_shape[0]

@@ -27,7 +27,13 @@ import keras
 from keras import layers
 
 from dltemplates.models.blocks import normalize, relu
-from dltemplates.models.checks import check_count, check_image_shape, check_num_outputs, check_widths
+from dltemplates.models.checks import (
+    check_count,
+    check_dropout_rate,
+    check_image_shape,
+    check_num_outputs,
+    check_widths,
+)
 
 SLOPE = 0.2  # of leaky rectifiers below 0, as in DCGAN
 DEVIATION = 0.02  # of all first weights, as in DCGAN
@@ -54,11 +60,12 @@ def gan(
         A functional model: `(batch, latent)` float32 to `(batch, 1)` float32 logits.
 
     Raises:
-        ValueError: If the input is no image, or `latent` or `units` is not positive.
+        ValueError: If the input is no image, `latent` or `units` is not positive, or `dropout_rate` is not in [0, 1).
     """
     check_image_shape(name, input_shape, least=1)
     check_count("latent", latent, 100)
     check_widths("units", units, "(128, 256, 512, 1024)")
+    check_dropout_rate(dropout_rate)
     noise = keras.Input((latent,), name="noise")
     x = noise
     for width in units:

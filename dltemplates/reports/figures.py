@@ -20,16 +20,18 @@ BOOKKEEPING = ("epoch", "step", "seconds")
 def curves_figure(history: list[dict[str, float]], best_epoch: int) -> Figure:
     """Draw every figure of the history by epoch, training and validation in one panel, the kept epoch marked."""
     every = dict.fromkeys(name for row in history for name in row)
-    names = [name for name in every if name not in BOOKKEEPING and not name.startswith("val_")]
+    names = list(dict.fromkeys(name.removeprefix("val_") for name in every if name not in BOOKKEEPING))
     figure = Figure(figsize=(4 * max(len(names), 1), 3.2), layout="constrained")
     if not names:
         return figure
     epochs = [row["epoch"] for row in history]
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
-        values = [row.get(name, np.nan) for row in history]
-        axes.plot(epochs, values, label="training", marker="." if len(epochs) == 1 else None)
+        marker = "." if len(epochs) == 1 else None
+        if name in every:
+            axes.plot(epochs, [row.get(name, np.nan) for row in history], label="training", marker=marker)
         if f"val_{name}" in every:
-            axes.plot(epochs, [row.get(f"val_{name}", np.nan) for row in history], label="validation")
+            values = [row.get(f"val_{name}", np.nan) for row in history]
+            axes.plot(epochs, values, color="tab:orange", label="validation", marker=marker)
             axes.axvline(best_epoch, color="grey", linewidth=1, linestyle=":", label=f"kept: epoch {best_epoch}")
             axes.legend(fontsize=8)
         axes.set_title(name.replace("_", " "))

@@ -46,6 +46,26 @@ FIGURES = {
         "What was given, the numbers that are all the network keeps of it, as bars up or down, and what it makes of "
         "these alone: the shorter the code, the more it must know of what all examples share.",
     ),
+    "samples_by_epoch": (
+        "Samples, epoch by epoch",
+        "What the generator makes of the same noise after each epoch.",
+    ),
+    "samples": (
+        "Samples",
+        "What the generator makes of noise that it was not trained on.",
+    ),
+    "plane": (
+        "The plane of codes",
+        "What the decoder makes of each place: neighbours are alike, and any place makes an example.",
+    ),
+    "latent_codes": (
+        "Codes of examples",
+        "Where the encoder puts the examples of the test split: it was never told their classes.",
+    ),
+    "walks": (
+        "Walks",
+        "What lies on the straight way from the code of one example, left, to that of another, right.",
+    ),
     "predictions": (
         "Predictions",
         "Each point is an example: the nearer to the line, the nearer the prediction to the truth.",
@@ -112,7 +132,7 @@ def write_report(run: Run | str | Path) -> Path:
 
 def _figures(run: Run) -> list[dict[str, str]]:
     """The heading, caption and picture of each figure of a run, in the order in which they are to be read."""
-    drawn = {path.stem: path for path in sorted(run.figures_path.glob("*.png"))}
+    drawn = {path.stem: path for path in sorted(run.figures_path.glob("*.[pg][ni][gf]"))}
     ordered = [name for name in FIGURES if name in drawn] + [name for name in drawn if name not in FIGURES]
     shown = []
     for name in ordered:
@@ -123,4 +143,4 @@ def _figures(run: Run) -> list[dict[str, str]]:
 
 def _inline(path: Path) -> str:
     """A picture as a data URL."""
-    return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
+    return f"data:image/{path.suffix[1:]};base64,{base64.b64encode(path.read_bytes()).decode()}"

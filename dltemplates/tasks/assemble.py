@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 
 from dltemplates import catalog
 from dltemplates.datasets.spec import DatasetSpec, Value, image_of
 from dltemplates.tasks.contract import Contract, ServingModel
-from dltemplates.tasks.task import SupervisedTask
 from dltemplates.template import Template
+
+if TYPE_CHECKING:
+    from dltemplates.tasks.task import SupervisedTask
 
 PREPROCESSING = "preprocessing"
 """Name of the layer in front of the network."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from dltemplates.datasets.seeds import draw
 from dltemplates.datasets.source import SPLITS, Dataset, Source
 from dltemplates.datasets.spec import Value
 from dltemplates.runtimes import KerasPredictor, Predictor
@@ -29,22 +30,51 @@ class MadeSource:
 
 
 class NoiseSource:
-    """A source of noise, and of classes that it is to become, each drawn from its index."""
+    """A source of noise, and of classes that it is to become, each drawn from its index, beside real examples."""
 
-    def __init__(self, count: int, inputs: tuple[Value, ...], first: int):
-        self.count = count
-        self.inputs = inputs
+    def __init__(self, real: Source, contract: Contract, first: int):
+        """Prepare to draw.
+
+        Args:
+            real: Examples of the data, of which the contract's targets are taken: what is to be made looks like them.
+            contract: That of the generator.
+            first: The seed of the first one.
+        """
+        self.real = real
+        self.contract = contract
         self.first = first
 
     def __len__(self) -> int:
-        return self.count
+        return min(len(self.real), MOST_MADE)
 
     def read(self, indices: np.ndarray) -> dict[str, np.ndarray]:
         """Draw the examples at `indices` (n,)."""
-        noise, *others = self.inputs
-        draws = [np.random.default_rng(self.first + int(index)).normal(size=noise.shape) for index in indices]
-        arrays = {noise.name: np.array(draws, np.float32)}
-        return arrays | {value.name: (indices % len(value.classes or ())).astype(value.dtype) for value in others}
+        noise, *others = self.contract.inputs
+        arrays = {noise.name: np.stack([draw(self.first + int(index), noise.shape) for index in indices])}
+        arrays |= {value.name: (indices % len(value.classes or ())).astype(value.dtype) for value in others}
+        if targets := self.contract.targets:
+            # Evenly spread: files come class by class.
+            spread = indices * (len(self.real) // len(self))
+            real = self.real.read(spread)
+            arrays |= {value.name: real[value.name] for value in targets}
+        return arrays
+
+
+def is_generator(contract: Contract) -> bool:
+    """Whether something is made of noise."""
+    return contract.inputs[0].kind == "noise"
+
+
+def noise_for(contract: Contract, dataset: Dataset) -> Dataset:
+    """The dataset that holds the noise for a generator, another in each split.
+
+    Args:
+        contract: That of the generator.
+        dataset: The data whose like it makes.
+    """
+    firsts = {split: place * 10**9 for place, split in enumerate(SPLITS)}  # no noise in two splits
+    made = {split: NoiseSource(source, contract, firsts[split]) for split, source in dataset.splits.items()}
+    return Dataset(dataset.spec, dict(made))
 
 
 class TextSource:
@@ -84,11 +114,8 @@ def examples_for(serving: ServingModel, dataset: Dataset) -> Dataset:
         serving: It.
         dataset: The data that its run was trained on.
     """
-    inputs = serving.contract.inputs
-    if inputs[0].kind == "noise":
-        firsts = {split: place * 10**9 for place, split in enumerate(SPLITS)}  # no noise in two splits
-        made = {s: NoiseSource(min(len(source), MOST_MADE), inputs, firsts[s]) for s, source in dataset.splits.items()}
-        return Dataset(dataset.spec, dict(made))
+    if is_generator(serving.contract):
+        return noise_for(serving.contract, dataset)
     if serving.after is None:
         return as_taken(serving.contract, dataset)
     before = examples_for(serving.after, dataset)

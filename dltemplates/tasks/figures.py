@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -122,15 +123,12 @@ def grid_figure(images: np.ndarray, *, side: int = 10) -> Figure:
         images: (n, height, width, channels), 0..255; the first of them are shown.
         side: How many in a row, and at most how many rows.
     """
-    rows = min(side, len(images) // side)
-    height, width, channels = images.shape[1:]
-    shown = np.clip(np.rint(images[: rows * side]), 0, 255).astype(np.uint8)
-    sheet = shown.reshape(rows, side, height, width, channels).swapaxes(1, 2)
-    sheet = sheet.reshape(rows * height, side * width, channels)
-    figure = Figure(figsize=(6, 6 * rows / side), layout="constrained")
+    sheet = sheet_of(images, side)
+    height, width = sheet.shape[:2]
+    figure = Figure(figsize=(6, 6 * height / width), layout="constrained")
     axes = figure.subplots()
     axes.axis("off")
-    axes.imshow(sheet[..., 0] if channels == 1 else sheet, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    show_sheet(axes, sheet)
     return figure
 
 
@@ -167,3 +165,28 @@ def chains_figure(chains: Mapping[str, np.ndarray], turns: Sequence[int]) -> Fig
         axes.set_xlabel("times back and forth")
         axes.set_title(title)
     return figure
+
+
+def sheet_of(images: np.ndarray, side: int = 10) -> np.ndarray:
+    """Put images edge to edge.
+
+    Args:
+        images: (n, height, width, channels), 0..255; the first of them are taken, and black where they do not fill it.
+        side: How many in a row, and at most how many rows.
+
+    Returns:
+        One image, uint8 (rows * height, side * width, channels).
+    """
+    images = np.clip(np.rint(images[: side * side]), 0, 255).astype(np.uint8)
+    rows = -(-len(images) // side)
+    height, width, channels = images.shape[1:]
+    sheet = np.zeros((rows * side, height, width, channels), np.uint8)
+    sheet[: len(images)] = images
+    sheet = sheet.reshape(rows, side, height, width, channels).swapaxes(1, 2)
+    return sheet.reshape(rows * height, side * width, channels)
+
+
+def show_sheet(axes: Axes, sheet: np.ndarray, **options: Any) -> None:
+    """Show a sheet of images, grey if it has one channel."""
+    grey = sheet.shape[-1] == 1
+    axes.imshow(sheet[..., 0] if grey else sheet, cmap="gray", vmin=0, vmax=255, interpolation="nearest", **options)

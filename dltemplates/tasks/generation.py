@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from dltemplates import catalog
 from dltemplates.datasets.source import Dataset
 from dltemplates.datasets.spec import DatasetSpec, Value, image_of
+from dltemplates.tasks import quality
 from dltemplates.tasks.task import Arrays, Task
 
 if TYPE_CHECKING:
     import keras
 
     from dltemplates.tasks.contract import ServingModel
+    from dltemplates.tasks.judge import Judge
     from dltemplates.template import Template
 
 LOSSES = ("gan", "wasserstein")
@@ -23,7 +27,9 @@ class Generation(Task):
     """Make images that look like those of the data, by two players.
 
     The generator is served: `noise`, standard normal numbers, and of a network that is told the class `label`, to
-    `image`, between 0 and 255.
+    `image`, between 0 and 255. Its images are held against real ones: `spread` says how much they differ from each
+    other, 1 as much as real ones. A judge, a classifier that was trained before, says more: `distance`, the Frechet
+    distance from real ones in its features; `coverage`, how many classes are made; `confidence`, how sure it is.
     """
 
     name = "generation"
@@ -33,6 +39,7 @@ class Generation(Task):
     monitor_direction = "min"
     by_parity = True
     algorithm = "adversarial"
+    generator = ""
 
     def __init__(
         self,
@@ -41,26 +48,36 @@ class Generation(Task):
         loss: Literal["gan", "wasserstein"] = "gan",
         critic_steps: int = 1,
         penalty: float = 10.0,
+        judge: str | None = None,
     ):
         """Make the task.
 
         Args:
-            targets: What the data says of each image; its class is told to a network that asks for classes.
+            targets: What the data says of each image; its class is told to a network that asks for classes. Of an
+                exported file, the real images.
             loss: `gan`, as Goodfellow 2014 has it, or `wasserstein`, with a penalty on the slope of the critic.
             critic_steps: Steps of the discriminator for one of the generator, each on its part of the batch.
             penalty: Weight of the penalty on the slope of the critic.
+            judge: The classifier that judges: the folder of its run, or the name of its template; that is trained once
+                where there is no run of it.
 
         Raises:
             ValueError: If an option is out of range.
         """
-        self.targets = targets
         if loss not in LOSSES:
             raise ValueError(f"`loss` must be one of {', '.join(LOSSES)}. Received: {loss!r}. Leave it out.")
         if not isinstance(critic_steps, int) or isinstance(critic_steps, bool) or critic_steps < 1:
             raise ValueError(f"`critic_steps` must be a positive integer. Received: {critic_steps!r}. Try 5.")
         if not isinstance(penalty, (int, float)) or isinstance(penalty, bool) or not 0 <= penalty < np.inf:
             raise ValueError(f"`penalty` must be at least 0. Received: {penalty!r}. Try 10.")
-        self.game = {"wasserstein": loss == "wasserstein", "critic_steps": critic_steps, "penalty": float(penalty)}
+        if judge is not None and (not isinstance(judge, str) or not judge):
+            raise ValueError(f"`judge` must be a template or the folder of a run. Received: {judge!r}. Leave it out.")
+        self.judge_name = judge
+        self.game: dict[str, Any] = {
+            "wasserstein": loss == "wasserstein",
+            "critic_steps": critic_steps,
+            "penalty": float(penalty),
+        }
 
     def seen(self, dataset: Dataset) -> Dataset:
         if image_of(dataset.spec) is None:
@@ -71,7 +88,7 @@ class Generation(Task):
         return dataset
 
     def sizes(self, spec: DatasetSpec) -> dict[str, Any]:
-        classes = spec.targets[0].classes if spec.targets else None
+        classes = next((value.classes for value in spec.targets if value.kind == "class"), None)
         return {"input_shape": spec.inputs[0].shape} | ({"num_outputs": len(classes)} if classes else {})
 
     def assemble(self, network: keras.Model, spec: DatasetSpec, *, center: Any = None) -> keras.Model:
@@ -104,7 +121,8 @@ class Generation(Task):
             task_options=template.task.options,
             inputs=tuple(values),
             outputs=(self.output_like(spec.inputs[0]),),
-            targets=(),
+            targets=(spec.inputs[0],),
+            data=template.dataset if template.dataset.name in catalog.DATASETS else None,
         )
         return {"": ServingModel(served, contract)}
 
@@ -113,7 +131,40 @@ class Generation(Task):
         return Value(name="image", kind="image", dtype="float32", shape=image.shape, range=(0, 255))
 
     def score(self, targets: Arrays, outputs: Arrays) -> dict[str, float]:
-        return {"spread": float(outputs["image"].std(axis=0).mean() / 255)}
+        real, made = (arrays["image"].astype(np.float32) for arrays in (targets, outputs))
+        scores = {"spread": quality.spread(real, made)}
+        if self.judge_name is None:
+            return scores
+        (_, real_features), (probabilities, features) = self.judge(real), self.judge(made)
+        judged = {
+            "distance": quality.frechet_distance(real_features, features),
+            "coverage": float(quality.coverage(quality.class_shares(probabilities))),
+            "confidence": float(probabilities.max(axis=1).mean()),
+        }
+        return judged | scores
+
+    def details(self, targets: Arrays, outputs: Arrays) -> dict[str, Any]:
+        if self.judge_name is None:
+            return {}
+        probabilities, _ = self.judge(outputs["image"].astype(np.float32))
+        shares = zip(self.judge.classes, quality.class_shares(probabilities).tolist(), strict=True)
+        return {"judge": {"run": str(self.judge.run.path), "sha256": self.judge.sha256}, "class_shares": dict(shares)}
+
+    def warning(self, row: dict[str, float]) -> str | None:
+        classes = len(self.judge.classes) if self.judge_name else 0
+        return quality.collapse(row.get("val_spread"), row.get("val_coverage"), classes)
+
+    @cached_property
+    def judge(self) -> Judge:
+        """The classifier that judges.
+
+        Raises:
+            ValueError: If it is not there, not whole, or no classifier of images.
+        """
+        from dltemplates.tasks.judge import load_judge
+
+        assert self.judge_name  # asked for where there is one
+        return load_judge(self.judge_name)
 
     def figures(self, targets: Arrays, outputs: Arrays):
         from dltemplates.tasks.figures import grid_figure

@@ -36,6 +36,7 @@ class Task(ABC):
         monitor_direction: Whether a larger or smaller monitored figure is better.
         by_parity: Whether an export is judged by how near its outputs are to Keras's, rather than by a score of them.
         algorithm: What happens to a batch in training: a file of `training/steps/`.
+        generator: Which of what it serves makes examples of noise, `""` for the whole; None where nothing does.
     """
 
     name: ClassVar[str]
@@ -46,6 +47,7 @@ class Task(ABC):
     monitor_direction: ClassVar[Literal["max", "min"]] = "max"
     by_parity: ClassVar[bool] = False
     algorithm: ClassVar[str] = "supervised"
+    generator: ClassVar[str | None] = None
 
     def __init__(self, targets: tuple[Value, ...]):
         """Make the task for `targets`.
@@ -148,6 +150,14 @@ class Task(ABC):
 
     def figures(self, targets: Arrays, outputs: Arrays) -> dict[str, Figure]:
         """Pictures of how a split went, by file name without suffix."""
+        return {}
+
+    def warning(self, row: dict[str, float]) -> str | None:
+        """What went wrong in an epoch that has this row of the history, in a line; None where all is well."""
+        return None
+
+    def gallery(self, servings: dict[str, ServingModel], source: Source) -> dict[str, Figure]:
+        """Pictures of what the parts of a trained network make of a split, by file name without suffix."""
         return {}
 
     def portrait(self, model: keras.Model, spec: DatasetSpec) -> dict[str, Figure]:

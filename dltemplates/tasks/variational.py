@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dltemplates.datasets.source import Source
+from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.tasks.reconstruction import Reconstruction
+
+if TYPE_CHECKING:
+    import keras
+    from matplotlib.figure import Figure
+
+    from dltemplates.tasks.contract import ServingModel
+    from dltemplates.template import Template
+
+LABEL = "label"  # what a dataset of classes calls them
 
 
 class Variational(Reconstruction):
@@ -14,3 +29,36 @@ class Variational(Reconstruction):
 
     name = "variational"
     algorithm = "variational"
+    generator = "decoder"
+
+    def serving(
+        self, model: keras.Model, spec: DatasetSpec, template: Template, *, name: str
+    ) -> dict[str, ServingModel]:
+        """As an autoencoder; but the decoder takes any code from a standard normal distribution."""
+        from dltemplates.tasks.contract import ServingModel
+
+        served = super().serving(model, spec, template, name=name)
+        contract = served["decoder"].contract
+        (code,) = contract.inputs
+        update = {"inputs": (code.model_copy(update={"kind": "noise"}),), "data": served[""].contract.data}
+        return served | {"decoder": ServingModel(served["decoder"].model, contract.model_copy(update=update))}
+
+    def gallery(self, servings: dict[str, ServingModel], source: Source) -> dict[str, Figure]:
+        from dltemplates.runtimes import KerasPredictor
+        from dltemplates.tasks.latent_figures import codes_figure, plane_figure, walks_figure
+
+        if not self.is_image:
+            return {}
+        encoder, decoder = (KerasPredictor(s.model, s.contract) for s in (servings["encoder"], servings["decoder"]))
+        (code,) = decoder.contract.inputs
+
+        def decode(codes: np.ndarray) -> np.ndarray:
+            return decoder({code.name: codes})["reconstruction"]
+
+        _, encoded = encoder.predict(source)
+        codes = encoded[code.name]
+        figures = {"walks": walks_figure(codes, decode)}
+        if code.shape == (2,):
+            labels = source.read(np.arange(len(source))).get(LABEL)
+            figures |= {"plane": plane_figure(decode), "latent_codes": codes_figure(codes, labels)}
+        return figures

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
+from dltemplates.reports.samples import save_samples
 from dltemplates.runs import Run
 from dltemplates.training.checkpoint import TrainingState, Variables, save_checkpoint
 from dltemplates.training.progress import Reporter
@@ -52,6 +53,11 @@ class Keeper:
     def history(self, rows: list[dict[str, float]]) -> None:
         """Write the history so far."""
         self._attempt("the history", lambda: self.run.save_history(rows))
+
+    def samples(self, epoch: int, images: np.ndarray | None) -> None:
+        """Write what a generator makes after an epoch, if it makes images: (n, height, width, channels), 0..255."""
+        if images is not None:
+            self._attempt("the samples", lambda: save_samples(self.run, epoch, images))
 
     def checkpoint(self, variables: Variables, state: TrainingState) -> None:
         """Write a checkpoint.
@@ -101,5 +107,6 @@ class Bystander:
 
     def best(self, model: keras.Model) -> None: ...
     def history(self, rows: list[dict[str, float]]) -> None: ...
+    def samples(self, epoch: int, images: np.ndarray | None) -> None: ...
     def checkpoint(self, variables: Variables, state: TrainingState) -> None: ...
     def finish(self, variables: Variables, state: TrainingState) -> None: ...

@@ -30,6 +30,7 @@ from dltemplates.training.steps import algorithm_class
 from dltemplates.training.steps.algorithm import Algorithm
 from dltemplates.training.steps.contrastive_divergence import ContrastiveDivergence
 from dltemplates.training.strategy import Placement
+from dltemplates.training.watch import Watch
 
 EVALUATION_BATCH = 256
 LOOKED_AT = 10_000  # training examples, before the first step of an algorithm that asks for them
@@ -117,6 +118,13 @@ class Training:
             own = {name: members for name, members in stage.algorithm.variables.items() if name != "model"}
             groups |= {f"{place}/{name}" if len(self.stages) > 1 else name: members for name, members in own.items()}
         return groups
+
+    @cached_property
+    def watch(self) -> Watch | None:
+        """A look at what is made of noise; None where nothing is."""
+        if self.task.generator is None:
+            return None
+        return Watch(self.algorithm.model, self.task, self.dataset, self.template)
 
     @property
     def jit_compile(self) -> bool:

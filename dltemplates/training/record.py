@@ -17,11 +17,12 @@ from dltemplates.reports.codes import codes_figure
 from dltemplates.reports.coefficients import coefficients, coefficients_figure
 from dltemplates.reports.figures import curves_figure, examples_figure, save_figures
 from dltemplates.reports.plane import boundary_figure
+from dltemplates.reports.samples import join_samples
 from dltemplates.reports.vision import vision_figures
 from dltemplates.runs import Run, RunRecord, atomic_write
 from dltemplates.runtimes import KerasPredictor
 from dltemplates.tasks.assemble import without_auxiliary_inside
-from dltemplates.tasks.examples import examples_for
+from dltemplates.tasks.examples import examples_for, is_generator
 from dltemplates.tasks.task import Task
 from dltemplates.template import Template
 
@@ -75,12 +76,17 @@ def score_run(run: Run, task: Task, dataset: Dataset) -> None:
         record.details["coefficients"] = {output.pop("output"): output for output in found}
     if history := run.history():
         figures["curves"] = curves_figure(history, record.best_epoch)
+        warnings = {str(int(row["epoch"])): said for row in history if (said := task.warning(row))}
+        record.details |= {"warnings": warnings} if warnings else {}
+    join_samples(run)
     for split in ("validation", "test"):
         targets, outputs = predictor.predict(dataset.split(split))
         record.scores[split] = task.score(targets, outputs)
         record.details[split] = task.details(targets, outputs)
         if split == "test":
-            figures |= task.figures(targets, outputs)
+            figures |= task.figures(targets, outputs) | task.gallery(servings, dataset.split(split))
+            if is_generator(serving.contract):
+                continue
             if codes := codes_figure(servings, dataset.split(split)):
                 figures["codes"] = codes
             if image := image_of(dataset.spec):

@@ -6,12 +6,14 @@ draws the same noise, and gradients are clipped before they are summed (see `ste
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import tensorflow as tf
 from keras import layers
 
+from dltemplates.layers import sampling
 from dltemplates.models.recursion import deep_networks
 
 RATES = ("rate", "stddev", "dropout", "recurrent_dropout")
@@ -50,7 +52,7 @@ def draws_noise(layer: layers.Layer) -> bool:
 
 
 def _check_noise(layer: layers.Layer) -> None:
-    if draws_noise(layer) and not isinstance(layer, WholeBatchNoise):
+    if draws_noise(layer) and not isinstance(layer, (WholeBatchNoise, Sampling)):
         known = ", ".join(plain.__name__ for plain in WHOLE_BATCH)
         raise ValueError(
             "On several devices every random layer must draw what it draws on one. Received: "
@@ -67,14 +69,9 @@ class WholeBatchNoise:
     def call(self, inputs: Any, training: bool = False) -> Any:
         if not training:
             return inputs
-        context = tf.distribute.get_replica_context()
-        replicas = context.num_replicas_in_sync if context else 1
-        rows = tf.shape(inputs)[0]
-        whole = tf.concat([[rows * replicas], tf.shape(inputs)[1:]], axis=0)
-        noise = super().call(self.neutral(whole, inputs.dtype), training=True)  # type: ignore[misc]
-        first = rows * context.replica_id_in_sync_group if context else 0
-        own = tf.ensure_shape(noise[first : first + rows], inputs.shape)
-        return self.join(inputs, own)
+        draw = super().call  # type: ignore[misc]
+        noise = _own_rows(inputs, lambda shape: draw(self.neutral(shape, inputs.dtype), training=True))
+        return self.join(inputs, noise)
 
     def neutral(self, shape: Any, dtype: Any) -> Any:
         """What the layer turns into its pure noise."""
@@ -82,6 +79,16 @@ class WholeBatchNoise:
 
     def join(self, inputs: Any, noise: Any) -> Any:
         return inputs * noise
+
+
+def _own_rows(inputs: Any, draw: Callable[[Any], Any]) -> Any:
+    """This replica's rows of what is drawn for the whole batch, of which `inputs` are its part."""
+    context = tf.distribute.get_replica_context()
+    replicas = context.num_replicas_in_sync if context else 1
+    rows = tf.shape(inputs)[0]
+    whole = draw(tf.concat([[rows * replicas], tf.shape(inputs)[1:]], axis=0))
+    first = rows * context.replica_id_in_sync_group if context else 0
+    return tf.ensure_shape(whole[first : first + rows], inputs.shape)
 
 
 class Dropout(WholeBatchNoise, layers.Dropout):
@@ -110,8 +117,15 @@ class GaussianNoise(WholeBatchNoise, layers.GaussianNoise):
         return inputs + noise
 
 
+class Sampling(sampling.Sampling):
+    """A draw from a distribution for each example of the whole batch."""
+
+    def noise(self, like: Any) -> Any:
+        return _own_rows(like, lambda shape: keras.random.normal(shape, dtype=like.dtype, seed=self.generator))
+
+
 WHOLE_BATCH: dict[type, Any] = {
     plain: whole
     for whole in (Dropout, SpatialDropout1D, SpatialDropout2D, GaussianDropout, GaussianNoise)
     for plain in [getattr(layers, whole.__name__)]
-}
+} | {sampling.Sampling: Sampling}

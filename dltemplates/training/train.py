@@ -13,6 +13,7 @@ from dltemplates.template import Template
 from dltemplates.training.agreement import agree_on_data, agree_on_template, begin_together, gather_broken
 from dltemplates.training.checkpoint import TrainingState, load_checkpoint
 from dltemplates.training.cluster import read_cluster
+from dltemplates.training.judges import missing_judge
 from dltemplates.training.keeper import Bystander, Keeper
 from dltemplates.training.loop import StepLoop
 from dltemplates.training.prepare import Stage, Training, naming_broken_files, prepare
@@ -79,9 +80,12 @@ def train(
             new_run_path(name, output, overwrite=replaces)  # refuse before anything is loaded
         else:
             claims.enter_context(run.claimed())
+        _train_judge(template, reporter)
         agree_on_template(placement, template, strict=strict)
         training = prepare(template, placement, strict=strict)
         agree_on_data(training)
+        if training.watch:
+            training.watch.try_out()
         with stop_on_signals() as stop, naming_broken_files(training):  # from here on there is a folder
             if run is None:
                 run = make_run(name, output, overwrite=replaces)
@@ -100,6 +104,15 @@ def train(
             _save_state(run, state, "done")
             placement.farewell(str(run.path))
     return run
+
+
+def _train_judge(template: Template, reporter: Reporter) -> None:
+    """Train the classifier that is to judge what is made, where it is not there yet."""
+    if missing := missing_judge(template.task):
+        judge, path = missing
+        reporter.note(f"the judge is not there yet: it is trained once, to {path}")
+        train(judge, output=path, resume=(path / "run.json").exists(), strategy="single", reporter=reporter)
+        reporter.note("the judge is there; now for what it is to judge")
 
 
 @contextmanager
@@ -251,6 +264,9 @@ def _end_epoch(
         figures |= {f"{name}_gap": validated[name] - again[name] for name in algorithm.compared}
     row |= stage.named(figures)
     row |= {f"val_{name}": value for name, value in stage.named(validated).items()}
+    if training.watch and stage is training.stages[-1]:
+        row |= {f"val_{name}": value for name, value in training.watch.figures().items()}
+        keeper.samples(row["epoch"], training.watch.samples())
     row["seconds"] = round(state.seconds, 1)
     _check_finite("val_loss", validated["loss"], state)
     state.history.append(row)
@@ -259,6 +275,7 @@ def _end_epoch(
         keeper.best(algorithm.model)
     keeper.history(state.history)
     reporter.epoch(row, better)
+    _warn(training, state.history, reporter)
     _note_broken(gather_broken(training), state, reporter)
 
 
@@ -285,6 +302,13 @@ def _is_best(training: Training, state: TrainingState, row: dict[str, float]) ->
     if better:
         state.best, state.best_epoch = rank, int(row["epoch"])
     return better
+
+
+def _warn(training: Training, history: list[dict[str, float]], reporter: Reporter) -> None:
+    """Say what went wrong in the last epoch, unless it did so in the one before."""
+    *before, now = [training.task.warning(row) for row in history[-2:]]
+    if now and not any(before):
+        reporter.note(now)
 
 
 def _note_broken(broken: dict[str, str], state: TrainingState, reporter: Reporter) -> None:

@@ -15,6 +15,7 @@ from dltemplates.tasks.generation import Generation
 from dltemplates.tasks.task import Task
 from dltemplates.template import Template
 from dltemplates.training.steps.algorithm import (
+    HELD_OUT,
     Algorithm,
     MakeOptimizer,
     draw_rows,
@@ -22,7 +23,6 @@ from dltemplates.training.steps.algorithm import (
     take_summed_gradients,
 )
 
-HELD_OUT = 2**31 - 1  # takes the place of the step in the seed of noise that is not trained on
 SLOPES = 32  # turns from here on are those of the places where the slope is looked at
 
 
@@ -74,6 +74,18 @@ class Adversarial(Algorithm):
     @classmethod
     def make(cls, model: keras.Model, task: Task, make_optimizer: MakeOptimizer, template: Template) -> Adversarial:
         assert isinstance(task, Generation)
+        rows = template.train.batch_size // tf.distribute.get_strategy().num_replicas_in_sync
+        steps = task.game["critic_steps"]
+        if template.train.class_weight != "none":
+            raise ValueError(
+                "What is made has no class that could weigh more. Received: train.class_weight = "
+                f"{template.train.class_weight!r}. Leave it out."
+            )
+        if rows % steps:
+            raise ValueError(
+                f"Each device's part of a batch must be a multiple of `critic_steps`, {steps}. Received: {rows}. "
+                f"Try --set train.batch_size={template.train.batch_size * steps}."
+            )
         return cls(model, make_optimizer, seed=template.seed, **task.game)
 
     def begin(self, targets: tf.TensorSpec) -> None:
@@ -92,8 +104,7 @@ class Adversarial(Algorithm):
         real = scale(inputs)
         labels = tf.cast(targets, tf.int32) if self.is_conditional else None
         step = self.optimizer.iterations.value
-        parts = tf.split(real, self.critic_steps)
-        label_parts = tf.split(labels, self.critic_steps) if self.is_conditional else [None] * self.critic_steps
+        parts, label_parts = self._parts(real), self._parts(labels)
         figures = []
         for turn, (part, own) in enumerate(zip(parts, label_parts, strict=True)):
             figures.append(self._train_discriminator(part, own, (step, turn)))
@@ -124,14 +135,18 @@ class Adversarial(Algorithm):
         shares = {name: float(total / rows) for name, total in zip(self.NAMES, others, strict=True)}
         return {"loss": float(loss / rows), **shares}
 
+    def _parts(self, rows: Any) -> list[Any]:
+        """The parts of a batch, each for a step of the discriminator; the same ones however many replicas there are."""
+        return [None if rows is None else rows[turn :: self.critic_steps] for turn in range(self.critic_steps)]
+
     def _train_discriminator(self, real: Any, labels: Any, draw: tuple[Any, int]) -> Any:
         """Take a step of the discriminator; its loss and how often it was right of real and of made images."""
         made = self._make(real, labels, draw, training=True)
         with tf.GradientTape() as tape:
             of_real, of_made = (self._judge(images, labels, training=True)[:, 0] for images in (real, made))
             loss = tf.reduce_mean(self._loss(of_real, 1.0) + self._loss(of_made, 0.0))
-            descended = loss + self.penalty * self._slope(real, made, labels, draw) if self.wasserstein else loss
-            descended /= _replicas()
+            penalty = self.penalty * self._slope(real, made, labels, draw) if self.wasserstein else 0.0
+            descended = _descended(loss + penalty, self.discriminator, self.discriminator_optimizer)
         self._descend(self.discriminator_optimizer, self.discriminator, tape, descended)
         right, caught = (tf.reduce_mean(tf.cast(found, tf.float32)) for found in (of_real > 0, of_made <= 0))
         return tf.stack([loss, right, caught])
@@ -141,7 +156,7 @@ class Adversarial(Algorithm):
         with tf.GradientTape() as tape:
             made = self._make(like, labels, draw, training=True)
             loss = tf.reduce_mean(self._loss(self._judge(made, labels, training=True)[:, 0], 1.0))
-            descended = loss / _replicas()
+            descended = _descended(loss, self.generator, self.optimizer)
         self._descend(self.optimizer, self.generator, tape, descended)
         return loss
 
@@ -184,5 +199,7 @@ def scale(images: Any) -> Any:
     return tf.cast(images, tf.float32) / 127.5 - 1
 
 
-def _replicas() -> int:
-    return tf.distribute.get_replica_context().num_replicas_in_sync
+def _descended(loss: Any, player: keras.Model, optimizer: keras.optimizers.Optimizer) -> Any:
+    """What this replica descends: its share of the loss, and of the penalty on the player's weights."""
+    whole = tf.add_n([loss, *player.losses]) / tf.distribute.get_replica_context().num_replicas_in_sync
+    return optimizer.scale_loss(whole)

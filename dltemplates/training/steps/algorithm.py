@@ -13,6 +13,7 @@ from dltemplates.tasks.task import Task
 from dltemplates.template import Template
 
 MakeOptimizer = Callable[[], keras.optimizers.Optimizer]
+HELD_OUT = 2**31 - 1  # takes the place of the step in the seed of what is drawn in validation
 
 
 class Algorithm(ABC):

@@ -11,31 +11,44 @@ import keras
 import tensorflow as tf
 
 from dltemplates.tasks.assemble import PREPROCESSING
+from dltemplates.tasks.task import SupervisedTask, Task
+from dltemplates.template import Template
+from dltemplates.training.steps.algorithm import HELD_OUT, MakeOptimizer, draw_rows
 from dltemplates.training.steps.supervised import Supervised
 
 
 class Variational(Supervised):
     """The loss of an example is what its reconstruction lacks, and how far its codes are from a standard normal one.
 
-        codes ~ N(mean, variance) of the encoder
-        loss  = -log p(example | code) + KL(N(mean, variance) || N(0, 1))
+        code ~ N(mean, variance) of the encoder
+        loss = -log p(example | code) + KL(N(mean, variance) || N(0, 1))
 
-    Both are sums, over the values of the example and the units of the code, in nats.
+    Both are sums, over the values of the example and the units of the code, in nats. In validation a code is drawn too:
+    at the mean alone the reconstruction would look better than the bound allows. What is drawn is a function of the
+    seed, the step and the place in the batch.
     """
 
     parts = ("reconstruction", "kl")
 
-    def __init__(self, model: keras.Model, *args: Any, **options: Any):
+    def __init__(self, model: keras.Model, *args: Any, seed: int, **options: Any):
         super().__init__(model, *args, **options)
+        self.seed = seed
         network = model.get_layer(model.name)
-        encoder = network.get_layer("encoder")
-        names = ("mean", "log_variance", "code")
+        encoder, self.decoder = network.get_layer("encoder"), network.get_layer("decoder")
+        names = ("mean", "log_variance")
         distribution = keras.Model(encoder.input, [encoder.get_layer(name).output for name in names])
-        mean, log_variance, code = distribution(model.get_layer(PREPROCESSING).output)
-        self.whole = keras.Model(model.input, [network.get_layer("decoder")(code), mean, log_variance])
+        self.encoder = keras.Model(model.input, distribution(model.get_layer(PREPROCESSING).output))
+
+    @classmethod
+    def make(cls, model: keras.Model, task: Task, make_optimizer: MakeOptimizer, template: Template) -> Variational:
+        assert isinstance(task, SupervisedTask)
+        return cls(model, task.loss(), task.metrics(), make_optimizer(), seed=template.seed)
 
     def objective(self, inputs: Any, targets: Any, *, training: bool) -> tuple[Any, Any, list[Any]]:
-        logits, mean, log_variance = self.whole(inputs, training=training)
+        mean, log_variance = self.encoder(inputs, training=training)
+        step = self.optimizer.iterations.value if training else tf.constant(HELD_OUT, tf.int64)
+        noise = draw_rows(tf.random.stateless_normal, mean, self.seed, step, 0)
+        logits = self.decoder(mean + tf.exp(log_variance / 2) * noise, training=training)
         values = tf.cast(tf.size(logits[0]), tf.float32)
         reconstruction = values * self._loss_of_each(targets, logits)
         kl = 0.5 * tf.reduce_sum(mean**2 + tf.exp(log_variance) - log_variance - 1, axis=1)

@@ -1,0 +1,51 @@
+"""Sheets of small images, and an animation of them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from dltemplates.runs import Run, atomic_write
+from dltemplates.tasks.figures import sheet_of
+
+LEAST_WIDTH = 280  # of a sheet, in pixels: smaller images are enlarged
+MILLISECONDS, LAST_MILLISECONDS = 300, 2000  # that a frame is shown
+
+
+def save_samples(run: Run, epoch: int, images: np.ndarray) -> None:
+    """Keep what a generator makes after an epoch.
+
+    Args:
+        run: Its run.
+        epoch: Which, from 1 on.
+        images: (n, height, width, channels), 0..255.
+    """
+    sheet = sheet_of(images)
+    times = -(-LEAST_WIDTH // sheet.shape[1])
+    sheet = sheet.repeat(times, axis=0).repeat(times, axis=1)
+    picture = Image.fromarray(sheet[..., 0] if sheet.shape[-1] == 1 else sheet)
+    atomic_write(run.sample_path(epoch), _encoded(picture, "PNG"))
+
+
+def join_samples(run: Run) -> Path | None:
+    """Join the sheets of all epochs to an animation; None where there are none."""
+    paths = sorted(run.samples_path.glob("epoch_*.png"))
+    if not paths:
+        return None
+    frames = [Image.open(path).convert("P") for path in paths]
+    durations = [MILLISECONDS] * (len(frames) - 1) + [LAST_MILLISECONDS]
+    atomic_write(run.animation_path, _encoded(frames[0], "GIF", frames[1:], durations))
+    return run.animation_path
+
+
+def _encoded(first: Image.Image, kind: str, more: Sequence[Image.Image] = (), durations: Sequence[int] = ()) -> bytes:
+    file = io.BytesIO()
+    if more:
+        first.save(file, kind, save_all=True, append_images=list(more), duration=list(durations), loop=0)
+    else:
+        first.save(file, kind)
+    return file.getvalue()

@@ -1,0 +1,106 @@
+"""The judge of made images: a classifier that was trained before, and what it makes of them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dltemplates.datasets.locate import cache_folder
+from dltemplates.datasets.spec import image_of
+from dltemplates.runs import RUNS_FOLDER, Run, load_run
+
+BATCH = 256
+
+
+class Judge:
+    """A trained classifier of images.
+
+    Attributes:
+        run: Its run.
+        classes: What it tells apart.
+        sha256: Digest of its weights.
+    """
+
+    def __init__(self, run: Run):
+        """Open it.
+
+        Raises:
+            ValueError: If it is no classifier of images that ends in a dense layer.
+        """
+        import keras
+        import tensorflow as tf
+
+        from dltemplates.tasks.assemble import PREPROCESSING, logits_of
+
+        self.run = run
+        spec = run.record.spec
+        image = image_of(spec)
+        model = run.model()
+        network = model.get_layer(model.name)
+        dense = [layer for layer in network.layers if isinstance(layer, keras.layers.Dense)]
+        if image is None or run.template.task.name != "classification" or not dense:
+            raise ValueError(
+                f"A judge must be a classifier of images that ends in a dense layer. Received: {run.path}, "
+                f"{run.template.model.name} for {run.template.task.name}. Choose another."
+            )
+        self.image = image
+        self.classes = spec.targets[0].classes or ()
+        self.sha256 = run.record.sha256[run.weights_path.name]
+        inside = keras.Model(network.input, [logits_of(network.output), dense[-1].input])
+        whole = keras.Model(model.input, inside(model.get_layer(PREPROCESSING).output))
+        self._call = tf.function(lambda images: whole(images, training=False), reduce_retracing=True)
+
+    def __call__(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Look at images.
+
+        Args:
+            images: (n, height, width, channels), 0..255.
+
+        Returns:
+            The probability of each class (n, classes), and the features that it decides by (n, features); float64.
+
+        Raises:
+            ValueError: If they are of another size than those it was trained on.
+        """
+        if images.shape[1:] != self.image.shape:
+            raise ValueError(
+                f"A judge must have been trained on images of the same size. Received: images of {images.shape[1:]} "
+                f"for {self.run.path}, of {self.image.shape}. Choose another judge, or set `dataset.image_size`."
+            )
+        parts: list[Any] = []
+        for start in range(0, len(images), BATCH):
+            logits, features = self._call(images[start : start + BATCH].astype(self.image.dtype))
+            parts.append((logits.numpy(), features.numpy()))
+        logits, features = (np.concatenate(arrays).astype(np.float64) for arrays in zip(*parts, strict=True))
+        shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return shares / shares.sum(axis=1, keepdims=True), features
+
+
+def judge_path(name: str) -> Path:
+    """Where a judge is: the folder that was named, a finished run of that name, or its place in the user's cache."""
+    if os.sep in name:
+        return Path(name)
+    run = Run(RUNS_FOLDER / name)
+    is_finished = run.record_path.exists() and run.record.state == "done"
+    return run.path if is_finished else cache_folder() / "judges" / name
+
+
+def load_judge(name: str) -> Judge:
+    """Open a judge.
+
+    Args:
+        name: The folder of a run, or the name of a template, whose run is then in `saved_models/` or in the cache.
+
+    Raises:
+        ValueError: If it is not there, not whole, or no classifier of images.
+    """
+    path = judge_path(name)
+    if not (path / "run.json").exists():
+        raise ValueError(
+            f"The judge must have been trained. Received: {name!r}, of which there is no run in {RUNS_FOLDER}/ nor in "
+            f"{cache_folder()}. Train it: `dlt train {name}`."
+        )
+    return Judge(load_run(path))

@@ -1,0 +1,63 @@
+"""A look at what a generator makes of the same noise, after each epoch of its training."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+
+from dltemplates.datasets.seeds import read_noise
+from dltemplates.datasets.source import ArraySource, Dataset
+from dltemplates.runtimes import KerasPredictor
+from dltemplates.tasks.examples import noise_for
+from dltemplates.tasks.task import Task
+from dltemplates.template import Template
+
+SHOWN = 100
+
+
+class Watch:
+    """The generator that is in a model while that is trained.
+
+    Its figures are those of its task on the noise of validation; its samples are of the seeds from 0 on, as `dlt
+    predict` draws them.
+    """
+
+    def __init__(self, model: keras.Model, task: Task, dataset: Dataset, template: Template):
+        """Prepare to look.
+
+        Args:
+            model: The model that is trained.
+            task: Its task, which has a generator.
+            dataset: The data that it is trained on.
+            template: What is trained.
+        """
+        assert task.generator is not None
+        serving = task.serving(model, dataset.spec, template, name=model.name)[task.generator]
+        self.contract = serving.contract
+        self._predictor = KerasPredictor(serving.model, serving.contract)
+        self._task = task
+        self._validation = noise_for(serving.contract, dataset).split("validation")
+
+    def try_out(self) -> None:
+        """Judge two examples.
+
+        Raises:
+            ValueError: If the judge does not fit, while there is nothing to lose yet.
+        """
+        if not self._task.generator:
+            self._task.score(*self._predictor.predict(ArraySource(self._validation.read(np.arange(2)))))
+
+    def figures(self) -> dict[str, float]:
+        """The task's figures of what is made now; none where the generator is but a part of what is trained."""
+        if self._task.generator:
+            return {}
+        return self._task.score(*self._predictor.predict(self._validation))
+
+    def samples(self) -> np.ndarray | None:
+        """What is made now: (n, height, width, channels), 0..255; None where it is no images."""
+        (made,) = self.contract.outputs
+        if made.kind != "image":
+            return None
+        seeds = [read_noise(str(seed), self.contract.inputs) for seed in range(SHOWN)]
+        noise = {name: np.concatenate([arrays[name] for arrays in seeds]) for name in seeds[0]}
+        return self._predictor(noise)[made.name]

@@ -1,0 +1,53 @@
+import numpy as np
+import pytest
+
+from dltemplates.datasets.seeds import draw, read_noise
+from dltemplates.datasets.spec import Value
+
+NOISE = Value(name="noise", kind="noise", dtype="float32", shape=(3,))
+LABEL = Value(name="label", kind="class", dtype="int32", shape=(), classes=("zero", "one"))
+
+
+def test_a_seed_gives_the_same_numbers_everywhere():
+    np.testing.assert_allclose(draw(0, (3,)), [0.12573022, -0.13210486, 0.64042264], rtol=1e-6)
+    assert draw(0, (3,)).dtype == np.float32
+    assert not np.array_equal(draw(0, (3,)), draw(1, (3,)))
+    np.testing.assert_array_equal(read_noise("7", [NOISE])["noise"], draw(7, (3,))[None])
+
+
+def test_many_seeds_are_standard_normal():
+    drawn = np.stack([draw(seed, (3,)) for seed in range(5000)])
+    np.testing.assert_allclose(drawn.mean(axis=0), 0, atol=0.05)
+    np.testing.assert_allclose(np.cov(drawn.T), np.eye(3), atol=0.06)
+
+
+def test_noise_can_be_typed():
+    np.testing.assert_allclose(read_noise("0.5, -1,2e-1", [NOISE])["noise"], [[0.5, -1, 0.2]])
+    np.testing.assert_allclose(read_noise("0.5", [NOISE.model_copy(update={"shape": (1,)})])["noise"], [[0.5]])
+
+
+def test_a_class_is_named_or_comes_in_turn():
+    arrays = read_noise("4:one", [NOISE, LABEL])
+    np.testing.assert_array_equal(arrays["noise"], draw(4, (3,))[None])
+    assert arrays["label"].tolist() == [1]
+    assert arrays["label"].dtype == np.int32
+    assert [read_noise(str(seed), [NOISE, LABEL])["label"][0] for seed in range(3)] == [0, 1, 0]
+    np.testing.assert_allclose(read_noise("1,2,3:zero", [NOISE, LABEL])["noise"], [[1, 2, 3]])
+
+
+@pytest.mark.parametrize(
+    ("text", "values", "match"),
+    [
+        ("1,2", [NOISE], r"^`noise` must be 3 finite numbers, with commas in between. Received: 2 of them, '1,2'."),
+        ("1,2,3,4", [NOISE], r"must be 3 finite numbers.*Received: 4 of them"),
+        ("1,nan,3", [NOISE], r"must be 3 finite numbers"),
+        ("one", [NOISE], r"^`noise` must be a seed, or 3 numbers. Received: 'one'. Try a seed"),
+        ("-1", [NOISE], r"must be 3 finite numbers.*Received: 1 of them"),
+        ("0:two", [NOISE, LABEL], r"^`label` must be one of zero, one. Received: 'two'."),
+        ("1,2,3", [NOISE, LABEL], r"^The generator must be told a class. Received: '1,2,3'. Add one: 1,2,3:zero"),
+        ("0:one", [NOISE], r"^The generator is not told a class. Received: '0:one'."),
+    ],
+)
+def test_what_is_no_noise_is_refused(text, values, match):
+    with pytest.raises(ValueError, match=match):
+        read_noise(text, values)

@@ -1,0 +1,288 @@
+"""The steps of both players, against the same written out."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+
+from dltemplates.models.gan import players
+from dltemplates.template import parse_template
+from dltemplates.training.prepare import prepare
+from dltemplates.training.steps.adversarial import Adversarial, scale
+from dltemplates.training.steps.algorithm import HELD_OUT
+
+SEED, ROWS, LATENT, RATE = 2, 12, 4, 0.1
+
+
+TRAIN = ("class_weight", "weight_decay", "precision")
+
+
+def template(name="gan", batch_size=ROWS, **options):
+    own = {key: options.pop(key) for key in TRAIN if key in options}
+    train = {"optimizer": "sgd", "learning_rate": RATE, "batch_size": batch_size, "epochs": 1, "keep": "last"}
+    sizes = {"units": [10, 14], "dropout_rate": 0.0} if name == "gan" else {"filters": [8, 4]}
+    return parse_template(
+        {
+            "task": {"name": "generation"} | options,
+            "dataset": {"name": "digits"},
+            "model": {"name": name, "latent": LATENT} | sizes,
+            "train": train | own,
+            "seed": SEED,
+        }
+    )
+
+
+def begin(*arguments, **options):
+    """An algorithm before its first step, and its first batch."""
+    training = prepare(template(*arguments, **options))
+    return training.algorithm, next(iter(training.batches(0)))
+
+
+def noise(rows, step, turn):
+    return tf.random.stateless_normal([rows, LATENT], [SEED * 64 + turn, step])
+
+
+def trained_by(player):
+    return [variable.numpy() for variable in player.trainable_variables]
+
+
+def softplus(x):
+    """-log of the probability 1 / (1 + exp(x))."""
+    return np.log1p(np.exp(x))
+
+
+def descend(player, loss_of):
+    """One step of plain gradient descent, written out."""
+    with tf.GradientTape() as tape:
+        loss = loss_of()
+    for variable, gradient in zip(
+        player.trainable_variables, tape.gradient(loss, [v.value for v in player.trainable_variables]), strict=True
+    ):
+        variable.assign(variable - RATE * gradient)
+    return float(loss)
+
+
+def test_a_step_is_the_papers_algorithm():
+    """A step of the discriminator on real and made images, then one of the generator on other noise."""
+    algorithm, (images, targets, weight) = begin()
+    generator, discriminator = (keras.models.clone_model(m) for m in (algorithm.generator, algorithm.discriminator))
+    generator.set_weights(algorithm.generator.get_weights())
+    discriminator.set_weights(algorithm.discriminator.get_weights())
+    real = tf.cast(images, tf.float32) / 127.5 - 1
+    made = generator(noise(ROWS, 0, 0), training=True)
+
+    def of_discriminator():
+        of_real, of_made = (tf.sigmoid(discriminator(x, training=True)) for x in (real, made))
+        return -tf.reduce_mean(tf.math.log(of_real) + tf.math.log(1 - of_made))
+
+    def of_generator():
+        return -tf.reduce_mean(
+            tf.math.log(tf.sigmoid(discriminator(generator(noise(ROWS, 0, 1), training=True), training=True)))
+        )
+
+    losses = descend(discriminator, of_discriminator), descend(generator, of_generator)
+    algorithm.train(images, targets, weight)
+    for expected, player in ((generator, algorithm.generator), (discriminator, algorithm.discriminator)):
+        for first, second in zip(trained_by(expected), trained_by(player), strict=True):
+            np.testing.assert_allclose(second, first, rtol=1e-4, atol=1e-6)
+    figures = algorithm.figures()
+    assert (figures["loss"], figures["generator_loss"]) == pytest.approx(losses, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["gan", "dcgan", "cgan", "wgan_gp"])
+def test_in_each_half_one_player_moves(name):
+    algorithm, (images, targets, _) = begin(name, loss="wasserstein" if name == "wgan_gp" else "gan")
+    labels = tf.cast(targets, tf.int32) if algorithm.is_conditional else None
+    step = tf.constant(0, tf.int64)
+
+    def moved(half):
+        before = [trained_by(player) for player in (algorithm.generator, algorithm.discriminator)]
+        half(scale(images), labels, (step, 0))
+        after = [trained_by(player) for player in (algorithm.generator, algorithm.discriminator)]
+        return [
+            [not np.array_equal(old, new) for old, new in zip(*pair, strict=True)]
+            for pair in zip(before, after, strict=True)
+        ]
+
+    of_generator, of_discriminator = moved(algorithm._train_discriminator)
+    assert not any(of_generator)
+    # The bias of a critic's last layer cancels between real and made images.
+    assert sum(of_discriminator) >= len(of_discriminator) - (name == "wgan_gp") > 0
+    of_generator, of_discriminator = moved(algorithm._train_generator)
+    assert sum(of_generator) >= len(of_generator) - 1 > 0
+    assert not any(of_discriminator)
+
+
+def test_validation_is_of_noise_that_was_not_trained_on():
+    algorithm, (images, targets, _) = begin()
+    weight = tf.constant([1.0] * 9 + [0.0] * 3)
+    algorithm.evaluate(images, targets, weight)
+    figures = algorithm.figures()
+    made = algorithm.generator(noise(ROWS, HELD_OUT, 0), training=False)
+    of_real, of_made = (
+        keras.ops.convert_to_numpy(algorithm.discriminator(x, training=False))[:9, 0] for x in (scale(images), made)
+    )
+    assert figures["loss"] == pytest.approx((softplus(-of_real) + softplus(of_made)).mean(), rel=1e-5)
+    assert figures["generator_loss"] == pytest.approx(softplus(-of_made).mean(), rel=1e-5)
+    assert figures["real_accuracy"] == pytest.approx((of_real > 0).mean())
+    assert figures["made_accuracy"] == pytest.approx((of_made <= 0).mean())
+
+
+def test_a_critic_is_asked_for_the_difference():
+    algorithm, (images, targets, weight) = begin("wgan_gp", loss="wasserstein")
+    algorithm.evaluate(images, targets, weight)
+    made = algorithm.generator(noise(ROWS, HELD_OUT, 0), training=False)
+    of_real, of_made = (float(tf.reduce_mean(algorithm.discriminator(x))) for x in (scale(images), made))
+    assert algorithm.figures()["loss"] == pytest.approx(of_made - of_real, rel=1e-4, abs=1e-6)
+    assert algorithm.figures()["generator_loss"] == pytest.approx(-of_made, rel=1e-4, abs=1e-6)
+
+
+def critic_of(*given, rate=RATE):
+    """Adversarial training with a critic of these layers, on images of 2x2."""
+    latent = keras.Input((LATENT,), name="noise")
+    generator = keras.Model(latent, layers.Reshape((2, 2, 1))(layers.Dense(4)(latent)), name="generator")
+    images = keras.Input((2, 2, 1), name="image")
+    x = images
+    for layer in given:
+        x = layer(x)
+    network = players(generator, keras.Model(images, x, name="discriminator"), "tiny")
+    inputs = keras.Input((LATENT,), name="noise")
+    model = keras.Model(inputs, network(inputs), name="tiny")
+    return Adversarial(model, lambda: keras.optimizers.SGD(rate), seed=SEED, wasserstein=True)
+
+
+def test_the_penalty_is_that_of_finite_differences():
+    algorithm = critic_of(layers.Flatten(), layers.Dense(6, "tanh"), layers.Dense(1))
+    random = np.random.default_rng(0)
+    real, made = (tf.constant(random.normal(size=(5, 2, 2, 1)), tf.float32) for _ in range(2))
+    step = tf.constant(4, tf.int64)
+    share = tf.random.stateless_uniform([5, 1], [SEED * 64 + 1 + 32, 4])[:, :, None, None]
+    between = (share * real + (1 - share) * made).numpy()
+    slopes = np.zeros((5, 4))
+    for place in range(4):
+        change = np.zeros((1, 4), np.float32)
+        change[0, place] = 1e-2
+        change = change.reshape(1, 2, 2, 1)
+        above, below = (algorithm.discriminator(between + sign * change).numpy()[:, 0] for sign in (1, -1))
+        slopes[:, place] = (above - below) / 2e-2
+    expected = np.square(np.sqrt(np.square(slopes).sum(axis=1)) - 1).mean()
+    assert float(algorithm._slope(real, made, None, (step, 1))) == pytest.approx(expected, rel=1e-3)
+
+
+def test_the_penalty_pulls_a_straight_critic_to_slope_one():
+    """Of `w x` it is `(|w| - 1)^2`, wherever it is looked at; the difference of equal images is nothing."""
+    algorithm = critic_of(layers.Flatten(), layers.Dense(1, use_bias=False))
+    w = np.array([[0.3], [0.0], [-0.4], [1.2]], np.float32)  # of length 1.3
+    algorithm.discriminator.set_weights([w])
+    images = tf.ones((3, 2, 2, 1))
+    step = tf.constant(0, tf.int64)
+    assert float(algorithm._slope(images, images, None, (step, 0))) == pytest.approx(0.3**2, rel=1e-5)
+    algorithm._make = lambda *given, **options: images  # a generator that gives the real images
+    algorithm._train_discriminator(images, None, (step, 0))
+    (moved,) = algorithm.discriminator.get_weights()
+    np.testing.assert_allclose(moved, w - RATE * 10 * 2 * 0.3 * w / 1.3, rtol=1e-5)
+
+
+def test_the_critic_takes_several_steps_each_on_its_part():
+    algorithm, (images, targets, weight) = begin("wgan_gp", loss="wasserstein", critic_steps=3)
+    parts = algorithm._parts(images)
+    assert [len(part) for part in parts] == [4, 4, 4]
+    np.testing.assert_array_equal(parts[1], images[1::3])
+    algorithm.train(images, targets, weight)
+    assert int(algorithm.optimizer.iterations) == 1
+    assert int(algorithm.discriminator_optimizer.iterations) == 3
+
+
+def test_a_batch_that_has_no_such_parts_is_refused():
+    with pytest.raises(ValueError, match=r"a multiple of `critic_steps`, 5. Received: 12. Try .*batch_size=60"):
+        begin("wgan_gp", loss="wasserstein", critic_steps=5)
+
+
+def test_a_penalty_on_the_weights_reaches_both_players():
+    """In a step of plain gradient descent it takes `rate * decay * kernel` off each kernel."""
+    step = tf.constant(0, tf.int64)
+    halves = []
+    for decay in (0.0, 0.5):
+        algorithm, (images, _, _) = begin(weight_decay=decay)
+        algorithm._train_discriminator(scale(images), None, (step, 0))
+        halves.append(algorithm)
+    plain, decayed = (algorithm.discriminator for algorithm in halves)
+    fresh = begin()[0].discriminator
+    for first, second, was in zip(*(m.trainable_variables for m in (plain, decayed, fresh)), strict=True):
+        off = RATE * 0.5 * was if "kernel" in was.path else 0 * was
+        np.testing.assert_allclose(first - second, off, atol=1e-6)
+    assert len(decayed.losses) == len(halves[1].generator.losses) == 3
+
+
+def test_classes_have_no_weight():
+    with pytest.raises(ValueError, match=r"no class that could weigh more. Received: .* 'balanced'. Leave it out."):
+        begin(class_weight="balanced")
+
+
+def test_half_precision_descends_what_was_scaled():
+    """A loss scale that was not multiplied in would be divided out all the same."""
+    whole, half = (begin(precision=precision) for precision in ("float32", "mixed_float16"))
+    for algorithm, (images, targets, weight) in (whole, half):
+        algorithm.train(images, targets, weight)
+    moved = [np.abs(np.asarray(a.discriminator.trainable_variables[0])).sum() for a, _ in (whole, half)]
+    fresh = np.abs(np.asarray(begin()[0].discriminator.trainable_variables[0])).sum()
+    assert moved[1] - fresh == pytest.approx(moved[0] - fresh, rel=0.1)
+    assert hasattr(half[0].discriminator_optimizer, "dynamic_scale")
+
+
+def test_the_class_reaches_both_players():
+    algorithm, (images, targets, _) = begin("cgan")
+    labels = tf.cast(targets, tf.int32)
+    step = tf.constant(0, tf.int64)
+    made = algorithm._make(images, labels, (step, 0), training=False)
+    other = algorithm._make(images, (labels + 1) % 10, (step, 0), training=False)
+    assert np.abs(made - other).max() > 1e-6
+    assert not np.array_equal(
+        algorithm._judge(made, labels, training=False), algorithm._judge(made, (labels + 1) % 10, training=False)
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"loss": "hinge"}, r"^`loss` must be one of gan, wasserstein. Received: 'hinge'. Leave it out."),
+        ({"critic_steps": 0}, r"^`critic_steps` must be a positive integer. Received: 0. Try 5."),
+        ({"critic_steps": True}, r"^`critic_steps` must be a positive integer. Received: True"),
+        ({"penalty": -1.0}, r"^`penalty` must be at least 0. Received: -1.0. Try 10."),
+        ({"judge": ""}, r"^`judge` must be a template or the folder of a run. Received: ''."),
+        ({"judge": 3}, r"^`judge` must be a template or the folder of a run. Received: 3."),
+    ],
+)
+def test_wrong_options_are_refused(options, match):
+    with pytest.raises(ValueError, match=match):
+        prepare(template(**options))
+
+
+def test_images_alone_can_be_made():
+    table = template().model_dump(mode="json")
+    table["dataset"] = {"name": "iris"}
+    with pytest.raises(ValueError, match=r"^Task generation makes images. Received: data whose inputs are"):
+        prepare(parse_template(table))
+
+
+def test_images_of_two_sizes_are_refused(tmp_path):
+    from PIL import Image
+
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for number in range(6):
+            Image.new("L", (8, 8 + 4 * (number % 2)), 40 * number).save(tmp_path / name / f"{number}.png")
+    table = template().model_dump(mode="json")
+    table["dataset"] = {"name": str(tmp_path)}
+    with pytest.raises(ValueError, match=r"Images of several sizes .* Received: 2 sizes, 8x8 to 12x8. Set"):
+        prepare(parse_template(table))
+
+
+def test_labels_that_are_no_class_are_not_told(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (40, 8, 8)).astype("uint8")
+    np.savez(tmp_path / "numbers.npz", x=images, y=images.mean(axis=(1, 2))[:, None])
+    table = template("cgan").model_dump(mode="json")
+    table["dataset"] = {"name": str(tmp_path / "numbers.npz")}
+    with pytest.raises(ValueError, match="cgan"):
+        prepare(parse_template(table))
