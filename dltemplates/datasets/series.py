@@ -35,7 +35,8 @@ def csv_series(path: Path, settings: DatasetSettings, *, like: Like | None = Non
     Args:
         path: The file.
         settings: The window, the horizon, the target, what columns are, the shares of the splits.
-        like: The spec or the contract of a trained network: columns and lengths are then what they were there.
+        like: The spec or the contract of a trained network: columns, lengths and scales are then what they were there,
+            and a split that is too short is left out.
 
     Raises:
         ValueError: If the series breaks a rule; says which.
@@ -79,13 +80,13 @@ def series_dataset(table: pd.DataFrame, settings: DatasetSettings, *, like: Like
     _check_varies(target, series.rows[:, place])
     window, horizon, period = lengths(settings)
     times = times_of(series.dates, len(series.rows))
-    parts = stretches(len(series.rows), settings)
+    parts = stretches(len(series.rows), settings, every=like is None)
     sources = {
         split: WindowSource(series.rows[part], times[part], target=place, window=window, horizon=horizon, period=period)
         for split, part in parts.items()
     }
     columns = tuple(Column(name=name) for name in series.names)
-    mean, std = _statistics(target, series, parts["train"])
+    mean, std = _statistics(target, series, parts["train"]) if like is None else _statistics_like(like)
     spec = DatasetSpec(
         inputs=(
             Value(
@@ -157,6 +158,10 @@ def _statistics(target: str, series: Series, train: slice) -> tuple[np.ndarray, 
             f"{len(rows)} rows of it. Begin the series later, or choose another column: --set dataset.target=NAME."
         )
     return mean, np.where(varies, std, 1.0)
+
+
+def _statistics_like(like: Like) -> tuple[np.ndarray, np.ndarray]:
+    return np.array(like.inputs[0].mean), np.array(like.inputs[0].std)
 
 
 def _check_varies(target: str, values: np.ndarray) -> None:

@@ -49,15 +49,16 @@ class WindowSource:
         }
 
 
-def stretches(rows: int, settings: DatasetSettings) -> dict[str, slice]:
+def stretches(rows: int, settings: DatasetSettings, *, every: bool = True) -> dict[str, slice]:
     """Cut a series into its splits, in the order of time: no window of one sees a row of another.
 
     Args:
         rows: Its length.
         settings: The shares of the splits, and how long a window is.
+        every: Whether all splits are needed; else those that are too short are left out.
 
     Raises:
-        ValueError: If a split is too short for one window.
+        ValueError: If a split that is needed, or each, is too short for one window.
     """
     test = round(rows * settings.test)
     validation = round((rows - test) * settings.validation)
@@ -65,15 +66,16 @@ def stretches(rows: int, settings: DatasetSettings) -> dict[str, slice]:
     bounds["test"] = (rows - test, rows)
     window, horizon, period = lengths(settings)
     need = max(window, period) + horizon
+    long = [split for split, (start, stop) in bounds.items() if stop - start >= need]
     for split, (start, stop) in bounds.items():
-        if stop - start < need:
+        if split not in long and (every or not long):
             received = f"{stop - start} of {rows} rows in {split}"
             more = f"; or set more apart by dataset.{split}" if split != "train" else ""
             raise ValueError(
                 f"Each split must be as long as a window and what is forecast of it, {need} rows. Received: {received}."
                 f" Lower dataset.window ({window}), dataset.horizon ({horizon}) or dataset.period ({period}){more}."
             )
-    return {split: slice(start, stop) for split, (start, stop) in bounds.items()}
+    return {split: slice(*bounds[split]) for split in long}
 
 
 def lengths(settings: DatasetSettings) -> tuple[int, int, int]:

@@ -8,11 +8,8 @@ A recurrent network reads a sequence row by row and carries what it has seen alo
 error fades, or explodes, on its way back through many rows. Here the state is a cell that is added to and never
 multiplied but by its gate, so that the error comes back whole. Three gates, each as many sigmoids as there are cells,
 see the row and the output before: the input gate says what is written into the cells, the forget gate (of 2000) what
-stays in them, the output gate what is shown of them.
-
-    i, f, o = sigmoid(W x + U h + b)     each with weights of its own
-    c = f * c + i * tanh(W x + U h + b)
-    h = o * tanh(c)
+stays in them, the output gate what is shown of them. Of a row x, with weights W, U and b of its own for each gate and
+for what is written: i, f, o = sigmoid(W x + U h + b); c = f * c + i * tanh(W x + U h + b); h = o * tanh(c).
 
 A layer of n cells that reads m numbers a row has 4n(m + n + 1) parameters, however long the sequence is.
 """

@@ -48,10 +48,15 @@ def _columns(value: Value, given: Any) -> list[Any]:
             keras.layers.Embedding(len(column.vocabulary) + 1, column.width, name=f"embedding_{place}")(given[:, place])
             for place, column in enumerate(value.columns or ())
         ]
+    return [standardize(value, given)]
+
+
+def standardize(value: Value, given: Any) -> Any:
+    """Numbers with mean 0 and deviation 1 over the training split, each column by its own."""
     mean, std = value.mean or (), value.std or ()
     scale = [1 / deviation for deviation in std]
     offset = [-average / deviation for average, deviation in zip(mean, std, strict=True)]
-    return [keras.layers.Rescaling(scale, offset=offset, name=PREPROCESSING, dtype="float32")(given)]
+    return keras.layers.Rescaling(scale, offset=offset, name=PREPROCESSING, dtype="float32")(given)
 
 
 def logits_of(outputs: Any) -> Any:

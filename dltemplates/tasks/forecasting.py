@@ -9,13 +9,16 @@ over the very windows that are judged.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from dltemplates.datasets.spec import DatasetSpec, Value
 from dltemplates.tasks.regression import Regression
 from dltemplates.tasks.task import Arrays
+
+if TYPE_CHECKING:
+    import keras
 
 LOSSES = ("mse", "mae")
 EPOCH, SECONDS = np.datetime64("1970-01-01", "s"), 24 * 60 * 60  # of a day
@@ -32,15 +35,19 @@ class Forecasting(Regression):
     kind = "future"
     presented = "forecast"
 
-    def __init__(self, targets: tuple[Value, ...], *, loss: Literal["mse", "mae"] = "mse"):
+    def __init__(self, targets: tuple[Value, ...], *, loss: Literal["mse", "mae"] = "mse", relative: bool = False):
         """Make the task.
 
         Args:
             targets: What comes next, what had come before, and when.
             loss: `mse`, the squared error, or `mae`, the absolute one.
+            relative: Whether the network sees how far the rows of a window are from its last one, and forecasts the
+                change from there: for a series that goes on to where it was never before (Zeng et al.: "Are
+                Transformers Effective for Time Series Forecasting?", AAAI 2023, https://arxiv.org/abs/2205.13504,
+                section 4).
 
         Raises:
-            ValueError: If the data is no series, or there is no such loss.
+            ValueError: If the data is no series, or an option is wrong.
         """
         if [value.kind for value in targets] != ["future", "past", "time"]:
             raise ValueError(
@@ -50,9 +57,30 @@ class Forecasting(Regression):
             )
         if loss not in LOSSES:
             raise ValueError(f"`loss` must be one of {', '.join(LOSSES)}. Received: {loss!r}. Leave it out.")
+        if not isinstance(relative, bool):
+            raise ValueError(f"`relative` must be true or false. Received: {relative!r}. Leave it out.")
         super().__init__(targets[:1])
         self.loss_name = loss
+        self.relative = relative
         self.is_dated = targets[2].frequency is not None
+
+    def assemble(
+        self, network: keras.Model, spec: DatasetSpec, *, center: tuple[float, ...] | None = None
+    ) -> keras.Model:
+        if not self.relative:
+            return super().assemble(network, spec, center=center)
+        import keras
+
+        from dltemplates.tasks.assemble import standardize
+
+        (value,) = spec.inputs
+        place = (value.columns or ()).index((self.target.columns or ())[0])
+        inputs = keras.Input(value.shape, name=value.name, dtype=value.dtype)
+        rows = standardize(value, inputs)  # (batch, window, channels)
+        last = keras.layers.Cropping1D((value.shape[0] - 1, 0), dtype="float32")(rows)  # (batch, 1, channels)
+        change = network(keras.layers.Subtract(dtype="float32")([rows, last]))  # (batch, horizon)
+        forecast = keras.layers.Add(dtype="float32")([change, last[:, :, place]])
+        return keras.Model(inputs, forecast, name=network.name)
 
     def sizes(self, spec: DatasetSpec) -> dict[str, Any]:
         window, channels = spec.inputs[0].shape

@@ -38,10 +38,10 @@ def forecast_figure(times: np.ndarray, truth: np.ndarray, forecast: np.ndarray, 
         label = f"{horizon} steps ahead"
         ahead.plot(late, forecast[: 1 - horizon, -1], color="tab:orange", linewidth=1, label=label)
     starts = np.linspace(0, count - horizon, FANS).round().astype(int) if count > horizon > 1 else np.arange(0)
-    for number, start in enumerate(starts):
-        label = f"{horizon} steps from one row" if number == 0 else None
+    for start in starts:
+        name_once = f"{horizon} steps from one row" if start == starts[0] else None
         at = times[start : start + horizon]
-        whole.plot(at, forecast[start], color="tab:red", linewidth=2, marker=".", label=label)
+        whole.plot(at, forecast[start], color="tab:red", linewidth=2, marker=".", label=name_once)
     for axes in (ahead, whole):
         axes.legend(fontsize=8, loc="upper left")
     return figure

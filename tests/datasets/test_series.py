@@ -183,6 +183,16 @@ def test_a_trained_network_says_how_another_series_is_read(file):
     assert undated.spec.targets[2].frequency is None
 
 
+def test_a_trained_network_is_judged_on_what_is_long_enough():
+    spec = series_dataset(table(), settings()).spec
+    later = table().assign(sales=np.arange(ROWS) + 1000.0)
+    judged = series_dataset(later, settings(validation=0.1), like=spec)
+    assert set(judged.splits) == {"train", "test"}
+    assert judged.spec.inputs == spec.inputs  # the scale, too
+    with pytest.raises(ValueError, match=r"Each split must be as long as .* 9 rows\. Received: 7 of 10 rows in train"):
+        series_dataset(table(rows=10), settings(validation=0.1), like=spec)
+
+
 def test_the_last_window_is_what_the_continuation_is_forecast_of(file):
     spec = series_dataset(table(), settings()).spec
     window, dates = next_window(file(table(rows=7)), spec, 3)

@@ -183,6 +183,17 @@ def test_what_remembers_a_call_is_refused(exported, reference):
 
 
 @pytest.mark.slow
+def test_relative_forecasts_are_exported_too(dataset, tmp_path):
+    task = Forecasting(dataset.spec.targets, relative=True)
+    model = task.assemble(lstm((WINDOW, 2), HORIZON, units=(UNITS,)), dataset.spec)
+    relative = {"name": "forecasting", "relative": True}
+    template = parse_template({"task": relative, "dataset": DATA, "model": "lstm"})
+    serving = task.serving(model, dataset.spec, template, name="waves")[""]
+    report = export_serving(serving, task, dataset, tmp_path, ExportSettings(calibration=32), max_drop="5%")
+    assert {result.format for result in report.results if result.verdict == "passed"} == set(OFFERED)
+
+
+@pytest.mark.slow
 def test_a_real_file_that_keeps_its_state_is_refused(serving, reference, windows, expected, tmp_path):
     """The fused operator that older converters write: right at the first call, and wrong from then on."""
     import tf_keras

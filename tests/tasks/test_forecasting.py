@@ -6,20 +6,25 @@ import signal
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.linear_model import LinearRegression
 
+from dltemplates.datasets.load import load_dataset
 from dltemplates.datasets.series import series_dataset
+from dltemplates.datasets.source import SPLITS
 from dltemplates.datasets.spec import Value
 from dltemplates.inference import evaluate, predict
+from dltemplates.models.lstm import lstm
 from dltemplates.runs import Run, load_run
 from dltemplates.settings import DatasetSettings, Named
 from dltemplates.tasks.forecasting import Forecasting, naive_forecasts
 from dltemplates.tasks.regression import Regression
 from dltemplates.tasks.series_figures import forecast_figure, steps_figure
-from dltemplates.tasks.task import make_task
-from dltemplates.template import parse_template
+from dltemplates.tasks.task import look_at, make_task
+from dltemplates.template import load_template, parse_template
 from dltemplates.training.checkpoint import list_checkpoints
 from dltemplates.training.progress import Silent
 from dltemplates.training.train import train
@@ -129,6 +134,29 @@ def test_the_loss_is_chosen(task):
     assert float(absolute.loss()(targets, forecast)) == 3
 
 
+def served(spec, relative):
+    """A network with fresh weights, from raw windows to forecasts."""
+    keras.utils.set_random_seed(0)
+    task = Forecasting(spec.targets, relative=relative)
+    model = task.assemble(lstm((WINDOW, 2), HORIZON, units=(4,)), spec)
+    model = keras.models.model_from_json(model.to_json())  # as a run keeps it
+    return model, lambda windows: np.asarray(task.present(model(np.float32(windows))))
+
+
+def test_a_relative_forecast_moves_with_its_series():
+    table = series().assign(rain=np.cos(np.arange(400)))[["rain", "sold"]]
+    spec = series_dataset(table, settings().model_copy(update={"target": "sold"})).spec
+    windows = table.to_numpy()[None, :WINDOW]
+    moved = windows + np.array([0, 100])
+    for relative in (True, False):
+        model, forecast = served(spec, relative)
+        follows = np.abs(forecast(moved) - forecast(windows) - 100).max() < 1e-3
+        assert follows == relative
+        model.get_layer("lstm").get_layer("logits").set_weights([np.zeros((4, HORIZON)), np.zeros(HORIZON)])
+        expected = windows[0, -1, 1] if relative else spec.targets[0].mean[0]
+        np.testing.assert_allclose(forecast(windows), np.full((1, HORIZON), expected), rtol=1e-5)
+
+
 def test_sizes_are_those_that_builders_ask_for(task):
     assert task.sizes(series_dataset(series(), settings()).spec) == {
         "input_shape": (WINDOW, 1),
@@ -146,8 +174,24 @@ def test_what_is_no_series_is_refused():
     targets = series_dataset(series(), settings()).spec.targets
     with pytest.raises(ValueError, match="`loss` must be one of mse, mae. Received: 'huber'. Leave it out"):
         Forecasting(targets, loss="huber")
+    with pytest.raises(ValueError, match="`relative` must be true or false. Received: 'yes'. Leave it out"):
+        Forecasting(targets, relative="yes")
     with pytest.raises(ValueError, match="Task regression needs targets of kind `number`. Received: `future`"):
         Regression(targets[:1])
+
+
+@pytest.mark.data
+def test_a_linear_autoregression_is_the_baseline_of_the_ready_template(data_folder):
+    """The figures at the head of lstm_sunspots.toml."""
+    template = load_template("lstm_sunspots")
+    dataset = load_dataset(template.dataset)
+    task, dataset = look_at(template.task, dataset)
+    train, *later = (dataset.split(split).read(np.arange(len(dataset.split(split)))) for split in SPLITS)
+    fitted = LinearRegression().fit(train["series"][..., 0], train["future"])
+    for split, mae, naive in zip(later, (13.91, 19.15), (16.57, 23.82), strict=True):
+        scores = task.score(split, {"forecast": fitted.predict(split["series"][..., 0])})
+        assert scores["mae"] == pytest.approx(mae, abs=0.01)
+        assert scores["mae"] / (1 - scores["skill"]) == pytest.approx(naive, abs=0.01)
 
 
 def lines(axes):
