@@ -66,7 +66,7 @@ def score_run(run: Run, task: Task, dataset: Dataset) -> None:
     predictor = KerasPredictor(serving.model, serving.contract)
     dataset = examples_for(serving, dataset)
     record = run.record
-    figures = {}
+    figures: dict[str, Figure] = {}
     figures |= task.portrait(run.model(), record.spec)
     if found := coefficients(serving):
         figures["coefficients"] = coefficients_figure(found)
