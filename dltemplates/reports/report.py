@@ -46,6 +46,21 @@ FIGURES = {
         "What was given, the numbers that are all the network keeps of it, as bars up or down, and what it makes of "
         "these alone: the shorter the code, the more it must know of what all examples share.",
     ),
+    "scores": (
+        "Scores",
+        "How often each score occurs, of normal examples and of anomalies: where the two overlap no threshold tells "
+        "them apart.",
+    ),
+    "roc": (
+        "Found against false alarms",
+        "Each point is a threshold: the lower, the more anomalies are found, and the more normal examples with them. "
+        "The area under the curve is the chance that an anomaly has a higher score than a normal example.",
+    ),
+    "timeline": (
+        "Scores in order",
+        "The score of each example of the test split, of a series from its past to its future: it should be above the "
+        "line where an anomaly is marked, and nowhere else.",
+    ),
     "predictions": (
         "Predictions",
         "Each point is an example: the nearer to the line, the nearer the prediction to the truth.",
