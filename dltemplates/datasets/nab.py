@@ -72,7 +72,7 @@ def nab(settings: DatasetSettings) -> Dataset:
     train = splits["train"].read(np.arange(len(splits["train"])))
     sources: dict[str, Source] = dict(splits)
     spec = DatasetSpec(
-        inputs=(one_scale(with_statistics(features, train["features"])),),
+        inputs=(with_statistics(features, train["features"]),),
         targets=(with_counts(class_value(CLASSES), train["label"]),),
         sizes={split: len(source) for split, source in splits.items()},
         fingerprint=fingerprint({"series": (series, marks)}),
@@ -133,10 +133,3 @@ def divide_time(length: int, settings: DatasetSettings) -> dict[str, np.ndarray]
                 "values in all. Change dataset.validation and dataset.test."
             )
     return starts
-
-
-def one_scale(value: Value) -> Value:
-    """The value with one mean and deviation for all its numbers, which are of one series."""
-    mean = np.array(value.mean)
-    std = float(np.sqrt(np.square(value.std).mean() + mean.var()))  # of all values of all windows together
-    return value.model_copy(update={"mean": (float(mean.mean()),) * LENGTH, "std": (std,) * LENGTH})

@@ -66,6 +66,21 @@ FIGURES = {
         "Walks",
         "What lies on the straight way from the code of one example, left, to that of another, right.",
     ),
+    "scores": (
+        "Scores",
+        "How often each score occurs, of normal examples and of anomalies: where the two overlap no threshold tells "
+        "them apart.",
+    ),
+    "roc": (
+        "Found against false alarms",
+        "Each point is a threshold: the lower, the more anomalies are found, and the more normal examples with them. "
+        "The area under the curve is the chance that an anomaly has a higher score than a normal example.",
+    ),
+    "timeline": (
+        "Scores in order",
+        "The score of each example of the test split, of a series from its past to its future: it should be above the "
+        "line where an anomaly is marked, and nowhere else.",
+    ),
     "predictions": (
         "Predictions",
         "Each point is an example: the nearer to the line, the nearer the prediction to the truth.",

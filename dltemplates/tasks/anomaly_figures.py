@@ -21,7 +21,7 @@ def histogram_figure(truth: np.ndarray, score: np.ndarray, threshold: float) -> 
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
     positive = np.maximum(score, 1e-12)
-    bins = np.geomspace(positive.min(), positive.max() * 1.001, BINS)
+    bins = np.geomspace(positive.min(), positive.max() * 1.001, BINS).tolist()
     for name, marked, color in (("normal", truth == 0, NORMAL), ("anomalies", truth == 1, ANOMALY)):
         axes.hist(positive[marked], bins=bins, color=color, alpha=0.6, label=f"{marked.sum()} {name}")
     axes.set_xscale("log")

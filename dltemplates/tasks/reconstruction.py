@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
@@ -29,7 +29,7 @@ class Reconstruction(SupervisedTask):
 
     name = "reconstruction"
     kind = "input"
-    direction = "min"
+    direction: ClassVar[Literal["max", "min"]] = "min"
     monitor = "val_loss"
     monitor_direction = "min"
     by_parity = True

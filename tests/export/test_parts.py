@@ -9,13 +9,17 @@ import pytest
 from dltemplates.cli import main as cli
 from dltemplates.datasets.load import load_dataset
 from dltemplates.export import convert, worker
+from dltemplates.export.budget import Budget
+from dltemplates.export.check import CheckError, Reference, check
 from dltemplates.export.deploy import export
 from dltemplates.export.report import load_run_report
 from dltemplates.inference import evaluate, predict
 from dltemplates.runtimes import KerasPredictor, load_predictor
 from dltemplates.tasks.contract import ServingModel
 from dltemplates.tasks.examples import examples_for
+from dltemplates.tasks.parity import Parity
 from dltemplates.tasks.reconstruction import Reconstruction
+from dltemplates.tasks.task import look_at
 from dltemplates.template import load_template
 from dltemplates.training.train import train
 
@@ -101,6 +105,29 @@ def test_a_decoder_is_held_against_keras_on_codes_of_the_data(run):
     model = servings["encoder"].model
     images = dataset.split("validation").read(np.arange(4))["image"].astype("float32")
     np.testing.assert_allclose(codes["code"], model(images)["code"], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("part", ["", "encoder", "decoder"])
+def test_a_file_that_gives_something_else_does_not_pass(run, part):
+    """Within 1% of the range, as the root of the mean square, and no further."""
+    serving = run.servings()[part]
+    task, dataset = look_at(run.template.task, load_dataset(run.template.dataset))
+    data = examples_for(serving, dataset)
+    reference = Reference(serving, Parity() if part else task, data, Budget("0.01", "min"))
+    (value,) = serving.contract.outputs
+    spread = float(np.ptp(reference.splits["validation"].outputs[value.name]))
+    for off, passes in ((0.005, True), (0.02, False)):
+        moved = keras.Model(
+            serving.model.input,
+            {value.name: keras.layers.Rescaling(1.0, off * spread)(serving.model.output[value.name])},
+        )
+        other = KerasPredictor(moved, serving.contract)
+        if passes:
+            splits, _ = check("tflite:int8", other, reference)
+            assert splits["validation"].score == pytest.approx(off, rel=1e-2)
+        else:
+            with pytest.raises(CheckError, match=r"over budget: rms error on validation is 0\.0200, 0\.0000 in Keras"):
+                check("tflite:int8", other, reference)
 
 
 def broken(self, *args, **kwargs):

@@ -1,0 +1,82 @@
+"""The heartbeats: what is read, how they are split, and what is said of files that are not as they must be."""
+
+import numpy as np
+import pytest
+
+from dltemplates.datasets.ecg5000 import CLASSES, LENGTH, read_beats
+from dltemplates.datasets.load import load_dataset
+from dltemplates.settings import DatasetSettings
+
+
+def write_beats(path, counts, seed=0):
+    random = np.random.default_rng(seed)
+    labels = np.repeat(np.arange(1, len(counts) + 1), counts)
+    random.shuffle(labels)
+    rows = np.column_stack([labels, random.normal(size=(len(labels), LENGTH))])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savetxt(path, rows, fmt="%.7e")
+    return rows
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("DLT_DATA", str(tmp_path))
+    return tmp_path
+
+
+def everything(dataset, split):
+    source = dataset.split(split)
+    return source.read(np.arange(len(source)))
+
+
+def test_normal_and_other_beats_have_their_share_of_every_split(folder):
+    rows = write_beats(folder / "ecg5000" / "ECG5000_TRAIN.txt", (60, 30, 5, 4, 1))  # one of the last kind
+    dataset = load_dataset(DatasetSettings(name="ecg5000", validation=0.25, test=0.2))
+    assert dataset.spec.sizes == {"train": 60, "validation": 20, "test": 20}
+    (value,), (label,) = dataset.spec.inputs, dataset.spec.targets
+    assert (value.shape, value.kind, label.classes) == ((LENGTH,), "number", CLASSES)
+    for split, normal in (("train", 36), ("validation", 12), ("test", 12)):
+        assert (everything(dataset, split)["label"] == 0).sum() == normal
+    found = np.concatenate([everything(dataset, split)["features"] for split in dataset.splits])
+    np.testing.assert_allclose(np.sort(found[:, 0]), np.sort(rows[:, 1]), rtol=1e-5)
+
+
+def test_the_official_test_file_is_the_test_split(folder):
+    write_beats(folder / "ECG5000_TRAIN.txt", (20, 10, 1, 1, 1))
+    rows = write_beats(folder / "ECG5000_TEST.txt", (7, 3), seed=1)
+    dataset = load_dataset(DatasetSettings(name="ecg5000", validation=0.2, test=0.5))
+    assert dataset.spec.sizes["test"] == 10
+    assert dataset.spec.sizes["train"] + dataset.spec.sizes["validation"] == 33
+    np.testing.assert_array_equal(everything(dataset, "test")["label"], rows[:, 0] - 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("1 2 3\n", "a class of 1 to 5 and 140 numbers a row. Received: 3 numbers, 0 rows of another class"),
+        ("7 " + "0 " * 140 + "\n", "Received: 141 numbers, 1 rows of another class"),
+        ("1 two\n", "must hold rows of numbers. Received: .*two.*Restore it"),
+    ],
+)
+def test_a_broken_file_is_named(tmp_path, text, match):
+    path = tmp_path / "ECG5000_TRAIN.txt"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=match):
+        read_beats(path)
+
+
+def test_without_a_file_it_says_where_to_put_it(folder, monkeypatch):
+    monkeypatch.setenv("DLT_CACHE", str(folder / "none"))
+    with pytest.raises(ValueError, match=r"needs the file ecg5000/.*ECG5000_TRAIN\.txt.*timeseriesclassification"):
+        load_dataset(DatasetSettings(name="ecg5000"))
+
+
+@pytest.mark.data
+def test_the_real_beats(data_folder):
+    dataset = load_dataset(DatasetSettings(name="ecg5000"))
+    labels = np.concatenate([everything(dataset, split)["label"] for split in dataset.splits])
+    if len(labels) == 500:  # the file of training beats alone
+        assert np.bincount(labels).tolist() == [292, 177, 10, 19, 2]
+    features = everything(dataset, "train")["features"]
+    assert np.isfinite(features).all()
+    np.testing.assert_allclose(features.std(axis=1), 1, atol=0.01)  # the archive has each beat standardized

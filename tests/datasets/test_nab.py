@@ -1,0 +1,116 @@
+"""Series with marked anomalies: windows of them, their marks, splits by time, and what is refused."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dltemplates.datasets.load import load_dataset
+from dltemplates.datasets.nab import LENGTH, divide_time
+from dltemplates.settings import DatasetSettings
+from dltemplates.tasks.task import look_at
+from dltemplates.template import load_template
+
+ROWS = 1000
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A series that counts up from 0, one value a minute; minutes 500 to 519 and 900 to 949 are marked."""
+    monkeypatch.setenv("DLT_DATA", str(tmp_path))
+    times = pd.date_range("2020-01-01", periods=ROWS, freq="min")
+    path = tmp_path / "nab" / "data" / "realKnownCause" / "counter.csv"
+    path.parent.mkdir(parents=True)
+    pd.DataFrame({"timestamp": times, "value": np.arange(ROWS)}).to_csv(path, index=False)
+    windows = [[str(times[500]), str(times[519])], [str(times[900]), str(times[949])]]
+    labels = tmp_path / "nab" / "labels" / "combined_windows.json"
+    labels.parent.mkdir()
+    labels.write_text(json.dumps({"realKnownCause/counter.csv": windows}))
+    return tmp_path
+
+
+def load(**settings):
+    return load_dataset(DatasetSettings(name="nab:counter", **settings))
+
+
+def everything(dataset, split):
+    source = dataset.split(split)
+    return source.read(np.arange(len(source)))
+
+
+def test_windows_are_in_the_order_of_time_and_in_one_split_each(folder):
+    dataset = load(validation=0.5, test=0.4)
+    bounds = {"train": (0, 300), "validation": (300, 600), "test": (600, 1000)}
+    for split, (first, last) in bounds.items():
+        windows = everything(dataset, split)["features"]
+        assert windows.shape == (last - first - LENGTH + 1, LENGTH)
+        np.testing.assert_array_equal(windows[0], np.arange(first, first + LENGTH))
+        assert windows[-1, -1] == last - 1
+        assert (np.diff(windows, axis=1) == 1).all()
+    assert dataset.spec.sizes == {"train": 237, "validation": 237, "test": 337}
+
+
+def test_a_window_is_marked_where_its_last_value_is(folder):
+    dataset = load(validation=0.5, test=0.4)
+    for split, marked in (("train", []), ("validation", range(500, 520)), ("test", range(900, 950))):
+        arrays = everything(dataset, split)
+        assert arrays["features"][arrays["label"] == 1, -1].tolist() == list(marked)
+
+
+def test_statistics_are_those_of_the_first_part(folder):
+    (value,) = load(validation=0.5, test=0.4).spec.inputs
+    windows = np.arange(237)[:, None] + np.arange(LENGTH)
+    np.testing.assert_allclose(value.mean, windows.mean(axis=0))
+    np.testing.assert_allclose(value.std, windows.std(axis=0))
+
+
+def test_a_window_is_read_by_any_indices(folder):
+    source = load(validation=0.5, test=0.4).split("test")
+    np.testing.assert_array_equal(source.read(np.array([9, 2]))["features"][:, 0], [609, 602])
+
+
+@pytest.mark.parametrize("name", ["nab:toaster", "nab"])
+def test_a_series_must_be_named(folder, name):
+    with pytest.raises(ValueError, match="A series of NAB must be named, as in `nab:nyc_taxi`.*There are: counter"):
+        load_dataset(DatasetSettings(name=name))
+
+
+def test_a_split_must_hold_a_window(folder):
+    with pytest.raises(ValueError, match="must hold a window of 64 values. Received: none in test, of 1000"):
+        load(test=0.05)
+    with pytest.raises(ValueError, match="none in validation, of 1000"):
+        divide_time(1000, DatasetSettings(name="nab", validation=0.01))
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("time,value\n1,2\n", "must hold `timestamp` and `value`"),
+        ("timestamp,value\n2020-01-01,two\n", "must hold `timestamp` and `value`"),
+        ("timestamp,value\nsoon,2\n", "must hold `timestamp` and `value`"),
+        ("timestamp,value\n2020-01-01,\n2020-01-02,1\n", "must hold finite numbers. Received: 1 others"),
+    ],
+)
+def test_a_broken_series_is_named(folder, text, match):
+    (folder / "nab" / "data" / "realKnownCause" / "counter.csv").write_text(text)
+    with pytest.raises(ValueError, match=f"counter.csv {match}"):
+        load()
+
+
+def test_without_files_it_says_where_to_put_them(tmp_path, monkeypatch):
+    monkeypatch.setenv("DLT_DATA", str(tmp_path))
+    monkeypatch.setenv("DLT_CACHE", str(tmp_path / "none"))
+    with pytest.raises(ValueError, match=r"needs the file nab/labels/combined_windows\.json.*github.com/numenta/NAB"):
+        load()
+
+
+@pytest.mark.data
+def test_the_template_trains_on_what_is_not_marked_and_judges_by_windows_after_it(data_folder):
+    template = load_template("fc_autoencoder_nab")
+    task, dataset = look_at(template.task, load_dataset(template.dataset))
+    task.trained_on(dataset)
+    assert dataset.spec.sizes == {"train": 2774, "validation": 7881, "test": 11284}
+    marks = {split: everything(dataset, split)["anomaly"] for split in dataset.splits}
+    stretches = {split: int((np.diff(marks[split], prepend=0) == 1).sum()) for split in marks}
+    assert stretches == {"train": 0, "validation": 1, "test": 2}

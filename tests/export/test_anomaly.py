@@ -1,0 +1,120 @@
+"""An anomaly detector in every format: its score, its decision, and what integers need to tell anomalies at all."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from dltemplates import catalog
+from dltemplates.datasets.load import load_dataset
+from dltemplates.datasets.source import ArraySource, Dataset
+from dltemplates.datasets.spec import DatasetSpec, Value
+from dltemplates.export.calibration import calibration
+from dltemplates.export.check import max_error
+from dltemplates.export.deploy import export
+from dltemplates.inference import evaluate, predict
+from dltemplates.runs import Run
+from dltemplates.runtimes import load_predictor
+from dltemplates.tasks.contract import Contract
+from dltemplates.tasks.task import look_at
+from dltemplates.template import load_template
+from dltemplates.training.train import train
+
+SETTINGS = {
+    "task": {"name": "anomaly", "normal": "benign", "anomalies": "drop", "quantile": 0.9},
+    "dataset": {"name": "breast_cancer", "validation": 0.3, "test": 0.3},
+    "model": {"name": "fc_autoencoder", "units": [16], "code": 4},
+    "train.epochs": 15,
+    "train.learning_rate": 0.01,
+}
+NUMBERS = Value(name="features", kind="number", dtype="float32", shape=(2,), mean=(10.0, -5.0), std=(2.0, 0.5))
+DECISION = Value(name="decision", kind="decision", dtype="float32", shape=(), threshold=0.5)
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """A run in all nine formats, to be read and never written: it and the report."""
+    run = train(load_template("fc_autoencoder_ecg5000", SETTINGS), output=tmp_path_factory.mktemp("runs") / "tumours")
+    return run, export(run, formats="all")
+
+
+def test_every_format_passes_judged_by_the_area_under_the_curve(exported):
+    _, report = exported
+    assert (report.metric, report.direction, report.max_drop) == ("roc_auc", "max", "0.01")
+    assert {result.format: result.verdict for result in report.results} == dict.fromkeys(catalog.FORMATS, "passed")
+    for result in report.results:
+        assert result.splits["validation"].drop <= 0.01
+        assert result.splits["validation"].agreement > 0.95
+
+
+@pytest.mark.parametrize("key", catalog.FORMATS)
+def test_score_and_decision_of_every_file_agree(exported, key):
+    run, report = exported
+    predictor = load_predictor(run.exports_path / report.result(key).file)
+    assert [value.name for value in predictor.contract.outputs] == ["score", "decision"]
+    threshold = predictor.contract.outputs[1].threshold
+    assert threshold == run.record.spec.targets[1].threshold
+    rows = load_dataset(run.template.dataset).split("test").read(np.arange(100))["features"]
+    outputs = predictor({"features": rows})
+    assert outputs["score"].shape == outputs["decision"].shape == (100,)
+    assert set(outputs["decision"]) == {0.0, 1.0}
+    clear = np.abs(outputs["score"] - threshold) > 0.02 * threshold  # but for rounding
+    np.testing.assert_array_equal(outputs["decision"][clear], outputs["score"][clear] > threshold)
+    assert clear.mean() > 0.9
+
+
+def test_files_are_judged_and_used(exported):
+    run, report = exported
+    file = run.exports_path / report.result("onnx:float32").file
+    assert evaluate(file)["scores"] == pytest.approx(run.record.scores["test"], abs=1e-3)
+    rows = load_dataset(run.template.dataset).split("test").read(np.arange(3))["features"]
+    said = predict(file, [",".join(map(str, row)) for row in rows])
+    assert {row["decision"] for row in said} <= {"normal", "anomaly"}
+    assert all((row["score"] > row["threshold"]) == (row["decision"] == "anomaly") for row in said)
+
+
+def test_a_decision_that_never_changes_does_not_pass(exported, tmp_path, in_process):
+    """With a threshold that no score reaches, Keras's own decision is the same for all."""
+    run, _ = exported
+    shutil.copytree(run.path, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "exports")
+    stuck = Run(tmp_path / "run")
+    record = json.loads(stuck.record_path.read_text())
+    record["spec"]["targets"][1]["threshold"] = 1e6
+    stuck.record_path.write_text(json.dumps(record))
+    report = export(Run(stuck.path), formats=["tflite:float32"])
+    assert report.failed == ("tflite:float32",)
+    assert "`decision` must depend on the input" in report.result("tflite:float32").reason
+
+
+def test_integers_are_calibrated_beyond_the_threshold(exported):
+    run, _ = exported
+    _, dataset = look_at(run.template.task, load_dataset(run.template.dataset))
+    serving = run.serving()
+    threshold = run.record.spec.targets[1].threshold
+    examples = calibration(serving.contract, dataset, 50)["features"]
+    usual, unusual = np.split(examples, 2)
+    assert (np.asarray(serving.model(usual)["score"]) > threshold).mean() < 0.3
+    assert (np.asarray(serving.model(unusual)["score"]) > threshold).mean() > 0.7
+
+
+def test_the_noise_of_calibration_is_twice_the_threshold():
+    rows = np.zeros((4000, 2), np.float32)
+    spec = DatasetSpec(inputs=(NUMBERS,), targets=(), sizes={}, fingerprint="")
+    data = Dataset(spec, {"train": ArraySource({"features": rows})})
+    contract = Contract(name="x", task="anomaly", inputs=(NUMBERS,), outputs=(DECISION,), targets=())
+    examples = calibration(contract, data, 4000)["features"]
+    assert len(examples) == 2 * 4002
+    noise = examples[4002:] / np.array(NUMBERS.std)
+    np.testing.assert_allclose(np.square(noise).mean(axis=0), 1.0, rtol=0.1)
+    without = contract.model_copy(update={"outputs": (DECISION.model_copy(update={"threshold": None}),)})
+    assert len(calibration(without, data, 4000)["features"]) == 4002
+
+
+def test_decisions_are_compared_by_how_many_agree():
+    expected = {"score": np.float32([0, 1, 2, 4]), "decision": np.float32([0, 0, 1, 1])}
+    given = {"score": np.float32([0, 1, 2, 4]), "decision": np.float32([0, 1, 1, 1])}
+    assert max_error(expected, given, ("decision",)) == 0.25
+    assert max_error(expected, given) == 1.0
+    assert max_error(expected, expected, ("decision",)) == 0

@@ -1,0 +1,282 @@
+"""Anomalies: which examples are normal, what is learned from, the threshold, the score and its decision."""
+
+import copy
+import json
+import shutil
+
+import keras
+import numpy as np
+import pytest
+
+from dltemplates.datasets.load import load_dataset
+from dltemplates.datasets.source import ArraySource, Dataset, Subset
+from dltemplates.datasets.spec import DatasetSpec, Value
+from dltemplates.datasets.values import with_statistics
+from dltemplates.inference import evaluate, predict
+from dltemplates.runs import Run
+from dltemplates.settings import DatasetSettings, Named
+from dltemplates.tasks.anomaly import TRUTH, Anomaly, anomalies_of, between
+from dltemplates.tasks.task import look_at
+from dltemplates.template import load_template
+from dltemplates.training.prepare import prepare
+from dltemplates.training.train import train
+
+SETTINGS = {
+    "task": {"name": "anomaly", "normal": "benign", "anomalies": "drop", "quantile": 0.9},
+    "dataset": {"name": "breast_cancer", "validation": 0.3, "test": 0.3},
+    "model": {"name": "fc_autoencoder", "units": [16], "code": 4},
+    "train.epochs": 15,
+    "train.learning_rate": 0.01,
+}
+NUMBERS = Value(name="features", kind="number", dtype="float32", shape=(3,), mean=(0.0,) * 3, std=(1.0,) * 3)
+LABEL = Value(name="label", kind="class", dtype="int64", shape=(), classes=("flutter", "normal"))
+
+
+def template(**settings):
+    overrides = SETTINGS | {key.replace("__", "."): value for key, value in settings.items()}
+    return load_template("fc_autoencoder_ecg5000", copy.deepcopy(overrides))
+
+
+def dataset(labels=(1, 1, 0, 1), target=LABEL):
+    """In each split the same rows; a place far off where the label is 0."""
+    labels = np.array(labels)
+    rows = np.random.default_rng(0).normal(size=(len(labels), 3)).astype("float32")
+    rows[labels == 0] += 100
+    source = ArraySource({"features": rows, "label": labels})
+    value = with_statistics(NUMBERS, rows)
+    spec = DatasetSpec(inputs=(value,), targets=(target,), sizes={"train": len(labels)}, fingerprint="")
+    return Dataset(spec, dict.fromkeys(("train", "validation", "test"), source))
+
+
+def look(data, **options):
+    return look_at(Named(name="anomaly", **options), data)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Tumours that are not benign, by a network that saw benign ones; to be read and never written."""
+    return train(template(), output=tmp_path_factory.mktemp("runs") / "tumours")
+
+
+def test_all_but_the_normal_class_are_anomalies():
+    _, seen = look(dataset((1, 1, 0, 1)))
+    assert anomalies_of(seen.split("test")).tolist() == [0, 0, 1, 0]
+    _, seen = look(dataset((1, 1, 0, 1)), normal="flutter")
+    assert anomalies_of(seen.split("test")).tolist() == [1, 1, 0, 1]
+    assert [value.name for value in seen.spec.targets] == ["features", "anomaly"]
+
+
+def test_which_class_is_normal_must_be_known():
+    with pytest.raises(ValueError, match="which class is normal. Received: 'fine' for classes flutter, normal. Say"):
+        look(dataset(), normal="fine")
+    with pytest.raises(ValueError, match="Received: 'normal' for a target of kind `number`"):
+        look(dataset(target=NUMBERS.model_copy(update={"name": "label"})))
+
+
+def test_anomalies_to_train_on_are_refused_and_counted():
+    task, seen = look(dataset((1, 0, 0, 1, 1)))
+    match = r"normal examples alone\. Received: 2 anomalies among the 5 of train\..*task.anomalies=drop.*=keep"
+    with pytest.raises(ValueError, match=match):
+        task.trained_on(seen)
+    with pytest.raises(ValueError, match="Received: [0-9]+ anomalies"):
+        prepare(template(task__anomalies="refuse"))
+    task, seen = look(dataset((1, 0, 0, 1, 1)), anomalies="keep")
+    assert task.trained_on(seen) is seen
+    assert len(seen.split("train")) == 5
+
+
+def test_anomalies_that_are_dropped_leave_no_trace_in_the_statistics():
+    task, seen = look(dataset((1, 0, 0, 1, 1)), anomalies="drop")
+    assert task.trained_on(seen).spec.sizes["train"] == len(seen.split("train")) == 3
+    assert not anomalies_of(seen.split("train")).any()
+    assert anomalies_of(seen.split("validation")).sum() == 2  # by which it is judged
+    rows = seen.split("train").read(np.arange(3))["features"]
+    np.testing.assert_allclose(seen.spec.inputs[0].mean, rows.mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(seen.spec.inputs[0].std, rows.std(axis=0), rtol=1e-5)
+    assert seen.spec.targets[0] == seen.spec.inputs[0]
+    assert max(seen.spec.inputs[0].mean) < 10 < min(dataset((1, 0, 0, 1, 1)).spec.inputs[0].mean)
+
+
+def test_nothing_normal_or_nothing_else_is_refused():
+    with pytest.raises(ValueError, match="learns from normal examples. Received: none in train"):
+        look(dataset((0, 0, 0)), anomalies="drop")
+    task, seen = look(dataset((1, 1, 1)))
+    with pytest.raises(ValueError, match=r"judged by normal examples and anomalies\. Received: 3 and 0 in validation"):
+        task.trained_on(seen)
+
+
+def test_validation_is_watched_on_normal_examples_alone():
+    task, seen = look(dataset((1, 0, 0, 1, 1)))
+    watched = task.watched(seen.split("validation"))
+    assert isinstance(watched, Subset)
+    assert watched.indices.tolist() == [0, 3, 4]
+    training = prepare(template())
+    assert len(training.watched) < len(training.dataset.split("validation"))
+    assert not anomalies_of(training.watched).any()
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"quantile": 1.0}, r"`quantile` must be in \(0, 1\)\. Received: 1.0\. Try 0.99"),
+        ({"quantile": 0}, "`quantile` must be in"),
+        ({"quantile": "high"}, "`quantile` must be in"),
+        ({"anomalies": "ignore"}, "`anomalies` must be refuse, drop or keep. Received: 'ignore'"),
+    ],
+)
+def test_options_out_of_range_are_refused(options, match):
+    with pytest.raises(ValueError, match=match):
+        Anomaly((NUMBERS, TRUTH), **options)
+
+
+def test_a_threshold_lies_between_two_scores():
+    scores = np.arange(1, 102)[::-1]
+    assert between(scores, 0.5) == 51.5
+    assert between(scores, 0.99) == 100.5
+    assert between(scores, 0.999) == 100.5  # one at least is above it
+    assert between(np.array([3.0]), 0.9) == 3.0
+
+
+def test_the_score_is_the_mean_squared_error_in_deviations(run):
+    spec = run.record.spec
+    serving = run.serving()
+    rows = load_dataset(run.template.dataset).split("test").read(np.arange(20))["features"]
+    outputs = {name: np.asarray(array) for name, array in serving.model(rows).items()}
+    standardized = (rows - spec.inputs[0].mean) / spec.inputs[0].std
+    made = np.asarray(run.model()(rows))
+    np.testing.assert_allclose(outputs["score"], np.square(made - standardized).mean(axis=1), rtol=1e-4)
+    threshold = spec.targets[1].threshold
+    np.testing.assert_array_equal(outputs["decision"], outputs["score"] > threshold)
+    assert 0 < outputs["decision"].mean() < 1
+    assert outputs["score"].shape == outputs["decision"].shape == (20,)
+    assert outputs["decision"].dtype == "float32"
+
+
+def test_the_threshold_leaves_its_share_of_normal_validation_examples_below(run):
+    task, seen = look_at(run.template.task, load_dataset(run.template.dataset))
+    normal = task.watched(seen.split("validation"))
+    rows = normal.read(np.arange(len(normal)))["features"]
+    decided = np.asarray(run.serving().model(rows)["decision"])
+    assert decided.mean() == pytest.approx(0.1, abs=1.5 / len(normal))
+    assert run.record.details["test"]["threshold"] == run.record.spec.targets[1].threshold > 0
+
+
+def test_anomalies_are_found(run):
+    scores = run.record.scores["test"]
+    assert list(scores) == ["roc_auc", "pr_auc", "precision", "recall"]
+    assert scores["roc_auc"] > 0.9
+    details = run.record.details["test"]
+    assert details["found"] == pytest.approx(scores["recall"] * details["anomalies"])
+    assert details["found"] / (details["found"] + details["false_alarms"]) == pytest.approx(scores["precision"])
+    assert {"scores.png", "roc.png", "timeline.png"} <= {path.name for path in run.figures_path.iterdir()}
+
+
+def test_a_run_is_judged_and_used(run, tmp_path):
+    assert evaluate(run.path)["scores"] == run.record.scores["test"]
+    from sklearn.datasets import load_breast_cancer
+
+    data = load_breast_cancer(as_frame=True)
+    truth = data.target.map(lambda place: data.target_names[place])
+    table = data.data.assign(label=truth)
+    table.to_csv(tmp_path / "mine.csv", index=False)
+    said = predict(run.path, [tmp_path / "mine.csv"])
+    assert set(said[0]) == {"input", "decision", "score", "threshold"}
+    decided = np.array([row["decision"] == "anomaly" for row in said])
+    assert (decided == (truth == "malignant")).mean() > 0.8
+    assert all((row["score"] > row["threshold"]) == (row["decision"] == "anomaly") for row in said)
+    judged = evaluate(run.path, data=str(tmp_path / "mine.csv"))
+    assert judged["scores"]["roc_auc"] > 0.9
+
+
+def test_a_table_of_ones_own_with_a_column_of_labels(tmp_path):
+    random = np.random.default_rng(0)
+    usual = random.normal(size=(90, 1)) * np.ones(4) + 0.1 * random.normal(size=(90, 4))  # four that go together
+    broken = random.normal(size=(30, 4)) * 1.5
+    rows = np.concatenate([usual, broken])
+    lines = [",".join(f"{x:.4f}" for x in row) for row in rows]
+    labels = ["good"] * 90 + ["noisy", "stuck", "off"] * 10
+    text = "a,b,c,d,state\n" + "\n".join(f"{line},{label}" for line, label in zip(lines, labels, strict=True))
+    (tmp_path / "pumps.csv").write_text(text)
+    overrides = {
+        "dataset": {"name": str(tmp_path / "pumps.csv"), "validation": 0.3, "test": 0.3},
+        "task": {"name": "anomaly", "normal": "good", "anomalies": "drop"},
+        "model": {"name": "autoencoder", "units": [8], "code": 1},
+        "train.epochs": 25,
+        "train.batch_size": 16,
+        "train.learning_rate": 0.02,
+    }
+    run = train(template(**overrides), output=tmp_path / "run")
+    assert run.record.scores["test"]["roc_auc"] > 0.9
+    assert evaluate(run.path)["scores"] == run.record.scores["test"]
+
+
+def test_images_of_one_digit_are_normal(tmp_path):
+    overrides = {
+        "dataset": {"name": "digits", "validation": 0.3},
+        "task": {"name": "anomaly", "normal": "0", "anomalies": "drop"},
+        "model": {"name": "autoencoder", "units": [32], "code": 4},
+        "train.epochs": 12,
+    }
+    run = train(template(**overrides), output=tmp_path / "run")
+    assert run.record.scores["test"]["roc_auc"] > 0.9
+    images = load_dataset(DatasetSettings(name="digits")).split("test").read(np.arange(6))["image"]
+    outputs = run.serving().model(images.astype("float32"))
+    made = 1 / (1 + np.exp(-np.asarray(run.model()(images.astype("float32")))))
+    expected = np.square(made - images / 255).mean(axis=(1, 2, 3))
+    np.testing.assert_allclose(outputs["score"], expected, rtol=1e-3)
+
+
+def test_without_a_threshold_nothing_is_served(run, tmp_path):
+    shutil.copytree(run.path, tmp_path / "run")
+    cut = Run(tmp_path / "run")
+    record = json.loads(cut.record_path.read_text())
+    del record["spec"]["targets"][1]["threshold"]
+    cut.record_path.write_text(json.dumps(record))
+    with pytest.raises(ValueError, match="The threshold is fitted when training ends. Received: run,.*--resume"):
+        Run(cut.path).serving()
+
+
+def test_a_split_of_one_kind_has_no_score():
+    task = Anomaly((NUMBERS, TRUTH))
+    outputs = {"score": np.ones(3), "decision": np.zeros(3)}
+    with pytest.raises(ValueError, match="Received: 3 and 0 in the split"):
+        task.score({"anomaly": np.zeros(3, int)}, outputs)
+
+
+def test_scores_are_those_of_the_ranking_and_of_the_decisions():
+    task = Anomaly((NUMBERS, TRUTH))
+    targets = {"anomaly": np.array([0, 0, 1, 1])}
+    outputs = {"score": np.float32([0.1, 0.6, 0.5, 0.9]), "decision": np.float32([0, 1, 1, 1])}
+    assert task.score(targets, outputs) == pytest.approx(
+        {"roc_auc": 0.75, "pr_auc": 0.5 * 1 + 0.5 * 2 / 3, "precision": 2 / 3, "recall": 1.0}
+    )
+    assert task.captions(targets, outputs)[1].tolist() == pytest.approx([0, 0.6, 0, 0])
+    assert task.direction == "max"
+
+
+def test_pictures_mark_the_threshold_and_the_anomalies():
+    task = Anomaly((NUMBERS, TRUTH.model_copy(update={"threshold": 0.4})))
+    targets = {"anomaly": np.array([0, 1, 1, 0, 0, 1])}
+    outputs = {"score": np.float32([0.1, 0.42, 0.5, 0.3, 0.45, 0.9]), "decision": np.float32([0, 1, 1, 0, 1, 1])}
+    figures = task.figures(targets, outputs)
+    assert set(figures) == {"scores", "roc", "timeline"}
+    (line,) = figures["timeline"].axes
+    assert [patch.get_x() for patch in line.patches] == [0.5, 4.5]  # two stretches
+    assert [patch.get_width() for patch in line.patches] == [2, 1]
+    (_, over, threshold) = line.lines
+    assert over.get_xdata().tolist() == [1, 2, 4, 5]
+    assert set(threshold.get_ydata()) == {0.4}
+    (plane,) = figures["roc"].axes
+    assert plane.lines[-1].get_xydata().tolist() == [pytest.approx([1 / 3, 1.0])]
+    assert plane.get_title() == f"area {8 / 9:.4f}"
+    for figure in figures.values():
+        figure.canvas.draw()
+
+
+def test_the_task_needs_no_more_than_numpy_and_keras_for_a_decision():
+    """A network that gives back zeros scores what it is given."""
+    inputs = keras.Input((3,), name="features")
+    made = keras.layers.Rescaling(0.0)(keras.layers.Rescaling(1.0, name="preprocessing")(inputs))
+    task = Anomaly((NUMBERS, TRUTH.model_copy(update={"threshold": 1.0})))
+    scoring = task._scoring(keras.Model(inputs, made))
+    np.testing.assert_allclose(scoring(np.float32([[3, 0, 0], [1, 1, 0]])), [3, 2 / 3], rtol=1e-6)
