@@ -48,8 +48,8 @@ def export(
         beside the files that passed; those of parts of the network are in folders below.
 
     Raises:
-        ValueError: If the run is not whole, or a format, the budget, `input` or `calibration` is wrong, or `strings` is asked for
-            of a network that takes no categories.
+        ValueError: If the run is not whole, a format, the budget, `input` or `calibration` is wrong, or `strings` is
+            asked for of a network that takes no categories.
     """
     if not isinstance(run, Run):
         run = load_run(run)
