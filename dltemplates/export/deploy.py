@@ -69,7 +69,7 @@ def export(
             formats=None if formats == "all" else formats,
             max_drop=max_drop,
             weights_sha256=run.record.sha256[run.weights_path.name],
-            progress=lambda key, state, part=part: progress(f"{part} {key}".strip(), state),
+            progress=_of_part(part, progress),
         )
         for part, serving in servings.items()
     }
@@ -78,6 +78,10 @@ def export(
         whole = whole.model_copy(update={"parts": reports})
         whole.save(run.exports_path)
     return whole
+
+
+def _of_part(part: str, progress: Progress) -> Progress:
+    return lambda key, state: progress(f"{part} {key}".strip(), state)
 
 
 def _task_of(contract: Contract) -> Task:
