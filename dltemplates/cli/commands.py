@@ -15,9 +15,7 @@ from dltemplates.cli import pages, parse
 STRATEGIES = ("auto", "single", "mirrored", "multiworker")
 LISTED = ("templates", "models", "datasets", "tasks", "formats", "runs")
 
-data_option = click.option(
-    "--data", metavar="NAME|PATH", help="A dataset, a folder of class folders, a .npz or a .csv."
-)
+data_option = click.option("--data", metavar="NAME|PATH", help="A dataset, a folder of class folders, a .npz, a .csv.")
 set_option = click.option(
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a value of the template."
 )

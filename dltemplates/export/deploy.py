@@ -48,8 +48,8 @@ def export(
         beside the files that passed; those of parts of the network are in folders below.
 
     Raises:
-        ValueError: If the run is not whole, or a format, the budget, `input` or `calibration` is wrong, or `strings` is asked for
-            of a network that takes no categories.
+        ValueError: If the run is not whole, a format, the budget, `input` or `calibration` is wrong, or `strings` is
+            asked for of a network that takes no categories.
     """
     if not isinstance(run, Run):
         run = load_run(run)
@@ -69,7 +69,7 @@ def export(
             formats=None if formats == "all" else formats,
             max_drop=max_drop,
             weights_sha256=run.record.sha256[run.weights_path.name],
-            progress=lambda key, state, part=part: progress(f"{part} {key}".strip(), state),
+            progress=_of_part(part, progress),
         )
         for part, serving in servings.items()
     }
@@ -78,6 +78,10 @@ def export(
         whole = whole.model_copy(update={"parts": reports})
         whole.save(run.exports_path)
     return whole
+
+
+def _of_part(part: str, progress: Progress) -> Progress:
+    return lambda key, state: progress(f"{part} {key}".strip(), state)
 
 
 def _task_of(contract: Contract) -> Task:

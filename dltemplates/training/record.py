@@ -66,9 +66,8 @@ def score_run(run: Run, task: Task, dataset: Dataset) -> None:
     serving = servings[""]
     predictor = KerasPredictor(serving.model, serving.contract)
     record = run.record
-    figures: dict[str, Figure] = {}
     model = run.model()
-    figures |= task.portrait(model, record.spec)
+    figures = task.portrait(model, record.spec)
     figures |= task.demonstrate(model, record.spec, dataset.split("test"))
     dataset = examples_for(serving, dataset)
     if found := coefficients(serving):

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from dltemplates.datasets.csv_table import frame_dataset
 from dltemplates.datasets.load import load_dataset
 from dltemplates.datasets.rows import read_rows
 from dltemplates.settings import DatasetSettings
@@ -195,6 +196,24 @@ def test_a_file_that_is_no_table_is_refused(tmp_path, text, message):
 def test_splits_must_agree_and_one_must_be_for_training(load, tmp_path):
     with pytest.raises(ValueError, match=r"the same columns\. Received: no colour in test"):
         load({"train": table(), "test": table().drop(columns="colour")})
+    with pytest.raises(ValueError, match=r"must hold a train\.csv\. Received: none"):
+        frame_dataset({"test": table()}, DatasetSettings(name="tables"))
+
+
+def test_a_class_needs_an_example_for_each_split(load):
+    """Three of them, one each; with two the table is refused, and what is judged later need not hold every class."""
+    dataset = load(table(label=["yes"] * 37 + ["no"] * 3))
+    for split in dataset.splits:
+        assert list(everything(dataset, split)["label"]).count(0) == 1
+    with pytest.raises(ValueError, match=r"3 examples of each class.*Received: 2 of class 'no'"):
+        load(table(label=["yes"] * 38 + ["no"] * 2))
+    other = load(table(label="yes"), like=dataset.spec).spec.targets
+    assert other[0].classes == dataset.spec.targets[0].classes
+
+
+def test_the_target_of_other_data_is_what_was_not_learned_from(load):
+    spec = load(table()[["label", "size", "day", "colour"]], target="label").spec
+    assert load(table()[["size", "label", "day", "colour"]], like=spec).spec.targets[0].classes == ("no", "yes")
 
 
 def test_rows_are_predicted_from_a_file_or_as_they_are_typed(load, tmp_path):

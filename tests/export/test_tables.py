@@ -1,4 +1,4 @@
-"""Exports of networks for tables: numbers that float16 cannot hold, columns of all sizes, categories as ids and text."""
+"""Exports of networks for tables: numbers that float16 cannot hold, columns of all sizes, categories as text."""
 
 import shutil
 
@@ -20,7 +20,7 @@ TABLE_FORMATS = [key for key in catalog.FORMATS if key != "tflite:int16x8"]
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A regression on a column of millions, one of thousandths, and categories of more than ASCII; a target of millions."""
+    """A regression of millions on a column of millions, one of thousandths, and categories of more than ASCII."""
     random = np.random.default_rng(0)
     income = random.normal(1e6, 3e5, ROWS)
     share = random.normal(2e-3, 1e-3, ROWS)
@@ -117,8 +117,6 @@ def test_what_the_catalog_refuses_of_tables_fails(run, exported, tmp_path, monke
 
 
 def test_text_is_for_networks_that_take_categories(small_run):
-    with pytest.raises(
-        ValueError, match=r"`strings` is for networks that take categories\. Received: one that takes image"
-    ):
+    with pytest.raises(ValueError, match=r"for networks that take categories\. Received: one that takes image"):
         export(small_run, formats=["onnx:float32"], strings=True)
     assert not small_run.exports_path.exists()

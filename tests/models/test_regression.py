@@ -14,7 +14,7 @@ def test_an_output_is_one_weighted_sum(builder):
     assert network.count_params() == 6 * 4 + 4
     kernel, bias = network.get_weights()
     rows = np.random.default_rng(0).normal(size=(5, 3, 2)).astype("float32")
-    np.testing.assert_allclose(network.predict(rows, verbose=0), rows.reshape(5, 6) @ kernel + bias, rtol=1e-5)
+    np.testing.assert_allclose(network.predict(rows, verbose=0), rows.reshape(5, 6) @ kernel + bias, atol=1e-5)
 
 
 @pytest.mark.parametrize("builder", [perceptron, linear_regression, logistic_regression, softmax_regression, dfn])
