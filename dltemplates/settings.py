@@ -63,6 +63,10 @@ def name_or_table(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
 
+def none_or_table(value: Any) -> Any:
+    return None if value == "none" else value
+
+
 def number_or_table(value: Any) -> Any:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return {"name": "constant", "value": value} if is_number else name_or_table(value)
@@ -283,7 +287,8 @@ class TrainSettings(Part):
             `auto`, which is mixed_bfloat16 on GPUs that compute in it and float32 elsewhere. Exports are float32.
         class_weight: `balanced` weighs each class by the inverse of how often it occurs.
         augment: Random changes of the training images.
-        pretrain: A training of each restricted Boltzmann machine of the network before; `epochs` do not count it.
+        pretrain: A training of each restricted Boltzmann machine of the network before, or `none`; `epochs` do not
+            count it.
         labels: How many of the training examples have a label that is used, drawn at random by `dataset.split_seed`;
             the others serve `pretrain` alone. None uses all.
         keep: Which weights become the run's: those of the `best` epoch on validation, or the `last`, where the loss has
@@ -309,7 +314,7 @@ class TrainSettings(Part):
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto"
     class_weight: Literal["none", "balanced"] = "none"
     augment: Augment = Augment()
-    pretrain: Pretrain | None = None
+    pretrain: Annotated[Pretrain | None, BeforeValidator(none_or_table)] = None
     labels: Count | None = None
     keep: Literal["best", "last"] = "best"
     early_stopping: Count | None = None

@@ -33,6 +33,11 @@ def test_overrides_are_toml_where_they_can_be():
     assert template.model.name == "mlp"
 
 
+def test_pretraining_can_be_left_out():
+    assert load_template("dbn_mnist").train.pretrain.epochs == 10
+    assert load_template("dbn_mnist", {"train.pretrain": "none"}).train.pretrain is None
+
+
 def test_a_number_is_a_constant_learning_rate_and_a_name_an_optimizer():
     template = change("train.learning_rate=0.5", "train.optimizer=adam")
     assert template.train.learning_rate.value == 0.5
@@ -51,6 +56,17 @@ def test_a_number_is_a_constant_learning_rate_and_a_name_an_optimizer():
         ("train.epochs.x=3", r"must lie in a table.*`train\.epochs` is 30"),
         ("train.optimizer=sdg", r"must be one of 'sgd', .*Received: 'sdg'"),
         ("train.optimizer.momentun=0.5", r"Did you mean `momentum`"),
+        (
+            "train.optimizer={name='sgd', momentum=0.9, initial_momentum=0.9}",
+            r"`initial_momentum` must be below `momentum`.*Received: 0.9, momentum 0.9, nesterov False. Try 0.5",
+        ),
+        (
+            "train.optimizer={name='sgd', momentum=0.9, initial_momentum=0.5, nesterov=true}",
+            r"not to be Nesterov's. Received: .*nesterov True",
+        ),
+        ("train.labels=0", r"`train\.labels`.*greater than 0"),
+        ("train.pretrain.steps=26", r"`train\.pretrain\.steps`.*less than or equal to 25"),
+        ("train.pretrain=some", r"`train\.pretrain` must be a table"),
         ("train.learning_rate=-1", r"`train\.learning_rate\.value`.*greater than 0"),
         ("train.learning_rate=nan", r"`train\.learning_rate\.value`"),
         ("train.weight_decay=inf", r"finite"),

@@ -66,6 +66,11 @@ class TrainingOrder:
     seed: int
     only: np.ndarray | None = None
 
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps in which every example is seen."""
+        return math.ceil(self.examples / self.batch_size)
+
     def indices(self, step: tf.Tensor) -> tf.Tensor:
         """The examples of a step: (batch_size,) int64."""
         position = step * self.batch_size + tf.range(self.batch_size, dtype=tf.int64)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
@@ -15,20 +14,19 @@ import tensorflow as tf
 
 from dltemplates.datasets.files import FileSource
 from dltemplates.datasets.load import load_dataset
-from dltemplates.datasets.pipeline import TrainingOrder, evaluation_batches, training_batches
+from dltemplates.datasets.pipeline import evaluation_batches, training_batches
 from dltemplates.datasets.source import SPLITS, Dataset, Source
 from dltemplates.devices.facts import visible_gpus
-from dltemplates.layers import RestrictedBoltzmann
 from dltemplates.models.build import build_network
 from dltemplates.tasks.task import Task, look_at
 from dltemplates.template import Template
 from dltemplates.training.loop import pays_to_compile
-from dltemplates.training.optimizers import make_optimizer, make_schedule, make_sgd
+from dltemplates.training.optimizers import make_optimizer, make_schedule
 from dltemplates.training.pretrained import load_pretrained, take_weights
 from dltemplates.training.replicas import for_replicas
+from dltemplates.training.stages import Stage, in_turn, labelled_examples, make_order, pretraining
 from dltemplates.training.steps import algorithm_class
 from dltemplates.training.steps.algorithm import Algorithm
-from dltemplates.training.steps.contrastive_divergence import ContrastiveDivergence
 from dltemplates.training.strategy import Placement
 from dltemplates.training.watch import Watch
 
@@ -39,45 +37,6 @@ LOOKED_AT = 10_000  # training examples, before the first step of an algorithm t
 UNREADABLE = (tf.errors.InvalidArgumentError, tf.errors.NotFoundError, tf.errors.UnknownError, tf.errors.DataLossError)
 
 Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A part of a training in which one thing happens to every batch.
-
-    Attributes:
-        algorithm: That.
-        order: Which example stands at which place of it.
-        epochs: How many it lasts.
-        first_epoch: The epoch that it begins with, counted from 0.
-        first_step: The step that it begins with, counted from 0.
-        name: The part of the network that it trains; empty in the last one, which trains all.
-    """
-
-    algorithm: Algorithm
-    order: TrainingOrder
-    epochs: int
-    first_epoch: int = 0
-    first_step: int = 0
-    name: str = ""
-
-    @property
-    def steps_per_epoch(self) -> int:
-        return _steps_per_epoch(self.order)
-
-    @property
-    def last_epoch(self) -> int:
-        """The epoch that it ends before."""
-        return self.first_epoch + self.epochs
-
-    @property
-    def last_step(self) -> int:
-        """The step that it ends before."""
-        return self.first_step + self.epochs * self.steps_per_epoch
-
-    def named(self, figures: dict[str, float]) -> dict[str, float]:
-        """Figures as they are called in the history: those of one part of the network are not those of another."""
-        return {f"{self.name}_{name}" if self.name else name: value for name, value in figures.items()}
 
 
 @dataclass(frozen=True)
@@ -224,8 +183,7 @@ def prepare(template: Template, placement: Placement | None = None, *, strict: b
         if isinstance(source, FileSource):
             source.strict = strict
     examples = len(dataset.split("train"))
-    labelled = _labelled(template, examples)
-    order = _order(template, examples, labelled)
+    order = make_order(template, examples, labelled_examples(template, examples))
     pretrained = load_pretrained(template.model)
     center = pretrained.center if pretrained else None
     definition = _model(template, task, dataset, center)
@@ -240,13 +198,12 @@ def prepare(template: Template, placement: Placement | None = None, *, strict: b
         _penalize_kernels(model, settings.weight_decay)
 
         def optimizer() -> keras.optimizers.Optimizer:
-            made = make_optimizer(settings, steps_per_epoch=_steps_per_epoch(order))
+            made = make_optimizer(settings, steps_per_epoch=order.steps_per_epoch)
             is_scaled = keras.config.dtype_policy().name == "mixed_float16"
             return keras.optimizers.LossScaleOptimizer(made) if is_scaled else made
 
         algorithm = algorithm_class(task.algorithm).make(model, task, optimizer, template)
-        pretraining = _pretraining(model, template, examples)
-        stages = _in_turn([*pretraining, Stage(algorithm, order, settings.epochs)])
+        stages = in_turn([*pretraining(model, template, examples), Stage(algorithm, order, settings.epochs)])
     class_weights = _class_weights(template, dataset)
     training = Training(template, dataset, task, definition, stages, class_weights, placement, fresh)
     _, targets, _ = training.batches(stages[0], 0).element_spec
@@ -254,40 +211,6 @@ def prepare(template: Template, placement: Placement | None = None, *, strict: b
         for stage in stages:
             stage.algorithm.begin(targets)
     return training
-
-
-def _in_turn(stages: list[Stage]) -> tuple[Stage, ...]:
-    """The stages, each beginning where the one before it ends."""
-    for place in range(1, len(stages)):
-        before = stages[place - 1]
-        stages[place] = replace(stages[place], first_epoch=before.last_epoch, first_step=before.last_step)
-    return tuple(stages)
-
-
-def _pretraining(model: keras.Model, template: Template, examples: int) -> list[Stage]:
-    """The training of each restricted Boltzmann machine of a network by itself, from the one that sees the examples."""
-    settings = template.train.pretrain
-    if settings is None:
-        return []
-    machines = [layer for layer in model.get_layer(model.name).layers if isinstance(layer, RestrictedBoltzmann)]
-    if not machines:
-        raise ValueError(
-            f"`train.pretrain` is for networks of restricted Boltzmann machines. Received: {model.name}, which holds "
-            "none. Leave it out, or take model `dbn`."
-        )
-    order = _order(template, examples)
-    stages = []
-    for place, machine in enumerate(machines):
-        algorithm = ContrastiveDivergence(
-            model,
-            machine,
-            lambda: make_sgd(settings.optimizer, settings.learning_rate, steps_per_epoch=_steps_per_epoch(order)),
-            seed=template.seed + place,
-            steps=settings.steps,
-            weight_decay=settings.weight_decay,
-        )
-        stages.append(Stage(algorithm, order, settings.epochs, name=machine.name))
-    return stages
 
 
 def resolve_precision(precision: str) -> Precision:
@@ -311,35 +234,6 @@ def _policy(precision: Precision) -> Iterator[None]:
 def _model(template: Template, task: Task, dataset: Dataset, center: tuple[float, ...] | None) -> keras.Model:
     network = build_network(template.model.name, task.sizes(dataset.spec), template.model.options)
     return task.assemble(network, dataset.spec, center=center)
-
-
-def _labelled(template: Template, examples: int) -> np.ndarray | None:
-    """The training examples whose label is used, ascending; None for all."""
-    labels = template.train.labels
-    if labels is None:
-        return None
-    if labels > examples:
-        raise ValueError(
-            f"`train.labels` must be at most the number of training examples, {examples}. Received: {labels}. "
-            "Leave it out to use all."
-        )
-    drawn = np.random.default_rng(template.dataset.split_seed).permutation(examples)
-    return np.sort(drawn[:labels])
-
-
-def _order(template: Template, examples: int, only: np.ndarray | None = None) -> TrainingOrder:
-    examples = examples if only is None else len(only)
-    batch_size = template.train.batch_size
-    if batch_size > examples:
-        raise ValueError(
-            f"`train.batch_size` must be at most the number of training examples, {examples}. "
-            f"Received: {batch_size}. Try --set train.batch_size={examples}."
-        )
-    return TrainingOrder(examples, batch_size, template.seed, only)
-
-
-def _steps_per_epoch(order: TrainingOrder) -> int:
-    return math.ceil(order.examples / order.batch_size)
 
 
 def _penalize_kernels(model: keras.Model, weight_decay: float) -> None:

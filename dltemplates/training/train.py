@@ -16,10 +16,11 @@ from dltemplates.training.cluster import read_cluster
 from dltemplates.training.judges import missing_judge
 from dltemplates.training.keeper import Bystander, Keeper
 from dltemplates.training.loop import StepLoop
-from dltemplates.training.prepare import Stage, Training, naming_broken_files, prepare
+from dltemplates.training.prepare import Training, naming_broken_files, prepare
 from dltemplates.training.progress import Reporter, Silent
 from dltemplates.training.record import begin_run, score_run
 from dltemplates.training.signals import StopRequest, stop_on_signals
+from dltemplates.training.stages import Stage
 from dltemplates.training.strategy import Placement, Strategy, make_placement
 
 TICK_SECONDS = 0.5  # between two looks at the loss, each of which waits for the device

@@ -105,6 +105,20 @@ def test_evaluation_sees_every_example_once_in_order(batch_size, lengths):
     np.testing.assert_array_equal(weights, np.arange(len(weights)) < 10)
 
 
+@pytest.mark.parametrize("most", [7, 100])
+def test_evaluation_sees_the_first_examples_where_not_all_are_wanted(most):
+    images, _, weights = (np.concatenate(arrays) for arrays in zip(*evaluate(4, most=most), strict=True))
+    np.testing.assert_array_equal(images[weights > 0], PIXELS[:most])
+
+
+def test_an_order_of_some_examples_visits_each_of_them_once_an_epoch():
+    order = TrainingOrder(20, 10, 0, only=np.arange(0, 60, 3))
+    visited = [np.concatenate([order.indices(2 * epoch), order.indices(2 * epoch + 1)]) for epoch in range(4)]
+    for epoch in visited:
+        assert sorted(epoch) == list(range(0, 60, 3))
+    assert len({tuple(epoch) for epoch in visited}) > 1
+
+
 @pytest.mark.parametrize(("batch_size", "parts"), [(4, 2), (6, 3), (100, 4), (5, 2)])
 def test_parts_of_evaluation_are_those_of_the_whole(batch_size, parts):
     made = [evaluate(batch_size, shard=Shard(parts, range(part, part + 1))) for part in range(parts)]

@@ -35,6 +35,22 @@ def test_momentum_nesterov_and_decay_reach_the_optimizer():
     assert adamw.weight_decay == 0.1
 
 
+def test_momentum_rises_after_the_first_epochs():
+    """Two epochs of three steps, then the rest, on a slope of 1."""
+    momentum = {"name": "sgd", "momentum": 0.9, "initial_momentum": 0.5, "initial_epochs": 2}
+    settings = TrainSettings.model_validate({"optimizer": momentum, "learning_rate": 0.1, "clip_norm": 10.0})
+    optimizer = make_optimizer(settings, steps_per_epoch=3)
+    assert optimizer.global_clipnorm == 10
+    x = keras.Variable([0.0])
+    optimizer.build([x])
+    place, velocity = 0.0, 0.0
+    for step in range(10):
+        velocity = (0.5 if step < 6 else 0.9) * velocity - 0.1
+        place += velocity
+        optimizer.apply([keras.ops.ones(1)])
+        assert float(x.value[0]) == pytest.approx(place, rel=1e-5)
+
+
 def test_a_constant_is_a_number():
     settings = TrainSettings.model_validate({"learning_rate": 0.3})
     assert make_schedule(settings.learning_rate, epochs=1, steps_per_epoch=1) == 0.3

@@ -136,13 +136,13 @@ class ContrastiveDivergence(Algorithm):
         whole = rows * tf.distribute.get_replica_context().num_replicas_in_sync
         both = zip(self._statistics(seen, dreamt), self._statistics(shown, explained), strict=True)
         kernel, *biases = summed_over_replicas([(of_dream - of_shown) / whole for of_dream, of_shown in both])
-        self._add(self._sums(shown, explained, weight))
+        self._add(self._sums(shown, explained, weight, tf.zeros_like(weight)))
         gradients = [kernel + self.weight_decay * self.machine.kernel, *biases]
         self.optimizer.apply([self.optimizer.scale_loss(gradient) for gradient in gradients], self.trained)
 
     def evaluate(self, inputs: Any, targets: Any, weight: Any) -> None:
         shown = self._show(inputs)
-        self._add(self._sums(shown, self.machine.hidden(shown), weight))
+        self._add(self._sums(shown, self.machine.hidden(shown), weight, self.machine.free_energy(shown)))
 
     def figures(self) -> dict[str, float]:
         """`loss` is the squared error of what one step back and forth gives, `free_energy` that of the examples."""
@@ -178,7 +178,7 @@ class ContrastiveDivergence(Algorithm):
         pairs = tf.matmul(visible, hidden, transpose_a=True)
         return [pairs, tf.reduce_sum(hidden, axis=0), tf.reduce_sum(visible, axis=0)]
 
-    def _sums(self, shown: Any, explained: Any, weight: Any) -> Any:
+    def _sums(self, shown: Any, explained: Any, weight: Any, energies: Any) -> Any:
+        """What a batch adds to the totals; in training the energies are left out, for they are `compared`."""
         errors = tf.reduce_mean(tf.square(shown - self.machine.visible(explained)), axis=1)
-        energies = self.machine.free_energy(shown)
         return tf.reduce_sum(tf.stack([errors, tf.ones_like(weight), energies]) * weight, axis=1)

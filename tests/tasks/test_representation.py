@@ -1,0 +1,91 @@
+"""Hidden units that stand for what is shown: the task's options, its pictures, and its exported files."""
+
+import keras
+import numpy as np
+import pytest
+
+from dltemplates.datasets.source import ArraySource
+from dltemplates.datasets.spec import DatasetSpec, Value
+from dltemplates.models.rbm import rbm
+from dltemplates.settings import Named
+from dltemplates.tasks import figures
+from dltemplates.tasks.assemble import assemble
+from dltemplates.tasks.task import make_task
+from dltemplates.template import load_template
+from dltemplates.training.prepare import prepare
+
+IMAGE = Value(name="image", kind="image", dtype="uint8", shape=(4, 3, 1), range=(0, 255))
+SPEC = DatasetSpec(inputs=(IMAGE,), targets=(), sizes={"train": 12}, fingerprint="")
+
+
+@pytest.fixture(scope="module")
+def model():
+    keras.utils.set_random_seed(0)
+    return assemble(rbm(IMAGE.shape, units=7), SPEC)
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"steps": 0}, "`steps` must be an integer of 1 to 25. Received: 0. Try 1"),
+        ({"steps": 26}, "Received: 26"),
+        ({"steps": True}, "Received: True"),
+        ({"persistent": 1}, "`persistent` must be true or false. Received: 1"),
+        ({"chains": 3}, "must know its options. Received: chains"),
+    ],
+)
+def test_wrong_options_are_refused(options, match):
+    with pytest.raises(ValueError, match=match):
+        make_task(Named(name="representation", **options), ())
+
+
+def test_data_without_images_is_refused():
+    with pytest.raises(ValueError, match="values between 0 and 1, such as pixels. Received: data whose inputs are"):
+        prepare(load_template("rbm_mnist", {"dataset.name": "iris"}))
+
+
+def test_filters_are_the_weights_of_each_unit(model, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(figures, "filters_figure", drawn.append)
+    make_task(Named(name="representation"), ()).portrait(model, SPEC)
+    kernel = np.asarray(model.get_layer("rbm").get_layer("hidden").kernel)
+    assert drawn[0].shape == (7, 4, 3, 1)
+    np.testing.assert_array_equal(drawn[0][2].reshape(-1), kernel[:, 2])
+
+
+def test_dreams_begin_at_examples_and_at_noise(model, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(figures, "chains_figure", lambda *chains: drawn.append(chains))
+    images = np.random.default_rng(0).integers(0, 256, (12, *IMAGE.shape)).astype("uint8")
+    task = make_task(Named(name="representation"), ())
+    for _ in range(2):
+        task.demonstrate(model, SPEC, ArraySource({"image": images}))
+    (first, turns), (second, _) = drawn
+    assert turns == (0, 1, 10, 100, 1000)
+    assert first["from examples"].shape == first["from noise"].shape == (10, 5, *IMAGE.shape)
+    np.testing.assert_allclose(first["from examples"][:, 0], images[:10], atol=1e-3)
+    assert set(np.unique(first["from noise"][:, 0])) == {0, 255}
+    for name, chains in first.items():
+        assert 0 < chains[:, 1:].min() < chains[:, 1:].max() < 255
+        np.testing.assert_array_equal(chains, second[name])
+
+
+def test_filters_are_light_where_a_pixel_speaks_for_a_unit():
+    weights = np.zeros((3, 2, 2, 1))
+    weights[0, 0, 1], weights[1, 1, 0] = 0.02, -5.0
+    (image,) = figures.filters_figure(weights).axes[0].images
+    sheet = np.asarray(image.get_array())
+    assert sheet.shape == (4, 12)  # three units side by side, a frame around each
+    assert sheet[1:3, 1:3].tolist() == [[128, 255], [128, 128]]
+    assert sheet[1:3, 5:7].tolist() == [[128, 128], [0, 128]]
+    assert sheet[1:3, 9:11].tolist() == [[128, 128], [128, 128]]
+
+
+def test_chains_are_rows():
+    images = np.arange(2 * 3, dtype=float).reshape(2, 3, 1, 1, 1) * np.ones((2, 3, 2, 2, 1))
+    figure = figures.chains_figure({"of one": images, "of two": images + 100}, (0, 1, 5))
+    one, two = (np.asarray(axes.images[0].get_array()) for axes in figure.axes)
+    assert [axes.get_title() for axes in figure.axes] == ["of one", "of two"]
+    assert one[1::4, 1::4].tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert two[1::4, 1::4].tolist() == [[100, 101, 102], [103, 104, 105]]
+    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["0", "1", "5"]
