@@ -133,7 +133,9 @@ def _write_images(result: dict[str, Any], made: list[str], folder: Path, place: 
 
 def _file_name(text: str) -> str:
     """What of an input can be part of a file's name, and is short."""
-    return re.sub(r"[^\w.-]+", "_", Path(text).stem)[:40]
+    path = Path(text)
+    name = path.stem if path.suffix.lower() in SUFFIXES else path.name
+    return re.sub(r"[^\w.-]+", "_", name)[:40]
 
 
 def _predict_noise(subject: Subject, given: list[str]) -> Iterator[dict[str, Any]]:

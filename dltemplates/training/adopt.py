@@ -16,7 +16,7 @@ from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.models.recursion import deep_networks
 from dltemplates.runs import Run, make_run, new_run_path
 from dltemplates.tasks.assemble import serve
-from dltemplates.tasks.task import make_task
+from dltemplates.tasks.task import SupervisedTask, make_task
 from dltemplates.template import parse_template
 from dltemplates.training.record import begin_run, score_run
 
@@ -64,6 +64,10 @@ def adopt(
     dataset = load_dataset(template.dataset)
     dataset = Dataset(_in_own_units(dataset.spec), dataset.splits)
     made_task = make_task(template.task, dataset.spec.targets)
+    if not isinstance(made_task, SupervisedTask):
+        raise ValueError(
+            f"A Keras model is exported for a task that has a target. Received: {task}. Try classification."
+        )
     examples = dataset.split("validation").read(np.arange(min(EXAMPLES, dataset.spec.sizes["validation"])))
     images = examples[dataset.spec.inputs[0].name].astype(np.float32)
     given = keras.ops.convert_to_numpy(model(images * np.float32((high - low) / 255) + np.float32(low)))

@@ -134,6 +134,7 @@ def test_what_cannot_be_taken_is_said_clearly(digits, tmp_path):
     refused(seven, "row of 10 values.*Received: .*7")
     sigmoid = keras.Sequential([keras.Input((8, 8, 1)), layers.Flatten(), layers.Dense(10, activation="sigmoid")])
     refused(sigmoid, "must give logits or end in softmax.*sigmoid")
+    refused(sigmoid, "for a task that has a target. Received: generation. Try classification", task="generation")
     (tmp_path / "broken.keras").write_bytes(b"no model")
     with pytest.raises(ValueError, match="must be whole and load in safe mode"):
         adopt(tmp_path / "broken.keras", task="classification", data="digits")

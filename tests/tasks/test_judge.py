@@ -1,0 +1,104 @@
+import numpy as np
+import pytest
+
+from conftest import small_template
+from dltemplates.settings import Named
+from dltemplates.tasks.judge import Judge, judge_path, load_judge
+from dltemplates.template import parse_template
+from dltemplates.training import train as training
+from dltemplates.training.judges import missing_judge
+from dltemplates.training.train import train
+
+GAN = {
+    "task": {"name": "generation"},
+    "dataset": {"name": "digits"},
+    "model": {"name": "gan", "latent": 4, "units": [8]},
+    "train": {"epochs": 1, "keep": "last"},
+}
+
+
+def judged_by(judge, **dataset):
+    return parse_template(
+        GAN | {"task": {"name": "generation", "judge": judge}, "dataset": {"name": "digits"} | dataset}
+    )
+
+
+@pytest.fixture
+def alone(tmp_path, monkeypatch):
+    """A folder without runs, and a cache without judges."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DLT_CACHE", str(tmp_path / "cache"))
+    return tmp_path
+
+
+def test_it_decides_as_its_run_does(small_run):
+    from dltemplates.datasets.load import load_dataset
+    from dltemplates.runtimes import KerasPredictor
+
+    source = load_dataset(small_run.template.dataset).split("test")
+    images = source.read(np.arange(len(source)))["image"]
+    judge = load_judge(str(small_run.path))
+    probabilities, features = judge(images)
+    serving = small_run.serving()
+    _, outputs = KerasPredictor(serving.model, serving.contract).predict(source)
+    np.testing.assert_allclose(probabilities, outputs["probabilities"], atol=1e-5)
+    assert probabilities.dtype == features.dtype == np.float64
+    assert judge.classes == tuple("0123456789")
+    (kernel, bias) = small_run.model().get_layer("convnet").layers[-1].get_weights()
+    logits = features @ kernel + bias
+    np.testing.assert_array_equal(logits.argmax(axis=1), probabilities.argmax(axis=1))
+
+
+def test_a_run_of_that_name_comes_before_the_cache(alone, small_run):
+    (alone / "saved_models").mkdir()
+    assert judge_path("digit_judge") == alone / "cache" / "judges" / "digit_judge"
+    (alone / "saved_models" / "digit_judge").symlink_to(small_run.path)
+    assert load_judge("digit_judge").sha256 == small_run.record.sha256["model.weights.h5"]
+    assert judge_path("some/run").name == "run"
+
+
+def test_what_is_no_judge_is_refused(alone, small_run):
+    with pytest.raises(
+        ValueError, match=r"^The judge must have been trained. Received: 'mlp_digits', .*dlt train mlp_dig"
+    ):
+        load_judge("mlp_digits")
+    with pytest.raises(
+        ValueError, match=r"^A judge must be the folder of a finished run, or a template. Received: 'no'"
+    ):
+        train(judged_by("no"), output=alone / "run")
+    assert not (alone / "run").exists()
+    table = small_template().model_dump(mode="json") | {"task": {"name": "reconstruction"}}
+    table["model"] = {"name": "autoencoder", "units": [8], "code": 2}
+    table["train"] |= {"epochs": 1, "augment": {}}
+    other = train(parse_template(table), output=alone / "other")
+    with pytest.raises(ValueError, match=r"^A judge must be a classifier of images .*autoencoder for reconstruction"):
+        Judge(other)
+
+
+def test_a_judge_of_other_images_is_refused_before_there_is_a_run(small_run, alone):
+    with pytest.raises(
+        ValueError, match=r"images of the same size. Received: images of \(12, 12, 1\) .* of \(8, 8, 1\)"
+    ):
+        train(judged_by(str(small_run.path), image_size=[12, 12]), output=alone / "run")
+    assert not (alone / "run").exists()
+
+
+def test_a_judge_that_is_not_there_is_trained_once(alone, monkeypatch):
+    heard = []
+
+    class Notes(training.Silent):
+        def note(self, text):
+            heard.append(text)
+
+    template, path = missing_judge(Named(name="generation", judge="mlp_digits"))
+    assert template.model.name == "mlp"
+    assert path == alone / "cache" / "judges" / "mlp_digits"
+    short = template.model_copy(update={"train": template.train.model_copy(update={"epochs": 1})})
+    monkeypatch.setattr(
+        training, "missing_judge", lambda task: (short, path) if missing_judge(task) and task.options else None
+    )
+    run = train(judged_by("mlp_digits"), output=alone / "run", reporter=Notes())
+    assert f"the judge is not there yet: it is trained once, to {path}" in heard
+    assert run.record.details["test"]["judge"]["run"] == str(path)
+    assert missing_judge(judged_by("mlp_digits").task) is None
+    assert missing_judge(Named(name="generation")) is None

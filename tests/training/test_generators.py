@@ -1,0 +1,314 @@
+"""Runs of networks that make images: trained, watched, judged, interrupted, used and exported."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from conftest import small_template
+from dltemplates.cli import main as cli
+from dltemplates.export.deploy import export
+from dltemplates.inference import evaluate, predict
+from dltemplates.reports.report import write_report
+from dltemplates.runs import Run
+from dltemplates.template import parse_template
+from dltemplates.training.checkpoint import list_checkpoints
+from dltemplates.training.keeper import Keeper
+from dltemplates.training.progress import Silent
+from dltemplates.training.train import train
+from dltemplates.training.watch import SHOWN
+
+MODELS = {
+    "gan": {"latent": 5, "units": [16, 32]},
+    "dcgan": {"latent": 5, "filters": [8, 4]},
+    "cgan": {"latent": 5, "filters": [8, 4]},
+    "wgan_gp": {"latent": 5, "filters": [8, 4]},
+    "vae": {"units": [16], "code": 2},
+    "conv_vae": {"filters": [4, 8], "code": 2},
+}
+TASKS = {
+    "vae": {"name": "variational", "loss": "cross_entropy"},
+    "conv_vae": {"name": "variational"},
+    "wgan_gp": {"name": "generation", "loss": "wasserstein", "critic_steps": 2},
+}
+
+
+def tiny(model, judge=None, **train_settings):
+    task = TASKS.get(model, {"name": "generation"})
+    settings = {"epochs": 2, "batch_size": 64, "learning_rate": 2e-3, "keep": "last"}
+    return parse_template(
+        {
+            "task": task | ({"judge": str(judge)} if judge else {}),
+            "dataset": {"name": "digits", "validation": 0.2},
+            "model": {"name": model} | MODELS[model],
+            "train": settings | train_settings,
+            "export": {"calibration": 64},
+        }
+    )
+
+
+class Notes(Silent):
+    def __init__(self):
+        self.heard = []
+
+    def note(self, text):
+        self.heard.append(text)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("generators")
+
+
+@pytest.fixture(scope="module")
+def judge(folder):
+    table = small_template().model_dump(mode="json")
+    table["model"] = {"name": "mlp", "units": [16]}
+    table["train"]["augment"] = {}
+    return train(parse_template(table), output=folder / "judge")
+
+
+@pytest.fixture(scope="module")
+def notes():
+    return Notes()
+
+
+@pytest.fixture(scope="module")
+def gan_run(folder, judge, notes):
+    return train(tiny("cgan", judge.path), output=folder / "cgan", reporter=notes)
+
+
+@pytest.fixture(scope="module")
+def vae_run(folder):
+    return train(tiny("conv_vae", keep="best"), output=folder / "vae")
+
+
+def test_losses_and_scores_are_numbers_of_every_epoch(gan_run):
+    rows = gan_run.history()
+    assert len(rows) == 2
+    expected = ["loss", "generator_loss", "real_accuracy", "made_accuracy"]
+    judged = ["distance", "coverage", "confidence", "spread"]
+    assert list(rows[0])[3:-1] == [*expected, *(f"val_{name}" for name in expected + judged)]
+    assert np.isfinite([list(row.values()) for row in rows]).all()
+    scores = gan_run.record.scores
+    for name in judged:  # the last weights were kept
+        assert scores["validation"][name] == pytest.approx(rows[-1][f"val_{name}"], rel=1e-4)
+    assert list(scores["test"]) == judged
+
+
+def test_both_parts_of_the_bound_are_in_the_history(vae_run):
+    for row in vae_run.history():
+        assert row["loss"] == pytest.approx(row["reconstruction"] + row["kl"], rel=1e-5)
+        assert row["val_loss"] == pytest.approx(row["val_reconstruction"] + row["val_kl"], rel=1e-5)
+        assert row["kl"] > 0
+
+
+def test_the_record_says_who_judged_and_what_was_made(gan_run, judge):
+    details = gan_run.record.details["test"]
+    assert details["judge"] == {"run": str(judge.path), "sha256": judge.record.sha256["model.weights.h5"]}
+    assert list(details["class_shares"]) == list("0123456789")
+    assert sum(details["class_shares"].values()) == pytest.approx(1)
+
+
+def test_collapse_is_named_when_it_occurs_and_in_the_record(gan_run, notes):
+    """After two epochs all images are nearly the same."""
+    (heard,) = [text for text in notes.heard if "collapsed" in text]
+    warnings = gan_run.record.details["warnings"]
+    assert warnings["1"] == heard
+    assert set(warnings) <= {"1", "2"}
+
+
+def test_the_samples_of_every_epoch_are_kept_and_joined(gan_run, vae_run):
+    for run in (gan_run, vae_run):
+        sheets = sorted(path.name for path in run.samples_path.iterdir())
+        assert sheets == ["epoch_001.png", "epoch_002.png"]
+        first, second = (Image.open(run.sample_path(epoch)) for epoch in (1, 2))
+        assert first.size == second.size == (320, 320)  # ten by ten of 8x8, four times as large
+        assert np.any(np.array(first) != np.array(second))
+        with Image.open(run.animation_path) as animation:
+            assert animation.n_frames == 2
+            assert animation.info["loop"] == 0
+        assert b"data:image/gif;base64" in write_report(run).read_bytes()
+
+
+def test_the_sheet_shows_what_the_seeds_give(gan_run):
+    made = predict(gan_run.path, ["0", "1", "12"])
+    sheet = np.array(Image.open(gan_run.sample_path(2)))[::4, ::4].astype(int)
+    for (row, column), result in zip([(0, 0), (0, 1), (1, 2)], made, strict=True):
+        cell = sheet[8 * row : 8 * row + 8, 8 * column : 8 * column + 8]
+        assert np.abs(cell - np.array(result["image"])[..., 0]).max() <= 0.51  # a whole number
+    assert SHOWN == 100
+
+
+def test_a_code_of_two_numbers_is_drawn(vae_run):
+    for name in ("plane", "codes", "walks", "reconstructions", "curves"):
+        assert (vae_run.figures_path / f"{name}.png").stat().st_size > 3000, name
+
+
+def test_seeds_become_png_files(gan_run, tmp_path):
+    results = predict(gan_run.path, ["3", "3:7", ",".join(["0.5"] * 5) + ":1"], output=tmp_path / "made")
+    names = [os.path.basename(result["image"]) for result in results]
+    assert names == ["000_3.png", "001_3_7.png", "002_0.5_0.5_0.5_0.5_0.5_1.png"]
+    first, second, _ = (np.array(Image.open(result["image"])) for result in results)
+    assert first.shape == (8, 8)
+    assert np.any(first != second)
+
+
+def test_the_command_line_writes_images_and_says_what_is_wrong_in_one_line(gan_run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(cli, "_silence_native_logs", lambda: None)
+    monkeypatch.chdir(tmp_path)
+    capsys.readouterr()
+    assert cli.main(["predict", str(gan_run.path), "0", "1:3"]) == 0
+    assert capsys.readouterr().out.split() == ["0", "predictions/000_0.png", "1:3", "predictions/001_1_3.png"]
+    assert Image.open("predictions/001_1_3.png").size == (8, 8)
+    assert cli.main(["predict", str(gan_run.path), "0:ten"]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith("dlt: `label` must be one of 0, 1, 2")
+
+
+def test_wrong_noise_is_an_error_of_one_line(gan_run):
+    with pytest.raises(
+        ValueError, match=r"^`noise` must be 5 finite numbers.*Received: 2 of them, '1,2'.*seed such as 0.$"
+    ):
+        predict(gan_run.path, ["1,2:0"])
+    with pytest.raises(ValueError, match=r"^There must be a seed to predict"):
+        predict(gan_run.path, [])
+    with pytest.raises(ValueError, match=r"^A part must be one that is served. Received: 'decoder'. There are: none."):
+        predict(gan_run.path, ["0"], part="decoder")
+
+
+def test_the_decoder_is_a_generator(vae_run, tmp_path):
+    (first, again) = predict(vae_run.path, ["4", "4"], part="decoder")
+    assert first["reconstruction"] == again["reconstruction"]
+    (typed,) = predict(vae_run.path, ["0.5,-1"], part="decoder", output=tmp_path)
+    assert np.array(Image.open(typed["reconstruction"])).shape == (8, 8)
+    with pytest.raises(ValueError, match=r"^`code` must be 2 finite numbers.*Received: 3 of them"):
+        predict(vae_run.path, ["1,2,3"], part="decoder")
+    with pytest.raises(ValueError, match=r"Received: 'code'. There are: encoder, decoder."):
+        predict(vae_run.path, ["1"], part="code")
+
+
+def test_a_run_is_judged_as_its_record_says(gan_run):
+    for split in ("validation", "test"):
+        result = evaluate(gan_run.path, split=split)
+        assert result["scores"] == pytest.approx(gan_run.record.scores[split], rel=1e-6)
+    assert result["details"]["class_shares"] == gan_run.record.details["test"]["class_shares"]
+
+
+@pytest.fixture
+def in_process(monkeypatch):
+    """Convert in this process, which has its TensorFlow already."""
+    from dltemplates.export import convert, worker
+
+    class InProcess(convert.Converter):
+        def start(self):
+            self.jobs = {}
+
+        def ask(self, **request):
+            reply = worker.answer(request, self.jobs)
+            if "error" in reply:
+                raise convert.ConversionError(reply["error"])
+            return reply
+
+    monkeypatch.setattr("dltemplates.export.export.Converter", InProcess)
+
+
+def test_a_seed_gives_the_same_image_in_every_runtime(gan_run, in_process):
+    report = export(gan_run, formats=["saved_model", "tflite:float32", "onnx:float32"])
+    assert not report.failed
+    assert report.metric == "rms error"
+    seeds = ["0", "5:2", "7:9"]
+    expected = np.array([result["image"] for result in predict(gan_run.path, seeds)])
+    assert np.ptp(expected) > 0
+    for result in report.results:
+        file = gan_run.exports_path / result.file
+        images = np.array([found["image"] for found in predict(file, seeds)])
+        np.testing.assert_allclose(images, expected, atol=1e-4 * np.ptp(expected), err_msg=result.format)
+    scores = evaluate(gan_run.exports_path / report.result("onnx:float32").file)["scores"]
+    assert scores == pytest.approx(gan_run.record.scores["test"], rel=1e-3)
+
+
+def test_the_exported_decoder_makes_what_keras_makes(vae_run, in_process):
+    report = export(vae_run, formats=["tflite:float32"])
+    assert set(report.parts) == {"encoder", "decoder"}
+    assert not report.failed
+    file = vae_run.exports_path / "decoder" / report.parts["decoder"].result("tflite:float32").file
+    (expected,), (found,) = (
+        predict(path, ["3"], **part) for path, part in ((vae_run.path, {"part": "decoder"}), (file, {}))
+    )
+    np.testing.assert_allclose(found["reconstruction"], expected["reconstruction"], atol=0.02)
+    with pytest.raises(ValueError, match=r"^A part is for runs. Received: 'decoder' for"):
+        predict(file, ["3"], part="decoder")
+
+
+def arrays(run):
+    """The weights that were kept, and everything in the last checkpoint."""
+    with np.load(list_checkpoints(run.checkpoint_path)[0]) as file:
+        state = {key: file[key] for key in file.files if key != "state"}
+    return state | {f"kept {place}": array for place, array in enumerate(run.model().get_weights())}
+
+
+SLOW = {"marks": pytest.mark.slow}
+
+
+@pytest.mark.parametrize("model", ["cgan", "vae", *(pytest.param(name, **SLOW) for name in ("gan", "wgan_gp"))])
+def test_an_interruption_in_an_epoch_changes_no_bit(model, tmp_path, monkeypatch):
+    """Stopped in the second epoch by what Ctrl-C sends."""
+    template = tiny(model, checkpoint_seconds=0)
+    whole = train(template, output=tmp_path / "whole")
+    steps = int(whole.history()[0]["step"])
+    checkpoint = Keeper.checkpoint
+
+    def stopping(self, variables, state):
+        checkpoint(self, variables, state)
+        if state.step == steps + 5:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Keeper, "checkpoint", stopping)
+    with pytest.raises(KeyboardInterrupt, match=r"interrupted at step"):
+        train(template, output=tmp_path / "stopped")
+    monkeypatch.undo()
+    run = Run(tmp_path / "stopped")
+    first = run.sample_path(1).stat()
+    assert not run.sample_path(2).exists()
+    resumed = train(template, output=run.path, resume=True)
+    assert run.sample_path(1).stat().st_mtime_ns == first.st_mtime_ns
+    for epoch in (1, 2):
+        assert run.sample_path(epoch).read_bytes() == whole.sample_path(epoch).read_bytes()
+    expected, found = arrays(whole), arrays(resumed)
+    assert expected.keys() == found.keys()
+    assert len(expected) > 20
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name], array, err_msg=name)
+    for first_row, second_row in zip(whole.history(), resumed.history(), strict=True):
+        assert {**first_row, "seconds": 0} == {**second_row, "seconds": 0}
+
+
+@pytest.mark.parametrize(
+    "model",
+    ["conv_vae", "wgan_gp", *(pytest.param(name, **SLOW) for name in ("gan", "dcgan", "cgan", "vae"))],
+)
+def test_two_devices_train_what_one_does(model, tmp_path):
+    """In fresh processes: the number of devices is chosen before TensorFlow is first used."""
+    template = tiny(model, optimizer={"name": "sgd", "momentum": 0.5}, learning_rate=0.01, epochs=1)
+    path = tmp_path / "tiny.toml"
+    path.write_text(template.to_toml())
+    runs = []
+    for options in (["--strategy", "single"], ["--strategy", "mirrored", "--devices", "2"]):
+        runs.append(Run(tmp_path / options[1]))
+        command = [sys.executable, "-m", "dltemplates", "train", str(path), "-o", str(runs[-1].path), *options]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+        assert done.returncode == 0, done.stderr
+    one, two = (run.model() for run in runs)
+    for first, second in zip(one.weights, two.weights, strict=True):
+        if "seed" in first.path:
+            continue
+        expected = np.asarray(first)
+        bound = 1e-5 * max(1, np.abs(expected).max())
+        np.testing.assert_allclose(np.asarray(second), expected, rtol=0, atol=bound, err_msg=first.path)
+    for first, second in zip(*(run.history()[0].items() for run in runs), strict=True):
+        assert first[0] == "seconds" or second[1] == pytest.approx(first[1], abs=2e-3), first[0]
