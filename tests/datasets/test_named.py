@@ -28,21 +28,29 @@ TABLES = {  # rows of each split, numbers and categories of a row, classes or th
     "wine": ((128, 14, 36), (13, 0), ("class_0", "class_1", "class_2")),
     "breast_cancer": ((409, 46, 114), (30, 0), ("malignant", "benign")),
     "diabetes": ((319, 35, 88), (10, 0), None),
+    "moons": ((720, 80, 200), (2, 0), ("upper", "lower")),
+    "ecg5000": (
+        (360, 40, 100),
+        (140, 0),
+        ("normal", "r_on_t", "premature_ventricular", "supraventricular", "unclassified"),
+    ),
     "adult": ((29_305, 3_256, 16_281), (5, 8), ("<=50K", ">50K")),
     "california_housing": ((14_861, 1_651, 4_128), (9, 1), None),
 }
+FROM_FILES = {"ecg5000", "adult", "california_housing"}
+ELSEWHERE = {"nab", "sunspots"}  # series: test_nab.py, test_series.py
 
 
 def test_every_dataset_has_its_facts():
-    assert {*FACTS, *(name.partition(":")[0] for name in TABLES)} == set(catalog.DATASETS)
+    assert {*FACTS, *(name.partition(":")[0] for name in TABLES), *ELSEWHERE} == set(catalog.DATASETS)
 
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=pytest.mark.data if name in {"adult", "california_housing"} else ()) for name in TABLES],
+    [pytest.param(name, marks=pytest.mark.data if name in FROM_FILES else ()) for name in TABLES],
 )
 def test_contract_of_tables(name, request):
-    if name in {"adult", "california_housing"}:
+    if name in FROM_FILES:
         request.getfixturevalue("data")
     sizes, widths, classes = TABLES[name]
     dataset = load_dataset(DatasetSettings(name=name))

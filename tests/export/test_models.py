@@ -19,6 +19,7 @@ OPTIONS = {
     "logistic_regression": {"data": "breast_cancer", "task": {"name": "classification", "binary": True}},
     "softmax_regression": {"data": "iris", "epochs": 20},
     "mlp": {"units": [32]},
+    "dfn": {"units": [32, 16]},
     "lenet5": {},
     "cnn_gap": {"filters": [16, 32]},
     "convnet": {"filters": [8, 16]},
@@ -72,7 +73,10 @@ OPTIONS = {
     "rbm": {"task": "representation", "units": 32},
     "dbn": {"units": [32, 32], "epochs": 20},
 }
-ELSEWHERE = {"resnet1202"}  # the graph of its training takes many minutes to make; test_resnet.py trains steps of it
+ELSEWHERE = {
+    "resnet1202",  # the graph of its training takes many minutes to make; test_resnet.py trains steps of it
+    "lstm",  # test_recurrent.py
+}
 FAST = {"mlp", "resnet8", "softmax_regression", "autoencoder", "dcgan"}  # the others are slow
 
 

@@ -31,7 +31,8 @@ LEAST = {  # pixels of a side, by the options' defaults
     **dict.fromkeys(("conv_autoencoder", "denoising_autoencoder", "conv_vae", "dcgan", "cgan", "wgan_gp"), 4),
 }
 ANY_SIZE = {"gan"}  # of an image
-ANY_SHAPE = {"perceptron", "linear_regression", "logistic_regression", "softmax_regression", "mlp"}
+SEQUENCES = {"lstm"}
+ANY_SHAPE = {"perceptron", "linear_regression", "logistic_regression", "softmax_regression", "mlp", "dfn"}
 ANY_SHAPE |= {"autoencoder", "sparse_autoencoder", "fc_autoencoder", "vae", "rbm", "dbn"}  # all that can be flattened
 
 images = pytest.mark.parametrize("name", LEAST)
@@ -67,7 +68,7 @@ def models_with(option, kind):
 
 
 def test_every_model_is_here():
-    assert set(catalog.MODELS) == {*LEAST, *ANY_SIZE, *ANY_SHAPE}
+    assert set(catalog.MODELS) == {*LEAST, *ANY_SIZE, *SEQUENCES, *ANY_SHAPE}
 
 
 @pytest.mark.parametrize("name", [name for name, entry in catalog.MODELS.items() if "num_outputs" in entry.sizes])

@@ -24,6 +24,8 @@ TARGETS = {
 }
 ELSEWHERE = {  # in a file of their own, but for the last, which is another name of `regression`
     "reconstruction",
+    "anomaly",
+    "forecasting",
     "variational",
     "generation",
     "representation",
