@@ -189,7 +189,7 @@ def evaluate(path, data, split, modules, as_json) -> None:
 @import_option
 @json_option
 def predict(path, inputs, modules, as_json) -> None:
-    """Say what a run or an exported file makes of images, or of folders of them."""
+    """Say what a run or an exported file makes of images, rows of a table, or the series in a CSV file."""
     parse.import_modules(modules)
     from dltemplates.inference import predict
 
