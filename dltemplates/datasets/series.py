@@ -25,7 +25,11 @@ from dltemplates.settings import DatasetSettings
 
 SUNSPOTS = Origin(
     ("series/monthly-sunspots.csv", "sunspots/monthly-sunspots.csv", "monthly-sunspots.csv"),
-    page="https://github.com/jbrownlee/Datasets/blob/master/monthly-sunspots.csv",
+    urls=(
+        "https://raw.githubusercontent.com/jbrownlee/Datasets/7041c0cc3d65519cf5af38b3afa82087a7d80748/"
+        "monthly-sunspots.csv",
+    ),
+    md5="dee19278d812667c0933bfcccbe4d0b2",
 )
 
 

@@ -165,6 +165,8 @@ class _Exporter:
         progress(key, "checking")
         predictor = load_predictor(written)
         remarks = check_input(predictor, reply["unfolded"]) if "unfolded" in reply else ()
+        if batch != self.contract.batch:
+            remarks += (f"takes {batch} example a call, as its recurrent layers need",)
         splits, more = check(key, predictor, self.reference)
         example = self.reference.example
         if isinstance(predictor, SavedModelPredictor):

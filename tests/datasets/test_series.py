@@ -1,11 +1,13 @@
 """Series as they lie in files, and the windows that are cut out of them."""
 
+import hashlib
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from dltemplates.datasets.load import load_dataset
-from dltemplates.datasets.series import csv_series, next_window, series_dataset
+from dltemplates.datasets.series import SUNSPOTS, csv_series, next_window, series_dataset
 from dltemplates.datasets.source import SPLITS
 from dltemplates.datasets.times import date_texts, following, frequency_of, is_dates, times_of
 from dltemplates.datasets.windows import WindowSource
@@ -148,6 +150,8 @@ def test_what_dates_look_like():
 
 @pytest.mark.data
 def test_the_sunspots_are_whole(data_folder):
+    content = (data_folder / "series" / "monthly-sunspots.csv").read_bytes()
+    assert hashlib.md5(content).hexdigest() == SUNSPOTS.md5
     dataset = load_dataset(settings(name="sunspots", window=48, horizon=12, validation=0.15))
     assert dataset.spec.sizes == {"train": 1918 - 59, "validation": 338 - 59, "test": 564 - 59}
     train, test = everything(dataset, "train"), everything(dataset, "test")

@@ -81,6 +81,9 @@ def test_every_format_passes_or_says_why_not(exported):
             "not offered", "LSTM: the TFLite converter crashes when it calibrates it",
         )  # fmt: skip
     assert not report.failed
+    for key in OFFERED:
+        one_by_one = "takes 1 example a call, as its recurrent layers need" in report.result(key).remarks
+        assert one_by_one == key.startswith("tflite")
 
 
 @pytest.mark.parametrize("key", OFFERED)
