@@ -61,7 +61,7 @@ def export(
             formats=None if formats == "all" else formats,
             max_drop=max_drop,
             weights_sha256=run.record.sha256[run.weights_path.name],
-            progress=lambda key, state, part=part: progress(f"{part} {key}".strip(), state),
+            progress=_naming(part, progress),
         )
         for part, serving in run.servings().items()
     }
@@ -70,6 +70,11 @@ def export(
         whole = whole.model_copy(update={"parts": reports})
         whole.save(run.exports_path)
     return whole
+
+
+def _naming(part: str, progress: Progress) -> Progress:
+    """Tell of the formats of a part by its name and theirs."""
+    return lambda key, state: progress(f"{part} {key}".strip(), state)
 
 
 def _task_of(contract: Contract) -> Task:

@@ -299,8 +299,7 @@ def _class_weights(template: Template, dataset: Dataset) -> np.ndarray | None:
     """Weights that make every class count the same; their mean over the training examples is 1."""
     if template.train.class_weight == "none":
         return None
-    target: Any
-    (target,) = dataset.spec.targets
+    target: Any = dataset.spec.targets[0]
     if target.kind != "class" or target.counts is None:
         raise ValueError(
             f"`train.class_weight` needs one class per example. Received: targets of kind `{target.kind}`. "
