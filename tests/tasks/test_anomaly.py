@@ -97,6 +97,11 @@ def test_anomalies_that_are_dropped_leave_no_trace_in_the_statistics():
     assert max(seen.spec.inputs[0].mean) < 10 < min(dataset((1, 0, 0, 1, 1)).spec.inputs[0].mean)
 
 
+def test_classes_are_not_weighed():
+    with pytest.raises(ValueError, match="needs one class per example. Received: targets of kind `number`"):
+        prepare(template(train__class_weight="balanced"))
+
+
 def test_nothing_normal_or_nothing_else_is_refused():
     with pytest.raises(ValueError, match="learns from normal examples. Received: none in train"):
         look(dataset((0, 0, 0)), anomalies="drop")
