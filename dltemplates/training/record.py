@@ -60,7 +60,8 @@ def score_run(run: Run, task: Task, dataset: Dataset) -> None:
     predictor = KerasPredictor(serving.model, serving.contract)
     dataset = examples_for(serving, dataset)
     record = run.record
-    figures = task.portrait(run.model(), record.spec)
+    figures = {}
+    figures |= task.portrait(run.model(), record.spec)
     if found := coefficients(serving):
         figures["coefficients"] = coefficients_figure(found)
         record.details["coefficients"] = {output.pop("output"): output for output in found}
