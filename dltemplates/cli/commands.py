@@ -190,7 +190,7 @@ def evaluate(path, data, split, modules, as_json) -> None:
 @import_option
 @json_option
 def predict(path, inputs, modules, as_json) -> None:
-    """Say what a run or an exported file makes of images, or of folders of them; or of CSV files, or of typed rows."""
+    """Say what a run or an exported file makes of images, or of folders of them."""
     parse.import_modules(modules)
     from dltemplates.inference import predict
 

@@ -69,7 +69,7 @@ def export(
             formats=None if formats == "all" else formats,
             max_drop=max_drop,
             weights_sha256=run.record.sha256[run.weights_path.name],
-            progress=_of_part(part, progress),
+            progress=_naming(part, progress),
         )
         for part, serving in servings.items()
     }
@@ -80,7 +80,8 @@ def export(
     return whole
 
 
-def _of_part(part: str, progress: Progress) -> Progress:
+def _naming(part: str, progress: Progress) -> Progress:
+    """Tell of the formats of a part by its name and theirs."""
     return lambda key, state: progress(f"{part} {key}".strip(), state)
 
 
