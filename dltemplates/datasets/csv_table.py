@@ -16,7 +16,7 @@ import pandas as pd
 
 from dltemplates.datasets.columns import kind_of, texts_of
 from dltemplates.datasets.source import SPLITS, Dataset
-from dltemplates.datasets.spec import Like, Value
+from dltemplates.datasets.spec import Like, Value, learned_target
 from dltemplates.datasets.tables import divide, fit_columns, table_dataset
 from dltemplates.datasets.values import class_value, number_value
 from dltemplates.settings import DatasetSettings
@@ -53,7 +53,7 @@ def frame_dataset(frames: Frames, settings: DatasetSettings, *, like: Like | Non
     """
     first = next(iter(frames.values()))
     learned = [column for value in like.inputs for column in value.columns or ()] if like else []
-    known = like.targets[0] if like and like.targets else None
+    known = learned_target(like) if like else None
     name = _target_name(first, settings, {column.name for column in learned})
     _check_columns(first, settings)
     for split, frame in frames.items():

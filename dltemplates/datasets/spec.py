@@ -123,6 +123,12 @@ class Like(Protocol):
     def targets(self) -> tuple[Value, ...]: ...
 
 
+def learned_target(like: Like) -> Value | None:
+    """The column of a table that a network was trained to predict; None where it gives back its own input."""
+    inputs = {value.name for value in like.inputs}
+    return next((v for v in like.targets if v.name not in inputs and v.kind in ("class", "number")), None)
+
+
 def image_of(spec: DatasetSpec) -> Value | None:
     """The image among the inputs, which then is the only one; None where there is none."""
     return spec.inputs[0] if spec.inputs[0].kind == "image" else None

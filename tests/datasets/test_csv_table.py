@@ -98,6 +98,12 @@ def test_columns_can_be_taken_otherwise_or_left_out(load):
     assert categories.columns[0].vocabulary == ("1", "2", "3", "4")
 
 
+def test_what_gives_back_its_input_says_nothing_of_the_target(load):
+    spec = load(table()).spec
+    autoencoder = spec.model_copy(update={"targets": spec.inputs})
+    assert load(table(), like=autoencoder).spec.targets == spec.targets
+
+
 def test_a_whole_number_is_the_same_category_with_and_without_a_point(load):
     """One cell that is missing makes floats of a whole column."""
     codes = {"columns": {"size": "category"}}
