@@ -198,7 +198,7 @@ def evaluate(path, data, split, modules, as_json) -> None:
 @import_option
 @json_option
 def predict(path, inputs, part, output, modules, as_json) -> None:
-    """Say what a run or an exported file makes of images, rows of a table, a series in a CSV file, or seeds of noise."""
+    """Say what a run or an exported file makes of images, rows of a table, the CSV file of a series, or seeds."""
     parse.import_modules(modules)
     from dltemplates.inference import predict
 

@@ -35,7 +35,7 @@ def fit_column(name: str, kind: str, train: pd.Series) -> Column:
             f"Leave it out: --set dataset.columns.{name}=skip."
         )
     if kind == "category":
-        return Column(name=name, kind="category", vocabulary=tuple(sorted(train.dropna().astype(str).unique())))
+        return Column(name=name, kind="category", vocabulary=tuple(sorted(texts_of(train.dropna()).unique())))
     numbers = _numbers(name, kind, train)
     return Column(
         name=name,
@@ -87,6 +87,13 @@ def encode_rows(value: Value, rows: pd.DataFrame) -> np.ndarray:
     return np.concatenate([encode(column, rows[column.name]) for column in columns], axis=1)
 
 
+def texts_of(values: pd.Series) -> pd.Series:
+    """Categories as text; whole numbers without a point, also where one that is missing made all of them float."""
+    if pd.api.types.is_float_dtype(values):
+        return values.map(lambda number: str(int(number)) if number.is_integer() else str(number))
+    return values.astype(str)
+
+
 def count_unknown(value: Value, rows: pd.DataFrame) -> dict[str, int]:
     """How many rows hold a category that is not known, by column; those that hold none are not counted."""
     counts = {
@@ -99,11 +106,11 @@ def count_unknown(value: Value, rows: pd.DataFrame) -> dict[str, int]:
 
 def _ids(column: Column, values: pd.Series) -> np.ndarray:
     ids = {category: place for place, category in enumerate(column.vocabulary, start=1)}
-    return values.astype(str).map(ids).fillna(0).to_numpy(np.int32)[:, None]
+    return texts_of(values).map(ids).fillna(0).to_numpy(np.int32)[:, None]
 
 
 def _texts(column: Column, values: pd.Series) -> np.ndarray:
-    return values.astype(str).where(values.notna(), "").to_numpy(str)[:, None]
+    return texts_of(values).where(values.notna(), "").to_numpy(str)[:, None]
 
 
 def _parts(column: Column, values: pd.Series) -> np.ndarray:

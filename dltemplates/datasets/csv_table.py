@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dltemplates.datasets.columns import kind_of
+from dltemplates.datasets.columns import kind_of, texts_of
 from dltemplates.datasets.source import SPLITS, Dataset
 from dltemplates.datasets.spec import Like, Value, learned_target
 from dltemplates.datasets.tables import divide, fit_columns, table_dataset
@@ -69,7 +69,7 @@ def frame_dataset(frames: Frames, settings: DatasetSettings, *, like: Like | Non
     else:
         kind, classes = _target_kind(name, frames, settings), None
     if kind == "category":
-        classes = classes or tuple(sorted({text for frame in frames.values() for text in _texts(frame[name])}))
+        classes = classes or tuple(sorted({text for frame in frames.values() for text in texts_of(frame[name])}))
         targets = {split: _class_ids(name, frame[name], classes) for split, frame in frames.items()}
     else:
         targets = {split: _target_numbers(name, frame[name]) for split, frame in frames.items()}
@@ -138,15 +138,8 @@ def _target_kind(name: str, frames: Frames, settings: DatasetSettings) -> str:
     return "category" if is_whole and values.nunique() <= FEW else "number"
 
 
-def _texts(values: pd.Series) -> pd.Series:
-    """Classes as text; whole numbers without a point, also where a missing one made all of them float."""
-    if pd.api.types.is_float_dtype(values) and (values == values.round()).all():
-        values = values.astype(np.int64)
-    return values.astype(str)
-
-
 def _class_ids(name: str, values: pd.Series, classes: tuple[str, ...]) -> np.ndarray:
-    texts = _texts(values)
+    texts = texts_of(values)
     ids = texts.map({text: place for place, text in enumerate(classes)})
     if ids.isna().any():
         raise ValueError(

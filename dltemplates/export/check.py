@@ -13,7 +13,7 @@ from dltemplates.export.budget import Budget
 from dltemplates.export.report import SplitCheck
 from dltemplates.runtimes import Arrays, KerasPredictor, Predictor, TFLitePredictor
 from dltemplates.tasks.contract import Contract, ServingModel
-from dltemplates.tasks.examples import texts_of
+from dltemplates.tasks.examples import category_texts
 from dltemplates.tasks.task import Task
 
 GATE = "validation"
@@ -304,7 +304,7 @@ def _unlike(contract: Contract, source: Source) -> Arrays:
         if value.kind == "category":
             most = [len(column.vocabulary) for column in value.columns or ()]
             ids = random.integers(0, most, (FEW + 3, len(most)), endpoint=True)
-            made[value.name] = texts_of(value, ids) if value.dtype == "string" else ids.astype(value.dtype)
+            made[value.name] = category_texts(value, ids) if value.dtype == "string" else ids.astype(value.dtype)
             continue
         array = source.read(np.arange(1))[value.name]
         known = (0.0, 255.0) if value.kind == "image" else value.range

@@ -90,10 +90,10 @@ class TextSource:
     def read(self, indices: np.ndarray) -> dict[str, np.ndarray]:
         """Read the examples at `indices` (n,)."""
         arrays = self.source.read(indices)
-        return {**arrays, self.value.name: texts_of(self.value, arrays[self.value.name])}
+        return {**arrays, self.value.name: category_texts(self.value, arrays[self.value.name])}
 
 
-def texts_of(value: Value, ids: np.ndarray) -> np.ndarray:
+def category_texts(value: Value, ids: np.ndarray) -> np.ndarray:
     """Turn ids of categories (n, columns) back into text; that of 0, not known or missing, is empty."""
     texts = [np.array(("", *column.vocabulary)) for column in value.columns or ()]
     return np.stack([texts[place][ids[:, place]] for place in range(len(texts))], axis=1)

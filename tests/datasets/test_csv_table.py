@@ -98,6 +98,22 @@ def test_columns_can_be_taken_otherwise_or_left_out(load):
     assert categories.columns[0].vocabulary == ("1", "2", "3", "4")
 
 
+def test_what_gives_back_its_input_says_nothing_of_the_target(load):
+    spec = load(table()).spec
+    autoencoder = spec.model_copy(update={"targets": spec.inputs})
+    assert load(table(), like=autoencoder).spec.targets == spec.targets
+
+
+def test_a_whole_number_is_the_same_category_with_and_without_a_point(load):
+    """One cell that is missing makes floats of a whole column."""
+    codes = {"columns": {"size": "category"}}
+    spec = load(table(size=[1, 2, 3, 4] * 10), **codes).spec
+    arrays = everything(load(table(size=[1, None, 3, 2.5] * 10), like=spec, **codes))
+    assert spec.inputs[1].columns[0].vocabulary == ("1", "2", "3", "4")
+    assert set(arrays["categories"][:, 0]) == {0, 1, 3}
+    assert load(table(size=[1, None, 3, 2.5] * 10), **codes).spec.inputs[1].columns[0].vocabulary == ("1", "2.5", "3")
+
+
 @pytest.mark.parametrize(
     ("values", "kind", "classes"),
     [

@@ -103,6 +103,16 @@ def test_categories_are_taken_as_text_where_that_can_be(run, exported):
         assert scores == pytest.approx(run.record.scores["test"], rel=1e-3 if "16" in key else 1e-4)
 
 
+def test_a_table_of_numbers_goes_into_integers_of_16_bits_too(tmp_path, in_process):
+    """Ten columns from 1 to 300, a target of hundreds, each on a scale of its own."""
+    run = train(load_template("linear_regression_diabetes", {"train.epochs": 5}), output=tmp_path / "run")
+    report = export(run, formats=["tflite:int8", "tflite:int16x8"], max_drop="5%")
+    assert [result.verdict for result in report.results] == ["passed", "passed"]
+    contract = load_predictor(run.exports_path / report.result("tflite:int16x8").file).contract
+    assert (contract.inputs[0].dtype, contract.inputs[0].standardized) == ("float32", True)
+    assert contract.outputs[0].standardized
+
+
 @pytest.mark.slow
 def test_what_the_catalog_refuses_of_tables_fails(run, exported, tmp_path, monkeypatch):
     refused = {
