@@ -14,23 +14,34 @@ from matplotlib.figure import Figure
 
 from dltemplates.runs import atomic_path
 
+MOST_PANELS = 6  # side by side
 BOOKKEEPING = ("epoch", "step", "seconds")
 
 
 def curves_figure(history: list[dict[str, float]], best_epoch: int) -> Figure:
-    """Draw every figure of the history by epoch, training and validation in one panel, the kept epoch marked."""
+    """Draw every figure of the history by epoch, training and validation in one panel, the kept epoch marked.
+
+    A training in stages has figures that belong to one of them: each panel shows the epochs that have its figure.
+    """
     every = dict.fromkeys(name for row in history for name in row)
     names = [name for name in every if name not in BOOKKEEPING and not name.startswith("val_")]
-    figure = Figure(figsize=(4 * max(len(names), 1), 3.2), layout="constrained")
+    columns = min(max(len(names), 1), MOST_PANELS)
+    rows = max(1, -(-len(names) // columns))
+    figure = Figure(figsize=(4 * columns, 3.2 * rows), layout="constrained")
     if not names:
         return figure
-    epochs = [row["epoch"] for row in history]
-    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
-        values = [row.get(name, np.nan) for row in history]
+    panels = figure.subplots(rows, columns, squeeze=False).flatten()
+    for axes in panels[len(names) :]:
+        axes.axis("off")
+    for axes, name in zip(panels, names, strict=False):
+        told = [row for row in history if name in row]
+        epochs = [row["epoch"] for row in told]
+        values = [row[name] for row in told]
         axes.plot(epochs, values, label="training", marker="." if len(epochs) == 1 else None)
         if f"val_{name}" in every:
-            axes.plot(epochs, [row.get(f"val_{name}", np.nan) for row in history], label="validation")
-            axes.axvline(best_epoch, color="grey", linewidth=1, linestyle=":", label=f"kept: epoch {best_epoch}")
+            axes.plot(epochs, [row.get(f"val_{name}", np.nan) for row in told], label="validation")
+            if best_epoch in epochs:
+                axes.axvline(best_epoch, color="grey", linewidth=1, linestyle=":", label=f"kept: epoch {best_epoch}")
             axes.legend(fontsize=8)
         axes.set_title(name.replace("_", " "))
         axes.set_xlabel("epoch")

@@ -40,6 +40,15 @@ FIGURES = {
         "Reconstructions",
         "Above what was given, below what came out of the code: what the two differ in is what the code does not hold.",
     ),
+    "hidden_units": (
+        "Hidden units",
+        "What each unit looks for, light where a pixel speaks for it and dark where against: strokes, once it learned.",
+    ),
+    "dreams": (
+        "Dreams",
+        "Chains that go back and forth between the layers, a row each: where they begin is soon forgotten, and what a "
+        "well-trained machine comes to looks like the examples.",
+    ),
     "predictions": (
         "Predictions",
         "Each point is an example: the nearer to the line, the nearer the prediction to the truth.",
