@@ -14,25 +14,36 @@ from matplotlib.figure import Figure
 
 from dltemplates.runs import atomic_path
 
+MOST_PANELS = 6  # side by side
 BOOKKEEPING = ("epoch", "step", "seconds")
 
 
 def curves_figure(history: list[dict[str, float]], best_epoch: int) -> Figure:
-    """Draw every figure of the history by epoch, training and validation in one panel, the kept epoch marked."""
+    """Draw every figure of the history by epoch, training and validation in one panel, the kept epoch marked.
+
+    A training in stages has figures that belong to one of them: each panel shows the epochs that have its figure.
+    """
     every = dict.fromkeys(name for row in history for name in row)
     names = list(dict.fromkeys(name.removeprefix("val_") for name in every if name not in BOOKKEEPING))
-    figure = Figure(figsize=(4 * max(len(names), 1), 3.2), layout="constrained")
+    columns = min(max(len(names), 1), MOST_PANELS)
+    rows = max(1, -(-len(names) // columns))
+    figure = Figure(figsize=(4 * columns, 3.2 * rows), layout="constrained")
     if not names:
         return figure
-    epochs = [row["epoch"] for row in history]
-    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+    panels = figure.subplots(rows, columns, squeeze=False).flatten()
+    for axes in panels[len(names) :]:
+        axes.axis("off")
+    for axes, name in zip(panels, names, strict=False):
+        told = [row for row in history if name in row or f"val_{name}" in row]
+        epochs = [row["epoch"] for row in told]
         marker = "." if len(epochs) == 1 else None
         if name in every:
-            axes.plot(epochs, [row.get(name, np.nan) for row in history], label="training", marker=marker)
+            axes.plot(epochs, [row.get(name, np.nan) for row in told], label="training", marker=marker)
         if f"val_{name}" in every:
-            values = [row.get(f"val_{name}", np.nan) for row in history]
+            values = [row.get(f"val_{name}", np.nan) for row in told]
             axes.plot(epochs, values, color="tab:orange", label="validation", marker=marker)
-            axes.axvline(best_epoch, color="grey", linewidth=1, linestyle=":", label=f"kept: epoch {best_epoch}")
+            if best_epoch in epochs:
+                axes.axvline(best_epoch, color="grey", linewidth=1, linestyle=":", label=f"kept: epoch {best_epoch}")
             axes.legend(fontsize=8)
         axes.set_title(name.replace("_", " "))
         axes.set_xlabel("epoch")

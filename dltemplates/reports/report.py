@@ -81,6 +81,15 @@ FIGURES = {
         "The score of each example of the test split, of a series from its past to its future: it should be above the "
         "line where an anomaly is marked, and nowhere else.",
     ),
+    "hidden_units": (
+        "Hidden units",
+        "What each unit looks for, light where a pixel speaks for it and dark where against: strokes, once it learned.",
+    ),
+    "dreams": (
+        "Dreams",
+        "Chains that go back and forth between the layers, a row each: where they begin is soon forgotten, and what a "
+        "well-trained machine comes to looks like the examples.",
+    ),
     "predictions": (
         "Predictions",
         "Each point is an example: the nearer to the line, the nearer the prediction to the truth.",

@@ -86,7 +86,7 @@ class Representation(Task):
         from dltemplates.tasks.figures import filters_figure
 
         kernel = np.asarray(_machine(model).kernel)
-        return {"filters": filters_figure(kernel.T.reshape(-1, *spec.inputs[0].shape))}
+        return {"hidden_units": filters_figure(kernel.T.reshape(-1, *spec.inputs[0].shape))}
 
     def demonstrate(self, model: keras.Model, spec: DatasetSpec, source: Source) -> dict[str, Figure]:
         """Draw chains that begin at examples, and at noise."""

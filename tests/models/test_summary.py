@@ -2,6 +2,7 @@ import keras
 import pytest
 from keras import layers
 
+from dltemplates.layers import RestrictedBoltzmann
 from dltemplates.models.cnn_gap import cnn_gap
 from dltemplates.models.lenet import lenet5
 from dltemplates.models.mlp import mlp
@@ -19,6 +20,7 @@ def one_layer(layer, input_shape):
     [
         (layers.Dense(3), (5,), 15),
         (layers.Dense(3), (7, 5), 7 * 15),
+        (RestrictedBoltzmann(3), (5,), 15),
         (layers.Conv1D(4, 3, padding="same"), (10, 2), 10 * 3 * 2 * 4),
         (layers.Conv2D(4, 3, strides=2, padding="same"), (8, 6, 2), 4 * 3 * 9 * 2 * 4),
         (layers.Conv2D(4, 3, groups=2, padding="valid"), (8, 8, 2), 36 * 9 * 1 * 4),

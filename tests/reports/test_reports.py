@@ -36,7 +36,7 @@ def test_figures_come_in_the_order_to_read_them_each_with_a_sentence(run):
     for heading, caption in FIGURES.values():
         assert caption.endswith(".")
         assert ". " not in caption
-        assert (f"<h2>{heading}</h2>\n<p>{caption}</p>" in page) == (heading != "Predictions")
+        assert (f"<h2>{heading}</h2>\n<p>{caption}</p>" in page) == (heading in headings)
 
 
 def test_what_could_not_be_drawn_says_so():
@@ -69,6 +69,19 @@ def test_curves_have_a_panel_for_each_figure(small_run):
     figure = curves_figure(small_run.history(), small_run.record.best_epoch)
     assert [axes.get_title() for axes in figure.axes] == ["learning rate", "loss", "accuracy", "top 5"]
     assert curves_figure([], 0).axes == []
+
+
+def test_curves_of_a_training_in_stages_show_the_epochs_of_each():
+    """Seven figures: a row of six, and one below."""
+    names = "abcdef"
+    first = [{"epoch": epoch, "step": epoch, **dict.fromkeys(names, 1.0), "val_a": 2.0} for epoch in (1, 2, 3)]
+    last = [{"epoch": epoch, "step": epoch, "loss": 3.0, "val_loss": 4.0} for epoch in (4, 5)]
+    figure = curves_figure([*first, *last], 5)
+    assert [axes.get_title() for axes in figure.axes] == [*names, "loss", *[""] * 5]
+    lines = {axes.get_title(): [list(line.get_xdata()) for line in axes.lines] for axes in figure.axes}
+    assert lines["a"] == [[1, 2, 3], [1, 2, 3]]  # training and validation; what was kept is of another stage
+    assert lines["b"] == [[1, 2, 3]]
+    assert lines["loss"] == [[4, 5], [4, 5], [5, 5]]
 
 
 def test_compare_shows_only_settings_that_differ(small_run, run):

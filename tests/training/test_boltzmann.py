@@ -88,7 +88,7 @@ def test_free_energies_of_the_history_are_those_when_an_epoch_ended(machine):
 
 
 def test_a_machine_is_drawn(machine):
-    for name in ("curves", "filters", "dreams"):
+    for name in ("curves", "hidden_units", "dreams"):
         assert (machine.figures_path / f"{name}.png").stat().st_size > 5000
 
 

@@ -12,18 +12,28 @@ import pytest
 
 from conftest import small_template
 from dltemplates.runs import Run
+from dltemplates.template import load_template
 from dltemplates.training.checkpoint import list_checkpoints
 from dltemplates.training.train import train
 
 STEPS = 4 * 21
 
 
-def template_file(folder):
+def convolutional():
     """BatchNorm and Dropout in the model, a checkpoint after every step."""
-    template = small_template(train__epochs=4, train__checkpoint_seconds=0, model__dropout_rate=0.3)
-    path = folder / "killed.toml"
-    path.write_text(template.to_toml())
-    return template, path
+    return small_template(train__epochs=4, train__checkpoint_seconds=0, model__dropout_rate=0.3)
+
+
+def layer_by_layer():
+    """Two machines that are trained one after the other, then the network of both."""
+    settings = {
+        "dataset.name": "digits",
+        "model.units": [16, 12],
+        "train.pretrain": {"epochs": 2},
+        "train.epochs": 2,
+        "train.checkpoint_seconds": 0,
+    }
+    return load_template("dbn_mnist", settings)
 
 
 def step_of(run):
@@ -48,8 +58,10 @@ def kill_at(path, run, step):
     return step_of(run)
 
 
-def check(tmp_path, steps):
-    template, path = template_file(tmp_path)
+def check(tmp_path, steps, template=None):
+    template = template or convolutional()
+    path = tmp_path / "killed.toml"
+    path.write_text(template.to_toml())
     whole = train(template, output=tmp_path / "whole")
     run = Run(tmp_path / "killed")
     for step in steps:
@@ -72,6 +84,11 @@ def arrays(run, name):
 
 def test_a_kill_in_an_epoch_changes_no_bit(tmp_path):
     check(tmp_path, [27])
+
+
+@pytest.mark.slow
+def test_kills_while_machines_are_pretrained_change_no_bit(tmp_path):
+    check(tmp_path, [9, 30], layer_by_layer())  # 2 x 26 steps of 13 an epoch, then 26 of the network
 
 
 @pytest.mark.slow
