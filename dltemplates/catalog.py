@@ -77,37 +77,59 @@ MODELS = {
     "mlp": Entry("dltemplates.models.mlp:mlp", "fully connected layers (Rumelhart 1986)", MNIST),
     "dfn": Entry("dltemplates.models.mlp:dfn", "a deep feedforward network for tables (Goodfellow 2016)", row(14, 2)),
     "autoencoder": Entry(
-        "dltemplates.models.autoencoder:autoencoder", "a code, and back (Hinton 2006)", {"input_shape": (28, 28, 1)}
+        "dltemplates.models.autoencoder:autoencoder",
+        "through a code that is too small, and back (Hinton 2006)",
+        {"input_shape": (28, 28, 1)},
     ),
     "sparse_autoencoder": Entry(
         "dltemplates.models.autoencoder:sparse_autoencoder",
-        "few active at once (Ng 2011)",
+        "a long code, few of whose units are active at once (Ng 2011)",
         {"input_shape": (28, 28, 1)},
     ),
     "conv_autoencoder": Entry(
-        "dltemplates.models.autoencoder:conv_autoencoder", "the same by convolutions", {"input_shape": (28, 28, 1)}
+        "dltemplates.models.autoencoder:conv_autoencoder",
+        "an autoencoder of convolutions",
+        {"input_shape": (28, 28, 1)},
     ),
     "denoising_autoencoder": Entry(
         "dltemplates.models.autoencoder:denoising_autoencoder",
-        "what was there before the noise (Vincent 2008)",
+        "gives back what was there before the noise (Vincent 2008)",
         {"input_shape": (28, 28, 1)},
     ),
     "fc_autoencoder": Entry(
-        "dltemplates.models.autoencoder:fc_autoencoder", "MLPerf Tiny's anomaly detector", {"input_shape": (640,)}
+        "dltemplates.models.autoencoder:fc_autoencoder",
+        "MLPerf Tiny's anomaly detector (Banbury 2021)",
+        {"input_shape": (640,)},
     ),
-    "vae": Entry("dltemplates.models.vae:vae", "a code that is drawn (Kingma 2014)", {"input_shape": (28, 28, 1)}),
-    "conv_vae": Entry("dltemplates.models.vae:conv_vae", "the same by convolutions", {"input_shape": (28, 28, 1)}),
-    "gan": Entry("dltemplates.models.gan:gan", "two players (Goodfellow 2014)", {"input_shape": (28, 28, 1)}),
-    "dcgan": Entry(
-        "dltemplates.models.gan:dcgan", "the same by convolutions (Radford 2016)", {"input_shape": (28, 28, 1)}
+    "vae": Entry(
+        "dltemplates.models.vae:vae",
+        "a variational autoencoder: any code makes an example (Kingma 2014)",
+        {"input_shape": (28, 28, 1)},
     ),
-    "cgan": Entry("dltemplates.models.gan:cgan", "the same, told the class (Mirza 2014)", MNIST),
-    "wgan_gp": Entry("dltemplates.models.gan:wgan_gp", "with a critic (Gulrajani 2017)", {"input_shape": (28, 28, 1)}),
-    "rbm": Entry("dltemplates.models.rbm:rbm", "a machine that dreams (Hinton 2002)", {"input_shape": (28, 28, 1)}),
-    "dbn": Entry("dltemplates.models.rbm:dbn", "machines on top of each other (Hinton 2006)", MNIST),
+    "conv_vae": Entry(
+        "dltemplates.models.vae:conv_vae", "a variational autoencoder of convolutions", {"input_shape": (28, 28, 1)}
+    ),
+    "gan": Entry(
+        "dltemplates.models.gan:gan",
+        "a generator against a discriminator (Goodfellow 2014)",
+        {"input_shape": (28, 28, 1)},
+    ),
+    "dcgan": Entry("dltemplates.models.gan:dcgan", "both of convolutions (Radford 2016)", {"input_shape": (28, 28, 1)}),
+    "cgan": Entry("dltemplates.models.gan:cgan", "both told the class (Mirza 2014)", MNIST),
+    "wgan_gp": Entry(
+        "dltemplates.models.gan:wgan_gp",
+        "a generator and a critic whose slope is held at 1 (Gulrajani 2017)",
+        {"input_shape": (28, 28, 1)},
+    ),
+    "rbm": Entry(
+        "dltemplates.models.rbm:rbm",
+        "a restricted Boltzmann machine, which dreams (Hinton 2002)",
+        {"input_shape": (28, 28, 1)},
+    ),
+    "dbn": Entry("dltemplates.models.rbm:dbn", "a deep belief network, machine upon machine (Hinton 2006)", MNIST),
     "lstm": Entry(
         "dltemplates.models.lstm:lstm",
-        "a memory that gates guard (Hochreiter 1997)",
+        "long short-term memory, for sequences (Hochreiter 1997)",
         {"input_shape": (48, 1), "num_outputs": 12},
     ),
     "lenet5": Entry(
@@ -249,7 +271,9 @@ TASKS = {
         "dltemplates.tasks.representation:Representation", "hidden units that stand for what is shown"
     ),
     "parity": Entry("dltemplates.tasks.parity:Parity", "the same as Keras; judges exports of parts of a network"),
-    "image_regression": Entry("dltemplates.tasks.regression:Regression", "the same, read from an image"),
+    "image_regression": Entry(
+        "dltemplates.tasks.regression:Regression", "numbers read from an image; another name of `regression`"
+    ),
 }
 
 FORMATS = {
