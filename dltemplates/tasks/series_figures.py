@@ -43,7 +43,7 @@ def forecast_figure(times: np.ndarray, truth: np.ndarray, forecast: np.ndarray, 
         at = times[start : start + horizon]
         whole.plot(at, forecast[start], color="tab:red", linewidth=2, marker=".", label=name_once)
     for axes in (ahead, whole):
-        axes.legend(fontsize=8, loc="upper left")
+        axes.legend(fontsize=8, loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False)
     return figure
 
 
