@@ -285,3 +285,11 @@ def test_the_task_needs_no_more_than_numpy_and_keras_for_a_decision():
     task = Anomaly((NUMBERS, TRUTH.model_copy(update={"threshold": 1.0})))
     scoring = task._scoring(keras.Model(inputs, made))
     np.testing.assert_allclose(scoring(np.float32([[3, 0, 0], [1, 1, 0]])), [3, 2 / 3], rtol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.data
+def test_heartbeats_that_are_not_normal_are_found(data_folder, tmp_path):
+    run = train(load_template("fc_autoencoder_ecg5000"), output=tmp_path / "run")
+    assert run.record.spec.sizes["test"] >= 150
+    assert run.record.scores["test"]["roc_auc"] >= 0.97
