@@ -73,8 +73,8 @@ FIGURES = {
     ),
     "roc": (
         "Found against false alarms",
-        "Each point is a threshold: the lower, the more anomalies are found, and the more normal examples with them. "
-        "The area under the curve is the chance that an anomaly has a higher score than a normal example.",
+        "Each point is a threshold: the lower it is, the more anomalies are found, and the more normal examples with "
+        "them; the area under the curve is the chance that an anomaly has a higher score than a normal example.",
     ),
     "timeline": (
         "Scores in order",

@@ -13,7 +13,7 @@ import numpy as np
 
 from dltemplates.datasets.source import Dataset, Source, Subset
 from dltemplates.datasets.spec import DatasetSpec, Value
-from dltemplates.datasets.values import with_statistics
+from dltemplates.tasks.marked import TRUTH, MarkedSource, anomalies_of, batches_of, check_both, without_anomalies
 from dltemplates.tasks.reconstruction import Reconstruction
 from dltemplates.tasks.task import Arrays
 
@@ -23,26 +23,7 @@ if TYPE_CHECKING:
     from dltemplates.tasks.contract import ServingModel
     from dltemplates.template import Template
 
-TRUTH = Value(name="anomaly", kind="decision", dtype="int64", shape=())
 NORMAL = "normal"  # the class that is, unless the task says otherwise
-READ_AT_ONCE = 256
-
-
-class MarkedSource:
-    """Examples of classes, each marked as an anomaly, 1, or normal, 0."""
-
-    def __init__(self, source: Source, label: str, normal: int):
-        self.source = source
-        self.label = label
-        self.normal = normal
-
-    def __len__(self) -> int:
-        return len(self.source)
-
-    def read(self, indices: np.ndarray) -> dict[str, np.ndarray]:
-        """Read the examples at `indices` (n,)."""
-        arrays = self.source.read(indices)
-        return arrays | {TRUTH.name: (arrays[self.label] != self.normal).astype(TRUTH.dtype)}
 
 
 class Anomaly(Reconstruction):
@@ -217,38 +198,3 @@ def between(scores: np.ndarray, quantile: float) -> float:
     ordered = np.sort(scores.astype(np.float64))
     place = int(quantile * (len(ordered) - 1))
     return float(ordered[place : place + 2].mean())
-
-
-def batches_of(source: Source):
-    """The examples of a source in order, a few hundred at once."""
-    for start in range(0, len(source), READ_AT_ONCE):
-        yield source.read(np.arange(start, min(start + READ_AT_ONCE, len(source))))
-
-
-def anomalies_of(source: Source) -> np.ndarray:
-    """Which examples of a source are anomalies: 0 or 1, (n,)."""
-    return np.concatenate([np.zeros(0, np.int64), *(arrays[TRUTH.name] for arrays in batches_of(source))])
-
-
-def check_both(truth: np.ndarray, split: str) -> None:
-    """Raise a `ValueError` unless there are normal examples and anomalies, as a score needs."""
-    counts = np.bincount(truth, minlength=2)
-    if not counts.all():
-        raise ValueError(
-            f"Task anomaly is judged by normal examples and anomalies. Received: {counts[0]} and {counts[1]} in "
-            f"{split}. Set more apart, by dataset.validation and dataset.test; or choose other data."
-        )
-
-
-def without_anomalies(dataset: Dataset) -> Dataset:
-    """The dataset whose training split is normal, with statistics of that alone."""
-    train = dataset.split("train")
-    kept = Subset(train, np.flatnonzero(anomalies_of(train) == 0))
-    if not len(kept):
-        raise ValueError("Task anomaly learns from normal examples. Received: none in train. Choose other data.")
-    value, truth = dataset.spec.targets
-    if value.kind == "number":
-        value = with_statistics(value, np.concatenate([arrays[value.name] for arrays in batches_of(kept)]))
-    sizes = dataset.spec.sizes | {"train": len(kept)}
-    spec = dataset.spec.model_copy(update={"inputs": (value,), "targets": (value, truth), "sizes": sizes})
-    return Dataset(spec, dataset.splits | {"train": kept})

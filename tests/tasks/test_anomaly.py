@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 
+from dltemplates.datasets.files import FileSource
 from dltemplates.datasets.load import load_dataset
 from dltemplates.datasets.source import ArraySource, Dataset, Subset
 from dltemplates.datasets.spec import DatasetSpec, Value
@@ -15,7 +16,8 @@ from dltemplates.datasets.values import with_statistics
 from dltemplates.inference import evaluate, predict
 from dltemplates.runs import Run
 from dltemplates.settings import DatasetSettings, Named
-from dltemplates.tasks.anomaly import TRUTH, Anomaly, anomalies_of, between
+from dltemplates.tasks.anomaly import Anomaly, between
+from dltemplates.tasks.marked import TRUTH, anomalies_of
 from dltemplates.tasks.task import look_at
 from dltemplates.template import load_template
 from dltemplates.training.prepare import prepare
@@ -108,6 +110,16 @@ def test_nothing_normal_or_nothing_else_is_refused():
     task, seen = look(dataset((1, 1, 1)))
     with pytest.raises(ValueError, match=r"judged by normal examples and anomalies\. Received: 3 and 0 in validation"):
         task.trained_on(seen)
+
+
+def test_images_are_not_read_to_count_anomalies(digit_folder, monkeypatch):
+    settings = DatasetSettings(name=str(digit_folder), image_size=(8, 8), channels=1, validation=0.3, test=0.3)
+    _, seen = look(load_dataset(settings), normal="zero", anomalies="drop")
+    labels = [seen.split(split).read(np.arange(len(seen.split(split))))["anomaly"] for split in seen.splits]
+    monkeypatch.setattr(FileSource, "read", None)
+    counted = [anomalies_of(source) for source in seen.splits.values()]
+    assert [marks.tolist() for marks in counted] == [marks.tolist() for marks in labels]
+    assert counted[0].sum() == 0 < counted[1].sum() < len(counted[1])
 
 
 def test_validation_is_watched_on_normal_examples_alone():
@@ -285,3 +297,11 @@ def test_the_task_needs_no_more_than_numpy_and_keras_for_a_decision():
     task = Anomaly((NUMBERS, TRUTH.model_copy(update={"threshold": 1.0})))
     scoring = task._scoring(keras.Model(inputs, made))
     np.testing.assert_allclose(scoring(np.float32([[3, 0, 0], [1, 1, 0]])), [3, 2 / 3], rtol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.data
+def test_heartbeats_that_are_not_normal_are_found(data_folder, tmp_path):
+    run = train(load_template("fc_autoencoder_ecg5000"), output=tmp_path / "run")
+    assert run.record.spec.sizes["test"] >= 150
+    assert run.record.scores["test"]["roc_auc"] >= 0.97
