@@ -12,6 +12,8 @@ from typing import Any
 import keras
 from keras import layers
 
+from dltemplates.layers import RestrictedBoltzmann
+
 BYTES = {"float32": 4, "float16": 2, "int8": 1}  # of one parameter
 
 _CONVOLUTIONS = (layers.Conv1D, layers.Conv2D, layers.Conv3D)
@@ -182,7 +184,7 @@ def multiply_accumulates(layer: keras.Layer) -> int:
         return kernels * _places(layer, layer.output.shape)
     if isinstance(layer, _CONVOLUTIONS):
         return math.prod(layer.kernel.shape) * _places(layer, layer.output.shape)
-    if isinstance(layer, layers.Dense):
+    if isinstance(layer, (layers.Dense, RestrictedBoltzmann)):
         return math.prod(layer.kernel.shape) * _product(layer.output.shape[1:-1])
     if isinstance(layer, layers.MultiHeadAttention):
         return _attention(layer)

@@ -55,14 +55,14 @@ def test_a_function_of_the_users(tmp_path, monkeypatch):
 def test_unknown_names():
     with pytest.raises(ValueError, match=r"Unknown dataset. Received: 'minst'. Did you mean mnist.* A folder of class"):
         load("minst")
-    with pytest.raises(ValueError, match=r"Received: 'xyz'. There are: cifar10, .* or a .npz, can be given too"):
+    with pytest.raises(ValueError, match=r"Received: 'xyz'. There are: adult, .* a .npz or a .csv can be given too"):
         load("xyz")
 
 
 @pytest.mark.parametrize("name", ["./absent", "absent/deeper", "~/absent-folder", "absent.npz", "/absent"])
 def test_paths_that_lead_nowhere(name):
     with pytest.raises(
-        ValueError, match=r"must be a folder of class folders, or a .npz. Received: .*absent.*nothing th"
+        ValueError, match=r"must be a folder of class folders, a .npz, or a .csv. Received: .*absent.*nothing th"
     ):
         load(name)
 

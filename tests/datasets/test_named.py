@@ -22,10 +22,43 @@ FACTS = {
         ("cifar10", "cifar10_images", "cifar10_images.tar.gz", "cifar-10-binary.tar.gz", "cifar-10-batches-bin"),
     ),
 }
+TABLES = {  # rows of each split, numbers and categories of a row, classes or the number that is to be predicted
+    "gates:xor": ((4, 4, 4), (2, 0), ("0", "1")),
+    "iris": ((108, 12, 30), (4, 0), ("setosa", "versicolor", "virginica")),
+    "wine": ((128, 14, 36), (13, 0), ("class_0", "class_1", "class_2")),
+    "breast_cancer": ((409, 46, 114), (30, 0), ("malignant", "benign")),
+    "diabetes": ((319, 35, 88), (10, 0), None),
+    "adult": ((29_305, 3_256, 16_281), (5, 8), ("<=50K", ">50K")),
+    "california_housing": ((14_861, 1_651, 4_128), (9, 1), None),
+}
 
 
 def test_every_dataset_has_its_facts():
-    assert set(FACTS) == set(catalog.DATASETS)
+    assert {*FACTS, *(name.partition(":")[0] for name in TABLES)} == set(catalog.DATASETS)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.data if name in {"adult", "california_housing"} else ()) for name in TABLES],
+)
+def test_contract_of_tables(name, request):
+    if name in {"adult", "california_housing"}:
+        request.getfixturevalue("data")
+    sizes, widths, classes = TABLES[name]
+    dataset = load_dataset(DatasetSettings(name=name))
+    (target,) = dataset.spec.targets
+    assert tuple(dataset.spec.sizes.values()) == sizes
+    assert (target.kind, target.classes) == (("class", classes) if classes else ("number", None))
+    assert {value.name: value.shape[0] for value in dataset.spec.inputs} == {
+        name: width for name, width in zip(("features", "categories"), widths, strict=True) if width
+    }
+    for split, size in dataset.spec.sizes.items():
+        batch = dataset.split(split).read(np.arange(size))
+        for value in (*dataset.spec.inputs, target):
+            assert batch[value.name].shape == (size, *value.shape)
+            assert batch[value.name].dtype == value.dtype
+            assert np.isfinite(batch[value.name]).all()
+    assert len(dataset.spec.fingerprint) == 64
 
 
 MARKS = {"digits": [], "cifar10": [pytest.mark.data, pytest.mark.slow]}  # 60,000 files are unpacked

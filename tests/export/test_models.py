@@ -7,7 +7,17 @@ from dltemplates import catalog
 from dltemplates.export.deploy import export
 from dltemplates.training.train import train
 
-OPTIONS = {  # of the builder; `image_size` is that of the digits, where 8x8 is too small, `epochs` where 4 are too few
+# Of the builder; `image_size` is that of the digits, where 8x8 is too small, `epochs` where 4 are too few. `task` and
+# `data` are those of networks that do not tell digits apart.
+OPTIONS = {
+    "perceptron": {
+        "data": "gates:and",
+        "task": {"name": "classification", "binary": True, "loss": "perceptron"},
+        "batch_size": 1,
+    },
+    "linear_regression": {"data": "diabetes", "task": "regression", "epochs": 20},
+    "logistic_regression": {"data": "breast_cancer", "task": {"name": "classification", "binary": True}},
+    "softmax_regression": {"data": "iris", "epochs": 20},
     "mlp": {"units": [32]},
     "lenet5": {},
     "cnn_gap": {"filters": [16, 32]},
@@ -48,9 +58,22 @@ OPTIONS = {  # of the builder; `image_size` is that of the digits, where 8x8 is 
     "dscnn": {"dropout_rates": [0.0, 0.1]},
     "vit_tiny": {"patch_size": 2, "units": 32, "depth": 2, "num_heads": 2},
     "convmixer": {"patch_size": 2, "filters": 32, "depth": 2, "kernel_size": 3},
+    "autoencoder": {"task": "reconstruction", "units": [32], "code": 8},
+    "sparse_autoencoder": {"task": "reconstruction", "code": 32},
+    "conv_autoencoder": {"task": "reconstruction", "filters": [8, 16], "code": 8},
+    "denoising_autoencoder": {"task": "reconstruction", "filters": [8, 16], "code": 8},
+    "fc_autoencoder": {"task": "reconstruction", "units": [32], "code": 8},
+    "vae": {"task": "variational", "units": [32], "code": 4},
+    "conv_vae": {"task": "variational", "filters": [8, 16], "units": 16, "code": 4},
+    "gan": {"task": "generation", "units": [16, 32], "latent": 8},
+    "dcgan": {"task": "generation", "filters": [16, 8], "latent": 8},
+    "cgan": {"task": "generation", "filters": [16, 8], "latent": 8},
+    "wgan_gp": {"task": {"name": "generation", "wasserstein": True}, "filters": [16, 8], "latent": 8},
+    "rbm": {"task": "representation", "units": 32},
+    "dbn": {"units": [32, 32], "epochs": 20},
 }
 ELSEWHERE = {"resnet1202"}  # the graph of its training takes many minutes to make; test_resnet.py trains steps of it
-FAST = {"mlp", "resnet8"}  # the others are slow
+FAST = {"mlp", "resnet8", "softmax_regression", "autoencoder", "dcgan"}  # the others are slow
 
 
 def test_every_model_has_a_row():
@@ -63,10 +86,15 @@ def test_every_model_has_a_row():
 def test_a_model_exports_and_every_file_passes(name, tmp_path):
     options = dict(OPTIONS[name])
     image_size, epochs = options.pop("image_size", 8), options.pop("epochs", 4)
+    data, task = options.pop("data", "digits"), options.pop("task", "classification")
+    sized = {"image_size": (image_size, image_size)} if data == "digits" else {}
     template = small_template(
-        dataset__image_size=(image_size, image_size),
+        dataset={"name": data, **sized},
+        task=task,
+        train__batch_size=options.pop("batch_size", 64),
         model={"name": name, **options},
         train__epochs=epochs,
+        train__augment={"crop_padding": 1} if sized else {},
         train__learning_rate=3e-3,
     )
     run = train(template, output=tmp_path / name)

@@ -23,7 +23,8 @@ def sketch(name, **options):
 
 @pytest.mark.parametrize("name", models_with("dropout_rate"))
 def test_the_dropout_rate_is_that_of_every_dropout(name):
-    dropouts = [layer for layer in sketch(name, dropout_rate=0.45).layers if isinstance(layer, keras.layers.Dropout)]
+    layers = sketch(name, dropout_rate=0.45)._flatten_layers()  # those of two players too
+    dropouts = [layer for layer in layers if isinstance(layer, keras.layers.Dropout)]
     rates = [layer.rate for layer in dropouts if layer.noise_shape is None]  # others leave out whole blocks
     assert rates
     assert set(rates) == {0.45}

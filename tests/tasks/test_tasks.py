@@ -21,13 +21,19 @@ TARGETS = {
     "classification": Value(name="label", kind="class", dtype="int64", shape=(), classes=SIX),
     "multi_label": Value(name="labels", kind="labels", dtype="float32", shape=(3,), classes=("x", "y", "z")),
     "regression": NUMBERS,
-    "image_regression": NUMBERS,
+}
+ELSEWHERE = {  # in a file of their own, but for the last, which is another name of `regression`
+    "reconstruction",
+    "variational",
+    "generation",
+    "representation",
+    "parity",
+    "image_regression",
 }
 RAW = {
     "classification": np.arange(12) % 6,
     "multi_label": np.float32(np.random.default_rng(0).integers(0, 2, (12, 3))),
     "regression": np.float32(np.random.default_rng(0).normal((10, -5), (2, 0.5), (12, 2))),
-    "image_regression": np.float32(np.random.default_rng(0).normal((10, -5), (2, 0.5), (12, 2))),
 }
 
 
@@ -35,11 +41,12 @@ def spec_of(name):
     return DatasetSpec(inputs=(IMAGE,), targets=(TARGETS[name],), sizes={"train": 12}, fingerprint="")
 
 
-def test_every_task_of_the_catalog_is_tried_here():
-    assert set(TARGETS) == set(catalog.TASKS) == set(RAW)
+def test_every_task_of_the_catalog_is_tried():
+    assert {*TARGETS, *ELSEWHERE} == set(catalog.TASKS)
+    assert catalog.TASKS["image_regression"].target == catalog.TASKS["regression"].target
 
 
-@pytest.mark.parametrize("name", catalog.TASKS)
+@pytest.mark.parametrize("name", TARGETS)
 def test_a_task_trains_serves_scores_and_shows(name):
     keras.utils.set_random_seed(0)
     spec, raw = spec_of(name), RAW[name]
