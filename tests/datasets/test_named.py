@@ -28,6 +28,7 @@ TABLES = {  # rows of each split, numbers and categories of a row, classes or th
     "wine": ((128, 14, 36), (13, 0), ("class_0", "class_1", "class_2")),
     "breast_cancer": ((409, 46, 114), (30, 0), ("malignant", "benign")),
     "diabetes": ((319, 35, 88), (10, 0), None),
+    "moons": ((720, 80, 200), (2, 0), ("upper", "lower")),
     "adult": ((29_305, 3_256, 16_281), (5, 8), ("<=50K", ">50K")),
     "california_housing": ((14_861, 1_651, 4_128), (9, 1), None),
 }
