@@ -24,7 +24,13 @@ def everything(dataset, split):
 
 @pytest.mark.parametrize(
     ("name", "rows", "columns", "classes"),
-    [("iris", 150, 4, 3), ("wine", 178, 13, 3), ("breast_cancer", 569, 30, 2), ("diabetes", 442, 10, None)],
+    [
+        ("iris", 150, 4, 3),
+        ("wine", 178, 13, 3),
+        ("breast_cancer", 569, 30, 2),
+        ("diabetes", 442, 10, None),
+        ("moons", 1000, 2, 2),
+    ],
 )
 def test_the_tables_of_scikit_learn_are_whole(name, rows, columns, classes):
     dataset = load(name)
