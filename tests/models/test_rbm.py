@@ -29,9 +29,9 @@ def test_the_network_is_the_papers_perceptron_with_visible_biases():
     ("build", "match"),
     [
         (lambda: rbm((0,)), "`input_shape` must .*Received: "),
-        (lambda: rbm((4,), units=0), "`units` must .*Received: 0"),
+        (lambda: rbm((4,), units=0), "`units` must .*Received: units=0"),
         (lambda: dbn((), 2), "`input_shape` must .*Received: "),
-        (lambda: dbn((4,), 0), "`num_outputs` must .*Received: 0"),
+        (lambda: dbn((4,), 0), "`num_outputs` must .*Received: num_outputs=0"),
         (lambda: dbn((4,), 2, units=()), "`units` must .*Received: "),
         (lambda: dbn((4,), 2, units=(3, -1)), "`units` must .*Received: "),
     ],

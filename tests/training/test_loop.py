@@ -82,7 +82,7 @@ def test_a_call_grows_to_what_fits_and_all_steps_are_run():
 def test_figures_are_those_of_keras():
     training = prepare(TEMPLATE)
     algorithm = training.algorithm
-    batches, steps = training.validation_batches()
+    batches, steps = training.evaluation_batches("validation")
     StepLoop(training.placement, algorithm.evaluate).run_all(iter(batches), steps)
     figures = algorithm.figures()
     model = algorithm.model
