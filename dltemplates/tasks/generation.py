@@ -144,11 +144,13 @@ class Generation(Task):
         return judged | scores
 
     def details(self, targets: Arrays, outputs: Arrays) -> dict[str, Any]:
+        details: dict[str, Any] = {"examples": len(outputs["image"])}
         if self.judge_name is None:
-            return {}
+            return details
         probabilities, _ = self.judge(outputs["image"].astype(np.float32))
         shares = zip(self.judge.classes, quality.class_shares(probabilities).tolist(), strict=True)
-        return {"judge": {"run": str(self.judge.run.path), "sha256": self.judge.sha256}, "class_shares": dict(shares)}
+        judge = {"run": str(self.judge.run.path), "sha256": self.judge.sha256}
+        return details | {"judge": judge, "class_shares": dict(shares)}
 
     def warning(self, row: dict[str, float]) -> str | None:
         classes = len(self.judge.classes) if self.judge_name else 0

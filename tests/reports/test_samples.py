@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from dltemplates.reports.figures import curves_figure
+from dltemplates.reports.samples import join_samples, save_samples
+from dltemplates.runs import Run
+from dltemplates.tasks.figures import sheet_of
+
+
+def images(count=12, channels=1, seed=0):
+    return np.random.default_rng(seed).uniform(0, 255, (count, 4, 6, channels))
+
+
+def test_a_sheet_holds_images_row_by_row():
+    made = images()
+    sheet = sheet_of(made, side=5)
+    assert sheet.shape == (3 * 4, 5 * 6, 1)
+    assert sheet.dtype == np.uint8
+    np.testing.assert_array_equal(sheet[4:8, 6:12], np.rint(made[6]))
+    assert not sheet[8:, 12:].any()  # there are but twelve
+    assert sheet_of(images(40), side=3).shape == (12, 18, 1)
+    assert sheet_of(np.array([[[[-3.0]]], [[[300.0]]]])).ravel()[:2].tolist() == [0, 255]
+
+
+@pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB")])
+def test_sheets_are_enlarged_and_joined(tmp_path, channels, mode):
+    run = Run(tmp_path)
+    assert join_samples(run) is None
+    for epoch in (1, 2, 10):
+        save_samples(run, epoch, images(100, channels, seed=epoch))
+    first = Image.open(run.sample_path(1))
+    assert first.mode == mode
+    assert first.size == (60 * 5, 40 * 5)  # the least multiple from 280 on
+    np.testing.assert_array_equal(
+        np.array(first).reshape(200, 300, channels)[::5, ::5], sheet_of(images(100, channels, seed=1))
+    )
+    with Image.open(join_samples(run)) as animation:
+        assert animation.n_frames == 3
+        durations = []
+        for frame in range(3):
+            animation.seek(frame)
+            durations.append(animation.info["duration"])
+        assert durations == [300, 300, 2000]
+        last = np.array(animation.convert("L"), int)
+    shown = np.array(Image.open(run.sample_path(10)).convert("L"), int)
+    assert np.abs(last - shown).mean() < 12  # of a palette
+    assert {path.name for path in run.samples_path.iterdir()} == {f"epoch_{n:03d}.png" for n in (1, 2, 10)}
+
+
+def test_what_a_killed_process_left_half_written_goes(tmp_path):
+    run = Run(tmp_path)
+    save_samples(run, 1, images())
+    (run.samples_path / ".partial-1-epoch_002.png").write_bytes(b"half")
+    run.sweep()
+    assert [path.name for path in run.samples_path.iterdir()] == ["epoch_001.png"]
+
+
+def test_a_figure_of_validation_alone_has_a_curve():
+    history = [
+        {"epoch": n, "step": n, "loss": 1 / n, "val_loss": 1.0, "val_distance": 9 - n, "seconds": 1} for n in (1, 2)
+    ]
+    loss, distance = curves_figure(history, 2).axes
+    assert [line.get_label() for line in loss.lines[:2]] == ["training", "validation"]
+    assert distance.get_title() == "distance"
+    assert distance.lines[0].get_ydata().tolist() == [8, 7]

@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+
+from dltemplates.datasets.seeds import draw
+from dltemplates.datasets.source import ArraySource, Dataset
+from dltemplates.datasets.spec import DatasetSpec, Value
+from dltemplates.tasks.contract import Contract
+from dltemplates.tasks.examples import MOST_MADE, is_generator, noise_for
+
+IMAGE = Value(name="image", kind="image", dtype="float32", shape=(2, 2, 1), range=(0, 255))
+LABEL = Value(name="label", kind="class", dtype="int32", shape=(), classes=("a", "b", "c"))
+NOISE = Value(name="noise", kind="noise", dtype="float32", shape=(4,))
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    def source(count, first):
+        return ArraySource({"image": np.arange(first, first + count)[:, None, None, None] * np.ones((1, 2, 2, 1))})
+
+    splits = {"train": source(20, 0), "validation": source(5, 100), "test": source(2 * MOST_MADE + 1, 1000)}
+    sizes = {name: len(split) for name, split in splits.items()}
+    return Dataset(DatasetSpec(inputs=(IMAGE,), targets=(LABEL,), sizes=sizes, fingerprint="x"), splits)
+
+
+@pytest.fixture(scope="module")
+def contract():
+    return Contract(name="g", task="generation", inputs=(NOISE, LABEL), outputs=(IMAGE,), targets=(IMAGE,))
+
+
+def test_noise_is_a_function_of_the_index_and_no_two_splits_share_any(dataset, contract):
+    noise = noise_for(contract, dataset)
+    assert {name: len(split) for name, split in noise.splits.items()} == {
+        "train": 20, "validation": 5, "test": MOST_MADE
+    }  # fmt: skip
+    arrays = noise.split("train").read(np.array([7, 2]))
+    np.testing.assert_array_equal(arrays["noise"], np.stack([draw(7, (4,)), draw(2, (4,))]))
+    assert arrays["label"].tolist() == [1, 2]
+    assert arrays["label"].dtype == np.int32
+    drawn = [split.read(np.arange(5))["noise"] for split in noise.splits.values()]
+    assert len(np.unique(np.concatenate(drawn), axis=0)) == 15
+
+
+def test_real_examples_stand_beside_it_evenly_spread(dataset, contract):
+    noise = noise_for(contract, dataset)
+    assert noise.split("validation").read(np.arange(5))["image"][:, 0, 0, 0].tolist() == [100, 101, 102, 103, 104]
+    real = noise.split("test").read(np.array([0, 1, MOST_MADE - 1]))["image"][:, 0, 0, 0]
+    assert real.tolist() == [1000, 1002, 1000 + 2 * MOST_MADE - 2]
+    assert "image" not in noise_for(contract.model_copy(update={"targets": ()}), dataset).split("test").read(
+        np.arange(2)
+    )
+
+
+def test_what_takes_noise_is_a_generator(contract):
+    assert is_generator(contract)
+    assert not is_generator(contract.model_copy(update={"inputs": (IMAGE,)}))

@@ -1,0 +1,44 @@
+import numpy as np
+
+from dltemplates.tasks.latent_figures import REACH, SIDE, STEPS, codes_figure, plane_figure, walks_figure
+
+
+class Decoder:
+    """Remembers the codes that it is given, and makes grey squares of their sums."""
+
+    def __call__(self, codes):
+        self.codes = codes
+        return np.broadcast_to(codes.sum(axis=1)[:, None, None, None], (len(codes), 2, 2, 1))
+
+
+def test_the_plane_is_decoded_from_its_upper_left_on():
+    decode = Decoder()
+    (axes,) = plane_figure(decode).axes
+    codes = decode.codes.reshape(SIDE, SIDE, 2)
+    np.testing.assert_allclose(codes[0, 0], [-REACH, REACH])
+    np.testing.assert_allclose(codes[-1, -1], [REACH, -REACH])
+    np.testing.assert_allclose(codes[3, :, 0], np.linspace(-REACH, REACH, SIDE), rtol=1e-6)
+    (image,) = axes.images
+    assert image.get_array().shape == (2 * SIDE, 2 * SIDE)
+    left, right, bottom, top = image.get_extent()
+    assert left == bottom < -REACH < REACH < right == top
+
+
+def test_codes_are_points_with_their_classes():
+    codes, labels = np.random.default_rng(0).normal(size=(30, 2)), np.arange(30) % 3
+    figure = codes_figure(codes, labels)
+    (points,) = figure.axes[0].collections
+    np.testing.assert_allclose(points.get_offsets(), codes)
+    np.testing.assert_array_equal(points.get_array(), labels)
+    assert len(figure.axes) == 2  # the colours say which class
+    assert len(codes_figure(codes, None).axes) == 1
+
+
+def test_a_walk_leads_from_one_example_to_the_next():
+    decode = Decoder()
+    codes = np.random.default_rng(0).normal(size=(7, 3)).astype("float32")
+    walks_figure(codes, decode)
+    ways = decode.codes.reshape(3, STEPS, 3)  # of seven, three pairs
+    np.testing.assert_allclose(ways[:, 0], codes[[0, 2, 4]], rtol=1e-6)
+    np.testing.assert_allclose(ways[:, -1], codes[[1, 3, 5]], rtol=1e-6)
+    np.testing.assert_allclose(np.diff(ways, n=2, axis=1), 0, atol=1e-5)
