@@ -10,6 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+GREY = 96  # between images
+
 
 def confusion_matrix_figure(matrix: np.ndarray, classes: Sequence[str]) -> Figure:
     """Draw a confusion matrix.
@@ -117,13 +119,13 @@ def _draw_code(axes: Axes, code: np.ndarray, greatest: float) -> None:
 
 
 def grid_figure(images: np.ndarray, *, side: int = 10) -> Figure:
-    """Draw images edge to edge, `side` in a row.
+    """Draw images side by side, `side` in a row.
 
     Args:
         images: (n, height, width, channels), 0..255; the first of them are shown.
         side: How many in a row, and at most how many rows.
     """
-    sheet = sheet_of(images, side)
+    sheet = sheet_of(images, side, gap=1)
     height, width = sheet.shape[:2]
     figure = Figure(figsize=(6, 6 * height / width), layout="constrained")
     axes = figure.subplots()
@@ -141,8 +143,7 @@ def filters_figure(weights: np.ndarray, *, side: int = 10) -> Figure:
     """
     most = np.abs(weights).max(axis=(1, 2, 3), keepdims=True)
     pictures = 127.5 + 127.5 * weights / np.maximum(most, 1e-12)
-    edge = ((0, 0), (1, 1), (1, 1), (0, 0))
-    return grid_figure(np.pad(pictures, edge), side=min(side, len(weights)))
+    return grid_figure(pictures, side=min(side, len(weights)))
 
 
 def chains_figure(chains: Mapping[str, np.ndarray], turns: Sequence[int]) -> Figure:
@@ -167,17 +168,19 @@ def chains_figure(chains: Mapping[str, np.ndarray], turns: Sequence[int]) -> Fig
     return figure
 
 
-def sheet_of(images: np.ndarray, side: int = 10) -> np.ndarray:
-    """Put images edge to edge.
+def sheet_of(images: np.ndarray, side: int = 10, *, gap: int = 0) -> np.ndarray:
+    """Put images side by side.
 
     Args:
         images: (n, height, width, channels), 0..255; the first of them are taken, and black where they do not fill it.
         side: How many in a row, and at most how many rows.
+        gap: Pixels of grey below and to the right of each.
 
     Returns:
-        One image, uint8 (rows * height, side * width, channels).
+        One image, uint8 (rows * (height + gap), side * (width + gap), channels).
     """
     images = np.clip(np.rint(images[: side * side]), 0, 255).astype(np.uint8)
+    images = np.pad(images, ((0, 0), (0, gap), (0, gap), (0, 0)), constant_values=GREY)
     rows = -(-len(images) // side)
     height, width, channels = images.shape[1:]
     sheet = np.zeros((rows * side, height, width, channels), np.uint8)

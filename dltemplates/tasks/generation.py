@@ -148,9 +148,12 @@ class Generation(Task):
         if self.judge_name is None:
             return details
         probabilities, _ = self.judge(outputs["image"].astype(np.float32))
+        _, real = self.judge(targets["image"].astype(np.float32))
         shares = zip(self.judge.classes, quality.class_shares(probabilities).tolist(), strict=True)
         judge = {"run": str(self.judge.run.path), "sha256": self.judge.sha256}
-        return details | {"judge": judge, "class_shares": dict(shares)}
+        # What the distance is between two halves of the real ones: nearer nobody could come.
+        halves = quality.frechet_distance(real[::2], real[1::2])
+        return details | {"judge": judge, "class_shares": dict(shares), "distance_of_real": halves}
 
     def warning(self, row: dict[str, float]) -> str | None:
         classes = len(self.judge.classes) if self.judge_name else 0

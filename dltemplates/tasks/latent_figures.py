@@ -35,7 +35,7 @@ def plane_figure(decode: Decode) -> Figure:
     return figure
 
 
-def codes_figure(codes: np.ndarray, labels: np.ndarray | None) -> Figure:
+def scatter_figure(codes: np.ndarray, labels: np.ndarray | None) -> Figure:
     """Draw where the codes of examples lie.
 
     Args:

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from dltemplates.datasets.source import Dataset
+from dltemplates.datasets.source import Dataset, Source
 from dltemplates.datasets.spec import DatasetSpec, Value, network_shape
 from dltemplates.tasks.noise import noisy
 from dltemplates.tasks.task import Arrays, SupervisedTask
 
 if TYPE_CHECKING:
     import keras
+    from matplotlib.figure import Figure
 
     from dltemplates.tasks.contract import ServingModel
     from dltemplates.template import Template
@@ -131,6 +132,12 @@ class Reconstruction(SupervisedTask):
 
         whole = serve(model, self, spec, template, name=name)
         return {"": whole, **serve_parts(whole, self)}
+
+    def gallery(self, servings: dict[str, ServingModel], source: Source) -> dict[str, Figure]:
+        from dltemplates.tasks.codes import codes_figure
+
+        figure = codes_figure(servings, source)
+        return {"codes": figure} if figure else {}
 
     def score(self, targets: Arrays, outputs: Arrays) -> dict[str, float]:
         scores = self._figures_of(self.errors(targets, outputs))

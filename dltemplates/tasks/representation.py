@@ -82,30 +82,23 @@ class Representation(Task):
         )
         return {"": ServingModel(served, contract)}
 
-    def portrait(self, model: keras.Model, spec: DatasetSpec) -> dict[str, Figure]:
-        from dltemplates.tasks.figures import filters_figure
-
-        kernel = np.asarray(_machine(model).kernel)
-        return {"hidden_units": filters_figure(kernel.T.reshape(-1, *spec.inputs[0].shape))}
-
-    def demonstrate(self, model: keras.Model, spec: DatasetSpec, source: Source) -> dict[str, Figure]:
-        """Draw chains that begin at examples, and at noise."""
+    def gallery(self, servings: dict[str, ServingModel], source: Source) -> dict[str, Figure]:
+        """Draw what each hidden unit looks for, and chains that begin at examples and at noise."""
         from dltemplates.models.rbm import dream
-        from dltemplates.tasks.figures import chains_figure
+        from dltemplates.tasks.figures import chains_figure, filters_figure
+
+        model, image = servings[""].model, servings[""].contract.inputs[0]
+        machine: RestrictedBoltzmann = model.get_layer(model.name).get_layer("hidden")
 
         def dreams(begun: np.ndarray) -> np.ndarray:
-            seen = dream(_machine(model), begun.reshape(len(begun), -1), TURNS, seed=0)
+            seen = dream(machine, begun.reshape(len(begun), -1), TURNS, seed=0)
             return 255 * seen.reshape(len(begun), len(TURNS), *image.shape)
 
-        image = spec.inputs[0]
+        filters = np.asarray(machine.kernel).T.reshape(-1, *image.shape)
         examples = source.read(np.arange(min(CHAINS, len(source))))[image.name] / 255
         noise = np.random.default_rng(0).integers(0, 2, (CHAINS, *image.shape))
         chains = {"from examples": dreams(examples), "from noise": dreams(noise)}
-        return {"dreams": chains_figure(chains, TURNS)}
+        return {"hidden_units": filters_figure(filters), "dreams": chains_figure(chains, TURNS)}
 
     def score(self, targets: Arrays, outputs: Arrays) -> dict[str, float]:
         return {"share on": float(outputs["hidden"].mean())}
-
-
-def _machine(model: keras.Model) -> RestrictedBoltzmann:
-    return model.get_layer(model.name).get_layer("hidden")

@@ -157,15 +157,12 @@ class Task(ABC):
         return None
 
     def gallery(self, servings: dict[str, ServingModel], source: Source) -> dict[str, Figure]:
-        """Pictures of what the parts of a trained network make of a split, by file name without suffix."""
-        return {}
+        """Pictures of what a trained network holds, and of what its parts make of a split, by file name without suffix.
 
-    def portrait(self, model: keras.Model, spec: DatasetSpec) -> dict[str, Figure]:
-        """Pictures of what a trained model holds, whatever it is shown, by file name without suffix."""
-        return {}
-
-    def demonstrate(self, model: keras.Model, spec: DatasetSpec, source: Source) -> dict[str, Figure]:
-        """Pictures of what a trained model does with some examples of a split, by file name without suffix."""
+        Args:
+            servings: As `serving` gives them.
+            source: Examples as they were seen in training.
+        """
         return {}
 
 

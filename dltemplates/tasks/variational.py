@@ -45,10 +45,11 @@ class Variational(Reconstruction):
 
     def gallery(self, servings: dict[str, ServingModel], source: Source) -> dict[str, Figure]:
         from dltemplates.runtimes import KerasPredictor
-        from dltemplates.tasks.latent_figures import codes_figure, plane_figure, walks_figure
+        from dltemplates.tasks.latent_figures import plane_figure, scatter_figure, walks_figure
 
+        figures = super().gallery(servings, source)
         if not self.is_image:
-            return {}
+            return figures
         encoder, decoder = (KerasPredictor(s.model, s.contract) for s in (servings["encoder"], servings["decoder"]))
         (code,) = decoder.contract.inputs
 
@@ -57,8 +58,8 @@ class Variational(Reconstruction):
 
         _, encoded = encoder.predict(source)
         codes = encoded[code.name]
-        figures = {"walks": walks_figure(codes, decode)}
+        figures["walks"] = walks_figure(codes, decode)
         if code.shape == (2,):
             labels = source.read(np.arange(len(source))).get(LABEL)
-            figures |= {"plane": plane_figure(decode), "latent_codes": codes_figure(codes, labels)}
+            figures |= {"plane": plane_figure(decode), "latent_codes": scatter_figure(codes, labels)}
         return figures

@@ -13,7 +13,6 @@ import dltemplates
 from dltemplates.datasets.source import Dataset, Source
 from dltemplates.datasets.spec import DatasetSpec, image_of
 from dltemplates.models.summary import summarize
-from dltemplates.reports.codes import codes_figure
 from dltemplates.reports.coefficients import coefficients, coefficients_figure
 from dltemplates.reports.figures import curves_figure, examples_figure, save_figures
 from dltemplates.reports.plane import boundary_figure
@@ -66,9 +65,7 @@ def score_run(run: Run, task: Task, dataset: Dataset) -> None:
     serving = servings[""]
     predictor = KerasPredictor(serving.model, serving.contract)
     record = run.record
-    model = run.model()
-    figures = task.portrait(model, record.spec)
-    figures |= task.demonstrate(model, record.spec, dataset.split("test"))
+    figures = task.gallery(servings, dataset.split("test"))
     dataset = examples_for(serving, dataset)
     if found := coefficients(serving):
         figures["coefficients"] = coefficients_figure(found)
@@ -83,11 +80,9 @@ def score_run(run: Run, task: Task, dataset: Dataset) -> None:
         record.scores[split] = task.score(targets, outputs)
         record.details[split] = task.details(targets, outputs)
         if split == "test":
-            figures |= task.figures(targets, outputs) | task.gallery(servings, dataset.split(split))
+            figures |= task.figures(targets, outputs)
             if is_generator(serving.contract):
                 continue
-            if codes := codes_figure(servings, dataset.split(split)):
-                figures["codes"] = codes
             if image := image_of(dataset.spec):
                 figures["examples"] = _examples(dataset.split(split), image.name, *task.captions(targets, outputs))
             elif boundary := _boundary(predictor, task, dataset.split(split), targets):

@@ -20,6 +20,10 @@ def test_a_sheet_holds_images_row_by_row():
     np.testing.assert_array_equal(sheet[4:8, 6:12], np.rint(made[6]))
     assert not sheet[8:, 12:].any()  # there are but twelve
     assert sheet_of(images(40), side=3).shape == (12, 18, 1)
+    apart = sheet_of(made, side=5, gap=1)
+    assert apart.shape == (3 * 5, 5 * 7, 1)
+    np.testing.assert_array_equal(apart[5:9, 7:13], np.rint(made[6]))
+    assert set(apart[4:10:5].ravel()) == set(apart[:10, 6::7].ravel()) == {96}
     assert sheet_of(np.array([[[[-3.0]]], [[[300.0]]]])).ravel()[:2].tolist() == [0, 255]
 
 
@@ -31,9 +35,9 @@ def test_sheets_are_enlarged_and_joined(tmp_path, channels, mode):
         save_samples(run, epoch, images(100, channels, seed=epoch))
     first = Image.open(run.sample_path(1))
     assert first.mode == mode
-    assert first.size == (60 * 5, 40 * 5)  # the least multiple from 280 on
+    assert first.size == (70 * 8, 50 * 8)  # the least multiple from 560 on
     np.testing.assert_array_equal(
-        np.array(first).reshape(200, 300, channels)[::5, ::5], sheet_of(images(100, channels, seed=1))
+        np.array(first).reshape(400, 560, channels)[::8, ::8], sheet_of(images(100, channels, seed=1), gap=1)
     )
     with Image.open(join_samples(run)) as animation:
         assert animation.n_frames == 3

@@ -1,6 +1,6 @@
 import numpy as np
 
-from dltemplates.tasks.latent_figures import REACH, SIDE, STEPS, codes_figure, plane_figure, walks_figure
+from dltemplates.tasks.latent_figures import REACH, SIDE, STEPS, plane_figure, scatter_figure, walks_figure
 
 
 class Decoder:
@@ -26,12 +26,12 @@ def test_the_plane_is_decoded_from_its_upper_left_on():
 
 def test_codes_are_points_with_their_classes():
     codes, labels = np.random.default_rng(0).normal(size=(30, 2)), np.arange(30) % 3
-    figure = codes_figure(codes, labels)
+    figure = scatter_figure(codes, labels)
     (points,) = figure.axes[0].collections
     np.testing.assert_allclose(points.get_offsets(), codes)
     np.testing.assert_array_equal(points.get_array(), labels)
     assert len(figure.axes) == 2  # the colours say which class
-    assert len(codes_figure(codes, None).axes) == 1
+    assert len(scatter_figure(codes, None).axes) == 1
 
 
 def test_a_walk_leads_from_one_example_to_the_next():

@@ -15,6 +15,7 @@ from dltemplates.template import load_template
 from dltemplates.training.prepare import prepare
 
 IMAGE = Value(name="image", kind="image", dtype="uint8", shape=(4, 3, 1), range=(0, 255))
+IMAGES = np.random.default_rng(0).integers(0, 256, (12, *IMAGE.shape)).astype("uint8")
 SPEC = DatasetSpec(inputs=(IMAGE,), targets=(), sizes={"train": 12}, fingerprint="")
 
 
@@ -22,6 +23,13 @@ SPEC = DatasetSpec(inputs=(IMAGE,), targets=(), sizes={"train": 12}, fingerprint
 def model():
     keras.utils.set_random_seed(0)
     return assemble(rbm(IMAGE.shape, units=7), SPEC)
+
+
+def draw(model):
+    task = make_task(Named(name="representation"), ())
+    return task.gallery(
+        task.serving(model, SPEC, load_template("rbm_mnist"), name="rbm"), ArraySource({"image": IMAGES})
+    )
 
 
 @pytest.mark.parametrize(
@@ -47,7 +55,7 @@ def test_data_without_images_is_refused():
 def test_filters_are_the_weights_of_each_unit(model, monkeypatch):
     drawn = []
     monkeypatch.setattr(figures, "filters_figure", drawn.append)
-    make_task(Named(name="representation"), ()).portrait(model, SPEC)
+    draw(model)
     kernel = np.asarray(model.get_layer("rbm").get_layer("hidden").kernel)
     assert drawn[0].shape == (7, 4, 3, 1)
     np.testing.assert_array_equal(drawn[0][2].reshape(-1), kernel[:, 2])
@@ -56,14 +64,12 @@ def test_filters_are_the_weights_of_each_unit(model, monkeypatch):
 def test_dreams_begin_at_examples_and_at_noise(model, monkeypatch):
     drawn = []
     monkeypatch.setattr(figures, "chains_figure", lambda *chains: drawn.append(chains))
-    images = np.random.default_rng(0).integers(0, 256, (12, *IMAGE.shape)).astype("uint8")
-    task = make_task(Named(name="representation"), ())
     for _ in range(2):
-        task.demonstrate(model, SPEC, ArraySource({"image": images}))
+        draw(model)
     (first, turns), (second, _) = drawn
     assert turns == (0, 1, 10, 100, 1000)
     assert first["from examples"].shape == first["from noise"].shape == (10, 5, *IMAGE.shape)
-    np.testing.assert_allclose(first["from examples"][:, 0], images[:10], atol=1e-3)
+    np.testing.assert_allclose(first["from examples"][:, 0], IMAGES[:10], atol=1e-3)
     assert set(np.unique(first["from noise"][:, 0])) == {0, 255}
     for name, chains in first.items():
         assert 0 < chains[:, 1:].min() < chains[:, 1:].max() < 255
@@ -75,9 +81,9 @@ def test_filters_are_light_where_a_pixel_speaks_for_a_unit():
     weights[0, 0, 1], weights[1, 1, 0] = 0.02, -5.0
     (image,) = figures.filters_figure(weights).axes[0].images
     sheet = np.asarray(image.get_array())
-    assert sheet.shape == (4, 12)  # three units side by side, a frame around each
-    assert sheet[1:3, 1:3].tolist() == [[128, 255], [128, 128]]
-    assert sheet[1:3, 5:7].tolist() == [[128, 128], [0, 128]]
+    assert sheet.shape == (3, 9)  # three units side by side, a gap behind each
+    assert sheet[:2, :2].tolist() == [[128, 255], [128, 128]]
+    assert sheet[:2, 3:5].tolist() == [[128, 128], [0, 128]]
     assert sheet[1:3, 9:11].tolist() == [[128, 128], [128, 128]]
 
 
