@@ -19,7 +19,15 @@ from dltemplates.training.prepare import prepare
 from dltemplates.training.progress import Silent
 from dltemplates.training.train import train
 
-MACHINE = {"dataset.name": "digits", "model.units": 24, "train.epochs": 8, "train.batch_size": 20}
+MACHINE = {
+    "task.persistent": False,
+    "dataset.name": "digits",
+    "model.units": 24,
+    "train.epochs": 8,
+    "train.batch_size": 20,
+    "train.optimizer": {"name": "sgd", "momentum": 0.9, "initial_momentum": 0.5},
+    "train.learning_rate": 0.1,
+}
 NETWORK = {  # 2 x 2 epochs of 26 steps, then 3 of 4
     "dataset.name": "digits",
     "model.units": [16, 12],
