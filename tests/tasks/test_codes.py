@@ -5,8 +5,8 @@ import pytest
 
 from dltemplates.datasets.load import load_dataset
 from dltemplates.models.build import build_network
-from dltemplates.tasks.codes import LONGEST, codes_figure
 from dltemplates.settings import Named
+from dltemplates.tasks.codes import LONGEST, codes_figure
 from dltemplates.tasks.task import look_at
 from dltemplates.template import load_template
 

@@ -84,7 +84,7 @@ def test_filters_are_light_where_a_pixel_speaks_for_a_unit():
     assert sheet.shape == (3, 9)  # three units side by side, a gap behind each
     assert sheet[:2, :2].tolist() == [[128, 255], [128, 128]]
     assert sheet[:2, 3:5].tolist() == [[128, 128], [0, 128]]
-    assert sheet[1:3, 9:11].tolist() == [[128, 128], [128, 128]]
+    assert sheet[:2, 6:8].tolist() == [[128, 128], [128, 128]]
 
 
 def test_chains_are_rows():
