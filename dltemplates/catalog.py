@@ -289,7 +289,7 @@ FORMATS = {
 }
 
 _RECURRENT = dict.fromkeys(("LSTM", "GRU", "SimpleRNN"), "the TFLite converter crashes when it calibrates it")
-_TEXT = {"CategoryLookup": "the TFLite converter crashes when it calibrates text"}
+_TEXT = {"CategoryLookup": "the TFLite converter crashes when it calibrates two texts or more"}
 _ONNX_TEXT = {"CategoryLookup": "ONNX compares no text before opset 19, and it is converted to opset 17"}
 _NO_16X8 = {
     "hard_silu": "HARD_SWISH",

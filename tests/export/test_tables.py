@@ -25,9 +25,10 @@ def run(tmp_path_factory):
     income = random.normal(1e6, 3e5, ROWS)
     share = random.normal(2e-3, 1e-3, ROWS)
     town = random.choice(["Köln", "Łódź", "Rom", "東京"], ROWS)
+    garden = random.choice(["yes", "no"], ROWS)
     price = 2 * income + 4e8 * share + 5e5 * (town == "Łódź") + 9e5 * (town == "東京") + random.normal(0, 3e5, ROWS)
     folder = tmp_path_factory.mktemp("tables")
-    table = pd.DataFrame({"income": income, "share": share, "town": town, "price": price})
+    table = pd.DataFrame({"income": income, "share": share, "town": town, "garden": garden, "price": price})
     table.to_csv(folder / "prices.csv", index=False)
     settings = {
         "dataset.name": str(folder / "prices.csv"),
@@ -84,7 +85,7 @@ def test_categories_are_taken_as_text_where_that_can_be(run, exported):
         for key in catalog.FORMATS
     }
     towns = ["Köln", "Łódź", "Rom", "東京", "Atlantis", ""]
-    rows = [f"income=1000000,share=0.002,town={town}" for town in towns]
+    rows = [f"income=1000000,share=0.002,town={town},garden=no" for town in towns]
     expected = [found["value"] for found in predict(run.path, rows)]
     assert len({value for (value,) in expected}) == 5  # not known is as missing is
     for key in ("saved_model", "tflite:float32", "tflite:float16"):

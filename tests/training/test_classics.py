@@ -43,6 +43,7 @@ def test_one_neuron_never_settles_on_xor(tmp_path):
     assert min(row["loss"] for row in history) > 0
     assert max(row["val_accuracy"] for row in history) <= 0.75
     assert run.record.scores["test"]["accuracy"] <= 0.75
+    assert (run.figures_path / "boundary.png").is_file()
 
 
 def test_a_hidden_layer_learns_xor_and_shows_where_it_changes_its_mind(tmp_path):
