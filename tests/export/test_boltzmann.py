@@ -11,7 +11,15 @@ from dltemplates.runtimes import load_predictor
 from dltemplates.template import load_template
 from dltemplates.training.train import train
 
-SETTINGS = {"dataset.name": "digits", "model.units": 24, "train.epochs": 3, "train.batch_size": 20}
+SETTINGS = {
+    "task.persistent": False,
+    "dataset.name": "digits",
+    "model.units": 24,
+    "train.epochs": 3,
+    "train.batch_size": 20,
+    "train.optimizer": {"name": "sgd", "momentum": 0.9, "initial_momentum": 0.5},
+    "train.learning_rate": 0.1,
+}
 FORMATS = ["tflite:float32", "tflite:int8", "onnx:float32"]
 
 
