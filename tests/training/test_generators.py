@@ -250,6 +250,16 @@ def test_the_exported_decoder_makes_what_keras_makes(vae_run, in_process):
         predict(file, ["3"], part="decoder")
 
 
+def test_rows_of_numbers_are_made_too(tmp_path):
+    table = tiny("vae", epochs=1).model_dump(mode="json")
+    table |= {"task": {"name": "variational"}, "dataset": {"name": "wine"}}
+    run = train(parse_template(table), output=tmp_path / "wine")
+    assert not run.samples_path.exists()
+    (made,) = predict(run.path, ["0"], part="decoder", output=tmp_path / "made")
+    assert np.shape(made["reconstruction"]) == (13,)
+    assert np.isfinite(made["reconstruction"]).all()
+
+
 @pytest.mark.slow
 def test_a_generator_learns_all_digits(judge, tmp_path):
     """What the template says of itself, by another judge; about a minute on two cores."""

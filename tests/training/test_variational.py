@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from dltemplates.layers.sampling import Sampling
 from dltemplates.template import parse_template
 from dltemplates.training.prepare import prepare
+from dltemplates.training.replicas import for_replicas
 from dltemplates.training.steps.algorithm import HELD_OUT
 
 SEED, ROWS, CODE, RATE = 3, 16, 2, 0.01
@@ -131,3 +133,15 @@ def test_a_squared_error_is_summed_over_the_pixels():
     white = tf.sigmoid(tf.nn.relu(code @ back[0] + back[1]) @ out[0] + out[1])
     expected = tf.reduce_mean(tf.reduce_sum((white - x) ** 2, axis=1))
     assert training.algorithm.figures()["reconstruction"] == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_a_layers_own_draw_is_the_same_on_several_devices():
+    """For whoever trains such a network for another task: the layer then draws, not the step."""
+    mean, log_variance = keras.Input((3,)), keras.Input((3,))
+    plain = keras.Model([mean, log_variance], Sampling(seed=1)([mean, log_variance]))
+    copy = for_replicas(plain)
+    given = [np.ones((8, 3), "float32"), np.zeros((8, 3), "float32")]
+    first, second = (keras.ops.convert_to_numpy(model(given, training=True)) for model in (plain, copy))
+    np.testing.assert_array_equal(first, second)
+    assert np.ptp(first) > 0
+    np.testing.assert_array_equal(copy(given, training=False), given[0])
