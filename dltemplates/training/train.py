@@ -252,8 +252,9 @@ def _end_epoch(
 ) -> None:
     """Validate, keep the weights if they are the best of the last stage so far, write the history."""
     algorithm = stage.algorithm
+    epoch = len(state.history) + 1
     row: dict[str, float] = {
-        "epoch": len(state.history) + 1,
+        "epoch": epoch,
         "step": state.step,
         "learning_rate": training.learning_rate(stage),
     }
@@ -267,7 +268,7 @@ def _end_epoch(
     row |= {f"val_{name}": value for name, value in stage.named(validated).items()}
     if training.watch and stage is training.stages[-1]:
         row |= {f"val_{name}": value for name, value in training.watch.figures().items()}
-        keeper.samples(row["epoch"], training.watch.samples())
+        keeper.samples(epoch, training.watch.samples())
     row["seconds"] = round(state.seconds, 1)
     _check_finite("val_loss", validated["loss"], state)
     state.history.append(row)
