@@ -58,3 +58,26 @@ def digit_folder(tmp_path_factory) -> Path:
         for number, image in enumerate(digits.images[digits.target == digit][:20]):
             Image.fromarray(np.uint8(image * 15.9)).save(folder / name / f"{number}.png")
     return folder
+
+
+def in_process_converter():
+    """A converter that works in this process, which has its TensorFlow already."""
+    from dltemplates.export import convert, worker
+
+    class InProcess(convert.Converter):
+        def start(self):
+            self.jobs = {}
+
+        def ask(self, **request):
+            reply = worker.answer(request, self.jobs)
+            if "error" in reply:
+                raise convert.ConversionError(reply["error"])
+            return reply
+
+    return InProcess
+
+
+@pytest.fixture
+def in_process(monkeypatch):
+    """Exports are converted in this process."""
+    monkeypatch.setattr("dltemplates.export.export.Converter", in_process_converter())

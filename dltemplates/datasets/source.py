@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,6 +11,8 @@ import numpy as np
 from dltemplates.datasets.spec import DatasetSpec
 
 SPLITS = ("train", "validation", "test")
+
+Arrays = dict[str, np.ndarray]
 
 
 class Source(Protocol):
@@ -21,7 +24,7 @@ class Source(Protocol):
 
     def __len__(self) -> int: ...
 
-    def read(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+    def read(self, indices: np.ndarray) -> Arrays:
         """Read the examples at `indices` (n,) as arrays by name, each (n, ...), inputs and targets alike."""
         ...
 
@@ -47,13 +50,13 @@ class Dataset:
 class ArraySource:
     """Examples held in arrays (or memory maps) of one length."""
 
-    def __init__(self, arrays: dict[str, np.ndarray]):
+    def __init__(self, arrays: Arrays):
         self.arrays = arrays
 
     def __len__(self) -> int:
         return len(next(iter(self.arrays.values())))
 
-    def read(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+    def read(self, indices: np.ndarray) -> Arrays:
         """Read the examples at `indices` (n,)."""
         return {name: array[indices] for name, array in self.arrays.items()}
 
@@ -73,6 +76,26 @@ class Subset:
     def __len__(self) -> int:
         return len(self.indices)
 
-    def read(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+    def read(self, indices: np.ndarray) -> Arrays:
         """Read the examples at `indices` (n,)."""
         return self.source.read(self.indices[indices])
+
+
+class Mapped:
+    """The examples of a source, changed.
+
+    Attributes:
+        source: The source.
+        change: Takes the arrays of some examples and their indices (n,), and gives the arrays that they are to have.
+    """
+
+    def __init__(self, source: Source, change: Callable[[Arrays, np.ndarray], Arrays]):
+        self.source = source
+        self.change = change
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def read(self, indices: np.ndarray) -> Arrays:
+        """Read the examples at `indices` (n,)."""
+        return self.change(self.source.read(indices), indices)

@@ -5,28 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from dltemplates.datasets.seeds import draw
-from dltemplates.datasets.source import SPLITS, Dataset, Source
+from dltemplates.datasets.source import SPLITS, Arrays, Dataset, Mapped, Source
 from dltemplates.datasets.spec import Value
-from dltemplates.runtimes import KerasPredictor, Predictor
+from dltemplates.runtimes import KerasPredictor
 from dltemplates.tasks.contract import Contract, ServingModel
 
 MOST_MADE = 2_000  # examples of noise in a split
-
-
-class MadeSource:
-    """A source of what a network gives for the examples of another."""
-
-    def __init__(self, source: Source, predictor: Predictor):
-        self.source = source
-        self.predictor = predictor
-
-    def __len__(self) -> int:
-        return len(self.source)
-
-    def read(self, indices: np.ndarray) -> dict[str, np.ndarray]:
-        """Read the examples at `indices` (n,)."""
-        arrays = self.source.read(indices)
-        return self.predictor({value.name: arrays[value.name] for value in self.predictor.contract.inputs})
 
 
 class NoiseSource:
@@ -77,22 +61,6 @@ def noise_for(contract: Contract, dataset: Dataset) -> Dataset:
     return Dataset(dataset.spec, dict(made))
 
 
-class TextSource:
-    """A source whose categories are text."""
-
-    def __init__(self, source: Source, value: Value):
-        self.source = source
-        self.value = value
-
-    def __len__(self) -> int:
-        return len(self.source)
-
-    def read(self, indices: np.ndarray) -> dict[str, np.ndarray]:
-        """Read the examples at `indices` (n,)."""
-        arrays = self.source.read(indices)
-        return {**arrays, self.value.name: category_texts(self.value, arrays[self.value.name])}
-
-
 def category_texts(value: Value, ids: np.ndarray) -> np.ndarray:
     """Turn ids of categories (n, columns) back into text; that of 0, not known or missing, is empty."""
     texts = [np.array(("", *column.vocabulary)) for column in value.columns or ()]
@@ -104,7 +72,11 @@ def as_taken(contract: Contract, dataset: Dataset) -> Dataset:
     text = next((value for value in contract.inputs if value.dtype == "string"), None)
     if text is None:
         return dataset
-    return Dataset(dataset.spec, {split: TextSource(source, text) for split, source in dataset.splits.items()})
+
+    def read_as_text(arrays: Arrays, _: np.ndarray) -> Arrays:
+        return arrays | {text.name: category_texts(text, arrays[text.name])}
+
+    return Dataset(dataset.spec, {split: Mapped(source, read_as_text) for split, source in dataset.splits.items()})
 
 
 def examples_for(serving: ServingModel, dataset: Dataset) -> Dataset:
@@ -120,5 +92,8 @@ def examples_for(serving: ServingModel, dataset: Dataset) -> Dataset:
         return as_taken(serving.contract, dataset)
     before = examples_for(serving.after, dataset)
     predictor = KerasPredictor(serving.after.model, serving.after.contract)
-    splits = {split: MadeSource(source, predictor) for split, source in before.splits.items()}
-    return Dataset(dataset.spec, dict(splits))
+
+    def run(arrays: Arrays, _: np.ndarray) -> Arrays:
+        return predictor({value.name: arrays[value.name] for value in predictor.contract.inputs})
+
+    return Dataset(dataset.spec, {split: Mapped(source, run) for split, source in before.splits.items()})

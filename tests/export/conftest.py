@@ -5,7 +5,6 @@ from keras import layers
 
 from dltemplates.datasets.source import ArraySource, Dataset
 from dltemplates.datasets.spec import DatasetSpec, Value
-from dltemplates.export import convert, worker
 from dltemplates.export.budget import Budget
 from dltemplates.export.check import Reference
 from dltemplates.export.export import export_serving
@@ -82,23 +81,6 @@ def exported(serving, task, dataset, tmp_path_factory):
     """One export to all nine formats, to be read and never written: the report and its folder."""
     folder = tmp_path_factory.mktemp("exported")
     return export_serving(serving, task, dataset, folder, ExportSettings(calibration=64)), folder
-
-
-@pytest.fixture
-def in_process(monkeypatch):
-    """Convert in this process, which has its TensorFlow already."""
-
-    class InProcess(convert.Converter):
-        def start(self):
-            self.jobs = {}
-
-        def ask(self, **request):
-            reply = worker.answer(request, self.jobs)
-            if "error" in reply:
-                raise convert.ConversionError(reply["error"])
-            return reply
-
-    monkeypatch.setattr("dltemplates.export.export.Converter", InProcess)
 
 
 @pytest.fixture(scope="session")

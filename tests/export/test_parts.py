@@ -6,9 +6,9 @@ import keras
 import numpy as np
 import pytest
 
+from conftest import in_process_converter
 from dltemplates.cli import main as cli
 from dltemplates.datasets.load import load_dataset
-from dltemplates.export import convert, worker
 from dltemplates.export.budget import Budget
 from dltemplates.export.check import CheckError, Reference, check
 from dltemplates.export.deploy import export
@@ -34,25 +34,12 @@ SETTINGS = {
 }
 
 
-class InProcess(convert.Converter):
-    """Convert in this process, which has its TensorFlow already."""
-
-    def start(self):
-        self.jobs = {}
-
-    def ask(self, **request):
-        reply = worker.answer(request, self.jobs)
-        if "error" in reply:
-            raise convert.ConversionError(reply["error"])
-        return reply
-
-
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A trained autoencoder of digits, exported with its parts; to be read and never written."""
     run = train(load_template("autoencoder_digits", SETTINGS), output=tmp_path_factory.mktemp("runs") / "small")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dltemplates.export.export.Converter", InProcess)
+        patch.setattr("dltemplates.export.export.Converter", in_process_converter())
         assert not export(run, formats=FORMATS).failed
     return run
 
@@ -147,7 +134,7 @@ whole_serving = Reconstruction.serving
 def test_a_part_that_fails_fails_the_command(run, tmp_path, monkeypatch, capsys):
     shutil.copytree(run.path, tmp_path / "run")
     shutil.rmtree(tmp_path / "run" / "exports")
-    monkeypatch.setattr("dltemplates.export.export.Converter", InProcess)
+    monkeypatch.setattr("dltemplates.export.export.Converter", in_process_converter())
     monkeypatch.setattr(Reconstruction, "serving", broken)
     monkeypatch.setattr(cli, "_silence_native_logs", lambda: None)
     assert cli.main(["export", str(tmp_path / "run"), "--to", "tflite:float32"]) == 3

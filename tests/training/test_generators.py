@@ -204,24 +204,6 @@ def test_a_run_is_judged_as_its_record_says(gan_run):
     assert result["details"]["class_shares"] == gan_run.record.details["test"]["class_shares"]
 
 
-@pytest.fixture
-def in_process(monkeypatch):
-    """Convert in this process, which has its TensorFlow already."""
-    from dltemplates.export import convert, worker
-
-    class InProcess(convert.Converter):
-        def start(self):
-            self.jobs = {}
-
-        def ask(self, **request):
-            reply = worker.answer(request, self.jobs)
-            if "error" in reply:
-                raise convert.ConversionError(reply["error"])
-            return reply
-
-    monkeypatch.setattr("dltemplates.export.export.Converter", InProcess)
-
-
 def test_a_seed_gives_the_same_image_in_every_runtime(gan_run, in_process):
     report = export(gan_run, formats=["saved_model", "tflite:float32", "onnx:float32"])
     assert not report.failed
