@@ -21,6 +21,7 @@ from dltemplates.runtimes import KerasPredictor, Predictor, load_predictor
 from dltemplates.settings import DatasetSettings, Named
 from dltemplates.tasks.contract import Contract
 from dltemplates.tasks.examples import as_taken, is_generator, noise_for
+from dltemplates.tasks.parity import Parity
 from dltemplates.tasks.task import Task, look_at, make_task
 
 
@@ -52,7 +53,7 @@ def evaluate(path: str | Path, *, data: str | None = None, split: str = "test", 
     """
     subject = _open(path, threads)
     contract = subject.predictor.contract
-    if not contract.targets:
+    if isinstance(subject.task, Parity):
         raise ValueError(
             f"What is judged must have a target. Received: {path}, which has none: what it gives was held against "
             "Keras's when it was exported. Judge the whole network, or look at it by `dlt predict`."

@@ -36,7 +36,7 @@ def template(name="gan", batch_size=ROWS, **options):
 def begin(*arguments, **options):
     """An algorithm before its first step, and its first batch."""
     training = prepare(template(*arguments, **options))
-    return training.algorithm, next(iter(training.batches(0)))
+    return training.algorithm, next(iter(training.batches(training.stages[0], 0)))
 
 
 def noise(rows, step, turn):

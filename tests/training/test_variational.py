@@ -34,7 +34,7 @@ def training():
 
 @pytest.fixture
 def batch(training):
-    return next(iter(training.batches(0)))
+    return next(iter(training.batches(training.stages[0], 0)))
 
 
 def weights_of(training):
@@ -123,7 +123,7 @@ def test_the_divergence_is_the_integral_that_it_stands_for():
 
 def test_a_squared_error_is_summed_over_the_pixels():
     training = prepare(template(loss="mse"))
-    images, targets, _ = next(iter(training.batches(0)))
+    images, targets, _ = next(iter(training.batches(training.stages[0], 0)))
     training.algorithm.evaluate(images, targets, ONES)
     hidden, to_mean, to_logarithm, back, out = weights_of(training)
     x = tf.reshape(tf.cast(images, tf.float32), [-1, 64]) / 255
