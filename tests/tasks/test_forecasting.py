@@ -289,6 +289,7 @@ def test_what_was_interrupted_is_resumed_exactly(template, run, tmp_path):
     assert resumed.record.scores == run.record.scores
 
 
+@pytest.mark.slow
 def test_two_devices_train_what_one_does(template, run, tmp_path):
     (tmp_path / "small.toml").write_text(template.to_toml())
     command = [sys.executable, "-m", "dltemplates", "train", tmp_path / "small.toml", "-o", tmp_path / "run"]

@@ -231,7 +231,7 @@ def test_persistent_chains_resume_exactly(persistent, tmp_path, monkeypatch):
     check_resume(persistent, PERSISTENT, 70, tmp_path / "run", monkeypatch)
 
 
-@pytest.mark.parametrize("kind", ["network", "persistent"])
+@pytest.mark.parametrize("kind", [pytest.param("network", marks=pytest.mark.slow), "persistent"])
 def test_two_devices_train_what_one_does(kind, request, tmp_path):
     """In a fresh process: the number of devices is chosen before TensorFlow is first used."""
     one = request.getfixturevalue(kind)
