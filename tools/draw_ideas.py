@@ -27,10 +27,11 @@ import dltemplates as dlt
 from dltemplates.datasets.load import load_dataset
 from dltemplates.models.googlenet import MODULES
 from dltemplates.models.summary import Summary, summarize, without_weights
-from dltemplates.reports.figures import save_figures, show_image
+from dltemplates.reports.figures import save_figures
 from dltemplates.reports.plane import draw_boundary
 from dltemplates.runs import Run
 from dltemplates.runtimes import KerasPredictor
+from dltemplates.tasks.figures import show_image
 from dltemplates.template import load_template, parse_template
 
 Layer = tuple[tuple[int, int], int]  # a convolution: the size of its kernel, its filters
@@ -88,6 +89,7 @@ def pooling() -> Figure:
         for axes, (title, values) in zip(axes_row, ({"image": image} | pooled).items(), strict=True):
             height, width, _ = values.shape
             print(f"{title:16} {height:4} x {width:<4} mean {values.mean():6.1f}")
+            axes.axis("off")
             show_image(axes, values / image.max() * 255)
             axes.set_title(f"{title}: {height}x{width} pixels")
             if image is digit:  # framed in red: the second window, and what becomes of it

@@ -6,13 +6,12 @@ import textwrap
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dltemplates.runs import atomic_path
+from dltemplates.tasks.figures import show_image
 
 MOST_PANELS = 6  # side by side
 BOOKKEEPING = ("epoch", "step", "seconds")
@@ -69,12 +68,6 @@ def examples_figure(images: np.ndarray, captions: list[str], wrong: np.ndarray) 
             color = "firebrick" if wrong[index] else "black"
             axes.set_title(captions[index], fontsize=8, color=color, parse_math=False)
     return figure
-
-
-def show_image(axes: Axes, image: np.ndarray, **options: Any) -> None:
-    """Show a uint8 image of (height, width, channels), grey if it has one channel, without a frame."""
-    axes.axis("off")
-    axes.imshow(image[..., 0] if image.shape[-1] == 1 else image, cmap="gray", vmin=0, vmax=255, **options)
 
 
 def attempt(name: str, draw: Callable[[], Figure | None]) -> Figure | None:

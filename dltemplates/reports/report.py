@@ -124,6 +124,8 @@ FIGURES = {
     ),
 }
 
+PICTURES = (".png", ".gif")
+
 
 def write_report(run: Run | str | Path) -> Path:
     """Write the `report.html` of a run.
@@ -156,7 +158,7 @@ def write_report(run: Run | str | Path) -> Path:
 
 def _figures(run: Run) -> list[dict[str, str]]:
     """The heading, caption and picture of each figure of a run, in the order in which they are to be read."""
-    drawn = {path.stem: path for path in sorted(run.figures_path.glob("*.[pg][ni][gf]"))}
+    drawn = {path.stem: path for path in sorted(run.figures_path.glob("*")) if path.suffix in PICTURES}
     ordered = [name for name in FIGURES if name in drawn] + [name for name in drawn if name not in FIGURES]
     shown = []
     for name in ordered:

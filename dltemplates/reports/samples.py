@@ -12,6 +12,7 @@ from PIL import Image
 from dltemplates.runs import Run, atomic_write
 from dltemplates.tasks.figures import sheet_of
 
+SIDE = 10  # of a sheet, in images
 LEAST_WIDTH = 560  # of a sheet, in pixels: smaller images are enlarged
 MILLISECONDS, LAST_MILLISECONDS = 300, 2000  # that a frame is shown
 
@@ -24,7 +25,7 @@ def save_samples(run: Run, epoch: int, images: np.ndarray) -> None:
         epoch: Which, from 1 on.
         images: (n, height, width, channels), 0..255.
     """
-    sheet = sheet_of(images, gap=1)
+    sheet = sheet_of(images[: SIDE * SIDE], SIDE, gap=1)
     times = -(-LEAST_WIDTH // sheet.shape[1])
     sheet = sheet.repeat(times, axis=0).repeat(times, axis=1)
     picture = Image.fromarray(sheet[..., 0] if sheet.shape[-1] == 1 else sheet)

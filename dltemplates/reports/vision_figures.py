@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from PIL import Image
 
-from dltemplates.reports.figures import show_image
+from dltemplates.tasks.figures import show_image
 
 SHOWN_FILTERS = 64
 GAP = 1 / 12  # between the tiles of a mosaic, as a share of a tile
@@ -54,6 +54,7 @@ def feature_maps_figure(images: np.ndarray, stages: Sequence[tuple[str, np.ndarr
     )
     grid = figure.subplots(1 + len(stages), count, squeeze=False, height_ratios=[1.3] + [1] * len(stages))
     for column in range(count):
+        grid[0, column].axis("off")
         show_image(grid[0, column], images[column])
         for axes, (name, maps) in zip(grid[1:, column], stages, strict=True):
             tiles = np.moveaxis(maps[column], -1, 0)

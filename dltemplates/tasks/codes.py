@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from dltemplates.datasets.source import Source
 from dltemplates.runtimes import KerasPredictor
 from dltemplates.tasks.contract import ServingModel
+from dltemplates.tasks.figures import strips_figure
 
 LONGEST = 64  # numbers of a code that can be told apart in a picture
 SHOWN = 12
@@ -23,8 +24,6 @@ def codes_figure(servings: dict[str, ServingModel], source: Source) -> Figure | 
     Returns:
         The figure; None where there is no encoder and decoder of images, or the code is too long to be drawn.
     """
-    from dltemplates.tasks.figures import strips_figure
-
     if not {"encoder", "decoder"} <= set(servings):
         return None
     encoder, decoder = servings["encoder"], servings["decoder"]

@@ -105,8 +105,7 @@ def strips_figure(strips: Mapping[str, np.ndarray], *, most: int = 16) -> Figure
             if example.ndim == 1:
                 _draw_code(axes, example, float(np.abs(shown[:count]).max()))
                 continue
-            picture = np.clip(np.rint(example), 0, 255).astype(np.uint8)
-            axes.imshow(picture[..., 0] if picture.shape[-1] == 1 else picture, cmap="gray", vmin=0, vmax=255)
+            show_image(axes, example)
     return figure
 
 
@@ -125,7 +124,7 @@ def grid_figure(images: np.ndarray, *, side: int = 10) -> Figure:
         images: (n, height, width, channels), 0..255; the first of them are shown.
         side: How many in a row, and at most how many rows.
     """
-    sheet = sheet_of(images, side, gap=1)
+    sheet = sheet_of(images[: side * side], side, gap=1)
     height, width = sheet.shape[:2]
     figure = Figure(figsize=(6, 6 * height / width), layout="constrained")
     axes = figure.subplots()
@@ -156,31 +155,28 @@ def chains_figure(chains: Mapping[str, np.ndarray], turns: Sequence[int]) -> Fig
     figure = Figure(figsize=(4.5 * len(chains), 8), layout="constrained")
     panels = figure.subplots(1, len(chains), squeeze=False)[0]
     for axes, (title, images) in zip(panels, chains.items(), strict=True):
-        images = np.pad(images, ((0, 0), (0, 0), (1, 1), (1, 1), (0, 0)), constant_values=96)
-        rows, times, height, width, channels = images.shape
-        sheet = np.clip(np.rint(images), 0, 255).astype(np.uint8).swapaxes(1, 2)
-        sheet = sheet.reshape(rows * height, times * width, channels)
-        axes.imshow(sheet[..., 0] if channels == 1 else sheet, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-        axes.set_xticks([(place + 0.5) * width for place in range(times)], [str(turn) for turn in turns])
+        times = len(turns)
+        sheet = sheet_of(images.reshape(-1, *images.shape[2:]), times, gap=1)
+        show_sheet(axes, sheet)
+        axes.set_xticks((np.arange(times) + 0.5) * sheet.shape[1] / times, [str(turn) for turn in turns])
         axes.set_yticks([])
         axes.set_xlabel("times back and forth")
         axes.set_title(title)
     return figure
 
 
-def sheet_of(images: np.ndarray, side: int = 10, *, gap: int = 0) -> np.ndarray:
+def sheet_of(images: np.ndarray, side: int, *, gap: int = 0) -> np.ndarray:
     """Put images side by side.
 
     Args:
-        images: (n, height, width, channels), 0..255; the first of them are taken, and black where they do not fill it.
-        side: How many in a row, and at most how many rows.
+        images: (n, height, width, channels), 0..255; black where they do not fill the last row.
+        side: How many in a row.
         gap: Pixels of grey below and to the right of each.
 
     Returns:
         One image, uint8 (rows * (height + gap), side * (width + gap), channels).
     """
-    images = np.clip(np.rint(images[: side * side]), 0, 255).astype(np.uint8)
-    images = np.pad(images, ((0, 0), (0, gap), (0, gap), (0, 0)), constant_values=GREY)
+    images = np.pad(_pixels(images), ((0, 0), (0, gap), (0, gap), (0, 0)), constant_values=GREY)
     rows = -(-len(images) // side)
     height, width, channels = images.shape[1:]
     sheet = np.zeros((rows * side, height, width, channels), np.uint8)
@@ -190,6 +186,15 @@ def sheet_of(images: np.ndarray, side: int = 10, *, gap: int = 0) -> np.ndarray:
 
 
 def show_sheet(axes: Axes, sheet: np.ndarray, **options: Any) -> None:
-    """Show a sheet of images, grey if it has one channel."""
-    grey = sheet.shape[-1] == 1
-    axes.imshow(sheet[..., 0] if grey else sheet, cmap="gray", vmin=0, vmax=255, interpolation="nearest", **options)
+    """Show a sheet of images, each pixel with sharp edges."""
+    show_image(axes, sheet, interpolation="nearest", **options)
+
+
+def show_image(axes: Axes, image: np.ndarray, **options: Any) -> None:
+    """Show an image of (height, width, channels), 0..255, grey if it has one channel."""
+    pixels = _pixels(image)
+    axes.imshow(pixels[..., 0] if pixels.shape[-1] == 1 else pixels, cmap="gray", vmin=0, vmax=255, **options)
+
+
+def _pixels(image: np.ndarray) -> np.ndarray:
+    return np.clip(np.rint(image), 0, 255).astype(np.uint8)

@@ -19,12 +19,12 @@ def test_a_sheet_holds_images_row_by_row():
     assert sheet.dtype == np.uint8
     np.testing.assert_array_equal(sheet[4:8, 6:12], np.rint(made[6]))
     assert not sheet[8:, 12:].any()  # there are but twelve
-    assert sheet_of(images(40), side=3).shape == (12, 18, 1)
+    assert sheet_of(images(40), side=3).shape == (14 * 4, 18, 1)
     apart = sheet_of(made, side=5, gap=1)
     assert apart.shape == (3 * 5, 5 * 7, 1)
     np.testing.assert_array_equal(apart[5:9, 7:13], np.rint(made[6]))
     assert set(apart[4:10:5].ravel()) == set(apart[:10, 6::7].ravel()) == {96}
-    assert sheet_of(np.array([[[[-3.0]]], [[[300.0]]]])).ravel()[:2].tolist() == [0, 255]
+    assert sheet_of(np.array([[[[-3.0]]], [[[300.0]]]]), side=2).ravel().tolist() == [0, 255]
 
 
 @pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB")])
@@ -32,12 +32,12 @@ def test_sheets_are_enlarged_and_joined(tmp_path, channels, mode):
     run = Run(tmp_path)
     assert join_samples(run) is None
     for epoch in (1, 2, 10):
-        save_samples(run, epoch, images(100, channels, seed=epoch))
+        save_samples(run, epoch, images(120, channels, seed=epoch))
     first = Image.open(run.sample_path(1))
     assert first.mode == mode
     assert first.size == (70 * 8, 50 * 8)  # the least multiple from 560 on
     np.testing.assert_array_equal(
-        np.array(first).reshape(400, 560, channels)[::8, ::8], sheet_of(images(100, channels, seed=1), gap=1)
+        np.array(first).reshape(400, 560, channels)[::8, ::8], sheet_of(images(100, channels, seed=1), 10, gap=1)
     )
     with Image.open(join_samples(run)) as animation:
         assert animation.n_frames == 3

@@ -2,7 +2,7 @@ import numpy as np
 
 from dltemplates.datasets.spec import Value
 from dltemplates.tasks.classification import Classification
-from dltemplates.tasks.figures import confused_pairs_figure
+from dltemplates.tasks.figures import confused_pairs_figure, grid_figure
 
 CLASSES = tuple("abcd")
 
@@ -39,3 +39,9 @@ def test_without_confusion_there_is_no_figure():
     targets = {"label": np.arange(4)}
     assert set(task.figures(targets, {"probabilities": right})) == {"confusion_matrix"}
     assert set(task.figures(targets, {"probabilities": wrong})) == {"confusion_matrix", "confused_pairs"}
+
+
+def test_a_grid_has_at_most_as_many_rows_as_columns():
+    (image,) = grid_figure(np.full((40, 4, 6, 1), 300.0), side=3).axes[0].images
+    assert np.asarray(image.get_array()).shape == (3 * 5, 3 * 7)
+    assert np.asarray(image.get_array())[:4, :6].tolist() == [[255] * 6] * 4
