@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from dltemplates import catalog
 from dltemplates.datasets.source import Dataset
 from dltemplates.datasets.spec import DatasetSpec, Value, image_of
 from dltemplates.tasks import quality
@@ -103,7 +102,8 @@ class Generation(Task):
     ) -> dict[str, ServingModel]:
         import keras
 
-        from dltemplates.tasks.contract import Contract, ServingModel
+        from dltemplates.tasks.assemble import make_contract
+        from dltemplates.tasks.contract import ServingModel
 
         generator = model.get_layer(model.name).get_layer("generator")
         inputs = [keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=tensor.name) for tensor in generator.inputs]
@@ -115,15 +115,9 @@ class Generation(Task):
             values.append(label.model_copy(update={"dtype": "int32", "counts": None}))
         given = {tensor.name: tensor for tensor in inputs} if len(inputs) > 1 else inputs[0]
         served = keras.Model(given, {"image": image}, name="generator")
-        contract = Contract(
-            name=name,
-            task=template.task.name,
-            task_options=template.task.options,
-            inputs=tuple(values),
-            outputs=(self.output_like(spec.inputs[0]),),
-            targets=(spec.inputs[0],),
-            data=template.dataset if template.dataset.name in catalog.DATASETS else None,
-        )
+        (real,) = spec.inputs
+        given_and_real = spec.model_copy(update={"inputs": tuple(values), "targets": (real,)})
+        contract = make_contract(given_and_real, template, (self.output_like(real),), name=name)
         return {"": ServingModel(served, contract)}
 
     def output_like(self, image: Value) -> Value:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dltemplates import catalog
 from dltemplates.datasets.source import Dataset, Source
 from dltemplates.datasets.spec import DatasetSpec, Value, image_of
 from dltemplates.tasks.task import Arrays, Task
@@ -67,19 +66,12 @@ class Representation(Task):
     ) -> dict[str, ServingModel]:
         import keras
 
-        from dltemplates.tasks.contract import Contract, ServingModel
+        from dltemplates.tasks.assemble import make_contract
+        from dltemplates.tasks.contract import ServingModel
 
         value = Value(name="hidden", kind="number", dtype="float32", shape=model.output_shape[1:], range=(0, 1))
         served = keras.Model(model.input, {"hidden": model.output}, name=model.name)
-        contract = Contract(
-            name=name,
-            task=template.task.name,
-            task_options=template.task.options,
-            inputs=spec.inputs,
-            outputs=(value,),
-            targets=(),
-            data=template.dataset if template.dataset.name in catalog.DATASETS else None,
-        )
+        contract = make_contract(spec.model_copy(update={"targets": ()}), template, (value,), name=name)
         return {"": ServingModel(served, contract)}
 
     def gallery(self, servings: dict[str, ServingModel], source: Source) -> dict[str, Figure]:
