@@ -76,7 +76,7 @@ class Value(BaseModel):
         frequency: The time from row to row of a series, as pandas names it (`MS` for months), for its `time`.
         standardized: Whether a file takes, or gives, `(x - mean) / std` in place of x, each number by its own: float16
             holds none above 65,504, and in 8 bits one scale for all columns would leave nothing of the small ones.
-        threshold: Of a `decision`, the score from which on it is 1; fitted when training ends.
+        threshold: Of a `decision`, the score above which it is 1; fitted when training ends.
         quantization: `(scale, zero_point)` of an integer tensor that stands for real numbers.
     """
 

@@ -44,9 +44,8 @@ def convert_tflite(
         converter.inference_input_type = converter.inference_output_type = tf.as_dtype(integer)
     if kind == "int16x8":
         converter.target_spec.supported_ops = [operators.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8]
-        if any(
-            value.kind == "decision" for value in contract.outputs
-        ):  # comparisons have no 16x8 form: they stay float
+        if any(value.kind == "decision" for value in contract.outputs):
+            # Comparisons have no 16x8 form: they stay float.
             converter.target_spec.supported_ops += [operators.TFLITE_BUILTINS]
     content = converter.convert()
     if kind in ("int8", "int16x8"):

@@ -1,7 +1,7 @@
 """Telling what is not as usual: an autoencoder of normal examples gives those back, and others badly.
 
-The score of an example is its mean squared reconstruction error. From the threshold on, a high quantile of the scores
-of normal validation examples, it is decided to be an anomaly. Sakurada, Yairi: "Anomaly Detection Using Autoencoders
+The score of an example is its mean squared reconstruction error. Above the threshold, a high quantile of the scores of
+normal validation examples, it is decided to be an anomaly. Sakurada, Yairi: "Anomaly Detection Using Autoencoders
 with Nonlinear Dimensionality Reduction", MLSDA 2014, https://doi.org/10.1145/2689746.2689747.
 """
 

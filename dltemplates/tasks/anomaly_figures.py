@@ -16,7 +16,7 @@ def histogram_figure(truth: np.ndarray, score: np.ndarray, threshold: float) -> 
     Args:
         truth: 0 or 1 for an anomaly, (n,).
         score: (n,), 0 and up.
-        threshold: From where on it is decided to be an anomaly.
+        threshold: Above it, it is decided to be an anomaly.
     """
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
