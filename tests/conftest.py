@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +28,14 @@ def small_template(**settings) -> Template:
     overrides = {key.replace("__", "."): value for key, value in settings.items()}
     kept = {key: value for key, value in SMALL.items() if key.partition(".")[0] not in overrides}
     return load_template("resnet8_digits", kept | overrides)
+
+
+def run_dlt(*arguments, cwd=None, timeout=240, **environment) -> subprocess.CompletedProcess:
+    """Run a command of `dlt` in a process of its own; for seconds at most, None for however long it takes."""
+    return subprocess.run(
+        [sys.executable, "-m", "dltemplates", *map(str, arguments)],
+        capture_output=True, text=True, check=False, cwd=cwd, timeout=timeout, env=os.environ | environment,
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="session")

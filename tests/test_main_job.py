@@ -1,18 +1,18 @@
 """The whole job at full size, as the README shows it."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 
+from conftest import run_dlt
 from dltemplates import catalog
 from dltemplates.export.report import load_report
 
 
 def dlt(*arguments, cwd):
-    command = [sys.executable, "-m", "dltemplates", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, check=True, capture_output=True, text=True).stdout
+    done = run_dlt(*arguments, cwd=cwd, timeout=None)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def assert_all_passed(run, least, most_dropped):

@@ -112,4 +112,6 @@ def _end_of(status: int) -> str:
         name = signal.Signals(-status).name
     except ValueError:
         name = str(-status)
+    if name == "SIGKILL":  # how the system stops what takes the last of the memory
+        return "was killed (SIGKILL), most likely for want of memory; end what else runs, or use a larger machine"
     return f"crashed ({name})"

@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -12,6 +10,7 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import LinearRegression
 
+from conftest import run_dlt
 from dltemplates.datasets.load import load_dataset
 from dltemplates.datasets.series import series_dataset
 from dltemplates.datasets.source import SPLITS
@@ -292,8 +291,7 @@ def test_what_was_interrupted_is_resumed_exactly(template, run, tmp_path):
 @pytest.mark.slow
 def test_two_devices_train_what_one_does(template, run, tmp_path):
     (tmp_path / "small.toml").write_text(template.to_toml())
-    command = [sys.executable, "-m", "dltemplates", "train", tmp_path / "small.toml", "-o", tmp_path / "run"]
-    done = subprocess.run([*command, "--devices", "2"], capture_output=True, text=True, timeout=400, check=False)
+    done = run_dlt("train", tmp_path / "small.toml", "-o", tmp_path / "run", "--devices", "2", timeout=400)
     assert done.returncode == 0, done.stderr
     several = load_run(tmp_path / "run").model().weights
     for one, other in zip(run.model().weights, several, strict=True):

@@ -3,13 +3,12 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 
 import keras
 import numpy as np
 import pytest
 
+from conftest import run_dlt
 from dltemplates.inference import evaluate
 from dltemplates.runs import Run, load_run
 from dltemplates.template import load_template
@@ -235,9 +234,7 @@ def test_persistent_chains_resume_exactly(persistent, tmp_path, monkeypatch):
 def test_two_devices_train_what_one_does(kind, request, tmp_path):
     """In a fresh process: the number of devices is chosen before TensorFlow is first used."""
     one = request.getfixturevalue(kind)
-    arguments = ["train", str(one.template_path), "-o", str(tmp_path / "two"), "--devices", "2"]
-    command = [sys.executable, "-m", "dltemplates", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    done = run_dlt("train", one.template_path, "-o", tmp_path / "two", "--devices", "2")
     assert done.returncode == 0, done.stderr
     two = load_run(tmp_path / "two")
     for first, second in zip(one.model().weights, two.model().weights, strict=True):

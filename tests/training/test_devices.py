@@ -1,15 +1,11 @@
 """One device against several, in fresh processes: the number of devices is chosen before TensorFlow is first used."""
 
-import os
-import subprocess
-import sys
-
 import keras
 import numpy as np
 import pytest
 from keras import layers
 
-from conftest import small_template
+from conftest import run_dlt, small_template
 from dltemplates.runs import load_run
 from dltemplates.training.cluster import VARIABLE, read_cluster, tf_config
 from dltemplates.training.prepare import prepare, resolve_precision
@@ -24,13 +20,6 @@ SETTINGS = {  # 54 steps; batch normalization, dropout and clipping are what goe
     "model__dropout_rate": 0.3,
 }
 WORKER = '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": %s}}'
-
-
-def dlt(*arguments, **environment):
-    return subprocess.run(
-        [sys.executable, "-m", "dltemplates", *map(str, arguments)],
-        capture_output=True, text=True, timeout=240, check=False, env=os.environ | environment,
-    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +41,7 @@ def alone(template_file):
 
 def train(template_file, *options):
     run = template_file.parent / "".join(options)
-    done = dlt("train", template_file, "-o", run, *options)
+    done = run_dlt("train", template_file, "-o", run, *options)
     assert done.returncode == 0, done.stderr
     return load_run(run)
 
@@ -112,7 +101,7 @@ def test_several_devices_train_what_one_does(template_file, alone, options):
 def test_what_does_not_go_together_is_refused(template_file, tmp_path, options, environment, error):
     import re
 
-    done = dlt("train", template_file, "-o", tmp_path / "run", *options, **environment)
+    done = run_dlt("train", template_file, "-o", tmp_path / "run", *options, **environment)
     assert done.returncode == 2, done.stderr
     (line,) = done.stderr.strip().splitlines()
     assert re.search(error, line), line

@@ -2,14 +2,12 @@
 
 import os
 import signal
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from conftest import small_template
+from conftest import run_dlt, small_template
 from dltemplates.cli import main as cli
 from dltemplates.export.deploy import export
 from dltemplates.inference import evaluate, predict
@@ -307,8 +305,7 @@ def test_two_devices_train_what_one_does(model, tmp_path):
     runs = []
     for options in (["--strategy", "single"], ["--strategy", "mirrored", "--devices", "2"]):
         runs.append(Run(tmp_path / options[1]))
-        command = [sys.executable, "-m", "dltemplates", "train", str(path), "-o", str(runs[-1].path), *options]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+        done = run_dlt("train", path, "-o", runs[-1].path, *options)
         assert done.returncode == 0, done.stderr
     one, two = (run.model() for run in runs)
     for first, second in zip(one.weights, two.weights, strict=True):
