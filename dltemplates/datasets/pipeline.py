@@ -19,7 +19,7 @@ from dltemplates.datasets.augment import augment_images, by_name, count_draws
 from dltemplates.datasets.mixing import mix
 from dltemplates.datasets.reading import read_batches
 from dltemplates.datasets.source import Source
-from dltemplates.datasets.spec import DatasetSpec, Value, image_of
+from dltemplates.datasets.spec import DatasetSpec, Value, gives_back, image_of
 from dltemplates.datasets.view import View
 from dltemplates.settings import Augment
 
@@ -108,7 +108,8 @@ def training_batches(
         order: Which example stands where.
         steps: The steps to make.
         encode: Turns a batch of raw targets into what the loss takes.
-        augment: Random changes of the images; of other inputs there are none.
+        augment: Random changes of the images; of other inputs there are none. An image that is to be given back is its
+            own target as it was changed.
         class_weights: Weight of each class (classes,), for targets that are classes.
         shard: Which parts of each batch are made here; they hold the very rows that the whole batch holds there.
 
@@ -150,7 +151,9 @@ def training_batches(
             return inputs, targets, weight
         _, draws = part_of(number)
         inputs = augment_images(inputs, draws, augment)
-        return mix(inputs, targets, weight, draws, augment) if mixes else (inputs, targets, weight)
+        if mixes:
+            inputs, targets, weight = mix(inputs, targets, weight, draws, augment)
+        return inputs, encode(inputs) if gives_back(spec) else targets, weight
 
     return _batches(
         read_batches(source, spec, shard.numbers(steps), plan, view, rows=rows), shard.numbers(steps), finish

@@ -155,6 +155,11 @@ def image_of(spec: DatasetSpec) -> Value | None:
     return spec.inputs[0] if spec.inputs[0].kind == "image" else None
 
 
+def gives_back(spec: DatasetSpec) -> bool:
+    """Whether what goes in is to come out: it is a target too then, maybe after itself without the noise."""
+    return spec.inputs[0].name in {value.name for value in spec.targets}
+
+
 def network_shape(spec: DatasetSpec) -> tuple[int, ...]:
     """The shape of what the network sees of an example: its one array, or the columns of a table side by side."""
     first = spec.inputs[0]

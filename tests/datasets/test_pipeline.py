@@ -6,9 +6,10 @@ from PIL import Image
 from dltemplates.datasets import augment
 from dltemplates.datasets.files import FileSource, scan_files
 from dltemplates.datasets.pipeline import Shard, TrainingOrder, evaluation_batches, training_batches
-from dltemplates.datasets.source import ArraySource
+from dltemplates.datasets.source import SPLITS, ArraySource, Dataset
 from dltemplates.datasets.spec import DatasetSpec, Value
-from dltemplates.settings import Augment
+from dltemplates.settings import Augment, Named
+from dltemplates.tasks.task import look_at
 
 IMAGE = Value(name="image", kind="image", dtype="float32", shape=(6, 6, 1), range=(0, 255))
 LABEL = Value(name="label", kind="class", dtype="int64", shape=(), classes=("even", "odd"))
@@ -156,6 +157,21 @@ def image_files(tmp_path):
     examples, skipped = scan_files(tmp_path, names, np.arange(10) % 2)
     assert not skipped
     return FileSource(tmp_path, examples, image=IMAGE.model_copy(update={"resize": "stretch"}), target=LABEL)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [Named(name="reconstruction"), Named(name="reconstruction", noise=0.3), Named(name="anomaly", normal="even")],
+    ids=["reconstruction", "denoising", "anomaly"],
+)
+def test_an_image_that_is_given_back_is_its_own_target_as_it_was_changed(settings):
+    augment = Augment(random_crop=0.75, flip=True, crop_padding=1, brightness=0.1, mixup=0.4, cutmix=1.0)
+    task, seen = look_at(settings, Dataset(SPEC, dict.fromkeys(SPLITS, SOURCE)))
+    found = batches(0, 2, augment, source=seen.split("train"), spec=seen.spec, encode=task.encode)
+    for (images, targets, _), (classified, _, _) in zip(found, batches(0, 2, augment), strict=True):
+        assert targets.std() > 0.1
+        np.testing.assert_array_equal(targets, images / np.float32(255))
+        np.testing.assert_array_equal(images, classified)  # what is drawn is the same as for any other target
 
 
 def test_parts_not_owned_are_not_read(monkeypatch):
