@@ -129,8 +129,14 @@ def _check_columns(table: pd.DataFrame, settings: DatasetSettings) -> None:
 
 
 def _target_kind(name: str, frames: Frames, settings: DatasetSettings) -> str:
-    if name in settings.columns:
-        return settings.columns[name]
+    given = settings.columns.get(name)
+    if given in ("date", "skip"):
+        raise ValueError(
+            f"What is to be predicted must be a number or a category. Received: {name}={given} in `dataset.columns`. "
+            "Leave it out of there, or choose another column: --set dataset.target=NAME."
+        )
+    if given:
+        return given
     values = pd.concat([frame[name] for frame in frames.values()])
     if kind_of(values) != "number":
         return "category"
@@ -177,7 +183,7 @@ def _split(
     if whole not in frames:
         raise ValueError("A folder of tables must hold a train.csv. Received: none. Add it.")
     given = {split: frame for split, frame in frames.items() if split != whole}
-    shares = {f"{split}": 0.0 for split in given}
+    shares = dict.fromkeys(given, 0.0)
     parts = divide(targets[whole], settings.model_copy(update=shares), classes=classes)
     divided = {split: frames[whole].iloc[rows] for split, rows in parts.items()}
     divided_targets = {split: targets[whole][rows] for split, rows in parts.items()}

@@ -176,6 +176,8 @@ BROKEN = {
     "a class with one example": (table(label=["yes"] * 39 + ["no"]), {}, r"Received: 1 of class 'no'"),
     "an unknown target": (table(), {"target": "price"}, r"must be a column\. Received: price\. There are: size, day"),
     "an unknown column": (table(), {"columns": {"price": "skip"}}, r"must name columns\. Received: price"),
+    "a skipped target": (table(), {"columns": {"label": "skip"}}, r"a category\. Received: label=skip in `data"),
+    "a target of dates": (table(), {"target": "day", "columns": {"day": "date"}}, r"a category\. Received: day=date"),
     "nothing to learn from": (table()[["label"]], {}, r"must have a column to learn from"),
     "an empty column": (table(size=None), {}, r"Received: nothing in `size`"),
     "text, not numbers": (table(size=["a", "1"] * 20), {"columns": {"size": "number"}}, r"numbers\. Received: 'a'"),
