@@ -246,7 +246,8 @@ DATASETS = {
         "dltemplates.datasets.sklearn_tables:moons", "1,000 points of two half moons; drawn by scikit-learn"
     ),
     "adult": Entry(
-        "dltemplates.datasets.named_tables:adult", "48,842 adults of a census, 14 columns: who earns over 50,000"
+        "dltemplates.datasets.named_tables:adult",
+        "48,842 adults of a census, 8 categories and 5 numbers: who earns over 50,000",
     ),
     "california_housing": Entry(
         "dltemplates.datasets.named_tables:california_housing", "20,640 blocks of houses, 9 columns: their value"

@@ -23,7 +23,7 @@ HOUSING = Origin(
 
 
 def adult(settings: DatasetSettings) -> Dataset:
-    """Whether an adult earns more than 50,000 dollars a year, by 8 categories and 6 numbers (Kohavi 1996).
+    """Whether an adult earns more than 50,000 dollars a year, by 8 categories and 5 numbers (Kohavi 1996).
 
     48,842 rows, a third of them for testing. The weight of a row in the census, `fnlwgt`, is left out: it says nothing
     of the person.
