@@ -74,16 +74,16 @@ def _typed(text: str, values: Sequence[Value]) -> dict[str, str | float | None]:
             f"A row must give a value for each of {', '.join(columns)}. Received: {text!r}. "
             "Write name=value,name=value, or the values in that order; nothing behind the = where one is missing."
         )
-    made: dict[str, str | float | None] = {}
-    for name, cell in row.items():
-        given = None if cell.strip() in ("", "?", "NA") else cell.strip()
-        is_number = given is not None and columns[name].kind == "number"
-        made[name] = _number(name, given) if is_number else given  # type: ignore[arg-type]
-    return made
+    return {name: _cell(columns[name], cell.strip()) for name, cell in row.items()}
 
 
-def _number(name: str, cell: str) -> float:
+def _cell(column: Column, text: str) -> str | float | None:
+    """What a cell holds: a number where the column does, else its text; None where it is missing."""
+    if text in ("", "?", "NA"):
+        return None
+    if column.kind != "number":
+        return text
     try:
-        return float(cell)
+        return float(text)
     except ValueError:
-        raise ValueError(f"`{name}` must be a number. Received: {cell!r}. Write it with a point: 3.5.") from None
+        raise ValueError(f"`{column.name}` must be a number. Received: {text!r}. Write it with a point: 3.5.") from None
