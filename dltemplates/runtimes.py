@@ -17,14 +17,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import ValidationError
 
-from dltemplates.datasets.source import Source
+from dltemplates.datasets.source import Arrays, Source
 from dltemplates.datasets.spec import Value
 from dltemplates.tasks.contract import CONTRACT_FILE, Contract
 
 if TYPE_CHECKING:
     import keras
 
-Arrays = dict[str, np.ndarray]
 SIGNATURE = "serving_default"
 ASSETS = "assets.extra"
 

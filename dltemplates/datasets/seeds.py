@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from dltemplates.datasets.source import Arrays
 from dltemplates.datasets.spec import Value
-
-Arrays = dict[str, np.ndarray]
 
 
 def draw(seed: int, shape: tuple[int, ...]) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from dltemplates import catalog
-from dltemplates.datasets.source import Dataset, Source
+from dltemplates.datasets.source import Arrays, Dataset, Source
 from dltemplates.datasets.spec import DatasetSpec, Value
 from dltemplates.settings import Named
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from dltemplates.tasks.contract import ServingModel
     from dltemplates.template import Template
-
-Arrays = dict[str, np.ndarray]
 
 
 class Task(ABC):
