@@ -15,9 +15,10 @@ import pandas as pd
 
 from dltemplates.datasets.arrays import fingerprint
 from dltemplates.datasets.locate import Origin, locate
-from dltemplates.datasets.source import SPLITS, Dataset, Source
+from dltemplates.datasets.source import Dataset, Source
 from dltemplates.datasets.spec import Column, DatasetSpec, Value
 from dltemplates.datasets.values import class_value, with_counts, with_statistics
+from dltemplates.datasets.windows import bounds, spans
 from dltemplates.settings import DatasetSettings
 
 FOLDERS = ("realKnownCause", "artificialWithAnomaly")
@@ -27,7 +28,7 @@ LENGTH = 64  # values of a window
 CLASSES = ("normal", "anomaly")
 
 
-class WindowSource:
+class MarkedWindows:
     """Windows of a series by the places where they begin; one is anomalous where its last value is.
 
     Attributes:
@@ -46,7 +47,7 @@ class WindowSource:
 
     def read(self, indices: np.ndarray) -> dict[str, np.ndarray]:
         """Read the windows at `indices` (n,): `features` (n, LENGTH) and `label` (n,)."""
-        places = self.starts[indices][:, None] + np.arange(LENGTH)
+        places = spans(self.starts[indices], LENGTH)
         return {"features": self.series[places], "label": self.marks[places[:, -1]]}
 
 
@@ -65,7 +66,7 @@ def nab(settings: DatasetSettings) -> Dataset:
     path = find_series(labels.parents[1] / "data", name)
     series, marks = read_series(path, json.loads(labels.read_text(encoding="utf-8")))
     splits = {
-        split: WindowSource(series, marks, starts) for split, starts in divide_time(len(series), settings).items()
+        split: MarkedWindows(series, marks, starts) for split, starts in divide_time(len(series), settings).items()
     }
     columns = tuple(Column(name=f"t{place - LENGTH + 1}") for place in range(LENGTH))
     features = Value(name="features", kind="number", dtype="float32", shape=(LENGTH,), columns=columns)
@@ -123,9 +124,8 @@ def divide_time(length: int, settings: DatasetSettings) -> dict[str, np.ndarray]
     Raises:
         ValueError: If a split would hold none.
     """
-    test = round(length * (1 - settings.test))
-    bounds = (0, round(test * (1 - settings.validation)), test, length)
-    starts = {split: np.arange(bounds[i], bounds[i + 1] - LENGTH + 1) for i, split in enumerate(SPLITS)}
+    parts = bounds(length, settings)
+    starts = {split: np.arange(start, stop - LENGTH + 1) for split, (start, stop) in parts.items()}
     for split, found in starts.items():
         if not len(found):
             raise ValueError(

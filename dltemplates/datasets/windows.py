@@ -42,9 +42,9 @@ class WindowSource:
         """
         first = np.asarray(indices) + self.reach
         return {
-            "series": self.rows[_spans(first - self.window, self.window)],
-            "future": self.target[_spans(first, self.horizon)],
-            "past": self.target[_spans(first - self.period, self.period)],
+            "series": self.rows[spans(first - self.window, self.window)],
+            "future": self.target[spans(first, self.horizon)],
+            "past": self.target[spans(first - self.period, self.period)],
             "time": self.times[first],
         }
 
@@ -60,14 +60,11 @@ def stretches(rows: int, settings: DatasetSettings, *, every: bool = True) -> di
     Raises:
         ValueError: If a split that is needed, or each, is too short for one window.
     """
-    test = round(rows * settings.test)
-    validation = round((rows - test) * settings.validation)
-    bounds = {"train": (0, rows - test - validation), "validation": (rows - test - validation, rows - test)}
-    bounds["test"] = (rows - test, rows)
+    parts = bounds(rows, settings)
     window, horizon, period = lengths(settings)
     need = max(window, period) + horizon
-    long = [split for split, (start, stop) in bounds.items() if stop - start >= need]
-    for split, (start, stop) in bounds.items():
+    long = [split for split, (start, stop) in parts.items() if stop - start >= need]
+    for split, (start, stop) in parts.items():
         if split not in long and (every or not long):
             received = f"{stop - start} of {rows} rows in {split}"
             more = f"; or set more apart by dataset.{split}" if split != "train" else ""
@@ -75,7 +72,14 @@ def stretches(rows: int, settings: DatasetSettings, *, every: bool = True) -> di
                 f"Each split must be as long as a window and what is forecast of it, {need} rows. Received: {received}."
                 f" Lower dataset.window ({window}), dataset.horizon ({horizon}) or dataset.period ({period}){more}."
             )
-    return {split: slice(*bounds[split]) for split in long}
+    return {split: slice(*parts[split]) for split in long}
+
+
+def bounds(rows: int, settings: DatasetSettings) -> dict[str, tuple[int, int]]:
+    """Where each split of a series begins and ends: the test is its last part, validation the last of what is left."""
+    test = round(rows * (1 - settings.test))
+    validation = round(test * (1 - settings.validation))
+    return {"train": (0, validation), "validation": (validation, test), "test": (test, rows)}
 
 
 def lengths(settings: DatasetSettings) -> tuple[int, int, int]:
@@ -92,6 +96,6 @@ def lengths(settings: DatasetSettings) -> tuple[int, int, int]:
     return settings.window, settings.horizon, settings.period
 
 
-def _spans(first: np.ndarray, length: int) -> np.ndarray:
+def spans(first: np.ndarray, length: int) -> np.ndarray:
     """The rows from each of `first` (n,) on: (n, length)."""
     return first[:, None] + np.arange(length)
