@@ -20,6 +20,7 @@ from dltemplates.datasets.series_table import Series, column_names, read_series,
 from dltemplates.datasets.source import Dataset
 from dltemplates.datasets.spec import Column, DatasetSpec, Like, Value
 from dltemplates.datasets.times import date_texts, following, times_of
+from dltemplates.datasets.values import statistics
 from dltemplates.datasets.windows import WindowSource, lengths, stretches
 from dltemplates.settings import DatasetSettings
 
@@ -152,16 +153,15 @@ def next_window(path: str | Path, like: Like, horizon: int) -> tuple[np.ndarray,
 
 
 def _statistics(target: str, series: Series, train: slice) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and deviation of each channel over the training stretch; one that never changes there keeps its unit."""
-    rows = series.rows[train].astype(np.float64)
-    mean, std = rows.mean(axis=0), rows.std(axis=0)
-    varies = std > 1e-6 * np.abs(mean)  # float32 holds no smaller difference
+    """Mean and deviation of each channel over the training stretch."""
+    rows = series.rows[train]
+    mean, std, varies = statistics(rows, least=1e-6)  # float32 holds no smaller difference
     if not varies[series.names.index(target)]:
         raise ValueError(
             f"What is to be forecast must vary over the training split. Received: `{target}`, the same in all "
             f"{len(rows)} rows of it. Begin the series later, or choose another column: --set dataset.target=NAME."
         )
-    return mean, np.where(varies, std, 1.0)
+    return mean, std
 
 
 def _statistics_like(like: Like) -> tuple[np.ndarray, np.ndarray]:

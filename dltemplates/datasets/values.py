@@ -62,15 +62,14 @@ def number_value(train: np.ndarray) -> Value:
     Raises:
         ValueError: If a number is not finite, or the same for every training example.
     """
-    numbers = train.astype(np.float64)
-    mean, std = numbers.mean(axis=0), numbers.std(axis=0)
+    mean, std, varies = statistics(train)
     if not np.isfinite(std).all():
         raise ValueError(
-            f"A number to predict must be finite. Received: {np.count_nonzero(~np.isfinite(numbers))} that are not. "
+            f"A number to predict must be finite. Received: {np.count_nonzero(~np.isfinite(train))} that are not. "
             "Remove those examples."
         )
-    if (std <= 1e-12 * np.abs(mean)).any():
-        column = int(np.argmin(std))
+    if not varies.all():
+        column = int(np.argmin(varies))
         raise ValueError(
             "A number to predict must vary over the training examples. "
             f"Received: {mean[column]:g} for all {len(train)} (column {column}). Leave that column out."
@@ -86,14 +85,26 @@ def number_value(train: np.ndarray) -> Value:
 
 
 def with_statistics(value: Value, train: np.ndarray) -> Value:
-    """The input of numbers, with the statistics of the training split (n, columns).
+    """The input of numbers, with the statistics of the training split (n, columns)."""
+    mean, std, _ = statistics(train)
+    return value.model_copy(update={"mean": tuple(mean.tolist()), "std": tuple(std.tolist())})
 
-    What is the same for every training example keeps its unit.
+
+def statistics(train: np.ndarray, *, least: float = 1e-12) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean and deviation of each column of the training split, and whether it varies there.
+
+    Args:
+        train: Numbers (n, columns).
+        least: Share of its mean that a column's deviation must be above for it to vary.
+
+    Returns:
+        The means and the deviations, float64 (columns,), 1 where a column does not vary, which so keeps its unit; and
+        which do, (columns,).
     """
     numbers = train.astype(np.float64)
     mean, std = numbers.mean(axis=0), numbers.std(axis=0)
-    std = np.where(std > 1e-12 * np.abs(mean), std, 1.0)
-    return value.model_copy(update={"mean": tuple(mean.tolist()), "std": tuple(std.tolist())})
+    is_constant = std <= least * np.abs(mean)
+    return mean, np.where(is_constant, 1.0, std), ~is_constant
 
 
 def with_counts(target: Value, train: np.ndarray) -> Value:
