@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from dltemplates.datasets.dates import DAY, days_of, is_dates, read_dates
 from dltemplates.datasets.spec import DATE_PARTS, Column, Value
 from dltemplates.datasets.values import with_statistics
 
 YEAR, WEEK = 365.2425, 7.0  # days
-EPOCH = pd.Timestamp("1970-01-01")
-DATE = r"\s*\d{4}-\d{2}-\d{2}([T ].*)?"  # ISO 8601
 
 
 def kind_of(values: pd.Series) -> str:
@@ -19,8 +18,7 @@ def kind_of(values: pd.Series) -> str:
         return "category"
     if pd.api.types.is_numeric_dtype(values):
         return "number"
-    text = values.dropna().astype(str)
-    return "date" if len(text) and text.str.fullmatch(DATE).all() else "category"
+    return "date" if is_dates(values, DAY) else "category"
 
 
 def fit_column(name: str, kind: str, train: pd.Series) -> Column:
@@ -135,8 +133,7 @@ def _numbers(name: str, kind: str, values: pd.Series) -> np.ndarray:
         ValueError: If one is something else, or infinite.
     """
     if kind == "date":
-        dates = pd.to_datetime(values, errors="coerce", format="ISO8601", utc=True).dt.tz_localize(None)
-        numbers = ((dates - EPOCH) / pd.Timedelta(days=1)).to_numpy(np.float64)
+        numbers = days_of(read_dates(values))
     else:
         numbers = pd.to_numeric(values, errors="coerce").to_numpy(np.float64)
     wrong = values.notna().to_numpy() & ~np.isfinite(numbers)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from dltemplates.datasets.dates import MONTH, is_dates
 from dltemplates.datasets.spec import Like, Value
-from dltemplates.datasets.times import frequency_of, is_dates, parse_dates
+from dltemplates.datasets.times import frequency_of, parse_dates
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def read_series(table: pd.DataFrame, kinds: Mapping[str, str]) -> Series:
                 "`dataset.columns` of a series must name columns, each number, date or skip. Received: "
                 f"{name}={kind}. There are: {', '.join(map(str, table.columns))}."
             )
-    of = {str(name): kinds.get(str(name)) or ("date" if is_dates(table[name]) else "number") for name in table}
+    of = {str(name): kinds.get(str(name)) or ("date" if is_dates(table[name], MONTH) else "number") for name in table}
     dated = [name for name, kind in of.items() if kind == "date"]
     dated.sort(key=lambda name: name not in kinds)  # one that was said to be it first
     names = [name for name, kind in of.items() if kind == "number"]
@@ -74,7 +75,7 @@ def series_like(table: pd.DataFrame, like: Like) -> Series:
             f"There are: {', '.join(map(str, table.columns))}."
         )
     frequency = _frequency_like(like)
-    dated = [str(name) for name in table if name not in names and is_dates(table[name])] if frequency else []
+    dated = [str(name) for name in table if name not in names and is_dates(table[name], MONTH)] if frequency else []
     return _series(table, names, dated[0] if dated else None, frequency)
 
 

@@ -5,18 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from dltemplates.datasets.columns import EPOCH
+from dltemplates.datasets.dates import days_of, read_dates
 
-DATE = r"\s*\d{4}-\d{2}(-\d{2}([T ].*)?)?"  # ISO 8601, to the month or finer
 MONTHS = ("M", "Q", "Y")  # what the frequencies of months, quarters and years begin with
-
-
-def is_dates(values: pd.Series) -> bool:
-    """Whether a column holds dates, such as 1749-01, 1749-01-31 or 1749-01-31 18:00."""
-    if pd.api.types.is_numeric_dtype(values):
-        return False
-    text = values.dropna().astype(str)
-    return bool(len(text)) and bool(text.str.fullmatch(DATE).all())
 
 
 def parse_dates(name: str, values: pd.Series) -> pd.DatetimeIndex:
@@ -25,14 +16,14 @@ def parse_dates(name: str, values: pd.Series) -> pd.DatetimeIndex:
     Raises:
         ValueError: If one is missing, or is none.
     """
-    dates = pd.to_datetime(values.astype(str), errors="coerce", format="ISO8601", utc=True)
+    dates = read_dates(values)
     if dates.isna().any():
         row = int(np.argmax(dates.isna()))
         raise ValueError(
             f"Column `{name}` must hold dates like 2024-12-31. Received: {values.iloc[row]} in row {row + 1}. "
             f"Correct it, or take the rows as they follow each other: --set dataset.columns.{name}=skip."
         )
-    return pd.DatetimeIndex(dates.dt.tz_localize(None))
+    return pd.DatetimeIndex(dates)
 
 
 def frequency_of(name: str, dates: pd.DatetimeIndex, expected: str | None) -> str | None:
@@ -79,7 +70,7 @@ def times_of(dates: pd.DatetimeIndex | None, rows: int) -> np.ndarray:
     """When each row was, float64 (rows,): in days since 1970, or where dates are not known as the row's number."""
     if dates is None:
         return np.arange(rows, dtype=np.float64)
-    return np.asarray((dates - EPOCH) / pd.Timedelta(days=1), np.float64)
+    return days_of(dates)
 
 
 def following(last: pd.Timestamp, frequency: str, count: int) -> pd.DatetimeIndex:

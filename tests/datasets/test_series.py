@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from dltemplates.datasets.dates import DAY, MONTH, is_dates
 from dltemplates.datasets.load import load_dataset
 from dltemplates.datasets.series import SUNSPOTS, csv_series, next_window, series_dataset
 from dltemplates.datasets.source import SPLITS
-from dltemplates.datasets.times import date_texts, following, frequency_of, is_dates, times_of
+from dltemplates.datasets.times import date_texts, following, frequency_of, times_of
 from dltemplates.datasets.windows import WindowSource
 from dltemplates.settings import DatasetSettings
 
@@ -140,10 +141,12 @@ def test_even_dates_are_told_and_continued(frequency, start, text):
 
 
 def test_what_dates_look_like():
-    assert is_dates(pd.Series(["1749-01", "1749-02"]))
-    assert is_dates(pd.Series(["2024-01-31 10:00", "2024-01-31T11:00:00Z", None]))
+    assert is_dates(pd.Series(["1749-01", "1749-02"]), MONTH)
+    assert not is_dates(pd.Series(["1749-01", "1749-02"]), DAY)
+    for pattern in (MONTH, DAY):
+        assert is_dates(pd.Series(["2024-01-31 10:00", "2024-01-31T11:00:00Z", None]), pattern)
     for values in (["1749", "1750"], ["01/02/2024"], [1749, 1750], [None, None]):
-        assert not is_dates(pd.Series(values))
+        assert not is_dates(pd.Series(values), MONTH)
     np.testing.assert_array_equal(times_of(pd.DatetimeIndex(["1970-01-02 12:00"]), 1), [1.5])
     assert frequency_of("date", pd.DatetimeIndex(["1970-01-02"]), None) is None
 
