@@ -11,7 +11,7 @@ import numpy as np
 
 from dltemplates.datasets.images import BrokenImageError, decode, resize_image
 from dltemplates.datasets.scan import Scanned, scan
-from dltemplates.datasets.source import ArraySource, Dataset, Source
+from dltemplates.datasets.source import SPLITS, ArraySource, Dataset, Source, Wrapper
 from dltemplates.datasets.spec import DatasetSpec, Value
 from dltemplates.datasets.values import image_value, with_counts
 from dltemplates.settings import DatasetSettings
@@ -154,6 +154,22 @@ def file_dataset(
         for name, examples in splits.items()
     }
     return Dataset(spec, sources)
+
+
+def file_sources(dataset: Dataset) -> list[FileSource]:
+    """The files that the splits of a dataset are read from, whatever is wrapped around them.
+
+    Raises:
+        ValueError: If there is no such split.
+    """
+    found = []
+    for split in SPLITS:
+        source = dataset.split(split)
+        while isinstance(source, Wrapper):
+            source = source.source
+        if isinstance(source, FileSource):
+            found.append(source)
+    return found
 
 
 def _one_size(files: list[Scanned]) -> tuple[int, int]:

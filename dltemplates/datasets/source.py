@@ -61,16 +61,29 @@ class ArraySource:
         return {name: array[indices] for name, array in self.arrays.items()}
 
 
-class Subset:
-    """Some of the examples of a source.
+class Wrapper:
+    """Another look at the examples of a source.
 
     Attributes:
         source: The source.
+    """
+
+    def __init__(self, source: Source):
+        self.source = source
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+
+class Subset(Wrapper):
+    """Some of the examples of a source.
+
+    Attributes:
         indices: Which of its examples, (n,).
     """
 
     def __init__(self, source: Source, indices: np.ndarray):
-        self.source = source
+        super().__init__(source)
         self.indices = indices
 
     def __len__(self) -> int:
@@ -81,20 +94,16 @@ class Subset:
         return self.source.read(self.indices[indices])
 
 
-class Mapped:
+class Mapped(Wrapper):
     """The examples of a source, changed.
 
     Attributes:
-        source: The source.
         change: Takes the arrays of some examples and their indices (n,), and gives the arrays that they are to have.
     """
 
     def __init__(self, source: Source, change: Callable[[Arrays, np.ndarray], Arrays]):
-        self.source = source
+        super().__init__(source)
         self.change = change
-
-    def __len__(self) -> int:
-        return len(self.source)
 
     def read(self, indices: np.ndarray) -> Arrays:
         """Read the examples at `indices` (n,)."""

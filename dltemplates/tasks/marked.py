@@ -7,25 +7,21 @@ from collections.abc import Iterator
 import numpy as np
 
 from dltemplates.datasets.files import FileSource
-from dltemplates.datasets.source import Dataset, Source, Subset
+from dltemplates.datasets.source import Arrays, Dataset, Source, Subset, Wrapper
 from dltemplates.datasets.spec import Value
 from dltemplates.datasets.values import with_statistics
-from dltemplates.tasks.task import Arrays
 
 TRUTH = Value(name="anomaly", kind="decision", dtype="int64", shape=())
 READ_AT_ONCE = 256
 
 
-class MarkedSource:
+class MarkedSource(Wrapper):
     """Examples of classes, each marked as an anomaly, 1, or normal, 0."""
 
     def __init__(self, source: Source, label: str, normal: int):
-        self.source = source
+        super().__init__(source)
         self.label = label
         self.normal = normal
-
-    def __len__(self) -> int:
-        return len(self.source)
 
     def read(self, indices: np.ndarray) -> dict[str, np.ndarray]:
         """Read the examples at `indices` (n,)."""

@@ -12,10 +12,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from dltemplates.datasets.files import FileSource
+from dltemplates.datasets.files import file_sources
 from dltemplates.datasets.load import load_dataset
 from dltemplates.datasets.pipeline import evaluation_batches, training_batches
-from dltemplates.datasets.source import SPLITS, Dataset, Source
+from dltemplates.datasets.source import Dataset, Source
 from dltemplates.devices.facts import visible_gpus
 from dltemplates.models.build import build_network
 from dltemplates.tasks.task import Task, look_at
@@ -139,8 +139,7 @@ class Training:
 
     def broken(self) -> dict[str, str]:
         """The files that broke since they were scanned, each with the reason."""
-        sources = [source for source in self.dataset.splits.values() if isinstance(source, FileSource)]
-        return {name: reason for source in sources for name, reason in source.broken.items()}
+        return {name: reason for source in file_sources(self.dataset) for name, reason in source.broken.items()}
 
 
 @contextmanager
@@ -153,8 +152,8 @@ def naming_broken_files(training: Training) -> Iterator[None]:
     try:
         yield
     except UNREADABLE:
-        for source in training.dataset.splits.values():
-            if isinstance(source, FileSource) and source.strict:
+        for source in file_sources(training.dataset):
+            if source.strict:
                 source.check()
         raise
 
@@ -178,10 +177,8 @@ def prepare(template: Template, placement: Placement | None = None, *, strict: b
     dataset = load_dataset(template.dataset)
     task, dataset = look_at(template.task, dataset)
     dataset = task.trained_on(dataset)
-    for split in SPLITS:
-        source = dataset.split(split)
-        if isinstance(source, FileSource):
-            source.strict = strict
+    for source in file_sources(dataset):
+        source.strict = strict
     examples = len(dataset.split("train"))
     order = make_order(template, examples, labelled_examples(template, examples))
     pretrained = load_pretrained(template.model)

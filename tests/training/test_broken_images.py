@@ -7,6 +7,7 @@ import pytest
 from conftest import small_template
 from dltemplates.runs import Run, load_run
 from dltemplates.training import train as training
+from dltemplates.training.prepare import naming_broken_files, prepare
 from dltemplates.training.progress import Silent
 from dltemplates.training.train import train
 
@@ -36,8 +37,8 @@ def photographs(digit_folder, tmp_path):
     return tmp_path / "data"
 
 
-def template(photographs):
-    return small_template(dataset={"name": str(photographs), "image_size": (8, 8)}, train__batch_size=8)
+def template(photographs, **settings):
+    return small_template(dataset={"name": str(photographs), "image_size": (8, 8)}, train__batch_size=8, **settings)
 
 
 @pytest.mark.parametrize(
@@ -77,6 +78,37 @@ def test_strict_stops_and_names_it(photographs, tmp_path):
     run = Run(tmp_path / "run")
     assert run.record.state == "interrupted"
     assert run.weights_path.exists()
+
+
+WRAPPED = {
+    "denoising": {"name": "reconstruction", "noise": 0.3},
+    "anomaly": {"name": "anomaly", "normal": "zero", "anomalies": "keep"},
+    "anomaly without anomalies": {"name": "anomaly", "normal": "zero", "anomalies": "drop"},
+}
+
+
+def prepare_wrapped(photographs, task, *, strict):
+    """A training whose images are read through what the task makes of them, and which is to fail at `train/zero/9`."""
+    settings = {"task": task, "model": {"name": "fc_autoencoder", "units": [8], "code": 4}}
+    training = prepare(template(photographs, **settings), strict=strict)
+    (photographs / "train" / "zero" / "9.png").write_bytes(b"no image any more")
+    return training
+
+
+@pytest.mark.parametrize("name", WRAPPED)
+def test_one_that_breaks_behind_a_task_is_replaced_and_counted(photographs, name):
+    training = prepare_wrapped(photographs, WRAPPED[name], strict=False)
+    batches = list(training.batches(training.stages[0], 0).take(3).as_numpy_iterator())
+    assert sum(len(images) for images, _, _ in batches) == 24
+    assert list(training.broken()) == ["train/zero/9.png"]
+
+
+@pytest.mark.parametrize("name", WRAPPED)
+def test_strict_names_it_behind_a_task(photographs, name):
+    training = prepare_wrapped(photographs, WRAPPED[name], strict=True)
+    with pytest.raises(ValueError, match="Received: .*train/zero/9.png"), naming_broken_files(training):
+        list(training.batches(training.stages[0], 0).take(3))
+    assert training.broken() == {}
 
 
 def test_another_error_is_not_taken_for_a_broken_file(photographs, tmp_path, monkeypatch):
