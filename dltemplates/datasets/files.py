@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,6 +112,12 @@ class FileSource:
             except BrokenImageError as error:
                 self.broken.setdefault(self.examples.names[place], error.reason)
         raise ValueError(f"There must be an image that is whole. Received: none of the {len(self)} in {self.root}.")
+
+    def take(self, indices: np.ndarray) -> FileSource:
+        """Those at `indices` (n,) alone: what stands in for a broken one is one of them, and `broken` is shared."""
+        taken = copy.copy(self)
+        taken.examples, taken.targets, taken.kept = self.examples.take(indices), self.targets[indices], {}
+        return taken
 
     def check(self) -> None:
         """Read every image, to find out which one made TensorFlow fail.

@@ -11,9 +11,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from dltemplates.datasets.source import Dataset, Source, Subset
+from dltemplates.datasets.source import Dataset, Source
 from dltemplates.datasets.spec import DatasetSpec, Value
-from dltemplates.tasks.marked import TRUTH, MarkedSource, anomalies_of, batches_of, check_both, without_anomalies
+from dltemplates.tasks.marked import (
+    TRUTH,
+    MarkedSource,
+    anomalies_of,
+    batches_of,
+    check_both,
+    normal_of,
+    without_anomalies,
+)
 from dltemplates.tasks.reconstruction import Reconstruction
 from dltemplates.tasks.task import Arrays
 
@@ -104,7 +112,7 @@ class Anomaly(Reconstruction):
         return dataset
 
     def watched(self, validation: Source) -> Source:
-        return Subset(validation, np.flatnonzero(anomalies_of(validation) == 0))
+        return normal_of(validation)
 
     def fitted(self, model: keras.Model, dataset: Dataset) -> DatasetSpec:
         scoring = self._scoring(model)

@@ -50,6 +50,16 @@ def anomalies_of(source: Source) -> np.ndarray:
             return np.concatenate([np.zeros(0, np.int64), *(arrays[TRUTH.name] for arrays in batches_of(source))])
 
 
+def normal_of(source: Source) -> Source:
+    """The normal examples of a source."""
+    kept = np.flatnonzero(anomalies_of(source) == 0)
+    match source:
+        case MarkedSource(source=FileSource() as files):  # lest an anomaly stand in for a broken one
+            return MarkedSource(files.take(kept), source.label, source.normal)
+        case _:
+            return Subset(source, kept)
+
+
 def check_both(truth: np.ndarray, split: str) -> None:
     """Raise a `ValueError` unless there are normal examples and anomalies, as a score needs."""
     counts = np.bincount(truth, minlength=2)
@@ -62,8 +72,7 @@ def check_both(truth: np.ndarray, split: str) -> None:
 
 def without_anomalies(dataset: Dataset) -> Dataset:
     """The dataset whose training split is normal, with statistics of that alone."""
-    train = dataset.split("train")
-    kept = Subset(train, np.flatnonzero(anomalies_of(train) == 0))
+    kept = normal_of(dataset.split("train"))
     if not len(kept):
         raise ValueError("Task anomaly learns from normal examples. Received: none in train. Choose other data.")
     value, truth = dataset.spec.targets

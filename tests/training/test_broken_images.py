@@ -2,6 +2,7 @@
 
 import shutil
 
+import numpy as np
 import pytest
 
 from conftest import small_template
@@ -101,6 +102,15 @@ def test_one_that_breaks_behind_a_task_is_replaced_and_counted(photographs, name
     batches = list(training.batches(training.stages[0], 0).take(3).as_numpy_iterator())
     assert sum(len(images) for images, _, _ in batches) == 24
     assert list(training.broken()) == ["train/zero/9.png"]
+
+
+def test_no_anomaly_stands_in_for_a_normal_image(photographs):
+    training = prepare_wrapped(photographs, WRAPPED["anomaly without anomalies"], strict=False)
+    train = training.dataset.split("train")
+    (photographs / "validation" / "zero" / "15.png").unlink()
+    for normal, count in ((train, 12), (training.watched, 4)):
+        assert normal.read(np.arange(len(normal)))["anomaly"].tolist() == [0] * count
+    assert list(training.broken()) == ["train/zero/9.png", "validation/zero/15.png"]
 
 
 @pytest.mark.parametrize("name", WRAPPED)
