@@ -144,20 +144,19 @@ class Like(Protocol):
     def targets(self) -> tuple[Value, ...]: ...
 
 
+def gives_back(like: Like) -> bool:
+    """Whether what goes in is to come out: it is a target too then, maybe after itself without the noise."""
+    return like.inputs[0].name in {value.name for value in like.targets}
+
+
 def learned_target(like: Like) -> Value | None:
     """The column of a table that a network was trained to predict; None where it gives back its own input."""
-    inputs = {value.name for value in like.inputs}
-    return next((v for v in like.targets if v.name not in inputs and v.kind in ("class", "number")), None)
+    return None if gives_back(like) else next((v for v in like.targets if v.kind in ("class", "number")), None)
 
 
 def image_of(spec: DatasetSpec) -> Value | None:
     """The image among the inputs, which then is the only one; None where there is none."""
     return spec.inputs[0] if spec.inputs[0].kind == "image" else None
-
-
-def gives_back(spec: DatasetSpec) -> bool:
-    """Whether what goes in is to come out: it is a target too then, maybe after itself without the noise."""
-    return spec.inputs[0].name in {value.name for value in spec.targets}
 
 
 def network_shape(spec: DatasetSpec) -> tuple[int, ...]:
