@@ -132,6 +132,7 @@ def training_batches(
     if mixes:
         _check_mixable(encode, target)
     view = View.of_training(image, augment) if image else None
+    is_given_back = gives_back(spec)
 
     def part_of(number):
         """The indices and the draws of the rows of one part."""
@@ -153,7 +154,9 @@ def training_batches(
         inputs = augment_images(inputs, draws, augment)
         if mixes:
             inputs, targets, weight = mix(inputs, targets, weight, draws, augment)
-        return inputs, encode(inputs) if gives_back(spec) else targets, weight
+        if is_given_back:
+            targets = encode(inputs)
+        return inputs, targets, weight
 
     return _batches(
         read_batches(source, spec, shard.numbers(steps), plan, view, rows=rows), shard.numbers(steps), finish
