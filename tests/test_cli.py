@@ -338,6 +338,10 @@ BAD = {
     "a run to resume": (["train", "resnet8_digits", "--resume"], "There must be a run to resume"),
     "data that does not exist": (["train", "resnet8_digits", "--data", "./nothing"], "nothing"),
     "a model file without a task": (["export", "m.keras"], "--task and --data"),
+    "a model file of an autoencoder": (
+        ["export", "m.keras", "--task", "reconstruction", "--data", "digits"],
+        "has a class, labels or numbers as its target. Received: reconstruction. Try classification",
+    ),
     "a model file that is missing": (
         ["export", "m.keras", "--task", "classification", "--data", "digits"], "must be a file",
     ),

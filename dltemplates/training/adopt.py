@@ -10,17 +10,18 @@ import keras
 import numpy as np
 
 import dltemplates.layers  # noqa: F401 - makes the package's own layers known to Keras
+from dltemplates import catalog
 from dltemplates.datasets.load import load_dataset
 from dltemplates.datasets.source import Dataset
 from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.models.recursion import deep_networks
 from dltemplates.runs import Run, make_run, new_run_path
-from dltemplates.tasks.assemble import serve
 from dltemplates.tasks.task import SupervisedTask, make_task
 from dltemplates.template import parse_template
 from dltemplates.training.record import begin_run, score_run
 
 EXAMPLES = 32
+TAKEN = ("class", "labels", "number")  # the kinds of target that ask for one row of outputs
 PRESENTED_BY = {"class": "softmax", "labels": "sigmoid"}  # the activation that a task of this kind of target adds
 
 
@@ -38,7 +39,7 @@ def adopt(
 
     Args:
         path: The file: one image in, one row of numbers out for each.
-        task: The task it was trained for.
+        task: The task it was trained for, whose target is a class, labels or numbers.
         data: Name or path of data to judge it on, and to set the ranges of integer formats; classes in their sorted
             order must be the order of the model's outputs.
         input_range: What a pixel of 0 and one of 255 are to the model, such as `(0, 1)` or `(-1, 1)`.
@@ -56,6 +57,7 @@ def adopt(
     low, high = input_range
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise ValueError(f"An input range must be two numbers, the lower first. Received: {input_range}. Try (0, 1).")
+    _check_task(task)
     model = _load(path)
     height, width, channels = _image_shape(model, path)
     settings = {"name": data, "image_size": [height, width], "channels": channels, "resize": resize}
@@ -64,10 +66,6 @@ def adopt(
     dataset = load_dataset(template.dataset)
     dataset = Dataset(_in_own_units(dataset.spec), dataset.splits)
     made_task = make_task(template.task, dataset.spec.targets)
-    if not isinstance(made_task, SupervisedTask):
-        raise ValueError(
-            f"A Keras model is exported for a task that has a target. Received: {task}. Try classification."
-        )
     examples = dataset.split("validation").read(np.arange(min(EXAMPLES, dataset.spec.sizes["validation"])))
     images = examples[dataset.spec.inputs[0].name].astype(np.float32)
     given = keras.ops.convert_to_numpy(model(images * np.float32((high - low) / 255) + np.float32(low)))
@@ -79,7 +77,7 @@ def adopt(
             f"{logits.output_shape[1:]}. Choose other data by --data."
         )
     assembled = _from_bytes(logits, dataset.spec, input_range)
-    served = serve(assembled, made_task, dataset.spec, template, name=path.stem)
+    served = made_task.serving(assembled, dataset.spec, template, name=path.stem)[""]
     _check_served(given, next(iter(served.model(images).values())), made_task.kind, path)
     run = make_run(path.stem, output, overwrite=overwrite)
     begin_run(run, template, dataset.spec, made_task, assembled)
@@ -87,6 +85,15 @@ def adopt(
     run.save_record(run.record.model_copy(update={"state": "interrupted"}))  # until it is scored
     score_run(run, made_task, dataset)
     return run
+
+
+def _check_task(task: str) -> None:
+    found = catalog.load("task", task)
+    if not (isinstance(found, type) and issubclass(found, SupervisedTask) and found.kind in TAKEN):
+        raise ValueError(
+            "A Keras model is exported for a task that has a class, labels or numbers as its target. "
+            f"Received: {task}. Try classification, multi_label or image_regression."
+        )
 
 
 @deep_networks()

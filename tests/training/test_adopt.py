@@ -10,6 +10,7 @@ import pytest
 from keras import layers
 from sklearn.datasets import load_digits
 
+from dltemplates import catalog
 from dltemplates.export.deploy import export
 from dltemplates.training.adopt import adopt
 
@@ -119,10 +120,10 @@ def save(model, path):
 
 
 def test_what_cannot_be_taken_is_said_clearly(digits, tmp_path):
-    def refused(model, message, task="classification"):
+    def refused(model, message):
         path = save(model, tmp_path / "theirs.keras")
         with pytest.raises(ValueError, match=message) as caught:
-            adopt(path, task=task, data="digits", output=tmp_path / "run")
+            adopt(path, task="classification", data="digits", output=tmp_path / "run")
         assert "\n" not in str(caught.value)
         assert not (tmp_path / "run").exists()
 
@@ -134,12 +135,23 @@ def test_what_cannot_be_taken_is_said_clearly(digits, tmp_path):
     refused(seven, "row of 10 values.*Received: .*7")
     sigmoid = keras.Sequential([keras.Input((8, 8, 1)), layers.Flatten(), layers.Dense(10, activation="sigmoid")])
     refused(sigmoid, "must give logits or end in softmax.*sigmoid")
-    refused(sigmoid, "for a task that has a target. Received: generation. Try classification", task="generation")
     (tmp_path / "broken.keras").write_bytes(b"no model")
     with pytest.raises(ValueError, match="must be whole and load in safe mode"):
         adopt(tmp_path / "broken.keras", task="classification", data="digits")
     with pytest.raises(ValueError, match="must be a file"):
         adopt(tmp_path / "none.keras", task="classification", data="digits")
+
+
+OTHER_TASKS = catalog.TASKS.keys() - {"classification", "multi_label", "regression", "image_regression"}
+
+
+@pytest.mark.parametrize("task", [*sorted(OTHER_TASKS), "pathlib:Path", "os:getcwd"])
+def test_a_task_for_which_a_row_of_outputs_is_not_enough_is_refused_before_the_file_is_read(tmp_path, task):
+    message = f"class, labels or numbers as its target. Received: {task}. Try classification"
+    with pytest.raises(ValueError, match=message) as caught:
+        adopt(tmp_path / "none.keras", task=task, data="digits", output=tmp_path / "run")
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_lambda_is_not_run(tmp_path):
