@@ -170,7 +170,7 @@ class _Exporter:
         splits, more = check(key, predictor, self.reference)
         example = self.reference.example
         if isinstance(predictor, SavedModelPredictor):
-            np.savez(self.work / "example.npz", **example)  # type: ignore[arg-type]
+            np.savez(self.work / "example.npz", allow_pickle=False, **example)
             # The child's TensorFlow has one thread; how many this process has was settled when it was imported.
             timed = self.converter.ask(do="latency", path=str(written), example=str(self.work / "example.npz"))
             latency = timed["latency_ms"]
@@ -223,7 +223,7 @@ def _write_job(folder: Path, serving: ServingModel, batch: str | int, ranges: Ar
     folder.mkdir()
     contract = serving.contract.model_copy(update={"batch": batch})
     save_serving(ServingModel(serving.model, contract), folder / SERVING)
-    np.savez(folder / "calibration.npz", **ranges)  # type: ignore[arg-type]
+    np.savez(folder / "calibration.npz", allow_pickle=False, **ranges)
 
 
 def weights_digest(model: keras.Model) -> str:

@@ -60,7 +60,7 @@ def _check_noise(layer: layers.Layer) -> None:
         )
 
 
-class WholeBatchNoise:
+class WholeBatchNoise(layers.Layer):
     """A layer whose noise is drawn for the whole batch on every replica, which takes the part that is its own.
 
     The noise of such layers is a function of ones: `call(ones, training=True)` of the plain layer.
@@ -69,7 +69,7 @@ class WholeBatchNoise:
     def call(self, inputs: Any, training: bool = False) -> Any:
         if not training:
             return inputs
-        draw = super().call  # type: ignore[misc]
+        draw = super().call
         noise = _own_rows(inputs, lambda shape: draw(self.neutral(shape, inputs.dtype), training=True))
         return self.join(inputs, noise)
 

@@ -45,11 +45,12 @@ class Algorithm(ABC):
     def begin(self, targets: tf.TensorSpec) -> None:
         """Make what depends on the shape of a batch of targets, in the scope of the strategy."""
 
-    def start(self, batches: Iterable[Any]) -> None:  # noqa: B027 - most have nothing to look at
+    def start(self, batches: Iterable[Any]) -> None:
         """Look at some training examples before the first step, and set what is to begin as they are.
 
         Called outside of the replicas, with whole batches; again if the training is interrupted before that step.
         """
+        return  # most have nothing to look at
 
     @property
     @abstractmethod
