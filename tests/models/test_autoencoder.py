@@ -48,6 +48,7 @@ def test_the_papers_widths():
 
 @builders
 def test_it_is_an_encoder_and_a_decoder(name):
+    keras.utils.set_random_seed(0)  # with others, all three units of the sparse code may be off
     network = tiny(name)
     encoder, decoder = network.get_layer("encoder"), network.get_layer("decoder")
     x = np.random.default_rng(0).uniform(size=(5, 8, 12, 1)).astype("float32")
