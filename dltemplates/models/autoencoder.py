@@ -23,13 +23,14 @@ in. With linear layers it would be a principal component analysis.
 Each is one network of two, `encoder` and `decoder`, and gives logits of the values.
 """
 
+import math
 from collections.abc import Sequence
 
 import keras
 from keras import layers, regularizers
 
 from dltemplates.models.blocks import normalize, relu
-from dltemplates.models.checks import check_count, check_image_shape, check_range, check_widths
+from dltemplates.models.checks import check_count, check_halving, check_range, check_widths
 
 
 def autoencoder(
@@ -57,7 +58,8 @@ def autoencoder(
     check_widths("units", units, "(1000, 500, 250)")
     check_count("code", code, 30)
     inputs = keras.Input(input_shape, name="inputs")
-    encoded = keras.Model(inputs, dense_code(inputs, units, code), name="encoder")
+    x = rectified(layers.Flatten()(inputs), units)
+    encoded = keras.Model(inputs, layers.Dense(code, name="code")(x), name="encoder")
     return chain(encoded, dense_decoder(input_shape, units, code), name)
 
 
@@ -164,17 +166,11 @@ def fc_autoencoder(
 ) -> keras.Model:
     """Build the anomaly detector of MLPerf Tiny: dense layers, each normalized and rectified.
 
-    Args:
-        input_shape: Shape of an example, of any rank.
-        units: Width of each hidden layer of the encoder; the decoder has them the other way round.
-        code: Length of the code.
-        name: Name of the model.
+    Args: Those of `autoencoder`.
 
-    Returns:
-        A functional model: `(batch, *input_shape)` float32 to as many float32 values.
+    Returns: As `autoencoder`; values.
 
-    Raises:
-        ValueError: As `autoencoder`.
+    Raises: As `autoencoder`.
     """
     check_widths("input_shape", input_shape, "(640,)")
     check_widths("units", units, "(128, 128, 128, 128)")
@@ -197,29 +193,23 @@ def chain(encoder: keras.Model, decoder: keras.Model, name: str) -> keras.Model:
     return keras.Model(inputs, decoder(encoder(inputs)), name=name)
 
 
-def dense_code(x, units, code):
-    """Rectified dense layers over the flattened input, and a linear one that is the code."""
-    x = layers.Flatten()(x)
+def rectified(x, units):
+    """Rectified dense layers, one for each of `units`."""
     for width in units:
         x = layers.Dense(width, activation="relu", kernel_initializer="he_normal")(x)
-    return layers.Dense(code, name="code")(x)
+    return x
 
 
 def dense_decoder(input_shape, units, code):
     """From a code back to the input's shape, by rectified dense layers and a linear one."""
     codes = keras.Input((code,), name="code")
-    x = codes
-    for width in reversed(units):
-        x = layers.Dense(width, activation="relu", kernel_initializer="he_normal")(x)
+    x = rectified(codes, reversed(units))
     return keras.Model(codes, flat_output(x, input_shape), name="decoder")
 
 
 def flat_output(x, input_shape):
     """A value for each of the input's, linear, in its shape."""
-    size = 1
-    for length in input_shape:
-        size *= length
-    x = layers.Dense(size)(x)
+    x = layers.Dense(math.prod(input_shape))(x)
     return layers.Reshape(input_shape, dtype="float32", name="logits")(x)
 
 
@@ -236,23 +226,8 @@ def conv_decoder(input_shape, filters, code):
     shrunk = 2 ** len(filters)
     codes = keras.Input((code,), name="code")
     first = (height // shrunk, width // shrunk, filters[-1])
-    x = layers.Dense(first[0] * first[1] * first[2], activation="relu", kernel_initializer="he_normal")(codes)
-    x = layers.Reshape(first)(x)
+    x = layers.Reshape(first)(rectified(codes, [math.prod(first)]))
     for count in reversed(filters):
         x = layers.Conv2DTranspose(count, 3, 2, padding="same", activation="relu", kernel_initializer="he_normal")(x)
     logits = layers.Conv2DTranspose(channels, 3, padding="same", dtype="float32", name="logits")(x)
     return keras.Model(codes, logits, name="decoder")
-
-
-def check_halving(model: str, input_shape, filters) -> None:
-    """Raise a `ValueError` unless the input is an image that can be halved once for each of `filters`."""
-    check_widths("filters", filters, "(32, 64)")
-    step = 2 ** len(filters)
-    check_image_shape(model, input_shape, least=step)
-    height, width, _ = input_shape
-    if height % step or width % step:
-        larger = ", ".join(str(-(-size // step) * step) for size in (height, width))
-        raise ValueError(
-            f"`{model}` halves images {len(filters)} times: height and width must be multiples of {step}. "
-            f"Received: input_shape={tuple(input_shape)}. Try `image_size` {larger}."
-        )

@@ -98,6 +98,35 @@ def check_patches(model: str, input_shape: Sequence[int], patch_size: int) -> No
         )
 
 
+def check_halving(
+    model: str,
+    input_shape: Sequence[int],
+    filters: Sequence[int],
+    *,
+    example: str = "(32, 64)",
+    does: str = "halves images",
+) -> None:
+    """Raise a `ValueError` unless the input is an image that can be halved once for each of `filters`.
+
+    Args:
+        model: Name of the builder.
+        input_shape: What it was given.
+        filters: Those of each resolution.
+        example: Filters that it can have.
+        does: What the model does once for each of `filters`.
+    """
+    check_widths("filters", filters, example)
+    step = 2 ** len(filters)
+    check_image_shape(model, input_shape, least=step)
+    size = tuple(input_shape[:2])
+    if any(pixels % step for pixels in size):
+        larger = ", ".join(str(-(-pixels // step) * step) for pixels in size)
+        raise ValueError(
+            f"`{model}` {does} {len(filters)} times: height and width must be multiples of {step}. "
+            f"Received: input_shape={tuple(input_shape)}. Try `image_size` {larger}."
+        )
+
+
 def check_multiplier(name: str, multiplier: float) -> None:
     """Raise a `ValueError` unless a layer's filters, or a stage's blocks, can be multiplied by it."""
     is_number = isinstance(multiplier, Real) and not isinstance(multiplier, bool)

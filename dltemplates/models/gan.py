@@ -21,6 +21,8 @@ Each is one network of two, `generator` and `discriminator`, from noise to a log
 generator gives images between -1 and 1.
 """
 
+import functools
+import math
 from collections.abc import Sequence
 
 import keras
@@ -30,10 +32,13 @@ from dltemplates.models.blocks import normalize, relu
 from dltemplates.models.checks import (
     check_count,
     check_dropout_rate,
+    check_halving,
     check_image_shape,
     check_num_outputs,
     check_widths,
 )
+
+check_doubling = functools.partial(check_halving, example="(128, 64)", does="doubles the resolution")
 
 SLOPE = 0.2  # of leaky rectifiers below 0, as in DCGAN
 DEVIATION = 0.02  # of all first weights, as in DCGAN
@@ -72,8 +77,7 @@ def gan(
         x = layers.Dense(width)(x)
         x = layers.LeakyReLU(SLOPE)(x)
         x = layers.BatchNormalization(momentum=0.8)(x)
-    pixels = input_shape[0] * input_shape[1] * input_shape[2]
-    x = layers.Dense(pixels)(x)
+    x = layers.Dense(math.prod(input_shape))(x)
     x = layers.Reshape(input_shape)(x)
     image = layers.Activation("tanh", dtype="float32", name="image")(x)
     generator = keras.Model(noise, image, name="generator")
@@ -113,11 +117,7 @@ def dcgan(
     """
     check_doubling(name, input_shape, filters)
     check_count("latent", latent, 100)
-    noise = keras.Input((latent,), name="noise")
-    generator = keras.Model(noise, deconvolutions(noise, input_shape, filters), name="generator")
-    images = keras.Input(input_shape, name="image")
-    x = convolutions(images, filters, normalized=True)
-    return players(generator, keras.Model(images, logit(x), name="discriminator"), name)
+    return conv_players(input_shape, latent, filters, name, normalized=True)
 
 
 def wgan_gp(
@@ -137,11 +137,7 @@ def wgan_gp(
     """
     check_doubling(name, input_shape, filters)
     check_count("latent", latent, 128)
-    noise = keras.Input((latent,), name="noise")
-    generator = keras.Model(noise, deconvolutions(noise, input_shape, filters), name="generator")
-    images = keras.Input(input_shape, name="image")
-    x = convolutions(images, filters, normalized=False)
-    return players(generator, keras.Model(images, logit(x), name="discriminator"), name)
+    return conv_players(input_shape, latent, filters, name, normalized=False)
 
 
 def cgan(
@@ -186,6 +182,15 @@ def cgan(
     return players(generator, discriminator, name)
 
 
+def conv_players(input_shape, latent, filters, name, *, normalized):
+    """The network of both, of convolutions."""
+    noise = keras.Input((latent,), name="noise")
+    generator = keras.Model(noise, deconvolutions(noise, input_shape, filters), name="generator")
+    images = keras.Input(input_shape, name="image")
+    x = convolutions(images, filters, normalized=normalized)
+    return players(generator, keras.Model(images, logit(x), name="discriminator"), name)
+
+
 def players(generator: keras.Model, discriminator: keras.Model, name: str) -> keras.Model:
     """The network of both: what the discriminator says of what the generator makes."""
     inputs = [keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=tensor.name) for tensor in generator.inputs]
@@ -200,7 +205,7 @@ def deconvolutions(x, input_shape, filters):
     height, width, channels = input_shape
     shrunk = 2 ** len(filters)
     first = (height // shrunk, width // shrunk, 2 * filters[0])
-    x = layers.Dense(first[0] * first[1] * first[2], use_bias=False, kernel_initializer=small())(x)
+    x = layers.Dense(math.prod(first), use_bias=False, kernel_initializer=small())(x)
     x = layers.Reshape(first)(x)
     x = normalize(x, relu)
     for count in filters:
@@ -229,16 +234,3 @@ def logit(x):
     """One number of an image's features."""
     x = layers.Flatten()(x)
     return layers.Dense(1, kernel_initializer=small(), dtype="float32", name="logits")(x)
-
-
-def check_doubling(model: str, input_shape, filters) -> None:
-    """Raise a `ValueError` unless images are made by doubling the resolution once for each of `filters`."""
-    check_widths("filters", filters, "(128, 64)")
-    step = 2 ** len(filters)
-    check_image_shape(model, input_shape, least=step)
-    if input_shape[0] % step or input_shape[1] % step:
-        larger = ", ".join(str(-(-size // step) * step) for size in input_shape[:2])
-        raise ValueError(
-            f"`{model}` doubles the resolution {len(filters)} times: height and width must be multiples of {step}. "
-            f"Received: input_shape={tuple(input_shape)}. Try `image_size` {larger}."
-        )

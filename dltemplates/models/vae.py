@@ -19,8 +19,8 @@ import keras
 from keras import layers
 
 from dltemplates.layers.sampling import Sampling
-from dltemplates.models.autoencoder import chain, check_halving, conv_decoder, conv_features, dense_decoder
-from dltemplates.models.checks import check_count, check_widths
+from dltemplates.models.autoencoder import chain, conv_decoder, conv_features, dense_decoder, rectified
+from dltemplates.models.checks import check_count, check_halving, check_widths
 
 
 def vae(
@@ -32,25 +32,17 @@ def vae(
 ) -> keras.Model:
     """Build the variational autoencoder of dense layers.
 
-    Args:
-        input_shape: Shape of an example, of any rank.
-        units: Width of each hidden layer of the encoder; the decoder has them the other way round.
-        code: Length of the code.
-        name: Name of the model.
+    Args: Those of `autoencoder`.
 
-    Returns:
-        A functional model: `(batch, *input_shape)` float32 to as many float32 logits.
+    Returns: As `autoencoder`.
 
-    Raises:
-        ValueError: If `input_shape`, `units` or `code` is not positive.
+    Raises: As `autoencoder`.
     """
     check_widths("input_shape", input_shape, "(28, 28, 1)")
     check_widths("units", units, "(500,)")
     check_count("code", code, 20)
     inputs = keras.Input(input_shape, name="inputs")
-    x = layers.Flatten()(inputs)
-    for width in units:
-        x = layers.Dense(width, activation="relu", kernel_initializer="he_normal")(x)
+    x = rectified(layers.Flatten()(inputs), units)
     return chain(distribution(inputs, x, code), dense_decoder(input_shape, units, code), name)
 
 
@@ -65,27 +57,23 @@ def conv_vae(
     """Build the variational autoencoder of convolutions.
 
     Args:
-        input_shape: `(height, width, channels)`; height and width multiples of 2 to the power of the number of
-            `filters`, so 4 by default.
-        filters: Filters of each convolution of the encoder, each of which halves the resolution; the decoder has them
-            the other way round.
+        input_shape: As in `conv_autoencoder`.
+        filters: As in `conv_autoencoder`.
         units: Width of the dense layer before the code.
         code: Length of the code.
         name: Name of the model.
 
     Returns:
-        A functional model: `(batch, height, width, channels)` float32 to as many float32 logits.
+        As `conv_autoencoder`.
 
     Raises:
-        ValueError: If the input is no image or cannot be halved so often, or `filters`, `units` or `code` is not
-            positive.
+        ValueError: As `conv_autoencoder`, or if `units` is not positive.
     """
     check_halving(name, input_shape, filters)
     check_count("units", units, 16)
     check_count("code", code, 2)
     inputs = keras.Input(input_shape, name="inputs")
-    x = layers.Flatten()(conv_features(inputs, filters))
-    x = layers.Dense(units, activation="relu", kernel_initializer="he_normal")(x)
+    x = rectified(layers.Flatten()(conv_features(inputs, filters)), [units])
     return chain(distribution(inputs, x, code), conv_decoder(input_shape, filters, code), name)
 
 
