@@ -22,12 +22,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.errors import first_line
 from dltemplates.models.recursion import deep_networks
+from dltemplates.tasks.contract import ServingModel
 from dltemplates.template import Template, parse_template
 
 if TYPE_CHECKING:
     import keras
 
-    from dltemplates.tasks.contract import ServingModel
     from dltemplates.tasks.task import Task
 
 RUNS_FOLDER = Path("saved_models")

@@ -10,14 +10,14 @@ import numpy as np
 from dltemplates.datasets.source import Dataset
 from dltemplates.datasets.spec import DatasetSpec, Value, image_of
 from dltemplates.tasks import quality
+from dltemplates.tasks.contract import ServingModel
 from dltemplates.tasks.task import Arrays, Task
+from dltemplates.template import Template
 
 if TYPE_CHECKING:
     import keras
 
-    from dltemplates.tasks.contract import ServingModel
     from dltemplates.tasks.judge import Judge
-    from dltemplates.template import Template
 
 LOSSES = ("gan", "wasserstein")
 
@@ -103,7 +103,6 @@ class Generation(Task):
         import keras
 
         from dltemplates.tasks.assemble import make_contract
-        from dltemplates.tasks.contract import ServingModel
 
         generator = model.get_layer(model.name).get_layer("generator")
         inputs = [keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=tensor.name) for tensor in generator.inputs]

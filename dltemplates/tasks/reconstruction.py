@@ -8,15 +8,14 @@ import numpy as np
 
 from dltemplates.datasets.source import Dataset, Source
 from dltemplates.datasets.spec import DatasetSpec, Value, network_shape
+from dltemplates.tasks.contract import ServingModel
 from dltemplates.tasks.noise import noisy
 from dltemplates.tasks.task import Arrays, SupervisedTask
+from dltemplates.template import Template
 
 if TYPE_CHECKING:
     import keras
     from matplotlib.figure import Figure
-
-    from dltemplates.tasks.contract import ServingModel
-    from dltemplates.template import Template
 
 LOSSES = ("cross_entropy", "mse")
 

@@ -8,15 +8,15 @@ import numpy as np
 
 from dltemplates.datasets.source import Dataset, Source
 from dltemplates.datasets.spec import DatasetSpec, Value, image_of
+from dltemplates.tasks.contract import ServingModel
 from dltemplates.tasks.task import Arrays, Task
+from dltemplates.template import Template
 
 if TYPE_CHECKING:
     import keras
     from matplotlib.figure import Figure
 
     from dltemplates.layers import RestrictedBoltzmann
-    from dltemplates.tasks.contract import ServingModel
-    from dltemplates.template import Template
 
 TURNS = (0, 1, 10, 100, 1000)  # after so many, a chain is drawn
 CHAINS = 10
@@ -67,7 +67,6 @@ class Representation(Task):
         import keras
 
         from dltemplates.tasks.assemble import make_contract
-        from dltemplates.tasks.contract import ServingModel
 
         value = Value(name="hidden", kind="number", dtype="float32", shape=model.output_shape[1:], range=(0, 1))
         served = keras.Model(model.input, {"hidden": model.output}, name=model.name)

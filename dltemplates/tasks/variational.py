@@ -8,14 +8,13 @@ import numpy as np
 
 from dltemplates.datasets.source import Source
 from dltemplates.datasets.spec import DatasetSpec
+from dltemplates.tasks.contract import ServingModel
 from dltemplates.tasks.reconstruction import Reconstruction
+from dltemplates.template import Template
 
 if TYPE_CHECKING:
     import keras
     from matplotlib.figure import Figure
-
-    from dltemplates.tasks.contract import ServingModel
-    from dltemplates.template import Template
 
 LABEL = "label"  # what a dataset of classes calls them
 
@@ -35,8 +34,6 @@ class Variational(Reconstruction):
         self, model: keras.Model, spec: DatasetSpec, template: Template, *, name: str
     ) -> dict[str, ServingModel]:
         """As an autoencoder; but the decoder takes any code from a standard normal distribution."""
-        from dltemplates.tasks.contract import ServingModel
-
         served = super().serving(model, spec, template, name=name)
         contract = served["decoder"].contract
         (code,) = contract.inputs

@@ -25,7 +25,7 @@ from dltemplates.training.optimizers import make_optimizer, make_schedule
 from dltemplates.training.pretrained import load_pretrained, take_weights
 from dltemplates.training.replicas import for_replicas
 from dltemplates.training.stages import Stage, in_turn, labelled_examples, make_order, pretraining
-from dltemplates.training.steps import algorithm_class
+from dltemplates.training.steps import ALGORITHMS
 from dltemplates.training.steps.algorithm import Algorithm
 from dltemplates.training.strategy import Placement
 from dltemplates.training.watch import Watch
@@ -199,7 +199,7 @@ def prepare(template: Template, placement: Placement | None = None, *, strict: b
             is_scaled = keras.config.dtype_policy().name == "mixed_float16"
             return keras.optimizers.LossScaleOptimizer(made) if is_scaled else made
 
-        algorithm = algorithm_class(task.algorithm).make(model, task, optimizer, template)
+        algorithm = ALGORITHMS[task.algorithm].make(model, task, optimizer, template)
         stages = in_turn([*pretraining(model, template, examples), Stage(algorithm, order, settings.epochs)])
     class_weights = _class_weights(template, dataset)
     training = Training(template, dataset, task, definition, stages, class_weights, placement, fresh)

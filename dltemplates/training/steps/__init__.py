@@ -1,23 +1,15 @@
 """Training algorithms, one a file: what happens to one batch."""
 
-from __future__ import annotations
+from dltemplates.training.steps.adversarial import Adversarial
+from dltemplates.training.steps.algorithm import Algorithm
+from dltemplates.training.steps.contrastive_divergence import ContrastiveDivergence
+from dltemplates.training.steps.supervised import Supervised
+from dltemplates.training.steps.variational import Variational
 
-from importlib import import_module
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from dltemplates.training.steps.algorithm import Algorithm
-
-ALGORITHMS = {
-    "supervised": "supervised:Supervised",
-    "variational": "variational:Variational",
-    "adversarial": "adversarial:Adversarial",
-    "contrastive_divergence": "contrastive_divergence:ContrastiveDivergence",
+ALGORITHMS: dict[str, type[Algorithm]] = {
+    "supervised": Supervised,
+    "variational": Variational,
+    "adversarial": Adversarial,
+    "contrastive_divergence": ContrastiveDivergence,
 }
-"""By the name that a task asks for: the file here, and the class in it."""
-
-
-def algorithm_class(name: str) -> type[Algorithm]:
-    """The training algorithm that a task asks for, one of `ALGORITHMS`."""
-    module, _, kind = ALGORITHMS[name].partition(":")
-    return getattr(import_module(f"{__name__}.{module}"), kind)
+"""By the name that a task asks for."""
