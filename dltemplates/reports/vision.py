@@ -157,7 +157,8 @@ def trace(model: keras.Model, images: np.ndarray, seen: Callable[[int, Call], No
                 output = run(layer, output)
             return output
         if isinstance(operation, keras.Function):
-            return operation._run_through_graph(args[0], call_fn=run)
+            given = zip(keras.tree.flatten(args[0]), operation.inputs, strict=True)
+            return operation._run_through_graph([tf.cast(tensor, like.dtype) for tensor, like in given], call_fn=run)
         output = operation(*args, **kwargs)
         calls.append(Call(operation, keras.tree.flatten(args), output))
         if seen:

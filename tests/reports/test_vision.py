@@ -139,6 +139,16 @@ def test_layers_of_nested_models_are_reached(source):
     np.testing.assert_allclose(calls[-1].output.numpy(), expected, atol=1e-6)
 
 
+def test_a_nested_network_is_given_what_it_takes(source):
+    body = network(layers.Conv2D(2, 3, name="first"), layers.Flatten(), layers.Dense(3))  # of floats
+    inputs = keras.Input(IMAGE.shape, name="image", dtype="uint8")
+    model = keras.Model(inputs, body(inputs))
+    images = source.read(np.arange(2))["image"]
+    first, *_ = trace(model, images)
+    assert first.layer.name == "first"
+    np.testing.assert_allclose(first.output, body.get_layer("first")(images.astype("float32")), rtol=1e-6)
+
+
 def test_kernels_are_filters_first():
     def built(layer):
         layer.build((None, 8, 8, 3))
