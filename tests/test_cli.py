@@ -246,6 +246,7 @@ def test_train_evaluate_predict_export_report_compare(dlt, tmp_path, digit_folde
     assert code == 0
 
 
+@pytest.mark.slow  # which `.ci/run` does in full
 def test_run_does_everything(dlt, tmp_path):
     code, out, err = dlt("run", "resnet8_digits", *QUICK, "--set=export.formats=['onnx:float32']", "-o", "here")
     assert code == 0, err

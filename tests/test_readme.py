@@ -56,7 +56,8 @@ def test_the_table_of_models_says_what_is_counted(name):
 
 
 def test_what_it_says_of_keras_applications_is_so():
-    before, _, _ = README.partition(" give what those of `keras.applications`")
+    unwrapped = re.sub(r"(?<!\n)\n(?!\n)", " ", README)
+    before, _, _ = unwrapped.partition(" give what those of `keras.applications`")
     named = {
         model
         for pattern in re.findall(r"`(.*?)`", before.rpartition("\n\n")[2])

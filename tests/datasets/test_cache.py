@@ -88,7 +88,7 @@ def test_an_array_of_another_shape_is_made_anew(folder, tmp_path):
     assert_same(read(load(folder, "disk")), expected)
 
 
-@pytest.mark.parametrize("cache", ["memory", "disk"])
+@pytest.mark.parametrize("cache", [pytest.param("memory", marks=pytest.mark.slow), "disk"])
 def test_broken_files_are_replaced_and_what_stands_in_is_not_kept_on_disk(folder, tmp_path, cache):
     whole = read(load(folder, "none"))
     plain, kept = load(folder, "none"), load(folder, cache)

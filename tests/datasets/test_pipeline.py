@@ -133,8 +133,15 @@ def test_parts_of_evaluation_are_those_of_the_whole(batch_size, parts):
     np.testing.assert_array_equal(np.concatenate([images for images, _, _ in both]), images)
 
 
-@pytest.mark.parametrize("settings", [Augment(), ALL])
-@pytest.mark.parametrize("kind", ["arrays", "files"])
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        pytest.param("arrays", Augment(), marks=pytest.mark.slow),
+        pytest.param("arrays", ALL, marks=pytest.mark.slow),
+        ("files", Augment()),
+        ("files", ALL),
+    ],
+)
 def test_parts_of_a_batch_are_those_of_the_whole(settings, kind, image_files):
     source, spec = (SOURCE, SPEC) if kind == "arrays" else (image_files, SPEC)
     options = {"source": source, "spec": spec, "class_weights": np.float32([0.5, 2])}

@@ -20,6 +20,7 @@ def test_parameters_macs_and_layers_are_those_of_the_paper(depth, blocks, traina
     assert len([layer for layer in network.layers if hasattr(layer, "kernel")]) == depth
 
 
+@pytest.mark.slow
 def test_it_is_that_of_keras_with_the_same_weights(assert_twins):
     theirs = keras.applications.DenseNet121(
         weights=None, input_shape=(64, 64, 3), classes=10, classifier_activation=None

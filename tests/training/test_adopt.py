@@ -41,9 +41,9 @@ def trained(digits, last, scale=1.0, offset=0.0):
 @pytest.mark.parametrize(
     ("last", "scale", "offset", "input_range"),
     [
-        (lambda: [layers.Dense(10)], 1 / 255, 0.0, (0, 1)),
+        pytest.param(lambda: [layers.Dense(10)], 1 / 255, 0.0, (0, 1), marks=pytest.mark.slow),
         (lambda: [layers.Dense(10, activation="softmax")], 1 / 127.5, -1.0, (-1, 1)),
-        (lambda: [layers.Dense(10), layers.Softmax()], 1 / 255, 0.0, (0, 1)),
+        pytest.param(lambda: [layers.Dense(10), layers.Softmax()], 1 / 255, 0.0, (0, 1), marks=pytest.mark.slow),
         (lambda: [layers.Rescaling(1 / 255), layers.Dense(10), layers.Activation("softmax")], 1.0, 0.0, (0, 255)),
     ],
 )

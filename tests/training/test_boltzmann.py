@@ -215,7 +215,7 @@ def check_resume(whole, settings, step, path, monkeypatch):
     [
         pytest.param(1, marks=pytest.mark.slow),
         pytest.param(52, id="52, where the second machine begins"),
-        pytest.param(60, id="60, inside of its training"),
+        pytest.param(60, id="60, inside of its training", marks=pytest.mark.slow),
         pytest.param(104, marks=pytest.mark.slow),
         pytest.param(110, marks=pytest.mark.slow),
     ],
@@ -230,7 +230,8 @@ def test_persistent_chains_resume_exactly(persistent, tmp_path, monkeypatch):
     check_resume(persistent, PERSISTENT, 70, tmp_path / "run", monkeypatch)
 
 
-@pytest.mark.parametrize("kind", [pytest.param("network", marks=pytest.mark.slow), "persistent"])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["network", "persistent"])
 def test_two_devices_train_what_one_does(kind, request, tmp_path):
     """In a fresh process: the number of devices is chosen before TensorFlow is first used."""
     one = request.getfixturevalue(kind)

@@ -61,7 +61,10 @@ REGRESSIONS = {
 }
 
 
-@pytest.mark.parametrize("name", REGRESSIONS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow if name == "softmax_regression_iris" else ()) for name in REGRESSIONS],
+)
 def test_a_regression_is_scikit_learns(name, tmp_path):
     run = run_of(name, tmp_path)
     train_rows, test_rows = everything(run, "train"), everything(run, "test")
