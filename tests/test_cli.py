@@ -547,17 +547,17 @@ def test_a_disk_that_is_full_for_a_while_costs_a_warning(small_run, tmp_path):
         subprocess.run(["umount", folder], check=False)
 
 
-def test_a_run_is_trained_by_one_process_at_a_time(small_run, tmp_path):
+@pytest.mark.parametrize("option", ["--resume", pytest.param("--overwrite", marks=pytest.mark.slow)])
+def test_a_run_is_trained_by_one_process_at_a_time(small_run, tmp_path, option):
     run = Run(tmp_path / "run")
     arguments = ["train", small_run.template_path, "--set", "train.epochs=300", "-o", run.path]
     process = start(*arguments, cwd=tmp_path)
     wait_for_checkpoint(run, process, 0)
-    for option in ("--resume", "--overwrite"):
-        second = start(*arguments, option, cwd=tmp_path)
-        _, err = second.communicate(timeout=90)
-        assert second.returncode == 2
-        assert "written by one training at a time" in error_line(err)
-        assert process.poll() is None
+    second = start(*arguments, option, cwd=tmp_path)
+    _, err = second.communicate(timeout=90)
+    assert second.returncode == 2
+    assert "written by one training at a time" in error_line(err)
+    assert process.poll() is None
     process.kill()
     process.communicate()
     again = start(*arguments, "--resume", cwd=tmp_path)  # a claim dies with its process

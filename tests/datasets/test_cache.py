@@ -49,7 +49,11 @@ def assert_same(found, expected):
         np.testing.assert_array_equal(array, other)
 
 
-@pytest.mark.parametrize("settings", [{}, {"channels": 1, "resize": "crop"}])
+@pytest.mark.parametrize(
+    "settings",
+    [pytest.param({}, marks=pytest.mark.slow), {"channels": 1, "resize": "crop"}],
+    ids=["as it is", "changed"],
+)
 def test_kept_images_are_those_that_are_read(folder, settings):
     expected = read(load(folder, "none", **settings))
     assert expected[0].std() > 10
@@ -71,7 +75,14 @@ def test_on_disk_they_serve_later_runs_without_the_files(folder, tmp_path):
     assert dataset.split("train").broken == {}
 
 
-@pytest.mark.parametrize("spoil", [lambda content: content[:-1], lambda content: content + b"x", lambda content: b"no"])
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda content: content[:-1],
+        pytest.param(lambda content: content + b"x", marks=pytest.mark.slow),
+        pytest.param(lambda content: b"no", marks=pytest.mark.slow),
+    ],
+)
 def test_a_spoilt_file_is_made_anew(folder, tmp_path, spoil):
     expected = read(load(folder, "disk"))
     kept = {path: path.read_bytes() for path in (tmp_path / "cache/decoded").iterdir()}

@@ -95,7 +95,7 @@ def test_stages_have_the_maps_of_table_1(builder, expansion):
 @pytest.mark.parametrize(
     ("builder", "name"),
     [
-        (resnet50, "ResNet50"),
+        pytest.param(resnet50, "ResNet50", marks=pytest.mark.slow),  # fast in test_keras_applications.py
         pytest.param(resnet101, "ResNet101", marks=pytest.mark.slow),
         pytest.param(resnet152, "ResNet152", marks=pytest.mark.slow),
     ],

@@ -62,6 +62,7 @@ def test_figures_of_layers_are_drawn(tool, tmp_path, monkeypatch, capsys):
     assert "12,443,648   10.3% = 2,408,448 + 10,035,200" in said
 
 
+@pytest.mark.slow
 def test_one_and_two_hidden_layers_are_drawn_side_by_side(tool, capsys):
     figure = tool.hidden_layers({"train.epochs": 1})
     titles = [axes.get_title() for axes in figure.axes]

@@ -63,7 +63,7 @@ REGRESSIONS = {
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=pytest.mark.slow if name == "softmax_regression_iris" else ()) for name in REGRESSIONS],
+    [pytest.param(name, marks=pytest.mark.slow if name.startswith("softmax") else ()) for name in REGRESSIONS],
 )
 def test_a_regression_is_scikit_learns(name, tmp_path):
     run = run_of(name, tmp_path)

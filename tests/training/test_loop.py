@@ -25,7 +25,9 @@ def weights_after(calls, template=TEMPLATE, jit_compile=False):
 MLP = small_template(model={"name": "mlp", "units": [16]})  # XLA has no deterministic gradient of max pooling
 
 
-@pytest.mark.parametrize(("template", "jit_compile"), [(TEMPLATE, False), (MLP, True)])
+@pytest.mark.parametrize(
+    ("template", "jit_compile"), [pytest.param(TEMPLATE, False, marks=pytest.mark.slow), (MLP, True)]
+)
 def test_how_many_steps_are_run_in_a_call_changes_no_bit(template, jit_compile):
     at_once = weights_after([12], template, jit_compile=jit_compile)
     for calls in ([1] * 12, [1, 4, 7]):
