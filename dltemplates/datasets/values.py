@@ -62,12 +62,10 @@ def number_value(train: np.ndarray) -> Value:
     Raises:
         ValueError: If a number is not finite, or the same for every training example.
     """
+    unfit = np.count_nonzero(~np.isfinite(train))
+    if unfit:
+        raise ValueError(f"A number to predict must be finite. Received: {unfit} that are not. Remove those examples.")
     mean, std, varies = statistics(train)
-    if not np.isfinite(std).all():
-        raise ValueError(
-            f"A number to predict must be finite. Received: {np.count_nonzero(~np.isfinite(train))} that are not. "
-            "Remove those examples."
-        )
     if not varies.all():
         column = int(np.argmin(varies))
         raise ValueError(
@@ -99,12 +97,12 @@ def statistics(train: np.ndarray, *, least: float = 1e-12) -> tuple[np.ndarray, 
 
     Returns:
         The means and the deviations, float64 (columns,), 1 where a column does not vary, which so keeps its unit; and
-        which do, (columns,).
+        which do, (columns,). A column with a number that is not finite does not vary.
     """
     numbers = train.astype(np.float64)
     mean, std = numbers.mean(axis=0), numbers.std(axis=0)
-    is_constant = std <= least * np.abs(mean)
-    return mean, np.where(is_constant, 1.0, std), ~is_constant
+    varies = std > least * np.abs(mean)
+    return mean, np.where(varies, std, 1.0), varies
 
 
 def with_counts(target: Value, train: np.ndarray) -> Value:

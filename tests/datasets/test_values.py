@@ -1,0 +1,18 @@
+import numpy as np
+import pytest
+
+from dltemplates.datasets.values import number_value, statistics
+
+
+def test_deviations_are_one_where_a_column_does_not_vary():
+    mean, std, varies = statistics(np.array([[1.0, 7.0, np.nan], [5.0, 7.0, 2.0]]))
+
+    assert mean[:2].tolist() == [3.0, 7.0]
+    assert std.tolist() == [2.0, 1.0, 1.0]
+    assert varies.tolist() == [True, False, False]
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_numbers_to_predict_must_be_finite(number):
+    with pytest.raises(ValueError, match=r"must be finite\. Received: 1 that are not"):
+        number_value(np.array([[1.0], [number], [2.0]], np.float32))
