@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import sys
 from functools import cached_property
 from pathlib import Path
@@ -181,6 +182,11 @@ def answer(request: dict[str, Any], jobs: dict[str, Job]) -> dict[str, Any]:
         return {"error": _explain(error)}
 
 
+def peak_memory() -> int:
+    """The most memory that this process, or the one that started it, has had by now, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
 def _explain(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[0] if lines else 'no reason given'}"[:500]
@@ -201,7 +207,8 @@ def main() -> None:
     _import_tensorflow()  # while the caller is still writing the serving model
     jobs: dict[str, Job] = {}
     for line in sys.stdin:
-        replies.write(json.dumps(answer(json.loads(line), jobs)) + "\n")
+        reply = answer(json.loads(line), jobs) | {"peak_memory": peak_memory()}
+        replies.write(json.dumps(reply) + "\n")
         replies.flush()
 
 
