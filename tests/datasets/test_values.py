@@ -5,11 +5,11 @@ from dltemplates.datasets.values import number_value, statistics
 
 
 def test_deviations_are_one_where_a_column_does_not_vary():
-    mean, std, varies = statistics(np.array([[1.0, 7.0, np.nan], [5.0, 7.0, 2.0]]))
+    mean, std, varies = statistics(np.array([[1.0, 7.0, np.nan, np.inf], [5.0, 7.0, 2.0, 2.0]]))
 
     assert mean[:2].tolist() == [3.0, 7.0]
-    assert std.tolist() == [2.0, 1.0, 1.0]
-    assert varies.tolist() == [True, False, False]
+    assert std.tolist() == [2.0, 1.0, 1.0, 1.0]
+    assert varies.tolist() == [True, False, False, False]
 
 
 @pytest.mark.parametrize("number", [np.nan, np.inf])

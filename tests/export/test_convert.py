@@ -18,7 +18,7 @@ ECHO = """
             os.kill(os.getpid(), request["signal"])
         if request["do"] == "exit":
             sys.exit(request["status"])
-        print(json.dumps(request.get("reply", {"pid": os.getpid()})), flush=True)
+        print(json.dumps({"peak_memory": 0} | request.get("reply", {"pid": os.getpid()})), flush=True)
 """
 
 
