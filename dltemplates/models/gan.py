@@ -47,7 +47,7 @@ DEVIATION = 0.02  # of all first weights, as in DCGAN
 def gan(
     input_shape: tuple[int, int, int],
     *,
-    latent: int = 100,
+    latent_dim: int = 100,
     units: Sequence[int] = (128, 256, 512, 1024),
     dropout_rate: float = 0.3,
     name: str = "gan",
@@ -56,22 +56,23 @@ def gan(
 
     Args:
         input_shape: `(height, width, channels)` of an image.
-        latent: Length of the row of noise.
+        latent_dim: Length of the row of noise.
         units: Width of each hidden layer of the generator; the discriminator has them the other way round.
         dropout_rate: Share of the discriminator's activations dropped after each hidden layer, in [0, 1).
         name: Name of the model.
 
     Returns:
-        A functional model: `(batch, latent)` float32 to `(batch, 1)` float32 logits.
+        A functional model: `(batch, latent_dim)` float32 to `(batch, 1)` float32 logits.
 
     Raises:
-        ValueError: If the input is no image, `latent` or `units` is not positive, or `dropout_rate` is not in [0, 1).
+        ValueError: If the input is no image, `latent_dim` or `units` is not positive, or `dropout_rate` is not in
+            [0, 1).
     """
     check_image_shape(name, input_shape, least=1)
-    check_count("latent", latent, 100)
+    check_count("latent_dim", latent_dim, 100)
     check_widths("units", units, "(128, 256, 512, 1024)")
     check_dropout_rate(dropout_rate)
-    noise = keras.Input((latent,), name="noise")
+    noise = keras.Input((latent_dim,), name="noise")
     x = noise
     for width in units:
         x = layers.Dense(width)(x)
@@ -95,7 +96,7 @@ def gan(
 def dcgan(
     input_shape: tuple[int, int, int],
     *,
-    latent: int = 100,
+    latent_dim: int = 100,
     filters: Sequence[int] = (128, 64),
     name: str = "dcgan",
 ) -> keras.Model:
@@ -104,26 +105,26 @@ def dcgan(
     Args:
         input_shape: `(height, width, channels)`; height and width multiples of 2 to the power of the number of
             `filters`, so 4 by default.
-        latent: Length of the row of noise.
+        latent_dim: Length of the row of noise.
         filters: Filters at each resolution of the generator, from the smallest on; the discriminator has them the other
             way round. The paper's for 64x64 are (1024, 512, 256, 128).
         name: Name of the model.
 
     Returns:
-        A functional model: `(batch, latent)` float32 to `(batch, 1)` float32 logits.
+        A functional model: `(batch, latent_dim)` float32 to `(batch, 1)` float32 logits.
 
     Raises:
-        ValueError: If the input is no image or cannot be halved so often, or `latent` or `filters` is not positive.
+        ValueError: If the input is no image or cannot be halved so often, or `latent_dim` or `filters` is not positive.
     """
     check_doubling(name, input_shape, filters)
-    check_count("latent", latent, 100)
-    return conv_players(input_shape, latent, filters, name, normalized=True)
+    check_count("latent_dim", latent_dim, 100)
+    return conv_players(input_shape, latent_dim, filters, name, normalized=True)
 
 
 def wgan_gp(
     input_shape: tuple[int, int, int],
     *,
-    latent: int = 128,
+    latent_dim: int = 128,
     filters: Sequence[int] = (128, 64),
     name: str = "wgan_gp",
 ) -> keras.Model:
@@ -136,15 +137,15 @@ def wgan_gp(
     Raises: As `dcgan`.
     """
     check_doubling(name, input_shape, filters)
-    check_count("latent", latent, 128)
-    return conv_players(input_shape, latent, filters, name, normalized=False)
+    check_count("latent_dim", latent_dim, 128)
+    return conv_players(input_shape, latent_dim, filters, name, normalized=False)
 
 
 def cgan(
     input_shape: tuple[int, int, int],
     num_outputs: int,
     *,
-    latent: int = 100,
+    latent_dim: int = 100,
     filters: Sequence[int] = (128, 64),
     name: str = "cgan",
 ) -> keras.Model:
@@ -153,23 +154,23 @@ def cgan(
     Args:
         input_shape: As in `dcgan`.
         num_outputs: Number of classes.
-        latent: As in `dcgan`.
+        latent_dim: As in `dcgan`.
         filters: As in `dcgan`.
         name: Name of the model.
 
     Returns:
-        A functional model: `noise` `(batch, latent)` float32 and `label` `(batch,)` int32 to `(batch, 1)` float32
+        A functional model: `noise` `(batch, latent_dim)` float32 and `label` `(batch,)` int32 to `(batch, 1)` float32
         logits.
 
     Raises:
         ValueError: As `dcgan`, or if there is no class.
     """
     check_doubling(name, input_shape, filters)
-    check_count("latent", latent, 100)
+    check_count("latent_dim", latent_dim, 100)
     check_num_outputs(num_outputs)
-    noise = keras.Input((latent,), name="noise")
+    noise = keras.Input((latent_dim,), name="noise")
     label = keras.Input((), dtype="int32", name="label")
-    asked = layers.Embedding(num_outputs, latent, name="class_of_noise")(label)
+    asked = layers.Embedding(num_outputs, latent_dim, name="class_of_noise")(label)
     x = layers.Concatenate()([noise, asked])
     generator = keras.Model([noise, label], deconvolutions(x, input_shape, filters), name="generator")
 
@@ -182,9 +183,9 @@ def cgan(
     return players(generator, discriminator, name)
 
 
-def conv_players(input_shape, latent, filters, name, *, normalized):
+def conv_players(input_shape, latent_dim, filters, name, *, normalized):
     """The network of both, of convolutions."""
-    noise = keras.Input((latent,), name="noise")
+    noise = keras.Input((latent_dim,), name="noise")
     generator = keras.Model(noise, deconvolutions(noise, input_shape, filters), name="generator")
     images = keras.Input(input_shape, name="image")
     x = convolutions(images, filters, normalized=normalized)

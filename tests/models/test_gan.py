@@ -91,14 +91,16 @@ def test_images_lie_between_the_ends_of_tanh_and_are_judged_by_one_number(build)
 
 @ALL
 def test_the_latent_size_is_an_option(build):
-    assert small(build, latent=3).inputs[0].shape == (None, 3)
+    assert small(build, latent_dim=3).inputs[0].shape == (None, 3)
 
 
 @ALL
-@pytest.mark.parametrize("latent", [0, -4, 2.5])
-def test_noise_of_no_length_is_refused(build, latent):
-    with pytest.raises(ValueError, match=rf"`latent` must be a positive integer. Received: latent={latent}. Try"):
-        small(build, latent=latent)
+@pytest.mark.parametrize("latent_dim", [0, -4, 2.5])
+def test_noise_of_no_length_is_refused(build, latent_dim):
+    with pytest.raises(
+        ValueError, match=rf"`latent_dim` must be a positive integer. Received: latent_dim={latent_dim}. Try"
+    ):
+        small(build, latent_dim=latent_dim)
 
 
 @pytest.mark.parametrize("build", [dcgan, cgan, wgan_gp])
