@@ -29,6 +29,7 @@ from collections.abc import Sequence
 import keras
 from keras import layers, regularizers
 
+from dltemplates.layers import Saturation
 from dltemplates.models.blocks import normalize, relu
 from dltemplates.models.checks import check_count, check_halving, check_range, check_widths
 
@@ -136,7 +137,8 @@ def denoising_autoencoder(
 
     Args:
         input_shape: As in `conv_autoencoder`.
-        noise: Standard deviation of the noise, where an example's values are between 0 and 1.
+        noise: Standard deviation of the noise, where an example's values are between 0 and 1; what it brings beyond
+            them is cut off.
         filters: As in `conv_autoencoder`.
         code: Length of the code.
         name: Name of the model.
@@ -151,7 +153,7 @@ def denoising_autoencoder(
     check_count("code", code, 64)
     check_range("noise", noise, 0.3)
     inputs = keras.Input(input_shape, name="inputs")
-    x = layers.GaussianNoise(noise)(inputs)
+    x = Saturation()(layers.GaussianNoise(noise)(inputs))
     x = conv_features(x, filters)
     encoded = keras.Model(inputs, layers.Dense(code, name="code")(layers.Flatten()(x)), name="encoder")
     return chain(encoded, conv_decoder(input_shape, filters, code), name)

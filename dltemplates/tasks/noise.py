@@ -18,7 +18,8 @@ def noisy(dataset: Dataset, noise: float) -> Dataset:
 
     Args:
         dataset: Of one input.
-        noise: Its standard deviation, of values between 0 and 1, or of mean 0 and deviation 1.
+        noise: Its standard deviation, of values between 0 and 1, or of mean 0 and deviation 1. Of an image, what is
+            then darker than black or brighter than white is cut off.
     """
     (value,) = dataset.spec.inputs
     if not noise:

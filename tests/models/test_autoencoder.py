@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from dltemplates.layers import Saturation
 from dltemplates.models.autoencoder import (
     autoencoder,
     conv_autoencoder,
@@ -99,6 +100,11 @@ def test_noise_is_there_in_training_alone():
     x = np.random.default_rng(0).uniform(size=(4, 8, 12, 1)).astype("float32")
     np.testing.assert_array_equal(network(x, training=False), network(x, training=False))
     assert np.abs(np.asarray(network(x, training=True) - network(x, training=False))).max() > 1e-3
+    encoder = network.get_layer("encoder")
+    (given,) = (layer.output for layer in encoder.layers if isinstance(layer, Saturation))
+    seen = np.asarray(keras.Model(encoder.input, given)(x, training=True))
+    assert (seen.min(), seen.max()) == (0, 1)  # as what it is judged on
+    assert 0.2 < np.std(seen - x) < 0.5
     without = tiny("denoising_autoencoder", noise=0.0)
     np.testing.assert_array_equal(without(x, training=True), without(x, training=False))
 
