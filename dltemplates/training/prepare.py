@@ -200,7 +200,9 @@ def prepare(template: Template, placement: Placement | None = None, *, strict: b
             return keras.optimizers.LossScaleOptimizer(made) if is_scaled else made
 
         algorithm = ALGORITHMS[task.algorithm].make(model, task, optimizer, template)
-        stages = in_turn([*pretraining(model, template, examples), Stage(algorithm, order, settings.epochs)])
+        stages = in_turn(
+            [*pretraining(model, template, dataset.spec, examples), Stage(algorithm, order, settings.epochs)]
+        )
     class_weights = _class_weights(template, dataset)
     training = Training(template, dataset, task, definition, stages, class_weights, placement, fresh)
     _, targets, _ = training.batches(stages[0], 0).element_spec

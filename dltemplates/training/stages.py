@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from dltemplates.datasets.pipeline import TrainingOrder
+from dltemplates.datasets.spec import DatasetSpec, image_of
 from dltemplates.layers import RestrictedBoltzmann
 from dltemplates.template import Template
 from dltemplates.training.optimizers import make_sgd
@@ -62,16 +63,17 @@ def in_turn(stages: list[Stage]) -> tuple[Stage, ...]:
     return tuple(stages)
 
 
-def pretraining(model: keras.Model, template: Template, examples: int) -> list[Stage]:
+def pretraining(model: keras.Model, template: Template, spec: DatasetSpec, examples: int) -> list[Stage]:
     """The training of each restricted Boltzmann machine of a network by itself, from the one that sees the examples.
 
     Args:
         model: The assembled model.
         template: What is trained; there are no such stages unless it says so.
+        spec: The data.
         examples: Number of training examples.
 
     Raises:
-        ValueError: If there is no such machine in the network.
+        ValueError: If there is no such machine in the network, or what it would see is no image.
     """
     settings = template.train.pretrain
     if settings is None:
@@ -81,6 +83,11 @@ def pretraining(model: keras.Model, template: Template, examples: int) -> list[S
         raise ValueError(
             f"`train.pretrain` is for networks of restricted Boltzmann machines. Received: {model.name}, which holds "
             "none. Leave it out, or take model `dbn`."
+        )
+    if image_of(spec) is None:
+        raise ValueError(
+            "`train.pretrain` is for values between 0 and 1, such as pixels. Received: data whose inputs are "
+            f"{', '.join(value.name for value in spec.inputs)}. Leave it out, or choose images."
         )
     order = make_order(template, examples)
     stages = []

@@ -168,6 +168,10 @@ def test_the_last_stage_sees_labelled_examples_alone():
             "`train.pretrain` is for networks of restricted Boltzmann machines. Received: mlp",
         ),
         ({"task": "representation"}, "size"),
+        (
+            {"dataset.name": "wine", "train.labels": None},
+            r"^`train.pretrain` is for values between 0 and 1, .* Received: data whose inputs are features. Leave it",
+        ),
     ],
 )
 def test_a_network_that_cannot_be_trained_is_refused(settings, match):
