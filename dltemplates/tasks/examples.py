@@ -21,7 +21,7 @@ class NoiseSource:
 
         Args:
             real: Examples of the data, of which the contract's targets are taken: what is to be made looks like them.
-            contract: That of the generator.
+            contract: That of the generator. A target of the name of an input is what was asked for.
             first: The seed of the first one.
         """
         self.real = real
@@ -40,7 +40,7 @@ class NoiseSource:
             # Evenly spread: files come class by class.
             spread = indices * (len(self.real) // len(self))
             real = self.real.read(spread)
-            arrays |= {value.name: real[value.name] for value in targets}
+            arrays |= {value.name: real[value.name] for value in targets if value.name not in arrays}
         return arrays
 
 

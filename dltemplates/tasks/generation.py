@@ -28,7 +28,8 @@ class Generation(Task):
     The generator is served: `noise`, standard normal numbers, and of a network that is told the class `label`, to
     `image`, between 0 and 255. Its images are held against real ones: `spread` says how much they differ from each
     other, 1 as much as real ones. A judge, a classifier that was trained before, says more: `distance`, the Frechet
-    distance from real ones in its features; `coverage`, how many classes are made; `confidence`, how sure it is.
+    distance from real ones in its features; `coverage`, how many classes are made; `confidence`, how sure it is; where
+    the network is told the class and the judge knows the same ones, `class_accuracy`, how often it is the one made.
     """
 
     name = "generation"
@@ -55,7 +56,7 @@ class Generation(Task):
             targets: What the data says of each image; its class is told to a network that asks for classes. Of an
                 exported file, the real images.
             loss: `gan`, as Goodfellow 2014 has it, or `wasserstein`, with a penalty on the slope of the critic.
-            critic_steps: Steps of the discriminator for one of the generator, each on its part of the batch.
+            critic_steps: Steps of the discriminator for one of the generator, 1 to 31, each on its part of the batch.
             penalty: Weight of the penalty on the slope of the critic.
             judge: The classifier that judges: the folder of its run, or the name of its template; that is trained once
                 where there is no run of it.
@@ -65,12 +66,13 @@ class Generation(Task):
         """
         if loss not in LOSSES:
             raise ValueError(f"`loss` must be one of {', '.join(LOSSES)}. Received: {loss!r}. Leave it out.")
-        if not isinstance(critic_steps, int) or isinstance(critic_steps, bool) or critic_steps < 1:
-            raise ValueError(f"`critic_steps` must be a positive integer. Received: {critic_steps!r}. Try 5.")
+        if not isinstance(critic_steps, int) or isinstance(critic_steps, bool) or not 1 <= critic_steps <= 31:
+            raise ValueError(f"`critic_steps` must be an integer of 1 to 31. Received: {critic_steps!r}. Try 5.")
         if not isinstance(penalty, (int, float)) or isinstance(penalty, bool) or not 0 <= penalty < np.inf:
             raise ValueError(f"`penalty` must be at least 0. Received: {penalty!r}. Try 10.")
         if judge is not None and (not isinstance(judge, str) or not judge):
             raise ValueError(f"`judge` must be a template or the folder of a run. Received: {judge!r}. Leave it out.")
+        self.asked = tuple(value for value in targets if value.kind == "class")
         self.judge_name = judge
         self.game: dict[str, Any] = {
             "wasserstein": loss == "wasserstein",
@@ -115,7 +117,7 @@ class Generation(Task):
         given = {tensor.name: tensor for tensor in inputs} if len(inputs) > 1 else inputs[0]
         served = keras.Model(given, {"image": image}, name="generator")
         (real,) = spec.inputs
-        given_and_real = spec.model_copy(update={"inputs": tuple(values), "targets": (real,)})
+        given_and_real = spec.model_copy(update={"inputs": tuple(values), "targets": (real, *values[1:])})
         contract = make_contract(given_and_real, template, (self.output_like(real),), name=name)
         return {"": ServingModel(served, contract)}
 
@@ -134,6 +136,9 @@ class Generation(Task):
             "coverage": float(quality.coverage(quality.class_shares(probabilities))),
             "confidence": float(probabilities.max(axis=1).mean()),
         }
+        asked = next((value for value in self.asked if value.classes == self.judge.classes), None)
+        if asked is not None and asked.name in targets:
+            judged["class_accuracy"] = float(np.mean(probabilities.argmax(axis=1) == targets[asked.name]))
         return judged | scores
 
     def details(self, targets: Arrays, outputs: Arrays) -> dict[str, Any]:

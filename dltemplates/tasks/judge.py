@@ -75,6 +75,8 @@ class Judge:
             logits, features = self._call(images[start : start + BATCH].astype(self.image.dtype))
             parts.append((logits.numpy(), features.numpy()))
         logits, features = (np.concatenate(arrays).astype(np.float64) for arrays in zip(*parts, strict=True))
+        if logits.shape[1] == 1:  # of two classes, that of the second; the first has 0
+            logits = np.concatenate([np.zeros_like(logits), logits], axis=1)
         shares = np.exp(logits - logits.max(axis=1, keepdims=True))
         return shares / shares.sum(axis=1, keepdims=True), features
 

@@ -81,9 +81,9 @@ def train(
             new_run_path(name, output, overwrite=replaces)  # refuse before anything is loaded
         else:
             claims.enter_context(run.claimed())
-        _train_judge(template, reporter)
         agree_on_template(placement, template, strict=strict)
         training = prepare(template, placement, strict=strict)
+        _train_judge(template, reporter)
         agree_on_data(training)
         if training.watch:
             training.watch.try_out()

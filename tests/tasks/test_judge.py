@@ -12,7 +12,7 @@ from dltemplates.training.train import train
 GAN = {
     "task": {"name": "generation"},
     "dataset": {"name": "digits"},
-    "model": {"name": "gan", "latent": 4, "units": [8]},
+    "model": {"name": "gan", "latent_dim": 4, "units": [8]},
     "train": {"epochs": 1, "keep": "last"},
 }
 
@@ -47,6 +47,34 @@ def test_it_decides_as_its_run_does(small_run):
     (kernel, bias) = small_run.model().get_layer("convnet").layers[-1].get_weights()
     logits = features @ kernel + bias
     np.testing.assert_array_equal(logits.argmax(axis=1), probabilities.argmax(axis=1))
+
+
+def test_of_two_classes_with_one_logit_it_gives_both_probabilities(alone):
+    from dltemplates.runtimes import KerasPredictor
+
+    images = np.random.default_rng(0).integers(0, 256, (60, 8, 8, 1)).astype("uint8")
+    np.savez(alone / "two.npz", x=images, y=images.mean(axis=(1, 2, 3)) > 127)
+    table = small_template().model_dump(mode="json")
+    table |= {"task": {"name": "classification", "binary": True}, "dataset": {"name": str(alone / "two.npz")}}
+    table["model"] = {"name": "mlp", "units": [8]}
+    table["train"] |= {"epochs": 1, "batch_size": 8, "augment": {}}
+    run = train(parse_template(table), output=alone / "two")
+    probabilities, _ = load_judge(str(run.path))(images)
+    serving = run.serving()
+    expected = KerasPredictor(serving.model, serving.contract)({"image": images.astype("float32")})["probabilities"]
+    assert probabilities.shape == (60, 2)
+    np.testing.assert_allclose(probabilities, expected, atol=1e-5)
+
+
+def test_nothing_is_trained_to_judge_what_cannot_be_made(alone):
+    with pytest.raises(ValueError, match=r"^`latent_dim` must be"):
+        train(
+            parse_template(
+                GAN | {"task": {"name": "generation", "judge": "mlp_digits"}, "model": {"name": "gan", "latent_dim": 0}}
+            ),
+            output=alone / "run",
+        )
+    assert list(alone.iterdir()) == []
 
 
 def test_a_run_of_that_name_comes_before_the_cache(alone, small_run):

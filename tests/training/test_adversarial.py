@@ -26,7 +26,7 @@ def template(name="gan", batch_size=ROWS, **options):
         {
             "task": {"name": "generation"} | options,
             "dataset": {"name": "digits"},
-            "model": {"name": name, "latent": LATENT} | sizes,
+            "model": {"name": name, "latent_dim": LATENT} | sizes,
             "train": train | own,
             "seed": SEED,
         }
@@ -138,6 +138,21 @@ def test_a_critic_is_asked_for_the_difference():
     assert algorithm.figures()["generator_loss"] == pytest.approx(-of_made, rel=1e-4, abs=1e-6)
 
 
+def test_every_batch_of_validation_is_of_other_noise():
+    algorithm, (images, targets, weight) = begin()
+    algorithm.evaluate(images, targets, weight)
+    first = algorithm.figures()["generator_loss"]
+    algorithm.evaluate(images, targets, weight)
+    made = [algorithm.generator(noise(ROWS, HELD_OUT + step, 0), training=False) for step in (0, ROWS)]
+    losses = [softplus(-algorithm.discriminator(images, training=False).numpy()).mean() for images in made]
+    assert first == pytest.approx(losses[0], rel=1e-5)
+    assert algorithm.figures()["generator_loss"] == pytest.approx(np.mean(losses), rel=1e-5)
+    assert losses[0] != pytest.approx(losses[1], rel=1e-3)
+    algorithm.reset()
+    algorithm.evaluate(images, targets, weight)
+    assert algorithm.figures()["generator_loss"] == first
+
+
 def critic_of(*given, rate=RATE):
     """Adversarial training with a critic of these layers, on images of 2x2."""
     latent = keras.Input((LATENT,), name="noise")
@@ -150,6 +165,25 @@ def critic_of(*given, rate=RATE):
     inputs = keras.Input((LATENT,), name="noise")
     model = keras.Model(inputs, network(inputs), name="tiny")
     return Adversarial(model, lambda: keras.optimizers.SGD(rate), seed=SEED, wasserstein=True)
+
+
+def test_a_critic_is_judged_by_the_pairs_that_it_puts_in_order():
+    """Whatever it adds to all that it says."""
+    algorithm = critic_of(layers.Flatten(), layers.Dense(1))
+    algorithm.begin(tf.TensorSpec([None], tf.int64))
+    images = tf.constant(np.random.default_rng(0).integers(0, 256, (ROWS, 2, 2, 1)), tf.float32)
+    made = algorithm.generator(noise(ROWS, HELD_OUT, 0), training=False)
+    of_real, of_made = (algorithm.discriminator(x).numpy()[:, 0] for x in (scale(images), made))
+    slope = algorithm._slope(scale(images), made, None, (tf.constant(HELD_OUT, tf.int64), 0)).numpy().mean()
+    assert 0 < (of_real > of_made).mean() < 1
+    for bias in (0.0, 50.0):
+        algorithm.discriminator.trainable_variables[-1].assign([bias])
+        algorithm.reset()
+        algorithm.evaluate(images, None, tf.ones(ROWS))
+        figures = algorithm.figures()
+        assert list(figures) == ["loss", "generator_loss", "pair_accuracy", "penalty"]
+        assert figures["pair_accuracy"] == pytest.approx((of_real > of_made).mean())
+        assert figures["penalty"] == pytest.approx(10 * slope, rel=1e-4)
 
 
 def test_the_penalty_is_that_of_finite_differences():
@@ -167,7 +201,7 @@ def test_the_penalty_is_that_of_finite_differences():
         above, below = (algorithm.discriminator(between + sign * change).numpy()[:, 0] for sign in (1, -1))
         slopes[:, place] = (above - below) / 2e-2
     expected = np.square(np.sqrt(np.square(slopes).sum(axis=1)) - 1).mean()
-    assert float(algorithm._slope(real, made, None, (step, 1))) == pytest.approx(expected, rel=1e-3)
+    assert algorithm._slope(real, made, None, (step, 1)).numpy().mean() == pytest.approx(expected, rel=1e-3)
 
 
 def test_the_penalty_pulls_a_straight_critic_to_slope_one():
@@ -177,7 +211,7 @@ def test_the_penalty_pulls_a_straight_critic_to_slope_one():
     algorithm.discriminator.set_weights([w])
     images = tf.ones((3, 2, 2, 1))
     step = tf.constant(0, tf.int64)
-    assert float(algorithm._slope(images, images, None, (step, 0))) == pytest.approx(0.3**2, rel=1e-5)
+    np.testing.assert_allclose(algorithm._slope(images, images, None, (step, 0)), [0.3**2] * 3, rtol=1e-5)
     algorithm._make = lambda *given, **options: images  # a generator that gives the real images
     algorithm._train_discriminator(images, None, (step, 0))
     (moved,) = algorithm.discriminator.get_weights()
@@ -247,8 +281,9 @@ def test_the_class_reaches_both_players():
     ("options", "match"),
     [
         ({"loss": "hinge"}, r"^`loss` must be one of gan, wasserstein. Received: 'hinge'. Leave it out."),
-        ({"critic_steps": 0}, r"^`critic_steps` must be a positive integer. Received: 0. Try 5."),
-        ({"critic_steps": True}, r"^`critic_steps` must be a positive integer. Received: True"),
+        ({"critic_steps": 0}, r"^`critic_steps` must be an integer of 1 to 31. Received: 0. Try 5."),
+        ({"critic_steps": 32}, r"^`critic_steps` must be an integer of 1 to 31. Received: 32. Try 5."),
+        ({"critic_steps": True}, r"^`critic_steps` must be an integer of 1 to 31. Received: True"),
         ({"penalty": -1.0}, r"^`penalty` must be at least 0. Received: -1.0. Try 10."),
         ({"judge": ""}, r"^`judge` must be a template or the folder of a run. Received: ''."),
         ({"judge": 3}, r"^`judge` must be a template or the folder of a run. Received: 3."),

@@ -9,10 +9,14 @@ from PIL import Image
 
 from conftest import run_dlt, small_template
 from dltemplates.cli import main as cli
+from dltemplates.datasets.load import load_dataset
 from dltemplates.export.deploy import export
 from dltemplates.inference import evaluate, predict
 from dltemplates.reports.report import write_report
 from dltemplates.runs import Run
+from dltemplates.runtimes import KerasPredictor
+from dltemplates.tasks.examples import noise_for
+from dltemplates.tasks.judge import load_judge
 from dltemplates.template import load_template, parse_template
 from dltemplates.training.checkpoint import list_checkpoints
 from dltemplates.training.keeper import Keeper
@@ -21,10 +25,10 @@ from dltemplates.training.train import train
 from dltemplates.training.watch import SHOWN
 
 MODELS = {
-    "gan": {"latent": 5, "units": [16, 32]},
-    "dcgan": {"latent": 5, "filters": [8, 4]},
-    "cgan": {"latent": 5, "filters": [8, 4]},
-    "wgan_gp": {"latent": 5, "filters": [8, 4]},
+    "gan": {"latent_dim": 5, "units": [16, 32]},
+    "dcgan": {"latent_dim": 5, "filters": [8, 4]},
+    "cgan": {"latent_dim": 5, "filters": [8, 4]},
+    "wgan_gp": {"latent_dim": 5, "filters": [8, 4]},
     "vae": {"units": [16], "code": 2},
     "conv_vae": {"filters": [4, 8], "code": 2},
 }
@@ -89,13 +93,23 @@ def test_losses_and_scores_are_numbers_of_every_epoch(gan_run):
     rows = gan_run.history()
     assert len(rows) == 2
     expected = ["loss", "generator_loss", "real_accuracy", "made_accuracy"]
-    judged = ["distance", "coverage", "confidence", "spread"]
+    judged = ["distance", "coverage", "confidence", "class_accuracy", "spread"]
     assert list(rows[0])[3:-1] == [*expected, *(f"val_{name}" for name in expected + judged)]
     assert np.isfinite([list(row.values()) for row in rows]).all()
     scores = gan_run.record.scores
     for name in judged:  # the last weights were kept
         assert scores["validation"][name] == pytest.approx(rows[-1][f"val_{name}"], rel=1e-4)
     assert list(scores["test"]) == judged
+
+
+def test_a_network_that_is_told_the_class_is_judged_by_it(gan_run, judge):
+    serving = gan_run.serving()
+    source = noise_for(serving.contract, load_dataset(gan_run.template.dataset)).split("test")
+    asked, made = KerasPredictor(serving.model, serving.contract).predict(source)
+    assert asked["label"][:11].tolist() == [*range(10), 0]
+    probabilities, _ = load_judge(str(judge.path))(made["image"])
+    right = np.mean(probabilities.argmax(axis=1) == asked["label"])
+    assert gan_run.record.scores["test"]["class_accuracy"] == pytest.approx(right, abs=1e-6)
 
 
 def test_both_parts_of_the_bound_are_in_the_history(vae_run):

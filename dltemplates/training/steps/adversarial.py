@@ -15,7 +15,6 @@ from dltemplates.tasks.generation import Generation
 from dltemplates.tasks.task import Task
 from dltemplates.template import Template
 from dltemplates.training.steps.algorithm import (
-    HELD_OUT,
     Algorithm,
     MakeOptimizer,
     draw_rows,
@@ -36,8 +35,6 @@ class Adversarial(Algorithm):
     The noise is a function of the seed, the step and the place in the batch, so that training resumes exactly, and
     several devices draw what one does.
     """
-
-    NAMES = ("generator_loss", "real_accuracy", "made_accuracy")
 
     def __init__(
         self,
@@ -65,6 +62,7 @@ class Adversarial(Algorithm):
         self.latent = self.generator.inputs[0].shape[-1]
         self.is_conditional = len(self.generator.inputs) > 1
         self.seed, self.wasserstein, self.critic_steps, self.penalty = seed, wasserstein, critic_steps, penalty
+        self.names = ("pair_accuracy", "penalty") if wasserstein else ("real_accuracy", "made_accuracy")
         self.optimizer, self.discriminator_optimizer = make_optimizer(), make_optimizer()
         self.optimizer.build(self.generator.trainable_variables)
         self.discriminator_optimizer.build(self.discriminator.trainable_variables)
@@ -89,7 +87,7 @@ class Adversarial(Algorithm):
         return cls(model, make_optimizer, seed=template.seed, **task.game)
 
     def begin(self, targets: tf.TensorSpec) -> None:
-        self._make_totals(2 + len(self.NAMES))
+        self._make_totals(3 + len(self.names))
 
     @property
     def variables(self) -> dict[str, list[Any]]:
@@ -110,46 +108,47 @@ class Adversarial(Algorithm):
             figures.append(self._train_discriminator(part, own, (step, turn)))
         generator_loss = self._train_generator(parts[0], label_parts[0], (step, self.critic_steps))
         rows = tf.cast(tf.shape(weight)[0], tf.float32)
-        loss, right, caught = tf.unstack(tf.reduce_mean(tf.stack(figures), axis=0))
-        self._add(tf.stack([loss, 1.0, generator_loss, right, caught]) * rows)
+        loss, *others = tf.unstack(tf.reduce_mean(tf.stack(figures), axis=0))
+        self._add(tf.stack([loss, 1.0, generator_loss, *others]) * rows)
 
     def evaluate(self, inputs: Any, targets: Any, weight: Any) -> None:
         labels = tf.cast(targets, tf.int32) if self.is_conditional else None
-        made = self._make(inputs, labels, (tf.constant(HELD_OUT, tf.int64), 0), training=False)
-        of_real = self._judge(scale(inputs), labels, training=False)[:, 0]
-        of_made = self._judge(made, labels, training=False)[:, 0]
-        each = tf.stack(
-            [
-                self._loss(of_real, 1.0) + self._loss(of_made, 0.0),
-                tf.ones_like(weight),
-                self._loss(of_made, 1.0),
-                tf.cast(of_real > 0, tf.float32),
-                tf.cast(of_made <= 0, tf.float32),
-            ]
-        )
+        real, draw = scale(inputs), (self._held_out_step(), 0)
+        made = self._make(inputs, labels, draw, training=False)
+        of_real, of_made = (self._judge(images, labels, training=False)[:, 0] for images in (real, made))
+        loss = self._loss(of_real, 1.0) + self._loss(of_made, 0.0)
+        others = self._told_apart(of_real, of_made)
+        if self.wasserstein:
+            others.append(self.penalty * self._slope(real, made, labels, draw))
+        each = tf.stack([loss, tf.ones_like(weight), self._loss(of_made, 1.0), *others])
         self._add(tf.reduce_sum(each * weight, axis=1))
 
     def figures(self) -> dict[str, float]:
-        """`loss` is the discriminator's; the accuracies are its shares of images that it tells rightly."""
+        """`loss` is the discriminator's, a critic's without its `penalty`.
+
+        The accuracies are the shares of real and of made images that a discriminator tells rightly. A critic's numbers
+        mean nothing but by comparison: `pair_accuracy` is the share of pairs whose real image it gives more than the
+        made one.
+        """
         loss, rows, *others = self.totals.numpy()
-        shares = {name: float(total / rows) for name, total in zip(self.NAMES, others, strict=True)}
-        return {"loss": float(loss / rows), **shares}
+        means = {name: float(total / rows) for name, total in zip(("generator_loss", *self.names), others, strict=True)}
+        return {"loss": float(loss / rows), **means}
 
     def _parts(self, rows: Any) -> list[Any]:
         """The parts of a batch, each for a step of the discriminator; the same ones however many replicas there are."""
         return [None if rows is None else rows[turn :: self.critic_steps] for turn in range(self.critic_steps)]
 
     def _train_discriminator(self, real: Any, labels: Any, draw: tuple[Any, int]) -> Any:
-        """Take a step of the discriminator; its loss and how often it was right of real and of made images."""
+        """Take a step of the discriminator; its loss, and means of the figures of `names`."""
         made = self._make(real, labels, draw, training=True)
         with tf.GradientTape() as tape:
             of_real, of_made = (self._judge(images, labels, training=True)[:, 0] for images in (real, made))
             loss = tf.reduce_mean(self._loss(of_real, 1.0) + self._loss(of_made, 0.0))
-            penalty = self.penalty * self._slope(real, made, labels, draw) if self.wasserstein else 0.0
-            descended = _descended(loss + penalty, self.discriminator, self.discriminator_optimizer)
+            penalty = [self.penalty * tf.reduce_mean(self._slope(real, made, labels, draw))] if self.wasserstein else []
+            descended = _descended(tf.add_n([loss, *penalty]), self.discriminator, self.discriminator_optimizer)
         self._descend(self.discriminator_optimizer, self.discriminator, tape, descended)
-        right, caught = (tf.reduce_mean(tf.cast(found, tf.float32)) for found in (of_real > 0, of_made <= 0))
-        return tf.stack([loss, right, caught])
+        told_apart = [tf.reduce_mean(found) for found in self._told_apart(of_real, of_made)]
+        return tf.stack([loss, *told_apart, *penalty])
 
     def _train_generator(self, like: Any, labels: Any, draw: tuple[Any, int]) -> Any:
         """Take a step of the generator; its loss."""
@@ -166,8 +165,13 @@ class Adversarial(Algorithm):
             return judged * (1 - 2 * wanted)
         return tf.nn.sigmoid_cross_entropy_with_logits(tf.fill(tf.shape(judged), wanted), judged)
 
+    def _told_apart(self, of_real: Any, of_made: Any) -> list[Any]:
+        """Whether each image, or each pair of images, was judged rightly (1) or not (0)."""
+        found = [of_real > of_made] if self.wasserstein else [of_real > 0, of_made <= 0]
+        return [tf.cast(each, tf.float32) for each in found]
+
     def _slope(self, real: Any, made: Any, labels: Any, draw: tuple[Any, int]) -> Any:
-        """How far the critic's slope is from 1, squared, at random places between real and made images."""
+        """How far the critic's slope is from 1, squared, at a random place between each real and made image."""
         step, turn = draw
         one = tf.zeros([tf.shape(real)[0], 1])
         share = draw_rows(tf.random.stateless_uniform, one, self.seed, step, turn + SLOPES)[:, :, None, None]
@@ -176,7 +180,7 @@ class Adversarial(Algorithm):
             tape.watch(between)
             judged = self._judge(between, labels, training=True)
         slopes = tf.reshape(tape.gradient(judged, between), [tf.shape(real)[0], -1])
-        return tf.reduce_mean(tf.square(tf.sqrt(tf.reduce_sum(slopes**2, axis=1) + 1e-12) - 1))
+        return tf.square(tf.sqrt(tf.reduce_sum(slopes**2, axis=1) + 1e-12) - 1)
 
     def _make(self, like: Any, labels: Any, draw: tuple[Any, int], *, training: bool) -> Any:
         """As many images as there are in `like`, of noise."""

@@ -13,7 +13,7 @@ from dltemplates.tasks.task import Task
 from dltemplates.template import Template
 
 MakeOptimizer = Callable[[], keras.optimizers.Optimizer]
-HELD_OUT = 2**31 - 1  # takes the place of the step in the seed of what is drawn in validation
+HELD_OUT = 2**31 - 1  # from here on are the steps of validation, in the seed of what is drawn
 
 
 class Algorithm(ABC):
@@ -77,6 +77,10 @@ class Algorithm(ABC):
         """The loss so far."""
         summed, rows = self.totals.numpy()[:2]
         return float(summed / rows)
+
+    def _held_out_step(self) -> Any:
+        """What takes the place of the step in the seed of a batch of validation: each of them draws other numbers."""
+        return HELD_OUT + tf.cast(self.totals[1], tf.int64)
 
     def _make_totals(self, size: int) -> None:
         self.totals = tf.Variable(

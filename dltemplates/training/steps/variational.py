@@ -13,7 +13,7 @@ import tensorflow as tf
 from dltemplates.tasks.assemble import PREPROCESSING
 from dltemplates.tasks.task import SupervisedTask, Task
 from dltemplates.template import Template
-from dltemplates.training.steps.algorithm import HELD_OUT, MakeOptimizer, draw_rows
+from dltemplates.training.steps.algorithm import MakeOptimizer, draw_rows
 from dltemplates.training.steps.supervised import Supervised
 
 
@@ -46,7 +46,7 @@ class Variational(Supervised):
 
     def objective(self, inputs: Any, targets: Any, *, training: bool) -> tuple[Any, Any, list[Any]]:
         mean, log_variance = self.encoder(inputs, training=training)
-        step = self.optimizer.iterations.value if training else tf.constant(HELD_OUT, tf.int64)
+        step = self.optimizer.iterations.value if training else self._held_out_step()
         noise = draw_rows(tf.random.stateless_normal, mean, self.seed, step, 0)
         logits = self.decoder(mean + tf.exp(log_variance / 2) * noise, training=training)
         values = tf.cast(tf.size(logits[0]), tf.float32)
