@@ -44,6 +44,7 @@ class Anomaly(Reconstruction):
     name = "anomaly"
     direction = "max"
     by_parity = False
+    parts = ()  # it serves the whole alone
 
     def __init__(
         self,

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from dltemplates.datasets.spec import DatasetSpec, Value, network_shape
+from dltemplates.tasks.needs import Shapes, a_row
 from dltemplates.tasks.task import Arrays, SupervisedTask, probabilities_value
 
 LOSSES = ("cross_entropy", "perceptron")
@@ -62,6 +63,9 @@ class Classification(SupervisedTask):
 
     def sizes(self, spec: DatasetSpec) -> dict[str, Any]:
         return {"input_shape": network_shape(spec), "num_outputs": 1 if self.binary else len(self.classes)}
+
+    def needs(self, spec: DatasetSpec) -> dict[str, Shapes]:
+        return a_row(self.sizes(spec))
 
     def loss(self):
         import keras

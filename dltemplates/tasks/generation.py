@@ -11,6 +11,7 @@ from dltemplates.datasets.source import Dataset
 from dltemplates.datasets.spec import DatasetSpec, Value, image_of
 from dltemplates.tasks import quality
 from dltemplates.tasks.contract import ServingModel
+from dltemplates.tasks.needs import Shapes
 from dltemplates.tasks.task import Arrays, Task
 from dltemplates.template import Template
 
@@ -91,6 +92,10 @@ class Generation(Task):
     def sizes(self, spec: DatasetSpec) -> dict[str, Any]:
         classes = next((value.classes for value in spec.targets if value.kind == "class"), None)
         return {"input_shape": spec.inputs[0].shape} | ({"num_outputs": len(classes)} if classes else {})
+
+    def needs(self, spec: DatasetSpec) -> dict[str, Shapes]:
+        image = spec.inputs[0].shape
+        return {"generator": Shapes(gives=image), "discriminator": Shapes(image, (1,))}
 
     def assemble(self, network: keras.Model, spec: DatasetSpec, *, center: Any = None) -> keras.Model:
         import keras

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from dltemplates.datasets.spec import DatasetSpec, Value, network_shape
+from dltemplates.tasks.needs import Shapes, a_row
 from dltemplates.tasks.task import Arrays, SupervisedTask, probabilities_value
 
 
@@ -40,6 +41,9 @@ class MultiLabel(SupervisedTask):
 
     def sizes(self, spec: DatasetSpec) -> dict[str, Any]:
         return {"input_shape": network_shape(spec), "num_outputs": len(self.classes)}
+
+    def needs(self, spec: DatasetSpec) -> dict[str, Shapes]:
+        return a_row(self.sizes(spec))
 
     def loss(self):
         import keras

@@ -9,6 +9,7 @@ import numpy as np
 from dltemplates.datasets.source import Dataset, Source
 from dltemplates.datasets.spec import DatasetSpec, Value, network_shape
 from dltemplates.tasks.contract import ServingModel
+from dltemplates.tasks.needs import Shapes
 from dltemplates.tasks.noise import noisy
 from dltemplates.tasks.task import Arrays, SupervisedTask
 from dltemplates.template import Template
@@ -25,6 +26,9 @@ class Reconstruction(SupervisedTask):
 
     The network's logits are presented as `reconstruction`: an image between 0 and 255, or numbers in their own unit. Of
     the trained network `encoder` and `decoder` are served on their own too.
+
+    Attributes:
+        parts: Layers that the network must hold, as in `needs`.
     """
 
     name = "reconstruction"
@@ -33,6 +37,7 @@ class Reconstruction(SupervisedTask):
     monitor = "val_loss"
     monitor_direction = "min"
     by_parity = True
+    parts: ClassVar[tuple[str, ...]] = ("encoder", "decoder")
 
     def __init__(
         self,
@@ -86,6 +91,10 @@ class Reconstruction(SupervisedTask):
 
     def sizes(self, spec: DatasetSpec) -> dict[str, Any]:
         return {"input_shape": network_shape(spec)}
+
+    def needs(self, spec: DatasetSpec) -> dict[str, Shapes]:
+        shape = network_shape(spec)
+        return {"": Shapes(shape, shape), **{part: Shapes() for part in self.parts}}
 
     def loss(self):
         import keras

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from dltemplates.datasets.spec import DatasetSpec, Value, network_shape
+from dltemplates.tasks.needs import Shapes, a_row
 from dltemplates.tasks.task import Arrays, SupervisedTask
 
 
@@ -31,6 +32,9 @@ class Regression(SupervisedTask):
 
     def sizes(self, spec: DatasetSpec) -> dict[str, Any]:
         return {"input_shape": network_shape(spec), "num_outputs": self.target.shape[0]}
+
+    def needs(self, spec: DatasetSpec) -> dict[str, Shapes]:
+        return a_row(self.sizes(spec))
 
     def loss(self):
         import keras

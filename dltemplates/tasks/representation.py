@@ -9,6 +9,7 @@ import numpy as np
 from dltemplates.datasets.source import Dataset, Source
 from dltemplates.datasets.spec import DatasetSpec, Value, image_of
 from dltemplates.tasks.contract import ServingModel
+from dltemplates.tasks.needs import Shapes
 from dltemplates.tasks.task import Arrays, Task
 from dltemplates.template import Template
 
@@ -60,6 +61,9 @@ class Representation(Task):
 
     def sizes(self, spec: DatasetSpec) -> dict[str, Any]:
         return {"input_shape": spec.inputs[0].shape}
+
+    def needs(self, spec: DatasetSpec) -> dict[str, Shapes]:
+        return {"": Shapes(spec.inputs[0].shape), "hidden": Shapes()}
 
     def serving(
         self, model: keras.Model, spec: DatasetSpec, template: Template, *, name: str

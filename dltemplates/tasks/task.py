@@ -11,6 +11,7 @@ from dltemplates import catalog
 from dltemplates.datasets.source import Arrays, Dataset, Source
 from dltemplates.datasets.spec import DatasetSpec, Value
 from dltemplates.settings import Named
+from dltemplates.tasks.needs import Shapes
 
 if TYPE_CHECKING:
     import keras
@@ -106,6 +107,15 @@ class Task(ABC):
     @abstractmethod
     def sizes(self, spec: DatasetSpec) -> dict[str, Any]:
         """The sizes a builder may ask for by name, such as `input_shape` and `num_outputs`."""
+
+    def needs(self, spec: DatasetSpec) -> dict[str, Shapes]:
+        """What a network must be to be trained for this task.
+
+        Returns:
+            The shapes of the network under `""`, and those of each part that it must hold under its name, after those
+            of the layers that it is in, such as `encoder/mean`.
+        """
+        return {}
 
     @property
     def labels(self) -> tuple[str, ...] | None:

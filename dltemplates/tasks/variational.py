@@ -29,6 +29,7 @@ class Variational(Reconstruction):
     name = "variational"
     algorithm = "variational"
     generator = "decoder"
+    parts = ("encoder/mean", "encoder/log_variance", "decoder")
 
     def serving(
         self, model: keras.Model, spec: DatasetSpec, template: Template, *, name: str

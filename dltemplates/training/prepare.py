@@ -18,6 +18,7 @@ from dltemplates.datasets.pipeline import evaluation_batches, training_batches
 from dltemplates.datasets.source import Dataset, Source
 from dltemplates.devices.facts import visible_gpus
 from dltemplates.models.build import build_network
+from dltemplates.tasks.needs import check_network
 from dltemplates.tasks.task import Task, look_at
 from dltemplates.template import Template
 from dltemplates.training.loop import pays_to_compile
@@ -232,6 +233,7 @@ def _policy(precision: Precision) -> Iterator[None]:
 
 def _model(template: Template, task: Task, dataset: Dataset, center: tuple[float, ...] | None) -> keras.Model:
     network = build_network(template.model.name, task.sizes(dataset.spec), template.model.options)
+    check_network(network, task, dataset.spec)
     return task.assemble(network, dataset.spec, center=center)
 
 

@@ -1,0 +1,78 @@
+"""What a task needs of a network, and whether a network has it: known before anything is trained."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+
+from dltemplates.datasets.spec import DatasetSpec
+
+if TYPE_CHECKING:
+    import keras
+
+    from dltemplates.tasks.task import Task
+
+
+class Shapes(NamedTuple):
+    """The shapes of what a network, or a part of it, takes and gives of one example; None for any."""
+
+    takes: tuple[int, ...] | None = None
+    gives: tuple[int, ...] | None = None
+
+
+def a_row(sizes: dict[str, Any]) -> dict[str, Shapes]:
+    """What a task needs that has a row of outputs, of the sizes that it gives."""
+    return {"": Shapes(sizes["input_shape"], (sizes["num_outputs"],))}
+
+
+def check_network(network: keras.Model, task: Task, spec: DatasetSpec) -> None:
+    """Raise a `ValueError` unless a network takes, gives and holds what a task needs.
+
+    Args:
+        network: As its builder made it.
+        task: What it is to be trained for.
+        spec: The spec of the data it is to be trained on.
+    """
+    import keras
+
+    needs = task.needs(spec)
+    whole = needs.get("", Shapes())
+    if not network.built and whole.takes:
+        network(keras.Input(whole.takes))  # a network of the user's own that knows its shapes once it is called
+    for path, shapes in needs.items():
+        layer: Any = network
+        for name in filter(None, path.split("/")):
+            layer = next((inner for inner in getattr(layer, "layers", ()) if inner.name == name), None)
+        what = f"a part `{path}`" if path else "a network"
+        if layer is None:
+            _refuse(network, task, what, "none of that name")
+        for verb, wanted, found in zip(("takes", "gives"), shapes, _shapes_of(layer), strict=True):
+            if wanted is not None and found is not None and not _agree(wanted, found):
+                _refuse(network, task, f"{what} that {verb} {wanted}", f"one that {verb} {found}")
+
+
+def _refuse(network: keras.Model, task: Task, needed: str, received: str) -> NoReturn:
+    raise ValueError(
+        f"Model `{network.name}` cannot do task {task.name}, which needs {needed}. Received: {received}. "
+        "Choose a model that fits the task: `dlt list models`."
+    )
+
+
+def _shapes_of(layer: keras.Layer) -> tuple[Any, Any]:
+    """The shapes of what a layer takes, first where it takes several, and gives, of logits where it gives more.
+
+    None where it is not known; of several outputs without logits all of their shapes, which are none that is needed.
+    """
+    import keras
+
+    takes, gives = getattr(layer, "input", None), getattr(layer, "output", None)
+    takes = None if takes is None else keras.tree.flatten(takes)[0]
+    gives = gives.get("logits", gives) if isinstance(gives, dict) else gives
+    return tuple(keras.tree.map_structure(_shape_of, tensors) for tensors in (takes, gives))
+
+
+def _shape_of(tensor: Any) -> Any:
+    return None if tensor is None else tuple(tensor.shape[1:])
+
+
+def _agree(wanted: tuple[int, ...], found: Any) -> bool:
+    return len(wanted) == len(found) and all(theirs in (None, ours) for ours, theirs in zip(wanted, found, strict=True))

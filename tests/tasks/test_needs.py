@@ -1,0 +1,114 @@
+"""Which models can do which tasks: what fits is trained and served, what does not is refused in a line."""
+
+import keras
+import pytest
+
+from conftest import run_dlt
+from dltemplates.datasets.spec import DatasetSpec, Value
+from dltemplates.settings import Named
+from dltemplates.tasks.needs import check_network
+from dltemplates.tasks.task import make_task
+from dltemplates.template import parse_template
+from dltemplates.training.prepare import prepare
+
+MODELS = {
+    "mlp": {"units": [8]},
+    "dbn": {"units": [8]},
+    "googlenet": {"width": 0.05},
+    "autoencoder": {"units": [8], "code": 4},
+    "vae": {"units": [8], "code": 4},
+    "gan": {"units": [8], "latent": 4},
+    "cgan": {"filters": [8], "latent": 4},
+    "rbm": {"units": 8},
+}
+TASKS = {  # of digits, and what fits
+    "classification": {"mlp", "dbn", "googlenet"},
+    "reconstruction": {"autoencoder", "vae"},
+    "anomaly": {"autoencoder", "vae"},
+    "variational": {"vae"},
+    "generation": {"gan", "cgan"},
+    "representation": {"rbm"},
+}
+OPTIONS = {"anomaly": {"normal": "0", "anomalies": "drop"}}
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("task", TASKS)
+def test_a_model_can_do_a_task_or_it_is_said_why_not(task, model):
+    side = 65 if model == "googlenet" else 8
+    template = parse_template(
+        {
+            "task": {"name": task} | OPTIONS.get(task, {}),
+            "dataset": {"name": "digits", "image_size": [side, side]},
+            "model": {"name": model} | MODELS[model],
+            "train": {"batch_size": 16},
+        },
+        source="test",
+    )
+    if model not in TASKS[task]:
+        rule = f"(needs the size `num_outputs`, which this task|cannot do task {task}, which needs a (network|part))"
+        with pytest.raises(ValueError, match=rf"^Model `{model}` {rule} .* Received: .* Choose a model that fits"):
+            prepare(template)
+        return
+    training = prepare(template)
+    inputs, targets, weight = next(iter(training.batches(training.stages[0], 0)))
+    training.algorithm.train(inputs, targets, weight)
+    spec = training.task.fitted(training.algorithm.model, training.dataset)
+    task_of_spec = make_task(template.task, spec.targets) if task == "anomaly" else training.task
+    assert "" in task_of_spec.serving(training.algorithm.model, spec, template, name="served")
+
+
+def test_it_is_one_line_and_nothing_is_left_behind(tmp_path):
+    result = run_dlt(
+        "train", "rbm_mnist", "--set", "task=reconstruction", "--set", "dataset.name=digits", "-o", "run", cwd=tmp_path
+    )
+    assert (result.returncode, result.stdout) == (2, "")
+    (line,) = result.stderr.splitlines()
+    assert "Model `rbm` cannot do task reconstruction" in line
+    assert not list(tmp_path.iterdir())
+
+
+IMAGE = Value(name="image", kind="image", dtype="float32", shape=(8, 8, 1), range=(0, 255), resize="stretch")
+LABEL = Value(name="label", kind="class", dtype="int64", shape=(), classes=("no", "yes"))
+SPEC = DatasetSpec(inputs=(IMAGE,), targets=(LABEL,), sizes={"train": 1}, fingerprint="")
+
+
+def task_of(**options):
+    return make_task(Named(name="classification", **options), (LABEL,))
+
+
+def own(layers, shape=(8, 8, 1)):
+    inputs = keras.Input(shape)
+    return keras.Model(inputs, layers(keras.layers.Flatten()(inputs)), name="own")
+
+
+def test_what_a_network_takes_is_looked_at_too():
+    network = own(keras.layers.Dense(1), shape=(9, 9, 1))
+    with pytest.raises(ValueError, match=r"a network that takes \(8, 8, 1\). Received: one that takes \(9, 9, 1\)"):
+        check_network(network, task_of(binary=True), SPEC)
+
+
+def test_several_outputs_are_logits_and_others_or_refused():
+    def two(**names):
+        return own(lambda x: {name: keras.layers.Dense(units)(x) for name, units in names.items()})
+
+    check_network(two(logits=2, auxiliary=2), task_of(), SPEC)
+    with pytest.raises(ValueError, match=r"gives \(2,\). Received: one that gives {'a': \(2,\), 'b': \(2,\)}"):
+        check_network(two(a=2, b=2), task_of(), SPEC)
+    with pytest.raises(ValueError, match=r"gives \(2,\). Received: one that gives \[\(2,\), \(2,\)\]"):
+        check_network(own(lambda x: [keras.layers.Dense(2)(x) for _ in range(2)]), task_of(), SPEC)
+
+
+def test_any_size_is_a_size():
+    inputs = keras.Input((None, None, 1))
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(2, 3)(inputs))
+    check_network(keras.Model(inputs, x, name="own"), task_of(), SPEC)
+
+
+def test_a_network_that_was_never_called_is_called():
+    def sequential(units):
+        return keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(units)], name="own")
+
+    check_network(sequential(2), task_of(), SPEC)
+    with pytest.raises(ValueError, match=r"gives \(2,\). Received: one that gives \(3,\)"):
+        check_network(sequential(3), task_of(), SPEC)
