@@ -22,8 +22,8 @@ def coefficients(serving: ServingModel) -> list[dict[str, Any]] | None:
 
     Returns:
         For each output `output`, the `intercept`, and for each input its name with `coefficient`, what a unit of it
-        adds to the sum, and `standardized`, what a standard deviation of it adds; None where the network is more than a
-        weighted sum of named numbers.
+        adds, and `standardized`, what a standard deviation of it adds: to a number in its own unit, or to a logit of
+        classes. None where the network is more than a weighted sum of named numbers.
     """
     value, *more = serving.contract.inputs
     if more or value.kind != "number" or value.columns is None:
@@ -40,12 +40,14 @@ def coefficients(serving: ServingModel) -> list[dict[str, Any]] | None:
     scaling = model.get_layer(PREPROCESSING)
     scale, offset = np.array(scaling.scale, np.float64), np.array(scaling.offset, np.float64)
     parts = [part for column in value.columns for part in column.parts]
-    outputs = serving.contract.outputs[0].classes or ()
-    names = outputs[-kernel.shape[1] :] if outputs else [serving.contract.targets[0].name] * kernel.shape[1]
+    target, classes = serving.contract.targets[0], serving.contract.outputs[0].classes or ()
+    names = classes[-kernel.shape[1] :] if classes else [target.name] * kernel.shape[1]
+    unit, origin = (1.0, 0.0) if classes else (np.array(target.std), np.array(target.mean))
+    kernel, intercepts = kernel * unit, (bias + offset @ kernel) * unit + origin
     return [
         {
             "output": name,
-            "intercept": float(bias[place] + kernel[:, place] @ offset),
+            "intercept": float(intercepts[place]),
             "inputs": [
                 {"name": column, "coefficient": float(weight * factor), "standardized": float(weight)}
                 for column, weight, factor in zip(parts, kernel[:, place], scale, strict=True)
@@ -69,7 +71,7 @@ def coefficients_figure(found: list[dict[str, Any]]) -> Figure:
     axes.set_yticks(range(len(order)), [names[index] for index in order], parse_math=False)
     axes.invert_yaxis()
     axes.axvline(0, color="black", linewidth=0.8)
-    axes.set_xlabel("what one standard deviation more adds to the sum")
+    axes.set_xlabel("what one standard deviation more adds")
     if len(found) > 1:
         axes.legend()
     for side in ("top", "right"):

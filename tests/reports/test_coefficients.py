@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from sklearn.linear_model import LinearRegression
 
 from dltemplates.datasets.load import load_dataset
 from dltemplates.models.mlp import mlp
@@ -31,6 +32,25 @@ def test_a_coefficient_is_what_a_unit_of_its_input_adds():
             assert entry["name"] == column.name
             assert entry["standardized"] == pytest.approx(kernel[row, place])
             assert entry["coefficient"] == pytest.approx(kernel[row, place] / spec.inputs[0].std[row])
+
+
+def test_those_of_a_number_are_scikit_learns_on_the_rows_as_they_are():
+    serving, spec = serving_of("linear_regression_diabetes", linear_regression)
+    source = load_dataset(load_template("linear_regression_diabetes").dataset).split("train")
+    rows = source.read(np.arange(len(source)))
+    (value,), (target,) = spec.inputs, spec.targets
+    features, truth = (rows[v.name].astype(np.float64) for v in (value, target))
+    # What training in deviations comes to in the end.
+    best = LinearRegression().fit((features - value.mean) / value.std, (truth - target.mean) / target.std)
+    dense = serving.model.get_layer("linear_regression").get_layer("logits")
+    dense.set_weights([best.coef_.T, best.intercept_])
+    (found,) = coefficients(serving)
+    own = LinearRegression().fit(features, truth[:, 0])
+    assert found["output"] == target.name
+    assert found["intercept"] == pytest.approx(own.intercept_, rel=1e-4)
+    assert [entry["coefficient"] for entry in found["inputs"]] == pytest.approx(list(own.coef_), rel=1e-4)
+    standardized = LinearRegression().fit((features - value.mean) / value.std, truth[:, 0]).coef_
+    assert [entry["standardized"] for entry in found["inputs"]] == pytest.approx(list(standardized), rel=1e-4)
 
 
 def test_more_than_a_weighted_sum_has_none():

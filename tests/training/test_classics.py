@@ -1,5 +1,7 @@
 """One neuron on gates, and regressions against scikit-learn's own, each as its template trains it."""
 
+import re
+
 import numpy as np
 import pytest
 from sklearn.linear_model import LinearRegression, LogisticRegression
@@ -9,6 +11,7 @@ from sklearn.preprocessing import StandardScaler
 from dltemplates.cli.output import note_unknown
 from dltemplates.datasets.load import load_dataset
 from dltemplates.inference import evaluate, predict
+from dltemplates.reports.report import write_report
 from dltemplates.runtimes import KerasPredictor
 from dltemplates.template import load_template
 from dltemplates.training.train import train
@@ -98,7 +101,7 @@ def _check_coefficients(run, features, found):
     (target,) = run.record.spec.targets
     classes = run.record.details["coefficients"].keys()
     if target.classes is None:
-        presented = sums[0][:, None] * target.std + target.mean
+        presented = sums[0][:, None]
     elif len(sums) == 1:
         assert list(classes) == [target.classes[1]]
         presented = 1 / (1 + np.exp(np.stack([sums[0], -sums[0]], axis=1)))
@@ -108,6 +111,14 @@ def _check_coefficients(run, features, found):
         presented = shares / shares.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(presented, found, rtol=1e-3, atol=1e-4)
     assert (run.figures_path / "coefficients.png").is_file()
+    page = write_report(run).read_text(encoding="utf-8").partition("Coefficients in numbers")[2]
+    rows = re.findall(r"<tr><td>(.*?)</tr>", page.partition("</table>")[0], re.DOTALL)
+    cells = [re.findall(r"[^<>]+(?=</td>)", row) for row in rows]
+    for place, column in enumerate(run.record.spec.inputs[0].columns):
+        told = [output["inputs"][place] for output in run.record.details["coefficients"].values()]
+        shown = [f"{entry[key]:.4g}" for entry in told for key in ("coefficient", "standardized")]
+        assert cells[place] == [column.name, *shown]
+    assert cells[-1] == ["intercept", *(f"{o['intercept']:.4g}" for o in run.record.details["coefficients"].values())]
 
 
 @pytest.fixture(scope="module")
