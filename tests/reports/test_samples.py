@@ -52,6 +52,34 @@ def test_sheets_are_enlarged_and_joined(tmp_path, channels, mode):
     assert {path.name for path in run.samples_path.iterdir()} == {f"epoch_{n:03d}.png" for n in (1, 2, 10)}
 
 
+def frames_of(path):
+    with Image.open(path) as animation:
+        for frame in range(animation.n_frames):
+            animation.seek(frame)
+            yield np.array(animation.convert("RGB"), int)
+
+
+def test_frames_are_in_the_order_of_the_epochs(tmp_path):
+    run = Run(tmp_path)
+    shades = {9: 40, 99: 80, 101: 120, 999: 160, 1000: 200, 1002: 240}
+    for epoch, shade in shades.items():
+        save_samples(run, epoch, np.full((1, 4, 6, 1), float(shade)))
+    assert [frame[0, 0, 0] for frame in frames_of(join_samples(run))] == list(shades.values())
+
+
+def test_colours_are_near_and_not_dithered(tmp_path):
+    run = Run(tmp_path)
+    across, down = np.meshgrid(np.linspace(0, 255, 27), np.linspace(0, 255, 27))
+    made = np.stack([across, down, (across + down) / 2], axis=-1)[None].repeat(100, axis=0)
+    save_samples(run, 1, made)
+    (frame,) = frames_of(join_samples(run))
+    sheet = np.array(Image.open(run.sample_path(1)), int)
+    error = np.abs(frame - sheet).mean()
+    assert error < 5, error  # by the palette of the web, dithered, three times as much
+    pixels = frame.reshape(280, 2, 280, 2, 3)
+    assert (pixels == pixels[:, :1, :, :1]).all()
+
+
 def test_what_a_killed_process_left_half_written_goes(tmp_path):
     run = Run(tmp_path)
     save_samples(run, 1, images())
