@@ -42,7 +42,7 @@ class Classification(SupervisedTask):
 
         Raises:
             ValueError: If the target is no class, the smoothing is out of range, `binary` is not for these classes, or
-                there is no such loss.
+                there is no such loss, or none that takes smoothing.
         """
         super().__init__(targets)
         if not (isinstance(label_smoothing, (int, float)) and 0 <= label_smoothing < 1):
@@ -58,6 +58,11 @@ class Classification(SupervisedTask):
         if loss not in LOSSES or (loss == "perceptron" and not binary):
             raise ValueError(
                 f"`loss` must be one of {', '.join(LOSSES)}, the last with `binary`. Received: {loss!r}. Leave it out."
+            )
+        if loss == "perceptron" and label_smoothing:
+            raise ValueError(
+                "`label_smoothing` is for `cross_entropy`: a perceptron fires or does not. Received: label_smoothing = "
+                f"{label_smoothing!r} beside loss = 'perceptron'. Leave one out."
             )
         self.loss_name = loss
 

@@ -18,12 +18,39 @@ def test_the_gradient_of_the_perceptron_loss_is_rosenblatts_rule():
     with tf.GradientTape() as tape:
         weighted = x @ kernel
         loss = PerceptronLoss(reduction="sum")(target, weighted)
-    fired = (weighted.numpy() >= 0).astype(float)
+    fired = (weighted.numpy() > 0).astype(float)
     assert 0 < fired.mean() < 1
     expected = -(x.numpy().T @ (target.numpy() - fired))
     np.testing.assert_allclose(tape.gradient(loss, kernel), expected)
     wrong = (fired != target.numpy())[:, 0]
     np.testing.assert_allclose(loss, np.abs(weighted.numpy()[:, 0])[wrong].sum())
+
+
+def test_on_the_line_a_neuron_does_not_fire_and_is_corrected_if_it_was_to():
+    """As loss, metric and decision have it; else no weight of 0 would ever move."""
+    task = Classification(TWO, binary=True, loss="perceptron")
+    weighted, target = tf.Variable([[0.0], [0.0]]), tf.constant([[0.0], [1.0]])
+    with tf.GradientTape() as tape:
+        loss = PerceptronLoss(reduction="sum")(target, weighted)
+    assert tape.gradient(loss, weighted).numpy().tolist() == [[0.0], [-1.0]]
+    right = [float(task.metrics()[0](target[row], weighted[row])) for row in (slice(0, 1), slice(1, 2))]
+    logits = keras.Input((1,))
+    shares = keras.Model(logits, task.present(logits))(weighted.numpy())
+    assert right == [1.0, 0.0]
+    assert task.decide({"probabilities": np.asarray(shares)}).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("truth", [(0, 0, 0, 1), (0, 1, 1, 1), (1, 1, 1, 0)])
+def test_rosenblatts_rule_learns_from_weights_of_0(truth):
+    x = tf.constant([[0.0, 0, 1], [0, 1, 1], [1, 0, 1], [1, 1, 1]])  # the last is the bias's
+    target = tf.constant(truth, tf.float32)[:, None]
+    kernel = tf.Variable(tf.zeros([3, 1]))
+    for step in range(100):
+        row = slice(step % 4, step % 4 + 1)
+        with tf.GradientTape() as tape:
+            loss = PerceptronLoss(reduction="sum")(target[row], x[row] @ kernel)
+        kernel.assign_sub(tape.gradient(loss, kernel))
+    np.testing.assert_array_equal(x.numpy() @ kernel.numpy() > 0, target.numpy() > 0)
 
 
 def test_two_classes_by_one_logit_are_shares_that_sum_to_1():
@@ -41,6 +68,11 @@ def test_two_classes_by_one_logit_are_shares_that_sum_to_1():
         (THREE, {"binary": True}, r"`binary` is for two classes.*Received: True for 3 classes"),
         (TWO, {"binary": "yes"}, r"`binary` is for two classes.*Received: 'yes'"),
         (TWO, {"loss": "perceptron"}, r"`loss` must be one of.*Received: 'perceptron'"),
+        (
+            TWO,
+            {"loss": "perceptron", "binary": True, "label_smoothing": 0.1},
+            r"`label_smoothing` is for .*Received: label_smoothing = 0.1 beside loss = 'perceptron'",
+        ),
         (TWO, {"loss": "hinge", "binary": True}, r"`loss` must be one of.*Received: 'hinge'"),
     ],
 )
