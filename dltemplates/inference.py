@@ -16,7 +16,7 @@ from dltemplates.datasets.load import load_dataset
 from dltemplates.datasets.seeds import read_noise
 from dltemplates.datasets.source import Dataset
 from dltemplates.datasets.spec import Value
-from dltemplates.runs import load_run
+from dltemplates.runs import atomic_path, load_run
 from dltemplates.runtimes import KerasPredictor, Predictor, load_predictor
 from dltemplates.settings import DatasetSettings, Named
 from dltemplates.tasks.contract import Contract
@@ -37,7 +37,7 @@ class Subject:
 def evaluate(path: str | Path, *, data: str | None = None, split: str = "test", threads: int = 1) -> dict[str, Any]:
     """Judge a run or an exported file on a split.
 
-    TFLite and ONNX files are judged without TensorFlow.
+    TFLite and ONNX files are judged without TensorFlow, unless the task has a judge of its own, which is a run.
 
     Args:
         path: A run folder, a `.tflite` or `.onnx` file, or a SavedModel folder.
@@ -127,7 +127,8 @@ def _write_images(result: dict[str, Any], made: list[str], folder: Path, place: 
     for name in made:
         if name in result:
             path = folder / f"{place:03d}_{_file_name(result['input'])}.png"
-            write_image(path, np.array(result[name]))
+            with atomic_path(path) as temporary:
+                write_image(temporary, np.array(result[name]))
             result[name] = str(path)
     return result
 

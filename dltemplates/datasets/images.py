@@ -158,9 +158,8 @@ def write_image(path: Path, image: np.ndarray) -> None:
     """Write an image as a PNG file.
 
     Args:
-        path: Where; the folder is made.
+        path: Where.
         image: (height, width, channels), 0..255; rounded to whole numbers.
     """
     pixels = np.clip(np.rint(image), 0, 255).astype(np.uint8)
-    path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(path, "PNG")

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -173,6 +174,21 @@ def test_seeds_become_png_files(gan_run, tmp_path):
     first, second, _ = (np.array(Image.open(result["image"])) for result in results)
     assert first.shape == (8, 8)
     assert np.any(first != second)
+
+
+def test_an_image_that_is_not_written_whole_leaves_the_one_before(gan_run, tmp_path, monkeypatch):
+    (made,) = predict(gan_run.path, ["3"], output=tmp_path)
+    before = Path(made["image"]).read_bytes()
+
+    def broken(path, image):
+        path.write_bytes(b"half")
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr("dltemplates.inference.write_image", broken)
+    with pytest.raises(OSError, match="the disk is full"):
+        predict(gan_run.path, ["3"], output=tmp_path)
+    assert Path(made["image"]).read_bytes() == before
+    assert os.listdir(tmp_path) == ["000_3.png"]
 
 
 def test_the_command_line_writes_images_and_says_what_is_wrong_in_one_line(gan_run, tmp_path, monkeypatch, capsys):
