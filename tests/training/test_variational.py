@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy.stats import norm
 
 from dltemplates.layers.sampling import Sampling
 from dltemplates.template import parse_template
@@ -47,8 +48,8 @@ def weights_of(training):
     return [(layer.kernel.value, layer.bias.value) for layer in dense]
 
 
-def written_out(weights, images, step):
-    """Reconstruction and divergence of each example, in nats."""
+def passed_through(weights, images, step):
+    """What is shown and what is made of it, (batch, 64) each, and the distribution of its codes."""
     hidden, to_mean, to_logarithm, back, out = weights
     x = tf.reshape(tf.cast(images, tf.float32), [-1, 64]) / 255
     h = tf.nn.relu(x @ hidden[0] + hidden[1])
@@ -56,9 +57,27 @@ def written_out(weights, images, step):
     noise = tf.random.stateless_normal([len(images), CODE], [SEED * 64, step])
     code = mean + tf.sqrt(tf.exp(logarithm)) * noise
     white = tf.sigmoid(tf.nn.relu(code @ back[0] + back[1]) @ out[0] + out[1])
+    return x, white, mean, logarithm
+
+
+def written_out(weights, images, step):
+    """Reconstruction and divergence of each example, in nats."""
+    x, white, mean, logarithm = passed_through(weights, images, step)
     likelihood = tf.reduce_sum(x * tf.math.log(white) + (1 - x) * tf.math.log(1 - white), axis=1)
     divergence = -0.5 * tf.reduce_sum(1 + logarithm - mean**2 - tf.exp(logarithm), axis=1)  # the paper's appendix B
     return -likelihood, divergence
+
+
+def test_of_squared_errors_the_bound_lacks_a_constant(batch):
+    """They are those of a normal distribution of variance 1/2 about what is made."""
+    training = prepare(template(loss="mse"))
+    images, targets, _ = batch
+    training.algorithm.evaluate(images, targets, ONES)
+    x, made, *_ = passed_through(weights_of(training), images, HELD_OUT)
+    likelihood = norm.logpdf(x, made, scale=np.sqrt(0.5)).sum(axis=1)
+    figures = training.algorithm.figures()
+    assert figures["reconstruction"] == pytest.approx(-likelihood.mean() - 64 * np.log(np.pi) / 2, rel=1e-5)
+    assert np.log(np.pi) / 2 == pytest.approx(0.572, abs=5e-4)
 
 
 def test_the_figures_are_those_of_the_bound(training, batch):

@@ -23,9 +23,13 @@ class Variational(Supervised):
         code ~ N(mean, variance) of the encoder
         loss = -log p(example | code) + KL(N(mean, variance) || N(0, 1))
 
-    Both are sums, over the values of the example and the units of the code, in nats. In validation a code is drawn too:
-    at the mean alone the reconstruction would look better than the bound allows. What is drawn is a function of the
-    seed, the step and the place in the batch.
+    Both are sums, over the values of the example and the units of the code, in nats. With the task's `cross_entropy`
+    the values are pixels, each white with a probability. With its `mse` each is normally distributed with variance 1/2,
+    and of its `-log p = (value - made)^2 + log(pi) / 2` the constant is left out: the bound itself is lower than the
+    negative loss by 0.572 a value.
+
+    In validation a code is drawn too: at the mean alone the reconstruction would look better than the bound allows.
+    What is drawn is a function of the seed, the step and the place in the batch.
     """
 
     parts = ("reconstruction", "kl")
