@@ -47,3 +47,19 @@ def test_both_baselines_learn_from_the_runs_own_rows(tool, table, tmp_path, monk
 def test_only_runs_on_tables_are_held_against_them(tool, small_run):
     with pytest.raises(ValueError, match=r"classification or regression on a table\. Received: .*on digits"):
         tool.bench(small_run)
+
+
+@pytest.mark.slow
+@pytest.mark.data
+def test_earners_are_told_as_well_as_their_template_says(data_folder, tmp_path):
+    run = train(load_template("mlp_adult"), output=tmp_path / "run")
+    assert run.record.spec.sizes["test"] == 16_281
+    assert run.record.scores["test"]["accuracy"] >= 0.85
+
+
+@pytest.mark.slow
+@pytest.mark.data
+def test_a_deep_network_tells_the_value_of_houses_better_than_a_line(tool, data_folder, tmp_path):
+    run = train(load_template("dfn_california_housing"), output=tmp_path / "run")
+    scores = tool.bench(run)
+    assert 0 < scores["dfn"]["rmse"] < 0.8 * scores["linear"]["rmse"]  # the template says 49,989 and 70,070 dollars
