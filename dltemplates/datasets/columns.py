@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -10,15 +13,19 @@ from dltemplates.datasets.spec import DATE_PARTS, Column, Value
 from dltemplates.datasets.values import with_statistics
 
 YEAR, WEEK = 365.2425, 7.0  # days
+MISSING = ("", "?", "NA", "NaN", "nan")  # what stands in a cell where nothing is known
 
 
 def kind_of(values: pd.Series) -> str:
-    """Tell what a column holds: `number`, `date`, or else `category`."""
-    if pd.api.types.is_bool_dtype(values):
-        return "category"
-    if pd.api.types.is_numeric_dtype(values):
+    """Tell what a column of text holds: `number`, `date`, or else `category`."""
+    if numbers_of(values).notna().equals(values.notna()):
         return "number"
     return "date" if is_dates(values, DAY) else "category"
+
+
+def numbers_of(values: pd.Series) -> pd.Series:
+    """A column of text as numbers; NaN where one is missing, or is something else."""
+    return pd.to_numeric(values, errors="coerce")
 
 
 def fit_column(name: str, kind: str, train: pd.Series) -> Column:
@@ -33,8 +40,8 @@ def fit_column(name: str, kind: str, train: pd.Series) -> Column:
             f"Leave it out: --set dataset.columns.{name}=skip."
         )
     if kind == "category":
-        return Column(name=name, kind="category", vocabulary=tuple(sorted(texts_of(train.dropna()).unique())))
-    numbers = _numbers(name, kind, train)
+        return Column(name=name, kind="category", vocabulary=tuple(sorted(train.dropna().unique())))
+    numbers = read_numbers(name, kind, train, to_learn=True)
     return Column(
         name=name,
         kind=kind,
@@ -85,34 +92,41 @@ def encode_rows(value: Value, rows: pd.DataFrame) -> np.ndarray:
     return np.concatenate([encode(column, rows[column.name]) for column in columns], axis=1)
 
 
-def texts_of(values: pd.Series) -> pd.Series:
-    """Categories as text; whole numbers without a point, also where one that is missing made all of them float."""
-    if pd.api.types.is_float_dtype(values):
-        return values.map(lambda number: str(int(number)) if number.is_integer() else str(number))
-    return values.astype(str)
+def places_of(texts: pd.Series, known: Sequence[str]) -> pd.Series:
+    """The place of each text among those that are known, NaN where it is not one of them.
+
+    A whole number is the same with and without a point: who writes a table with pandas gets `1.0` for every 1 of a
+    column in which one is missing.
+    """
+    places = {without_point(text): place for place, text in enumerate(known)}
+    places |= {text: place for place, text in enumerate(known)}
+    return texts.map({text: places.get(text, places.get(without_point(text))) for text in texts.dropna().unique()})
 
 
-def count_unknown(value: Value, rows: pd.DataFrame) -> dict[str, int]:
-    """How many rows hold a category that is not known, by column; those that hold none are not counted."""
-    counts = {
-        column.name: int((rows[column.name].notna() & (_ids(column, rows[column.name])[:, 0] == 0)).sum())
+def without_point(text: str) -> str:
+    """A whole number such as `1.0` as `1`; other text as it is."""
+    return re.sub(r"^(-?\d+)\.0+$", r"\1", text)
+
+
+def find_unknown(value: Value, rows: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Whether each row holds a category that is not known, booleans (rows,) by column of categories."""
+    return {
+        column.name: rows[column.name].notna().to_numpy() & (_ids(column, rows[column.name])[:, 0] == 0)
         for column in value.columns or ()
         if column.kind == "category"
     }
-    return {name: count for name, count in counts.items() if count}
 
 
 def _ids(column: Column, values: pd.Series) -> np.ndarray:
-    ids = {category: place for place, category in enumerate(column.vocabulary, start=1)}
-    return texts_of(values).map(ids).fillna(0).to_numpy(np.int32)[:, None]
+    return (places_of(values, column.vocabulary) + 1).fillna(0).to_numpy(np.int32)[:, None]
 
 
 def _texts(column: Column, values: pd.Series) -> np.ndarray:
-    return texts_of(values).where(values.notna(), "").to_numpy(str)[:, None]
+    return np.array(("", *column.vocabulary))[_ids(column, values)]
 
 
 def _parts(column: Column, values: pd.Series) -> np.ndarray:
-    given = _numbers(column.name, column.kind, values)
+    given = read_numbers(column.name, column.kind, values)
     missing = np.isnan(given)
     numbers = np.where(missing, column.median, given)
     parts = [numbers]
@@ -126,22 +140,28 @@ def _parts(column: Column, values: pd.Series) -> np.ndarray:
     return np.stack(parts, axis=1).astype(np.float32)
 
 
-def _numbers(name: str, kind: str, values: pd.Series) -> np.ndarray:
-    """As float64, NaN where one is missing; a date as days since 1970.
+def read_numbers(name: str, kind: str, values: pd.Series, *, to_learn: bool = False) -> np.ndarray:
+    """Read a column of numbers or dates.
+
+    Args:
+        name: The column's.
+        kind: `number` or `date`.
+        values: It, as text; or as numbers that were read before.
+        to_learn: Whether the table is to be learned from, so that the column could be of another kind.
+
+    Returns:
+        Float64 (rows,), NaN where one is missing; a date as days since 1970.
 
     Raises:
         ValueError: If one is something else, or infinite.
     """
-    if kind == "date":
-        numbers = days_of(read_dates(values))
-    else:
-        numbers = pd.to_numeric(values, errors="coerce").to_numpy(np.float64)
+    numbers = days_of(read_dates(values)) if kind == "date" else numbers_of(values).to_numpy(np.float64)
     wrong = values.notna().to_numpy() & ~np.isfinite(numbers)
     if wrong.any():
         found = values.tolist()[np.argmax(wrong)]
         what = "dates like 2024-12-31" if kind == "date" else "finite numbers"
-        raise ValueError(
-            f"Column `{name}` must hold {what}. Received: {found!r}. Correct it, or take another kind: "
-            f"--set dataset.columns.{name}=category."
-        )
+        other = "leave it empty where it is not known"
+        if to_learn:
+            other = f"take another kind: --set dataset.columns.{name}=category"
+        raise ValueError(f"Column `{name}` must hold {what}. Received: {found!r}. Correct it, or {other}.")
     return numbers

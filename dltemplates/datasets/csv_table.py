@@ -2,19 +2,20 @@
 `validation.csv` and a `test.csv` if there are such splits.
 
 What a column is, is told by what it holds: numbers, dates, or else categories; `dataset.columns` says otherwise, or
-leaves one out. What is to be predicted is the column `dataset.target`, by default the last: text, or few different
-whole numbers, are classes; other numbers are numbers.
+leaves one out. Categories are the text of the file: `02139` is not 2139. What is to be predicted is the column
+`dataset.target`, by default the last: text, or few different whole numbers, are classes; other numbers are numbers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from dltemplates.datasets.columns import kind_of, texts_of
+from dltemplates.datasets.columns import MISSING, kind_of, numbers_of, places_of, read_numbers, without_point
 from dltemplates.datasets.source import SPLITS, Dataset
 from dltemplates.datasets.spec import Like, Value, learned_target
 from dltemplates.datasets.tables import divide, fit_columns, table_dataset
@@ -22,6 +23,12 @@ from dltemplates.datasets.values import class_value, number_value
 from dltemplates.settings import DatasetSettings
 
 FEW = 20  # as many different whole numbers, and no more, are classes
+AS_TEXT: dict[str, Any] = {
+    "dtype": str,
+    "skipinitialspace": True,
+    "keep_default_na": False,
+    "na_values": list(MISSING),
+}  # how pandas is to read a file
 Frames = dict[str, pd.DataFrame]
 
 
@@ -44,7 +51,8 @@ def frame_dataset(frames: Frames, settings: DatasetSettings, *, like: Like | Non
     """Make a dataset of tables that were read.
 
     Args:
-        frames: The rows of each split that is given; those of a table that is yet to be split under `""`, or `train`.
+        frames: The rows of each split that is given, as `read_csv` reads them; those of a table that is yet to be split
+            under `""`, or `train`.
         settings: As in `csv_table`.
         like: As in `csv_table`.
 
@@ -69,7 +77,8 @@ def frame_dataset(frames: Frames, settings: DatasetSettings, *, like: Like | Non
     else:
         kind, classes = _target_kind(name, frames, settings), None
     if kind == "category":
-        classes = classes or tuple(sorted({text for frame in frames.values() for text in texts_of(frame[name])}))
+        texts = {text for frame in frames.values() for text in frame[name].unique()}
+        classes = classes or tuple(sorted(set(map(without_point, texts))))
         targets = {split: _class_ids(name, frame[name], classes) for split, frame in frames.items()}
     else:
         targets = {split: _target_numbers(name, frame[name]) for split, frame in frames.items()}
@@ -77,23 +86,25 @@ def frame_dataset(frames: Frames, settings: DatasetSettings, *, like: Like | Non
         _check_varies(name, targets)
     frames, targets = _split(frames, targets, settings, classes)
     target: Value = known or (class_value(classes) if classes else number_value(targets["train"]))
-    columns = learned
+    kinds: dict[str, str] = {column.name: column.kind for column in learned if column.name in first}
     if not learned:
-        kinds = {str(column): settings.columns.get(str(column)) or kind_of(first[column]) for column in first}
-        wanted = {column: kind for column, kind in kinds.items() if column != name and kind != "skip"}
-        columns = fit_columns(wanted, frames["train"])
+        others = [str(column) for column in first if column != name]
+        seen = {column: settings.columns.get(column) or kind_of(first[column]) for column in others}
+        kinds = {column: kind for column, kind in seen.items() if kind != "skip"}
+    frames = {split: _with_numbers(frame, kinds, to_learn=not learned) for split, frame in frames.items()}
+    columns = learned or fit_columns(kinds, frames["train"])
     return table_dataset(columns, frames, targets, target, skipped=skipped)
 
 
 def read_csv(path: Path) -> pd.DataFrame:
-    """Read a CSV file with a header; empty cells, `NA` and `?` are missing.
+    """Read a CSV file with a header as text; cells that are empty, `?`, `NA`, `NaN` or `nan` are missing.
 
     Raises:
         ValueError: If it cannot be read, holds no rows, or two columns have one name.
     """
     try:
-        table = pd.read_csv(path, skipinitialspace=True, na_values=["?"], encoding="utf-8-sig")
-        header = pd.read_csv(path, skipinitialspace=True, header=None, nrows=1, dtype=str, encoding="utf-8-sig")
+        table = pd.read_csv(path, encoding="utf-8-sig", **AS_TEXT)
+        header = pd.read_csv(path, encoding="utf-8-sig", header=None, nrows=1, **AS_TEXT)
     except (ValueError, OSError) as error:  # a ParserError and an EmptyDataError are ValueErrors
         raise ValueError(
             f"A table must be a CSV file in UTF-8 with a header. Received: {path} ({' '.join(str(error).split())}). "
@@ -140,23 +151,23 @@ def _target_kind(name: str, frames: Frames, settings: DatasetSettings) -> str:
     values = pd.concat([frame[name] for frame in frames.values()])
     if kind_of(values) != "number":
         return "category"
-    is_whole = (values == values.round()).all()
-    return "category" if is_whole and values.nunique() <= FEW else "number"
+    numbers = numbers_of(values)
+    is_whole = (numbers == numbers.round()).all()
+    return "category" if is_whole and numbers.nunique() <= FEW else "number"
 
 
 def _class_ids(name: str, values: pd.Series, classes: tuple[str, ...]) -> np.ndarray:
-    texts = texts_of(values)
-    ids = texts.map({text: place for place, text in enumerate(classes)})
+    ids = places_of(values, classes)
     if ids.isna().any():
         raise ValueError(
-            f"`{name}` must be a class that was learned. Received: {texts[ids.isna()].iloc[0]!r}. "
+            f"`{name}` must be a class that was learned. Received: {values[ids.isna()].iloc[0]!r}. "
             f"There are: {', '.join(classes)}."
         )
     return ids.to_numpy(np.int64)
 
 
 def _target_numbers(name: str, values: pd.Series) -> np.ndarray:
-    numbers = pd.to_numeric(values, errors="coerce").to_numpy(np.float64)
+    numbers = numbers_of(values).to_numpy(np.float64)
     wrong = ~np.isfinite(numbers)
     if wrong.any():
         raise ValueError(
@@ -173,6 +184,12 @@ def _check_varies(name: str, targets: Mapping[str, np.ndarray]) -> None:
             f"What is to be predicted must vary. Received: `{name}`, the same in all {len(values)} rows. "
             "Choose another column: --set dataset.target=NAME."
         )
+
+
+def _with_numbers(frame: pd.DataFrame, kinds: Mapping[str, str], *, to_learn: bool) -> pd.DataFrame:
+    """The table with its columns of numbers read, which takes long and so is done once."""
+    names = [name for name, kind in kinds.items() if kind == "number"]
+    return frame.assign(**{name: read_numbers(name, "number", frame[name], to_learn=to_learn) for name in names})
 
 
 def _split(

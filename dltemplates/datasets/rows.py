@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dltemplates.datasets.columns import count_unknown, encode_rows
+from dltemplates.datasets.columns import MISSING, encode_rows, find_unknown
 from dltemplates.datasets.csv_table import read_csv
 from dltemplates.datasets.spec import Column, Value
 
@@ -40,12 +40,16 @@ def read_rows(text: str | Path, values: Sequence[Value]) -> list[Example]:
         table = read_csv(path)
         names = [f"{path} row {number}" for number in range(1, len(table) + 1)]
     else:
-        table = pd.DataFrame([_typed(str(text), values)])
+        table = pd.DataFrame([_typed(str(text), values)], dtype=str)
         names = [str(text)]
     arrays = {value.name: encode_rows(value, table) for value in values}
-    unknown = [[name for value in values for name in count_unknown(value, table[i : i + 1])] for i in range(len(table))]
+    unknown = {name: rows for value in values for name, rows in find_unknown(value, table).items()}
     return [
-        (name, {key: array[place : place + 1] for key, array in arrays.items()}, unknown[place])
+        (
+            name,
+            {key: array[place : place + 1] for key, array in arrays.items()},
+            [column for column, rows in unknown.items() if rows[place]],
+        )
         for place, name in enumerate(names)
     ]
 
@@ -63,9 +67,9 @@ def _with_columns(value: Value) -> Value:
     return value.model_copy(update={"columns": names, "kind": "number"})
 
 
-def _typed(text: str, values: Sequence[Value]) -> dict[str, str | float | None]:
-    """The cells of one row, by column."""
-    columns = {column.name: column for value in values for column in value.columns or ()}
+def _typed(text: str, values: Sequence[Value]) -> dict[str, str | None]:
+    """The cells of one row, by column; None where one is missing."""
+    columns = [column.name for value in values for column in value.columns or ()]
     (cells,) = csv.reader([text], skipinitialspace=True)
     is_named = all("=" in cell for cell in cells)
     row = dict(cell.split("=", 1) for cell in cells) if is_named else dict(zip(columns, cells, strict=False))
@@ -74,16 +78,4 @@ def _typed(text: str, values: Sequence[Value]) -> dict[str, str | float | None]:
             f"A row must give a value for each of {', '.join(columns)}. Received: {text!r}. "
             "Write name=value,name=value, or the values in that order; nothing behind the = where one is missing."
         )
-    return {name: _cell(columns[name], cell.strip()) for name, cell in row.items()}
-
-
-def _cell(column: Column, text: str) -> str | float | None:
-    """What a cell holds: a number where the column does, else its text; None where it is missing."""
-    if text in ("", "?", "NA"):
-        return None
-    if column.kind != "number":
-        return text
-    try:
-        return float(text)
-    except ValueError:
-        raise ValueError(f"`{column.name}` must be a number. Received: {text!r}. Write it with a point: 3.5.") from None
+    return {name: None if cell.strip() in MISSING else cell.strip() for name, cell in row.items()}

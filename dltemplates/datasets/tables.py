@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from dltemplates.datasets.arrays import fingerprint
-from dltemplates.datasets.columns import categories_value, count_unknown, encode_rows, features_value, fit_column
+from dltemplates.datasets.columns import categories_value, encode_rows, features_value, find_unknown, fit_column
 from dltemplates.datasets.source import SPLITS, ArraySource, Dataset
 from dltemplates.datasets.spec import Column, DatasetSpec, Value
 from dltemplates.datasets.splits import three_ways
@@ -86,7 +86,10 @@ def table_dataset(
         | {target.name: targets[split].astype(target.dtype)}
         for split, frame in frames.items()
     }
-    unknown = {split: count_unknown(inputs[-1], frames[split]) for split in frames}
+    unknown = {
+        split: {name: int(rows.sum()) for name, rows in find_unknown(inputs[-1], frame).items() if rows.any()}
+        for split, frame in frames.items()
+    }
     spec = DatasetSpec(
         inputs=tuple(inputs),
         targets=(with_counts(target, targets["train"]),),

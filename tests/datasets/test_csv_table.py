@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from dltemplates.datasets.columns import MISSING
 from dltemplates.datasets.csv_table import frame_dataset
 from dltemplates.datasets.load import load_dataset
 from dltemplates.datasets.rows import read_rows
@@ -107,13 +108,82 @@ def test_what_gives_back_its_input_says_nothing_of_the_target(load, noise):
 
 
 def test_a_whole_number_is_the_same_category_with_and_without_a_point(load):
-    """One cell that is missing makes floats of a whole column."""
+    """One cell that is missing makes floats of a whole column, where pandas writes it."""
     codes = {"columns": {"size": "category"}}
     spec = load(table(size=[1, 2, 3, 4] * 10), **codes).spec
     arrays = everything(load(table(size=[1, None, 3, 2.5] * 10), like=spec, **codes))
     assert spec.inputs[1].columns[0].vocabulary == ("1", "2", "3", "4")
     assert set(arrays["categories"][:, 0]) == {0, 1, 3}
-    assert load(table(size=[1, None, 3, 2.5] * 10), **codes).spec.inputs[1].columns[0].vocabulary == ("1", "2.5", "3")
+    spec = load(table(size=[1, None, 3, 2.5] * 10), **codes).spec
+    assert spec.inputs[1].columns[0].vocabulary == ("1.0", "2.5", "3.0")
+    arrays = everything(load(table(size=[1, 2, 3, 4] * 10), like=spec, **codes))
+    assert set(arrays["categories"][:, 0]) == {0, 1, 3}
+
+
+CATEGORIES = {
+    "zeros in front": (["02139", "10001"], "category"),
+    "letters in some": (["02139", "K1A0B1"], None),
+    "points": (["1.0", "2.0", "x", "1"], None),
+    "what pandas takes for missing": (["None", "null", "N/A", "low"], None),
+    "yes and no": (["TRUE", "FALSE"], None),
+}
+
+
+@pytest.mark.parametrize("name", CATEGORIES)
+def test_categories_are_the_text_of_the_file(load, name):
+    """Whatever else is in the column, in the table learned from or in another; and as it is typed."""
+    texts, kind = CATEGORIES[name]
+    columns = {"columns": {"colour": kind}} if kind else {}
+    spec = load(table(colour=texts * (ROWS // len(texts))), **columns).spec
+    (colour,) = spec.inputs[1].columns
+    assert colour.vocabulary == tuple(sorted(texts))
+    for place, text in enumerate(colour.vocabulary, start=1):
+        other = load(table(colour=text), like=spec)
+        assert other.spec.unknown == {}
+        assert (everything(other)["categories"] == place).all()
+        ((_, arrays, unknown),) = read_rows(f"size=1,day=2024-01-01,colour={text}", spec.inputs)
+        assert (arrays["categories"].item(), unknown) == (place, [])
+    text_inputs = [spec.inputs[0], spec.inputs[1].model_copy(update={"dtype": "string"})]
+    ((_, arrays, _),) = read_rows(f"size=1,day=2024-01-01,colour={texts[0]}", text_inputs)
+    assert arrays["categories"].item() == texts[0]
+
+
+def test_classes_are_the_text_of_the_file(load):
+    assert load(table(label=["02139", "10001"] * 20)).spec.targets[0].classes == ("02139", "10001")
+    dataset = load(table(label=["None", "low", "high", "null"] * 10))
+    assert dataset.spec.targets[0].classes == ("None", "high", "low", "null")
+    assert not dataset.spec.skipped
+
+
+def test_a_class_is_the_same_with_and_without_a_point(load):
+    """A label that is missing in one file makes floats of all others in it."""
+    dataset = load({"train": table(label=[0, 1] * 20), "test": table(label=[0, 1, None, 1] * 10)})
+    assert dataset.spec.targets[0].classes == ("0", "1")
+    assert sorted(everything(dataset, "test")["label"]) == [0] * 10 + [1] * 20
+
+
+@pytest.mark.parametrize("mark", MISSING)
+def test_what_is_missing_is_missing_in_files_and_as_it_is_typed(load, tmp_path, mark):
+    spec = load(table()).spec
+    (tmp_path / "new.csv").write_text(f"size,day,colour\n{mark},{mark},{mark}\n", encoding="utf-8")
+    for given in (tmp_path / "new.csv", f"size={mark},day={mark},colour={mark}"):
+        ((_, arrays, unknown),) = read_rows(given, spec.inputs)
+        assert unknown == []
+        assert arrays["categories"].item() == 0
+        np.testing.assert_array_equal(arrays["features"][0, :2], np.float32([c.median for c in spec.inputs[0].columns]))
+    dataset = load(table(label=["yes", "no", mark, "no"] * 10))
+    assert (dataset.spec.targets[0].classes, len(dataset.spec.skipped)) == (("no", "yes"), 10)
+
+
+def test_columns_of_two_kinds_are_read_as_one(tmp_path, recwarn):
+    """In so many rows pandas would guess the kind of each part of the file by itself."""
+    rows = 300_000
+    path = tmp_path / "long.csv"
+    zips = ["02139"] * (rows // 2) + ["K1A0B1"] * (rows // 2)
+    path.write_text("zip,x,label\n" + "".join(f"{zip_},{i % 7},{i % 2}\n" for i, zip_ in enumerate(zips)))
+    spec = load_dataset(DatasetSettings(name=str(path))).spec
+    assert spec.inputs[1].columns[0].vocabulary == ("02139", "K1A0B1")
+    assert not [str(warning.message) for warning in recwarn]
 
 
 @pytest.mark.parametrize(
@@ -184,8 +254,8 @@ BROKEN = {
     "an empty column": (table(size=None), {}, r"Received: nothing in `size`"),
     "text, not numbers": (table(size=["a", "1"] * 20), {"columns": {"size": "number"}}, r"numbers\. Received: 'a'"),
     "no date": (table(day="soon"), {"columns": {"day": "date"}}, r"dates like 2024-12-31\. Received: 'soon'"),
-    "an infinite number": (table(size=[np.inf, 1.0] * 20), {}, r"finite numbers\. Received: inf"),
-    "an infinite target": (table(label=[np.inf, 1.5] * 20), {}, r"must be finite\. Received: inf in `label`"),
+    "an infinite number": (table(size=[np.inf, 1.0] * 20), {}, r"numbers\. Received: 'inf'\. Correct it, or take"),
+    "an infinite target": (table(label=[np.inf, 1.5] * 20), {}, r"must be finite\. Received: 'inf' in `label`"),
     "no rows": (table().iloc[:0], {}, r"must hold rows"),
 }  # fmt: skip
 
@@ -254,7 +324,9 @@ def test_rows_are_predicted_from_a_file_or_as_they_are_typed(load, tmp_path):
     for text, message in (
         ("1,2", r"a value for each of size, day, colour\. Received: '1,2'"),
         ("size=1", r"a value for each of"),
-        ("big,2024-01-01,red", r"`size` must be a number\. Received: 'big'"),
+        ("big,2024-01-01,red", r"`size` must hold finite numbers\. Received: 'big'\. Correct it, or leave it empty"),
+        ("inf,2024-01-01,red", r"`size` must hold finite numbers\. Received: 'inf'\. Correct it, or leave it empty"),
+        ("1,soon,red", r"`day` must hold dates like 2024-12-31\. Received: 'soon'\. Correct it, or leave it empty"),
         ("none.csv", r"which is no file"),
     ):
         with pytest.raises(ValueError, match=message):
