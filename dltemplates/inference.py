@@ -14,7 +14,7 @@ from dltemplates.datasets.folder import SUFFIXES
 from dltemplates.datasets.images import read_image, write_image
 from dltemplates.datasets.load import load_dataset
 from dltemplates.datasets.seeds import read_noise
-from dltemplates.datasets.source import Dataset
+from dltemplates.datasets.source import ALL, Dataset
 from dltemplates.datasets.spec import Value
 from dltemplates.runs import atomic_path, load_run
 from dltemplates.runtimes import KerasPredictor, Predictor, load_predictor
@@ -42,11 +42,11 @@ def evaluate(path: str | Path, *, data: str | None = None, split: str = "test", 
     Args:
         path: A run folder, a `.tflite` or `.onnx` file, or a SavedModel folder.
         data: A dataset's name or path; by default what it was trained on.
-        split: `train`, `validation` or `test`.
+        split: `train`, `validation` or `test`; or `all`, for data that is not what it was trained on.
         threads: Threads of the runtime.
 
     Returns:
-        `file`, `data`, `split`, `examples`, `scores` and `details`, ready for JSON.
+        `file`, `data`, `split`, `examples`, how many those are `of`, `scores` and `details`, ready for JSON.
 
     Raises:
         ValueError: If the file, the data or the split does not fit.
@@ -59,7 +59,7 @@ def evaluate(path: str | Path, *, data: str | None = None, split: str = "test", 
             "Keras's when it was exported. Judge the whole network, or look at it by `dlt predict`."
         )
     settings = _settings(subject, data)
-    dataset = load_dataset(settings, from_file=data is None, like=contract)
+    dataset = load_dataset(settings, from_file=data is None, like=contract, whole=split == ALL)
     named = Named(name=contract.task, **contract.task_options)
     dataset = as_taken(contract, look_at(named, dataset, from_file=True)[1])
     if is_generator(contract):
@@ -73,6 +73,7 @@ def evaluate(path: str | Path, *, data: str | None = None, split: str = "test", 
         "data": settings.name,
         "split": split,
         "examples": len(source),
+        "of": sum(len(part) for name, part in dataset.splits.items() if name != ALL),
         "scores": subject.task.score(targets, outputs),
         "details": subject.task.details(targets, outputs),
     } | ({"unknown": unknown} if (unknown := dataset.spec.unknown.get(split)) else {})

@@ -25,7 +25,12 @@ def test_other_data_is_brought_to_the_networks_size_and_must_have_its_classes(sm
     digits = load_digits()
     large = np.uint8(digits.images * 15.9).repeat(3, axis=1).repeat(3, axis=2)
     np.savez(tmp_path / "large.npz", x=large, y=digits.target)
-    assert evaluate(small_run.path, data=str(tmp_path / "large.npz"))["scores"]["accuracy"] > 0.8
+    result = evaluate(small_run.path, data=str(tmp_path / "large.npz"))
+    assert result["scores"]["accuracy"] > 0.8
+    assert (result["examples"], result["of"]) == (359, 1797)
+    result = evaluate(small_run.path, data=str(tmp_path / "large.npz"), split="all")
+    assert result["scores"]["accuracy"] > 0.8
+    assert (result["examples"], result["of"]) == (1797, 1797)
 
 
 def test_predictions_name_class_and_probability(small_run, digit_folder):

@@ -167,7 +167,7 @@ def train(
 @dlt.command()
 @click.argument("path", metavar="RUN|EXPORT", type=click.Path(path_type=Path))
 @data_option
-@click.option("--split", default="test", help="train, validation or test.")
+@click.option("--split", default="test", help="train, validation or test; or all, of data that it was not trained on.")
 @import_option
 @json_option
 def evaluate(path, data, split, modules, as_json) -> None:
@@ -179,7 +179,8 @@ def evaluate(path, data, split, modules, as_json) -> None:
     if as_json:
         out.show(result, True)
     else:
-        out.show({"file": result["file"], "data": f"{result['data']} {split}, {result['examples']} examples"})
+        examples = f"{result['examples']} of {result['of']} examples"
+        out.show({"file": result["file"], "data": f"{result['data']} {split}, {examples}"})
         out.show({name: f"{value:.4f}" for name, value in result["scores"].items()})
         out.note_unknown(split, result.get("unknown", {}))
 

@@ -84,7 +84,7 @@ def frame_dataset(frames: Frames, settings: DatasetSettings, *, like: Like | Non
         targets = {split: _target_numbers(name, frame[name]) for split, frame in frames.items()}
     if not known:
         _check_varies(name, targets)
-    frames, targets = _split(frames, targets, settings, classes)
+    frames, targets = _split(frames, targets, settings, classes, to_learn=like is None)
     target: Value = known or (class_value(classes) if classes else number_value(targets["train"]))
     kinds: dict[str, str] = {column.name: column.kind for column in learned if column.name in first}
     if not learned:
@@ -193,7 +193,12 @@ def _with_numbers(frame: pd.DataFrame, kinds: Mapping[str, str], *, to_learn: bo
 
 
 def _split(
-    frames: Frames, targets: dict[str, np.ndarray], settings: DatasetSettings, classes: tuple[str, ...] | None
+    frames: Frames,
+    targets: dict[str, np.ndarray],
+    settings: DatasetSettings,
+    classes: tuple[str, ...] | None,
+    *,
+    to_learn: bool,
 ) -> tuple[Frames, dict[str, np.ndarray]]:
     """Take the splits that are not given from the table, or from `train`."""
     whole = "" if "" in frames else "train"
@@ -201,7 +206,7 @@ def _split(
         raise ValueError("A folder of tables must hold a train.csv. Received: none. Add it.")
     given = {split: frame for split, frame in frames.items() if split != whole}
     shares = dict.fromkeys(given, 0.0)
-    parts = divide(targets[whole], settings.model_copy(update=shares), classes=classes)
+    parts = divide(targets[whole], settings.model_copy(update=shares), classes=classes, to_learn=to_learn)
     divided = {split: frames[whole].iloc[rows] for split, rows in parts.items()}
     divided_targets = {split: targets[whole][rows] for split, rows in parts.items()}
     return divided | given, divided_targets | {split: targets[split] for split in given}

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
 
 from dltemplates import catalog
-from dltemplates.datasets.source import Dataset
+from dltemplates.datasets.source import ALL, Dataset, Joined
 from dltemplates.datasets.spec import Like
 from dltemplates.settings import DatasetSettings
 
 
-def load_dataset(settings: DatasetSettings, *, from_file: bool = False, like: Like | None = None) -> Dataset:
+def load_dataset(
+    settings: DatasetSettings, *, from_file: bool = False, like: Like | None = None, whole: bool = False
+) -> Dataset:
     """Load the dataset that `settings.name` stands for.
 
     A name of the catalog is that dataset, one with a colon behind it (`gates:xor`) a variant of it; what exists, or
@@ -23,17 +26,25 @@ def load_dataset(settings: DatasetSettings, *, from_file: bool = False, like: Li
         from_file: As in `catalog.load`, for settings that were read from a run or an exported file.
         like: The spec or the contract of a trained network: the columns and classes of a table, or the columns and
             lengths of a series, of the user's are then what they were there.
+        whole: Add a split `all` of all examples. The user's own, where it is not split already, is not split for it.
 
     Raises:
         ValueError: If there is no such dataset, or its data breaks a rule; says the way out.
     """
+    if whole:
+        return _with_all(_load(settings, from_file, like, whole))
+    return _load(settings, from_file, like, whole)
+
+
+def _load(settings: DatasetSettings, from_file: bool, like: Like | None, whole: bool) -> Dataset:
     name = settings.name
     family, _, _ = name.partition(":")
     path = Path(name).expanduser()
     if family in catalog.DATASETS:
         name = family
     elif path.exists() or _looks_like_a_path(name):
-        return _load_path(path, settings, like)
+        unsplit = {"validation": 0.0, "test": 0.0}
+        return _load_path(path, settings.model_copy(update=unsplit) if whole else settings, like)
     try:
         function = catalog.load("dataset", name, from_file=from_file)
     except ValueError as error:
@@ -45,6 +56,16 @@ def load_dataset(settings: DatasetSettings, *, from_file: bool = False, like: Li
             "See dltemplates/datasets/digits.py for a short one."
         )
     return dataset
+
+
+def _with_all(dataset: Dataset) -> Dataset:
+    """The dataset with one split more, of the examples of all others."""
+    spec = dataset.spec
+    unknown: Counter[str] = Counter()
+    for counts in spec.unknown.values():
+        unknown.update(counts)
+    update = {"sizes": spec.sizes | {ALL: sum(spec.sizes.values())}, "unknown": spec.unknown | {ALL: dict(unknown)}}
+    return Dataset(spec.model_copy(update=update), dataset.splits | {ALL: Joined(list(dataset.splits.values()))})
 
 
 def _looks_like_a_path(name: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,6 +11,7 @@ import numpy as np
 from dltemplates.datasets.spec import DatasetSpec
 
 SPLITS = ("train", "validation", "test")
+ALL = "all"  # the name of all of them together
 
 Arrays = dict[str, np.ndarray]
 
@@ -92,6 +93,32 @@ class Subset(Wrapper):
     def read(self, indices: np.ndarray) -> Arrays:
         """Read the examples at `indices` (n,)."""
         return self.source.read(self.indices[indices])
+
+
+class Joined:
+    """The examples of several sources, one after the other.
+
+    Attributes:
+        sources: Those.
+    """
+
+    def __init__(self, sources: Sequence[Source]):
+        self.sources = sources
+        self._ends = np.cumsum([len(source) for source in sources])
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def read(self, indices: np.ndarray) -> Arrays:
+        """Read the examples at `indices` (n,)."""
+        where = np.searchsorted(self._ends, indices, side="right")
+        parts = [
+            source.read(indices[where == place] - (self._ends[place] - len(source)))
+            for place, source in enumerate(self.sources)
+            if (where == place).any()
+        ]
+        back = np.argsort(np.argsort(where, kind="stable"), kind="stable")
+        return {name: np.concatenate([part[name] for part in parts])[back] for name in parts[0]}
 
 
 class Mapped(Wrapper):

@@ -15,10 +15,10 @@ from dltemplates.datasets.splits import three_ways
 from dltemplates.datasets.values import with_counts
 from dltemplates.settings import DatasetSettings
 
-LEAST = 3  # examples of each class, one for each split
 
-
-def divide(targets: np.ndarray, settings: DatasetSettings, *, classes: Sequence[str] | None) -> dict[str, np.ndarray]:
+def divide(
+    targets: np.ndarray, settings: DatasetSettings, *, classes: Sequence[str] | None, to_learn: bool = True
+) -> dict[str, np.ndarray]:
     """Split the rows of a table by `settings.validation` and `settings.test`.
 
     Args:
@@ -26,6 +26,7 @@ def divide(targets: np.ndarray, settings: DatasetSettings, *, classes: Sequence[
         settings: The shares and the seed.
         classes: Where the targets are the ids of classes, each of which is to have its share of every split: their
             names.
+        to_learn: Whether the table is to be learned from, so that each split must have an example of each class.
 
     Returns:
         The rows of each split.
@@ -34,12 +35,13 @@ def divide(targets: np.ndarray, settings: DatasetSettings, *, classes: Sequence[
         ValueError: If a class has too few examples for that.
     """
     groups = np.zeros(len(targets), np.int64) if classes is None else targets
+    made = ["train", *(split for split in ("validation", "test") if getattr(settings, split))]
     for group, count in zip(*np.unique(groups, return_counts=True), strict=True):
-        if count < LEAST:
+        if to_learn and count < len(made):
             name = f"class {classes[group]!r}" if classes is not None else "the table"
             raise ValueError(
-                f"There must be {LEAST} examples of each class, for train, validation and test. Received: {count} of "
-                f"{name}. Add more, or remove it."
+                f"There must be {len(made)} examples of each class, one for each of {', '.join(made)}. Received: "
+                f"{count} of {name}. Add more, or remove it."
             )
     return three_ways(groups, None, validation=settings.validation, test=settings.test, seed=settings.split_seed)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from dltemplates.datasets.seeds import draw
-from dltemplates.datasets.source import SPLITS, Arrays, Dataset, Mapped, Source
+from dltemplates.datasets.source import ALL, SPLITS, Arrays, Dataset, Mapped, Source
 from dltemplates.datasets.spec import Value
 from dltemplates.runtimes import KerasPredictor
 from dltemplates.tasks.contract import Contract, ServingModel
@@ -56,7 +56,7 @@ def noise_for(contract: Contract, dataset: Dataset) -> Dataset:
         contract: That of the generator.
         dataset: The data whose like it makes.
     """
-    firsts = {split: place * 10**9 for place, split in enumerate(SPLITS)}  # no noise in two splits
+    firsts = {split: place * 10**9 for place, split in enumerate((*SPLITS, ALL))}  # no noise in two splits
     made = {split: NoiseSource(source, contract, firsts[split]) for split, source in dataset.splits.items()}
     return Dataset(dataset.spec, dict(made))
 

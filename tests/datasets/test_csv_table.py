@@ -8,6 +8,7 @@ from dltemplates.datasets.columns import MISSING
 from dltemplates.datasets.csv_table import frame_dataset
 from dltemplates.datasets.load import load_dataset
 from dltemplates.datasets.rows import read_rows
+from dltemplates.datasets.source import ArraySource, Joined
 from dltemplates.settings import DatasetSettings, Named
 from dltemplates.tasks.task import look_at
 
@@ -30,7 +31,7 @@ def table(**changes):
 def load(tmp_path):
     """A function that writes tables and loads them as a dataset."""
 
-    def write_and_load(frame, like=None, **settings):
+    def write_and_load(frame, like=None, whole=False, **settings):
         if isinstance(frame, dict):
             for split, part in frame.items():
                 part.to_csv(tmp_path / f"{split}.csv", index=False)
@@ -38,7 +39,7 @@ def load(tmp_path):
         else:
             path = tmp_path / "table.csv"
             frame.to_csv(path, index=False)
-        return load_dataset(DatasetSettings(name=str(path), **settings), like=like)
+        return load_dataset(DatasetSettings(name=str(path), **settings), like=like, whole=whole)
 
     return write_and_load
 
@@ -291,14 +292,46 @@ def test_splits_must_agree_and_one_must_be_for_training(load, tmp_path):
 
 
 def test_a_class_needs_an_example_for_each_split(load):
-    """Three of them, one each; with two the table is refused, and what is judged later need not hold every class."""
+    """Of the splits that are made here; and what is judged later need not hold any."""
     dataset = load(table(label=["yes"] * 37 + ["no"] * 3))
     for split in dataset.splits:
         assert list(everything(dataset, split)["label"]).count(0) == 1
-    with pytest.raises(ValueError, match=r"3 examples of each class.*Received: 2 of class 'no'"):
-        load(table(label=["yes"] * 38 + ["no"] * 2))
+    rare = table(label=["yes"] * 38 + ["no"] * 2)
+    with pytest.raises(ValueError, match=r"3 examples of each class, .* validation, test\. Received: 2 of class"):
+        load(rare)
+    rarest = table(label=["yes"] * 39 + ["no"])
+    assert load(rarest, like=dataset.spec).spec.sizes == {"train": 28, "validation": 3, "test": 9}
+    assert load({"train": rare, "test": rarest}).spec.sizes == {"train": 35, "validation": 5, "test": 40}
+    with pytest.raises(ValueError, match=r"2 examples of each class, .* train, validation\. Received: 1 of class 'no'"):
+        load({"train": rarest, "test": rare})
+    given = {"train": rarest, "validation": rare, "test": rare}
+    assert load(given).spec.sizes == {"train": 40, "validation": 40, "test": 40}
     other = load(table(label="yes"), like=dataset.spec).spec.targets
     assert other[0].classes == dataset.spec.targets[0].classes
+
+
+def test_all_rows_of_other_data_can_be_judged(load):
+    """In one split more; of a table that is not split, in their order, however few they are."""
+    spec = load(table()).spec
+    frame = table(colour=["red", "violet"] * 20)
+    dataset = load(frame, like=spec, whole=True)
+    assert dataset.spec.sizes == {"train": 40, "all": 40}
+    assert dataset.spec.unknown["all"] == {"colour": 20}
+    assert everything(dataset, "all")["features"][:, 0].tolist() == frame["size"].astype(np.float32).tolist()
+    assert load(frame.iloc[:1], like=spec, whole=True).spec.sizes["all"] == 1
+    split = {"train": frame, "test": frame.iloc[:6]}
+    dataset = load(split, like=spec, whole=True)
+    assert (dataset.spec.sizes, dataset.spec.unknown["all"]) == ({"train": 40, "test": 6, "all": 46}, {"colour": 23})
+    np.testing.assert_array_equal(everything(dataset, "all")["features"][40:], everything(dataset, "test")["features"])
+
+
+def test_joined_sources_are_read_by_any_indices():
+    sources = [ArraySource({"x": np.arange(start, stop)}) for start, stop in ((0, 3), (3, 3), (3, 10))]
+    joined = Joined(sources)
+    indices = np.array([9, 0, 3, 2, 2, 5])
+    assert len(joined) == 10
+    np.testing.assert_array_equal(joined.read(indices)["x"], indices)
+    np.testing.assert_array_equal(joined.read(indices[:1])["x"], [9])
 
 
 def test_the_target_of_other_data_is_what_was_not_learned_from(load):

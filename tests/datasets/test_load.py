@@ -36,6 +36,18 @@ def test_a_folder_may_be_named_without_a_separator(class_folders, monkeypatch):
     assert load("data").spec == load(path).spec
 
 
+@pytest.mark.parametrize("settings", [{"name": "digits"}, {"name": "gates:xor"}])
+def test_what_is_split_already_is_joined(settings):
+    dataset = load_dataset(DatasetSettings(**settings), whole=True)
+    assert dataset.spec.sizes["all"] == len(dataset.split("all")) == sum(map(len, dataset.splits.values())) / 2
+
+
+def test_a_folder_is_not_split_to_be_judged_as_a_whole(class_folders):
+    path = class_folders(cats=4, dogs=1)
+    dataset = load_dataset(DatasetSettings(name=str(path)), whole=True)
+    assert dataset.spec.sizes == {"train": 5, "all": 5}
+
+
 def test_the_home_folder(class_folders, monkeypatch):
     path = class_folders(cats=4, dogs=4)
     monkeypatch.setenv("HOME", str(path.parent))

@@ -38,6 +38,8 @@ def test_noise_is_a_function_of_the_index_and_no_two_splits_share_any(dataset, c
     assert arrays["label"].dtype == np.int32
     drawn = [split.read(np.arange(5))["noise"] for split in noise.splits.values()]
     assert len(np.unique(np.concatenate(drawn), axis=0)) == 15
+    whole = Dataset(dataset.spec, dataset.splits | {"all": dataset.split("test")})
+    assert noise_for(contract, whole).split("all").read(np.arange(2))["noise"].shape == (2, 4)
 
 
 def test_real_examples_stand_beside_it_evenly_spread(dataset, contract):

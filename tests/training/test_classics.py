@@ -170,3 +170,6 @@ def test_a_run_is_judged_on_other_rows_and_counts_what_it_does_not_know(people, 
     only_yes = table[table["rich"] == "yes"]
     only_yes.to_csv(tmp_path / "only.csv", index=False)
     assert evaluate(run.path, data=str(tmp_path / "only.csv"))["scores"]["accuracy"] > 0.5
+    result = evaluate(run.path, data=str(tmp_path / "other.csv"), split="all")
+    assert (result["examples"], result["of"]) == (200, 200)
+    assert result["unknown"]["work"] == (other["work"] == "moon").sum()
