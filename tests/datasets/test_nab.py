@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from dltemplates.datasets.load import load_dataset
-from dltemplates.datasets.nab import LENGTH, divide_time
+from dltemplates.datasets.nab import FOLDERS, LENGTH, divide_time
 from dltemplates.settings import DatasetSettings
 from dltemplates.tasks.task import look_at
 from dltemplates.template import load_template
@@ -103,6 +103,26 @@ def test_without_files_it_says_where_to_put_them(tmp_path, monkeypatch):
     monkeypatch.setenv("DLT_CACHE", str(tmp_path / "none"))
     with pytest.raises(ValueError, match=r"needs the file nab/labels/combined_windows\.json.*github.com/numenta/NAB"):
         load()
+
+
+SHARES = {
+    0.5: ["machine_temperature_system_failure", "ambient_temperature_system_failure", "rogue_agent_key_hold",
+          "ec2_request_latency_system_failure", "rogue_agent_key_updown", "art_increase_spike_density"],
+    0.3: ["nyc_taxi", "art_daily_flatmiddle", "art_daily_jumpsdown", "art_daily_jumpsup", "art_daily_nojump",
+          "art_load_balancer_spikes"],
+    0.25: ["nyc_taxi"],
+}  # fmt: skip
+
+
+@pytest.mark.data
+def test_each_series_has_anomalies_in_both_splits_by_the_shares_that_are_said(data_folder):
+    named = {name for names in SHARES.values() for name in names} | {"cpu_utilization_asg_misconfiguration"}
+    assert named == {path.stem for part in FOLDERS for path in (data_folder / "nab" / "data" / part).glob("*.csv")}
+    for test, names in SHARES.items():
+        for name in names:
+            template = load_template("fc_autoencoder_nab", {"dataset.name": f"nab:{name}", "dataset.test": test})
+            task, dataset = look_at(template.task, load_dataset(template.dataset))
+            task.trained_on(dataset)
 
 
 @pytest.mark.data
