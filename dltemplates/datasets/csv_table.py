@@ -84,6 +84,7 @@ def frame_dataset(frames: Frames, settings: DatasetSettings, *, like: Like | Non
         targets = {split: _target_numbers(name, frame[name]) for split, frame in frames.items()}
     if not known:
         _check_varies(name, targets)
+    targets = {split: values.astype(np.int64 if classes else np.float32) for split, values in targets.items()}
     frames, targets = _split(frames, targets, settings, classes, to_learn=like is None)
     target: Value = known or (class_value(classes) if classes else number_value(targets["train"]))
     kinds: dict[str, str] = {column.name: column.kind for column in learned if column.name in first}
@@ -100,7 +101,7 @@ def read_csv(path: Path) -> pd.DataFrame:
     """Read a CSV file with a header as text; cells that are empty, `?`, `NA`, `NaN` or `nan` are missing.
 
     Raises:
-        ValueError: If it cannot be read, holds no rows, or two columns have one name.
+        ValueError: If it cannot be read, holds no rows or no commas where it should, or two columns have one name.
     """
     try:
         table = pd.read_csv(path, encoding="utf-8-sig", **AS_TEXT)
@@ -114,6 +115,11 @@ def read_csv(path: Path) -> pd.DataFrame:
     if twice := sorted(set(names[names.duplicated()].astype(str))):
         raise ValueError(
             f"Columns must have different names. Received: {', '.join(twice)} twice in {path}. Rename one."
+        )
+    if len(names) == 1 and (separator := next((mark for mark in ";\t|" if mark in str(names[0])), None)):
+        raise ValueError(
+            f"The cells of a table must be separated by commas. Received: {names[0]!r} as the header of {path}, "
+            f"separated by {separator!r}. Save it with commas, and numbers with a point."
         )
     if not len(table):
         raise ValueError(f"A table must hold rows. Received: {path}, which holds none. Add some.")
@@ -174,7 +180,7 @@ def _target_numbers(name: str, values: pd.Series) -> np.ndarray:
             f"A number to predict must be finite. Received: {values.tolist()[np.argmax(wrong)]!r} in `{name}`. "
             f"Correct it; for classes, --set dataset.columns.{name}=category."
         )
-    return numbers[:, None].astype(np.float32)
+    return numbers[:, None]
 
 
 def _check_varies(name: str, targets: Mapping[str, np.ndarray]) -> None:
@@ -183,6 +189,12 @@ def _check_varies(name: str, targets: Mapping[str, np.ndarray]) -> None:
         raise ValueError(
             f"What is to be predicted must vary. Received: `{name}`, the same in all {len(values)} rows. "
             "Choose another column: --set dataset.target=NAME."
+        )
+    numbers = values.astype(np.float32)
+    if len(values) and (numbers == numbers[0]).all():
+        raise ValueError(
+            f"What is to be predicted must vary in float32, which holds seven digits. Received: `{name}`, from "
+            f"{values.min():.17g} to {values.max():.17g}. Subtract what all have in common: {values.min():.17g}."
         )
 
 

@@ -246,6 +246,10 @@ def test_other_data_is_made_as_that_of_the_network_was(load):
 BROKEN = {
     "a constant target": (table(label=7.5), {}, r"must vary\. Received: `label`, the same in all 40 rows"),
     "a constant class": (table(label="yes"), {}, r"must vary\. Received: `label`, the same in all 40 rows"),
+    "a target that float32 makes constant": (
+        table(label=np.linspace(1e9, 1e9 + 9, ROWS)), {},
+        r"vary in float32.*`label`, from 1000000000 to 1000000009\. Subtract what all have in common: 1000000000",
+    ),
     "a class with one example": (table(label=["yes"] * 39 + ["no"]), {}, r"Received: 1 of class 'no'"),
     "an unknown target": (table(), {"target": "price"}, r"must be a column\. Received: price\. There are: size, day"),
     "an unknown column": (table(), {"columns": {"price": "skip"}}, r"must name columns\. Received: price"),
@@ -275,6 +279,12 @@ def test_what_breaks_a_rule_is_refused(load, name):
         (b"a,b\n1,2,3\n1\n1,2,3,4,5\n", r"CSV file in UTF-8"),
         (b"", r"CSV file in UTF-8"),
         (b"a,b\n\xff\xfe,1\n", r"CSV file in UTF-8"),
+        (
+            b"a;b;label\n1;2;x\n",
+            r"separated by commas\. Received: 'a;b;label' as the header of .*, separated by ';'\. Sa",
+        ),
+        (b"a;b;label\n1,5;2,5;x\n", r"separated by ';'.*numbers with a point"),
+        (b"a\tb\n1\t2\n", r"separated by '\\t'"),
     ],
 )
 def test_a_file_that_is_no_table_is_refused(tmp_path, text, message):

@@ -190,6 +190,12 @@ def test_a_trained_network_says_how_another_series_is_read(file):
     assert undated.spec.targets[2].frequency is None
 
 
+def test_a_series_is_judged_as_a_whole_without_cuts(file):
+    spec = series_dataset(table(), settings()).spec
+    given = DatasetSettings(name=str(file(table())), validation=0.25)
+    assert load_dataset(given, like=spec, whole=True).spec.sizes["all"] == ROWS - 6 - 3 + 1
+
+
 def test_a_trained_network_is_judged_on_what_is_long_enough():
     spec = series_dataset(table(), settings()).spec
     later = table().assign(sales=np.arange(ROWS) + 1000.0)
