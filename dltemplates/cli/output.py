@@ -73,6 +73,8 @@ def run_result(run: Run, as_json: bool) -> None:
         more = f" and {len(skipped) - SHOWN_SKIPPED} more (run.json)" if len(skipped) > SHOWN_SKIPPED else ""
         named = "; ".join(f"{name}: {reason}" for name, reason in skipped[:SHOWN_SKIPPED])
         click.echo(f"{len(skipped)} skipped: {named}{more}")
+    for warning in record.spec.warnings:
+        click.echo(warning)
     for split, unknown in record.spec.unknown.items():
         note_unknown(split, unknown)
     if replaced := record.replaced:

@@ -92,9 +92,11 @@ def frame_dataset(frames: Frames, settings: DatasetSettings, *, like: Like | Non
         others = [str(column) for column in first if column != name]
         seen = {column: settings.columns.get(column) or kind_of(first[column]) for column in others}
         kinds = {column: kind for column, kind in seen.items() if kind != "skip"}
+    guessed = [column for column in kinds if column not in settings.columns and not learned]
+    warnings = [_doubt(column, first[column]) for column in guessed if kinds[column] == "category"]
     frames = {split: _with_numbers(frame, kinds, to_learn=not learned) for split, frame in frames.items()}
     columns = learned or fit_columns(kinds, frames["train"])
-    return table_dataset(columns, frames, targets, target, skipped=skipped)
+    return table_dataset(columns, frames, targets, target, skipped=skipped, warnings=filter(None, warnings))
 
 
 def read_csv(path: Path) -> pd.DataFrame:
@@ -196,6 +198,23 @@ def _check_varies(name: str, targets: Mapping[str, np.ndarray]) -> None:
             f"What is to be predicted must vary in float32, which holds seven digits. Received: `{name}`, from "
             f"{values.min():.17g} to {values.max():.17g}. Subtract what all have in common: {values.min():.17g}."
         )
+
+
+def _doubt(name: str, values: pd.Series) -> str | None:
+    """Why a column may not be meant as the categories that it is taken for; None where it may well be."""
+    given = values.dropna()
+    numbers = numbers_of(given)
+    if 2 * numbers.notna().sum() > len(given):
+        return (
+            f"column `{name}` is taken as categories, as {given[numbers.isna()].iloc[0]!r} is no number, unlike "
+            f"most of it: correct that, or say --set dataset.columns.{name}=category"
+        )
+    if given.nunique() > max(FEW, len(given) / 2):
+        return (
+            f"column `{name}` is taken as categories, {given.nunique()} different ones in {len(given)} rows, "
+            f"too many to learn from: leave it out, --set dataset.columns.{name}=skip, or if it is dates, =date"
+        )
+    return None
 
 
 def _with_numbers(frame: pd.DataFrame, kinds: Mapping[str, str], *, to_learn: bool) -> pd.DataFrame:

@@ -122,6 +122,7 @@ class DatasetSpec(BaseModel):
         sizes: The number of examples of each split.
         skipped: Files that could not be read, and rows without a target, each with the reason.
         unknown: For each split and column, how many rows have a category that the training split does not hold.
+        warnings: What of a table may not be meant as it is taken, each with the way out.
         fingerprint: A digest that changes when the data changes.
     """
 
@@ -132,6 +133,7 @@ class DatasetSpec(BaseModel):
     sizes: dict[str, int]
     skipped: dict[str, str] = {}
     unknown: dict[str, dict[str, int]] = {}
+    warnings: tuple[str, ...] = ()
     fingerprint: str
 
 

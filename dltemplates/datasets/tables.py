@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -66,6 +66,7 @@ def table_dataset(
     target: Value,
     *,
     skipped: Mapping[str, str] | None = None,
+    warnings: Iterable[str] = (),
 ) -> Dataset:
     """Make a dataset of the rows of a table.
 
@@ -75,6 +76,7 @@ def table_dataset(
         targets: What is to be predicted, (n, ...), of each split.
         target: What that is.
         skipped: Rows that are left out, each with the reason.
+        warnings: What may not be meant as it is taken.
     """
     numbers = tuple(column for column in columns if column.kind != "category")
     categories = tuple(column for column in columns if column.kind == "category")
@@ -98,6 +100,7 @@ def table_dataset(
         sizes={split: len(targets[split]) for split in SPLITS if split in targets},
         skipped=dict(skipped or {}),
         unknown={split: counts for split, counts in unknown.items() if counts},
+        warnings=tuple(warnings),
         fingerprint=fingerprint({split: tuple(parts.values()) for split, parts in arrays.items()}),
     )
     return Dataset(spec, {split: ArraySource(parts) for split, parts in arrays.items()})

@@ -163,6 +163,8 @@ def _begin(training: Training, run: Run, keeper: Keeper, reporter: Reporter) -> 
             reporter.note(
                 f"fresh weights in {', '.join(training.fresh)}; all others are of {training.template.model.weights}"
             )
+    for warning in training.dataset.spec.warnings:
+        reporter.note(warning)
     if training.placement.replicas > 1:
         reporter.note(f"training on {training.placement}")
     reporter.begin(training.total_steps, state.step)

@@ -1,5 +1,7 @@
 """The user's own table."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -161,6 +163,24 @@ def test_a_class_is_the_same_with_and_without_a_point(load):
     dataset = load({"train": table(label=[0, 1] * 20), "test": table(label=[0, 1, None, 1] * 10)})
     assert dataset.spec.targets[0].classes == ("0", "1")
     assert sorted(everything(dataset, "test")["label"]) == [0] * 10 + [1] * 20
+
+
+DOUBTS = {
+    "names": ([f"n{row}" for row in range(ROWS)], r"`colour`.* 40 different ones in 40 rows.*columns\.colour=skip"),
+    "dates": (pd.date_range("2024-01-01", periods=ROWS).strftime("%d/%m/%Y"), r"40 different.*if it is dates, =date"),
+    "numbers": (["3"] * 39 + ["NULL"], r"`colour`.* as 'NULL' is no number.*columns\.colour=category"),
+}
+
+
+@pytest.mark.parametrize("name", DOUBTS)
+def test_what_is_hardly_categories_is_told(load, name):
+    values, match = DOUBTS[name]
+    (told,) = load(table(colour=values)).spec.warnings
+    assert re.search(match, told)
+    dataset = load(table(colour=values), columns={"colour": "category"})
+    assert dataset.spec.warnings == ()
+    assert load(table(colour=values), like=dataset.spec).spec.warnings == ()
+    assert load(table()).spec.warnings == ()
 
 
 @pytest.mark.parametrize("mark", MISSING)

@@ -8,12 +8,13 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from dltemplates.cli.output import note_unknown
+from dltemplates.cli.output import note_unknown, run_result
 from dltemplates.datasets.load import load_dataset
 from dltemplates.inference import evaluate, predict
 from dltemplates.reports.report import write_report
 from dltemplates.runtimes import KerasPredictor
 from dltemplates.template import load_template
+from dltemplates.training.progress import PlainLines
 from dltemplates.training.train import train
 
 
@@ -155,6 +156,18 @@ def test_a_table_of_ones_own_is_learned_judged_and_used(people, tmp_path):
         predict(run.path, [tmp_path / "less.csv"])
     with pytest.raises(ValueError, match="There must be a row to predict"):
         predict(run.path, [])
+
+
+def test_columns_that_may_not_be_meant_so_are_told_before_training_and_after(people, tmp_path, capsys):
+    table, _ = people
+    table.assign(name=[f"n{row}" for row in range(200)]).to_csv(tmp_path / "named.csv", index=False)
+    settings = {"dataset.name": str(tmp_path / "named.csv"), "dataset.target": "rich", "train.epochs": 1}
+    settings |= {"train.batch_size": 16}
+    run = train(load_template("mlp_adult", settings), output=tmp_path / "run", reporter=PlainLines())
+    told = "column `name` is taken as categories, 200 different ones in 200 rows"
+    assert capsys.readouterr().err.startswith(told)
+    run_result(run, False)
+    assert told in capsys.readouterr().out
 
 
 def test_a_run_is_judged_on_other_rows_and_counts_what_it_does_not_know(people, tmp_path, capsys):
