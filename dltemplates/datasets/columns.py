@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from dltemplates.datasets.dates import DAY, days_of, is_dates, read_dates
+from dltemplates.datasets.dates import DAY, days_of, formats_of, is_dates, read_dates
 from dltemplates.datasets.spec import DATE_PARTS, Column, Value
 from dltemplates.datasets.values import with_statistics
 
@@ -32,7 +32,7 @@ def fit_column(name: str, kind: str, train: pd.Series) -> Column:
     """Learn how a column is made numbers, or ids, from its values in the training split.
 
     Raises:
-        ValueError: If there is none.
+        ValueError: If there is none, or dates can be read in two ways.
     """
     if not train.notna().any():
         raise ValueError(
@@ -41,10 +41,12 @@ def fit_column(name: str, kind: str, train: pd.Series) -> Column:
         )
     if kind == "category":
         return Column(name=name, kind="category", vocabulary=tuple(sorted(train.dropna().unique())))
-    numbers = read_numbers(name, kind, train, to_learn=True)
+    format = _format_of(name, train) if kind == "date" else None
+    numbers = read_numbers(name, kind, train, format=format, to_learn=True)
     return Column(
         name=name,
         kind=kind,
+        format=format,
         median=float(np.nanmedian(numbers)),
         may_be_missing=bool(np.isnan(numbers).any()),
     )
@@ -126,7 +128,7 @@ def _texts(column: Column, values: pd.Series) -> np.ndarray:
 
 
 def _parts(column: Column, values: pd.Series) -> np.ndarray:
-    given = read_numbers(column.name, column.kind, values)
+    given = read_numbers(column.name, column.kind, values, format=column.format)
     missing = np.isnan(given)
     numbers = np.where(missing, column.median, given)
     parts = [numbers]
@@ -140,13 +142,28 @@ def _parts(column: Column, values: pd.Series) -> np.ndarray:
     return np.stack(parts, axis=1).astype(np.float32)
 
 
-def read_numbers(name: str, kind: str, values: pd.Series, *, to_learn: bool = False) -> np.ndarray:
+def _format_of(name: str, values: pd.Series) -> str | None:
+    format, *others = formats_of(values)
+    for other in others:
+        if not read_dates(values, format).equals(read_dates(values, other)):
+            raise ValueError(
+                f"The dates of column `{name}` must be read in one way alone. Received: "
+                f"{values.dropna().iloc[0]!r} and others, which {format} and {other} both fit. "
+                "Write them like 2024-12-31."
+            )
+    return format
+
+
+def read_numbers(
+    name: str, kind: str, values: pd.Series, *, format: str | None = None, to_learn: bool = False
+) -> np.ndarray:
     """Read a column of numbers or dates.
 
     Args:
         name: The column's.
         kind: `number` or `date`.
         values: It, as text; or as numbers that were read before.
+        format: Of dates that are not of ISO 8601.
         to_learn: Whether the table is to be learned from, so that the column could be of another kind.
 
     Returns:
@@ -155,11 +172,12 @@ def read_numbers(name: str, kind: str, values: pd.Series, *, to_learn: bool = Fa
     Raises:
         ValueError: If one is something else, or infinite.
     """
-    numbers = days_of(read_dates(values)) if kind == "date" else numbers_of(values).to_numpy(np.float64)
+    numbers = days_of(read_dates(values, format)) if kind == "date" else numbers_of(values).to_numpy(np.float64)
     wrong = values.notna().to_numpy() & ~np.isfinite(numbers)
     if wrong.any():
         found = values.tolist()[np.argmax(wrong)]
-        what = "dates like 2024-12-31" if kind == "date" else "finite numbers"
+        like = pd.Timestamp(2024, 12, 31).strftime(format or "%Y-%m-%d")
+        what = f"dates like {like}" if kind == "date" else "finite numbers"
         other = "leave it empty where it is not known"
         if to_learn:
             other = f"take another kind: --set dataset.columns.{name}=category"

@@ -9,6 +9,11 @@ EPOCH = pd.Timestamp("1970-01-01")
 DAY = r"\s*\d{4}-\d{2}-\d{2}([T ].*)?"  # ISO 8601
 MONTH = r"\s*\d{4}-\d{2}(-\d{2}([T ].*)?)?"  # or coarser: a series may count months, a table may mean no date by it
 
+DAYS = (
+    *("%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y"),
+    *("%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y"),
+)  # other than ISO 8601, which may have a time behind them
+
 
 def is_dates(values: pd.Series, pattern: str) -> bool:
     """Whether a column holds text that is dates, each a match of `DAY` or `MONTH`."""
@@ -18,9 +23,20 @@ def is_dates(values: pd.Series, pattern: str) -> bool:
     return bool(len(text)) and bool(text.str.fullmatch(pattern).all())
 
 
-def read_dates(values: pd.Series) -> pd.Series:
-    """Read dates, in UTC; NaT where there is none."""
-    return pd.to_datetime(values.astype(str), errors="coerce", format="ISO8601", utc=True).dt.tz_localize(None)
+def formats_of(values: pd.Series) -> list[str | None]:
+    """The formats that read all of a column's dates: None alone where ISO 8601 does or nothing does."""
+    texts = values.dropna()
+    if read_dates(texts).notna().all():
+        return [None]
+    formats = [day + time for day in DAYS for time in ("", " %H:%M", " %H:%M:%S")]
+    known = [format for format in formats if read_dates(texts[:1], format).notna().all()]
+    return [format for format in known if read_dates(texts, format).notna().all()] or [None]
+
+
+def read_dates(values: pd.Series, format: str | None = None) -> pd.Series:
+    """Read dates, of ISO 8601 or another format, in UTC; NaT where there is none."""
+    texts = values.astype(str)
+    return pd.to_datetime(texts, errors="coerce", format=format or "ISO8601", utc=True).dt.tz_localize(None)
 
 
 def days_of(dates: pd.Series | pd.DatetimeIndex) -> np.ndarray:

@@ -20,6 +20,7 @@ class Column(BaseModel):
         name: In the header.
         kind: What it holds.
         median: What stands for a missing number; of a date, in days since 1970.
+        format: Of a date that is not of ISO 8601, as `strftime` takes it.
         may_be_missing: Whether one was missing in the training split: a 0 or 1 more then says where.
         vocabulary: The categories. The place of one, counted from 1, is its id; 0 is any other, or none.
     """
@@ -29,6 +30,7 @@ class Column(BaseModel):
     name: str
     kind: Literal["number", "date", "category"] = "number"
     median: float = 0.0
+    format: str | None = None
     may_be_missing: bool = False
     vocabulary: tuple[str, ...] = ()
 

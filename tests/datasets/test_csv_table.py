@@ -183,6 +183,24 @@ def test_what_is_hardly_categories_is_told(load, name):
     assert load(table()).spec.warnings == ()
 
 
+@pytest.mark.parametrize("format", ["%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y %H:%M", "%d %b %Y", "%B %d, %Y"])
+def test_dates_of_another_format_are_read_where_they_are_said_to_be_dates(load, format):
+    """One format for the whole column, found where it is learned and kept for what is read later."""
+    days = pd.date_range("2023-12-20", periods=ROWS)
+    dates = {"columns": {"day": "date"}}
+    dataset, expected = load(table(day=days.strftime(format)), **dates), load(table())
+    assert dataset.spec.fingerprint == expected.spec.fingerprint
+    assert dataset.spec.inputs[0].columns[1].format == format
+    row = pd.Timestamp("2024-02-03").strftime(format)
+    found = read_rows(f'size=1,"day={row}",colour=red', dataset.spec.inputs)[0][1]["features"]
+    np.testing.assert_array_equal(
+        found, read_rows("size=1,day=2024-02-03,colour=red", expected.spec.inputs)[0][1]["features"]
+    )
+    example = pd.Timestamp("2024-12-31").strftime(format)
+    with pytest.raises(ValueError, match=rf"`day` must hold dates like {example}\. Received: '2024-02-03'"):
+        read_rows("size=1,day=2024-02-03,colour=red", dataset.spec.inputs)
+
+
 @pytest.mark.parametrize("mark", MISSING)
 def test_what_is_missing_is_missing_in_files_and_as_it_is_typed(load, tmp_path, mark):
     spec = load(table()).spec
@@ -279,6 +297,13 @@ BROKEN = {
     "an empty column": (table(size=None), {}, r"Received: nothing in `size`"),
     "text, not numbers": (table(size=["a", "1"] * 20), {"columns": {"size": "number"}}, r"numbers\. Received: 'a'"),
     "no date": (table(day="soon"), {"columns": {"day": "date"}}, r"dates like 2024-12-31\. Received: 'soon'"),
+    "two ways to read": (
+        table(day="03/04/2024"), {"columns": {"day": "date"}},
+        r"one way alone\. Received: '03/04/2024' and others, which %d/%m/%Y and %m/%d/%Y both fit\. Write them",
+    ),
+    "two formats": (
+        table(day=["31/12/2024", "12/31/2024"] * 20), {"columns": {"day": "date"}}, r"dates like 2024-12-31\. Received",
+    ),
     "an infinite number": (table(size=[np.inf, 1.0] * 20), {}, r"numbers\. Received: 'inf'\. Correct it, or take"),
     "an infinite target": (table(label=[np.inf, 1.5] * 20), {}, r"must be finite\. Received: 'inf' in `label`"),
     "no rows": (table().iloc[:0], {}, r"must hold rows"),
