@@ -160,7 +160,8 @@ def trace(model: keras.Model, images: np.ndarray, seen: Callable[[int, Call], No
             given = zip(keras.tree.flatten(args[0]), operation.inputs, strict=True)
             return operation._run_through_graph([tf.cast(tensor, like.dtype) for tensor, like in given], call_fn=run)
         output = operation(*args, **kwargs)
-        calls.append(Call(operation, keras.tree.flatten(args), output))
+        read = [value for value in keras.tree.flatten((args, kwargs)) if tf.is_tensor(value)]
+        calls.append(Call(operation, read, output))
         if seen:
             seen(len(calls) - 1, calls[-1])
         return output
@@ -231,6 +232,9 @@ def _stage(calls: Sequence[Call]) -> Stage:
 def grad_cam(model: keras.Model, images: np.ndarray, classes: np.ndarray, place: int) -> np.ndarray:
     """Where a model looks: `relu(sum_k a_k A_k)`, the maps A_k weighted by the mean gradient a_k of a class's logit.
 
+    Of two classes it is that of the log-odds, the difference of their logits: the first class's is always 0 where one
+    logit tells them apart.
+
     Args:
         model: The served model, whose last layer reads the logits.
         images: Raw images, (n, height, width, channels).
@@ -246,24 +250,39 @@ def grad_cam(model: keras.Model, images: np.ndarray, classes: np.ndarray, place:
         calls = trace(model, images, lambda here, call: tape.watch(call.output) if here == place else None)
         (logits,) = calls[-1].inputs
         score = tf.gather(logits, classes, batch_dims=1)
+        if logits.shape[-1] == 2:
+            score -= tf.gather(logits, 1 - classes, batch_dims=1)
     maps = calls[place].output
     weights = tf.reduce_mean(tape.gradient(score, maps), axis=(1, 2), keepdims=True)
     return tf.nn.relu(tf.reduce_sum(weights * maps, axis=-1, keepdims=True)).numpy()
 
 
 def last_map(calls: Sequence[Call]) -> int | None:
-    """Which call is the last, from the first convolution on, whose maps keep places apart.
+    """Which call is the last, from the first convolution on, whose maps keep places apart and are all that is read on.
 
-    A coarse map is taken only without a fine one, and none at all if attention mixes the places after it.
+    What a branch makes is left out, since others go past it. A coarse map is taken only without a fine one, and none at
+    all if attention mixes the places after it.
     """
     first = next((place for place, call in enumerate(calls) if isinstance(call.layer, CONVOLUTIONS)), len(calls))
     attends = [place for place, call in enumerate(calls) if isinstance(call.layer, layers.MultiHeadAttention)]
-    maps = [place for place in range(first, len(calls)) if not isinstance(calls[place].layer, layers.ZeroPadding2D)]
+    maps = [place for place in _cuts(calls) if place >= first]
     for least in (FINE, 2):
-        fine = [place for place in maps if _places(calls[place].output) >= least]
-        if fine:
-            return None if any(place > fine[-1] for place in attends) else fine[-1]
+        for place in maps:
+            if _places(calls[place].output) >= least and not isinstance(calls[place].layer, layers.ZeroPadding2D):
+                return None if any(later > place for later in attends) else place
     return None
+
+
+def _cuts(calls: Sequence[Call]) -> list[int]:
+    """The calls, last to first, that cut a network in two: none after them reads a tensor made before them."""
+    places = range(len(calls))[::-1]
+    made = {id(tensor): place for place in places for tensor in keras.tree.flatten(calls[place].output)}
+    cuts, oldest = [], len(calls)  # of the tensors that are read on, by the call that made it first
+    for place in places:
+        if oldest >= place:
+            cuts.append(place)
+        oldest = min([oldest, *(made.get(id(tensor), -1) for tensor in calls[place].inputs)])
+    return cuts
 
 
 def _places(output: Any) -> int:

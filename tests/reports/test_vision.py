@@ -9,6 +9,7 @@ from conftest import small_template
 from dltemplates.datasets.load import load_dataset
 from dltemplates.datasets.source import ArraySource
 from dltemplates.datasets.spec import DatasetSpec, Value
+from dltemplates.models.build import build_network
 from dltemplates.reports import vision
 from dltemplates.reports.vision import feature_maps, grad_cam, kernels, last_map, trace, vision_figures
 from dltemplates.runs import Run
@@ -21,9 +22,12 @@ from dltemplates.training.record import score_run
 
 SIDE = 8
 CLASSES = ("cat", "dog", "owl")
+PAIR = (Value(name="label", kind="class", dtype="int64", shape=(), classes=CLASSES[:2]),)
 IMAGE = Value(name="image", kind="image", dtype="uint8", shape=(SIDE, SIDE, 1), range=(0, 255), resize="stretch")
 TASKS = {
     "class": Classification((Value(name="label", kind="class", dtype="int64", shape=(), classes=CLASSES),)),
+    "two_logits": Classification(PAIR),
+    "one_logit": Classification(PAIR, binary=True),
     "labels": MultiLabel((Value(name="label", kind="labels", dtype="uint8", shape=(3,), classes=CLASSES),)),
     "number": Regression(
         (Value(name="label", kind="number", dtype="float32", shape=(3,), mean=(0.0,) * 3, std=(1.0,) * 3),)
@@ -228,6 +232,22 @@ def test_grad_cam_is_that_of_the_paper(spots):
     np.testing.assert_allclose(heat, expected, atol=1e-7)
 
 
+@pytest.mark.parametrize(("kind", "kernel"), [("one_logit", [[2], [-2]]), ("two_logits", [[-1, 1], [1, -1]])])
+def test_each_of_two_classes_is_where_it_grows_likelier(kind, kernel):
+    bright_and_dark = layers.Conv2D(2, 1)
+    logits = layers.Dense(len(kernel[0]), use_bias=False)
+    inputs = keras.Input(IMAGE.shape, name="image")
+    made = keras.Model(inputs, logits(layers.GlobalAveragePooling2D()(bright_and_dark(inputs))), name="tiny")
+    bright_and_dark.set_weights([np.reshape([1, -1], (1, 1, 1, 2)), np.array([0, 1])])
+    logits.set_weights([np.array(kernel)])
+    images = np.zeros((2, *IMAGE.shape), np.uint8)
+    images[:, 2, 5] = 255
+    model = served(made, kind)[0].model
+    heat = grad_cam(model, images, np.array([0, 1]), last_map(trace(model, images)))
+    second = images[0] / 255 * 2 / SIDE**2
+    np.testing.assert_allclose(heat, [2 / SIDE**2 - second, second], atol=1e-7)
+
+
 def test_the_last_map_is_fine_where_there_is_a_fine_one(source):
     def name(*body):
         serving, _ = served(network(*body))
@@ -242,6 +262,85 @@ def test_the_last_map_is_fine_where_there_is_a_fine_one(source):
     assert name(layers.Conv2D(2, 4, strides=4), layers.ReLU(name="coarse"), layers.ZeroPadding2D(3)) == "coarse"
     assert name(coarse, layers.Conv2D(2, 2)) is None  # one place, and what comes before is the image
     assert name(layers.Reshape((8, 8))) is None
+
+
+class GateAndHalve(layers.Layer):
+    def call(self, x, by):
+        return (x * by)[:, ::2, ::2]
+
+
+def halved(x):
+    return layers.Conv2D(2, 3, strides=2, padding="same")(x)
+
+
+def whole(x):
+    return layers.Conv2D(2, 2, strides=2, name="whole")(x)
+
+
+def past_a_branch(x):
+    x = whole(x)
+    return layers.Add()([halved(layers.Conv2D(2, 1)(x)), halved(x)])
+
+
+def past_a_branch_by_dropout(x):  # which hands on the tensor that it is given
+    x = whole(x)
+    return layers.Add()([halved(layers.Conv2D(2, 1)(layers.Conv2D(2, 1)(x))), halved(layers.Dropout(0.5)(x))])
+
+
+def past_a_branch_by_keyword(x):
+    x = whole(x)
+    return GateAndHalve()(layers.Conv2D(2, 1)(x), by=x)
+
+
+def in_towers_that_join_where_it_is_coarse(x):
+    return layers.Concatenate(name="whole")([halved(layers.Conv2D(2, 2, strides=2)(x)) for _ in range(2)])
+
+
+def in_towers_that_join_as_vectors(x):
+    return layers.Concatenate()([layers.Flatten()(halved(x)) for _ in range(2)])
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (past_a_branch, "whole"),
+        (past_a_branch_by_dropout, "whole"),
+        (past_a_branch_by_keyword, "whole"),
+        (in_towers_that_join_where_it_is_coarse, "whole"),
+        (in_towers_that_join_as_vectors, None),
+    ],
+)
+def test_nothing_goes_past_the_last_map(body, expected, source):
+    serving, _ = served(network(body))
+    calls = trace(serving.model, source.read(np.arange(1))["image"])
+    place = last_map(calls)
+    assert (None if place is None else calls[place].layer.name) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "options", "places"),
+    [
+        ("alexnet", 67, {"width": 0.1}, 3),
+        ("alexnet", 96, {"width": 0.1}, 4),
+        ("resnet18", 64, {"width": 0.1}, 4),
+        ("resnet50", 64, {"width": 0.1}, 4),
+        ("resnet50", 64, {"width": 0.1, "stride_on_3x3": True}, 4),
+        ("preact_resnet50", 64, {"width": 0.1}, 4),
+        ("googlenet", 65, {"width": 0.1, "auxiliary": False}, 5),
+        ("mobilenet_v2", 64, {"width": 0.35}, 4),
+        ("densenet121", 64, {"growth_rate": 4, "blocks": [2, 2, 2]}, 4),
+    ],
+)
+def test_all_that_a_network_of_branches_says_follows_from_its_last_map(name, side, options, places):
+    made = build_network(name, {"input_shape": (side, side, 3), "num_outputs": 3}, options)
+    calls = trace(made, np.zeros((1, side, side, 3), np.float32))
+    place = last_map(calls)
+    assert calls[place].output.shape[1:3] == (places, places)
+    keras.Model(calls[place].layer.output, made.output)  # it needs nothing else
+    for call in calls[place + 1 :]:
+        if call.output.shape[1:3] == (places, places):
+            with pytest.raises(ValueError, match="not connected"):
+                keras.Model(call.layer.output, made.output)
 
 
 def test_attention_hides_where_a_network_looks(source):
