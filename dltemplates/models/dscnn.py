@@ -12,6 +12,8 @@ biases and dropout: 24,908 parameters in all and 2.66 million multiply-accumulat
 benchmark asks for 90% on the Speech Commands.)
 """
 
+from collections.abc import Sequence
+
 import keras
 from keras import layers
 
@@ -25,7 +27,7 @@ def dscnn(
     *,
     filters: int = 64,
     blocks: int = 4,
-    dropout_rates: tuple[float, float] = (0.2, 0.4),
+    dropout_rates: Sequence[float] = (0.2, 0.4),
     name: str = "dscnn",
 ) -> keras.Model:
     """Build the keyword spotter of MLPerf Tiny.

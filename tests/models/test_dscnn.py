@@ -1,6 +1,7 @@
 import keras
 import pytest
 
+from dltemplates.models.build import build_network
 from dltemplates.models.dscnn import dscnn
 from dltemplates.models.summary import summarize
 
@@ -39,7 +40,7 @@ def test_rates_must_leave_something(rates):
         dscnn((49, 10, 1), 12, dropout_rates=rates)
 
 
-@pytest.mark.parametrize("rates", [(), (0.2,), (0.2, 0.4, 0.4)])
+@pytest.mark.parametrize("rates", [[], [0.2], [0.2, 0.4, 0.4]])
 def test_there_are_two_rates(rates):
-    with pytest.raises(ValueError, match=r"`dropout_rates` must be two: .* Received: dropout_rates=\("):
-        dscnn((49, 10, 1), 12, dropout_rates=rates)
+    with pytest.raises(ValueError, match=r"^`dropout_rates` must be two: .* Received: dropout_rates=\["):
+        build_network("dscnn", {"input_shape": (49, 10, 1), "num_outputs": 12}, {"dropout_rates": rates})
