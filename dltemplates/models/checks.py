@@ -71,7 +71,7 @@ def check_widths(name: str, widths: Sequence[int], example: str) -> None:
 def check_depth(depth: int, step: int) -> None:
     """Raise a `ValueError` unless a network can have `depth` layers: two, and `step` more once or more often."""
     if not _is_positive(depth) or depth <= 2 or (depth - 2) % step:
-        received = int(depth) if isinstance(depth, Integral) else step + 2
+        received = int(depth) if isinstance(depth, Real) and math.isfinite(depth) else step + 2
         below = max(received - (received - 2) % step, step + 2)
         raise ValueError(
             f"`depth` must be {step}n+2 with n at least 1. Received: depth={depth!r}. "

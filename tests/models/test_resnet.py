@@ -124,7 +124,17 @@ def test_without_batch_normalization_each_convolution_has_a_bias():
 
 @pytest.mark.parametrize(
     ("depth", "way_out"),
-    [(21, "20 or 26"), (25, "20 or 26"), (1200, "1196 or 1202"), (7, "8"), (2, "8"), (-4, "8"), (20.0, "8")],
+    [
+        (21, "20 or 26"),
+        (25, "20 or 26"),
+        (1200, "1196 or 1202"),
+        (7, "8"),
+        (2, "8"),
+        (-4, "8"),
+        (20.0, "20"),
+        (21.5, "20 or 26"),
+        (float("inf"), "8"),
+    ],
 )
 def test_a_depth_that_is_not_6n_plus_2_names_the_nearest(depth, way_out):
     message = rf"`depth` must be 6n\+2 with n at least 1. Received: depth={depth}. Try {way_out}."
