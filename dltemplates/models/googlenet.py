@@ -19,7 +19,7 @@ from keras import layers
 
 from dltemplates.layers import LocalResponseNormalization
 from dltemplates.models.blocks import conv_relu, make_divisible
-from dltemplates.models.checks import check_dropout_rate, check_image_shape, check_multiplier, check_num_outputs
+from dltemplates.models.checks import SIZE, check_dropout_rate, check_image_shape, check_multiplier, check_num_outputs
 
 LEAST = 17  # pixels: each of the five strides of 2 still finds something to halve
 LEAST_AUXILIARY = 65  # pixels: the auxiliary classifiers find a map of 5x5 to average
@@ -67,7 +67,7 @@ def googlenet(
             out of range.
     """
     if auxiliary:
-        way_out = f"Try a larger `image_size`, or `auxiliary=False`, which takes {LEAST}x{LEAST}."
+        way_out = f"Try a larger image ({SIZE}), or `auxiliary=False`, which takes {LEAST}x{LEAST}."
         check_image_shape("googlenet", input_shape, least=LEAST_AUXILIARY, way_out=way_out)
     else:
         check_image_shape("googlenet", input_shape, least=LEAST)

@@ -113,7 +113,7 @@ def test_noise_is_there_in_training_alone():
 @pytest.mark.parametrize(
     ("shape", "match"),
     [
-        ((28, 30, 1), r"multiples of 4\. Received: input_shape=\(28, 30, 1\)\. Try `image_size` 28, 32"),
+        ((28, 30, 1), r"multiples of 4\. Received: input_shape=\(28, 30, 1\)\. Try 28x32"),
         ((640,), "image"),
         ((2, 8, 1), "at least|4"),
     ],

@@ -85,7 +85,7 @@ def test_something_is_to_be_predicted(name):
 def test_an_image_too_small_by_a_pixel_names_the_least_size(name):
     least = LEAST[name]
     for shape in ((least - 1, least, 3), (least, least - 1, 3)):
-        received = re.escape(f"Received: input_shape={shape}. Try a larger `image_size`")
+        received = re.escape(f"Received: input_shape={shape}. Try a larger image (`image_size`, or --input-shape)")
         with pytest.raises(ValueError, match=rf"^`{name}` needs images of at least {least}x{least}\. {received}"):
             build(name, input_shape=shape)
 
@@ -101,17 +101,20 @@ def test_an_image_of_the_least_size_is_taken_in_grey_in_colour_and_with_transpar
 def test_an_image_of_other_channels_is_refused(name):
     for channels in (2, 5):
         shape = (LEAST[name], LEAST[name], channels)
-        received = re.escape(f"Received: input_shape={shape}. Set `channels`.")
+        received = re.escape(f"Received: input_shape={shape}. Try 1 or 3 (`channels`, or the last of --input-shape).")
         with pytest.raises(ValueError, match=rf"^`{name}` takes 1 \(grey\), 3 \(RGB\) or 4 \(RGBA\) chan.* {received}"):
             build(name, input_shape=shape)
 
 
 @images
 @pytest.mark.parametrize("shape", [(256,), (224, 224), (16, 224, 224, 3), (None, 224, 3), (224, 0, 3)], ids=str)
-def test_what_is_no_image_is_refused(name, shape):
-    received = re.escape(f"Received: input_shape={shape}. Try (32, 32, 3).")
-    with pytest.raises(ValueError, match=rf"^`{name}` takes images, \(height, width, channels\)\. {received}"):
+def test_what_is_no_image_is_refused_with_a_shape_that_is_taken(name, shape):
+    received = re.escape(f"Received: input_shape={shape}.")
+    rule = rf"^`{name}` takes images, \(height, width, channels\)\. {received} Try \((\d+), (\d+), (\d+)\)\.$"
+    with pytest.raises(ValueError, match=rule) as refused:
         build(name, input_shape=shape)
+    with pytest.raises(BegunError):
+        build(name, input_shape=tuple(map(int, re.match(rule, str(refused.value)).groups())))
 
 
 @pytest.mark.parametrize(
@@ -122,8 +125,8 @@ def test_what_is_no_image_is_refused(name, shape):
         ("preact_resnet_cifar", {"depth": 165, "bottleneck": False}, r"`depth` must be 6n\+2", r"164 or 170\."),
         ("mobilenet_v1", {"width": 0.3}, r"`width` must be a multiple of 0\.25", r"0\.25\."),
         ("vit_tiny", {"units": 100}, "`units` must be a multiple of `num_heads`", r"units=99\."),
-        ("vit_tiny", {"input_shape": (100, 96, 3)}, ".*: height and width must be multiples", "`image_size` 112, 96"),
-        ("convmixer", {"input_shape": (32, 31, 3)}, ".*: height and width must be multiples", "`image_size` 42, 42"),
+        ("vit_tiny", {"input_shape": (100, 96, 3)}, ".*: height and width must be multiples", r"112x96 \(`image_size`"),
+        ("convmixer", {"input_shape": (32, 31, 3)}, ".*: height and width must be multiples", r"42x42 \(`image_size`"),
     ],
 )
 def test_a_depth_width_or_size_that_is_no_multiple_names_the_nearest(name, changed, rule, way_out):

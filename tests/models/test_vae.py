@@ -55,7 +55,7 @@ def test_wrong_sizes_are_refused():
         vae((0,))
     with pytest.raises(ValueError, match=r"`units` must be a positive integer. Received: units=0"):
         conv_vae((8, 8, 1), units=0)
-    with pytest.raises(ValueError, match=r"halves images 2 times: .* multiples of 4. Received.*Try `image_size` 12, 8"):
+    with pytest.raises(ValueError, match=r"halves images 2 times: .* multiples of 4. Received.*Try 12x8"):
         conv_vae((10, 8, 1))
     with pytest.raises(ValueError, match=r"`filters` must be one or more positive integers"):
         conv_vae((8, 8, 1), filters=())
