@@ -35,6 +35,8 @@ class Row:
         output_shape: What it gives, batch first; None where the layer does not know.
         parameters: Its weights and biases, trainable or not.
         macs: Multiply-accumulates for one example; 0 where the layer does not know what it gives.
+        depth: Its place between input and output, after the places of the nested models that it lies in; layers of one
+            depth work side by side.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Row:
     output_shape: tuple[int | None, ...] | None
     parameters: int
     macs: int
+    depth: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,8 @@ class Stage:
 
     Attributes:
         name: Its number, from 1; `classifier` for the vectors at the end.
-        output_shape: What its last layer gives, batch first; None where the layer does not know.
+        output_shape: What its last layer gives, batch first, and its channels with those of the layers beside it; None
+            where the layer does not know.
         layers: How many of each kind it holds, in the order in which they come first.
         parameters: Its weights and biases, trainable or not.
         macs: Multiply-accumulates for one example.
@@ -231,21 +235,23 @@ def _resolution(row: Row) -> tuple[int | None, ...]:
 
 def _stage(name: str, size: tuple[int | None, ...], rows: Sequence[Row]) -> Stage:
     own = [row for row in rows if size in (_resolution(row), row.output_shape)] or rows
+    shape = own[-1].output_shape
+    last = [row.output_shape for row in own if row.output_shape and row.depth == own[-1].depth]
     return Stage(
         name=name,
-        output_shape=own[-1].output_shape,
+        output_shape=shape and (*shape[:-1], sum(each[-1] or 0 for each in last) or None),
         layers=dict(Counter(row.kind for row in rows)),
         parameters=sum(row.parameters for row in rows),
         macs=sum(row.macs for row in rows),
     )
 
 
-def _rows(model: keras.Model, prefix: str = "", calls: int = 1) -> Iterator[Row]:
-    repeats = _calls(model)
+def _rows(model: keras.Model, prefix: str = "", calls: int = 1, depth: tuple[int, ...] = ()) -> Iterator[Row]:
+    repeats, depths = _calls(model), _depths(model)
     for layer in model.layers:
-        name, times = prefix + layer.name, calls * repeats.get(layer.name, 1)
+        name, times, place = prefix + layer.name, calls * repeats.get(layer.name, 1), (*depth, depths[layer.name])
         if isinstance(layer, keras.Model):
-            yield from _rows(layer, f"{name}/", times)
+            yield from _rows(layer, f"{name}/", times, place)
         elif not isinstance(layer, layers.InputLayer):
             shape = _output_shape(layer)
             yield Row(
@@ -254,6 +260,7 @@ def _rows(model: keras.Model, prefix: str = "", calls: int = 1) -> Iterator[Row]
                 output_shape=shape,
                 parameters=layer.count_params(),
                 macs=0 if shape is None else times * multiply_accumulates(layer),
+                depth=place,
             )
 
 
@@ -261,6 +268,14 @@ def _calls(model: keras.Model) -> dict[str, int]:
     """How often a model calls each of its layers: a shared one works more than once."""
     described: list[dict[str, Any]] = model.get_config().get("layers", [])
     return {layer["name"]: len(layer["inbound_nodes"]) for layer in described if "inbound_nodes" in layer}
+
+
+def _depths(model: keras.Model) -> dict[str, int]:
+    """Where each layer of a model stands, by how many lie behind it; in a model that keeps no graph, by its order."""
+    ordered: dict[int, list[Any]] = getattr(model, "_operations_by_depth", None) or {
+        place: [layer] for place, layer in enumerate(model.layers)
+    }
+    return {layer.name: depth for depth, beside in ordered.items() for layer in beside}
 
 
 def _output_shape(layer: keras.Layer) -> tuple[int | None, ...] | None:

@@ -3,6 +3,7 @@ import pytest
 from keras import layers
 
 from dltemplates.layers import RestrictedBoltzmann
+from dltemplates.models.alexnet import alexnet
 from dltemplates.models.cnn_gap import cnn_gap
 from dltemplates.models.lenet import lenet5
 from dltemplates.models.mlp import mlp
@@ -152,6 +153,24 @@ def test_stages_share_out_every_layer_parameter_and_mac():
 
 def test_padding_belongs_to_the_layer_it_is_for():
     assert table(lenet5((28, 28, 1), 10))[0] == ("1", (28, 28, 6), {"ZeroPadding2D": 1, "Conv2D": 1})
+
+
+def test_towers_that_end_a_stage_side_by_side_add_their_channels():
+    shapes = [shape for _, shape, _ in table(without_weights(lambda: alexnet((227, 227, 3), 1000)))]
+    assert shapes == [(55, 55, 96), (27, 27, 256), (13, 13, 256), (6, 6, 256), (1000,)]  # those of the paper
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_layer_that_reads_another_adds_no_channels(nested):
+    inputs = keras.Input((8, 8, 3))
+    body = [layers.Conv2D(4, 3, padding="same", name=f"c{number}") for number in range(3)]
+    first, second, third = body
+    if nested:
+        x = keras.Sequential([keras.Input((8, 8, 3)), *body])(inputs)
+    else:
+        x = first(inputs)
+        x = layers.Add()([x, third(second(x))])
+    assert [shape for _, shape, _ in table(keras.Model(inputs, layers.Flatten()(x)))] == [(8, 8, 4), (256,)]
 
 
 @pytest.mark.parametrize("keepdims", [True, False])
