@@ -77,7 +77,7 @@ ELSEWHERE = {
     "resnet1202",  # the graph of its training takes many minutes to make; test_resnet.py trains steps of it
     "lstm",  # test_recurrent.py
 }
-FAST = {"mlp"}  # the others are slow; `.ci/run` exports resnet8
+FAST = {"mlp", "dscnn"}  # dense layers, and depthwise convolutions; the others are slow, `.ci/run` exports resnet8
 
 
 def test_every_model_has_a_row():
