@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 import keras
+from keras import layers
 
 from dltemplates.models.keras_applications import IMAGENET, Pretrained, load_application
 from dltemplates.runs import load_run
@@ -13,6 +16,15 @@ from dltemplates.settings import FRESH, ModelSettings
 from dltemplates.tasks.assemble import PREPROCESSING
 
 HEADS = ("logits", "auxiliary")  # layers that stay fresh where other classes are told apart
+
+# What may differ in one architecture: layers that are there for the size of the images or for training alone, and
+# settings that change nothing in what a layer gives for an input.
+ASIDE = (
+    *(layers.InputLayer, layers.Reshape, layers.ZeroPadding1D, layers.ZeroPadding2D, layers.ZeroPadding3D),
+    *(layers.Dropout, layers.AlphaDropout, layers.GaussianDropout, layers.GaussianNoise),
+)
+FREE = ("name", "dtype", "trainable", "seed", "momentum", "dropout", "recurrent_dropout", "build_config")
+FREE_ENDINGS = ("_initializer", "_regularizer", "_constraint")
 
 
 def load_pretrained(model: ModelSettings) -> Pretrained | None:
@@ -40,31 +52,67 @@ def take_weights(network: keras.Model, source: Pretrained) -> list[str]:
         ValueError: If the architectures differ; names the first layer that does.
     """
     fresh, copies = [], []
-    for ours, theirs in zip_longest(_weighted(network), _weighted(source.network)):
-        if _shapes(ours) == _shapes(theirs) and type(ours) is type(theirs):
+    for ours, theirs in zip_longest(_operations(network), _operations(source.network)):
+        same_weights = type(ours) is type(theirs) and _shapes(ours) == _shapes(theirs)
+        differing = _differing(ours, theirs) if same_weights else []
+        if same_weights and not differing:
             copies.append((ours, theirs))
-        elif ours is not None and theirs is not None and ours.name == theirs.name and ours.name.startswith(HEADS):
+        elif not same_weights and _is_head(ours, theirs):
             fresh.append(ours.name)
         else:
             raise ValueError(
                 f"`model.weights` must be of the same architecture. Received: {source.origin}, where "
-                f"{_describe(theirs)} stands and `{network.name}` has {_describe(ours)}. "
+                f"{_describe(theirs, differing)} stands and `{network.name}` has {_describe(ours, differing)}. "
                 "Set the model and its options to those that the weights were trained with."
             )
     for ours, theirs in copies:
-        ours.set_weights(theirs.get_weights())
+        if _shapes(ours):
+            ours.set_weights(theirs.get_weights())
     return fresh
 
 
-def _weighted(network: keras.Model) -> list[keras.Layer]:
-    return [layer for layer in network.layers if layer.weights]
+def _operations(network: keras.Model) -> Iterator[keras.Operation]:
+    """What a network computes, in order: its layers, those of the models in it, and the bare operations between."""
+    for operation in getattr(network, "operations", network.layers):
+        if isinstance(operation, keras.Model):
+            yield from _operations(operation)
+        elif not isinstance(operation, ASIDE):
+            yield operation
 
 
-def _shapes(layer: keras.Layer | None) -> list[tuple[int, ...]]:
-    return [] if layer is None else [tuple(weight.shape) for weight in layer.weights]
+def _is_head(ours: keras.Operation | None, theirs: keras.Operation | None) -> bool:
+    if ours is None or theirs is None:
+        return False
+    return ours.name == theirs.name and ours.name.startswith(HEADS)
 
 
-def _describe(layer: keras.Layer | None) -> str:
-    if layer is None:
+def _shapes(operation: keras.Operation | None) -> list[tuple[int, ...]]:
+    return [tuple(weight.shape) for weight in getattr(operation, "weights", [])]
+
+
+def _settings(operation: keras.Operation) -> dict[str, Any]:
+    is_layer = isinstance(operation, keras.Layer)
+    return _computing(keras.saving.serialize_keras_object(operation.get_config())) if is_layer else {}
+
+
+def _computing(config: Any) -> Any:
+    """The part of a config that changes what is computed."""
+    if isinstance(config, list):
+        return [_computing(part) for part in config]
+    if isinstance(config, dict):
+        kept = {key: part for key, part in config.items() if key not in FREE and not key.endswith(FREE_ENDINGS)}
+        return {key: _computing(part) for key, part in kept.items()}
+    return config
+
+
+def _differing(ours: keras.Operation, theirs: keras.Operation) -> list[str]:
+    mine, others = _settings(ours), _settings(theirs)
+    return [key for key in mine | others if mine.get(key) != others.get(key)]
+
+
+def _describe(operation: keras.Operation | None, settings: list[str]) -> str:
+    if operation is None:
         return "no more layer"
-    return f"{layer.name} ({type(layer).__name__}, {' '.join('x'.join(map(str, shape)) for shape in _shapes(layer))})"
+    shapes = " ".join("x".join(map(str, shape)) for shape in _shapes(operation))
+    shown = [f"{key}={_settings(operation).get(key)!r}" for key in settings]
+    return f"{operation.name} ({', '.join(filter(None, [type(operation).__name__, shapes, *shown]))})"

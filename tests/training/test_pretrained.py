@@ -1,7 +1,9 @@
 """A training that begins with weights that were trained before."""
 
+import keras
 import numpy as np
 import pytest
+from keras import layers
 
 from conftest import small_template
 from dltemplates.models.build import build_network
@@ -60,15 +62,111 @@ def test_another_architecture_is_refused_by_its_first_layer_that_differs(small_r
         prepare(small_template(model={"name": "convnet", "filters": [4, 16], "weights": str(small_run.path)}))
 
 
-def test_a_deeper_network_is_refused_where_the_weights_end():
-    sizes = {"input_shape": (8, 8, 1), "num_outputs": 10}
-    source = Pretrained(build_network("mlp", sizes, {"units": [16]}), None, "a run")
-    deeper = build_network("mlp", sizes, {"units": [16, 10]})
-    before = deeper.get_weights()
-    with pytest.raises(ValueError, match=r"Received: a run, where no more layer stands and `mlp` has logits \(Dense"):
-        take_weights(deeper, source)
-    for weight, untouched in zip(deeper.get_weights(), before, strict=True):
+def refused(network, source, message):
+    """Check that weights are refused, and that nothing was taken by then."""
+    before = network.get_weights()
+    with pytest.raises(ValueError, match=message):
+        take_weights(network, Pretrained(source, None, "a run"))
+    for weight, untouched in zip(network.get_weights(), before, strict=True):
         np.testing.assert_array_equal(weight, untouched)
+
+
+def test_a_deeper_network_is_refused_where_the_weights_end():
+    inputs = keras.Input((8,))
+    shallow = layers.Dense(4)(inputs)
+    deep = layers.Dense(4, name="more")(shallow)
+    source, network = keras.Model(inputs, shallow), keras.Model(inputs, deep, name="deep")
+    refused(network, source, r"Received: a run, where no more layer stands and `deep` has more \(Dense, 4x4 4\)")
+    refused(source, network, r"where more \(Dense, 4x4 4\) stands and `.*` has no more layer")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "theirs", "ours", "message"),
+    [
+        (
+            "resnet50",
+            {"width": 0.1},
+            {},
+            {"stride_on_3x3": True},
+            r"Conv2D, .*strides=\(2, 2\)\) .* strides=\(1, 1\)\)",
+        ),
+        (
+            "resnet_cifar",
+            {"depth": 8},
+            {"residual": False},
+            {},
+            r"where re_lu\w* \(ReLU\) stands .* has add\w* \(Add\)",
+        ),
+        (
+            "lenet5",
+            {},
+            {"activation": "tanh"},
+            {"activation": "relu"},
+            "activation='tanh'.* stands .* activation='relu'",
+        ),
+    ],
+)
+def test_another_architecture_with_the_same_shapes_is_refused(name, options, theirs, ours, message):
+    sizes = {"input_shape": (32, 32, 3), "num_outputs": 3}
+    source = build_network(name, sizes, options | theirs)
+    network = build_network(name, sizes, options | ours)
+    assert [weight.shape for weight in source.weights] == [weight.shape for weight in network.weights]
+    refused(network, source, message)
+
+
+def own(*, strides=1, slope=0.1, add=True):
+    """A network of the user's: a model within it, a layer without weights that has a setting, a bare addition."""
+    x = inner = keras.Input((8, 8, 4))
+    inner = keras.Model(inner, layers.Conv2D(4, 3, strides, padding="same", name="inside")(x))
+    inputs = keras.Input((8, 8, 4))
+    x = layers.LeakyReLU(slope, name="leaky")(inner(inputs))
+    x = x + layers.Conv2D(4, 1)(x) if add else layers.Conv2D(4, 1, name="last")(x)
+    return keras.Model(inputs, x, name="own")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"strides": 2}, r"inside \(Conv2D, 3x3x4x4 4, strides=\(1, 1\)\) stands .* strides=\(2, 2\)"),
+        ({"slope": 0.2}, r"leaky \(LeakyReLU, negative_slope=0.1\) stands .* negative_slope=0.2"),
+        ({"add": False}, r"where add\w* \(Add\) stands and `own` has no more layer"),
+    ],
+)
+def test_layers_within_models_settings_without_weights_and_bare_operations_count(change, message):
+    refused(own(**change), own(), message)
+
+
+def test_size_dropout_and_precision_may_be_others():
+    options = {"filters": [8, 16]}
+    source = build_network("convnet", {"input_shape": (8, 8, 1), "num_outputs": 10}, options)
+    sizes = {"input_shape": (16, 12, 1), "num_outputs": 10}
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        network = build_network("convnet", sizes, options | {"dropout_rate": 0.7})
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert take_weights(network, Pretrained(source, None, "a run")) == []
+    for weight, given in zip(network.get_weights(), source.get_weights(), strict=True):
+        np.testing.assert_array_equal(weight, given)
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "options"),
+    [
+        ("lenet5", 28, {}),  # which is padded to 32
+        (
+            "efficientnet_b0",
+            32,
+            {"width": 0.25, "depth": 0.3, "stochastic_depth_rate": 0.0},
+        ),  # no dropout in its blocks
+    ],
+)
+def test_layers_for_another_size_or_for_training_alone_may_be_missing(name, side, options):
+    source = build_network(name, {"input_shape": (side, side, 3), "num_outputs": 3}, options)
+    kept = {key: value for key, value in options.items() if key != "stochastic_depth_rate"}
+    network = build_network(name, {"input_shape": (32, 32, 3), "num_outputs": 3}, kept)
+    assert len(source.layers) != len(network.layers)
+    assert take_weights(network, Pretrained(source, None, "a run")) == []
 
 
 def test_weights_that_are_not_there_are_refused(tmp_path):
