@@ -39,7 +39,8 @@ def load_pretrained(model: ModelSettings) -> Pretrained | None:
         return load_application(model.name, model.weights)
     assembled = load_run(model.weights).model()
     offset = assembled.get_layer(PREPROCESSING).offset
-    return Pretrained(assembled.get_layer(assembled.name), tuple(offset) if offset else None, model.weights)
+    center = tuple(-part for part in offset) if offset else None
+    return Pretrained(assembled.get_layer(assembled.name), center, model.weights)
 
 
 def take_weights(network: keras.Model, source: Pretrained) -> list[str]:

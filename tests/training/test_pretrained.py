@@ -6,8 +6,11 @@ import pytest
 from keras import layers
 
 from conftest import small_template
+from dltemplates.datasets.load import load_dataset
 from dltemplates.models.build import build_network
 from dltemplates.models.keras_applications import Pretrained
+from dltemplates.tasks.assemble import PREPROCESSING, assemble
+from dltemplates.training import pretrained
 from dltemplates.training.prepare import prepare
 from dltemplates.training.pretrained import take_weights
 from dltemplates.training.progress import Silent
@@ -167,6 +170,15 @@ def test_layers_for_another_size_or_for_training_alone_may_be_missing(name, side
     network = build_network(name, {"input_shape": (32, 32, 3), "num_outputs": 3}, kept)
     assert len(source.layers) != len(network.layers)
     assert take_weights(network, Pretrained(source, None, "a run")) == []
+
+
+def test_the_center_of_a_run_stays_what_it_is(small_run, monkeypatch):
+    template = small_template(model__weights=str(small_run.path))
+    spec = load_dataset(template.dataset).spec
+    network = small_run.model().get_layer("convnet")
+    monkeypatch.setattr(type(small_run), "model", lambda _: assemble(network, spec, center=(0.25,)))
+    assert pretrained.load_pretrained(template.model).center == (0.25,)
+    assert prepare(template).definition.get_layer(PREPROCESSING).offset == [-0.25]
 
 
 def test_weights_that_are_not_there_are_refused(tmp_path):
