@@ -63,5 +63,5 @@ def mlpconv(x, filters, kernel_size, strides=1, *, num_outputs=None):
     x = conv_relu(x, filters, kernel_size, strides, padding="valid" if strides > 1 else "same")
     x = conv_relu(x, filters)
     if num_outputs:
-        return layers.Conv2D(num_outputs, 1, kernel_initializer="he_normal")(x)
+        return layers.Conv2D(num_outputs, 1, kernel_initializer="he_normal", name="class_maps")(x)
     return conv_relu(x, filters)

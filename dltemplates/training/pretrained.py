@@ -15,7 +15,7 @@ from dltemplates.runs import load_run
 from dltemplates.settings import FRESH, ModelSettings
 from dltemplates.tasks.assemble import PREPROCESSING
 
-HEADS = ("logits", "auxiliary")  # layers that stay fresh where other classes are told apart
+HEADS = ("logits", "auxiliary", "class_maps")  # layers that stay fresh where other classes are told apart
 
 # What may differ in one architecture: layers that are there for the size of the images or for training alone, and
 # settings that change nothing in what a layer gives for an input.

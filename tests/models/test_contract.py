@@ -13,7 +13,9 @@ import pytest
 import dltemplates.models
 from dltemplates import catalog
 from dltemplates.models.build import build_network
+from dltemplates.models.keras_applications import Pretrained
 from dltemplates.tasks.assemble import auxiliary_of, logits_of, without_auxiliary
+from dltemplates.training.pretrained import take_weights
 
 TINY = {  # sizes and options that build fast
     "perceptron": ({"input_shape": (6, 5), "num_outputs": 3}, {}),
@@ -119,9 +121,16 @@ OVERFITTED = {"mlp", "lenet5", "convnet", "resnet8", "vit_tiny", "conv_autoencod
 SIZES = {"input_shape", "num_outputs"}  # what tasks and data give; a model asks for them by these names
 SOURCES = sorted(Path(dltemplates.models.__path__[0]).glob("*.py"))
 
-models = pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow if name in SIBLINGS else ()) for name in TINY]
-)
+
+def rows(names):
+    """A test of each, the siblings' slow."""
+    return pytest.mark.parametrize(
+        "name", [pytest.param(name, marks=pytest.mark.slow if name in SIBLINGS else ()) for name in names]
+    )
+
+
+models = rows(TINY)
+classifiers = rows(name for name, (sizes, _) in TINY.items() if "num_outputs" in sizes and name not in PLAYERS)
 builders = pytest.mark.parametrize("name", catalog.MODELS)
 
 
@@ -233,6 +242,23 @@ def test_definition_and_weights_bring_it_back(name, tmp_path):
     assert not np.allclose(answer(again, x), expected)
     again.load_weights(tmp_path / "model.weights.h5")
     np.testing.assert_array_equal(answer(again, x), expected)
+
+
+@classifiers
+def test_it_begins_with_weights_of_other_classes_but_for_what_tells_them_apart(name):
+    sizes, options = TINY[name]
+    source = build(name)
+    network = build_network(name, sizes | {"num_outputs": sizes["num_outputs"] + 1}, options)
+    fresh = take_weights(network, Pretrained(source, None, "a run"))
+    changed = [
+        layer.name
+        for layer, given in zip(network.layers, source.layers, strict=True)
+        if [weight.shape for weight in layer.weights] != [weight.shape for weight in given.weights]
+    ]
+    assert fresh == changed != []
+    for layer, given in zip(network.layers, source.layers, strict=True):
+        for weight, value in zip(layer.get_weights(), given.get_weights(), strict=True):
+            assert layer.name in fresh or np.array_equal(weight, value)
 
 
 @pytest.mark.parametrize(
