@@ -7,8 +7,15 @@ convolution. The center stays outside: zero padding would not be zero any more.
 
 from __future__ import annotations
 
+import re
+import warnings
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
 
+import h5py
 import keras
 import numpy as np
 from keras import layers
@@ -89,7 +96,8 @@ def load_application(name: str, weights: str) -> Pretrained:
             classifier included.
 
     Raises:
-        ValueError: If it has no such network, or the weights cannot be had.
+        ValueError: If it has no such network, the weights cannot be had, or the file's are of another one; names the
+            first layer that differs.
     """
     if name not in APPLICATIONS:
         raise ValueError(
@@ -97,9 +105,18 @@ def load_application(name: str, weights: str) -> Pretrained:
             f"There are: {', '.join(APPLICATIONS)}; for others give a run of your own."
         )
     application = APPLICATIONS[name]
+    builder = getattr(keras.applications, application.builder)
     try:
-        theirs = getattr(keras.applications, application.builder)(weights=weights, classifier_activation=None)
+        with warnings.catch_warnings(action="ignore"):  # of all that does not fit, before the error says so
+            theirs = builder(weights=weights, classifier_activation=None)
     except Exception as error:  # whatever the download or the file's contents lead to
+        if Path(weights).is_file():
+            difference = _first_difference(weights, builder(weights=None)) if h5py.is_hdf5(weights) else None
+            raise ValueError(
+                f"`model.weights` must be those of keras.applications.{application.builder}, with its classifier of "
+                f"1000 classes. Received: {weights} for {name}: {difference or first_line(error)}. Give the file that "
+                "belongs to the model, or set it to `imagenet`, a run or `fresh`."
+            ) from error
         raise ValueError(
             f"`model.weights` must be there to be read. Received: {weights} for {name}: {first_line(error)} "
             "Without a network, bring its file, with the classifier, and give the path; or set it to `fresh`."
@@ -107,6 +124,40 @@ def load_application(name: str, weights: str) -> Pretrained:
     ours = build_network(name, catalog.MODELS[name].sizes, {})
     take_application(ours, theirs, application)
     return Pretrained(ours, application.center, weights)
+
+
+def _first_difference(path: str, twin: keras.Model) -> str | None:
+    """Name the first layer of a network for which a file has other weights; None where all are alike."""
+    taking = [layer for layer in twin.layers if layer.weights]
+    with h5py.File(path) as file:
+        kept = _by_class(file["layers"], taking) if "layers" in file else _in_order(file.get("model_weights", file))
+        for layer, found in zip_longest(taking, kept):
+            wanted = [tuple(weight.shape) for weight in layer.weights] if layer else []
+            if sorted(found or []) != sorted(wanted):
+                place = f"in `{layer.name}`" if layer else "after the last layer"
+                return f"{place} it has {_shown(found or [])} where {_shown(wanted)} belongs"
+    return None
+
+
+def _by_class(group: h5py.Group, taking: list[layers.Layer]) -> Iterator[list[tuple[int, ...]]]:
+    """Shapes in a file as Keras 3 writes it: `conv2d`, `conv2d_1` and so on, whatever the layers' names are."""
+    counts: Counter[str] = Counter()
+    for layer in taking:
+        kind = re.sub(r"(?<!^)(?=[A-Z][a-z])", "_", type(layer).__name__).lower()
+        key = f"{kind}_{counts[kind]}" if counts[kind] else kind
+        counts[kind] += 1
+        yield [values.shape for values in group.get(f"{key}/vars", {}).values()]
+
+
+def _in_order(group: h5py.Group) -> Iterator[list[tuple[int, ...]]]:
+    """Shapes in a file as Keras wrote it before, and as those of ImageNet are."""
+    for name in group.attrs.get("layer_names", ()):
+        if shapes := [group[name][weight].shape for weight in group[name].attrs["weight_names"]]:
+            yield shapes
+
+
+def _shown(shapes: list[tuple[int, ...]]) -> str:
+    return " ".join("x".join(map(str, shape)) for shape in shapes) or "nothing"
 
 
 def take_application(ours: keras.Model, theirs: keras.Model, application: Application) -> None:

@@ -2,13 +2,16 @@
 
 import importlib
 
+import h5py
 import keras
 import numpy as np
 import pytest
 
+from conftest import small_template
 from dltemplates import catalog
 from dltemplates.models.build import build_network
 from dltemplates.models.keras_applications import APPLICATIONS, load_application, take_application
+from dltemplates.training.prepare import prepare
 
 SIDE = 64  # pixels
 NUM_OUTPUTS = 7
@@ -92,10 +95,82 @@ def test_a_network_that_is_not_there_is_named():
         load_application("lenet5", "imagenet")
 
 
-def test_weights_that_cannot_be_read_are_named(tmp_path):
-    (tmp_path / "broken_kernels.h5").write_bytes(b"no weights")
-    with pytest.raises(ValueError, match="must be there to be read. Received: .*broken_kernels.h5 for mobilenet_v2"):
-        load_application("mobilenet_v2", str(tmp_path / "broken_kernels.h5"))
+def write_as_before(model, path):
+    """Write weights as Keras did before Keras 3, and as the files of ImageNet's are."""
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = [layer.name for layer in model.layers]
+        for layer in model.layers:
+            group = file.create_group(layer.name)
+            group.attrs["weight_names"] = [weight.path for weight in layer.weights]
+            for weight in layer.weights:
+                group[weight.path] = keras.ops.convert_to_numpy(weight)
+
+
+def test_a_file_of_weights_gives_the_features_of_theirs_on_raw_pixels(tmp_path):
+    keras.utils.set_random_seed(0)
+    theirs = keras.applications.MobileNetV2(weights=None, input_shape=(SIDE, SIDE, 3), classifier_activation=None)
+    pixels = np.random.default_rng(1).integers(0, 256, (8, SIDE, SIDE, 3)).astype("float32")
+    prepared = keras.applications.mobilenet_v2.preprocess_input(pixels.copy())
+    random_weights(theirs, prepared)
+    write_as_before(theirs, tmp_path / "theirs.h5")
+    training = prepare(
+        small_template(
+            model={"name": "mobilenet_v2", "weights": str(tmp_path / "theirs.h5")},
+            dataset={"name": "digits", "image_size": (SIDE, SIDE), "channels": 3, "validation": 0.2},
+        )
+    )
+    assert training.fresh == ["logits"]
+    model = training.definition
+    network = model.get_layer("mobilenet_v2")
+    ours = keras.Model(network.input, network.get_layer("logits").input)(model.get_layer("preprocessing")(pixels))
+    expected = keras.Model(theirs.input, theirs.layers[-1].input)(prepared)
+    expected, found = (keras.ops.convert_to_numpy(features) for features in (expected, ours))
+    spread = np.ptp(expected)
+    assert spread > 0.1
+    assert expected.shape == (8, 1280)
+    assert np.abs(found - expected).max() < TOLERANCES["float32"] * spread
+
+
+@pytest.fixture(scope="module")
+def weight_files(tmp_path_factory):
+    """Files of weights, of both layouts, that are not those of MobileNet v2."""
+    folder = tmp_path_factory.mktemp("weights")
+    headless = keras.applications.MobileNetV2(weights=None, include_top=False, pooling="avg")
+    five = keras.Model(headless.input, keras.layers.Dense(5, name="predictions")(headless.output))
+    whole = keras.layers.Dense(1000, name="predictions")(headless.output)
+    more = keras.Model(headless.input, keras.layers.Dense(5, name="more")(whole))
+    mobilenet = keras.applications.MobileNet(weights=None)
+    for name, model in {"mobilenet": mobilenet, "five": five, "headless": headless}.items():
+        model.save_weights(folder / f"{name}.weights.h5")
+    for name, model in {"mobilenet": mobilenet, "headless": headless, "more": more}.items():
+        write_as_before(model, folder / f"{name}.h5")
+    (folder / "broken.h5").write_bytes(b"no weights")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("file", "difference"),
+    [
+        ("mobilenet.weights.h5", "in `expanded_conv_project` it has 1x1x32x64 where 1x1x32x16 belongs"),
+        ("mobilenet.h5", "in `expanded_conv_project` it has 1x1x32x64 where 1x1x32x16 belongs"),
+        ("five.weights.h5", "in `predictions` it has 1280x5 5 where 1280x1000 1000 belongs"),
+        ("headless.weights.h5", "in `predictions` it has nothing where 1280x1000 1000 belongs"),
+        ("headless.h5", "in `predictions` it has nothing where 1280x1000 1000 belongs"),
+        ("more.h5", "after the last layer it has 1000x5 5 where nothing belongs"),
+        ("broken.h5", "Unable to .*open file.*"),
+    ],
+)
+def test_a_file_of_other_weights_is_refused_by_the_first_layer_that_differs(weight_files, file, difference, recwarn):
+    rule = "must be those of keras.applications.MobileNetV2, with its classifier of 1000 classes"
+    message = rf"{rule}. Received: .*{file} for mobilenet_v2: {difference}. Give the file that belongs to the model, or"
+    with pytest.raises(ValueError, match=message):
+        load_application("mobilenet_v2", str(weight_files / file))
+    assert not [warning for warning in recwarn if warning.category is UserWarning]
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(ValueError, match="must be there to be read. Received: .*nowhere.h5 for mobilenet_v2"):
+        load_application("mobilenet_v2", str(tmp_path / "nowhere.h5"))
 
 
 def test_all_are_models_of_the_catalog():
