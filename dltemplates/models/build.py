@@ -9,7 +9,7 @@ from pydantic import PydanticUserError, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError
 
 from dltemplates import catalog
-from dltemplates.models.recursion import deep_networks
+from dltemplates.models.recursion import LIMIT, deep_networks
 
 SIZES = ("input_shape", "num_outputs", "vocabulary_size", "sequence_length", "horizon", "channels")
 """What a builder may ask for by name; a task and its data, or the user, give it."""
@@ -30,7 +30,7 @@ def build_network(name: str, sizes: dict[str, Any], options: dict[str, Any]) -> 
 
     Raises:
         ValueError: If there is no such model, it needs a size that is not given, it does not know an option, an option
-            has the wrong type or value, or the user's function returns no Keras model.
+            has the wrong type or value, the network is too deep, or the user's function returns no Keras model.
     """
     builder = catalog.load("model", name)
     if not callable(builder):
@@ -53,6 +53,12 @@ def build_network(name: str, sizes: dict[str, Any], options: dict[str, Any]) -> 
     given = {key: value for key, value in sizes.items() if key in named} | _converted(name, builder, options)
     try:
         network = builder(**given)
+    except RecursionError as error:
+        shown = ", ".join(f"{key}={value!r}" for key, value in options.items()) or "no options"
+        raise ValueError(
+            f"A network must be shallow enough for Keras to walk it in {LIMIT:,} calls, each within the one before. "
+            f"Received: {name} with {shown}, which takes more. Put fewer layers one behind the other."
+        ) from error
     except (TypeError, ValueError) as error:
         if isinstance(error, ValueError) and "Received:" in str(error) and "\n" not in str(error):
             raise  # a builder's own rule; what follows is Keras's

@@ -17,10 +17,10 @@ import keras
 from keras import layers
 
 
-def chain(input_shape, num_outputs):
+def chain(input_shape, num_outputs, depth={CHAIN}):
     inputs = keras.Input(input_shape)
     x = layers.Flatten()(inputs)
-    for _ in range({CHAIN}):
+    for _ in range(depth):
         x = layers.Identity()(x)
     return keras.Model(inputs, layers.Dense(num_outputs)(x))
 """
@@ -38,10 +38,15 @@ def few_calls():
 
 
 @pytest.fixture
-def chain(tmp_path, monkeypatch, few_calls):
-    """A network of the user's that is too deep."""
+def own_chain(tmp_path, monkeypatch):
+    """A function of the user's that makes networks of any depth."""
     (tmp_path / "own_chain.py").write_text(OWN)
     monkeypatch.syspath_prepend(str(tmp_path))
+
+
+@pytest.fixture
+def chain(own_chain, few_calls):
+    """A network of the user's that is too deep."""
     network = build_network("own_chain:chain", {"input_shape": (8, 8, 1), "num_outputs": 10}, {})
     assert sys.getrecursionlimit() == few_calls
     with pytest.raises(RecursionError):
@@ -76,6 +81,17 @@ def test_a_higher_limit_is_left():
             assert sys.getrecursionlimit() == LIMIT + 1
     finally:
         sys.setrecursionlimit(before)
+
+
+def test_a_network_deeper_than_the_limit_is_refused(own_chain, few_calls, monkeypatch):
+    monkeypatch.setattr("dltemplates.models.recursion.LIMIT", 0)
+    rule = r"for Keras to walk it in 5,000 calls, each within the one before\. Received: own_chain:chain with "
+    sizes = {"input_shape": (8, 8, 1), "num_outputs": 10}
+    with pytest.raises(ValueError, match=rule + r"depth=301, which takes more\. Put fewer layers"):
+        build_network("own_chain:chain", sizes, {"depth": CHAIN + 1})
+    with pytest.raises(ValueError, match=rule + "no options, which takes more"):
+        build_network("own_chain:chain", sizes, {})
+    build_network("own_chain:chain", sizes, {"depth": 10})
 
 
 def test_a_deep_run_is_loaded(chain, tmp_path):
