@@ -17,8 +17,8 @@ MODELS = {
     "googlenet": {"width": 0.05},
     "autoencoder": {"units": [8], "code": 4},
     "vae": {"units": [8], "code": 4},
-    "gan": {"units": [8], "latent": 4},
-    "cgan": {"filters": [8], "latent": 4},
+    "gan": {"units": [8], "latent_dim": 4},
+    "cgan": {"filters": [8], "latent_dim": 4},
     "rbm": {"units": 8},
 }
 TASKS = {  # of digits, and what fits
