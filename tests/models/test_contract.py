@@ -23,7 +23,7 @@ TINY = {  # sizes and options that build fast
     "logistic_regression": ({"input_shape": (6, 5), "num_outputs": 3}, {}),
     "softmax_regression": ({"input_shape": (6, 5), "num_outputs": 3}, {}),
     "mlp": ({"input_shape": (6, 5), "num_outputs": 3}, {"units": [16], "dropout_rate": 0.1}),
-    "dfn": ({"input_shape": (6, 5), "num_outputs": 3}, {"units": [16, 8], "dropout_rate": 0.1}),
+    "dfn": ({"input_shape": (6, 5), "num_outputs": 3}, {"units": [32, 16], "dropout_rate": 0.1}),
     "lstm": ({"input_shape": (6, 5), "num_outputs": 3}, {"units": [8, 8], "dropout_rate": 0.1}),
     "lenet5": ({"input_shape": (12, 14, 1), "num_outputs": 3}, {}),
     "cnn_gap": ({"input_shape": (8, 9, 3), "num_outputs": 3}, {"filters": [8, 16]}),
