@@ -10,6 +10,7 @@ from typing import Any
 import keras
 from keras import layers
 
+from dltemplates.layers import Saturation
 from dltemplates.models.keras_applications import IMAGENET, Pretrained, load_application
 from dltemplates.runs import load_run
 from dltemplates.settings import FRESH, ModelSettings
@@ -21,7 +22,7 @@ HEADS = ("logits", "auxiliary", "class_maps")  # layers that stay fresh where ot
 # settings that change nothing in what a layer gives for an input.
 ASIDE = (
     *(layers.InputLayer, layers.Reshape, layers.ZeroPadding1D, layers.ZeroPadding2D, layers.ZeroPadding3D),
-    *(layers.Dropout, layers.AlphaDropout, layers.GaussianDropout, layers.GaussianNoise),
+    *(layers.Dropout, layers.AlphaDropout, layers.GaussianDropout, layers.GaussianNoise, Saturation),
 )
 FREE = ("name", "dtype", "trainable", "seed", "momentum", "dropout", "recurrent_dropout", "build_config")
 FREE_ENDINGS = ("_initializer", "_regularizer", "_constraint")

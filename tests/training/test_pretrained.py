@@ -172,6 +172,18 @@ def test_layers_for_another_size_or_for_training_alone_may_be_missing(name, side
     assert take_weights(network, Pretrained(source, None, "a run")) == []
 
 
+def test_noise_may_begin_where_there_was_none():
+    options = {"filters": [4], "code": 3}
+    source, network = (
+        build_network(name, {"input_shape": (8, 8, 1)}, options)
+        for name in ("conv_autoencoder", "denoising_autoencoder")
+    )
+    assert take_weights(network, Pretrained(source, None, "a run")) == []
+    taken = [weight for weight in network.weights if "seed" not in weight.path]
+    for weight, given in zip(taken, source.weights, strict=True):
+        np.testing.assert_array_equal(weight, given)
+
+
 def test_the_center_of_a_run_stays_what_it_is(small_run, monkeypatch):
     template = small_template(model__weights=str(small_run.path))
     spec = load_dataset(template.dataset).spec
