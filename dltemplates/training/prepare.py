@@ -21,6 +21,7 @@ from dltemplates.models.build import build_network
 from dltemplates.tasks.needs import check_network
 from dltemplates.tasks.task import Task, look_at
 from dltemplates.template import Template
+from dltemplates.training.fused import fuse
 from dltemplates.training.loop import pays_to_compile
 from dltemplates.training.optimizers import make_optimizer, make_schedule
 from dltemplates.training.pretrained import load_pretrained, take_weights
@@ -190,8 +191,7 @@ def prepare(template: Template, placement: Placement | None = None, *, strict: b
     with placement.strategy.scope(), _policy(resolve_precision(settings.precision)):
         keras.utils.set_random_seed(template.seed)
         model = _model(template, task, dataset, center)
-        if placement.replicas > 1:
-            model = for_replicas(model)
+        model = for_replicas(model) if placement.replicas > 1 else fuse(model)
         model.set_weights(definition.get_weights())
         _penalize_kernels(model, settings.weight_decay)
 
