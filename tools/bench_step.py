@@ -110,6 +110,7 @@ def ours(network: str):
     import numpy as np
     import tensorflow as tf
 
+    from dltemplates.training.fused import fuse
     from dltemplates.training.loop import StepLoop, pays_to_compile
     from dltemplates.training.memory import keep_freed_memory
     from dltemplates.training.steps.supervised import Supervised
@@ -120,7 +121,7 @@ def ours(network: str):
     data = (inputs, np.eye(CLASSES, dtype=np.float32)[targets], np.ones(len(inputs), np.float32))
     loss = keras.losses.CategoricalCrossentropy(from_logits=True)
     metrics = [keras.metrics.CategoricalAccuracy(name="accuracy")]
-    algorithm = Supervised(keras_network(network), loss, metrics, keras.optimizers.Adam())
+    algorithm = Supervised(fuse(keras_network(network)), loss, metrics, keras.optimizers.Adam())
     algorithm.begin(tf.TensorSpec(data[1].shape))
     compiled = pays_to_compile(algorithm.model, 1, deterministic=True)
     loop = StepLoop(Placement(tf.distribute.get_strategy()), algorithm.train, jit_compile=compiled)

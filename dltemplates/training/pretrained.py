@@ -32,16 +32,23 @@ def load_pretrained(model: ModelSettings) -> Pretrained | None:
     """Open what `model.weights` names; None where it asks for fresh ones.
 
     Raises:
-        ValueError: If it is neither `imagenet`, a run, nor a file of weights for a model that keras.applications has.
+        ValueError: If it is neither `imagenet`, a run of a training, nor a file of weights for a model that
+            keras.applications has.
     """
     if model.weights == FRESH:
         return None
     if model.weights == IMAGENET or Path(model.weights).suffix == ".h5":
         return load_application(model.name, model.weights)
     assembled = load_run(model.weights).model()
-    offset = assembled.get_layer(PREPROCESSING).offset
+    parts = {layer.name: layer for layer in assembled.layers}
+    if assembled.name not in parts:
+        raise ValueError(
+            f"`model.weights` must be of a network that was trained here. Received: {model.weights}, a run of a Keras "
+            "model trained elsewhere. Give another run, or leave it out."
+        )
+    offset = parts[PREPROCESSING].offset if PREPROCESSING in parts else None  # categories alone have none
     center = tuple(-part for part in offset) if offset else None
-    return Pretrained(assembled.get_layer(assembled.name), center, model.weights)
+    return Pretrained(parts[assembled.name], center, model.weights)
 
 
 def take_weights(network: keras.Model, source: Pretrained) -> list[str]:

@@ -43,7 +43,8 @@ def step(model, x):
 
 def relative_error(value, expected):
     expected = np.asarray(expected, "float64")
-    assert np.isfinite(expected).all() and np.ptp(expected) > 0
+    assert np.isfinite(expected).all()
+    assert np.ptp(expected) > 0
     difference = np.abs(np.asarray(value, "float64") - expected).max()
     assert np.isfinite(difference)
     return difference / np.abs(expected).max()

@@ -16,6 +16,8 @@ from dltemplates.training.pretrained import take_weights
 from dltemplates.training.progress import Silent
 from dltemplates.training.train import train
 
+SIZES = ("small", "big")
+
 
 def weights_of(model):
     network = model.get_layer(model.name)
@@ -191,6 +193,28 @@ def test_the_center_of_a_run_stays_what_it_is(small_run, monkeypatch):
     monkeypatch.setattr(type(small_run), "model", lambda _: assemble(network, spec, center=(0.25,)))
     assert pretrained.load_pretrained(template.model).center == (0.25,)
     assert prepare(template).definition.get_layer(PREPROCESSING).offset == [-0.25]
+
+
+def test_it_begins_with_a_run_of_categories_alone(tmp_path):
+    rows = [f"{colour},{size},{colour if size == 'big' else 'none'}" for colour in ("red", "blue") for size in SIZES]
+    (tmp_path / "balls.csv").write_text("\n".join(["colour,size,like", *rows * 10]))
+    settings = {"dataset": {"name": str(tmp_path / "balls.csv")}, "model": {"name": "mlp", "units": [4]}}
+    settings |= {"train__epochs": 1, "train__batch_size": 8, "train__augment": {}}
+    run = train(small_template(**settings), output=tmp_path / "run")
+    settings["model"]["weights"] = str(run.path)
+    definition = prepare(small_template(**settings)).definition
+    for before, after in zip(weights_of(run.model()).values(), weights_of(definition).values(), strict=True):
+        np.testing.assert_array_equal(before[0], after[0])
+
+
+def test_a_run_of_a_model_trained_elsewhere_is_refused(small_run, monkeypatch):
+    inputs = keras.Input((8, 8, 1))
+    network = keras.Model(inputs, layers.Flatten()(inputs), name="network")
+    monkeypatch.setattr(type(small_run), "model", lambda _: keras.Model(inputs, network(inputs), name="adopted"))
+    with pytest.raises(
+        ValueError, match="a network that was trained here. Received: .*trained elsewhere. Give another"
+    ):
+        pretrained.load_pretrained(small_template(model__weights=str(small_run.path)).model)
 
 
 def test_weights_that_are_not_there_are_refused(tmp_path):
