@@ -18,6 +18,7 @@ import time
 # The ways of `fit`: plain, many steps in a call, compiled by XLA. Keras's own choice of how many fails in 3.15.
 CONTESTANTS = {
     "dltemplates": {},
+    "dltemplates, bfloat16": {"precision": "mixed_bfloat16"},
     "keras fit": {},
     "keras fit, many steps a call": {"steps_per_execution": None},  # as many as the network's row says
     "keras fit, XLA": {"jit_compile": True},
@@ -104,7 +105,7 @@ def torch_resnet20():
     return nn.Sequential(*stem, *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, CLASSES))
 
 
-def ours(network: str):
+def ours(network: str, precision: str = "float32"):
     """A function that trains so many steps, by the loop of `dlt train`, and says how many."""
     import keras
     import numpy as np
@@ -117,6 +118,7 @@ def ours(network: str):
     from dltemplates.training.strategy import Placement
 
     keep_freed_memory()
+    keras.config.set_dtype_policy(precision)
     inputs, targets = batch(network)
     data = (inputs, np.eye(CLASSES, dtype=np.float32)[targets], np.ones(len(inputs), np.float32))
     loss = keras.losses.CategoricalCrossentropy(from_logits=True)
@@ -187,8 +189,8 @@ def pytorch(network: str):
 
 def serve(contestant: str, network: str, seconds: float) -> None:
     """Train for a while at each line of input, and print the samples per CPU-second."""
-    if contestant == "dltemplates":
-        train = ours(network)
+    if contestant.startswith("dltemplates"):
+        train = ours(network, **CONTESTANTS[contestant])
     elif contestant == "pytorch eager":
         train = pytorch(network)
     else:
