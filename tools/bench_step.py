@@ -123,7 +123,9 @@ def ours(network: str, precision: str = "float32"):
     data = (inputs, np.eye(CLASSES, dtype=np.float32)[targets], np.ones(len(inputs), np.float32))
     loss = keras.losses.CategoricalCrossentropy(from_logits=True)
     metrics = [keras.metrics.CategoricalAccuracy(name="accuracy")]
-    algorithm = Supervised(fuse(keras_network(network)), loss, metrics, keras.optimizers.Adam())
+    model = keras_network(network)
+    fuse(model)
+    algorithm = Supervised(model, loss, metrics, keras.optimizers.Adam())
     algorithm.begin(tf.TensorSpec(data[1].shape))
     compiled = pays_to_compile(algorithm.model, 1, deterministic=True)
     loop = StepLoop(Placement(tf.distribute.get_strategy()), algorithm.train, jit_compile=compiled)

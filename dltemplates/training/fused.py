@@ -12,33 +12,12 @@ import keras
 import tensorflow as tf
 from keras import layers
 
-from dltemplates.training.exchange import exchange_layers
-
-
-def fuse(model: keras.Model) -> keras.Model:
-    """Copy a model so that its batch normalization trains faster on one device; without any, it is the model itself."""
-    if not any(_fits(layer) for layer in model._flatten_layers()):
-        return model
-    return exchange_layers(model, lambda layer: FusedBatchNormalization if _fits(layer) else type(layer))
-
-
-def _fits(layer: layers.Layer) -> bool:
-    """Whether a layer is the plain one of Keras, on images whose channels are last, as the operation takes them."""
-    return (
-        type(layer) is layers.BatchNormalization
-        and not (layer.synchronized or layer.renorm)
-        and layer.scale
-        and layer.center
-        and layer.input_spec.ndim == 4
-        and layer.axis in (-1, 3)
-    )
-
 
 class FusedBatchNormalization(layers.BatchNormalization):
     """Batch normalization (Ioffe 2015) of images (batch, height, width, channels), on one device."""
 
     def call(self, inputs: Any, training: bool = False, mask: Any = None) -> Any:
-        if not (training and self.trainable):
+        if not (training and self.trainable) or mask is not None:
             return super().call(inputs, training=training, mask=mask)
         outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=inputs,
@@ -54,3 +33,26 @@ class FusedBatchNormalization(layers.BatchNormalization):
         for moving, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
             moving.assign(moving * self.momentum + value * (1 - self.momentum))
         return outputs
+
+
+def fuse(model: keras.Model) -> None:
+    """Let the batch normalization of a model train in one operation, wherever it is, if that can do it."""
+    for layer in model._flatten_layers():  # sublayers too, which `layers` leaves out
+        if _fits(layer):
+            # Not a copy: the layer keeps its variables and all that was set on it, and only `call` differs.
+            layer.__class__ = FusedBatchNormalization
+
+
+def _fits(layer: layers.Layer) -> bool:
+    """Whether a layer is the plain one of Keras, on images whose channels are last, in a precision of the operation."""
+    return (
+        type(layer) is layers.BatchNormalization
+        and layer.built
+        and layer.input_spec.ndim == 4
+        and layer.axis in (-1, 3)
+        and layer.scale
+        and layer.center
+        and not layer.renorm
+        and layer.variable_dtype == "float32"
+        and layer.compute_dtype in ("float32", "float16", "bfloat16")
+    )

@@ -191,8 +191,11 @@ def prepare(template: Template, placement: Placement | None = None, *, strict: b
     with placement.strategy.scope(), _policy(resolve_precision(settings.precision)):
         keras.utils.set_random_seed(template.seed)
         model = _model(template, task, dataset, center)
-        model = for_replicas(model) if placement.replicas > 1 else fuse(model)
-        model.set_weights(definition.get_weights())
+        if placement.replicas > 1:
+            model = for_replicas(model)
+        else:
+            fuse(model)
+        _set_weights(model, definition.get_weights())
         _penalize_kernels(model, settings.weight_decay)
 
         def optimizer() -> keras.optimizers.Optimizer:
@@ -235,6 +238,13 @@ def _model(template: Template, task: Task, dataset: Dataset, center: tuple[float
     network = build_network(template.model.name, task.sizes(dataset.spec), template.model.options)
     check_network(network, task, dataset.spec)
     return task.assemble(network, dataset.spec, center=center)
+
+
+def _set_weights(model: keras.Model, weights: list[np.ndarray]) -> None:
+    model.set_weights(weights)
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.Normalization):
+            layer.finalize_state()  # it computes by what it made of its weights when they were last loaded
 
 
 def _penalize_kernels(model: keras.Model, weight_decay: float) -> None:

@@ -14,23 +14,36 @@ import tensorflow as tf
 from keras import layers
 
 from dltemplates.layers import sampling
-from dltemplates.training.exchange import exchange_layers
+from dltemplates.models.recursion import deep_networks
 
 RATES = ("rate", "stddev", "dropout", "recurrent_dropout")
 
 
+@deep_networks()
 def for_replicas(model: keras.Model) -> keras.Model:
     """Copy a model, its layers exchanged for those that see the whole batch; the same variables with the same values.
 
     Raises:
         ValueError: If a layer cannot be made to do on several devices what it does on one.
     """
-    copy = exchange_layers(model, lambda layer: WHOLE_BATCH.get(type(layer), type(layer)))
+    copy = keras.models.clone_model(model, clone_function=_exchange, recursive=True)
     for layer in copy._flatten_layers():  # sublayers too, which `layers` leaves out
         if isinstance(layer, layers.BatchNormalization):
             layer.synchronized = True
         _check_noise(layer)
+    for old, new in zip(model._flatten_layers(), copy._flatten_layers(), strict=True):
+        new.trainable = old.trainable  # of a layer within a layer, no configuration tells
+    for old, new in zip(model.variables, copy.variables, strict=True):  # the states of random generators too
+        new.assign(old)
     return copy
+
+
+def _exchange(layer: layers.Layer) -> layers.Layer:
+    config = layer.get_config()
+    for plain, whole in WHOLE_BATCH.items():
+        if type(layer) is plain:
+            return whole.from_config(config)
+    return type(layer).from_config(config)
 
 
 def draws_noise(layer: layers.Layer) -> bool:

@@ -191,6 +191,17 @@ def test_noise_of_the_whole_batch_is_that_of_one_device(layer):
     np.testing.assert_array_equal(plain(x), copy(x))
 
 
+def test_what_is_frozen_in_a_layer_stays_so():
+    plain = random_model(layers.Bidirectional(layers.LSTM(3)))
+    plain.layers[-1].trainable = False
+    assert for_replicas(plain).trainable_variables == plain.trainable_variables == []
+    plain.layers[-1].trainable = True
+    plain.layers[-1].forward_layer.trainable = False
+    paths = [variable.path for variable in plain.trainable_variables]
+    assert len(paths) == 3
+    assert [variable.path for variable in for_replicas(plain).trainable_variables] == paths
+
+
 def test_batch_normalization_sees_the_whole_batch_wherever_it_is():
     model = for_replicas(random_model(layers.TimeDistributed(layers.BatchNormalization())))
     (inner,) = [layer for layer in model._flatten_layers() if isinstance(layer, layers.BatchNormalization)]

@@ -8,14 +8,31 @@ from keras import layers
 
 from conftest import small_template
 from dltemplates.training.fused import FusedBatchNormalization, fuse
-from dltemplates.training.prepare import prepare
+from dltemplates.training.prepare import _set_weights, prepare
 
 
-def network(**options):
+@keras.saving.register_keras_serializable("tests")
+class Block(layers.Layer):
+    """A layer that holds batch normalization, and some that it never calls."""
+
+    def __init__(self, **options):
+        super().__init__()
+        self.normalization = layers.BatchNormalization(momentum=0.8, epsilon=2e-3, **options)
+        self.unused = layers.BatchNormalization()
+
+    def build(self, shape):
+        self.normalization.build(shape)
+
+    def call(self, inputs, training=False):
+        return self.normalization(inputs, training=training)
+
+
+def network(normalization=layers.BatchNormalization, **options):
     """A convolution and its batch normalization, nested in a model as networks are."""
     inputs = keras.Input((6, 5, 3))
     x = layers.Conv2D(4, 3, padding="same")(inputs)
-    x = layers.BatchNormalization(momentum=0.8, epsilon=2e-3, **options)(x)
+    own = {} if normalization is Block else {"momentum": 0.8, "epsilon": 2e-3}
+    x = normalization(**own, **options)(x)
     inner = keras.Model(inputs, layers.ReLU()(x), name="inner")
     image = keras.Input((6, 5, 3))
     model = keras.Model(image, layers.Dense(2)(layers.Flatten()(inner(image))))
@@ -25,7 +42,8 @@ def network(**options):
 
 
 def normalization_of(model):
-    (layer,) = [layer for layer in model._flatten_layers() if isinstance(layer, layers.BatchNormalization)]
+    found = [layer for layer in model._flatten_layers() if isinstance(layer, layers.BatchNormalization)]
+    (layer,) = [layer for layer in found if layer.built]
     return layer
 
 
@@ -50,17 +68,17 @@ def relative_error(value, expected):
     return difference / np.abs(expected).max()
 
 
-def test_it_computes_what_keras_computes():
-    plain = network()
-    fused = fuse(plain)
+@pytest.mark.parametrize("normalization", [layers.BatchNormalization, Block])
+def test_it_computes_what_keras_computes(normalization):
+    plain, fused = network(normalization), network(normalization)
+    before = plain.get_weights()
+    fuse(fused)
     assert type(normalization_of(fused)) is FusedBatchNormalization
-    assert [weight.path for weight in fused.weights] == [weight.path for weight in plain.weights]
     (outputs, gradients), (expected, others) = step(fused, batch()), step(plain, batch())
     assert relative_error(outputs, expected) < 1e-5
     scale = max(np.abs(np.asarray(other)).max() for other in others)
     for gradient, other in zip(gradients, others, strict=True):
         assert np.abs(np.asarray(gradient) - np.asarray(other)).max() < 1e-5 * scale
-    before = network().get_weights()
     for one, other, old in zip(fused.weights, plain.weights, before, strict=True):
         assert relative_error(one, other) < 1e-5
         assert one.trainable == np.array_equal(np.asarray(one), old)  # moving statistics have moved
@@ -68,40 +86,62 @@ def test_it_computes_what_keras_computes():
 
 
 def test_a_frozen_layer_keeps_its_statistics():
-    fused = fuse(network())
+    fused = network()
     normalization_of(fused).trainable = False
+    fuse(fused)
+    assert type(normalization_of(fused)) is FusedBatchNormalization
     before = fused.get_weights()
     x = batch()
     np.testing.assert_array_equal(fused(x, training=True), fused(x))
     for old, new in zip(before, fused.get_weights(), strict=True):
         np.testing.assert_array_equal(new, old)
+    assert len(fused.trainable_variables) == 4
 
 
-@pytest.mark.parametrize("options", [{"axis": 1}, {"scale": False}, {"center": False}, {"renorm": True}])
+def test_what_is_masked_counts_as_it_does_in_keras():
+    plain, fused = (layers.BatchNormalization() for _ in range(2))
+    x, mask = batch(), np.random.default_rng(2).random((7, 6, 5)) < 0.5
+    for layer in (plain, fused):
+        layer.build(x.shape)
+    fuse(keras.Sequential([fused]))
+    assert type(fused) is FusedBatchNormalization
+    np.testing.assert_array_equal(fused(x, training=True, mask=mask), plain(x, training=True, mask=mask))
+    np.testing.assert_array_equal(fused.moving_mean, plain.moving_mean)
+
+
+@pytest.mark.parametrize(
+    "options", [{"axis": 1}, {"scale": False}, {"center": False}, {"renorm": True}, {"dtype": "float64"}]
+)
 def test_what_the_operation_does_not_know_stays_with_keras(options):
     model = network(**options)
-    assert fuse(model) is model
+    fuse(model)
+    assert type(normalization_of(model)) is layers.BatchNormalization
 
 
 def test_vectors_stay_with_keras():
     inputs = keras.Input((4,))
     model = keras.Model(inputs, layers.BatchNormalization()(inputs))
-    assert fuse(model) is model
+    fuse(model)
+    assert type(normalization_of(model)) is layers.BatchNormalization
 
 
 def test_a_training_is_fused_and_its_definition_is_not():
     training = prepare(small_template())
-    trained = [layer for layer in training.algorithm.model._flatten_layers() if "norm" in layer.name]
-    defined = [layer for layer in training.definition._flatten_layers() if "norm" in layer.name]
-    assert {type(layer) for layer in trained} == {FusedBatchNormalization}
-    assert {type(layer) for layer in defined} == {layers.BatchNormalization}
+    trained, defined = (
+        {type(layer) for layer in model._flatten_layers() if isinstance(layer, layers.BatchNormalization)}
+        for model in (training.algorithm.model, training.definition)
+    )
+    assert trained == {FusedBatchNormalization}
+    assert defined == {layers.BatchNormalization}
 
 
 def test_half_precision_is_normalized_by_float32_statistics():
-    inputs = keras.Input((6, 5, 3))
-    outputs = layers.BatchNormalization(momentum=0.8, dtype="mixed_bfloat16")(inputs)
-    plain = keras.Model(inputs, outputs)
-    fused = fuse(plain)
+    models = []
+    for _ in range(2):
+        inputs = keras.Input((6, 5, 3))
+        models.append(keras.Model(inputs, layers.BatchNormalization(momentum=0.8, dtype="mixed_bfloat16")(inputs)))
+    plain, fused = models
+    fuse(fused)
     x = tf.cast(batch(64) + 100, "bfloat16")
     first, second = fused(x, training=True), plain(x, training=True)
     assert first.dtype == second.dtype == tf.bfloat16
@@ -109,3 +149,15 @@ def test_half_precision_is_normalized_by_float32_statistics():
     for one, other in zip(fused.weights[2:], plain.weights[2:], strict=True):
         assert one.dtype == "float32"
         assert relative_error(one, other) < 1e-4
+
+
+def test_weights_of_a_normalization_are_in_force_once_they_are_set():
+    models = []
+    for _ in range(2):
+        inputs = keras.Input((6, 5, 3))
+        models.append(keras.Model(inputs, layers.Normalization()(inputs)))
+    adapted, other = models
+    adapted.layers[-1].adapt(batch())
+    _set_weights(other, adapted.get_weights())
+    assert abs(float(np.mean(adapted(batch())))) < 1e-3
+    np.testing.assert_array_equal(other(batch()), adapted(batch()))
