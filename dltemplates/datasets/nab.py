@@ -64,6 +64,8 @@ def nab(settings: DatasetSettings) -> Dataset:
     `art_increase_spike_density`, one of 0.3 for `nyc_taxi` and the other artificial ones, whose only anomaly it cuts in
     two. Nothing does for `cpu_utilization_asg_misconfiguration`, which ends in its only one.
 
+    Windows that end after an anomaly and hold some of it are judged as normal in the test, and left out elsewhere.
+
     Raises:
         ValueError: If there is no such series, or it is too short to be split so.
     """
@@ -71,9 +73,10 @@ def nab(settings: DatasetSettings) -> Dataset:
     labels = locate("nab", Origin((f"nab/{LABELS}", f"NAB/{LABELS}"), page=PAGE))
     path = find_series(labels.parents[1] / "data", name)
     series, marks = read_series(path, json.loads(labels.read_text(encoding="utf-8")))
-    splits = {
-        split: MarkedWindows(series, marks, starts) for split, starts in divide_time(len(series), settings).items()
-    }
+    starts = divide_time(len(series), settings)
+    for split in ("train", "validation"):
+        starts[split] = without_aftermath(marks, starts[split])
+    splits = {split: MarkedWindows(series, marks, places) for split, places in starts.items()}
     columns = tuple(Column(name=f"t{place - LENGTH + 1}") for place in range(LENGTH))
     features = Value(name="features", kind="number", dtype="float32", shape=(LENGTH,), columns=columns)
     train = splits["train"].read(np.arange(len(splits["train"])))
@@ -85,6 +88,12 @@ def nab(settings: DatasetSettings) -> Dataset:
         fingerprint=fingerprint({"series": (series, marks)}),
     )
     return Dataset(spec, sources)
+
+
+def without_aftermath(marks: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """Leave out the windows after an anomaly that still hold some of it: nothing normal is to be learned of them."""
+    held = marks[spans(starts, LENGTH)]  # (n, LENGTH)
+    return starts[(held[:, -1] == 1) | ~held.any(axis=1)]
 
 
 def find_series(folder: Path, name: str) -> Path:

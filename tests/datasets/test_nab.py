@@ -42,13 +42,14 @@ def everything(dataset, split):
 def test_windows_are_in_the_order_of_time_and_in_one_split_each(folder):
     dataset = load(validation=0.5, test=0.4)
     bounds = {"train": (0, 300), "validation": (300, 600), "test": (600, 1000)}
+    aftermath = {"train": 0, "validation": 63, "test": 0}
     for split, (first, last) in bounds.items():
         windows = everything(dataset, split)["features"]
-        assert windows.shape == (last - first - LENGTH + 1, LENGTH)
+        assert windows.shape == (last - first - LENGTH + 1 - aftermath[split], LENGTH)
         np.testing.assert_array_equal(windows[0], np.arange(first, first + LENGTH))
         assert windows[-1, -1] == last - 1
         assert (np.diff(windows, axis=1) == 1).all()
-    assert dataset.spec.sizes == {"train": 237, "validation": 237, "test": 337}
+    assert dataset.spec.sizes == {"train": 237, "validation": 174, "test": 337}
 
 
 def test_a_window_is_marked_where_its_last_value_is(folder):
@@ -56,6 +57,18 @@ def test_a_window_is_marked_where_its_last_value_is(folder):
     for split, marked in (("train", []), ("validation", range(500, 520)), ("test", range(900, 950))):
         arrays = everything(dataset, split)
         assert arrays["features"][arrays["label"] == 1, -1].tolist() == list(marked)
+
+
+def test_normal_windows_hold_nothing_marked_but_in_the_test(folder):
+    for shares in ({"validation": 0.5, "test": 0.4}, {"validation": 0.2, "test": 0.05 + LENGTH / ROWS}):
+        dataset = load(**shares)
+        for split in ("train", "validation"):
+            arrays = everything(dataset, split)
+            values = arrays["features"][arrays["label"] == 0]
+            assert len(values) > 10
+            assert not (((values >= 500) & (values < 520)) | ((values >= 900) & (values < 950))).any()
+    ends = everything(load(validation=0.5, test=0.4), "test")["features"][:, -1]
+    assert ends.tolist() == list(range(600 + LENGTH - 1, ROWS))
 
 
 def test_statistics_are_those_of_the_first_part(folder):
@@ -130,7 +143,7 @@ def test_the_template_trains_on_what_is_not_marked_and_judges_by_windows_after_i
     template = load_template("fc_autoencoder_nab")
     task, dataset = look_at(template.task, load_dataset(template.dataset))
     task.trained_on(dataset)
-    assert dataset.spec.sizes == {"train": 2774, "validation": 7881, "test": 11284}
+    assert dataset.spec.sizes == {"train": 2711, "validation": 7818, "test": 11284}
     marks = {split: everything(dataset, split)["anomaly"] for split in dataset.splits}
     stretches = {split: int((np.diff(marks[split], prepend=0) == 1).sum()) for split in marks}
     assert stretches == {"train": 0, "validation": 1, "test": 2}
