@@ -182,7 +182,7 @@ def evaluation_batches(
         batch_size: Examples per batch, rounded up to a multiple of the parts; of a smaller split, no more than it has.
         encode: Turns a batch of raw targets into what the loss takes.
         shard: Which parts of each batch are made here.
-        most: How many examples at most, the first ones; None for all.
+        most: How many examples at most, evenly spread, since files come class by class; None for all.
 
     Returns:
         `(inputs, targets, sample_weight)` for each batch and part, of known cardinality.
@@ -198,7 +198,7 @@ def evaluation_batches(
         return (step * shard.parts + part) * rows + tf.range(rows, dtype=tf.int64)
 
     def plan(number):
-        return tf.minimum(positions(number), examples - 1), tf.zeros([rows, 3], tf.int32)
+        return tf.minimum(positions(number), examples - 1) * len(source) // examples, tf.zeros([rows, 3], tf.int32)
 
     def finish(number, example):
         weight = tf.cast(positions(number) < examples, tf.float32)
