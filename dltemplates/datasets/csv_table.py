@@ -18,7 +18,8 @@ import pandas as pd
 from dltemplates.datasets.columns import MISSING, kind_of, numbers_of, places_of, read_numbers, without_point
 from dltemplates.datasets.source import SPLITS, Dataset
 from dltemplates.datasets.spec import Like, Value, learned_target
-from dltemplates.datasets.tables import divide, fit_columns, table_dataset
+from dltemplates.datasets.splits import divide
+from dltemplates.datasets.tables import fit_columns, table_dataset
 from dltemplates.datasets.values import class_value, number_value
 from dltemplates.settings import DatasetSettings
 

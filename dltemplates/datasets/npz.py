@@ -18,7 +18,7 @@ import numpy as np
 from dltemplates.datasets.arrays import array_dataset
 from dltemplates.datasets.source import SPLITS, Dataset
 from dltemplates.datasets.spec import Value
-from dltemplates.datasets.splits import three_ways
+from dltemplates.datasets.splits import divide
 from dltemplates.datasets.values import class_value, labels_value, number_value
 from dltemplates.settings import DatasetSettings
 
@@ -41,8 +41,9 @@ def npz(path: Path, settings: DatasetSettings) -> Dataset:
             given[split] = (_check_images(f"x_{split}", images), _check_targets(f"y_{split}", targets, len(images)))
     _check_alike(given)
     kind = _kind(given["train"][1])
-    splits = _divide(given, kind, settings)
-    return array_dataset(settings, splits, _target(kind, splits, names))
+    classes = _classes(given, names) if kind == "class" else None
+    splits = _divide(given, classes, settings)
+    return array_dataset(settings, splits, class_value(classes) if classes else _target(kind, splits, names))
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
@@ -135,17 +136,12 @@ def _kind(targets: np.ndarray) -> str:
 
 
 def _divide(
-    given: dict[str, tuple[np.ndarray, np.ndarray]], kind: str, settings: DatasetSettings
+    given: dict[str, tuple[np.ndarray, np.ndarray]], classes: tuple[str, ...] | None, settings: DatasetSettings
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Set apart the splits that were not given."""
     images, targets = given["train"]
-    parts = three_ways(
-        targets if kind == "class" else np.zeros(len(targets), np.int64),
-        None,
-        validation=0 if "validation" in given else settings.validation,
-        test=0 if "test" in given else settings.test,
-        seed=settings.split_seed,
-    )
+    shares = dict.fromkeys(given.keys() - {"train"}, 0.0)
+    parts = divide(targets, settings.model_copy(update=shares), classes=classes)
     splits = given | {name: (images[indices], targets[indices]) for name, indices in parts.items()}
     return {name: splits[name] for name in SPLITS if name in splits}
 
@@ -154,30 +150,32 @@ def _target(kind: str, splits: dict[str, tuple[np.ndarray, np.ndarray]], names: 
     targets = {split: array for split, (_, array) in splits.items()}
     if kind == "number":
         return number_value(targets["train"])
-    if kind == "labels":
-        count = targets["train"].shape[1]
-        values = np.unique(np.concatenate([array.ravel() for array in targets.values()]))
-        if not np.isin(values, (0, 1)).all():
-            raise ValueError(
-                f"Integer `y` of shape (n, k) must be 0 or 1, a flag for each label. Received: {values.min()} to "
-                f"{values.max()}. Give class ids as (n,), numbers as floats."
-            )
-        return labels_value(_names(names, count))
-    ids = np.unique(np.concatenate(list(targets.values())))
+    values = np.unique(np.concatenate([array.ravel() for array in targets.values()]))
+    if not np.isin(values, (0, 1)).all():
+        raise ValueError(
+            f"Integer `y` of shape (n, k) must be 0 or 1, a flag for each label. Received: {values.min()} to "
+            f"{values.max()}. Give class ids as (n,), numbers as floats."
+        )
+    return labels_value(_names(names, targets["train"].shape[1]))
+
+
+def _classes(given: dict[str, tuple[np.ndarray, np.ndarray]], names: np.ndarray | None) -> tuple[str, ...]:
+    """The names of the classes, each of which must have an example to train on."""
+    ids = np.unique(np.concatenate([targets for _, targets in given.values()]))
     count = int(ids.max()) + 1 if names is None else len(names)
     if ids.min() < 0 or ids.max() >= count:
         raise ValueError(
             f"Class ids must be from 0 to {count - 1}, one for each of `classes`. Received: {ids.min()} to "
             f"{ids.max()}. Correct `y` or `classes`."
         )
-    present = np.unique(targets["train"])
+    present = np.unique(given["train"][1])
     if len(present) < count:
         gaps = np.flatnonzero(present != np.arange(len(present)))
         raise ValueError(
             f"Each class needs an example in train. Received: none of class {gaps[0] if len(gaps) else len(present)}. "
             "Number the classes 0, 1, 2, ... without gaps; numbers to predict must be floats."
         )
-    return class_value(_names(names, count))
+    return _names(names, count)
 
 
 def _names(names: np.ndarray | None, count: int) -> tuple[str, ...]:

@@ -8,7 +8,8 @@ import numpy as np
 import sklearn.datasets
 
 from dltemplates.datasets.source import Dataset
-from dltemplates.datasets.tables import divide, number_table
+from dltemplates.datasets.splits import divide
+from dltemplates.datasets.tables import number_table
 from dltemplates.datasets.values import class_value, number_value
 from dltemplates.settings import DatasetSettings
 

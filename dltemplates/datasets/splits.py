@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from dltemplates.settings import DatasetSettings
+
 
 def set_apart(groups: np.ndarray, keys: Sequence[str], share: float, seed: int) -> np.ndarray:
     """Choose `share` of the examples, the same share of every group, and at least one of each.
@@ -66,6 +68,36 @@ def three_ways(
         "test": np.flatnonzero(in_test),
     }
     return {name: indices for name, indices in splits.items() if len(indices)}
+
+
+def divide(
+    targets: np.ndarray, settings: DatasetSettings, *, classes: Sequence[str] | None, to_learn: bool = True
+) -> dict[str, np.ndarray]:
+    """Split examples by `settings.validation` and `settings.test`; one that is 0 is not made.
+
+    Args:
+        targets: What is to be predicted, (n, ...).
+        settings: The shares and the seed.
+        classes: Where the targets are the ids of classes, each of which is to have its share of every split: their
+            names.
+        to_learn: Whether they are to be learned from, so that each split must have an example of each class.
+
+    Returns:
+        The indices of each split.
+
+    Raises:
+        ValueError: If a class has too few examples for that.
+    """
+    groups = np.zeros(len(targets), np.int64) if classes is None else targets
+    made = ["train", *(split for split in ("validation", "test") if getattr(settings, split))]
+    for group, count in zip(*np.unique(groups, return_counts=True), strict=True):
+        if to_learn and count < len(made):
+            received = f"{count} of class {classes[group]!r}" if classes is not None else f"{count} in all"
+            raise ValueError(
+                f"There must be {len(made)} examples of each class, one for each of {', '.join(made)}. Received: "
+                f"{received}. Add more, or remove it."
+            )
+    return three_ways(groups, None, validation=settings.validation, test=settings.test, seed=settings.split_seed)
 
 
 def _rank(key: str, seed: int) -> int:

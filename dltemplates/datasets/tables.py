@@ -11,39 +11,7 @@ from dltemplates.datasets.arrays import fingerprint
 from dltemplates.datasets.columns import categories_value, encode_rows, features_value, find_unknown, fit_column
 from dltemplates.datasets.source import SPLITS, ArraySource, Dataset
 from dltemplates.datasets.spec import Column, DatasetSpec, Value
-from dltemplates.datasets.splits import three_ways
 from dltemplates.datasets.values import with_counts
-from dltemplates.settings import DatasetSettings
-
-
-def divide(
-    targets: np.ndarray, settings: DatasetSettings, *, classes: Sequence[str] | None, to_learn: bool = True
-) -> dict[str, np.ndarray]:
-    """Split the rows of a table by `settings.validation` and `settings.test`.
-
-    Args:
-        targets: What is to be predicted, (n, ...).
-        settings: The shares and the seed.
-        classes: Where the targets are the ids of classes, each of which is to have its share of every split: their
-            names.
-        to_learn: Whether the table is to be learned from, so that each split must have an example of each class.
-
-    Returns:
-        The rows of each split.
-
-    Raises:
-        ValueError: If a class has too few examples for that.
-    """
-    groups = np.zeros(len(targets), np.int64) if classes is None else targets
-    made = ["train", *(split for split in ("validation", "test") if getattr(settings, split))]
-    for group, count in zip(*np.unique(groups, return_counts=True), strict=True):
-        if to_learn and count < len(made):
-            name = f"class {classes[group]!r}" if classes is not None else "the table"
-            raise ValueError(
-                f"There must be {len(made)} examples of each class, one for each of {', '.join(made)}. Received: "
-                f"{count} of {name}. Add more, or remove it."
-            )
-    return three_ways(groups, None, validation=settings.validation, test=settings.test, seed=settings.split_seed)
 
 
 def number_table(names: Sequence[str], splits: Mapping[str, tuple[np.ndarray, np.ndarray]], target: Value) -> Dataset:

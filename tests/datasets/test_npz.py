@@ -102,6 +102,10 @@ def test_other_integers_from_0_to_255_are_taken(load):
         ({"x": IMAGES, "y": LABELS, "classes": np.array(["a"])}, r"ids must be from 0 to 0, .* Received: 0 to 1"),
         ({"x": IMAGES, "y": LABELS * 10**12}, r"Received: none of class 1. Number .* must be floats"),
         ({"x": IMAGES, "y": LABELS, "classes": np.array(["a", "b", "c"])}, r"Received: none of class 2. Number"),
+        (
+            {"x": IMAGES, "y": np.maximum(LABELS, np.eye(20, dtype=int)[7] * 2)},
+            r"There must be 3 examples of each class, one for each of train, .* Received: 1 of class '2'. Add more",
+        ),
         ({"x": IMAGES, "y": LABELS * 2}, r"Each class needs an example in train. Received: none of class 1. Number"),
         (
             {"x": IMAGES, "y": LABELS, "classes": np.array([1, 2])},
