@@ -26,6 +26,8 @@ from dltemplates.settings import (
     name_or_table,
 )
 
+COLUMNS = "dataset.columns."
+
 
 class Template(Part):
     """What is trained, on what, how, and to which formats it goes."""
@@ -114,6 +116,8 @@ def parse_overrides(pairs: tuple[str, ...] | list[str]) -> dict[str, Any]:
 
 def _override(table: dict[str, Any], dotted: str, value: Any) -> None:
     *parents, last = dotted.split(".")
+    if dotted.startswith(COLUMNS):  # the name of a column may have dots of its own
+        parents, last = COLUMNS.split(".")[:-1], dotted.removeprefix(COLUMNS)
     for depth, key in enumerate(parents):
         child = table.setdefault(key, {})
         if isinstance(child, str):  # a name whose options are being set

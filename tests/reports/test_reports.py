@@ -60,9 +60,20 @@ def test_names_are_escaped(run):
 
 def test_skipped_files_are_listed(run):
     record = run.record
-    spec = record.spec.model_copy(update={"skipped": {"cats/notes.txt": "no image"}})
+    spec = record.spec.model_copy(update={"skipped": {f"cats/{number}.txt": "no image" for number in range(12)}})
     run.save_record(record.model_copy(update={"spec": spec}))
-    assert "cats/notes.txt" in write_report(run.path).read_text()
+    report = " ".join(write_report(run.path).read_text().split())
+    assert "12 skipped: cats/0.txt: no image; cats/1.txt: no image; " in report
+    assert "cats/9.txt: no image and 2 more (run.json)." in report
+
+
+def test_warnings_of_the_data_and_categories_that_were_not_learned_are_told(run):
+    record = run.record
+    update = {"warnings": ("zip is taken for numbers",), "unknown": {"test": {"city": 3, "zip": 1}}}
+    run.save_record(record.model_copy(update={"spec": record.spec.model_copy(update=update)}))
+    report = write_report(run.path).read_text()
+    assert "<p>zip is taken for numbers</p>" in report
+    assert "Categories that were not learned, in test: 3 in city, 1 in zip." in report
 
 
 def test_curves_have_a_panel_for_each_figure(small_run):
