@@ -85,8 +85,8 @@ class DatasetSettings(Part):
         image_size: `(height, width)` of the network's input; None keeps the size that all images share.
         channels: 1 for grey, 3 for colour; None takes what the data has.
         resize: `stretch` to the size, `crop` the middle of its aspect ratio first, or `pad` with black.
-        validation: Share of the training examples set apart where the data has no validation split; `mnist`,
-            `fashion_mnist` and `cifar10` always set 5,000 apart.
+        validation: Share of the training examples set apart where the data has no validation split; `mnist` and
+            `fashion_mnist` always set 5,000 apart.
         test: Share set apart where the data has no test split.
         split_seed: Seed of these splits.
         cache: Keep the decoded images of a folder, to decode each file once: in `memory`, or on `disk` in the cache
@@ -321,6 +321,15 @@ class TrainSettings(Part):
     deterministic: StrictBool = True
     checkpoint_seconds: NonNegative = 60.0
     checkpoints: Count = 2
+
+    @model_validator(mode="after")
+    def _stops_at_the_best(self) -> TrainSettings:
+        if self.early_stopping is not None and self.keep == "last":
+            raise ValueError(
+                "`early_stopping` waits for a better epoch, of which there is none where `keep` is last. Received: "
+                f"early_stopping {self.early_stopping} and keep {self.keep!r}. Leave one out."
+            )
+        return self
 
 
 class ExportSettings(Part):

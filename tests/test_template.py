@@ -64,6 +64,10 @@ def test_a_number_is_a_constant_learning_rate_and_a_name_an_optimizer():
             "train.optimizer={name='sgd', momentum=0.9, initial_momentum=0.5, nesterov=true}",
             r"not to be Nesterov's. Received: .*nesterov True",
         ),
+        (
+            "train={early_stopping=3, keep='last'}",
+            r"`train`: `early_stopping` waits .* Received: early_stopping 3 and keep 'last'. Leave one out",
+        ),
         ("train.labels=0", r"`train\.labels`.*greater than 0"),
         ("train.pretrain.steps=26", r"`train\.pretrain\.steps`.*less than or equal to 25"),
         ("train.pretrain=some", r"`train\.pretrain` must be a table"),
@@ -97,6 +101,11 @@ def test_a_broken_rule_names_the_key_the_value_and_the_way_out(setting, message)
     with pytest.raises(ValueError, match=message) as caught:
         change(setting)
     assert "\n" not in str(caught.value)
+
+
+def test_the_name_of_a_column_may_have_dots():
+    columns = load_template("mlp_adult", parse_overrides(["dataset.columns.Sepal.Length=skip"])).dataset.columns
+    assert columns["Sepal.Length"] == "skip"
 
 
 def test_a_setting_needs_an_equals_sign():

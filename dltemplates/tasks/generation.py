@@ -30,7 +30,7 @@ class Generation(Task):
     `image`, between 0 and 255. Its images are held against real ones: `spread` says how much they differ from each
     other, 1 as much as real ones. A judge, a classifier that was trained before, says more: `distance`, the Frechet
     distance from real ones in its features; `coverage`, how many classes are made; `confidence`, how sure it is; where
-    the network is told the class and the judge knows the same ones, `class_accuracy`, how often it is the one made.
+    the network is told the class, `class_accuracy`, how often it is the one made.
     """
 
     name = "generation"
@@ -141,9 +141,9 @@ class Generation(Task):
             "coverage": float(quality.coverage(quality.class_shares(probabilities))),
             "confidence": float(probabilities.max(axis=1).mean()),
         }
-        asked = next((value for value in self.asked if value.classes == self.judge.classes), None)
-        if asked is not None and asked.name in targets:
-            judged["class_accuracy"] = float(np.mean(probabilities.argmax(axis=1) == targets[asked.name]))
+        for value in self.asked:
+            if value.name in targets:
+                judged["class_accuracy"] = float(np.mean(probabilities.argmax(axis=1) == targets[value.name]))
         return judged | scores
 
     def details(self, targets: Arrays, outputs: Arrays) -> dict[str, Any]:
@@ -167,12 +167,20 @@ class Generation(Task):
         """The classifier that judges.
 
         Raises:
-            ValueError: If it is not there, not whole, or no classifier of images.
+            ValueError: If it is not there, not whole, no classifier of images, or one of other classes than the data's.
         """
         from dltemplates.tasks.judge import load_judge
 
         assert self.judge_name  # asked for where there is one
-        return load_judge(self.judge_name)
+        judge = load_judge(self.judge_name)
+        for value in self.asked:
+            if value.classes != judge.classes:
+                raise ValueError(
+                    "A judge must tell the classes of the data apart. Received: "
+                    f"{judge.run.path} for {', '.join(judge.classes)}, where the data has "
+                    f"{', '.join(value.classes or ())}. Choose another: --set task.judge=TEMPLATE."
+                )
+        return judge
 
     def figures(self, targets: Arrays, outputs: Arrays):
         from dltemplates.tasks.figures import grid_figure

@@ -268,7 +268,7 @@ def _end_epoch(
         figures |= {f"{name}_gap": validated[name] - again[name] for name in algorithm.compared}
     row |= stage.named(figures)
     row |= {f"val_{name}": value for name, value in stage.named(validated).items()}
-    if training.watch and stage is training.stages[-1]:
+    if training.placement.is_chief and training.watch and stage is training.stages[-1]:
         row |= {f"val_{name}": value for name, value in training.watch.figures().items()}
         keeper.samples(epoch, training.watch.samples())
     row["seconds"] = round(state.seconds, 1)
@@ -279,7 +279,8 @@ def _end_epoch(
         keeper.best(algorithm.model)
     keeper.history(state.history)
     reporter.epoch(row, better)
-    _warn(training, state.history, reporter)
+    if training.placement.is_chief:  # who alone has what to judge by
+        _warn(training, state.history, reporter)
     _note_broken(gather_broken(training), state, reporter)
 
 

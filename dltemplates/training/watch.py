@@ -13,6 +13,7 @@ from dltemplates.tasks.task import Task
 from dltemplates.template import Template
 
 SHOWN = 100
+TRIED = 2  # the fewest images that differ from each other
 
 
 class Watch:
@@ -42,10 +43,16 @@ class Watch:
         """Judge two examples.
 
         Raises:
-            ValueError: If the judge does not fit, while there is nothing to lose yet.
+            ValueError: If the judge does not fit, or there is nothing to judge, while there is nothing to lose yet.
         """
-        if not self._task.generator:
-            self._task.score(*self._predictor.predict(ArraySource(self._validation.read(np.arange(2)))))
+        if self._task.generator:
+            return
+        if len(self._validation) < TRIED:
+            raise ValueError(
+                f"What is made is held against {TRIED} images of validation at least. Received: "
+                f"{len(self._validation)}. Set more apart, by dataset.validation; or add images."
+            )
+        self._task.score(*self._predictor.predict(ArraySource(self._validation.read(np.arange(TRIED)))))
 
     def figures(self) -> dict[str, float]:
         """The task's figures of what is made now; none where the generator is but a part of what is trained."""

@@ -111,6 +111,23 @@ def test_a_judge_of_other_images_is_refused_before_there_is_a_run(small_run, alo
     assert not (alone / "run").exists()
 
 
+def test_a_judge_of_other_classes_is_refused_before_there_is_a_run(small_run, alone):
+    images = np.random.default_rng(0).integers(0, 256, (60, 8, 8, 1)).astype("uint8")
+    np.savez(alone / "two.npz", x=images, y=np.arange(60) % 2, classes=np.array(["cat", "dog"]))
+    with pytest.raises(ValueError, match=r"tell the classes .* Received: .* for 0, 1, .* where the data has cat, dog."):
+        train(judged_by(str(small_run.path), name=str(alone / "two.npz")), output=alone / "run")
+    assert not (alone / "run").exists()
+
+
+def test_one_image_is_too_few_to_judge_by(alone):
+    images = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 1)).astype("uint8")
+    np.savez(alone / "few.npz", x=images, y=images.mean(axis=(1, 2, 3))[:, None])
+    table = GAN | {"dataset": {"name": str(alone / "few.npz")}, "train": GAN["train"] | {"batch_size": 4}}
+    with pytest.raises(ValueError, match=r"^What is made is held against 2 images of validation .* Received: 1. Set"):
+        train(parse_template(table), output=alone / "run")
+    assert not (alone / "run").exists()
+
+
 def test_a_judge_that_is_not_there_is_trained_once(alone, monkeypatch):
     heard = []
 

@@ -15,13 +15,15 @@ from dltemplates.training.steps.algorithm import HELD_OUT
 SEED, ROWS, LATENT, RATE = 2, 12, 4, 0.1
 
 
-TRAIN = ("class_weight", "weight_decay", "precision")
+TRAIN = ("class_weight", "weight_decay", "precision", "keep")
 
 
 def template(name="gan", batch_size=ROWS, **options):
     own = {key: options.pop(key) for key in TRAIN if key in options}
     train = {"optimizer": "sgd", "learning_rate": RATE, "batch_size": batch_size, "epochs": 1, "keep": "last"}
-    sizes = {"units": [10, 14], "dropout_rate": 0.0} if name == "gan" else {"filters": [8, 4]}
+    sizes = {"filters": [8, 4]}
+    if name == "gan":
+        sizes = {"units": [10, 14], "dropout_rate": options.pop("dropout_rate", 0.0)}
     return parse_template(
         {
             "task": {"name": "generation"} | options,
@@ -252,6 +254,31 @@ def test_a_penalty_on_the_weights_reaches_both_players():
 def test_classes_have_no_weight():
     with pytest.raises(ValueError, match=r"no class that could weigh more. Received: .* 'balanced'. Leave it out."):
         begin(class_weight="balanced")
+
+
+def test_no_epoch_of_a_generator_is_the_best():
+    with pytest.raises(ValueError, match=r"no loss says how good .* Received: train.keep = 'best'. Try --set train.ke"):
+        begin(keep="best")
+
+
+def test_a_critic_must_not_look_at_the_whole_batch():
+    with pytest.raises(ValueError, match=r"judges each image by itself.* normalization .* of `dcgan`. Take .*wgan_gp"):
+        begin("dcgan", loss="wasserstein")
+
+
+def test_validation_leaves_a_critic_as_it_is():
+    """With dropout it would be another one at each look; in training, it is."""
+    options = {"loss": "wasserstein", "dropout_rate": 0.5}
+    algorithm, (images, targets, weight) = begin("gan", **options)
+    before = algorithm.discriminator.get_weights()
+    penalties = []
+    for _ in range(2):
+        algorithm.reset()
+        algorithm.evaluate(images, targets, weight)
+        penalties.append(algorithm.figures()["penalty"])
+    assert penalties[0] == penalties[1] > 0
+    for old, new in zip(before, algorithm.discriminator.get_weights(), strict=True):  # states of its noise too
+        np.testing.assert_array_equal(new, old)
 
 
 def test_half_precision_descends_what_was_scaled():

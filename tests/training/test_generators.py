@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +22,10 @@ from dltemplates.tasks.examples import noise_for
 from dltemplates.tasks.judge import load_judge
 from dltemplates.template import load_template, parse_template
 from dltemplates.training.checkpoint import list_checkpoints
+from dltemplates.training.cluster import VARIABLE, tf_config
 from dltemplates.training.keeper import Keeper
 from dltemplates.training.progress import Silent
+from dltemplates.training.supervise import _free_ports
 from dltemplates.training.train import train
 from dltemplates.training.watch import SHOWN
 
@@ -268,6 +272,28 @@ def test_rows_of_numbers_are_made_too(tmp_path):
     (made,) = predict(run.path, ["0"], part="decoder", output=tmp_path / "made")
     assert np.shape(made["reconstruction"]) == (13,)
     assert np.isfinite(made["reconstruction"]).all()
+
+
+@pytest.mark.slow
+def test_the_first_worker_alone_needs_the_judge(judge, tmp_path):
+    """Each host has a cache of its own."""
+    (tmp_path / "cache0" / "judges").mkdir(parents=True)
+    (tmp_path / "cache0" / "judges" / "mlp_digits").symlink_to(judge.path)
+    file = tmp_path / "gan.toml"
+    file.write_text(tiny("gan", "mlp_digits").to_toml())
+    addresses = [f"localhost:{port}" for port in _free_ports(2)]
+    command = [sys.executable, "-m", "dltemplates", "train", str(file), "-o", str(tmp_path / "run")]
+    processes = [
+        subprocess.Popen(
+            command, cwd=tmp_path, stderr=subprocess.PIPE, text=True,
+            env=os.environ | {VARIABLE: tf_config(addresses, rank), "DLT_CACHE": str(tmp_path / f"cache{rank}")},
+        )
+        for rank in range(2)
+    ]  # fmt: skip
+    for process in processes:
+        _, errors = process.communicate(timeout=240)
+        assert process.returncode == 0, errors
+    assert "val_coverage" in Run(tmp_path / "run").history()[-1]
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+from keras.layers import BatchNormalization
 
 from dltemplates.tasks.generation import Generation
 from dltemplates.tasks.task import Task
@@ -74,6 +75,17 @@ class Adversarial(Algorithm):
         assert isinstance(task, Generation)
         rows = template.train.batch_size // tf.distribute.get_strategy().num_replicas_in_sync
         steps = task.game["critic_steps"]
+        if template.train.keep != "last":
+            raise ValueError(
+                "A generator is kept as it is at the end, since no loss says how good its images are. Received: "
+                f"train.keep = {template.train.keep!r}. Try --set train.keep=last."
+            )
+        judging = model.get_layer(model.name).get_layer("discriminator")._flatten_layers()
+        if task.game["wasserstein"] and any(isinstance(layer, BatchNormalization) for layer in judging):
+            raise ValueError(
+                "A critic judges each image by itself, as the penalty is on its slope at each. Received: batch "
+                f"normalization in the discriminator of `{model.name}`. Take model `wgan_gp`, or --set task.loss=gan."
+            )
         if template.train.class_weight != "none":
             raise ValueError(
                 "What is made has no class that could weigh more. Received: train.class_weight = "
@@ -119,7 +131,7 @@ class Adversarial(Algorithm):
         loss = self._loss(of_real, 1.0) + self._loss(of_made, 0.0)
         others = self._told_apart(of_real, of_made)
         if self.wasserstein:
-            others.append(self.penalty * self._slope(real, made, labels, draw))
+            others.append(self.penalty * self._slope(real, made, labels, draw, training=False))
         each = tf.stack([loss, tf.ones_like(weight), self._loss(of_made, 1.0), *others])
         self._add(tf.reduce_sum(each * weight, axis=1))
 
@@ -144,7 +156,9 @@ class Adversarial(Algorithm):
         with tf.GradientTape() as tape:
             of_real, of_made = (self._judge(images, labels, training=True)[:, 0] for images in (real, made))
             loss = tf.reduce_mean(self._loss(of_real, 1.0) + self._loss(of_made, 0.0))
-            penalty = [self.penalty * tf.reduce_mean(self._slope(real, made, labels, draw))] if self.wasserstein else []
+            penalty = []
+            if self.wasserstein:
+                penalty = [self.penalty * tf.reduce_mean(self._slope(real, made, labels, draw, training=True))]
             descended = _descended(tf.add_n([loss, *penalty]), self.discriminator, self.discriminator_optimizer)
         self._descend(self.discriminator_optimizer, self.discriminator, tape, descended)
         told_apart = [tf.reduce_mean(found) for found in self._told_apart(of_real, of_made)]
@@ -170,7 +184,7 @@ class Adversarial(Algorithm):
         found = [of_real > of_made] if self.wasserstein else [of_real > 0, of_made <= 0]
         return [tf.cast(each, tf.float32) for each in found]
 
-    def _slope(self, real: Any, made: Any, labels: Any, draw: tuple[Any, int]) -> Any:
+    def _slope(self, real: Any, made: Any, labels: Any, draw: tuple[Any, int], *, training: bool) -> Any:
         """How far the critic's slope is from 1, squared, at a random place between each real and made image."""
         step, turn = draw
         one = tf.zeros([tf.shape(real)[0], 1])
@@ -178,7 +192,7 @@ class Adversarial(Algorithm):
         between = share * real + (1 - share) * made
         with tf.GradientTape() as tape:
             tape.watch(between)
-            judged = self._judge(between, labels, training=True)
+            judged = self._judge(between, labels, training=training)
         slopes = tf.reshape(tape.gradient(judged, between), [tf.shape(real)[0], -1])
         return tf.square(tf.sqrt(tf.reduce_sum(slopes**2, axis=1) + 1e-12) - 1)
 
