@@ -33,20 +33,19 @@ CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hors
 TRAIN = tuple(f"data_batch_{number}.bin" for number in range(1, 6))
 TEST = "test_batch.bin"
 SHAPE = (3, 32, 32)
-VALIDATION = 0.1  # 5,000 of the 50,000
 
 
 def cifar10(settings: DatasetSettings) -> Dataset:
-    """Load CIFAR-10: 45,000 / 5,000 / 10,000 photographs."""
+    """Load CIFAR-10: 45,000 / 5,000 / 10,000 photographs, or another share of the 50,000 for validation."""
     path = locate("cifar10", ORIGIN)
     root = path if path.is_dir() else unpack(path)
     if (root / "cifar-10-batches-bin").is_dir():
         root = root / "cifar-10-batches-bin"
     if (root / "train").is_dir():
-        return folder(root, settings.model_copy(update={"validation": VALIDATION}))
+        return folder(root, settings)
     batches = [read_batch(root / name) for name in TRAIN]
     images, labels = (np.concatenate(arrays) for arrays in zip(*batches, strict=True))
-    parts = three_ways(labels, None, validation=VALIDATION, test=0, seed=settings.split_seed)
+    parts = three_ways(labels, None, validation=settings.validation, test=0, seed=settings.split_seed)
     splits = {part: (images[indices], labels[indices]) for part, indices in parts.items()}
     return array_dataset(settings, {**splits, "test": read_batch(root / TEST)}, class_value(CLASSES))
 

@@ -112,8 +112,8 @@ def test_a_judge_of_other_images_is_refused_before_there_is_a_run(small_run, alo
 
 
 def test_a_judge_of_other_classes_is_refused_before_there_is_a_run(small_run, alone):
-    images = np.random.default_rng(0).integers(0, 256, (60, 8, 8, 1)).astype("uint8")
-    np.savez(alone / "two.npz", x=images, y=np.arange(60) % 2, classes=np.array(["cat", "dog"]))
+    images = np.random.default_rng(0).integers(0, 256, (120, 8, 8, 1)).astype("uint8")
+    np.savez(alone / "two.npz", x=images, y=np.arange(120) % 2, classes=np.array(["cat", "dog"]))
     with pytest.raises(ValueError, match=r"tell the classes .* Received: .* for 0, 1, .* where the data has cat, dog."):
         train(judged_by(str(small_run.path), name=str(alone / "two.npz")), output=alone / "run")
     assert not (alone / "run").exists()
