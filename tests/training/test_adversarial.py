@@ -176,7 +176,9 @@ def test_a_critic_is_judged_by_the_pairs_that_it_puts_in_order():
     images = tf.constant(np.random.default_rng(0).integers(0, 256, (ROWS, 2, 2, 1)), tf.float32)
     made = algorithm.generator(noise(ROWS, HELD_OUT, 0), training=False)
     of_real, of_made = (algorithm.discriminator(x).numpy()[:, 0] for x in (scale(images), made))
-    slope = algorithm._slope(scale(images), made, None, (tf.constant(HELD_OUT, tf.int64), 0)).numpy().mean()
+    slope = (
+        algorithm._slope(scale(images), made, None, (tf.constant(HELD_OUT, tf.int64), 0), training=False).numpy().mean()
+    )
     assert 0 < (of_real > of_made).mean() < 1
     for bias in (0.0, 50.0):
         algorithm.discriminator.trainable_variables[-1].assign([bias])
@@ -203,7 +205,9 @@ def test_the_penalty_is_that_of_finite_differences():
         above, below = (algorithm.discriminator(between + sign * change).numpy()[:, 0] for sign in (1, -1))
         slopes[:, place] = (above - below) / 2e-2
     expected = np.square(np.sqrt(np.square(slopes).sum(axis=1)) - 1).mean()
-    assert algorithm._slope(real, made, None, (step, 1)).numpy().mean() == pytest.approx(expected, rel=1e-3)
+    assert algorithm._slope(real, made, None, (step, 1), training=True).numpy().mean() == pytest.approx(
+        expected, rel=1e-3
+    )
 
 
 def test_the_penalty_pulls_a_straight_critic_to_slope_one():
@@ -213,7 +217,9 @@ def test_the_penalty_pulls_a_straight_critic_to_slope_one():
     algorithm.discriminator.set_weights([w])
     images = tf.ones((3, 2, 2, 1))
     step = tf.constant(0, tf.int64)
-    np.testing.assert_allclose(algorithm._slope(images, images, None, (step, 0)), [0.3**2] * 3, rtol=1e-5)
+    np.testing.assert_allclose(
+        algorithm._slope(images, images, None, (step, 0), training=True), [0.3**2] * 3, rtol=1e-5
+    )
     algorithm._make = lambda *given, **options: images  # a generator that gives the real images
     algorithm._train_discriminator(images, None, (step, 0))
     (moved,) = algorithm.discriminator.get_weights()

@@ -197,9 +197,12 @@ def test_what_is_frozen_in_a_layer_stays_so():
     assert for_replicas(plain).trainable_variables == plain.trainable_variables == []
     plain.layers[-1].trainable = True
     plain.layers[-1].forward_layer.trainable = False
-    paths = [variable.path for variable in plain.trainable_variables]
-    assert len(paths) == 3
-    assert [variable.path for variable in for_replicas(plain).trainable_variables] == paths
+    kept, copied = (
+        [variable.path.split("/")[-3:] for variable in model.trainable_variables]
+        for model in (plain, for_replicas(plain))
+    )
+    assert len(kept) == 3
+    assert copied == kept
 
 
 def test_batch_normalization_sees_the_whole_batch_wherever_it_is():
