@@ -128,7 +128,7 @@ class Workers:
     @classmethod
     def start(cls, command: list[str], count: int, reporter: Reporter) -> Workers:
         """Start `count` processes of one cluster."""
-        addresses = [f"localhost:{port}" for port in _free_ports(count)]
+        addresses = [f"localhost:{port}" for port in free_ports(count)]
         threads = str(max(1, (os.cpu_count() or 1) // count))
         group = cls([])
         for rank in range(count):
@@ -241,7 +241,8 @@ def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Ports of this machine that nothing listens on."""
     with contextlib.ExitStack() as sockets:
         bound = [sockets.enter_context(socket.socket()) for _ in range(count)]
         for one in bound:

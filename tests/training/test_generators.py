@@ -25,7 +25,7 @@ from dltemplates.training.checkpoint import list_checkpoints
 from dltemplates.training.cluster import VARIABLE, tf_config
 from dltemplates.training.keeper import Keeper
 from dltemplates.training.progress import Silent
-from dltemplates.training.supervise import _free_ports
+from dltemplates.training.supervise import free_ports
 from dltemplates.training.train import train
 from dltemplates.training.watch import SHOWN
 
@@ -281,7 +281,7 @@ def test_the_first_worker_alone_needs_the_judge(judge, tmp_path):
     (tmp_path / "cache0" / "judges" / "mlp_digits").symlink_to(judge.path)
     file = tmp_path / "gan.toml"
     file.write_text(tiny("gan", "mlp_digits").to_toml())
-    addresses = [f"localhost:{port}" for port in _free_ports(2)]
+    addresses = [f"localhost:{port}" for port in free_ports(2)]
     command = [sys.executable, "-m", "dltemplates", "train", str(file), "-o", str(tmp_path / "run")]
     processes = [
         subprocess.Popen(

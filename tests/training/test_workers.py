@@ -130,7 +130,7 @@ def test_a_loss_that_is_no_number_is_not_tried_again(tmp_path, monkeypatch):
 
 def start_by_hand(tmp_path, templates, folders=(None, None), then=lambda processes: None):
     """Workers as an operator starts them: one process each, with its `TF_CONFIG`; what each said, and its code."""
-    addresses = [f"localhost:{port}" for port in supervise._free_ports(len(templates))]
+    addresses = [f"localhost:{port}" for port in supervise.free_ports(len(templates))]
     processes = []
     for rank, (template, folder) in enumerate(zip(templates, folders, strict=True)):
         file = tmp_path / f"worker{rank}.toml"
