@@ -221,13 +221,14 @@ def measured(model: str) -> dict[str, list[str]]:
     """What the ready templates say was measured of a model.
 
     Returns:
-        For each template that trains it, by name, what follows `Measured:` in the comment at its head.
+        For each template that trains it, by name, what follows `Measured` in the comment at its head: the result, after
+        what was set otherwise, if anything was.
     """
     found = {}
     for name in template_names():
         text = template_text(name)
         if tomllib.loads(text).get("model", {}).get("name") == model:
-            lines = re.findall(r"^# *Measured: (.*(?:\n# *(?!Measured:)\S.*)*)", text, re.MULTILINE)
+            lines = re.findall(r"^# *Measured(?:,|:) (.*(?:\n# *(?!Measured)\S.*)*)", text, re.MULTILINE)
             found[name] = [re.sub(r"\n# *", " ", line) for line in lines]
     return found
 

@@ -115,6 +115,7 @@ MODELS = {
     "vgg16": Entry("dltemplates.models.vgg:vgg16", "16 layers, 3x3 convolutions alone (Simonyan 2015)", IMAGENET),
     "vgg19": Entry("dltemplates.models.vgg:vgg19", "19 layers, 3x3 convolutions alone (Simonyan 2015)", IMAGENET),
     "nin": Entry("dltemplates.models.nin:nin", "a small perceptron at every place (Lin 2014)", IMAGENET),
+    "nin_cifar": Entry("dltemplates.models.nin:nin_cifar", "the same, for small images (Lin 2014)", CIFAR10),
     "googlenet": Entry(
         "dltemplates.models.googlenet:googlenet", "inception modules, 22 layers of them (Szegedy 2015)", IMAGENET
     ),

@@ -1,3 +1,5 @@
+import tomllib
+
 import pytest
 
 from dltemplates import catalog
@@ -72,9 +74,25 @@ def test_load_says_how_ones_own_is_named(name):
 
 
 def test_what_was_measured_stands_in_the_templates(monkeypatch):
-    lines = ("# A net.", "#", "# Measured: 0.9 test,", "#   seed 0.", "# Measured: 0.8 as int8.", "#", "# More.")
+    lines = (
+        "# A net.",
+        "#",
+        "# Measured: 0.9 test,",
+        "#   seed 0.",
+        "# Measured, with --set a=b: 0.8.",
+        "#",
+        "# More.",
+    )
     text = "\n".join((*lines, "[model]", "name = 'lenet5'"))
     texts = {"a": text, "b": text.replace("Measured", "Expected"), "c": text.replace("lenet5", "mlp")}
     monkeypatch.setattr(catalog, "template_names", lambda: list(texts))
     monkeypatch.setattr(catalog, "template_text", texts.get)
-    assert catalog.measured("lenet5") == {"a": ["0.9 test, seed 0.", "0.8 as int8."], "b": []}
+    assert catalog.measured("lenet5") == {"a": ["0.9 test, seed 0.", "with --set a=b: 0.8."], "b": []}
+
+
+def test_no_measured_result_is_passed_over():
+    for name in catalog.template_names():
+        text = catalog.template_text(name)
+        model = tomllib.loads(text)["model"]
+        found = catalog.measured(model if isinstance(model, str) else model["name"])[name]
+        assert len(found) == text.count("# Measured")

@@ -100,6 +100,12 @@ def test_show_says_what_a_thing_is(dlt, name, kind):
     assert (said["name"], said["kind"]) == (name, kind)
 
 
+def test_show_breaks_the_address_of_a_paper_rather_than_to_cut_it(dlt):
+    _, out, _ = dlt("show", "alexnet")
+    assert "4824-imagenet-classification-with-deep-convolutional-neural-networks" in "".join(out.split())
+    assert "…" not in out
+
+
 def test_show_tells_a_model_from_its_paper_to_its_results(dlt):
     code, out, _ = dlt("show", "lenet5")
     assert code == 0

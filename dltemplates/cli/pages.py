@@ -96,6 +96,8 @@ def _page(said: dict[str, Any]) -> Any:
     from rich.text import Text
 
     about = Table.grid(padding=(0, 2, 0, 0))
+    about.add_column(no_wrap=True)
+    about.add_column(overflow="fold")  # the address of a paper is to be whole
     for label, text in (("paper", said["paper"]), ("idea", said["idea"]), *(("", note) for note in said["notes"])):
         if text:
             about.add_row(Text(label, "bold"), _markdown(text) if text.startswith("|") else Text(text))

@@ -35,6 +35,21 @@ def make_divisible(filters, divisor=8):
     return rounded + divisor if rounded < 0.9 * filters else rounded
 
 
+def conv(x, filters, kernel_size, strides=1, *, use_bias=False):
+    """A convolution with as many zeros around an image on every side.
+
+    With strides, Keras's "same" would put more of them at the bottom and the right, and see other pixels than the
+    reference does.
+    """
+    padding = "same"
+    if strides > 1 and kernel_size > 1:
+        x = layers.ZeroPadding2D(kernel_size // 2)(x)
+        padding = "valid"
+    return layers.Conv2D(
+        filters, kernel_size, strides, padding=padding, use_bias=use_bias, kernel_initializer="he_normal"
+    )(x)
+
+
 def conv_relu(x, filters, kernel_size=1, strides=1, *, padding="same"):
     """A rectified convolution with a bias, as networks before batch normalization have it."""
     return layers.Conv2D(

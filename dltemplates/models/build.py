@@ -67,6 +67,14 @@ def build_network(name: str, sizes: dict[str, Any], options: dict[str, Any]) -> 
         raise ValueError(
             f"Model `{name}` cannot be built so: {reason}. Received: {shown}. `dlt show {name}` lists the options."
         ) from error
+    except Exception as error:
+        if not isinstance(error, MemoryError) and type(error).__name__ != "ResourceExhaustedError":  # TensorFlow's
+            raise
+        shown = ", ".join(f"{key}={value!r}" for key, value in given.items())
+        raise ValueError(
+            f"The weights of a network must fit into memory. Received: {name} with {shown}, for which there is not "
+            "enough. Take smaller inputs, or less of its width or units."
+        ) from error
     if not isinstance(network, keras.Model):
         raise ValueError(
             f"A model of your own is a function that returns a `keras.Model`. "

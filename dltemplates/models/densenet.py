@@ -18,8 +18,9 @@ from collections.abc import Sequence
 import keras
 from keras import layers
 
+from dltemplates.models.blocks import conv
 from dltemplates.models.checks import check_count, check_image_shape, check_num_outputs, check_widths
-from dltemplates.models.resnet_imagenet import bn_relu, conv, stem
+from dltemplates.models.resnet_imagenet import bn_relu, stem
 
 
 def densenet121(

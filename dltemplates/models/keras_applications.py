@@ -8,12 +8,15 @@ convolution. The center stays outside: zero padding would not be zero any more.
 from __future__ import annotations
 
 import re
+import sys
 import warnings
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import redirect_stdout
+from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 import h5py
 import keras
@@ -35,6 +38,9 @@ class Application:
 
     Attributes:
         builder: Its name there.
+        siblings: The names there of what other values of some options of ours make of it.
+        shaped_by: Those options and their defaults.
+        has_width: Whether it has our `width`, as its `alpha`.
         center: The pixel, of ours, that is 0 to it.
         scale: What a difference of 1 between two pixels is to it, for each of our channels.
         blue_first: Whether its channels are blue, green, red.
@@ -44,14 +50,61 @@ class Application:
     center: tuple[float, float, float] = (0.5, 0.5, 0.5)
     scale: tuple[float, float, float] = (2.0, 2.0, 2.0)
     blue_first: bool = False
+    siblings: Mapping[tuple[Any, ...], str] = field(default_factory=dict)
+    shaped_by: Mapping[str, Any] = field(default_factory=dict)
+    has_width: bool = False
+
+    def of(self, options: Mapping[str, Any]) -> tuple[str, dict[str, Any], dict[str, Any]]:
+        """The one that has the shape of ours.
+
+        Args:
+            options: Of ours.
+
+        Returns:
+            Its name there, the arguments that it is built with, and the options of ours that shape it.
+
+        Raises:
+            ValueError: If there is none of that shape.
+        """
+        if self.has_width:
+            width = float(options.get("width", 1.0))
+            return self.builder, {"alpha": width}, {"width": width}
+        shape = {name: options.get(name, default) for name, default in self.shaped_by.items()}
+        values = tuple(tuple(value) if isinstance(value, list) else value for value in shape.values())
+        if shape and values not in self.siblings:
+            shown = ", ".join(f"{name}={value}" for name, value in shape.items())
+            known = "; ".join(f"{' '.join(map(str, key))} ({name})" for key, name in self.siblings.items())
+            raise ValueError(
+                f"`model.weights` of keras.applications are for the shapes that it has. Received: {shown}. There are, "
+                f"of {' and '.join(shape)}: {known}."
+            )
+        return self.siblings.get(values, self.builder), {}, shape
 
 
 def _caffe(builder: str) -> Application:
     return Application(builder, CAFFE_MEAN, (255.0, 255.0, 255.0), blue_first=True)
 
 
-def _torch(builder: str) -> Application:
-    return Application(builder, MEAN, (1 / STD[0], 1 / STD[1], 1 / STD[2]))
+def _torch(builder: str, siblings: Mapping[tuple[Any, ...], str], **shaped_by: Any) -> Application:
+    scale = (1 / STD[0], 1 / STD[1], 1 / STD[2])
+    return Application(builder, MEAN, scale, siblings=siblings, shaped_by=shaped_by)
+
+
+DENSENETS = {
+    ((6, 12, 24, 16),): "DenseNet121",
+    ((6, 12, 32, 32),): "DenseNet169",
+    ((6, 12, 48, 32),): "DenseNet201",
+}
+EFFICIENTNETS = {
+    (1.0, 1.0): "EfficientNetB0",
+    (1.0, 1.1): "EfficientNetB1",
+    (1.1, 1.2): "EfficientNetB2",
+    (1.2, 1.4): "EfficientNetB3",
+    (1.4, 1.8): "EfficientNetB4",
+    (1.6, 2.2): "EfficientNetB5",
+    (1.8, 2.6): "EfficientNetB6",
+    (2.0, 3.1): "EfficientNetB7",
+}
 
 
 APPLICATIONS = {
@@ -63,12 +116,12 @@ APPLICATIONS = {
     "preact_resnet50": Application("ResNet50V2"),
     "preact_resnet101": Application("ResNet101V2"),
     "preact_resnet152": Application("ResNet152V2"),
-    "densenet121": _torch("DenseNet121"),
-    "mobilenet_v1": Application("MobileNet"),
-    "mobilenet_v2": Application("MobileNetV2"),
-    "mobilenet_v3_small": Application("MobileNetV3Small"),
-    "mobilenet_v3_large": Application("MobileNetV3Large"),
-    "efficientnet_b0": _torch("EfficientNetB0"),
+    "densenet121": _torch("DenseNet121", DENSENETS, blocks=(6, 12, 24, 16)),
+    "mobilenet_v1": Application("MobileNet", has_width=True),
+    "mobilenet_v2": Application("MobileNetV2", has_width=True),
+    "mobilenet_v3_small": Application("MobileNetV3Small", has_width=True),
+    "mobilenet_v3_large": Application("MobileNetV3Large", has_width=True),
+    "efficientnet_b0": _torch("EfficientNetB0", EFFICIENTNETS, width=1.0, depth=1.0),
 }
 
 
@@ -87,13 +140,14 @@ class Pretrained:
     origin: str
 
 
-def load_application(name: str, weights: str) -> Pretrained:
+def load_application(name: str, weights: str, options: Mapping[str, Any]) -> Pretrained:
     """Make a network of ours with the weights that `keras.applications` has for it.
 
     Args:
         name: Of our model.
         weights: `imagenet`, which is downloaded into Keras's cache, or the path of a `.h5` file of such weights, the
             classifier included.
+        options: Of our model; those that shape it choose among its siblings.
 
     Raises:
         ValueError: If it has no such network, the weights cannot be had, or the file's are of another one; names the
@@ -104,26 +158,49 @@ def load_application(name: str, weights: str) -> Pretrained:
             f"`model.weights` = {weights} is for networks that keras.applications has too. Received: model {name}. "
             f"There are: {', '.join(APPLICATIONS)}; for others give a run of your own."
         )
+    if weights != IMAGENET and not Path(weights).is_file():
+        raise ValueError(
+            f"`model.weights` must be a file that is there. Received: {weights}. Check the path, or set it to "
+            "`imagenet`, a run or `fresh`."
+        )
     application = APPLICATIONS[name]
-    builder = getattr(keras.applications, application.builder)
+    their_name, arguments, shape = application.of(options)
+    builder = getattr(keras.applications, their_name)
     try:
-        with warnings.catch_warnings(action="ignore"):  # of all that does not fit, before the error says so
-            theirs = builder(weights=weights, classifier_activation=None)
+        # Keras tells of a download on stdout, and warns of all that does not fit before the error says so.
+        with redirect_stdout(sys.stderr), warnings.catch_warnings(action="ignore"):
+            theirs = builder(weights=weights, classifier_activation=None, **arguments)
     except Exception as error:  # whatever the download or the file's contents lead to
-        if Path(weights).is_file():
-            difference = _first_difference(weights, builder(weights=None)) if h5py.is_hdf5(weights) else None
+        if weights != IMAGENET:
+            twin = builder(weights=None, **arguments)
+            difference = _first_difference(weights, twin) if h5py.is_hdf5(weights) else None
             raise ValueError(
-                f"`model.weights` must be those of keras.applications.{application.builder}, with its classifier of "
-                f"1000 classes. Received: {weights} for {name}: {difference or first_line(error)}. Give the file that "
+                f"`model.weights` must be those of keras.applications.{their_name}, with its classifier of 1000 "
+                f"classes. Received: {weights} for {name}: {difference or first_line(error)}. Give the file that "
                 "belongs to the model, or set it to `imagenet`, a run or `fresh`."
             ) from error
         raise ValueError(
-            f"`model.weights` must be there to be read. Received: {weights} for {name}: {first_line(error)} "
-            "Without a network, bring its file, with the classifier, and give the path; or set it to `fresh`."
+            f"`model.weights` must be there to be read. Received: {weights} for {name}: "
+            f"{first_line(error).rstrip('.')}. Without a network, bring its file, with the classifier, and give the "
+            "path; or set it to `fresh`."
         ) from error
-    ours = build_network(name, catalog.MODELS[name].sizes, {})
+    application = _with_normalization(application, theirs)
+    ours = build_network(name, catalog.MODELS[name].sizes, shape)
     take_application(ours, theirs, application)
     return Pretrained(ours, application.center, weights)
+
+
+def _with_normalization(application: Application, theirs: keras.Model) -> Application:
+    """How images of theirs differ from ours, where a `Normalization` in it says so: it is ImageNet's, or its own.
+
+    Of ImageNet's, `imagenet` divides once more by the root of the deviation, and a file does not say so.
+    """
+    for layer in theirs.layers:
+        if isinstance(layer, layers.Normalization):
+            mean, variance = (np.ravel(keras.ops.convert_to_numpy(weight)) for weight in layer.weights[:2])
+            if not np.allclose(mean, MEAN, atol=1e-3):
+                return replace(application, center=tuple(mean.tolist()), scale=tuple((variance**-0.5).tolist()))
+    return application
 
 
 def _first_difference(path: str, twin: keras.Model) -> str | None:

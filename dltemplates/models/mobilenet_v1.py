@@ -8,7 +8,9 @@ the channels. Two numbers then shrink the whole network to fit a phone, the widt
 the images (section 3.4).
 
 `mobilenet_v1` has 4,231,976 trainable parameters (4,253,864 in all) and 568.7 million multiply-accumulates at 224x224x3
-and 1000 classes; the paper's table 4 has 4.2 and 569 million. (Table 8: 70.6% on ImageNet.)
+and 1000 classes; the paper's table 4 has 4.2 and 569 million. (Table 8: 70.6% on ImageNet.) With the same weights it
+gives what that of `keras.applications` does where each map that a stride halves is of even size: at others Keras pads
+more than the authors' code.
 
 `mobilenet_v1_025` is a quarter as wide, with biases, a plain rectifier and no dropout: the person detector of Banbury
 et al.: "MLPerf Tiny Benchmark", NeurIPS 2021, https://arxiv.org/abs/2106.07597. 221,794 parameters in all and 7.49

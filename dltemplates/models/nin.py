@@ -1,13 +1,15 @@
 """Network in Network (NIN).
 
-Lin, Chen, Yan: "Network In Network", ICLR 2014, https://arxiv.org/abs/1312.4400, sections 3.1 and 3.2.
+Lin, Chen, Yan: "Network In Network", ICLR 2014, https://arxiv.org/abs/1312.4400, sections 3.1, 3.2 and 4.
 
 Each convolution is followed by two 1x1 convolutions, which are a small perceptron that slides over the feature map
 ("mlpconv") and can tell apart what one linear filter cannot. The last one makes a map for each class, whose average is
 the class's score (global average pooling): no fully connected layer is left that could overfit.
 
-The ImageNet network, built here, has 7,595,176 parameters and 969 million multiply-accumulates at 224x224x3 and 1000
-classes. It is trained from He's initialization.
+`nin_cifar` is the paper's network of three mlpconv layers for CIFAR-10, of the sizes in the definition that the
+authors published with it: 966,986 parameters and 222 million multiply-accumulates at 32x32x3 and 10 classes. `nin` is
+the one for ImageNet that they published later, in the model zoo of Caffe: 7,595,176 parameters and 969 million
+multiply-accumulates at 224x224x3 and 1000 classes. Both begin from He's initialization here.
 """
 
 import keras
@@ -17,6 +19,7 @@ from dltemplates.models.blocks import conv_relu, make_divisible
 from dltemplates.models.checks import check_dropout_rate, check_image_shape, check_multiplier, check_num_outputs
 
 LEAST = 67  # pixels: the last of the three poolings still finds a map of 3x3
+LEAST_CIFAR = 8
 
 
 def nin(
@@ -50,18 +53,61 @@ def nin(
     inputs = keras.Input(input_shape, name="image")
     x = inputs
     for filters, kernel_size, strides in ((96, 11, 4), (256, 5, 1), (384, 3, 1)):
-        x = mlpconv(x, make_divisible(width * filters), kernel_size, strides)
+        x = mlpconv(x, [make_divisible(width * filters)] * 3, kernel_size, strides)
         x = layers.MaxPooling2D(3, strides=2)(x)
     x = layers.Dropout(dropout_rate)(x)
-    x = mlpconv(x, make_divisible(width * 1024), kernel_size=3, num_outputs=num_outputs)
+    x = mlpconv(x, [make_divisible(width * 1024)] * 2, kernel_size=3, num_outputs=num_outputs)
+    logits = layers.GlobalAveragePooling2D(dtype="float32", name="logits")(x)
+    return keras.Model(inputs, logits, name=name)
+
+
+def nin_cifar(
+    input_shape: tuple[int, int, int],
+    num_outputs: int,
+    *,
+    width: float = 1.0,
+    dropout_rate: float = 0.5,
+    name: str = "nin_cifar",
+) -> keras.Model:
+    """Build the paper's NIN for small images.
+
+    Args:
+        input_shape: `(height, width, channels)`; height and width at least 8.
+        num_outputs: Number of classes, or of values to predict.
+        width: As in `nin`.
+        dropout_rate: Share of the activations dropped after each of the first two mlpconv layers, in [0, 1).
+        name: Name of the model.
+
+    Returns:
+        As `nin`.
+
+    Raises:
+        ValueError: As `nin`.
+    """
+    check_image_shape("nin_cifar", input_shape, least=LEAST_CIFAR)
+    check_num_outputs(num_outputs)
+    check_multiplier("width", width)
+    check_dropout_rate(dropout_rate)
+    sizes = ((192, 160, 96), (192, 192, 192), (192, 192))
+    first, second, third = ([make_divisible(width * filters) for filters in size] for size in sizes)
+    inputs = keras.Input(input_shape, name="image")
+    x = mlpconv(inputs, first, kernel_size=5)
+    x = layers.MaxPooling2D(3, strides=2, padding="same")(x)
+    x = layers.Dropout(dropout_rate)(x)
+    x = mlpconv(x, second, kernel_size=5)
+    x = layers.AveragePooling2D(3, strides=2, padding="same")(x)
+    x = layers.Dropout(dropout_rate)(x)
+    x = mlpconv(x, third, kernel_size=3, num_outputs=num_outputs)
     logits = layers.GlobalAveragePooling2D(dtype="float32", name="logits")(x)
     return keras.Model(inputs, logits, name=name)
 
 
 def mlpconv(x, filters, kernel_size, strides=1, *, num_outputs=None):
     """A convolution and the two 1x1 convolutions that make a perceptron of it; the last gives `num_outputs` maps."""
-    x = conv_relu(x, filters, kernel_size, strides, padding="valid" if strides > 1 else "same")
-    x = conv_relu(x, filters)
+    first, *others = filters
+    x = conv_relu(x, first, kernel_size, strides, padding="valid" if strides > 1 else "same")
+    for count in others:
+        x = conv_relu(x, count)
     if num_outputs:
-        return layers.Conv2D(num_outputs, 1, kernel_initializer="he_normal", name="class_maps")(x)
-    return conv_relu(x, filters)
+        x = layers.Conv2D(num_outputs, 1, kernel_initializer="he_normal", name="class_maps")(x)
+    return x

@@ -32,11 +32,11 @@ from collections.abc import Sequence
 import keras
 from keras import layers
 
-from dltemplates.models.blocks import make_divisible
+from dltemplates.models.blocks import conv, make_divisible
 from dltemplates.models.checks import check_depth, check_image_shape, check_multiplier, check_num_outputs
 from dltemplates.models.recursion import deep_networks
 from dltemplates.models.resnet import pad
-from dltemplates.models.resnet_imagenet import LEAST, bn_relu, conv, pool
+from dltemplates.models.resnet_imagenet import LEAST, bn_relu, pool
 
 
 def preact_resnet_cifar(

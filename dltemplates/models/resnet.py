@@ -33,7 +33,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from dltemplates.models.blocks import normalize
+from dltemplates.models.blocks import conv, normalize
 from dltemplates.models.checks import check_depth, check_image_shape, check_num_outputs
 from dltemplates.models.recursion import deep_networks
 
@@ -54,8 +54,7 @@ def resnet8(input_shape: tuple[int, int, int], num_outputs: int, *, name: str = 
     Raises:
         ValueError: If the input is no image or too small, or `num_outputs` is less than 1.
     """
-    conv = partial(conv_bn, use_bias=True)
-    return _resnet(input_shape, num_outputs, blocks=1, conv=conv, shortcut=project, name=name)
+    return _resnet(input_shape, num_outputs, blocks=1, convolve=same_conv_bn, shortcut=project, name=name)
 
 
 def resnet_cifar(
@@ -84,9 +83,10 @@ def resnet_cifar(
         ValueError: If the input is no image or too small, `depth` is not 6n+2, or `num_outputs` is less than 1.
     """
     check_depth(depth, BLOCK_LAYERS)
-    conv = conv_bn if batch_norm else conv_alone
+    convolve = conv_bn if batch_norm else partial(conv, kernel_size=3, use_bias=True)
     shortcut = pad if residual else None
-    return _resnet(input_shape, num_outputs, blocks=depth // BLOCK_LAYERS, conv=conv, shortcut=shortcut, name=name)
+    blocks = depth // BLOCK_LAYERS
+    return _resnet(input_shape, num_outputs, blocks=blocks, convolve=convolve, shortcut=shortcut, name=name)
 
 
 def resnet20(input_shape: tuple[int, int, int], num_outputs: int, *, name: str = "resnet20") -> keras.Model:
@@ -166,7 +166,7 @@ def _resnet(
     num_outputs: int,
     *,
     blocks: int,
-    conv: Callable[..., Any],
+    convolve: Callable[..., Any],
     shortcut: Callable[..., Any] | None,
     name: str,
 ) -> keras.Model:
@@ -174,23 +174,23 @@ def _resnet(
     check_image_shape(name, input_shape, least=8)
     check_num_outputs(num_outputs)
     inputs = keras.Input(input_shape, name="image")
-    x = conv(inputs, 16)
+    x = convolve(inputs, 16)
     x = layers.ReLU()(x)
     for filters, first_strides in ((16, 1), (32, 2), (64, 2)):
         for block in range(blocks):
             strides = first_strides if block == 0 else 1
-            x = residual_block(x, filters, strides, conv=conv, shortcut=shortcut)
+            x = residual_block(x, filters, strides, convolve=convolve, shortcut=shortcut)
     x = layers.GlobalAveragePooling2D()(x)  # (batch, 64)
     logits = layers.Dense(num_outputs, kernel_initializer="he_normal", dtype="float32", name="logits")(x)
     with deep_networks():
         return keras.Model(inputs, logits, name=name)
 
 
-def residual_block(x, filters, strides, *, conv, shortcut):
+def residual_block(x, filters, strides, *, convolve, shortcut):
     """Two convolutions and a way around them; `shortcut` brings the input to the new shape where it changes."""
-    residual = conv(x, filters, strides)
+    residual = convolve(x, filters, strides=strides)
     residual = layers.ReLU()(residual)
-    residual = conv(residual, filters)
+    residual = convolve(residual, filters)
     if shortcut is None:
         return layers.ReLU()(residual)
     if strides > 1:
@@ -199,14 +199,15 @@ def residual_block(x, filters, strides, *, conv, shortcut):
     return layers.ReLU()(x)
 
 
-def conv_bn(x, filters, strides=1, *, use_bias=False):
-    """A 3x3 convolution and its batch normalization."""
-    return normalize(conv_alone(x, filters, strides, use_bias=use_bias))
+def conv_bn(x, filters, strides=1):
+    """A 3x3 convolution and its batch normalization; with strides, around the very pixels that `pad` keeps."""
+    return normalize(conv(x, filters, 3, strides))
 
 
-def conv_alone(x, filters, strides=1, *, use_bias=True):
-    """A 3x3 convolution."""
-    return layers.Conv2D(filters, 3, strides, padding="same", use_bias=use_bias, kernel_initializer="he_normal")(x)
+def same_conv_bn(x, filters, strides=1):
+    """The same of the benchmark's reference: with a bias, and padded as Keras does it."""
+    x = layers.Conv2D(filters, 3, strides, padding="same", kernel_initializer="he_normal")(x)
+    return normalize(x)
 
 
 def project(x, filters, strides):

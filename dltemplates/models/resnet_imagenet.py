@@ -28,7 +28,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from dltemplates.models.blocks import make_divisible, normalize
+from dltemplates.models.blocks import conv, make_divisible, normalize
 from dltemplates.models.checks import check_image_shape, check_multiplier, check_num_outputs
 
 LEAST = 32  # pixels: the maps of the last stage are then 1x1
@@ -205,21 +205,6 @@ def _add(x, residual, strides):
 def conv_bn(x, filters, kernel_size, strides=1):
     """A convolution and its batch normalization."""
     return batch_norm(conv(x, filters, kernel_size, strides))
-
-
-def conv(x, filters, kernel_size, strides=1, *, use_bias=False):
-    """A convolution with as many zeros around an image on every side.
-
-    With strides, Keras's "same" would put more of them at the bottom and the right, and see other pixels than the
-    reference does.
-    """
-    padding = "same"
-    if strides > 1 and kernel_size > 1:
-        x = layers.ZeroPadding2D(kernel_size // 2)(x)
-        padding = "valid"
-    return layers.Conv2D(
-        filters, kernel_size, strides, padding=padding, use_bias=use_bias, kernel_initializer="he_normal"
-    )(x)
 
 
 def batch_norm(x):

@@ -113,9 +113,9 @@ def summarize(model: keras.Model) -> Summary:
 def stages(summary: Summary) -> tuple[Stage, ...]:
     """Gather the layers of a network by the resolution that they work at.
 
-    Padding belongs to the layer that it is for, what only gives the values another shape to the stage before it, and
-    one value per channel that comes back to the map (squeeze and excite) to the stage of that map. A network of nothing
-    but vectors has a stage for each width.
+    Padding belongs to the layer that it is for, what only gives the values another shape to the stage before it, a
+    pooling at the end too, and one value per channel that comes back to the map (squeeze and excite) to the stage of
+    that map. A network of nothing but vectors has a stage for each width.
 
     Args:
         summary: What `summarize` counted.
@@ -225,6 +225,10 @@ def _sizes(rows: Sequence[Row]) -> list[tuple[int | None, ...]]:
         comes_back = _product(sizes[place]) == 1 and before in sizes[place:]
         if comes_back or rows[place].kind in _RESHAPING or rows[place].output_shape is None:
             sizes[place] = before
+    last = max(place for place, size in enumerate(sizes) if size)
+    begins = next(place for place in range(last, -1, -1) if place == 0 or sizes[place - 1] != sizes[last])
+    if begins and not any(row.parameters for row in rows[begins : last + 1]):
+        sizes[begins : last + 1] = [sizes[begins - 1]] * (last + 1 - begins)
     return sizes
 
 

@@ -109,8 +109,11 @@ class _Look:
         return trace(self.model, self.pair)
 
     def filters(self) -> Figure | None:
-        layer = next((call.layer for call in self.calls if isinstance(call.layer, CONVOLUTIONS)), None)
-        return None if layer is None else filters_figure(kernels(layer), layer.name)
+        first = first_convolutions(self.calls)
+        if not first:
+            return None
+        filters = np.concatenate([kernels(layer) for layer in first])
+        return filters_figure(filters, " and ".join(layer.name for layer in first))
 
     def feature_maps(self) -> Figure | None:
         stages = feature_maps(self.calls)
@@ -169,6 +172,16 @@ def trace(model: keras.Model, images: np.ndarray, seen: Callable[[int, Call], No
     with tf.device("CPU"):
         run(model, tf.convert_to_tensor(images))
     return calls
+
+
+def first_convolutions(calls: Sequence[Call]) -> list[Any]:
+    """The first convolution of a network, and those beside it, which read the same by kernels of the same size."""
+    found = [call for call in calls if isinstance(call.layer, CONVOLUTIONS)]
+    return [
+        call.layer
+        for call in found
+        if call.inputs[0] is found[0].inputs[0] and call.layer.kernel_size == found[0].layer.kernel_size
+    ]
 
 
 def kernels(layer: Any) -> np.ndarray:

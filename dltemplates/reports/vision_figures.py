@@ -12,7 +12,7 @@ from PIL import Image
 
 from dltemplates.tasks.figures import show_image
 
-SHOWN_FILTERS = 64
+SHOWN_FILTERS = 96  # as many as the first layer of AlexNet has, in two towers
 GAP = 1 / 12  # between the tiles of a mosaic, as a share of a tile
 GROUND = (0.87, 0.91, 0.97)
 
@@ -90,6 +90,9 @@ def grad_cam_figure(
         show_image(axes, images[index], extent=(0, width, height, 0))
         axes.imshow(under_heat(images[index], heat[index, ..., 0]), extent=(1.05 * width, 2.05 * width, height, 0))
         axes.set_xlim(0, 2.05 * width)
+        if not heat[index].any():
+            middle = {"ha": "center", "va": "center", "fontsize": 8, "color": "white"}
+            axes.text(1.55 * width, height / 2, "no place\nspeaks for it", **middle)
         axes.set_title(titles[index], fontsize=8, color="firebrick" if wrong[index] else "black", parse_math=False)
     return figure
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
@@ -38,7 +39,14 @@ def load_pretrained(model: ModelSettings) -> Pretrained | None:
     if model.weights == FRESH:
         return None
     if model.weights == IMAGENET or Path(model.weights).suffix == ".h5":
-        return load_application(model.name, model.weights)
+        return load_application(model.name, model.weights, model.options)
+    if not Path(model.weights).is_dir():
+        near = difflib.get_close_matches(model.weights.lower(), [FRESH, IMAGENET], n=1)
+        hint = f"Did you mean {near[0]}?" if near else "`dlt list runs` names the runs here."
+        raise ValueError(
+            f"`model.weights` must be `{FRESH}`, `{IMAGENET}`, the folder of a run, or a `.h5` file of "
+            f"keras.applications. Received: {model.weights}. {hint}"
+        )
     assembled = load_run(model.weights).model()
     parts = {layer.name: layer for layer in assembled.layers}
     if assembled.name not in parts:

@@ -29,6 +29,7 @@ OPTIONS = {
     "vgg16": {"image_size": 32, "width": 0.1},
     "vgg19": {"image_size": 32, "width": 0.1},
     "nin": {"image_size": 67, "width": 0.1},
+    "nin_cifar": {"image_size": 8, "width": 0.1},
     "googlenet": {"image_size": 65, "width": 0.1},
     "resnet8": {},
     "resnet20": {},

@@ -35,6 +35,12 @@ def test_sizes_and_options_reach_the_builder():
     assert network.name == "mlp"
 
 
+def test_what_memory_cannot_hold_is_refused():
+    message = "must fit into memory. Received: mlp with .*, for which there is not enough. Take smaller inputs, or less"
+    with pytest.raises(ValueError, match=message):
+        build_network("mlp", IMAGE, {"units": [10**7, 10**7]})
+
+
 def test_unknown_model_names_the_nearest():
     with pytest.raises(ValueError, match=r"Unknown model. Received: 'resnet21'. Did you mean .*resnet20"):
         build_network("resnet21", IMAGE, {})

@@ -12,6 +12,7 @@ from dltemplates import catalog
 from dltemplates.models.build import build_network
 from dltemplates.models.keras_applications import APPLICATIONS, load_application, take_application
 from dltemplates.training.prepare import prepare
+from dltemplates.training.pretrained import take_weights
 
 SIDE = 64  # pixels
 NUM_OUTPUTS = 7
@@ -92,7 +93,7 @@ def compare(name, precision):
 
 def test_a_network_that_is_not_there_is_named():
     with pytest.raises(ValueError, match="networks that keras.applications has too. Received: model lenet5. There are"):
-        load_application("lenet5", "imagenet")
+        load_application("lenet5", "imagenet", {})
 
 
 def write_as_before(model, path):
@@ -164,13 +165,69 @@ def test_a_file_of_other_weights_is_refused_by_the_first_layer_that_differs(weig
     rule = "must be those of keras.applications.MobileNetV2, with its classifier of 1000 classes"
     message = rf"{rule}. Received: .*{file} for mobilenet_v2: {difference}. Give the file that belongs to the model, or"
     with pytest.raises(ValueError, match=message):
-        load_application("mobilenet_v2", str(weight_files / file))
+        load_application("mobilenet_v2", str(weight_files / file), {})
     assert not [warning for warning in recwarn if warning.category is UserWarning]
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(ValueError, match="must be there to be read. Received: .*nowhere.h5 for mobilenet_v2"):
-        load_application("mobilenet_v2", str(tmp_path / "nowhere.h5"))
+    with pytest.raises(ValueError, match=r"must be a file that is there. Received: .*nowhere.h5. Check the path, or"):
+        load_application("mobilenet_v2", str(tmp_path / "nowhere.h5"), {})
+
+
+def test_a_download_is_told_of_on_stderr_and_one_that_fails_in_a_line(monkeypatch, capsys):
+    """Standard output is for what was asked, as JSON too."""
+
+    def fails(**arguments):
+        print("Downloading data from https://storage.example")
+        raise OSError("URL fetch failure: no network.\nMore of it.")
+
+    monkeypatch.setattr(keras.applications, "MobileNetV2", fails)
+    message = r"Received: imagenet for mobilenet_v2: URL fetch failure: no network. Without a network, bring its file"
+    with pytest.raises(ValueError, match=message):
+        load_application("mobilenet_v2", "imagenet", {})
+    assert capsys.readouterr() == ("", "Downloading data from https://storage.example\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "builder", "arguments"),
+    [
+        ("mobilenet_v2", {"width": 0.35, "dropout_rate": 0.0}, "MobileNetV2", {"alpha": 0.35}),
+        pytest.param("mobilenet_v1", {"width": 0.5}, "MobileNet", {"alpha": 0.5}, marks=pytest.mark.slow),
+        pytest.param(
+            "mobilenet_v3_small", {"width": 0.75}, "MobileNetV3Small", {"alpha": 0.75}, marks=pytest.mark.slow
+        ),
+        pytest.param("efficientnet_b0", {"depth": 1.1}, "EfficientNetB1", {}, marks=pytest.mark.slow),
+        pytest.param("densenet121", {"blocks": [6, 12, 32, 32]}, "DenseNet169", {}, marks=pytest.mark.slow),
+    ],
+)
+def test_options_that_shape_a_network_choose_its_sibling(name, options, builder, arguments, tmp_path):
+    keras.utils.set_random_seed(0)
+    theirs = getattr(keras.applications, builder)(weights=None, classifier_activation=None, **arguments)
+    images = np.random.default_rng(0).normal(size=(4, 224, 224, 3)).astype("float32")
+    random_weights(theirs, images)
+    theirs.save_weights(tmp_path / "theirs.weights.h5")
+    pretrained = load_application(name, str(tmp_path / "theirs.weights.h5"), options)
+    sizes = {"input_shape": (224, 224, 3), "num_outputs": 1000}
+    assert take_weights(build_network(name, sizes, options), pretrained) == []
+
+
+def test_a_shape_that_keras_does_not_have_is_refused():
+    message = r"shapes that it has. Received: width=1.0, depth=0.5. There are, of width and depth: 1.0 1.0 \(EfficientNetB0\); "
+    with pytest.raises(ValueError, match=message):
+        load_application("efficientnet_b0", "imagenet", {"depth": 0.5})
+
+
+def test_a_network_that_was_trained_without_imagenets_normalization_gives_the_same_features(tmp_path):
+    keras.utils.set_random_seed(0)
+    theirs = keras.applications.EfficientNetB0(weights=None, classifier_activation=None)
+    pixels = np.random.default_rng(1).integers(0, 256, (2, 224, 224, 3)).astype("float32")
+    theirs.save_weights(tmp_path / "theirs.weights.h5")
+    pretrained = load_application("efficientnet_b0", str(tmp_path / "theirs.weights.h5"), {})
+    assert pretrained.center == (0, 0, 0)
+    expected, found = (
+        keras.ops.convert_to_numpy(output) for output in (theirs(pixels), pretrained.network(pixels / np.float32(255)))
+    )
+    assert np.abs(found - expected).max() < TOLERANCES["float32"] * np.ptp(expected)
 
 
 def test_all_are_models_of_the_catalog():

@@ -1,7 +1,7 @@
 import keras
 import pytest
 
-from dltemplates.models.nin import nin
+from dltemplates.models.nin import nin, nin_cifar
 from dltemplates.models.summary import summarize
 
 
@@ -36,3 +36,11 @@ def test_width_scales_the_filters_but_not_the_classes():
 
 def test_least_size_builds():
     assert nin((67, 67, 3), 10, width=0.1).output_shape == (None, 10)
+
+
+def test_the_network_for_small_images_has_966_986_parameters():
+    summary = summarize(nin_cifar((32, 32, 3), 10))
+    assert (summary.parameters, summary.macs) == (966_986, 222_486_528)
+    convolutions = [layer for layer in nin_cifar((8, 8, 3), 10).layers if isinstance(layer, keras.layers.Conv2D)]
+    assert [layer.kernel_size[0] for layer in convolutions] == [5, 1, 1, 5, 1, 1, 3, 1, 1]
+    assert [layer.filters for layer in convolutions] == [192, 160, 96, 192, 192, 192, 192, 192, 10]

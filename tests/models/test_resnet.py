@@ -109,9 +109,21 @@ def test_convolutions_have_a_bias_in_resnet8_alone():
 
 def test_without_residuals_it_is_the_same_but_for_the_shortcuts():
     plain, residual = (resnet_cifar((32, 32, 3), 10, depth=20, residual=residual) for residual in (False, True))
-    assert kinds(residual) - kinds(plain) == {"Add", "MaxPooling2D", "ZeroPadding2D"}
+    assert kinds(residual) - kinds(plain) == {"Add", "MaxPooling2D"}
     assert [weight.shape for weight in plain.weights] == [weight.shape for weight in residual.weights]
     assert summarize(plain).trainable == 269_722
+
+
+@pytest.mark.parametrize("depth", [20, 110])
+def test_a_strided_convolution_looks_around_the_pixels_that_its_shortcut_keeps(depth):
+    """As by the padding of one pixel on every side in the authors' code; Keras's "same" would look beside them."""
+    network = resnet_cifar((32, 32, 3), 10, depth=depth)
+    strided = [layer for layer in network.layers if isinstance(layer, keras.layers.Conv2D) and layer.strides == (2, 2)]
+    assert len(strided) == 2
+    for layer in strided:
+        padding = keras.Model(network.input, layer.input).layers[-1]
+        assert isinstance(padding, keras.layers.ZeroPadding2D)
+        assert (padding.padding, layer.padding) == (((1, 1), (1, 1)), "valid")
 
 
 def test_without_batch_normalization_each_convolution_has_a_bias():

@@ -157,7 +157,7 @@ def test_padding_belongs_to_the_layer_it_is_for():
 
 def test_towers_that_end_a_stage_side_by_side_add_their_channels():
     shapes = [shape for _, shape, _ in table(without_weights(lambda: alexnet((227, 227, 3), 1000)))]
-    assert shapes == [(55, 55, 96), (27, 27, 256), (13, 13, 256), (6, 6, 256), (1000,)]  # those of the paper
+    assert shapes == [(55, 55, 96), (27, 27, 256), (13, 13, 256), (1000,)]  # those of the paper
 
 
 @pytest.mark.parametrize("nested", [False, True])
@@ -185,6 +185,20 @@ def test_squeeze_and_excite_stays_in_its_stage(keepdims):
     assert table(network) == [
         ("1", (8, 8, 4), kinds),
         ("classifier", (3,), {"GlobalAveragePooling2D": 1, "Dense": 1}),
+    ]
+
+
+def test_a_pooling_at_the_end_is_no_stage_of_its_own():
+    inputs = keras.Input((8, 8, 1))
+    x = keras.layers.Conv2D(2, 3, padding="same")(inputs)
+    x = keras.layers.MaxPooling2D()(x)
+    x = keras.layers.Conv2D(4, 3, padding="same")(x)
+    x = keras.layers.MaxPooling2D()(x)
+    network = keras.Model(inputs, keras.layers.Dense(3)(keras.layers.Flatten()(x)))
+    assert table(network) == [
+        ("1", (8, 8, 2), {"Conv2D": 1}),
+        ("2", (4, 4, 4), {"MaxPooling2D": 2, "Conv2D": 1}),
+        ("classifier", (3,), {"Flatten": 1, "Dense": 1}),
     ]
 
 

@@ -9,9 +9,18 @@ from conftest import small_template
 from dltemplates.datasets.load import load_dataset
 from dltemplates.datasets.source import ArraySource
 from dltemplates.datasets.spec import DatasetSpec, Value
+from dltemplates.models.alexnet import alexnet
 from dltemplates.models.build import build_network
 from dltemplates.reports import vision
-from dltemplates.reports.vision import feature_maps, grad_cam, kernels, last_map, trace, vision_figures
+from dltemplates.reports.vision import (
+    feature_maps,
+    first_convolutions,
+    grad_cam,
+    kernels,
+    last_map,
+    trace,
+    vision_figures,
+)
 from dltemplates.runs import Run
 from dltemplates.runtimes import KerasPredictor
 from dltemplates.tasks.assemble import assemble, serve
@@ -165,6 +174,13 @@ def test_kernels_are_filters_first():
     assert kernels(layer).shape == (6, 3, 3, 1)
     np.testing.assert_array_equal(kernels(layer)[3, ..., 0], layer.kernel.numpy()[..., 1, 1])
     assert kernels(built(layers.SeparableConv2D(9, 5))).shape == (3, 5, 5, 1)
+
+
+def test_first_filters_are_those_of_both_towers():
+    """Of AlexNet, whose halves see the same image."""
+    calls = trace(alexnet((67, 67, 3), 10, width=0.1), np.zeros((1, 67, 67, 3), "float32"))
+    first = first_convolutions(calls)
+    assert [(layer.kernel_size, layer.filters) for layer in first] == [((11, 11), 8), ((11, 11), 8)]
 
 
 def stages(made, source):

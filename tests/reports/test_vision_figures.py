@@ -46,8 +46,8 @@ def test_filters_of_colours_are_in_colour():
 
 
 def test_of_many_filters_the_first_are_shown():
-    figure = filters_figure(np.random.default_rng(0).normal(size=(70, 3, 3, 1)), "first")
-    assert figure.axes[0].get_title() == "first: 64 of 70 filters of 3x3"
+    figure = filters_figure(np.random.default_rng(0).normal(size=(100, 3, 3, 1)), "first")
+    assert figure.axes[0].get_title() == "first: 96 of 100 filters of 3x3"
     height, width, _ = picture(figure).shape
     assert (height, width) == (4 * 26 + 2, 16 * 26 + 2)
 
@@ -71,6 +71,13 @@ def test_what_is_wrong_stands_out():
     drawn = [axes for axes in figure.axes if axes.get_images()]
     assert [axes.get_title() for axes in drawn] == ["a", "b", "c", "d", "e"]
     assert [axes.title.get_color() for axes in drawn] == ["black", "firebrick", "black", "black", "black"]
+
+
+def test_where_no_place_speaks_for_a_class_it_says_so():
+    images, heat = np.zeros((2, 8, 8, 1), np.uint8), np.zeros((2, 4, 4, 1))
+    heat[1, 0, 0] = 1
+    figure = grad_cam_figure(images, heat, ["a", "b"], np.zeros(2, bool), "last")
+    assert [[text.get_text() for text in axes.texts] for axes in figure.axes] == [["no place\nspeaks for it"], []]
 
 
 def test_a_class_name_is_no_formula():

@@ -1,5 +1,7 @@
 """A training that begins with weights that were trained before."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -217,11 +219,10 @@ def test_a_run_of_a_model_trained_elsewhere_is_refused(small_run, monkeypatch):
         pretrained.load_pretrained(small_template(model__weights=str(small_run.path)).model)
 
 
-def test_weights_that_are_not_there_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="A run must be a folder. Received: .*nowhere"):
-        prepare(small_template(model__weights=str(tmp_path / "nowhere")))
-
-
-def test_imagenet_is_for_networks_that_have_it():
-    with pytest.raises(ValueError, match="networks that keras.applications has too. Received: model convnet"):
-        prepare(small_template(model__weights="imagenet"))
+@pytest.mark.parametrize(
+    ("weights", "hint"), [("ImageNet", "Did you mean imagenet?"), ("theirs.keras", "`dlt list runs` names the runs")]
+)
+def test_what_is_neither_a_run_nor_a_file_of_weights_is_refused(weights, hint):
+    rule = "`model.weights` must be `fresh`, `imagenet`, the folder of a run, or a `.h5` file of keras.applications"
+    with pytest.raises(ValueError, match=re.escape(f"{rule}. Received: {weights}. {hint}")):
+        prepare(small_template(model__weights=weights))
