@@ -59,7 +59,8 @@ def evaluate(path: str | Path, *, data: str | None = None, split: str = "test", 
             "Keras's when it was exported. Judge the whole network, or look at it by `dlt predict`."
         )
     settings = _settings(subject, data)
-    dataset = load_dataset(settings, from_file=data is None, like=contract, whole=split == ALL)
+    labelled = subject.task.needs_labels
+    dataset = load_dataset(settings, from_file=data is None, like=contract, whole=split == ALL, labelled=labelled)
     named = Named(name=contract.task, **contract.task_options)
     dataset = as_taken(contract, look_at(named, dataset, from_file=True)[1])
     if is_generator(contract):
@@ -210,9 +211,10 @@ def _settings(subject: Subject, data: str | None) -> DatasetSettings:
     """The data to judge on, its images brought to what the contract says."""
     if data is None and subject.data is None:
         raise ValueError("An exported file does not know the user's data. Received: no dataset. Name it by --data.")
-    settings = subject.data or DatasetSettings(name=str(data))
-    update: dict[str, Any] = {"name": data or settings.name}
     contract = subject.predictor.contract
+    split = contract.split.model_dump() if contract.split else {}
+    settings = subject.data or DatasetSettings(name=str(data), **split)
+    update: dict[str, Any] = {"name": data or settings.name}
     value = next((value for value in (*contract.inputs, *contract.targets) if value.kind == "image"), None)
     if value:
         height, width, channels = value.shape

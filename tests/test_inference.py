@@ -112,3 +112,19 @@ def test_an_export_of_the_users_own_data_asks_for_it(small_run, tmp_path):
     with pytest.raises(ValueError, match="does not know the user's data.*--data"):
         evaluate(file)
     assert evaluate(file, data=str(tmp_path / "mine.npz"))["scores"]["accuracy"] > 0.8
+
+
+def test_an_export_knows_which_rows_of_the_users_own_were_set_apart(tmp_path):
+    from conftest import small_template
+    from dltemplates.export.deploy import export
+    from dltemplates.training.train import train
+
+    rng = np.random.default_rng(0)
+    rows = [f"{a:.4f},{b:.4f},{'yes' if a + b + rng.normal() > 0 else 'no'}" for a, b in rng.normal(size=(200, 2))]
+    (tmp_path / "own.csv").write_text("\n".join(["a,b,label", *rows]))
+    own = {"name": str(tmp_path / "own.csv"), "split_seed": 7, "test": 0.25}
+    template = small_template(dataset=own, model={"name": "mlp", "units": [4]}, train__augment={})
+    run = train(template, output=tmp_path / "run")
+    report = export(run, formats=["onnx:float32"])
+    result = evaluate(run.exports_path / report.result("onnx:float32").file, data=own["name"])
+    assert (result["examples"], result["scores"]) == (50, run.record.scores["test"])

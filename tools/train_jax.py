@@ -62,7 +62,7 @@ def train(template, output: Path) -> None:
     if settings.batch_size > examples:
         raise ValueError(
             f"`train.batch_size` must be at most the number of training examples, {examples}. "
-            f"Received: {settings.batch_size}. Try --set train.batch_size={examples}."
+            f"Received: {settings.batch_size}. Try --set train.batch_size={max(1, examples // 8)}."
         )
     model = assemble(build_network(template.model.name, task.sizes(dataset.spec), template.model.options), dataset.spec)
     for variable in model.trainable_variables:

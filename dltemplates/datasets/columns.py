@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from dltemplates.datasets.dates import DAY, days_of, formats_of, is_dates, read_dates
+from dltemplates.datasets.dates import DAY, days_of, format_of, is_dates, read_dates
 from dltemplates.datasets.spec import DATE_PARTS, Column, Value
-from dltemplates.datasets.values import with_statistics
+from dltemplates.datasets.values import MOST, is_held, with_statistics
 
 YEAR, WEEK = 365.2425, 7.0  # days
 MISSING = ("", "?", "NA", "NaN", "nan")  # what stands in a cell where nothing is known
@@ -41,7 +41,7 @@ def fit_column(name: str, kind: str, train: pd.Series) -> Column:
         )
     if kind == "category":
         return Column(name=name, kind="category", vocabulary=tuple(sorted(train.dropna().unique())))
-    format = _format_of(name, train) if kind == "date" else None
+    format = format_of(name, train) if kind == "date" else None
     numbers = read_numbers(name, kind, train, format=format, to_learn=True)
     return Column(
         name=name,
@@ -142,18 +142,6 @@ def _parts(column: Column, values: pd.Series) -> np.ndarray:
     return np.stack(parts, axis=1).astype(np.float32)
 
 
-def _format_of(name: str, values: pd.Series) -> str | None:
-    format, *others = formats_of(values)
-    for other in others:
-        if not read_dates(values, format).equals(read_dates(values, other)):
-            raise ValueError(
-                f"The dates of column `{name}` must be read in one way alone. Received: "
-                f"{values.dropna().iloc[0]!r} and others, which {format} and {other} both fit. "
-                "Write them like 2024-12-31."
-            )
-    return format
-
-
 def read_numbers(
     name: str, kind: str, values: pd.Series, *, format: str | None = None, to_learn: bool = False
 ) -> np.ndarray:
@@ -170,14 +158,14 @@ def read_numbers(
         Float64 (rows,), NaN where one is missing; a date as days since 1970.
 
     Raises:
-        ValueError: If one is something else, or infinite.
+        ValueError: If one is something else, or more than float32 holds.
     """
     numbers = days_of(read_dates(values, format)) if kind == "date" else numbers_of(values).to_numpy(np.float64)
-    wrong = values.notna().to_numpy() & ~np.isfinite(numbers)
+    wrong = values.notna().to_numpy() & ~is_held(numbers)
     if wrong.any():
         found = values.tolist()[np.argmax(wrong)]
         like = pd.Timestamp(2024, 12, 31).strftime(format or "%Y-%m-%d")
-        what = f"dates like {like}" if kind == "date" else "finite numbers"
+        what = f"dates like {like}" if kind == "date" else f"finite numbers up to {MOST:.1e}"
         other = "leave it empty where it is not known"
         if to_learn:
             other = f"take another kind: --set dataset.columns.{name}=category"

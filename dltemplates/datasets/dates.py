@@ -23,7 +23,24 @@ def is_dates(values: pd.Series, pattern: str) -> bool:
     return bool(len(text)) and bool(text.str.fullmatch(pattern).all())
 
 
-def formats_of(values: pd.Series) -> list[str | None]:
+def format_of(name: str, values: pd.Series) -> str | None:
+    """The format of the dates in a column; None where it is ISO 8601, or none that is known.
+
+    Raises:
+        ValueError: If they can be read in two ways.
+    """
+    format, *others = _formats_of(values)
+    for other in others:
+        if not read_dates(values, format).equals(read_dates(values, other)):
+            raise ValueError(
+                f"The dates of column `{name}` must be read in one way alone. Received: "
+                f"{values.dropna().iloc[0]!r} and others, which {format} and {other} both fit. "
+                "Write them like 2024-12-31."
+            )
+    return format
+
+
+def _formats_of(values: pd.Series) -> list[str | None]:
     """The formats that read all of a column's dates: None alone where ISO 8601 does or nothing does."""
     texts = values.dropna()
     if read_dates(texts).notna().all():

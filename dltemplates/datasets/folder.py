@@ -1,7 +1,7 @@
 """The user's own images: a folder of class folders, or of images with a `labels.csv`.
 
 `train/`, `validation/` (or `val/`, `valid/`) and `test/` may stand above them; a split that is missing is set apart
-from the training images, the same ones each time.
+from the training images, the same ones each time. Where nothing is to be said of an image, all may lie in one folder.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dltemplates.datasets.files import Examples, file_dataset, scan_files
 from dltemplates.datasets.labels_csv import LABELS, read_labels
 from dltemplates.datasets.source import Dataset
 from dltemplates.datasets.splits import three_ways
-from dltemplates.datasets.values import class_value, labels_value, number_value
+from dltemplates.datasets.values import class_value, labels_value, no_label, number_value
 from dltemplates.settings import DatasetSettings
 
 SPLIT_NAMES = {"train": "train", "validation": "validation", "val": "validation", "valid": "validation", "test": "test"}
@@ -23,26 +23,32 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
 LAYOUT = "Put each class's images in a folder of its own: {path}/cats/1.jpg, {path}/dogs/1.jpg."
 
 
-def folder(root: Path, settings: DatasetSettings) -> Dataset:
+def folder(root: Path, settings: DatasetSettings, *, labelled: bool = True) -> Dataset:
     """Load a folder of images.
+
+    Args:
+        root: It.
+        settings: The size and channels, the shares of splits that are not given.
+        labelled: Whether each image must be of a class, or have labels.
 
     Raises:
         ValueError: If it is empty, has one class, or its splits or labels do not fit together; says the way out.
     """
-    folders, skipped = split_folders(root)
+    folders, skipped = split_folders(root, labelled=labelled)
     if (folders["train"] / LABELS).is_file():
         given, names, left_out = read_labels(root, folders)
         splits = _divide(given, np.zeros(len(given["train"].names), np.int64), settings)
         target = number_value(splits["train"].targets) if names is None else labels_value(names)
     else:
-        given, classes, left_out = _read_classes(root, folders)
-        target = class_value(classes)
+        classes = _class_names(folders, labelled=labelled)
+        given, left_out = _read_classes(root, folders, classes)
+        target = class_value(classes) if len(classes) > 1 else no_label(classes[0] or root.name)
         splits = _divide(given, given["train"].targets, settings)
         _check_classes(splits, classes)
     return file_dataset(root, splits, target=target, skipped={**skipped, **left_out}, settings=settings)
 
 
-def split_folders(root: Path) -> tuple[dict[str, Path], dict[str, str]]:
+def split_folders(root: Path, *, labelled: bool = True) -> tuple[dict[str, Path], dict[str, str]]:
     """The folder of each split, `{"train": root}` if there are none, and what lies beside them.
 
     Raises:
@@ -50,7 +56,8 @@ def split_folders(root: Path) -> tuple[dict[str, Path], dict[str, str]]:
     """
     # A class may be called "train": a split's folder is one that holds class folders (or a table of labels).
     children = _folders(root)
-    of_splits = [path for path in children if path.name in SPLIT_NAMES and (_folders(path) or (path / LABELS).exists())]
+    named = [path for path in children if path.name in SPLIT_NAMES]
+    of_splits = [path for path in named if not labelled or _folders(path) or (path / LABELS).exists()]
     if not of_splits:
         return {"train": root}, {}
     folders: dict[str, Path] = {}
@@ -69,38 +76,44 @@ def split_folders(root: Path) -> tuple[dict[str, Path], dict[str, str]]:
     return {name: folders[name] for name in order}, beside
 
 
-def _read_classes(root: Path, folders: dict[str, Path]) -> tuple[dict[str, Examples], tuple[str, ...], dict[str, str]]:
-    """The images of each split below class folders, the class names, and what was left out."""
-    class_names = {split: [path.name for path in _folders(path)] for split, path in folders.items()}
-    classes = tuple(class_names["train"])
-    if not classes:
-        is_empty = not any(folders["train"].iterdir())
+def _class_names(folders: dict[str, Path], *, labelled: bool) -> tuple[str, ...]:
+    """The names of the class folders, the same in each split; `""` alone where images lie in no such folder."""
+    names = {split: [path.name for path in _folders(path)] for split, path in folders.items()}
+    classes = tuple(names["train"])
+    train = folders["train"]
+    if not classes and (labelled or not _images_in(train)):
+        is_empty = not any(train.iterdir())
         raise ValueError(
-            f"A folder of images must have class folders. Received: {folders['train']}, "
-            f"{'which is empty' if is_empty else 'without any'}. {LAYOUT.format(path=folders['train'])}"
+            f"A folder of images must have class folders. Received: {train}, "
+            f"{'which is empty' if is_empty else 'without any'}. {LAYOUT.format(path=train)}"
         )
-    if len(classes) == 1:
-        only = folders["train"] / classes[0]
-        way_out = f"Did you mean {only}?" if _folders(only) else LAYOUT.format(path=folders["train"])
+    if len(classes) == 1 and labelled:
+        only = train / classes[0]
+        way_out = f"Did you mean {only}?" if _folders(only) else LAYOUT.format(path=train)
         raise ValueError(
-            f"Classification needs at least two classes. Received: one, {classes[0]!r}, in {folders['train']}. "
-            + way_out
+            f"Classification needs at least two classes. Received: one, {classes[0]!r}, in {train}. {way_out}"
         )
-    for split, names in class_names.items():
-        _check_same(folders["train"], classes, folders[split], names)
+    for split, others in names.items():
+        _check_same(train, classes, folders[split], others)
+    return classes or ("",)
 
+
+def _read_classes(
+    root: Path, folders: dict[str, Path], classes: tuple[str, ...]
+) -> tuple[dict[str, Examples], dict[str, str]]:
+    """The images of each split below class folders, and what was left out."""
     given, left_out = {}, {}
     for split, path in folders.items():
         listed = [(name, index) for index, label in enumerate(classes) for name in _files(path / label, root)]
         targets = np.array([index for _, index in listed], np.int64)
         given[split], skipped = scan_files(root, [name for name, _ in listed], targets)
-        loose = {_name(file, root): "lies in no class folder" for file in _images_in(path)}
+        loose = {_name(file, root): "lies in no class folder" for file in _images_in(path)} if classes != ("",) else {}
         left_out.update(skipped | loose)
         counts = np.bincount(given[split].targets, minlength=len(classes))
         for label, count in zip(classes, counts, strict=True):
             if not count:
                 _raise_nothing_left(path / label, root, skipped)
-    return given, classes, left_out
+    return given, left_out
 
 
 def _divide(given: dict[str, Examples], groups: np.ndarray, settings: DatasetSettings) -> dict[str, Examples]:
@@ -158,8 +171,7 @@ def _files(path: Path, root: Path) -> list[str]:
     names = []
     for where, inner, files in os.walk(path):
         inner[:] = sorted(name for name in inner if not name.startswith("."))
-        below = _name(Path(where), root)
-        names += [f"{below}/{name}" for name in sorted(files) if not name.startswith(".")]
+        names += [_name(Path(where, name), root) for name in sorted(files) if not name.startswith(".")]
     return names
 
 

@@ -13,7 +13,12 @@ from dltemplates.settings import DatasetSettings
 
 
 def load_dataset(
-    settings: DatasetSettings, *, from_file: bool = False, like: Like | None = None, whole: bool = False
+    settings: DatasetSettings,
+    *,
+    from_file: bool = False,
+    like: Like | None = None,
+    whole: bool = False,
+    labelled: bool = True,
 ) -> Dataset:
     """Load the dataset that `settings.name` stands for.
 
@@ -27,16 +32,18 @@ def load_dataset(
         like: The spec or the contract of a trained network: the columns and classes of a table, or the columns and
             lengths of a series, of the user's are then what they were there.
         whole: Add a split `all` of all examples. The user's own, where it is not split already, is not split for it.
+        labelled: Whether what the data says of its examples is needed: the user's own need not say anything where not,
+            images lie in one folder, and all columns of a table are learned from.
 
     Raises:
         ValueError: If there is no such dataset, or its data breaks a rule; says the way out.
     """
     if whole:
-        return _with_all(_load(settings, from_file, like, whole))
-    return _load(settings, from_file, like, whole)
+        return _with_all(_load(settings, from_file, like, whole, labelled))
+    return _load(settings, from_file, like, whole, labelled)
 
 
-def _load(settings: DatasetSettings, from_file: bool, like: Like | None, whole: bool) -> Dataset:
+def _load(settings: DatasetSettings, from_file: bool, like: Like | None, whole: bool, labelled: bool) -> Dataset:
     name = settings.name
     family, _, _ = name.partition(":")
     path = Path(name).expanduser()
@@ -44,7 +51,7 @@ def _load(settings: DatasetSettings, from_file: bool, like: Like | None, whole: 
         name = family
     elif path.exists() or _looks_like_a_path(name):
         unsplit = {"validation": 0.0, "test": 0.0}
-        return _load_path(path, settings.model_copy(update=unsplit) if whole else settings, like)
+        return _load_path(path, settings.model_copy(update=unsplit) if whole else settings, like, labelled)
     try:
         function = catalog.load("dataset", name, from_file=from_file)
     except ValueError as error:
@@ -72,7 +79,7 @@ def _looks_like_a_path(name: str) -> bool:
     return "/" in name or os.sep in name or name.startswith((".", "~")) or name.endswith((".npz", ".csv"))
 
 
-def _load_path(path: Path, settings: DatasetSettings, like: Like | None) -> Dataset:
+def _load_path(path: Path, settings: DatasetSettings, like: Like | None, labelled: bool) -> Dataset:
     is_series = settings.window is not None or (like is not None and like.inputs[0].kind == "series")
     if is_series and path.exists() and (path.suffix == ".csv" or (path / "train.csv").is_file()):
         from dltemplates.datasets.series import csv_series
@@ -81,11 +88,11 @@ def _load_path(path: Path, settings: DatasetSettings, like: Like | None) -> Data
     if (path.suffix == ".csv" and path.is_file()) or (path / "train.csv").is_file():
         from dltemplates.datasets.csv_table import csv_table
 
-        return csv_table(path, settings, like=like)
+        return csv_table(path, settings, like=like, labelled=labelled)
     if path.is_dir():
         from dltemplates.datasets.folder import folder
 
-        return folder(path, settings)
+        return folder(path, settings, labelled=labelled)
     if path.suffix == ".npz" and path.is_file():
         from dltemplates.datasets.npz import npz
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from dltemplates.datasets.csv_table import AS_TEXT, frame_dataset, read_csv
+from dltemplates.datasets.csv_file import AS_TEXT, clean, read_csv
+from dltemplates.datasets.csv_table import frame_dataset
 from dltemplates.datasets.locate import Origin, locate
 from dltemplates.datasets.source import Dataset
 from dltemplates.settings import DatasetSettings
@@ -30,7 +31,7 @@ def adult(settings: DatasetSettings) -> Dataset:
     """
     frames = {}
     for split, origin in (("train", ADULT_TRAIN), ("test", ADULT_TEST)):
-        table = pd.read_csv(locate("adult", origin), names=list(ADULT_COLUMNS), comment="|", **AS_TEXT)
+        table = clean(pd.read_csv(locate("adult", origin), names=list(ADULT_COLUMNS), comment="|", **AS_TEXT))
         table["income"] = table["income"].str.rstrip(".")
         frames[split] = table
     return frame_dataset(frames, settings.model_copy(update={"columns": {"fnlwgt": "skip"} | settings.columns}))

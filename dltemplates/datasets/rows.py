@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from dltemplates.datasets.columns import MISSING, encode_rows, find_unknown
-from dltemplates.datasets.csv_table import read_csv
+from dltemplates.datasets.csv_file import read_csv
 from dltemplates.datasets.spec import Column, Value
 
 Example = tuple[str, dict[str, np.ndarray], list[str]]
@@ -21,7 +21,7 @@ def read_rows(text: str | Path, values: Sequence[Value]) -> list[Example]:
 
     Args:
         text: A `.csv` file with a header, which need not hold what is to be predicted; or one row, as
-            `name=value,name=value` or as values in the order of the network's columns.
+            `name=value,name=value` or as values in the order of the table that was learned from.
         values: The network's inputs.
 
     Returns:
@@ -69,7 +69,8 @@ def _with_columns(value: Value) -> Value:
 
 def _typed(text: str, values: Sequence[Value]) -> dict[str, str | None]:
     """The cells of one row, by column; None where one is missing."""
-    columns = [column.name for value in values for column in value.columns or ()]
+    known = [column for value in values for column in value.columns or ()]
+    columns = [column.name for column in sorted(known, key=lambda column: column.place)]
     (cells,) = csv.reader([text], skipinitialspace=True)
     is_named = all("=" in cell for cell in cells)
     row = dict(cell.split("=", 1) for cell in cells) if is_named else dict(zip(columns, cells, strict=False))

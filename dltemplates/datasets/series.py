@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from dltemplates.datasets.arrays import fingerprint
-from dltemplates.datasets.csv_table import read_csv
+from dltemplates.datasets.csv_file import read_csv
 from dltemplates.datasets.locate import Origin, locate
 from dltemplates.datasets.series_table import Series, column_names, read_series, series_like
 from dltemplates.datasets.source import Dataset
@@ -115,7 +115,14 @@ def series_dataset(table: pd.DataFrame, settings: DatasetSettings, *, like: Like
                 std=(float(std[place]),) * horizon,
             ),
             Value(name="past", kind="past", dtype="float32", shape=(period,), columns=(columns[place],)),
-            Value(name="time", kind="time", dtype="float64", shape=(), frequency=series.frequency),
+            Value(
+                name="time",
+                kind="time",
+                dtype="float64",
+                shape=(),
+                columns=(Column(name=series.dated, kind="date"),) if series.dated else None,
+                frequency=series.frequency,
+            ),
         ),
         sizes={split: len(source) for split, source in sources.items()},
         fingerprint=fingerprint({"series": (series.rows, times)}),

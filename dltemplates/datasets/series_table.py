@@ -11,6 +11,7 @@ import pandas as pd
 from dltemplates.datasets.dates import MONTH, is_dates
 from dltemplates.datasets.spec import Like, Value
 from dltemplates.datasets.times import frequency_of, parse_dates
+from dltemplates.datasets.values import MOST, is_held
 
 
 @dataclass(frozen=True)
@@ -20,12 +21,14 @@ class Series:
     Attributes:
         names: Of its channels.
         rows: float32 (rows, channels).
+        dated: The column of dates; None where there is none.
         dates: When each row was; None where that is not known.
         frequency: The time from row to row, as pandas names it.
     """
 
     names: tuple[str, ...]
     rows: np.ndarray
+    dated: str | None = None
     dates: pd.DatetimeIndex | None = None
     frequency: str | None = None
 
@@ -74,9 +77,12 @@ def series_like(table: pd.DataFrame, like: Like) -> Series:
             f"A series must have the columns that were learned from. Received: none called {', '.join(missing)}. "
             f"There are: {', '.join(map(str, table.columns))}."
         )
-    frequency = _frequency_like(like)
-    dated = [str(name) for name in table if name not in names and is_dates(table[name], MONTH)] if frequency else []
-    return _series(table, names, dated[0] if dated else None, frequency)
+    time = next((value for value in like.targets if value.kind == "time"), None)
+    if time is None or time.frequency is None:
+        return _series(table, names, None, None)
+    known = column_names(time)
+    dated = [str(name) for name in table if name in known or (not known and is_dates(table[name], MONTH))]
+    return _series(table, names, next((name for name in dated if name not in names), None), time.frequency)
 
 
 def column_names(value: Value) -> tuple[str, ...]:
@@ -84,30 +90,26 @@ def column_names(value: Value) -> tuple[str, ...]:
     return tuple(column.name for column in value.columns or ())
 
 
-def _frequency_like(like: Like) -> str | None:
-    """The time from row to row of the series that a network knows, as pandas names it."""
-    return next((value.frequency for value in like.targets if value.kind == "time"), None)
-
-
 def _series(table: pd.DataFrame, names: Sequence[str], dated: str | None, frequency: str | None) -> Series:
     rows = np.stack([_numbers(name, table[name]) for name in names], axis=1)
     if dated is None:
         return Series(tuple(names), rows)
     dates = parse_dates(dated, table[dated])
-    return Series(tuple(names), rows, dates, frequency_of(dated, dates, frequency))
+    return Series(tuple(names), rows, dated, dates, frequency_of(dated, dates, frequency))
 
 
 def _numbers(name: str, values: pd.Series) -> np.ndarray:
     """A column as float32 (rows,)."""
     numbers = pd.to_numeric(values, errors="coerce").to_numpy(np.float64)
-    wrong = ~np.isfinite(numbers)
+    wrong = ~is_held(numbers)
     if wrong.any():
         row = int(np.argmax(wrong))
         found = values.iloc[row]
         received = f"nothing in row {row + 1}" if pd.isna(found) else f"{found} in row {row + 1}"
         count = f", and {wrong.sum() - 1} more" if wrong.sum() > 1 else ""
         raise ValueError(
-            f"A series must hold a finite number in every row. Received: {received} of `{name}`{count}. "
-            f"Fill it in, or leave the column out: --set dataset.columns.{name}=skip."
+            f"A series must hold a finite number up to {MOST:.1e} in every row. Received: {received} of "
+            f"`{name}`{count}. Fill it in, or leave the column out: --set dataset.columns.{name}=skip; or if it is "
+            "dates, =date."
         )
     return numbers.astype(np.float32)

@@ -22,6 +22,7 @@ class Column(BaseModel):
         median: What stands for a missing number; of a date, in days since 1970.
         format: Of a date that is not of ISO 8601, as `strftime` takes it.
         may_be_missing: Whether one was missing in the training split: a 0 or 1 more then says where.
+        place: Among the columns that are learned from, in the order of the table.
         vocabulary: The categories. The place of one, counted from 1, is its id; 0 is any other, or none.
     """
 
@@ -32,6 +33,7 @@ class Column(BaseModel):
     median: float = 0.0
     format: str | None = None
     may_be_missing: bool = False
+    place: int = 0
     vocabulary: tuple[str, ...] = ()
 
     @property
@@ -69,7 +71,8 @@ class Value(BaseModel):
         range: Least and greatest value at the boundary, where it is known.
         classes: The class names by id, for `class`, `labels` and `scores`.
         counts: Examples of each class in the training split, for `class` and `labels`.
-        columns: Where numbers or ids are columns of a table: those, and how they are made. Of a series, its channels.
+        columns: Where numbers or ids are columns of a table: those, and how they are made. Of a series, its channels,
+            and for its `time` the column of dates. Of what is to be predicted, or decided, the one where it stands.
         resize: How an image of another size is brought to `shape`.
         preparation: All that is done to an image file before it is this array, for who does it elsewhere.
         mean: Mean over the training split, for a `number` and for each channel of a `series`; of an output, that of its
@@ -156,6 +159,12 @@ def gives_back(like: Like) -> bool:
 def learned_target(like: Like) -> Value | None:
     """The column of a table that a network was trained to predict; None where it gives back its own input."""
     return None if gives_back(like) else next((v for v in like.targets if v.kind in ("class", "number")), None)
+
+
+def target_column(like: Like) -> str | None:
+    """Where in a table stands what a network is judged by; None where that is not known."""
+    judged = [learned_target(like), *(value for value in like.targets if value.kind == "decision")]
+    return next((value.columns[0].name for value in judged if value and value.columns), None)
 
 
 def image_of(spec: DatasetSpec) -> Value | None:

@@ -86,4 +86,5 @@ def fit_columns(kinds: Mapping[str, str], train: pd.DataFrame) -> list[Column]:
     """
     if not kinds:
         raise ValueError("A table must have a column to learn from. Received: none but the target. Add one.")
-    return [fit_column(name, kind, train[name]) for name, kind in kinds.items()]
+    fitted = [fit_column(name, kind, train[name]) for name, kind in kinds.items()]
+    return [column.model_copy(update={"place": place}) for place, column in enumerate(fitted)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from dltemplates.datasets.dates import days_of, read_dates
+from dltemplates.datasets.dates import days_of, format_of, read_dates
 
 MONTHS = ("M", "Q", "Y")  # what the frequencies of months, quarters and years begin with
 
@@ -14,9 +14,9 @@ def parse_dates(name: str, values: pd.Series) -> pd.DatetimeIndex:
     """Read a column of dates.
 
     Raises:
-        ValueError: If one is missing, or is none.
+        ValueError: If one is missing, or is none, or they can be read in two ways.
     """
-    dates = read_dates(values)
+    dates = read_dates(values, format_of(name, values))
     if dates.isna().any():
         row = int(np.argmax(dates.isna()))
         raise ValueError(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from dltemplates.datasets.spec import Resize, Value
+from dltemplates.datasets.spec import Column, Resize, Value
 
 RESIZE_RULES: dict[Resize, str] = {
     "stretch": "stretched to {0}x{1} (height x width)",
     "crop": "the middle of the aspect ratio of {0}x{1} (height x width), then scaled to that",
     "pad": "scaled to fit into {0}x{1} (height x width), black around it",
 }
+MOST = float(np.finfo(np.float32).max)  # that float32 holds
 
 
 def image_value(size: tuple[int, int], channels: int, *, resize: Resize) -> Value:
@@ -41,7 +42,17 @@ def class_value(classes: tuple[str, ...]) -> Value:
             "Give each class a folder of its own."
         )
     _check_unique(classes)
-    return Value(name="label", kind="class", dtype="int64", shape=(), classes=classes)
+    return _label(classes)
+
+
+def no_label(name: str) -> Value:
+    """The target of examples of which nothing is said: all are of one class, called `name`."""
+    return _label((name,))
+
+
+def in_column(target: Value, name: str) -> Value:
+    """The target as what stands in one column of a table."""
+    return target.model_copy(update={"columns": (Column(name=name),)})
 
 
 def labels_value(classes: tuple[str, ...]) -> Value:
@@ -82,6 +93,11 @@ def number_value(train: np.ndarray) -> Value:
     )
 
 
+def is_held(numbers: np.ndarray) -> np.ndarray:
+    """Whether each number is finite, and is so as float32."""
+    return np.abs(numbers) <= MOST
+
+
 def with_statistics(value: Value, train: np.ndarray) -> Value:
     """The input of numbers, with the statistics of the training split (n, columns)."""
     mean, std, _ = statistics(train)
@@ -115,6 +131,10 @@ def with_counts(target: Value, train: np.ndarray) -> Value:
         case _:
             return target
     return target.model_copy(update={"counts": tuple(int(count) for count in counts)})
+
+
+def _label(classes: tuple[str, ...]) -> Value:
+    return Value(name="label", kind="class", dtype="int64", shape=(), classes=classes)
 
 
 def _check_unique(classes: tuple[str, ...]) -> None:

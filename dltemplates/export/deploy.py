@@ -55,7 +55,9 @@ def export(
         run = load_run(run)
     every = tuple(catalog.FORMATS) if formats == "all" else None
     settings = _settings(run.template.export, formats=every, input=input, calibration=calibration, strings=strings)
-    task, dataset = look_at(run.template.task, load_dataset(run.template.dataset, from_file=True), from_file=True)
+    labelled = run.task().needs_labels
+    loaded = load_dataset(run.template.dataset, from_file=True, labelled=labelled)
+    task, dataset = look_at(run.template.task, loaded, from_file=True)
     servings = run.servings()
     if settings.strings:
         servings["strings"] = with_texts(servings[""])

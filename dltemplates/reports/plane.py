@@ -8,6 +8,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
 from dltemplates.runtimes import Arrays, Predictor
+from dltemplates.tasks.figures import name_all
 from dltemplates.tasks.task import Task
 
 PLACES = 200  # along a side
@@ -42,7 +43,8 @@ def draw_boundary(axes: Axes, predictor: Predictor, task: Task, rows: np.ndarray
     (value,) = predictor.contract.inputs
     classes = task.target.classes or ()
     low, high = rows.min(axis=0), rows.max(axis=0)
-    low, high = low - MARGIN * (high - low), high + MARGIN * (high - low)
+    margin = MARGIN * np.where(high > low, high - low, 1)
+    low, high = low - margin, high + margin
     across, up = (np.linspace(low[axis], high[axis], PLACES, dtype=np.float32) for axis in (0, 1))
     grid = np.stack(np.meshgrid(across, up), axis=-1)
     decided = task.decide(predictor({value.name: grid.reshape(-1, 2)}))
@@ -52,10 +54,10 @@ def draw_boundary(axes: Axes, predictor: Predictor, task: Task, rows: np.ndarray
         across, up, decided.reshape(PLACES, PLACES), cmap=colors, vmin=0, vmax=len(classes) - 1, alpha=0.25, linewidth=0
     )
     label = targets[task.target.name]
-    for place, name in enumerate(classes):
+    for place in range(len(classes)):
         own = rows[label == place][:SHOWN]
-        axes.scatter(own[:, 0], own[:, 1], color=COLORS[place], edgecolor="black", label=name)
+        axes.scatter(own[:, 0], own[:, 1], color=COLORS[place], edgecolor="black")
     names = [part for column in value.columns or () for part in column.parts] or ["first", "second"]
     axes.set_xlabel(names[0], parse_math=False)
     axes.set_ylabel(names[1], parse_math=False)
-    axes.legend(title=task.target.name, loc="upper right")
+    name_all(axes, classes, title=task.target.name, loc="upper right")

@@ -42,6 +42,7 @@ class Anomaly(Reconstruction):
     """
 
     name = "anomaly"
+    needs_labels = True
     direction = "max"
     by_parity = False
     parts = ()  # it serves the whole alone
@@ -50,7 +51,7 @@ class Anomaly(Reconstruction):
         self,
         targets: tuple[Value, ...],
         *,
-        normal: str | None = None,
+        normal: str | int | None = None,
         anomalies: Literal["refuse", "drop", "keep"] = "refuse",
         quantile: float = 0.99,
     ):
@@ -69,7 +70,9 @@ class Anomaly(Reconstruction):
         """
         super().__init__(targets[:1])
         self.truth = next((value for value in targets if value.kind == TRUTH.kind), TRUTH)
-        self.normal = normal
+        if isinstance(normal, bool) or not isinstance(normal, (str, int, type(None))):
+            raise ValueError(f"`normal` must be the name of a class. Received: {normal!r}. Try task.normal=NAME.")
+        self.normal = NORMAL if normal is None else str(normal)
         if anomalies not in ("refuse", "drop", "keep"):
             raise ValueError(f"`anomalies` must be refuse, drop or keep. Received: {anomalies!r}. Leave it out.")
         if not (isinstance(quantile, (int, float)) and not isinstance(quantile, bool) and 0 < quantile < 1):
@@ -86,12 +89,13 @@ class Anomaly(Reconstruction):
         label = dataset.spec.targets[0]
         normal = self._normal_of(label)
         splits = {split: MarkedSource(source, label.name, normal) for split, source in dataset.splits.items()}
-        made = Dataset(dataset.spec.model_copy(update={"targets": (value, TRUTH)}), dict(splits))
+        truth = TRUTH.model_copy(update={"columns": label.columns})
+        made = Dataset(dataset.spec.model_copy(update={"targets": (value, truth)}), dict(splits))
         return without_anomalies(made) if self.anomalies == "drop" else made
 
     def _normal_of(self, label: Value) -> int:
         """The id of the normal class."""
-        normal = self.normal or NORMAL
+        normal = self.normal
         if normal not in (label.classes or ()):
             known = f"classes {', '.join(label.classes)}" if label.classes else f"a target of kind `{label.kind}`"
             raise ValueError(
@@ -120,7 +124,7 @@ class Anomaly(Reconstruction):
         normal = self.watched(dataset.split("validation"))
         parts = [np.asarray(scoring(arrays[self.target.name])) for arrays in batches_of(normal)]
         threshold = between(np.concatenate(parts), self.quantile)
-        truth = TRUTH.model_copy(update={"threshold": threshold})
+        truth = self.truth.model_copy(update={"threshold": threshold})
         return dataset.spec.model_copy(update={"targets": (self.target, truth)})
 
     def serving(

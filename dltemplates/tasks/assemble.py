@@ -8,7 +8,7 @@ import keras
 
 from dltemplates import catalog
 from dltemplates.datasets.spec import DatasetSpec, Value, image_of
-from dltemplates.tasks.contract import Contract, ServingModel
+from dltemplates.tasks.contract import Contract, ServingModel, Split
 from dltemplates.template import Template
 
 if TYPE_CHECKING:
@@ -112,7 +112,9 @@ def make_contract(spec: DatasetSpec, template: Template, outputs: tuple[Value, .
         outputs: What it gives.
         name: Name of the served model.
     """
-    family, _, _ = template.dataset.name.partition(":")
+    data = template.dataset
+    family, _, _ = data.name.partition(":")
+    is_known = family in catalog.DATASETS
     return Contract(
         name=name,
         task=template.task.name,
@@ -120,7 +122,8 @@ def make_contract(spec: DatasetSpec, template: Template, outputs: tuple[Value, .
         inputs=spec.inputs,
         outputs=outputs,
         targets=spec.targets,
-        data=template.dataset if family in catalog.DATASETS else None,
+        data=data if is_known else None,
+        split=None if is_known else Split(validation=data.validation, test=data.test, split_seed=data.split_seed),
     )
 
 

@@ -17,6 +17,16 @@ CONTRACT_FILE = "contract.json"
 LABELS_FILE = "labels.txt"
 
 
+class Split(BaseModel):
+    """How the user's data was split, where it was not already; as in the settings of a dataset."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    validation: float
+    test: float
+    split_seed: int
+
+
 class Contract(BaseModel):
     """What goes in, what comes out, and what they mean.
 
@@ -30,6 +40,7 @@ class Contract(BaseModel):
         outputs: The presented outputs, in order.
         targets: What the outputs are judged against.
         data: The data it was trained on and how it was split, where that is a dataset of the catalog.
+        split: How it was split, where it is the user's.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -43,6 +54,7 @@ class Contract(BaseModel):
     outputs: tuple[Value, ...]
     targets: tuple[Value, ...]
     data: DatasetSettings | None = None
+    split: Split | None = None
 
     @property
     def labels(self) -> tuple[str, ...] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,22 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 GREY = 96  # between images
+
+
+def name_all(axes: Axes, names: Iterable[str], **options: Any) -> None:
+    """Add a legend to bars or points that were drawn one name after the other, whatever characters those hold.
+
+    Args:
+        axes: What they were drawn on; if something else is, it was drawn before.
+        names: The user's: `$` is no mathematics, and one that begins with `_` is shown too.
+        options: Of the legend.
+    """
+    drawn = axes.containers or axes.collections
+    # Without a character in front, matplotlib hides what begins with `_`.
+    shown = [f"\u200b{name}" if name.startswith("_") else name for name in names]
+    legend = axes.legend(drawn[len(drawn) - len(shown) :], shown, **options)
+    for text in legend.get_texts():
+        text.set_parse_math(False)
 
 
 def confusion_matrix_figure(matrix: np.ndarray, classes: Sequence[str]) -> Figure:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from dltemplates.tasks.judge import Judge
 
 LOSSES = ("gan", "wasserstein")
+NO_JUDGE = "none"
 
 
 class Generation(Task):
@@ -35,6 +36,7 @@ class Generation(Task):
 
     name = "generation"
     kind = "any"
+    needs_labels = False
     direction = "min"
     monitor = "val_loss"
     monitor_direction = "min"
@@ -60,7 +62,7 @@ class Generation(Task):
             critic_steps: Steps of the discriminator for one of the generator, 1 to 31, each on its part of the batch.
             penalty: Weight of the penalty on the slope of the critic.
             judge: The classifier that judges: the folder of its run, or the name of its template; that is trained once
-                where there is no run of it.
+                where there is no run of it. `none`, as nothing, is no judge.
 
         Raises:
             ValueError: If an option is out of range.
@@ -74,7 +76,7 @@ class Generation(Task):
         if judge is not None and (not isinstance(judge, str) or not judge):
             raise ValueError(f"`judge` must be a template or the folder of a run. Received: {judge!r}. Leave it out.")
         self.asked = tuple(value for value in targets if value.kind == "class")
-        self.judge_name = judge
+        self.judge_name = None if judge == NO_JUDGE else judge
         self.game: dict[str, Any] = {
             "wasserstein": loss == "wasserstein",
             "critic_steps": critic_steps,
@@ -169,17 +171,11 @@ class Generation(Task):
         Raises:
             ValueError: If it is not there, not whole, no classifier of images, or one of other classes than the data's.
         """
-        from dltemplates.tasks.judge import load_judge
+        from dltemplates.tasks.judge import check_classes, load_judge
 
         assert self.judge_name  # asked for where there is one
         judge = load_judge(self.judge_name)
-        for value in self.asked:
-            if value.classes != judge.classes:
-                raise ValueError(
-                    "A judge must tell the classes of the data apart. Received: "
-                    f"{judge.run.path} for {', '.join(judge.classes)}, where the data has "
-                    f"{', '.join(value.classes or ())}. Choose another: --set task.judge=TEMPLATE."
-                )
+        check_classes(str(judge.run.path), judge.classes, self.asked)
         return judge
 
     def figures(self, targets: Arrays, outputs: Arrays):

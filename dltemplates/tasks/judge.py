@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from dltemplates.datasets.locate import cache_folder
-from dltemplates.datasets.spec import image_of
+from dltemplates.datasets.spec import Value, image_of
 from dltemplates.runs import RUNS_FOLDER, Run, load_run
 
 BATCH = 256
@@ -65,11 +66,7 @@ class Judge:
         Raises:
             ValueError: If they are of another size than those it was trained on.
         """
-        if images.shape[1:] != self.image.shape:
-            raise ValueError(
-                f"A judge must have been trained on images of the same size. Received: images of {images.shape[1:]} "
-                f"for {self.run.path}, of {self.image.shape}. Choose another judge, or set `dataset.image_size`."
-            )
+        check_size(str(self.run.path), self.image.shape, images.shape[1:])
         parts: list[Any] = []
         for start in range(0, len(images), BATCH):
             logits, features = self._call(images[start : start + BATCH].astype(self.image.dtype))
@@ -79,6 +76,40 @@ class Judge:
             logits = np.concatenate([np.zeros_like(logits), logits], axis=1)
         shares = np.exp(logits - logits.max(axis=1, keepdims=True))
         return shares / shares.sum(axis=1, keepdims=True), features
+
+
+def check_classes(name: str, known: tuple[str, ...], asked: Iterable[Value]) -> None:
+    """Check that a judge tells the classes of the data apart.
+
+    Args:
+        name: What to call it.
+        known: Its classes.
+        asked: What the data says of each image.
+
+    Raises:
+        ValueError: If it does not.
+    """
+    for value in asked:
+        if value.classes != known:
+            raise ValueError(
+                f"A judge must tell the classes of the data apart. Received: {name} for {', '.join(known)}, where the "
+                f"data has {', '.join(value.classes or ())}. Choose another: --set task.judge=TEMPLATE; or do without: "
+                "--set task.judge=none."
+            )
+
+
+def check_size(name: str, known: tuple[int, ...], given: tuple[int, ...]) -> None:
+    """Check that a judge looks at images of the size (height, width, channels) of the data's.
+
+    Raises:
+        ValueError: If it does not.
+    """
+    if given != known:
+        raise ValueError(
+            f"A judge must have been trained on images of the same size. Received: images of {given} for {name}, of "
+            f"{known}. Choose another: --set task.judge=TEMPLATE; or do without: --set task.judge=none; or set "
+            "`dataset.image_size`."
+        )
 
 
 def judge_path(name: str) -> Path:

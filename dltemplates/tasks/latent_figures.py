@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from dltemplates.tasks.figures import sheet_of, show_sheet
+from dltemplates.tasks.figures import name_all, sheet_of, show_sheet
 
 SIDE = 20  # codes along a side of the plane
 REACH = 2.5  # deviations of a standard normal distribution either way, which hold 98.8% of it
 STEPS = 10  # of a walk
 WALKS = 5
+PAIRS = matplotlib.colormaps["tab20"].colors  # type: ignore[attr-defined]
+COLORS = PAIRS[::2] + PAIRS[1::2]
 
 Decode = Callable[[np.ndarray], np.ndarray]
 
@@ -40,13 +43,19 @@ def scatter_figure(codes: np.ndarray, labels: np.ndarray | None) -> Figure:
 
     Args:
         codes: (n, 2).
-        labels: The class of each, (n,); None where they have none.
+        labels: The class of each, (n,), by its id; None where they have none. More than there are colours are not told
+            apart.
     """
     figure = Figure(figsize=(7, 6), layout="constrained")
     axes = figure.subplots()
-    points = axes.scatter(codes[:, 0], codes[:, 1], c=labels, s=3, cmap=None if labels is None else "tab10")
-    if labels is not None:
-        figure.colorbar(points, ax=axes, label="class")
+    classes = [] if labels is None else np.unique(labels).tolist()
+    if not 1 < len(classes) <= len(COLORS):
+        axes.scatter(codes[:, 0], codes[:, 1], s=3)
+    else:
+        for label, color in zip(classes, COLORS, strict=False):
+            own = codes[labels == label]
+            axes.scatter(own[:, 0], own[:, 1], s=3, color=color)
+        name_all(axes, map(str, classes), title="class", markerscale=4, loc="center left", bbox_to_anchor=(1, 0.5))
     axes.set_xlabel("first number of the code")
     axes.set_ylabel("second")
     return figure

@@ -33,6 +33,7 @@ class Reconstruction(SupervisedTask):
 
     name = "reconstruction"
     kind = "input"
+    needs_labels = False
     direction: ClassVar[Literal["max", "min"]] = "min"
     monitor = "val_loss"
     monitor_direction = "min"
@@ -68,7 +69,7 @@ class Reconstruction(SupervisedTask):
         if loss not in LOSSES or (loss == "cross_entropy" and not self.is_image):
             raise ValueError(
                 f"`loss` must be one of {', '.join(LOSSES)}, the first for images. Received: {loss!r} for "
-                f"`{self.target.kind}`. Leave it out."
+                f"`{self.target.kind}`. Take the other: --set task.loss=mse."
             )
         if not (isinstance(noise, (int, float)) and not isinstance(noise, bool) and 0 <= noise < 10):
             raise ValueError(f"`noise` must be at least 0, and below 10. Received: {noise!r}. Try 0.3.")

@@ -62,7 +62,8 @@ class Regression(SupervisedTask):
     def score(self, targets: Arrays, outputs: Arrays) -> dict[str, float]:
         from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
 
-        truth, value = targets[self.target.name], outputs["value"]
+        # The square of what float32 holds may be more than it holds.
+        truth, value = (array.astype(np.float64) for array in (targets[self.target.name], outputs["value"]))
         mse = float(mean_squared_error(truth, value))
         scores = {"mae": float(mean_absolute_error(truth, value)), "rmse": math.sqrt(mse), "mse": mse}
         return scores | ({"r2": float(r2_score(truth, value))} if len(truth) > 1 else {})

@@ -28,6 +28,7 @@ class Representation(Task):
 
     name = "representation"
     kind = "any"
+    needs_labels = False
     direction = "min"
     monitor = "val_loss"
     monitor_direction = "min"

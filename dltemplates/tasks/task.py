@@ -29,6 +29,7 @@ class Task(ABC):
     Attributes:
         name: Its name in the catalog.
         kind: The kind of target it can be trained on.
+        needs_labels: Whether what the data says of its examples is needed; where not, the user's own may say nothing.
         direction: Whether a larger (`max`) or smaller (`min`) score is better.
         budget: Greatest drop of the score that an export may cost: `"0.01"`, or `"1%"` of the float score.
         monitor: The figure of `history.csv` by which the best weights are kept; cheap, on validation.
@@ -40,6 +41,7 @@ class Task(ABC):
 
     name: ClassVar[str]
     kind: ClassVar[str]
+    needs_labels: ClassVar[bool] = True
     direction: ClassVar[Literal["max", "min"]] = "max"
     budget: ClassVar[str] = "0.01"
     monitor: ClassVar[str]
@@ -228,7 +230,7 @@ def look_at(settings: Named, dataset: Dataset, *, from_file: bool = False) -> tu
     Raises:
         ValueError: As `make_task`, or if the task has no use for such data.
     """
-    targets = _task_class(settings, from_file=from_file).targets_of(dataset.spec)
+    targets = task_class(settings, from_file=from_file).targets_of(dataset.spec)
     seen = make_task(settings, targets, from_file=from_file).seen(dataset)
     return make_task(settings, seen.spec.targets, from_file=from_file), seen
 
@@ -244,9 +246,9 @@ def make_task(settings: Named, targets: tuple[Value, ...], *, from_file: bool = 
     Raises:
         ValueError: If there is no such task, or it cannot take an option or these targets.
     """
-    task_class = _task_class(settings, from_file=from_file)
+    made = task_class(settings, from_file=from_file)
     try:
-        return task_class(targets, **settings.options)
+        return made(targets, **settings.options)
     except TypeError as error:
         raise ValueError(
             f"Task {settings.name} must know its options. Received: {', '.join(settings.options)} ({error}). "
@@ -254,11 +256,16 @@ def make_task(settings: Named, targets: tuple[Value, ...], *, from_file: bool = 
         ) from error
 
 
-def _task_class(settings: Named, *, from_file: bool) -> type[Task]:
-    task_class = catalog.load("task", settings.name, from_file=from_file)
-    if not (isinstance(task_class, type) and issubclass(task_class, Task)):
+def task_class(settings: Named, *, from_file: bool = False) -> type[Task]:
+    """The class of a template's task.
+
+    Raises:
+        ValueError: If there is no such task.
+    """
+    found = catalog.load("task", settings.name, from_file=from_file)
+    if not (isinstance(found, type) and issubclass(found, Task)):
         raise ValueError(
             f"A task of your own must be a class derived from `Task`. Received: {settings.name!r}. "
             "See dltemplates/tasks/classification.py for one."
         )
-    return task_class
+    return found

@@ -5,27 +5,31 @@ from __future__ import annotations
 from pathlib import Path
 
 from dltemplates import catalog
+from dltemplates.datasets.load import load_dataset
+from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.runs import Run
-from dltemplates.settings import Named
-from dltemplates.tasks.judge import judge_path
+from dltemplates.tasks.generation import Generation
+from dltemplates.tasks.judge import check_classes, check_size, judge_path
+from dltemplates.tasks.task import Task
 from dltemplates.template import Template, load_template
 
 
-def missing_judge(task: Named) -> tuple[Template, Path] | None:
+def missing_judge(task: Task, spec: DatasetSpec) -> tuple[Template, Path] | None:
     """The template of a judge that is not there, and the folder that its run belongs into.
 
     Args:
-        task: The task and its options, of which `judge` names one.
+        task: The task, which may have one.
+        spec: The data whose like is to be judged.
 
     Returns:
         None where there is none, or it is named and trained.
 
     Raises:
-        ValueError: If it is neither a run nor a template.
+        ValueError: If it is neither a run nor a template, or the one of a template does not fit the data.
     """
-    name = task.options.get("judge")
-    if not isinstance(name, str):
-        return None  # the task itself says what is wrong with any other
+    name = task.judge_name if isinstance(task, Generation) else None
+    if name is None:
+        return None
     path = judge_path(name)
     run = Run(path)
     if run.record_path.exists() and run.record.state == "done":
@@ -35,4 +39,11 @@ def missing_judge(task: Named) -> tuple[Template, Path] | None:
             f"A judge must be the folder of a finished run, or a template. Received: {name!r}. "
             "See `dlt list runs` and `dlt list templates`."
         )
-    return load_template(name), path
+    template = load_template(name)
+    try:
+        judged = load_dataset(template.dataset).spec
+    except ValueError as error:
+        raise ValueError(f"{error} Or do without its judge: --set task.judge=none.") from None
+    check_size(name, judged.inputs[0].shape, spec.inputs[0].shape)
+    check_classes(name, judged.targets[0].classes or (), [value for value in spec.targets if value.kind == "class"])
+    return template, path

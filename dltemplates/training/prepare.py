@@ -19,7 +19,7 @@ from dltemplates.datasets.source import Dataset, Source
 from dltemplates.devices.facts import visible_gpus
 from dltemplates.models.build import build_network
 from dltemplates.tasks.needs import check_network
-from dltemplates.tasks.task import Task, look_at
+from dltemplates.tasks.task import Task, look_at, task_class
 from dltemplates.template import Template
 from dltemplates.training.fused import fuse
 from dltemplates.training.loop import pays_to_compile
@@ -176,7 +176,7 @@ def prepare(template: Template, placement: Placement | None = None, *, strict: b
     keras.utils.set_random_seed(template.seed)
     if settings.deterministic:
         tf.config.experimental.enable_op_determinism()
-    dataset = load_dataset(template.dataset)
+    dataset = load_dataset(template.dataset, labelled=task_class(template.task).needs_labels)
     task, dataset = look_at(template.task, dataset)
     dataset = task.trained_on(dataset)
     for source in file_sources(dataset):

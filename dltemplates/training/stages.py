@@ -120,7 +120,7 @@ def make_order(template: Template, examples: int, only: np.ndarray | None = None
     if batch_size > examples:
         raise ValueError(
             f"`train.batch_size` must be at most the number of training examples, {examples}. "
-            f"Received: {batch_size}. Try --set train.batch_size={examples}."
+            f"Received: {batch_size}. Try --set train.batch_size={max(1, examples // 8)}."
         )
     return TrainingOrder(examples, batch_size, template.seed, only)
 

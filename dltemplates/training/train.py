@@ -83,7 +83,7 @@ def train(
             claims.enter_context(run.claimed())
         agree_on_template(placement, template, strict=strict)
         training = prepare(template, placement, strict=strict)
-        _train_judge(template, reporter)
+        _train_judge(training, reporter)
         agree_on_data(training)
         if training.watch:
             training.watch.try_out()
@@ -107,9 +107,9 @@ def train(
     return run
 
 
-def _train_judge(template: Template, reporter: Reporter) -> None:
+def _train_judge(training: Training, reporter: Reporter) -> None:
     """Train the classifier that is to judge what is made, where it is not there yet."""
-    if missing := missing_judge(template.task):
+    if missing := missing_judge(training.task, training.dataset.spec):
         judge, path = missing
         reporter.note(f"the judge is not there yet: it is trained once, to {path}")
         train(judge, output=path, resume=(path / "run.json").exists(), strategy="single", reporter=reporter)

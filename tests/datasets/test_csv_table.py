@@ -33,7 +33,7 @@ def table(**changes):
 def load(tmp_path):
     """A function that writes tables and loads them as a dataset."""
 
-    def write_and_load(frame, like=None, whole=False, **settings):
+    def write_and_load(frame, like=None, whole=False, labelled=True, **settings):
         if isinstance(frame, dict):
             for split, part in frame.items():
                 part.to_csv(tmp_path / f"{split}.csv", index=False)
@@ -41,7 +41,8 @@ def load(tmp_path):
         else:
             path = tmp_path / "table.csv"
             frame.to_csv(path, index=False)
-        return load_dataset(DatasetSettings(name=str(path), **settings), like=like, whole=whole)
+        settings = DatasetSettings(name=str(path), **settings)
+        return load_dataset(settings, like=like, whole=whole, labelled=labelled)
 
     return write_and_load
 
@@ -295,7 +296,7 @@ BROKEN = {
     "a target of dates": (table(), {"target": "day", "columns": {"day": "date"}}, r"a category\. Received: day=date"),
     "nothing to learn from": (table()[["label"]], {}, r"must have a column to learn from"),
     "an empty column": (table(size=None), {}, r"Received: nothing in `size`"),
-    "text, not numbers": (table(size=["a", "1"] * 20), {"columns": {"size": "number"}}, r"numbers\. Received: 'a'"),
+    "text, not numbers": (table(size=["a", "1"] * 20), {"columns": {"size": "number"}}, "finite numbers .* 'a'"),
     "no date": (table(day="soon"), {"columns": {"day": "date"}}, r"dates like 2024-12-31\. Received: 'soon'"),
     "two ways to read": (
         table(day="03/04/2024"), {"columns": {"day": "date"}},
@@ -304,8 +305,11 @@ BROKEN = {
     "two formats": (
         table(day=["31/12/2024", "12/31/2024"] * 20), {"columns": {"day": "date"}}, r"dates like 2024-12-31\. Received",
     ),
-    "an infinite number": (table(size=[np.inf, 1.0] * 20), {}, r"numbers\. Received: 'inf'\. Correct it, or take"),
-    "an infinite target": (table(label=[np.inf, 1.5] * 20), {}, r"must be finite\. Received: 'inf' in `label`"),
+    "an infinite number": (table(size=[np.inf, 1.0] * 20), {}, r"up to 3.4e\+38\. Received: 'inf'\. Correct it, or"),
+    "an infinite target": (table(label=[np.inf, 1.5] * 20), {}, r"finite, up to 3.4e\+38\. Received: 'inf' in `label`"),
+    "a target that float32 does not hold": (table(label=[1e40, 1.5] * 20), {}, r"finite, up to .* Received: '1e\+40'"),
+    "a number that float32 does not hold": (table(size=[-1e39, 1.0] * 20), {}, r"up to 3.4e\+38\. Received: '-1e\+39'"),
+    "an empty target": (table(label=None), {}, r"must hold something\. Received: nothing in `label`\. Choose another"),
     "no rows": (table().iloc[:0], {}, r"must hold rows"),
 }  # fmt: skip
 
@@ -394,6 +398,72 @@ def test_the_target_of_other_data_is_what_was_not_learned_from(load):
     assert load(table()[["size", "label", "day", "colour"]], like=spec).spec.targets[0].classes == ("no", "yes")
 
 
+def test_other_data_is_judged_by_the_column_that_was_predicted(load):
+    """Wherever it stands, and whatever stands behind it; and not by another where it is not there."""
+    for target in ("label", "size"):
+        spec = load(table(), target=target, columns={"day": "skip"}).spec
+        other = table().drop(columns="day").assign(note="x", number=range(ROWS))
+        judged = load(other, like=spec, target=target, columns={"day": "skip"}).spec
+        assert judged.targets[0].columns[0].name == target
+        assert judged.targets == spec.targets
+        message = rf"must hold what is to be predicted. Received: no column `{target}`. There are: .*, number. Add it."
+        with pytest.raises(ValueError, match=message):
+            load(other.drop(columns=target), like=spec)
+
+
+def test_without_a_known_target_one_that_was_learned_from_is_none(load):
+    spec = load(table()).spec
+    unnamed = spec.model_copy(update={"targets": (spec.targets[0].model_copy(update={"columns": None}),)})
+    with pytest.raises(ValueError, match=r"Received: only columns that are learned from. There are: size, day, colour"):
+        load(table().drop(columns="label"), like=unnamed)
+
+
+def test_where_nothing_is_predicted_all_columns_are_learned_from(load):
+    frame = table(label=1.5).drop(columns=["day", "colour"])
+    dataset = load(frame, labelled=False)
+    assert [column.name for column in dataset.spec.inputs[0].columns] == ["size", "label"]
+    assert sum(dataset.spec.sizes.values()) == ROWS
+    again = load(frame, labelled=False, like=dataset.spec, whole=True)
+    assert everything(again, "all")["features"][:, 1].tolist() == [1.5] * ROWS
+    named = load(table().drop(columns=["day", "colour"]), labelled=False, target="label")
+    assert [column.name for column in named.spec.inputs[0].columns] == ["size"]
+    assert named.spec.targets[0].classes == ("no", "yes")
+
+
+def test_spaces_around_cells_and_names_are_no_part_of_them(tmp_path):
+    path = tmp_path / "table.csv"
+    rows = [f"{number} , red ,yes " if number % 2 else f"{number}, ? ,no " for number in range(20)]
+    path.write_text("\n".join(["size, colour ,label ", *rows]))
+    spec = load_dataset(DatasetSettings(name=str(path), target="label")).spec
+    assert spec.inputs[1].columns[0].vocabulary == ("red",)
+    assert spec.targets[0].classes == ("no", "yes")
+    assert read_rows("3,red", spec.inputs)[0][2] == []
+
+
+def test_a_comma_at_the_end_of_each_row_is_no_column(tmp_path):
+    path = tmp_path / "table.csv"
+    rows = [f"{number},{'yes' if number % 2 else 'no'}," for number in range(20)]
+    path.write_text("\n".join(["size,label,", *rows]))
+    spec = load_dataset(DatasetSettings(name=str(path))).spec
+    assert [column.name for column in spec.inputs[0].columns] == ["size"]
+    assert spec.targets[0].columns[0].name == "label"
+    path.write_text("\n".join(["size,label", *rows]))
+    message = r"a cell for each name of the header, 2. Received: 3 cells in the rows of .* remove the comma that ends"
+    with pytest.raises(ValueError, match=message):
+        load_dataset(DatasetSettings(name=str(path)))
+
+
+def test_a_typed_row_is_in_the_order_of_the_table(load):
+    frame = table(size=["02139", "10001"] * 20)[["size", "day", "colour", "label"]]
+    spec = load(frame, columns={"size": "category"}).spec
+    assert [column.name for value in spec.inputs for column in value.columns] == ["day", "size", "colour"]
+    ((_, typed, unknown),) = read_rows("02139,2024-01-01,red", spec.inputs)
+    ((_, named, _),) = read_rows("colour=red,day=2024-01-01,size=02139", spec.inputs)
+    assert unknown == []
+    for name, array in named.items():
+        np.testing.assert_array_equal(typed[name], array)
+
+
 def test_rows_are_predicted_from_a_file_or_as_they_are_typed(load, tmp_path):
     spec = load(table()).spec
     table().drop(columns="label").iloc[:3].to_csv(tmp_path / "new.csv", index=False)
@@ -412,8 +482,14 @@ def test_rows_are_predicted_from_a_file_or_as_they_are_typed(load, tmp_path):
     for text, message in (
         ("1,2", r"a value for each of size, day, colour\. Received: '1,2'"),
         ("size=1", r"a value for each of"),
-        ("big,2024-01-01,red", r"`size` must hold finite numbers\. Received: 'big'\. Correct it, or leave it empty"),
-        ("inf,2024-01-01,red", r"`size` must hold finite numbers\. Received: 'inf'\. Correct it, or leave it empty"),
+        (
+            "big,2024-01-01,red",
+            r"`size` must hold finite numbers up to .* 'big'\. Correct it, or leave it empty",
+        ),
+        (
+            "1e39,2024-01-01,red",
+            r"`size` must hold finite numbers up to .* '1e39'\. Correct it, or leave it empty",
+        ),
         ("1,soon,red", r"`day` must hold dates like 2024-12-31\. Received: 'soon'\. Correct it, or leave it empty"),
         ("none.csv", r"which is no file"),
     ):

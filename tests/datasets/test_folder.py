@@ -9,8 +9,8 @@ from dltemplates.datasets.load import load_dataset
 from dltemplates.settings import DatasetSettings
 
 
-def load(path, **settings):
-    return load_dataset(DatasetSettings(name=str(path), **settings))
+def load(path, labelled=True, **settings):
+    return load_dataset(DatasetSettings(name=str(path), **settings), labelled=labelled)
 
 
 def names(dataset, split):
@@ -158,6 +158,26 @@ def test_one_class(class_folders):
     path = class_folders("cats/inside", birds=3)
     with pytest.raises(ValueError, match=r"Received: one, 'cats', in .*data. Did you mean .*data/cats\?"):
         load(path)
+
+
+def test_where_no_class_is_needed_images_may_lie_in_one_folder(tmp_path, class_folders, write_image):
+    for number in range(10):
+        write_image(tmp_path / "flat" / f"{number}.png")
+    (tmp_path / "flat" / "notes.txt").write_text("no image")
+    dataset = load(tmp_path / "flat", labelled=False)
+    assert dataset.spec.sizes == {"train": 7, "validation": 1, "test": 2}
+    assert dataset.spec.targets[0].classes == ("flat",)
+    assert dataset.spec.skipped == {"notes.txt": "no JPEG, PNG, BMP or GIF"}
+    assert sorted(name for split in dataset.splits for name in names(dataset, split)) == [f"{n}.png" for n in range(10)]
+    assert load(class_folders(cats=10), labelled=False).spec.targets[0].classes == ("cats",)
+    assert load(class_folders(dogs=10), labelled=False).spec.targets[0].classes == ("cats", "dogs")
+    for split, count in {"train": 6, "test": 2}.items():
+        for number in range(count):
+            write_image(tmp_path / "split" / split / f"{number}.png")
+    assert load(tmp_path / "split", labelled=False).spec.sizes == {"train": 5, "validation": 1, "test": 2}
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="must have class folders. Received: .*, which is empty"):
+        load(tmp_path / "empty", labelled=False)
 
 
 def test_a_class_folder_with_nothing_left(class_folders):

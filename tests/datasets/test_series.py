@@ -190,6 +190,19 @@ def test_a_trained_network_says_how_another_series_is_read(file):
     assert undated.spec.targets[2].frequency is None
 
 
+def test_dates_of_another_format_are_read_where_they_are_said_to_be_dates(file):
+    days = pd.date_range("2020-01-10", periods=ROWS)
+    frame = table(month=days.strftime("%d/%m/%Y"))
+    spec = series_dataset(frame, settings(columns={"month": "date"})).spec
+    assert spec.targets[2].frequency == "D"
+    assert spec.targets[2].columns[0].name == "month"
+    other = table(month=days.strftime("%d/%m/%Y"), seen=days.strftime("%Y-%m-%d"))[["seen", "month", "heat", "sales"]]
+    _, dates = next_window(file(other), spec, 2)
+    assert dates == ["2020-03-10", "2020-03-11"]
+    with pytest.raises(ValueError, match=r"Received: 10/01/2020 in row 1 of `month`.*=skip; or if it is dates, =date."):
+        series_dataset(frame, settings())
+
+
 def test_a_series_is_judged_as_a_whole_without_cuts(file):
     spec = series_dataset(table(), settings()).spec
     given = DatasetSettings(name=str(file(table())), validation=0.25)

@@ -69,12 +69,12 @@ def test_the_greatest_are_drawn_by_name():
     worth = random.normal(size=(2, len(names)))
     found = [
         {"output": output, "inputs": [{"name": n, "standardized": w} for n, w in zip(names, row, strict=True)]}
-        for output, row in zip("ab", worth, strict=True)
+        for output, row in zip(("$\\foo$", "b"), worth, strict=True)
     ]
     figure = coefficients_figure(found)
     figure.canvas.draw()
     (axes,) = figure.axes
     drawn = [label.get_text() for label in axes.get_yticklabels()]
     assert drawn == [names[place] for place in np.argsort(-np.abs(worth).max(axis=0))[:MOST]]
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["a", "b"]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["$\\foo$", "b"]
     assert coefficients_figure(found[:1]).axes[0].get_legend() is None

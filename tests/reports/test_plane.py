@@ -39,6 +39,22 @@ def test_the_plane_is_cut_where_the_classes_meet(neuron):
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["0", "1"]
 
 
+def test_a_column_that_is_the_same_in_all_examples_has_a_margin_too(neuron):
+    predictor, task, arrays = neuron
+    figure = boundary_figure(predictor, task, np.array([[0, 5], [1, 5], [2, 5], [1, 5]], "float32"), arrays)
+    assert figure.axes[0].get_ylim() == pytest.approx((4.75, 5.25), abs=0.01)
+
+
+def test_the_name_of_a_class_is_no_formula_and_is_never_hidden(neuron):
+    predictor, _, arrays = neuron
+    names = ("$\\foo$", "_b")
+    task = Classification((class_value(names),), binary=True)
+    figure = boundary_figure(predictor, task, arrays["features"], arrays)
+    figure.canvas.draw()
+    shown = [text.get_text().lstrip("\u200b") for text in figure.axes[0].get_legend().get_texts()]
+    assert tuple(shown) == names
+
+
 def test_what_is_no_classifier_of_two_numbers_has_no_plane(neuron):
     predictor, _, arrays = neuron
     many = Classification((class_value(tuple("abcdefghi")),))

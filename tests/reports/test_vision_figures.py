@@ -49,7 +49,7 @@ def test_of_many_filters_the_first_are_shown():
     figure = filters_figure(np.random.default_rng(0).normal(size=(100, 3, 3, 1)), "first")
     assert figure.axes[0].get_title() == "first: 96 of 100 filters of 3x3"
     height, width, _ = picture(figure).shape
-    assert (height, width) == (4 * 26 + 2, 16 * 26 + 2)
+    assert (height, width) == (6 * 26 + 2, 16 * 26 + 2)
 
 
 def test_feature_maps_have_a_row_a_stage_and_a_column_an_image():

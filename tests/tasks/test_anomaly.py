@@ -12,7 +12,7 @@ from dltemplates.datasets.files import FileSource
 from dltemplates.datasets.load import load_dataset
 from dltemplates.datasets.source import ArraySource, Dataset, Subset
 from dltemplates.datasets.spec import DatasetSpec, Value
-from dltemplates.datasets.values import with_statistics
+from dltemplates.datasets.values import class_value, with_statistics
 from dltemplates.inference import evaluate, predict
 from dltemplates.runs import Run
 from dltemplates.settings import DatasetSettings, Named
@@ -66,6 +66,13 @@ def test_all_but_the_normal_class_are_anomalies():
     _, seen = look(dataset((1, 1, 0, 1)), normal="flutter")
     assert anomalies_of(seen.split("test")).tolist() == [1, 1, 0, 1]
     assert [value.name for value in seen.spec.targets] == ["features", "anomaly"]
+
+
+def test_a_class_may_be_called_by_a_number():
+    numbered = dataset((1, 1, 0, 1), target=class_value(("0", "1")))
+    for normal, marks in ((1, [0, 0, 1, 0]), (0, [1, 1, 0, 1]), ("0", [1, 1, 0, 1])):
+        _, seen = look(numbered, normal=normal)
+        assert anomalies_of(seen.split("test")).tolist() == marks
 
 
 def test_which_class_is_normal_must_be_known():

@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 
 from conftest import small_template
-from dltemplates.settings import Named
+from dltemplates.datasets.load import load_dataset
+from dltemplates.settings import DatasetSettings
+from dltemplates.tasks.generation import Generation
 from dltemplates.tasks.judge import Judge, judge_path, load_judge
 from dltemplates.template import parse_template
 from dltemplates.training import train as training
@@ -135,15 +137,42 @@ def test_a_judge_that_is_not_there_is_trained_once(alone, monkeypatch):
         def note(self, text):
             heard.append(text)
 
-    template, path = missing_judge(Named(name="generation", judge="mlp_digits"))
+    spec = load_dataset(DatasetSettings(name="digits")).spec
+    template, path = missing_judge(Generation(spec.targets, judge="mlp_digits"), spec)
     assert template.model.name == "mlp"
     assert path == alone / "cache" / "judges" / "mlp_digits"
     short = template.model_copy(update={"train": template.train.model_copy(update={"epochs": 1})})
-    monkeypatch.setattr(
-        training, "missing_judge", lambda task: (short, path) if missing_judge(task) and task.options else None
-    )
+    monkeypatch.setattr(training, "missing_judge", lambda *given: (short, path) if missing_judge(*given) else None)
     run = train(judged_by("mlp_digits"), output=alone / "run", reporter=Notes())
     assert f"the judge is not there yet: it is trained once, to {path}" in heard
     assert run.record.details["test"]["judge"]["run"] == str(path)
-    assert missing_judge(judged_by("mlp_digits").task) is None
-    assert missing_judge(Named(name="generation")) is None
+    assert missing_judge(Generation(spec.targets, judge="mlp_digits"), spec) is None
+
+
+def test_who_asks_for_no_judge_has_none():
+    spec = load_dataset(DatasetSettings(name="digits")).spec
+    for judge in (None, "none"):
+        task = Generation(spec.targets, judge=judge)
+        assert task.judge_name is None
+        assert missing_judge(task, spec) is None
+
+
+def test_a_judge_that_does_not_fit_is_refused_before_it_is_trained(alone, monkeypatch):
+    images = np.random.default_rng(0).integers(0, 256, (120, 8, 8, 1)).astype("uint8")
+    np.savez(alone / "two.npz", x=images, y=np.arange(120) % 2, classes=np.array(["cat", "dog"]))
+    for dataset, message in (
+        ({"name": str(alone / "two.npz")}, "tell the classes .* mlp_digits for 0, 1, .* data has cat, dog.*judge=none"),
+        ({"image_size": [12, 12]}, r"images of the same size. Received: images of \(12, 12, 1\) for mlp_digits"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            train(judged_by("mlp_digits", **dataset), output=alone / "run")
+        assert not (alone / "run").exists()
+        assert not (alone / "cache" / "judges").exists()
+    spec = load_dataset(DatasetSettings(name="digits")).spec
+    monkeypatch.setattr("dltemplates.training.judges.load_dataset", no_data)
+    with pytest.raises(ValueError, match=r"needs the file x. Or do without its judge: --set task.judge=none."):
+        missing_judge(Generation(spec.targets, judge="mlp_digits"), spec)
+
+
+def no_data(settings):
+    raise ValueError("Dataset digits needs the file x.")

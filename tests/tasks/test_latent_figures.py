@@ -27,11 +27,15 @@ def test_the_plane_is_decoded_from_its_upper_left_on():
 def test_codes_are_points_with_their_classes():
     codes, labels = np.random.default_rng(0).normal(size=(30, 2)), np.arange(30) % 3
     figure = scatter_figure(codes, labels)
-    (points,) = figure.axes[0].collections
-    np.testing.assert_allclose(points.get_offsets(), codes)
-    np.testing.assert_array_equal(points.get_array(), labels)
-    assert len(figure.axes) == 2  # the colours say which class
-    assert len(scatter_figure(codes, None).axes) == 1
+    (axes,) = figure.axes
+    for label, points in enumerate(axes.collections):
+        np.testing.assert_allclose(points.get_offsets(), codes[labels == label])
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["0", "1", "2"]
+    for labels in (None, np.zeros(30, int), np.arange(30)):  # nothing known, nothing to tell apart, too much
+        (axes,) = scatter_figure(codes, labels).axes
+        assert axes.get_legend() is None
+        (points,) = axes.collections
+        np.testing.assert_allclose(points.get_offsets(), codes)
 
 
 def test_a_walk_leads_from_one_example_to_the_next():

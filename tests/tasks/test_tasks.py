@@ -165,6 +165,15 @@ def test_one_label_and_one_example_are_enough():
     assert list(number.score(arrays, arrays)) == ["mae", "rmse", "mse"]
 
 
+def test_the_square_of_a_large_number_is_a_number():
+    """float32 holds no 1e50."""
+    task = Regression((TARGETS["regression"],))
+    truth = np.float32([[1e25], [2e25], [3e25]])
+    scores = task.score({"value": truth}, {"value": truth + np.float32(1e24)})
+    assert scores["mse"] == pytest.approx(1e48, rel=1e-4)
+    assert scores["r2"] == pytest.approx(0.985, rel=1e-4)
+
+
 def test_a_task_of_ones_own_is_a_task():
     with pytest.raises(ValueError, match="must be a class derived from `Task`"):
         make_task(Named(name="subprocess:Popen"), (TARGETS["classification"],))

@@ -261,3 +261,11 @@ def test_half_precision_leaves_the_machines_in_full(tmp_path):
     assert stage.algorithm.machine.compute_dtype == "bfloat16"
     assert {weight.dtype for weight in stage.algorithm.machine.weights} == {"float32"}
     assert np.isfinite(keras.ops.convert_to_numpy(stage.algorithm.machine.kernel)).all()
+
+
+def test_classes_are_not_weighed(tmp_path):
+    with pytest.raises(
+        ValueError, match=r"A machine looks at no class.* Received: train.class_weight = 'balanced'. Leave"
+    ):
+        train(template(train__class_weight="balanced"), output=tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -36,3 +36,19 @@ def test_where_labels_are_few_pretraining_helps(tmp_path):
     first, second = (run.record.scores["test"]["accuracy"] for run in (pretrained, fresh))
     assert first > second + 0.01
     assert second > 0.8
+
+
+def test_a_deep_belief_network_is_wrong_on_at_most_16_of_1000(tmp_path):
+    assert trained("dbn_mnist", tmp_path / "run").record.scores["test"]["accuracy"] >= 0.984
+
+
+def test_a_generator_learns_all_digits(tmp_path):
+    """Judged by a network that is trained in a minute, and for a fourth of the epochs, in which most is learned."""
+    judge = trained("lenet5_mnist", tmp_path / "judge", **{"train.epochs": 2})
+    run = trained("cgan_mnist", tmp_path / "run", **{"task.judge": str(judge.path), "train.epochs": 4})
+    distances = [row["val_distance"] for row in run.history()]
+    assert distances[-1] < distances[0] / 2
+    scores = run.record.scores["test"]
+    assert scores["coverage"] >= 9
+    assert scores["confidence"] > 0.8
+    assert scores["spread"] > 0.8

@@ -82,9 +82,19 @@ class ContrastiveDivergence(Algorithm):
 
     @classmethod
     def make(cls, model: keras.Model, task: Task, make_optimizer: MakeOptimizer, template: Template) -> Algorithm:
+        """Make it for the machine of a network.
+
+        Raises:
+            ValueError: If classes are to weigh differently.
+        """
         from dltemplates.tasks.representation import Representation
 
         assert isinstance(task, Representation)
+        if template.train.class_weight != "none":
+            raise ValueError(
+                "A machine looks at no class, so that none could weigh more. Received: train.class_weight = "
+                f"{template.train.class_weight!r}. Leave it out."
+            )
         return cls(
             model,
             model.get_layer(model.name).get_layer("hidden"),
