@@ -14,8 +14,9 @@ def change(*pairs):
 @pytest.mark.parametrize("name", catalog.template_names())
 def test_every_ready_template_loads_and_says_what_it_is(name):
     template = load_template(name)
-    assert name.startswith(f"{template.model.name.removesuffix('_cifar')}_")
-    assert name.removeprefix(f"{template.model.name}_") in (template.dataset.name.partition(":")[0], "folder")
+    family = template.model.name.removesuffix("_cifar")
+    assert name.startswith(f"{family}_")
+    assert name.removeprefix(f"{family}_") in (template.dataset.name.partition(":")[0], "folder")
     assert catalog.template_summary(name).endswith(".")
 
 
