@@ -228,7 +228,7 @@ def measured(model: str) -> dict[str, list[str]]:
     for name in template_names():
         text = template_text(name)
         if tomllib.loads(text).get("model", {}).get("name") == model:
-            lines = re.findall(r"^# *Measured(?:,|:) (.*(?:\n# *(?!Measured)\S.*)*)", text, re.MULTILINE)
+            lines = re.findall(r"^# *Measured[,:] (.*(?:\n# *(?!Measured)\S.*)*)", text, re.MULTILINE)
             found[name] = [re.sub(r"\n# *", " ", line) for line in lines]
     return found
 

@@ -1,10 +1,18 @@
 """Words for other people's errors."""
 
+import sys
+
 
 def first_line(error: BaseException) -> str:
     """What an error of another library says, in one line."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
+
+
+def out_of_memory() -> tuple[type[Exception], ...]:
+    """What is raised where memory does not suffice, TensorFlow's own error where it is in use."""
+    tensorflow = sys.modules.get("tensorflow")
+    return (MemoryError, tensorflow.errors.ResourceExhaustedError) if tensorflow else (MemoryError,)
 
 
 LOST_WORKERS = 138  # the exit code that training operators on Kubernetes take for "failed for now: start it again"

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from dltemplates.datasets.dates import DAY, days_of, format_of, is_dates, read_dates
+from dltemplates.datasets.dates import DAY, days_of, example_of, format_of, is_dates, read_dates
 from dltemplates.datasets.spec import DATE_PARTS, Column, Value
 from dltemplates.datasets.values import MOST, is_held, with_statistics
 
@@ -164,8 +164,7 @@ def read_numbers(
     wrong = values.notna().to_numpy() & ~is_held(numbers)
     if wrong.any():
         found = values.tolist()[np.argmax(wrong)]
-        like = pd.Timestamp(2024, 12, 31).strftime(format or "%Y-%m-%d")
-        what = f"dates like {like}" if kind == "date" else f"finite numbers up to {MOST:.1e}"
+        what = f"dates like {example_of(format)}" if kind == "date" else f"finite numbers up to {MOST:.1e}"
         other = "leave it empty where it is not known"
         if to_learn:
             other = f"take another kind: --set dataset.columns.{name}=category"

@@ -56,6 +56,11 @@ def read_dates(values: pd.Series, format: str | None = None) -> pd.Series:
     return pd.to_datetime(texts, errors="coerce", format=format or "ISO8601", utc=True).dt.tz_localize(None)
 
 
+def example_of(format: str | None) -> str:
+    """A date as it is written in a format; None for ISO 8601."""
+    return pd.Timestamp(2024, 12, 31).strftime(format or "%Y-%m-%d")
+
+
 def days_of(dates: pd.Series | pd.DatetimeIndex) -> np.ndarray:
     """Count dates in days since 1970: float64 (n,), NaN where there is none."""
     return ((dates - EPOCH) / pd.Timedelta(days=1)).to_numpy(np.float64)

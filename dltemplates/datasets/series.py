@@ -120,7 +120,7 @@ def series_dataset(table: pd.DataFrame, settings: DatasetSettings, *, like: Like
                 kind="time",
                 dtype="float64",
                 shape=(),
-                columns=(Column(name=series.dated, kind="date"),) if series.dated else None,
+                columns=(series.dated,) if series.dated else None,
                 frequency=series.frequency,
             ),
         ),

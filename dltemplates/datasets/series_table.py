@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from dltemplates.datasets.dates import MONTH, is_dates
-from dltemplates.datasets.spec import Like, Value
+from dltemplates.datasets.dates import MONTH, format_of, is_dates
+from dltemplates.datasets.spec import Column, Like, Value
 from dltemplates.datasets.times import frequency_of, parse_dates
 from dltemplates.datasets.values import MOST, is_held
 
@@ -21,14 +21,14 @@ class Series:
     Attributes:
         names: Of its channels.
         rows: float32 (rows, channels).
-        dated: The column of dates; None where there is none.
+        dated: The column of dates, and how they are written; None where there is none.
         dates: When each row was; None where that is not known.
         frequency: The time from row to row, as pandas names it.
     """
 
     names: tuple[str, ...]
     rows: np.ndarray
-    dated: str | None = None
+    dated: Column | None = None
     dates: pd.DatetimeIndex | None = None
     frequency: str | None = None
 
@@ -58,7 +58,8 @@ def read_series(table: pd.DataFrame, kinds: Mapping[str, str]) -> Series:
         raise ValueError(
             f"A series must have a column of numbers. Received: {', '.join(map(str, table.columns))}. Add one."
         )
-    return _series(table, names, dated[0] if dated else None, None)
+    column = _date_column(dated[0], table) if dated else None
+    return _series(table, names, column, None)
 
 
 def series_like(table: pd.DataFrame, like: Like) -> Series:
@@ -80,9 +81,12 @@ def series_like(table: pd.DataFrame, like: Like) -> Series:
     time = next((value for value in like.targets if value.kind == "time"), None)
     if time is None or time.frequency is None:
         return _series(table, names, None, None)
-    known = column_names(time)
-    dated = [str(name) for name in table if name in known or (not known and is_dates(table[name], MONTH))]
-    return _series(table, names, next((name for name in dated if name not in names), None), time.frequency)
+    if time.columns:
+        dated = [column for column in time.columns if column.name in table]
+    else:
+        found = [str(name) for name in table if name not in names and is_dates(table[name], MONTH)]
+        dated = [_date_column(name, table) for name in found]
+    return _series(table, names, dated[0] if dated else None, time.frequency)
 
 
 def column_names(value: Value) -> tuple[str, ...]:
@@ -90,12 +94,16 @@ def column_names(value: Value) -> tuple[str, ...]:
     return tuple(column.name for column in value.columns or ())
 
 
-def _series(table: pd.DataFrame, names: Sequence[str], dated: str | None, frequency: str | None) -> Series:
+def _date_column(name: str, table: pd.DataFrame) -> Column:
+    return Column(name=name, kind="date", format=format_of(name, table[name]))
+
+
+def _series(table: pd.DataFrame, names: Sequence[str], dated: Column | None, frequency: str | None) -> Series:
     rows = np.stack([_numbers(name, table[name]) for name in names], axis=1)
     if dated is None:
         return Series(tuple(names), rows)
-    dates = parse_dates(dated, table[dated])
-    return Series(tuple(names), rows, dated, dates, frequency_of(dated, dates, frequency))
+    dates = parse_dates(dated.name, table[dated.name], dated.format)
+    return Series(tuple(names), rows, dated, dates, frequency_of(dated.name, dates, frequency))
 
 
 def _numbers(name: str, values: pd.Series) -> np.ndarray:

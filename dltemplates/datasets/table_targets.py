@@ -45,8 +45,8 @@ def with_target(name: str, frames: Frames) -> tuple[Frames, dict[str, str]]:
     given = {split: frame[name].notna() for split, frame in frames.items()}
     if not any(has_target.any() for has_target in given.values()):
         raise ValueError(
-            f"The column that is to be predicted must hold something. Received: nothing in `{name}`. Choose another: "
-            "--set dataset.target=NAME."
+            f"The column that is to be predicted must hold something. Received: nothing in `{name}`. Fill it in, or "
+            "choose another: --set dataset.target=NAME."
         )
     skipped = {
         f"{split or 'table'} row {row}": f"no {name}"

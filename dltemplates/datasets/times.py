@@ -5,23 +5,28 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from dltemplates.datasets.dates import days_of, format_of, read_dates
+from dltemplates.datasets.dates import days_of, example_of, read_dates
 
 MONTHS = ("M", "Q", "Y")  # what the frequencies of months, quarters and years begin with
 
 
-def parse_dates(name: str, values: pd.Series) -> pd.DatetimeIndex:
+def parse_dates(name: str, values: pd.Series, format: str | None) -> pd.DatetimeIndex:
     """Read a column of dates.
 
+    Args:
+        name: The column's.
+        values: It, as text.
+        format: Of dates that are not of ISO 8601.
+
     Raises:
-        ValueError: If one is missing, or is none, or they can be read in two ways.
+        ValueError: If one is missing, or is none.
     """
-    dates = read_dates(values, format_of(name, values))
+    dates = read_dates(values, format)
     if dates.isna().any():
         row = int(np.argmax(dates.isna()))
         raise ValueError(
-            f"Column `{name}` must hold dates like 2024-12-31. Received: {values.iloc[row]} in row {row + 1}. "
-            f"Correct it, or take the rows as they follow each other: --set dataset.columns.{name}=skip."
+            f"Column `{name}` must hold dates like {example_of(format)}. Received: {values.iloc[row]} in row "
+            f"{row + 1}. Correct it, or take the rows as they follow each other: --set dataset.columns.{name}=skip."
         )
     return pd.DatetimeIndex(dates)
 

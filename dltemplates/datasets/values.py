@@ -52,7 +52,8 @@ def no_label(name: str) -> Value:
 
 def in_column(target: Value, name: str) -> Value:
     """The target as what stands in one column of a table."""
-    return target.model_copy(update={"columns": (Column(name=name),)})
+    column = Column(name=name, kind="category" if target.classes else "number")
+    return target.model_copy(update={"columns": (column,)})
 
 
 def labels_value(classes: tuple[str, ...]) -> Value:

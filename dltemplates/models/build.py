@@ -9,6 +9,7 @@ from pydantic import PydanticUserError, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError
 
 from dltemplates import catalog
+from dltemplates.errors import out_of_memory
 from dltemplates.models.recursion import LIMIT, deep_networks
 
 SIZES = ("input_shape", "num_outputs", "vocabulary_size", "sequence_length", "horizon", "channels")
@@ -67,9 +68,7 @@ def build_network(name: str, sizes: dict[str, Any], options: dict[str, Any]) -> 
         raise ValueError(
             f"Model `{name}` cannot be built so: {reason}. Received: {shown}. `dlt show {name}` lists the options."
         ) from error
-    except Exception as error:
-        if not isinstance(error, MemoryError) and type(error).__name__ != "ResourceExhaustedError":  # TensorFlow's
-            raise
+    except out_of_memory() as error:
         shown = ", ".join(f"{key}={value!r}" for key, value in given.items())
         raise ValueError(
             f"The weights of a network must fit into memory. Received: {name} with {shown}, for which there is not "

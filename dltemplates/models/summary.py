@@ -227,7 +227,8 @@ def _sizes(rows: Sequence[Row]) -> list[tuple[int | None, ...]]:
             sizes[place] = before
     last = max(place for place, size in enumerate(sizes) if size)
     begins = next(place for place in range(last, -1, -1) if place == 0 or sizes[place - 1] != sizes[last])
-    if begins and not any(row.parameters for row in rows[begins : last + 1]):
+    shrinks = begins > 0 and _product(sizes[last]) < _product(sizes[begins - 1])
+    if shrinks and not any(row.parameters for row in rows[begins : last + 1]):
         sizes[begins : last + 1] = [sizes[begins - 1]] * (last + 1 - begins)
     return sizes
 

@@ -66,15 +66,16 @@ def coefficients_figure(found: list[dict[str, Any]]) -> Figure:
     figure = Figure(figsize=(7, 1.2 + (0.12 + 0.14 * len(found)) * len(order)), layout="constrained")
     axes = figure.subplots()
     height = 0.8 / len(found)
+    drawn = []
     for place in range(len(found)):
         at = np.arange(len(order)) + (place - (len(found) - 1) / 2) * height
-        axes.barh(at, worth[place, order], height)
+        drawn.append(axes.barh(at, worth[place, order], height))
     axes.set_yticks(range(len(order)), [names[index] for index in order], parse_math=False)
     axes.invert_yaxis()
     axes.axvline(0, color="black", linewidth=0.8)
     axes.set_xlabel("what one standard deviation more adds")
     if len(found) > 1:
-        name_all(axes, [output["output"] for output in found])
+        name_all(axes, drawn, [output["output"] for output in found])
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     return figure

@@ -54,10 +54,12 @@ def draw_boundary(axes: Axes, predictor: Predictor, task: Task, rows: np.ndarray
         across, up, decided.reshape(PLACES, PLACES), cmap=colors, vmin=0, vmax=len(classes) - 1, alpha=0.25, linewidth=0
     )
     label = targets[task.target.name]
+    drawn = []
     for place in range(len(classes)):
         own = rows[label == place][:SHOWN]
-        axes.scatter(own[:, 0], own[:, 1], color=COLORS[place], edgecolor="black")
+        points = axes.scatter(own[:, 0], own[:, 1], color=COLORS[place], edgecolor="black")
+        drawn.append(points)
     names = [part for column in value.columns or () for part in column.parts] or ["first", "second"]
     axes.set_xlabel(names[0], parse_math=False)
     axes.set_ylabel(names[1], parse_math=False)
-    name_all(axes, classes, title=task.target.name, loc="upper right")
+    name_all(axes, drawn, classes, title=task.target.name, loc="upper right")

@@ -13,18 +13,18 @@ from matplotlib.ticker import MaxNLocator
 GREY = 96  # between images
 
 
-def name_all(axes: Axes, names: Iterable[str], **options: Any) -> None:
-    """Add a legend to bars or points that were drawn one name after the other, whatever characters those hold.
+def name_all(axes: Axes, drawn: Sequence[Any], names: Iterable[str], **options: Any) -> None:
+    """Add a legend, whatever characters the names hold.
 
     Args:
-        axes: What they were drawn on; if something else is, it was drawn before.
-        names: The user's: `$` is no mathematics, and one that begins with `_` is shown too.
+        axes: What things were drawn on.
+        drawn: Those, bars or points.
+        names: The user's, of each: `$` is no mathematics, and one that begins with `_` is shown too.
         options: Of the legend.
     """
-    drawn = axes.containers or axes.collections
     # Without a character in front, matplotlib hides what begins with `_`.
     shown = [f"\u200b{name}" if name.startswith("_") else name for name in names]
-    legend = axes.legend(drawn[len(drawn) - len(shown) :], shown, **options)
+    legend = axes.legend(drawn, shown, **options)
     for text in legend.get_texts():
         text.set_parse_math(False)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import matplotlib
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from dltemplates.tasks.figures import name_all, sheet_of, show_sheet
@@ -14,8 +14,7 @@ SIDE = 20  # codes along a side of the plane
 REACH = 2.5  # deviations of a standard normal distribution either way, which hold 98.8% of it
 STEPS = 10  # of a walk
 WALKS = 5
-PAIRS = matplotlib.colormaps["tab20"].colors  # type: ignore[attr-defined]
-COLORS = PAIRS[::2] + PAIRS[1::2]
+COLORS = [colormaps["tab20"](place) for place in (*range(0, 20, 2), *range(1, 20, 2))]  # the strong ones first
 
 Decode = Callable[[np.ndarray], np.ndarray]
 
@@ -52,10 +51,13 @@ def scatter_figure(codes: np.ndarray, labels: np.ndarray | None) -> Figure:
     if not 1 < len(classes) <= len(COLORS):
         axes.scatter(codes[:, 0], codes[:, 1], s=3)
     else:
+        drawn = []
         for label, color in zip(classes, COLORS, strict=False):
             own = codes[labels == label]
-            axes.scatter(own[:, 0], own[:, 1], s=3, color=color)
-        name_all(axes, map(str, classes), title="class", markerscale=4, loc="center left", bbox_to_anchor=(1, 0.5))
+            drawn.append(axes.scatter(own[:, 0], own[:, 1], s=3, color=color))
+        name_all(
+            axes, drawn, map(str, classes), title="class", markerscale=4, loc="center left", bbox_to_anchor=(1, 0.5)
+        )
     axes.set_xlabel("first number of the code")
     axes.set_ylabel("second")
     return figure

@@ -309,7 +309,7 @@ BROKEN = {
     "an infinite target": (table(label=[np.inf, 1.5] * 20), {}, r"finite, up to 3.4e\+38\. Received: 'inf' in `label`"),
     "a target that float32 does not hold": (table(label=[1e40, 1.5] * 20), {}, r"finite, up to .* Received: '1e\+40'"),
     "a number that float32 does not hold": (table(size=[-1e39, 1.0] * 20), {}, r"up to 3.4e\+38\. Received: '-1e\+39'"),
-    "an empty target": (table(label=None), {}, r"must hold something\. Received: nothing in `label`\. Choose another"),
+    "an empty target": (table(label=None), {}, r"must hold something\. Received: nothing in `label`\. Fill it in"),
     "no rows": (table().iloc[:0], {}, r"must hold rows"),
 }  # fmt: skip
 

@@ -195,10 +195,14 @@ def test_dates_of_another_format_are_read_where_they_are_said_to_be_dates(file):
     frame = table(month=days.strftime("%d/%m/%Y"))
     spec = series_dataset(frame, settings(columns={"month": "date"})).spec
     assert spec.targets[2].frequency == "D"
-    assert spec.targets[2].columns[0].name == "month"
+    assert (spec.targets[2].columns[0].name, spec.targets[2].columns[0].format) == ("month", "%d/%m/%Y")
     other = table(month=days.strftime("%d/%m/%Y"), seen=days.strftime("%Y-%m-%d"))[["seen", "month", "heat", "sales"]]
     _, dates = next_window(file(other), spec, 2)
     assert dates == ["2020-03-10", "2020-03-11"]
+    few = table(
+        rows=6, month=pd.date_range("2020-04-01", periods=6).strftime("%d/%m/%Y")
+    )  # which month first, by them?
+    assert next_window(file(few), spec, 1)[1] == ["2020-04-07"]
     with pytest.raises(ValueError, match=r"Received: 10/01/2020 in row 1 of `month`.*=skip; or if it is dates, =date."):
         series_dataset(frame, settings())
 

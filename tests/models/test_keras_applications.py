@@ -70,19 +70,20 @@ def test_the_same_in_the_precision_that_is_served(name, precision):
     compare(name, precision)
 
 
-def compare(name, precision):
+def compare(name, precision, **options):
     """Copy random weights of theirs into ours, and hold what ours gives against what theirs gives."""
     application = APPLICATIONS[name]
+    their_name, arguments, _ = application.of(options)
     keras.utils.set_random_seed(0)
-    theirs = getattr(keras.applications, application.builder)(
-        weights=None, input_shape=(SIDE, SIDE, 3), classes=NUM_OUTPUTS, classifier_activation=None
+    theirs = getattr(keras.applications, their_name)(
+        weights=None, input_shape=(SIDE, SIDE, 3), classes=NUM_OUTPUTS, classifier_activation=None, **arguments
     )
     rng = np.random.default_rng(1)
     pixels = rng.integers(0, 256, (4, SIDE, SIDE, 3)) * rng.uniform(0.3, 1, (4, 1, 1, 3))
     prepare = importlib.import_module(f"keras.applications.{MODULES[application.builder]}").preprocess_input
     prepared = prepare(pixels.astype(precision).copy())
     random_weights(theirs, prepared)
-    ours = build_network(name, {"input_shape": (SIDE, SIDE, 3), "num_outputs": NUM_OUTPUTS}, {})
+    ours = build_network(name, {"input_shape": (SIDE, SIDE, 3), "num_outputs": NUM_OUTPUTS}, options)
     take_application(ours, theirs, application)
     expected = keras.ops.convert_to_numpy(theirs(prepared))
     found = keras.ops.convert_to_numpy(ours((pixels / 255 - application.center).astype(precision)))
@@ -189,25 +190,30 @@ def test_a_download_is_told_of_on_stderr_and_one_that_fails_in_a_line(monkeypatc
     assert capsys.readouterr() == ("", "Downloading data from https://storage.example\n")
 
 
+@pytest.mark.parametrize("precision", ["float64"], indirect=True)
 @pytest.mark.parametrize(
-    ("name", "options", "builder", "arguments"),
+    ("name", "options", "sibling"),
     [
-        ("mobilenet_v2", {"width": 0.35, "dropout_rate": 0.0}, "MobileNetV2", {"alpha": 0.35}),
-        pytest.param("mobilenet_v1", {"width": 0.5}, "MobileNet", {"alpha": 0.5}, **SLOW),
-        pytest.param("mobilenet_v3_small", {"width": 0.75}, "MobileNetV3Small", {"alpha": 0.75}, **SLOW),
-        pytest.param("efficientnet_b0", {"depth": 1.1}, "EfficientNetB1", {}, **SLOW),
-        pytest.param("densenet121", {"blocks": [6, 12, 32, 32]}, "DenseNet169", {}, **SLOW),
+        ("mobilenet_v2", {"width": 0.35}, "MobileNetV2"),
+        pytest.param("mobilenet_v1", {"width": 0.5}, "MobileNet", **SLOW),
+        pytest.param("mobilenet_v3_small", {"width": 0.75}, "MobileNetV3Small", **SLOW),
+        pytest.param("efficientnet_b0", {"depth": 1.1}, "EfficientNetB1", **SLOW),
+        pytest.param("efficientnet_b0", {"width": 1.2, "depth": 1.4}, "EfficientNetB3", **SLOW),
+        pytest.param("densenet121", {"blocks": [6, 12, 32, 32]}, "DenseNet169", **SLOW),
     ],
 )
-def test_options_that_shape_a_network_choose_its_sibling(name, options, builder, arguments, tmp_path):
-    keras.utils.set_random_seed(0)
-    theirs = getattr(keras.applications, builder)(weights=None, classifier_activation=None, **arguments)
-    images = np.random.default_rng(0).normal(size=(4, 224, 224, 3)).astype("float32")
-    random_weights(theirs, images)
+def test_options_that_shape_a_network_choose_its_sibling(name, options, sibling, precision):
+    assert APPLICATIONS[name].of(options)[0] == sibling
+    compare(name, precision, **options)
+
+
+def test_a_file_of_another_width_fits_a_network_of_that_width(tmp_path):
+    options = {"width": 0.35, "dropout_rate": 0.0}
+    theirs = keras.applications.MobileNetV2(weights=None, alpha=0.35)
     theirs.save_weights(tmp_path / "theirs.weights.h5")
-    pretrained = load_application(name, str(tmp_path / "theirs.weights.h5"), options)
-    sizes = {"input_shape": (224, 224, 3), "num_outputs": 1000}
-    assert take_weights(build_network(name, sizes, options), pretrained) == []
+    pretrained = load_application("mobilenet_v2", str(tmp_path / "theirs.weights.h5"), options)
+    sizes = {"input_shape": (SIDE, SIDE, 3), "num_outputs": 1000}
+    assert take_weights(build_network("mobilenet_v2", sizes, options), pretrained) == []
 
 
 def test_a_shape_that_keras_does_not_have_is_refused():

@@ -75,6 +75,12 @@ def test_a_class_may_be_called_by_a_number():
         assert anomalies_of(seen.split("test")).tolist() == marks
 
 
+def test_what_is_no_name_is_no_class():
+    for normal in (True, 1.5, ["a"]):
+        with pytest.raises(ValueError, match="`normal` must be the name of a class. Received: .*. Try task"):
+            look(dataset(), normal=normal)
+
+
 def test_which_class_is_normal_must_be_known():
     with pytest.raises(ValueError, match="which class is normal. Received: 'fine' for classes flutter, normal. Say"):
         look(dataset(), normal="fine")

@@ -14,8 +14,9 @@ from dltemplates.training.prepare import prepare, resolve_precision
 from dltemplates.training.replicas import for_replicas
 from dltemplates.training.strategy import make_placement
 
-SETTINGS = {  # 54 steps
-    "train__epochs": 3,
+SETTINGS = {  # 42 steps
+    "train__epochs": 2,
+    "train__batch_size": 56,
     "train__optimizer": {"name": "sgd", "momentum": 0.9},
     "train__learning_rate": 0.05,
     "train__clip_norm": 0.5,
@@ -55,20 +56,6 @@ def train(template_file, *options):
     return load_run(run)
 
 
-def sizes_of_statistics(model):
-    """The size of what a running mean or variance tells of, by its path: such a figure is no weight, and may be large.
-
-    A mean is rounded as the activations that it is of, whose size is their root mean square.
-    """
-    sizes = {}
-    for layer in model._flatten_layers():
-        if isinstance(layer, layers.BatchNormalization):
-            mean, variance = np.asarray(layer.moving_mean), np.asarray(layer.moving_variance)
-            sizes[layer.moving_mean.path] = np.sqrt(mean**2 + variance).max()
-            sizes[layer.moving_variance.path] = variance.max()
-    return sizes
-
-
 @pytest.mark.parametrize(
     ("network", "options"),
     [
@@ -84,11 +71,11 @@ def test_several_devices_train_what_one_does(template_files, alone, network, opt
     single, run = alone(network), train(template_files[network], *options.split())
     first, second = single.model(), run.model()
     assert first.trainable_weights
-    sizes = sizes_of_statistics(first)
     for one, several in zip(first.weights, second.weights, strict=True):
         expected = np.asarray(one)
         assert np.ptp(expected) > 0
-        bound = 1e-6 if one.trainable else 1e-6 * max(1, sizes[one.path])
+        # The running variance of an activation is no weight, and may be large: 1e-6 of its size.
+        bound = 1e-6 if one.trainable else 1e-6 * max(1, np.abs(expected).max())
         np.testing.assert_allclose(np.asarray(several), expected, rtol=0, atol=bound, err_msg=one.path)
     for row, other in zip(single.history(), run.history(), strict=True):
         for name in row.keys() - {"seconds"}:
@@ -101,7 +88,7 @@ def test_several_devices_train_what_one_does(template_files, alone, network, opt
         (
             ["--devices", "3"],
             {},
-            r"a multiple of the number of replicas. Received: 64 for 3. Try .*batch_size=63",
+            r"a multiple of the number of replicas. Received: 56 for 3. Try .*batch_size=54",
         ),
         slow(["--devices", "0"], {}, "number of devices must be at least 1. Received: 0"),
         slow(["--devices", "2", "--strategy", "single"], {}, "Received: 2 devices and --strategy single"),
