@@ -92,8 +92,9 @@ class Generation(Task):
         return dataset
 
     def sizes(self, spec: DatasetSpec) -> dict[str, Any]:
-        classes = next((value.classes for value in spec.targets if value.kind == "class"), None)
-        return {"input_shape": spec.inputs[0].shape} | ({"num_outputs": len(classes)} if classes else {})
+        classes = next((value.classes for value in spec.targets if value.kind == "class"), None) or ()
+        told = {"num_outputs": len(classes)} if len(classes) > 1 else {}  # of one class there is nothing to tell
+        return {"input_shape": spec.inputs[0].shape} | told
 
     def needs(self, spec: DatasetSpec) -> dict[str, Shapes]:
         image = spec.inputs[0].shape

@@ -18,6 +18,7 @@ from dltemplates.inference import evaluate, predict
 from dltemplates.reports.report import write_report
 from dltemplates.runs import Run
 from dltemplates.runtimes import KerasPredictor
+from dltemplates.settings import DatasetSettings
 from dltemplates.tasks.examples import noise_for
 from dltemplates.tasks.judge import load_judge
 from dltemplates.template import load_template, parse_template
@@ -294,6 +295,19 @@ def test_the_first_worker_alone_needs_the_judge(judge, tmp_path):
         _, errors = process.communicate(timeout=240)
         assert process.returncode == 0, errors
     assert "val_coverage" in Run(tmp_path / "run").history()[-1]
+
+
+def test_images_of_no_class_are_learned_but_by_a_network_that_is_told_one(tmp_path):
+    (tmp_path / "mine").mkdir()
+    for number in range(80):
+        Image.new("L", (8, 8), 3 * number).save(tmp_path / "mine" / f"{number}.png")
+    template = tiny("gan", epochs=1, batch_size=16)
+    mine = template.model_copy(update={"dataset": DatasetSettings(name=str(tmp_path / "mine"), image_size=(8, 8))})
+    run = train(mine, output=tmp_path / "run")
+    assert evaluate(run.path)["examples"] == 16
+    told = mine.model_copy(update={"model": tiny("cgan").model})
+    with pytest.raises(ValueError, match="Model `cgan` needs the size `num_outputs`, which this task and data do not"):
+        train(told, output=tmp_path / "told")
 
 
 @pytest.mark.slow
