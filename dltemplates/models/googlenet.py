@@ -92,7 +92,8 @@ def googlenet(
 
 def stem(x, width):
     """The convolutions and poolings before the first module: an eighth of the resolution."""
-    x = conv_relu(x, make_divisible(width * 64), 7, strides=2)
+    x = layers.ZeroPadding2D(3)(x)  # as the authors have it in Caffe: "same" puts more at the bottom and the right
+    x = conv_relu(x, make_divisible(width * 64), 7, strides=2, padding="valid")
     x = layers.MaxPooling2D(3, strides=2, padding="same")(x)
     x = LocalResponseNormalization()(x)
     x = conv_relu(x, make_divisible(width * 64), 1)
@@ -117,6 +118,7 @@ def auxiliary_classifier(x, num_outputs, width, *, name):
     x = layers.AveragePooling2D(5, strides=3)(x)
     x = conv_relu(x, make_divisible(width * 128), 1)
     x = layers.Flatten()(x)
-    x = layers.Dense(make_divisible(width * 1024), activation="relu", kernel_initializer="he_normal")(x)
+    units = make_divisible(width * 1024)
+    x = layers.Dense(units, activation="relu", kernel_initializer="he_normal", name=f"{name}_hidden")(x)
     x = layers.Dropout(AUXILIARY_DROPOUT)(x)
     return layers.Dense(num_outputs, dtype="float32", name=name)(x)

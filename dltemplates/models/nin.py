@@ -8,8 +8,9 @@ the class's score (global average pooling): no fully connected layer is left tha
 
 `nin_cifar` is the paper's network of three mlpconv layers for CIFAR-10, of the sizes in the definition that the
 authors published with it: 966,986 parameters and 222 million multiply-accumulates at 32x32x3 and 10 classes. `nin` is
-the one for ImageNet that they published later, in the model zoo of Caffe: 7,595,176 parameters and 969 million
-multiply-accumulates at 224x224x3 and 1000 classes. Both begin from He's initialization here.
+the one for ImageNet that they published later, in the model zoo of Caffe: 7,595,176 parameters and 1.10 billion
+multiply-accumulates at 224x224x3 and 1000 classes. Two things are ours: the class maps are not rectified, as logits may
+be negative; and both begin from He's initialization.
 """
 
 import keras
@@ -18,7 +19,7 @@ from keras import layers
 from dltemplates.models.blocks import conv_relu, make_divisible
 from dltemplates.models.checks import check_dropout_rate, check_image_shape, check_multiplier, check_num_outputs
 
-LEAST = 67  # pixels: the last of the three poolings still finds a map of 3x3
+LEAST = 39  # pixels: each of the three poolings still finds a map of 2x2 to halve
 LEAST_CIFAR = 8
 
 
@@ -33,7 +34,7 @@ def nin(
     """Build the ImageNet NIN.
 
     Args:
-        input_shape: `(height, width, channels)`; height and width at least 67.
+        input_shape: `(height, width, channels)`; height and width at least 39.
         num_outputs: Number of classes, or of values to predict.
         width: Filters of every mlpconv, as a share of the paper's and rounded to multiples of 8; positive.
         dropout_rate: Share of the activations dropped before the last mlpconv, in [0, 1).
@@ -54,7 +55,7 @@ def nin(
     x = inputs
     for filters, kernel_size, strides in ((96, 11, 4), (256, 5, 1), (384, 3, 1)):
         x = mlpconv(x, [make_divisible(width * filters)] * 3, kernel_size, strides)
-        x = layers.MaxPooling2D(3, strides=2)(x)
+        x = max_pooling(x)
     x = layers.Dropout(dropout_rate)(x)
     x = mlpconv(x, [make_divisible(width * 1024)] * 2, kernel_size=3, num_outputs=num_outputs)
     logits = layers.GlobalAveragePooling2D(dtype="float32", name="logits")(x)
@@ -100,6 +101,14 @@ def nin_cifar(
     x = mlpconv(x, third, kernel_size=3, num_outputs=num_outputs)
     logits = layers.GlobalAveragePooling2D(dtype="float32", name="logits")(x)
     return keras.Model(inputs, logits, name=name)
+
+
+def max_pooling(x):
+    """Pooling of 3x3 at every second place, which takes in the last row and column too, as in Caffe: 54 to 27."""
+    height, width = x.shape[1:3]
+    # Nothing of a rectified map is less than the zeros that stand behind its end.
+    x = layers.ZeroPadding2D(((0, 1 - height % 2), (0, 1 - width % 2)))(x)
+    return layers.MaxPooling2D(3, strides=2)(x)
 
 
 def mlpconv(x, filters, kernel_size, strides=1, *, num_outputs=None):

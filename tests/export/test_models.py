@@ -28,7 +28,7 @@ OPTIONS = {
     "vgg13": {"image_size": 32, "width": 0.1},
     "vgg16": {"image_size": 32, "width": 0.1},
     "vgg19": {"image_size": 32, "width": 0.1},
-    "nin": {"image_size": 67, "width": 0.1},
+    "nin": {"image_size": 39, "width": 0.1},
     "nin_cifar": {"image_size": 8, "width": 0.1},
     "googlenet": {"image_size": 65, "width": 0.1},
     "resnet8": {},

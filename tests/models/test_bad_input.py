@@ -14,7 +14,7 @@ LEAST = {  # pixels of a side, by the options' defaults
     "convnet": 8,
     "alexnet": 67,
     **dict.fromkeys(("vgg11", "vgg13", "vgg16", "vgg19"), 32),
-    "nin": 67,
+    "nin": 39,
     "nin_cifar": 8,
     "googlenet": 65,
     **dict.fromkeys(("resnet8", "resnet20", "resnet32", "resnet44", "resnet56", "resnet110", "resnet1202"), 8),

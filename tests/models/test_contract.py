@@ -33,7 +33,7 @@ TINY = {  # sizes and options that build fast
     "vgg13": ({"input_shape": (32, 33, 3), "num_outputs": 3}, {"width": 0.1, "dropout_rate": 0.1}),
     "vgg16": ({"input_shape": (32, 33, 3), "num_outputs": 3}, {"width": 0.1, "dropout_rate": 0.1}),
     "vgg19": ({"input_shape": (32, 33, 3), "num_outputs": 3}, {"width": 0.1, "dropout_rate": 0.1}),
-    "nin": ({"input_shape": (67, 68, 3), "num_outputs": 3}, {"width": 0.1, "dropout_rate": 0.1}),
+    "nin": ({"input_shape": (39, 40, 3), "num_outputs": 3}, {"width": 0.1, "dropout_rate": 0.1}),
     "nin_cifar": ({"input_shape": (8, 9, 3), "num_outputs": 3}, {"width": 0.1, "dropout_rate": 0.1}),
     "googlenet": ({"input_shape": (65, 66, 3), "num_outputs": 3}, {"width": 0.1, "dropout_rate": 0.1}),
     "resnet8": ({"input_shape": (8, 9, 3), "num_outputs": 3}, {}),

@@ -5,14 +5,16 @@ from dltemplates.models.nin import nin, nin_cifar
 from dltemplates.models.summary import summarize
 
 
-def test_has_7_595_176_parameters_and_969_million_macs():
-    summary = summarize(nin((224, 224, 3), 1000))
-    assert summary.parameters == 7_595_176
-    assert summary.macs == 969_460_864
+def test_has_7_595_176_parameters_and_1_10_billion_macs():
+    network = nin((224, 224, 3), 1000)
+    summary = summarize(network)
+    assert (summary.parameters, summary.macs) == (7_595_176, 1_100_188_800)
+    pooled = [layer.output.shape[1] for layer in network.layers if isinstance(layer, keras.layers.MaxPooling2D)]
+    assert pooled == [27, 13, 6]
 
 
 def test_every_convolution_is_followed_by_two_of_1x1():
-    convolutions = [layer for layer in nin((67, 67, 3), 10, width=0.1).layers if isinstance(layer, keras.layers.Conv2D)]
+    convolutions = [layer for layer in nin((39, 39, 3), 10, width=0.1).layers if isinstance(layer, keras.layers.Conv2D)]
     sizes = [layer.kernel_size[0] for layer in convolutions]
     assert sizes == [11, 1, 1, 5, 1, 1, 3, 1, 1, 3, 1, 1]
     assert [layer.activation.__name__ for layer in convolutions] == ["relu"] * 11 + ["linear"]
@@ -30,12 +32,12 @@ def test_scores_are_the_means_of_a_map_for_each_class():
 
 
 def test_width_scales_the_filters_but_not_the_classes():
-    filters = [layer.filters for layer in nin((67, 67, 3), 10, width=0.25).layers if hasattr(layer, "filters")]
+    filters = [layer.filters for layer in nin((39, 39, 3), 10, width=0.25).layers if hasattr(layer, "filters")]
     assert filters == [24] * 3 + [64] * 3 + [96] * 3 + [256] * 2 + [10]
 
 
 def test_least_size_builds():
-    assert nin((67, 67, 3), 10, width=0.1).output_shape == (None, 10)
+    assert nin((39, 39, 3), 10, width=0.1).output_shape == (None, 10)
 
 
 def test_the_network_for_small_images_has_966_986_parameters():
