@@ -237,7 +237,8 @@ def describe(kind: str, name: str) -> dict[str, str]:
     """What a model, dataset or task says of itself, read from its source without running it.
 
     Returns:
-        `summary`, `module` (its docstring), `signature`, and `docstring`.
+        `summary`, `module` (its docstring), `signature`, `docstring`, and where its arguments are told of, `arguments`:
+        the same, or of a class the docstring of its `__init__`, its own or that of the class it is derived from.
     """
     check_name(kind, name)
     entry = KINDS[kind][name]
@@ -245,13 +246,19 @@ def describe(kind: str, name: str) -> dict[str, str]:
     package, _, file = module_name.rpartition(".")
     tree = ast.parse((resources.files(package) / f"{file}.py").read_text(encoding="utf-8"))
     node = next(n for n in tree.body if isinstance(n, (ast.FunctionDef, ast.ClassDef)) and n.name == attribute)
+    said = {
+        "summary": entry.summary,
+        "module": ast.get_docstring(tree) or "",
+        "docstring": ast.get_docstring(node) or "",
+    }
     function = node
     if isinstance(node, ast.ClassDef):
         function = next((n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"), node)
-    signature = f"({ast.unparse(function.args)})" if isinstance(function, ast.FunctionDef) else "()"
-    return {
-        "summary": entry.summary,
-        "module": ast.get_docstring(tree) or "",
-        "signature": f"{attribute}{signature}",
-        "docstring": ast.get_docstring(node) or "",
-    }
+    if isinstance(function, ast.FunctionDef):
+        arguments = ast.get_docstring(function) or ""
+        return {**said, "signature": f"{attribute}({ast.unparse(function.args)})", "arguments": arguments}
+    classes = {other.target.partition(":")[2]: key for key, other in KINDS[kind].items()}
+    names = [base.id for base in getattr(node, "bases", ()) if isinstance(base, ast.Name)]
+    bases = [classes[base] for base in names if base in classes]
+    inherited = describe(kind, bases[0]) if bases else {"signature": f"{attribute}()", "arguments": ""}
+    return {**said, "signature": inherited["signature"], "arguments": inherited["arguments"]}

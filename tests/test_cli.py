@@ -15,8 +15,10 @@ import numpy as np
 import pytest
 
 from conftest import SMALL
+from dltemplates import catalog
 from dltemplates.catalog import MODELS, Entry
 from dltemplates.cli import main as cli
+from dltemplates.cli import pages
 from dltemplates.runs import Run
 from dltemplates.training.checkpoint import list_checkpoints
 
@@ -98,6 +100,29 @@ def test_show_says_what_a_thing_is(dlt, name, kind):
     assert code == 0
     said = json.loads(out)
     assert (said["name"], said["kind"]) == (name, kind)
+
+
+@pytest.mark.parametrize(
+    ("task", "option", "default", "meaning"),
+    [
+        ("generation", "critic_steps", 1, "Steps of the discriminator for one of the generator"),
+        ("variational", "noise", 0.0, "Standard deviation of the noise"),  # as in the class it is derived from
+        ("classification", "loss", "cross_entropy", "whose gradient is Rosenblatt's rule"),
+    ],
+)
+def test_show_says_what_the_options_of_a_task_mean(dlt, task, option, default, meaning):
+    said = json.loads(dlt("show", task, "--json")[1])["options"]
+    assert not {"self", "targets"} & set(said)
+    assert said[option]["default"] == default
+    assert meaning in said[option]["meaning"]
+    _, out, _ = dlt("show", task)
+    assert f"{option} " in out
+    assert meaning.split()[0] in out
+
+
+def test_every_option_of_a_task_is_explained():
+    for task in catalog.TASKS:
+        assert all(option["meaning"] for option in pages.gather(task)["options"].values()), task
 
 
 def test_show_breaks_the_address_of_a_paper_rather_than_to_cut_it(dlt):

@@ -30,7 +30,8 @@ def gather(name: str) -> dict[str, Any]:
     if kind == "format":
         return {"name": name, "kind": kind, "summary": catalog.FORMATS[name].summary}
     said = catalog.describe(kind, name)
-    return {"name": name, "kind": kind, **(said if kind != "model" else _model(name, said))}
+    about = {"model": _model, "task": _task}.get(kind, lambda _, said: said)
+    return {"name": name, "kind": kind, **about(name, said)}
 
 
 def show(said: dict[str, Any]) -> None:
@@ -43,8 +44,11 @@ def show(said: dict[str, Any]) -> None:
         case "model":
             out.render(_page(said))
         case kind:
-            click.echo(f"{said['name']} ({kind}): {said['summary']}\n\n{said['module']}\n\n{said['signature']}\n")
+            click.echo(f"{said['name']} ({kind}): {said['summary']}\n\n{said['module']}\n")
             click.echo(said["docstring"])
+            if kind == "task" and said["options"]:
+                click.echo()
+                out.render(_options(said["options"]))
 
 
 def arguments_of(model: str) -> dict[str, dict[str, Any]]:
@@ -54,6 +58,12 @@ def arguments_of(model: str) -> dict[str, dict[str, Any]]:
     while sibling := docstrings.sibling_of(docstring):
         docstring = catalog.describe("model", sibling)["docstring"]
     return docstrings.read_arguments(said["signature"], docstring)
+
+
+def _task(name: str, said: dict[str, str]) -> dict[str, Any]:
+    arguments = docstrings.read_arguments(said["signature"], said["arguments"])
+    options = {key: argument for key, argument in arguments.items() if key not in ("self", "targets")}
+    return {"summary": said["summary"], "module": said["module"], "docstring": said["docstring"], "options": options}
 
 
 def _model(name: str, said: dict[str, str]) -> dict[str, Any]:
@@ -106,11 +116,7 @@ def _page(said: dict[str, Any]) -> Any:
     totals.append("They take " + ", ".join(f"{size:,} bytes as {dtype}" for dtype, size in said["bytes"].items()) + ".")
     if (trained := said["parameters_in_training"]) != said["parameters"]:
         totals.append(f"In training, with auxiliary classifiers, there are {trained:,}.")
-    options = _table("option", "default", "meaning")
-    for key, size in said["sizes"].items():
-        options.add_row(key, Text(_plain(size["paper"])), Text(size["meaning"]))
-    for key, option in said["options"].items():
-        options.add_row(key, Text(_plain(option["default"])), Text(option["meaning"]))
+    sizes_too = {key: {"default": size["paper"], "meaning": size["meaning"]} for key, size in said["sizes"].items()}
     results = _table("template", "measured here")
     for template, lines in said["results"].items():
         results.add_row(template, Text("\n".join(lines) or "not yet"))
@@ -121,11 +127,20 @@ def _page(said: dict[str, Any]) -> Any:
         Text(f"Layers by stage, at the sizes of the paper: {sizes}\n", "bold"),
         _stages(said),
         Text("\n" + " ".join(totals) + "\n"),
-        options,
+        _options(sizes_too | said["options"]),
         Text(),
         results if said["results"] else Text("No ready template trains it yet."),
     ]
     return Constrain(Group(*parts), WIDTH)
+
+
+def _options(options: dict[str, dict[str, Any]]) -> Any:
+    from rich.text import Text
+
+    table = _table("option", "default", "meaning")
+    for key, option in options.items():
+        table.add_row(key, Text(_plain(option["default"])), Text(option["meaning"]))
+    return table
 
 
 def _stages(said: dict[str, Any]) -> Any:
