@@ -15,7 +15,8 @@ in. With linear layers it would be a principal component analysis.
   training alone, and it is to give back what was there before: it must learn what examples look like.
 - `sparse_autoencoder`: Ng: "Sparse autoencoder", CS294A lecture notes, 2011,
   https://web.stanford.edu/class/cs294a/sparseAutoencoder.pdf. The code may be long, but few of its units may be active
-  at once.
+  at once. (There each sigmoid unit is to be active on average as often as is said; here rectified ones cost what they
+  add up to, by which many become exactly 0.)
 - `fc_autoencoder`: that of Banbury et al.: "MLPerf Tiny Benchmark", NeurIPS 2021, https://arxiv.org/abs/2106.07597, for
   the sound of machines (five spectra of 128 bands, 640 numbers): 269,992 parameters in all. What it cannot give back is
   not what it was trained on: an anomaly.

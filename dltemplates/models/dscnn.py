@@ -35,8 +35,8 @@ def dscnn(
     Args:
         input_shape: `(frames, coefficients, channels)`; frames and coefficients at least 2.
         num_outputs: Number of classes, or of values to predict.
-        filters: Filters of every convolution; the paper's middle and large networks have 172 and 276.
-        blocks: Number of depthwise separable convolutions; 5 in the paper's large network.
+        filters: Filters of every convolution.
+        blocks: Number of depthwise separable convolutions.
         dropout_rates: Share of activations dropped behind the first convolution and behind the last, in [0, 1).
         name: Name of the model.
 

@@ -10,7 +10,8 @@ Neither is ever told what an example should look like.
 - `dcgan`: Radford, Metz, Chintala: "Unsupervised Representation Learning with Deep Convolutional Generative Adversarial
   Networks", ICLR 2016, https://arxiv.org/abs/1511.06434, section 3: transposed convolutions of stride 2, batch
   normalization and rectifiers in the generator, convolutions of stride 2 and leaky rectifiers in the discriminator, no
-  dense layers in between. Its widths here are halved once for each doubling that a small image spares.
+  dense layers in between. Its widths here are halved once for each doubling that a small image spares, its kernels are
+  of 4x4 instead of 5x5, and one more convolution, of 3x3, makes the image of the last map.
 - `cgan`: Mirza, Osindero: "Conditional Generative Adversarial Nets", 2014, https://arxiv.org/abs/1411.1784: both are
   told the class, so that the generator makes examples of the class that it is asked for. Here with the layers of DCGAN.
 - `wgan_gp`: Gulrajani, Ahmed, Arjovsky, Dumoulin, Courville: "Improved Training of Wasserstein GANs", NIPS 2017,
@@ -107,7 +108,7 @@ def dcgan(
             `filters`, so 4 by default.
         latent_dim: Length of the row of noise.
         filters: Filters at each resolution of the generator, from the smallest on; the discriminator has them the other
-            way round. The paper's for 64x64 are (1024, 512, 256, 128).
+            way round. The paper's for 64x64 are (512, 256, 128, 64).
         name: Name of the model.
 
     Returns:

@@ -48,6 +48,8 @@ def test_the_paper_s_generator_for_64x64_has_its_layers():
     generator, _ = parts(dcgan((64, 64, 3), filters=(512, 256, 128, 64)))
     shapes = [layer.output.shape[1:] for layer in generator.layers if isinstance(layer, keras.layers.Conv2DTranspose)]
     assert shapes == [(8, 8, 512), (16, 16, 256), (32, 32, 128), (64, 64, 64)]
+    (first,) = (layer for layer in generator.layers if isinstance(layer, keras.layers.Reshape))
+    assert first.output.shape[1:] == (4, 4, 1024)
     assert generator.get_layer("image").output.shape == (None, 64, 64, 3)
 
 
