@@ -22,7 +22,7 @@ from dltemplates.settings import DatasetSettings, Named
 from dltemplates.tasks.contract import Contract
 from dltemplates.tasks.examples import as_taken, is_generator, noise_for
 from dltemplates.tasks.parity import Parity
-from dltemplates.tasks.task import Task, look_at, make_task
+from dltemplates.tasks.task import Task, labels_wanted, look_at, make_task
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,9 @@ def evaluate(path: str | Path, *, data: str | None = None, split: str = "test", 
             "Keras's when it was exported. Judge the whole network, or look at it by `dlt predict`."
         )
     settings = _settings(subject, data)
-    labelled = subject.task.needs_labels
-    dataset = load_dataset(settings, from_file=data is None, like=contract, whole=split == ALL, labelled=labelled)
     named = Named(name=contract.task, **contract.task_options)
+    wanted = labels_wanted(named, from_file=True)
+    dataset = load_dataset(settings, from_file=data is None, like=contract, whole=split == ALL, **wanted)
     dataset = as_taken(contract, look_at(named, dataset, from_file=True)[1])
     if is_generator(contract):
         dataset = noise_for(contract, dataset)

@@ -52,8 +52,8 @@ class ModelSettings(Named):
 
     Attributes:
         weights: What it begins with: `fresh`, random ones; the folder of a run; `imagenet`, which Keras downloads; or a
-            `.h5` file of such weights. They must be of the same architecture, the last layer aside where the classes
-            are others. They are read again when the training is resumed.
+            `.h5` file of such weights. They must be of the same architecture, the last layer aside where it has
+            another number of outputs. They are read again when the training is resumed.
     """
 
     weights: Annotated[str, Field(min_length=1)] = FRESH

@@ -17,6 +17,7 @@ import pandas as pd
 
 from dltemplates.datasets.columns import kind_of, numbers_of, read_numbers
 from dltemplates.datasets.csv_file import read_csv
+from dltemplates.datasets.dates import look_like_dates
 from dltemplates.datasets.source import SPLITS, Dataset
 from dltemplates.datasets.spec import Like, learned_target
 from dltemplates.datasets.splits import divide
@@ -26,7 +27,14 @@ from dltemplates.datasets.values import class_value, in_column, no_label, number
 from dltemplates.settings import DatasetSettings
 
 
-def csv_table(path: Path, settings: DatasetSettings, *, like: Like | None = None, labelled: bool = True) -> Dataset:
+def csv_table(
+    path: Path,
+    settings: DatasetSettings,
+    *,
+    like: Like | None = None,
+    labelled: bool = True,
+    told_apart: str | None = None,
+) -> Dataset:
     """Load a table.
 
     Args:
@@ -34,17 +42,23 @@ def csv_table(path: Path, settings: DatasetSettings, *, like: Like | None = None
         settings: The target, the kinds of columns, the shares of splits that are not given.
         like: The spec or the contract of a trained network: columns and classes are then what they were there.
         labelled: Whether something is to be predicted.
+        told_apart: As in `load_dataset`.
 
     Raises:
         ValueError: If a table breaks a rule; says which.
     """
     files = {"": path} if path.is_file() else {s: path / f"{s}.csv" for s in SPLITS if (path / f"{s}.csv").is_file()}
     frames = {split: read_csv(file) for split, file in files.items()}
-    return frame_dataset(frames, settings, like=like, labelled=labelled)
+    return frame_dataset(frames, settings, like=like, labelled=labelled, told_apart=told_apart)
 
 
 def frame_dataset(
-    frames: Frames, settings: DatasetSettings, *, like: Like | None = None, labelled: bool = True
+    frames: Frames,
+    settings: DatasetSettings,
+    *,
+    like: Like | None = None,
+    labelled: bool = True,
+    told_apart: str | None = None,
 ) -> Dataset:
     """Make a dataset of tables that were read.
 
@@ -54,6 +68,7 @@ def frame_dataset(
         settings: As in `csv_table`.
         like: As in `csv_table`.
         labelled: As in `csv_table`.
+        told_apart: As in `csv_table`.
 
     Raises:
         ValueError: As in `csv_table`.
@@ -70,11 +85,11 @@ def frame_dataset(
     skipped: dict[str, str] = {}
     known = learned_target(like) if like else None
     targets = {split: np.zeros(len(frame), np.int64) for split, frame in frames.items()}
-    if labelled or settings.target:
+    if labelled or (settings.target and (like is None or settings.target in first)):
         name = target_name(first, settings, like)
         frames, skipped = with_target(name, frames)
         targets, classes = read_targets(name, frames, settings, known)
-    frames, targets = _split(frames, targets, settings, classes, to_learn=like is None)
+    frames, targets = _split(frames, targets, settings, classes, to_learn=like is None, told_apart=told_apart)
     if name is None:
         target = no_label("rows")
     else:
@@ -108,10 +123,15 @@ def _doubt(name: str, values: pd.Series) -> str | None:
             f"column `{name}` is taken as categories, as {given[numbers.isna()].iloc[0]!r} is no number, unlike "
             f"most of it: correct that, or say --set dataset.columns.{name}=category"
         )
+    if look_like_dates(given):
+        return (
+            f"column `{name}` is taken as categories, but all of it looks like dates, as {given.iloc[0]!r} does: say "
+            f"--set dataset.columns.{name}=date, or =category"
+        )
     if given.nunique() > max(FEW, len(given) / 2):
         return (
             f"column `{name}` is taken as categories, {given.nunique()} different ones in {len(given)} rows, "
-            f"too many to learn from: leave it out, --set dataset.columns.{name}=skip, or if it is dates, =date"
+            f"too many to learn from: leave it out, --set dataset.columns.{name}=skip"
         )
     return None
 
@@ -129,6 +149,7 @@ def _split(
     classes: tuple[str, ...] | None,
     *,
     to_learn: bool,
+    told_apart: str | None,
 ) -> tuple[Frames, dict[str, np.ndarray]]:
     """Take the splits that are not given from the table, or from `train`."""
     whole = "" if "" in frames else "train"
@@ -136,7 +157,8 @@ def _split(
         raise ValueError("A folder of tables must hold a train.csv. Received: none. Add it.")
     given = {split: frame for split, frame in frames.items() if split != whole}
     shares = dict.fromkeys(given, 0.0)
-    parts = divide(targets[whole], settings.model_copy(update=shares), classes=classes, to_learn=to_learn)
+    unsplit = settings.model_copy(update=shares)
+    parts = divide(targets[whole], unsplit, classes=classes, to_learn=to_learn, told_apart=told_apart)
     divided = {split: frames[whole].iloc[rows] for split, rows in parts.items()}
     divided_targets = {split: targets[whole][rows] for split, rows in parts.items()}
     return divided | given, divided_targets | {split: targets[split] for split in given}

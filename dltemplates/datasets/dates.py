@@ -40,6 +40,11 @@ def format_of(name: str, values: pd.Series) -> str | None:
     return format
 
 
+def look_like_dates(values: pd.Series) -> bool:
+    """Whether a column holds text that is dates of another format than ISO 8601."""
+    return _formats_of(pd.Series(values.dropna().unique())) != [None]
+
+
 def _formats_of(values: pd.Series) -> list[str | None]:
     """The formats that read all of a column's dates: None alone where ISO 8601 does or nothing does."""
     texts = values.dropna()

@@ -23,13 +23,14 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
 LAYOUT = "Put each class's images in a folder of its own: {path}/cats/1.jpg, {path}/dogs/1.jpg."
 
 
-def folder(root: Path, settings: DatasetSettings, *, labelled: bool = True) -> Dataset:
+def folder(root: Path, settings: DatasetSettings, *, labelled: bool = True, told_apart: str | None = None) -> Dataset:
     """Load a folder of images.
 
     Args:
         root: It.
         settings: The size and channels, the shares of splits that are not given.
         labelled: Whether each image must be of a class, or have labels.
+        told_apart: As in `load_dataset`.
 
     Raises:
         ValueError: If it is empty, has one class, or its splits or labels do not fit together; says the way out.
@@ -40,11 +41,16 @@ def folder(root: Path, settings: DatasetSettings, *, labelled: bool = True) -> D
         splits = _divide(given, np.zeros(len(given["train"].names), np.int64), settings)
         target = number_value(splits["train"].targets) if names is None else labels_value(names)
     else:
-        classes = _class_names(folders, labelled=labelled)
-        given, left_out = _read_classes(root, folders, classes)
+        is_each_learned = labelled and told_apart is None
+        classes = _class_names(folders, labelled=labelled, alike=is_each_learned)
+        given, left_out = _read_classes(root, folders, classes, every=is_each_learned)
         target = class_value(classes) if len(classes) > 1 else no_label(classes[0] or root.name)
-        splits = _divide(given, given["train"].targets, settings)
-        _check_classes(splits, classes)
+        groups = given["train"].targets
+        if told_apart in classes:
+            groups = (groups != classes.index(told_apart)).astype(np.int64)
+        splits = _divide(given, groups, settings)
+        if is_each_learned:
+            _check_classes(splits, classes)
     return file_dataset(root, splits, target=target, skipped={**skipped, **left_out}, settings=settings)
 
 
@@ -76,10 +82,10 @@ def split_folders(root: Path, *, labelled: bool = True) -> tuple[dict[str, Path]
     return {name: folders[name] for name in order}, beside
 
 
-def _class_names(folders: dict[str, Path], *, labelled: bool) -> tuple[str, ...]:
-    """The names of the class folders, the same in each split; `""` alone where images lie in no such folder."""
+def _class_names(folders: dict[str, Path], *, labelled: bool, alike: bool) -> tuple[str, ...]:
+    """The names of the class folders, to be the same in each split if `alike`; `""` alone where there are none."""
     names = {split: [path.name for path in _folders(path)] for split, path in folders.items()}
-    classes = tuple(names["train"])
+    classes = tuple(names["train"]) if alike else tuple(sorted({name for each in names.values() for name in each}))
     train = folders["train"]
     if not classes and (labelled or not _images_in(train)):
         is_empty = not any(train.iterdir())
@@ -93,15 +99,15 @@ def _class_names(folders: dict[str, Path], *, labelled: bool) -> tuple[str, ...]
         raise ValueError(
             f"Classification needs at least two classes. Received: one, {classes[0]!r}, in {train}. {way_out}"
         )
-    for split, others in names.items():
+    for split, others in names.items() if alike else ():
         _check_same(train, classes, folders[split], others)
     return classes or ("",)
 
 
 def _read_classes(
-    root: Path, folders: dict[str, Path], classes: tuple[str, ...]
+    root: Path, folders: dict[str, Path], classes: tuple[str, ...], *, every: bool
 ) -> tuple[dict[str, Examples], dict[str, str]]:
-    """The images of each split below class folders, and what was left out."""
+    """The images of each split below class folders, in `every` one of which there must be some; what was left out."""
     given, left_out = {}, {}
     for split, path in folders.items():
         listed = [(name, index) for index, label in enumerate(classes) for name in _files(path / label, root)]
@@ -111,7 +117,7 @@ def _read_classes(
         left_out.update(skipped | loose)
         counts = np.bincount(given[split].targets, minlength=len(classes))
         for label, count in zip(classes, counts, strict=True):
-            if not count:
+            if not count and (every or not counts.any()):
                 _raise_nothing_left(path / label, root, skipped)
     return given, left_out
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from dltemplates import catalog
 from dltemplates.datasets.source import ALL, Dataset, Joined
@@ -19,6 +20,7 @@ def load_dataset(
     like: Like | None = None,
     whole: bool = False,
     labelled: bool = True,
+    told_apart: str | None = None,
 ) -> Dataset:
     """Load the dataset that `settings.name` stands for.
 
@@ -34,16 +36,20 @@ def load_dataset(
         whole: Add a split `all` of all examples. The user's own, where it is not split already, is not split for it.
         labelled: Whether what the data says of its examples is needed: the user's own need not say anything where not,
             images lie in one folder, and all columns of a table are learned from.
+        told_apart: The class that is told from all others together, which then need no example each in every split of
+            the user's own.
 
     Raises:
         ValueError: If there is no such dataset, or its data breaks a rule; says the way out.
     """
-    if whole:
-        return _with_all(_load(settings, from_file, like, whole, labelled))
-    return _load(settings, from_file, like, whole, labelled)
+    labels = {"labelled": labelled, "told_apart": told_apart}
+    dataset = _load(settings, from_file, like, whole, labels)
+    return _with_all(dataset) if whole else dataset
 
 
-def _load(settings: DatasetSettings, from_file: bool, like: Like | None, whole: bool, labelled: bool) -> Dataset:
+def _load(
+    settings: DatasetSettings, from_file: bool, like: Like | None, whole: bool, labels: dict[str, Any]
+) -> Dataset:
     name = settings.name
     family, _, _ = name.partition(":")
     path = Path(name).expanduser()
@@ -51,7 +57,7 @@ def _load(settings: DatasetSettings, from_file: bool, like: Like | None, whole: 
         name = family
     elif path.exists() or _looks_like_a_path(name):
         unsplit = {"validation": 0.0, "test": 0.0}
-        return _load_path(path, settings.model_copy(update=unsplit) if whole else settings, like, labelled)
+        return _load_path(path, settings.model_copy(update=unsplit) if whole else settings, like, labels)
     try:
         function = catalog.load("dataset", name, from_file=from_file)
     except ValueError as error:
@@ -79,7 +85,7 @@ def _looks_like_a_path(name: str) -> bool:
     return "/" in name or os.sep in name or name.startswith((".", "~")) or name.endswith((".npz", ".csv"))
 
 
-def _load_path(path: Path, settings: DatasetSettings, like: Like | None, labelled: bool) -> Dataset:
+def _load_path(path: Path, settings: DatasetSettings, like: Like | None, labels: dict[str, Any]) -> Dataset:
     is_series = settings.window is not None or (like is not None and like.inputs[0].kind == "series")
     if is_series and path.exists() and (path.suffix == ".csv" or (path / "train.csv").is_file()):
         from dltemplates.datasets.series import csv_series
@@ -88,15 +94,15 @@ def _load_path(path: Path, settings: DatasetSettings, like: Like | None, labelle
     if (path.suffix == ".csv" and path.is_file()) or (path / "train.csv").is_file():
         from dltemplates.datasets.csv_table import csv_table
 
-        return csv_table(path, settings, like=like, labelled=labelled)
+        return csv_table(path, settings, like=like, **labels)
     if path.is_dir():
         from dltemplates.datasets.folder import folder
 
-        return folder(path, settings, labelled=labelled)
+        return folder(path, settings, **labels)
     if path.suffix == ".npz" and path.is_file():
         from dltemplates.datasets.npz import npz
 
-        return npz(path, settings)
+        return npz(path, settings, **labels)
     received = "a file of another kind" if path.exists() else "nothing there"
     raise ValueError(
         f"A dataset's path must be a folder of class folders, a .npz, or a .csv. Received: {path} ({received}). "

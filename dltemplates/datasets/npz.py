@@ -19,20 +19,26 @@ from dltemplates.datasets.arrays import array_dataset
 from dltemplates.datasets.source import SPLITS, Dataset
 from dltemplates.datasets.spec import Value
 from dltemplates.datasets.splits import divide
-from dltemplates.datasets.values import class_value, labels_value, number_value
+from dltemplates.datasets.values import class_value, labels_value, no_label, number_value
 from dltemplates.settings import DatasetSettings
 
 ALIASES = {"val": "validation", "valid": "validation"}
 KEYS = "`x_train`, `y_train` (also with `_validation` and `_test`), or `x` and `y`; and `classes`"
 
 
-def npz(path: Path, settings: DatasetSettings) -> Dataset:
+def npz(path: Path, settings: DatasetSettings, *, labelled: bool = True, told_apart: str | None = None) -> Dataset:
     """Load a `.npz` of images.
+
+    Args:
+        path: It.
+        settings: The size and channels, the shares of splits that are not given.
+        labelled: Whether there must be a `y`.
+        told_apart: As in `load_dataset`.
 
     Raises:
         ValueError: If its keys, shapes or dtypes break a rule; says which.
     """
-    arrays = _rename(path, _read(path))
+    arrays = _rename(path, _read(path), labelled=labelled)
     names = arrays.pop("classes", None)
     given = {}
     for split in SPLITS:
@@ -41,8 +47,11 @@ def npz(path: Path, settings: DatasetSettings) -> Dataset:
             given[split] = (_check_images(f"x_{split}", images), _check_targets(f"y_{split}", targets, len(images)))
     _check_alike(given)
     kind = _kind(given["train"][1])
-    classes = _classes(given, names) if kind == "class" else None
-    splits = _divide(given, classes, settings)
+    is_each_learned = labelled and told_apart is None
+    classes = _classes(given, names, every=is_each_learned) if kind == "class" else None
+    splits = _divide(given, classes, settings, to_learn=labelled, told_apart=told_apart)
+    if classes and not labelled and len(classes) == 1:
+        return array_dataset(settings, splits, no_label(path.stem))
     return array_dataset(settings, splits, class_value(classes) if classes else _target(kind, splits, names))
 
 
@@ -61,8 +70,8 @@ def _read(path: Path) -> dict[str, np.ndarray]:
         ) from error
 
 
-def _rename(path: Path, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The arrays with every key in its one form, such as `x_validation`."""
+def _rename(path: Path, arrays: dict[str, np.ndarray], *, labelled: bool) -> dict[str, np.ndarray]:
+    """The arrays with every key in its one form, such as `x_validation`; with one class for all where none is told."""
     renamed = {}
     for key, array in arrays.items():
         letter, _, split = key.partition("_")
@@ -73,6 +82,9 @@ def _rename(path: Path, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         if name in renamed:
             raise ValueError(f"A .npz must hold {name!r} once. Received: it and {key!r} in {path}. Remove one.")
         renamed[name] = array
+    if not labelled and not any(key.startswith("y_") for key in renamed):
+        lengths = {key[2:]: len(np.atleast_1d(images)) for key, images in renamed.items() if key.startswith("x_")}
+        renamed |= {f"y_{split}": np.zeros(length, np.int64) for split, length in lengths.items()}
     for split in SPLITS:
         if (f"x_{split}" in renamed) != (f"y_{split}" in renamed) or "x_train" not in renamed:
             raise ValueError(
@@ -86,9 +98,12 @@ def _check_images(key: str, images: np.ndarray) -> np.ndarray:
     if images.ndim == 3:
         images = images[..., None]
     if images.ndim != 4 or images.shape[-1] not in (1, 3) or 0 in images.shape:
+        way_out = "Move the channels last."
+        if images.ndim == 4 and images.shape[-1] == 4:
+            way_out = "Lay them over white, or leave transparency out: x[..., :3]."
         raise ValueError(
             f"`{key}` must be (n, height, width) or (n, height, width, 1 or 3). Received: shape {images.shape}. "
-            "Move the channels last."
+            f"{way_out}"
         )
     if images.dtype == np.uint8:
         return images
@@ -136,12 +151,18 @@ def _kind(targets: np.ndarray) -> str:
 
 
 def _divide(
-    given: dict[str, tuple[np.ndarray, np.ndarray]], classes: tuple[str, ...] | None, settings: DatasetSettings
+    given: dict[str, tuple[np.ndarray, np.ndarray]],
+    classes: tuple[str, ...] | None,
+    settings: DatasetSettings,
+    *,
+    to_learn: bool,
+    told_apart: str | None,
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Set apart the splits that were not given."""
     images, targets = given["train"]
     shares = dict.fromkeys(given.keys() - {"train"}, 0.0)
-    parts = divide(targets, settings.model_copy(update=shares), classes=classes)
+    unsplit = settings.model_copy(update=shares)
+    parts = divide(targets, unsplit, classes=classes, to_learn=to_learn, told_apart=told_apart)
     splits = given | {name: (images[indices], targets[indices]) for name, indices in parts.items()}
     return {name: splits[name] for name in SPLITS if name in splits}
 
@@ -159,8 +180,10 @@ def _target(kind: str, splits: dict[str, tuple[np.ndarray, np.ndarray]], names: 
     return labels_value(_names(names, targets["train"].shape[1]))
 
 
-def _classes(given: dict[str, tuple[np.ndarray, np.ndarray]], names: np.ndarray | None) -> tuple[str, ...]:
-    """The names of the classes, each of which must have an example to train on."""
+def _classes(
+    given: dict[str, tuple[np.ndarray, np.ndarray]], names: np.ndarray | None, *, every: bool
+) -> tuple[str, ...]:
+    """The names of the classes, of `every` one of which there must be an example to train on."""
     ids = np.unique(np.concatenate([targets for _, targets in given.values()]))
     count = int(ids.max()) + 1 if names is None else len(names)
     if ids.min() < 0 or ids.max() >= count:
@@ -169,7 +192,7 @@ def _classes(given: dict[str, tuple[np.ndarray, np.ndarray]], names: np.ndarray 
             f"{ids.max()}. Correct `y` or `classes`."
         )
     present = np.unique(given["train"][1])
-    if len(present) < count:
+    if every and len(present) < count:
         gaps = np.flatnonzero(present != np.arange(len(present)))
         raise ValueError(
             f"Each class needs an example in train. Received: none of class {gaps[0] if len(gaps) else len(present)}. "

@@ -71,7 +71,12 @@ def three_ways(
 
 
 def divide(
-    targets: np.ndarray, settings: DatasetSettings, *, classes: Sequence[str] | None, to_learn: bool = True
+    targets: np.ndarray,
+    settings: DatasetSettings,
+    *,
+    classes: Sequence[str] | None,
+    to_learn: bool = True,
+    told_apart: str | None = None,
 ) -> dict[str, np.ndarray]:
     """Split examples by `settings.validation` and `settings.test`; one that is 0 is not made.
 
@@ -81,6 +86,7 @@ def divide(
         classes: Where the targets are the ids of classes, each of which is to have its share of every split: their
             names.
         to_learn: Whether they are to be learned from, so that each split must have an example of each class.
+        told_apart: The class of which that holds, and all others together; None where it holds of each.
 
     Returns:
         The indices of each split.
@@ -89,6 +95,9 @@ def divide(
         ValueError: If a class has too few examples for that.
     """
     groups = np.zeros(len(targets), np.int64) if classes is None else targets
+    if classes is not None and told_apart is not None and told_apart in classes:
+        groups = (targets != classes.index(told_apart)).astype(np.int64)
+        classes = (told_apart, "all others")
     made = ["train", *(split for split in ("validation", "test") if getattr(settings, split))]
     for group, count in zip(*np.unique(groups, return_counts=True), strict=True):
         if to_learn and count < len(made):

@@ -16,6 +16,8 @@ MOST = float(np.finfo(np.float32).max)  # that float32 holds
 
 def image_value(size: tuple[int, int], channels: int, *, resize: Resize) -> Value:
     """The input of a network that sees images: raw values 0..255."""
+    over_white = {1: "transparency over white; grey, ITU-R 601 luma", 3: "transparency over white; RGB"}
+    colours = over_white.get(channels, f"{channels} channels as they are")  # those of the user's own code
     return Value(
         name="image",
         kind="image",
@@ -23,10 +25,7 @@ def image_value(size: tuple[int, int], channels: int, *, resize: Resize) -> Valu
         shape=(*size, channels),
         range=(0, 255),
         resize=resize,
-        preparation=(
-            f"upright by EXIF; transparency over white; {'RGB' if channels == 3 else 'grey, ITU-R 601 luma'}; "
-            f"{RESIZE_RULES[resize].format(*size)}, bilinear with antialiasing"
-        ),
+        preparation=(f"upright by EXIF; {colours}; {RESIZE_RULES[resize].format(*size)}, bilinear with antialiasing"),
     )
 
 

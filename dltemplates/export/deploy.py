@@ -16,7 +16,7 @@ from dltemplates.runs import Run, load_run
 from dltemplates.settings import ExportSettings, Named
 from dltemplates.tasks.contract import Contract
 from dltemplates.tasks.examples import examples_for
-from dltemplates.tasks.task import Task, look_at, make_task
+from dltemplates.tasks.task import Task, labels_wanted, look_at, make_task
 from dltemplates.tasks.texts import with_texts
 
 
@@ -55,8 +55,7 @@ def export(
         run = load_run(run)
     every = tuple(catalog.FORMATS) if formats == "all" else None
     settings = _settings(run.template.export, formats=every, input=input, calibration=calibration, strings=strings)
-    labelled = run.task().needs_labels
-    loaded = load_dataset(run.template.dataset, from_file=True, labelled=labelled)
+    loaded = load_dataset(run.template.dataset, from_file=True, **labels_wanted(run.template.task, from_file=True))
     task, dataset = look_at(run.template.task, loaded, from_file=True)
     servings = run.servings()
     if settings.strings:

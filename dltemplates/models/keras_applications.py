@@ -11,7 +11,7 @@ import re
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
@@ -140,7 +140,9 @@ class Pretrained:
     origin: str
 
 
-def load_application(name: str, weights: str, options: Mapping[str, Any]) -> Pretrained:
+def load_application(
+    name: str, weights: str, options: Mapping[str, Any], *, check: Callable[[keras.Model], Any] = lambda ours: None
+) -> Pretrained:
     """Make a network of ours with the weights that `keras.applications` has for it.
 
     Args:
@@ -148,6 +150,7 @@ def load_application(name: str, weights: str, options: Mapping[str, Any]) -> Pre
         weights: `imagenet`, which is downloaded into Keras's cache, or the path of a `.h5` file of such weights, the
             classifier included.
         options: Of our model; those that shape it choose among its siblings.
+        check: Looks at the network that will have the weights, before they are downloaded.
 
     Raises:
         ValueError: If it has no such network, the weights cannot be had, or the file's are of another one; names the
@@ -165,6 +168,8 @@ def load_application(name: str, weights: str, options: Mapping[str, Any]) -> Pre
         )
     application = APPLICATIONS[name]
     their_name, arguments, shape = application.of(options)
+    ours = build_network(name, catalog.MODELS[name].sizes, shape)
+    check(ours)
     builder = getattr(keras.applications, their_name)
     try:
         # Keras tells of a download on stdout, and warns of all that does not fit before the error says so.
@@ -185,7 +190,6 @@ def load_application(name: str, weights: str, options: Mapping[str, Any]) -> Pre
             "path; or set it to `fresh`."
         ) from error
     application = _with_normalization(application, theirs)
-    ours = build_network(name, catalog.MODELS[name].sizes, shape)
     take_application(ours, theirs, application)
     return Pretrained(ours, application.center, weights)
 

@@ -7,6 +7,7 @@ with Nonlinear Dimensionality Reduction", MLSDA 2014, https://doi.org/10.1145/26
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -72,13 +73,18 @@ class Anomaly(Reconstruction):
         self.truth = next((value for value in targets if value.kind == TRUTH.kind), TRUTH)
         if isinstance(normal, bool) or not isinstance(normal, (str, int, type(None))):
             raise ValueError(f"`normal` must be the name of a class. Received: {normal!r}. Try task.normal=NAME.")
-        self.normal = NORMAL if normal is None else str(normal)
+        self.normal = self.told_apart({"normal": normal})
         if anomalies not in ("refuse", "drop", "keep"):
             raise ValueError(f"`anomalies` must be refuse, drop or keep. Received: {anomalies!r}. Leave it out.")
         if not (isinstance(quantile, (int, float)) and not isinstance(quantile, bool) and 0 < quantile < 1):
             raise ValueError(f"`quantile` must be in (0, 1). Received: {quantile!r}. Try 0.99.")
         self.anomalies = anomalies
         self.quantile = float(quantile)
+
+    @classmethod
+    def told_apart(cls, options: Mapping[str, Any]) -> str:
+        normal = options.get("normal")
+        return NORMAL if normal is None else str(normal)
 
     @classmethod
     def targets_of(cls, spec: DatasetSpec) -> tuple[Value, ...]:
@@ -96,13 +102,14 @@ class Anomaly(Reconstruction):
     def _normal_of(self, label: Value) -> int:
         """The id of the normal class."""
         normal = self.normal
-        if normal not in (label.classes or ()):
-            known = f"classes {', '.join(label.classes)}" if label.classes else f"a target of kind `{label.kind}`"
+        classes = (label.classes or ()) if label.kind == "class" else ()
+        if normal not in classes:
+            known = f"classes {', '.join(classes)}" if classes else f"a target of kind `{label.kind}`"
             raise ValueError(
                 f"Task anomaly must know which class is normal. Received: {normal!r} for {known}. "
                 "Say which: --set task.normal=CLASS."
             )
-        return (label.classes or ()).index(normal)
+        return classes.index(normal)
 
     def trained_on(self, dataset: Dataset) -> Dataset:
         marks = anomalies_of(dataset.split("train"))

@@ -66,7 +66,8 @@ def check_both(truth: np.ndarray, split: str) -> None:
     if not counts.all():
         raise ValueError(
             f"Task anomaly is judged by normal examples and anomalies. Received: {counts[0]} and {counts[1]} in "
-            f"{split}. Set more apart, by dataset.validation and dataset.test; or choose other data."
+            f"{split}. Set more apart, by dataset.validation and dataset.test; or if train is given by itself, give "
+            f"{split} too."
         )
 
 

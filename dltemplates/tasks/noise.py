@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from dltemplates.datasets.source import Arrays, Dataset, Mapped, Source
+from dltemplates.datasets.source import ALL, Arrays, Dataset, Mapped, Source
 
 CLEAN = "clean"
-JUDGED = ("validation", "test")
+JUDGED = ("validation", "test", ALL)
 
 
 def noisy(dataset: Dataset, noise: float) -> Dataset:
-    """The dataset whose target is its input, without the noise that validation and test have.
+    """The dataset whose target is its input, without the noise that all splits but train have: there, training adds it.
 
     The noise is Gaussian, drawn from each example's index. The input as it is given, with its noise, is a second
     target: what was given tells how much of the noise is gone.

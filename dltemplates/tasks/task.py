@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -60,8 +61,20 @@ class Task(ABC):
         if self.target.kind != self.kind:
             raise ValueError(
                 f"Task {self.name} needs targets of kind `{self.kind}`. Received: `{self.target.name}` of kind "
-                f"`{self.target.kind}`. Choose the task that fits the data: `dlt list tasks`."
+                f"`{self.target.kind}`. Choose the task that fits the data: `dlt list tasks`{self._retyped()}."
             )
+
+    def _retyped(self) -> str:
+        """How a column of a table is made what the task needs, as the end of a message; empty where it cannot be."""
+        other = {"class": "category", "number": "number"}.get(self.kind)
+        if not (self.target.columns and other and self.target.kind in ("class", "number")):
+            return ""
+        return f"; or say what the column is, --set dataset.columns.{self.target.columns[0].name}={other}"
+
+    @classmethod
+    def told_apart(cls, options: Mapping[str, Any]) -> str | None:
+        """The class that is told apart from all others together; None where each is told from each."""
+        return None
 
     @classmethod
     def targets_of(cls, spec: DatasetSpec) -> tuple[Value, ...]:
@@ -217,6 +230,16 @@ def probabilities_value(classes: tuple[str, ...]) -> Value:
         range=(0, 1),
         classes=classes,
     )
+
+
+def labels_wanted(settings: Named, *, from_file: bool = False) -> dict[str, Any]:
+    """What a task asks of the labels of data, as `load_dataset` takes it.
+
+    Raises:
+        ValueError: If there is no such task.
+    """
+    kind = task_class(settings, from_file=from_file)
+    return {"labelled": kind.needs_labels, "told_apart": kind.told_apart(settings.options)}
 
 
 def look_at(settings: Named, dataset: Dataset, *, from_file: bool = False) -> tuple[Task, Dataset]:

@@ -1,4 +1,4 @@
-"""The judge that a template names, where it has yet to be trained."""
+"""The judge that a template names: which run it is, and whether that has yet to be trained."""
 
 from __future__ import annotations
 
@@ -47,3 +47,12 @@ def missing_judge(task: Task, spec: DatasetSpec) -> tuple[Template, Path] | None
     check_size(name, judged.inputs[0].shape, spec.inputs[0].shape)
     check_classes(name, judged.targets[0].classes or (), [value for value in spec.targets if value.kind == "class"])
     return template, path
+
+
+def judged_by(task: Task) -> str | None:
+    """Say which run is a task's judge, and how good that is itself; None where it has none."""
+    if not (isinstance(task, Generation) and task.judge_name):
+        return None
+    run = Run(judge_path(task.judge_name))
+    scores = [f"{name} {score:.4f} on test" for name, score in run.record.scores.get("test", {}).items()]
+    return f"judged by {', '.join([str(run.path), *scores[:1]])}"

@@ -19,7 +19,7 @@ from dltemplates.datasets.source import Dataset, Source
 from dltemplates.devices.facts import visible_gpus
 from dltemplates.models.build import build_network
 from dltemplates.tasks.needs import check_network
-from dltemplates.tasks.task import Task, look_at, task_class
+from dltemplates.tasks.task import Task, labels_wanted, look_at
 from dltemplates.template import Template
 from dltemplates.training.fused import fuse
 from dltemplates.training.loop import pays_to_compile
@@ -176,21 +176,22 @@ def prepare(template: Template, placement: Placement | None = None, *, strict: b
     keras.utils.set_random_seed(template.seed)
     if settings.deterministic:
         tf.config.experimental.enable_op_determinism()
-    dataset = load_dataset(template.dataset, labelled=task_class(template.task).needs_labels)
+    dataset = load_dataset(template.dataset, **labels_wanted(template.task))
     task, dataset = look_at(template.task, dataset)
     dataset = task.trained_on(dataset)
     for source in file_sources(dataset):
         source.strict = strict
     examples = len(dataset.split("train"))
     order = make_order(template, examples, labelled_examples(template, examples))
-    pretrained = load_pretrained(template.model)
+    network = _network(template, task, dataset)
+    pretrained = load_pretrained(template.model, network)
     center = pretrained.center if pretrained else None
-    definition = _model(template, task, dataset, center)
-    fresh = take_weights(definition.get_layer(definition.name), pretrained) if pretrained else []
+    definition = task.assemble(network, dataset.spec, center=center)
+    fresh = take_weights(network, pretrained) if pretrained else []
 
     with placement.strategy.scope(), _policy(resolve_precision(settings.precision)):
         keras.utils.set_random_seed(template.seed)
-        model = _model(template, task, dataset, center)
+        model = task.assemble(_network(template, task, dataset), dataset.spec, center=center)
         if placement.replicas > 1:
             model = for_replicas(model)
         else:
@@ -198,8 +199,8 @@ def prepare(template: Template, placement: Placement | None = None, *, strict: b
         _set_weights(model, definition.get_weights())
         _penalize_kernels(model, settings.weight_decay)
 
-        def optimizer() -> keras.optimizers.Optimizer:
-            made = make_optimizer(settings, steps_per_epoch=order.steps_per_epoch)
+        def optimizer(steps_per_batch: int = 1) -> keras.optimizers.Optimizer:
+            made = make_optimizer(settings, steps_per_epoch=order.steps_per_epoch * steps_per_batch)
             is_scaled = keras.config.dtype_policy().name == "mixed_float16"
             return keras.optimizers.LossScaleOptimizer(made) if is_scaled else made
 
@@ -234,10 +235,10 @@ def _policy(precision: Precision) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
-def _model(template: Template, task: Task, dataset: Dataset, center: tuple[float, ...] | None) -> keras.Model:
+def _network(template: Template, task: Task, dataset: Dataset) -> keras.Model:
     network = build_network(template.model.name, task.sizes(dataset.spec), template.model.options)
     check_network(network, task, dataset.spec)
-    return task.assemble(network, dataset.spec, center=center)
+    return network
 
 
 def _set_weights(model: keras.Model, weights: list[np.ndarray]) -> None:

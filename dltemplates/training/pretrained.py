@@ -29,17 +29,23 @@ FREE = ("name", "dtype", "trainable", "seed", "momentum", "dropout", "recurrent_
 FREE_ENDINGS = ("_initializer", "_regularizer", "_constraint")
 
 
-def load_pretrained(model: ModelSettings) -> Pretrained | None:
+def load_pretrained(model: ModelSettings, network: keras.Model) -> Pretrained | None:
     """Open what `model.weights` names; None where it asks for fresh ones.
+
+    Args:
+        model: The template's `[model]`.
+        network: That model, which is to take them.
 
     Raises:
         ValueError: If it is neither `imagenet`, a run of a training, nor a file of weights for a model that
-            keras.applications has.
+            keras.applications has; or those of keras.applications are of another architecture.
     """
     if model.weights == FRESH:
         return None
     if model.weights == IMAGENET or Path(model.weights).suffix == ".h5":
-        return load_application(model.name, model.weights, model.options)
+        return load_application(
+            model.name, model.weights, model.options, check=lambda ours: _pair(network, ours, model.weights)
+        )
     if not Path(model.weights).is_dir():
         near = difflib.get_close_matches(model.weights.lower(), [FRESH, IMAGENET], n=1)
         hint = f"Did you mean {near[0]}?" if near else "`dlt list runs` names the runs here."
@@ -68,8 +74,17 @@ def take_weights(network: keras.Model, source: Pretrained) -> list[str]:
     Raises:
         ValueError: If the architectures differ; names the first layer that does.
     """
-    fresh, copies = [], []
-    for ours, theirs in zip_longest(_operations(network), _operations(source.network)):
+    copies, fresh = _pair(network, source.network, source.origin)
+    for ours, theirs in copies:
+        if _shapes(ours):
+            ours.set_weights(theirs.get_weights())
+    return fresh
+
+
+def _pair(network: keras.Model, source: keras.Model, origin: str) -> tuple[list[tuple[Any, Any]], list[str]]:
+    """The layers that are to have the same weights, each with that of the source; and those that stay fresh."""
+    copies, fresh = [], []
+    for ours, theirs in zip_longest(_operations(network), _operations(source)):
         same_weights = type(ours) is type(theirs) and _shapes(ours) == _shapes(theirs)
         differing = _differing(ours, theirs) if same_weights else []
         if same_weights and not differing:
@@ -78,14 +93,11 @@ def take_weights(network: keras.Model, source: Pretrained) -> list[str]:
             fresh.append(ours.name)
         else:
             raise ValueError(
-                f"`model.weights` must be of the same architecture. Received: {source.origin}, where "
+                f"`model.weights` must be of the same architecture. Received: {origin}, where "
                 f"{_describe(theirs, differing)} stands and `{network.name}` has {_describe(ours, differing)}. "
-                "Set the model and its options to those that the weights were trained with."
+                f"{_way_out(network, source)}"
             )
-    for ours, theirs in copies:
-        if _shapes(ours):
-            ours.set_weights(theirs.get_weights())
-    return fresh
+    return copies, fresh
 
 
 def _operations(network: keras.Model) -> Iterator[keras.Operation]:
@@ -95,6 +107,16 @@ def _operations(network: keras.Model) -> Iterator[keras.Operation]:
             yield from _operations(operation)
         elif not isinstance(operation, ASIDE):
             yield operation
+
+
+def _way_out(network: keras.Model, source: keras.Model) -> str:
+    ours, theirs = ([part.shape[1:] for part in model.inputs] for model in (network, source))
+    options = "et the model and its options to those that the weights were trained with."
+    if ours == theirs or len(theirs[0]) != 3:
+        return f"S{options}"
+    height, width, channels = theirs[0]
+    size = f"dataset.image_size=[{height}, {width}] and dataset.channels={channels}"
+    return f"They were trained on images of {height}x{width}x{channels}: set {size}; or s{options}"
 
 
 def _is_head(ours: keras.Operation | None, theirs: keras.Operation | None) -> bool:

@@ -13,7 +13,7 @@ from dltemplates.template import Template
 from dltemplates.training.agreement import agree_on_data, agree_on_template, begin_together, gather_broken
 from dltemplates.training.checkpoint import TrainingState, load_checkpoint
 from dltemplates.training.cluster import read_cluster
-from dltemplates.training.judges import missing_judge
+from dltemplates.training.judges import judged_by, missing_judge
 from dltemplates.training.keeper import Bystander, Keeper
 from dltemplates.training.loop import StepLoop
 from dltemplates.training.prepare import Training, naming_broken_files, prepare
@@ -112,8 +112,11 @@ def _train_judge(training: Training, reporter: Reporter) -> None:
     if missing := missing_judge(training.task, training.dataset.spec):
         judge, path = missing
         reporter.note(f"the judge is not there yet: it is trained once, to {path}")
-        train(judge, output=path, resume=(path / "run.json").exists(), strategy="single", reporter=reporter)
+        is_begun = (path / "run.json").exists()  # else what stands there was killed before it could be resumed
+        train(judge, output=path, resume=is_begun, overwrite=not is_begun, strategy="single", reporter=reporter)
         reporter.note("the judge is there; now for what it is to judge")
+    if told := judged_by(training.task):
+        reporter.note(told)
 
 
 @contextmanager

@@ -33,7 +33,7 @@ def table(**changes):
 def load(tmp_path):
     """A function that writes tables and loads them as a dataset."""
 
-    def write_and_load(frame, like=None, whole=False, labelled=True, **settings):
+    def write_and_load(frame, like=None, whole=False, labelled=True, told_apart=None, **settings):
         if isinstance(frame, dict):
             for split, part in frame.items():
                 part.to_csv(tmp_path / f"{split}.csv", index=False)
@@ -42,7 +42,7 @@ def load(tmp_path):
             path = tmp_path / "table.csv"
             frame.to_csv(path, index=False)
         settings = DatasetSettings(name=str(path), **settings)
-        return load_dataset(settings, like=like, whole=whole, labelled=labelled)
+        return load_dataset(settings, like=like, whole=whole, labelled=labelled, told_apart=told_apart)
 
     return write_and_load
 
@@ -168,7 +168,11 @@ def test_a_class_is_the_same_with_and_without_a_point(load):
 
 DOUBTS = {
     "names": ([f"n{row}" for row in range(ROWS)], r"`colour`.* 40 different ones in 40 rows.*columns\.colour=skip"),
-    "dates": (pd.date_range("2024-01-01", periods=ROWS).strftime("%d/%m/%Y"), r"40 different.*if it is dates, =date"),
+    "dates": (
+        pd.date_range("2024-01-01", periods=ROWS).strftime("%d/%m/%Y"),
+        r"like dates, as '01/01/2024'.*\.colour=date",
+    ),
+    "few dates": (["31/12/2024", "30/12/2024"] * 20, r"all of it looks like dates, as '31/12/2024' does: say .*=date"),
     "numbers": (["3"] * 39 + ["NULL"], r"`colour`.* as 'NULL' is no number.*columns\.colour=category"),
 }
 
@@ -428,6 +432,32 @@ def test_where_nothing_is_predicted_all_columns_are_learned_from(load):
     named = load(table().drop(columns=["day", "colour"]), labelled=False, target="label")
     assert [column.name for column in named.spec.inputs[0].columns] == ["size"]
     assert named.spec.targets[0].classes == ("no", "yes")
+    without = table().drop(columns=["day", "colour", "label"])
+    again = load(without, labelled=False, target="label", like=named.spec, whole=True)
+    assert everything(again, "all")["features"].shape == (ROWS, 1)
+
+
+def test_where_one_class_is_told_from_all_others_those_may_be_rare(load):
+    kinds = ["healthy"] * (ROWS - 5) + ["flutter", "block", "pause", "pause", "flutter"]
+    with pytest.raises(ValueError, match="There must be 3 examples of each class.* Received: 1 of class 'block'"):
+        load(table(label=kinds))
+    dataset = load(table(label=kinds), told_apart="healthy")
+    healthy = dataset.spec.targets[0].classes.index("healthy")
+    others = {split: int((everything(dataset, split)["label"] != healthy).sum()) for split in dataset.splits}
+    assert others == {"train": 3, "validation": 1, "test": 1}
+    with pytest.raises(ValueError, match="Received: 2 of class 'all others'. Add more"):
+        load(table(label=["healthy"] * (ROWS - 2) + ["flutter", "pause"]), told_apart="healthy")
+
+
+@pytest.mark.parametrize(
+    ("task", "values", "kind"),
+    [("regression", [3, 4, 5, 6] * 10, "number"), ("classification", range(ROWS), "category")],
+)
+def test_a_target_of_the_other_kind_says_how_it_is_made_what_is_needed(load, task, values, kind):
+    frame = table(label=values).rename(columns={"label": "quality"})
+    way_out = f"or say what the column is, --set dataset.columns.quality={kind}"
+    with pytest.raises(ValueError, match=f"Task {task} needs targets .*: `dlt list tasks`; {way_out}"):
+        look_at(Named(name=task), load(frame))
 
 
 def test_spaces_around_cells_and_names_are_no_part_of_them(tmp_path):

@@ -9,8 +9,8 @@ from dltemplates.datasets.load import load_dataset
 from dltemplates.settings import DatasetSettings
 
 
-def load(path, labelled=True, **settings):
-    return load_dataset(DatasetSettings(name=str(path), **settings), labelled=labelled)
+def load(path, labelled=True, told_apart=None, **settings):
+    return load_dataset(DatasetSettings(name=str(path), **settings), labelled=labelled, told_apart=told_apart)
 
 
 def names(dataset, split):
@@ -178,6 +178,41 @@ def test_where_no_class_is_needed_images_may_lie_in_one_folder(tmp_path, class_f
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="must have class folders. Received: .*, which is empty"):
         load(tmp_path / "empty", labelled=False)
+
+
+def test_where_no_class_is_needed_folders_may_hold_one_image_or_none(class_folders):
+    path = class_folders(cats=20, dogs=1)
+    (path / "none").mkdir()
+    with pytest.raises(ValueError, match="at least one image"):
+        load(path)
+    dataset = load(path, labelled=False)
+    assert sum(dataset.spec.sizes.values()) == 21
+    assert dataset.spec.targets[0].classes == ("cats", "dogs", "none")
+
+
+def test_where_one_class_is_told_from_all_others_those_may_be_rare(class_folders):
+    path = class_folders(good=20, crack=1, dent=9)
+    with pytest.raises(ValueError, match="Each class needs an image in each of the 3 splits. Received: 1 of 'crack'"):
+        load(path)
+    dataset = load(path, told_apart="good")
+    good = dataset.spec.targets[0].classes.index("good")
+    assert [int((dataset.split(split).targets == good).sum()) for split in dataset.splits] == [15, 1, 4]
+    assert [int((dataset.split(split).targets != good).sum()) for split in dataset.splits] == [7, 1, 2]
+
+
+def test_where_one_class_is_told_from_all_others_they_may_be_absent_from_training(class_folders):
+    class_folders("train", good=5)
+    class_folders("validation", good=2, crack=2)
+    path = class_folders("test", good=2, crack=1, dent=1)
+    with pytest.raises(ValueError, match="at least two classes. Received: one, 'good'"):
+        load(path)
+    dataset = load(path, told_apart="good")
+    assert dataset.spec.targets[0].classes == ("crack", "dent", "good")
+    assert {split: np.bincount(dataset.split(split).targets).tolist() for split in dataset.splits} == {
+        "train": [0, 0, 5],
+        "validation": [2, 0, 2],
+        "test": [1, 1, 2],
+    }
 
 
 def test_a_class_folder_with_nothing_left(class_folders):

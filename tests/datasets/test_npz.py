@@ -14,9 +14,10 @@ LABELS = np.arange(20) % 2
 def load(tmp_path):
     """A function that saves arrays and loads them as a dataset."""
 
-    def save_and_load(settings=None, **arrays):
+    def save_and_load(settings=None, labelled=True, told_apart=None, **arrays):
         np.savez(tmp_path / "data.npz", **arrays)
-        return load_dataset(DatasetSettings(name=str(tmp_path / "data.npz"), **(settings or {})))
+        path = str(tmp_path / "data.npz")
+        return load_dataset(DatasetSettings(name=path, **(settings or {})), labelled=labelled, told_apart=told_apart)
 
     return save_and_load
 
@@ -42,6 +43,29 @@ def test_splits_that_are_given_are_kept(load):
     assert dataset.spec.sizes == {"train": 20, "validation": 4, "test": 3}
     assert (dataset.split("train").read(np.array([7]))["image"][0, ..., 0] == IMAGES[7]).all()
     assert dataset.spec.targets[0].classes == ("0", "1")
+
+
+def test_where_no_class_is_needed_images_alone_will_do(load):
+    dataset = load(x=IMAGES, labelled=False)
+    assert dataset.spec.sizes == {"train": 14, "validation": 2, "test": 4}
+    assert dataset.spec.targets[0].classes == ("data",)
+    assert load(x_train=IMAGES, x_test=IMAGES[:3], labelled=False).spec.sizes["test"] == 3
+    assert load(x=IMAGES, y=LABELS, labelled=False).spec.targets[0].classes == ("0", "1")
+
+
+def test_where_one_class_is_told_from_all_others_those_may_be_rare(load):
+    labels = np.where(np.arange(20) < 15, 0, np.arange(20) - 14)
+    with pytest.raises(ValueError, match="There must be 3 examples of each class"):
+        load(x=IMAGES, y=labels)
+    dataset = load(x=IMAGES, y=labels, told_apart="0")
+    found = {split: source.read(np.arange(len(source)))["label"] for split, source in dataset.splits.items()}
+    assert {split: [(ids == 0).sum(), (ids > 0).sum()] for split, ids in found.items()} == {
+        "train": [10, 3],
+        "validation": [2, 1],
+        "test": [3, 1],
+    }
+    ones = load(x_train=IMAGES, y_train=labels * 0, x_test=IMAGES, y_test=labels, told_apart="0")
+    assert len(ones.spec.targets[0].classes) == 6
 
 
 def test_a_column_of_class_ids(load):
@@ -89,6 +113,10 @@ def test_other_integers_from_0_to_255_are_taken(load):
         ({"x": IMAGES, "x_train": IMAGES, "y": LABELS}, r"must hold 'x_train' once. Received: it and 'x_train'"),
         ({"x": IMAGES[0], "y": LABELS}, r"`x_train` must be \(n, height, width\) or .* Received: shape \(6, 5\)"),
         ({"x": IMAGES.reshape(20, 1, 6, 5), "y": LABELS}, r"Received: shape \(20, 1, 6, 5\). Move the channels last"),
+        (
+            {"x": np.stack([IMAGES] * 4, -1), "y": LABELS},
+            r"shape \(20, 6, 5, 4\). Lay them over white, or .*\[..., :3\]",
+        ),
         ({"x": IMAGES / 255, "y": LABELS}, r"integers from 0 to 255. Received: float64 from 0 to 1. Convert it first"),
         ({"x": IMAGES.astype(int) - 1, "y": LABELS}, r"integers from 0 to 255. Received: int64 from -1 to 254"),
         ({"x": IMAGES.astype(str), "y": LABELS}, r"integers from 0 to 255. Received: <U3. Convert"),

@@ -3,6 +3,7 @@ import pytest
 
 from conftest import small_template
 from dltemplates.datasets.load import load_dataset
+from dltemplates.runs import Run
 from dltemplates.settings import DatasetSettings
 from dltemplates.tasks.generation import Generation
 from dltemplates.tasks.judge import Judge, judge_path, load_judge
@@ -143,8 +144,11 @@ def test_a_judge_that_is_not_there_is_trained_once(alone, monkeypatch):
     assert path == alone / "cache" / "judges" / "mlp_digits"
     short = template.model_copy(update={"train": template.train.model_copy(update={"epochs": 1})})
     monkeypatch.setattr(training, "missing_judge", lambda *given: (short, path) if missing_judge(*given) else None)
+    (path / "checkpoint").mkdir(parents=True)  # of one that was killed before it had a run.json
     run = train(judged_by("mlp_digits"), output=alone / "run", reporter=Notes())
     assert f"the judge is not there yet: it is trained once, to {path}" in heard
+    accuracy = Run(path).record.scores["test"]["accuracy"]
+    assert f"judged by {path}, accuracy {accuracy:.4f} on test" in heard
     assert run.record.details["test"]["judge"]["run"] == str(path)
     assert missing_judge(Generation(spec.targets, judge="mlp_digits"), spec) is None
 

@@ -82,6 +82,12 @@ def test_noise_is_the_same_at_each_look_and_on_what_is_judged_alone():
     assert noisy(load_dataset(DatasetSettings(name="digits")), 0.0).spec.targets == dataset.spec.inputs
 
 
+def test_what_is_judged_as_a_whole_has_noise_too():
+    dataset = noisy(load_dataset(DatasetSettings(name="digits"), whole=True), 0.3)
+    arrays = dataset.split("all").read(np.arange(50))
+    assert 0.15 < (arrays["image"] - arrays["clean"]).std() / 255 < 0.35
+
+
 def test_noise_of_numbers_is_in_deviations():
     dataset = noisy(numbers_dataset(2000), 0.5)
     arrays = dataset.split("test").read(np.arange(2000))

@@ -15,7 +15,7 @@ from dltemplates.training.steps.algorithm import HELD_OUT
 SEED, ROWS, LATENT, RATE = 2, 12, 4, 0.1
 
 
-TRAIN = ("class_weight", "weight_decay", "precision", "keep")
+TRAIN = ("class_weight", "weight_decay", "precision", "keep", "learning_rate")
 
 
 def template(name="gan", batch_size=ROWS, **options):
@@ -166,7 +166,21 @@ def critic_of(*given, rate=RATE):
     network = players(generator, keras.Model(images, x, name="discriminator"), "tiny")
     inputs = keras.Input((LATENT,), name="noise")
     model = keras.Model(inputs, network(inputs), name="tiny")
-    return Adversarial(model, lambda: keras.optimizers.SGD(rate), seed=SEED, wasserstein=True)
+    return Adversarial(model, lambda _=1: keras.optimizers.SGD(rate), seed=SEED, wasserstein=True)
+
+
+def test_both_players_come_to_the_end_of_a_schedule_together():
+    """The critic, which takes three steps where the generator takes one, too."""
+    schedule = {"name": "cosine", "peak": RATE}
+    algorithm, batch = begin("wgan_gp", loss="wasserstein", critic_steps=3, learning_rate=schedule)
+    rates = []
+    for _ in range(100):
+        rates.append([float(o.learning_rate) for o in (algorithm.optimizer, algorithm.discriminator_optimizer)])
+        algorithm.train(*batch)
+    of_generator, of_critic = np.transpose(rates)
+    assert of_generator[0] == pytest.approx(RATE)
+    assert of_generator[-1] < RATE / 20
+    np.testing.assert_allclose(of_critic, of_generator, rtol=1e-5)
 
 
 def test_a_critic_is_judged_by_the_pairs_that_it_puts_in_order():

@@ -193,7 +193,7 @@ def test_the_center_of_a_run_stays_what_it_is(small_run, monkeypatch):
     spec = load_dataset(template.dataset).spec
     network = small_run.model().get_layer("convnet")
     monkeypatch.setattr(type(small_run), "model", lambda _: assemble(network, spec, center=(0.25,)))
-    assert pretrained.load_pretrained(template.model).center == (0.25,)
+    assert pretrained.load_pretrained(template.model, network).center == (0.25,)
     assert prepare(template).definition.get_layer(PREPROCESSING).offset == [-0.25]
 
 
@@ -216,7 +216,45 @@ def test_a_run_of_a_model_trained_elsewhere_is_refused(small_run, monkeypatch):
     with pytest.raises(
         ValueError, match="a network that was trained here. Received: .*trained elsewhere. Give another"
     ):
-        pretrained.load_pretrained(small_template(model__weights=str(small_run.path)).model)
+        pretrained.load_pretrained(small_template(model__weights=str(small_run.path)).model, network)
+
+
+def test_weights_for_another_size_say_which_it_is():
+    sizes = {"input_shape": (32, 32, 3), "num_outputs": 3}
+    source, network = (
+        build_network("vgg11", sizes | {"input_shape": (side, 32, 3)}, {"width": 0.1}) for side in (64, 32)
+    )
+    size = r"dataset.image_size=\[64, 32\] and dataset.channels=3"
+    refused(network, source, rf"They were trained on images of 64x32x3: set {size}; or set the model and its options")
+
+
+def test_auxiliary_classifiers_of_another_size_begin_fresh():
+    source, network = (
+        build_network("googlenet", {"input_shape": (side, side, 3), "num_outputs": 3}, {"width": 0.125})
+        for side in (65, 129)
+    )
+    assert take_weights(network, Pretrained(source, None, "a run")) == ["auxiliary_1_hidden", "auxiliary_2_hidden"]
+
+
+@pytest.mark.parametrize(
+    ("model", "channels", "message"),
+    [
+        ({"name": "mobilenet_v2", "widht": 0.5}, 3, "widht"),
+        ({"name": "mobilenet_v2", "width": "half"}, 3, "Option `width` .* Received: width='half'"),
+        ({"name": "mobilenet_v2"}, 1, r"trained on images of 224x224x3: set .* and dataset.channels=3"),
+        ({"name": "resnet50", "stride_on_3x3": True}, 3, "must be of the same architecture. Received: imagenet, where"),
+    ],
+)
+def test_what_there_are_no_weights_for_is_refused_before_they_are_downloaded(model, channels, message, monkeypatch):
+    for builder in ("MobileNetV2", "ResNet50"):
+        monkeypatch.setattr(keras.applications, builder, lambda **_: pytest.fail("downloaded"))
+    with pytest.raises(ValueError, match=message):
+        prepare(
+            small_template(
+                model=model | {"weights": "imagenet"},
+                dataset={"name": "digits", "image_size": (32, 32), "channels": channels},
+            )
+        )
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ class Adversarial(Algorithm):
         self.is_conditional = len(self.generator.inputs) > 1
         self.seed, self.wasserstein, self.critic_steps, self.penalty = seed, wasserstein, critic_steps, penalty
         self.names = ("pair_accuracy", "penalty") if wasserstein else ("real_accuracy", "made_accuracy")
-        self.optimizer, self.discriminator_optimizer = make_optimizer(), make_optimizer()
+        self.optimizer, self.discriminator_optimizer = make_optimizer(), make_optimizer(critic_steps)
         self.optimizer.build(self.generator.trainable_variables)
         self.discriminator_optimizer.build(self.discriminator.trainable_variables)
         take_summed_gradients(self.optimizer)

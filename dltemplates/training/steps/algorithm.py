@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import keras
 import tensorflow as tf
@@ -12,8 +12,14 @@ import tensorflow as tf
 from dltemplates.tasks.task import Task
 from dltemplates.template import Template
 
-MakeOptimizer = Callable[[], keras.optimizers.Optimizer]
 HELD_OUT = 2**31 - 1  # from here on are the steps of validation, in the seed of what is drawn
+
+
+class MakeOptimizer(Protocol):
+    """Makes an optimizer by a template, its schedule over the whole training."""
+
+    def __call__(self, steps_per_batch: int = 1) -> keras.optimizers.Optimizer:
+        """Make one that takes so many steps for each batch."""
 
 
 class Algorithm(ABC):

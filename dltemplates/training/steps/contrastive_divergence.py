@@ -9,7 +9,7 @@ Gradient", ICML 2008, https://doi.org/10.1145/1390156.1390290.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
@@ -51,7 +51,7 @@ class ContrastiveDivergence(Algorithm):
         self,
         model: keras.Model,
         machine: RestrictedBoltzmann,
-        make_optimizer: MakeOptimizer,
+        make_optimizer: Callable[[], keras.optimizers.Optimizer],
         *,
         seed: int,
         steps: int = 1,
