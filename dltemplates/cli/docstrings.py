@@ -12,15 +12,21 @@ def read_module(docstring: str) -> dict[str, Any]:
 
     Returns:
         `title`; `paper` (`Authors: "Title", ..., link, section.`), None where it does not begin so; `idea`, the
-        paragraph that follows; `notes`, the paragraphs after that. A table keeps its lines, other paragraphs do not.
+        paragraph that follows; `notes`, the paragraphs after that. A table keeps its lines and a list a line for each
+        item, other paragraphs do not.
     """
-    title, *paragraphs = [part if part.startswith("|") else " ".join(part.split()) for part in docstring.split("\n\n")]
+    title, *paragraphs = [part if part.startswith("|") else _lines(part) for part in docstring.split("\n\n")]
     cited = re.match(r'[^":]+: "[^"]+".*?https?://.*?\.(?=\s|$)', paragraphs[0]) if paragraphs else None
     if cited:
         rest = paragraphs[0][cited.end() :].strip()
         paragraphs[:1] = [rest] if rest else []
     idea, *notes = paragraphs or [""]
     return {"title": title, "paper": cited.group() if cited else None, "idea": idea, "notes": notes}
+
+
+def _lines(paragraph: str) -> str:
+    items = re.split(r"\n(?=- )", paragraph) if paragraph.startswith("- ") else [paragraph]
+    return "\n".join(" ".join(item.split()) for item in items)
 
 
 def sibling_of(docstring: str) -> str | None:

@@ -215,8 +215,6 @@ def _attention(layer: Any) -> int:
 def _sizes(rows: Sequence[Row]) -> list[tuple[int | None, ...]]:
     """For each layer, the resolution of the stage that it belongs to."""
     sizes = [_resolution(row) for row in rows]
-    if not any(sizes):
-        return [row.output_shape or () for row in rows]
     for place in reversed(range(len(rows) - 1)):
         if rows[place].kind in _PADDING:
             sizes[place] = sizes[place + 1]
@@ -225,6 +223,8 @@ def _sizes(rows: Sequence[Row]) -> list[tuple[int | None, ...]]:
         comes_back = _product(sizes[place]) == 1 and before in sizes[place:]
         if comes_back or rows[place].kind in _RESHAPING or rows[place].output_shape is None:
             sizes[place] = before
+    if not any(sizes):
+        return [row.output_shape or () for row in rows]
     last = max(place for place, size in enumerate(sizes) if size)
     begins = next(place for place in range(last, -1, -1) if place == 0 or sizes[place - 1] != sizes[last])
     shrinks = begins > 0 and _product(sizes[last]) < _product(sizes[begins - 1])

@@ -38,6 +38,12 @@ def test_the_idea_may_follow_in_the_papers_paragraph_and_a_table_keeps_its_lines
     }
 
 
+def test_a_list_has_a_line_for_each_item():
+    assert read_module("A net.\n\nIt is.\n\n- `a`: one,\n  two - three.\n- `b`.")["notes"] == [
+        "- `a`: one, two - three.\n- `b`."
+    ]
+
+
 def test_what_has_no_paper_in_front_has_an_idea():
     said = read_module('A net.\n\nIt has parts: those (One: "Net", 2000, https://a.org) that lasted.')
     assert said["paper"] is None

@@ -4,6 +4,7 @@ from keras import layers
 
 from dltemplates.layers import RestrictedBoltzmann
 from dltemplates.models.alexnet import alexnet
+from dltemplates.models.autoencoder import autoencoder
 from dltemplates.models.cnn_gap import cnn_gap
 from dltemplates.models.lenet import lenet5
 from dltemplates.models.mlp import mlp
@@ -219,6 +220,17 @@ def test_vectors_alone_have_a_stage_for_each_width():
         ("2", (300,), {"Dense": 1, "Dropout": 1}),
         ("3", (100,), {"Dense": 1, "Dropout": 1}),
         ("4", (10,), {"Dense": 1}),
+    ]
+
+
+def test_vectors_that_end_in_a_map_are_vectors_too():
+    assert table(autoencoder((4, 4, 1), units=(8,), code=3)) == [
+        ("1", (16,), {"Flatten": 1}),
+        ("2", (8,), {"Dense": 1}),
+        ("3", (3,), {"Dense": 1}),
+        ("4", (8,), {"Dense": 1}),
+        ("5", (16,), {"Dense": 1}),
+        ("6", (4, 4, 1), {"Reshape": 1}),
     ]
 
 
