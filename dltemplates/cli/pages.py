@@ -30,8 +30,10 @@ def gather(name: str) -> dict[str, Any]:
     if kind == "format":
         return {"name": name, "kind": kind, "summary": catalog.FORMATS[name].summary}
     said = catalog.describe(kind, name)
-    about = {"model": _model, "task": _task}.get(kind, lambda _, said: said)
-    return {"name": name, "kind": kind, **about(name, said)}
+    if kind == "model":
+        return {"name": name, "kind": kind, **_model(name, said)}
+    page = {"name": name, "kind": kind, **{part: said[part] for part in ("summary", "module", "docstring")}}
+    return page | ({"options": _task_options(said)} if kind == "task" else {})
 
 
 def show(said: dict[str, Any]) -> None:
@@ -46,7 +48,7 @@ def show(said: dict[str, Any]) -> None:
         case kind:
             click.echo(f"{said['name']} ({kind}): {said['summary']}\n\n{said['module']}\n")
             click.echo(said["docstring"])
-            if kind == "task" and said["options"]:
+            if said.get("options"):
                 click.echo()
                 out.render(_options(said["options"]))
 
@@ -60,10 +62,9 @@ def arguments_of(model: str) -> dict[str, dict[str, Any]]:
     return docstrings.read_arguments(said["signature"], docstring)
 
 
-def _task(name: str, said: dict[str, str]) -> dict[str, Any]:
+def _task_options(said: dict[str, str]) -> dict[str, dict[str, Any]]:
     arguments = docstrings.read_arguments(said["signature"], said["arguments"])
-    options = {key: argument for key, argument in arguments.items() if key not in ("self", "targets")}
-    return {"summary": said["summary"], "module": said["module"], "docstring": said["docstring"], "options": options}
+    return {key: argument for key, argument in arguments.items() if key not in ("self", "targets")}
 
 
 def _model(name: str, said: dict[str, str]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import numpy as np
 from dltemplates.datasets.files import Examples, file_dataset, scan_files
 from dltemplates.datasets.labels_csv import LABELS, read_labels
 from dltemplates.datasets.source import Dataset
-from dltemplates.datasets.splits import three_ways
+from dltemplates.datasets.splits import grouped, three_ways
 from dltemplates.datasets.values import class_value, labels_value, no_label, number_value
 from dltemplates.settings import DatasetSettings
 
@@ -45,10 +45,7 @@ def folder(root: Path, settings: DatasetSettings, *, labelled: bool = True, told
         classes = _class_names(folders, labelled=labelled, alike=is_each_learned)
         given, left_out = _read_classes(root, folders, classes, every=is_each_learned)
         target = class_value(classes) if len(classes) > 1 else no_label(classes[0] or root.name)
-        groups = given["train"].targets
-        if told_apart in classes:
-            groups = (groups != classes.index(told_apart)).astype(np.int64)
-        splits = _divide(given, groups, settings)
+        splits = _divide(given, grouped(given["train"].targets, classes, told_apart), settings)
         if is_each_learned:
             _check_classes(splits, classes)
     return file_dataset(root, splits, target=target, skipped={**skipped, **left_out}, settings=settings)

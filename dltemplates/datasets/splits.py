@@ -70,6 +70,13 @@ def three_ways(
     return {name: indices for name, indices in splits.items() if len(indices)}
 
 
+def grouped(targets: np.ndarray, classes: Sequence[str], told_apart: str | None) -> np.ndarray:
+    """What is to have its share of every split, by the ids of classes (n,): each, or one (0) and all others (1)."""
+    if told_apart is None or told_apart not in classes:
+        return targets
+    return (targets != classes.index(told_apart)).astype(np.int64)
+
+
 def divide(
     targets: np.ndarray,
     settings: DatasetSettings,
@@ -94,9 +101,8 @@ def divide(
     Raises:
         ValueError: If a class has too few examples for that.
     """
-    groups = np.zeros(len(targets), np.int64) if classes is None else targets
+    groups = np.zeros(len(targets), np.int64) if classes is None else grouped(targets, classes, told_apart)
     if classes is not None and told_apart is not None and told_apart in classes:
-        groups = (targets != classes.index(told_apart)).astype(np.int64)
         classes = (told_apart, "all others")
     made = ["train", *(split for split in ("validation", "test") if getattr(settings, split))]
     for group, count in zip(*np.unique(groups, return_counts=True), strict=True):

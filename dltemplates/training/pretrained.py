@@ -111,12 +111,12 @@ def _operations(network: keras.Model) -> Iterator[keras.Operation]:
 
 def _way_out(network: keras.Model, source: keras.Model) -> str:
     ours, theirs = ([part.shape[1:] for part in model.inputs] for model in (network, source))
-    options = "et the model and its options to those that the weights were trained with."
+    options = "the model and its options to those that the weights were trained with."
     if ours == theirs or len(theirs[0]) != 3:
-        return f"S{options}"
+        return f"Set {options}"
     height, width, channels = theirs[0]
     size = f"dataset.image_size=[{height}, {width}] and dataset.channels={channels}"
-    return f"They were trained on images of {height}x{width}x{channels}: set {size}; or s{options}"
+    return f"They were trained on images of {height}x{width}x{channels}: set {size}; or set {options}"
 
 
 def _is_head(ours: keras.Operation | None, theirs: keras.Operation | None) -> bool:
