@@ -25,8 +25,7 @@ CALLS = 5  # that are made twice
 REPEATED = 1e-5  # a state that is kept changes far more
 # So few examples may be the same, or of one class: that their outputs do not differ proves nothing.
 FEW = 16
-# LiteRT runs int16x8 by its reference kernels, some thirty times slower than the others.
-SLOW = {"tflite:int16x8": 500}
+SLOW_EXAMPLES = 500  # of a split, where a file is slow
 # Integer arithmetic has no tolerance of its own: rows may differ by rounding, not by which batch they were in.
 BATCH_TOLERANCE = 1e-2
 ARITHMETIC = {"CAST", "MUL", "SUB", "ADD", "DIV", "Cast", "Mul", "Sub", "Add", "Div"}
@@ -126,9 +125,9 @@ def check(key: str, predictor: Predictor, reference: Reference) -> tuple[dict[st
     splits = {}
     remarks: tuple[str, ...] = ()
     for name, expected in reference.splits.items():
-        if key in SLOW and len(expected.source) > SLOW[key]:
-            expected = expected.thinned(SLOW[key])
-            remarks += (f"checked on {SLOW[key]} examples of {name}, evenly spread: its kernels are slow",)
+        if _is_slow(key, predictor) and len(expected.source) > SLOW_EXAMPLES:
+            expected = expected.thinned(SLOW_EXAMPLES)
+            remarks += (f"checked on {SLOW_EXAMPLES} examples of {name}, evenly spread: its kernels are slow",)
         _, outputs = predictor.predict(expected.source, BATCH)
         _check_outputs("the output", predictor, expected.source, outputs)
         splits[name] = compare(expected, outputs, reference.task, reference.budget)
@@ -231,6 +230,11 @@ def leading_operators(predictor: Predictor, name: str) -> list[str]:
             found.append(operator.name)
             tensors.update(operator.outputs)
     return found
+
+
+def _is_slow(key: str, predictor: Predictor) -> bool:
+    """Whether LiteRT runs it by its reference kernels, thirty to a hundred times slower than the others."""
+    return key == "tflite:int16x8" or (key == "tflite:dynamic" and "TRANSPOSE_CONV" in predictor.operators)
 
 
 def _check_contract(predictor: Predictor, reference: Reference) -> None:

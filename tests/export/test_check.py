@@ -108,11 +108,21 @@ def test_foreign_operators_fail(predictor, reference, name):
         check("tflite:float32", Wrapped(predictor("tflite:float32"), graph=graph), reference)
 
 
-def test_slow_formats_are_checked_on_fewer(predictor, reference, monkeypatch):
-    monkeypatch.setattr("dltemplates.export.check.SLOW", {"tflite:int16x8": 50})
-    splits, remarks = check("tflite:int16x8", predictor("tflite:int16x8"), reference)
-    assert [figures.examples for figures in splits.values()] == [50, 50]
-    assert "50 examples of validation" in remarks[0]
+@pytest.mark.parametrize(
+    ("key", "operator", "examples"),
+    [
+        ("tflite:int16x8", "CONV_2D", 50),
+        ("tflite:dynamic", "TRANSPOSE_CONV", 50),
+        ("tflite:dynamic", "CONV_2D", 300),
+        ("tflite:int8", "TRANSPOSE_CONV", 300),
+    ],
+)
+def test_slow_files_are_checked_on_fewer(predictor, reference, monkeypatch, key, operator, examples):
+    monkeypatch.setattr("dltemplates.export.check.SLOW_EXAMPLES", 50)
+    graph = [Operator(operator, ("0:0",), ("0:1",))]
+    splits, remarks = check(key, Wrapped(predictor(key), graph=graph), reference)
+    assert splits["validation"].examples == examples
+    assert ("checked on 50 examples of validation" in " ".join(remarks)) == (examples == 50)
 
 
 def test_thinned_examples_keep_their_targets(reference):
