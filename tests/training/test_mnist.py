@@ -23,8 +23,9 @@ def trained(name, output, **settings):
     return train(load_template(name, settings), output=output)
 
 
-def test_a_code_of_two_numbers_is_as_good_as_the_example_of_keras(tmp_path):
-    run = trained("vae_mnist", tmp_path / "run")
+@pytest.mark.parametrize(("template", "settings"), [("vae_mnist", {}), ("conv_vae_mnist", {"train.epochs": 15})])
+def test_a_code_of_two_numbers_is_as_good_as_the_example_of_keras(tmp_path, template, settings):
+    run = trained(template, tmp_path / "run", **settings)
     assert run.record.spec.sizes["validation"] == 5000
     assert min(row["val_loss"] for row in run.history()) <= 147
 
