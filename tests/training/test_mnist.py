@@ -23,11 +23,11 @@ def trained(name, output, **settings):
     return train(load_template(name, settings), output=output)
 
 
-@pytest.mark.parametrize(("template", "settings"), [("vae_mnist", {}), ("conv_vae_mnist", {"train.epochs": 15})])
-def test_a_code_of_two_numbers_is_as_good_as_the_example_of_keras(tmp_path, template, settings):
-    run = trained(template, tmp_path / "run", **settings)
+@pytest.mark.parametrize("template", ["vae_mnist", "conv_vae_mnist"])
+def test_a_code_of_two_numbers_is_as_good_as_the_example_of_keras(tmp_path, template):
+    run = trained(template, tmp_path / "run")
     assert run.record.spec.sizes["validation"] == 5000
-    assert min(row["val_loss"] for row in run.history()) <= 147
+    assert min(row["val_reconstruction"] + row["val_kl"] for row in run.history()) <= 147
 
 
 def test_where_labels_are_few_pretraining_helps(tmp_path):
