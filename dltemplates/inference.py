@@ -59,7 +59,7 @@ def evaluate(path: str | Path, *, data: str | None = None, split: str = "test", 
             "Keras's when it was exported. Judge the whole network, or look at it by `dlt predict`."
         )
     settings = _settings(subject, data)
-    named = Named(name=contract.task, **contract.task_options)
+    named = Named(name=contract.task, **(contract.task_options | dict(subject.task.when_judged)))
     wanted = labels_wanted(named, from_file=True)
     dataset = load_dataset(settings, from_file=data is None, like=contract, whole=split == ALL, **wanted)
     dataset = as_taken(contract, look_at(named, dataset, from_file=True)[1])

@@ -14,11 +14,13 @@ from dltemplates.datasets.values import MOST, is_held, with_statistics
 
 YEAR, WEEK = 365.2425, 7.0  # days
 MISSING = ("", "?", "NA", "NaN", "nan")  # what stands in a cell where nothing is known
+NO_NUMBER = ("N/A", "n/a", "#N/A", "null", "NULL", "None", "none", "-")  # and among numbers; else these are categories
 
 
 def kind_of(values: pd.Series) -> str:
     """Tell what a column of text holds: `number`, `date`, or else `category`."""
-    if numbers_of(values).notna().equals(values.notna()):
+    is_number, is_none = numbers_of(values).notna(), values.isin(NO_NUMBER)
+    if (is_number | is_none).equals(values.notna()) and (is_number.any() or not is_none.any()):
         return "number"
     return "date" if is_dates(values, DAY) else "category"
 
@@ -161,7 +163,8 @@ def read_numbers(
         ValueError: If one is something else, or more than float32 holds.
     """
     numbers = days_of(read_dates(values, format)) if kind == "date" else numbers_of(values).to_numpy(np.float64)
-    wrong = values.notna().to_numpy() & ~is_held(numbers)
+    given = values.notna() & ~(values.isin(NO_NUMBER) & (kind == "number"))
+    wrong = given.to_numpy() & ~is_held(numbers)
     if wrong.any():
         found = values.tolist()[np.argmax(wrong)]
         what = f"dates like {example_of(format)}" if kind == "date" else f"finite numbers up to {MOST:.1e}"

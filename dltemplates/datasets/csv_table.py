@@ -101,6 +101,7 @@ def frame_dataset(
         kinds = {column: kind for column, kind in seen.items() if kind != "skip"}
     guessed = [column for column in kinds if column not in settings.columns and not learned]
     warnings = [_doubt(column, first[column]) for column in guessed if kinds[column] == "category"]
+    warnings += [] if learned else [_doubt_names(list(map(str, first)))]
     frames = {split: _with_numbers(frame, kinds, to_learn=not learned) for split, frame in frames.items()}
     columns = learned or fit_columns(kinds, frames["train"])
     return table_dataset(columns, frames, targets, target, skipped=skipped, warnings=filter(None, warnings))
@@ -112,6 +113,18 @@ def _check_columns(table: pd.DataFrame, settings: DatasetSettings) -> None:
             f"`dataset.columns` must name columns. Received: {', '.join(unknown)}. "
             f"There are: {', '.join(map(str, table.columns))}."
         )
+
+
+def _doubt_names(names: list[str]) -> str | None:
+    """Why the first row of a file may not be the names of its columns; None where it may well be."""
+    numbers = numbers_of(pd.Series(names)).dropna()
+    is_counted = (numbers.diff().dropna() == 1).all()  # as programs name columns that have no name
+    if 2 * len(numbers) <= len(names) or is_counted:
+        return None
+    return (
+        f"the first row is taken as the names of the columns, but {', '.join(names[:3])} look like data: write names "
+        "above them"
+    )
 
 
 def _doubt(name: str, values: pd.Series) -> str | None:

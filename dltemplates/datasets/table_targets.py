@@ -7,11 +7,12 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from dltemplates.datasets.columns import kind_of, numbers_of, places_of, without_point
+from dltemplates.datasets.columns import numbers_of, places_of, without_point
 from dltemplates.datasets.spec import Like, Value, target_column
 from dltemplates.datasets.values import MOST, is_held
 from dltemplates.settings import DatasetSettings
 
+LEAST = 1e-6  # variation, as a share of the greatest: float32 holds seven digits
 FEW = 20  # as many different whole numbers, and no more, are classes
 Frames = dict[str, pd.DataFrame]  # of each split
 Targets = dict[str, np.ndarray]
@@ -98,11 +99,17 @@ def _kind(name: str, frames: Frames, settings: DatasetSettings) -> str:
     if given:
         return given
     values = pd.concat([frame[name] for frame in frames.values()])
-    if kind_of(values) != "number":
-        return "category"
     numbers = numbers_of(values)
-    is_whole = (numbers == numbers.round()).all()
-    return "category" if is_whole and numbers.nunique() <= FEW else "number"
+    given = numbers.dropna()
+    if (given == given.round()).all() and given.nunique() <= FEW:
+        return "category"
+    if 2 * len(given) > len(values) > len(given):
+        raise ValueError(
+            f"What is to be predicted must be numbers, or classes. Received: {values[numbers.isna()].iloc[0]!r} in "
+            f"`{name}`, most of which are numbers. Correct it, or leave it empty and so the row out; if they are "
+            f"classes, --set dataset.columns.{name}=category."
+        )
+    return "number" if len(given) == len(values) else "category"
 
 
 def _class_ids(name: str, values: pd.Series, classes: tuple[str, ...]) -> np.ndarray:
@@ -134,8 +141,7 @@ def _check_varies(name: str, targets: Mapping[str, np.ndarray]) -> None:
             f"What is to be predicted must vary. Received: `{name}`, the same in all {len(values)} rows. "
             "Choose another column: --set dataset.target=NAME."
         )
-    numbers = values.astype(np.float32)
-    if len(values) and (numbers == numbers[0]).all():
+    if len(values) and np.ptp(values) <= LEAST * np.abs(values).max():
         raise ValueError(
             f"What is to be predicted must vary in float32, which holds seven digits. Received: `{name}`, from "
             f"{values.min():.17g} to {values.max():.17g}. Subtract what all have in common: {values.min():.17g}."

@@ -136,6 +136,8 @@ def check(key: str, predictor: Predictor, reference: Reference) -> tuple[dict[st
         raise CheckError(
             f"the output must be within {tolerance:g} of Keras's, relative to its range. It is {gate.max_error:.2g} off"
         )
+    if reference.splits[GATE].discrete:
+        _check_decisions(gate, reference.budget)
     if not reference.budget.holds(gate.float_score, gate.score):
         raise CheckError(
             f"over budget: {reference.metric} on validation is {gate.score:.4f}, {gate.float_score:.4f} in Keras; "
@@ -230,6 +232,19 @@ def leading_operators(predictor: Predictor, name: str) -> list[str]:
             found.append(operator.name)
             tensors.update(operator.outputs)
     return found
+
+
+def _check_decisions(gate: SplitCheck, budget: Budget) -> None:
+    """Check that decisions are Keras's, but for a share as large as the budget; of few examples, but for one.
+
+    A score may be blind to them, as the area under a curve is to the threshold.
+    """
+    allowed = max(1, int(budget.allowed(gate.float_score) * gate.examples))
+    if gate.changed is not None and gate.changed > allowed:
+        raise CheckError(
+            f"over budget: {gate.changed} of {gate.examples} decisions on validation are not Keras's, where {allowed} "
+            "may be. Allow more with --max-drop"
+        )
 
 
 def _is_slow(key: str, predictor: Predictor) -> bool:

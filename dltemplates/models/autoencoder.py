@@ -12,7 +12,8 @@ in. With linear layers it would be a principal component analysis.
 - `conv_autoencoder`: convolutions that halve the resolution, transposed ones that double it.
 - `denoising_autoencoder`: Vincent, Larochelle, Bengio, Manzagol: "Extracting and Composing Robust Features with
   Denoising Autoencoders", ICML 2008, https://doi.org/10.1145/1390156.1390294. Noise is added to what it sees, in
-  training alone, and it is to give back what was there before: it must learn what examples look like.
+  training alone, and it is to give back what was there before: it must learn what examples look like. (There a share
+  of the values is set to 0; here the noise is normal, which its sequel tries too, JMLR 11, 2010.)
 - `sparse_autoencoder`: Ng: "Sparse autoencoder", CS294A lecture notes, 2011,
   https://web.stanford.edu/class/cs294a/sparseAutoencoder.pdf. The code may be long, but few of its units may be active
   at once. (There each sigmoid unit is to be active on average as often as is said; here rectified ones cost what they
@@ -57,7 +58,7 @@ def autoencoder(
         ValueError: If `input_shape`, `units` or `code` is not positive.
     """
     check_widths("input_shape", input_shape, "(28, 28, 1)")
-    check_widths("units", units, "(1000, 500, 250)")
+    check_widths("units", units, "[1000, 500, 250]")
     check_count("code", code, 30)
     inputs = keras.Input(input_shape, name="inputs")
     x = rectified(layers.Flatten()(inputs), units)
@@ -176,7 +177,7 @@ def fc_autoencoder(
     Raises: As `autoencoder`.
     """
     check_widths("input_shape", input_shape, "(640,)")
-    check_widths("units", units, "(128, 128, 128, 128)")
+    check_widths("units", units, "[128, 128, 128, 128]")
     check_count("code", code, 8)
     inputs = keras.Input(input_shape, name="inputs")
     x = layers.Flatten()(inputs)

@@ -110,7 +110,7 @@ def check_halving(
     input_shape: Sequence[int],
     filters: Sequence[int],
     *,
-    example: str = "(32, 64)",
+    example: str = "[32, 64]",
     does: str = "halves images",
 ) -> None:
     """Raise a `ValueError` unless the input is an image that can be halved once for each of `filters`.

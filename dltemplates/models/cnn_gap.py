@@ -44,7 +44,7 @@ def cnn_gap(
         ValueError: If the input is no image or too small, `filters` is empty or not positive, or `num_outputs` is
             less than 1.
     """
-    check_widths("filters", filters, "(16, 32, 64)")
+    check_widths("filters", filters, "[16, 32, 64]")
     check_image_shape("cnn_gap", input_shape, least=2 ** (len(filters) - 1))
     check_num_outputs(num_outputs)
     inputs = keras.Input(input_shape, name="image")

@@ -49,7 +49,7 @@ def convnet(
         ValueError: If the input is no image or too small, `filters` is empty or not positive, `num_outputs` is less
             than 1, or `dropout_rate` is out of range.
     """
-    check_widths("filters", filters, "(32, 64, 128)")
+    check_widths("filters", filters, "[32, 64, 128]")
     check_image_shape("convnet", input_shape, least=2 ** len(filters))
     check_num_outputs(num_outputs)
     check_dropout_rate(dropout_rate)

@@ -48,7 +48,7 @@ def densenet121(
         ValueError: If the input is no image or too small, `growth_rate` or `num_outputs` is less than 1, or `blocks` is
             empty or not positive.
     """
-    check_widths("blocks", blocks, "(6, 12, 24, 16)")
+    check_widths("blocks", blocks, "[6, 12, 24, 16]")
     check_count("growth_rate", growth_rate, 32)
     check_image_shape(name, input_shape, least=2 ** (len(blocks) + 1))
     check_num_outputs(num_outputs)

@@ -6,7 +6,8 @@ The generator makes an example of a row of random numbers. The discriminator is 
 to tell them apart; the generator learns, through the discriminator's gradient, to make examples that it takes for real.
 Neither is ever told what an example should look like.
 
-- `gan`: dense layers, as in the paper; both of 128-256-512-1024 units, or the other way round.
+- `gan`: dense layers, as in the paper; both of 128-256-512-1024 units, or the other way round. It has what came later:
+  batch normalization, leaky rectifiers and a hyperbolic tangent, where the paper has rectifiers, maxout and sigmoids.
 - `dcgan`: Radford, Metz, Chintala: "Unsupervised Representation Learning with Deep Convolutional Generative Adversarial
   Networks", ICLR 2016, https://arxiv.org/abs/1511.06434, section 3: transposed convolutions of stride 2, batch
   normalization and rectifiers in the generator, convolutions of stride 2 and leaky rectifiers in the discriminator, no
@@ -39,7 +40,7 @@ from dltemplates.models.checks import (
     check_widths,
 )
 
-check_doubling = functools.partial(check_halving, example="(128, 64)", does="doubles the resolution")
+check_doubling = functools.partial(check_halving, example="[128, 64]", does="doubles the resolution")
 
 SLOPE = 0.2  # of leaky rectifiers below 0, as in DCGAN
 DEVIATION = 0.02  # of all first weights, as in DCGAN
@@ -71,7 +72,7 @@ def gan(
     """
     check_image_shape(name, input_shape, least=1)
     check_count("latent_dim", latent_dim, 100)
-    check_widths("units", units, "(128, 256, 512, 1024)")
+    check_widths("units", units, "[128, 256, 512, 1024]")
     check_dropout_rate(dropout_rate)
     noise = keras.Input((latent_dim,), name="noise")
     x = noise

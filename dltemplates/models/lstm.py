@@ -48,7 +48,7 @@ def lstm(
     """
     check_sequence_shape(name, input_shape)
     check_num_outputs(num_outputs)
-    check_widths("units", units, "(32,)")
+    check_widths("units", units, "[32]")
     check_dropout_rate(dropout_rate)
     x = inputs = keras.Input(input_shape, name="inputs")
     for place, width in enumerate(units, start=1):

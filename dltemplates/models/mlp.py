@@ -55,7 +55,7 @@ def mlp(
     """
     check_widths("input_shape", input_shape, "(28, 28, 1)")
     check_num_outputs(num_outputs)
-    check_widths("units", units, "(300, 100)")
+    check_widths("units", units, "[300, 100]")
     check_dropout_rate(dropout_rate)
     inputs = keras.Input(input_shape, name="inputs")
     x = layers.Flatten()(inputs)  # (batch, product of input_shape)
@@ -84,7 +84,7 @@ def dfn(
     """
     check_widths("input_shape", input_shape, "(13,)")
     check_num_outputs(num_outputs)
-    check_widths("units", units, "(256, 128, 64)")
+    check_widths("units", units, "[256, 128, 64]")
     check_dropout_rate(dropout_rate)
     inputs = keras.Input(input_shape, name="inputs")
     x = layers.Flatten()(inputs)  # (batch, product of input_shape)

@@ -69,7 +69,7 @@ def dbn(
     """
     check_widths("input_shape", input_shape, "(28, 28, 1)")
     check_num_outputs(num_outputs)
-    check_widths("units", units, "(500, 500, 2000)")
+    check_widths("units", units, "[500, 500, 2000]")
     inputs = keras.Input(input_shape, name="inputs")
     x = layers.Flatten()(inputs)
     for place, width in enumerate(units, start=1):

@@ -39,7 +39,7 @@ def vae(
     Raises: As `autoencoder`.
     """
     check_widths("input_shape", input_shape, "(28, 28, 1)")
-    check_widths("units", units, "(500,)")
+    check_widths("units", units, "[500]")
     check_count("code", code, 20)
     inputs = keras.Input(input_shape, name="inputs")
     x = rectified(layers.Flatten()(inputs), units)

@@ -8,7 +8,7 @@ with Nonlinear Dimensionality Reduction", MLSDA 2014, https://doi.org/10.1145/26
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from dltemplates.template import Template
 
 NORMAL = "normal"  # the class that is, unless the task says otherwise
+SAME, MARGIN = 1e-3, 0.1  # of a score
 
 
 class Anomaly(Reconstruction):
@@ -47,6 +48,7 @@ class Anomaly(Reconstruction):
     direction = "max"
     by_parity = False
     parts = ()  # it serves the whole alone
+    when_judged: ClassVar[Mapping[str, Any]] = {"anomalies": "keep"}
 
     def __init__(
         self,
@@ -64,7 +66,7 @@ class Anomaly(Reconstruction):
             anomalies: What becomes of anomalies among the examples to train on: `refuse` them, as normal ones alone are
                 to be learned from; `drop` them; or `keep` them, where they are few.
             quantile: Share of the normal validation examples whose score is to be below the threshold; of the few that
-                there are one at least is above it.
+                there are one at least is above it, unless the greatest scores are the same.
 
         Raises:
             ValueError: If an option is out of range, or what goes in is no image and no numbers.
@@ -214,7 +216,12 @@ class Anomaly(Reconstruction):
 
 
 def between(scores: np.ndarray, quantile: float) -> float:
-    """The middle of the two scores that a quantile falls between: no score is so near to it that rounding decides."""
+    """The middle of the score at a quantile and the next greater one, so that rounding decides of neither.
+
+    Scores that are within `SAME` of it count as the same, as of rows that come again; where none is greater, the
+    threshold is `MARGIN` above it.
+    """
     ordered = np.sort(scores.astype(np.float64))
-    place = int(quantile * (len(ordered) - 1))
-    return float(ordered[place : place + 2].mean())
+    score = ordered[int(quantile * (len(ordered) - 1))]
+    above = ordered > score * (1 + SAME)
+    return float((ordered[~above][-1] + ordered[above][0]) / 2 if above.any() else score * (1 + MARGIN))

@@ -161,9 +161,12 @@ class Generation(Task):
         halves = quality.frechet_distance(real[::2], real[1::2])
         return details | {"judge": judge, "class_shares": dict(shares), "distance_of_real": halves}
 
-    def warning(self, row: dict[str, float]) -> str | None:
+    def warning(self, history: list[dict[str, float]]) -> str | None:
+        """That the generator makes the same again and again: has it been better before, it has collapsed."""
         classes = len(self.judge.classes) if self.judge_name else 0
-        return quality.collapse(row.get("val_spread"), row.get("val_coverage"), classes)
+        *before, now = [quality.lack(row.get("val_spread"), row.get("val_coverage"), classes) for row in history]
+        what = "has collapsed" if None in before else "has collapsed, or has yet to learn"
+        return f"the generator {what}: {now}" if now else None
 
     @cached_property
     def judge(self) -> Judge:

@@ -61,8 +61,8 @@ def coverage(shares: np.ndarray) -> int:
     return int((shares >= FAIR_PART / len(shares)).sum())
 
 
-def collapse(spread: float | None, coverage: float | None = None, classes: int = 0) -> str | None:
-    """Say whether a generator makes the same again and again.
+def lack(spread: float | None, coverage: float | None = None, classes: int = 0) -> str | None:
+    """Say how a generator makes the same again and again.
 
     Args:
         spread: Of its images; None where it is not known.
@@ -70,16 +70,14 @@ def collapse(spread: float | None, coverage: float | None = None, classes: int =
         classes: How many there are.
 
     Returns:
-        What is wrong, in a line; None where it is not.
+        What its images lack, in a line; None where it is nothing.
     """
     if coverage is not None and coverage < LEAST_COVERAGE * classes:
         return (
-            f"the generator has collapsed: its images cover {coverage:.0f} of {classes} classes, "
-            f"where at least {LEAST_COVERAGE:.0%} are asked for"
+            f"its images cover {coverage:.0f} of {classes} classes, where at least {LEAST_COVERAGE:.0%} are asked for"
         )
     if spread is not None and spread < LEAST_SPREAD:
         return (
-            f"the generator has collapsed: its images differ {spread:.2f} times as much as real ones, "
-            f"where at least {LEAST_SPREAD:g} is asked for"
+            f"its images differ {spread:.2f} times as much as real ones, where at least {LEAST_SPREAD:g} is asked for"
         )
     return None

@@ -36,6 +36,7 @@ class Task(ABC):
         monitor: The figure of `history.csv` by which the best weights are kept; cheap, on validation.
         monitor_direction: Whether a larger or smaller monitored figure is better.
         by_parity: Whether an export is judged by how near its outputs are to Keras's, rather than by a score of them.
+        when_judged: Options in place of those of training where a trained network is judged.
         algorithm: What happens to a batch in training: a file of `training/steps/`.
         generator: Which of what it serves makes examples of noise, `""` for the whole; None where nothing does.
     """
@@ -48,6 +49,7 @@ class Task(ABC):
     monitor: ClassVar[str]
     monitor_direction: ClassVar[Literal["max", "min"]] = "max"
     by_parity: ClassVar[bool] = False
+    when_judged: ClassVar[Mapping[str, Any]] = {}
     algorithm: ClassVar[str] = "supervised"
     generator: ClassVar[str | None] = None
 
@@ -175,8 +177,8 @@ class Task(ABC):
         """Pictures of how a split went, by file name without suffix."""
         return {}
 
-    def warning(self, row: dict[str, float]) -> str | None:
-        """What went wrong in an epoch that has this row of the history, in a line; None where all is well."""
+    def warning(self, history: list[dict[str, float]]) -> str | None:
+        """What went wrong in the last epoch of a history, one at least, in a line; None where all is well."""
         return None
 
     def gallery(self, servings: dict[str, ServingModel], source: Source) -> dict[str, Figure]:

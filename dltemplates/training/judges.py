@@ -40,6 +40,11 @@ def missing_judge(task: Task, spec: DatasetSpec) -> tuple[Template, Path] | None
             "See `dlt list runs` and `dlt list templates`."
         )
     template = load_template(name)
+    if template.task.name != "classification":
+        raise ValueError(
+            f"A judge must be a classifier of images. Received: {name}, for the task {template.task.name}. "
+            "Choose another: --set task.judge=TEMPLATE; or do without: --set task.judge=none."
+        )
     try:
         judged = load_dataset(template.dataset).spec
     except ValueError as error:

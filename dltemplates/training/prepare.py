@@ -182,6 +182,11 @@ def prepare(template: Template, placement: Placement | None = None, *, strict: b
     for source in file_sources(dataset):
         source.strict = strict
     examples = len(dataset.split("train"))
+    if settings.labels and not task.needs_labels:
+        raise ValueError(
+            f"`train.labels` is for tasks that learn from labels. Received: {settings.labels} for {task.name}, which "
+            "does not. Leave it out; fewer examples are set apart by dataset.validation and dataset.test."
+        )
     order = make_order(template, examples, labelled_examples(template, examples))
     network = _network(template, task, dataset)
     pretrained = load_pretrained(template.model, network)
@@ -259,6 +264,11 @@ def _class_weights(template: Template, dataset: Dataset) -> np.ndarray | None:
     """Weights that make every class count the same; their mean over the training examples is 1."""
     if template.train.class_weight == "none":
         return None
+    if template.train.labels:
+        raise ValueError(
+            "`train.class_weight` counts the classes of all training examples. Received: train.labels = "
+            f"{template.train.labels}, so that not all are known. Leave one of them out."
+        )
     target = dataset.spec.targets[0]
     if target.kind != "class" or target.counts is None:
         raise ValueError(

@@ -72,8 +72,8 @@ def score_run(run: Run, task: Task, dataset: Dataset) -> None:
         record.details["coefficients"] = {output.pop("output"): output for output in found}
     if history := run.history():
         figures["curves"] = curves_figure(history, record.best_epoch)
-        warnings = {str(int(row["epoch"])): said for row in history if (said := task.warning(row))}
-        record.details |= {"warnings": warnings} if warnings else {}
+        if warnings := _standing(task, history):
+            record.details["warnings"] = warnings
     join_samples(run)
     for split in ("validation", "test"):
         targets, outputs = predictor.predict(dataset.split(split))
@@ -90,6 +90,16 @@ def score_run(run: Run, task: Task, dataset: Dataset) -> None:
             figures |= vision_figures(serving, task, dataset.split(split), targets, outputs)
     save_figures(figures, run.figures_path)
     run.save_record(record.model_copy(update={"state": "done"}))
+
+
+def _standing(task: Task, history: list[dict[str, float]]) -> dict[str, str]:
+    """The warnings of the last epochs, by epoch: what went wrong and did not come right again."""
+    said: dict[str, str] = {}
+    for end in range(len(history), 0, -1):
+        if not (warning := task.warning(history[:end])):
+            break
+        said[str(int(history[end - 1]["epoch"]))] = warning
+    return dict(reversed(said.items()))
 
 
 def _examples(source: Source, name: str, captions: list[str], off: np.ndarray) -> Figure:

@@ -314,8 +314,8 @@ def _is_best(training: Training, state: TrainingState, row: dict[str, float]) ->
 
 def _warn(training: Training, history: list[dict[str, float]], reporter: Reporter) -> None:
     """Say what went wrong in the last epoch, unless it did so in the one before."""
-    *before, now = [training.task.warning(row) for row in history[-2:]]
-    if now and not any(before):
+    warning = training.task.warning
+    if (now := warning(history)) and not (history[:-1] and warning(history[:-1])):
         reporter.note(now)
 
 

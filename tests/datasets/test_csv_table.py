@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dltemplates.datasets.columns import MISSING
+from dltemplates.datasets.columns import MISSING, NO_NUMBER
 from dltemplates.datasets.csv_table import frame_dataset
 from dltemplates.datasets.load import load_dataset
 from dltemplates.datasets.rows import read_rows
@@ -173,7 +173,7 @@ DOUBTS = {
         r"like dates, as '01/01/2024'.*\.colour=date",
     ),
     "few dates": (["31/12/2024", "30/12/2024"] * 20, r"all of it looks like dates, as '31/12/2024' does: say .*=date"),
-    "numbers": (["3"] * 39 + ["NULL"], r"`colour`.* as 'NULL' is no number.*columns\.colour=category"),
+    "numbers": (["3"] * 39 + ["few"], r"`colour`.* as 'few' is no number.*columns\.colour=category"),
 }
 
 
@@ -186,6 +186,28 @@ def test_what_is_hardly_categories_is_told(load, name):
     assert dataset.spec.warnings == ()
     assert load(table(colour=values), like=dataset.spec).spec.warnings == ()
     assert load(table()).spec.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("names", "is_told"),
+    [
+        (["5.1", "3.5", "setosa"], True),
+        (["39", "77516", "13"], True),
+        (["0", "1", "label"], False),  # as pandas and NumPy write what has no names
+        (["size", "2020", "label"], False),
+    ],
+)
+def test_a_first_row_that_looks_like_data_is_told(load, names, is_told):
+    told = load(table()[["size", "day", "label"]].set_axis(names, axis=1)).spec.warnings
+    assert [warning for warning in told if "the first row is taken as the names" in warning] == list(told)[:is_told]
+    assert is_told == any(", ".join(names[:3]) in warning for warning in told)
+
+
+def test_a_target_of_words_that_are_mostly_numbers_may_be_classes(load):
+    grades = [*["1", "2", "3"] * 13, "none"]
+    assert load(table(label=["1", "2", "3", "x"] * 10)).spec.targets[0].classes == ("1", "2", "3", "x")
+    with pytest.raises(ValueError, match="1 of class 'none'"):
+        load(table(label=grades))
 
 
 @pytest.mark.parametrize("format", ["%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y %H:%M", "%d %b %Y", "%B %d, %Y"])
@@ -204,6 +226,17 @@ def test_dates_of_another_format_are_read_where_they_are_said_to_be_dates(load, 
     example = pd.Timestamp("2024-12-31").strftime(format)
     with pytest.raises(ValueError, match=rf"`day` must hold dates like {example}\. Received: '2024-02-03'"):
         read_rows("size=1,day=2024-02-03,colour=red", dataset.spec.inputs)
+
+
+@pytest.mark.parametrize("word", NO_NUMBER)
+def test_words_for_what_is_missing_are_that_among_numbers_and_categories_elsewhere(load, word):
+    spec = load(table(size=["1.5", "2", word, "4"] * 10, colour=["red", word] * 20)).spec
+    size, colour = spec.inputs[0].columns[0], spec.inputs[1].columns[0]
+    assert (size.name, size.kind, size.may_be_missing) == ("size", "number", True)
+    assert word in colour.vocabulary
+    assert spec.warnings == ()
+    ((_, arrays, _),) = read_rows(f"size={word},day=2024-01-01,colour=red", spec.inputs)
+    assert arrays["features"][0, 0] == size.median
 
 
 @pytest.mark.parametrize("mark", MISSING)
@@ -292,6 +325,13 @@ BROKEN = {
     "a target that float32 makes constant": (
         table(label=np.linspace(1e9, 1e9 + 9, ROWS)), {},
         r"vary in float32.*`label`, from 1000000000 to 1000000009\. Subtract what all have in common: 1000000000",
+    ),
+    "a target that float32 makes a few steps": (
+        table(label=1e9 + 119 * np.arange(ROWS) / ROWS), {}, r"vary in float32.*`label`, from 1000000000 to 10000001",
+    ),
+    "a target of numbers and a word": (
+        table(label=[*np.linspace(0, 1, ROWS - 1), "soon"]), {},
+        r"must be numbers, or classes\. Received: 'soon' in `label`, most .*columns\.label=category",
     ),
     "a class with one example": (table(label=["yes"] * 39 + ["no"]), {}, r"Received: 1 of class 'no'"),
     "an unknown target": (table(), {"target": "price"}, r"must be a column\. Received: price\. There are: size, day"),

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -10,12 +11,14 @@ from dltemplates import catalog
 from dltemplates.datasets.load import load_dataset
 from dltemplates.datasets.source import ArraySource, Dataset
 from dltemplates.datasets.spec import DatasetSpec, Value
+from dltemplates.export.budget import Budget
 from dltemplates.export.calibration import calibration
-from dltemplates.export.check import max_error
+from dltemplates.export.check import CheckError, Reference, _check_decisions, check, max_error
 from dltemplates.export.deploy import export
+from dltemplates.export.report import SplitCheck
 from dltemplates.inference import evaluate, predict
 from dltemplates.runs import Run
-from dltemplates.runtimes import load_predictor
+from dltemplates.runtimes import decode, load_predictor
 from dltemplates.tasks.contract import Contract
 from dltemplates.tasks.task import look_at
 from dltemplates.template import load_template
@@ -86,6 +89,33 @@ def test_a_decision_that_never_changes_does_not_pass(exported, tmp_path, in_proc
     report = export(Run(stuck.path), formats=["tflite:float32"])
     assert report.failed == ("tflite:float32",)
     assert "`decision` must depend on the input" in report.result("tflite:float32").reason
+
+
+def test_a_file_whose_decisions_are_others_does_not_pass(exported, monkeypatch):
+    """The area under the curve does not look at them."""
+    run, report = exported
+    task, dataset = look_at(run.template.task, load_dataset(run.template.dataset))
+    reference = Reference(run.serving(), task, dataset, Budget("0.01", "max"))
+    predictor = load_predictor(run.exports_path / report.result("tflite:int8").file)
+    check("tflite:int8", predictor, reference)
+
+    def contrary(value, array):
+        return 1 - decode(value, array) if value.name == "decision" else decode(value, array)
+
+    monkeypatch.setattr("dltemplates.runtimes.decode", contrary)
+    with pytest.raises(
+        CheckError, match=r"over budget: \d+ of \d+ decisions on validation are not Keras's, where 1 may"
+    ):
+        check("tflite:int8", predictor, reference)
+
+
+@pytest.mark.parametrize(
+    ("examples", "changed", "passes"), [(60, 1, True), (60, 2, False), (900, 9, True), (900, 10, False)]
+)
+def test_as_many_decisions_may_change_as_the_budget_allows(examples, changed, passes):
+    figures = SplitCheck(examples=examples, float_score=0.9, score=0.9, drop=0.0, max_error=0.1, changed=changed)
+    with nullcontext() if passes else pytest.raises(CheckError, match=f"{changed} of {examples} decisions"):
+        _check_decisions(figures, Budget("0.01", "max"))
 
 
 def test_integers_are_calibrated_beyond_the_threshold(exported):

@@ -166,7 +166,14 @@ def test_a_threshold_lies_between_two_scores():
     assert between(scores, 0.5) == 51.5
     assert between(scores, 0.99) == 100.5
     assert between(scores, 0.999) == 100.5  # one at least is above it
-    assert between(np.array([3.0]), 0.9) == 3.0
+    assert between(np.array([3.0]), 0.9) == pytest.approx(3.3)  # none is greater: a tenth above it
+
+
+def test_a_threshold_is_none_of_the_scores_of_rows_that_come_again():
+    states = np.repeat([1.0, 2.0, 4.0], 20)
+    assert between(states, 0.5) == 3.0
+    assert between(states, 0.99) == pytest.approx(4.4)
+    assert between(states * (1 + 1e-6 * np.random.default_rng(0).random(60)), 0.5) == pytest.approx(3.0, rel=1e-5)
 
 
 def test_the_score_is_the_mean_squared_error_in_deviations(run):
@@ -218,6 +225,13 @@ def test_a_run_is_judged_and_used(run, tmp_path):
     assert all((row["score"] > row["threshold"]) == (row["decision"] == "anomaly") for row in said)
     judged = evaluate(run.path, data=str(tmp_path / "mine.csv"))
     assert judged["scores"]["roc_auc"] > 0.9
+
+
+def test_all_of_other_data_is_judged_with_the_anomalies_that_training_would_have_dropped(run):
+    judged = evaluate(run.path, data="breast_cancer", split="all")
+    assert (judged["examples"], judged["of"]) == (569, 569)
+    assert judged["details"]["anomalies"] == 212
+    assert evaluate(run.path, split="train")["details"]["anomalies"] > 0
 
 
 def test_a_table_of_ones_own_with_a_column_of_labels(tmp_path):

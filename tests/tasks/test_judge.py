@@ -97,7 +97,11 @@ def test_what_is_no_judge_is_refused(alone, small_run):
         ValueError, match=r"^A judge must be the folder of a finished run, or a template. Received: 'no'"
     ):
         train(judged_by("no"), output=alone / "run")
-    assert not (alone / "run").exists()
+    with pytest.raises(
+        ValueError, match=r"must be a classifier of images. Received: autoencoder_digits, for the task rec"
+    ):
+        train(judged_by("autoencoder_digits"), output=alone / "run")
+    assert list(alone.iterdir()) == []
     table = small_template().model_dump(mode="json") | {"task": {"name": "reconstruction"}}
     table["model"] = {"name": "autoencoder", "units": [8], "code": 2}
     table["train"] |= {"epochs": 1, "augment": {}}

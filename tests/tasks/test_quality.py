@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.linalg import sqrtm
 
-from dltemplates.tasks.quality import class_shares, collapse, coverage, frechet_distance, spread
+from dltemplates.tasks.quality import class_shares, coverage, frechet_distance, lack, spread
 
 
 def clouds(count=400, features=5):
@@ -56,9 +56,9 @@ def test_coverage_counts_classes_with_a_third_of_a_fair_share():
     assert coverage(np.array([1 / 12, 11 / 12, 0, 0])) == 2
 
 
-def test_collapse_is_named():
-    assert collapse(0.9) is None
-    assert collapse(0.5, 5, 10) is None
-    assert "cover 4 of 10 classes, where at least 50% are asked for" in collapse(0.9, 4, 10)
-    assert "differ 0.49 times as much as real ones, where at least 0.5 is asked for" in collapse(0.49, 10, 10)
-    assert collapse(None) is None
+def test_what_images_lack_is_said():
+    assert lack(0.9) is None
+    assert lack(0.5, 5, 10) is None
+    assert "cover 4 of 10 classes, where at least 50% are asked for" in lack(0.9, 4, 10)
+    assert "differ 0.49 times as much as real ones, where at least 0.5 is asked for" in lack(0.49, 10, 10)
+    assert lack(None) is None
