@@ -35,6 +35,11 @@ PARTIAL = ".partial-"
 HDF5_OVERHEAD, HDF5_PER_ARRAY = 64 * 1024, 4 * 1024  # bytes, generously
 
 
+def shown(figure: float) -> str:
+    """A score, or a figure of the history, in a few digits."""
+    return f"{figure:.4f}" if figure == 0 or 1e-3 <= abs(figure) < 1e7 else f"{figure:.4g}"
+
+
 class RunRecord(BaseModel):
     """`run.json`: what a run is and how it went.
 

@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from dltemplates.runs import Run, atomic_path, atomic_write, list_runs, load_run, make_run, new_run_path
+from dltemplates.runs import Run, atomic_path, atomic_write, list_runs, load_run, make_run, new_run_path, shown
 
 
 def test_atomic_writes_leave_the_old_file_or_the_new_one(tmp_path):
@@ -21,6 +21,13 @@ def test_atomic_writes_leave_the_old_file_or_the_new_one(tmp_path):
     atomic_write(path, b"new")
     assert path.read_text() == "new"
     assert os.listdir(path.parent) == ["file.txt"]
+
+
+def test_figures_are_shown_in_a_few_digits_whatever_their_size():
+    figures = [0.0, 0.98765432, -0.5, 49989.12345, 2.5e-7, 5.97e29, float("nan")]
+    assert [shown(figure) for figure in figures] == [
+        "0.0000", "0.9877", "-0.5000", "49989.1234", "2.5e-07", "5.97e+29", "nan",
+    ]  # fmt: skip
 
 
 def test_a_run_must_be_a_folder_with_a_whole_record(tmp_path):

@@ -174,6 +174,7 @@ def evaluate(path, data, split, modules, as_json) -> None:
     """Judge a run or an exported file on a split."""
     parse.import_modules(modules)
     from dltemplates.inference import evaluate
+    from dltemplates.runs import shown
 
     result = evaluate(path, data=data, split=split)
     if as_json:
@@ -181,7 +182,7 @@ def evaluate(path, data, split, modules, as_json) -> None:
     else:
         examples = f"{result['examples']} of {result['of']} examples"
         out.show({"file": result["file"], "data": f"{result['data']} {split}, {examples}"})
-        out.show({name: f"{value:.4f}" for name, value in result["scores"].items()})
+        out.show({name: shown(value) for name, value in result["scores"].items()})
         out.note_unknown(split, result.get("unknown", {}))
 
 

@@ -41,9 +41,11 @@ def render(renderable: Any) -> None:
 
 def short(name: str, value: Any) -> str:
     """A figure of a prediction in a few characters."""
+    from dltemplates.runs import shown
+
     match value:
         case float():
-            return f"{name} {value:.4f}"
+            return f"{name} {shown(value)}"
         case dict():
             return " ".join(short(key, item) for key, item in value.items())
         case [*items]:
@@ -60,12 +62,14 @@ def run_figures(run: Run) -> dict[str, Any]:
 
 def run_result(run: Run, as_json: bool) -> None:
     """Print where a run is and how it scores."""
+    from dltemplates.runs import shown
+
     record = run.record
     if as_json:
         show(run_figures(run), True)
         return
     figures = {
-        split: "  ".join(f"{name} {value:.4f}" for name, value in scores.items())
+        split: "  ".join(f"{name} {shown(value)}" for name, value in scores.items())
         for split, scores in record.scores.items()
     }
     show({"run": f"{run.path} (epoch {record.best_epoch} of {record.epochs} kept, {record.seconds:.0f} s)", **figures})

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 from keras import layers
 from matplotlib.figure import Figure
+from scipy.linalg import block_diag
 
+from dltemplates.datasets.spec import Value
 from dltemplates.tasks.assemble import PREPROCESSING
 from dltemplates.tasks.contract import ServingModel
 from dltemplates.tasks.figures import name_all
@@ -24,10 +26,10 @@ def coefficients(serving: ServingModel) -> list[dict[str, Any]] | None:
     Returns:
         For each output `output`, the `intercept`, and for each input its name with `coefficient`, what a unit of it
         adds, and `standardized`, what a standard deviation of it adds: to a number in its own unit, or to a logit of
-        classes. None where the network is more than a weighted sum of named numbers.
+        classes; a category adds as much in either. None where the network is more than a weighted sum of columns.
     """
-    value, *more = serving.contract.inputs
-    if more or value.kind != "number" or value.columns is None:
+    values = serving.contract.inputs
+    if any(value.kind not in ("number", "category") or value.columns is None for value in values):
         return None
     model = serving.model
     network = model.get_layer(model.name)
@@ -38,24 +40,54 @@ def coefficients(serving: ServingModel) -> list[dict[str, Any]] | None:
     if len(dense) != 1 or others:
         return None
     kernel, bias = (weight.astype(np.float64) for weight in dense[0].get_weights())
-    scaling = model.get_layer(PREPROCESSING)
-    scale, offset = np.array(scaling.scale, np.float64), np.array(scaling.offset, np.float64)
-    parts = [part for column in value.columns for part in column.parts]
+    named, rows, scale, offset = _inputs(model, values)
     target, classes = serving.contract.targets[0], serving.contract.outputs[0].classes or ()
     names = classes[-kernel.shape[1] :] if classes else [target.name] * kernel.shape[1]
     unit, origin = (1.0, 0.0) if classes else (np.array(target.std), np.array(target.mean))
-    kernel, intercepts = kernel * unit, (bias + offset @ kernel) * unit + origin
+    kernel, bias = rows @ kernel, bias + offset @ kernel
+    kernel, intercepts = kernel * unit, bias * unit + origin
     return [
         {
             "output": name,
             "intercept": float(intercepts[place]),
             "inputs": [
                 {"name": column, "coefficient": float(weight * factor), "standardized": float(weight)}
-                for column, weight, factor in zip(parts, kernel[:, place], scale, strict=True)
+                for column, weight, factor in zip(named, kernel[:, place], scale, strict=True)
             ],
         }
         for place, name in enumerate(names)
     ]
+
+
+def _inputs(model: Any, values: tuple[Value, ...]) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray]:
+    """What stands in front of the weighted sum.
+
+    Args:
+        model: The served network.
+        values: What it takes.
+
+    Returns:
+        The name of each input (inputs); what a deviation of it, or its category, is to the sum (inputs, kernel); how
+        many deviations a unit of it is (inputs); and what all are where the numbers are 0 (kernel).
+    """
+    named: list[str] = []
+    blocks, scales, offsets = [], [], []
+    for value in values:
+        columns = value.columns or ()
+        if value.kind == "number":
+            layer = model.get_layer(PREPROCESSING)
+            named += [part for column in columns for part in column.parts]
+            blocks.append(np.eye(len(layer.scale)))
+            scales += list(layer.scale)
+            offsets += list(layer.offset)
+            continue
+        for place, column in enumerate(columns):
+            vectors = model.get_layer(f"embedding_{place}").get_weights()[0][1:]  # the first is of unknown ones
+            named += [f"{column.name}={category}" for category in column.vocabulary]
+            blocks.append(vectors.astype(np.float64))
+            scales += [1.0] * len(vectors)
+            offsets += [0.0] * vectors.shape[1]
+    return named, block_diag(*blocks), np.array(scales, np.float64), np.array(offsets, np.float64)
 
 
 def coefficients_figure(found: list[dict[str, Any]]) -> Figure:
@@ -73,7 +105,7 @@ def coefficients_figure(found: list[dict[str, Any]]) -> Figure:
     axes.set_yticks(range(len(order)), [names[index] for index in order], parse_math=False)
     axes.invert_yaxis()
     axes.axvline(0, color="black", linewidth=0.8)
-    axes.set_xlabel("what one standard deviation more adds")
+    axes.set_xlabel("what one standard deviation more, or the category, adds")
     if len(found) > 1:
         name_all(axes, drawn, [output["output"] for output in found])
     for side in ("top", "right"):

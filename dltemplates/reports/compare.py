@@ -9,7 +9,7 @@ from typing import Any
 from rich.table import Table
 
 from dltemplates.export.report import load_run_report
-from dltemplates.runs import load_run
+from dltemplates.runs import load_run, shown
 
 
 def compare(paths: Sequence[str | Path]) -> dict[str, dict[str, Any]]:
@@ -51,4 +51,4 @@ def render(rows: dict[str, dict[str, Any]]) -> Table:
 def _text(value: Any) -> str:
     if value is None:
         return ""
-    return f"{value:.4f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+    return shown(value) if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)

@@ -8,7 +8,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader
 
 from dltemplates.export.report import load_run_report
-from dltemplates.runs import Run, atomic_write, load_run
+from dltemplates.runs import Run, atomic_write, load_run, shown
 
 # Heading and caption of each figure, in the order of the report; a task's own others come after, as they are named.
 FIGURES = {
@@ -143,6 +143,7 @@ def write_report(run: Run | str | Path) -> Path:
         run = load_run(run)
     exports = load_run_report(run)
     environment = Environment(loader=PackageLoader("dltemplates", "reports"), autoescape=True, trim_blocks=True)
+    environment.filters["shown"] = shown
     environment.filters["kilobytes"] = lambda size: f"{size / 1000:,.1f} kB"
     page = environment.get_template("report.html").render(
         run=run,

@@ -8,6 +8,8 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from dltemplates.runs import shown
+
 
 class Reporter(Protocol):
     """Told of everything worth telling; does with it what it likes."""
@@ -68,7 +70,7 @@ class ProgressBar(PlainLines):
         self._progress.start()
 
     def step(self, step: int, loss: float) -> None:
-        self._progress.update(self._task, completed=step, loss=f"loss {loss:.4f}")
+        self._progress.update(self._task, completed=step, loss=f"loss {shown(loss)}")
 
     def note(self, text: str) -> None:
         self._progress.console.print(text, highlight=False, markup=False, soft_wrap=True)
@@ -85,7 +87,7 @@ def make_reporter() -> Reporter:
 def format_row(row: dict[str, float], best: bool) -> str:
     """One epoch in one line."""
     figures = " ".join(
-        f"{name} {value:.4f}"
+        f"{name} {shown(value)}"
         for name, value in row.items()
         if name not in ("epoch", "step", "learning_rate", "seconds")
     )

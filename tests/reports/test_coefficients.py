@@ -53,6 +53,28 @@ def test_those_of_a_number_are_scikit_learns_on_the_rows_as_they_are():
     assert [entry["standardized"] for entry in found["inputs"]] == pytest.approx(list(standardized), rel=1e-4)
 
 
+def test_a_category_adds_what_its_vector_is_worth(tmp_path):
+    lines = [f"{n % 5},{'red' if n % 3 else 'blue'},{n % 7 + 0.5}" for n in range(60)]
+    (tmp_path / "own.csv").write_text("size,colour,price\n" + "\n".join(lines))
+    settings = load_template("linear_regression_diabetes", {"dataset.name": str(tmp_path / "own.csv")})
+    task, dataset = look_at(settings.task, load_dataset(settings.dataset))
+    network = linear_regression(**task.sizes(dataset.spec))
+    serving = task.serving(assemble(network, dataset.spec), dataset.spec, settings, name="made")[""]
+    (found,) = coefficients(serving)
+    worth = {entry["name"]: entry["coefficient"] for entry in found["inputs"]}
+    assert list(worth) == ["size", "colour=blue", "colour=red"]
+
+    def price(size, colour):
+        inputs = {"features": np.float32([[size]]), "categories": np.int32([[colour]])}
+        return float(np.asarray(serving.model(inputs)["value"]).item())
+
+    assert price(3.0, 2) - price(2.0, 2) == pytest.approx(worth["size"], rel=1e-4, abs=1e-5)
+    assert price(2.0, 2) - price(2.0, 1) == pytest.approx(
+        worth["colour=red"] - worth["colour=blue"], rel=1e-4, abs=1e-5
+    )
+    assert price(2.0, 1) == pytest.approx(found["intercept"] + 2 * worth["size"] + worth["colour=blue"], rel=1e-4)
+
+
 def test_more_than_a_weighted_sum_has_none():
     assert coefficients(serving_of("softmax_regression_iris", mlp)[0]) is None
     settings = load_template("mlp_digits")
