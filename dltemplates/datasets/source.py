@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,6 +12,7 @@ from dltemplates.datasets.spec import DatasetSpec
 
 SPLITS = ("train", "validation", "test")
 ALL = "all"  # the name of all of them together
+READ_AT_ONCE = 256
 
 Arrays = dict[str, np.ndarray]
 
@@ -135,3 +136,9 @@ class Mapped(Wrapper):
     def read(self, indices: np.ndarray) -> Arrays:
         """Read the examples at `indices` (n,)."""
         return self.change(self.source.read(indices), indices)
+
+
+def batches_of(source: Source) -> Iterator[Arrays]:
+    """The examples of a source in order, a few hundred at once."""
+    for start in range(0, len(source), READ_AT_ONCE):
+        yield source.read(np.arange(start, min(start + READ_AT_ONCE, len(source))))

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from dltemplates.datasets.source import Dataset, Source
+from dltemplates.datasets.source import Dataset, Source, batches_of
 from dltemplates.datasets.spec import DatasetSpec, Value
 from dltemplates.tasks.marked import (
     TRUTH,
     MarkedSource,
     anomalies_of,
-    batches_of,
     check_both,
     normal_of,
     without_anomalies,

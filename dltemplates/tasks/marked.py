@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from dltemplates.datasets.files import FileSource
-from dltemplates.datasets.source import Arrays, Dataset, Source, Subset, Wrapper
+from dltemplates.datasets.source import Dataset, Source, Subset, Wrapper, batches_of
 from dltemplates.datasets.spec import Value
 from dltemplates.datasets.values import with_statistics
 
 TRUTH = Value(name="anomaly", kind="decision", dtype="int64", shape=())
-READ_AT_ONCE = 256
 
 
 class MarkedSource(Wrapper):
@@ -31,12 +28,6 @@ class MarkedSource(Wrapper):
     def mark(self, labels: np.ndarray) -> np.ndarray:
         """Say of classes (n,) which are anomalies: 0 or 1, (n,)."""
         return (labels != self.normal).astype(TRUTH.dtype)
-
-
-def batches_of(source: Source) -> Iterator[Arrays]:
-    """The examples of a source in order, a few hundred at once."""
-    for start in range(0, len(source), READ_AT_ONCE):
-        yield source.read(np.arange(start, min(start + READ_AT_ONCE, len(source))))
 
 
 def anomalies_of(source: Source) -> np.ndarray:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dltemplates.datasets.source import Dataset, Source
+from dltemplates.datasets.source import Dataset, Source, batches_of
 from dltemplates.datasets.spec import DatasetSpec, Value, image_of
 from dltemplates.tasks.contract import ServingModel
 from dltemplates.tasks.needs import Shapes
@@ -83,8 +83,8 @@ class Representation(Task):
         from dltemplates.models.rbm import dream
         from dltemplates.tasks.figures import chains_figure, filters_figure
 
-        model, image = servings[""].model, servings[""].contract.inputs[0]
-        machine: RestrictedBoltzmann = model.get_layer(model.name).get_layer("hidden")
+        image = servings[""].contract.inputs[0]
+        machine = _machine(servings[""].model)
 
         def dreams(begun: np.ndarray) -> np.ndarray:
             seen = dream(machine, begun.reshape(len(begun), -1), TURNS, seed=0)
@@ -96,5 +96,20 @@ class Representation(Task):
         chains = {"from examples": dreams(examples), "from noise": dreams(noise)}
         return {"hidden_units": filters_figure(filters), "dreams": chains_figure(chains, TURNS)}
 
+    def held_out(self, model: keras.Model, source: Source) -> dict[str, float]:
+        """`loss`, the squared error of a value after one step back and forth, and `free_energy`, as in the history."""
+        machine, (image,) = _machine(model), model.inputs
+        sums = np.zeros(2)
+        for arrays in batches_of(source):
+            shown = arrays[image.name].reshape(len(arrays[image.name]), -1).astype(np.float32) / 255
+            errors = np.square(shown - np.asarray(machine.visible(machine.hidden(shown)))).mean(axis=1)
+            sums += errors.sum(), np.asarray(machine.free_energy(shown), np.float64).sum()
+        loss, energy = sums / len(source)
+        return {"loss": float(loss), "free_energy": float(energy)}
+
     def score(self, targets: Arrays, outputs: Arrays) -> dict[str, float]:
-        return {"share on": float(outputs["hidden"].mean())}
+        return {"share_on": float(outputs["hidden"].mean())}
+
+
+def _machine(model: keras.Model) -> RestrictedBoltzmann:
+    return model.get_layer(model.name).get_layer("hidden")

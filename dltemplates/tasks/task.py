@@ -107,6 +107,15 @@ class Task(ABC):
         """The spec of the data, with what is fitted to the trained model when training ends."""
         return dataset.spec
 
+    def held_out(self, model: keras.Model, source: Source) -> dict[str, float]:
+        """Scores of a trained model on a split that what it serves does not tell, as `loss`; they come before others.
+
+        Args:
+            model: The model that was trained.
+            source: The split, as `seen` gave it.
+        """
+        return {}
+
     def assemble(
         self, network: keras.Model, spec: DatasetSpec, *, center: tuple[float, ...] | None = None
     ) -> keras.Model:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dltemplates.datasets.source import Source
+from dltemplates.datasets.source import Source, batches_of
 from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.tasks.contract import ServingModel
 from dltemplates.tasks.reconstruction import Reconstruction
@@ -41,6 +41,24 @@ class Variational(Reconstruction):
         update = {"inputs": (code.model_copy(update={"kind": "noise"}),), "data": served[""].contract.data}
         return served | {"decoder": ServingModel(served["decoder"].model, contract.model_copy(update=update))}
 
+    def held_out(self, model: keras.Model, source: Source) -> dict[str, float]:
+        """`loss`, an example's negative evidence lower bound in nats, and its parts, `reconstruction` and `kl`."""
+        import keras
+
+        encoder, decoder = players_of(model)
+        loss, (given,) = self.loss(), model.inputs
+        random = np.random.default_rng(0)
+        sums = np.zeros(2)
+        for arrays in batches_of(source):
+            wanted = self.encode(arrays[self.target.name])
+            mean, log_variance = map(keras.ops.convert_to_numpy, encoder(arrays[given.name]))
+            codes = mean + np.exp(log_variance / 2) * random.standard_normal(mean.shape, np.float32)
+            lacking = float(loss(wanted, decoder(codes))) * np.prod(self.target.shape)
+            kl = 0.5 * (mean**2 + np.exp(log_variance) - log_variance - 1).sum(axis=1).mean()
+            sums += len(mean) * np.array([lacking, kl])
+        reconstruction, kl = sums / len(source)
+        return {"loss": float(reconstruction + kl), "reconstruction": float(reconstruction), "kl": float(kl)}
+
     def gallery(self, servings: dict[str, ServingModel], source: Source) -> dict[str, Figure]:
         from dltemplates.runtimes import KerasPredictor
         from dltemplates.tasks.latent_figures import plane_figure, scatter_figure, walks_figure
@@ -61,3 +79,16 @@ class Variational(Reconstruction):
             labels = source.read(np.arange(len(source))).get(LABEL)
             figures |= {"plane": plane_figure(decode), "latent_codes": scatter_figure(codes, labels)}
         return figures
+
+
+def players_of(model: keras.Model) -> tuple[keras.Model, keras.Model]:
+    """The parts of a variational autoencoder: from raw inputs to mean and log variance, and from a code to logits."""
+    import keras
+
+    from dltemplates.tasks.assemble import PREPROCESSING
+
+    network = model.get_layer(model.name)
+    encoder, decoder = network.get_layer("encoder"), network.get_layer("decoder")
+    values = [encoder.get_layer(name).output for name in ("mean", "log_variance")]
+    distribution = keras.Model(encoder.input, values)
+    return keras.Model(model.input, distribution(model.get_layer(PREPROCESSING).output)), decoder

@@ -57,7 +57,8 @@ def begin_run(run: Run, template: Template, spec: DatasetSpec, task: Task, model
 
 def score_run(run: Run, task: Task, dataset: Dataset) -> None:
     """Fit what is fitted last, score the kept weights on splits not trained on, draw the figures, close the run."""
-    spec = task.fitted(run.model(), dataset)
+    model = run.model()
+    spec = task.fitted(model, dataset)
     if spec != run.record.spec:
         run.save_record(run.record.model_copy(update={"spec": spec}))
         task = run.task()
@@ -66,6 +67,7 @@ def score_run(run: Run, task: Task, dataset: Dataset) -> None:
     predictor = KerasPredictor(serving.model, serving.contract)
     record = run.record
     figures = task.gallery(servings, dataset.split("test"))
+    held_out = {split: task.held_out(model, dataset.split(split)) for split in ("validation", "test")}
     dataset = examples_for(serving, dataset)
     if found := coefficients(serving):
         figures["coefficients"] = coefficients_figure(found)
@@ -77,7 +79,7 @@ def score_run(run: Run, task: Task, dataset: Dataset) -> None:
     join_samples(run)
     for split in ("validation", "test"):
         targets, outputs = predictor.predict(dataset.split(split))
-        record.scores[split] = task.score(targets, outputs)
+        record.scores[split] = held_out[split] | task.score(targets, outputs)
         record.details[split] = task.details(targets, outputs)
         if split == "test":
             figures |= task.figures(targets, outputs)

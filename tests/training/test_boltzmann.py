@@ -101,7 +101,12 @@ def test_a_machine_is_drawn(machine):
 
 
 def test_a_machine_is_evaluated(machine):
-    assert 0.02 < evaluate(machine.path)["scores"]["share on"] < 0.9
+    scores, row = machine.record.scores, machine.history()[machine.record.best_epoch - 1]
+    assert list(scores["test"]) == ["loss", "free_energy", "share_on"]
+    assert 0.02 < scores["test"]["share_on"] < 0.9
+    for name in ("loss", "free_energy"):
+        assert scores["validation"][name] == pytest.approx(row[f"val_{name}"], rel=1e-4)
+    assert evaluate(machine.path)["scores"] == pytest.approx(scores["test"], rel=1e-6)
 
 
 def test_the_stages_of_a_network_are_told(network, notes):

@@ -127,6 +127,17 @@ def test_both_parts_of_the_bound_are_in_the_history(vae_run):
         assert row["kl"] > 0
 
 
+def test_the_bound_is_a_score_of_every_split(vae_run):
+    scores, row = vae_run.record.scores, vae_run.history()[vae_run.record.best_epoch - 1]
+    assert list(scores["test"]) == ["loss", "reconstruction", "kl", "mse", "psnr"]
+    for split in ("validation", "test"):
+        assert scores[split]["loss"] == pytest.approx(scores[split]["reconstruction"] + scores[split]["kl"])
+        assert scores[split]["kl"] == pytest.approx(row["val_kl"], rel=0.2)
+    for name, close in (("kl", 1e-4), ("reconstruction", 0.05)):  # which depends on the codes that are drawn
+        assert scores["validation"][name] == pytest.approx(row[f"val_{name}"], rel=close)
+    assert evaluate(vae_run.path)["scores"] == pytest.approx(scores["test"], rel=1e-6)
+
+
 def test_the_record_says_who_judged_and_what_was_made(gan_run, judge):
     details = gan_run.record.details["test"]
     assert details["judge"] == {"run": str(judge.path), "sha256": judge.record.sha256["model.weights.h5"]}

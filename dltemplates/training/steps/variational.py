@@ -10,8 +10,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from dltemplates.tasks.assemble import PREPROCESSING
 from dltemplates.tasks.task import SupervisedTask, Task
+from dltemplates.tasks.variational import players_of
 from dltemplates.template import Template
 from dltemplates.training.steps.algorithm import MakeOptimizer, draw_rows
 from dltemplates.training.steps.supervised import Supervised
@@ -37,11 +37,7 @@ class Variational(Supervised):
     def __init__(self, model: keras.Model, *args: Any, seed: int, **options: Any):
         super().__init__(model, *args, **options)
         self.seed = seed
-        network = model.get_layer(model.name)
-        encoder, self.decoder = network.get_layer("encoder"), network.get_layer("decoder")
-        names = ("mean", "log_variance")
-        distribution = keras.Model(encoder.input, [encoder.get_layer(name).output for name in names])
-        self.encoder = keras.Model(model.input, distribution(model.get_layer(PREPROCESSING).output))
+        self.encoder, self.decoder = players_of(model)
 
     @classmethod
     def make(cls, model: keras.Model, task: Task, make_optimizer: MakeOptimizer, template: Template) -> Variational:
