@@ -8,6 +8,7 @@ train, the last ones test.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -125,6 +126,7 @@ def series_dataset(table: pd.DataFrame, settings: DatasetSettings, *, like: Like
             ),
         ),
         sizes={split: len(source) for split, source in sources.items()},
+        warnings=() if like else tuple(_doubts(target, series, settings)),
         fingerprint=fingerprint({"series": (series.rows, times)}),
     )
     return Dataset(spec, dict(sources))
@@ -157,6 +159,16 @@ def next_window(path: str | Path, like: Like, horizon: int) -> tuple[np.ndarray,
     if series.dates is not None and series.frequency:
         dates = date_texts(following(series.dates[-1], series.frequency, horizon), series.frequency)
     return series.rows[None, -window:], dates
+
+
+def _doubts(target: str, series: Series, settings: DatasetSettings) -> Iterator[str]:
+    """Which columns may be the time rather than what goes on in it."""
+    for name, values in zip(series.names, series.rows.T, strict=True):
+        if name not in (target, *settings.columns) and (np.diff(values) > 0).all():
+            yield (
+                f"column `{name}` rises from each row to the next, and is learned from: if it is the time, say "
+                f"--set dataset.columns.{name}=date, or =skip; if it is not, =number"
+            )
 
 
 def _statistics(target: str, series: Series, train: slice) -> tuple[np.ndarray, np.ndarray]:

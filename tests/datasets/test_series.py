@@ -104,6 +104,15 @@ def test_the_spec_says_what_a_series_is():
     assert (past.shape, time.frequency) == ((5,), "MS")
 
 
+def test_a_column_that_may_be_the_time_is_told():
+    years = table(year=np.arange(ROWS) + 1900)[["year", "heat"]]
+    (told,) = series_dataset(years, settings(target="heat")).spec.warnings
+    assert told.startswith("column `year` rises from each row to the next")
+    assert "columns.year=date, or =skip" in told
+    assert series_dataset(years, settings(target="heat", columns={"year": "number"})).spec.warnings == ()
+    assert series_dataset(table(), settings(target="sales")).spec.warnings == ()  # what is forecast may rise
+
+
 def test_the_fingerprint_is_that_of_the_values_and_the_dates():
     first = series_dataset(table(), settings()).spec.fingerprint
     assert series_dataset(table(), settings()).spec.fingerprint == first
