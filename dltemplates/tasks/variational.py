@@ -45,7 +45,7 @@ class Variational(Reconstruction):
         """`loss`, an example's negative evidence lower bound in nats, and its parts, `reconstruction` and `kl`."""
         import keras
 
-        encoder, decoder = players_of(model)
+        encoder, decoder = parts_of(model)
         loss, (given,) = self.loss(), model.inputs
         random = np.random.default_rng(0)
         sums = np.zeros(2)
@@ -81,7 +81,7 @@ class Variational(Reconstruction):
         return figures
 
 
-def players_of(model: keras.Model) -> tuple[keras.Model, keras.Model]:
+def parts_of(model: keras.Model) -> tuple[keras.Model, keras.Model]:
     """The parts of a variational autoencoder: from raw inputs to mean and log variance, and from a code to logits."""
     import keras
 

@@ -11,7 +11,7 @@ import keras
 import tensorflow as tf
 
 from dltemplates.tasks.task import SupervisedTask, Task
-from dltemplates.tasks.variational import players_of
+from dltemplates.tasks.variational import parts_of
 from dltemplates.template import Template
 from dltemplates.training.steps.algorithm import MakeOptimizer, draw_rows
 from dltemplates.training.steps.supervised import Supervised
@@ -37,7 +37,7 @@ class Variational(Supervised):
     def __init__(self, model: keras.Model, *args: Any, seed: int, **options: Any):
         super().__init__(model, *args, **options)
         self.seed = seed
-        self.encoder, self.decoder = players_of(model)
+        self.encoder, self.decoder = parts_of(model)
 
     @classmethod
     def make(cls, model: keras.Model, task: Task, make_optimizer: MakeOptimizer, template: Template) -> Variational:
