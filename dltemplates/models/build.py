@@ -102,7 +102,8 @@ def _converted(name: str, builder: Any, options: dict[str, Any]) -> dict[str, An
         try:
             converted[key] = TypeAdapter(hints[key]).validate_python(options[key])
         except ValidationError as error:
-            rule = error.errors(include_url=False)[0]["msg"]
+            found = error.errors(include_url=False)[0]
+            rule = "input should be a list, such as [64, 32]" if found["type"] == "sequence_str" else found["msg"]
             raise ValueError(
                 f"Option `{key}` of model `{name}`: {rule[0].lower()}{rule[1:]}. Received: {key}={options[key]!r}. "
                 f"`dlt show {name}` lists the options."

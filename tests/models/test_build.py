@@ -69,6 +69,11 @@ def test_option_of_a_wrong_type_is_named(model, option, value):
     assert "\n" not in str(caught.value)
 
 
+def test_a_list_in_round_brackets_is_told_how_to_be_written():
+    with pytest.raises(ValueError, match=r"should be a list, such as \[64, 32\]\. Received: units='\(3, 2\)'\."):
+        build_network("mlp", {"input_shape": (4,), "num_outputs": 2}, {"units": "(3, 2)"})
+
+
 def test_what_keras_does_not_know_is_named():
     with pytest.raises(ValueError, match=r"`mlp` cannot be built so: .*activation.* Received: .*activation='foo'"):
         build_network("mlp", IMAGE, {"activation": "foo"})
