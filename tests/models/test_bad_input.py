@@ -164,7 +164,7 @@ def test_what_is_counted_is_positive(name, option):
 )
 def test_what_is_listed_is_positive(name, option):
     for sizes in ((), (8, 0), (-8,), (1.5,), (True,)):
-        received = re.escape(f"Received: {option}={sizes}. Try `{option}=(")
+        received = re.escape(f"Received: {option}={sizes}. Try `{option}=[")
         with pytest.raises(ValueError, match=rf"^`{option}` must be one or more positive integers\. {received}"):
             build(name, **{option: sizes})
 
