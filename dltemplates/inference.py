@@ -16,7 +16,7 @@ from dltemplates.datasets.load import load_dataset
 from dltemplates.datasets.seeds import read_noise
 from dltemplates.datasets.source import ALL, Dataset
 from dltemplates.datasets.spec import Value
-from dltemplates.runs import Run, atomic_path, load_run
+from dltemplates.runs import atomic_path, load_run
 from dltemplates.runtimes import KerasPredictor, Predictor, load_predictor
 from dltemplates.settings import DatasetSettings, Named
 from dltemplates.tasks.contract import Contract
@@ -27,12 +27,11 @@ from dltemplates.tasks.task import Task, labels_wanted, look_at, make_task
 
 @dataclass(frozen=True)
 class Subject:
-    """What is judged or used: a predictor, its task, and the data it was trained on and its run, where there are."""
+    """What is judged or used: a predictor, its task, and the data it was trained on, where that is known."""
 
     predictor: Predictor
     task: Task
     data: DatasetSettings | None
-    run: Run | None = None
 
 
 def evaluate(path: str | Path, *, data: str | None = None, split: str = "test", threads: int = 1) -> dict[str, Any]:
@@ -70,7 +69,8 @@ def evaluate(path: str | Path, *, data: str | None = None, split: str = "test", 
         _check_targets(contract, dataset)
     source = dataset.split(split)
     targets, outputs = subject.predictor.predict(source)
-    held_out = subject.task.held_out(subject.run.model(), source) if subject.run else {}
+    keras_model = subject.predictor.model if isinstance(subject.predictor, KerasPredictor) else None
+    held_out = subject.task.held_out(keras_model, source) if keras_model else {}
     return {
         "file": str(path),
         "data": settings.name,
@@ -200,7 +200,7 @@ def _open(path: str | Path, threads: int, part: str = "") -> Subject:
             known = ", ".join(name for name in servings if name) or "none"
             raise ValueError(f"A part must be one that is served. Received: {part!r}. There are: {known}.")
         serving = servings[part]
-        return Subject(KerasPredictor(serving.model, serving.contract), run.task(), run.template.dataset, run)
+        return Subject(KerasPredictor(serving.model, serving.contract), run.task(), run.template.dataset)
     if part:
         raise ValueError(f"A part is for runs. Received: {part!r} for {path}. Name the file of the part itself.")
     predictor = load_predictor(path, threads)

@@ -108,10 +108,10 @@ class Task(ABC):
         return dataset.spec
 
     def held_out(self, model: keras.Model, source: Source) -> dict[str, float]:
-        """Scores of a trained model on a split that what it serves does not tell, as `loss`; they come before others.
+        """Scores on a split that the outputs of a served model do not tell, as `loss`; they come before others.
 
         Args:
-            model: The model that was trained.
+            model: The whole, as it is served.
             source: The split, as `seen` gave it.
         """
         return {}

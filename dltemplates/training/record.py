@@ -57,8 +57,7 @@ def begin_run(run: Run, template: Template, spec: DatasetSpec, task: Task, model
 
 def score_run(run: Run, task: Task, dataset: Dataset) -> None:
     """Fit what is fitted last, score the kept weights on splits not trained on, draw the figures, close the run."""
-    model = run.model()
-    spec = task.fitted(model, dataset)
+    spec = task.fitted(run.model(), dataset)
     if spec != run.record.spec:
         run.save_record(run.record.model_copy(update={"spec": spec}))
         task = run.task()
@@ -67,7 +66,7 @@ def score_run(run: Run, task: Task, dataset: Dataset) -> None:
     predictor = KerasPredictor(serving.model, serving.contract)
     record = run.record
     figures = task.gallery(servings, dataset.split("test"))
-    held_out = {split: task.held_out(model, dataset.split(split)) for split in ("validation", "test")}
+    held_out = {split: task.held_out(serving.model, dataset.split(split)) for split in ("validation", "test")}
     dataset = examples_for(serving, dataset)
     if found := coefficients(serving):
         figures["coefficients"] = coefficients_figure(found)
