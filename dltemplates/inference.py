@@ -205,7 +205,7 @@ def _open(path: str | Path, threads: int, part: str = "") -> Subject:
         raise ValueError(f"A part is for runs. Received: {part!r} for {path}. Name the file of the part itself.")
     predictor = load_predictor(path, threads)
     contract = predictor.contract
-    task = make_task(Named(name=contract.task, **contract.task_options), contract.targets, from_file=True)
+    task = make_task(Named(name=contract.task, **contract.task_options), contract, from_file=True)
     return Subject(predictor, task, contract.data)
 
 

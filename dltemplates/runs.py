@@ -204,7 +204,7 @@ class Run:
         """The task it was trained for."""
         from dltemplates.tasks.task import make_task
 
-        return make_task(self.template.task, self.record.spec.targets, from_file=True)
+        return make_task(self.template.task, self.record.spec, from_file=True)
 
     @deep_networks()
     def model(self) -> keras.Model:

@@ -91,3 +91,15 @@ def in_process_converter():
 def in_process(monkeypatch):
     """Exports are converted in this process."""
     monkeypatch.setattr("dltemplates.export.export.Converter", in_process_converter())
+
+
+def spec_of(*targets, inputs=()):
+    """The spec of data with these inputs and targets."""
+    from dltemplates.datasets.spec import DatasetSpec
+
+    return DatasetSpec(inputs=tuple(inputs), targets=targets, sizes={}, fingerprint="")
+
+
+def batch_of(encode=lambda target: target):
+    """`Task.batch` of a task of images with a label."""
+    return lambda example, *, training: (example["image"], encode(example["label"]), None)

@@ -71,7 +71,7 @@ def ours(folder: Path) -> Iterator[int]:
         DatasetSpec(inputs=(image,), targets=(target,), sizes={}, fingerprint=""),
         TrainingOrder(len(names), BATCH, 0),
         steps=range(2**31),
-        encode=lambda labels: tf.one_hot(labels, 2),
+        batch=lambda example, *, training: (example["image"], tf.one_hot(example["label"], 2), None),
         augment=Augment(random_crop=SIZE / CANVAS, flip=True),
     )
     for images, _, _ in batches:

@@ -56,7 +56,7 @@ def train(template, output: Path) -> None:
     if settings.precision != "auto":
         keras.config.set_dtype_policy(settings.precision)
     dataset = load_dataset(template.dataset)
-    task = make_task(template.task, dataset.spec.targets)
+    task = make_task(template.task, dataset.spec)
     (image,), (target,) = dataset.spec.inputs, dataset.spec.targets
     examples = len(dataset.split("train"))
     if settings.batch_size > examples:
@@ -166,7 +166,7 @@ def adopt(template, path: Path, output: Path | None, overwrite: bool):
             f"Weights are adopted on the data they were trained on. Received: {template.dataset.name}, "
             f"which is not what {path} was trained on, file by file. Give that by --data and --set."
         )
-    task = make_task(template.task, dataset.spec.targets)
+    task = make_task(template.task, dataset.spec)
     model = assemble(build_network(template.model.name, task.sizes(dataset.spec), template.model.options), dataset.spec)
     shapes = [tuple(array.shape) for array in model.weights]
     if shapes != [array.shape for array in weights]:

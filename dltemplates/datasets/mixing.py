@@ -18,22 +18,20 @@ from dltemplates.settings import Augment
 POINTS = 4097  # of the table of Beta's quantiles: shares are exact to about 1/4000
 
 
-def mix(images: tf.Tensor, targets: Any, weights: tf.Tensor, draws: tf.Tensor, settings: Augment) -> tuple:
-    """Mix each example with its partner.
+def mix_images(images: tf.Tensor, draws: tf.Tensor, settings: Augment) -> tuple[tf.Tensor, tf.Tensor]:
+    """Mix each image with its partner.
 
     Args:
         images: Images (batch, height, width, channels), 0..255.
-        targets: Encoded targets, floats, (batch, ...) or a structure of them.
-        weights: Sample weights (batch,).
         draws: Numbers in [0, 1), (batch, ...); a pair takes those of its first.
         settings: The alphas; at least one is greater than 0.
 
     Returns:
-        Images (float32 under Mixup), targets and weights, all of the shapes they came in.
+        Images (float32 under Mixup) of the same shape, and the share (batch,) of each image that is its own.
     """
     count = tf.shape(images)[0]
     positions = tf.range(count)
-    partner = tf.minimum(tf.bitwise.bitwise_xor(positions, 1), count - 1)
+    partner = partners(count)
     draw = by_name(tf.gather(draws, positions - positions % 2))
     takes_cutmix = tf.fill([count], settings.cutmix > 0)
     if settings.mixup and settings.cutmix:
@@ -51,8 +49,23 @@ def mix(images: tf.Tensor, targets: Any, weights: tf.Tensor, draws: tf.Tensor, s
         images = tf.where(inside, tf.cast(others, images.dtype), images)
         outside = 1 - tf.reduce_mean(tf.cast(inside, tf.float32), axis=[1, 2, 3])
         share = tf.where(takes_cutmix, outside, share)
-    targets = tf.nest.map_structure(lambda target: mixed(target, tf.gather(target, partner), share), targets)
-    return images, targets, mixed(weights, tf.gather(weights, partner), share)
+    return images, share
+
+
+def mix_values(values: Any, share: tf.Tensor) -> Any:
+    """Mix floats (batch, ...), such as targets and weights, with those of the partners.
+
+    Args:
+        values: A tensor, or a structure of tensors.
+        share: The share (batch,) of each example that is its own.
+    """
+    partner = partners(tf.shape(share)[0])
+    return tf.nest.map_structure(lambda value: mixed(value, tf.gather(value, partner), share), values)
+
+
+def partners(count: tf.Tensor) -> tf.Tensor:
+    """Return the position of each example's partner in a batch: (count,) int32."""
+    return tf.minimum(tf.bitwise.bitwise_xor(tf.range(count), 1), count - 1)
 
 
 def mixed(own: tf.Tensor, other: tf.Tensor, share: tf.Tensor) -> tf.Tensor:

@@ -10,20 +10,29 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
 
 from dltemplates.datasets.augment import augment_images, by_name, count_draws
-from dltemplates.datasets.mixing import mix
+from dltemplates.datasets.mixing import mix_images, mix_values
 from dltemplates.datasets.reading import read_batches
 from dltemplates.datasets.source import Source
-from dltemplates.datasets.spec import DatasetSpec, Value, gives_back, image_of
+from dltemplates.datasets.spec import DatasetSpec, gives_back, image_of
 from dltemplates.datasets.view import View
 from dltemplates.settings import Augment
 
 AHEAD = 2  # batches that wait for the network
+
+Example = dict[str, Any]
+
+
+class MakeBatch(Protocol):
+    """A function from the raw arrays of a batch to what a step takes: `Task.batch`."""
+
+    def __call__(self, example: Example, *, training: bool) -> tuple[Any, Any, Any]:
+        """Return inputs, targets and weights."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +104,7 @@ def training_batches(
     order: TrainingOrder,
     *,
     steps: range,
-    encode: Callable[[Any], Any],
+    batch: MakeBatch,
     augment: Augment,
     class_weights: np.ndarray | None = None,
     shard: Shard = Shard(),
@@ -107,21 +116,20 @@ def training_batches(
         spec: Its spec.
         order: Which example stands where.
         steps: The steps to make.
-        encode: Turns a batch of raw targets into what the loss takes.
-        augment: Random changes of the images; of other inputs there are none. An image that is to be given back is its
-            own target as it was changed.
+        batch: Turns raw examples, their images augmented, into inputs, targets and weights: `Task.batch`.
+        augment: Random changes of the images; other inputs are not changed.
         class_weights: Weight of each class (classes,), for targets that are classes.
         shard: Which parts of each batch are made here; they hold the very rows that the whole batch holds there.
 
     Returns:
-        `(inputs, targets, sample_weight)` for each step and part; images float32 or uint8, 0..255. Several inputs come
-        as a dictionary, by name.
+        `(inputs, targets, weights)` for each step and part, as `batch` gives them; images float32 or uint8, 0..255.
+        Weights have the structure of the targets, (batch,) or with further axes of a target.
 
     Raises:
         ValueError: If the batch cannot be cut into those parts, the targets cannot be mixed, or there is no image to
             augment.
     """
-    image, target = image_of(spec), spec.targets[0]
+    image = image_of(spec)
     if image is None and augment != Augment():
         raise ValueError(
             "`train.augment` changes images. Received: data whose inputs are "
@@ -130,7 +138,7 @@ def training_batches(
     mixes = bool(augment.mixup or augment.cutmix)
     rows = _rows(order.batch_size, shard.parts, mixes)
     if mixes:
-        _check_mixable(encode, target)
+        _check_mixable(batch, spec)
     view = View.of_training(image, augment) if image else None
     is_given_back = gives_back(spec)
 
@@ -145,18 +153,20 @@ def training_batches(
         return indices, view.places(by_name(draws)) if view else None
 
     def finish(number, example):
-        inputs, raw = inputs_of(spec, example), example[target.name]
-        targets = encode(raw)
-        weight = tf.ones(tf.shape(raw)[:1]) if class_weights is None else tf.gather(class_weights, raw)
+        row_weights = tf.ones([rows])
+        if class_weights is not None:
+            row_weights = tf.gather(class_weights, example[spec.targets[0].name])
         if image is None:
-            return inputs, targets, weight
+            return weighted(batch(example, training=True), row_weights)
         _, draws = part_of(number)
-        inputs = augment_images(inputs, draws, augment)
-        if mixes:
-            inputs, targets, weight = mix(inputs, targets, weight, draws, augment)
-        if is_given_back:
-            targets = encode(inputs)
-        return inputs, targets, weight
+        images = augment_images(example[image.name], draws, augment)
+        if not mixes:
+            return weighted(batch({**example, image.name: images}, training=True), row_weights)
+        images, share = mix_images(images, draws, augment)
+        inputs, targets, weights = weighted(batch({**example, image.name: images}, training=True), row_weights)
+        if not is_given_back:  # else the target is the mixed image itself
+            targets = mix_values(targets, share)
+        return inputs, targets, mix_values(weights, share)
 
     return _batches(
         read_batches(source, spec, shard.numbers(steps), plan, view, rows=rows), shard.numbers(steps), finish
@@ -168,7 +178,7 @@ def evaluation_batches(
     spec: DatasetSpec,
     *,
     batch_size: int,
-    encode: Callable[[Any], Any],
+    batch: MakeBatch,
     shard: Shard = Shard(),
     most: int | None = None,
 ) -> tf.data.Dataset:
@@ -180,14 +190,14 @@ def evaluation_batches(
         source: The split.
         spec: Its spec.
         batch_size: Examples per batch, rounded up to a multiple of the parts; of a smaller split, no more than it has.
-        encode: Turns a batch of raw targets into what the loss takes.
+        batch: Turns raw examples into inputs, targets and weights: `Task.batch`.
         shard: Which parts of each batch are made here.
         most: How many examples at most, evenly spread, since files come class by class; None for all.
 
     Returns:
-        `(inputs, targets, sample_weight)` for each batch and part, of known cardinality.
+        `(inputs, targets, weights)` for each batch and part, of known cardinality.
     """
-    image, target = image_of(spec), spec.targets[0]
+    image = image_of(spec)
     examples = len(source) if most is None else min(most, len(source))
     rows = math.ceil(min(batch_size, examples) / shard.parts)
     steps = range(math.ceil(examples / (rows * shard.parts)))
@@ -201,18 +211,32 @@ def evaluation_batches(
         return tf.minimum(positions(number), examples - 1) * len(source) // examples, tf.zeros([rows, 3], tf.int32)
 
     def finish(number, example):
-        weight = tf.cast(positions(number) < examples, tf.float32)
-        return inputs_of(spec, example), encode(example[target.name]), weight
+        return weighted(batch(example, training=False), tf.cast(positions(number) < examples, tf.float32))
 
     return _batches(
         read_batches(source, spec, shard.numbers(steps), plan, view, rows=rows), shard.numbers(steps), finish
     )
 
 
-def inputs_of(spec: DatasetSpec, example: dict[str, Any]) -> Any:
-    """What a model is given of an example: its one input, or a dictionary of them."""
-    inputs = {value.name: example[value.name] for value in spec.inputs}
-    return inputs if len(inputs) > 1 else next(iter(inputs.values()))
+def weighted(made: tuple[Any, Any, Any], row_weights: tf.Tensor) -> tuple[Any, Any, Any]:
+    """Multiply the weights of a batch by one weight for each example.
+
+    Args:
+        made: Inputs, targets and weights, as `Task.batch` gives them.
+        row_weights: (batch,).
+
+    Returns:
+        Inputs, targets and weights; where there were no weights, `row_weights` for each of the targets.
+    """
+    inputs, targets, weights = made
+    if weights is None:
+        is_several = isinstance(targets, dict)
+        return inputs, targets, dict.fromkeys(targets, row_weights) if is_several else row_weights
+
+    def multiply(weight: tf.Tensor) -> tf.Tensor:
+        return weight * tf.reshape(row_weights, [-1, *[1] * (len(weight.shape) - 1)])
+
+    return inputs, targets, tf.nest.map_structure(multiply, weights)
 
 
 def _batches(examples: tf.data.Dataset, numbers: range, finish: Callable[..., tuple]) -> tf.data.Dataset:
@@ -238,12 +262,13 @@ def _rows(batch_size: int, parts: int, mixes: bool) -> int:
     return rows
 
 
-def _check_mixable(encode: Callable[[Any], Any], target: Value) -> None:
-    encoded = encode(tf.zeros([2, *target.shape], target.dtype))
-    for part in tf.nest.flatten(encoded):
+def _check_mixable(batch: MakeBatch, spec: DatasetSpec) -> None:
+    example = {value.name: tf.zeros([2, *value.shape], value.dtype) for value in (*spec.inputs, *spec.targets)}
+    _, targets, _ = batch(example, training=True)
+    for part in tf.nest.flatten(targets):
         if not tf.as_dtype(part.dtype).is_floating:
             raise ValueError(
-                "`mixup` and `cutmix` mix targets, which must be encoded as floats. "
-                f"Received: {tf.as_dtype(part.dtype).name} for a target of kind `{target.kind}`. "
+                "`mixup` and `cutmix` mix targets, which must be encoded as floats. Received: "
+                f"{tf.as_dtype(part.dtype).name} for a target of kind `{spec.targets[0].kind}`. "
                 "Leave `train.augment.mixup` and `train.augment.cutmix` at 0."
             )

@@ -87,7 +87,7 @@ def _naming(part: str, progress: Progress) -> Progress:
 
 
 def _task_of(contract: Contract) -> Task:
-    return make_task(Named(name=contract.task, **contract.task_options), contract.targets, from_file=True)
+    return make_task(Named(name=contract.task, **contract.task_options), contract, from_file=True)
 
 
 def _settings(settings: ExportSettings, **overrides: Any) -> ExportSettings:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from dltemplates.datasets.source import Dataset, Source, batches_of
-from dltemplates.datasets.spec import DatasetSpec, Value
+from dltemplates.datasets.spec import DatasetSpec, Like, Value, gives_back
 from dltemplates.tasks.marked import (
     TRUTH,
     MarkedSource,
@@ -51,7 +51,7 @@ class Anomaly(Reconstruction):
 
     def __init__(
         self,
-        targets: tuple[Value, ...],
+        spec: Like,
         *,
         normal: str | int | None = None,
         anomalies: Literal["refuse", "drop", "keep"] = "refuse",
@@ -60,7 +60,7 @@ class Anomaly(Reconstruction):
         """Make the task.
 
         Args:
-            targets: What goes in and is to come out; and which class it is of, or whether it is an anomaly.
+            spec: The data, with a class for each example, or a mark of anomalies.
             normal: The class that is normal; by default the one of that name. All others are anomalies.
             anomalies: What becomes of anomalies among the examples to train on: `refuse` them, as normal ones alone are
                 to be learned from; `drop` them; or `keep` them, where they are few.
@@ -70,8 +70,8 @@ class Anomaly(Reconstruction):
         Raises:
             ValueError: If an option is out of range, or what goes in is no image and no numbers.
         """
-        super().__init__(targets[:1])
-        self.truth = next((value for value in targets if value.kind == TRUTH.kind), TRUTH)
+        super().__init__(spec)
+        self.truth = next((value for value in spec.targets if value.kind == TRUTH.kind), TRUTH)
         if isinstance(normal, bool) or not isinstance(normal, (str, int, type(None))):
             raise ValueError(f"`normal` must be the name of a class. Received: {normal!r}. Try task.normal=NAME.")
         self.normal = self.told_apart({"normal": normal})
@@ -88,8 +88,8 @@ class Anomaly(Reconstruction):
         return NORMAL if normal is None else str(normal)
 
     @classmethod
-    def targets_of(cls, spec: DatasetSpec) -> tuple[Value, ...]:
-        return (*spec.inputs[:1], *spec.targets)
+    def targets_of(cls, spec: Like) -> tuple[Value, ...]:
+        return spec.targets[:1] if gives_back(spec) else spec.inputs[:1]
 
     def seen(self, dataset: Dataset) -> Dataset:
         (value,) = super().seen(dataset).spec.inputs

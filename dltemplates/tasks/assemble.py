@@ -59,14 +59,22 @@ def standardize(value: Value, given: Any) -> Any:
     return keras.layers.Rescaling(scale, offset=offset, name=PREPROCESSING, dtype="float32")(given)
 
 
+AUXILIARY = "auxiliary_"
+"""How the names of a network's auxiliary outputs begin: they help to train it, and are not served."""
+
+
 def logits_of(outputs: Any) -> Any:
-    """The logits among a network's outputs, which may be all it gives."""
-    return outputs["logits"] if isinstance(outputs, dict) else outputs
+    """Return a network's outputs without the auxiliary ones: a tensor, or where several are left, those by name."""
+    if not isinstance(outputs, dict):
+        return outputs
+    main = {name: output for name, output in outputs.items() if not name.startswith(AUXILIARY)}
+    return main if len(main) > 1 else next(iter(main.values()))
 
 
 def auxiliary_of(outputs: Any) -> list[Any]:
-    """The logits of the auxiliary classifiers among a network's outputs: they help to train it, and are not served."""
-    return [outputs[name] for name in sorted(outputs) if name != "logits"] if isinstance(outputs, dict) else []
+    """Return the outputs of the auxiliary classifiers, in the order of their names."""
+    names = sorted(outputs) if isinstance(outputs, dict) else []
+    return [outputs[name] for name in names if name.startswith(AUXILIARY)]
 
 
 def without_auxiliary(network: keras.Model) -> keras.Model:

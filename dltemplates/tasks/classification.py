@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from dltemplates.datasets.spec import DatasetSpec, Value, network_shape
+from dltemplates.datasets.spec import DatasetSpec, Like, Value, network_shape
 from dltemplates.tasks.needs import Shapes, a_row
 from dltemplates.tasks.task import Arrays, SupervisedTask, probabilities_value
 
@@ -26,7 +26,7 @@ class Classification(SupervisedTask):
 
     def __init__(
         self,
-        targets: tuple[Value, ...],
+        spec: Like,
         *,
         label_smoothing: float = 0.0,
         binary: bool = False,
@@ -35,7 +35,7 @@ class Classification(SupervisedTask):
         """Make the task.
 
         Args:
-            targets: The class to predict.
+            spec: The data, whose target is one class.
             label_smoothing: Share of the target spread evenly over all classes, in [0, 1) (Szegedy 2016 section 7).
             binary: Tell two classes apart by one logit.
             loss: `cross_entropy`; or with `binary` `perceptron`, whose gradient is Rosenblatt's rule.
@@ -44,7 +44,7 @@ class Classification(SupervisedTask):
             ValueError: If the target is no class, the smoothing is out of range, `binary` is not for these classes, or
                 there is no such loss, or none that takes smoothing.
         """
-        super().__init__(targets)
+        super().__init__(spec)
         if not (isinstance(label_smoothing, (int, float)) and 0 <= label_smoothing < 1):
             raise ValueError(f"`label_smoothing` must be in [0, 1). Received: {label_smoothing!r}. Try 0.1.")
         self.label_smoothing = label_smoothing

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from dltemplates.datasets.spec import DatasetSpec, Value
+from dltemplates.datasets.spec import DatasetSpec, Like, Value
 from dltemplates.tasks.regression import Regression
 from dltemplates.tasks.task import Arrays
 
@@ -35,11 +35,11 @@ class Forecasting(Regression):
     kind = "future"
     presented = "forecast"
 
-    def __init__(self, targets: tuple[Value, ...], *, loss: Literal["mse", "mae"] = "mse", relative: bool = False):
+    def __init__(self, spec: Like, *, loss: Literal["mse", "mae"] = "mse", relative: bool = False):
         """Make the task.
 
         Args:
-            targets: What comes next, what had come before, and when.
+            spec: The data: a series, whose targets are what comes next, what came before, and when.
             loss: `mse`, the squared error, or `mae`, the absolute one.
             relative: Whether the network sees how far the rows of a window are from its last one, and forecasts the
                 change from there: for a series that goes on to where it was never before (Zeng et al.: "Are
@@ -49,20 +49,24 @@ class Forecasting(Regression):
         Raises:
             ValueError: If the data is no series, or an option is wrong.
         """
-        if [value.kind for value in targets] != ["future", "past", "time"]:
+        if [value.kind for value in spec.targets] != ["future", "past", "time"]:
             raise ValueError(
                 f"Task {self.name} needs a series. Received: targets of kind "
-                f"{', '.join(f'`{value.kind}`' for value in targets)}. "
+                f"{', '.join(f'`{value.kind}`' for value in spec.targets)}. "
                 "A CSV file is one where it is said how many rows a forecast is made of: --set dataset.window=24."
             )
         if loss not in LOSSES:
             raise ValueError(f"`loss` must be one of {', '.join(LOSSES)}. Received: {loss!r}. Leave it out.")
         if not isinstance(relative, bool):
             raise ValueError(f"`relative` must be true or false. Received: {relative!r}. Leave it out.")
-        super().__init__(targets[:1])
+        super().__init__(spec)
         self.loss_name = loss
         self.relative = relative
-        self.is_dated = targets[2].frequency is not None
+        self.is_dated = spec.targets[2].frequency is not None
+
+    @classmethod
+    def targets_of(cls, spec: Like) -> tuple[Value, ...]:
+        return spec.targets[:1]
 
     def assemble(
         self, network: keras.Model, spec: DatasetSpec, *, center: tuple[float, ...] | None = None

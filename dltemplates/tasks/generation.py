@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from dltemplates.datasets.source import Dataset
-from dltemplates.datasets.spec import DatasetSpec, Value, image_of
+from dltemplates.datasets.spec import DatasetSpec, Like, Value, image_of
 from dltemplates.tasks import quality
 from dltemplates.tasks.contract import ServingModel
 from dltemplates.tasks.needs import Shapes
@@ -46,7 +46,7 @@ class Generation(Task):
 
     def __init__(
         self,
-        targets: tuple[Value, ...],
+        spec: Like,
         *,
         loss: Literal["gan", "wasserstein"] = "gan",
         critic_steps: int = 1,
@@ -56,8 +56,7 @@ class Generation(Task):
         """Make the task.
 
         Args:
-            targets: What the data says of each image; its class is told to a network that asks for classes. Of an
-                exported file, the real images.
+            spec: The data; a network that asks for classes is given the class of each image.
             loss: `gan`, as Goodfellow 2014 has it, or `wasserstein`, with a penalty on the slope of the critic.
             critic_steps: Steps of the discriminator for one of the generator, 1 to 31, each on its part of the batch.
             penalty: Weight of the penalty on the slope of the critic.
@@ -75,7 +74,8 @@ class Generation(Task):
             raise ValueError(f"`penalty` must be at least 0. Received: {penalty!r}. Try 10.")
         if judge is not None and (not isinstance(judge, str) or not judge):
             raise ValueError(f"`judge` must be a template or the folder of a run. Received: {judge!r}. Leave it out.")
-        self.asked = tuple(value for value in targets if value.kind == "class")
+        self.inputs = spec.inputs
+        self.asked = tuple(value for value in spec.targets if value.kind == "class")
         self.judge_name = None if judge == NO_JUDGE else judge
         self.game: dict[str, Any] = {
             "wasserstein": loss == "wasserstein",
@@ -90,6 +90,10 @@ class Generation(Task):
                 f"{', '.join(value.name for value in dataset.spec.inputs)}. Choose images."
             )
         return dataset
+
+    def batch(self, example: dict[str, Any], *, training: bool) -> tuple[Any, Any, Any]:
+        labels = [example[value.name] for value in self.asked]
+        return self.model_inputs(example), labels[0] if labels else (), None
 
     def sizes(self, spec: DatasetSpec) -> dict[str, Any]:
         classes = next((value.classes for value in spec.targets if value.kind == "class"), None) or ()

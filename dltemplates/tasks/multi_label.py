@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from dltemplates.datasets.spec import DatasetSpec, Value, network_shape
+from dltemplates.datasets.spec import DatasetSpec, Like, Value, network_shape
 from dltemplates.tasks.needs import Shapes, a_row
 from dltemplates.tasks.task import Arrays, SupervisedTask, probabilities_value
 
@@ -23,17 +23,17 @@ class MultiLabel(SupervisedTask):
     monitor = "val_cross_entropy"
     monitor_direction = "min"
 
-    def __init__(self, targets: tuple[Value, ...], *, threshold: float = 0.5):
+    def __init__(self, spec: Like, *, threshold: float = 0.5):
         """Make the task.
 
         Args:
-            targets: The labels to predict.
+            spec: The data, whose target is a set of labels.
             threshold: Least probability of a label that applies, in (0, 1).
 
         Raises:
             ValueError: If the target is no set of labels or the threshold is out of range.
         """
-        super().__init__(targets)
+        super().__init__(spec)
         if not (isinstance(threshold, (int, float)) and 0 < threshold < 1):
             raise ValueError(f"`threshold` must be in (0, 1). Received: {threshold!r}. Try 0.5.")
         self.threshold = threshold

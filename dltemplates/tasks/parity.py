@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dltemplates.datasets.spec import DatasetSpec, Value
+from dltemplates.datasets.spec import DatasetSpec, Like
 from dltemplates.tasks.task import Arrays, Task
 
 
@@ -17,8 +17,8 @@ class Parity(Task):
     direction = "min"
     by_parity = True
 
-    def __init__(self, targets: tuple[Value, ...] = ()):
-        """Make the task; whatever the targets are, it does not look at them."""
+    def __init__(self, spec: Like | None = None):
+        """Make the task; it uses no inputs and no targets."""
 
     def serving(self, model: Any, spec: DatasetSpec, template: Any, *, name: str) -> dict[str, Any]:
         return {}  # what it judges was served by another task

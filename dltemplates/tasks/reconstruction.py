@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from dltemplates.datasets.source import Dataset, Source
-from dltemplates.datasets.spec import DatasetSpec, Value, network_shape
+from dltemplates.datasets.spec import DatasetSpec, Like, Value, gives_back, network_shape
 from dltemplates.tasks.contract import ServingModel
 from dltemplates.tasks.needs import Shapes
 from dltemplates.tasks.noise import noisy
@@ -42,7 +42,7 @@ class Reconstruction(SupervisedTask):
 
     def __init__(
         self,
-        targets: tuple[Value, ...],
+        spec: Like,
         *,
         loss: Literal["cross_entropy", "mse"] = "mse",
         noise: float = 0.0,
@@ -50,7 +50,7 @@ class Reconstruction(SupervisedTask):
         """Make the task.
 
         Args:
-            targets: What is to come out; and what goes in, where that is something else.
+            spec: The data, whose input is the target too, or has a target without its noise.
             loss: `mse`, the squared error; or of images `cross_entropy`, each pixel as the probability of white.
             noise: Standard deviation of the noise that is put on the examples of validation and test, whose values are
                 between 0 and 1, or 0 on average and 1 in deviation; what they are judged by is without it.
@@ -58,7 +58,8 @@ class Reconstruction(SupervisedTask):
         Raises:
             ValueError: If the target is no image and no numbers, or an option is out of range.
         """
-        self.target, *given = targets
+        self.inputs = spec.inputs
+        self.target, *given = self.targets_of(spec)
         self.noisy = given[0] if given else None  # what goes in, where that is not what is to come out
         if self.target.kind not in ("image", "number"):
             raise ValueError(
@@ -77,8 +78,8 @@ class Reconstruction(SupervisedTask):
         self.noise = float(noise)
 
     @classmethod
-    def targets_of(cls, spec: DatasetSpec) -> tuple[Value, ...]:
-        return spec.inputs[:1]
+    def targets_of(cls, spec: Like) -> tuple[Value, ...]:
+        return spec.targets if gives_back(spec) else spec.inputs[:1]
 
     def seen(self, dataset: Dataset) -> Dataset:
         (value, *others) = dataset.spec.inputs
@@ -110,6 +111,11 @@ class Reconstruction(SupervisedTask):
 
     def metrics(self):
         return []
+
+    def batch(self, example: dict[str, Any], *, training: bool) -> tuple[Any, Any, Any]:
+        # Training adds its noise inside the network, so an augmented input is its own target.
+        target = self.inputs[0] if training else self.target
+        return self.model_inputs(example), self.encode(example[target.name]), None
 
     def encode(self, target: Any) -> Any:
         """What the network is to give: pixels between 0 and 1, numbers with mean 0 and deviation 1."""

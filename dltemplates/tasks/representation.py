@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dltemplates.datasets.source import Dataset, Source, batches_of
-from dltemplates.datasets.spec import DatasetSpec, Value, image_of
+from dltemplates.datasets.spec import DatasetSpec, Like, Value, image_of
 from dltemplates.tasks.contract import ServingModel
 from dltemplates.tasks.needs import Shapes
 from dltemplates.tasks.task import Arrays, Task
@@ -35,11 +35,11 @@ class Representation(Task):
     by_parity = True
     algorithm = "contrastive_divergence"
 
-    def __init__(self, targets: tuple[Value, ...], *, steps: int = 1, persistent: bool = False):
+    def __init__(self, spec: Like, *, steps: int = 1, persistent: bool = False):
         """Make the task.
 
         Args:
-            targets: What the data says of each image; it is not looked at.
+            spec: The data; its targets are not used.
             steps: How often it goes back and forth before it is compared with what it was shown; the k of CD-k.
             persistent: Whether it goes on dreaming from step to step, rather than to begin at what it is shown.
 
@@ -50,6 +50,7 @@ class Representation(Task):
             raise ValueError(f"`steps` must be an integer of 1 to 25. Received: {steps!r}. Try 1.")
         if not isinstance(persistent, bool):
             raise ValueError(f"`persistent` must be true or false. Received: {persistent!r}. Leave it out.")
+        self.inputs = spec.inputs
         self.steps, self.persistent = steps, persistent
 
     def seen(self, dataset: Dataset) -> Dataset:
@@ -59,6 +60,9 @@ class Representation(Task):
                 f"{', '.join(value.name for value in dataset.spec.inputs)}. Choose images."
             )
         return dataset
+
+    def batch(self, example: dict[str, Any], *, training: bool) -> tuple[Any, Any, Any]:
+        return self.model_inputs(example), (), None
 
     def sizes(self, spec: DatasetSpec) -> dict[str, Any]:
         return {"input_shape": spec.inputs[0].shape}

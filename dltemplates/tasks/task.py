@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 
 from dltemplates import catalog
 from dltemplates.datasets.source import Arrays, Dataset, Source
-from dltemplates.datasets.spec import DatasetSpec, Value
+from dltemplates.datasets.spec import DatasetSpec, Like, Value
 from dltemplates.settings import Named
 from dltemplates.tasks.needs import Shapes
 
@@ -21,11 +21,14 @@ if TYPE_CHECKING:
     from dltemplates.tasks.contract import ServingModel
     from dltemplates.template import Template
 
+    Losses: TypeAlias = keras.losses.Loss | dict[str, keras.losses.Loss]
+    Metrics: TypeAlias = list[keras.metrics.Metric] | dict[str, list[keras.metrics.Metric]]
+
 
 class Task(ABC):
     """What a model is trained for.
 
-    A task is made for the targets of a dataset, or for those in the contract of an exported file.
+    It is made for the inputs and targets of a dataset, or of the contract in an exported file.
 
     Attributes:
         name: Its name in the catalog.
@@ -37,7 +40,7 @@ class Task(ABC):
         monitor_direction: Whether a larger or smaller monitored figure is better.
         by_parity: Whether an export is judged by how near its outputs are to Keras's, rather than by a score of them.
         when_judged: Options in place of those of training where a trained network is judged.
-        algorithm: What happens to a batch in training: a file of `training/steps/`.
+        algorithm: What happens to a batch in training: a file of `training/algorithms/`.
         generator: Which of what it serves makes examples of noise, `""` for the whole; None where nothing does.
     """
 
@@ -53,13 +56,17 @@ class Task(ABC):
     algorithm: ClassVar[str] = "supervised"
     generator: ClassVar[str | None] = None
 
-    def __init__(self, targets: tuple[Value, ...]):
-        """Make the task for `targets`.
+    def __init__(self, spec: Like):
+        """Make the task.
+
+        Args:
+            spec: The inputs and targets of a dataset or a contract.
 
         Raises:
-            ValueError: If it has no use for them.
+            ValueError: If the task cannot use these targets.
         """
-        (self.target,) = targets
+        self.inputs = spec.inputs
+        (self.target,) = self.targets_of(spec)
         if self.target.kind != self.kind:
             raise ValueError(
                 f"Task {self.name} needs targets of kind `{self.kind}`. Received: `{self.target.name}` of kind "
@@ -79,8 +86,8 @@ class Task(ABC):
         return None
 
     @classmethod
-    def targets_of(cls, spec: DatasetSpec) -> tuple[Value, ...]:
-        """What of a dataset the task is made for."""
+    def targets_of(cls, spec: Like) -> tuple[Value, ...]:
+        """Return what the task predicts and compares with, of a dataset that `seen` has changed or not."""
         return spec.targets
 
     def seen(self, dataset: Dataset) -> Dataset:
@@ -148,9 +155,25 @@ class Task(ABC):
         """The names of what it tells apart, which travel with the network; None without any."""
         return None
 
-    def encode(self, target: Any) -> Any:
-        """Turn a batch of raw targets (a tensor) into what the loss takes."""
-        return target
+    def batch(self, example: dict[str, Any], *, training: bool) -> tuple[Any, Any, Any]:
+        """Turn a batch of examples into what a step of training or validation takes.
+
+        Args:
+            example: The raw inputs and targets by name, tensors (batch, ...); images are augmented already.
+            training: Whether the batch is trained on.
+
+        Returns:
+            The inputs of the model, the targets of the loss, and the weights of the targets' elements. Each is a tensor
+            or a dictionary of tensors. A weight is (batch,), or has further axes of its target: (batch, length) weighs
+            each token, (batch, boxes) each box. The loss is the weighted sum over the elements, divided by the number
+            of those whose weight is not 0. None weighs every example by 1.
+        """
+        return self.model_inputs(example), example[self.target.name], None
+
+    def model_inputs(self, example: dict[str, Any]) -> Any:
+        """Return the inputs of the model in an example: one tensor, or several by name."""
+        inputs = {value.name: example[value.name] for value in self.inputs}
+        return inputs if len(inputs) > 1 else next(iter(inputs.values()))
 
     @abstractmethod
     def score(self, targets: Arrays, outputs: Arrays) -> dict[str, float]:
@@ -210,13 +233,23 @@ class SupervisedTask(Task):
 
         return {"": serve(model, self, spec, template, name=name)}
 
-    @abstractmethod
-    def loss(self) -> keras.losses.Loss:
-        """The training loss, on logits."""
+    def batch(self, example: dict[str, Any], *, training: bool) -> tuple[Any, Any, Any]:
+        return self.model_inputs(example), self.encode(example[self.target.name]), None
+
+    def encode(self, target: Any) -> Any:
+        """Turn a batch of raw targets (batch, ...) into what the loss takes."""
+        return target
 
     @abstractmethod
-    def metrics(self) -> list[keras.metrics.Metric]:
-        """The figures of each epoch; the monitored one is among them (or is the loss)."""
+    def loss(self) -> Losses:
+        """Return the loss on logits; of a network with several outputs, a loss for each by its name: they are added."""
+
+    @abstractmethod
+    def metrics(self) -> Metrics:
+        """Return the figures of each epoch; of a network with several outputs, by the name of the output.
+
+        The monitored figure is among them, or is the loss.
+        """
 
     @abstractmethod
     def present(self, logits: Any) -> Any:
@@ -264,17 +297,16 @@ def look_at(settings: Named, dataset: Dataset, *, from_file: bool = False) -> tu
     Raises:
         ValueError: As `make_task`, or if the task has no use for such data.
     """
-    targets = task_class(settings, from_file=from_file).targets_of(dataset.spec)
-    seen = make_task(settings, targets, from_file=from_file).seen(dataset)
-    return make_task(settings, seen.spec.targets, from_file=from_file), seen
+    seen = make_task(settings, dataset.spec, from_file=from_file).seen(dataset)
+    return make_task(settings, seen.spec, from_file=from_file), seen
 
 
-def make_task(settings: Named, targets: tuple[Value, ...], *, from_file: bool = False) -> Task:
-    """Make the task of a template for the targets of a dataset.
+def make_task(settings: Named, spec: Like, *, from_file: bool = False) -> Task:
+    """Make the task of a template for a dataset, or that of a contract.
 
     Args:
         settings: The task's name and options.
-        targets: What is to be predicted.
+        spec: The inputs and targets of the dataset or the contract.
         from_file: As in `catalog.load`.
 
     Raises:
@@ -282,7 +314,7 @@ def make_task(settings: Named, targets: tuple[Value, ...], *, from_file: bool = 
     """
     made = task_class(settings, from_file=from_file)
     try:
-        return made(targets, **settings.options)
+        return made(spec, **settings.options)
     except TypeError as error:
         raise ValueError(
             f"Task {settings.name} must know its options. Received: {', '.join(settings.options)} ({error}). "

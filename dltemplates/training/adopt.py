@@ -65,7 +65,7 @@ def adopt(
     new_run_path(path.stem, output, overwrite=overwrite)  # refuse before anything is loaded
     dataset = load_dataset(template.dataset)
     dataset = Dataset(_in_own_units(dataset.spec), dataset.splits)
-    made_task = make_task(template.task, dataset.spec.targets)
+    made_task = make_task(template.task, dataset.spec)
     examples = dataset.split("validation").read(np.arange(min(EXAMPLES, dataset.spec.sizes["validation"])))
     images = examples[dataset.spec.inputs[0].name].astype(np.float32)
     given = keras.ops.convert_to_numpy(model(images * np.float32((high - low) / 255) + np.float32(low)))

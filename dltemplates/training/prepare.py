@@ -21,14 +21,14 @@ from dltemplates.models.build import build_network
 from dltemplates.tasks.needs import check_network
 from dltemplates.tasks.task import Task, labels_wanted, look_at
 from dltemplates.template import Template
+from dltemplates.training.algorithms import ALGORITHMS
+from dltemplates.training.algorithms.algorithm import Algorithm
 from dltemplates.training.fused import fuse
 from dltemplates.training.loop import pays_to_compile
 from dltemplates.training.optimizers import make_optimizer, make_schedule
 from dltemplates.training.pretrained import load_pretrained, take_weights
 from dltemplates.training.replicas import for_replicas
 from dltemplates.training.stages import Stage, in_turn, labelled_examples, make_order, pretraining
-from dltemplates.training.steps import ALGORITHMS
-from dltemplates.training.steps.algorithm import Algorithm
 from dltemplates.training.strategy import Placement
 from dltemplates.training.watch import Watch
 
@@ -109,7 +109,7 @@ class Training:
             self.dataset.spec,
             stage.order,
             steps=range(first_step - stage.first_step, stage.last_step - stage.first_step),
-            encode=self.task.encode,
+            batch=self.task.batch,
             augment=self.template.train.augment,
             class_weights=self.class_weights,
             shard=self.placement.shard,
@@ -127,7 +127,7 @@ class Training:
             self.watched if split == "validation" else self.dataset.split(split),
             self.dataset.spec,
             batch_size=max(1, EVALUATION_BATCH // parts) * parts,
-            encode=self.task.encode,
+            batch=self.task.batch,
             shard=self.placement.shard,
             most=len(self.watched),
         )
@@ -136,7 +136,7 @@ class Training:
     def first_batches(self) -> tf.data.Dataset:
         """The first training examples, the same on every worker."""
         source = self.dataset.split("train")
-        options: Any = {"batch_size": EVALUATION_BATCH, "encode": self.task.encode, "most": LOOKED_AT}
+        options: Any = {"batch_size": EVALUATION_BATCH, "batch": self.task.batch, "most": LOOKED_AT}
         return evaluation_batches(source, self.dataset.spec, **options)
 
     def broken(self) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """The model that each of several replicas trains, so that together they do what one does alone.
 
 Three things go silently wrong otherwise: batch normalization sees only its replica's part of the batch, every replica
-draws the same noise, and gradients are clipped before they are summed (see `steps/supervised.py` for the last).
+draws the same noise, and gradients are clipped before they are summed (see `algorithms/descent.py` for the last).
 """
 
 from __future__ import annotations

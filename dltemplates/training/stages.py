@@ -11,9 +11,9 @@ from dltemplates.datasets.pipeline import TrainingOrder
 from dltemplates.datasets.spec import DatasetSpec, image_of
 from dltemplates.layers import RestrictedBoltzmann
 from dltemplates.template import Template
+from dltemplates.training.algorithms.algorithm import Algorithm
+from dltemplates.training.algorithms.contrastive_divergence import ContrastiveDivergence
 from dltemplates.training.optimizers import make_sgd
-from dltemplates.training.steps.algorithm import Algorithm
-from dltemplates.training.steps.contrastive_divergence import ContrastiveDivergence
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from conftest import batch_of
 from dltemplates.datasets.files import FileSource, scan_files
 from dltemplates.datasets.pipeline import TrainingOrder, evaluation_batches, training_batches
 from dltemplates.datasets.spec import DatasetSpec
@@ -71,7 +72,7 @@ def read_epoch(source, augment=Augment()):  # noqa: B008
         spec,
         TrainingOrder(COUNT, 4, 0),
         steps=range(3),
-        encode=lambda target: target,
+        batch=batch_of(),
         augment=augment,
     )
     images, labels, _ = (np.concatenate(arrays) for arrays in zip(*made.as_numpy_iterator(), strict=True))
@@ -122,7 +123,7 @@ def test_evaluation_replaces_too(tmp_path, names):
     source = make_source(tmp_path, names, (32, 40))
     (tmp_path / names[11]).unlink()
     spec = DatasetSpec(inputs=(source.image,), targets=(LABEL,), sizes={}, fingerprint="")
-    made = evaluation_batches(source, spec, batch_size=8, encode=lambda target: target)
+    made = evaluation_batches(source, spec, batch_size=8, batch=batch_of())
     labels = np.concatenate([labels for _, labels, _ in made.as_numpy_iterator()])
     assert labels.tolist() == [*range(11), 0, 0, 0, 0, 0]
 

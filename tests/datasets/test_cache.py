@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from conftest import batch_of
 from dltemplates.datasets.cache import cache_path
 from dltemplates.datasets.load import load_dataset
 from dltemplates.datasets.pipeline import TrainingOrder, evaluation_batches, training_batches
@@ -37,10 +38,10 @@ def read(dataset):
         dataset.spec,
         TrainingOrder(len(train), 8, 0),
         steps=range(3, 5),
-        encode=lambda target: target,
+        batch=batch_of(),
         augment=AUGMENT,
     )
-    evaluated = evaluation_batches(validation, dataset.spec, batch_size=4, encode=lambda target: target)
+    evaluated = evaluation_batches(validation, dataset.spec, batch_size=4, batch=batch_of())
     return [array for batch in (*made.as_numpy_iterator(), *evaluated.as_numpy_iterator()) for array in batch]
 
 

@@ -6,13 +6,18 @@ import scipy.stats
 import tensorflow as tf
 
 from dltemplates.datasets.augment import NAMES
-from dltemplates.datasets.mixing import beta, cutmix_box, mix
+from dltemplates.datasets.mixing import beta, cutmix_box, mix_images, mix_values
 from dltemplates.settings import Augment
 
 LEVELS = np.float32([10, 20, 30, 40, 50])
 IMAGES = tf.constant(np.tile(LEVELS[:, None, None, None], (1, 8, 8, 1)).astype(np.uint8))
 TARGETS = tf.eye(5)
 WEIGHTS = tf.constant([1.0, 2.0, 3.0, 4.0, 5.0])
+
+
+def mix(images, targets, weights, draws, settings):
+    images, share = mix_images(images, draws, settings)
+    return images, *mix_values((targets, weights), share)
 
 
 def run(seed=0, **settings):

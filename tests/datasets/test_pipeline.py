@@ -3,6 +3,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from conftest import batch_of
 from dltemplates.datasets import augment
 from dltemplates.datasets.files import FileSource, scan_files
 from dltemplates.datasets.pipeline import Shard, TrainingOrder, evaluation_batches, training_batches
@@ -41,9 +42,9 @@ def one_hot(target):
     return tf.one_hot(target, 2)
 
 
-def batches(first, last, augment=Augment(), seed=3, source=SOURCE, spec=SPEC, encode=one_hot, **options):  # noqa: B008
+def batches(first, last, augment=Augment(), seed=3, source=SOURCE, spec=SPEC, batch=batch_of(one_hot), **options):  # noqa: B008
     order = TrainingOrder(len(source), 4, seed)
-    made = training_batches(source, spec, order, steps=range(first, last), encode=encode, augment=augment, **options)
+    made = training_batches(source, spec, order, steps=range(first, last), batch=batch, augment=augment, **options)
     return list(made.as_numpy_iterator())
 
 
@@ -89,7 +90,7 @@ def test_class_weights_are_sample_weights():
 
 
 def evaluate(batch_size, source=SOURCE, **options):
-    made = evaluation_batches(source, SPEC, batch_size=batch_size, encode=lambda target: target, **options)
+    made = evaluation_batches(source, SPEC, batch_size=batch_size, batch=batch_of(), **options)
     found = list(made.as_numpy_iterator())
     assert made.cardinality() == len(found)
     return found
@@ -175,7 +176,7 @@ def image_files(tmp_path):
 def test_an_image_that_is_given_back_is_its_own_target_as_it_was_changed(settings):
     augment = Augment(random_crop=0.75, flip=True, crop_padding=1, brightness=0.1, mixup=0.4, cutmix=1.0)
     task, seen = look_at(settings, Dataset(SPEC, dict.fromkeys(SPLITS, SOURCE)))
-    found = batches(0, 2, augment, source=seen.split("train"), spec=seen.spec, encode=task.encode)
+    found = batches(0, 2, augment, source=seen.split("train"), spec=seen.spec, batch=task.batch)
     for (images, targets, _), (classified, _, _) in zip(found, batches(0, 2, augment), strict=True):
         assert targets.std() > 0.1
         np.testing.assert_array_equal(targets, images / np.float32(255))
@@ -200,7 +201,7 @@ def test_a_batch_that_cannot_be_cut():
 
 def test_integer_targets_cannot_be_mixed():
     with pytest.raises(ValueError, match=r"encoded as floats. Received: int64 for a target of kind `class`. Leave"):
-        batches(0, 1, Augment(cutmix=1.0), encode=lambda target: target)
+        batches(0, 1, Augment(cutmix=1.0), batch=batch_of())
 
 
 def test_a_random_crop_of_arrays_is_a_window_of_a_larger_canvas():

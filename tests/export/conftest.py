@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from keras import layers
 
+from conftest import spec_of
 from dltemplates.datasets.source import ArraySource, Dataset
 from dltemplates.datasets.spec import DatasetSpec, Value
 from dltemplates.export.budget import Budget
@@ -21,7 +22,7 @@ LABEL = Value(name="label", kind="class", dtype="int64", shape=(), classes=tuple
 
 @pytest.fixture(scope="session")
 def task():
-    return Classification((LABEL,))
+    return Classification(spec_of(LABEL))
 
 
 @pytest.fixture(scope="session")

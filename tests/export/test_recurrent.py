@@ -38,7 +38,7 @@ def dataset():
 
 @pytest.fixture(scope="module")
 def task(dataset):
-    return Forecasting(dataset.spec.targets)
+    return Forecasting(dataset.spec)
 
 
 @pytest.fixture(scope="module")
@@ -187,7 +187,7 @@ def test_what_remembers_a_call_is_refused(exported, reference):
 
 @pytest.mark.slow
 def test_relative_forecasts_are_exported_too(dataset, tmp_path):
-    task = Forecasting(dataset.spec.targets, relative=True)
+    task = Forecasting(dataset.spec, relative=True)
     model = task.assemble(lstm((WINDOW, 2), HORIZON, units=(UNITS,)), dataset.spec)
     relative = {"name": "forecasting", "relative": True}
     template = parse_template({"task": relative, "dataset": DATA, "model": "lstm"})

@@ -18,7 +18,7 @@ from dltemplates.models.resnet import (
 )
 from dltemplates.models.summary import summarize, without_weights
 from dltemplates.runs import atomic_write, make_run
-from dltemplates.training.steps.supervised import Supervised
+from dltemplates.training.algorithms.supervised import Supervised
 
 
 def kinds(network):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from conftest import spec_of
 from dltemplates.datasets.load import load_dataset
 from dltemplates.datasets.values import class_value
 from dltemplates.models.perceptron import perceptron
@@ -48,7 +49,7 @@ def test_a_column_that_is_the_same_in_all_examples_has_a_margin_too(neuron):
 def test_the_name_of_a_class_is_no_formula_and_is_never_hidden(neuron):
     predictor, _, arrays = neuron
     names = ("$\\foo$", "_b")
-    task = Classification((class_value(names),), binary=True)
+    task = Classification(spec_of(class_value(names)), binary=True)
     figure = boundary_figure(predictor, task, arrays["features"], arrays)
     figure.canvas.draw()
     shown = [text.get_text().lstrip("\u200b") for text in figure.axes[0].get_legend().get_texts()]
@@ -57,7 +58,7 @@ def test_the_name_of_a_class_is_no_formula_and_is_never_hidden(neuron):
 
 def test_what_is_no_classifier_of_two_numbers_has_no_plane(neuron):
     predictor, _, arrays = neuron
-    many = Classification((class_value(tuple("abcdefghi")),))
+    many = Classification(spec_of(class_value(tuple("abcdefghi"))))
     assert boundary_figure(predictor, many, arrays["features"], arrays) is None
     for update in ({"shape": (3,)}, {"kind": "image"}):
         (value,) = predictor.contract.inputs

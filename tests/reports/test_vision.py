@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from conftest import small_template
+from conftest import small_template, spec_of
 from dltemplates.datasets.load import load_dataset
 from dltemplates.datasets.source import ArraySource
 from dltemplates.datasets.spec import DatasetSpec, Value
@@ -34,12 +34,12 @@ CLASSES = ("cat", "dog", "owl")
 PAIR = (Value(name="label", kind="class", dtype="int64", shape=(), classes=CLASSES[:2]),)
 IMAGE = Value(name="image", kind="image", dtype="uint8", shape=(SIDE, SIDE, 1), range=(0, 255), resize="stretch")
 TASKS = {
-    "class": Classification((Value(name="label", kind="class", dtype="int64", shape=(), classes=CLASSES),)),
-    "two_logits": Classification(PAIR),
-    "one_logit": Classification(PAIR, binary=True),
-    "labels": MultiLabel((Value(name="label", kind="labels", dtype="uint8", shape=(3,), classes=CLASSES),)),
+    "class": Classification(spec_of(Value(name="label", kind="class", dtype="int64", shape=(), classes=CLASSES))),
+    "two_logits": Classification(spec_of(*PAIR)),
+    "one_logit": Classification(spec_of(*PAIR), binary=True),
+    "labels": MultiLabel(spec_of(Value(name="label", kind="labels", dtype="uint8", shape=(3,), classes=CLASSES))),
     "number": Regression(
-        (Value(name="label", kind="number", dtype="float32", shape=(3,), mean=(0.0,) * 3, std=(1.0,) * 3),)
+        spec_of(Value(name="label", kind="number", dtype="float32", shape=(3,), mean=(0.0,) * 3, std=(1.0,) * 3))
     ),
 }
 

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 
+from conftest import spec_of
 from dltemplates.datasets.files import FileSource
 from dltemplates.datasets.load import load_dataset
 from dltemplates.datasets.source import ArraySource, Dataset, Subset
@@ -158,7 +159,7 @@ def test_validation_is_watched_on_normal_examples_alone():
 )
 def test_options_out_of_range_are_refused(options, match):
     with pytest.raises(ValueError, match=match):
-        Anomaly((NUMBERS, TRUTH), **options)
+        Anomaly(spec_of(NUMBERS, TRUTH, inputs=(NUMBERS,)), **options)
 
 
 def test_a_threshold_lies_between_two_scores():
@@ -283,14 +284,14 @@ def test_without_a_threshold_nothing_is_served(run, tmp_path):
 
 
 def test_a_split_of_one_kind_has_no_score():
-    task = Anomaly((NUMBERS, TRUTH))
+    task = Anomaly(spec_of(NUMBERS, TRUTH, inputs=(NUMBERS,)))
     outputs = {"score": np.ones(3), "decision": np.zeros(3)}
     with pytest.raises(ValueError, match="Received: 3 and 0 in the split"):
         task.score({"anomaly": np.zeros(3, int)}, outputs)
 
 
 def test_scores_are_those_of_the_ranking_and_of_the_decisions():
-    task = Anomaly((NUMBERS, TRUTH))
+    task = Anomaly(spec_of(NUMBERS, TRUTH, inputs=(NUMBERS,)))
     targets = {"anomaly": np.array([0, 0, 1, 1])}
     outputs = {"score": np.float32([0.1, 0.6, 0.5, 0.9]), "decision": np.float32([0, 1, 1, 1])}
     assert task.score(targets, outputs) == pytest.approx(
@@ -301,7 +302,7 @@ def test_scores_are_those_of_the_ranking_and_of_the_decisions():
 
 
 def test_pictures_mark_the_threshold_and_the_anomalies():
-    task = Anomaly((NUMBERS, TRUTH.model_copy(update={"threshold": 0.4})))
+    task = Anomaly(spec_of(NUMBERS, TRUTH.model_copy(update={"threshold": 0.4}), inputs=(NUMBERS,)))
     targets = {"anomaly": np.array([0, 1, 1, 0, 0, 1])}
     outputs = {"score": np.float32([0.1, 0.42, 0.5, 0.3, 0.45, 0.9]), "decision": np.float32([0, 1, 1, 0, 1, 1])}
     figures = task.figures(targets, outputs)
@@ -323,7 +324,7 @@ def test_the_task_needs_no_more_than_numpy_and_keras_for_a_decision():
     """A network that gives back zeros scores what it is given."""
     inputs = keras.Input((3,), name="features")
     made = keras.layers.Rescaling(0.0)(keras.layers.Rescaling(1.0, name="preprocessing")(inputs))
-    task = Anomaly((NUMBERS, TRUTH.model_copy(update={"threshold": 1.0})))
+    task = Anomaly(spec_of(NUMBERS, TRUTH.model_copy(update={"threshold": 1.0}), inputs=(NUMBERS,)))
     scoring = task._scoring(keras.Model(inputs, made))
     np.testing.assert_allclose(scoring(np.float32([[3, 0, 0], [1, 1, 0]])), [3, 2 / 3], rtol=1e-6)
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import LinearRegression
 
-from conftest import run_dlt
+from conftest import run_dlt, spec_of
 from dltemplates.datasets.load import load_dataset
 from dltemplates.datasets.series import series_dataset
 from dltemplates.datasets.source import SPLITS
@@ -71,7 +71,7 @@ def run(template, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def task():
-    return Forecasting(series_dataset(series(), settings()).spec.targets)
+    return Forecasting(series_dataset(series(), settings()).spec)
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def test_the_scale_is_that_of_the_training_split(task, split):
 
 def test_the_loss_is_chosen(task):
     targets, forecast = np.zeros((1, 2), np.float32), np.full((1, 2), 3, np.float32)
-    absolute = make_task(Named(name="forecasting", loss="mae"), series_dataset(series(), settings()).spec.targets)
+    absolute = make_task(Named(name="forecasting", loss="mae"), series_dataset(series(), settings()).spec)
     assert float(task.loss()(targets, forecast)) == 9
     assert float(absolute.loss()(targets, forecast)) == 3
 
@@ -137,7 +137,7 @@ def test_the_loss_is_chosen(task):
 def served(spec, relative):
     """A network with fresh weights, from raw windows to forecasts."""
     keras.utils.set_random_seed(0)
-    task = Forecasting(spec.targets, relative=relative)
+    task = Forecasting(spec, relative=relative)
     model = task.assemble(lstm((WINDOW, 2), HORIZON, units=(4,)), spec)
     model = keras.models.model_from_json(model.to_json())  # as a run keeps it
     return model, lambda windows: np.asarray(task.present(model(np.float32(windows))))
@@ -170,14 +170,14 @@ def test_sizes_are_those_that_builders_ask_for(task):
 def test_what_is_no_series_is_refused():
     number = Value(name="value", kind="number", dtype="float32", shape=(1,), mean=(0.0,), std=(1.0,))
     with pytest.raises(ValueError, match=r"forecasting needs a series\. Received: .*`number`\. .*--set dataset\.w"):
-        Forecasting((number,))
-    targets = series_dataset(series(), settings()).spec.targets
+        Forecasting(spec_of(number))
+    spec = series_dataset(series(), settings()).spec
     with pytest.raises(ValueError, match="`loss` must be one of mse, mae. Received: 'huber'. Leave it out"):
-        Forecasting(targets, loss="huber")
+        Forecasting(spec, loss="huber")
     with pytest.raises(ValueError, match="`relative` must be true or false. Received: 'yes'. Leave it out"):
-        Forecasting(targets, relative="yes")
+        Forecasting(spec, relative="yes")
     with pytest.raises(ValueError, match="Task regression needs targets of kind `number`. Received: `future`"):
-        Regression(targets[:1])
+        Regression(spec_of(spec.targets[0]))
 
 
 @pytest.mark.data

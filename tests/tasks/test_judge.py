@@ -143,7 +143,7 @@ def test_a_judge_that_is_not_there_is_trained_once(alone, monkeypatch):
             heard.append(text)
 
     spec = load_dataset(DatasetSettings(name="digits")).spec
-    template, path = missing_judge(Generation(spec.targets, judge="mlp_digits"), spec)
+    template, path = missing_judge(Generation(spec, judge="mlp_digits"), spec)
     assert template.model.name == "mlp"
     assert path == alone / "cache" / "judges" / "mlp_digits"
     short = template.model_copy(update={"train": template.train.model_copy(update={"epochs": 1})})
@@ -154,13 +154,13 @@ def test_a_judge_that_is_not_there_is_trained_once(alone, monkeypatch):
     accuracy = Run(path).record.scores["test"]["accuracy"]
     assert f"judged by {path}, accuracy {accuracy:.4f} on test" in heard
     assert run.record.details["test"]["judge"]["run"] == str(path)
-    assert missing_judge(Generation(spec.targets, judge="mlp_digits"), spec) is None
+    assert missing_judge(Generation(spec, judge="mlp_digits"), spec) is None
 
 
 def test_who_asks_for_no_judge_has_none():
     spec = load_dataset(DatasetSettings(name="digits")).spec
     for judge in (None, "none"):
-        task = Generation(spec.targets, judge=judge)
+        task = Generation(spec, judge=judge)
         assert task.judge_name is None
         assert missing_judge(task, spec) is None
 
@@ -179,7 +179,7 @@ def test_a_judge_that_does_not_fit_is_refused_before_it_is_trained(alone, monkey
     spec = load_dataset(DatasetSettings(name="digits")).spec
     monkeypatch.setattr("dltemplates.training.judges.load_dataset", no_data)
     with pytest.raises(ValueError, match=r"needs the file x. Or do without its judge: --set task.judge=none."):
-        missing_judge(Generation(spec.targets, judge="mlp_digits"), spec)
+        missing_judge(Generation(spec, judge="mlp_digits"), spec)
 
 
 def no_data(settings):

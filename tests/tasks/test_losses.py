@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from conftest import spec_of
 from dltemplates.datasets.spec import Value
 from dltemplates.tasks.classification import Classification
 from dltemplates.tasks.losses import PerceptronLoss
@@ -28,7 +29,7 @@ def test_the_gradient_of_the_perceptron_loss_is_rosenblatts_rule():
 
 def test_on_the_line_a_neuron_does_not_fire_and_is_corrected_if_it_was_to():
     """As loss, metric and decision have it; else no weight of 0 would ever move."""
-    task = Classification(TWO, binary=True, loss="perceptron")
+    task = Classification(spec_of(*TWO), binary=True, loss="perceptron")
     weighted, target = tf.Variable([[0.0], [0.0]]), tf.constant([[0.0], [1.0]])
     with tf.GradientTape() as tape:
         loss = PerceptronLoss(reduction="sum")(target, weighted)
@@ -54,7 +55,7 @@ def test_rosenblatts_rule_learns_from_weights_of_0(truth):
 
 
 def test_two_classes_by_one_logit_are_shares_that_sum_to_1():
-    task = Classification(TWO, binary=True)
+    task = Classification(spec_of(*TWO), binary=True)
     logits = keras.Input((1,))
     shares = keras.Model(logits, task.present(logits))(np.array([[-2.0], [0.0], [3.0]], np.float32))
     np.testing.assert_allclose(np.asarray(shares)[:, 1], 1 / (1 + np.exp([2.0, 0.0, -3.0])), rtol=1e-6)
@@ -78,4 +79,4 @@ def test_two_classes_by_one_logit_are_shares_that_sum_to_1():
 )
 def test_what_does_not_fit_is_refused(targets, options, message):
     with pytest.raises(ValueError, match=message):
-        Classification(targets, **options)
+        Classification(spec_of(*targets), **options)

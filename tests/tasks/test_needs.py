@@ -54,7 +54,7 @@ def test_a_model_can_do_a_task_or_it_is_said_why_not(task, model):
     inputs, targets, weight = next(iter(training.batches(training.stages[0], 0)))
     training.algorithm.train(inputs, targets, weight)
     spec = training.task.fitted(training.algorithm.model, training.dataset)
-    task_of_spec = make_task(template.task, spec.targets) if task == "anomaly" else training.task
+    task_of_spec = make_task(template.task, spec) if task == "anomaly" else training.task
     assert "" in task_of_spec.serving(training.algorithm.model, spec, template, name="served")
 
 
@@ -74,7 +74,7 @@ SPEC = DatasetSpec(inputs=(IMAGE,), targets=(LABEL,), sizes={"train": 1}, finger
 
 
 def task_of(**options):
-    return make_task(Named(name="classification", **options), (LABEL,))
+    return make_task(Named(name="classification", **options), SPEC)
 
 
 def own(layers, shape=(8, 8, 1)):

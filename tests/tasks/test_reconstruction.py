@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from conftest import spec_of
 from dltemplates.datasets.load import load_dataset
 from dltemplates.datasets.source import ArraySource, Dataset
 from dltemplates.datasets.spec import DatasetSpec, Value
@@ -29,7 +30,7 @@ def numbers_dataset(rows=6):
 
 
 def test_images_are_learned_and_judged_between_0_and_1():
-    task = Reconstruction((IMAGE,))
+    task = Reconstruction(spec_of(IMAGE, inputs=(IMAGE,)))
     given = np.float32([[0, 255], [51, 102]])[None, ..., None]
     encoded = np.asarray(task.encode(given))
     np.testing.assert_allclose(encoded.ravel(), [0, 1, 0.2, 0.4])
@@ -44,7 +45,7 @@ def test_images_are_learned_and_judged_between_0_and_1():
 
 
 def test_cross_entropy_is_least_where_the_image_comes_back():
-    task = Reconstruction((IMAGE,), loss="cross_entropy")
+    task = Reconstruction(spec_of(IMAGE, inputs=(IMAGE,)), loss="cross_entropy")
     pixels = np.float32([0.1, 0.9])[None]
     logits = np.log(pixels / (1 - pixels))
     best = float(np.mean(task.loss()(pixels, logits)))
@@ -52,7 +53,7 @@ def test_cross_entropy_is_least_where_the_image_comes_back():
 
 
 def test_numbers_are_learned_in_deviations_and_served_in_their_own_unit():
-    task = Reconstruction((NUMBERS,))
+    task = Reconstruction(spec_of(NUMBERS, inputs=(NUMBERS,)))
     given = np.float32([[12, -5], [10, -4.5]])
     encoded = np.asarray(task.encode(given))
     np.testing.assert_allclose(encoded, [[1, 0], [0, 1]], atol=1e-6)
@@ -127,14 +128,14 @@ def test_pictures_of_noise_show_what_was_given_made_and_clean():
 )
 def test_options_out_of_range_are_refused(options, match):
     with pytest.raises(ValueError, match=match):
-        Reconstruction((IMAGE,), **options)
+        Reconstruction(spec_of(IMAGE, inputs=(IMAGE,)), **options)
 
 
 def test_what_cannot_be_given_back_is_refused():
     with pytest.raises(ValueError, match="first for images. Received: 'cross_entropy' for `number`"):
-        Reconstruction((NUMBERS,), loss="cross_entropy")
+        Reconstruction(spec_of(NUMBERS, inputs=(NUMBERS,)), loss="cross_entropy")
     with pytest.raises(ValueError, match="gives back images or numbers. Received: `categories` of kind `category`"):
-        Reconstruction((CATEGORY,))
+        Reconstruction(spec_of(CATEGORY, inputs=(CATEGORY,)))
     with pytest.raises(ValueError, match=r"inputs are features, categories\. .*--set dataset.columns.NAME=skip"):
         look_at(Named(name="reconstruction"), data_of(NUMBERS, CATEGORY))
 

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from conftest import spec_of
 from dltemplates.datasets.source import ArraySource
 from dltemplates.datasets.spec import DatasetSpec, Value
 from dltemplates.models.rbm import rbm
@@ -31,7 +32,7 @@ def _short(monkeypatch):
 
 
 def draw(model):
-    task = make_task(Named(name="representation"), ())
+    task = make_task(Named(name="representation"), spec_of())
     return task.gallery(
         task.serving(model, SPEC, load_template("rbm_mnist"), name="rbm"), ArraySource({"image": IMAGES})
     )
@@ -49,7 +50,7 @@ def draw(model):
 )
 def test_wrong_options_are_refused(options, match):
     with pytest.raises(ValueError, match=match):
-        make_task(Named(name="representation", **options), ())
+        make_task(Named(name="representation", **options), spec_of())
 
 
 def test_data_without_images_is_refused():

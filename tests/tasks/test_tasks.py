@@ -52,7 +52,7 @@ def test_every_task_of_the_catalog_is_tried():
 def test_a_task_trains_serves_scores_and_shows(name):
     keras.utils.set_random_seed(0)
     spec, raw = spec_of(name), RAW[name]
-    task = make_task(Named(name=name), spec.targets)
+    task = make_task(Named(name=name), spec)
     sizes = task.sizes(spec)
     inputs = keras.Input(sizes["input_shape"])
     network = keras.Model(inputs, keras.layers.Dense(sizes["num_outputs"])(keras.layers.Flatten()(inputs)), name="net")
@@ -99,28 +99,28 @@ def best_outputs(name):
 @pytest.mark.parametrize(("name", "kind"), [(n, k) for n in TARGETS for k in TARGETS if n != k])
 def test_a_task_refuses_the_targets_of_another(name, kind):
     with pytest.raises(ValueError, match=f"Task {name} needs targets of kind .* Received: .*dlt list tasks"):
-        make_task(Named(name=name), (TARGETS[kind],))
+        make_task(Named(name=name), spec_of(kind))
 
 
 def test_an_unknown_option_is_refused():
     with pytest.raises(ValueError, match="Task classification must know its options. Received: smoothing"):
-        make_task(Named(name="classification", smoothing=0.1), (TARGETS["classification"],))
+        make_task(Named(name="classification", smoothing=0.1), spec_of("classification"))
 
 
 @pytest.mark.parametrize("value", [-0.1, 1.0, "x"])
 def test_label_smoothing_is_a_share(value):
     with pytest.raises(ValueError, match=r"`label_smoothing` must be in \[0, 1\)"):
-        Classification((TARGETS["classification"],), label_smoothing=value)
+        Classification(spec_of("classification"), label_smoothing=value)
 
 
 @pytest.mark.parametrize("value", [0, 1, "x"])
 def test_the_threshold_is_a_probability(value):
     with pytest.raises(ValueError, match=r"`threshold` must be in \(0, 1\)"):
-        MultiLabel((TARGETS["multi_label"],), threshold=value)
+        MultiLabel(spec_of("multi_label"), threshold=value)
 
 
 def test_classification_scores_by_accuracy_and_top_5_from_six_classes_up():
-    task = Classification((TARGETS["classification"],))
+    task = Classification(spec_of("classification"))
     probabilities = np.float32([[0.5, 0.1, 0.1, 0.1, 0.1, 0.1], [0.3, 0.2, 0.2, 0.1, 0.15, 0.05]])
     targets, outputs = {"label": np.array([0, 5])}, {"probabilities": probabilities}
     assert task.score(targets, outputs) == {"accuracy": 0.5, "top_5": 0.5}
@@ -128,7 +128,8 @@ def test_classification_scores_by_accuracy_and_top_5_from_six_classes_up():
     assert details["confusion_matrix"][5][0] == 1
     assert details["per_class"][0] == {"class": "a", "precision": 0.5, "recall": 1.0, "examples": 1}
     five = TARGETS["classification"].model_copy(update={"classes": SIX[:5]})
-    assert "top_5" not in Classification((five,)).score(targets, {"probabilities": probabilities[:, :5]})
+    few = spec_of("classification").model_copy(update={"targets": (five,)})
+    assert "top_5" not in Classification(few).score(targets, {"probabilities": probabilities[:, :5]})
 
 
 def test_label_smoothing_raises_the_loss_of_a_sure_answer():
@@ -136,15 +137,15 @@ def test_label_smoothing_raises_the_loss_of_a_sure_answer():
     losses = [
         float(task.loss()(task.encode(np.arange(6)), sure))
         for task in (
-            Classification((TARGETS["classification"],)),
-            Classification((TARGETS["classification"],), label_smoothing=0.1),
+            Classification(spec_of("classification")),
+            Classification(spec_of("classification"), label_smoothing=0.1),
         )
     ]
     assert losses[0] < 0.01 < 1 < losses[1]
 
 
 def test_multi_label_scores_by_macro_f1():
-    task = MultiLabel((TARGETS["multi_label"],), threshold=0.4)
+    task = MultiLabel(spec_of("multi_label"), threshold=0.4)
     targets = {"labels": np.float32([[1, 0, 1], [0, 1, 1]])}
     outputs = {"probabilities": np.float32([[0.9, 0.1, 0.45], [0.1, 0.9, 0.2]])}
     scores = task.score(targets, outputs)
@@ -156,18 +157,18 @@ def test_multi_label_scores_by_macro_f1():
 
 def test_one_label_and_one_example_are_enough():
     one = Value(name="labels", kind="labels", dtype="float32", shape=(1,), classes=("x",))
-    task = MultiLabel((one,))
+    task = MultiLabel(spec_of("multi_label").model_copy(update={"targets": (one,)}))
     targets, outputs = {"labels": np.float32([[1], [0], [1]])}, {"probabilities": np.float32([[0.9], [0.1], [0.2]])}
     assert task.score(targets, outputs)["macro_f1"] == pytest.approx(2 / 3)
     assert task.details(targets, outputs)["per_class"][0]["recall"] == 0.5
-    number = Regression((TARGETS["regression"],))
+    number = Regression(spec_of("regression"))
     arrays = {"value": RAW["regression"][:1]}
     assert list(number.score(arrays, arrays)) == ["mae", "rmse", "mse"]
 
 
 def test_the_square_of_a_large_number_is_a_number():
     """float32 holds no 1e50."""
-    task = Regression((TARGETS["regression"],))
+    task = Regression(spec_of("regression"))
     truth = np.float32([[1e25], [2e25], [3e25]])
     scores = task.score({"value": truth}, {"value": truth + np.float32(1e24)})
     assert scores["mse"] == pytest.approx(1e48, rel=1e-4)
@@ -176,11 +177,11 @@ def test_the_square_of_a_large_number_is_a_number():
 
 def test_a_task_of_ones_own_is_a_task():
     with pytest.raises(ValueError, match="must be a class derived from `Task`"):
-        make_task(Named(name="subprocess:Popen"), (TARGETS["classification"],))
+        make_task(Named(name="subprocess:Popen"), spec_of("classification"))
 
 
 def test_regression_scales_in_training_and_unscales_in_serving():
-    task = Regression((TARGETS["regression"],))
+    task = Regression(spec_of("regression"))
     encoded = np.asarray(task.encode(RAW["regression"]))
     assert abs(encoded.mean()) < 1
     presented = np.asarray(task.present(keras.ops.convert_to_tensor(encoded)))

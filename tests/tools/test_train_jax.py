@@ -188,7 +188,7 @@ def test_every_epoch_holds_every_example_once_in_its_own_order(batches):
 def test_batches_are_a_function_of_the_seed(batches):
     template = small_template(train__class_weight="balanced", train__augment={"rotation": 10.0})
     dataset = load_dataset(template.dataset)
-    task = make_task(template.task, dataset.spec.targets)
+    task = make_task(template.task, dataset.spec)
     (images, targets, weight), (again, *_) = (next(batches.training_batches(dataset, task, template)) for _ in range(2))
     assert np.array_equal(images, again)
     assert images.shape[0] == len(targets) == len(weight)

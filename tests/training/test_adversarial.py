@@ -8,9 +8,9 @@ from keras import layers
 
 from dltemplates.models.gan import players
 from dltemplates.template import parse_template
+from dltemplates.training.algorithms.adversarial import Adversarial, scale
+from dltemplates.training.algorithms.algorithm import HELD_OUT
 from dltemplates.training.prepare import prepare
-from dltemplates.training.steps.adversarial import Adversarial, scale
-from dltemplates.training.steps.algorithm import HELD_OUT
 
 SEED, ROWS, LATENT, RATE = 2, 12, 4, 0.1
 

@@ -10,7 +10,7 @@ from conftest import small_template
 from dltemplates import catalog
 from dltemplates.models.summary import summarize
 from dltemplates.runs import Run
-from dltemplates.training.steps.supervised import Supervised
+from dltemplates.training.algorithms.supervised import Supervised
 from dltemplates.training.train import train
 
 

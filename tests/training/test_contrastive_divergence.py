@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from dltemplates.models.rbm import rbm
-from dltemplates.training.steps.contrastive_divergence import ContrastiveDivergence
+from dltemplates.training.algorithms.contrastive_divergence import ContrastiveDivergence
 
 RATE, SEED = 0.1, 3
 

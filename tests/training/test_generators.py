@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from conftest import run_dlt, small_template
+from conftest import run_dlt, small_template, spec_of
 from dltemplates.cli import main as cli
 from dltemplates.datasets.load import load_dataset
 from dltemplates.export.deploy import export
@@ -159,7 +159,7 @@ def test_collapse_is_named_when_it_occurs_and_in_the_record(gan_run, notes):
 
 
 def test_what_was_better_before_has_collapsed_and_what_came_right_is_not_kept():
-    task = Generation(())
+    task = Generation(spec_of())
     rows = [{"epoch": float(n), "val_spread": spread} for n, spread in enumerate([0.2, 0.9, 0.3, 0.8, 0.4, 0.1], 1)]
     said = [task.warning(rows[:end]) for end in range(1, 7)]
     assert said[0].startswith("the generator has collapsed, or has yet to learn: its images differ 0.20 times")

@@ -19,15 +19,14 @@ from dltemplates.layers.restricted_boltzmann import RestrictedBoltzmann
 from dltemplates.tasks.assemble import PREPROCESSING
 from dltemplates.tasks.task import Task
 from dltemplates.template import Template
-from dltemplates.training.steps.algorithm import (
+from dltemplates.training.algorithms.algorithm import (
     Algorithm,
     MakeOptimizer,
     draw_rows,
     own_rows,
     rows_of_all,
-    summed_over_replicas,
-    take_summed_gradients,
 )
+from dltemplates.training.algorithms.descent import Descent, sum_over_replicas
 
 
 class ContrastiveDivergence(Algorithm):
@@ -76,8 +75,7 @@ class ContrastiveDivergence(Algorithm):
         self.seed, self.steps, self.chains, self.weight_decay = seed, steps, chains, weight_decay
         self.trained = [machine.kernel, machine.hidden_bias, machine.visible_bias]
         self.optimizer = make_optimizer()
-        self.optimizer.build(self.trained)
-        take_summed_gradients(self.optimizer)
+        self.descent = Descent(self.optimizer, self.trained)
         self.chain: Any = None
 
     @classmethod
@@ -135,24 +133,24 @@ class ContrastiveDivergence(Algorithm):
         share = (on + 1) / (rows + 2)  # a unit that never was on may come to be
         self.machine.visible_bias.assign(tf.math.log(share / (1 - share)))
 
-    def train(self, inputs: Any, targets: Any, weight: Any) -> None:
+    def train(self, inputs: Any, targets: Any, weights: Any) -> None:
         shown = self._show(inputs)
         explained = self.machine.hidden(shown)
         begun = own_rows(self.chain, shown) if self.chains else self._draw(explained, 0)
         seen, dreamt = self._walk(begun)
         if self.chains:
             self.chain.assign(rows_of_all(self._draw(dreamt, 0)))
-        rows = tf.cast(tf.shape(weight)[0], tf.float32)
+        rows = tf.cast(tf.shape(weights)[0], tf.float32)
         whole = rows * tf.distribute.get_replica_context().num_replicas_in_sync
         both = zip(self._statistics(seen, dreamt), self._statistics(shown, explained), strict=True)
-        kernel, *biases = summed_over_replicas([(of_dream - of_shown) / whole for of_dream, of_shown in both])
-        self._add(self._sums(shown, explained, weight, tf.zeros_like(weight)))
+        kernel, *biases = sum_over_replicas([(of_dream - of_shown) / whole for of_dream, of_shown in both])
+        self._add(self._sums(shown, explained, weights, tf.zeros_like(weights)))
         gradients = [kernel + self.weight_decay * self.machine.kernel, *biases]
-        self.optimizer.apply([self.optimizer.scale_loss(gradient) for gradient in gradients], self.trained)
+        self.descent.apply(gradients)
 
-    def evaluate(self, inputs: Any, targets: Any, weight: Any) -> None:
+    def evaluate(self, inputs: Any, targets: Any, weights: Any) -> None:
         shown = self._show(inputs)
-        self._add(self._sums(shown, self.machine.hidden(shown), weight, self.machine.free_energy(shown)))
+        self._add(self._sums(shown, self.machine.hidden(shown), weights, self.machine.free_energy(shown)))
 
     def figures(self) -> dict[str, float]:
         """`loss` is the squared error of what one step back and forth gives, `free_energy` that of the examples."""
@@ -188,7 +186,7 @@ class ContrastiveDivergence(Algorithm):
         pairs = tf.matmul(visible, hidden, transpose_a=True)
         return [pairs, tf.reduce_sum(hidden, axis=0), tf.reduce_sum(visible, axis=0)]
 
-    def _sums(self, shown: Any, explained: Any, weight: Any, energies: Any) -> Any:
+    def _sums(self, shown: Any, explained: Any, weights: Any, energies: Any) -> Any:
         """What a batch adds to the totals; in training the energies are left out, for they are `compared`."""
         errors = tf.reduce_mean(tf.square(shown - self.machine.visible(explained)), axis=1)
-        return tf.reduce_sum(tf.stack([errors, tf.ones_like(weight), energies]) * weight, axis=1)
+        return tf.reduce_sum(tf.stack([errors, tf.ones_like(weights), energies]) * weights, axis=1)

@@ -15,13 +15,12 @@ from keras.layers import BatchNormalization
 from dltemplates.tasks.generation import Generation
 from dltemplates.tasks.task import Task
 from dltemplates.template import Template
-from dltemplates.training.steps.algorithm import (
+from dltemplates.training.algorithms.algorithm import (
     Algorithm,
     MakeOptimizer,
     draw_rows,
-    summed_over_replicas,
-    take_summed_gradients,
 )
+from dltemplates.training.algorithms.descent import Descent
 
 SLOPES = 32  # turns from here on are those of the places where the slope is looked at
 
@@ -65,10 +64,8 @@ class Adversarial(Algorithm):
         self.seed, self.wasserstein, self.critic_steps, self.penalty = seed, wasserstein, critic_steps, penalty
         self.names = ("pair_accuracy", "penalty") if wasserstein else ("real_accuracy", "made_accuracy")
         self.optimizer, self.discriminator_optimizer = make_optimizer(), make_optimizer(critic_steps)
-        self.optimizer.build(self.generator.trainable_variables)
-        self.discriminator_optimizer.build(self.discriminator.trainable_variables)
-        take_summed_gradients(self.optimizer)
-        take_summed_gradients(self.discriminator_optimizer)
+        self.generator_descent = Descent(self.optimizer, self.generator.trainable_variables)
+        self.discriminator_descent = Descent(self.discriminator_optimizer, self.discriminator.trainable_variables)
 
     @classmethod
     def make(cls, model: keras.Model, task: Task, make_optimizer: MakeOptimizer, template: Template) -> Adversarial:
@@ -110,7 +107,7 @@ class Adversarial(Algorithm):
             "totals": [self.totals],
         }
 
-    def train(self, inputs: Any, targets: Any, weight: Any) -> None:
+    def train(self, inputs: Any, targets: Any, weights: Any) -> None:
         real = scale(inputs)
         labels = tf.cast(targets, tf.int32) if self.is_conditional else None
         step = self.optimizer.iterations.value
@@ -119,11 +116,11 @@ class Adversarial(Algorithm):
         for turn, (part, own) in enumerate(zip(parts, label_parts, strict=True)):
             figures.append(self._train_discriminator(part, own, (step, turn)))
         generator_loss = self._train_generator(parts[0], label_parts[0], (step, self.critic_steps))
-        rows = tf.cast(tf.shape(weight)[0], tf.float32)
+        rows = tf.cast(tf.shape(weights)[0], tf.float32)
         loss, *others = tf.unstack(tf.reduce_mean(tf.stack(figures), axis=0))
         self._add(tf.stack([loss, 1.0, generator_loss, *others]) * rows)
 
-    def evaluate(self, inputs: Any, targets: Any, weight: Any) -> None:
+    def evaluate(self, inputs: Any, targets: Any, weights: Any) -> None:
         labels = tf.cast(targets, tf.int32) if self.is_conditional else None
         real, draw = scale(inputs), (self._held_out_step(), 0)
         made = self._make(inputs, labels, draw, training=False)
@@ -132,8 +129,8 @@ class Adversarial(Algorithm):
         others = self._told_apart(of_real, of_made)
         if self.wasserstein:
             others.append(self.penalty * self._slope(real, made, labels, draw, training=False))
-        each = tf.stack([loss, tf.ones_like(weight), self._loss(of_made, 1.0), *others])
-        self._add(tf.reduce_sum(each * weight, axis=1))
+        each = tf.stack([loss, tf.ones_like(weights), self._loss(of_made, 1.0), *others])
+        self._add(tf.reduce_sum(each * weights, axis=1))
 
     def figures(self) -> dict[str, float]:
         """`loss` is the discriminator's, a critic's without its `penalty`.
@@ -153,25 +150,28 @@ class Adversarial(Algorithm):
     def _train_discriminator(self, real: Any, labels: Any, draw: tuple[Any, int]) -> Any:
         """Take a step of the discriminator; its loss, and means of the figures of `names`."""
         made = self._make(real, labels, draw, training=True)
-        with tf.GradientTape() as tape:
+
+        def loss_on_both():
             of_real, of_made = (self._judge(images, labels, training=True)[:, 0] for images in (real, made))
             loss = tf.reduce_mean(self._loss(of_real, 1.0) + self._loss(of_made, 0.0))
             penalty = []
             if self.wasserstein:
                 penalty = [self.penalty * tf.reduce_mean(self._slope(real, made, labels, draw, training=True))]
-            descended = _descended(tf.add_n([loss, *penalty]), self.discriminator, self.discriminator_optimizer)
-        self._descend(self.discriminator_optimizer, self.discriminator, tape, descended)
-        told_apart = [tf.reduce_mean(found) for found in self._told_apart(of_real, of_made)]
-        return tf.stack([loss, *told_apart, *penalty])
+            shares = [tf.reduce_mean(found) for found in self._told_apart(of_real, of_made)]
+            figures = tf.stack([loss, *shares, *penalty])
+            return _share(tf.add_n([loss, *penalty]), self.discriminator), figures
+
+        return self.discriminator_descent.step(loss_on_both)
 
     def _train_generator(self, like: Any, labels: Any, draw: tuple[Any, int]) -> Any:
         """Take a step of the generator; its loss."""
-        with tf.GradientTape() as tape:
+
+        def loss_on_made():
             made = self._make(like, labels, draw, training=True)
             loss = tf.reduce_mean(self._loss(self._judge(made, labels, training=True)[:, 0], 1.0))
-            descended = _descended(loss, self.generator, self.optimizer)
-        self._descend(self.optimizer, self.generator, tape, descended)
-        return loss
+            return _share(loss, self.generator), loss
+
+        return self.generator_descent.step(loss_on_made)
 
     def _loss(self, judged: Any, wanted: float) -> Any:
         """The loss of each image that was to be judged `wanted`: real (1) or made (0)."""
@@ -206,18 +206,12 @@ class Adversarial(Algorithm):
     def _judge(self, images: Any, labels: Any, *, training: bool) -> Any:
         return self.discriminator([images, labels] if self.is_conditional else images, training=training)
 
-    def _descend(self, optimizer: keras.optimizers.Optimizer, player: keras.Model, tape: Any, loss: Any) -> None:
-        variables = player.trainable_variables
-        gradients = tape.gradient(loss, [variable.value for variable in variables])
-        optimizer.apply(summed_over_replicas(gradients), variables)
-
 
 def scale(images: Any) -> Any:
     """Images of 0..255 as the players see them: between -1 and 1."""
     return tf.cast(images, tf.float32) / 127.5 - 1
 
 
-def _descended(loss: Any, player: keras.Model, optimizer: keras.optimizers.Optimizer) -> Any:
-    """What this replica descends: its share of the loss, and of the penalty on the player's weights."""
-    whole = tf.add_n([loss, *player.losses]) / tf.distribute.get_replica_context().num_replicas_in_sync
-    return optimizer.scale_loss(whole)
+def _share(loss: Any, network: keras.Model) -> Any:
+    """Return this replica's share of a loss and of the penalty on the weights of a network."""
+    return tf.add_n([loss, *network.losses]) / tf.distribute.get_replica_context().num_replicas_in_sync

@@ -13,8 +13,8 @@ import tensorflow as tf
 from dltemplates.tasks.task import SupervisedTask, Task
 from dltemplates.tasks.variational import parts_of
 from dltemplates.template import Template
-from dltemplates.training.steps.algorithm import MakeOptimizer, draw_rows
-from dltemplates.training.steps.supervised import Supervised
+from dltemplates.training.algorithms.algorithm import MakeOptimizer, draw_rows
+from dltemplates.training.algorithms.supervised import WHOLE, Supervised, loss_of_elements
 
 
 class Variational(Supervised):
@@ -44,12 +44,12 @@ class Variational(Supervised):
         assert isinstance(task, SupervisedTask)
         return cls(model, task.loss(), task.metrics(), make_optimizer(), seed=template.seed)
 
-    def objective(self, inputs: Any, targets: Any, *, training: bool) -> tuple[Any, Any, list[Any]]:
+    def losses_of(self, inputs: Any, targets: Any, weights: Any, *, training: bool) -> tuple[dict[str, Any], Any, list]:
         mean, log_variance = self.encoder(inputs, training=training)
         step = self.optimizer.iterations.value if training else self._held_out_step()
         noise = draw_rows(tf.random.stateless_normal, mean, self.seed, step, 0)
         logits = self.decoder(mean + tf.exp(log_variance / 2) * noise, training=training)
         values = tf.cast(tf.size(logits[0]), tf.float32)
-        reconstruction = values * self._loss_of_each(targets, logits)
+        reconstruction = values * loss_of_elements(self.losses[WHOLE], targets, logits, weights)
         kl = 0.5 * tf.reduce_sum(mean**2 + tf.exp(log_variance) - log_variance - 1, axis=1)
-        return reconstruction + kl, logits, [reconstruction, kl]
+        return {WHOLE: reconstruction + kl}, logits, [reconstruction, kl]

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from dltemplates.tasks.task import Task
 from dltemplates.template import Template
+from dltemplates.training.algorithms.descent import sum_over_replicas
 
 HELD_OUT = 2**31 - 1  # from here on are the steps of validation, in the seed of what is drawn
 
@@ -48,8 +49,8 @@ class Algorithm(ABC):
         """Prepare for training, in the scope of the strategy."""
 
     @abstractmethod
-    def begin(self, targets: tf.TensorSpec) -> None:
-        """Make what depends on the shape of a batch of targets, in the scope of the strategy."""
+    def begin(self, targets: Any) -> None:
+        """Make what depends on the shapes of a batch's targets (`tf.TensorSpec`s), in the scope of the strategy."""
 
     def start(self, batches: Iterable[Any]) -> None:
         """Look at some training examples before the first step, and set what is to begin as they are.
@@ -64,12 +65,12 @@ class Algorithm(ABC):
         """All that the training's future depends on, in groups."""
 
     @abstractmethod
-    def train(self, inputs: Any, targets: Any, weight: Any) -> None:
-        """Take one step on this replica's part of a batch."""
+    def train(self, inputs: Any, targets: Any, weights: Any) -> None:
+        """Take one step on this replica's part of a batch; it comes as `Task.batch` gives it."""
 
     @abstractmethod
-    def evaluate(self, inputs: Any, targets: Any, weight: Any) -> None:
-        """Add the figures of this replica's part of a batch to the totals; rows of weight 0 are padding."""
+    def evaluate(self, inputs: Any, targets: Any, weights: Any) -> None:
+        """Add the figures of this replica's part of a batch to the totals; elements of weight 0 do not count."""
 
     @abstractmethod
     def figures(self) -> dict[str, float]:
@@ -98,27 +99,7 @@ class Algorithm(ABC):
 
     def _add(self, sums: Any) -> None:
         """Add this replica's sums, and those of all others, to the totals."""
-        context = tf.distribute.get_replica_context()
-        if context.num_replicas_in_sync > 1:
-            sums = context.all_reduce(tf.distribute.ReduceOp.SUM, sums)
-        self.totals.assign_add(tf.cast(sums, tf.float64))
-
-
-def take_summed_gradients(optimizer: keras.optimizers.Optimizer) -> None:
-    """Tell an optimizer that the gradients it is given are summed over the replicas already.
-
-    Keras would sum them after clipping; several devices are to descend as one does.
-    """
-    inner = getattr(optimizer, "inner_optimizer", optimizer)
-    inner._all_reduce_sum_gradients = lambda gradients_and_variables: gradients_and_variables
-
-
-def summed_over_replicas(gradients: list[Any]) -> list[Any]:
-    """The gradients of the whole batch, of those of this replica's part."""
-    context = tf.distribute.get_replica_context()
-    if context.num_replicas_in_sync == 1:
-        return gradients
-    return context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+        self.totals.assign_add(tf.cast(sum_over_replicas(sums), tf.float64))
 
 
 def draw_rows(distribution: Callable[..., Any], like: Any, seed: int, step: Any, turn: int) -> Any:
