@@ -26,9 +26,9 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 if TYPE_CHECKING:
     from dltemplates.catalog import trust as trust
+    from dltemplates.deploy.export_run import export as export
+    from dltemplates.deploy.report import ExportReport as ExportReport
     from dltemplates.doctor import diagnose as diagnose
-    from dltemplates.export.deploy import export as export
-    from dltemplates.export.report import ExportReport as ExportReport
     from dltemplates.inference import evaluate as evaluate
     from dltemplates.inference import predict as predict
     from dltemplates.job import run as run
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from dltemplates.training.train import train as train
 
 _HOMES = {
-    "ExportReport": "dltemplates.export.report",
+    "ExportReport": "dltemplates.deploy.report",
     "Predictor": "dltemplates.runtimes",
     "Run": "dltemplates.runs",
     "Template": "dltemplates.template",
@@ -58,7 +58,7 @@ _HOMES = {
     "trust": "dltemplates.catalog",
     "build": "dltemplates.training.build",
     "evaluate": "dltemplates.inference",
-    "export": "dltemplates.export.deploy",
+    "export": "dltemplates.deploy.export_run",
     "load_predictor": "dltemplates.runtimes",
     "load_run": "dltemplates.runs",
     "load_template": "dltemplates.template",

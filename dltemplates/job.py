@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dltemplates.export.deploy import export
-from dltemplates.export.export import Progress
-from dltemplates.export.report import ExportReport
+from dltemplates.deploy.export import Progress
+from dltemplates.deploy.export_run import export
+from dltemplates.deploy.report import ExportReport
 from dltemplates.reports.report import write_report
 from dltemplates.runs import Run
 from dltemplates.template import Template

@@ -72,7 +72,7 @@ def digit_folder(tmp_path_factory) -> Path:
 
 def in_process_converter():
     """A converter that works in this process, which has its TensorFlow already."""
-    from dltemplates.export import convert, worker
+    from dltemplates.deploy import convert, worker
 
     class InProcess(convert.Converter):
         def start(self):
@@ -90,7 +90,7 @@ def in_process_converter():
 @pytest.fixture
 def in_process(monkeypatch):
     """Exports are converted in this process."""
-    monkeypatch.setattr("dltemplates.export.export.Converter", in_process_converter())
+    monkeypatch.setattr("dltemplates.deploy.export.Converter", in_process_converter())
 
 
 def spec_of(*targets, inputs=()):

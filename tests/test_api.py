@@ -46,7 +46,7 @@ def test_the_main_job_from_python(small_run, tmp_path):
 
 
 def test_export_is_a_package_and_a_function():
-    import dltemplates.export.check
+    import dltemplates.deploy.check
 
     assert callable(dlt.export)
-    assert dltemplates.export.check.check
+    assert dltemplates.deploy.check.check

@@ -48,7 +48,7 @@ def dlt(capsys, monkeypatch, tmp_path):
 @pytest.fixture(scope="session")
 def exported(small_run, tmp_path_factory):
     """A copy of the small run with two formats exported."""
-    from dltemplates.export.deploy import export
+    from dltemplates.deploy.export_run import export
 
     path = tmp_path_factory.mktemp("exported") / "small"
     shutil.copytree(small_run.path, path)

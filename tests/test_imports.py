@@ -21,13 +21,13 @@ RANKS = (  # imports go to the same line or to a lower one
     {"template", "settings", "catalog", "catalog_models", "errors"},
     {"layers"},
     {"tasks", "models", "datasets", "runs", "runtimes", "devices"},
-    {"training", "export", "reports", "inference", "doctor", "job"},
+    {"training", "deploy", "reports", "inference", "doctor", "job"},
     {"compression", "bundles"},
     {"cli", "__init__", "__main__"},
 )
-NEVER = {"models": {"datasets"}, "export": {"models", "training"}}  # though the ranks would allow it
+NEVER = {"models": {"datasets"}, "deploy": {"models", "training"}}  # though the ranks would allow it
 # The parts that may import it; `doctor` and `devices` only ask it what it sees.
-TENSORFLOW = {"datasets", "tasks", "training", "export", "reports", "compression", "runtimes", "devices", "doctor"}
+TENSORFLOW = {"datasets", "tasks", "training", "deploy", "reports", "compression", "runtimes", "devices", "doctor"}
 HEAVY = {"tensorflow", "keras", "tf_keras", "jax", "torch", "tensorflow_model_optimization"}
 LIGHT = (  # what lists the catalog, and what runs, judges and shows an exported file
     "dltemplates.cli.main",
@@ -151,7 +151,7 @@ def test_imports_point_one_way():
         ({"catalog.py": "from dltemplates.models.mlp import mlp"}, "catalog imports models.mlp, which lies above it"),
         ({"catalog.py": "def f():\n    from dltemplates import runs"}, "catalog imports runs, which lies above it"),
         ({"models/mlp.py": "import dltemplates.datasets.spec"}, "models never imports datasets"),
-        ({"export/check.py": "from dltemplates.models import mlp"}, "export never imports models"),
+        ({"deploy/check.py": "from dltemplates.models import mlp"}, "deploy never imports models"),
         ({"models/mlp.py": "import tensorflow as tf"}, "models.mlp imports tensorflow"),
         ({"cli.py": "from tensorflow.keras import layers"}, "cli imports tensorflow"),
         ({"runs.py": "from dltemplates import load_run"}, "runs imports __init__, which lies above it"),

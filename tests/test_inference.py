@@ -69,7 +69,7 @@ def test_a_broken_file_in_a_folder_is_named_and_the_rest_predicted(small_run, di
 
 def test_an_export_is_judged_on_the_splits_of_its_run(tmp_path):
     from conftest import small_template
-    from dltemplates.export.deploy import export
+    from dltemplates.deploy.export_run import export
     from dltemplates.training.train import train
 
     run = train(small_template(dataset__split_seed=5, dataset__test=0.3), output=tmp_path / "run")
@@ -96,7 +96,7 @@ def test_files_do_not_decide_what_code_is_run(small_run, tmp_path, monkeypatch):
 
 
 def test_an_export_of_the_users_own_data_asks_for_it(small_run, tmp_path):
-    from dltemplates.export.deploy import export
+    from dltemplates.deploy.export_run import export
 
     shutil.copytree(small_run.path, tmp_path / "run")
     run = Run(tmp_path / "run")
@@ -116,7 +116,7 @@ def test_an_export_of_the_users_own_data_asks_for_it(small_run, tmp_path):
 
 def test_an_export_knows_which_rows_of_the_users_own_were_set_apart(tmp_path):
     from conftest import small_template
-    from dltemplates.export.deploy import export
+    from dltemplates.deploy.export_run import export
     from dltemplates.training.train import train
 
     rng = np.random.default_rng(0)

@@ -6,7 +6,7 @@ import pytest
 
 from conftest import run_dlt
 from dltemplates import catalog
-from dltemplates.export.report import load_report
+from dltemplates.deploy.report import load_report
 
 
 def dlt(*arguments, cwd):

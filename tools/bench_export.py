@@ -45,7 +45,7 @@ def save(network, folder: Path) -> None:
     import numpy as np
 
     from dltemplates.datasets.spec import Value
-    from dltemplates.export.saved_model import save_serving, with_float_images
+    from dltemplates.deploy.saved_model import save_serving, with_float_images
     from dltemplates.tasks.contract import Contract, ServingModel
 
     shape, classes = network.input_shape[1:], tuple(map(str, range(network.output_shape[-1])))
@@ -68,7 +68,7 @@ def convert(key: str, folder: Path) -> None:
     """Convert to one format, check the file, and print the figures as JSON."""
     import numpy as np
 
-    from dltemplates.export import files, worker
+    from dltemplates.deploy import files, worker
     from dltemplates.runtimes import load_predictor
     from dltemplates.tasks.contract import Contract
 

@@ -248,7 +248,7 @@ def export(path, formats, all_formats, max_drop, input, calibration, strings, mo
         run = _adopt(path, **foreign)
     elif given := [f"--{name.replace('_', '-')}" for name, value in foreign.items() if value]:
         raise ValueError(f"{', '.join(given)} is for a .keras file. Received: {path}. A run has its own; leave it out.")
-    from dltemplates.export.deploy import export
+    from dltemplates.deploy.export_run import export
 
     with out.export_progress() as progress:
         report = export(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from dltemplates.export.report import ExportReport
+    from dltemplates.deploy.report import ExportReport
     from dltemplates.runs import Run
 
 SHOWN_SKIPPED = 5
@@ -94,7 +94,7 @@ def note_unknown(split: str, unknown: dict[str, int]) -> None:
 
 def export_result(report: ExportReport, as_json: bool) -> None:
     """Print what became of each format."""
-    from dltemplates.export.report import render as table
+    from dltemplates.deploy.report import render as table
 
     if as_json:
         show(report.model_dump(mode="json"), True)

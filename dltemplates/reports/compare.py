@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.table import Table
 
-from dltemplates.export.report import load_run_report
+from dltemplates.deploy.report import load_run_report
 from dltemplates.runs import load_run, shown
 
 

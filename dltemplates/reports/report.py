@@ -7,7 +7,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader
 
-from dltemplates.export.report import load_run_report
+from dltemplates.deploy.report import load_run_report
 from dltemplates.runs import Run, atomic_write, load_run, shown
 
 # Heading and caption of each figure, in the order of the report; a task's own others come after, as they are named.

@@ -2,7 +2,7 @@ import shutil
 
 import pytest
 
-from dltemplates.export.report import ExportReport, FormatResult, SplitCheck
+from dltemplates.deploy.report import ExportReport, FormatResult, SplitCheck
 from dltemplates.reports.compare import compare
 from dltemplates.reports.figures import attempt, curves_figure
 from dltemplates.reports.report import FIGURES, write_report

@@ -11,7 +11,7 @@ from keras import layers
 from sklearn.datasets import load_digits
 
 from dltemplates import catalog
-from dltemplates.export.deploy import export
+from dltemplates.deploy.export_run import export
 from dltemplates.training.adopt import adopt
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 from conftest import run_dlt, small_template, spec_of
 from dltemplates.cli import main as cli
 from dltemplates.datasets.load import load_dataset
-from dltemplates.export.deploy import export
+from dltemplates.deploy.export_run import export
 from dltemplates.inference import evaluate, predict
 from dltemplates.reports.report import write_report
 from dltemplates.runs import Run

@@ -4,8 +4,8 @@ import pytest
 from keras import layers
 
 from dltemplates.datasets.source import ArraySource, Dataset
-from dltemplates.export.budget import Budget
-from dltemplates.export.check import (
+from dltemplates.deploy.budget import Budget
+from dltemplates.deploy.check import (
     CheckError,
     Expected,
     Reference,
@@ -15,7 +15,7 @@ from dltemplates.export.check import (
     leading_operators,
     max_error,
 )
-from dltemplates.export.saved_model import with_float_images
+from dltemplates.deploy.saved_model import with_float_images
 from dltemplates.runtimes import Operator, Predictor
 from dltemplates.tasks.contract import ServingModel
 
@@ -118,7 +118,7 @@ def test_foreign_operators_fail(predictor, reference, name):
     ],
 )
 def test_slow_files_are_checked_on_fewer(predictor, reference, monkeypatch, key, operator, examples):
-    monkeypatch.setattr("dltemplates.export.check.SLOW_EXAMPLES", 50)
+    monkeypatch.setattr("dltemplates.deploy.check.SLOW_EXAMPLES", 50)
     graph = [Operator(operator, ("0:0",), ("0:1",))]
     splits, remarks = check(key, Wrapped(predictor(key), graph=graph), reference)
     assert splits["validation"].examples == examples

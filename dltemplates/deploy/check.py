@@ -9,8 +9,8 @@ import numpy as np
 
 from dltemplates import catalog
 from dltemplates.datasets.source import ArraySource, Dataset, Source
-from dltemplates.export.budget import Budget
-from dltemplates.export.report import SplitCheck
+from dltemplates.deploy.budget import Budget
+from dltemplates.deploy.report import SplitCheck
 from dltemplates.runtimes import Arrays, KerasPredictor, Predictor, TFLitePredictor
 from dltemplates.tasks.contract import Contract, ServingModel
 from dltemplates.tasks.examples import category_texts

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from dltemplates import catalog
-from dltemplates.export import files
-from dltemplates.export.calibration import calibration
-from dltemplates.export.saved_model import with_float_images
+from dltemplates.deploy import files
+from dltemplates.deploy.calibration import calibration
+from dltemplates.deploy.saved_model import with_float_images
 
 
 def test_names_are_readable_and_distinct():

@@ -4,7 +4,7 @@ import math
 import pytest
 from rich.console import Console
 
-from dltemplates.export.report import REPORT_FILE, FormatResult, SplitCheck, load_report, render
+from dltemplates.deploy.report import REPORT_FILE, FormatResult, SplitCheck, load_report, render
 
 
 def as_text(report):

@@ -6,7 +6,7 @@ A process for each command: to bring VGG-16 into 8 bits takes most of 24 GB, and
 import pytest
 
 from conftest import run_dlt, small_template
-from dltemplates.export.report import load_report
+from dltemplates.deploy.report import load_report
 from dltemplates.runs import Run
 
 FORMATS = ("tflite:float32", "tflite:int8", "onnx:float32")

@@ -7,9 +7,9 @@ from keras import layers
 
 from dltemplates import catalog
 from dltemplates.datasets.spec import Value
-from dltemplates.export.convert import ConversionError, Converter
-from dltemplates.export.export import traits
-from dltemplates.export.saved_model import save_serving
+from dltemplates.deploy.convert import ConversionError, Converter
+from dltemplates.deploy.export import traits
+from dltemplates.deploy.saved_model import save_serving
 from dltemplates.tasks.contract import Contract, ServingModel
 
 SHAPE = (8, 8, 2)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 # -P: else a file of the user's current folder, such as an onnx.py, would be imported in place of the library.
-WORKER = (sys.executable, "-P", "-m", "dltemplates.export.worker")
+WORKER = (sys.executable, "-P", "-m", "dltemplates.deploy.worker")
 MOST_MEMORY = 8 * 2**30  # bytes; a child that took more is not asked again, as it gives none back before its end
 
 

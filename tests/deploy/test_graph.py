@@ -4,8 +4,8 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from dltemplates.export.graph import fold_scale, freeze
-from dltemplates.export.saved_model import save_serving, with_float_images
+from dltemplates.deploy.graph import fold_scale, freeze
+from dltemplates.deploy.saved_model import save_serving, with_float_images
 from dltemplates.runtimes import SIGNATURE
 
 

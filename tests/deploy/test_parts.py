@@ -9,10 +9,10 @@ import pytest
 from conftest import in_process_converter
 from dltemplates.cli import main as cli
 from dltemplates.datasets.load import load_dataset
-from dltemplates.export.budget import Budget
-from dltemplates.export.check import CheckError, Reference, check
-from dltemplates.export.deploy import export
-from dltemplates.export.report import load_run_report
+from dltemplates.deploy.budget import Budget
+from dltemplates.deploy.check import CheckError, Reference, check
+from dltemplates.deploy.export_run import export
+from dltemplates.deploy.report import load_run_report
 from dltemplates.inference import evaluate, predict
 from dltemplates.runtimes import KerasPredictor, load_predictor
 from dltemplates.tasks.contract import ServingModel
@@ -39,7 +39,7 @@ def run(tmp_path_factory):
     """A trained autoencoder of digits, exported with its parts; to be read and never written."""
     run = train(load_template("autoencoder_digits", SETTINGS), output=tmp_path_factory.mktemp("runs") / "small")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dltemplates.export.export.Converter", in_process_converter())
+        patch.setattr("dltemplates.deploy.export.Converter", in_process_converter())
         assert not export(run, formats=FORMATS).failed
     return run
 
@@ -134,7 +134,7 @@ whole_serving = Reconstruction.serving
 def test_a_part_that_fails_fails_the_command(run, tmp_path, monkeypatch, capsys):
     shutil.copytree(run.path, tmp_path / "run")
     shutil.rmtree(tmp_path / "run" / "exports")
-    monkeypatch.setattr("dltemplates.export.export.Converter", in_process_converter())
+    monkeypatch.setattr("dltemplates.deploy.export.Converter", in_process_converter())
     monkeypatch.setattr(Reconstruction, "serving", broken)
     monkeypatch.setattr(cli, "_silence_native_logs", lambda: None)
     assert cli.main(["export", str(tmp_path / "run"), "--to", "tflite:float32"]) == 3

@@ -6,8 +6,8 @@ import textwrap
 
 import pytest
 
-from dltemplates.export.convert import MOST_MEMORY, ConversionError, Converter
-from dltemplates.export.worker import peak_memory
+from dltemplates.deploy.convert import MOST_MEMORY, ConversionError, Converter
+from dltemplates.deploy.worker import peak_memory
 
 ECHO = """
     import json, os, signal, sys

@@ -6,10 +6,10 @@ from keras import layers
 from conftest import spec_of
 from dltemplates.datasets.source import ArraySource, Dataset
 from dltemplates.datasets.spec import DatasetSpec, Value
-from dltemplates.export.budget import Budget
-from dltemplates.export.check import Reference
-from dltemplates.export.export import export_serving
-from dltemplates.export.saved_model import with_float_images
+from dltemplates.deploy.budget import Budget
+from dltemplates.deploy.check import Reference
+from dltemplates.deploy.export import export_serving
+from dltemplates.deploy.saved_model import with_float_images
 from dltemplates.runtimes import load_predictor
 from dltemplates.settings import ExportSettings
 from dltemplates.tasks.classification import Classification

@@ -7,10 +7,10 @@ from ai_edge_litert.interpreter import Interpreter
 from keras import layers
 
 from dltemplates.datasets.spec import Value
-from dltemplates.export.calibration import calibration
-from dltemplates.export.check import ARITHMETIC, check_input, leading_operators
-from dltemplates.export.saved_model import save_serving, with_float_images
-from dltemplates.export.worker import Job
+from dltemplates.deploy.calibration import calibration
+from dltemplates.deploy.check import ARITHMETIC, check_input, leading_operators
+from dltemplates.deploy.saved_model import save_serving, with_float_images
+from dltemplates.deploy.worker import Job
 from dltemplates.runtimes import load_predictor
 
 SPREAD = keras.initializers.RandomNormal(stddev=0.5)

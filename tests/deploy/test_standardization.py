@@ -7,8 +7,8 @@ import tensorflow as tf
 from keras import layers
 
 from dltemplates.datasets.spec import Value
-from dltemplates.export.graph import cut_standardization, freeze
-from dltemplates.export.saved_model import save_serving
+from dltemplates.deploy.graph import cut_standardization, freeze
+from dltemplates.deploy.saved_model import save_serving
 from dltemplates.tasks.contract import Contract, ServingModel
 
 MEAN, STD = np.array([1e6, 2e-3, 0.0]), np.array([3e5, 1e-3, 1.0])

@@ -11,11 +11,11 @@ from dltemplates import catalog
 from dltemplates.datasets.load import load_dataset
 from dltemplates.datasets.source import ArraySource, Dataset
 from dltemplates.datasets.spec import DatasetSpec, Value
-from dltemplates.export.budget import Budget
-from dltemplates.export.calibration import calibration
-from dltemplates.export.check import CheckError, Reference, _check_decisions, check, max_error
-from dltemplates.export.deploy import export
-from dltemplates.export.report import SplitCheck
+from dltemplates.deploy.budget import Budget
+from dltemplates.deploy.calibration import calibration
+from dltemplates.deploy.check import CheckError, Reference, _check_decisions, check, max_error
+from dltemplates.deploy.export_run import export
+from dltemplates.deploy.report import SplitCheck
 from dltemplates.inference import evaluate, predict
 from dltemplates.runs import Run
 from dltemplates.runtimes import decode, load_predictor

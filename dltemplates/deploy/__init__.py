@@ -11,7 +11,7 @@ class _ExportPackage(ModuleType):
     """This package, called as the function `dltemplates.export`, whose name it has."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        from dltemplates.export.deploy import export
+        from dltemplates.deploy.export_run import export
 
         return export(*args, **kwargs)
 

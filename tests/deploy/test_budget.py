@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from dltemplates.export.budget import Budget
+from dltemplates.deploy.budget import Budget
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dltemplates.export.deploy import export
+from dltemplates.deploy.export_run import export
 from dltemplates.inference import evaluate, predict
 from dltemplates.runs import Run
 from dltemplates.runtimes import load_predictor

@@ -18,7 +18,7 @@ from onnxruntime.transformers.onnx_model import OnnxModel
 from tf2onnx import optimizer, tf_loader, tfonnx
 from tf2onnx.handler import tf_op
 
-from dltemplates.export.graph import Frozen
+from dltemplates.deploy.graph import Frozen
 from dltemplates.tasks.contract import Contract
 
 OPSET = 17

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from dltemplates import catalog
 from dltemplates.datasets.load import load_dataset
-from dltemplates.export.export import Progress, export_serving
-from dltemplates.export.report import ExportReport
+from dltemplates.deploy.export import Progress, export_serving
+from dltemplates.deploy.report import ExportReport
 from dltemplates.runs import Run, load_run
 from dltemplates.settings import ExportSettings, Named
 from dltemplates.tasks.contract import Contract

@@ -1,4 +1,4 @@
-"""The child process that converts: `python -m dltemplates.export.worker`, one JSON request and reply a line.
+"""The child process that converts: `python -m dltemplates.deploy.worker`, one JSON request and reply a line.
 
 A converter may crash the process it runs in, and prints as it likes; here it can do neither to the caller.
 """
@@ -47,7 +47,7 @@ class Job:
     @cached_property
     def frozen(self) -> Any:
         """The graph without variables."""
-        from dltemplates.export.graph import freeze
+        from dltemplates.deploy.graph import freeze
 
         return freeze(self.serving)
 
@@ -62,14 +62,14 @@ class Job:
 
     @cached_property
     def _cut(self) -> tuple[Any, Contract]:
-        from dltemplates.export.graph import cut_standardization
+        from dltemplates.deploy.graph import cut_standardization
 
         return cut_standardization(self.frozen, self.contract)
 
     @cached_property
     def folded(self) -> tuple[Any, dict[str, str]]:
         """The graph whose first layers take raw values, and why that could not be, by input."""
-        from dltemplates.export.graph import fold_scale
+        from dltemplates.deploy.graph import fold_scale
 
         return fold_scale(self._cut[0])
 
@@ -91,7 +91,7 @@ class Job:
     @cached_property
     def onnx(self) -> Any:
         """The ONNX float32 model."""
-        from dltemplates.export.onnx import convert_onnx
+        from dltemplates.deploy.onnx import convert_onnx
 
         return convert_onnx(self.frozen, self.contract)
 
@@ -108,11 +108,11 @@ class Job:
         """
         family, _, kind = key.partition(":")
         if family == "saved_model":
-            from dltemplates.export.saved_model import export_saved_model
+            from dltemplates.deploy.saved_model import export_saved_model
 
             export_saved_model(self.serving, out, self.contract)
         elif family == "tflite":
-            from dltemplates.export.tflite import convert_tflite
+            from dltemplates.deploy.tflite import convert_tflite
 
             whole = kind in ("int8", "int16x8")
             contract = self.standardized_contract if whole or kind == "float16" else self.contract
@@ -124,7 +124,7 @@ class Job:
         return {"unfolded": self.folded[1]} if key.endswith("int8") else {}
 
     def _convert_onnx(self, kind: str, out: Path, integer: str) -> None:
-        from dltemplates.export import onnx
+        from dltemplates.deploy import onnx
 
         contract = self.contract
         if kind == "float32":

@@ -4,7 +4,7 @@ import pytest
 
 from conftest import small_template
 from dltemplates import catalog
-from dltemplates.export.deploy import export
+from dltemplates.deploy.export_run import export
 from dltemplates.training.train import train
 
 # Of the builder; `image_size` is that of the digits, where 8x8 is too small, `epochs` where 4 are too few. `task` and

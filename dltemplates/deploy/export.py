@@ -13,12 +13,12 @@ import numpy as np
 
 from dltemplates import catalog
 from dltemplates.datasets.source import Dataset
-from dltemplates.export import files
-from dltemplates.export.budget import Budget
-from dltemplates.export.calibration import calibration
-from dltemplates.export.check import GATE, CheckError, Reference, check, check_input
-from dltemplates.export.convert import ConversionError, Converter
-from dltemplates.export.report import ExportReport, FormatResult, load_report
+from dltemplates.deploy import files
+from dltemplates.deploy.budget import Budget
+from dltemplates.deploy.calibration import calibration
+from dltemplates.deploy.check import GATE, CheckError, Reference, check, check_input
+from dltemplates.deploy.convert import ConversionError, Converter
+from dltemplates.deploy.report import ExportReport, FormatResult, load_report
 from dltemplates.runtimes import Arrays, SavedModelPredictor, load_predictor
 from dltemplates.settings import ExportSettings
 from dltemplates.tasks.contract import Contract, ServingModel
@@ -68,7 +68,7 @@ def export_serving(
             contract.
         OSError: If a file cannot be written.
     """
-    from dltemplates.export.saved_model import with_float_images
+    from dltemplates.deploy.saved_model import with_float_images
 
     settings = settings or ExportSettings()
     wanted = list(dict.fromkeys(settings.formats if formats is None else formats))
@@ -218,7 +218,7 @@ def _job_folder(work: Path, batch: str | int) -> Path:
 
 def _write_job(folder: Path, serving: ServingModel, batch: str | int, ranges: Arrays) -> None:
     """Write what formats of one batch rule are converted from: the serving model, and what sets the ranges."""
-    from dltemplates.export.saved_model import save_serving
+    from dltemplates.deploy.saved_model import save_serving
 
     folder.mkdir()
     contract = serving.contract.model_copy(update={"batch": batch})

@@ -11,10 +11,10 @@ from keras import layers
 
 from dltemplates import catalog, runs
 from dltemplates.datasets.source import ArraySource, Dataset
-from dltemplates.export import convert
-from dltemplates.export.export import export_serving, not_offered, traits
-from dltemplates.export.files import digest, size
-from dltemplates.export.report import REPORT_FILE, load_report
+from dltemplates.deploy import convert
+from dltemplates.deploy.export import export_serving, not_offered, traits
+from dltemplates.deploy.files import digest, size
+from dltemplates.deploy.report import REPORT_FILE, load_report
 from dltemplates.settings import ExportSettings
 from dltemplates.tasks.classification import Classification
 from dltemplates.tasks.contract import Contract, ServingModel
@@ -127,7 +127,7 @@ def test_a_broken_network_fails_every_format(serve, task, dataset, tmp_path, wei
 def test_a_crash_of_the_converter_fails_its_format_alone(serving, task, dataset, tmp_path, monkeypatch):
     program = """
         import os, signal
-        from dltemplates.export import worker
+        from dltemplates.deploy import worker
 
         convert = worker.Job.convert
 

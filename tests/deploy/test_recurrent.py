@@ -11,12 +11,12 @@ from onnx import numpy_helper
 
 from dltemplates import catalog
 from dltemplates.datasets.series import series_dataset
-from dltemplates.export import worker
-from dltemplates.export.budget import Budget
-from dltemplates.export.check import CheckError, Reference, check
-from dltemplates.export.export import batch_of, export_serving
-from dltemplates.export.saved_model import save_serving
-from dltemplates.export.tflite import add_files
+from dltemplates.deploy import worker
+from dltemplates.deploy.budget import Budget
+from dltemplates.deploy.check import CheckError, Reference, check
+from dltemplates.deploy.export import batch_of, export_serving
+from dltemplates.deploy.saved_model import save_serving
+from dltemplates.deploy.tflite import add_files
 from dltemplates.models.lstm import lstm
 from dltemplates.runtimes import KerasPredictor, Predictor, load_predictor
 from dltemplates.settings import DatasetSettings, ExportSettings

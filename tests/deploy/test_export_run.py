@@ -5,8 +5,8 @@ import shutil
 import pytest
 
 from conftest import small_template
-from dltemplates.export.calibration import calibration
-from dltemplates.export.deploy import export
+from dltemplates.deploy.calibration import calibration
+from dltemplates.deploy.export_run import export
 from dltemplates.runs import Run
 from dltemplates.runtimes import read_contract
 from dltemplates.training.train import train
@@ -41,7 +41,7 @@ def test_settings_of_the_template_are_replaced(run, in_process, monkeypatch):
         counts.append(count)
         return calibration(contract, dataset, count)
 
-    monkeypatch.setattr("dltemplates.export.export.calibration", counted)
+    monkeypatch.setattr("dltemplates.deploy.export.calibration", counted)
     report = export(run, formats=["tflite:int8"], max_drop=0.05, input="int8", calibration=40)
     (image,) = read_contract(run.exports_path / report.result("tflite:int8").file).inputs
     assert (image.dtype, image.quantization) == ("int8", (1.0, -128))

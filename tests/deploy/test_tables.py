@@ -8,7 +8,7 @@ import pytest
 
 from dltemplates import catalog
 from dltemplates.datasets.load import load_dataset
-from dltemplates.export.deploy import export
+from dltemplates.deploy.export_run import export
 from dltemplates.inference import evaluate, predict
 from dltemplates.runtimes import decode, encode, load_predictor
 from dltemplates.template import load_template
