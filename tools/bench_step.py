@@ -111,9 +111,9 @@ def ours(network: str, precision: str = "float32"):
     import numpy as np
     import tensorflow as tf
 
+    from dltemplates.compat import keep_freed_memory
     from dltemplates.training.fused import fuse
     from dltemplates.training.loop import StepLoop, pays_to_compile
-    from dltemplates.training.memory import keep_freed_memory
     from dltemplates.training.steps.supervised import Supervised
     from dltemplates.training.strategy import Placement
 

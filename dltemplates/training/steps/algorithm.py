@@ -104,15 +104,6 @@ class Algorithm(ABC):
         self.totals.assign_add(tf.cast(sums, tf.float64))
 
 
-def take_summed_gradients(optimizer: keras.optimizers.Optimizer) -> None:
-    """Tell an optimizer that the gradients it is given are summed over the replicas already.
-
-    Keras would sum them after clipping; several devices are to descend as one does.
-    """
-    inner = getattr(optimizer, "inner_optimizer", optimizer)
-    inner._all_reduce_sum_gradients = lambda gradients_and_variables: gradients_and_variables
-
-
 def summed_over_replicas(gradients: list[Any]) -> list[Any]:
     """The gradients of the whole batch, of those of this replica's part."""
     context = tf.distribute.get_replica_context()

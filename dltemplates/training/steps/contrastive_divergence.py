@@ -15,6 +15,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from dltemplates.compat import take_summed_gradients
 from dltemplates.layers.restricted_boltzmann import RestrictedBoltzmann
 from dltemplates.tasks.assemble import PREPROCESSING
 from dltemplates.tasks.task import Task
@@ -26,7 +27,6 @@ from dltemplates.training.steps.algorithm import (
     own_rows,
     rows_of_all,
     summed_over_replicas,
-    take_summed_gradients,
 )
 
 

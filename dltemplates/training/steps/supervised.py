@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from dltemplates.compat import take_summed_gradients
 from dltemplates.tasks.assemble import auxiliary_of, logits_of
 from dltemplates.tasks.task import SupervisedTask, Task
 from dltemplates.template import Template
@@ -16,7 +17,6 @@ from dltemplates.training.steps.algorithm import (
     Algorithm,
     MakeOptimizer,
     summed_over_replicas,
-    take_summed_gradients,
 )
 
 
