@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from dltemplates.compat import sync_to_disk
 from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.errors import first_line
 from dltemplates.models.recursion import deep_networks
@@ -382,14 +383,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f"{PARTIAL}{os.getpid()}-{path.name}")
     try:
         yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
+        sync_to_disk(temporary)
         os.replace(temporary, path)
-        folder = os.open(path.parent, os.O_RDONLY)  # the new name, too, must be on the disk before an old one goes
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_to_disk(path.parent)  # the new name, too, must be on the disk before an old one goes
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -6,7 +6,7 @@ import difflib
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import tomli_w
 from pydantic import (
@@ -162,7 +162,7 @@ def _known_keys(parents: list[str], location: tuple[Any, ...]) -> list[str]:
         part = part.model_fields[name].annotation
     fields = getattr(part, "model_fields", None)
     if fields is None:  # a union: the tag in the location says which member
-        members = {member.model_fields["name"].annotation.__args__[0]: member for member in part.__args__}
+        members = {get_args(member.model_fields["name"].annotation)[0]: member for member in get_args(part)}
         fields = next(member for tag, member in members.items() if tag in location).model_fields
     return list(fields)
 

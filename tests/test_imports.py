@@ -18,7 +18,7 @@ from dltemplates import catalog
 ROOT = Path(dltemplates.__file__).parent
 
 RANKS = (  # imports go to the same line or to a lower one
-    {"template", "settings", "catalog", "catalog_models", "errors"},
+    {"template", "settings", "catalog", "catalog_models", "errors", "compat"},
     {"layers"},
     {"tasks", "models", "datasets", "runs", "runtimes", "devices"},
     {"training", "deploy", "reports", "inference", "doctor", "job"},
@@ -27,11 +27,23 @@ RANKS = (  # imports go to the same line or to a lower one
 )
 NEVER = {"models": {"datasets"}, "deploy": {"models", "training"}}  # though the ranks would allow it
 # The parts that may import it; `doctor` and `devices` only ask it what it sees.
-TENSORFLOW = {"datasets", "tasks", "training", "deploy", "reports", "compression", "runtimes", "devices", "doctor"}
+TENSORFLOW = {
+    "datasets",
+    "tasks",
+    "training",
+    "deploy",
+    "reports",
+    "compression",
+    "runtimes",
+    "devices",
+    "doctor",
+    "compat",
+}
 HEAVY = {"tensorflow", "keras", "tf_keras", "jax", "torch", "tensorflow_model_optimization"}
 LIGHT = (  # what lists the catalog, and what runs, judges and shows an exported file
     "dltemplates.cli.main",
     "dltemplates.cli.commands",
+    "dltemplates.compat",
     "dltemplates.doctor",
     "dltemplates.template",
     "dltemplates.inference",
@@ -189,3 +201,138 @@ def test_listing_and_judging_load_no_tensorflow(name):
     program = f"import sys, {name}; sys.exit(', '.join(sorted({HEAVY} & set(sys.modules))) or 0)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT.parent, check=False)
     assert done.returncode == 0, done.stderr
+
+
+# The allow-list of names that begin with an underscore: those that Python itself documents.
+PYTHONS_OWN = {"__cause__", "__class__", "__doc__", "__file__", "__getitem__", "__init__", "__name__", "__version__"}
+INTERNAL = ("tensorflow.python", "keras.src")  # modules that are not meant for others
+UNIX = {
+    *("resource", "fcntl", "termios", "pwd", "grp", "pty"),  # modules
+    *("os.fork", "os.fsync", "os.getsid", "os.getuid", "os.kill", "os.killpg", "os.sched_getaffinity", "os.setsid"),
+    *("signal.SIGHUP", "signal.SIGKILL", "signal.SIGALRM", "signal.SIGUSR1", "signal.Signals"),
+    *("start_new_session", "preexec_fn", "pass_fds", "send_signal"),  # of `subprocess.Popen`
+}
+
+
+def foreign_parts(root: Path) -> list[str]:
+    """Every use of another library's private part, or of what only Unix has, outside `compat.py`.
+
+    The syntax alone does not tell whose an object is. A private name counts as the package's own where it is read of
+    `self`, `cls` or `super()` and any module here defines it, and of another object where the same module defines it.
+    What is reached by `vars(...)`, or has no underscore, is not seen.
+    """
+    trees = {path.relative_to(root).as_posix(): ast.parse(path.read_text()) for path in sorted(root.rglob("*.py"))}
+    own = {name: defined_names(tree) for name, tree in trees.items()}
+    everywhere = set().union(*own.values())
+    return [
+        f"{name}:{node.lineno} {found}"
+        for name, tree in trees.items()
+        if name != "compat.py"
+        for node in ast.walk(tree)
+        for found in foreign_names(node, own[name], everywhere)
+    ]
+
+
+def defined_names(tree: ast.AST) -> set[str]:
+    """The names of a module's functions, classes, variables, and attributes of `self` or `cls`."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and is_own(node.value):
+            names.add(node.attr)
+    return names
+
+
+def is_own(node: ast.AST) -> bool:
+    """Whether an expression is `self`, `cls` or `super()`."""
+    return ast.unparse(node) in ("self", "cls", "super()")
+
+
+def foreign_names(node: ast.AST, own: set[str], everywhere: set[str]) -> list[str]:
+    """What one node of a syntax tree reads, imports or passes that belongs into `compat.py`."""
+    match node:
+        case ast.Import():
+            names = [alias.name for alias in node.names]
+        case ast.ImportFrom():
+            names = [f"{node.module}.{alias.name}" for alias in node.names if not node.module.startswith("__")]
+        case ast.Attribute():
+            names = [ast.unparse(node), node.attr]
+            if node.attr in (everywhere if is_own(node.value) else own):
+                return []
+        case ast.Call(func=ast.Name(id="getattr" | "hasattr" | "setattr" | "delattr"), args=[_, ast.Constant(), *_]):
+            names = [str(node.args[1].value)]
+        case ast.keyword():
+            names = [node.arg or ""]
+        case _:
+            return []
+    return [
+        name
+        for name in names
+        if {name, name.partition(".")[0]} & UNIX
+        or name.startswith(INTERNAL)
+        or (not isinstance(node, ast.keyword) and is_private(name.rpartition(".")[2]))
+        or (isinstance(node, ast.Import | ast.ImportFrom) and any(map(is_private, name.split("."))))
+    ]
+
+
+def is_private(name: str) -> bool:
+    return name.startswith("_") and name not in PYTHONS_OWN
+
+
+def test_private_and_unix_parts_stand_in_compat_alone():
+    assert foreign_parts(ROOT) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "model._flatten_layers()",
+        "import tensorflow.python.framework",
+        "from tensorflow.python.framework import convert_to_constants",
+        "from keras.src import tree",
+        "from keras import _tf_keras",
+        "import onnxruntime._pybind",
+        "getattr(model, '_operations', None)",
+        "layer._trainable = True",
+        "class Own(Layer):\n    def call(self):\n        return self._dtype_policy",
+        "class Own(Layer):\n    def call(self):\n        return super()._call()",
+        "union.__args__",
+        "import resource",
+        "import os\nos.kill(1, 0)",
+        "import os\nos.fsync(1)",
+        "import signal\nsignal.SIGKILL",
+        "from signal import SIGKILL",
+        "subprocess.Popen([], start_new_session=True)",
+        "process.send_signal(2)",
+    ],
+)
+def test_a_private_or_unix_part_is_seen(tmp_path, text):
+    (tmp_path / "compat.py").write_text(text)
+    assert foreign_parts(tmp_path) == []
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "mlp.py").write_text(text)
+    assert foreign_parts(tmp_path)
+    assert all(found.startswith("models/mlp.py:") for found in foreign_parts(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "class Own(Base):\n    def call(self):\n        return self._base",
+        "class Own:\n    def _inner(self): ...\n    def other(self, own):\n        own._inner()",
+        "from dltemplates import __version__",
+        "from __future__ import annotations",
+        "type(model).__name__",
+        "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_DFL)",
+        "process.kill()",
+        "import os\nos.replace('a', 'b')",
+        "function(_unused=1)",
+    ],
+)
+def test_a_part_of_its_own_is_let_through(tmp_path, text):
+    (tmp_path / "base.py").write_text("class Base:\n    def __init__(self):\n        self._base = 1")
+    (tmp_path / "own.py").write_text(text)
+    assert foreign_parts(tmp_path) == []

@@ -13,7 +13,6 @@ import argparse
 import json
 import math
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -68,6 +67,7 @@ def convert(key: str, folder: Path) -> None:
     """Convert to one format, check the file, and print the figures as JSON."""
     import numpy as np
 
+    from dltemplates.compat import peak_memory
     from dltemplates.deploy import files, worker
     from dltemplates.runtimes import load_predictor
     from dltemplates.tasks.contract import Contract
@@ -78,7 +78,7 @@ def convert(key: str, folder: Path) -> None:
     started, cpu = time.perf_counter(), time.process_time()
     job.convert(key, out, "uint8")
     figures = {"seconds": time.perf_counter() - started, "cpu": time.process_time() - cpu}
-    figures["memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    figures["memory"] = peak_memory()
     images, expected = np.load(folder / "calibration.npz")["image"][:2], np.load(folder / "expected.npy")
     outputs = load_predictor(out)({"image": images})["probabilities"]
     figures |= {"bytes": files.size(out), "error": float(np.abs(outputs - expected).max() / np.ptp(expected))}

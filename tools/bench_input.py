@@ -50,12 +50,12 @@ def ours(folder: Path) -> Iterator[int]:
     """Batches as `dlt train` makes them: deterministic, and replacing files that break."""
     import tensorflow as tf
 
+    from dltemplates.compat import keep_freed_memory
     from dltemplates.datasets.files import Examples, FileSource, scan_files
     from dltemplates.datasets.pipeline import TrainingOrder, training_batches
     from dltemplates.datasets.spec import DatasetSpec
     from dltemplates.datasets.values import class_value, image_value
     from dltemplates.settings import Augment
-    from dltemplates.training.memory import keep_freed_memory
 
     keep_freed_memory()
     tf.config.experimental.enable_op_determinism()

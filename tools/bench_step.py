@@ -111,10 +111,10 @@ def ours(network: str, precision: str = "float32"):
     import numpy as np
     import tensorflow as tf
 
+    from dltemplates.compat import keep_freed_memory
     from dltemplates.training.algorithms.supervised import Supervised
     from dltemplates.training.fused import fuse
     from dltemplates.training.loop import StepLoop, pays_to_compile
-    from dltemplates.training.memory import keep_freed_memory
     from dltemplates.training.strategy import Placement
 
     keep_freed_memory()

@@ -10,6 +10,7 @@ from typing import Literal
 
 from PIL import Image, ImageFile
 
+from dltemplates.compat import jpeg_sampling, pixel_coding
 from dltemplates.datasets.images import FORMATS, decode, orientation, reason
 
 Decoder = Literal["jpeg", "png", "bmp", "pillow"]
@@ -84,13 +85,12 @@ def _digest(length: int, tail: bytes) -> bytes:
 
 def _decoder(image: ImageFile.ImageFile) -> Decoder:
     """Which of TensorFlow's decoders gives the pixels that Pillow gives."""
-    if image.has_transparency_data or not image.tile:
+    coding = None if image.has_transparency_data else pixel_coding(image)
+    if coding is None:
         return "pillow"
-    codec, arguments = image.tile[0][0], image.tile[0][3]
-    rawmode = arguments[0] if isinstance(arguments, tuple) else arguments
+    codec, rawmode = coding
     if image.format in ("JPEG", "MPO") and image.mode in ("L", "RGB"):
-        sampling = {tuple(component[1:3]) for component in getattr(image, "layer", ())}
-        return "jpeg" if image.mode == "L" or sampling in UPSAMPLED_ALIKE else "pillow"
+        return "jpeg" if image.mode == "L" or jpeg_sampling(image) in UPSAMPLED_ALIKE else "pillow"
     if image.format == "PNG" and codec == "zip" and rawmode in ("L", "RGB") and not getattr(image, "is_animated", 0):
         return "png"
     if image.format == "BMP" and codec == "raw" and rawmode == "BGR":

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any, cast
+
+from dltemplates.compat import signal_name, start_process
 
 # -P: else a file of the user's current folder, such as an onnx.py, would be imported in place of the library.
 WORKER = (sys.executable, "-P", "-m", "dltemplates.deploy.worker")
@@ -49,14 +50,13 @@ class Converter:
         """Start the child; it gets ready while the caller goes on."""
         environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "PYTHONPATH": _search_path()}
         with self.log.open("ab") as log:
-            process = subprocess.Popen(
+            process = start_process(
                 self.command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 env=environment,
                 encoding="utf-8",
-                start_new_session=True,  # Ctrl-C reaches the caller alone, who ends the child
             )
         self.process = process
         return process
@@ -111,10 +111,7 @@ def _search_path() -> str:
 def _end_of(status: int) -> str:
     if status >= 0:
         return f"ended with status {status}"
-    try:
-        name = signal.Signals(-status).name
-    except ValueError:
-        name = str(-status)
+    name = signal_name(status)
     if name == "SIGKILL":  # how the system stops what takes the last of the memory
         return "was killed (SIGKILL), most likely for want of memory; end what else runs, or use a larger machine"
     return f"crashed ({name})"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from dltemplates import catalog
+from dltemplates.compat import flatten_layers
 from dltemplates.datasets.source import Dataset
 from dltemplates.deploy import files
 from dltemplates.deploy.budget import Budget
@@ -193,7 +194,7 @@ class _Exporter:
 def traits(model: keras.Model) -> set[str]:
     """What the catalog's `NOT_OFFERED` asks for: the class names of all layers and the names of their activations."""
     found = set()
-    for layer in model._flatten_layers(include_self=False):
+    for layer in flatten_layers(model, include_self=False):
         found.add(type(layer).__name__)
         activation = getattr(layer, "activation", None)
         if activation is not None:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dltemplates import catalog, runs
+from dltemplates.compat import is_alive
 
 
 def file_name(name: str, key: str) -> str:
@@ -72,18 +73,8 @@ def _sweep(folder: Path) -> None:
     for path in folder.glob(".partial-*"):
         match = re.match(r"\.partial-(\d+)-", path.name)
         # In a container every process may have the same id: what bears this one's is an earlier one's.
-        if match and (int(match[1]) == os.getpid() or not _alive(int(match[1]))):
+        if match and (int(match[1]) == os.getpid() or not is_alive(int(match[1]))):
             remove(path)
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:  # another user's
-        return True
-    return True
 
 
 def _files(folder: Path) -> list[Path]:

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.python.framework import convert_to_constants
 
+from dltemplates.compat import allow_inlining, without_variables
 from dltemplates.datasets.spec import Value
 from dltemplates.runtimes import SIGNATURE
 from dltemplates.tasks.contract import Contract
@@ -65,19 +65,14 @@ def freeze(serving: Path) -> Frozen:
     """Read the signature of a SavedModel as a graph of constants."""
     loaded = tf.saved_model.load(str(serving))
     frozen = _freeze(loaded.signatures[SIGNATURE])
-    if _compiled(frozen.graph_def):
+    if allow_inlining(frozen.graph_def):
         frozen = _freeze(frozen.function)
     _settle_reshapes(frozen.graph_def)
     return frozen
 
 
 def _freeze(function: Any) -> Frozen:
-    # `convert_variables_to_constants_v2` goes on to make a function of this graph, which takes most of its time.
-    data = convert_to_constants._FunctionConverterDataInEager(
-        function, lower_control_flow=False, aggressive_inlining=True
-    )
-    graph_def, places = convert_to_constants._replace_variables_by_constants(data)
-    constants = {function.graph.internal_captures[place].name for place in places}
+    graph_def, constants = without_variables(function)
     # Flattened inputs and outputs come in the order of their sorted names.
     tensors = [tensor.name for tensor in function.inputs if tensor.name not in constants]
     inputs = dict(zip(sorted(function.structured_input_signature[1]), tensors, strict=True))
@@ -89,27 +84,6 @@ def _needed(graph_def: Any, frozen: Frozen) -> Frozen:
     """A graph with the inputs and outputs of another, less what they do not need."""
     needed = [_base(name) for name in (*frozen.inputs.values(), *frozen.outputs.values())]
     return Frozen(tf.compat.v1.graph_util.extract_sub_graph(graph_def, needed), frozen.inputs, frozen.outputs)
-
-
-def _compiled(graph_def: Any) -> bool:
-    """Take the order to compile off every function (Keras has it on grouped convolutions); whether there was one.
-
-    What is to be compiled is not inlined, and no converter can look into it.
-    """
-    functions = graph_def.library.function
-    nodes = [*graph_def.node, *(node for function in functions for node in function.node_def)]
-    marked = [part for part in [*nodes, *functions] if "_XlaMustCompile" in part.attr]
-    for part in marked:
-        del part.attr["_XlaMustCompile"]
-    if marked:  # TensorFlow knows the functions as they were, by their names
-        names = {function.signature.name: f"{function.signature.name}_opened" for function in functions}
-        for function in functions:
-            function.signature.name = names[function.signature.name]
-        for value in (value for node in nodes for value in node.attr.values()):
-            if value.func.name in names:
-                value.func.name = names[value.func.name]
-        del graph_def.library.gradient[:]
-    return bool(marked)
 
 
 def fold_scale(frozen: Frozen) -> tuple[Frozen, dict[str, str]]:

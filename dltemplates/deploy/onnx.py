@@ -18,6 +18,7 @@ from onnxruntime.transformers.onnx_model import OnnxModel
 from tf2onnx import optimizer, tf_loader, tfonnx
 from tf2onnx.handler import tf_op
 
+from dltemplates.compat import optimize_in_place
 from dltemplates.deploy.graph import Frozen
 from dltemplates.tasks.contract import Contract
 
@@ -34,7 +35,7 @@ def convert_onnx(frozen: Frozen, contract: Contract) -> onnx.ModelProto:
     with tf.Graph().as_default(), tf.device("/cpu:0"):
         graph_def = tf_loader.tf_optimize(inputs, outputs, frozen.graph_def)
     try:
-        graph = _optimize(_translate(graph_def, frozen))
+        graph = optimize_in_place(_translate(graph_def, frozen))
     except Exception:  # whatever a pass raises: it is left out, at the price of a copy of the graph before each
         graph = optimizer.optimize_graph(_translate(graph_def, frozen), catch_errors=True)
     model = graph.make_model(f"converted from {contract.name}")
@@ -61,24 +62,6 @@ def _translate(graph_def: Any, frozen: Frozen) -> tf2onnx.graph.Graph:
             output_names=list(frozen.outputs.values()),
             tensors_to_rename=names,
         )
-
-
-def _optimize(graph: tf2onnx.graph.Graph) -> tf2onnx.graph.Graph:
-    """Run the passes of tf2onnx in place, and leave the weights where they are.
-
-    By itself it copies the graph before each pass, and after it writes all nodes into their protocol buffers. Those of
-    constants, which are copies of the weights, are read by no pass, and written when the model is made.
-    """
-
-    def update_proto():
-        for node in graph.get_nodes():
-            if not node.is_const():
-                node.update_proto()
-
-    graph.update_proto = update_proto
-    optimized = optimizer.optimize_graph(graph, catch_errors=False)
-    del graph.update_proto  # the class's own again
-    return optimized
 
 
 def _keep_padding(model: onnx.ModelProto) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import sys
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from dltemplates.compat import peak_memory
 from dltemplates.runtimes import encode
 from dltemplates.tasks.contract import Contract
 
@@ -180,11 +180,6 @@ def answer(request: dict[str, Any], jobs: dict[str, Job]) -> dict[str, Any]:
         return {"os_error": [error.errno, error.strerror, error.filename]}
     except Exception as error:  # whatever a converter raises is the answer
         return {"error": _explain(error)}
-
-
-def peak_memory() -> int:
-    """The most memory that this process, or the one that started it, has had by now, in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _explain(error: Exception) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import keras
 from keras import layers
 
+from dltemplates.compat import operations_by_depth
 from dltemplates.layers import RestrictedBoltzmann
 
 BYTES = {"float32": 4, "float16": 2, "int8": 1}  # of one parameter
@@ -277,9 +278,7 @@ def _calls(model: keras.Model) -> dict[str, int]:
 
 def _depths(model: keras.Model) -> dict[str, int]:
     """Where each layer of a model stands, by how many lie behind it; in a model that keeps no graph, by its order."""
-    ordered: dict[int, list[Any]] = getattr(model, "_operations_by_depth", None) or {
-        place: [layer] for place, layer in enumerate(model.layers)
-    }
+    ordered = operations_by_depth(model) or {place: [layer] for place, layer in enumerate(model.layers)}
     return {layer.name: depth for depth, beside in ordered.items() for layer in beside}
 
 

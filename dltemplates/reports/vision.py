@@ -17,6 +17,7 @@ import numpy as np
 from keras import layers
 from matplotlib.figure import Figure
 
+from dltemplates.compat import run_through_graph
 from dltemplates.datasets.source import Source
 from dltemplates.reports.figures import attempt
 from dltemplates.reports.vision_figures import feature_maps_figure, filters_figure, grad_cam_figure
@@ -161,7 +162,7 @@ def trace(model: keras.Model, images: np.ndarray, seen: Callable[[int, Call], No
             return output
         if isinstance(operation, keras.Function):
             given = zip(keras.tree.flatten(args[0]), operation.inputs, strict=True)
-            return operation._run_through_graph([tf.cast(tensor, like.dtype) for tensor, like in given], call_fn=run)
+            return run_through_graph(operation, [tf.cast(tensor, like.dtype) for tensor, like in given], run)
         output = operation(*args, **kwargs)
         read = [value for value in keras.tree.flatten((args, kwargs)) if tf.is_tensor(value)]
         calls.append(Call(operation, read, output))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 
 from dltemplates import catalog
+from dltemplates.compat import flatten_layers
 from dltemplates.datasets.spec import DatasetSpec, Value, image_of
 from dltemplates.tasks.contract import Contract, ServingModel, Split
 from dltemplates.template import Template
@@ -137,7 +138,7 @@ def make_contract(spec: DatasetSpec, template: Template, outputs: tuple[Value, .
 
 def _without_cudnn(model: keras.Model) -> None:
     """Let recurrent layers compute by plain operations: cuDNN's, which a GPU is given, run and convert nowhere else."""
-    for layer in model._flatten_layers():
+    for layer in flatten_layers(model):
         if hasattr(layer, "use_cudnn"):
             layer.use_cudnn = False
 

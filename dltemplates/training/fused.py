@@ -12,6 +12,8 @@ import keras
 import tensorflow as tf
 from keras import layers
 
+from dltemplates.compat import flatten_layers
+
 
 class FusedBatchNormalization(layers.BatchNormalization):
     """Batch normalization (Ioffe 2015) of images (batch, height, width, channels), on one device."""
@@ -37,7 +39,7 @@ class FusedBatchNormalization(layers.BatchNormalization):
 
 def fuse(model: keras.Model) -> None:
     """Let the batch normalization of a model train in one operation, wherever it is, if that can do it."""
-    for layer in model._flatten_layers():  # sublayers too, which `layers` leaves out
+    for layer in flatten_layers(model):
         if _fits(layer):
             # Not a copy: the layer keeps its variables and all that was set on it, and only `call` differs.
             layer.__class__ = FusedBatchNormalization

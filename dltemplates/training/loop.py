@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 from keras import layers
 
+from dltemplates.compat import flatten_layers
 from dltemplates.training.replicas import draws_noise
 from dltemplates.training.strategy import Placement
 
@@ -29,7 +30,7 @@ def pays_to_compile(model: keras.Model, replicas: int, *, deterministic: bool) -
         replicas: Of it.
         deterministic: Whether the same bits are asked for on every run.
     """
-    parts = list(model._flatten_layers())
+    parts = flatten_layers(model)
     shapes_are_known = None not in [size for tensor in model.inputs for size in tensor.shape[1:]]
     if replicas > 1 or not shapes_are_known or not all(layer.supports_jit for layer in parts):
         return False

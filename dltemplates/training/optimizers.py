@@ -8,6 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from dltemplates.compat import slot_of
 from dltemplates.settings import SGD, Constant, Cosine, OneCycle, Step, TrainSettings
 
 OPTIMIZERS = {
@@ -87,7 +88,7 @@ class RisingMomentum(keras.optimizers.SGD):
         self.initial, self.steps = initial, steps
 
     def update_step(self, gradient, variable, learning_rate):
-        velocity = self.momentums[self._get_variable_index(variable)]
+        velocity = self.momentums[slot_of(self, variable)]
         momentum = ops.where(self.iterations < self.steps, self.initial, self.momentum)
         moved = ops.cast(momentum, variable.dtype) * velocity - ops.cast(learning_rate * gradient, variable.dtype)
         self.assign(velocity, moved)

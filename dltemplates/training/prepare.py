@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from dltemplates.compat import flatten_layers
 from dltemplates.datasets.files import file_sources
 from dltemplates.datasets.load import load_dataset
 from dltemplates.datasets.pipeline import evaluation_batches, training_batches
@@ -248,7 +249,7 @@ def _network(template: Template, task: Task, dataset: Dataset) -> keras.Model:
 
 def _set_weights(model: keras.Model, weights: list[np.ndarray]) -> None:
     model.set_weights(weights)
-    for layer in model._flatten_layers():
+    for layer in flatten_layers(model):
         if isinstance(layer, keras.layers.Normalization):
             layer.finalize_state()  # it computes by what it made of its weights when they were last loaded
 

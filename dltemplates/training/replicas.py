@@ -13,6 +13,7 @@ import keras
 import tensorflow as tf
 from keras import layers
 
+from dltemplates.compat import flatten_layers, holds_seed_generator
 from dltemplates.layers import sampling
 from dltemplates.models.recursion import deep_networks
 
@@ -27,11 +28,11 @@ def for_replicas(model: keras.Model) -> keras.Model:
         ValueError: If a layer cannot be made to do on several devices what it does on one.
     """
     copy = keras.models.clone_model(model, clone_function=_exchange, recursive=True)
-    for layer in copy._flatten_layers():  # sublayers too, which `layers` leaves out
+    for layer in flatten_layers(copy):
         if isinstance(layer, layers.BatchNormalization):
             layer.synchronized = True
         _check_noise(layer)
-    for old, new in zip(model._flatten_layers(), copy._flatten_layers(), strict=True):
+    for old, new in zip(flatten_layers(model), flatten_layers(copy), strict=True):
         new.trainable = old.trainable  # of a layer within a layer, no configuration tells
     for old, new in zip(model.variables, copy.variables, strict=True):  # the states of random generators too
         new.assign(old)
@@ -48,9 +49,8 @@ def _exchange(layer: layers.Layer) -> layers.Layer:
 
 def draws_noise(layer: layers.Layer) -> bool:
     """Whether what a layer does in training is random."""
-    draws = any(isinstance(value, keras.random.SeedGenerator) for value in vars(layer).values())
     rates = [getattr(layer, name) for name in RATES if hasattr(layer, name)]
-    return draws and (not rates or any(rates))
+    return holds_seed_generator(layer) and (not rates or any(rates))
 
 
 def _check_noise(layer: layers.Layer) -> None:

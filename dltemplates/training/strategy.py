@@ -14,10 +14,10 @@ from typing import Any, Literal
 import numpy as np
 import tensorflow as tf
 
+from dltemplates.compat import keep_freed_memory
 from dltemplates.datasets.pipeline import Shard
 from dltemplates.errors import LostWorkersError
 from dltemplates.training.cluster import Cluster, read_cluster
-from dltemplates.training.memory import keep_freed_memory
 
 Strategy = Literal["auto", "single", "mirrored", "multiworker"]
 LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError)

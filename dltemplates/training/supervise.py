@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -15,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Thread
 
+from dltemplates.compat import interrupt, signal_name, start_process
 from dltemplates.errors import LOST_WORKERS, WorkerError
 from dltemplates.runs import Run, atomic_write, latest_run_path, load_run, new_run_path
 from dltemplates.template import Template
@@ -22,7 +21,6 @@ from dltemplates.training.cluster import VARIABLE, read_cluster, tf_config
 from dltemplates.training.progress import Reporter, Silent
 from dltemplates.training.signals import StopRequest, stop_on_signals
 
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
 WATCH_SECONDS = 0.1
 REASON_SECONDS = 10.0  # for a worker to end with the reason why others lost it
 GRACE_SECONDS = 60.0  # for workers that were asked to stop, which they do after the step and its checkpoint
@@ -137,15 +135,13 @@ class Workers:
                 "TF_NUM_INTRAOP_THREADS": threads,
                 "CUDA_VISIBLE_DEVICES": str(rank),  # a GPU each, where there are some
             }
-            process = subprocess.Popen(
+            process = start_process(
                 command,
                 env=os.environ | environment,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
-                text=True,
                 errors="replace",
-                start_new_session=True,  # Ctrl-C reaches them once, from here
-                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+                dies_with_parent=True,
             )
             group.processes.append(process)
             group.errors.append("")
@@ -200,7 +196,7 @@ class Workers:
         if code == LOST_WORKERS:
             return f"worker {rank} lost another one"
         if code < 0:
-            return f"worker {rank} died ({signal.Signals(-code).name})"
+            return f"worker {rank} died ({signal_name(code)})"
         self.readers[rank].join(timeout=5)
         error = self.errors[rank] or f"it ended with code {code}"
         error = f"worker {rank}: {error}" if rank else error
@@ -219,7 +215,7 @@ class Workers:
             KeyboardInterrupt: Once they have.
         """
         for process in self.processes:
-            process.send_signal(signal.SIGINT)
+            interrupt(process)
         deadline = time.monotonic() + GRACE_SECONDS
         for process in self.processes:
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -234,11 +230,6 @@ class Workers:
             process.wait()
         for reader in self.readers:
             reader.join(timeout=5)
-
-
-def _die_with_parent() -> None:
-    """Ask Linux to end this process when the one that started it ends, however it does."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def free_ports(count: int) -> list[int]:

@@ -10,6 +10,7 @@ from keras import layers
 from onnx import numpy_helper
 
 from dltemplates import catalog
+from dltemplates.compat import flatten_layers
 from dltemplates.datasets.series import series_dataset
 from dltemplates.deploy import worker
 from dltemplates.deploy.budget import Budget
@@ -128,7 +129,7 @@ def test_the_weights_of_an_lstm_are_int8_in_onnx(exported):
 
 def test_what_is_served_runs_without_a_gpu(serving):
     """cuDNN's operations, which Keras takes where there is a GPU, run and convert nowhere else."""
-    recurrent = [layer for layer in serving.model._flatten_layers() if isinstance(layer, layers.LSTM)]
+    recurrent = [layer for layer in flatten_layers(serving.model) if isinstance(layer, layers.LSTM)]
     assert [layer.use_cudnn for layer in recurrent] == [False]
 
 

@@ -6,6 +6,7 @@ import keras
 import pytest
 
 from dltemplates import catalog
+from dltemplates.compat import flatten_layers
 from dltemplates.models.summary import summarize, without_weights
 
 
@@ -23,7 +24,7 @@ def sketch(name, **options):
 
 @pytest.mark.parametrize("name", models_with("dropout_rate"))
 def test_the_dropout_rate_is_that_of_every_dropout(name):
-    layers = sketch(name, dropout_rate=0.45)._flatten_layers()  # those of two players too
+    layers = flatten_layers(sketch(name, dropout_rate=0.45))  # those of two players too
     dropouts = [layer for layer in layers if isinstance(layer, keras.layers.Dropout)]
     rates = [layer.rate for layer in dropouts if layer.noise_shape is None]  # others leave out whole blocks
     assert rates

@@ -8,6 +8,7 @@ import pytest
 from keras import layers
 
 from conftest import run_dlt, small_template
+from dltemplates.compat import flatten_layers
 from dltemplates.runs import load_run
 from dltemplates.training.cluster import VARIABLE, read_cluster, tf_config
 from dltemplates.training.prepare import prepare, resolve_precision
@@ -208,7 +209,7 @@ def test_what_is_frozen_in_a_layer_stays_so():
 
 def test_batch_normalization_sees_the_whole_batch_wherever_it_is():
     model = for_replicas(random_model(layers.TimeDistributed(layers.BatchNormalization())))
-    (inner,) = [layer for layer in model._flatten_layers() if isinstance(layer, layers.BatchNormalization)]
+    (inner,) = [layer for layer in flatten_layers(model) if isinstance(layer, layers.BatchNormalization)]
     assert inner.synchronized
 
 

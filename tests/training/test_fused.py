@@ -7,6 +7,7 @@ import tensorflow as tf
 from keras import layers
 
 from conftest import small_template
+from dltemplates.compat import flatten_layers
 from dltemplates.training.fused import FusedBatchNormalization, fuse
 from dltemplates.training.prepare import _set_weights, prepare
 
@@ -42,7 +43,7 @@ def network(normalization=layers.BatchNormalization, **options):
 
 
 def normalization_of(model):
-    found = [layer for layer in model._flatten_layers() if isinstance(layer, layers.BatchNormalization)]
+    found = [layer for layer in flatten_layers(model) if isinstance(layer, layers.BatchNormalization)]
     (layer,) = [layer for layer in found if layer.built]
     return layer
 
@@ -128,7 +129,7 @@ def test_vectors_stay_with_keras():
 def test_a_training_is_fused_and_its_definition_is_not():
     training = prepare(small_template())
     trained, defined = (
-        {type(layer) for layer in model._flatten_layers() if isinstance(layer, layers.BatchNormalization)}
+        {type(layer) for layer in flatten_layers(model) if isinstance(layer, layers.BatchNormalization)}
         for model in (training.algorithm.model, training.definition)
     )
     assert trained == {FusedBatchNormalization}

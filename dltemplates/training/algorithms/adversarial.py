@@ -12,6 +12,7 @@ import keras
 import tensorflow as tf
 from keras.layers import BatchNormalization
 
+from dltemplates.compat import flatten_layers
 from dltemplates.tasks.generation import Generation
 from dltemplates.tasks.task import Task
 from dltemplates.template import Template
@@ -77,7 +78,7 @@ class Adversarial(Algorithm):
                 "A generator is kept as it is at the end, since no loss says how good its images are. Received: "
                 f"train.keep = {template.train.keep!r}. Try --set train.keep=last."
             )
-        judging = model.get_layer(model.name).get_layer("discriminator")._flatten_layers()
+        judging = flatten_layers(model.get_layer(model.name).get_layer("discriminator"))
         if task.game["wasserstein"] and any(isinstance(layer, BatchNormalization) for layer in judging):
             raise ValueError(
                 "A critic judges each image by itself, as the penalty is on its slope at each. Received: batch "

@@ -12,6 +12,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from dltemplates.compat import take_summed_gradients
+
 
 class Descent:
     """Steps of one optimizer on some variables.
@@ -25,7 +27,7 @@ class Descent:
         self.optimizer = optimizer
         self.variables = list(variables)
         optimizer.build(self.variables)
-        _take_summed_gradients(optimizer)
+        take_summed_gradients(optimizer)
 
     def step(self, loss: Callable[[], tuple[Any, Any]]) -> Any:
         """Take a step down the gradient of a loss.
@@ -57,9 +59,3 @@ def sum_over_replicas(values: Any) -> Any:
     if context.num_replicas_in_sync == 1:
         return values
     return context.all_reduce(tf.distribute.ReduceOp.SUM, values)
-
-
-def _take_summed_gradients(optimizer: keras.optimizers.Optimizer) -> None:
-    """Tell an optimizer that its gradients are summed over the replicas already: Keras would do so after clipping."""
-    inner = getattr(optimizer, "inner_optimizer", optimizer)
-    inner._all_reduce_sum_gradients = lambda gradients_and_variables: gradients_and_variables
