@@ -87,6 +87,18 @@ def take_summed_gradients(optimizer: keras.optimizers.Optimizer) -> None:
     inner._all_reduce_sum_gradients = lambda gradients_and_variables: gradients_and_variables
 
 
+def schedule_of(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.schedules.LearningRateSchedule | None:
+    """Return the learning-rate schedule of an optimizer, also of one with a loss scale; None for a constant rate.
+
+    Tried with Keras 3.15 (`Optimizer._learning_rate`): the public `learning_rate` is the value at the next step.
+    Without it, the history of a training shows the rate of the next step.
+    """
+    import keras
+
+    rate = getattr(optimizer, "inner_optimizer", optimizer)._learning_rate
+    return rate if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule) else None
+
+
 def slot_of(optimizer: keras.optimizers.Optimizer, variable: Any) -> int:
     """Return the place of a variable in an optimizer's lists of slots, such as `momentums`.
 

@@ -20,6 +20,7 @@ from dltemplates.runs import atomic_path, load_run
 from dltemplates.runtimes import KerasPredictor, Predictor, load_predictor
 from dltemplates.settings import DatasetSettings, Named
 from dltemplates.tasks.contract import Contract
+from dltemplates.tasks.evaluation import WHOLE, System
 from dltemplates.tasks.examples import as_taken, is_generator, noise_for
 from dltemplates.tasks.parity import Parity
 from dltemplates.tasks.task import Task, labels_wanted, look_at, make_task
@@ -68,17 +69,16 @@ def evaluate(path: str | Path, *, data: str | None = None, split: str = "test", 
     else:
         _check_targets(contract, dataset)
     source = dataset.split(split)
-    targets, outputs = subject.predictor.predict(source)
     keras_model = subject.predictor.model if isinstance(subject.predictor, KerasPredictor) else None
-    held_out = subject.task.held_out(keras_model, source) if keras_model else {}
+    evaluation = subject.task.evaluate(System({WHOLE: subject.predictor}, keras_model), source)
     return {
         "file": str(path),
         "data": settings.name,
         "split": split,
         "examples": len(source),
         "of": sum(len(part) for name, part in dataset.splits.items() if name != ALL),
-        "scores": held_out | subject.task.score(targets, outputs),
-        "details": subject.task.details(targets, outputs),
+        "scores": evaluation.scores,
+        "details": evaluation.details,
     } | ({"unknown": unknown} if (unknown := dataset.spec.unknown.get(split)) else {})
 
 

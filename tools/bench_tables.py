@@ -59,7 +59,7 @@ def bench(run: Run) -> dict[str, dict[str, float]]:
         else:
             outputs = {"value": estimator.predict(given).reshape(len(test_target), -1)}
             test_target = test_target.reshape(len(test_target), -1)
-        scores[name] = {**task.score({spec.targets[0].name: test_target}, outputs), "seconds": seconds}
+        scores[name] = {**task.compare({spec.targets[0].name: test_target}, outputs).scores, "seconds": seconds}
     return scores
 
 

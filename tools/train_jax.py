@@ -91,7 +91,7 @@ def train(template, output: Path) -> None:
     for split in ("validation", "test"):
         arrays = whole_split(dataset, split)
         outputs = served.predict(arrays[image.name], batch_size=EVALUATION_BATCH, verbose=0)
-        show(split, task.score({target.name: arrays[target.name]}, outputs))
+        show(split, task.compare({target.name: arrays[target.name]}, outputs).scores)
     notes = {"history": best.history, "best_epoch": best.epoch, "fingerprint": dataset.spec.fingerprint}
     arrays = {f"weight_{number}": array for number, array in enumerate(best.weights)}
     with atomic_path(output) as path, path.open("wb") as file:

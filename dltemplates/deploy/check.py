@@ -13,6 +13,7 @@ from dltemplates.deploy.budget import Budget
 from dltemplates.deploy.report import SplitCheck
 from dltemplates.runtimes import Arrays, KerasPredictor, Predictor, TFLitePredictor
 from dltemplates.tasks.contract import Contract, ServingModel
+from dltemplates.tasks.evaluation import WHOLE, Evaluation, System
 from dltemplates.tasks.examples import category_texts
 from dltemplates.tasks.task import Task
 
@@ -47,19 +48,24 @@ class Expected:
     """
 
     source: Source
-    targets: Arrays
-    outputs: Arrays
+    evaluation: Evaluation
     discrete: tuple[str, ...] = ()
 
-    def thinned(self, limit: int) -> Expected:
+    @property
+    def outputs(self) -> Arrays:
+        """What Keras gives, by name."""
+        return self.evaluation.outputs
+
+    def thinned(self, limit: int, task: Task) -> Expected:
         """At most `limit` of the examples, evenly spread by index."""
         if len(self.source) <= limit:
             return self
         indices = np.linspace(0, len(self.source) - 1, limit).round().astype(np.int64)
-        arrays = self.source.read(indices)
-        targets = {name: array[indices] for name, array in self.targets.items()}
-        outputs = {name: array[indices] for name, array in self.outputs.items()}
-        return Expected(ArraySource(arrays), targets, outputs, self.discrete)
+        targets, outputs = (
+            {name: array[indices] for name, array in arrays.items()}
+            for arrays in (self.evaluation.targets, self.outputs)
+        )
+        return Expected(ArraySource(self.source.read(indices)), task.compare(targets, outputs), self.discrete)
 
 
 class Reference:
@@ -75,11 +81,18 @@ class Reference:
         metric: The name of the score that decides.
     """
 
-    def __init__(self, serving: ServingModel, task: Task, dataset: Dataset, budget: Budget):
+    def __init__(self, serving: ServingModel, task: Task, dataset: Dataset, max_drop: str):
+        """Run Keras on the examples.
+
+        Args:
+            serving: The model, its images in float32.
+            task: Scores it.
+            dataset: Its `validation` decides, its `test` is reported.
+            max_drop: Greatest drop of the score.
+        """
         self.serving = serving
         self.task = task
         self.dataset = dataset
-        self.budget = budget
         self.problem: str | None = None
         self.splits: dict[str, Expected] = {}
         # Keras takes any batch, also where an exported file will not.
@@ -88,9 +101,11 @@ class Reference:
         for name in (GATE, REPORTED):
             if name == GATE or (name in dataset.splits and len(dataset.splits[name])):
                 source = dataset.split(name)
-                self.splits[name] = Expected(source, *predictor.predict(source, BATCH), discrete)
+                evaluation = task.evaluate(System({WHOLE: predictor}, serving.model), source)
+                self.splits[name] = Expected(source, evaluation, discrete)
         gate = self.splits[GATE]
-        self.metric, _ = judge(task, gate, gate.outputs)
+        self.budget = Budget(max_drop, task.direction if gate.evaluation.is_gate else "min")
+        self.metric, _ = judge(gate, gate.evaluation)
         try:
             for expected in self.splits.values():
                 _check_outputs("Keras's own output", predictor, expected.source, expected.outputs)
@@ -126,11 +141,11 @@ def check(key: str, predictor: Predictor, reference: Reference) -> tuple[dict[st
     remarks: tuple[str, ...] = ()
     for name, expected in reference.splits.items():
         if _is_slow(key, predictor) and len(expected.source) > SLOW_EXAMPLES:
-            expected = expected.thinned(SLOW_EXAMPLES)
+            expected = expected.thinned(SLOW_EXAMPLES, reference.task)
             remarks += (f"checked on {SLOW_EXAMPLES} examples of {name}, evenly spread: its kernels are slow",)
-        _, outputs = predictor.predict(expected.source, BATCH)
-        _check_outputs("the output", predictor, expected.source, outputs)
-        splits[name] = compare(expected, outputs, reference.task, reference.budget)
+        evaluation = reference.task.evaluate(System({WHOLE: predictor}), expected.source)
+        _check_outputs("the output", predictor, expected.source, evaluation.outputs)
+        splits[name] = compare(expected, evaluation, reference.budget)
     gate = splits[GATE]
     if tolerance is not None and not gate.max_error <= tolerance:
         raise CheckError(
@@ -146,35 +161,35 @@ def check(key: str, predictor: Predictor, reference: Reference) -> tuple[dict[st
     return splits, remarks
 
 
-def compare(expected: Expected, outputs: Arrays, task: Task, budget: Budget) -> SplitCheck:
+def compare(expected: Expected, evaluation: Evaluation, budget: Budget) -> SplitCheck:
     """The figures of an exported file on one split."""
-    (_, float_score), (_, score) = (judge(task, expected, arrays) for arrays in (expected.outputs, outputs))
-    decisions, keras_decisions = task.decide(outputs), task.decide(expected.outputs)
+    (_, float_score), (_, score) = (judge(expected, each) for each in (expected.evaluation, evaluation))
+    decisions, keras_decisions = evaluation.decisions, expected.evaluation.decisions
     changed = agreement = None
     if decisions is not None and keras_decisions is not None:
         different = (decisions != keras_decisions).reshape(len(decisions), -1).any(axis=1)
         changed, agreement = int(different.sum()), float(1 - different.mean())
     return SplitCheck(
-        examples=len(next(iter(outputs.values()))),
+        examples=len(evaluation),
         float_score=float_score,
         score=score,
         drop=budget.drop(float_score, score),
-        max_error=max_error(expected.outputs, outputs, expected.discrete),
+        max_error=max_error(expected.outputs, evaluation.outputs, expected.discrete),
         changed=changed,
         agreement=agreement,
     )
 
 
-def judge(task: Task, expected: Expected, outputs: Arrays) -> tuple[str, float]:
+def judge(expected: Expected, evaluation: Evaluation) -> tuple[str, float]:
     """The figure that decides, and its name: the task's first score, or how far outputs are from Keras's.
 
     That is the root mean square of the difference, divided by the range (greatest less least) of Keras's output; the
     worst of all outputs.
     """
-    if not task.by_parity:
-        return next(iter(task.score(expected.targets, outputs).items()))
+    if evaluation.is_gate:
+        return next(iter(evaluation.scores.items()))
     errors = [
-        np.sqrt(np.square(outputs[name].astype(np.float64) - array).mean()) / _spread(array)
+        np.sqrt(np.square(evaluation.outputs[name].astype(np.float64) - array).mean()) / _spread(array)
         for name, array in expected.outputs.items()
     ]
     return "rms error", float(np.max(errors))

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,7 +15,6 @@ from dltemplates import catalog
 from dltemplates.compat import flatten_layers
 from dltemplates.datasets.source import Dataset
 from dltemplates.deploy import files
-from dltemplates.deploy.budget import Budget
 from dltemplates.deploy.calibration import calibration
 from dltemplates.deploy.check import GATE, CheckError, Reference, check, check_input
 from dltemplates.deploy.convert import ConversionError, Converter
@@ -76,8 +75,6 @@ def export_serving(
     for key in wanted:
         catalog.check_name("format", key)
     text = next(str(drop) for drop in (max_drop, settings.max_drop, task.budget) if drop is not None)
-    direction: Literal["max", "min"] = "min" if task.by_parity else task.direction
-    budget = Budget(text, direction)
     for split in ("train", GATE):
         if len(dataset.split(split)) == 0:
             raise ValueError(f"Split `{split}` must hold examples to export. Received: 0. Use data that has some.")
@@ -87,13 +84,13 @@ def export_serving(
         ranges = calibration(serving.contract, dataset, settings.calibration)
         for batch in {batch_of(key, serving.contract, found) for key in wanted}:
             _write_job(_job_folder(work, batch), serving, batch, ranges)
-        reference = Reference(serving, task, dataset, budget)
+        reference = Reference(serving, task, dataset, text)
         exporter = _Exporter(converter, work, folder, reference, settings.input, found)
         report = ExportReport(
             name=serving.contract.name,
             task=task.name,
             metric=exporter.reference.metric,
-            direction=direction,
+            direction=reference.budget.direction,
             max_drop=text,
             model_sha256=weights_digest(serving.model),
             weights_sha256=weights_sha256,

@@ -22,7 +22,8 @@ from dltemplates.datasets.source import Source
 from dltemplates.reports.figures import attempt
 from dltemplates.reports.vision_figures import feature_maps_figure, filters_figure, grad_cam_figure
 from dltemplates.tasks.contract import ServingModel
-from dltemplates.tasks.task import Arrays, Task
+from dltemplates.tasks.evaluation import Evaluation
+from dltemplates.tasks.task import Task
 
 STAGES = 5  # of the feature maps
 MAPS = 8  # of a stage
@@ -57,17 +58,14 @@ class Stage:
     maps: np.ndarray
 
 
-def vision_figures(
-    serving: ServingModel, task: Task, source: Source, targets: Arrays, outputs: Arrays
-) -> dict[str, Figure]:
+def vision_figures(serving: ServingModel, task: Task, source: Source, evaluation: Evaluation) -> dict[str, Figure]:
     """Draw what an image network sees in a few of the images of a split.
 
     Args:
         serving: The trained network, as it is served.
         task: Its task.
         source: The split.
-        targets: All its targets, by name.
-        outputs: What the network gives on all of it, by name.
+        evaluation: How the network does on the whole split.
 
     Returns:
         `filters`, `feature_maps` and, of a network that tells classes apart, `grad_cam`; without those that it has
@@ -75,7 +73,7 @@ def vision_figures(
     """
     if [value.kind for value in serving.contract.inputs] != ["image"]:
         return {}
-    look = _Look(serving, task, source, targets, outputs)
+    look = _Look(serving, task, source, evaluation)
     drawings: dict[str, Callable[[], Figure | None]] = {"filters": look.filters, "feature_maps": look.feature_maps}
     if task.kind == "class":
         drawings["grad_cam"] = look.grad_cam
@@ -86,19 +84,19 @@ def vision_figures(
 class _Look:
     """The pictures of one network."""
 
-    def __init__(self, serving: ServingModel, task: Task, source: Source, targets: Arrays, outputs: Arrays):
+    def __init__(self, serving: ServingModel, task: Task, source: Source, evaluation: Evaluation):
         self.model = serving.model
         self.task = task
         self.images = lambda indices: source.read(indices)[serving.contract.inputs[0].name]
-        self.targets = targets
-        self.outputs = outputs
-        _, self.off = task.captions(targets, outputs)
+        self.targets = evaluation.targets
+        self.decisions = evaluation.decisions
+        self.errors = np.zeros(len(evaluation)) if evaluation.errors is None else evaluation.errors
 
     @cached_property
     def pair(self) -> np.ndarray:
         """Two images: right ones of two classes, where there are such."""
-        indices = np.arange(min(2, len(self.off)))
-        right = np.flatnonzero(self.off == 0)
+        indices = np.arange(min(2, len(self.errors)))
+        right = np.flatnonzero(self.errors == 0)
         if self.task.kind == "class" and len(right):
             label = self.targets[self.task.target.name][right]
             indices = np.array([right[0], *right[label != label[0]][:1]])
@@ -124,9 +122,11 @@ class _Look:
         place = last_map(self.calls)
         if place is None:
             return None
-        wrong = [int(index) for index in np.argsort(-self.off, kind="stable")[: LOOKED_AT // 2] if self.off[index] > 0]
-        indices = np.array(spread(np.flatnonzero(self.off == 0), LOOKED_AT - len(wrong)) + wrong)
-        images, decided = self.images(indices), np.asarray(self.task.decide(self.outputs))[indices]
+        wrong = [
+            int(index) for index in np.argsort(-self.errors, kind="stable")[: LOOKED_AT // 2] if self.errors[index] > 0
+        ]
+        indices = np.array(spread(np.flatnonzero(self.errors == 0), LOOKED_AT - len(wrong)) + wrong)
+        images, decided = self.images(indices), np.asarray(self.decisions)[indices]
         heat = grad_cam(self.model, images, decided, place)
         names, truth = self.task.target.classes or (), self.targets[self.task.target.name][indices]
         titles = [f"true: {names[t]}\npredicted: {names[p]}" for t, p in zip(truth, decided, strict=True)]

@@ -14,6 +14,7 @@ import numpy as np
 
 from dltemplates.datasets.source import Dataset, Source, batches_of
 from dltemplates.datasets.spec import DatasetSpec, Like, Value, gives_back
+from dltemplates.tasks.evaluation import Evaluation
 from dltemplates.tasks.marked import (
     TRUTH,
     MarkedSource,
@@ -45,7 +46,6 @@ class Anomaly(Reconstruction):
     name = "anomaly"
     needs_labels = True
     direction = "max"
-    by_parity = False
     parts = ()  # it serves the whole alone
     when_judged: ClassVar[Mapping[str, Any]] = {"anomalies": "keep"}
 
@@ -172,23 +172,39 @@ class Anomaly(Reconstruction):
         score = Value(name="score", kind="number", dtype="float32", shape=())
         return score, self.truth.model_copy(update={"name": "decision", "dtype": "float32"})
 
-    def score(self, targets: Arrays, outputs: Arrays) -> dict[str, float]:
+    def compare(self, targets: Arrays, outputs: Arrays) -> Evaluation:
         from sklearn.metrics import average_precision_score, precision_score, recall_score, roc_auc_score
 
         truth, score, decided = targets[TRUTH.name], outputs["score"], self.decide(outputs)
         check_both(truth, "the split")
-        return {
+        scores = {
             "roc_auc": float(roc_auc_score(truth, score)),
             "pr_auc": float(average_precision_score(truth, score)),
             "precision": float(precision_score(truth, decided, zero_division=0.0)),
             "recall": float(recall_score(truth, decided)),
         }
+        details = {
+            "threshold": self.truth.threshold,
+            "normal": int((truth == 0).sum()),
+            "anomalies": int(truth.sum()),
+            "found": int((decided & truth).sum()),
+            "false_alarms": int((decided & (1 - truth)).sum()),
+        }
 
-    def details(self, targets: Arrays, outputs: Arrays) -> dict[str, Any]:
-        truth, decided = targets[TRUTH.name], self.decide(outputs)
-        counts = {"normal": int((truth == 0).sum()), "anomalies": int(truth.sum())}
-        alarms = {"found": int((decided & truth).sum()), "false_alarms": int((decided & (1 - truth)).sum())}
-        return {"threshold": self.truth.threshold} | counts | alarms
+        def roc_auc(rows: np.ndarray) -> float:
+            drawn = truth[rows]
+            return float(roc_auc_score(drawn, score[rows])) if 0 < drawn.sum() < len(drawn) else float("nan")
+
+        return Evaluation(
+            scores,
+            targets,
+            outputs,
+            details,
+            decisions=decided,
+            errors=(decided != truth) * score,
+            captions=tuple(f"{each:.3g}" for each in score),
+            score_of=roc_auc,
+        )
 
     def decide(self, outputs: Arrays) -> np.ndarray:
         return (outputs["decision"] > 0.5).astype(np.int64)
@@ -199,14 +215,11 @@ class Anomaly(Reconstruction):
             for score, decided in zip(outputs["score"], self.decide(outputs), strict=True)
         ]
 
-    def captions(self, targets: Arrays, outputs: Arrays) -> tuple[list[str], np.ndarray]:
-        wrong = self.decide(outputs) != targets[TRUTH.name]
-        return [f"{score:.3g}" for score in outputs["score"]], wrong * outputs["score"]
-
-    def figures(self, targets: Arrays, outputs: Arrays):
+    def figures(self, evaluation: Evaluation):
         from dltemplates.tasks.anomaly_figures import histogram_figure, roc_figure, timeline_figure
 
-        truth, score, threshold = targets[TRUTH.name], outputs["score"], self.truth.threshold or 0.0
+        truth, score = evaluation.targets[TRUTH.name], evaluation.outputs["score"]
+        threshold = self.truth.threshold or 0.0
         return {
             "scores": histogram_figure(truth, score, threshold),
             "roc": roc_figure(truth, score, threshold),

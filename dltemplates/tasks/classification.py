@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from dltemplates.datasets.spec import DatasetSpec, Like, Value, network_shape
+from dltemplates.tasks.evaluation import Evaluation
 from dltemplates.tasks.needs import Shapes, a_row
 from dltemplates.tasks.task import Arrays, SupervisedTask, probabilities_value
 
@@ -110,28 +111,39 @@ class Classification(SupervisedTask):
     def output(self) -> Value:
         return probabilities_value(self.classes)
 
-    def score(self, targets: Arrays, outputs: Arrays) -> dict[str, float]:
-        label, probabilities = targets[self.target.name], outputs["probabilities"]
-        scores = {"accuracy": float(np.mean(self.decide(outputs) == label))}
+    def compare(self, targets: Arrays, outputs: Arrays) -> Evaluation:
+        from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+        label, probabilities, decided = targets[self.target.name], outputs["probabilities"], self.decide(outputs)
+        is_right, confidence = decided == label, probabilities.max(axis=1)
+        scores = {"accuracy": float(np.mean(is_right))}
         if len(self.classes) > 5:
             best = np.argsort(-probabilities, axis=1, kind="stable")[:, :5]
             scores["top_5"] = float(np.mean((best == label[:, None]).any(axis=1)))
-        return scores
-
-    def details(self, targets: Arrays, outputs: Arrays) -> dict[str, Any]:
-        from sklearn.metrics import precision_recall_fscore_support
-
-        label, decided = targets[self.target.name], self.decide(outputs)
-        precision, recall, _, support = precision_recall_fscore_support(
-            label, decided, labels=range(len(self.classes)), zero_division=0.0
-        )
-        return {
-            "confusion_matrix": self._confusion_matrix(targets, outputs).tolist(),
+        ids = range(len(self.classes))
+        precision, recall, _, support = precision_recall_fscore_support(label, decided, labels=ids, zero_division=0.0)
+        details = {
+            "confusion_matrix": confusion_matrix(label, decided, labels=ids).tolist(),
             "per_class": [
                 {"class": name, "precision": float(p), "recall": float(r), "examples": int(n)}
                 for name, p, r, n in zip(self.classes, precision, recall, support, strict=True)
             ],
         }
+        captions = [
+            f"{self.classes[d]} {p:.2f}" + ("" if d == t else f"\nis {self.classes[t]}")
+            for d, t, p in zip(decided, label, confidence, strict=True)
+        ]
+        return Evaluation(
+            scores,
+            targets,
+            outputs,
+            details,
+            decisions=decided,
+            errors=np.where(is_right, 0.0, confidence),
+            is_share=True,
+            captions=tuple(captions),
+            score_of=lambda units: float(np.mean(is_right[units])),
+        )
 
     def decide(self, outputs: Arrays) -> np.ndarray:
         return outputs["probabilities"].argmax(axis=1)
@@ -147,23 +159,10 @@ class Classification(SupervisedTask):
             for row, order in zip(outputs["probabilities"], best, strict=True)
         ]
 
-    def captions(self, targets: Arrays, outputs: Arrays) -> tuple[list[str], np.ndarray]:
-        label, decided, best = targets[self.target.name], self.decide(outputs), outputs["probabilities"].max(axis=1)
-        texts = [
-            f"{self.classes[d]} {p:.2f}" + ("" if d == t else f"\nis {self.classes[t]}")
-            for d, t, p in zip(decided, label, best, strict=True)
-        ]
-        return texts, np.where(decided == label, 0.0, best)
-
-    def figures(self, targets: Arrays, outputs: Arrays):
+    def figures(self, evaluation: Evaluation):
         from dltemplates.tasks.figures import confused_pairs_figure, confusion_matrix_figure
 
-        matrix = self._confusion_matrix(targets, outputs)
+        matrix = np.array(evaluation.details["confusion_matrix"])
         pairs = confused_pairs_figure(matrix, self.classes)
         figures = {"confusion_matrix": confusion_matrix_figure(matrix, self.classes)}
         return figures | ({"confused_pairs": pairs} if pairs else {})
-
-    def _confusion_matrix(self, targets: Arrays, outputs: Arrays) -> np.ndarray:
-        from sklearn.metrics import confusion_matrix
-
-        return confusion_matrix(targets[self.target.name], self.decide(outputs), labels=range(len(self.classes)))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from dltemplates.datasets.spec import DatasetSpec, Like, Value
+from dltemplates.tasks.evaluation import Evaluation
 from dltemplates.tasks.regression import Regression
 from dltemplates.tasks.task import Arrays
 
@@ -102,42 +103,49 @@ class Forecasting(Regression):
 
         return keras.losses.MeanAbsoluteError() if self.loss_name == "mae" else keras.losses.MeanSquaredError()
 
-    def score(self, targets: Arrays, outputs: Arrays) -> dict[str, float]:
-        errors = outputs["forecast"].astype(np.float64) - targets["future"]
-        mae = float(np.abs(errors).mean())
-        scores = {"mae": mae, "rmse": float(np.sqrt(np.square(errors).mean()))}
-        for name, forecast in naive_forecasts(targets).items():
-            naive = float(np.abs(forecast - targets["future"]).mean())
-            if naive > 0:  # there is nothing to be better than an error of 0
-                scores["skill" if name == "last" else f"skill_{name}"] = 1 - mae / naive
-        return scores
+    def compare(self, targets: Arrays, outputs: Arrays) -> Evaluation:
+        """Score forecasts; windows that overlap in time are one unit."""
+        forecast, future = outputs["forecast"].astype(np.float64), targets["future"]
+        naive = naive_forecasts(targets)
+        errors = np.abs(forecast - future).mean(axis=1)
+        mae = float(np.abs(forecast - future).mean())
+        scores = {"mae": mae, "rmse": float(np.sqrt(np.square(forecast - future).mean()))}
+        for name, simple in naive.items():
+            error = float(np.abs(simple - future).mean())
+            if error > 0:  # there is nothing to be better than an error of 0
+                scores["skill" if name == "last" else f"skill_{name}"] = 1 - mae / error
+        by_step = {name: self._by_step(array, future) for name, array in {"network": forecast, **naive}.items()}
+        return Evaluation(
+            scores,
+            targets,
+            outputs,
+            {"mae_by_step": by_step},
+            errors=errors,
+            units=np.arange(len(future)) // (self.inputs[0].shape[0] + future.shape[1]),
+            captions=tuple(f"mae {error:.3g}" for error in errors),
+            score_of=lambda rows: float(errors[rows].mean()),
+        )
 
-    def details(self, targets: Arrays, outputs: Arrays) -> dict[str, Any]:
-        """The mean absolute error of each step ahead, of the network and of the naive forecasts."""
-        return {"mae_by_step": {name: errors.tolist() for name, errors in self._by_step(targets, outputs).items()}}
+    @staticmethod
+    def _by_step(forecast: np.ndarray, future: np.ndarray) -> list[float]:
+        """Return the mean absolute error of each step ahead."""
+        return np.abs(forecast - future).mean(axis=0).tolist()
 
     def show(self, outputs: Arrays) -> list[dict[str, Any]]:
         return [{"forecast": row.tolist()} for row in outputs["forecast"]]
 
-    def captions(self, targets: Arrays, outputs: Arrays) -> tuple[list[str], np.ndarray]:
-        errors = np.abs(outputs["forecast"] - targets["future"]).mean(axis=1)
-        return [f"mae {error:.3g}" for error in errors], errors
-
-    def figures(self, targets: Arrays, outputs: Arrays):
+    def figures(self, evaluation: Evaluation):
         from dltemplates.tasks.series_figures import forecast_figure, steps_figure
 
         column = self.target.columns[0].name if self.target.columns else "value"
-        times = targets["time"]
+        targets, times = evaluation.targets, evaluation.targets["time"]
         if self.is_dated:  # in days
             times = EPOCH + np.rint(times * SECONDS).astype("timedelta64[s]")
+        by_step = {name: np.array(errors) for name, errors in evaluation.details["mae_by_step"].items()}
         return {
-            "forecast": forecast_figure(times, targets["future"], outputs["forecast"], name=column),
-            "error_by_step": steps_figure(self._by_step(targets, outputs), name=column),
+            "forecast": forecast_figure(times, targets["future"], evaluation.outputs["forecast"], name=column),
+            "error_by_step": steps_figure(by_step, name=column),
         }
-
-    def _by_step(self, targets: Arrays, outputs: Arrays) -> dict[str, np.ndarray]:
-        forecasts = {"network": outputs["forecast"], **naive_forecasts(targets)}
-        return {name: np.abs(made - targets["future"]).mean(axis=0) for name, made in forecasts.items()}
 
 
 def naive_forecasts(targets: Arrays) -> dict[str, np.ndarray]:

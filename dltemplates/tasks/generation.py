@@ -11,7 +11,9 @@ from dltemplates.datasets.source import Dataset
 from dltemplates.datasets.spec import DatasetSpec, Like, Value, image_of
 from dltemplates.tasks import quality
 from dltemplates.tasks.contract import ServingModel
+from dltemplates.tasks.evaluation import Evaluation
 from dltemplates.tasks.needs import Shapes
+from dltemplates.tasks.stage_plan import ALGORITHMS, StagePlan, refuse_supervised_settings
 from dltemplates.tasks.task import Arrays, Task
 from dltemplates.template import Template
 
@@ -40,8 +42,6 @@ class Generation(Task):
     direction = "min"
     monitor = "val_loss"
     monitor_direction = "min"
-    by_parity = True
-    algorithm = "adversarial"
     generator = ""
 
     def __init__(
@@ -77,7 +77,7 @@ class Generation(Task):
         self.inputs = spec.inputs
         self.asked = tuple(value for value in spec.targets if value.kind == "class")
         self.judge_name = None if judge == NO_JUDGE else judge
-        self.game: dict[str, Any] = {
+        self.adversarial: dict[str, Any] = {
             "wasserstein": loss == "wasserstein",
             "critic_steps": critic_steps,
             "penalty": float(penalty),
@@ -94,6 +94,15 @@ class Generation(Task):
     def batch(self, example: dict[str, Any], *, training: bool) -> tuple[Any, Any, Any]:
         labels = [example[value.name] for value in self.asked]
         return self.model_inputs(example), labels[0] if labels else (), None
+
+    def stages(self, model: keras.Model, template: Template) -> list[StagePlan]:
+        refuse_supervised_settings(template)
+        if template.train.keep != "last":
+            raise ValueError(
+                "A generator is kept as it is at the end, since no loss says how good its images are. Received: "
+                f"train.keep = {template.train.keep!r}. Try --set train.keep=last."
+            )
+        return [StagePlan(f"{ALGORITHMS}.adversarial:Adversarial", template.train.epochs, self.adversarial)]
 
     def sizes(self, spec: DatasetSpec) -> dict[str, Any]:
         classes = next((value.classes for value in spec.targets if value.kind == "class"), None) or ()
@@ -137,40 +146,38 @@ class Generation(Task):
         """The image that is made, of one of the data."""
         return Value(name="image", kind="image", dtype="float32", shape=image.shape, range=(0, 255))
 
-    def score(self, targets: Arrays, outputs: Arrays) -> dict[str, float]:
+    def compare(self, targets: Arrays, outputs: Arrays) -> Evaluation:
+        """Score images by how they differ, and by what the classifier says of them; the warnings tell of a collapse."""
         real, made = (arrays["image"].astype(np.float32) for arrays in (targets, outputs))
-        scores = {"spread": quality.spread(real, made)}
-        if self.judge_name is None:
-            return scores
+        spread = quality.spread(real, made)
+        scores, details = {"spread": spread}, {"examples": len(made)}
+        lack = quality.lack(spread)
+        if self.judge_name is not None:
+            judged, more = self._judged(real, made, targets)
+            scores, details = judged | scores, details | more
+            lack = quality.lack(spread, scores["coverage"], len(self.judge.classes))
+        warnings = (f"the generator has collapsed, or has yet to learn: {lack}",) if lack else ()
+        return Evaluation(scores, targets, outputs, details, is_gate=False, warnings=warnings)
+
+    def _judged(self, real: np.ndarray, made: np.ndarray, targets: Arrays) -> tuple[dict[str, float], dict[str, Any]]:
+        """Return the scores and details that the classifier gives."""
         (_, real_features), (probabilities, features) = self.judge(real), self.judge(made)
-        judged = {
+        shares = quality.class_shares(probabilities)
+        scores = {
             "distance": quality.frechet_distance(real_features, features),
-            "coverage": float(quality.coverage(quality.class_shares(probabilities))),
+            "coverage": float(quality.coverage(shares)),
             "confidence": float(probabilities.max(axis=1).mean()),
         }
         for value in self.asked:
             if value.name in targets:
-                judged["class_accuracy"] = float(np.mean(probabilities.argmax(axis=1) == targets[value.name]))
-        return judged | scores
-
-    def details(self, targets: Arrays, outputs: Arrays) -> dict[str, Any]:
-        details: dict[str, Any] = {"examples": len(outputs["image"])}
-        if self.judge_name is None:
-            return details
-        probabilities, _ = self.judge(outputs["image"].astype(np.float32))
-        _, real = self.judge(targets["image"].astype(np.float32))
-        shares = zip(self.judge.classes, quality.class_shares(probabilities).tolist(), strict=True)
-        judge = {"run": str(self.judge.run.path), "sha256": self.judge.sha256}
-        # What the distance is between two halves of the real ones: nearer nobody could come.
-        halves = quality.frechet_distance(real[::2], real[1::2])
-        return details | {"judge": judge, "class_shares": dict(shares), "distance_of_real": halves}
-
-    def warning(self, history: list[dict[str, float]]) -> str | None:
-        """That the generator makes the same again and again: has it been better before, it has collapsed."""
-        classes = len(self.judge.classes) if self.judge_name else 0
-        *before, now = [quality.lack(row.get("val_spread"), row.get("val_coverage"), classes) for row in history]
-        what = "has collapsed" if None in before else "has collapsed, or has yet to learn"
-        return f"the generator {what}: {now}" if now else None
+                scores["class_accuracy"] = float(np.mean(probabilities.argmax(axis=1) == targets[value.name]))
+        details = {
+            "judge": {"run": str(self.judge.run.path), "sha256": self.judge.sha256},
+            "class_shares": dict(zip(self.judge.classes, shares.tolist(), strict=True)),
+            # What the distance is between two halves of the real ones: nearer nobody could come.
+            "distance_of_real": quality.frechet_distance(real_features[::2], real_features[1::2]),
+        }
+        return scores, details
 
     @cached_property
     def judge(self) -> Judge:
@@ -186,7 +193,7 @@ class Generation(Task):
         check_classes(str(judge.run.path), judge.classes, self.asked)
         return judge
 
-    def figures(self, targets: Arrays, outputs: Arrays):
+    def figures(self, evaluation: Evaluation):
         from dltemplates.tasks.figures import grid_figure
 
-        return {"samples": grid_figure(outputs["image"])}
+        return {"samples": grid_figure(evaluation.outputs["image"])}

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from dltemplates.datasets.spec import DatasetSpec, Like, Value, network_shape
+from dltemplates.tasks.evaluation import Evaluation
 from dltemplates.tasks.needs import Shapes, a_row
 from dltemplates.tasks.task import Arrays, SupervisedTask, probabilities_value
 
@@ -66,47 +67,44 @@ class MultiLabel(SupervisedTask):
     def output(self) -> Value:
         return probabilities_value(self.classes)
 
-    def score(self, targets: Arrays, outputs: Arrays) -> dict[str, float]:
+    def compare(self, targets: Arrays, outputs: Arrays) -> Evaluation:
+        from sklearn.metrics import f1_score, precision_recall_fscore_support
+
         labels, decided = targets[self.target.name].astype(int), self.decide(outputs)
-        return {
-            "macro_f1": float(np.mean([f1 for _, _, f1, _ in self._by_label(targets, outputs)])),
+        rows = [
+            precision_recall_fscore_support(truth, found, average="binary", zero_division=0.0)
+            for truth, found in zip(labels.T, decided.T, strict=True)
+        ]
+        scores = {
+            "macro_f1": float(np.mean([f1 for _, _, f1, _ in rows])),
             "label_accuracy": float(np.mean(labels == decided)),
             "exact_match": float(np.mean((labels == decided).all(axis=1))),
         }
-
-    def details(self, targets: Arrays, outputs: Arrays) -> dict[str, Any]:
-        return {
-            "per_class": [
-                {"class": name, "precision": precision, "recall": recall, "examples": examples}
-                for name, (precision, recall, _, examples) in zip(
-                    self.classes, self._by_label(targets, outputs), strict=True
-                )
-            ]
-        }
-
-    def _by_label(self, targets: Arrays, outputs: Arrays) -> list[tuple[float, float, float, int]]:
-        """Precision, recall, F1 and the number of examples of each label."""
-        from sklearn.metrics import precision_recall_fscore_support
-
-        labels = targets[self.target.name].astype(int)
-        rows = []
-        for truth, decided in zip(labels.T, self.decide(outputs).T, strict=True):
-            precision, recall, f1, _ = precision_recall_fscore_support(
-                truth, decided, average="binary", zero_division=0.0
-            )
-            rows.append((float(precision), float(recall), float(f1), int(truth.sum())))
-        return rows
-
-    def decide(self, outputs: Arrays) -> np.ndarray:
-        return (outputs["probabilities"] >= self.threshold).astype(int)
-
-    def captions(self, targets: Arrays, outputs: Arrays) -> tuple[list[str], np.ndarray]:
-        labels, decided = targets[self.target.name].astype(int), self.decide(outputs)
-        texts = [
+        per_class = [
+            {"class": name, "precision": float(precision), "recall": float(recall), "examples": int(truth.sum())}
+            for name, (precision, recall, _, _), truth in zip(self.classes, rows, labels.T, strict=True)
+        ]
+        captions = [
             self._names(d) + ("" if (d == t).all() else f"\nis {self._names(t)}")
             for d, t in zip(decided, labels, strict=True)
         ]
-        return texts, (decided != labels).mean(axis=1)
+
+        def macro_f1(units: np.ndarray) -> float:
+            return float(f1_score(labels[units], decided[units], average="macro", zero_division=0.0))
+
+        return Evaluation(
+            scores,
+            targets,
+            outputs,
+            {"per_class": per_class},
+            decisions=decided,
+            errors=(decided != labels).mean(axis=1),
+            captions=tuple(captions),
+            score_of=macro_f1,
+        )
+
+    def decide(self, outputs: Arrays) -> np.ndarray:
+        return (outputs["probabilities"] >= self.threshold).astype(int)
 
     def _names(self, flags: np.ndarray) -> str:
         return ", ".join(name for name, applies in zip(self.classes, flags, strict=True) if applies) or "nothing"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from dltemplates.datasets.spec import DatasetSpec, Like
+from dltemplates.tasks.evaluation import Evaluation
+from dltemplates.tasks.stage_plan import StagePlan
 from dltemplates.tasks.task import Arrays, Task
 
 
@@ -15,7 +17,6 @@ class Parity(Task):
     kind = "none"
     monitor = "val_loss"
     direction = "min"
-    by_parity = True
 
     def __init__(self, spec: Like | None = None):
         """Make the task; it uses no inputs and no targets."""
@@ -23,11 +24,14 @@ class Parity(Task):
     def serving(self, model: Any, spec: DatasetSpec, template: Any, *, name: str) -> dict[str, Any]:
         return {}  # what it judges was served by another task
 
+    def stages(self, model: Any, template: Any) -> list[StagePlan]:
+        return []  # nothing is trained for it
+
     def sizes(self, spec: DatasetSpec) -> dict[str, Any]:
         raise ValueError(
             "Task parity judges the parts of a network that was trained for another task. Received: a training for it. "
             "Choose another: `dlt list tasks`."
         )
 
-    def score(self, targets: Arrays, outputs: Arrays) -> dict[str, float]:
-        return {}
+    def compare(self, targets: Arrays, outputs: Arrays) -> Evaluation:
+        return Evaluation({}, targets, outputs, is_gate=False)

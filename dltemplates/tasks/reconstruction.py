@@ -9,6 +9,7 @@ import numpy as np
 from dltemplates.datasets.source import Dataset, Source
 from dltemplates.datasets.spec import DatasetSpec, Like, Value, gives_back, network_shape
 from dltemplates.tasks.contract import ServingModel
+from dltemplates.tasks.evaluation import Evaluation
 from dltemplates.tasks.needs import Shapes
 from dltemplates.tasks.noise import noisy
 from dltemplates.tasks.task import Arrays, SupervisedTask
@@ -37,7 +38,6 @@ class Reconstruction(SupervisedTask):
     direction: ClassVar[Literal["max", "min"]] = "min"
     monitor = "val_loss"
     monitor_direction = "min"
-    by_parity = True
     parts: ClassVar[tuple[str, ...]] = ("encoder", "decoder")
 
     def __init__(
@@ -154,12 +154,14 @@ class Reconstruction(SupervisedTask):
         figure = codes_figure(servings, source)
         return {"codes": figure} if figure else {}
 
-    def score(self, targets: Arrays, outputs: Arrays) -> dict[str, float]:
-        scores = self._figures_of(self.errors(targets, outputs))
+    def compare(self, targets: Arrays, outputs: Arrays) -> Evaluation:
+        """Score reconstructions; an export is compared with Keras, not by its score."""
+        errors = self.errors(targets, outputs)
+        scores = self._figures_of(errors)
         if self.noisy is not None:
             noise = self._squared(targets[self.noisy.name], targets[self.target.name])
             scores |= {f"{name}_before": figure for name, figure in self._figures_of(noise).items()}
-        return scores
+        return Evaluation(scores, targets, outputs, is_gate=False, captions=tuple(f"{error:.4f}" for error in errors))
 
     def _figures_of(self, errors: np.ndarray) -> dict[str, float]:
         mse = float(errors.mean())
@@ -174,16 +176,13 @@ class Reconstruction(SupervisedTask):
         difference = (made.astype(np.float32) - clean) / scale
         return np.square(difference).reshape(len(difference), -1).mean(axis=1)
 
-    def captions(self, targets: Arrays, outputs: Arrays) -> tuple[list[str], np.ndarray]:
-        errors = self.errors(targets, outputs)
-        return [f"{error:.4f}" for error in errors], np.zeros(len(errors))
-
-    def figures(self, targets: Arrays, outputs: Arrays):
+    def figures(self, evaluation: Evaluation):
         from dltemplates.tasks.figures import strips_figure
 
         if not self.is_image:
             return {}
-        strips = {"given": targets[(self.noisy or self.target).name], "made": outputs["reconstruction"]}
+        targets = evaluation.targets
+        strips = {"given": targets[(self.noisy or self.target).name], "made": evaluation.outputs["reconstruction"]}
         if self.noisy is not None:
             strips["clean"] = targets[self.target.name]
         return {"reconstructions": strips_figure(strips)}

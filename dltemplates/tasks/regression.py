@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from dltemplates.datasets.spec import DatasetSpec, Value, network_shape
+from dltemplates.tasks.evaluation import Evaluation
 from dltemplates.tasks.needs import Shapes, a_row
 from dltemplates.tasks.task import Arrays, SupervisedTask
 
@@ -59,30 +60,32 @@ class Regression(SupervisedTask):
     def output(self) -> Value:
         return self.target.model_copy(update={"name": self.presented, "kind": "number", "dtype": "float32"})
 
-    def score(self, targets: Arrays, outputs: Arrays) -> dict[str, float]:
+    def compare(self, targets: Arrays, outputs: Arrays) -> Evaluation:
         from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
 
         # The square of what float32 holds may be more than it holds.
         truth, value = (array.astype(np.float64) for array in (targets[self.target.name], outputs["value"]))
         mse = float(mean_squared_error(truth, value))
         scores = {"mae": float(mean_absolute_error(truth, value)), "rmse": math.sqrt(mse), "mse": mse}
-        return scores | ({"r2": float(r2_score(truth, value))} if len(truth) > 1 else {})
-
-    def decide(self, outputs: Arrays) -> None:
-        return None
+        scores |= {"r2": float(r2_score(truth, value))} if len(truth) > 1 else {}
+        captions = [
+            f"{', '.join(f'{x:.3g}' for x in v)}\nis {', '.join(f'{x:.3g}' for x in t)}"
+            for v, t in zip(value, truth, strict=True)
+        ]
+        errors = np.abs(value - truth).mean(axis=1)
+        return Evaluation(
+            scores,
+            targets,
+            outputs,
+            errors=errors,
+            captions=tuple(captions),
+            score_of=lambda units: float(errors[units].mean()),
+        )
 
     def show(self, outputs: Arrays) -> list[dict[str, Any]]:
         return [{"value": row.tolist()} for row in outputs["value"]]
 
-    def captions(self, targets: Arrays, outputs: Arrays) -> tuple[list[str], np.ndarray]:
-        truth, value = targets[self.target.name], outputs["value"]
-        texts = [
-            f"{', '.join(f'{x:.3g}' for x in v)}\nis {', '.join(f'{x:.3g}' for x in t)}"
-            for v, t in zip(value, truth, strict=True)
-        ]
-        return texts, np.abs(value - truth).max(axis=1)
-
-    def figures(self, targets: Arrays, outputs: Arrays):
+    def figures(self, evaluation: Evaluation):
         from dltemplates.tasks.figures import scatter_figure
 
-        return {"predictions": scatter_figure(targets[self.target.name], outputs["value"])}
+        return {"predictions": scatter_figure(evaluation.targets[self.target.name], evaluation.outputs["value"])}

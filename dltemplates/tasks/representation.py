@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,7 +10,9 @@ import numpy as np
 from dltemplates.datasets.source import Dataset, Source, batches_of
 from dltemplates.datasets.spec import DatasetSpec, Like, Value, image_of
 from dltemplates.tasks.contract import ServingModel
+from dltemplates.tasks.evaluation import Evaluation, System
 from dltemplates.tasks.needs import Shapes
+from dltemplates.tasks.stage_plan import ALGORITHMS, StagePlan, refuse_supervised_settings
 from dltemplates.tasks.task import Arrays, Task
 from dltemplates.template import Template
 
@@ -32,8 +35,6 @@ class Representation(Task):
     direction = "min"
     monitor = "val_loss"
     monitor_direction = "min"
-    by_parity = True
-    algorithm = "contrastive_divergence"
 
     def __init__(self, spec: Like, *, steps: int = 1, persistent: bool = False):
         """Make the task.
@@ -63,6 +64,17 @@ class Representation(Task):
 
     def batch(self, example: dict[str, Any], *, training: bool) -> tuple[Any, Any, Any]:
         return self.model_inputs(example), (), None
+
+    def stages(self, model: keras.Model, template: Template) -> list[StagePlan]:
+        refuse_supervised_settings(template)
+        options = {
+            "machine": "hidden",
+            "steps": self.steps,
+            "weight_decay": template.train.weight_decay,
+            "persistent": self.persistent,
+        }
+        algorithm = f"{ALGORITHMS}.contrastive_divergence:ContrastiveDivergence"
+        return [StagePlan(algorithm, template.train.epochs, options)]
 
     def sizes(self, spec: DatasetSpec) -> dict[str, Any]:
         return {"input_shape": spec.inputs[0].shape}
@@ -100,8 +112,14 @@ class Representation(Task):
         chains = {"from examples": dreams(examples), "from noise": dreams(noise)}
         return {"hidden_units": filters_figure(filters), "dreams": chains_figure(chains, TURNS)}
 
-    def held_out(self, model: keras.Model, source: Source) -> dict[str, float]:
-        """`loss`, the squared error of a value after one step back and forth, and `free_energy`, as in the history."""
+    def evaluate(self, system: System, source: Source) -> Evaluation:
+        """Score `share_on`; in Keras also `loss`, the squared error after one Gibbs step, and `free_energy`."""
+        evaluation = super().evaluate(system, source)
+        if system.model is None:
+            return evaluation
+        return replace(evaluation, scores=self._errors(system.model, source) | evaluation.scores)
+
+    def _errors(self, model: keras.Model, source: Source) -> dict[str, float]:
         machine, (image,) = _machine(model), model.inputs
         sums = np.zeros(2)
         for arrays in batches_of(source):
@@ -111,8 +129,9 @@ class Representation(Task):
         loss, energy = sums / len(source)
         return {"loss": float(loss), "free_energy": float(energy)}
 
-    def score(self, targets: Arrays, outputs: Arrays) -> dict[str, float]:
-        return {"share_on": float(outputs["hidden"].mean())}
+    def compare(self, targets: Arrays, outputs: Arrays) -> Evaluation:
+        scores = {"share_on": float(outputs["hidden"].mean())}
+        return Evaluation(scores, targets, outputs, is_gate=False)
 
 
 def _machine(model: keras.Model) -> RestrictedBoltzmann:

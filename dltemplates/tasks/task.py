@@ -12,7 +12,9 @@ from dltemplates import catalog
 from dltemplates.datasets.source import Arrays, Dataset, Source
 from dltemplates.datasets.spec import DatasetSpec, Like, Value
 from dltemplates.settings import Named
+from dltemplates.tasks.evaluation import Evaluation, System
 from dltemplates.tasks.needs import Shapes
+from dltemplates.tasks.stage_plan import ALGORITHMS, StagePlan, layerwise_pretraining
 
 if TYPE_CHECKING:
     import keras
@@ -38,9 +40,7 @@ class Task(ABC):
         budget: Greatest drop of the score that an export may cost: `"0.01"`, or `"1%"` of the float score.
         monitor: The figure of `history.csv` by which the best weights are kept; cheap, on validation.
         monitor_direction: Whether a larger or smaller monitored figure is better.
-        by_parity: Whether an export is judged by how near its outputs are to Keras's, rather than by a score of them.
         when_judged: Options in place of those of training where a trained network is judged.
-        algorithm: What happens to a batch in training: a file of `training/algorithms/`.
         generator: Which of what it serves makes examples of noise, `""` for the whole; None where nothing does.
     """
 
@@ -51,9 +51,7 @@ class Task(ABC):
     budget: ClassVar[str] = "0.01"
     monitor: ClassVar[str]
     monitor_direction: ClassVar[Literal["max", "min"]] = "max"
-    by_parity: ClassVar[bool] = False
     when_judged: ClassVar[Mapping[str, Any]] = {}
-    algorithm: ClassVar[str] = "supervised"
     generator: ClassVar[str | None] = None
 
     def __init__(self, spec: Like):
@@ -106,6 +104,18 @@ class Task(ABC):
         """
         return dataset
 
+    @abstractmethod
+    def stages(self, model: keras.Model, template: Template) -> list[StagePlan]:
+        """Return the stages of a training, in turn; the last one trains what is kept.
+
+        Args:
+            model: The assembled model.
+            template: What is trained.
+
+        Raises:
+            ValueError: If the template does not fit.
+        """
+
     def watched(self, validation: Source) -> Source:
         """The examples of the validation split of which the monitored figure is taken: all of them."""
         return validation
@@ -113,15 +123,6 @@ class Task(ABC):
     def fitted(self, model: keras.Model, dataset: Dataset) -> DatasetSpec:
         """The spec of the data, with what is fitted to the trained model when training ends."""
         return dataset.spec
-
-    def held_out(self, model: keras.Model, source: Source) -> dict[str, float]:
-        """Scores on a split that the outputs of a served model do not tell, as `loss`; they come before others.
-
-        Args:
-            model: The whole, as it is served.
-            source: The split, as `seen` gave it.
-        """
-        return {}
 
     def assemble(
         self, network: keras.Model, spec: DatasetSpec, *, center: tuple[float, ...] | None = None
@@ -175,24 +176,29 @@ class Task(ABC):
         inputs = {value.name: example[value.name] for value in self.inputs}
         return inputs if len(inputs) > 1 else next(iter(inputs.values()))
 
+    def evaluate(self, system: System, source: Source) -> Evaluation:
+        """Score a system on a split.
+
+        By default the whole network is run over the split. What decodes step by step, suppresses boxes or plays
+        episodes does so here, with the parts of the system.
+
+        Args:
+            system: The parts of a run in one runtime, as named predictors.
+            source: The examples that `serve`'s parts take.
+        """
+        return self.compare(*system.whole.predict(source))
+
     @abstractmethod
-    def score(self, targets: Arrays, outputs: Arrays) -> dict[str, float]:
-        """Judge presented outputs on a whole split.
+    def compare(self, targets: Arrays, outputs: Arrays) -> Evaluation:
+        """Score outputs on a whole split.
 
         Args:
             targets: Raw targets by name, each (n, ...).
-            outputs: Presented outputs by name, each (n, ...).
-
-        Returns:
-            Figures by name; the first one judges runs and exports.
+            outputs: Outputs by name, each (n, ...).
         """
 
-    def details(self, targets: Arrays, outputs: Arrays) -> dict[str, Any]:
-        """What else is worth keeping of a split, ready for JSON."""
-        return {}
-
     def decide(self, outputs: Arrays) -> np.ndarray | None:
-        """The decisions (n, ...) that a user acts on, for counting how many an export changes; None without any."""
+        """Return the decisions (n, ...) in some outputs that a user acts on; None for a task without decisions."""
         return None
 
     def show(self, outputs: Arrays) -> list[dict[str, Any]]:
@@ -200,18 +206,9 @@ class Task(ABC):
         count = len(next(iter(outputs.values())))
         return [{name: array[index].tolist() for name, array in outputs.items()} for index in range(count)]
 
-    def captions(self, targets: Arrays, outputs: Arrays) -> tuple[list[str], np.ndarray]:
-        """What to write over a picture of each example, and how far off it is (n,): 0 where it is right."""
-        count = len(next(iter(outputs.values())))
-        return [""] * count, np.zeros(count)
-
-    def figures(self, targets: Arrays, outputs: Arrays) -> dict[str, Figure]:
-        """Pictures of how a split went, by file name without suffix."""
+    def figures(self, evaluation: Evaluation) -> dict[str, Figure]:
+        """Draw how a split went; figures by file name without suffix."""
         return {}
-
-    def warning(self, history: list[dict[str, float]]) -> str | None:
-        """What went wrong in the last epoch of a history, one at least, in a line; None where all is well."""
-        return None
 
     def gallery(self, servings: dict[str, ServingModel], source: Source) -> dict[str, Figure]:
         """Pictures of what a trained network holds, and of what its parts make of a split, by file name without suffix.
@@ -224,7 +221,11 @@ class Task(ABC):
 
 
 class SupervisedTask(Task):
-    """A task with a target, and a loss between that and what the network gives."""
+    """A task with a target, and a loss between that and what the network gives.
+
+    Attributes:
+        algorithm: The algorithm of its stage, as `file:Class` in `training/algorithms`.
+    """
 
     def serving(
         self, model: keras.Model, spec: DatasetSpec, template: Template, *, name: str
@@ -239,6 +240,18 @@ class SupervisedTask(Task):
     def encode(self, target: Any) -> Any:
         """Turn a batch of raw targets (batch, ...) into what the loss takes."""
         return target
+
+    algorithm: ClassVar[str] = "supervised:Supervised"
+
+    def stages(self, model: keras.Model, template: Template) -> list[StagePlan]:
+        """Return layer-wise pretraining, where the template asks for it, and one stage with the loss."""
+        whole = StagePlan(
+            algorithm=f"{ALGORITHMS}.{self.algorithm}",
+            epochs=template.train.epochs,
+            options={"losses": self.loss(), "metrics": self.metrics()},
+            only_labeled=True,
+        )
+        return [*layerwise_pretraining(model, self.inputs, template), whole]
 
     @abstractmethod
     def loss(self) -> Losses:

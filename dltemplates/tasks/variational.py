@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from dltemplates.datasets.source import Source, batches_of
 from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.tasks.contract import ServingModel
+from dltemplates.tasks.evaluation import Evaluation, System
 from dltemplates.tasks.reconstruction import Reconstruction
 from dltemplates.template import Template
 
@@ -27,7 +29,7 @@ class Variational(Reconstruction):
     """
 
     name = "variational"
-    algorithm = "variational"
+    algorithm = "variational:Variational"
     generator = "decoder"
     parts = ("encoder/mean", "encoder/log_variance", "decoder")
 
@@ -41,8 +43,17 @@ class Variational(Reconstruction):
         update = {"inputs": (code.model_copy(update={"kind": "noise"}),), "data": served[""].contract.data}
         return served | {"decoder": ServingModel(served["decoder"].model, contract.model_copy(update=update))}
 
-    def held_out(self, model: keras.Model, source: Source) -> dict[str, float]:
-        """`loss`, an example's negative evidence lower bound in nats, and its parts, `reconstruction` and `kl`."""
+    def evaluate(self, system: System, source: Source) -> Evaluation:
+        """As an autoencoder; in Keras also `loss`, the negative evidence lower bound of an example in nats.
+
+        Its parts are `reconstruction` and `kl`. No exported part gives the variance of a code, which they need.
+        """
+        evaluation = super().evaluate(system, source)
+        if system.model is None:
+            return evaluation
+        return replace(evaluation, scores=self._bound(system.model, source) | evaluation.scores)
+
+    def _bound(self, model: keras.Model, source: Source) -> dict[str, float]:
         import keras
 
         encoder, decoder = parts_of(model)

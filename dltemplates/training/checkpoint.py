@@ -15,10 +15,12 @@ from dltemplates.runs import atomic_path
 
 NAME = "step-{:09d}.npz"
 STATE_KEY = "state"
+EXTRA = "extra/"  # begins the names of what stages keep beside their variables
 # What damaged files lead to: the last two where a bit of the archive's own headers was flipped.
 BROKEN = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, NotImplementedError, RuntimeError)
 
 Variables = dict[str, list[Any]]
+ExtraStates = dict[str, bytes]
 
 
 @dataclass
@@ -32,6 +34,7 @@ class TrainingState:
         best: How the best epoch so far ranks: the monitored figure, then the validation loss, larger is better.
         best_epoch: The epoch it belongs to; 0 before the first one ends.
         replaced: Image files that broke on the way, each with the reason.
+        warnings: What was wrong with the network in the last epochs, by epoch; empty where the last one was well.
     """
 
     step: int = 0
@@ -40,6 +43,7 @@ class TrainingState:
     best: list[float] | None = None
     best_epoch: int = 0
     replaced: dict[str, str] = field(default_factory=dict)
+    warnings: dict[str, str] = field(default_factory=dict)
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
@@ -47,8 +51,17 @@ def list_checkpoints(folder: Path) -> list[Path]:
     return sorted(folder.glob("step-*.npz"), reverse=True)
 
 
-def save_checkpoint(folder: Path, variables: Variables, state: TrainingState, *, keep: int) -> None:
+def save_checkpoint(
+    folder: Path, variables: Variables, state: TrainingState, extra: ExtraStates | None = None, *, keep: int
+) -> None:
     """Write a checkpoint, and remove those that are older than the newest `keep`.
+
+    Args:
+        folder: Where the checkpoints are.
+        variables: All variables of the training, in groups.
+        state: Where the training stands.
+        extra: What else the stages must keep, by name.
+        keep: How many checkpoints stay.
 
     Raises:
         FloatingPointError: If a variable is not finite; the checkpoints before stay.
@@ -58,6 +71,7 @@ def save_checkpoint(folder: Path, variables: Variables, state: TrainingState, *,
     for name, array in arrays.items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise FloatingPointError(f"Variables must stay finite. Received: NaN or infinity in {name}.")
+    arrays |= {f"{EXTRA}{name}": np.frombuffer(content, np.uint8) for name, content in (extra or {}).items()}
     arrays[STATE_KEY] = np.frombuffer(json.dumps(asdict(state)).encode(), np.uint8)
     with atomic_path(folder / NAME.format(state.step)) as path:
         np.savez(path, allow_pickle=False, **arrays)
@@ -65,13 +79,18 @@ def save_checkpoint(folder: Path, variables: Variables, state: TrainingState, *,
         old.unlink()
 
 
-def load_checkpoint(folder: Path, variables: Variables, note: Callable[[str], None] = print) -> TrainingState:
+def load_checkpoint(
+    folder: Path, variables: Variables, note: Callable[[str], None] = print
+) -> tuple[TrainingState, ExtraStates]:
     """Bring variables to where their training stood.
 
     Args:
         folder: Where the checkpoints are.
         variables: Those that were saved, in the same groups.
         note: Told of each checkpoint that is broken; the one before it is then taken.
+
+    Returns:
+        Where the training stood, and what else its stages kept.
 
     Raises:
         ValueError: If there is no checkpoint, none is whole, or it belongs to another model.
@@ -82,7 +101,7 @@ def load_checkpoint(folder: Path, variables: Variables, note: Callable[[str], No
     named = _named(variables)
     for path in paths:
         try:
-            arrays, state = _read(path)
+            arrays, extra, state = _read(path)
             break
         except BROKEN as error:
             note(f"{path} is broken ({error}); the one before it is taken")
@@ -95,14 +114,15 @@ def load_checkpoint(folder: Path, variables: Variables, note: Callable[[str], No
         variable.assign(arrays[name])
     for broken in paths[: paths.index(path)]:
         broken.unlink(missing_ok=True)  # it would count as one of those that are kept
-    return state
+    return state, extra
 
 
-def _read(path: Path) -> tuple[dict[str, np.ndarray], TrainingState]:
+def _read(path: Path) -> tuple[dict[str, np.ndarray], ExtraStates, TrainingState]:
     """Read a checkpoint whole; the checksums inside say if it is."""
     with np.load(path, allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
-    return arrays, TrainingState(**json.loads(arrays.pop(STATE_KEY).tobytes()))
+    extra = {name.removeprefix(EXTRA): arrays.pop(name).tobytes() for name in list(arrays) if name.startswith(EXTRA)}
+    return arrays, extra, TrainingState(**json.loads(arrays.pop(STATE_KEY).tobytes()))
 
 
 def _named(variables: Variables) -> dict[str, Any]:

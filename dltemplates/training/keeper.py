@@ -10,7 +10,7 @@ import numpy as np
 
 from dltemplates.reports.samples import save_samples
 from dltemplates.runs import Run
-from dltemplates.training.checkpoint import TrainingState, Variables, save_checkpoint
+from dltemplates.training.checkpoint import ExtraStates, TrainingState, Variables, save_checkpoint
 from dltemplates.training.progress import Reporter
 
 LARGEST_SHARE = 0.02  # of the time that checkpoints may take
@@ -59,29 +59,29 @@ class Keeper:
         if images is not None:
             self._attempt("the samples", lambda: save_samples(self.run, epoch, images))
 
-    def checkpoint(self, variables: Variables, state: TrainingState) -> None:
+    def checkpoint(self, variables: Variables, state: TrainingState, extra: ExtraStates | None = None) -> None:
         """Write a checkpoint.
 
         Raises:
             FloatingPointError: If a variable is not finite.
         """
         started = time.monotonic()
-        self._attempt("a checkpoint", lambda: self._save_checkpoint(variables, state))
+        self._attempt("a checkpoint", lambda: self._save_checkpoint(variables, state, extra))
         self._last = time.monotonic()
         self._cost = self._last - started
 
-    def finish(self, variables: Variables, state: TrainingState) -> None:
+    def finish(self, variables: Variables, state: TrainingState, extra: ExtraStates | None = None) -> None:
         """Write all that is not written yet.
 
         Raises:
             OSError: If the disk is still full, or read-only; the last checkpoint stays.
         """
-        self._save_checkpoint(variables, state)
+        self._save_checkpoint(variables, state, extra)
         self.run.save_history(state.history)
 
-    def _save_checkpoint(self, variables: Variables, state: TrainingState) -> None:
+    def _save_checkpoint(self, variables: Variables, state: TrainingState, extra: ExtraStates | None = None) -> None:
         self._save_best()  # a checkpoint counts on the best weights of its past
-        save_checkpoint(self.run.checkpoint_path, variables, state, keep=self.keep)
+        save_checkpoint(self.run.checkpoint_path, variables, state, extra, keep=self.keep)
 
     def _save_best(self) -> None:
         if self._unsaved is not None:
@@ -108,5 +108,5 @@ class Bystander:
     def best(self, model: keras.Model) -> None: ...
     def history(self, rows: list[dict[str, float]]) -> None: ...
     def samples(self, epoch: int, images: np.ndarray | None) -> None: ...
-    def checkpoint(self, variables: Variables, state: TrainingState) -> None: ...
-    def finish(self, variables: Variables, state: TrainingState) -> None: ...
+    def checkpoint(self, variables: Variables, state: TrainingState, extra: ExtraStates | None = None) -> None: ...
+    def finish(self, variables: Variables, state: TrainingState, extra: ExtraStates | None = None) -> None: ...

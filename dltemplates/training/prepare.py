@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,26 +16,22 @@ import tensorflow as tf
 from dltemplates.compat import flatten_layers
 from dltemplates.datasets.files import file_sources
 from dltemplates.datasets.load import load_dataset
-from dltemplates.datasets.pipeline import evaluation_batches, training_batches
-from dltemplates.datasets.source import Dataset, Source
+from dltemplates.datasets.source import Dataset
 from dltemplates.devices.facts import visible_gpus
 from dltemplates.models.build import build_network
 from dltemplates.tasks.needs import check_network
+from dltemplates.tasks.stage_plan import StagePlan
 from dltemplates.tasks.task import Task, labels_wanted, look_at
 from dltemplates.template import Template
-from dltemplates.training.algorithms import ALGORITHMS
-from dltemplates.training.algorithms.algorithm import Algorithm
+from dltemplates.training.data import TrainingData
 from dltemplates.training.fused import fuse
 from dltemplates.training.loop import pays_to_compile
-from dltemplates.training.optimizers import make_optimizer, make_schedule
+from dltemplates.training.optimizers import make_optimizer, make_sgd
 from dltemplates.training.pretrained import load_pretrained, take_weights
 from dltemplates.training.replicas import for_replicas
-from dltemplates.training.stages import Stage, in_turn, labelled_examples, make_order, pretraining
+from dltemplates.training.stages import DatasetStage, Stage, in_turn, labeled_examples, make_order
 from dltemplates.training.strategy import Placement
 from dltemplates.training.watch import Watch
-
-EVALUATION_BATCH = 256
-LOOKED_AT = 10_000  # training examples, before the first step of an algorithm that asks for them
 
 # What the reading of files fails with; not, for instance, an exhausted memory.
 UNREADABLE = (tf.errors.InvalidArgumentError, tf.errors.NotFoundError, tf.errors.UnknownError, tf.errors.DataLossError)
@@ -48,8 +45,7 @@ class Training:
 
     Attributes:
         definition: The layers as they are kept and exported, in float32; its weights are the fresh ones.
-        stages: What happens to the batches, one after the other; all train the same model.
-        class_weights: Weight of each class, or None.
+        stages: The parts of the training, in turn; all train the same model.
         placement: The devices.
         fresh: Layers of a network with pretrained weights that begin with fresh ones.
     """
@@ -59,7 +55,6 @@ class Training:
     task: Task
     definition: keras.Model
     stages: tuple[Stage, ...]
-    class_weights: np.ndarray | None
     placement: Placement
     fresh: list[str]
 
@@ -68,77 +63,36 @@ class Training:
         return self.stages[-1].last_step
 
     @property
-    def algorithm(self) -> Algorithm:
-        """The last stage's, which trains what is kept."""
-        return self.stages[-1].algorithm
+    def model(self) -> keras.Model:
+        """The model that is trained."""
+        return self.stages[-1].model
 
     @property
     def variables(self) -> dict[str, list[Any]]:
-        """All that the training's future depends on, in groups."""
-        groups = {"model": self.algorithm.model.variables}
+        """All variables that the training's future depends on, in groups."""
+        groups = {"model": self.model.variables}
         for place, stage in enumerate(self.stages):
-            own = {name: members for name, members in stage.algorithm.variables.items() if name != "model"}
+            own = {name: members for name, members in stage.variables.items() if name != "model"}
             groups |= {f"{place}/{name}" if len(self.stages) > 1 else name: members for name, members in own.items()}
         return groups
+
+    @property
+    def extra_states(self) -> dict[str, bytes]:
+        """What a checkpoint must keep of the stages beside their variables, by the place of the stage."""
+        states = {str(place): stage.extra_state() for place, stage in enumerate(self.stages)}
+        return {place: state for place, state in states.items() if state}
+
+    def restore(self, extra_states: dict[str, bytes]) -> None:
+        """Bring the stages to where they were when `extra_states` was read."""
+        for place, state in extra_states.items():
+            self.stages[int(place)].restore(state)
 
     @cached_property
     def watch(self) -> Watch | None:
         """A look at what is made of noise; None where nothing is."""
         if self.task.generator is None:
             return None
-        return Watch(self.algorithm.model, self.task, self.dataset, self.template)
-
-    @property
-    def jit_compile(self) -> bool:
-        """Whether steps are compiled by XLA."""
-        deterministic = self.template.train.deterministic
-        return pays_to_compile(self.algorithm.model, self.placement.replicas, deterministic=deterministic)
-
-    def learning_rate(self, stage: Stage) -> float:
-        """The learning rate of the last step that a stage has taken; a loss scale may have left some out."""
-        settings = self.template.train
-        if stage is not self.stages[-1]:
-            return stage.algorithm.optimizer.learning_rate.numpy().item()
-        step = max(0, int(np.asarray(stage.algorithm.optimizer.iterations)) - 1)
-        schedule = make_schedule(settings.learning_rate, epochs=settings.epochs, steps_per_epoch=stage.steps_per_epoch)
-        return float(schedule(step)) if callable(schedule) else schedule
-
-    def batches(self, stage: Stage, first_step: int) -> tf.data.Dataset:
-        """This process's parts of a stage's batches, from `first_step` of the training to the stage's end."""
-        return training_batches(
-            self.dataset.split("train"),
-            self.dataset.spec,
-            stage.order,
-            steps=range(first_step - stage.first_step, stage.last_step - stage.first_step),
-            batch=self.task.batch,
-            augment=self.template.train.augment,
-            class_weights=self.class_weights,
-            shard=self.placement.shard,
-        )
-
-    @cached_property
-    def watched(self) -> Source:
-        """The examples of the validation split of which the monitored figure is taken."""
-        return self.task.watched(self.dataset.split("validation"))
-
-    def evaluation_batches(self, split: str) -> tuple[tf.data.Dataset, int]:
-        """This process's parts of a split, no more of it than is watched, and how many steps they make."""
-        parts = self.placement.replicas
-        batches = evaluation_batches(
-            self.watched if split == "validation" else self.dataset.split(split),
-            self.dataset.spec,
-            batch_size=max(1, EVALUATION_BATCH // parts) * parts,
-            batch=self.task.batch,
-            shard=self.placement.shard,
-            most=len(self.watched),
-        )
-        return batches, int(batches.cardinality()) // len(self.placement.shard.own)
-
-    def first_batches(self) -> tf.data.Dataset:
-        """The first training examples, the same on every worker."""
-        source = self.dataset.split("train")
-        options: Any = {"batch_size": EVALUATION_BATCH, "batch": self.task.batch, "most": LOOKED_AT}
-        return evaluation_batches(source, self.dataset.spec, **options)
+        return Watch(self.model, self.task, self.dataset, self.template)
 
     def broken(self) -> dict[str, str]:
         """The files that broke since they were scanned, each with the reason."""
@@ -188,12 +142,14 @@ def prepare(template: Template, placement: Placement | None = None, *, strict: b
             f"`train.labels` is for tasks that learn from labels. Received: {settings.labels} for {task.name}, which "
             "does not. Leave it out; fewer examples are set apart by dataset.validation and dataset.test."
         )
-    order = make_order(template, examples, labelled_examples(template, examples))
+    make_order(template, examples, labeled_examples(template, examples))  # refuse before anything is built
     network = _network(template, task, dataset)
     pretrained = load_pretrained(template.model, network)
     center = pretrained.center if pretrained else None
     definition = task.assemble(network, dataset.spec, center=center)
     fresh = take_weights(network, pretrained) if pretrained else []
+    class_weights = _class_weights(template, dataset)
+    data = TrainingData(dataset, task, settings.augment, class_weights, placement.shard)
 
     with placement.strategy.scope(), _policy(resolve_precision(settings.precision)):
         keras.utils.set_random_seed(template.seed)
@@ -204,23 +160,40 @@ def prepare(template: Template, placement: Placement | None = None, *, strict: b
             fuse(model)
         _set_weights(model, definition.get_weights())
         _penalize_kernels(model, settings.weight_decay)
-
-        def optimizer(steps_per_batch: int = 1) -> keras.optimizers.Optimizer:
-            made = make_optimizer(settings, steps_per_epoch=order.steps_per_epoch * steps_per_batch)
-            is_scaled = keras.config.dtype_policy().name == "mixed_float16"
-            return keras.optimizers.LossScaleOptimizer(made) if is_scaled else made
-
-        algorithm = ALGORITHMS[task.algorithm].make(model, task, optimizer, template)
-        stages = in_turn(
-            [*pretraining(model, template, dataset.spec, examples), Stage(algorithm, order, settings.epochs)]
-        )
-    class_weights = _class_weights(template, dataset)
-    training = Training(template, dataset, task, definition, stages, class_weights, placement, fresh)
-    _, targets, _ = training.batches(stages[0], 0).element_spec
+        stages = in_turn([_stage(plan, model, template, data, placement) for plan in task.stages(model, template)])
     with placement.strategy.scope():
         for stage in stages:
-            stage.algorithm.begin(targets)
-    return training
+            stage.build()
+    return Training(template, dataset, task, definition, stages, placement, fresh)
+
+
+def _stage(
+    plan: StagePlan, model: keras.Model, template: Template, data: TrainingData, placement: Placement
+) -> DatasetStage:
+    """Build a stage as a task plans it, in the scope of the strategy."""
+    settings = template.train
+    examples = len(data.dataset.split("train"))
+    order = make_order(template, examples, labeled_examples(template, examples) if plan.only_labeled else None)
+
+    def optimizer(steps_per_batch: int = 1) -> keras.optimizers.Optimizer:
+        if plan.optimizer is not None:
+            sgd, learning_rate = plan.optimizer
+            return make_sgd(sgd, learning_rate, steps_per_epoch=order.steps_per_epoch)
+        made = make_optimizer(settings, steps_per_epoch=order.steps_per_epoch * steps_per_batch)
+        is_scaled = keras.config.dtype_policy().name == "mixed_float16"
+        return keras.optimizers.LossScaleOptimizer(made) if is_scaled else made
+
+    algorithm = load_algorithm(plan.algorithm).make(model, optimizer, template, **plan.options)
+    compiled = pays_to_compile(model, placement.replicas, deterministic=settings.deterministic)
+    return DatasetStage(algorithm, data, order, placement, epochs=plan.epochs, name=plan.name, jit_compile=compiled)
+
+
+def load_algorithm(algorithm: Any) -> Any:
+    """Return the class of a plan's algorithm, which is named by a text or is a class."""
+    if not isinstance(algorithm, str):
+        return algorithm
+    module, _, name = algorithm.partition(":")
+    return getattr(importlib.import_module(module), name)
 
 
 def resolve_precision(precision: str) -> Precision:

@@ -21,6 +21,7 @@ from dltemplates.reports.vision import vision_figures
 from dltemplates.runs import Run, RunRecord, atomic_write
 from dltemplates.runtimes import KerasPredictor
 from dltemplates.tasks.assemble import without_auxiliary_inside
+from dltemplates.tasks.evaluation import WHOLE, Evaluation, System
 from dltemplates.tasks.examples import examples_for, is_generator
 from dltemplates.tasks.task import Task
 from dltemplates.template import Template
@@ -55,8 +56,15 @@ def begin_run(run: Run, template: Template, spec: DatasetSpec, task: Task, model
     run.save_record(record)
 
 
-def score_run(run: Run, task: Task, dataset: Dataset) -> None:
-    """Fit what is fitted last, score the kept weights on splits not trained on, draw the figures, close the run."""
+def score_run(run: Run, task: Task, dataset: Dataset, warnings: dict[str, str] | None = None) -> None:
+    """Fit what is fitted last, score the kept weights on splits not trained on, draw the figures, close the run.
+
+    Args:
+        run: The run, with its weights.
+        task: Its task.
+        dataset: Its data.
+        warnings: What was wrong in the last epochs, by epoch.
+    """
     spec = task.fitted(run.model(), dataset)
     if spec != run.record.spec:
         run.save_record(run.record.model_copy(update={"spec": spec}))
@@ -66,50 +74,42 @@ def score_run(run: Run, task: Task, dataset: Dataset) -> None:
     predictor = KerasPredictor(serving.model, serving.contract)
     record = run.record
     figures = task.gallery(servings, dataset.split("test"))
-    held_out = {split: task.held_out(serving.model, dataset.split(split)) for split in ("validation", "test")}
     dataset = examples_for(serving, dataset)
     if found := coefficients(serving):
         figures["coefficients"] = coefficients_figure(found)
         record.details["coefficients"] = {output.pop("output"): output for output in found}
     if history := run.history():
         figures["curves"] = curves_figure(history, record.best_epoch)
-        if warnings := _standing(task, history):
-            record.details["warnings"] = warnings
+    if warnings:
+        record.details["warnings"] = warnings
     join_samples(run)
     for split in ("validation", "test"):
-        targets, outputs = predictor.predict(dataset.split(split))
-        record.scores[split] = held_out[split] | task.score(targets, outputs)
-        record.details[split] = task.details(targets, outputs)
+        evaluation = task.evaluate(System({WHOLE: predictor}, serving.model), dataset.split(split))
+        record.scores[split] = evaluation.scores
+        record.details[split] = evaluation.details
         if split == "test":
-            figures |= task.figures(targets, outputs)
+            figures |= task.figures(evaluation)
             if is_generator(serving.contract):
                 continue
             if image := image_of(dataset.spec):
-                figures["examples"] = _examples(dataset.split(split), image.name, *task.captions(targets, outputs))
-            elif boundary := _boundary(predictor, task, dataset.split(split), targets):
+                figures["examples"] = _examples(dataset.split(split), image.name, evaluation)
+            elif boundary := _boundary(predictor, task, dataset.split(split), evaluation.targets):
                 figures["boundary"] = boundary
-            figures |= vision_figures(serving, task, dataset.split(split), targets, outputs)
+            figures |= vision_figures(serving, task, dataset.split(split), evaluation)
     save_figures(figures, run.figures_path)
     run.save_record(record.model_copy(update={"state": "done"}))
 
 
-def _standing(task: Task, history: list[dict[str, float]]) -> dict[str, str]:
-    """The warnings of the last epochs, by epoch: what went wrong and did not come right again."""
-    said: dict[str, str] = {}
-    for end in range(len(history), 0, -1):
-        if not (warning := task.warning(history[:end])):
-            break
-        said[str(int(history[end - 1]["epoch"]))] = warning
-    return dict(reversed(said.items()))
-
-
-def _examples(source: Source, name: str, captions: list[str], off: np.ndarray) -> Figure:
+def _examples(source: Source, name: str, evaluation: Evaluation) -> Figure:
     """Draw the worst examples, at most half of those shown, then others in order."""
-    worst = [int(index) for index in np.argsort(-off, kind="stable")[: SHOWN // 2] if off[index] > 0]
-    others = [index for index in range(len(off)) if index not in worst]
+    count = len(evaluation)
+    errors = np.zeros(count) if evaluation.errors is None else evaluation.errors
+    captions = evaluation.captions or ("",) * count
+    worst = [int(index) for index in np.argsort(-errors, kind="stable")[: SHOWN // 2] if errors[index] > 0]
+    others = [index for index in range(count) if index not in worst]
     shown = np.array((worst + others)[:SHOWN])
     images = source.read(shown)[name]
-    return examples_figure(images, [captions[index] for index in shown], off[shown] > 0)
+    return examples_figure(images, [captions[index] for index in shown], errors[shown] > 0)
 
 
 def _boundary(predictor: KerasPredictor, task: Task, source: Source, targets: dict[str, np.ndarray]) -> Figure | None:

@@ -1,44 +1,43 @@
-"""The stages of a training: in each, one thing happens to every batch."""
+"""The stages of a training: each owns an algorithm and runs its steps."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import itertools
+from abc import ABC, abstractmethod
+from typing import Any
 
 import keras
 import numpy as np
 
+from dltemplates.compat import schedule_of
 from dltemplates.datasets.pipeline import TrainingOrder
-from dltemplates.datasets.spec import DatasetSpec, image_of
-from dltemplates.layers import RestrictedBoltzmann
 from dltemplates.template import Template
 from dltemplates.training.algorithms.algorithm import Algorithm
-from dltemplates.training.algorithms.contrastive_divergence import ContrastiveDivergence
-from dltemplates.training.optimizers import make_sgd
+from dltemplates.training.data import TrainingData
+from dltemplates.training.loop import StepLoop
+from dltemplates.training.strategy import Placement
 
 
-@dataclass(frozen=True)
-class Stage:
-    """A part of a training in which one thing happens to every batch.
+class Stage(ABC):
+    """A part of a training with one algorithm.
 
     Attributes:
-        algorithm: That.
-        order: Which example stands at which place of it.
+        model: The model that is trained, which is kept and exported.
+        name: The part of the network that it trains, which its figures are named after; empty for the whole network.
         epochs: How many it lasts.
-        first_epoch: The epoch that it begins with, counted from 0.
-        first_step: The step that it begins with, counted from 0.
-        name: The part of the network that it trains; empty in the last one, which trains all.
+        steps_per_epoch: Steps in each of them.
+        first_epoch: The epoch of the training that it begins with, counted from 0.
+        first_step: The step of the training that it begins with, counted from 0.
     """
 
-    algorithm: Algorithm
-    order: TrainingOrder
-    epochs: int
-    first_epoch: int = 0
-    first_step: int = 0
-    name: str = ""
+    first_epoch = 0
+    first_step = 0
 
-    @property
-    def steps_per_epoch(self) -> int:
-        return self.order.steps_per_epoch
+    def __init__(self, model: keras.Model, *, name: str, epochs: int, steps_per_epoch: int):
+        self.model = model
+        self.name = name
+        self.epochs = epochs
+        self.steps_per_epoch = steps_per_epoch
 
     @property
     def last_epoch(self) -> int:
@@ -50,58 +49,182 @@ class Stage:
         """The step that it ends before."""
         return self.first_step + self.epochs * self.steps_per_epoch
 
+    @property
+    @abstractmethod
+    def variables(self) -> dict[str, list[Any]]:
+        """All variables that the stage's future depends on, in groups; those of the model as `model`."""
+
+    def build(self) -> None:
+        """Make what depends on the shapes of the data, in the scope of the strategy."""
+        return  # an environment has no batches to look at
+
+    @abstractmethod
+    def open(self, step: int) -> None:
+        """Prepare to run from a step of the training on."""
+
+    @abstractmethod
+    def run(self, count: int) -> int:
+        """Run at most `count` steps, and return how many were run, at least 1."""
+
+    @abstractmethod
+    def validate(self) -> dict[str, float]:
+        """Return the figures on validation, of the weights as they stand; `loss` is among them."""
+
+    @abstractmethod
+    def reset(self) -> None:
+        """Begin the figures of training anew, as an epoch begins."""
+
+    @abstractmethod
+    def mean_loss(self) -> float:
+        """Return the mean training loss since `reset`."""
+
+    @abstractmethod
+    def figures(self) -> dict[str, float]:
+        """Return the figures of training since `reset`; `loss` is among them."""
+
+    @abstractmethod
+    def learning_rate(self) -> float:
+        """Return the learning rate of the last step."""
+
+    @property
+    def fitting(self) -> int:
+        """How many steps fit into one call of `run`, as far as is known."""
+        return 1
+
+    @property
+    def can_resume(self) -> bool:
+        """Whether a training can be resumed from where the stage stands now."""
+        return True
+
+    def extra_state(self) -> bytes:
+        """Return what a checkpoint must keep beside the variables."""
+        return b""
+
+    def restore(self, state: bytes) -> None:
+        """Bring the stage to where it was when `extra_state` was called."""
+        return  # most have nothing but their variables
+
+    def compared(self, validated: dict[str, float]) -> dict[str, float]:
+        """Return further figures that compare training with validation as an epoch ends.
+
+        Args:
+            validated: The figures of `validate`.
+        """
+        return {}
+
     def named(self, figures: dict[str, float]) -> dict[str, float]:
-        """Figures as they are called in the history: those of one part of the network are not those of another."""
+        """Return figures as they are called in the history: those of one part of the network bear its name."""
         return {f"{self.name}_{name}" if self.name else name: value for name, value in figures.items()}
 
 
-def in_turn(stages: list[Stage]) -> tuple[Stage, ...]:
-    """The stages, each beginning where the one before it ends."""
-    for place in range(1, len(stages)):
-        before = stages[place - 1]
-        stages[place] = replace(stages[place], first_epoch=before.last_epoch, first_step=before.last_step)
-    return tuple(stages)
+class DatasetStage(Stage):
+    """A stage that is trained on the batches of a dataset.
 
-
-def pretraining(model: keras.Model, template: Template, spec: DatasetSpec, examples: int) -> list[Stage]:
-    """The training of each restricted Boltzmann machine of a network by itself, from the one that sees the examples.
-
-    Args:
-        model: The assembled model.
-        template: What is trained; there are no such stages unless it says so.
-        spec: The data.
-        examples: Number of training examples.
-
-    Raises:
-        ValueError: If there is no such machine in the network, or what it would see is no image.
+    Attributes:
+        algorithm: What happens to each batch.
+        data: The batches.
+        order: Which example stands at which place.
     """
-    settings = template.train.pretrain
-    if settings is None:
-        return []
-    machines = [layer for layer in model.get_layer(model.name).layers if isinstance(layer, RestrictedBoltzmann)]
-    if not machines:
-        raise ValueError(
-            f"`train.pretrain` is for networks of restricted Boltzmann machines. Received: {model.name}, which holds "
-            "none. Leave it out, or take model `dbn`."
-        )
-    if image_of(spec) is None:
-        raise ValueError(
-            "`train.pretrain` is for values between 0 and 1, such as pixels. Received: data whose inputs are "
-            f"{', '.join(value.name for value in spec.inputs)}. Leave it out, or choose images."
-        )
-    order = make_order(template, examples)
-    stages = []
-    for place, machine in enumerate(machines):
-        algorithm = ContrastiveDivergence(
-            model,
-            machine,
-            lambda: make_sgd(settings.optimizer, settings.learning_rate, steps_per_epoch=order.steps_per_epoch),
-            seed=template.seed + place,
-            steps=settings.steps,
-            weight_decay=settings.weight_decay,
-        )
-        stages.append(Stage(algorithm, order, settings.epochs, name=machine.name))
-    return stages
+
+    def __init__(
+        self,
+        algorithm: Algorithm,
+        data: TrainingData,
+        order: TrainingOrder,
+        placement: Placement,
+        *,
+        epochs: int,
+        name: str = "",
+        jit_compile: bool = False,
+    ):
+        """Prepare the stage.
+
+        Args:
+            algorithm: What happens to each batch.
+            data: The batches.
+            order: Which example stands at which place.
+            placement: The devices.
+            epochs: How many it lasts.
+            name: The part of the network that it trains.
+            jit_compile: Whether steps are compiled by XLA.
+        """
+        super().__init__(algorithm.model, name=name, epochs=epochs, steps_per_epoch=order.steps_per_epoch)
+        self.algorithm = algorithm
+        self.order = order
+        self.data, self._placement = data, placement
+        self._train = StepLoop(placement, algorithm.train, jit_compile=jit_compile)
+        self._evaluate = StepLoop(placement, algorithm.evaluate, jit_compile=jit_compile)
+        self._batches: Any = None
+
+    @property
+    def variables(self) -> dict[str, list[Any]]:
+        return self.algorithm.variables
+
+    @property
+    def fitting(self) -> int:
+        return self._train.fitting
+
+    def batches(self, first_step: int) -> Any:
+        """Return this process's parts of the batches from a step of the training to the end of the stage."""
+        return self.data.training(self.order, range(first_step - self.first_step, self.last_step - self.first_step))
+
+    def build(self) -> None:
+        _, targets, _ = self.batches(self.first_step).element_spec
+        self.algorithm.begin(targets)
+
+    def open(self, step: int) -> None:
+        if step == self.first_step:
+            self.algorithm.start(self.data.first())
+        self._batches = self._placement.iterator(self.batches(step))
+
+    def run(self, count: int) -> int:
+        with self._placement.watched():
+            self._train(self._batches, count)
+        return count
+
+    def validate(self) -> dict[str, float]:
+        return self._figures_of("validation")
+
+    def compared(self, validated: dict[str, float]) -> dict[str, float]:
+        if not self.algorithm.compared:
+            return {}
+        again = self._figures_of("train")
+        figures = {name: again[name] for name in self.algorithm.compared}
+        return figures | {f"{name}_gap": validated[name] - again[name] for name in self.algorithm.compared}
+
+    def _figures_of(self, split: str) -> dict[str, float]:
+        self.algorithm.reset()
+        batches, steps = self.data.evaluation(split)
+        with self._placement.watched():
+            self._evaluate.run_all(self._placement.iterator(batches), steps)
+        return self.algorithm.figures()
+
+    def reset(self) -> None:
+        self.algorithm.reset()
+
+    def mean_loss(self) -> float:
+        return self.algorithm.mean_loss()
+
+    def figures(self) -> dict[str, float]:
+        return self.algorithm.figures()
+
+    def learning_rate(self) -> float:
+        return learning_rate_of(self.algorithm.optimizer)
+
+
+def learning_rate_of(optimizer: keras.optimizers.Optimizer) -> float:
+    """Return the learning rate of the last step that was taken; a loss scale may have left some out."""
+    schedule = schedule_of(optimizer)
+    if schedule is not None:
+        return float(schedule(max(0, int(np.asarray(optimizer.iterations)) - 1)))
+    return float(str(np.asarray(optimizer.learning_rate)))  # 0.001 as float32, not its nearest double
+
+
+def in_turn(stages: list[Stage]) -> tuple[Stage, ...]:
+    """Let each stage begin where the one before it ends."""
+    for before, stage in itertools.pairwise(stages):
+        stage.first_epoch, stage.first_step = before.last_epoch, before.last_step
+    return tuple(stages)
 
 
 def make_order(template: Template, examples: int, only: np.ndarray | None = None) -> TrainingOrder:
@@ -125,8 +248,8 @@ def make_order(template: Template, examples: int, only: np.ndarray | None = None
     return TrainingOrder(examples, batch_size, template.seed, only)
 
 
-def labelled_examples(template: Template, examples: int) -> np.ndarray | None:
-    """The training examples whose label is used, ascending; None for all.
+def labeled_examples(template: Template, examples: int) -> np.ndarray | None:
+    """Return the training examples whose label is used, ascending; None for all.
 
     Raises:
         ValueError: If there are not as many.

@@ -9,13 +9,13 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from dltemplates.runs import Run, latest_run_path, load_run, make_run, new_run_path
+from dltemplates.tasks.evaluation import Evaluation
 from dltemplates.template import Template
 from dltemplates.training.agreement import agree_on_data, agree_on_template, begin_together, gather_broken
 from dltemplates.training.checkpoint import TrainingState, load_checkpoint
 from dltemplates.training.cluster import read_cluster
 from dltemplates.training.judges import judged_by, missing_judge
 from dltemplates.training.keeper import Bystander, Keeper
-from dltemplates.training.loop import StepLoop
 from dltemplates.training.prepare import Training, naming_broken_files, prepare
 from dltemplates.training.progress import Reporter, Silent
 from dltemplates.training.record import begin_run, score_run
@@ -100,7 +100,7 @@ def train(
                 if stop.requested:
                     raise KeyboardInterrupt
         with _resumable(run, state, training.total_steps, reporter):
-            score_run(run, training.task, training.dataset)
+            score_run(run, training.task, training.dataset, state.warnings)
             _note_broken(training.broken(), state, reporter)
             _save_state(run, state, "done")
             placement.farewell(str(run.path))
@@ -154,13 +154,14 @@ def _begin(training: Training, run: Run, keeper: Keeper, reporter: Reporter) -> 
     if run.record_path.exists():
         if run.record.spec.fingerprint != training.dataset.spec.fingerprint:
             raise ValueError(f"A run is resumed on the data it began with. Received: {run.path}, whose data changed.")
-        state = load_checkpoint(run.checkpoint_path, variables, reporter.note)
+        state, extra_states = load_checkpoint(run.checkpoint_path, variables, reporter.note)
+        training.restore(extra_states)
         run.sweep()
         _save_state(run, state, "running")
         reporter.note(f"resuming {run.path} at step {state.step} of {training.total_steps}")
     else:
         state = TrainingState()
-        keeper.finish(variables, state)  # first: a run without a checkpoint could not be resumed
+        keeper.finish(variables, state, training.extra_states)  # first: a run without a checkpoint could not be resumed
         begin_run(run, training.template, training.dataset.spec, training.task, training.definition)
         if training.fresh:
             reporter.note(
@@ -191,7 +192,7 @@ def fit(
             epochs = f"epochs {stage.first_epoch + 1} to {stage.last_epoch}"
             reporter.note(f"stage {place} of {len(training.stages)}: {what}, {epochs}")
         _fit_stage(training, stage, state, keeper, reporter, stop)
-    keeper.finish(training.variables, state)
+    keeper.finish(training.variables, state, training.extra_states)
 
 
 def _fit_stage(
@@ -203,13 +204,9 @@ def _fit_stage(
     stop: StopRequest,
 ) -> None:
     """Run the steps of a stage that are left."""
-    algorithm, placement = stage.algorithm, training.placement
-    if state.step == stage.first_step:
-        algorithm.start(training.first_batches())
-    batches = placement.iterator(training.batches(stage, state.step))
+    placement = training.placement
+    stage.open(state.step)
     writes_every_step = training.template.train.checkpoint_seconds == 0
-    steps = StepLoop(placement, algorithm.train, jit_compile=training.jit_compile)
-    evaluation = StepLoop(placement, algorithm.evaluate, jit_compile=training.jit_compile)
     started = time.monotonic() - state.seconds
     last_tick = time.monotonic()
     fitting = 1
@@ -217,11 +214,9 @@ def _fit_stage(
     while state.step < stage.last_step and not _stopped_early(training, state):
         done = (state.step - stage.first_step) % stage.steps_per_epoch
         if done == 0:
-            algorithm.reset()
+            stage.reset()
         left = stage.steps_per_epoch - done
-        count = 1 if writes_every_step else min(fitting, left)
-        with placement.watched():
-            steps(batches, count)
+        count = stage.run(1 if writes_every_step else min(fitting, left))
         state.step += count
         now = time.monotonic()
         state.seconds = now - started
@@ -230,70 +225,58 @@ def _fit_stage(
         loss = 0.0
         if epoch_ends or now - last_tick >= TICK_SECONDS:
             last_tick = now
-            loss = algorithm.mean_loss()
+            loss = stage.mean_loss()
             reporter.step(state.step, loss)
         if epoch_ends:
             _check_finite("loss", loss, state)
-            _end_epoch(training, stage, state, evaluation, keeper, reporter)
+            _end_epoch(training, stage, state, keeper, reporter)
         # Each worker looks at its own clock and signals; all do the same.
-        said = placement.share([steps.fitting, keeper.is_due, stop.requested, not math.isfinite(loss)])
+        said = placement.share([stage.fitting, keeper.is_due, stop.requested, not math.isfinite(loss)])
         fitting, is_due, is_stopping = int(said[0, 0]), said[0, 1], said[:, 2].any()
         if said[:, 3].any():
             _check_finite("loss", math.nan, state)
+        if not stage.can_resume:
+            continue
         if is_stopping:
-            keeper.finish(training.variables, state)
+            keeper.finish(training.variables, state, training.extra_states)
             raise KeyboardInterrupt
         if is_due:
-            keeper.checkpoint(training.variables, state)
+            keeper.checkpoint(training.variables, state, training.extra_states)
 
 
 def _end_epoch(
     training: Training,
     stage: Stage,
     state: TrainingState,
-    evaluation: StepLoop,
     keeper: Keeper | Bystander,
     reporter: Reporter,
 ) -> None:
     """Validate, keep the weights if they are the best of the last stage so far, write the history."""
-    algorithm = stage.algorithm
     epoch = len(state.history) + 1
     row: dict[str, float] = {
         "epoch": epoch,
         "step": state.step,
-        "learning_rate": training.learning_rate(stage),
+        "learning_rate": stage.learning_rate(),
     }
-    figures = algorithm.figures()
-    validated = _evaluate(training, stage, "validation", evaluation)
-    if algorithm.compared:
-        again = _evaluate(training, stage, "train", evaluation)
-        figures |= {name: again[name] for name in algorithm.compared}
-        figures |= {f"{name}_gap": validated[name] - again[name] for name in algorithm.compared}
+    figures = stage.figures()
+    validated = stage.validate()
+    figures |= stage.compared(validated)
     row |= stage.named(figures)
     row |= {f"val_{name}": value for name, value in stage.named(validated).items()}
     if training.placement.is_chief and training.watch and stage is training.stages[-1]:
-        row |= {f"val_{name}": value for name, value in training.watch.figures().items()}
+        evaluation = training.watch.evaluate()
+        row |= {f"val_{name}": value for name, value in evaluation.scores.items()}
         keeper.samples(epoch, training.watch.samples())
+        _warn(evaluation, epoch, state, reporter)
     row["seconds"] = round(state.seconds, 1)
     _check_finite("val_loss", validated["loss"], state)
     state.history.append(row)
     better = stage is training.stages[-1] and _is_best(training, state, row)
     if better:
-        keeper.best(algorithm.model)
+        keeper.best(stage.model)
     keeper.history(state.history)
     reporter.epoch(row, better)
-    if training.placement.is_chief:  # who alone has what to judge by
-        _warn(training, state.history, reporter)
     _note_broken(gather_broken(training), state, reporter)
-
-
-def _evaluate(training: Training, stage: Stage, split: str, evaluation: StepLoop) -> dict[str, float]:
-    """The figures of a stage on a split, by the weights as they stand."""
-    stage.algorithm.reset()
-    batches, steps = training.evaluation_batches(split)
-    with training.placement.watched():
-        evaluation.run_all(training.placement.iterator(batches), steps)
-    return stage.algorithm.figures()
 
 
 def _is_best(training: Training, state: TrainingState, row: dict[str, float]) -> bool:
@@ -312,11 +295,13 @@ def _is_best(training: Training, state: TrainingState, row: dict[str, float]) ->
     return better
 
 
-def _warn(training: Training, history: list[dict[str, float]], reporter: Reporter) -> None:
-    """Say what went wrong in the last epoch, unless it did so in the one before."""
-    warning = training.task.warning
-    if (now := warning(history)) and not (history[:-1] and warning(history[:-1])):
-        reporter.note(now)
+def _warn(evaluation: Evaluation, epoch: int, state: TrainingState, reporter: Reporter) -> None:
+    """Say what went wrong in an epoch, unless it did so in the one before; `state` keeps what is wrong since then."""
+    if evaluation.warnings and not state.warnings:
+        reporter.note("; ".join(evaluation.warnings))
+    if not evaluation.warnings:
+        state.warnings.clear()
+    state.warnings |= {str(epoch): warning for warning in evaluation.warnings}
 
 
 def _note_broken(broken: dict[str, str], state: TrainingState, reporter: Reporter) -> None:

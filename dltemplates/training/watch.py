@@ -8,6 +8,7 @@ import numpy as np
 from dltemplates.datasets.seeds import read_noise
 from dltemplates.datasets.source import ArraySource, Dataset
 from dltemplates.runtimes import KerasPredictor
+from dltemplates.tasks.evaluation import WHOLE, Evaluation, System
 from dltemplates.tasks.examples import noise_for
 from dltemplates.tasks.task import Task
 from dltemplates.template import Template
@@ -36,6 +37,7 @@ class Watch:
         serving = task.serving(model, dataset.spec, template, name=model.name)[task.generator]
         self.contract = serving.contract
         self._predictor = KerasPredictor(serving.model, serving.contract)
+        self._system = System({WHOLE: self._predictor})
         self._task = task
         self._validation = noise_for(serving.contract, dataset).split("validation")
 
@@ -52,13 +54,13 @@ class Watch:
                 f"What is made is held against {TRIED} images of validation at least. Received: "
                 f"{len(self._validation)}. Set more apart, by dataset.validation; or add images."
             )
-        self._task.score(*self._predictor.predict(ArraySource(self._validation.read(np.arange(TRIED)))))
+        self._task.evaluate(self._system, ArraySource(self._validation.read(np.arange(TRIED))))
 
-    def figures(self) -> dict[str, float]:
-        """The task's figures of what is made now; none where the generator is but a part of what is trained."""
+    def evaluate(self) -> Evaluation:
+        """Score what is made now; without scores where the generator is but a part of what is trained."""
         if self._task.generator:
-            return {}
-        return self._task.score(*self._predictor.predict(self._validation))
+            return Evaluation({})
+        return self._task.evaluate(self._system, self._validation)
 
     def samples(self) -> np.ndarray | None:
         """What is made now: (n, height, width, channels), 0..255; None where it is no images."""

@@ -6,7 +6,6 @@ from keras import layers
 from conftest import spec_of
 from dltemplates.datasets.source import ArraySource, Dataset
 from dltemplates.datasets.spec import DatasetSpec, Value
-from dltemplates.deploy.budget import Budget
 from dltemplates.deploy.check import Reference
 from dltemplates.deploy.export import export_serving
 from dltemplates.deploy.saved_model import with_float_images
@@ -93,4 +92,4 @@ def predictor(exported):
 
 @pytest.fixture(scope="session")
 def reference(serving, task, dataset):
-    return Reference(with_float_images(serving), task, dataset, Budget("0.01", "max"))
+    return Reference(with_float_images(serving), task, dataset, "0.01")

@@ -95,7 +95,7 @@ def test_a_file_whose_decisions_are_others_does_not_pass(exported, monkeypatch):
     """The area under the curve does not look at them."""
     run, report = exported
     task, dataset = look_at(run.template.task, load_dataset(run.template.dataset))
-    reference = Reference(run.serving(), task, dataset, Budget("0.01", "max"))
+    reference = Reference(run.serving(), task, dataset, "0.01")
     predictor = load_predictor(run.exports_path / report.result("tflite:int8").file)
     check("tflite:int8", predictor, reference)
 

@@ -78,7 +78,7 @@ def test_a_wrong_output_fails(predictor, reference, change, match):
 def test_a_file_of_other_weights_fails(predictor, serve, task, dataset):
     keras.utils.set_random_seed(1)
     other = with_float_images(serve(layers.Flatten(), layers.Dense(10)))
-    reference = Reference(other, task, dataset, Budget("0.01", "max"))
+    reference = Reference(other, task, dataset, "0.01")
     with pytest.raises(CheckError, match=r"must be within 0\.0001 of Keras's"):
         check("onnx:float32", predictor("onnx:float32"), reference)
     with pytest.raises(CheckError, match="over budget: accuracy on validation"):
@@ -125,23 +125,23 @@ def test_slow_files_are_checked_on_fewer(predictor, reference, monkeypatch, key,
     assert ("checked on 50 examples of validation" in " ".join(remarks)) == (examples == 50)
 
 
-def test_thinned_examples_keep_their_targets(reference):
+def test_thinned_examples_keep_their_targets(reference, task):
     expected = reference.splits["validation"]
-    few = expected.thinned(7)
+    few = expected.thinned(7, task)
     whole = expected.source.read(np.arange(300))
     places = [0, 50, 100, 150, 199, 249, 299]
     np.testing.assert_array_equal(few.source.read(np.arange(7))["label"], whole["label"][places])
-    np.testing.assert_array_equal(few.targets["label"], whole["label"][places])
+    np.testing.assert_array_equal(few.evaluation.targets["label"], whole["label"][places])
     np.testing.assert_array_equal(few.outputs["probabilities"], expected.outputs["probabilities"][places])
-    assert expected.thinned(300) is expected
+    assert expected.thinned(300, task) is expected
 
 
 def test_changed_decisions_are_counted(task):
     targets = {"label": np.array([0, 1, 2, 3])}
     before = np.eye(10, dtype=np.float32)[[0, 1, 2, 4]]
     after = np.eye(10, dtype=np.float32)[[0, 1, 5, 3]]
-    expected = Expected(None, targets, {"probabilities": before})
-    figures = compare(expected, {"probabilities": after}, task, Budget("0.01", "max"))
+    expected = Expected(None, task.compare(targets, {"probabilities": before}))
+    figures = compare(expected, task.compare(targets, {"probabilities": after}), Budget("0.01", "max"))
     assert (figures.float_score, figures.score, figures.drop) == (0.75, 0.75, 0.0)
     assert (figures.changed, figures.agreement, figures.max_error) == (2, 0.5, 1.0)
 
@@ -155,7 +155,7 @@ def test_the_error_keeps_a_nan():
 def test_the_references_own_faults_are_seen(serve, task, dataset):
     serving = serve(layers.Flatten(), layers.Dense(10))
     serving.model.set_weights([np.zeros_like(array) for array in serving.model.get_weights()])
-    found = Reference(with_float_images(serving), task, dataset, Budget("0.01", "max"))
+    found = Reference(with_float_images(serving), task, dataset, "0.01")
     assert "Keras's own output `probabilities` must depend on the input" in found.problem
 
 
@@ -166,7 +166,7 @@ def few(serving, task, dataset):
     def make(count):
         arrays = dataset.split("validation").read(np.zeros(count, int))
         one = Dataset(dataset.spec, {**dataset.splits, "validation": ArraySource(arrays)})
-        return Reference(with_float_images(serving), task, one, Budget("0.01", "max"))
+        return Reference(with_float_images(serving), task, one, "0.01")
 
     return make
 
@@ -190,7 +190,7 @@ def test_a_constant_network_is_seen_on_one_example(serve, task, dataset, few):
     serving = serve(layers.Flatten(), layers.Dense(10))
     serving.model.set_weights([np.zeros_like(array) for array in serving.model.get_weights()])
     data = Dataset(dataset.spec, {"validation": few(1).splits["validation"].source})
-    found = Reference(with_float_images(serving), task, data, Budget("0.01", "max"))
+    found = Reference(with_float_images(serving), task, data, "0.01")
     assert "`probabilities` must depend on the input. It is the same for all 20 inputs" in found.problem
 
 

@@ -9,7 +9,6 @@ import pytest
 from conftest import in_process_converter
 from dltemplates.cli import main as cli
 from dltemplates.datasets.load import load_dataset
-from dltemplates.deploy.budget import Budget
 from dltemplates.deploy.check import CheckError, Reference, check
 from dltemplates.deploy.export_run import export
 from dltemplates.deploy.report import load_run_report
@@ -100,7 +99,7 @@ def test_a_file_that_gives_something_else_does_not_pass(run, part):
     serving = run.servings()[part]
     task, dataset = look_at(run.template.task, load_dataset(run.template.dataset))
     data = examples_for(serving, dataset)
-    reference = Reference(serving, Parity() if part else task, data, Budget("0.01", "min"))
+    reference = Reference(serving, Parity() if part else task, data, "0.01")
     (value,) = serving.contract.outputs
     spread = float(np.ptp(reference.splits["validation"].outputs[value.name]))
     for off, passes in ((0.005, True), (0.02, False)):

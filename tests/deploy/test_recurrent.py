@@ -13,7 +13,6 @@ from dltemplates import catalog
 from dltemplates.compat import flatten_layers
 from dltemplates.datasets.series import series_dataset
 from dltemplates.deploy import worker
-from dltemplates.deploy.budget import Budget
 from dltemplates.deploy.check import CheckError, Reference, check
 from dltemplates.deploy.export import batch_of, export_serving
 from dltemplates.deploy.saved_model import save_serving
@@ -60,7 +59,7 @@ def exported(serving, task, dataset, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def reference(serving, task, dataset):
-    return Reference(serving, task, dataset, Budget("5%", "min"))
+    return Reference(serving, task, dataset, "5%")
 
 
 @pytest.fixture(scope="module")

@@ -25,6 +25,7 @@ from dltemplates.runs import Run
 from dltemplates.runtimes import KerasPredictor
 from dltemplates.tasks.assemble import assemble, serve
 from dltemplates.tasks.classification import Classification
+from dltemplates.tasks.evaluation import Evaluation
 from dltemplates.tasks.multi_label import MultiLabel
 from dltemplates.tasks.regression import Regression
 from dltemplates.training.record import score_run
@@ -87,9 +88,9 @@ def served(made, kind="class"):
 def look(made, source, kind="class"):
     """The figures of a network."""
     serving, task = served(made, kind)
-    targets, outputs = KerasPredictor(serving.model, serving.contract).predict(source)
+    evaluation = task.compare(*KerasPredictor(serving.model, serving.contract).predict(source))
     source.read_at_once.clear()
-    return vision_figures(serving, task, source, targets, outputs)
+    return vision_figures(serving, task, source, evaluation)
 
 
 def convolutions():
@@ -125,7 +126,7 @@ def test_an_input_that_is_no_image_has_no_pictures(source):
     serving, task = served(network(*convolutions()))
     inputs = tuple(value.model_copy(update={"kind": "number"}) for value in serving.contract.inputs)
     serving = type(serving)(serving.model, serving.contract.model_copy(update={"inputs": inputs}))
-    assert vision_figures(serving, task, source, {}, {}) == {}
+    assert vision_figures(serving, task, source, Evaluation({})) == {}
 
 
 def test_auxiliary_classifiers_are_left_out(source):

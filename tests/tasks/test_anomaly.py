@@ -144,8 +144,8 @@ def test_validation_is_watched_on_normal_examples_alone():
     assert isinstance(watched, Subset)
     assert watched.indices.tolist() == [0, 3, 4]
     training = prepare(template())
-    assert len(training.watched) < len(training.dataset.split("validation"))
-    assert not anomalies_of(training.watched).any()
+    assert len(training.stages[-1].data.watched) < len(training.dataset.split("validation"))
+    assert not anomalies_of(training.stages[-1].data.watched).any()
 
 
 @pytest.mark.parametrize(
@@ -287,17 +287,17 @@ def test_a_split_of_one_kind_has_no_score():
     task = Anomaly(spec_of(NUMBERS, TRUTH, inputs=(NUMBERS,)))
     outputs = {"score": np.ones(3), "decision": np.zeros(3)}
     with pytest.raises(ValueError, match="Received: 3 and 0 in the split"):
-        task.score({"anomaly": np.zeros(3, int)}, outputs)
+        task.compare({"anomaly": np.zeros(3, int)}, outputs).scores
 
 
 def test_scores_are_those_of_the_ranking_and_of_the_decisions():
     task = Anomaly(spec_of(NUMBERS, TRUTH, inputs=(NUMBERS,)))
     targets = {"anomaly": np.array([0, 0, 1, 1])}
     outputs = {"score": np.float32([0.1, 0.6, 0.5, 0.9]), "decision": np.float32([0, 1, 1, 1])}
-    assert task.score(targets, outputs) == pytest.approx(
+    assert task.compare(targets, outputs).scores == pytest.approx(
         {"roc_auc": 0.75, "pr_auc": 0.5 * 1 + 0.5 * 2 / 3, "precision": 2 / 3, "recall": 1.0}
     )
-    assert task.captions(targets, outputs)[1].tolist() == pytest.approx([0, 0.6, 0, 0])
+    assert task.compare(targets, outputs).errors.tolist() == pytest.approx([0, 0.6, 0, 0])
     assert task.direction == "max"
 
 
@@ -305,7 +305,7 @@ def test_pictures_mark_the_threshold_and_the_anomalies():
     task = Anomaly(spec_of(NUMBERS, TRUTH.model_copy(update={"threshold": 0.4}), inputs=(NUMBERS,)))
     targets = {"anomaly": np.array([0, 1, 1, 0, 0, 1])}
     outputs = {"score": np.float32([0.1, 0.42, 0.5, 0.3, 0.45, 0.9]), "decision": np.float32([0, 1, 1, 0, 1, 1])}
-    figures = task.figures(targets, outputs)
+    figures = task.figures(task.compare(targets, outputs))
     assert set(figures) == {"scores", "roc", "timeline"}
     (line,) = figures["timeline"].axes
     assert [patch.get_x() for patch in line.patches] == [0.5, 4.5]  # two stretches

@@ -38,8 +38,8 @@ def test_without_confusion_there_is_no_figure():
     task = Classification(spec_of(Value(name="label", kind="class", dtype="int64", shape=(), classes=CLASSES)))
     right, wrong = np.eye(4), np.eye(4)[::-1]
     targets = {"label": np.arange(4)}
-    assert set(task.figures(targets, {"probabilities": right})) == {"confusion_matrix"}
-    assert set(task.figures(targets, {"probabilities": wrong})) == {"confusion_matrix", "confused_pairs"}
+    assert set(task.figures(task.compare(targets, {"probabilities": right}))) == {"confusion_matrix"}
+    assert set(task.figures(task.compare(targets, {"probabilities": wrong}))) == {"confusion_matrix", "confused_pairs"}
 
 
 def test_a_grid_has_at_most_as_many_rows_as_columns():

@@ -91,7 +91,7 @@ def test_naive_forecasts_repeat_what_was():
 
 def test_scores_are_those_of_the_definitions(task):
     targets = {"future": np.float32([[1, 2], [3, 4]]), "past": np.float32([[9, 0], [8, 4]])}
-    scores = task.score(targets, {"forecast": np.float32([[1, 3], [5, 4]])})
+    scores = task.compare(targets, {"forecast": np.float32([[1, 3], [5, 4]])}).scores
     assert scores["mae"] == pytest.approx((0 + 1 + 2 + 0) / 4)
     assert scores["rmse"] == pytest.approx(np.sqrt((0 + 1 + 4 + 0) / 4))
     assert scores["skill"] == pytest.approx(1 - 0.75 / ((1 + 2 + 1 + 0) / 4))
@@ -101,19 +101,26 @@ def test_scores_are_those_of_the_definitions(task):
 
 def test_a_naive_forecast_has_no_skill_and_the_truth_all(task, split):
     forecasts = naive_forecasts(split)
-    assert task.score(split, {"forecast": forecasts["last"]})["skill"] == pytest.approx(0, abs=1e-6)
-    assert task.score(split, {"forecast": forecasts["seasonal"]})["skill_seasonal"] == pytest.approx(0, abs=1e-6)
-    assert task.score(split, {"forecast": split["future"]}) == {"mae": 0, "rmse": 0, "skill": 1, "skill_seasonal": 1}
+    assert task.compare(split, {"forecast": forecasts["last"]}).scores["skill"] == pytest.approx(0, abs=1e-6)
+    assert task.compare(split, {"forecast": forecasts["seasonal"]}).scores["skill_seasonal"] == pytest.approx(
+        0, abs=1e-6
+    )
+    assert task.compare(split, {"forecast": split["future"]}).scores == {
+        "mae": 0,
+        "rmse": 0,
+        "skill": 1,
+        "skill_seasonal": 1,
+    }
 
 
 def test_nothing_is_better_than_what_has_no_error(task):
     targets = {"future": np.ones((3, 2)), "past": np.ones((3, 1))}
-    assert list(task.score(targets, {"forecast": np.zeros((3, 2))})) == ["mae", "rmse"]
+    assert list(task.compare(targets, {"forecast": np.zeros((3, 2))}).scores) == ["mae", "rmse"]
 
 
 def test_the_error_of_each_step_is_kept(task, split):
     forecast = split["future"] + np.float32([0, 1, 2, 3])
-    found = task.details(split, {"forecast": forecast})["mae_by_step"]
+    found = task.compare(split, {"forecast": forecast}).details["mae_by_step"]
     np.testing.assert_allclose(found["network"], [0, 1, 2, 3], atol=1e-5)
     assert found["last"] == pytest.approx(np.abs(split["past"][:, -1:] - split["future"]).mean(axis=0).tolist())
     assert set(found) == {"network", "last", "seasonal"}
@@ -189,7 +196,7 @@ def test_a_linear_autoregression_is_the_baseline_of_the_ready_template(data_fold
     train, *later = (dataset.split(split).read(np.arange(len(dataset.split(split)))) for split in SPLITS)
     fitted = LinearRegression().fit(train["series"][..., 0], train["future"])
     for split, mae, naive in zip(later, (13.91, 19.15), (16.57, 23.82), strict=True):
-        scores = task.score(split, {"forecast": fitted.predict(split["series"][..., 0])})
+        scores = task.compare(split, {"forecast": fitted.predict(split["series"][..., 0])}).scores
         assert scores["mae"] == pytest.approx(mae, abs=0.01)
         assert scores["mae"] / (1 - scores["skill"]) == pytest.approx(naive, abs=0.01)
 
@@ -221,7 +228,7 @@ def test_forecasts_stand_where_their_time_is(split):
 
 
 def test_dates_are_on_the_time_line(task, split):
-    figures = task.figures(split, {"forecast": split["future"]})
+    figures = task.figures(task.compare(split, {"forecast": split["future"]}))
     assert list(figures) == ["forecast", "error_by_step"]
     first = lines(figures["forecast"].axes[0])["truth"][0, 0]
     assert first == split["time"][0]  # matplotlib counts days since 1970, too

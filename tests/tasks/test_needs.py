@@ -51,11 +51,11 @@ def test_a_model_can_do_a_task_or_it_is_said_why_not(task, model):
             prepare(template)
         return
     training = prepare(template)
-    inputs, targets, weight = next(iter(training.batches(training.stages[0], 0)))
-    training.algorithm.train(inputs, targets, weight)
-    spec = training.task.fitted(training.algorithm.model, training.dataset)
+    inputs, targets, weight = next(iter(training.stages[0].batches(0)))
+    training.stages[-1].algorithm.train(inputs, targets, weight)
+    spec = training.task.fitted(training.model, training.dataset)
     task_of_spec = make_task(template.task, spec) if task == "anomaly" else training.task
-    assert "" in task_of_spec.serving(training.algorithm.model, spec, template, name="served")
+    assert "" in task_of_spec.serving(training.model, spec, template, name="served")
 
 
 def test_it_is_one_line_and_nothing_is_left_behind(tmp_path):

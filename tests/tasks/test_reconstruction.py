@@ -38,7 +38,7 @@ def test_images_are_learned_and_judged_between_0_and_1():
     assert float(np.mean(task.loss()(encoded, half))) == pytest.approx(np.mean((encoded - 0.5) ** 2))
     made = np.asarray(task.present(half))
     np.testing.assert_allclose(made, 127.5)
-    scores = task.score({"image": given}, {"reconstruction": made})
+    scores = task.compare({"image": given}, {"reconstruction": made}).scores
     assert list(scores) == ["mse", "psnr"]
     assert scores["mse"] == pytest.approx(np.mean((encoded - 0.5) ** 2))
     assert scores["psnr"] == pytest.approx(-10 * np.log10(scores["mse"]))
@@ -59,8 +59,8 @@ def test_numbers_are_learned_in_deviations_and_served_in_their_own_unit():
     np.testing.assert_allclose(encoded, [[1, 0], [0, 1]], atol=1e-6)
     np.testing.assert_allclose(np.asarray(task.present(encoded)), given, rtol=1e-6)
     off = given + np.float32([[2, 0.5]])  # one deviation of each
-    assert task.score({"features": given}, {"reconstruction": off}) == pytest.approx({"mse": 1.0})
-    assert task.figures({"features": given}, {"reconstruction": off}) == {}
+    assert task.compare({"features": given}, {"reconstruction": off}).scores == pytest.approx({"mse": 1.0})
+    assert task.figures(task.compare({"features": given}, {"reconstruction": off})) == {}
     np.testing.assert_allclose(task.errors({"features": given}, {"reconstruction": off}), [1, 1])
 
 
@@ -99,17 +99,17 @@ def test_noise_of_numbers_is_in_deviations():
 def test_the_score_says_how_much_noise_there_was():
     task, dataset = look_at(Named(name="reconstruction", noise=0.5), numbers_dataset(500))
     arrays = dataset.split("test").read(np.arange(500))
-    scores = task.score(arrays, {"reconstruction": arrays["clean"]})
+    scores = task.compare(arrays, {"reconstruction": arrays["clean"]}).scores
     assert scores["mse"] == 0
     assert scores["mse_before"] == pytest.approx(0.25, rel=0.1)
-    untouched = task.score(arrays, {"reconstruction": arrays["features"]})
+    untouched = task.compare(arrays, {"reconstruction": arrays["features"]}).scores
     assert untouched["mse"] == untouched["mse_before"]
 
 
 def test_pictures_of_noise_show_what_was_given_made_and_clean():
     task, dataset = look_at(Named(name="reconstruction", noise=0.3), load_dataset(DatasetSettings(name="digits")))
     arrays = dataset.split("test").read(np.arange(3))
-    figure = task.figures(arrays, {"reconstruction": arrays["clean"]})["reconstructions"]
+    figure = task.figures(task.compare(arrays, {"reconstruction": arrays["clean"]}))["reconstructions"]
     panels = np.array(figure.axes).reshape(3, 3)
     assert [axes.get_ylabel() for axes in panels[:, 0]] == ["given", "made", "clean"]
     drawn = [np.asarray(axes.images[0].get_array()) for axes in panels[:, 0]]
@@ -143,4 +143,4 @@ def test_what_cannot_be_given_back_is_refused():
 def test_nothing_is_trained_for_parity():
     with pytest.raises(ValueError, match="Task parity judges the parts of a network.*dlt list tasks"):
         Parity().sizes(data_of(IMAGE).spec)
-    assert Parity().score({}, {"code": np.ones((2, 3))}) == {}
+    assert Parity().compare({}, {"code": np.ones((2, 3))}).scores == {}

@@ -72,17 +72,17 @@ def test_a_task_trains_serves_scores_and_shows(name):
     assert np.isfinite(outputs[value.name]).all()
 
     targets = {spec.targets[0].name: raw}
-    scores = task.score(targets, outputs)
+    scores = task.compare(targets, outputs).scores
     assert all(isinstance(score, float) for score in scores.values())
-    perfect = next(iter(task.score(targets, best_outputs(name)).values()))
+    perfect = next(iter(task.compare(targets, best_outputs(name)).scores.values()))
     first = next(iter(scores.values()))
     assert first <= perfect if task.direction == "max" else first >= perfect
     assert len(task.show(outputs)) == 12
-    assert isinstance(task.details(targets, outputs), dict)
-    captions, off = task.captions(targets, outputs)
-    assert len(captions) == len(off) == 12
-    assert not task.captions(targets, best_outputs(name))[1].any()
-    for figure in task.figures(targets, outputs).values():
+    evaluation = task.compare(targets, outputs)
+    assert len(evaluation.captions) == len(evaluation.errors) == len(evaluation) == 12
+    assert evaluation.score_of(np.arange(12)) == pytest.approx(first)
+    assert not task.compare(targets, best_outputs(name)).errors.any()
+    for figure in task.figures(task.compare(targets, outputs)).values():
         figure.canvas.draw()
 
 
@@ -123,13 +123,13 @@ def test_classification_scores_by_accuracy_and_top_5_from_six_classes_up():
     task = Classification(spec_of("classification"))
     probabilities = np.float32([[0.5, 0.1, 0.1, 0.1, 0.1, 0.1], [0.3, 0.2, 0.2, 0.1, 0.15, 0.05]])
     targets, outputs = {"label": np.array([0, 5])}, {"probabilities": probabilities}
-    assert task.score(targets, outputs) == {"accuracy": 0.5, "top_5": 0.5}
-    details = task.details(targets, outputs)
+    assert task.compare(targets, outputs).scores == {"accuracy": 0.5, "top_5": 0.5}
+    details = task.compare(targets, outputs).details
     assert details["confusion_matrix"][5][0] == 1
     assert details["per_class"][0] == {"class": "a", "precision": 0.5, "recall": 1.0, "examples": 1}
     five = TARGETS["classification"].model_copy(update={"classes": SIX[:5]})
     few = spec_of("classification").model_copy(update={"targets": (five,)})
-    assert "top_5" not in Classification(few).score(targets, {"probabilities": probabilities[:, :5]})
+    assert "top_5" not in Classification(few).compare(targets, {"probabilities": probabilities[:, :5]}).scores
 
 
 def test_label_smoothing_raises_the_loss_of_a_sure_answer():
@@ -148,7 +148,7 @@ def test_multi_label_scores_by_macro_f1():
     task = MultiLabel(spec_of("multi_label"), threshold=0.4)
     targets = {"labels": np.float32([[1, 0, 1], [0, 1, 1]])}
     outputs = {"probabilities": np.float32([[0.9, 0.1, 0.45], [0.1, 0.9, 0.2]])}
-    scores = task.score(targets, outputs)
+    scores = task.compare(targets, outputs).scores
     assert scores["macro_f1"] == pytest.approx((1 + 1 + 2 / 3) / 3)
     assert scores["label_accuracy"] == pytest.approx(5 / 6)
     assert scores["exact_match"] == 0.5
@@ -159,18 +159,18 @@ def test_one_label_and_one_example_are_enough():
     one = Value(name="labels", kind="labels", dtype="float32", shape=(1,), classes=("x",))
     task = MultiLabel(spec_of("multi_label").model_copy(update={"targets": (one,)}))
     targets, outputs = {"labels": np.float32([[1], [0], [1]])}, {"probabilities": np.float32([[0.9], [0.1], [0.2]])}
-    assert task.score(targets, outputs)["macro_f1"] == pytest.approx(2 / 3)
-    assert task.details(targets, outputs)["per_class"][0]["recall"] == 0.5
+    assert task.compare(targets, outputs).scores["macro_f1"] == pytest.approx(2 / 3)
+    assert task.compare(targets, outputs).details["per_class"][0]["recall"] == 0.5
     number = Regression(spec_of("regression"))
     arrays = {"value": RAW["regression"][:1]}
-    assert list(number.score(arrays, arrays)) == ["mae", "rmse", "mse"]
+    assert list(number.compare(arrays, arrays).scores) == ["mae", "rmse", "mse"]
 
 
 def test_the_square_of_a_large_number_is_a_number():
     """float32 holds no 1e50."""
     task = Regression(spec_of("regression"))
     truth = np.float32([[1e25], [2e25], [3e25]])
-    scores = task.score({"value": truth}, {"value": truth + np.float32(1e24)})
+    scores = task.compare({"value": truth}, {"value": truth + np.float32(1e24)}).scores
     assert scores["mse"] == pytest.approx(1e48, rel=1e-4)
     assert scores["r2"] == pytest.approx(0.985, rel=1e-4)
 
@@ -186,9 +186,9 @@ def test_regression_scales_in_training_and_unscales_in_serving():
     assert abs(encoded.mean()) < 1
     presented = np.asarray(task.present(keras.ops.convert_to_tensor(encoded)))
     np.testing.assert_allclose(presented, RAW["regression"], rtol=1e-5)
-    scores = task.score({"value": RAW["regression"]}, {"value": presented})
+    scores = task.compare({"value": RAW["regression"]}, {"value": presented}).scores
     assert scores["mae"] < 1e-5
-    off = task.score({"value": np.zeros((2, 2))}, {"value": np.array([[3.0, 4.0], [0.0, 0.0]])})
+    off = task.compare({"value": np.zeros((2, 2))}, {"value": np.array([[3.0, 4.0], [0.0, 0.0]])}).scores
     assert (off["mae"], off["rmse"], off["mse"]) == pytest.approx((1.75, 2.5, 6.25))
     assert scores["r2"] > 0.9999
     assert task.decide({"value": presented}) is None

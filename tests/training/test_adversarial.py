@@ -38,7 +38,7 @@ def template(name="gan", batch_size=ROWS, **options):
 def begin(*arguments, **options):
     """An algorithm before its first step, and its first batch."""
     training = prepare(template(*arguments, **options))
-    return training.algorithm, next(iter(training.batches(training.stages[0], 0)))
+    return training.stages[-1].algorithm, next(iter(training.stages[0].batches(0)))
 
 
 def noise(rows, step, turn):

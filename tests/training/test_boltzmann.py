@@ -127,13 +127,13 @@ def test_the_stages_of_a_network_are_told(network, notes):
 def test_a_stage_trains_its_own_machine_alone():
     """What the others hold stays, bit for bit."""
     training = prepare(template(NETWORK))
-    layers = {layer.name: layer for layer in training.algorithm.model.get_layer("dbn").layers if layer.weights}
+    layers = {layer.name: layer for layer in training.model.get_layer("dbn").layers if layer.weights}
     assert list(layers) == ["machine_1", "machine_2", "logits"]
     assert [stage.name for stage in training.stages] == ["machine_1", "machine_2", ""]
     for stage in training.stages:
         before = {name: layer.get_weights() for name, layer in layers.items()}
-        stage.algorithm.start(training.first_batches())
-        inputs, targets, weight = next(iter(training.batches(stage, stage.first_step)))
+        stage.algorithm.start(training.stages[0].data.first())
+        inputs, targets, weight = next(iter(stage.batches(stage.first_step)))
         stage.algorithm.train(inputs, targets, weight)
         for name, layer in layers.items():
             changed = [(a != b).any() for a, b in zip(before[name], layer.get_weights(), strict=True)]
@@ -148,7 +148,7 @@ def test_momentum_rises_after_some_epochs():
 
 def seen_in(training, stage):
     """The training examples that a stage sees, by their pixels."""
-    batches = training.batches(stage, stage.first_step)
+    batches = stage.batches(stage.first_step)
     return {image.tobytes() for inputs, _, _ in batches for image in inputs.numpy()}
 
 
@@ -264,8 +264,8 @@ def test_half_precision_leaves_the_machines_in_full(tmp_path):
     """They learn in float32 whatever the network computes in."""
     training = prepare(template(NETWORK, train__precision="mixed_bfloat16"))
     stage = training.stages[1]
-    stage.algorithm.start(training.first_batches())
-    inputs, targets, weight = next(iter(training.batches(stage, stage.first_step)))
+    stage.algorithm.start(training.stages[0].data.first())
+    inputs, targets, weight = next(iter(stage.batches(stage.first_step)))
     stage.algorithm.train(inputs, targets, weight)
     assert stage.algorithm.machine.compute_dtype == "bfloat16"
     assert {weight.dtype for weight in stage.algorithm.machine.weights} == {"float32"}

@@ -99,7 +99,7 @@ def prepare_wrapped(photographs, task, *, strict):
 @pytest.mark.parametrize("name", WRAPPED)
 def test_one_that_breaks_behind_a_task_is_replaced_and_counted(photographs, name):
     training = prepare_wrapped(photographs, WRAPPED[name], strict=False)
-    batches = list(training.batches(training.stages[0], 0).take(3).as_numpy_iterator())
+    batches = list(training.stages[0].batches(0).take(3).as_numpy_iterator())
     assert sum(len(images) for images, _, _ in batches) == 24
     assert list(training.broken()) == ["train/zero/9.png"]
 
@@ -108,7 +108,7 @@ def test_no_anomaly_stands_in_for_a_normal_image(photographs):
     training = prepare_wrapped(photographs, WRAPPED["anomaly without anomalies"], strict=False)
     train = training.dataset.split("train")
     (photographs / "validation" / "zero" / "15.png").unlink()
-    for normal, count in ((train, 12), (training.watched, 4)):
+    for normal, count in ((train, 12), (training.stages[-1].data.watched, 4)):
         assert normal.read(np.arange(len(normal)))["anomaly"].tolist() == [0] * count
     assert list(training.broken()) == ["train/zero/9.png", "validation/zero/15.png"]
 
@@ -117,7 +117,7 @@ def test_no_anomaly_stands_in_for_a_normal_image(photographs):
 def test_strict_names_it_behind_a_task(photographs, name):
     training = prepare_wrapped(photographs, WRAPPED[name], strict=True)
     with pytest.raises(ValueError, match="Received: .*train/zero/9.png"), naming_broken_files(training):
-        list(training.batches(training.stages[0], 0).take(3))
+        list(training.stages[0].batches(0).take(3))
     assert training.broken() == {}
 
 

@@ -43,13 +43,14 @@ def save(folder, step, keep=2):
 
 
 def test_every_variable_and_the_state_come_back(tmp_path):
-    algorithm = prepare(small_template()).algorithm
+    algorithm = prepare(small_template()).stages[-1].algorithm
     state = TrainingState(5, 1.5, [{"epoch": 1, "loss": 0.1}], best=[0.5, -0.1], best_epoch=1, replaced={"a": "b"})
-    save_checkpoint(tmp_path, algorithm.variables, state, keep=2)
+    extra = {"0": b"a replay memory", "1": b""}
+    save_checkpoint(tmp_path, algorithm.variables, state, extra, keep=2)
     before = [np.array(v) for members in algorithm.variables.values() for v in members]
     assert len(before) > 20
     algorithm.model.set_weights([np.zeros_like(array) for array in algorithm.model.get_weights()])
-    assert load_checkpoint(tmp_path, algorithm.variables) == state
+    assert load_checkpoint(tmp_path, algorithm.variables) == (state, extra)
     after = [np.array(v) for members in algorithm.variables.values() for v in members]
     for first, second in zip(before, after, strict=True):
         np.testing.assert_array_equal(first, second)
@@ -70,13 +71,13 @@ def test_one_that_is_truncated_anywhere_is_passed_over(tmp_path):
     for length in range(len(whole)):
         newest.write_bytes(whole[:length])
         variables, notes = group(0), []
-        assert load_checkpoint(tmp_path, variables, notes.append).step == 10
+        assert load_checkpoint(tmp_path, variables, notes.append)[0].step == 10
         assert (np.asarray(variables["model"][0]) == 10).all()
         assert len(notes) == 1
         assert "is broken" in notes[0]
         assert "the one before it is taken" in notes[0]
     newest.write_bytes(whole)
-    assert load_checkpoint(tmp_path, group(0)).step == 20
+    assert load_checkpoint(tmp_path, group(0))[0].step == 20
 
 
 def test_a_flipped_bit_anywhere_is_noticed_or_means_nothing(tmp_path):
@@ -90,7 +91,7 @@ def test_a_flipped_bit_anywhere_is_noticed_or_means_nothing(tmp_path):
         damaged[place] ^= 1 << place % 8
         newest.write_bytes(damaged)
         variables = group(0)
-        step = load_checkpoint(tmp_path, variables, lambda text: None).step
+        step = load_checkpoint(tmp_path, variables, lambda text: None)[0].step
         assert (np.asarray(variables["model"][0]) == step).all()
         passed_over += step == 10
     assert passed_over > len(whole) / 3
@@ -159,7 +160,7 @@ def test_a_full_disk_costs_a_warning_and_the_old_checkpoint_stays(tmp_path, monk
 
     kept.finish(group(4), TrainingState(step=4))  # there is room again: nothing was lost
     assert run.weights_path.exists()
-    assert load_checkpoint(run.checkpoint_path, group(0)).step == 4
+    assert load_checkpoint(run.checkpoint_path, group(0))[0].step == 4
 
 
 def raise_full(_):

@@ -81,12 +81,12 @@ def test_a_regression_is_scikit_learns(name, tmp_path):
     if target.classes:
         expected = own.predict_proba(test_rows["features"])
         assert np.abs(found - expected).mean() < 0.01
-        ((_, score), *_) = run.task().score(truth, {"probabilities": expected}).items()
+        ((_, score), *_) = run.task().compare(truth, {"probabilities": expected}).scores.items()
         assert run.record.scores["test"]["accuracy"] == pytest.approx(score, abs=0.01)
     else:
         expected = own.predict(test_rows["features"])[:, None]
         assert np.abs(found - expected).max() < 0.01 * np.ptp(test_rows[target.name])
-        scores = run.task().score(truth, {"value": expected})
+        scores = run.task().compare(truth, {"value": expected}).scores
         assert list(scores) == ["mae", "rmse", "mse", "r2"]
         assert run.record.scores["test"] == pytest.approx(scores, rel=0.01)
     _check_coefficients(run, test_rows["features"], found)

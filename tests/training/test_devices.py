@@ -224,12 +224,12 @@ def test_mixed_precision_computes_in_half_and_keeps_float32(tmp_path, precision)
 
     template = small_template(train__precision=precision, train__epochs=3, train__learning_rate=0.01)
     training = prepare(template)
-    network = training.algorithm.model.layers[-1]
+    network = training.model.layers[-1]
     computed = {layer.compute_dtype for layer in network.layers}
     assert {precision.removeprefix("mixed_"), "float32"} == computed
     assert network.layers[-1].compute_dtype == "float32"
-    assert hasattr(training.algorithm.optimizer, "dynamic_scale") == (precision == "mixed_float16")
-    assert {weight.dtype for weight in training.algorithm.model.weights} == {"float32"}
+    assert hasattr(training.stages[-1].algorithm.optimizer, "dynamic_scale") == (precision == "mixed_float16")
+    assert {weight.dtype for weight in training.model.weights} == {"float32"}
     assert keras.config.dtype_policy().name == "float32"
     run = train(template, output=tmp_path / "run")
     assert precision not in run.definition_path.read_text()

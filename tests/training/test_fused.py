@@ -130,7 +130,7 @@ def test_a_training_is_fused_and_its_definition_is_not():
     training = prepare(small_template())
     trained, defined = (
         {type(layer) for layer in flatten_layers(model) if isinstance(layer, layers.BatchNormalization)}
-        for model in (training.algorithm.model, training.definition)
+        for model in (training.model, training.definition)
     )
     assert trained == {FusedBatchNormalization}
     assert defined == {layers.BatchNormalization}

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -23,13 +24,12 @@ from dltemplates.tasks.examples import noise_for
 from dltemplates.tasks.generation import Generation
 from dltemplates.tasks.judge import load_judge
 from dltemplates.template import load_template, parse_template
-from dltemplates.training.checkpoint import list_checkpoints
+from dltemplates.training.checkpoint import TrainingState, list_checkpoints
 from dltemplates.training.cluster import VARIABLE, tf_config
 from dltemplates.training.keeper import Keeper
 from dltemplates.training.progress import Silent
-from dltemplates.training.record import _standing
 from dltemplates.training.supervise import free_ports
-from dltemplates.training.train import train
+from dltemplates.training.train import _warn, train
 from dltemplates.training.watch import SHOWN
 
 MODELS = {
@@ -158,16 +158,18 @@ def test_collapse_is_named_when_it_occurs_and_in_the_record(gan_run, notes):
     assert set(warnings) <= {"1", "2"}
 
 
-def test_what_was_better_before_has_collapsed_and_what_came_right_is_not_kept():
+def test_a_warning_is_said_once_and_kept_until_all_is_well():
+    heard, state = [], TrainingState()
+    reporter = SimpleNamespace(note=heard.append)
+    real = {"image": np.random.default_rng(0).uniform(0, 255, (8, 4, 4, 1))}
     task = Generation(spec_of())
-    rows = [{"epoch": float(n), "val_spread": spread} for n, spread in enumerate([0.2, 0.9, 0.3, 0.8, 0.4, 0.1], 1)]
-    said = [task.warning(rows[:end]) for end in range(1, 7)]
-    assert said[0].startswith("the generator has collapsed, or has yet to learn: its images differ 0.20 times")
-    assert said[1] is said[3] is None
-    assert said[2].startswith("the generator has collapsed: its images differ 0.30 times")
-    assert _standing(task, rows) == {"5": said[4], "6": said[5]}
-    assert _standing(task, rows[:4]) == {}
-    assert _standing(task, rows[:1]) == {"1": said[0]}
+    for epoch, spread in enumerate([0.2, 0.9, 0.3, 0.1], 1):
+        made = {"image": 127 + spread * (real["image"] - 127)}
+        _warn(task.compare(real, made), epoch, state, reporter)
+    assert [text.partition(":")[0] for text in heard] == ["the generator has collapsed, or has yet to learn"] * 2
+    assert "0.20 times" in heard[0]
+    assert "0.30 times" in heard[1]
+    assert list(state.warnings) == ["3", "4"]
 
 
 def test_the_samples_of_every_epoch_are_kept_and_joined(gan_run, vae_run):

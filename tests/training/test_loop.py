@@ -14,12 +14,12 @@ TEMPLATE = small_template(model__dropout_rate=0.3, train__clip_norm=0.5)
 def weights_after(calls, template=TEMPLATE, jit_compile=False):
     """The weights after steps that were run in calls of so many."""
     training = prepare(template)
-    loop = StepLoop(training.placement, training.algorithm.train, jit_compile=jit_compile)
-    iterator = training.placement.iterator(training.batches(training.stages[0], 0))
+    loop = StepLoop(training.placement, training.stages[-1].algorithm.train, jit_compile=jit_compile)
+    iterator = training.placement.iterator(training.stages[0].batches(0))
     for steps in calls:
         loop(iterator, steps)
-    assert np.isfinite(training.algorithm.mean_loss())
-    return training.algorithm.model.get_weights()
+    assert np.isfinite(training.stages[-1].algorithm.mean_loss())
+    return training.model.get_weights()
 
 
 MLP = small_template(model={"name": "mlp", "units": [16]})  # XLA has no deterministic gradient of max pooling
@@ -83,8 +83,8 @@ def test_a_call_grows_to_what_fits_and_all_steps_are_run():
 
 def test_figures_are_those_of_keras():
     training = prepare(TEMPLATE)
-    algorithm = training.algorithm
-    batches, steps = training.evaluation_batches("validation")
+    algorithm = training.stages[-1].algorithm
+    batches, steps = training.stages[-1].data.evaluation("validation")
     StepLoop(training.placement, algorithm.evaluate).run_all(iter(batches), steps)
     figures = algorithm.figures()
     model = algorithm.model

@@ -36,7 +36,7 @@ class Notes(Silent):
 
 def test_it_begins_with_the_weights_of_a_run(small_run):
     training = prepare(small_template(model__weights=str(small_run.path)))
-    for model in (training.definition, training.algorithm.model):
+    for model in (training.definition, training.model):
         for expected, found in zip(weights_of(small_run.model()).values(), weights_of(model).values(), strict=True):
             for before, after in zip(expected, found, strict=True):
                 np.testing.assert_array_equal(before, after)

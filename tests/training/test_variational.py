@@ -35,12 +35,12 @@ def training():
 
 @pytest.fixture
 def batch(training):
-    return next(iter(training.batches(training.stages[0], 0)))
+    return next(iter(training.stages[0].batches(0)))
 
 
 def weights_of(training):
     """Kernel and bias of: hidden, mean and log variance in the encoder; hidden and logits in the decoder."""
-    network = training.algorithm.model.get_layer("vae")
+    network = training.model.get_layer("vae")
     encoder, decoder = network.get_layer("encoder"), network.get_layer("decoder")
     dense = [layer for layer in encoder.layers if isinstance(layer, keras.layers.Dense)]
     assert [layer.name for layer in dense[1:]] == ["mean", "log_variance"]
@@ -72,18 +72,18 @@ def test_of_squared_errors_the_bound_lacks_a_constant(batch):
     """They are those of a normal distribution of variance 1/2 about what is made."""
     training = prepare(template(loss="mse"))
     images, targets, _ = batch
-    training.algorithm.evaluate(images, targets, ONES)
+    training.stages[-1].algorithm.evaluate(images, targets, ONES)
     x, made, *_ = passed_through(weights_of(training), images, HELD_OUT)
     likelihood = norm.logpdf(x, made, scale=np.sqrt(0.5)).sum(axis=1)
-    figures = training.algorithm.figures()
+    figures = training.stages[-1].algorithm.figures()
     assert figures["reconstruction"] == pytest.approx(-likelihood.mean() - 64 * np.log(np.pi) / 2, rel=1e-5)
     assert np.log(np.pi) / 2 == pytest.approx(0.572, abs=5e-4)
 
 
 def test_the_figures_are_those_of_the_bound(training, batch):
     images, targets, _ = batch
-    training.algorithm.evaluate(images, targets, ONES)
-    figures = training.algorithm.figures()
+    training.stages[-1].algorithm.evaluate(images, targets, ONES)
+    figures = training.stages[-1].algorithm.figures()
     reconstruction, divergence = (part.numpy() for part in written_out(weights_of(training), images, HELD_OUT))
     assert list(figures) == ["loss", "reconstruction", "kl"]
     assert figures["reconstruction"] == pytest.approx(reconstruction.mean(), rel=1e-5)
@@ -94,9 +94,9 @@ def test_the_figures_are_those_of_the_bound(training, batch):
 def test_padding_counts_for_nothing(training, batch):
     images, targets, _ = batch
     weight = tf.constant([1.0] * 10 + [0.0] * 6)
-    training.algorithm.evaluate(images, targets, weight)
+    training.stages[-1].algorithm.evaluate(images, targets, weight)
     reconstruction, divergence = (part.numpy()[:10] for part in written_out(weights_of(training), images, HELD_OUT))
-    figures = training.algorithm.figures()
+    figures = training.stages[-1].algorithm.figures()
     assert figures["kl"] == pytest.approx(divergence.mean(), rel=1e-4)
     assert figures["reconstruction"] == pytest.approx(reconstruction.mean(), rel=1e-5)
 
@@ -112,22 +112,24 @@ def test_a_step_descends_the_gradient_of_the_bound(training, batch):
         loss = tf.reduce_mean(parts[0] + parts[1])
     gradients = tape.gradient(loss, flat)
     expected = [value - RATE * gradient.numpy() for value, gradient in zip(old, gradients, strict=True)]
-    training.algorithm.train(images, targets, weight)
+    training.stages[-1].algorithm.train(images, targets, weight)
     after = [variable.numpy() for pair in weights_of(training) for variable in pair]
     for first, second, was in zip(expected, after, old, strict=True):
         np.testing.assert_allclose(second, first, rtol=1e-4, atol=1e-6)
         assert not np.array_equal(second, was)
-    assert training.algorithm.figures()["loss"] == pytest.approx(float(loss), rel=1e-5)
+    assert training.stages[-1].algorithm.figures()["loss"] == pytest.approx(float(loss), rel=1e-5)
 
 
 def test_every_step_draws_other_codes(training, batch):
     images, targets, weight = batch
-    training.algorithm.train(images, targets, weight)
+    training.stages[-1].algorithm.train(images, targets, weight)
     second = written_out(weights_of(training), images, 1)
-    training.algorithm.reset()
-    training.algorithm.train(images, targets, weight)
-    assert training.algorithm.figures()["kl"] == pytest.approx(second[1].numpy().mean(), rel=1e-4)
-    assert training.algorithm.figures()["reconstruction"] == pytest.approx(second[0].numpy().mean(), rel=1e-5)
+    training.stages[-1].algorithm.reset()
+    training.stages[-1].algorithm.train(images, targets, weight)
+    assert training.stages[-1].algorithm.figures()["kl"] == pytest.approx(second[1].numpy().mean(), rel=1e-4)
+    assert training.stages[-1].algorithm.figures()["reconstruction"] == pytest.approx(
+        second[0].numpy().mean(), rel=1e-5
+    )
 
 
 def test_the_divergence_is_the_integral_that_it_stands_for():
@@ -142,8 +144,8 @@ def test_the_divergence_is_the_integral_that_it_stands_for():
 
 def test_a_squared_error_is_summed_over_the_pixels():
     training = prepare(template(loss="mse"))
-    images, targets, _ = next(iter(training.batches(training.stages[0], 0)))
-    training.algorithm.evaluate(images, targets, ONES)
+    images, targets, _ = next(iter(training.stages[0].batches(0)))
+    training.stages[-1].algorithm.evaluate(images, targets, ONES)
     hidden, to_mean, to_logarithm, back, out = weights_of(training)
     x = tf.reshape(tf.cast(images, tf.float32), [-1, 64]) / 255
     h = tf.nn.relu(x @ hidden[0] + hidden[1])
@@ -151,7 +153,7 @@ def test_a_squared_error_is_summed_over_the_pixels():
     code = h @ to_mean[0] + to_mean[1] + tf.exp((h @ to_logarithm[0] + to_logarithm[1]) / 2) * noise
     white = tf.sigmoid(tf.nn.relu(code @ back[0] + back[1]) @ out[0] + out[1])
     expected = tf.reduce_mean(tf.reduce_sum((white - x) ** 2, axis=1))
-    assert training.algorithm.figures()["reconstruction"] == pytest.approx(float(expected), rel=1e-5)
+    assert training.stages[-1].algorithm.figures()["reconstruction"] == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_a_layers_own_draw_is_the_same_on_several_devices():

@@ -13,8 +13,6 @@ import tensorflow as tf
 from keras.layers import BatchNormalization
 
 from dltemplates.compat import flatten_layers
-from dltemplates.tasks.generation import Generation
-from dltemplates.tasks.task import Task
 from dltemplates.template import Template
 from dltemplates.training.algorithms.algorithm import (
     Algorithm,
@@ -69,34 +67,37 @@ class Adversarial(Algorithm):
         self.discriminator_descent = Descent(self.discriminator_optimizer, self.discriminator.trainable_variables)
 
     @classmethod
-    def make(cls, model: keras.Model, task: Task, make_optimizer: MakeOptimizer, template: Template) -> Adversarial:
-        assert isinstance(task, Generation)
+    def make(
+        cls,
+        model: keras.Model,
+        make_optimizer: MakeOptimizer,
+        template: Template,
+        *,
+        wasserstein: bool,
+        critic_steps: int,
+        penalty: float,
+    ) -> Adversarial:
+        """Prepare for training; the options are those of the constructor.
+
+        Raises:
+            ValueError: If the network or the size of a batch does not fit them.
+        """
         rows = template.train.batch_size // tf.distribute.get_strategy().num_replicas_in_sync
-        steps = task.game["critic_steps"]
-        if template.train.keep != "last":
-            raise ValueError(
-                "A generator is kept as it is at the end, since no loss says how good its images are. Received: "
-                f"train.keep = {template.train.keep!r}. Try --set train.keep=last."
-            )
-        judging = flatten_layers(model.get_layer(model.name).get_layer("discriminator"))
-        if task.game["wasserstein"] and any(isinstance(layer, BatchNormalization) for layer in judging):
+        layers = flatten_layers(model.get_layer(model.name).get_layer("discriminator"))
+        if wasserstein and any(isinstance(layer, BatchNormalization) for layer in layers):
             raise ValueError(
                 "A critic judges each image by itself, as the penalty is on its slope at each. Received: batch "
                 f"normalization in the discriminator of `{model.name}`. Take model `wgan_gp`, or --set task.loss=gan."
             )
-        if template.train.class_weight != "none":
+        if rows % critic_steps:
             raise ValueError(
-                "What is made has no class that could weigh more. Received: train.class_weight = "
-                f"{template.train.class_weight!r}. Leave it out."
+                f"Each device's part of a batch must be a multiple of `critic_steps`, {critic_steps}. Received: {rows}."
+                f" Try --set train.batch_size={template.train.batch_size * critic_steps}."
             )
-        if rows % steps:
-            raise ValueError(
-                f"Each device's part of a batch must be a multiple of `critic_steps`, {steps}. Received: {rows}. "
-                f"Try --set train.batch_size={template.train.batch_size * steps}."
-            )
-        return cls(model, make_optimizer, seed=template.seed, **task.game)
+        options: dict[str, Any] = {"wasserstein": wasserstein, "critic_steps": critic_steps, "penalty": penalty}
+        return cls(model, make_optimizer, seed=template.seed, **options)
 
-    def begin(self, targets: tf.TensorSpec) -> None:
+    def begin(self, targets: Any) -> None:
         self._make_totals(3 + len(self.names))
 
     @property

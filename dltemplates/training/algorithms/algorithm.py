@@ -9,8 +9,6 @@ from typing import Any, ClassVar, Protocol
 import keras
 import tensorflow as tf
 
-from dltemplates.tasks.task import Task
-from dltemplates.template import Template
 from dltemplates.training.algorithms.descent import sum_over_replicas
 
 HELD_OUT = 2**31 - 1  # from here on are the steps of validation, in the seed of what is drawn
@@ -25,6 +23,9 @@ class MakeOptimizer(Protocol):
 
 class Algorithm(ABC):
     """What happens to a batch.
+
+    Each has a class method `make(model, make_optimizer, template, **options)`, which prepares it for training in the
+    scope of the strategy; the options are those of the stage's plan, `tasks/stage_plan.py`.
 
     Every replica takes its part of the batch. Figures are kept as sums over examples, `totals`, so that they add up
     over replicas, and are part of a checkpoint.
@@ -42,11 +43,6 @@ class Algorithm(ABC):
     optimizer: keras.optimizers.Optimizer
     totals: Any = None
     compared: ClassVar[tuple[str, ...]] = ()
-
-    @classmethod
-    @abstractmethod
-    def make(cls, model: keras.Model, task: Task, make_optimizer: MakeOptimizer, template: Template) -> Algorithm:
-        """Prepare for training, in the scope of the strategy."""
 
     @abstractmethod
     def begin(self, targets: Any) -> None:

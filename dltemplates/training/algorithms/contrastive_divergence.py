@@ -9,7 +9,7 @@ Gradient", ICML 2008, https://doi.org/10.1145/1390156.1390290.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -17,7 +17,6 @@ import tensorflow as tf
 
 from dltemplates.layers.restricted_boltzmann import RestrictedBoltzmann
 from dltemplates.tasks.assemble import PREPROCESSING
-from dltemplates.tasks.task import Task
 from dltemplates.template import Template
 from dltemplates.training.algorithms.algorithm import (
     Algorithm,
@@ -50,7 +49,7 @@ class ContrastiveDivergence(Algorithm):
         self,
         model: keras.Model,
         machine: RestrictedBoltzmann,
-        make_optimizer: Callable[[], keras.optimizers.Optimizer],
+        make_optimizer: MakeOptimizer,
         *,
         seed: int,
         steps: int = 1,
@@ -79,31 +78,41 @@ class ContrastiveDivergence(Algorithm):
         self.chain: Any = None
 
     @classmethod
-    def make(cls, model: keras.Model, task: Task, make_optimizer: MakeOptimizer, template: Template) -> Algorithm:
-        """Make it for the machine of a network.
+    def make(
+        cls,
+        model: keras.Model,
+        make_optimizer: MakeOptimizer,
+        template: Template,
+        *,
+        machine: str,
+        steps: int,
+        weight_decay: float,
+        persistent: bool = False,
+        turn: int = 0,
+    ) -> ContrastiveDivergence:
+        """Prepare to train a machine of a network.
 
-        Raises:
-            ValueError: If classes are to weigh differently.
+        Args:
+            model: The assembled model.
+            make_optimizer: Makes the optimizer.
+            template: What is trained.
+            machine: The name of the layer.
+            steps: As in the constructor.
+            weight_decay: As in the constructor.
+            persistent: Whether the chains are persistent.
+            turn: Which of the machines of the network it is; each draws other numbers.
         """
-        from dltemplates.tasks.representation import Representation
-
-        assert isinstance(task, Representation)
-        if template.train.class_weight != "none":
-            raise ValueError(
-                "A machine looks at no class, so that none could weigh more. Received: train.class_weight = "
-                f"{template.train.class_weight!r}. Leave it out."
-            )
         return cls(
             model,
-            model.get_layer(model.name).get_layer("hidden"),
+            model.get_layer(model.name).get_layer(machine),
             make_optimizer,
-            seed=template.seed,
-            steps=task.steps,
-            chains=template.train.batch_size if task.persistent else None,
-            weight_decay=template.train.weight_decay,
+            seed=template.seed + turn,
+            steps=steps,
+            chains=template.train.batch_size if persistent else None,
+            weight_decay=weight_decay,
         )
 
-    def begin(self, targets: tf.TensorSpec) -> None:
+    def begin(self, targets: Any) -> None:
         self._make_totals(3)
         if self.chains:
             # All hidden units off: what is seen first is drawn by the visible biases alone.

@@ -10,7 +10,6 @@ import numpy as np
 import tensorflow as tf
 
 from dltemplates.tasks.assemble import auxiliary_of, logits_of
-from dltemplates.tasks.task import SupervisedTask, Task
 from dltemplates.template import Template
 from dltemplates.training.algorithms.algorithm import Algorithm, MakeOptimizer
 from dltemplates.training.algorithms.descent import Descent, sum_over_replicas
@@ -82,10 +81,16 @@ class Supervised(Algorithm):
         self._states: list[list[np.ndarray]] = []
 
     @classmethod
-    def make(cls, model: keras.Model, task: Task, make_optimizer: MakeOptimizer, template: Template) -> Supervised:
-        assert isinstance(task, SupervisedTask)
-        weight = template.train.auxiliary_weight
-        return cls(model, task.loss(), task.metrics(), make_optimizer(), auxiliary_weight=weight)
+    def make(
+        cls,
+        model: keras.Model,
+        make_optimizer: MakeOptimizer,
+        template: Template,
+        *,
+        losses: Losses,
+        metrics: Metrics,
+    ) -> Supervised:
+        return cls(model, losses, metrics, make_optimizer(), auxiliary_weight=template.train.auxiliary_weight)
 
     def begin(self, targets: Any) -> None:
         outputs = logits_of(self.model.output)

@@ -5,16 +5,18 @@ Kingma, Welling: "Auto-Encoding Variational Bayes", ICLR 2014, https://arxiv.org
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import tensorflow as tf
 
-from dltemplates.tasks.task import SupervisedTask, Task
 from dltemplates.tasks.variational import parts_of
 from dltemplates.template import Template
 from dltemplates.training.algorithms.algorithm import MakeOptimizer, draw_rows
 from dltemplates.training.algorithms.supervised import WHOLE, Supervised, loss_of_elements
+
+if TYPE_CHECKING:
+    from dltemplates.tasks.task import Losses, Metrics
 
 
 class Variational(Supervised):
@@ -40,9 +42,16 @@ class Variational(Supervised):
         self.encoder, self.decoder = parts_of(model)
 
     @classmethod
-    def make(cls, model: keras.Model, task: Task, make_optimizer: MakeOptimizer, template: Template) -> Variational:
-        assert isinstance(task, SupervisedTask)
-        return cls(model, task.loss(), task.metrics(), make_optimizer(), seed=template.seed)
+    def make(
+        cls,
+        model: keras.Model,
+        make_optimizer: MakeOptimizer,
+        template: Template,
+        *,
+        losses: Losses,
+        metrics: Metrics,
+    ) -> Variational:
+        return cls(model, losses, metrics, make_optimizer(), seed=template.seed)
 
     def losses_of(self, inputs: Any, targets: Any, weights: Any, *, training: bool) -> tuple[dict[str, Any], Any, list]:
         mean, log_variance = self.encoder(inputs, training=training)
