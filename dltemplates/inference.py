@@ -21,7 +21,7 @@ from dltemplates.runtimes import KerasPredictor, Predictor, load_predictor
 from dltemplates.settings import DatasetSettings, Named
 from dltemplates.tasks.contract import Contract
 from dltemplates.tasks.evaluation import WHOLE, System
-from dltemplates.tasks.examples import as_taken, is_generator, noise_for
+from dltemplates.tasks.examples import contract_examples
 from dltemplates.tasks.parity import Parity
 from dltemplates.tasks.task import Task, labels_wanted, look_at, make_task
 
@@ -63,12 +63,10 @@ def evaluate(path: str | Path, *, data: str | None = None, split: str = "test", 
     named = Named(name=contract.task, **(contract.task_options | dict(subject.task.when_judged)))
     wanted = labels_wanted(named, from_file=True)
     dataset = load_dataset(settings, from_file=data is None, like=contract, whole=split == ALL, **wanted)
-    dataset = as_taken(contract, look_at(named, dataset, from_file=True)[1])
-    if is_generator(contract):
-        dataset = noise_for(contract, dataset)
-    else:
+    _, dataset = look_at(named, dataset, from_file=True)
+    if contract.inputs[0].kind != "noise":  # the targets of a generator are real examples
         _check_targets(contract, dataset)
-    source = dataset.split(split)
+    source = contract_examples(contract, split, dataset.split(split))
     keras_model = subject.predictor.model if isinstance(subject.predictor, KerasPredictor) else None
     evaluation = subject.task.evaluate(System({WHOLE: subject.predictor}, keras_model), source)
     return {

@@ -9,6 +9,7 @@ import time
 import zipfile
 from abc import ABC, abstractmethod
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -83,18 +84,32 @@ class Predictor(ABC):
         Raises:
             ValueError: If there are no examples.
         """
-        if len(source) == 0:
-            raise ValueError("A split must hold examples to be predicted. Received: 0. Choose another split.")
-        parts: list[tuple[Arrays, Arrays]] = []
-        for start in range(0, len(source), batch_size):
-            arrays = source.read(np.arange(start, min(start + batch_size, len(source))))
-            targets = {value.name: arrays[value.name] for value in self.contract.targets}
-            parts.append((targets, self({value.name: arrays[value.name] for value in self.contract.inputs})))
+        parts = list(self.batches(source, batch_size))
         first_targets, first_outputs = parts[0]
         return (
             {name: np.concatenate([targets[name] for targets, _ in parts]) for name in first_targets},
             {name: np.concatenate([outputs[name] for _, outputs in parts]) for name in first_outputs},
         )
+
+    def batches(self, source: Source, batch_size: int = 64) -> Iterator[tuple[Arrays, Arrays]]:
+        """Run the network over a whole split, batch by batch: for outputs too large to be held at once.
+
+        Args:
+            source: The examples; those of its arrays that the contract names are used.
+            batch_size: Examples per call.
+
+        Yields:
+            The targets and the outputs of a batch by name, each (n, ...).
+
+        Raises:
+            ValueError: If there are no examples.
+        """
+        if len(source) == 0:
+            raise ValueError("A split must hold examples to be predicted. Received: 0. Choose another split.")
+        for start in range(0, len(source), batch_size):
+            arrays = source.read(np.arange(start, min(start + batch_size, len(source))))
+            targets = {value.name: arrays[value.name] for value in self.contract.targets}
+            yield targets, self({value.name: arrays[value.name] for value in self.contract.inputs})
 
     def latency(self, example: Arrays, *, seconds: float = 0.4, runs: int = 200) -> float:
         """The median time of one call, in milliseconds; honest for a predictor of one thread.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from dltemplates.datasets.source import Dataset
+from dltemplates.datasets.source import Source
 from dltemplates.datasets.spec import Value
 from dltemplates.runtimes import Arrays
 from dltemplates.tasks.contract import Contract
 
 
-def calibration(contract: Contract, dataset: Dataset, count: int) -> Arrays:
+def calibration(contract: Contract, source: Source, count: int) -> Arrays:
     """Read training examples, evenly spread by index.
 
     Of an image input, two examples come again with one pixel at either end of a byte's range, so that the range of the
@@ -21,13 +21,12 @@ def calibration(contract: Contract, dataset: Dataset, count: int) -> Arrays:
 
     Args:
         contract: The inputs, in float.
-        dataset: Its `train` split is read.
+        source: Training examples, as the part takes them.
         count: How many examples; fewer if there are fewer.
 
     Returns:
         The raw inputs by name, each (n + 2, ...), or twice as many.
     """
-    source = dataset.split("train")
     indices = np.linspace(0, len(source) - 1, min(count, len(source))).round().astype(np.int64)
     arrays = source.read(np.concatenate([indices, indices[[0, -1]]]))
     inputs = {

@@ -1,13 +1,19 @@
-"""Export a serving model: convert to every format, check each file, keep those that pass, report on all."""
+"""Export a system: convert every part to every format, check the files, keep the sets that pass, report on all.
+
+Formats outside, parts inside: the files of one format stay in a work folder until all of them gave what Keras gives and
+together did their task. They then take their places, and the report, written last and in one step, makes them count: a
+set of files whose digests are not those of the report is no export.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,12 +22,18 @@ from dltemplates.compat import flatten_layers
 from dltemplates.datasets.source import Dataset
 from dltemplates.deploy import files
 from dltemplates.deploy.calibration import calibration
-from dltemplates.deploy.check import GATE, CheckError, Reference, check, check_input
+from dltemplates.deploy.check import BY_PARITY, GATE, Reference, check_by_parity, check_system
 from dltemplates.deploy.convert import ConversionError, Converter
-from dltemplates.deploy.report import ExportReport, FormatResult, load_report
-from dltemplates.runtimes import Arrays, SavedModelPredictor, load_predictor
+from dltemplates.deploy.formats.format import Format, load_format
+from dltemplates.deploy.gate import GateResult
+from dltemplates.deploy.parity import CheckError, Parity, check_part
+from dltemplates.deploy.raw_bytes import check_input
+from dltemplates.deploy.report import ExportReport, FormatResult, SplitCheck, load_report
+from dltemplates.runtimes import Predictor, SavedModelPredictor, load_predictor
 from dltemplates.settings import ExportSettings
 from dltemplates.tasks.contract import Contract, ServingModel
+from dltemplates.tasks.evaluation import WHOLE
+from dltemplates.tasks.examples import part_examples
 from dltemplates.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -32,8 +44,8 @@ SERVING = "serving"
 VERSIONED = ("tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "ai-edge-litert", "numpy")
 
 
-def export_serving(
-    serving: ServingModel,
+def export_system(
+    servings: Mapping[str, ServingModel],
     task: Task,
     dataset: Dataset,
     folder: Path,
@@ -44,16 +56,17 @@ def export_serving(
     weights_sha256: str | None = None,
     progress: Progress = lambda key, state: None,
 ) -> ExportReport:
-    """Export a serving model to every format wanted, and check each.
+    """Export the parts of a system to every format wanted, and check each part and the whole system.
 
-    A file takes its final name only once it has passed; a format that does not pass leaves no file, not even that of an
-    earlier export. What an earlier export made of the same weights and is not made again stays in the report.
+    The files of a format take their final names only once they passed; a format that does not pass leaves no file, not
+    even that of an earlier export, but for parts that are useful alone and passed by themselves. What an earlier export
+    of the same weights left, and is not exported again, stays in the report.
 
     Args:
-        serving: What is exported.
-        task: Its task, which judges.
+        servings: The parts by name; the whole network has the name `""`.
+        task: The task, which scores the system.
         dataset: `train` sets the ranges of integer formats, `validation` decides, `test` is reported.
-        folder: Where the files go.
+        folder: Where the files go; those of parts into folders below, by their names.
         settings: The formats, the budget, the input of int8 files, the number of calibration examples.
         formats: Formats asked for by name, instead of those of `settings`; one that is not offered then fails.
         max_drop: Greatest drop of the score, before that of `settings` and that of the task.
@@ -64,132 +77,283 @@ def export_serving(
         The report, which lies in the folder too.
 
     Raises:
-        ValueError: If a format, the budget or the data is wrong, or the model's inputs or outputs are not those of its
+        ValueError: If a format, the budget or the data is wrong, or a model's inputs or outputs are not those of its
             contract.
         OSError: If a file cannot be written.
     """
     from dltemplates.deploy.saved_model import with_float_images
 
     settings = settings or ExportSettings()
-    wanted = list(dict.fromkeys(settings.formats if formats is None else formats))
-    for key in wanted:
-        catalog.check_name("format", key)
+    wanted = [load_format(key) for key in dict.fromkeys(settings.formats if formats is None else formats)]
     text = next(str(drop) for drop in (max_drop, settings.max_drop, task.budget) if drop is not None)
     for split in ("train", GATE):
         if len(dataset.split(split)) == 0:
             raise ValueError(f"Split `{split}` must hold examples to export. Received: 0. Use data that has some.")
-    serving = with_float_images(serving)
-    found = traits(serving.model)
+    servings = {part: with_float_images(serving) for part, serving in servings.items()}
     with files.work_folder(folder) as work, Converter(work / "log.txt") as converter:
-        ranges = calibration(serving.contract, dataset, settings.calibration)
-        for batch in {batch_of(key, serving.contract, found) for key in wanted}:
-            _write_job(_job_folder(work, batch), serving, batch, ranges)
-        reference = Reference(serving, task, dataset, text)
-        exporter = _Exporter(converter, work, folder, reference, settings.input, found)
-        report = ExportReport(
-            name=serving.contract.name,
-            task=task.name,
-            metric=exporter.reference.metric,
-            direction=reference.budget.direction,
-            max_drop=text,
-            model_sha256=weights_digest(serving.model),
-            weights_sha256=weights_sha256,
-            versions={name: version(name) for name in VERSIONED},
-            results=(),
-        )
-        for key in wanted:
-            reason = not_offered(key, found)
-            result = exporter.refuse(key, reason, formats) if reason else exporter.export(key, progress)
-            report = report.model_copy(update={"results": (*report.results, result)})
+        reference = Reference(servings, task, dataset, text, work / "reference")
+        parts = {part: _Part(part, serving, converter, work, folder) for part, serving in servings.items()}
+        for part in parts.values():
+            part.write_jobs(wanted, dataset, settings)
+        exporter = _Exporter(parts, reference, asked=formats is not None, progress=progress)
+        report = _empty_report(parts, reference, weights_sha256)
+        for format in wanted:
+            results = exporter.export(format)
+            report = report.with_results(results)
             _with_earlier(report, folder).save(folder)  # after each, so that files and report agree if it ends here
-            progress(key, result.verdict)
+            for part, result in results.items():
+                progress(f"{part} {format.key}".strip(), result.verdict)
     return _with_earlier(report, folder)
+
+
+class _Part:
+    """What the formats of one part share.
+
+    Attributes:
+        name: The name of the part.
+        serving: What is exported, its images in float32.
+        folder: Where its files go.
+    """
+
+    def __init__(self, name: str, serving: ServingModel, converter: Converter, work: Path, folder: Path):
+        self.name, self.serving, self.folder = name, serving, folder / name
+        self._converter, self._work = converter, work / (name or "whole")
+        self._traits = traits(serving.model)
+        self._integer_type = ""
+
+    def format_under(self, format: Format) -> Format:
+        """Return the format that this part takes under one of the system."""
+        key = self.serving.formats.get(format.key)
+        return load_format(key) if key else format
+
+    def target(self, format: Format) -> Path:
+        """Return where the file of a format goes."""
+        return self.folder / files.file_name(self.serving.contract.name, self.format_under(format))
+
+    def not_offered(self, format: Format) -> str | None:
+        """Return why a format cannot take this part; None where nothing is known against it."""
+        return not_offered(self.format_under(format), self._traits)
+
+    def write_jobs(self, formats: Sequence[Format], dataset: Dataset, settings: ExportSettings) -> None:
+        """Write what the formats are converted from: the serving model, and what sets the ranges of integers."""
+        from dltemplates.deploy.saved_model import save_serving
+
+        self._integer_type = settings.input
+        own = [self.format_under(format) for format in formats]
+        ranges = {}
+        if any(format.needs_examples for format in own):
+            train = part_examples(self.serving, "train", dataset.split("train"))
+            ranges = calibration(self.serving.contract, train, settings.calibration)
+        self._work.mkdir()
+        for batch in {batch_of(format, self.serving.contract, self._traits) for format in own}:
+            contract = self.serving.contract.model_copy(update={"batch": batch})
+            job = self._work / f"job-{batch}"
+            job.mkdir()
+            save_serving(ServingModel(self.serving.model, contract), job / SERVING)
+            np.savez(job / "calibration.npz", allow_pickle=False, **ranges)
+
+    def convert(self, format: Format) -> tuple[Path, Predictor, tuple[str, ...]]:
+        """Convert the part, and open the file.
+
+        Returns:
+            The file in the work folder, the file in its own runtime, and remarks.
+
+        Raises:
+            ConversionError: If it cannot be converted.
+            CheckError: If the file does not take raw bytes as it should.
+        """
+        own, contract = self.format_under(format), self.serving.contract
+        batch = batch_of(own, contract, self._traits)
+        job = self._work / f"job-{batch}"
+        written = self._work / files.file_name(contract.name, own)
+        reply = self._converter.ask(
+            do="convert",
+            format=own.key,
+            serving=str(job / SERVING),
+            work=str(job),
+            out=str(written),
+            contract=contract.model_copy(update={"batch": batch}).model_dump_json(),
+            integer_type=self._integer_type,
+        )
+        predictor = load_predictor(written)
+        remarks = check_input(predictor, reply["unfolded"]) if own.integer else ()
+        if batch != contract.batch:
+            remarks += (f"takes {batch} example a call, as its recurrent layers need",)
+        return written, predictor, remarks
+
+    def latency(self, written: Path, predictor: Predictor, example: Mapping[str, np.ndarray]) -> float:
+        """Return the median milliseconds of one example on one thread."""
+        if not isinstance(predictor, SavedModelPredictor):
+            return predictor.latency(dict(example))
+        np.savez(self._work / "example.npz", allow_pickle=False, **example)
+        # The child's TensorFlow has one thread; how many this process has was settled when it was imported.
+        timed = self._converter.ask(do="latency", path=str(written), example=str(self._work / "example.npz"))
+        return timed["latency_ms"]
+
+
+@dataclass
+class _Attempt:
+    """One format of one part: what was written, and what its checks say.
+
+    Attributes:
+        part: The part.
+        is_refused: Whether the format is known not to take the part.
+        written: The file in the work folder.
+        predictor: The file in its own runtime.
+        parity: How far it is from Keras; None before it was compared.
+        splits: The figures of the splits.
+        gate: What the gate says of the system, for the part that bears its score.
+        remarks: What is worth knowing.
+        failure: Why it did not pass; None where it did.
+    """
+
+    part: _Part
+    is_refused: bool = False
+    written: Path | None = None
+    predictor: Predictor | None = None
+    parity: Parity | None = None
+    splits: dict[str, SplitCheck] = field(default_factory=dict)
+    gate: GateResult | None = None
+    remarks: tuple[str, ...] = ()
+    failure: str | None = None
+
+    def run(self, step: Callable[[_Attempt], None]) -> None:
+        """Run a step, unless one before has failed; what it raises is the failure.
+
+        Raises:
+            OSError: If the disk, and not the format, is the reason.
+        """
+        if self.failure is not None:
+            return
+        try:
+            step(self)
+        except OSError:
+            raise
+        except Exception as error:  # a runtime that refuses to run a file has its own kinds of error
+            expected = isinstance(error, (CheckError, ConversionError, ValueError))
+            self.failure = str(error) if expected else f"{type(error).__name__}: {error}"
 
 
 class _Exporter:
     """What the formats of one export share."""
 
-    def __init__(
-        self, converter: Converter, work: Path, folder: Path, reference: Reference, integer: str, found: set[str]
-    ):
-        self.converter = converter
-        self.work = work
-        self.folder = folder
-        self.reference = reference
-        self.contract = reference.serving.contract
-        self.integer = integer
-        self.found = found
+    def __init__(self, parts: dict[str, _Part], reference: Reference, *, asked: bool, progress: Progress):
+        self.parts, self.reference, self.asked, self.progress = parts, reference, asked, progress
 
-    def refuse(self, key: str, reason: str, formats: Sequence[str] | None) -> FormatResult:
-        """Say that a format is not offered: a failure where it was asked for by name."""
-        files.remove(self.folder / files.file_name(self.contract.name, key))
-        if formats is None:
-            return FormatResult(format=key, verdict="not offered", reason=reason)
-        return FormatResult(format=key, verdict="failed", reason=f"not offered: {reason}")
+    def export(self, format: Format) -> dict[str, FormatResult]:
+        """Convert, check, and put the files of one format into their places if they pass.
 
-    def export(self, key: str, progress: Progress) -> FormatResult:
-        """Convert, check, and put the file in its place if it passes."""
-        start = time.perf_counter()
-        name = files.file_name(self.contract.name, key)
-        written, target = self.work / name, self.folder / name
-        try:
-            result = self._attempt(key, written, progress)
-            files.put_in_place(written, target)
-        except OSError:  # the disk, not the format
-            raise
-        except Exception as error:  # a runtime that refuses to run a file has its own kinds of error
-            expected = isinstance(error, (CheckError, ConversionError, ValueError))
-            reason = str(error) if expected else f"{type(error).__name__}: {error}"
-            result = FormatResult(format=key, verdict="failed", reason=reason)
-            files.remove(written)
-            files.remove(target)
-        return result.model_copy(update={"seconds": round(time.perf_counter() - start, 3)})
+        Returns:
+            What became of each part.
+        """
+        started = time.perf_counter()
+        attempts = {name: self._attempt_part(part, format) for name, part in self.parts.items()}
+        for name, attempt in attempts.items():
+            if self.parts[name].serving.is_useful_alone:
+                attempt.run(self._hold_to_parity)
+        self._attempt_system(attempts, format)
+        seconds = round(time.perf_counter() - started, 3)
+        return {name: self._settle(attempt, format, seconds) for name, attempt in attempts.items()}
 
-    def _attempt(self, key: str, written: Path, progress: Progress) -> FormatResult:
-        if self.reference.problem:
-            raise CheckError(self.reference.problem)
-        progress(key, "converting")
-        batch = batch_of(key, self.contract, self.found)
-        job = _job_folder(self.work, batch)
-        reply = self.converter.ask(
-            do="convert",
-            format=key,
-            serving=str(job / SERVING),
-            work=str(job),
-            out=str(written),
-            contract=self.contract.model_copy(update={"batch": batch}).model_dump_json(),
-            integer=self.integer,
+    def _attempt_part(self, part: _Part, format: Format) -> _Attempt:
+        """Convert a part and compare it with Keras."""
+        attempt = _Attempt(part)
+        if reason := part.not_offered(format):
+            attempt.is_refused, attempt.failure = True, reason
+            return attempt
+        label = f"{part.name} {format.key}".strip()
+
+        def convert(attempt: _Attempt) -> None:
+            reference = self.reference.part(part.name)
+            if reference.problem:
+                raise CheckError(reference.problem)
+            self.progress(label, "converting")
+            attempt.written, attempt.predictor, attempt.remarks = part.convert(format)
+            self.progress(label, "checking")
+            attempt.parity = check_part(part.format_under(format), attempt.predictor, reference)
+
+        attempt.run(convert)
+        return attempt
+
+    def _hold_to_parity(self, attempt: _Attempt) -> None:
+        assert attempt.predictor is not None
+        assert attempt.parity is not None
+        attempt.splits = check_by_parity(attempt.predictor, attempt.part.name, attempt.parity, self.reference)
+
+    def _attempt_system(self, attempts: dict[str, _Attempt], format: Format) -> None:
+        """Score the parts that count only together; where they fail, those of them that are useful alone stay."""
+        members = {name: attempts[name] for name in together(self.parts)}
+        first = next(iter(members.values()))
+        failed = next((name for name, attempt in members.items() if attempt.failure is not None), None)
+        reason = f"`{failed}` did not pass, and the parts of a system count only together"
+        if failed is None and self.reference.is_scored:
+            first.run(lambda attempt: self._score(attempts, members, format))
+            failed, reason = ("", first.failure) if first.failure else (None, "")
+        elif failed is None:
+            for attempt in members.values():
+                if not attempt.splits:
+                    attempt.run(self._hold_to_parity)
+            failed = next((name for name, attempt in members.items() if attempt.failure is not None), None)
+        if failed is None:
+            return
+        for attempt in members.values():
+            if attempt.part.serving.is_useful_alone and attempt.splits:
+                attempt.failure = None
+                attempt.remarks += ("kept by its parity alone: the system did not pass",)
+            elif attempt.failure is None:
+                attempt.failure = reason
+
+    def _score(self, attempts: dict[str, _Attempt], members: dict[str, _Attempt], format: Format) -> None:
+        """Score the system by the files of all parts that passed."""
+        predictors = {name: each.predictor for name, each in attempts.items() if each.predictor and not each.failure}
+        parities = {name: each.parity for name, each in members.items() if each.parity}
+        is_slow = any(
+            each.part.format_under(format).is_slow(predictors[name].operators) for name, each in members.items()
         )
-        progress(key, "checking")
-        predictor = load_predictor(written)
-        remarks = check_input(predictor, reply["unfolded"]) if "unfolded" in reply else ()
-        if batch != self.contract.batch:
-            remarks += (f"takes {batch} example a call, as its recurrent layers need",)
-        splits, more = check(key, predictor, self.reference)
-        example = self.reference.example
-        if isinstance(predictor, SavedModelPredictor):
-            np.savez(self.work / "example.npz", allow_pickle=False, **example)
-            # The child's TensorFlow has one thread; how many this process has was settled when it was imported.
-            timed = self.converter.ask(do="latency", path=str(written), example=str(self.work / "example.npz"))
-            latency = timed["latency_ms"]
-        else:
-            latency = predictor.latency(example)
-        return FormatResult(
-            format=key,
+        first = next(iter(members.values()))
+        splits, first.gate, remarks = check_system(predictors, parities, self.reference, is_slow=is_slow)
+        first.splits = splits
+        first.remarks += remarks
+
+    def _settle(self, attempt: _Attempt, format: Format, seconds: float) -> FormatResult:
+        """Put a file that passed into its place, or remove what is left of one that did not."""
+        target = attempt.part.target(format)
+        result = FormatResult(format=format.key, verdict="failed", reason=attempt.failure, seconds=seconds)
+        if attempt.failure is not None:
+            files.remove(target)
+            if attempt.is_refused and not self.asked:
+                return result.model_copy(update={"verdict": "not offered"})
+            reason = f"not offered: {attempt.failure}" if attempt.is_refused else attempt.failure
+            return result.model_copy(update={"reason": reason})
+        assert attempt.written is not None
+        assert attempt.predictor is not None
+        written, example = attempt.written, self.reference.part(attempt.part.name).example
+        result = FormatResult(
+            format=format.key,
             verdict="passed",
             max_drop=self.reference.budget.text,
-            remarks=remarks + more,
-            file=written.name,
+            remarks=attempt.remarks,
+            file=target.name,
             sha256=files.digest(written),
             size=files.size(written),
-            splits=splits,
-            latency_ms=round(latency, 4),
-            operators=predictor.operators,
+            splits=attempt.splits,
+            gate=attempt.gate,
+            latency_ms=round(attempt.part.latency(written, attempt.predictor, example), 4),
+            operators=attempt.predictor.operators,
+            seconds=seconds,
         )
+        target.parent.mkdir(parents=True, exist_ok=True)
+        files.put_in_place(written, target)
+        return result
+
+
+def together(parts: Mapping[str, Any]) -> list[str]:
+    """Return the names of the parts that count only together: the whole network, where there is one, or all."""
+    return [WHOLE] if WHOLE in parts else list(parts)
 
 
 def traits(model: keras.Model) -> set[str]:
-    """What the catalog's `NOT_OFFERED` asks for: the class names of all layers and the names of their activations."""
+    """Return the class names of all layers and the names of their activations, as a `Format` names them."""
     found = set()
     for layer in flatten_layers(model, include_self=False):
         found.add(type(layer).__name__)
@@ -199,33 +363,18 @@ def traits(model: keras.Model) -> set[str]:
     return found
 
 
-def not_offered(key: str, found: set[str]) -> str | None:
-    """Why a format cannot take a model with these traits; None where nothing is known against it."""
-    refused = catalog.NOT_OFFERED.get(key, {})
-    return next((f"{trait}: {reason}" for trait, reason in refused.items() if trait in found), None)
+def not_offered(format: Format, found: set[str]) -> str | None:
+    """Return why a format cannot take a model with these traits; None where nothing is known against it."""
+    return next((f"{trait}: {reason}" for trait, reason in format.refuses.items() if trait in found), None)
 
 
-def batch_of(key: str, contract: Contract, found: set[str]) -> str | int:
-    """How many examples a call of a format takes: what the contract promises, or one where it can take no more."""
-    return 1 if found & catalog.ONE_BY_ONE.get(key, set()) else contract.batch
-
-
-def _job_folder(work: Path, batch: str | int) -> Path:
-    return work / f"job-{batch}"
-
-
-def _write_job(folder: Path, serving: ServingModel, batch: str | int, ranges: Arrays) -> None:
-    """Write what formats of one batch rule are converted from: the serving model, and what sets the ranges."""
-    from dltemplates.deploy.saved_model import save_serving
-
-    folder.mkdir()
-    contract = serving.contract.model_copy(update={"batch": batch})
-    save_serving(ServingModel(serving.model, contract), folder / SERVING)
-    np.savez(folder / "calibration.npz", allow_pickle=False, **ranges)
+def batch_of(format: Format, contract: Contract, found: set[str]) -> str | int:
+    """Return how many examples a call takes: what the contract promises, or one where the format can take no more."""
+    return 1 if found.intersection(format.one_by_one) else contract.batch
 
 
 def weights_digest(model: keras.Model) -> str:
-    """The SHA-256 of a model's weights, in order."""
+    """Return the SHA-256 of a model's weights, in order."""
     total = hashlib.sha256()
     for variable in model.weights:  # not `variables`: seeds are drawn anew whenever a model is rebuilt
         array = np.ascontiguousarray(variable.numpy())
@@ -234,18 +383,47 @@ def weights_digest(model: keras.Model) -> str:
     return total.hexdigest()
 
 
+def _empty_report(parts: dict[str, _Part], reference: Reference, weights_sha256: str | None) -> ExportReport:
+    """Return the report before the first format: that of the part that bears the score, with those of the others."""
+    reports = {
+        name: ExportReport(
+            name=part.serving.contract.name,
+            task=part.serving.contract.task,
+            metric=BY_PARITY,
+            direction="min",
+            max_drop=reference.budget.text,
+            model_sha256=weights_digest(part.serving.model),
+            weights_sha256=weights_sha256,
+            versions={name: version(name) for name in VERSIONED},
+            results=(),
+        )
+        for name, part in parts.items()
+    }
+    first = together(parts)[0]
+    own = {"metric": reference.metric, "direction": reference.budget.direction, "task": reference.task.name}
+    return reports.pop(first).model_copy(update={**own, "part": first, "parts": reports})
+
+
 def _with_earlier(report: ExportReport, folder: Path) -> ExportReport:
-    """Add the formats of an earlier export of the same weights whose files are still as they were written."""
+    """Add the formats of an earlier export of the same weights whose files are all still as they were written."""
     try:
         earlier = load_report(folder)
     except ValueError:
         return report
+    known = {result.format for result in report.results}
     if (earlier.name, earlier.model_sha256) != (report.name, report.model_sha256):
         return report
-    results = {result.format: result for result in report.results}
     for result in earlier.results:
-        path = folder / result.file if result.file else None
-        if result.format not in results and path is not None and path.exists() and files.digest(path) == result.sha256:
-            results[result.format] = result
-    ordered = tuple(results[key] for key in catalog.FORMATS if key in results)
-    return report.model_copy(update={"results": ordered})
+        results = earlier.results_of(result.format)
+        is_whole = all(is_intact(folder, part, each) for part, each in results.items())
+        if result.format not in known and is_whole and any(each.file for each in results.values()):
+            report = report.with_results(results)
+    return report.in_order(list(catalog.FORMATS))
+
+
+def is_intact(folder: Path, part: str, result: FormatResult) -> bool:
+    """Return whether a file of an export is as it was written; a format that left none is."""
+    if result.file is None:
+        return True
+    path = folder / part / result.file
+    return path.exists() and files.digest(path) == result.sha256

@@ -10,14 +10,15 @@ from pydantic import ValidationError
 
 from dltemplates import catalog
 from dltemplates.datasets.load import load_dataset
-from dltemplates.deploy.export import Progress, export_serving
+from dltemplates.deploy.export import Progress, export_system
 from dltemplates.deploy.report import ExportReport
 from dltemplates.runs import Run, load_run
 from dltemplates.settings import ExportSettings, Named
-from dltemplates.tasks.contract import Contract
-from dltemplates.tasks.examples import examples_for
-from dltemplates.tasks.task import Task, labels_wanted, look_at, make_task
+from dltemplates.tasks.evaluation import WHOLE
+from dltemplates.tasks.task import labels_wanted, look_at
 from dltemplates.tasks.texts import with_texts
+
+STRINGS = "strings"  # the folder, and the name in the report, of the form that takes categories as text
 
 
 def export(
@@ -58,36 +59,27 @@ def export(
     loaded = load_dataset(run.template.dataset, from_file=True, **labels_wanted(run.template.task, from_file=True))
     task, dataset = look_at(run.template.task, loaded, from_file=True)
     servings = run.servings()
-    if settings.strings:
-        servings["strings"] = with_texts(servings[""])
-    reports = {
-        part: export_serving(
-            serving,
-            task if not part else _task_of(serving.contract),
-            examples_for(serving, dataset),
-            run.exports_path / part,
-            settings,
-            formats=None if formats == "all" else formats,
-            max_drop=max_drop,
-            weights_sha256=run.record.sha256[run.weights_path.name],
-            progress=_naming(part, progress),
-        )
-        for part, serving in servings.items()
+    common: dict[str, Any] = {
+        "formats": None if formats == "all" else formats,
+        "max_drop": max_drop,
+        "weights_sha256": run.record.sha256[run.weights_path.name],
     }
-    whole = reports.pop("")
-    if reports:
-        whole = whole.model_copy(update={"parts": reports})
-        whole.save(run.exports_path)
-    return whole
-
-
-def _naming(part: str, progress: Progress) -> Progress:
-    """Tell of the formats of a part by its name and theirs."""
-    return lambda key, state: progress(f"{part} {key}".strip(), state)
-
-
-def _task_of(contract: Contract) -> Task:
-    return make_task(Named(name=contract.task, **contract.task_options), contract, from_file=True)
+    report = export_system(servings, task, dataset, run.exports_path, settings, progress=progress, **common)
+    if not settings.strings:
+        return report
+    strings = with_texts(servings[WHOLE])
+    own = export_system(
+        {WHOLE: strings},
+        task,
+        dataset,
+        run.exports_path / STRINGS,
+        settings,
+        progress=lambda key, state: progress(f"{STRINGS} {key}", state),
+        **common,
+    )
+    report = report.model_copy(update={"parts": report.parts | {STRINGS: own}})
+    report.save(run.exports_path)
+    return report
 
 
 def _settings(settings: ExportSettings, **overrides: Any) -> ExportSettings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dltemplates import runs
+from dltemplates.deploy.gate import GateResult
 
 REPORT_FILE = "export_report.json"
 Verdict = Literal["passed", "failed", "not offered"]
@@ -31,7 +33,8 @@ class SplitCheck(Record):
         float_score: The score of the Keras model.
         score: The score of the file.
         drop: How much worse that is; negative where it is better.
-        max_error: Greatest difference from Keras, divided by the range (greatest less least) of Keras's output.
+        max_error: Greatest difference from Keras on at most 256 examples, divided by the range (greatest less least) of
+            Keras's output; None where it was not compared on this split.
         changed: Decisions that differ from Keras's; None for a task that takes none.
         agreement: The share that does not.
     """
@@ -40,7 +43,7 @@ class SplitCheck(Record):
     float_score: float
     score: float
     drop: float
-    max_error: float
+    max_error: float | None = None
     changed: int | None = None
     agreement: float | None = None
 
@@ -58,6 +61,7 @@ class FormatResult(Record):
         sha256: Its digest; of a folder, that of the sorted list of its files' digests.
         size: Bytes.
         splits: The figures on `validation`, which decides, and on `test`.
+        gate: What the gate found on validation, for the part that bears the score of the system.
         latency_ms: Median time of one example on one thread of this machine.
         operators: How often each operation occurs; empty for a SavedModel.
         seconds: Time to convert and check.
@@ -72,6 +76,7 @@ class FormatResult(Record):
     sha256: str | None = None
     size: int | None = None
     splits: dict[str, SplitCheck] = {}
+    gate: GateResult | None = None
     latency_ms: float | None = None
     operators: dict[str, int] = {}
     seconds: float = 0.0
@@ -91,7 +96,8 @@ class ExportReport(Record):
         weights_sha256: Digest of the run's file of weights, if it was made from a run.
         versions: Versions of what it was made with.
         results: One for each format.
-        parts: What became of the parts of the network that are exported too, each in a folder of its name.
+        part: The part that bears the score of the system; empty for the whole network.
+        parts: What became of the other parts, each in a folder of its name.
     """
 
     format_version: Literal[1] = 1
@@ -104,6 +110,7 @@ class ExportReport(Record):
     weights_sha256: str | None = None
     versions: dict[str, str]
     results: tuple[FormatResult, ...]
+    part: str = ""
     parts: dict[str, ExportReport] = {}
 
     @property
@@ -123,6 +130,40 @@ class ExportReport(Record):
                 return result
         known = ", ".join(result.format for result in self.results)
         raise ValueError(f"The report must hold the format. Received: {key!r}. It holds: {known}.")
+
+    @property
+    def unproven(self) -> tuple[str, ...]:
+        """The formats that passed, and whose interval reaches beyond the budget."""
+        return tuple(r.format for r in self.results if r.gate and r.gate.interval and not r.gate.proven)
+
+    def results_of(self, key: str) -> dict[str, FormatResult]:
+        """Return what became of one format of each part, by the part's name."""
+        own = {result.format: result for result in self.results}
+        found = {self.part: own[key]} if key in own else {}
+        others = ((part, each) for part, report in self.parts.items() for each in report.results)
+        return found | {part: each for part, each in others if each.format == key}
+
+    def with_results(self, results: Mapping[str, FormatResult]) -> ExportReport:
+        """Return the report with one more format, of each part by its name."""
+        parts = {
+            part: report.model_copy(update={"results": (*report.results, results[part])}) if part in results else report
+            for part, report in self.parts.items()
+        }
+        own = (*self.results, results[self.part]) if self.part in results else self.results
+        return self.model_copy(update={"results": own, "parts": parts})
+
+    def in_order(self, keys: Sequence[str]) -> ExportReport:
+        """Return the report with its formats in the order of `keys`, others last."""
+
+        def place(result: FormatResult) -> int:
+            return keys.index(result.format) if result.format in keys else len(keys)
+
+        return self.model_copy(
+            update={
+                "results": tuple(sorted(self.results, key=place)),
+                "parts": {part: report.in_order(keys) for part, report in self.parts.items()},
+            }
+        )
 
     def remarks(self, result: FormatResult) -> tuple[str, ...]:
         """What is worth knowing of one of its results."""
@@ -178,6 +219,8 @@ def render(report: ExportReport) -> Group:
         if result.reason:
             notes.append(Text(f"{result.format}: {result.reason}", STYLES[result.verdict]))
         notes += [Text(f"{result.format}: {remark}") for remark in report.remarks(result)]
+        if result.gate and result.gate.evidence:
+            notes.append(Text(f"{result.format}: {result.gate.evidence}", "dim"))
     notes += [
         Text(f"{result.format}: {_operators(result.operators)}", "dim") for result in report.results if result.operators
     ]
@@ -199,7 +242,8 @@ def _figures(result: FormatResult) -> list[str]:
     changed = "" if validation.changed is None else f"{validation.changed} of {validation.examples}"
     agreement = "" if validation.agreement is None else f"{validation.agreement:.4f}"
     score = "" if test is None else f"{test.score:.4f}"
-    return [size, score, f"{validation.drop:.4f}", f"{validation.max_error:.1e}", changed, agreement, latency]
+    error = "" if validation.max_error is None else f"{validation.max_error:.1e}"
+    return [size, score, f"{validation.drop:.4f}", error, changed, agreement, latency]
 
 
 def _operators(operators: dict[str, int]) -> str:

@@ -10,6 +10,7 @@ from dltemplates import catalog
 from dltemplates.compat import flatten_layers
 from dltemplates.datasets.spec import DatasetSpec, Value, image_of
 from dltemplates.tasks.contract import Contract, ServingModel, Split
+from dltemplates.tasks.examples import outputs_of
 from dltemplates.template import Template
 
 if TYPE_CHECKING:
@@ -162,10 +163,12 @@ def serve_parts(whole: ServingModel, task: SupervisedTask, *, code: str = "code"
     encoding = ServingModel(
         keras.Model(model.input, {code: encoded}, name="encoder"),
         contract.model_copy(update={**parity, "name": f"{contract.name}-encoder", "outputs": (value,)}),
+        is_useful_alone=True,
     )
     decoding = ServingModel(
         keras.Model(codes, presented, name="decoder"),
         contract.model_copy(update={**parity, "name": f"{contract.name}-decoder", "inputs": (value,), "data": None}),
-        after=encoding,
+        examples=outputs_of(encoding),
+        is_useful_alone=True,
     )
     return {"encoder": encoding, "decoder": decoding}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from dltemplates.datasets.source import Source
 from dltemplates.datasets.spec import Value
 from dltemplates.settings import DatasetSettings
 
@@ -27,6 +29,22 @@ class Split(BaseModel):
     split_seed: int
 
 
+class State(BaseModel):
+    """What a network that is called again and again takes from its own call before.
+
+    Attributes:
+        input: The input that takes it.
+        output: The output that gives it.
+        initial: What the input holds before the first call, in every place.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    input: str
+    output: str
+    initial: float = 0.0
+
+
 class Contract(BaseModel):
     """What goes in, what comes out, and what they mean.
 
@@ -39,6 +57,8 @@ class Contract(BaseModel):
         inputs: The raw inputs, in order.
         outputs: The presented outputs, in order.
         targets: What the outputs are judged against.
+        state: What goes from the outputs of a call to the inputs of the next.
+        assets: The SHA-256 of each file that travels with the network, such as a vocabulary, by its name.
         data: The data it was trained on and how it was split, where that is a dataset of the catalog.
         split: How it was split, where it is the user's.
     """
@@ -53,6 +73,8 @@ class Contract(BaseModel):
     inputs: tuple[Value, ...]
     outputs: tuple[Value, ...]
     targets: tuple[Value, ...]
+    state: tuple[State, ...] = ()
+    assets: dict[str, str] = {}
     data: DatasetSettings | None = None
     split: Split | None = None
 
@@ -76,9 +98,15 @@ class ServingModel:
     Attributes:
         model: The model.
         contract: What goes in and comes out.
-        after: The one whose outputs it takes, of which its examples are made; None where it takes what is in the data.
+        examples: Makes the source of its inputs from the name of a split and the examples of that; None where the
+            contract says how.
+        formats: The format that it takes under a format of the system, where that is another one: a front end in
+            float32 under a body in int8.
+        is_useful_alone: Whether its files are kept where they pass and only the whole system fails.
     """
 
     model: keras.Model
     contract: Contract
-    after: ServingModel | None = None
+    examples: Callable[[str, Source], Source] | None = None
+    formats: Mapping[str, str] = field(default_factory=dict)
+    is_useful_alone: bool = False

@@ -44,8 +44,8 @@ class Evaluation:
 
     Attributes:
         scores: Figures by name; the first one decides about runs and exports.
-        targets: The raw targets by name, each (n, ...).
-        outputs: The outputs by name, each (n, ...).
+        targets: The raw targets by name, each (n, ...); or of the first examples, where all are too large to be held.
+        outputs: The outputs by name, likewise.
         details: What else is worth keeping, ready for JSON.
         decisions: What a user acts on (n, ...), to count how many an export changes; None without any.
         errors: How wrong each unit is (n,): 0 where it is right; None where units are not compared one by one.
@@ -55,6 +55,7 @@ class Evaluation:
         is_gate: Whether the first score decides about an export; where not, how near its outputs are to Keras's does.
         captions: What to write over a picture of each example.
         warnings: What is wrong, each in a line.
+        count: The number of examples, where `outputs` holds only the first.
         score_of: Returns the first score of some examples, by their indices, which may repeat; None where that cannot
             be computed of the arrays at hand.
     """
@@ -70,8 +71,9 @@ class Evaluation:
     is_gate: bool = True
     captions: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    count: int = 0
     score_of: Callable[[np.ndarray], float] | None = None
 
     def __len__(self) -> int:
         """The number of examples."""
-        return len(next(iter((self.outputs or self.targets).values()), ()))
+        return self.count or len(next(iter((self.outputs or self.targets).values()), ()))

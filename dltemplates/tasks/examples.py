@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import numpy as np
 
 from dltemplates.datasets.seeds import draw
-from dltemplates.datasets.source import ALL, SPLITS, Arrays, Dataset, Mapped, Source
+from dltemplates.datasets.source import ALL, SPLITS, Arrays, Mapped, Source
 from dltemplates.datasets.spec import Value
 from dltemplates.runtimes import KerasPredictor
 from dltemplates.tasks.contract import Contract, ServingModel
@@ -44,56 +46,52 @@ class NoiseSource:
         return arrays
 
 
-def is_generator(contract: Contract) -> bool:
-    """Whether something is made of noise."""
-    return contract.inputs[0].kind == "noise"
-
-
-def noise_for(contract: Contract, dataset: Dataset) -> Dataset:
-    """The dataset that holds the noise for a generator, another in each split.
-
-    Args:
-        contract: That of the generator.
-        dataset: The data whose like it makes.
-    """
-    firsts = {split: place * 10**9 for place, split in enumerate((*SPLITS, ALL))}  # no noise in two splits
-    made = {split: NoiseSource(source, contract, firsts[split]) for split, source in dataset.splits.items()}
-    return Dataset(dataset.spec, dict(made))
-
-
 def category_texts(value: Value, ids: np.ndarray) -> np.ndarray:
     """Turn ids of categories (n, columns) back into text; that of 0, not known or missing, is empty."""
     texts = [np.array(("", *column.vocabulary)) for column in value.columns or ()]
     return np.stack([texts[place][ids[:, place]] for place in range(len(texts))], axis=1)
 
 
-def as_taken(contract: Contract, dataset: Dataset) -> Dataset:
-    """The dataset with its categories as text, where that is what a network takes."""
+def contract_examples(contract: Contract, split: str, source: Source) -> Source:
+    """Return the inputs and targets of a contract for the examples of a split.
+
+    Args:
+        contract: Where its first input is noise, that is drawn, other in each split; categories that it takes as text
+            are turned back into it.
+        split: The name of the split.
+        source: The examples of the data.
+    """
+    first, *_ = contract.inputs
+    if first.kind == "noise":
+        return NoiseSource(source, contract, (*SPLITS, ALL).index(split) * 10**9)  # no noise in two splits
     text = next((value for value in contract.inputs if value.dtype == "string"), None)
     if text is None:
-        return dataset
+        return source
 
     def read_as_text(arrays: Arrays, _: np.ndarray) -> Arrays:
         return arrays | {text.name: category_texts(text, arrays[text.name])}
 
-    return Dataset(dataset.spec, {split: Mapped(source, read_as_text) for split, source in dataset.splits.items()})
+    return Mapped(source, read_as_text)
 
 
-def examples_for(serving: ServingModel, dataset: Dataset) -> Dataset:
-    """The dataset that holds the inputs of a serving model.
+def part_examples(serving: ServingModel, split: str, source: Source) -> Source:
+    """Return the inputs and targets of a served part for the examples of a split."""
+    if serving.examples is not None:
+        return serving.examples(split, source)
+    return contract_examples(serving.contract, split, source)
 
-    Args:
-        serving: It.
-        dataset: The data that its run was trained on.
-    """
-    if is_generator(serving.contract):
-        return noise_for(serving.contract, dataset)
-    if serving.after is None:
-        return as_taken(serving.contract, dataset)
-    before = examples_for(serving.after, dataset)
-    predictor = KerasPredictor(serving.after.model, serving.after.contract)
+
+def outputs_of(serving: ServingModel) -> Callable[[str, Source], Source]:
+    """Return the `examples` of a part that takes what another part gives, as Keras gives it."""
+    predictor = KerasPredictor(serving.model, serving.contract)
 
     def run(arrays: Arrays, _: np.ndarray) -> Arrays:
         return predictor({value.name: arrays[value.name] for value in predictor.contract.inputs})
 
-    return Dataset(dataset.spec, {split: Mapped(source, run) for split, source in before.splits.items()})
+    return lambda split, source: Mapped(part_examples(serving, split, source), run)
+
+
+def system_examples(servings: Mapping[str, ServingModel], split: str, source: Source) -> Source:
+    """Return what a system is scored on: the examples of its whole network, or where it has none those of the data."""
+    whole = servings.get("")
+    return source if whole is None else part_examples(whole, split, source)

@@ -9,7 +9,7 @@ import numpy as np
 from dltemplates.datasets.source import Dataset, Source
 from dltemplates.datasets.spec import DatasetSpec, Like, Value, gives_back, network_shape
 from dltemplates.tasks.contract import ServingModel
-from dltemplates.tasks.evaluation import Evaluation
+from dltemplates.tasks.evaluation import Evaluation, System
 from dltemplates.tasks.needs import Shapes
 from dltemplates.tasks.noise import noisy
 from dltemplates.tasks.task import Arrays, SupervisedTask
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LOSSES = ("cross_entropy", "mse")
+SHOWN = 16  # examples of a figure
 
 
 class Reconstruction(SupervisedTask):
@@ -154,14 +155,31 @@ class Reconstruction(SupervisedTask):
         figure = codes_figure(servings, source)
         return {"codes": figure} if figure else {}
 
+    def evaluate(self, system: System, source: Source) -> Evaluation:
+        """Score reconstructions batch by batch: all outputs of a split may be too large to be held at once."""
+        parts = [self._part(*batch) for batch in system.whole.batches(source)]
+        return self._scored(parts)
+
     def compare(self, targets: Arrays, outputs: Arrays) -> Evaluation:
         """Score reconstructions; an export is compared with Keras, not by its score."""
-        errors = self.errors(targets, outputs)
-        scores = self._figures_of(errors)
+        return self._scored([self._part(targets, outputs)])
+
+    def _part(self, targets: Arrays, outputs: Arrays) -> tuple[np.ndarray, np.ndarray, Arrays, Arrays]:
+        """Return the errors of a batch (n,), those of its noisy inputs, and its first examples, to be drawn."""
+        noise = np.zeros(0)
         if self.noisy is not None:
             noise = self._squared(targets[self.noisy.name], targets[self.target.name])
+        few = [{name: np.array(array[:SHOWN]) for name, array in arrays.items()} for arrays in (targets, outputs)]
+        return self.errors(targets, outputs), noise, *few
+
+    def _scored(self, parts: list[tuple[np.ndarray, np.ndarray, Arrays, Arrays]]) -> Evaluation:
+        all_errors, all_noise, targets, outputs = zip(*parts, strict=True)
+        errors, noise = np.concatenate(all_errors), np.concatenate(all_noise)
+        scores = self._figures_of(errors)
+        if self.noisy is not None:
             scores |= {f"{name}_before": figure for name, figure in self._figures_of(noise).items()}
-        return Evaluation(scores, targets, outputs, is_gate=False, captions=tuple(f"{error:.4f}" for error in errors))
+        captions = tuple(f"{error:.4f}" for error in errors)
+        return Evaluation(scores, targets[0], outputs[0], is_gate=False, captions=captions, count=len(errors))
 
     def _figures_of(self, errors: np.ndarray) -> dict[str, float]:
         mse = float(errors.mean())

@@ -41,7 +41,8 @@ class Variational(Reconstruction):
         contract = served["decoder"].contract
         (code,) = contract.inputs
         update = {"inputs": (code.model_copy(update={"kind": "noise"}),), "data": served[""].contract.data}
-        return served | {"decoder": ServingModel(served["decoder"].model, contract.model_copy(update=update))}
+        decoder = ServingModel(served["decoder"].model, contract.model_copy(update=update), is_useful_alone=True)
+        return served | {"decoder": decoder}
 
     def evaluate(self, system: System, source: Source) -> Evaluation:
         """As an autoencoder; in Keras also `loss`, the negative evidence lower bound of an example in nats.

@@ -22,7 +22,8 @@ from dltemplates.runs import Run, RunRecord, atomic_write
 from dltemplates.runtimes import KerasPredictor
 from dltemplates.tasks.assemble import without_auxiliary_inside
 from dltemplates.tasks.evaluation import WHOLE, Evaluation, System
-from dltemplates.tasks.examples import examples_for, is_generator
+from dltemplates.tasks.contract import ServingModel
+from dltemplates.tasks.examples import system_examples
 from dltemplates.tasks.task import Task
 from dltemplates.template import Template
 
@@ -70,12 +71,12 @@ def score_run(run: Run, task: Task, dataset: Dataset, warnings: dict[str, str] |
         run.save_record(run.record.model_copy(update={"spec": spec}))
         task = run.task()
     servings = run.servings()
-    serving = servings[""]
-    predictor = KerasPredictor(serving.model, serving.contract)
+    whole = servings.get(WHOLE)
+    predictors = {part: KerasPredictor(serving.model, serving.contract) for part, serving in servings.items()}
+    system = System(predictors, whole.model if whole else None)
     record = run.record
     figures = task.gallery(servings, dataset.split("test"))
-    dataset = examples_for(serving, dataset)
-    if found := coefficients(serving):
+    if whole and (found := coefficients(whole)):
         figures["coefficients"] = coefficients_figure(found)
         record.details["coefficients"] = {output.pop("output"): output for output in found}
     if history := run.history():
@@ -84,20 +85,29 @@ def score_run(run: Run, task: Task, dataset: Dataset, warnings: dict[str, str] |
         record.details["warnings"] = warnings
     join_samples(run)
     for split in ("validation", "test"):
-        evaluation = task.evaluate(System({WHOLE: predictor}, serving.model), dataset.split(split))
+        source = system_examples(servings, split, dataset.split(split))
+        evaluation = task.evaluate(system, source)
         record.scores[split] = evaluation.scores
         record.details[split] = evaluation.details
         if split == "test":
             figures |= task.figures(evaluation)
-            if is_generator(serving.contract):
-                continue
-            if image := image_of(dataset.spec):
-                figures["examples"] = _examples(dataset.split(split), image.name, evaluation)
-            elif boundary := _boundary(predictor, task, dataset.split(split), evaluation.targets):
-                figures["boundary"] = boundary
-            figures |= vision_figures(serving, task, dataset.split(split), evaluation)
+            if whole and whole.contract.inputs[0].kind != "noise":
+                figures |= _input_figures(whole, predictors[WHOLE], task, source, evaluation)
     save_figures(figures, run.figures_path)
     run.save_record(record.model_copy(update={"state": "done"}))
+
+
+def _input_figures(
+    whole: ServingModel, predictor: KerasPredictor, task: Task, source: Source, evaluation: Evaluation
+) -> dict[str, Figure]:
+    """Draw examples, or the plane that they lie in, and what an image network looks at."""
+    figures = {}
+    first = whole.contract.inputs[0]
+    if first.kind == "image":
+        figures["examples"] = _examples(source, first.name, evaluation)
+    elif boundary := _boundary(predictor, task, source, evaluation.targets):
+        figures["boundary"] = boundary
+    return figures | vision_figures(whole, task, source, evaluation)
 
 
 def _examples(source: Source, name: str, evaluation: Evaluation) -> Figure:

@@ -9,7 +9,7 @@ from dltemplates.datasets.seeds import read_noise
 from dltemplates.datasets.source import ArraySource, Dataset
 from dltemplates.runtimes import KerasPredictor
 from dltemplates.tasks.evaluation import WHOLE, Evaluation, System
-from dltemplates.tasks.examples import noise_for
+from dltemplates.tasks.examples import contract_examples
 from dltemplates.tasks.task import Task
 from dltemplates.template import Template
 
@@ -39,7 +39,7 @@ class Watch:
         self._predictor = KerasPredictor(serving.model, serving.contract)
         self._system = System({WHOLE: self._predictor})
         self._task = task
-        self._validation = noise_for(serving.contract, dataset).split("validation")
+        self._validation = contract_examples(serving.contract, "validation", dataset.split("validation"))
 
     def try_out(self) -> None:
         """Judge two examples.
