@@ -12,7 +12,7 @@ import numpy as np
 from dltemplates.datasets.source import Dataset, Source, Subset
 from dltemplates.deploy.budget import Budget
 from dltemplates.deploy.gate import FEWEST_UNITS, GateResult, decide
-from dltemplates.deploy.parity import CheckError, Parity, PartReference, compare
+from dltemplates.deploy.parity import CheckError, Parity, PartReference, compare, run_keras
 from dltemplates.deploy.report import SplitCheck
 from dltemplates.runtimes import KerasPredictor, Predictor
 from dltemplates.tasks.contract import ServingModel
@@ -36,9 +36,7 @@ class Reference:
         metric: The name of the score that decides.
     """
 
-    def __init__(
-        self, servings: Mapping[str, ServingModel], task: Task, dataset: Dataset, max_drop: str, folder: Path
-    ):
+    def __init__(self, servings: Mapping[str, ServingModel], task: Task, dataset: Dataset, max_drop: str, folder: Path):
         """Score the system in Keras on validation.
 
         Args:
@@ -86,7 +84,7 @@ class Reference:
         if (part, split) not in self._parts:
             source = part_examples(self.servings[part], split, self._dataset.split(split))
             folder = self._folder / f"{part or 'whole'}-{split}"
-            self._parts[part, split] = PartReference(self.servings[part], source, folder)
+            self._parts[part, split] = run_keras(self.servings[part], source, folder)
         return self._parts[part, split]
 
 

@@ -101,8 +101,8 @@ def export_system(
             results = exporter.export(format)
             report = report.with_results(results)
             _with_earlier(report, folder).save(folder)  # after each, so that files and report agree if it ends here
-            for part, result in results.items():
-                progress(f"{part} {format.key}".strip(), result.verdict)
+            for name, result in results.items():
+                progress(f"{name} {format.key}".strip(), result.verdict)
     return _with_earlier(report, folder)
 
 

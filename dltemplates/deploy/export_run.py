@@ -13,7 +13,7 @@ from dltemplates.datasets.load import load_dataset
 from dltemplates.deploy.export import Progress, export_system
 from dltemplates.deploy.report import ExportReport
 from dltemplates.runs import Run, load_run
-from dltemplates.settings import ExportSettings, Named
+from dltemplates.settings import ExportSettings
 from dltemplates.tasks.evaluation import WHOLE
 from dltemplates.tasks.task import labels_wanted, look_at
 from dltemplates.tasks.texts import with_texts
@@ -67,9 +67,8 @@ def export(
     report = export_system(servings, task, dataset, run.exports_path, settings, progress=progress, **common)
     if not settings.strings:
         return report
-    strings = with_texts(servings[WHOLE])
     own = export_system(
-        {WHOLE: strings},
+        {WHOLE: with_texts(servings[WHOLE])},
         task,
         dataset,
         run.exports_path / STRINGS,

@@ -48,8 +48,9 @@ class Parity:
     changed: int
 
 
+@dataclass(frozen=True)
 class PartReference:
-    """What Keras gives for one part on some examples of a split; the arrays lie on the disk.
+    """What Keras gives for one part on some examples of a split.
 
     Attributes:
         contract: That of the part, its images in float32.
@@ -58,34 +59,10 @@ class PartReference:
         problem: Why nothing can be compared with it; None where all is well.
     """
 
-    def __init__(self, serving: ServingModel, source: Source, folder: Path):
-        """Run Keras on at most `PARITY_EXAMPLES` examples, evenly spread.
-
-        Args:
-            serving: The part, its images in float32.
-            source: The inputs of the part.
-            folder: Where the arrays are kept.
-        """
-        self.contract = serving.contract
-        # Keras takes any batch, also where an exported file will not.
-        predictor = KerasPredictor(serving.model, serving.contract.model_copy(update={"batch": "dynamic"}))
-        chosen = np.linspace(0, len(source) - 1, min(PARITY_EXAMPLES, len(source))).round().astype(np.int64)
-        folder.mkdir(parents=True)
-        inputs, outputs = _Stored(folder, "input", len(chosen)), _Stored(folder, "output", len(chosen))
-        seen = Extent()
-        for start in range(0, len(chosen), BATCH):
-            arrays = source.read(chosen[start : start + BATCH])
-            arrays = {value.name: arrays[value.name] for value in self.contract.inputs}
-            made = predictor(arrays)
-            inputs.add(arrays)
-            outputs.add(made)
-            seen.add(made)
-        self.source, self.outputs = ArraySource(inputs.arrays), outputs.arrays
-        self.problem: str | None = None
-        try:
-            seen.check("Keras's own output", predictor, self.source)
-        except CheckError as error:
-            self.problem = str(error)
+    contract: Contract
+    source: Source
+    outputs: Arrays
+    problem: str | None = None
 
     @property
     def example(self) -> Arrays:
@@ -96,6 +73,37 @@ class PartReference:
     def decisions(self) -> tuple[str, ...]:
         """Names of the outputs that are decisions themselves."""
         return tuple(value.name for value in self.contract.outputs if value.kind == "decision")
+
+
+def run_keras(serving: ServingModel, source: Source, folder: Path) -> PartReference:
+    """Run Keras on at most `PARITY_EXAMPLES` examples, evenly spread; the arrays lie on the disk.
+
+    Args:
+        serving: The part, its images in float32.
+        source: The inputs of the part.
+        folder: Where the arrays are kept, a new folder.
+    """
+    contract = serving.contract
+    # Keras takes any batch, also where an exported file will not.
+    predictor = KerasPredictor(serving.model, contract.model_copy(update={"batch": "dynamic"}))
+    chosen = np.linspace(0, len(source) - 1, min(PARITY_EXAMPLES, len(source))).round().astype(np.int64)
+    folder.mkdir(parents=True)
+    inputs, outputs = _Stored(folder, "input", len(chosen)), _Stored(folder, "output", len(chosen))
+    seen = Extent()
+    for start in range(0, len(chosen), BATCH):
+        arrays = source.read(chosen[start : start + BATCH])
+        arrays = {value.name: arrays[value.name] for value in contract.inputs}
+        made = predictor(arrays)
+        inputs.add(arrays)
+        outputs.add(made)
+        seen.add(made)
+    examples = ArraySource(inputs.arrays)
+    problem = None
+    try:
+        seen.check("Keras's own output", predictor, examples)
+    except CheckError as error:
+        problem = str(error)
+    return PartReference(contract, examples, outputs.arrays, problem)
 
 
 def check_part(format: Format, predictor: Predictor, reference: PartReference) -> Parity:
@@ -191,7 +199,8 @@ class Extent:
             greatest = self.greatest[name]
             # Rounding alone differs between batches of another size.
             if not (greatest - least).max() > ROUNDING * np.maximum(np.abs(least), np.abs(greatest)).max():
-                raise CheckError(f"{what} `{name}` must depend on the input. It is the same for all {self.count} inputs")
+                same = f"It is the same for all {self.count} inputs"
+                raise CheckError(f"{what} `{name}` must depend on the input. {same}")
 
 
 def spread(array: np.ndarray) -> float:

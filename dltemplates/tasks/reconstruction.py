@@ -169,8 +169,8 @@ class Reconstruction(SupervisedTask):
         noise = np.zeros(0)
         if self.noisy is not None:
             noise = self._squared(targets[self.noisy.name], targets[self.target.name])
-        few = [{name: np.array(array[:SHOWN]) for name, array in arrays.items()} for arrays in (targets, outputs)]
-        return self.errors(targets, outputs), noise, *few
+        first = [{name: np.array(array[:SHOWN]) for name, array in arrays.items()} for arrays in (targets, outputs)]
+        return self.errors(targets, outputs), noise, first[0], first[1]
 
     def _scored(self, parts: list[tuple[np.ndarray, np.ndarray, Arrays, Arrays]]) -> Evaluation:
         all_errors, all_noise, targets, outputs = zip(*parts, strict=True)

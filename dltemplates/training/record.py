@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 import dltemplates
 from dltemplates.datasets.source import Dataset, Source
-from dltemplates.datasets.spec import DatasetSpec, image_of
+from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.models.summary import summarize
 from dltemplates.reports.coefficients import coefficients, coefficients_figure
 from dltemplates.reports.figures import curves_figure, examples_figure, save_figures
@@ -21,8 +21,8 @@ from dltemplates.reports.vision import vision_figures
 from dltemplates.runs import Run, RunRecord, atomic_write
 from dltemplates.runtimes import KerasPredictor
 from dltemplates.tasks.assemble import without_auxiliary_inside
-from dltemplates.tasks.evaluation import WHOLE, Evaluation, System
 from dltemplates.tasks.contract import ServingModel
+from dltemplates.tasks.evaluation import WHOLE, Evaluation, System
 from dltemplates.tasks.examples import system_examples
 from dltemplates.tasks.task import Task
 from dltemplates.template import Template

@@ -6,13 +6,15 @@ from keras import layers
 from conftest import spec_of
 from dltemplates.datasets.source import ArraySource, Dataset
 from dltemplates.datasets.spec import DatasetSpec, Value
-from dltemplates.deploy.check import Reference
-from dltemplates.deploy.export import export_serving
+from dltemplates.deploy.check import Reference, check_by_parity, check_system
+from dltemplates.deploy.export import export_system
+from dltemplates.deploy.parity import check_part
 from dltemplates.deploy.saved_model import with_float_images
 from dltemplates.runtimes import load_predictor
 from dltemplates.settings import ExportSettings
 from dltemplates.tasks.classification import Classification
 from dltemplates.tasks.contract import Contract, ServingModel
+from dltemplates.tasks.evaluation import WHOLE
 
 SHAPE = (8, 8, 1)
 IMAGE = Value(name="image", kind="image", dtype="uint8", shape=SHAPE, range=(0, 255), resize="stretch")
@@ -80,7 +82,7 @@ def serving(serve, dataset):
 def exported(serving, task, dataset, tmp_path_factory):
     """One export to all nine formats, to be read and never written: the report and its folder."""
     folder = tmp_path_factory.mktemp("exported")
-    return export_serving(serving, task, dataset, folder, ExportSettings(calibration=64)), folder
+    return export_system({WHOLE: serving}, task, dataset, folder, ExportSettings(calibration=64)), folder
 
 
 @pytest.fixture(scope="session")
@@ -91,5 +93,31 @@ def predictor(exported):
 
 
 @pytest.fixture(scope="session")
-def reference(serving, task, dataset):
-    return Reference(with_float_images(serving), task, dataset, "0.01")
+def refer(tmp_path_factory):
+    """Make the reference of a system of one part."""
+
+    def make(serving, task, dataset, max_drop="0.01"):
+        folder = tmp_path_factory.mktemp("reference")
+        return Reference({WHOLE: with_float_images(serving)}, task, dataset, max_drop, folder)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def reference(refer, serving, task, dataset):
+    return refer(serving, task, dataset)
+
+
+@pytest.fixture(scope="session")
+def check():
+    """Check the file of a system of one part, as an export does: the figures of each split, and remarks."""
+
+    def run(format, predictor, reference):
+        parity = check_part(format, predictor, reference.part(WHOLE))
+        if not reference.is_scored:
+            return check_by_parity(predictor, WHOLE, parity, reference), ()
+        is_slow = format.is_slow(predictor.operators)
+        splits, _, remarks = check_system({WHOLE: predictor}, {WHOLE: parity}, reference, is_slow=is_slow)
+        return splits, remarks
+
+    return run

@@ -2,23 +2,25 @@
 
 import json
 import shutil
-from contextlib import nullcontext
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from dltemplates import catalog
 from dltemplates.datasets.load import load_dataset
-from dltemplates.datasets.source import ArraySource, Dataset
-from dltemplates.datasets.spec import DatasetSpec, Value
-from dltemplates.deploy.budget import Budget
+from dltemplates.datasets.source import ArraySource
+from dltemplates.datasets.spec import Value
 from dltemplates.deploy.calibration import calibration
-from dltemplates.deploy.check import CheckError, Reference, _check_decisions, check, max_error
+from dltemplates.deploy.check import _hold_decisions
 from dltemplates.deploy.export_run import export
+from dltemplates.deploy.formats.format import load_format
+from dltemplates.deploy.gate import GateResult
+from dltemplates.deploy.parity import CheckError, PartReference, compare
 from dltemplates.deploy.report import SplitCheck
 from dltemplates.inference import evaluate, predict
 from dltemplates.runs import Run
-from dltemplates.runtimes import decode, load_predictor
+from dltemplates.runtimes import Predictor, decode, load_predictor
 from dltemplates.tasks.contract import Contract
 from dltemplates.tasks.task import look_at
 from dltemplates.template import load_template
@@ -91,22 +93,22 @@ def test_a_decision_that_never_changes_does_not_pass(exported, tmp_path, in_proc
     assert "`decision` must depend on the input" in report.result("tflite:float32").reason
 
 
-def test_a_file_whose_decisions_are_others_does_not_pass(exported, monkeypatch):
+def test_a_file_whose_decisions_are_others_does_not_pass(exported, refer, check, monkeypatch):
     """The area under the curve does not look at them."""
     run, report = exported
     task, dataset = look_at(run.template.task, load_dataset(run.template.dataset))
-    reference = Reference(run.serving(), task, dataset, "0.01")
+    reference = refer(run.serving(), task, dataset)
     predictor = load_predictor(run.exports_path / report.result("tflite:int8").file)
-    check("tflite:int8", predictor, reference)
+    check(load_format("tflite:int8"), predictor, reference)
 
     def contrary(value, array):
         return 1 - decode(value, array) if value.name == "decision" else decode(value, array)
 
     monkeypatch.setattr("dltemplates.runtimes.decode", contrary)
     with pytest.raises(
-        CheckError, match=r"over budget: \d+ of \d+ decisions on validation are not Keras's, where 1 may"
+        CheckError, match=r"over budget: `decision` differs from Keras's on \d+ of \d+ examples .* where 1 may"
     ):
-        check("tflite:int8", predictor, reference)
+        check(load_format("tflite:int8"), predictor, reference)
 
 
 @pytest.mark.parametrize(
@@ -114,8 +116,11 @@ def test_a_file_whose_decisions_are_others_does_not_pass(exported, monkeypatch):
 )
 def test_as_many_decisions_may_change_as_the_budget_allows(examples, changed, passes):
     figures = SplitCheck(examples=examples, float_score=0.9, score=0.9, drop=0.0, max_error=0.1, changed=changed)
-    with nullcontext() if passes else pytest.raises(CheckError, match=f"{changed} of {examples} decisions"):
-        _check_decisions(figures, Budget("0.01", "max"))
+    part = SimpleNamespace(decisions=("decision",))
+    reference = SimpleNamespace(servings={"": None}, part=lambda name: part)
+    result = _hold_decisions(reference, figures, GateResult(units=examples, allowed=0.01))
+    assert (result.failure is None) == passes
+    assert passes or f"`decision` differs from Keras's on {changed} of {examples}" in result.failure
 
 
 def test_integers_are_calibrated_beyond_the_threshold(exported):
@@ -123,7 +128,7 @@ def test_integers_are_calibrated_beyond_the_threshold(exported):
     _, dataset = look_at(run.template.task, load_dataset(run.template.dataset))
     serving = run.serving()
     threshold = run.record.spec.targets[1].threshold
-    examples = calibration(serving.contract, dataset, 50)["features"]
+    examples = calibration(serving.contract, dataset.split("train"), 50)["features"]
     usual, unusual = np.split(examples, 2)
     assert (np.asarray(serving.model(usual)["score"]) > threshold).mean() < 0.3
     assert (np.asarray(serving.model(unusual)["score"]) > threshold).mean() > 0.7
@@ -131,8 +136,7 @@ def test_integers_are_calibrated_beyond_the_threshold(exported):
 
 def test_the_noise_of_calibration_is_twice_the_threshold():
     rows = np.zeros((4000, 2), np.float32)
-    spec = DatasetSpec(inputs=(NUMBERS,), targets=(), sizes={}, fingerprint="")
-    data = Dataset(spec, {"train": ArraySource({"features": rows})})
+    data = ArraySource({"features": rows})
     contract = Contract(name="x", task="anomaly", inputs=(NUMBERS,), outputs=(DECISION,), targets=())
     examples = calibration(contract, data, 4000)["features"]
     assert len(examples) == 2 * 4002
@@ -143,8 +147,15 @@ def test_the_noise_of_calibration_is_twice_the_threshold():
 
 
 def test_decisions_are_compared_by_how_many_agree():
-    expected = {"score": np.float32([0, 1, 2, 4]), "decision": np.float32([0, 0, 1, 1])}
-    given = {"score": np.float32([0, 1, 2, 4]), "decision": np.float32([0, 1, 1, 1])}
-    assert max_error(expected, given, ("decision",)) == 0.25
-    assert max_error(expected, given) == 1.0
-    assert max_error(expected, expected, ("decision",)) == 0
+    score_value = Value(name="score", kind="number", dtype="float32", shape=())
+    contract = Contract(name="x", task="anomaly", inputs=(NUMBERS,), outputs=(score_value, DECISION), targets=())
+    score, decision = np.linspace(0, 4, 20, dtype=np.float32), (np.arange(20) > 10).astype(np.float32)
+    source = ArraySource({"features": np.zeros((20, 2), np.float32)})
+    reference = PartReference(contract, source, {"score": score, "decision": decision})
+
+    class Fixed(Predictor):
+        def _run(self, encoded):
+            return {"score": score, "decision": np.where(np.arange(20) < 5, 1 - decision, decision)}
+
+    parity = compare(Fixed(contract), reference)
+    assert (parity.max_error, parity.rms_error, parity.changed) == (0.25, 0.0, 5)

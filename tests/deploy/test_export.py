@@ -12,12 +12,14 @@ from keras import layers
 from dltemplates import catalog, runs
 from dltemplates.datasets.source import ArraySource, Dataset
 from dltemplates.deploy import convert
-from dltemplates.deploy.export import export_serving, not_offered, traits
+from dltemplates.deploy.export import export_system, not_offered, traits
 from dltemplates.deploy.files import digest, size
+from dltemplates.deploy.formats.format import load_format
 from dltemplates.deploy.report import REPORT_FILE, load_report
 from dltemplates.settings import ExportSettings
 from dltemplates.tasks.classification import Classification
 from dltemplates.tasks.contract import Contract, ServingModel
+from dltemplates.tasks.evaluation import WHOLE
 
 ONE = ("tflite:float32",)
 
@@ -46,7 +48,7 @@ def test_every_format_passes(exported, key):
         assert abs(figures.drop) <= 0.01
         assert figures.agreement == pytest.approx(1 - figures.changed / examples)
         assert figures.agreement >= 0.98
-        assert 0 <= figures.max_error <= (catalog.FORMATS[key].tolerance or 0.2)
+        assert 0 <= figures.max_error <= (load_format(key).tolerance or 0.2)
 
 
 def test_only_the_files_and_the_report_are_left(exported):
@@ -85,16 +87,16 @@ def test_every_file_carries_its_contract_and_labels(exported, key):
 
 
 def test_an_earlier_export_of_the_same_weights_stays_in_the_report(serving, task, dataset, tmp_path, in_process):
-    first = export_serving(serving, task, dataset, tmp_path, formats=["tflite:float32", "onnx:float32"])
+    first = export_system({WHOLE: serving}, task, dataset, tmp_path, formats=["tflite:float32", "onnx:float32"])
     (tmp_path / first.result("onnx:float32").file).write_bytes(b"touched")
-    second = export_serving(serving, task, dataset, tmp_path, formats=["tflite:float16"])
+    second = export_system({WHOLE: serving}, task, dataset, tmp_path, formats=["tflite:float16"])
     assert [result.format for result in second.results] == ["tflite:float32", "tflite:float16"]
     assert load_report(tmp_path) == second
 
 
 def test_a_file_keeps_the_budget_it_was_held_to(serving, task, dataset, tmp_path, in_process):
-    export_serving(serving, task, dataset, tmp_path, formats=["tflite:float32"], max_drop="5%")
-    report = export_serving(serving, task, dataset, tmp_path, formats=["onnx:float32"], max_drop=0.001)
+    export_system({WHOLE: serving}, task, dataset, tmp_path, formats=["tflite:float32"], max_drop="5%")
+    report = export_system({WHOLE: serving}, task, dataset, tmp_path, formats=["onnx:float32"], max_drop=0.001)
     assert [result.max_drop for result in report.results] == ["5%", "0.001"]
     remarks = [report.remarks(result) for result in report.results]
     assert remarks == [("exported earlier, when a drop of at most 5% was allowed",), ()]
@@ -104,7 +106,7 @@ def test_over_budget_leaves_no_file_and_says_why(serving, dataset, tmp_path, in_
     earlier = tmp_path / "tiny-int8.tflite"
     earlier.write_bytes(b"from an earlier export")
     settings = ExportSettings(formats=("tflite:float32", "tflite:int8"))
-    report = export_serving(serving, Precise(dataset.spec.targets), dataset, tmp_path, settings, max_drop="1%")
+    report = export_system({WHOLE: serving}, Precise(dataset.spec), dataset, tmp_path, settings, max_drop="1%")
     result = report.result("tflite:int8")
     assert report.failed
     assert "over budget: fineness on validation is 0.0000" in result.reason
@@ -117,7 +119,7 @@ def test_over_budget_leaves_no_file_and_says_why(serving, dataset, tmp_path, in_
 def test_a_broken_network_fails_every_format(serve, task, dataset, tmp_path, weight, reason, in_process):
     serving = serve(layers.Flatten(), layers.Dense(10))
     serving.model.set_weights([np.full_like(array, weight) for array in serving.model.get_weights()])
-    report = export_serving(serving, task, dataset, tmp_path)
+    report = export_system({WHOLE: serving}, task, dataset, tmp_path)
     assert {result.verdict for result in report.results} == {"failed"}
     assert all(reason in result.reason for result in report.results)
     assert [path.name for path in tmp_path.iterdir()] == [REPORT_FILE]
@@ -129,20 +131,20 @@ def test_a_crash_of_the_converter_fails_its_format_alone(serving, task, dataset,
         import os, signal
         from dltemplates.deploy import worker
 
-        convert = worker.Job.convert
+        convert = worker.convert
 
-        def dying(self, key, out, integer):
+        def dying(job, key, out):
             out.write_bytes(b"half")
             if key == "tflite:float16":
                 os.kill(os.getpid(), signal.SIGSEGV)
-            return convert(self, key, out, integer)
+            return convert(job, key, out)
 
-        worker.Job.convert = dying
+        worker.convert = dying
         worker.main()
     """
     monkeypatch.setattr(convert, "WORKER", (sys.executable, "-c", textwrap.dedent(program)))
     settings = ExportSettings(formats=("tflite:float32", "tflite:float16", "onnx:float32"))
-    report = export_serving(serving, task, dataset, tmp_path, settings)
+    report = export_system({WHOLE: serving}, task, dataset, tmp_path, settings)
     assert [result.verdict for result in report.results] == ["passed", "failed", "passed"]
     assert report.results[1].reason == "the converter crashed (SIGSEGV)"
     assert {path.name for path in tmp_path.iterdir()} == {REPORT_FILE, "tiny-float32.tflite", "tiny-float32.onnx"}
@@ -156,7 +158,7 @@ def test_an_interrupt_leaves_what_was_done(serving, task, dataset, tmp_path, in_
     earlier = tmp_path / "tiny-float32.tflite"
     earlier.write_bytes(b"from an earlier export")
     with pytest.raises(KeyboardInterrupt):
-        export_serving(serving, task, dataset, tmp_path, formats=["saved_model", *ONE], progress=interrupt)
+        export_system({WHOLE: serving}, task, dataset, tmp_path, formats=["saved_model", *ONE], progress=interrupt)
     assert {path.name for path in tmp_path.iterdir()} == {REPORT_FILE, "tiny-saved_model", earlier.name}
     assert earlier.read_bytes() == b"from an earlier export"
     assert [result.format for result in load_report(tmp_path).results] == ["saved_model"]
@@ -167,7 +169,7 @@ def test_an_interrupt_before_the_first_file_leaves_no_folder(serving, task, data
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        export_serving(serving, task, dataset, tmp_path / "exports", formats=ONE, progress=interrupt)
+        export_system({WHOLE: serving}, task, dataset, tmp_path / "exports", formats=ONE, progress=interrupt)
     assert not (tmp_path / "exports").exists()
 
 
@@ -179,7 +181,7 @@ def test_a_disk_that_cannot_be_written_is_no_failure_of_a_format(
 
     monkeypatch.setattr(runs, "atomic_write", full)
     with pytest.raises(OSError, match="No space left"):
-        export_serving(serving, task, dataset, tmp_path, formats=ONE)
+        export_system({WHOLE: serving}, task, dataset, tmp_path, formats=ONE)
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
@@ -187,8 +189,8 @@ def test_a_disk_that_cannot_be_written_is_no_failure_of_a_format(
 def test_what_is_not_offered_fails_only_where_asked_for(serve, task, dataset, tmp_path, asked, in_process):
     serving = serve(layers.Flatten(), layers.Dense(10, activation="elu"))
     key = "tflite:int16x8"
-    report = export_serving(
-        serving, task, dataset, tmp_path, ExportSettings(formats=(key,)), formats=(key,) if asked else None
+    report = export_system(
+        {WHOLE: serving}, task, dataset, tmp_path, ExportSettings(formats=(key,)), formats=(key,) if asked else None
     )
     assert bool(report.failed) == asked
     assert report.result(key).verdict == ("failed" if asked else "not offered")
@@ -199,13 +201,9 @@ def test_what_is_not_offered_fails_only_where_asked_for(serve, task, dataset, tm
 def test_traits_are_found_in_nested_networks(serve):
     found = traits(serve(layers.Conv2D(4, 3, activation="hard_silu"), layers.Flatten(), layers.LeakyReLU()).model)
     assert {"Conv2D", "hard_silu", "LeakyReLU", "Rescaling"} <= found
-    assert not_offered("tflite:int16x8", found)
-    assert not_offered("tflite:int8", found) is None
-    assert not_offered("onnx:int8", found) is None
-
-
-def test_not_offered_names_formats():
-    assert set(catalog.NOT_OFFERED) <= set(catalog.FORMATS)
+    assert not_offered(load_format("tflite:int16x8"), found)
+    assert not_offered(load_format("tflite:int8"), found) is None
+    assert not_offered(load_format("onnx:int8"), found) is None
 
 
 @pytest.mark.parametrize(
@@ -217,7 +215,7 @@ def test_not_offered_names_formats():
 )
 def test_wrong_settings_leave_nothing(serving, task, dataset, tmp_path, formats, max_drop, match, in_process):
     with pytest.raises(ValueError, match=match):
-        export_serving(serving, task, dataset, tmp_path / "new", formats=formats, max_drop=max_drop)
+        export_system({WHOLE: serving}, task, dataset, tmp_path / "new", formats=formats, max_drop=max_drop)
     assert not (tmp_path / "new").exists()
 
 
@@ -225,7 +223,7 @@ def test_an_empty_split_is_refused(serving, task, dataset, tmp_path):
     nothing = ArraySource({name: array[:0] for name, array in dataset.split("train").arrays.items()})
     empty = Dataset(dataset.spec, {**dataset.splits, "validation": nothing})
     with pytest.raises(ValueError, match=r"Split `validation` must hold examples.*Received: 0"):
-        export_serving(serving, task, empty, tmp_path / "new", formats=ONE)
+        export_system({WHOLE: serving}, task, empty, tmp_path / "new", formats=ONE)
     assert not (tmp_path / "new").exists()
 
 
@@ -233,11 +231,11 @@ def test_names_must_be_those_of_the_contract(serving, task, dataset, tmp_path):
     image = keras.Input((8, 8, 1), name="picture")
     model = keras.Model(image, {"probabilities": layers.Dense(10)(layers.Flatten()(image))})
     with pytest.raises(ValueError, match=r"inputs must be those of its contract, image\. Received: picture"):
-        export_serving(ServingModel(model, serving.contract), task, dataset, tmp_path / "new", formats=ONE)
+        export_system({WHOLE: ServingModel(model, serving.contract)}, task, dataset, tmp_path / "new", formats=ONE)
     image = keras.Input((8, 8, 1), name="image")
     model = keras.Model(image, {"scores": layers.Dense(10)(layers.Flatten()(image))})
     with pytest.raises(ValueError, match=r"outputs must be those of its contract, probabilities\. Received: scores"):
-        export_serving(ServingModel(model, serving.contract), task, dataset, tmp_path / "new", formats=ONE)
+        export_system({WHOLE: ServingModel(model, serving.contract)}, task, dataset, tmp_path / "new", formats=ONE)
 
 
 def test_exported_files_need_no_tensorflow(exported):

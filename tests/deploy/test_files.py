@@ -9,11 +9,12 @@ import pytest
 from dltemplates import catalog
 from dltemplates.deploy import files
 from dltemplates.deploy.calibration import calibration
+from dltemplates.deploy.formats.format import load_format
 from dltemplates.deploy.saved_model import with_float_images
 
 
 def test_names_are_readable_and_distinct():
-    names = {key: files.file_name("resnet8_digits", key) for key in catalog.FORMATS}
+    names = {key: files.file_name("resnet8_digits", load_format(key)) for key in catalog.FORMATS}
     assert names["tflite:int8"] == "resnet8_digits-int8.tflite"
     assert names["onnx:int8"] == "resnet8_digits-int8.onnx"
     assert names["saved_model"] == "resnet8_digits-saved_model"
@@ -78,7 +79,7 @@ def test_what_killed_processes_left_is_swept(tmp_path):
 
 def test_calibration_spreads_over_training_and_the_whole_range(serving, dataset):
     contract = with_float_images(serving).contract
-    images = calibration(contract, dataset, 10)["image"]
+    images = calibration(contract, dataset.split("train"), 10)["image"]
     train = dataset.split("train").arrays["image"]
     assert images.shape == (12, 8, 8, 1)
     assert images.dtype == np.float32
@@ -86,4 +87,4 @@ def test_calibration_spreads_over_training_and_the_whole_range(serving, dataset)
     assert (images.min(), images.max()) == (0, 255)
     assert (images[-2, 0, 0], images[-1, 0, 0]) == (0, 255)
     np.testing.assert_array_equal(images[-1, 1:], train[-1, 1:])
-    assert len(calibration(contract, dataset, 10_000)["image"]) == 1202
+    assert len(calibration(contract, dataset.split("train"), 10_000)["image"]) == 1202

@@ -6,11 +6,13 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 from keras import layers
 
+from dltemplates.datasets.source import ArraySource
 from dltemplates.datasets.spec import Value
 from dltemplates.deploy.calibration import calibration
 from dltemplates.deploy.check import ARITHMETIC, check_input, leading_operators
+from dltemplates.deploy.job import Job
 from dltemplates.deploy.saved_model import save_serving, with_float_images
-from dltemplates.deploy.worker import Job
+from dltemplates.deploy.worker import convert
 from dltemplates.runtimes import load_predictor
 
 SPREAD = keras.initializers.RandomNormal(stddev=0.5)
@@ -47,29 +49,14 @@ def converted(serve, dataset, tmp_path):
         )
         arrays = {"image": np.repeat(dataset.split("train").arrays["image"], channels, axis=-1)}
         save_serving(serving, tmp_path / "serving")
-        examples = calibration(serving.contract, _Train(arrays), 32)
+        examples = calibration(serving.contract, ArraySource(arrays), 32)
         np.savez(tmp_path / "calibration.npz", **examples)
-        job = Job(tmp_path / "serving", tmp_path, serving.contract)
+        job = Job(tmp_path / "serving", tmp_path, serving.contract, integer)
         out = tmp_path / ("file." + key.partition(":")[0])
-        reply = job.convert(key, out, integer)
+        reply = convert(job, key, out)
         return serving, load_predictor(out), reply.get("unfolded", {}), arrays
 
     return make
-
-
-class _Train:
-    def __init__(self, arrays):
-        self.arrays = arrays
-
-    def split(self, name):
-        assert name == "train"
-        return self
-
-    def __len__(self):
-        return len(self.arrays["image"])
-
-    def read(self, indices):
-        return {name: array[indices] for name, array in self.arrays.items()}
 
 
 @pytest.mark.parametrize("integer", ["uint8", "int8"])

@@ -5,7 +5,7 @@ from dltemplates.datasets.seeds import draw
 from dltemplates.datasets.source import ArraySource, Dataset
 from dltemplates.datasets.spec import DatasetSpec, Value
 from dltemplates.tasks.contract import Contract
-from dltemplates.tasks.examples import MOST_MADE, is_generator, noise_for
+from dltemplates.tasks.examples import MOST_MADE, contract_examples
 
 IMAGE = Value(name="image", kind="image", dtype="float32", shape=(2, 2, 1), range=(0, 255))
 LABEL = Value(name="label", kind="class", dtype="int32", shape=(), classes=("a", "b", "c"))
@@ -27,31 +27,29 @@ def contract():
     return Contract(name="g", task="generation", inputs=(NOISE, LABEL), outputs=(IMAGE,), targets=(IMAGE,))
 
 
+def noise(contract, dataset):
+    """The examples of a generator in each split."""
+    return {name: contract_examples(contract, name, source) for name, source in dataset.splits.items()}
+
+
 def test_noise_is_a_function_of_the_index_and_no_two_splits_share_any(dataset, contract):
-    noise = noise_for(contract, dataset)
-    assert {name: len(split) for name, split in noise.splits.items()} == {
+    splits = noise(contract, dataset)
+    assert {name: len(split) for name, split in splits.items()} == {
         "train": 20, "validation": 5, "test": MOST_MADE
     }  # fmt: skip
-    arrays = noise.split("train").read(np.array([7, 2]))
+    arrays = splits["train"].read(np.array([7, 2]))
     np.testing.assert_array_equal(arrays["noise"], np.stack([draw(7, (4,)), draw(2, (4,))]))
     assert arrays["label"].tolist() == [1, 2]
     assert arrays["label"].dtype == np.int32
-    drawn = [split.read(np.arange(5))["noise"] for split in noise.splits.values()]
+    drawn = [split.read(np.arange(5))["noise"] for split in splits.values()]
     assert len(np.unique(np.concatenate(drawn), axis=0)) == 15
     whole = Dataset(dataset.spec, dataset.splits | {"all": dataset.split("test")})
-    assert noise_for(contract, whole).split("all").read(np.arange(2))["noise"].shape == (2, 4)
+    assert noise(contract, whole)["all"].read(np.arange(2))["noise"].shape == (2, 4)
 
 
 def test_real_examples_stand_beside_it_evenly_spread(dataset, contract):
-    noise = noise_for(contract, dataset)
-    assert noise.split("validation").read(np.arange(5))["image"][:, 0, 0, 0].tolist() == [100, 101, 102, 103, 104]
-    real = noise.split("test").read(np.array([0, 1, MOST_MADE - 1]))["image"][:, 0, 0, 0]
+    splits = noise(contract, dataset)
+    assert splits["validation"].read(np.arange(5))["image"][:, 0, 0, 0].tolist() == [100, 101, 102, 103, 104]
+    real = splits["test"].read(np.array([0, 1, MOST_MADE - 1]))["image"][:, 0, 0, 0]
     assert real.tolist() == [1000, 1002, 1000 + 2 * MOST_MADE - 2]
-    assert "image" not in noise_for(contract.model_copy(update={"targets": ()}), dataset).split("test").read(
-        np.arange(2)
-    )
-
-
-def test_what_takes_noise_is_a_generator(contract):
-    assert is_generator(contract)
-    assert not is_generator(contract.model_copy(update={"inputs": (IMAGE,)}))
+    assert "image" not in noise(contract.model_copy(update={"targets": ()}), dataset)["test"].read(np.arange(2))

@@ -20,7 +20,7 @@ from dltemplates.reports.report import write_report
 from dltemplates.runs import Run
 from dltemplates.runtimes import KerasPredictor
 from dltemplates.settings import DatasetSettings
-from dltemplates.tasks.examples import noise_for
+from dltemplates.tasks.examples import contract_examples
 from dltemplates.tasks.generation import Generation
 from dltemplates.tasks.judge import load_judge
 from dltemplates.template import load_template, parse_template
@@ -112,7 +112,7 @@ def test_losses_and_scores_are_numbers_of_every_epoch(gan_run):
 
 def test_a_network_that_is_told_the_class_is_judged_by_it(gan_run, judge):
     serving = gan_run.serving()
-    source = noise_for(serving.contract, load_dataset(gan_run.template.dataset)).split("test")
+    source = contract_examples(serving.contract, "test", load_dataset(gan_run.template.dataset).split("test"))
     asked, made = KerasPredictor(serving.model, serving.contract).predict(source)
     assert asked["label"][:11].tolist() == [*range(10), 0]
     probabilities, _ = load_judge(str(judge.path))(made["image"])
