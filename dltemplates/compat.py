@@ -266,6 +266,24 @@ def peak_memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
+def available_memory() -> int | None:
+    """Return the bytes of memory that this machine, or the container around it, can still give; None where unknown.
+
+    Linux only (`/proc/meminfo`, cgroup version 2); elsewhere nothing is known, and nothing is skipped for want of it.
+    """
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
+        free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration):
+        return None
+    try:
+        most = int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="utf-8"))
+        used = int(Path("/sys/fs/cgroup/memory.current").read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # no container, or one without a limit: "max"
+        return free
+    return min(free, most - used)
+
+
 def sync_to_disk(path: Path) -> None:
     """Wait until a file's content, or a folder's list of names, is on the disk. Unix only: Windows opens no folder."""
     descriptor = os.open(path, os.O_RDONLY)
