@@ -287,7 +287,7 @@ def test_a_split_of_one_kind_has_no_score():
     task = Anomaly(spec_of(NUMBERS, TRUTH, inputs=(NUMBERS,)))
     outputs = {"score": np.ones(3), "decision": np.zeros(3)}
     with pytest.raises(ValueError, match="Received: 3 and 0 in the split"):
-        task.compare({"anomaly": np.zeros(3, int)}, outputs).scores
+        task.compare({"anomaly": np.zeros(3, int)}, outputs)
 
 
 def test_scores_are_those_of_the_ranking_and_of_the_decisions():
