@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dltemplates.datasets.source import Dataset, Source, batches_of
-from dltemplates.datasets.spec import DatasetSpec, Value, image_of
+from dltemplates.datasets.source import Source, batches_of
+from dltemplates.datasets.spec import DatasetSpec, Value
 from dltemplates.tasks.contract import ServingModel
 from dltemplates.tasks.needs import Shapes
 from dltemplates.tasks.task import Arrays, Task
@@ -28,6 +28,8 @@ class Representation(Task):
 
     name = "representation"
     kind = "any"
+    input_kinds = ("image",)  # values between 0 and 1, such as pixels
+    target_kinds = ()
     needs_labels = False
     direction = "min"
     monitor = "val_loss"
@@ -51,14 +53,6 @@ class Representation(Task):
         if not isinstance(persistent, bool):
             raise ValueError(f"`persistent` must be true or false. Received: {persistent!r}. Leave it out.")
         self.steps, self.persistent = steps, persistent
-
-    def seen(self, dataset: Dataset) -> Dataset:
-        if image_of(dataset.spec) is None:
-            raise ValueError(
-                "Task representation explains values between 0 and 1, such as pixels. Received: data whose inputs are "
-                f"{', '.join(value.name for value in dataset.spec.inputs)}. Choose images."
-            )
-        return dataset
 
     def sizes(self, spec: DatasetSpec) -> dict[str, Any]:
         return {"input_shape": spec.inputs[0].shape}
