@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from dltemplates.compat import sync_to_disk
 from dltemplates.datasets.spec import DatasetSpec
@@ -25,6 +25,7 @@ from dltemplates.errors import first_line
 from dltemplates.models.recursion import deep_networks
 from dltemplates.tasks.contract import ServingModel
 from dltemplates.template import Template, parse_template
+from dltemplates.upgrade import read_record, upgrade_run_record, upgrade_template
 
 if TYPE_CHECKING:
     import keras
@@ -45,7 +46,7 @@ class RunRecord(BaseModel):
     """`run.json`: what a run is and how it went.
 
     Attributes:
-        format_version: Version of this record.
+        format_version: Version of this record; see `upgrade.py`.
         state: `running`, `interrupted` (resumable) or `done`.
         spec: The data it was trained on.
         parameters: Weights and biases of the network, all of them.
@@ -63,7 +64,7 @@ class RunRecord(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    format_version: Literal[1] = 1
+    format_version: Literal["1.1"] = "1.1"
     state: Literal["running", "interrupted", "done"] = "running"
     spec: DatasetSpec
     parameters: int
@@ -114,25 +115,30 @@ class Run:
     @cached_property
     def template(self) -> Template:
         """What was trained, fully resolved."""
-        return parse_template(tomllib.loads(self.template_path.read_text(encoding="utf-8")), source=str(self.path))
+        table = tomllib.loads(self.template_path.read_text(encoding="utf-8"))
+        return parse_template(upgrade_template(table), source=str(self.path))
 
     @property
     def record(self) -> RunRecord:
         """`run.json` as it stands.
 
         Raises:
-            ValueError: If it is missing or broken.
+            ValueError: If it is missing, broken, or of a later major version.
         """
         try:
-            return RunRecord.model_validate_json(self.record_path.read_text(encoding="utf-8"))
+            text = self.record_path.read_bytes()
         except FileNotFoundError:
             raise ValueError(
                 f"A run folder must hold run.json. Received: {self.path}. `dlt list runs` names the runs here."
             ) from None
-        except (ValidationError, UnicodeDecodeError) as error:
-            raise ValueError(
-                f"run.json must be whole. Received: {self.record_path} ({first_line(error)}). Restore it, or train."
-            ) from None
+        return read_record(
+            RunRecord,
+            text,
+            upgrade_run_record,
+            name="run.json",
+            source=self.record_path,
+            way_out="Restore it, or train.",
+        )
 
     def save_record(self, record: RunRecord) -> None:
         """Write `run.json`, with the digests of the files that are there."""

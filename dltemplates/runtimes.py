@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import ValidationError
 
 from dltemplates.datasets.source import Arrays, Source
 from dltemplates.datasets.spec import Value
 from dltemplates.tasks.contract import CONTRACT_FILE, Contract
+from dltemplates.upgrade import read_record, upgrade_contract
 
 if TYPE_CHECKING:
     import keras
@@ -306,7 +306,7 @@ def read_contract(path: Path) -> Contract:
     """Read the contract that an exported file carries.
 
     Raises:
-        ValueError: If it carries none, or a broken one.
+        ValueError: If it carries none, a broken one, or one of a later major version.
     """
     try:
         if path.is_dir():
@@ -384,13 +384,8 @@ def _contract_of(session: Any, path: Path) -> Contract:
 
 
 def _parse_contract(text: str, path: Path) -> Contract:
-    try:
-        return Contract.model_validate_json(text)
-    except ValidationError as error:
-        raise ValueError(
-            f"The contract inside a file must be whole. Received: {path} ({str(error).splitlines()[0]}). "
-            "Export it again."
-        ) from error
+    name = "The contract inside a file"
+    return read_record(Contract, text, upgrade_contract, name=name, source=path, way_out="Export it again.")
 
 
 def _without_contract(path: Path) -> ValueError:

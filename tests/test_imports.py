@@ -18,7 +18,7 @@ from dltemplates import catalog
 ROOT = Path(dltemplates.__file__).parent
 
 RANKS = (  # imports go to the same line or to a lower one
-    {"template", "settings", "catalog", "catalog_models", "errors", "compat"},
+    {"upgrade", "template", "settings", "catalog", "catalog_models", "errors", "compat"},
     {"layers"},
     {"tasks", "models", "datasets", "runs", "runtimes", "devices"},
     {"training", "deploy", "reports", "inference", "doctor", "job"},

@@ -35,7 +35,7 @@ def test_a_run_must_be_a_folder_with_a_whole_record(tmp_path):
         load_run(tmp_path / "none")
     with pytest.raises(ValueError, match=r"must hold run\.json"):
         load_run(tmp_path)
-    (tmp_path / "run.json").write_text(json.dumps({"format_version": 2}))
+    (tmp_path / "run.json").write_text(json.dumps({"format_version": 1}))
     with pytest.raises(ValueError, match=r"run\.json must be whole"):
         load_run(tmp_path)
 

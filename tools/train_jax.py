@@ -47,7 +47,7 @@ def train(template, output: Path) -> None:
     from dltemplates.models.build import build_network
     from dltemplates.runs import atomic_path
     from dltemplates.tasks.assemble import assemble, serve
-    from dltemplates.tasks.task import make_task
+    from dltemplates.tasks.task import look_at
     from dltemplates.training.optimizers import make_optimizer, make_schedule
 
     settings = template.train
@@ -56,7 +56,7 @@ def train(template, output: Path) -> None:
     if settings.precision != "auto":
         keras.config.set_dtype_policy(settings.precision)
     dataset = load_dataset(template.dataset)
-    task = make_task(template.task, dataset.spec)
+    task, dataset = look_at(template.task, dataset)
     (image,), (target,) = dataset.spec.inputs, dataset.spec.targets
     examples = len(dataset.split("train"))
     if settings.batch_size > examples:

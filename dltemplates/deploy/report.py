@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
 from dltemplates import runs
 from dltemplates.deploy.gate import GateResult
+from dltemplates.upgrade import read_record, upgrade_report
 
 REPORT_FILE = "export_report.json"
 Verdict = Literal["passed", "failed", "not offered"]
@@ -86,7 +87,7 @@ class ExportReport(Record):
     """What became of every format of a served model.
 
     Attributes:
-        format_version: Version of this record.
+        format_version: Version of this record; see `upgrade.py`.
         name: Name of the served model.
         task: Catalog name of its task.
         metric: The score that decides.
@@ -100,7 +101,7 @@ class ExportReport(Record):
         parts: What became of the other parts, each in a folder of its name.
     """
 
-    format_version: Literal[1] = 1
+    format_version: Literal["1.1"] = "1.1"
     name: str
     task: str
     metric: str
@@ -184,16 +185,14 @@ def load_report(folder: str | Path) -> ExportReport:
     """Read the `export_report.json` of a folder.
 
     Raises:
-        ValueError: If it is missing or broken.
+        ValueError: If it is missing, broken, or of a later major version.
     """
     path = Path(folder) / REPORT_FILE
     try:
-        return ExportReport.model_validate_json(path.read_text(encoding="utf-8"))
+        text = path.read_bytes()
     except FileNotFoundError:
         raise ValueError(f"An exports folder must hold {REPORT_FILE}. Received: {folder}. `dlt export` it.") from None
-    except (ValidationError, UnicodeDecodeError) as error:
-        first_line = str(error).splitlines()[0]
-        raise ValueError(f"{REPORT_FILE} must be whole. Received: {path} ({first_line}). Export again.") from None
+    return read_record(ExportReport, text, upgrade_report, name=REPORT_FILE, source=path, way_out="Export again.")
 
 
 def load_run_report(run: runs.Run) -> ExportReport | None:

@@ -45,6 +45,7 @@ class Anomaly(Reconstruction):
 
     name = "anomaly"
     needs_labels = True
+    target_kinds = ("class",)
     direction = "max"
     parts = ()  # it serves the whole alone
     when_judged: ClassVar[Mapping[str, Any]] = {"anomalies": "keep"}
@@ -68,7 +69,7 @@ class Anomaly(Reconstruction):
                 there are one at least is above it, unless the greatest scores are the same.
 
         Raises:
-            ValueError: If an option is out of range, or what goes in is no image and no numbers.
+            ValueError: If an option is out of range.
         """
         super().__init__(spec)
         self.truth = next((value for value in spec.targets if value.kind == TRUTH.kind), TRUTH)
@@ -102,15 +103,13 @@ class Anomaly(Reconstruction):
 
     def _normal_of(self, label: Value) -> int:
         """The id of the normal class."""
-        normal = self.normal
-        classes = (label.classes or ()) if label.kind == "class" else ()
-        if normal not in classes:
-            known = f"classes {', '.join(classes)}" if classes else f"a target of kind `{label.kind}`"
+        classes = label.classes or ()
+        if self.normal not in classes:
             raise ValueError(
-                f"Task anomaly must know which class is normal. Received: {normal!r} for {known}. "
-                "Say which: --set task.normal=CLASS."
+                f"Task anomaly must know which class is normal. Received: {self.normal!r} for classes "
+                f"{', '.join(classes)}. Say which: --set task.normal=CLASS."
             )
-        return classes.index(normal)
+        return classes.index(self.normal)
 
     def trained_on(self, dataset: Dataset) -> Dataset:
         marks = anomalies_of(dataset.split("train"))

@@ -49,7 +49,7 @@ class Contract(BaseModel):
     """What goes in, what comes out, and what they mean.
 
     Attributes:
-        format_version: Version of this record.
+        format_version: Version of this record; see `upgrade.py`.
         name: Name of the served network.
         task: Name of the task that can judge and show its outputs.
         task_options: That task's options.
@@ -65,7 +65,7 @@ class Contract(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    format_version: Literal[1] = 1
+    format_version: Literal["1.1"] = "1.1"
     name: str
     task: str
     task_options: dict[str, Any] = {}

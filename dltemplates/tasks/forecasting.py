@@ -34,6 +34,8 @@ class Forecasting(Regression):
 
     name = "forecasting"
     kind = "future"
+    input_kinds = ("series",)
+    target_kinds = ("future", "past", "time")
     presented = "forecast"
 
     def __init__(self, spec: Like, *, loss: Literal["mse", "mae"] = "mse", relative: bool = False):
@@ -48,14 +50,8 @@ class Forecasting(Regression):
                 section 4).
 
         Raises:
-            ValueError: If the data is no series, or an option is wrong.
+            ValueError: If an option is wrong.
         """
-        if [value.kind for value in spec.targets] != ["future", "past", "time"]:
-            raise ValueError(
-                f"Task {self.name} needs a series. Received: targets of kind "
-                f"{', '.join(f'`{value.kind}`' for value in spec.targets)}. "
-                "A CSV file is one where it is said how many rows a forecast is made of: --set dataset.window=24."
-            )
         if loss not in LOSSES:
             raise ValueError(f"`loss` must be one of {', '.join(LOSSES)}. Received: {loss!r}. Leave it out.")
         if not isinstance(relative, bool):

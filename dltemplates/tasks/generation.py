@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from dltemplates.datasets.source import Dataset
-from dltemplates.datasets.spec import DatasetSpec, Like, Value, image_of
+from dltemplates.datasets.spec import DatasetSpec, Like, Value
 from dltemplates.tasks import quality
 from dltemplates.tasks.contract import ServingModel
 from dltemplates.tasks.evaluation import Evaluation
@@ -38,6 +37,8 @@ class Generation(Task):
 
     name = "generation"
     kind = "any"
+    input_kinds = ("image",)
+    target_kinds = ()
     needs_labels = False
     direction = "min"
     monitor = "val_loss"
@@ -82,14 +83,6 @@ class Generation(Task):
             "critic_steps": critic_steps,
             "penalty": float(penalty),
         }
-
-    def seen(self, dataset: Dataset) -> Dataset:
-        if image_of(dataset.spec) is None:
-            raise ValueError(
-                "Task generation makes images. Received: data whose inputs are "
-                f"{', '.join(value.name for value in dataset.spec.inputs)}. Choose images."
-            )
-        return dataset
 
     def batch(self, example: dict[str, Any], *, training: bool) -> tuple[Any, Any, Any]:
         labels = [example[value.name] for value in self.asked]

@@ -15,6 +15,7 @@ class Parity(Task):
 
     name = "parity"
     kind = "none"
+    target_kinds = ()
     monitor = "val_loss"
     direction = "min"
 

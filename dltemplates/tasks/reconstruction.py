@@ -35,6 +35,8 @@ class Reconstruction(SupervisedTask):
 
     name = "reconstruction"
     kind = "input"
+    input_kinds = ("image", "number")
+    target_kinds: ClassVar[tuple[str, ...] | None] = ()
     needs_labels = False
     direction: ClassVar[Literal["max", "min"]] = "min"
     monitor = "val_loss"
@@ -57,16 +59,11 @@ class Reconstruction(SupervisedTask):
                 between 0 and 1, or 0 on average and 1 in deviation; what they are judged by is without it.
 
         Raises:
-            ValueError: If the target is no image and no numbers, or an option is out of range.
+            ValueError: If an option is out of range.
         """
         self.inputs = spec.inputs
         self.target, *given = self.targets_of(spec)
         self.noisy = given[0] if given else None  # what goes in, where that is not what is to come out
-        if self.target.kind not in ("image", "number"):
-            raise ValueError(
-                f"Task {self.name} gives back images or numbers. Received: `{self.target.name}` of kind "
-                f"`{self.target.kind}`. Choose other data."
-            )
         self.is_image = self.target.kind == "image"
         if loss not in LOSSES or (loss == "cross_entropy" and not self.is_image):
             raise ValueError(
@@ -83,13 +80,6 @@ class Reconstruction(SupervisedTask):
         return spec.targets if gives_back(spec) else spec.inputs[:1]
 
     def seen(self, dataset: Dataset) -> Dataset:
-        (value, *others) = dataset.spec.inputs
-        if others or value.kind not in ("image", "number"):
-            raise ValueError(
-                f"Task {self.name} gives back one image, or numbers. Received: data whose inputs are "
-                f"{', '.join(v.name for v in dataset.spec.inputs)}. Leave columns of categories out: "
-                "--set dataset.columns.NAME=skip."
-            )
         return noisy(dataset, self.noise)
 
     def sizes(self, spec: DatasetSpec) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dltemplates.datasets.source import Dataset, Source, batches_of
-from dltemplates.datasets.spec import DatasetSpec, Like, Value, image_of
+from dltemplates.datasets.source import Source, batches_of
+from dltemplates.datasets.spec import DatasetSpec, Like, Value
 from dltemplates.tasks.contract import ServingModel
 from dltemplates.tasks.evaluation import Evaluation, System
 from dltemplates.tasks.needs import Shapes
@@ -31,6 +31,8 @@ class Representation(Task):
 
     name = "representation"
     kind = "any"
+    input_kinds = ("image",)  # values between 0 and 1, such as pixels
+    target_kinds = ()
     needs_labels = False
     direction = "min"
     monitor = "val_loss"
@@ -53,14 +55,6 @@ class Representation(Task):
             raise ValueError(f"`persistent` must be true or false. Received: {persistent!r}. Leave it out.")
         self.inputs = spec.inputs
         self.steps, self.persistent = steps, persistent
-
-    def seen(self, dataset: Dataset) -> Dataset:
-        if image_of(dataset.spec) is None:
-            raise ValueError(
-                "Task representation explains values between 0 and 1, such as pixels. Received: data whose inputs are "
-                f"{', '.join(value.name for value in dataset.spec.inputs)}. Choose images."
-            )
-        return dataset
 
     def batch(self, example: dict[str, Any], *, training: bool) -> tuple[Any, Any, Any]:
         return self.model_inputs(example), (), None

@@ -34,7 +34,9 @@ class Task(ABC):
 
     Attributes:
         name: Its name in the catalog.
-        kind: The kind of target it can be trained on.
+        kind: The kind of its target.
+        input_kinds: Kinds of input that it can use, of which an example has one alone; `()` for any inputs.
+        target_kinds: Kinds of the targets that data must have; `()` for any, None for one target of `kind`.
         needs_labels: Whether what the data says of its examples is needed; where not, the user's own may say nothing.
         direction: Whether a larger (`max`) or smaller (`min`) score is better.
         budget: Greatest drop of the score that an export may cost: `"0.01"`, or `"1%"` of the float score.
@@ -46,6 +48,8 @@ class Task(ABC):
 
     name: ClassVar[str]
     kind: ClassVar[str]
+    input_kinds: ClassVar[tuple[str, ...]] = ()
+    target_kinds: ClassVar[tuple[str, ...] | None] = None
     needs_labels: ClassVar[bool] = True
     direction: ClassVar[Literal["max", "min"]] = "max"
     budget: ClassVar[str] = "0.01"
@@ -59,24 +63,9 @@ class Task(ABC):
 
         Args:
             spec: The inputs and targets of a dataset or a contract.
-
-        Raises:
-            ValueError: If the task cannot use these targets.
         """
         self.inputs = spec.inputs
         (self.target,) = self.targets_of(spec)
-        if self.target.kind != self.kind:
-            raise ValueError(
-                f"Task {self.name} needs targets of kind `{self.kind}`. Received: `{self.target.name}` of kind "
-                f"`{self.target.kind}`. Choose the task that fits the data: `dlt list tasks`{self._retyped()}."
-            )
-
-    def _retyped(self) -> str:
-        """How a column of a table is made what the task needs, as the end of a message; empty where it cannot be."""
-        other = {"class": "category", "number": "number"}.get(self.kind)
-        if not (self.target.columns and other and self.target.kind in ("class", "number")):
-            return ""
-        return f"; or say what the column is, --set dataset.columns.{self.target.columns[0].name}={other}"
 
     @classmethod
     def told_apart(cls, options: Mapping[str, Any]) -> str | None:
@@ -89,11 +78,7 @@ class Task(ABC):
         return spec.targets
 
     def seen(self, dataset: Dataset) -> Dataset:
-        """The dataset as this task looks at it, with the targets that it has use for.
-
-        Raises:
-            ValueError: If it has no use for such data.
-        """
+        """The dataset as this task looks at it, with the targets that it has use for."""
         return dataset
 
     def trained_on(self, dataset: Dataset) -> Dataset:
@@ -308,10 +293,57 @@ def look_at(settings: Named, dataset: Dataset, *, from_file: bool = False) -> tu
         from_file: As in `catalog.load`.
 
     Raises:
-        ValueError: As `make_task`, or if the task has no use for such data.
+        ValueError: As `make_task`, or if the task cannot use such data.
     """
+    kind = task_class(settings, from_file=from_file)
+    check_data(settings.name, kind, dataset.spec)
     seen = make_task(settings, dataset.spec, from_file=from_file).seen(dataset)
     return make_task(settings, seen.spec, from_file=from_file), seen
+
+
+def check_data(name: str, task: type[Task], spec: DatasetSpec) -> None:
+    """Check that a task can use the inputs and the targets of a dataset.
+
+    Args:
+        name: The task's name in the template.
+        task: Its class.
+        spec: The spec of the data, as it was loaded.
+
+    Raises:
+        ValueError: If it cannot; says what it needs.
+    """
+    targets = (task.kind,) if task.target_kinds is None else task.target_kinds
+    if task.input_kinds and (len(spec.inputs) > 1 or spec.inputs[0].kind not in task.input_kinds):
+        rule, received = f"one input, of kind {' or '.join(f'`{kind}`' for kind in task.input_kinds)}", spec.inputs
+        setting = _setting_for_inputs(task.input_kinds, spec.inputs)
+    elif targets and targets != tuple(value.kind for value in spec.targets):
+        rule, received = f"targets of kind {', '.join(f'`{kind}`' for kind in targets)}", spec.targets
+        setting = _setting_for_target(targets[0], spec.targets[0])
+    else:
+        return
+    shown = ", ".join(f"`{value.name}` of kind `{value.kind}`" for value in received)
+    raise ValueError(
+        f"Task {name} needs {rule}. Received: {shown}. Choose the task that fits the data: `dlt list tasks`{setting}."
+    )
+
+
+def _setting_for_inputs(kinds: tuple[str, ...], inputs: tuple[Value, ...]) -> str:
+    """The setting by which a table gives an input of such a kind, as the end of a message; empty where none does."""
+    first, *others = inputs
+    if "series" in kinds and first.columns:
+        return "; or read a CSV file as a series, --set dataset.window=24"
+    if first.kind in kinds and [value.kind for value in others] == ["category"]:
+        skipped = " ".join(f"--set dataset.columns.{column.name}=skip" for column in others[0].columns or ())
+        return f"; or leave the categories out, {skipped}"
+    return ""
+
+
+def _setting_for_target(kind: str, target: Value) -> str:
+    """The setting by which a column of a table is a target of such a kind, likewise."""
+    other = {"class": "category", "number": "number"}.get(kind)
+    if not (other and target.columns and target.kind in ("class", "number")):
+        return ""
+    return f"; or say what the column is, --set dataset.columns.{target.columns[0].name}={other}"
 
 
 def make_task(settings: Named, spec: Like, *, from_file: bool = False) -> Task:
@@ -323,7 +355,7 @@ def make_task(settings: Named, spec: Like, *, from_file: bool = False) -> Task:
         from_file: As in `catalog.load`.
 
     Raises:
-        ValueError: If there is no such task, or it cannot take an option or these targets.
+        ValueError: If there is no such task, or it cannot take an option.
     """
     made = task_class(settings, from_file=from_file)
     try:

@@ -16,7 +16,7 @@ from dltemplates.datasets.source import Dataset
 from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.models.recursion import deep_networks
 from dltemplates.runs import Run, make_run, new_run_path
-from dltemplates.tasks.task import SupervisedTask, make_task
+from dltemplates.tasks.task import SupervisedTask, look_at
 from dltemplates.template import parse_template
 from dltemplates.training.record import begin_run, score_run
 
@@ -65,7 +65,7 @@ def adopt(
     new_run_path(path.stem, output, overwrite=overwrite)  # refuse before anything is loaded
     dataset = load_dataset(template.dataset)
     dataset = Dataset(_in_own_units(dataset.spec), dataset.splits)
-    made_task = make_task(template.task, dataset.spec)
+    made_task, dataset = look_at(template.task, dataset)
     examples = dataset.split("validation").read(np.arange(min(EXAMPLES, dataset.spec.sizes["validation"])))
     images = examples[dataset.spec.inputs[0].name].astype(np.float32)
     given = keras.ops.convert_to_numpy(model(images * np.float32((high - low) / 255) + np.float32(low)))

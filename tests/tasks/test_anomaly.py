@@ -13,7 +13,7 @@ from dltemplates.datasets.files import FileSource
 from dltemplates.datasets.load import load_dataset
 from dltemplates.datasets.source import ArraySource, Dataset, Subset
 from dltemplates.datasets.spec import DatasetSpec, Value
-from dltemplates.datasets.values import class_value, labels_value, with_statistics
+from dltemplates.datasets.values import class_value, with_statistics
 from dltemplates.inference import evaluate, predict
 from dltemplates.runs import Run
 from dltemplates.settings import DatasetSettings, Named
@@ -85,10 +85,6 @@ def test_what_is_no_name_is_no_class():
 def test_which_class_is_normal_must_be_known():
     with pytest.raises(ValueError, match="which class is normal. Received: 'fine' for classes flutter, normal. Say"):
         look(dataset(), normal="fine")
-    with pytest.raises(ValueError, match="Received: 'normal' for a target of kind `number`"):
-        look(dataset(target=NUMBERS.model_copy(update={"name": "label"})))
-    with pytest.raises(ValueError, match="Received: 'normal' for a target of kind `labels`"):
-        look(dataset(target=labels_value(("flutter", "normal"))))
 
 
 def test_anomalies_to_train_on_are_refused_and_counted():

@@ -10,17 +10,15 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import LinearRegression
 
-from conftest import run_dlt, spec_of
+from conftest import run_dlt
 from dltemplates.datasets.load import load_dataset
 from dltemplates.datasets.series import series_dataset
 from dltemplates.datasets.source import SPLITS
-from dltemplates.datasets.spec import Value
 from dltemplates.inference import evaluate, predict
 from dltemplates.models.lstm import lstm
 from dltemplates.runs import Run, load_run
 from dltemplates.settings import DatasetSettings, Named
 from dltemplates.tasks.forecasting import Forecasting, naive_forecasts
-from dltemplates.tasks.regression import Regression
 from dltemplates.tasks.series_figures import forecast_figure, steps_figure
 from dltemplates.tasks.task import look_at, make_task
 from dltemplates.template import load_template, parse_template
@@ -175,16 +173,16 @@ def test_sizes_are_those_that_builders_ask_for(task):
 
 
 def test_what_is_no_series_is_refused():
-    number = Value(name="value", kind="number", dtype="float32", shape=(1,), mean=(0.0,), std=(1.0,))
-    with pytest.raises(ValueError, match=r"forecasting needs a series\. Received: .*`number`\. .*--set dataset\.w"):
-        Forecasting(spec_of(number))
+    with pytest.raises(ValueError, match=r"Received: `features` of kind `number`\. .*--set dataset\.window="):
+        look_at(Named(name="forecasting"), load_dataset(DatasetSettings(name="diabetes")))
+
+
+def test_wrong_options_are_refused():
     spec = series_dataset(series(), settings()).spec
     with pytest.raises(ValueError, match="`loss` must be one of mse, mae. Received: 'huber'. Leave it out"):
         Forecasting(spec, loss="huber")
     with pytest.raises(ValueError, match="`relative` must be true or false. Received: 'yes'. Leave it out"):
         Forecasting(spec, relative="yes")
-    with pytest.raises(ValueError, match="Task regression needs targets of kind `number`. Received: `future`"):
-        Regression(spec_of(spec.targets[0]))
 
 
 @pytest.mark.data

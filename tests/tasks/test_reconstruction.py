@@ -6,7 +6,7 @@ import pytest
 from conftest import spec_of
 from dltemplates.datasets.load import load_dataset
 from dltemplates.datasets.source import ArraySource, Dataset
-from dltemplates.datasets.spec import DatasetSpec, Value
+from dltemplates.datasets.spec import Column, DatasetSpec, Value
 from dltemplates.settings import DatasetSettings, Named
 from dltemplates.tasks.noise import noisy
 from dltemplates.tasks.parity import Parity
@@ -16,7 +16,9 @@ from dltemplates.tasks.task import look_at
 IMAGE = Value(name="image", kind="image", dtype="float32", shape=(2, 2, 1), range=(0, 255))
 NUMBERS = Value(name="features", kind="number", dtype="float32", shape=(2,), mean=(10.0, -5.0), std=(2.0, 0.5))
 LABEL = Value(name="label", kind="class", dtype="int64", shape=(), classes=("a", "b"))
-CATEGORY = Value(name="categories", kind="category", dtype="int32", shape=(1,))
+CATEGORY = Value(
+    name="categories", kind="category", dtype="int32", shape=(1,), columns=(Column(name="c", kind="category"),)
+)
 
 
 def data_of(*inputs):
@@ -134,10 +136,10 @@ def test_options_out_of_range_are_refused(options, match):
 def test_what_cannot_be_given_back_is_refused():
     with pytest.raises(ValueError, match="first for images. Received: 'cross_entropy' for `number`"):
         Reconstruction(spec_of(NUMBERS, inputs=(NUMBERS,)), loss="cross_entropy")
-    with pytest.raises(ValueError, match="gives back images or numbers. Received: `categories` of kind `category`"):
-        Reconstruction(spec_of(CATEGORY, inputs=(CATEGORY,)))
-    with pytest.raises(ValueError, match=r"inputs are features, categories\. .*--set dataset.columns.NAME=skip"):
+    with pytest.raises(ValueError, match=r"Received: `features` .*, `categories` of kind .*columns\.c=skip"):
         look_at(Named(name="reconstruction"), data_of(NUMBERS, CATEGORY))
+    with pytest.raises(ValueError, match="Received: `categories` of kind `category`. .*`dlt list tasks`.$"):
+        look_at(Named(name="reconstruction"), data_of(CATEGORY))
 
 
 def test_nothing_is_trained_for_parity():

@@ -13,7 +13,6 @@ from dltemplates.tasks import figures, representation
 from dltemplates.tasks.assemble import assemble
 from dltemplates.tasks.task import make_task
 from dltemplates.template import load_template
-from dltemplates.training.prepare import prepare
 
 IMAGE = Value(name="image", kind="image", dtype="uint8", shape=(4, 3, 1), range=(0, 255))
 IMAGES = np.random.default_rng(0).integers(0, 256, (12, *IMAGE.shape)).astype("uint8")
@@ -51,11 +50,6 @@ def draw(model):
 def test_wrong_options_are_refused(options, match):
     with pytest.raises(ValueError, match=match):
         make_task(Named(name="representation", **options), spec_of())
-
-
-def test_data_without_images_is_refused():
-    with pytest.raises(ValueError, match="values between 0 and 1, such as pixels. Received: data whose inputs are"):
-        prepare(load_template("rbm_mnist", {"dataset.name": "iris"}))
 
 
 def test_filters_are_the_weights_of_each_unit(model, monkeypatch):

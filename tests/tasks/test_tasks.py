@@ -96,12 +96,6 @@ def best_outputs(name):
             return {"value": RAW[name]}
 
 
-@pytest.mark.parametrize(("name", "kind"), [(n, k) for n in TARGETS for k in TARGETS if n != k])
-def test_a_task_refuses_the_targets_of_another(name, kind):
-    with pytest.raises(ValueError, match=f"Task {name} needs targets of kind .* Received: .*dlt list tasks"):
-        make_task(Named(name=name), spec_of(kind))
-
-
 def test_an_unknown_option_is_refused():
     with pytest.raises(ValueError, match="Task classification must know its options. Received: smoothing"):
         make_task(Named(name="classification", smoothing=0.1), spec_of("classification"))

@@ -341,13 +341,6 @@ def test_wrong_options_are_refused(options, match):
         prepare(template(**options))
 
 
-def test_images_alone_can_be_made():
-    table = template().model_dump(mode="json")
-    table["dataset"] = {"name": "iris"}
-    with pytest.raises(ValueError, match=r"^Task generation makes images. Received: data whose inputs are"):
-        prepare(parse_template(table))
-
-
 def test_images_of_two_sizes_are_refused(tmp_path):
     from PIL import Image
 

@@ -1,0 +1,116 @@
+"""Read what earlier versions wrote: contracts, records of runs, reports of exports, templates of runs.
+
+Files outlive the version that wrote them: an app keeps its exported files for years. So each record has a version,
+`"major.minor"`; the first edition wrote the number 1. Within a major version fields are only added, and a reader passes
+over those it does not know. What changes the meaning of a field begins a new major version, and the functions here turn
+what was written before into what is written now, from a table to a table. This is the only place that knows how
+earlier versions wrote things; what a user writes, such as a template, is not upgraded.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from dltemplates.errors import first_line
+
+Table = dict[str, Any]
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def upgrade_contract(table: Table) -> Table:
+    """Return the contract inside an exported file as this version writes it."""
+    return table
+
+
+def upgrade_run_record(table: Table) -> Table:
+    """Return a `run.json` as this version writes it."""
+    return table
+
+
+def upgrade_report(table: Table) -> Table:
+    """Return an `export_report.json` as this version writes it; its parts are reports too, of the whole's version."""
+    parts = table.get("parts")
+    if not isinstance(parts, dict):
+        return table
+    return table | {"parts": {name: _without_version(part) for name, part in parts.items()}}
+
+
+def upgrade_template(table: Table) -> Table:
+    """Return the template of a run as this version writes it; it has no version, its keys say what it is."""
+    return table
+
+
+def read_record(
+    model: type[Model],
+    text: str | bytes,
+    upgrade: Callable[[Table], Table],
+    *,
+    name: str,
+    source: str | Path,
+    way_out: str,
+) -> Model:
+    """Read a record that this version wrote, an earlier one, or a later one of the same major version.
+
+    Fields that the model does not know are passed over, at every depth; who writes a record makes the model itself,
+    which refuses them.
+
+    Args:
+        model: What is read; the default of its `format_version` is the version that is written now.
+        text: JSON, as bytes in UTF-8.
+        upgrade: The function above for such a record. It is given the table as it was written, with its version.
+        name: What to call the record in an error.
+        source: Where it was read.
+        way_out: What to do where it is broken, a sentence.
+
+    Raises:
+        ValueError: If it is broken, or of a later major version.
+    """
+    current = model.model_fields["format_version"].default
+    known = version_of(current)
+    version = known
+    try:
+        table = json.loads(text)
+        version = version_of(table.get("format_version") if isinstance(table, dict) else None)
+        if version[0] <= known[0]:
+            return model.model_validate({**upgrade(table), "format_version": current}, extra="ignore")
+    except (ValueError, RecursionError) as error:  # the errors of JSON, Unicode and pydantic are ValueErrors
+        way_out = "Update dltemplates." if version > known else way_out
+        raise ValueError(f"{name} must be whole. Received: {source} ({_explain(error)}). {way_out}") from None
+    raise ValueError(
+        f"{name} must be of version {known[0]} or earlier. Received: {source}, of version {version[0]}.{version[1]}. "
+        "Update dltemplates."
+    )
+
+
+def version_of(given: Any) -> tuple[int, int]:
+    """Return the major and minor version that a record says: `"1.2"`, or the number 1 of the first edition.
+
+    Raises:
+        ValueError: If it says none.
+    """
+    if isinstance(given, int) and not isinstance(given, bool) and given > 0:
+        return given, 0
+    if isinstance(given, str) and re.fullmatch(r"[1-9][0-9]{0,5}\.[0-9]{1,6}", given):
+        major, minor = given.split(".")
+        return int(major), int(minor)
+    raise ValueError(f"format_version: {repr(given)[:40]} is no version")
+
+
+def _without_version(part: Any) -> Any:
+    if not isinstance(part, dict):  # broken, as its model will say
+        return part
+    return {key: value for key, value in upgrade_report(part).items() if key != "format_version"}
+
+
+def _explain(error: Exception) -> str:
+    """Return what is wrong in a line; of fields that are wrong the first."""
+    if not isinstance(error, ValidationError):
+        return first_line(error)
+    first = error.errors(include_url=False)[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first_line(ValueError(first['msg']))}"

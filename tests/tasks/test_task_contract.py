@@ -1,0 +1,376 @@
+"""What every task of the catalog promises, and which kinds of data it can use.
+
+A task trains, is scored, serves, exports, evaluates, predicts and reports; data that it cannot use is refused before
+training, in one line. A new task is a new row of `TASKS`, a new kind of data a new function below `kind_of_data`.
+"""
+
+import json
+import math
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from sklearn.datasets import load_digits, load_iris
+
+import dltemplates as dlt
+from dltemplates import catalog
+from dltemplates.datasets.source import ArraySource, Dataset
+from dltemplates.datasets.spec import DatasetSpec, Value
+from dltemplates.datasets.values import class_value, with_statistics
+from dltemplates.runs import shown
+from dltemplates.tasks import representation
+from dltemplates.training.prepare import prepare
+
+FORMAT = "tflite:float32"
+CLASSES = ("normal", "other")
+IMAGES, SIZE = 80, 16  # of images; and numbers of a window
+
+
+@dataclass(frozen=True)
+class Row:
+    """The smallest training of a task, and what else it can be trained on.
+
+    Attributes:
+        model: The model and its options; empty where nothing can be trained for the task.
+        data: Kinds of data that the task can use; the first is trained on in the fast tests.
+        task: The task's options.
+        example: What `predict` takes, where that is not an example of the data.
+    """
+
+    model: dict[str, Any] = field(default_factory=dict)
+    data: tuple[str, ...] = ()
+    task: dict[str, Any] = field(default_factory=dict)
+    example: str | None = None
+
+
+MLP = {"name": "mlp", "units": [8]}
+AUTOENCODER = {"name": "autoencoder", "units": [8], "code": 4}
+EVERY_IMAGE = ("images", "images_class", "images_number", "images_labels")
+NUMBERS = ("table_number", "windows")
+
+TASKS = {
+    "classification": Row(MLP, data=("table_category", "table_class", "images_class", "windows")),
+    "multi_label": Row(MLP, data=("images_labels",)),
+    "regression": Row(MLP, data=("table_number", "images_number")),
+    "image_regression": Row(MLP, data=("images_number", "table_number")),
+    "forecasting": Row(MLP, data=("series",)),
+    "reconstruction": Row(AUTOENCODER, data=(*EVERY_IMAGE, *NUMBERS)),
+    "anomaly": Row(AUTOENCODER, data=("table_class", "images_class", "windows"), task={"anomalies": "drop"}),
+    "variational": Row({"name": "vae", "units": [8], "code": 2}, data=(*NUMBERS, *EVERY_IMAGE)),
+    "generation": Row({"name": "gan", "units": [8, 16], "latent_dim": 4}, data=EVERY_IMAGE, example="7"),
+    "representation": Row({"name": "rbm", "units": 8}, data=EVERY_IMAGE),
+    "parity": Row(),  # it compares exported parts with Keras
+}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of data.
+
+    Attributes:
+        settings: The template's `[dataset]`.
+        example: One example, as `predict` takes it.
+        values: The kind of each of its inputs and targets, by name.
+    """
+
+    settings: dict[str, Any]
+    example: str
+    values: dict[str, str]
+
+
+KINDS: dict[str, Callable[[Path], Kind]] = {}
+
+
+def kind_of_data(write: Callable[[Path], Kind]) -> Callable[[Path], Kind]:
+    """Add the kind of data that a function writes into a folder."""
+    KINDS[write.__name__] = write
+    return write
+
+
+def write_images(folder: Path, target: dict[str, np.ndarray], **values: str) -> Kind:
+    """Write real digits, 8x8, and what is said of each."""
+    pixels = np.uint8(load_digits().images[:IMAGES] * 15.9)
+    np.savez(folder / "images.npz", x=pixels, **target)
+    Image.fromarray(pixels[0]).save(folder / "image.png")
+    return Kind({"name": str(folder / "images.npz")}, str(folder / "image.png"), {"image": "image", **values})
+
+
+@kind_of_data
+def images(folder: Path) -> Kind:
+    return write_images(folder, {})
+
+
+@kind_of_data
+def images_class(folder: Path) -> Kind:
+    return write_images(folder, {"y": load_digits().target[:IMAGES] % 2, "classes": np.array(CLASSES)}, label="class")
+
+
+@kind_of_data
+def images_number(folder: Path) -> Kind:
+    return write_images(folder, {"y": load_digits().target[:IMAGES] / 2}, value="number")
+
+
+@kind_of_data
+def images_labels(folder: Path) -> Kind:
+    digits = load_digits().target[:IMAGES, None]
+    return write_images(folder, {"y": np.int64(digits % (2, 3) == 0)}, labels="labels")
+
+
+def write_table(folder: Path, table: pd.DataFrame, **values: str) -> Kind:
+    """Write a table, and its first row."""
+    table.to_csv(folder / "table.csv", index=False)
+    table.head(1).to_csv(folder / "row.csv", index=False)
+    return Kind({"name": str(folder / "table.csv")}, str(folder / "row.csv"), {"features": "number", **values})
+
+
+def irises() -> pd.DataFrame:
+    """Four numbers of each of 150 irises, and its kind."""
+    table = load_iris(as_frame=True).frame.set_axis(["a", "b", "c", "d", "kind"], axis=1)
+    return table.assign(kind=table["kind"].map(dict(enumerate(("normal", "other", "third")))))
+
+
+@kind_of_data
+def table_class(folder: Path) -> Kind:
+    return write_table(folder, irises(), label="class")
+
+
+@kind_of_data
+def table_number(folder: Path) -> Kind:
+    numbers = irises().drop(columns="kind")
+    return write_table(folder, numbers, value="number")
+
+
+@kind_of_data
+def table_category(folder: Path) -> Kind:
+    table = irises()
+    table.insert(0, "size", np.where(table["a"] > 5.8, "large", "small"))
+    return write_table(folder, table, categories="category", label="class")
+
+
+@kind_of_data
+def series(folder: Path) -> Kind:
+    days = np.arange(200)
+    noise = np.random.default_rng(0).normal(0, 0.1, len(days))
+    dates = pd.date_range("2000-01-01", periods=len(days))
+    pd.DataFrame({"day": dates, "sold": np.sin(days / 5) + noise}).to_csv(folder / "series.csv", index=False)
+    settings = {"name": str(folder / "series.csv"), "window": 8, "horizon": 2}
+    return Kind(settings, settings["name"], {"series": "series", "future": "future"})
+
+
+@kind_of_data
+def windows(folder: Path) -> Kind:
+    """Numbers that are no columns of a table, given by a function of the user's own."""
+    example = ",".join(f"{number:g}" for number in np.linspace(-1, 1, SIZE))
+    return Kind({"name": f"{__name__}:own_windows"}, example, {"features": "number", "label": "class"})
+
+
+def own_windows(settings: Any) -> Dataset:
+    """A dataset of one's own, half of it anomalies: what `windows` names."""
+    random, splits = np.random.default_rng(0), {}
+    for split, count in (("train", 96), ("validation", 32), ("test", 32)):
+        label = np.arange(count) % 2
+        rows = random.normal(3 * label[:, None], size=(count, SIZE)).astype("float32")
+        splits[split] = ArraySource({"features": rows, "label": label})
+    features = Value(name="features", kind="number", dtype="float32", shape=(SIZE,))
+    spec = DatasetSpec(
+        inputs=(with_statistics(features, splits["train"].arrays["features"]),),
+        targets=(class_value(CLASSES),),
+        sizes={split: len(source) for split, source in splits.items()},
+        fingerprint="windows",
+    )
+    return Dataset(spec, splits)
+
+
+def row_of(task: str) -> Row:
+    if task not in TASKS:
+        pytest.fail(f"{task}: add a row to TASKS in tests/tasks/test_task_contract.py")
+    return TASKS[task]
+
+
+def template(task: str, kind: Kind, **settings: Any) -> dlt.Template:
+    """One epoch of a few steps; `settings` are by dotted path, a double underscore for a dot."""
+    row = row_of(task)
+    tables = {
+        "task": {"name": task, **row.task},
+        "dataset": {"validation": 0.2, **kind.settings},
+        "model": row.model or MLP,
+        "train": {"epochs": 1, "batch_size": 16, "keep": "last"},
+    }
+    return dlt.load_template("mlp_digits", tables | {key.replace("__", "."): value for key, value in settings.items()})
+
+
+@pytest.fixture(scope="session")
+def kinds(tmp_path_factory) -> dict[str, Kind]:
+    return {name: write(tmp_path_factory.mktemp(name)) for name, write in KINDS.items()}
+
+
+@pytest.fixture(scope="session")
+def trained(kinds, tmp_path_factory):
+    """A function that gives the run of a task on a kind of data, trained once; to be read and never written."""
+
+    @cache
+    def get(task: str, kind: str = "") -> dlt.Run:
+        kind = kind or row_of(task).data[0]
+        return dlt.train(template(task, kinds[kind]), output=tmp_path_factory.mktemp("runs") / f"{task}-{kind}")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(representation, "TURNS", (0, 1, 10))  # up to 1,000 are drawn else
+        yield get
+
+
+@pytest.fixture
+def copied(trained, tmp_path):
+    """A function that copies such a run, to be written."""
+    return lambda task: dlt.load_run(shutil.copytree(trained(task).path, tmp_path / "run"))
+
+
+tasks = pytest.mark.parametrize("task", [task for task in catalog.TASKS if task not in TASKS or TASKS[task].model])
+
+
+def test_every_task_has_a_row():
+    for task in catalog.TASKS:
+        assert set(row_of(task).data) <= set(KINDS), task
+    assert set(catalog.TASKS) == set(TASKS) > {"parity"}
+
+
+@tasks
+def test_a_task_trains_and_is_scored(trained, task):
+    run = trained(task)
+    assert (run.record.state, run.record.epochs) == ("done", 1)
+    assert run.record.scores["test"].keys() == run.record.scores["validation"].keys() > set()
+    assert all(math.isfinite(score) for scores in run.record.scores.values() for score in scores.values())
+
+
+@tasks
+def test_each_part_that_is_served_keeps_to_its_contract(trained, task):
+    servings = trained(task).servings()
+    assert "" in servings
+    for part, serving in servings.items():
+        assert {tensor.name for tensor in serving.model.inputs} == {v.name for v in serving.contract.inputs}, part
+        assert set(serving.model.output) == {value.name for value in serving.contract.outputs}, part
+        given = {value.name: np.zeros((3, *value.shape), value.dtype) for value in serving.contract.inputs}
+        outputs = serving.model(given if len(given) > 1 else next(iter(given.values())))
+        for value in serving.contract.outputs:
+            assert np.asarray(outputs[value.name]).shape == (3, *value.shape), part
+            assert np.isfinite(np.asarray(outputs[value.name])).all(), part
+
+
+@tasks
+def test_a_run_is_evaluated_as_it_was_scored(trained, task):
+    run = trained(task)
+    judged = dlt.evaluate(run.path)
+    assert judged["scores"] == pytest.approx(run.record.scores["test"], abs=1e-6)
+    assert judged["examples"] == run.record.spec.sizes["test"] > 0
+    json.dumps(judged)
+
+
+@tasks
+def test_an_exported_file_gives_what_the_run_gives(trained, copied, kinds, task, in_process):
+    row, run = row_of(task), copied(task)
+    kind = kinds[row.data[0]]
+    report = dlt.export(run, formats=[FORMAT])
+    assert not report.failed
+    assert report.parts.keys() == run.servings().keys() - {""}
+    file = run.exports_path / report.result(FORMAT).file
+    judged = dlt.evaluate(file, data=kind.settings["name"])
+    kept = dlt.evaluate(run.path)
+    assert judged["examples"] == kept["examples"] > 0
+    assert judged["scores"].keys() > set()
+    for name, score in judged["scores"].items():  # some, such as a loss, are of the run alone
+        assert score == pytest.approx(kept["scores"][name], rel=1e-3, abs=1e-3), name
+    (said,), (expected,) = (dlt.predict(path, [row.example or kind.example]) for path in (file, run.path))
+    assert said.keys() == expected.keys() > {"input"}
+    for name, value in numbers_in(said).items():
+        assert value == pytest.approx(numbers_in(expected)[name], rel=1e-3, abs=1e-2), name
+    assert numbers_in(said)
+    json.dumps(said)
+
+
+def numbers_in(said: Any, path: str = "") -> dict[str, float]:
+    """All numbers of a prediction, by where they stand."""
+    if isinstance(said, dict):
+        return {key: n for name, part in said.items() for key, n in numbers_in(part, f"{path}/{name}").items()}
+    if isinstance(said, list):
+        return {key: n for place, part in enumerate(said) for key, n in numbers_in(part, f"{path}/{place}").items()}
+    return {path: said} if isinstance(said, (int, float)) else {}
+
+
+@tasks
+def test_a_report_is_written(trained, copied, task):
+    run = copied(task)
+    page = dlt.write_report(run).read_text(encoding="utf-8")
+    assert page.rstrip().endswith("</html>")
+    for name, score in run.record.scores["test"].items():
+        assert name in page
+        assert shown(score) in page
+
+
+FITTING = [(task, kind) for task, row in TASKS.items() for kind in row.data[1:]]
+REFUSED = [(task, kind) for task, row in TASKS.items() for kind in KINDS if kind not in row.data]
+
+
+@pytest.mark.parametrize(("task", "kind"), FITTING)
+def test_other_data_that_a_task_can_use_is_taken(kinds, task, kind):
+    training = prepare(template(task, kinds[kind]))
+    assert {value.name for value in training.dataset.spec.inputs} <= set(kinds[kind].values)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("task", "kind"), FITTING)
+def test_other_data_that_a_task_can_use_is_trained_on(trained, kinds, task, kind):
+    run = trained(task, kind)
+    judged = dlt.evaluate(run.path)
+    assert judged["scores"] == pytest.approx(run.record.scores["test"], abs=1e-6)
+    (said,) = dlt.predict(run.path, [row_of(task).example or kinds[kind].example])
+    assert numbers_in(said)
+
+
+@pytest.mark.parametrize(("task", "kind"), REFUSED)
+def test_data_that_a_task_cannot_use_is_refused(kinds, tmp_path, task, kind):
+    if kind == "images":
+        rule, received = "A .npz of images has", "x in"  # the file, not the task, is said to lack something
+    elif task == "parity":
+        rule, received = "Task parity", "a training for it"
+    else:
+        values = "|".join(f"`{name}` of kind `{value}`" for name, value in kinds[kind].values.items())
+        rule, received = f"Task {task} needs", f"({values})"
+    with pytest.raises(ValueError, match=rf"^{rule} .* Received: .*{received}.*\. [A-Z]\w+ .*\.$") as refused:
+        dlt.train(template(task, kinds[kind]), output=tmp_path / "run")
+    assert "\n" not in str(refused.value)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("task", "kind", "settings", "match"),
+    [
+        ("classification", "table_class", {"train__augment": {"flip": True}}, "`train.augment` .*features"),
+        ("forecasting", "series", {"train__augment": {"cutout": 3}}, "`train.augment` .*series"),
+        ("generation", "images_class", {"train__augment": {"mixup": 0.2}}, "`train.augment.mixup`"),
+        ("reconstruction", "table_number", {"task__loss": "cross_entropy"}, "`loss` .*'cross_entropy'"),
+        ("reconstruction", "images", {"train__class_weight": "balanced"}, "`train.class_weight` .*`image`"),
+        ("regression", "table_number", {"train__class_weight": "balanced"}, "`train.class_weight` .*`number`"),
+        ("variational", "images", {"train__labels": 16}, "`train.labels` .*16 for variational"),
+        ("generation", "images", {"train__keep": "best"}, "train.keep = 'best'"),
+        ("classification", "table_class", {"train__pretrain": {}}, "`train.pretrain` .*mlp"),
+        ("classification", "images_class", {"task__normal": "other"}, "normal .*dlt show classification"),
+        ("classification", "table_class", {"model": {"name": "gan"}}, "`gan` .*input_shape=\\(4,\\)"),
+        ("classification", "images_class", {"model": {"name": "gan"}}, "`gan` .*task classification"),
+        ("forecasting", "series", {"model": {"name": "convnet"}}, "`convnet` .*input_shape=\\(8, 1\\)"),
+        ("generation", "images_number", {"model": {"name": "cgan"}}, "`cgan` .*`num_outputs`"),
+        ("reconstruction", "images", {"model": MLP}, "`mlp` .*`num_outputs`"),
+    ],
+)
+def test_a_setting_that_does_not_fit_is_refused_before_training(kinds, tmp_path, task, kind, settings, match):
+    with pytest.raises(ValueError, match=match) as refused:
+        dlt.train(template(task, kinds[kind], **settings), output=tmp_path / "run")
+    assert re.search(r"Received: .*\. [A-Z]", str(refused.value))
+    assert "\n" not in str(refused.value)
+    assert not (tmp_path / "run").exists()

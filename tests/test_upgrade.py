@@ -1,0 +1,187 @@
+"""Records of other versions: what is read of them, and what is refused."""
+
+import copy
+import importlib
+import json
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from dltemplates import ExportReport, Run, load_template
+from dltemplates.runs import RunRecord
+from dltemplates.runtimes import read_contract
+from dltemplates.tasks.contract import Contract
+from dltemplates.upgrade import read_record, version_of
+
+V1 = Path(__file__).parent / "data" / "v1" / "runs"
+CONTRACT = "exports/{0}-saved_model/assets.extra/contract.json"
+# Tables of names that a user, a file or a task gives: none of their fields is unknown. Those of BY_NAME hold records.
+FREE = {"sizes", "skipped", "unknown", "versions", "sha256", "scores", "details", "replaced", "operators"}
+FREE |= {"task_options", "data.columns"}
+BY_NAME = {"splits", "parts"}
+
+
+def table_of(name):
+    return json.loads((V1 / name).read_text())
+
+
+def read_as_contract(text, folder):
+    path = folder / "assets.extra" / "contract.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(text)
+    return read_contract(folder)
+
+
+def read_as_record(text, folder):
+    (folder / "run.json").write_bytes(text)
+    return Run(folder).record
+
+
+def read_as_report(text, folder):
+    (folder / "export_report.json").write_bytes(text)
+    return importlib.import_module(ExportReport.__module__).load_report(folder)
+
+
+RECORDS = {  # what was written, how it is read, who writes it
+    "contract of the catalog's data": (table_of("digits/" + CONTRACT.format("digits")), read_as_contract, Contract),
+    "contract of a user's data": (table_of("weather/" + CONTRACT.format("weather")), read_as_contract, Contract),
+    "run": (table_of("weather/run.json"), read_as_record, RunRecord),
+    "report": (table_of("vae/exports/export_report.json"), read_as_report, ExportReport),
+}
+DEPTHS = {  # where one more field is put, lists without their places
+    "contract of the catalog's data": {"", "inputs", "outputs", "targets", "data"},
+    "contract of a user's data": {"", "inputs", "inputs.columns", "outputs", "targets", "targets.columns", "split"},
+    "run": {"", "spec", "spec.inputs", "spec.inputs.columns", "spec.targets", "spec.targets.columns"},
+    "report": {"", "results", "results.splits.*", "parts.*", "parts.*.results", "parts.*.results.splits.*"},
+}
+every_record = pytest.mark.parametrize(("table", "read", "model"), RECORDS.values(), ids=RECORDS)
+
+
+def written(table, **changes):
+    return json.dumps(table | changes).encode()
+
+
+def tables_in(value, path=""):
+    """Every table that a model writes, with its path."""
+    last = path.rpartition(".")[2]
+    if isinstance(value, list):
+        for item in value:
+            yield from tables_in(item, path)
+    elif isinstance(value, dict) and last not in FREE and path not in FREE:
+        if last not in BY_NAME:
+            yield path, value
+        for key, item in value.items():
+            yield from tables_in(item, f"{path}.{'*' if last in BY_NAME else key}".lstrip("."))
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_fields_that_are_not_known_are_passed_over_and_never_written(name, tmp_path):
+    table, read, model = RECORDS[name]
+    expected = read(written(table), tmp_path)
+    places = [path for path, _ in tables_in(table)]
+    assert set(places) == DEPTHS[name]
+    for place, path in enumerate(places):
+        changed = copy.deepcopy(table) | {"format_version": model.model_fields["format_version"].default}
+        list(tables_in(changed))[place][1]["new_field"] = {"deeper": [1]}
+        assert read(written(changed), tmp_path) == expected, path
+        with pytest.raises(ValidationError, match="new_field\n  Extra inputs are not permitted"):
+            model.model_validate(changed)
+
+
+@every_record
+def test_what_is_written_says_its_version_and_is_read_again(table, read, model, tmp_path):
+    record = read(written(table), tmp_path)
+    text = record.model_dump_json()
+    assert json.loads(text)["format_version"] == "1.1"
+    assert read(text.encode(), tmp_path) == record
+    with pytest.raises(ValidationError, match="format_version"):
+        model.model_validate(table | {"format_version": "1.2"})
+
+
+@every_record
+@pytest.mark.parametrize("version", [1, "1.0", "1.1", "1.2", "1.70"])
+def test_records_of_the_same_major_version_are_read(table, read, model, version, tmp_path):
+    assert read(written(table, format_version=version), tmp_path) == read(written(table), tmp_path)
+
+
+@every_record
+@pytest.mark.parametrize(("version", "said"), [("2.0", "2.0"), ("10.3", "10.3"), (2, "2.0")])
+def test_a_later_major_version_is_refused_in_a_line(table, read, model, version, said, tmp_path):
+    text = json.dumps({"format_version": version, "all": "else"}).encode()
+    with pytest.raises(ValueError, match=rf"version 1 or earlier\. Received: .*, of version {said}\. Update") as error:
+        read(text, tmp_path)
+    assert str(tmp_path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+GARBAGE = [None, True, 0, -1, 1.0, 1.5, [1], {"major": 1}, "", "1", "one", "1.", ".1", "1.x", "-1.0", "0.9", "1.1.1"]
+GARBAGE += ["1.0\n", " 1.0", "\uff11.\uff10", "1" * 5000 + ".0"]
+
+
+@every_record
+def test_a_version_that_is_none_is_refused(table, read, model, tmp_path):
+    for version in GARBAGE:
+        with pytest.raises(ValueError, match=r"must be whole\. Received: .*\(format_version: .* is no version\)"):
+            read(written(table, format_version=version), tmp_path)
+    without = {key: value for key, value in table.items() if key != "format_version"}
+    with pytest.raises(ValueError, match=r"must be whole\. Received: .*format_version: None"):
+        read(written(without), tmp_path)
+
+
+BROKEN = [b"", b"{", b"[]", b"null", b"1", b"[" * 100_000, b'{"format_version": 1}']
+
+
+@every_record
+def test_what_is_broken_is_refused_in_a_line(table, read, model, tmp_path):
+    for text in BROKEN:
+        with pytest.raises(ValueError, match=r"must be whole\. Received: .*\)\. (Export|Restore)") as error:
+            read(text, tmp_path)
+        assert "\n" not in str(error.value)
+    with pytest.raises(ValueError, match=r"(must be whole|must carry contract\.json).*(Export|Restore)"):
+        read(b"\xff\xfe", tmp_path)
+
+
+@pytest.mark.parametrize(("version", "way_out"), [("1.0", "Export it again"), ("1.9", "Update dltemplates")])
+def test_a_value_that_is_not_known_is_named(version, way_out, tmp_path):
+    table = copy.deepcopy(RECORDS["contract of a user's data"][0])
+    table["inputs"][1]["kind"] = "smell"
+    with pytest.raises(ValueError, match=rf"must be whole\. Received: .*\(inputs\.1\.kind: .*\)\. {way_out}\."):
+        read_as_contract(written(table, format_version=version), tmp_path)
+
+
+class Renamed(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    format_version: Literal["2.1"] = "2.1"
+    new: int
+
+
+@pytest.mark.parametrize(("parts", "place"), [([], "parts"), ({"encoder": 3}, r"parts\.encoder")])
+def test_a_report_with_broken_parts_is_refused(parts, place, tmp_path):
+    with pytest.raises(ValueError, match=rf"must be whole\. Received: .*\({place}: .*Export again"):
+        read_as_report(written(RECORDS["report"][0], parts=parts), tmp_path)
+
+
+def test_what_earlier_versions_wrote_is_upgraded():
+    def upgrade(table):
+        if version_of(table["format_version"]) >= (2, 0):
+            return table
+        return {"new": table["old"]}
+
+    def read(text):
+        return read_record(Renamed, text, upgrade, name="A record", source="here", way_out="Write it again.")
+
+    for text in ('{"format_version": 1, "old": 3}', '{"format_version": "1.9", "old": 3}'):
+        assert read(text) == Renamed(new=3)
+    assert read('{"format_version": "2.0", "new": 4}') == Renamed(new=4)
+    with pytest.raises(ValueError, match="of version 2 or earlier. Received: here, of version 3.0"):
+        read('{"format_version": "3.0"}')
+
+
+def test_templates_are_upgraded_where_they_are_of_a_run(monkeypatch):
+    run = Run(V1 / "digits")
+    monkeypatch.setattr("dltemplates.runs.upgrade_template", lambda table: table | {"seed": 7})
+    assert run.template.seed == 7
+    assert load_template(run.template_path).seed == 0
