@@ -39,6 +39,6 @@ def memory_note(formats: Iterable[str], weight_bytes: int) -> str | None:
         return None
     most = max(estimate(load_format(key), weight_bytes) for key in skipped)
     return (
-        f"an export will skip {', '.join(skipped)}: it takes up to about {most / GIGABYTE:.1f} GB of memory, which this "
-        "machine does not have free"
+        f"an export will skip {', '.join(skipped)}: it takes up to about {most / GIGABYTE:.1f} GB of memory, more than "
+        "is free here"
     )

@@ -33,6 +33,7 @@ class Format:
         integer: Whether the file takes images as bytes, with no arithmetic in front of its first layers.
         refuses: What it is known not to take: the class name of a layer or the name of an activation, and the reason.
         one_by_one: Class names of layers with which it takes one example a call.
+        memory: How many times the bytes of the float32 weights a conversion takes at most.
         is_slow: Whether a file with these operators, by name, is many times slower than others, and so is checked on
             fewer examples.
     """
@@ -45,6 +46,7 @@ class Format:
     integer: bool = False
     refuses: Mapping[str, str] = field(default_factory=dict)
     one_by_one: tuple[str, ...] = ()
+    memory: float = 0.0
     is_slow: Callable[[Mapping[str, int]], bool] = lambda operators: False
 
 
