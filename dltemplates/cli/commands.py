@@ -221,6 +221,9 @@ def predict(path, inputs, part, output, modules, as_json) -> None:
 @click.option("--to", "formats", multiple=True, metavar="FORMAT", help="A format: `dlt list formats`.")
 @click.option("--all", "all_formats", is_flag=True, help="Every format that the model can take.")
 @click.option("--max-drop", help="Greatest drop of the score: 0.01, or 1% of the float score.")
+@click.option(
+    "--require-proof", is_flag=True, help="End with 3 where the examples cannot prove that the drop is in the budget."
+)
 @click.option("--task", help="For a .keras file: what it was trained for.")
 @data_option
 @click.option("--input", type=click.Choice(["uint8", "int8"]), help="What int8 files take; by default as trained.")
@@ -232,7 +235,9 @@ def predict(path, inputs, part, output, modules, as_json) -> None:
 @overwrite_option
 @import_option
 @json_option
-def export(path, formats, all_formats, max_drop, input, calibration, strings, modules, as_json, **foreign) -> None:
+def export(
+    path, formats, all_formats, max_drop, require_proof, input, calibration, strings, modules, as_json, **foreign
+) -> None:
     """Write a run, or a Keras model trained elsewhere, for deployment, and prove each file in its own runtime."""
     for name in formats:
         catalog.check_name("format", name)
@@ -261,7 +266,7 @@ def export(path, formats, all_formats, max_drop, input, calibration, strings, mo
             progress=progress,
         )
     out.export_result(report, as_json)
-    out.check_exports(report)
+    out.check_exports(report, require_proof=require_proof)
 
 
 def _adopt(path, task, data, input_range, resize, output, overwrite):

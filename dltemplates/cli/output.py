@@ -105,10 +105,16 @@ def export_result(report: ExportReport, as_json: bool) -> None:
             render(table(own))
 
 
-def check_exports(report: ExportReport) -> None:
-    """Raise an `OverBudgetError` if a format did not pass."""
+def check_exports(report: ExportReport, *, require_proof: bool = False) -> None:
+    """Raise an `OverBudgetError` if a format did not pass, or with `require_proof` one whose interval is too wide."""
     if report.failed:
         raise OverBudgetError(f"{', '.join(report.failed)} did not pass; no file is left of them, the report says why")
+    if require_proof and report.unproven:
+        raise OverBudgetError(
+            f"--require-proof wants the 90% interval of the drop within {report.max_drop}. Received: "
+            f"{', '.join(report.unproven)}, not proven; their files stay. Set more apart by dataset.validation, or allow "
+            "more with --max-drop"
+        )
 
 
 def check_health(faults: list[str]) -> None:

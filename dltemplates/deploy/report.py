@@ -137,6 +137,15 @@ class ExportReport(Record):
         """The formats that passed, and whose interval reaches beyond the budget."""
         return tuple(r.format for r in self.results if r.gate and r.gate.interval and not r.gate.proven)
 
+    @property
+    def evidence(self) -> dict[str, list[str]]:
+        """What the interval of the drop proves, and the formats of which that holds."""
+        found: dict[str, list[str]] = {}
+        for result in self.results:
+            if result.verdict == "passed" and result.gate and result.gate.evidence:
+                found.setdefault(result.gate.evidence, []).append(result.format)
+        return found
+
     def results_of(self, key: str) -> dict[str, FormatResult]:
         """Return what became of one format of each part, by the part's name."""
         own = {result.format: result for result in self.results}
@@ -218,11 +227,10 @@ def render(report: ExportReport) -> Group:
         if result.reason:
             notes.append(Text(f"{result.format}: {result.reason}", STYLES[result.verdict]))
         notes += [Text(f"{result.format}: {remark}") for remark in report.remarks(result)]
-        if result.gate and result.gate.evidence:
-            notes.append(Text(f"{result.format}: {result.gate.evidence}", "dim"))
     notes += [
         Text(f"{result.format}: {_operators(result.operators)}", "dim") for result in report.results if result.operators
     ]
+    notes += [Text(f"{', '.join(keys)}: {evidence}") for evidence, keys in report.evidence.items()]
     legend = (
         f"The drop on validation (val) decides: at most {report.max_drop}. "
         "Max error is divided by the range of Keras's output. "
