@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 LOSSES = ("gan", "wasserstein")
 NO_JUDGE = "none"
+LEAST_FOR_HALVES = 4  # images: a covariance needs two of each half
 
 
 class Generation(Task):
@@ -164,12 +165,13 @@ class Generation(Task):
         for value in self.asked:
             if value.name in targets:
                 scores["class_accuracy"] = float(np.mean(probabilities.argmax(axis=1) == targets[value.name]))
-        details = {
+        details: dict[str, Any] = {
             "judge": {"run": str(self.judge.run.path), "sha256": self.judge.sha256},
             "class_shares": dict(zip(self.judge.classes, shares.tolist(), strict=True)),
-            # What the distance is between two halves of the real ones: nearer nobody could come.
-            "distance_of_real": quality.frechet_distance(real_features[::2], real_features[1::2]),
         }
+        if len(real) >= LEAST_FOR_HALVES:
+            # The distance between two halves of the real images: no generator can come nearer.
+            details["distance_of_real"] = quality.frechet_distance(real_features[::2], real_features[1::2])
         return scores, details
 
     @cached_property

@@ -123,7 +123,8 @@ def test_classification_scores_by_accuracy_and_top_5_from_six_classes_up():
     assert details["per_class"][0] == {"class": "a", "precision": 0.5, "recall": 1.0, "examples": 1}
     five = TARGETS["classification"].model_copy(update={"classes": SIX[:5]})
     few = spec_of("classification").model_copy(update={"targets": (five,)})
-    assert "top_5" not in Classification(few).compare(targets, {"probabilities": probabilities[:, :5]}).scores
+    labels = {"label": np.array([0, 4])}
+    assert "top_5" not in Classification(few).compare(labels, {"probabilities": probabilities[:, :5]}).scores
 
 
 def test_label_smoothing_raises_the_loss_of_a_sure_answer():

@@ -272,7 +272,7 @@ def test_a_penalty_on_the_weights_reaches_both_players():
 
 
 def test_classes_have_no_weight():
-    with pytest.raises(ValueError, match=r"no class that could weigh more. Received: .* 'balanced'. Leave it out."):
+    with pytest.raises(ValueError, match=r"`train.class_weight` is for .* Received: 'balanced' for task generation"):
         begin(class_weight="balanced")
 
 

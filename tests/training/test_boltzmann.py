@@ -280,7 +280,7 @@ def test_labels_that_are_not_learned_from_are_not_counted(tmp_path):
 
 def test_classes_are_not_weighed(tmp_path):
     with pytest.raises(
-        ValueError, match=r"A machine looks at no class.* Received: train.class_weight = 'balanced'. Leave"
+        ValueError, match=r"`train.class_weight` is for .* Received: 'balanced' for task representation"
     ):
         train(template(train__class_weight="balanced"), output=tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -367,8 +367,8 @@ def test_an_interruption_in_an_epoch_changes_no_bit(model, tmp_path, monkeypatch
     steps = int(whole.history()[0]["step"])
     checkpoint = Keeper.checkpoint
 
-    def stopping(self, variables, state):
-        checkpoint(self, variables, state)
+    def stopping(self, variables, state, extra):
+        checkpoint(self, variables, state, extra)
         if state.step == steps + 5:
             os.kill(os.getpid(), signal.SIGINT)
 

@@ -77,7 +77,7 @@ def test_the_definition_says_nothing_of_how_it_was_trained(small_run):
 
 
 def test_weight_decay_is_in_the_loss():
-    plain, decayed = (prepare(small_template(train__weight_decay=decay)).algorithm.model for decay in (0.0, 0.1))
+    plain, decayed = (prepare(small_template(train__weight_decay=decay)).model for decay in (0.0, 0.1))
     kernels = [v for v in decayed.trainable_variables if "kernel" in v.name]
     expected = 0.05 * sum(float((np.asarray(kernel) ** 2).sum()) for kernel in kernels)
     assert plain.losses == []
@@ -177,7 +177,7 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_weights(tmp_path
 def test_class_weights_reach_the_loss(tmp_path):
     weighted = prepare(small_template(train__class_weight="balanced"))
     counts = np.array(weighted.dataset.spec.targets[0].counts)
-    np.testing.assert_allclose(weighted.class_weights * counts, counts.sum() / 10, rtol=1e-5)
+    np.testing.assert_allclose(weighted.stages[-1].data.class_weights * counts, counts.sum() / 10, rtol=1e-5)
 
 
 def test_class_weights_need_classes(tmp_path):
