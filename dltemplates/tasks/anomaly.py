@@ -14,7 +14,7 @@ import numpy as np
 
 from dltemplates.datasets.source import Dataset, Source, batches_of
 from dltemplates.datasets.spec import DatasetSpec, Like, Value, gives_back
-from dltemplates.tasks.evaluation import Evaluation
+from dltemplates.tasks.evaluation import Evaluation, System
 from dltemplates.tasks.marked import (
     TRUTH,
     MarkedSource,
@@ -170,6 +170,10 @@ class Anomaly(Reconstruction):
         """The presented outputs."""
         score = Value(name="score", kind="number", dtype="float32", shape=())
         return score, self.truth.model_copy(update={"name": "decision", "dtype": "float32"})
+
+    def evaluate(self, system: System, source: Source) -> Evaluation:
+        """Score all outputs together: a ranking needs them all, and they are one number an example."""
+        return self.compare(*system.whole.predict(source))
 
     def compare(self, targets: Arrays, outputs: Arrays) -> Evaluation:
         from sklearn.metrics import average_precision_score, precision_score, recall_score, roc_auc_score

@@ -19,16 +19,16 @@ from dltemplates.deploy.report import REPORT_FILE, load_report
 from dltemplates.settings import ExportSettings
 from dltemplates.tasks.classification import Classification
 from dltemplates.tasks.contract import Contract, ServingModel
-from dltemplates.tasks.evaluation import WHOLE
+from dltemplates.tasks.evaluation import WHOLE, Evaluation
 
 ONE = ("tflite:float32",)
 
 
 class Precise(Classification):
-    """Judges how many outputs are finer than 1/256, which no 8-bit output is."""
+    """Scores how many outputs are finer than 1/256, which no 8-bit output is."""
 
-    def score(self, targets, outputs):
-        return {"fineness": float(np.mean(outputs["probabilities"] * 256 % 1 != 0))}
+    def compare(self, targets, outputs):
+        return Evaluation({"fineness": float(np.mean(outputs["probabilities"] * 256 % 1 != 0))}, targets, outputs)
 
 
 @pytest.mark.parametrize("key", catalog.FORMATS)
@@ -48,7 +48,12 @@ def test_every_format_passes(exported, key):
         assert abs(figures.drop) <= 0.01
         assert figures.agreement == pytest.approx(1 - figures.changed / examples)
         assert figures.agreement >= 0.98
-        assert 0 <= figures.max_error <= (load_format(key).tolerance or 0.2)
+    assert 0 <= result.splits["validation"].max_error <= (load_format(key).tolerance or 0.2)
+    assert result.splits["test"].max_error is None  # nothing is decided there
+    gate = result.gate
+    assert (gate.units, gate.failure, gate.lost is None) == (300, None, False)
+    assert gate.lost - gate.gained <= 3
+    assert gate.proven == (gate.lost <= gate.gained)
 
 
 def test_only_the_files_and_the_report_are_left(exported):
