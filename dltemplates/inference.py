@@ -14,10 +14,11 @@ from dltemplates.datasets.folder import SUFFIXES
 from dltemplates.datasets.images import read_image, write_image
 from dltemplates.datasets.load import load_dataset
 from dltemplates.datasets.seeds import read_noise
-from dltemplates.datasets.source import ALL, Dataset
+from dltemplates.datasets.source import ALL, Arrays, Dataset
 from dltemplates.datasets.spec import Value
-from dltemplates.runs import atomic_path, load_run
-from dltemplates.runtimes import KerasPredictor, Predictor, load_predictor
+from dltemplates.deploy.system import find_system
+from dltemplates.runs import Run, atomic_path, load_run
+from dltemplates.runtimes import KerasPredictor, load_predictor
 from dltemplates.settings import DatasetSettings, Named
 from dltemplates.tasks.contract import Contract
 from dltemplates.tasks.evaluation import WHOLE, System
@@ -28,9 +29,17 @@ from dltemplates.tasks.task import Task, labels_wanted, look_at, make_task
 
 @dataclass(frozen=True)
 class Subject:
-    """What is judged or used: a predictor, its task, and the data it was trained on, where that is known."""
+    """What is scored or used.
 
-    predictor: Predictor
+    Attributes:
+        system: The parts in one runtime; a single one has the name of the whole.
+        contract: The inputs, outputs and targets: those of the whole network, or where it has none of its data.
+        task: Its task.
+        data: The data that it was trained on, where that is known.
+    """
+
+    system: System
+    contract: Contract
     task: Task
     data: DatasetSettings | None
 
@@ -53,7 +62,7 @@ def evaluate(path: str | Path, *, data: str | None = None, split: str = "test", 
         ValueError: If the file, the data or the split does not fit.
     """
     subject = _open(path, threads)
-    contract = subject.predictor.contract
+    contract = subject.contract
     if isinstance(subject.task, Parity):
         raise ValueError(
             f"What is judged must have a target. Received: {path}, which has none: what it gives was held against "
@@ -67,8 +76,7 @@ def evaluate(path: str | Path, *, data: str | None = None, split: str = "test", 
     if contract.inputs[0].kind != "noise":  # the targets of a generator are real examples
         _check_targets(contract, dataset)
     source = contract_examples(contract, split, dataset.split(split))
-    keras_model = subject.predictor.model if isinstance(subject.predictor, KerasPredictor) else None
-    evaluation = subject.task.evaluate(System({WHOLE: subject.predictor}, keras_model), source)
+    evaluation = subject.task.evaluate(subject.system, source)
     return {
         "file": str(path),
         "data": settings.name,
@@ -109,7 +117,7 @@ def predict(
             there is no such part.
     """
     subject = _open(path, threads, part)
-    values = subject.predictor.contract.inputs
+    values = subject.contract.inputs
     if values[0].kind == "image":
         found = _predict_images(subject, values[0], [Path(path) for path in inputs])
     elif values[0].kind == "series":
@@ -118,7 +126,7 @@ def predict(
         found = _predict_noise(subject, [str(text) for text in inputs])
     else:
         found = _predict_rows(subject, values, list(inputs))
-    made = [value.name for value in subject.predictor.contract.outputs if value.kind == "image"]
+    made = [value.name for value in subject.contract.outputs if value.kind == "image"]
     if output is None or not made:
         return list(found)
     return [_write_images(result, made, Path(output), place) for place, result in enumerate(found)]
@@ -146,7 +154,7 @@ def _predict_noise(subject: Subject, given: list[str]) -> Iterator[dict[str, Any
     if not given:
         raise ValueError("There must be a seed to predict. Received: none. Give some, such as 0 1 2.")
     for text in given:
-        (result,) = subject.task.show(subject.predictor(read_noise(text, subject.predictor.contract.inputs)))
+        (result,) = _shown(subject, read_noise(text, subject.contract.inputs))
         yield {"input": text, **result}
 
 
@@ -162,7 +170,7 @@ def _predict_images(subject: Subject, value: Value, named: list[Path]) -> Iterat
                 raise
             yield {"input": str(file), "error": str(error)}
             continue
-        (result,) = subject.task.show(subject.predictor({value.name: image[None]}))
+        (result,) = _shown(subject, {value.name: image[None]})
         yield {"input": str(file), **result}
 
 
@@ -173,7 +181,7 @@ def _predict_rows(subject: Subject, values: tuple[Value, ...], given: list[str |
     if not rows:
         raise ValueError("There must be a row to predict. Received: none. Name a CSV file, or write one.")
     for name, arrays, unknown in rows:
-        (result,) = subject.task.show(subject.predictor(arrays))
+        (result,) = _shown(subject, arrays)
         yield {"input": name, **result} | ({"unknown": unknown} if unknown else {})
 
 
@@ -182,36 +190,60 @@ def _predict_series(subject: Subject, value: Value, given: list[str | Path]) -> 
 
     if not given:
         raise ValueError("There must be a series to continue. Received: none. Name its CSV file.")
-    contract = subject.predictor.contract
+    contract = subject.contract
     for path in given:
         window, dates = next_window(path, contract, contract.outputs[0].shape[0])
-        (result,) = subject.task.show(subject.predictor({value.name: window}))
+        (result,) = _shown(subject, {value.name: window})
         yield {"input": str(path), **result} | ({"dates": dates} if dates else {})
+
+
+def _shown(subject: Subject, inputs: Arrays) -> list[dict[str, Any]]:
+    """Predict one example, and return what the task says of it."""
+    return subject.task.show(subject.task.predict(subject.system, inputs))
 
 
 def _open(path: str | Path, threads: int, part: str = "") -> Subject:
     path = Path(path)
     if (path / "run.json").exists() or (path.is_dir() and not (path / "saved_model.pb").exists()):
-        run = load_run(path)
-        servings = run.servings()
-        if part not in servings:
-            known = ", ".join(name for name in servings if name) or "none"
-            raise ValueError(f"A part must be one that is served. Received: {part!r}. There are: {known}.")
-        serving = servings[part]
-        return Subject(KerasPredictor(serving.model, serving.contract), run.task(), run.template.dataset)
+        return _open_run(load_run(path), part)
     if part:
         raise ValueError(f"A part is for runs. Received: {part!r} for {path}. Name the file of the part itself.")
     predictor = load_predictor(path, threads)
     contract = predictor.contract
-    task = make_task(Named(name=contract.task, **contract.task_options), contract, from_file=True)
-    return Subject(predictor, task, contract.data)
+    parts = find_system(path)
+    if parts is not None:
+        predictors = {name: load_predictor(file, threads) for name, file in parts.items()}
+        contract = contract.of_system()
+        return Subject(System(predictors), contract, _task_of(contract), contract.data)
+    return Subject(System({WHOLE: predictor}), contract, _task_of(contract), contract.data)
+
+
+def _open_run(run: Run, part: str) -> Subject:
+    servings = run.servings()
+    if part not in servings and (part or WHOLE in servings):
+        known = ", ".join(name for name in servings if name) or "none"
+        raise ValueError(f"A part must be one that is served. Received: {part!r}. There are: {known}.")
+    predictors = {name: KerasPredictor(serving.model, serving.contract) for name, serving in servings.items()}
+    whole = servings.get(WHOLE)
+    if part:
+        system = System({WHOLE: predictors[part]})
+        return Subject(system, servings[part].contract, Parity(), run.template.dataset)
+    if whole:
+        system, contract = System(predictors, whole.model), whole.contract
+    else:
+        system, contract = System(predictors), next(iter(servings.values())).contract.of_system()
+    return Subject(system, contract, run.task(), run.template.dataset)
+
+
+def _task_of(contract: Contract) -> Task:
+    return make_task(Named(name=contract.task, **contract.task_options), contract, from_file=True)
 
 
 def _settings(subject: Subject, data: str | None) -> DatasetSettings:
     """The data to judge on, its images brought to what the contract says."""
     if data is None and subject.data is None:
         raise ValueError("An exported file does not know the user's data. Received: no dataset. Name it by --data.")
-    contract = subject.predictor.contract
+    contract = subject.contract
     split = contract.split.model_dump() if contract.split else {}
     settings = subject.data or DatasetSettings(name=str(data), **split)
     update: dict[str, Any] = {"name": data or settings.name}

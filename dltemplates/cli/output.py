@@ -112,8 +112,8 @@ def check_exports(report: ExportReport, *, require_proof: bool = False) -> None:
     if require_proof and report.unproven:
         raise OverBudgetError(
             f"--require-proof wants the 90% interval of the drop within {report.max_drop}. Received: "
-            f"{', '.join(report.unproven)}, not proven; their files stay. Set more apart by dataset.validation, or allow "
-            "more with --max-drop"
+            f"{', '.join(report.unproven)}, not proven; their files stay. Set more apart by dataset.validation, or "
+            "allow more with --max-drop"
         )
 
 

@@ -45,6 +45,26 @@ class State(BaseModel):
     initial: float = 0.0
 
 
+class SystemContract(BaseModel):
+    """What the parts of a system that has no whole network take and give together.
+
+    Attributes:
+        task: Name of the task that runs and scores them.
+        task_options: That task's options.
+        inputs: The raw inputs, in order.
+        outputs: The presented outputs, in order.
+        targets: What the outputs are judged against.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    task: str
+    task_options: dict[str, Any] = {}
+    inputs: tuple[Value, ...]
+    outputs: tuple[Value, ...]
+    targets: tuple[Value, ...]
+
+
 class Contract(BaseModel):
     """What goes in, what comes out, and what they mean.
 
@@ -58,6 +78,7 @@ class Contract(BaseModel):
         outputs: The presented outputs, in order.
         targets: What the outputs are judged against.
         state: What goes from the outputs of a call to the inputs of the next.
+        system: What it takes and gives together with the other parts, where they count only together.
         assets: The SHA-256 of each file that travels with the network, such as a vocabulary, by its name.
         data: The data it was trained on and how it was split, where that is a dataset of the catalog.
         split: How it was split, where it is the user's.
@@ -74,6 +95,7 @@ class Contract(BaseModel):
     outputs: tuple[Value, ...]
     targets: tuple[Value, ...]
     state: tuple[State, ...] = ()
+    system: SystemContract | None = None
     assets: dict[str, str] = {}
     data: DatasetSettings | None = None
     split: Split | None = None
@@ -82,6 +104,19 @@ class Contract(BaseModel):
     def labels(self) -> tuple[str, ...] | None:
         """The class names of the first output that has some."""
         return next((value.classes for value in self.outputs if value.classes), None)
+
+    def of_system(self) -> Contract:
+        """Return the contract of the system that the part belongs to.
+
+        Raises:
+            ValueError: If it belongs to none.
+        """
+        if self.system is None:
+            raise ValueError(
+                f"A part of a system must say what the system takes. Received: {self.name}, whose contract does not. "
+                "Export it again."
+            )
+        return Contract(name=self.name, data=self.data, split=self.split, **dict(self.system))
 
     def files(self) -> dict[str, str]:
         """The texts that travel inside an exported file, by file name."""

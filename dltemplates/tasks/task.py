@@ -161,11 +161,25 @@ class Task(ABC):
         inputs = {value.name: example[value.name] for value in self.inputs}
         return inputs if len(inputs) > 1 else next(iter(inputs.values()))
 
+    def predict(self, system: System, inputs: Arrays) -> Arrays:
+        """Run a system on some examples: by default the whole network.
+
+        What decodes step by step, or suppresses boxes, does so here, with the parts of the system.
+
+        Args:
+            system: The parts of a run in one runtime, as named predictors.
+            inputs: The raw inputs by name, each (n, ...).
+
+        Returns:
+            The outputs by name, each (n, ...).
+        """
+        return system.whole(inputs)
+
     def evaluate(self, system: System, source: Source) -> Evaluation:
         """Score a system on a split.
 
-        By default the whole network is run over the split. What decodes step by step, suppresses boxes or plays
-        episodes does so here, with the parts of the system.
+        By default the whole network is run over the split. What needs more than one pass, or plays episodes, does so
+        here.
 
         Args:
             system: The parts of a run in one runtime, as named predictors.

@@ -1,0 +1,207 @@
+"""An encoder and a step with state: trained, resumed, exported as a set, scored by its files, refused when mixed."""
+
+import dataclasses
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+
+import keras
+import numpy as np
+import pytest
+
+from dltemplates import catalog
+from dltemplates.datasets.load import load_dataset
+from dltemplates.deploy.export_run import export
+from dltemplates.deploy.parity import PARITY_EXAMPLES
+from dltemplates.deploy.report import load_report
+from dltemplates.inference import evaluate, predict
+from dltemplates.reports.report import write_report
+from dltemplates.runs import Run
+from dltemplates.runtimes import load_predictor
+from dltemplates.tasks.evaluation import System
+from dltemplates.tasks.examples import part_examples
+from dltemplates.template import parse_template
+from dltemplates.training.train import train
+from toys.running_sum import RunningSum
+
+MODULE = "toys.running_sum"
+FORMATS = ("tflite:float32", "tflite:int8", "onnx:float32")
+TEMPLATE = {
+    "task": f"{MODULE}:RunningSum",
+    "dataset": {"name": f"{MODULE}:dataset"},
+    "model": f"{MODULE}:network",
+    "train": {"epochs": 60, "batch_size": 30, "learning_rate": 0.01, "checkpoint_seconds": 0.0},
+    "export": {"formats": FORMATS, "calibration": 60},
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def trusted():
+    catalog.trust(MODULE)
+    yield
+    catalog._trusted.discard(MODULE)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return train(
+        parse_template(TEMPLATE | {"dataset": {"name": TEMPLATE["dataset"]}}),
+        output=tmp_path_factory.mktemp("toys") / "sum",
+    )
+
+
+@pytest.fixture(scope="module")
+def exported(run):
+    return export(run)
+
+
+def test_its_score_is_that_of_the_loop(run):
+    scores = run.record.scores
+    assert 0 < scores["test"]["mae"] < 0.25  # centimetres, of sums up to 25
+    assert scores["test"] == evaluate(run.path)["scores"]
+
+
+def test_an_interrupted_training_ends_in_the_same_bits(run, tmp_path):
+    class Stop:
+        def __getattr__(self, name):
+            return lambda *_: None
+
+        def step(self, step, loss):
+            if step > 70:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    template = run.template
+    with pytest.raises(KeyboardInterrupt):
+        train(template, output=tmp_path / "run", reporter=Stop())
+    resumed = train(template, output=tmp_path / "run", resume=True)
+    for first, second in zip(run.model().get_weights(), resumed.model().get_weights(), strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+def test_a_step_is_checked_and_calibrated_on_states_that_occurred(run):
+    dataset = load_dataset(run.template.dataset)
+    servings = run.servings()
+    source = part_examples(servings["step"], "validation", dataset.split("validation"))
+    rows = np.arange(8)
+    given = source.read(rows)
+    features = dataset.split("validation").read(rows)["features"]
+    np.testing.assert_allclose(given["before"][[0, 4]], 0)  # no step was made yet
+    first = np.asarray(servings["encoder"].model(features)["state"])
+    np.testing.assert_allclose(given["state"][[0, 4]], first[[0, 4]], rtol=1e-5)
+    one = servings["step"].model({"before": np.zeros((8, 1)), "state": first})
+    np.testing.assert_allclose(given["state"][[1, 5]], np.asarray(one["next_state"])[[1, 5]], rtol=1e-4, atol=1e-6)
+
+
+def test_both_parts_of_every_format_pass_and_the_first_bears_the_score(run, exported):
+    assert not exported.failed
+    assert (exported.part, set(exported.parts), exported.metric) == ("encoder", {"step"}, "mae")
+    for key in FORMATS:
+        results = exported.results_of(key)
+        assert set(results) == {"encoder", "step"}
+        assert all((run.exports_path / part / result.file).exists() for part, result in results.items())
+        assert results["encoder"].splits["validation"].examples == 30 <= PARITY_EXAMPLES
+        assert results["step"].splits == {}
+    contract = load_predictor(run.exports_path / "step" / exported.parts["step"].result("onnx:float32").file).contract
+    assert [(state.input, state.output, state.initial) for state in contract.state] == [
+        ("state", "next_state", 0.0), ("before", "value", 0.0),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("key", FORMATS)
+def test_the_files_are_scored_and_used_together_whichever_is_named(run, exported, key):
+    for part, result in exported.results_of(key).items():
+        file = run.exports_path / part / result.file
+        score = evaluate(file, data=run.template.dataset.name)["scores"]["mae"]
+        assert score == pytest.approx(exported.result(key).splits["test"].score, rel=1e-6)
+        (found,) = predict(file, ["5.1,3.5,1.4,0.2"])
+        (expected,) = predict(run.path, ["5.1,3.5,1.4,0.2"])
+        np.testing.assert_allclose(found["sums"], expected["sums"], atol=1.0 if "int8" in key else 1e-3)
+
+
+def test_the_score_is_computed_by_running_the_files(run, exported, monkeypatch):
+    files = {part: run.exports_path / part / r.file for part, r in exported.results_of("tflite:int8").items()}
+    predictors = {part: load_predictor(file) for part, file in files.items()}
+    dataset = load_dataset(run.template.dataset)
+    evaluation = run.task().evaluate(System(predictors), dataset.split("validation"))
+    assert evaluation.scores["mae"] == pytest.approx(exported.result("tflite:int8").splits["validation"].score)
+    assert exported.result("tflite:int8").splits["validation"].drop != 0
+
+
+def test_a_part_of_another_export_is_refused(run, exported, tmp_path):
+    shutil.copytree(run.exports_path, tmp_path / "exports")
+    results = exported.results_of("tflite:float32")
+    other = tmp_path / "exports" / "step" / results["step"].file
+    other.write_bytes((tmp_path / "exports" / "step" / exported.parts["step"].result("tflite:int8").file).read_bytes())
+    with pytest.raises(ValueError, match=r"files of one export\. Received: `step` of tflite:float32.* Export again"):
+        evaluate(tmp_path / "exports" / "encoder" / results["encoder"].file, data=run.template.dataset.name)
+
+
+KILLED = """
+    import os, signal, sys
+    from pathlib import Path
+    from dltemplates import catalog
+    from dltemplates.deploy import files
+    from dltemplates.deploy.export_run import export
+
+    place, placed = files.put_in_place, []
+
+    def kill_between(written, target):
+        place(written, target)
+        placed.append(target)
+        if len(placed) == 3:  # both parts of the first format, and one of the second
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    files.put_in_place = kill_between
+    catalog.trust("toys.running_sum")
+    export(Path(sys.argv[1]))
+"""
+
+
+def test_a_kill_between_two_parts_of_a_format_leaves_no_mixed_set(run, exported, tmp_path):
+    copy = Run(tmp_path / "sum")
+    shutil.copytree(run.path, copy.path)
+    before = load_report(copy.exports_path)
+    for part in ("encoder", "step"):  # files of an older export, with other bytes than the new ones
+        file = copy.exports_path / part / before.results_of("tflite:int8")[part].file
+        file.write_bytes(file.read_bytes() + b"older")
+    paths = os.pathsep.join(path for path in sys.path if path)
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(KILLED), str(copy.path)],
+        env=os.environ | {"PYTHONPATH": paths}, capture_output=True, check=False, timeout=600,
+    )  # fmt: skip
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    encoder = copy.exports_path / "encoder" / before.results_of("tflite:int8")["encoder"].file
+    with pytest.raises(ValueError, match="files of one export"):
+        evaluate(encoder, data=run.template.dataset.name)
+    report = export(copy)
+    assert not report.failed
+    assert evaluate(encoder, data=run.template.dataset.name)["scores"]["mae"] < 1
+
+
+def test_a_part_that_fails_takes_the_other_with_it(run, tmp_path, monkeypatch):
+    serving = RunningSum.serving
+
+    def broken(self, *args, **kwargs):
+        servings = serving(self, *args, **kwargs)
+        step = servings["step"]
+        made = dict(step.model.output)
+        made["value"] = keras.layers.Rescaling(0.0)(made["value"])  # does not depend on the input
+        model = keras.Model(step.model.input, made, name="step")
+        return servings | {"step": dataclasses.replace(step, model=model)}
+
+    copy = Run(tmp_path / "sum")
+    shutil.copytree(run.path, copy.path, ignore=shutil.ignore_patterns("exports"))
+    monkeypatch.setattr(RunningSum, "serving", broken)
+    report = export(copy, formats=["tflite:float32"])
+    results = report.results_of("tflite:float32")
+    assert "`value` must depend on the input" in results["step"].reason
+    assert results["encoder"].reason == "`step` did not pass, and the parts of a system count only together"
+    assert not list(copy.exports_path.rglob("*.tflite"))
+
+
+def test_the_run_has_a_report(run, exported):
+    page = write_report(run).read_text()
+    assert "mae" in page
