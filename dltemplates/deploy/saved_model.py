@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -39,7 +40,7 @@ def with_float_images(serving: ServingModel) -> ServingModel:
             call_function=lambda layer, *args, **kwargs: layer(*args, **kwargs),
             clone_function=lambda layer: layer,
         )
-    return ServingModel(model, contract)
+    return replace(serving, model=model, contract=contract)
 
 
 def save_serving(serving: ServingModel, folder: Path) -> None:

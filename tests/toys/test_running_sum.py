@@ -47,10 +47,7 @@ def trusted():
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    return train(
-        parse_template(TEMPLATE | {"dataset": {"name": TEMPLATE["dataset"]}}),
-        output=tmp_path_factory.mktemp("toys") / "sum",
-    )
+    return train(parse_template(TEMPLATE), output=tmp_path_factory.mktemp("toys") / "sum")
 
 
 @pytest.fixture(scope="module")
