@@ -45,8 +45,9 @@ def test_the_main_job_from_python(small_run, tmp_path):
     assert "tflite:float32" in dlt.write_report(run).read_text()
 
 
-def test_export_is_a_package_and_a_function():
-    import dltemplates.deploy.check
+def test_export_is_a_function_beside_the_module_of_that_name():
+    import dltemplates.deploy.export
+    from dltemplates.deploy.export_run import export
 
-    assert callable(dlt.export)
-    assert dltemplates.deploy.check.check
+    assert dlt.export is export
+    assert dltemplates.deploy.export.export_serving
