@@ -10,29 +10,11 @@ import difflib
 import importlib
 import re
 import tomllib
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from importlib import resources
 from typing import Any
 
 from dltemplates.catalog_models import MODELS, Entry
-
-
-@dataclass(frozen=True)
-class Format:
-    """One export format.
-
-    Attributes:
-        summary: What it is, in a sentence.
-        suffix: How its file is named; empty for a folder.
-        tolerance: Greatest error against Keras, divided by the spread of Keras's output; None where only the task's
-            score and the changed predictions can tell (integer arithmetic).
-    """
-
-    summary: str
-    suffix: str
-    tolerance: float | None
-
 
 DATASETS = {
     "digits": Entry(
@@ -85,53 +67,27 @@ TASKS = {
     ),
 }
 
-FORMATS = {
-    "saved_model": Format("TensorFlow SavedModel, for servers", "", 1e-4),
-    "tflite:float32": Format("TFLite, float32", ".tflite", 1e-4),
-    "tflite:float16": Format("TFLite, float16 weights: half the size", ".tflite", 1e-2),
-    "tflite:dynamic": Format("TFLite, int8 weights, float activations: a quarter of the size", ".tflite", None),
-    "tflite:int8": Format("TFLite, int8 throughout, raw camera bytes in: for NPUs and boards", ".tflite", None),
-    "tflite:int16x8": Format("TFLite, int8 weights, int16 activations: close to float", ".tflite", None),
-    "onnx:float32": Format("ONNX, float32", ".onnx", 1e-4),
-    "onnx:float16": Format("ONNX, float16: half the size", ".onnx", 1e-2),
-    "onnx:int8": Format("ONNX, int8 weights and activations (QDQ), raw camera bytes in", ".onnx", None),
+FORMATS = {  # in the order of `--all` and of reports
+    "saved_model": Entry("dltemplates.deploy.formats.saved_model:SAVED_MODEL", "TensorFlow SavedModel, for servers"),
+    "tflite:float32": Entry("dltemplates.deploy.formats.tflite:FLOAT32", "TFLite, float32"),
+    "tflite:float16": Entry("dltemplates.deploy.formats.tflite:FLOAT16", "TFLite, float16 weights: half the size"),
+    "tflite:dynamic": Entry(
+        "dltemplates.deploy.formats.tflite:DYNAMIC", "TFLite, int8 weights, float activations: a quarter of the size"
+    ),
+    "tflite:int8": Entry(
+        "dltemplates.deploy.formats.tflite:INT8", "TFLite, int8 throughout, raw camera bytes in: for NPUs and boards"
+    ),
+    "tflite:int16x8": Entry(
+        "dltemplates.deploy.formats.tflite:INT16X8", "TFLite, int8 weights, int16 activations: close to float"
+    ),
+    "onnx:float32": Entry("dltemplates.deploy.formats.onnx:FLOAT32", "ONNX, float32"),
+    "onnx:float16": Entry("dltemplates.deploy.formats.onnx:FLOAT16", "ONNX, float16: half the size"),
+    "onnx:int8": Entry(
+        "dltemplates.deploy.formats.onnx:INT8", "ONNX, int8 weights and activations (QDQ), raw camera bytes in"
+    ),
 }
 
-_RECURRENT = dict.fromkeys(("LSTM", "GRU", "SimpleRNN"), "the TFLite converter crashes when it calibrates it")
-_TEXT = {"CategoryLookup": "the TFLite converter crashes when it calibrates two texts or more"}
-_ONNX_TEXT = {"CategoryLookup": "ONNX compares no text before opset 19, and it is converted to opset 17"}
-_NO_16X8 = {
-    "hard_silu": "HARD_SWISH",
-    "elu": "ELU",
-    "ELU": "ELU",
-    "selu": "GREATER",
-    "soft_shrink": "GREATER",
-    "softsign": "DIV",
-    "log_sigmoid": "NEG",
-    "squareplus": "SQUARE",
-    "PReLU": "PRELU",
-    "Conv3D": "CONV_3D",
-    "LayerNormalization": "NEG",
-    "GroupNormalization": "NEG",
-    "UnitNormalization": "SQUARE",
-    "RMSNormalization": "SQUARE",
-}
-NOT_OFFERED: dict[str, dict[str, str]] = {
-    "tflite:int8": _RECURRENT | _TEXT,
-    "tflite:int16x8": _RECURRENT
-    | _TEXT
-    | {"Embedding": "the TFLite converter cannot calibrate the ids in front of it"}
-    | {trait: f"the TFLite converter has no 16x8 form of its operator {name}" for trait, name in _NO_16X8.items()},
-    "onnx:float32": _ONNX_TEXT,
-    "onnx:float16": _ONNX_TEXT,
-    "onnx:int8": _ONNX_TEXT,
-}
-"""What a format is known not to take: the class name of a layer or the name of an activation, and the reason."""
-
-ONE_BY_ONE: dict[str, set[str]] = {key: set(_RECURRENT) for key in FORMATS if key.startswith("tflite:")}
-"""Layers with which a format takes one example a call: TFLite's loop must know the sizes of what it gathers."""
-
-KINDS: dict[str, dict[str, Any]] = {
+KINDS: dict[str, dict[str, Entry]] = {
     "model": MODELS,
     "dataset": DATASETS,
     "task": TASKS,
@@ -162,11 +118,11 @@ def trust(module_name: str) -> None:
     _trusted.add(module_name)
 
 
-def load(kind: str, name: str, *, from_file: bool = False) -> Callable[..., Any]:
+def load(kind: str, name: str, *, from_file: bool = False) -> Any:
     """Import what a name stands for.
 
     Args:
-        kind: `model`, `dataset` or `task`.
+        kind: `model`, `dataset`, `task` or `format`.
         name: A name of the catalog, or the user's own `package.module:function`.
         from_file: Whether the name was read from a run or an exported file. Such a name does not decide what code is
             run: the user's own is then taken from modules that the user has named before, here or by `trust`.
@@ -174,7 +130,7 @@ def load(kind: str, name: str, *, from_file: bool = False) -> Callable[..., Any]
     Raises:
         ValueError: If there is no such name, module or function, or the module is not trusted.
     """
-    own = ":" in name
+    own = ":" in name and name not in KINDS[kind]
     if not own:
         check_name(kind, name)
         name = KINDS[kind][name].target

@@ -38,7 +38,9 @@ LIGHT = (  # what lists the catalog, and what runs, judges and shows an exported
     "dltemplates.runtimes",
     "dltemplates.tasks.contract",
     *(entry.target.partition(":")[0] for entry in catalog.TASKS.values()),
+    *sorted({entry.target.partition(":")[0] for entry in catalog.FORMATS.values()}),
 )
+CONVERTERS = {"deploy.job", "deploy.worker", "deploy.graph", "deploy.onnx", "deploy.tflite", "deploy.saved_model"}
 
 
 @dataclass
@@ -143,6 +145,15 @@ def test_imports_point_one_way():
     modules = read_modules(ROOT)
     assert sum(len(module.internal) for module in modules.values()) > 10
     assert broken_rules(modules) == []
+
+
+def test_converters_know_nothing_of_tasks():
+    modules = read_modules(ROOT)
+    formats = {name for name in modules if name.startswith("deploy.formats.")}
+    assert len(formats) > 3
+    for name in CONVERTERS | formats:
+        known = {target for target in modules[name].internal if target.startswith("tasks.")}
+        assert known <= {"tasks.contract"}, name
 
 
 @pytest.mark.parametrize(

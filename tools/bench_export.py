@@ -69,14 +69,17 @@ def convert(key: str, folder: Path) -> None:
     import numpy as np
 
     from dltemplates.deploy import files, worker
+    from dltemplates.deploy.formats.format import load_format
+    from dltemplates.deploy.job import Job
     from dltemplates.runtimes import load_predictor
     from dltemplates.tasks.contract import Contract
 
     worker._import_tensorflow()
-    job = worker.Job(folder / "serving", folder, Contract.model_validate_json((folder / "contract.json").read_text()))
-    out = folder / files.file_name("bench", key)
+    contract = Contract.model_validate_json((folder / "contract.json").read_text())
+    format, job = load_format(key), Job(folder / "serving", folder, contract, "uint8")
+    out = folder / files.file_name("bench", format)
     started, cpu = time.perf_counter(), time.process_time()
-    job.convert(key, out, "uint8")
+    format.convert(job, out)
     figures = {"seconds": time.perf_counter() - started, "cpu": time.process_time() - cpu}
     figures["memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     images, expected = np.load(folder / "calibration.npz")["image"][:2], np.load(folder / "expected.npy")

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dltemplates import catalog
 from dltemplates.datasets.source import ArraySource, Dataset, Source
 from dltemplates.deploy.budget import Budget
+from dltemplates.deploy.formats.format import Format
 from dltemplates.deploy.report import SplitCheck
 from dltemplates.runtimes import Arrays, KerasPredictor, Predictor, TFLitePredictor
 from dltemplates.tasks.contract import Contract, ServingModel
@@ -103,11 +103,11 @@ class Reference:
         return _inputs(self.serving.contract, self.splits[GATE].source, np.arange(1))
 
 
-def check(key: str, predictor: Predictor, reference: Reference) -> tuple[dict[str, SplitCheck], tuple[str, ...]]:
+def check(format: Format, predictor: Predictor, reference: Reference) -> tuple[dict[str, SplitCheck], tuple[str, ...]]:
     """Run an exported file on examples that were not trained on.
 
     Args:
-        key: Catalog key of its format.
+        format: Its format.
         predictor: The file in its own runtime.
         reference: What Keras gives.
 
@@ -119,13 +119,13 @@ def check(key: str, predictor: Predictor, reference: Reference) -> tuple[dict[st
     """
     _check_contract(predictor, reference)
     _check_operators(predictor)
-    tolerance = catalog.FORMATS[key].tolerance
+    tolerance = format.tolerance
     _check_calls(predictor, reference.splits[GATE])
     _check_batches(predictor, reference.splits[GATE], BATCH_TOLERANCE if tolerance is None else tolerance)
     splits = {}
     remarks: tuple[str, ...] = ()
     for name, expected in reference.splits.items():
-        if _is_slow(key, predictor) and len(expected.source) > SLOW_EXAMPLES:
+        if format.is_slow(predictor.operators) and len(expected.source) > SLOW_EXAMPLES:
             expected = expected.thinned(SLOW_EXAMPLES)
             remarks += (f"checked on {SLOW_EXAMPLES} examples of {name}, evenly spread: its kernels are slow",)
         _, outputs = predictor.predict(expected.source, BATCH)
@@ -245,11 +245,6 @@ def _check_decisions(gate: SplitCheck, budget: Budget) -> None:
             f"over budget: {gate.changed} of {gate.examples} decisions on validation are not Keras's, where {allowed} "
             "may be. Allow more with --max-drop"
         )
-
-
-def _is_slow(key: str, predictor: Predictor) -> bool:
-    """Whether LiteRT runs it by its reference kernels, thirty to a hundred times slower than the others."""
-    return key == "tflite:int16x8" or (key == "tflite:dynamic" and "TRANSPOSE_CONV" in predictor.operators)
 
 
 def _check_contract(predictor: Predictor, reference: Reference) -> None:

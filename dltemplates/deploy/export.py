@@ -18,6 +18,7 @@ from dltemplates.deploy.budget import Budget
 from dltemplates.deploy.calibration import calibration
 from dltemplates.deploy.check import GATE, CheckError, Reference, check, check_input
 from dltemplates.deploy.convert import ConversionError, Converter
+from dltemplates.deploy.formats.format import Format, load_format
 from dltemplates.deploy.report import ExportReport, FormatResult, load_report
 from dltemplates.runtimes import Arrays, SavedModelPredictor, load_predictor
 from dltemplates.settings import ExportSettings
@@ -71,9 +72,7 @@ def export_serving(
     from dltemplates.deploy.saved_model import with_float_images
 
     settings = settings or ExportSettings()
-    wanted = list(dict.fromkeys(settings.formats if formats is None else formats))
-    for key in wanted:
-        catalog.check_name("format", key)
+    wanted = [load_format(key) for key in dict.fromkeys(settings.formats if formats is None else formats)]
     text = next(str(drop) for drop in (max_drop, settings.max_drop, task.budget) if drop is not None)
     direction: Literal["max", "min"] = "min" if task.by_parity else task.direction
     budget = Budget(text, direction)
@@ -83,8 +82,9 @@ def export_serving(
     serving = with_float_images(serving)
     found = traits(serving.model)
     with files.work_folder(folder) as work, Converter(work / "log.txt") as converter:
-        ranges = calibration(serving.contract, dataset, settings.calibration)
-        for batch in {batch_of(key, serving.contract, found) for key in wanted}:
+        needed = any(format.needs_examples for format in wanted)
+        ranges = calibration(serving.contract, dataset, settings.calibration) if needed else {}
+        for batch in {batch_of(format, serving.contract, found) for format in wanted}:
             _write_job(_job_folder(work, batch), serving, batch, ranges)
         reference = Reference(serving, task, dataset, budget)
         exporter = _Exporter(converter, work, folder, reference, settings.input, found)
@@ -99,12 +99,12 @@ def export_serving(
             versions={name: version(name) for name in VERSIONED},
             results=(),
         )
-        for key in wanted:
-            reason = not_offered(key, found)
-            result = exporter.refuse(key, reason, formats) if reason else exporter.export(key, progress)
+        for format in wanted:
+            reason = not_offered(format, found)
+            result = exporter.refuse(format, reason, formats) if reason else exporter.export(format, progress)
             report = report.model_copy(update={"results": (*report.results, result)})
             _with_earlier(report, folder).save(folder)  # after each, so that files and report agree if it ends here
-            progress(key, result.verdict)
+            progress(format.key, result.verdict)
     return _with_earlier(report, folder)
 
 
@@ -112,62 +112,62 @@ class _Exporter:
     """What the formats of one export share."""
 
     def __init__(
-        self, converter: Converter, work: Path, folder: Path, reference: Reference, integer: str, found: set[str]
+        self, converter: Converter, work: Path, folder: Path, reference: Reference, integer_type: str, found: set[str]
     ):
         self.converter = converter
         self.work = work
         self.folder = folder
         self.reference = reference
         self.contract = reference.serving.contract
-        self.integer = integer
+        self.integer_type = integer_type
         self.found = found
 
-    def refuse(self, key: str, reason: str, formats: Sequence[str] | None) -> FormatResult:
+    def refuse(self, format: Format, reason: str, formats: Sequence[str] | None) -> FormatResult:
         """Say that a format is not offered: a failure where it was asked for by name."""
-        files.remove(self.folder / files.file_name(self.contract.name, key))
+        files.remove(self.folder / files.file_name(self.contract.name, format))
         if formats is None:
-            return FormatResult(format=key, verdict="not offered", reason=reason)
-        return FormatResult(format=key, verdict="failed", reason=f"not offered: {reason}")
+            return FormatResult(format=format.key, verdict="not offered", reason=reason)
+        return FormatResult(format=format.key, verdict="failed", reason=f"not offered: {reason}")
 
-    def export(self, key: str, progress: Progress) -> FormatResult:
+    def export(self, format: Format, progress: Progress) -> FormatResult:
         """Convert, check, and put the file in its place if it passes."""
         start = time.perf_counter()
-        name = files.file_name(self.contract.name, key)
+        name = files.file_name(self.contract.name, format)
         written, target = self.work / name, self.folder / name
         try:
-            result = self._attempt(key, written, progress)
+            result = self._attempt(format, written, progress)
             files.put_in_place(written, target)
         except OSError:  # the disk, not the format
             raise
         except Exception as error:  # a runtime that refuses to run a file has its own kinds of error
             expected = isinstance(error, (CheckError, ConversionError, ValueError))
             reason = str(error) if expected else f"{type(error).__name__}: {error}"
-            result = FormatResult(format=key, verdict="failed", reason=reason)
+            result = FormatResult(format=format.key, verdict="failed", reason=reason)
             files.remove(written)
             files.remove(target)
         return result.model_copy(update={"seconds": round(time.perf_counter() - start, 3)})
 
-    def _attempt(self, key: str, written: Path, progress: Progress) -> FormatResult:
+    def _attempt(self, format: Format, written: Path, progress: Progress) -> FormatResult:
         if self.reference.problem:
             raise CheckError(self.reference.problem)
-        progress(key, "converting")
-        batch = batch_of(key, self.contract, self.found)
+        progress(format.key, "converting")
+        batch = batch_of(format, self.contract, self.found)
         job = _job_folder(self.work, batch)
         reply = self.converter.ask(
             do="convert",
-            format=key,
+            format=format.key,
             serving=str(job / SERVING),
             work=str(job),
             out=str(written),
             contract=self.contract.model_copy(update={"batch": batch}).model_dump_json(),
-            integer=self.integer,
+            integer_type=self.integer_type,
         )
-        progress(key, "checking")
+        progress(format.key, "checking")
         predictor = load_predictor(written)
-        remarks = check_input(predictor, reply["unfolded"]) if "unfolded" in reply else ()
+        remarks = check_input(predictor, reply["unfolded"]) if format.integer else ()
         if batch != self.contract.batch:
             remarks += (f"takes {batch} example a call, as its recurrent layers need",)
-        splits, more = check(key, predictor, self.reference)
+        splits, more = check(format, predictor, self.reference)
         example = self.reference.example
         if isinstance(predictor, SavedModelPredictor):
             np.savez(self.work / "example.npz", allow_pickle=False, **example)
@@ -177,7 +177,7 @@ class _Exporter:
         else:
             latency = predictor.latency(example)
         return FormatResult(
-            format=key,
+            format=format.key,
             verdict="passed",
             max_drop=self.reference.budget.text,
             remarks=remarks + more,
@@ -191,7 +191,7 @@ class _Exporter:
 
 
 def traits(model: keras.Model) -> set[str]:
-    """What the catalog's `NOT_OFFERED` asks for: the class names of all layers and the names of their activations."""
+    """The class names of all layers and the names of their activations, as a `Format` names them."""
     found = set()
     for layer in model._flatten_layers(include_self=False):
         found.add(type(layer).__name__)
@@ -201,15 +201,14 @@ def traits(model: keras.Model) -> set[str]:
     return found
 
 
-def not_offered(key: str, found: set[str]) -> str | None:
+def not_offered(format: Format, found: set[str]) -> str | None:
     """Why a format cannot take a model with these traits; None where nothing is known against it."""
-    refused = catalog.NOT_OFFERED.get(key, {})
-    return next((f"{trait}: {reason}" for trait, reason in refused.items() if trait in found), None)
+    return next((f"{trait}: {reason}" for trait, reason in format.refuses.items() if trait in found), None)
 
 
-def batch_of(key: str, contract: Contract, found: set[str]) -> str | int:
+def batch_of(format: Format, contract: Contract, found: set[str]) -> str | int:
     """How many examples a call of a format takes: what the contract promises, or one where it can take no more."""
-    return 1 if found & catalog.ONE_BY_ONE.get(key, set()) else contract.batch
+    return 1 if found.intersection(format.one_by_one) else contract.batch
 
 
 def _job_folder(work: Path, batch: str | int) -> Path:

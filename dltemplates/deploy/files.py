@@ -11,12 +11,13 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from dltemplates import catalog, runs
+from dltemplates import runs
+from dltemplates.deploy.formats.format import Format
 
 
-def file_name(name: str, key: str) -> str:
+def file_name(name: str, format: Format) -> str:
     """The name of an exported file: `resnet8_digits-int8.tflite`, `resnet8_digits-saved_model`."""
-    return f"{name}-{key.rpartition(':')[2]}{catalog.FORMATS[key].suffix}"
+    return f"{name}-{format.key.rpartition(':')[2]}{format.suffix}"
 
 
 def digest(path: Path) -> str:

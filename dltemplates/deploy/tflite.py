@@ -1,4 +1,4 @@
-"""TFLite files: float32, float16, dynamic range, full int8, int16x8. Built-in operators only, names kept."""
+"""TFLite files: built-in operators only, names kept."""
 
 from __future__ import annotations
 
@@ -17,39 +17,35 @@ from dltemplates.tasks.contract import Contract
 FIRST_ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 
 
-def convert_tflite(
-    serving: Path, out: Path, kind: str, *, contract: Contract, integer: str, examples: dict[str, np.ndarray]
-) -> None:
-    """Write a `.tflite` file that carries its contract.
+def open_converter(serving: Path) -> Any:
+    """Prepare to convert a SavedModel without variables, to built-in operators."""
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(serving), signature_keys=[SIGNATURE])
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    return converter
+
+
+def open_quantizer(serving: Path, examples: dict[str, np.ndarray] | None = None) -> Any:
+    """Prepare to convert a SavedModel to smaller numbers.
 
     Args:
         serving: A SavedModel without variables.
-        out: Where to write.
-        kind: `float32`, `float16`, `dynamic`, `int8` or `int16x8`.
-        contract: What goes in and comes out, in float.
-        integer: What the inputs and outputs of `int8` are: `uint8` or `int8`.
-        examples: Raw inputs by name, each (n, ...), that set the ranges of `int8` and `int16x8`.
+        examples: Inputs by name, each (n, ...), that set the ranges of activations; None leaves those float.
     """
-    converter = tf.lite.TFLiteConverter.from_saved_model(str(serving), signature_keys=[SIGNATURE])
-    operators = tf.lite.OpsSet
-    converter.target_spec.supported_ops = [operators.TFLITE_BUILTINS]
-    if kind != "float32":
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if kind == "float16":
-        converter.target_spec.supported_types = [tf.float16]
-    if kind in ("int8", "int16x8"):
+    converter = open_converter(serving)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if examples is not None:
         converter.representative_dataset = lambda: _one_by_one(examples)
-    if kind == "int8":
-        converter.target_spec.supported_ops = [operators.TFLITE_BUILTINS_INT8]
-        converter.inference_input_type = converter.inference_output_type = tf.as_dtype(integer)
-    if kind == "int16x8":
-        converter.target_spec.supported_ops = [operators.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8]
-        if any(value.kind == "decision" for value in contract.outputs):
-            # Comparisons have no 16x8 form: they stay float.
-            converter.target_spec.supported_ops += [operators.TFLITE_BUILTINS]
-    content = converter.convert()
-    if kind in ("int8", "int16x8"):
-        content = shorten_names(content)
+    return converter
+
+
+def write(content: bytes, out: Path, contract: Contract) -> None:
+    """Write a `.tflite` file that carries its contract.
+
+    Args:
+        content: The converted model.
+        out: Where to write.
+        contract: What goes in and comes out, in float.
+    """
     out.write_bytes(content)
     add_files(out, describe(content, contract).files())
 

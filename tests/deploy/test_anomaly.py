@@ -15,6 +15,7 @@ from dltemplates.deploy.budget import Budget
 from dltemplates.deploy.calibration import calibration
 from dltemplates.deploy.check import CheckError, Reference, _check_decisions, check, max_error
 from dltemplates.deploy.export_run import export
+from dltemplates.deploy.formats.format import load_format
 from dltemplates.deploy.report import SplitCheck
 from dltemplates.inference import evaluate, predict
 from dltemplates.runs import Run
@@ -97,7 +98,7 @@ def test_a_file_whose_decisions_are_others_does_not_pass(exported, monkeypatch):
     task, dataset = look_at(run.template.task, load_dataset(run.template.dataset))
     reference = Reference(run.serving(), task, dataset, Budget("0.01", "max"))
     predictor = load_predictor(run.exports_path / report.result("tflite:int8").file)
-    check("tflite:int8", predictor, reference)
+    check(load_format("tflite:int8"), predictor, reference)
 
     def contrary(value, array):
         return 1 - decode(value, array) if value.name == "decision" else decode(value, array)
@@ -106,7 +107,7 @@ def test_a_file_whose_decisions_are_others_does_not_pass(exported, monkeypatch):
     with pytest.raises(
         CheckError, match=r"over budget: \d+ of \d+ decisions on validation are not Keras's, where 1 may"
     ):
-        check("tflite:int8", predictor, reference)
+        check(load_format("tflite:int8"), predictor, reference)
 
 
 @pytest.mark.parametrize(

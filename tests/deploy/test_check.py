@@ -15,6 +15,7 @@ from dltemplates.deploy.check import (
     leading_operators,
     max_error,
 )
+from dltemplates.deploy.formats.format import load_format
 from dltemplates.deploy.saved_model import with_float_images
 from dltemplates.runtimes import Operator, Predictor
 from dltemplates.tasks.contract import ServingModel
@@ -56,7 +57,7 @@ def slightly_off(array):
 
 @pytest.mark.parametrize("key", ["tflite:float32", "onnx:float32", "tflite:int8", "onnx:int8"])
 def test_a_good_file_passes(predictor, reference, key):
-    splits, remarks = check(key, predictor(key), reference)
+    splits, remarks = check(load_format(key), predictor(key), reference)
     assert set(splits) == {"validation", "test"}
     assert remarks == ()
 
@@ -72,7 +73,7 @@ def test_a_good_file_passes(predictor, reference, key):
 )
 def test_a_wrong_output_fails(predictor, reference, change, match):
     with pytest.raises(CheckError, match=match):
-        check("tflite:float32", Wrapped(predictor("tflite:float32"), change), reference)
+        check(load_format("tflite:float32"), Wrapped(predictor("tflite:float32"), change), reference)
 
 
 def test_a_file_of_other_weights_fails(predictor, serve, task, dataset):
@@ -80,9 +81,9 @@ def test_a_file_of_other_weights_fails(predictor, serve, task, dataset):
     other = with_float_images(serve(layers.Flatten(), layers.Dense(10)))
     reference = Reference(other, task, dataset, Budget("0.01", "max"))
     with pytest.raises(CheckError, match=r"must be within 0\.0001 of Keras's"):
-        check("onnx:float32", predictor("onnx:float32"), reference)
+        check(load_format("onnx:float32"), predictor("onnx:float32"), reference)
     with pytest.raises(CheckError, match="over budget: accuracy on validation"):
-        check("tflite:int8", predictor("tflite:int8"), Reversed(reference))
+        check(load_format("tflite:int8"), predictor("tflite:int8"), Reversed(reference))
 
 
 class Reversed:
@@ -98,14 +99,14 @@ def test_another_contract_fails(predictor, reference):
     (output,) = good.contract.outputs
     renamed = good.contract.model_copy(update={"outputs": (output.model_copy(update={"name": "Identity"}),)})
     with pytest.raises(CheckError, match=r"outputs must be \[\('probabilities', \(10,\)\)\]"):
-        check("tflite:float32", Wrapped(good, contract=renamed), reference)
+        check(load_format("tflite:float32"), Wrapped(good, contract=renamed), reference)
 
 
 @pytest.mark.parametrize("name", ["FlexErf", "custom FlexErf", "custom mine"])
 def test_foreign_operators_fail(predictor, reference, name):
     graph = [Operator(name, ("0:0",), ("0:1",))]
     with pytest.raises(CheckError, match=f"built-in operators only. It holds: {name}"):
-        check("tflite:float32", Wrapped(predictor("tflite:float32"), graph=graph), reference)
+        check(load_format("tflite:float32"), Wrapped(predictor("tflite:float32"), graph=graph), reference)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +121,7 @@ def test_foreign_operators_fail(predictor, reference, name):
 def test_slow_files_are_checked_on_fewer(predictor, reference, monkeypatch, key, operator, examples):
     monkeypatch.setattr("dltemplates.deploy.check.SLOW_EXAMPLES", 50)
     graph = [Operator(operator, ("0:0",), ("0:1",))]
-    splits, remarks = check(key, Wrapped(predictor(key), graph=graph), reference)
+    splits, remarks = check(load_format(key), Wrapped(predictor(key), graph=graph), reference)
     assert splits["validation"].examples == examples
     assert ("checked on 50 examples of validation" in " ".join(remarks)) == (examples == 50)
 
@@ -176,14 +177,14 @@ def few(serving, task, dataset):
 def test_few_examples_are_enough(predictor, few, key, count):
     reference = few(count)
     assert reference.problem is None
-    splits, _ = check(key, predictor(key), reference)
+    splits, _ = check(load_format(key), predictor(key), reference)
     assert splits["validation"].examples == count
 
 
 @pytest.mark.parametrize("change", [constant, depends_on_its_batch, slightly_off])
 def test_a_wrong_output_fails_on_one_example_too(predictor, few, change):
     with pytest.raises(CheckError, match=r"must depend on the input|a batch of 3|must be within 0\.0001"):
-        check("tflite:float32", Wrapped(predictor("tflite:float32"), change), few(1))
+        check(load_format("tflite:float32"), Wrapped(predictor("tflite:float32"), change), few(1))
 
 
 def test_a_constant_network_is_seen_on_one_example(serve, task, dataset, few):

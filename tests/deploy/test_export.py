@@ -14,6 +14,7 @@ from dltemplates.datasets.source import ArraySource, Dataset
 from dltemplates.deploy import convert
 from dltemplates.deploy.export import export_serving, not_offered, traits
 from dltemplates.deploy.files import digest, size
+from dltemplates.deploy.formats.format import load_format
 from dltemplates.deploy.report import REPORT_FILE, load_report
 from dltemplates.settings import ExportSettings
 from dltemplates.tasks.classification import Classification
@@ -46,7 +47,7 @@ def test_every_format_passes(exported, key):
         assert abs(figures.drop) <= 0.01
         assert figures.agreement == pytest.approx(1 - figures.changed / examples)
         assert figures.agreement >= 0.98
-        assert 0 <= figures.max_error <= (catalog.FORMATS[key].tolerance or 0.2)
+        assert 0 <= figures.max_error <= (load_format(key).tolerance or 0.2)
 
 
 def test_only_the_files_and_the_report_are_left(exported):
@@ -129,15 +130,15 @@ def test_a_crash_of_the_converter_fails_its_format_alone(serving, task, dataset,
         import os, signal
         from dltemplates.deploy import worker
 
-        convert = worker.Job.convert
+        convert = worker.convert
 
-        def dying(self, key, out, integer):
+        def dying(job, key, out):
             out.write_bytes(b"half")
             if key == "tflite:float16":
                 os.kill(os.getpid(), signal.SIGSEGV)
-            return convert(self, key, out, integer)
+            return convert(job, key, out)
 
-        worker.Job.convert = dying
+        worker.convert = dying
         worker.main()
     """
     monkeypatch.setattr(convert, "WORKER", (sys.executable, "-c", textwrap.dedent(program)))
@@ -199,13 +200,9 @@ def test_what_is_not_offered_fails_only_where_asked_for(serve, task, dataset, tm
 def test_traits_are_found_in_nested_networks(serve):
     found = traits(serve(layers.Conv2D(4, 3, activation="hard_silu"), layers.Flatten(), layers.LeakyReLU()).model)
     assert {"Conv2D", "hard_silu", "LeakyReLU", "Rescaling"} <= found
-    assert not_offered("tflite:int16x8", found)
-    assert not_offered("tflite:int8", found) is None
-    assert not_offered("onnx:int8", found) is None
-
-
-def test_not_offered_names_formats():
-    assert set(catalog.NOT_OFFERED) <= set(catalog.FORMATS)
+    assert not_offered(load_format("tflite:int16x8"), found)
+    assert not_offered(load_format("tflite:int8"), found) is None
+    assert not_offered(load_format("onnx:int8"), found) is None
 
 
 @pytest.mark.parametrize(

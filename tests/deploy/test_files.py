@@ -9,11 +9,12 @@ import pytest
 from dltemplates import catalog
 from dltemplates.deploy import files
 from dltemplates.deploy.calibration import calibration
+from dltemplates.deploy.formats.format import load_format
 from dltemplates.deploy.saved_model import with_float_images
 
 
 def test_names_are_readable_and_distinct():
-    names = {key: files.file_name("resnet8_digits", key) for key in catalog.FORMATS}
+    names = {key: files.file_name("resnet8_digits", load_format(key)) for key in catalog.FORMATS}
     assert names["tflite:int8"] == "resnet8_digits-int8.tflite"
     assert names["onnx:int8"] == "resnet8_digits-int8.onnx"
     assert names["saved_model"] == "resnet8_digits-saved_model"

@@ -9,8 +9,9 @@ from keras import layers
 from dltemplates.datasets.spec import Value
 from dltemplates.deploy.calibration import calibration
 from dltemplates.deploy.check import ARITHMETIC, check_input, leading_operators
+from dltemplates.deploy.job import Job
 from dltemplates.deploy.saved_model import save_serving, with_float_images
-from dltemplates.deploy.worker import Job
+from dltemplates.deploy.worker import convert
 from dltemplates.runtimes import load_predictor
 
 SPREAD = keras.initializers.RandomNormal(stddev=0.5)
@@ -49,9 +50,9 @@ def converted(serve, dataset, tmp_path):
         save_serving(serving, tmp_path / "serving")
         examples = calibration(serving.contract, _Train(arrays), 32)
         np.savez(tmp_path / "calibration.npz", **examples)
-        job = Job(tmp_path / "serving", tmp_path, serving.contract)
+        job = Job(tmp_path / "serving", tmp_path, serving.contract, integer)
         out = tmp_path / ("file." + key.partition(":")[0])
-        reply = job.convert(key, out, integer)
+        reply = convert(job, key, out)
         return serving, load_predictor(out), reply.get("unfolded", {}), arrays
 
     return make

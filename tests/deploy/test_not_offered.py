@@ -1,4 +1,4 @@
-"""What the catalog says a format cannot take is what the installed converter does not take."""
+"""What a format is said not to take is what the installed converter does not take."""
 
 import keras
 import numpy as np
@@ -9,12 +9,13 @@ from dltemplates import catalog
 from dltemplates.datasets.spec import Value
 from dltemplates.deploy.convert import ConversionError, Converter
 from dltemplates.deploy.export import traits
+from dltemplates.deploy.formats.format import load_format
 from dltemplates.deploy.saved_model import save_serving
 from dltemplates.tasks.contract import Contract, ServingModel
 
 SHAPE = (8, 8, 2)
 TABLES = ("Embedding", "CategoryLookup")  # tried in test_tables.py
-ROWS = [(key, trait) for key, refused in catalog.NOT_OFFERED.items() for trait in refused if trait not in TABLES]
+ROWS = [(key, trait) for key in catalog.FORMATS for trait in load_format(key).refuses if trait not in TABLES]
 
 
 def network(trait):
@@ -63,5 +64,5 @@ def test_the_converter_refuses_it(converter, tmp_path, key, trait):
             work=str(tmp_path),
             out=str(tmp_path / "out.tflite"),
             contract=contract.model_dump_json(),
-            integer="uint8",
+            integer_type="uint8",
         )

@@ -12,6 +12,7 @@ from dltemplates.datasets.load import load_dataset
 from dltemplates.deploy.budget import Budget
 from dltemplates.deploy.check import CheckError, Reference, check
 from dltemplates.deploy.export_run import export
+from dltemplates.deploy.formats.format import load_format
 from dltemplates.deploy.report import load_run_report
 from dltemplates.inference import evaluate, predict
 from dltemplates.runtimes import KerasPredictor, load_predictor
@@ -110,11 +111,11 @@ def test_a_file_that_gives_something_else_does_not_pass(run, part):
         )
         other = KerasPredictor(moved, serving.contract)
         if passes:
-            splits, _ = check("tflite:int8", other, reference)
+            splits, _ = check(load_format("tflite:int8"), other, reference)
             assert splits["validation"].score == pytest.approx(off, rel=1e-2)
         else:
             with pytest.raises(CheckError, match=r"over budget: rms error on validation is 0\.0200, 0\.0000 in Keras"):
-                check("tflite:int8", other, reference)
+                check(load_format("tflite:int8"), other, reference)
 
 
 def broken(self, *args, **kwargs):

@@ -11,10 +11,11 @@ from onnx import numpy_helper
 
 from dltemplates import catalog
 from dltemplates.datasets.series import series_dataset
-from dltemplates.deploy import worker
 from dltemplates.deploy.budget import Budget
 from dltemplates.deploy.check import CheckError, Reference, check
 from dltemplates.deploy.export import batch_of, export_serving
+from dltemplates.deploy.formats.format import load_format
+from dltemplates.deploy.job import Job
 from dltemplates.deploy.saved_model import save_serving
 from dltemplates.deploy.tflite import add_files
 from dltemplates.models.lstm import lstm
@@ -25,7 +26,7 @@ from dltemplates.tasks.forecasting import Forecasting
 from dltemplates.template import parse_template
 
 WINDOW, HORIZON, UNITS = 10, 3, 24
-OFFERED = [key for key in catalog.FORMATS if "LSTM" not in catalog.NOT_OFFERED.get(key, {})]
+OFFERED = [key for key in catalog.FORMATS if "LSTM" not in load_format(key).refuses]
 DATA = {"name": "sunspots", "window": WINDOW, "horizon": HORIZON}
 
 
@@ -91,7 +92,7 @@ def test_any_number_of_examples_gives_what_keras_gives(exported, windows, expect
     report, folder = exported
     predictor = load_predictor(folder / report.result(key).file)
     assert predictor.contract.batch == (1 if key.startswith("tflite") else "dynamic")
-    tolerance = (catalog.FORMATS[key].tolerance or 0.05) * np.ptp(expected)
+    tolerance = (load_format(key).tolerance or 0.05) * np.ptp(expected)
     for count in (1, 3, 7):
         forecast = predictor({"series": windows[:count]})["forecast"]
         np.testing.assert_allclose(forecast, expected[:count], rtol=0, atol=tolerance)
@@ -135,16 +136,16 @@ def test_what_is_served_runs_without_a_gpu(serving):
 def test_only_what_must_is_called_one_by_one(serving):
     contract = serving.contract
     for key in catalog.FORMATS:
-        assert batch_of(key, contract, {"Dense", "LSTM"}) == (1 if key.startswith("tflite") else "dynamic")
-        assert batch_of(key, contract, {"Dense", "Conv1D"}) == "dynamic"
-    assert batch_of("onnx:float32", contract.model_copy(update={"batch": 4}), {"LSTM"}) == 4
+        assert batch_of(load_format(key), contract, {"Dense", "LSTM"}) == (1 if key.startswith("tflite") else "dynamic")
+        assert batch_of(load_format(key), contract, {"Dense", "Conv1D"}) == "dynamic"
+    assert batch_of(load_format("onnx:float32"), contract.model_copy(update={"batch": 4}), {"LSTM"}) == 4
 
 
 @pytest.mark.parametrize(
     "kind", ["LSTM", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("GRU", "SimpleRNN"))]
 )
 def test_the_converter_takes_one_example_and_no_free_number(serving, tmp_path, kind):
-    assert all(kind in catalog.ONE_BY_ONE[key] for key in catalog.FORMATS if key.startswith("tflite"))
+    assert all(kind in load_format(key).one_by_one for key in catalog.FORMATS if key.startswith("tflite"))
     inputs = keras.Input((WINDOW, 2), name="series")
     model = keras.Model(inputs, {"forecast": layers.Dense(HORIZON)(getattr(layers, kind)(4)(inputs))})
     for batch, converts in ((1, True), ("dynamic", False)):
@@ -152,13 +153,13 @@ def test_the_converter_takes_one_example_and_no_free_number(serving, tmp_path, k
         folder = tmp_path / str(batch)
         folder.mkdir()
         save_serving(ServingModel(model, contract), folder / "serving")
-        job = worker.Job(folder / "serving", folder, contract)
+        job = Job(folder / "serving", folder, contract, "uint8")
         if converts:
-            job.convert("tflite:float32", folder / "out.tflite", "uint8")
+            load_format("tflite:float32").convert(job, folder / "out.tflite")
             assert load_predictor(folder / "out.tflite").contract.batch == 1
         else:
             with pytest.raises(Exception, match="requires element_shape to be static"):
-                job.convert("tflite:float32", folder / "out.tflite", "uint8")
+                load_format("tflite:float32").convert(job, folder / "out.tflite")
 
 
 class Remembering(Predictor):
@@ -178,11 +179,11 @@ class Remembering(Predictor):
 def test_what_remembers_a_call_is_refused(exported, reference):
     report, folder = exported
     predictor = load_predictor(folder / report.result("tflite:dynamic").file)
-    check("tflite:dynamic", predictor, reference)
+    check(load_format("tflite:dynamic"), predictor, reference)
     with pytest.raises(
         CheckError, match=r"a call must give what it gave before.* `forecast` is .* off: the file keeps"
     ):
-        check("tflite:dynamic", Remembering(predictor), reference)
+        check(load_format("tflite:dynamic"), Remembering(predictor), reference)
 
 
 @pytest.mark.slow
@@ -220,4 +221,4 @@ def test_a_real_file_that_keeps_its_state_is_refused(serving, reference, windows
     np.testing.assert_allclose(first, expected[:1], rtol=1e-4)
     assert np.abs(second - first).max() > 1e-3 * np.ptp(expected)
     with pytest.raises(CheckError, match="the file keeps a state"):
-        check("tflite:float32", load_predictor(path), reference)
+        check(load_format("tflite:float32"), load_predictor(path), reference)

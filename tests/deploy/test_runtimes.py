@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from dltemplates import catalog
+from dltemplates.deploy.formats.format import load_format
 from dltemplates.runtimes import KerasPredictor, load_predictor, read_contract
 
 
@@ -23,7 +24,7 @@ def test_every_runtime_gives_named_rows_for_any_batch(predictor, serving, images
         assert list(outputs) == ["probabilities"]
         assert outputs["probabilities"].dtype == np.float32
         error = np.abs(outputs["probabilities"] - expected[:count]).max()
-        assert error <= (catalog.FORMATS[key].tolerance or 0.2)
+        assert error <= (load_format(key).tolerance or 0.2)
     np.testing.assert_array_equal(
         found({"image": images[:3]})["probabilities"], found({"image": images[:3].astype("float32")})["probabilities"]
     )

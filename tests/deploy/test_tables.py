@@ -9,6 +9,7 @@ import pytest
 from dltemplates import catalog
 from dltemplates.datasets.load import load_dataset
 from dltemplates.deploy.export_run import export
+from dltemplates.deploy.formats.format import load_format
 from dltemplates.inference import evaluate, predict
 from dltemplates.runtimes import decode, encode, load_predictor
 from dltemplates.template import load_template
@@ -115,12 +116,12 @@ def test_a_table_of_numbers_goes_into_integers_of_16_bits_too(tmp_path, in_proce
 
 
 @pytest.mark.slow
-def test_what_the_catalog_refuses_of_tables_fails(run, exported, tmp_path, monkeypatch):
-    refused = {
-        key: reasons for key, reasons in catalog.NOT_OFFERED.items() if {"Embedding", "CategoryLookup"} & {*reasons}
-    }
+def test_what_formats_refuse_of_tables_fails(run, exported, tmp_path, monkeypatch):
+    refuses = {key: load_format(key).refuses for key in catalog.FORMATS}
+    refused = {key: reasons for key, reasons in refuses.items() if {"Embedding", "CategoryLookup"} & {*reasons}}
+    assert refused
     copy = shutil.copytree(run.path, tmp_path / "run", ignore=shutil.ignore_patterns("exports"))
-    monkeypatch.setattr(catalog, "NOT_OFFERED", {})
+    monkeypatch.setattr("dltemplates.deploy.export.not_offered", lambda format, found: None)
     report = export(copy, formats=list(refused), strings=True, max_drop="10%")
     for key, reasons in refused.items():
         assert report.parts["strings"].result(key).verdict == "failed"

@@ -1,0 +1,1 @@
+"""The export formats: one object each, listed in the catalog."""

@@ -1,0 +1,52 @@
+"""ONNX: float32, float16, and int8 (QDQ, per channel)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dltemplates.deploy.formats.format import Format
+
+if TYPE_CHECKING:
+    from dltemplates.deploy.job import Job
+
+SUFFIX = ".onnx"
+NO_TEXT = {"CategoryLookup": "ONNX compares no text before opset 19, and it is converted to opset 17"}
+
+
+def _float32(job: Job, out: Path) -> None:
+    from dltemplates.deploy import onnx
+
+    onnx.write(job.onnx, out, job.contract)
+
+
+def _float16(job: Job, out: Path) -> None:
+    from dltemplates.deploy import onnx
+
+    if job.cut is job.frozen:
+        model = type(job.onnx)()
+        model.CopyFrom(job.onnx)  # it is changed in place
+    else:
+        model = onnx.convert_onnx(job.cut, job.standardized_contract)
+    onnx.write(onnx.to_float16(model), out, job.standardized_contract)
+
+
+def _int8(job: Job, out: Path) -> None:
+    from dltemplates.deploy import onnx
+
+    model = onnx.convert_onnx(job.folded[0], job.standardized_contract)
+    model = onnx.to_int8(model, job.work, job.encoded_examples, job.integer_type)
+    onnx.write(model, out, onnx.take_integers(model, job.standardized_contract, job.integer_type))
+
+
+FLOAT32 = Format(key="onnx:float32", suffix=SUFFIX, convert=_float32, tolerance=1e-4, refuses=NO_TEXT)
+FLOAT16 = Format(key="onnx:float16", suffix=SUFFIX, convert=_float16, tolerance=1e-2, refuses=NO_TEXT)
+INT8 = Format(
+    key="onnx:int8",
+    suffix=SUFFIX,
+    convert=_int8,
+    tolerance=None,
+    needs_examples=True,
+    integer=True,
+    refuses=NO_TEXT,
+)

@@ -1,0 +1,20 @@
+"""TensorFlow's SavedModel, for servers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dltemplates.deploy.formats.format import Format
+
+if TYPE_CHECKING:
+    from dltemplates.deploy.job import Job
+
+
+def _convert(job: Job, out: Path) -> None:
+    from dltemplates.deploy.saved_model import export_saved_model
+
+    export_saved_model(job.serving, out, job.contract)
+
+
+SAVED_MODEL = Format(key="saved_model", suffix="", convert=_convert, tolerance=1e-4)

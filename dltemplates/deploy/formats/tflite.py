@@ -1,0 +1,117 @@
+"""TFLite: float32, float16, dynamic range, full int8, int16x8."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dltemplates.deploy.formats.format import Format
+
+if TYPE_CHECKING:
+    from dltemplates.deploy.job import Job
+
+SUFFIX = ".tflite"
+RECURRENT = ("LSTM", "GRU", "SimpleRNN")  # one example a call: TFLite's loop must know the sizes of what it gathers
+CALIBRATION_CRASHES = {
+    **dict.fromkeys(RECURRENT, "the TFLite converter crashes when it calibrates it"),
+    "CategoryLookup": "the TFLite converter crashes when it calibrates two texts or more",
+}
+NO_16X8 = {
+    "hard_silu": "HARD_SWISH",
+    "elu": "ELU",
+    "ELU": "ELU",
+    "selu": "GREATER",
+    "soft_shrink": "GREATER",
+    "softsign": "DIV",
+    "log_sigmoid": "NEG",
+    "squareplus": "SQUARE",
+    "PReLU": "PRELU",
+    "Conv3D": "CONV_3D",
+    "LayerNormalization": "NEG",
+    "GroupNormalization": "NEG",
+    "UnitNormalization": "SQUARE",
+    "RMSNormalization": "SQUARE",
+}
+
+
+def _float32(job: Job, out: Path) -> None:
+    from dltemplates.deploy import tflite
+
+    tflite.write(tflite.open_converter(job.frozen_path).convert(), out, job.contract)
+
+
+def _float16(job: Job, out: Path) -> None:
+    import tensorflow as tf
+
+    from dltemplates.deploy import tflite
+
+    converter = tflite.open_quantizer(job.cut_path)
+    converter.target_spec.supported_types = [tf.float16]
+    tflite.write(converter.convert(), out, job.standardized_contract)
+
+
+def _dynamic(job: Job, out: Path) -> None:
+    from dltemplates.deploy import tflite
+
+    tflite.write(tflite.open_quantizer(job.frozen_path).convert(), out, job.contract)
+
+
+def _int8(job: Job, out: Path) -> None:
+    import tensorflow as tf
+
+    from dltemplates.deploy import tflite
+
+    converter = tflite.open_quantizer(job.folded_path, job.encoded_examples)
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = converter.inference_output_type = tf.as_dtype(job.integer_type)
+    tflite.write(tflite.shorten_names(converter.convert()), out, job.standardized_contract)
+
+
+def _int16x8(job: Job, out: Path) -> None:
+    import tensorflow as tf
+
+    from dltemplates.deploy import tflite
+
+    operators = tf.lite.OpsSet
+    converter = tflite.open_quantizer(job.folded_path, job.encoded_examples)
+    converter.target_spec.supported_ops = [operators.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8]
+    if any(value.kind == "decision" for value in job.contract.outputs):
+        # Comparisons have no 16x8 form: they stay float.
+        converter.target_spec.supported_ops += [operators.TFLITE_BUILTINS]
+    tflite.write(tflite.shorten_names(converter.convert()), out, job.standardized_contract)
+
+
+FLOAT32 = Format(key="tflite:float32", suffix=SUFFIX, convert=_float32, tolerance=1e-4, one_by_one=RECURRENT)
+FLOAT16 = Format(key="tflite:float16", suffix=SUFFIX, convert=_float16, tolerance=1e-2, one_by_one=RECURRENT)
+DYNAMIC = Format(
+    key="tflite:dynamic",
+    suffix=SUFFIX,
+    convert=_dynamic,
+    tolerance=None,
+    one_by_one=RECURRENT,
+    is_slow=lambda operators: "TRANSPOSE_CONV" in operators,  # by LiteRT's reference kernels, as all of int16x8
+)
+INT8 = Format(
+    key="tflite:int8",
+    suffix=SUFFIX,
+    convert=_int8,
+    tolerance=None,
+    needs_examples=True,
+    integer=True,
+    refuses=CALIBRATION_CRASHES,
+    one_by_one=RECURRENT,
+)
+INT16X8 = Format(
+    key="tflite:int16x8",
+    suffix=SUFFIX,
+    convert=_int16x8,
+    tolerance=None,
+    needs_examples=True,
+    refuses={
+        **CALIBRATION_CRASHES,
+        "Embedding": "the TFLite converter cannot calibrate the ids in front of it",
+        **{trait: f"the TFLite converter has no 16x8 form of its operator {name}" for trait, name in NO_16X8.items()},
+    },
+    one_by_one=RECURRENT,
+    is_slow=lambda operators: True,  # LiteRT's reference kernels are thirty to a hundred times slower than the others
+)

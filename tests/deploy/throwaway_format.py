@@ -1,0 +1,25 @@
+"""A format that only a test knows: what adding one takes, but for its line in the catalog and its row."""
+
+from dltemplates import catalog
+from dltemplates.catalog_models import Entry
+from dltemplates.deploy.formats.format import Format
+
+KEY = "tflite:again"
+ENTRY = Entry(f"{__name__}:AGAIN", "TFLite, float32, once more")
+
+
+def _convert(job, out):
+    from dltemplates.deploy import tflite
+
+    tflite.write(tflite.open_converter(job.frozen_path).convert(), out, job.contract)
+
+
+AGAIN = Format(key=KEY, suffix=".again.tflite", convert=_convert, tolerance=1e-4)
+
+
+def work():
+    """Convert, as the process that converts does, with the format in its catalog."""
+    from dltemplates.deploy import worker
+
+    catalog.FORMATS[KEY] = ENTRY
+    worker.main()
