@@ -24,6 +24,7 @@ from dltemplates.tasks.stage_plan import StagePlan
 from dltemplates.tasks.task import Task, labels_wanted, look_at
 from dltemplates.template import Template
 from dltemplates.training.data import TrainingData
+from dltemplates.training.environment_stage import EnvironmentStage
 from dltemplates.training.fused import fuse
 from dltemplates.training.loop import pays_to_compile
 from dltemplates.training.optimizers import make_optimizer, make_sgd
@@ -167,23 +168,32 @@ def prepare(template: Template, placement: Placement | None = None, *, strict: b
     return Training(template, dataset, task, definition, stages, placement, fresh)
 
 
-def _stage(
-    plan: StagePlan, model: keras.Model, template: Template, data: TrainingData, placement: Placement
-) -> DatasetStage:
+def _stage(plan: StagePlan, model: keras.Model, template: Template, data: TrainingData, placement: Placement) -> Stage:
     """Build a stage as a task plans it, in the scope of the strategy."""
     settings = template.train
-    examples = len(data.dataset.split("train"))
-    order = make_order(template, examples, labeled_examples(template, examples) if plan.only_labeled else None)
+    if plan.environment is None:
+        examples = len(data.dataset.split("train"))
+        order = make_order(template, examples, labeled_examples(template, examples) if plan.only_labeled else None)
+        steps_per_epoch = order.steps_per_epoch
+    else:
+        steps_per_epoch = plan.steps_per_epoch
 
     def optimizer(steps_per_batch: int = 1) -> keras.optimizers.Optimizer:
         if plan.optimizer is not None:
             sgd, learning_rate = plan.optimizer
-            return make_sgd(sgd, learning_rate, steps_per_epoch=order.steps_per_epoch)
-        made = make_optimizer(settings, steps_per_epoch=order.steps_per_epoch * steps_per_batch)
+            return make_sgd(sgd, learning_rate, steps_per_epoch=steps_per_epoch)
+        made = make_optimizer(settings, steps_per_epoch=steps_per_epoch * steps_per_batch)
         is_scaled = keras.config.dtype_policy().name == "mixed_float16"
         return keras.optimizers.LossScaleOptimizer(made) if is_scaled else made
 
     algorithm = load_algorithm(plan.algorithm).make(model, optimizer, template, **plan.options)
+    if plan.environment is not None:
+        if placement.replicas > 1:
+            raise ValueError(
+                f"A training in an environment runs on one device. Received: {placement}. Add --strategy single."
+            )
+        length = {"epochs": plan.epochs, "steps_per_epoch": steps_per_epoch}
+        return EnvironmentStage(algorithm, plan.environment, seed=template.seed, name=plan.name, **length)
     compiled = pays_to_compile(model, placement.replicas, deterministic=settings.deterministic)
     return DatasetStage(algorithm, data, order, placement, epochs=plan.epochs, name=plan.name, jit_compile=compiled)
 
