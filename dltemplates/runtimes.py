@@ -169,7 +169,10 @@ class KerasPredictor(Predictor):
 
         super().__init__(contract)
         self.model = model
-        self._call = tf.function(lambda arrays: model(arrays, training=False), reduce_retracing=True)
+        specs = {value.name: tf.TensorSpec([None, *value.shape], value.dtype) for value in contract.inputs}
+        signature = specs if len(specs) > 1 else next(iter(specs.values()))
+        # One graph for batches of any size: another for each would take time, and TensorFlow warns of it.
+        self._call = tf.function(lambda arrays: model(arrays, training=False), input_signature=[signature])
 
     def _run(self, encoded: Arrays) -> Arrays:
         import tensorflow as tf

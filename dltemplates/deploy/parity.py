@@ -87,7 +87,7 @@ def run_keras(serving: ServingModel, source: Source, folder: Path) -> PartRefere
     # Keras takes any batch, also where an exported file will not.
     predictor = KerasPredictor(serving.model, contract.model_copy(update={"batch": "dynamic"}))
     chosen = np.linspace(0, len(source) - 1, min(PARITY_EXAMPLES, len(source))).round().astype(np.int64)
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     inputs, outputs = _Stored(folder, "input", len(chosen)), _Stored(folder, "output", len(chosen))
     seen = Extent()
     for start in range(0, len(chosen), BATCH):

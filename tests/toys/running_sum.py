@@ -62,7 +62,7 @@ class RunningSum(SupervisedTask):
     kind = "number"
     input_kinds = ("number",)
     direction = "min"
-    budget = "5%"
+    budget = "0.05"  # centimetres
     monitor = "val_loss"
     monitor_direction = "min"
 
