@@ -57,8 +57,7 @@ def read_record(
 ) -> Model:
     """Read a record that this version wrote, an earlier one, or a later one of the same major version.
 
-    Fields that the model does not know are passed over, at every depth; who writes a record makes the model itself,
-    which refuses them.
+    Fields that the model does not know are passed over, at every depth. A writer builds the model, which refuses them.
 
     Args:
         model: What is read; the default of its `format_version` is the version that is written now.
@@ -66,7 +65,7 @@ def read_record(
         upgrade: The function above for such a record. It is given the table as it was written, with its version.
         name: What to call the record in an error.
         source: Where it was read.
-        way_out: What to do where it is broken, a sentence.
+        way_out: What to do if it is broken, a sentence.
 
     Raises:
         ValueError: If it is broken, or of a later major version.

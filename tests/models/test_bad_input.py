@@ -7,36 +7,9 @@ import keras
 import pytest
 
 from dltemplates import catalog
+from models.register import models, row_of
 
-LEAST = {  # pixels of a side, by the options' defaults
-    "lenet5": 8,
-    "cnn_gap": 4,
-    "convnet": 8,
-    "alexnet": 67,
-    **dict.fromkeys(("vgg11", "vgg13", "vgg16", "vgg19"), 32),
-    "nin": 39,
-    "nin_cifar": 8,
-    "googlenet": 65,
-    **dict.fromkeys(("resnet8", "resnet20", "resnet32", "resnet44", "resnet56", "resnet110", "resnet1202"), 8),
-    "resnet_cifar": 8,
-    **dict.fromkeys(("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"), 32),
-    **dict.fromkeys(("preact_resnet110", "preact_resnet164", "preact_resnet_cifar"), 8),
-    **dict.fromkeys(("preact_resnet50", "preact_resnet101", "preact_resnet152"), 32),
-    "densenet121": 32,
-    **dict.fromkeys(("mobilenet_v1", "mobilenet_v1_025", "mobilenet_v2"), 17),
-    **dict.fromkeys(("mobilenet_v3_small", "mobilenet_v3_large"), 17),
-    **dict.fromkeys(("efficientnet_b0", "efficientnet_lite0"), 17),
-    "dscnn": 2,
-    "vit_tiny": 16,
-    "convmixer": 14,
-    **dict.fromkeys(("conv_autoencoder", "denoising_autoencoder", "conv_vae", "dcgan", "cgan", "wgan_gp"), 4),
-}
-ANY_SIZE = {"gan"}  # of an image
-SEQUENCES = {"lstm"}
-ANY_SHAPE = {"perceptron", "linear_regression", "logistic_regression", "softmax_regression", "mlp", "dfn"}
-ANY_SHAPE |= {"autoencoder", "sparse_autoencoder", "fc_autoencoder", "vae", "rbm", "dbn"}  # all that can be flattened
-
-images = pytest.mark.parametrize("name", LEAST)
+images = models(lambda row: row.least, slow=lambda row: False)
 
 
 class BegunError(Exception):
@@ -68,8 +41,15 @@ def models_with(option, kind):
     return [(name, option) for name, default in having.items() if isinstance(default, kind)]
 
 
-def test_every_model_is_here():
-    assert set(catalog.MODELS) == {*LEAST, *ANY_SIZE, *SEQUENCES, *ANY_SHAPE}
+@models(lambda row: row.least is None, slow=lambda row: False)
+def test_a_model_without_a_least_side_takes_the_smallest_input(name):
+    assert row_of(name).least is None
+    taken = []
+    for shape in ((1,), (1, 1), (1, 1, 1)):
+        with pytest.raises((BegunError, ValueError)) as ended:
+            build(name, input_shape=shape)
+        taken.append(ended.type is BegunError)
+    assert any(taken), f"{name}: its row in tests/models/register.py must give `least`"
 
 
 @pytest.mark.parametrize("name", [name for name, entry in catalog.MODELS.items() if "num_outputs" in entry.sizes])
@@ -84,7 +64,7 @@ def test_something_is_to_be_predicted(name):
 
 @images
 def test_an_image_too_small_by_a_pixel_names_the_least_size(name):
-    least = LEAST[name]
+    least = row_of(name).least
     for shape in ((least - 1, least, 3), (least, least - 1, 3)):
         received = re.escape(f"Received: input_shape={shape}. Try a larger image (`image_size`, or --input-shape)")
         with pytest.raises(ValueError, match=rf"^`{name}` needs images of at least {least}x{least}\. {received}"):
@@ -95,13 +75,13 @@ def test_an_image_too_small_by_a_pixel_names_the_least_size(name):
 def test_an_image_of_the_least_size_is_taken_in_grey_in_colour_and_with_transparency(name):
     for channels in (1, 3, 4):
         with pytest.raises(BegunError):
-            build(name, input_shape=(LEAST[name], LEAST[name], channels))
+            build(name, input_shape=(row_of(name).least, row_of(name).least, channels))
 
 
 @images
 def test_an_image_of_other_channels_is_refused(name):
     for channels in (2, 5):
-        shape = (LEAST[name], LEAST[name], channels)
+        shape = (row_of(name).least, row_of(name).least, channels)
         received = re.escape(f"Received: input_shape={shape}. Try 1 or 3 (`channels`, or the last of --input-shape).")
         with pytest.raises(ValueError, match=rf"^`{name}` takes 1 \(grey\), 3 \(RGB\) or 4 \(RGBA\) chan.* {received}"):
             build(name, input_shape=shape)
