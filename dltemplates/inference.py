@@ -210,9 +210,8 @@ def _open(path: str | Path, threads: int, part: str = "") -> Subject:
         raise ValueError(f"A part is for runs. Received: {part!r} for {path}. Name the file of the part itself.")
     predictor = load_predictor(path, threads)
     contract = predictor.contract
-    parts = find_system(path)
-    if parts is not None:
-        predictors = {name: load_predictor(file, threads) for name, file in parts.items()}
+    if contract.system is not None:
+        predictors = {name: load_predictor(file, threads) for name, file in find_system(path).items()}
         contract = contract.of_system()
         return Subject(System(predictors), contract, _task_of(contract), contract.data)
     return Subject(System({WHOLE: predictor}), contract, _task_of(contract), contract.data)

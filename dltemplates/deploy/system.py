@@ -8,26 +8,26 @@ from dltemplates.deploy import files
 from dltemplates.deploy.report import REPORT_FILE, ExportReport, load_report
 
 
-def find_system(path: Path) -> dict[str, Path] | None:
-    """Return the files of all parts of the format that a file belongs to, by part.
+def find_system(path: Path) -> dict[str, Path]:
+    """Return the files of all parts of the format that a part's file belongs to, by part.
 
     Args:
-        path: An exported file, or a SavedModel folder.
-
-    Returns:
-        The files; None where the file is a network that counts by itself, or lies in no folder of exports.
+        path: An exported file, or a SavedModel folder, of a part that counts only together with others.
 
     Raises:
-        ValueError: If a part is missing, or a file is not of the export that the report tells of.
+        ValueError: If no report tells of the file, a part is missing, or one is not of the export that the report tells
+            of: a set of files that an interrupted export left is refused, never mixed.
     """
-    for folder in path.resolve().parents[:2]:
-        if not (folder / REPORT_FILE).is_file():
-            continue
-        report = load_report(folder)
-        key = _format_of(path.resolve(), folder, report)
-        if key is not None:
-            return _parts_of(key, folder, report) if report.part else None
-    return None
+    path = path.resolve()
+    for folder in path.parents[:2]:
+        if (folder / REPORT_FILE).is_file():
+            report = load_report(folder)
+            if (key := _format_of(path, folder, report)) is not None:
+                return _parts_of(key, folder, report)
+    raise ValueError(
+        f"The parts of a system must be files of one export. Received: {path}, of which no {REPORT_FILE} tells. Export "
+        "again."
+    )
 
 
 def _format_of(path: Path, folder: Path, report: ExportReport) -> str | None:
