@@ -205,7 +205,10 @@ def test_traits_are_found_in_nested_networks(serve):
 
 
 def test_not_offered_names_formats():
-    assert set(catalog.NOT_OFFERED) <= set(catalog.FORMATS)
+    assert set() < set(catalog.NOT_OFFERED) <= set(catalog.FORMATS)
+    for key, reasons in catalog.NOT_OFFERED.items():
+        assert all(reasons.values()), key
+        assert reasons, key
 
 
 @pytest.mark.parametrize(

@@ -119,6 +119,7 @@ def test_what_the_catalog_refuses_of_tables_fails(run, exported, tmp_path, monke
     refused = {
         key: reasons for key, reasons in catalog.NOT_OFFERED.items() if {"Embedding", "CategoryLookup"} & {*reasons}
     }
+    assert refused
     copy = shutil.copytree(run.path, tmp_path / "run", ignore=shutil.ignore_patterns("exports"))
     monkeypatch.setattr(catalog, "NOT_OFFERED", {})
     report = export(copy, formats=list(refused), strings=True, max_drop="10%")

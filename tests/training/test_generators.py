@@ -121,6 +121,7 @@ def test_a_network_that_is_told_the_class_is_judged_by_it(gan_run, judge):
 
 
 def test_both_parts_of_the_bound_are_in_the_history(vae_run):
+    assert vae_run.history()
     for row in vae_run.history():
         assert row["loss"] == pytest.approx(row["reconstruction"] + row["kl"], rel=1e-5)
         assert row["val_loss"] == pytest.approx(row["val_reconstruction"] + row["val_kl"], rel=1e-5)
@@ -269,6 +270,7 @@ def test_a_seed_gives_the_same_image_in_every_runtime(gan_run, in_process):
     seeds = ["0", "5:2", "7:9"]
     expected = np.array([result["image"] for result in predict(gan_run.path, seeds)])
     assert np.ptp(expected) > 0
+    assert len(report.results) == 3
     for result in report.results:
         file = gan_run.exports_path / result.file
         images = np.array([found["image"] for found in predict(file, seeds)])

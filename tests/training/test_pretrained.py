@@ -23,7 +23,9 @@ SIZES = ("small", "big")
 
 def weights_of(model):
     network = model.get_layer(model.name)
-    return {layer.name: layer.get_weights() for layer in network.layers if layer.weights}
+    found = {layer.name: layer.get_weights() for layer in network.layers if layer.weights}
+    assert found
+    return found
 
 
 class Notes(Silent):
@@ -184,6 +186,7 @@ def test_noise_may_begin_where_there_was_none():
     )
     assert take_weights(network, Pretrained(source, None, "a run")) == []
     taken = [weight for weight in network.weights if "seed" not in weight.path]
+    assert taken
     for weight, given in zip(taken, source.weights, strict=True):
         np.testing.assert_array_equal(weight, given)
 

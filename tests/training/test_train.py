@@ -169,8 +169,9 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_weights(tmp_path
         train(template, output=tmp_path / "run")
     run = Run(tmp_path / "run")
     assert run.record.state == "interrupted"
-    for array in checkpoint_arrays(run):
-        assert np.isfinite(array).all()
+    kept = checkpoint_arrays(run)
+    assert len(kept) > 5
+    assert all(np.isfinite(array).all() for array in kept)
     assert len(list_checkpoints(run.checkpoint_path)) <= 2
 
 
