@@ -121,8 +121,10 @@ def test_show_says_what_the_options_of_a_task_mean(dlt, task, option, default, m
 
 
 def test_every_option_of_a_task_is_explained():
-    for task in catalog.TASKS:
-        assert all(option["meaning"] for option in pages.gather(task)["options"].values()), task
+    options = {(task, name): about for task in catalog.TASKS for name, about in pages.gather(task)["options"].items()}
+    assert {task for task, _ in options} > {"classification", "generation"}
+    for option, about in options.items():
+        assert about["meaning"], option
 
 
 def test_show_breaks_the_address_of_a_paper_rather_than_to_cut_it(dlt):
@@ -189,6 +191,7 @@ def test_show_parts_no_number_from_its_layers(dlt):
 
 @pytest.mark.slow
 def test_show_shows_every_model(dlt):
+    assert MODELS
     for name in MODELS:
         code, out, err = dlt("show", name)
         assert code == 0, err
@@ -207,11 +210,11 @@ def test_new_writes_a_commented_template(dlt, tmp_path):
     assert (tmp_path / "mine.toml").read_text().startswith("#")
     code, _, err = dlt("new", "mine.toml", "--from", "resnet8_digits")
     assert code == 2
-    assert "must be new" in error_line(err)
+    assert "Received: mine.toml, " in error_line(err)
     assert dlt("new", "mine.toml", "--from", "resnet8_digits", "--overwrite")[0] == 0
     code, _, err = dlt("new", "mine.yaml", "--from", "resnet8_digits")
     assert code == 2
-    assert "must end in .toml" in error_line(err)
+    assert "Received: mine.yaml. Try mine.toml" in error_line(err)
 
 
 def test_build_writes_definition_and_weights_and_says_how_large(dlt, tmp_path):
@@ -237,10 +240,10 @@ def test_build_of_a_template_takes_its_sizes_from_the_data(dlt):
     assert json.loads(out)["parameters"] == 78_378
     code, _, err = dlt("build", "resnet8_digits", "--classes", "3")
     assert code == 2
-    assert "takes its sizes from its data" in error_line(err)
+    assert "Received: num_outputs. " in error_line(err)
     code, _, err = dlt("build", "resnet8_digits", "-o", "here")
     assert code == 2
-    assert "must be new" in error_line(err)
+    assert "Received: here, " in error_line(err)
     assert dlt("build", "resnet8_digits", "-o", "here", "--overwrite")[0] == 0
 
 
@@ -286,9 +289,9 @@ def test_run_does_everything(dlt, tmp_path):
 
 
 def test_an_exported_file_needs_nothing_else_and_no_tensorflow(exported, digit_folder, tmp_path):
-    for file in sorted(exported.exports_path.glob("*.*")):
-        if file.suffix not in (".tflite", ".onnx"):
-            continue
+    files = [file for suffix in (".tflite", ".onnx") for file in exported.exports_path.glob(f"*{suffix}")]
+    assert len(files) == 2
+    for file in files:
         alone = tmp_path / file.name
         shutil.copy(file, alone)
         code = (
@@ -331,19 +334,20 @@ def test_a_format_that_fails_is_exit_3_and_leaves_no_file(dlt, exported, tmp_pat
 
 
 def test_options_of_foreign_models_are_refused_for_runs(dlt, small_run):
-    for options in (["--task", "classification"], ["--data", "mnist"], ["--input-range", "0,1"], ["-o", "x"]):
+    for options in (["--task", "classification"], ["--data", "mnist"], ["--input-range", "0,1"], ["--output", "x"]):
         code, _, err = dlt("export", small_run.path, *options)
         assert code == 2
-        assert "is for a .keras file" in error_line(err)
+        assert error_line(err).startswith(f"dlt: {options[0]} ")
+        assert f"Received: {small_run.path}. " in error_line(err)
 
 
 def test_what_contradicts_itself_is_refused(dlt, small_run):
     code, _, err = dlt("export", small_run.path, "--to", "onnx:float32", "--all")
     assert code == 2
-    assert "named or all" in error_line(err)
+    assert "Received: --to and --all. " in error_line(err)
     code, _, err = dlt("train", "resnet8_digits", "--resume", "--overwrite")
     assert code == 2
-    assert "resumed or overwritten" in error_line(err)
+    assert "Received: both. " in error_line(err)
 
 
 BAD = {
@@ -352,46 +356,61 @@ BAD = {
     "a dataset": (["train", "resnet8_digits", "--data", "digit"], "Unknown dataset.*digits"),
     "a format": (["export", "somewhere", "--to", "tflite:int9"], "Unknown format.*tflite:int8"),
     "a key": (["train", "resnet8_digits", "--set", "train.epoch=3"], "unknown key `train.epoch`.*epochs"),
-    "a type": (["train", "resnet8_digits", "--set", "train.epochs=x"], "`train.epochs`.*integer"),
-    "a negative number": (["train", "resnet8_digits", "--set", "train.batch_size=-4"], "greater than 0"),
-    "a path of a setting": (["train", "resnet8_digits", "--set", "train.epochs.deep=3"], "must lie in a table"),
-    "a setting": (["train", "resnet8_digits", "--set", "train.epochs"], "A setting is `key=value`"),
+    "a type": (["train", "resnet8_digits", "--set", "train.epochs=x"], "`train.epochs`.*Received: 'x'"),
+    "a negative number": (
+        ["train", "resnet8_digits", "--set", "train.batch_size=-4"],
+        "`train.batch_size`.*Received: -4",
+    ),
+    "a path of a setting": (
+        ["train", "resnet8_digits", "--set", "train.epochs.deep=3"],
+        "Received: train.epochs.deep, .*`train.epochs`",
+    ),
+    "a setting": (["train", "resnet8_digits", "--set", "train.epochs"], "`key=value`.*Received: 'train.epochs'"),
     "an option of a model": (["train", "resnet8_digits", "--set", "model.width=3"], "width"),
     "a shape the model cannot take": (
-        ["build", "resnet8", "--input-shape", "4,4,3", "--classes", "10"], "at least 8x8",
+        ["build", "resnet8", "--input-shape", "4,4,3", "--classes", "10"],
+        r"8x8.*Received: input_shape=\(4, 4, 3\)",
     ),
-    "a class alone": (["build", "resnet8", "--classes", "1"], "at least two classes. Received: --classes 1"),
-    "no class": (["build", "resnet8", "--classes", "0"], "at least two classes. Received: --classes 0"),
-    "a shape that is none": (["build", "resnet8", "--input-shape", "a,b", "--classes", "10"], "--input-shape must be"),
+    "a class alone": (["build", "resnet8", "--classes", "1"], "Received: --classes 1"),
+    "no class": (["build", "resnet8", "--classes", "0"], "Received: --classes 0"),
+    "a shape that is none": (
+        ["build", "resnet8", "--input-shape", "a,b", "--classes", "10"],
+        "--input-shape .*Received: 'a,b'",
+    ),
     "an image size the model cannot take": (
-        ["train", "resnet8_digits", "--set", "dataset.image_size=[4, 4]"], "at least 8x8",
+        ["train", "resnet8_digits", "--set", "dataset.image_size=[4, 4]"],
+        r"8x8.*Received: input_shape=\(4, 4, 1\)",
     ),
-    "a run that is missing": (["evaluate", "nowhere"], "must exist"),
-    "a run to resume": (["train", "resnet8_digits", "--resume"], "There must be a run to resume"),
+    "a run that is missing": (["evaluate", "nowhere"], "Received: nowhere"),
+    "a run to resume": (["train", "resnet8_digits", "--resume"], "Received: none of 'resnet8_digits'"),
     "data that does not exist": (["train", "resnet8_digits", "--data", "./nothing"], "nothing"),
     "a model file without a task": (["export", "m.keras"], "--task and --data"),
     "a model file of an autoencoder": (
         ["export", "m.keras", "--task", "reconstruction", "--data", "digits"],
-        "has a class, labels or numbers as its target. Received: reconstruction. Try classification",
+        "Received: reconstruction. Try classification",
     ),
     "a model file that is missing": (
-        ["export", "m.keras", "--task", "classification", "--data", "digits"], "must be a file",
+        ["export", "m.keras", "--task", "classification", "--data", "digits"],
+        "Received: m.keras, ",
     ),
     "a model file's range": (
-        ["export", "m.keras", "--task", "classification", "--data", "digits", "--input-range", "1"], "--input-range",
+        ["export", "m.keras", "--task", "classification", "--data", "digits", "--input-range", "1"],
+        "--input-range",
     ),
-    "a module": (["evaluate", "nowhere", "--import", "no_such_module"], "--import must name a module"),
+    "a module": (["evaluate", "nowhere", "--import", "no_such_module"], "--import .*Received: 'no_such_module'"),
     "a command": (["trian"], "No such command"),
     "an option": (["train", "resnet8_digits", "--fast"], "No such option"),
     "a size": (["build", "mlp", "--size", "foo=3"], "Unknown size"),
     "a model file's budget": (
-        ["export", "m.keras", "--task", "classification", "--data", "digits", "--max-drop", "foo"], "max_drop",
+        ["export", "m.keras", "--task", "classification", "--data", "digits", "--max-drop", "foo"],
+        "`max_drop`.*Received: 'foo'",
     ),
     "a model file's range of nothing": (
-        ["export", "m.keras", "--task", "classification", "--data", "digits", "--input-range", "5,5"], "lower first",
+        ["export", "m.keras", "--task", "classification", "--data", "digits", "--input-range", "5,5"],
+        r"Received: \(5.0, 5.0\)",
     ),
-    "a max-drop": (["train", "resnet8_digits", "--set", "export.max_drop=x"], "`max_drop` must be a number"),
-}  # fmt: skip
+    "a max-drop": (["train", "resnet8_digits", "--set", "export.max_drop=x"], "`max_drop`.*Received: 'x'"),
+}
 
 
 @pytest.mark.parametrize("case", BAD)
@@ -437,12 +456,12 @@ def test_debug_shows_the_traceback(dlt):
     ("damage", "message"),
     [
         (lambda run: (run.path / "run.json").unlink(), "run.json|saved_model.pb"),
-        (lambda run: run.record_path.write_text(run.record_path.read_text()[:100]), "run.json must be whole"),
-        (lambda run: run.weights_path.write_bytes(run.weights_path.read_bytes()[:-1]), "must be as it was written"),
-        (lambda run: run.definition_path.write_text("{}"), "must be as it was written"),
-        (lambda run: run.template_path.write_text(run.template_path.read_text() + "#"), "must be as it was written"),
-        (lambda run: run.labels_path.write_text("x"), "must be as it was written"),
-        (lambda run: run.weights_path.unlink(), "must be complete"),
+        (lambda run: run.record_path.write_text(run.record_path.read_text()[:100]), "Received: .*run.json "),
+        (lambda run: run.weights_path.write_bytes(run.weights_path.read_bytes()[:-1]), "model.weights.h5, .*sha256"),
+        (lambda run: run.definition_path.write_text("{}"), "Received: .*definition.json, .*sha256"),
+        (lambda run: run.template_path.write_text(run.template_path.read_text() + "#"), "template.toml, .*sha256"),
+        (lambda run: run.labels_path.write_text("x"), "Received: .*labels.txt, .*sha256"),
+        (lambda run: run.weights_path.unlink(), "Received: .*model.weights.h5"),
     ],
 )
 def test_a_damaged_run_is_refused(dlt, small_run, tmp_path, damage, message):
@@ -460,7 +479,7 @@ def test_an_output_folder_that_exists_is_refused_and_can_be_overwritten(dlt, sma
     shutil.copytree(small_run.path, tmp_path / "run")
     code, _, err = dlt("train", "resnet8_digits", *QUICK, "-o", "run")
     assert code == 2
-    assert "Add --overwrite" in error_line(err)
+    assert "--overwrite" in error_line(err)
     assert Run(tmp_path / "run").record.epochs == 6
     assert dlt("train", "resnet8_digits", *QUICK, "-o", "run", "--overwrite")[0] == 0
     assert Run(tmp_path / "run").record.epochs == 1
@@ -482,7 +501,7 @@ def test_resuming_a_changed_template_is_exit_2(dlt, small_run, tmp_path):
     shutil.copytree(small_run.path, tmp_path / "run")
     code, _, err = dlt("train", "run/template.toml", "--set", "train.epochs=9", "--resume", "-o", "run")
     assert code == 2
-    assert "resumed with the template it began with" in error_line(err)
+    assert "Received: train.epochs = 9, " in error_line(err)
 
 
 def start(*arguments, cwd, **options):
@@ -587,7 +606,8 @@ def test_a_run_is_trained_by_one_process_at_a_time(small_run, tmp_path, option):
     second = start(*arguments, option, cwd=tmp_path)
     _, err = second.communicate(timeout=90)
     assert second.returncode == 2
-    assert "written by one training at a time" in error_line(err)
+    assert f"Received: {run.path}, " in error_line(err)
+    assert "another process" in error_line(err)
     assert process.poll() is None
     process.kill()
     process.communicate()

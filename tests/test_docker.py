@@ -55,11 +55,11 @@ def test_the_images_differ_in_the_extra_alone():
 def test_what_is_copied_is_there_and_let_through():
     let_through = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     for file in DOCKERFILES:
-        for name, rest in instructions(file):
-            if name == "COPY":
-                for source in shlex.split(rest)[:-1]:
-                    assert (ROOT / source).exists()
-                    assert source.split("/")[0] in let_through
+        sources = [source for name, rest in instructions(file) if name == "COPY" for source in shlex.split(rest)[:-1]]
+        assert sources
+        for source in sources:
+            assert (ROOT / source).exists()
+            assert source.split("/")[0] in let_through
 
 
 def test_the_workers_of_compose_are_one_cluster():

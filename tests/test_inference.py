@@ -18,7 +18,7 @@ def test_a_run_scores_what_its_record_says(small_run):
 
 
 def test_other_data_is_brought_to_the_networks_size_and_must_have_its_classes(small_run, digit_folder, tmp_path):
-    with pytest.raises(ValueError, match=r"must have the targets of the network, 10 classes.*Received: 2 classes"):
+    with pytest.raises(ValueError, match="10 classes.*Received: 2 classes"):
         evaluate(small_run.path, data=str(digit_folder))
     from sklearn.datasets import load_digits
 
@@ -49,12 +49,12 @@ def test_an_image_of_any_kind_is_brought_to_the_input(small_run, tmp_path):
 
 
 def test_what_is_no_image_is_refused(small_run, tmp_path):
-    with pytest.raises(ValueError, match="must be an image file or a folder"):
+    with pytest.raises(ValueError, match=rf"Received: {tmp_path}/none\.png"):
         predict(small_run.path, [tmp_path / "none.png"])
-    with pytest.raises(ValueError, match="There must be an image to predict"):
+    with pytest.raises(ValueError, match="image.*Received: none"):
         predict(small_run.path, [tmp_path])
     (tmp_path / "text.png").write_text("no image")
-    with pytest.raises(ValueError, match=r"text\.png"):
+    with pytest.raises(ValueError, match=rf"Received: {tmp_path}/text\.png"):
         predict(small_run.path, [tmp_path / "text.png"])
 
 
@@ -89,7 +89,7 @@ def test_files_do_not_decide_what_code_is_run(small_run, tmp_path, monkeypatch):
         shutil.copytree(small_run.path, run.path)
         run.template_path.write_text(run.template_path.read_text().replace(old, new))
         run.save_record(run.record)
-        with pytest.raises(ValueError, match="not imported because a file names it.*--import evil"):
+        with pytest.raises(ValueError, match="Received: 'evil:data'.*--import evil"):
             evaluate(run.path)
         shutil.rmtree(run.path)
     assert not (tmp_path / "ran").exists()
@@ -109,7 +109,7 @@ def test_an_export_of_the_users_own_data_asks_for_it(small_run, tmp_path):
     run.save_record(run.record)
     report = export(run, formats=["onnx:float32"])
     file = run.exports_path / report.result("onnx:float32").file
-    with pytest.raises(ValueError, match="does not know the user's data.*--data"):
+    with pytest.raises(ValueError, match="Received: no dataset.*--data"):
         evaluate(file)
     assert evaluate(file, data=str(tmp_path / "mine.npz"))["scores"]["accuracy"] > 0.8
 

@@ -76,8 +76,8 @@ def test_latency_is_measured():
     [
         ({}, "inputs must be image. Received: none"),
         ({"picture": images(1)}, "inputs must be image. Received: picture"),
-        ({"image": images(0)}, r"at least 1. Received: \[0\]"),
-        ({"image": images(1)[0]}, r"must have the shape \(n, 2, 2, 1\). Received: \(2, 2, 1\)"),
+        ({"image": images(0)}, r"at least 1.*Received: \[0\]"),
+        ({"image": images(1)[0]}, r"`image`.*\(n, 2, 2, 1\).*Received: \(2, 2, 1\)"),
         ({"image": images(1)[..., 0]}, r"must have the shape \(n, 2, 2, 1\)"),
     ],
 )
@@ -87,7 +87,7 @@ def test_wrong_inputs_are_refused(inputs, match):
 
 
 def test_an_empty_split_is_refused():
-    with pytest.raises(ValueError, match=r"must hold examples to be predicted\. Received: 0"):
+    with pytest.raises(ValueError, match="examples.*Received: 0"):
         Mean().predict(ArraySource({"image": images(0), "target": images(0)}))
 
 
@@ -166,12 +166,12 @@ def test_broken_contents_are_refused(tmp_path):
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("contract.json", CONTRACT.model_dump_json())
     assert read_contract(path) == CONTRACT
-    with pytest.raises(ValueError, match=r"must be whole. Received: .*odd.tflite"):
+    with pytest.raises(ValueError, match=r"Received: .*odd.tflite"):
         load_predictor(path)
     path.unlink()
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("contract.json", json.dumps({"format_version": 1}))
-    with pytest.raises(ValueError, match=r"contract inside a file must be whole. Received: .*odd.tflite"):
+    with pytest.raises(ValueError, match=r"Received: .*odd.tflite"):
         load_predictor(path)
 
 

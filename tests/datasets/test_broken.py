@@ -134,12 +134,12 @@ def test_a_strict_source_fails_and_names_the_file(tmp_path, names):
     (tmp_path / names[7]).write_text("no image")
     with pytest.raises(tf.errors.OpError):
         read_epoch(source)
-    with pytest.raises(ValueError, match=r"whole JPEG, PNG, BMP or GIF. Received: .*photo \(7\)"):
+    with pytest.raises(ValueError, match=r"JPEG.*PNG.*BMP.*GIF.*Received: .*photo \(7\)"):
         source.read(np.arange(COUNT))
     replace_by((50, 60))(tmp_path / names[7])
     with pytest.raises(tf.errors.OpError):
         read_epoch(source)
-    with pytest.raises(ValueError, match=r"must keep its size .* Received: .*photo \(7\).* \(60x50 now, 32x40 when"):
+    with pytest.raises(ValueError, match=r"Received: .*photo \(7\).* \(60x50 now, 32x40 when"):
         source.check()
     assert source.broken == {}
 
@@ -149,7 +149,7 @@ def test_nothing_left_to_read(tmp_path, names):
     source = make_source(tmp_path, names, (24, 24))
     for name in names:
         (tmp_path / name).unlink()
-    with pytest.raises(ValueError, match=r"must be an image that is whole. Received: none of the 12 in"):
+    with pytest.raises(ValueError, match="Received: none of the 12 in"):
         source.read(np.arange(2))
     with pytest.raises(tf.errors.OpError):
         read_epoch(source)

@@ -122,7 +122,7 @@ def test_a_strict_source_is_not_kept_with_a_broken_file(folder, tmp_path):
     dataset = load(folder, "disk")
     dataset.split("train").strict = True
     (folder / dataset.split("train").examples.names[3]).unlink()
-    with pytest.raises(ValueError, match=r"whole JPEG, PNG, BMP or GIF. Received: .* \(.*No such file"):
+    with pytest.raises(ValueError, match=r"JPEG.*PNG.*BMP.*GIF.*Received: .* \(.*No such file"):
         read(dataset)
     assert not [*(tmp_path / "cache").rglob("*.*")]
 

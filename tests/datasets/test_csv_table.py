@@ -315,7 +315,7 @@ def test_other_data_is_made_as_that_of_the_network_was(load):
     assert [value.columns for value in dataset.spec.inputs] == [value.columns for value in spec.inputs]
     assert set(everything(dataset)["categories"].ravel()) == {0, 3}
     assert spec.inputs[0].columns[0].median in everything(dataset)["features"][:, 0]
-    with pytest.raises(ValueError, match=r"`label` must be a class that was learned\. Received: 'maybe'"):
+    with pytest.raises(ValueError, match=r"`label`.*Received: 'maybe'"):
         load(table(label=["yes", "maybe"] * 20), like=spec)
 
 
@@ -368,16 +368,16 @@ def test_what_breaks_a_rule_is_refused(load, name):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (b"a,a\n1,2\n", r"different names\. Received: a twice"),
-        (b"a,b\n1,2,3\n1\n1,2,3,4,5\n", r"CSV file in UTF-8"),
-        (b"", r"CSV file in UTF-8"),
-        (b"a,b\n\xff\xfe,1\n", r"CSV file in UTF-8"),
+        (b"a,a\n1,2\n", "Received: a twice"),
+        (b"a,b\n1,2,3\n1\n1,2,3,4,5\n", "CSV file .*UTF-8.*Received: "),
+        (b"", "CSV file .*UTF-8.*Received: "),
+        (b"a,b\n\xff\xfe,1\n", "CSV file .*UTF-8.*Received: "),
         (
             b"a;b;label\n1;2;x\n",
-            r"separated by commas\. Received: 'a;b;label' as the header of .*, separated by ';'\. Sa",
+            r"Received: 'a;b;label' as the header of .*, separated by ';'",
         ),
-        (b"a;b;label\n1,5;2,5;x\n", r"separated by ';'.*numbers with a point"),
-        (b"a\tb\n1\t2\n", r"separated by '\\t'"),
+        (b"a;b;label\n1,5;2,5;x\n", r"Received: 'a;b;label' .*';'.* point"),
+        (b"a\tb\n1\t2\n", r"Received: .*'\\t'"),
     ],
 )
 def test_a_file_that_is_no_table_is_refused(tmp_path, text, message):
@@ -388,9 +388,9 @@ def test_a_file_that_is_no_table_is_refused(tmp_path, text, message):
 
 
 def test_splits_must_agree_and_one_must_be_for_training(load, tmp_path):
-    with pytest.raises(ValueError, match=r"the same columns\. Received: no colour in test"):
+    with pytest.raises(ValueError, match="Received: no colour in test"):
         load({"train": table(), "test": table().drop(columns="colour")})
-    with pytest.raises(ValueError, match=r"must hold a train\.csv\. Received: none"):
+    with pytest.raises(ValueError, match=r"train\.csv.*Received: none"):
         frame_dataset({"test": table()}, DatasetSettings(name="tables"))
 
 
@@ -400,12 +400,12 @@ def test_a_class_needs_an_example_for_each_split(load):
     for split in dataset.splits:
         assert list(everything(dataset, split)["label"]).count(0) == 1
     rare = table(label=["yes"] * 38 + ["no"] * 2)
-    with pytest.raises(ValueError, match=r"3 examples of each class, .* validation, test\. Received: 2 of class"):
+    with pytest.raises(ValueError, match="3 examples.*Received: 2 of class"):
         load(rare)
     rarest = table(label=["yes"] * 39 + ["no"])
     assert load(rarest, like=dataset.spec).spec.sizes == {"train": 28, "validation": 3, "test": 9}
     assert load({"train": rare, "test": rarest}).spec.sizes == {"train": 35, "validation": 5, "test": 40}
-    with pytest.raises(ValueError, match=r"2 examples of each class, .* train, validation\. Received: 1 of class 'no'"):
+    with pytest.raises(ValueError, match="2 examples.*Received: 1 of class 'no'"):
         load({"train": rarest, "test": rare})
     given = {"train": rarest, "validation": rare, "test": rare}
     assert load(given).spec.sizes == {"train": 40, "validation": 40, "test": 40}
@@ -458,7 +458,7 @@ def test_other_data_is_judged_by_the_column_that_was_predicted(load):
 def test_without_a_known_target_one_that_was_learned_from_is_none(load):
     spec = load(table()).spec
     unnamed = spec.model_copy(update={"targets": (spec.targets[0].model_copy(update={"columns": None}),)})
-    with pytest.raises(ValueError, match=r"Received: only columns that are learned from. There are: size, day, colour"):
+    with pytest.raises(ValueError, match="Received: .* There are: size, day, colour"):
         load(table().drop(columns="label"), like=unnamed)
 
 
@@ -479,13 +479,13 @@ def test_where_nothing_is_predicted_all_columns_are_learned_from(load):
 
 def test_where_one_class_is_told_from_all_others_those_may_be_rare(load):
     kinds = ["healthy"] * (ROWS - 5) + ["flutter", "block", "pause", "pause", "flutter"]
-    with pytest.raises(ValueError, match="There must be 3 examples of each class.* Received: 1 of class 'block'"):
+    with pytest.raises(ValueError, match="3 examples.*Received: 1 of class 'block'"):
         load(table(label=kinds))
     dataset = load(table(label=kinds), told_apart="healthy")
     healthy = dataset.spec.targets[0].classes.index("healthy")
     others = {split: int((everything(dataset, split)["label"] != healthy).sum()) for split in dataset.splits}
     assert others == {"train": 3, "validation": 1, "test": 1}
-    with pytest.raises(ValueError, match="Received: 2 of class 'all others'. Add more"):
+    with pytest.raises(ValueError, match="Received: 2 of class 'all others'"):
         load(table(label=["healthy"] * (ROWS - 2) + ["flutter", "pause"]), told_apart="healthy")
 
 

@@ -53,9 +53,9 @@ def test_the_official_test_file_is_the_test_split(folder):
 @pytest.mark.parametrize(
     ("text", "match"),
     [
-        ("1 2 3\n", "a class of 1 to 5 and 140 numbers a row. Received: 3 numbers, 0 rows of another class"),
+        ("1 2 3\n", "1 to 5 .*140.*Received: 3 numbers, 0 rows"),
         ("7 " + "0 " * 140 + "\n", "Received: 141 numbers, 1 rows of another class"),
-        ("1 two\n", "must hold rows of numbers. Received: .*two.*Restore it"),
+        ("1 two\n", "Received: .*two"),
     ],
 )
 def test_a_broken_file_is_named(tmp_path, text, match):

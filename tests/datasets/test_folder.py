@@ -1,5 +1,7 @@
 """The user's own class folders."""
 
+import re
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -124,7 +126,7 @@ def test_grey_images_have_one_channel(tmp_path, write_image):
 def test_several_sizes_need_one(class_folders, write_image):
     path = class_folders(cats=4, dogs=4)
     write_image(path / "cats" / "large.png", size=(20, 30))
-    with pytest.raises(ValueError, match=r"2 sizes, 8x8 to 20x30. Set `dataset.image_size`, such as \[224, 224\]"):
+    with pytest.raises(ValueError, match=r"8x8 to 20x30\. .*`dataset.image_size`.*\[224, 224\]"):
         load(path)
     dataset = load(path, image_size=(16, 12), resize="pad")
     assert dataset.spec.inputs[0].shape == (16, 12, 3)
@@ -142,21 +144,21 @@ def test_the_fingerprint_follows_the_data(class_folders, write_image):
 
 
 def test_empty_folder(tmp_path):
-    with pytest.raises(ValueError, match=r"must have class folders. Received: .*, which is empty. Put each class's"):
+    with pytest.raises(ValueError, match=f"Received: {re.escape(str(tmp_path))}, .*empty"):
         load(tmp_path)
 
 
 def test_no_class_folders(tmp_path, write_image):
     write_image(tmp_path / "1.png")
-    with pytest.raises(ValueError, match=r"must have class folders. Received: .*, without any. Put each"):
+    with pytest.raises(ValueError, match=f"Received: {re.escape(str(tmp_path))}, "):
         load(tmp_path)
 
 
 def test_one_class(class_folders):
-    with pytest.raises(ValueError, match=r"at least two classes. Received: one, 'cats', in .*data. Put each"):
+    with pytest.raises(ValueError, match=r"Received: one, 'cats', in .*data"):
         load(class_folders(cats=3))
     path = class_folders("cats/inside", birds=3)
-    with pytest.raises(ValueError, match=r"Received: one, 'cats', in .*data. Did you mean .*data/cats\?"):
+    with pytest.raises(ValueError, match=r"Received: one, 'cats', in .*data.*Did you mean .*data/cats\?"):
         load(path)
 
 
@@ -176,14 +178,14 @@ def test_where_no_class_is_needed_images_may_lie_in_one_folder(tmp_path, class_f
             write_image(tmp_path / "split" / split / f"{number}.png")
     assert load(tmp_path / "split", labelled=False).spec.sizes == {"train": 5, "validation": 1, "test": 2}
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match="must have class folders. Received: .*, which is empty"):
+    with pytest.raises(ValueError, match=r"Received: .*empty, .*empty"):
         load(tmp_path / "empty", labelled=False)
 
 
 def test_where_no_class_is_needed_folders_may_hold_one_image_or_none(class_folders):
     path = class_folders(cats=20, dogs=1)
     (path / "none").mkdir()
-    with pytest.raises(ValueError, match="at least one image"):
+    with pytest.raises(ValueError, match="Received: .*none, an empty folder"):
         load(path)
     dataset = load(path, labelled=False)
     assert sum(dataset.spec.sizes.values()) == 21
@@ -192,7 +194,7 @@ def test_where_no_class_is_needed_folders_may_hold_one_image_or_none(class_folde
 
 def test_where_one_class_is_told_from_all_others_those_may_be_rare(class_folders):
     path = class_folders(good=20, crack=1, dent=9)
-    with pytest.raises(ValueError, match="Each class needs an image in each of the 3 splits. Received: 1 of 'crack'"):
+    with pytest.raises(ValueError, match="3 splits.*Received: 1 of 'crack'"):
         load(path)
     dataset = load(path, told_apart="good")
     good = dataset.spec.targets[0].classes.index("good")
@@ -204,7 +206,7 @@ def test_where_one_class_is_told_from_all_others_they_may_be_absent_from_trainin
     class_folders("train", good=5)
     class_folders("validation", good=2, crack=2)
     path = class_folders("test", good=2, crack=1, dent=1)
-    with pytest.raises(ValueError, match="at least two classes. Received: one, 'good'"):
+    with pytest.raises(ValueError, match="Received: one, 'good'"):
         load(path)
     dataset = load(path, told_apart="good")
     assert dataset.spec.targets[0].classes == ("crack", "dent", "good")
@@ -218,42 +220,42 @@ def test_where_one_class_is_told_from_all_others_they_may_be_absent_from_trainin
 def test_a_class_folder_with_nothing_left(class_folders):
     path = class_folders(cats=3, dogs=3)
     (path / "none").mkdir()
-    with pytest.raises(ValueError, match=r"at least one image. Received: .*none, an empty folder. Add"):
+    with pytest.raises(ValueError, match=r"Received: .*none, an empty folder"):
         load(path)
     (path / "none" / "a.txt").write_text("no image")
-    with pytest.raises(ValueError, match=r"none, 1 other files \(none/a.txt: no JPEG, PNG, BMP or GIF\). Add"):
+    with pytest.raises(ValueError, match=r"Received: .*none, 1 .*\(none/a.txt: no JPEG, PNG, BMP or GIF\)"):
         load(path)
 
 
 def test_classes_that_differ_between_splits(class_folders):
     class_folders("train", cats=5, dogs=5)
     path = class_folders("test", cats=5, birds=1)
-    with pytest.raises(ValueError, match=r"'dogs' is in .*train but not in .*test. Add .*test/dogs"):
+    with pytest.raises(ValueError, match="'dogs' .*train .*test.*test/dogs"):
         load(path)
     class_folders("test", dogs=5)
-    with pytest.raises(ValueError, match=r"'birds' is in .*test but not in .*train. Add .*train/birds"):
+    with pytest.raises(ValueError, match="'birds' .*test .*train.*train/birds"):
         load(path)
 
 
 def test_too_few_images_of_a_class(class_folders):
     path = class_folders(cats=9, dogs=2)
-    with pytest.raises(ValueError, match=r"each of the 3 splits. Received: 2 of 'dogs', none of them in train"):
+    with pytest.raises(ValueError, match="3 splits.*Received: 2 of 'dogs', .*train"):
         load(path)
 
 
 def test_too_few_images_at_all(class_folders):
-    with pytest.raises(ValueError, match=r"three examples to be split into .* Received: 4 in all. Add more"):
+    with pytest.raises(ValueError, match="Received: 4 in all"):
         load(class_folders(cats=2, dogs=2))
 
 
 def test_a_split_given_twice(class_folders):
     class_folders("train", cats=3, dogs=3)
     class_folders("val", cats=3, dogs=3)
-    with pytest.raises(ValueError, match=r"must have one folder. Received: .*val and .*validation. Merge"):
+    with pytest.raises(ValueError, match=r"Received: .*val and .*validation"):
         split_folders(class_folders("validation", cats=3, dogs=3))
 
 
 def test_splits_without_train(class_folders):
     class_folders("val", cats=3, dogs=3)
-    with pytest.raises(ValueError, match=r"needs `train/`. Received: .* with test/, val/ only. Add .*/train"):
+    with pytest.raises(ValueError, match=r"`train/`.*Received: .* with test/, val/ only.*/train"):
         load(class_folders("test", cats=3, dogs=3))

@@ -145,10 +145,10 @@ def test_read_image_gives_what_the_input_wants(every_kind):
 def test_a_broken_file_is_named(tmp_path, every_kind):
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(every_kind["jpeg_444.jpg"].read_bytes()[:3000])
-    with pytest.raises(ValueError, match=r"whole JPEG, PNG, BMP or GIF. Received: .*broken.jpg \(.*truncated"):
+    with pytest.raises(ValueError, match=r"JPEG.*PNG.*BMP.*GIF.*Received: .*broken.jpg \(.*truncated"):
         decode(broken, 3)
     (tmp_path / "note.png").write_text("no image")
-    with pytest.raises(ValueError, match=r"Received: .*note.png \(not an image of these formats\). Replace"):
+    with pytest.raises(ValueError, match=r"Received: .*note.png \(not an image of these formats\)"):
         decode(tmp_path / "note.png", 3)
     with pytest.raises(ValueError, match=r"Received: .*absent.png \(.*No such file"):
         decode(tmp_path / "absent.png", 3)

@@ -66,19 +66,19 @@ def test_a_table_for_each_split(table):
 @pytest.mark.parametrize(
     ("header", "cells", "message"),
     [
-        ("image,labels", ["a"] * 5, r"columns `file,labels`, or .* Received: image,labels. Correct its first line"),
-        ("file", ["a"] * 5, r"Received: file. Correct"),
-        ("file,labels,x", ["a,1"] * 5, r"Received: file,labels,x. Correct"),
-        ("file,x", ["1", "2,3", "4"], r"must have 2 cells a row. Received: 3. Correct line 3"),
+        ("image,labels", ["a"] * 5, r"`file,labels`.*Received: image,labels"),
+        ("file", ["a"] * 5, r"`file,labels`.*Received: file\."),
+        ("file,labels,x", ["a,1"] * 5, r"`file,labels`.*Received: file,labels,x\."),
+        ("file,x", ["1", "2,3", "4"], r"2 cells.*Received: 3\. .*line 3"),
         (
             "file,x",
             ["1", "cat", "4"],
-            r"must hold numbers, or one column called `labels`. Received: 'cat' for 'images/1",
+            r"`labels`.*Received: 'cat' for 'images/1",
         ),
-        ("file,x", ["1", "nan", "4"], r"must hold finite numbers. Received: 'nan' for 'images/1.png'"),
-        ("file,x", ["5"] * 10, r"must vary over the training examples. Received: 5 for all 7 \(column 0\)"),
-        ("file,labels", ["", "", "", ""], r"needs at least one label. Received: none"),
-        ("file,labels", [], r"must name at least one image. Received: none of 0 rows is"),
+        ("file,x", ["1", "nan", "4"], r"Received: 'nan' for 'images/1.png'"),
+        ("file,x", ["5"] * 10, r"Received: 5 for all 7 \(column 0\)"),
+        ("file,labels", ["", "", "", ""], "label.*Received: none"),
+        ("file,labels", [], "Received: none of 0 rows is"),
     ],
 )
 def test_tables_that_break_a_rule(table, header, cells, message):
@@ -89,10 +89,10 @@ def test_tables_that_break_a_rule(table, header, cells, message):
 def test_rows_that_break_a_rule(table):
     path = table("file,x", ["1", "2", "3"])
     for row, message in (
-        ("images/9.png,1", r"must name files in its folder. Received: 'images/9.png' in line 5"),
-        ("../data/images/1.png,1", r"must name files in its folder. Received: '../data/images/1.png'"),
-        (f"{path}/images/1.png,1", r"must name files in its folder"),
-        ("images/1.png,7", r"must name each file once. Received: 'images/1.png' again in line 5"),
+        ("images/9.png,1", "Received: 'images/9.png' in line 5"),
+        ("../data/images/1.png,1", "Received: '../data/images/1.png'"),
+        (f"{path}/images/1.png,1", f"Received: '{path}/images/1.png'"),
+        ("images/1.png,7", "Received: 'images/1.png' again in line 5"),
     ):
         text = "file,x\nimages/0.png,1\nimages/1.png,2\nimages/2.png,3\n" + row
         (path / "labels.csv").write_text(text)
@@ -103,21 +103,21 @@ def test_rows_that_break_a_rule(table):
 def test_a_table_that_is_none(table):
     path = table("file,x", ["1", "2", "3"])
     (path / "labels.csv").write_bytes(b"file,x\n\xff\xfe\x00")
-    with pytest.raises(ValueError, match=r"labels.csv must be a CSV table in UTF-8. Received: .*codec"):
+    with pytest.raises(ValueError, match=r"labels.csv.*CSV.*UTF-8.*Received: .*codec"):
         load(path)
     (path / "labels.csv").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"Received: an empty file. Correct"):
+    with pytest.raises(ValueError, match="Received: an empty file"):
         load(path)
 
 
 def test_splits_that_differ(table):
     table("file,labels", ["a", "b", "a", "b"], below="train")
     path = table("file,labels", ["c"], below="test")
-    with pytest.raises(ValueError, match=r"must occur in the training split. Received: 'c' of 'images/0.png'"):
+    with pytest.raises(ValueError, match=r"Received: 'c' of 'images/0.png'"):
         load(path)
     table("file,x", ["1"], below="test")
-    with pytest.raises(ValueError, match=r"same columns. Received: labels for train but x for test"):
+    with pytest.raises(ValueError, match="Received: labels for train but x for test"):
         load(path)
     (path / "test" / "labels.csv").unlink()
-    with pytest.raises(ValueError, match=r"must have its labels.csv. Received: no .*test/labels.csv"):
+    with pytest.raises(ValueError, match=r"labels.csv.*Received: no .*test/labels.csv"):
         load(path)

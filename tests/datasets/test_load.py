@@ -26,7 +26,7 @@ def test_a_name_of_the_catalog_wins_over_a_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "digits").mkdir()
     assert load("digits").spec == digits(DatasetSettings(name="digits")).spec
-    with pytest.raises(ValueError, match="which is empty"):
+    with pytest.raises(ValueError, match="Received: digits, .*empty"):
         load("./digits")
 
 
@@ -58,28 +58,26 @@ def test_a_function_of_the_users(tmp_path, monkeypatch):
     (tmp_path / "my_own_data.py").write_text(OWN)
     monkeypatch.syspath_prepend(tmp_path)
     assert load("my_own_data:larger").split("train").read(np.arange(2))["image"].shape == (2, 16, 16, 1)
-    with pytest.raises(ValueError, match=r"must return a `Dataset`. Received: NoneType from my_own_data:nothing"):
+    with pytest.raises(ValueError, match=r"`Dataset`.*Received: NoneType from my_own_data:nothing"):
         load("my_own_data:nothing")
-    with pytest.raises(ValueError, match=r"named `package.module:function`. Received: 'my_own_data:absent'"):
+    with pytest.raises(ValueError, match=r"`package.module:function`.*Received: 'my_own_data:absent'"):
         load("my_own_data:absent")
 
 
 def test_unknown_names():
-    with pytest.raises(ValueError, match=r"Unknown dataset. Received: 'minst'. Did you mean mnist.* A folder of class"):
+    with pytest.raises(ValueError, match=r"Received: 'minst'. Did you mean mnist.*\.npz.*\.csv"):
         load("minst")
-    with pytest.raises(ValueError, match=r"Received: 'xyz'. There are: adult, .* a .npz or a .csv can be given too"):
+    with pytest.raises(ValueError, match=r"Received: 'xyz'. There are: adult, .*\.npz.*\.csv"):
         load("xyz")
 
 
 @pytest.mark.parametrize("name", ["./absent", "absent/deeper", "~/absent-folder", "absent.npz", "/absent"])
 def test_paths_that_lead_nowhere(name):
-    with pytest.raises(
-        ValueError, match=r"must be a folder of class folders, a .npz, or a .csv. Received: .*absent.*nothing th"
-    ):
+    with pytest.raises(ValueError, match=r"\.npz.*\.csv.*Received: .*absent"):
         load(name)
 
 
 def test_a_file_of_another_kind(tmp_path):
     (tmp_path / "images.zip").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"images.zip \(a file of another kind\). Check the spelling"):
+    with pytest.raises(ValueError, match=r"Received: .*images.zip "):
         load(tmp_path / "images.zip")

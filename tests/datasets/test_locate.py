@@ -42,9 +42,7 @@ def test_the_data_folder_comes_first_then_the_cache(tmp_path, monkeypatch):
 
 
 def test_offline_the_error_says_which_file_to_put_where(tmp_path):
-    with pytest.raises(
-        ValueError, match=r"Dataset things needs the file set/file.bin. Received: no such file"
-    ) as error:
+    with pytest.raises(ValueError, match=r"set/file.bin.*Received: no such file") as error:
         locate("things", ORIGIN)
     message = str(error.value)
     assert "(https://nowhere.invalid/file.bin: no network)" in message
@@ -72,7 +70,7 @@ def test_a_download_is_checked_and_kept(tmp_path, monkeypatch):
 
 def test_a_data_folder_that_is_none(tmp_path, monkeypatch):
     monkeypatch.setenv("DLT_DATA", str(tmp_path / "absent"))
-    with pytest.raises(ValueError, match=r"`DLT_DATA` must name a folder. Received: .*absent. Correct the variable"):
+    with pytest.raises(ValueError, match=r"`DLT_DATA`.*Received: .*absent"):
         data_folder()
 
 
@@ -121,7 +119,7 @@ def test_an_archive_that_changed_is_unpacked_again(tmp_path):
 )
 def test_an_archive_that_reaches_outside_is_refused(tmp_path, member):
     path = make_archive(tmp_path / "set.tar.gz", "good", member)
-    with pytest.raises(ValueError, match=r"must hold plain files below one folder. Received: .* Do not trust it"):
+    with pytest.raises(ValueError, match=r"An archive .*Received: "):
         unpack(path)
     assert list((tmp_path / "cache" / "unpacked").iterdir()) == []
     assert not (tmp_path / "out").exists()
@@ -132,6 +130,6 @@ def test_an_archive_that_is_broken(tmp_path):
     whole = path.read_bytes()
     for content in (whole[: len(whole) // 2], b"no archive", b""):
         path.write_bytes(content)
-        with pytest.raises(ValueError, match=r"An archive must be a whole tar file. Received: .*set.tar.gz"):
+        with pytest.raises(ValueError, match=r"Received: .*set.tar.gz"):
             unpack(path)
         assert list((tmp_path / "cache" / "unpacked").iterdir()) == []

@@ -85,12 +85,12 @@ def test_a_window_is_read_by_any_indices(folder):
 
 @pytest.mark.parametrize("name", ["nab:toaster", "nab"])
 def test_a_series_must_be_named(folder, name):
-    with pytest.raises(ValueError, match="A series of NAB must be named, as in `nab:nyc_taxi`.*There are: counter"):
+    with pytest.raises(ValueError, match="`nab:nyc_taxi`.*Received: .*There are: counter"):
         load_dataset(DatasetSettings(name=name))
 
 
 def test_a_split_must_hold_a_window(folder):
-    with pytest.raises(ValueError, match="must hold a window of 64 values. Received: none in test, of 1000"):
+    with pytest.raises(ValueError, match=r"64.*Received: none in test, of 1000"):
         load(test=0.05)
     with pytest.raises(ValueError, match="none in validation, of 1000"):
         divide_time(1000, DatasetSettings(name="nab", validation=0.01))

@@ -184,19 +184,17 @@ def test_idx_files_that_are_broken(fashion):
     path = fashion / "t10k-labels-idx1-ubyte.gz"
     whole = path.read_bytes()
     path.write_bytes(whole[:-10])
-    with pytest.raises(ValueError, match=r"idx file must be readable. Received: .*t10k-labels.* Download it again"):
+    with pytest.raises(ValueError, match="Received: .*t10k-labels"):
         load_fashion()
     for content in (gzip.decompress(whole)[:-1], b"", b"\0\0\x08", b"\0\0\x0d\x01\0\0\0\x01\0\0\0\x01"):
         path.write_bytes(gzip.compress(content))
-        with pytest.raises(ValueError, match=r"hold bytes of the shape it states. Received: .*t10k-labels.* bytes for"):
+        with pytest.raises(ValueError, match=r"Received: .*t10k-labels.* bytes for"):
             load_fashion()
     write_idx(path, np.zeros(39, np.uint8))
-    with pytest.raises(
-        ValueError, match=r"n labels below 10. Received: images \(40, 28, 28\), labels \(39,\), largest 0"
-    ):
+    with pytest.raises(ValueError, match=r"below 10.*Received: images \(40, 28, 28\), labels \(39,\), largest 0"):
         load_fashion()
     write_idx(path, np.full(40, 10, np.uint8))
-    with pytest.raises(ValueError, match=r"largest 10. Download them again"):
+    with pytest.raises(ValueError, match="Received: .*largest 10"):
         load_fashion()
 
 
@@ -252,8 +250,8 @@ def test_cifar10_from_class_folders(tmp_path, monkeypatch, photo):
 
 def test_cifar10_that_is_broken(binary):
     (binary / "data_batch_3.bin").write_bytes(b"x" * 1000)
-    with pytest.raises(ValueError, match=r"CIFAR-10 must be data_batch_1.bin, .* Received: .*3.bin, broken. Unpack"):
+    with pytest.raises(ValueError, match=r"CIFAR-10.*data_batch_1.bin.*Received: .*3.bin, broken"):
         load_cifar()
     (binary / "data_batch_3.bin").unlink()
-    with pytest.raises(ValueError, match=r"Received: .*data_batch_3.bin, not there. Unpack"):
+    with pytest.raises(ValueError, match=r"Received: .*data_batch_3.bin, not there"):
         load_cifar()

@@ -55,7 +55,7 @@ def test_where_no_class_is_needed_images_alone_will_do(load):
 
 def test_where_one_class_is_told_from_all_others_those_may_be_rare(load):
     labels = np.where(np.arange(20) < 15, 0, np.arange(20) - 14)
-    with pytest.raises(ValueError, match="There must be 3 examples of each class"):
+    with pytest.raises(ValueError, match="3 examples.*Received: 1 of class '1'"):
         load(x=IMAGES, y=labels)
     dataset = load(x=IMAGES, y=labels, told_apart="0")
     found = {split: source.read(np.arange(len(source)))["label"] for split, source in dataset.splits.items()}
@@ -107,45 +107,45 @@ def test_other_integers_from_0_to_255_are_taken(load):
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"x": IMAGES}, r"has the keys `x_train`, .* Received: x in .*data.npz. Add both"),
-        ({"x_test": IMAGES, "y_test": LABELS}, r"has the keys .* Received: x_test, y_test in"),
-        ({"x": IMAGES, "y": LABELS, "z": LABELS}, r"has the keys .* Received: 'z' in .* Rename or remove it"),
-        ({"x": IMAGES, "x_train": IMAGES, "y": LABELS}, r"must hold 'x_train' once. Received: it and 'x_train'"),
-        ({"x": IMAGES[0], "y": LABELS}, r"`x_train` must be \(n, height, width\) or .* Received: shape \(6, 5\)"),
-        ({"x": IMAGES.reshape(20, 1, 6, 5), "y": LABELS}, r"Received: shape \(20, 1, 6, 5\). Move the channels last"),
+        ({"x": IMAGES}, r"`x_train`.*Received: x in .*data.npz"),
+        ({"x_test": IMAGES, "y_test": LABELS}, "`x_train`.*Received: x_test, y_test in"),
+        ({"x": IMAGES, "y": LABELS, "z": LABELS}, "`x_train`.*Received: 'z' in"),
+        ({"x": IMAGES, "x_train": IMAGES, "y": LABELS}, r"'x_train'.*Received: it and 'x_train'"),
+        ({"x": IMAGES[0], "y": LABELS}, r"`x_train`.*Received: shape \(6, 5\)"),
+        ({"x": IMAGES.reshape(20, 1, 6, 5), "y": LABELS}, r"Received: shape \(20, 1, 6, 5\)"),
         (
             {"x": np.stack([IMAGES] * 4, -1), "y": LABELS},
-            r"shape \(20, 6, 5, 4\). Lay them over white, or .*\[..., :3\]",
+            r"Received: shape \(20, 6, 5, 4\)\. .*\[..., :3\]",
         ),
-        ({"x": IMAGES / 255, "y": LABELS}, r"integers from 0 to 255. Received: float64 from 0 to 1. Convert it first"),
-        ({"x": IMAGES.astype(int) - 1, "y": LABELS}, r"integers from 0 to 255. Received: int64 from -1 to 254"),
-        ({"x": IMAGES.astype(str), "y": LABELS}, r"integers from 0 to 255. Received: <U3. Convert"),
+        ({"x": IMAGES / 255, "y": LABELS}, "0 to 255.*Received: float64 from 0 to 1"),
+        ({"x": IMAGES.astype(int) - 1, "y": LABELS}, "0 to 255.*Received: int64 from -1 to 254"),
+        ({"x": IMAGES.astype(str), "y": LABELS}, "0 to 255.*Received: <U3"),
         (
             {"x": IMAGES, "y": LABELS[:5]},
-            r"`y_train` must be \(20,\) or \(20, k\) numbers, .* Received: int64 of shape \(5,\)",
+            r"`y_train`.*\(20, k\).*Received: int64 of shape \(5,\)",
         ),
-        ({"x": IMAGES, "y": LABELS.astype(str)}, r"one for each image. Received: <U21 of shape \(20,\)"),
-        ({"x": IMAGES, "y": LABELS * 0}, r"at least two classes. Received: 0"),
-        ({"x": IMAGES, "y": LABELS - 1}, r"Class ids must be from 0 to 0, .* Received: -1 to 0"),
-        ({"x": IMAGES, "y": LABELS, "classes": np.array(["a"])}, r"ids must be from 0 to 0, .* Received: 0 to 1"),
-        ({"x": IMAGES, "y": LABELS * 10**12}, r"Received: none of class 1. Number .* must be floats"),
-        ({"x": IMAGES, "y": LABELS, "classes": np.array(["a", "b", "c"])}, r"Received: none of class 2. Number"),
+        ({"x": IMAGES, "y": LABELS.astype(str)}, r"Received: <U21 of shape \(20,\)"),
+        ({"x": IMAGES, "y": LABELS * 0}, r"two classes.*Received: 0\."),
+        ({"x": IMAGES, "y": LABELS - 1}, "0 to 0.*Received: -1 to 0"),
+        ({"x": IMAGES, "y": LABELS, "classes": np.array(["a"])}, "0 to 0.*Received: 0 to 1"),
+        ({"x": IMAGES, "y": LABELS * 10**12}, "Received: none of class 1"),
+        ({"x": IMAGES, "y": LABELS, "classes": np.array(["a", "b", "c"])}, "Received: none of class 2"),
         (
             {"x": IMAGES, "y": np.maximum(LABELS, np.eye(20, dtype=int)[7] * 2)},
-            r"There must be 3 examples of each class, one for each of train, .* Received: 1 of class '2'. Add more",
+            "3 examples.*Received: 1 of class '2'",
         ),
-        ({"x": IMAGES, "y": LABELS * 2}, r"Each class needs an example in train. Received: none of class 1. Number"),
+        ({"x": IMAGES, "y": LABELS * 2}, "Received: none of class 1"),
         (
             {"x": IMAGES, "y": LABELS, "classes": np.array([1, 2])},
-            r"`classes` must be 2 names. Received: int64 of shape",
+            r"`classes`.*2.*Received: int64 of shape",
         ),
-        ({"x": IMAGES, "y": LABELS, "classes": np.array(["a", "a"])}, r"Class names must differ. Received twice: a"),
-        ({"x": IMAGES, "y": np.stack([LABELS, LABELS + 1], 1)}, r"must be 0 or 1, a flag .* Received: 0 to 2. Give"),
-        ({"x": IMAGES, "y": np.full(20, 3.0)}, r"must vary over the training examples. Received: 3 for all 14"),
-        ({"x": IMAGES, "y": np.full(20, np.nan)}, r"must be finite. Received: 14 that are not"),
+        ({"x": IMAGES, "y": LABELS, "classes": np.array(["a", "a"])}, "Received twice: a"),
+        ({"x": IMAGES, "y": np.stack([LABELS, LABELS + 1], 1)}, "0 or 1.*Received: 0 to 2"),
+        ({"x": IMAGES, "y": np.full(20, 3.0)}, "Received: 3 for all 14"),
+        ({"x": IMAGES, "y": np.full(20, np.nan)}, "Received: 14 that are not"),
         (
             {"x_train": IMAGES, "y_train": LABELS, "x_test": IMAGES[:, :4], "y_test": LABELS},
-            r"one shape. Received: train \(6, 5, 1\) -> \(\), test \(4, 5, 1\) -> \(\)",
+            r"Received: train \(6, 5, 1\) -> \(\), test \(4, 5, 1\) -> \(\)",
         ),
     ],
 )
@@ -160,12 +160,10 @@ def test_nothing_is_unpickled(load, tmp_path):
             return (open, (str(tmp_path / "sprung"), "w"))
 
     objects = np.array([Trap()] * 20, dtype=object)
-    with pytest.raises(ValueError, match=r"holds Python objects, which are never unpickled\). Write it with"):
+    with pytest.raises(ValueError, match=r"Received: .*data.npz \(.*Python objects"):
         load(x=IMAGES, y=objects)
     objects.dump(tmp_path / "pickle.npz")
-    with pytest.raises(
-        ValueError, match=r"arrays of numbers or text. Received: .*pickle.npz \(it holds Python objects"
-    ):
+    with pytest.raises(ValueError, match=r"Received: .*pickle.npz \(.*Python objects"):
         load_dataset(DatasetSettings(name=str(tmp_path / "pickle.npz")))
     assert not (tmp_path / "sprung").exists()
 
@@ -177,7 +175,5 @@ def test_files_that_are_no_npz(tmp_path):
     with open(tmp_path / "array.npz", "wb") as file:
         np.save(file, IMAGES)
     for name, found in (("cut", "zip"), ("empty", "No data left"), ("array", "one array without a key")):
-        with pytest.raises(
-            ValueError, match=rf"must hold arrays of numbers or text. Received: .*{name}.npz \(.*{found}"
-        ):
+        with pytest.raises(ValueError, match=rf"Received: .*{name}.npz \(.*{found}"):
             load_dataset(DatasetSettings(name=str(tmp_path / f"{name}.npz")))

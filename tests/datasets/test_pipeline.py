@@ -193,14 +193,14 @@ def test_parts_not_owned_are_not_read(monkeypatch):
 
 
 def test_a_batch_that_cannot_be_cut():
-    with pytest.raises(ValueError, match=r"multiple of the number of replicas. Received: 4 for 3. Try .*=3"):
+    with pytest.raises(ValueError, match="replicas.*Received: 4 for 3.*=3"):
         batches(0, 1, shard=Shard(3))
-    with pytest.raises(ValueError, match=r"must be even. Received: 4 in 4 parts of 1. Try .*=8"):
+    with pytest.raises(ValueError, match=r"Received: 4 in 4 parts of 1.*=8"):
         batches(0, 1, Augment(mixup=1.0), shard=Shard(4))
 
 
 def test_integer_targets_cannot_be_mixed():
-    with pytest.raises(ValueError, match=r"encoded as floats. Received: int64 for a target of kind `class`. Leave"):
+    with pytest.raises(ValueError, match="`mixup`.*`cutmix`.*Received: int64 for a target of kind `class`"):
         batches(0, 1, Augment(cutmix=1.0), batch=batch_of())
 
 

@@ -38,14 +38,14 @@ def test_a_class_is_named_or_comes_in_turn():
 @pytest.mark.parametrize(
     ("text", "values", "match"),
     [
-        ("1,2", [NOISE], r"^`noise` must be 3 finite numbers, with commas in between. Received: 2 of them, '1,2'."),
-        ("1,2,3,4", [NOISE], r"must be 3 finite numbers.*Received: 4 of them"),
+        ("1,2", [NOISE], r"`noise`.*3.*Received: 2 of them, '1,2'"),
+        ("1,2,3,4", [NOISE], "3 .*numbers.*Received: 4 of them"),
         ("1,nan,3", [NOISE], r"must be 3 finite numbers"),
-        ("one", [NOISE], r"^`noise` must be a seed, or 3 numbers. Received: 'one'. Try a seed"),
-        ("-1", [NOISE], r"must be 3 finite numbers.*Received: 1 of them"),
-        ("0:two", [NOISE, LABEL], r"^`label` must be one of zero, one. Received: 'two'."),
-        ("1,2,3", [NOISE, LABEL], r"^The generator must be told a class. Received: '1,2,3'. Add one: 1,2,3:zero"),
-        ("0:one", [NOISE], r"^The generator is not told a class. Received: '0:one'."),
+        ("one", [NOISE], r"`noise`.*3.*Received: 'one'"),
+        ("-1", [NOISE], "3 .*numbers.*Received: 1 of them"),
+        ("0:two", [NOISE, LABEL], r"`label`.*Received: 'two'"),
+        ("1,2,3", [NOISE, LABEL], "Received: '1,2,3'. .*1,2,3:zero"),
+        ("0:one", [NOISE], "Received: '0:one'"),
     ],
 )
 def test_what_is_no_noise_is_refused(text, values, match):

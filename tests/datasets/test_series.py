@@ -1,6 +1,7 @@
 """Series as they lie in files, and the windows that are cut out of them."""
 
 import hashlib
+import re
 
 import numpy as np
 import pandas as pd
@@ -176,7 +177,7 @@ def test_the_sunspots_are_whole(data_folder):
 def test_days_that_are_missing_in_real_data_are_seen(data_folder):
     """The last days of the leap years 1984 and 1988 are not in the file."""
     name = str(data_folder / "series" / "daily-min-temperatures.csv")
-    with pytest.raises(ValueError, match=r"follow each other evenly\. Received: 1984-12-30 00:00:00, then 1985-01-01"):
+    with pytest.raises(ValueError, match="Received: 1984-12-30 00:00:00, then 1985-01-01"):
         load_dataset(settings(name=name))
     assert load_dataset(settings(name=name, columns={"Date": "skip"})).spec.targets[2].frequency is None
 
@@ -212,7 +213,7 @@ def test_dates_of_another_format_are_read_where_they_are_said_to_be_dates(file):
         rows=6, month=pd.date_range("2020-04-01", periods=6).strftime("%d/%m/%Y")
     )  # which month first, by them?
     assert next_window(file(few), spec, 1)[1] == ["2020-04-07"]
-    with pytest.raises(ValueError, match=r"Received: 10/01/2020 in row 1 of `month`.*=skip; or if it is dates, =date."):
+    with pytest.raises(ValueError, match="Received: 10/01/2020 in row 1 of `month`.*=skip.*=date"):
         series_dataset(frame, settings())
 
 
@@ -228,7 +229,7 @@ def test_a_trained_network_is_judged_on_what_is_long_enough():
     judged = series_dataset(later, settings(validation=0.1), like=spec)
     assert set(judged.splits) == {"train", "test"}
     assert judged.spec.inputs == spec.inputs  # the scale, too
-    with pytest.raises(ValueError, match=r"Each split must be as long as .* 9 rows\. Received: 7 of 10 rows in train"):
+    with pytest.raises(ValueError, match="9 rows.*Received: 7 of 10 rows in train"):
         series_dataset(table(rows=10), settings(validation=0.1), like=spec)
 
 
@@ -243,15 +244,15 @@ def test_the_last_window_is_what_the_continuation_is_forecast_of(file):
 
 def test_what_cannot_be_continued_is_refused(file, tmp_path):
     spec = series_dataset(table(), settings()).spec
-    with pytest.raises(ValueError, match=r"as long as the window, 6 rows\. Received: 5 in .*Begin it earlier"):
+    with pytest.raises(ValueError, match="6 rows.*Received: 5 in "):
         next_window(file(table(rows=5)), spec, 3)
     for path in (tmp_path / "none.csv", tmp_path, "1,2,3"):
-        with pytest.raises(ValueError, match="An input must be the CSV file of a series. Received: .*Check the path"):
+        with pytest.raises(ValueError, match=f"CSV file.*Received: {re.escape(str(path))}"):
             next_window(path, spec, 3)
-    with pytest.raises(ValueError, match=r"columns that were learned from\. Received: none called heat\. There are"):
+    with pytest.raises(ValueError, match=r"Received: none called heat\. There are"):
         next_window(file(table().drop(columns="heat")), spec, 3)
     days = table(month=pd.date_range("1995-01-01", periods=ROWS).strftime("%Y-%m-%d"))
-    with pytest.raises(ValueError, match=r"as those that were learned from, `MS`\. Received: 1995-01-01 00:00:00, t"):
+    with pytest.raises(ValueError, match=r"`MS`.*Received: 1995-01-01 00:00:00, t"):
         next_window(file(days), spec, 3)
 
 
@@ -270,29 +271,29 @@ def twice(frame):
 @pytest.mark.parametrize(
     ("change", "given", "match"),
     [
-        (gap, {}, r"evenly\. Received: 1997-06-01 00:00:00, then 1997-08-01 00:00:00 in `month`\. Fill in"),
-        (shuffled, {}, r"must increase\. Received: 1995-01-01 00:00:00 after 1995-02-01 00:00:00 in `month`, row 2\. "),
-        (twice, {}, r"must increase\. Received: 1995-01-01 00:00:00 after 1995-01-01 00:00:00 in `month`, row 2\. "),
-        (lambda f: f.assign(sales=f.sales.mask(f.sales == 7)), {}, "in every row. Received: nothing in row 8"),
-        (lambda f: f.assign(sales=f.sales.mask(f.sales < 3)), {}, "nothing in row 1 of `sales`, and 2 more. Fill it"),
-        (lambda f: f.assign(heat=np.inf), {}, "in every row. Received: inf in row 1 of `heat`, and 59 more"),
+        (gap, {}, "Received: 1997-06-01 00:00:00, then 1997-08-01 00:00:00 in `month`"),
+        (shuffled, {}, "Received: 1995-01-01 00:00:00 after 1995-02-01 00:00:00 in `month`, row 2"),
+        (twice, {}, "Received: 1995-01-01 00:00:00 after 1995-01-01 00:00:00 in `month`, row 2"),
+        (lambda f: f.assign(sales=f.sales.mask(f.sales == 7)), {}, "Received: nothing in row 8"),
+        (lambda f: f.assign(sales=f.sales.mask(f.sales < 3)), {}, "Received: nothing in row 1 of `sales`, and 2 more"),
+        (lambda f: f.assign(heat=np.inf), {}, "Received: inf in row 1 of `heat`, and 59 more"),
         (lambda f: f.assign(wind="NW"), {}, r"Received: NW in row 1 of `wind`.*--set dataset\.columns\.wind=skip"),
-        (lambda f: f.assign(sales=3.0), {}, "must vary. Received: `sales`, the same in all 60 rows. Choose another"),
+        (lambda f: f.assign(sales=3.0), {}, "Received: `sales`, the same in all 60 rows"),
         (
             lambda f: f.assign(sales=np.where(f.sales < 50, 3.0, f.sales)),
             {},
-            "vary over the training split. Received: `sales`, the same in all 36 rows of it. Begin the series later",
+            "Received: `sales`, the same in all 36 rows of it",
         ),
-        (lambda f: f[["month"]], {}, "must have a column of numbers. Received: month. Add one"),
-        (lambda f: f, {"target": "month"}, r"must be a column of numbers\. Received: month\. There are: heat"),
-        (lambda f: f, {"columns": {"x": "skip"}}, "`dataset.columns` of a series .* Received: x=skip. There are: mo"),
-        (lambda f: f, {"columns": {"heat": "category"}}, "each number, date or skip. Received: heat=category"),
-        (lambda f: f, {"columns": {"heat": "date"}}, r"`heat` must hold dates like 2024-12-31\. Received: 1.0 in row"),
-        (lambda f: f, {"window": None}, r"A series needs `dataset\.window`.*Received: none, for mine\.csv\. Try --set"),
-        (lambda f: f, {"window": 100}, r"103 rows\. Received: 36 of 60 rows in train\. Lower dataset\.window \(100\)"),
-        (lambda f: f, {"horizon": 8}, r"14 rows\. Received: 12 of 60 rows in validation\. Lower .*apart by dataset\.v"),
-        (lambda f: f, {"test": 0.1}, r"9 rows\. Received: 6 of 60 rows in test\. Lower .* apart by dataset\.test"),
-        (lambda f: f, {"period": 12}, r"15 rows\. Received: 12 of 60 rows in validation\. .*dataset\.period \(12\)"),
+        (lambda f: f[["month"]], {}, r"Received: month\. "),
+        (lambda f: f, {"target": "month"}, r"`dataset.target`.*Received: month\. There are: heat"),
+        (lambda f: f, {"columns": {"x": "skip"}}, r"`dataset.columns`.*Received: x=skip.*There are: mo"),
+        (lambda f: f, {"columns": {"heat": "category"}}, "`dataset.columns`.*Received: heat=category"),
+        (lambda f: f, {"columns": {"heat": "date"}}, r"`heat`.*2024-12-31.*Received: 1.0 in row"),
+        (lambda f: f, {"window": None}, r"`dataset\.window`.*Received: none, for mine\.csv.*--set"),
+        (lambda f: f, {"window": 100}, r"103.*Received: 36 of 60 rows in train.*dataset\.window.*\(100\)"),
+        (lambda f: f, {"horizon": 8}, r"14.*Received: 12 of 60 rows in validation.*dataset\.validation"),
+        (lambda f: f, {"test": 0.1}, r"9.*Received: 6 of 60 rows in test.*dataset\.test"),
+        (lambda f: f, {"period": 12}, r"15.*Received: 12 of 60 rows in validation.*dataset\.period \(12\)"),
     ],
 )  # fmt: skip
 def test_what_is_no_series_is_refused(change, given, match):
@@ -303,7 +304,7 @@ def test_what_is_no_series_is_refused(change, given, match):
 def test_a_folder_of_tables_is_no_series(file):
     folder = file(table()).parent
     (folder / "mine.csv").rename(folder / "train.csv")
-    with pytest.raises(ValueError, match="A series must be one CSV file.* Received: .*leave dataset.window out for a"):
+    with pytest.raises(ValueError, match=r"CSV file.*Received: .*dataset\.window"):
         load_dataset(settings(name=str(folder)))
 
 

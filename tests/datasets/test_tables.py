@@ -66,7 +66,7 @@ def test_every_row_of_a_gate_is_in_every_split(name):
 
 def test_an_unknown_gate_is_refused():
     for name in ("gates", "gates:nor"):
-        with pytest.raises(ValueError, match=r"A gate must be one of and, or, nand, xor\. Received: 'gates"):
+        with pytest.raises(ValueError, match="Received: 'gates"):
             load(name)
 
 

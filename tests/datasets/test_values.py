@@ -14,5 +14,5 @@ def test_deviations_are_one_where_a_column_does_not_vary():
 
 @pytest.mark.parametrize("number", [np.nan, np.inf])
 def test_numbers_to_predict_must_be_finite(number):
-    with pytest.raises(ValueError, match=r"must be finite\. Received: 1 that are not"):
+    with pytest.raises(ValueError, match="Received: 1 that are not"):
         number_value(np.array([[1.0], [number], [2.0]], np.float32))

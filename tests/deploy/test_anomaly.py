@@ -75,6 +75,7 @@ def test_files_are_judged_and_used(exported):
     assert evaluate(file)["scores"] == pytest.approx(run.record.scores["test"], abs=1e-3)
     rows = load_dataset(run.template.dataset).split("test").read(np.arange(3))["features"]
     said = predict(file, [",".join(map(str, row)) for row in rows])
+    assert len(said) == 3
     assert {row["decision"] for row in said} <= {"normal", "anomaly"}
     assert all((row["score"] > row["threshold"]) == (row["decision"] == "anomaly") for row in said)
 

@@ -136,6 +136,7 @@ def test_what_is_served_runs_without_a_gpu(serving):
 
 def test_only_what_must_is_called_one_by_one(serving):
     contract = serving.contract
+    assert any(key.startswith("tflite") for key in catalog.FORMATS)
     for key in catalog.FORMATS:
         assert batch_of(load_format(key), contract, {"Dense", "LSTM"}) == (1 if key.startswith("tflite") else "dynamic")
         assert batch_of(load_format(key), contract, {"Dense", "Conv1D"}) == "dynamic"

@@ -16,6 +16,7 @@ def as_text(report):
 def test_the_table_names_every_format_and_figure(exported):
     report, _ = exported
     text = as_text(report)
+    assert len(report.results) == 9
     for result in report.results:
         assert result.format in text
         assert f"{result.latency_ms:.3f} ms" in text

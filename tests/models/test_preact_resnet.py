@@ -104,7 +104,7 @@ def test_around_the_first_unit_of_a_stage_goes_what_is_activated(unit, expected)
 
 def test_no_small_convolution_has_a_bias_and_no_large_one_that_is_normalized():
     small = preact_resnet_cifar((8, 8, 3), 10, depth=11)
-    assert not any(layer.use_bias for layer in small.layers if isinstance(layer, keras.layers.Conv2D))
+    assert {layer.use_bias for layer in small.layers if isinstance(layer, keras.layers.Conv2D)} == {False}
     large = without_weights(lambda: preact_resnet50((32, 32, 3), 10, width=0.125))
     normalized = {id(layer.input) for layer in large.layers if isinstance(layer, keras.layers.BatchNormalization)}
     convolutions = [layer for layer in large.layers if isinstance(layer, keras.layers.Conv2D)]

@@ -129,7 +129,7 @@ def test_a_strided_convolution_looks_around_the_pixels_that_its_shortcut_keeps(d
 def test_without_batch_normalization_each_convolution_has_a_bias():
     bare, normalized = (resnet_cifar((32, 32, 3), 10, depth=20, batch_norm=batch_norm) for batch_norm in (False, True))
     assert kinds(normalized) - kinds(bare) == {"BatchNormalization"}
-    assert all(layer.use_bias for layer in bare.layers if hasattr(layer, "kernel"))
+    assert {layer.use_bias for layer in bare.layers if hasattr(layer, "kernel")} == {True}
     channels = sum(layer.filters for layer in bare.layers if isinstance(layer, keras.layers.Conv2D))
     assert summarize(bare).parameters == 269_722 - channels  # a bias for each gamma and beta
 

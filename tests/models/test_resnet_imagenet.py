@@ -72,7 +72,7 @@ def test_parameters_macs_and_layers_are_those_of_the_paper(builder, trainable, m
     projections = 3 if builder in (resnet18, resnet34) else 4
     kernels = [layer for layer in network.layers if hasattr(layer, "kernel")]
     assert f"resnet{len(kernels) - projections}" == network.name == builder.__name__
-    assert not any(layer.use_bias for layer in kernels if isinstance(layer, layers.Conv2D))
+    assert {layer.use_bias for layer in kernels if isinstance(layer, layers.Conv2D)} == {False}
 
 
 def test_in_version_1_5_the_3x3_convolution_halves_the_map_at_4_09_billion_macs():

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 import shutil
 
 import keras
@@ -78,18 +79,18 @@ def test_a_class_may_be_called_by_a_number():
 
 def test_what_is_no_name_is_no_class():
     for normal in (True, 1.5, ["a"]):
-        with pytest.raises(ValueError, match="`normal` must be the name of a class. Received: .*. Try task"):
+        with pytest.raises(ValueError, match=f"`normal`.*Received: {re.escape(repr(normal))}"):
             look(dataset(), normal=normal)
 
 
 def test_which_class_is_normal_must_be_known():
-    with pytest.raises(ValueError, match="which class is normal. Received: 'fine' for classes flutter, normal. Say"):
+    with pytest.raises(ValueError, match="Received: 'fine' for classes flutter, normal"):
         look(dataset(), normal="fine")
 
 
 def test_anomalies_to_train_on_are_refused_and_counted():
     task, seen = look(dataset((1, 0, 0, 1, 1)))
-    match = r"normal examples alone\. Received: 2 anomalies among the 5 of train\..*task.anomalies=drop.*=keep"
+    match = "Received: 2 anomalies .*5 of train.*task.anomalies=drop.*task.anomalies=keep"
     with pytest.raises(ValueError, match=match):
         task.trained_on(seen)
     with pytest.raises(ValueError, match="Received: [0-9]+ anomalies"):
@@ -112,15 +113,15 @@ def test_anomalies_that_are_dropped_leave_no_trace_in_the_statistics():
 
 
 def test_classes_are_not_weighed():
-    with pytest.raises(ValueError, match="needs one class per example. Received: targets of kind `number`"):
+    with pytest.raises(ValueError, match="`train.class_weight`.*Received: .*`number`"):
         prepare(template(train__class_weight="balanced"))
 
 
 def test_nothing_normal_or_nothing_else_is_refused():
-    with pytest.raises(ValueError, match="learns from normal examples. Received: none in train"):
+    with pytest.raises(ValueError, match="Task anomaly.*Received: none in train"):
         look(dataset((0, 0, 0)), anomalies="drop")
     task, seen = look(dataset((1, 1, 1)))
-    with pytest.raises(ValueError, match=r"judged by normal examples and anomalies\. Received: 3 and 0 in validation"):
+    with pytest.raises(ValueError, match="Received: 3 and 0 in validation"):
         task.trained_on(seen)
 
 
@@ -147,10 +148,10 @@ def test_validation_is_watched_on_normal_examples_alone():
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        ({"quantile": 1.0}, r"`quantile` must be in \(0, 1\)\. Received: 1.0\. Try 0.99"),
-        ({"quantile": 0}, "`quantile` must be in"),
-        ({"quantile": "high"}, "`quantile` must be in"),
-        ({"anomalies": "ignore"}, "`anomalies` must be refuse, drop or keep. Received: 'ignore'"),
+        ({"quantile": 1.0}, r"`quantile`.*\(0, 1\).*Received: 1.0.*0.99"),
+        ({"quantile": 0}, "`quantile`.*Received: "),
+        ({"quantile": "high"}, "`quantile`.*Received: "),
+        ({"anomalies": "ignore"}, r"`anomalies`.*Received: 'ignore'"),
     ],
 )
 def test_options_out_of_range_are_refused(options, match):
@@ -275,7 +276,7 @@ def test_without_a_threshold_nothing_is_served(run, tmp_path):
     record = json.loads(cut.record_path.read_text())
     del record["spec"]["targets"][1]["threshold"]
     cut.record_path.write_text(json.dumps(record))
-    with pytest.raises(ValueError, match="The threshold is fitted when training ends. Received: run,.*--resume"):
+    with pytest.raises(ValueError, match="Received: run,.*--resume"):
         Run(cut.path).serving()
 
 

@@ -179,9 +179,9 @@ def test_what_is_no_series_is_refused():
 
 def test_wrong_options_are_refused():
     spec = series_dataset(series(), settings()).spec
-    with pytest.raises(ValueError, match="`loss` must be one of mse, mae. Received: 'huber'. Leave it out"):
+    with pytest.raises(ValueError, match=r"`loss`.*Received: 'huber'"):
         Forecasting(spec, loss="huber")
-    with pytest.raises(ValueError, match="`relative` must be true or false. Received: 'yes'. Leave it out"):
+    with pytest.raises(ValueError, match=r"`relative`.*Received: 'yes'"):
         Forecasting(spec, relative="yes")
 
 
@@ -201,7 +201,7 @@ def test_a_linear_autoregression_is_the_baseline_of_the_ready_template(data_fold
 
 def test_there_are_no_classes_to_balance(template):
     balanced = template.model_copy(update={"train": template.train.model_copy(update={"class_weight": "balanced"})})
-    with pytest.raises(ValueError, match="needs one class per example. Received: targets of kind `future`"):
+    with pytest.raises(ValueError, match="`train.class_weight`.*Received: .*`future`"):
         prepare(balanced)
 
 
@@ -264,7 +264,7 @@ def test_the_continuation_is_that_of_the_last_rows(run, file, tmp_path):
     table.iloc[-WINDOW:].to_csv(tmp_path / "short.csv", index=False)
     (shorter,) = predict(run.path, [tmp_path / "short.csv"])
     assert shorter["forecast"] == said["forecast"]
-    with pytest.raises(ValueError, match="There must be a series to continue. Received: none"):
+    with pytest.raises(ValueError, match="series.*Received: none"):
         predict(run.path, [])
 
 

@@ -89,17 +89,11 @@ def test_a_run_of_that_name_comes_before_the_cache(alone, small_run):
 
 
 def test_what_is_no_judge_is_refused(alone, small_run):
-    with pytest.raises(
-        ValueError, match=r"^The judge must have been trained. Received: 'mlp_digits', .*dlt train mlp_dig"
-    ):
+    with pytest.raises(ValueError, match=r"Received: 'mlp_digits', .*dlt train mlp_dig"):
         load_judge("mlp_digits")
-    with pytest.raises(
-        ValueError, match=r"^A judge must be the folder of a finished run, or a template. Received: 'no'"
-    ):
+    with pytest.raises(ValueError, match="Received: 'no'"):
         train(judged_by("no"), output=alone / "run")
-    with pytest.raises(
-        ValueError, match=r"must be a classifier of images. Received: autoencoder_digits, for the task rec"
-    ):
+    with pytest.raises(ValueError, match="Received: autoencoder_digits, .*reconstruction"):
         train(judged_by("autoencoder_digits"), output=alone / "run")
     assert list(alone.iterdir()) == []
     table = small_template().model_dump(mode="json") | {"task": {"name": "reconstruction"}}
@@ -111,9 +105,7 @@ def test_what_is_no_judge_is_refused(alone, small_run):
 
 
 def test_a_judge_of_other_images_is_refused_before_there_is_a_run(small_run, alone):
-    with pytest.raises(
-        ValueError, match=r"images of the same size. Received: images of \(12, 12, 1\) .* of \(8, 8, 1\)"
-    ):
+    with pytest.raises(ValueError, match=r"Received: images of \(12, 12, 1\) .* of \(8, 8, 1\)"):
         train(judged_by(str(small_run.path), image_size=[12, 12]), output=alone / "run")
     assert not (alone / "run").exists()
 
@@ -121,7 +113,7 @@ def test_a_judge_of_other_images_is_refused_before_there_is_a_run(small_run, alo
 def test_a_judge_of_other_classes_is_refused_before_there_is_a_run(small_run, alone):
     images = np.random.default_rng(0).integers(0, 256, (120, 8, 8, 1)).astype("uint8")
     np.savez(alone / "two.npz", x=images, y=np.arange(120) % 2, classes=np.array(["cat", "dog"]))
-    with pytest.raises(ValueError, match=r"tell the classes .* Received: .* for 0, 1, .* where the data has cat, dog."):
+    with pytest.raises(ValueError, match=r"Received: .* for 0, 1, .* where the data has cat, dog"):
         train(judged_by(str(small_run.path), name=str(alone / "two.npz")), output=alone / "run")
     assert not (alone / "run").exists()
 
@@ -130,7 +122,7 @@ def test_one_image_is_too_few_to_judge_by(alone):
     images = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 1)).astype("uint8")
     np.savez(alone / "few.npz", x=images, y=images.mean(axis=(1, 2, 3))[:, None])
     table = GAN | {"dataset": {"name": str(alone / "few.npz")}, "train": GAN["train"] | {"batch_size": 4}}
-    with pytest.raises(ValueError, match=r"^What is made is held against 2 images of validation .* Received: 1. Set"):
+    with pytest.raises(ValueError, match=r"2 images of validation.*Received: 1\."):
         train(parse_template(table), output=alone / "run")
     assert not (alone / "run").exists()
 
@@ -170,7 +162,7 @@ def test_a_judge_that_does_not_fit_is_refused_before_it_is_trained(alone, monkey
     np.savez(alone / "two.npz", x=images, y=np.arange(120) % 2, classes=np.array(["cat", "dog"]))
     for dataset, message in (
         ({"name": str(alone / "two.npz")}, "tell the classes .* mlp_digits for 0, 1, .* data has cat, dog.*judge=none"),
-        ({"image_size": [12, 12]}, r"images of the same size. Received: images of \(12, 12, 1\) for mlp_digits"),
+        ({"image_size": [12, 12]}, r"Received: images of \(12, 12, 1\) for mlp_digits"),
     ):
         with pytest.raises(ValueError, match=message):
             train(judged_by("mlp_digits", **dataset), output=alone / "run")

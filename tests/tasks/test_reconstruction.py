@@ -122,10 +122,10 @@ def test_pictures_of_noise_show_what_was_given_made_and_clean():
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        ({"loss": "l1"}, "`loss` must be one of cross_entropy, mse"),
-        ({"noise": -0.1}, "`noise` must be at least 0, and below 10. Received: -0.1"),
-        ({"noise": "much"}, "`noise` must be"),
-        ({"noise": float("nan")}, "`noise` must be"),
+        ({"loss": "l1"}, "`loss`.*Received: 'l1'"),
+        ({"noise": -0.1}, "`noise`.*Received: -0.1"),
+        ({"noise": "much"}, "`noise`.*Received: "),
+        ({"noise": float("nan")}, "`noise`.*Received: "),
     ],
 )
 def test_options_out_of_range_are_refused(options, match):
@@ -134,7 +134,7 @@ def test_options_out_of_range_are_refused(options, match):
 
 
 def test_what_cannot_be_given_back_is_refused():
-    with pytest.raises(ValueError, match="first for images. Received: 'cross_entropy' for `number`"):
+    with pytest.raises(ValueError, match="`loss`.*Received: 'cross_entropy' for `number`"):
         Reconstruction(spec_of(NUMBERS, inputs=(NUMBERS,)), loss="cross_entropy")
     with pytest.raises(ValueError, match=r"Received: `features` .*, `categories` of kind .*columns\.c=skip"):
         look_at(Named(name="reconstruction"), data_of(NUMBERS, CATEGORY))
@@ -143,6 +143,6 @@ def test_what_cannot_be_given_back_is_refused():
 
 
 def test_nothing_is_trained_for_parity():
-    with pytest.raises(ValueError, match="Task parity judges the parts of a network.*dlt list tasks"):
+    with pytest.raises(ValueError, match="Task parity.*Received: .*dlt list tasks"):
         Parity().sizes(data_of(IMAGE).spec)
     assert Parity().compare({}, {"code": np.ones((2, 3))}).scores == {}

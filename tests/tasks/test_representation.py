@@ -40,11 +40,11 @@ def draw(model):
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        ({"steps": 0}, "`steps` must be an integer of 1 to 25. Received: 0. Try 1"),
-        ({"steps": 26}, "Received: 26"),
-        ({"steps": True}, "Received: True"),
-        ({"persistent": 1}, "`persistent` must be true or false. Received: 1"),
-        ({"chains": 3}, "must know its options. Received: chains"),
+        ({"steps": 0}, "`steps`.*1 to 25.*Received: 0"),
+        ({"steps": 26}, "`steps`.*Received: 26"),
+        ({"steps": True}, "`steps`.*Received: True"),
+        ({"persistent": 1}, r"`persistent`.*Received: 1"),
+        ({"chains": 3}, "Task representation.*Received: chains"),
     ],
 )
 def test_wrong_options_are_refused(options, match):

@@ -97,19 +97,19 @@ def best_outputs(name):
 
 
 def test_an_unknown_option_is_refused():
-    with pytest.raises(ValueError, match="Task classification must know its options. Received: smoothing"):
+    with pytest.raises(ValueError, match="Task classification.*Received: smoothing"):
         make_task(Named(name="classification", smoothing=0.1), spec_of("classification"))
 
 
 @pytest.mark.parametrize("value", [-0.1, 1.0, "x"])
 def test_label_smoothing_is_a_share(value):
-    with pytest.raises(ValueError, match=r"`label_smoothing` must be in \[0, 1\)"):
+    with pytest.raises(ValueError, match="`label_smoothing`.*Received: "):
         Classification(spec_of("classification"), label_smoothing=value)
 
 
 @pytest.mark.parametrize("value", [0, 1, "x"])
 def test_the_threshold_is_a_probability(value):
-    with pytest.raises(ValueError, match=r"`threshold` must be in \(0, 1\)"):
+    with pytest.raises(ValueError, match="`threshold`.*Received: "):
         MultiLabel(spec_of("multi_label"), threshold=value)
 
 
@@ -171,7 +171,7 @@ def test_the_square_of_a_large_number_is_a_number():
 
 
 def test_a_task_of_ones_own_is_a_task():
-    with pytest.raises(ValueError, match="must be a class derived from `Task`"):
+    with pytest.raises(ValueError, match="`Task`.*Received: 'subprocess:Popen'"):
         make_task(Named(name="subprocess:Popen"), spec_of("classification"))
 
 

@@ -85,7 +85,7 @@ def test_probabilities_made_inside_are_refused_and_not_made_twice(digits, tmp_pa
         "nested": keras.Sequential([keras.Input((10,)), layers.Dense(10, activation="softmax")])(x),
     }.items():
         path = save(keras.Model(inputs, output), tmp_path / f"{name}.keras")
-        with pytest.raises(ValueError, match="must make its probabilities, if at all, in its last layer"):
+        with pytest.raises(ValueError, match=f"Received: {path}, "):
             adopt(path, task="classification", data="digits", output=tmp_path / "run")
         assert not (tmp_path / "run").exists()
 
@@ -128,17 +128,17 @@ def test_what_cannot_be_taken_is_said_clearly(digits, tmp_path):
         assert not (tmp_path / "run").exists()
 
     vector = keras.Sequential([keras.Input((64,)), layers.Dense(10)])
-    refused(vector, "must take one image of a fixed size.*inputs")
+    refused(vector, "Received: .*theirs.keras, .*\\(None, 64\\)")
     free = keras.Sequential([keras.Input((None, None, 1)), layers.GlobalAveragePooling2D(), layers.Dense(10)])
-    refused(free, "must take one image of a fixed size")
+    refused(free, "Received: .*theirs.keras, .*\\(None, None, None, 1\\)")
     seven = keras.Sequential([keras.Input((8, 8, 1)), layers.Flatten(), layers.Dense(7)])
-    refused(seven, "row of 10 values.*Received: .*7")
+    refused(seven, "10 .*Received: .*theirs.keras, .*7")
     sigmoid = keras.Sequential([keras.Input((8, 8, 1)), layers.Flatten(), layers.Dense(10, activation="sigmoid")])
-    refused(sigmoid, "must give logits or end in softmax.*sigmoid")
+    refused(sigmoid, "softmax.*Received: .* sigmoid")
     (tmp_path / "broken.keras").write_bytes(b"no model")
-    with pytest.raises(ValueError, match="must be whole and load in safe mode"):
+    with pytest.raises(ValueError, match="Received: .*broken.keras, "):
         adopt(tmp_path / "broken.keras", task="classification", data="digits")
-    with pytest.raises(ValueError, match="must be a file"):
+    with pytest.raises(ValueError, match="Received: .*none.keras, "):
         adopt(tmp_path / "none.keras", task="classification", data="digits")
 
 
@@ -147,7 +147,7 @@ OTHER_TASKS = catalog.TASKS.keys() - {"classification", "multi_label", "regressi
 
 @pytest.mark.parametrize("task", [*sorted(OTHER_TASKS), "pathlib:Path", "os:getcwd"])
 def test_a_task_for_which_a_row_of_outputs_is_not_enough_is_refused_before_the_file_is_read(tmp_path, task):
-    message = f"class, labels or numbers as its target. Received: {task}. Try classification"
+    message = f"Received: {task}. Try classification"
     with pytest.raises(ValueError, match=message) as caught:
         adopt(tmp_path / "none.keras", task=task, data="digits", output=tmp_path / "run")
     assert "\n" not in str(caught.value)
@@ -159,7 +159,7 @@ def test_a_lambda_is_not_run(tmp_path):
     x = layers.Lambda(lambda t: t / 255, output_shape=(8, 8, 1))(inputs)
     model = keras.Model(inputs, layers.Dense(10)(layers.Flatten()(x)))
     path = save(model, tmp_path / "lambda.keras")
-    with pytest.raises(ValueError, match="must be whole and load in safe mode.*--import"):
+    with pytest.raises(ValueError, match=f"Received: {path}, .*--import"):
         adopt(path, task="classification", data="digits", output=tmp_path / "run")
 
 

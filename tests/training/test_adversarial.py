@@ -251,7 +251,7 @@ def test_the_critic_takes_several_steps_each_on_its_part():
 
 
 def test_a_batch_that_has_no_such_parts_is_refused():
-    with pytest.raises(ValueError, match=r"a multiple of `critic_steps`, 5. Received: 12. Try .*batch_size=60"):
+    with pytest.raises(ValueError, match=r"`critic_steps`.*5.*Received: 12.*batch_size=60"):
         begin("wgan_gp", loss="wasserstein", critic_steps=5)
 
 
@@ -277,12 +277,12 @@ def test_classes_have_no_weight():
 
 
 def test_no_epoch_of_a_generator_is_the_best():
-    with pytest.raises(ValueError, match=r"no loss says how good .* Received: train.keep = 'best'. Try --set train.ke"):
+    with pytest.raises(ValueError, match="Received: train.keep = 'best'.*--set train.keep=last"):
         begin(keep="best")
 
 
 def test_a_critic_must_not_look_at_the_whole_batch():
-    with pytest.raises(ValueError, match=r"judges each image by itself.* normalization .* of `dcgan`. Take .*wgan_gp"):
+    with pytest.raises(ValueError, match="Received: .*`dcgan`.*`wgan_gp`"):
         begin("dcgan", loss="wasserstein")
 
 
@@ -327,13 +327,13 @@ def test_the_class_reaches_both_players():
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        ({"loss": "hinge"}, r"^`loss` must be one of gan, wasserstein. Received: 'hinge'. Leave it out."),
-        ({"critic_steps": 0}, r"^`critic_steps` must be an integer of 1 to 31. Received: 0. Try 5."),
-        ({"critic_steps": 32}, r"^`critic_steps` must be an integer of 1 to 31. Received: 32. Try 5."),
-        ({"critic_steps": True}, r"^`critic_steps` must be an integer of 1 to 31. Received: True"),
-        ({"penalty": -1.0}, r"^`penalty` must be at least 0. Received: -1.0. Try 10."),
-        ({"judge": ""}, r"^`judge` must be a template or the folder of a run. Received: ''."),
-        ({"judge": 3}, r"^`judge` must be a template or the folder of a run. Received: 3."),
+        ({"loss": "hinge"}, r"`loss`.*Received: 'hinge'"),
+        ({"critic_steps": 0}, "`critic_steps`.*1 to 31.*Received: 0"),
+        ({"critic_steps": 32}, "`critic_steps`.*1 to 31.*Received: 32"),
+        ({"critic_steps": True}, "`critic_steps`.*Received: True"),
+        ({"penalty": -1.0}, "`penalty`.*Received: -1.0"),
+        ({"judge": ""}, r"`judge`.*Received: ''"),
+        ({"judge": 3}, r"`judge`.*Received: 3"),
     ],
 )
 def test_wrong_options_are_refused(options, match):
@@ -350,7 +350,7 @@ def test_images_of_two_sizes_are_refused(tmp_path):
             Image.new("L", (8, 8 + 4 * (number % 2)), 40 * number).save(tmp_path / name / f"{number}.png")
     table = template().model_dump(mode="json")
     table["dataset"] = {"name": str(tmp_path)}
-    with pytest.raises(ValueError, match=r"Images of several sizes .* Received: 2 sizes, 8x8 to 12x8. Set"):
+    with pytest.raises(ValueError, match="Received: .*8x8 to 12x8"):
         prepare(parse_template(table))
 
 

@@ -167,20 +167,20 @@ def test_the_last_stage_sees_labelled_examples_alone():
 @pytest.mark.parametrize(
     ("settings", "match"),
     [
-        ({"train.labels": 5000}, r"`train.labels` must be at most .* training examples, 1\d+. Received: 5000. Leave"),
+        ({"train.labels": 5000}, r"`train.labels`.*Received: 5000"),
         (
             {"train.labels": 200, "train.class_weight": "balanced"},
-            r"`train.class_weight` counts .* Received: train.labels = 200, so that not all are known. Leave one",
+            r"`train.class_weight`.*Received: train.labels = 200",
         ),
-        ({"train.labels": 20}, r"`train.batch_size` must be at most .*, 20. Received: 50"),
+        ({"train.labels": 20}, r"`train.batch_size`.*20.*Received: 50"),
         (
             {"model.name": "mlp"},
-            "`train.pretrain` is for networks of restricted Boltzmann machines. Received: mlp",
+            r"`train.pretrain`.*Received: mlp",
         ),
         ({"task": "representation", "train.labels": None}, "size"),
         (
             {"dataset.name": "wine", "train.labels": None},
-            r"^`train.pretrain` is for values between 0 and 1, .* Received: data whose inputs are features. Leave it",
+            "`train.pretrain`.*Received: .*features",
         ),
     ],
 )
@@ -273,7 +273,7 @@ def test_half_precision_leaves_the_machines_in_full(tmp_path):
 
 
 def test_labels_that_are_not_learned_from_are_not_counted(tmp_path):
-    with pytest.raises(ValueError, match=r"for tasks that learn from labels. Received: 50 for representation, which"):
+    with pytest.raises(ValueError, match="`train.labels`.*Received: 50 for representation"):
         train(template(train__labels=50), output=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

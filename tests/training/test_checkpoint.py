@@ -108,23 +108,23 @@ def test_one_that_is_passed_over_takes_no_place(tmp_path):
 
 
 def test_without_one_that_is_whole_nothing_is_resumed(tmp_path):
-    with pytest.raises(ValueError, match="There must be a checkpoint to resume"):
+    with pytest.raises(ValueError, match=f"Received: {tmp_path} "):
         load_checkpoint(tmp_path, group(0))
     save(tmp_path, 10)
     list_checkpoints(tmp_path)[0].write_bytes(b"PK")
-    with pytest.raises(ValueError, match=r"A checkpoint must be whole.*none is"):
+    with pytest.raises(ValueError, match=f"Received: {tmp_path}, "):
         load_checkpoint(tmp_path, group(0), lambda text: None)
 
 
 def test_one_of_another_model_is_refused(tmp_path):
     save(tmp_path, 10)
-    with pytest.raises(ValueError, match="A checkpoint must fit its model"):
+    with pytest.raises(ValueError, match=r"Received: .*step-000000010\.npz"):
         load_checkpoint(tmp_path, group(0, size=7))
 
 
 def test_a_variable_that_is_no_number_is_never_written(tmp_path):
     save(tmp_path, 5)
-    with pytest.raises(FloatingPointError, match="Variables must stay finite"):
+    with pytest.raises(FloatingPointError, match="Received: NaN"):
         save_checkpoint(tmp_path, group(math.nan), TrainingState(step=6), keep=2)
     assert [path.name for path in tmp_path.iterdir()] == ["step-000000005.npz"]
 

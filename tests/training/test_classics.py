@@ -152,9 +152,9 @@ def test_a_table_of_ones_own_is_learned_judged_and_used(people, tmp_path):
     from_file = predict(run.path, [tmp_path / "new.csv"])
     assert np.mean([found["class"] == rich for found, rich in zip(from_file, table["rich"], strict=True)]) >= 0.85
     table[["age"]].to_csv(tmp_path / "less.csv", index=False)
-    with pytest.raises(ValueError, match=r"the columns that were learned from\. Received: none called work"):
+    with pytest.raises(ValueError, match="Received: none called work"):
         predict(run.path, [tmp_path / "less.csv"])
-    with pytest.raises(ValueError, match="There must be a row to predict"):
+    with pytest.raises(ValueError, match="row.*Received: none"):
         predict(run.path, [])
 
 

@@ -121,6 +121,7 @@ def test_a_network_that_is_told_the_class_is_judged_by_it(gan_run, judge):
 
 
 def test_both_parts_of_the_bound_are_in_the_history(vae_run):
+    assert vae_run.history()
     for row in vae_run.history():
         assert row["loss"] == pytest.approx(row["reconstruction"] + row["kl"], rel=1e-5)
         assert row["val_loss"] == pytest.approx(row["val_reconstruction"] + row["val_kl"], rel=1e-5)
@@ -236,13 +237,11 @@ def test_the_command_line_writes_images_and_says_what_is_wrong_in_one_line(gan_r
 
 
 def test_wrong_noise_is_an_error_of_one_line(gan_run):
-    with pytest.raises(
-        ValueError, match=r"^`noise` must be 5 finite numbers.*Received: 2 of them, '1,2'.*seed such as 0.$"
-    ):
+    with pytest.raises(ValueError, match="`noise`.*5 .*Received: 2 of them, '1,2'"):
         predict(gan_run.path, ["1,2:0"])
-    with pytest.raises(ValueError, match=r"^There must be a seed to predict"):
+    with pytest.raises(ValueError, match=r"seed.*Received: none"):
         predict(gan_run.path, [])
-    with pytest.raises(ValueError, match=r"^A part must be one that is served. Received: 'decoder'. There are: none."):
+    with pytest.raises(ValueError, match="Received: 'decoder'. There are: none"):
         predict(gan_run.path, ["0"], part="decoder")
 
 
@@ -251,9 +250,9 @@ def test_the_decoder_is_a_generator(vae_run, tmp_path):
     assert first["reconstruction"] == again["reconstruction"]
     (typed,) = predict(vae_run.path, ["0.5,-1"], part="decoder", output=tmp_path)
     assert np.array(Image.open(typed["reconstruction"])).shape == (8, 8)
-    with pytest.raises(ValueError, match=r"^`code` must be 2 finite numbers.*Received: 3 of them"):
+    with pytest.raises(ValueError, match="`code`.*2 .*Received: 3 of them"):
         predict(vae_run.path, ["1,2,3"], part="decoder")
-    with pytest.raises(ValueError, match=r"Received: 'code'. There are: encoder, decoder."):
+    with pytest.raises(ValueError, match="Received: 'code'. There are: encoder, decoder"):
         predict(vae_run.path, ["1"], part="code")
 
 
@@ -271,6 +270,7 @@ def test_a_seed_gives_the_same_image_in_every_runtime(gan_run, in_process):
     seeds = ["0", "5:2", "7:9"]
     expected = np.array([result["image"] for result in predict(gan_run.path, seeds)])
     assert np.ptp(expected) > 0
+    assert len(report.results) == 3
     for result in report.results:
         file = gan_run.exports_path / result.file
         images = np.array([found["image"] for found in predict(file, seeds)])
@@ -288,7 +288,7 @@ def test_the_exported_decoder_makes_what_keras_makes(vae_run, in_process):
         predict(path, ["3"], **part) for path, part in ((vae_run.path, {"part": "decoder"}), (file, {}))
     )
     np.testing.assert_allclose(found["reconstruction"], expected["reconstruction"], atol=0.02)
-    with pytest.raises(ValueError, match=r"^A part is for runs. Received: 'decoder' for"):
+    with pytest.raises(ValueError, match="Received: 'decoder' for"):
         predict(file, ["3"], part="decoder")
 
 

@@ -23,7 +23,9 @@ SIZES = ("small", "big")
 
 def weights_of(model):
     network = model.get_layer(model.name)
-    return {layer.name: layer.get_weights() for layer in network.layers if layer.weights}
+    found = {layer.name: layer.get_weights() for layer in network.layers if layer.weights}
+    assert found
+    return found
 
 
 class Notes(Silent):
@@ -184,6 +186,7 @@ def test_noise_may_begin_where_there_was_none():
     )
     assert take_weights(network, Pretrained(source, None, "a run")) == []
     taken = [weight for weight in network.weights if "seed" not in weight.path]
+    assert taken
     for weight, given in zip(taken, source.weights, strict=True):
         np.testing.assert_array_equal(weight, given)
 
@@ -213,9 +216,7 @@ def test_a_run_of_a_model_trained_elsewhere_is_refused(small_run, monkeypatch):
     inputs = keras.Input((8, 8, 1))
     network = keras.Model(inputs, layers.Flatten()(inputs), name="network")
     monkeypatch.setattr(type(small_run), "model", lambda _: keras.Model(inputs, network(inputs), name="adopted"))
-    with pytest.raises(
-        ValueError, match="a network that was trained here. Received: .*trained elsewhere. Give another"
-    ):
+    with pytest.raises(ValueError, match=r"Received: .*trained elsewhere"):
         pretrained.load_pretrained(small_template(model__weights=str(small_run.path)).model, network)
 
 
@@ -240,9 +241,9 @@ def test_auxiliary_classifiers_of_another_size_begin_fresh():
     ("model", "channels", "message"),
     [
         ({"name": "mobilenet_v2", "widht": 0.5}, 3, "widht"),
-        ({"name": "mobilenet_v2", "width": "half"}, 3, "Option `width` .* Received: width='half'"),
+        ({"name": "mobilenet_v2", "width": "half"}, 3, r"`width`.*Received: width='half'"),
         ({"name": "mobilenet_v2"}, 1, r"trained on images of 224x224x3: set .* and dataset.channels=3"),
-        ({"name": "resnet50", "stride_on_3x3": True}, 3, "must be of the same architecture. Received: imagenet, where"),
+        ({"name": "resnet50", "stride_on_3x3": True}, 3, "`model.weights`.*Received: imagenet, where"),
     ],
 )
 def test_what_there_are_no_weights_for_is_refused_before_they_are_downloaded(model, channels, message, monkeypatch):

