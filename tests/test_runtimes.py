@@ -26,10 +26,10 @@ class Mean(Predictor):
 
     def __init__(self, contract=CONTRACT):
         super().__init__(contract)
-        self.batches = []
+        self.sizes = []
 
     def _run(self, encoded):
-        self.batches.append(len(encoded["image"]))
+        self.sizes.append(len(encoded["image"]))
         return {"value": encoded["image"].mean(axis=(1, 2, 3))[:, None]}
 
     @property
@@ -47,7 +47,7 @@ def test_any_number_of_examples_is_taken(batch):
     outputs = predictor({"image": images(5)})
     np.testing.assert_array_equal(outputs["value"][:, 0], [1.5, 5.5, 9.5, 13.5, 17.5])
     assert outputs["value"].dtype == np.float32
-    assert predictor.batches == {"dynamic": [5], 1: [1] * 5, 3: [3, 3]}[batch]
+    assert predictor.sizes == {"dynamic": [5], 1: [1] * 5, 3: [3, 3]}[batch]
 
 
 def test_a_whole_split_is_predicted_in_order():
@@ -57,7 +57,7 @@ def test_a_whole_split_is_predicted_in_order():
     found, outputs = predictor.predict(source, batch_size=2)
     np.testing.assert_array_equal(found["target"], targets)
     np.testing.assert_array_equal(outputs["value"][:, 0], [1.5, 5.5, 9.5, 13.5, 17.5])
-    assert predictor.batches == [2, 2, 1]
+    assert predictor.sizes == [2, 2, 1]
     assert set(found) == {"target"}
 
 
@@ -68,7 +68,7 @@ def test_operators_are_counted():
 def test_latency_is_measured():
     predictor = Mean()
     assert 0 < predictor.latency({"image": images(1)}, seconds=0.01) < 100
-    assert set(predictor.batches) == {1}
+    assert set(predictor.sizes) == {1}
 
 
 @pytest.mark.parametrize(

@@ -59,16 +59,17 @@ def export(
     loaded = load_dataset(run.template.dataset, from_file=True, **labels_wanted(run.template.task, from_file=True))
     task, dataset = look_at(run.template.task, loaded, from_file=True)
     servings = run.servings()
+    text_form = with_texts(servings[WHOLE]) if settings.strings else None  # refuse before anything is written
     common: dict[str, Any] = {
         "formats": None if formats == "all" else formats,
         "max_drop": max_drop,
         "weights_sha256": run.record.sha256[run.weights_path.name],
     }
     report = export_system(servings, task, dataset, run.exports_path, settings, progress=progress, **common)
-    if not settings.strings:
+    if text_form is None:
         return report
     own = export_system(
-        {WHOLE: with_texts(servings[WHOLE])},
+        {WHOLE: text_form},
         task,
         dataset,
         run.exports_path / STRINGS,

@@ -1,6 +1,7 @@
 """A network that is exported whole and in parts: an autoencoder, its encoder, its decoder."""
 
 import shutil
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -16,7 +17,6 @@ from dltemplates.deploy.parity import CheckError, check_part
 from dltemplates.deploy.report import load_run_report
 from dltemplates.inference import evaluate, predict
 from dltemplates.runtimes import KerasPredictor, load_predictor
-from dltemplates.tasks.contract import ServingModel
 from dltemplates.tasks.examples import part_examples
 from dltemplates.tasks.reconstruction import Reconstruction
 from dltemplates.tasks.task import look_at
@@ -126,7 +126,7 @@ def broken(self, *args, **kwargs):
     made = keras.ops.cast(keras.ops.erfinv(codes), "float32")
     flat = keras.layers.Reshape((8, 8, 1))(keras.layers.Dense(64)(made))
     model = keras.Model(codes, {"reconstruction": flat}, name="decoder")
-    return servings | {"decoder": ServingModel(model, decoder.contract, decoder.after)}
+    return servings | {"decoder": replace(decoder, model=model)}
 
 
 whole_serving = Reconstruction.serving
