@@ -344,6 +344,16 @@ def make_run(name: str, output: str | Path | None, *, overwrite: bool = False) -
         return run
 
 
+def check_resume(resume: bool, overwrite: bool) -> None:
+    """Check that a run is not to be both resumed and overwritten.
+
+    Raises:
+        ValueError: If it is.
+    """
+    if resume and overwrite:
+        raise ValueError("`--resume` and `--overwrite` exclude each other. Received: both. Drop one.")
+
+
 def latest_run_path(name: str) -> Path:
     """The newest run of a template in the default folder.
 

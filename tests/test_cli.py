@@ -345,9 +345,10 @@ def test_what_contradicts_itself_is_refused(dlt, small_run):
     code, _, err = dlt("export", small_run.path, "--to", "onnx:float32", "--all")
     assert code == 2
     assert "Received: --to and --all. " in error_line(err)
-    code, _, err = dlt("train", "resnet8_digits", "--resume", "--overwrite")
-    assert code == 2
-    assert "Received: both. " in error_line(err)
+    for command in ("train", "run"):
+        code, _, err = dlt(command, "resnet8_digits", "--resume", "--overwrite")
+        assert code == 2
+        assert "`--resume` and `--overwrite` exclude each other. Received: both. Drop one." in error_line(err)
 
 
 BAD = {
@@ -383,6 +384,16 @@ BAD = {
     ),
     "a run that is missing": (["evaluate", "nowhere"], "Received: nowhere"),
     "a run to resume": (["train", "resnet8_digits", "--resume"], "Received: none of 'resnet8_digits'"),
+    "a run to go on with": (["run", "resnet8_digits", "--resume"], "Received: none of 'resnet8_digits'"),
+    "a folder without a run to go on with": (
+        ["run", "resnet8_digits", "--resume", "-o", "nowhere"],
+        "Received: nowhere",
+    ),
+    "workers of the main job": (
+        ["run", "resnet8_digits", "--strategy", "multiworker"],
+        "Received: strategy multiworker",
+    ),
+    "devices of the main job": (["run", "resnet8_digits", "--devices", "0"], "Received: 0"),
     "data that does not exist": (["train", "resnet8_digits", "--data", "./nothing"], "nothing"),
     "a model file without a task": (["export", "m.keras"], "--task and --data"),
     "a model file of an autoencoder": (

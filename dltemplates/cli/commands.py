@@ -21,6 +21,11 @@ set_option = click.option(
 )
 output_option = click.option("-o", "--output", type=click.Path(path_type=Path), help="The folder of the run.")
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace the run that stands there.")
+resume_option = click.option("--resume", is_flag=True, help="Go on with an interrupted run.")
+strategy_option = click.option(
+    "--strategy", type=click.Choice(STRATEGIES), default="auto", help="Where to train; the result is the same."
+)
+devices_option = click.option("--devices", type=int, metavar="N", help="Train on N devices of this machine.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 import_option = click.option(
     "--import", "modules", multiple=True, metavar="MODULE", help="Import your own layers first."
@@ -125,12 +130,10 @@ def build(name, input_shape, classes, sizes, settings, output, overwrite, as_jso
 @set_option
 @output_option
 @overwrite_option
-@click.option("--resume", is_flag=True, help="Go on with an interrupted run.")
+@resume_option
 @click.option("--strict", is_flag=True, help="Stop at an image that breaks on the way; else another takes its place.")
-@click.option(
-    "--strategy", type=click.Choice(STRATEGIES), default="auto", help="Where to train; the result is the same."
-)
-@click.option("--devices", type=int, metavar="N", help="Train on N devices of this machine.")
+@strategy_option
+@devices_option
 @click.option(
     "--workers", type=int, metavar="N", help="Train on N processes of this machine, started again if one dies."
 )
@@ -317,22 +320,18 @@ def report(path) -> None:
 @set_option
 @output_option
 @overwrite_option
+@resume_option
+@strategy_option
+@devices_option
 @json_option
-def run(template, data, settings, output, overwrite, as_json) -> None:
+def run(template, data, settings, as_json, **options) -> None:
     """Train a template, export it to every format, check each, and write the report: the main job in one command."""
     parsed = _template(template, data, settings)
     from dltemplates.job import run
     from dltemplates.training.progress import make_reporter
 
-    with out.export_progress() as progress:
-        trained, exports = run(
-            parsed,
-            name=Path(template).stem,
-            output=output,
-            overwrite=overwrite,
-            reporter=make_reporter(),
-            progress=progress,
-        )
+    with out.export_progress(waits=True) as progress:
+        trained, exports = run(parsed, name=Path(template).stem, reporter=make_reporter(), progress=progress, **options)
     if as_json:
         out.show({**out.run_figures(trained), "exports": exports.model_dump(mode="json")}, True)
     else:

@@ -125,15 +125,29 @@ def check_health(faults: list[str]) -> None:
 
 
 @contextmanager
-def export_progress() -> Iterator[Callable[[str, str], None]]:
-    """Tell on stderr what becomes of each format: one line that changes on a terminal, a line each elsewhere."""
+def export_progress(*, waits: bool = False) -> Iterator[Callable[[str, str], None]]:
+    """Tell on stderr what becomes of each format: one line that changes on a terminal, a line each elsewhere.
+
+    Args:
+        waits: Show nothing before the first format, because a training has its own display until then.
+    """
     if not sys.stderr.isatty():
         yield lambda key, state: click.echo(f"{key}: {state}", err=True) if state not in _PASSING else None
         return
-    from rich.console import Console
+    from dltemplates.training.progress import console
 
-    with Console(stderr=True).status("exporting") as status:
-        yield lambda key, state: status.update(f"{key}: {state}")
+    status = console().status("exporting")
+
+    def tell(key: str, state: str) -> None:
+        status.update(f"exporting {key}: {state}")
+        status.start()
+
+    try:
+        if not waits:
+            status.start()
+        yield tell
+    finally:
+        status.stop()
 
 
 _PASSING = ("converting", "checking")

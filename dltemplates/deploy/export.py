@@ -54,6 +54,7 @@ def export_system(
     formats: Sequence[str] | None = None,
     max_drop: str | float | None = None,
     weights_sha256: str | None = None,
+    resume: bool = False,
     progress: Progress = lambda key, state: None,
 ) -> ExportReport:
     """Export the parts of a system to every format wanted, and check each part and the whole system.
@@ -71,7 +72,9 @@ def export_system(
         formats: Formats asked for by name, instead of those of `settings`; one that is not offered then fails.
         max_drop: Greatest drop of the score, before that of `settings` and that of the task.
         weights_sha256: Digest of the run's file of weights, if it is a run that is exported.
-        progress: Called with a format and what is done with it (`converting`, `checking`) or became of it.
+        resume: Keep the formats that an earlier export of the same weights finished with the same settings.
+        progress: Called with a format and what is done with it (`converting`, `checking`) or became of it (`kept`, or
+            its verdict).
 
     Returns:
         The report, which lies in the folder too.
@@ -90,12 +93,19 @@ def export_system(
         if len(dataset.split(split)) == 0:
             raise ValueError(f"Split `{split}` must hold examples to export. Received: 0. Use data that has some.")
     servings = {part: with_float_images(serving) for part, serving in servings.items()}
+    if resume and (earlier := _finished(servings, folder, text, settings)):
+        for format in wanted:
+            for part, result in earlier.results_of(format.key).items():
+                progress(f"{part} {format.key}".strip(), "kept" if result.verdict == "passed" else result.verdict)
+        wanted = [format for format in wanted if not earlier.results_of(format.key)]
+        if not wanted:
+            return earlier
     with files.work_folder(folder) as work, Converter(work / "log.txt") as converter:
         reference = Reference(servings, task, dataset, text, work / "reference")
         parts = {part: _Part(part, serving, converter, work, folder) for part, serving in servings.items()}
         for part in parts.values():
             part.write_jobs(wanted, dataset, settings)
-        exporter = _Exporter(parts, reference, asked=formats is not None, progress=progress)
+        exporter = _Exporter(parts, reference, settings, asked=formats is not None, progress=progress)
         report = _empty_report(parts, reference, weights_sha256)
         for format in wanted:
             results = exporter.export(format)
@@ -237,8 +247,17 @@ class _Attempt:
 class _Exporter:
     """What the formats of one export share."""
 
-    def __init__(self, parts: dict[str, _Part], reference: Reference, *, asked: bool, progress: Progress):
-        self.parts, self.reference, self.asked, self.progress = parts, reference, asked, progress
+    def __init__(
+        self,
+        parts: dict[str, _Part],
+        reference: Reference,
+        settings: ExportSettings,
+        *,
+        asked: bool,
+        progress: Progress,
+    ):
+        self.parts, self.reference, self.settings = parts, reference, settings
+        self.asked, self.progress = asked, progress
 
     def export(self, format: Format) -> dict[str, FormatResult]:
         """Convert, check, and put the files of one format into their places if they pass.
@@ -332,6 +351,8 @@ class _Exporter:
             format=format.key,
             verdict="passed",
             max_drop=self.reference.budget.text,
+            input=self.settings.input,
+            calibration=self.settings.calibration,
             remarks=attempt.remarks,
             file=target.name,
             sha256=files.digest(written),
@@ -419,6 +440,30 @@ def _with_earlier(report: ExportReport, folder: Path) -> ExportReport:
         if result.format not in known and is_whole and any(each.file for each in results.values()):
             report = report.with_results(results)
     return report.in_order(list(catalog.FORMATS))
+
+
+def _finished(
+    servings: Mapping[str, ServingModel], folder: Path, max_drop: str, settings: ExportSettings
+) -> ExportReport | None:
+    """Return what an earlier export of the same weights finished with the same settings; None where it is nothing."""
+    first = servings[together(servings)[0]]
+    try:
+        earlier = load_report(folder)
+    except ValueError:
+        return None
+    if (earlier.name, earlier.model_sha256) != (first.contract.name, weights_digest(first.model)):
+        return None
+    wanted = (max_drop, settings.input, settings.calibration)
+    finished = {
+        result.format
+        for result in earlier.results
+        if all(
+            each.verdict == "not offered"
+            or (each.file and is_intact(folder, part, each) and (each.max_drop, each.input, each.calibration) == wanted)
+            for part, each in earlier.results_of(result.format).items()
+        )
+    }
+    return earlier.only(finished) if finished else None
 
 
 def is_intact(folder: Path, part: str, result: FormatResult) -> bool:

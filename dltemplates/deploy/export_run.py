@@ -29,6 +29,7 @@ def export(
     input: str | None = None,
     calibration: int | None = None,
     strings: bool | None = None,
+    resume: bool = False,
     progress: Progress = lambda key, state: None,
 ) -> ExportReport:
     """Export a run to every format wanted, and check each file in its own runtime.
@@ -42,6 +43,8 @@ def export(
         calibration: Number of training examples that set the ranges of the integer formats; by default the template's.
         strings: Whether to write a second form that takes the categories of a table as text, as part `strings`; by
             default the template's.
+        resume: Go on with an export that was interrupted: formats that passed with the same weights and settings, and
+            whose files are whole, are kept.
         progress: Called with a format and what becomes of it.
 
     Returns:
@@ -64,6 +67,7 @@ def export(
         "formats": None if formats == "all" else formats,
         "max_drop": max_drop,
         "weights_sha256": run.record.sha256[run.weights_path.name],
+        "resume": resume,
     }
     report = export_system(servings, task, dataset, run.exports_path, settings, progress=progress, **common)
     if text_form is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -56,6 +56,8 @@ class FormatResult(Record):
         format: Catalog key of the format.
         verdict: `passed`, `failed` (no file is left), or `not offered`.
         max_drop: Greatest drop that was allowed to a file that passed.
+        input: What int8 files were to take when it passed: `uint8` or `int8`.
+        calibration: Number of training examples that set the ranges of integer formats when it passed.
         reason: Why it did not pass.
         remarks: What is worth knowing all the same.
         file: Name of the file or folder.
@@ -71,6 +73,8 @@ class FormatResult(Record):
     format: str
     verdict: Verdict
     max_drop: str | None = None
+    input: str | None = None
+    calibration: int | None = None
     reason: str | None = None
     remarks: tuple[str, ...] = ()
     file: str | None = None
@@ -161,6 +165,13 @@ class ExportReport(Record):
         }
         own = (*self.results, results[self.part]) if self.part in results else self.results
         return self.model_copy(update={"results": own, "parts": parts})
+
+    def only(self, keys: Collection[str]) -> ExportReport:
+        """Return the report of some of its formats."""
+        kept = tuple(result for result in self.results if result.format in keys)
+        return self.model_copy(
+            update={"results": kept, "parts": {part: report.only(keys) for part, report in self.parts.items()}}
+        )
 
     def in_order(self, keys: Sequence[str]) -> ExportReport:
         """Return the report with its formats in the order of `keys`, others last."""

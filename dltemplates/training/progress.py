@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from typing import Protocol
 
@@ -61,7 +62,7 @@ class ProgressBar(PlainLines):
             TextColumn("{task.fields[loss]}"),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
-            console=Console(stderr=True),
+            console=console(),
             transient=True,
         )
 
@@ -77,6 +78,12 @@ class ProgressBar(PlainLines):
 
     def end(self) -> None:
         self._progress.stop()
+
+
+@functools.cache
+def console() -> Console:
+    """Return the console of stderr: lines come out whole beside a display only if both are of one console."""
+    return Console(stderr=True)
 
 
 def make_reporter() -> Reporter:

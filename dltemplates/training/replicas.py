@@ -16,6 +16,7 @@ from keras import layers
 from dltemplates.compat import flatten_layers, holds_seed_generator
 from dltemplates.layers import sampling
 from dltemplates.models.recursion import deep_networks
+from dltemplates.training.algorithms.descent import sum_over_replicas
 
 RATES = ("rate", "stddev", "dropout", "recurrent_dropout")
 
@@ -31,6 +32,9 @@ def for_replicas(model: keras.Model) -> keras.Model:
     for layer in flatten_layers(copy):
         if isinstance(layer, layers.BatchNormalization):
             layer.synchronized = True
+        if type(layer) is layers.BatchNormalization:
+            # Not a copy: a layer within a layer has no other way in, and only how the batch is measured differs.
+            layer.__class__ = BatchNormalization
         _check_noise(layer)
     for old, new in zip(flatten_layers(model), flatten_layers(copy), strict=True):
         new.trainable = old.trainable  # of a layer within a layer, no configuration tells
@@ -60,6 +64,37 @@ def _check_noise(layer: layers.Layer) -> None:
             "On several devices every random layer must draw what it draws on one. Received: "
             f"{layer.name}, a {type(layer).__name__}; known are {known}. Train on one device, or without its dropout."
         )
+
+
+class BatchNormalization(layers.BatchNormalization):
+    """Batch normalization (Ioffe 2015) of the whole batch, whose variance takes two passes over the replicas.
+
+    Keras's own, `synchronized`, subtracts the square of the mean from the mean of the squares: where the mean is large
+    beside the deviation, few digits are left.
+    """
+
+    def _moments(self, inputs: Any, mask: Any) -> tuple[Any, Any]:
+        """The mean and the variance of each channel, over the batches of all replicas: (channels,) float32 each."""
+        if mask is not None:
+            mask = tf.broadcast_to(tf.cast(mask, "bool")[..., tf.newaxis], tf.shape(inputs))
+            count = self._total(tf.ones_like(inputs), mask)
+        else:
+            count = tf.cast(tf.size(inputs) // inputs.shape[self.axis], inputs.dtype)
+        total, count = sum_over_replicas([self._total(inputs, mask), count])
+        mean = tf.math.divide_no_nan(total, count)
+        # Differences from the mean add up to 0, and with them the gradient that would go through it.
+        squares = tf.math.squared_difference(inputs, tf.stop_gradient(mean))
+        (total,) = sum_over_replicas([self._total(squares, mask)])
+        variance = tf.math.divide_no_nan(total, count)
+        return tf.reshape(mean, [-1]), tf.reshape(variance, [-1])
+
+    def _total(self, values: Any, mask: Any) -> Any:
+        """The sum of each channel in this replica, axis by axis: a long sum in one go loses digits on a processor."""
+        if mask is not None:
+            values = tf.where(mask, values, 0.0)
+        for axis in reversed(self._reduction_axes):
+            values = tf.reduce_sum(values, axis, keepdims=True)
+        return values
 
 
 class WholeBatchNoise(layers.Layer):

@@ -15,7 +15,7 @@ from threading import Thread
 
 from dltemplates.compat import interrupt, signal_name, start_process
 from dltemplates.errors import LOST_WORKERS, WorkerError
-from dltemplates.runs import Run, atomic_write, latest_run_path, load_run, new_run_path
+from dltemplates.runs import Run, atomic_write, check_resume, latest_run_path, load_run, new_run_path
 from dltemplates.template import Template
 from dltemplates.training.cluster import VARIABLE, read_cluster, tf_config
 from dltemplates.training.progress import Reporter, Silent
@@ -64,8 +64,7 @@ def train_on_workers(
         raise ValueError(f"There must be at least two workers. Received: {workers}. Leave it out to train alone.")
     if max_restarts < 0:
         raise ValueError(f"`max_restarts` must be at least 0. Received: {max_restarts}.")
-    if resume and overwrite:
-        raise ValueError("A run is resumed or overwritten. Received: both. Leave one out.")
+    check_resume(resume, overwrite)
     if read_cluster():
         raise ValueError(f"Workers are started here or by others. Received: --workers and {VARIABLE}. Leave one out.")
     reporter = reporter or Silent()

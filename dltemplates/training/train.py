@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from dltemplates.runs import Run, latest_run_path, load_run, make_run, new_run_path
+from dltemplates.runs import Run, check_resume, latest_run_path, load_run, make_run, new_run_path
 from dltemplates.tasks.evaluation import Evaluation
 from dltemplates.template import Template
 from dltemplates.training.agreement import agree_on_data, agree_on_template, begin_together, gather_broken
@@ -36,6 +36,7 @@ def train(
     strict: bool = False,
     strategy: Strategy = "auto",
     devices: int | None = None,
+    command: str = "dlt train",
     reporter: Reporter | None = None,
 ) -> Run:
     """Train a template, or go on with a training that was interrupted.
@@ -51,6 +52,7 @@ def train(
         strategy: `single` device, `mirrored` over those of this machine, `multiworker` over the machines that
             `TF_CONFIG` names, or `auto`: what there is reason for. The result is the same.
         devices: How many devices of this machine.
+        command: The command that is named to the user as the way to go on after an interruption.
         reporter: Told of the progress; silent by default.
 
     Returns:
@@ -64,11 +66,10 @@ def train(
         LostWorkersError: If another worker ended; the last checkpoint stays.
         KeyboardInterrupt: If asked to stop; the run can be resumed.
     """
-    if resume and overwrite:
-        raise ValueError("A run is resumed or overwritten. Received: both. Leave one out.")
+    check_resume(resume, overwrite)
     reporter = reporter or Silent()
     may_begin = strategy in ("auto", "multiworker") and read_cluster() is not None
-    run = _run_to_resume(template, name, output, or_begin=may_begin) if resume else None
+    run = run_to_resume(template, name, output, or_begin=may_begin) if resume else None
     if run is not None and run.record.state == "done":  # asked before the others are waited for, who may be gone
         reporter.note(f"{run.path} is done; nothing is left to resume.")
         return load_run(run.path)
@@ -93,13 +94,13 @@ def train(
                 claims.enter_context(run.claimed())
             keeper = _keeper(training, run, reporter)
             state = _begin(training, run, keeper, reporter)
-            with _resumable(run, state, training.total_steps, reporter):
+            with _resumable(run, state, training.total_steps, command, reporter):
                 fit(training, state, keeper, reporter, stop)
                 reporter.end()
                 _save_state(run, state, "interrupted")  # until it is scored
                 if stop.requested:
                     raise KeyboardInterrupt
-        with _resumable(run, state, training.total_steps, reporter):
+        with _resumable(run, state, training.total_steps, command, reporter):
             score_run(run, training.task, training.dataset, state.warnings)
             _note_broken(training.broken(), state, reporter)
             _save_state(run, state, "done")
@@ -120,7 +121,7 @@ def _train_judge(training: Training, reporter: Reporter) -> None:
 
 
 @contextmanager
-def _resumable(run: Run, state: TrainingState, total_steps: int, reporter: Reporter) -> Iterator[None]:
+def _resumable(run: Run, state: TrainingState, total_steps: int, command: str, reporter: Reporter) -> Iterator[None]:
     """Say in the record that the training was interrupted, whatever ends it, and to the user how to go on."""
     try:
         yield
@@ -130,7 +131,7 @@ def _resumable(run: Run, state: TrainingState, total_steps: int, reporter: Repor
         if isinstance(error, KeyboardInterrupt):
             raise KeyboardInterrupt(
                 f"interrupted at step {state.step} of {total_steps}. "
-                f"Go on with `dlt train {run.template_path} --resume -o {run.path}`."
+                f"Go on with `{command} {run.template_path} --resume -o {run.path}`."
             ) from None
         raise
     finally:
@@ -341,8 +342,21 @@ def _check_finite(name: str, value: float, state: TrainingState) -> None:
         )
 
 
-def _run_to_resume(template: Template, name: str, output: str | Path | None, *, or_begin: bool) -> Run | None:
-    """The run to go on with; None where one may be begun and there is none."""
+def run_to_resume(template: Template, name: str, output: str | Path | None, *, or_begin: bool = False) -> Run | None:
+    """Find the run to go on with.
+
+    Args:
+        template: What it trains.
+        name: Name of its folder in `saved_models/` where `output` is not given; of several, the newest is taken.
+        output: Its folder.
+        or_begin: Whether there need not be one.
+
+    Returns:
+        The run; None only if `or_begin`.
+
+    Raises:
+        ValueError: If there is none, it is broken, or it has another template.
+    """
     try:
         run = Run(Path(output) if output else latest_run_path(name))
     except ValueError:

@@ -16,6 +16,7 @@ from dltemplates.deploy.formats.format import load_format
 from dltemplates.deploy.parity import CheckError, check_part
 from dltemplates.deploy.report import load_run_report
 from dltemplates.inference import evaluate, predict
+from dltemplates.runs import Run
 from dltemplates.runtimes import KerasPredictor, load_predictor
 from dltemplates.tasks.examples import part_examples
 from dltemplates.tasks.reconstruction import Reconstruction
@@ -48,6 +49,22 @@ def file_of(run, key, part=""):
     report = load_run_report(run)
     report = report.parts[part] if part else report
     return run.exports_path / part / report.result(key).file
+
+
+def test_a_format_of_which_a_part_is_gone_is_exported_again(run, tmp_path, in_process):
+    shutil.copytree(run.path, tmp_path / run.name)
+    report = load_run_report(run)
+    (tmp_path / run.name / "exports" / "decoder" / report.parts["decoder"].result(FORMATS[0]).file).unlink()
+    states = {}
+    report = export(tmp_path / run.name, formats=FORMATS, resume=True, progress=states.__setitem__)
+    parts = ("", "encoder", "decoder")
+    again = {f"{part} {FORMATS[0]}".strip(): "passed" for part in parts}
+    assert states == {f"{part} {FORMATS[1]}".strip(): "kept" for part in parts} | again
+    assert list(report.parts) == ["encoder", "decoder"]
+    assert load_run_report(Run(tmp_path / run.name)) == report
+    states.clear()
+    assert export(tmp_path / run.name, formats=FORMATS, resume=True, progress=states.__setitem__) == report
+    assert set(states.values()) == {"kept"}
 
 
 def digits(count=5):

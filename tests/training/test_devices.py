@@ -1,6 +1,10 @@
 """One device against several, in fresh processes: the number of devices is chosen before TensorFlow is first used."""
 
+import json
+import subprocess
+import sys
 from functools import cache
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -12,7 +16,7 @@ from dltemplates.compat import flatten_layers
 from dltemplates.runs import load_run
 from dltemplates.training.cluster import VARIABLE, read_cluster, tf_config
 from dltemplates.training.prepare import prepare, resolve_precision
-from dltemplates.training.replicas import for_replicas
+from dltemplates.training.replicas import BatchNormalization, for_replicas
 from dltemplates.training.strategy import make_placement
 
 SETTINGS = {  # 42 steps
@@ -28,6 +32,8 @@ SMOOTH = {
     "normalizes": {"name": "convmixer", "patch_size": 2, "filters": 16, "depth": 2, "kernel_size": 3},
     "drops": {"name": "mlp", "activation": "tanh", "dropout_rate": 0.3},
 }
+VARIANCE_BOUND = 1e-6  # relative, of a batch variance
+TOOL = Path(__file__).parents[2] / "tools" / "bench_replicas.py"
 WORKER = '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": %s}}'
 
 
@@ -83,6 +89,55 @@ def test_several_devices_train_what_one_does(template_files, alone, network, opt
             assert other[name] == pytest.approx(row[name], abs=1e-5), name
 
 
+def run_script(path, *arguments):
+    """What a script prints, a JSON object, in a process of its own."""
+    command = [sys.executable, str(path), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def normalized():
+    """Batch normalization on two and on four devices, held against one and against NumPy in float64."""
+    return run_script(Path(__file__).with_name("normalize.py"))
+
+
+@pytest.mark.parametrize("devices", [2, 4])
+@pytest.mark.parametrize("case", ["plain", "masked", "channels first"])
+def test_several_devices_normalize_a_batch_as_one_does(normalized, case, devices):
+    errors = normalized[f"{case}, {devices}"]
+    assert errors["one device"]["variance"] < VARIANCE_BOUND
+    assert errors["exact"]["variance"] < VARIANCE_BOUND
+    assert max(errors["one device"].values()) < 1e-5  # outputs, gradient, and the mean beside a deviation
+    assert max(errors["exact"].values()) < 1e-5
+
+
+@pytest.mark.parametrize("devices", [2, 4])
+def test_the_one_pass_variance_of_keras_would_not_do(normalized, devices):
+    for origin in ("one device", "exact"):
+        assert normalized[f"Keras's own, {devices}"][origin]["variance"] > 10 * VARIANCE_BOUND
+
+
+@pytest.mark.parametrize("devices", [2, 4])
+def test_half_precision_is_normalized_by_float32_statistics_of_the_whole_batch(normalized, devices):
+    errors = normalized[f"bfloat16, {devices}"]
+    assert max(errors["exact"].values()) < VARIANCE_BOUND
+    assert max(errors["one device"].values()) < 2**-8  # a rounding of bfloat16
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("devices", [2, 4])
+def test_the_first_step_of_a_network_has_exact_batch_statistics(devices):
+    """One device is no reference here: its operation on a processor is 1e-5 off the exact variance."""
+    results = run_script(TOOL, "resnet8_digits", "--devices", devices, "--rounds", 0, "--json")
+    errors = results[f"{devices} devices"]["from one device, statistics in float64"]
+    assert errors["variance"] < VARIANCE_BOUND
+    assert errors["mean"] < VARIANCE_BOUND
+    assert errors["weights"] < VARIANCE_BOUND
+    assert results["one device"]["from one device, statistics in float64"]["variance"] > 0
+
+
 @pytest.mark.parametrize(
     ("options", "environment", "error"),
     [
@@ -104,7 +159,7 @@ def test_several_devices_train_what_one_does(template_files, alone, network, opt
         (["--workers", "2", "--max-restarts", "-1"], {}, "`max_restarts` must be at least 0. Received: -1"),
         (["--max-restarts", "1"], {}, "--max-restarts is for several workers"),
         (["--workers", "2", "--resume"], {}, "There must be a run to resume"),
-        (["--workers", "2", "--resume", "--overwrite"], {}, "A run is resumed or overwritten. Received: both"),
+        (["--workers", "2", "--resume", "--overwrite"], {}, "`--resume` and `--overwrite` exclude each other"),
         ([], {VARIABLE: "nonsense"}, "TF_CONFIG must be like .*Received: 'nonsense'"),
         slow(
             [], {VARIABLE: WORKER % 2}, "TF_CONFIG must say which task .*one of worker 0, worker 1. Received: worker 2"
@@ -207,9 +262,18 @@ def test_what_is_frozen_in_a_layer_stays_so():
     assert copied == kept
 
 
-def test_batch_normalization_sees_the_whole_batch_wherever_it_is():
-    model = for_replicas(random_model(layers.TimeDistributed(layers.BatchNormalization())))
+@keras.saving.register_keras_serializable("tests")
+class OwnNormalization(layers.BatchNormalization):
+    """A user's own."""
+
+
+@pytest.mark.parametrize(
+    ("plain", "whole"), [(layers.BatchNormalization, BatchNormalization), (OwnNormalization, OwnNormalization)]
+)
+def test_batch_normalization_sees_the_whole_batch_wherever_it_is(plain, whole):
+    model = for_replicas(random_model(layers.TimeDistributed(plain())))
     (inner,) = [layer for layer in flatten_layers(model) if isinstance(layer, layers.BatchNormalization)]
+    assert type(inner) is whole
     assert inner.synchronized
 
 

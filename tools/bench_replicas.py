@@ -1,0 +1,165 @@
+"""Measure what several devices cost, and how far their first step is from that of one.
+
+    python tools/bench_replicas.py [TEMPLATE] [--devices 2] [--rounds 9] [--steps 10] [--json]
+
+Four ways train the same template from the same weights: one device; several devices with Keras's own synchronized batch
+normalization, and with that of this package; and, as the reference, one device whose batch statistics are summed in
+float64. Prints, after the first step, how far each is from the reference and from one device:
+
+- weights: the largest difference, divided by the largest weight;
+- batch mean: the largest difference, divided by the channel's standard deviation;
+- batch variance: the largest difference, divided by the channel's variance;
+
+and the median time of a step on one batch over and over, the ways by turns in one process. On a processor the devices
+are logical: they share its cores, so that two are no faster than one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from keras import layers
+
+from dltemplates.template import Template, load_template
+from dltemplates.training.loop import StepLoop
+from dltemplates.training.prepare import Training, prepare
+from dltemplates.training.strategy import Placement, make_placement
+
+REFERENCE = "one device, statistics in float64"
+ONE = "one device"
+
+
+class ExactBatchNormalization(layers.BatchNormalization):
+    """Batch normalization of one device whose statistics are summed in float64."""
+
+    def _moments(self, inputs: Any, mask: Any) -> tuple[Any, Any]:
+        assert mask is None
+        moments = tf.nn.moments(tf.cast(inputs, "float64"), self._reduction_axes)
+        return tuple(tf.cast(moment, inputs.dtype) for moment in moments)
+
+
+@dataclass
+class FirstStep:
+    """What the first step leaves, in float64.
+
+    Attributes:
+        weights: The trained weights.
+        means: The batch mean of each layer of batch normalization, (channels,) each.
+        variances: The batch variance of each.
+    """
+
+    weights: list[np.ndarray]
+    means: list[np.ndarray]
+    variances: list[np.ndarray]
+
+    def errors(self, expected: FirstStep) -> dict[str, float]:
+        """How far it is from another, in the three figures above."""
+        deviations = [np.sqrt(variance) for variance in expected.variances]
+        largest = [np.abs(weight).max() for weight in expected.weights]
+        return {
+            "weights": worst(self.weights, expected.weights, [np.max(largest)] * len(largest)),
+            "mean": worst(self.means, expected.means, deviations),
+            "variance": worst(self.variances, expected.variances, expected.variances),
+        }
+
+
+def worst(arrays: list[np.ndarray], expected: list[np.ndarray], units: list[np.ndarray]) -> float:
+    """The largest difference of all, each divided by its unit; NaN if one is."""
+    triples = zip(arrays, expected, units, strict=True)
+    return float(np.max([np.max(np.abs(array - wanted) / unit) for array, wanted, unit in triples]))
+
+
+class Contestant:
+    """A training whose batch normalization is of one class, or as it was prepared."""
+
+    def __init__(self, template: Template, placement: Placement, normalization: type | None = None):
+        self.placement = placement
+        self.training: Training = prepare(template, placement)
+        self.normalizations = [
+            layer
+            for layer in self.training.algorithm.model._flatten_layers()
+            if isinstance(layer, layers.BatchNormalization)
+        ]
+        if not self.normalizations:
+            raise SystemExit(f"{template.model.name} has no batch normalization. Choose another template.")
+        for layer in self.normalizations:
+            layer.momentum = 0.0  # the moving statistics are then those of the last batch
+            layer.__class__ = normalization or type(layer)
+        self.loop = StepLoop(placement, self.training.stages[0].algorithm.train)
+        parts = len(placement.shard.own)
+        batch = self.training.batches(self.training.stages[0], 0).take(parts).cache().repeat()
+        self.iterator = placement.iterator(batch)
+
+    def first_step(self) -> FirstStep:
+        """Take the first step."""
+        self.loop(self.iterator, 1)
+        weights = self.training.algorithm.model.trainable_weights
+        means = [layer.moving_mean for layer in self.normalizations]
+        variances = [layer.moving_variance for layer in self.normalizations]
+        return FirstStep(*([np.asarray(value, np.float64) for value in part] for part in (weights, means, variances)))
+
+    def milliseconds(self, steps: int) -> float:
+        """Take some steps; the time of each."""
+        started = time.perf_counter()
+        self.loop(self.iterator, steps)
+        return (time.perf_counter() - started) / steps * 1000
+
+
+def compete(template: Template, devices: int, rounds: int, steps: int) -> dict[str, dict[str, Any]]:
+    """The errors and the step times of each way.
+
+    Returns:
+        For each way `from ...`, its `weights`, `mean` and `variance` against two of them, and `ms`, the time of a step
+        in each round.
+    """
+    several, one = make_placement("mirrored", devices), Placement(tf.distribute.get_strategy())
+    ways = {
+        REFERENCE: Contestant(template, one, ExactBatchNormalization),
+        ONE: Contestant(template, one),
+        f"{devices} devices, Keras's own": Contestant(template, several, layers.BatchNormalization),
+        f"{devices} devices": Contestant(template, several),
+    }
+    first = {name: way.first_step() for name, way in ways.items()}
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for turn in range(rounds + 1 if rounds else 0):
+        for name, way in ways.items():
+            took = way.milliseconds(steps)
+            if turn:  # the first one warms up
+                times[name].append(took)
+    return {
+        name: {f"from {origin}": step.errors(first[origin]) for origin in (REFERENCE, ONE)} | {"ms": times[name]}
+        for name, step in first.items()
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("template", nargs="?", default="resnet8_digits")
+    parser.add_argument("--devices", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--steps", type=int, default=10, help="of each turn")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    options = parser.parse_args()
+    results = compete(load_template(options.template), options.devices, options.rounds, options.steps)
+    if options.json:
+        print(json.dumps(results, indent=2))
+        return
+    for origin in (REFERENCE, ONE):
+        print(f"the first step, from that of {origin}:")
+        for name, result in results.items():
+            errors = "  ".join(f"{figure} {error:.1e}" for figure, error in result[f"from {origin}"].items())
+            print(f"  {name:34} {errors}")
+    for name, result in results.items():
+        if times := result["ms"]:
+            print(f"{name:36} {statistics.median(times):6.1f} ms a step ({min(times):.1f} to {max(times):.1f})")
+
+
+if __name__ == "__main__":
+    main()
