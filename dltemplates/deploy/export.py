@@ -95,8 +95,8 @@ def export_system(
     servings = {part: with_float_images(serving) for part, serving in servings.items()}
     if resume and (earlier := _finished(servings, folder, text, settings)):
         for format in wanted:
-            for part, result in earlier.results_of(format.key).items():
-                progress(f"{part} {format.key}".strip(), "kept" if result.verdict == "passed" else result.verdict)
+            for name, result in earlier.results_of(format.key).items():
+                progress(f"{name} {format.key}".strip(), "kept" if result.verdict == "passed" else result.verdict)
         wanted = [format for format in wanted if not earlier.results_of(format.key)]
         if not wanted:
             return earlier
