@@ -12,26 +12,32 @@ import numpy as np
 
 from dltemplates.datasets.folder import SUFFIXES
 from dltemplates.datasets.images import read_image, write_image
-from dltemplates.datasets.load import load_dataset
 from dltemplates.datasets.seeds import read_noise
 from dltemplates.datasets.source import ALL, Dataset
 from dltemplates.datasets.spec import Value
-from dltemplates.runs import atomic_path, load_run
+from dltemplates.deploy.report import load_run_report
+from dltemplates.runs import Run, atomic_path, load_run
 from dltemplates.runtimes import KerasPredictor, Predictor, load_predictor
 from dltemplates.settings import DatasetSettings, Named
 from dltemplates.tasks.contract import Contract
 from dltemplates.tasks.examples import as_taken, is_generator, noise_for
+from dltemplates.tasks.load_for import load_for
 from dltemplates.tasks.parity import Parity
-from dltemplates.tasks.task import Task, labels_wanted, look_at, make_task
+from dltemplates.tasks.task import Task, make_task
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What is judged or used: a predictor, its task, and the data it was trained on, where that is known."""
+    """What is judged or used: a predictor, its task, and the data it was trained on, where that is known.
+
+    Attributes:
+        run: The run that it is, or is a file of; None where that is not known.
+    """
 
     predictor: Predictor
     task: Task
     data: DatasetSettings | None
+    run: Run | None = None
 
 
 def evaluate(path: str | Path, *, data: str | None = None, split: str = "test", threads: int = 1) -> dict[str, Any]:
@@ -46,7 +52,8 @@ def evaluate(path: str | Path, *, data: str | None = None, split: str = "test", 
         threads: Threads of the runtime.
 
     Returns:
-        `file`, `data`, `split`, `examples`, how many those are `of`, `scores` and `details`, ready for JSON.
+        `file`, `data`, `split`, `examples`, how many those are `of`, `scores` and `details`, and a `data_note`: how the
+        data differs from what was trained on, None where it does not; ready for JSON.
 
     Raises:
         ValueError: If the file, the data or the split does not fit.
@@ -59,10 +66,9 @@ def evaluate(path: str | Path, *, data: str | None = None, split: str = "test", 
             "Keras's when it was exported. Judge the whole network, or look at it by `dlt predict`."
         )
     settings = _settings(subject, data)
-    named = Named(name=contract.task, **(contract.task_options | dict(subject.task.when_judged)))
-    wanted = labels_wanted(named, from_file=True)
-    dataset = load_dataset(settings, from_file=data is None, like=contract, whole=split == ALL, **wanted)
-    dataset = as_taken(contract, look_at(named, dataset, from_file=True)[1])
+    _, dataset = load_for(contract, settings=settings, run=subject.run, whole=split == ALL, from_file=data is None)
+    note = dataset.note
+    dataset = as_taken(contract, dataset)
     if is_generator(contract):
         dataset = noise_for(contract, dataset)
     else:
@@ -79,6 +85,7 @@ def evaluate(path: str | Path, *, data: str | None = None, split: str = "test", 
         "of": sum(len(part) for name, part in dataset.splits.items() if name != ALL),
         "scores": held_out | subject.task.score(targets, outputs),
         "details": subject.task.details(targets, outputs),
+        "data_note": note,
     } | ({"unknown": unknown} if (unknown := dataset.spec.unknown.get(split)) else {})
 
 
@@ -200,13 +207,23 @@ def _open(path: str | Path, threads: int, part: str = "") -> Subject:
             known = ", ".join(name for name in servings if name) or "none"
             raise ValueError(f"A part must be one that is served. Received: {part!r}. There are: {known}.")
         serving = servings[part]
-        return Subject(KerasPredictor(serving.model, serving.contract), run.task(), run.template.dataset)
+        return Subject(KerasPredictor(serving.model, serving.contract), run.task(), run.template.dataset, run)
     if part:
         raise ValueError(f"A part is for runs. Received: {part!r} for {path}. Name the file of the part itself.")
     predictor = load_predictor(path, threads)
     contract = predictor.contract
     task = make_task(Named(name=contract.task, **contract.task_options), contract, from_file=True)
-    return Subject(predictor, task, contract.data)
+    return Subject(predictor, task, contract.data, _run_of(path))
+
+
+def _run_of(file: Path) -> Run | None:
+    """The run in whose folder an exported file lies, and of whose weights it was made; None where there is none."""
+    run = Run(file.resolve().parents[1])
+    if file.resolve().parent != run.exports_path or not run.record_path.exists():
+        return None
+    report = load_run_report(run)
+    is_its_own = report is not None and report.is_of(run) and file.name in {r.file for r in report.results}
+    return load_run(run.path) if is_its_own else None
 
 
 def _settings(subject: Subject, data: str | None) -> DatasetSettings:

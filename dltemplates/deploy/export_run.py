@@ -9,14 +9,14 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from dltemplates import catalog
-from dltemplates.datasets.load import load_dataset
 from dltemplates.deploy.export import Progress, export_serving
 from dltemplates.deploy.report import ExportReport
 from dltemplates.runs import Run, load_run
 from dltemplates.settings import ExportSettings, Named
 from dltemplates.tasks.contract import Contract
 from dltemplates.tasks.examples import examples_for
-from dltemplates.tasks.task import Task, labels_wanted, look_at, make_task
+from dltemplates.tasks.load_for import load_for
+from dltemplates.tasks.task import Task, make_task
 from dltemplates.tasks.texts import with_texts
 
 
@@ -55,8 +55,7 @@ def export(
         run = load_run(run)
     every = tuple(catalog.FORMATS) if formats == "all" else None
     settings = _settings(run.template.export, formats=every, input=input, calibration=calibration, strings=strings)
-    loaded = load_dataset(run.template.dataset, from_file=True, **labels_wanted(run.template.task, from_file=True))
-    task, dataset = look_at(run.template.task, loaded, from_file=True)
+    task, dataset = load_for(run)
     servings = run.servings()
     if settings.strings:
         servings["strings"] = with_texts(servings[""])
@@ -75,8 +74,8 @@ def export(
         for part, serving in servings.items()
     }
     whole = reports.pop("")
-    if reports:
-        whole = whole.model_copy(update={"parts": reports})
+    if reports or dataset.note:
+        whole = whole.model_copy(update={"parts": reports, "data_note": dataset.note})
         whole.save(run.exports_path)
     return whole
 

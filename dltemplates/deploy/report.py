@@ -92,6 +92,7 @@ class ExportReport(Record):
         versions: Versions of what it was made with.
         results: One for each format.
         parts: What became of the parts of the network that are exported too, each in a folder of its name.
+        data_note: How the data differed from what the run was trained on; None where it did not.
     """
 
     format_version: Literal[1] = 1
@@ -105,6 +106,7 @@ class ExportReport(Record):
     versions: dict[str, str]
     results: tuple[FormatResult, ...]
     parts: dict[str, ExportReport] = {}
+    data_note: str | None = None
 
     @property
     def failed(self) -> tuple[str, ...]:

@@ -41,6 +41,7 @@ class Contract(BaseModel):
         targets: What the outputs are judged against.
         data: The data it was trained on and how it was split, where that is a dataset of the catalog.
         split: How it was split, where it is the user's.
+        reading_rules: The number of the rules by which it was read and split; 1 of the first edition.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -55,6 +56,7 @@ class Contract(BaseModel):
     targets: tuple[Value, ...]
     data: DatasetSettings | None = None
     split: Split | None = None
+    reading_rules: int = 1
 
     @property
     def labels(self) -> tuple[str, ...] | None:

@@ -36,7 +36,7 @@ class Generation(Task):
 
     name = "generation"
     kind = "any"
-    needs_labels = False
+    needs_target = False
     direction = "min"
     monitor = "val_loss"
     monitor_direction = "min"
@@ -83,7 +83,7 @@ class Generation(Task):
             "penalty": float(penalty),
         }
 
-    def seen(self, dataset: Dataset) -> Dataset:
+    def adapt(self, dataset: Dataset) -> Dataset:
         if image_of(dataset.spec) is None:
             raise ValueError(
                 "Task generation makes images. Received: data whose inputs are "

@@ -10,7 +10,7 @@ from dltemplates.datasets.source import Dataset, Source
 from dltemplates.datasets.spec import DatasetSpec, Like, Value, gives_back, network_shape
 from dltemplates.tasks.contract import ServingModel
 from dltemplates.tasks.needs import Shapes
-from dltemplates.tasks.noise import noisy
+from dltemplates.tasks.noise import noisy, without_noise
 from dltemplates.tasks.task import Arrays, SupervisedTask
 from dltemplates.template import Template
 
@@ -33,7 +33,7 @@ class Reconstruction(SupervisedTask):
 
     name = "reconstruction"
     kind = "input"
-    needs_labels = False
+    needs_target = False
     direction: ClassVar[Literal["max", "min"]] = "min"
     monitor = "val_loss"
     monitor_direction = "min"
@@ -81,7 +81,7 @@ class Reconstruction(SupervisedTask):
     def targets_of(cls, spec: Like) -> tuple[Value, ...]:
         return spec.targets if gives_back(spec) else spec.inputs[:1]
 
-    def seen(self, dataset: Dataset) -> Dataset:
+    def adapt(self, dataset: Dataset) -> Dataset:
         (value, *others) = dataset.spec.inputs
         if others or value.kind not in ("image", "number"):
             raise ValueError(
@@ -90,6 +90,9 @@ class Reconstruction(SupervisedTask):
                 "--set dataset.columns.NAME=skip."
             )
         return noisy(dataset, self.noise)
+
+    def prepare_train(self, split: Source) -> Source:
+        return without_noise(split)
 
     def sizes(self, spec: DatasetSpec) -> dict[str, Any]:
         return {"input_shape": network_shape(spec)}

@@ -28,7 +28,7 @@ class Representation(Task):
 
     name = "representation"
     kind = "any"
-    needs_labels = False
+    needs_target = False
     direction = "min"
     monitor = "val_loss"
     monitor_direction = "min"
@@ -53,7 +53,7 @@ class Representation(Task):
         self.inputs = spec.inputs
         self.steps, self.persistent = steps, persistent
 
-    def seen(self, dataset: Dataset) -> Dataset:
+    def adapt(self, dataset: Dataset) -> Dataset:
         if image_of(dataset.spec) is None:
             raise ValueError(
                 "Task representation explains values between 0 and 1, such as pixels. Received: data whose inputs are "

@@ -50,5 +50,7 @@ def test_no_share_no_split():
 
 def test_too_few():
     for count in (0, 1, 2):
-        with pytest.raises(ValueError, match=rf"three examples to be split into .* Received: {count} in all. Add more"):
+        with pytest.raises(
+            ValueError, match=rf"three different .* to be split into .* Received: {count} in all. Add more"
+        ):
             three_ways(np.zeros(count, int), None, validation=0.1, test=0.2, seed=0)

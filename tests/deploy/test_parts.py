@@ -6,9 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from conftest import in_process_converter
+from conftest import in_process_converter, load_data
 from dltemplates.cli import main as cli
-from dltemplates.datasets.load import load_dataset
 from dltemplates.deploy.budget import Budget
 from dltemplates.deploy.check import CheckError, Reference, check
 from dltemplates.deploy.export_run import export
@@ -17,9 +16,9 @@ from dltemplates.inference import evaluate, predict
 from dltemplates.runtimes import KerasPredictor, load_predictor
 from dltemplates.tasks.contract import ServingModel
 from dltemplates.tasks.examples import examples_for
+from dltemplates.tasks.load_for import load_for
 from dltemplates.tasks.parity import Parity
 from dltemplates.tasks.reconstruction import Reconstruction
-from dltemplates.tasks.task import look_at
 from dltemplates.template import load_template
 from dltemplates.training.train import train
 
@@ -51,7 +50,7 @@ def file_of(run, key, part=""):
 
 
 def digits(count=5):
-    return load_dataset(load_template("autoencoder_digits").dataset).split("test").read(np.arange(count))["image"]
+    return load_data("digits").split("test").read(np.arange(count))["image"]
 
 
 def test_training_takes_noise_off_and_keeps_pictures_of_it(run):
@@ -86,7 +85,7 @@ def test_each_part_has_a_report_and_is_judged_by_parity(run):
 
 
 def test_a_decoder_is_held_against_keras_on_codes_of_the_data(run):
-    dataset = load_dataset(run.template.dataset)
+    _, dataset = load_for(run)
     servings = run.servings()
     codes = examples_for(servings["decoder"], dataset).split("validation").read(np.arange(4))
     model = servings["encoder"].model
@@ -98,7 +97,7 @@ def test_a_decoder_is_held_against_keras_on_codes_of_the_data(run):
 def test_a_file_that_gives_something_else_does_not_pass(run, part):
     """Within 1% of the range, as the root of the mean square, and no further."""
     serving = run.servings()[part]
-    task, dataset = look_at(run.template.task, load_dataset(run.template.dataset))
+    task, dataset = load_for(run)
     data = examples_for(serving, dataset)
     reference = Reference(serving, Parity() if part else task, data, Budget("0.01", "min"))
     (value,) = serving.contract.outputs
