@@ -12,10 +12,10 @@ import numpy as np
 
 from dltemplates.datasets.folder import SUFFIXES
 from dltemplates.datasets.images import read_image, write_image
-from dltemplates.datasets.load import load_dataset
 from dltemplates.datasets.seeds import read_noise
 from dltemplates.datasets.source import ALL, Arrays, Dataset
 from dltemplates.datasets.spec import Value
+from dltemplates.deploy.report import load_run_report
 from dltemplates.deploy.system import find_system
 from dltemplates.runs import Run, atomic_path, load_run
 from dltemplates.runtimes import KerasPredictor, load_predictor
@@ -23,8 +23,9 @@ from dltemplates.settings import DatasetSettings, Named
 from dltemplates.tasks.contract import Contract
 from dltemplates.tasks.evaluation import WHOLE, System
 from dltemplates.tasks.examples import contract_examples
+from dltemplates.tasks.load_for import load_for
 from dltemplates.tasks.parity import Parity
-from dltemplates.tasks.task import Task, labels_wanted, look_at, make_task
+from dltemplates.tasks.task import Task, make_task
 
 
 @dataclass(frozen=True)
@@ -36,12 +37,14 @@ class Subject:
         contract: The inputs, outputs and targets: those of the whole network, or where it has none of its data.
         task: Its task.
         data: The data that it was trained on, where that is known.
+        run: The run that it is, or is a file of; None where that is not known.
     """
 
     system: System
     contract: Contract
     task: Task
     data: DatasetSettings | None
+    run: Run | None = None
 
 
 def evaluate(path: str | Path, *, data: str | None = None, split: str = "test", threads: int = 1) -> dict[str, Any]:
@@ -56,7 +59,8 @@ def evaluate(path: str | Path, *, data: str | None = None, split: str = "test", 
         threads: Threads of the runtime.
 
     Returns:
-        `file`, `data`, `split`, `examples`, how many those are `of`, `scores` and `details`, ready for JSON.
+        `file`, `data`, `split`, `examples`, how many those are `of`, `scores` and `details`, and a `data_note`: how the
+        data differs from what was trained on, None where it does not; ready for JSON.
 
     Raises:
         ValueError: If the file, the data or the split does not fit.
@@ -69,10 +73,7 @@ def evaluate(path: str | Path, *, data: str | None = None, split: str = "test", 
             "Keras's when it was exported. Judge the whole network, or look at it by `dlt predict`."
         )
     settings = _settings(subject, data)
-    named = Named(name=contract.task, **(contract.task_options | dict(subject.task.when_judged)))
-    wanted = labels_wanted(named, from_file=True)
-    dataset = load_dataset(settings, from_file=data is None, like=contract, whole=split == ALL, **wanted)
-    _, dataset = look_at(named, dataset, from_file=True)
+    _, dataset = load_for(contract, settings=settings, run=subject.run, whole=split == ALL, from_file=data is None)
     if contract.inputs[0].kind != "noise":  # the targets of a generator are real examples
         _check_targets(contract, dataset)
     source = contract_examples(contract, split, dataset.split(split))
@@ -85,6 +86,7 @@ def evaluate(path: str | Path, *, data: str | None = None, split: str = "test", 
         "of": sum(len(part) for name, part in dataset.splits.items() if name != ALL),
         "scores": evaluation.scores,
         "details": evaluation.details,
+        "data_note": dataset.note,
     } | ({"unknown": unknown} if (unknown := dataset.spec.unknown.get(split)) else {})
 
 
@@ -213,8 +215,8 @@ def _open(path: str | Path, threads: int, part: str = "") -> Subject:
     if contract.system is not None:
         predictors = {name: load_predictor(file, threads) for name, file in find_system(path).items()}
         contract = contract.of_system()
-        return Subject(System(predictors), contract, _task_of(contract), contract.data)
-    return Subject(System({WHOLE: predictor}), contract, _task_of(contract), contract.data)
+        return Subject(System(predictors), contract, _task_of(contract), contract.data, _run_of(path))
+    return Subject(System({WHOLE: predictor}), contract, _task_of(contract), contract.data, _run_of(path))
 
 
 def _open_run(run: Run, part: str) -> Subject:
@@ -226,16 +228,26 @@ def _open_run(run: Run, part: str) -> Subject:
     whole = servings.get(WHOLE)
     if part:
         system = System({WHOLE: predictors[part]})
-        return Subject(system, servings[part].contract, Parity(), run.template.dataset)
+        return Subject(system, servings[part].contract, Parity(), run.template.dataset, run)
     if whole:
         system, contract = System(predictors, whole.model), whole.contract
     else:
         system, contract = System(predictors), next(iter(servings.values())).contract.of_system()
-    return Subject(system, contract, run.task(), run.template.dataset)
+    return Subject(system, contract, run.task(), run.template.dataset, run)
 
 
 def _task_of(contract: Contract) -> Task:
     return make_task(Named(name=contract.task, **contract.task_options), contract, from_file=True)
+
+
+def _run_of(file: Path) -> Run | None:
+    """The run in whose folder an exported file lies, and of whose weights it was made; None where there is none."""
+    run = Run(file.resolve().parents[1])
+    if file.resolve().parent != run.exports_path or not run.record_path.exists():
+        return None
+    report = load_run_report(run)
+    is_its_own = report is not None and report.is_of(run) and file.name in {r.file for r in report.results}
+    return load_run(run.path) if is_its_own else None
 
 
 def _settings(subject: Subject, data: str | None) -> DatasetSettings:

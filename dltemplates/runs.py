@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict
 
 from dltemplates.compat import sync_to_disk
+from dltemplates.datasets.row_splits import RowSplits
 from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.errors import first_line
 from dltemplates.models.recursion import deep_networks
@@ -94,6 +95,7 @@ class Run:
         self.template_path = path / "template.toml"
         self.record_path = path / "run.json"
         self.labels_path = path / "assets" / "labels.txt"
+        self.splits_path = path / "assets" / "splits.npz"
         self.history_path = path / "history.csv"
         self.figures_path = path / "figures"
         self.samples_path = self.figures_path / "samples"
@@ -140,9 +142,21 @@ class Run:
             way_out="Restore it, or train.",
         )
 
+    @cached_property
+    def rows(self) -> RowSplits | None:
+        """Which example of its data was in which split; None where the data came split, or of the first edition.
+
+        Raises:
+            ValueError: If the file is broken.
+        """
+        if self.splits_path.name not in {Path(name).name for name in self.record.sha256}:
+            return None
+        self.verify(self.splits_path)
+        return RowSplits.from_bytes(self.splits_path.read_bytes(), str(self.splits_path))
+
     def save_record(self, record: RunRecord) -> None:
         """Write `run.json`, with the digests of the files that are there."""
-        files = (self.definition_path, self.weights_path, self.template_path, self.labels_path)
+        files = (self.definition_path, self.weights_path, self.template_path, self.labels_path, self.splits_path)
         digests = {str(f.relative_to(self.path)): sha256(f) for f in files if f.exists()}
         record = record.model_copy(update={"sha256": digests})
         atomic_write(self.record_path, record.model_dump_json(indent=2))

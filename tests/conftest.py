@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dltemplates.datasets.source import Dataset
+from dltemplates.tasks.task import Task
 from dltemplates.template import Template, load_template
 
 SMALL = {  # seconds, on real digits at their own size
@@ -91,6 +93,67 @@ def in_process_converter():
 def in_process(monkeypatch):
     """Exports are converted in this process."""
     monkeypatch.setattr("dltemplates.deploy.export.Converter", in_process_converter())
+
+
+class AnyTarget(Task):
+    """A task that needs a target, of whatever kind."""
+
+    name = "conftest:AnyTarget"
+    kind = "any"
+
+    def __init__(self, spec):
+        self.inputs, (self.target, *_) = spec.inputs, spec.targets
+
+    def check_splits(self, dataset):
+        """Any will do."""
+
+    def serving(self, model, spec, template, *, name):
+        raise NotImplementedError
+
+    def sizes(self, spec):
+        raise NotImplementedError
+
+    def score(self, targets, outputs):
+        raise NotImplementedError
+
+
+def load_data(settings, task=AnyTarget.name, *, like=None, whole=False):
+    """The data of a training, split and fitted; or as it is judged by a network whose spec is `like`."""
+    from dltemplates.settings import DatasetSettings, Named
+    from dltemplates.tasks.contract import Contract
+    from dltemplates.tasks.load_for import load_for
+    from dltemplates.template import Template
+
+    settings = DatasetSettings(name=settings) if isinstance(settings, str) else settings
+    named = Named(name=task) if isinstance(task, str) else task
+    if like is None:
+        return load_for(Template(task=named, dataset=settings, model="mlp"), whole=whole)[1]
+    known = {"inputs": like.inputs, "targets": like.targets, "reading_rules": 2}
+    contract = Contract(name="network", task=named.name, task_options=named.options, outputs=(), **known)
+    return load_for(contract, settings=settings, whole=whole, from_file=False)[1]
+
+
+def series_data(table, settings):
+    """A table as the windows of a series, split by time and fitted."""
+    from dltemplates.datasets.fit import fit
+    from dltemplates.datasets.hashes import hash_examples
+    from dltemplates.datasets.series import series_dataset
+    from dltemplates.datasets.whole import split_whole
+
+    dataset = series_dataset(table, settings)
+    return fit(split_whole(dataset, hash_examples(dataset.split("train"), dataset.spec), settings))
+
+
+def look_at(named, dataset):
+    """A task, and a dataset that is split already as that looks at it: adapted, prepared for training, fitted."""
+    from dltemplates.datasets.fit import fit
+    from dltemplates.tasks.task import make_task
+
+    task = make_task(named, dataset.spec)
+    adapted = task.adapt(dataset)
+    splits = adapted.splits | {"train": task.prepare_train(adapted.split("train"))}
+    seen = fit(Dataset(adapted.spec, splits))
+    return make_task(named, seen.spec), seen
 
 
 def spec_of(*targets, inputs=()):

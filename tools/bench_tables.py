@@ -18,10 +18,10 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from dltemplates.datasets.load import load_dataset
 from dltemplates.datasets.source import Source
 from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.runs import Run, load_run
+from dltemplates.tasks.load_for import load_for
 
 MOST_CATEGORIES = 255  # in a column that gradient boosting takes as categories
 
@@ -39,7 +39,7 @@ def bench(run: Run) -> dict[str, dict[str, float]]:
             f"{run.template.dataset.name}. Choose another."
         )
     is_class = task.name == "classification"
-    dataset = load_dataset(run.template.dataset, like=spec)
+    _, dataset = load_for(run)
     linear = LogisticRegression(max_iter=1000) if is_class else LinearRegression()
     boosting = HistGradientBoostingClassifier if is_class else HistGradientBoostingRegressor
     estimators = {

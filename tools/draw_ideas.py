@@ -24,7 +24,6 @@ from matplotlib.patches import Rectangle
 from sklearn.datasets import load_digits, load_sample_image
 
 import dltemplates as dlt
-from dltemplates.datasets.load import load_dataset
 from dltemplates.models.googlenet import MODULES
 from dltemplates.models.summary import Summary, summarize, without_weights
 from dltemplates.reports.figures import save_figures
@@ -32,6 +31,7 @@ from dltemplates.reports.plane import draw_boundary
 from dltemplates.runs import Run
 from dltemplates.runtimes import KerasPredictor
 from dltemplates.tasks.figures import show_image
+from dltemplates.tasks.load_for import load_for
 from dltemplates.template import load_template, parse_template
 
 Layer = tuple[tuple[int, int], int]  # a convolution: the size of its kernel, its filters
@@ -109,7 +109,7 @@ def hidden_layers(settings: dict[str, Any] | None = None) -> Figure:
             run = dlt.train(template, output=Path(folder) / "run")
             serving = run.serving()
             record, task = run.record, run.task()
-        source = load_dataset(template.dataset).split("test")
+        source = load_for(template)[1].split("test")
         arrays = source.read(np.arange(len(source)))
         predictor = KerasPredictor(serving.model, serving.contract)
         draw_boundary(axes, predictor, task, arrays[serving.contract.inputs[0].name], arrays)

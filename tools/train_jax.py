@@ -43,11 +43,10 @@ def train(template, output: Path) -> None:
     """
     import keras
 
-    from dltemplates.datasets.load import load_dataset
     from dltemplates.models.build import build_network
     from dltemplates.runs import atomic_path
     from dltemplates.tasks.assemble import assemble, serve
-    from dltemplates.tasks.task import look_at
+    from dltemplates.tasks.load_for import load_for
     from dltemplates.training.optimizers import make_optimizer, make_schedule
 
     settings = template.train
@@ -55,8 +54,7 @@ def train(template, output: Path) -> None:
     keras.utils.set_random_seed(template.seed)
     if settings.precision != "auto":
         keras.config.set_dtype_policy(settings.precision)
-    dataset = load_dataset(template.dataset)
-    task, dataset = look_at(template.task, dataset)
+    task, dataset = load_for(template)
     (image,), (target,) = dataset.spec.inputs, dataset.spec.targets
     examples = len(dataset.split("train"))
     if settings.batch_size > examples:
@@ -92,7 +90,7 @@ def train(template, output: Path) -> None:
         arrays = whole_split(dataset, split)
         outputs = served.predict(arrays[image.name], batch_size=EVALUATION_BATCH, verbose=0)
         show(split, task.compare({target.name: arrays[target.name]}, outputs).scores)
-    notes = {"history": best.history, "best_epoch": best.epoch, "fingerprint": dataset.spec.fingerprint}
+    notes = {"history": best.history, "best_epoch": best.epoch, "order": dataset.spec.order}
     arrays = {f"weight_{number}": array for number, array in enumerate(best.weights)}
     with atomic_path(output) as path, path.open("wb") as file:
         np.savez(file, template=template.to_toml(), notes=json.dumps(notes), **arrays)
@@ -143,11 +141,10 @@ def adopt(template, path: Path, output: Path | None, overwrite: bool):
     Raises:
         ValueError: If the file is no such weights, or they belong to another template or to other data.
     """
-    from dltemplates.datasets.load import load_dataset
     from dltemplates.models.build import build_network
     from dltemplates.runs import make_run, new_run_path
     from dltemplates.tasks.assemble import assemble
-    from dltemplates.tasks.task import make_task
+    from dltemplates.tasks.load_for import load_for
     from dltemplates.training.record import begin_run, score_run
 
     trained, notes, weights = read_weights(path)
@@ -160,13 +157,12 @@ def adopt(template, path: Path, output: Path | None, overwrite: bool):
             )
     template = trained.model_copy(update={"dataset": template.dataset})
     new_run_path(path.stem, output, overwrite=overwrite)  # refuse before anything is loaded
-    dataset = load_dataset(template.dataset)
-    if dataset.spec.fingerprint != notes["fingerprint"]:
+    task, dataset = load_for(template)
+    if dataset.spec.order != notes["order"]:
         raise ValueError(
             f"Weights are adopted on the data they were trained on. Received: {template.dataset.name}, "
             f"which is not what {path} was trained on, file by file. Give that by --data and --set."
         )
-    task = make_task(template.task, dataset.spec)
     model = assemble(build_network(template.model.name, task.sizes(dataset.spec), template.model.options), dataset.spec)
     shapes = [tuple(array.shape) for array in model.weights]
     if shapes != [array.shape for array in weights]:
@@ -176,7 +172,7 @@ def adopt(template, path: Path, output: Path | None, overwrite: bool):
         )
     model.set_weights(weights)
     run = make_run(path.stem, output, overwrite=overwrite)
-    begin_run(run, template, dataset.spec, task, model)
+    begin_run(run, template, dataset, task, model)
     run.save_weights(model)
     run.save_history(notes["history"])
     seconds = notes["history"][-1]["seconds"]
@@ -200,7 +196,7 @@ def read_weights(path: Path) -> tuple[Any, dict[str, Any], list[np.ndarray]]:
         with np.load(path, allow_pickle=False) as file:
             table, notes = tomllib.loads(str(file["template"])), json.loads(str(file["notes"]))
             weights = [file[f"weight_{number}"] for number in range(len(file.files) - 2)]
-        if not (notes["history"] and {"best_epoch", "fingerprint"} <= set(notes)):
+        if not (notes["history"] and {"best_epoch", "order"} <= set(notes)):
             raise KeyError("notes")
     except (OSError, ValueError, KeyError, TypeError, EOFError, AttributeError, zipfile.BadZipFile) as error:
         raise ValueError(

@@ -180,6 +180,7 @@ def evaluate(path, data, split, modules, as_json) -> None:
     from dltemplates.runs import shown
 
     result = evaluate(path, data=data, split=split)
+    out.note(result["data_note"])
     if as_json:
         out.show(result, True)
     else:
@@ -299,6 +300,8 @@ def compare(paths, as_json) -> None:
     from dltemplates.reports.compare import compare, render
 
     rows = compare(paths)
+    for name, row in rows.items():
+        out.note(f"{name}: {row['data']}" if row["data"] else None)
     if as_json:
         out.show(rows, True)
     else:
@@ -311,7 +314,7 @@ def report(path) -> None:
     """Write the report of a run: one HTML file with its figures."""
     from dltemplates.reports.report import write_report
 
-    click.echo(write_report(path))
+    click.echo(write_report(path, tell=out.note))
 
 
 @dlt.command()

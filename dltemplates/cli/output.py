@@ -92,10 +92,17 @@ def note_unknown(split: str, unknown: dict[str, int]) -> None:
         click.echo(f"categories that were not learned, in {split}: {counts}")
 
 
+def note(line: str | None) -> None:
+    """Print a line on stderr, if there is one."""
+    if line:
+        click.echo(line, err=True)
+
+
 def export_result(report: ExportReport, as_json: bool) -> None:
     """Print what became of each format."""
     from dltemplates.deploy.report import render as table
 
+    note(report.data_note)
     if as_json:
         show(report.model_dump(mode="json"), True)
     else:

@@ -95,7 +95,7 @@ def _fill(source: FileSource, size: Size, decode: Decode, images: np.ndarray) ->
     for start, some, of_them in decode(source, size):
         images[start : start + len(some)] = some
         targets[start : start + len(some)] = of_them
-    targets = source.targets if not source.broken else targets
+    targets = targets if source.broken.keys() & set(source.examples.names) else source.targets
     return ArraySource({source.image.name: images, source.target.name: targets})
 
 

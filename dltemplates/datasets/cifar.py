@@ -11,7 +11,6 @@ from dltemplates.datasets.arrays import array_dataset
 from dltemplates.datasets.folder import folder
 from dltemplates.datasets.locate import Origin, locate
 from dltemplates.datasets.source import Dataset
-from dltemplates.datasets.splits import three_ways
 from dltemplates.datasets.values import class_value
 from dltemplates.settings import DatasetSettings
 
@@ -36,7 +35,7 @@ SHAPE = (3, 32, 32)
 
 
 def cifar10(settings: DatasetSettings) -> Dataset:
-    """Load CIFAR-10: 45,000 / 5,000 / 10,000 photographs, or another share of the 50,000 for validation."""
+    """Load CIFAR-10: 50,000 photographs to train on and 10,000 for the test."""
     path = locate("cifar10", ORIGIN)
     root = path if path.is_dir() else unpack(path)
     if (root / "cifar-10-batches-bin").is_dir():
@@ -45,9 +44,8 @@ def cifar10(settings: DatasetSettings) -> Dataset:
         return folder(root, settings)
     batches = [read_batch(root / name) for name in TRAIN]
     images, labels = (np.concatenate(arrays) for arrays in zip(*batches, strict=True))
-    parts = three_ways(labels, None, validation=settings.validation, test=0, seed=settings.split_seed)
-    splits = {part: (images[indices], labels[indices]) for part, indices in parts.items()}
-    return array_dataset(settings, {**splits, "test": read_batch(root / TEST)}, class_value(CLASSES))
+    splits = {"train": (images, labels), "test": read_batch(root / TEST)}
+    return array_dataset(settings, splits, class_value(CLASSES))
 
 
 def read_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -1,16 +1,20 @@
-"""From the columns of a table to numbers and ids: what is learned of them on the training split, and put to use."""
+"""From the columns of a table to numbers and ids: read as raw values, fitted on the training split, then encoded.
+
+Raw are a number as float64, a date as days since 1970, a category as its text; what is missing is NaN.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from dltemplates.datasets.dates import DAY, days_of, example_of, format_of, is_dates, read_dates
+from dltemplates.datasets.dates import DAY, days_of, example_of, is_dates, read_dates
 from dltemplates.datasets.spec import DATE_PARTS, Column, Value
-from dltemplates.datasets.values import MOST, is_held, with_statistics
+from dltemplates.datasets.values import MOST, is_held
 
 YEAR, WEEK = 365.2425, 7.0  # days
 MISSING = ("", "?", "NA", "NaN", "nan")  # what stands in a cell where nothing is known
@@ -30,81 +34,91 @@ def numbers_of(values: pd.Series) -> pd.Series:
     return pd.to_numeric(values, errors="coerce")
 
 
-def fit_column(name: str, kind: str, train: pd.Series) -> Column:
-    """Learn how a column is made numbers, or ids, from its values in the training split.
-
-    Raises:
-        ValueError: If there is none, or dates can be read in two ways.
-    """
-    if not train.notna().any():
-        raise ValueError(
-            f"A column must hold something to learn from. Received: nothing in `{name}` of the training split. "
-            f"Leave it out: --set dataset.columns.{name}=skip."
-        )
-    if kind == "category":
-        return Column(name=name, kind="category", vocabulary=tuple(sorted(train.dropna().unique())))
-    format = format_of(name, train) if kind == "date" else None
-    numbers = read_numbers(name, kind, train, format=format, to_learn=True)
-    return Column(
-        name=name,
-        kind=kind,
-        format=format,
-        median=float(np.nanmedian(numbers)),
-        may_be_missing=bool(np.isnan(numbers).any()),
-    )
-
-
-def features_value(columns: tuple[Column, ...], train: pd.DataFrame) -> Value:
-    """The input of the numbers of a table's rows, with the statistics of the training split.
-
-    Raises:
-        ValueError: If a column does not hold what it must.
-    """
-    parts = sum(len(column.parts) for column in columns)
-    value = Value(name="features", kind="number", dtype="float32", shape=(parts,), columns=columns)
-    return with_statistics(value, encode_rows(value, train))
-
-
-def categories_value(columns: tuple[Column, ...]) -> Value:
-    """The input of the categories of a table's rows: an id for each column."""
-    return Value(name="categories", kind="category", dtype="int32", shape=(len(columns),), columns=columns)
-
-
-def encode_rows(value: Value, rows: pd.DataFrame) -> np.ndarray:
-    """Make an input of the rows of a table.
+def raw_rows(columns: Sequence[Column], table: pd.DataFrame, *, to_learn: bool = False) -> pd.DataFrame:
+    """Read the columns of a table that are learned from.
 
     Args:
-        value: The input, of kind `number` or `category`.
-        rows: The table, with a column of each name.
+        columns: Those.
+        table: The table, as text.
+        to_learn: Whether it is to be learned from, so that a column could be of another kind.
 
     Returns:
-        (rows, *value.shape): float32 numbers, or int32 ids, or the text of the categories where the input takes that.
+        The raw values: a column of float64 for numbers and dates, of texts for categories.
 
     Raises:
         ValueError: If a column is missing, or does not hold what it must.
     """
-    columns = value.columns or ()
-    missing = [column.name for column in columns if column.name not in rows]
+    missing = [column.name for column in columns if column.name not in table]
     if missing:
         raise ValueError(
             f"A table must have the columns that were learned from. Received: none called {', '.join(missing)}. "
-            f"There are: {', '.join(map(str, rows.columns))}."
+            f"There are: {', '.join(map(str, table.columns))}."
         )
+    raw: dict[str, Any] = {}
+    for column in columns:
+        values = table[column.name]
+        if column.kind == "category":
+            raw[column.name] = values.astype("category")  # each text is kept once
+        else:
+            raw[column.name] = read_numbers(column.name, column.kind, values, format=column.format, to_learn=to_learn)
+    return pd.DataFrame(raw, index=table.index)
+
+
+def fit_column(column: Column, train: pd.Series) -> Column:
+    """Learn how a column is made numbers, or ids, from its raw values in the training split.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    if not train.notna().any():
+        raise ValueError(
+            f"A column must hold something to learn from. Received: nothing in `{column.name}` of the training split. "
+            f"Leave it out: --set dataset.columns.{column.name}=skip."
+        )
+    if column.kind == "category":
+        return column.model_copy(update={"vocabulary": tuple(sorted(train.dropna().unique()))})
+    update = {"median": float(np.nanmedian(train)), "may_be_missing": bool(train.isna().any())}
+    return column.model_copy(update=update)
+
+
+def features_value(columns: Sequence[Column]) -> Value:
+    """The input of the numbers of a table's rows, whose statistics are not fitted yet."""
+    parts = sum(len(column.parts) for column in columns)
+    return Value(name="features", kind="number", dtype="float32", shape=(parts,), columns=tuple(columns))
+
+
+def categories_value(columns: Sequence[Column]) -> Value:
+    """The input of the categories of a table's rows: an id for each column."""
+    return Value(name="categories", kind="category", dtype="int32", shape=(len(columns),), columns=tuple(columns))
+
+
+def encode_rows(value: Value, raw: pd.DataFrame) -> np.ndarray:
+    """Make an input of the raw rows of a table.
+
+    Args:
+        value: The input, of kind `number` or `category`; its columns are fitted.
+        raw: The rows, as `raw_rows` reads them.
+
+    Returns:
+        (rows, *value.shape): float32 numbers, or int32 ids, or the text of the categories where the input takes that.
+    """
     encode = _parts
     if value.kind == "category":
         encode = _texts if value.dtype == "string" else _ids
-    return np.concatenate([encode(column, rows[column.name]) for column in columns], axis=1)
+    return np.concatenate([encode(column, raw[column.name]) for column in value.columns or ()], axis=1)
 
 
-def places_of(texts: pd.Series, known: Sequence[str]) -> pd.Series:
-    """The place of each text among those that are known, NaN where it is not one of them.
+def places_of(texts: pd.Series, known: Sequence[str]) -> np.ndarray:
+    """The place of each text among those that are known: float64 (n,), NaN where it is not one of them.
 
     A whole number is the same with and without a point: who writes a table with pandas gets `1.0` for every 1 of a
     column in which one is missing.
     """
     places = {without_point(text): place for place, text in enumerate(known)}
     places |= {text: place for place, text in enumerate(known)}
-    return texts.map({text: places.get(text, places.get(without_point(text))) for text in texts.dropna().unique()})
+    texts = texts.astype("category")
+    of_each = [places.get(text, places.get(without_point(text))) for text in texts.cat.categories]
+    return np.array([*of_each, None], np.float64)[texts.cat.codes]  # the code of a missing one is -1
 
 
 def without_point(text: str) -> str:
@@ -112,17 +126,17 @@ def without_point(text: str) -> str:
     return re.sub(r"^(-?\d+)\.0+$", r"\1", text)
 
 
-def find_unknown(value: Value, rows: pd.DataFrame) -> dict[str, np.ndarray]:
+def find_unknown(value: Value, raw: pd.DataFrame) -> dict[str, np.ndarray]:
     """Whether each row holds a category that is not known, booleans (rows,) by column of categories."""
     return {
-        column.name: rows[column.name].notna().to_numpy() & (_ids(column, rows[column.name])[:, 0] == 0)
+        column.name: raw[column.name].notna().to_numpy() & (_ids(column, raw[column.name])[:, 0] == 0)
         for column in value.columns or ()
         if column.kind == "category"
     }
 
 
 def _ids(column: Column, values: pd.Series) -> np.ndarray:
-    return (places_of(values, column.vocabulary) + 1).fillna(0).to_numpy(np.int32)[:, None]
+    return np.nan_to_num(places_of(values, column.vocabulary) + 1).astype(np.int32)[:, None]
 
 
 def _texts(column: Column, values: pd.Series) -> np.ndarray:
@@ -130,7 +144,7 @@ def _texts(column: Column, values: pd.Series) -> np.ndarray:
 
 
 def _parts(column: Column, values: pd.Series) -> np.ndarray:
-    given = read_numbers(column.name, column.kind, values, format=column.format)
+    given = values.to_numpy(np.float64)
     missing = np.isnan(given)
     numbers = np.where(missing, column.median, given)
     parts = [numbers]
@@ -152,7 +166,7 @@ def read_numbers(
     Args:
         name: The column's.
         kind: `number` or `date`.
-        values: It, as text; or as numbers that were read before.
+        values: It, as text; of a number, or as numbers.
         format: Of dates that are not of ISO 8601.
         to_learn: Whether the table is to be learned from, so that the column could be of another kind.
 

@@ -9,102 +9,127 @@ Where nothing is to be predicted, as of an autoencoder, all columns are learned 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from dltemplates.datasets.columns import kind_of, numbers_of, read_numbers
+from dltemplates.datasets.columns import kind_of, numbers_of
 from dltemplates.datasets.csv_file import read_csv
-from dltemplates.datasets.dates import look_like_dates
-from dltemplates.datasets.source import SPLITS, Dataset
-from dltemplates.datasets.spec import Like, learned_target
-from dltemplates.datasets.splits import divide
+from dltemplates.datasets.dates import format_of, look_like_dates
+from dltemplates.datasets.source import SPLITS, Dataset, Source
+from dltemplates.datasets.spec import Column, DatasetSpec, Like, learned_target
 from dltemplates.datasets.table_targets import FEW, Frames, read_targets, target_name, with_target
-from dltemplates.datasets.tables import fit_columns, table_dataset
-from dltemplates.datasets.values import class_value, in_column, no_label, number_value
+from dltemplates.datasets.tables import TableSource, input_values
+from dltemplates.datasets.values import class_value, in_column, number_value
 from dltemplates.settings import DatasetSettings
 
 
-def csv_table(
-    path: Path,
-    settings: DatasetSettings,
-    *,
-    like: Like | None = None,
-    labelled: bool = True,
-    told_apart: str | None = None,
-) -> Dataset:
-    """Load a table.
+def csv_table(path: Path, settings: DatasetSettings, *, like: Like | None = None) -> Dataset:
+    """Load a table: all its columns are learned from, but for the target that the settings name.
 
     Args:
         path: A `.csv` file, or a folder of them.
-        settings: The target, the kinds of columns, the shares of splits that are not given.
+        settings: The target, the kinds of columns.
         like: The spec or the contract of a trained network: columns and classes are then what they were there.
-        labelled: Whether something is to be predicted.
-        told_apart: As in `load_dataset`.
 
     Raises:
         ValueError: If a table breaks a rule; says which.
     """
-    files = {"": path} if path.is_file() else {s: path / f"{s}.csv" for s in SPLITS if (path / f"{s}.csv").is_file()}
-    frames = {split: read_csv(file) for split, file in files.items()}
-    return frame_dataset(frames, settings, like=like, labelled=labelled, told_apart=told_apart)
+    files = {"train": path} if path.is_file() else {split: path / f"{split}.csv" for split in SPLITS}
+    frames = {split: read_csv(file) for split, file in files.items() if file.is_file()}
+    return frame_dataset(frames, settings, like=like)
 
 
 def frame_dataset(
-    frames: Frames,
-    settings: DatasetSettings,
-    *,
-    like: Like | None = None,
-    labelled: bool = True,
-    told_apart: str | None = None,
+    frames: Frames, settings: DatasetSettings, *, like: Like | None = None, target: str | None = None
 ) -> Dataset:
     """Make a dataset of tables that were read.
 
     Args:
-        frames: The rows of each split that is given, as `read_csv` reads them; those of a table that is yet to be split
-            under `""`, or `train`.
+        frames: The rows of each split that there is, as `read_csv` reads them.
         settings: As in `csv_table`.
         like: As in `csv_table`.
-        labelled: As in `csv_table`.
-        told_apart: As in `csv_table`.
+        target: The column that is to be predicted; None where the settings say it, or nothing is.
 
     Raises:
         ValueError: As in `csv_table`.
     """
-    first = next(iter(frames.values()))
+    if "train" not in frames:
+        raise ValueError("A folder of tables must hold a train.csv. Received: none. Add it.")
+    first = frames["train"]
     learned = [column for value in like.inputs for column in value.columns or ()] if like else []
     for split, frame in frames.items():
         if missing := [str(column) for column in first if column not in frame]:
             raise ValueError(f"Every split must have the same columns. Received: no {', '.join(missing)} in {split}.")
     if not learned:
         _check_columns(first, settings)
-    name: str | None = None
-    classes: tuple[str, ...] | None = None
-    skipped: dict[str, str] = {}
-    known = learned_target(like) if like else None
-    targets = {split: np.zeros(len(frame), np.int64) for split, frame in frames.items()}
-    if labelled or (settings.target and (like is None or settings.target in first)):
-        name = target_name(first, settings, like)
-        frames, skipped = with_target(name, frames)
-        targets, classes = read_targets(name, frames, settings, known)
-    frames, targets = _split(frames, targets, settings, classes, to_learn=like is None, told_apart=told_apart)
-    if name is None:
-        target = no_label("rows")
-    else:
-        target = known or in_column(class_value(classes) if classes else number_value(targets["train"]), name)
-    kinds: dict[str, str] = {column.name: column.kind for column in learned if column.name in first}
-    if not learned:
-        others = [str(column) for column in first if column != name]
-        seen = {column: settings.columns.get(column) or kind_of(first[column]) for column in others}
-        kinds = {column: kind for column, kind in seen.items() if kind != "skip"}
-    guessed = [column for column in kinds if column not in settings.columns and not learned]
-    warnings = [_doubt(column, first[column]) for column in guessed if kinds[column] == "category"]
+    if target is None and settings.target and (like is None or settings.target in first):
+        target = target_name(first, settings, like)
+    columns = learned or _columns(frames, settings, target)
+    guessed = [column for column in columns if column.name not in settings.columns and not learned]
+    warnings = [_doubt(column.name, first[column.name]) for column in guessed if column.kind == "category"]
     warnings += [] if learned else [_doubt_names(list(map(str, first)))]
-    frames = {split: _with_numbers(frame, kinds, to_learn=not learned) for split, frame in frames.items()}
-    columns = learned or fit_columns(kinds, frames["train"])
-    return table_dataset(columns, frames, targets, target, skipped=skipped, warnings=filter(None, warnings))
+    skipped: dict[str, str] = {}
+    if target is None:
+        value = class_value(("rows",))  # nothing is said of them
+        targets = {split: np.zeros(len(frame), np.int64) for split, frame in frames.items()}
+    else:
+        known = learned_target(like) if like else None
+        frames, skipped = with_target(target, frames)
+        targets, classes = read_targets(target, frames, settings, known)
+        value = in_column(known or (class_value(classes) if classes else number_value(1)), target)
+    sources: dict[str, Source] = {
+        split: TableSource(frame, columns, value, targets[split], to_learn=not learned)
+        for split, frame in frames.items()
+    }
+    spec = DatasetSpec(
+        inputs=input_values(columns),
+        targets=(value,),
+        sizes={split: len(source) for split, source in sources.items()},
+        skipped=skipped,
+        warnings=tuple(filter(None, warnings)),
+    )
+    return Dataset(spec, sources)
+
+
+def with_a_target(dataset: Dataset, settings: DatasetSettings, *, like: Like | None = None) -> Dataset:
+    """Return a dataset with a target: of a table without one, the last column that is not learned from.
+
+    Raises:
+        ValueError: If a table has no such column, or that breaks a rule; says which.
+    """
+    sources = {split: source for split, source in dataset.splits.items() if isinstance(source, TableSource)}
+    if not sources or any(source.target.columns for source in sources.values()):
+        return dataset
+    frames = {split: source.table for split, source in sources.items()}
+    name = target_name(frames["train"], settings, like)
+    return frame_dataset(frames, settings, like=like, target=name)
+
+
+def _columns(frames: Frames, settings: DatasetSettings, target: str | None) -> list[Column]:
+    """The columns that are learned from, and what each of them holds.
+
+    Raises:
+        ValueError: If there is none, or dates can be read in two ways.
+    """
+    first = frames["train"]
+    names = [str(column) for column in first if column != target]
+    kinds = {name: settings.columns.get(name) or kind_of(first[name]) for name in names}
+    found = [Column(name=name, kind=kind, place=0) for name, kind in kinds.items() if kind != "skip"]
+    if not found:
+        raise ValueError("A table must have a column to learn from. Received: none but the target. Add one.")
+    return [
+        column.model_copy(update={"place": place, "format": _format(column, frames)})
+        for place, column in enumerate(found)
+    ]
+
+
+def _format(column: Column, frames: Frames) -> str | None:
+    """How the dates of a column are written, in all splits; None for ISO 8601 and what is no dates."""
+    if column.kind != "date":
+        return None
+    return format_of(column.name, pd.concat([frame[column.name] for frame in frames.values()]))
 
 
 def _check_columns(table: pd.DataFrame, settings: DatasetSettings) -> None:
@@ -147,31 +172,3 @@ def _doubt(name: str, values: pd.Series) -> str | None:
             f"too many to learn from: leave it out, --set dataset.columns.{name}=skip"
         )
     return None
-
-
-def _with_numbers(frame: pd.DataFrame, kinds: Mapping[str, str], *, to_learn: bool) -> pd.DataFrame:
-    """The table with its columns of numbers read, which takes long and so is done once."""
-    names = [name for name, kind in kinds.items() if kind == "number"]
-    return frame.assign(**{name: read_numbers(name, "number", frame[name], to_learn=to_learn) for name in names})
-
-
-def _split(
-    frames: Frames,
-    targets: dict[str, np.ndarray],
-    settings: DatasetSettings,
-    classes: tuple[str, ...] | None,
-    *,
-    to_learn: bool,
-    told_apart: str | None,
-) -> tuple[Frames, dict[str, np.ndarray]]:
-    """Take the splits that are not given from the table, or from `train`."""
-    whole = "" if "" in frames else "train"
-    if whole not in frames:
-        raise ValueError("A folder of tables must hold a train.csv. Received: none. Add it.")
-    given = {split: frame for split, frame in frames.items() if split != whole}
-    shares = dict.fromkeys(given, 0.0)
-    unsplit = settings.model_copy(update=shares)
-    parts = divide(targets[whole], unsplit, classes=classes, to_learn=to_learn, told_apart=told_apart)
-    divided = {split: frames[whole].iloc[rows] for split, rows in parts.items()}
-    divided_targets = {split: targets[whole][rows] for split, rows in parts.items()}
-    return divided | given, divided_targets | {split: targets[split] for split in given}

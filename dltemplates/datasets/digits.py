@@ -6,7 +6,6 @@ import numpy as np
 
 from dltemplates.datasets.arrays import array_dataset
 from dltemplates.datasets.source import Dataset
-from dltemplates.datasets.splits import three_ways
 from dltemplates.datasets.values import class_value
 from dltemplates.settings import DatasetSettings
 
@@ -14,12 +13,10 @@ LEVELS = 16  # a pixel counts the ink in a block of 4x4
 
 
 def digits(settings: DatasetSettings) -> Dataset:
-    """Load the digits, split by `settings.validation` and `settings.test`."""
+    """Load the digits."""
     from sklearn.datasets import load_digits
 
     data = load_digits()
     images = np.round(data.images * (255 / LEVELS)).astype(np.uint8)
     labels = data.target.astype(np.int64)
-    parts = three_ways(labels, None, validation=settings.validation, test=settings.test, seed=settings.split_seed)
-    splits = {name: (images[indices], labels[indices]) for name, indices in parts.items()}
-    return array_dataset(settings, splits, class_value(tuple("0123456789")))
+    return array_dataset(settings, {"train": (images, labels)}, class_value(tuple("0123456789")))

@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from dltemplates.datasets.locate import Origin, locate
-from dltemplates.datasets.source import SPLITS, Dataset
-from dltemplates.datasets.splits import three_ways
+from dltemplates.datasets.source import Dataset
 from dltemplates.datasets.tables import number_table
 from dltemplates.datasets.values import class_value
 from dltemplates.settings import DatasetSettings
@@ -26,26 +25,16 @@ def ecg5000(settings: DatasetSettings) -> Dataset:
     """One beat each, 140 numbers: normal, or one of four kinds that are not (Goldberger 2000; Chen 2015).
 
     `ECG5000_TRAIN.txt` holds 500 beats; `ECG5000_TEST.txt` beside it, with 4,500, is the test split where it is there.
-    Otherwise one is set apart. Two of the kinds are so rare that normal and other beats alone have their share of every
-    split.
 
     Raises:
         ValueError: If a file does not hold such beats.
     """
     path = locate("ecg5000", ORIGIN)
-    beats, labels = read_beats(path)
+    splits = {"train": read_beats(path)}
     others = path.with_name("ECG5000_TEST.txt")
-    given = {"test": read_beats(others)} if others.is_file() else {}
-    parts = three_ways(
-        (labels > 0).astype(np.int64),
-        None,
-        validation=settings.validation,
-        test=0.0 if given else settings.test,
-        seed=settings.split_seed,
-    )
-    splits = {split: (beats[rows], labels[rows]) for split, rows in parts.items()} | given
-    names = [f"t{place}" for place in range(LENGTH)]
-    return number_table(names, {split: splits[split] for split in SPLITS}, class_value(CLASSES))
+    if others.is_file():
+        splits["test"] = read_beats(others)
+    return number_table([f"t{place}" for place in range(LENGTH)], splits, class_value(CLASSES))
 
 
 def read_beats(path: Path) -> tuple[np.ndarray, np.ndarray]:

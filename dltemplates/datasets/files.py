@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,9 @@ import numpy as np
 
 from dltemplates.datasets.images import BrokenImageError, decode, resize_image
 from dltemplates.datasets.scan import Scanned, scan
-from dltemplates.datasets.source import SPLITS, ArraySource, Dataset, Source, Wrapper
+from dltemplates.datasets.source import SPLITS, ArraySource, BaseSource, Dataset, Source, origin
 from dltemplates.datasets.spec import DatasetSpec, Value
-from dltemplates.datasets.values import image_value, with_counts
+from dltemplates.datasets.values import image_value
 from dltemplates.settings import DatasetSettings
 
 
@@ -37,7 +36,7 @@ class Examples:
         return Examples([self.names[i] for i in indices], [self.files[i] for i in indices], self.targets[indices])
 
 
-class FileSource:
+class FileSource(BaseSource):
     """Image files below `root`, each decoded when it is read.
 
     Attributes:
@@ -61,6 +60,14 @@ class FileSource:
 
     def __len__(self) -> int:
         return len(self.examples.names)
+
+    @property
+    def keys(self) -> list[str]:
+        """The names of the files."""
+        return self.examples.names
+
+    def column(self, name: str) -> np.ndarray:
+        return self.targets if name == self.target.name else super().column(name)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -149,18 +156,12 @@ def file_dataset(
     files = [file for examples in splits.values() for file in examples.files]
     channels = settings.channels or (1 if all(file.is_grey for file in files) else 3)
     image = image_value(settings.image_size or _one_size(files), channels, resize=settings.resize)
-    spec = DatasetSpec(
-        inputs=(image,),
-        targets=(with_counts(target, splits["train"].targets),),
-        sizes={name: len(examples.names) for name, examples in splits.items()},
-        skipped=skipped,
-        fingerprint=_fingerprint(splits),
-    )
     sources: dict[str, Source] = {
         name: FileSource(root, examples, image=image, target=target, cache=settings.cache)
         for name, examples in splits.items()
     }
-    return Dataset(spec, sources)
+    sizes = {name: len(source) for name, source in sources.items()}
+    return Dataset(DatasetSpec(inputs=(image,), targets=(target,), sizes=sizes, skipped=skipped), sources)
 
 
 def file_sources(dataset: Dataset) -> list[FileSource]:
@@ -171,9 +172,7 @@ def file_sources(dataset: Dataset) -> list[FileSource]:
     """
     found = []
     for split in SPLITS:
-        source = dataset.split(split)
-        while isinstance(source, Wrapper):
-            source = source.source
+        source, _ = origin(dataset.split(split))
         if isinstance(source, FileSource):
             found.append(source)
     return found
@@ -188,13 +187,3 @@ def _one_size(files: list[Scanned]) -> tuple[int, int]:
             f"{high}x{right}. Set `dataset.image_size`, such as [224, 224] (height, width)."
         )
     return sizes[0]
-
-
-def _fingerprint(splits: dict[str, Examples]) -> str:
-    digest = hashlib.sha256()
-    for split, examples in splits.items():
-        digest.update(f"{split} {examples.targets.dtype} {examples.targets.shape}".encode())
-        digest.update(np.ascontiguousarray(examples.targets).data)
-        for name, file in zip(examples.names, examples.files, strict=True):
-            digest.update(name.encode() + b"\0" + file.digest)
-    return digest.hexdigest()

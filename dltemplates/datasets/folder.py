@@ -1,7 +1,7 @@
 """The user's own images: a folder of class folders, or of images with a `labels.csv`.
 
-`train/`, `validation/` (or `val/`, `valid/`) and `test/` may stand above them; a split that is missing is set apart
-from the training images, the same ones each time. Where nothing is to be said of an image, all may lie in one folder.
+`train/`, `validation/` (or `val/`, `valid/`) and `test/` may stand above them. Where nothing is said of an image, all
+may lie in one folder.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ import numpy as np
 from dltemplates.datasets.files import Examples, file_dataset, scan_files
 from dltemplates.datasets.labels_csv import LABELS, read_labels
 from dltemplates.datasets.source import Dataset
-from dltemplates.datasets.splits import grouped, three_ways
-from dltemplates.datasets.values import class_value, labels_value, no_label, number_value
+from dltemplates.datasets.values import class_value, labels_value, number_value
 from dltemplates.settings import DatasetSettings
 
 SPLIT_NAMES = {"train": "train", "validation": "validation", "val": "validation", "valid": "validation", "test": "test"}
@@ -23,44 +22,40 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
 LAYOUT = "Put each class's images in a folder of its own: {path}/cats/1.jpg, {path}/dogs/1.jpg."
 
 
-def folder(root: Path, settings: DatasetSettings, *, labelled: bool = True, told_apart: str | None = None) -> Dataset:
+def folder(root: Path, settings: DatasetSettings) -> Dataset:
     """Load a folder of images.
 
     Args:
         root: It.
-        settings: The size and channels, the shares of splits that are not given.
-        labelled: Whether each image must be of a class, or have labels.
-        told_apart: As in `load_dataset`.
+        settings: The size and channels.
 
     Raises:
-        ValueError: If it is empty, has one class, or its splits or labels do not fit together; says the way out.
+        ValueError: If it is empty, or its splits or labels do not fit together; says the way out.
     """
-    folders, skipped = split_folders(root, labelled=labelled)
+    folders, skipped = split_folders(root)
     if (folders["train"] / LABELS).is_file():
         given, names, left_out = read_labels(root, folders)
-        splits = _divide(given, np.zeros(len(given["train"].names), np.int64), settings)
-        target = number_value(splits["train"].targets) if names is None else labels_value(names)
+        target = number_value(given["train"].targets.shape[1]) if names is None else labels_value(names)
     else:
-        is_each_learned = labelled and told_apart is None
-        classes = _class_names(folders, labelled=labelled, alike=is_each_learned)
-        given, left_out = _read_classes(root, folders, classes, every=is_each_learned)
-        target = class_value(classes) if len(classes) > 1 else no_label(classes[0] or root.name)
-        splits = _divide(given, grouped(given["train"].targets, classes, told_apart), settings)
-        if is_each_learned:
-            _check_classes(splits, classes)
-    return file_dataset(root, splits, target=target, skipped={**skipped, **left_out}, settings=settings)
+        classes = _class_names(folders)
+        given, left_out = _read_classes(root, folders, classes)
+        target = class_value(classes if classes != ("",) else (root.name,))
+    return file_dataset(root, given, target=target, skipped={**skipped, **left_out}, settings=settings)
 
 
-def split_folders(root: Path, *, labelled: bool = True) -> tuple[dict[str, Path], dict[str, str]]:
+def split_folders(root: Path) -> tuple[dict[str, Path], dict[str, str]]:
     """The folder of each split, `{"train": root}` if there are none, and what lies beside them.
 
     Raises:
         ValueError: If a split is given twice, or there are others but no `train/`.
     """
-    # A class may be called "train": a split's folder is one that holds class folders (or a table of labels).
+    # A class may be called "train": a split's folder is one that holds class folders or a table of labels. Of images
+    # in one folder it is one beside another split's, or alone.
     children = _folders(root)
     named = [path for path in children if path.name in SPLIT_NAMES]
-    of_splits = [path for path in named if not labelled or _folders(path) or (path / LABELS).exists()]
+    of_splits = [path for path in named if _folders(path) or (path / LABELS).exists()]
+    if not of_splits and "train" in {path.name for path in named} and (len(named) > 1 or len(children) == 1):
+        of_splits = named
     if not of_splits:
         return {"train": root}, {}
     folders: dict[str, Path] = {}
@@ -79,32 +74,27 @@ def split_folders(root: Path, *, labelled: bool = True) -> tuple[dict[str, Path]
     return {name: folders[name] for name in order}, beside
 
 
-def _class_names(folders: dict[str, Path], *, labelled: bool, alike: bool) -> tuple[str, ...]:
-    """The names of the class folders, to be the same in each split if `alike`; `""` alone where there are none."""
-    names = {split: [path.name for path in _folders(path)] for split, path in folders.items()}
-    classes = tuple(names["train"]) if alike else tuple(sorted({name for each in names.values() for name in each}))
+def _class_names(folders: dict[str, Path]) -> tuple[str, ...]:
+    """The names of the class folders of all splits; `""` alone where images lie in none."""
+    classes = tuple(sorted({path.name for split in folders.values() for path in _folders(split)}))
     train = folders["train"]
-    if not classes and (labelled or not _images_in(train)):
+    if not classes and not _images_in(train):
         is_empty = not any(train.iterdir())
         raise ValueError(
             f"A folder of images must have class folders. Received: {train}, "
             f"{'which is empty' if is_empty else 'without any'}. {LAYOUT.format(path=train)}"
         )
-    if len(classes) == 1 and labelled:
-        only = train / classes[0]
-        way_out = f"Did you mean {only}?" if _folders(only) else LAYOUT.format(path=train)
-        raise ValueError(
-            f"Classification needs at least two classes. Received: one, {classes[0]!r}, in {train}. {way_out}"
-        )
-    for split, others in names.items() if alike else ():
-        _check_same(train, classes, folders[split], others)
     return classes or ("",)
 
 
 def _read_classes(
-    root: Path, folders: dict[str, Path], classes: tuple[str, ...], *, every: bool
+    root: Path, folders: dict[str, Path], classes: tuple[str, ...]
 ) -> tuple[dict[str, Examples], dict[str, str]]:
-    """The images of each split below class folders, in `every` one of which there must be some; what was left out."""
+    """The images of each split below class folders, and what was left out.
+
+    Raises:
+        ValueError: If a split holds none.
+    """
     given, left_out = {}, {}
     for split, path in folders.items():
         listed = [(name, index) for index, label in enumerate(classes) for name in _files(path / label, root)]
@@ -112,56 +102,15 @@ def _read_classes(
         given[split], skipped = scan_files(root, [name for name, _ in listed], targets)
         loose = {_name(file, root): "lies in no class folder" for file in _images_in(path)} if classes != ("",) else {}
         left_out.update(skipped | loose)
-        counts = np.bincount(given[split].targets, minlength=len(classes))
-        for label, count in zip(classes, counts, strict=True):
-            if not count and (every or not counts.any()):
-                _raise_nothing_left(path / label, root, skipped)
+        if not given[split].names:
+            _raise_nothing_left(path, skipped)
     return given, left_out
 
 
-def _divide(given: dict[str, Examples], groups: np.ndarray, settings: DatasetSettings) -> dict[str, Examples]:
-    """Set apart the splits that were not given."""
-    train = given["train"]
-    parts = three_ways(
-        groups,
-        train.names,
-        validation=0 if "validation" in given else settings.validation,
-        test=0 if "test" in given else settings.test,
-        seed=settings.split_seed,
-    )
-    splits = given | {name: train.take(indices) for name, indices in parts.items()}
-    return {name: splits[name] for name in ("train", "validation", "test") if name in splits}
-
-
-def _check_classes(splits: dict[str, Examples], classes: tuple[str, ...]) -> None:
-    """Every class must have an image in every split."""
-    for split, examples in splits.items():
-        counts = np.bincount(examples.targets, minlength=len(classes))
-        if not counts.all():
-            label = int(np.argmin(counts))
-            total = sum(int((part.targets == label).sum()) for part in splits.values())
-            raise ValueError(
-                f"Each class needs an image in each of the {len(splits)} splits. Received: {total} of "
-                f"{classes[label]!r}, none of them in {split}. Add images of it."
-            )
-
-
-def _check_same(train: Path, classes: tuple[str, ...], path: Path, names: list[str]) -> None:
-    missing, unknown = sorted(set(classes) - set(names)), sorted(set(names) - set(classes))
-    if missing or unknown:
-        where, name = (path, missing[0]) if missing else (train, unknown[0])
-        raise ValueError(
-            f"Each split must have the same class folders. Received: {name!r} is in "
-            f"{train if missing else path} but not in {where}. Add {where / name}, or remove the other."
-        )
-
-
-def _raise_nothing_left(path: Path, root: Path, skipped: dict[str, str]) -> None:
-    below = [f"{name}: {reason}" for name, reason in skipped.items() if (root / name).is_relative_to(path)]
-    received = f"{len(below)} other files ({below[0]})" if below else "an empty folder"
-    raise ValueError(
-        f"A class folder must hold at least one image. Received: {path}, {received}. Add images, or remove the folder."
-    )
+def _raise_nothing_left(path: Path, skipped: dict[str, str]) -> None:
+    reasons = [f"{name}: {reason}" for name, reason in skipped.items()]
+    received = f"{len(reasons)} other files ({reasons[0]})" if reasons else "empty folders"
+    raise ValueError(f"A split must hold at least one image. Received: {path}, {received}. Add images, or remove it.")
 
 
 def _folders(path: Path) -> list[Path]:

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pandas as pd
 
-from dltemplates.datasets.arrays import fingerprint
 from dltemplates.datasets.locate import Origin, locate
 from dltemplates.datasets.source import Dataset, Source
 from dltemplates.datasets.spec import Column, DatasetSpec, Value
-from dltemplates.datasets.values import class_value, with_counts, with_statistics
-from dltemplates.datasets.windows import bounds, spans
+from dltemplates.datasets.values import class_value
+from dltemplates.datasets.windows import TimeSource, spans
 from dltemplates.settings import DatasetSettings
 
 FOLDERS = ("realKnownCause", "artificialWithAnomaly")
@@ -28,7 +28,7 @@ LENGTH = 64  # values of a window
 CLASSES = ("normal", "anomaly")
 
 
-class MarkedWindows:
+class MarkedWindows(TimeSource):
     """Windows of a series by the places where they begin; one is anomalous where its last value is.
 
     Attributes:
@@ -37,10 +37,14 @@ class MarkedWindows:
         starts: Where each window begins.
     """
 
-    def __init__(self, series: np.ndarray, marks: np.ndarray, starts: np.ndarray):
+    is_dated = False
+    need = LENGTH
+
+    def __init__(self, series: np.ndarray, marks: np.ndarray, starts: np.ndarray | None = None):
         self.series = series
         self.marks = marks
-        self.starts = starts
+        self.times = np.arange(len(series), dtype=np.float64)
+        self.starts = np.arange(len(series) - LENGTH + 1) if starts is None else starts
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -49,6 +53,22 @@ class MarkedWindows:
         """Read the windows at `indices` (n,): `features` (n, LENGTH) and `label` (n,)."""
         places = spans(self.starts[indices], LENGTH)
         return {"features": self.series[places], "label": self.marks[places[:, -1]]}
+
+    @property
+    def raw_rows(self) -> tuple[np.ndarray, ...]:
+        return self.series, self.marks
+
+    def cut(self, split: str, start: int, stop: int) -> Source:
+        starts = np.arange(start, stop - LENGTH + 1)
+        if split != "test":
+            starts = without_aftermath(self.marks, starts)
+        return MarkedWindows(self.series, self.marks, starts)
+
+    def raise_too_short(self, split: str, received: str) -> NoReturn:
+        raise ValueError(
+            f"Each split of a series must hold a window of {LENGTH} values. Received: {received}. Change "
+            "dataset.validation and dataset.test."
+        )
 
 
 def nab(settings: DatasetSettings) -> Dataset:
@@ -67,27 +87,17 @@ def nab(settings: DatasetSettings) -> Dataset:
     Windows that end after an anomaly and hold some of it are judged as normal in the test, and left out elsewhere.
 
     Raises:
-        ValueError: If there is no such series, or it is too short to be split so.
+        ValueError: If there is no such series.
     """
     _, _, name = settings.name.partition(":")
     labels = locate("nab", Origin((f"nab/{LABELS}", f"NAB/{LABELS}"), page=PAGE))
     path = find_series(labels.parents[1] / "data", name)
     series, marks = read_series(path, json.loads(labels.read_text(encoding="utf-8")))
-    starts = divide_time(len(series), settings)
-    for split in ("train", "validation"):
-        starts[split] = without_aftermath(marks, starts[split])
-    splits = {split: MarkedWindows(series, marks, places) for split, places in starts.items()}
     columns = tuple(Column(name=f"t{place - LENGTH + 1}") for place in range(LENGTH))
     features = Value(name="features", kind="number", dtype="float32", shape=(LENGTH,), columns=columns)
-    train = splits["train"].read(np.arange(len(splits["train"])))
-    sources: dict[str, Source] = dict(splits)
-    spec = DatasetSpec(
-        inputs=(with_statistics(features, train["features"]),),
-        targets=(with_counts(class_value(CLASSES), train["label"]),),
-        sizes={split: len(source) for split, source in splits.items()},
-        fingerprint=fingerprint({"series": (series, marks)}),
-    )
-    return Dataset(spec, sources)
+    source = MarkedWindows(series, marks)
+    spec = DatasetSpec(inputs=(features,), targets=(class_value(CLASSES),), sizes={"train": len(source)})
+    return Dataset(spec, {"train": source})
 
 
 def without_aftermath(marks: np.ndarray, starts: np.ndarray) -> np.ndarray:
@@ -131,20 +141,3 @@ def read_series(path: Path, windows: dict[str, list[list[str]]]) -> tuple[np.nda
     for first, last in windows.get(f"{path.parent.name}/{path.name}", []):
         marks |= times.between(pd.Timestamp(first), pd.Timestamp(last)).to_numpy(np.int64)
     return series, marks
-
-
-def divide_time(length: int, settings: DatasetSettings) -> dict[str, np.ndarray]:
-    """Where the windows of each split begin; none reaches into another split.
-
-    Raises:
-        ValueError: If a split would hold none.
-    """
-    parts = bounds(length, settings)
-    starts = {split: np.arange(start, stop - LENGTH + 1) for split, (start, stop) in parts.items()}
-    for split, found in starts.items():
-        if not len(found):
-            raise ValueError(
-                f"Each split of a series must hold a window of {LENGTH} values. Received: none in {split}, of {length} "
-                "values in all. Change dataset.validation and dataset.test."
-            )
-    return starts

@@ -34,10 +34,13 @@ def adult(settings: DatasetSettings) -> Dataset:
         table = clean(pd.read_csv(locate("adult", origin), names=list(ADULT_COLUMNS), comment="|", **AS_TEXT))
         table["income"] = table["income"].str.rstrip(".")
         frames[split] = table
-    return frame_dataset(frames, settings.model_copy(update={"columns": {"fnlwgt": "skip"} | settings.columns}))
+    update = {"columns": {"fnlwgt": "skip"} | settings.columns, "target": settings.target or "income"}
+    return frame_dataset(frames, settings.model_copy(update=update))
 
 
 def california_housing(settings: DatasetSettings) -> Dataset:
     """The median value of the houses of a block in California in 1990, by 9 figures of it (Pace, Barry 1997)."""
     table = read_csv(locate("california_housing", HOUSING))
-    return frame_dataset({"": table}, settings.model_copy(update={"target": settings.target or "median_house_value"}))
+    return frame_dataset(
+        {"train": table}, settings.model_copy(update={"target": settings.target or "median_house_value"})
+    )

@@ -18,27 +18,24 @@ import numpy as np
 from dltemplates.datasets.arrays import array_dataset
 from dltemplates.datasets.source import SPLITS, Dataset
 from dltemplates.datasets.spec import Value
-from dltemplates.datasets.splits import divide
-from dltemplates.datasets.values import class_value, labels_value, no_label, number_value
+from dltemplates.datasets.values import class_value, labels_value, number_value
 from dltemplates.settings import DatasetSettings
 
 ALIASES = {"val": "validation", "valid": "validation"}
 KEYS = "`x_train`, `y_train` (also with `_validation` and `_test`), or `x` and `y`; and `classes`"
 
 
-def npz(path: Path, settings: DatasetSettings, *, labelled: bool = True, told_apart: str | None = None) -> Dataset:
+def npz(path: Path, settings: DatasetSettings) -> Dataset:
     """Load a `.npz` of images.
 
     Args:
         path: It.
-        settings: The size and channels, the shares of splits that are not given.
-        labelled: Whether there must be a `y`.
-        told_apart: As in `load_dataset`.
+        settings: The size and channels.
 
     Raises:
         ValueError: If its keys, shapes or dtypes break a rule; says which.
     """
-    arrays = _rename(path, _read(path), labelled=labelled)
+    arrays = _rename(path, _read(path))
     names = arrays.pop("classes", None)
     given = {}
     for split in SPLITS:
@@ -46,13 +43,9 @@ def npz(path: Path, settings: DatasetSettings, *, labelled: bool = True, told_ap
             images, targets = arrays[f"x_{split}"], arrays[f"y_{split}"]
             given[split] = (_check_images(f"x_{split}", images), _check_targets(f"y_{split}", targets, len(images)))
     _check_alike(given)
-    kind = _kind(given["train"][1])
-    is_each_learned = labelled and told_apart is None
-    classes = _classes(given, names, every=is_each_learned) if kind == "class" else None
-    splits = _divide(given, classes, settings, to_learn=labelled, told_apart=told_apart)
-    if classes and not labelled and len(classes) == 1:
-        return array_dataset(settings, splits, no_label(path.stem))
-    return array_dataset(settings, splits, class_value(classes) if classes else _target(kind, splits, names))
+    return array_dataset(
+        settings, given, _target({split: targets for split, (_, targets) in given.items()}, names, path)
+    )
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
@@ -70,8 +63,8 @@ def _read(path: Path) -> dict[str, np.ndarray]:
         ) from error
 
 
-def _rename(path: Path, arrays: dict[str, np.ndarray], *, labelled: bool) -> dict[str, np.ndarray]:
-    """The arrays with every key in its one form, such as `x_validation`; with one class for all where none is told."""
+def _rename(path: Path, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The arrays with every key in its one form, such as `x_validation`; without any `y`, all are of one class."""
     renamed = {}
     for key, array in arrays.items():
         letter, _, split = key.partition("_")
@@ -82,7 +75,7 @@ def _rename(path: Path, arrays: dict[str, np.ndarray], *, labelled: bool) -> dic
         if name in renamed:
             raise ValueError(f"A .npz must hold {name!r} once. Received: it and {key!r} in {path}. Remove one.")
         renamed[name] = array
-    if not labelled and not any(key.startswith("y_") for key in renamed):
+    if not any(key.startswith("y_") for key in renamed):
         lengths = {key[2:]: len(np.atleast_1d(images)) for key, images in renamed.items() if key.startswith("x_")}
         renamed |= {f"y_{split}": np.zeros(length, np.int64) for split, length in lengths.items()}
     for split in SPLITS:
@@ -144,61 +137,36 @@ def _check_alike(given: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
             )
 
 
-def _kind(targets: np.ndarray) -> str:
-    if targets.dtype.kind == "f":
-        return "number"
-    return "class" if targets.ndim == 1 else "labels"
-
-
-def _divide(
-    given: dict[str, tuple[np.ndarray, np.ndarray]],
-    classes: tuple[str, ...] | None,
-    settings: DatasetSettings,
-    *,
-    to_learn: bool,
-    told_apart: str | None,
-) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Set apart the splits that were not given."""
-    images, targets = given["train"]
-    shares = dict.fromkeys(given.keys() - {"train"}, 0.0)
-    unsplit = settings.model_copy(update=shares)
-    parts = divide(targets, unsplit, classes=classes, to_learn=to_learn, told_apart=told_apart)
-    splits = given | {name: (images[indices], targets[indices]) for name, indices in parts.items()}
-    return {name: splits[name] for name in SPLITS if name in splits}
-
-
-def _target(kind: str, splits: dict[str, tuple[np.ndarray, np.ndarray]], names: np.ndarray | None) -> Value:
-    targets = {split: array for split, (_, array) in splits.items()}
-    if kind == "number":
-        return number_value(targets["train"])
+def _target(targets: dict[str, np.ndarray], names: np.ndarray | None, path: Path) -> Value:
+    """What `y` is: numbers, classes or labels."""
+    train = targets["train"]
+    if train.dtype.kind == "f":
+        return number_value(train.shape[1])
     values = np.unique(np.concatenate([array.ravel() for array in targets.values()]))
+    if train.ndim == 1:
+        return class_value(_classes(values, names, sum(map(len, targets.values())), path))
     if not np.isin(values, (0, 1)).all():
         raise ValueError(
             f"Integer `y` of shape (n, k) must be 0 or 1, a flag for each label. Received: {values.min()} to "
             f"{values.max()}. Give class ids as (n,), numbers as floats."
         )
-    return labels_value(_names(names, targets["train"].shape[1]))
+    return labels_value(_names(names, train.shape[1]))
 
 
-def _classes(
-    given: dict[str, tuple[np.ndarray, np.ndarray]], names: np.ndarray | None, *, every: bool
-) -> tuple[str, ...]:
-    """The names of the classes, of `every` one of which there must be an example to train on."""
-    ids = np.unique(np.concatenate([targets for _, targets in given.values()]))
+def _classes(ids: np.ndarray, names: np.ndarray | None, examples: int, path: Path) -> tuple[str, ...]:
+    """The names of the classes; where one id is all there is, that of the file."""
     count = int(ids.max()) + 1 if names is None else len(names)
     if ids.min() < 0 or ids.max() >= count:
         raise ValueError(
             f"Class ids must be from 0 to {count - 1}, one for each of `classes`. Received: {ids.min()} to "
             f"{ids.max()}. Correct `y` or `classes`."
         )
-    present = np.unique(given["train"][1])
-    if every and len(present) < count:
-        gaps = np.flatnonzero(present != np.arange(len(present)))
+    if names is None and count > examples:
         raise ValueError(
-            f"Each class needs an example in train. Received: none of class {gaps[0] if len(gaps) else len(present)}. "
-            "Number the classes 0, 1, 2, ... without gaps; numbers to predict must be floats."
+            f"Class ids must count the classes: 0, 1, 2, ... Received: {ids.max()} among {examples} examples. "
+            "Number them without gaps; numbers to predict must be floats."
         )
-    return _names(names, count)
+    return (path.stem,) if names is None and count == 1 else _names(names, count)
 
 
 def _names(names: np.ndarray | None, count: int) -> tuple[str, ...]:

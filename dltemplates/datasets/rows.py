@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dltemplates.datasets.columns import MISSING, encode_rows, find_unknown
+from dltemplates.datasets.columns import MISSING, encode_rows, find_unknown, raw_rows
 from dltemplates.datasets.csv_file import read_csv
 from dltemplates.datasets.spec import Column, Value
 
@@ -42,8 +42,9 @@ def read_rows(text: str | Path, values: Sequence[Value]) -> list[Example]:
     else:
         table = pd.DataFrame([_typed(str(text), values)], dtype=str)
         names = [str(text)]
-    arrays = {value.name: encode_rows(value, table) for value in values}
-    unknown = {name: rows for value in values for name, rows in find_unknown(value, table).items()}
+    raw = raw_rows([column for value in values for column in value.columns or ()], table)
+    arrays = {value.name: encode_rows(value, raw) for value in values}
+    unknown = {name: rows for value in values for name, rows in find_unknown(value, raw).items()}
     return [
         (
             name,

@@ -2,7 +2,7 @@
 
 A CSV file with a header, of one or more columns of numbers, and a column of dates if there is one. It is a series, and
 no table, where `dataset.window` says how many rows a forecast is made of. What is forecast is the column
-`dataset.target`, by default the last; all columns are looked at. Each split is a stretch of the series: the first rows
+`dataset.target`, by default the last; all columns are looked at. Each split is a part of the series: the first rows
 train, the last ones test.
 """
 
@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dltemplates.datasets.arrays import fingerprint
 from dltemplates.datasets.csv_file import read_csv
 from dltemplates.datasets.locate import Origin, locate
 from dltemplates.datasets.series_table import Series, column_names, read_series, series_like
@@ -22,7 +21,7 @@ from dltemplates.datasets.source import Dataset
 from dltemplates.datasets.spec import Column, DatasetSpec, Like, Value
 from dltemplates.datasets.times import date_texts, following, times_of
 from dltemplates.datasets.values import statistics
-from dltemplates.datasets.windows import WindowSource, lengths, stretches
+from dltemplates.datasets.windows import WindowSource
 from dltemplates.settings import DatasetSettings
 
 SUNSPOTS = Origin(
@@ -40,9 +39,8 @@ def csv_series(path: Path, settings: DatasetSettings, *, like: Like | None = Non
 
     Args:
         path: The file.
-        settings: The window, the horizon, the target, what columns are, the shares of the splits.
-        like: The spec or the contract of a trained network: columns, lengths and scales are then what they were there,
-            and a split that is too short is left out.
+        settings: The window, the horizon, the target, what columns are.
+        like: The spec or the contract of a trained network: columns and lengths are then what they were there.
 
     Raises:
         ValueError: If the series breaks a rule; says which.
@@ -86,50 +84,30 @@ def series_dataset(table: pd.DataFrame, settings: DatasetSettings, *, like: Like
     _check_varies(target, series.rows[:, place])
     window, horizon, period = lengths(settings)
     times = times_of(series.dates, len(series.rows))
-    parts = stretches(len(series.rows), settings, every=like is None)
-    sources = {
-        split: WindowSource(series.rows[part], times[part], target=place, window=window, horizon=horizon, period=period)
-        for split, part in parts.items()
-    }
     columns = tuple(Column(name=name) for name in series.names)
-    mean, std = _statistics(target, series, parts["train"]) if like is None else _statistics_like(like)
-    spec = DatasetSpec(
-        inputs=(
-            Value(
-                name="series",
-                kind="series",
-                dtype="float32",
-                shape=(window, len(columns)),
-                columns=columns,
-                mean=tuple(mean.tolist()),
-                std=tuple(std.tolist()),
-            ),
+    inputs = (Value(name="series", kind="series", dtype="float32", shape=(window, len(columns)), columns=columns),)
+    targets = (
+        Value(name="future", kind="future", dtype="float32", shape=(horizon,), columns=(columns[place],)),
+        Value(name="past", kind="past", dtype="float32", shape=(period,), columns=(columns[place],)),
+        Value(
+            name="time",
+            kind="time",
+            dtype="float64",
+            shape=(),
+            columns=(series.dated,) if series.dated else None,
+            frequency=series.frequency,
         ),
-        targets=(
-            Value(
-                name="future",
-                kind="future",
-                dtype="float32",
-                shape=(horizon,),
-                columns=(columns[place],),
-                mean=(float(mean[place]),) * horizon,
-                std=(float(std[place]),) * horizon,
-            ),
-            Value(name="past", kind="past", dtype="float32", shape=(period,), columns=(columns[place],)),
-            Value(
-                name="time",
-                kind="time",
-                dtype="float64",
-                shape=(),
-                columns=(series.dated,) if series.dated else None,
-                frequency=series.frequency,
-            ),
-        ),
-        sizes={split: len(source) for split, source in sources.items()},
-        warnings=() if like else tuple(_doubts(target, series, settings)),
-        fingerprint=fingerprint({"series": (series.rows, times)}),
     )
-    return Dataset(spec, dict(sources))
+    source = WindowSource(
+        series.rows,
+        times,
+        target=place,
+        lengths=(window, horizon, period),
+        is_dated=series.dates is not None,
+    )
+    warnings = () if like else tuple(_doubts(target, series, settings))
+    spec = DatasetSpec(inputs=inputs, targets=targets, sizes={"train": len(source)}, warnings=warnings)
+    return Dataset(spec, {"train": source})
 
 
 def next_window(path: str | Path, like: Like, horizon: int) -> tuple[np.ndarray, list[str] | None]:
@@ -171,20 +149,39 @@ def _doubts(target: str, series: Series, settings: DatasetSettings) -> Iterator[
             )
 
 
-def _statistics(target: str, series: Series, train: slice) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and deviation of each channel over the training stretch."""
-    rows = series.rows[train]
+def fit_series(series: Value, target: int, rows: np.ndarray) -> Value:
+    """The input of a series, with mean and deviation of each channel over the rows that are trained on.
+
+    Args:
+        series: The input, whose columns are the channels.
+        target: The channel that is forecast.
+        rows: Those rows, (n, channels).
+
+    Raises:
+        ValueError: If what is forecast does not vary there.
+    """
     mean, std, varies = statistics(rows, least=1e-6)  # float32 holds no smaller difference
-    if not varies[series.names.index(target)]:
+    if not varies[target]:
         raise ValueError(
-            f"What is to be forecast must vary over the training split. Received: `{target}`, the same in all "
-            f"{len(rows)} rows of it. Begin the series later, or choose another column: --set dataset.target=NAME."
+            f"What is to be forecast must vary over the training split. Received: `{column_names(series)[target]}`, "
+            f"the same in all {len(rows)} rows of it. Begin the series later, or choose another column: "
+            "--set dataset.target=NAME."
         )
-    return mean, std
+    return series.model_copy(update={"mean": tuple(mean.tolist()), "std": tuple(std.tolist())})
 
 
-def _statistics_like(like: Like) -> tuple[np.ndarray, np.ndarray]:
-    return np.array(like.inputs[0].mean), np.array(like.inputs[0].std)
+def lengths(settings: DatasetSettings) -> tuple[int, int, int]:
+    """The window, the horizon and the period.
+
+    Raises:
+        ValueError: If no window is given: then the data would be no series.
+    """
+    if settings.window is None:
+        raise ValueError(
+            f"A series needs `dataset.window`, the rows that a forecast is made of. Received: none, for "
+            f"{settings.name}. Try --set dataset.window=24."
+        )
+    return settings.window, settings.horizon, settings.period
 
 
 def _check_varies(target: str, values: np.ndarray) -> None:

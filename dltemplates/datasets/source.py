@@ -1,14 +1,22 @@
-"""Where examples come from: a source is read by index, a dataset is its named splits."""
+"""Where examples come from: a source is read by index, a dataset is its named splits.
+
+A loader gives sources of raw values: the numbers and texts of a table as they stand in it, images as they lie in their
+file. When the features are fitted, `fitted` gives the sources that read what a network takes.
+"""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
 
 from dltemplates.datasets.spec import DatasetSpec
+
+if TYPE_CHECKING:
+    from dltemplates.datasets.row_splits import RowSplits
 
 SPLITS = ("train", "validation", "test")
 ALL = "all"  # the name of all of them together
@@ -33,13 +41,22 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class Dataset:
-    """The splits `train`, `validation` and `test` of a dataset, and the spec they share."""
+    """Named splits of examples, and the spec they share.
+
+    Attributes:
+        spec: Their inputs and targets.
+        splits: `train`, `validation` and `test`, or those that the data has.
+        rows: Which row went into which split, where the data was split here.
+        note: What is to be said of it beside what a network was trained on, in a line; None where nothing is.
+    """
 
     spec: DatasetSpec
     splits: dict[str, Source]
+    rows: RowSplits | None = None
+    note: str | None = None
 
     def split(self, name: str) -> Source:
-        """The source of one split.
+        """Return the source of one split.
 
         Raises:
             ValueError: If there is no such split.
@@ -49,7 +66,35 @@ class Dataset:
         return self.splits[name]
 
 
-class ArraySource:
+class BaseSource:
+    """A source that can be split and fitted; all of this package are."""
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def read(self, indices: np.ndarray) -> Arrays:
+        """Read the examples at `indices` (n,)."""
+        raise NotImplementedError
+
+    def take(self, indices: np.ndarray) -> Source:
+        """Return the examples at `indices` (n,) alone, in that order."""
+        return Subset(self, indices)
+
+    def fitted(self, spec: DatasetSpec) -> Source:
+        """Return the source that reads what the fitted `spec` says."""
+        return self
+
+    def column(self, name: str) -> np.ndarray:
+        """Return one array of all examples, (n, ...), without reading the others."""
+        return np.concatenate([arrays[name] for arrays in batches_of(self)])
+
+    @property
+    def keys(self) -> Sequence[str] | None:
+        """A text that identifies each example where its place does not; None where it does."""
+        return None
+
+
+class ArraySource(BaseSource):
     """Examples held in arrays (or memory maps) of one length."""
 
     def __init__(self, arrays: Arrays):
@@ -62,9 +107,12 @@ class ArraySource:
         """Read the examples at `indices` (n,)."""
         return {name: array[indices] for name, array in self.arrays.items()}
 
+    def column(self, name: str) -> np.ndarray:
+        return self.arrays[name]
 
-class Wrapper:
-    """Another look at the examples of a source.
+
+class Wrapper(BaseSource):
+    """Another look at the examples of a source: as many, in the same order.
 
     Attributes:
         source: The source.
@@ -75,6 +123,18 @@ class Wrapper:
 
     def __len__(self) -> int:
         return len(self.source)
+
+    def over(self, source: Source) -> Self:
+        """Return the same look at another source."""
+        other = copy.copy(self)
+        other.source = source
+        return other
+
+    def take(self, indices: np.ndarray) -> Source:
+        return self.over(take(self.source, indices))
+
+    def fitted(self, spec: DatasetSpec) -> Source:
+        return self.over(fitted(self.source, spec))
 
 
 class Subset(Wrapper):
@@ -95,8 +155,14 @@ class Subset(Wrapper):
         """Read the examples at `indices` (n,)."""
         return self.source.read(self.indices[indices])
 
+    def take(self, indices: np.ndarray) -> Source:
+        return Subset(self.source, self.indices[indices])
 
-class Joined:
+    def column(self, name: str) -> np.ndarray:
+        return column(self.source, name)[self.indices]
+
+
+class Joined(BaseSource):
     """The examples of several sources, one after the other.
 
     Attributes:
@@ -121,6 +187,12 @@ class Joined:
         back = np.argsort(np.argsort(where, kind="stable"), kind="stable")
         return {name: np.concatenate([part[name] for part in parts])[back] for name in parts[0]}
 
+    def fitted(self, spec: DatasetSpec) -> Source:
+        return Joined([fitted(source, spec) for source in self.sources])
+
+    def column(self, name: str) -> np.ndarray:
+        return np.concatenate([column(source, name) for source in self.sources])
+
 
 class Mapped(Wrapper):
     """The examples of a source, changed.
@@ -136,6 +208,33 @@ class Mapped(Wrapper):
     def read(self, indices: np.ndarray) -> Arrays:
         """Read the examples at `indices` (n,)."""
         return self.change(self.source.read(indices), indices)
+
+
+def take(source: Source, indices: np.ndarray) -> Source:
+    """Return the examples of a source at `indices` (n,) alone, in that order."""
+    return source.take(indices) if isinstance(source, BaseSource) else Subset(source, indices)
+
+
+def fitted(source: Source, spec: DatasetSpec) -> Source:
+    """Return a source that reads what the fitted `spec` says."""
+    return source.fitted(spec) if isinstance(source, BaseSource) else source
+
+
+def column(source: Source, name: str) -> np.ndarray:
+    """Return one array of all examples of a source, (n, ...)."""
+    if isinstance(source, BaseSource):
+        return source.column(name)
+    return np.concatenate([arrays[name] for arrays in batches_of(source)])
+
+
+def origin(source: Source) -> tuple[Source, np.ndarray]:
+    """Return the source beneath all looks at it, and the indices (n,) of the examples that are seen."""
+    if isinstance(source, Subset):
+        base, indices = origin(source.source)
+        return base, indices[source.indices]
+    if isinstance(source, Wrapper):
+        return origin(source.source)
+    return source, np.arange(len(source))
 
 
 def batches_of(source: Source) -> Iterator[Arrays]:

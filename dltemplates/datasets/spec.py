@@ -10,6 +10,7 @@ Resize = Literal["stretch", "crop", "pad"]
 
 # A date as days since 1970, and as its place in the year and in the week, each a point on a circle.
 DATE_PARTS = ("days", "cos of year", "sin of year", "cos of week", "sin of week")
+READING_RULES = 2  # the number of the rules by which this version reads, splits and orders data
 MOST_EMBEDDED = 50  # numbers for a category; below, a rule of thumb
 
 
@@ -128,7 +129,9 @@ class DatasetSpec(BaseModel):
         skipped: Files that could not be read, and rows without a target, each with the reason.
         unknown: For each split and column, how many rows have a category that the training split does not hold.
         warnings: What of a table may not be meant as it is taken, each with the way out.
-        fingerprint: A digest that changes when the data changes.
+        fingerprint: A digest of the raw examples, whatever their order in the data.
+        order: A digest of the training examples in their order, which a training that is resumed must find again.
+        reading_rules: The number of the rules by which data is read, split and ordered: 1 of the first edition.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -139,7 +142,9 @@ class DatasetSpec(BaseModel):
     skipped: dict[str, str] = {}
     unknown: dict[str, dict[str, int]] = {}
     warnings: tuple[str, ...] = ()
-    fingerprint: str
+    fingerprint: str = ""
+    order: str = ""
+    reading_rules: int = 1
 
 
 class Like(Protocol):

@@ -1,24 +1,46 @@
-"""Fixed splits: which examples are set apart depends on the seed and their keys, not on the order they are found in."""
+"""Fixed splits of what is whole: which examples are set apart depends on the seed and their keys, not on how many.
+
+Equal examples stand together.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
+from dltemplates.datasets.row_splits import RowSplits
+from dltemplates.datasets.source import SPLITS
 from dltemplates.settings import DatasetSettings
+
+POOL = -1  # the group of classes that are too rare to have their share of every split
+
+Parts = dict[str, np.ndarray]
+
+
+class Strata(NamedTuple):
+    """Groups of examples of which each split has the same share.
+
+    Attributes:
+        groups: The group of each example, (n,) integers.
+        names: Those of the groups, by number; empty where nobody asks for them.
+    """
+
+    groups: np.ndarray
+    names: tuple[str, ...] = ()
 
 
 def set_apart(groups: np.ndarray, keys: Sequence[str], share: float, seed: int) -> np.ndarray:
-    """Choose `share` of the examples, the same share of every group, and at least one of each.
+    """Choose `share` of the examples, the same share of every group, and at least one of each but the pool.
 
     An example is chosen by a hash of its key, so that files added later leave nearly all others where they are.
 
     Args:
         groups: The group (class) of each example, (n,) integers.
         keys: A text that identifies each example.
-        share: 0..1; the number chosen is this share of n, rounded.
+        share: 0..1; the number chosen is this share of n, rounded, and at least one.
         seed: Another seed chooses others.
 
     Returns:
@@ -28,16 +50,15 @@ def set_apart(groups: np.ndarray, keys: Sequence[str], share: float, seed: int) 
     if share == 0 or not len(groups):
         return chosen
     order = np.argsort([_rank(key, seed) for key in keys], kind="stable")
-    _, members, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-    for group, count in enumerate(_quotas(sizes, round(share * len(groups)))):
+    found, members, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    quotas = np.maximum(_quotas(sizes, max(1, round(share * len(groups)))), found != POOL)
+    for group, count in enumerate(quotas):
         of_group = order[members[order] == group]
         chosen[of_group[:count]] = True
     return chosen
 
 
-def three_ways(
-    groups: np.ndarray, keys: Sequence[str] | None, *, validation: float, test: float, seed: int
-) -> dict[str, np.ndarray]:
+def three_ways(groups: np.ndarray, keys: Sequence[str] | None, *, validation: float, test: float, seed: int) -> Parts:
     """Split examples into train, validation and test.
 
     Args:
@@ -59,8 +80,8 @@ def three_ways(
     in_validation = set_apart(groups[rest], [keys[index] for index in rest.tolist()], validation, seed + 1)
     if in_validation.all():  # also where there are none
         raise ValueError(
-            f"Each class needs three examples to be split into train, validation and test. Received: {len(groups)} in "
-            "all. Add more."
+            f"There must be three different examples to be split into train, validation and test. Received: "
+            f"{len(groups)} in all. Add more."
         )
     splits = {
         "train": rest[~in_validation],
@@ -70,49 +91,109 @@ def three_ways(
     return {name: indices for name, indices in splits.items() if len(indices)}
 
 
-def grouped(targets: np.ndarray, classes: Sequence[str], told_apart: str | None) -> np.ndarray:
-    """What is to have its share of every split, by the ids of classes (n,): each, or one (0) and all others (1)."""
-    if told_apart is None or told_apart not in classes:
-        return targets
-    return (targets != classes.index(told_apart)).astype(np.int64)
-
-
 def divide(
-    targets: np.ndarray,
-    settings: DatasetSettings,
-    *,
-    classes: Sequence[str] | None,
-    to_learn: bool = True,
-    told_apart: str | None = None,
-) -> dict[str, np.ndarray]:
-    """Split examples by `settings.validation` and `settings.test`; one that is 0 is not made.
+    hashes: np.ndarray, keys: Sequence[str] | None, strata: Strata | None, settings: DatasetSettings
+) -> tuple[Parts, list[str]]:
+    """Split examples by `settings.validation` and `settings.test`, equal ones together.
 
     Args:
-        targets: What is to be predicted, (n, ...).
-        settings: The shares and the seed.
-        classes: Where the targets are the ids of classes, each of which is to have its share of every split: their
-            names.
-        to_learn: Whether they are to be learned from, so that each split must have an example of each class.
-        told_apart: The class of which that holds, and all others together; None where it holds of each.
+        hashes: Of each example, (n,); equal examples have one hash.
+        keys: A text that identifies each example; None takes its position.
+        strata: Groups of which each split has the same share; None for none. Groups with fewer different examples than
+            there are splits are split together.
+        settings: The shares and the seed; a share of 0 makes no split.
 
     Returns:
-        The indices of each split.
+        The indices of each split; and what may not be meant: groups that are too rare, or many equal examples.
 
     Raises:
-        ValueError: If a class has too few examples for that.
+        ValueError: If there are too few examples.
     """
-    groups = np.zeros(len(targets), np.int64) if classes is None else grouped(targets, classes, told_apart)
-    if classes is not None and told_apart is not None and told_apart in classes:
-        classes = (told_apart, "all others")
+    first, unit = _units(hashes)
+    groups = np.zeros(len(first), np.int64) if strata is None else strata.groups[first].astype(np.int64)
     made = ["train", *(split for split in ("validation", "test") if getattr(settings, split))]
-    for group, count in zip(*np.unique(groups, return_counts=True), strict=True):
-        if to_learn and count < len(made):
-            received = f"{count} of class {classes[group]!r}" if classes is not None else f"{count} in all"
-            raise ValueError(
-                f"There must be {len(made)} examples of each class, one for each of {', '.join(made)}. Received: "
-                f"{received}. Add more, or remove it."
-            )
-    return three_ways(groups, None, validation=settings.validation, test=settings.test, seed=settings.split_seed)
+    found, counts = np.unique(groups, return_counts=True)
+    rare = found[counts < len(made)]
+    parts = three_ways(
+        np.where(np.isin(groups, rare), POOL, groups),
+        [str(place) if keys is None else keys[place] for place in first.tolist()],
+        validation=settings.validation,
+        test=settings.test,
+        seed=settings.split_seed,
+    )
+    of_unit = np.zeros(len(first), np.int64)
+    for place, split in enumerate(SPLITS):
+        of_unit[parts.get(split, [])] = place
+    names = [strata.names[group] for group in rare] if strata is not None and strata.names else []
+    rows = of_unit[unit]
+    splits = {split: np.flatnonzero(rows == place) for place, split in enumerate(SPLITS) if split in parts}
+    warnings = [_rare(names, len(made))] if names else []
+    if 2 * len(first) < len(hashes):
+        warnings.append(_equal(len(hashes), len(first), splits))
+    return splits, warnings
+
+
+def divide_again(hashes: np.ndarray, known: RowSplits, settings: DatasetSettings) -> tuple[np.ndarray, Parts]:
+    """Split examples of which some were split before: those keep their split, and stand in their order of then.
+
+    An example that is new goes by a hash of its content and the seed, so that it keeps its split too.
+
+    Args:
+        hashes: Of each example, (n,).
+        known: The examples that were split before.
+        settings: The shares and the seed, by which new ones are split.
+
+    Returns:
+        The order of the examples, (n,) indices, new ones last; and the indices of each split, in that order.
+    """
+    places = known.find(hashes)
+    order = np.argsort(np.where(places < 0, len(known.hashes), places), kind="stable")
+    split_of = dict(zip(known.hashes.tolist(), known.splits.tolist(), strict=True))
+    made = set(known.splits.tolist())
+    test = settings.test if SPLITS.index("test") in made else 0.0
+    validation = settings.validation if SPLITS.index("validation") in made else 0.0
+    splits = np.array(
+        [
+            split_of[value] if value in split_of else _drawn(value, validation, test, settings.split_seed)
+            for value in hashes[order].tolist()
+        ]
+    )
+    return order, {SPLITS[place]: order[splits == place] for place in sorted(made)}
+
+
+def _units(hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The first of each group of equal examples, ascending, and the group of each example (n,)."""
+    _, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    return first[order], rank[inverse]
+
+
+def _rare(names: Sequence[str], made: int) -> str:
+    few = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+    return (
+        f"{'class' if len(names) == 1 else 'classes'} {few}: fewer different examples than there are splits ({made}), "
+        "so that some splits hold none: add examples"
+    )
+
+
+def _equal(examples: int, different: int, splits: Parts) -> str:
+    sizes = ", ".join(f"{len(rows)} in {split}" for split, rows in splits.items())
+    return (
+        f"only {different} of {examples} examples are different, and equal ones stand in one split ({sizes}): add "
+        "columns that tell them apart, or give the splits yourself"
+    )
+
+
+def _drawn(value: int, validation: float, test: float, seed: int) -> int:
+    """The place of the split that the hash of a new example draws."""
+    if _rank(str(value), seed) < test * RANKS:
+        return SPLITS.index("test")
+    return SPLITS.index("validation" if _rank(str(value), seed + 1) < validation * RANKS else "train")
+
+
+RANKS = 2**56  # how many there are
 
 
 def _rank(key: str, seed: int) -> int:
@@ -120,9 +201,9 @@ def _rank(key: str, seed: int) -> int:
 
 
 def _quotas(sizes: np.ndarray, count: int) -> np.ndarray:
-    """Share `count` among groups in proportion to their sizes, by largest remainders; at least one each."""
+    """Share `count` among groups in proportion to their sizes, by largest remainders."""
     exact = sizes * (count / sizes.sum())
     quotas = np.floor(exact).astype(int)
     largest = np.argsort(quotas - exact, kind="stable")
     quotas[largest[: count - quotas.sum()]] += 1
-    return np.maximum(quotas, 1)
+    return quotas

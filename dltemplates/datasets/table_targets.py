@@ -50,7 +50,7 @@ def with_target(name: str, frames: Frames) -> tuple[Frames, dict[str, str]]:
             "choose another: --set dataset.target=NAME."
         )
     skipped = {
-        f"{split or 'table'} row {row}": f"no {name}"
+        f"{split if len(frames) > 1 else 'table'} row {row}": f"no {name}"
         for split, has_target in given.items()
         for row in has_target.index[~has_target] + 1
     }
@@ -114,12 +114,12 @@ def _kind(name: str, frames: Frames, settings: DatasetSettings) -> str:
 
 def _class_ids(name: str, values: pd.Series, classes: tuple[str, ...]) -> np.ndarray:
     ids = places_of(values, classes)
-    if ids.isna().any():
+    if np.isnan(ids).any():
         raise ValueError(
-            f"`{name}` must be a class that was learned. Received: {values[ids.isna()].iloc[0]!r}. "
+            f"`{name}` must be a class that was learned. Received: {values[np.isnan(ids)].iloc[0]!r}. "
             f"There are: {', '.join(classes)}."
         )
-    return ids.to_numpy(np.int64)
+    return ids.astype(np.int64)
 
 
 def _numbers(name: str, values: pd.Series) -> np.ndarray:

@@ -2,16 +2,88 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
-from dltemplates.datasets.arrays import fingerprint
-from dltemplates.datasets.columns import categories_value, encode_rows, features_value, find_unknown, fit_column
-from dltemplates.datasets.source import SPLITS, ArraySource, Dataset
+from dltemplates.datasets.columns import categories_value, encode_rows, features_value, find_unknown, raw_rows
+from dltemplates.datasets.source import Arrays, ArraySource, BaseSource, Dataset, Source
 from dltemplates.datasets.spec import Column, DatasetSpec, Value
-from dltemplates.datasets.values import with_counts
+from dltemplates.datasets.values import is_held
+
+
+class TableSource(BaseSource):
+    """The raw rows of a table: numbers and dates as float64, categories as text.
+
+    Attributes:
+        table: All columns as text.
+        columns: Those that are learned from.
+        target: What is to be predicted.
+        targets: That of each row, (n, ...).
+        to_learn: Whether the rows are to be learned from, rather than read for a trained network.
+    """
+
+    def __init__(
+        self,
+        table: pd.DataFrame,
+        columns: Sequence[Column],
+        target: Value,
+        targets: np.ndarray,
+        *,
+        to_learn: bool = True,
+    ):
+        self.table = table
+        self.columns = tuple(columns)
+        self.target = target
+        self.targets = targets.astype(target.dtype)
+        self.to_learn = to_learn
+        self._fitted: tuple[tuple[Value, ...], Source] | None = None
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    @cached_property
+    def raw(self) -> pd.DataFrame:
+        """The columns that are learned from.
+
+        Raises:
+            ValueError: If one does not hold what it must.
+        """
+        return raw_rows(self.columns, self.table, to_learn=self.to_learn)
+
+    def read(self, indices: np.ndarray) -> Arrays:
+        """Read the rows at `indices` (n,): each input as its raw columns (n, columns)."""
+        rows = self.raw.iloc[indices]
+        inputs = {
+            value.name: rows[[column.name for column in value.columns or ()]].to_numpy(
+                object if value.kind == "category" else np.float64
+            )
+            for value in input_values(self.columns)
+        }
+        return inputs | {self.target.name: self.targets[indices]}
+
+    def column(self, name: str) -> np.ndarray:
+        return self.targets if name == self.target.name else super().column(name)
+
+    def fitted(self, spec: DatasetSpec) -> Source:
+        if self._fitted is None or self._fitted[0] != spec.inputs:  # all splits share what is encoded once
+            arrays = {value.name: encode_rows(value, self.raw) for value in spec.inputs}
+            self._fitted = (spec.inputs, ArraySource(arrays | {self.target.name: self.targets}))
+        return self._fitted[1]
+
+    def find_unknown(self, inputs: Sequence[Value]) -> dict[str, np.ndarray]:
+        """Whether each row holds a category that the fitted `inputs` do not know, (n,) by column of categories."""
+        return {name: rows for value in inputs for name, rows in find_unknown(value, self.raw).items()}
+
+
+def input_values(columns: Sequence[Column]) -> tuple[Value, ...]:
+    """The inputs that columns make: the numbers side by side, then the ids of the categories."""
+    numbers = [column for column in columns if column.kind != "category"]
+    categories = [column for column in columns if column.kind == "category"]
+    inputs = [features_value(numbers)] if numbers else []
+    return (*inputs, categories_value(categories)) if categories else tuple(inputs)
 
 
 def number_table(names: Sequence[str], splits: Mapping[str, tuple[np.ndarray, np.ndarray]], target: Value) -> Dataset:
@@ -19,72 +91,21 @@ def number_table(names: Sequence[str], splits: Mapping[str, tuple[np.ndarray, np
 
     Args:
         names: What each number is.
-        splits: Numbers (n, columns) and targets (n, ...) of each split.
+        splits: Numbers (n, columns) and targets (n, ...) of each split that there is.
         target: What is to be predicted.
-    """
-    frames = {name: pd.DataFrame(rows, columns=list(names)) for name, (rows, _) in splits.items()}
-    targets = {name: array for name, (_, array) in splits.items()}
-    return table_dataset([Column(name=name) for name in names], frames, targets, target)
-
-
-def table_dataset(
-    columns: Sequence[Column],
-    frames: Mapping[str, pd.DataFrame],
-    targets: Mapping[str, np.ndarray],
-    target: Value,
-    *,
-    skipped: Mapping[str, str] | None = None,
-    warnings: Iterable[str] = (),
-) -> Dataset:
-    """Make a dataset of the rows of a table.
-
-    Args:
-        columns: Those that are learned from, and how: `fit_columns`.
-        frames: The rows of each split.
-        targets: What is to be predicted, (n, ...), of each split.
-        target: What that is.
-        skipped: Rows that are left out, each with the reason.
-        warnings: What may not be meant as it is taken.
-    """
-    numbers = tuple(column for column in columns if column.kind != "category")
-    categories = tuple(column for column in columns if column.kind == "category")
-    inputs: list[Value] = []
-    if numbers:
-        inputs.append(features_value(numbers, frames["train"]))
-    if categories:
-        inputs.append(categories_value(categories))
-    arrays = {
-        split: {value.name: encode_rows(value, frame) for value in inputs}
-        | {target.name: targets[split].astype(target.dtype)}
-        for split, frame in frames.items()
-    }
-    unknown = {
-        split: {name: int(rows.sum()) for name, rows in find_unknown(inputs[-1], frame).items() if rows.any()}
-        for split, frame in frames.items()
-    }
-    spec = DatasetSpec(
-        inputs=tuple(inputs),
-        targets=(with_counts(target, targets["train"]),),
-        sizes={split: len(targets[split]) for split in SPLITS if split in targets},
-        skipped=dict(skipped or {}),
-        unknown={split: counts for split, counts in unknown.items() if counts},
-        warnings=tuple(warnings),
-        fingerprint=fingerprint({split: tuple(parts.values()) for split, parts in arrays.items()}),
-    )
-    return Dataset(spec, {split: ArraySource(parts) for split, parts in arrays.items()})
-
-
-def fit_columns(kinds: Mapping[str, str], train: pd.DataFrame) -> list[Column]:
-    """Learn how each column is made numbers, or ids.
-
-    Args:
-        kinds: What each column holds: `number`, `date` or `category`.
-        train: The rows of the training split.
 
     Raises:
-        ValueError: If there is no column, or one of them holds nothing.
+        ValueError: If a number is not finite, or more than float32 holds.
     """
-    if not kinds:
-        raise ValueError("A table must have a column to learn from. Received: none but the target. Add one.")
-    fitted = [fit_column(name, kind, train[name]) for name, kind in kinds.items()]
-    return [column.model_copy(update={"place": place}) for place, column in enumerate(fitted)]
+    (features,) = input_values([Column(name=name) for name in names])
+    sources: dict[str, Source] = {}
+    for split, (rows, targets) in splits.items():
+        if not is_held(rows).all():
+            raise ValueError(
+                f"A table must hold numbers that float32 holds. Received: {(~is_held(rows)).sum()} others in {split}. "
+                "Restore it."
+            )
+        arrays = {features.name: rows.astype(np.float32), target.name: targets.astype(target.dtype)}
+        sources[split] = ArraySource(arrays)
+    sizes = {split: len(source) for split, source in sources.items()}
+    return Dataset(DatasetSpec(inputs=(features,), targets=(target,), sizes=sizes), sources)

@@ -30,23 +30,13 @@ def image_value(size: tuple[int, int], channels: int, *, resize: Resize) -> Valu
 
 
 def class_value(classes: tuple[str, ...]) -> Value:
-    """The target of one class per example: its id.
+    """The target of one class per example: its id. Where nothing is said of the examples, all are of one class.
 
     Raises:
-        ValueError: If there are fewer than two classes, or two of one name.
+        ValueError: If two classes have one name.
     """
-    if len(classes) < 2:
-        raise ValueError(
-            f"Classification needs at least two classes. Received: {', '.join(classes) or 'none'}. "
-            "Give each class a folder of its own."
-        )
     _check_unique(classes)
-    return _label(classes)
-
-
-def no_label(name: str) -> Value:
-    """The target of examples of which nothing is said: all are of one class, called `name`."""
-    return _label((name,))
+    return Value(name="label", kind="class", dtype="int64", shape=(), classes=classes)
 
 
 def in_column(target: Value, name: str) -> Value:
@@ -67,7 +57,12 @@ def labels_value(classes: tuple[str, ...]) -> Value:
     return Value(name="labels", kind="labels", dtype="float32", shape=(len(classes),), classes=classes)
 
 
-def number_value(train: np.ndarray) -> Value:
+def number_value(count: int) -> Value:
+    """The target of `count` numbers, whose statistics are not fitted yet."""
+    return Value(name="value", kind="number", dtype="float32", shape=(count,))
+
+
+def fit_numbers(value: Value, train: np.ndarray) -> Value:
     """The target of numbers, with the statistics of the training split (n, k).
 
     Raises:
@@ -76,21 +71,14 @@ def number_value(train: np.ndarray) -> Value:
     unfit = np.count_nonzero(~np.isfinite(train))
     if unfit:
         raise ValueError(f"A number to predict must be finite. Received: {unfit} that are not. Remove those examples.")
-    mean, std, varies = statistics(train)
+    mean, _, varies = statistics(train)
     if not varies.all():
         column = int(np.argmin(varies))
         raise ValueError(
             "A number to predict must vary over the training examples. "
             f"Received: {mean[column]:g} for all {len(train)} (column {column}). Leave that column out."
         )
-    return Value(
-        name="value",
-        kind="number",
-        dtype="float32",
-        shape=(train.shape[1],),
-        mean=tuple(mean.tolist()),
-        std=tuple(std.tolist()),
-    )
+    return with_statistics(value, train)
 
 
 def is_held(numbers: np.ndarray) -> np.ndarray:
@@ -131,10 +119,6 @@ def with_counts(target: Value, train: np.ndarray) -> Value:
         case _:
             return target
     return target.model_copy(update={"counts": tuple(int(count) for count in counts)})
-
-
-def _label(classes: tuple[str, ...]) -> Value:
-    return Value(name="label", kind="class", dtype="int64", shape=(), classes=classes)
 
 
 def _check_unique(classes: tuple[str, ...]) -> None:

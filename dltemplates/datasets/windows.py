@@ -2,36 +2,84 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 import numpy as np
 
-from dltemplates.settings import DatasetSettings
+from dltemplates.datasets.source import BaseSource, Source, Wrapper
 
 
-class WindowSource:
-    """The windows of a stretch of a series: one for each row that a forecast can begin with, in the order of time.
+class TimeSource(BaseSource):
+    """Windows of a series: its rows are split by time, and each split is cut into windows by itself.
+
+    Attributes:
+        times: When each row was, float64 (rows,): days since 1970, or its place where dates are not known.
+        is_dated: Whether dates are known.
+        need: The fewest rows that hold a window.
+    """
+
+    times: np.ndarray
+    is_dated: bool
+    need: int
+
+    @property
+    def raw_rows(self) -> tuple[np.ndarray, ...]:
+        """Return what is known of each row, arrays (rows, ...)."""
+        raise NotImplementedError
+
+    def cut(self, split: str, start: int, stop: int) -> Source:
+        """Return the windows of the rows from `start` to `stop`, for a split."""
+        raise NotImplementedError
+
+    def raise_too_short(self, split: str, received: str) -> NoReturn:
+        """Raise a `ValueError` that says how long a split must be, and the way out."""
+        raise NotImplementedError
+
+
+def cut(source: Source, split: str, start: int, stop: int) -> Source:
+    """Cut the windows of some rows out of a series, whatever is wrapped around it."""
+    if isinstance(source, Wrapper):
+        return source.over(cut(source.source, split, start, stop))
+    assert isinstance(source, TimeSource)
+    return source.cut(split, start, stop)
+
+
+class WindowSource(TimeSource):
+    """The windows of a series: one for each row that a forecast can begin with, in the order of time.
 
     The series lies in memory once; no window is kept.
     """
 
-    def __init__(self, rows: np.ndarray, times: np.ndarray, *, target: int, window: int, horizon: int, period: int = 1):
-        """Take a stretch that is long enough for one window.
+    def __init__(
+        self,
+        rows: np.ndarray,
+        times: np.ndarray,
+        *,
+        target: int,
+        lengths: tuple[int, int, int],
+        is_dated: bool = False,
+    ):
+        """Take a series.
 
         Args:
-            rows: The stretch, float32 (rows, channels).
+            rows: The series, float32 (rows, channels).
             times: When each row was, float64 (rows,).
             target: The channel that is forecast.
-            window: Rows that a forecast is made of.
-            horizon: Rows that are forecast.
-            period: Rows of a season; as many of the target's last values are given beside each window.
+            lengths: The window, the rows that a forecast is made of; the horizon, the rows that are forecast; and the
+                period, the rows of a season: as many of the target's last values are given beside each window.
+            is_dated: Whether times are days.
         """
         self.rows = rows
         self.times = times
+        self.place = target
         self.target = rows[:, target]
-        self.window, self.horizon, self.period = window, horizon, period
-        self.reach = max(window, period)  # rows before the first that can be forecast
+        self.window, self.horizon, self.period = lengths
+        self.is_dated = is_dated
+        self.reach = max(self.window, self.period)  # rows before the first that can be forecast
+        self.need = self.reach + self.horizon
 
     def __len__(self) -> int:
-        return len(self.rows) - self.reach - self.horizon + 1
+        return max(0, len(self.rows) - self.need + 1)
 
     def read(self, indices: np.ndarray) -> dict[str, np.ndarray]:
         """Read the windows at `indices` (n,).
@@ -48,52 +96,22 @@ class WindowSource:
             "time": self.times[first],
         }
 
+    @property
+    def raw_rows(self) -> tuple[np.ndarray, ...]:
+        return (self.rows, self.times) if self.is_dated else (self.rows,)
 
-def stretches(rows: int, settings: DatasetSettings, *, every: bool = True) -> dict[str, slice]:
-    """Cut a series into its splits, in the order of time: no window of one sees a row of another.
+    def cut(self, split: str, start: int, stop: int) -> Source:
+        rows, times = self.rows[start:stop], self.times[start:stop]
+        lengths = (self.window, self.horizon, self.period)
+        return WindowSource(rows, times, target=self.place, lengths=lengths, is_dated=self.is_dated)
 
-    Args:
-        rows: Its length.
-        settings: The shares of the splits, and how long a window is.
-        every: Whether all splits are needed; else those that are too short are left out.
-
-    Raises:
-        ValueError: If a split that is needed, or each, is too short for one window.
-    """
-    parts = bounds(rows, settings)
-    window, horizon, period = lengths(settings)
-    need = max(window, period) + horizon
-    long = [split for split, (start, stop) in parts.items() if stop - start >= need]
-    for split, (start, stop) in parts.items():
-        if split not in long and (every or not long):
-            received = f"{stop - start} of {rows} rows in {split}"
-            more = f"; or set more apart by dataset.{split}" if split != "train" else ""
-            raise ValueError(
-                f"Each split must be as long as a window and what is forecast of it, {need} rows. Received: {received}."
-                f" Lower dataset.window ({window}), dataset.horizon ({horizon}) or dataset.period ({period}){more}."
-            )
-    return {split: slice(*parts[split]) for split in long}
-
-
-def bounds(rows: int, settings: DatasetSettings) -> dict[str, tuple[int, int]]:
-    """Where each split of a series begins and ends: the test is its last part, validation the last of what is left."""
-    test = round(rows * (1 - settings.test))
-    validation = round(test * (1 - settings.validation))
-    return {"train": (0, validation), "validation": (validation, test), "test": (test, rows)}
-
-
-def lengths(settings: DatasetSettings) -> tuple[int, int, int]:
-    """The window, the horizon and the period.
-
-    Raises:
-        ValueError: If no window is given: then the data would be no series.
-    """
-    if settings.window is None:
+    def raise_too_short(self, split: str, received: str) -> NoReturn:
+        more = f"; or set more apart by dataset.{split}" if split != "train" else ""
         raise ValueError(
-            f"A series needs `dataset.window`, the rows that a forecast is made of. Received: none, for "
-            f"{settings.name}. Try --set dataset.window=24."
+            f"Each split must be as long as a window and what is forecast of it, {self.need} rows. Received: "
+            f"{received}. Lower dataset.window ({self.window}), dataset.horizon ({self.horizon}) or dataset.period "
+            f"({self.period}){more}."
         )
-    return settings.window, settings.horizon, settings.period
 
 
 def spans(first: np.ndarray, length: int) -> np.ndarray:

@@ -9,13 +9,12 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from dltemplates import catalog
-from dltemplates.datasets.load import load_dataset
 from dltemplates.deploy.export import Progress, export_system
 from dltemplates.deploy.report import ExportReport
 from dltemplates.runs import Run, load_run
 from dltemplates.settings import ExportSettings
 from dltemplates.tasks.evaluation import WHOLE
-from dltemplates.tasks.task import labels_wanted, look_at
+from dltemplates.tasks.load_for import load_for
 from dltemplates.tasks.texts import with_texts
 
 STRINGS = "strings"  # the folder, and the name in the report, of the form that takes categories as text
@@ -59,8 +58,7 @@ def export(
         run = load_run(run)
     every = tuple(catalog.FORMATS) if formats == "all" else None
     settings = _settings(run.template.export, formats=every, input=input, calibration=calibration, strings=strings)
-    loaded = load_dataset(run.template.dataset, from_file=True, **labels_wanted(run.template.task, from_file=True))
-    task, dataset = look_at(run.template.task, loaded, from_file=True)
+    task, dataset = load_for(run)
     servings = run.servings()
     text_form = with_texts(servings[WHOLE]) if settings.strings else None  # refuse before anything is written
     common: dict[str, Any] = {
@@ -70,7 +68,11 @@ def export(
         "resume": resume,
     }
     report = export_system(servings, task, dataset, run.exports_path, settings, progress=progress, **common)
+    if text_form is None and not dataset.note:
+        return report
+    report = report.model_copy(update={"data_note": dataset.note})
     if text_form is None:
+        report.save(run.exports_path)
         return report
     own = export_system(
         {WHOLE: text_form},

@@ -103,6 +103,7 @@ class ExportReport(Record):
         results: One for each format.
         part: The part that bears the score of the system; empty for the whole network.
         parts: What became of the other parts, each in a folder of its name.
+        data_note: How the data differed from what the run was trained on; None where it did not.
     """
 
     format_version: Literal["1.1"] = "1.1"
@@ -117,6 +118,7 @@ class ExportReport(Record):
     results: tuple[FormatResult, ...]
     part: str = ""
     parts: dict[str, ExportReport] = {}
+    data_note: str | None = None
 
     @property
     def failed(self) -> tuple[str, ...]:

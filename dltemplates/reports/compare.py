@@ -10,6 +10,7 @@ from rich.table import Table
 
 from dltemplates.deploy.report import load_run_report
 from dltemplates.runs import load_run, shown
+from dltemplates.tasks.load_for import data_note
 
 
 def compare(paths: Sequence[str | Path]) -> dict[str, dict[str, Any]]:
@@ -19,7 +20,8 @@ def compare(paths: Sequence[str | Path]) -> dict[str, dict[str, Any]]:
         paths: Run folders.
 
     Returns:
-        For each run, by its path, its figures and those settings that are not the same in all.
+        For each run, by its path, its figures, those settings that are not the same in all, and under `data` how its
+        data differs from what it was trained on, None where it does not.
 
     Raises:
         ValueError: If one of them is not whole.
@@ -36,14 +38,15 @@ def compare(paths: Sequence[str | Path]) -> dict[str, dict[str, Any]]:
         exports = load_run_report(run)
         results = exports.results if exports is not None and exports.is_of(run) else ()
         files = {f"{result.format} bytes": result.size for result in results if result.size}
-        rows[name] = scores | sizes | files | {key: settings[name].get(key) for key in differing}
+        chosen = {key: settings[name].get(key) for key in differing}
+        rows[name] = scores | sizes | files | chosen | {"data": data_note(run)}
     return rows
 
 
 def render(rows: dict[str, dict[str, Any]]) -> Table:
     """A column for each run, a row for each figure."""
     table = Table("", *rows, box=None, pad_edge=False, header_style="bold")
-    for key in dict.fromkeys(key for row in rows.values() for key in row):
+    for key in dict.fromkeys(key for row in rows.values() for key in row if key != "data"):
         table.add_row(key, *(_text(row.get(key)) for row in rows.values()))
     return table
 

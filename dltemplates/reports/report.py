@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader
 
 from dltemplates.deploy.report import load_run_report
 from dltemplates.runs import Run, atomic_write, load_run, shown
+from dltemplates.tasks.load_for import data_note
 
 # Heading and caption of each figure, in the order of the report; a task's own others come after, as they are named.
 FIGURES = {
@@ -127,11 +129,12 @@ FIGURES = {
 PICTURES = (".png", ".gif")
 
 
-def write_report(run: Run | str | Path) -> Path:
+def write_report(run: Run | str | Path, *, tell: Callable[[str | None], None] = lambda line: None) -> Path:
     """Write the `report.html` of a run.
 
     Args:
         run: A finished run, or its folder.
+        tell: Called with how its data differs from what it was trained on, a line; None where it does not.
 
     Returns:
         The path of the report.
@@ -142,6 +145,8 @@ def write_report(run: Run | str | Path) -> Path:
     if not isinstance(run, Run):
         run = load_run(run)
     exports = load_run_report(run)
+    note = data_note(run)
+    tell(note)
     environment = Environment(loader=PackageLoader("dltemplates", "reports"), autoescape=True, trim_blocks=True)
     environment.filters["shown"] = shown
     environment.filters["kilobytes"] = lambda size: f"{size / 1000:,.1f} kB"
@@ -151,6 +156,7 @@ def write_report(run: Run | str | Path) -> Path:
         template_text=run.template_path.read_text(encoding="utf-8"),
         figures=_figures(run),
         exports=exports,
+        data_note=note,
         exports_are_its_own=exports is not None and exports.is_of(run),
     )
     atomic_write(run.report_path, page)

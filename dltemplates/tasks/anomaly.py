@@ -7,22 +7,15 @@ with Nonlinear Dimensionality Reduction", MLSDA 2014, https://doi.org/10.1145/26
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from dltemplates.datasets.source import Dataset, Source, batches_of
+from dltemplates.datasets.source import Dataset, Source, batches_of, column
 from dltemplates.datasets.spec import DatasetSpec, Like, Value, gives_back
+from dltemplates.datasets.splits import Strata
 from dltemplates.tasks.evaluation import Evaluation, System
-from dltemplates.tasks.marked import (
-    TRUTH,
-    MarkedSource,
-    anomalies_of,
-    check_both,
-    normal_of,
-    without_anomalies,
-)
+from dltemplates.tasks.marked import TRUTH, MarkedSource, anomalies_of, check_both, normal_of
 from dltemplates.tasks.reconstruction import Reconstruction
 from dltemplates.tasks.task import Arrays
 
@@ -44,11 +37,10 @@ class Anomaly(Reconstruction):
     """
 
     name = "anomaly"
-    needs_labels = True
+    needs_target = True
     target_kinds = ("class",)
     direction = "max"
     parts = ()  # it serves the whole alone
-    when_judged: ClassVar[Mapping[str, Any]] = {"anomalies": "keep"}
 
     def __init__(
         self,
@@ -75,7 +67,7 @@ class Anomaly(Reconstruction):
         self.truth = next((value for value in spec.targets if value.kind == TRUTH.kind), TRUTH)
         if isinstance(normal, bool) or not isinstance(normal, (str, int, type(None))):
             raise ValueError(f"`normal` must be the name of a class. Received: {normal!r}. Try task.normal=NAME.")
-        self.normal = self.told_apart({"normal": normal})
+        self.normal = NORMAL if normal is None else str(normal)
         if anomalies not in ("refuse", "drop", "keep"):
             raise ValueError(f"`anomalies` must be refuse, drop or keep. Received: {anomalies!r}. Leave it out.")
         if not (isinstance(quantile, (int, float)) and not isinstance(quantile, bool) and 0 < quantile < 1):
@@ -84,22 +76,21 @@ class Anomaly(Reconstruction):
         self.quantile = float(quantile)
 
     @classmethod
-    def told_apart(cls, options: Mapping[str, Any]) -> str:
-        normal = options.get("normal")
-        return NORMAL if normal is None else str(normal)
-
-    @classmethod
     def targets_of(cls, spec: Like) -> tuple[Value, ...]:
         return spec.targets[:1] if gives_back(spec) else spec.inputs[:1]
 
-    def seen(self, dataset: Dataset) -> Dataset:
-        (value,) = super().seen(dataset).spec.inputs
+    def adapt(self, dataset: Dataset) -> Dataset:
+        (value,) = super().adapt(dataset).spec.inputs
         label = dataset.spec.targets[0]
         normal = self._normal_of(label)
         splits = {split: MarkedSource(source, label.name, normal) for split, source in dataset.splits.items()}
         truth = TRUTH.model_copy(update={"columns": label.columns})
-        made = Dataset(dataset.spec.model_copy(update={"targets": (value, truth)}), dict(splits))
-        return without_anomalies(made) if self.anomalies == "drop" else made
+        return Dataset(dataset.spec.model_copy(update={"targets": (value, truth)}), dict(splits))
+
+    def strata(self, dataset: Dataset) -> Strata:
+        label = dataset.spec.targets[0]
+        marks = column(dataset.split("train"), label.name) != self._normal_of(label)
+        return Strata(marks.astype(np.int64), (self.normal, "all others"))
 
     def _normal_of(self, label: Value) -> int:
         """The id of the normal class."""
@@ -111,17 +102,21 @@ class Anomaly(Reconstruction):
             )
         return classes.index(self.normal)
 
-    def trained_on(self, dataset: Dataset) -> Dataset:
-        marks = anomalies_of(dataset.split("train"))
+    def prepare_train(self, split: Source) -> Source:
+        marks = anomalies_of(split)
         if self.anomalies == "refuse" and marks.any():
             raise ValueError(
                 f"Task anomaly trains on normal examples alone. Received: {marks.sum()} anomalies among the "
                 f"{len(marks)} of train. Leave them out: --set task.anomalies=drop; or train on them too: "
                 "--set task.anomalies=keep."
             )
+        if marks.all():
+            raise ValueError("Task anomaly learns from normal examples. Received: none in train. Choose other data.")
+        return normal_of(split) if self.anomalies == "drop" else split
+
+    def check_splits(self, dataset: Dataset) -> None:
         for split in ("validation", "test"):
             check_both(anomalies_of(dataset.split(split)), split)
-        return dataset
 
     def watched(self, validation: Source) -> Source:
         return normal_of(validation)

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from dltemplates.datasets.source import Dataset
 from dltemplates.datasets.spec import DatasetSpec, Like, Value, network_shape
 from dltemplates.tasks.evaluation import Evaluation
 from dltemplates.tasks.needs import Shapes, a_row
@@ -66,6 +67,14 @@ class Classification(SupervisedTask):
                 f"{label_smoothing!r} beside loss = 'perceptron'. Leave one out."
             )
         self.loss_name = loss
+
+    def adapt(self, dataset: Dataset) -> Dataset:
+        if len(self.classes) < 2:
+            raise ValueError(
+                f"Task {self.name} needs at least two classes. Received: one, {', '.join(self.classes)!r}. Put each "
+                "class's images in a folder of its own and name the folder of these, or give a .npz its `y`."
+            )
+        return dataset
 
     def sizes(self, spec: DatasetSpec) -> dict[str, Any]:
         return {"input_shape": network_shape(spec), "num_outputs": 1 if self.binary else len(self.classes)}

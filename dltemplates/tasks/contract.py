@@ -82,6 +82,7 @@ class Contract(BaseModel):
         assets: The SHA-256 of each file that travels with the network, such as a vocabulary, by its name.
         data: The data it was trained on and how it was split, where that is a dataset of the catalog.
         split: How it was split, where it is the user's.
+        reading_rules: The number of the rules by which it was read and split; 1 of the first edition.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -99,6 +100,7 @@ class Contract(BaseModel):
     assets: dict[str, str] = {}
     data: DatasetSettings | None = None
     split: Split | None = None
+    reading_rules: int = 1
 
     @property
     def labels(self) -> tuple[str, ...] | None:

@@ -40,7 +40,7 @@ class Generation(Task):
     kind = "any"
     input_kinds = ("image",)
     target_kinds = ()
-    needs_labels = False
+    needs_target = False
     direction = "min"
     monitor = "val_loss"
     monitor_direction = "min"

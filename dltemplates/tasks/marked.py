@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from dltemplates.datasets.files import FileSource
-from dltemplates.datasets.source import Dataset, Source, Subset, Wrapper, batches_of
+from dltemplates.datasets.source import Source, Wrapper, column, take
 from dltemplates.datasets.spec import Value
-from dltemplates.datasets.values import with_statistics
 
 TRUTH = Value(name="anomaly", kind="decision", dtype="int64", shape=())
 
@@ -25,6 +23,9 @@ class MarkedSource(Wrapper):
         arrays = self.source.read(indices)
         return arrays | {TRUTH.name: self.mark(arrays[self.label])}
 
+    def column(self, name: str) -> np.ndarray:
+        return self.mark(column(self.source, self.label)) if name == TRUTH.name else column(self.source, name)
+
     def mark(self, labels: np.ndarray) -> np.ndarray:
         """Say of classes (n,) which are anomalies: 0 or 1, (n,)."""
         return (labels != self.normal).astype(TRUTH.dtype)
@@ -32,23 +33,12 @@ class MarkedSource(Wrapper):
 
 def anomalies_of(source: Source) -> np.ndarray:
     """Which examples of a source are anomalies: 0 or 1, (n,)."""
-    match source:
-        case Subset():
-            return anomalies_of(source.source)[source.indices]
-        case MarkedSource(source=FileSource() as files):  # whose images need not be read for it
-            return source.mark(files.targets)
-        case _:
-            return np.concatenate([np.zeros(0, np.int64), *(arrays[TRUTH.name] for arrays in batches_of(source))])
+    return column(source, TRUTH.name)
 
 
 def normal_of(source: Source) -> Source:
     """The normal examples of a source."""
-    kept = np.flatnonzero(anomalies_of(source) == 0)
-    match source:
-        case MarkedSource(source=FileSource() as files):  # lest an anomaly stand in for a broken one
-            return MarkedSource(files.take(kept), source.label, source.normal)
-        case _:
-            return Subset(source, kept)
+    return take(source, np.flatnonzero(anomalies_of(source) == 0))
 
 
 def check_both(truth: np.ndarray, split: str) -> None:
@@ -60,16 +50,3 @@ def check_both(truth: np.ndarray, split: str) -> None:
             f"{split}. Set more apart, by dataset.validation and dataset.test; or if train is given by itself, give "
             f"{split} too."
         )
-
-
-def without_anomalies(dataset: Dataset) -> Dataset:
-    """The dataset whose training split is normal, with statistics of that alone."""
-    kept = normal_of(dataset.split("train"))
-    if not len(kept):
-        raise ValueError("Task anomaly learns from normal examples. Received: none in train. Choose other data.")
-    value, truth = dataset.spec.targets
-    if value.kind == "number":
-        value = with_statistics(value, np.concatenate([arrays[value.name] for arrays in batches_of(kept)]))
-    sizes = dataset.spec.sizes | {"train": len(kept)}
-    spec = dataset.spec.model_copy(update={"inputs": (value,), "targets": (value, truth), "sizes": sizes})
-    return Dataset(spec, dataset.splits | {"train": kept})

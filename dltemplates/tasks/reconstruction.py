@@ -11,7 +11,7 @@ from dltemplates.datasets.spec import DatasetSpec, Like, Value, gives_back, netw
 from dltemplates.tasks.contract import ServingModel
 from dltemplates.tasks.evaluation import Evaluation, System
 from dltemplates.tasks.needs import Shapes
-from dltemplates.tasks.noise import noisy
+from dltemplates.tasks.noise import noisy, without_noise
 from dltemplates.tasks.task import Arrays, SupervisedTask
 from dltemplates.template import Template
 
@@ -37,7 +37,7 @@ class Reconstruction(SupervisedTask):
     kind = "input"
     input_kinds = ("image", "number")
     target_kinds: ClassVar[tuple[str, ...] | None] = ()
-    needs_labels = False
+    needs_target = False
     direction: ClassVar[Literal["max", "min"]] = "min"
     monitor = "val_loss"
     monitor_direction = "min"
@@ -79,8 +79,11 @@ class Reconstruction(SupervisedTask):
     def targets_of(cls, spec: Like) -> tuple[Value, ...]:
         return spec.targets if gives_back(spec) else spec.inputs[:1]
 
-    def seen(self, dataset: Dataset) -> Dataset:
+    def adapt(self, dataset: Dataset) -> Dataset:
         return noisy(dataset, self.noise)
+
+    def prepare_train(self, split: Source) -> Source:
+        return without_noise(split)
 
     def sizes(self, spec: DatasetSpec) -> dict[str, Any]:
         return {"input_shape": network_shape(spec)}

@@ -33,7 +33,7 @@ class Representation(Task):
     kind = "any"
     input_kinds = ("image",)  # values between 0 and 1, such as pixels
     target_kinds = ()
-    needs_labels = False
+    needs_target = False
     direction = "min"
     monitor = "val_loss"
     monitor_direction = "min"

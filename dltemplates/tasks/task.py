@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 
 from dltemplates import catalog
-from dltemplates.datasets.source import Arrays, Dataset, Source
+from dltemplates.datasets.source import Arrays, Dataset, Source, column
 from dltemplates.datasets.spec import DatasetSpec, Like, Value
+from dltemplates.datasets.splits import Strata
 from dltemplates.settings import Named
 from dltemplates.tasks.evaluation import Evaluation, System
 from dltemplates.tasks.needs import Shapes
@@ -37,12 +37,11 @@ class Task(ABC):
         kind: The kind of its target.
         input_kinds: Kinds of input that it can use, of which an example has one alone; `()` for any inputs.
         target_kinds: Kinds of the targets that data must have; `()` for any, None for one target of `kind`.
-        needs_labels: Whether what the data says of its examples is needed; where not, the user's own may say nothing.
+        needs_target: Whether the data must have a target; where not, the user's own may have none.
         direction: Whether a larger (`max`) or smaller (`min`) score is better.
         budget: Greatest drop of the score that an export may cost: `"0.01"`, or `"1%"` of the float score.
         monitor: The figure of `history.csv` by which the best weights are kept; cheap, on validation.
         monitor_direction: Whether a larger or smaller monitored figure is better.
-        when_judged: Options in place of those of training where a trained network is judged.
         generator: Which of what it serves makes examples of noise, `""` for the whole; None where nothing does.
     """
 
@@ -50,12 +49,11 @@ class Task(ABC):
     kind: ClassVar[str]
     input_kinds: ClassVar[tuple[str, ...]] = ()
     target_kinds: ClassVar[tuple[str, ...] | None] = None
-    needs_labels: ClassVar[bool] = True
+    needs_target: ClassVar[bool] = True
     direction: ClassVar[Literal["max", "min"]] = "max"
     budget: ClassVar[str] = "0.01"
     monitor: ClassVar[str]
     monitor_direction: ClassVar[Literal["max", "min"]] = "max"
-    when_judged: ClassVar[Mapping[str, Any]] = {}
     generator: ClassVar[str | None] = None
 
     def __init__(self, spec: Like):
@@ -68,26 +66,56 @@ class Task(ABC):
         (self.target,) = self.targets_of(spec)
 
     @classmethod
-    def told_apart(cls, options: Mapping[str, Any]) -> str | None:
-        """The class that is told apart from all others together; None where each is told from each."""
-        return None
-
-    @classmethod
     def targets_of(cls, spec: Like) -> tuple[Value, ...]:
-        """Return what the task predicts and compares with, of a dataset that `seen` has changed or not."""
+        """Return what the task predicts and compares with, of a dataset that `adapt` has changed or not."""
         return spec.targets
 
-    def seen(self, dataset: Dataset) -> Dataset:
-        """The dataset as this task looks at it, with the targets that it has use for."""
+    def adapt(self, dataset: Dataset) -> Dataset:
+        """Return the data as this task looks at it, with the targets that it uses; all examples stay in place."""
         return dataset
 
-    def trained_on(self, dataset: Dataset) -> Dataset:
-        """What `seen` gave, as it is trained on.
+    def strata(self, dataset: Dataset) -> Strata | None:
+        """Return the groups of examples of which each split is to have the same share; None for none.
+
+        Args:
+            dataset: The data as it was loaded; its split `train` is what is split.
+        """
+        target = dataset.spec.targets[0]
+        if target.kind != "class":
+            return None
+        # Where the task does not ask for classes they only make its splits those of a classifier of the same data.
+        names = (target.classes or ()) if self.needs_target else ()
+        return Strata(column(dataset.split("train"), target.name), names)
+
+    def prepare_train(self, split: Source) -> Source:
+        """Return the training split as it is trained on; it may lack examples. Statistics are fitted after it.
+
+        Args:
+            split: Examples of an adapted dataset.
 
         Raises:
-            ValueError: If it is not to be trained on.
+            ValueError: If they are not to be trained on.
         """
-        return dataset
+        return split
+
+    def check_splits(self, dataset: Dataset) -> None:
+        """Check that the splits can be trained on, and judged by.
+
+        Args:
+            dataset: The adapted data, split and fitted.
+
+        Raises:
+            ValueError: If not.
+        """
+        target = dataset.spec.targets[0]
+        if target.kind != "class" or not self.needs_target:
+            return
+        for name, count in zip(target.classes or (), target.counts or (), strict=True):
+            if not count:
+                raise ValueError(
+                    f"There must be an example of each class to train on. Received: none of {name!r} in train. Add "
+                    "some, or remove the class; numbers to predict must be floats."
+                )
 
     @abstractmethod
     def stages(self, model: keras.Model, template: Template) -> list[StagePlan]:
@@ -286,33 +314,6 @@ def probabilities_value(classes: tuple[str, ...]) -> Value:
         range=(0, 1),
         classes=classes,
     )
-
-
-def labels_wanted(settings: Named, *, from_file: bool = False) -> dict[str, Any]:
-    """What a task asks of the labels of data, as `load_dataset` takes it.
-
-    Raises:
-        ValueError: If there is no such task.
-    """
-    kind = task_class(settings, from_file=from_file)
-    return {"labelled": kind.needs_labels, "told_apart": kind.told_apart(settings.options)}
-
-
-def look_at(settings: Named, dataset: Dataset, *, from_file: bool = False) -> tuple[Task, Dataset]:
-    """Make the task of a template for a dataset, and the dataset as that task looks at it.
-
-    Args:
-        settings: The task's name and options.
-        dataset: The data.
-        from_file: As in `catalog.load`.
-
-    Raises:
-        ValueError: As `make_task`, or if the task cannot use such data.
-    """
-    kind = task_class(settings, from_file=from_file)
-    check_data(settings.name, kind, dataset.spec)
-    seen = make_task(settings, dataset.spec, from_file=from_file).seen(dataset)
-    return make_task(settings, seen.spec, from_file=from_file), seen
 
 
 def check_data(name: str, task: type[Task], spec: DatasetSpec) -> None:

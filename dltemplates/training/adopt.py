@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,11 @@ import numpy as np
 
 import dltemplates.layers  # noqa: F401 - makes the package's own layers known to Keras
 from dltemplates import catalog
-from dltemplates.datasets.load import load_dataset
-from dltemplates.datasets.source import Dataset
 from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.models.recursion import deep_networks
 from dltemplates.runs import Run, make_run, new_run_path
-from dltemplates.tasks.task import SupervisedTask, look_at
+from dltemplates.tasks.load_for import load_for
+from dltemplates.tasks.task import SupervisedTask, make_task
 from dltemplates.template import parse_template
 from dltemplates.training.record import begin_run, score_run
 
@@ -63,9 +63,9 @@ def adopt(
     settings = {"name": data, "image_size": [height, width], "channels": channels, "resize": resize}
     template = parse_template({"task": task, "dataset": settings, "model": path.stem}, source=str(path))
     new_run_path(path.stem, output, overwrite=overwrite)  # refuse before anything is loaded
-    dataset = load_dataset(template.dataset)
-    dataset = Dataset(_in_own_units(dataset.spec), dataset.splits)
-    made_task, dataset = look_at(template.task, dataset)
+    _, dataset = load_for(template)
+    dataset = replace(dataset, spec=_in_own_units(dataset.spec))
+    made_task = make_task(template.task, dataset.spec)
     examples = dataset.split("validation").read(np.arange(min(EXAMPLES, dataset.spec.sizes["validation"])))
     images = examples[dataset.spec.inputs[0].name].astype(np.float32)
     given = keras.ops.convert_to_numpy(model(images * np.float32((high - low) / 255) + np.float32(low)))
@@ -80,7 +80,7 @@ def adopt(
     served = made_task.serving(assembled, dataset.spec, template, name=path.stem)[""]
     _check_served(given, next(iter(served.model(images).values())), made_task.kind, path)
     run = make_run(path.stem, output, overwrite=overwrite)
-    begin_run(run, template, dataset.spec, made_task, assembled)
+    begin_run(run, template, dataset, made_task, assembled)
     run.save_weights(assembled)
     run.save_record(run.record.model_copy(update={"state": "interrupted"}))  # until it is scored
     score_run(run, made_task, dataset)

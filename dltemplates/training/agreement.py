@@ -37,12 +37,12 @@ def agree_on_data(training: Training) -> None:
     Raises:
         ValueError: If a worker has other data. All workers raise it.
     """
-    fingerprints = training.placement.share_text(training.dataset.spec.fingerprint)
+    fingerprints = training.placement.share_text(f"{training.dataset.spec.fingerprint} {training.dataset.spec.order}")
     for rank, fingerprint in enumerate(fingerprints):
         if fingerprint != fingerprints[0]:
             raise ValueError(
-                f"All workers must train on the same data. Received: other files on worker {rank} than on the chief. "
-                "Give each the same data."
+                f"All workers must train on the same data in the same order. Received: other data on worker {rank} "
+                "than on the chief. Give each the same."
             )
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from dltemplates import catalog
-from dltemplates.datasets.load import load_dataset
 from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.runs import Run
 from dltemplates.tasks.generation import Generation
 from dltemplates.tasks.judge import check_classes, check_size, judge_path
+from dltemplates.tasks.load_for import load_for
 from dltemplates.tasks.task import Task
 from dltemplates.template import Template, load_template
 
@@ -46,7 +46,7 @@ def missing_judge(task: Task, spec: DatasetSpec) -> tuple[Template, Path] | None
             "Choose another: --set task.judge=TEMPLATE; or do without: --set task.judge=none."
         )
     try:
-        judged = load_dataset(template.dataset).spec
+        judged = load_for(template)[1].spec
     except ValueError as error:
         raise ValueError(f"{error} Or do without its judge: --set task.judge=none.") from None
     check_size(name, judged.inputs[0].shape, spec.inputs[0].shape)

@@ -15,13 +15,14 @@ import tensorflow as tf
 
 from dltemplates.compat import flatten_layers
 from dltemplates.datasets.files import file_sources
-from dltemplates.datasets.load import load_dataset
 from dltemplates.datasets.source import Dataset
 from dltemplates.devices.facts import visible_gpus
 from dltemplates.models.build import build_network
+from dltemplates.runs import Run
+from dltemplates.tasks.load_for import load_for
 from dltemplates.tasks.needs import check_network
 from dltemplates.tasks.stage_plan import StagePlan
-from dltemplates.tasks.task import Task, labels_wanted, look_at
+from dltemplates.tasks.task import Task
 from dltemplates.template import Template
 from dltemplates.training.data import TrainingData
 from dltemplates.training.environment_stage import EnvironmentStage
@@ -116,13 +117,16 @@ def naming_broken_files(training: Training) -> Iterator[None]:
         raise
 
 
-def prepare(template: Template, placement: Placement | None = None, *, strict: bool = True) -> Training:
+def prepare(
+    template: Template, placement: Placement | None = None, *, strict: bool = True, run: Run | None = None
+) -> Training:
     """Load the data, build, assemble and compile the model; everything that can be wrong with a template shows here.
 
     Args:
         template: What to train.
         placement: The devices; by default the one that TensorFlow takes.
         strict: Stop at a file that broke since it was scanned, rather than take another in its place.
+        run: The run that is gone on with, whose examples keep their splits and their order.
 
     Raises:
         ValueError: If the template does not fit its data or the devices.
@@ -132,13 +136,11 @@ def prepare(template: Template, placement: Placement | None = None, *, strict: b
     keras.utils.set_random_seed(template.seed)
     if settings.deterministic:
         tf.config.experimental.enable_op_determinism()
-    dataset = load_dataset(template.dataset, **labels_wanted(template.task))
-    task, dataset = look_at(template.task, dataset)
-    dataset = task.trained_on(dataset)
+    task, dataset = load_for(template, run=run)
     for source in file_sources(dataset):
         source.strict = strict
     examples = len(dataset.split("train"))
-    if settings.labels and not task.needs_labels:
+    if settings.labels and not task.needs_target:
         raise ValueError(
             f"`train.labels` is for tasks that learn from labels. Received: {settings.labels} for {task.name}, which "
             "does not. Leave it out; fewer examples are set apart by dataset.validation and dataset.test."

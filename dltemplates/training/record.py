@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 
 import dltemplates
 from dltemplates.datasets.source import Dataset, Source
-from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.models.summary import summarize
 from dltemplates.reports.coefficients import coefficients, coefficients_figure
 from dltemplates.reports.figures import curves_figure, examples_figure, save_figures
@@ -31,13 +30,13 @@ SHOWN = 24
 VERSIONED = ("tensorflow", "keras", "numpy")
 
 
-def begin_run(run: Run, template: Template, spec: DatasetSpec, task: Task, model: keras.Model) -> None:
+def begin_run(run: Run, template: Template, dataset: Dataset, task: Task, model: keras.Model) -> None:
     """Fill the folder of a run with all that is known before the first step.
 
     Args:
         run: The run, empty.
         template: What is trained.
-        spec: The data it is trained on.
+        dataset: The data it is trained on.
         task: The task.
         model: The assembled model, not compiled: its definition says nothing of how it is trained.
     """
@@ -45,10 +44,12 @@ def begin_run(run: Run, template: Template, spec: DatasetSpec, task: Task, model
     atomic_write(run.definition_path, model.to_json(indent=2))
     if labels := task.labels:
         atomic_write(run.labels_path, "\n".join(labels) + "\n")
+    if dataset.rows is not None:
+        atomic_write(run.splits_path, dataset.rows.to_bytes())
     summary = summarize(without_auxiliary_inside(model))
     versions = {"dltemplates": dltemplates.__version__, "python": platform.python_version()}
     record = RunRecord(
-        spec=spec,
+        spec=dataset.spec,
         parameters=summary.parameters,
         macs=summary.macs,
         versions=versions | {package: version(package) for package in VERSIONED},

@@ -83,7 +83,7 @@ def train(
         else:
             claims.enter_context(run.claimed())
         agree_on_template(placement, template, strict=strict)
-        training = prepare(template, placement, strict=strict)
+        training = prepare(template, placement, strict=strict, run=run)
         _train_judge(training, reporter)
         agree_on_data(training)
         if training.watch:
@@ -153,7 +153,8 @@ def _begin(training: Training, run: Run, keeper: Keeper, reporter: Reporter) -> 
     """Fill a new run with what is known before the first step, or bring the variables to where an old one stood."""
     variables = training.variables
     if run.record_path.exists():
-        if run.record.spec.fingerprint != training.dataset.spec.fingerprint:
+        before, now = run.record.spec, training.dataset.spec
+        if (before.fingerprint, before.order) != (now.fingerprint, now.order):
             raise ValueError(f"A run is resumed on the data it began with. Received: {run.path}, whose data changed.")
         state, extra_states = load_checkpoint(run.checkpoint_path, variables, reporter.note)
         training.restore(extra_states)
@@ -163,7 +164,7 @@ def _begin(training: Training, run: Run, keeper: Keeper, reporter: Reporter) -> 
     else:
         state = TrainingState()
         keeper.finish(variables, state, training.extra_states)  # first: a run without a checkpoint could not be resumed
-        begin_run(run, training.template, training.dataset.spec, training.task, training.definition)
+        begin_run(run, training.template, training.dataset, training.task, training.definition)
         if training.fresh:
             reporter.note(
                 f"fresh weights in {', '.join(training.fresh)}; all others are of {training.template.model.weights}"

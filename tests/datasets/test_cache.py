@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from conftest import batch_of
+from conftest import batch_of, load_data
 from dltemplates.datasets.cache import cache_path
-from dltemplates.datasets.load import load_dataset
 from dltemplates.datasets.pipeline import TrainingOrder, evaluation_batches, training_batches
 from dltemplates.settings import Augment, DatasetSettings
 
@@ -24,7 +23,7 @@ def folder(tmp_path, photo):
 
 
 def load(folder, cache, **settings):
-    dataset = load_dataset(DatasetSettings(name=str(folder), image_size=(24, 24), cache=cache, **settings))
+    dataset = load_data(DatasetSettings(name=str(folder), image_size=(24, 24), cache=cache, **settings))
     for source in dataset.splits.values():
         source.strict = False
     return dataset
@@ -130,6 +129,6 @@ def test_a_strict_source_is_not_kept_with_a_broken_file(folder, tmp_path):
 def test_it_has_no_effect_on_arrays(tmp_path):
     settings = {"name": "digits", "image_size": (8, 8)}
     for cache in ("none", "memory", "disk"):
-        source = load_dataset(DatasetSettings(**settings, cache=cache)).split("test")
+        source = load_data(DatasetSettings(**settings, cache=cache)).split("test")
         assert source.read(np.arange(1))["image"].shape == (1, 8, 8, 1)
     assert not (tmp_path / "cache").exists()

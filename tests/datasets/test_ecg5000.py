@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
-from dltemplates.datasets.ecg5000 import CLASSES, LENGTH, read_beats
-from dltemplates.datasets.load import load_dataset
-from dltemplates.settings import DatasetSettings
+from conftest import load_data
+from dltemplates.datasets.ecg5000 import LENGTH, read_beats
+from dltemplates.settings import DatasetSettings, Named
+
+ANOMALY = Named(name="anomaly", anomalies="keep")
 
 
 def write_beats(path, counts, seed=0):
@@ -31,10 +33,10 @@ def everything(dataset, split):
 
 def test_normal_and_other_beats_have_their_share_of_every_split(folder):
     rows = write_beats(folder / "ecg5000" / "ECG5000_TRAIN.txt", (60, 30, 5, 4, 1))  # one of the last kind
-    dataset = load_dataset(DatasetSettings(name="ecg5000", validation=0.25, test=0.2))
+    dataset = load_data(DatasetSettings(name="ecg5000", validation=0.25, test=0.2), ANOMALY)
     assert dataset.spec.sizes == {"train": 60, "validation": 20, "test": 20}
-    (value,), (label,) = dataset.spec.inputs, dataset.spec.targets
-    assert (value.shape, value.kind, label.classes) == ((LENGTH,), "number", CLASSES)
+    (value,) = dataset.spec.inputs
+    assert (value.shape, value.kind) == ((LENGTH,), "number")
     for split, normal in (("train", 36), ("validation", 12), ("test", 12)):
         assert (everything(dataset, split)["label"] == 0).sum() == normal
     found = np.concatenate([everything(dataset, split)["features"] for split in dataset.splits])
@@ -44,7 +46,7 @@ def test_normal_and_other_beats_have_their_share_of_every_split(folder):
 def test_the_official_test_file_is_the_test_split(folder):
     write_beats(folder / "ECG5000_TRAIN.txt", (20, 10, 1, 1, 1))
     rows = write_beats(folder / "ECG5000_TEST.txt", (7, 3), seed=1)
-    dataset = load_dataset(DatasetSettings(name="ecg5000", validation=0.2, test=0.5))
+    dataset = load_data(DatasetSettings(name="ecg5000", validation=0.2, test=0.5), ANOMALY)
     assert dataset.spec.sizes["test"] == 10
     assert dataset.spec.sizes["train"] + dataset.spec.sizes["validation"] == 33
     np.testing.assert_array_equal(everything(dataset, "test")["label"], rows[:, 0] - 1)
@@ -68,12 +70,12 @@ def test_a_broken_file_is_named(tmp_path, text, match):
 def test_without_a_file_it_says_where_to_put_it(folder, monkeypatch):
     monkeypatch.setenv("DLT_CACHE", str(folder / "none"))
     with pytest.raises(ValueError, match=r"needs the file ecg5000/.*ECG5000_TRAIN\.txt.*timeseriesclassification"):
-        load_dataset(DatasetSettings(name="ecg5000"))
+        load_data("ecg5000", ANOMALY)
 
 
 @pytest.mark.data
 def test_the_real_beats(data_folder):
-    dataset = load_dataset(DatasetSettings(name="ecg5000"))
+    dataset = load_data("ecg5000", ANOMALY)
     labels = np.concatenate([everything(dataset, split)["label"] for split in dataset.splits])
     if len(labels) == 500:  # the file of training beats alone
         assert np.bincount(labels).tolist() == [292, 177, 10, 19, 2]

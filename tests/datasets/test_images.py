@@ -168,10 +168,11 @@ def test_reading_needs_no_tensorflow(class_folders):
     code = f"""
 import sys
 import numpy as np
-from dltemplates.datasets.load import load_dataset
-from dltemplates.settings import DatasetSettings
+from dltemplates.tasks.load_for import load_for
+from dltemplates.template import parse_template
 for name in ("digits", {str(folder)!r}):
-    print(load_dataset(DatasetSettings(name=name)).split("train").read(np.arange(2))["image"].shape)
+    template = parse_template({{"task": "classification", "dataset": {{"name": name}}, "model": "mlp"}})
+    print(load_for(template)[1].split("train").read(np.arange(2))["image"].shape)
 assert "tensorflow" not in sys.modules and "keras" not in sys.modules
 """
     finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

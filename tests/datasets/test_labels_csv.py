@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dltemplates.datasets.load import load_dataset
+from conftest import load_data
 from dltemplates.settings import DatasetSettings
 
 
@@ -24,7 +24,7 @@ def table(tmp_path, write_image):
 
 
 def load(path, **settings):
-    return load_dataset(DatasetSettings(name=str(path), **settings))
+    return load_data(DatasetSettings(name=str(path), **settings))
 
 
 def test_labels(table):

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from dltemplates.datasets.digits import digits
+from conftest import load_data
+from dltemplates.datasets.arrays import ImageArrays
 from dltemplates.datasets.load import load_dataset
 from dltemplates.settings import DatasetSettings
 
@@ -19,13 +20,13 @@ def nothing(settings):
 
 
 def load(name, **settings):
-    return load_dataset(DatasetSettings(name=str(name), **settings))
+    return load_data(DatasetSettings(name=str(name), **settings))
 
 
 def test_a_name_of_the_catalog_wins_over_a_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "digits").mkdir()
-    assert load("digits").spec == digits(DatasetSettings(name="digits")).spec
+    assert isinstance(load_dataset(DatasetSettings(name="digits")).split("train"), ImageArrays)
     with pytest.raises(ValueError, match="Received: digits, .*empty"):
         load("./digits")
 
@@ -36,16 +37,26 @@ def test_a_folder_may_be_named_without_a_separator(class_folders, monkeypatch):
     assert load("data").spec == load(path).spec
 
 
-@pytest.mark.parametrize("settings", [{"name": "digits"}, {"name": "gates:xor"}])
-def test_what_is_split_already_is_joined(settings):
-    dataset = load_dataset(DatasetSettings(**settings), whole=True)
+@pytest.mark.parametrize(("name", "splits"), [("digits", 1), ("gates:xor", 3)])
+def test_splits_are_joined_to_be_judged_as_a_whole(name, splits):
+    dataset = load_data(name, whole=True)
+    assert len(dataset.splits) == splits + 1
     assert dataset.spec.sizes["all"] == len(dataset.split("all")) == sum(map(len, dataset.splits.values())) / 2
 
 
 def test_a_folder_is_not_split_to_be_judged_as_a_whole(class_folders):
     path = class_folders(cats=4, dogs=1)
-    dataset = load_dataset(DatasetSettings(name=str(path)), whole=True)
-    assert dataset.spec.sizes == {"train": 5, "all": 5}
+    assert load_data(str(path), whole=True).spec.sizes == {"train": 5, "all": 5}
+
+
+def test_a_loader_gives_what_there_is_as_it_is(class_folders):
+    """Neither split nor fitted, with or without classes."""
+    for counts in ({"cats": 4}, {"dogs": 1}):
+        dataset = load_dataset(DatasetSettings(name=str(class_folders(**counts))))
+        classes = tuple(sorted({"cats", *counts}))
+        assert list(dataset.splits) == ["train"]
+        (target,) = dataset.spec.targets
+        assert (target.classes, target.counts) == (classes, None)
 
 
 def test_the_home_folder(class_folders, monkeypatch):

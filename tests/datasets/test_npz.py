@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from dltemplates.datasets.load import load_dataset
-from dltemplates.settings import DatasetSettings
+from conftest import load_data
+from dltemplates.settings import DatasetSettings, Named
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 6, 5), np.uint8)
 LABELS = np.arange(20) % 2
@@ -14,10 +14,9 @@ LABELS = np.arange(20) % 2
 def load(tmp_path):
     """A function that saves arrays and loads them as a dataset."""
 
-    def save_and_load(settings=None, labelled=True, told_apart=None, **arrays):
+    def save_and_load(settings=None, task="classification", **arrays):
         np.savez(tmp_path / "data.npz", **arrays)
-        path = str(tmp_path / "data.npz")
-        return load_dataset(DatasetSettings(name=path, **(settings or {})), labelled=labelled, told_apart=told_apart)
+        return load_data(DatasetSettings(name=str(tmp_path / "data.npz"), **(settings or {})), task)
 
     return save_and_load
 
@@ -46,26 +45,23 @@ def test_splits_that_are_given_are_kept(load):
 
 
 def test_where_no_class_is_needed_images_alone_will_do(load):
-    dataset = load(x=IMAGES, labelled=False)
+    dataset = load(task="reconstruction", x=IMAGES)
     assert dataset.spec.sizes == {"train": 14, "validation": 2, "test": 4}
-    assert dataset.spec.targets[0].classes == ("data",)
-    assert load(x_train=IMAGES, x_test=IMAGES[:3], labelled=False).spec.sizes["test"] == 3
-    assert load(x=IMAGES, y=LABELS, labelled=False).spec.targets[0].classes == ("0", "1")
+    assert [value.name for value in dataset.spec.targets] == ["image"]
+    assert load(task="reconstruction", x_train=IMAGES, x_test=IMAGES[:3]).spec.sizes["test"] == 3
+    assert np.bincount(load(task="reconstruction", x=IMAGES, y=LABELS).split("test").column("label")).tolist() == [2, 2]
+    assert load(task="generation", x=IMAGES).spec.targets[0].classes == ("data",)
 
 
 def test_where_one_class_is_told_from_all_others_those_may_be_rare(load):
     labels = np.where(np.arange(20) < 15, 0, np.arange(20) - 14)
-    with pytest.raises(ValueError, match="3 examples.*Received: 1 of class '1'"):
-        load(x=IMAGES, y=labels)
-    dataset = load(x=IMAGES, y=labels, told_apart="0")
-    found = {split: source.read(np.arange(len(source)))["label"] for split, source in dataset.splits.items()}
-    assert {split: [(ids == 0).sum(), (ids > 0).sum()] for split, ids in found.items()} == {
-        "train": [10, 3],
-        "validation": [2, 1],
-        "test": [3, 1],
-    }
-    ones = load(x_train=IMAGES, y_train=labels * 0, x_test=IMAGES, y_test=labels, told_apart="0")
-    assert len(ones.spec.targets[0].classes) == 6
+    normal = Named(name="anomaly", normal=0, anomalies="keep")
+    dataset = load(task=normal, x=IMAGES, y=labels)
+    found = {split: np.bincount(source.column("anomaly")).tolist() for split, source in dataset.splits.items()}
+    assert found == {"train": [10, 3], "validation": [2, 1], "test": [3, 1]}
+    ones = {"x_train": IMAGES, "y_train": labels * 0, "x_test": IMAGES, "y_test": labels}
+    given = load(task=normal, x_val=IMAGES, y_val=labels, **ones)
+    assert np.bincount(given.split("test").column("label")).tolist() == [15, 1, 1, 1, 1, 1]
 
 
 def test_a_column_of_class_ids(load):
@@ -75,7 +71,7 @@ def test_a_column_of_class_ids(load):
 def test_labels(load):
     flags = np.stack([LABELS, 1 - LABELS, LABELS * 0], axis=1)
     for y in (flags, flags.astype(bool)):
-        dataset = load(x=IMAGES, y=y, classes=np.array(["a", "b", "c"]))
+        dataset = load(task="multi_label", x=IMAGES, y=y, classes=np.array(["a", "b", "c"]))
         (target,) = dataset.spec.targets
         assert (target.kind, target.classes, target.shape) == ("labels", ("a", "b", "c"), (3,))
         assert dataset.split("train").read(np.arange(2))["labels"].dtype == np.float32
@@ -83,7 +79,7 @@ def test_labels(load):
 
 def test_numbers(load):
     for y in (np.linspace(0, 1, 20), np.stack([np.linspace(0, 1, 20), np.linspace(5, 9, 20)], axis=1)):
-        dataset = load(x=IMAGES, y=y)
+        dataset = load(task="image_regression", x=IMAGES, y=y)
         (target,) = dataset.spec.targets
         values = dataset.split("train").read(np.arange(14))["value"]
         assert (target.kind, target.shape) == ("number", values.shape[1:])
@@ -94,7 +90,7 @@ def test_size_and_channels(load, monkeypatch):
     settings = {"image_size": (12, 12), "channels": 3, "resize": "pad"}
     at_once = load(settings, x=IMAGES, y=LABELS).split("train").read(np.arange(14))["image"]
     assert at_once.shape == (14, 12, 12, 3)
-    monkeypatch.setattr("dltemplates.datasets.arrays.FITTED_AT_ONCE", 0)
+    monkeypatch.setattr("dltemplates.datasets.arrays.RESIZED_AT_ONCE", 0)
     as_read = load(settings, x=IMAGES, y=LABELS).split("train").read(np.arange(14))["image"]
     assert (at_once == as_read).all()
     assert at_once.std() > 20
@@ -107,12 +103,16 @@ def test_other_integers_from_0_to_255_are_taken(load):
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"x": IMAGES}, r"`x_train`.*Received: x in .*data.npz"),
-        ({"x_test": IMAGES, "y_test": LABELS}, "`x_train`.*Received: x_test, y_test in"),
-        ({"x": IMAGES, "y": LABELS, "z": LABELS}, "`x_train`.*Received: 'z' in"),
-        ({"x": IMAGES, "x_train": IMAGES, "y": LABELS}, r"'x_train'.*Received: it and 'x_train'"),
-        ({"x": IMAGES[0], "y": LABELS}, r"`x_train`.*Received: shape \(6, 5\)"),
-        ({"x": IMAGES.reshape(20, 1, 6, 5), "y": LABELS}, r"Received: shape \(20, 1, 6, 5\)"),
+        ({"x": IMAGES}, r"at least two classes. Received: one, 'data'. .* or give a .npz its `y`"),
+        (
+            {"x_train": IMAGES, "y_train": LABELS, "x_test": IMAGES},
+            r"has the keys .* Received: x_train, y_train, x_test",
+        ),
+        ({"x_test": IMAGES, "y_test": LABELS}, r"has the keys .* Received: x_test, y_test in"),
+        ({"x": IMAGES, "y": LABELS, "z": LABELS}, r"has the keys .* Received: 'z' in .* Rename or remove it"),
+        ({"x": IMAGES, "x_train": IMAGES, "y": LABELS}, r"must hold 'x_train' once. Received: it and 'x_train'"),
+        ({"x": IMAGES[0], "y": LABELS}, r"`x_train` must be \(n, height, width\) or .* Received: shape \(6, 5\)"),
+        ({"x": IMAGES.reshape(20, 1, 6, 5), "y": LABELS}, r"Received: shape \(20, 1, 6, 5\). Move the channels last"),
         (
             {"x": np.stack([IMAGES] * 4, -1), "y": LABELS},
             r"Received: shape \(20, 6, 5, 4\)\. .*\[..., :3\]",
@@ -124,17 +124,16 @@ def test_other_integers_from_0_to_255_are_taken(load):
             {"x": IMAGES, "y": LABELS[:5]},
             r"`y_train`.*\(20, k\).*Received: int64 of shape \(5,\)",
         ),
-        ({"x": IMAGES, "y": LABELS.astype(str)}, r"Received: <U21 of shape \(20,\)"),
-        ({"x": IMAGES, "y": LABELS * 0}, r"two classes.*Received: 0\."),
-        ({"x": IMAGES, "y": LABELS - 1}, "0 to 0.*Received: -1 to 0"),
-        ({"x": IMAGES, "y": LABELS, "classes": np.array(["a"])}, "0 to 0.*Received: 0 to 1"),
-        ({"x": IMAGES, "y": LABELS * 10**12}, "Received: none of class 1"),
-        ({"x": IMAGES, "y": LABELS, "classes": np.array(["a", "b", "c"])}, "Received: none of class 2"),
+        ({"x": IMAGES, "y": LABELS.astype(str)}, r"one for each image. Received: <U21 of shape \(20,\)"),
+        ({"x": IMAGES, "y": LABELS * 0}, r"at least two classes. Received: one, 'data'"),
+        ({"x": IMAGES, "y": LABELS - 1}, r"Class ids must be from 0 to 0, .* Received: -1 to 0"),
+        ({"x": IMAGES, "y": LABELS, "classes": np.array(["a"])}, r"ids must be from 0 to 0, .* Received: 0 to 1"),
+        ({"x": IMAGES, "y": LABELS * 10**12}, r"Received: 1000000000000 among 20 examples. Number .* floats"),
+        ({"x": IMAGES, "y": LABELS, "classes": np.array(["a", "b", "c"])}, r"Received: none of 'c' in train. Add"),
         (
-            {"x": IMAGES, "y": np.maximum(LABELS, np.eye(20, dtype=int)[7] * 2)},
-            "3 examples.*Received: 1 of class '2'",
+            {"x": IMAGES, "y": LABELS * 2},
+            r"example of each class to train on. Received: none of '1' in train. Add .*flo",
         ),
-        ({"x": IMAGES, "y": LABELS * 2}, "Received: none of class 1"),
         (
             {"x": IMAGES, "y": LABELS, "classes": np.array([1, 2])},
             r"`classes`.*2.*Received: int64 of shape",
@@ -150,8 +149,10 @@ def test_other_integers_from_0_to_255_are_taken(load):
     ],
 )
 def test_arrays_that_break_a_rule(load, arrays, message):
+    y = arrays.get("y", LABELS)
+    task = "image_regression" if y.dtype.kind == "f" else "multi_label" if y.shape == (20, 2) else "classification"
     with pytest.raises(ValueError, match=message):
-        load(**arrays)
+        load(task=task, **arrays)
 
 
 def test_nothing_is_unpickled(load, tmp_path):
@@ -164,7 +165,7 @@ def test_nothing_is_unpickled(load, tmp_path):
         load(x=IMAGES, y=objects)
     objects.dump(tmp_path / "pickle.npz")
     with pytest.raises(ValueError, match=r"Received: .*pickle.npz \(.*Python objects"):
-        load_dataset(DatasetSettings(name=str(tmp_path / "pickle.npz")))
+        load_data(str(tmp_path / "pickle.npz"))
     assert not (tmp_path / "sprung").exists()
 
 
@@ -176,4 +177,4 @@ def test_files_that_are_no_npz(tmp_path):
         np.save(file, IMAGES)
     for name, found in (("cut", "zip"), ("empty", "No data left"), ("array", "one array without a key")):
         with pytest.raises(ValueError, match=rf"Received: .*{name}.npz \(.*{found}"):
-            load_dataset(DatasetSettings(name=str(tmp_path / f"{name}.npz")))
+            load_data(str(tmp_path / f"{name}.npz"))

@@ -3,14 +3,13 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from conftest import batch_of
+from conftest import batch_of, look_at
 from dltemplates.datasets import augment
 from dltemplates.datasets.files import FileSource, scan_files
 from dltemplates.datasets.pipeline import Shard, TrainingOrder, evaluation_batches, training_batches
 from dltemplates.datasets.source import SPLITS, ArraySource, Dataset
 from dltemplates.datasets.spec import DatasetSpec, Value
 from dltemplates.settings import Augment, Named
-from dltemplates.tasks.task import look_at
 
 IMAGE = Value(name="image", kind="image", dtype="float32", shape=(6, 6, 1), range=(0, 255))
 LABEL = Value(name="label", kind="class", dtype="int64", shape=(), classes=("even", "odd"))
@@ -170,7 +169,11 @@ def image_files(tmp_path):
 
 @pytest.mark.parametrize(
     "settings",
-    [Named(name="reconstruction"), Named(name="reconstruction", noise=0.3), Named(name="anomaly", normal="even")],
+    [
+        Named(name="reconstruction"),
+        Named(name="reconstruction", noise=0.3),
+        Named(name="anomaly", normal="even", anomalies="keep"),
+    ],
     ids=["reconstruction", "denoising", "anomaly"],
 )
 def test_an_image_that_is_given_back_is_its_own_target_as_it_was_changed(settings):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from conftest import load_data
 from dltemplates.datasets.files import FileSource, scan_files
-from dltemplates.datasets.load import load_dataset
 from dltemplates.datasets.tensorflow_reader import read_files
 from dltemplates.datasets.values import class_value, image_value
 from dltemplates.datasets.view import View
@@ -115,7 +115,7 @@ def test_a_window_is_that_of_the_whole_image(every_kind, channels):
 @pytest.mark.parametrize("rule", ["stretch", "crop", "pad"])
 def test_photographs(data, rule):
     settings = DatasetSettings(name=str(data / "hymenoptera/hymenoptera_data"), image_size=(96, 128), resize=rule)
-    dataset = load_dataset(settings)
+    dataset = load_data(settings)
     assert dataset.spec.sizes == {"train": 196, "validation": 153, "test": 49}
     assert dataset.spec.skipped == {}
     assert_equal(dataset.split("test"), 1)

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from conftest import load_data
 from dltemplates.datasets.dates import DAY, MONTH, is_dates
-from dltemplates.datasets.load import load_dataset
-from dltemplates.datasets.series import SUNSPOTS, csv_series, next_window, series_dataset
+from dltemplates.datasets.series import SUNSPOTS, next_window, series_dataset
 from dltemplates.datasets.source import SPLITS
 from dltemplates.datasets.times import date_texts, following, frequency_of, times_of
 from dltemplates.datasets.windows import WindowSource
@@ -28,6 +28,17 @@ def table(rows=ROWS, **columns):
     return pd.DataFrame({"month": dates, "heat": np.cos(np.arange(rows)), "sales": np.arange(rows) * 1.0} | columns)
 
 
+@pytest.fixture
+def load(file):
+    """A function that writes a series and loads it as a dataset."""
+
+    def write_and_load(frame, given=None, like=None, whole=False, task="forecasting"):
+        named = (given or settings()).model_copy(update={"name": str(file(frame))})
+        return load_data(named, task, like=like, whole=whole)
+
+    return write_and_load
+
+
 def everything(dataset, split):
     source = dataset.split(split)
     return source.read(np.arange(len(source)))
@@ -42,8 +53,8 @@ def file(tmp_path):
     return write
 
 
-def test_a_window_is_followed_by_what_comes_next(file):
-    dataset = csv_series(file(table()), settings(period=4))
+def test_a_window_is_followed_by_what_comes_next(load):
+    dataset = load(table(), settings(period=4))
     for split in SPLITS:
         arrays = everything(dataset, split)
         assert len(arrays["series"]) == dataset.spec.sizes[split] > 0
@@ -57,7 +68,7 @@ def test_a_window_is_followed_by_what_comes_next(file):
 
 def test_any_indices_are_read_in_any_order_from_one_array():
     rows = np.random.default_rng(0).normal(size=(50, 2)).astype(np.float32)
-    source = WindowSource(rows, np.arange(50.0), target=1, window=5, horizon=2, period=8)
+    source = WindowSource(rows, np.arange(50.0), target=1, lengths=(5, 2, 8))
     assert len(source) == 50 - 8 - 2 + 1  # the first rows are part of a season before
     indices = np.array([40, 0, 7, 7])
     for name, array in source.read(indices).items():
@@ -69,8 +80,8 @@ def test_any_indices_are_read_in_any_order_from_one_array():
         source.read(np.array([41]))
 
 
-def test_splits_follow_each_other_and_share_no_row():
-    dataset = series_dataset(table(rows=100), settings())
+def test_splits_follow_each_other_and_share_no_row(load):
+    dataset = load(table(rows=100), settings())
     seen = {}
     for split in SPLITS:
         arrays = everything(dataset, split)
@@ -80,8 +91,8 @@ def test_splits_follow_each_other_and_share_no_row():
     assert set.union(*seen.values()) == set(range(100))
 
 
-def test_scaling_is_learned_on_the_training_split_alone():
-    dataset = series_dataset(table(), settings())
+def test_scaling_is_learned_on_the_training_split_alone(load):
+    dataset = load(table(), settings())
     train = everything(dataset, "train")
     (series,), future = dataset.spec.inputs, dataset.spec.targets[0]
     length = int(train["future"].max()) + 1
@@ -92,11 +103,11 @@ def test_scaling_is_learned_on_the_training_split_alone():
     assert future.std == (series.std[1],) * 3
     later = table()
     later.loc[length:, ["sales", "heat"]] = 1e6
-    assert series_dataset(later, settings()).spec.inputs == dataset.spec.inputs
+    assert load(later, settings()).spec.inputs == dataset.spec.inputs
 
 
-def test_the_spec_says_what_a_series_is():
-    spec = series_dataset(table(), settings(target="heat", period=5)).spec
+def test_the_spec_says_what_a_series_is(load):
+    spec = load(table(), settings(target="heat", period=5)).spec
     (series,), (future, past, time) = spec.inputs, spec.targets
     assert (series.kind, series.shape, [column.name for column in series.columns]) == (
         "series", (6, 2), ["heat", "sales"],
@@ -105,26 +116,26 @@ def test_the_spec_says_what_a_series_is():
     assert (past.shape, time.frequency) == ((5,), "MS")
 
 
-def test_a_column_that_may_be_the_time_is_told():
+def test_a_column_that_may_be_the_time_is_told(load):
     years = table(year=np.arange(ROWS) + 1900)[["year", "heat"]]
-    (told,) = series_dataset(years, settings(target="heat")).spec.warnings
+    (told,) = load(years, settings(target="heat")).spec.warnings
     assert told.startswith("column `year` rises from each row to the next")
     assert "columns.year=date, or =skip" in told
-    assert series_dataset(years, settings(target="heat", columns={"year": "number"})).spec.warnings == ()
-    assert series_dataset(table(), settings(target="sales")).spec.warnings == ()  # what is forecast may rise
+    assert load(years, settings(target="heat", columns={"year": "number"})).spec.warnings == ()
+    assert load(table(), settings(target="sales")).spec.warnings == ()  # what is forecast may rise
 
 
-def test_the_fingerprint_is_that_of_the_values_and_the_dates():
-    first = series_dataset(table(), settings()).spec.fingerprint
-    assert series_dataset(table(), settings()).spec.fingerprint == first
+def test_the_fingerprint_is_that_of_the_values_and_the_dates(load):
+    first = load(table(), settings()).spec.fingerprint
+    assert load(table(), settings()).spec.fingerprint == first
     other = table()
     other.loc[50, "sales"] += 1
-    assert series_dataset(other, settings()).spec.fingerprint != first
-    assert series_dataset(table().drop(columns="month"), settings()).spec.fingerprint != first
+    assert load(other, settings()).spec.fingerprint != first
+    assert load(table().drop(columns="month"), settings()).spec.fingerprint != first
 
 
-def test_times_are_days_or_numbers_of_rows():
-    dated, undated = (series_dataset(frame, settings()) for frame in (table(), table().drop(columns="month")))
+def test_times_are_days_or_numbers_of_rows(load):
+    dated, undated = (load(frame, settings()) for frame in (table(), table().drop(columns="month")))
     assert everything(dated, "train")["time"][0] == (pd.Timestamp("1995-07-01") - pd.Timestamp("1970-01-01")).days
     assert everything(undated, "train")["time"][0] == 6
     assert undated.spec.targets[2].frequency is None
@@ -165,7 +176,7 @@ def test_what_dates_look_like():
 def test_the_sunspots_are_whole(data_folder):
     content = (data_folder / "series" / "monthly-sunspots.csv").read_bytes()
     assert hashlib.md5(content).hexdigest() == SUNSPOTS.md5
-    dataset = load_dataset(settings(name="sunspots", window=48, horizon=12, validation=0.15))
+    dataset = load_data(settings(name="sunspots", window=48, horizon=12, validation=0.15))
     assert dataset.spec.sizes == {"train": 1918 - 59, "validation": 338 - 59, "test": 564 - 59}
     train, test = everything(dataset, "train"), everything(dataset, "test")
     np.testing.assert_array_equal(train["series"][0, :3, 0], np.float32([58.0, 62.6, 70.0]))
@@ -178,32 +189,32 @@ def test_days_that_are_missing_in_real_data_are_seen(data_folder):
     """The last days of the leap years 1984 and 1988 are not in the file."""
     name = str(data_folder / "series" / "daily-min-temperatures.csv")
     with pytest.raises(ValueError, match="Received: 1984-12-30 00:00:00, then 1985-01-01"):
-        load_dataset(settings(name=name))
-    assert load_dataset(settings(name=name, columns={"Date": "skip"})).spec.targets[2].frequency is None
+        load_data(settings(name=name))
+    assert load_data(settings(name=name, columns={"Date": "skip"})).spec.targets[2].frequency is None
 
 
 def test_a_csv_file_is_a_series_where_a_window_is_given(file):
     path = str(file(table()))
-    assert load_dataset(settings(name=path)).spec.inputs[0].kind == "series"
-    assert load_dataset(DatasetSettings(name=path)).spec.inputs[0].kind != "series"
+    assert load_data(settings(name=path)).spec.inputs[0].kind == "series"
+    assert load_data(DatasetSettings(name=path)).spec.inputs[0].kind != "series"
 
 
-def test_a_trained_network_says_how_another_series_is_read(file):
-    spec = series_dataset(table(), settings(target="heat", period=5)).spec
+def test_a_trained_network_says_how_another_series_is_read(load, file):
+    spec = load(table(), settings(target="heat", period=5)).spec
     other = table(rows=120, note=["x"] * 120)[["note", "sales", "heat", "month"]]
-    dataset = load_dataset(DatasetSettings(name=str(file(other))), like=spec)
+    dataset = load_data(DatasetSettings(name=str(file(other))), like=spec)
     assert [column.name for column in dataset.spec.inputs[0].columns] == ["heat", "sales"]
     assert dataset.spec.inputs[0].shape == (6, 2)
     assert [value.shape for value in dataset.spec.targets] == [(3,), (5,), ()]
     assert dataset.spec.targets[0].columns[0].name == "heat"
-    undated = load_dataset(DatasetSettings(name=str(file(other.drop(columns="month")))), like=spec)
+    undated = load_data(DatasetSettings(name=str(file(other.drop(columns="month")))), like=spec)
     assert undated.spec.targets[2].frequency is None
 
 
-def test_dates_of_another_format_are_read_where_they_are_said_to_be_dates(file):
+def test_dates_of_another_format_are_read_where_they_are_said_to_be_dates(load, file):
     days = pd.date_range("2020-01-10", periods=ROWS)
     frame = table(month=days.strftime("%d/%m/%Y"))
-    spec = series_dataset(frame, settings(columns={"month": "date"})).spec
+    spec = load(frame, settings(columns={"month": "date"})).spec
     assert spec.targets[2].frequency == "D"
     assert (spec.targets[2].columns[0].name, spec.targets[2].columns[0].format) == ("month", "%d/%m/%Y")
     other = table(month=days.strftime("%d/%m/%Y"), seen=days.strftime("%Y-%m-%d"))[["seen", "month", "heat", "sales"]]
@@ -214,27 +225,27 @@ def test_dates_of_another_format_are_read_where_they_are_said_to_be_dates(file):
     )  # which month first, by them?
     assert next_window(file(few), spec, 1)[1] == ["2020-04-07"]
     with pytest.raises(ValueError, match="Received: 10/01/2020 in row 1 of `month`.*=skip.*=date"):
-        series_dataset(frame, settings())
+        load(frame, settings())
 
 
-def test_a_series_is_judged_as_a_whole_without_cuts(file):
-    spec = series_dataset(table(), settings()).spec
+def test_a_series_is_judged_as_a_whole_without_cuts(load, file):
+    spec = load(table(), settings()).spec
     given = DatasetSettings(name=str(file(table())), validation=0.25)
-    assert load_dataset(given, like=spec, whole=True).spec.sizes["all"] == ROWS - 6 - 3 + 1
+    assert load_data(given, like=spec, whole=True).spec.sizes["all"] == ROWS - 6 - 3 + 1
 
 
-def test_a_trained_network_is_judged_on_what_is_long_enough():
-    spec = series_dataset(table(), settings()).spec
+def test_a_trained_network_is_judged_on_what_is_long_enough(load):
+    spec = load(table(), settings()).spec
     later = table().assign(sales=np.arange(ROWS) + 1000.0)
-    judged = series_dataset(later, settings(validation=0.1), like=spec)
+    judged = load(later, settings(validation=0.1), like=spec)
     assert set(judged.splits) == {"train", "test"}
     assert judged.spec.inputs == spec.inputs  # the scale, too
     with pytest.raises(ValueError, match="9 rows.*Received: 7 of 10 rows in train"):
-        series_dataset(table(rows=10), settings(validation=0.1), like=spec)
+        load(table(rows=10), settings(validation=0.1), like=spec)
 
 
-def test_the_last_window_is_what_the_continuation_is_forecast_of(file):
-    spec = series_dataset(table(), settings()).spec
+def test_the_last_window_is_what_the_continuation_is_forecast_of(load, file):
+    spec = load(table(), settings()).spec
     window, dates = next_window(file(table(rows=7)), spec, 3)
     np.testing.assert_array_equal(window[0, :, 1], np.arange(1, 7))
     assert (window.shape, window.dtype) == ((1, 6, 2), np.float32)
@@ -242,8 +253,8 @@ def test_the_last_window_is_what_the_continuation_is_forecast_of(file):
     assert next_window(file(table().drop(columns="month")), spec, 3)[1] is None
 
 
-def test_what_cannot_be_continued_is_refused(file, tmp_path):
-    spec = series_dataset(table(), settings()).spec
+def test_what_cannot_be_continued_is_refused(load, file, tmp_path):
+    spec = load(table(), settings()).spec
     with pytest.raises(ValueError, match="6 rows.*Received: 5 in "):
         next_window(file(table(rows=5)), spec, 3)
     for path in (tmp_path / "none.csv", tmp_path, "1,2,3"):
@@ -289,25 +300,29 @@ def twice(frame):
         (lambda f: f, {"columns": {"x": "skip"}}, r"`dataset.columns`.*Received: x=skip.*There are: mo"),
         (lambda f: f, {"columns": {"heat": "category"}}, "`dataset.columns`.*Received: heat=category"),
         (lambda f: f, {"columns": {"heat": "date"}}, r"`heat`.*2024-12-31.*Received: 1.0 in row"),
-        (lambda f: f, {"window": None}, r"`dataset\.window`.*Received: none, for mine\.csv.*--set"),
         (lambda f: f, {"window": 100}, r"103.*Received: 36 of 60 rows in train.*dataset\.window.*\(100\)"),
         (lambda f: f, {"horizon": 8}, r"14.*Received: 12 of 60 rows in validation.*dataset\.validation"),
         (lambda f: f, {"test": 0.1}, r"9.*Received: 6 of 60 rows in test.*dataset\.test"),
         (lambda f: f, {"period": 12}, r"15.*Received: 12 of 60 rows in validation.*dataset\.period \(12\)"),
     ],
 )  # fmt: skip
-def test_what_is_no_series_is_refused(change, given, match):
+def test_what_is_no_series_is_refused(load, change, given, match):
     with pytest.raises(ValueError, match=match):
-        series_dataset(change(table()), settings(**given))
+        load(change(table()), settings(**given))
+
+
+def test_a_series_needs_a_window():
+    with pytest.raises(ValueError, match=r"needs `dataset\.window`.*Received: none, for mine\.csv\. Try --set"):
+        series_dataset(table(), settings(window=None))
 
 
 def test_a_folder_of_tables_is_no_series(file):
     folder = file(table()).parent
     (folder / "mine.csv").rename(folder / "train.csv")
     with pytest.raises(ValueError, match=r"CSV file.*Received: .*dataset\.window"):
-        load_dataset(settings(name=str(folder)))
+        load_data(settings(name=str(folder)))
 
 
-def test_channels_that_never_change_keep_their_unit():
-    spec = series_dataset(table(heat=5.0), settings()).spec
+def test_channels_that_never_change_keep_their_unit(load):
+    spec = load(table(heat=5.0), settings()).spec
     assert (spec.inputs[0].mean[0], spec.inputs[0].std[0]) == (5.0, 1.0)

@@ -1,20 +1,20 @@
 """Datasets whose examples are rows of numbers."""
 
 import numpy as np
-import pandas as pd
 import pytest
 from sklearn.datasets import load_diabetes, load_iris
 
-from dltemplates.datasets.columns import features_value
+from conftest import load_data
+from dltemplates.datasets.fit import fit
 from dltemplates.datasets.gates import GATES
-from dltemplates.datasets.load import load_dataset
 from dltemplates.datasets.source import SPLITS
-from dltemplates.datasets.spec import Column
+from dltemplates.datasets.tables import number_table
+from dltemplates.datasets.values import class_value, number_value
 from dltemplates.settings import DatasetSettings
 
 
 def load(name, **settings):
-    return load_dataset(DatasetSettings(name=name, **settings))
+    return load_data(DatasetSettings(name=name, **settings))
 
 
 def everything(dataset, split):
@@ -71,5 +71,12 @@ def test_an_unknown_gate_is_refused():
 
 
 def test_a_column_that_never_changes_keeps_its_unit():
-    columns = (Column(name="a"), Column(name="b"))
-    assert features_value(columns, pd.DataFrame({"a": [1.0, 3.0], "b": [5.0, 5.0]})).std == (1.0, 1.0)
+    rows = np.array([[1.0, 5.0], [3.0, 5.0]])
+    dataset = number_table(("a", "b"), {"train": (rows, np.array([0, 1]))}, class_value(("no", "yes")))
+    assert fit(dataset).spec.inputs[0].std == (1.0, 1.0)
+
+
+def test_numbers_that_float32_does_not_hold_are_refused():
+    rows = np.array([[1.0], [1e39], [np.nan]])
+    with pytest.raises(ValueError, match="Received: 2 others in train"):
+        number_table(("a",), {"train": (rows, np.zeros((3, 1)))}, number_value(1))

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from dltemplates.datasets.values import number_value, statistics
+from dltemplates.datasets.values import fit_numbers, number_value, statistics
 
 
 def test_deviations_are_one_where_a_column_does_not_vary():
@@ -15,4 +15,4 @@ def test_deviations_are_one_where_a_column_does_not_vary():
 @pytest.mark.parametrize("number", [np.nan, np.inf])
 def test_numbers_to_predict_must_be_finite(number):
     with pytest.raises(ValueError, match="Received: 1 that are not"):
-        number_value(np.array([[1.0], [number], [2.0]], np.float32))
+        fit_numbers(number_value(1), np.array([[1.0], [number], [2.0]], np.float32))

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from dltemplates import catalog
-from dltemplates.datasets.load import load_dataset
 from dltemplates.datasets.source import ArraySource
 from dltemplates.datasets.spec import Value
 from dltemplates.deploy.calibration import calibration
@@ -22,7 +21,7 @@ from dltemplates.inference import evaluate, predict
 from dltemplates.runs import Run
 from dltemplates.runtimes import Predictor, decode, load_predictor
 from dltemplates.tasks.contract import Contract
-from dltemplates.tasks.task import look_at
+from dltemplates.tasks.load_for import load_for
 from dltemplates.template import load_template
 from dltemplates.training.train import train
 
@@ -60,7 +59,7 @@ def test_score_and_decision_of_every_file_agree(exported, key):
     assert [value.name for value in predictor.contract.outputs] == ["score", "decision"]
     threshold = predictor.contract.outputs[1].threshold
     assert threshold == run.record.spec.targets[1].threshold
-    rows = load_dataset(run.template.dataset).split("test").read(np.arange(100))["features"]
+    rows = load_for(run)[1].split("test").read(np.arange(100))["features"]
     outputs = predictor({"features": rows})
     assert outputs["score"].shape == outputs["decision"].shape == (100,)
     assert set(outputs["decision"]) == {0.0, 1.0}
@@ -73,7 +72,7 @@ def test_files_are_judged_and_used(exported):
     run, report = exported
     file = run.exports_path / report.result("onnx:float32").file
     assert evaluate(file)["scores"] == pytest.approx(run.record.scores["test"], abs=1e-3)
-    rows = load_dataset(run.template.dataset).split("test").read(np.arange(3))["features"]
+    rows = load_for(run)[1].split("test").read(np.arange(3))["features"]
     said = predict(file, [",".join(map(str, row)) for row in rows])
     assert len(said) == 3
     assert {row["decision"] for row in said} <= {"normal", "anomaly"}
@@ -97,7 +96,7 @@ def test_a_decision_that_never_changes_does_not_pass(exported, tmp_path, in_proc
 def test_a_file_whose_decisions_are_others_does_not_pass(exported, refer, check, monkeypatch):
     """The area under the curve does not look at them."""
     run, report = exported
-    task, dataset = look_at(run.template.task, load_dataset(run.template.dataset))
+    task, dataset = load_for(run)
     reference = refer(run.serving(), task, dataset)
     predictor = load_predictor(run.exports_path / report.result("tflite:int8").file)
     check(load_format("tflite:int8"), predictor, reference)
@@ -126,7 +125,7 @@ def test_as_many_decisions_may_change_as_the_budget_allows(examples, changed, pa
 
 def test_integers_are_calibrated_beyond_the_threshold(exported):
     run, _ = exported
-    _, dataset = look_at(run.template.task, load_dataset(run.template.dataset))
+    _, dataset = load_for(run)
     serving = run.serving()
     threshold = run.record.spec.targets[1].threshold
     examples = calibration(serving.contract, dataset.split("train"), 50)["features"]

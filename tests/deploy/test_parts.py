@@ -7,9 +7,8 @@ import keras
 import numpy as np
 import pytest
 
-from conftest import in_process_converter
+from conftest import in_process_converter, load_data
 from dltemplates.cli import main as cli
-from dltemplates.datasets.load import load_dataset
 from dltemplates.deploy.check import Reference, check_by_parity
 from dltemplates.deploy.export_run import export
 from dltemplates.deploy.formats.format import load_format
@@ -19,8 +18,8 @@ from dltemplates.inference import evaluate, predict
 from dltemplates.runs import Run
 from dltemplates.runtimes import KerasPredictor, load_predictor
 from dltemplates.tasks.examples import part_examples
+from dltemplates.tasks.load_for import load_for
 from dltemplates.tasks.reconstruction import Reconstruction
-from dltemplates.tasks.task import look_at
 from dltemplates.template import load_template
 from dltemplates.training.train import train
 
@@ -68,7 +67,7 @@ def test_a_format_of_which_a_part_is_gone_is_exported_again(run, tmp_path, in_pr
 
 
 def digits(count=5):
-    return load_dataset(load_template("autoencoder_digits").dataset).split("test").read(np.arange(count))["image"]
+    return load_data("digits").split("test").read(np.arange(count))["image"]
 
 
 def test_training_takes_noise_off_and_keeps_pictures_of_it(run):
@@ -103,7 +102,7 @@ def test_each_part_has_a_report_and_is_judged_by_parity(run):
 
 
 def test_a_decoder_is_held_against_keras_on_codes_of_the_data(run):
-    dataset = load_dataset(run.template.dataset)
+    _, dataset = load_for(run)
     servings = run.servings()
     codes = part_examples(servings["decoder"], "validation", dataset.split("validation")).read(np.arange(4))
     model = servings["encoder"].model
@@ -116,7 +115,7 @@ def test_a_file_that_gives_something_else_does_not_pass(run, part, tmp_path):
     """Within 1% of the range, as the root of the mean square, and no further."""
     servings = run.servings()
     serving = servings[part]
-    task, dataset = look_at(run.template.task, load_dataset(run.template.dataset))
+    task, dataset = load_for(run)
     reference = Reference(servings, task, dataset, "0.01", tmp_path)
     (value,) = serving.contract.outputs
     spread = float(np.ptp(reference.part(part).outputs[value.name]))

@@ -9,9 +9,9 @@ import tensorflow as tf
 from keras import layers
 from onnx import numpy_helper
 
+from conftest import series_data
 from dltemplates import catalog
 from dltemplates.compat import flatten_layers
-from dltemplates.datasets.series import series_dataset
 from dltemplates.deploy.export import batch_of, export_system
 from dltemplates.deploy.formats.format import load_format
 from dltemplates.deploy.job import Job
@@ -35,7 +35,7 @@ DATA = {"name": "sunspots", "window": WINDOW, "horizon": HORIZON}
 def dataset():
     rows = np.arange(300)
     values = 50 + 20 * np.sin(rows / 5) + np.random.default_rng(0).normal(0, 1, 300)
-    return series_dataset(pd.DataFrame({"a": np.cos(rows), "b": values}), DatasetSettings(**DATA, validation=0.2))
+    return series_data(pd.DataFrame({"a": np.cos(rows), "b": values}), DatasetSettings(**DATA, validation=0.2))
 
 
 @pytest.fixture(scope="module")

@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 
 from dltemplates import catalog
-from dltemplates.datasets.load import load_dataset
 from dltemplates.deploy.export_run import export
 from dltemplates.deploy.formats.format import load_format
 from dltemplates.inference import evaluate, predict
 from dltemplates.runtimes import decode, encode, load_predictor
+from dltemplates.tasks.load_for import load_for
 from dltemplates.template import load_template
 from dltemplates.training.train import train
 
@@ -50,7 +50,7 @@ def exported(run):
 
 
 def examples(run):
-    source = load_dataset(run.template.dataset).split("test")
+    source = load_for(run)[1].split("test")
     return source.read(np.arange(len(source)))
 
 

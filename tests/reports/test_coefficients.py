@@ -5,19 +5,17 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LinearRegression
 
-from dltemplates.datasets.load import load_dataset
 from dltemplates.models.mlp import mlp
 from dltemplates.models.regression import linear_regression, softmax_regression
 from dltemplates.reports.coefficients import MOST, coefficients, coefficients_figure
-from dltemplates.settings import DatasetSettings
 from dltemplates.tasks.assemble import assemble
-from dltemplates.tasks.task import look_at
+from dltemplates.tasks.load_for import load_for
 from dltemplates.template import load_template
 
 
 def serving_of(template, builder):
     settings = load_template(template)
-    task, dataset = look_at(settings.task, load_dataset(settings.dataset))
+    task, dataset = load_for(settings)
     network = builder(**task.sizes(dataset.spec))
     return task.serving(assemble(network, dataset.spec), dataset.spec, settings, name="made")[""], dataset.spec
 
@@ -36,7 +34,7 @@ def test_a_coefficient_is_what_a_unit_of_its_input_adds():
 
 def test_those_of_a_number_are_scikit_learns_on_the_rows_as_they_are():
     serving, spec = serving_of("linear_regression_diabetes", linear_regression)
-    source = load_dataset(load_template("linear_regression_diabetes").dataset).split("train")
+    source = load_for(load_template("linear_regression_diabetes"))[1].split("train")
     rows = source.read(np.arange(len(source)))
     (value,), (target,) = spec.inputs, spec.targets
     features, truth = (rows[v.name].astype(np.float64) for v in (value, target))
@@ -57,7 +55,7 @@ def test_a_category_adds_what_its_vector_is_worth(tmp_path):
     lines = [f"{n % 5},{'red' if n % 3 else 'blue'},{n % 7 + 0.5}" for n in range(60)]
     (tmp_path / "own.csv").write_text("size,colour,price\n" + "\n".join(lines))
     settings = load_template("linear_regression_diabetes", {"dataset.name": str(tmp_path / "own.csv")})
-    task, dataset = look_at(settings.task, load_dataset(settings.dataset))
+    task, dataset = load_for(settings)
     network = linear_regression(**task.sizes(dataset.spec))
     serving = task.serving(assemble(network, dataset.spec), dataset.spec, settings, name="made")[""]
     (found,) = coefficients(serving)
@@ -78,7 +76,7 @@ def test_a_category_adds_what_its_vector_is_worth(tmp_path):
 def test_more_than_a_weighted_sum_has_none():
     assert coefficients(serving_of("softmax_regression_iris", mlp)[0]) is None
     settings = load_template("mlp_digits")
-    task, dataset = look_at(settings.task, load_dataset(DatasetSettings(name="digits")))
+    task, dataset = load_for(settings)
     network = linear_regression(**task.sizes(dataset.spec))
     serving = task.serving(assemble(network, dataset.spec), dataset.spec, settings, name="made")[""]
     assert coefficients(serving) is None

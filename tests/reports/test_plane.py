@@ -4,14 +4,13 @@ import numpy as np
 import pytest
 
 from conftest import spec_of
-from dltemplates.datasets.load import load_dataset
 from dltemplates.datasets.values import class_value
 from dltemplates.models.perceptron import perceptron
 from dltemplates.reports.plane import PLACES, boundary_figure
 from dltemplates.runtimes import KerasPredictor
 from dltemplates.tasks.assemble import assemble
 from dltemplates.tasks.classification import Classification
-from dltemplates.tasks.task import look_at
+from dltemplates.tasks.load_for import load_for
 from dltemplates.template import load_template
 
 
@@ -19,7 +18,7 @@ from dltemplates.template import load_template
 def neuron():
     """A neuron that fires where a + b is above 1.5, its task, and the rows of AND."""
     template = load_template("perceptron_gates")
-    task, dataset = look_at(template.task, load_dataset(template.dataset))
+    task, dataset = load_for(template)
     network = perceptron(**task.sizes(dataset.spec))
     network.set_weights([np.full((2, 1), 2.0), np.array([-2.0])])  # of standardized bits: 2a - 1, 2b - 1
     serving = task.serving(assemble(network, dataset.spec), dataset.spec, template, name="neuron")[""]

@@ -6,7 +6,6 @@ import pytest
 from keras import layers
 
 from conftest import small_template, spec_of
-from dltemplates.datasets.load import load_dataset
 from dltemplates.datasets.source import ArraySource
 from dltemplates.datasets.spec import DatasetSpec, Value
 from dltemplates.models.alexnet import alexnet
@@ -26,6 +25,7 @@ from dltemplates.runtimes import KerasPredictor
 from dltemplates.tasks.assemble import assemble, serve
 from dltemplates.tasks.classification import Classification
 from dltemplates.tasks.evaluation import Evaluation
+from dltemplates.tasks.load_for import load_for
 from dltemplates.tasks.multi_label import MultiLabel
 from dltemplates.tasks.regression import Regression
 from dltemplates.training.record import score_run
@@ -392,7 +392,7 @@ def test_a_failure_to_draw_leaves_the_run_whole_and_says_why(small_run, tmp_path
     run.save_record(run.record.model_copy(update={"state": "interrupted", "scores": {}}))
     monkeypatch.setattr(vision, "kernels", fail)
     with pytest.warns(RuntimeWarning, match=r"filters\.png could not be drawn\. LookupError: a layer like no other"):
-        score_run(run, run.task(), load_dataset(run.template.dataset))
+        score_run(run, run.task(), load_for(run)[1])
     assert run.record.state == "done"
     assert run.record.scores == small_run.record.scores
     assert (run.figures_path / "filters.png").read_bytes() != before  # it says so instead

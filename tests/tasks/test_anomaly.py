@@ -9,18 +9,17 @@ import keras
 import numpy as np
 import pytest
 
-from conftest import spec_of
+from conftest import load_data, look_at, spec_of
 from dltemplates.datasets.files import FileSource
-from dltemplates.datasets.load import load_dataset
-from dltemplates.datasets.source import ArraySource, Dataset, Subset
+from dltemplates.datasets.source import ArraySource, Dataset, origin
 from dltemplates.datasets.spec import DatasetSpec, Value
-from dltemplates.datasets.values import class_value, with_statistics
+from dltemplates.datasets.values import class_value
 from dltemplates.inference import evaluate, predict
 from dltemplates.runs import Run
 from dltemplates.settings import DatasetSettings, Named
 from dltemplates.tasks.anomaly import Anomaly, between
+from dltemplates.tasks.load_for import load_for
 from dltemplates.tasks.marked import TRUTH, anomalies_of
-from dltemplates.tasks.task import look_at
 from dltemplates.template import load_template
 from dltemplates.training.prepare import prepare
 from dltemplates.training.train import train
@@ -47,13 +46,13 @@ def dataset(labels=(1, 1, 0, 1), target=LABEL):
     rows = np.random.default_rng(0).normal(size=(len(labels), 3)).astype("float32")
     rows[labels == 0] += 100
     source = ArraySource({"features": rows, "label": labels})
-    value = with_statistics(NUMBERS, rows)
-    spec = DatasetSpec(inputs=(value,), targets=(target,), sizes={"train": len(labels)}, fingerprint="")
+    value = NUMBERS.model_copy(update={"mean": None, "std": None})
+    spec = DatasetSpec(inputs=(value,), targets=(target,), sizes={"train": len(labels)})
     return Dataset(spec, dict.fromkeys(("train", "validation", "test"), source))
 
 
-def look(data, **options):
-    return look_at(Named(name="anomaly", **options), data)
+def look(data, anomalies="keep", **options):
+    return look_at(Named(name="anomaly", anomalies=anomalies, **options), data)
 
 
 @pytest.fixture(scope="module")
@@ -89,27 +88,26 @@ def test_which_class_is_normal_must_be_known():
 
 
 def test_anomalies_to_train_on_are_refused_and_counted():
-    task, seen = look(dataset((1, 0, 0, 1, 1)))
     match = "Received: 2 anomalies .*5 of train.*task.anomalies=drop.*task.anomalies=keep"
     with pytest.raises(ValueError, match=match):
-        task.trained_on(seen)
+        look(dataset((1, 0, 0, 1, 1)), anomalies="refuse")
     with pytest.raises(ValueError, match="Received: [0-9]+ anomalies"):
         prepare(template(task__anomalies="refuse"))
-    task, seen = look(dataset((1, 0, 0, 1, 1)), anomalies="keep")
-    assert task.trained_on(seen) is seen
+    _, seen = look(dataset((1, 0, 0, 1, 1)), anomalies="keep")
     assert len(seen.split("train")) == 5
 
 
 def test_anomalies_that_are_dropped_leave_no_trace_in_the_statistics():
     task, seen = look(dataset((1, 0, 0, 1, 1)), anomalies="drop")
-    assert task.trained_on(seen).spec.sizes["train"] == len(seen.split("train")) == 3
+    task.check_splits(seen)
+    assert len(seen.split("train")) == 3
     assert not anomalies_of(seen.split("train")).any()
     assert anomalies_of(seen.split("validation")).sum() == 2  # by which it is judged
     rows = seen.split("train").read(np.arange(3))["features"]
     np.testing.assert_allclose(seen.spec.inputs[0].mean, rows.mean(axis=0), rtol=1e-5)
     np.testing.assert_allclose(seen.spec.inputs[0].std, rows.std(axis=0), rtol=1e-5)
     assert seen.spec.targets[0] == seen.spec.inputs[0]
-    assert max(seen.spec.inputs[0].mean) < 10 < min(dataset((1, 0, 0, 1, 1)).spec.inputs[0].mean)
+    assert max(seen.spec.inputs[0].mean) < 10 < min(look(dataset((1, 0, 0, 1, 1)))[1].spec.inputs[0].mean)
 
 
 def test_classes_are_not_weighed():
@@ -122,12 +120,12 @@ def test_nothing_normal_or_nothing_else_is_refused():
         look(dataset((0, 0, 0)), anomalies="drop")
     task, seen = look(dataset((1, 1, 1)))
     with pytest.raises(ValueError, match="Received: 3 and 0 in validation"):
-        task.trained_on(seen)
+        task.check_splits(seen)
 
 
 def test_images_are_not_read_to_count_anomalies(digit_folder, monkeypatch):
     settings = DatasetSettings(name=str(digit_folder), image_size=(8, 8), channels=1, validation=0.3, test=0.3)
-    _, seen = look(load_dataset(settings), normal="zero", anomalies="drop")
+    seen = load_data(settings, Named(name="anomaly", normal="zero", anomalies="drop"))
     labels = [seen.split(split).read(np.arange(len(seen.split(split))))["anomaly"] for split in seen.splits]
     monkeypatch.setattr(FileSource, "read", None)
     counted = [anomalies_of(source) for source in seen.splits.values()]
@@ -138,8 +136,7 @@ def test_images_are_not_read_to_count_anomalies(digit_folder, monkeypatch):
 def test_validation_is_watched_on_normal_examples_alone():
     task, seen = look(dataset((1, 0, 0, 1, 1)))
     watched = task.watched(seen.split("validation"))
-    assert isinstance(watched, Subset)
-    assert watched.indices.tolist() == [0, 3, 4]
+    assert origin(watched)[1].tolist() == [0, 3, 4]
     training = prepare(template())
     assert len(training.stages[-1].data.watched) < len(training.dataset.split("validation"))
     assert not anomalies_of(training.stages[-1].data.watched).any()
@@ -177,7 +174,7 @@ def test_a_threshold_is_none_of_the_scores_of_rows_that_come_again():
 def test_the_score_is_the_mean_squared_error_in_deviations(run):
     spec = run.record.spec
     serving = run.serving()
-    rows = load_dataset(run.template.dataset).split("test").read(np.arange(20))["features"]
+    rows = load_for(run)[1].split("test").read(np.arange(20))["features"]
     outputs = {name: np.asarray(array) for name, array in serving.model(rows).items()}
     standardized = (rows - spec.inputs[0].mean) / spec.inputs[0].std
     made = np.asarray(run.model()(rows))
@@ -190,7 +187,7 @@ def test_the_score_is_the_mean_squared_error_in_deviations(run):
 
 
 def test_the_threshold_leaves_its_share_of_normal_validation_examples_below(run):
-    task, seen = look_at(run.template.task, load_dataset(run.template.dataset))
+    task, seen = load_for(run.template)
     normal = task.watched(seen.split("validation"))
     rows = normal.read(np.arange(len(normal)))["features"]
     decided = np.asarray(run.serving().model(rows)["decision"])
@@ -263,7 +260,7 @@ def test_images_of_one_digit_are_normal(tmp_path):
     }
     run = train(template(**overrides), output=tmp_path / "run")
     assert run.record.scores["test"]["roc_auc"] > 0.9
-    images = load_dataset(DatasetSettings(name="digits")).split("test").read(np.arange(6))["image"]
+    images = load_data("digits").split("test").read(np.arange(6))["image"]
     outputs = run.serving().model(images.astype("float32"))
     made = 1 / (1 + np.exp(-np.asarray(run.model()(images.astype("float32")))))
     expected = np.square(made - images / 255).mean(axis=(1, 2, 3))

@@ -3,18 +3,16 @@
 import numpy as np
 import pytest
 
-from dltemplates.datasets.load import load_dataset
 from dltemplates.models.build import build_network
-from dltemplates.settings import Named
 from dltemplates.tasks.codes import LONGEST, codes_figure
-from dltemplates.tasks.task import look_at
+from dltemplates.tasks.load_for import load_for
 from dltemplates.template import load_template
 
 
 def servings_of(code, data="digits"):
     """An autoencoder with fresh weights, as it is served, and examples."""
     template = load_template("autoencoder_digits", {"dataset.name": data, "model.code": code, "model.units": [8]})
-    task, dataset = look_at(Named(name="reconstruction"), load_dataset(template.dataset))
+    task, dataset = load_for(template)
     network = build_network("autoencoder", task.sizes(dataset.spec), {"units": [8], "code": code})
     model = task.assemble(network, dataset.spec)
     return task.serving(model, dataset.spec, template, name="x"), dataset.split("test")

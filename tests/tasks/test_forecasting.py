@@ -10,17 +10,17 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import LinearRegression
 
-from conftest import run_dlt
-from dltemplates.datasets.load import load_dataset
-from dltemplates.datasets.series import series_dataset
+from conftest import run_dlt, series_data, spec_of
 from dltemplates.datasets.source import SPLITS
+from dltemplates.datasets.spec import Value
 from dltemplates.inference import evaluate, predict
 from dltemplates.models.lstm import lstm
 from dltemplates.runs import Run, load_run
 from dltemplates.settings import DatasetSettings, Named
 from dltemplates.tasks.forecasting import Forecasting, naive_forecasts
+from dltemplates.tasks.load_for import load_for
 from dltemplates.tasks.series_figures import forecast_figure, steps_figure
-from dltemplates.tasks.task import look_at, make_task
+from dltemplates.tasks.task import make_task
 from dltemplates.template import load_template, parse_template
 from dltemplates.training.checkpoint import list_checkpoints
 from dltemplates.training.prepare import prepare
@@ -69,12 +69,12 @@ def run(template, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def task():
-    return Forecasting(series_dataset(series(), settings()).spec)
+    return Forecasting(series_data(series(), settings()).spec)
 
 
 @pytest.fixture
 def split():
-    source = series_dataset(series(), settings()).split("test")
+    source = series_data(series(), settings()).split("test")
     return source.read(np.arange(len(source)))
 
 
@@ -134,7 +134,7 @@ def test_the_scale_is_that_of_the_training_split(task, split):
 
 def test_the_loss_is_chosen(task):
     targets, forecast = np.zeros((1, 2), np.float32), np.full((1, 2), 3, np.float32)
-    absolute = make_task(Named(name="forecasting", loss="mae"), series_dataset(series(), settings()).spec)
+    absolute = make_task(Named(name="forecasting", loss="mae"), series_data(series(), settings()).spec)
     assert float(task.loss()(targets, forecast)) == 9
     assert float(absolute.loss()(targets, forecast)) == 3
 
@@ -150,7 +150,7 @@ def served(spec, relative):
 
 def test_a_relative_forecast_moves_with_its_series():
     table = series().assign(rain=np.cos(np.arange(400)))[["rain", "sold"]]
-    spec = series_dataset(table, settings().model_copy(update={"target": "sold"})).spec
+    spec = series_data(table, settings().model_copy(update={"target": "sold"})).spec
     windows = table.to_numpy()[None, :WINDOW]
     moved = windows + np.array([0, 100])
     for relative in (True, False):
@@ -163,7 +163,7 @@ def test_a_relative_forecast_moves_with_its_series():
 
 
 def test_sizes_are_those_that_builders_ask_for(task):
-    assert task.sizes(series_dataset(series(), settings()).spec) == {
+    assert task.sizes(series_data(series(), settings()).spec) == {
         "input_shape": (WINDOW, 1),
         "num_outputs": HORIZON,
         "sequence_length": WINDOW,
@@ -173,12 +173,13 @@ def test_sizes_are_those_that_builders_ask_for(task):
 
 
 def test_what_is_no_series_is_refused():
-    with pytest.raises(ValueError, match=r"Received: `features` of kind `number`\. .*--set dataset\.window="):
-        look_at(Named(name="forecasting"), load_dataset(DatasetSettings(name="diabetes")))
+    number = Value(name="value", kind="number", dtype="float32", shape=(1,), mean=(0.0,), std=(1.0,))
+    with pytest.raises(ValueError, match=r"Received: .*`number`\. .*--set dataset\.window="):
+        Forecasting(spec_of(number))
 
 
 def test_wrong_options_are_refused():
-    spec = series_dataset(series(), settings()).spec
+    spec = series_data(series(), settings()).spec
     with pytest.raises(ValueError, match=r"`loss`.*Received: 'huber'"):
         Forecasting(spec, loss="huber")
     with pytest.raises(ValueError, match=r"`relative`.*Received: 'yes'"):
@@ -189,8 +190,7 @@ def test_wrong_options_are_refused():
 def test_a_linear_autoregression_is_the_baseline_of_the_ready_template(data_folder):
     """The figures at the head of lstm_sunspots.toml."""
     template = load_template("lstm_sunspots")
-    dataset = load_dataset(template.dataset)
-    task, dataset = look_at(template.task, dataset)
+    task, dataset = load_for(template)
     train, *later = (dataset.split(split).read(np.arange(len(dataset.split(split)))) for split in SPLITS)
     fitted = LinearRegression().fit(train["series"][..., 0], train["future"])
     for split, mae, naive in zip(later, (13.91, 19.15), (16.57, 23.82), strict=True):

@@ -1,12 +1,11 @@
 import numpy as np
 import pytest
 
-from conftest import small_template
-from dltemplates.datasets.load import load_dataset
+from conftest import load_data, small_template
 from dltemplates.runs import Run
-from dltemplates.settings import DatasetSettings
 from dltemplates.tasks.generation import Generation
 from dltemplates.tasks.judge import Judge, judge_path, load_judge
+from dltemplates.tasks.load_for import load_for
 from dltemplates.template import parse_template
 from dltemplates.training import train as training
 from dltemplates.training.judges import missing_judge
@@ -35,10 +34,9 @@ def alone(tmp_path, monkeypatch):
 
 
 def test_it_decides_as_its_run_does(small_run):
-    from dltemplates.datasets.load import load_dataset
     from dltemplates.runtimes import KerasPredictor
 
-    source = load_dataset(small_run.template.dataset).split("test")
+    source = load_for(small_run)[1].split("test")
     images = source.read(np.arange(len(source)))["image"]
     judge = load_judge(str(small_run.path))
     probabilities, features = judge(images)
@@ -134,7 +132,7 @@ def test_a_judge_that_is_not_there_is_trained_once(alone, monkeypatch):
         def note(self, text):
             heard.append(text)
 
-    spec = load_dataset(DatasetSettings(name="digits")).spec
+    spec = load_data("digits").spec
     template, path = missing_judge(Generation(spec, judge="mlp_digits"), spec)
     assert template.model.name == "mlp"
     assert path == alone / "cache" / "judges" / "mlp_digits"
@@ -150,7 +148,7 @@ def test_a_judge_that_is_not_there_is_trained_once(alone, monkeypatch):
 
 
 def test_who_asks_for_no_judge_has_none():
-    spec = load_dataset(DatasetSettings(name="digits")).spec
+    spec = load_data("digits").spec
     for judge in (None, "none"):
         task = Generation(spec, judge=judge)
         assert task.judge_name is None
@@ -168,8 +166,8 @@ def test_a_judge_that_does_not_fit_is_refused_before_it_is_trained(alone, monkey
             train(judged_by("mlp_digits", **dataset), output=alone / "run")
         assert not (alone / "run").exists()
         assert not (alone / "cache" / "judges").exists()
-    spec = load_dataset(DatasetSettings(name="digits")).spec
-    monkeypatch.setattr("dltemplates.training.judges.load_dataset", no_data)
+    spec = load_data("digits").spec
+    monkeypatch.setattr("dltemplates.training.judges.load_for", no_data)
     with pytest.raises(ValueError, match=r"needs the file x. Or do without its judge: --set task.judge=none."):
         missing_judge(Generation(spec, judge="mlp_digits"), spec)
 

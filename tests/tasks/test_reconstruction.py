@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from conftest import spec_of
-from dltemplates.datasets.load import load_dataset
+from conftest import load_data, look_at, spec_of
 from dltemplates.datasets.source import ArraySource, Dataset
 from dltemplates.datasets.spec import Column, DatasetSpec, Value
-from dltemplates.settings import DatasetSettings, Named
+from dltemplates.settings import Named
+from dltemplates.tasks.load_for import load_for
 from dltemplates.tasks.noise import noisy
 from dltemplates.tasks.parity import Parity
 from dltemplates.tasks.reconstruction import Reconstruction
-from dltemplates.tasks.task import look_at
+from dltemplates.template import load_template
 
 IMAGE = Value(name="image", kind="image", dtype="float32", shape=(2, 2, 1), range=(0, 255))
 NUMBERS = Value(name="features", kind="number", dtype="float32", shape=(2,), mean=(10.0, -5.0), std=(2.0, 0.5))
@@ -67,7 +67,7 @@ def test_numbers_are_learned_in_deviations_and_served_in_their_own_unit():
 
 
 def test_noise_is_the_same_at_each_look_and_on_what_is_judged_alone():
-    dataset = noisy(load_dataset(DatasetSettings(name="digits")), 0.3)
+    dataset = load_data("digits", Named(name="reconstruction", noise=0.3))
     rows = np.array([5, 0, 7])
     for split in ("validation", "test"):
         first, again = (dataset.split(split).read(rows) for _ in range(2))
@@ -82,11 +82,11 @@ def test_noise_is_the_same_at_each_look_and_on_what_is_judged_alone():
     np.testing.assert_array_equal(train["image"], train["clean"])
     clean, given = dataset.spec.targets
     assert (clean.name, given.name) == ("clean", "image")
-    assert noisy(load_dataset(DatasetSettings(name="digits")), 0.0).spec.targets == dataset.spec.inputs
+    assert load_data("digits", "reconstruction").spec.targets == dataset.spec.inputs
 
 
 def test_what_is_judged_as_a_whole_has_noise_too():
-    dataset = noisy(load_dataset(DatasetSettings(name="digits"), whole=True), 0.3)
+    dataset = load_data("digits", Named(name="reconstruction", noise=0.3), whole=True)
     arrays = dataset.split("all").read(np.arange(50))
     assert 0.15 < (arrays["image"] - arrays["clean"]).std() / 255 < 0.35
 
@@ -109,7 +109,7 @@ def test_the_score_says_how_much_noise_there_was():
 
 
 def test_pictures_of_noise_show_what_was_given_made_and_clean():
-    task, dataset = look_at(Named(name="reconstruction", noise=0.3), load_dataset(DatasetSettings(name="digits")))
+    task, dataset = load_for(load_template("autoencoder_digits", {"task.noise": 0.3}))
     arrays = dataset.split("test").read(np.arange(3))
     figure = task.figures(task.compare(arrays, {"reconstruction": arrays["clean"]}))["reconstructions"]
     panels = np.array(figure.axes).reshape(3, 3)

@@ -13,10 +13,9 @@ import pytest
 
 from conftest import small_template
 from dltemplates.datasets import augment
-from dltemplates.datasets.load import load_dataset
 from dltemplates.runs import load_run
 from dltemplates.settings import Augment
-from dltemplates.tasks.task import make_task
+from dltemplates.tasks.load_for import load_for
 from dltemplates.template import load_template
 
 TOOLS = Path(__file__).parents[2] / "tools"
@@ -187,8 +186,7 @@ def test_every_epoch_holds_every_example_once_in_its_own_order(batches):
 
 def test_batches_are_a_function_of_the_seed(batches):
     template = small_template(train__class_weight="balanced", train__augment={"rotation": 10.0})
-    dataset = load_dataset(template.dataset)
-    task = make_task(template.task, dataset.spec)
+    task, dataset = load_for(template)
     (images, targets, weight), (again, *_) = (next(batches.training_batches(dataset, task, template)) for _ in range(2))
     assert np.array_equal(images, again)
     assert images.shape[0] == len(targets) == len(weight)
@@ -198,7 +196,7 @@ def test_batches_are_a_function_of_the_seed(batches):
 
 
 def test_only_classes_are_weighed(batches):
-    target = load_dataset(small_template().dataset).spec.targets[0]
+    target = load_for(small_template())[1].spec.targets[0]
     assert batches.class_weights(target, "none") is None
     with pytest.raises(ValueError, match="`train.class_weight` needs one class per example"):
         batches.class_weights(target.model_copy(update={"kind": "number"}), "balanced")

@@ -9,10 +9,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from dltemplates.cli.output import note_unknown, run_result
-from dltemplates.datasets.load import load_dataset
 from dltemplates.inference import evaluate, predict
 from dltemplates.reports.report import write_report
 from dltemplates.runtimes import KerasPredictor
+from dltemplates.tasks.load_for import load_for
 from dltemplates.template import load_template
 from dltemplates.training.progress import PlainLines
 from dltemplates.training.train import train
@@ -24,7 +24,7 @@ def run_of(template, folder, **settings):
 
 
 def everything(run, split):
-    source = load_dataset(run.template.dataset).split(split)
+    source = load_for(run)[1].split(split)
     return source.read(np.arange(len(source)))
 
 

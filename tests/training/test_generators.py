@@ -13,7 +13,6 @@ from PIL import Image
 
 from conftest import run_dlt, small_template, spec_of
 from dltemplates.cli import main as cli
-from dltemplates.datasets.load import load_dataset
 from dltemplates.deploy.export_run import export
 from dltemplates.inference import evaluate, predict
 from dltemplates.reports.report import write_report
@@ -23,6 +22,7 @@ from dltemplates.settings import DatasetSettings
 from dltemplates.tasks.examples import contract_examples
 from dltemplates.tasks.generation import Generation
 from dltemplates.tasks.judge import load_judge
+from dltemplates.tasks.load_for import load_for
 from dltemplates.template import load_template, parse_template
 from dltemplates.training.checkpoint import TrainingState, list_checkpoints
 from dltemplates.training.cluster import VARIABLE, tf_config
@@ -112,7 +112,7 @@ def test_losses_and_scores_are_numbers_of_every_epoch(gan_run):
 
 def test_a_network_that_is_told_the_class_is_judged_by_it(gan_run, judge):
     serving = gan_run.serving()
-    source = contract_examples(serving.contract, "test", load_dataset(gan_run.template.dataset).split("test"))
+    source = contract_examples(serving.contract, "test", load_for(gan_run)[1].split("test"))
     asked, made = KerasPredictor(serving.model, serving.contract).predict(source)
     assert asked["label"][:11].tolist() == [*range(10), 0]
     probabilities, _ = load_judge(str(judge.path))(made["image"])

@@ -8,10 +8,10 @@ import pytest
 from keras import layers
 
 from conftest import small_template
-from dltemplates.datasets.load import load_dataset
 from dltemplates.models.build import build_network
 from dltemplates.models.keras_applications import Pretrained
 from dltemplates.tasks.assemble import PREPROCESSING, assemble
+from dltemplates.tasks.load_for import load_for
 from dltemplates.training import pretrained
 from dltemplates.training.prepare import prepare
 from dltemplates.training.pretrained import take_weights
@@ -193,7 +193,7 @@ def test_noise_may_begin_where_there_was_none():
 
 def test_the_center_of_a_run_stays_what_it_is(small_run, monkeypatch):
     template = small_template(model__weights=str(small_run.path))
-    spec = load_dataset(template.dataset).spec
+    spec = load_for(template)[1].spec
     network = small_run.model().get_layer("convnet")
     monkeypatch.setattr(type(small_run), "model", lambda _: assemble(network, spec, center=(0.25,)))
     assert pretrained.load_pretrained(template.model, network).center == (0.25,)

@@ -132,21 +132,22 @@ def test_resuming_on_other_data_is_refused(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         train(small_template(), output=tmp_path / "run", reporter=StopAt(1))
     run = Run(tmp_path / "run")
-    spec = run.record.spec.model_copy(update={"fingerprint": "other"})
-    run.save_record(run.record.model_copy(update={"spec": spec}))
-    with pytest.raises(ValueError, match="Received: .*data changed"):
-        train(small_template(), output=run.path, resume=True)
+    whole = run.record
+    for other in ({"fingerprint": "other"}, {"order": "other"}):
+        run.save_record(whole.model_copy(update={"spec": whole.spec.model_copy(update=other)}))
+        with pytest.raises(ValueError, match="Received: .*data changed"):
+            train(small_template(), output=run.path, resume=True)
 
 
-def test_data_without_a_split_is_refused(tmp_path):
+def test_data_without_a_training_split_is_refused(tmp_path):
     (tmp_path / "own_data.py").write_text(
         "from dltemplates.datasets.digits import digits\nfrom dltemplates.datasets.source import Dataset\n"
-        "def only_train(settings):\n    data = digits(settings)\n"
-        "    return Dataset(data.spec, {'train': data.split('train')})\n"
+        "def only_test(settings):\n    data = digits(settings)\n"
+        "    return Dataset(data.spec, {'test': data.split('train')})\n"
     )
     sys.path.insert(0, str(tmp_path))
-    with pytest.raises(ValueError, match="Unknown split. Received: 'validation'"):
-        prepare(small_template(dataset__name="own_data:only_train"))
+    with pytest.raises(ValueError, match="Unknown split. Received: 'train'"):
+        prepare(small_template(dataset__name="own_data:only_test"))
     sys.path.remove(str(tmp_path))
 
 

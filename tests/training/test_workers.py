@@ -178,7 +178,7 @@ def test_workers_with_different_data_are_refused(tmp_path, digit_folder):
     said = start_by_hand(tmp_path, [template, template], folders)
     for text, code in said:
         assert code == 2
-        assert "Received: other files on worker 1" in text
+        assert "Received: other data on worker 1" in text
 
 
 @pytest.mark.slow

@@ -1,0 +1,107 @@
+"""Fitting the inputs and targets of a dataset on its training split: statistics, medians, vocabularies, counts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+
+from dltemplates.datasets.columns import encode_rows, fit_column
+from dltemplates.datasets.series import fit_series
+from dltemplates.datasets.source import Dataset, Joined, Source, column, fitted, origin
+from dltemplates.datasets.spec import Like, Value
+from dltemplates.datasets.tables import TableSource, input_values
+from dltemplates.datasets.values import fit_numbers, with_counts, with_statistics
+from dltemplates.datasets.windows import WindowSource
+
+KEPT = ("shape", "columns", "mean", "std", "counts", "threshold")  # of what a trained network knows
+
+
+def fit(dataset: Dataset, like: Like | None = None) -> Dataset:
+    """Fit a dataset on its training split, and let its sources read what is fitted.
+
+    What is fitted already stays as it is.
+
+    Args:
+        dataset: Of splits that are not fitted.
+        like: The spec or the contract of a trained network: what that knows is taken from there.
+
+    Raises:
+        ValueError: If a column holds nothing in the training split, or a number to predict does not vary there.
+    """
+    spec = dataset.spec
+    known = {value.name: value for value in (*like.targets, *like.inputs)} if like else {}
+    train = dataset.splits.get("train")
+    inputs = tuple(_like(value, known) for value in spec.inputs)
+    if train is not None:
+        inputs = tuple(_fit_input(value, train) for value in inputs)
+    # A target may be an input, maybe under another name: what is to be given back.
+    given_back = {raw.model_copy(update={"name": ""}): value for raw, value in zip(spec.inputs, inputs, strict=True)}
+    targets = []
+    for value in spec.targets:
+        same = given_back.get(value.model_copy(update={"name": ""}))
+        if same is not None:
+            targets.append(same.model_copy(update={"name": value.name}))
+        else:
+            target = _like(value, known)
+            targets.append(target if train is None else _fit_target(target, train, inputs))
+    spec = spec.model_copy(update={"inputs": inputs, "targets": tuple(targets)})
+    splits = {split: fitted(source, spec) for split, source in dataset.splits.items()}
+    return replace(dataset, spec=spec.model_copy(update={"unknown": _unknown(dataset, inputs)}), splits=splits)
+
+
+def _like(value: Value, known: dict[str, Value]) -> Value:
+    """What a trained network knows of an input or a target."""
+    other = known.get(value.name)
+    if other is None or value.kind == "time" or other.kind != value.kind:
+        return value
+    given = {name: getattr(other, name) for name in KEPT}
+    return value.model_copy(update={name: found for name, found in given.items() if found is not None})
+
+
+def _fit_input(value: Value, train: Source) -> Value:
+    base, rows = origin(train)
+    if isinstance(base, TableSource) and value.mean is None and value.kind in ("number", "category"):
+        if any(column.vocabulary for column in value.columns or ()):
+            return value
+        raw = base.raw.iloc[rows]
+        (value,) = input_values([fit_column(column, raw[column.name]) for column in value.columns or ()])
+        return value if value.kind == "category" else with_statistics(value, encode_rows(value, raw))
+    if isinstance(base, WindowSource) and value.kind == "series" and value.mean is None:
+        return fit_series(value, base.place, base.rows)
+    if value.kind == "number" and value.mean is None:
+        return with_statistics(value, column(train, value.name))
+    return value
+
+
+def _fit_target(value: Value, train: Source, inputs: tuple[Value, ...]) -> Value:
+    match value.kind:
+        case "number" if value.mean is None:
+            return fit_numbers(value, column(train, value.name))
+        case "class" | "labels" if value.counts is None:
+            return with_counts(value, column(train, value.name))
+        case "future" if value.mean is None:
+            (series,) = inputs
+            place = (series.columns or ()).index((value.columns or ())[0])
+            (horizon,) = value.shape
+            mean, std = (series.mean or ())[place], (series.std or ())[place]
+            return value.model_copy(update={"mean": (mean,) * horizon, "std": (std,) * horizon})
+        case _:
+            return value
+
+
+def _unknown(dataset: Dataset, inputs: tuple[Value, ...]) -> dict[str, dict[str, int]]:
+    """For each split and column of categories, how many rows have one that is not known."""
+    counts = {split: Counter(_unknown_in(source, inputs)) for split, source in dataset.splits.items()}
+    return {split: dict(+found) for split, found in counts.items() if +found}
+
+
+def _unknown_in(source: Source, inputs: tuple[Value, ...]) -> Counter[str]:
+    base, rows = origin(source)
+    if isinstance(base, Joined):
+        return sum((_unknown_in(part, inputs) for part in base.sources), Counter())
+    if not isinstance(base, TableSource):
+        return Counter()
+    unknown = base.find_unknown(inputs)
+    return Counter({name: int(np.count_nonzero(found[rows])) for name, found in unknown.items()})

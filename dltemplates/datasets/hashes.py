@@ -1,0 +1,88 @@
+"""Hashes of examples as they lie in the data, by which an example is known again wherever it stands."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+
+import numpy as np
+
+from dltemplates.datasets.columns import without_point
+from dltemplates.datasets.files import FileSource
+from dltemplates.datasets.source import Source, column
+from dltemplates.datasets.spec import DatasetSpec, Value
+from dltemplates.datasets.tables import TableSource
+from dltemplates.datasets.windows import TimeSource
+
+SIZE = 8  # bytes of a hash: among a million examples two have the same once in 30 million data sets
+MISSING = b"\1"  # stands for a text that is missing
+
+
+def hash_examples(source: Source, spec: DatasetSpec) -> np.ndarray:
+    """Hash the inputs and the target of each example, before anything is made of them.
+
+    A number counts, not how it is written; a class by its name, not its id. Of an image file its length and its last 64
+    kB count, which differ between any two compressed images. Of a series each row is hashed, not each window.
+
+    Args:
+        source: A split as it was loaded.
+        spec: Its spec, as it was loaded.
+
+    Returns:
+        uint64 (n,).
+    """
+    if isinstance(source, TimeSource):
+        return _hash(_bytes_of(array) for array in source.raw_rows)
+    inputs: list[Iterable[bytes]]
+    if isinstance(source, TableSource):
+        numbers = [column.name for column in source.columns if column.kind != "category"]
+        texts = [source.raw[column.name].cat for column in source.columns if column.kind == "category"]
+        inputs = [_texts(values.categories, values.codes.to_numpy()) for values in texts]
+        inputs += [_bytes_of(source.raw[numbers].to_numpy(np.float64))] if numbers else []
+    elif isinstance(source, FileSource):
+        inputs = [[file.digest for file in source.examples.files]]
+    else:
+        inputs = [_bytes_of(column(source, value.name)) for value in spec.inputs]
+    return _hash([*inputs, *(_target_bytes(value, column(source, value.name)) for value in spec.targets)])
+
+
+def fingerprint(hashes: Mapping[str, np.ndarray], *, ordered: bool = False) -> str:
+    """Return a digest of the examples of splits, by default whatever their order.
+
+    Args:
+        hashes: Of each split, those of its examples.
+        ordered: Whether the order counts.
+    """
+    digest = hashlib.sha256()
+    for split, of_split in hashes.items():
+        digest.update(f"{split} {len(of_split)} ".encode())
+        digest.update((of_split if ordered else np.sort(of_split)).astype("<u8").tobytes())
+    return digest.hexdigest()
+
+
+def _hash(parts: Iterable[Iterable[bytes]]) -> np.ndarray:
+    digests = [hashlib.blake2b(b"\0".join(row), digest_size=SIZE).digest() for row in zip(*parts, strict=True)]
+    return np.frombuffer(b"".join(digests), "<u8").astype(np.uint64)
+
+
+def _bytes_of(array: np.ndarray) -> Iterator[bytes]:
+    """The bytes of each row of numbers; 0 is 0 whatever its sign, and what is missing is the same everywhere."""
+    if array.dtype.kind == "f":
+        array = np.where(np.isnan(array), np.array(np.nan, array.dtype), array + np.array(0, array.dtype))
+    array = array.astype(array.dtype.newbyteorder("<"), copy=False)
+    return (row.tobytes() for row in array)
+
+
+def _texts(categories: Iterable[str], codes: np.ndarray) -> list[bytes]:
+    """The bytes of each text; a whole number is the same with and without a point."""
+    known = [*(without_point(text).encode() for text in categories), MISSING]  # the code of a missing one is -1
+    return [known[code] for code in codes]
+
+
+def _target_bytes(value: Value, array: np.ndarray) -> Iterable[bytes]:
+    if value.kind == "class":
+        return _texts(value.classes or (), array.astype(np.int64))
+    if value.kind == "labels":
+        names = np.array(value.classes or ())
+        return ["\0".join(sorted(names[row > 0])).encode() for row in array]
+    return _bytes_of(array)
