@@ -60,7 +60,7 @@ class FirstStep:
     variances: list[np.ndarray]
 
     def errors(self, expected: FirstStep) -> dict[str, float]:
-        """How far it is from another, in the three figures above."""
+        """Return how far it is from another, in the three figures above."""
         deviations = [np.sqrt(variance) for variance in expected.variances]
         largest = [np.abs(weight).max() for weight in expected.weights]
         return {
@@ -71,7 +71,7 @@ class FirstStep:
 
 
 def worst(arrays: list[np.ndarray], expected: list[np.ndarray], units: list[np.ndarray]) -> float:
-    """The largest difference of all, each divided by its unit; NaN if one is."""
+    """Return the largest difference of all, each divided by its unit; NaN if one is."""
     triples = zip(arrays, expected, units, strict=True)
     return float(np.max([np.max(np.abs(array - wanted) / unit) for array, wanted, unit in triples]))
 
@@ -106,14 +106,14 @@ class Contestant:
         return FirstStep(*([np.asarray(value, np.float64) for value in part] for part in (weights, means, variances)))
 
     def milliseconds(self, steps: int) -> float:
-        """Take some steps; the time of each."""
+        """Take some steps, and return the time of each."""
         started = time.perf_counter()
         self.loop(self.iterator, steps)
         return (time.perf_counter() - started) / steps * 1000
 
 
 def compete(template: Template, devices: int, rounds: int, steps: int) -> dict[str, dict[str, Any]]:
-    """The errors and the step times of each way.
+    """Measure the errors and the step times of each way.
 
     Returns:
         For each way `from ...`, its `weights`, `mean` and `variance` against two of them, and `ms`, the time of a step

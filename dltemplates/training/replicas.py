@@ -1,4 +1,4 @@
-"""The model that each of several replicas trains, so that together they do what one does alone.
+"""The model that each of several replicas trains, so that together they do what one does alone, but for rounding.
 
 Three things go silently wrong otherwise: batch normalization sees only its replica's part of the batch, every replica
 draws the same noise, and gradients are clipped before they are summed (see `algorithms/descent.py` for the last).
@@ -70,11 +70,12 @@ class BatchNormalization(layers.BatchNormalization):
     """Batch normalization (Ioffe 2015) of the whole batch, whose variance takes two passes over the replicas.
 
     Keras's own, `synchronized`, subtracts the square of the mean from the mean of the squares: where the mean is large
-    beside the deviation, few digits are left.
+    beside the deviation, few digits are left. Tried with Keras 3.15, which asks `_moments` for both; a later version
+    that does not would fall back to its own, and the test of several devices would fail.
     """
 
     def _moments(self, inputs: Any, mask: Any) -> tuple[Any, Any]:
-        """The mean and the variance of each channel, over the batches of all replicas: (channels,) float32 each."""
+        """Return the mean and the variance of each channel over all replicas, (channels,) each, in float32."""
         if mask is not None:
             mask = tf.broadcast_to(tf.cast(mask, "bool")[..., tf.newaxis], tf.shape(inputs))
             count = self._total(tf.ones_like(inputs), mask)
@@ -89,11 +90,13 @@ class BatchNormalization(layers.BatchNormalization):
         return tf.reshape(mean, [-1]), tf.reshape(variance, [-1])
 
     def _total(self, values: Any, mask: Any) -> Any:
-        """The sum of each channel in this replica, axis by axis: a long sum in one go loses digits on a processor."""
+        """Sum each channel in this replica, axis by axis: a long sum in one go loses digits on a processor."""
         if mask is not None:
             values = tf.where(mask, values, 0.0)
-        for axis in reversed(self._reduction_axes):
-            values = tf.reduce_sum(values, axis, keepdims=True)
+        channels = self.axis % len(values.shape)
+        for axis in reversed(range(len(values.shape))):
+            if axis != channels:
+                values = tf.reduce_sum(values, axis, keepdims=True)
         return values
 
 

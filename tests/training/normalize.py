@@ -35,13 +35,13 @@ CASES: dict[str, dict[str, Any]] = {
 
 
 def network(**options: Any) -> keras.Model:
-    """Batch normalization alone, whose moving statistics are those of the last batch."""
+    """Build batch normalization alone, whose moving statistics are those of the last batch."""
     inputs = keras.Input(SHAPE)
     return keras.Model(inputs, layers.BatchNormalization(momentum=0.0, **options)(inputs))
 
 
 def step(placement: Placement, model: keras.Model, mask: np.ndarray | None) -> dict[str, np.ndarray]:
-    """What a step of training computes of the whole batch."""
+    """Return what a step of training computes of the whole batch."""
     layer, strategy = model.layers[-1], placement.strategy
 
     def split(array: np.ndarray) -> Any:
@@ -71,7 +71,7 @@ def step(placement: Placement, model: keras.Model, mask: np.ndarray | None) -> d
 
 
 def exact(options: dict[str, Any]) -> dict[str, np.ndarray]:
-    """The statistics of the batch in float64."""
+    """Compute the statistics of the batch in float64."""
     images = tf.cast(tf.cast(IMAGES, "bfloat16"), "float64").numpy() if "dtype" in options else IMAGES.astype("float64")
     rows = np.moveaxis(images, options.get("axis", -1), -1)
     rows = rows[options["mask"]] if "mask" in options else rows.reshape(-1, rows.shape[-1])
@@ -79,7 +79,7 @@ def exact(options: dict[str, Any]) -> dict[str, np.ndarray]:
 
 
 def errors(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> dict[str, float]:
-    """The largest differences: divided by the deviation, by the variance, and else by the largest value."""
+    """Return the largest differences: divided by the deviation, by the variance, and else by the largest value."""
     units = {name: np.abs(array).max() for name, array in expected.items()}
     units |= {"mean": np.sqrt(expected["variance"]), "variance": expected["variance"]}
     return {
