@@ -100,6 +100,7 @@ class AnyTarget(Task):
 
     name = "conftest:AnyTarget"
     kind = "any"
+    target_kinds = ()
 
     def __init__(self, spec):
         self.inputs, (self.target, *_) = spec.inputs, spec.targets
@@ -113,7 +114,7 @@ class AnyTarget(Task):
     def sizes(self, spec):
         raise NotImplementedError
 
-    def score(self, targets, outputs):
+    def compare(self, targets, outputs):
         raise NotImplementedError
 
 
