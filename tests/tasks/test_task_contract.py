@@ -318,6 +318,8 @@ def test_a_report_is_written(trained, copied, task):
 
 
 FITTING = [(task, kind) for task, row in TASKS.items() for kind in row.data[1:]]
+HOLDING = {"table_number": ("table_class", "table_category"), "table_class": ("table_category",)}
+"""Tables that hold the columns of another, and more."""
 REFUSED = [(task, kind) for task, row in TASKS.items() for kind in KINDS if kind not in row.data]
 
 
@@ -350,6 +352,19 @@ def test_data_that_a_task_cannot_use_is_refused(kinds, tmp_path, task, kind):
         dlt.train(template(task, kinds[kind]), output=tmp_path / "run")
     assert "\n" not in str(refused.value)
     assert not (tmp_path / "run").exists()
+
+
+@tasks
+def test_a_run_is_not_evaluated_on_data_of_another_kind(trained, kinds, task):
+    first, *others = row_of(task).data
+    refused = KINDS.keys() - {first, *others, *HOLDING.get(first, ())}
+    assert refused
+    for kind in refused:
+        with pytest.raises(ValueError, match=r"Received: .*\. [A-Z]") as error:
+            dlt.evaluate(trained(task).path, data=kinds[kind].settings["name"])
+        assert "\n" not in str(error.value), kind
+    for kind in HOLDING.get(first, ()):
+        assert dlt.evaluate(trained(task).path, data=kinds[kind].settings["name"])["scores"]
 
 
 @pytest.mark.parametrize(
