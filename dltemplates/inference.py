@@ -75,7 +75,7 @@ def evaluate(path: str | Path, *, data: str | None = None, split: str = "test", 
     settings = _settings(subject, data)
     _, dataset = load_for(contract, settings=settings, run=subject.run, whole=split == ALL, from_file=data is None)
     if contract.inputs[0].kind != "noise":  # the targets of a generator are real examples
-        _check_targets(contract, dataset)
+        _check_data(contract, dataset)
     source = contract_examples(contract, split, dataset.split(split))
     evaluation = subject.task.evaluate(subject.system, source)
     return {
@@ -265,13 +265,16 @@ def _settings(subject: Subject, data: str | None) -> DatasetSettings:
     return settings.model_copy(update=update)
 
 
-def _check_targets(contract: Contract, dataset: Dataset) -> None:
-    if not contract.targets:  # what the data says of its examples is not looked at
-        return
-    for expected, given in zip(contract.targets, dataset.spec.targets, strict=True):
-        if _meaning(expected) != _meaning(given):
+def _check_data(contract: Contract, dataset: Dataset) -> None:
+    """Raise a `ValueError` unless the data has the inputs, and the targets if any, of the network."""
+    spec = dataset.spec
+    pairs = {"inputs": (contract.inputs, spec.inputs)}
+    if contract.targets:  # else what the data says of its examples is not looked at
+        pairs = {"targets": (contract.targets, spec.targets)} | pairs
+    for what, (expected, given) in pairs.items():
+        if [_meaning(value) for value in expected] != [_meaning(value) for value in given]:
             raise ValueError(
-                f"The data must have the targets of the network, {_describe(expected)}. Received: {_describe(given)}. "
+                f"The data must have the {what} of the network, {_describe(expected)}. Received: {_describe(given)}. "
                 "Choose other data by --data."
             )
 
@@ -280,7 +283,11 @@ def _meaning(value: Value) -> tuple[Any, ...]:
     return value.kind, value.shape, value.classes
 
 
-def _describe(value: Value) -> str:
+def _describe(values: Iterable[Value]) -> str:
+    return ", ".join(map(_describe_one, values))
+
+
+def _describe_one(value: Value) -> str:
     if value.classes:
         few = ", ".join(value.classes[:5]) + (", ..." if len(value.classes) > 5 else "")
         return f"{len(value.classes)} classes ({few})"

@@ -42,12 +42,14 @@ class Row:
         model: The model and its options; empty where nothing can be trained for the task.
         data: Kinds of data that the task can use; the first is trained on in the fast tests.
         task: The task's options.
+        parts: Parts of the network that are served beside the whole.
         example: What `predict` takes, where that is not an example of the data.
     """
 
     model: dict[str, Any] = field(default_factory=dict)
     data: tuple[str, ...] = ()
     task: dict[str, Any] = field(default_factory=dict)
+    parts: tuple[str, ...] = ()
     example: str | None = None
 
 
@@ -62,9 +64,11 @@ TASKS = {
     "regression": Row(MLP, data=("table_number", "images_number")),
     "image_regression": Row(MLP, data=("images_number", "table_number")),
     "forecasting": Row(MLP, data=("series",)),
-    "reconstruction": Row(AUTOENCODER, data=(*EVERY_IMAGE, *NUMBERS)),
+    "reconstruction": Row(AUTOENCODER, data=(*EVERY_IMAGE, *NUMBERS), parts=("encoder", "decoder")),
     "anomaly": Row(AUTOENCODER, data=("table_class", "images_class", "windows"), task={"anomalies": "drop"}),
-    "variational": Row({"name": "vae", "units": [8], "code": 2}, data=(*NUMBERS, *EVERY_IMAGE)),
+    "variational": Row(
+        {"name": "vae", "units": [8], "code": 2}, data=(*NUMBERS, *EVERY_IMAGE), parts=("encoder", "decoder")
+    ),
     "generation": Row({"name": "gan", "units": [8, 16], "latent_dim": 4}, data=EVERY_IMAGE, example="7"),
     "representation": Row({"name": "rbm", "units": 8}, data=EVERY_IMAGE),
     "parity": Row(),  # it compares exported parts with Keras
@@ -252,7 +256,7 @@ def test_a_task_trains_and_is_scored(trained, task):
 @tasks
 def test_each_part_that_is_served_keeps_to_its_contract(trained, task):
     servings = trained(task).servings()
-    assert "" in servings
+    assert set(servings) == {"", *row_of(task).parts}
     for part, serving in servings.items():
         assert {tensor.name for tensor in serving.model.inputs} == {v.name for v in serving.contract.inputs}, part
         assert set(serving.model.output) == {value.name for value in serving.contract.outputs}, part
@@ -278,7 +282,7 @@ def test_an_exported_file_gives_what_the_run_gives(trained, copied, kinds, task,
     kind = kinds[row.data[0]]
     report = dlt.export(run, formats=[FORMAT])
     assert not report.failed
-    assert report.parts.keys() == run.servings().keys() - {""}
+    assert set(report.parts) == set(row.parts)
     file = run.exports_path / report.result(FORMAT).file
     judged = dlt.evaluate(file, data=kind.settings["name"])
     kept = dlt.evaluate(run.path)
@@ -314,6 +318,8 @@ def test_a_report_is_written(trained, copied, task):
 
 
 FITTING = [(task, kind) for task, row in TASKS.items() for kind in row.data[1:]]
+HOLDING = {"table_number": ("table_class", "table_category"), "table_class": ("table_category",)}
+"""Tables that hold the columns of another, and more."""
 REFUSED = [(task, kind) for task, row in TASKS.items() for kind in KINDS if kind not in row.data]
 
 
@@ -346,6 +352,19 @@ def test_data_that_a_task_cannot_use_is_refused(kinds, tmp_path, task, kind):
         dlt.train(template(task, kinds[kind]), output=tmp_path / "run")
     assert "\n" not in str(refused.value)
     assert not (tmp_path / "run").exists()
+
+
+@tasks
+def test_a_run_is_not_evaluated_on_data_of_another_kind(trained, kinds, task):
+    first, *others = row_of(task).data
+    refused = KINDS.keys() - {first, *others, *HOLDING.get(first, ())}
+    assert refused
+    for kind in refused:
+        with pytest.raises(ValueError, match=r"Received: .*\. [A-Z]") as error:
+            dlt.evaluate(trained(task).path, data=kinds[kind].settings["name"])
+        assert "\n" not in str(error.value), kind
+    for kind in HOLDING.get(first, ()):
+        assert dlt.evaluate(trained(task).path, data=kinds[kind].settings["name"])["scores"]
 
 
 @pytest.mark.parametrize(
