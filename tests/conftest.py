@@ -108,6 +108,9 @@ class AnyTarget(Task):
     def check_splits(self, dataset):
         """Any will do."""
 
+    def stages(self, model, template):
+        raise NotImplementedError
+
     def serving(self, model, spec, template, *, name):
         raise NotImplementedError
 
