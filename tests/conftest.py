@@ -151,8 +151,9 @@ def series_data(table, settings):
 def look_at(named, dataset):
     """A task, and a dataset that is split already as that looks at it: adapted, prepared for training, fitted."""
     from dltemplates.datasets.fit import fit
-    from dltemplates.tasks.task import make_task
+    from dltemplates.tasks.task import check_data, make_task, task_class
 
+    check_data(named.name, task_class(named), dataset.spec)
     task = make_task(named, dataset.spec)
     adapted = task.adapt(dataset)
     splits = adapted.splits | {"train": task.prepare_train(adapted.split("train"))}

@@ -20,7 +20,7 @@ from dltemplates.settings import DatasetSettings, Named
 from dltemplates.tasks.forecasting import Forecasting, naive_forecasts
 from dltemplates.tasks.load_for import load_for
 from dltemplates.tasks.series_figures import forecast_figure, steps_figure
-from dltemplates.tasks.task import make_task
+from dltemplates.tasks.task import check_data, make_task
 from dltemplates.template import load_template, parse_template
 from dltemplates.training.checkpoint import list_checkpoints
 from dltemplates.training.prepare import prepare
@@ -175,7 +175,7 @@ def test_sizes_are_those_that_builders_ask_for(task):
 def test_what_is_no_series_is_refused():
     number = Value(name="value", kind="number", dtype="float32", shape=(1,), mean=(0.0,), std=(1.0,))
     with pytest.raises(ValueError, match=r"Received: .*`number`\. .*--set dataset\.window="):
-        Forecasting(spec_of(number))
+        check_data("forecasting", Forecasting, spec_of(number, inputs=(number,)))
 
 
 def test_wrong_options_are_refused():
