@@ -245,9 +245,13 @@ def _run_of(file: Path) -> Run | None:
     run = Run(file.resolve().parents[1])
     if file.resolve().parent != run.exports_path or not run.record_path.exists():
         return None
-    report = load_run_report(run)
-    is_its_own = report is not None and report.is_of(run) and file.name in {r.file for r in report.results}
-    return load_run(run.path) if is_its_own else None
+    try:
+        report = load_run_report(run)
+        if report is None or not report.is_of(run):
+            return None
+    except ValueError:  # a broken run is no reason not to judge a whole file
+        return None
+    return run if file.name in {result.file for result in report.results} else None
 
 
 def _settings(subject: Subject, data: str | None) -> DatasetSettings:

@@ -9,7 +9,7 @@ import numpy as np
 
 from dltemplates.datasets.columns import encode_rows, fit_column
 from dltemplates.datasets.series import fit_series
-from dltemplates.datasets.source import Dataset, Joined, Source, column, fitted, origin
+from dltemplates.datasets.source import BaseSource, Dataset, Joined, Source, column, fitted, origin
 from dltemplates.datasets.spec import Like, Value
 from dltemplates.datasets.tables import TableSource, input_values
 from dltemplates.datasets.values import fit_numbers, with_counts, with_statistics
@@ -79,7 +79,7 @@ def _fit_target(value: Value, train: Source, inputs: tuple[Value, ...]) -> Value
     match value.kind:
         case "number" if value.mean is None:
             return fit_numbers(value, column(train, value.name))
-        case "class" | "labels" if value.counts is None:
+        case "class" | "labels" if value.counts is None and isinstance(train, BaseSource):  # others are read for it
             return with_counts(value, column(train, value.name))
         case "future" if value.mean is None:
             (series,) = inputs

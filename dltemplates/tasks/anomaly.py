@@ -103,18 +103,18 @@ class Anomaly(Reconstruction):
         return classes.index(self.normal)
 
     def prepare_train(self, split: Source) -> Source:
-        marks = anomalies_of(split)
+        if anomalies_of(split).all():
+            raise ValueError("Task anomaly learns from normal examples. Received: none in train. Choose other data.")
+        return normal_of(split) if self.anomalies == "drop" else split
+
+    def check_splits(self, dataset: Dataset) -> None:
+        marks = anomalies_of(dataset.split("train"))
         if self.anomalies == "refuse" and marks.any():
             raise ValueError(
                 f"Task anomaly trains on normal examples alone. Received: {marks.sum()} anomalies among the "
                 f"{len(marks)} of train. Leave them out: --set task.anomalies=drop; or train on them too: "
                 "--set task.anomalies=keep."
             )
-        if marks.all():
-            raise ValueError("Task anomaly learns from normal examples. Received: none in train. Choose other data.")
-        return normal_of(split) if self.anomalies == "drop" else split
-
-    def check_splits(self, dataset: Dataset) -> None:
         for split in ("validation", "test"):
             check_both(anomalies_of(dataset.split(split)), split)
 

@@ -108,9 +108,9 @@ class Task(ABC):
             ValueError: If not.
         """
         target = dataset.spec.targets[0]
-        if target.kind != "class" or not self.needs_target:
+        if target.kind != "class" or target.counts is None or not self.needs_target:
             return
-        for name, count in zip(target.classes or (), target.counts or (), strict=True):
+        for name, count in zip(target.classes or (), target.counts, strict=True):
             if not count:
                 raise ValueError(
                     f"There must be an example of each class to train on. Received: none of {name!r} in train. Add "

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from dltemplates.datasets.spec import READING_RULES
 from dltemplates.runs import Run, check_resume, latest_run_path, load_run, make_run, new_run_path
 from dltemplates.tasks.evaluation import Evaluation
 from dltemplates.template import Template
@@ -369,6 +370,11 @@ def run_to_resume(template: Template, name: str, output: str | Path | None, *, o
             return None
         raise ValueError(f"There must be a run to resume. Received: {run.path}, which holds no run.json.")
     run.verify(run.template_path, run.definition_path)
+    if (rules := run.record.spec.reading_rules) != READING_RULES:
+        raise ValueError(
+            f"A run is resumed by the rules that its data was read by. Received: {run.path}, of rules {rules}, where "
+            f"this version reads by {READING_RULES}. End it by the version that began it, or train anew."
+        )
     if run.template != template:
         before, now = run.template.flat(), template.flat()
         key = next(key for key in before | now if before.get(key) != now.get(key))

@@ -89,8 +89,9 @@ def test_which_class_is_normal_must_be_known():
 
 def test_anomalies_to_train_on_are_refused_and_counted():
     match = "Received: 2 anomalies .*5 of train.*task.anomalies=drop.*task.anomalies=keep"
+    task, seen = look(dataset((1, 0, 0, 1, 1)), anomalies="refuse")
     with pytest.raises(ValueError, match=match):
-        look(dataset((1, 0, 0, 1, 1)), anomalies="refuse")
+        task.check_splits(seen)
     with pytest.raises(ValueError, match="Received: [0-9]+ anomalies"):
         prepare(template(task__anomalies="refuse"))
     _, seen = look(dataset((1, 0, 0, 1, 1)), anomalies="keep")

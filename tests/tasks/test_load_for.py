@@ -232,6 +232,14 @@ def test_the_datasets_of_the_first_edition_are_split_by_their_classes_whatever_t
     assert np.bincount(now.split("test").column("label")).tolist() != counts.tolist()
 
 
+def test_a_training_of_the_first_edition_is_not_gone_on_with(trained, tmp_path):
+    shutil.copytree(trained.run.path, tmp_path / "run")
+    run = as_first_edition(Run(tmp_path / "run"))
+    run.save_record(run.record.model_copy(update={"state": "interrupted"}))
+    with pytest.raises(ValueError, match="Received: .*run, of rules 1, where this version reads by 2. End it by"):
+        train(run.template, output=run.path, resume=True)
+
+
 def test_rules_of_a_later_version_are_refused(trained):
     contract = trained.run.serving().contract.model_copy(update={"reading_rules": 3})
     with pytest.raises(ValueError, match="read by rules 1 to 2. Received: rules 3, of a later version"):
