@@ -72,6 +72,9 @@ def number_or_table(value: Any) -> Any:
     return {"name": "constant", "value": value} if is_number else name_or_table(value)
 
 
+NO_DATASET = "none"  # the name where a task brings data of its own
+
+
 class DatasetSettings(Part):
     """Which data, how its images are brought to one size, what the columns of its table are, how a series is cut.
 

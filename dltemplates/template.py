@@ -16,6 +16,7 @@ from pydantic import (
 
 from dltemplates import catalog
 from dltemplates.settings import (
+    NO_DATASET,
     DatasetSettings,
     ExportSettings,
     ModelSettings,
@@ -33,7 +34,7 @@ class Template(Part):
     """What is trained, on what, how, and to which formats it goes."""
 
     task: Annotated[Named, BeforeValidator(name_or_table)]
-    dataset: DatasetSettings
+    dataset: DatasetSettings = DatasetSettings(name=NO_DATASET)
     model: Annotated[ModelSettings, BeforeValidator(name_or_table)]
     train: TrainSettings = TrainSettings()
     export: ExportSettings = ExportSettings()

@@ -8,7 +8,7 @@ from pathlib import Path
 from dltemplates import catalog
 from dltemplates.datasets.source import Dataset
 from dltemplates.datasets.spec import Like
-from dltemplates.settings import DatasetSettings
+from dltemplates.settings import NO_DATASET, DatasetSettings
 
 
 def load_dataset(settings: DatasetSettings, *, from_file: bool = False, like: Like | None = None) -> Dataset:
@@ -47,8 +47,8 @@ def load_dataset(settings: DatasetSettings, *, from_file: bool = False, like: Li
 
 
 def is_named(name: str) -> bool:
-    """Whether a name is one of the catalog, or a variant of one."""
-    return name.partition(":")[0] in catalog.DATASETS
+    """Whether a name is one of the catalog, a variant of one, or that of no dataset: what needs no path."""
+    return name == NO_DATASET or name.partition(":")[0] in catalog.DATASETS
 
 
 def _looks_like_a_path(name: str) -> bool:

@@ -30,8 +30,9 @@ def boundary_figure(predictor: Predictor, task: Task, rows: np.ndarray, targets:
         The figure; None where the inputs are not two numbers, the outputs no classes, or the classes too many.
     """
     value, *more = predictor.contract.inputs
-    classes = task.target.classes or ()
-    if more or value.kind != "number" or value.shape != (2,) or task.kind != "class" or len(classes) > len(COLORS):
+    if more or value.kind != "number" or value.shape != (2,) or task.kind != "class":
+        return None
+    if len(task.target.classes or ()) > len(COLORS):
         return None
     figure = Figure(figsize=(6, 5), layout="constrained")
     draw_boundary(figure.subplots(), predictor, task, rows, targets)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
-from dltemplates import catalog
 from dltemplates.compat import flatten_layers
+from dltemplates.datasets.load import is_named
 from dltemplates.datasets.spec import DatasetSpec, Value, image_of
 from dltemplates.tasks.contract import Contract, ServingModel, Split
 from dltemplates.tasks.examples import outputs_of
@@ -123,8 +123,7 @@ def make_contract(spec: DatasetSpec, template: Template, outputs: tuple[Value, .
         name: Name of the served model.
     """
     data = template.dataset
-    family, _, _ = data.name.partition(":")
-    is_known = family in catalog.DATASETS
+    is_known = is_named(data.name)
     return Contract(
         name=name,
         task=template.task.name,

@@ -20,7 +20,7 @@ from dltemplates.datasets.splits import Strata
 from dltemplates.datasets.whole import split_whole
 from dltemplates.datasets.windows import TimeSource
 from dltemplates.runs import Run
-from dltemplates.settings import DatasetSettings, Named
+from dltemplates.settings import NO_DATASET, DatasetSettings, Named
 from dltemplates.tasks.contract import Contract
 from dltemplates.tasks.task import Task, check_data, make_task, task_class
 from dltemplates.template import Template
@@ -119,8 +119,13 @@ def _load(
     named: Named, settings: DatasetSettings, like: Like | None, *, task_from_file: bool, from_file: bool
 ) -> tuple[Dataset, Hashes]:
     """The splits that the data has, and the hashes of their examples; none of sources that would be read for it."""
-    needs_target = task_class(named, from_file=task_from_file).needs_target
-    dataset = load_dataset(settings, from_file=from_file, like=like)
+    of_task = task_class(named, from_file=task_from_file)
+    needs_target = of_task.needs_target
+    own = of_task.own_dataset(named.options)
+    if (own is None) == (settings.name == NO_DATASET):
+        rule, way_out = ("needs no", "Leave it out") if own else ("needs a", "Name it by dataset.name")
+        raise ValueError(f"Task {named.name} {rule} `dataset`. Received: {settings.name}. {way_out}.")
+    dataset = own or load_dataset(settings, from_file=from_file, like=like)
     if needs_target:
         dataset = with_a_target(dataset, settings, like=like)
     is_whole = not set(SPLITS) <= set(dataset.splits)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
@@ -66,6 +67,17 @@ class Task(ABC):
         (self.target,) = self.targets_of(spec)
 
     @classmethod
+    def own_dataset(cls, options: Mapping[str, Any]) -> Dataset | None:
+        """Return the data of a task that needs no dataset, such as what an agent saw; None for a task that needs one.
+
+        It calibrates integers, and exported files are compared with Keras on it.
+
+        Args:
+            options: The options of the task, as in a template.
+        """
+        return None
+
+    @classmethod
     def targets_of(cls, spec: Like) -> tuple[Value, ...]:
         """Return what the task predicts and compares with, of a dataset that `adapt` has changed or not."""
         return spec.targets
@@ -80,6 +92,8 @@ class Task(ABC):
         Args:
             dataset: The data as it was loaded; its split `train` is what is split.
         """
+        if not dataset.spec.targets:
+            return None
         target = dataset.spec.targets[0]
         if target.kind != "class":
             return None
@@ -107,8 +121,10 @@ class Task(ABC):
         Raises:
             ValueError: If not.
         """
+        if not dataset.spec.targets or not self.needs_target:
+            return
         target = dataset.spec.targets[0]
-        if target.kind != "class" or target.counts is None or not self.needs_target:
+        if target.kind != "class" or target.counts is None:
             return
         for name, count in zip(target.classes or (), target.counts, strict=True):
             if not count:

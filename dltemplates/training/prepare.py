@@ -19,6 +19,7 @@ from dltemplates.datasets.source import Dataset
 from dltemplates.devices.facts import visible_gpus
 from dltemplates.models.build import build_network
 from dltemplates.runs import Run
+from dltemplates.settings import NO_DATASET
 from dltemplates.tasks.load_for import load_for
 from dltemplates.tasks.needs import check_network
 from dltemplates.tasks.stage_plan import StagePlan
@@ -145,7 +146,8 @@ def prepare(
             f"`train.labels` is for tasks that learn from labels. Received: {settings.labels} for {task.name}, which "
             "does not. Leave it out; fewer examples are set apart by dataset.validation and dataset.test."
         )
-    make_order(template, examples, labeled_examples(template, examples))  # refuse before anything is built
+    if template.dataset.name != NO_DATASET:
+        make_order(template, examples, labeled_examples(template, examples))  # refuse before anything is built
     network = _network(template, task, dataset)
     pretrained = load_pretrained(template.model, network)
     center = pretrained.center if pretrained else None

@@ -13,10 +13,8 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from dltemplates.datasets.arrays import fingerprint
 from dltemplates.datasets.source import SPLITS, ArraySource, Dataset, Source
 from dltemplates.datasets.spec import DatasetSpec, Value
-from dltemplates.datasets.values import with_statistics
 from dltemplates.tasks.assemble import make_contract
 from dltemplates.tasks.contract import ServingModel
 from dltemplates.tasks.evaluation import Evaluation, System
@@ -125,7 +123,7 @@ class Steering(Task):
     name = "steering"
     kind = "any"
     target_kinds = ()
-    needs_labels = False
+    needs_target = False
     monitor = "val_return"
     budget = "10%"
 
@@ -138,10 +136,9 @@ class Steering(Task):
         parts = {split: _wander(place) for place, split in enumerate(SPLITS)}
         seen = Value(name="observation", kind="number", dtype="float32", shape=(2,))
         spec = DatasetSpec(
-            inputs=(with_statistics(seen, parts["train"]),),
+            inputs=(seen,),
             targets=(),
             sizes={split: len(rows) for split, rows in parts.items()},
-            fingerprint=fingerprint({split: (rows,) for split, rows in parts.items()}),
         )
         return Dataset(spec, {split: ArraySource({"observation": rows}) for split, rows in parts.items()})
 
