@@ -116,8 +116,8 @@ def test_a_setting_needs_an_equals_sign():
 
 def test_a_missing_key_is_named(tmp_path):
     path = tmp_path / "mine.toml"
-    path.write_text('task = "classification"\nmodel = "mlp"\n')
-    with pytest.raises(ValueError, match="missing key `dataset`"):
+    path.write_text('dataset = "digits"\nmodel = "mlp"\n')
+    with pytest.raises(ValueError, match="missing key `task`"):
         load_template(path)
 
 
