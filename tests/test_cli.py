@@ -123,6 +123,7 @@ def test_show_says_what_the_options_of_a_task_mean(dlt, task, option, default, m
 def test_every_option_of_a_task_is_explained():
     options = {(task, name): about for task in catalog.TASKS for name, about in pages.gather(task)["options"].items()}
     assert {task for task, _ in options} > {"classification", "generation"}
+    assert "spec" not in {name for _, name in options}
     for option, about in options.items():
         assert about["meaning"], option
 

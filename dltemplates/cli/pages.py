@@ -64,7 +64,7 @@ def arguments_of(model: str) -> dict[str, dict[str, Any]]:
 
 def _task_options(said: dict[str, str]) -> dict[str, dict[str, Any]]:
     arguments = docstrings.read_arguments(said["signature"], said["arguments"])
-    return {key: argument for key, argument in arguments.items() if key not in ("self", "targets")}
+    return {key: argument for key, argument in arguments.items() if key not in ("self", "spec")}
 
 
 def _model(name: str, said: dict[str, str]) -> dict[str, Any]:
