@@ -50,4 +50,4 @@ def test_export_is_a_function_beside_the_module_of_that_name():
     from dltemplates.deploy.export_run import export
 
     assert dlt.export is export
-    assert dltemplates.deploy.export.export_serving
+    assert dltemplates.deploy.export.export_system

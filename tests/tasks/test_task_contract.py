@@ -342,7 +342,7 @@ def test_other_data_that_a_task_can_use_is_trained_on(trained, kinds, task, kind
 @pytest.mark.parametrize(("task", "kind"), REFUSED)
 def test_data_that_a_task_cannot_use_is_refused(kinds, tmp_path, task, kind):
     if kind == "images":
-        rule, received = "A .npz of images has", "x in"  # the file, not the task, is said to lack something
+        rule, received = f"Task {task} (needs|must know|judges)", ""  # images without labels are of one class
     elif task == "parity":
         rule, received = "Task parity", "a training for it"
     else:
