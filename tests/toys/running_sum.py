@@ -32,7 +32,7 @@ def dataset(settings) -> Dataset:
     rows = load_iris().data.astype(np.float32)[np.random.default_rng(0).permutation(150)]
     parts = {"train": rows[:90], "validation": rows[90:120], "test": rows[120:]}
     splits = {name: (part, np.cumsum(part, axis=1)) for name, part in parts.items()}
-    return number_table([f"n{i}" for i in range(LENGTH)], splits, number_value(splits["train"][1]))
+    return number_table([f"n{i}" for i in range(LENGTH)], splits, number_value(LENGTH))
 
 
 def network(input_shape, num_outputs, *, name="network") -> keras.Model:
