@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from dltemplates.datasets.source import SPLITS
 from dltemplates.settings import DatasetSettings
 
 POOL = -1  # the group of classes that are too rare to have their share of every split
+KEPT = -2  # that of examples that are never set apart: one of each of those classes
 
 Parts = dict[str, np.ndarray]
 
@@ -33,7 +34,7 @@ class Strata(NamedTuple):
 
 
 def set_apart(groups: np.ndarray, keys: Sequence[str], share: float, seed: int) -> np.ndarray:
-    """Choose `share` of the examples, the same share of every group, and at least one of each but the pool.
+    """Choose `share` of the examples, the same share of every group, and at least one of each but `POOL` and `KEPT`.
 
     An example is chosen by a hash of its key, so that files added later leave nearly all others where they are.
 
@@ -51,7 +52,10 @@ def set_apart(groups: np.ndarray, keys: Sequence[str], share: float, seed: int) 
         return chosen
     order = np.argsort([_rank(key, seed) for key in keys], kind="stable")
     found, members, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-    quotas = np.maximum(_quotas(sizes, max(1, round(share * len(groups)))), found != POOL)
+    quotas = np.zeros(len(found), int)
+    if (is_free := found != KEPT).any():
+        shares = _quotas(sizes[is_free], max(1, round(share * len(groups))))
+        quotas[is_free] = np.maximum(shares, found[is_free] != POOL)
     for group, count in enumerate(quotas):
         of_group = order[members[order] == group]
         chosen[of_group[:count]] = True
@@ -78,17 +82,21 @@ def three_ways(groups: np.ndarray, keys: Sequence[str] | None, *, validation: fl
     in_test = set_apart(groups, keys, test, seed)
     rest = np.flatnonzero(~in_test)
     in_validation = set_apart(groups[rest], [keys[index] for index in rest.tolist()], validation, seed + 1)
-    if in_validation.all():  # also where there are none
-        raise ValueError(
-            f"There must be three different examples to be split into train, validation and test. Received: "
-            f"{len(groups)} in all. Add more."
-        )
     splits = {
         "train": rest[~in_validation],
         "validation": rest[in_validation],
         "test": np.flatnonzero(in_test),
     }
+    if not len(splits["train"]):
+        _raise_too_few(len(groups))
     return {name: indices for name, indices in splits.items() if len(indices)}
+
+
+def _raise_too_few(count: int) -> NoReturn:
+    raise ValueError(
+        "Each split needs examples that no other has, and train one of each class. Received: "
+        f"{count} different examples. Add more, or give each split in a file or folder of its own."
+    )
 
 
 def divide(
@@ -100,7 +108,7 @@ def divide(
         hashes: Of each example, (n,); equal examples have one hash.
         keys: A text that identifies each example; None takes its position.
         strata: Groups of which each split has the same share; None for none. Groups with fewer different examples than
-            there are splits are split together.
+            there are splits are split together, but for one example of each, which is trained on.
         settings: The shares and the seed; a share of 0 makes no split.
 
     Returns:
@@ -112,15 +120,19 @@ def divide(
     first, unit = _units(hashes)
     groups = np.zeros(len(first), np.int64) if strata is None else strata.groups[first].astype(np.int64)
     made = ["train", *(split for split in ("validation", "test") if getattr(settings, split))]
-    found, counts = np.unique(groups, return_counts=True)
+    found, first_of_group, counts = np.unique(groups, return_index=True, return_counts=True)
     rare = found[counts < len(made)]
+    pooled = np.where(np.isin(groups, rare), POOL, groups)
+    pooled[first_of_group[counts < len(made)]] = KEPT
     parts = three_ways(
-        np.where(np.isin(groups, rare), POOL, groups),
+        pooled,
         [str(place) if keys is None else keys[place] for place in first.tolist()],
         validation=settings.validation,
         test=settings.test,
         seed=settings.split_seed,
     )
+    if len(parts) < len(made):
+        _raise_too_few(len(first))
     of_unit = np.zeros(len(first), np.int64)
     for place, split in enumerate(SPLITS):
         of_unit[parts.get(split, [])] = place

@@ -267,7 +267,7 @@ def test_equal_images_stand_in_one_split(class_folders):
 
 
 def test_too_few_images_at_all(class_folders):
-    with pytest.raises(ValueError, match=r"three different examples to be split into .* Received: 2 in all. Add more"):
+    with pytest.raises(ValueError, match="Received: 2 different examples. Add more"):
         load(class_folders(cats=1, dogs=1))
 
 

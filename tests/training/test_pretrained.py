@@ -201,8 +201,9 @@ def test_the_center_of_a_run_stays_what_it_is(small_run, monkeypatch):
 
 
 def test_it_begins_with_a_run_of_categories_alone(tmp_path):
-    rows = [f"{colour},{size},{colour if size == 'big' else 'none'}" for colour in ("red", "blue") for size in SIZES]
-    (tmp_path / "balls.csv").write_text("\n".join(["colour,size,like", *rows * 10]))
+    colours = ("red", "blue", "green", "black", "white")
+    rows = [f"{a},{b},{size},{a if size == 'big' else b}" for a in colours for b in colours for size in SIZES]
+    (tmp_path / "balls.csv").write_text("\n".join(["inside,outside,size,like", *rows]))
     settings = {"dataset": {"name": str(tmp_path / "balls.csv")}, "model": {"name": "mlp", "units": [4]}}
     settings |= {"train__epochs": 1, "train__batch_size": 8, "train__augment": {}}
     run = train(small_template(**settings), output=tmp_path / "run")
