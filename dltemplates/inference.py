@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 
 from dltemplates.datasets.folder import SUFFIXES
-from dltemplates.datasets.images import read_image, write_image
 from dltemplates.datasets.seeds import read_noise
 from dltemplates.datasets.source import ALL, Arrays, Dataset
 from dltemplates.deploy.report import load_run_report
 from dltemplates.deploy.system import find_system
-from dltemplates.features import Feature, Image, Noise, Series, classes_of
+from dltemplates.features import AnyFeature, Feature, Image, Noise, Series, classes_of
 from dltemplates.runs import Run, atomic_path, load_run
 from dltemplates.runtimes import KerasPredictor, load_predictor
 from dltemplates.settings import DatasetSettings, Named
@@ -128,20 +127,20 @@ def predict(
         found = _predict_noise(subject, [str(text) for text in inputs])
     else:
         found = _predict_rows(subject, values, list(inputs))
-    made = [value.name for value in subject.contract.outputs if isinstance(value, Image)]
+    made = [value for value in subject.contract.outputs if value.suffix]
     if output is None or not made:
         return list(found)
     return [_write_images(result, made, Path(output), place) for place, result in enumerate(found)]
 
 
-def _write_images(result: dict[str, Any], made: list[str], folder: Path, place: int) -> dict[str, Any]:
+def _write_images(result: dict[str, Any], made: list[AnyFeature], folder: Path, place: int) -> dict[str, Any]:
     """Put the images of a prediction into files, and their paths into their places."""
-    for name in made:
-        if name in result:
-            path = folder / f"{place:03d}_{_file_name(result['input'])}.png"
+    for value in made:
+        if value.name in result:
+            path = folder / f"{place:03d}_{_file_name(result['input'])}{value.suffix}"
             with atomic_path(path) as temporary:
-                write_image(temporary, np.array(result[name]))
-            result[name] = str(path)
+                value.write(temporary, np.array(result[value.name]))
+            result[value.name] = str(path)
     return result
 
 
@@ -166,13 +165,13 @@ def _predict_images(subject: Subject, value: Image, named: list[Path]) -> Iterat
         raise ValueError("There must be an image to predict. Received: none. Name files, or folders that hold some.")
     for file in files:
         try:
-            image = read_image(file, value)
+            arrays = value.read(file)
         except ValueError as error:
             if file in named:
                 raise
             yield {"input": str(file), "error": str(error)}
             continue
-        (result,) = _shown(subject, {value.name: image[None]})
+        (result,) = _shown(subject, arrays)
         yield {"input": str(file), **result}
 
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from dltemplates.datasets.images import BrokenImageError, decode, resize_image
 from dltemplates.datasets.scan import Scanned, scan
 from dltemplates.datasets.source import SPLITS, ArraySource, BaseSource, Dataset, Source, origin
 from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.datasets.values import image_value
 from dltemplates.features import Feature, Image
+from dltemplates.features.pixels import BrokenImageError, decode, resize_image
 from dltemplates.settings import DatasetSettings
 
 

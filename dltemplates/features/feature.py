@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from dltemplates.features.column import Column
+
+Arrays = dict[str, np.ndarray]
 
 
 class Feature(BaseModel):
@@ -20,7 +23,12 @@ class Feature(BaseModel):
         shape: Its shape, without the batch.
         range: Least and greatest value at the boundary, where it is known.
         quantization: `(scale, zero_point)` of an integer tensor that stands for real numbers.
+        suffix: Of the file that `write` writes; empty where it writes none.
+        takes_bytes: Whether it holds bytes, 0 to 255, which an integer file takes as they are.
     """
+
+    suffix: ClassVar[str] = ""
+    takes_bytes: ClassVar[bool] = False
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -30,6 +38,30 @@ class Feature(BaseModel):
     shape: tuple[int, ...]
     range: tuple[float, float] | None = None
     quantization: tuple[float, int] | None = None
+
+    def read(self, given: Any) -> Arrays:
+        """Read one example from what a user gives.
+
+        Args:
+            given: A file, a text, a seed: what the kind says.
+
+        Returns:
+            (1, *shape) by name.
+
+        Raises:
+            ValueError: If it cannot be read.
+        """
+        raise ValueError(
+            f"An input must be of a kind that can be read by itself. Received: `{self.name}` of kind `{self.kind}`. "
+            "Call the network by its runtime, with arrays."
+        )
+
+    def write(self, path: Path, array: np.ndarray) -> None:
+        """Write one example (*shape) into a file, for the kinds that have a `suffix`."""
+        raise ValueError(
+            f"An output must be of a kind that is written into a file. Received: `{self.name}` of kind `{self.kind}`. "
+            "Take its numbers."
+        )
 
 
 class WithClasses(Feature):
