@@ -54,6 +54,28 @@ class Image(Feature):
         over = f"transparency over {self.background}; {colors}"
         return f"upright by EXIF; {over}; {size}, {self.filter} with antialiasing"
 
+    @property
+    def limits(self) -> tuple[float, float]:
+        """A byte's."""
+        return 0.0, 255.0
+
+    @property
+    def unit(self) -> float:
+        """White."""
+        return 255.0
+
+    def clip(self, array: np.ndarray) -> np.ndarray:
+        """Cut off what is darker than black or brighter than white."""
+        return np.clip(array, 0, 255)
+
+    def calibrate(self, array: np.ndarray) -> None:
+        """Give one pixel of the last two images either end of a byte's range, so that the input's range is just that.
+
+        Whole images of black and white would stretch the ranges behind it too.
+        """
+        array[-2, 0, 0] = 0
+        array[-1, 0, 0] = 255
+
     def read(self, given: Path | str | bytes) -> Arrays:
         """Read an image file, or its bytes.
 

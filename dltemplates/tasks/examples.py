@@ -46,12 +46,6 @@ class NoiseSource:
         return arrays
 
 
-def category_texts(value: Category, ids: np.ndarray) -> np.ndarray:
-    """Turn ids of categories (n, columns) back into text; that of 0, not known or missing, is empty."""
-    texts = [np.array(("", *column.vocabulary)) for column in value.columns or ()]
-    return np.stack([texts[place][ids[:, place]] for place in range(len(texts))], axis=1)
-
-
 def contract_examples(contract: Contract, split: str, source: Source) -> Source:
     """Return the inputs and targets of a contract for the examples of a split.
 
@@ -69,7 +63,7 @@ def contract_examples(contract: Contract, split: str, source: Source) -> Source:
         return source
 
     def read_as_text(arrays: Arrays, _: np.ndarray) -> Arrays:
-        return arrays | {text.name: category_texts(text, arrays[text.name])}
+        return arrays | {text.name: text.texts(arrays[text.name])}
 
     return Mapped(source, read_as_text)
 

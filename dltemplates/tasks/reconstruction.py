@@ -191,8 +191,7 @@ class Reconstruction(SupervisedTask):
         return self._squared(outputs["reconstruction"], targets[self.target.name])
 
     def _squared(self, made: np.ndarray, clean: np.ndarray) -> np.ndarray:
-        scale = 255.0 if self.is_image else np.array(self._numbers.std, np.float32)
-        difference = (made.astype(np.float32) - clean) / scale
+        difference = (made.astype(np.float32) - clean) / np.asarray(self.target.unit, np.float32)
         return np.square(difference).reshape(len(difference), -1).mean(axis=1)
 
     def figures(self, evaluation: Evaluation):
