@@ -92,7 +92,7 @@ class Feature(BaseModel):
         return np.clip(np.rint(array / np.float32(scale)) + zero_point, least.min, least.max).astype(dtype)
 
     def decode(self, array: np.ndarray) -> np.ndarray:
-        """Return what a file gives, (n, *shape), as float32: `(q - zero_point) * scale` where it is quantized."""
+        """Return float32 of what a file gives, (n, *shape): `(q - zero_point) * scale` where it is quantized."""
         array = np.asarray(array, np.float32)
         if self.quantization is None:
             return array
@@ -100,7 +100,7 @@ class Feature(BaseModel):
         return (array - zero_point) * np.float32(scale)
 
     def calibrate(self, array: np.ndarray) -> None:
-        """Change the examples (n, *shape) that set the ranges of an integer file, in place, so that they set them right.
+        """Change the examples (n, *shape) that set the ranges of an integer file, in place, to set them right.
 
         The last two are there to be changed: they are the first and the last example once more.
         """
