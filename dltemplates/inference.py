@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from dltemplates.datasets.folder import SUFFIXES
-from dltemplates.datasets.seeds import read_noise
-from dltemplates.datasets.source import ALL, Arrays, Dataset
+from dltemplates.datasets.given import Given, read_given
+from dltemplates.datasets.source import ALL, Dataset
 from dltemplates.deploy.report import load_run_report
 from dltemplates.deploy.system import find_system
-from dltemplates.features import AnyFeature, Feature, Image, Noise, Series, classes_of
+from dltemplates.features import AnyFeature, Feature, Image, Noise, classes_of
 from dltemplates.runs import Run, atomic_path, load_run
 from dltemplates.runtimes import KerasPredictor, load_predictor
 from dltemplates.settings import DatasetSettings, Named
@@ -118,15 +118,9 @@ def predict(
             there is no such part.
     """
     subject = _open(path, threads, part)
-    values = subject.contract.inputs
-    if isinstance(values[0], Image):
-        found = _predict_images(subject, values[0], [Path(path) for path in inputs])
-    elif isinstance(values[0], Series):
-        found = _predict_series(subject, values[0], list(inputs))
-    elif isinstance(values[0], Noise):
-        found = _predict_noise(subject, [str(text) for text in inputs])
-    else:
-        found = _predict_rows(subject, values, list(inputs))
+    contract = subject.contract
+    examples = read_given(contract.inputs[0], contract, list(inputs))
+    found = (_said(subject, example) for example in examples)
     made = [value for value in subject.contract.outputs if value.suffix]
     if output is None or not made:
         return list(found)
@@ -151,56 +145,12 @@ def _file_name(text: str) -> str:
     return re.sub(r"[^\w.-]+", "_", name)[:40]
 
 
-def _predict_noise(subject: Subject, given: list[str]) -> Iterator[dict[str, Any]]:
-    if not given:
-        raise ValueError("There must be a seed to predict. Received: none. Give some, such as 0 1 2.")
-    for text in given:
-        (result,) = _shown(subject, read_noise(text, subject.contract.inputs))
-        yield {"input": text, **result}
-
-
-def _predict_images(subject: Subject, value: Image, named: list[Path]) -> Iterator[dict[str, Any]]:
-    files = list(_files(named))
-    if not files:
-        raise ValueError("There must be an image to predict. Received: none. Name files, or folders that hold some.")
-    for file in files:
-        try:
-            arrays = value.read(file)
-        except ValueError as error:
-            if file in named:
-                raise
-            yield {"input": str(file), "error": str(error)}
-            continue
-        (result,) = _shown(subject, arrays)
-        yield {"input": str(file), **result}
-
-
-def _predict_rows(subject: Subject, values: tuple[Feature, ...], given: list[str | Path]) -> Iterator[dict[str, Any]]:
-    from dltemplates.datasets.rows import read_rows
-
-    rows = [row for text in given for row in read_rows(text, values)]
-    if not rows:
-        raise ValueError("There must be a row to predict. Received: none. Name a CSV file, or write one.")
-    for name, arrays, unknown in rows:
-        (result,) = _shown(subject, arrays)
-        yield {"input": name, **result} | ({"unknown": unknown} if unknown else {})
-
-
-def _predict_series(subject: Subject, value: Feature, given: list[str | Path]) -> Iterator[dict[str, Any]]:
-    from dltemplates.datasets.series import next_window
-
-    if not given:
-        raise ValueError("There must be a series to continue. Received: none. Name its CSV file.")
-    contract = subject.contract
-    for path in given:
-        window, dates = next_window(path, contract, contract.outputs[0].shape[0])
-        (result,) = _shown(subject, {value.name: window})
-        yield {"input": str(path), **result} | ({"dates": dates} if dates else {})
-
-
-def _shown(subject: Subject, inputs: Arrays) -> list[dict[str, Any]]:
+def _said(subject: Subject, example: Given) -> dict[str, Any]:
     """Predict one example, and return what the task says of it."""
-    return subject.task.show(subject.task.predict(subject.system, inputs))
+    if example.arrays is None:
+        return {"input": example.name, **example.remarks}
+    (result,) = subject.task.show(subject.task.predict(subject.system, example.arrays))
+    return {"input": example.name, **result, **example.remarks}
 
 
 def _open(path: str | Path, threads: int, part: str = "") -> Subject:
@@ -295,18 +245,3 @@ def _describe_one(value: Feature) -> str:
         few = ", ".join(classes[:5]) + (", ..." if len(classes) > 5 else "")
         return f"{len(classes)} classes ({few})"
     return f"{value.kind} {value.shape}"
-
-
-def _files(inputs: Iterable[Path]) -> Iterable[Path]:
-    for path in inputs:
-        if path.is_dir():
-            files = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
-            yield from (file for file in files if not _is_hidden(file.relative_to(path)))
-        elif path.is_file():
-            yield path
-        else:
-            raise ValueError(f"An input must be an image file or a folder of them. Received: {path}. Check the path.")
-
-
-def _is_hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)

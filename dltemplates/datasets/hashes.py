@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import math
 from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
@@ -80,10 +82,19 @@ def _texts(categories: Iterable[str], codes: np.ndarray) -> list[bytes]:
     return [known[code] for code in codes]
 
 
+@functools.singledispatch
 def _target_bytes(value: Feature, array: np.ndarray) -> Iterable[bytes]:
-    if isinstance(value, ClassId):
-        return _texts(value.classes, array.astype(np.int64))
-    if isinstance(value, Labels):
-        names = np.array(value.classes)
-        return ["\0".join(sorted(names[row > 0])).encode() for row in array]
+    """Return what of each target is hashed."""
     return _bytes_of(array)
+
+
+@_target_bytes.register
+def _(value: ClassId, array: np.ndarray) -> Iterable[bytes]:
+    ids = array.astype(np.int64).reshape(len(array), math.prod(value.shape))
+    return map(b"\0".join, zip(*(_texts(value.classes, place) for place in ids.T), strict=True))
+
+
+@_target_bytes.register
+def _(value: Labels, array: np.ndarray) -> Iterable[bytes]:
+    names = np.array(value.classes)
+    return ["\0".join(sorted(names[row > 0])).encode() for row in array]

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from dltemplates.datasets.seeds import draw
 from dltemplates.datasets.source import ALL, SPLITS, Arrays, Mapped, Source
 from dltemplates.features import Category, Noise, classes_of
 from dltemplates.runtimes import KerasPredictor
@@ -36,7 +35,8 @@ class NoiseSource:
     def read(self, indices: np.ndarray) -> dict[str, np.ndarray]:
         """Draw the examples at `indices` (n,)."""
         noise, *others = self.contract.inputs
-        arrays = {noise.name: np.stack([draw(self.first + int(index), noise.shape) for index in indices])}
+        assert isinstance(noise, Noise)
+        arrays = {noise.name: np.stack([noise.draw(self.first + int(index)) for index in indices])}
         arrays |= {value.name: (indices % len(classes_of(value))).astype(value.dtype) for value in others}
         if targets := self.contract.targets:
             # Evenly spread: files come class by class.
