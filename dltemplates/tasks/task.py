@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
@@ -362,9 +363,9 @@ def _setting_for_inputs(kinds: tuple[str, ...], inputs: tuple[Value, ...]) -> st
     """The setting by which a table gives an input of such a kind, as the end of a message; empty where none does."""
     first, *others = inputs
     if "series" in kinds and first.columns:
-        return "; or read a CSV file as a series, --set dataset.window=24"
+        return "; or read a CSV file as a series, --set dataset.series.window=24"
     if first.kind in kinds and [value.kind for value in others] == ["category"]:
-        skipped = " ".join(f"--set dataset.columns.{column.name}=skip" for column in others[0].columns or ())
+        skipped = " ".join(f"--set dataset.table.columns.{column.name}=skip" for column in others[0].columns or ())
         return f"; or leave the categories out, {skipped}"
     return ""
 
@@ -374,7 +375,17 @@ def _setting_for_target(kind: str, target: Value) -> str:
     other = {"class": "category", "number": "number"}.get(kind)
     if not (other and target.columns and target.kind in ("class", "number")):
         return ""
-    return f"; or say what the column is, --set dataset.columns.{target.columns[0].name}={other}"
+    if other == "number" and not _are_numbers(target.classes or ()):
+        return ""
+    return f"; or say what the column is, --set dataset.table.columns.{target.columns[0].name}={other}"
+
+
+def _are_numbers(names: tuple[str, ...]) -> bool:
+    """Whether all classes of a column are named by finite numbers."""
+    try:
+        return all(math.isfinite(float(name)) for name in names)
+    except ValueError:
+        return False
 
 
 def make_task(settings: Named, spec: Like, *, from_file: bool = False) -> Task:

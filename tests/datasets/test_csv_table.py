@@ -33,7 +33,8 @@ def table(**changes):
 def load(tmp_path):
     """A function that writes tables and loads them as a dataset."""
 
-    def write_and_load(frame, task=AnyTarget.name, like=None, whole=False, **settings):
+    def write_and_load(frame, task=AnyTarget.name, like=None, whole=False, columns=None, **settings):
+        settings |= {"table": {"columns": columns}} if columns else {}
         if isinstance(frame, dict):
             for split, part in frame.items():
                 part.to_csv(tmp_path / f"{split}.csv", index=False)
@@ -168,13 +169,16 @@ def test_a_class_is_the_same_with_and_without_a_point(load):
 
 
 DOUBTS = {
-    "names": ([f"n{row}" for row in range(ROWS)], r"`colour`.* 40 different ones in 40 rows.*columns\.colour=skip"),
+    "names": (
+        [f"n{row}" for row in range(ROWS)],
+        r"`colour`.* 40 different ones in .*table\.columns\.colour=skip",
+    ),
     "dates": (
         pd.date_range("2024-01-01", periods=ROWS).strftime("%d/%m/%Y"),
         r"like dates, as '01/01/2024'.*\.colour=date",
     ),
     "few dates": (["31/12/2024", "30/12/2024"] * 20, r"all of it looks like dates, as '31/12/2024' does: say .*=date"),
-    "numbers": (["3"] * 39 + ["few"], r"`colour`.* as 'few' is no number.*columns\.colour=category"),
+    "numbers": (["3"] * 39 + ["few"], r"`colour`.* as 'few' is no number.*table\.columns\.colour=category"),
 }
 
 
@@ -333,7 +337,7 @@ BROKEN = {
     ),
     "a target of numbers and a word": (
         table(label=[*np.linspace(0, 1, ROWS - 1), "soon"]), {},
-        r"must be numbers, or classes\. Received: 'soon' in `label`, most .*columns\.label=category",
+        r"must be numbers, or classes\. Received: 'soon' in `label`, most .*table\.columns\.label=category",
     ),
     "an unknown target": (table(), {"target": "price"}, r"must be a column\. Received: price\. There are: size, day"),
     "an unknown column": (table(), {"columns": {"price": "skip"}}, r"must name columns\. Received: price"),
@@ -495,7 +499,7 @@ def test_where_one_class_is_told_from_all_others_those_may_be_rare(load):
 )
 def test_a_target_of_the_other_kind_says_how_it_is_made_what_is_needed(load, task, values, kind):
     frame = table(label=values).rename(columns={"label": "quality"})
-    way_out = f"or say what the column is, --set dataset.columns.quality={kind}"
+    way_out = f"or say what the column is, --set dataset.table.columns.quality={kind}"
     with pytest.raises(ValueError, match=f"Task {task} needs targets .*: `dlt list tasks`; {way_out}"):
         load(frame, task)
 
