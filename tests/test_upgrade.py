@@ -214,10 +214,12 @@ def test_templates_are_upgraded_where_they_are_of_a_run(monkeypatch, tmp_path):
     copied = tmp_path / "template.toml"
     copied.write_bytes(run.template_path.read_bytes().replace(b"horizon = 1", b"").replace(b"period = 1", b""))
     copied.write_text(re.sub("(?m)^resize = .*|^\\[dataset.columns\\]", "", copied.read_text()))
+
+    def seeded(table):
+        return upgrade_template(table) | {"seed": 7}
+
     for module in ("runs", "template"):
-        monkeypatch.setattr(
-            f"dltemplates.{module}.upgrade_template", lambda table: upgrade_template(table) | {"seed": 7}
-        )
+        monkeypatch.setattr(f"dltemplates.{module}.upgrade_template", seeded)
     assert run.template.seed == 7
     assert load_template(run.template_path).seed == 7
     assert load_template(copied).seed == 0

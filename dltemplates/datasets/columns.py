@@ -34,6 +34,11 @@ def numbers_of(values: pd.Series) -> pd.Series:
     return pd.to_numeric(values, errors="coerce")
 
 
+def are_numbers(texts: Sequence[str]) -> bool:
+    """Whether all texts are finite numbers, as those of a column must be that is read as numbers."""
+    return bool(is_held(numbers_of(pd.Series(texts, dtype=object)).to_numpy(np.float64)).all())
+
+
 def raw_rows(columns: Sequence[Column], table: pd.DataFrame, *, to_learn: bool = False) -> pd.DataFrame:
     """Read the columns of a table that are learned from.
 

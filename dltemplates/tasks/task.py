@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
@@ -375,17 +374,11 @@ def _setting_for_target(kind: str, target: Value) -> str:
     other = {"class": "category", "number": "number"}.get(kind)
     if not (other and target.columns and target.kind in ("class", "number")):
         return ""
-    if other == "number" and not _are_numbers(target.classes or ()):
+    from dltemplates.datasets.columns import are_numbers  # imports pandas, which most commands do without
+
+    if other == "number" and not are_numbers(target.classes or ()):
         return ""
     return f"; or say what the column is, --set dataset.table.columns.{target.columns[0].name}={other}"
-
-
-def _are_numbers(names: tuple[str, ...]) -> bool:
-    """Whether all classes of a column are named by finite numbers."""
-    try:
-        return all(math.isfinite(float(name)) for name in names)
-    except ValueError:
-        return False
 
 
 def make_task(settings: Named, spec: Like, *, from_file: bool = False) -> Task:

@@ -504,6 +504,17 @@ def test_a_target_of_the_other_kind_says_how_it_is_made_what_is_needed(load, tas
         load(frame, task)
 
 
+@pytest.mark.parametrize("classes", [["good", "bad"], ["1", "2", "many"], ["1", "1_0"], ["1", "1e999"]])
+def test_classes_that_are_no_numbers_are_not_to_be_read_as_numbers(load, classes):
+    labels = (classes * ROWS)[:ROWS]
+    frame = table(label=labels).rename(columns={"label": "quality"})
+    as_classes = {"columns": {"quality": "category"}}
+    with pytest.raises(ValueError, match="Task regression needs targets .*: `dlt list tasks`.$"):
+        load(frame, "regression", **as_classes)
+    with pytest.raises(ValueError, match=r"A number to predict must be finite"):
+        load(frame, "regression", columns={"quality": "number"})
+
+
 def test_spaces_around_cells_and_names_are_no_part_of_them(tmp_path):
     path = tmp_path / "table.csv"
     rows = [f"{number} , red ,yes " if number % 2 else f"{number}, ? ,no " for number in range(20)]
