@@ -10,9 +10,10 @@ import numpy as np
 from dltemplates.datasets.columns import without_point
 from dltemplates.datasets.files import FileSource
 from dltemplates.datasets.source import Source, column
-from dltemplates.datasets.spec import DatasetSpec, Value
+from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.datasets.tables import TableSource
 from dltemplates.datasets.windows import TimeSource
+from dltemplates.features import ClassId, Feature, Labels
 
 SIZE = 8  # bytes of a hash: among a million examples two have the same once in 30 million data sets
 MISSING = b"\1"  # stands for a text that is missing
@@ -79,10 +80,10 @@ def _texts(categories: Iterable[str], codes: np.ndarray) -> list[bytes]:
     return [known[code] for code in codes]
 
 
-def _target_bytes(value: Value, array: np.ndarray) -> Iterable[bytes]:
-    if value.kind == "class":
-        return _texts(value.classes or (), array.astype(np.int64))
-    if value.kind == "labels":
-        names = np.array(value.classes or ())
+def _target_bytes(value: Feature, array: np.ndarray) -> Iterable[bytes]:
+    if isinstance(value, ClassId):
+        return _texts(value.classes, array.astype(np.int64))
+    if isinstance(value, Labels):
+        names = np.array(value.classes)
         return ["\0".join(sorted(names[row > 0])).encode() for row in array]
     return _bytes_of(array)

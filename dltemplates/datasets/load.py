@@ -10,6 +10,7 @@ from dltemplates.datasets.source import Dataset, origin
 from dltemplates.datasets.spec import Like
 from dltemplates.datasets.tables import TableSource
 from dltemplates.datasets.windows import WindowSource
+from dltemplates.features import Image, Series
 from dltemplates.settings import NO_DATASET, DatasetSettings, Part
 
 
@@ -85,7 +86,7 @@ def _kind_of(settings: DatasetSettings, dataset: Dataset) -> tuple[str, set[str]
     base, _ = origin(next(iter(dataset.splits.values())))
     if settings.name == NO_DATASET:
         return "data of the task's own", set()
-    if any(value.kind == "image" for value in dataset.spec.inputs):
+    if any(isinstance(value, Image) for value in dataset.spec.inputs):
         return "images", {"images"}
     if isinstance(base, TableSource):
         return "a table", {"table", "target"}
@@ -106,7 +107,7 @@ def _is_path(name: str) -> bool:
 
 
 def _load_path(path: Path, settings: DatasetSettings, like: Like | None) -> Dataset:
-    is_series = settings.of_series().window is not None or (like is not None and like.inputs[0].kind == "series")
+    is_series = settings.of_series().window is not None or (like is not None and isinstance(like.inputs[0], Series))
     if is_series and path.exists() and (path.suffix == ".csv" or (path / "train.csv").is_file()):
         from dltemplates.datasets.series import csv_series
 
