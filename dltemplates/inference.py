@@ -18,7 +18,7 @@ from dltemplates.deploy.system import find_system
 from dltemplates.features import AnyFeature, Feature, Image, Noise, classes_of
 from dltemplates.runs import Run, atomic_path, load_run
 from dltemplates.runtimes import KerasPredictor, load_predictor
-from dltemplates.settings import DatasetSettings, Named
+from dltemplates.settings import DatasetSettings, ImageSettings, Named
 from dltemplates.tasks.contract import Contract
 from dltemplates.tasks.evaluation import WHOLE, System
 from dltemplates.tasks.examples import contract_examples
@@ -214,7 +214,7 @@ def _settings(subject: Subject, data: str | None) -> DatasetSettings:
     value = next((value for value in (*contract.inputs, *contract.targets) if isinstance(value, Image)), None)
     if value:
         height, width, channels = value.shape
-        update |= {"image_size": (height, width), "channels": channels, "resize": value.resize}
+        update["images"] = ImageSettings(size=(height, width), channels=channels, resize=value.resize or "stretch")
     return settings.model_copy(update=update)
 
 

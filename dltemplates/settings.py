@@ -75,19 +75,61 @@ def number_or_table(value: Any) -> Any:
 NO_DATASET = "none"  # the name where a task brings data of its own
 
 
+ColumnKind = Literal["number", "date", "category", "skip"]
+
+
+class ImageSettings(Part):
+    """How images become the network's input.
+
+    Attributes:
+        size: `(height, width)` of the network's input in pixels; None keeps the size that all images share.
+        channels: 1 for grey, 3 for colour; None takes what the data has.
+        resize: `stretch` to the size, `crop` the middle of its aspect ratio first, or `pad` with black.
+    """
+
+    size: tuple[Count, Count] | None = None
+    channels: Literal[1, 3] | None = None
+    resize: Literal["stretch", "crop", "pad"] = "stretch"
+
+
+class TableSettings(Part):
+    """How the columns of a table are read.
+
+    Attributes:
+        columns: Kinds of columns by name, where they are not what they look like; `skip` leaves a column out.
+    """
+
+    columns: dict[str, ColumnKind] = {}
+
+
+class SeriesSettings(Part):
+    """How a series is cut into windows.
+
+    Attributes:
+        window: Rows that a forecast is computed from; a `.csv` is a series where it is given, else a table.
+        horizon: Rows that are forecast.
+        season_length: Rows of a season; forecasts are compared with the values of the last one. 1 where there are none.
+        columns: Kinds of columns by name, where they are not what they look like; `skip` leaves a column out.
+    """
+
+    window: Count | None = None
+    horizon: Count = 1
+    season_length: Count = 1
+    columns: dict[str, ColumnKind] = {}
+
+
+KINDS = ("images", "table", "series")  # of data, each with a table of settings of its own
+
+
 class DatasetSettings(Part):
-    """Which data, how its images are brought to one size, what the columns of its table are, how a series is cut.
+    """Which data, how it is split, and in tables of their own the settings that one kind of data uses.
 
     Attributes:
         name: A name of the catalog, a folder, `.npz` or `.csv` of the user's, or `package.module:function`.
         target: The column of a table, or a series, that is to be predicted; by default the last.
-        columns: What columns of it are, where it is not what they look like; `skip` leaves one out.
-        window: Rows of a series that a forecast is made of; a `.csv` is a series where it is given, else a table.
-        horizon: Rows of a series that are forecast.
-        period: Rows of a season, whose last values are a forecast to be better than; 1 where there are no seasons.
-        image_size: `(height, width)` of the network's input; None keeps the size that all images share.
-        channels: 1 for grey, 3 for colour; None takes what the data has.
-        resize: `stretch` to the size, `crop` the middle of its aspect ratio first, or `pad` with black.
+        images: How images are read; `none` is as if left out, so that a setting can undo that of a template.
+        table: How a table is read; likewise.
+        series: How a series is read; likewise.
         validation: Share of the training examples set apart where the data has no validation split; `mnist` and
             `fashion_mnist` always set 5,000 apart.
         test: Share set apart where the data has no test split.
@@ -98,17 +140,35 @@ class DatasetSettings(Part):
 
     name: Annotated[str, Field(min_length=1)]
     target: str | None = None
-    columns: dict[str, Literal["number", "date", "category", "skip"]] = {}
-    window: Count | None = None
-    horizon: Count = 1
-    period: Count = 1
-    image_size: tuple[Count, Count] | None = None
-    channels: Literal[1, 3] | None = None
-    resize: Literal["stretch", "crop", "pad"] = "stretch"
+    images: Annotated[ImageSettings | None, BeforeValidator(none_or_table)] = None
+    table: Annotated[TableSettings | None, BeforeValidator(none_or_table)] = None
+    series: Annotated[SeriesSettings | None, BeforeValidator(none_or_table)] = None
     validation: OpenShare = 0.1
     test: OpenShare = 0.2
     split_seed: Whole = 0
     cache: Literal["none", "memory", "disk"] = "none"
+
+    @model_validator(mode="after")
+    def _of_one_kind(self) -> DatasetSettings:
+        if len(given := [kind for kind in KINDS if getattr(self, kind) is not None]) > 1:
+            first, second = given[:2]
+            raise ValueError(
+                f"Data is of one kind. Received: `dataset.{first}` and `dataset.{second}`. Leave one out: "
+                f"--set dataset.{first}=none or --set dataset.{second}=none."
+            )
+        return self
+
+    def of_images(self) -> ImageSettings:
+        """Return how images are read, the defaults where nothing is given."""
+        return self.images or ImageSettings()
+
+    def of_table(self) -> TableSettings:
+        """Return how a table is read, the defaults where nothing is given."""
+        return self.table or TableSettings()
+
+    def of_series(self) -> SeriesSettings:
+        """Return how a series is read, the defaults where nothing is given."""
+        return self.series or SeriesSettings()
 
 
 class SGD(Part):
@@ -230,8 +290,8 @@ class Augment(Part):
     """Random changes of the training images, in this order.
 
     Attributes:
-        random_crop: Bring the image to a canvas of `image_size` over this share, and cut out a window of `image_size`
-            at a random place; 0.875 makes 256 of 224. Other splits show the whole image at `image_size`.
+        random_crop: Bring the image to a canvas of its size (`dataset.images.size`) over this share, and cut out a
+            window of that size at a random place; 0.875 makes 256 of 224. Other splits show the whole image.
         flip: Mirror every second image, left to right.
         crop_padding: Pad by this many black pixels and crop back at a random place.
         randaugment: Some of 14 operations; `{}` takes 2 of magnitude 9.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from types import NoneType
 from typing import Annotated, Any, get_args
 
 import tomli_w
@@ -26,8 +27,9 @@ from dltemplates.settings import (
     Whole,
     name_or_table,
 )
+from dltemplates.upgrade import upgrade_key, upgrade_template
 
-COLUMNS = "dataset.columns."
+COLUMNS = ("dataset.table.columns.", "dataset.series.columns.")
 
 
 class Template(Part):
@@ -49,12 +51,16 @@ class Template(Part):
         return tomli_w.dumps(_without_none(self.model_dump(mode="json")))
 
 
-def load_template(name: str | Path, overrides: dict[str, Any] | None = None) -> Template:
+def load_template(
+    name: str | Path, overrides: dict[str, Any] | None = None, *, tell: Callable[[str], None] | None = None
+) -> Template:
     """Load a template.
 
     Args:
         name: The name of a ready one, or the path of a TOML file.
         overrides: Values by dotted path, such as `{"train.epochs": 3}`.
+        tell: Takes overrides by their names of the first edition too, and is called with a line for each; without it
+            they are errors.
 
     Returns:
         The checked template.
@@ -76,8 +82,13 @@ def load_template(name: str | Path, overrides: dict[str, Any] | None = None) -> 
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"A template must be valid TOML. Received: {path}: {error}.") from error
+    if (path.parent / "run.json").is_file():  # the template of a run, which an earlier version may have written
+        table = upgrade_template(table)
     for dotted, value in (overrides or {}).items():
-        _override(table, dotted, value)
+        now = upgrade_key(dotted, is_series=_is_series(table, overrides or {})) if tell else dotted
+        if tell and now != dotted:
+            tell(f"`{dotted}` is now `{now}`; the old name works in this version only")
+        _override(table, now, value)
     template = parse_template(table, source=str(name))
     for kind, given in (("task", template.task.name), ("model", template.model.name)):
         if ":" not in given:
@@ -94,7 +105,8 @@ def parse_template(table: dict[str, Any], *, source: str = "template") -> Templa
     try:
         return Template.model_validate(table)
     except ValidationError as error:
-        raise ValueError(f"{source}: {_explain(error.errors(include_url=False)[0])}") from None
+        first = error.errors(include_url=False)[0]
+        raise ValueError(f"{source}: {_explain(first, is_series=_is_series(table))}") from None
 
 
 def parse_overrides(pairs: tuple[str, ...] | list[str]) -> dict[str, Any]:
@@ -117,8 +129,8 @@ def parse_overrides(pairs: tuple[str, ...] | list[str]) -> dict[str, Any]:
 
 def _override(table: dict[str, Any], dotted: str, value: Any) -> None:
     *parents, last = dotted.split(".")
-    if dotted.startswith(COLUMNS):  # the name of a column may have dots of its own
-        parents, last = COLUMNS.split(".")[:-1], dotted.removeprefix(COLUMNS)
+    if columns := next((path for path in COLUMNS if dotted.startswith(path)), None):
+        parents, last = columns.split(".")[:-1], dotted.removeprefix(columns)  # the name of a column may have dots
     for depth, key in enumerate(parents):
         child = table.setdefault(key, {})
         if isinstance(child, str):  # a name whose options are being set
@@ -130,13 +142,23 @@ def _override(table: dict[str, Any], dotted: str, value: Any) -> None:
     table[last] = value
 
 
-def _explain(error: Any) -> str:
+def _is_series(table: dict[str, Any], overrides: Iterable[str] = ()) -> bool:
+    """Whether settings of a series are given, by their present names or those of the first edition."""
+    dataset = table.get("dataset")
+    given = [f"dataset.{key}" for key in dataset] if isinstance(dataset, dict) else []
+    return any(key.startswith(("dataset.series", "dataset.window")) for key in [*given, *overrides])
+
+
+def _explain(error: Any, *, is_series: bool) -> str:
     """One of pydantic's errors as the rule, what was received, and the way out."""
     # A tagged union puts the tag into the location; the user wrote no such key.
     tags = {"sgd", "adagrad", "rmsprop", "adam", "adamw", "constant", "cosine", "one_cycle", "step"}
     path = [str(part) for part in error["loc"] if part not in tags]
     key = ".".join(path)
     received = error.get("input")
+    if (now := upgrade_key(key, is_series=is_series)) != key:
+        kind, name = now.split(".")[1:3]
+        return f"`{key}` is now `{now}`. Received: {received!r}. Write it in the table [dataset.{kind}], as `{name}`."
     if error["type"] == "extra_forbidden":
         known = _known_keys(path[:-1], error["loc"])
         near = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.5)
@@ -161,6 +183,8 @@ def _known_keys(parents: list[str], location: tuple[Any, ...]) -> list[str]:
     part: Any = Template
     for name in parents:
         part = part.model_fields[name].annotation
+        if NoneType in get_args(part):
+            part, _ = get_args(part)
     fields = getattr(part, "model_fields", None)
     if fields is None:  # a union: the tag in the location says which member
         members = {get_args(member.model_fields["name"].annotation)[0]: member for member in get_args(part)}
@@ -170,7 +194,7 @@ def _known_keys(parents: list[str], location: tuple[Any, ...]) -> list[str]:
 
 def _flat(table: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in table.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and value:
             yield from _flat(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value

@@ -4,7 +4,8 @@ Files outlive the version that wrote them: an app keeps its exported files for y
 `"major.minor"`; the first edition wrote the number 1. Within a major version fields are only added, and a reader passes
 over those it does not know. What changes the meaning of a field begins a new major version, and the functions here turn
 what was written before into what is written now, from a table to a table. This is the only place that knows how
-earlier versions wrote things; what a user writes, such as a template, is not upgraded.
+earlier versions wrote things. What a user writes is not upgraded: a template gets an error that names the new key, and
+on the command line alone a key of the first edition is taken for one version.
 """
 
 from __future__ import annotations
@@ -22,10 +23,24 @@ from dltemplates.errors import first_line
 Table = dict[str, Any]
 Model = TypeVar("Model", bound=BaseModel)
 
+# The settings of data that one kind of it uses: flat in the first edition, and now in a table of that kind.
+DATASET_KEYS = {
+    "image_size": "images.size",
+    "channels": "images.channels",
+    "resize": "images.resize",
+    "columns": "table.columns",
+    "window": "series.window",
+    "horizon": "series.horizon",
+    "period": "series.season_length",
+}
+
 
 def upgrade_contract(table: Table) -> Table:
     """Return the contract inside an exported file as this version writes it."""
-    return table
+    data = table.get("data")
+    if version_of(table["format_version"]) >= (2, 0) or not isinstance(data, dict):
+        return table
+    return table | {"data": _with_tables(data)}
 
 
 def upgrade_run_record(table: Table) -> Table:
@@ -43,7 +58,23 @@ def upgrade_report(table: Table) -> Table:
 
 def upgrade_template(table: Table) -> Table:
     """Return the template of a run as this version writes it; it has no version, its keys say what it is."""
-    return table
+    dataset = table.get("dataset")
+    return table | {"dataset": _with_tables(dataset)} if isinstance(dataset, dict) else table
+
+
+def upgrade_key(dotted: str, *, is_series: bool) -> str:
+    """Return the dotted path of a setting as this version calls it.
+
+    Args:
+        dotted: The path, such as `dataset.window`.
+        is_series: Whether the data is a series, whose columns are described in its own table.
+    """
+    parent, _, rest = dotted.partition(".")
+    key, dot, below = rest.partition(".")
+    if parent != "dataset" or key not in DATASET_KEYS:
+        return dotted
+    moved = "series.columns" if key == "columns" and is_series else DATASET_KEYS[key]
+    return f"dataset.{moved}{dot}{below}"
 
 
 def read_record(
@@ -99,6 +130,23 @@ def version_of(given: Any) -> tuple[int, int]:
         major, minor = given.split(".")
         return int(major), int(minor)
     raise ValueError(f"format_version: {repr(given)[:40]} is no version")
+
+
+def _with_tables(dataset: Table) -> Table:
+    """Return settings of data with those of one kind in its table; the first edition ignored those of other kinds."""
+    flat = {key: value for key, value in dataset.items() if key in DATASET_KEYS}
+    upgraded = {key: value for key, value in dataset.items() if key not in DATASET_KEYS}
+    is_sized = flat.get("image_size") or flat.get("channels") or flat.get("resize", "stretch") != "stretch"
+    is_series = bool(flat.get("window"))
+    if is_sized and not str(dataset.get("name")).endswith(".csv"):
+        used = ["image_size", "channels", "resize"]
+    else:
+        used = ["window", "horizon", "period", "columns"] if is_series else ["columns"]
+    for key in used:
+        if flat.get(key):
+            _, kind, name = upgrade_key(f"dataset.{key}", is_series=is_series).split(".")
+            upgraded[kind] = upgraded.get(kind, {}) | {name: flat[key]}
+    return upgraded
 
 
 def _without_version(part: Any) -> Any:

@@ -13,7 +13,7 @@ from dltemplates.template import Template, load_template
 SMALL = {  # seconds, on real digits at their own size
     "model.name": "convnet",
     "model.filters": [8, 16],
-    "dataset.image_size": (8, 8),
+    "dataset.images.size": (8, 8),
     "dataset.validation": 0.2,
     "train.epochs": 6,
     "train.batch_size": 64,

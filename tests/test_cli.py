@@ -380,7 +380,7 @@ BAD = {
         "--input-shape .*Received: 'a,b'",
     ),
     "an image size the model cannot take": (
-        ["train", "resnet8_digits", "--set", "dataset.image_size=[4, 4]"],
+        ["train", "resnet8_digits", "--set", "dataset.images.size=[4, 4]"],
         r"8x8.*Received: input_shape=\(4, 4, 1\)",
     ),
     "a run that is missing": (["evaluate", "nowhere"], "Received: nowhere"),

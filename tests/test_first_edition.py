@@ -24,6 +24,11 @@ FILES = {  # how many passed, by run and part
 }
 RUNS = tuple(dict.fromkeys(run for run, _ in FILES))
 USERS_DATA = {"weather": "weather.csv", "climate": "climate.csv"}  # which an exported file does not know
+RENAMED = {  # the first key of the first edition in a user's template, and what it is now
+    "digits": ("image_size", r"images\.size"),
+    "climate": ("window", r"series\.window"),
+    "weather": ("columns", r"table\.columns"),
+}
 SHARES = {"accuracy", "top_5", "roc_auc", "pr_auc", "precision", "recall"}  # scores that count examples
 TOLERANCES = {"saved_model": 1e-3, "float32": 1e-3, "float16": 1e-2}  # of a prediction's range; integers a tenth
 INPUTS = {
@@ -179,9 +184,33 @@ def test_records_and_reports_are_read():
         assert sum(key.endswith(" bytes") for key in row) == FILES[Path(name).name, ""]
 
 
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("name", sorted(set(RUNS) - set(RENAMED)))
 def test_a_template_of_a_user_is_what_its_run_has(name):
     assert dlt.load_template(f"templates/{name}.toml") == dlt.load_run(f"runs/{name}").template
+
+
+@pytest.mark.parametrize("name", RENAMED)
+def test_a_template_of_a_user_with_an_old_key_is_told_the_new_one(name):
+    old, new = RENAMED[name]
+    with pytest.raises(ValueError, match=rf"`dataset\.{old}` is now `dataset\.{new}`\. Received: "):
+        dlt.load_template(f"templates/{name}.toml")
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_the_template_in_a_run_is_upgraded(run):
+    template = dlt.load_template(f"runs/{run}/template.toml")
+    assert template == dlt.load_run(f"runs/{run}").template
+    assert "image_size" not in template.to_toml()
+
+
+def test_settings_of_the_data_are_in_the_table_of_their_kind():
+    digits, climate, weather = (dlt.load_run(f"runs/{run}").template.dataset for run in RENAMED)
+    images = {"size": (12, 12), "channels": 1, "resize": "crop"}
+    assert (digits.images.model_dump(), digits.table, digits.series) == (images, None, None)
+    assert dlt.load_predictor("runs/digits/exports/digits-int8.tflite").contract.data == digits
+    series = {"window": 12, "horizon": 3, "season_length": 12, "columns": {}}
+    assert (climate.series.model_dump(), climate.table, climate.images) == (series, None, None)
+    assert (weather.table.columns, weather.series, weather.images) == ({"observer": "skip"}, None, None)
 
 
 @pytest.mark.parametrize("run", RUNS)

@@ -27,9 +27,9 @@ def test_toml_with_every_default_comes_back_equal(name):
 
 
 def test_overrides_are_toml_where_they_can_be():
-    template = change("train.epochs=3", "dataset.image_size=[16, 16]", "task.label_smoothing=0.1", "model.name=mlp")
+    template = change("train.epochs=3", "dataset.images.size=[16, 16]", "task.label_smoothing=0.1", "model.name=mlp")
     assert template.train.epochs == 3
-    assert template.dataset.image_size == (16, 16)
+    assert template.dataset.images.size == (16, 16)
     assert template.task.options == {"label_smoothing": 0.1}
     assert template.model.name == "mlp"
 
@@ -77,7 +77,7 @@ def test_a_number_is_a_constant_learning_rate_and_a_name_an_optimizer():
         ("train.weight_decay=inf", r"finite"),
         ("train.augment.flop=true", r"Did you mean `flip`"),
         ("train.augment.contrast=1", r"less than 1"),
-        ("dataset.image_size=32", r"`dataset\.image_size` must be a list.*Received: 32"),
+        ("dataset.images.size=32", r"`dataset\.images\.size` must be a list.*Received: 32"),
         ("train.epochs=true", r"`train\.epochs`.*Received: True"),
         ("train.epochs='3'", r"`train\.epochs`.*Received: '3'"),
         ("train.deterministic=1", r"`train\.deterministic`.*Received: 1"),
@@ -86,9 +86,17 @@ def test_a_number_is_a_constant_learning_rate_and_a_name_an_optimizer():
         ("export.max_drop=true", r"`export\.max_drop"),
         ("dataset.name=''", r"`dataset\.name`.*at least 1 character"),
         ("..=3", r"A setting is `key=value`"),
-        ("dataset.image_size=[0, 32]", r"greater than 0"),
-        ("dataset.resize=fit", r"'stretch', 'crop' or 'pad'"),
-        ("dataset.channels=2", r"`dataset\.channels`.*1 or 3"),
+        ("dataset.images.size=[0, 32]", r"greater than 0"),
+        ("dataset.images.resize=fit", r"'stretch', 'crop' or 'pad'"),
+        ("dataset.images.channels=2", r"`dataset\.images\.channels`.*1 or 3"),
+        ("dataset.images.side=8", r"unknown key `dataset\.images\.side`. Received: 8. Did you mean `size`"),
+        ("dataset.series.window=24", r"of one kind. Received: `dataset\.images` and `dataset\.series`.*images=none or"),
+        ("dataset.image_size=[8, 8]", r"`dataset\.image_size` is now `dataset\.images\.size`. Received: \[8, 8\]"),
+        (
+            "dataset.window=24",
+            r"`dataset\.window` is now `dataset\.series\.window`\. Received: 24",
+        ),
+        ("dataset.columns.a=skip", r"`dataset\.columns` is now `dataset\.table\.columns`"),
         ("dataset.validation=0", r"`dataset\.validation`.*greater than 0"),
         ("model.name=resnet9", r"Unknown model.*Did you mean resnet8"),
         ("task.name=classify", r"Unknown task.*Did you mean classification"),
@@ -105,8 +113,9 @@ def test_a_broken_rule_names_the_key_the_value_and_the_way_out(setting, message)
 
 
 def test_the_name_of_a_column_may_have_dots():
-    columns = load_template("mlp_adult", parse_overrides(["dataset.columns.Sepal.Length=skip"])).dataset.columns
-    assert columns["Sepal.Length"] == "skip"
+    for kind in ("table", "series"):
+        template = load_template("mlp_adult", parse_overrides([f"dataset.{kind}.columns.Sepal.Length=skip"]))
+        assert getattr(template.dataset, kind).columns["Sepal.Length"] == "skip"
 
 
 def test_a_setting_needs_an_equals_sign():

@@ -115,7 +115,8 @@ def build(name, input_shape, classes, sizes, settings, output, overwrite, as_jso
         wanted["input_shape"] = parse.shape(input_shape)
     if classes is not None:
         wanted["num_outputs"] = parse.classes(classes)
-    folder, summary = build(name, sizes=wanted, settings=parse_overrides(settings), output=output, overwrite=overwrite)
+    changed = parse_overrides(settings)
+    folder, summary = build(name, sizes=wanted, settings=changed, output=output, overwrite=overwrite, tell=out.note)
     if as_json:
         totals = {key: value for key, value in dataclasses.asdict(summary).items() if key != "rows"}
         out.show({"folder": str(folder), **totals}, True)
@@ -358,4 +359,5 @@ def doctor(as_json) -> None:
 def _template(name: str, data: str | None, settings: tuple[str, ...]):
     from dltemplates.template import load_template, parse_overrides
 
-    return load_template(name, parse_overrides(settings) | ({"dataset.name": data} if data else {}))
+    overrides = parse_overrides(settings) | ({"dataset.name": data} if data else {})
+    return load_template(name, overrides, tell=out.note)

@@ -57,7 +57,8 @@ def array_dataset(settings: DatasetSettings, splits: Splits, target: Feature) ->
     """Make a dataset of uint8 images (n, height, width) or (n, height, width, channels) and their targets (n, ...)."""
     splits = {name: (images.reshape(*images.shape[:3], -1), targets) for name, (images, targets) in splits.items()}
     _, height, width, channels = splits["train"][0].shape
-    image = image_value(settings.image_size or (height, width), settings.channels or channels, resize=settings.resize)
+    given = settings.of_images()
+    image = image_value(given.size or (height, width), given.channels or channels, resize=given.resize)
     sources: dict[str, Source] = {
         name: ImageArrays({image.name: images, target.name: targets}, image, target)
         for name, (images, targets) in splits.items()

@@ -35,6 +35,11 @@ def numbers_of(values: pd.Series) -> pd.Series:
     return pd.to_numeric(values, errors="coerce")
 
 
+def are_numbers(texts: Sequence[str]) -> bool:
+    """Whether all texts are finite numbers, as those of a column must be that is read as numbers."""
+    return bool(is_held(numbers_of(pd.Series(texts, dtype=object)).to_numpy(np.float64)).all())
+
+
 def raw_rows(columns: Sequence[Column], table: pd.DataFrame, *, to_learn: bool = False) -> pd.DataFrame:
     """Read the columns of a table that are learned from.
 
@@ -74,7 +79,7 @@ def fit_column(column: Column, train: pd.Series) -> Column:
     if not train.notna().any():
         raise ValueError(
             f"A column must hold something to learn from. Received: nothing in `{column.name}` of the training split. "
-            f"Leave it out: --set dataset.columns.{column.name}=skip."
+            f"Leave it out: --set dataset.table.columns.{column.name}=skip."
         )
     if column.kind == "category":
         return column.model_copy(update={"vocabulary": tuple(sorted(train.dropna().unique()))})
@@ -185,6 +190,6 @@ def read_numbers(
         what = f"dates like {example_of(format)}" if kind == "date" else f"finite numbers up to {MOST:.1e}"
         other = "leave it empty where it is not known"
         if to_learn:
-            other = f"take another kind: --set dataset.columns.{name}=category"
+            other = f"take another kind: --set dataset.table.columns.{name}=category"
         raise ValueError(f"Column `{name}` must hold {what}. Received: {found!r}. Correct it, or {other}.")
     return numbers

@@ -1,8 +1,8 @@
 """The user's own table: a CSV file with a header, one example a row; or a folder of a `train.csv`, and a
 `validation.csv` and a `test.csv` if there are such splits.
 
-What a column is, is told by what it holds: numbers, dates, or else categories; `dataset.columns` says otherwise, or
-leaves one out. Categories are the text of the file: `02139` is not 2139. What is to be predicted is the column
+What a column is, is told by what it holds: numbers, dates, or else categories; `dataset.table.columns` says otherwise,
+or leaves one out. Categories are the text of the file: `02139` is not 2139. What is to be predicted is the column
 `dataset.target`, by default the last: text, or few different whole numbers, are classes; other numbers are numbers.
 Where nothing is to be predicted, as of an autoencoder, all columns are learned from, but for one that is named there.
 """
@@ -68,7 +68,7 @@ def frame_dataset(
     if target is None and settings.target and (like is None or settings.target in first):
         target = target_name(first, settings, like)
     columns = learned or _columns(frames, settings, target)
-    guessed = [column for column in columns if column.name not in settings.columns and not learned]
+    guessed = [column for column in columns if column.name not in settings.of_table().columns and not learned]
     warnings = [_doubt(column.name, first[column.name]) for column in guessed if column.kind == "category"]
     warnings += [] if learned else [_doubt_names(list(map(str, first)))]
     skipped: dict[str, str] = {}
@@ -116,7 +116,7 @@ def _columns(frames: Frames, settings: DatasetSettings, target: str | None) -> l
     """
     first = frames["train"]
     names = [str(column) for column in first if column != target]
-    kinds = {name: settings.columns.get(name) or kind_of(first[name]) for name in names}
+    kinds = {name: settings.of_table().columns.get(name) or kind_of(first[name]) for name in names}
     found = [Column(name=name, kind=kind, place=0) for name, kind in kinds.items() if kind != "skip"]
     if not found:
         raise ValueError("A table must have a column to learn from. Received: none but the target. Add one.")
@@ -134,9 +134,9 @@ def _format(column: Column, frames: Frames) -> str | None:
 
 
 def _check_columns(table: pd.DataFrame, settings: DatasetSettings) -> None:
-    if unknown := [name for name in settings.columns if name not in table]:
+    if unknown := [name for name in settings.of_table().columns if name not in table]:
         raise ValueError(
-            f"`dataset.columns` must name columns. Received: {', '.join(unknown)}. "
+            f"`dataset.table.columns` must name columns. Received: {', '.join(unknown)}. "
             f"There are: {', '.join(map(str, table.columns))}."
         )
 
@@ -160,16 +160,16 @@ def _doubt(name: str, values: pd.Series) -> str | None:
     if 2 * numbers.notna().sum() > len(given):
         return (
             f"column `{name}` is taken as categories, as {given[numbers.isna()].iloc[0]!r} is no number, unlike "
-            f"most of it: correct that, or say --set dataset.columns.{name}=category"
+            f"most of it: correct that, or say --set dataset.table.columns.{name}=category"
         )
     if look_like_dates(given):
         return (
             f"column `{name}` is taken as categories, but all of it looks like dates, as {given.iloc[0]!r} does: say "
-            f"--set dataset.columns.{name}=date, or =category"
+            f"--set dataset.table.columns.{name}=date, or =category"
         )
     if given.nunique() > max(FEW, len(given) / 2):
         return (
             f"column `{name}` is taken as categories, {given.nunique()} different ones in {len(given)} rows, "
-            f"too many to learn from: leave it out, --set dataset.columns.{name}=skip"
+            f"too many to learn from: leave it out, --set dataset.table.columns.{name}=skip"
         )
     return None

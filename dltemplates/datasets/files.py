@@ -155,8 +155,9 @@ def file_dataset(
         ValueError: If the images have several sizes and the settings name none.
     """
     files = [file for examples in splits.values() for file in examples.files]
-    channels = settings.channels or (1 if all(file.is_grey for file in files) else 3)
-    image = image_value(settings.image_size or _one_size(files), channels, resize=settings.resize)
+    given = settings.of_images()
+    channels = given.channels or (1 if all(file.is_grey for file in files) else 3)
+    image = image_value(given.size or _one_size(files), channels, resize=given.resize)
     sources: dict[str, Source] = {
         name: FileSource(root, examples, image=image, target=target, cache=settings.cache)
         for name, examples in splits.items()
@@ -185,6 +186,6 @@ def _one_size(files: list[Scanned]) -> tuple[int, int]:
         (low, left), (high, right) = sizes[0], sizes[-1]
         raise ValueError(
             f"Images of several sizes need one to be brought to. Received: {len(sizes)} sizes, {low}x{left} to "
-            f"{high}x{right}. Set `dataset.image_size`, such as [224, 224] (height, width)."
+            f"{high}x{right}. Set `dataset.images.size`, such as [224, 224] (height, width)."
         )
     return sizes[0]

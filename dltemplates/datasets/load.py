@@ -6,21 +6,23 @@ import os
 from pathlib import Path
 
 from dltemplates import catalog
-from dltemplates.datasets.source import Dataset
+from dltemplates.datasets.source import Dataset, origin
 from dltemplates.datasets.spec import Like
-from dltemplates.features import Series
-from dltemplates.settings import NO_DATASET, DatasetSettings
+from dltemplates.datasets.tables import TableSource
+from dltemplates.datasets.windows import WindowSource
+from dltemplates.features import Image, Series
+from dltemplates.settings import NO_DATASET, DatasetSettings, Part
 
 
 def load_dataset(settings: DatasetSettings, *, from_file: bool = False, like: Like | None = None) -> Dataset:
     """Load the splits that the data has, as they are: neither split further nor fitted.
 
     A name of the catalog is that dataset, one with a colon behind it (`gates:xor`) a variant of it; what exists, or
-    looks like a path, is a folder, `.npz` or `.csv` of the user's (a table, or with `settings.window` a series);
+    looks like a path, is a folder, `.npz` or `.csv` of the user's (a table, or with `settings.series.window` a series);
     `package.module:function` is called with the settings and returns a `Dataset`.
 
     Args:
-        settings: Which data, and how its images are brought to one size.
+        settings: Which data, and how it is read.
         from_file: As in `catalog.load`, for settings that were read from a run or an exported file.
         like: The spec or the contract of a trained network: the columns and classes of a table, or the columns and
             lengths of a series, of the user's are then what they were there.
@@ -32,7 +34,7 @@ def load_dataset(settings: DatasetSettings, *, from_file: bool = False, like: Li
     path = Path(name).expanduser()
     if is_named(name):
         name = name.partition(":")[0]
-    elif path.exists() or _looks_like_a_path(name):
+    elif _is_path(name):
         return _load_path(path, settings, like)
     try:
         function = catalog.load("dataset", name, from_file=from_file)
@@ -47,17 +49,65 @@ def load_dataset(settings: DatasetSettings, *, from_file: bool = False, like: Li
     return dataset
 
 
+USED_BY = {
+    "images": "images",
+    "table": "a table",
+    "series": "a series, as a CSV file is where `dataset.series.window` is given",
+    "target": "a column of a table or a series",
+}
+
+
+def check_settings(settings: DatasetSettings, dataset: Dataset) -> None:
+    """Check that data uses the settings that are given for one kind of data.
+
+    Args:
+        settings: The settings.
+        dataset: The data that was loaded by them.
+
+    Raises:
+        ValueError: If the data has no use for a setting.
+    """
+    if not is_named(settings.name) and not _is_path(settings.name):  # the user's own code may use any of them
+        return
+    kind, used = _kind_of(settings, dataset)
+    for name, user in USED_BY.items():
+        given = getattr(settings, name)
+        if given is not None and name not in used:
+            shown = given.model_dump(exclude_unset=True) if isinstance(given, Part) else given
+            way_out = f"--set dataset.{name}=none" if isinstance(given, Part) else "leave it out"
+            raise ValueError(
+                f"`dataset.{name}` is for {user}. Received: {shown!r} for {settings.name}, {kind}. Choose other data, "
+                f"or {way_out}."
+            )
+
+
+def _kind_of(settings: DatasetSettings, dataset: Dataset) -> tuple[str, set[str]]:
+    """What data is, in words, and which of the settings it uses."""
+    base, _ = origin(next(iter(dataset.splits.values())))
+    if settings.name == NO_DATASET:
+        return "data of the task's own", set()
+    if any(isinstance(value, Image) for value in dataset.spec.inputs):
+        return "images", {"images"}
+    if isinstance(base, TableSource):
+        return "a table", {"table", "target"}
+    if isinstance(base, WindowSource):
+        return "a series", {"series", "target"}
+    return "rows of numbers", set()
+
+
 def is_named(name: str) -> bool:
     """Whether a name is one of the catalog, a variant of one, or that of no dataset: what needs no path."""
     return name == NO_DATASET or name.partition(":")[0] in catalog.DATASETS
 
 
-def _looks_like_a_path(name: str) -> bool:
-    return "/" in name or os.sep in name or name.startswith((".", "~")) or name.endswith((".npz", ".csv"))
+def _is_path(name: str) -> bool:
+    """Whether a name that is not of the catalog is the path of data, there or not."""
+    looks_like_one = "/" in name or os.sep in name or name.startswith((".", "~")) or name.endswith((".npz", ".csv"))
+    return looks_like_one or Path(name).expanduser().exists()
 
 
 def _load_path(path: Path, settings: DatasetSettings, like: Like | None) -> Dataset:
-    is_series = settings.window is not None or (like is not None and isinstance(like.inputs[0], Series))
+    is_series = settings.of_series().window is not None or (like is not None and isinstance(like.inputs[0], Series))
     if is_series and path.exists() and (path.suffix == ".csv" or (path / "train.csv").is_file()):
         from dltemplates.datasets.series import csv_series
 

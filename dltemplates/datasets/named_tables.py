@@ -34,7 +34,9 @@ def adult(settings: DatasetSettings) -> Dataset:
         table = clean(pd.read_csv(locate("adult", origin), names=list(ADULT_COLUMNS), comment="|", **AS_TEXT))
         table["income"] = table["income"].str.rstrip(".")
         frames[split] = table
-    update = {"columns": {"fnlwgt": "skip"} | settings.columns, "target": settings.target or "income"}
+    given = settings.of_table()
+    table = given.model_copy(update={"columns": {"fnlwgt": "skip"} | given.columns})
+    update = {"table": table, "target": settings.target or "income"}
     return frame_dataset(frames, settings.model_copy(update=update))
 
 

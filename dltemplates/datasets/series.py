@@ -1,7 +1,7 @@
 """A series: rows in the order of time, of which the next ones are to be forecast.
 
 A CSV file with a header, of one or more columns of numbers, and a column of dates if there is one. It is a series, and
-no table, where `dataset.window` says how many rows a forecast is made of. What is forecast is the column
+no table, where `dataset.series.window` says how many rows a forecast is made of. What is forecast is the column
 `dataset.target`, by default the last; all columns are looked at. Each split is a part of the series: the first rows
 train, the last ones test.
 """
@@ -24,7 +24,7 @@ from dltemplates.datasets.times import date_texts, following, times_of
 from dltemplates.datasets.values import statistics
 from dltemplates.datasets.windows import WindowSource
 from dltemplates.features import Column, Future, Past, Time
-from dltemplates.settings import DatasetSettings
+from dltemplates.settings import DatasetSettings, SeriesSettings
 
 SUNSPOTS = Origin(
     ("series/monthly-sunspots.csv", "sunspots/monthly-sunspots.csv", "monthly-sunspots.csv"),
@@ -50,7 +50,7 @@ def csv_series(path: Path, settings: DatasetSettings, *, like: Like | None = Non
     if not path.is_file():
         raise ValueError(
             f"A series must be one CSV file, which is split by time. Received: {path}. "
-            "Name the file, or leave dataset.window out for a table."
+            "Name the file, or leave dataset.series out for a table."
         )
     return series_dataset(read_csv(path), settings, like=like)
 
@@ -72,12 +72,12 @@ def series_dataset(table: pd.DataFrame, settings: DatasetSettings, *, like: Like
         ValueError: As in `csv_series`.
     """
     if like is None:
-        series = read_series(table, settings.columns)
+        series = read_series(table, settings.of_series().columns)
         target = settings.target or series.names[-1]
     else:
         series = series_like(table, like)
         target = column_names(like.targets[0])[0]
-        settings = settings.model_copy(update=_lengths_like(like))
+        settings = settings.model_copy(update={"series": _series_like(settings, like)})
     if target not in series.names:
         raise ValueError(
             f"`dataset.target` must be a column of numbers. Received: {target}. There are: {', '.join(series.names)}."
@@ -143,10 +143,10 @@ def next_window(path: str | Path, like: Like, horizon: int) -> tuple[np.ndarray,
 def _doubts(target: str, series: Series, settings: DatasetSettings) -> Iterator[str]:
     """Which columns may be the time rather than what goes on in it."""
     for name, values in zip(series.names, series.rows.T, strict=True):
-        if name not in (target, *settings.columns) and (np.diff(values) > 0).all():
+        if name not in (target, *settings.of_series().columns) and (np.diff(values) > 0).all():
             yield (
                 f"column `{name}` rises from each row to the next, and is learned from: if it is the time, say "
-                f"--set dataset.columns.{name}=date, or =skip; if it is not, =number"
+                f"--set dataset.series.columns.{name}=date, or =skip; if it is not, =number"
             )
 
 
@@ -172,17 +172,18 @@ def fit_series(series: features.Series, target: int, rows: np.ndarray) -> featur
 
 
 def lengths(settings: DatasetSettings) -> tuple[int, int, int]:
-    """The window, the horizon and the period.
+    """Return the window, the horizon and the length of a season, in rows.
 
     Raises:
         ValueError: If no window is given: then the data would be no series.
     """
-    if settings.window is None:
+    given = settings.of_series()
+    if given.window is None:
         raise ValueError(
-            f"A series needs `dataset.window`, the rows that a forecast is made of. Received: none, for "
-            f"{settings.name}. Try --set dataset.window=24."
+            f"A series needs `dataset.series.window`, the rows that a forecast is made of. Received: none, for "
+            f"{settings.name}. Try --set dataset.series.window=24."
         )
-    return settings.window, settings.horizon, settings.period
+    return given.window, given.horizon, given.season_length
 
 
 def _check_varies(target: str, values: np.ndarray) -> None:
@@ -193,6 +194,7 @@ def _check_varies(target: str, values: np.ndarray) -> None:
         )
 
 
-def _lengths_like(like: Like) -> dict[str, int]:
+def _series_like(settings: DatasetSettings, like: Like) -> SeriesSettings:
     future, past, _ = like.targets
-    return {"window": like.inputs[0].shape[0], "horizon": future.shape[0], "period": past.shape[0]}
+    update = {"window": like.inputs[0].shape[0], "horizon": future.shape[0], "season_length": past.shape[0]}
+    return settings.of_series().model_copy(update=update)

@@ -48,7 +48,7 @@ def read_series(table: pd.DataFrame, kinds: Mapping[str, str]) -> Series:
     for name, kind in kinds.items():
         if name not in table or kind == "category":
             raise ValueError(
-                "`dataset.columns` of a series must name columns, each number, date or skip. Received: "
+                "`dataset.series.columns` of a series must name columns, each number, date or skip. Received: "
                 f"{name}={kind}. There are: {', '.join(map(str, table.columns))}."
             )
     of = {str(name): kinds.get(str(name)) or ("date" if is_dates(table[name], MONTH) else "number") for name in table}
@@ -118,7 +118,7 @@ def _numbers(name: str, values: pd.Series) -> np.ndarray:
         count = f", and {wrong.sum() - 1} more" if wrong.sum() > 1 else ""
         raise ValueError(
             f"A series must hold a finite number up to {MOST:.1e} in every row. Received: {received} of "
-            f"`{name}`{count}. Fill it in, or leave the column out: --set dataset.columns.{name}=skip; or if it is "
-            "dates, =date."
+            f"`{name}`{count}. Fill it in, or leave the column out: --set dataset.series.columns.{name}=skip; or if it "
+            "is dates, =date."
         )
     return numbers.astype(np.float32)

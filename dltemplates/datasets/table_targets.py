@@ -91,11 +91,11 @@ def read_targets(
 
 
 def _kind(name: str, frames: Frames, settings: DatasetSettings) -> str:
-    given = settings.columns.get(name)
+    given = settings.of_table().columns.get(name)
     if given in ("date", "skip"):
         raise ValueError(
-            f"What is to be predicted must be a number or a category. Received: {name}={given} in `dataset.columns`. "
-            "Leave it out of there, or choose another column: --set dataset.target=NAME."
+            f"What is to be predicted must be a number or a category. Received: {name}={given} in "
+            "`dataset.table.columns`. Leave it out of there, or choose another column: --set dataset.target=NAME."
         )
     if given:
         return given
@@ -108,7 +108,7 @@ def _kind(name: str, frames: Frames, settings: DatasetSettings) -> str:
         raise ValueError(
             f"What is to be predicted must be numbers, or classes. Received: {values[numbers.isna()].iloc[0]!r} in "
             f"`{name}`, most of which are numbers. Correct it, or leave it empty and so the row out; if they are "
-            f"classes, --set dataset.columns.{name}=category."
+            f"classes, --set dataset.table.columns.{name}=category."
         )
     return "number" if len(given) == len(values) else "category"
 
@@ -130,7 +130,7 @@ def _numbers(name: str, values: pd.Series) -> np.ndarray:
         raise ValueError(
             f"A number to predict must be finite, up to {MOST:.1e}. Received: "
             f"{values.tolist()[np.argmax(wrong)]!r} in `{name}`. "
-            f"Correct it; for classes, --set dataset.columns.{name}=category."
+            f"Correct it; for classes, --set dataset.table.columns.{name}=category."
         )
     return numbers[:, None]
 

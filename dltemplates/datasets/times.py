@@ -26,7 +26,8 @@ def parse_dates(name: str, values: pd.Series, format: str | None) -> pd.Datetime
         row = int(np.argmax(dates.isna()))
         raise ValueError(
             f"Column `{name}` must hold dates like {example_of(format)}. Received: {values.iloc[row]} in row "
-            f"{row + 1}. Correct it, or take the rows as they follow each other: --set dataset.columns.{name}=skip."
+            f"{row + 1}. Correct it, or take the rows as they follow each other: "
+            f"--set dataset.series.columns.{name}=skip."
         )
     return pd.DatetimeIndex(dates)
 
@@ -66,7 +67,7 @@ def frequency_of(name: str, dates: pd.DatetimeIndex, expected: str | None) -> st
     if found is None:
         raise ValueError(
             f"The dates of a series must follow each other evenly. Received: {_oddest(dates, steps)} in `{name}`. Fill "
-            f"in what is missing, or take the rows as they follow each other: --set dataset.columns.{name}=skip."
+            f"in what is missing, or take the rows as they follow each other: --set dataset.series.columns.{name}=skip."
         )
     return found.freqstr
 

@@ -109,8 +109,8 @@ class WindowSource(TimeSource):
         more = f"; or set more apart by dataset.{split}" if split != "train" else ""
         raise ValueError(
             f"Each split must be as long as a window and what is forecast of it, {self.need} rows. Received: "
-            f"{received}. Lower dataset.window ({self.window}), dataset.horizon ({self.horizon}) or dataset.period "
-            f"({self.period}){more}."
+            f"{received}. Lower dataset.series.window ({self.window}), dataset.series.horizon ({self.horizon}) or "
+            f"dataset.series.season_length ({self.period}){more}."
         )
 
 

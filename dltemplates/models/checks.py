@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from numbers import Integral, Real
 
-SIZE = "`image_size`, or --input-shape"
+SIZE = "`dataset.images.size`, or --input-shape"
 """Where a user says how large an image is: in a template, or to `dlt build`."""
 
 
@@ -48,7 +48,7 @@ def check_sequence_shape(model: str, input_shape: Sequence[int]) -> None:
     if len(input_shape) != 2 or not all(_is_positive(size) for size in input_shape):
         raise ValueError(
             f"`{model}` takes sequences, (rows, channels). Received: input_shape={tuple(input_shape)}. "
-            "Try (48, 1); a series is one by `dataset.window`."
+            "Try (48, 1); a series is one by `dataset.series.window`."
         )
 
 

@@ -109,7 +109,7 @@ def check_size(name: str, known: tuple[int, ...], given: tuple[int, ...]) -> Non
         raise ValueError(
             f"A judge must have been trained on images of the same size. Received: images of {given} for {name}, of "
             f"{known}. Choose another: --set task.judge=TEMPLATE; or do without: --set task.judge=none; or set "
-            "`dataset.image_size`."
+            "`dataset.images.size`."
         )
 
 

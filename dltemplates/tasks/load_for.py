@@ -13,7 +13,7 @@ from dltemplates.datasets.classes import with_classes_of
 from dltemplates.datasets.csv_table import with_a_target
 from dltemplates.datasets.fit import fit
 from dltemplates.datasets.hashes import fingerprint, hash_examples
-from dltemplates.datasets.load import is_named, load_dataset
+from dltemplates.datasets.load import check_settings, is_named, load_dataset
 from dltemplates.datasets.source import ALL, SPLITS, BaseSource, Dataset, Joined, origin
 from dltemplates.datasets.spec import READING_RULES, DatasetSpec, Like
 from dltemplates.datasets.splits import Strata
@@ -127,6 +127,8 @@ def _load(
         rule, way_out = ("needs no", "Leave it out") if own else ("needs a", "Name it by dataset.name")
         raise ValueError(f"Task {named.name} {rule} `dataset`. Received: {settings.name}. {way_out}.")
     dataset = own or load_dataset(settings, from_file=from_file, like=like)
+    if not task_from_file:  # a template that is yet to be trained
+        check_settings(settings, dataset)
     if needs_target:
         dataset = with_a_target(dataset, settings, like=like)
     is_whole = not set(SPLITS) <= set(dataset.splits)

@@ -362,9 +362,9 @@ def _setting_for_inputs(kinds: tuple[str, ...], inputs: tuple[Feature, ...]) -> 
     """The setting by which a table gives an input of such a kind, as the end of a message; empty where none does."""
     first, *others = inputs
     if "series" in kinds and columns_of(first):
-        return "; or read a CSV file as a series, --set dataset.window=24"
+        return "; or read a CSV file as a series, --set dataset.series.window=24"
     if first.kind in kinds and [value.kind for value in others] == ["category"]:
-        skipped = " ".join(f"--set dataset.columns.{column.name}=skip" for column in columns_of(others[0]))
+        skipped = " ".join(f"--set dataset.table.columns.{column.name}=skip" for column in columns_of(others[0]))
         return f"; or leave the categories out, {skipped}"
     return ""
 
@@ -374,7 +374,11 @@ def _setting_for_target(kind: str, target: Feature) -> str:
     other = {"class": "category", "number": "number"}.get(kind)
     if not (other and isinstance(target, ClassId | Number) and target.columns):
         return ""
-    return f"; or say what the column is, --set dataset.columns.{target.columns[0].name}={other}"
+    from dltemplates.datasets.columns import are_numbers  # imports pandas, which most commands do without
+
+    if other == "number" and not are_numbers(classes_of(target)):
+        return ""
+    return f"; or say what the column is, --set dataset.table.columns.{target.columns[0].name}={other}"
 
 
 def make_task(settings: Named, spec: Like, *, from_file: bool = False) -> Task:

@@ -61,7 +61,7 @@ def adopt(
     _check_task(task)
     model = _load(path)
     height, width, channels = _image_shape(model, path)
-    settings = {"name": data, "image_size": [height, width], "channels": channels, "resize": resize}
+    settings = {"name": data, "images": {"size": [height, width], "channels": channels, "resize": resize}}
     template = parse_template({"task": task, "dataset": settings, "model": path.stem}, source=str(path))
     new_run_path(path.stem, output, overwrite=overwrite)  # refuse before anything is loaded
     _, dataset = load_for(template)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ def build(
     output: str | Path | None = None,
     overwrite: bool = False,
     seed: int = 0,
+    tell: Callable[[str], None] | None = None,
 ) -> tuple[Path, Summary]:
     """Build a model, or what a template would train, and write its definition and fresh weights.
 
@@ -34,6 +36,7 @@ def build(
         output: The folder; by default the first free one of `saved_models/name`.
         overwrite: Replace a build or run that stands in `output`.
         seed: Seed of the fresh weights of a model; a template has its own.
+        tell: As in `load_template`.
 
     Returns:
         The folder, and the summary of what was built.
@@ -54,7 +57,7 @@ def build(
                 f"A template takes its sizes from its data. Received: {', '.join(sizes)}. "
                 "Build the model by its own name, or choose other data by --set dataset.name=..."
             )
-        model = prepare(load_template(name, settings)).definition
+        model = prepare(load_template(name, settings, tell=tell)).definition
         stem = Path(name).stem
     else:
         catalog.check_name("model or template", name, [*catalog.MODELS, *catalog.template_names()])

@@ -115,7 +115,7 @@ def _way_out(network: keras.Model, source: keras.Model) -> str:
     if ours == theirs or len(theirs[0]) != 3:
         return f"Set {options}"
     height, width, channels = theirs[0]
-    size = f"dataset.image_size=[{height}, {width}] and dataset.channels={channels}"
+    size = f"dataset.images.size=[{height}, {width}] and dataset.images.channels={channels}"
     return f"They were trained on images of {height}x{width}x{channels}: set {size}; or set {options}"
 
 

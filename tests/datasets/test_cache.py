@@ -23,7 +23,7 @@ def folder(tmp_path, photo):
 
 
 def load(folder, cache, **settings):
-    dataset = load_data(DatasetSettings(name=str(folder), image_size=(24, 24), cache=cache, **settings))
+    dataset = load_data(DatasetSettings(name=str(folder), images={"size": (24, 24)} | settings, cache=cache))
     for source in dataset.splits.values():
         source.strict = False
     return dataset
@@ -127,7 +127,7 @@ def test_a_strict_source_is_not_kept_with_a_broken_file(folder, tmp_path):
 
 
 def test_it_has_no_effect_on_arrays(tmp_path):
-    settings = {"name": "digits", "image_size": (8, 8)}
+    settings = {"name": "digits", "images": {"size": (8, 8)}}
     for cache in ("none", "memory", "disk"):
         source = load_data(DatasetSettings(**settings, cache=cache)).split("test")
         assert source.read(np.arange(1))["image"].shape == (1, 8, 8, 1)

@@ -34,7 +34,8 @@ def table(**changes):
 def load(tmp_path):
     """A function that writes tables and loads them as a dataset."""
 
-    def write_and_load(frame, task=AnyTarget.name, like=None, whole=False, **settings):
+    def write_and_load(frame, task=AnyTarget.name, like=None, whole=False, columns=None, **settings):
+        settings |= {"table": {"columns": columns}} if columns else {}
         if isinstance(frame, dict):
             for split, part in frame.items():
                 part.to_csv(tmp_path / f"{split}.csv", index=False)
@@ -169,13 +170,16 @@ def test_a_class_is_the_same_with_and_without_a_point(load):
 
 
 DOUBTS = {
-    "names": ([f"n{row}" for row in range(ROWS)], r"`colour`.* 40 different ones in 40 rows.*columns\.colour=skip"),
+    "names": (
+        [f"n{row}" for row in range(ROWS)],
+        r"`colour`.* 40 different ones in .*table\.columns\.colour=skip",
+    ),
     "dates": (
         pd.date_range("2024-01-01", periods=ROWS).strftime("%d/%m/%Y"),
         r"like dates, as '01/01/2024'.*\.colour=date",
     ),
     "few dates": (["31/12/2024", "30/12/2024"] * 20, r"all of it looks like dates, as '31/12/2024' does: say .*=date"),
-    "numbers": (["3"] * 39 + ["few"], r"`colour`.* as 'few' is no number.*columns\.colour=category"),
+    "numbers": (["3"] * 39 + ["few"], r"`colour`.* as 'few' is no number.*table\.columns\.colour=category"),
 }
 
 
@@ -334,7 +338,7 @@ BROKEN = {
     ),
     "a target of numbers and a word": (
         table(label=[*np.linspace(0, 1, ROWS - 1), "soon"]), {},
-        r"must be numbers, or classes\. Received: 'soon' in `label`, most .*columns\.label=category",
+        r"must be numbers, or classes\. Received: 'soon' in `label`, most .*table\.columns\.label=category",
     ),
     "an unknown target": (table(), {"target": "price"}, r"must be a column\. Received: price\. There are: size, day"),
     "an unknown column": (table(), {"columns": {"price": "skip"}}, r"must name columns\. Received: price"),
@@ -496,9 +500,20 @@ def test_where_one_class_is_told_from_all_others_those_may_be_rare(load):
 )
 def test_a_target_of_the_other_kind_says_how_it_is_made_what_is_needed(load, task, values, kind):
     frame = table(label=values).rename(columns={"label": "quality"})
-    way_out = f"or say what the column is, --set dataset.columns.quality={kind}"
+    way_out = f"or say what the column is, --set dataset.table.columns.quality={kind}"
     with pytest.raises(ValueError, match=f"Task {task} needs targets .*: `dlt list tasks`; {way_out}"):
         load(frame, task)
+
+
+@pytest.mark.parametrize("classes", [["good", "bad"], ["1", "2", "many"], ["1", "1_0"], ["1", "1e999"]])
+def test_classes_that_are_no_numbers_are_not_to_be_read_as_numbers(load, classes):
+    labels = (classes * ROWS)[:ROWS]
+    frame = table(label=labels).rename(columns={"label": "quality"})
+    as_classes = {"columns": {"quality": "category"}}
+    with pytest.raises(ValueError, match="Task regression needs targets .*: `dlt list tasks`.$"):
+        load(frame, "regression", **as_classes)
+    with pytest.raises(ValueError, match=r"A number to predict must be finite"):
+        load(frame, "regression", columns={"quality": "number"})
 
 
 def test_spaces_around_cells_and_names_are_no_part_of_them(tmp_path):

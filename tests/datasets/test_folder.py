@@ -123,18 +123,18 @@ def test_grey_images_have_one_channel(tmp_path, write_image):
         for number in range(3):
             write_image(tmp_path / label / f"{number}.png", level=number, mode="L")
     assert load(tmp_path).spec.inputs[0].shape == (8, 8, 1)
-    assert load(tmp_path, channels=3).split("train").read(np.arange(2))["image"].shape == (2, 8, 8, 3)
+    assert load(tmp_path, images={"channels": 3}).split("train").read(np.arange(2))["image"].shape == (2, 8, 8, 3)
     write_image(tmp_path / "b" / "colour.png")
     assert load(tmp_path).spec.inputs[0].shape == (8, 8, 3)
-    assert load(tmp_path, channels=1).split("train").read(np.arange(2))["image"].shape == (2, 8, 8, 1)
+    assert load(tmp_path, images={"channels": 1}).split("train").read(np.arange(2))["image"].shape == (2, 8, 8, 1)
 
 
 def test_several_sizes_need_one(class_folders, write_image):
     path = class_folders(cats=4, dogs=4)
     write_image(path / "cats" / "large.png", size=(20, 30))
-    with pytest.raises(ValueError, match=r"8x8 to 20x30\. .*`dataset.image_size`.*\[224, 224\]"):
+    with pytest.raises(ValueError, match=r"8x8 to 20x30\. .*`dataset.images.size`.*\[224, 224\]"):
         load(path)
-    dataset = load(path, image_size=(16, 12), resize="pad")
+    dataset = load(path, images={"size": (16, 12), "resize": "pad"})
     assert dataset.spec.inputs[0].shape == (16, 12, 3)
     assert dataset.spec.inputs[0].resize == "pad"
 

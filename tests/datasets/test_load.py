@@ -10,9 +10,10 @@ from dltemplates.settings import DatasetSettings
 
 OWN = """
 from dltemplates.datasets.digits import digits
+from dltemplates.settings import ImageSettings
 
 def larger(settings):
-    return digits(settings.model_copy(update={"image_size": (16, 16)}))
+    return digits(settings.model_copy(update={"images": ImageSettings(size=(16, 16))}))
 
 def nothing(settings):
     return None

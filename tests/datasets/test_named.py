@@ -131,7 +131,7 @@ def test_digits_split_by_the_settings():
 
 
 def test_digits_in_another_size():
-    dataset = load_data(DatasetSettings(name="digits", image_size=(32, 24), channels=3, resize="pad"))
+    dataset = load_data(DatasetSettings(name="digits", images={"size": (32, 24), "channels": 3, "resize": "pad"}))
     images = dataset.split("test").read(np.arange(5))["image"]
     assert images.shape == (5, 32, 24, 3)
     assert (images[:, :4] == 0).all()

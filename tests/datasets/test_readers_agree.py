@@ -114,7 +114,8 @@ def test_a_window_is_that_of_the_whole_image(every_kind, channels):
 @pytest.mark.data
 @pytest.mark.parametrize("rule", ["stretch", "crop", "pad"])
 def test_photographs(data, rule):
-    settings = DatasetSettings(name=str(data / "hymenoptera/hymenoptera_data"), image_size=(96, 128), resize=rule)
+    images = {"size": (96, 128), "resize": rule}
+    settings = DatasetSettings(name=str(data / "hymenoptera/hymenoptera_data"), images=images)
     dataset = load_data(settings)
     assert dataset.spec.sizes == {"train": 196, "validation": 153, "test": 49}
     assert dataset.spec.skipped == {}

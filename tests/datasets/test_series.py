@@ -19,7 +19,9 @@ ROWS = 60
 
 
 def settings(**given):
-    return DatasetSettings(**({"name": "mine.csv", "window": 6, "horizon": 3, "validation": 0.25} | given))
+    series = {key: given.pop(key) for key in ("window", "horizon", "season_length", "columns") if key in given}
+    series = {"window": 6, "horizon": 3} | series
+    return DatasetSettings(**({"name": "mine.csv", "series": series, "validation": 0.25} | given))
 
 
 def table(rows=ROWS, **columns):
@@ -54,7 +56,7 @@ def file(tmp_path):
 
 
 def test_a_window_is_followed_by_what_comes_next(load):
-    dataset = load(table(), settings(period=4))
+    dataset = load(table(), settings(season_length=4))
     for split in SPLITS:
         arrays = everything(dataset, split)
         assert len(arrays["series"]) == dataset.spec.sizes[split] > 0
@@ -107,7 +109,7 @@ def test_scaling_is_learned_on_the_training_split_alone(load):
 
 
 def test_the_spec_says_what_a_series_is(load):
-    spec = load(table(), settings(target="heat", period=5)).spec
+    spec = load(table(), settings(target="heat", season_length=5)).spec
     (series,), (future, past, time) = spec.inputs, spec.targets
     assert (series.kind, series.shape, [column.name for column in series.columns]) == (
         "series", (6, 2), ["heat", "sales"],
@@ -200,7 +202,7 @@ def test_a_csv_file_is_a_series_where_a_window_is_given(file):
 
 
 def test_a_trained_network_says_how_another_series_is_read(load, file):
-    spec = load(table(), settings(target="heat", period=5)).spec
+    spec = load(table(), settings(target="heat", season_length=5)).spec
     other = table(rows=120, note=["x"] * 120)[["note", "sales", "heat", "month"]]
     dataset = load_data(DatasetSettings(name=str(file(other))), like=spec)
     assert [column.name for column in dataset.spec.inputs[0].columns] == ["heat", "sales"]
@@ -288,7 +290,7 @@ def twice(frame):
         (lambda f: f.assign(sales=f.sales.mask(f.sales == 7)), {}, "Received: nothing in row 8"),
         (lambda f: f.assign(sales=f.sales.mask(f.sales < 3)), {}, "Received: nothing in row 1 of `sales`, and 2 more"),
         (lambda f: f.assign(heat=np.inf), {}, "Received: inf in row 1 of `heat`, and 59 more"),
-        (lambda f: f.assign(wind="NW"), {}, r"Received: NW in row 1 of `wind`.*--set dataset\.columns\.wind=skip"),
+        (lambda f: f.assign(wind="NW"), {}, r"Received: NW in row 1 of `wind`.*dataset\.series\.columns\.wind=skip"),
         (lambda f: f.assign(sales=3.0), {}, "Received: `sales`, the same in all 60 rows"),
         (
             lambda f: f.assign(sales=np.where(f.sales < 50, 3.0, f.sales)),
@@ -297,13 +299,13 @@ def twice(frame):
         ),
         (lambda f: f[["month"]], {}, r"Received: month\. "),
         (lambda f: f, {"target": "month"}, r"`dataset.target`.*Received: month\. There are: heat"),
-        (lambda f: f, {"columns": {"x": "skip"}}, r"`dataset.columns`.*Received: x=skip.*There are: mo"),
-        (lambda f: f, {"columns": {"heat": "category"}}, "`dataset.columns`.*Received: heat=category"),
+        (lambda f: f, {"columns": {"x": "skip"}}, r"`dataset.series.columns`.*Received: x=skip.*There are: mo"),
+        (lambda f: f, {"columns": {"heat": "category"}}, "`dataset.series.columns`.*Received: heat=category"),
         (lambda f: f, {"columns": {"heat": "date"}}, r"`heat`.*2024-12-31.*Received: 1.0 in row"),
-        (lambda f: f, {"window": 100}, r"103.*Received: 36 of 60 rows in train.*dataset\.window.*\(100\)"),
+        (lambda f: f, {"window": 100}, r"103.*Received: 36 of 60 rows in train.*dataset\.series\.window.*\(100\)"),
         (lambda f: f, {"horizon": 8}, r"14.*Received: 12 of 60 rows in validation.*dataset\.validation"),
         (lambda f: f, {"test": 0.1}, r"9.*Received: 6 of 60 rows in test.*dataset\.test"),
-        (lambda f: f, {"period": 12}, r"15.*Received: 12 of 60 rows in validation.*dataset\.period \(12\)"),
+        (lambda f: f, {"season_length": 12}, r"15.*Received: 12 of 60.*in validation.*series\.season_length \(12\)"),
     ],
 )  # fmt: skip
 def test_what_is_no_series_is_refused(load, change, given, match):
@@ -312,14 +314,14 @@ def test_what_is_no_series_is_refused(load, change, given, match):
 
 
 def test_a_series_needs_a_window():
-    with pytest.raises(ValueError, match=r"needs `dataset\.window`.*Received: none, for mine\.csv\. Try --set"):
+    with pytest.raises(ValueError, match=r"needs `dataset\.series\.window`.*Received: none, for mine\.csv\. Try --set"):
         series_dataset(table(), settings(window=None))
 
 
 def test_a_folder_of_tables_is_no_series(file):
     folder = file(table()).parent
     (folder / "mine.csv").rename(folder / "train.csv")
-    with pytest.raises(ValueError, match=r"CSV file.*Received: .*dataset\.window"):
+    with pytest.raises(ValueError, match=r"CSV file.*Received: .*dataset\.series out"):
         load_data(settings(name=str(folder)))
 
 

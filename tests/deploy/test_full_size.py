@@ -16,7 +16,7 @@ FORMATS = ("tflite:float32", "tflite:int8", "onnx:float32")
 @pytest.mark.parametrize("name", ["resnet50", "vgg16"])
 def test_a_network_of_224x224_trains_and_every_file_passes(name, digit_folder, tmp_path):
     template = small_template(
-        dataset={"name": str(digit_folder), "image_size": (224, 224), "channels": 3},
+        dataset={"name": str(digit_folder), "images": {"size": (224, 224), "channels": 3}},
         model={"name": name},
         train__epochs=3,
         train__batch_size=8,

@@ -9,7 +9,7 @@ from models.register import models, row_of
 @models(lambda row: row.export, slow=lambda row: "exports" not in row.fast)
 def test_a_model_exports_and_every_file_passes(name, tmp_path):
     how = row_of(name).export
-    sized = {"image_size": (how.image_size, how.image_size)} if how.data == "digits" else {}
+    sized = {"images": {"size": (how.image_size, how.image_size)}} if how.data == "digits" else {}
     template = small_template(
         dataset={"name": how.data, **sized},
         task=how.task,

@@ -66,7 +66,9 @@ def test_something_is_to_be_predicted(name):
 def test_an_image_too_small_by_a_pixel_names_the_least_size(name):
     least = row_of(name).least
     for shape in ((least - 1, least, 3), (least, least - 1, 3)):
-        received = re.escape(f"Received: input_shape={shape}. Try a larger image (`image_size`, or --input-shape)")
+        received = re.escape(
+            f"Received: input_shape={shape}. Try a larger image (`dataset.images.size`, or --input-shape)"
+        )
         with pytest.raises(ValueError, match=rf"^`{name}` needs images of at least {least}x{least}\. {received}"):
             build(name, input_shape=shape)
 
@@ -106,8 +108,18 @@ def test_what_is_no_image_is_refused_with_a_shape_that_is_taken(name, shape):
         ("preact_resnet_cifar", {"depth": 165, "bottleneck": False}, r"`depth` must be 6n\+2", r"164 or 170\."),
         ("mobilenet_v1", {"width": 0.3}, r"`width` must be a multiple of 0\.25", r"0\.25\."),
         ("vit_tiny", {"units": 100}, "`units` must be a multiple of `num_heads`", r"units=99\."),
-        ("vit_tiny", {"input_shape": (100, 96, 3)}, ".*: height and width must be multiples", r"112x96 \(`image_size`"),
-        ("convmixer", {"input_shape": (32, 31, 3)}, ".*: height and width must be multiples", r"42x42 \(`image_size`"),
+        (
+            "vit_tiny",
+            {"input_shape": (100, 96, 3)},
+            ".*: height and width must be multiples",
+            r"112x96 \(`dataset.images",
+        ),
+        (
+            "convmixer",
+            {"input_shape": (32, 31, 3)},
+            ".*: height and width must be multiples",
+            r"42x42 \(`dataset.images.size`",
+        ),
     ],
 )
 def test_a_depth_width_or_size_that_is_no_multiple_names_the_nearest(name, changed, rule, way_out):

@@ -41,9 +41,9 @@ def test_counts_are_positive(count):
 @pytest.mark.parametrize(
     ("size", "way_out"),
     [
-        ((32, 48), "Try 42x56 (`image_size`, or --input-shape), or `patch_size=8`."),
-        ((28, 27), "Try 28x28 (`image_size`, or --input-shape)."),
-        ((8, 14), "Try 14x14 (`image_size`, or --input-shape), or `patch_size=2`."),
+        ((32, 48), "Try 42x56 (`dataset.images.size`, or --input-shape), or `patch_size=8`."),
+        ((28, 27), "Try 28x28 (`dataset.images.size`, or --input-shape)."),
+        ((8, 14), "Try 14x14 (`dataset.images.size`, or --input-shape), or `patch_size=2`."),
     ],
 )
 def test_patches_leave_nothing_over(size, way_out):

@@ -119,7 +119,7 @@ def test_a_file_of_weights_gives_the_features_of_theirs_on_raw_pixels(tmp_path):
     training = prepare(
         small_template(
             model={"name": "mobilenet_v2", "weights": str(tmp_path / "theirs.h5")},
-            dataset={"name": "digits", "image_size": (SIDE, SIDE), "channels": 3, "validation": 0.2},
+            dataset={"name": "digits", "images": {"size": (SIDE, SIDE), "channels": 3}, "validation": 0.2},
         )
     )
     assert training.fresh == ["logits"]

@@ -40,5 +40,7 @@ def test_least_size_builds():
 
 @pytest.mark.parametrize("input_shape", [(33, 32, 1), (28, 224, 3)])
 def test_too_large_an_image_names_the_sizes_it_takes(input_shape):
-    with pytest.raises(ValueError, match=r"takes images of 8x8 to 32x32. Received: .* Try 32x32 \(`image_size`"):
+    with pytest.raises(
+        ValueError, match=r"takes images of 8x8 to 32x32. Received: .* Try 32x32 \(`dataset.images.size`"
+    ):
         lenet5(input_shape, 10)

@@ -126,7 +126,8 @@ def test_nothing_normal_or_nothing_else_is_refused():
 
 
 def test_images_are_not_read_to_count_anomalies(digit_folder, monkeypatch):
-    settings = DatasetSettings(name=str(digit_folder), image_size=(8, 8), channels=1, validation=0.3, test=0.3)
+    images = {"size": (8, 8), "channels": 1}
+    settings = DatasetSettings(name=str(digit_folder), images=images, validation=0.3, test=0.3)
     seen = load_data(settings, Named(name="anomaly", normal="zero", anomalies="drop"))
     labels = [seen.split(split).read(np.arange(len(seen.split(split))))["anomaly"] for split in seen.splits]
     monkeypatch.setattr(FileSource, "read", None)

@@ -39,7 +39,7 @@ def series(rows=400):
 
 
 def settings(name="mine.csv"):
-    return DatasetSettings(name=name, window=WINDOW, horizon=HORIZON, period=PERIOD)
+    return DatasetSettings(name=name, series={"window": WINDOW, "horizon": HORIZON, "season_length": PERIOD})
 
 
 @pytest.fixture(scope="module")
@@ -175,7 +175,7 @@ def test_sizes_are_those_that_builders_ask_for(task):
 def test_what_is_no_series_is_refused():
     columns = (Column(name="value", kind="number", place=0, median=0.0),)
     number = Number(name="value", dtype="float32", shape=(1,), mean=(0.0,), std=(1.0,), columns=columns)
-    with pytest.raises(ValueError, match=r"Received: .*`number`\. .*--set dataset\.window="):
+    with pytest.raises(ValueError, match=r"Received: .*`number`\. .*--set dataset\.series\.window="):
         check_data("forecasting", Forecasting, spec_of(number, inputs=(number,)))
 
 

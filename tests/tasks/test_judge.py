@@ -104,7 +104,7 @@ def test_what_is_no_judge_is_refused(alone, small_run):
 
 def test_a_judge_of_other_images_is_refused_before_there_is_a_run(small_run, alone):
     with pytest.raises(ValueError, match=r"Received: images of \(12, 12, 1\) .* of \(8, 8, 1\)"):
-        train(judged_by(str(small_run.path), image_size=[12, 12]), output=alone / "run")
+        train(judged_by(str(small_run.path), images={"size": [12, 12]}), output=alone / "run")
     assert not (alone / "run").exists()
 
 
@@ -160,7 +160,7 @@ def test_a_judge_that_does_not_fit_is_refused_before_it_is_trained(alone, monkey
     np.savez(alone / "two.npz", x=images, y=np.arange(120) % 2, classes=np.array(["cat", "dog"]))
     for dataset, message in (
         ({"name": str(alone / "two.npz")}, "tell the classes .* mlp_digits for 0, 1, .* data has cat, dog.*judge=none"),
-        ({"image_size": [12, 12]}, r"Received: images of \(12, 12, 1\) for mlp_digits"),
+        ({"images": {"size": [12, 12]}}, r"Received: images of \(12, 12, 1\) for mlp_digits"),
     ):
         with pytest.raises(ValueError, match=message):
             train(judged_by("mlp_digits", **dataset), output=alone / "run")

@@ -322,7 +322,7 @@ def test_a_series_is_split_where_it_was(tmp_path):
     series = pd.DataFrame({"month": months, "sold": sold})
     path = tmp_path / "series.csv"
     series.to_csv(path, index=False)
-    settings = {"name": str(path), "window": 6, "horizon": 2}
+    settings = {"name": str(path), "series": {"window": 6, "horizon": 2}}
     template = parse_template(
         {"task": "forecasting", "dataset": settings, "model": {"name": "lstm", "units": [2]}, "train": {"epochs": 1}}
     )

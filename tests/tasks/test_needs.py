@@ -40,7 +40,7 @@ def test_a_model_can_do_a_task_or_it_is_said_why_not(task, model):
     template = parse_template(
         {
             "task": {"name": task} | OPTIONS.get(task, {}),
-            "dataset": {"name": "digits", "image_size": [side, side]},
+            "dataset": {"name": "digits", "images": {"size": [side, side]}},
             "model": {"name": model} | MODELS[model],
             "train": {"batch_size": 16, "keep": "last"},
         },

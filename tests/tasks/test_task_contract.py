@@ -166,7 +166,7 @@ def series(folder: Path) -> Kind:
     noise = np.random.default_rng(0).normal(0, 0.1, len(days))
     dates = pd.date_range("2000-01-01", periods=len(days))
     pd.DataFrame({"day": dates, "sold": np.sin(days / 5) + noise}).to_csv(folder / "series.csv", index=False)
-    settings = {"name": str(folder / "series.csv"), "window": 8, "horizon": 2}
+    settings = {"name": str(folder / "series.csv"), "series": {"window": 8, "horizon": 2}}
     return Kind(settings, settings["name"], {"series": "series", "future": "future"})
 
 

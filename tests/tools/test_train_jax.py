@@ -21,7 +21,7 @@ from dltemplates.template import load_template
 TOOLS = Path(__file__).parents[2] / "tools"
 BACKEND = "jax" if find_spec("jax") else "tensorflow"
 OPTIONS = [
-    *("--set", "model.name=convnet", "--set", "model.filters=[8,16]", "--set", "dataset.image_size=[8,8]"),
+    *("--set", "model.name=convnet", "--set", "model.filters=[8,16]", "--set", "dataset.images.size=[8,8]"),
     *("--set", "train.epochs=3", "--set", "train.augment.crop_padding=1", "--set", "train.optimizer=adam"),
     *("--set", "train.learning_rate=0.01"),
 ]

@@ -39,7 +39,8 @@ def photographs(digit_folder, tmp_path):
 
 
 def template(photographs, **settings):
-    return small_template(dataset={"name": str(photographs), "image_size": (8, 8)}, train__batch_size=8, **settings)
+    dataset = {"name": str(photographs), "images": {"size": (8, 8)}}
+    return small_template(dataset=dataset, train__batch_size=8, **settings)
 
 
 @pytest.mark.parametrize(

@@ -329,7 +329,8 @@ def test_images_of_no_class_are_learned_but_by_a_network_that_is_told_one(tmp_pa
     for number in range(80):
         Image.new("L", (8, 8), 3 * number).save(tmp_path / "mine" / f"{number}.png")
     template = tiny("gan", epochs=1, batch_size=16)
-    mine = template.model_copy(update={"dataset": DatasetSettings(name=str(tmp_path / "mine"), image_size=(8, 8))})
+    settings = DatasetSettings(name=str(tmp_path / "mine"), images={"size": (8, 8)})
+    mine = template.model_copy(update={"dataset": settings})
     run = train(mine, output=tmp_path / "run")
     assert evaluate(run.path)["examples"] == 16
     told = mine.model_copy(update={"model": tiny("cgan").model})

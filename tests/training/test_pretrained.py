@@ -47,7 +47,7 @@ def test_it_begins_with_the_weights_of_a_run(small_run):
 
 def test_the_last_layer_stays_fresh_where_the_classes_are_others(small_run, digit_folder, tmp_path):
     template = small_template(
-        dataset={"name": str(digit_folder), "image_size": (8, 8), "channels": 1},
+        dataset={"name": str(digit_folder), "images": {"size": (8, 8), "channels": 1}},
         model__weights=str(small_run.path),
         train__epochs=1,
         train__batch_size=8,
@@ -226,7 +226,7 @@ def test_weights_for_another_size_say_which_it_is():
     source, network = (
         build_network("vgg11", sizes | {"input_shape": (side, 32, 3)}, {"width": 0.1}) for side in (64, 32)
     )
-    size = r"dataset.image_size=\[64, 32\] and dataset.channels=3"
+    size = r"dataset.images.size=\[64, 32\] and dataset.images.channels=3"
     refused(network, source, rf"They were trained on images of 64x32x3: set {size}; or set the model and its options")
 
 
@@ -243,7 +243,7 @@ def test_auxiliary_classifiers_of_another_size_begin_fresh():
     [
         ({"name": "mobilenet_v2", "widht": 0.5}, 3, "widht"),
         ({"name": "mobilenet_v2", "width": "half"}, 3, r"`width`.*Received: width='half'"),
-        ({"name": "mobilenet_v2"}, 1, r"trained on images of 224x224x3: set .* and dataset.channels=3"),
+        ({"name": "mobilenet_v2"}, 1, r"trained on images of 224x224x3: set .* and dataset.images.channels=3"),
         ({"name": "resnet50", "stride_on_3x3": True}, 3, "`model.weights`.*Received: imagenet, where"),
     ],
 )
@@ -254,7 +254,7 @@ def test_what_there_are_no_weights_for_is_refused_before_they_are_downloaded(mod
         prepare(
             small_template(
                 model=model | {"weights": "imagenet"},
-                dataset={"name": "digits", "image_size": (32, 32), "channels": channels},
+                dataset={"name": "digits", "images": {"size": (32, 32), "channels": channels}},
             )
         )
 

@@ -174,7 +174,7 @@ def test_workers_with_different_data_are_refused(tmp_path, digit_folder):
     for folder, data in zip(folders, (digit_folder, other), strict=True):
         folder.mkdir()
         (folder / "data").symlink_to(data)
-    template = small_template(dataset__name="data", dataset__image_size=(8, 8), train__batch_size=4)
+    template = small_template(dataset__name="data", dataset__images__size=(8, 8), train__batch_size=4)
     said = start_by_hand(tmp_path, [template, template], folders)
     for text, code in said:
         assert code == 2
