@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 import numpy as np
 
 from dltemplates.datasets.spec import DatasetSpec
+from dltemplates.features import Arrays
 
 if TYPE_CHECKING:
     from dltemplates.datasets.row_splits import RowSplits
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 SPLITS = ("train", "validation", "test")
 ALL = "all"  # the name of all of them together
 READ_AT_ONCE = 256
-
-Arrays = dict[str, np.ndarray]
 
 
 class Source(Protocol):
