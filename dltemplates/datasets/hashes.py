@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
@@ -81,7 +82,8 @@ def _texts(categories: Iterable[str], codes: np.ndarray) -> list[bytes]:
 
 def _target_bytes(value: Value, array: np.ndarray) -> Iterable[bytes]:
     if value.kind == "class":
-        return _texts(value.classes or (), array.astype(np.int64))
+        ids = array.astype(np.int64).reshape(len(array), math.prod(value.shape))  # one, or one for each box
+        return map(b"\0".join, zip(*(_texts(value.classes or (), place) for place in ids.T), strict=True))
     if value.kind == "labels":
         names = np.array(value.classes or ())
         return ["\0".join(sorted(names[row > 0])).encode() for row in array]

@@ -113,7 +113,7 @@ def with_counts(target: Value, train: np.ndarray) -> Value:
     """The target with the number of training examples of each class, or with each label; numbers stay as they are."""
     match target.kind:
         case "class":
-            counts = np.bincount(train, minlength=len(target.classes or ()))
+            counts = np.bincount(train[train >= 0], minlength=len(target.classes or ()))
         case "labels":
             counts = train.sum(axis=0)
         case _:
