@@ -22,6 +22,7 @@ from dltemplates.tasks.assemble import make_contract
 from dltemplates.tasks.contract import ServingModel
 from dltemplates.tasks.evaluation import WHOLE, Evaluation, System
 from dltemplates.tasks.figures import show_image
+from dltemplates.tasks.needs import Shapes
 from dltemplates.tasks.stage_plan import ALGORITHMS, StagePlan
 from dltemplates.tasks.task import Task
 
@@ -100,6 +101,10 @@ class Rectangles(Task):
 
     def sizes(self, spec):
         return {"input_shape": spec.inputs[0].shape, "num_outputs": len(self.classes) + 1}
+
+    def needs(self, spec):
+        sizes = self.sizes(spec)
+        return {"": Shapes(sizes["input_shape"], {"boxes": (MOST, 4), "logits": (MOST, sizes["num_outputs"])})}
 
     def batch(self, example: dict[str, Any], *, training: bool):
         boxes, labels = example[self.target.name], example[self.label.name]

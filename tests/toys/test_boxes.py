@@ -15,6 +15,7 @@ from dltemplates.reports.report import write_report
 from dltemplates.runs import Run
 from dltemplates.runtimes import load_predictor
 from dltemplates.template import parse_template
+from dltemplates.training.prepare import prepare
 from dltemplates.training.train import train
 from toys.boxes import CLASSES, EMPTY_WEIGHT, MOST, count_same, draw_examples, suppress
 from toys.processes import resume, train_and_kill
@@ -126,6 +127,13 @@ def test_boxes_are_compared_as_sets(run):
         "scores": np.float32(test["labels"][:, ::-1, None] == np.arange(len(CLASSES))),
     }
     assert task.compare(targets, backwards).scores == {"f1": 1.0, "images_right": 1.0}
+
+
+def test_a_network_without_boxes_is_refused():
+    with pytest.raises(
+        ValueError, match=r"cannot do task rectangles.*'boxes': \(3, 4\).*Received: one that gives \(3,\)"
+    ):
+        prepare(parse_template(TEMPLATE | {"model": "convnet"}))
 
 
 def test_a_killed_training_ends_in_the_same_bits(run, tmp_path):
