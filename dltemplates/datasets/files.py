@@ -12,8 +12,9 @@ import numpy as np
 from dltemplates.datasets.images import BrokenImageError, decode, resize_image
 from dltemplates.datasets.scan import Scanned, scan
 from dltemplates.datasets.source import SPLITS, ArraySource, BaseSource, Dataset, Source, origin
-from dltemplates.datasets.spec import DatasetSpec, Value
+from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.datasets.values import image_value
+from dltemplates.features import Feature, Image
 from dltemplates.settings import DatasetSettings
 
 
@@ -47,7 +48,7 @@ class FileSource(BaseSource):
         kept: The decoded images that it keeps.
     """
 
-    def __init__(self, root: Path, examples: Examples, *, image: Value, target: Value, cache: str = "none"):
+    def __init__(self, root: Path, examples: Examples, *, image: Image, target: Feature, cache: str = "none"):
         self.root = root
         self.examples = examples
         self.image = image
@@ -146,7 +147,7 @@ def scan_files(root: Path, names: list[str], targets: np.ndarray) -> tuple[Examp
 
 
 def file_dataset(
-    root: Path, splits: dict[str, Examples], *, target: Value, skipped: dict[str, str], settings: DatasetSettings
+    root: Path, splits: dict[str, Examples], *, target: Feature, skipped: dict[str, str], settings: DatasetSettings
 ) -> Dataset:
     """Make a dataset of image files.
 

@@ -11,9 +11,10 @@ import numpy as np
 from dltemplates.datasets.columns import without_point
 from dltemplates.datasets.files import FileSource
 from dltemplates.datasets.source import Source, column
-from dltemplates.datasets.spec import DatasetSpec, Value
+from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.datasets.tables import TableSource
 from dltemplates.datasets.windows import TimeSource
+from dltemplates.features import ClassId, Feature, Labels
 
 SIZE = 8  # bytes of a hash: among a million examples two have the same once in 30 million data sets
 MISSING = b"\1"  # stands for a text that is missing
@@ -80,11 +81,11 @@ def _texts(categories: Iterable[str], codes: np.ndarray) -> list[bytes]:
     return [known[code] for code in codes]
 
 
-def _target_bytes(value: Value, array: np.ndarray) -> Iterable[bytes]:
-    if value.kind == "class":
+def _target_bytes(value: Feature, array: np.ndarray) -> Iterable[bytes]:
+    if isinstance(value, ClassId):
         ids = array.astype(np.int64).reshape(len(array), math.prod(value.shape))  # one, or one for each box
-        return map(b"\0".join, zip(*(_texts(value.classes or (), place) for place in ids.T), strict=True))
-    if value.kind == "labels":
-        names = np.array(value.classes or ())
+        return map(b"\0".join, zip(*(_texts(value.classes, place) for place in ids.T), strict=True))
+    if isinstance(value, Labels):
+        names = np.array(value.classes)
         return ["\0".join(sorted(names[row > 0])).encode() for row in array]
     return _bytes_of(array)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from dltemplates.datasets.augment import cut_window, flip, whole_number
-from dltemplates.datasets.spec import Value
+from dltemplates.features import Image
 from dltemplates.settings import Augment
 
 
@@ -26,13 +26,13 @@ class View:
     flips: bool = False
 
     @classmethod
-    def whole(cls, image: Value) -> View:
+    def whole(cls, image: Image) -> View:
         """The whole image at its input's size."""
         size = (image.shape[0], image.shape[1])
         return cls(size, size)
 
     @classmethod
-    def of_training(cls, image: Value, settings: Augment) -> View:
+    def of_training(cls, image: Image, settings: Augment) -> View:
         """A window of a canvas that is larger by the inverse of `random_crop`, perhaps mirrored."""
         size = (image.shape[0], image.shape[1])
         share = settings.random_crop or 1

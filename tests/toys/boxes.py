@@ -15,8 +15,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from dltemplates.datasets.source import Arrays, ArraySource, Dataset, Source, batches_of
-from dltemplates.datasets.spec import DatasetSpec, Value
+from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.datasets.values import image_value
+from dltemplates.features import Boxes, ClassId, Scores
 from dltemplates.runtimes import KerasPredictor
 from dltemplates.tasks.assemble import make_contract
 from dltemplates.tasks.contract import ServingModel
@@ -40,8 +41,8 @@ EMPTY_WEIGHT = 0.5  # of a slot without a box, in the loss of the classes
 def dataset(settings) -> Dataset:
     """Grey images with one to three rectangles, drawn from a seed for each split."""
     image = image_value((SIDE, SIDE), 1, resize="stretch")
-    boxes = Value(name="boxes", kind="number", dtype="float32", shape=(MOST, 4), mean=(0.0,), std=(1.0,))
-    labels = Value(name="labels", kind="class", dtype="int64", shape=(MOST,), classes=CLASSES)
+    boxes = Boxes(name="boxes", dtype="float32", shape=(MOST, 4))
+    labels = ClassId(name="labels", dtype="int64", shape=(MOST,), classes=CLASSES)
     splits: dict[str, Source] = {
         name: ArraySource(draw_examples(size, seed)) for seed, (name, size) in enumerate(SIZES.items())
     }
@@ -83,9 +84,9 @@ class Rectangles(Task):
     """Find rectangles, and say of each whether it is bright or dark."""
 
     name = "rectangles"
-    kind = "number"
+    kind = "boxes"
     input_kinds = ("image",)
-    target_kinds = ("number", "class")
+    target_kinds = ("boxes", "class")
     monitor = "val_loss"
     monitor_direction = "min"
     budget = "0.05"
@@ -93,7 +94,7 @@ class Rectangles(Task):
     def __init__(self, spec):
         self.inputs = spec.inputs
         self.target, self.label = spec.targets
-        self.classes = self.label.classes or ()
+        self.classes = self.label.classes
 
     @property
     def labels(self):
@@ -132,7 +133,7 @@ class Rectangles(Task):
         served = keras.Model(model.input, {"boxes": given["boxes"], "scores": shares[..., :-1]}, name=model.name)
         boxes = self.target.model_copy(update={"range": (0.0, 1.0)})
         shape = (MOST, len(self.classes))
-        scores = Value(name="scores", kind="scores", dtype="float32", shape=shape, range=(0, 1), classes=self.classes)
+        scores = Scores(name="scores", dtype="float32", shape=shape, range=(0, 1), classes=self.classes)
         return {"": ServingModel(served, make_contract(spec, template, (boxes, scores), name=name))}
 
     def predict(self, system: System, inputs: Arrays) -> Arrays:
