@@ -14,9 +14,9 @@ from dltemplates.datasets.folder import SUFFIXES
 from dltemplates.datasets.images import read_image, write_image
 from dltemplates.datasets.seeds import read_noise
 from dltemplates.datasets.source import ALL, Arrays, Dataset
-from dltemplates.datasets.spec import Value
 from dltemplates.deploy.report import load_run_report
 from dltemplates.deploy.system import find_system
+from dltemplates.features import Feature, Image, Noise, Series, classes_of
 from dltemplates.runs import Run, atomic_path, load_run
 from dltemplates.runtimes import KerasPredictor, load_predictor
 from dltemplates.settings import DatasetSettings, Named
@@ -74,7 +74,7 @@ def evaluate(path: str | Path, *, data: str | None = None, split: str = "test", 
         )
     settings = _settings(subject, data)
     _, dataset = load_for(contract, settings=settings, run=subject.run, whole=split == ALL, from_file=data is None)
-    if contract.inputs[0].kind != "noise":  # the targets of a generator are real examples
+    if not isinstance(contract.inputs[0], Noise):  # the targets of a generator are real examples
         _check_data(contract, dataset)
     source = contract_examples(contract, split, dataset.split(split))
     evaluation = subject.task.evaluate(subject.system, source)
@@ -120,15 +120,15 @@ def predict(
     """
     subject = _open(path, threads, part)
     values = subject.contract.inputs
-    if values[0].kind == "image":
+    if isinstance(values[0], Image):
         found = _predict_images(subject, values[0], [Path(path) for path in inputs])
-    elif values[0].kind == "series":
+    elif isinstance(values[0], Series):
         found = _predict_series(subject, values[0], list(inputs))
-    elif values[0].kind == "noise":
+    elif isinstance(values[0], Noise):
         found = _predict_noise(subject, [str(text) for text in inputs])
     else:
         found = _predict_rows(subject, values, list(inputs))
-    made = [value.name for value in subject.contract.outputs if value.kind == "image"]
+    made = [value.name for value in subject.contract.outputs if isinstance(value, Image)]
     if output is None or not made:
         return list(found)
     return [_write_images(result, made, Path(output), place) for place, result in enumerate(found)]
@@ -160,7 +160,7 @@ def _predict_noise(subject: Subject, given: list[str]) -> Iterator[dict[str, Any
         yield {"input": text, **result}
 
 
-def _predict_images(subject: Subject, value: Value, named: list[Path]) -> Iterator[dict[str, Any]]:
+def _predict_images(subject: Subject, value: Image, named: list[Path]) -> Iterator[dict[str, Any]]:
     files = list(_files(named))
     if not files:
         raise ValueError("There must be an image to predict. Received: none. Name files, or folders that hold some.")
@@ -176,7 +176,7 @@ def _predict_images(subject: Subject, value: Value, named: list[Path]) -> Iterat
         yield {"input": str(file), **result}
 
 
-def _predict_rows(subject: Subject, values: tuple[Value, ...], given: list[str | Path]) -> Iterator[dict[str, Any]]:
+def _predict_rows(subject: Subject, values: tuple[Feature, ...], given: list[str | Path]) -> Iterator[dict[str, Any]]:
     from dltemplates.datasets.rows import read_rows
 
     rows = [row for text in given for row in read_rows(text, values)]
@@ -187,7 +187,7 @@ def _predict_rows(subject: Subject, values: tuple[Value, ...], given: list[str |
         yield {"input": name, **result} | ({"unknown": unknown} if unknown else {})
 
 
-def _predict_series(subject: Subject, value: Value, given: list[str | Path]) -> Iterator[dict[str, Any]]:
+def _predict_series(subject: Subject, value: Feature, given: list[str | Path]) -> Iterator[dict[str, Any]]:
     from dltemplates.datasets.series import next_window
 
     if not given:
@@ -262,7 +262,7 @@ def _settings(subject: Subject, data: str | None) -> DatasetSettings:
     split = contract.split.model_dump() if contract.split else {}
     settings = subject.data or DatasetSettings(name=str(data), **split)
     update: dict[str, Any] = {"name": data or settings.name}
-    value = next((value for value in (*contract.inputs, *contract.targets) if value.kind == "image"), None)
+    value = next((value for value in (*contract.inputs, *contract.targets) if isinstance(value, Image)), None)
     if value:
         height, width, channels = value.shape
         update |= {"image_size": (height, width), "channels": channels, "resize": value.resize}
@@ -283,18 +283,18 @@ def _check_data(contract: Contract, dataset: Dataset) -> None:
             )
 
 
-def _meaning(value: Value) -> tuple[Any, ...]:
-    return value.kind, value.shape, value.classes
+def _meaning(value: Feature) -> tuple[Any, ...]:
+    return value.kind, value.shape, classes_of(value)
 
 
-def _describe(values: Iterable[Value]) -> str:
+def _describe(values: Iterable[Feature]) -> str:
     return ", ".join(map(_describe_one, values))
 
 
-def _describe_one(value: Value) -> str:
-    if value.classes:
-        few = ", ".join(value.classes[:5]) + (", ..." if len(value.classes) > 5 else "")
-        return f"{len(value.classes)} classes ({few})"
+def _describe_one(value: Feature) -> str:
+    if classes := classes_of(value):
+        few = ", ".join(classes[:5]) + (", ..." if len(classes) > 5 else "")
+        return f"{len(classes)} classes ({few})"
     return f"{value.kind} {value.shape}"
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dltemplates.datasets.source import Arrays, Source
-from dltemplates.datasets.spec import Value
+from dltemplates.features import Feature, WithStatistics
 from dltemplates.tasks.contract import CONTRACT_FILE, Contract
 from dltemplates.upgrade import read_record, upgrade_contract
 
@@ -324,7 +324,7 @@ def read_contract(path: Path) -> Contract:
     return _parse_contract(text, path)
 
 
-def encode(value: Value, array: np.ndarray) -> np.ndarray:
+def encode(value: Feature, array: np.ndarray) -> np.ndarray:
     """Turn raw values into what a file takes.
 
     That is `(x - mean) / std` where it is standardized, and of that `round(x / scale) + zero_point` where quantized;
@@ -332,7 +332,7 @@ def encode(value: Value, array: np.ndarray) -> np.ndarray:
     """
     if value.dtype == "string":
         return np.char.encode(array, "utf-8")
-    if value.standardized:
+    if isinstance(value, WithStatistics) and value.standardized:
         array = ((array - np.array(value.mean)) / np.array(value.std)).astype(np.float32)
     dtype = np.dtype(value.dtype)
     if array.dtype == dtype and value.quantization in (None, (1.0, 0)):
@@ -344,7 +344,7 @@ def encode(value: Value, array: np.ndarray) -> np.ndarray:
     return np.clip(np.rint(array / np.float32(scale)) + zero_point, limits.min, limits.max).astype(dtype)
 
 
-def decode(value: Value, array: np.ndarray) -> np.ndarray:
+def decode(value: Feature, array: np.ndarray) -> np.ndarray:
     """Turn what a file gives into presented values, float32.
 
     That is `(q - zero_point) * scale` where it is quantized, and of that `y * std + mean` where it is standardized.
@@ -353,7 +353,7 @@ def decode(value: Value, array: np.ndarray) -> np.ndarray:
     if value.quantization is not None:
         scale, zero_point = value.quantization
         array = (array - zero_point) * np.float32(scale)
-    if value.standardized:
+    if isinstance(value, WithStatistics) and value.standardized:
         array = (array * np.array(value.std) + np.array(value.mean)).astype(np.float32)
     return array
 

@@ -19,7 +19,7 @@ ROOT = Path(dltemplates.__file__).parent
 
 RANKS = (  # imports go to the same line or to a lower one
     {"upgrade", "template", "settings", "catalog", "catalog_models", "errors", "compat"},
-    {"layers"},
+    {"features", "layers"},
     {"tasks", "models", "datasets", "runs", "runtimes", "devices"},
     {"training", "deploy", "reports", "inference", "doctor", "job"},
     {"compression", "bundles"},
@@ -103,7 +103,8 @@ def read_module(name: str, path: Path, names: set[str]) -> Module:
 def resolve(source: str, attribute: str | None, names: set[str]) -> str:
     """The module that `from source import attribute` reads, as named by `read_modules`."""
     inner = source.removeprefix("dltemplates").lstrip(".")
-    candidates = [".".join(filter(None, (inner, end))) for end in (attribute, "", "__init__") if end is not None]
+    ends = ("", "__init__") if attribute is None else (attribute, f"{attribute}.__init__", "", "__init__")
+    candidates = [".".join(filter(None, (inner, end))) for end in ends]
     return next(candidate for candidate in candidates if candidate in names)
 
 
@@ -198,12 +199,15 @@ def test_a_wrong_import_is_seen(tmp_path, files, message):
         "from dltemplates import __version__",
         "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from dltemplates.cli import main",
         "from dltemplates import catalog, runtimes",
+        "from dltemplates import tasks",
     ],
 )
 def test_a_right_import_is_let_through(tmp_path, text):
     for name in ("__init__", "catalog", "cli", "runtimes"):
         (tmp_path / f"{name}.py").write_text("")
     (tmp_path / "runs.py").write_text(text)
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks" / "__init__.py").write_text("")
     assert broken_rules(read_modules(tmp_path)) == []
 
 

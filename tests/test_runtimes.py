@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 
 from dltemplates.datasets.source import ArraySource
-from dltemplates.datasets.spec import Value
+from dltemplates.features import Category, Image, Number, Scores
 from dltemplates.runtimes import Operator, Predictor, decode, encode, load_predictor, read_contract
 from dltemplates.tasks.contract import Contract
 
-IMAGE = Value(name="image", kind="image", dtype="float32", shape=(2, 2, 1), range=(0, 255))
+IMAGE = Image(name="image", dtype="float32", shape=(2, 2, 1), range=(0, 255))
 CONTRACT = Contract(
     name="mean",
     task="image_regression",
     inputs=(IMAGE,),
-    outputs=(Value(name="value", kind="number", dtype="float32", shape=(1,)),),
-    targets=(Value(name="target", kind="number", dtype="float32", shape=(1,)),),
+    outputs=(Number(name="value", dtype="float32", shape=(1,)),),
+    targets=(Number(name="target", dtype="float32", shape=(1,)),),
 )
 
 
@@ -116,16 +116,14 @@ def test_raw_bytes_go_in_unchanged():
 
 
 def test_integers_become_what_they_stand_for():
-    value = Value(name="p", kind="scores", dtype="int8", shape=(3,), quantization=(1 / 256, -128))
+    value = Scores(name="p", dtype="int8", shape=(3,), classes=("a", "b", "c"), quantization=(1 / 256, -128))
     decoded = decode(value, np.array([-128, 0, 127], np.int8))
     assert decoded.dtype == np.float32
     np.testing.assert_array_equal(decoded, np.float32([0, 0.5, 255 / 256]))
 
 
 def test_standardized_numbers_are_those_of_the_caller_less_the_mean_by_the_deviation():
-    value = Value(
-        name="rooms", kind="number", dtype="float32", shape=(2,), mean=(1e6, 2.0), std=(1e5, 0.5), standardized=True
-    )
+    value = Number(name="rooms", dtype="float32", shape=(2,), mean=(1e6, 2.0), std=(1e5, 0.5), standardized=True)
     raw = np.float32([[1.1e6, 2.0], [8e5, 3.0]])
     encoded = encode(value, raw)
     assert encoded.dtype == np.float32
@@ -137,7 +135,7 @@ def test_standardized_numbers_are_those_of_the_caller_less_the_mean_by_the_devia
 
 
 def test_text_goes_in_as_utf_8():
-    value = Value(name="categories", kind="category", dtype="string", shape=(1,))
+    value = Category(name="categories", dtype="string", shape=(1,))
     assert encode(value, np.array([["Köln"], [""]])).tolist() == [["Köln".encode()], [b""]]
 
 

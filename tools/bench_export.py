@@ -43,14 +43,14 @@ def save(network, folder: Path) -> None:
     import keras
     import numpy as np
 
-    from dltemplates.datasets.spec import Value
     from dltemplates.deploy.saved_model import save_serving, with_float_images
+    from dltemplates.features import ClassId, Image, Scores
     from dltemplates.tasks.contract import Contract, ServingModel
 
     shape, classes = network.input_shape[1:], tuple(map(str, range(network.output_shape[-1])))
-    image = Value(name="image", kind="image", dtype="uint8", shape=shape, range=(0, 255), resize="stretch")
-    label = Value(name="label", kind="class", dtype="int64", shape=(), classes=classes)
-    output = Value(name="probabilities", kind="scores", dtype="float32", shape=(len(classes),), classes=classes)
+    image = Image(name="image", dtype="uint8", shape=shape, range=(0, 255), resize="stretch")
+    label = ClassId(name="label", dtype="int64", shape=(), classes=classes)
+    output = Scores(name="probabilities", dtype="float32", shape=(len(classes),), classes=classes)
     inputs = keras.Input(shape, name="image", dtype="uint8")
     logits = network(keras.layers.Rescaling(1 / 255, dtype="float32")(inputs))
     model = keras.Model(inputs, {"probabilities": keras.layers.Softmax(dtype="float32")(logits)})

@@ -9,8 +9,9 @@ import numpy as np
 from dltemplates.datasets.fields import fit_array
 from dltemplates.datasets.images import resize_image, to_channels
 from dltemplates.datasets.source import ArraySource, Dataset, Source
-from dltemplates.datasets.spec import DatasetSpec, Value
+from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.datasets.values import image_value
+from dltemplates.features import Feature, Image
 from dltemplates.settings import DatasetSettings
 
 RESIZED_AT_ONCE = 2**28  # bytes of images that are resized at once; more are resized as they are read
@@ -21,7 +22,7 @@ Splits = dict[str, tuple[np.ndarray, np.ndarray]]
 class ImageArrays(ArraySource):
     """Images and targets as they were given; read as images of the input's size and channels."""
 
-    def __init__(self, arrays: dict[str, np.ndarray], image: Value, target: Value):
+    def __init__(self, arrays: dict[str, np.ndarray], image: Image, target: Feature):
         super().__init__(arrays)
         self.image = image
         self.target = target
@@ -60,7 +61,7 @@ class ImageArrays(ArraySource):
         return resized
 
 
-def array_dataset(settings: DatasetSettings, splits: Splits, target: Value) -> Dataset:
+def array_dataset(settings: DatasetSettings, splits: Splits, target: Feature) -> Dataset:
     """Make a dataset of uint8 images (n, height, width) or (n, height, width, channels) and their targets (n, ...)."""
     splits = {name: (images.reshape(*images.shape[:3], -1), targets) for name, (images, targets) in splits.items()}
     _, height, width, channels = splits["train"][0].shape

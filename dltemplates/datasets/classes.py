@@ -7,13 +7,14 @@ from dataclasses import replace
 import numpy as np
 
 from dltemplates.datasets.source import Arrays, Dataset, Source, Wrapper, column
-from dltemplates.datasets.spec import Like, Value
+from dltemplates.datasets.spec import Like
+from dltemplates.features import ClassId, Feature, Labels
 
 
 class Renumbered(Wrapper):
     """Examples whose classes, or labels, have the places that they have in another list of names."""
 
-    def __init__(self, source: Source, value: Value, places: np.ndarray, count: int):
+    def __init__(self, source: Source, value: Feature, places: np.ndarray, count: int):
         super().__init__(source)
         self.value = value
         self.places = places
@@ -29,7 +30,7 @@ class Renumbered(Wrapper):
         return self._renumber(array) if name == self.value.name else array
 
     def _renumber(self, array: np.ndarray) -> np.ndarray:
-        if self.value.kind == "class":
+        if isinstance(self.value, ClassId):
             return self.places[array]
         flags = np.zeros((len(array), self.count), array.dtype)
         flags[:, self.places] = array
@@ -47,12 +48,14 @@ def with_classes_of(like: Like, dataset: Dataset, *, must_know: bool = True) -> 
     Raises:
         ValueError: If there are others; names them.
     """
-    known = {value.name: value for value in like.targets if value.classes}
+    known = {value.name: value for value in like.targets if isinstance(value, ClassId | Labels)}
     for value in dataset.spec.targets:
         other = known.get(value.name)
-        if other is None or other.kind != value.kind or value.classes in (None, other.classes):
+        if other is None or not isinstance(value, ClassId | Labels):
             continue
-        classes, names = other.classes or (), value.classes or ()
+        if other.kind != value.kind or other.classes == value.classes:
+            continue
+        classes, names = other.classes, value.classes
         if unknown := [name for name in names if name not in classes]:
             if not must_know:
                 continue
@@ -64,7 +67,7 @@ def with_classes_of(like: Like, dataset: Dataset, *, must_know: bool = True) -> 
         splits: dict[str, Source] = {
             split: Renumbered(source, value, places, len(classes)) for split, source in dataset.splits.items()
         }
-        update = {"classes": classes} if value.kind == "class" else {"classes": classes, "shape": (len(classes),)}
+        update = {"classes": classes} if isinstance(value, ClassId) else {"classes": classes, "shape": (len(classes),)}
         targets = tuple(
             value.model_copy(update=update) if target is value else target for target in dataset.spec.targets
         )

@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 
 from dltemplates.datasets.dates import DAY, days_of, example_of, is_dates, read_dates
-from dltemplates.datasets.spec import DATE_PARTS, Column, Value
 from dltemplates.datasets.values import MOST, is_held
+from dltemplates.features import Category, Column, Feature, Number, columns_of
+from dltemplates.features.column import DATE_PARTS
 
 YEAR, WEEK = 365.2425, 7.0  # days
 MISSING = ("", "?", "NA", "NaN", "nan")  # what stands in a cell where nothing is known
@@ -81,18 +82,18 @@ def fit_column(column: Column, train: pd.Series) -> Column:
     return column.model_copy(update=update)
 
 
-def features_value(columns: Sequence[Column]) -> Value:
+def features_value(columns: Sequence[Column]) -> Number:
     """The input of the numbers of a table's rows, whose statistics are not fitted yet."""
     parts = sum(len(column.parts) for column in columns)
-    return Value(name="features", kind="number", dtype="float32", shape=(parts,), columns=tuple(columns))
+    return Number(name="features", dtype="float32", shape=(parts,), columns=tuple(columns))
 
 
-def categories_value(columns: Sequence[Column]) -> Value:
+def categories_value(columns: Sequence[Column]) -> Category:
     """The input of the categories of a table's rows: an id for each column."""
-    return Value(name="categories", kind="category", dtype="int32", shape=(len(columns),), columns=tuple(columns))
+    return Category(name="categories", dtype="int32", shape=(len(columns),), columns=tuple(columns))
 
 
-def encode_rows(value: Value, raw: pd.DataFrame) -> np.ndarray:
+def encode_rows(value: Feature, raw: pd.DataFrame) -> np.ndarray:
     """Make an input of the raw rows of a table.
 
     Args:
@@ -103,9 +104,9 @@ def encode_rows(value: Value, raw: pd.DataFrame) -> np.ndarray:
         (rows, *value.shape): float32 numbers, or int32 ids, or the text of the categories where the input takes that.
     """
     encode = _parts
-    if value.kind == "category":
+    if isinstance(value, Category):
         encode = _texts if value.dtype == "string" else _ids
-    return np.concatenate([encode(column, raw[column.name]) for column in value.columns or ()], axis=1)
+    return np.concatenate([encode(column, raw[column.name]) for column in columns_of(value)], axis=1)
 
 
 def places_of(texts: pd.Series, known: Sequence[str]) -> np.ndarray:
@@ -126,11 +127,11 @@ def without_point(text: str) -> str:
     return re.sub(r"^(-?\d+)\.0+$", r"\1", text)
 
 
-def find_unknown(value: Value, raw: pd.DataFrame) -> dict[str, np.ndarray]:
+def find_unknown(value: Feature, raw: pd.DataFrame) -> dict[str, np.ndarray]:
     """Whether each row holds a category that is not known, booleans (rows,) by column of categories."""
     return {
         column.name: raw[column.name].notna().to_numpy() & (_ids(column, raw[column.name])[:, 0] == 0)
-        for column in value.columns or ()
+        for column in columns_of(value)
         if column.kind == "category"
     }
 

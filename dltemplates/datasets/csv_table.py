@@ -18,10 +18,11 @@ from dltemplates.datasets.columns import kind_of, numbers_of
 from dltemplates.datasets.csv_file import read_csv
 from dltemplates.datasets.dates import format_of, look_like_dates
 from dltemplates.datasets.source import SPLITS, Dataset, Source
-from dltemplates.datasets.spec import Column, DatasetSpec, Like, learned_target
+from dltemplates.datasets.spec import DatasetSpec, Like, learned_target
 from dltemplates.datasets.table_targets import FEW, Frames, read_targets, target_name, with_target
 from dltemplates.datasets.tables import TableSource, input_values
 from dltemplates.datasets.values import class_value, in_column, number_value
+from dltemplates.features import ClassId, Column, Number, columns_of
 from dltemplates.settings import DatasetSettings
 
 
@@ -58,7 +59,7 @@ def frame_dataset(
     if "train" not in frames:
         raise ValueError("A folder of tables must hold a train.csv. Received: none. Add it.")
     first = frames["train"]
-    learned = [column for value in like.inputs for column in value.columns or ()] if like else []
+    learned = [column for value in like.inputs for column in columns_of(value)] if like else []
     for split, frame in frames.items():
         if missing := [str(column) for column in first if column not in frame]:
             raise ValueError(f"Every split must have the same columns. Received: no {', '.join(missing)} in {split}.")
@@ -72,7 +73,7 @@ def frame_dataset(
     warnings += [] if learned else [_doubt_names(list(map(str, first)))]
     skipped: dict[str, str] = {}
     if target is None:
-        value = class_value(("rows",))  # nothing is said of them
+        value: ClassId | Number = class_value(("rows",))  # nothing is said of them
         targets = {split: np.zeros(len(frame), np.int64) for split, frame in frames.items()}
     else:
         known = learned_target(like) if like else None
@@ -100,7 +101,7 @@ def with_a_target(dataset: Dataset, settings: DatasetSettings, *, like: Like | N
         ValueError: If a table has no such column, or that breaks a rule; says which.
     """
     sources = {split: source for split, source in dataset.splits.items() if isinstance(source, TableSource)}
-    if not sources or any(source.target.columns for source in sources.values()):
+    if not sources or any(columns_of(source.target) for source in sources.values()):
         return dataset
     frames = {split: source.table for split, source in sources.items()}
     name = target_name(frames["train"], settings, like)

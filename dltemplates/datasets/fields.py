@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from dltemplates.datasets.images import BrokenImageError, decode, resize_image
+from dltemplates.datasets.images import BrokenImageError, decode, fit, resize_image
 from dltemplates.datasets.ragged import Ragged
 from dltemplates.datasets.scan import Scanned
-from dltemplates.datasets.spec import Resize, Value
+from dltemplates.features import Boxes, Image, Resize
+from dltemplates.features.boxes import PADDING
 
 Size = tuple[int, int]  # height and width
 
@@ -99,7 +100,7 @@ def read_file(feature: Any, path: Path, file: Scanned, canvas: Size | None) -> n
 
 
 @read_file.register
-def _(feature: Value, path: Path, file: Scanned, canvas: Size | None) -> np.ndarray:
+def _(feature: Image, path: Path, file: Scanned, canvas: Size | None) -> np.ndarray:
     pixels = decode(path, feature.shape[2])
     was, now = file.size, pixels.shape[:2]
     if now != was:
@@ -127,3 +128,20 @@ def fit_array(feature: Any, array: Any, sizes: np.ndarray, canvas: Size, rule: R
         (n, ...).
     """
     return array
+
+
+@fit_array.register
+def _(feature: Boxes, array: Any, sizes: np.ndarray, canvas: Size, rule: Resize) -> Any:
+    if rule == "stretch":
+        return array  # shares of width and height stay what they are
+    boxes = array[:] if isinstance(array, Ragged) else array
+    fits = np.array([fit((height, width), canvas, rule) for height, width in sizes.tolist()]).reshape(-1, 6)
+    top, left, height, width, inner_height, inner_width = fits.T[:, :, None, None].astype(boxes.dtype)
+    x, y = boxes[..., 0::2], boxes[..., 1::2]  # (n, most, 2): left and right, top and bottom
+    full_height, full_width = sizes.T[:, :, None, None].astype(boxes.dtype)
+    x = (x * full_width - left) / width * inner_width + (canvas[1] - inner_width) // 2
+    y = (y * full_height - top) / height * inner_height + (canvas[0] - inner_height) // 2
+    fitted = np.stack([x[..., 0], y[..., 0], x[..., 1], y[..., 1]], axis=-1)
+    fitted = np.clip(fitted / np.array([canvas[1], canvas[0]] * 2, boxes.dtype), 0, 1)
+    is_box = (fitted[..., 2] > fitted[..., 0]) & (fitted[..., 3] > fitted[..., 1])
+    return np.where(is_box[..., None], fitted, np.array(PADDING, boxes.dtype))

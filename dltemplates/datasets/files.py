@@ -14,8 +14,9 @@ from dltemplates.datasets.images import BrokenImageError
 from dltemplates.datasets.ragged import Ragged
 from dltemplates.datasets.scan import Scanned, scan
 from dltemplates.datasets.source import SPLITS, Arrays, ArraySource, BaseSource, Dataset, Source, origin
-from dltemplates.datasets.spec import DatasetSpec, Value
+from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.datasets.values import image_value
+from dltemplates.features import Feature, Image
 from dltemplates.settings import DatasetSettings
 
 
@@ -33,7 +34,7 @@ class Examples:
     files: list[Scanned]
     targets: np.ndarray
 
-    def fields(self, image: Value, target: Value) -> dict[str, Field]:
+    def fields(self, image: Image, target: Feature) -> dict[str, Field]:
         """Return the two fields of these examples."""
         return {
             image.name: FileField(image, self.names, self.files),
@@ -85,7 +86,7 @@ class FileSource(BaseSource):
     @property
     def images(self) -> list[FileField]:
         """The fields of images; the size and the rule of resizing of the first hold for all other fields."""
-        return [field for field in self.files.values() if field.feature.kind == "image"]
+        return [field for field in self.files.values() if isinstance(field.feature, Image)]
 
     @property
     def size(self) -> Size | None:
@@ -145,7 +146,7 @@ class FileSource(BaseSource):
         every = np.arange(len(self))
         return {name: self._fit(field.feature, field.array, every, canvas) for name, field in self.arrays.items()}
 
-    def _fit(self, feature: Value, array: Any, indices: np.ndarray, canvas: Size | None) -> Any:
+    def _fit(self, feature: Feature, array: Any, indices: np.ndarray, canvas: Size | None) -> Any:
         if canvas is None:
             return array
         image = self.images[0]
@@ -216,7 +217,7 @@ def scan_files(root: Path, names: list[str], targets: np.ndarray) -> tuple[Examp
 
 
 def file_dataset(
-    root: Path, splits: dict[str, Examples], *, target: Value, skipped: dict[str, str], settings: DatasetSettings
+    root: Path, splits: dict[str, Examples], *, target: Feature, skipped: dict[str, str], settings: DatasetSettings
 ) -> Dataset:
     """Make a dataset of image files.
 

@@ -10,10 +10,20 @@ import numpy as np
 from dltemplates.datasets.columns import encode_rows, fit_column
 from dltemplates.datasets.series import fit_series
 from dltemplates.datasets.source import BaseSource, Dataset, Joined, Source, column, fitted, origin
-from dltemplates.datasets.spec import Like, Value
+from dltemplates.datasets.spec import Like
 from dltemplates.datasets.tables import TableSource, input_values
 from dltemplates.datasets.values import fit_numbers, with_counts, with_statistics
 from dltemplates.datasets.windows import WindowSource
+from dltemplates.features import (
+    Category,
+    ClassId,
+    Feature,
+    Future,
+    Labels,
+    Number,
+    Series,
+    Time,
+)
 
 KEPT = ("shape", "columns", "mean", "std", "counts", "threshold")  # of what a trained network knows
 
@@ -51,38 +61,40 @@ def fit(dataset: Dataset, like: Like | None = None) -> Dataset:
     return replace(dataset, spec=spec.model_copy(update={"unknown": _unknown(dataset, inputs)}), splits=splits)
 
 
-def _like(value: Value, known: dict[str, Value]) -> Value:
+def _like(value: Feature, known: dict[str, Feature]) -> Feature:
     """What a trained network knows of an input or a target."""
     other = known.get(value.name)
-    if other is None or value.kind == "time" or other.kind != value.kind:
+    if other is None or isinstance(value, Time) or other.kind != value.kind:
         return value
-    given = {name: getattr(other, name) for name in KEPT}
+    given = {name: getattr(other, name) for name in KEPT if name in type(value).model_fields}
     return value.model_copy(update={name: found for name, found in given.items() if found is not None})
 
 
-def _fit_input(value: Value, train: Source) -> Value:
+def _fit_input(value: Feature, train: Source) -> Feature:
     base, rows = origin(train)
-    if isinstance(base, TableSource) and value.mean is None and value.kind in ("number", "category"):
+    is_fitted = isinstance(value, Number) and value.mean is not None
+    if isinstance(base, TableSource) and isinstance(value, Number | Category) and not is_fitted:
         if any(column.vocabulary for column in value.columns or ()):
             return value
         raw = base.raw.iloc[rows]
-        (value,) = input_values([fit_column(column, raw[column.name]) for column in value.columns or ()])
-        return value if value.kind == "category" else with_statistics(value, encode_rows(value, raw))
-    if isinstance(base, WindowSource) and value.kind == "series" and value.mean is None:
+        (of_table,) = input_values([fit_column(column, raw[column.name]) for column in value.columns or ()])
+        return with_statistics(of_table, encode_rows(of_table, raw)) if isinstance(of_table, Number) else of_table
+    if isinstance(base, WindowSource) and isinstance(value, Series) and value.mean is None:
         return fit_series(value, base.place, base.rows)
-    if value.kind == "number" and value.mean is None:
+    if isinstance(value, Number) and value.mean is None:
         return with_statistics(value, column(train, value.name))
     return value
 
 
-def _fit_target(value: Value, train: Source, inputs: tuple[Value, ...]) -> Value:
-    match value.kind:
-        case "number" if value.mean is None:
+def _fit_target(value: Feature, train: Source, inputs: tuple[Feature, ...]) -> Feature:
+    match value:
+        case Number(mean=None):
             return fit_numbers(value, column(train, value.name))
-        case "class" | "labels" if value.counts is None and isinstance(train, BaseSource):  # others are read for it
+        case ClassId(counts=None) | Labels(counts=None) if isinstance(train, BaseSource):  # others are read for it
             return with_counts(value, column(train, value.name))
-        case "future" if value.mean is None:
+        case Future(mean=None):
             (series,) = inputs
+            assert isinstance(series, Series)
             place = (series.columns or ()).index((value.columns or ())[0])
             (horizon,) = value.shape
             mean, std = (series.mean or ())[place], (series.std or ())[place]
@@ -91,13 +103,13 @@ def _fit_target(value: Value, train: Source, inputs: tuple[Value, ...]) -> Value
             return value
 
 
-def _unknown(dataset: Dataset, inputs: tuple[Value, ...]) -> dict[str, dict[str, int]]:
+def _unknown(dataset: Dataset, inputs: tuple[Feature, ...]) -> dict[str, dict[str, int]]:
     """For each split and column of categories, how many rows have one that is not known."""
     counts = {split: Counter(_unknown_in(source, inputs)) for split, source in dataset.splits.items()}
     return {split: dict(+found) for split, found in counts.items() if +found}
 
 
-def _unknown_in(source: Source, inputs: tuple[Value, ...]) -> Counter[str]:
+def _unknown_in(source: Source, inputs: tuple[Feature, ...]) -> Counter[str]:
     base, rows = origin(source)
     if isinstance(base, Joined):
         return sum((_unknown_in(part, inputs) for part in base.sources), Counter())

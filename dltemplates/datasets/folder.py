@@ -15,6 +15,7 @@ from dltemplates.datasets.files import Examples, file_dataset, scan_files
 from dltemplates.datasets.labels_csv import LABELS, read_labels
 from dltemplates.datasets.source import Dataset
 from dltemplates.datasets.values import class_value, labels_value, number_value
+from dltemplates.features import Feature
 from dltemplates.settings import DatasetSettings
 
 SPLIT_NAMES = {"train": "train", "validation": "validation", "val": "validation", "valid": "validation", "test": "test"}
@@ -35,7 +36,7 @@ def folder(root: Path, settings: DatasetSettings) -> Dataset:
     folders, skipped = split_folders(root)
     if (folders["train"] / LABELS).is_file():
         given, names, left_out = read_labels(root, folders)
-        target = number_value(given["train"].targets.shape[1]) if names is None else labels_value(names)
+        target: Feature = number_value(given["train"].targets.shape[1]) if names is None else labels_value(names)
     else:
         classes = _class_names(folders)
         given, left_out = _read_classes(root, folders, classes)

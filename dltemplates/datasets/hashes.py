@@ -13,9 +13,11 @@ from dltemplates.datasets.fields import Field, FileField
 from dltemplates.datasets.files import FileSource
 from dltemplates.datasets.ragged import Ragged
 from dltemplates.datasets.source import ArraySource, Source, column
-from dltemplates.datasets.spec import DatasetSpec, Value
+from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.datasets.tables import TableSource
 from dltemplates.datasets.windows import TimeSource
+from dltemplates.features import Boxes, ClassId, Feature, Labels
+from dltemplates.features.boxes import PADDING
 
 SIZE = 8  # bytes of a hash: among a million examples two have the same once in 30 million data sets
 MISSING = b"\1"  # stands for a text that is missing
@@ -94,10 +96,12 @@ def _field_bytes(field: Field) -> Iterable[bytes]:
     return _target_bytes(field.feature, field.array)
 
 
-def _target_bytes(value: Value, array: Any) -> Iterable[bytes]:
-    if value.kind == "class":
-        return _texts(value.classes or (), array.astype(np.int64))
-    if value.kind == "labels":
-        names = np.array(value.classes or ())
+def _target_bytes(value: Feature, array: Any) -> Iterable[bytes]:
+    if isinstance(value, ClassId):
+        return _texts(value.classes, array.astype(np.int64))
+    if isinstance(value, Labels):
+        names = np.array(value.classes)
         return ["\0".join(sorted(names[row > 0])).encode() for row in array]
+    if isinstance(value, Boxes) and not isinstance(array, Ragged):  # nor do the rows count that are no box
+        array = Ragged.of([rows[rows[:, 0] != PADDING] for rows in array])
     return _bytes_of(array)

@@ -13,7 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
-from dltemplates.datasets.spec import Resize, Value
+from dltemplates import features
+from dltemplates.features import Resize
 
 FORMATS = ("JPEG", "PNG", "BMP", "GIF")
 
@@ -100,7 +101,7 @@ def decode(source: Path | str | bytes, channels: int) -> np.ndarray:
     return pixels.reshape(*pixels.shape[:2], channels)
 
 
-def read_image(path: Path | str | bytes, value: Value) -> np.ndarray:
+def read_image(path: Path | str | bytes, value: features.Image) -> np.ndarray:
     """Read an image as the input `value` wants it: uint8 of `value.shape`.
 
     Raises:

@@ -8,6 +8,7 @@ from pathlib import Path
 from dltemplates import catalog
 from dltemplates.datasets.source import Dataset
 from dltemplates.datasets.spec import Like
+from dltemplates.features import Series
 from dltemplates.settings import NO_DATASET, DatasetSettings
 
 
@@ -56,7 +57,7 @@ def _looks_like_a_path(name: str) -> bool:
 
 
 def _load_path(path: Path, settings: DatasetSettings, like: Like | None) -> Dataset:
-    is_series = settings.window is not None or (like is not None and like.inputs[0].kind == "series")
+    is_series = settings.window is not None or (like is not None and isinstance(like.inputs[0], Series))
     if is_series and path.exists() and (path.suffix == ".csv" or (path / "train.csv").is_file()):
         from dltemplates.datasets.series import csv_series
 

@@ -16,9 +16,10 @@ import pandas as pd
 
 from dltemplates.datasets.locate import Origin, locate
 from dltemplates.datasets.source import Dataset, Source
-from dltemplates.datasets.spec import Column, DatasetSpec, Value
+from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.datasets.values import class_value
 from dltemplates.datasets.windows import TimeSource, spans
+from dltemplates.features import Column, Number
 from dltemplates.settings import DatasetSettings
 
 FOLDERS = ("realKnownCause", "artificialWithAnomaly")
@@ -94,7 +95,7 @@ def nab(settings: DatasetSettings) -> Dataset:
     path = find_series(labels.parents[1] / "data", name)
     series, marks = read_series(path, json.loads(labels.read_text(encoding="utf-8")))
     columns = tuple(Column(name=f"t{place - LENGTH + 1}") for place in range(LENGTH))
-    features = Value(name="features", kind="number", dtype="float32", shape=(LENGTH,), columns=columns)
+    features = Number(name="features", dtype="float32", shape=(LENGTH,), columns=columns)
     source = MarkedWindows(series, marks)
     spec = DatasetSpec(inputs=(features,), targets=(class_value(CLASSES),), sizes={"train": len(source)})
     return Dataset(spec, {"train": source})

@@ -17,8 +17,8 @@ import numpy as np
 
 from dltemplates.datasets.arrays import array_dataset
 from dltemplates.datasets.source import SPLITS, Dataset
-from dltemplates.datasets.spec import Value
 from dltemplates.datasets.values import class_value, labels_value, number_value
+from dltemplates.features import Feature
 from dltemplates.settings import DatasetSettings
 
 ALIASES = {"val": "validation", "valid": "validation"}
@@ -137,7 +137,7 @@ def _check_alike(given: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
             )
 
 
-def _target(targets: dict[str, np.ndarray], names: np.ndarray | None, path: Path) -> Value:
+def _target(targets: dict[str, np.ndarray], names: np.ndarray | None, path: Path) -> Feature:
     """What `y` is: numbers, classes or labels."""
     train = targets["train"]
     if train.dtype.kind == "f":

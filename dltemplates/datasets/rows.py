@@ -11,12 +11,12 @@ import pandas as pd
 
 from dltemplates.datasets.columns import MISSING, encode_rows, find_unknown, raw_rows
 from dltemplates.datasets.csv_file import read_csv
-from dltemplates.datasets.spec import Column, Value
+from dltemplates.features import Column, Feature, Number, WithColumns, columns_of
 
 Example = tuple[str, dict[str, np.ndarray], list[str]]
 
 
-def read_rows(text: str | Path, values: Sequence[Value]) -> list[Example]:
+def read_rows(text: str | Path, values: Sequence[Feature]) -> list[Example]:
     """Read rows as the inputs of a network.
 
     Args:
@@ -42,7 +42,7 @@ def read_rows(text: str | Path, values: Sequence[Value]) -> list[Example]:
     else:
         table = pd.DataFrame([_typed(str(text), values)], dtype=str)
         names = [str(text)]
-    raw = raw_rows([column for value in values for column in value.columns or ()], table)
+    raw = raw_rows([column for value in values for column in columns_of(value)], table)
     arrays = {value.name: encode_rows(value, raw) for value in values}
     unknown = {name: rows for value in values for name, rows in find_unknown(value, raw).items()}
     return [
@@ -55,9 +55,9 @@ def read_rows(text: str | Path, values: Sequence[Value]) -> list[Example]:
     ]
 
 
-def _with_columns(value: Value) -> Value:
+def _with_columns(value: Feature) -> Feature:
     """The input with a column for each of its numbers, where it is not of a table: a code, noise."""
-    if value.columns is not None:
+    if isinstance(value, WithColumns) and value.columns is not None:
         return value
     if len(value.shape) != 1:
         raise ValueError(
@@ -65,12 +65,12 @@ def _with_columns(value: Value) -> Value:
             "Call the file by its runtime, with arrays."
         )
     names = tuple(Column(name=f"{value.name}_{place}") for place in range(value.shape[0]))
-    return value.model_copy(update={"columns": names, "kind": "number"})
+    return Number(name=value.name, dtype=value.dtype, shape=value.shape, columns=names)
 
 
-def _typed(text: str, values: Sequence[Value]) -> dict[str, str | None]:
+def _typed(text: str, values: Sequence[Feature]) -> dict[str, str | None]:
     """The cells of one row, by column; None where one is missing."""
-    known = [column for value in values for column in value.columns or ()]
+    known = [column for value in values for column in columns_of(value)]
     columns = [column.name for column in sorted(known, key=lambda column: column.place)]
     (cells,) = csv.reader([text], skipinitialspace=True)
     is_named = all("=" in cell for cell in cells)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from dltemplates.datasets.source import Arrays
-from dltemplates.datasets.spec import Value
+from dltemplates.features import Feature, classes_of
 
 
 def draw(seed: int, shape: tuple[int, ...]) -> np.ndarray:
@@ -15,7 +15,7 @@ def draw(seed: int, shape: tuple[int, ...]) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
-def read_noise(text: str, values: Sequence[Value]) -> Arrays:
+def read_noise(text: str, values: Sequence[Feature]) -> Arrays:
     """Read what a generator is to make one example of.
 
     Args:
@@ -36,16 +36,16 @@ def read_noise(text: str, values: Sequence[Value]) -> Arrays:
     for value in others:
         if not colon and not is_seed:
             raise ValueError(
-                f"The generator must be told a class. Received: {text!r}. Add one: {text}:{(value.classes or ('',))[0]}"
+                f"The generator must be told a class. Received: {text!r}. Add one: {text}:{classes_of(value)[0]}"
             )
-        chosen = _class(name, value) if colon else int(given) % len(value.classes or ())
+        chosen = _class(name, value) if colon else int(given) % len(classes_of(value))
         arrays[value.name] = np.array(chosen, value.dtype)
     if colon and not others:
         raise ValueError(f"The generator is not told a class. Received: {text!r}. Leave out what follows the colon.")
     return {name: array[None] for name, array in arrays.items()}
 
 
-def _numbers(text: str, noise: Value) -> np.ndarray:
+def _numbers(text: str, noise: Feature) -> np.ndarray:
     count = int(np.prod(noise.shape))
     cells = text.split(",")
     try:
@@ -62,8 +62,8 @@ def _numbers(text: str, noise: Value) -> np.ndarray:
     return numbers.reshape(noise.shape)
 
 
-def _class(name: str, value: Value) -> int:
-    classes = value.classes or ()
+def _class(name: str, value: Feature) -> int:
+    classes = classes_of(value)
     if name not in classes:
         raise ValueError(
             f"`{value.name}` must be one of {', '.join(classes[:20])}{', ...' if len(classes) > 20 else ''}. "

@@ -14,14 +14,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from dltemplates import features
 from dltemplates.datasets.csv_file import read_csv
 from dltemplates.datasets.locate import Origin, locate
 from dltemplates.datasets.series_table import Series, column_names, read_series, series_like
 from dltemplates.datasets.source import Dataset
-from dltemplates.datasets.spec import Column, DatasetSpec, Like, Value
+from dltemplates.datasets.spec import DatasetSpec, Like
 from dltemplates.datasets.times import date_texts, following, times_of
 from dltemplates.datasets.values import statistics
 from dltemplates.datasets.windows import WindowSource
+from dltemplates.features import Column, Future, Past, Time
 from dltemplates.settings import DatasetSettings
 
 SUNSPOTS = Origin(
@@ -85,13 +87,12 @@ def series_dataset(table: pd.DataFrame, settings: DatasetSettings, *, like: Like
     window, horizon, period = lengths(settings)
     times = times_of(series.dates, len(series.rows))
     columns = tuple(Column(name=name) for name in series.names)
-    inputs = (Value(name="series", kind="series", dtype="float32", shape=(window, len(columns)), columns=columns),)
+    inputs = (features.Series(name="series", dtype="float32", shape=(window, len(columns)), columns=columns),)
     targets = (
-        Value(name="future", kind="future", dtype="float32", shape=(horizon,), columns=(columns[place],)),
-        Value(name="past", kind="past", dtype="float32", shape=(period,), columns=(columns[place],)),
-        Value(
+        Future(name="future", dtype="float32", shape=(horizon,), columns=(columns[place],)),
+        Past(name="past", dtype="float32", shape=(period,), columns=(columns[place],)),
+        Time(
             name="time",
-            kind="time",
             dtype="float64",
             shape=(),
             columns=(series.dated,) if series.dated else None,
@@ -149,7 +150,7 @@ def _doubts(target: str, series: Series, settings: DatasetSettings) -> Iterator[
             )
 
 
-def fit_series(series: Value, target: int, rows: np.ndarray) -> Value:
+def fit_series(series: features.Series, target: int, rows: np.ndarray) -> features.Series:
     """The input of a series, with mean and deviation of each channel over the rows that are trained on.
 
     Args:

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 
 from dltemplates.datasets.dates import MONTH, format_of, is_dates
-from dltemplates.datasets.spec import Column, Like, Value
+from dltemplates.datasets.spec import Like
 from dltemplates.datasets.times import frequency_of, parse_dates
 from dltemplates.datasets.values import MOST, is_held
+from dltemplates.features import Column, Feature, Time, columns_of
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def series_like(table: pd.DataFrame, like: Like) -> Series:
             f"A series must have the columns that were learned from. Received: none called {', '.join(missing)}. "
             f"There are: {', '.join(map(str, table.columns))}."
         )
-    time = next((value for value in like.targets if value.kind == "time"), None)
+    time = next((value for value in like.targets if isinstance(value, Time)), None)
     if time is None or time.frequency is None:
         return _series(table, names, None, None)
     if time.columns:
@@ -89,9 +90,9 @@ def series_like(table: pd.DataFrame, like: Like) -> Series:
     return _series(table, names, dated[0] if dated else None, time.frequency)
 
 
-def column_names(value: Value) -> tuple[str, ...]:
+def column_names(value: Feature) -> tuple[str, ...]:
     """The names of a value's columns."""
-    return tuple(column.name for column in value.columns or ())
+    return tuple(column.name for column in columns_of(value))
 
 
 def _date_column(name: str, table: pd.DataFrame) -> Column:

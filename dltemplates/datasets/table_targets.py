@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from dltemplates.datasets.columns import numbers_of, places_of, without_point
-from dltemplates.datasets.spec import Like, Value, target_column
+from dltemplates.datasets.spec import Like, target_column
 from dltemplates.datasets.values import MOST, is_held
+from dltemplates.features import ClassId, Number, columns_of
 from dltemplates.settings import DatasetSettings
 
 LEAST = 1e-6  # variation, as a share of the greatest: float32 holds seven digits
@@ -25,7 +26,7 @@ def target_name(table: pd.DataFrame, settings: DatasetSettings, like: Like | Non
         ValueError: If there is no such column.
     """
     known = target_column(like) if like else None
-    learned = {column.name for value in like.inputs for column in value.columns or ()} if like else set()
+    learned = {column.name for value in like.inputs for column in columns_of(value)} if like else set()
     others = [str(column) for column in table if column not in learned]
     there_are = f"There are: {', '.join(map(str, table.columns))}."
     if known not in (None, *others) or (learned and not others):
@@ -58,7 +59,7 @@ def with_target(name: str, frames: Frames) -> tuple[Frames, dict[str, str]]:
 
 
 def read_targets(
-    name: str, frames: Frames, settings: DatasetSettings, known: Value | None
+    name: str, frames: Frames, settings: DatasetSettings, known: ClassId | Number | None
 ) -> tuple[Targets, tuple[str, ...] | None]:
     """Read the column that is to be predicted.
 
@@ -75,7 +76,7 @@ def read_targets(
         ValueError: If it does not hold what it must, or is the same everywhere.
     """
     if known:
-        kind, classes = ("category", known.classes) if known.classes else ("number", None)
+        kind, classes = ("category", known.classes) if isinstance(known, ClassId) else ("number", None)
     else:
         kind, classes = _kind(name, frames, settings), None
     if kind == "category":

@@ -10,8 +10,9 @@ import pandas as pd
 
 from dltemplates.datasets.columns import categories_value, encode_rows, features_value, find_unknown, raw_rows
 from dltemplates.datasets.source import Arrays, ArraySource, BaseSource, Dataset, Source
-from dltemplates.datasets.spec import Column, DatasetSpec, Value
+from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.datasets.values import is_held
+from dltemplates.features import AnyFeature, Category, Column, Feature, Number, columns_of
 
 
 class TableSource(BaseSource):
@@ -29,7 +30,7 @@ class TableSource(BaseSource):
         self,
         table: pd.DataFrame,
         columns: Sequence[Column],
-        target: Value,
+        target: AnyFeature,
         targets: np.ndarray,
         *,
         to_learn: bool = True,
@@ -39,7 +40,7 @@ class TableSource(BaseSource):
         self.target = target
         self.targets = targets.astype(target.dtype)
         self.to_learn = to_learn
-        self._fitted: tuple[tuple[Value, ...], Source] | None = None
+        self._fitted: tuple[tuple[Feature, ...], Source] | None = None
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -57,8 +58,8 @@ class TableSource(BaseSource):
         """Read the rows at `indices` (n,): each input as its raw columns (n, columns)."""
         rows = self.raw.iloc[indices]
         inputs = {
-            value.name: rows[[column.name for column in value.columns or ()]].to_numpy(
-                object if value.kind == "category" else np.float64
+            value.name: rows[[column.name for column in columns_of(value)]].to_numpy(
+                object if isinstance(value, Category) else np.float64
             )
             for value in input_values(self.columns)
         }
@@ -73,20 +74,22 @@ class TableSource(BaseSource):
             self._fitted = (spec.inputs, ArraySource(arrays | {self.target.name: self.targets}))
         return self._fitted[1]
 
-    def find_unknown(self, inputs: Sequence[Value]) -> dict[str, np.ndarray]:
+    def find_unknown(self, inputs: Sequence[Feature]) -> dict[str, np.ndarray]:
         """Whether each row holds a category that the fitted `inputs` do not know, (n,) by column of categories."""
         return {name: rows for value in inputs for name, rows in find_unknown(value, self.raw).items()}
 
 
-def input_values(columns: Sequence[Column]) -> tuple[Value, ...]:
+def input_values(columns: Sequence[Column]) -> tuple[Number | Category, ...]:
     """The inputs that columns make: the numbers side by side, then the ids of the categories."""
     numbers = [column for column in columns if column.kind != "category"]
     categories = [column for column in columns if column.kind == "category"]
-    inputs = [features_value(numbers)] if numbers else []
+    inputs: list[Number | Category] = [features_value(numbers)] if numbers else []
     return (*inputs, categories_value(categories)) if categories else tuple(inputs)
 
 
-def number_table(names: Sequence[str], splits: Mapping[str, tuple[np.ndarray, np.ndarray]], target: Value) -> Dataset:
+def number_table(
+    names: Sequence[str], splits: Mapping[str, tuple[np.ndarray, np.ndarray]], target: AnyFeature
+) -> Dataset:
     """Make a dataset of rows of numbers.
 
     Args:

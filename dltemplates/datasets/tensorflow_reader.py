@@ -22,8 +22,8 @@ import tensorflow as tf
 from dltemplates.datasets.files import FileSource
 from dltemplates.datasets.images import GREY_WEIGHTS, BrokenImageError, fit
 from dltemplates.datasets.ragged import Ragged
-from dltemplates.datasets.spec import Resize
 from dltemplates.datasets.transform import CropFlip, transform
+from dltemplates.features import Resize
 
 DECODERS: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {
     "jpeg": lambda content: tf.io.decode_jpeg(content, channels=3, dct_method="INTEGER_ACCURATE"),

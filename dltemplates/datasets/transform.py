@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import Any
 
 import tensorflow as tf
 
 from dltemplates.datasets.augment import cut_window, flip, whole_number
-from dltemplates.datasets.spec import Value
+from dltemplates.features import Boxes, Feature, Image
+from dltemplates.features.boxes import PADDING
 from dltemplates.settings import Augment
 
 
@@ -33,13 +33,13 @@ class CropFlip:
     flips: bool = False
 
     @classmethod
-    def whole(cls, image: Value) -> CropFlip:
+    def whole(cls, image: Image) -> CropFlip:
         """Return the whole image at its input's size."""
         size = (image.shape[0], image.shape[1])
         return cls(size, size)
 
     @classmethod
-    def of_training(cls, image: Value, settings: Augment) -> CropFlip:
+    def of_training(cls, image: Image, settings: Augment) -> CropFlip:
         """Return a window of a canvas that is larger by the inverse of `random_crop`, perhaps mirrored."""
         size = (image.shape[0], image.shape[1])
         share = settings.random_crop or 1
@@ -83,7 +83,7 @@ class CropFlip:
 
 
 @functools.singledispatch
-def transform(feature: Any, array: tf.Tensor, places: tf.Tensor, crop_flip: CropFlip) -> tf.Tensor:
+def transform(feature: Feature, array: tf.Tensor, places: tf.Tensor, crop_flip: CropFlip) -> tf.Tensor:
     """Crop and mirror one field of a batch. A field that does not lie on the image, such as a class, stays as it is.
 
     Args:
@@ -98,17 +98,13 @@ def transform(feature: Any, array: tf.Tensor, places: tf.Tensor, crop_flip: Crop
     return array
 
 
-def is_spatial(feature: Any) -> bool:
+def is_spatial(feature: Feature) -> bool:
     """Return whether a feature lies on the image, so that `transform` moves it with the image."""
-    if isinstance(feature, Value):
-        return feature.kind == "image"
     return transform.dispatch(type(feature)) is not transform.dispatch(object)
 
 
 @transform.register
-def _(feature: Value, array: tf.Tensor, places: tf.Tensor, crop_flip: CropFlip) -> tf.Tensor:
-    if feature.kind != "image":
-        return array
+def _(feature: Image, array: tf.Tensor, places: tf.Tensor, crop_flip: CropFlip) -> tf.Tensor:
     if feature.shape[:2] != crop_flip.size:
         raise ValueError(
             "The images of an example must have one size, since one crop is taken of all. "
@@ -118,3 +114,20 @@ def _(feature: Value, array: tf.Tensor, places: tf.Tensor, crop_flip: CropFlip) 
         resized = tf.image.resize(array, crop_flip.canvas, method="bilinear", antialias=True)
         array = tf.cast(tf.clip_by_value(tf.round(resized), 0, 255), tf.uint8)
     return crop_flip.apply_to_batch(array, places)
+
+
+@transform.register
+def _(feature: Boxes, array: tf.Tensor, places: tf.Tensor, crop_flip: CropFlip) -> tf.Tensor:
+    """Move the boxes and clip them to the window; one that lies outside becomes a row that is no box."""
+    left, top, right, bottom = tf.unstack(array, axis=-1)  # each (batch, most)
+    if crop_flip.crops:
+        begin_row, begin_column = (tf.cast(places[:, axis, None], array.dtype) for axis in (0, 1))
+        (height, width), (canvas_height, canvas_width) = crop_flip.size, crop_flip.canvas
+        left, right = ((x * canvas_width - begin_column) / width for x in (left, right))
+        top, bottom = ((y * canvas_height - begin_row) / height for y in (top, bottom))
+    if crop_flip.flips:
+        mirrored = places[:, 2, None] > 0
+        left, right = tf.where(mirrored, 1 - right, left), tf.where(mirrored, 1 - left, right)
+    clipped = tf.clip_by_value(tf.stack([left, top, right, bottom], axis=-1), 0, 1)
+    is_box = (clipped[..., 2] > clipped[..., 0]) & (clipped[..., 3] > clipped[..., 1])
+    return tf.where(is_box[..., None], clipped, tf.constant(PADDING, array.dtype))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dltemplates.datasets.spec import Column, Resize, Value
+from dltemplates.features import ClassId, Column, Image, Labels, Number, Resize
 
 RESIZE_RULES: dict[Resize, str] = {
     "stretch": "stretched to {0}x{1} (height x width)",
@@ -14,13 +14,12 @@ RESIZE_RULES: dict[Resize, str] = {
 MOST = float(np.finfo(np.float32).max)  # that float32 holds
 
 
-def image_value(size: tuple[int, int], channels: int, *, resize: Resize) -> Value:
+def image_value(size: tuple[int, int], channels: int, *, resize: Resize) -> Image:
     """The input of a network that sees images: raw values 0..255."""
     over_white = {1: "transparency over white; grey, ITU-R 601 luma", 3: "transparency over white; RGB"}
     colours = over_white.get(channels, f"{channels} channels as they are")  # those of the user's own code
-    return Value(
+    return Image(
         name="image",
-        kind="image",
         dtype="float32",
         shape=(*size, channels),
         range=(0, 255),
@@ -29,23 +28,23 @@ def image_value(size: tuple[int, int], channels: int, *, resize: Resize) -> Valu
     )
 
 
-def class_value(classes: tuple[str, ...]) -> Value:
+def class_value(classes: tuple[str, ...]) -> ClassId:
     """The target of one class per example: its id. Where nothing is said of the examples, all are of one class.
 
     Raises:
         ValueError: If two classes have one name.
     """
     _check_unique(classes)
-    return Value(name="label", kind="class", dtype="int64", shape=(), classes=classes)
+    return ClassId(name="label", dtype="int64", shape=(), classes=classes)
 
 
-def in_column(target: Value, name: str) -> Value:
+def in_column(target: ClassId | Number, name: str) -> ClassId | Number:
     """The target as what stands in one column of a table."""
-    column = Column(name=name, kind="category" if target.classes else "number")
+    column = Column(name=name, kind="category" if isinstance(target, ClassId) else "number")
     return target.model_copy(update={"columns": (column,)})
 
 
-def labels_value(classes: tuple[str, ...]) -> Value:
+def labels_value(classes: tuple[str, ...]) -> Labels:
     """The target of any number of labels per example: a flag 0 or 1 for each.
 
     Raises:
@@ -54,15 +53,15 @@ def labels_value(classes: tuple[str, ...]) -> Value:
     if not classes:
         raise ValueError("Multi-label data needs at least one label. Received: none. Name them in column `labels`.")
     _check_unique(classes)
-    return Value(name="labels", kind="labels", dtype="float32", shape=(len(classes),), classes=classes)
+    return Labels(name="labels", dtype="float32", shape=(len(classes),), classes=classes)
 
 
-def number_value(count: int) -> Value:
+def number_value(count: int) -> Number:
     """The target of `count` numbers, whose statistics are not fitted yet."""
-    return Value(name="value", kind="number", dtype="float32", shape=(count,))
+    return Number(name="value", dtype="float32", shape=(count,))
 
 
-def fit_numbers(value: Value, train: np.ndarray) -> Value:
+def fit_numbers(value: Number, train: np.ndarray) -> Number:
     """The target of numbers, with the statistics of the training split (n, k).
 
     Raises:
@@ -86,7 +85,7 @@ def is_held(numbers: np.ndarray) -> np.ndarray:
     return np.abs(numbers) <= MOST
 
 
-def with_statistics(value: Value, train: np.ndarray) -> Value:
+def with_statistics(value: Number, train: np.ndarray) -> Number:
     """The input of numbers, with the statistics of the training split (n, columns)."""
     mean, std, _ = statistics(train)
     return value.model_copy(update={"mean": tuple(mean.tolist()), "std": tuple(std.tolist())})
@@ -109,15 +108,10 @@ def statistics(train: np.ndarray, *, least: float = 1e-12) -> tuple[np.ndarray, 
     return mean, np.where(varies, std, 1.0), varies
 
 
-def with_counts(target: Value, train: np.ndarray) -> Value:
-    """The target with the number of training examples of each class, or with each label; numbers stay as they are."""
-    match target.kind:
-        case "class":
-            counts = np.bincount(train, minlength=len(target.classes or ()))
-        case "labels":
-            counts = train.sum(axis=0)
-        case _:
-            return target
+def with_counts(target: ClassId | Labels, train: np.ndarray) -> ClassId | Labels:
+    """The target with the number of training examples of each class, or with each label."""
+    is_ids = isinstance(target, ClassId)
+    counts = np.bincount(train, minlength=len(target.classes)) if is_ids else train.sum(axis=0)
     return target.model_copy(update={"counts": tuple(int(count) for count in counts)})
 
 

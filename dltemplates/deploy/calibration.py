@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from dltemplates.datasets.source import Source
-from dltemplates.datasets.spec import Value
+from dltemplates.features import Decision, Feature, Image, WithStatistics
 from dltemplates.runtimes import Arrays
 from dltemplates.tasks.contract import Contract
 
@@ -33,9 +33,10 @@ def calibration(contract: Contract, source: Source, count: int) -> Arrays:
         value.name: np.array(arrays[value.name], dtype=str if value.dtype == "string" else value.dtype)
         for value in contract.inputs
     }
-    thresholds = [value.threshold for value in contract.outputs if value.threshold is not None]
+    decisions = [value for value in contract.outputs if isinstance(value, Decision)]
+    thresholds = [value.threshold for value in decisions if value.threshold is not None]
     for value in contract.inputs:
-        if value.kind == "image":
+        if isinstance(value, Image):
             inputs[value.name][-2, 0, 0] = 0
             inputs[value.name][-1, 0, 0] = 255
         if thresholds:
@@ -44,9 +45,9 @@ def calibration(contract: Contract, source: Source, count: int) -> Arrays:
     return inputs
 
 
-def _unusual(value: Value, usual: np.ndarray, threshold: float) -> np.ndarray:
+def _unusual(value: Feature, usual: np.ndarray, threshold: float) -> np.ndarray:
     """Examples with noise whose mean square, of pixels between 0 and 1 or in deviations, is twice the threshold."""
-    unit = 255.0 if value.kind == "image" else np.array(value.std)
+    unit = np.array(value.std) if isinstance(value, WithStatistics) else 255.0
     noise = np.random.default_rng(0).normal(size=usual.shape) * np.sqrt(2 * threshold) * unit
-    noisy = np.clip(usual + noise, 0, 255) if value.kind == "image" else usual + noise
+    noisy = np.clip(usual + noise, 0, 255) if isinstance(value, Image) else usual + noise
     return noisy.astype(usual.dtype)

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import tensorflow as tf
 
 from dltemplates.compat import allow_inlining, without_variables
-from dltemplates.datasets.spec import Value
+from dltemplates.features import Feature, WithStatistics
 from dltemplates.runtimes import SIGNATURE
 from dltemplates.tasks.contract import Contract
 
@@ -119,21 +119,21 @@ def cut_standardization(frozen: Frozen, contract: Contract) -> tuple[Frozen, Con
         The graph that takes and gives standardized numbers, and the contract that says so; as they were where there
         are none.
     """
-    if all(value.mean is None for value in (*contract.inputs, *contract.outputs)):
+    if not any(_has_statistics(value) for value in (*contract.inputs, *contract.outputs)):
         return frozen, contract
     graph_def = type(frozen.graph_def)()
     graph_def.CopyFrom(frozen.graph_def)
     inputs, outputs, tensors = [], [], dict(frozen.outputs)
     for value in contract.inputs:
         source = frozen.inputs[value.name]
-        last = _standardization(graph_def, _base(source), value) if value.mean is not None else None
+        last = _standardization(graph_def, _base(source), value) if _has_statistics(value) else None
         if last is not None:
             for node in _readers(graph_def, last, shapes=True):
                 node.input[:] = [source if _base(name) == last else name for name in node.input]
             value = value.model_copy(update={"standardized": True})
         inputs.append(value)
     for value in contract.outputs:
-        first = _way_back(graph_def, tensors[value.name], value) if value.mean is not None else None
+        first = _way_back(graph_def, tensors[value.name], value) if _has_statistics(value) else None
         if first is not None:
             tensors[value.name] = first
             value = value.model_copy(update={"standardized": True})
@@ -142,7 +142,11 @@ def cut_standardization(frozen: Frozen, contract: Contract) -> tuple[Frozen, Con
     return _needed(graph_def, Frozen(graph_def, frozen.inputs, tensors)), contract
 
 
-def _standardization(graph_def: Any, source: str, value: Value) -> str | None:
+def _has_statistics(value: Feature) -> TypeGuard[WithStatistics]:
+    return isinstance(value, WithStatistics) and value.mean is not None
+
+
+def _standardization(graph_def: Any, source: str, value: WithStatistics) -> str | None:
     """The last operation of `source / std - mean / std`; None where something else is done to it."""
     nodes = {node.name: node for node in graph_def.node}
     mean, std = np.array(value.mean), np.array(value.std)
@@ -160,7 +164,7 @@ def _standardization(graph_def: Any, source: str, value: Value) -> str | None:
     return source
 
 
-def _way_back(graph_def: Any, output: str, value: Value) -> str | None:
+def _way_back(graph_def: Any, output: str, value: WithStatistics) -> str | None:
     """The tensor that becomes `output` by `tensor * std + mean`; None where that is made otherwise."""
     nodes = {node.name: node for node in graph_def.node}
     expected = [("AddV2", np.array(value.mean)), ("Mul", np.array(value.std))]

@@ -20,6 +20,7 @@ from tf2onnx.handler import tf_op
 
 from dltemplates.compat import optimize_in_place
 from dltemplates.deploy.graph import Frozen
+from dltemplates.features import Image
 from dltemplates.tasks.contract import Contract
 
 OPSET = 17
@@ -135,7 +136,7 @@ def take_integers(model: onnx.ModelProto, contract: Contract, integer: str) -> C
     numbers = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     inputs = []
     for value in contract.inputs:
-        if value.kind == "image":
+        if isinstance(value, Image):
             quantize = _first_quantize(graph, value.name)
             if quantize is None:
                 quantization = (1.0, 0 if integer == "uint8" else -128)

@@ -10,6 +10,7 @@ import numpy as np
 
 from dltemplates.datasets.source import ArraySource, Source
 from dltemplates.deploy.formats.format import Format
+from dltemplates.features import Category, Decision, Image
 from dltemplates.runtimes import Arrays, KerasPredictor, Predictor
 from dltemplates.tasks.contract import Contract, ServingModel
 from dltemplates.tasks.examples import category_texts
@@ -72,7 +73,7 @@ class PartReference:
     @property
     def decisions(self) -> tuple[str, ...]:
         """Names of the outputs that are decisions themselves."""
-        return tuple(value.name for value in self.contract.outputs if value.kind == "decision")
+        return tuple(value.name for value in self.contract.outputs if isinstance(value, Decision))
 
 
 def run_keras(serving: ServingModel, source: Source, folder: Path) -> PartReference:
@@ -264,13 +265,13 @@ def _unlike(contract: Contract, source: Source) -> Arrays:
     made = {}
     random = np.random.default_rng(0)
     for value in contract.inputs:
-        if value.kind == "category":
+        if isinstance(value, Category):
             most = [len(column.vocabulary) for column in value.columns or ()]
             ids = random.integers(0, most, (FEW + 3, len(most)), endpoint=True)
             made[value.name] = category_texts(value, ids) if value.dtype == "string" else ids.astype(value.dtype)
             continue
         array = source.read(np.arange(1))[value.name]
-        known = (0.0, 255.0) if value.kind == "image" else value.range
+        known = (0.0, 255.0) if isinstance(value, Image) else value.range
         low, high = known or (array.min() - 1.0, array.max() + 1.0)
         noise = random.uniform(low, high, (FEW, *value.shape))
         parts = [low + high - array.astype(np.float64), np.full(array.shape, low), np.full(array.shape, high), noise]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dltemplates.deploy.parity import CheckError
+from dltemplates.features import Image
 from dltemplates.runtimes import Predictor, TFLitePredictor
 
 ARITHMETIC = {"CAST", "MUL", "SUB", "ADD", "DIV", "Cast", "Mul", "Sub", "Add", "Div"}
@@ -26,7 +27,7 @@ def check_input(predictor: Predictor, unfolded: dict[str, str]) -> tuple[str, ..
     """
     remarks = []
     for value in predictor.contract.inputs:
-        if value.kind != "image":
+        if not isinstance(value, Image):
             continue
         if value.dtype not in INPUT_QUANTIZATION or value.quantization != INPUT_QUANTIZATION[value.dtype]:
             raise CheckError(f"input `{value.name}` must take raw bytes. It is {value.dtype} at {value.quantization}")

@@ -9,7 +9,7 @@ from keras import layers
 from matplotlib.figure import Figure
 from scipy.linalg import block_diag
 
-from dltemplates.datasets.spec import Value
+from dltemplates.features import Category, Feature, Number, classes_of, columns_of
 from dltemplates.tasks.assemble import PREPROCESSING
 from dltemplates.tasks.contract import ServingModel
 from dltemplates.tasks.figures import name_all
@@ -29,7 +29,7 @@ def coefficients(serving: ServingModel) -> list[dict[str, Any]] | None:
         classes; a category adds as much in either. None where the network is more than a weighted sum of columns.
     """
     values = serving.contract.inputs
-    if any(value.kind not in ("number", "category") or value.columns is None for value in values):
+    if not all(isinstance(value, Number | Category) and value.columns for value in values):
         return None
     model = serving.model
     network = model.get_layer(model.name)
@@ -41,9 +41,11 @@ def coefficients(serving: ServingModel) -> list[dict[str, Any]] | None:
         return None
     kernel, bias = (weight.astype(np.float64) for weight in dense[0].get_weights())
     named, rows, scale, offset = _inputs(model, values)
-    target, classes = serving.contract.targets[0], serving.contract.outputs[0].classes or ()
+    target, classes = serving.contract.targets[0], classes_of(serving.contract.outputs[0])
     names = classes[-kernel.shape[1] :] if classes else [target.name] * kernel.shape[1]
-    unit, origin = (1.0, 0.0) if classes else (np.array(target.std), np.array(target.mean))
+    unit, origin = np.array(1.0), np.array(0.0)
+    if isinstance(target, Number):
+        unit, origin = np.array(target.std), np.array(target.mean)
     kernel, bias = rows @ kernel, bias + offset @ kernel
     kernel, intercepts = kernel * unit, bias * unit + origin
     return [
@@ -59,7 +61,7 @@ def coefficients(serving: ServingModel) -> list[dict[str, Any]] | None:
     ]
 
 
-def _inputs(model: Any, values: tuple[Value, ...]) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray]:
+def _inputs(model: Any, values: tuple[Feature, ...]) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray]:
     """What stands in front of the weighted sum.
 
     Args:
@@ -73,8 +75,8 @@ def _inputs(model: Any, values: tuple[Value, ...]) -> tuple[list[str], np.ndarra
     named: list[str] = []
     blocks, scales, offsets = [], [], []
     for value in values:
-        columns = value.columns or ()
-        if value.kind == "number":
+        columns = columns_of(value)
+        if isinstance(value, Number):
             layer = model.get_layer(PREPROCESSING)
             named += [part for column in columns for part in column.parts]
             blocks.append(np.eye(len(layer.scale)))

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
+from dltemplates.features import Number, classes_of, columns_of
 from dltemplates.runtimes import Arrays, Predictor
 from dltemplates.tasks.figures import name_all
 from dltemplates.tasks.task import Task
@@ -30,9 +31,9 @@ def boundary_figure(predictor: Predictor, task: Task, rows: np.ndarray, targets:
         The figure; None where the inputs are not two numbers, the outputs no classes, or the classes too many.
     """
     value, *more = predictor.contract.inputs
-    if more or value.kind != "number" or value.shape != (2,) or task.kind != "class":
+    if more or not isinstance(value, Number) or value.shape != (2,) or task.kind != "class":
         return None
-    if len(task.target.classes or ()) > len(COLORS):
+    if len(classes_of(task.target)) > len(COLORS):
         return None
     figure = Figure(figsize=(6, 5), layout="constrained")
     draw_boundary(figure.subplots(), predictor, task, rows, targets)
@@ -42,7 +43,7 @@ def boundary_figure(predictor: Predictor, task: Task, rows: np.ndarray, targets:
 def draw_boundary(axes: Axes, predictor: Predictor, task: Task, rows: np.ndarray, targets: Arrays) -> None:
     """Draw what `boundary_figure` does on axes of one's own; for networks that it is for."""
     (value,) = predictor.contract.inputs
-    classes = task.target.classes or ()
+    classes = classes_of(task.target)
     low, high = rows.min(axis=0), rows.max(axis=0)
     margin = MARGIN * np.where(high > low, high - low, 1)
     low, high = low - margin, high + margin
@@ -60,7 +61,7 @@ def draw_boundary(axes: Axes, predictor: Predictor, task: Task, rows: np.ndarray
         own = rows[label == place][:SHOWN]
         points = axes.scatter(own[:, 0], own[:, 1], color=COLORS[place], edgecolor="black")
         drawn.append(points)
-    names = [part for column in value.columns or () for part in column.parts] or ["first", "second"]
+    names = [part for column in columns_of(value) for part in column.parts] or ["first", "second"]
     axes.set_xlabel(names[0], parse_math=False)
     axes.set_ylabel(names[1], parse_math=False)
     name_all(axes, drawn, classes, title=task.target.name, loc="upper right")

@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 
 from dltemplates.compat import run_through_graph
 from dltemplates.datasets.source import Source
+from dltemplates.features import classes_of
 from dltemplates.reports.figures import attempt
 from dltemplates.reports.vision_figures import feature_maps_figure, filters_figure, grad_cam_figure
 from dltemplates.tasks.contract import ServingModel
@@ -128,7 +129,7 @@ class _Look:
         indices = np.array(spread(np.flatnonzero(self.errors == 0), LOOKED_AT - len(wrong)) + wrong)
         images, decided = self.images(indices), np.asarray(self.decisions)[indices]
         heat = grad_cam(self.model, images, decided, place)
-        names, truth = self.task.target.classes or (), self.targets[self.task.target.name][indices]
+        names, truth = classes_of(self.task.target), self.targets[self.task.target.name][indices]
         titles = [f"true: {names[t]}\npredicted: {names[p]}" for t, p in zip(truth, decided, strict=True)]
         return grad_cam_figure(images, heat, titles, decided != truth, self.calls[place].layer.name)
 

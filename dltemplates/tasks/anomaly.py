@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from dltemplates.datasets.source import Dataset, Source, batches_of, column
-from dltemplates.datasets.spec import DatasetSpec, Like, Value, gives_back
+from dltemplates.datasets.spec import DatasetSpec, Like, gives_back
 from dltemplates.datasets.splits import Strata
+from dltemplates.features import Decision, Feature, Number, classes_of, columns_of
 from dltemplates.tasks.evaluation import Evaluation, System
 from dltemplates.tasks.marked import TRUTH, MarkedSource, anomalies_of, check_both, normal_of
 from dltemplates.tasks.reconstruction import Reconstruction
@@ -64,7 +65,7 @@ class Anomaly(Reconstruction):
             ValueError: If an option is out of range.
         """
         super().__init__(spec)
-        self.truth = next((value for value in spec.targets if value.kind == TRUTH.kind), TRUTH)
+        self.truth = next((value for value in spec.targets if isinstance(value, Decision)), TRUTH)
         if isinstance(normal, bool) or not isinstance(normal, (str, int, type(None))):
             raise ValueError(f"`normal` must be the name of a class. Received: {normal!r}. Try task.normal=NAME.")
         self.normal = NORMAL if normal is None else str(normal)
@@ -76,7 +77,7 @@ class Anomaly(Reconstruction):
         self.quantile = float(quantile)
 
     @classmethod
-    def targets_of(cls, spec: Like) -> tuple[Value, ...]:
+    def targets_of(cls, spec: Like) -> tuple[Feature, ...]:
         return spec.targets[:1] if gives_back(spec) else spec.inputs[:1]
 
     def adapt(self, dataset: Dataset) -> Dataset:
@@ -84,7 +85,7 @@ class Anomaly(Reconstruction):
         label = dataset.spec.targets[0]
         normal = self._normal_of(label)
         splits = {split: MarkedSource(source, label.name, normal) for split, source in dataset.splits.items()}
-        truth = TRUTH.model_copy(update={"columns": label.columns})
+        truth = TRUTH.model_copy(update={"columns": columns_of(label) or None})
         return Dataset(dataset.spec.model_copy(update={"targets": (value, truth)}), dict(splits))
 
     def strata(self, dataset: Dataset) -> Strata:
@@ -92,9 +93,9 @@ class Anomaly(Reconstruction):
         marks = column(dataset.split("train"), label.name) != self._normal_of(label)
         return Strata(marks.astype(np.int64), (self.normal, "all others"))
 
-    def _normal_of(self, label: Value) -> int:
+    def _normal_of(self, label: Feature) -> int:
         """The id of the normal class."""
-        classes = label.classes or ()
+        classes = classes_of(label)
         if self.normal not in classes:
             raise ValueError(
                 f"Task anomaly must know which class is normal. Received: {self.normal!r} for classes "
@@ -161,9 +162,9 @@ class Anomaly(Reconstruction):
         mean = keras.layers.Rescaling(1 / error.shape[-1], dtype="float32")(summed)
         return keras.Model(model.input, keras.layers.Reshape((), name="score")(mean))
 
-    def outputs(self) -> tuple[Value, ...]:
+    def outputs(self) -> tuple[Number, Decision]:
         """The presented outputs."""
-        score = Value(name="score", kind="number", dtype="float32", shape=())
+        score = Number(name="score", dtype="float32", shape=())
         return score, self.truth.model_copy(update={"name": "decision", "dtype": "float32"})
 
     def evaluate(self, system: System, source: Source) -> Evaluation:

@@ -8,7 +8,8 @@ import keras
 
 from dltemplates.compat import flatten_layers
 from dltemplates.datasets.load import is_named
-from dltemplates.datasets.spec import DatasetSpec, Value, image_of
+from dltemplates.datasets.spec import DatasetSpec, image_of
+from dltemplates.features import AnyFeature, Category, Feature, Number, WithStatistics
 from dltemplates.tasks.contract import Contract, ServingModel, Split
 from dltemplates.tasks.examples import outputs_of
 from dltemplates.template import Template
@@ -43,17 +44,18 @@ def assemble(network: keras.Model, spec: DatasetSpec, *, center: tuple[float, ..
     return keras.Model(given, network(x), name=network.name)
 
 
-def _columns(value: Value, given: Any) -> list[Any]:
+def _columns(value: Feature, given: Any) -> list[Any]:
     """The columns of a table as floats of one size: numbers with mean 0 and deviation 1, categories embedded."""
-    if value.kind == "category":
+    if isinstance(value, Category):
         return [
             keras.layers.Embedding(len(column.vocabulary) + 1, column.width, name=f"embedding_{place}")(given[:, place])
             for place, column in enumerate(value.columns or ())
         ]
+    assert isinstance(value, WithStatistics)
     return [standardize(value, given)]
 
 
-def standardize(value: Value, given: Any) -> Any:
+def standardize(value: WithStatistics, given: Any) -> Any:
     """Numbers with mean 0 and deviation 1 over the training split, each column by its own."""
     mean, std = value.mean or (), value.std or ()
     scale = [1 / deviation for deviation in std]
@@ -113,7 +115,7 @@ def serve(
     return ServingModel(serving, make_contract(spec, template, (output,), name=name))
 
 
-def make_contract(spec: DatasetSpec, template: Template, outputs: tuple[Value, ...], *, name: str) -> Contract:
+def make_contract(spec: DatasetSpec, template: Template, outputs: tuple[AnyFeature, ...], *, name: str) -> Contract:
     """Say what goes into a served model, what comes out, and what it was trained on.
 
     Args:
@@ -159,7 +161,7 @@ def serve_parts(whole: ServingModel, task: SupervisedTask, *, code: str = "code"
     codes = keras.Input(encoded.shape[1:], name=code)
     presented = {task.output().name: task.present(decoder(codes))}
     parity = {"task": "parity", "task_options": {}, "targets": ()}
-    value = Value(name=code, kind="number", dtype="float32", shape=encoded.shape[1:])
+    value = Number(name=code, dtype="float32", shape=encoded.shape[1:])
     encoding = ServingModel(
         keras.Model(model.input, {code: encoded}, name="encoder"),
         contract.model_copy(update={**parity, "name": f"{contract.name}-encoder", "outputs": (value,)}),

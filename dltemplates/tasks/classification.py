@@ -7,7 +7,8 @@ from typing import Any, Literal
 import numpy as np
 
 from dltemplates.datasets.source import Dataset
-from dltemplates.datasets.spec import DatasetSpec, Like, Value, network_shape
+from dltemplates.datasets.spec import DatasetSpec, Like, network_shape
+from dltemplates.features import AnyFeature, classes_of
 from dltemplates.tasks.evaluation import Evaluation
 from dltemplates.tasks.needs import Shapes, a_row
 from dltemplates.tasks.task import Arrays, SupervisedTask, probabilities_value
@@ -50,7 +51,7 @@ class Classification(SupervisedTask):
         if not (isinstance(label_smoothing, (int, float)) and 0 <= label_smoothing < 1):
             raise ValueError(f"`label_smoothing` must be in [0, 1). Received: {label_smoothing!r}. Try 0.1.")
         self.label_smoothing = label_smoothing
-        self.classes = self.target.classes or ()
+        self.classes = classes_of(self.target)
         if not isinstance(binary, bool) or (binary and len(self.classes) != 2):
             raise ValueError(
                 f"`binary` is for two classes, true or false. Received: {binary!r} for {len(self.classes)} classes. "
@@ -117,7 +118,7 @@ class Classification(SupervisedTask):
             logits = keras.layers.Flatten()(logits)
         return keras.layers.Softmax(name="probabilities", dtype="float32")(logits)
 
-    def output(self) -> Value:
+    def output(self) -> AnyFeature:
         return probabilities_value(self.classes)
 
     def compare(self, targets: Arrays, outputs: Arrays) -> Evaluation:

@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from dltemplates.datasets.source import Source
+from dltemplates.features import Image
 from dltemplates.runtimes import KerasPredictor
 from dltemplates.tasks.contract import ServingModel
 from dltemplates.tasks.figures import strips_figure
@@ -28,7 +29,7 @@ def codes_figure(servings: dict[str, ServingModel], source: Source) -> Figure | 
         return None
     encoder, decoder = servings["encoder"], servings["decoder"]
     (image, *_), (code,), (made,) = encoder.contract.inputs, encoder.contract.outputs, decoder.contract.outputs
-    if image.kind != "image" or len(code.shape) != 1 or code.shape[0] > LONGEST:
+    if not isinstance(image, Image) or len(code.shape) != 1 or code.shape[0] > LONGEST:
         return None
     given = {image.name: source.read(np.arange(min(SHOWN, len(source))))[image.name]}
     codes = KerasPredictor(encoder.model, encoder.contract)(given)

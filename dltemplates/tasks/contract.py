@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from dltemplates.datasets.source import Source
-from dltemplates.datasets.spec import Value
+from dltemplates.features import AnyFeature, classes_of
 from dltemplates.settings import DatasetSettings
 
 if TYPE_CHECKING:
@@ -60,9 +60,9 @@ class SystemContract(BaseModel):
 
     task: str
     task_options: dict[str, Any] = {}
-    inputs: tuple[Value, ...]
-    outputs: tuple[Value, ...]
-    targets: tuple[Value, ...]
+    inputs: tuple[AnyFeature, ...]
+    outputs: tuple[AnyFeature, ...]
+    targets: tuple[AnyFeature, ...]
 
 
 class Contract(BaseModel):
@@ -92,9 +92,9 @@ class Contract(BaseModel):
     task: str
     task_options: dict[str, Any] = {}
     batch: Literal["dynamic"] | int = "dynamic"
-    inputs: tuple[Value, ...]
-    outputs: tuple[Value, ...]
-    targets: tuple[Value, ...]
+    inputs: tuple[AnyFeature, ...]
+    outputs: tuple[AnyFeature, ...]
+    targets: tuple[AnyFeature, ...]
     state: tuple[State, ...] = ()
     system: SystemContract | None = None
     assets: dict[str, str] = {}
@@ -105,7 +105,7 @@ class Contract(BaseModel):
     @property
     def labels(self) -> tuple[str, ...] | None:
         """The class names of the first output that has some."""
-        return next((value.classes for value in self.outputs if value.classes), None)
+        return next((classes for value in self.outputs if (classes := classes_of(value))), None)
 
     def of_system(self) -> Contract:
         """Return the contract of the system that the part belongs to.

@@ -8,7 +8,7 @@ import numpy as np
 
 from dltemplates.datasets.seeds import draw
 from dltemplates.datasets.source import ALL, SPLITS, Arrays, Mapped, Source
-from dltemplates.datasets.spec import Value
+from dltemplates.features import Category, Noise, classes_of
 from dltemplates.runtimes import KerasPredictor
 from dltemplates.tasks.contract import Contract, ServingModel
 
@@ -37,7 +37,7 @@ class NoiseSource:
         """Draw the examples at `indices` (n,)."""
         noise, *others = self.contract.inputs
         arrays = {noise.name: np.stack([draw(self.first + int(index), noise.shape) for index in indices])}
-        arrays |= {value.name: (indices % len(value.classes or ())).astype(value.dtype) for value in others}
+        arrays |= {value.name: (indices % len(classes_of(value))).astype(value.dtype) for value in others}
         if targets := self.contract.targets:
             # Evenly spread: files come class by class.
             spread = indices * (len(self.real) // len(self))
@@ -46,7 +46,7 @@ class NoiseSource:
         return arrays
 
 
-def category_texts(value: Value, ids: np.ndarray) -> np.ndarray:
+def category_texts(value: Category, ids: np.ndarray) -> np.ndarray:
     """Turn ids of categories (n, columns) back into text; that of 0, not known or missing, is empty."""
     texts = [np.array(("", *column.vocabulary)) for column in value.columns or ()]
     return np.stack([texts[place][ids[:, place]] for place in range(len(texts))], axis=1)
@@ -62,9 +62,9 @@ def contract_examples(contract: Contract, split: str, source: Source) -> Source:
         source: The examples of the data.
     """
     first, *_ = contract.inputs
-    if first.kind == "noise":
+    if isinstance(first, Noise):
         return NoiseSource(source, contract, (*SPLITS, ALL).index(split) * 10**9)  # no noise in two splits
-    text = next((value for value in contract.inputs if value.dtype == "string"), None)
+    text = next((v for v in contract.inputs if isinstance(v, Category) and v.dtype == "string"), None)
     if text is None:
         return source
 

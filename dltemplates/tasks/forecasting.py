@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from dltemplates.datasets.spec import DatasetSpec, Like, Value
+from dltemplates.datasets.spec import DatasetSpec, Like
+from dltemplates.features import Feature, Series, Time, columns_of
 from dltemplates.tasks.evaluation import Evaluation
 from dltemplates.tasks.regression import Regression
 from dltemplates.tasks.task import Arrays
@@ -59,10 +60,11 @@ class Forecasting(Regression):
         super().__init__(spec)
         self.loss_name = loss
         self.relative = relative
-        self.is_dated = spec.targets[2].frequency is not None
+        (time,) = (value for value in spec.targets if isinstance(value, Time))
+        self.is_dated = time.frequency is not None
 
     @classmethod
-    def targets_of(cls, spec: Like) -> tuple[Value, ...]:
+    def targets_of(cls, spec: Like) -> tuple[Feature, ...]:
         return spec.targets[:1]
 
     def assemble(
@@ -75,7 +77,8 @@ class Forecasting(Regression):
         from dltemplates.tasks.assemble import standardize
 
         (value,) = spec.inputs
-        place = (value.columns or ()).index((self.target.columns or ())[0])
+        assert isinstance(value, Series)
+        place = columns_of(value).index(columns_of(self.target)[0])
         inputs = keras.Input(value.shape, name=value.name, dtype=value.dtype)
         rows = standardize(value, inputs)  # (batch, window, channels)
         last = keras.layers.Cropping1D((value.shape[0] - 1, 0), dtype="float32")(rows)  # (batch, 1, channels)
@@ -133,7 +136,7 @@ class Forecasting(Regression):
     def figures(self, evaluation: Evaluation):
         from dltemplates.tasks.series_figures import forecast_figure, steps_figure
 
-        column = self.target.columns[0].name if self.target.columns else "value"
+        column = next((column.name for column in columns_of(self.target)), "value")
         targets, times = evaluation.targets, evaluation.targets["time"]
         if self.is_dated:  # in days
             times = EPOCH + np.rint(times * SECONDS).astype("timedelta64[s]")

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from dltemplates.datasets.spec import DatasetSpec, Like, Value
+from dltemplates.datasets.spec import DatasetSpec, Like
+from dltemplates.features import AnyFeature, ClassId, Feature, Image, Noise
 from dltemplates.tasks import quality
 from dltemplates.tasks.contract import ServingModel
 from dltemplates.tasks.evaluation import Evaluation
@@ -77,7 +78,7 @@ class Generation(Task):
         if judge is not None and (not isinstance(judge, str) or not judge):
             raise ValueError(f"`judge` must be a template or the folder of a run. Received: {judge!r}. Leave it out.")
         self.inputs = spec.inputs
-        self.asked = tuple(value for value in spec.targets if value.kind == "class")
+        self.asked = tuple(value for value in spec.targets if isinstance(value, ClassId))
         self.judge_name = None if judge == NO_JUDGE else judge
         self.adversarial: dict[str, Any] = {
             "wasserstein": loss == "wasserstein",
@@ -99,7 +100,7 @@ class Generation(Task):
         return [StagePlan(f"{ALGORITHMS}.adversarial:Adversarial", template.train.epochs, self.adversarial)]
 
     def sizes(self, spec: DatasetSpec) -> dict[str, Any]:
-        classes = next((value.classes for value in spec.targets if value.kind == "class"), None) or ()
+        classes = next((value.classes for value in spec.targets if isinstance(value, ClassId)), ())
         told = {"num_outputs": len(classes)} if len(classes) > 1 else {}  # of one class there is nothing to tell
         return {"input_shape": spec.inputs[0].shape} | told
 
@@ -125,7 +126,7 @@ class Generation(Task):
         inputs = [keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=tensor.name) for tensor in generator.inputs]
         made = generator(inputs if len(inputs) > 1 else inputs[0])
         image = keras.layers.Rescaling(127.5, offset=127.5, name="image", dtype="float32")(made)
-        values = [Value(name="noise", kind="noise", dtype="float32", shape=tuple(inputs[0].shape[1:]))]
+        values: list[AnyFeature] = [Noise(name="noise", dtype="float32", shape=tuple(inputs[0].shape[1:]))]
         if len(inputs) > 1:
             (label,) = spec.targets
             values.append(label.model_copy(update={"dtype": "int32", "counts": None}))
@@ -136,9 +137,9 @@ class Generation(Task):
         contract = make_contract(given_and_real, template, (self.output_like(real),), name=name)
         return {"": ServingModel(served, contract)}
 
-    def output_like(self, image: Value) -> Value:
+    def output_like(self, image: Feature) -> Image:
         """The image that is made, of one of the data."""
-        return Value(name="image", kind="image", dtype="float32", shape=image.shape, range=(0, 255))
+        return Image(name="image", dtype="float32", shape=image.shape, range=(0, 255))
 
     def compare(self, targets: Arrays, outputs: Arrays) -> Evaluation:
         """Score images by how they differ, and by what the classifier says of them; the warnings tell of a collapse."""

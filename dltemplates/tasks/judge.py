@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from dltemplates.datasets.locate import cache_folder
-from dltemplates.datasets.spec import Value, image_of
+from dltemplates.datasets.spec import image_of
+from dltemplates.features import ClassId, classes_of
 from dltemplates.runs import RUNS_FOLDER, Run, load_run
 
 BATCH = 256
@@ -48,7 +49,7 @@ class Judge:
                 f"{run.template.model.name} for {run.template.task.name}. Choose another."
             )
         self.image = image
-        self.classes = spec.targets[0].classes or ()
+        self.classes = classes_of(spec.targets[0])
         self.sha256 = run.record.sha256[run.weights_path.name]
         inside = keras.Model(network.input, [logits_of(network.output), dense[-1].input])
         whole = keras.Model(model.input, inside(model.get_layer(PREPROCESSING).output))
@@ -78,7 +79,7 @@ class Judge:
         return shares / shares.sum(axis=1, keepdims=True), features
 
 
-def check_classes(name: str, known: tuple[str, ...], asked: Iterable[Value]) -> None:
+def check_classes(name: str, known: tuple[str, ...], asked: Iterable[ClassId]) -> None:
     """Check that a judge tells the classes of the data apart.
 
     Args:
@@ -93,7 +94,7 @@ def check_classes(name: str, known: tuple[str, ...], asked: Iterable[Value]) -> 
         if value.classes != known:
             raise ValueError(
                 f"A judge must tell the classes of the data apart. Received: {name} for {', '.join(known)}, where the "
-                f"data has {', '.join(value.classes or ())}. Choose another: --set task.judge=TEMPLATE; or do without: "
+                f"data has {', '.join(value.classes)}. Choose another: --set task.judge=TEMPLATE; or do without: "
                 "--set task.judge=none."
             )
 

@@ -19,6 +19,7 @@ from dltemplates.datasets.spec import READING_RULES, DatasetSpec, Like
 from dltemplates.datasets.splits import Strata
 from dltemplates.datasets.whole import split_whole
 from dltemplates.datasets.windows import TimeSource
+from dltemplates.features import Image
 from dltemplates.runs import Run
 from dltemplates.settings import NO_DATASET, DatasetSettings, Named
 from dltemplates.tasks.contract import Contract
@@ -189,6 +190,6 @@ def _changes(run: Run, spec: DatasetSpec, hashes: Hashes, settings: DatasetSetti
         return None
     if not gone and not new:
         return "the data changed since the training: other examples in the splits that it came with"
-    unit = "image" if spec.inputs[0].kind == "image" else "row"
+    unit = "image" if isinstance(spec.inputs[0], Image) else "row"
     gone_units = f"{gone} {unit}{'' if gone == 1 else 's'}"
     return f"the data changed since the training: {gone_units} gone, {new} new; splits kept"

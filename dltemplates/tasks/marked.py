@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from dltemplates.datasets.source import Source, Wrapper, column, take
-from dltemplates.datasets.spec import Value
+from dltemplates.features import Decision
 
-TRUTH = Value(name="anomaly", kind="decision", dtype="int64", shape=())
+TRUTH = Decision(name="anomaly", dtype="int64", shape=())
 
 
 class MarkedSource(Wrapper):

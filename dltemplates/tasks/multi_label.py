@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from dltemplates.datasets.spec import DatasetSpec, Like, Value, network_shape
+from dltemplates.datasets.spec import DatasetSpec, Like, network_shape
+from dltemplates.features import AnyFeature, classes_of
 from dltemplates.tasks.evaluation import Evaluation
 from dltemplates.tasks.needs import Shapes, a_row
 from dltemplates.tasks.task import Arrays, SupervisedTask, probabilities_value
@@ -38,7 +39,7 @@ class MultiLabel(SupervisedTask):
         if not (isinstance(threshold, (int, float)) and 0 < threshold < 1):
             raise ValueError(f"`threshold` must be in (0, 1). Received: {threshold!r}. Try 0.5.")
         self.threshold = threshold
-        self.classes = self.target.classes or ()
+        self.classes = classes_of(self.target)
 
     def sizes(self, spec: DatasetSpec) -> dict[str, Any]:
         return {"input_shape": network_shape(spec), "num_outputs": len(self.classes)}
@@ -64,7 +65,7 @@ class MultiLabel(SupervisedTask):
 
         return keras.layers.Activation("sigmoid", name="probabilities", dtype="float32")(logits)
 
-    def output(self) -> Value:
+    def output(self) -> AnyFeature:
         return probabilities_value(self.classes)
 
     def compare(self, targets: Arrays, outputs: Arrays) -> Evaluation:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from dltemplates.datasets.source import Arrays, Dataset, Source, Wrapper, column, fitted
-from dltemplates.datasets.spec import DatasetSpec, Value
+from dltemplates.datasets.spec import DatasetSpec
+from dltemplates.features import AnyFeature, Image, WithStatistics
 
 CLEAN = "clean"
 
@@ -18,7 +19,7 @@ class Noisy(Wrapper):
         noise: Standard deviation of the noise; 0 for none.
     """
 
-    def __init__(self, source: Source, value: Value, noise: float):
+    def __init__(self, source: Source, value: AnyFeature, noise: float):
         super().__init__(source)
         self.value = value
         self.noise = noise
@@ -30,9 +31,10 @@ class Noisy(Wrapper):
         if not self.noise:
             return arrays | {CLEAN: clean}
         draws = np.stack([np.random.default_rng(int(index)).normal(size=clean.shape[1:]) for index in indices])
-        if value.kind == "image":
+        if isinstance(value, Image):
             made = np.clip(clean + 255 * self.noise * draws, 0, 255)
         else:
+            assert isinstance(value, WithStatistics)
             made = clean + np.array(value.std) * self.noise * draws
         return arrays | {CLEAN: clean, value.name: made.astype(np.float32)}
 

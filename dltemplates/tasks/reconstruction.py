@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from dltemplates.datasets.source import Dataset, Source
-from dltemplates.datasets.spec import DatasetSpec, Like, Value, gives_back, network_shape
+from dltemplates.datasets.spec import DatasetSpec, Like, gives_back, network_shape
+from dltemplates.features import AnyFeature, Feature, Image, Number
 from dltemplates.tasks.contract import ServingModel
 from dltemplates.tasks.evaluation import Evaluation, System
 from dltemplates.tasks.needs import Shapes
@@ -64,7 +65,7 @@ class Reconstruction(SupervisedTask):
         self.inputs = spec.inputs
         self.target, *given = self.targets_of(spec)
         self.noisy = given[0] if given else None  # what goes in, where that is not what is to come out
-        self.is_image = self.target.kind == "image"
+        self.is_image = isinstance(self.target, Image)
         if loss not in LOSSES or (loss == "cross_entropy" and not self.is_image):
             raise ValueError(
                 f"`loss` must be one of {', '.join(LOSSES)}, the first for images. Received: {loss!r} for "
@@ -76,7 +77,7 @@ class Reconstruction(SupervisedTask):
         self.noise = float(noise)
 
     @classmethod
-    def targets_of(cls, spec: Like) -> tuple[Value, ...]:
+    def targets_of(cls, spec: Like) -> tuple[Feature, ...]:
         return spec.targets if gives_back(spec) else spec.inputs[:1]
 
     def adapt(self, dataset: Dataset) -> Dataset:
@@ -117,7 +118,7 @@ class Reconstruction(SupervisedTask):
 
         if self.is_image:
             return keras.ops.cast(target, "float32") / 255
-        return (target - np.array(self.target.mean, np.float32)) / np.array(self.target.std, np.float32)
+        return self._numbers.standardize(target)
 
     def present(self, logits: Any) -> Any:
         import keras
@@ -126,13 +127,20 @@ class Reconstruction(SupervisedTask):
             shares = keras.layers.Activation("sigmoid", dtype="float32")(logits)
             return keras.layers.Rescaling(255.0, name="reconstruction", dtype="float32")(shares)
         unscale = keras.layers.Rescaling(
-            self.target.std, offset=self.target.mean, name="reconstruction", dtype="float32"
+            self._numbers.std, offset=self._numbers.mean, name="reconstruction", dtype="float32"
         )
         return unscale(logits)
 
-    def output(self) -> Value:
-        update = {"name": "reconstruction", "resize": None, "preparation": None, "dtype": "float32"}
-        return self.target.model_copy(update=update)
+    @property
+    def _numbers(self) -> Number:
+        """The target, where it is no image."""
+        assert isinstance(self.target, Number)
+        return self.target
+
+    def output(self) -> AnyFeature:
+        if isinstance(self.target, Image):
+            return Image(name="reconstruction", dtype="float32", shape=self.target.shape, range=self.target.range)
+        return self._numbers.model_copy(update={"name": "reconstruction", "dtype": "float32"})
 
     def serving(
         self, model: keras.Model, spec: DatasetSpec, template: Template, *, name: str
@@ -183,7 +191,7 @@ class Reconstruction(SupervisedTask):
         return self._squared(outputs["reconstruction"], targets[self.target.name])
 
     def _squared(self, made: np.ndarray, clean: np.ndarray) -> np.ndarray:
-        scale = 255.0 if self.is_image else np.array(self.target.std, np.float32)
+        scale = 255.0 if self.is_image else np.array(self._numbers.std, np.float32)
         difference = (made.astype(np.float32) - clean) / scale
         return np.square(difference).reshape(len(difference), -1).mean(axis=1)
 

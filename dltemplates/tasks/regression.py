@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from dltemplates.datasets.spec import DatasetSpec, Value, network_shape
+from dltemplates.datasets.spec import DatasetSpec, network_shape
+from dltemplates.features import AnyFeature, Number, WithStatistics
 from dltemplates.tasks.evaluation import Evaluation
 from dltemplates.tasks.needs import Shapes, a_row
 from dltemplates.tasks.task import Arrays, SupervisedTask
@@ -30,6 +31,7 @@ class Regression(SupervisedTask):
     monitor = "val_mae"
     monitor_direction = "min"
     presented: ClassVar[str] = "value"
+    target: WithStatistics
 
     def sizes(self, spec: DatasetSpec) -> dict[str, Any]:
         return {"input_shape": network_shape(spec), "num_outputs": self.target.shape[0]}
@@ -48,7 +50,7 @@ class Regression(SupervisedTask):
         return [keras.metrics.MeanAbsoluteError(name="mae")]
 
     def encode(self, target: Any) -> Any:
-        return (target - np.array(self.target.mean, np.float32)) / np.array(self.target.std, np.float32)
+        return self.target.standardize(target)
 
     def present(self, logits: Any) -> Any:
         import keras
@@ -57,8 +59,9 @@ class Regression(SupervisedTask):
         unscale = keras.layers.Rescaling(self.target.std, offset=self.target.mean, name=name, dtype="float32")
         return unscale(logits)
 
-    def output(self) -> Value:
-        return self.target.model_copy(update={"name": self.presented, "kind": "number", "dtype": "float32"})
+    def output(self) -> AnyFeature:
+        given = dict(self.target) | {"name": self.presented, "kind": "number", "dtype": "float32"}
+        return Number(**given)
 
     def compare(self, targets: Arrays, outputs: Arrays) -> Evaluation:
         from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score

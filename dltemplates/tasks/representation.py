@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dltemplates.datasets.source import Source, batches_of
-from dltemplates.datasets.spec import DatasetSpec, Like, Value
+from dltemplates.datasets.spec import DatasetSpec, Like
+from dltemplates.features import Number
 from dltemplates.tasks.contract import ServingModel
 from dltemplates.tasks.evaluation import Evaluation, System
 from dltemplates.tasks.needs import Shapes
@@ -83,7 +84,7 @@ class Representation(Task):
 
         from dltemplates.tasks.assemble import make_contract
 
-        value = Value(name="hidden", kind="number", dtype="float32", shape=model.output_shape[1:], range=(0, 1))
+        value = Number(name="hidden", dtype="float32", shape=model.output_shape[1:], range=(0, 1))
         served = keras.Model(model.input, {"hidden": model.output}, name=model.name)
         contract = make_contract(spec.model_copy(update={"targets": ()}), template, (value,), name=name)
         return {"": ServingModel(served, contract)}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from dltemplates.datasets.spec import Value
+from dltemplates.features import Feature, Image
 from dltemplates.settings import SGD
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def refuse_supervised_settings(template: Template) -> None:
             )
 
 
-def layerwise_pretraining(model: keras.Model, inputs: tuple[Value, ...], template: Template) -> list[StagePlan]:
+def layerwise_pretraining(model: keras.Model, inputs: tuple[Feature, ...], template: Template) -> list[StagePlan]:
     """Plan to train each restricted Boltzmann machine of a network by itself, the one next to the input first.
 
     Hinton, Osindero, Teh: "A Fast Learning Algorithm for Deep Belief Nets", Neural Computation 18, 2006.
@@ -78,7 +78,7 @@ def layerwise_pretraining(model: keras.Model, inputs: tuple[Value, ...], templat
             f"`train.pretrain` is for networks of restricted Boltzmann machines. Received: {model.name}, which has "
             "none. Leave it out, or take model `dbn`."
         )
-    if inputs[0].kind != "image":
+    if not isinstance(inputs[0], Image):
         raise ValueError(
             "`train.pretrain` is for values between 0 and 1, such as pixels. Received: data whose inputs are "
             f"{', '.join(value.name for value in inputs)}. Leave it out, or choose images."

@@ -10,8 +10,9 @@ import numpy as np
 
 from dltemplates import catalog
 from dltemplates.datasets.source import Arrays, Dataset, Source, column
-from dltemplates.datasets.spec import DatasetSpec, Like, Value
+from dltemplates.datasets.spec import DatasetSpec, Like
 from dltemplates.datasets.splits import Strata
+from dltemplates.features import AnyFeature, ClassId, Feature, Number, Scores, classes_of, columns_of
 from dltemplates.settings import Named
 from dltemplates.tasks.evaluation import Evaluation, System
 from dltemplates.tasks.needs import Shapes
@@ -78,7 +79,7 @@ class Task(ABC):
         return None
 
     @classmethod
-    def targets_of(cls, spec: Like) -> tuple[Value, ...]:
+    def targets_of(cls, spec: Like) -> tuple[Feature, ...]:
         """Return what the task predicts and compares with, of a dataset that `adapt` has changed or not."""
         return spec.targets
 
@@ -95,10 +96,10 @@ class Task(ABC):
         if not dataset.spec.targets:
             return None
         target = dataset.spec.targets[0]
-        if target.kind != "class":
+        if not isinstance(target, ClassId):
             return None
         # Where the task does not ask for classes they only make its splits those of a classifier of the same data.
-        names = (target.classes or ()) if self.needs_target else ()
+        names = target.classes if self.needs_target else ()
         return Strata(column(dataset.split("train"), target.name), names)
 
     def prepare_train(self, split: Source) -> Source:
@@ -124,9 +125,9 @@ class Task(ABC):
         if not dataset.spec.targets or not self.needs_target:
             return
         target = dataset.spec.targets[0]
-        if target.kind != "class" or target.counts is None:
+        if not isinstance(target, ClassId) or target.counts is None:
             return
-        for name, count in zip(target.classes or (), target.counts, strict=True):
+        for name, count in zip(target.classes, target.counts, strict=True):
             if not count:
                 raise ValueError(
                     f"There must be an example of each class to train on. Received: none of {name!r} in train. Add "
@@ -312,19 +313,18 @@ class SupervisedTask(Task):
         """Turn the network's output into the presented output, as a Keras layer call."""
 
     @abstractmethod
-    def output(self) -> Value:
+    def output(self) -> AnyFeature:
         """The presented output."""
 
     @property
     def labels(self) -> tuple[str, ...] | None:
-        return self.output().classes
+        return classes_of(self.output()) or None
 
 
-def probabilities_value(classes: tuple[str, ...]) -> Value:
+def probabilities_value(classes: tuple[str, ...]) -> Scores:
     """The presented output of a task that gives each class a share: float32 (classes,), 0..1."""
-    return Value(
+    return Scores(
         name="probabilities",
-        kind="scores",
         dtype="float32",
         shape=(len(classes),),
         range=(0, 1),
@@ -358,21 +358,21 @@ def check_data(name: str, task: type[Task], spec: DatasetSpec) -> None:
     )
 
 
-def _setting_for_inputs(kinds: tuple[str, ...], inputs: tuple[Value, ...]) -> str:
+def _setting_for_inputs(kinds: tuple[str, ...], inputs: tuple[Feature, ...]) -> str:
     """The setting by which a table gives an input of such a kind, as the end of a message; empty where none does."""
     first, *others = inputs
-    if "series" in kinds and first.columns:
+    if "series" in kinds and columns_of(first):
         return "; or read a CSV file as a series, --set dataset.window=24"
     if first.kind in kinds and [value.kind for value in others] == ["category"]:
-        skipped = " ".join(f"--set dataset.columns.{column.name}=skip" for column in others[0].columns or ())
+        skipped = " ".join(f"--set dataset.columns.{column.name}=skip" for column in columns_of(others[0]))
         return f"; or leave the categories out, {skipped}"
     return ""
 
 
-def _setting_for_target(kind: str, target: Value) -> str:
+def _setting_for_target(kind: str, target: Feature) -> str:
     """The setting by which a column of a table is a target of such a kind, likewise."""
     other = {"class": "category", "number": "number"}.get(kind)
-    if not (other and target.columns and target.kind in ("class", "number")):
+    if not (other and isinstance(target, ClassId | Number) and target.columns):
         return ""
     return f"; or say what the column is, --set dataset.columns.{target.columns[0].name}={other}"
 

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from dltemplates.features import Category
 from dltemplates.tasks.contract import ServingModel
 
 
@@ -47,7 +48,7 @@ def with_texts(serving: ServingModel) -> ServingModel:
         ValueError: If the network takes no categories.
     """
     contract = serving.contract
-    ids = next((value for value in contract.inputs if value.kind == "category"), None)
+    ids = next((value for value in contract.inputs if isinstance(value, Category)), None)
     if ids is None:
         raise ValueError(
             "`strings` is for networks that take categories. Received: one that takes "

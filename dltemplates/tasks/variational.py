@@ -9,6 +9,7 @@ import numpy as np
 
 from dltemplates.datasets.source import Source, batches_of
 from dltemplates.datasets.spec import DatasetSpec
+from dltemplates.features import Noise
 from dltemplates.tasks.contract import ServingModel
 from dltemplates.tasks.evaluation import Evaluation, System
 from dltemplates.tasks.reconstruction import Reconstruction
@@ -40,7 +41,10 @@ class Variational(Reconstruction):
         served = super().serving(model, spec, template, name=name)
         contract = served["decoder"].contract
         (code,) = contract.inputs
-        update = {"inputs": (code.model_copy(update={"kind": "noise"}),), "data": served[""].contract.data}
+        update = {
+            "inputs": (Noise(name=code.name, dtype=code.dtype, shape=code.shape),),
+            "data": served[""].contract.data,
+        }
         decoder = ServingModel(served["decoder"].model, contract.model_copy(update=update), is_useful_alone=True)
         return served | {"decoder": decoder}
 

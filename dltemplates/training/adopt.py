@@ -13,6 +13,7 @@ import numpy as np
 import dltemplates.layers  # noqa: F401 - makes the package's own layers known to Keras
 from dltemplates import catalog
 from dltemplates.datasets.spec import DatasetSpec
+from dltemplates.features import Number
 from dltemplates.models.recursion import deep_networks
 from dltemplates.runs import Run, make_run, new_run_path
 from dltemplates.tasks.load_for import load_for
@@ -189,7 +190,7 @@ def _in_own_units(spec: DatasetSpec) -> DatasetSpec:
     """The spec with numbers left as they are: the model was trained to give them in their own unit."""
     targets = tuple(
         target.model_copy(update={"mean": (0.0,) * target.shape[0], "std": (1.0,) * target.shape[0]})
-        if target.kind == "number"
+        if isinstance(target, Number)
         else target
         for target in spec.targets
     )

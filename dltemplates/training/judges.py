@@ -6,6 +6,7 @@ from pathlib import Path
 
 from dltemplates import catalog
 from dltemplates.datasets.spec import DatasetSpec
+from dltemplates.features import ClassId, classes_of
 from dltemplates.runs import Run
 from dltemplates.tasks.generation import Generation
 from dltemplates.tasks.judge import check_classes, check_size, judge_path
@@ -50,7 +51,7 @@ def missing_judge(task: Task, spec: DatasetSpec) -> tuple[Template, Path] | None
     except ValueError as error:
         raise ValueError(f"{error} Or do without its judge: --set task.judge=none.") from None
     check_size(name, judged.inputs[0].shape, spec.inputs[0].shape)
-    check_classes(name, judged.targets[0].classes or (), [value for value in spec.targets if value.kind == "class"])
+    check_classes(name, classes_of(judged.targets[0]), [value for value in spec.targets if isinstance(value, ClassId)])
     return template, path
 
 

@@ -17,6 +17,7 @@ from dltemplates.compat import flatten_layers
 from dltemplates.datasets.files import file_sources
 from dltemplates.datasets.source import Dataset
 from dltemplates.devices.facts import visible_gpus
+from dltemplates.features import ClassId
 from dltemplates.models.build import build_network
 from dltemplates.runs import Run
 from dltemplates.settings import NO_DATASET
@@ -258,7 +259,7 @@ def _class_weights(template: Template, dataset: Dataset) -> np.ndarray | None:
             f"{template.train.labels}, so that not all are known. Leave one of them out."
         )
     target = dataset.spec.targets[0]
-    if target.kind != "class" or target.counts is None:
+    if not isinstance(target, ClassId) or target.counts is None:
         raise ValueError(
             f"`train.class_weight` needs one class per example. Received: targets of kind `{target.kind}`. "
             "Try --set train.class_weight=none."

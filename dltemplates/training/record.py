@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 import dltemplates
 from dltemplates.datasets.source import Dataset, Source
+from dltemplates.features import Image, Noise
 from dltemplates.models.summary import summarize
 from dltemplates.reports.coefficients import coefficients, coefficients_figure
 from dltemplates.reports.figures import curves_figure, examples_figure, save_figures
@@ -92,7 +93,7 @@ def score_run(run: Run, task: Task, dataset: Dataset, warnings: dict[str, str] |
         record.details[split] = evaluation.details
         if split == "test":
             figures |= task.figures(evaluation)
-            if whole and whole.contract.inputs[0].kind != "noise":
+            if whole and not isinstance(whole.contract.inputs[0], Noise):
                 figures |= _input_figures(whole, predictors[WHOLE], task, source, evaluation)
     save_figures(figures, run.figures_path)
     run.save_record(record.model_copy(update={"state": "done"}))
@@ -104,7 +105,7 @@ def _input_figures(
     """Draw examples, or the plane that they lie in, and what an image network looks at."""
     figures = {}
     first = whole.contract.inputs[0]
-    if first.kind == "image":
+    if isinstance(first, Image):
         figures["examples"] = _examples(source, first.name, evaluation)
     elif boundary := _boundary(predictor, task, source, evaluation.targets):
         figures["boundary"] = boundary

@@ -7,6 +7,7 @@ import numpy as np
 
 from dltemplates.datasets.seeds import read_noise
 from dltemplates.datasets.source import ArraySource, Dataset
+from dltemplates.features import Image
 from dltemplates.runtimes import KerasPredictor
 from dltemplates.tasks.evaluation import WHOLE, Evaluation, System
 from dltemplates.tasks.examples import contract_examples
@@ -65,7 +66,7 @@ class Watch:
     def samples(self) -> np.ndarray | None:
         """What is made now: (n, height, width, channels), 0..255; None where it is no images."""
         (made,) = self.contract.outputs
-        if made.kind != "image":
+        if not isinstance(made, Image):
             return None
         seeds = [read_noise(str(seed), self.contract.inputs) for seed in range(SHOWN)]
         noise = {name: np.concatenate([arrays[name] for arrays in seeds]) for name in seeds[0]}

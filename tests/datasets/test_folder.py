@@ -31,8 +31,8 @@ def test_without_splits_a_fixed_share_of_each_class_is_set_apart(class_folders):
     assert dataset.spec.sizes == {"train": 22, "validation": 2, "test": 6}
     assert dataset.spec.targets[0].classes == ("cats", "dogs")
     assert dataset.spec.inputs[0].shape == (8, 8, 3)
-    assert np.bincount(dataset.split("test").targets).tolist() == [4, 2]
-    assert np.bincount(dataset.split("validation").targets).tolist() == [1, 1]
+    assert np.bincount(dataset.split("test").column("label")).tolist() == [4, 2]
+    assert np.bincount(dataset.split("validation").column("label")).tolist() == [1, 1]
     together = [name for split in dataset.splits for name in names(dataset, split)]
     assert len(together) == len(set(together)) == 30
 

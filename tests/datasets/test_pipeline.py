@@ -1,18 +1,19 @@
 import numpy as np
+import PIL.Image
 import pytest
 import tensorflow as tf
-from PIL import Image
 
 from conftest import batch_of, look_at
 from dltemplates.datasets import augment
 from dltemplates.datasets.files import FileSource, scan_files
 from dltemplates.datasets.pipeline import Shard, TrainingOrder, evaluation_batches, training_batches
 from dltemplates.datasets.source import SPLITS, ArraySource, Dataset
-from dltemplates.datasets.spec import DatasetSpec, Value
+from dltemplates.datasets.spec import DatasetSpec
+from dltemplates.features import ClassId, Image
 from dltemplates.settings import Augment, Named
 
-IMAGE = Value(name="image", kind="image", dtype="float32", shape=(6, 6, 1), range=(0, 255))
-LABEL = Value(name="label", kind="class", dtype="int64", shape=(), classes=("even", "odd"))
+IMAGE = Image(name="image", dtype="float32", shape=(6, 6, 1), range=(0, 255))
+LABEL = ClassId(name="label", dtype="int64", shape=(), classes=("even", "odd"))
 SPEC = DatasetSpec(inputs=(IMAGE,), targets=(LABEL,), sizes={"train": 10}, fingerprint="")
 PIXELS = np.random.default_rng(0).integers(0, 256, (10, 6, 6, 1)).astype("uint8")
 PIXELS[:, 0, 0, 0] = np.arange(10)  # so that an example can be told by its first pixel
@@ -161,7 +162,7 @@ def image_files(tmp_path):
     names = [f"{number}.{'png' if number % 2 else 'bmp'}" for number in range(10)]
     for name, pixels in zip(names, PIXELS, strict=True):
         side = 8 if name < "5" else 6
-        Image.fromarray(pixels[..., 0]).resize((side, side)).convert("RGB").save(tmp_path / name)
+        PIL.Image.fromarray(pixels[..., 0]).resize((side, side)).convert("RGB").save(tmp_path / name)
     examples, skipped = scan_files(tmp_path, names, np.arange(10) % 2)
     assert not skipped
     return FileSource(tmp_path, examples.fields(IMAGE.model_copy(update={"resize": "stretch"}), LABEL))

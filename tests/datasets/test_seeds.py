@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 
 from dltemplates.datasets.seeds import draw, read_noise
-from dltemplates.datasets.spec import Value
+from dltemplates.features import ClassId, Noise
 
-NOISE = Value(name="noise", kind="noise", dtype="float32", shape=(3,))
-LABEL = Value(name="label", kind="class", dtype="int32", shape=(), classes=("zero", "one"))
+NOISE = Noise(name="noise", dtype="float32", shape=(3,))
+LABEL = ClassId(name="label", dtype="int32", shape=(), classes=("zero", "one"))
 
 
 def test_a_seed_gives_the_same_numbers_everywhere():

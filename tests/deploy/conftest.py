@@ -5,11 +5,12 @@ from keras import layers
 
 from conftest import spec_of
 from dltemplates.datasets.source import ArraySource, Dataset
-from dltemplates.datasets.spec import DatasetSpec, Value
+from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.deploy.check import Reference, check_by_parity, check_system
 from dltemplates.deploy.export import export_system
 from dltemplates.deploy.parity import check_part
 from dltemplates.deploy.saved_model import with_float_images
+from dltemplates.features import ClassId, Image
 from dltemplates.runtimes import load_predictor
 from dltemplates.settings import ExportSettings
 from dltemplates.tasks.classification import Classification
@@ -17,8 +18,8 @@ from dltemplates.tasks.contract import Contract, ServingModel
 from dltemplates.tasks.evaluation import WHOLE
 
 SHAPE = (8, 8, 1)
-IMAGE = Value(name="image", kind="image", dtype="uint8", shape=SHAPE, range=(0, 255), resize="stretch")
-LABEL = Value(name="label", kind="class", dtype="int64", shape=(), classes=tuple("0123456789"))
+IMAGE = Image(name="image", dtype="uint8", shape=SHAPE, range=(0, 255), resize="stretch")
+LABEL = ClassId(name="label", dtype="int64", shape=(), classes=tuple("0123456789"))
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,6 @@ import pytest
 
 from dltemplates import catalog
 from dltemplates.datasets.source import ArraySource
-from dltemplates.datasets.spec import Value
 from dltemplates.deploy.calibration import calibration
 from dltemplates.deploy.check import _hold_decisions
 from dltemplates.deploy.export_run import export
@@ -17,6 +16,7 @@ from dltemplates.deploy.formats.format import load_format
 from dltemplates.deploy.gate import GateResult
 from dltemplates.deploy.parity import CheckError, PartReference, compare
 from dltemplates.deploy.report import SplitCheck
+from dltemplates.features import Decision, Number
 from dltemplates.inference import evaluate, predict
 from dltemplates.runs import Run
 from dltemplates.runtimes import Predictor, decode, load_predictor
@@ -32,8 +32,8 @@ SETTINGS = {
     "train.epochs": 15,
     "train.learning_rate": 0.01,
 }
-NUMBERS = Value(name="features", kind="number", dtype="float32", shape=(2,), mean=(10.0, -5.0), std=(2.0, 0.5))
-DECISION = Value(name="decision", kind="decision", dtype="float32", shape=(), threshold=0.5)
+NUMBERS = Number(name="features", dtype="float32", shape=(2,), mean=(10.0, -5.0), std=(2.0, 0.5))
+DECISION = Decision(name="decision", dtype="float32", shape=(), threshold=0.5)
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +147,7 @@ def test_the_noise_of_calibration_is_twice_the_threshold():
 
 
 def test_decisions_are_compared_by_how_many_agree():
-    score_value = Value(name="score", kind="number", dtype="float32", shape=())
+    score_value = Number(name="score", dtype="float32", shape=())
     contract = Contract(name="x", task="anomaly", inputs=(NUMBERS,), outputs=(score_value, DECISION), targets=())
     score, decision = np.linspace(0, 4, 20, dtype=np.float32), (np.arange(20) > 10).astype(np.float32)
     source = ArraySource({"features": np.zeros((20, 2), np.float32)})

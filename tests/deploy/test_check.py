@@ -4,11 +4,11 @@ import pytest
 from keras import layers
 
 from dltemplates.datasets.source import ArraySource, Dataset
-from dltemplates.datasets.spec import Value
 from dltemplates.deploy.formats.format import load_format
 from dltemplates.deploy.parity import PARITY_EXAMPLES, CheckError, PartReference, compare, spread
 from dltemplates.deploy.raw_bytes import check_input, leading_operators
 from dltemplates.deploy.saved_model import with_float_images
+from dltemplates.features import Number
 from dltemplates.runtimes import Operator, Predictor
 from dltemplates.tasks.contract import Contract, ServingModel
 
@@ -184,7 +184,7 @@ def compared(tmp_path):
     """Compare an output with another that Keras is said to give."""
 
     def compare_with(expected, given):
-        value = Value(name="value", kind="number", dtype="float32", shape=np.shape(expected)[1:])
+        value = Number(name="value", dtype="float32", shape=np.shape(expected)[1:])
         contract = Contract(name="n", task="regression", inputs=(value,), outputs=(value,), targets=())
         return compare(Echo(contract), PartReference(contract, ArraySource({"value": given}), {"value": expected}))
 

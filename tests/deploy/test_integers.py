@@ -7,12 +7,12 @@ from ai_edge_litert.interpreter import Interpreter
 from keras import layers
 
 from dltemplates.datasets.source import ArraySource
-from dltemplates.datasets.spec import Value
 from dltemplates.deploy.calibration import calibration
 from dltemplates.deploy.job import Job
 from dltemplates.deploy.raw_bytes import ARITHMETIC, check_input, leading_operators
 from dltemplates.deploy.saved_model import save_serving, with_float_images
 from dltemplates.deploy.worker import convert
+from dltemplates.features import Image
 from dltemplates.runtimes import load_predictor
 
 SPREAD = keras.initializers.RandomNormal(stddev=0.5)
@@ -37,7 +37,7 @@ def converted(serve, dataset, tmp_path):
 
     def make(network, key, integer="uint8", channels=1, preprocessing=None):
         keras.utils.set_random_seed(0)
-        image = Value(name="image", kind="image", dtype="uint8", shape=(8, 8, channels), range=(0, 255))
+        image = Image(name="image", dtype="uint8", shape=(8, 8, channels), range=(0, 255))
         serving = with_float_images(
             serve(
                 *network,

@@ -6,11 +6,11 @@ import pytest
 from keras import layers
 
 from dltemplates import catalog
-from dltemplates.datasets.spec import Value
 from dltemplates.deploy.convert import ConversionError, Converter
 from dltemplates.deploy.export import traits
 from dltemplates.deploy.formats.format import load_format
 from dltemplates.deploy.saved_model import save_serving
+from dltemplates.features import Image, Number
 from dltemplates.tasks.contract import Contract, ServingModel
 
 SHAPE = (8, 8, 2)
@@ -49,8 +49,8 @@ def test_the_converter_refuses_it(converter, tmp_path, key, trait):
         name="odd",
         task="image_regression",
         batch=1,
-        inputs=(Value(name="image", kind="image", dtype="float32", shape=SHAPE),),
-        outputs=(Value(name="value", kind="number", dtype="float32", shape=(2,)),),
+        inputs=(Image(name="image", dtype="float32", shape=SHAPE),),
+        outputs=(Number(name="value", dtype="float32", shape=(2,)),),
         targets=(),
     )
     save_serving(ServingModel(model, contract), tmp_path / "serving")

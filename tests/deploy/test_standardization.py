@@ -6,14 +6,14 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from dltemplates.datasets.spec import Value
 from dltemplates.deploy.graph import cut_standardization, freeze
 from dltemplates.deploy.saved_model import save_serving
+from dltemplates.features import Number
 from dltemplates.tasks.contract import Contract, ServingModel
 
 MEAN, STD = np.array([1e6, 2e-3, 0.0]), np.array([3e5, 1e-3, 1.0])
-FEATURES = Value(name="features", kind="number", dtype="float32", shape=(3,), mean=tuple(MEAN), std=tuple(STD))
-PRICE = Value(name="value", kind="number", dtype="float32", shape=(1,), mean=(2e6,), std=(5e5,))
+FEATURES = Number(name="features", dtype="float32", shape=(3,), mean=tuple(MEAN), std=tuple(STD))
+PRICE = Number(name="value", dtype="float32", shape=(1,), mean=(2e6,), std=(5e5,))
 
 
 def rescaling(scale, offset):

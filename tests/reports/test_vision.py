@@ -7,7 +7,8 @@ from keras import layers
 
 from conftest import small_template, spec_of
 from dltemplates.datasets.source import ArraySource
-from dltemplates.datasets.spec import DatasetSpec, Value
+from dltemplates.datasets.spec import DatasetSpec
+from dltemplates.features import ClassId, Image, Labels, Number
 from dltemplates.models.alexnet import alexnet
 from dltemplates.models.build import build_network
 from dltemplates.reports import vision
@@ -32,16 +33,14 @@ from dltemplates.training.record import score_run
 
 SIDE = 8
 CLASSES = ("cat", "dog", "owl")
-PAIR = (Value(name="label", kind="class", dtype="int64", shape=(), classes=CLASSES[:2]),)
-IMAGE = Value(name="image", kind="image", dtype="uint8", shape=(SIDE, SIDE, 1), range=(0, 255), resize="stretch")
+PAIR = (ClassId(name="label", dtype="int64", shape=(), classes=CLASSES[:2]),)
+IMAGE = Image(name="image", dtype="uint8", shape=(SIDE, SIDE, 1), range=(0, 255), resize="stretch")
 TASKS = {
-    "class": Classification(spec_of(Value(name="label", kind="class", dtype="int64", shape=(), classes=CLASSES))),
+    "class": Classification(spec_of(ClassId(name="label", dtype="int64", shape=(), classes=CLASSES))),
     "two_logits": Classification(spec_of(*PAIR)),
     "one_logit": Classification(spec_of(*PAIR), binary=True),
-    "labels": MultiLabel(spec_of(Value(name="label", kind="labels", dtype="uint8", shape=(3,), classes=CLASSES))),
-    "number": Regression(
-        spec_of(Value(name="label", kind="number", dtype="float32", shape=(3,), mean=(0.0,) * 3, std=(1.0,) * 3))
-    ),
+    "labels": MultiLabel(spec_of(Labels(name="label", dtype="uint8", shape=(3,), classes=CLASSES))),
+    "number": Regression(spec_of(Number(name="label", dtype="float32", shape=(3,), mean=(0.0,) * 3, std=(1.0,) * 3))),
 }
 
 

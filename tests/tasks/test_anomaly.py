@@ -12,8 +12,9 @@ import pytest
 from conftest import load_data, look_at, spec_of
 from dltemplates.datasets.files import FileSource
 from dltemplates.datasets.source import ArraySource, Dataset, origin
-from dltemplates.datasets.spec import DatasetSpec, Value
+from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.datasets.values import class_value
+from dltemplates.features import ClassId, Number
 from dltemplates.inference import evaluate, predict
 from dltemplates.runs import Run
 from dltemplates.settings import DatasetSettings, Named
@@ -31,8 +32,8 @@ SETTINGS = {
     "train.epochs": 15,
     "train.learning_rate": 0.01,
 }
-NUMBERS = Value(name="features", kind="number", dtype="float32", shape=(3,), mean=(0.0,) * 3, std=(1.0,) * 3)
-LABEL = Value(name="label", kind="class", dtype="int64", shape=(), classes=("flutter", "normal"))
+NUMBERS = Number(name="features", dtype="float32", shape=(3,), mean=(0.0,) * 3, std=(1.0,) * 3)
+LABEL = ClassId(name="label", dtype="int64", shape=(), classes=("flutter", "normal"))
 
 
 def template(**settings):

@@ -3,13 +3,14 @@ import pytest
 
 from dltemplates.datasets.seeds import draw
 from dltemplates.datasets.source import ArraySource, Dataset
-from dltemplates.datasets.spec import DatasetSpec, Value
+from dltemplates.datasets.spec import DatasetSpec
+from dltemplates.features import ClassId, Image, Noise
 from dltemplates.tasks.contract import Contract
 from dltemplates.tasks.examples import MOST_MADE, contract_examples
 
-IMAGE = Value(name="image", kind="image", dtype="float32", shape=(2, 2, 1), range=(0, 255))
-LABEL = Value(name="label", kind="class", dtype="int32", shape=(), classes=("a", "b", "c"))
-NOISE = Value(name="noise", kind="noise", dtype="float32", shape=(4,))
+IMAGE = Image(name="image", dtype="float32", shape=(2, 2, 1), range=(0, 255))
+LABEL = ClassId(name="label", dtype="int32", shape=(), classes=("a", "b", "c"))
+NOISE = Noise(name="noise", dtype="float32", shape=(4,))
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 import numpy as np
 
 from conftest import spec_of
-from dltemplates.datasets.spec import Value
+from dltemplates.features import ClassId
 from dltemplates.tasks.classification import Classification
 from dltemplates.tasks.figures import confused_pairs_figure, grid_figure
 
@@ -35,7 +35,7 @@ def test_ten_pairs_are_enough():
 
 def test_without_confusion_there_is_no_figure():
     assert confused_pairs_figure(np.diag([5, 6]), CLASSES[:2]) is None
-    task = Classification(spec_of(Value(name="label", kind="class", dtype="int64", shape=(), classes=CLASSES)))
+    task = Classification(spec_of(ClassId(name="label", dtype="int64", shape=(), classes=CLASSES)))
     right, wrong = np.eye(4), np.eye(4)[::-1]
     targets = {"label": np.arange(4)}
     assert set(task.figures(task.compare(targets, {"probabilities": right}))) == {"confusion_matrix"}

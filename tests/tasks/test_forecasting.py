@@ -12,7 +12,7 @@ from sklearn.linear_model import LinearRegression
 
 from conftest import run_dlt, series_data, spec_of
 from dltemplates.datasets.source import SPLITS
-from dltemplates.datasets.spec import Column, Value
+from dltemplates.features import Column, Number
 from dltemplates.inference import evaluate, predict
 from dltemplates.models.lstm import lstm
 from dltemplates.runs import Run, load_run
@@ -174,7 +174,7 @@ def test_sizes_are_those_that_builders_ask_for(task):
 
 def test_what_is_no_series_is_refused():
     columns = (Column(name="value", kind="number", place=0, median=0.0),)
-    number = Value(name="value", kind="number", dtype="float32", shape=(1,), mean=(0.0,), std=(1.0,), columns=columns)
+    number = Number(name="value", dtype="float32", shape=(1,), mean=(0.0,), std=(1.0,), columns=columns)
     with pytest.raises(ValueError, match=r"Received: .*`number`\. .*--set dataset\.window="):
         check_data("forecasting", Forecasting, spec_of(number, inputs=(number,)))
 

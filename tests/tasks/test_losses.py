@@ -4,12 +4,12 @@ import pytest
 import tensorflow as tf
 
 from conftest import spec_of
-from dltemplates.datasets.spec import Value
+from dltemplates.features import ClassId
 from dltemplates.tasks.classification import Classification
 from dltemplates.tasks.losses import PerceptronLoss
 
-TWO = (Value(name="label", kind="class", dtype="int64", shape=(), classes=("no", "yes")),)
-THREE = (Value(name="label", kind="class", dtype="int64", shape=(), classes=("a", "b", "c")),)
+TWO = (ClassId(name="label", dtype="int64", shape=(), classes=("no", "yes")),)
+THREE = (ClassId(name="label", dtype="int64", shape=(), classes=("a", "b", "c")),)
 
 
 def test_the_gradient_of_the_perceptron_loss_is_rosenblatts_rule():

@@ -4,7 +4,8 @@ import keras
 import pytest
 
 from conftest import run_dlt
-from dltemplates.datasets.spec import DatasetSpec, Value
+from dltemplates.datasets.spec import DatasetSpec
+from dltemplates.features import ClassId, Image
 from dltemplates.settings import Named
 from dltemplates.tasks.needs import check_network
 from dltemplates.tasks.task import make_task
@@ -68,8 +69,8 @@ def test_it_is_one_line_and_nothing_is_left_behind(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-IMAGE = Value(name="image", kind="image", dtype="float32", shape=(8, 8, 1), range=(0, 255), resize="stretch")
-LABEL = Value(name="label", kind="class", dtype="int64", shape=(), classes=("no", "yes"))
+IMAGE = Image(name="image", dtype="float32", shape=(8, 8, 1), range=(0, 255), resize="stretch")
+LABEL = ClassId(name="label", dtype="int64", shape=(), classes=("no", "yes"))
 SPEC = DatasetSpec(inputs=(IMAGE,), targets=(LABEL,), sizes={"train": 1}, fingerprint="")
 
 

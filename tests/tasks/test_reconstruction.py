@@ -5,7 +5,8 @@ import pytest
 
 from conftest import load_data, look_at, spec_of
 from dltemplates.datasets.source import ArraySource, Dataset
-from dltemplates.datasets.spec import Column, DatasetSpec, Value
+from dltemplates.datasets.spec import DatasetSpec
+from dltemplates.features import Category, ClassId, Column, Image, Number
 from dltemplates.settings import Named
 from dltemplates.tasks.load_for import load_for
 from dltemplates.tasks.noise import noisy
@@ -13,12 +14,10 @@ from dltemplates.tasks.parity import Parity
 from dltemplates.tasks.reconstruction import Reconstruction
 from dltemplates.template import load_template
 
-IMAGE = Value(name="image", kind="image", dtype="float32", shape=(2, 2, 1), range=(0, 255))
-NUMBERS = Value(name="features", kind="number", dtype="float32", shape=(2,), mean=(10.0, -5.0), std=(2.0, 0.5))
-LABEL = Value(name="label", kind="class", dtype="int64", shape=(), classes=("a", "b"))
-CATEGORY = Value(
-    name="categories", kind="category", dtype="int32", shape=(1,), columns=(Column(name="c", kind="category"),)
-)
+IMAGE = Image(name="image", dtype="float32", shape=(2, 2, 1), range=(0, 255))
+NUMBERS = Number(name="features", dtype="float32", shape=(2,), mean=(10.0, -5.0), std=(2.0, 0.5))
+LABEL = ClassId(name="label", dtype="int64", shape=(), classes=("a", "b"))
+CATEGORY = Category(name="categories", dtype="int32", shape=(1,), columns=(Column(name="c", kind="category"),))
 
 
 def data_of(*inputs):

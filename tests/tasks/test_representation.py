@@ -6,7 +6,8 @@ import pytest
 
 from conftest import spec_of
 from dltemplates.datasets.source import ArraySource
-from dltemplates.datasets.spec import DatasetSpec, Value
+from dltemplates.datasets.spec import DatasetSpec
+from dltemplates.features import Image
 from dltemplates.models.rbm import rbm
 from dltemplates.settings import Named
 from dltemplates.tasks import figures, representation
@@ -14,7 +15,7 @@ from dltemplates.tasks.assemble import assemble
 from dltemplates.tasks.task import make_task
 from dltemplates.template import load_template
 
-IMAGE = Value(name="image", kind="image", dtype="uint8", shape=(4, 3, 1), range=(0, 255))
+IMAGE = Image(name="image", dtype="uint8", shape=(4, 3, 1), range=(0, 255))
 IMAGES = np.random.default_rng(0).integers(0, 256, (12, *IMAGE.shape)).astype("uint8")
 SPEC = DatasetSpec(inputs=(IMAGE,), targets=(), sizes={"train": 12}, fingerprint="")
 

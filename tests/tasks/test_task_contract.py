@@ -23,8 +23,9 @@ from sklearn.datasets import load_digits, load_iris
 import dltemplates as dlt
 from dltemplates import catalog
 from dltemplates.datasets.source import ArraySource, Dataset
-from dltemplates.datasets.spec import DatasetSpec, Value
+from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.datasets.values import class_value, with_statistics
+from dltemplates.features import Number
 from dltemplates.runs import shown
 from dltemplates.tasks import representation
 from dltemplates.training.prepare import prepare
@@ -183,7 +184,7 @@ def own_windows(settings: Any) -> Dataset:
         label = np.arange(count) % 2
         rows = random.normal(3 * label[:, None], size=(count, SIZE)).astype("float32")
         splits[split] = ArraySource({"features": rows, "label": label})
-    features = Value(name="features", kind="number", dtype="float32", shape=(SIZE,))
+    features = Number(name="features", dtype="float32", shape=(SIZE,))
     spec = DatasetSpec(
         inputs=(with_statistics(features, splits["train"].arrays["features"]),),
         targets=(class_value(CLASSES),),

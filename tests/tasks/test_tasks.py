@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from dltemplates import catalog
-from dltemplates.datasets.spec import DatasetSpec, Value
+from dltemplates.datasets.spec import DatasetSpec
+from dltemplates.features import ClassId, Image, Labels, Number
 from dltemplates.settings import Named
 from dltemplates.tasks.assemble import assemble, serve
 from dltemplates.tasks.classification import Classification
@@ -14,12 +15,12 @@ from dltemplates.tasks.regression import Regression
 from dltemplates.tasks.task import make_task
 from dltemplates.template import load_template
 
-IMAGE = Value(name="image", kind="image", dtype="float32", shape=(8, 8, 1), range=(0, 255), resize="stretch")
+IMAGE = Image(name="image", dtype="float32", shape=(8, 8, 1), range=(0, 255), resize="stretch")
 SIX = tuple("abcdef")
-NUMBERS = Value(name="value", kind="number", dtype="float32", shape=(2,), mean=(10.0, -5.0), std=(2.0, 0.5))
+NUMBERS = Number(name="value", dtype="float32", shape=(2,), mean=(10.0, -5.0), std=(2.0, 0.5))
 TARGETS = {
-    "classification": Value(name="label", kind="class", dtype="int64", shape=(), classes=SIX),
-    "multi_label": Value(name="labels", kind="labels", dtype="float32", shape=(3,), classes=("x", "y", "z")),
+    "classification": ClassId(name="label", dtype="int64", shape=(), classes=SIX),
+    "multi_label": Labels(name="labels", dtype="float32", shape=(3,), classes=("x", "y", "z")),
     "regression": NUMBERS,
 }
 ELSEWHERE = {  # in a file of their own, but for the last, which is another name of `regression`
@@ -151,7 +152,7 @@ def test_multi_label_scores_by_macro_f1():
 
 
 def test_one_label_and_one_example_are_enough():
-    one = Value(name="labels", kind="labels", dtype="float32", shape=(1,), classes=("x",))
+    one = Labels(name="labels", dtype="float32", shape=(1,), classes=("x",))
     task = MultiLabel(spec_of("multi_label").model_copy(update={"targets": (one,)}))
     targets, outputs = {"labels": np.float32([[1], [0], [1]])}, {"probabilities": np.float32([[0.9], [0.1], [0.2]])}
     assert task.compare(targets, outputs).scores["macro_f1"] == pytest.approx(2 / 3)

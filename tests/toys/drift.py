@@ -14,7 +14,8 @@ import tensorflow as tf
 from keras import layers
 
 from dltemplates.datasets.source import SPLITS, ArraySource, Dataset, Source
-from dltemplates.datasets.spec import DatasetSpec, Value
+from dltemplates.datasets.spec import DatasetSpec
+from dltemplates.features import Number
 from dltemplates.tasks.assemble import make_contract
 from dltemplates.tasks.contract import ServingModel
 from dltemplates.tasks.evaluation import Evaluation, System
@@ -134,7 +135,7 @@ class Steering(Task):
     def own_dataset(cls, options) -> Dataset:
         """Record observations under random actions: they calibrate integers, and are what files are compared on."""
         parts = {split: _wander(place) for place, split in enumerate(SPLITS)}
-        seen = Value(name="observation", kind="number", dtype="float32", shape=(2,))
+        seen = Number(name="observation", dtype="float32", shape=(2,))
         spec = DatasetSpec(
             inputs=(seen,),
             targets=(),
@@ -149,7 +150,7 @@ class Steering(Task):
         return {"input_shape": (2,), "num_outputs": len(ACTIONS)}
 
     def serving(self, model, spec, template, *, name):
-        values = Value(name="values", kind="number", dtype="float32", shape=(len(ACTIONS),))
+        values = Number(name="values", dtype="float32", shape=(len(ACTIONS),))
         served = keras.Model(model.input, {"values": model.output}, name=model.name)
         return {"": ServingModel(served, make_contract(spec, template, (values,), name=name))}
 

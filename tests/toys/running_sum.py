@@ -13,9 +13,9 @@ import numpy as np
 from keras import layers
 
 from dltemplates.datasets.source import Arrays, Dataset, Mapped, Source
-from dltemplates.datasets.spec import Value
 from dltemplates.datasets.tables import number_table
 from dltemplates.datasets.values import number_value
+from dltemplates.features import Feature, Number
 from dltemplates.runtimes import KerasPredictor
 from dltemplates.tasks.assemble import make_contract, standardize
 from dltemplates.tasks.contract import ServingModel, State, SystemContract
@@ -94,8 +94,8 @@ class RunningSum(SupervisedTask):
         network = model.get_layer(model.name)
         encoder, step = network.get_layer("encoder"), network.get_layer("step")
         features = keras.Input(spec.inputs[0].shape, name="features")
-        state = Value(name="state", kind="number", dtype="float32", shape=(UNITS,), range=(-1, 1))
-        before = Value(name="before", kind="number", dtype="float32", shape=(1,))
+        state = Number(name="state", dtype="float32", shape=(UNITS,), range=(-1, 1))
+        before = Number(name="before", dtype="float32", shape=(1,))
         outputs = (before.model_copy(update={"name": "value"}), state.model_copy(update={"name": "next_state"}))
         sums = self.target.model_copy(update={"name": "sums"})
         whole = make_contract(spec, template, (sums,), name=name)
@@ -156,7 +156,7 @@ class RunningSum(SupervisedTask):
     def present(self, logits):
         raise NotImplementedError("there is no whole network to present")
 
-    def output(self) -> Value:
+    def output(self) -> Feature:
         return self.target
 
     @property

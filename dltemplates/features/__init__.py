@@ -1,0 +1,65 @@
+"""Features: the named arrays of examples and outputs, one class for each kind.
+
+A class holds what its kind needs, and does what only its kind knows, with NumPy and Pillow alone. What needs Keras,
+TensorFlow, pandas or Matplotlib is a `functools.singledispatch` function of the class where that library is used.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeAlias
+
+from pydantic import Field
+
+from dltemplates.features.boxes import Boxes
+from dltemplates.features.category import Category
+from dltemplates.features.class_id import ClassId
+from dltemplates.features.column import Column
+from dltemplates.features.decision import Decision
+from dltemplates.features.feature import (
+    Feature,
+    WithClasses,
+    WithColumns,
+    WithStatistics,
+    classes_of,
+    columns_of,
+)
+from dltemplates.features.future import Future
+from dltemplates.features.image import Image, Resize
+from dltemplates.features.labels import Labels
+from dltemplates.features.noise import Noise
+from dltemplates.features.number import Number
+from dltemplates.features.past import Past
+from dltemplates.features.scores import Scores
+from dltemplates.features.series import Series
+from dltemplates.features.time import Time
+
+AnyFeature: TypeAlias = Annotated[
+    Image | ClassId | Labels | Number | Category | Noise | Series | Future | Past | Time | Scores | Decision | Boxes,
+    Field(discriminator="kind"),
+]
+"""A feature of any kind, as records hold it."""
+
+__all__ = [
+    "AnyFeature",
+    "Boxes",
+    "Category",
+    "ClassId",
+    "Column",
+    "Decision",
+    "Feature",
+    "Future",
+    "Image",
+    "Labels",
+    "Noise",
+    "Number",
+    "Past",
+    "Resize",
+    "Scores",
+    "Series",
+    "Time",
+    "WithClasses",
+    "WithColumns",
+    "WithStatistics",
+    "classes_of",
+    "columns_of",
+]

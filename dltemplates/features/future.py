@@ -1,0 +1,13 @@
+"""What follows a window of a series."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from dltemplates.features.feature import WithColumns, WithStatistics
+
+
+class Future(WithColumns, WithStatistics):
+    """The next numbers in one column of a series."""
+
+    kind: Literal["future"] = "future"

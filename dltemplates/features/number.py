@@ -1,0 +1,13 @@
+"""Numbers."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from dltemplates.features.feature import WithColumns, WithStatistics
+
+
+class Number(WithColumns, WithStatistics):
+    """One number, or several."""
+
+    kind: Literal["number"] = "number"

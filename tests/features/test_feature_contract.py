@@ -1,0 +1,109 @@
+"""What every kind of feature keeps to: it is read as written, holds only what it needs, and needs no framework."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+import dltemplates
+from dltemplates import features
+from dltemplates.features import (
+    AnyFeature,
+    Boxes,
+    Category,
+    ClassId,
+    Column,
+    Decision,
+    Future,
+    Image,
+    Labels,
+    Noise,
+    Number,
+    Past,
+    Scores,
+    Series,
+    Time,
+)
+
+PRICE = Column(name="price")
+CITY = Column(name="city", kind="category", place=1, vocabulary=("Bonn", "Kiel"))
+DAY = Column(name="day", kind="date", format="%d.%m.%Y")
+STATISTICS = {"mean": (2.0, 3.0), "std": (0.5, 4.0), "standardized": True}
+
+EXAMPLES = (  # one of each kind, with all that it can hold
+    Image(name="image", dtype="uint8", shape=(4, 6, 3), range=(0, 255), resize="pad", quantization=(1.0, 0)),
+    ClassId(name="label", dtype="int64", shape=(), classes=("no", "yes"), counts=(3, 4), columns=(CITY,)),
+    Labels(name="labels", dtype="float32", shape=(2,), classes=("red", "round"), counts=(3, 4)),
+    Number(name="features", dtype="float32", shape=(2,), columns=(PRICE, DAY), **STATISTICS),
+    Category(name="categories", dtype="int32", shape=(1,), columns=(CITY,)),
+    Noise(name="noise", dtype="float32", shape=(5,)),
+    Series(name="series", dtype="float32", shape=(12, 2), columns=(PRICE, PRICE), **STATISTICS),
+    Future(name="future", dtype="float32", shape=(2,), columns=(PRICE,), **STATISTICS),
+    Past(name="past", dtype="float32", shape=(12,), columns=(PRICE,)),
+    Time(name="time", dtype="float64", shape=(), columns=(DAY,), frequency="MS"),
+    Scores(name="probabilities", dtype="int8", shape=(2,), range=(0, 1), classes=("no", "yes"), quantization=(0.1, -3)),
+    Decision(name="decision", dtype="float32", shape=(), columns=(CITY,), threshold=0.5),
+    Boxes(name="boxes", dtype="float32", shape=(8, 4)),
+)
+UNION = TypeAdapter(AnyFeature)
+BLOCKED = ("tensorflow", "keras", "pandas", "matplotlib")
+
+each = pytest.mark.parametrize("feature", EXAMPLES, ids=lambda feature: feature.kind)
+
+
+def test_there_is_an_example_of_each_kind():
+    union, _ = get_args(AnyFeature)
+    assert {type(feature) for feature in EXAMPLES} == set(get_args(union))
+    assert len(EXAMPLES) > 10
+
+
+@each
+def test_it_is_read_as_it_was_written(feature):
+    assert UNION.validate_json(UNION.dump_json(feature)) == feature
+    assert UNION.validate_json(feature.model_dump_json(exclude_none=True)) == feature
+
+
+@each
+def test_it_is_the_only_class_in_its_file(feature):
+    files = [path.stem for path in Path(features.__file__).parent.glob("*.py")]
+    module = type(feature).__module__.removeprefix("dltemplates.features.")
+    assert module in files
+    assert [type(other) for other in EXAMPLES if type(other).__module__ == type(feature).__module__] == [type(feature)]
+
+
+@each
+def test_a_writer_refuses_what_the_kind_does_not_hold(feature):
+    with pytest.raises(ValidationError, match="colour"):
+        type(feature)(**dict(feature), colour="red")
+
+
+@each
+def test_a_reader_passes_over_what_the_kind_does_not_hold(feature):
+    first_edition = {"threshold": None, "counts": None, "standardized": False, "preparation": None, "colour": "red"}
+    written = first_edition | feature.model_dump(mode="json")
+    assert UNION.validate_python(written, extra="ignore") == feature
+
+
+def test_a_kind_that_is_not_known_is_refused():
+    with pytest.raises(ValidationError, match="hologram"):
+        UNION.validate_python({"kind": "hologram", "name": "x", "dtype": "float32", "shape": ()})
+
+
+@pytest.mark.parametrize("module", ["dltemplates.features", "dltemplates.runtimes"])
+def test_no_framework_is_needed(module):
+    program = f"import sys; sys.modules |= dict.fromkeys({BLOCKED}); import {module}"
+    root = Path(dltemplates.__file__).parents[1]
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=root, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", BLOCKED)
+def test_blocking_a_framework_is_seen(name):
+    program = f"import sys; sys.modules |= dict.fromkeys({BLOCKED}); import {name}"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert "ModuleNotFoundError" in done.stderr
