@@ -109,11 +109,11 @@ class Rectangles(Task):
 
     def batch(self, example: dict[str, Any], *, training: bool):
         boxes, labels = example[self.target.name], example[self.label.name]
-        middles = ops.where(labels >= 0, boxes[..., 0] + boxes[..., 2], 3.0)  # the empty ones come last
+        middles = ops.where(boxes[..., 0] >= 0, boxes[..., 0] + boxes[..., 2], 3.0)  # the empty ones come last
         order = ops.argsort(middles, axis=1)
         boxes = ops.take_along_axis(boxes, order[..., None], axis=1)
         labels = ops.take_along_axis(labels, order, axis=1)
-        has_box = labels >= 0
+        has_box = boxes[..., 0] >= 0  # the class of a box that was cropped away is still there
         targets = {"boxes": boxes, "logits": ops.where(has_box, labels, len(self.classes))}
         weights = {"boxes": ops.cast(has_box, "float32"), "logits": ops.where(has_box, 1.0, EMPTY_WEIGHT)}
         return self.model_inputs(example), targets, weights

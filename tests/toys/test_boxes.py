@@ -17,7 +17,7 @@ from dltemplates.runtimes import load_predictor
 from dltemplates.template import parse_template
 from dltemplates.training.prepare import prepare
 from dltemplates.training.train import train
-from toys.boxes import CLASSES, EMPTY_WEIGHT, MOST, count_same, draw_examples, suppress
+from toys.boxes import CLASSES, EMPTY_WEIGHT, LEVELS, MOST, SIDE, count_same, draw_examples, suppress
 from toys.processes import resume, train_and_kill
 
 MODULE = "toys.boxes"
@@ -30,6 +30,7 @@ TEMPLATE = {
         "epochs": 24,
         "batch_size": 50,
         "learning_rate": {"name": "cosine", "peak": 0.01, "warmup_epochs": 1.0},
+        "augment": {"flip": True},
         "checkpoint_seconds": 0.2,
     },
     "export": {"formats": FORMATS, "calibration": 60},
@@ -80,6 +81,46 @@ def test_it_finds_boxes_that_one_guess_for_all_does_not(run):
     scores = run.record.scores["test"]
     assert scores["f1"] > by_guess["f1"] + 0.4
     assert scores == evaluate(run.path)["scores"]
+
+
+def augmented(**augment):
+    """The first batch of a training, and the examples that it was made of."""
+    template = TEMPLATE | {"train": TEMPLATE["train"] | {"augment": augment}}
+    training = prepare(parse_template(template))
+    images, targets, weights = next(iter(training.stages[0].batches(0)))
+    rows = training.stages[0].order.indices(keras.ops.cast(0, "int64"))
+    arrays = (images, targets["boxes"], targets["logits"], weights["boxes"])
+    return [np.asarray(array) for array in arrays], training.dataset.split("train").read(np.asarray(rows))
+
+
+def test_a_flip_moves_images_and_boxes_alike():
+    (images, boxes, classes, weights), raw = augmented(flip=True)
+    is_mirrored = [not np.array_equal(image, before) for image, before in zip(images, raw["image"], strict=True)]
+    assert 10 < sum(is_mirrored) < 40
+    left, top, right, bottom = (raw["boxes"][..., side] for side in range(4))
+    mirrored = np.stack([1 - right, top, 1 - left, bottom], axis=-1)
+    for row, is_other in enumerate(is_mirrored):
+        np.testing.assert_array_equal(images[row], raw["image"][row][:, :: -1 if is_other else 1])
+        there = raw["labels"][row] >= 0
+        expected = (mirrored if is_other else raw["boxes"])[row][there]
+        order = np.argsort(expected[:, 0] + expected[:, 2])
+        counted = weights[row] > 0
+        np.testing.assert_allclose(boxes[row][counted], expected[order], atol=1e-6)
+        assert classes[row][counted].tolist() == raw["labels"][row][there][order].tolist()
+
+
+def test_a_crop_moves_images_and_boxes_alike():
+    (images, boxes, classes, weights), raw = augmented(flip=True, random_crop=0.6)
+    assert 0 < weights.sum() < (raw["labels"] >= 0).sum()  # some were cropped away
+    assert (classes[weights == 0] == len(CLASSES)).all()
+    seen = 0
+    for image, own, labels in zip(images, boxes, classes, strict=True):
+        for (left, top, right, bottom), label in zip(own * SIDE, labels, strict=True):
+            if label < len(CLASSES) and min(right - left, bottom - top) >= 4:  # else blurred by its surroundings
+                least, most = LEVELS[CLASSES[label]]
+                assert least - 5 <= image[int((top + bottom) / 2), int((left + right) / 2), 0] <= most + 5
+                seen += 1
+    assert seen > 30
 
 
 def test_a_padded_box_has_no_weight_and_slots_are_filled_from_left_to_right(run):
