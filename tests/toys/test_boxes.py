@@ -9,15 +9,17 @@ import pytest
 
 from dltemplates.datasets.images import write_image
 from dltemplates.datasets.load import load_dataset
+from dltemplates.datasets.source import Dataset
+from dltemplates.datasets.values import with_counts
 from dltemplates.deploy.export_run import export
 from dltemplates.inference import evaluate, predict
 from dltemplates.reports.report import write_report
 from dltemplates.runs import Run
 from dltemplates.runtimes import load_predictor
 from dltemplates.template import parse_template
-from dltemplates.training.prepare import prepare
+from dltemplates.training.prepare import _class_weights, prepare
 from dltemplates.training.train import train
-from toys.boxes import CLASSES, EMPTY_WEIGHT, LEVELS, MOST, SIDE, count_same, draw_examples, suppress
+from toys.boxes import CLASSES, EMPTY_WEIGHT, LEVELS, MOST, SIDE, Rectangles, count_same, draw_examples, suppress
 from toys.processes import resume, train_and_kill
 
 MODULE = "toys.boxes"
@@ -220,3 +222,17 @@ def test_the_run_has_a_report_with_the_boxes_drawn(run, exported):
     assert "images_right" in page
     assert "Found" in page
     assert {"curves", "examples", "filters", "found"} <= {path.stem for path in run.figures_path.iterdir()}
+
+
+def test_a_class_for_each_box_is_no_class_of_an_image():
+    template = parse_template(TEMPLATE | {"train": TEMPLATE["train"] | {"class_weight": "balanced"}})
+    with pytest.raises(ValueError, match=r"`train.class_weight`.*Received: a target of kind `boxes`"):
+        prepare(template)
+    loaded = load_dataset(template.dataset)
+    boxes, labels = loaded.spec.targets
+    labels = with_counts(labels, loaded.split("train").column("labels"))
+    spec = loaded.spec.model_copy(update={"targets": (labels, boxes)})
+    dataset = Dataset(spec, loaded.splits)
+    with pytest.raises(ValueError, match=r"`train.class_weight`.*Received: a target of kind `class` and shape \(3,\)"):
+        _class_weights(template, dataset)
+    assert Rectangles(loaded.spec).strata(dataset) is None
