@@ -31,7 +31,7 @@ class Renumbered(Wrapper):
 
     def _renumber(self, array: np.ndarray) -> np.ndarray:
         if isinstance(self.value, ClassId):
-            return self.places[array]
+            return np.where(array < 0, array, self.places[array])  # below 0 is no class: a place without an object
         flags = np.zeros((len(array), self.count), array.dtype)
         flags[:, self.places] = array
         return flags

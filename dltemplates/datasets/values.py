@@ -111,7 +111,7 @@ def statistics(train: np.ndarray, *, least: float = 1e-12) -> tuple[np.ndarray, 
 def with_counts(target: ClassId | Labels, train: np.ndarray) -> ClassId | Labels:
     """The target with the number of training examples of each class, or with each label."""
     is_ids = isinstance(target, ClassId)
-    counts = np.bincount(train, minlength=len(target.classes)) if is_ids else train.sum(axis=0)
+    counts = np.bincount(train[train >= 0], minlength=len(target.classes)) if is_ids else train.sum(axis=0)
     return target.model_copy(update={"counts": tuple(int(count) for count in counts)})
 
 

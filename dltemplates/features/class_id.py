@@ -8,7 +8,7 @@ from dltemplates.features.feature import WithClasses, WithColumns
 
 
 class ClassId(WithClasses, WithColumns):
-    """One class: its id.
+    """One class: its id; or one for each of several places, such as boxes, -1 where there is none.
 
     Attributes:
         counts: Examples of each class in the training split.
