@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -105,7 +106,8 @@ def predict(
             files of series, whose continuation is forecast; or for a generator seeds, and noise as
             `datasets.seeds.read_noise` takes it.
         part: Of a run, which part of the network, such as `decoder`; by default the whole.
-        output: The folder where images that are made go, as PNG files; by default they come back as lists of numbers.
+        output: The folder where images that are made go, as PNG files; or a `.csv` file where the predictions go, as
+            `write_table` writes them. By default neither is written.
         threads: Threads of the runtime.
 
     Returns:
@@ -114,17 +116,63 @@ def predict(
         folder that cannot be read, the `error` instead.
 
     Raises:
-        ValueError: If a file that was named cannot be read, there is no image, the noise is of the wrong length, or
-            there is no such part.
+        ValueError: If a file that was named cannot be read, there is no image, the noise is of the wrong length, there
+            is no such part, or images are to go into a table.
     """
     subject = _open(path, threads, part)
     contract = subject.contract
+    made = [value for value in contract.outputs if value.suffix]
+    to_table = output is not None and Path(output).suffix == ".csv"
+    if made and to_table:
+        raise ValueError(
+            f"Images go into a folder. Received: {output}, where `{made[0].name}` is an image. Name a folder."
+        )
     examples = read_given(contract.inputs[0], contract, list(inputs))
     found = (_said(subject, example) for example in examples)
-    made = [value for value in subject.contract.outputs if value.suffix]
+    if to_table:
+        results = list(found)
+        write_table(Path(str(output)), results)
+        return results
     if output is None or not made:
         return list(found)
     return [_write_images(result, made, Path(output), place) for place, result in enumerate(found)]
+
+
+def write_table(path: Path, results: list[dict[str, Any]]) -> None:
+    """Write predictions as a CSV file, a row for each.
+
+    What is nested gets a column for each of its parts, `values.0` and `next.cat`. A prediction with a list of objects,
+    such as boxes, gets a row for each of them; where there are none, one row whose `boxes.left` and so on are empty.
+
+    Args:
+        path: The file.
+        results: As `predict` gives them.
+    """
+    rows = [row for result in results for row in _rows_of(result)]
+    columns = dict.fromkeys(name for row in rows for name in row)
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(columns))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _rows_of(result: dict[str, Any]) -> list[dict[str, Any]]:
+    objects = {name: value for name, value in result.items() if isinstance(value, list) and _all_dicts(value)}
+    shared = _flat({name: value for name, value in result.items() if name not in objects})
+    rows = [shared | _flat({name: item}) for name, items in objects.items() for item in items]
+    return rows or [shared]
+
+
+def _all_dicts(items: list[Any]) -> bool:
+    return all(isinstance(item, dict) for item in items)
+
+
+def _flat(value: Any, name: str = "") -> dict[str, Any]:
+    """The parts of something nested by their dotted names."""
+    if not isinstance(value, (dict, list)):
+        return {name: value}
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    return {key: part for inner, each in items for key, part in _flat(each, f"{name}.{inner}".lstrip(".")).items()}
 
 
 def _write_images(result: dict[str, Any], made: list[AnyFeature], folder: Path, place: int) -> dict[str, Any]:

@@ -1,10 +1,11 @@
+import csv
 import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from dltemplates.inference import evaluate, predict
+from dltemplates.inference import evaluate, predict, write_table
 from dltemplates.runs import Run
 
 
@@ -41,6 +42,33 @@ def test_predictions_name_class_and_probability(small_run, digit_folder):
     for result in results:
         assert 0 <= result["probability"] <= 1
         assert result["probability"] >= max(result["next"].values())
+
+
+def test_predictions_go_into_a_table(small_run, digit_folder, tmp_path):
+    (tmp_path / "in").mkdir()
+    shutil.copy(digit_folder / "one" / "0.png", tmp_path / "in" / "good.png")
+    (tmp_path / "in" / "bad.png").write_text("no image")
+    bad, good = predict(small_run.path, [tmp_path / "in"], output=tmp_path / "out.csv")
+    with (tmp_path / "out.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert rows[0]["error"] == bad["error"]
+    assert rows[1]["class"] == good["class"]
+    assert float(rows[1]["probability"]) == good["probability"]
+    assert {f"next.{name}" for name in good["next"]} < set(rows[1])
+
+
+def test_a_table_has_a_column_for_each_part_and_a_row_for_each_object(tmp_path):
+    results = [
+        {"input": "a", "at": [[1, 2], [3, 4]], "boxes": [{"class": "x", "left": 0.5}, {"class": "y", "left": 0.25}]},
+        {"input": "b", "at": [[5, 6], [7, 8]], "boxes": []},
+    ]
+    write_table(tmp_path / "out.csv", results)
+    assert (tmp_path / "out.csv").read_text().splitlines() == [
+        "input,at.0.0,at.0.1,at.1.0,at.1.1,boxes.class,boxes.left",
+        "a,1,2,3,4,x,0.5",
+        "a,1,2,3,4,y,0.25",
+        "b,5,6,7,8,,",
+    ]
 
 
 def test_an_image_of_any_kind_is_brought_to_the_input(small_run, tmp_path):

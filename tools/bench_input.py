@@ -64,7 +64,7 @@ def ours(folder: Path) -> Iterator[int]:
     examples, _ = scan_files(folder, names, targets)
     assert isinstance(examples, Examples)
     image, target = image_value((SIZE, SIZE), 3, resize="stretch"), class_value(("china", "flower"))
-    source = FileSource(folder, examples, image=image, target=target)
+    source = FileSource(folder, examples.fields(image, target))
     source.strict = False
     batches = training_batches(
         source,

@@ -200,7 +200,7 @@ def evaluate(path, data, split, modules, as_json) -> None:
     "--output",
     type=click.Path(path_type=Path),
     default="predictions",
-    help="The folder for images that it makes.",
+    help="The folder for images that it makes, or FILE.csv for the predictions.",
 )
 @import_option
 @json_option

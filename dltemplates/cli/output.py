@@ -48,6 +48,8 @@ def short(name: str, value: Any) -> str:
             return f"{name} {shown(value)}"
         case dict():
             return " ".join(short(key, item) for key, item in value.items())
+        case [{}, *_] as items:
+            return f"{name} " + "; ".join(short(name, item) for item in items)
         case [*items]:
             return f"{name} {', '.join(f'{item:.4g}' if isinstance(item, float) else str(item) for item in items)}"
         case _:

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from dltemplates.datasets.fields import fit_array
 from dltemplates.datasets.source import ArraySource, Dataset, Source
 from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.datasets.values import image_value
@@ -30,7 +31,7 @@ class ImageArrays(ArraySource):
     def read(self, indices: np.ndarray) -> dict[str, np.ndarray]:
         """Read the examples at `indices` (n,)."""
         images, targets = (self.arrays[value.name][indices] for value in (self.image, self.target))
-        return {self.image.name: self._resize(images), self.target.name: targets.astype(self.target.dtype)}
+        return {self.image.name: self._resize(images), self.target.name: self._fit(targets)}
 
     def fitted(self, spec: DatasetSpec) -> Source:
         """The images resized once for all splits, unless they would take too much memory."""
@@ -39,9 +40,16 @@ class ImageArrays(ArraySource):
             if len(images) * math.prod(self.image.shape) > RESIZED_AT_ONCE and images.shape[1:] != self.image.shape:
                 self._fitted = self
             else:
-                targets = targets.astype(self.target.dtype, copy=False)
-                self._fitted = ArraySource({self.image.name: self._resize(images), self.target.name: targets})
+                arrays = {self.image.name: self._resize(images), self.target.name: self._fit(targets)}
+                self._fitted = ArraySource(arrays)
         return self._fitted
+
+    def _fit(self, targets: np.ndarray) -> np.ndarray:
+        """The targets as they are on the resized images."""
+        sizes = np.tile(self.arrays[self.image.name].shape[1:3], (len(targets), 1))
+        targets = targets.astype(self.target.dtype, copy=False)
+        height, width, _ = self.image.shape
+        return fit_array(self.target, targets, sizes, (height, width), self.image.resize or "stretch")
 
     def _resize(self, images: np.ndarray) -> np.ndarray:
         height, width, channels = self.image.shape

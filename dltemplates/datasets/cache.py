@@ -1,103 +1,283 @@
-"""Decoded images of file datasets, kept in memory or on disk, so that each file is decoded once.
+"""A cache of arrays on disk: mapped into memory, and read where an example asks for it.
 
-On disk they are a `.npy` in the cache folder, mapped into memory and read where an example asks for it. Its name is a
-digest of all that its pixels depend on; it is written beside its place and moved there when it is whole.
+A cache is a folder of `.npy` files, one for each array. Its name is a digest of all that its numbers depend on. It is
+written beside its place and moved there when it is whole; one that is not whole is written again.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import math
 import os
+import shutil
 import uuid
-from collections.abc import Callable, Iterable
-from importlib.metadata import version
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 
-from dltemplates.datasets.files import FileSource
 from dltemplates.datasets.locate import cache_folder
+from dltemplates.datasets.ragged import Ragged
 from dltemplates.datasets.source import ArraySource
 
-Size = tuple[int, int]
-Decode = Callable[[FileSource, Size], Iterable[tuple[int, np.ndarray, np.ndarray]]]
+FORMAT = 1  # of the files; another number gives other names
+
+Batch = Mapping[str, Any]  # arrays (m, ...) by name; of a ragged one, a sequence of m arrays
 
 
-def keep_decoded(source: FileSource, size: Size, decode: Decode) -> ArraySource:
-    """The examples of `source` as arrays, decoded now unless they are already kept.
+@dataclass(frozen=True)
+class Stored:
+    """One array of a cache.
+
+    Attributes:
+        dtype: The NumPy dtype.
+        shape: Of an example; of a ragged array, of a row.
+        is_ragged: Whether examples have different numbers of rows, which are stored one after the other.
+        length: Of a ragged array: rows that each example is padded to when it is read; None for those of the longest.
+        fill: Of a ragged array: the number in the rows that are added.
+    """
+
+    dtype: str
+    shape: tuple[int, ...]
+    is_ragged: bool = False
+    length: int | None = None
+    fill: float = 0
+
+    def __post_init__(self) -> None:
+        if np.dtype(self.dtype).hasobject:
+            raise ValueError(
+                f"A cache holds numbers and text of a fixed length. Received: dtype {self.dtype}. "
+                "Encode it, for example as bytes of dtype uint8."
+            )
+
+
+Layout = Mapping[str, Stored]
+
+
+def convert(examples: Callable[[], Iterable[Batch]], layout: Layout, key: str) -> ArraySource:
+    """Convert examples that can only be read in turn into a source with random access, once.
 
     Args:
-        source: The image files.
-        size: Height and width that images are brought to.
-        decode: Gives all examples in order: the index of the first, some images and as many targets.
+        examples: Returns the examples, each a dict of arrays by name. Called if they are not in the cache.
+        layout: The arrays.
+        key: A text that names all that the examples depend on: the digest of a file, the version of what reads it.
 
     Returns:
-        Images uint8 (n, *size, channels) and targets (n, ...).
+        The examples in their order, from the cache in the user's cache folder.
 
     Raises:
-        ValueError: If a file is broken and the source strict.
+        ValueError: If there is no example, or one has another shape or dtype than the layout says.
         OSError: If the disk is full or read-only.
     """
-    if size not in source.kept:
-        source.kept[size] = (
-            _on_disk(source, size, decode) if source.cache == "disk" else _in_memory(source, size, decode)
-        )
-    return source.kept[size]
+    path = cache_folder() / "converted" / name_of(key, layout)
+    source = open_arrays(path, layout)
+    if source is not None:
+        return source
+    batches = ({name: np.asarray(array)[None] for name, array in example.items()} for example in examples())
+    return write_arrays(path, layout, batches)
 
 
-def cache_path(source: FileSource, size: Size) -> Path:
-    """Where the decoded images of a source are kept on disk."""
-    digest = hashlib.sha256()
-    versions = [version(package) for package in ("tensorflow", "pillow")]  # another decoder may give other pixels
-    digest.update(f"{_shape(source, size)} {source.image.resize} {versions}".encode())
-    for name, file in zip(source.examples.names, source.examples.files, strict=True):
-        digest.update(name.encode() + b"\0" + file.digest)
-    return cache_folder() / "decoded" / f"{digest.hexdigest()[:40]}.npy"
+def name_of(key: str, layout: Layout) -> str:
+    """Return the name of a cache: a digest of its key and its layout."""
+    return hashlib.sha256(f"{FORMAT} {sorted(layout.items())} {key}".encode()).hexdigest()[:40]
 
 
-def _in_memory(source: FileSource, size: Size, decode: Decode) -> ArraySource:
-    return _fill(source, size, decode, np.empty(_shape(source, size), np.uint8))
+def open_arrays(path: Path, layout: Layout, examples: int | None = None) -> ArraySource | None:
+    """Open the cache at `path`; None where there is none that is whole.
+
+    Args:
+        path: Its folder.
+        layout: Its arrays.
+        examples: How many it must hold, where that is known.
+    """
+    arrays: dict[str, Any] = {}
+    for name, stored in layout.items():
+        values: Any = _open(_values(path, name), stored.dtype, stored.shape)
+        if values is not None and stored.is_ragged:
+            offsets = _open(_offsets(path, name), "int64", ())
+            values = None if offsets is None else _ragged(values, offsets, stored)
+        if values is None:
+            return None
+        arrays[name] = values
+    lengths = {len(array) for array in arrays.values()} | ({examples} if examples is not None else set())
+    return ArraySource(arrays) if len(lengths) == 1 else None
 
 
-def _on_disk(source: FileSource, size: Size, decode: Decode) -> ArraySource:
-    path = cache_path(source, size)
-    images = _open(path, _shape(source, size))
-    if images is not None:
-        return ArraySource({source.image.name: images, source.target.name: source.targets})
-    path.parent.mkdir(parents=True, exist_ok=True)
+def write_arrays(
+    path: Path,
+    layout: Layout,
+    batches: Iterable[Batch],
+    *,
+    examples: int | None = None,
+    is_kept: Callable[[], bool] = lambda: True,
+) -> ArraySource:
+    """Write a cache, and open it.
+
+    Args:
+        path: Its folder.
+        layout: Its arrays.
+        batches: All examples in their order.
+        examples: How many there are, where that is known: a disk without space for them is refused at once.
+        is_kept: Asked when all is written, whether it stays for later runs.
+
+    Raises:
+        ValueError: If there is no example, or one has another shape or dtype than the layout says.
+        OSError: If the disk is full or read-only; nothing is left behind.
+    """
     partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
     try:
-        images = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=_shape(source, size))
-        with partial.open("r+b") as file:  # a full disk is an error here, and a crash once the array is written to
-            os.posix_fallocate(file.fileno(), 0, partial.stat().st_size)
-        filled = _fill(source, size, decode, images)
-        images.flush()
-        # What stands in for a broken file is for this run only: the file may be whole again at the next.
-        if filled.arrays[source.target.name] is source.targets:
-            os.replace(partial, path)
+        with _explaining(path.parent):
+            partial.mkdir(parents=True)
+            _check_space(partial, layout, examples or 0)
+        written = _write(partial, layout, batches)
+        # Its files may be moved, or removed, while they are mapped.
+        source = open_arrays(partial, layout, written)
+        if source is None:
+            raise ValueError(
+                f"All arrays of a cache must hold one example after the other. Received: {written} of "
+                f"`{next(iter(layout))}`, and other numbers of {', '.join([*layout][1:])}. Correct the reader."
+            )
+        if is_kept():
+            with _explaining(path.parent):
+                _move(partial, path)
     finally:
-        partial.unlink(missing_ok=True)
-    return filled
+        shutil.rmtree(partial, ignore_errors=True)
+    return source
 
 
-def _open(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
+@contextmanager
+def _explaining(folder: Path) -> Iterator[None]:
+    """Say of a failure of the disk what was to be written there."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"The cache needs a disk with space that can be written. Received: {error.strerror}. "
+            "Free space, or set DLT_CACHE to a folder on another disk. It is now",
+            str(folder),
+        ) from error
+
+
+class _Writer:
+    """A `.npy` file to which rows are added."""
+
+    def __init__(self, path: Path, name: str, dtype: str, shape: tuple[int, ...]):
+        self.name, self.dtype, self.shape, self.rows = name, np.dtype(dtype), shape, 0
+        self.folder = path.parent.parent
+        with _explaining(self.folder):
+            self.file = path.open("wb")
+        self._write_header()
+
+    def add(self, rows: np.ndarray) -> None:
+        """Add rows (m, *shape)."""
+        if not np.can_cast(rows.dtype, self.dtype, "safe") or rows.shape[1:] != self.shape:
+            raise ValueError(
+                f"`{self.name}` must be {self.dtype} of shape {self.shape}, as its layout says. "
+                f"Received: {rows.dtype} of shape {rows.shape[1:]}. Correct the layout, or the reader."
+            )
+        with _explaining(self.folder):
+            self.file.write(rows.astype(self.dtype, copy=False).tobytes())
+        self.rows += len(rows)
+
+    def close(self) -> None:
+        """Write how many rows there are."""
+        with _explaining(self.folder), self.file:
+            self.file.seek(0)
+            self._write_header()
+
+    def _write_header(self) -> None:
+        # NumPy leaves space for a longer number of rows, so the second header is as long as the first.
+        header = {
+            "descr": np.lib.format.dtype_to_descr(self.dtype),
+            "fortran_order": False,
+            "shape": (self.rows, *self.shape),
+        }
+        np.lib.format.write_array_header_1_0(self.file, header)
+
+
+def _write(path: Path, layout: Layout, batches: Iterable[Batch]) -> int:
+    """Write the arrays into a new folder, and return how many examples there are."""
+    written = 0
+    with ExitStack() as stack:
+        values, offsets = {}, {}
+        for name, stored in layout.items():
+            values[name] = _Writer(_values(path, name), name, stored.dtype, stored.shape)
+            stack.callback(values[name].close)
+            if stored.is_ragged:
+                offsets[name] = _Writer(_offsets(path, name), name, "int64", ())
+                stack.callback(offsets[name].close)
+                offsets[name].add(np.zeros(1, np.int64))
+        for batch in batches:
+            for name, writer in values.items():
+                if name not in offsets:
+                    writer.add(batch[name])
+                    continue
+                for rows in batch[name]:
+                    _check_length(name, rows, layout[name])
+                    writer.add(rows)
+                    offsets[name].add(np.array([writer.rows], np.int64))
+            written += len(next(iter(batch.values())))
+    if not written:
+        raise ValueError("A cache must hold at least one example. Received: none. Check what is read.")
+    return written
+
+
+def _check_length(name: str, rows: Sequence[Any], stored: Stored) -> None:
+    if stored.length is not None and len(rows) > stored.length:
+        raise ValueError(
+            f"`{name}` must have at most {stored.length} rows, as its layout says. Received: {len(rows)}. "
+            "Raise `length`, or drop rows."
+        )
+
+
+def _check_space(folder: Path, layout: Layout, examples: int) -> None:
+    fixed = [stored for stored in layout.values() if not stored.is_ragged]
+    needed = examples * sum(np.dtype(stored.dtype).itemsize * math.prod(stored.shape) for stored in fixed)
+    if shutil.disk_usage(folder).free < needed:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _move(partial: Path, path: Path) -> None:
+    """Move a whole cache to its place, where one may be that is not."""
+    if path.exists():
+        broken = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
+        with suppress(FileNotFoundError):  # another process was faster
+            os.replace(path, broken)
+        shutil.rmtree(broken, ignore_errors=True)
+    try:
+        os.replace(partial, path)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise  # else another process put the same arrays there
+
+
+def _open(path: Path, dtype: str, shape: tuple[int, ...]) -> np.ndarray | None:
     """The array at `path`; None if there is none, or another than it must be."""
     try:
-        images = np.load(path, mmap_mode="r", allow_pickle=False)
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        length = path.stat().st_size
     except (OSError, ValueError, EOFError):
         return None
-    is_whole = isinstance(images, np.memmap) and images.offset + images.nbytes == path.stat().st_size
-    return images if is_whole and images.shape == shape and images.dtype == np.uint8 else None
+    is_whole = isinstance(array, np.memmap) and array.offset + array.nbytes == length
+    return array if is_whole and array.shape[1:] == shape and array.dtype == np.dtype(dtype) else None
 
 
-def _fill(source: FileSource, size: Size, decode: Decode, images: np.ndarray) -> ArraySource:
-    targets = source.targets.copy()
-    for start, some, of_them in decode(source, size):
-        images[start : start + len(some)] = some
-        targets[start : start + len(some)] = of_them
-    targets = targets if source.broken.keys() & set(source.examples.names) else source.targets
-    return ArraySource({source.image.name: images, source.target.name: targets})
+def _ragged(values: np.ndarray, offsets: np.ndarray, stored: Stored) -> Ragged | None:
+    try:
+        return Ragged(values, np.asarray(offsets), length=stored.length, fill=stored.fill)
+    except ValueError:  # they do not fit each other
+        return None
 
 
-def _shape(source: FileSource, size: Size) -> tuple[int, ...]:
-    return (len(source), *size, source.image.shape[2])
+def _values(path: Path, name: str) -> Path:
+    return path / f"{quote(name, safe='')}.npy"
+
+
+def _offsets(path: Path, name: str) -> Path:
+    return path / f"{quote(name, safe='')}+offsets.npy"  # no name of an array has a + when it is quoted

@@ -1,4 +1,4 @@
-"""Datasets whose images stay in their files until they are read."""
+"""Datasets whose examples stay in files until they are read."""
 
 from __future__ import annotations
 
@@ -9,132 +9,202 @@ from typing import Any
 
 import numpy as np
 
+from dltemplates.datasets.fields import ArrayField, Field, FileField, Size, fit_array, read_file
+from dltemplates.datasets.ragged import Ragged
 from dltemplates.datasets.scan import Scanned, scan
-from dltemplates.datasets.source import SPLITS, ArraySource, BaseSource, Dataset, Source, origin
+from dltemplates.datasets.source import SPLITS, Arrays, ArraySource, BaseSource, Dataset, Source, origin
 from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.datasets.values import image_value
 from dltemplates.features import Feature, Image
-from dltemplates.features.pixels import BrokenImageError, decode, resize_image
+from dltemplates.features.pixels import BrokenImageError
 from dltemplates.settings import DatasetSettings
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Image files and what they show.
+    """Image files, and a target for each.
 
     Attributes:
         names: Their paths below the folder of the dataset.
         files: What their headers say.
-        targets: One target each, (n, ...).
+        targets: (n, ...).
     """
 
     names: list[str]
     files: list[Scanned]
     targets: np.ndarray
 
-    def take(self, indices: np.ndarray) -> Examples:
-        """Those at `indices`, in that order."""
-        return Examples([self.names[i] for i in indices], [self.files[i] for i in indices], self.targets[indices])
+    def fields(self, image: Image, target: Feature) -> dict[str, Field]:
+        """Return the two fields of these examples."""
+        return {
+            image.name: FileField(image, self.names, self.files),
+            target.name: ArrayField(target, self.targets.astype(target.dtype)),
+        }
 
 
 class FileSource(BaseSource):
-    """Image files below `root`, each decoded when it is read.
+    """Examples of named fields, of which at least one lies in files that are decoded when they are read.
+
+    All fields of an example are read together: pixels onto one canvas, and what an array says of them is moved there.
 
     Attributes:
-        strict: Fail at a file that broke since it was scanned; else the next readable example, image and target, takes
-            its place, and every other stays at its own.
+        root: The folder of the files.
+        fields: The fields by name: an image, its mask, its boxes, its class.
+        cache: Where the pipeline keeps decoded files: `none`, `memory` or `disk`.
+        strict: Fail at a file that broke since it was scanned; else the next readable example, with all its fields,
+            takes its place, and every other stays at its own.
         broken: Those files, each with the reason.
-        cache: Where the pipeline keeps decoded images: `none`, `memory` or `disk`.
-        kept: The decoded images that it keeps.
+        kept: The decoded examples that it keeps, by canvas.
+
+    Raises:
+        ValueError: If no field lies in files, the fields are not of one length, or an image and its mask differ in
+            size; names the file.
     """
 
-    def __init__(self, root: Path, examples: Examples, *, image: Image, target: Feature, cache: str = "none"):
+    def __init__(self, root: Path, fields: dict[str, Field], *, cache: str = "none"):
         self.root = root
-        self.examples = examples
-        self.image = image
-        self.target = target
-        self.targets = examples.targets.astype(target.dtype)
+        self.fields = fields
         self.cache = cache
-        self.kept: dict[Any, ArraySource] = {}
         self.strict = True
         self.broken: dict[str, str] = {}
+        self.kept: dict[Size, ArraySource] = {}
+        _check(root, fields, self.files)
 
     def __len__(self) -> int:
-        return len(self.examples.names)
+        return len(self.keys)
+
+    @property
+    def files(self) -> dict[str, FileField]:
+        """The fields that lie in files."""
+        return {name: field for name, field in self.fields.items() if isinstance(field, FileField)}
+
+    @property
+    def arrays(self) -> dict[str, ArrayField]:
+        """The fields that are held in arrays."""
+        return {name: field for name, field in self.fields.items() if isinstance(field, ArrayField)}
+
+    @property
+    def images(self) -> list[FileField]:
+        """The fields of images; the size and the rule of resizing of the first hold for all other fields."""
+        return [field for field in self.files.values() if isinstance(field.feature, Image)]
+
+    @property
+    def size(self) -> Size | None:
+        """Height and width of the image; None where there is none."""
+        return self.images[0].feature.shape[:2] if self.images else None
 
     @property
     def keys(self) -> list[str]:
-        """The names of the files."""
-        return self.examples.names
+        """The names of the files of the first field."""
+        return next(iter(self.files.values())).names
 
     def column(self, name: str) -> np.ndarray:
-        return self.targets if name == self.target.name else super().column(name)
+        if name not in self.arrays:
+            return super().column(name)
+        return self.read_arrays(np.arange(len(self)), self.size)[name]
 
-    @property
-    def size(self) -> tuple[int, int]:
-        """Height and width of the input."""
-        return self.image.shape[0], self.image.shape[1]
-
-    def read(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+    def read(self, indices: np.ndarray) -> Arrays:
         """Read the examples at `indices` (n,).
 
         Raises:
             ValueError: If a file is gone or broken and this is strict, or none is whole; names it.
         """
-        images = np.empty((len(indices), *self.image.shape), np.uint8)
+        arrays = {
+            name: np.empty((len(indices), *field.shape(self.size)), field.dtype) for name, field in self.files.items()
+        }
         found = np.array(indices, np.int64)
         for position, index in enumerate(indices):
             if self.strict:
-                images[position] = self.read_image(index, self.size)
+                example = self.read_files(index, self.size)
             else:
-                images[position], found[position] = self.read_readable(index, self.size)
-        return {self.image.name: images, self.target.name: self.targets[found]}
+                example, found[position] = self.read_readable(index, self.size)
+            for name, array in example.items():
+                arrays[name][position] = array
+        return arrays | self.read_arrays(found, self.size)
 
-    def read_image(self, index: int, size: tuple[int, int]) -> np.ndarray:
-        """Read one image, uint8 (*size, channels): the reference for every other reader.
+    def read_files(self, index: int, canvas: Size | None) -> Arrays:
+        """Read the files of one example, those with a height and a width onto a canvas: the reference of all readers.
 
         Raises:
-            BrokenImageError: If the file is gone, broken, or holds an image of another size than it did; names it.
+            BrokenImageError: If a file is gone, broken, or holds an image of another size than it did; names it.
         """
-        path = self.root / self.examples.names[index]
-        pixels = decode(path, self.image.shape[2])
-        was, now = self.examples.files[index].size, pixels.shape[:2]
-        if now != was:
-            change = f"{now[0]}x{now[1]} now, {was[0]}x{was[1]} when it was scanned"
-            raise BrokenImageError(
-                f"An image must keep its size while it is in use. Received: {path} ({change}). "
-                "Start anew, or put the old one back.",
-                change,
-            )
-        return resize_image(pixels, size, self.image.resize or "stretch")
+        return {name: self.read_file(name, index, canvas) for name in self.files}
 
-    def read_readable(self, index: int, size: tuple[int, int]) -> tuple[np.ndarray, np.int64]:
-        """Read one image, or in place of a broken one the next that is whole, and say which.
+    def read_file(self, name: str, index: int, canvas: Size | None) -> np.ndarray:
+        """Read the file of one field of one example, as `read_files` does."""
+        field = self.files[name]
+        return read_file(field.feature, self.root / field.names[index], field.files[index], canvas)
+
+    def read_arrays(self, indices: np.ndarray, canvas: Size | None) -> dict[str, Any]:
+        """Return the fields in arrays of the examples at `indices` (n,), each (n, ...), as they are on a canvas."""
+        return {
+            name: self._fit(field.feature, field.array[indices], indices, canvas) for name, field in self.arrays.items()
+        }
+
+    def arrays_on(self, canvas: Size | None) -> dict[str, np.ndarray | Ragged]:
+        """Return the fields in arrays of all examples, as they are on a canvas; ragged ones may stay so."""
+        every = np.arange(len(self))
+        return {name: self._fit(field.feature, field.array, every, canvas) for name, field in self.arrays.items()}
+
+    def _fit(self, feature: Feature, array: Any, indices: np.ndarray, canvas: Size | None) -> Any:
+        if canvas is None:
+            return array
+        image = self.images[0]
+        sizes = np.array([image.files[index].size for index in indices], np.int64).reshape(-1, 2)
+        return fit_array(feature, array, sizes, canvas, image.feature.resize or "stretch")
+
+    def read_readable(self, index: int, canvas: Size | None) -> tuple[Arrays, np.int64]:
+        """Read the files of one example, or in place of a broken one the next that is whole, and say which.
 
         Raises:
             ValueError: If none is whole.
         """
         for place in (*range(index, len(self)), *range(index)):
-            try:
-                return self.read_image(place, size), np.int64(place)
-            except BrokenImageError as error:
-                self.broken.setdefault(self.examples.names[place], error.reason)
+            example = {}
+            for name, field in self.files.items():
+                try:
+                    example[name] = self.read_file(name, place, canvas)
+                except BrokenImageError as error:
+                    self.broken.setdefault(field.names[place], error.reason)
+                    break
+            else:
+                return example, np.int64(place)
         raise ValueError(f"There must be an image that is whole. Received: none of the {len(self)} in {self.root}.")
 
     def take(self, indices: np.ndarray) -> FileSource:
-        """Those at `indices` (n,) alone: what stands in for a broken one is one of them, and `broken` is shared."""
+        """Those at `indices` (n,) alone: what replaces a broken one is one of them, and `broken` is shared."""
         taken = copy.copy(self)
-        taken.examples, taken.targets, taken.kept = self.examples.take(indices), self.targets[indices], {}
+        taken.fields, taken.kept = {name: field.take(indices) for name, field in self.fields.items()}, {}
         return taken
 
     def check(self) -> None:
-        """Read every image, to find out which one made TensorFlow fail.
+        """Read every file, to find out which one made TensorFlow fail.
 
         Raises:
             ValueError: Names the first file that is gone or broken.
         """
         for index in range(len(self)):
-            self.read_image(index, self.size)
+            self.read_files(index, self.size)
+
+
+def _check(root: Path, fields: dict[str, Field], files: dict[str, FileField]) -> None:
+    if not files:
+        raise ValueError(
+            f"A source of files needs a field of files. Received: {', '.join(fields) or 'none'}. Use `ArraySource`."
+        )
+    lengths = {name: len(field) for name, field in fields.items()}
+    if len(set(lengths.values())) > 1:
+        received = ", ".join(f"{length} of `{name}`" for name, length in lengths.items())
+        raise ValueError(f"Each example must have every field. Received: {received}. Leave out what is incomplete.")
+    pictures = [field for field in files.values() if field.on_canvas]
+    for first, field in ((pictures[0], other) for other in pictures[1:]):
+        for name, file, other, expected in zip(field.names, field.files, first.names, first.files, strict=True):
+            if file.size != expected.size:
+                raise ValueError(
+                    "The files of an example must have one size. Received: "
+                    f"{root / other} ({expected.size[0]}x{expected.size[1]}) and {root / name} "
+                    f"({file.size[0]}x{file.size[1]}). Correct one of them, or leave both out."
+                )
 
 
 def scan_files(root: Path, names: list[str], targets: np.ndarray) -> tuple[Examples, dict[str, str]]:
@@ -159,7 +229,7 @@ def file_dataset(
     channels = given.channels or (1 if all(file.is_grey for file in files) else 3)
     image = image_value(given.size or _one_size(files), channels, resize=given.resize)
     sources: dict[str, Source] = {
-        name: FileSource(root, examples, image=image, target=target, cache=settings.cache)
+        name: FileSource(root, examples.fields(image, target), cache=settings.cache)
         for name, examples in splits.items()
     }
     sizes = {name: len(source) for name, source in sources.items()}

@@ -6,16 +6,19 @@ import functools
 import hashlib
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
 from dltemplates.datasets.columns import without_point
+from dltemplates.datasets.fields import Field, FileField
 from dltemplates.datasets.files import FileSource
-from dltemplates.datasets.source import Source, column
+from dltemplates.datasets.ragged import Ragged
+from dltemplates.datasets.source import ArraySource, Source, column
 from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.datasets.tables import TableSource
 from dltemplates.datasets.windows import TimeSource
-from dltemplates.features import ClassId, Feature, Labels
+from dltemplates.features import Boxes, ClassId, Feature, Labels
 
 SIZE = 8  # bytes of a hash: among a million examples two have the same once in 30 million data sets
 MISSING = b"\1"  # stands for a text that is missing
@@ -43,10 +46,10 @@ def hash_examples(source: Source, spec: DatasetSpec) -> np.ndarray:
         inputs = [_texts(values.categories, values.codes.to_numpy()) for values in texts]
         inputs += [_bytes_of(source.raw[numbers].to_numpy(np.float64))] if numbers else []
     elif isinstance(source, FileSource):
-        inputs = [[file.digest for file in source.examples.files]]
+        return _hash(_field_bytes(source.fields[value.name]) for value in (*spec.inputs, *spec.targets))
     else:
-        inputs = [_bytes_of(column(source, value.name)) for value in spec.inputs]
-    return _hash([*inputs, *(_target_bytes(value, column(source, value.name)) for value in spec.targets)])
+        inputs = [_bytes_of(_raw(source, value.name)) for value in spec.inputs]
+    return _hash([*inputs, *(_target_bytes(value, _raw(source, value.name)) for value in spec.targets)])
 
 
 def fingerprint(hashes: Mapping[str, np.ndarray], *, ordered: bool = False) -> str:
@@ -68,8 +71,14 @@ def _hash(parts: Iterable[Iterable[bytes]]) -> np.ndarray:
     return np.frombuffer(b"".join(digests), "<u8").astype(np.uint64)
 
 
-def _bytes_of(array: np.ndarray) -> Iterator[bytes]:
+def _raw(source: Source, name: str) -> Any:
+    return source.arrays[name] if isinstance(source, ArraySource) else column(source, name)
+
+
+def _bytes_of(array: Any) -> Iterator[bytes]:
     """The bytes of each row of numbers; 0 is 0 whatever its sign, and what is missing is the same everywhere."""
+    if isinstance(array, Ragged):  # the rows that are added where a batch is made do not count
+        return (next(_bytes_of(array.rows(index)[None])) for index in range(len(array)))
     if array.dtype.kind == "f":
         array = np.where(np.isnan(array), np.array(np.nan, array.dtype), array + np.array(0, array.dtype))
     array = array.astype(array.dtype.newbyteorder("<"), copy=False)
@@ -82,15 +91,21 @@ def _texts(categories: Iterable[str], codes: np.ndarray) -> list[bytes]:
     return [known[code] for code in codes]
 
 
+def _field_bytes(field: Field) -> Iterable[bytes]:
+    if isinstance(field, FileField):
+        return [file.digest for file in field.files]
+    return _target_bytes(field.feature, field.array)
+
+
 @functools.singledispatch
-def _target_bytes(value: Feature, array: np.ndarray) -> Iterable[bytes]:
+def _target_bytes(value: Feature, array: Any) -> Iterable[bytes]:
     """Return what of each target is hashed."""
     return _bytes_of(array)
 
 
 @_target_bytes.register
 def _(value: ClassId, array: np.ndarray) -> Iterable[bytes]:
-    ids = array.astype(np.int64).reshape(len(array), math.prod(value.shape))
+    ids = array.astype(np.int64).reshape(len(array), math.prod(value.shape))  # one, or one for each box
     return map(b"\0".join, zip(*(_texts(value.classes, place) for place in ids.T), strict=True))
 
 
@@ -98,3 +113,10 @@ def _(value: ClassId, array: np.ndarray) -> Iterable[bytes]:
 def _(value: Labels, array: np.ndarray) -> Iterable[bytes]:
     names = np.array(value.classes)
     return ["\0".join(sorted(names[row > 0])).encode() for row in array]
+
+
+@_target_bytes.register
+def _(value: Boxes, array: Any) -> Iterable[bytes]:
+    if not isinstance(array, Ragged):  # the rows that are no box do not count
+        array = Ragged.of([rows[value.are_boxes(rows)] for rows in array])
+    return _bytes_of(array)

@@ -20,10 +20,11 @@ from dltemplates.datasets.mixing import mix_images, mix_values
 from dltemplates.datasets.reading import read_batches
 from dltemplates.datasets.source import Source
 from dltemplates.datasets.spec import DatasetSpec, gives_back, image_of
-from dltemplates.datasets.view import View
+from dltemplates.datasets.transform import CropFlip, is_spatial
 from dltemplates.settings import Augment
 
 AHEAD = 2  # batches that wait for the network
+IMAGE_ONLY = ("crop_padding", "randaugment", "rotation", "mixup", "cutmix")  # move or mix the image alone
 
 Example = dict[str, Any]
 
@@ -117,7 +118,8 @@ def training_batches(
         order: Which example stands where.
         steps: The steps to make.
         batch: Turns raw examples, their images augmented, into inputs, targets and weights: `Task.batch`.
-        augment: Random changes of the images; other inputs are not changed.
+        augment: Random changes of the images. A crop or a flip moves all that lies on an image, such as boxes; the
+            other changes are of the first input alone.
         class_weights: Weight of each class (classes,), for targets that are classes.
         shard: Which parts of each batch are made here; they hold the very rows that the whole batch holds there.
 
@@ -127,7 +129,7 @@ def training_batches(
 
     Raises:
         ValueError: If the batch cannot be cut into those parts, the targets cannot be mixed, or there is no image to
-            augment.
+            augment, or something lies on the image that a change would not move.
     """
     image = image_of(spec)
     if image is None and augment != Augment():
@@ -135,11 +137,12 @@ def training_batches(
             "`train.augment` changes images. Received: data whose inputs are "
             f"{', '.join(value.name for value in spec.inputs)}. Leave it out."
         )
+    _check_moves(spec, augment)
     mixes = bool(augment.mixup or augment.cutmix)
     rows = _rows(order.batch_size, shard.parts, mixes)
     if mixes:
         _check_mixable(batch, spec)
-    view = View.of_training(image, augment) if image else None
+    crop_flip = CropFlip.of_training(image, augment) if image else None
     is_given_back = gives_back(spec)
 
     def part_of(number):
@@ -150,7 +153,7 @@ def training_batches(
 
     def plan(number):
         indices, draws = part_of(number)
-        return indices, view.places(by_name(draws)) if view else None
+        return indices, crop_flip.draw(by_name(draws)) if crop_flip else None
 
     def finish(number, example):
         row_weights = tf.ones([rows])
@@ -169,7 +172,7 @@ def training_batches(
         return inputs, targets, mix_values(weights, share)
 
     return _batches(
-        read_batches(source, spec, shard.numbers(steps), plan, view, rows=rows), shard.numbers(steps), finish
+        read_batches(source, spec, shard.numbers(steps), plan, crop_flip, rows=rows), shard.numbers(steps), finish
     )
 
 
@@ -201,7 +204,7 @@ def evaluation_batches(
     examples = len(source) if most is None else min(most, len(source))
     rows = math.ceil(min(batch_size, examples) / shard.parts)
     steps = range(math.ceil(examples / (rows * shard.parts)))
-    view = View.whole(image) if image else None
+    crop_flip = CropFlip.whole(image) if image else None
 
     def positions(number):
         step, part = shard.place(number)
@@ -214,7 +217,7 @@ def evaluation_batches(
         return weighted(batch(example, training=False), tf.cast(positions(number) < examples, tf.float32))
 
     return _batches(
-        read_batches(source, spec, shard.numbers(steps), plan, view, rows=rows), shard.numbers(steps), finish
+        read_batches(source, spec, shard.numbers(steps), plan, crop_flip, rows=rows), shard.numbers(steps), finish
     )
 
 
@@ -260,6 +263,19 @@ def _rows(batch_size: int, parts: int, mixes: bool) -> int:
             f"Received: {batch_size} in {parts} parts of {rows}. Try --set train.batch_size={parts * (rows + 1)}."
         )
     return rows
+
+
+def _check_moves(spec: DatasetSpec, augment: Augment) -> None:
+    """Refuse what would move or mix the image, but not the boxes that lie on it."""
+    lying = [*spec.inputs[1:], *(() if gives_back(spec) else spec.targets)]
+    names = [feature.name for feature in lying if is_spatial(feature)]
+    used = [setting for setting in IMAGE_ONLY if getattr(augment, setting)]
+    if names and used:
+        raise ValueError(
+            f"{', '.join(f'`train.augment.{setting}`' for setting in used)} would change the image, but not what lies "
+            f"on it. Received: data with {', '.join(names)}. Leave out {', '.join(used)}; `random_crop` and `flip` "
+            "move all alike."
+        )
 
 
 def _check_mixable(batch: MakeBatch, spec: DatasetSpec) -> None:

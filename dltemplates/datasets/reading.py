@@ -1,6 +1,6 @@
-"""From batches of indices to batches of raw examples, each image as it is looked at.
+"""From batches of indices to batches of raw examples, cropped and mirrored.
 
-Arrays are read a batch at a time by NumPy; files by TensorFlow operations, or from the cache of their decoded images.
+Arrays are read a batch at a time by NumPy; files by TensorFlow operations, or from the cache of what was decoded.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
-from dltemplates.datasets.cache import keep_decoded
+from dltemplates.datasets.decoded import keep_decoded
 from dltemplates.datasets.files import FileSource
-from dltemplates.datasets.source import Source
+from dltemplates.datasets.source import Arrays, Source
 from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.datasets.tensorflow_reader import Plan, read_files
-from dltemplates.datasets.view import View
+from dltemplates.datasets.transform import CropFlip, transform
 
 DECODED_AT_ONCE = 32
 
 
 def read_batches(
-    source: Source, spec: DatasetSpec, numbers: range, plan: Plan, view: View | None, *, rows: int
+    source: Source, spec: DatasetSpec, numbers: range, plan: Plan, crop_flip: CropFlip | None, *, rows: int
 ) -> tf.data.Dataset:
     """Read batches of examples.
 
@@ -30,43 +30,44 @@ def read_batches(
         source: The split.
         spec: Its spec.
         numbers: The batches to read.
-        plan: From a batch's number to its indices (rows,) int64 and their `view.places`.
-        view: How images are looked at; None where the examples hold none.
+        plan: From a batch's number to its indices (rows,) int64 and their places, as `crop_flip.draw` returns them.
+        crop_flip: How all fields of an example are cropped and mirrored; None where the examples hold no image.
         rows: The length of each batch.
 
     Returns:
         The examples' arrays by name, each (rows, ...), in the order of the numbers.
     """
-    if isinstance(source, FileSource) and view:
+    if isinstance(source, FileSource) and crop_flip:
         if source.cache == "none":
-            return read_files(source, numbers, plan, view).map(functools.partial(_with_rows, rows))
-        source = keep_decoded(source, view.canvas, decode_all)
-    names = [value.name for value in (*spec.inputs, *spec.targets)]
+            return read_files(source, numbers, plan, crop_flip).map(functools.partial(_with_rows, rows))
+        source = keep_decoded(source, crop_flip.canvas, decode_all)
+    features = {value.name: value for value in (*spec.inputs, *spec.targets)}
     sample = source.read(np.arange(1))
-    image = spec.inputs[0].name
 
     def read(number):
         indices, places = plan(number)
         arrays = tf.numpy_function(
-            lambda indices: list(map(source.read(indices).__getitem__, names)),
+            lambda indices: list(map(source.read(indices).__getitem__, features)),
             [indices],
-            [sample[name].dtype for name in names],
+            [sample[name].dtype for name in features],
             stateful=False,
         )
-        for name, array in zip(names, arrays, strict=True):
+        for name, array in zip(features, arrays, strict=True):
             array.set_shape([None, *sample[name].shape[1:]])
-        example = _with_rows(rows, dict(zip(names, arrays, strict=True)))
-        return example | {image: view.look_at_all(example[image], places)} if view else example
+        example = _with_rows(rows, dict(zip(features, arrays, strict=True)))
+        if crop_flip is None:
+            return example
+        return {name: transform(features[name], array, places, crop_flip) for name, array in example.items()}
 
     batches = tf.data.Dataset.range(numbers.start, numbers.stop)
     return batches.map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
 
-def decode_all(source: FileSource, canvas: tuple[int, int]) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+def decode_all(source: FileSource, canvas: tuple[int, int]) -> Iterator[Arrays]:
     """All examples of a source in order, as the pipeline reads them without a cache.
 
     Yields:
-        The index of the first, some images (m, *canvas, channels), their targets (m, ...).
+        The fields of some examples by name, each (m, ...), on the canvas.
 
     Raises:
         ValueError: If a file is broken and the source strict; names it.
@@ -78,11 +79,11 @@ def decode_all(source: FileSource, canvas: tuple[int, int]) -> Iterator[tuple[in
         return indices, tf.zeros([rows, 3], tf.int32)
 
     numbers = range(-(-examples // rows))
-    batches = read_files(source, numbers, plan, View(canvas, canvas)).prefetch(2)
+    batches = read_files(source, numbers, plan, CropFlip(canvas, canvas)).prefetch(2)
     try:
         for start, batch in zip(range(0, examples, rows), batches, strict=True):
             count = min(rows, examples - start)
-            yield start, batch[source.image.name].numpy()[:count], batch[source.target.name].numpy()[:count]
+            yield {name: array.numpy()[:count] for name, array in batch.items()}
     except tf.errors.OpError:
         source.check()  # names the broken file
         raise

@@ -7,12 +7,13 @@ file. When the features are fitted, `fitted` gives the sources that read what a 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 
+from dltemplates.datasets.ragged import Ragged
 from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.features import Arrays
 
@@ -94,9 +95,9 @@ class BaseSource:
 
 
 class ArraySource(BaseSource):
-    """Examples held in arrays (or memory maps) of one length."""
+    """Examples held in arrays, memory maps or ragged arrays of one length."""
 
-    def __init__(self, arrays: Arrays):
+    def __init__(self, arrays: Mapping[str, Any]):
         self.arrays = arrays
 
     def __len__(self) -> int:
@@ -107,7 +108,8 @@ class ArraySource(BaseSource):
         return {name: array[indices] for name, array in self.arrays.items()}
 
     def column(self, name: str) -> np.ndarray:
-        return self.arrays[name]
+        array = self.arrays[name]
+        return array[:] if isinstance(array, Ragged) else array
 
 
 class Wrapper(BaseSource):

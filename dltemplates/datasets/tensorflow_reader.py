@@ -1,4 +1,6 @@
-"""The TensorFlow reader of image files. What TensorFlow would decode otherwise than Pillow goes through Pillow.
+"""The TensorFlow reader of files. What TensorFlow would decode otherwise than Pillow goes through Pillow.
+
+Images are read by TensorFlow; other fields that lie in files, such as masks, by the reference.
 
 Decoded pixels equal the reference's exactly; resized ones may be one level off (of 255), because Pillow rounds
 between its two passes.
@@ -18,7 +20,9 @@ import numpy as np
 import tensorflow as tf
 
 from dltemplates.datasets.files import FileSource
-from dltemplates.datasets.view import View
+from dltemplates.datasets.ragged import Ragged
+from dltemplates.datasets.transform import CropFlip, transform
+from dltemplates.features import Resize
 from dltemplates.features.pixels import GREY_WEIGHTS, BrokenImageError, fit
 
 DECODERS: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {
@@ -34,49 +38,89 @@ Example = dict[str, tf.Tensor]
 Plan = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 
-def read_files(source: FileSource, numbers: range, plan: Plan, view: View) -> tf.data.Dataset:
+def read_files(source: FileSource, numbers: range, plan: Plan, crop_flip: CropFlip) -> tf.data.Dataset:
     """Read batches of files, as `reading.read_batches` says.
 
     Where the source is not strict, a batch in which something fails is read again one by one, and what fails again is
     read by the reference, which takes the next readable example in the place of a broken one. So a broken file changes
     no other example by a bit.
     """
-    image, target = source.image, source.target
-    targets = tf.constant(source.targets)
-    known, read_one = known_of_files(source, view), example_reader(source, view)
-    seen = (*view.size, image.shape[2])
+    image = source.images[0].feature
+    others = {name: field for name, field in source.files.items() if name != image.name}
+    arrays = {
+        name: array if isinstance(array, Ragged) else tf.constant(array)
+        for name, array in source.arrays_on(crop_flip.canvas).items()
+    }
+    known, read_one = known_of_files(source, crop_flip), example_reader(source, crop_flip)
+    seen = (*crop_flip.size, image.shape[2])
+
+    def on_canvas(count: int) -> Example:
+        """Arrays for the other fields that lie in files, of some examples."""
+        return {name: np.empty((count, *field.shape(crop_flip.canvas)), field.dtype) for name, field in others.items()}
+
+    def read_others(indices: np.ndarray) -> list[np.ndarray]:
+        pixels = on_canvas(len(indices))
+        for name, array in pixels.items():
+            for position, index in enumerate(indices):
+                array[position] = source.read_file(name, int(index), crop_flip.canvas)
+        return list(pixels.values())
+
+    def complete(pixels: tf.Tensor, rest: list[tf.Tensor], indices: tf.Tensor, places: tf.Tensor) -> Example:
+        """The example of an image, cropped already, and of the other fields, which are not."""
+        example = {name: _gather(array, indices) for name, array in arrays.items()}
+        for (name, field), array in zip(others.items(), rest, strict=True):
+            example[name] = tf.ensure_shape(array, [None, *field.shape(crop_flip.canvas)])
+        example = {
+            name: transform(source.fields[name].feature, array, places, crop_flip) for name, array in example.items()
+        }
+        return {image.name: tf.ensure_shape(pixels, [None, *seen])} | example
+
+    dtypes = [tf.as_dtype(field.dtype) for field in others.values()]
 
     def read(number: tf.Tensor) -> Example:
         indices, places = plan(number)
         signature = tf.TensorSpec(seen, tf.uint8)
         pixels = tf.map_fn(read_one, known(indices, places), fn_output_signature=signature, parallel_iterations=1)
-        return {image.name: tf.ensure_shape(pixels, [None, *seen]), target.name: tf.gather(targets, indices)}
+        rest = tf.numpy_function(read_others, [indices], dtypes, stateful=False) if others else []
+        return complete(pixels, rest, indices, places)
 
-    def read_one_by_one(number: np.int64) -> tuple[np.ndarray, np.ndarray]:
+    def read_one_by_one(number: np.int64) -> list[np.ndarray]:
         with tf.device("CPU:0"):  # where the graph is run too
             indices, places = plan(tf.constant(number))
             rows, found = known(indices, places), indices.numpy()
-            pixels = np.empty([len(found), *seen], np.uint8)
+            pixels, rest = np.empty([len(found), *seen], np.uint8), on_canvas(len(found))
             for position, index in enumerate(indices.numpy()):
                 try:
                     pixels[position] = read_one({name: column[position] for name, column in rows.items()})
+                    example = {name: source.read_file(name, int(index), crop_flip.canvas) for name in others}
                 except (tf.errors.OpError, BrokenImageError):
-                    whole, found[position] = source.read_readable(int(index), view.canvas)
-                    pixels[position] = view.look_at_one(tf.constant(whole), places[position])
-        return pixels, source.targets[found]
+                    example, found[position] = source.read_readable(int(index), crop_flip.canvas)
+                    pixels[position] = crop_flip.apply_to_one(tf.constant(example.pop(image.name)), places[position])
+                for name, array in example.items():
+                    rest[name][position] = array
+        return [pixels, found, places.numpy(), *rest.values()]
 
     def read_again(number: tf.Tensor) -> Example:
         # Operation by operation in Python, and not in the graph: there, even what is not run takes time at every batch.
-        pixels, found = tf.numpy_function(read_one_by_one, [number], [tf.uint8, targets.dtype], stateful=False)
-        pixels, found = tf.ensure_shape(pixels, [None, *seen]), tf.ensure_shape(found, [None, *targets.shape[1:]])
-        return {image.name: pixels, target.name: found}
+        signature = [tf.uint8, tf.int64, tf.int32, *dtypes]
+        pixels, found, places, *rest = tf.numpy_function(read_one_by_one, [number], signature, stateful=False)
+        return complete(pixels, rest, tf.ensure_shape(found, [None]), tf.ensure_shape(places, [None, 3]))
 
     at_once = min(os.cpu_count() or 1, MOST_AT_ONCE)
     if source.strict:
         batches = tf.data.Dataset.range(numbers.start, numbers.stop)
         return batches.map(read, num_parallel_calls=at_once, deterministic=True)
-    nothing = {image.name: tf.zeros([0, *seen], tf.uint8), target.name: targets[:0]}
+    no_pixels, no_places = tf.zeros([0, *seen], tf.uint8), tf.zeros([0, 3], tf.int32)
+    nothing = complete(no_pixels, read_others(np.arange(0)), tf.zeros([0], tf.int64), no_places)
     return _without_gaps(numbers, read, read_again, nothing, at_once=at_once)
+
+
+def _gather(array: tf.Tensor | Ragged, indices: tf.Tensor) -> tf.Tensor:
+    """Some examples of an array; of a ragged one, padded."""
+    if not isinstance(array, Ragged):
+        return tf.gather(array, indices)
+    padded = tf.numpy_function(array.__getitem__, [indices], tf.as_dtype(array.dtype), stateful=False)
+    return tf.ensure_shape(padded, [None, *array.shape[1:]])
 
 
 def _without_gaps(
@@ -103,49 +147,54 @@ def _without_gaps(
     return found.scan(tf.constant(False), fill_gap).filter(lambda batch: tf.size(tf.nest.flatten(batch)[0]) > 0)
 
 
-def known_of_files(source: FileSource, view: View) -> Callable[[tf.Tensor, tf.Tensor], Row]:
+def known_of_files(source: FileSource, crop_flip: CropFlip) -> Callable[[tf.Tensor, tf.Tensor], Row]:
     """A function from indices and places to all that can be said of the examples without their files, (batch, ...)."""
-    files, kinds = source.examples.files, _kinds(source, view)
+    field, kinds = source.images[0], _kinds(source, crop_flip)
+    files = field.files
     used = sorted(set(kinds))
-    paths = tf.constant([f"{source.root}/{name}" for name in source.examples.names])
+    paths = tf.constant([f"{source.root}/{name}" for name in field.names])
     columns = {"kind": tf.constant([used.index(kind) for kind in kinds], tf.int32)} if len(used) > 1 else {}
     if "window" in used:
         columns["length"] = tf.constant([file.length for file in files], tf.int32)
-    if any(file.size != view.canvas for file in files):
-        rule = source.image.resize or "stretch"
+    if any(file.size != crop_flip.canvas for file in files):
+        rule: Resize = field.feature.resize or "stretch"
         columns["size"] = tf.constant([file.size for file in files], tf.int32)  # (n, 2)
-        columns["fit"] = tf.constant([fit(file.size, view.canvas, rule) for file in files], tf.int32)  # (n, 6)
+        columns["fit"] = tf.constant([fit(file.size, crop_flip.canvas, rule) for file in files], tf.int32)  # (n, 6)
 
     def known(indices: tf.Tensor, places: tf.Tensor) -> Row:
         row = {name: tf.gather(column, indices) for name, column in {"path": paths, **columns}.items()}
         if "pillow" in used:
             row["index"] = indices
         if "window" in used:
-            row["window"], row["begin"] = _windows(places, view)
+            row["window"], row["begin"] = _windows(places, crop_flip)
         return row | {"place": places}
 
     return known
 
 
-def example_reader(source: FileSource, view: View) -> Callable[[Row], tf.Tensor]:
+def example_reader(source: FileSource, crop_flip: CropFlip) -> Callable[[Row], tf.Tensor]:
     """A function from what is known of one example to its pixels, as they are looked at."""
-    used = sorted(set(_kinds(source, view)))
-    channels = source.image.shape[2]
-    on_canvas = [*view.canvas, channels]
+    used = sorted(set(_kinds(source, crop_flip)))
+    image = source.images[0].feature
+    channels = image.shape[2]
+    on_canvas = [*crop_flip.canvas, channels]
 
     def by_pillow(row: Row) -> tf.Tensor:
         pixels = tf.numpy_function(
-            lambda index: source.read_image(int(index), view.canvas), [row["index"]], tf.uint8, stateful=False
+            lambda index: source.read_file(image.name, int(index), crop_flip.canvas),
+            [row["index"]],
+            tf.uint8,
+            stateful=False,
         )
-        return view.look_at_one(tf.ensure_shape(pixels, on_canvas), row["place"])
+        return crop_flip.apply_to_one(tf.ensure_shape(pixels, on_canvas), row["place"])
 
     def by_window(row: Row) -> tf.Tensor:
         content = tf.io.read_file(row["path"])
         # A file of another length is another file, perhaps of an image of another size: an impossible window fails.
         window = tf.where(tf.strings.length(content) == row["length"], row["window"], -1)
         pixels = tf.io.decode_and_crop_jpeg(content, window, channels=3, dct_method="INTEGER_ACCURATE")
-        pixels = tf.slice(pixels, row["begin"], [*view.size, 3])
-        return view.mirror_one(_grey(pixels) if channels == 1 else pixels, row["place"])
+        pixels = tf.slice(pixels, row["begin"], [*crop_flip.size, 3])
+        return crop_flip.mirror_one(_grey(pixels) if channels == 1 else pixels, row["place"])
 
     def by_tensorflow(decoder: str, row: Row) -> tf.Tensor:
         pixels = DECODERS[decoder](tf.io.read_file(row["path"]))
@@ -153,33 +202,33 @@ def example_reader(source: FileSource, view: View) -> Callable[[Row], tf.Tensor]
         if "fit" in row:
             # Fails where the file holds an image of another size than it did; does nothing else.
             pixels = tf.broadcast_to(pixels, tf.concat([row["size"], [channels]], axis=0))
-            pixels = _resize(pixels, row["fit"], view.canvas)
-        return view.look_at_one(tf.ensure_shape(pixels, on_canvas), row["place"])
+            pixels = _resize(pixels, row["fit"], crop_flip.canvas)
+        return crop_flip.apply_to_one(tf.ensure_shape(pixels, on_canvas), row["place"])
 
     readers: dict[str, Callable[[Row], tf.Tensor]] = {"pillow": by_pillow, "window": by_window}
 
     def read(row: Row) -> tf.Tensor:
         branches = [functools.partial(readers.get(kind, functools.partial(by_tensorflow, kind)), row) for kind in used]
         pixels = branches[0]() if len(used) == 1 else tf.switch_case(row["kind"], branches)
-        return tf.ensure_shape(pixels, [*view.size, channels])
+        return tf.ensure_shape(pixels, [*crop_flip.size, channels])
 
     return read
 
 
-def _kinds(source: FileSource, view: View) -> list[str]:
+def _kinds(source: FileSource, crop_flip: CropFlip) -> list[str]:
     """How each file is read: by one of the `DECODERS`, by `pillow`, or a JPEG of which only the `window` is decoded."""
-    files = source.examples.files
-    is_window = [view.crops and file.decoder == "jpeg" and file.size == view.canvas for file in files]
+    files = source.images[0].files
+    is_window = [crop_flip.crops and file.decoder == "jpeg" and file.size == crop_flip.canvas for file in files]
     return ["window" if yes else file.decoder for file, yes in zip(files, is_window, strict=True)]
 
 
-def _windows(places: tf.Tensor, view: View) -> tuple[tf.Tensor, tf.Tensor]:
+def _windows(places: tf.Tensor, crop_flip: CropFlip) -> tuple[tf.Tensor, tf.Tensor]:
     """Windows to decode (batch, 4), with a margin left and right, and where in them what is seen begins (batch, 3)."""
     top, left, _ = tf.unstack(places, num=3, axis=1)
     first = tf.maximum(left - MARGIN, 0)
-    last = tf.minimum(left + view.size[1] + MARGIN, view.canvas[1])
+    last = tf.minimum(left + crop_flip.size[1] + MARGIN, crop_flip.canvas[1])
     zero = tf.zeros_like(top)
-    return tf.stack([top, first, zero + view.size[0], last - first], axis=1), tf.stack(
+    return tf.stack([top, first, zero + crop_flip.size[0], last - first], axis=1), tf.stack(
         [zero, left - first, zero], axis=1
     )
 

@@ -12,7 +12,7 @@ FEW = 20  # classes that an error lists
 
 
 class ClassId(WithClasses, WithColumns):
-    """One class: its id. Or several, in places of which some may hold none: an id below 0.
+    """One class: its id; or one for each of several places, such as boxes, -1 where there is none.
 
     Attributes:
         counts: Examples of each class in the training split.

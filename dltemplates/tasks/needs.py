@@ -13,10 +13,15 @@ if TYPE_CHECKING:
 
 
 class Shapes(NamedTuple):
-    """The shapes of what a network, or a part of it, takes and gives of one example; None for any."""
+    """The shapes of what a network, or a part of it, takes and gives of one example; None for any.
+
+    Attributes:
+        takes: The shape of its input.
+        gives: The shape of its output; of several outputs, the shape of each by its name.
+    """
 
     takes: tuple[int, ...] | None = None
-    gives: tuple[int, ...] | None = None
+    gives: tuple[int, ...] | dict[str, tuple[int, ...]] | None = None
 
 
 def a_row(sizes: dict[str, Any]) -> dict[str, Shapes]:
@@ -45,7 +50,8 @@ def check_network(network: keras.Model, task: Task, spec: DatasetSpec) -> None:
         what = f"a part `{path}`" if path else "a network"
         if layer is None:
             _refuse(network, task, what, "none of that name")
-        for verb, wanted, found in zip(("takes", "gives"), shapes, _shapes_of(layer), strict=True):
+        found_shapes = _shapes_of(layer, by_name=isinstance(shapes.gives, dict))
+        for verb, wanted, found in zip(("takes", "gives"), shapes, found_shapes, strict=True):
             if wanted is not None and found is not None and not _agree(wanted, found):
                 _refuse(network, task, f"{what} that {verb} {wanted}", f"one that {verb} {found}")
 
@@ -57,16 +63,16 @@ def _refuse(network: keras.Model, task: Task, needed: str, received: str) -> NoR
     )
 
 
-def _shapes_of(layer: keras.Layer) -> tuple[Any, Any]:
+def _shapes_of(layer: keras.Layer, *, by_name: bool) -> tuple[Any, Any]:
     """The shapes of what a layer takes, first where it takes several, and gives, of logits where it gives more.
 
-    None where it is not known; of several outputs without logits all of their shapes, which are none that is needed.
+    None where it is not known; of several outputs without logits, or `by_name`, all of their shapes.
     """
     import keras
 
     takes, gives = getattr(layer, "input", None), getattr(layer, "output", None)
     takes = None if takes is None else keras.tree.flatten(takes)[0]
-    gives = gives.get("logits", gives) if isinstance(gives, dict) else gives
+    gives = gives.get("logits", gives) if isinstance(gives, dict) and not by_name else gives
     return tuple(keras.tree.map_structure(_shape_of, tensors) for tensors in (takes, gives))
 
 
@@ -74,5 +80,7 @@ def _shape_of(tensor: Any) -> Any:
     return None if tensor is None else tuple(tensor.shape[1:])
 
 
-def _agree(wanted: tuple[int, ...], found: Any) -> bool:
+def _agree(wanted: Any, found: Any) -> bool:
+    if isinstance(wanted, dict):
+        return isinstance(found, dict) and all(name in found and _agree(wanted[name], found[name]) for name in wanted)
     return len(wanted) == len(found) and all(theirs in (None, ours) for ours, theirs in zip(wanted, found, strict=True))

@@ -96,7 +96,7 @@ class Task(ABC):
         if not dataset.spec.targets:
             return None
         target = dataset.spec.targets[0]
-        if not isinstance(target, ClassId):
+        if not isinstance(target, ClassId) or target.shape:  # several of an example, such as one for each box
             return None
         # Where the task does not ask for classes they only make its splits those of a classifier of the same data.
         names = target.classes if self.needs_target else ()

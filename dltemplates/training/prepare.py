@@ -259,10 +259,10 @@ def _class_weights(template: Template, dataset: Dataset) -> np.ndarray | None:
             f"{template.train.labels}, so that not all are known. Leave one of them out."
         )
     target = dataset.spec.targets[0]
-    if not isinstance(target, ClassId) or target.counts is None:
+    if not isinstance(target, ClassId) or target.shape or target.counts is None:
         raise ValueError(
-            f"`train.class_weight` needs one class per example. Received: targets of kind `{target.kind}`. "
-            "Try --set train.class_weight=none."
+            f"`train.class_weight` needs one class per example. Received: a target of kind `{target.kind}` and shape "
+            f"{target.shape}. Try --set train.class_weight=none."
         )
     counts = np.array(target.counts, np.float32)
     return counts.sum() / (len(counts) * counts)

@@ -60,13 +60,13 @@ def names(tmp_path, photo, suffix):
 def make_source(root, names, size, *, strict=False):
     examples, skipped = scan_files(root, names, np.arange(COUNT))
     assert not skipped
-    source = FileSource(root, examples, image=image_value(size, 3, resize="stretch"), target=LABEL)
+    source = FileSource(root, examples.fields(image_value(size, 3, resize="stretch"), LABEL))
     source.strict = strict
     return source
 
 
 def read_epoch(source, augment=Augment()):  # noqa: B008
-    spec = DatasetSpec(inputs=(source.image,), targets=(LABEL,), sizes={}, fingerprint="")
+    spec = DatasetSpec(inputs=(source.images[0].feature,), targets=(LABEL,), sizes={}, fingerprint="")
     made = training_batches(
         source,
         spec,
@@ -122,7 +122,7 @@ def test_a_broken_file_is_replaced_by_the_next_and_nothing_else_changes(tmp_path
 def test_evaluation_replaces_too(tmp_path, names):
     source = make_source(tmp_path, names, (32, 40))
     (tmp_path / names[11]).unlink()
-    spec = DatasetSpec(inputs=(source.image,), targets=(LABEL,), sizes={}, fingerprint="")
+    spec = DatasetSpec(inputs=(source.images[0].feature,), targets=(LABEL,), sizes={}, fingerprint="")
     made = evaluation_batches(source, spec, batch_size=8, batch=batch_of())
     labels = np.concatenate([labels for _, labels, _ in made.as_numpy_iterator()])
     assert labels.tolist() == [*range(11), 0, 0, 0, 0, 0]

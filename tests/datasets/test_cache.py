@@ -1,134 +1,211 @@
-"""Kept images are those that are read without a cache, to the bit; what is not whole on disk is made anew."""
+"""A cache holds what was written, is read by index, and is written again where it is not whole."""
+
+import errno
+import os
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from conftest import batch_of, load_data
-from dltemplates.datasets.cache import cache_path
-from dltemplates.datasets.pipeline import TrainingOrder, evaluation_batches, training_batches
-from dltemplates.settings import Augment, DatasetSettings
+from conftest import spec_of
+from dltemplates.datasets import cache
+from dltemplates.datasets.cache import Stored, convert, name_of, open_arrays, write_arrays
+from dltemplates.datasets.hashes import hash_examples
+from dltemplates.datasets.ragged import Ragged
+from dltemplates.datasets.source import ArraySource
+from dltemplates.datasets.values import number_value
 
-AUGMENT = Augment(random_crop=0.75, flip=True, crop_padding=2, randaugment={"operations": 1}, cutout=4)
-
-
-@pytest.fixture
-def folder(tmp_path, photo):
-    for number in range(40):
-        path = tmp_path / "data" / ("cats", "dogs")[number % 2] / f"{number:02}.{('jpg', 'png', 'gif')[number % 3]}"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        size = (32, 32) if number % 5 else (45, 37)
-        Image.fromarray(photo[number : number + size[0], number : number + size[1]]).save(path)
-    return tmp_path / "data"
+LAYOUT = {
+    "sound": Stored("int16", (5,)),
+    "boxes": Stored("float32", (4,), is_ragged=True, length=4, fill=-1),
+    "a/b": Stored("int64", ()),
+}
+COUNTS = (2, 0, 3, 1, 4)
 
 
-def load(folder, cache, **settings):
-    dataset = load_data(DatasetSettings(name=str(folder), images={"size": (24, 24)} | settings, cache=cache))
-    for source in dataset.splits.values():
-        source.strict = False
-    return dataset
+def examples():
+    """Five examples of a source without random access."""
+    rng = np.random.default_rng(0)
+    for number, count in enumerate(COUNTS):
+        sound = rng.integers(-99, 99, 5).astype(np.int16)
+        yield {"sound": sound, "boxes": rng.random((count, 4), np.float32), "a/b": np.int64(number)}
 
 
-def read(dataset):
-    """Two steps of training, and the whole validation split."""
-    train, validation = dataset.split("train"), dataset.split("validation")
-    made = training_batches(
-        train,
-        dataset.spec,
-        TrainingOrder(len(train), 8, 0),
-        steps=range(3, 5),
-        batch=batch_of(),
-        augment=AUGMENT,
-    )
-    evaluated = evaluation_batches(validation, dataset.spec, batch_size=4, batch=batch_of())
-    return [array for batch in (*made.as_numpy_iterator(), *evaluated.as_numpy_iterator()) for array in batch]
+def padded(boxes):
+    return np.concatenate([boxes, np.full((4 - len(boxes), 4), -1, np.float32)])
 
 
-def assert_same(found, expected):
-    for array, other in zip(found, expected, strict=True):
-        np.testing.assert_array_equal(array, other)
+def files(tmp_path):
+    return sorted(path for path in (tmp_path / "cache").rglob("*") if path.is_file())
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [pytest.param({}, marks=pytest.mark.slow), {"channels": 1, "resize": "crop"}],
-    ids=["as it is", "changed"],
-)
-def test_kept_images_are_those_that_are_read(folder, settings):
-    expected = read(load(folder, "none", **settings))
-    assert expected[0].std() > 10
-    for cache in ("memory", "disk", "disk"):
-        assert_same(read(load(folder, cache, **settings)), expected)
+def check(source):
+    expected = list(examples())
+    assert len(source) == len(expected)
+    for indices in (np.arange(5), np.array([4, 1, 4]), np.array([2])):
+        found = source.read(indices)
+        assert set(found) == set(LAYOUT)
+        np.testing.assert_array_equal(found["sound"], [expected[index]["sound"] for index in indices])
+        np.testing.assert_array_equal(found["boxes"], [padded(expected[index]["boxes"]) for index in indices])
+        np.testing.assert_array_equal(found["a/b"], indices)
+        assert {name: array.dtype for name, array in found.items()} == {
+            name: np.dtype(stored.dtype) for name, stored in LAYOUT.items()
+        }
 
 
-def test_on_disk_they_serve_later_runs_without_the_files(folder, tmp_path):
-    expected = read(load(folder, "disk"))
-    kept = sorted((tmp_path / "cache/decoded").iterdir())
-    assert [path.suffix for path in kept] == [".npy", ".npy"]  # the canvas of train, and validation
-    dataset = load(folder, "disk")
-    assert {cache_path(dataset.split("train"), (32, 32)), cache_path(dataset.split("validation"), (24, 24))} == set(
-        kept
-    )
-    for path in [*folder.glob("*/*")]:
-        path.unlink()
-    assert_same(read(dataset), expected)
-    assert dataset.split("train").broken == {}
+def test_a_converted_source_has_random_access_and_is_converted_once(tmp_path):
+    check(convert(examples, LAYOUT, "five"))
+    assert [path.name for path in files(tmp_path)] == ["a%2Fb.npy", "boxes+offsets.npy", "boxes.npy", "sound.npy"]
+    check(convert(None, LAYOUT, "five"))  # is not called
+    source = convert(None, LAYOUT, "five")
+    assert isinstance(source.arrays["sound"], np.memmap)
+    assert isinstance(source.arrays["boxes"].values, np.memmap)
+    np.testing.assert_array_equal(source.column("boxes"), source.read(np.arange(5))["boxes"])
 
 
+def test_another_key_or_layout_is_another_cache():
+    others = {**LAYOUT, "sound": Stored("int32", (5,))}
+    assert len({name_of("a", LAYOUT), name_of("b", LAYOUT), name_of("a", others)}) == 3
+    assert name_of("a", LAYOUT) == name_of("a", dict(reversed(LAYOUT.items())))
+
+
+@pytest.mark.parametrize("name", ["sound.npy", "boxes.npy", "boxes+offsets.npy"])
 @pytest.mark.parametrize(
     "spoil",
     [
-        lambda content: content[:-1],
-        pytest.param(lambda content: content + b"x", marks=pytest.mark.slow),
-        pytest.param(lambda content: b"no", marks=pytest.mark.slow),
+        lambda path: path.unlink(),
+        lambda path: path.write_bytes(path.read_bytes()[:-1]),
+        lambda path: path.write_bytes(path.read_bytes() + b"x"),
+        lambda path: path.write_bytes(b""),
+        lambda path: np.save(path, np.load(path)[:-1]),
+        lambda path: np.save(path, np.load(path).astype(np.float64)),
+        lambda path: np.save(path, np.load(path)[::-1]) if "offsets" in path.name else path.unlink(),
+    ],
+    ids=["gone", "shorter", "longer", "empty", "fewer", "dtype", "falling offsets"],
+)
+def test_what_is_not_whole_is_written_again(tmp_path, name, spoil):
+    convert(examples, LAYOUT, "five")
+    contents = {path: path.read_bytes() for path in files(tmp_path)}
+    (path,) = [path for path in contents if path.name == name]
+    spoil(path)
+    assert open_arrays(path.parent, LAYOUT) is None
+    check(convert(examples, LAYOUT, "five"))
+    assert {path: path.read_bytes() for path in files(tmp_path)} == contents
+
+
+def test_a_cache_of_another_number_of_examples_is_none(tmp_path):
+    write_arrays(tmp_path / "some", {"a": Stored("int64", ())}, [{"a": np.arange(3)}, {"a": np.arange(2)}])
+    assert len(open_arrays(tmp_path / "some", {"a": Stored("int64", ())}, 5)) == 5
+    assert open_arrays(tmp_path / "some", {"a": Stored("int64", ())}, 4) is None
+
+
+def test_examples_that_are_all_empty(tmp_path):
+    layout = {"boxes": Stored("float32", (4,), is_ragged=True, length=2, fill=-1)}
+    source = write_arrays(tmp_path / "some", layout, [{"boxes": [np.zeros((0, 4), np.float32)] * 3}])
+    assert (source.read(np.arange(3))["boxes"] == np.full((3, 2, 4), -1)).all()
+    assert len(open_arrays(tmp_path / "some", layout)) == 3
+
+
+def fail_after(count, error):
+    def some():
+        for number, example in enumerate(examples()):
+            if number == count:
+                raise error
+            yield example
+
+    return some
+
+
+@pytest.mark.parametrize("error", [RuntimeError("stopped"), FileNotFoundError(errno.ENOENT, "no such", "their.wav")])
+def test_nothing_is_left_of_a_conversion_that_stops_and_its_error_stays(tmp_path, error):
+    with pytest.raises(type(error)) as raised:
+        convert(fail_after(3, error), LAYOUT, "five")
+    assert raised.value is error
+    assert not [*(tmp_path / "cache").glob("*/*")]
+
+
+def test_a_full_disk_is_an_error_in_a_line_and_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(cache.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 79}))
+    layout = {"a": Stored("int64", (2,))}
+    with pytest.raises(OSError, match="space.*No space left on device.*DLT_CACHE") as raised:
+        write_arrays(tmp_path / "cache/some", layout, [{"a": np.zeros((5, 2), np.int64)}], examples=5)
+    assert raised.value.errno == errno.ENOSPC
+    assert raised.value.filename == str(tmp_path / "cache")
+    assert not [*(tmp_path / "cache").iterdir()]
+    monkeypatch.setattr(cache.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 80}))
+    write_arrays(tmp_path / "cache/some", layout, [{"a": np.zeros((5, 2), np.int64)}], examples=5)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+def test_a_disk_that_fills_up_while_it_is_written(tmp_path, monkeypatch):
+    full = cache._values
+
+    def on_full_device(path, name):
+        if path.name.endswith(".partial") and not full(path, name).is_symlink():
+            full(path, name).symlink_to("/dev/full")
+        return full(path, name)
+
+    monkeypatch.setattr(cache, "_values", on_full_device)
+    with pytest.raises(OSError, match="No space left on device.*DLT_CACHE") as raised:
+        convert(examples, LAYOUT, "five")
+    assert raised.value.errno == errno.ENOSPC
+    assert not [*(tmp_path / "cache").glob("*/*")]
+
+
+def test_a_cache_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "cache").write_text("a file")
+    with pytest.raises(OSError, match="DLT_CACHE"):
+        convert(examples, LAYOUT, "five")
+    (tmp_path / "cache").unlink()
+
+
+def test_what_another_process_wrote_meanwhile_stays(tmp_path):
+    def slow():
+        yield from examples()
+        convert(examples, LAYOUT, "five")
+
+    check(convert(slow, LAYOUT, "five"))
+    check(convert(None, LAYOUT, "five"))
+    assert len(files(tmp_path)) == 4
+
+
+def change(**arrays):
+    return lambda: ({**example, **arrays} for example in examples())
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (lambda: iter(()), "at least one example.*none"),
+        (change(sound=np.zeros(6, np.int16)), r"`sound`.*int16.*\(5,\).*Received: int16 of shape \(6,\)"),
+        (change(sound=np.zeros(5, np.float32)), r"`sound`.*Received: float32 of shape \(5,\)"),
+        (change(boxes=np.zeros((2, 3), np.float32)), r"`boxes`.*Received: float32 of shape \(3,\)"),
+        (change(boxes=np.zeros((5, 4), np.float32)), r"`boxes`.*at most 4 rows.*Received: 5"),
     ],
 )
-def test_a_spoilt_file_is_made_anew(folder, tmp_path, spoil):
-    expected = read(load(folder, "disk"))
-    kept = {path: path.read_bytes() for path in (tmp_path / "cache/decoded").iterdir()}
-    for path, content in kept.items():
-        path.write_bytes(spoil(content))
-    assert_same(read(load(folder, "disk")), expected)
-    assert {path: path.read_bytes() for path in (tmp_path / "cache/decoded").iterdir()} == kept
+def test_what_breaks_the_layout_is_refused(tmp_path, given, message):
+    with pytest.raises(ValueError, match=message):
+        convert(given, LAYOUT, "five")
+    assert not [*(tmp_path / "cache").glob("*/*")]
 
 
-def test_an_array_of_another_shape_is_made_anew(folder, tmp_path):
-    expected = read(load(folder, "disk"))
-    for path in (tmp_path / "cache/decoded").iterdir():
-        np.save(path, np.zeros((1, 24, 24, 3), np.uint8))
-    assert_same(read(load(folder, "disk")), expected)
+def test_arrays_of_different_lengths_are_refused(tmp_path):
+    layout = {"a": Stored("int64", ()), "b": Stored("int64", ())}
+    with pytest.raises(ValueError, match="Received: 3 of `a`.*b"):
+        write_arrays(tmp_path / "some", layout, [{"a": np.arange(3), "b": np.arange(2)}])
+    assert not [*tmp_path.iterdir()]
 
 
-@pytest.mark.parametrize("cache", [pytest.param("memory", marks=pytest.mark.slow), "disk"])
-def test_broken_files_are_replaced_and_what_stands_in_is_not_kept_on_disk(folder, tmp_path, cache):
-    whole = read(load(folder, "none"))
-    plain, kept = load(folder, "none"), load(folder, cache)
-    names = [plain.split("train").examples.names[index] for index in (0, 5, 6)]
-    contents = {name: (folder / name).read_bytes() for name in names}
-    for name in names:
-        (folder / name).write_text("no image")
-    expected = read(plain)
-    assert any((array != other).any() for array, other in zip(expected, whole, strict=True))
-    assert_same(read(kept), expected)
-    assert set(kept.split("train").broken) == set(names)
-    assert len([*(tmp_path / "cache").rglob("*.*")]) == (cache == "disk")  # validation's
-    for name, content in contents.items():
-        (folder / name).write_bytes(content)
-    assert_same(read(load(folder, cache)), whole)
+def test_objects_are_refused():
+    with pytest.raises(ValueError, match="Received: dtype object"):
+        Stored("object", ())
 
 
-def test_a_strict_source_is_not_kept_with_a_broken_file(folder, tmp_path):
-    dataset = load(folder, "disk")
-    dataset.split("train").strict = True
-    (folder / dataset.split("train").examples.names[3]).unlink()
-    with pytest.raises(ValueError, match=r"JPEG.*PNG.*BMP.*GIF.*Received: .* \(.*No such file"):
-        read(dataset)
-    assert not [*(tmp_path / "cache").rglob("*.*")]
-
-
-def test_it_has_no_effect_on_arrays(tmp_path):
-    settings = {"name": "digits", "images": {"size": (8, 8)}}
-    for cache in ("none", "memory", "disk"):
-        source = load_data(DatasetSettings(**settings, cache=cache)).split("test")
-        assert source.read(np.arange(1))["image"].shape == (1, 8, 8, 1)
-    assert not (tmp_path / "cache").exists()
+def test_rows_that_are_added_do_not_change_the_hash_of_an_example():
+    boxes = number_value(4).model_copy(update={"name": "boxes"})
+    arrays = [example["boxes"] for example in examples()]
+    hashes = [
+        hash_examples(ArraySource({"boxes": Ragged.of(arrays, length=length)}), spec_of(inputs=[boxes]))
+        for length in (4, 7)
+    ]
+    assert len(set(hashes[0])) == 5
+    np.testing.assert_array_equal(*hashes)

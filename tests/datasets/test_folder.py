@@ -22,7 +22,7 @@ def anomaly(normal):
 
 
 def names(dataset, split):
-    return dataset.split(split).examples.names
+    return dataset.split(split).keys
 
 
 def test_without_splits_a_fixed_share_of_each_class_is_set_apart(class_folders):
@@ -31,8 +31,8 @@ def test_without_splits_a_fixed_share_of_each_class_is_set_apart(class_folders):
     assert dataset.spec.sizes == {"train": 22, "validation": 2, "test": 6}
     assert dataset.spec.targets[0].classes == ("cats", "dogs")
     assert dataset.spec.inputs[0].shape == (8, 8, 3)
-    assert np.bincount(dataset.split("test").targets).tolist() == [4, 2]
-    assert np.bincount(dataset.split("validation").targets).tolist() == [1, 1]
+    assert np.bincount(dataset.split("test").column("label")).tolist() == [4, 2]
+    assert np.bincount(dataset.split("validation").column("label")).tolist() == [1, 1]
     together = [name for split in dataset.splits for name in names(dataset, split)]
     assert len(together) == len(set(together)) == 30
 
@@ -58,7 +58,7 @@ def test_read_gives_the_pictures_and_their_classes(class_folders):
     assert batch["image"].dtype == np.uint8
     assert batch["label"].dtype == np.int64
     for row, index in enumerate((3, 0)):
-        name = source.examples.names[index]
+        name = source.keys[index]
         assert batch["label"][row] == ("cats", "dogs").index(name.split("/")[0])
         assert (batch["image"][row] == np.asarray(Image.open(source.root / name))).all()
 
@@ -259,7 +259,7 @@ def test_equal_images_stand_in_one_split(class_folders):
     dataset = load(path)
     placed = {}
     for split, source in dataset.splits.items():
-        for name in source.examples.names:
+        for name in source.keys:
             placed.setdefault((path / name).read_bytes() + name[:4].encode(), set()).add(split)
     assert sum(dataset.spec.sizes.values()) == 55
     assert len(placed) == 40

@@ -36,7 +36,7 @@ def test_labels(table):
     for source in dataset.splits.values():
         batch = source.read(np.arange(len(source)))
         assert batch["labels"].dtype == np.float32
-        for name, flags in zip(source.examples.names, batch["labels"], strict=True):
+        for name, flags in zip(source.keys, batch["labels"], strict=True):
             number = int(name.split("/")[1].split(".")[0])
             assert flags.tolist() == [[1, 1], [1, 0], [0, 0], [0, 1], [1, 1]][number % 5]
 
@@ -60,7 +60,7 @@ def test_a_table_for_each_split(table):
     dataset = load(path)
     assert dataset.spec.sizes == {"train": 9, "validation": 2, "test": 2}
     assert dataset.spec.skipped == {"train/images/0.png": "no JPEG, PNG, BMP or GIF"}
-    assert dataset.split("validation").examples.names == ["val/images/0.png", "val/images/1.png"]
+    assert dataset.split("validation").keys == ["val/images/0.png", "val/images/1.png"]
 
 
 @pytest.mark.parametrize(

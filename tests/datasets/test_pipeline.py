@@ -165,7 +165,7 @@ def image_files(tmp_path):
         PIL.Image.fromarray(pixels[..., 0]).resize((side, side)).convert("RGB").save(tmp_path / name)
     examples, skipped = scan_files(tmp_path, names, np.arange(10) % 2)
     assert not skipped
-    return FileSource(tmp_path, examples, image=IMAGE.model_copy(update={"resize": "stretch"}), target=LABEL)
+    return FileSource(tmp_path, examples.fields(IMAGE.model_copy(update={"resize": "stretch"}), LABEL))
 
 
 @pytest.mark.parametrize(

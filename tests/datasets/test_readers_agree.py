@@ -7,8 +7,8 @@ import tensorflow as tf
 from conftest import load_data
 from dltemplates.datasets.files import FileSource, scan_files
 from dltemplates.datasets.tensorflow_reader import read_files
+from dltemplates.datasets.transform import CropFlip
 from dltemplates.datasets.values import class_value, image_value
-from dltemplates.datasets.view import View
 from dltemplates.settings import DatasetSettings
 
 BY_TENSORFLOW = {
@@ -26,11 +26,11 @@ BY_TENSORFLOW = {
 }
 
 
-def read_all(source, view=None, places=None):
-    view = view or View.whole(source.image)
+def read_all(source, crop_flip=None, places=None):
+    crop_flip = crop_flip or CropFlip.whole(source.images[0].feature)
     places = np.zeros((len(source), 3), np.int32) if places is None else places
     plan = lambda number: (tf.range(len(source), dtype=tf.int64), places)  # noqa: E731
-    (batch,) = read_files(source, range(1), plan, view)
+    (batch,) = read_files(source, range(1), plan, crop_flip)
     return {name: array.numpy() for name, array in batch.items()}
 
 
@@ -41,7 +41,7 @@ def assert_equal(source, allowed):
     assert found["image"].dtype == np.uint8
     assert found["image"].std() > 20
     difference = np.abs(expected["image"].astype(int) - found["image"]).reshape(len(source), -1).max(axis=1)
-    names = np.array(source.examples.names)
+    names = np.array(source.keys)
     assert not len(names[difference > allowed]), dict(zip(names, difference, strict=True))
 
 
@@ -49,12 +49,12 @@ def make_source(every_kind, names, image):
     root = next(iter(every_kind.values())).parent
     examples, skipped = scan_files(root, names, np.arange(len(names)) % 2)
     assert not skipped
-    return FileSource(root, examples, image=image, target=class_value(("even", "odd")))
+    return FileSource(root, examples.fields(image, class_value(("even", "odd"))))
 
 
 def test_only_what_is_decoded_alike_goes_to_tensorflow(every_kind):
     source = make_source(every_kind, list(every_kind), image_value((97, 131), 3, resize="stretch"))
-    decoders = {name: file.decoder for name, file in zip(source.examples.names, source.examples.files, strict=True)}
+    decoders = {name: file.decoder for name, file in zip(source.keys, source.fields["image"].files, strict=True)}
     assert decoders == {name: BY_TENSORFLOW.get(name, "pillow") for name in every_kind}
 
 
@@ -63,7 +63,7 @@ def test_pixels_are_equal_where_nothing_is_resized(every_kind, channels):
     upright = [name for name in every_kind if name[5:6] not in ("5", "6", "7", "8")]
     assert set(BY_TENSORFLOW) <= set(upright)
     source = make_source(every_kind, upright, image_value((97, 131), channels, resize="stretch"))
-    assert {file.size for file in source.examples.files} == {(97, 131)}
+    assert {file.size for file in source.fields["image"].files} == {(97, 131)}
     assert_equal(source, 0)
 
 
@@ -86,7 +86,7 @@ def test_what_pillow_forgives_goes_through_pillow(every_kind, tmp_path):
     names = sorted(path.name for path in tmp_path.iterdir())
     paths = {name: tmp_path / name for name in names}
     source = make_source(paths, names, image_value((97, 131), 3, resize="stretch"))
-    assert {file.decoder for file in source.examples.files} == {"pillow"}
+    assert {file.decoder for file in source.fields["image"].files} == {"pillow"}
     assert_equal(source, 0)
 
 
@@ -94,15 +94,15 @@ def test_what_pillow_forgives_goes_through_pillow(every_kind, tmp_path):
 def test_a_window_is_that_of_the_whole_image(every_kind, channels):
     upright = [name for name in every_kind if name[5:6] not in ("5", "6", "7", "8")]
     source = make_source(every_kind, upright, image_value((64, 80), channels, resize="stretch"))
-    whole = np.stack([source.read_image(index, (97, 131)) for index in range(len(source))])
+    whole = np.stack([source.read_file("image", index, (97, 131)) for index in range(len(source))])
     draws = np.random.default_rng(0).random((4, len(source), 2))
     draws[0] = 0
     draws[1] = 1 - 2**-23  # the other corner
     for number, draw in enumerate(draws.astype(np.float32)):
-        view = View((64, 80), (97, 131), flips=True)
+        crop_flip = CropFlip((64, 80), (97, 131), flips=True)
         flip = np.float32(np.arange(len(source)) % 2)
-        places = view.places({"window_row": draw[:, 0], "window_column": draw[:, 1], "flip": flip}).numpy()
-        found = read_all(source, view, places)["image"]
+        places = crop_flip.draw({"window_row": draw[:, 0], "window_column": draw[:, 1], "flip": flip}).numpy()
+        found = read_all(source, crop_flip, places)["image"]
         for image, expected, (top, left, mirrored) in zip(found, whole, places, strict=True):
             expected = expected[top : top + 64, left : left + 80]
             np.testing.assert_array_equal(image, expected[:, ::-1] if mirrored else expected)
@@ -127,9 +127,8 @@ def test_a_broken_file_is_named_by_check(every_kind, tmp_path):
     path.write_bytes(every_kind["png_rgb.png"].read_bytes())
     examples, skipped = scan_files(tmp_path, ["broken.png"], np.zeros(1))
     assert not skipped
-    source = FileSource(
-        tmp_path, examples, image=image_value((97, 131), 3, resize="stretch"), target=class_value(("even", "odd"))
-    )
+    image, target = image_value((97, 131), 3, resize="stretch"), class_value(("even", "odd"))
+    source = FileSource(tmp_path, examples.fields(image, target))
     source.check()
     content = bytearray(path.read_bytes())
     content[5000:5100] = bytes(100)  # after it was scanned

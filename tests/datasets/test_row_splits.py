@@ -57,6 +57,18 @@ def test_an_example_is_known_by_the_name_of_its_class():
     assert (first == hashed(("cat", "dog"), [1, 1, 0, 1])).tolist() == [False, True, True, True]
 
 
+def test_classes_of_several_places_are_known_by_their_names_and_none_is_no_class():
+    """A class for each box of an image; a place without a box has -1."""
+
+    def hashed(classes, ids):
+        value = class_value(classes).model_copy(update={"shape": (2,)})
+        return hash_examples(ArraySource({"label": np.array(ids)}), DatasetSpec(inputs=(), targets=(value,), sizes={}))
+
+    first = hashed(("cat", "dog"), [[0, 1], [1, 0], [1, -1]])
+    assert len(set(first.tolist())) == 3
+    np.testing.assert_array_equal(first, hashed(("bird", "cat", "dog"), [[1, 2], [2, 1], [2, -1]]))
+
+
 def test_the_fingerprint_is_that_of_the_examples_in_any_order():
     hashes = np.array([5, 3, 9], np.uint64)
     assert fingerprint({"train": hashes}) == fingerprint({"train": hashes[::-1]})
@@ -159,6 +171,8 @@ def test_classes_have_the_ids_that_the_network_knows():
     assert source.read(np.arange(12))["label"].tolist() == source.column("label").tolist() == expected
     few = with_classes_of(network(class_value(("a", "b", "c"))), data(class_value(("c", "a")), [0, 1, 1]))
     assert few.split("train").column("label").tolist() == [2, 0, 0]
+    of_boxes = with_classes_of(network(class_value(("a", "b", "c"))), data(class_value(("c", "a")), [[0, 1], [1, -1]]))
+    assert of_boxes.split("train").column("label").tolist() == [[2, 0], [0, -1]]
     same = data(class_value(("a", "b")), [0, 1])
     assert with_classes_of(network(class_value(("a", "b"))), same) is same
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from dltemplates.datasets.values import fit_numbers, number_value, statistics
+from dltemplates.datasets.values import class_value, fit_numbers, number_value, statistics, with_counts
 
 
 def test_deviations_are_one_where_a_column_does_not_vary():
@@ -16,3 +16,8 @@ def test_deviations_are_one_where_a_column_does_not_vary():
 def test_numbers_to_predict_must_be_finite(number):
     with pytest.raises(ValueError, match="Received: 1 that are not"):
         fit_numbers(number_value(1), np.array([[1.0], [number], [2.0]], np.float32))
+
+
+def test_classes_of_several_places_are_counted_and_none_is_not():
+    value = class_value(("cat", "dog")).model_copy(update={"shape": (2,)})
+    assert with_counts(value, np.array([[0, 1], [1, -1]])).counts == (1, 2)

@@ -3,11 +3,11 @@
 import keras
 import pytest
 
-from conftest import run_dlt
+from conftest import AnyTarget, run_dlt
 from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.features import ClassId, Image
 from dltemplates.settings import Named
-from dltemplates.tasks.needs import check_network
+from dltemplates.tasks.needs import Shapes, check_network
 from dltemplates.tasks.task import make_task
 from dltemplates.template import parse_template
 from dltemplates.training.prepare import prepare
@@ -98,6 +98,26 @@ def test_several_outputs_are_logits_and_others_or_refused():
         check_network(two(a=2, b=2), task_of(), SPEC)
     with pytest.raises(ValueError, match=r"\(2,\).*Received: one that gives \[\(2,\), \(2,\)\]"):
         check_network(own(lambda x: [keras.layers.Dense(2)(x) for _ in range(2)]), task_of(), SPEC)
+
+
+def test_a_task_of_several_outputs_needs_each_by_its_name():
+    class Detector(AnyTarget):
+        def needs(self, spec):
+            return {"": Shapes((8, 8, 1), {"boxes": (4,), "logits": (2,)})}
+
+    def network(**names):
+        return own(lambda x: {name: keras.layers.Dense(units)(x) for name, units in names.items()})
+
+    task = Detector(SPEC)
+    check_network(network(boxes=4, logits=2, auxiliary_1=2), task, SPEC)
+    for names, received in (
+        ({"logits": 2}, r"{'logits': \(2,\)}"),
+        ({"boxes": 3, "logits": 2}, r"{'boxes': \(3,\), 'logits': \(2,\)}"),
+    ):
+        with pytest.raises(ValueError, match=rf"{{'boxes': \(4,\), .*Received: one that gives {received}"):
+            check_network(network(**names), task, SPEC)
+    with pytest.raises(ValueError, match=r"'boxes'.*Received: one that gives \(2,\)"):
+        check_network(own(keras.layers.Dense(2)), task, SPEC)
 
 
 def test_any_size_is_a_size():

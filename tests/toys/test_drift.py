@@ -1,26 +1,20 @@
 """A task with an environment in place of a dataset: it trains, resumes exactly inside an episode, and is exported."""
 
-import json
 import os
 import signal
-import subprocess
-import sys
-import textwrap
-import time
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from dltemplates import catalog
 from dltemplates.deploy.export_run import export
 from dltemplates.inference import evaluate, predict
 from dltemplates.reports.report import write_report
 from dltemplates.runs import Run
 from dltemplates.template import parse_template
-from dltemplates.training.checkpoint import list_checkpoints
 from dltemplates.training.train import train
 from toys.drift import Drift
+from toys.processes import checkpoint_steps, resume, train_and_kill
 
 MODULE = "toys.drift"
 FORMATS = ("tflite:float32", "tflite:int8")
@@ -30,13 +24,6 @@ TEMPLATE = {
     "train": {"epochs": 6, "learning_rate": 0.003, "checkpoint_seconds": 0.0},
     "export": {"formats": FORMATS},
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def trusted():
-    catalog.trust(MODULE)
-    yield
-    catalog._trusted.discard(MODULE)
 
 
 @pytest.fixture(scope="module")
@@ -68,40 +55,10 @@ def test_an_environment_that_cannot_be_saved_is_no_part_of_a_checkpoint():
             save(Drift())
 
 
-KILLED = """
-    import sys
-    from dltemplates import catalog
-    from dltemplates.template import parse_template
-    from dltemplates.training.train import train
-    import json
-
-    catalog.trust("toys.drift")
-    train(parse_template(json.loads(sys.argv[1])), output=sys.argv[2], resume=sys.argv[3] == "resume")
-"""
-
-
-def start(folder, how):
-    paths = os.pathsep.join(path for path in sys.path if path)
-    command = [sys.executable, "-c", textwrap.dedent(KILLED), json.dumps(TEMPLATE), str(folder), how]
-    return subprocess.Popen(command, env=os.environ | {"PYTHONPATH": paths}, stderr=subprocess.PIPE)
-
-
 def test_killed_inside_an_episode_it_resumes_where_that_began_and_ends_in_the_same_bits(run, tmp_path):
     folder = tmp_path / "killed"
-    process = start(folder, "begin")
-    deadline = time.monotonic() + 300
-    while time.monotonic() < deadline and process.poll() is None:
-        found = list_checkpoints(folder / "checkpoint") if (folder / "checkpoint").exists() else []
-        if found and int(found[0].stem.split("-")[1]) > 400:
-            break
-        time.sleep(0.01)
-    process.kill()
-    process.wait()
-    steps = [int(path.stem.split("-")[1]) for path in list_checkpoints(folder / "checkpoint")]
-    assert 400 < steps[0] < 1500
-    resumed = start(folder, "resume")
-    _, error = resumed.communicate(timeout=300)
-    assert resumed.returncode == 0, error
+    assert 400 < train_and_kill(MODULE, TEMPLATE, folder, after=400) < 1500
+    resume(MODULE, TEMPLATE, folder)
     for first, second in zip(weights(run), weights(Run(folder)), strict=True):
         np.testing.assert_array_equal(first, second)
 
@@ -117,7 +74,7 @@ def test_asked_to_stop_it_ends_the_episode_first(run, tmp_path):
     template = run.template
     with pytest.raises(KeyboardInterrupt, match="interrupted at step"):
         train(template, output=tmp_path / "run", reporter=Stop())
-    assert list_checkpoints(tmp_path / "run" / "checkpoint")
+    assert checkpoint_steps(tmp_path / "run")
     resumed = train(template, output=tmp_path / "run", resume=True)
     for first, second in zip(weights(run), weights(resumed), strict=True):
         np.testing.assert_array_equal(first, second)

@@ -12,7 +12,6 @@ import keras
 import numpy as np
 import pytest
 
-from dltemplates import catalog
 from dltemplates.datasets.load import load_dataset
 from dltemplates.deploy.export_run import export
 from dltemplates.deploy.parity import PARITY_EXAMPLES
@@ -36,13 +35,6 @@ TEMPLATE = {
     "train": {"epochs": 60, "batch_size": 30, "learning_rate": 0.01, "checkpoint_seconds": 0.0},
     "export": {"formats": FORMATS, "calibration": 60},
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def trusted():
-    catalog.trust(MODULE)
-    yield
-    catalog._trusted.discard(MODULE)
 
 
 @pytest.fixture(scope="module")

@@ -209,6 +209,11 @@ def test_seeds_become_png_files(gan_run, tmp_path):
     assert np.any(first != second)
 
 
+def test_images_do_not_go_into_a_table(gan_run, tmp_path):
+    with pytest.raises(ValueError, match=r"Received: .*made\.csv, where `image` is an image"):
+        predict(gan_run.path, ["3"], output=tmp_path / "made.csv")
+
+
 def test_an_image_that_is_not_written_whole_leaves_the_one_before(gan_run, tmp_path, monkeypatch):
     (made,) = predict(gan_run.path, ["3"], output=tmp_path)
     before = Path(made["image"]).read_bytes()

@@ -1,0 +1,133 @@
+"""One crop and one flip for every field of an example: its image, its boxes, its mask.
+
+The crop and the flip are a value, `CropFlip`; where each example of a batch is cropped, and whether it is mirrored, is
+an array of places that it draws. `transform` applies them to a field. A new kind of feature that lies on the image
+registers its own: `@transform.register`.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import tensorflow as tf
+
+from dltemplates.datasets.augment import cut_window, flip, whole_number
+from dltemplates.features import Boxes, Feature, Image
+from dltemplates.features.boxes import PADDING
+from dltemplates.settings import Augment
+
+
+@dataclass(frozen=True)
+class CropFlip:
+    """A window of a canvas, which may be mirrored.
+
+    Attributes:
+        size: Height and width of the window.
+        canvas: Height and width that images are resized to, at least `size`.
+        flips: Whether some windows are mirrored.
+    """
+
+    size: tuple[int, int]
+    canvas: tuple[int, int]
+    flips: bool = False
+
+    @classmethod
+    def whole(cls, image: Image) -> CropFlip:
+        """Return the whole image at its input's size."""
+        size = (image.shape[0], image.shape[1])
+        return cls(size, size)
+
+    @classmethod
+    def of_training(cls, image: Image, settings: Augment) -> CropFlip:
+        """Return a window of a canvas that is larger by the inverse of `random_crop`, perhaps mirrored."""
+        size = (image.shape[0], image.shape[1])
+        share = settings.random_crop or 1
+        return cls(size, (round(size[0] / share), round(size[1] / share)), settings.flip)
+
+    @property
+    def crops(self) -> bool:
+        """Whether the window is smaller than the canvas."""
+        return self.canvas != self.size
+
+    def draw(self, draws: dict[str, tf.Tensor]) -> tf.Tensor:
+        """Return the place of each window.
+
+        Args:
+            draws: Numbers in [0, 1) by name, each (batch,): `window_row`, `window_column` and `flip`.
+
+        Returns:
+            (batch, 3) int32: top, left, and 1 where the window is mirrored, else 0.
+        """
+        rows, columns = (canvas - size + 1 for canvas, size in zip(self.canvas, self.size, strict=True))
+        top = whole_number(draws["window_row"], rows)
+        left = whole_number(draws["window_column"], columns)
+        return tf.stack([top, left, tf.cast(draws["flip"] < 0.5, tf.int32) * int(self.flips)], axis=1)
+
+    def apply_to_batch(self, pixels: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
+        """Crop and mirror pixels (batch, *canvas, channels): (batch, *size, channels)."""
+        if self.crops:
+            pixels = cut_window(pixels, places[:, 0], places[:, 1], self.size)
+        return flip(pixels, places[:, 2] > 0) if self.flips else pixels
+
+    def apply_to_one(self, pixels: tf.Tensor, place: tf.Tensor) -> tf.Tensor:
+        """Crop and mirror the pixels of one example, (*canvas, channels): (*size, channels)."""
+        if self.crops:
+            pixels = tf.slice(pixels, tf.concat([place[:2], [0]], axis=0), [*self.size, pixels.shape[2]])
+        return self.mirror_one(pixels, place)
+
+    def mirror_one(self, pixels: tf.Tensor, place: tf.Tensor) -> tf.Tensor:
+        """Mirror the pixels of one example if its place says so."""
+        # tf.reverse has a fast path for a single colour image; slicing by [::-1] takes twice as long as decoding
+        return tf.cond(place[2] > 0, lambda: tf.reverse(pixels, [1]), lambda: pixels) if self.flips else pixels
+
+
+@functools.singledispatch
+def transform(feature: Feature, array: tf.Tensor, places: tf.Tensor, crop_flip: CropFlip) -> tf.Tensor:
+    """Crop and mirror one field of a batch. A field that does not lie on the image, such as a class, stays as it is.
+
+    Args:
+        feature: What the field holds.
+        array: The field of each example, (batch, ...).
+        places: The windows, (batch, 3), as `crop_flip.draw` returns them.
+        crop_flip: The crop and the flip.
+
+    Returns:
+        (batch, ...), each example seen through its window.
+    """
+    return array
+
+
+def is_spatial(feature: Feature) -> bool:
+    """Return whether a feature lies on the image, so that `transform` moves it with the image."""
+    return transform.dispatch(type(feature)) is not transform.dispatch(object)
+
+
+@transform.register
+def _(feature: Image, array: tf.Tensor, places: tf.Tensor, crop_flip: CropFlip) -> tf.Tensor:
+    if feature.shape[:2] != crop_flip.size:
+        raise ValueError(
+            "The images of an example must have one size, since one crop is taken of all. "
+            f"Received: {feature.shape[:2]} for `{feature.name}`, {crop_flip.size} for the first. Resize one of them."
+        )
+    if array.shape[1:3] != crop_flip.canvas:  # stretched, with antialiasing
+        resized = tf.image.resize(array, crop_flip.canvas, method="bilinear", antialias=True)
+        array = tf.cast(tf.clip_by_value(tf.round(resized), 0, 255), tf.uint8)
+    return crop_flip.apply_to_batch(array, places)
+
+
+@transform.register
+def _(feature: Boxes, array: tf.Tensor, places: tf.Tensor, crop_flip: CropFlip) -> tf.Tensor:
+    """Move the boxes and clip them to the window; one that lies outside becomes a row that is no box."""
+    left, top, right, bottom = tf.unstack(array, axis=-1)  # each (batch, most)
+    if crop_flip.crops:
+        begin_row, begin_column = (tf.cast(places[:, axis, None], array.dtype) for axis in (0, 1))
+        (height, width), (canvas_height, canvas_width) = crop_flip.size, crop_flip.canvas
+        left, right = ((x * canvas_width - begin_column) / width for x in (left, right))
+        top, bottom = ((y * canvas_height - begin_row) / height for y in (top, bottom))
+    if crop_flip.flips:
+        mirrored = places[:, 2, None] > 0
+        left, right = tf.where(mirrored, 1 - right, left), tf.where(mirrored, 1 - left, right)
+    clipped = tf.clip_by_value(tf.stack([left, top, right, bottom], axis=-1), 0, 1)
+    is_box = (clipped[..., 2] > clipped[..., 0]) & (clipped[..., 3] > clipped[..., 1])
+    return tf.where(is_box[..., None], clipped, tf.constant(PADDING, array.dtype))
