@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,11 @@ from typing import Any
 import numpy as np
 
 from dltemplates.datasets.folder import SUFFIXES
-from dltemplates.datasets.images import read_image, write_image
-from dltemplates.datasets.seeds import read_noise
-from dltemplates.datasets.source import ALL, Arrays, Dataset
+from dltemplates.datasets.given import Given, read_given
+from dltemplates.datasets.source import ALL, Dataset
 from dltemplates.deploy.report import load_run_report
 from dltemplates.deploy.system import find_system
-from dltemplates.features import Feature, Image, Noise, Series, classes_of
+from dltemplates.features import AnyFeature, Feature, Image, Noise, classes_of
 from dltemplates.runs import Run, atomic_path, load_run
 from dltemplates.runtimes import KerasPredictor, load_predictor
 from dltemplates.settings import DatasetSettings, ImageSettings, Named
@@ -121,19 +120,14 @@ def predict(
             is no such part, or images are to go into a table.
     """
     subject = _open(path, threads, part)
-    values = subject.contract.inputs
-    made = [value.name for value in subject.contract.outputs if isinstance(value, Image)]
+    contract = subject.contract
+    made = [value for value in contract.outputs if value.suffix]
     to_table = output is not None and Path(output).suffix == ".csv"
     if made and to_table:
-        raise ValueError(f"Images go into a folder. Received: {output}, where `{made[0]}` is an image. Name a folder.")
-    if isinstance(values[0], Image):
-        found = _predict_images(subject, values[0], [Path(path) for path in inputs])
-    elif isinstance(values[0], Series):
-        found = _predict_series(subject, values[0], list(inputs))
-    elif isinstance(values[0], Noise):
-        found = _predict_noise(subject, [str(text) for text in inputs])
-    else:
-        found = _predict_rows(subject, values, list(inputs))
+        name = made[0].name
+        raise ValueError(f"Images go into a folder. Received: {output}, where `{name}` is an image. Name a folder.")
+    examples = read_given(contract.inputs[0], contract, list(inputs))
+    found = (_said(subject, example) for example in examples)
     if to_table:
         results = list(found)
         write_table(Path(str(output)), results)
@@ -180,14 +174,14 @@ def _flat(value: Any, name: str = "") -> dict[str, Any]:
     return {key: part for inner, each in items for key, part in _flat(each, f"{name}.{inner}".lstrip(".")).items()}
 
 
-def _write_images(result: dict[str, Any], made: list[str], folder: Path, place: int) -> dict[str, Any]:
+def _write_images(result: dict[str, Any], made: list[AnyFeature], folder: Path, place: int) -> dict[str, Any]:
     """Put the images of a prediction into files, and their paths into their places."""
-    for name in made:
-        if name in result:
-            path = folder / f"{place:03d}_{_file_name(result['input'])}.png"
+    for value in made:
+        if value.name in result:
+            path = folder / f"{place:03d}_{_file_name(result['input'])}{value.suffix}"
             with atomic_path(path) as temporary:
-                write_image(temporary, np.array(result[name]))
-            result[name] = str(path)
+                value.write(temporary, np.array(result[value.name]))
+            result[value.name] = str(path)
     return result
 
 
@@ -198,56 +192,12 @@ def _file_name(text: str) -> str:
     return re.sub(r"[^\w.-]+", "_", name)[:40]
 
 
-def _predict_noise(subject: Subject, given: list[str]) -> Iterator[dict[str, Any]]:
-    if not given:
-        raise ValueError("There must be a seed to predict. Received: none. Give some, such as 0 1 2.")
-    for text in given:
-        (result,) = _shown(subject, read_noise(text, subject.contract.inputs))
-        yield {"input": text, **result}
-
-
-def _predict_images(subject: Subject, value: Image, named: list[Path]) -> Iterator[dict[str, Any]]:
-    files = list(_files(named))
-    if not files:
-        raise ValueError("There must be an image to predict. Received: none. Name files, or folders that hold some.")
-    for file in files:
-        try:
-            image = read_image(file, value)
-        except ValueError as error:
-            if file in named:
-                raise
-            yield {"input": str(file), "error": str(error)}
-            continue
-        (result,) = _shown(subject, {value.name: image[None]})
-        yield {"input": str(file), **result}
-
-
-def _predict_rows(subject: Subject, values: tuple[Feature, ...], given: list[str | Path]) -> Iterator[dict[str, Any]]:
-    from dltemplates.datasets.rows import read_rows
-
-    rows = [row for text in given for row in read_rows(text, values)]
-    if not rows:
-        raise ValueError("There must be a row to predict. Received: none. Name a CSV file, or write one.")
-    for name, arrays, unknown in rows:
-        (result,) = _shown(subject, arrays)
-        yield {"input": name, **result} | ({"unknown": unknown} if unknown else {})
-
-
-def _predict_series(subject: Subject, value: Feature, given: list[str | Path]) -> Iterator[dict[str, Any]]:
-    from dltemplates.datasets.series import next_window
-
-    if not given:
-        raise ValueError("There must be a series to continue. Received: none. Name its CSV file.")
-    contract = subject.contract
-    for path in given:
-        window, dates = next_window(path, contract, contract.outputs[0].shape[0])
-        (result,) = _shown(subject, {value.name: window})
-        yield {"input": str(path), **result} | ({"dates": dates} if dates else {})
-
-
-def _shown(subject: Subject, inputs: Arrays) -> list[dict[str, Any]]:
+def _said(subject: Subject, example: Given) -> dict[str, Any]:
     """Predict one example, and return what the task says of it."""
-    return subject.task.show(subject.task.predict(subject.system, inputs))
+    if example.arrays is None:
+        return {"input": example.name, **example.remarks}
+    (result,) = subject.task.show(subject.task.predict(subject.system, example.arrays))
+    return {"input": example.name, **result, **example.remarks}
 
 
 def _open(path: str | Path, threads: int, part: str = "") -> Subject:
@@ -342,18 +292,3 @@ def _describe_one(value: Feature) -> str:
         few = ", ".join(classes[:5]) + (", ..." if len(classes) > 5 else "")
         return f"{len(classes)} classes ({few})"
     return f"{value.kind} {value.shape}"
-
-
-def _files(inputs: Iterable[Path]) -> Iterable[Path]:
-    for path in inputs:
-        if path.is_dir():
-            files = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
-            yield from (file for file in files if not _is_hidden(file.relative_to(path)))
-        elif path.is_file():
-            yield path
-        else:
-            raise ValueError(f"An input must be an image file or a folder of them. Received: {path}. Check the path.")
-
-
-def _is_hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dltemplates.datasets.source import Arrays, Source
-from dltemplates.features import Feature, WithStatistics
 from dltemplates.tasks.contract import CONTRACT_FILE, Contract
 from dltemplates.upgrade import read_record, upgrade_contract
 
@@ -61,7 +60,7 @@ class Predictor(ABC):
             ValueError: If an input is missing, unknown, empty, or of another shape.
         """
         self._check(inputs)
-        encoded = {value.name: encode(value, inputs[value.name]) for value in self.contract.inputs}
+        encoded = {value.name: value.encode(inputs[value.name]) for value in self.contract.inputs}
         total = len(next(iter(encoded.values())))
         if isinstance(self.contract.batch, int):
             size = self.contract.batch
@@ -69,7 +68,7 @@ class Predictor(ABC):
             raw = {name: np.concatenate([part[name] for part in parts])[:total] for name in parts[0]}
         else:
             raw = self._run(encoded)
-        return {value.name: decode(value, raw[value.name]) for value in self.contract.outputs}
+        return {value.name: value.decode(raw[value.name]) for value in self.contract.outputs}
 
     def predict(self, source: Source, batch_size: int = 64) -> tuple[Arrays, Arrays]:
         """Run the network over a whole split.
@@ -119,7 +118,7 @@ class Predictor(ABC):
             seconds: Stop after this long.
             runs: Stop after this many calls.
         """
-        encoded = {value.name: encode(value, example[value.name]) for value in self.contract.inputs}
+        encoded = {value.name: value.encode(example[value.name]) for value in self.contract.inputs}
         for _ in range(3):
             self._run(encoded)
         times: list[float] = []
@@ -322,40 +321,6 @@ def read_contract(path: Path) -> Contract:
     except (OSError, KeyError, UnicodeDecodeError, zipfile.BadZipFile) as error:
         raise _without_contract(path) from error
     return _parse_contract(text, path)
-
-
-def encode(value: Feature, array: np.ndarray) -> np.ndarray:
-    """Turn raw values into what a file takes.
-
-    That is `(x - mean) / std` where it is standardized, and of that `round(x / scale) + zero_point` where quantized;
-    of text its bytes in UTF-8.
-    """
-    if value.dtype == "string":
-        return np.char.encode(array, "utf-8")
-    if isinstance(value, WithStatistics) and value.standardized:
-        array = ((array - np.array(value.mean)) / np.array(value.std)).astype(np.float32)
-    dtype = np.dtype(value.dtype)
-    if array.dtype == dtype and value.quantization in (None, (1.0, 0)):
-        return np.ascontiguousarray(array)
-    if value.quantization is None:
-        return np.ascontiguousarray(array, dtype)
-    scale, zero_point = value.quantization
-    limits = np.iinfo(dtype)
-    return np.clip(np.rint(array / np.float32(scale)) + zero_point, limits.min, limits.max).astype(dtype)
-
-
-def decode(value: Feature, array: np.ndarray) -> np.ndarray:
-    """Turn what a file gives into presented values, float32.
-
-    That is `(q - zero_point) * scale` where it is quantized, and of that `y * std + mean` where it is standardized.
-    """
-    array = np.asarray(array, np.float32)
-    if value.quantization is not None:
-        scale, zero_point = value.quantization
-        array = (array - zero_point) * np.float32(scale)
-    if isinstance(value, WithStatistics) and value.standardized:
-        array = (array * np.array(value.std) + np.array(value.mean)).astype(np.float32)
-    return array
 
 
 def _part(encoded: Arrays, start: int, size: int) -> Arrays:

@@ -9,13 +9,13 @@ import tensorflow as tf
 from PIL import Image
 
 from dltemplates.datasets.fields import read_file
-from dltemplates.datasets.images import BrokenImageError
 from dltemplates.datasets.ragged import Ragged
 from dltemplates.datasets.scan import scan
 from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.datasets.transform import transform
 from dltemplates.datasets.values import class_value, image_value
 from dltemplates.features import Boxes, Feature
+from dltemplates.features.pixels import BrokenImageError
 
 SIZE = (32, 40)
 COUNTS = (3, 1, 0, 2, 3, 3, 1, 2, 3, 3)  # boxes of each scene

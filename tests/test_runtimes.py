@@ -8,7 +8,7 @@ import pytest
 
 from dltemplates.datasets.source import ArraySource
 from dltemplates.features import Category, Image, Number, Scores
-from dltemplates.runtimes import Operator, Predictor, decode, encode, load_predictor, read_contract
+from dltemplates.runtimes import Operator, Predictor, load_predictor, read_contract
 from dltemplates.tasks.contract import Contract
 
 IMAGE = Image(name="image", dtype="float32", shape=(2, 2, 1), range=(0, 255))
@@ -104,7 +104,7 @@ def test_an_empty_split_is_refused():
 @pytest.mark.parametrize("given", [np.uint8, np.float32, np.int64])
 def test_raw_values_become_what_the_file_takes(dtype, quantization, expected, given):
     value = IMAGE.model_copy(update={"dtype": dtype, "quantization": quantization})
-    encoded = encode(value, np.array([0, 7, 255], given))
+    encoded = value.encode(np.array([0, 7, 255], given))
     assert encoded.dtype == dtype
     np.testing.assert_array_equal(encoded, expected)
 
@@ -112,12 +112,12 @@ def test_raw_values_become_what_the_file_takes(dtype, quantization, expected, gi
 def test_raw_bytes_go_in_unchanged():
     value = IMAGE.model_copy(update={"dtype": "uint8", "quantization": (1.0, 0)})
     array = np.arange(256, dtype=np.uint8)
-    assert np.shares_memory(encode(value, array), array)
+    assert np.shares_memory(value.encode(array), array)
 
 
 def test_integers_become_what_they_stand_for():
     value = Scores(name="p", dtype="int8", shape=(3,), classes=("a", "b", "c"), quantization=(1 / 256, -128))
-    decoded = decode(value, np.array([-128, 0, 127], np.int8))
+    decoded = value.decode(np.array([-128, 0, 127], np.int8))
     assert decoded.dtype == np.float32
     np.testing.assert_array_equal(decoded, np.float32([0, 0.5, 255 / 256]))
 
@@ -125,18 +125,18 @@ def test_integers_become_what_they_stand_for():
 def test_standardized_numbers_are_those_of_the_caller_less_the_mean_by_the_deviation():
     value = Number(name="rooms", dtype="float32", shape=(2,), mean=(1e6, 2.0), std=(1e5, 0.5), standardized=True)
     raw = np.float32([[1.1e6, 2.0], [8e5, 3.0]])
-    encoded = encode(value, raw)
+    encoded = value.encode(raw)
     assert encoded.dtype == np.float32
     np.testing.assert_allclose(encoded, [[1, 0], [-2, 2]], rtol=1e-6)
-    np.testing.assert_allclose(decode(value, encoded), raw, rtol=1e-6)
+    np.testing.assert_allclose(value.decode(encoded), raw, rtol=1e-6)
     quantized = value.model_copy(update={"dtype": "int8", "quantization": (0.5, 0)})
-    np.testing.assert_array_equal(encode(quantized, raw), np.int8([[2, 0], [-4, 4]]))
-    np.testing.assert_allclose(decode(quantized, encode(quantized, raw)), raw, rtol=1e-6)
+    np.testing.assert_array_equal(quantized.encode(raw), np.int8([[2, 0], [-4, 4]]))
+    np.testing.assert_allclose(quantized.decode(quantized.encode(raw)), raw, rtol=1e-6)
 
 
 def test_text_goes_in_as_utf_8():
     value = Category(name="categories", dtype="string", shape=(1,))
-    assert encode(value, np.array([["Köln"], [""]])).tolist() == [["Köln".encode()], [b""]]
+    assert value.encode(np.array([["Köln"], [""]])).tolist() == [["Köln".encode()], [b""]]
 
 
 def test_files_that_are_no_export_are_refused(tmp_path):

@@ -7,11 +7,11 @@ import math
 import numpy as np
 
 from dltemplates.datasets.fields import fit_array
-from dltemplates.datasets.images import resize_image, to_channels
 from dltemplates.datasets.source import ArraySource, Dataset, Source
 from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.datasets.values import image_value
 from dltemplates.features import Feature, Image
+from dltemplates.features.pixels import resize_image, to_channels
 from dltemplates.settings import DatasetSettings
 
 RESIZED_AT_ONCE = 2**28  # bytes of images that are resized at once; more are resized as they are read

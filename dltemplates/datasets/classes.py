@@ -8,33 +8,25 @@ import numpy as np
 
 from dltemplates.datasets.source import Arrays, Dataset, Source, Wrapper, column
 from dltemplates.datasets.spec import Like
-from dltemplates.features import ClassId, Feature, Labels
+from dltemplates.features import ClassId, Labels
 
 
 class Renumbered(Wrapper):
     """Examples whose classes, or labels, have the places that they have in another list of names."""
 
-    def __init__(self, source: Source, value: Feature, places: np.ndarray, count: int):
+    def __init__(self, source: Source, value: ClassId | Labels, classes: tuple[str, ...]):
         super().__init__(source)
         self.value = value
-        self.places = places
-        self.count = count
+        self.classes = classes
 
     def read(self, indices: np.ndarray) -> Arrays:
         """Read the examples at `indices` (n,)."""
         arrays = self.source.read(indices)
-        return arrays | {self.value.name: self._renumber(arrays[self.value.name])}
+        return arrays | {self.value.name: self.value.renumber(arrays[self.value.name], self.classes)}
 
     def column(self, name: str) -> np.ndarray:
         array = column(self.source, name)
-        return self._renumber(array) if name == self.value.name else array
-
-    def _renumber(self, array: np.ndarray) -> np.ndarray:
-        if isinstance(self.value, ClassId):
-            return np.where(array < 0, array, self.places[array])  # below 0 is no class: a place without an object
-        flags = np.zeros((len(array), self.count), array.dtype)
-        flags[:, self.places] = array
-        return flags
+        return self.value.renumber(array, self.classes) if name == self.value.name else array
 
 
 def with_classes_of(like: Like, dataset: Dataset, *, must_know: bool = True) -> Dataset:
@@ -63,14 +55,10 @@ def with_classes_of(like: Like, dataset: Dataset, *, must_know: bool = True) -> 
                 f"The data must have the classes of the network, {_few(classes)}. Received: {_few(unknown)}, which "
                 "it was not trained on. Rename them, or choose other data by --data."
             )
-        places = np.array([classes.index(name) for name in names])
         splits: dict[str, Source] = {
-            split: Renumbered(source, value, places, len(classes)) for split, source in dataset.splits.items()
+            split: Renumbered(source, value, classes) for split, source in dataset.splits.items()
         }
-        update = {"classes": classes} if isinstance(value, ClassId) else {"classes": classes, "shape": (len(classes),)}
-        targets = tuple(
-            value.model_copy(update=update) if target is value else target for target in dataset.spec.targets
-        )
+        targets = tuple(value.with_classes(classes) if target is value else target for target in dataset.spec.targets)
         dataset = replace(dataset, spec=dataset.spec.model_copy(update={"targets": targets}), splits=splits)
     return dataset
 

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from dltemplates.datasets.images import BrokenImageError, decode, fit, resize_image
 from dltemplates.datasets.ragged import Ragged
 from dltemplates.datasets.scan import Scanned
 from dltemplates.features import Boxes, Image, Resize
 from dltemplates.features.boxes import PADDING
+from dltemplates.features.pixels import BrokenImageError, decode, fit, resize_image
 
 Size = tuple[int, int]  # height and width
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 
 from dltemplates.datasets.columns import encode_rows, fit_column
 from dltemplates.datasets.series import fit_series
@@ -45,7 +47,7 @@ def fit(dataset: Dataset, like: Like | None = None) -> Dataset:
     train = dataset.splits.get("train")
     inputs = tuple(_like(value, known) for value in spec.inputs)
     if train is not None:
-        inputs = tuple(_fit_input(value, train) for value in inputs)
+        inputs = tuple(fit_input(value, train) for value in inputs)
     # A target may be an input, maybe under another name: what is to be given back.
     given_back = {raw.model_copy(update={"name": ""}): value for raw, value in zip(spec.inputs, inputs, strict=True)}
     targets = []
@@ -55,7 +57,7 @@ def fit(dataset: Dataset, like: Like | None = None) -> Dataset:
             targets.append(same.model_copy(update={"name": value.name}))
         else:
             target = _like(value, known)
-            targets.append(target if train is None else _fit_target(target, train, inputs))
+            targets.append(target if train is None else fit_target(target, train, inputs))
     spec = spec.model_copy(update={"inputs": inputs, "targets": tuple(targets)})
     splits = {split: fitted(source, spec) for split, source in dataset.splits.items()}
     return replace(dataset, spec=spec.model_copy(update={"unknown": _unknown(dataset, inputs)}), splits=splits)
@@ -70,37 +72,71 @@ def _like(value: Feature, known: dict[str, Feature]) -> Feature:
     return value.model_copy(update={name: found for name, found in given.items() if found is not None})
 
 
-def _fit_input(value: Feature, train: Source) -> Feature:
-    base, rows = origin(train)
-    is_fitted = isinstance(value, Number) and value.mean is not None
-    if isinstance(base, TableSource) and isinstance(value, Number | Category) and not is_fitted:
-        if any(column.vocabulary for column in value.columns or ()):
-            return value
-        raw = base.raw.iloc[rows]
-        (of_table,) = input_values([fit_column(column, raw[column.name]) for column in value.columns or ()])
-        return with_statistics(of_table, encode_rows(of_table, raw)) if isinstance(of_table, Number) else of_table
-    if isinstance(base, WindowSource) and isinstance(value, Series) and value.mean is None:
-        return fit_series(value, base.place, base.rows)
-    if isinstance(value, Number) and value.mean is None:
-        return with_statistics(value, column(train, value.name))
+@functools.singledispatch
+def fit_input(value: Feature, train: Source) -> Feature:
+    """Fit an input on the training split. Most kinds hold nothing that is fitted."""
     return value
 
 
-def _fit_target(value: Feature, train: Source, inputs: tuple[Feature, ...]) -> Feature:
-    match value:
-        case Number(mean=None):
-            return fit_numbers(value, column(train, value.name))
-        case ClassId(counts=None) | Labels(counts=None) if isinstance(train, BaseSource):  # others are read for it
-            return with_counts(value, column(train, value.name))
-        case Future(mean=None):
-            (series,) = inputs
-            assert isinstance(series, Series)
-            place = (series.columns or ()).index((value.columns or ())[0])
-            (horizon,) = value.shape
-            mean, std = (series.mean or ())[place], (series.std or ())[place]
-            return value.model_copy(update={"mean": (mean,) * horizon, "std": (std,) * horizon})
-        case _:
-            return value
+@fit_input.register
+def _(value: Number, train: Source) -> Feature:
+    if value.mean is not None:
+        return value
+    base, rows = origin(train)
+    if isinstance(base, TableSource):
+        return _of_table(value, base.raw.iloc[rows])
+    return with_statistics(value, column(train, value.name))
+
+
+@fit_input.register
+def _(value: Category, train: Source) -> Feature:
+    base, rows = origin(train)
+    is_fitted = any(column.vocabulary for column in value.columns or ())
+    return _of_table(value, base.raw.iloc[rows]) if isinstance(base, TableSource) and not is_fitted else value
+
+
+@fit_input.register
+def _(value: Series, train: Source) -> Feature:
+    base, _ = origin(train)
+    if value.mean is not None or not isinstance(base, WindowSource):
+        return value
+    return fit_series(value, base.place, base.rows)
+
+
+def _of_table(value: Number | Category, raw: pd.DataFrame) -> Feature:
+    """Return an input of which the columns are fitted to the raw rows of a table."""
+    (fitted,) = input_values([fit_column(column, raw[column.name]) for column in value.columns or ()])
+    return with_statistics(fitted, encode_rows(fitted, raw)) if isinstance(fitted, Number) else fitted
+
+
+@functools.singledispatch
+def fit_target(value: Feature, train: Source, inputs: tuple[Feature, ...]) -> Feature:
+    """Fit a target on the training split, of which the inputs are fitted. Most kinds hold nothing that is fitted."""
+    return value
+
+
+@fit_target.register
+def _(value: Number, train: Source, inputs: tuple[Feature, ...]) -> Feature:
+    return fit_numbers(value, column(train, value.name)) if value.mean is None else value
+
+
+@fit_target.register(ClassId)
+@fit_target.register(Labels)
+def _(value: ClassId | Labels, train: Source, inputs: tuple[Feature, ...]) -> Feature:
+    if value.counts is not None or not isinstance(train, BaseSource):  # others are read for it
+        return value
+    return with_counts(value, column(train, value.name))
+
+
+@fit_target.register
+def _(value: Future, train: Source, inputs: tuple[Feature, ...]) -> Feature:
+    (series,) = inputs
+    if value.mean is not None or not isinstance(series, Series):
+        return value
+    place = (series.columns or ()).index((value.columns or ())[0])
+    (horizon,) = value.shape
+    mean, std = (series.mean or ())[place], (series.std or ())[place]
+    return value.model_copy(update={"mean": (mean,) * horizon, "std": (std,) * horizon})
 
 
 def _unknown(dataset: Dataset, inputs: tuple[Feature, ...]) -> dict[str, dict[str, int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import math
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,7 +19,6 @@ from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.datasets.tables import TableSource
 from dltemplates.datasets.windows import TimeSource
 from dltemplates.features import Boxes, ClassId, Feature, Labels
-from dltemplates.features.boxes import PADDING
 
 SIZE = 8  # bytes of a hash: among a million examples two have the same once in 30 million data sets
 MISSING = b"\1"  # stands for a text that is missing
@@ -97,13 +97,24 @@ def _field_bytes(field: Field) -> Iterable[bytes]:
     return _target_bytes(field.feature, field.array)
 
 
+@functools.singledispatch
 def _target_bytes(value: Feature, array: Any) -> Iterable[bytes]:
-    if isinstance(value, ClassId):
-        ids = array.astype(np.int64).reshape(len(array), math.prod(value.shape))  # one, or one for each box
-        return map(b"\0".join, zip(*(_texts(value.classes, place) for place in ids.T), strict=True))
-    if isinstance(value, Labels):
-        names = np.array(value.classes)
-        return ["\0".join(sorted(names[row > 0])).encode() for row in array]
-    if isinstance(value, Boxes) and not isinstance(array, Ragged):  # nor do the rows count that are no box
-        array = Ragged.of([rows[rows[:, 0] != PADDING] for rows in array])
+    """Return what of each target is hashed."""
     return _bytes_of(array)
+
+
+@_target_bytes.register
+def _(value: ClassId, array: np.ndarray) -> Iterable[bytes]:
+    ids = array.astype(np.int64).reshape(len(array), math.prod(value.shape))
+    return map(b"\0".join, zip(*(_texts(value.classes, place) for place in ids.T), strict=True))
+
+
+@_target_bytes.register
+def _(value: Labels, array: np.ndarray) -> Iterable[bytes]:
+    names = np.array(value.classes)
+    return ["\0".join(sorted(names[row > 0])).encode() for row in array]
+
+
+@_target_bytes.register
+def _(value: Boxes, array: Any) -> Iterable[bytes]:
+    return _bytes_of(array if isinstance(array, Ragged) else Ragged.of([rows[value.are_boxes(rows)] for rows in array]))

@@ -11,7 +11,7 @@ from typing import Literal
 from PIL import Image, ImageFile
 
 from dltemplates.compat import jpeg_sampling, pixel_coding
-from dltemplates.datasets.images import FORMATS, decode, orientation, reason
+from dltemplates.features.pixels import FORMATS, decode, orientation, reason
 
 Decoder = Literal["jpeg", "png", "bmp", "pillow"]
 

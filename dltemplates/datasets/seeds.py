@@ -4,15 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from dltemplates.datasets.source import Arrays
-from dltemplates.features import Feature, classes_of
-
-
-def draw(seed: int, shape: tuple[int, ...]) -> np.ndarray:
-    """Draw standard normal numbers of a seed: float32 of `shape`, by NumPy, so that every runtime gets the same."""
-    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+from dltemplates.features import Feature, Noise, classes_of
 
 
 def read_noise(text: str, values: Sequence[Feature]) -> Arrays:
@@ -30,43 +23,16 @@ def read_noise(text: str, values: Sequence[Feature]) -> Arrays:
         ValueError: If it is neither, the numbers are too many or too few, or there is no such class.
     """
     noise, *others = values
+    if not isinstance(noise, Noise):
+        raise TypeError(f"A generator's first input must be noise. Received: `{noise.name}` of kind `{noise.kind}`.")
     given, colon, name = text.partition(":")
     is_seed = given.strip().isdecimal() and (noise.shape != (1,) or not colon)
-    arrays = {noise.name: draw(int(given), noise.shape) if is_seed else _numbers(given, noise)}
+    arrays = {noise.name: (noise.draw(int(given)) if is_seed else noise.numbers(given))[None]}
     for value in others:
+        classes = classes_of(value)
         if not colon and not is_seed:
-            raise ValueError(
-                f"The generator must be told a class. Received: {text!r}. Add one: {text}:{classes_of(value)[0]}"
-            )
-        chosen = _class(name, value) if colon else int(given) % len(classes_of(value))
-        arrays[value.name] = np.array(chosen, value.dtype)
+            raise ValueError(f"The generator must be told a class. Received: {text!r}. Add one: {text}:{classes[0]}")
+        arrays |= value.read(name if colon else classes[int(given) % len(classes)])
     if colon and not others:
         raise ValueError(f"The generator is not told a class. Received: {text!r}. Leave out what follows the colon.")
-    return {name: array[None] for name, array in arrays.items()}
-
-
-def _numbers(text: str, noise: Feature) -> np.ndarray:
-    count = int(np.prod(noise.shape))
-    cells = text.split(",")
-    try:
-        numbers = np.array([float(cell) for cell in cells], np.float32)
-    except ValueError:
-        raise ValueError(
-            f"`{noise.name}` must be a seed, or {count} numbers. Received: {text!r}. Try a seed such as 0."
-        ) from None
-    if len(numbers) != count or not np.isfinite(numbers).all():
-        raise ValueError(
-            f"`{noise.name}` must be {count} finite numbers, with commas in between. Received: {len(numbers)} of them, "
-            f"{text!r}. Give as many, or a seed such as 0."
-        )
-    return numbers.reshape(noise.shape)
-
-
-def _class(name: str, value: Feature) -> int:
-    classes = classes_of(value)
-    if name not in classes:
-        raise ValueError(
-            f"`{value.name}` must be one of {', '.join(classes[:20])}{', ...' if len(classes) > 20 else ''}. "
-            f"Received: {name!r}. Choose one of them."
-        )
-    return classes.index(name)
+    return arrays

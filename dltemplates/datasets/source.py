@@ -15,6 +15,7 @@ import numpy as np
 
 from dltemplates.datasets.ragged import Ragged
 from dltemplates.datasets.spec import DatasetSpec
+from dltemplates.features import Arrays
 
 if TYPE_CHECKING:
     from dltemplates.datasets.row_splits import RowSplits
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 SPLITS = ("train", "validation", "test")
 ALL = "all"  # the name of all of them together
 READ_AT_ONCE = 256
-
-Arrays = dict[str, np.ndarray]
 
 
 class Source(Protocol):

@@ -20,10 +20,10 @@ import numpy as np
 import tensorflow as tf
 
 from dltemplates.datasets.files import FileSource
-from dltemplates.datasets.images import GREY_WEIGHTS, BrokenImageError, fit
 from dltemplates.datasets.ragged import Ragged
 from dltemplates.datasets.transform import CropFlip, transform
 from dltemplates.features import Resize
+from dltemplates.features.pixels import GREY_WEIGHTS, BrokenImageError, fit
 
 DECODERS: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {
     "jpeg": lambda content: tf.io.decode_jpeg(content, channels=3, dct_method="INTEGER_ACCURATE"),

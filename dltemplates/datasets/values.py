@@ -6,26 +6,12 @@ import numpy as np
 
 from dltemplates.features import ClassId, Column, Image, Labels, Number, Resize
 
-RESIZE_RULES: dict[Resize, str] = {
-    "stretch": "stretched to {0}x{1} (height x width)",
-    "crop": "the middle of the aspect ratio of {0}x{1} (height x width), then scaled to that",
-    "pad": "scaled to fit into {0}x{1} (height x width), black around it",
-}
 MOST = float(np.finfo(np.float32).max)  # that float32 holds
 
 
 def image_value(size: tuple[int, int], channels: int, *, resize: Resize) -> Image:
     """The input of a network that sees images: raw values 0..255."""
-    over_white = {1: "transparency over white; grey, ITU-R 601 luma", 3: "transparency over white; RGB"}
-    colours = over_white.get(channels, f"{channels} channels as they are")  # those of the user's own code
-    return Image(
-        name="image",
-        dtype="float32",
-        shape=(*size, channels),
-        range=(0, 255),
-        resize=resize,
-        preparation=(f"upright by EXIF; {colours}; {RESIZE_RULES[resize].format(*size)}, bilinear with antialiasing"),
-    )
+    return Image(name="image", dtype="float32", shape=(*size, channels), range=(0, 255), resize=resize)
 
 
 def class_value(classes: tuple[str, ...]) -> ClassId:
@@ -110,8 +96,7 @@ def statistics(train: np.ndarray, *, least: float = 1e-12) -> tuple[np.ndarray, 
 
 def with_counts(target: ClassId | Labels, train: np.ndarray) -> ClassId | Labels:
     """The target with the number of training examples of each class, or with each label."""
-    is_ids = isinstance(target, ClassId)
-    counts = np.bincount(train[train >= 0], minlength=len(target.classes)) if is_ids else train.sum(axis=0)
+    counts = target.count(train)
     return target.model_copy(update={"counts": tuple(int(count) for count in counts)})
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from dltemplates.datasets.source import Source
-from dltemplates.features import Decision, Feature, Image, WithStatistics
+from dltemplates.features import Decision, Feature
 from dltemplates.runtimes import Arrays
 from dltemplates.tasks.contract import Contract
 
@@ -13,8 +13,7 @@ from dltemplates.tasks.contract import Contract
 def calibration(contract: Contract, source: Source, count: int) -> Arrays:
     """Read training examples, evenly spread by index.
 
-    Of an image input, two examples come again with one pixel at either end of a byte's range, so that the range of the
-    input is exactly that; whole images of black and white would stretch the ranges behind it too.
+    Two examples come again, changed as each feature's `calibrate` says.
 
     A network that decides what is unlike all that it was trained on must tell so in integers too: its examples come
     again with noise on them that is worth twice its threshold.
@@ -36,9 +35,7 @@ def calibration(contract: Contract, source: Source, count: int) -> Arrays:
     decisions = [value for value in contract.outputs if isinstance(value, Decision)]
     thresholds = [value.threshold for value in decisions if value.threshold is not None]
     for value in contract.inputs:
-        if isinstance(value, Image):
-            inputs[value.name][-2, 0, 0] = 0
-            inputs[value.name][-1, 0, 0] = 255
+        value.calibrate(inputs[value.name])
         if thresholds:
             usual = inputs[value.name]
             inputs[value.name] = np.concatenate([usual, _unusual(value, usual, thresholds[0])])
@@ -47,7 +44,5 @@ def calibration(contract: Contract, source: Source, count: int) -> Arrays:
 
 def _unusual(value: Feature, usual: np.ndarray, threshold: float) -> np.ndarray:
     """Examples with noise whose mean square, of pixels between 0 and 1 or in deviations, is twice the threshold."""
-    unit = np.array(value.std) if isinstance(value, WithStatistics) else 255.0
-    noise = np.random.default_rng(0).normal(size=usual.shape) * np.sqrt(2 * threshold) * unit
-    noisy = np.clip(usual + noise, 0, 255) if isinstance(value, Image) else usual + noise
-    return noisy.astype(usual.dtype)
+    noise = np.random.default_rng(0).normal(size=usual.shape) * np.sqrt(2 * threshold) * value.unit
+    return value.clip(usual + noise).astype(usual.dtype)

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from dltemplates.runtimes import encode
 from dltemplates.tasks.contract import Contract
 
 
@@ -37,7 +36,7 @@ class Job:
     @cached_property
     def encoded_examples(self) -> dict[str, np.ndarray]:
         """The same as integer files take them before they are quantized."""
-        return {value.name: encode(value, self.examples[value.name]) for value in self.standardized_contract.inputs}
+        return {value.name: value.encode(self.examples[value.name]) for value in self.standardized_contract.inputs}
 
     @cached_property
     def frozen(self) -> Any:

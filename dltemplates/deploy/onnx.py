@@ -20,7 +20,6 @@ from tf2onnx.handler import tf_op
 
 from dltemplates.compat import optimize_in_place
 from dltemplates.deploy.graph import Frozen
-from dltemplates.features import Image
 from dltemplates.tasks.contract import Contract
 
 OPSET = 17
@@ -119,7 +118,7 @@ def to_int8(model: onnx.ModelProto, folder: Path, examples: dict[str, np.ndarray
 
 
 def take_integers(model: onnx.ModelProto, contract: Contract, integer: str) -> Contract:
-    """Let the images of a QDQ model in as bytes.
+    """Let what holds bytes, such as images, into a QDQ model as bytes.
 
     Its first QuantizeLinear, where nothing is computed before it, makes the integers that the file then takes; else a
     DequantizeLinear in front makes the values that are computed with.
@@ -136,7 +135,7 @@ def take_integers(model: onnx.ModelProto, contract: Contract, integer: str) -> C
     numbers = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     inputs = []
     for value in contract.inputs:
-        if isinstance(value, Image):
+        if value.takes_bytes:
             quantize = _first_quantize(graph, value.name)
             if quantize is None:
                 quantization = (1.0, 0 if integer == "uint8" else -128)

@@ -10,10 +10,9 @@ import numpy as np
 
 from dltemplates.datasets.source import ArraySource, Source
 from dltemplates.deploy.formats.format import Format
-from dltemplates.features import Category, Decision, Image
+from dltemplates.features import Feature
 from dltemplates.runtimes import Arrays, KerasPredictor, Predictor
 from dltemplates.tasks.contract import Contract, ServingModel
-from dltemplates.tasks.examples import category_texts
 
 PARITY_EXAMPLES = 256  # at most; the score is taken of the whole split
 BATCH = 64
@@ -70,10 +69,14 @@ class PartReference:
         """The raw inputs of one example."""
         return self.source.read(np.arange(1))
 
+    def feature(self, name: str) -> Feature:
+        """The output of a name."""
+        return next(value for value in self.contract.outputs if value.name == name)
+
     @property
     def decisions(self) -> tuple[str, ...]:
         """Names of the outputs that are decisions themselves."""
-        return tuple(value.name for value in self.contract.outputs if isinstance(value, Decision))
+        return tuple(value.name for value in self.contract.outputs if value.is_decision)
 
 
 def run_keras(serving: ServingModel, source: Source, folder: Path) -> PartReference:
@@ -148,11 +151,11 @@ def compare(predictor: Predictor, reference: PartReference) -> Parity:
         given = predictor(reference.source.read(rows))
         seen.add(given)
         for name, expected in reference.outputs.items():
-            difference = np.abs(given[name].astype(np.float64) - expected[rows])
-            largest[name] = float(np.maximum(largest[name], difference.max()))
-            squares[name] += float(np.square(difference).sum())
+            differences = reference.feature(name).differences(expected[rows], given[name])
+            largest[name] = float(np.maximum(largest[name], differences.max()))
+            squares[name] += float(np.square(differences).sum())
             if name in reference.decisions:
-                changed[name] += int((difference != 0).reshape(len(rows), -1).any(axis=1).sum())
+                changed[name] += int(differences.sum())
     seen.check("the output", predictor, reference.source)
     spreads = {name: spread(expected) for name, expected in reference.outputs.items()}
     others = [name for name in reference.outputs if name not in reference.decisions]
@@ -235,7 +238,7 @@ def _check_calls(predictor: Predictor, reference: PartReference) -> None:
     again = [predictor(inputs) for inputs in reversed(calls)][::-1]
     for name in first:
         before, after = (np.concatenate([output[name] for output in made]) for made in (outputs, again))
-        error = np.abs(after - before).max() / spread(reference.outputs[name])
+        error = reference.feature(name).compare(before, after) / spread(reference.outputs[name])
         if not error <= REPEATED:
             raise CheckError(
                 f"a call must give what it gave before, whatever was called in between. `{name}` is {error:.2g} off: "
@@ -255,28 +258,16 @@ def _check_batches(predictor: Predictor, reference: PartReference, tolerance: fl
         for name, array in part.items():
             if name in reference.decisions:  # it follows from the others, whose rounding may carry it over
                 continue
-            error = np.abs(array - outputs[name][:size]).max() / spread(reference.outputs[name])
-            if array.shape != outputs[name][:size].shape or not error <= tolerance:
+            rows, greatest = outputs[name][:size], tolerance * spread(reference.outputs[name])
+            if array.shape != rows.shape or not reference.feature(name).compare(rows, array) <= greatest:
                 raise CheckError(f"a batch of {size} must give the rows that one of {largest} gives. `{name}` does not")
 
 
 def _unlike(contract: Contract, source: Source) -> Arrays:
-    """Return inputs unlike the examples, and each other: the first one inverted, the least, the greatest, noise."""
-    made = {}
+    """Return inputs unlike the examples, and each other."""
     random = np.random.default_rng(0)
-    for value in contract.inputs:
-        if isinstance(value, Category):
-            most = [len(column.vocabulary) for column in value.columns or ()]
-            ids = random.integers(0, most, (FEW + 3, len(most)), endpoint=True)
-            made[value.name] = category_texts(value, ids) if value.dtype == "string" else ids.astype(value.dtype)
-            continue
-        array = source.read(np.arange(1))[value.name]
-        known = (0.0, 255.0) if isinstance(value, Image) else value.range
-        low, high = known or (array.min() - 1.0, array.max() + 1.0)
-        noise = random.uniform(low, high, (FEW, *value.shape))
-        parts = [low + high - array.astype(np.float64), np.full(array.shape, low), np.full(array.shape, high), noise]
-        made[value.name] = np.concatenate(parts).astype(array.dtype)
-    return made
+    example = source.read(np.arange(1))
+    return {value.name: value.stress(example[value.name], random) for value in contract.inputs}
 
 
 class _Stored:

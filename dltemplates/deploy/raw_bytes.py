@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dltemplates.deploy.parity import CheckError
-from dltemplates.features import Image
 from dltemplates.runtimes import Predictor, TFLitePredictor
 
 ARITHMETIC = {"CAST", "MUL", "SUB", "ADD", "DIV", "Cast", "Mul", "Sub", "Add", "Div"}
@@ -23,11 +22,11 @@ def check_input(predictor: Predictor, unfolded: dict[str, str]) -> tuple[str, ..
         Remarks: where arithmetic stays, and why.
 
     Raises:
-        CheckError: If an image input is not quantized so that a raw byte is its own value, or arithmetic is left.
+        CheckError: If an input of bytes is not quantized so that a raw byte is its own value, or arithmetic is left.
     """
     remarks = []
     for value in predictor.contract.inputs:
-        if not isinstance(value, Image):
+        if not value.takes_bytes:
             continue
         if value.dtype not in INPUT_QUANTIZATION or value.quantization != INPUT_QUANTIZATION[value.dtype]:
             raise CheckError(f"input `{value.name}` must take raw bytes. It is {value.dtype} at {value.quantization}")

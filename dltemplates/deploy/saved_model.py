@@ -9,7 +9,6 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from dltemplates.features import Image
 from dltemplates.runtimes import ASSETS, SIGNATURE
 from dltemplates.tasks.contract import Contract, ServingModel
 
@@ -26,8 +25,7 @@ def with_float_images(serving: ServingModel) -> ServingModel:
     _check_names("input", [tensor.name for tensor in model.inputs], [value.name for value in contract.inputs])
     _check_names("output", output_names(model), [value.name for value in contract.outputs])
     inputs = tuple(
-        value.model_copy(update={"dtype": "float32" if isinstance(value, Image) else value.dtype})
-        for value in contract.inputs
+        value.model_copy(update={"dtype": "float32" if value.takes_bytes else value.dtype}) for value in contract.inputs
     )
     contract = contract.model_copy(update={"inputs": inputs})
     dtypes = {value.name: value.dtype for value in inputs}

@@ -16,6 +16,7 @@ from dltemplates.features.class_id import ClassId
 from dltemplates.features.column import Column
 from dltemplates.features.decision import Decision
 from dltemplates.features.feature import (
+    Arrays,
     Feature,
     WithClasses,
     WithColumns,
@@ -24,11 +25,12 @@ from dltemplates.features.feature import (
     columns_of,
 )
 from dltemplates.features.future import Future
-from dltemplates.features.image import Image, Resize
+from dltemplates.features.image import Image
 from dltemplates.features.labels import Labels
 from dltemplates.features.noise import Noise
 from dltemplates.features.number import Number
 from dltemplates.features.past import Past
+from dltemplates.features.pixels import Resize
 from dltemplates.features.scores import Scores
 from dltemplates.features.series import Series
 from dltemplates.features.time import Time
@@ -41,6 +43,7 @@ AnyFeature: TypeAlias = Annotated[
 
 __all__ = [
     "AnyFeature",
+    "Arrays",
     "Boxes",
     "Category",
     "ClassId",

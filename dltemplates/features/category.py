@@ -4,10 +4,27 @@ from __future__ import annotations
 
 from typing import Literal
 
-from dltemplates.features.feature import WithColumns
+import numpy as np
+
+from dltemplates.features.feature import DRAWN, WithColumns
 
 
 class Category(WithColumns):
     """The id of a category for each of several columns, or their texts."""
 
     kind: Literal["category"] = "category"
+
+    def texts(self, ids: np.ndarray) -> np.ndarray:
+        """Turn ids (n, columns) back into text; that of 0, not known or missing, is empty."""
+        texts = [np.array(("", *column.vocabulary)) for column in self.columns or ()]
+        return np.stack([texts[place][ids[:, place]] for place in range(len(texts))], axis=1)
+
+    def encode(self, array: np.ndarray) -> np.ndarray:
+        """As for any feature; of texts their bytes in UTF-8."""
+        return np.char.encode(array, "utf-8") if self.dtype == "string" else super().encode(array)
+
+    def stress(self, example: np.ndarray, random: np.random.Generator) -> np.ndarray:
+        """Return any ids (19, columns), or their texts."""
+        most = [len(column.vocabulary) for column in self.columns or ()]
+        ids = random.integers(0, most, (DRAWN + 3, len(most)), endpoint=True)
+        return self.texts(ids) if self.dtype == "string" else ids.astype(self.dtype)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 import keras
 
 from dltemplates.compat import flatten_layers
 from dltemplates.datasets.load import is_named
-from dltemplates.datasets.spec import DatasetSpec, image_of
-from dltemplates.features import AnyFeature, Category, Feature, Number, WithStatistics
+from dltemplates.datasets.spec import DatasetSpec
+from dltemplates.features import AnyFeature, Category, Feature, Image, Number, WithStatistics
 from dltemplates.tasks.contract import Contract, ServingModel, Split
 from dltemplates.tasks.examples import outputs_of
 from dltemplates.template import Template
@@ -33,26 +34,51 @@ def assemble(network: keras.Model, spec: DatasetSpec, *, center: tuple[float, ..
         The model that is trained: raw inputs to what the network gives; the network is one nested layer.
     """
     inputs = {value.name: keras.Input(value.shape, name=value.name, dtype=value.dtype) for value in spec.inputs}
-    if image := image_of(spec):
-        # A scale without an offset survives zero padding, so that integer exports can fold it into the first layer.
-        offset: Any = [-part for part in center] if center else 0.0
-        x = keras.layers.Rescaling(1 / 255, offset=offset, name=PREPROCESSING, dtype="float32")(inputs[image.name])
-    else:
-        parts = [part for value in spec.inputs for part in _columns(value, inputs[value.name])]
-        x = keras.layers.Concatenate(name="columns")(parts) if len(parts) > 1 else parts[0]
+    parts = [part for value in spec.inputs for part in preprocess(value, inputs[value.name], center=center)]
+    x = keras.layers.Concatenate(name="columns")(parts) if len(parts) > 1 else parts[0]
     given = inputs if len(inputs) > 1 else next(iter(inputs.values()))
     return keras.Model(given, network(x), name=network.name)
 
 
-def _columns(value: Feature, given: Any) -> list[Any]:
-    """The columns of a table as floats of one size: numbers with mean 0 and deviation 1, categories embedded."""
-    if isinstance(value, Category):
-        return [
-            keras.layers.Embedding(len(column.vocabulary) + 1, column.width, name=f"embedding_{place}")(given[:, place])
-            for place, column in enumerate(value.columns or ())
-        ]
-    assert isinstance(value, WithStatistics)
-    return [standardize(value, given)]
+@functools.singledispatch
+def preprocess(feature: Feature, given: Any, *, center: tuple[float, ...] | None = None) -> list[Any]:
+    """Put the layers of one input in front of a network.
+
+    Args:
+        feature: The input.
+        given: Its raw values, a Keras tensor (batch, *shape).
+        center: As for `assemble`, for images.
+
+    Returns:
+        Floats of about one size; several tensors where they are the columns of a table.
+
+    Raises:
+        TypeError: If no layers are known for the kind.
+    """
+    raise TypeError(
+        f"An input must be of a kind that networks take. Received: `{feature.name}` of kind `{feature.kind}`. "
+        "Register its layers with `preprocess.register`."
+    )
+
+
+@preprocess.register
+def _(feature: Image, given: Any, *, center: tuple[float, ...] | None = None) -> list[Any]:
+    # A scale without an offset survives zero padding, so that integer exports can fold it into the first layer.
+    offset: Any = [-part for part in center] if center else 0.0
+    return [keras.layers.Rescaling(1 / feature.unit, offset=offset, name=PREPROCESSING, dtype="float32")(given)]
+
+
+@preprocess.register
+def _(feature: Category, given: Any, *, center: tuple[float, ...] | None = None) -> list[Any]:
+    return [
+        keras.layers.Embedding(len(column.vocabulary) + 1, column.width, name=f"embedding_{place}")(given[:, place])
+        for place, column in enumerate(feature.columns or ())
+    ]
+
+
+@preprocess.register
+def _(feature: WithStatistics, given: Any, *, center: tuple[float, ...] | None = None) -> list[Any]:
+    return [standardize(feature, given)]
 
 
 def standardize(value: WithStatistics, given: Any) -> Any:
@@ -61,6 +87,35 @@ def standardize(value: WithStatistics, given: Any) -> Any:
     scale = [1 / deviation for deviation in std]
     offset = [-average / deviation for average, deviation in zip(mean, std, strict=True)]
     return keras.layers.Rescaling(scale, offset=offset, name=PREPROCESSING, dtype="float32")(given)
+
+
+@functools.singledispatch
+def restore(feature: Feature, logits: Any, *, name: str) -> Any:
+    """Turn what a network gives for a target into the target's own unit: the way back of `preprocess`.
+
+    Args:
+        feature: The target.
+        logits: A Keras tensor (batch, *shape).
+        name: Of the layer that gives the result.
+
+    Raises:
+        TypeError: If no layers are known for the kind.
+    """
+    raise TypeError(
+        f"A target must be of a kind that networks give back. Received: `{feature.name}` of kind `{feature.kind}`. "
+        "Register its layers with `restore.register`."
+    )
+
+
+@restore.register
+def _(feature: Image, logits: Any, *, name: str) -> Any:
+    shares = keras.layers.Activation("sigmoid", dtype="float32")(logits)
+    return keras.layers.Rescaling(feature.unit, name=name, dtype="float32")(shares)
+
+
+@restore.register
+def _(feature: WithStatistics, logits: Any, *, name: str) -> Any:
+    return keras.layers.Rescaling(feature.std, offset=feature.mean, name=name, dtype="float32")(logits)
 
 
 AUXILIARY = "auxiliary_"

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from dltemplates.datasets.seeds import draw
 from dltemplates.datasets.source import ALL, SPLITS, Arrays, Mapped, Source
 from dltemplates.features import Category, Noise, classes_of
 from dltemplates.runtimes import KerasPredictor
@@ -36,7 +35,8 @@ class NoiseSource:
     def read(self, indices: np.ndarray) -> dict[str, np.ndarray]:
         """Draw the examples at `indices` (n,)."""
         noise, *others = self.contract.inputs
-        arrays = {noise.name: np.stack([draw(self.first + int(index), noise.shape) for index in indices])}
+        assert isinstance(noise, Noise)
+        arrays = {noise.name: np.stack([noise.draw(self.first + int(index)) for index in indices])}
         arrays |= {value.name: (indices % len(classes_of(value))).astype(value.dtype) for value in others}
         if targets := self.contract.targets:
             # Evenly spread: files come class by class.
@@ -44,12 +44,6 @@ class NoiseSource:
             real = self.real.read(spread)
             arrays |= {value.name: real[value.name] for value in targets if value.name not in arrays}
         return arrays
-
-
-def category_texts(value: Category, ids: np.ndarray) -> np.ndarray:
-    """Turn ids of categories (n, columns) back into text; that of 0, not known or missing, is empty."""
-    texts = [np.array(("", *column.vocabulary)) for column in value.columns or ()]
-    return np.stack([texts[place][ids[:, place]] for place in range(len(texts))], axis=1)
 
 
 def contract_examples(contract: Contract, split: str, source: Source) -> Source:
@@ -69,7 +63,7 @@ def contract_examples(contract: Contract, split: str, source: Source) -> Source:
         return source
 
     def read_as_text(arrays: Arrays, _: np.ndarray) -> Arrays:
-        return arrays | {text.name: category_texts(text, arrays[text.name])}
+        return arrays | {text.name: text.texts(arrays[text.name])}
 
     return Mapped(source, read_as_text)
 

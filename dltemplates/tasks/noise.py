@@ -6,7 +6,7 @@ import numpy as np
 
 from dltemplates.datasets.source import Arrays, Dataset, Source, Wrapper, column, fitted
 from dltemplates.datasets.spec import DatasetSpec
-from dltemplates.features import AnyFeature, Image, WithStatistics
+from dltemplates.features import AnyFeature
 
 CLEAN = "clean"
 
@@ -31,11 +31,7 @@ class Noisy(Wrapper):
         if not self.noise:
             return arrays | {CLEAN: clean}
         draws = np.stack([np.random.default_rng(int(index)).normal(size=clean.shape[1:]) for index in indices])
-        if isinstance(value, Image):
-            made = np.clip(clean + 255 * self.noise * draws, 0, 255)
-        else:
-            assert isinstance(value, WithStatistics)
-            made = clean + np.array(value.std) * self.noise * draws
+        made = value.clip(clean + value.unit * self.noise * draws)
         return arrays | {CLEAN: clean, value.name: made.astype(np.float32)}
 
     def column(self, name: str) -> np.ndarray:

@@ -116,31 +116,20 @@ class Reconstruction(SupervisedTask):
         """What the network is to give: pixels between 0 and 1, numbers with mean 0 and deviation 1."""
         import keras
 
-        if self.is_image:
-            return keras.ops.cast(target, "float32") / 255
-        return self._numbers.standardize(target)
+        if isinstance(self.target, Number):
+            return self.target.standardize(target)
+        return keras.ops.cast(target, "float32") / self.target.unit
 
     def present(self, logits: Any) -> Any:
-        import keras
+        from dltemplates.tasks.assemble import restore
 
-        if self.is_image:
-            shares = keras.layers.Activation("sigmoid", dtype="float32")(logits)
-            return keras.layers.Rescaling(255.0, name="reconstruction", dtype="float32")(shares)
-        unscale = keras.layers.Rescaling(
-            self._numbers.std, offset=self._numbers.mean, name="reconstruction", dtype="float32"
-        )
-        return unscale(logits)
-
-    @property
-    def _numbers(self) -> Number:
-        """The target, where it is no image."""
-        assert isinstance(self.target, Number)
-        return self.target
+        return restore(self.target, logits, name="reconstruction")
 
     def output(self) -> AnyFeature:
-        if isinstance(self.target, Image):
-            return Image(name="reconstruction", dtype="float32", shape=self.target.shape, range=self.target.range)
-        return self._numbers.model_copy(update={"name": "reconstruction", "dtype": "float32"})
+        target = self.target
+        if isinstance(target, Number):
+            return target.model_copy(update={"name": "reconstruction", "dtype": "float32"})
+        return Image(name="reconstruction", dtype="float32", shape=target.shape, range=target.range)
 
     def serving(
         self, model: keras.Model, spec: DatasetSpec, template: Template, *, name: str
@@ -191,8 +180,7 @@ class Reconstruction(SupervisedTask):
         return self._squared(outputs["reconstruction"], targets[self.target.name])
 
     def _squared(self, made: np.ndarray, clean: np.ndarray) -> np.ndarray:
-        scale = 255.0 if self.is_image else np.array(self._numbers.std, np.float32)
-        difference = (made.astype(np.float32) - clean) / scale
+        difference = (made.astype(np.float32) - clean) / np.asarray(self.target.unit, np.float32)
         return np.square(difference).reshape(len(difference), -1).mean(axis=1)
 
     def figures(self, evaluation: Evaluation):

@@ -53,11 +53,9 @@ class Regression(SupervisedTask):
         return self.target.standardize(target)
 
     def present(self, logits: Any) -> Any:
-        import keras
+        from dltemplates.tasks.assemble import restore
 
-        name = self.presented
-        unscale = keras.layers.Rescaling(self.target.std, offset=self.target.mean, name=name, dtype="float32")
-        return unscale(logits)
+        return restore(self.target, logits, name=self.presented)
 
     def output(self) -> AnyFeature:
         given = dict(self.target) | {"name": self.presented, "kind": "number", "dtype": "float32"}

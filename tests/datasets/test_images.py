@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dltemplates.datasets.images import decode, fit, read_image, resize_image, to_channels
 from dltemplates.datasets.values import image_value
+from dltemplates.features.pixels import decode, fit, resize_image, to_channels
 
 
 def mean_error(image, expected):
@@ -135,9 +135,9 @@ def test_resize_has_antialias():
     assert np.abs(resize_image(board.astype(np.uint8), (8, 8), "stretch").astype(int) - 127).max() <= 2
 
 
-def test_read_image_gives_what_the_input_wants(every_kind):
+def test_an_input_reads_what_it_wants(every_kind):
     value = image_value((32, 48), 1, resize="crop")
-    image = read_image(every_kind["exif_6.jpg"], value)
+    (image,) = value.read(every_kind["exif_6.jpg"])["image"]
     assert image.shape == value.shape
     assert image.dtype == np.uint8
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from dltemplates.datasets.seeds import draw, read_noise
+from dltemplates.datasets.seeds import read_noise
 from dltemplates.features import ClassId, Noise
 
 NOISE = Noise(name="noise", dtype="float32", shape=(3,))
@@ -9,14 +9,14 @@ LABEL = ClassId(name="label", dtype="int32", shape=(), classes=("zero", "one"))
 
 
 def test_a_seed_gives_the_same_numbers_everywhere():
-    np.testing.assert_allclose(draw(0, (3,)), [0.12573022, -0.13210486, 0.64042264], rtol=1e-6)
-    assert draw(0, (3,)).dtype == np.float32
-    assert not np.array_equal(draw(0, (3,)), draw(1, (3,)))
-    np.testing.assert_array_equal(read_noise("7", [NOISE])["noise"], draw(7, (3,))[None])
+    np.testing.assert_allclose(NOISE.draw(0), [0.12573022, -0.13210486, 0.64042264], rtol=1e-6)
+    assert NOISE.draw(0).dtype == np.float32
+    assert not np.array_equal(NOISE.draw(0), NOISE.draw(1))
+    np.testing.assert_array_equal(read_noise("7", [NOISE])["noise"], NOISE.draw(7)[None])
 
 
 def test_many_seeds_are_standard_normal():
-    drawn = np.stack([draw(seed, (3,)) for seed in range(5000)])
+    drawn = np.stack([NOISE.draw(seed) for seed in range(5000)])
     np.testing.assert_allclose(drawn.mean(axis=0), 0, atol=0.05)
     np.testing.assert_allclose(np.cov(drawn.T), np.eye(3), atol=0.06)
 
@@ -28,7 +28,7 @@ def test_noise_can_be_typed():
 
 def test_a_class_is_named_or_comes_in_turn():
     arrays = read_noise("4:one", [NOISE, LABEL])
-    np.testing.assert_array_equal(arrays["noise"], draw(4, (3,))[None])
+    np.testing.assert_array_equal(arrays["noise"], NOISE.draw(4)[None])
     assert arrays["label"].tolist() == [1]
     assert arrays["label"].dtype == np.int32
     assert [read_noise(str(seed), [NOISE, LABEL])["label"][0] for seed in range(3)] == [0, 1, 0]
@@ -51,3 +51,8 @@ def test_a_class_is_named_or_comes_in_turn():
 def test_what_is_no_noise_is_refused(text, values, match):
     with pytest.raises(ValueError, match=match):
         read_noise(text, values)
+
+
+def test_the_first_input_of_a_generator_is_noise():
+    with pytest.raises(TypeError, match="Received: `label` of kind `class`"):
+        read_noise("0", [LABEL])

@@ -16,10 +16,10 @@ from dltemplates.deploy.formats.format import load_format
 from dltemplates.deploy.gate import GateResult
 from dltemplates.deploy.parity import CheckError, PartReference, compare
 from dltemplates.deploy.report import SplitCheck
-from dltemplates.features import Decision, Number
+from dltemplates.features import Decision, Feature, Number
 from dltemplates.inference import evaluate, predict
 from dltemplates.runs import Run
-from dltemplates.runtimes import Predictor, decode, load_predictor
+from dltemplates.runtimes import Predictor, load_predictor
 from dltemplates.tasks.contract import Contract
 from dltemplates.tasks.load_for import load_for
 from dltemplates.template import load_template
@@ -102,9 +102,9 @@ def test_a_file_whose_decisions_are_others_does_not_pass(exported, refer, check,
     check(load_format("tflite:int8"), predictor, reference)
 
     def contrary(value, array):
-        return 1 - decode(value, array) if value.name == "decision" else decode(value, array)
+        return 1 - Feature.decode(value, array)
 
-    monkeypatch.setattr("dltemplates.runtimes.decode", contrary)
+    monkeypatch.setattr(Decision, "decode", contrary)
     with pytest.raises(
         CheckError, match=r"over budget: `decision` differs from Keras's on \d+ of \d+ examples .* where 1 may"
     ):

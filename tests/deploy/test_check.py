@@ -8,7 +8,7 @@ from dltemplates.deploy.formats.format import load_format
 from dltemplates.deploy.parity import PARITY_EXAMPLES, CheckError, PartReference, compare, spread
 from dltemplates.deploy.raw_bytes import check_input, leading_operators
 from dltemplates.deploy.saved_model import with_float_images
-from dltemplates.features import Number
+from dltemplates.features import Boxes, Decision, Number
 from dltemplates.runtimes import Operator, Predictor
 from dltemplates.tasks.contract import Contract, ServingModel
 
@@ -183,8 +183,8 @@ def test_a_constant_network_is_seen_on_one_example(serve, task, dataset, few, re
 def compared(tmp_path):
     """Compare an output with another that Keras is said to give."""
 
-    def compare_with(expected, given):
-        value = Number(name="value", dtype="float32", shape=np.shape(expected)[1:])
+    def compare_with(expected, given, kind=Number):
+        value = kind(name="value", dtype="float32", shape=np.shape(expected)[1:])
         contract = Contract(name="n", task="regression", inputs=(value,), outputs=(value,), targets=())
         return compare(Echo(contract), PartReference(contract, ArraySource({"value": given}), {"value": expected}))
 
@@ -206,6 +206,18 @@ def test_the_error_is_relative_to_the_range_of_keras_and_keeps_a_nan(compared):
     assert parity.rms_error == pytest.approx(0.25 / np.sqrt(20))
     with pytest.raises(CheckError, match="must be finite"):
         compared(expected, np.where(np.arange(20)[:, None] == 5, np.float32(np.nan), expected))
+
+
+def test_an_output_is_compared_as_its_kind_is(compared):
+    random = np.random.default_rng(0)
+    expected = random.uniform(0, 1, (20, 5, 4)).astype(np.float32)
+    shuffled = random.permuted(expected, axis=1)
+    assert compared(expected, expected[:, ::-1]).max_error > 0.1
+    assert compared(expected, expected[:, ::-1], Boxes).max_error == 0
+    assert compared(expected, shuffled, Boxes).max_error > 0.1  # their sides were shuffled, not the boxes
+    decisions = (np.arange(20) % 2).astype(np.float32)
+    parity = compared(decisions, np.where(np.arange(20) < 3, 1 - decisions, decisions), Decision)
+    assert (parity.changed, parity.max_error, parity.rms_error) == (3, 0.15, 0)
 
 
 def test_the_spread_of_a_single_number_is_its_size():

@@ -10,7 +10,7 @@ from dltemplates import catalog
 from dltemplates.deploy.export_run import export
 from dltemplates.deploy.formats.format import load_format
 from dltemplates.inference import evaluate, predict
-from dltemplates.runtimes import decode, encode, load_predictor
+from dltemplates.runtimes import load_predictor
 from dltemplates.tasks.load_for import load_for
 from dltemplates.template import load_template
 from dltemplates.training.train import train
@@ -70,12 +70,12 @@ def test_what_is_smaller_than_float32_takes_and_gives_standardized_numbers(run, 
     small = key.endswith(("int8", "float16"))
     assert (features.standardized, price.standardized) == (small, small)
     arrays = examples(run)
-    encoded = encode(features, arrays["features"])
-    raw = predictor._run({"features": encoded, "categories": encode(categories, arrays["categories"])})["value"]
+    encoded = features.encode(arrays["features"])
+    raw = predictor._run({"features": encoded, "categories": categories.encode(arrays["categories"])})["value"]
     if small:
-        assert max(np.abs(encode(features, arrays["features"])).max(), np.abs(raw).max()) < 256
+        assert max(np.abs(features.encode(arrays["features"])).max(), np.abs(raw).max()) < 256
     (value,) = predictor({value.name: arrays[value.name] for value in predictor.contract.inputs}).values()
-    np.testing.assert_array_equal(value, decode(price, raw))
+    np.testing.assert_array_equal(value, price.decode(raw))
     assert np.abs(value - arrays["value"]).mean() < 0.4 * arrays["value"].std()
 
 

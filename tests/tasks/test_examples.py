@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 
-from dltemplates.datasets.seeds import draw
 from dltemplates.datasets.source import ArraySource, Dataset
 from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.features import ClassId, Image, Noise
@@ -39,7 +38,7 @@ def test_noise_is_a_function_of_the_index_and_no_two_splits_share_any(dataset, c
         "train": 20, "validation": 5, "test": MOST_MADE
     }  # fmt: skip
     arrays = splits["train"].read(np.array([7, 2]))
-    np.testing.assert_array_equal(arrays["noise"], np.stack([draw(7, (4,)), draw(2, (4,))]))
+    np.testing.assert_array_equal(arrays["noise"], np.stack([NOISE.draw(7), NOISE.draw(2)]))
     assert arrays["label"].tolist() == [1, 2]
     assert arrays["label"].dtype == np.int32
     drawn = [split.read(np.arange(5))["noise"] for split in splits.values()]

@@ -6,9 +6,9 @@ import pytest
 
 from dltemplates import catalog
 from dltemplates.datasets.spec import DatasetSpec
-from dltemplates.features import ClassId, Image, Labels, Number
+from dltemplates.features import ClassId, Image, Labels, Noise, Number
 from dltemplates.settings import Named
-from dltemplates.tasks.assemble import assemble, serve
+from dltemplates.tasks.assemble import assemble, preprocess, restore, serve
 from dltemplates.tasks.classification import Classification
 from dltemplates.tasks.multi_label import MultiLabel
 from dltemplates.tasks.regression import Regression
@@ -188,3 +188,9 @@ def test_regression_scales_in_training_and_unscales_in_serving():
     assert (off["mae"], off["rmse"], off["mse"]) == pytest.approx((1.75, 2.5, 6.25))
     assert scores["r2"] > 0.9999
     assert task.decide({"value": presented}) is None
+
+
+@pytest.mark.parametrize("layers_of", [preprocess, lambda noise, x: restore(noise, x, name="noise")])
+def test_a_kind_without_layers_is_refused(layers_of):
+    with pytest.raises(TypeError, match="Received: `z` of kind `noise`"):
+        layers_of(Noise(name="z", dtype="float32", shape=(2,)), keras.Input((2,)))

@@ -7,11 +7,11 @@ import keras
 import numpy as np
 import pytest
 
-from dltemplates.datasets.images import write_image
 from dltemplates.datasets.load import load_dataset
 from dltemplates.datasets.source import Dataset
 from dltemplates.datasets.values import with_counts
 from dltemplates.deploy.export_run import export
+from dltemplates.features.pixels import write_image
 from dltemplates.inference import evaluate, predict
 from dltemplates.reports.report import write_report
 from dltemplates.runs import Run

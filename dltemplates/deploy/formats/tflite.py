@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dltemplates.deploy.formats.format import Format
-from dltemplates.features import Decision
 
 if TYPE_CHECKING:
     from dltemplates.deploy.job import Job
@@ -76,7 +75,7 @@ def _int16x8(job: Job, out: Path) -> None:
     operators = tf.lite.OpsSet
     converter = tflite.open_quantizer(job.folded_path, job.encoded_examples)
     converter.target_spec.supported_ops = [operators.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8]
-    if any(isinstance(value, Decision) for value in job.contract.outputs):
+    if any(value.is_decision for value in job.contract.outputs):
         # Comparisons have no 16x8 form: they stay float.
         converter.target_spec.supported_ops += [operators.TFLITE_BUILTINS]
     tflite.write(tflite.shorten_names(converter.convert()), out, job.standardized_contract)

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
-from dltemplates import features
-from dltemplates.features import Resize
-
+Resize = Literal["stretch", "crop", "pad"]
 FORMATS = ("JPEG", "PNG", "BMP", "GIF")
 
 
@@ -99,16 +97,6 @@ def decode(source: Path | str | bytes, channels: int) -> np.ndarray:
             f"An image must be a whole JPEG, PNG, BMP or GIF. Received: {name} ({why}). Replace or remove it.", why
         ) from error
     return pixels.reshape(*pixels.shape[:2], channels)
-
-
-def read_image(path: Path | str | bytes, value: features.Image) -> np.ndarray:
-    """Read an image as the input `value` wants it: uint8 of `value.shape`.
-
-    Raises:
-        ValueError: If it is no image, or a broken one.
-    """
-    height, width, channels = value.shape
-    return resize_image(decode(path, channels), (height, width), value.resize or "stretch")
 
 
 def to_channels(images: np.ndarray, channels: int) -> np.ndarray:

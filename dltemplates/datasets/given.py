@@ -1,0 +1,108 @@
+"""What a user gives to be predicted, as examples: image files, rows of a table, a series, seeds.
+
+A new kind of feature that is read otherwise registers its reader, `@read_given.register`.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dltemplates.datasets.folder import SUFFIXES
+from dltemplates.datasets.seeds import read_noise
+from dltemplates.datasets.spec import Like
+from dltemplates.features import Arrays, Feature, Future, Image, Noise, Series
+
+
+@dataclass(frozen=True)
+class Given:
+    """One example.
+
+    Attributes:
+        name: What to call it.
+        arrays: The inputs by name, each (1, ...); None where it cannot be read.
+        remarks: What is to be said beside its prediction, by name.
+    """
+
+    name: str
+    arrays: Arrays | None
+    remarks: dict[str, Any] = field(default_factory=dict)
+
+
+@functools.singledispatch
+def read_given(first: Feature, like: Like, given: Sequence[str | Path]) -> Iterator[Given]:
+    """Read what a user gives: by default CSV files and rows, as `datasets.rows.read_rows` takes them.
+
+    Args:
+        first: The first input, whose kind says what is given.
+        like: The contract of the network.
+        given: Paths, folders, or texts.
+
+    Yields:
+        The examples. A file in a folder that cannot be read has no arrays, and its `error` among the remarks.
+
+    Raises:
+        ValueError: If there is nothing, or something that was named cannot be read.
+    """
+    from dltemplates.datasets.rows import read_rows
+
+    rows = [row for text in given for row in read_rows(text, like.inputs)]
+    if not rows:
+        raise ValueError("There must be a row to predict. Received: none. Name a CSV file, or write one.")
+    for name, arrays, unknown in rows:
+        yield Given(name, arrays, {"unknown": unknown} if unknown else {})
+
+
+@read_given.register
+def _(first: Image, like: Like, given: Sequence[str | Path]) -> Iterator[Given]:
+    named = [Path(path) for path in given]
+    files = list(_files(named))
+    if not files:
+        raise ValueError("There must be an image to predict. Received: none. Name files, or folders that hold some.")
+    for file in files:
+        try:
+            arrays = first.read(file)
+        except ValueError as error:
+            if file in named:
+                raise
+            yield Given(str(file), None, {"error": str(error)})
+            continue
+        yield Given(str(file), arrays)
+
+
+@read_given.register
+def _(first: Series, like: Like, given: Sequence[str | Path]) -> Iterator[Given]:
+    from dltemplates.datasets.series import next_window
+
+    if not given:
+        raise ValueError("There must be a series to continue. Received: none. Name its CSV file.")
+    horizon = next((value.shape[0] for value in like.targets if isinstance(value, Future)), 1)
+    for path in given:
+        window, dates = next_window(path, like, horizon)
+        yield Given(str(path), {first.name: window}, {"dates": dates} if dates else {})
+
+
+@read_given.register
+def _(first: Noise, like: Like, given: Sequence[str | Path]) -> Iterator[Given]:
+    if not given:
+        raise ValueError("There must be a seed to predict. Received: none. Give some, such as 0 1 2.")
+    for text in map(str, given):
+        yield Given(text, read_noise(text, like.inputs))
+
+
+def _files(inputs: Iterable[Path]) -> Iterator[Path]:
+    for path in inputs:
+        if path.is_dir():
+            files = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+            yield from (file for file in files if not _is_hidden(file.relative_to(path)))
+        elif path.is_file():
+            yield path
+        else:
+            raise ValueError(f"An input must be an image file or a folder of them. Received: {path}. Check the path.")
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
