@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from dltemplates.datasets.source import Source
+from dltemplates.datasets.source import Source, index_batches
 from dltemplates.datasets.spec import Value
-from dltemplates.runtimes import Arrays
+from dltemplates.runtimes import Arrays, examples_per_call
 from dltemplates.tasks.contract import Contract
 
 
@@ -28,25 +28,31 @@ def calibration(contract: Contract, source: Source, count: int) -> Arrays:
         The raw inputs by name, each (n + 2, ...), or twice as many.
     """
     indices = np.linspace(0, len(source) - 1, min(count, len(source))).round().astype(np.int64)
-    arrays = source.read(np.concatenate([indices, indices[[0, -1]]]))
-    inputs = {
-        value.name: np.array(arrays[value.name], dtype=str if value.dtype == "string" else value.dtype)
-        for value in contract.inputs
-    }
+    chosen = np.concatenate([indices, indices[[0, -1]]])
     thresholds = [value.threshold for value in contract.outputs if value.threshold is not None]
+    batches = list(index_batches(len(chosen), examples_per_call(contract)))
+    inputs: Arrays = {}
+    for rows in batches:
+        arrays = source.read(chosen[rows])
+        for value in contract.inputs:
+            array = arrays[value.name].astype(str if value.dtype == "string" else value.dtype)
+            if value.name not in inputs:
+                inputs[value.name] = np.empty((len(chosen) * (2 if thresholds else 1), *array.shape[1:]), array.dtype)
+            inputs[value.name][rows] = array
     for value in contract.inputs:
+        array = inputs[value.name]
         if value.kind == "image":
-            inputs[value.name][-2, 0, 0] = 0
-            inputs[value.name][-1, 0, 0] = 255
-        if thresholds:
-            usual = inputs[value.name]
-            inputs[value.name] = np.concatenate([usual, _unusual(value, usual, thresholds[0])])
+            array[len(chosen) - 2, 0, 0] = 0
+            array[len(chosen) - 1, 0, 0] = 255
+        random = np.random.default_rng(0)
+        for rows in batches if thresholds else ():
+            array[rows + len(chosen)] = _unusual(value, array[rows], thresholds[0], random)
     return inputs
 
 
-def _unusual(value: Value, usual: np.ndarray, threshold: float) -> np.ndarray:
-    """Examples with noise whose mean square, of pixels between 0 and 1 or in deviations, is twice the threshold."""
+def _unusual(value: Value, usual: np.ndarray, threshold: float, random: np.random.Generator) -> np.ndarray:
+    """Add noise whose mean square, of pixels between 0 and 1 or in deviations, is twice the threshold."""
     unit = 255.0 if value.kind == "image" else np.array(value.std)
-    noise = np.random.default_rng(0).normal(size=usual.shape) * np.sqrt(2 * threshold) * unit
+    noise = random.normal(size=usual.shape) * np.sqrt(2 * threshold) * unit
     noisy = np.clip(usual + noise, 0, 255) if value.kind == "image" else usual + noise
     return noisy.astype(usual.dtype)
