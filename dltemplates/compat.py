@@ -260,9 +260,17 @@ def signal_name(status: int) -> str:
 
 
 def peak_memory() -> int:
-    """Return the most memory that this process, or the one that started it, has had by now, in bytes. Unix only."""
+    """Return the most memory that this process has had by now, in bytes.
+
+    Unix only. On systems other than Linux that of the process that started it counts too.
+    """
     import resource
 
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+    except (OSError, StopIteration):
+        pass
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 

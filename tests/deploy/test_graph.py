@@ -26,7 +26,7 @@ def image():
 
 
 def call(graph, image):
-    return graph.function(image=tf.constant(image))["probabilities"].numpy()
+    return graph.to_function()(image=tf.constant(image))["probabilities"].numpy()
 
 
 def operations(graph):

@@ -23,11 +23,7 @@ def _float32(job: Job, out: Path) -> None:
 def _float16(job: Job, out: Path) -> None:
     from dltemplates.deploy import onnx
 
-    if job.cut is job.frozen:
-        model = type(job.onnx)()
-        model.CopyFrom(job.onnx)  # it is changed in place
-    else:
-        model = onnx.convert_onnx(job.cut, job.standardized_contract)
+    model = job.onnx if job.cut is job.frozen else onnx.convert_onnx(job.cut, job.standardized_contract)
     onnx.write(onnx.to_float16(model), out, job.standardized_contract)
 
 
