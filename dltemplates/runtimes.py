@@ -86,8 +86,17 @@ class Predictor(ABC):
         Raises:
             ValueError: If there are no examples.
         """
-        targets, outputs = zip(*self.batches(source, batch_size), strict=True)
-        return join_batches(targets), join_batches(outputs)
+        targets: list[Arrays] = []
+        outputs: Arrays = {}
+        done = 0
+        for given, made in self.batches(source, batch_size):
+            targets.append(given)
+            for name, array in made.items():
+                if name not in outputs:  # where they are large, there is no room for a second copy
+                    outputs[name] = np.empty((len(source), *array.shape[1:]), array.dtype)
+                outputs[name][done : done + len(array)] = array
+            done += len(array)
+        return join_batches(targets), outputs
 
     def batches(self, source: Source, batch_size: int | None = None) -> Iterator[tuple[Arrays, Arrays]]:
         """Run the network over a whole split, batch by batch: for outputs too large to be held at once.

@@ -6,11 +6,12 @@
 
 `outputs`: a network from images to images of 400x400x1, 64 MB of outputs a hundred examples, is exported with its
 checks; beside it the same network for images of 16x16x1, which is the memory of the model, the libraries and the
-converter. `parts`: a system of two parts of 48 MB each, and one of them alone. `weights`: an export of a dense network of
-`--size` MB, the factors of `Format.memory`.
+converter. `parts`: a system of two parts of 48 MB each, and one of them alone. `weights`: a network of `--size` MB and
+one of 1 MB, for the factors of `Format.memory`.
 
 Each export runs in a process of its own. Its memory is the resident memory of that process and of the process that
-converts, summed, looked at every 20 ms; pages that both share count twice. Linux only. Prints tables in Markdown, in MB.
+converts, summed, looked at every 20 ms; pages that both share count twice. Linux only. Prints tables in Markdown, in
+MB.
 """
 
 import argparse
@@ -111,7 +112,7 @@ def dense_system(names: tuple[str, ...], size: float):
     image = image_of(28)
     dataset = dataset_of(image)
     task = Pair(dataset.spec)
-    code = Value(name="code", kind="code", dtype="float32", shape=(64,))
+    code = Value(name="code", kind="number", dtype="float32", shape=(64,))
     width = int(size * MB / 4 / (784 + 64))
     inputs = keras.Input(image.shape, name="image", dtype="uint8")
     x = layers.Flatten()(layers.Rescaling(1 / 255, dtype="float32")(inputs))
@@ -146,7 +147,7 @@ def large_network(kind: str, size: float):
         x = layers.Conv2D(filters, 3, padding="same", activation="relu")(x)
     x = layers.GlobalAveragePooling2D()(x)
     model = keras.Model(inputs, {"code": layers.Dense(64)(x)})
-    code = Value(name="code", kind="code", dtype="float32", shape=(64,))
+    code = Value(name="code", kind="number", dtype="float32", shape=(64,))
     return task, dataset, {"": ServingModel(model, contract_of((image,), (code,), (image,)))}
 
 
@@ -219,7 +220,7 @@ def measure(case: str, keys: list[str]) -> dict[str, float]:
         said.seek(0)
         log.seek(0)
         lines = said.read().splitlines()[1:]
-        if process.returncode or any("passed" not in line for line in lines):
+        if process.returncode or not lines or any("passed" not in line for line in lines):
             print(f"{case}: {' '.join(lines)}\n{log.read()[-2000:]}", file=sys.stderr)
     seconds = time.monotonic() - started
     return {"peak": peak / MB, "own": (own - built) / MB, "converter": converter / MB, "seconds": seconds}

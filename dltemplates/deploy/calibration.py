@@ -31,14 +31,15 @@ def calibration(contract: Contract, source: Source, count: int) -> Arrays:
     chosen = np.concatenate([indices, indices[[0, -1]]])
     thresholds = [value.threshold for value in contract.outputs if value.threshold is not None]
     batches = list(index_batches(len(chosen), examples_per_call(contract)))
-    inputs: Arrays = {}
+    total = len(chosen) * (2 if thresholds else 1)
+    inputs = {  # texts as objects, until the longest is known
+        value.name: np.empty((total, *value.shape), object if value.dtype == "string" else value.dtype)
+        for value in contract.inputs
+    }
     for rows in batches:
         arrays = source.read(chosen[rows])
-        for value in contract.inputs:
-            array = arrays[value.name].astype(str if value.dtype == "string" else value.dtype)
-            if value.name not in inputs:
-                inputs[value.name] = np.empty((len(chosen) * (2 if thresholds else 1), *array.shape[1:]), array.dtype)
-            inputs[value.name][rows] = array
+        for name, array in inputs.items():
+            array[rows] = arrays[name]
     for value in contract.inputs:
         array = inputs[value.name]
         if value.kind == "image":
@@ -47,7 +48,7 @@ def calibration(contract: Contract, source: Source, count: int) -> Arrays:
         random = np.random.default_rng(0)
         for rows in batches if thresholds else ():
             array[rows + len(chosen)] = _unusual(value, array[rows], thresholds[0], random)
-    return inputs
+    return {name: array.astype(str) if array.dtype == object else array for name, array in inputs.items()}
 
 
 def _unusual(value: Value, usual: np.ndarray, threshold: float, random: np.random.Generator) -> np.ndarray:

@@ -80,8 +80,8 @@ class PartReference:
     def spreads(self) -> dict[str, float]:
         """The greatest less the least of each output; where all are the same, as of a single number, their size."""
         seen = Extent()
-        for row in range(len(self.source)):
-            seen.add({name: array[row : row + 1] for name, array in self.outputs.items()})
+        for rows in index_batches(len(self.source), examples_per_call(self.contract)):
+            seen.add({name: array[rows] for name, array in self.outputs.items()})
         return seen.spreads
 
 

@@ -10,6 +10,7 @@ from dltemplates.deploy.formats.format import Format
 if TYPE_CHECKING:
     from dltemplates.deploy.job import Job
 
+MEMORY = 18.0  # times the bytes of the weights; measured by `tools/bench_memory.py weights`
 SUFFIX = ".onnx"
 NO_TEXT = {"CategoryLookup": "ONNX compares no text before opset 19, and it is converted to opset 17"}
 
@@ -35,11 +36,12 @@ def _int8(job: Job, out: Path) -> None:
     onnx.write(model, out, onnx.take_integers(model, job.standardized_contract, job.integer_type))
 
 
-FLOAT32 = Format(key="onnx:float32", suffix=SUFFIX, convert=_float32, tolerance=1e-4, refuses=NO_TEXT)
-FLOAT16 = Format(key="onnx:float16", suffix=SUFFIX, convert=_float16, tolerance=1e-2, refuses=NO_TEXT)
+FLOAT32 = Format(key="onnx:float32", suffix=SUFFIX, convert=_float32, tolerance=1e-4, memory=MEMORY, refuses=NO_TEXT)
+FLOAT16 = Format(key="onnx:float16", suffix=SUFFIX, convert=_float16, tolerance=1e-2, memory=MEMORY, refuses=NO_TEXT)
 INT8 = Format(
     key="onnx:int8",
     suffix=SUFFIX,
+    memory=MEMORY,
     convert=_int8,
     tolerance=None,
     needs_examples=True,
