@@ -7,7 +7,7 @@
 `outputs`: a network from images to images of 400x400x1, 64 MB of outputs a hundred examples, is exported with its
 checks; beside it the same network for images of 16x16x1, which is the memory of the model, the libraries and the
 converter. `parts`: a system of two parts of 48 MB each, and one of them alone. `weights`: a network of `--size` MB and
-one of 1 MB, for the factors of `Format.memory`.
+one of 1 MB in the first of the formats, for the factors of `Format.memory`.
 
 Each export runs in a process of its own. Its memory is the resident memory of that process and of the process that
 converts, summed, looked at every 20 ms; pages that both share count twice. Linux only. Prints tables in Markdown, in
@@ -201,7 +201,7 @@ def children(pid: int) -> list[int]:
 
 
 def measure(case: str, keys: list[str]) -> dict[str, float]:
-    """The figures of one export, in MB: the peak of all, that of the process alone above its model, and seconds."""
+    """The figures of one export, in MB: the peak of all, that above the loaded model, and of each process; seconds."""
     command = [sys.executable, __file__, "export", "--case", case]
     for key in keys:
         command += ["--format", key]
@@ -223,7 +223,8 @@ def measure(case: str, keys: list[str]) -> dict[str, float]:
         if process.returncode or not lines or any("passed" not in line for line in lines):
             print(f"{case}: {' '.join(lines)}\n{log.read()[-2000:]}", file=sys.stderr)
     seconds = time.monotonic() - started
-    return {"peak": peak / MB, "own": (own - built) / MB, "converter": converter / MB, "seconds": seconds}
+    found = {"peak": peak, "above": peak - built, "own": own - built, "converter": converter}
+    return {name: size / MB for name, size in found.items()} | {"seconds": seconds}
 
 
 def row(*cells: object) -> None:
@@ -261,11 +262,13 @@ def main() -> None:
             two, one = measure("pair-48", keys), measure("dense-48", keys)
             row(key, two["peak"], one["peak"], f"{two['peak'] / one['peak']:.2f}", two["seconds"])
     else:
-        header("format", "peak", "own process above", "converter", "per byte of weights", "seconds")
+        header("format", "peak", "above the loaded model", "converter", "per byte of weights", "seconds")
+        small = measure(f"{options.kind}-1", wanted[0][1])
+        row("1 MB", small["peak"], small["above"], small["converter"], "", small["seconds"])
         for key, keys in wanted:
-            found, small = measure(f"{options.kind}-{options.size}", keys), measure(f"{options.kind}-1", keys)
-            factor = (found["peak"] - small["peak"]) / (options.size - 1)
-            row(key, found["peak"], found["own"], found["converter"], f"{factor:.1f}", found["seconds"])
+            found = measure(f"{options.kind}-{options.size}", keys)
+            factor = (found["above"] - small["above"]) / (options.size - 1)
+            row(key, found["peak"], found["above"], found["converter"], f"{factor:.1f}", found["seconds"])
 
 
 if __name__ == "__main__":

@@ -118,7 +118,7 @@ def fold_scale(frozen: Frozen) -> tuple[Frozen, dict[str, str]]:
         reason = _fold_input(graph_def, tensor.partition(":")[0])
         if reason:
             reasons[name] = reason
-    return Frozen(graph_def, frozen.inputs, frozen.outputs), reasons
+    return _needed(graph_def, frozen), reasons  # without the kernels as they were
 
 
 def cut_standardization(frozen: Frozen, contract: Contract) -> tuple[Frozen, Contract]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable
 from functools import cached_property
@@ -119,4 +120,5 @@ class Job:
             partial = path.with_name(f"{name}.partial")  # what a child that died has left counts for nothing
             write(partial)
             os.replace(partial, path)
+            gc.collect()  # what TensorFlow made of the graph refers to itself: twenty times the weights
         return path

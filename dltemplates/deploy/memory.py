@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from dltemplates.tasks.contract import ServingModel
 
-BASE = 1.0e9  # bytes: TensorFlow and the converters in the process that converts, and the checks of a small network
+BASE = 1.2e9  # bytes: TensorFlow and the converters in the process that converts, and the checks of a small network
 GIGABYTE = 1e9
 
 
