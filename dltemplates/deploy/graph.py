@@ -118,7 +118,10 @@ def fold_scale(frozen: Frozen) -> tuple[Frozen, dict[str, str]]:
         reason = _fold_input(graph_def, tensor.partition(":")[0])
         if reason:
             reasons[name] = reason
-    return _needed(graph_def, frozen), reasons  # without the kernels as they were
+    for node in graph_def.node:
+        if node.op == "NoOp":  # waits for variables that are constants now, and would keep the kernels as they were
+            del node.input[:]
+    return _needed(graph_def, frozen), reasons
 
 
 def cut_standardization(frozen: Frozen, contract: Contract) -> tuple[Frozen, Contract]:

@@ -14,15 +14,16 @@ from dltemplates.datasets import source as sources
 from dltemplates.datasets.source import ArraySource, examples_at_once
 from dltemplates.datasets.spec import DatasetSpec, Value
 from dltemplates.deploy import export as loop
-from dltemplates.deploy import memory
+from dltemplates.deploy import memory, worker
 from dltemplates.deploy.calibration import calibration
 from dltemplates.deploy.export import export_system
 from dltemplates.deploy.export_run import export
 from dltemplates.deploy.formats.format import load_format
+from dltemplates.deploy.job import Job
 from dltemplates.deploy.memory import BASE, estimate, memory_note, too_large, weight_bytes
 from dltemplates.deploy.parity import LARGE_BATCH, PartReference, check_part, compare, run_keras
 from dltemplates.deploy.report import REPORT_FILE, load_report
-from dltemplates.deploy.saved_model import with_float_images
+from dltemplates.deploy.saved_model import save_serving, with_float_images
 from dltemplates.runtimes import BATCH, Predictor, examples_per_call
 from dltemplates.settings import ExportSettings
 from dltemplates.tasks.contract import Contract
@@ -162,6 +163,56 @@ def test_calibration_reads_batch_by_batch(given, in_batches, monkeypatch, count)
     np.testing.assert_array_equal(calibration(wide, data, 50)["given"], expected[0])
     np.testing.assert_array_equal(calibration(texts, data, 50)["text"], expected[1])
     assert expected[1][49] == "b" * COUNT
+
+
+@pytest.fixture
+def request_of(serving, tmp_path):
+    """What the process that converts is asked for."""
+    floats = with_float_images(serving)
+    save_serving(floats, tmp_path / "serving")
+    return lambda key: {
+        "do": "convert",
+        "format": key,
+        "serving": str(tmp_path / "serving"),
+        "work": str(tmp_path),
+        "out": str(tmp_path / key),
+        "contract": floats.contract.model_dump_json(),
+        "integer_type": "uint8",
+    }
+
+
+def test_no_job_outlives_its_format(request_of, monkeypatch):
+    jobs = []
+
+    class Watched(Job):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            jobs.append(weakref.ref(self))
+
+    monkeypatch.setattr(worker, "Job", Watched)
+    for key in SETTINGS.formats:
+        assert worker.answer(request_of(key)) == {}
+    gc.collect()
+    assert [job() for job in jobs] == [None, None]
+
+
+def test_the_next_job_finds_what_formats_share(request_of, tmp_path, monkeypatch):
+    (tmp_path / "frozen.partial").mkdir()  # of a child that died
+    (tmp_path / "float32.onnx.partial").write_text("half")
+    for key in SETTINGS.formats:
+        assert worker.answer(request_of(key)) == {}
+    assert not list(tmp_path.glob("*.partial"))
+    written = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+
+    def fails(*_):
+        raise AssertionError("it was there already")
+
+    monkeypatch.setattr("dltemplates.deploy.graph.freeze", fails)
+    monkeypatch.setattr("dltemplates.deploy.graph.Frozen.save", fails)
+    monkeypatch.setattr("dltemplates.deploy.onnx.convert_onnx", fails)
+    for key in ("tflite:dynamic", "tflite:float16", "onnx:float16"):
+        assert worker.answer(request_of(key)) == {}
+    assert written.items() <= {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}.items()
 
 
 def test_a_part_is_closed_before_the_next_is_converted(tmp_path, monkeypatch, in_process):
