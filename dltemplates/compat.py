@@ -8,6 +8,7 @@ TensorFlow or Keras before it is called.
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import signal
 import subprocess
@@ -24,6 +25,12 @@ if TYPE_CHECKING:
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 KEPT_MEMORY = 2**30  # bytes
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
+# Where the control group of a container, of version 2 and 1, says how much memory it may take, how much it takes, and
+# how much of that is cached of files.
+CGROUPS = (
+    ("memory.max", "memory.current", "memory.stat", "inactive_file"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_inactive_file"),
+)
 
 
 def flatten_layers(layer: keras.Layer, *, include_self: bool = True) -> list[keras.Layer]:
@@ -260,28 +267,45 @@ def signal_name(status: int) -> str:
 
 
 def peak_memory() -> int:
-    """Return the most memory that this process, or the one that started it, has had by now, in bytes. Unix only."""
+    """Return the most memory that this process has had by now, in bytes.
+
+    Unix only. On systems other than Linux that of the process that started it counts too.
+    """
     import resource
 
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+    except (OSError, StopIteration):
+        pass
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def available_memory() -> int | None:
     """Return the bytes of memory that this machine, or the container around it, can still give; None where unknown.
 
-    Linux only (`/proc/meminfo`, cgroup version 2); elsewhere nothing is known, and nothing is skipped for want of it.
+    What is cached of files counts as free. On macOS, which does not say what it can give, it is all memory of the
+    machine.
     """
     try:
         lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
         free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
     except (OSError, StopIteration):
-        return None
+        try:
+            return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        except (AttributeError, OSError, ValueError):
+            return None
+    return int(min(free, *(_free_in_group(Path("/sys/fs/cgroup"), *names) for names in CGROUPS)))
+
+
+def _free_in_group(folder: Path, limit: str, usage: str, stat: str, cached: str) -> float:
+    """The bytes that a container may still take; infinite where there is none, or none with a limit."""
     try:
-        most = int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="utf-8"))
-        used = int(Path("/sys/fs/cgroup/memory.current").read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # no container, or one without a limit: "max"
-        return free
-    return min(free, most - used)
+        most, used = (int((folder / name).read_text(encoding="utf-8")) for name in (limit, usage))
+        lines = (folder / stat).read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):  # a group without a limit has "max", or more than any machine
+        return math.inf
+    return most - used + sum(int(line.split()[1]) for line in lines if line.startswith(f"{cached} "))
 
 
 def sync_to_disk(path: Path) -> None:

@@ -5,6 +5,7 @@ TFLite and ONNX files are run without TensorFlow.
 
 from __future__ import annotations
 
+import math
 import time
 import zipfile
 from abc import ABC, abstractmethod
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dltemplates.datasets.source import Arrays, Source
+from dltemplates.datasets.source import Arrays, Source, examples_at_once, index_batches, join_batches
 from dltemplates.tasks.contract import CONTRACT_FILE, Contract
 from dltemplates.upgrade import read_record, upgrade_contract
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 SIGNATURE = "serving_default"
 ASSETS = "assets.extra"
+BATCH = 64  # examples of a call where a whole split is run
 
 
 @dataclass(frozen=True)
@@ -70,12 +72,12 @@ class Predictor(ABC):
             raw = self._run(encoded)
         return {value.name: value.decode(raw[value.name]) for value in self.contract.outputs}
 
-    def predict(self, source: Source, batch_size: int = 64) -> tuple[Arrays, Arrays]:
+    def predict(self, source: Source, batch_size: int | None = None) -> tuple[Arrays, Arrays]:
         """Run the network over a whole split.
 
         Args:
             source: The examples; those of its arrays that the contract names are used.
-            batch_size: Examples per call.
+            batch_size: Examples per call; by default as many as `examples_per_call` says.
 
         Returns:
             The targets and the outputs by name, each (n, ...).
@@ -83,19 +85,24 @@ class Predictor(ABC):
         Raises:
             ValueError: If there are no examples.
         """
-        parts = list(self.batches(source, batch_size))
-        first_targets, first_outputs = parts[0]
-        return (
-            {name: np.concatenate([targets[name] for targets, _ in parts]) for name in first_targets},
-            {name: np.concatenate([outputs[name] for _, outputs in parts]) for name in first_outputs},
-        )
+        targets: list[Arrays] = []
+        outputs: Arrays = {}
+        done = 0
+        for given, made in self.batches(source, batch_size):
+            targets.append(given)
+            for name, array in made.items():
+                if name not in outputs:  # where they are large, there is no room for a second copy
+                    outputs[name] = np.empty((len(source), *array.shape[1:]), array.dtype)
+                outputs[name][done : done + len(array)] = array
+            done += len(array)
+        return join_batches(targets), outputs
 
-    def batches(self, source: Source, batch_size: int = 64) -> Iterator[tuple[Arrays, Arrays]]:
+    def batches(self, source: Source, batch_size: int | None = None) -> Iterator[tuple[Arrays, Arrays]]:
         """Run the network over a whole split, batch by batch: for outputs too large to be held at once.
 
         Args:
             source: The examples; those of its arrays that the contract names are used.
-            batch_size: Examples per call.
+            batch_size: Examples per call; by default as many as `examples_per_call` says.
 
         Yields:
             The targets and the outputs of a batch by name, each (n, ...).
@@ -105,8 +112,8 @@ class Predictor(ABC):
         """
         if len(source) == 0:
             raise ValueError("A split must hold examples to be predicted. Received: 0. Choose another split.")
-        for start in range(0, len(source), batch_size):
-            arrays = source.read(np.arange(start, min(start + batch_size, len(source))))
+        for rows in index_batches(len(source), batch_size or examples_per_call(self.contract)):
+            arrays = source.read(rows)
             targets = {value.name: arrays[value.name] for value in self.contract.targets}
             yield targets, self({value.name: arrays[value.name] for value in self.contract.inputs})
 
@@ -321,6 +328,12 @@ def read_contract(path: Path) -> Contract:
     except (OSError, KeyError, UnicodeDecodeError, zipfile.BadZipFile) as error:
         raise _without_contract(path) from error
     return _parse_contract(text, path)
+
+
+def examples_per_call(contract: Contract) -> int:
+    """Return how many examples are run at once where there are many: `BATCH`, or fewer where they are large."""
+    numbers = sum(math.prod(value.shape) for value in (*contract.inputs, *contract.outputs))
+    return examples_at_once(numbers, BATCH)
 
 
 def _part(encoded: Arrays, start: int, size: int) -> Arrays:

@@ -78,10 +78,10 @@ def in_process_converter():
 
     class InProcess(convert.Converter):
         def start(self):
-            self.jobs = {}
+            pass
 
         def ask(self, **request):
-            reply = worker.answer(request, self.jobs)
+            reply = worker.answer(request)
             if "error" in reply:
                 raise convert.ConversionError(reply["error"])
             return reply

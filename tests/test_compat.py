@@ -385,3 +385,69 @@ def test_freed_memory_is_kept_for_the_next_array():
     """
     ((default,), (kept,)) = (run_python(program.format(call)) for call in ("", "keep_freed_memory()"))
     assert int(kept) < int(default) / 4
+
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch):
+    """Have a machine say in these files, by their paths, how much memory it has."""
+
+    def pretend(files):
+        for name, text in files.items():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text(text)
+        monkeypatch.setattr(compat, "Path", lambda path: tmp_path / str(path).lstrip("/"))
+
+    return pretend
+
+
+MEMINFO = {"proc/meminfo": "MemTotal:  16000 kB\nMemFree:  100 kB\nMemAvailable:  8000 kB\n"}
+GROUP = "sys/fs/cgroup/"
+
+
+@pytest.mark.parametrize(
+    ("files", "kilobytes"),
+    [
+        ({}, 8000),
+        ({"memory.max": "max", "memory.current": "5", "memory.stat": "inactive_file 0"}, 8000),
+        ({"memory.max": "6144000", "memory.current": "4096000", "memory.stat": "anon 7\ninactive_file 1024000"}, 3000),
+        ({"memory.max": "99999999999", "memory.current": "0", "memory.stat": "inactive_file 0"}, 8000),
+        (
+            {
+                "memory/memory.limit_in_bytes": "6144000",
+                "memory/memory.usage_in_bytes": "5120000",
+                "memory/memory.stat": "inactive_file 9\ntotal_inactive_file 0",
+            },
+            1000,
+        ),
+        ({"memory/memory.limit_in_bytes": "9223372036854771712", "memory/memory.usage_in_bytes": "1"}, 8000),
+    ],
+)
+def test_free_memory_is_what_the_machine_and_the_container_can_give(machine, files, kilobytes):
+    machine(MEMINFO | {GROUP + name: text for name, text in files.items()})
+    assert compat.available_memory() == kilobytes * 1024
+
+
+def test_where_nobody_says_what_is_free_all_memory_is(machine, monkeypatch):
+    machine({})
+    known = {"SC_PHYS_PAGES": 1000, "SC_PAGE_SIZE": 4096}
+    monkeypatch.setattr(os, "sysconf", known.__getitem__)
+    assert compat.available_memory() == 4_096_000
+
+    def unknown(name):
+        raise ValueError("unrecognized configuration name")
+
+    monkeypatch.setattr(os, "sysconf", unknown)
+    assert compat.available_memory() is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it counts too")
+def test_the_memory_of_the_process_that_started_it_does_not_count():
+    program = """
+        import subprocess, sys
+
+        held = b"1" * 2**29
+        child = "from dltemplates.compat import peak_memory; print(peak_memory())"
+        subprocess.run([sys.executable, "-c", child], check=True)
+    """
+    (peak,) = run_python(program)
+    assert 0 < int(peak) < 2**28

@@ -57,7 +57,7 @@ class FileSource(BaseSource):
         kept: The decoded examples that it keeps, by canvas.
 
     Raises:
-        ValueError: If no field lies in files, the fields are not of one length, or an image and its mask differ in
+        ValueError: If no field lies in files, the fields are not of one length, or an image and its mask are not of one
             size; names the file.
     """
 
@@ -172,7 +172,7 @@ class FileSource(BaseSource):
         raise ValueError(f"There must be an image that is whole. Received: none of the {len(self)} in {self.root}.")
 
     def take(self, indices: np.ndarray) -> FileSource:
-        """Those at `indices` (n,) alone: what replaces a broken one is one of them, and `broken` is shared."""
+        """Return those at `indices` (n,) alone: what replaces a broken one is one of them, and `broken` is shared."""
         taken = copy.copy(self)
         taken.fields, taken.kept = {name: field.take(indices) for name, field in self.fields.items()}, {}
         return taken
@@ -198,6 +198,12 @@ def _check(root: Path, fields: dict[str, Field], files: dict[str, FileField]) ->
         raise ValueError(f"Each example must have every field. Received: {received}. Leave out what is incomplete.")
     pictures = [field for field in files.values() if field.on_canvas]
     for first, field in ((pictures[0], other) for other in pictures[1:]):
+        if field.feature.shape[:2] != first.feature.shape[:2]:
+            raise ValueError(
+                "The fields that lie on an image must be read at its size. Received: "
+                f"{first.feature.shape[:2]} for `{first.feature.name}`, {field.feature.shape[:2]} for "
+                f"`{field.feature.name}`. Give both one height and width."
+            )
         for name, file, other, expected in zip(field.names, field.files, first.names, first.files, strict=True):
             if file.size != expected.size:
                 raise ValueError(
@@ -208,7 +214,7 @@ def _check(root: Path, fields: dict[str, Field], files: dict[str, FileField]) ->
 
 
 def scan_files(root: Path, names: list[str], targets: np.ndarray) -> tuple[Examples, dict[str, str]]:
-    """Look at the files `names` below `root`: those that are images, and why the others are not."""
+    """Scan the files `names` below `root`: return those that are images, and why the others are not."""
     found = scan([f"{root}/{name}" for name in names])
     skipped = {name: file for name, file in zip(names, found, strict=True) if isinstance(file, str)}
     kept = [index for index, file in enumerate(found) if isinstance(file, Scanned)]

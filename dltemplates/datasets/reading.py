@@ -64,7 +64,7 @@ def read_batches(
 
 
 def decode_all(source: FileSource, canvas: tuple[int, int]) -> Iterator[Arrays]:
-    """All examples of a source in order, as the pipeline reads them without a cache.
+    """Read all examples of a source in order, as the pipeline does without a cache.
 
     Yields:
         The fields of some examples by name, each (m, ...), on the canvas.

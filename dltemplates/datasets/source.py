@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 SPLITS = ("train", "validation", "test")
 ALL = "all"  # the name of all of them together
 READ_AT_ONCE = 256
+BYTES_AT_ONCE = 2**22  # of the float32 numbers of a batch; what a network computes of them takes several times as much
 
 
 class Source(Protocol):
@@ -186,7 +187,7 @@ class Joined(BaseSource):
             if (where == place).any()
         ]
         back = np.argsort(np.argsort(where, kind="stable"), kind="stable")
-        return {name: np.concatenate([part[name] for part in parts])[back] for name in parts[0]}
+        return {name: array[back] for name, array in join_batches(parts).items()}
 
     def fitted(self, spec: DatasetSpec) -> Source:
         return Joined([fitted(source, spec) for source in self.sources])
@@ -238,7 +239,32 @@ def origin(source: Source) -> tuple[Source, np.ndarray]:
     return source, np.arange(len(source))
 
 
+def examples_at_once(numbers: int, most: int) -> int:
+    """Return how many examples a batch holds: fewer than `most` where they are large.
+
+    Args:
+        numbers: Numbers of one example.
+        most: Of small examples.
+    """
+    return min(most, max(1, BYTES_AT_ONCE // (4 * max(numbers, 1))))
+
+
+def index_batches(total: int, size: int) -> Iterator[np.ndarray]:
+    """Yield the indices from 0 to `total`, `size` at once."""
+    for start in range(0, total, size):
+        yield np.arange(start, min(start + size, total))
+
+
 def batches_of(source: Source) -> Iterator[Arrays]:
-    """The examples of a source in order, a few hundred at once."""
-    for start in range(0, len(source), READ_AT_ONCE):
-        yield source.read(np.arange(start, min(start + READ_AT_ONCE, len(source))))
+    """Yield the examples of a source in order, a few hundred at once; fewer where they are large."""
+    if not len(source):
+        return
+    numbers = sum(array.size for array in source.read(np.arange(1)).values())
+    size = examples_at_once(numbers, READ_AT_ONCE)
+    for rows in index_batches(len(source), size):
+        yield source.read(rows)
+
+
+def join_batches(batches: Sequence[Arrays]) -> Arrays:
+    """Return the examples of several batches as one."""
+    return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}

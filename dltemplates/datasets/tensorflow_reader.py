@@ -148,7 +148,7 @@ def _without_gaps(
 
 
 def known_of_files(source: FileSource, crop_flip: CropFlip) -> Callable[[tf.Tensor, tf.Tensor], Row]:
-    """A function from indices and places to all that can be said of the examples without their files, (batch, ...)."""
+    """Return a function from indices and places to what is known of examples without their files, (batch, ...)."""
     field, kinds = source.images[0], _kinds(source, crop_flip)
     files = field.files
     used = sorted(set(kinds))
@@ -173,7 +173,7 @@ def known_of_files(source: FileSource, crop_flip: CropFlip) -> Callable[[tf.Tens
 
 
 def example_reader(source: FileSource, crop_flip: CropFlip) -> Callable[[Row], tf.Tensor]:
-    """A function from what is known of one example to its pixels, as they are looked at."""
+    """Return a function from what is known of one example to its pixels, cropped and mirrored."""
     used = sorted(set(_kinds(source, crop_flip)))
     image = source.images[0].feature
     channels = image.shape[2]

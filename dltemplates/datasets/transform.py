@@ -105,12 +105,13 @@ def is_spatial(feature: Feature) -> bool:
 
 @transform.register
 def _(feature: Image, array: tf.Tensor, places: tf.Tensor, crop_flip: CropFlip) -> tf.Tensor:
-    if feature.shape[:2] != crop_flip.size:
+    is_of_other_size = feature.shape[:2] != crop_flip.size
+    if is_of_other_size and crop_flip.crops:
         raise ValueError(
-            "The images of an example must have one size, since one crop is taken of all. "
-            f"Received: {feature.shape[:2]} for `{feature.name}`, {crop_flip.size} for the first. Resize one of them."
+            "`train.augment.random_crop` takes one window of all images of an example, so they must have one size. "
+            f"Received: {feature.shape[:2]} for `{feature.name}`, {crop_flip.size} for the first. Leave it out."
         )
-    if array.shape[1:3] != crop_flip.canvas:  # stretched, with antialiasing
+    if not is_of_other_size and array.shape[1:3] != crop_flip.canvas:  # stretched, with antialiasing
         resized = tf.image.resize(array, crop_flip.canvas, method="bilinear", antialias=True)
         array = tf.cast(tf.clip_by_value(tf.round(resized), 0, 255), tf.uint8)
     return crop_flip.apply_to_batch(array, places)
@@ -118,7 +119,8 @@ def _(feature: Image, array: tf.Tensor, places: tf.Tensor, crop_flip: CropFlip) 
 
 @transform.register
 def _(feature: Boxes, array: tf.Tensor, places: tf.Tensor, crop_flip: CropFlip) -> tf.Tensor:
-    """Move the boxes and clip them to the window; one that lies outside becomes a row that is no box."""
+    # Clipped to the window; one that lies outside becomes a row that is no box. All rows keep their places, and so the
+    # classes of the boxes, by row, stay right.
     left, top, right, bottom = tf.unstack(array, axis=-1)  # each (batch, most)
     if crop_flip.crops:
         begin_row, begin_column = (tf.cast(places[:, axis, None], array.dtype) for axis in (0, 1))

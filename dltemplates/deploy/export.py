@@ -26,9 +26,10 @@ from dltemplates.deploy.check import BY_PARITY, GATE, Reference, check_by_parity
 from dltemplates.deploy.convert import ConversionError, Converter
 from dltemplates.deploy.formats.format import Format, load_format
 from dltemplates.deploy.gate import GateResult
+from dltemplates.deploy.memory import too_large
 from dltemplates.deploy.parity import CheckError, Parity, check_part
 from dltemplates.deploy.raw_bytes import check_input
-from dltemplates.deploy.report import ExportReport, FormatResult, SplitCheck, load_report
+from dltemplates.deploy.report import ExportReport, FormatResult, SplitCheck, Verdict, load_report
 from dltemplates.runtimes import Predictor, SavedModelPredictor, load_predictor
 from dltemplates.settings import ExportSettings
 from dltemplates.tasks.contract import Contract, ServingModel
@@ -61,7 +62,8 @@ def export_system(
 
     The files of a format take their final names only once they passed; a format that does not pass leaves no file, not
     even that of an earlier export, but for parts that are useful alone and passed by themselves. What an earlier export
-    of the same weights left, and is not exported again, stays in the report.
+    of the same weights left, and is not exported again, stays in the report. A format that needs more memory than is
+    free is skipped.
 
     Args:
         servings: The parts by name; the whole network has the name `""`.
@@ -69,12 +71,13 @@ def export_system(
         dataset: `train` sets the ranges of integer formats, `validation` decides, `test` is reported.
         folder: Where the files go; those of parts into folders below, by their names.
         settings: The formats, the budget, the input of int8 files, the number of calibration examples.
-        formats: Formats asked for by name, instead of those of `settings`; one that is not offered then fails.
+        formats: Formats asked for by name, instead of those of `settings`; one that is not offered, or needs more
+            memory than is free, then fails.
         max_drop: Greatest drop of the score, before that of `settings` and that of the task.
         weights_sha256: Digest of the run's file of weights, if it is a run that is exported.
         resume: Keep the formats that an earlier export of the same weights finished with the same settings.
         progress: Called with a format and what is done with it (`converting`, `checking`) or became of it (`kept`, or
-            its verdict).
+            its verdict; of one that is skipped with the reason).
 
     Returns:
         The report, which lies in the folder too.
@@ -100,18 +103,25 @@ def export_system(
         wanted = [format for format in wanted if not earlier.results_of(format.key)]
         if not wanted:
             return earlier
+    too_much = {format.key: reason for format in wanted if (reason := too_large(format, servings))}
+    for key, reason in too_much.items():
+        progress(key, f"skipped: {reason}")
     with files.work_folder(folder) as work, Converter(work / "log.txt") as converter:
         reference = Reference(servings, task, dataset, text, work / "reference")
         parts = {part: _Part(part, serving, converter, work, folder) for part, serving in servings.items()}
         for part in parts.values():
-            part.write_jobs(wanted, dataset, settings)
+            part.write_jobs([format for format in wanted if format.key not in too_much], dataset, settings)
         exporter = _Exporter(parts, reference, settings, asked=formats is not None, progress=progress)
         report = _empty_report(parts, reference, weights_sha256)
+        standing = _with_earlier(report, folder)
         for format in wanted:
-            results = exporter.export(format)
+            reason = too_much.get(format.key)
+            if reason is not None and formats is None and standing.results_of(format.key):
+                continue  # what an earlier export of the same weights left is as good
+            results = exporter.export(format) if reason is None else exporter.skip(format, reason)
             report = report.with_results(results)
             _with_earlier(report, folder).save(folder)  # after each, so that files and report agree if it ends here
-            for name, result in results.items():
+            for name, result in results.items() if reason is None else ():
                 progress(f"{name} {format.key}".strip(), result.verdict)
     return _with_earlier(report, folder)
 
@@ -209,7 +219,6 @@ class _Attempt:
         part: The part.
         is_refused: Whether the format is known not to take the part.
         written: The file in the work folder.
-        predictor: The file in its own runtime.
         parity: How far it is from Keras; None before it was compared.
         splits: The figures of the splits.
         gate: What the gate says of the system, for the part that bears its score.
@@ -220,12 +229,23 @@ class _Attempt:
     part: _Part
     is_refused: bool = False
     written: Path | None = None
-    predictor: Predictor | None = None
     parity: Parity | None = None
     splits: dict[str, SplitCheck] = field(default_factory=dict)
     gate: GateResult | None = None
     remarks: tuple[str, ...] = ()
     failure: str | None = None
+    _opened: Predictor | None = None
+
+    @property
+    def predictor(self) -> Predictor:
+        """The file in its own runtime, opened when it is first asked for."""
+        assert self.written is not None
+        self._opened = self._opened or load_predictor(self.written)
+        return self._opened
+
+    def close(self) -> None:
+        """Drop the runtime, whose memory is then free for another part."""
+        self._opened = None
 
     def run(self, step: Callable[[_Attempt], None]) -> None:
         """Run a step, unless one before has failed; what it raises is the failure.
@@ -266,10 +286,13 @@ class _Exporter:
             What became of each part.
         """
         started = time.perf_counter()
-        attempts = {name: self._attempt_part(part, format) for name, part in self.parts.items()}
-        for name, attempt in attempts.items():
-            if self.parts[name].serving.is_useful_alone:
+        attempts = {}
+        for name, part in self.parts.items():
+            attempts[name] = attempt = self._attempt_part(part, format)
+            if part.serving.is_useful_alone:
                 attempt.run(self._hold_to_parity)
+            if len(self.parts) > 1:
+                attempt.close()
         self._attempt_system(attempts, format)
         seconds = round(time.perf_counter() - started, 3)
         return {name: self._settle(attempt, format, seconds) for name, attempt in attempts.items()}
@@ -287,7 +310,7 @@ class _Exporter:
             if reference.problem:
                 raise CheckError(reference.problem)
             self.progress(label, "converting")
-            attempt.written, attempt.predictor, attempt.remarks = part.convert(format)
+            attempt.written, attempt._opened, attempt.remarks = part.convert(format)
             self.progress(label, "checking")
             attempt.parity = check_part(part.format_under(format), attempt.predictor, reference)
 
@@ -295,7 +318,6 @@ class _Exporter:
         return attempt
 
     def _hold_to_parity(self, attempt: _Attempt) -> None:
-        assert attempt.predictor is not None
         assert attempt.parity is not None
         attempt.splits = check_by_parity(attempt.predictor, attempt.part.name, attempt.parity, self.reference)
 
@@ -324,7 +346,7 @@ class _Exporter:
 
     def _score(self, attempts: dict[str, _Attempt], members: dict[str, _Attempt], format: Format) -> None:
         """Score the system by the files of all parts that passed."""
-        predictors = {name: each.predictor for name, each in attempts.items() if each.predictor and not each.failure}
+        predictors = {name: each.predictor for name, each in attempts.items() if each.written and not each.failure}
         parities = {name: each.parity for name, each in members.items() if each.parity}
         is_slow = any(
             each.part.format_under(format).is_slow(predictors[name].operators) for name, each in members.items()
@@ -345,7 +367,6 @@ class _Exporter:
             reason = f"not offered: {attempt.failure}" if attempt.is_refused else attempt.failure
             return result.model_copy(update={"reason": reason})
         assert attempt.written is not None
-        assert attempt.predictor is not None
         written, example = attempt.written, self.reference.part(attempt.part.name).example
         result = FormatResult(
             format=format.key,
@@ -363,9 +384,17 @@ class _Exporter:
             operators=attempt.predictor.operators,
             seconds=seconds,
         )
+        attempt.close()
         target.parent.mkdir(parents=True, exist_ok=True)
         files.put_in_place(written, target)
         return result
+
+    def skip(self, format: Format, reason: str) -> dict[str, FormatResult]:
+        """Return what is said of a format that does not fit into memory; one that was asked for fails."""
+        for part in self.parts.values():
+            files.remove(part.target(format))  # it is of other weights
+        verdict: Verdict = "failed" if self.asked else "skipped"
+        return {name: FormatResult(format=format.key, verdict=verdict, reason=reason) for name in self.parts}
 
 
 def together(parts: Mapping[str, Any]) -> list[str]:

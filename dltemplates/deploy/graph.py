@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -21,6 +21,8 @@ TRANSPARENT = {"Identity", "Pad", "Reshape", "Transpose", "Squeeze", "ExpandDims
 # Position of the kernel among the inputs of a layer; its bias is added after it.
 KERNEL_INPUT = {"Conv2D": 1, "DepthwiseConv2dNative": 1, "Conv3D": 1, "MatMul": 1}
 
+GRAPH, NAMES = "graph.pb", "names.json"
+
 
 @dataclass(frozen=True)
 class Frozen:
@@ -36,9 +38,8 @@ class Frozen:
     inputs: dict[str, str]
     outputs: dict[str, str]
 
-    @cached_property
-    def function(self) -> Any:
-        """The graph as a `tf.function` from named inputs to a dictionary of outputs."""
+    def to_function(self) -> Any:
+        """Return the graph as a concrete function from named inputs to a dictionary of outputs."""
         wrapped = tf.compat.v1.wrap_function(lambda: tf.graph_util.import_graph_def(self.graph_def, name=""), [])
         element = wrapped.graph.as_graph_element
         specs = {
@@ -55,10 +56,22 @@ class Frozen:
     def save(self, folder: Path) -> None:
         """Write the graph as a SavedModel with one signature."""
         module = tf.Module()
-        module.function = self.function
+        module.function = function = self.to_function()
         # Gradients of their own (silu has one) cannot be saved from a frozen graph, and nothing here asks for any.
         options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-        tf.saved_model.save(module, str(folder), signatures={SIGNATURE: self.function}, options=options)
+        tf.saved_model.save(module, str(folder), signatures={SIGNATURE: function}, options=options)
+
+    def write(self, folder: Path) -> None:
+        """Write what `read_frozen` reads."""
+        folder.mkdir(exist_ok=True)
+        (folder / GRAPH).write_bytes(self.graph_def.SerializeToString())
+        (folder / NAMES).write_text(json.dumps([self.inputs, self.outputs]), encoding="utf-8")
+
+
+def read_frozen(folder: Path) -> Frozen:
+    """Read what `Frozen.write` wrote."""
+    inputs, outputs = json.loads((folder / NAMES).read_text(encoding="utf-8"))
+    return Frozen(tf.compat.v1.GraphDef.FromString((folder / GRAPH).read_bytes()), inputs, outputs)
 
 
 def freeze(serving: Path) -> Frozen:
@@ -66,7 +79,7 @@ def freeze(serving: Path) -> Frozen:
     loaded = tf.saved_model.load(str(serving))
     frozen = _freeze(loaded.signatures[SIGNATURE])
     if allow_inlining(frozen.graph_def):
-        frozen = _freeze(frozen.function)
+        frozen = _freeze(frozen.to_function())
     _settle_reshapes(frozen.graph_def)
     return frozen
 
@@ -105,7 +118,10 @@ def fold_scale(frozen: Frozen) -> tuple[Frozen, dict[str, str]]:
         reason = _fold_input(graph_def, tensor.partition(":")[0])
         if reason:
             reasons[name] = reason
-    return Frozen(graph_def, frozen.inputs, frozen.outputs), reasons
+    for node in graph_def.node:
+        if node.op == "NoOp":  # waits for variables that are constants now, and would keep the kernels as they were
+            del node.input[:]
+    return _needed(graph_def, frozen), reasons
 
 
 def cut_standardization(frozen: Frozen, contract: Contract) -> tuple[Frozen, Contract]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import os
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,11 +15,14 @@ from dltemplates.tasks.contract import Contract
 
 
 class Job:
-    """The conversion of one serving model; what its formats share is made once, when it is first asked for.
+    """The conversion of one serving model to one format.
+
+    What formats share is made once and lies in `work`, where the job of the next format finds it: no graph stays in
+    memory once its format is written.
 
     Attributes:
         serving: The serving model, as a SavedModel with variables.
-        work: A folder for files in between.
+        work: A folder for files in between, of this serving model alone.
         contract: What goes in and comes out, in float.
         integer_type: What int8 files take: `uint8` or `int8`.
     """
@@ -41,9 +47,14 @@ class Job:
     @cached_property
     def frozen(self) -> Any:
         """The graph without variables."""
-        from dltemplates.deploy.graph import freeze
+        from dltemplates.deploy.graph import freeze, read_frozen
 
-        return freeze(self.serving)
+        path = self.work / "graph"
+        if path.exists():
+            return read_frozen(path)
+        frozen = freeze(self.serving)
+        self._written(path.name, frozen.write)
+        return frozen
 
     @property
     def cut(self) -> Any:
@@ -75,26 +86,38 @@ class Job:
     @cached_property
     def frozen_path(self) -> Path:
         """`frozen` on disk."""
-        return self._saved(self.frozen, "frozen")
+        return self._written("frozen", lambda path: self.frozen.save(path))
 
     @cached_property
     def cut_path(self) -> Path:
         """`cut` on disk."""
-        return self.frozen_path if self.cut is self.frozen else self._saved(self.cut, "cut")
+        return self.frozen_path if self.cut is self.frozen else self._written("cut", self.cut.save)
 
     @cached_property
     def folded_path(self) -> Path:
         """`folded` on disk."""
-        return self._saved(self.folded[0], "folded")
+        return self._written("folded", lambda path: self.folded[0].save(path))
 
     @cached_property
     def onnx(self) -> Any:
         """The ONNX float32 model."""
+        import onnx
+
         from dltemplates.deploy.onnx import convert_onnx
 
-        return convert_onnx(self.frozen, self.contract)
+        path = self.work / "float32.onnx"
+        if path.exists():
+            return onnx.load(path)
+        model = convert_onnx(self.frozen, self.contract)
+        self._written(path.name, lambda path: onnx.save(model, path))
+        return model
 
-    def _saved(self, frozen: Any, name: str) -> Path:
+    def _written(self, name: str, write: Callable[[Path], None]) -> Path:
+        """Return a file or folder of `work`, written first where it is not there yet."""
         path = self.work / name
-        frozen.save(path)
+        if not path.exists():
+            partial = path.with_name(f"{name}.partial")  # what a child that died has left counts for nothing
+            write(partial)
+            os.replace(partial, path)
+            gc.collect()  # what TensorFlow made of the graph refers to itself: twenty times the weights
         return path

@@ -1,44 +1,70 @@
-"""How much memory an export takes, estimated before it begins."""
+"""How much memory an export takes, estimated before it begins; measured by `tools/bench_memory.py weights`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from dltemplates.compat import available_memory
 from dltemplates.deploy.formats.format import Format, load_format
 
-BASE = 1.2 * 2**30  # bytes: TensorFlow and the converters, in the process that converts
-GIGABYTE = 2**30
+if TYPE_CHECKING:
+    import keras
+
+    from dltemplates.tasks.contract import ServingModel
+
+BASE = 1.2e9  # bytes: TensorFlow and the converters in the process that converts, and the checks of a small network
+GIGABYTE = 1e9
 
 
-def estimate(format: Format, weight_bytes: int) -> float:
-    """Return the bytes that the process that converts takes at most, by the float32 weights of the largest part."""
-    return BASE + format.memory * weight_bytes
+def weight_bytes(model: keras.Model) -> int:
+    """Return the bytes of a model's weights in float32."""
+    return 4 * sum(math.prod(weight.shape) for weight in model.weights)
 
 
-def too_large(format: Format, weight_bytes: int) -> str | None:
-    """Return why a conversion does not fit into this machine's free memory; None where it does."""
-    needed, free = estimate(format, weight_bytes), available_memory()
+def estimate(format: Format, weights: int) -> float:
+    """Return the bytes that an export takes at most, beside the model and the data, which are in memory already.
+
+    Args:
+        format: The format.
+        weights: Bytes of the float32 weights.
+    """
+    return BASE + format.memory * weights
+
+
+def too_large(format: Format, servings: Mapping[str, ServingModel]) -> str | None:
+    """Return why the export of a system does not fit into the memory that is free; None where it does.
+
+    Args:
+        format: The format.
+        servings: The parts by name; they are converted one after the other, so the largest counts.
+    """
+    needed = max(
+        estimate(load_format(serving.formats.get(format.key, format.key)), weight_bytes(serving.model))
+        for serving in servings.values()
+    )
+    free = available_memory()
     if free is None or needed <= free:
         return None
-    return (
-        f"memory: it takes about {needed / GIGABYTE:.1f} GB, where {free / GIGABYTE:.1f} are free; export on a larger "
-        "machine"
-    )
+    return f"needs about {_shown(needed)} of memory, {_shown(free)} free; end what else runs, or use a larger machine"
 
 
-def memory_note(formats: Iterable[str], weight_bytes: int) -> str | None:
-    """Return a line on the formats that will not fit into this machine's memory; None where all will.
+def memory_note(formats: Iterable[str], weights: int) -> str | None:
+    """Return a line on the formats that will not fit into the memory that is free now; None where all will.
 
     Args:
         formats: Their keys.
-        weight_bytes: Bytes of the float32 weights.
+        weights: Bytes of the float32 weights.
     """
-    skipped = [key for key in formats if too_large(load_format(key), weight_bytes)]
-    if not skipped:
+    free = available_memory()
+    needed = {key: estimate(load_format(key), weights) for key in formats}
+    too_much = [key for key, most in needed.items() if free is not None and most > free]
+    if free is None or not too_much:
         return None
-    most = max(estimate(load_format(key), weight_bytes) for key in skipped)
-    return (
-        f"an export will skip {', '.join(skipped)}: it takes up to about {most / GIGABYTE:.1f} GB of memory, more than "
-        "is free here"
-    )
+    most = _shown(max(needed[key] for key in too_much))
+    return f"the export needs about {most} of memory, {_shown(free)} free: it will skip {', '.join(too_much)}"
+
+
+def _shown(size: float) -> str:
+    return f"{size / GIGABYTE:.1f} GB" if size < 10 * GIGABYTE else f"{size / GIGABYTE:.0f} GB"

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from dltemplates.datasets.source import ArraySource, Source
+from dltemplates.datasets.source import ArraySource, Source, index_batches
 from dltemplates.deploy.formats.format import Format
 from dltemplates.features import Feature
-from dltemplates.runtimes import Arrays, KerasPredictor, Predictor
+from dltemplates.runtimes import Arrays, KerasPredictor, Predictor, examples_per_call
 from dltemplates.tasks.contract import Contract, ServingModel
 
 PARITY_EXAMPLES = 256  # at most; the score is taken of the whole split
-BATCH = 64
 BATCH_SIZES = (1, 3, 33)
+LARGE_BATCH = 4  # in place of the last where examples are large
 ROUNDING = 1e-6
 CALLS = 5  # that are made twice
 REPEATED = 1e-5  # a state that is kept changes far more
@@ -61,7 +63,7 @@ class PartReference:
 
     contract: Contract
     source: Source
-    outputs: Arrays
+    outputs: Mapping[str, np.ndarray]
     problem: str | None = None
 
     @property
@@ -77,6 +79,14 @@ class PartReference:
     def decisions(self) -> tuple[str, ...]:
         """Names of the outputs that are decisions themselves."""
         return tuple(value.name for value in self.contract.outputs if value.is_decision)
+
+    @cached_property
+    def spreads(self) -> dict[str, float]:
+        """The greatest less the least of each output; where all are the same, as of a single number, their size."""
+        seen = Extent()
+        for rows in index_batches(len(self.source), examples_per_call(self.contract)):
+            seen.add({name: array[rows] for name, array in self.outputs.items()})
+        return seen.spreads
 
 
 def run_keras(serving: ServingModel, source: Source, folder: Path) -> PartReference:
@@ -94,20 +104,20 @@ def run_keras(serving: ServingModel, source: Source, folder: Path) -> PartRefere
     folder.mkdir(parents=True, exist_ok=True)
     inputs, outputs = _Stored(folder, "input", len(chosen)), _Stored(folder, "output", len(chosen))
     seen = Extent()
-    for start in range(0, len(chosen), BATCH):
-        arrays = source.read(chosen[start : start + BATCH])
+    for rows in index_batches(len(chosen), examples_per_call(contract)):
+        arrays = source.read(chosen[rows])
         arrays = {value.name: arrays[value.name] for value in contract.inputs}
         made = predictor(arrays)
         inputs.add(arrays)
         outputs.add(made)
         seen.add(made)
-    examples = ArraySource(inputs.arrays)
+    examples = ArraySource(inputs)
     problem = None
     try:
         seen.check("Keras's own output", predictor, examples)
     except CheckError as error:
         problem = str(error)
-    return PartReference(contract, examples, outputs.arrays, problem)
+    return PartReference(contract, examples, outputs, problem)
 
 
 def check_part(format: Format, predictor: Predictor, reference: PartReference) -> Parity:
@@ -146,8 +156,7 @@ def compare(predictor: Predictor, reference: PartReference) -> Parity:
     largest, squares = dict.fromkeys(reference.outputs, 0.0), dict.fromkeys(reference.outputs, 0.0)
     changed = dict.fromkeys(reference.decisions, 0)
     seen = Extent()
-    for start in range(0, total, BATCH):
-        rows = np.arange(start, min(start + BATCH, total))
+    for rows in index_batches(total, examples_per_call(reference.contract)):
         given = predictor(reference.source.read(rows))
         seen.add(given)
         for name, expected in reference.outputs.items():
@@ -157,11 +166,10 @@ def compare(predictor: Predictor, reference: PartReference) -> Parity:
             if name in reference.decisions:
                 changed[name] += int(differences.sum())
     seen.check("the output", predictor, reference.source)
-    spreads = {name: spread(expected) for name, expected in reference.outputs.items()}
     others = [name for name in reference.outputs if name not in reference.decisions]
-    errors = [largest[name] / spreads[name] for name in others]
+    errors = [largest[name] / reference.spreads[name] for name in others]
     errors += [changed[name] / total for name in reference.decisions]
-    means = [np.sqrt(squares[name] / reference.outputs[name].size) / spreads[name] for name in others]
+    means = [np.sqrt(squares[name] / reference.outputs[name].size) / reference.spreads[name] for name in others]
     return Parity(total, float(np.max(errors)), float(np.max(means or [0.0])), sum(changed.values()))
 
 
@@ -182,6 +190,11 @@ class Extent:
             self.least[name] = np.minimum(self.least.get(name, least), least)
             self.greatest[name] = np.maximum(self.greatest.get(name, greatest), greatest)
         self.count += len(array)
+
+    @property
+    def spreads(self) -> dict[str, float]:
+        """The greatest less the least of each output; where all are the same, as of a single number, their size."""
+        return {name: spread(np.stack([least, self.greatest[name]])) for name, least in self.least.items()}
 
     def check(self, what: str, predictor: Predictor, source: Source) -> None:
         """Check that all outputs were finite, and depend on the input.
@@ -238,7 +251,7 @@ def _check_calls(predictor: Predictor, reference: PartReference) -> None:
     again = [predictor(inputs) for inputs in reversed(calls)][::-1]
     for name in first:
         before, after = (np.concatenate([output[name] for output in made]) for made in (outputs, again))
-        error = reference.feature(name).compare(before, after) / spread(reference.outputs[name])
+        error = reference.feature(name).compare(before, after) / reference.spreads[name]
         if not error <= REPEATED:
             raise CheckError(
                 f"a call must give what it gave before, whatever was called in between. `{name}` is {error:.2g} off: "
@@ -248,17 +261,18 @@ def _check_calls(predictor: Predictor, reference: PartReference) -> None:
 
 def _check_batches(predictor: Predictor, reference: PartReference, tolerance: float) -> None:
     """Check that every promised batch size gives the rows that any other gives."""
-    total, largest = len(reference.source), max(BATCH_SIZES)
+    *sizes, most = BATCH_SIZES
+    total, largest = len(reference.source), min(most, max(LARGE_BATCH, examples_per_call(reference.contract)))
     # From the end, so that they are other examples than the first batch of the whole split; few ones come again.
     inputs = reference.source.read(np.arange(total - largest, total) % total)
     # The smallest first: what fails on a single example in a file just opened may not fail after a larger batch.
-    parts = {size: predictor({name: array[:size] for name, array in inputs.items()}) for size in BATCH_SIZES}
-    outputs = parts.pop(largest)
+    parts = {size: predictor({name: array[:size] for name, array in inputs.items()}) for size in sizes}
+    outputs = predictor(inputs)
     for size, part in parts.items():
         for name, array in part.items():
             if name in reference.decisions:  # it follows from the others, whose rounding may carry it over
                 continue
-            rows, greatest = outputs[name][:size], tolerance * spread(reference.outputs[name])
+            rows, greatest = outputs[name][:size], tolerance * reference.spreads[name]
             if array.shape != rows.shape or not reference.feature(name).compare(rows, array) <= greatest:
                 raise CheckError(f"a batch of {size} must give the rows that one of {largest} gives. `{name}` does not")
 
@@ -270,23 +284,33 @@ def _unlike(contract: Contract, source: Source) -> Arrays:
     return {value.name: value.stress(example[value.name], random) for value in contract.inputs}
 
 
-class _Stored:
-    """Arrays that are written to the disk batch by batch, and read as memory maps.
+class _Stored(Mapping[str, np.ndarray]):
+    """Arrays by name, each (n, ...), that are written to the disk batch by batch.
 
-    Attributes:
-        arrays: They, by name, each (n, ...).
+    They are memory maps, opened anew whenever they are asked for: what was read of one counts as memory of this process
+    until it is closed.
     """
 
     def __init__(self, folder: Path, prefix: str, count: int):
-        self.arrays: Arrays = {}
         self._folder, self._prefix, self._count, self._filled = folder, prefix, count, 0
+        self._paths: dict[str, Path] = {}
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return np.load(self._paths[name], mmap_mode="r", allow_pickle=False)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._paths)
+
+    def __len__(self) -> int:
+        return len(self._paths)
 
     def add(self, batch: Arrays) -> None:
         """Append a batch; all batches together hold `count` examples."""
         rows = slice(self._filled, self._filled + len(next(iter(batch.values()))))
         for place, (name, array) in enumerate(batch.items()):
-            if name not in self.arrays:
-                path = self._folder / f"{self._prefix}_{place}.npy"
-                self.arrays[name] = np.lib.format.open_memmap(path, "w+", array.dtype, (self._count, *array.shape[1:]))
-            self.arrays[name][rows] = array
+            if name not in self._paths:
+                self._paths[name] = self._folder / f"{self._prefix}_{place}.npy"
+                shape = (self._count, *array.shape[1:])
+                np.lib.format.open_memmap(self._paths[name], "w+", array.dtype, shape)
+            np.load(self._paths[name], mmap_mode="r+", allow_pickle=False)[rows] = array
         self._filled = rows.stop

@@ -16,8 +16,8 @@ from dltemplates.deploy.gate import GateResult
 from dltemplates.upgrade import read_record, upgrade_report
 
 REPORT_FILE = "export_report.json"
-Verdict = Literal["passed", "failed", "not offered"]
-STYLES: dict[Verdict, str] = {"passed": "green", "failed": "bold red", "not offered": "yellow"}
+Verdict = Literal["passed", "failed", "not offered", "skipped"]
+STYLES: dict[Verdict, str] = {"passed": "green", "failed": "bold red", "not offered": "yellow", "skipped": "yellow"}
 
 
 class Record(BaseModel):
@@ -54,7 +54,7 @@ class FormatResult(Record):
 
     Attributes:
         format: Catalog key of the format.
-        verdict: `passed`, `failed` (no file is left), or `not offered`.
+        verdict: `passed`, `failed` (no file is left), `not offered`, or `skipped` for want of memory.
         max_drop: Greatest drop that was allowed to a file that passed.
         input: What int8 files were to take when it passed: `uint8` or `int8`.
         calibration: Number of training examples that set the ranges of integer formats when it passed.

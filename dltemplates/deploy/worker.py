@@ -5,6 +5,7 @@ A converter may crash the process it runs in, and prints as it likes; here it ca
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -43,12 +44,11 @@ def latency(path: str, example: str) -> dict[str, Any]:
         return {"latency_ms": load_predictor(path).latency(dict(arrays))}
 
 
-def answer(request: dict[str, Any], jobs: dict[str, Job]) -> dict[str, Any]:
-    """Do what a request asks for.
+def answer(request: dict[str, Any]) -> dict[str, Any]:
+    """Do what a request asks for; no graph is kept for the next one.
 
     Args:
         request: What `Converter.ask` was given.
-        jobs: The jobs so far, by the path of their serving model; a new one is added.
 
     Returns:
         The reply; `error` or `os_error` where it could not be done.
@@ -56,11 +56,9 @@ def answer(request: dict[str, Any], jobs: dict[str, Job]) -> dict[str, Any]:
     try:
         if request["do"] == "latency":
             return latency(request["path"], request["example"])
-        serving = request["serving"]
-        if serving not in jobs:
-            contract = Contract.model_validate_json(request["contract"])
-            jobs[serving] = Job(Path(serving), Path(request["work"]), contract, request["integer_type"])
-        return convert(jobs[serving], request["format"], Path(request["out"]))
+        contract = Contract.model_validate_json(request["contract"])
+        job = Job(Path(request["serving"]), Path(request["work"]), contract, request["integer_type"])
+        return convert(job, request["format"], Path(request["out"]))
     except OSError as error:
         return {"os_error": [error.errno, error.strerror, error.filename]}
     except Exception as error:  # whatever a converter raises is the answer
@@ -85,11 +83,11 @@ def main() -> None:
     os.dup2(2, 1)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     _import_tensorflow()  # while the caller is still writing the serving model
-    jobs: dict[str, Job] = {}
     for line in sys.stdin:
-        reply = answer(json.loads(line), jobs) | {"peak_memory": peak_memory()}
+        reply = answer(json.loads(line)) | {"peak_memory": peak_memory()}
         replies.write(json.dumps(reply) + "\n")
         replies.flush()
+        gc.collect()  # graphs refer to themselves
 
 
 if __name__ == "__main__":

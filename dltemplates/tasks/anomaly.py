@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from dltemplates.datasets.source import Dataset, Source, batches_of, column
+from dltemplates.datasets.source import Dataset, Source, batches_of, column, join_batches
 from dltemplates.datasets.spec import DatasetSpec, Like, gives_back
 from dltemplates.datasets.splits import Strata
 from dltemplates.features import Decision, Feature, Number, classes_of, columns_of
@@ -168,8 +168,10 @@ class Anomaly(Reconstruction):
         return score, self.truth.model_copy(update={"name": "decision", "dtype": "float32"})
 
     def evaluate(self, system: System, source: Source) -> Evaluation:
-        """Score all outputs together: a ranking needs them all, and they are one number an example."""
-        return self.compare(*system.whole.predict(source))
+        """Score all outputs together, as a ranking needs them all; of the targets the marks alone are kept."""
+        batches = [({TRUTH.name: given[TRUTH.name]}, outputs) for given, outputs in system.whole.batches(source)]
+        targets, outputs = zip(*batches, strict=True)
+        return self.compare(join_batches(targets), join_batches(outputs))
 
     def compare(self, targets: Arrays, outputs: Arrays) -> Evaluation:
         from sklearn.metrics import average_precision_score, precision_score, recall_score, roc_auc_score

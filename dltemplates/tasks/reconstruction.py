@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from dltemplates.datasets.source import Dataset, Source
+from dltemplates.datasets.source import Dataset, Source, join_batches
 from dltemplates.datasets.spec import DatasetSpec, Like, gives_back, network_shape
 from dltemplates.features import AnyFeature, Feature, Image, Number
 from dltemplates.tasks.contract import ServingModel
@@ -147,29 +148,32 @@ class Reconstruction(SupervisedTask):
 
     def evaluate(self, system: System, source: Source) -> Evaluation:
         """Score reconstructions batch by batch: all outputs of a split may be too large to be held at once."""
-        parts = [self._part(*batch) for batch in system.whole.batches(source)]
-        return self._scored(parts)
+        return self._scored(system.whole.batches(source))
 
     def compare(self, targets: Arrays, outputs: Arrays) -> Evaluation:
         """Score reconstructions; an export is compared with Keras, not by its score."""
-        return self._scored([self._part(targets, outputs)])
+        return self._scored([(targets, outputs)])
 
-    def _part(self, targets: Arrays, outputs: Arrays) -> tuple[np.ndarray, np.ndarray, Arrays, Arrays]:
-        """Return the errors of a batch (n,), those of its noisy inputs, and its first examples, to be drawn."""
-        noise = np.zeros(0)
-        if self.noisy is not None:
-            noise = self._squared(targets[self.noisy.name], targets[self.target.name])
-        first = [{name: np.array(array[:SHOWN]) for name, array in arrays.items()} for arrays in (targets, outputs)]
-        return self.errors(targets, outputs), noise, first[0], first[1]
-
-    def _scored(self, parts: list[tuple[np.ndarray, np.ndarray, Arrays, Arrays]]) -> Evaluation:
-        all_errors, all_noise, targets, outputs = zip(*parts, strict=True)
-        errors, noise = np.concatenate(all_errors), np.concatenate(all_noise)
+    def _scored(self, batches: Iterable[tuple[Arrays, Arrays]]) -> Evaluation:
+        """Score batches of targets and outputs; the first examples are kept, to be drawn."""
+        all_errors, all_noise, first, missing = [], [], [], SHOWN
+        for targets, outputs in batches:
+            all_errors.append(self.errors(targets, outputs))
+            if self.noisy is not None:
+                all_noise.append(self._squared(targets[self.noisy.name], targets[self.target.name]))
+            if missing > 0:
+                first.append(
+                    [{name: array[:missing].copy() for name, array in part.items()} for part in (targets, outputs)]
+                )
+                missing -= len(all_errors[-1])
+        errors = np.concatenate(all_errors)
         scores = self._figures_of(errors)
         if self.noisy is not None:
-            scores |= {f"{name}_before": figure for name, figure in self._figures_of(noise).items()}
+            noise = self._figures_of(np.concatenate(all_noise))
+            scores |= {f"{name}_before": figure for name, figure in noise.items()}
+        kept = [join_batches(parts) for parts in zip(*first, strict=True)]
         captions = tuple(f"{error:.4f}" for error in errors)
-        return Evaluation(scores, targets[0], outputs[0], is_gate=False, captions=captions, count=len(errors))
+        return Evaluation(scores, kept[0], kept[1], is_gate=False, captions=captions, count=len(errors))
 
     def _figures_of(self, errors: np.ndarray) -> dict[str, float]:
         mse = float(errors.mean())

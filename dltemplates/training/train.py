@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from dltemplates.datasets.spec import READING_RULES
+from dltemplates.deploy.memory import memory_note, weight_bytes
 from dltemplates.runs import Run, check_resume, latest_run_path, load_run, make_run, new_run_path
 from dltemplates.tasks.evaluation import Evaluation
 from dltemplates.template import Template
@@ -85,6 +86,8 @@ def train(
             claims.enter_context(run.claimed())
         agree_on_template(placement, template, strict=strict)
         training = prepare(template, placement, strict=strict, run=run)
+        if too_much := memory_note(template.export.formats, weight_bytes(training.definition)):
+            reporter.note(too_much)
         _train_judge(training, reporter)
         agree_on_data(training)
         if training.watch:

@@ -272,6 +272,14 @@ def test_an_image_and_a_mask_of_different_sizes_are_refused(tmp_path):
         FileSource(tmp_path / "a", source.fields | {"mask": other.fields["mask"]})
 
 
+def test_an_image_and_a_mask_that_are_read_at_different_sizes_are_refused(tmp_path):
+    fields = make_source(tmp_path).fields
+    mask = fields["mask"]
+    small = FileField(MASK.model_copy(update={"shape": (16, 20, 1)}), mask.names, mask.files)
+    with pytest.raises(ValueError, match=r"Received: \(32, 40\) for `image`, \(16, 20\) for `mask`"):
+        FileSource(tmp_path, fields | {"mask": small})
+
+
 def test_a_kind_without_a_reader(tmp_path):
     with pytest.raises(TypeError, match="`label` of kind ClassId.*read_file.register"):
         read_file(LABEL, tmp_path / "a", Scanned((1, 1), False, "png", b"", 1), None)

@@ -183,7 +183,7 @@ def test_where_no_class_is_needed_images_may_lie_in_one_folder(tmp_path, class_f
     assert dataset.spec.skipped == {"notes.txt": "no JPEG, PNG, BMP or GIF"}
     assert sorted(name for split in dataset.splits for name in names(dataset, split)) == [f"{n}.png" for n in range(10)]
     assert load(class_folders(cats=10), UNLABELED).spec.sizes == {"train": 7, "validation": 1, "test": 2}
-    assert load(class_folders(dogs=10), UNLABELED).split("train").target.classes == ("cats", "dogs")
+    assert load(class_folders(dogs=10), UNLABELED).split("train").fields["label"].feature.classes == ("cats", "dogs")
     for split, count in {"train": 6, "test": 2}.items():
         for number in range(count):
             write_image(tmp_path / "split" / split / f"{number}.png", level=number)
@@ -200,7 +200,7 @@ def test_where_no_class_is_needed_folders_may_hold_one_image_or_none(class_folde
         load(path)
     dataset = load(path, UNLABELED)
     assert sum(dataset.spec.sizes.values()) == 21
-    assert dataset.split("train").target.classes == ("cats", "dogs", "none")
+    assert dataset.split("train").fields["label"].feature.classes == ("cats", "dogs", "none")
 
 
 def test_where_one_class_is_told_from_all_others_those_may_be_rare(class_folders):

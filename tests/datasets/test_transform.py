@@ -155,8 +155,10 @@ def test_other_features_stay_as_they_are():
     assert transform(LABEL, numbers, tf.constant([[3, 3, 1]] * 4), CropFlip((2, 2), (9, 9), flips=True)) is numbers
 
 
-def test_images_of_two_sizes_are_refused():
+def test_images_of_two_sizes_have_no_window_in_common():
     small = image_value((16, 20), 3, resize="stretch").model_copy(update={"name": "small"})
     source = ArraySource({"image": np.zeros((4, *SIZE, 3), np.uint8), "small": np.zeros((4, 16, 20, 3), np.uint8)})
-    with pytest.raises(ValueError, match=r"Received: \(16, 20\) for `small`, \(32, 40\) for the first"):
+    with pytest.raises(ValueError, match=r"random_crop.*Received: \(16, 20\) for `small`, \(32, 40\) for the first"):
         batches(source, range(1), spec=spec_with(small))
+    ((_, targets),) = batches(source, range(1), Augment(flip=True), spec=spec_with(small))
+    assert targets["small"].shape == (4, 16, 20, 3)

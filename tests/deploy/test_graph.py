@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from dltemplates.deploy.graph import fold_scale, freeze
+from dltemplates.deploy.graph import fold_scale, freeze, read_frozen
 from dltemplates.deploy.saved_model import save_serving, with_float_images
 from dltemplates.runtimes import SIGNATURE
 
@@ -26,7 +26,7 @@ def image():
 
 
 def call(graph, image):
-    return graph.function(image=tf.constant(image))["probabilities"].numpy()
+    return graph.to_function()(image=tf.constant(image))["probabilities"].numpy()
 
 
 def operations(graph):
@@ -48,6 +48,7 @@ def test_folding_keeps_the_outputs(frozen, image, network):
     assert reasons == {}
     np.testing.assert_allclose(call(after, image), call(before, image), atol=1e-6)
     assert np.ptp(call(before, image), axis=0).max() > 1e-3
+    assert after.graph_def.ByteSize() < before.graph_def.ByteSize() + 500  # the kernels as they were are gone
     inputs = {after.inputs["image"].partition(":")[0]}
     first = [node.op for node in after.graph_def.node if inputs & {name.partition(":")[0] for name in node.input}]
     assert not {"Mul", "AddV2"} & set(first)
@@ -80,6 +81,12 @@ def test_a_branch_that_is_no_layer_is_left(tmp_path, serve, image):
     after, reasons = fold_scale(before)
     assert "AddV2 in front of the first layer" in reasons["image"]
     np.testing.assert_array_equal(call(after, image), call(before, image))
+
+
+def test_a_graph_is_read_as_it_was_written(frozen, tmp_path):
+    graph = frozen(layers.Conv2D(4, 3))
+    graph.write(tmp_path / "graph")
+    assert read_frozen(tmp_path / "graph") == graph
 
 
 def test_flattening_leaves_no_shape_arithmetic(frozen, tmp_path, image):

@@ -37,7 +37,7 @@ def frozen(tmp_path):
 
 
 def call(graph, features):
-    return graph.function(features=tf.constant(features, tf.float32))["value"].numpy()
+    return graph.to_function()(features=tf.constant(features, tf.float32))["value"].numpy()
 
 
 def test_the_caller_does_what_is_cut(frozen):

@@ -1,12 +1,15 @@
 """Two outputs and two padded targets: trained with a weight for each box, resumed, exported, compared as sets."""
 
 import csv
+import os
+import sys
 from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
 
+from conftest import run_dlt
 from dltemplates.datasets.load import load_dataset
 from dltemplates.datasets.source import Dataset
 from dltemplates.datasets.values import with_counts
@@ -186,6 +189,24 @@ def test_a_killed_training_ends_in_the_same_bits(run, tmp_path):
     for first, second in zip(run.model().get_weights(), Run(folder).model().get_weights(), strict=True):
         np.testing.assert_array_equal(first, second)
     assert Run(folder).record.scores == run.record.scores
+
+
+def test_two_devices_take_the_step_that_one_takes(tmp_path):
+    """The halves of a batch hold different numbers of boxes: a mean of their means would be another loss."""
+    step = {"epochs": 1, "labels": 60, "batch_size": 60, "optimizer": "sgd", "learning_rate": 0.01}
+    (tmp_path / "step.toml").write_text(parse_template(TEMPLATE | {"train": step}).to_toml())
+    paths = os.pathsep.join(path for path in sys.path if path)
+    runs = []
+    for name, options in (("one", ("--strategy", "single")), ("two", ("--devices", "2"))):
+        done = run_dlt("train", tmp_path / "step.toml", "-o", tmp_path / name, *options, PYTHONPATH=paths)
+        assert done.returncode == 0, done.stderr
+        runs.append(Run(tmp_path / name))
+    (before,), (after,) = (each.history() for each in runs)
+    assert before["boxes_loss"] > 0
+    for name in before.keys() - {"seconds"}:
+        assert after[name] == pytest.approx(before[name], abs=1e-6), name
+    for first, second in zip(*(each.model().get_weights() for each in runs), strict=True):
+        np.testing.assert_allclose(second, first, rtol=0, atol=1e-6)
 
 
 def test_every_format_passes_the_gate_by_the_score_of_its_own_boxes(run, exported):

@@ -10,6 +10,7 @@ from dltemplates.deploy.formats.format import Format
 if TYPE_CHECKING:
     from dltemplates.deploy.job import Job
 
+MEMORY = 17.5  # times the bytes of the weights; measured by `tools/bench_memory.py weights`
 SUFFIX = ".onnx"
 NO_TEXT = {"CategoryLookup": "ONNX compares no text before opset 19, and it is converted to opset 17"}
 
@@ -23,11 +24,7 @@ def _float32(job: Job, out: Path) -> None:
 def _float16(job: Job, out: Path) -> None:
     from dltemplates.deploy import onnx
 
-    if job.cut is job.frozen:
-        model = type(job.onnx)()
-        model.CopyFrom(job.onnx)  # it is changed in place
-    else:
-        model = onnx.convert_onnx(job.cut, job.standardized_contract)
+    model = job.onnx if job.cut is job.frozen else onnx.convert_onnx(job.cut, job.standardized_contract)
     onnx.write(onnx.to_float16(model), out, job.standardized_contract)
 
 
@@ -39,11 +36,12 @@ def _int8(job: Job, out: Path) -> None:
     onnx.write(model, out, onnx.take_integers(model, job.standardized_contract, job.integer_type))
 
 
-FLOAT32 = Format(key="onnx:float32", suffix=SUFFIX, convert=_float32, tolerance=1e-4, refuses=NO_TEXT)
-FLOAT16 = Format(key="onnx:float16", suffix=SUFFIX, convert=_float16, tolerance=1e-2, refuses=NO_TEXT)
+FLOAT32 = Format(key="onnx:float32", suffix=SUFFIX, convert=_float32, tolerance=1e-4, memory=MEMORY, refuses=NO_TEXT)
+FLOAT16 = Format(key="onnx:float16", suffix=SUFFIX, convert=_float16, tolerance=1e-2, memory=MEMORY, refuses=NO_TEXT)
 INT8 = Format(
     key="onnx:int8",
     suffix=SUFFIX,
+    memory=MEMORY,
     convert=_int8,
     tolerance=None,
     needs_examples=True,

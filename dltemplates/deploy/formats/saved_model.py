@@ -10,6 +10,8 @@ from dltemplates.deploy.formats.format import Format
 if TYPE_CHECKING:
     from dltemplates.deploy.job import Job
 
+MEMORY = 4.5  # times the bytes of the weights; measured by `tools/bench_memory.py weights`
+
 
 def _convert(job: Job, out: Path) -> None:
     from dltemplates.deploy.saved_model import export_saved_model
@@ -17,4 +19,4 @@ def _convert(job: Job, out: Path) -> None:
     export_saved_model(job.serving, out, job.contract)
 
 
-SAVED_MODEL = Format(key="saved_model", suffix="", convert=_convert, tolerance=1e-4)
+SAVED_MODEL = Format(key="saved_model", suffix="", convert=_convert, tolerance=1e-4, memory=MEMORY)

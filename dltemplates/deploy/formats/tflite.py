@@ -10,6 +10,7 @@ from dltemplates.deploy.formats.format import Format
 if TYPE_CHECKING:
     from dltemplates.deploy.job import Job
 
+MEMORY = 33.0  # times the bytes of the weights; measured by `tools/bench_memory.py weights`
 SUFFIX = ".tflite"
 RECURRENT = ("LSTM", "GRU", "SimpleRNN")  # one example a call: TFLite's loop must know the sizes of what it gathers
 CALIBRATION_CRASHES = {
@@ -81,11 +82,16 @@ def _int16x8(job: Job, out: Path) -> None:
     tflite.write(tflite.shorten_names(converter.convert()), out, job.standardized_contract)
 
 
-FLOAT32 = Format(key="tflite:float32", suffix=SUFFIX, convert=_float32, tolerance=1e-4, one_by_one=RECURRENT)
-FLOAT16 = Format(key="tflite:float16", suffix=SUFFIX, convert=_float16, tolerance=1e-2, one_by_one=RECURRENT)
+FLOAT32 = Format(
+    key="tflite:float32", suffix=SUFFIX, convert=_float32, tolerance=1e-4, memory=MEMORY, one_by_one=RECURRENT
+)
+FLOAT16 = Format(
+    key="tflite:float16", suffix=SUFFIX, convert=_float16, tolerance=1e-2, memory=MEMORY, one_by_one=RECURRENT
+)
 DYNAMIC = Format(
     key="tflite:dynamic",
     suffix=SUFFIX,
+    memory=MEMORY,
     convert=_dynamic,
     tolerance=None,
     one_by_one=RECURRENT,
@@ -94,6 +100,7 @@ DYNAMIC = Format(
 INT8 = Format(
     key="tflite:int8",
     suffix=SUFFIX,
+    memory=MEMORY,
     convert=_int8,
     tolerance=None,
     needs_examples=True,
@@ -104,6 +111,7 @@ INT8 = Format(
 INT16X8 = Format(
     key="tflite:int16x8",
     suffix=SUFFIX,
+    memory=MEMORY,
     convert=_int16x8,
     tolerance=None,
     needs_examples=True,
