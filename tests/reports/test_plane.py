@@ -5,6 +5,7 @@ import pytest
 
 from conftest import spec_of
 from dltemplates.datasets.values import class_value
+from dltemplates.features import Noise
 from dltemplates.models.perceptron import perceptron
 from dltemplates.reports.plane import PLACES, boundary_figure
 from dltemplates.runtimes import KerasPredictor
@@ -59,8 +60,9 @@ def test_what_is_no_classifier_of_two_numbers_has_no_plane(neuron):
     predictor, _, arrays = neuron
     many = Classification(spec_of(class_value(tuple("abcdefghi"))))
     assert boundary_figure(predictor, many, arrays["features"], arrays) is None
-    for update in ({"shape": (3,)}, {"kind": "image"}):
-        (value,) = predictor.contract.inputs
-        contract = predictor.contract.model_copy(update={"inputs": (value.model_copy(update=update),)})
+    (value,) = predictor.contract.inputs
+    others = (value.model_copy(update={"shape": (3,)}), Noise(name=value.name, dtype=value.dtype, shape=value.shape))
+    for other_value in others:
+        contract = predictor.contract.model_copy(update={"inputs": (other_value,)})
         other = KerasPredictor(predictor.model, contract)
         assert boundary_figure(other, neuron[1], arrays["features"], arrays) is None

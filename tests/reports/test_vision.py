@@ -123,7 +123,7 @@ def test_without_convolutions_there_is_nothing_to_show(source):
 
 def test_an_input_that_is_no_image_has_no_pictures(source):
     serving, task = served(network(*convolutions()))
-    inputs = tuple(value.model_copy(update={"kind": "number"}) for value in serving.contract.inputs)
+    inputs = tuple(Number(name=v.name, dtype=v.dtype, shape=v.shape) for v in serving.contract.inputs)
     serving = type(serving)(serving.model, serving.contract.model_copy(update={"inputs": inputs}))
     assert vision_figures(serving, task, source, Evaluation({})) == {}
 

@@ -13,6 +13,7 @@ import pytest
 
 from conftest import small_template
 from dltemplates.datasets import augment
+from dltemplates.features import Number
 from dltemplates.runs import load_run
 from dltemplates.settings import Augment
 from dltemplates.tasks.load_for import load_for
@@ -199,4 +200,4 @@ def test_only_classes_are_weighed(batches):
     target = load_for(small_template())[1].spec.targets[0]
     assert batches.class_weights(target, "none") is None
     with pytest.raises(ValueError, match="`train.class_weight` needs one class per example"):
-        batches.class_weights(target.model_copy(update={"kind": "number"}), "balanced")
+        batches.class_weights(Number(name=target.name, dtype=target.dtype, shape=target.shape), "balanced")
