@@ -124,8 +124,9 @@ def predict(
     made = [value for value in contract.outputs if value.suffix]
     to_table = output is not None and Path(output).suffix == ".csv"
     if made and to_table:
-        name = made[0].name
-        raise ValueError(f"Images go into a folder. Received: {output}, where `{name}` is an image. Name a folder.")
+        raise ValueError(
+            f"Images go into a folder. Received: {output}, where `{made[0].name}` is an image. Name a folder."
+        )
     examples = read_given(contract.inputs[0], contract, list(inputs))
     found = (_said(subject, example) for example in examples)
     if to_table:

@@ -105,7 +105,7 @@ def _target_bytes(value: Feature, array: Any) -> Iterable[bytes]:
 
 @_target_bytes.register
 def _(value: ClassId, array: np.ndarray) -> Iterable[bytes]:
-    ids = array.astype(np.int64).reshape(len(array), math.prod(value.shape))
+    ids = array.astype(np.int64).reshape(len(array), math.prod(value.shape))  # one, or one for each box
     return map(b"\0".join, zip(*(_texts(value.classes, place) for place in ids.T), strict=True))
 
 
@@ -117,4 +117,6 @@ def _(value: Labels, array: np.ndarray) -> Iterable[bytes]:
 
 @_target_bytes.register
 def _(value: Boxes, array: Any) -> Iterable[bytes]:
-    return _bytes_of(array if isinstance(array, Ragged) else Ragged.of([rows[value.are_boxes(rows)] for rows in array]))
+    if not isinstance(array, Ragged):  # the rows that are no box do not count
+        array = Ragged.of([rows[value.are_boxes(rows)] for rows in array])
+    return _bytes_of(array)

@@ -10,7 +10,7 @@ from dltemplates.deploy.formats.format import Format
 if TYPE_CHECKING:
     from dltemplates.deploy.job import Job
 
-MEMORY = 33.0  # times the bytes of the weights; measured by `tools/bench_memory.py weights`
+MEMORY = 22.0  # times the bytes of the weights; measured by `tools/bench_memory.py weights`
 SUFFIX = ".tflite"
 RECURRENT = ("LSTM", "GRU", "SimpleRNN")  # one example a call: TFLite's loop must know the sizes of what it gathers
 CALIBRATION_CRASHES = {
