@@ -106,7 +106,7 @@ class ExportReport(Record):
         data_note: How the data differed from what the run was trained on; None where it did not.
     """
 
-    format_version: Literal["1.1"] = "1.1"
+    format_version: Literal["1.2"] = "1.2"
     name: str
     task: str
     metric: str
