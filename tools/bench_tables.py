@@ -20,6 +20,7 @@ from sklearn.preprocessing import StandardScaler
 
 from dltemplates.datasets.source import Source
 from dltemplates.datasets.spec import DatasetSpec
+from dltemplates.features import Category, columns_of
 from dltemplates.runs import Run, load_run
 from dltemplates.tasks.load_for import load_for
 
@@ -33,7 +34,7 @@ def bench(run: Run) -> dict[str, dict[str, float]]:
         ValueError: If the run was not trained on a table, or its task is neither classification nor regression.
     """
     task, spec = run.task(), run.record.spec
-    if spec.inputs[0].columns is None or task.name not in ("classification", "regression"):
+    if not columns_of(spec.inputs[0]) or task.name not in ("classification", "regression"):
         raise ValueError(
             f"A run must be of classification or regression on a table. Received: {run.path}, {task.name} on "
             f"{run.template.dataset.name}. Choose another."
@@ -75,7 +76,7 @@ def one_hot(arrays: dict[str, np.ndarray], spec: DatasetSpec) -> np.ndarray:
     parts = []
     for value in spec.inputs:
         array = arrays[value.name]
-        if value.kind != "category":
+        if not isinstance(value, Category):
             parts.append(array)
             continue
         for place, column in enumerate(value.columns or ()):
@@ -91,7 +92,7 @@ def ids(arrays: dict[str, np.ndarray], spec: DatasetSpec) -> np.ndarray:
 def categorical(spec: DatasetSpec) -> list[bool]:
     """Whether each column of `ids` is a category."""
     return [
-        value.kind == "category" and len((value.columns or ())[place].vocabulary) < MOST_CATEGORIES
+        isinstance(value, Category) and len((value.columns or ())[place].vocabulary) < MOST_CATEGORIES
         for value in spec.inputs
         for place in range(value.shape[0])
     ]

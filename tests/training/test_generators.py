@@ -222,7 +222,7 @@ def test_an_image_that_is_not_written_whole_leaves_the_one_before(gan_run, tmp_p
         path.write_bytes(b"half")
         raise OSError("the disk is full")
 
-    monkeypatch.setattr("dltemplates.inference.write_image", broken)
+    monkeypatch.setattr("dltemplates.features.image.write_image", broken)
     with pytest.raises(OSError, match="the disk is full"):
         predict(gan_run.path, ["3"], output=tmp_path)
     assert Path(made["image"]).read_bytes() == before
