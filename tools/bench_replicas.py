@@ -27,6 +27,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
+from dltemplates.compat import flatten_layers
 from dltemplates.template import Template, load_template
 from dltemplates.training.loop import StepLoop
 from dltemplates.training.prepare import Training, prepare
@@ -83,24 +84,22 @@ class Contestant:
         self.placement = placement
         self.training: Training = prepare(template, placement)
         self.normalizations = [
-            layer
-            for layer in self.training.algorithm.model._flatten_layers()
-            if isinstance(layer, layers.BatchNormalization)
+            layer for layer in flatten_layers(self.training.model) if isinstance(layer, layers.BatchNormalization)
         ]
         if not self.normalizations:
             raise SystemExit(f"{template.model.name} has no batch normalization. Choose another template.")
         for layer in self.normalizations:
             layer.momentum = 0.0  # the moving statistics are then those of the last batch
             layer.__class__ = normalization or type(layer)
-        self.loop = StepLoop(placement, self.training.stages[0].algorithm.train)
-        parts = len(placement.shard.own)
-        batch = self.training.batches(self.training.stages[0], 0).take(parts).cache().repeat()
+        stage = self.training.stages[-1]
+        self.loop = StepLoop(placement, stage.algorithm.train)
+        batch = stage.batches(stage.first_step).take(len(placement.shard.own)).cache().repeat()
         self.iterator = placement.iterator(batch)
 
     def first_step(self) -> FirstStep:
         """Take the first step."""
         self.loop(self.iterator, 1)
-        weights = self.training.algorithm.model.trainable_weights
+        weights = self.training.model.trainable_weights
         means = [layer.moving_mean for layer in self.normalizations]
         variances = [layer.moving_variance for layer in self.normalizations]
         return FirstStep(*([np.asarray(value, np.float64) for value in part] for part in (weights, means, variances)))
