@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from dltemplates.datasets.source import ALL, Dataset
 from dltemplates.deploy.report import load_run_report
 from dltemplates.deploy.system import find_system
 from dltemplates.features import AnyFeature, Feature, Image, Noise, classes_of
-from dltemplates.runs import Run, atomic_path, load_run
+from dltemplates.runs import Run, atomic_path, check_folder, load_run
 from dltemplates.runtimes import KerasPredictor, load_predictor
 from dltemplates.settings import DatasetSettings, ImageSettings, Named
 from dltemplates.tasks.contract import Contract
@@ -117,7 +118,7 @@ def predict(
 
     Raises:
         ValueError: If a file that was named cannot be read, there is no image, the noise is of the wrong length, there
-            is no such part, or images are to go into a table.
+            is no such part, images are to go into a table, or nothing can be written to the output.
     """
     subject = _open(path, threads, part)
     contract = subject.contract
@@ -127,7 +128,10 @@ def predict(
         raise ValueError(
             f"Images go into a folder. Received: {output}, where `{made[0].name}` is an image. Name a folder."
         )
-    examples = read_given(contract.inputs[0], contract, list(inputs))
+    inputs = list(inputs)
+    if output is not None and (made or to_table):
+        _check_output(Path(output), inputs, to_table=to_table)
+    examples = read_given(contract.inputs[0], contract, inputs)
     found = (_said(subject, example) for example in examples)
     if to_table:
         results = list(found)
@@ -136,6 +140,15 @@ def predict(
     if output is None or not made:
         return list(found)
     return [_write_images(result, made, Path(output), place) for place, result in enumerate(found)]
+
+
+def _check_output(path: Path, inputs: list[str | Path], *, to_table: bool) -> None:
+    """Raise a `ValueError` unless predictions can go to a path, before they take their time."""
+    check_folder(path.parent if to_table else path)
+    if to_table and path.is_dir():
+        raise ValueError(f"A table must be a file. Received: {path}, which is a folder. Choose another name.")
+    if to_table and path.exists() and any(os.path.exists(given) and path.samefile(given) for given in inputs):
+        raise ValueError(f"The output must not replace an input. Received: {path} for both. Choose another name.")
 
 
 def write_table(path: Path, results: list[dict[str, Any]]) -> None:

@@ -316,6 +316,17 @@ def load_run(path: str | Path) -> Run:
     return run
 
 
+def check_folder(path: Path) -> None:
+    """Check that a path is a folder, or can become one.
+
+    Raises:
+        ValueError: If it is a file, or lies below one.
+    """
+    if file := next((folder for folder in (path, *path.parents) if folder.exists() and not folder.is_dir()), None):
+        where = "which" if file == path else f"but {file}"
+        raise ValueError(f"The output must be a folder. Received: {path}, {where} is a file. Choose another name.")
+
+
 def new_run_path(name: str, output: str | Path | None, *, overwrite: bool = False) -> Path:
     """Choose the folder of a new run: `output`, or the first free one of `saved_models/name`, `-2`, `-3`, ...
 
@@ -325,8 +336,7 @@ def new_run_path(name: str, output: str | Path | None, *, overwrite: bool = Fals
     if output is None:
         return next(path for path in _numbered(name) if not path.exists())
     path = Path(output)
-    if path.exists() and not path.is_dir():
-        raise ValueError(f"The output must be a folder. Received: {path}, which is a file. Choose another name.")
+    check_folder(path)
     if path.exists() and not overwrite and any(path.iterdir()):
         raise ValueError(f"The output folder must be new. Received: {path}, which exists. Add --overwrite.")
     if path.exists() and not Run(path).is_replaceable():

@@ -30,6 +30,7 @@ from dltemplates.settings import (
 from dltemplates.upgrade import upgrade_key, upgrade_template
 
 COLUMNS = ("dataset.table.columns.", "dataset.series.columns.")
+NAMED = ("task", "model", "train.optimizer", "train.learning_rate")  # a name is short for a table
 
 
 class Template(Part):
@@ -133,7 +134,9 @@ def _override(table: dict[str, Any], dotted: str, value: Any) -> None:
         parents, last = columns.split(".")[:-1], dotted.removeprefix(columns)  # the name of a column may have dots
     for depth, key in enumerate(parents):
         child = table.setdefault(key, {})
-        if isinstance(child, str):  # a name whose options are being set
+        if child == "none":  # a table that was left out, and begins anew
+            child = table[key] = {}
+        elif isinstance(child, str):  # a name whose options are being set
             child = table[key] = {"name": child}
         elif not isinstance(child, dict):
             path = ".".join(parents[: depth + 1])
@@ -171,7 +174,8 @@ def _explain(error: Any, *, is_series: bool) -> str:
         return f"`{key}` must be one of {context['expected_tags']}. Received: {context['tag']!r}."
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] in ("model_type", "model_attributes_type"):
-        return f"`{key}` must be a table, or a name. Received: {received!r}."
+        may_be = "a table, or a name" if key in NAMED else "a table"
+        return f"`{key}` must be {may_be}. Received: {received!r}. Write it as [{key}], with its settings below."
     if error["type"] == "value_error":
         return f"`{key}`: {message}"
     if error["type"] == "tuple_type":

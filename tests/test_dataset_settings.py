@@ -146,6 +146,13 @@ def test_a_kind_can_be_left_out_on_the_command_line():
     assert template.dataset.images.size == (8, 8)
 
 
+def test_a_kind_that_was_left_out_begins_anew():
+    template = load_template("lstm_sunspots", parse_overrides(["dataset.series=none", "dataset.series.window=3"]))
+    assert (template.dataset.series.window, template.dataset.series.horizon) == (3, 1)
+    template = load_template("lstm_sunspots", parse_overrides(["dataset.series.window=3", "dataset.series=none"]))
+    assert template.dataset.series is None
+
+
 def digits_images():
     random = np.random.default_rng(0)
     return random.integers(0, 256, (60, 8, 8, 1)).astype("uint8"), np.arange(60) % 2

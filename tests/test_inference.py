@@ -71,6 +71,20 @@ def test_a_table_has_a_column_for_each_part_and_a_row_for_each_object(tmp_path):
     ]
 
 
+def test_a_table_that_cannot_be_written_is_refused_at_once(small_run, digit_folder, tmp_path):
+    image = digit_folder / "one" / "0.png"
+    data = tmp_path / "data.csv"
+    data.write_text("a")
+    with pytest.raises(ValueError, match=r"must be a folder\. Received: .*data\.csv, which is a file"):
+        predict(small_run.path, [image], output=data / "out.csv")
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(ValueError, match=r"must be a file\. Received: .*, which is a folder"):
+        predict(small_run.path, [image], output=tmp_path / "folder.csv")
+    with pytest.raises(ValueError, match=r"must not replace an input\. Received: .*data\.csv for both"):
+        predict(small_run.path, ["1,2", data], output=data)
+    assert data.read_text() == "a"
+
+
 def test_an_image_of_any_kind_is_brought_to_the_input(small_run, tmp_path):
     Image.new("RGBA", (30, 20), (255, 0, 0, 128)).save(tmp_path / "a.png")
     assert len(predict(small_run.path, [tmp_path])) == 1

@@ -109,3 +109,11 @@ def test_a_definition_with_unknown_layers_says_how_to_give_them(small_run, tmp_p
 def test_runs_are_listed_with_what_they_are(small_run):
     listed = [run for run in list_runs(small_run.path.parent) if run.name == "small"]
     assert "convnet on digits, done, test accuracy 0." in listed[0].describe()
+
+
+def test_a_run_below_a_file_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match=r"must be a folder\. Received: .*file, which is a file\. Choose"):
+        new_run_path("x", tmp_path / "file", overwrite=True)
+    with pytest.raises(ValueError, match=r"must be a folder\. Received: .*run, but .*file is a file\. Choose"):
+        new_run_path("x", tmp_path / "file" / "folder" / "run")

@@ -118,7 +118,7 @@ def _class_ids(name: str, values: pd.Series, classes: tuple[str, ...]) -> np.nda
     if np.isnan(ids).any():
         raise ValueError(
             f"`{name}` must be a class that was learned. Received: {values[np.isnan(ids)].iloc[0]!r}. "
-            f"There are: {', '.join(classes)}."
+            f"There are: {', '.join(classes)}. Correct it, or choose other data."
         )
     return ids.astype(np.int64)
 
