@@ -70,8 +70,8 @@ def evaluate(path: str | Path, *, data: str | None = None, split: str = "test", 
     contract = subject.contract
     if isinstance(subject.task, Parity):
         raise ValueError(
-            f"What is judged must have a target. Received: {path}, which has none: what it gives was held against "
-            "Keras's when it was exported. Judge the whole network, or look at it by `dlt predict`."
+            f"What is evaluated must have a target. Received: {path}, which has none: its output was compared with "
+            "Keras's when it was exported. Evaluate the whole network, or use `dlt predict`."
         )
     settings = _settings(subject, data)
     _, dataset = load_for(contract, settings=settings, run=subject.run, whole=split == ALL, from_file=data is None)
