@@ -17,7 +17,7 @@ from dltemplates.datasets.given import Given, read_given
 from dltemplates.datasets.source import ALL, Dataset
 from dltemplates.deploy.report import load_run_report
 from dltemplates.deploy.system import find_system
-from dltemplates.features import AnyFeature, Feature, Image, Noise, classes_of
+from dltemplates.features import AnyFeature, Feature, Image, Noise, Scores, classes_of
 from dltemplates.runs import Run, atomic_path, check_folder, load_run
 from dltemplates.runtimes import KerasPredictor, load_predictor
 from dltemplates.settings import DatasetSettings, ImageSettings, Named
@@ -132,7 +132,7 @@ def predict(
     if output is not None and (made or to_table):
         _check_output(Path(output), inputs, to_table=to_table)
     examples = read_given(contract.inputs[0], contract, inputs)
-    found = (_said(subject, example) for example in examples)
+    found = (_said(subject, example, every_score=to_table) for example in examples)
     if to_table:
         results = list(found)
         write_table(Path(str(output)), results)
@@ -154,8 +154,9 @@ def _check_output(path: Path, inputs: list[str | Path], *, to_table: bool) -> No
 def write_table(path: Path, results: list[dict[str, Any]]) -> None:
     """Write predictions as a CSV file, a row for each.
 
-    What is nested gets a column for each of its parts, `values.0` and `next.cat`. A prediction with a list of objects,
-    such as boxes, gets a row for each of them; where there are none, one row whose `boxes.left` and so on are empty.
+    What is nested gets a column for each of its parts, `values.0` and `probabilities.cat`. A prediction with a list of
+    objects, such as boxes, gets a row for each of them; where there are none, one row whose `boxes.left` and so on are
+    empty.
 
     Args:
         path: The file.
@@ -206,11 +207,18 @@ def _file_name(text: str) -> str:
     return re.sub(r"[^\w.-]+", "_", name)[:40]
 
 
-def _said(subject: Subject, example: Given) -> dict[str, Any]:
-    """Predict one example, and return what the task says of it."""
+def _said(subject: Subject, example: Given, *, every_score: bool) -> dict[str, Any]:
+    """Predict one example, and return what the task says of it; with `every_score` the score of each class too."""
     if example.arrays is None:
         return {"input": example.name, **example.remarks}
-    (result,) = subject.task.show(subject.task.predict(subject.system, example.arrays))
+    outputs = subject.task.predict(subject.system, example.arrays)
+    (result,) = subject.task.show(outputs)
+    scores = [value for value in subject.contract.outputs if isinstance(value, Scores) and len(value.shape) == 1]
+    if every_score and scores:  # in place of those of a few classes
+        result = {name: part for name, part in result.items() if not isinstance(part, dict)}
+        result |= {
+            value.name: dict(zip(value.classes, outputs[value.name][0].tolist(), strict=True)) for value in scores
+        }
     return {"input": example.name, **result, **example.remarks}
 
 

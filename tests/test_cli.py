@@ -216,6 +216,9 @@ def test_new_writes_a_commented_template(dlt, tmp_path):
     code, _, err = dlt("new", "mine.yaml", "--from", "resnet8_digits")
     assert code == 2
     assert "Received: mine.yaml. Try mine.toml" in error_line(err)
+    code, _, err = dlt("new", "mine.toml/deeper.toml", "--from", "resnet8_digits")
+    assert code == 2
+    assert "Received: mine.toml, which is a file" in error_line(err)
 
 
 def test_build_writes_definition_and_weights_and_says_how_large(dlt, tmp_path):

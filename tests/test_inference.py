@@ -54,7 +54,7 @@ def test_predictions_go_into_a_table(small_run, digit_folder, tmp_path):
     assert rows[0]["error"] == bad["error"]
     assert rows[1]["class"] == good["class"]
     assert float(rows[1]["probability"]) == good["probability"]
-    assert {f"next.{name}" for name in good["next"]} < set(rows[1])
+    assert float(rows[1][f"probabilities.{good['class']}"]) == good["probability"]
 
 
 def test_a_table_has_a_column_for_each_part_and_a_row_for_each_object(tmp_path):
@@ -69,6 +69,24 @@ def test_a_table_has_a_column_for_each_part_and_a_row_for_each_object(tmp_path):
         "a,1,2,3,4,y,0.25",
         "b,5,6,7,8,,",
     ]
+
+
+def test_a_table_of_a_classifier_has_a_column_for_each_class(small_run, digit_folder, tmp_path):
+    predict(small_run.path, [digit_folder / "one"], output=tmp_path / "out.csv")
+    with (tmp_path / "out.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    names = [f"probabilities.{digit}" for digit in range(10)]
+    assert list(rows[0]) == ["input", "class", "probability", *names]
+    assert len(rows) == 20
+    for row in rows:
+        assert sum(float(row[name]) for name in names) == pytest.approx(1, abs=1e-5)
+        assert row["probability"] == row[f"probabilities.{row['class']}"]
+
+
+def test_a_table_is_no_data_for_a_network_of_images(small_run, tmp_path):
+    (tmp_path / "data.csv").write_text("a,b,c" + "\n1,2,x\n3,4,y" * 10)
+    with pytest.raises(ValueError, match=r"inputs of the network, images\. Received: .*data\.csv, a table\..*--data"):
+        evaluate(small_run.path, data=str(tmp_path / "data.csv"))
 
 
 def test_a_table_that_cannot_be_written_is_refused_at_once(small_run, digit_folder, tmp_path):

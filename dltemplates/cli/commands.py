@@ -84,11 +84,12 @@ def show(name: str, as_json: bool) -> None:
 @overwrite_option
 def new(file: Path, template: str, overwrite: bool) -> None:
     """Write a commented template to edit."""
-    from dltemplates.runs import atomic_write
+    from dltemplates.runs import atomic_write, check_folder
 
     text = catalog.template_text(template)
     if file.suffix != ".toml":
         raise ValueError(f"A template file must end in .toml. Received: {file}. Try {file.with_suffix('.toml')}.")
+    check_folder(file.parent)
     if file.exists() and not overwrite:
         raise ValueError(f"The file must be new. Received: {file}, which exists. Add --overwrite.")
     atomic_write(file, text)

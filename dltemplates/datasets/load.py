@@ -113,6 +113,11 @@ def _load_path(path: Path, settings: DatasetSettings, like: Like | None) -> Data
 
         return csv_series(path, settings, like=like)
     if (path.suffix == ".csv" and path.is_file()) or (path / "train.csv").is_file():
+        if like is not None and isinstance(like.inputs[0], Image):
+            raise ValueError(
+                f"The data must have the inputs of the network, images. Received: {path}, a table. Choose other data "
+                "by --data."
+            )
         from dltemplates.datasets.csv_table import csv_table
 
         return csv_table(path, settings, like=like)

@@ -105,7 +105,7 @@ def export_system(
             return earlier
     too_much = {format.key: reason for format in wanted if (reason := too_large(format, servings))}
     for key, reason in too_much.items():
-        progress(key, f"skipped: {reason}")
+        progress(key, f"{'skipped' if formats is None else 'failed'}: {reason}")
     with files.work_folder(folder) as work, Converter(work / "log.txt") as converter:
         reference = Reference(servings, task, dataset, text, work / "reference")
         parts = {part: _Part(part, serving, converter, work, folder) for part, serving in servings.items()}

@@ -82,11 +82,14 @@ class PartReference:
 
     @cached_property
     def spreads(self) -> dict[str, float]:
-        """The greatest less the least of each output; where all are the same, as of a single number, their size."""
+        """What an error of each output is divided by: the greatest less the least, unless its kind says another.
+
+        Where all are the same, as of a single number, their size.
+        """
         seen = Extent()
         for rows in index_batches(len(self.source), examples_per_call(self.contract)):
             seen.add({name: array[rows] for name, array in self.outputs.items()})
-        return seen.spreads
+        return {name: self.feature(name).spread or spread for name, spread in seen.spreads.items()}
 
 
 def run_keras(serving: ServingModel, source: Source, folder: Path) -> PartReference:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -18,6 +18,8 @@ class Boxes(Feature):
     A box is (left, top, right, bottom), each a share of the image's width or height, 0 to 1. A row of -1 is no box: it
     fills the rows that are left. A row whose left edge is below -0.5 is taken as such a row.
     """
+
+    spread: ClassVar[float | None] = 1.0  # the image; rows that are no box do not count
 
     kind: Literal["boxes"] = "boxes"
 

@@ -27,11 +27,13 @@ class Feature(BaseModel):
         suffix: Of the file that `write` writes; empty where it writes none.
         takes_bytes: Whether it holds bytes, 0 to 255, which an integer file takes as they are.
         is_decision: Whether an output of this kind is right or wrong, and never close.
+        spread: What an error of an output of this kind is divided by; None for the spread of Keras's outputs.
     """
 
     suffix: ClassVar[str] = ""
     takes_bytes: ClassVar[bool] = False
     is_decision: ClassVar[bool] = False
+    spread: ClassVar[float | None] = None
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

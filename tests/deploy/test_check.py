@@ -215,6 +215,8 @@ def test_an_output_is_compared_as_its_kind_is(compared):
     assert compared(expected, expected[:, ::-1]).max_error > 0.1
     assert compared(expected, expected[:, ::-1], Boxes).max_error == 0
     assert compared(expected, shuffled, Boxes).max_error > 0.1  # their sides were shuffled, not the boxes
+    padded = np.where(np.arange(5)[:, None] < 1, expected, -1)  # a share of the image, whatever fills the rows
+    assert compared(padded, np.where(padded < 0, padded, padded + 0.25), Boxes).max_error == pytest.approx(0.25)
     decisions = (np.arange(20) % 2).astype(np.float32)
     parity = compared(decisions, np.where(np.arange(20) < 3, 1 - decisions, decisions), Decision)
     assert (parity.changed, parity.max_error, parity.rms_error) == (3, 0.15, 0)

@@ -288,10 +288,13 @@ def test_a_format_that_does_not_fit_is_skipped_and_said(serving, task, dataset, 
 
 
 def test_one_that_was_asked_for_fails(serving, task, dataset, tmp_path, free, in_process):
+    states = {}
     free(0.5e9)
-    report = export_system({WHOLE: serving}, task, dataset, tmp_path, SETTINGS, formats=(KEY,))
+    options = {"formats": (KEY,), "progress": states.__setitem__}
+    report = export_system({WHOLE: serving}, task, dataset, tmp_path, SETTINGS, **options)
     assert report.failed == (KEY,)
     assert "of memory, 0.5 GB free" in report.result(KEY).reason
+    assert states == {KEY: f"failed: {report.result(KEY).reason}"}
 
 
 def test_what_stands_of_an_earlier_export_is_kept_if_it_is_of_the_same_weights(
