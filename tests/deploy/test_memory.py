@@ -339,12 +339,12 @@ def test_what_an_export_will_take_is_said_before_training_begins(tmp_path, free)
     assert not [text for text in listener.told if "the export needs" in text]
 
 
-@pytest.mark.parametrize(("options", "code"), [(["--all"], 0), (["--to", KEY], 3)])
-def test_the_command_says_it_in_a_line(small_run, tmp_path, free, in_process, capfd, options, code):
+@pytest.mark.parametrize(("options", "verdict", "code"), [(["--all"], "skipped", 0), (["--to", KEY], "failed", 3)])
+def test_the_command_says_it_in_a_line(small_run, tmp_path, free, in_process, capfd, options, verdict, code):
     shutil.copytree(small_run.path, tmp_path / "run")
     free(0.5e9)
     assert cli.main(["export", str(tmp_path / "run"), *options]) == code
     shown = capfd.readouterr()
-    assert f"{KEY}: skipped: needs about 1.2 GB of memory, 0.5 GB free" in shown.err
+    assert f"{KEY}: {verdict}: needs about 1.2 GB of memory, 0.5 GB free" in shown.err
     assert "Traceback" not in shown.err
     assert f"{KEY}: needs about" in shown.out
