@@ -24,5 +24,6 @@ def test_a_model_exports_and_every_file_passes(name, tmp_path):
     report = export(run, formats=["tflite:float32", "tflite:int8", "onnx:float32"], max_drop=0.03)
     assert not report.failed, report
     assert len(report.results) == 3
+    is_scored = run.record.spec.sizes["validation"] >= 10  # by fewer examples it passes by its parity, which is said
     for result in report.results:
-        assert not result.remarks
+        assert [*result.remarks] == [] if is_scored else "too few for a score" in " ".join(result.remarks)
