@@ -18,34 +18,41 @@ from dltemplates.catalog_models import MODELS, Entry
 
 DATASETS = {
     "digits": Entry(
-        "dltemplates.datasets.digits:digits", "1,797 handwritten digits, 8x8 grey; ships with scikit-learn"
+        "dltemplates.datasets.named.digits:digits", "1,797 handwritten digits, 8x8 grey; ships with scikit-learn"
     ),
-    "mnist": Entry("dltemplates.datasets.idx:mnist", "70,000 handwritten digits, 28x28 grey"),
-    "fashion_mnist": Entry("dltemplates.datasets.idx:fashion_mnist", "70,000 pieces of clothing, 28x28 grey"),
-    "cifar10": Entry("dltemplates.datasets.cifar:cifar10", "60,000 photographs of ten things, 32x32 colour"),
-    "gates": Entry("dltemplates.datasets.gates:gates", "two bits in, one out: gates:and, :or, :nand, :xor"),
-    "iris": Entry("dltemplates.datasets.sklearn_tables:iris", "150 irises of 3 kinds, 4 lengths; with scikit-learn"),
-    "wine": Entry("dltemplates.datasets.sklearn_tables:wine", "178 wines of 3 growers, 13 figures; with scikit-learn"),
+    "mnist": Entry("dltemplates.datasets.named.idx:mnist", "70,000 handwritten digits, 28x28 grey"),
+    "fashion_mnist": Entry("dltemplates.datasets.named.idx:fashion_mnist", "70,000 pieces of clothing, 28x28 grey"),
+    "cifar10": Entry("dltemplates.datasets.named.cifar:cifar10", "60,000 photographs of ten things, 32x32 colour"),
+    "gates": Entry("dltemplates.datasets.named.gates:gates", "two bits in, one out: gates:and, :or, :nand, :xor"),
+    "iris": Entry(
+        "dltemplates.datasets.named.sklearn_tables:iris", "150 irises of 3 kinds, 4 lengths; with scikit-learn"
+    ),
+    "wine": Entry(
+        "dltemplates.datasets.named.sklearn_tables:wine", "178 wines of 3 growers, 13 figures; with scikit-learn"
+    ),
     "breast_cancer": Entry(
-        "dltemplates.datasets.sklearn_tables:breast_cancer", "569 tumours, 30 figures; with scikit-learn"
+        "dltemplates.datasets.named.sklearn_tables:breast_cancer", "569 tumours, 30 figures; with scikit-learn"
     ),
     "diabetes": Entry(
-        "dltemplates.datasets.sklearn_tables:diabetes", "442 patients, 10 figures, one number; with scikit-learn"
+        "dltemplates.datasets.named.sklearn_tables:diabetes", "442 patients, 10 figures, one number; with scikit-learn"
     ),
     "moons": Entry(
-        "dltemplates.datasets.sklearn_tables:moons", "1,000 points of two half moons; drawn by scikit-learn"
+        "dltemplates.datasets.named.sklearn_tables:moons", "1,000 points of two half moons; drawn by scikit-learn"
     ),
     "adult": Entry(
-        "dltemplates.datasets.named_tables:adult",
+        "dltemplates.datasets.named.csv_tables:adult",
         "48,842 adults of a census, 8 categories and 5 numbers: who earns over 50,000",
     ),
     "california_housing": Entry(
-        "dltemplates.datasets.named_tables:california_housing", "20,640 blocks of houses, 9 columns: their value"
+        "dltemplates.datasets.named.csv_tables:california_housing", "20,640 blocks of houses, 9 columns: their value"
     ),
-    "sunspots": Entry("dltemplates.datasets.series:sunspots", "2,820 months of sunspots, from 1749 to 1983: a series"),
-    "ecg5000": Entry("dltemplates.datasets.ecg5000:ecg5000", "5,000 heartbeats of 140 numbers, normal or not"),
+    "sunspots": Entry(
+        "dltemplates.datasets.series.csv_series:sunspots", "2,820 months of sunspots, from 1749 to 1983: a series"
+    ),
+    "ecg5000": Entry("dltemplates.datasets.named.ecg5000:ecg5000", "5,000 heartbeats of 140 numbers, normal or not"),
     "nab": Entry(
-        "dltemplates.datasets.nab:nab", "series of machines and cities with marked anomalies: nab:nyc_taxi and others"
+        "dltemplates.datasets.named.nab:nab",
+        "series of machines and cities with marked anomalies: nab:nyc_taxi and others",
     ),
 }
 

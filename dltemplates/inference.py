@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from dltemplates.datasets.folder import SUFFIXES
 from dltemplates.datasets.given import Given, read_given
+from dltemplates.datasets.images.folder import SUFFIXES
 from dltemplates.datasets.source import ALL, Dataset
 from dltemplates.deploy.report import load_run_report
 from dltemplates.deploy.system import find_system
@@ -103,8 +103,8 @@ def predict(
 
     Args:
         path: A run folder, a `.tflite` or `.onnx` file, or a SavedModel folder.
-        inputs: Image files, and folders of them; or CSV files, and rows as `datasets.rows.read_rows` takes them; or CSV
-            files of series, whose continuation is forecast; or for a generator seeds, and noise as
+        inputs: Image files, and folders of them; or CSV files, and rows as `datasets.tables.rows.read_rows` takes
+            them; or CSV files of series, whose continuation is forecast; or for a generator seeds, and noise as
             `datasets.seeds.read_noise` takes it.
         part: Of a run, which part of the network, such as `decoder`; by default the whole.
         output: The folder where images that are made go, as PNG files; or a `.csv` file where the predictions go, as

@@ -141,7 +141,7 @@ def series_data(table, settings):
     """A table as the windows of a series, split by time and fitted."""
     from dltemplates.datasets.fit import fit
     from dltemplates.datasets.hashes import hash_examples
-    from dltemplates.datasets.series import series_dataset
+    from dltemplates.datasets.series.csv_series import series_dataset
     from dltemplates.datasets.whole import split_whole
 
     dataset = series_dataset(table, settings)

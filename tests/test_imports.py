@@ -20,7 +20,7 @@ ROOT = Path(dltemplates.__file__).parent
 RANKS = (  # imports go to the same line or to a lower one
     {"upgrade", "template", "settings", "catalog", "catalog_models", "errors", "compat"},
     {"features", "layers"},
-    {"tasks", "models", "datasets", "runs", "runtimes", "devices"},
+    {"tasks", "models", "datasets", "figures", "runs", "runtimes", "devices"},
     {"training", "deploy", "reports", "inference", "doctor", "job"},
     {"compression", "bundles"},
     {"cli", "__init__", "__main__"},
@@ -32,7 +32,7 @@ TENSORFLOW = {
     "tasks",
     "training",
     "deploy",
-    "reports",
+    "figures",
     "compression",
     "runtimes",
     "devices",

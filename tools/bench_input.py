@@ -51,7 +51,7 @@ def ours(folder: Path) -> Iterator[int]:
     import tensorflow as tf
 
     from dltemplates.compat import keep_freed_memory
-    from dltemplates.datasets.files import Examples, FileSource, scan_files
+    from dltemplates.datasets.images.files import Examples, FileSource, scan_files
     from dltemplates.datasets.pipeline import TrainingOrder, training_batches
     from dltemplates.datasets.spec import DatasetSpec
     from dltemplates.datasets.values import class_value, image_value

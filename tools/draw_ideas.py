@@ -24,13 +24,13 @@ from matplotlib.patches import Rectangle
 from sklearn.datasets import load_digits, load_sample_image
 
 import dltemplates as dlt
+from dltemplates.figures.outcomes import show_image
+from dltemplates.figures.plane import draw_boundary
+from dltemplates.figures.run import save_figures
 from dltemplates.models.googlenet import MODULES
 from dltemplates.models.summary import Summary, summarize, without_weights
-from dltemplates.reports.figures import save_figures
-from dltemplates.reports.plane import draw_boundary
 from dltemplates.runs import Run
 from dltemplates.runtimes import KerasPredictor
-from dltemplates.tasks.figures import show_image
 from dltemplates.tasks.load_for import load_for
 from dltemplates.template import load_template, parse_template
 

@@ -48,7 +48,7 @@ def change_contrast(images: np.ndarray, draws: np.ndarray, amount: float) -> np.
     return np.clip((images - mean) * (1 + (2 * draws[:, 5] - 1) * amount)[:, None, None, None] + mean, 0, 255)
 
 
-AUGMENTATIONS = {  # as in dltemplates/datasets/augment.py, which needs TensorFlow; in its order
+AUGMENTATIONS = {  # as in dltemplates/datasets/augment/images.py, which needs TensorFlow; in its order
     "flip": flip,
     "crop_padding": crop,
     "rotation": rotate,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dltemplates.datasets.folder import SUFFIXES
+from dltemplates.datasets.images.folder import SUFFIXES
 from dltemplates.datasets.seeds import read_noise
 from dltemplates.datasets.spec import Like
 from dltemplates.features import Arrays, Feature, Future, Image, Noise, Series
@@ -34,7 +34,7 @@ class Given:
 
 @functools.singledispatch
 def read_given(first: Feature, like: Like, given: Sequence[str | Path]) -> Iterator[Given]:
-    """Read what a user gives: by default CSV files and rows, as `datasets.rows.read_rows` takes them.
+    """Read what a user gives: by default CSV files and rows, as `datasets.tables.rows.read_rows` takes them.
 
     Args:
         first: The first input, whose kind says what is given.
@@ -47,7 +47,7 @@ def read_given(first: Feature, like: Like, given: Sequence[str | Path]) -> Itera
     Raises:
         ValueError: If there is nothing, or something that was named cannot be read.
     """
-    from dltemplates.datasets.rows import read_rows
+    from dltemplates.datasets.tables.rows import read_rows
 
     rows = [row for text in given for row in read_rows(text, like.inputs)]
     if not rows:
@@ -75,7 +75,7 @@ def _(first: Image, like: Like, given: Sequence[str | Path]) -> Iterator[Given]:
 
 @read_given.register
 def _(first: Series, like: Like, given: Sequence[str | Path]) -> Iterator[Given]:
-    from dltemplates.datasets.series import next_window
+    from dltemplates.datasets.series.csv_series import next_window
 
     if not given:
         raise ValueError("There must be a series to continue. Received: none. Name its CSV file.")

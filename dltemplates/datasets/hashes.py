@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from dltemplates.datasets.columns import without_point
-from dltemplates.datasets.fields import Field, FileField
-from dltemplates.datasets.files import FileSource
+from dltemplates.datasets.images.fields import Field, FileField
+from dltemplates.datasets.images.files import FileSource
 from dltemplates.datasets.ragged import Ragged
+from dltemplates.datasets.series.windows import TimeSource
 from dltemplates.datasets.source import ArraySource, Source, column
 from dltemplates.datasets.spec import DatasetSpec
-from dltemplates.datasets.tables import TableSource
-from dltemplates.datasets.windows import TimeSource
+from dltemplates.datasets.tables.columns import without_point
+from dltemplates.datasets.tables.source import TableSource
 from dltemplates.features import Boxes, ClassId, Feature, Labels
 
 SIZE = 8  # bytes of a hash: among a million examples two have the same once in 30 million data sets

@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 
 from dltemplates import catalog
+from dltemplates.datasets.series.windows import WindowSource
 from dltemplates.datasets.source import Dataset, origin
 from dltemplates.datasets.spec import Like
-from dltemplates.datasets.tables import TableSource
-from dltemplates.datasets.windows import WindowSource
+from dltemplates.datasets.tables.source import TableSource
 from dltemplates.features import Image, Series
 from dltemplates.settings import NO_DATASET, DatasetSettings, Part
 
@@ -44,7 +44,7 @@ def load_dataset(settings: DatasetSettings, *, from_file: bool = False, like: Li
     if not isinstance(dataset, Dataset):
         raise ValueError(
             f"A dataset function must return a `Dataset`. Received: {type(dataset).__name__} from {name}. "
-            "See dltemplates/datasets/digits.py for a short one."
+            "See dltemplates/datasets/named/digits.py for a short one."
         )
     return dataset
 
@@ -109,7 +109,7 @@ def _is_path(name: str) -> bool:
 def _load_path(path: Path, settings: DatasetSettings, like: Like | None) -> Dataset:
     is_series = settings.of_series().window is not None or (like is not None and isinstance(like.inputs[0], Series))
     if is_series and path.exists() and (path.suffix == ".csv" or (path / "train.csv").is_file()):
-        from dltemplates.datasets.series import csv_series
+        from dltemplates.datasets.series.csv_series import csv_series
 
         return csv_series(path, settings, like=like)
     if (path.suffix == ".csv" and path.is_file()) or (path / "train.csv").is_file():
@@ -118,15 +118,15 @@ def _load_path(path: Path, settings: DatasetSettings, like: Like | None) -> Data
                 f"The data must have the inputs of the network, images. Received: {path}, a table. Choose other data "
                 "by --data."
             )
-        from dltemplates.datasets.csv_table import csv_table
+        from dltemplates.datasets.tables.csv_table import csv_table
 
         return csv_table(path, settings, like=like)
     if path.is_dir():
-        from dltemplates.datasets.folder import folder
+        from dltemplates.datasets.images.folder import folder
 
         return folder(path, settings)
     if path.suffix == ".npz" and path.is_file():
-        from dltemplates.datasets.npz import npz
+        from dltemplates.datasets.images.npz import npz
 
         return npz(path, settings)
     received = "a file of another kind" if path.exists() else "nothing there"

@@ -15,12 +15,12 @@ from typing import Any, Protocol
 import numpy as np
 import tensorflow as tf
 
-from dltemplates.datasets.augment import augment_images, by_name, count_draws
-from dltemplates.datasets.mixing import mix_images, mix_values
+from dltemplates.datasets.augment.images import augment_images, by_name, count_draws
+from dltemplates.datasets.augment.mixing import mix_images, mix_values
+from dltemplates.datasets.augment.transform import CropFlip, is_spatial
 from dltemplates.datasets.reading import read_batches
 from dltemplates.datasets.source import Source
 from dltemplates.datasets.spec import DatasetSpec, gives_back, image_of
-from dltemplates.datasets.transform import CropFlip, is_spatial
 from dltemplates.settings import Augment
 
 AHEAD = 2  # batches that wait for the network

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
-from dltemplates.datasets.decoded import keep_decoded
-from dltemplates.datasets.files import FileSource
+from dltemplates.datasets.augment.transform import CropFlip, transform
+from dltemplates.datasets.images.decoded import keep_decoded
+from dltemplates.datasets.images.files import FileSource
+from dltemplates.datasets.images.tensorflow_reader import Plan, read_files
 from dltemplates.datasets.source import Arrays, Source
 from dltemplates.datasets.spec import DatasetSpec
-from dltemplates.datasets.tensorflow_reader import Plan, read_files
-from dltemplates.datasets.transform import CropFlip, transform
 
 DECODED_AT_ONCE = 32
 

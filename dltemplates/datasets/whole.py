@@ -7,10 +7,10 @@ from itertools import pairwise
 import numpy as np
 
 from dltemplates.datasets.row_splits import RowSplits
+from dltemplates.datasets.series.windows import TimeSource, cut
 from dltemplates.datasets.source import SPLITS, BaseSource, Dataset, origin, take
 from dltemplates.datasets.spec import READING_RULES
 from dltemplates.datasets.splits import Parts, Strata, divide, divide_again, three_ways
-from dltemplates.datasets.windows import TimeSource, cut
 from dltemplates.settings import DatasetSettings
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
-from dltemplates.tasks.figures import name_all, sheet_of, show_sheet
+from dltemplates.figures.outcomes import name_all, sheet_of, show_sheet
 
 SIDE = 20  # codes along a side of the plane
 REACH = 2.5  # deviations of a standard normal distribution either way, which hold 98.8% of it

@@ -8,8 +8,8 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
 from dltemplates.features import Number, classes_of, columns_of
+from dltemplates.figures.outcomes import name_all
 from dltemplates.runtimes import Arrays, Predictor
-from dltemplates.tasks.figures import name_all
 from dltemplates.tasks.task import Task
 
 PLACES = 200  # along a side

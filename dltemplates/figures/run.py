@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from dltemplates.figures.outcomes import show_image
 from dltemplates.runs import atomic_path
-from dltemplates.tasks.figures import show_image
 
 MOST_PANELS = 6  # side by side
 BOOKKEEPING = ("epoch", "step", "seconds")

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from dltemplates.figures.outcomes import sheet_of
 from dltemplates.runs import Run, atomic_write
-from dltemplates.tasks.figures import sheet_of
 
 SIDE = 10  # of a sheet, in images
 LEAST_WIDTH = 560  # of a sheet, in pixels: smaller images are enlarged

@@ -20,8 +20,8 @@ from matplotlib.figure import Figure
 from dltemplates.compat import run_through_graph
 from dltemplates.datasets.source import Source
 from dltemplates.features import classes_of
-from dltemplates.reports.figures import attempt
-from dltemplates.reports.vision_figures import feature_maps_figure, filters_figure, grad_cam_figure
+from dltemplates.figures.run import attempt
+from dltemplates.figures.vision_drawings import feature_maps_figure, filters_figure, grad_cam_figure
 from dltemplates.tasks.contract import ServingModel
 from dltemplates.tasks.evaluation import Evaluation
 from dltemplates.tasks.task import Task

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from PIL import Image
 
-from dltemplates.tasks.figures import show_image
+from dltemplates.figures.outcomes import show_image
 
 SHOWN_FILTERS = 96  # as many as the first layer of AlexNet has, in two towers
 GAP = 1 / 12  # between the tiles of a mosaic, as a share of a tile

@@ -1,1 +1,1 @@
-"""Figures and the HTML report."""
+"""The HTML report, and the table of runs side by side."""

@@ -217,7 +217,7 @@ class Anomaly(Reconstruction):
         ]
 
     def figures(self, evaluation: Evaluation):
-        from dltemplates.tasks.anomaly_figures import histogram_figure, roc_figure, timeline_figure
+        from dltemplates.figures.anomaly import histogram_figure, roc_figure, timeline_figure
 
         truth, score = evaluation.targets[TRUTH.name], evaluation.outputs["score"]
         threshold = self.truth.threshold or 0.0

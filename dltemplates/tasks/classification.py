@@ -170,7 +170,7 @@ class Classification(SupervisedTask):
         ]
 
     def figures(self, evaluation: Evaluation):
-        from dltemplates.tasks.figures import confused_pairs_figure, confusion_matrix_figure
+        from dltemplates.figures.outcomes import confused_pairs_figure, confusion_matrix_figure
 
         matrix = np.array(evaluation.details["confusion_matrix"])
         pairs = confused_pairs_figure(matrix, self.classes)

@@ -134,7 +134,7 @@ class Forecasting(Regression):
         return [{"forecast": row.tolist()} for row in outputs["forecast"]]
 
     def figures(self, evaluation: Evaluation):
-        from dltemplates.tasks.series_figures import forecast_figure, steps_figure
+        from dltemplates.figures.series import forecast_figure, steps_figure
 
         column = next((column.name for column in columns_of(self.target)), "value")
         targets, times = evaluation.targets, evaluation.targets["time"]

@@ -190,6 +190,6 @@ class Generation(Task):
         return judge
 
     def figures(self, evaluation: Evaluation):
-        from dltemplates.tasks.figures import grid_figure
+        from dltemplates.figures.outcomes import grid_figure
 
         return {"samples": grid_figure(evaluation.outputs["image"])}

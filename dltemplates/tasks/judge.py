@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from dltemplates.datasets.locate import cache_folder
 from dltemplates.datasets.spec import image_of
+from dltemplates.datasets.storage.locate import cache_folder
 from dltemplates.features import ClassId, classes_of
 from dltemplates.runs import RUNS_FOLDER, Run, load_run
 

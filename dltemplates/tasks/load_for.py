@@ -10,15 +10,15 @@ from dataclasses import replace
 import numpy as np
 
 from dltemplates.datasets.classes import with_classes_of
-from dltemplates.datasets.csv_table import with_a_target
 from dltemplates.datasets.fit import fit
 from dltemplates.datasets.hashes import fingerprint, hash_examples
 from dltemplates.datasets.load import check_settings, is_named, load_dataset
+from dltemplates.datasets.series.windows import TimeSource
 from dltemplates.datasets.source import ALL, SPLITS, BaseSource, Dataset, Joined, origin
 from dltemplates.datasets.spec import READING_RULES, DatasetSpec, Like
 from dltemplates.datasets.splits import Strata
+from dltemplates.datasets.tables.csv_table import with_a_target
 from dltemplates.datasets.whole import split_whole
-from dltemplates.datasets.windows import TimeSource
 from dltemplates.features import Image
 from dltemplates.runs import Run
 from dltemplates.settings import NO_DATASET, DatasetSettings, Named

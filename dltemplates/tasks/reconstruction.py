@@ -141,7 +141,7 @@ class Reconstruction(SupervisedTask):
         return {"": whole, **serve_parts(whole, self)}
 
     def gallery(self, servings: dict[str, ServingModel], source: Source) -> dict[str, Figure]:
-        from dltemplates.tasks.codes import codes_figure
+        from dltemplates.figures.codes import codes_figure
 
         figure = codes_figure(servings, source)
         return {"codes": figure} if figure else {}
@@ -188,7 +188,7 @@ class Reconstruction(SupervisedTask):
         return np.square(difference).reshape(len(difference), -1).mean(axis=1)
 
     def figures(self, evaluation: Evaluation):
-        from dltemplates.tasks.figures import strips_figure
+        from dltemplates.figures.outcomes import strips_figure
 
         if not self.is_image:
             return {}

@@ -87,6 +87,6 @@ class Regression(SupervisedTask):
         return [{"value": row.tolist()} for row in outputs["value"]]
 
     def figures(self, evaluation: Evaluation):
-        from dltemplates.tasks.figures import scatter_figure
+        from dltemplates.figures.outcomes import scatter_figure
 
         return {"predictions": scatter_figure(evaluation.targets[self.target.name], evaluation.outputs["value"])}

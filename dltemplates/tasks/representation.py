@@ -91,8 +91,8 @@ class Representation(Task):
 
     def gallery(self, servings: dict[str, ServingModel], source: Source) -> dict[str, Figure]:
         """Draw what each hidden unit looks for, and chains that begin at examples and at noise."""
+        from dltemplates.figures.outcomes import chains_figure, filters_figure
         from dltemplates.models.rbm import dream
-        from dltemplates.tasks.figures import chains_figure, filters_figure
 
         image = servings[""].contract.inputs[0]
         machine = _machine(servings[""].model)

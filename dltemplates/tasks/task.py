@@ -374,7 +374,7 @@ def _setting_for_target(kind: str, target: Feature) -> str:
     other = {"class": "category", "number": "number"}.get(kind)
     if not (other and isinstance(target, ClassId | Number) and target.columns):
         return ""
-    from dltemplates.datasets.columns import are_numbers  # imports pandas, which most commands do without
+    from dltemplates.datasets.tables.columns import are_numbers  # imports pandas, which most commands do without
 
     if other == "number" and not are_numbers(classes_of(target)):
         return ""

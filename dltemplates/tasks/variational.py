@@ -76,8 +76,8 @@ class Variational(Reconstruction):
         return {"loss": float(reconstruction + kl), "reconstruction": float(reconstruction), "kl": float(kl)}
 
     def gallery(self, servings: dict[str, ServingModel], source: Source) -> dict[str, Figure]:
+        from dltemplates.figures.latent import plane_figure, scatter_figure, walks_figure
         from dltemplates.runtimes import KerasPredictor
-        from dltemplates.tasks.latent_figures import plane_figure, scatter_figure, walks_figure
 
         figures = super().gallery(servings, source)
         if not self.is_image:

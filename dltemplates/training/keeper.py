@@ -8,7 +8,7 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
-from dltemplates.reports.samples import save_samples
+from dltemplates.figures.samples import save_samples
 from dltemplates.runs import Run
 from dltemplates.training.checkpoint import ExtraStates, TrainingState, Variables, save_checkpoint
 from dltemplates.training.progress import Reporter

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from dltemplates.compat import flatten_layers
-from dltemplates.datasets.files import file_sources
+from dltemplates.datasets.images.files import file_sources
 from dltemplates.datasets.source import Dataset
 from dltemplates.devices.facts import visible_gpus
 from dltemplates.features import ClassId

@@ -12,12 +12,12 @@ from matplotlib.figure import Figure
 import dltemplates
 from dltemplates.datasets.source import Dataset, Source
 from dltemplates.features import Image, Noise
+from dltemplates.figures.coefficients import coefficients, coefficients_figure
+from dltemplates.figures.plane import boundary_figure
+from dltemplates.figures.run import curves_figure, examples_figure, save_figures
+from dltemplates.figures.samples import join_samples
+from dltemplates.figures.vision import vision_figures
 from dltemplates.models.summary import summarize
-from dltemplates.reports.coefficients import coefficients, coefficients_figure
-from dltemplates.reports.figures import curves_figure, examples_figure, save_figures
-from dltemplates.reports.plane import boundary_figure
-from dltemplates.reports.samples import join_samples
-from dltemplates.reports.vision import vision_figures
 from dltemplates.runs import Run, RunRecord, atomic_write
 from dltemplates.runtimes import KerasPredictor
 from dltemplates.tasks.assemble import without_auxiliary_inside

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from conftest import load_data
-from dltemplates.datasets.arrays import ImageArrays
+from dltemplates.datasets.images.arrays import ImageArrays
 from dltemplates.datasets.load import load_dataset
 from dltemplates.settings import DatasetSettings
 
 OWN = """
-from dltemplates.datasets.digits import digits
+from dltemplates.datasets.named.digits import digits
 from dltemplates.settings import ImageSettings
 
 def larger(settings):

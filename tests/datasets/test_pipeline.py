@@ -4,8 +4,8 @@ import pytest
 import tensorflow as tf
 
 from conftest import batch_of, look_at
-from dltemplates.datasets import augment
-from dltemplates.datasets.files import FileSource, scan_files
+from dltemplates.datasets.augment import images as augment
+from dltemplates.datasets.images.files import FileSource, scan_files
 from dltemplates.datasets.pipeline import Shard, TrainingOrder, evaluation_batches, training_batches
 from dltemplates.datasets.source import SPLITS, ArraySource, Dataset
 from dltemplates.datasets.spec import DatasetSpec

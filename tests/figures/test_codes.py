@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from dltemplates.figures.codes import LONGEST, codes_figure
 from dltemplates.models.build import build_network
-from dltemplates.tasks.codes import LONGEST, codes_figure
 from dltemplates.tasks.load_for import load_for
 from dltemplates.template import load_template
 

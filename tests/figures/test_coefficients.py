@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LinearRegression
 
+from dltemplates.figures.coefficients import MOST, coefficients, coefficients_figure
 from dltemplates.models.mlp import mlp
 from dltemplates.models.regression import linear_regression, softmax_regression
-from dltemplates.reports.coefficients import MOST, coefficients, coefficients_figure
 from dltemplates.tasks.assemble import assemble
 from dltemplates.tasks.load_for import load_for
 from dltemplates.template import load_template

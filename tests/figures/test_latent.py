@@ -1,6 +1,6 @@
 import numpy as np
 
-from dltemplates.tasks.latent_figures import REACH, SIDE, STEPS, plane_figure, scatter_figure, walks_figure
+from dltemplates.figures.latent import REACH, SIDE, STEPS, plane_figure, scatter_figure, walks_figure
 
 
 class Decoder:

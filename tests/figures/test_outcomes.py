@@ -2,8 +2,8 @@ import numpy as np
 
 from conftest import spec_of
 from dltemplates.features import ClassId
+from dltemplates.figures.outcomes import confused_pairs_figure, grid_figure
 from dltemplates.tasks.classification import Classification
-from dltemplates.tasks.figures import confused_pairs_figure, grid_figure
 
 CLASSES = tuple("abcd")
 

@@ -6,8 +6,8 @@ import pytest
 from conftest import spec_of
 from dltemplates.datasets.values import class_value
 from dltemplates.features import Noise
+from dltemplates.figures.plane import PLACES, boundary_figure
 from dltemplates.models.perceptron import perceptron
-from dltemplates.reports.plane import PLACES, boundary_figure
 from dltemplates.runtimes import KerasPredictor
 from dltemplates.tasks.assemble import assemble
 from dltemplates.tasks.classification import Classification

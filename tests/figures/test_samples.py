@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dltemplates.reports.figures import curves_figure
-from dltemplates.reports.samples import join_samples, save_samples
+from dltemplates.figures.outcomes import sheet_of
+from dltemplates.figures.run import curves_figure
+from dltemplates.figures.samples import join_samples, save_samples
 from dltemplates.runs import Run
-from dltemplates.tasks.figures import sheet_of
 
 
 def images(count=12, channels=1, seed=0):

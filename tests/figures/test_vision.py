@@ -9,10 +9,8 @@ from conftest import small_template, spec_of
 from dltemplates.datasets.source import ArraySource
 from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.features import ClassId, Image, Labels, Number
-from dltemplates.models.alexnet import alexnet
-from dltemplates.models.build import build_network
-from dltemplates.reports import vision
-from dltemplates.reports.vision import (
+from dltemplates.figures import vision
+from dltemplates.figures.vision import (
     feature_maps,
     first_convolutions,
     grad_cam,
@@ -21,6 +19,8 @@ from dltemplates.reports.vision import (
     trace,
     vision_figures,
 )
+from dltemplates.models.alexnet import alexnet
+from dltemplates.models.build import build_network
 from dltemplates.runs import Run
 from dltemplates.runtimes import KerasPredictor
 from dltemplates.tasks.assemble import assemble, serve

@@ -3,8 +3,9 @@ import io
 import numpy as np
 import pytest
 
-from dltemplates.reports.figures import examples_figure
-from dltemplates.reports.vision_figures import (
+from dltemplates.figures.outcomes import confused_pairs_figure, confusion_matrix_figure
+from dltemplates.figures.run import examples_figure
+from dltemplates.figures.vision_drawings import (
     GROUND,
     feature_maps_figure,
     filters_figure,
@@ -12,7 +13,6 @@ from dltemplates.reports.vision_figures import (
     mosaic,
     under_heat,
 )
-from dltemplates.tasks.figures import confused_pairs_figure, confusion_matrix_figure
 
 
 def picture(figure):

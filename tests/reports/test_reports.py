@@ -3,8 +3,8 @@ import shutil
 import pytest
 
 from dltemplates.deploy.report import ExportReport, FormatResult, SplitCheck
+from dltemplates.figures.run import attempt, curves_figure
 from dltemplates.reports.compare import compare
-from dltemplates.reports.figures import attempt, curves_figure
 from dltemplates.reports.report import FIGURES, write_report
 from dltemplates.runs import Run
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from conftest import load_data, look_at, spec_of
-from dltemplates.datasets.files import FileSource
+from dltemplates.datasets.images.files import FileSource
 from dltemplates.datasets.source import ArraySource, Dataset, origin
 from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.datasets.values import class_value

@@ -13,13 +13,13 @@ from sklearn.linear_model import LinearRegression
 from conftest import run_dlt, series_data, spec_of
 from dltemplates.datasets.source import SPLITS
 from dltemplates.features import Column, Number
+from dltemplates.figures.series import forecast_figure, steps_figure
 from dltemplates.inference import evaluate, predict
 from dltemplates.models.lstm import lstm
 from dltemplates.runs import Run, load_run
 from dltemplates.settings import DatasetSettings, Named
 from dltemplates.tasks.forecasting import Forecasting, naive_forecasts
 from dltemplates.tasks.load_for import load_for
-from dltemplates.tasks.series_figures import forecast_figure, steps_figure
 from dltemplates.tasks.task import check_data, make_task
 from dltemplates.template import load_template, parse_template
 from dltemplates.training.checkpoint import list_checkpoints

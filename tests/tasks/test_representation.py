@@ -8,9 +8,10 @@ from conftest import spec_of
 from dltemplates.datasets.source import ArraySource
 from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.features import Image
+from dltemplates.figures import outcomes
 from dltemplates.models.rbm import rbm
 from dltemplates.settings import Named
-from dltemplates.tasks import figures, representation
+from dltemplates.tasks import representation
 from dltemplates.tasks.assemble import assemble
 from dltemplates.tasks.task import make_task
 from dltemplates.template import load_template
@@ -55,7 +56,7 @@ def test_wrong_options_are_refused(options, match):
 
 def test_filters_are_the_weights_of_each_unit(model, monkeypatch):
     drawn = []
-    monkeypatch.setattr(figures, "filters_figure", drawn.append)
+    monkeypatch.setattr(outcomes, "filters_figure", drawn.append)
     draw(model)
     kernel = np.asarray(model.get_layer("rbm").get_layer("hidden").kernel)
     assert drawn[0].shape == (7, 4, 3, 1)
@@ -64,7 +65,7 @@ def test_filters_are_the_weights_of_each_unit(model, monkeypatch):
 
 def test_dreams_begin_at_examples_and_at_noise(model, monkeypatch):
     drawn = []
-    monkeypatch.setattr(figures, "chains_figure", lambda *chains: drawn.append(chains))
+    monkeypatch.setattr(outcomes, "chains_figure", lambda *chains: drawn.append(chains))
     for _ in range(2):
         draw(model)
     (first, turns), (second, _) = drawn
@@ -80,7 +81,7 @@ def test_dreams_begin_at_examples_and_at_noise(model, monkeypatch):
 def test_filters_are_light_where_a_pixel_speaks_for_a_unit():
     weights = np.zeros((3, 2, 2, 1))
     weights[0, 0, 1], weights[1, 1, 0] = 0.02, -5.0
-    (image,) = figures.filters_figure(weights).axes[0].images
+    (image,) = outcomes.filters_figure(weights).axes[0].images
     sheet = np.asarray(image.get_array())
     assert sheet.shape == (3, 9)  # three units side by side, a gap behind each
     assert sheet[:2, :2].tolist() == [[128, 255], [128, 128]]
@@ -90,7 +91,7 @@ def test_filters_are_light_where_a_pixel_speaks_for_a_unit():
 
 def test_chains_are_rows():
     images = np.arange(2 * 3, dtype=float).reshape(2, 3, 1, 1, 1) * np.ones((2, 3, 2, 2, 1))
-    figure = figures.chains_figure({"of one": images, "of two": images + 100}, (0, 1, 5))
+    figure = outcomes.chains_figure({"of one": images, "of two": images + 100}, (0, 1, 5))
     one, two = (np.asarray(axes.images[0].get_array()) for axes in figure.axes)
     assert [axes.get_title() for axes in figure.axes] == ["of one", "of two"]
     assert one[::3, ::3].tolist() == [[0, 1, 2], [3, 4, 5]]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from conftest import small_template
-from dltemplates.datasets import augment
+from dltemplates.datasets.augment import images as augment
 from dltemplates.features import Number
 from dltemplates.runs import load_run
 from dltemplates.settings import Augment

@@ -18,11 +18,11 @@ from dltemplates.datasets.source import Arrays, ArraySource, Dataset, Source, ba
 from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.datasets.values import image_value
 from dltemplates.features import Boxes, ClassId, Scores
+from dltemplates.figures.outcomes import show_image
 from dltemplates.runtimes import KerasPredictor
 from dltemplates.tasks.assemble import make_contract
 from dltemplates.tasks.contract import ServingModel
 from dltemplates.tasks.evaluation import WHOLE, Evaluation, System
-from dltemplates.tasks.figures import show_image
 from dltemplates.tasks.needs import Shapes
 from dltemplates.tasks.stage_plan import ALGORITHMS, StagePlan
 from dltemplates.tasks.task import Task

@@ -13,7 +13,7 @@ import numpy as np
 from keras import layers
 
 from dltemplates.datasets.source import Arrays, Dataset, Mapped, Source
-from dltemplates.datasets.tables import number_table
+from dltemplates.datasets.tables.source import number_table
 from dltemplates.datasets.values import number_value
 from dltemplates.features import Feature, Number
 from dltemplates.runtimes import KerasPredictor

@@ -141,7 +141,7 @@ def test_resuming_on_other_data_is_refused(tmp_path):
 
 def test_data_without_a_training_split_is_refused(tmp_path):
     (tmp_path / "own_data.py").write_text(
-        "from dltemplates.datasets.digits import digits\nfrom dltemplates.datasets.source import Dataset\n"
+        "from dltemplates.datasets.named.digits import digits\nfrom dltemplates.datasets.source import Dataset\n"
         "def only_test(settings):\n    data = digits(settings)\n"
         "    return Dataset(data.spec, {'test': data.split('train')})\n"
     )

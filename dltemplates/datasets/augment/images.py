@@ -10,7 +10,7 @@ import math
 
 import tensorflow as tf
 
-from dltemplates.datasets.randaugment import randaugment, rotation, transform
+from dltemplates.datasets.augment.randaugment import randaugment, rotation, transform
 from dltemplates.settings import Augment
 
 NAMES = (

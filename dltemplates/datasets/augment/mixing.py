@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from dltemplates.datasets.augment import by_name, in_box, whole_number
+from dltemplates.datasets.augment.images import by_name, in_box, whole_number
 from dltemplates.settings import Augment
 
 POINTS = 4097  # of the table of Beta's quantiles: shares are exact to about 1/4000

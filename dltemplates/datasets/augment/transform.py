@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
-from dltemplates.datasets.augment import cut_window, flip, whole_number
+from dltemplates.datasets.augment.images import cut_window, flip, whole_number
 from dltemplates.features import Boxes, Feature, Image
 from dltemplates.features.boxes import PADDING
 from dltemplates.settings import Augment

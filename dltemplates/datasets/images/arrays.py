@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from dltemplates.datasets.fields import fit_array
+from dltemplates.datasets.images.fields import fit_array
 from dltemplates.datasets.source import ArraySource, Dataset, Source
 from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.datasets.values import image_value

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from dltemplates.datasets.cache import Layout, Stored, name_of, open_arrays, write_arrays
-from dltemplates.datasets.fields import Size
-from dltemplates.datasets.files import FileSource
-from dltemplates.datasets.locate import cache_folder
+from dltemplates.datasets.images.fields import Size
+from dltemplates.datasets.images.files import FileSource
 from dltemplates.datasets.source import Arrays, ArraySource
+from dltemplates.datasets.storage.cache import Layout, Stored, name_of, open_arrays, write_arrays
+from dltemplates.datasets.storage.locate import cache_folder
 
 Decode = Callable[[FileSource, Size], Iterable[Arrays]]
 

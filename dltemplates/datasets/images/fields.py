@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from dltemplates.datasets.images.scan import Scanned
 from dltemplates.datasets.ragged import Ragged
-from dltemplates.datasets.scan import Scanned
 from dltemplates.features import Boxes, Image, Resize
 from dltemplates.features.boxes import PADDING
 from dltemplates.features.pixels import BrokenImageError, decode, fit, resize_image

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from dltemplates.datasets.fields import ArrayField, Field, FileField, Size, fit_array, read_file
+from dltemplates.datasets.images.fields import ArrayField, Field, FileField, Size, fit_array, read_file
+from dltemplates.datasets.images.scan import Scanned, scan
 from dltemplates.datasets.ragged import Ragged
-from dltemplates.datasets.scan import Scanned, scan
 from dltemplates.datasets.source import SPLITS, Arrays, ArraySource, BaseSource, Dataset, Source, origin
 from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.datasets.values import image_value

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from dltemplates.datasets.files import Examples, file_dataset, scan_files
-from dltemplates.datasets.labels_csv import LABELS, read_labels
+from dltemplates.datasets.images.files import Examples, file_dataset, scan_files
+from dltemplates.datasets.images.labels_csv import LABELS, read_labels
 from dltemplates.datasets.source import Dataset
 from dltemplates.datasets.values import class_value, labels_value, number_value
 from dltemplates.features import Feature

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dltemplates.datasets.files import Examples, scan_files
+from dltemplates.datasets.images.files import Examples, scan_files
 
 LABELS = "labels.csv"
 Rows = list[tuple[str, list[str]]]

@@ -19,9 +19,9 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from dltemplates.datasets.files import FileSource
+from dltemplates.datasets.augment.transform import CropFlip, transform
+from dltemplates.datasets.images.files import FileSource
 from dltemplates.datasets.ragged import Ragged
-from dltemplates.datasets.transform import CropFlip, transform
 from dltemplates.features import Resize
 from dltemplates.features.pixels import GREY_WEIGHTS, BrokenImageError, fit
 

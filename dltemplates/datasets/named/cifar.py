@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from dltemplates.datasets.archive import unpack
-from dltemplates.datasets.arrays import array_dataset
-from dltemplates.datasets.folder import folder
-from dltemplates.datasets.locate import Origin, locate
+from dltemplates.datasets.images.arrays import array_dataset
+from dltemplates.datasets.images.folder import folder
 from dltemplates.datasets.source import Dataset
+from dltemplates.datasets.storage.archive import unpack
+from dltemplates.datasets.storage.locate import Origin, locate
 from dltemplates.datasets.values import class_value
 from dltemplates.settings import DatasetSettings
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 
-from dltemplates.datasets.csv_file import AS_TEXT, clean, read_csv
-from dltemplates.datasets.csv_table import frame_dataset
-from dltemplates.datasets.locate import Origin, locate
 from dltemplates.datasets.source import Dataset
+from dltemplates.datasets.storage.locate import Origin, locate
+from dltemplates.datasets.tables.csv_file import AS_TEXT, clean, read_csv
+from dltemplates.datasets.tables.csv_table import frame_dataset
 from dltemplates.settings import DatasetSettings
 
 ADULT_PAGE = "https://archive.ics.uci.edu/dataset/2/adult"

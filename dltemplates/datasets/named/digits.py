@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dltemplates.datasets.arrays import array_dataset
+from dltemplates.datasets.images.arrays import array_dataset
 from dltemplates.datasets.source import Dataset
 from dltemplates.datasets.values import class_value
 from dltemplates.settings import DatasetSettings

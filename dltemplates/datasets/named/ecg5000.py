@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from dltemplates.datasets.locate import Origin, locate
 from dltemplates.datasets.source import Dataset
-from dltemplates.datasets.tables import number_table
+from dltemplates.datasets.storage.locate import Origin, locate
+from dltemplates.datasets.tables.source import number_table
 from dltemplates.datasets.values import class_value
 from dltemplates.settings import DatasetSettings
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from dltemplates.datasets.source import SPLITS, Dataset
-from dltemplates.datasets.tables import number_table
+from dltemplates.datasets.tables.source import number_table
 from dltemplates.datasets.values import class_value
 from dltemplates.settings import DatasetSettings
 

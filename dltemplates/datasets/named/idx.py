@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from dltemplates.datasets.arrays import array_dataset
-from dltemplates.datasets.locate import Origin, locate
+from dltemplates.datasets.images.arrays import array_dataset
 from dltemplates.datasets.source import Dataset
 from dltemplates.datasets.splits import three_ways
+from dltemplates.datasets.storage.locate import Origin, locate
 from dltemplates.datasets.values import class_value
 from dltemplates.settings import DatasetSettings
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sklearn.datasets
 
 from dltemplates.datasets.source import Dataset
-from dltemplates.datasets.tables import number_table
+from dltemplates.datasets.tables.source import number_table
 from dltemplates.datasets.values import class_value, number_value
 from dltemplates.settings import DatasetSettings
 

@@ -15,14 +15,14 @@ import numpy as np
 import pandas as pd
 
 from dltemplates import features
-from dltemplates.datasets.csv_file import read_csv
-from dltemplates.datasets.locate import Origin, locate
-from dltemplates.datasets.series_table import Series, column_names, read_series, series_like
+from dltemplates.datasets.series.table import Series, column_names, read_series, series_like
+from dltemplates.datasets.series.times import date_texts, following, times_of
+from dltemplates.datasets.series.windows import WindowSource
 from dltemplates.datasets.source import Dataset
 from dltemplates.datasets.spec import DatasetSpec, Like
-from dltemplates.datasets.times import date_texts, following, times_of
+from dltemplates.datasets.storage.locate import Origin, locate
+from dltemplates.datasets.tables.csv_file import read_csv
 from dltemplates.datasets.values import statistics
-from dltemplates.datasets.windows import WindowSource
 from dltemplates.features import Column, Future, Past, Time
 from dltemplates.settings import DatasetSettings, SeriesSettings
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from dltemplates.datasets.dates import days_of, example_of, read_dates
+from dltemplates.datasets.tables.dates import days_of, example_of, read_dates
 
 MONTHS = ("M", "Q", "Y")  # what the frequencies of months, quarters and years begin with
 

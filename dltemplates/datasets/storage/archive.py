@@ -10,7 +10,7 @@ import tempfile
 import zlib
 from pathlib import Path
 
-from dltemplates.datasets.locate import cache_folder
+from dltemplates.datasets.storage.locate import cache_folder
 
 
 def unpack(path: Path) -> Path:

@@ -21,9 +21,9 @@ from urllib.parse import quote
 
 import numpy as np
 
-from dltemplates.datasets.locate import cache_folder
 from dltemplates.datasets.ragged import Ragged
 from dltemplates.datasets.source import ArraySource
+from dltemplates.datasets.storage.locate import cache_folder
 
 FORMAT = 1  # of the files; another number gives other names
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from dltemplates.datasets.columns import MISSING
+from dltemplates.datasets.tables.columns import MISSING
 
 AS_TEXT: dict[str, Any] = {"dtype": str, "skipinitialspace": True, "na_filter": False}  # how pandas is to read a file
 

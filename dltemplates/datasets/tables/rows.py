@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dltemplates.datasets.columns import MISSING, encode_rows, find_unknown, raw_rows
-from dltemplates.datasets.csv_file import read_csv
+from dltemplates.datasets.tables.columns import MISSING, encode_rows, find_unknown, raw_rows
+from dltemplates.datasets.tables.csv_file import read_csv
 from dltemplates.features import Column, Feature, Number, WithColumns, columns_of
 
 Example = tuple[str, dict[str, np.ndarray], list[str]]

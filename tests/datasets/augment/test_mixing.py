@@ -5,8 +5,8 @@ import pytest
 import scipy.stats
 import tensorflow as tf
 
-from dltemplates.datasets.augment import NAMES
-from dltemplates.datasets.mixing import beta, cutmix_box, mix_images, mix_values
+from dltemplates.datasets.augment.images import NAMES
+from dltemplates.datasets.augment.mixing import beta, cutmix_box, mix_images, mix_values
 from dltemplates.settings import Augment
 
 LEVELS = np.float32([10, 20, 30, 40, 50])

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageEnhance, ImageOps
 
-from dltemplates.datasets.randaugment import make_operations, randaugment
+from dltemplates.datasets.augment.randaugment import make_operations, randaugment
 from dltemplates.settings import RandAugment
 
 PLAIN = ("identity", "autocontrast", "equalize", "solarize", "color", "posterize", "contrast", "brightness")

@@ -5,11 +5,11 @@ import pytest
 import tensorflow as tf
 from scenes import BOXES, COUNTS, IMAGE, LABEL, MASK, SIZE, SOUND, batch, check_scene, scene_arrays, spec_with
 
-from dltemplates.datasets.arrays import ImageArrays
-from dltemplates.datasets.fields import fit_array
+from dltemplates.datasets.augment.transform import CropFlip, is_spatial, transform
+from dltemplates.datasets.images.arrays import ImageArrays
+from dltemplates.datasets.images.fields import fit_array
 from dltemplates.datasets.pipeline import Shard, TrainingOrder, evaluation_batches, training_batches
 from dltemplates.datasets.source import ArraySource
-from dltemplates.datasets.transform import CropFlip, is_spatial, transform
 from dltemplates.datasets.values import image_value
 from dltemplates.settings import Augment
 

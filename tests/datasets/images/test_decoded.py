@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from conftest import batch_of, load_data
-from dltemplates.datasets.decoded import cache_path
+from dltemplates.datasets.images.decoded import cache_path
 from dltemplates.datasets.pipeline import TrainingOrder, evaluation_batches, training_batches
 from dltemplates.settings import Augment, DatasetSettings
 

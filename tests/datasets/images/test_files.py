@@ -7,11 +7,11 @@ import pytest
 import tensorflow as tf
 from scenes import BOXES, COUNTS, LABEL, MASK, SIZE, SOUND, batch, check_scene, spec_with, write_scenes
 
-from dltemplates.datasets.fields import ArrayField, FileField, read_file
-from dltemplates.datasets.files import FileSource
 from dltemplates.datasets.hashes import hash_examples
+from dltemplates.datasets.images.fields import ArrayField, FileField, read_file
+from dltemplates.datasets.images.files import FileSource
+from dltemplates.datasets.images.scan import Scanned
 from dltemplates.datasets.pipeline import Shard, TrainingOrder, evaluation_batches, training_batches
-from dltemplates.datasets.scan import Scanned
 from dltemplates.datasets.values import image_value
 from dltemplates.settings import Augment
 
@@ -201,7 +201,7 @@ def test_a_hash_is_of_the_files_and_the_rows_of_an_example(tmp_path):
 
 
 def make_source_again(folder, source):
-    from dltemplates.datasets.scan import scan
+    from dltemplates.datasets.images.scan import scan
 
     masks = source.fields["mask"]
     files = scan([f"{folder}/{name}" for name in masks.names])

@@ -90,7 +90,7 @@ def test_size_and_channels(load, monkeypatch):
     settings = {"images": {"size": (12, 12), "channels": 3, "resize": "pad"}}
     at_once = load(settings, x=IMAGES, y=LABELS).split("train").read(np.arange(14))["image"]
     assert at_once.shape == (14, 12, 12, 3)
-    monkeypatch.setattr("dltemplates.datasets.arrays.RESIZED_AT_ONCE", 0)
+    monkeypatch.setattr("dltemplates.datasets.images.arrays.RESIZED_AT_ONCE", 0)
     as_read = load(settings, x=IMAGES, y=LABELS).split("train").read(np.arange(14))["image"]
     assert (at_once == as_read).all()
     assert at_once.std() > 20

@@ -5,9 +5,9 @@ import pytest
 import tensorflow as tf
 
 from conftest import load_data
-from dltemplates.datasets.files import FileSource, scan_files
-from dltemplates.datasets.tensorflow_reader import read_files
-from dltemplates.datasets.transform import CropFlip
+from dltemplates.datasets.augment.transform import CropFlip
+from dltemplates.datasets.images.files import FileSource, scan_files
+from dltemplates.datasets.images.tensorflow_reader import read_files
 from dltemplates.datasets.values import class_value, image_value
 from dltemplates.settings import DatasetSettings
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from conftest import load_data
-from dltemplates.datasets.ecg5000 import LENGTH, read_beats
+from dltemplates.datasets.named.ecg5000 import LENGTH, read_beats
 from dltemplates.settings import DatasetSettings, Named
 
 ANOMALY = Named(name="anomaly", anomalies="keep")

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from conftest import load_data
-from dltemplates.datasets.nab import FOLDERS, LENGTH
+from dltemplates.datasets.named.nab import FOLDERS, LENGTH
 from dltemplates.settings import DatasetSettings
 from dltemplates.tasks.load_for import load_for
 from dltemplates.template import load_template

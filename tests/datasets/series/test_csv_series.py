@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 
 from conftest import load_data
-from dltemplates.datasets.dates import DAY, MONTH, is_dates
-from dltemplates.datasets.series import SUNSPOTS, next_window, series_dataset
+from dltemplates.datasets.series.csv_series import SUNSPOTS, next_window, series_dataset
+from dltemplates.datasets.series.times import date_texts, following, frequency_of, times_of
+from dltemplates.datasets.series.windows import WindowSource
 from dltemplates.datasets.source import SPLITS
-from dltemplates.datasets.times import date_texts, following, frequency_of, times_of
-from dltemplates.datasets.windows import WindowSource
+from dltemplates.datasets.tables.dates import DAY, MONTH, is_dates
 from dltemplates.settings import DatasetSettings
 
 ROWS = 60

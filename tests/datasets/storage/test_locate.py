@@ -7,8 +7,8 @@ import tarfile
 import pooch
 import pytest
 
-from dltemplates.datasets.archive import unpack
-from dltemplates.datasets.locate import Origin, cache_folder, data_folder, locate
+from dltemplates.datasets.storage.archive import unpack
+from dltemplates.datasets.storage.locate import Origin, cache_folder, data_folder, locate
 
 CONTENT = b"some data"
 ORIGIN = Origin(("set/file.bin", "file.bin"), ("https://nowhere.invalid/file.bin",), hashlib.md5(CONTENT).hexdigest())
