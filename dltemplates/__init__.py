@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from dltemplates.doctor import diagnose as diagnose
     from dltemplates.inference import evaluate as evaluate
     from dltemplates.inference import predict as predict
-    from dltemplates.job import run as run
+    from dltemplates.main_job import run as run
     from dltemplates.reports.compare import compare as compare
     from dltemplates.reports.report import write_report as write_report
     from dltemplates.runs import Run as Run
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from dltemplates.runtimes import load_predictor as load_predictor
     from dltemplates.template import Template as Template
     from dltemplates.template import load_template as load_template
-    from dltemplates.training.adopt import adopt as adopt
     from dltemplates.training.build import build as build
+    from dltemplates.training.import_model import adopt as adopt
     from dltemplates.training.train import train as train
 
 _HOMES = {
@@ -50,11 +50,11 @@ _HOMES = {
     "Predictor": "dltemplates.runtimes",
     "Run": "dltemplates.runs",
     "Template": "dltemplates.template",
-    "adopt": "dltemplates.training.adopt",
+    "adopt": "dltemplates.training.import_model",
     "compare": "dltemplates.reports.compare",
     "diagnose": "dltemplates.doctor",
     "list_runs": "dltemplates.runs",
-    "run": "dltemplates.job",
+    "run": "dltemplates.main_job",
     "trust": "dltemplates.catalog",
     "build": "dltemplates.training.build",
     "evaluate": "dltemplates.inference",

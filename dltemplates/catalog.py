@@ -12,6 +12,7 @@ import re
 import tomllib
 from collections.abc import Iterable
 from importlib import resources
+from importlib.resources.abc import Traversable
 from typing import Any
 
 from dltemplates.catalog_models import MODELS, Entry
@@ -159,20 +160,27 @@ def load(kind: str, name: str, *, from_file: bool = False) -> Any:
     return found
 
 
+def template_files() -> dict[str, Traversable]:
+    """Return the file of each ready template, by name."""
+    folders = [folder for folder in (resources.files("dltemplates") / "templates").iterdir() if folder.is_dir()]
+    files = [file for folder in folders for file in folder.iterdir() if file.name.endswith(".toml")]
+    return {file.name.removesuffix(".toml"): file for file in files}
+
+
 def template_names() -> list[str]:
-    """The names of the ready templates."""
-    folder = resources.files("dltemplates") / "templates"
-    return sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml"))
+    """Return the names of the ready templates, sorted."""
+    return sorted(template_files())
 
 
 def template_text(name: str) -> str:
-    """The TOML of a ready template, comments included.
+    """Return the TOML of a ready template, with its comments.
 
     Raises:
         ValueError: If there is no such template.
     """
-    check_name("template", name, template_names())
-    return (resources.files("dltemplates") / "templates" / f"{name}.toml").read_text(encoding="utf-8")
+    files = template_files()
+    check_name("template", name, files)
+    return files[name].read_text(encoding="utf-8")
 
 
 def template_summary(name: str) -> str:

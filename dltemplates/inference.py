@@ -21,11 +21,11 @@ from dltemplates.features import AnyFeature, Feature, Image, Noise, Scores, clas
 from dltemplates.runs import Run, atomic_path, check_folder, load_run
 from dltemplates.runtimes import KerasPredictor, load_predictor
 from dltemplates.settings import DatasetSettings, ImageSettings, Named
-from dltemplates.tasks.contract import Contract
-from dltemplates.tasks.evaluation import WHOLE, System
-from dltemplates.tasks.examples import contract_examples
 from dltemplates.tasks.load_for import load_for
 from dltemplates.tasks.parity import Parity
+from dltemplates.tasks.scoring.evaluation import WHOLE, System
+from dltemplates.tasks.serving.contract import Contract
+from dltemplates.tasks.serving.serving_examples import contract_examples
 from dltemplates.tasks.task import Task, make_task
 
 

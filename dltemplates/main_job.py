@@ -10,10 +10,10 @@ from dltemplates.deploy.report import ExportReport
 from dltemplates.reports.report import write_report
 from dltemplates.runs import Run, check_resume, load_run
 from dltemplates.template import Template
-from dltemplates.training.cluster import read_cluster
-from dltemplates.training.progress import Reporter, Silent
+from dltemplates.training.recording.progress import Reporter, Silent
 from dltemplates.training.strategy import Strategy
 from dltemplates.training.train import run_to_resume, train
+from dltemplates.training.workers.cluster import read_cluster
 
 
 def run(

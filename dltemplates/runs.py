@@ -24,7 +24,7 @@ from dltemplates.datasets.row_splits import RowSplits
 from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.errors import first_line
 from dltemplates.models.recursion import deep_networks
-from dltemplates.tasks.contract import ServingModel
+from dltemplates.tasks.serving.contract import ServingModel
 from dltemplates.template import Template, parse_template
 from dltemplates.upgrade import read_record, upgrade_run_record, upgrade_template
 

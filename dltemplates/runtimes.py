@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dltemplates.datasets.source import Arrays, Source, examples_at_once, index_batches, join_batches
-from dltemplates.tasks.contract import CONTRACT_FILE, Contract
+from dltemplates.tasks.serving.contract import CONTRACT_FILE, Contract
 from dltemplates.upgrade import read_record, upgrade_contract
 
 if TYPE_CHECKING:

@@ -74,7 +74,8 @@ def digit_folder(tmp_path_factory) -> Path:
 
 def in_process_converter():
     """A converter that works in this process, which has its TensorFlow already."""
-    from dltemplates.deploy import convert, worker
+    from dltemplates.deploy import worker
+    from dltemplates.deploy.converters import convert
 
     class InProcess(convert.Converter):
         def start(self):
@@ -124,8 +125,8 @@ class AnyTarget(Task):
 def load_data(settings, task=AnyTarget.name, *, like=None, whole=False):
     """The data of a training, split and fitted; or as it is judged by a network whose spec is `like`."""
     from dltemplates.settings import DatasetSettings, Named
-    from dltemplates.tasks.contract import Contract
     from dltemplates.tasks.load_for import load_for
+    from dltemplates.tasks.serving.contract import Contract
     from dltemplates.template import Template
 
     settings = DatasetSettings(name=settings) if isinstance(settings, str) else settings

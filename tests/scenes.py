@@ -9,11 +9,11 @@ import tensorflow as tf
 from PIL import Image
 
 from dltemplates.datasets.augment.transform import transform
+from dltemplates.datasets.features import class_value, image_value
 from dltemplates.datasets.images.fields import read_file
 from dltemplates.datasets.images.scan import scan
 from dltemplates.datasets.ragged import Ragged
 from dltemplates.datasets.spec import DatasetSpec
-from dltemplates.datasets.values import class_value, image_value
 from dltemplates.features import Boxes, Feature
 from dltemplates.features.pixels import BrokenImageError
 

@@ -8,12 +8,12 @@ import pytest
 from PIL import Image
 
 from conftest import load_data, run_dlt
+from dltemplates.datasets.features import class_value, number_value
 from dltemplates.datasets.load import check_settings
 from dltemplates.datasets.source import ArraySource, Dataset
 from dltemplates.datasets.spec import DatasetSpec
-from dltemplates.datasets.values import class_value, number_value
 from dltemplates.settings import NO_DATASET, DatasetSettings
-from dltemplates.tasks.contract import Contract
+from dltemplates.tasks.serving.contract import Contract
 from dltemplates.template import load_template, parse_overrides, parse_template
 from dltemplates.upgrade import DATASET_KEYS, upgrade_contract, upgrade_key, upgrade_template
 

@@ -21,7 +21,7 @@ RANKS = (  # imports go to the same line or to a lower one
     {"upgrade", "template", "settings", "catalog", "catalog_models", "errors", "compat"},
     {"features", "layers"},
     {"tasks", "models", "datasets", "figures", "runs", "runtimes", "devices"},
-    {"training", "deploy", "reports", "inference", "doctor", "job"},
+    {"training", "deploy", "reports", "inference", "doctor", "main_job"},
     {"compression", "bundles"},
     {"cli", "__init__", "__main__"},
 )
@@ -48,11 +48,14 @@ LIGHT = (  # what lists the catalog, and what runs, judges and shows an exported
     "dltemplates.template",
     "dltemplates.inference",
     "dltemplates.runtimes",
-    "dltemplates.tasks.contract",
+    "dltemplates.tasks.serving.contract",
     *(entry.target.partition(":")[0] for entry in catalog.TASKS.values()),
     *sorted({entry.target.partition(":")[0] for entry in catalog.FORMATS.values()}),
 )
-CONVERTERS = {"deploy.job", "deploy.worker", "deploy.graph", "deploy.onnx", "deploy.tflite", "deploy.saved_model"}
+CONVERTERS = {
+    "deploy.worker",
+    *(f"deploy.converters.{name}" for name in ("conversion_job", "graph", "onnx", "saved_model", "tflite")),
+}
 
 
 @dataclass
@@ -166,13 +169,16 @@ def test_converters_know_nothing_of_tasks():
     assert len(formats) > 3
     for name in CONVERTERS | formats:
         known = {target for target in modules[name].internal if target.startswith("tasks.")}
-        assert known <= {"tasks.contract"}, name
+        assert known <= {"tasks.serving.contract"}, name
 
 
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({"catalog.py": "from dltemplates.models.mlp import mlp"}, "catalog imports models.mlp, which lies above it"),
+        (
+            {"catalog.py": "from dltemplates.models.mlp import mlp"},
+            "catalog imports models.mlp, which lies above it",
+        ),
         ({"catalog.py": "def f():\n    from dltemplates import runs"}, "catalog imports runs, which lies above it"),
         ({"models/mlp.py": "import dltemplates.datasets.spec"}, "models never imports datasets"),
         ({"deploy/check.py": "from dltemplates.models import mlp"}, "deploy never imports models"),

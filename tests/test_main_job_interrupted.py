@@ -19,12 +19,12 @@ from dltemplates.cli import main as cli
 from dltemplates.deploy.export_run import export
 from dltemplates.deploy.parity import CheckError, check_part
 from dltemplates.deploy.report import REPORT_FILE, load_report
-from dltemplates.job import run
+from dltemplates.main_job import run
 from dltemplates.runs import Run
 from dltemplates.training.checkpoint import list_checkpoints
-from dltemplates.training.cluster import VARIABLE, tf_config
-from dltemplates.training.progress import Silent
+from dltemplates.training.recording.progress import Silent
 from dltemplates.training.train import train
+from dltemplates.training.workers.cluster import VARIABLE, tf_config
 
 FORMATS = ("tflite:float32", "tflite:int8", "onnx:float32")
 TEMPLATE = small_template(train__epochs=3, export={"formats": FORMATS, "calibration": 64, "max_drop": 0.1})

@@ -9,7 +9,7 @@ import pytest
 from dltemplates.datasets.source import ArraySource
 from dltemplates.features import Category, Image, Number, Scores
 from dltemplates.runtimes import Operator, Predictor, load_predictor, read_contract
-from dltemplates.tasks.contract import Contract
+from dltemplates.tasks.serving.contract import Contract
 
 IMAGE = Image(name="image", dtype="float32", shape=(2, 2, 1), range=(0, 255))
 CONTRACT = Contract(

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from dltemplates import ExportReport, Run, load_template
 from dltemplates.runs import RunRecord
 from dltemplates.runtimes import read_contract
-from dltemplates.tasks.contract import Contract
+from dltemplates.tasks.serving.contract import Contract
 from dltemplates.upgrade import (
     read_record,
     upgrade_contract,

@@ -44,9 +44,9 @@ def save(network, folder: Path) -> None:
     import keras
     import numpy as np
 
-    from dltemplates.deploy.saved_model import save_serving, with_float_images
+    from dltemplates.deploy.converters.saved_model import save_serving, with_float_images
     from dltemplates.features import ClassId, Image, Scores
-    from dltemplates.tasks.contract import Contract, ServingModel
+    from dltemplates.tasks.serving.contract import Contract, ServingModel
 
     shape, classes = network.input_shape[1:], tuple(map(str, range(network.output_shape[-1])))
     image = Image(name="image", dtype="uint8", shape=shape, range=(0, 255), resize="stretch")
@@ -70,10 +70,10 @@ def convert(key: str, folder: Path) -> None:
 
     from dltemplates.compat import peak_memory
     from dltemplates.deploy import files, worker
+    from dltemplates.deploy.converters.conversion_job import Job
     from dltemplates.deploy.formats.format import load_format
-    from dltemplates.deploy.job import Job
     from dltemplates.runtimes import load_predictor
-    from dltemplates.tasks.contract import Contract
+    from dltemplates.tasks.serving.contract import Contract
 
     worker._import_tensorflow()
     contract = Contract.model_validate_json((folder / "contract.json").read_text())

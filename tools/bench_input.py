@@ -51,10 +51,10 @@ def ours(folder: Path) -> Iterator[int]:
     import tensorflow as tf
 
     from dltemplates.compat import keep_freed_memory
+    from dltemplates.datasets.features import class_value, image_value
     from dltemplates.datasets.images.files import Examples, FileSource, scan_files
     from dltemplates.datasets.pipeline import TrainingOrder, training_batches
     from dltemplates.datasets.spec import DatasetSpec
-    from dltemplates.datasets.values import class_value, image_value
     from dltemplates.settings import Augment
 
     keep_freed_memory()

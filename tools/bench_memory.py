@@ -62,7 +62,7 @@ def image_of(side: int):
 
 
 def contract_of(inputs, outputs, targets=()):
-    from dltemplates.tasks.contract import Contract
+    from dltemplates.tasks.serving.contract import Contract
 
     return Contract(name="bench", task="reconstruction", inputs=inputs, outputs=outputs, targets=targets)
 
@@ -72,8 +72,8 @@ def image_to_image(side: int):
     import keras
     from keras import layers
 
-    from dltemplates.tasks.contract import ServingModel
     from dltemplates.tasks.reconstruction import Reconstruction
+    from dltemplates.tasks.serving.contract import ServingModel
 
     image = image_of(side)
     dataset = dataset_of(image)
@@ -93,9 +93,9 @@ def dense_system(names: tuple[str, ...], size: float):
     from keras import layers
 
     from dltemplates.features import Number
-    from dltemplates.tasks.contract import ServingModel
-    from dltemplates.tasks.examples import outputs_of
     from dltemplates.tasks.reconstruction import Reconstruction
+    from dltemplates.tasks.serving.contract import ServingModel
+    from dltemplates.tasks.serving.serving_examples import outputs_of
 
     class Pair(Reconstruction):
         """Scores the encoder and the decoder, one after the other, or the one by its parity."""
@@ -136,7 +136,7 @@ def large_network(kind: str, size: float):
     if kind == "dense":
         return dense_system(("",), size)
     from dltemplates.features import Number
-    from dltemplates.tasks.contract import ServingModel
+    from dltemplates.tasks.serving.contract import ServingModel
 
     task, dataset, _ = dense_system(("",), 1)
     (image,) = dataset.spec.inputs

@@ -29,8 +29,8 @@ from keras import layers
 
 from dltemplates.compat import flatten_layers
 from dltemplates.template import Template, load_template
-from dltemplates.training.loop import StepLoop
 from dltemplates.training.prepare import Training, prepare
+from dltemplates.training.speed.loop import StepLoop
 from dltemplates.training.strategy import Placement, make_placement
 
 REFERENCE = "one device, statistics in float64"

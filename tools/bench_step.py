@@ -45,8 +45,8 @@ def keras_network(network: str):
     """The network in Keras."""
     import keras
 
-    from dltemplates.models.mlp import mlp
-    from dltemplates.models.resnet import resnet20
+    from dltemplates.models.convolutional.resnet import resnet20
+    from dltemplates.models.dense.mlp import mlp
 
     shape, _, _ = NETWORKS[network]
     if network == "mlp":
@@ -113,8 +113,8 @@ def ours(network: str, precision: str = "float32"):
 
     from dltemplates.compat import keep_freed_memory
     from dltemplates.training.algorithms.supervised import Supervised
-    from dltemplates.training.fused import fuse
-    from dltemplates.training.loop import StepLoop, pays_to_compile
+    from dltemplates.training.speed.fused import fuse
+    from dltemplates.training.speed.loop import StepLoop, pays_to_compile
     from dltemplates.training.strategy import Placement
 
     keep_freed_memory()

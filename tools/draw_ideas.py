@@ -27,7 +27,7 @@ import dltemplates as dlt
 from dltemplates.figures.outcomes import show_image
 from dltemplates.figures.plane import draw_boundary
 from dltemplates.figures.run import save_figures
-from dltemplates.models.googlenet import MODULES
+from dltemplates.models.convolutional.googlenet import MODULES
 from dltemplates.models.summary import Summary, summarize, without_weights
 from dltemplates.runs import Run
 from dltemplates.runtimes import KerasPredictor

@@ -145,7 +145,7 @@ def adopt(template, path: Path, output: Path | None, overwrite: bool):
     from dltemplates.runs import make_run, new_run_path
     from dltemplates.tasks.assemble import assemble
     from dltemplates.tasks.load_for import load_for
-    from dltemplates.training.record import begin_run, score_run
+    from dltemplates.training.recording.run_record import begin_run, score_run
 
     trained, notes, weights = read_weights(path)
     for part in SAME:

@@ -147,7 +147,7 @@ def train(
     """Train a template."""
     parsed = _template(template, data, settings)
     parse.check_workers(workers, max_restarts, strategy, devices)
-    from dltemplates.training.progress import make_reporter
+    from dltemplates.training.recording.progress import make_reporter
 
     shared: dict[str, Any] = {
         "name": Path(template).stem,
@@ -158,7 +158,7 @@ def train(
         "reporter": make_reporter(),
     }
     if workers is not None:
-        from dltemplates.training.supervise import train_on_workers
+        from dltemplates.training.workers.supervise import train_on_workers
 
         run = train_on_workers(parsed, workers, max_restarts=3 if max_restarts is None else max_restarts, **shared)
     else:
@@ -279,7 +279,7 @@ def _adopt(path, task, data, input_range, resize, output, overwrite):
     if not task or not data:
         raise ValueError(f"A Keras model needs --task and --data to be judged by. Received: {path} alone.")
     low, high = parse.numbers(input_range or "0,255", "--input-range", 2)
-    from dltemplates.training.adopt import adopt
+    from dltemplates.training.import_model import adopt
 
     run = adopt(
         path,
@@ -332,8 +332,8 @@ def report(path) -> None:
 def run(template, data, settings, as_json, **options) -> None:
     """Train a template, export it to every format, check each, and write the report: the main job in one command."""
     parsed = _template(template, data, settings)
-    from dltemplates.job import run
-    from dltemplates.training.progress import make_reporter
+    from dltemplates.main_job import run
+    from dltemplates.training.recording.progress import make_reporter
 
     with out.export_progress(waits=True) as progress:
         trained, exports = run(parsed, name=Path(template).stem, reporter=make_reporter(), progress=progress, **options)

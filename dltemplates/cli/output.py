@@ -143,7 +143,7 @@ def export_progress(*, waits: bool = False) -> Iterator[Callable[[str, str], Non
     if not sys.stderr.isatty():
         yield lambda key, state: click.echo(f"{key}: {state}", err=True) if state not in _PASSING else None
         return
-    from dltemplates.training.progress import console
+    from dltemplates.training.recording.progress import console
 
     status = console().status("exporting")
 

@@ -9,13 +9,13 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from dltemplates.datasets.features import fit_numbers, with_counts, with_statistics
 from dltemplates.datasets.series.csv_series import fit_series
 from dltemplates.datasets.series.windows import WindowSource
 from dltemplates.datasets.source import BaseSource, Dataset, Joined, Source, column, fitted, origin
 from dltemplates.datasets.spec import Like
 from dltemplates.datasets.tables.columns import encode_rows, fit_column
 from dltemplates.datasets.tables.source import TableSource, input_values
-from dltemplates.datasets.values import fit_numbers, with_counts, with_statistics
 from dltemplates.features import (
     Category,
     ClassId,

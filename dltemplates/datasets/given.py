@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dltemplates.datasets.images.folder import SUFFIXES
-from dltemplates.datasets.seeds import read_noise
+from dltemplates.datasets.noise_inputs import read_noise
 from dltemplates.datasets.spec import Like
 from dltemplates.features import Arrays, Feature, Future, Image, Noise, Series
 
@@ -47,7 +47,7 @@ def read_given(first: Feature, like: Like, given: Sequence[str | Path]) -> Itera
     Raises:
         ValueError: If there is nothing, or something that was named cannot be read.
     """
-    from dltemplates.datasets.tables.rows import read_rows
+    from dltemplates.datasets.tables.row_inputs import read_rows
 
     rows = [row for text in given for row in read_rows(text, like.inputs)]
     if not rows:

@@ -7,7 +7,7 @@ import numpy as np
 from dltemplates.datasets.source import Source, index_batches
 from dltemplates.features import Decision, Feature
 from dltemplates.runtimes import Arrays, examples_per_call
-from dltemplates.tasks.contract import Contract
+from dltemplates.tasks.serving.contract import Contract
 
 
 def calibration(contract: Contract, source: Source, count: int) -> Arrays:

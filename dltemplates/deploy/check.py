@@ -15,9 +15,9 @@ from dltemplates.deploy.gate import FEWEST_UNITS, GateResult, decide
 from dltemplates.deploy.parity import CheckError, Parity, PartReference, compare, run_keras
 from dltemplates.deploy.report import SplitCheck
 from dltemplates.runtimes import KerasPredictor, Predictor
-from dltemplates.tasks.contract import ServingModel
-from dltemplates.tasks.evaluation import WHOLE, Evaluation, System
-from dltemplates.tasks.examples import part_examples, system_examples
+from dltemplates.tasks.scoring.evaluation import WHOLE, Evaluation, System
+from dltemplates.tasks.serving.contract import ServingModel
+from dltemplates.tasks.serving.serving_examples import part_examples, system_examples
 from dltemplates.tasks.task import Task
 
 GATE = "validation"

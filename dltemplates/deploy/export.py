@@ -23,7 +23,7 @@ from dltemplates.datasets.source import Dataset
 from dltemplates.deploy import files
 from dltemplates.deploy.calibration import calibration
 from dltemplates.deploy.check import BY_PARITY, GATE, Reference, check_by_parity, check_system
-from dltemplates.deploy.convert import ConversionError, Converter
+from dltemplates.deploy.converters.convert import ConversionError, Converter
 from dltemplates.deploy.formats.format import Format, load_format
 from dltemplates.deploy.gate import GateResult
 from dltemplates.deploy.memory import too_large
@@ -32,9 +32,9 @@ from dltemplates.deploy.raw_bytes import check_input
 from dltemplates.deploy.report import ExportReport, FormatResult, SplitCheck, Verdict, load_report
 from dltemplates.runtimes import Predictor, SavedModelPredictor, load_predictor
 from dltemplates.settings import ExportSettings
-from dltemplates.tasks.contract import Contract, ServingModel
-from dltemplates.tasks.evaluation import WHOLE
-from dltemplates.tasks.examples import part_examples
+from dltemplates.tasks.scoring.evaluation import WHOLE
+from dltemplates.tasks.serving.contract import Contract, ServingModel
+from dltemplates.tasks.serving.serving_examples import part_examples
 from dltemplates.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def export_system(
             contract.
         OSError: If a file cannot be written.
     """
-    from dltemplates.deploy.saved_model import with_float_images
+    from dltemplates.deploy.converters.saved_model import with_float_images
 
     settings = settings or ExportSettings()
     wanted = [load_format(key) for key in dict.fromkeys(settings.formats if formats is None else formats)]
@@ -156,7 +156,7 @@ class _Part:
 
     def write_jobs(self, formats: Sequence[Format], dataset: Dataset, settings: ExportSettings) -> None:
         """Write what the formats are converted from: the serving model, and what sets the ranges of integers."""
-        from dltemplates.deploy.saved_model import save_serving
+        from dltemplates.deploy.converters.saved_model import save_serving
 
         self._integer_type = settings.input
         own = [self.format_under(format) for format in formats]

@@ -13,9 +13,9 @@ from dltemplates.deploy.export import Progress, export_system
 from dltemplates.deploy.report import ExportReport
 from dltemplates.runs import Run, load_run
 from dltemplates.settings import ExportSettings
-from dltemplates.tasks.evaluation import WHOLE
 from dltemplates.tasks.load_for import load_for
-from dltemplates.tasks.texts import with_texts
+from dltemplates.tasks.scoring.evaluation import WHOLE
+from dltemplates.tasks.serving.string_lookup import with_texts
 
 STRINGS = "strings"  # the folder, and the name in the report, of the form that takes categories as text
 

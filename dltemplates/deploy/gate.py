@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import BaseModel
 
 from dltemplates.deploy.budget import Budget
-from dltemplates.tasks.evaluation import Evaluation
+from dltemplates.tasks.scoring.evaluation import Evaluation
 
 CONFIDENCE = 0.9  # of the two-sided interval of the drop
 FEWEST_UNITS = 10  # with fewer, a score says nothing

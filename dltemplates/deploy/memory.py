@@ -12,7 +12,7 @@ from dltemplates.deploy.formats.format import Format, load_format
 if TYPE_CHECKING:
     import keras
 
-    from dltemplates.tasks.contract import ServingModel
+    from dltemplates.tasks.serving.contract import ServingModel
 
 BASE = 1.2e9  # bytes: TensorFlow and the converters in the process that converts, and the checks of a small network
 GIGABYTE = 1e9

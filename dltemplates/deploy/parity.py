@@ -14,7 +14,7 @@ from dltemplates.datasets.source import ArraySource, Source, index_batches
 from dltemplates.deploy.formats.format import Format
 from dltemplates.features import Feature
 from dltemplates.runtimes import Arrays, KerasPredictor, Predictor, examples_per_call
-from dltemplates.tasks.contract import Contract, ServingModel
+from dltemplates.tasks.serving.contract import Contract, ServingModel
 
 PARITY_EXAMPLES = 256  # at most; the score is taken of the whole split
 BATCH_SIZES = (1, 3, 33)

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from dltemplates.compat import peak_memory
+from dltemplates.deploy.converters.conversion_job import Job
 from dltemplates.deploy.formats.format import load_format
-from dltemplates.deploy.job import Job
-from dltemplates.tasks.contract import Contract
+from dltemplates.tasks.serving.contract import Contract
 
 
 def convert(job: Job, key: str, out: Path) -> dict[str, Any]:

@@ -10,11 +10,11 @@ from typing import Annotated, TypeAlias
 
 from pydantic import Field
 
+from dltemplates.features.binary import Decision
 from dltemplates.features.boxes import Boxes
 from dltemplates.features.category import Category
 from dltemplates.features.class_id import ClassId
 from dltemplates.features.column import Column
-from dltemplates.features.decision import Decision
 from dltemplates.features.feature import (
     Arrays,
     Feature,
@@ -24,14 +24,14 @@ from dltemplates.features.feature import (
     classes_of,
     columns_of,
 )
-from dltemplates.features.future import Future
+from dltemplates.features.history import Past
+from dltemplates.features.horizon import Future
 from dltemplates.features.image import Image
 from dltemplates.features.labels import Labels
 from dltemplates.features.noise import Noise
 from dltemplates.features.number import Number
-from dltemplates.features.past import Past
 from dltemplates.features.pixels import Resize
-from dltemplates.features.scores import Scores
+from dltemplates.features.probabilities import Scores
 from dltemplates.features.series import Series
 from dltemplates.features.time import Time
 

@@ -12,7 +12,7 @@ from scipy.linalg import block_diag
 from dltemplates.features import Category, Feature, Number, classes_of, columns_of
 from dltemplates.figures.outcomes import name_all
 from dltemplates.tasks.assemble import PREPROCESSING
-from dltemplates.tasks.contract import ServingModel
+from dltemplates.tasks.serving.contract import ServingModel
 
 MOST = 40  # inputs that are drawn; those of the greatest coefficients
 

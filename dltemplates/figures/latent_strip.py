@@ -9,7 +9,7 @@ from dltemplates.datasets.source import Source
 from dltemplates.features import Image
 from dltemplates.figures.outcomes import strips_figure
 from dltemplates.runtimes import KerasPredictor
-from dltemplates.tasks.contract import ServingModel
+from dltemplates.tasks.serving.contract import ServingModel
 
 LONGEST = 64  # numbers of a code that can be told apart in a picture
 SHOWN = 12

@@ -22,8 +22,8 @@ from dltemplates.datasets.source import Source
 from dltemplates.features import classes_of
 from dltemplates.figures.run import attempt
 from dltemplates.figures.vision_drawings import feature_maps_figure, filters_figure, grad_cam_figure
-from dltemplates.tasks.contract import ServingModel
-from dltemplates.tasks.evaluation import Evaluation
+from dltemplates.tasks.scoring.evaluation import Evaluation
+from dltemplates.tasks.serving.contract import ServingModel
 from dltemplates.tasks.task import Task
 
 STAGES = 5  # of the feature maps

@@ -15,15 +15,15 @@ from dltemplates.datasets.source import Dataset, Source, batches_of, column, joi
 from dltemplates.datasets.spec import DatasetSpec, Like, gives_back
 from dltemplates.datasets.splits import Strata
 from dltemplates.features import Decision, Feature, Number, classes_of, columns_of
-from dltemplates.tasks.evaluation import Evaluation, System
-from dltemplates.tasks.marked import TRUTH, MarkedSource, anomalies_of, check_both, normal_of
 from dltemplates.tasks.reconstruction import Reconstruction
+from dltemplates.tasks.scoring.anomaly_labels import TRUTH, MarkedSource, anomalies_of, check_both, normal_of
+from dltemplates.tasks.scoring.evaluation import Evaluation, System
 from dltemplates.tasks.task import Arrays
 
 if TYPE_CHECKING:
     import keras
 
-    from dltemplates.tasks.contract import ServingModel
+    from dltemplates.tasks.serving.contract import ServingModel
     from dltemplates.template import Template
 
 NORMAL = "normal"  # the class that is, unless the task says otherwise
@@ -136,7 +136,7 @@ class Anomaly(Reconstruction):
         import keras
 
         from dltemplates.tasks.assemble import make_contract
-        from dltemplates.tasks.contract import ServingModel
+        from dltemplates.tasks.serving.contract import ServingModel
 
         if self.truth.threshold is None:
             raise ValueError(

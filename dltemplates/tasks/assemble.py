@@ -11,8 +11,8 @@ from dltemplates.compat import flatten_layers
 from dltemplates.datasets.load import is_named
 from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.features import AnyFeature, Category, Feature, Image, Number, WithStatistics
-from dltemplates.tasks.contract import Contract, ServingModel, Split
-from dltemplates.tasks.examples import outputs_of
+from dltemplates.tasks.serving.contract import Contract, ServingModel, Split
+from dltemplates.tasks.serving.serving_examples import outputs_of
 from dltemplates.template import Template
 
 if TYPE_CHECKING:

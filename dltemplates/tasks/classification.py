@@ -9,8 +9,8 @@ import numpy as np
 from dltemplates.datasets.source import Dataset
 from dltemplates.datasets.spec import DatasetSpec, Like, network_shape
 from dltemplates.features import AnyFeature, classes_of
-from dltemplates.tasks.evaluation import Evaluation
-from dltemplates.tasks.needs import Shapes, a_row
+from dltemplates.tasks.model_signature import Shapes, a_row
+from dltemplates.tasks.scoring.evaluation import Evaluation
 from dltemplates.tasks.task import Arrays, SupervisedTask, probabilities_value
 
 LOSSES = ("cross_entropy", "perceptron")
@@ -87,7 +87,7 @@ class Classification(SupervisedTask):
         import keras
 
         if self.loss_name == "perceptron":
-            from dltemplates.tasks.losses import PerceptronLoss
+            from dltemplates.tasks.scoring.losses import PerceptronLoss
 
             return PerceptronLoss()
         if self.binary:

@@ -15,8 +15,8 @@ import numpy as np
 
 from dltemplates.datasets.spec import DatasetSpec, Like
 from dltemplates.features import Feature, Series, Time, columns_of
-from dltemplates.tasks.evaluation import Evaluation
 from dltemplates.tasks.regression import Regression
+from dltemplates.tasks.scoring.evaluation import Evaluation
 from dltemplates.tasks.task import Arrays
 
 if TYPE_CHECKING:

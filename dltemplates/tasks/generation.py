@@ -9,10 +9,10 @@ import numpy as np
 
 from dltemplates.datasets.spec import DatasetSpec, Like
 from dltemplates.features import AnyFeature, ClassId, Feature, Image, Noise
-from dltemplates.tasks import quality
-from dltemplates.tasks.contract import ServingModel
-from dltemplates.tasks.evaluation import Evaluation
-from dltemplates.tasks.needs import Shapes
+from dltemplates.tasks.model_signature import Shapes
+from dltemplates.tasks.scoring import quality
+from dltemplates.tasks.scoring.evaluation import Evaluation
+from dltemplates.tasks.serving.contract import ServingModel
 from dltemplates.tasks.stage_plan import ALGORITHMS, StagePlan, refuse_supervised_settings
 from dltemplates.tasks.task import Arrays, Task
 from dltemplates.template import Template
@@ -20,7 +20,7 @@ from dltemplates.template import Template
 if TYPE_CHECKING:
     import keras
 
-    from dltemplates.tasks.judge import Judge
+    from dltemplates.tasks.scoring.evaluator import Judge
 
 LOSSES = ("gan", "wasserstein")
 NO_JUDGE = "none"
@@ -182,7 +182,7 @@ class Generation(Task):
         Raises:
             ValueError: If it is not there, not whole, no classifier of images, or one of other classes than the data's.
         """
-        from dltemplates.tasks.judge import check_classes, load_judge
+        from dltemplates.tasks.scoring.evaluator import check_classes, load_judge
 
         assert self.judge_name  # asked for where there is one
         judge = load_judge(self.judge_name)

@@ -22,7 +22,7 @@ from dltemplates.datasets.whole import split_whole
 from dltemplates.features import Image
 from dltemplates.runs import Run
 from dltemplates.settings import NO_DATASET, DatasetSettings, Named
-from dltemplates.tasks.contract import Contract
+from dltemplates.tasks.serving.contract import Contract
 from dltemplates.tasks.task import Task, check_data, make_task, task_class
 from dltemplates.template import Template
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dltemplates.datasets.spec import DatasetSpec, Like
-from dltemplates.tasks.evaluation import Evaluation
+from dltemplates.tasks.scoring.evaluation import Evaluation
 from dltemplates.tasks.stage_plan import StagePlan
 from dltemplates.tasks.task import Arrays, Task
 

@@ -10,10 +10,10 @@ import numpy as np
 from dltemplates.datasets.source import Dataset, Source, join_batches
 from dltemplates.datasets.spec import DatasetSpec, Like, gives_back, network_shape
 from dltemplates.features import AnyFeature, Feature, Image, Number
-from dltemplates.tasks.contract import ServingModel
-from dltemplates.tasks.evaluation import Evaluation, System
-from dltemplates.tasks.needs import Shapes
+from dltemplates.tasks.model_signature import Shapes
 from dltemplates.tasks.noise import noisy, without_noise
+from dltemplates.tasks.scoring.evaluation import Evaluation, System
+from dltemplates.tasks.serving.contract import ServingModel
 from dltemplates.tasks.task import Arrays, SupervisedTask
 from dltemplates.template import Template
 
@@ -100,7 +100,7 @@ class Reconstruction(SupervisedTask):
         if self.loss_name == "cross_entropy":
             return keras.losses.BinaryCrossentropy(from_logits=True)
         if self.is_image:
-            from dltemplates.tasks.losses import SigmoidSquaredError
+            from dltemplates.tasks.scoring.losses import SigmoidSquaredError
 
             return SigmoidSquaredError()
         return keras.losses.MeanSquaredError()
@@ -141,7 +141,7 @@ class Reconstruction(SupervisedTask):
         return {"": whole, **serve_parts(whole, self)}
 
     def gallery(self, servings: dict[str, ServingModel], source: Source) -> dict[str, Figure]:
-        from dltemplates.figures.codes import codes_figure
+        from dltemplates.figures.latent_strip import codes_figure
 
         figure = codes_figure(servings, source)
         return {"codes": figure} if figure else {}

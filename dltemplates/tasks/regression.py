@@ -9,8 +9,8 @@ import numpy as np
 
 from dltemplates.datasets.spec import DatasetSpec, network_shape
 from dltemplates.features import AnyFeature, Number, WithStatistics
-from dltemplates.tasks.evaluation import Evaluation
-from dltemplates.tasks.needs import Shapes, a_row
+from dltemplates.tasks.model_signature import Shapes, a_row
+from dltemplates.tasks.scoring.evaluation import Evaluation
 from dltemplates.tasks.task import Arrays, SupervisedTask
 
 

@@ -10,9 +10,9 @@ import numpy as np
 from dltemplates.datasets.source import Source, batches_of
 from dltemplates.datasets.spec import DatasetSpec, Like
 from dltemplates.features import Number
-from dltemplates.tasks.contract import ServingModel
-from dltemplates.tasks.evaluation import Evaluation, System
-from dltemplates.tasks.needs import Shapes
+from dltemplates.tasks.model_signature import Shapes
+from dltemplates.tasks.scoring.evaluation import Evaluation, System
+from dltemplates.tasks.serving.contract import ServingModel
 from dltemplates.tasks.stage_plan import ALGORITHMS, StagePlan, refuse_supervised_settings
 from dltemplates.tasks.task import Arrays, Task
 from dltemplates.template import Template
@@ -92,7 +92,7 @@ class Representation(Task):
     def gallery(self, servings: dict[str, ServingModel], source: Source) -> dict[str, Figure]:
         """Draw what each hidden unit looks for, and chains that begin at examples and at noise."""
         from dltemplates.figures.outcomes import chains_figure, filters_figure
-        from dltemplates.models.rbm import dream
+        from dltemplates.models.generative.rbm import dream
 
         image = servings[""].contract.inputs[0]
         machine = _machine(servings[""].model)

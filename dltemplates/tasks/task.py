@@ -14,15 +14,15 @@ from dltemplates.datasets.spec import DatasetSpec, Like
 from dltemplates.datasets.splits import Strata
 from dltemplates.features import AnyFeature, ClassId, Feature, Number, Scores, classes_of, columns_of
 from dltemplates.settings import Named
-from dltemplates.tasks.evaluation import Evaluation, System
-from dltemplates.tasks.needs import Shapes
+from dltemplates.tasks.model_signature import Shapes
+from dltemplates.tasks.scoring.evaluation import Evaluation, System
 from dltemplates.tasks.stage_plan import ALGORITHMS, StagePlan, layerwise_pretraining
 
 if TYPE_CHECKING:
     import keras
     from matplotlib.figure import Figure
 
-    from dltemplates.tasks.contract import ServingModel
+    from dltemplates.tasks.serving.contract import ServingModel
     from dltemplates.template import Template
 
     Losses: TypeAlias = keras.losses.Loss | dict[str, keras.losses.Loss]

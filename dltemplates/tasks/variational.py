@@ -10,9 +10,9 @@ import numpy as np
 from dltemplates.datasets.source import Source, batches_of
 from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.features import Noise
-from dltemplates.tasks.contract import ServingModel
-from dltemplates.tasks.evaluation import Evaluation, System
 from dltemplates.tasks.reconstruction import Reconstruction
+from dltemplates.tasks.scoring.evaluation import Evaluation, System
+from dltemplates.tasks.serving.contract import ServingModel
 from dltemplates.template import Template
 
 if TYPE_CHECKING:

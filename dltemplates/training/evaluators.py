@@ -9,8 +9,8 @@ from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.features import ClassId, classes_of
 from dltemplates.runs import Run
 from dltemplates.tasks.generation import Generation
-from dltemplates.tasks.judge import check_classes, check_size, judge_path
 from dltemplates.tasks.load_for import load_for
+from dltemplates.tasks.scoring.evaluator import check_classes, check_size, judge_path
 from dltemplates.tasks.task import Task
 from dltemplates.template import Template, load_template
 

@@ -19,7 +19,7 @@ from dltemplates.runs import Run, make_run, new_run_path
 from dltemplates.tasks.load_for import load_for
 from dltemplates.tasks.task import SupervisedTask, make_task
 from dltemplates.template import parse_template
-from dltemplates.training.record import begin_run, score_run
+from dltemplates.training.recording.run_record import begin_run, score_run
 
 EXAMPLES = 32
 TAKEN = ("class", "labels", "number")  # the kinds of target that ask for one row of outputs

@@ -22,20 +22,20 @@ from dltemplates.models.build import build_network
 from dltemplates.runs import Run
 from dltemplates.settings import NO_DATASET
 from dltemplates.tasks.load_for import load_for
-from dltemplates.tasks.needs import check_network
+from dltemplates.tasks.model_signature import check_network
 from dltemplates.tasks.stage_plan import StagePlan
 from dltemplates.tasks.task import Task
 from dltemplates.template import Template
 from dltemplates.training.data import TrainingData
 from dltemplates.training.environment_stage import EnvironmentStage
-from dltemplates.training.fused import fuse
-from dltemplates.training.loop import pays_to_compile
 from dltemplates.training.optimizers import make_optimizer, make_sgd
 from dltemplates.training.pretrained import load_pretrained, take_weights
-from dltemplates.training.replicas import for_replicas
+from dltemplates.training.recording.sample_logger import Watch
+from dltemplates.training.speed.fused import fuse
+from dltemplates.training.speed.loop import pays_to_compile
 from dltemplates.training.stages import DatasetStage, Stage, in_turn, labeled_examples, make_order
 from dltemplates.training.strategy import Placement
-from dltemplates.training.watch import Watch
+from dltemplates.training.workers.replicas import for_replicas
 
 # What the reading of files fails with; not, for instance, an exhausted memory.
 UNREADABLE = (tf.errors.InvalidArgumentError, tf.errors.NotFoundError, tf.errors.UnknownError, tf.errors.DataLossError)

@@ -14,7 +14,7 @@ from dltemplates.datasets.pipeline import TrainingOrder
 from dltemplates.template import Template
 from dltemplates.training.algorithms.algorithm import Algorithm
 from dltemplates.training.data import TrainingData
-from dltemplates.training.loop import StepLoop
+from dltemplates.training.speed.loop import StepLoop
 from dltemplates.training.strategy import Placement
 
 

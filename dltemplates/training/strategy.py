@@ -17,7 +17,7 @@ import tensorflow as tf
 from dltemplates.compat import keep_freed_memory
 from dltemplates.datasets.pipeline import Shard
 from dltemplates.errors import LostWorkersError
-from dltemplates.training.cluster import Cluster, read_cluster
+from dltemplates.training.workers.cluster import Cluster, read_cluster
 
 Strategy = Literal["auto", "single", "mirrored", "multiworker"]
 LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError)

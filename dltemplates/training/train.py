@@ -11,19 +11,24 @@ from pathlib import Path
 from dltemplates.datasets.spec import READING_RULES
 from dltemplates.deploy.memory import memory_note, weight_bytes
 from dltemplates.runs import Run, check_resume, latest_run_path, load_run, make_run, new_run_path
-from dltemplates.tasks.evaluation import Evaluation
+from dltemplates.tasks.scoring.evaluation import Evaluation
 from dltemplates.template import Template
-from dltemplates.training.agreement import agree_on_data, agree_on_template, begin_together, gather_broken
 from dltemplates.training.checkpoint import TrainingState, load_checkpoint
-from dltemplates.training.cluster import read_cluster
-from dltemplates.training.judges import judged_by, missing_judge
-from dltemplates.training.keeper import Bystander, Keeper
+from dltemplates.training.evaluators import judged_by, missing_judge
 from dltemplates.training.prepare import Training, naming_broken_files, prepare
-from dltemplates.training.progress import Reporter, Silent
-from dltemplates.training.record import begin_run, score_run
+from dltemplates.training.recording.progress import Reporter, Silent
+from dltemplates.training.recording.run_record import begin_run, score_run
+from dltemplates.training.recording.run_writer import Bystander, Keeper
 from dltemplates.training.signals import StopRequest, stop_on_signals
 from dltemplates.training.stages import Stage
 from dltemplates.training.strategy import Placement, Strategy, make_placement
+from dltemplates.training.workers.cluster import read_cluster
+from dltemplates.training.workers.worker_consistency import (
+    agree_on_data,
+    agree_on_template,
+    begin_together,
+    gather_broken,
+)
 
 TICK_SECONDS = 0.5  # between two looks at the loss, each of which waits for the device
 

@@ -177,7 +177,7 @@ def test_show_gives_a_model_as_one_object(dlt):
 
 def test_show_counts_what_is_served_and_says_what_training_adds(dlt, monkeypatch):
     sizes = {"input_shape": (224, 224, 3), "num_outputs": 1000}
-    entry = Entry("dltemplates.models.googlenet:googlenet", "nine inception modules", sizes)
+    entry = Entry("dltemplates.models.convolutional.googlenet:googlenet", "nine inception modules", sizes)
     monkeypatch.setitem(MODELS, "googlenet", entry)
     _, out, _ = dlt("show", "googlenet")
     assert re.search(r"^total +6,998,552 ", out, re.MULTILINE)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from dltemplates.datasets.values import class_value, fit_numbers, number_value, statistics, with_counts
+from dltemplates.datasets.features import class_value, fit_numbers, number_value, statistics, with_counts
 
 
 def test_deviations_are_one_where_a_column_does_not_vary():

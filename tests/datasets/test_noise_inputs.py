@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from dltemplates.datasets.seeds import read_noise
+from dltemplates.datasets.noise_inputs import read_noise
 from dltemplates.features import ClassId, Noise
 
 NOISE = Noise(name="noise", dtype="float32", shape=(3,))

@@ -5,13 +5,13 @@ import pandas as pd
 import pytest
 
 from dltemplates.datasets.classes import with_classes_of
+from dltemplates.datasets.features import class_value, labels_value
 from dltemplates.datasets.hashes import fingerprint, hash_examples
 from dltemplates.datasets.load import load_dataset
 from dltemplates.datasets.row_splits import RowSplits
 from dltemplates.datasets.source import ArraySource, Dataset
 from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.datasets.splits import Strata, divide, divide_again
-from dltemplates.datasets.values import class_value, labels_value
 from dltemplates.settings import DatasetSettings
 
 SETTINGS = DatasetSettings(name="x", validation=0.25, test=0.2)

@@ -7,15 +7,15 @@ from conftest import spec_of
 from dltemplates.datasets.source import ArraySource, Dataset
 from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.deploy.check import Reference, check_by_parity, check_system
+from dltemplates.deploy.converters.saved_model import with_float_images
 from dltemplates.deploy.export import export_system
 from dltemplates.deploy.parity import check_part
-from dltemplates.deploy.saved_model import with_float_images
 from dltemplates.features import ClassId, Image
 from dltemplates.runtimes import load_predictor
 from dltemplates.settings import ExportSettings
 from dltemplates.tasks.classification import Classification
-from dltemplates.tasks.contract import Contract, ServingModel
-from dltemplates.tasks.evaluation import WHOLE
+from dltemplates.tasks.scoring.evaluation import WHOLE
+from dltemplates.tasks.serving.contract import Contract, ServingModel
 
 SHAPE = (8, 8, 1)
 IMAGE = Image(name="image", dtype="uint8", shape=SHAPE, range=(0, 255), resize="stretch")

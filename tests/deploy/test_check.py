@@ -4,13 +4,13 @@ import pytest
 from keras import layers
 
 from dltemplates.datasets.source import ArraySource, Dataset
+from dltemplates.deploy.converters.saved_model import with_float_images
 from dltemplates.deploy.formats.format import load_format
 from dltemplates.deploy.parity import PARITY_EXAMPLES, CheckError, PartReference, compare, spread
 from dltemplates.deploy.raw_bytes import check_input, leading_operators
-from dltemplates.deploy.saved_model import with_float_images
 from dltemplates.features import Boxes, Decision, Number
 from dltemplates.runtimes import Operator, Predictor
-from dltemplates.tasks.contract import Contract, ServingModel
+from dltemplates.tasks.serving.contract import Contract, ServingModel
 
 
 class Wrapped(Predictor):

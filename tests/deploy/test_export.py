@@ -11,15 +11,15 @@ from keras import layers
 
 from dltemplates import catalog, runs
 from dltemplates.datasets.source import ArraySource, Dataset
-from dltemplates.deploy import convert
+from dltemplates.deploy.converters import convert
 from dltemplates.deploy.export import export_system, not_offered, traits
 from dltemplates.deploy.files import digest, size
 from dltemplates.deploy.formats.format import load_format
 from dltemplates.deploy.report import REPORT_FILE, load_report
 from dltemplates.settings import ExportSettings
 from dltemplates.tasks.classification import Classification
-from dltemplates.tasks.contract import Contract, ServingModel
-from dltemplates.tasks.evaluation import WHOLE, Evaluation
+from dltemplates.tasks.scoring.evaluation import WHOLE, Evaluation
+from dltemplates.tasks.serving.contract import Contract, ServingModel
 
 ONE = ("tflite:float32",)
 

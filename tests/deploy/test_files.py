@@ -9,8 +9,8 @@ import pytest
 from dltemplates import catalog
 from dltemplates.deploy import files
 from dltemplates.deploy.calibration import calibration
+from dltemplates.deploy.converters.saved_model import with_float_images
 from dltemplates.deploy.formats.format import load_format
-from dltemplates.deploy.saved_model import with_float_images
 
 
 def test_names_are_readable_and_distinct():

@@ -12,15 +12,16 @@ import pytest
 
 from dltemplates import catalog
 from dltemplates.cli.pages import gather
-from dltemplates.deploy import convert, files, worker
+from dltemplates.deploy import files, worker
 from dltemplates.deploy.calibration import calibration
+from dltemplates.deploy.converters import convert
+from dltemplates.deploy.converters.conversion_job import Job
+from dltemplates.deploy.converters.saved_model import save_serving, with_float_images
 from dltemplates.deploy.export import export_system
 from dltemplates.deploy.formats.format import load_format
-from dltemplates.deploy.job import Job
 from dltemplates.deploy.raw_bytes import check_input
-from dltemplates.deploy.saved_model import save_serving, with_float_images
 from dltemplates.runtimes import ONNXPredictor, Predictor, SavedModelPredictor, TFLitePredictor, load_predictor
-from dltemplates.tasks.evaluation import WHOLE
+from dltemplates.tasks.scoring.evaluation import WHOLE
 
 
 @dataclass(frozen=True)

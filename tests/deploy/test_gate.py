@@ -7,7 +7,7 @@ import pytest
 
 from dltemplates.deploy.budget import Budget
 from dltemplates.deploy.gate import bootstrap_interval, decide, tango_interval
-from dltemplates.tasks.evaluation import Evaluation
+from dltemplates.tasks.scoring.evaluation import Evaluation
 
 
 def share(wrong, units, name="accuracy"):

@@ -16,22 +16,22 @@ from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.deploy import export as loop
 from dltemplates.deploy import memory, worker
 from dltemplates.deploy.calibration import calibration
+from dltemplates.deploy.converters.conversion_job import Job
+from dltemplates.deploy.converters.saved_model import save_serving, with_float_images
 from dltemplates.deploy.export import export_system
 from dltemplates.deploy.export_run import export
 from dltemplates.deploy.formats.format import load_format
-from dltemplates.deploy.job import Job
 from dltemplates.deploy.memory import BASE, estimate, memory_note, too_large, weight_bytes
 from dltemplates.deploy.parity import LARGE_BATCH, PartReference, check_part, compare, run_keras
 from dltemplates.deploy.report import REPORT_FILE, load_report
-from dltemplates.deploy.saved_model import save_serving, with_float_images
 from dltemplates.features import Category, Image, Number, Time
 from dltemplates.runtimes import BATCH, Predictor, examples_per_call
 from dltemplates.settings import ExportSettings
-from dltemplates.tasks.contract import Contract
-from dltemplates.tasks.evaluation import WHOLE, System
 from dltemplates.tasks.reconstruction import Reconstruction
+from dltemplates.tasks.scoring.evaluation import WHOLE, System
+from dltemplates.tasks.serving.contract import Contract
 from dltemplates.template import load_template
-from dltemplates.training.progress import Silent
+from dltemplates.training.recording.progress import Silent
 from dltemplates.training.train import train
 
 SHAPE = (6, 5)
@@ -208,9 +208,9 @@ def test_the_next_job_finds_what_formats_share(request_of, tmp_path, monkeypatch
     def fails(*_):
         raise AssertionError("it was there already")
 
-    monkeypatch.setattr("dltemplates.deploy.graph.freeze", fails)
-    monkeypatch.setattr("dltemplates.deploy.graph.Frozen.save", fails)
-    monkeypatch.setattr("dltemplates.deploy.onnx.convert_onnx", fails)
+    monkeypatch.setattr("dltemplates.deploy.converters.graph.freeze", fails)
+    monkeypatch.setattr("dltemplates.deploy.converters.graph.Frozen.save", fails)
+    monkeypatch.setattr("dltemplates.deploy.converters.onnx.convert_onnx", fails)
     for key in ("tflite:dynamic", "tflite:float16", "onnx:float16"):
         assert worker.answer(request_of(key)) == {}
     assert written.items() <= {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}.items()

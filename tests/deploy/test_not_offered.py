@@ -6,12 +6,12 @@ import pytest
 from keras import layers
 
 from dltemplates import catalog
-from dltemplates.deploy.convert import ConversionError, Converter
+from dltemplates.deploy.converters.convert import ConversionError, Converter
+from dltemplates.deploy.converters.saved_model import save_serving
 from dltemplates.deploy.export import traits
 from dltemplates.deploy.formats.format import load_format
-from dltemplates.deploy.saved_model import save_serving
 from dltemplates.features import Image, Number
-from dltemplates.tasks.contract import Contract, ServingModel
+from dltemplates.tasks.serving.contract import Contract, ServingModel
 
 SHAPE = (8, 8, 2)
 TABLES = ("Embedding", "CategoryLookup")  # tried in test_tables.py

@@ -6,10 +6,10 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from dltemplates.deploy.graph import cut_standardization, freeze
-from dltemplates.deploy.saved_model import save_serving
+from dltemplates.deploy.converters.graph import cut_standardization, freeze
+from dltemplates.deploy.converters.saved_model import save_serving
 from dltemplates.features import Number
-from dltemplates.tasks.contract import Contract, ServingModel
+from dltemplates.tasks.serving.contract import Contract, ServingModel
 
 MEAN, STD = np.array([1e6, 2e-3, 0.0]), np.array([3e5, 1e-3, 1.0])
 FEATURES = Number(name="features", dtype="float32", shape=(3,), mean=tuple(MEAN), std=tuple(STD))

@@ -9,7 +9,7 @@ ENTRY = Entry(f"{__name__}:AGAIN", "TFLite, float32, once more")
 
 
 def _convert(job, out):
-    from dltemplates.deploy import tflite
+    from dltemplates.deploy.converters import tflite
 
     tflite.write(tflite.open_converter(job.frozen_path).convert(), out, job.contract)
 

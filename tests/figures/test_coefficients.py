@@ -6,8 +6,8 @@ import pytest
 from sklearn.linear_model import LinearRegression
 
 from dltemplates.figures.coefficients import MOST, coefficients, coefficients_figure
-from dltemplates.models.mlp import mlp
-from dltemplates.models.regression import linear_regression, softmax_regression
+from dltemplates.models.dense.mlp import mlp
+from dltemplates.models.dense.regression import linear_regression, softmax_regression
 from dltemplates.tasks.assemble import assemble
 from dltemplates.tasks.load_for import load_for
 from dltemplates.template import load_template

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dltemplates.figures.codes import LONGEST, codes_figure
+from dltemplates.figures.latent_strip import LONGEST, codes_figure
 from dltemplates.models.build import build_network
 from dltemplates.tasks.load_for import load_for
 from dltemplates.template import load_template

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from conftest import spec_of
-from dltemplates.datasets.values import class_value
+from dltemplates.datasets.features import class_value
 from dltemplates.features import Noise
 from dltemplates.figures.plane import PLACES, boundary_figure
-from dltemplates.models.perceptron import perceptron
+from dltemplates.models.dense.perceptron import perceptron
 from dltemplates.runtimes import KerasPredictor
 from dltemplates.tasks.assemble import assemble
 from dltemplates.tasks.classification import Classification

@@ -19,17 +19,17 @@ from dltemplates.figures.vision import (
     trace,
     vision_figures,
 )
-from dltemplates.models.alexnet import alexnet
 from dltemplates.models.build import build_network
+from dltemplates.models.convolutional.alexnet import alexnet
 from dltemplates.runs import Run
 from dltemplates.runtimes import KerasPredictor
 from dltemplates.tasks.assemble import assemble, serve
 from dltemplates.tasks.classification import Classification
-from dltemplates.tasks.evaluation import Evaluation
 from dltemplates.tasks.load_for import load_for
 from dltemplates.tasks.multi_label import MultiLabel
 from dltemplates.tasks.regression import Regression
-from dltemplates.training.record import score_run
+from dltemplates.tasks.scoring.evaluation import Evaluation
+from dltemplates.training.recording.run_record import score_run
 
 SIDE = 8
 CLASSES = ("cat", "dog", "owl")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dltemplates.layers import RestrictedBoltzmann
-from dltemplates.models.rbm import dream
+from dltemplates.models.generative.rbm import dream
 
 VISIBLE = np.array(list(itertools.product((0, 1), repeat=3)), np.float32)  # (8, 3)
 HIDDEN = np.array(list(itertools.product((0, 1), repeat=2)), np.float32)  # (4, 2)

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from dltemplates.models import blocks
-from dltemplates.training.replicas import for_replicas
+from dltemplates.training.workers.replicas import for_replicas
 
 
 def model_of(block, *shapes):

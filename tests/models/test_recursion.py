@@ -8,8 +8,8 @@ from keras import layers
 from dltemplates.models.build import build_network
 from dltemplates.models.recursion import LIMIT, deep_networks
 from dltemplates.runs import atomic_write, make_run
-from dltemplates.training.adopt import adopt
-from dltemplates.training.replicas import for_replicas
+from dltemplates.training.import_model import adopt
+from dltemplates.training.workers.replicas import for_replicas
 
 CHAIN = 300  # layers, one behind the other
 OWN = f"""

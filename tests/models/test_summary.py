@@ -3,12 +3,12 @@ import pytest
 from keras import layers
 
 from dltemplates.layers import RestrictedBoltzmann
-from dltemplates.models.alexnet import alexnet
-from dltemplates.models.autoencoder import autoencoder
-from dltemplates.models.cnn_gap import cnn_gap
-from dltemplates.models.lenet import lenet5
-from dltemplates.models.mlp import mlp
-from dltemplates.models.resnet import resnet8
+from dltemplates.models.convolutional.alexnet import alexnet
+from dltemplates.models.convolutional.cnn_gap import cnn_gap
+from dltemplates.models.convolutional.lenet import lenet5
+from dltemplates.models.convolutional.resnet import resnet8
+from dltemplates.models.dense.mlp import mlp
+from dltemplates.models.generative.autoencoder import autoencoder
 from dltemplates.models.summary import describe, stages, summarize, without_weights
 
 

@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 
 from conftest import load_data, look_at, spec_of
+from dltemplates.datasets.features import class_value
 from dltemplates.datasets.images.files import FileSource
 from dltemplates.datasets.source import ArraySource, Dataset, origin
 from dltemplates.datasets.spec import DatasetSpec
-from dltemplates.datasets.values import class_value
 from dltemplates.features import ClassId, Number
 from dltemplates.inference import evaluate, predict
 from dltemplates.runs import Run
 from dltemplates.settings import DatasetSettings, Named
 from dltemplates.tasks.anomaly import Anomaly, between
 from dltemplates.tasks.load_for import load_for
-from dltemplates.tasks.marked import TRUTH, anomalies_of
+from dltemplates.tasks.scoring.anomaly_labels import TRUTH, anomalies_of
 from dltemplates.template import load_template
 from dltemplates.training.prepare import prepare
 from dltemplates.training.train import train

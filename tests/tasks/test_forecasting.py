@@ -15,7 +15,7 @@ from dltemplates.datasets.source import SPLITS
 from dltemplates.features import Column, Number
 from dltemplates.figures.series import forecast_figure, steps_figure
 from dltemplates.inference import evaluate, predict
-from dltemplates.models.lstm import lstm
+from dltemplates.models.recurrent.lstm import lstm
 from dltemplates.runs import Run, load_run
 from dltemplates.settings import DatasetSettings, Named
 from dltemplates.tasks.forecasting import Forecasting, naive_forecasts
@@ -24,7 +24,7 @@ from dltemplates.tasks.task import check_data, make_task
 from dltemplates.template import load_template, parse_template
 from dltemplates.training.checkpoint import list_checkpoints
 from dltemplates.training.prepare import prepare
-from dltemplates.training.progress import Silent
+from dltemplates.training.recording.progress import Silent
 from dltemplates.training.train import train
 
 WINDOW, HORIZON, PERIOD = 12, 4, 12

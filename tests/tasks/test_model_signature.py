@@ -7,7 +7,7 @@ from conftest import AnyTarget, run_dlt
 from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.features import ClassId, Image
 from dltemplates.settings import Named
-from dltemplates.tasks.needs import Shapes, check_network
+from dltemplates.tasks.model_signature import Shapes, check_network
 from dltemplates.tasks.task import make_task
 from dltemplates.template import parse_template
 from dltemplates.training.prepare import prepare

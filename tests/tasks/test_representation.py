@@ -9,7 +9,7 @@ from dltemplates.datasets.source import ArraySource
 from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.features import Image
 from dltemplates.figures import outcomes
-from dltemplates.models.rbm import rbm
+from dltemplates.models.generative.rbm import rbm
 from dltemplates.settings import Named
 from dltemplates.tasks import representation
 from dltemplates.tasks.assemble import assemble

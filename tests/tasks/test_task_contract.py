@@ -22,9 +22,9 @@ from sklearn.datasets import load_digits, load_iris
 
 import dltemplates as dlt
 from dltemplates import catalog
+from dltemplates.datasets.features import class_value, with_statistics
 from dltemplates.datasets.source import ArraySource, Dataset
 from dltemplates.datasets.spec import DatasetSpec
-from dltemplates.datasets.values import class_value, with_statistics
 from dltemplates.features import Number
 from dltemplates.runs import shown
 from dltemplates.tasks import representation

@@ -14,16 +14,16 @@ from keras import layers, ops
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from dltemplates.datasets.features import image_value
 from dltemplates.datasets.source import Arrays, ArraySource, Dataset, Source, batches_of
 from dltemplates.datasets.spec import DatasetSpec
-from dltemplates.datasets.values import image_value
 from dltemplates.features import Boxes, ClassId, Scores
 from dltemplates.figures.outcomes import show_image
 from dltemplates.runtimes import KerasPredictor
 from dltemplates.tasks.assemble import make_contract
-from dltemplates.tasks.contract import ServingModel
-from dltemplates.tasks.evaluation import WHOLE, Evaluation, System
-from dltemplates.tasks.needs import Shapes
+from dltemplates.tasks.model_signature import Shapes
+from dltemplates.tasks.scoring.evaluation import WHOLE, Evaluation, System
+from dltemplates.tasks.serving.contract import ServingModel
 from dltemplates.tasks.stage_plan import ALGORITHMS, StagePlan
 from dltemplates.tasks.task import Task
 

@@ -17,8 +17,8 @@ from dltemplates.datasets.source import SPLITS, ArraySource, Dataset, Source
 from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.features import Number
 from dltemplates.tasks.assemble import make_contract
-from dltemplates.tasks.contract import ServingModel
-from dltemplates.tasks.evaluation import Evaluation, System
+from dltemplates.tasks.scoring.evaluation import Evaluation, System
+from dltemplates.tasks.serving.contract import ServingModel
 from dltemplates.tasks.stage_plan import StagePlan
 from dltemplates.tasks.task import Task
 from dltemplates.training.algorithms.descent import Descent

@@ -12,14 +12,14 @@ import keras
 import numpy as np
 from keras import layers
 
+from dltemplates.datasets.features import number_value
 from dltemplates.datasets.source import Arrays, Dataset, Mapped, Source
 from dltemplates.datasets.tables.source import number_table
-from dltemplates.datasets.values import number_value
 from dltemplates.features import Feature, Number
 from dltemplates.runtimes import KerasPredictor
 from dltemplates.tasks.assemble import make_contract, standardize
-from dltemplates.tasks.contract import ServingModel, State, SystemContract
-from dltemplates.tasks.evaluation import Evaluation, System
+from dltemplates.tasks.scoring.evaluation import Evaluation, System
+from dltemplates.tasks.serving.contract import ServingModel, State, SystemContract
 from dltemplates.tasks.task import SupervisedTask
 
 LENGTH, UNITS, BATCH = 4, 8, 64

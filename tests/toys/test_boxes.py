@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from conftest import run_dlt
+from dltemplates.datasets.features import with_counts
 from dltemplates.datasets.load import load_dataset
 from dltemplates.datasets.source import Dataset
-from dltemplates.datasets.values import with_counts
 from dltemplates.deploy.export_run import export
 from dltemplates.features.pixels import write_image
 from dltemplates.inference import evaluate, predict

@@ -20,8 +20,8 @@ from dltemplates.inference import evaluate, predict
 from dltemplates.reports.report import write_report
 from dltemplates.runs import Run
 from dltemplates.runtimes import load_predictor
-from dltemplates.tasks.evaluation import System
-from dltemplates.tasks.examples import part_examples
+from dltemplates.tasks.scoring.evaluation import System
+from dltemplates.tasks.serving.serving_examples import part_examples
 from dltemplates.template import parse_template
 from dltemplates.training.train import train
 from toys.running_sum import RunningSum

@@ -9,7 +9,7 @@ from conftest import small_template
 from dltemplates.runs import Run, load_run
 from dltemplates.training import train as training
 from dltemplates.training.prepare import naming_broken_files, prepare
-from dltemplates.training.progress import Silent
+from dltemplates.training.recording.progress import Silent
 from dltemplates.training.train import train
 
 

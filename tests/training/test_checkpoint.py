@@ -5,9 +5,9 @@ import pytest
 
 from conftest import small_template
 from dltemplates.training.checkpoint import TrainingState, list_checkpoints, load_checkpoint, save_checkpoint
-from dltemplates.training.keeper import LARGEST_SHARE, Keeper
 from dltemplates.training.prepare import prepare
-from dltemplates.training.progress import Silent
+from dltemplates.training.recording.progress import Silent
+from dltemplates.training.recording.run_writer import LARGEST_SHARE, Keeper
 
 
 class Listener(Silent):

@@ -15,7 +15,7 @@ from dltemplates.reports.report import write_report
 from dltemplates.runtimes import KerasPredictor
 from dltemplates.tasks.load_for import load_for
 from dltemplates.template import load_template
-from dltemplates.training.progress import PlainLines
+from dltemplates.training.recording.progress import PlainLines
 from dltemplates.training.train import train
 
 

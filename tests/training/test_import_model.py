@@ -12,7 +12,7 @@ from sklearn.datasets import load_digits
 
 from dltemplates import catalog
 from dltemplates.deploy.export_run import export
-from dltemplates.training.adopt import adopt
+from dltemplates.training.import_model import adopt
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from dltemplates.tasks.load_for import load_for
 from dltemplates.training import pretrained
 from dltemplates.training.prepare import prepare
 from dltemplates.training.pretrained import take_weights
-from dltemplates.training.progress import Silent
+from dltemplates.training.recording.progress import Silent
 from dltemplates.training.train import train
 
 SIZES = ("small", "big")

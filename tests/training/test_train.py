@@ -12,7 +12,7 @@ from conftest import small_template
 from dltemplates.runs import Run, load_run
 from dltemplates.training.checkpoint import list_checkpoints
 from dltemplates.training.prepare import prepare
-from dltemplates.training.progress import Silent
+from dltemplates.training.recording.progress import Silent
 from dltemplates.training.train import train
 
 

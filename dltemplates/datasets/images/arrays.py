@@ -6,10 +6,10 @@ import math
 
 import numpy as np
 
+from dltemplates.datasets.features import image_value
 from dltemplates.datasets.images.fields import fit_array
 from dltemplates.datasets.source import ArraySource, Dataset, Source
 from dltemplates.datasets.spec import DatasetSpec
-from dltemplates.datasets.values import image_value
 from dltemplates.features import Feature, Image
 from dltemplates.features.pixels import resize_image, to_channels
 from dltemplates.settings import DatasetSettings

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from dltemplates.datasets.features import image_value
 from dltemplates.datasets.images.fields import ArrayField, Field, FileField, Size, fit_array, read_file
 from dltemplates.datasets.images.scan import Scanned, scan
 from dltemplates.datasets.ragged import Ragged
 from dltemplates.datasets.source import SPLITS, Arrays, ArraySource, BaseSource, Dataset, Source, origin
 from dltemplates.datasets.spec import DatasetSpec
-from dltemplates.datasets.values import image_value
 from dltemplates.features import Feature, Image
 from dltemplates.features.pixels import BrokenImageError
 from dltemplates.settings import DatasetSettings

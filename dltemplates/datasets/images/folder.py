@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
+from dltemplates.datasets.features import class_value, labels_value, number_value
 from dltemplates.datasets.images.files import Examples, file_dataset, scan_files
 from dltemplates.datasets.images.labels_csv import LABELS, read_labels
 from dltemplates.datasets.source import Dataset
-from dltemplates.datasets.values import class_value, labels_value, number_value
 from dltemplates.features import Feature
 from dltemplates.settings import DatasetSettings
 

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
+from dltemplates.datasets.features import class_value, labels_value, number_value
 from dltemplates.datasets.images.arrays import array_dataset
 from dltemplates.datasets.source import SPLITS, Dataset
-from dltemplates.datasets.values import class_value, labels_value, number_value
 from dltemplates.features import Feature
 from dltemplates.settings import DatasetSettings
 

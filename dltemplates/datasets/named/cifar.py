@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
+from dltemplates.datasets.features import class_value
 from dltemplates.datasets.images.arrays import array_dataset
 from dltemplates.datasets.images.folder import folder
 from dltemplates.datasets.source import Dataset
 from dltemplates.datasets.storage.archive import unpack
 from dltemplates.datasets.storage.locate import Origin, locate
-from dltemplates.datasets.values import class_value
 from dltemplates.settings import DatasetSettings
 
 ORIGIN = Origin(

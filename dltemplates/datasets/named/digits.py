@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from dltemplates.datasets.features import class_value
 from dltemplates.datasets.images.arrays import array_dataset
 from dltemplates.datasets.source import Dataset
-from dltemplates.datasets.values import class_value
 from dltemplates.settings import DatasetSettings
 
 LEVELS = 16  # a pixel counts the ink in a block of 4x4

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from dltemplates.datasets.features import class_value
 from dltemplates.datasets.source import Dataset
 from dltemplates.datasets.storage.locate import Origin, locate
 from dltemplates.datasets.tables.source import number_table
-from dltemplates.datasets.values import class_value
 from dltemplates.settings import DatasetSettings
 
 TRAIN = "ECG5000_TRAIN.txt"

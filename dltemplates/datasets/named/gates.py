@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from dltemplates.datasets.features import class_value
 from dltemplates.datasets.source import SPLITS, Dataset
 from dltemplates.datasets.tables.source import number_table
-from dltemplates.datasets.values import class_value
 from dltemplates.settings import DatasetSettings
 
 BITS = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)

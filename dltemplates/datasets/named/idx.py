@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
+from dltemplates.datasets.features import class_value
 from dltemplates.datasets.images.arrays import array_dataset
 from dltemplates.datasets.source import Dataset
 from dltemplates.datasets.splits import three_ways
 from dltemplates.datasets.storage.locate import Origin, locate
-from dltemplates.datasets.values import class_value
 from dltemplates.settings import DatasetSettings
 
 FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")

@@ -14,11 +14,11 @@ from typing import NoReturn
 import numpy as np
 import pandas as pd
 
+from dltemplates.datasets.features import class_value
 from dltemplates.datasets.series.windows import TimeSource, spans
 from dltemplates.datasets.source import Dataset, Source
 from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.datasets.storage.locate import Origin, locate
-from dltemplates.datasets.values import class_value
 from dltemplates.features import Column, Number
 from dltemplates.settings import DatasetSettings
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sklearn.datasets
 
+from dltemplates.datasets.features import class_value, number_value
 from dltemplates.datasets.source import Dataset
 from dltemplates.datasets.tables.source import number_table
-from dltemplates.datasets.values import class_value, number_value
 from dltemplates.settings import DatasetSettings
 
 MOON_POINTS, MOON_NOISE = 1000, 0.2

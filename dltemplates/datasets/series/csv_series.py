@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from dltemplates import features
+from dltemplates.datasets.features import statistics
 from dltemplates.datasets.series.table import Series, column_names, read_series, series_like
 from dltemplates.datasets.series.times import date_texts, following, times_of
 from dltemplates.datasets.series.windows import WindowSource
@@ -22,7 +23,6 @@ from dltemplates.datasets.source import Dataset
 from dltemplates.datasets.spec import DatasetSpec, Like
 from dltemplates.datasets.storage.locate import Origin, locate
 from dltemplates.datasets.tables.csv_file import read_csv
-from dltemplates.datasets.values import statistics
 from dltemplates.features import Column, Future, Past, Time
 from dltemplates.settings import DatasetSettings, SeriesSettings
 

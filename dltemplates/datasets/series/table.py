@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from dltemplates.datasets.features import MOST, is_held
 from dltemplates.datasets.series.times import frequency_of, parse_dates
 from dltemplates.datasets.spec import Like
 from dltemplates.datasets.tables.dates import MONTH, format_of, is_dates
-from dltemplates.datasets.values import MOST, is_held
 from dltemplates.features import Column, Feature, Time, columns_of
 
 

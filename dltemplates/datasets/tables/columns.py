@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dltemplates.datasets.features import MOST, is_held
 from dltemplates.datasets.tables.dates import DAY, days_of, example_of, is_dates, read_dates
-from dltemplates.datasets.values import MOST, is_held
 from dltemplates.features import Category, Column, Feature, Number, columns_of
 from dltemplates.features.column import DATE_PARTS
 

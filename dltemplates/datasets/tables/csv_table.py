@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from dltemplates.datasets.features import class_value, in_column, number_value
 from dltemplates.datasets.source import SPLITS, Dataset, Source
 from dltemplates.datasets.spec import DatasetSpec, Like, learned_target
 from dltemplates.datasets.tables.columns import kind_of, numbers_of
@@ -21,7 +22,6 @@ from dltemplates.datasets.tables.csv_file import read_csv
 from dltemplates.datasets.tables.dates import format_of, look_like_dates
 from dltemplates.datasets.tables.source import TableSource, input_values
 from dltemplates.datasets.tables.targets import FEW, Frames, read_targets, target_name, with_target
-from dltemplates.datasets.values import class_value, in_column, number_value
 from dltemplates.features import ClassId, Column, Number, columns_of
 from dltemplates.settings import DatasetSettings
 

@@ -8,10 +8,10 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from dltemplates.datasets.features import is_held
 from dltemplates.datasets.source import Arrays, ArraySource, BaseSource, Dataset, Source
 from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.datasets.tables.columns import categories_value, encode_rows, features_value, find_unknown, raw_rows
-from dltemplates.datasets.values import is_held
 from dltemplates.features import AnyFeature, Category, Column, Feature, Number, columns_of
 
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from dltemplates.datasets.features import MOST, is_held
 from dltemplates.datasets.spec import Like, target_column
 from dltemplates.datasets.tables.columns import numbers_of, places_of, without_point
-from dltemplates.datasets.values import MOST, is_held
 from dltemplates.features import ClassId, Number, columns_of
 from dltemplates.settings import DatasetSettings
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from dltemplates.tasks.contract import Contract
+from dltemplates.tasks.serving.contract import Contract
 
 
 class Job:
@@ -47,7 +47,7 @@ class Job:
     @cached_property
     def frozen(self) -> Any:
         """The graph without variables."""
-        from dltemplates.deploy.graph import freeze, read_frozen
+        from dltemplates.deploy.converters.graph import freeze, read_frozen
 
         path = self.work / "graph"
         if path.exists():
@@ -72,14 +72,14 @@ class Job:
 
     @cached_property
     def _cut(self) -> tuple[Any, Contract]:
-        from dltemplates.deploy.graph import cut_standardization
+        from dltemplates.deploy.converters.graph import cut_standardization
 
         return cut_standardization(self.frozen, self.contract)
 
     @cached_property
     def folded(self) -> tuple[Any, dict[str, str]]:
         """The graph whose first layers take raw values, and why that could not be, by input."""
-        from dltemplates.deploy.graph import fold_scale
+        from dltemplates.deploy.converters.graph import fold_scale
 
         return fold_scale(self.cut)
 
@@ -103,7 +103,7 @@ class Job:
         """The ONNX float32 model."""
         import onnx
 
-        from dltemplates.deploy.onnx import convert_onnx
+        from dltemplates.deploy.converters.onnx import convert_onnx
 
         path = self.work / "float32.onnx"
         if path.exists():

@@ -14,7 +14,7 @@ import tensorflow as tf
 from dltemplates.compat import allow_inlining, without_variables
 from dltemplates.features import Feature, WithStatistics
 from dltemplates.runtimes import SIGNATURE
-from dltemplates.tasks.contract import Contract
+from dltemplates.tasks.serving.contract import Contract
 
 # Where a tensor goes through one of these, a positive factor may be applied before or after.
 TRANSPARENT = {"Identity", "Pad", "Reshape", "Transpose", "Squeeze", "ExpandDims", "MaxPool", "AvgPool"}

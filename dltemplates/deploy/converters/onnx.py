@@ -19,8 +19,8 @@ from tf2onnx import optimizer, tf_loader, tfonnx
 from tf2onnx.handler import tf_op
 
 from dltemplates.compat import optimize_in_place
-from dltemplates.deploy.graph import Frozen
-from dltemplates.tasks.contract import Contract
+from dltemplates.deploy.converters.graph import Frozen
+from dltemplates.tasks.serving.contract import Contract
 
 OPSET = 17
 MOVING = {"Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity"}

@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 
 from dltemplates.runtimes import ASSETS, SIGNATURE
-from dltemplates.tasks.contract import Contract, ServingModel
+from dltemplates.tasks.serving.contract import Contract, ServingModel
 
 
 def with_float_images(serving: ServingModel) -> ServingModel:

@@ -12,7 +12,7 @@ from ai_edge_litert.interpreter import Interpreter
 from ai_edge_litert.tools import flatbuffer_utils
 
 from dltemplates.runtimes import SIGNATURE
-from dltemplates.tasks.contract import Contract
+from dltemplates.tasks.serving.contract import Contract
 
 FIRST_ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from dltemplates import catalog
 
 if TYPE_CHECKING:
-    from dltemplates.deploy.job import Job
+    from dltemplates.deploy.converters.conversion_job import Job
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from dltemplates.deploy.formats.format import Format
 
 if TYPE_CHECKING:
-    from dltemplates.deploy.job import Job
+    from dltemplates.deploy.converters.conversion_job import Job
 
 MEMORY = 18.0  # times the bytes of the weights; measured by `tools/bench_memory.py weights`
 SUFFIX = ".onnx"
@@ -16,20 +16,20 @@ NO_TEXT = {"CategoryLookup": "ONNX compares no text before opset 19, and it is c
 
 
 def _float32(job: Job, out: Path) -> None:
-    from dltemplates.deploy import onnx
+    from dltemplates.deploy.converters import onnx
 
     onnx.write(job.onnx, out, job.contract)
 
 
 def _float16(job: Job, out: Path) -> None:
-    from dltemplates.deploy import onnx
+    from dltemplates.deploy.converters import onnx
 
     model = job.onnx if job.cut is job.frozen else onnx.convert_onnx(job.cut, job.standardized_contract)
     onnx.write(onnx.to_float16(model), out, job.standardized_contract)
 
 
 def _int8(job: Job, out: Path) -> None:
-    from dltemplates.deploy import onnx
+    from dltemplates.deploy.converters import onnx
 
     model = onnx.convert_onnx(job.folded[0], job.standardized_contract)
     model = onnx.to_int8(model, job.work, job.encoded_examples, job.integer_type)

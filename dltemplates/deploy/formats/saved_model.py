@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from dltemplates.deploy.formats.format import Format
 
 if TYPE_CHECKING:
-    from dltemplates.deploy.job import Job
+    from dltemplates.deploy.converters.conversion_job import Job
 
 MEMORY = 4.5  # times the bytes of the weights; measured by `tools/bench_memory.py weights`
 
 
 def _convert(job: Job, out: Path) -> None:
-    from dltemplates.deploy.saved_model import export_saved_model
+    from dltemplates.deploy.converters.saved_model import export_saved_model
 
     export_saved_model(job.serving, out, job.contract)
 

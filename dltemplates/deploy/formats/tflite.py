@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from dltemplates.deploy.formats.format import Format
 
 if TYPE_CHECKING:
-    from dltemplates.deploy.job import Job
+    from dltemplates.deploy.converters.conversion_job import Job
 
 MEMORY = 22.0  # times the bytes of the weights; measured by `tools/bench_memory.py weights`
 SUFFIX = ".tflite"
@@ -36,7 +36,7 @@ NO_16X8 = {
 
 
 def _float32(job: Job, out: Path) -> None:
-    from dltemplates.deploy import tflite
+    from dltemplates.deploy.converters import tflite
 
     tflite.write(tflite.open_converter(job.frozen_path).convert(), out, job.contract)
 
@@ -44,7 +44,7 @@ def _float32(job: Job, out: Path) -> None:
 def _float16(job: Job, out: Path) -> None:
     import tensorflow as tf
 
-    from dltemplates.deploy import tflite
+    from dltemplates.deploy.converters import tflite
 
     converter = tflite.open_quantizer(job.cut_path)
     converter.target_spec.supported_types = [tf.float16]
@@ -52,7 +52,7 @@ def _float16(job: Job, out: Path) -> None:
 
 
 def _dynamic(job: Job, out: Path) -> None:
-    from dltemplates.deploy import tflite
+    from dltemplates.deploy.converters import tflite
 
     tflite.write(tflite.open_quantizer(job.frozen_path).convert(), out, job.contract)
 
@@ -60,7 +60,7 @@ def _dynamic(job: Job, out: Path) -> None:
 def _int8(job: Job, out: Path) -> None:
     import tensorflow as tf
 
-    from dltemplates.deploy import tflite
+    from dltemplates.deploy.converters import tflite
 
     converter = tflite.open_quantizer(job.folded_path, job.encoded_examples)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
@@ -71,7 +71,7 @@ def _int8(job: Job, out: Path) -> None:
 def _int16x8(job: Job, out: Path) -> None:
     import tensorflow as tf
 
-    from dltemplates.deploy import tflite
+    from dltemplates.deploy.converters import tflite
 
     operators = tf.lite.OpsSet
     converter = tflite.open_quantizer(job.folded_path, job.encoded_examples)

@@ -20,7 +20,7 @@ from keras import layers
 
 from dltemplates.models.blocks import conv
 from dltemplates.models.checks import check_count, check_image_shape, check_num_outputs, check_widths
-from dltemplates.models.resnet_imagenet import bn_relu, stem
+from dltemplates.models.convolutional.resnet_imagenet import bn_relu, stem
 
 
 def densenet121(

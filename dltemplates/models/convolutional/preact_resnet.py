@@ -34,9 +34,9 @@ from keras import layers
 
 from dltemplates.models.blocks import conv, make_divisible
 from dltemplates.models.checks import check_depth, check_image_shape, check_multiplier, check_num_outputs
+from dltemplates.models.convolutional.resnet import pad
+from dltemplates.models.convolutional.resnet_imagenet import LEAST, bn_relu, pool
 from dltemplates.models.recursion import deep_networks
-from dltemplates.models.resnet import pad
-from dltemplates.models.resnet_imagenet import LEAST, bn_relu, pool
 
 
 def preact_resnet_cifar(

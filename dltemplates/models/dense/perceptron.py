@@ -11,7 +11,7 @@ https://apps.dtic.mil/sti/citations/AD0298258); of XOR there is none.
 
 import keras
 
-from dltemplates.models.regression import weighted_sum
+from dltemplates.models.dense.regression import weighted_sum
 
 
 def perceptron(input_shape: tuple[int, ...], num_outputs: int, *, name: str = "perceptron") -> keras.Model:

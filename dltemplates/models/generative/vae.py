@@ -19,8 +19,8 @@ import keras
 from keras import layers
 
 from dltemplates.layers.sampling import Sampling
-from dltemplates.models.autoencoder import chain, conv_decoder, conv_features, dense_decoder, rectified
 from dltemplates.models.checks import check_count, check_halving, check_widths
+from dltemplates.models.generative.autoencoder import chain, conv_decoder, conv_features, dense_decoder, rectified
 
 
 def vae(

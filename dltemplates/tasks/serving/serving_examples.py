@@ -9,7 +9,7 @@ import numpy as np
 from dltemplates.datasets.source import ALL, SPLITS, Arrays, Mapped, Source
 from dltemplates.features import Category, Noise, classes_of
 from dltemplates.runtimes import KerasPredictor
-from dltemplates.tasks.contract import Contract, ServingModel
+from dltemplates.tasks.serving.contract import Contract, ServingModel
 
 MOST_MADE = 2_000  # examples of noise in a split
 

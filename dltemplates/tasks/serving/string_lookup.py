@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from dltemplates.features import Category
-from dltemplates.tasks.contract import ServingModel
+from dltemplates.tasks.serving.contract import ServingModel
 
 
 class CategoryLookup(keras.layers.Layer):

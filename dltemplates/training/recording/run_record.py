@@ -21,9 +21,9 @@ from dltemplates.models.summary import summarize
 from dltemplates.runs import Run, RunRecord, atomic_write
 from dltemplates.runtimes import KerasPredictor
 from dltemplates.tasks.assemble import without_auxiliary_inside
-from dltemplates.tasks.contract import ServingModel
-from dltemplates.tasks.evaluation import WHOLE, Evaluation, System
-from dltemplates.tasks.examples import system_examples
+from dltemplates.tasks.scoring.evaluation import WHOLE, Evaluation, System
+from dltemplates.tasks.serving.contract import ServingModel
+from dltemplates.tasks.serving.serving_examples import system_examples
 from dltemplates.tasks.task import Task
 from dltemplates.template import Template
 

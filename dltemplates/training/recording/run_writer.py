@@ -11,7 +11,7 @@ import numpy as np
 from dltemplates.figures.samples import save_samples
 from dltemplates.runs import Run
 from dltemplates.training.checkpoint import ExtraStates, TrainingState, Variables, save_checkpoint
-from dltemplates.training.progress import Reporter
+from dltemplates.training.recording.progress import Reporter
 
 LARGEST_SHARE = 0.02  # of the time that checkpoints may take
 

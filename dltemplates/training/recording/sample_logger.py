@@ -5,12 +5,12 @@ from __future__ import annotations
 import keras
 import numpy as np
 
-from dltemplates.datasets.seeds import read_noise
+from dltemplates.datasets.noise_inputs import read_noise
 from dltemplates.datasets.source import ArraySource, Dataset
 from dltemplates.features import Image
 from dltemplates.runtimes import KerasPredictor
-from dltemplates.tasks.evaluation import WHOLE, Evaluation, System
-from dltemplates.tasks.examples import contract_examples
+from dltemplates.tasks.scoring.evaluation import WHOLE, Evaluation, System
+from dltemplates.tasks.serving.serving_examples import contract_examples
 from dltemplates.tasks.task import Task
 from dltemplates.template import Template
 

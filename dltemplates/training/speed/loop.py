@@ -11,8 +11,8 @@ import tensorflow as tf
 from keras import layers
 
 from dltemplates.compat import flatten_layers
-from dltemplates.training.replicas import draws_noise
 from dltemplates.training.strategy import Placement
+from dltemplates.training.workers.replicas import draws_noise
 
 CONVOLUTIONS = (layers.Conv1D, layers.Conv2D, layers.Conv3D)
 CALL_SECONDS = 0.2  # how long one call is to take: as long as nobody minds waiting for the answer to Ctrl-C

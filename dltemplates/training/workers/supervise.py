@@ -17,9 +17,9 @@ from dltemplates.compat import interrupt, signal_name, start_process
 from dltemplates.errors import LOST_WORKERS, WorkerError
 from dltemplates.runs import Run, atomic_write, check_resume, latest_run_path, load_run, new_run_path
 from dltemplates.template import Template
-from dltemplates.training.cluster import VARIABLE, read_cluster, tf_config
-from dltemplates.training.progress import Reporter, Silent
+from dltemplates.training.recording.progress import Reporter, Silent
 from dltemplates.training.signals import StopRequest, stop_on_signals
+from dltemplates.training.workers.cluster import VARIABLE, read_cluster, tf_config
 
 WATCH_SECONDS = 0.1
 REASON_SECONDS = 10.0  # for a worker to end with the reason why others lost it

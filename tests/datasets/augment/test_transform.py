@@ -6,11 +6,11 @@ import tensorflow as tf
 from scenes import BOXES, COUNTS, IMAGE, LABEL, MASK, SIZE, SOUND, batch, check_scene, scene_arrays, spec_with
 
 from dltemplates.datasets.augment.transform import CropFlip, is_spatial, transform
+from dltemplates.datasets.features import image_value
 from dltemplates.datasets.images.arrays import ImageArrays
 from dltemplates.datasets.images.fields import fit_array
 from dltemplates.datasets.pipeline import Shard, TrainingOrder, evaluation_batches, training_batches
 from dltemplates.datasets.source import ArraySource
-from dltemplates.datasets.values import image_value
 from dltemplates.settings import Augment
 
 SPEC = spec_with(BOXES, MASK, LABEL)

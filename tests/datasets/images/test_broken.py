@@ -8,10 +8,10 @@ import tensorflow as tf
 from PIL import Image
 
 from conftest import batch_of
+from dltemplates.datasets.features import class_value, image_value
 from dltemplates.datasets.images.files import FileSource, scan_files
 from dltemplates.datasets.pipeline import TrainingOrder, evaluation_batches, training_batches
 from dltemplates.datasets.spec import DatasetSpec
-from dltemplates.datasets.values import class_value, image_value
 from dltemplates.settings import Augment
 
 COUNT = 12

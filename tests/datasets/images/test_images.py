@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dltemplates.datasets.values import image_value
+from dltemplates.datasets.features import image_value
 from dltemplates.features.pixels import decode, fit, resize_image, to_channels
 
 

@@ -6,9 +6,9 @@ import tensorflow as tf
 
 from conftest import load_data
 from dltemplates.datasets.augment.transform import CropFlip
+from dltemplates.datasets.features import class_value, image_value
 from dltemplates.datasets.images.files import FileSource, scan_files
 from dltemplates.datasets.images.tensorflow_reader import read_files
-from dltemplates.datasets.values import class_value, image_value
 from dltemplates.settings import DatasetSettings
 
 BY_TENSORFLOW = {

@@ -10,7 +10,7 @@ from conftest import AnyTarget, load_data
 from dltemplates.datasets.source import ArraySource, Joined
 from dltemplates.datasets.tables.columns import MISSING, NO_NUMBER
 from dltemplates.datasets.tables.csv_table import frame_dataset
-from dltemplates.datasets.tables.rows import read_rows
+from dltemplates.datasets.tables.row_inputs import read_rows
 from dltemplates.features import classes_of
 from dltemplates.settings import DatasetSettings, Named
 

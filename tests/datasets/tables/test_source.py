@@ -5,11 +5,11 @@ import pytest
 from sklearn.datasets import load_diabetes, load_iris
 
 from conftest import load_data
+from dltemplates.datasets.features import class_value, number_value
 from dltemplates.datasets.fit import fit
 from dltemplates.datasets.named.gates import GATES
 from dltemplates.datasets.source import SPLITS
 from dltemplates.datasets.tables.source import number_table
-from dltemplates.datasets.values import class_value, number_value
 from dltemplates.features import classes_of
 from dltemplates.settings import DatasetSettings
 

@@ -6,7 +6,7 @@ import textwrap
 
 import pytest
 
-from dltemplates.deploy.convert import MOST_MEMORY, ConversionError, Converter
+from dltemplates.deploy.converters.convert import MOST_MEMORY, ConversionError, Converter
 
 ECHO = """
     import json, os, signal, sys

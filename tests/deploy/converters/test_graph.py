@@ -4,8 +4,8 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from dltemplates.deploy.graph import fold_scale, freeze, read_frozen
-from dltemplates.deploy.saved_model import save_serving, with_float_images
+from dltemplates.deploy.converters.graph import fold_scale, freeze, read_frozen
+from dltemplates.deploy.converters.saved_model import save_serving, with_float_images
 from dltemplates.runtimes import SIGNATURE
 
 

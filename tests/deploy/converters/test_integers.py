@@ -8,9 +8,9 @@ from keras import layers
 
 from dltemplates.datasets.source import ArraySource
 from dltemplates.deploy.calibration import calibration
-from dltemplates.deploy.job import Job
+from dltemplates.deploy.converters.conversion_job import Job
+from dltemplates.deploy.converters.saved_model import save_serving, with_float_images
 from dltemplates.deploy.raw_bytes import ARITHMETIC, check_input, leading_operators
-from dltemplates.deploy.saved_model import save_serving, with_float_images
 from dltemplates.deploy.worker import convert
 from dltemplates.features import Image
 from dltemplates.runtimes import load_predictor

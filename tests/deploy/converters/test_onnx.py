@@ -10,9 +10,9 @@ import tf2onnx
 from keras import layers
 from onnx import numpy_helper
 
-from dltemplates.deploy.graph import freeze
-from dltemplates.deploy.onnx import OPSET, convert_onnx, to_float16
-from dltemplates.deploy.saved_model import save_serving, with_float_images
+from dltemplates.deploy.converters.graph import freeze
+from dltemplates.deploy.converters.onnx import OPSET, convert_onnx, to_float16
+from dltemplates.deploy.converters.saved_model import save_serving, with_float_images
 
 BODIES = {
     "convolutions": lambda: [

@@ -20,8 +20,8 @@ from dltemplates.features import Decision, Feature, Number
 from dltemplates.inference import evaluate, predict
 from dltemplates.runs import Run
 from dltemplates.runtimes import Predictor, load_predictor
-from dltemplates.tasks.contract import Contract
 from dltemplates.tasks.load_for import load_for
+from dltemplates.tasks.serving.contract import Contract
 from dltemplates.template import load_template
 from dltemplates.training.train import train
 

@@ -17,9 +17,9 @@ from dltemplates.deploy.report import load_run_report
 from dltemplates.inference import evaluate, predict
 from dltemplates.runs import Run
 from dltemplates.runtimes import KerasPredictor, load_predictor
-from dltemplates.tasks.examples import part_examples
 from dltemplates.tasks.load_for import load_for
 from dltemplates.tasks.reconstruction import Reconstruction
+from dltemplates.tasks.serving.serving_examples import part_examples
 from dltemplates.template import load_template
 from dltemplates.training.train import train
 

@@ -12,18 +12,18 @@ from onnx import numpy_helper
 from conftest import series_data
 from dltemplates import catalog
 from dltemplates.compat import flatten_layers
+from dltemplates.deploy.converters.conversion_job import Job
+from dltemplates.deploy.converters.saved_model import save_serving
+from dltemplates.deploy.converters.tflite import add_files
 from dltemplates.deploy.export import batch_of, export_system
 from dltemplates.deploy.formats.format import load_format
-from dltemplates.deploy.job import Job
 from dltemplates.deploy.parity import CheckError
-from dltemplates.deploy.saved_model import save_serving
-from dltemplates.deploy.tflite import add_files
-from dltemplates.models.lstm import lstm
+from dltemplates.models.recurrent.lstm import lstm
 from dltemplates.runtimes import KerasPredictor, Predictor, load_predictor
 from dltemplates.settings import DatasetSettings, ExportSettings
-from dltemplates.tasks.contract import ServingModel
-from dltemplates.tasks.evaluation import WHOLE
 from dltemplates.tasks.forecasting import Forecasting
+from dltemplates.tasks.scoring.evaluation import WHOLE
+from dltemplates.tasks.serving.contract import ServingModel
 from dltemplates.template import parse_template
 
 WINDOW, HORIZON, UNITS = 10, 3, 24

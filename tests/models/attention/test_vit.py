@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 
+from dltemplates.models.attention.vit import vit_tiny
 from dltemplates.models.summary import summarize, without_weights
-from dltemplates.models.vit import vit_tiny
 
 TINY = {"patch_size": 4, "units": 12, "depth": 2, "num_heads": 3}
 

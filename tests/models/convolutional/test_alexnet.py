@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from dltemplates.models.alexnet import alexnet
+from dltemplates.models.convolutional.alexnet import alexnet
 from dltemplates.models.summary import summarize
 
 SMALL = {"width": 0.1}

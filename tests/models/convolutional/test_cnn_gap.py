@@ -2,8 +2,8 @@ import keras
 import numpy as np
 import pytest
 
-from dltemplates.models.cnn_gap import cnn_gap
-from dltemplates.models.convnet import convnet
+from dltemplates.models.convolutional.cnn_gap import cnn_gap
+from dltemplates.models.convolutional.convnet import convnet
 from dltemplates.models.summary import summarize
 
 

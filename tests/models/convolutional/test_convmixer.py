@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from dltemplates.models.convmixer import convmixer
+from dltemplates.models.convolutional.convmixer import convmixer
 from dltemplates.models.summary import summarize, without_weights
 
 TINY = {"filters": 8, "depth": 2, "kernel_size": 3, "patch_size": 4}

@@ -1,6 +1,6 @@
 import pytest
 
-from dltemplates.models.convnet import convnet
+from dltemplates.models.convolutional.convnet import convnet
 from dltemplates.models.summary import summarize
 
 

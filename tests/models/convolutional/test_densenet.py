@@ -1,7 +1,7 @@
 import keras
 import pytest
 
-from dltemplates.models.densenet import densenet121
+from dltemplates.models.convolutional.densenet import densenet121
 from dltemplates.models.summary import summarize, without_weights
 
 

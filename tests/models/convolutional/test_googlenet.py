@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dltemplates.models.googlenet import googlenet
+from dltemplates.models.convolutional.googlenet import googlenet
 from dltemplates.models.summary import summarize
 
 SMALL = {"width": 0.1}

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from dltemplates.models.lenet import lenet5
+from dltemplates.models.convolutional.lenet import lenet5
 from dltemplates.models.summary import summarize
 
 

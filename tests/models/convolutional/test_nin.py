@@ -1,7 +1,7 @@
 import keras
 import pytest
 
-from dltemplates.models.nin import nin, nin_cifar
+from dltemplates.models.convolutional.nin import nin, nin_cifar
 from dltemplates.models.summary import summarize
 
 

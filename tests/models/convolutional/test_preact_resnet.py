@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from dltemplates.models import preact_resnet
-from dltemplates.models.preact_resnet import (
+from dltemplates.models.convolutional import preact_resnet
+from dltemplates.models.convolutional.preact_resnet import (
     preact_resnet50,
     preact_resnet101,
     preact_resnet110,

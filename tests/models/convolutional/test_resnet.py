@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dltemplates.models import resnet
-from dltemplates.models.resnet import (
+from dltemplates.models.convolutional import resnet
+from dltemplates.models.convolutional.resnet import (
     resnet8,
     resnet20,
     resnet32,

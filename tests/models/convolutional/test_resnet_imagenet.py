@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 from keras import layers
 
-from dltemplates.models import resnet_imagenet
-from dltemplates.models.resnet_imagenet import resnet18, resnet34, resnet50, resnet101, resnet152
+from dltemplates.models.convolutional import resnet_imagenet
+from dltemplates.models.convolutional.resnet_imagenet import resnet18, resnet34, resnet50, resnet101, resnet152
 from dltemplates.models.summary import summarize, without_weights
 
 WITH_WEIGHTS = (layers.Conv2D, layers.BatchNormalization, layers.Dense)

@@ -3,8 +3,8 @@ import inspect
 import keras
 import pytest
 
+from dltemplates.models.convolutional.vgg import vgg11, vgg13, vgg16, vgg19
 from dltemplates.models.summary import summarize
-from dltemplates.models.vgg import vgg11, vgg13, vgg16, vgg19
 
 BUILDERS = [vgg11, vgg13, vgg16, vgg19]
 

@@ -1,6 +1,6 @@
 import pytest
 
-from dltemplates.models.mlp import mlp
+from dltemplates.models.dense.mlp import mlp
 
 
 def test_widths_of_lecun_1998_have_266_610_parameters():

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from dltemplates.models.mlp import dfn
-from dltemplates.models.perceptron import perceptron
-from dltemplates.models.regression import linear_regression, logistic_regression, softmax_regression
+from dltemplates.models.dense.mlp import dfn
+from dltemplates.models.dense.perceptron import perceptron
+from dltemplates.models.dense.regression import linear_regression, logistic_regression, softmax_regression
 
 
 @pytest.mark.parametrize("builder", [perceptron, linear_regression, logistic_regression, softmax_regression])

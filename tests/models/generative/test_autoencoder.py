@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from dltemplates.layers import Saturation
-from dltemplates.models.autoencoder import (
+from dltemplates.models.generative.autoencoder import (
     autoencoder,
     conv_autoencoder,
     denoising_autoencoder,

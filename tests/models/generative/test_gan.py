@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from dltemplates.models.gan import cgan, dcgan, gan, wgan_gp
+from dltemplates.models.generative.gan import cgan, dcgan, gan, wgan_gp
 
 ALL = pytest.mark.parametrize("build", [gan, dcgan, cgan, wgan_gp])
 

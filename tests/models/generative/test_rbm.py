@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from dltemplates.models.rbm import dbn, rbm
+from dltemplates.models.generative.rbm import dbn, rbm
 
 
 def test_a_machine_has_a_weight_for_each_pair_and_a_bias_for_each_unit():

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from dltemplates.models.vae import conv_vae, vae
+from dltemplates.models.generative.vae import conv_vae, vae
 
 
 def test_the_papers_network_has_its_parameters():

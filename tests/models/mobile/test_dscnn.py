@@ -2,7 +2,7 @@ import keras
 import pytest
 
 from dltemplates.models.build import build_network
-from dltemplates.models.dscnn import dscnn
+from dltemplates.models.mobile.dscnn import dscnn
 from dltemplates.models.summary import summarize
 
 

@@ -1,7 +1,7 @@
 import keras
 import pytest
 
-from dltemplates.models.efficientnet import efficientnet_b0, efficientnet_lite0
+from dltemplates.models.mobile.efficientnet import efficientnet_b0, efficientnet_lite0
 from dltemplates.models.summary import summarize
 
 BUILDERS = [efficientnet_b0, efficientnet_lite0]

@@ -1,7 +1,7 @@
 import keras
 import pytest
 
-from dltemplates.models.mobilenet_v1 import mobilenet_v1, mobilenet_v1_025
+from dltemplates.models.mobile.mobilenet_v1 import mobilenet_v1, mobilenet_v1_025
 from dltemplates.models.summary import summarize
 
 BUILDERS = [mobilenet_v1, mobilenet_v1_025]

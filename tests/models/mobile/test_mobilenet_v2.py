@@ -1,7 +1,7 @@
 import keras
 import pytest
 
-from dltemplates.models.mobilenet_v2 import mobilenet_v2
+from dltemplates.models.mobile.mobilenet_v2 import mobilenet_v2
 from dltemplates.models.summary import summarize
 
 

@@ -3,7 +3,7 @@ import itertools
 import keras
 import pytest
 
-from dltemplates.models.mobilenet_v3 import mobilenet_v3_large, mobilenet_v3_small
+from dltemplates.models.mobile.mobilenet_v3 import mobilenet_v3_large, mobilenet_v3_small
 from dltemplates.models.summary import summarize
 
 BUILDERS = [mobilenet_v3_small, mobilenet_v3_large]

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from dltemplates.models.build import build_network
-from dltemplates.models.lstm import lstm
+from dltemplates.models.recurrent.lstm import lstm
 from dltemplates.models.summary import multiply_accumulates
 
 

@@ -4,11 +4,11 @@ import pytest
 from conftest import load_data, small_template
 from dltemplates.runs import Run
 from dltemplates.tasks.generation import Generation
-from dltemplates.tasks.judge import Judge, judge_path, load_judge
 from dltemplates.tasks.load_for import load_for
+from dltemplates.tasks.scoring.evaluator import Judge, judge_path, load_judge
 from dltemplates.template import parse_template
 from dltemplates.training import train as training
-from dltemplates.training.judges import missing_judge
+from dltemplates.training.evaluators import missing_judge
 from dltemplates.training.train import train
 
 GAN = {
@@ -167,7 +167,7 @@ def test_a_judge_that_does_not_fit_is_refused_before_it_is_trained(alone, monkey
         assert not (alone / "run").exists()
         assert not (alone / "cache" / "judges").exists()
     spec = load_data("digits").spec
-    monkeypatch.setattr("dltemplates.training.judges.load_for", no_data)
+    monkeypatch.setattr("dltemplates.training.evaluators.load_for", no_data)
     with pytest.raises(ValueError, match=r"needs the file x. Or do without its judge: --set task.judge=none."):
         missing_judge(Generation(spec, judge="mlp_digits"), spec)
 

@@ -6,7 +6,7 @@ import tensorflow as tf
 from conftest import spec_of
 from dltemplates.features import ClassId
 from dltemplates.tasks.classification import Classification
-from dltemplates.tasks.losses import PerceptronLoss
+from dltemplates.tasks.scoring.losses import PerceptronLoss
 
 TWO = (ClassId(name="label", dtype="int64", shape=(), classes=("no", "yes")),)
 THREE = (ClassId(name="label", dtype="int64", shape=(), classes=("a", "b", "c")),)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.linalg import sqrtm
 
-from dltemplates.tasks.quality import class_shares, coverage, frechet_distance, lack, spread
+from dltemplates.tasks.scoring.quality import class_shares, coverage, frechet_distance, lack, spread
 
 
 def clouds(count=400, features=5):

@@ -4,8 +4,8 @@ import pytest
 from dltemplates.datasets.source import ArraySource, Dataset
 from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.features import ClassId, Image, Noise
-from dltemplates.tasks.contract import Contract
-from dltemplates.tasks.examples import MOST_MADE, contract_examples
+from dltemplates.tasks.serving.contract import Contract
+from dltemplates.tasks.serving.serving_examples import MOST_MADE, contract_examples
 
 IMAGE = Image(name="image", dtype="float32", shape=(2, 2, 1), range=(0, 255))
 LABEL = ClassId(name="label", dtype="int32", shape=(), classes=("a", "b", "c"))

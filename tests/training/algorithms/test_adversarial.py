@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from dltemplates.models.gan import players
+from dltemplates.models.generative.gan import players
 from dltemplates.template import parse_template
 from dltemplates.training.algorithms.adversarial import Adversarial, scale
 from dltemplates.training.algorithms.algorithm import HELD_OUT

@@ -15,7 +15,7 @@ from dltemplates.template import load_template
 from dltemplates.training import train as module
 from dltemplates.training.checkpoint import list_checkpoints
 from dltemplates.training.prepare import prepare
-from dltemplates.training.progress import Silent
+from dltemplates.training.recording.progress import Silent
 from dltemplates.training.train import train
 
 MACHINE = {

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dltemplates.models.rbm import rbm
+from dltemplates.models.generative.rbm import rbm
 from dltemplates.training.algorithms.contrastive_divergence import ContrastiveDivergence
 
 RATE, SEED = 0.1, 3

@@ -19,18 +19,18 @@ from dltemplates.reports.report import write_report
 from dltemplates.runs import Run
 from dltemplates.runtimes import KerasPredictor
 from dltemplates.settings import DatasetSettings
-from dltemplates.tasks.examples import contract_examples
 from dltemplates.tasks.generation import Generation
-from dltemplates.tasks.judge import load_judge
 from dltemplates.tasks.load_for import load_for
+from dltemplates.tasks.scoring.evaluator import load_judge
+from dltemplates.tasks.serving.serving_examples import contract_examples
 from dltemplates.template import load_template, parse_template
 from dltemplates.training.checkpoint import TrainingState, list_checkpoints
-from dltemplates.training.cluster import VARIABLE, tf_config
-from dltemplates.training.keeper import Keeper
-from dltemplates.training.progress import Silent
-from dltemplates.training.supervise import free_ports
+from dltemplates.training.recording.progress import Silent
+from dltemplates.training.recording.run_writer import Keeper
+from dltemplates.training.recording.sample_logger import SHOWN
 from dltemplates.training.train import _warn, train
-from dltemplates.training.watch import SHOWN
+from dltemplates.training.workers.cluster import VARIABLE, tf_config
+from dltemplates.training.workers.supervise import free_ports
 
 MODELS = {
     "gan": {"latent_dim": 5, "units": [16, 32]},

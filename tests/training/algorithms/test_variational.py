@@ -10,7 +10,7 @@ from dltemplates.layers.sampling import Sampling
 from dltemplates.template import parse_template
 from dltemplates.training.algorithms.algorithm import HELD_OUT
 from dltemplates.training.prepare import prepare
-from dltemplates.training.replicas import for_replicas
+from dltemplates.training.workers.replicas import for_replicas
 
 SEED, ROWS, CODE, RATE = 3, 16, 2, 0.01
 ONES = tf.ones(ROWS)

@@ -8,8 +8,8 @@ from keras import layers
 
 from conftest import small_template
 from dltemplates.compat import flatten_layers
-from dltemplates.training.fused import FusedBatchNormalization, fuse
 from dltemplates.training.prepare import _set_weights, prepare
+from dltemplates.training.speed.fused import FusedBatchNormalization, fuse
 
 
 @keras.saving.register_keras_serializable("tests")

@@ -5,8 +5,8 @@ import tensorflow as tf
 from keras import layers
 
 from conftest import small_template
-from dltemplates.training.loop import StepLoop, pays_to_compile
 from dltemplates.training.prepare import prepare
+from dltemplates.training.speed.loop import StepLoop, pays_to_compile
 
 TEMPLATE = small_template(model__dropout_rate=0.3, train__clip_norm=0.5)
 

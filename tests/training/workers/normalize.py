@@ -14,9 +14,9 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from dltemplates.training.fused import fuse
-from dltemplates.training.replicas import for_replicas
+from dltemplates.training.speed.fused import fuse
 from dltemplates.training.strategy import Placement, make_placement
+from dltemplates.training.workers.replicas import for_replicas
 
 SHAPE = (4, 4, 8)
 BATCH = 64

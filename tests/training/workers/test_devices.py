@@ -14,10 +14,10 @@ from keras import layers
 from conftest import run_dlt, small_template
 from dltemplates.compat import flatten_layers
 from dltemplates.runs import load_run
-from dltemplates.training.cluster import VARIABLE, read_cluster, tf_config
 from dltemplates.training.prepare import prepare, resolve_precision
-from dltemplates.training.replicas import BatchNormalization, for_replicas
 from dltemplates.training.strategy import make_placement
+from dltemplates.training.workers.cluster import VARIABLE, read_cluster, tf_config
+from dltemplates.training.workers.replicas import BatchNormalization, for_replicas
 
 SETTINGS = {  # 42 steps
     "train__epochs": 2,
@@ -33,7 +33,7 @@ SMOOTH = {
     "drops": {"name": "mlp", "activation": "tanh", "dropout_rate": 0.3},
 }
 VARIANCE_BOUND = 1e-6  # relative, of a batch variance
-TOOL = Path(__file__).parents[2] / "tools" / "bench_replicas.py"
+TOOL = Path(__file__).parents[3] / "tools" / "bench_replicas.py"
 WORKER = '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": %s}}'
 
 

@@ -13,11 +13,11 @@ import pytest
 from conftest import small_template
 from dltemplates.errors import WorkerError
 from dltemplates.runs import Run
-from dltemplates.training import supervise
 from dltemplates.training.checkpoint import list_checkpoints
-from dltemplates.training.cluster import VARIABLE, tf_config
-from dltemplates.training.progress import Silent
-from dltemplates.training.supervise import train_on_workers
+from dltemplates.training.recording.progress import Silent
+from dltemplates.training.workers import supervise
+from dltemplates.training.workers.cluster import VARIABLE, tf_config
+from dltemplates.training.workers.supervise import train_on_workers
 
 TEMPLATE = small_template(train__epochs=3, train__checkpoint_seconds=0, model__dropout_rate=0.3)
 

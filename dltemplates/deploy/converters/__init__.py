@@ -1,0 +1,1 @@
+"""From a SavedModel to SavedModel, TFLite and ONNX files, in a child process."""

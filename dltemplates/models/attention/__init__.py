@@ -1,0 +1,1 @@
+"""Networks of attention layers, one file per family."""

@@ -1,0 +1,1 @@
+"""Autoencoders, Boltzmann machines and generators, one file per family."""

@@ -1,0 +1,1 @@
+"""Small networks for phones and microcontrollers, one file per family."""

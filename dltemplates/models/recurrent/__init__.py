@@ -1,0 +1,1 @@
+"""Recurrent networks for sequences, one file per family."""

@@ -1,0 +1,1 @@
+"""Losses, scores and evaluators that several tasks share."""

@@ -1,0 +1,1 @@
+"""Serving models: their contract, their examples, their text inputs."""

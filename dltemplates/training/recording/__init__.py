@@ -1,0 +1,1 @@
+"""Everything a training writes: the run folder, samples, progress."""
