@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from dltemplates.template import Template as Template
     from dltemplates.template import load_template as load_template
     from dltemplates.training.build import build as build
-    from dltemplates.training.import_model import adopt as adopt
+    from dltemplates.training.import_model import import_model as import_model
     from dltemplates.training.train import train as train
 
 _HOMES = {
@@ -50,7 +50,7 @@ _HOMES = {
     "Predictor": "dltemplates.runtimes",
     "Run": "dltemplates.runs",
     "Template": "dltemplates.template",
-    "adopt": "dltemplates.training.import_model",
+    "import_model": "dltemplates.training.import_model",
     "compare": "dltemplates.reports.compare",
     "diagnose": "dltemplates.doctor",
     "list_runs": "dltemplates.runs",
@@ -66,10 +66,13 @@ _HOMES = {
     "train": "dltemplates.training.train",
     "write_report": "dltemplates.reports.report",
 }
+_RENAMED = {"adopt": "import_model"}
 __all__ = sorted([*_HOMES, "__version__"])
 
 
 def __getattr__(name: str) -> Any:
+    if name in _RENAMED:
+        raise AttributeError(f"`dltemplates.{name}` is now `dltemplates.{_RENAMED[name]}`. Use the new name.")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)

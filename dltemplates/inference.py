@@ -17,7 +17,7 @@ from dltemplates.datasets.images.folder import SUFFIXES
 from dltemplates.datasets.source import ALL, Dataset
 from dltemplates.deploy.report import load_run_report
 from dltemplates.deploy.system import find_system
-from dltemplates.features import AnyFeature, Feature, Image, Noise, Scores, classes_of
+from dltemplates.features import AnyFeature, Feature, Image, Noise, Probabilities, classes_of
 from dltemplates.runs import Run, atomic_path, check_folder, load_run
 from dltemplates.runtimes import KerasPredictor, load_predictor
 from dltemplates.settings import DatasetSettings, ImageSettings, Named
@@ -212,8 +212,8 @@ def _said(subject: Subject, example: Given, *, every_score: bool) -> dict[str, A
     if example.arrays is None:
         return {"input": example.name, **example.remarks}
     outputs = subject.task.predict(subject.system, example.arrays)
-    (result,) = subject.task.show(outputs)
-    scores = [value for value in subject.contract.outputs if isinstance(value, Scores) and len(value.shape) == 1]
+    (result,) = subject.task.format(outputs)
+    scores = [value for value in subject.contract.outputs if isinstance(value, Probabilities) and len(value.shape) == 1]
     if every_score and scores:  # in place of those of a few classes
         result = {name: part for name, part in result.items() if not isinstance(part, dict)}
         result |= {

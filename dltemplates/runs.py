@@ -26,7 +26,7 @@ from dltemplates.errors import first_line
 from dltemplates.models.recursion import deep_networks
 from dltemplates.tasks.serving.contract import ServingModel
 from dltemplates.template import Template, parse_template
-from dltemplates.upgrade import read_record, upgrade_run_record, upgrade_template
+from dltemplates.upgrade import read_record, upgrade_history, upgrade_run_record, upgrade_template
 
 if TYPE_CHECKING:
     import keras
@@ -65,7 +65,7 @@ class RunRecord(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    format_version: Literal["1.1"] = "1.1"
+    format_version: Literal["2.0"] = "2.0"
     state: Literal["running", "interrupted", "done"] = "running"
     spec: DatasetSpec
     parameters: int
@@ -251,7 +251,7 @@ class Run:
 
     def servings(self) -> dict[str, ServingModel]:
         """What is exported of it: the whole under `""`, and parts of it by their names."""
-        return self.task().serving(self.model(), self.record.spec, self.template, name=self.name)
+        return self.task().serve(self.model(), self.record.spec, self.template, name=self.name)
 
     def serving(self) -> ServingModel:
         """The whole of what is exported of it."""
@@ -284,7 +284,8 @@ class Run:
         if not self.history_path.exists():
             return []
         with self.history_path.open(newline="", encoding="utf-8") as file:
-            return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
+            rows = [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
+        return upgrade_history(rows)
 
     def save_history(self, rows: list[dict[str, float]]) -> None:
         """Write `history.csv`."""

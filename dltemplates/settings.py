@@ -316,22 +316,22 @@ class Augment(Part):
     cutmix: NonNegative = 0.0
 
 
-class Pretrain(Part):
-    """A training of each restricted Boltzmann machine of a network by itself, from the first on, before that of all.
+class LayerwisePretrain(Part):
+    """Greedy layer-wise pretraining: train each RBM on the output of those below, then fine-tune the whole network.
 
     Attributes:
-        epochs: For each machine.
+        epochs: Epochs for each RBM.
         learning_rate: Of stochastic gradient descent.
-        optimizer: That, with its momentum.
-        weight_decay: Times half the squared norm of the machine's weights.
-        steps: How often a machine goes back and forth before it is compared with what it was shown; the k of CD-k.
+        optimizer: Stochastic gradient descent with its momentum.
+        weight_decay: L2 penalty: half of this times the squared norm of the RBM's weights.
+        gibbs_steps: Gibbs steps of contrastive divergence; the k of CD-k.
     """
 
     epochs: Count = 10
     learning_rate: Positive = 0.1
     optimizer: SGD = SGD(momentum=0.9, initial_momentum=0.5)
     weight_decay: NonNegative = 2e-4
-    steps: Annotated[int, Field(ge=1, le=25, strict=True)] = 1
+    gibbs_steps: Annotated[int, Field(ge=1, le=25, strict=True)] = 1
 
 
 class TrainSettings(Part):
@@ -350,12 +350,11 @@ class TrainSettings(Part):
             `auto`, which is mixed_bfloat16 on GPUs that compute in it and float32 elsewhere. Exports are float32.
         class_weight: `balanced` weighs each class by the inverse of how often it occurs.
         augment: Random changes of the training images.
-        pretrain: A training of each restricted Boltzmann machine of the network before, or `none`; `epochs` do not
-            count it.
-        labels: How many of the training examples have a label that is used, drawn at random by `dataset.split_seed`;
-            the others serve `pretrain` alone. None uses all.
-        keep: Which weights become the run's: those of the `best` epoch on validation, or the `last`, where the loss has
-            one lowest point and training goes there.
+        layerwise_pretrain: Greedy layer-wise pretraining of the network's RBMs, or `none`; `epochs` does not count it.
+        num_labeled: Number of training examples whose label is used, drawn at random by `dataset.split_seed`; the
+            others serve `layerwise_pretrain` alone. None uses all.
+        restore: Which weights the run keeps: `best`, of the best epoch on validation, or `last`, where the loss is
+            convex and training converges.
         early_stopping: Stop after this many epochs without a better monitored figure; None never does.
         deterministic: The same bits on every run on the same machine. On a GPU steps are compiled by XLA without it.
         checkpoint_seconds: Least time between two checkpoints; 0 writes one after every step. Where writing one takes
@@ -377,9 +376,9 @@ class TrainSettings(Part):
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto"
     class_weight: Literal["none", "balanced"] = "none"
     augment: Augment = Augment()
-    pretrain: Annotated[Pretrain | None, BeforeValidator(none_or_table)] = None
-    labels: Count | None = None
-    keep: Literal["best", "last"] = "best"
+    layerwise_pretrain: Annotated[LayerwisePretrain | None, BeforeValidator(none_or_table)] = None
+    num_labeled: Count | None = None
+    restore: Literal["best", "last"] = "best"
     early_stopping: Count | None = None
     deterministic: StrictBool = True
     checkpoint_seconds: NonNegative = 60.0
@@ -387,10 +386,10 @@ class TrainSettings(Part):
 
     @model_validator(mode="after")
     def _stops_at_the_best(self) -> TrainSettings:
-        if self.early_stopping is not None and self.keep == "last":
+        if self.early_stopping is not None and self.restore == "last":
             raise ValueError(
-                "`early_stopping` waits for a better epoch, of which there is none where `keep` is last. Received: "
-                f"early_stopping {self.early_stopping} and keep {self.keep!r}. Leave one out."
+                "`early_stopping` needs `restore` = best. Received: "
+                f"early_stopping {self.early_stopping} and restore {self.restore!r}. Drop one."
             )
         return self
 
@@ -403,15 +402,15 @@ class ExportSettings(Part):
         max_drop: Greatest drop of the score: a number, or a percentage of the float score; None takes the task's.
         input: What int8 files take: `uint8`, a camera's bytes, or `int8`, the same shifted by 128.
         calibration: Number of training examples that set the ranges of the integer formats.
-        strings: Write a second form too, in `exports/strings/`, that takes the categories of a table as text and looks
-            up their ids by itself.
+        string_inputs: Also write a variant, in `exports/strings/`, that takes the categories of a table as text and
+            looks up their ids itself.
     """
 
     formats: tuple[str, ...] = tuple(catalog.FORMATS)
     max_drop: str | StrictFloat | None = None
     input: Literal["uint8", "int8"] = "uint8"
     calibration: Count = 256
-    strings: StrictBool = False
+    string_inputs: StrictBool = False
 
     @field_validator("formats")
     @classmethod

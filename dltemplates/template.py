@@ -27,9 +27,11 @@ from dltemplates.settings import (
     Whole,
     name_or_table,
 )
-from dltemplates.upgrade import upgrade_key, upgrade_template
+from dltemplates.upgrade import RENAMED_KEYS, upgrade_key, upgrade_template
 
 COLUMNS = ("dataset.table.columns.", "dataset.series.columns.")
+OPTIONS = ("task", "model")  # tables with the options of the task and the model
+NAMES = ("task", "task.name", "model", "model.name")
 NAMED = ("task", "model", "train.optimizer", "train.learning_rate")  # a name is short for a table
 
 
@@ -85,8 +87,10 @@ def load_template(
         raise ValueError(f"A template must be valid TOML. Received: {path}: {error}.") from error
     if (path.parent / "run.json").is_file():  # the template of a run, which an earlier version may have written
         table = upgrade_template(table)
-    for dotted, value in (overrides or {}).items():
-        now = upgrade_key(dotted, is_series=_is_series(table, overrides or {})) if tell else dotted
+    for dotted, value in sorted((overrides or {}).items(), key=lambda item: item[0] not in NAMES):
+        is_own = (parent := dotted.partition(".")[0]) in OPTIONS and _is_own(table, parent)
+        is_old = tell is not None and not is_own
+        now = upgrade_key(dotted, is_series=_is_series(table, overrides or {})) if is_old else dotted
         if tell and now != dotted:
             tell(f"`{dotted}` is now `{now}`; the old name works in this version only")
         _override(table, now, value)
@@ -103,6 +107,7 @@ def parse_template(table: dict[str, Any], *, source: str = "template") -> Templa
     Raises:
         ValueError: Names the first key that breaks a rule.
     """
+    _check_options(table, source)
     try:
         return Template.model_validate(table)
     except ValidationError as error:
@@ -126,6 +131,26 @@ def parse_overrides(pairs: tuple[str, ...] | list[str]) -> dict[str, Any]:
         except tomllib.TOMLDecodeError:
             overrides[key.strip()] = text
     return overrides
+
+
+def _check_options(table: dict[str, Any], source: str) -> None:
+    """Raise a `ValueError` if an option of a ready task or model has its name of the first edition."""
+    for old, new in RENAMED_KEYS.items():
+        parent, key = old.split(".")[:2]
+        settings = table.get(parent)
+        if parent in OPTIONS and isinstance(settings, dict) and key in settings and not _is_own(table, parent):
+            raise ValueError(f"{source}: {_say_renamed(old, new, settings[key])}")
+
+
+def _say_renamed(old: str, new: str, received: Any) -> str:
+    parent, _, name = new.rpartition(".")
+    return f"`{old}` is now `{new}`. Received: {received!r}. Write it in the table [{parent}], as `{name}`."
+
+
+def _is_own(table: dict[str, Any], parent: str) -> bool:
+    """Whether the task or the model is the user's own, `module:name`, whose options keep their names."""
+    given = table.get(parent)
+    return ":" in str(given.get("name") if isinstance(given, dict) else given)
 
 
 def _override(table: dict[str, Any], dotted: str, value: Any) -> None:
@@ -160,8 +185,7 @@ def _explain(error: Any, *, is_series: bool) -> str:
     key = ".".join(path)
     received = error.get("input")
     if (now := upgrade_key(key, is_series=is_series)) != key:
-        kind, name = now.split(".")[1:3]
-        return f"`{key}` is now `{now}`. Received: {received!r}. Write it in the table [dataset.{kind}], as `{name}`."
+        return _say_renamed(key, now, received)
     if error["type"] == "extra_forbidden":
         known = _known_keys(path[:-1], error["loc"])
         near = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.5)

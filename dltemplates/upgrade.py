@@ -35,16 +35,46 @@ DATASET_KEYS = {
 }
 
 
+# Settings by their names of the first edition. Those of `task` and `model` are options of ready tasks and models.
+RENAMED_KEYS = {
+    "train.keep": "train.restore",
+    "train.labels": "train.num_labeled",
+    "train.pretrain": "train.layerwise_pretrain",
+    "train.pretrain.steps": "train.layerwise_pretrain.gibbs_steps",
+    "task.judge": "task.evaluator",
+    "task.relative": "task.subtract_last",
+    "task.steps": "task.gibbs_steps",
+    "export.strings": "export.string_inputs",
+}
+RENAMED_KINDS = {"future": "horizon", "past": "history", "scores": "probabilities", "decision": "binary"}
+RENAMED_SCORES = {
+    "distance": "fid",
+    "spread": "diversity",
+    "coverage": "class_coverage",
+    "share_on": "mean_activation",
+}
+
+
 def upgrade_contract(table: Table) -> Table:
     """Return the contract inside an exported file as this version writes it."""
+    version = version_of(table["format_version"])
     data = table.get("data")
-    if version_of(table["format_version"]) >= (2, 0) or not isinstance(data, dict):
+    if version < (2, 0) and isinstance(data, dict):
+        table = table | {"data": _with_tables(data)}
+    if version >= (3, 0):
         return table
-    return table | {"data": _with_tables(data)}
+    table = _with_kinds(_with_options(table))
+    system = table.get("system")
+    return table | {"system": _with_kinds(_with_options(system))} if isinstance(system, dict) else table
 
 
 def upgrade_run_record(table: Table) -> Table:
     """Return a `run.json` as this version writes it."""
+    if version_of(table["format_version"]) >= (2, 0):
+        return table
+    for name, upgrade in (("spec", _with_kinds), ("scores", _with_scores), ("details", _with_details)):
+        if isinstance(table.get(name), dict):
+            table = table | {name: upgrade(table[name])}
     return table
 
 
@@ -58,8 +88,20 @@ def upgrade_report(table: Table) -> Table:
 
 def upgrade_template(table: Table) -> Table:
     """Return the template of a run as this version writes it; it has no version, its keys say what it is."""
-    dataset = table.get("dataset")
-    return table | {"dataset": _with_tables(dataset)} if isinstance(dataset, dict) else table
+    if isinstance(dataset := table.get("dataset"), dict):
+        table = table | {"dataset": _with_tables(dataset)}
+    for parent in ("task", "model", "train", "export"):
+        if isinstance(table.get(parent), dict):
+            table = table | {parent: _renamed(parent, table[parent])}
+    return table
+
+
+def upgrade_history(rows: list[dict[str, float]]) -> list[dict[str, float]]:
+    """Return the rows of a `history.csv` with the columns that this version writes."""
+    names = {f"val_{old}": f"val_{new}" for old, new in RENAMED_SCORES.items()}
+    if not any("val_spread" in row for row in rows):
+        return rows
+    return [{names.get(name, name): value for name, value in row.items()} for row in rows]
 
 
 def upgrade_key(dotted: str, *, is_series: bool) -> str:
@@ -69,6 +111,9 @@ def upgrade_key(dotted: str, *, is_series: bool) -> str:
         dotted: The path, such as `dataset.window`.
         is_series: Whether the data is a series, whose columns are described in its own table.
     """
+    for old in sorted(RENAMED_KEYS, key=len, reverse=True):
+        if dotted == old or dotted.startswith(f"{old}."):
+            return RENAMED_KEYS[old] + dotted.removeprefix(old)
     parent, _, rest = dotted.partition(".")
     key, dot, below = rest.partition(".")
     if parent != "dataset" or key not in DATASET_KEYS:
@@ -146,6 +191,68 @@ def _with_tables(dataset: Table) -> Table:
         if flat.get(key):
             _, kind, name = upgrade_key(f"dataset.{key}", is_series=is_series).split(".")
             upgraded[kind] = upgraded.get(kind, {}) | {name: flat[key]}
+    return upgraded
+
+
+def _renamed(parent: str, settings: Table) -> Table:
+    """Return a table of settings with the keys that this version knows.
+
+    Args:
+        parent: The name of the table; below `task` and `model` only options of the catalog's own are renamed.
+        settings: The table.
+    """
+    if ":" in str(settings.get("name", "")):
+        return settings
+    renamed = {}
+    for key, value in settings.items():
+        now = upgrade_key(f"{parent}.{key}", is_series=False).rpartition(".")[2] if parent != "dataset" else key
+        if key == "pretrain" and isinstance(value, dict):
+            value = {"gibbs_steps" if name == "steps" else name: below for name, below in value.items()}
+        renamed[now] = value
+    return renamed
+
+
+def _with_options(contract: Table) -> Table:
+    """Return a contract with the options of its task as this version calls them."""
+    options = contract.get("task_options")
+    if not isinstance(options, dict) or ":" in str(contract.get("task")):
+        return contract
+    return contract | {"task_options": _renamed("task", options)}
+
+
+def _with_kinds(table: Table) -> Table:
+    """Return a spec or a contract with the kinds of features that this version knows."""
+    for name in ("inputs", "outputs", "targets"):
+        features = table.get(name)
+        if isinstance(features, list):
+            table = table | {name: [_with_kind(feature) for feature in features]}
+    return table
+
+
+def _with_kind(feature: Any) -> Any:
+    if not isinstance(feature, dict) or feature.get("kind") not in RENAMED_KINDS:
+        return feature
+    return feature | {"kind": RENAMED_KINDS[feature["kind"]]}
+
+
+def _with_scores(by_split: Table) -> Table:
+    """Return the scores of each split by their present names; `spread` and `share_on` mark the tasks concerned."""
+    upgraded = {}
+    for split, scores in by_split.items():
+        if isinstance(scores, dict) and ("spread" in scores or "share_on" in scores):
+            scores = {RENAMED_SCORES.get(name, name): score for name, score in scores.items()}
+        upgraded[split] = scores
+    return upgraded
+
+
+def _with_details(by_split: Table) -> Table:
+    """Return the details of each split by their present names."""
+    names = {"judge": "evaluator", "distance_of_real": "fid_of_real"}
+    upgraded = {}
+    for split, details in by_split.items():
+        if isinstance(details, dict) and "judge" in details:
+            details = {names.get(name, name): value for name, value in details.items()}
+        upgraded[split] = details
     return upgraded
 
 

@@ -112,18 +112,18 @@ class AnyTarget(Task):
     def stages(self, model, template):
         raise NotImplementedError
 
-    def serving(self, model, spec, template, *, name):
+    def serve(self, model, spec, template, *, name):
         raise NotImplementedError
 
-    def sizes(self, spec):
+    def model_sizes(self, spec):
         raise NotImplementedError
 
     def compare(self, targets, outputs):
         raise NotImplementedError
 
 
-def load_data(settings, task=AnyTarget.name, *, like=None, whole=False):
-    """The data of a training, split and fitted; or as it is judged by a network whose spec is `like`."""
+def load_data(settings, task=AnyTarget.name, *, reference=None, whole=False):
+    """The data of a training, split and fitted; or as it is judged by a network whose spec is `reference`."""
     from dltemplates.settings import DatasetSettings, Named
     from dltemplates.tasks.load_for import load_for
     from dltemplates.tasks.serving.contract import Contract
@@ -131,9 +131,9 @@ def load_data(settings, task=AnyTarget.name, *, like=None, whole=False):
 
     settings = DatasetSettings(name=settings) if isinstance(settings, str) else settings
     named = Named(name=task) if isinstance(task, str) else task
-    if like is None:
+    if reference is None:
         return load_for(Template(task=named, dataset=settings, model="mlp"), whole=whole)[1]
-    known = {"inputs": like.inputs, "targets": like.targets, "reading_rules": 2}
+    known = {"inputs": reference.inputs, "targets": reference.targets, "reading_rules": 2}
     contract = Contract(name="network", task=named.name, task_options=named.options, outputs=(), **known)
     return load_for(contract, settings=settings, whole=whole, from_file=False)[1]
 

@@ -69,7 +69,7 @@ def test_a_key_that_a_later_contract_adds_is_not_taken_for_an_old_one():
 def test_a_contract_of_the_first_edition_is_read():
     data = {"name": "digits", "image_size": [16, 16], "channels": None, "resize": "stretch", "window": None}
     table = {"name": "n", "task": "classification", "inputs": [], "outputs": [], "targets": [], "data": data}
-    upgraded = upgrade_contract(table | {"format_version": 1}) | {"format_version": "2.0"}
+    upgraded = upgrade_contract(table | {"format_version": 1}) | {"format_version": "3.0"}
     assert Contract.model_validate(upgraded).data.images.size == (16, 16)
 
 

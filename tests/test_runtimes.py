@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dltemplates.datasets.source import ArraySource
-from dltemplates.features import Category, Image, Number, Scores
+from dltemplates.features import Category, Image, Number, Probabilities
 from dltemplates.runtimes import Operator, Predictor, load_predictor, read_contract
 from dltemplates.tasks.serving.contract import Contract
 
@@ -116,7 +116,7 @@ def test_raw_bytes_go_in_unchanged():
 
 
 def test_integers_become_what_they_stand_for():
-    value = Scores(name="p", dtype="int8", shape=(3,), classes=("a", "b", "c"), quantization=(1 / 256, -128))
+    value = Probabilities(name="p", dtype="int8", shape=(3,), classes=("a", "b", "c"), quantization=(1 / 256, -128))
     decoded = value.decode(np.array([-128, 0, 127], np.int8))
     assert decoded.dtype == np.float32
     np.testing.assert_array_equal(decoded, np.float32([0, 0.5, 255 / 256]))

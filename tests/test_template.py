@@ -35,8 +35,8 @@ def test_overrides_are_toml_where_they_can_be():
 
 
 def test_pretraining_can_be_left_out():
-    assert load_template("dbn_mnist").train.pretrain.epochs == 10
-    assert load_template("dbn_mnist", {"train.pretrain": "none"}).train.pretrain is None
+    assert load_template("dbn_mnist").train.layerwise_pretrain.epochs == 10
+    assert load_template("dbn_mnist", {"train.layerwise_pretrain": "none"}).train.layerwise_pretrain is None
 
 
 def test_a_number_is_a_constant_learning_rate_and_a_name_an_optimizer():
@@ -66,12 +66,15 @@ def test_a_number_is_a_constant_learning_rate_and_a_name_an_optimizer():
             r"not to be Nesterov's. Received: .*nesterov True",
         ),
         (
-            "train={early_stopping=3, keep='last'}",
-            r"`train`: `early_stopping` waits .* Received: early_stopping 3 and keep 'last'. Leave one out",
+            "train={early_stopping=3, restore='last'}",
+            r"`train`: `early_stopping` needs .* Received: early_stopping 3 and restore 'last'. Drop one",
         ),
-        ("train.labels=0", r"`train\.labels`.*greater than 0"),
-        ("train.pretrain.steps=26", r"`train\.pretrain\.steps`.*less than or equal to 25"),
-        ("train.pretrain=some", r"`train\.pretrain` must be a table\. Received: 'some'"),
+        ("train.num_labeled=0", r"`train\.num_labeled`.*greater than 0"),
+        (
+            "train.layerwise_pretrain.gibbs_steps=26",
+            r"`train\.layerwise_pretrain\.gibbs_steps`.*less than or equal to 25",
+        ),
+        ("train.layerwise_pretrain=some", r"`train\.layerwise_pretrain` must be a table\. Received: 'some'"),
         ("train.learning_rate=-1", r"`train\.learning_rate\.value`.*greater than 0"),
         ("train.learning_rate=nan", r"`train\.learning_rate\.value`"),
         ("train.weight_decay=inf", r"finite"),

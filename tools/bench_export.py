@@ -45,13 +45,13 @@ def save(network, folder: Path) -> None:
     import numpy as np
 
     from dltemplates.deploy.converters.saved_model import save_serving, with_float_images
-    from dltemplates.features import ClassId, Image, Scores
+    from dltemplates.features import ClassId, Image, Probabilities
     from dltemplates.tasks.serving.contract import Contract, ServingModel
 
     shape, classes = network.input_shape[1:], tuple(map(str, range(network.output_shape[-1])))
     image = Image(name="image", dtype="uint8", shape=shape, range=(0, 255), resize="stretch")
     label = ClassId(name="label", dtype="int64", shape=(), classes=classes)
-    output = Scores(name="probabilities", dtype="float32", shape=(len(classes),), classes=classes)
+    output = Probabilities(name="probabilities", dtype="float32", shape=(len(classes),), classes=classes)
     inputs = keras.Input(shape, name="image", dtype="uint8")
     logits = network(keras.layers.Rescaling(1 / 255, dtype="float32")(inputs))
     model = keras.Model(inputs, {"probabilities": keras.layers.Softmax(dtype="float32")(logits)})

@@ -65,7 +65,7 @@ def ours(folder: Path) -> Iterator[int]:
     assert isinstance(examples, Examples)
     image, target = image_value((SIZE, SIZE), 3, resize="stretch"), class_value(("china", "flower"))
     source = FileSource(folder, examples.fields(image, target))
-    source.strict = False
+    source.fail_on_bad_image = False
     batches = training_batches(
         source,
         DatasetSpec(inputs=(image,), targets=(target,), sizes={}, fingerprint=""),

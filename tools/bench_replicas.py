@@ -31,7 +31,7 @@ from dltemplates.compat import flatten_layers
 from dltemplates.template import Template, load_template
 from dltemplates.training.prepare import Training, prepare
 from dltemplates.training.speed.loop import StepLoop
-from dltemplates.training.strategy import Placement, make_placement
+from dltemplates.training.strategy import Distribution, make_distribution
 
 REFERENCE = "one device, statistics in float64"
 ONE = "one device"
@@ -80,9 +80,9 @@ def worst(arrays: list[np.ndarray], expected: list[np.ndarray], units: list[np.n
 class Contestant:
     """A training whose batch normalization is of one class, or as it was prepared."""
 
-    def __init__(self, template: Template, placement: Placement, normalization: type | None = None):
-        self.placement = placement
-        self.training: Training = prepare(template, placement)
+    def __init__(self, template: Template, distribution: Distribution, normalization: type | None = None):
+        self.distribution = distribution
+        self.training: Training = prepare(template, distribution)
         self.normalizations = [
             layer for layer in flatten_layers(self.training.model) if isinstance(layer, layers.BatchNormalization)
         ]
@@ -92,9 +92,9 @@ class Contestant:
             layer.momentum = 0.0  # the moving statistics are then those of the last batch
             layer.__class__ = normalization or type(layer)
         stage = self.training.stages[-1]
-        self.loop = StepLoop(placement, stage.algorithm.train)
-        batch = stage.batches(stage.first_step).take(len(placement.shard.own)).cache().repeat()
-        self.iterator = placement.iterator(batch)
+        self.loop = StepLoop(distribution, stage.algorithm.train)
+        batch = stage.batches(stage.first_step).take(len(distribution.shard.own)).cache().repeat()
+        self.iterator = distribution.iterator(batch)
 
     def first_step(self) -> FirstStep:
         """Take the first step."""
@@ -118,7 +118,7 @@ def compete(template: Template, devices: int, rounds: int, steps: int) -> dict[s
         For each way `from ...`, its `weights`, `mean` and `variance` against two of them, and `ms`, the time of a step
         in each round.
     """
-    several, one = make_placement("mirrored", devices), Placement(tf.distribute.get_strategy())
+    several, one = make_distribution("mirrored", devices), Distribution(tf.distribute.get_strategy())
     ways = {
         REFERENCE: Contestant(template, one, ExactBatchNormalization),
         ONE: Contestant(template, one),

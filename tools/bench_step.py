@@ -115,7 +115,7 @@ def ours(network: str, precision: str = "float32"):
     from dltemplates.training.algorithms.supervised import Supervised
     from dltemplates.training.speed.fused import fuse
     from dltemplates.training.speed.loop import StepLoop, pays_to_compile
-    from dltemplates.training.strategy import Placement
+    from dltemplates.training.strategy import Distribution
 
     keep_freed_memory()
     keras.config.set_dtype_policy(precision)
@@ -128,7 +128,7 @@ def ours(network: str, precision: str = "float32"):
     algorithm = Supervised(model, loss, metrics, keras.optimizers.Adam())
     algorithm.begin(tf.TensorSpec(data[1].shape))
     compiled = pays_to_compile(algorithm.model, 1, deterministic=True)
-    loop = StepLoop(Placement(tf.distribute.get_strategy()), algorithm.train, jit_compile=compiled)
+    loop = StepLoop(Distribution(tf.distribute.get_strategy()), algorithm.train, jit_compile=compiled)
     iterator = iter(tf.data.Dataset.from_tensors(data).repeat().prefetch(2))
 
     def train(steps: int) -> int:

@@ -62,7 +62,9 @@ def train(template, output: Path) -> None:
             f"`train.batch_size` must be at most the number of training examples, {examples}. "
             f"Received: {settings.batch_size}. Try --set train.batch_size={max(1, examples // 8)}."
         )
-    model = assemble(build_network(template.model.name, task.sizes(dataset.spec), template.model.options), dataset.spec)
+    model = assemble(
+        build_network(template.model.name, task.model_sizes(dataset.spec), template.model.options), dataset.spec
+    )
     for variable in model.trainable_variables:
         if settings.weight_decay and "kernel" in variable.name:
             variable.regularizer = keras.regularizers.L2(settings.weight_decay / 2)
@@ -135,7 +137,7 @@ def show(split: str, scores: dict[str, float]) -> None:
     print(f"{split:10}  " + "  ".join(f"{name} {value:.4f}" for name, value in scores.items()))
 
 
-def adopt(template, path: Path, output: Path | None, overwrite: bool):
+def import_model(template, path: Path, output: Path | None, overwrite: bool):
     """Make a run of weights that `train` wrote, scored by TensorFlow.
 
     Raises:
@@ -163,7 +165,9 @@ def adopt(template, path: Path, output: Path | None, overwrite: bool):
             f"Weights are adopted on the data they were trained on. Received: {template.dataset.name}, "
             f"which is not what {path} was trained on, file by file. Give that by --data and --set."
         )
-    model = assemble(build_network(template.model.name, task.sizes(dataset.spec), template.model.options), dataset.spec)
+    model = assemble(
+        build_network(template.model.name, task.model_sizes(dataset.spec), template.model.options), dataset.spec
+    )
     shapes = [tuple(array.shape) for array in model.weights]
     if shapes != [array.shape for array in weights]:
         raise ValueError(
@@ -231,7 +235,7 @@ def main() -> int:
         if options.command == "train":
             train(template, options.output)
         else:
-            adopt(template, options.weights, options.output, options.overwrite)
+            import_model(template, options.weights, options.output, options.overwrite)
     except (ValueError, OSError, FloatingPointError) as error:
         print(f"train_jax: {error}", file=sys.stderr)
         return 2 if isinstance(error, ValueError) else 1

@@ -133,7 +133,10 @@ def build(name, input_shape, classes, sizes, settings, output, overwrite, as_jso
 @output_option
 @overwrite_option
 @resume_option
-@click.option("--strict", is_flag=True, help="Stop at an image that breaks on the way; else another takes its place.")
+@click.option(
+    "--fail-on-bad-image", is_flag=True, help="Stop at an image that cannot be read; else another replaces it."
+)
+@parse.renamed_flag("--strict", "--fail-on-bad-image")
 @strategy_option
 @devices_option
 @click.option(
@@ -142,7 +145,18 @@ def build(name, input_shape, classes, sizes, settings, output, overwrite, as_jso
 @click.option("--max-restarts", type=int, metavar="N", help="How often the workers are started again; by default 3.")
 @json_option
 def train(
-    template, data, settings, output, overwrite, resume, strict, strategy, devices, workers, max_restarts, as_json
+    template,
+    data,
+    settings,
+    output,
+    overwrite,
+    resume,
+    fail_on_bad_image,
+    strategy,
+    devices,
+    workers,
+    max_restarts,
+    as_json,
 ) -> None:
     """Train a template."""
     parsed = _template(template, data, settings)
@@ -154,7 +168,7 @@ def train(
         "output": output,
         "resume": resume,
         "overwrite": overwrite,
-        "strict": strict,
+        "fail_on_bad_image": fail_on_bad_image,
         "reporter": make_reporter(),
     }
     if workers is not None:
@@ -234,7 +248,8 @@ def predict(path, inputs, part, output, modules, as_json) -> None:
 @data_option
 @click.option("--input", type=click.Choice(["uint8", "int8"]), help="What int8 files take; by default as trained.")
 @click.option("--calibration", type=int, help="Training examples that set the ranges of integer formats.")
-@click.option("--strings", is_flag=True, help="A second form too, which takes categories as text.")
+@click.option("--string-inputs", is_flag=True, help="Also write files that take categories as text.")
+@parse.renamed_flag("--strings", "--string-inputs")
 @click.option("--input-range", help="For a .keras file: what its input makes of 0..255, such as -1,1.")
 @click.option("--resize", type=click.Choice(["stretch", "crop", "pad"]), help="For a .keras file.")
 @output_option
@@ -242,7 +257,7 @@ def predict(path, inputs, part, output, modules, as_json) -> None:
 @import_option
 @json_option
 def export(
-    path, formats, all_formats, max_drop, require_proof, input, calibration, strings, modules, as_json, **foreign
+    path, formats, all_formats, max_drop, require_proof, input, calibration, string_inputs, modules, as_json, **foreign
 ) -> None:
     """Write a run, or a Keras model trained elsewhere, for deployment, and prove each file in its own runtime."""
     for name in formats:
@@ -256,7 +271,7 @@ def export(
     parse.import_modules(modules)
     run: Any = path
     if path.suffix in (".keras", ".h5"):
-        run = _adopt(path, **foreign)
+        run = _import_model(path, **foreign)
     elif given := [f"--{name.replace('_', '-')}" for name, value in foreign.items() if value]:
         raise ValueError(f"{', '.join(given)} is for a .keras file. Received: {path}. A run has its own; leave it out.")
     from dltemplates.deploy.export_run import export
@@ -268,20 +283,22 @@ def export(
             max_drop=max_drop,
             input=input,
             calibration=calibration,
-            strings=strings or None,
+            string_inputs=string_inputs or None,
             progress=progress,
         )
     out.export_result(report, as_json)
     out.check_exports(report, require_proof=require_proof)
 
 
-def _adopt(path, task, data, input_range, resize, output, overwrite):
+def _import_model(path, task, data, input_range, resize, output, overwrite):
     if not task or not data:
-        raise ValueError(f"A Keras model needs --task and --data to be judged by. Received: {path} alone.")
+        raise ValueError(
+            f"A Keras model needs --task and --data. Received: {path} alone. Give both, to score its exports."
+        )
     low, high = parse.numbers(input_range or "0,255", "--input-range", 2)
-    from dltemplates.training.import_model import adopt
+    from dltemplates.training.import_model import import_model
 
-    run = adopt(
+    run = import_model(
         path,
         task=task,
         data=data,
@@ -290,7 +307,7 @@ def _adopt(path, task, data, input_range, resize, output, overwrite):
         output=output,
         overwrite=overwrite,
     )
-    click.echo(f"{path} stands in {run.path}", err=True)
+    click.echo(f"{path} imported as {run.path}", err=True)
     return run
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from dltemplates.deploy.report import ExportReport
     from dltemplates.runs import Run
 
-SHOWN_SKIPPED = 5
+MAX_SKIPPED_LINES = 5
 
 
 class OverBudgetError(Exception):
@@ -76,8 +76,8 @@ def run_result(run: Run, as_json: bool) -> None:
     }
     show({"run": f"{run.path} (epoch {record.best_epoch} of {record.epochs} kept, {record.seconds:.0f} s)", **figures})
     if skipped := list(record.spec.skipped.items()):
-        more = f" and {len(skipped) - SHOWN_SKIPPED} more (run.json)" if len(skipped) > SHOWN_SKIPPED else ""
-        named = "; ".join(f"{name}: {reason}" for name, reason in skipped[:SHOWN_SKIPPED])
+        more = f" and {len(skipped) - MAX_SKIPPED_LINES} more (run.json)" if len(skipped) > MAX_SKIPPED_LINES else ""
+        named = "; ".join(f"{name}: {reason}" for name, reason in skipped[:MAX_SKIPPED_LINES])
         click.echo(f"{len(skipped)} skipped: {named}{more}")
     for warning in record.spec.warnings:
         click.echo(warning)

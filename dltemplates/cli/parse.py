@@ -2,7 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+import click
+
 from dltemplates import catalog
+
+
+def renamed_flag(old: str, new: str) -> Callable[[Any], Any]:
+    """Return a hidden option that answers a flag's old name with the new one.
+
+    Args:
+        old: The old name, such as `--strict`.
+        new: The new name.
+    """
+
+    def refuse(_context: click.Context, _parameter: click.Parameter, is_given: bool) -> None:
+        if is_given:
+            raise ValueError(f"`{old}` is now `{new}`. Received: {old}. Use the new name.")
+
+    return click.option(old, is_flag=True, hidden=True, expose_value=False, callback=refuse)
 
 
 def import_modules(names: tuple[str, ...]) -> None:

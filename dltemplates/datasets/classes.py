@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from dltemplates.datasets.source import Arrays, Dataset, Source, Wrapper, column
-from dltemplates.datasets.spec import Like
+from dltemplates.datasets.spec import IOSpec
 from dltemplates.features import ClassId, Labels
 
 
@@ -29,18 +29,18 @@ class Renumbered(Wrapper):
         return self.value.renumber(array, self.classes) if name == self.value.name else array
 
 
-def with_classes_of(like: Like, dataset: Dataset, *, must_know: bool = True) -> Dataset:
+def with_classes_of(reference: IOSpec, dataset: Dataset, *, must_know: bool = True) -> Dataset:
     """Return a dataset whose classes have the ids that they have in a trained network.
 
     Args:
-        like: The spec or the contract of the network.
+        reference: The spec or the contract of the network.
         dataset: The data, which may hold some of the classes, in any order.
         must_know: Whether the network must know all of them; else a target with others stays as it is.
 
     Raises:
         ValueError: If there are others; names them.
     """
-    known = {value.name: value for value in like.targets if isinstance(value, ClassId | Labels)}
+    known = {value.name: value for value in reference.targets if isinstance(value, ClassId | Labels)}
     for value in dataset.spec.targets:
         other = known.get(value.name)
         if other is None or not isinstance(value, ClassId | Labels):

@@ -6,7 +6,7 @@ import numpy as np
 
 from dltemplates.features import ClassId, Column, Image, Labels, Number, Resize
 
-MOST = float(np.finfo(np.float32).max)  # that float32 holds
+MAX_FLOAT32 = float(np.finfo(np.float32).max)  # that float32 holds
 
 
 def image_value(size: tuple[int, int], channels: int, *, resize: Resize) -> Image:
@@ -68,7 +68,7 @@ def fit_numbers(value: Number, train: np.ndarray) -> Number:
 
 def is_held(numbers: np.ndarray) -> np.ndarray:
     """Whether each number is finite, and is so as float32."""
-    return np.abs(numbers) <= MOST
+    return np.abs(numbers) <= MAX_FLOAT32
 
 
 def with_statistics(value: Number, train: np.ndarray) -> Number:

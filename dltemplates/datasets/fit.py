@@ -13,14 +13,14 @@ from dltemplates.datasets.features import fit_numbers, with_counts, with_statist
 from dltemplates.datasets.series.csv_series import fit_series
 from dltemplates.datasets.series.windows import WindowSource
 from dltemplates.datasets.source import BaseSource, Dataset, Joined, Source, column, fitted, origin
-from dltemplates.datasets.spec import Like
+from dltemplates.datasets.spec import IOSpec
 from dltemplates.datasets.tables.columns import encode_rows, fit_column
 from dltemplates.datasets.tables.source import TableSource, input_values
 from dltemplates.features import (
     Category,
     ClassId,
     Feature,
-    Future,
+    Horizon,
     Labels,
     Number,
     Series,
@@ -30,20 +30,20 @@ from dltemplates.features import (
 KEPT = ("shape", "columns", "mean", "std", "counts", "threshold")  # of what a trained network knows
 
 
-def fit(dataset: Dataset, like: Like | None = None) -> Dataset:
+def fit(dataset: Dataset, reference: IOSpec | None = None) -> Dataset:
     """Fit a dataset on its training split, and let its sources read what is fitted.
 
     What is fitted already stays as it is.
 
     Args:
         dataset: Of splits that are not fitted.
-        like: The spec or the contract of a trained network: what that knows is taken from there.
+        reference: The spec or the contract of a trained network: what that knows is taken from there.
 
     Raises:
         ValueError: If a column holds nothing in the training split, or a number to predict does not vary there.
     """
     spec = dataset.spec
-    known = {value.name: value for value in (*like.targets, *like.inputs)} if like else {}
+    known = {value.name: value for value in (*reference.targets, *reference.inputs)} if reference else {}
     train = dataset.splits.get("train")
     inputs = tuple(_like(value, known) for value in spec.inputs)
     if train is not None:
@@ -129,7 +129,7 @@ def _(value: ClassId | Labels, train: Source, inputs: tuple[Feature, ...]) -> Fe
 
 
 @fit_target.register
-def _(value: Future, train: Source, inputs: tuple[Feature, ...]) -> Feature:
+def _(value: Horizon, train: Source, inputs: tuple[Feature, ...]) -> Feature:
     (series,) = inputs
     if value.mean is not None or not isinstance(series, Series):
         return value

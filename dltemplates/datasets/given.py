@@ -13,8 +13,8 @@ from typing import Any
 
 from dltemplates.datasets.images.folder import SUFFIXES
 from dltemplates.datasets.noise_inputs import read_noise
-from dltemplates.datasets.spec import Like
-from dltemplates.features import Arrays, Feature, Future, Image, Noise, Series
+from dltemplates.datasets.spec import IOSpec
+from dltemplates.features import Arrays, Feature, Horizon, Image, Noise, Series
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,12 @@ class Given:
 
 
 @functools.singledispatch
-def read_given(first: Feature, like: Like, given: Sequence[str | Path]) -> Iterator[Given]:
+def read_given(first: Feature, reference: IOSpec, given: Sequence[str | Path]) -> Iterator[Given]:
     """Read what a user gives: by default CSV files and rows, as `datasets.tables.rows.read_rows` takes them.
 
     Args:
         first: The first input, whose kind says what is given.
-        like: The contract of the network.
+        reference: The contract of the network.
         given: Paths, folders, or texts.
 
     Yields:
@@ -49,7 +49,7 @@ def read_given(first: Feature, like: Like, given: Sequence[str | Path]) -> Itera
     """
     from dltemplates.datasets.tables.row_inputs import read_rows
 
-    rows = [row for text in given for row in read_rows(text, like.inputs)]
+    rows = [row for text in given for row in read_rows(text, reference.inputs)]
     if not rows:
         raise ValueError("There must be a row to predict. Received: none. Name a CSV file, or write one.")
     for name, arrays, unknown in rows:
@@ -57,7 +57,7 @@ def read_given(first: Feature, like: Like, given: Sequence[str | Path]) -> Itera
 
 
 @read_given.register
-def _(first: Image, like: Like, given: Sequence[str | Path]) -> Iterator[Given]:
+def _(first: Image, reference: IOSpec, given: Sequence[str | Path]) -> Iterator[Given]:
     named = [Path(path) for path in given]
     files = list(_files(named))
     if not files:
@@ -74,23 +74,23 @@ def _(first: Image, like: Like, given: Sequence[str | Path]) -> Iterator[Given]:
 
 
 @read_given.register
-def _(first: Series, like: Like, given: Sequence[str | Path]) -> Iterator[Given]:
+def _(first: Series, reference: IOSpec, given: Sequence[str | Path]) -> Iterator[Given]:
     from dltemplates.datasets.series.csv_series import next_window
 
     if not given:
         raise ValueError("There must be a series to continue. Received: none. Name its CSV file.")
-    horizon = next((value.shape[0] for value in like.targets if isinstance(value, Future)), 1)
+    horizon = next((value.shape[0] for value in reference.targets if isinstance(value, Horizon)), 1)
     for path in given:
-        window, dates = next_window(path, like, horizon)
+        window, dates = next_window(path, reference, horizon)
         yield Given(str(path), {first.name: window}, {"dates": dates} if dates else {})
 
 
 @read_given.register
-def _(first: Noise, like: Like, given: Sequence[str | Path]) -> Iterator[Given]:
+def _(first: Noise, reference: IOSpec, given: Sequence[str | Path]) -> Iterator[Given]:
     if not given:
         raise ValueError("There must be a seed to predict. Received: none. Give some, such as 0 1 2.")
     for text in map(str, given):
-        yield Given(text, read_noise(text, like.inputs))
+        yield Given(text, read_noise(text, reference.inputs))
 
 
 def _files(inputs: Iterable[Path]) -> Iterator[Path]:

@@ -8,13 +8,13 @@ from pathlib import Path
 from dltemplates import catalog
 from dltemplates.datasets.series.windows import WindowSource
 from dltemplates.datasets.source import Dataset, origin
-from dltemplates.datasets.spec import Like
+from dltemplates.datasets.spec import IOSpec
 from dltemplates.datasets.tables.source import TableSource
 from dltemplates.features import Image, Series
 from dltemplates.settings import NO_DATASET, DatasetSettings, Part
 
 
-def load_dataset(settings: DatasetSettings, *, from_file: bool = False, like: Like | None = None) -> Dataset:
+def load_dataset(settings: DatasetSettings, *, from_file: bool = False, reference: IOSpec | None = None) -> Dataset:
     """Load the splits that the data has, as they are: neither split further nor fitted.
 
     A name of the catalog is that dataset, one with a colon behind it (`gates:xor`) a variant of it; what exists, or
@@ -24,7 +24,7 @@ def load_dataset(settings: DatasetSettings, *, from_file: bool = False, like: Li
     Args:
         settings: Which data, and how it is read.
         from_file: As in `catalog.load`, for settings that were read from a run or an exported file.
-        like: The spec or the contract of a trained network: the columns and classes of a table, or the columns and
+        reference: The spec or the contract of a trained network: the columns and classes of a table, or the columns and
             lengths of a series, of the user's are then what they were there.
 
     Raises:
@@ -35,7 +35,7 @@ def load_dataset(settings: DatasetSettings, *, from_file: bool = False, like: Li
     if is_named(name):
         name = name.partition(":")[0]
     elif _is_path(name):
-        return _load_path(path, settings, like)
+        return _load_path(path, settings, reference)
     try:
         function = catalog.load("dataset", name, from_file=from_file)
     except ValueError as error:
@@ -106,21 +106,23 @@ def _is_path(name: str) -> bool:
     return looks_like_one or Path(name).expanduser().exists()
 
 
-def _load_path(path: Path, settings: DatasetSettings, like: Like | None) -> Dataset:
-    is_series = settings.of_series().window is not None or (like is not None and isinstance(like.inputs[0], Series))
+def _load_path(path: Path, settings: DatasetSettings, reference: IOSpec | None) -> Dataset:
+    is_series = settings.of_series().window is not None or (
+        reference is not None and isinstance(reference.inputs[0], Series)
+    )
     if is_series and path.exists() and (path.suffix == ".csv" or (path / "train.csv").is_file()):
         from dltemplates.datasets.series.csv_series import csv_series
 
-        return csv_series(path, settings, like=like)
+        return csv_series(path, settings, reference=reference)
     if (path.suffix == ".csv" and path.is_file()) or (path / "train.csv").is_file():
-        if like is not None and isinstance(like.inputs[0], Image):
+        if reference is not None and isinstance(reference.inputs[0], Image):
             raise ValueError(
                 f"The data must have the inputs of the network, images. Received: {path}, a table. Choose other data "
                 "by --data."
             )
         from dltemplates.datasets.tables.csv_table import csv_table
 
-        return csv_table(path, settings, like=like)
+        return csv_table(path, settings, reference=reference)
     if path.is_dir():
         from dltemplates.datasets.images.folder import folder
 

@@ -70,7 +70,7 @@ def decode_all(source: FileSource, canvas: tuple[int, int]) -> Iterator[Arrays]:
         The fields of some examples by name, each (m, ...), on the canvas.
 
     Raises:
-        ValueError: If a file is broken and the source strict; names it.
+        ValueError: If a file is broken and the source has `fail_on_bad_image`; names it.
     """
     examples, rows = len(source), min(DECODED_AT_ONCE, len(source))
 

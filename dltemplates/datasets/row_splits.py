@@ -24,13 +24,13 @@ class RowSplits:
 
     hashes: np.ndarray
     splits: np.ndarray
-    bounds: np.ndarray
+    split_bounds: np.ndarray
     by_time: bool = False
 
     def to_bytes(self) -> bytes:
         """Return the content of `splits.npz`."""
         file = io.BytesIO()
-        np.savez(file, hashes=self.hashes, splits=self.splits, bounds=self.bounds, by_time=np.array(self.by_time))
+        np.savez(file, hashes=self.hashes, splits=self.splits, bounds=self.split_bounds, by_time=np.array(self.by_time))
         return file.getvalue()
 
     @classmethod

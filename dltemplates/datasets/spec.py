@@ -6,7 +6,7 @@ from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict
 
-from dltemplates.features import AnyFeature, ClassId, Decision, Feature, Image, Number, Series, columns_of
+from dltemplates.features import AnyFeature, Binary, ClassId, Feature, Image, Number, Series, columns_of
 
 READING_RULES = 2  # the number of the rules by which this version reads, splits and orders data
 
@@ -39,7 +39,7 @@ class DatasetSpec(BaseModel):
     reading_rules: int = 1
 
 
-class Like(Protocol):
+class IOSpec(Protocol):
     """What says of a network's inputs and targets what they are: the spec of its data, or its contract."""
 
     @property
@@ -48,19 +48,21 @@ class Like(Protocol):
     def targets(self) -> tuple[Feature, ...]: ...
 
 
-def gives_back(like: Like) -> bool:
+def gives_back(reference: IOSpec) -> bool:
     """Whether what goes in is to come out: it is a target too then, maybe after itself without the noise."""
-    return like.inputs[0].name in {value.name for value in like.targets}
+    return reference.inputs[0].name in {value.name for value in reference.targets}
 
 
-def learned_target(like: Like) -> ClassId | Number | None:
+def learned_target(reference: IOSpec) -> ClassId | Number | None:
     """The column of a table that a network was trained to predict; None where it gives back its own input."""
-    return None if gives_back(like) else next((v for v in like.targets if isinstance(v, ClassId | Number)), None)
+    return (
+        None if gives_back(reference) else next((v for v in reference.targets if isinstance(v, ClassId | Number)), None)
+    )
 
 
-def target_column(like: Like) -> str | None:
+def target_column(reference: IOSpec) -> str | None:
     """Where in a table stands what a network is judged by; None where that is not known."""
-    judged = [learned_target(like), *(value for value in like.targets if isinstance(value, Decision))]
+    judged = [learned_target(reference), *(value for value in reference.targets if isinstance(value, Binary))]
     return next((value.columns[0].name for value in judged if value and value.columns), None)
 
 

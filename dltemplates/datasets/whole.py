@@ -80,8 +80,8 @@ def _begins(series: TimeSource, settings: DatasetSettings, known: RowSplits | No
     if known is None:
         test = round(rows * (1 - settings.test))
         return round(test * (1 - settings.validation)), test
-    if series.is_dated and len(known.bounds):
-        begins = np.searchsorted(series.times, known.bounds)
+    if series.is_dated and len(known.split_bounds):
+        begins = np.searchsorted(series.times, known.split_bounds)
     else:
         begins = np.cumsum(np.bincount(known.splits, minlength=len(SPLITS)))[:2]
     validation, test = np.minimum(begins, rows).tolist()

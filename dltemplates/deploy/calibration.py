@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from dltemplates.datasets.source import Source, index_batches
-from dltemplates.features import Decision, Feature
+from dltemplates.features import Binary, Feature
 from dltemplates.runtimes import Arrays, examples_per_call
 from dltemplates.tasks.serving.contract import Contract
 
@@ -28,7 +28,7 @@ def calibration(contract: Contract, source: Source, count: int) -> Arrays:
     """
     indices = np.linspace(0, len(source) - 1, min(count, len(source))).round().astype(np.int64)
     chosen = np.concatenate([indices, indices[[0, -1]]])
-    decisions = [value for value in contract.outputs if isinstance(value, Decision)]
+    decisions = [value for value in contract.outputs if isinstance(value, Binary)]
     thresholds = [value.threshold for value in decisions if value.threshold is not None]
     batches = list(index_batches(len(chosen), examples_per_call(contract)))
     total = len(chosen) * (2 if thresholds else 1)

@@ -11,7 +11,7 @@ import numpy as np
 
 from dltemplates.datasets.source import Dataset, Source, Subset
 from dltemplates.deploy.budget import Budget
-from dltemplates.deploy.gate import FEWEST_UNITS, GateResult, decide
+from dltemplates.deploy.gate import MIN_UNITS, GateResult, decide
 from dltemplates.deploy.parity import CheckError, Parity, PartReference, compare, run_keras
 from dltemplates.deploy.report import SplitCheck
 from dltemplates.runtimes import KerasPredictor, Predictor
@@ -20,7 +20,7 @@ from dltemplates.tasks.serving.contract import ServingModel
 from dltemplates.tasks.serving.serving_examples import part_examples, system_examples
 from dltemplates.tasks.task import Task
 
-GATE = "validation"
+GATE_SPLIT = "validation"
 REPORTED = "test"
 SLOW_EXAMPLES = 500  # of a split, where a file is slow
 BY_PARITY = "rms error"
@@ -56,7 +56,7 @@ class Reference:
         self._keras = System(predictors, whole.model if whole else None)
         self._evaluations: dict[tuple[str, int], Evaluation] = {}
         self._parts: dict[tuple[str, str], PartReference] = {}
-        evaluation = self.evaluation(GATE)
+        evaluation = self.evaluation(GATE_SPLIT)
         self.is_scored = evaluation.is_gate
         self.budget = Budget(max_drop, task.direction if self.is_scored else "min")
         self.metric = next(iter(evaluation.scores)) if self.is_scored else BY_PARITY
@@ -64,7 +64,7 @@ class Reference:
     @cached_property
     def splits(self) -> tuple[str, ...]:
         """The splits that are looked at; the first decides."""
-        return (GATE, *((REPORTED,) if len(self._dataset.splits.get(REPORTED, ())) else ()))
+        return (GATE_SPLIT, *((REPORTED,) if len(self._dataset.splits.get(REPORTED, ())) else ()))
 
     def source(self, split: str, limit: int = 0) -> Source:
         """Return what the system is scored on: a whole split, or at most `limit` of it, evenly spread."""
@@ -79,7 +79,7 @@ class Reference:
             self._evaluations[split, limit] = _light(self.task.evaluate(self._keras, self.source(split, limit)))
         return self._evaluations[split, limit]
 
-    def part(self, part: str, split: str = GATE) -> PartReference:
+    def part(self, part: str, split: str = GATE_SPLIT) -> PartReference:
         """Return what Keras gives for a part on some examples of a split."""
         if (part, split) not in self._parts:
             source = part_examples(self.servings[part], split, self._dataset.split(split))
@@ -94,7 +94,7 @@ def check_by_parity(predictor: Predictor, part: str, parity: Parity, reference: 
     Raises:
         CheckError: If it is over the budget.
     """
-    splits = {GATE: _by_parity(parity)}
+    splits = {GATE_SPLIT: _by_parity(parity)}
     if REPORTED in reference.splits:
         splits[REPORTED] = _by_parity(compare(predictor, reference.part(part, REPORTED)))
     budget = Budget(reference.budget.text, "min")
@@ -132,14 +132,16 @@ def check_system(
         file = reference.task.evaluate(System(predictors), source)
         if limit and len(source) == limit:
             remarks.append(f"checked on {limit} examples of {split}, evenly spread: its kernels are slow")
-        splits[split] = _figures(keras, file, reference.budget, max_error if split == GATE else None)
-        if split == GATE:
+        splits[split] = _figures(keras, file, reference.budget, max_error if split == GATE_SPLIT else None)
+        if split == GATE_SPLIT:
             result = decide(keras, file, reference.budget)
-    result = _hold_decisions(reference, splits[GATE], result)
+    result = _hold_decisions(reference, splits[GATE_SPLIT], result)
     if result.failure:
         raise CheckError(result.failure)
-    if result.units < FEWEST_UNITS:
-        remarks.append(f"{result.units} examples of {GATE} are too few for a score: it passed by its parity alone")
+    if result.units < MIN_UNITS:
+        remarks.append(
+            f"{result.units} examples of {GATE_SPLIT} are too few for a score: it passed by its parity alone"
+        )
     return splits, result, tuple(remarks)
 
 

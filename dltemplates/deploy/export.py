@@ -22,7 +22,7 @@ from dltemplates.compat import flatten_layers
 from dltemplates.datasets.source import Dataset
 from dltemplates.deploy import files
 from dltemplates.deploy.calibration import calibration
-from dltemplates.deploy.check import BY_PARITY, GATE, Reference, check_by_parity, check_system
+from dltemplates.deploy.check import BY_PARITY, GATE_SPLIT, Reference, check_by_parity, check_system
 from dltemplates.deploy.converters.convert import ConversionError, Converter
 from dltemplates.deploy.formats.format import Format, load_format
 from dltemplates.deploy.gate import GateResult
@@ -92,7 +92,7 @@ def export_system(
     settings = settings or ExportSettings()
     wanted = [load_format(key) for key in dict.fromkeys(settings.formats if formats is None else formats)]
     text = next(str(drop) for drop in (max_drop, settings.max_drop, task.budget) if drop is not None)
-    for split in ("train", GATE):
+    for split in ("train", GATE_SPLIT):
         if len(dataset.split(split)) == 0:
             raise ValueError(f"Split `{split}` must hold examples to export. Received: 0. Use data that has some.")
     servings = {part: with_float_images(serving) for part, serving in servings.items()}
@@ -138,7 +138,7 @@ class _Part:
     def __init__(self, name: str, serving: ServingModel, converter: Converter, work: Path, folder: Path):
         self.name, self.serving, self.folder = name, serving, folder / name
         self._converter, self._work = converter, work / (name or "whole")
-        self._traits = traits(serving.model)
+        self._layer_types = layer_types(serving.model)
         self._integer_type = ""
 
     def format_under(self, format: Format) -> Format:
@@ -152,7 +152,7 @@ class _Part:
 
     def not_offered(self, format: Format) -> str | None:
         """Return why a format cannot take this part; None where nothing is known against it."""
-        return not_offered(self.format_under(format), self._traits)
+        return not_offered(self.format_under(format), self._layer_types)
 
     def write_jobs(self, formats: Sequence[Format], dataset: Dataset, settings: ExportSettings) -> None:
         """Write what the formats are converted from: the serving model, and what sets the ranges of integers."""
@@ -165,7 +165,7 @@ class _Part:
             train = part_examples(self.serving, "train", dataset.split("train"))
             ranges = calibration(self.serving.contract, train, settings.calibration)
         self._work.mkdir()
-        for batch in {batch_of(format, self.serving.contract, self._traits) for format in own}:
+        for batch in {batch_of(format, self.serving.contract, self._layer_types) for format in own}:
             contract = self.serving.contract.model_copy(update={"batch": batch})
             job = self._work / f"job-{batch}"
             job.mkdir()
@@ -183,7 +183,7 @@ class _Part:
             CheckError: If the file does not take raw bytes as it should.
         """
         own, contract = self.format_under(format), self.serving.contract
-        batch = batch_of(own, contract, self._traits)
+        batch = batch_of(own, contract, self._layer_types)
         job = self._work / f"job-{batch}"
         written = self._work / files.file_name(contract.name, own)
         reply = self._converter.ask(
@@ -402,7 +402,7 @@ def together(parts: Mapping[str, Any]) -> list[str]:
     return [WHOLE] if WHOLE in parts else list(parts)
 
 
-def traits(model: keras.Model) -> set[str]:
+def layer_types(model: keras.Model) -> set[str]:
     """Return the class names of all layers and the names of their activations, as a `Format` names them."""
     found = set()
     for layer in flatten_layers(model, include_self=False):

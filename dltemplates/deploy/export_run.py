@@ -15,9 +15,9 @@ from dltemplates.runs import Run, load_run
 from dltemplates.settings import ExportSettings
 from dltemplates.tasks.load_for import load_for
 from dltemplates.tasks.scoring.evaluation import WHOLE
-from dltemplates.tasks.serving.string_lookup import with_texts
+from dltemplates.tasks.serving.string_lookup import with_string_inputs
 
-STRINGS = "strings"  # the folder, and the name in the report, of the form that takes categories as text
+STRING_INPUTS = "strings"  # the folder, and the name in the report, of the form that takes categories as text
 
 
 def export(
@@ -27,7 +27,7 @@ def export(
     max_drop: str | float | None = None,
     input: str | None = None,
     calibration: int | None = None,
-    strings: bool | None = None,
+    string_inputs: bool | None = None,
     resume: bool = False,
     progress: Progress = lambda key, state: None,
 ) -> ExportReport:
@@ -57,10 +57,14 @@ def export(
     if not isinstance(run, Run):
         run = load_run(run)
     every = tuple(catalog.FORMATS) if formats == "all" else None
-    settings = _settings(run.template.export, formats=every, input=input, calibration=calibration, strings=strings)
+    settings = _settings(
+        run.template.export, formats=every, input=input, calibration=calibration, string_inputs=string_inputs
+    )
     task, dataset = load_for(run)
     servings = run.servings()
-    text_form = with_texts(servings[WHOLE]) if settings.strings else None  # refuse before anything is written
+    text_form = (
+        with_string_inputs(servings[WHOLE]) if settings.string_inputs else None
+    )  # refuse before anything is written
     common: dict[str, Any] = {
         "formats": None if formats == "all" else formats,
         "max_drop": max_drop,
@@ -78,12 +82,12 @@ def export(
         {WHOLE: text_form},
         task,
         dataset,
-        run.exports_path / STRINGS,
+        run.exports_path / STRING_INPUTS,
         settings,
-        progress=lambda key, state: progress(f"{STRINGS} {key}", state),
+        progress=lambda key, state: progress(f"{STRING_INPUTS} {key}", state),
         **common,
     )
-    report = report.model_copy(update={"parts": report.parts | {STRINGS: own}})
+    report = report.model_copy(update={"parts": report.parts | {STRING_INPUTS: own}})
     report.save(run.exports_path)
     return report
 

@@ -15,7 +15,7 @@ from dltemplates.deploy.budget import Budget
 from dltemplates.tasks.scoring.evaluation import Evaluation
 
 CONFIDENCE = 0.9  # of the two-sided interval of the drop
-FEWEST_UNITS = 10  # with fewer, a score says nothing
+MIN_UNITS = 10  # with fewer, a score says nothing
 DRAWS = 2_000
 
 
@@ -63,7 +63,7 @@ def decide(keras: Evaluation, file: Evaluation, budget: Budget) -> GateResult:
     units = count_units(keras)
     allowed = budget.allowed(float_score)
     result = GateResult(units=units, allowed=allowed)
-    if units < FEWEST_UNITS:
+    if units < MIN_UNITS:
         return result
     if keras.is_share and keras.errors is not None and file.errors is not None:
         return _decide_share(name, keras.errors == 0, file.errors == 0, allowed)

@@ -23,7 +23,7 @@ ROUNDING = 1e-6
 CALLS = 5  # that are made twice
 REPEATED = 1e-5  # a state that is kept changes far more
 # So few examples may be the same, or of one class: that their outputs do not differ proves nothing.
-FEW = 16
+MIN_EXAMPLES = 16
 # Integer arithmetic has no tolerance of its own: rows may differ by rounding, not by which batch they were in.
 BATCH_TOLERANCE = 1e-2
 
@@ -210,7 +210,7 @@ class Extent:
         Raises:
             CheckError: If one does not.
         """
-        if len(source) < FEW:
+        if len(source) < MIN_EXAMPLES:
             self.add(predictor(_unlike(predictor.contract, source)))
         for name, least in self.least.items():
             if self.infinite[name]:

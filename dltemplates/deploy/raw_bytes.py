@@ -11,7 +11,7 @@ FIRST_LAYERS |= {"Conv", "MatMul", "Gemm", "ConvTranspose"}
 INPUT_QUANTIZATION = {"uint8": (1.0, 0), "int8": (1.0, -128)}
 
 
-def check_input(predictor: Predictor, unfolded: dict[str, str]) -> tuple[str, ...]:
+def check_input(predictor: Predictor, unfolded_inputs: dict[str, str]) -> tuple[str, ...]:
     """Check that an integer file takes raw bytes, with no arithmetic in front of its first layer.
 
     Args:
@@ -36,9 +36,9 @@ def check_input(predictor: Predictor, unfolded: dict[str, str]) -> tuple[str, ..
         if not left:
             continue
         names = ", ".join(sorted(set(left)))
-        if value.name not in unfolded:
+        if value.name not in unfolded_inputs:
             raise CheckError(f"the scaling of input `{value.name}` must be folded away. In front of it stand: {names}")
-        remarks.append(f"{names} stays in front of the first layer ({unfolded[value.name]})")
+        remarks.append(f"{names} stays in front of the first layer ({unfolded_inputs[value.name]})")
     return tuple(remarks)
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, TypeAlias
 
 from pydantic import Field
 
-from dltemplates.features.binary import Decision
+from dltemplates.features.binary import Binary
 from dltemplates.features.boxes import Boxes
 from dltemplates.features.category import Category
 from dltemplates.features.class_id import ClassId
@@ -24,19 +24,31 @@ from dltemplates.features.feature import (
     classes_of,
     columns_of,
 )
-from dltemplates.features.history import Past
-from dltemplates.features.horizon import Future
+from dltemplates.features.history import History
+from dltemplates.features.horizon import Horizon
 from dltemplates.features.image import Image
 from dltemplates.features.labels import Labels
 from dltemplates.features.noise import Noise
 from dltemplates.features.number import Number
 from dltemplates.features.pixels import Resize
-from dltemplates.features.probabilities import Scores
+from dltemplates.features.probabilities import Probabilities
 from dltemplates.features.series import Series
 from dltemplates.features.time import Time
 
 AnyFeature: TypeAlias = Annotated[
-    Image | ClassId | Labels | Number | Category | Noise | Series | Future | Past | Time | Scores | Decision | Boxes,
+    Image
+    | ClassId
+    | Labels
+    | Number
+    | Category
+    | Noise
+    | Series
+    | Horizon
+    | History
+    | Time
+    | Probabilities
+    | Binary
+    | Boxes,
     Field(discriminator="kind"),
 ]
 """A feature of any kind, as records hold it."""

@@ -9,7 +9,7 @@ import numpy as np
 from dltemplates.features.feature import WithColumns
 
 
-class Decision(WithColumns):
+class Binary(WithColumns):
     """A decision: 0 or 1, equal to Keras's or not.
 
     Attributes:
@@ -18,7 +18,7 @@ class Decision(WithColumns):
 
     is_decision: ClassVar = True
 
-    kind: Literal["decision"] = "decision"
+    kind: Literal["binary"] = "binary"
     threshold: float | None = None
 
     def differences(self, expected: np.ndarray, given: np.ndarray) -> np.ndarray:

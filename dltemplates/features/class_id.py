@@ -8,7 +8,7 @@ import numpy as np
 
 from dltemplates.features.feature import Arrays, WithClasses, WithColumns
 
-FEW = 20  # classes that an error lists
+MAX_LISTED_CLASSES = 20  # classes that an error lists
 
 
 class ClassId(WithClasses, WithColumns):
@@ -29,8 +29,8 @@ class ClassId(WithClasses, WithColumns):
         """
         if given not in self.classes:
             raise ValueError(
-                f"`{self.name}` must be one of {', '.join(self.classes[:FEW])}"
-                f"{', ...' if len(self.classes) > FEW else ''}. Received: {given!r}. Choose one of them."
+                f"`{self.name}` must be one of {', '.join(self.classes[:MAX_LISTED_CLASSES])}"
+                f"{', ...' if len(self.classes) > MAX_LISTED_CLASSES else ''}. Received: {given!r}. Choose one of them."
             )
         return {self.name: np.array([self.classes.index(given)], self.dtype)}
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 # A date as days since 1970, and as its place in the year and in the week, each a point on a circle.
 DATE_PARTS = ("days", "cos of year", "sin of year", "cos of week", "sin of week")
-MOST_EMBEDDED = 50  # numbers for a category; below, a rule of thumb
+MAX_EMBEDDING = 50  # numbers for a category; below, a rule of thumb
 
 
 class Column(BaseModel):
@@ -50,4 +50,4 @@ class Column(BaseModel):
     def width(self) -> int:
         """How many numbers stand for it in front of the network; an id is embedded."""
         ids = len(self.vocabulary) + 1
-        return min(MOST_EMBEDDED, round(1.6 * ids**0.56)) if self.kind == "category" else len(self.parts)
+        return min(MAX_EMBEDDING, round(1.6 * ids**0.56)) if self.kind == "category" else len(self.parts)

@@ -7,7 +7,7 @@ from typing import Literal
 from dltemplates.features.feature import WithColumns
 
 
-class Past(WithColumns):
+class History(WithColumns):
     """The last numbers in one column of a series, as many as its period has."""
 
-    kind: Literal["past"] = "past"
+    kind: Literal["history"] = "history"

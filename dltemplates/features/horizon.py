@@ -7,7 +7,7 @@ from typing import Literal
 from dltemplates.features.feature import WithColumns, WithStatistics
 
 
-class Future(WithColumns, WithStatistics):
+class Horizon(WithColumns, WithStatistics):
     """The next numbers in one column of a series."""
 
-    kind: Literal["future"] = "future"
+    kind: Literal["horizon"] = "horizon"

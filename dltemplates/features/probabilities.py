@@ -7,7 +7,7 @@ from typing import Literal
 from dltemplates.features.feature import WithClasses
 
 
-class Scores(WithClasses):
+class Probabilities(WithClasses):
     """A share for each class, as a classifier gives."""
 
-    kind: Literal["scores"] = "scores"
+    kind: Literal["probabilities"] = "probabilities"

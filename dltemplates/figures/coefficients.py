@@ -14,7 +14,7 @@ from dltemplates.figures.outcomes import name_all
 from dltemplates.tasks.assemble import PREPROCESSING
 from dltemplates.tasks.serving.contract import ServingModel
 
-MOST = 40  # inputs that are drawn; those of the greatest coefficients
+MAX_BARS = 40  # inputs that are drawn; those of the greatest coefficients
 
 
 def coefficients(serving: ServingModel) -> list[dict[str, Any]] | None:
@@ -96,7 +96,7 @@ def coefficients_figure(found: list[dict[str, Any]]) -> Figure:
     """Draw what a standard deviation of each input adds to each output."""
     names = [entry["name"] for entry in found[0]["inputs"]]
     worth = np.array([[entry["standardized"] for entry in output["inputs"]] for output in found])  # (outputs, inputs)
-    order = np.argsort(-np.abs(worth).max(axis=0), kind="stable")[:MOST]
+    order = np.argsort(-np.abs(worth).max(axis=0), kind="stable")[:MAX_BARS]
     figure = Figure(figsize=(7, 1.2 + (0.12 + 0.14 * len(found)) * len(order)), layout="constrained")
     axes = figure.subplots()
     height = 0.8 / len(found)

@@ -12,7 +12,7 @@ from dltemplates.runtimes import KerasPredictor
 from dltemplates.tasks.serving.contract import ServingModel
 
 LONGEST = 64  # numbers of a code that can be told apart in a picture
-SHOWN = 12
+MAX_IMAGES = 12
 
 
 def codes_figure(servings: dict[str, ServingModel], source: Source) -> Figure | None:
@@ -31,7 +31,7 @@ def codes_figure(servings: dict[str, ServingModel], source: Source) -> Figure | 
     (image, *_), (code,), (made,) = encoder.contract.inputs, encoder.contract.outputs, decoder.contract.outputs
     if not isinstance(image, Image) or len(code.shape) != 1 or code.shape[0] > LONGEST:
         return None
-    given = {image.name: source.read(np.arange(min(SHOWN, len(source))))[image.name]}
+    given = {image.name: source.read(np.arange(min(MAX_IMAGES, len(source))))[image.name]}
     codes = KerasPredictor(encoder.model, encoder.contract)(given)
     images = KerasPredictor(decoder.model, decoder.contract)(codes)
     return strips_figure({"given": given[image.name], "code": codes[code.name], "made": images[made.name]})

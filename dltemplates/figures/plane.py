@@ -15,7 +15,7 @@ from dltemplates.tasks.task import Task
 PLACES = 200  # along a side
 MARGIN = 0.25  # around the examples, as a share of their range
 COLORS = ("tab:blue", "tab:orange", "tab:green", "tab:red", "tab:purple", "tab:brown", "tab:pink", "tab:olive")
-SHOWN = 500
+MAX_POINTS = 500
 
 
 def boundary_figure(predictor: Predictor, task: Task, rows: np.ndarray, targets: Arrays) -> Figure | None:
@@ -58,7 +58,7 @@ def draw_boundary(axes: Axes, predictor: Predictor, task: Task, rows: np.ndarray
     label = targets[task.target.name]
     drawn = []
     for place in range(len(classes)):
-        own = rows[label == place][:SHOWN]
+        own = rows[label == place][:MAX_POINTS]
         points = axes.scatter(own[:, 0], own[:, 1], color=COLORS[place], edgecolor="black")
         drawn.append(points)
     names = [part for column in columns_of(value) for part in column.parts] or ["first", "second"]

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from dltemplates.figures.outcomes import show_image
 from dltemplates.runs import atomic_path
 
-MOST_PANELS = 6  # side by side
+MAX_PANELS = 6  # side by side
 BOOKKEEPING = ("epoch", "step", "seconds")
 
 
@@ -24,7 +24,7 @@ def curves_figure(history: list[dict[str, float]], best_epoch: int) -> Figure:
     """
     every = dict.fromkeys(name for row in history for name in row)
     names = list(dict.fromkeys(name.removeprefix("val_") for name in every if name not in BOOKKEEPING))
-    columns = min(max(len(names), 1), MOST_PANELS)
+    columns = min(max(len(names), 1), MAX_PANELS)
     rows = max(1, -(-len(names) // columns))
     figure = Figure(figsize=(4 * columns, 3.2 * rows), layout="constrained")
     if not names:

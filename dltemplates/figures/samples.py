@@ -13,7 +13,7 @@ from dltemplates.figures.outcomes import sheet_of
 from dltemplates.runs import Run, atomic_write
 
 SIDE = 10  # of a sheet, in images
-LEAST_WIDTH = 560  # of a sheet, in pixels: smaller images are enlarged
+MIN_SHEET_WIDTH = 560  # of a sheet, in pixels: smaller images are enlarged
 MILLISECONDS, LAST_MILLISECONDS = 300, 2000  # that a frame is shown
 
 
@@ -26,7 +26,7 @@ def save_samples(run: Run, epoch: int, images: np.ndarray) -> None:
         images: (n, height, width, channels), 0..255.
     """
     sheet = sheet_of(images[: SIDE * SIDE], SIDE, gap=1)
-    times = -(-LEAST_WIDTH // sheet.shape[1])
+    times = -(-MIN_SHEET_WIDTH // sheet.shape[1])
     sheet = sheet.repeat(times, axis=0).repeat(times, axis=1)
     picture = Image.fromarray(sheet[..., 0] if sheet.shape[-1] == 1 else sheet)
     atomic_write(run.sample_path(epoch), _encoded(picture, "PNG"))

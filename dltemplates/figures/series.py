@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-MOST = 1000  # rows of a time line that can still be told apart
+MAX_TIMELINE_ROWS = 1000  # rows of a time line that can still be told apart
 FANS = 6  # whole forecasts that are drawn
 NAMES = {"network": "network", "last": "stays as it is", "seasonal": "as a season before"}
 
@@ -25,7 +25,7 @@ def forecast_figure(times: np.ndarray, truth: np.ndarray, forecast: np.ndarray, 
         forecast: (n, horizon).
         name: What is forecast.
     """
-    times, truth, forecast = times[-MOST:], truth[-MOST:], forecast[-MOST:]
+    times, truth, forecast = times[-MAX_TIMELINE_ROWS:], truth[-MAX_TIMELINE_ROWS:], forecast[-MAX_TIMELINE_ROWS:]
     count, horizon = truth.shape
     figure = Figure(figsize=(10, 6), layout="constrained")
     ahead, whole = figure.subplots(2, 1, sharex=True)

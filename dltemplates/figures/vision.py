@@ -163,7 +163,7 @@ def trace(model: keras.Model, images: np.ndarray, seen: Callable[[int, Call], No
             return output
         if isinstance(operation, keras.Function):
             given = zip(keras.tree.flatten(args[0]), operation.inputs, strict=True)
-            return run_through_graph(operation, [tf.cast(tensor, like.dtype) for tensor, like in given], run)
+            return run_through_graph(operation, [tf.cast(tensor, reference.dtype) for tensor, reference in given], run)
         output = operation(*args, **kwargs)
         read = [value for value in keras.tree.flatten((args, kwargs)) if tf.is_tensor(value)]
         calls.append(Call(operation, read, output))

@@ -12,7 +12,7 @@ from PIL import Image
 
 from dltemplates.figures.outcomes import show_image
 
-SHOWN_FILTERS = 96  # as many as the first layer of AlexNet has, in two towers
+MAX_FILTERS = 96  # as many as the first layer of AlexNet has, in two towers
 GAP = 1 / 12  # between the tiles of a mosaic, as a share of a tile
 GROUND = (0.87, 0.91, 0.97)
 
@@ -24,7 +24,7 @@ def filters_figure(kernels: np.ndarray, name: str) -> Figure:
         kernels: (filters, height, width, channels).
         name: Name of their layer.
     """
-    shown = kernels[:SHOWN_FILTERS]
+    shown = kernels[:MAX_FILTERS]
     if shown.shape[-1] != 3:
         shown = shown.mean(axis=-1, keepdims=True)
     largest = np.abs(shown).max(axis=(1, 2, 3), keepdims=True)

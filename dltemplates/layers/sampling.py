@@ -25,9 +25,9 @@ class Sampling(layers.Layer):
             return mean
         return mean + ops.exp(log_variance / 2) * self.noise(mean)
 
-    def noise(self, like):
+    def noise(self, reference):
         """Draw standard normal numbers, as many as a tensor has."""
-        return random.normal(ops.shape(like), dtype=like.dtype, seed=self.generator)
+        return random.normal(ops.shape(reference), dtype=reference.dtype, seed=self.generator)
 
     def compute_output_shape(self, input_shape):
         return input_shape[0]

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from dltemplates.datasets.source import Dataset, Source, batches_of, column, join_batches
-from dltemplates.datasets.spec import DatasetSpec, Like, gives_back
+from dltemplates.datasets.spec import DatasetSpec, IOSpec, gives_back
 from dltemplates.datasets.splits import Strata
-from dltemplates.features import Decision, Feature, Number, classes_of, columns_of
+from dltemplates.features import Binary, Feature, Number, classes_of, columns_of
 from dltemplates.tasks.reconstruction import Reconstruction
 from dltemplates.tasks.scoring.anomaly_labels import TRUTH, MarkedSource, anomalies_of, check_both, normal_of
 from dltemplates.tasks.scoring.evaluation import Evaluation, System
@@ -45,7 +45,7 @@ class Anomaly(Reconstruction):
 
     def __init__(
         self,
-        spec: Like,
+        spec: IOSpec,
         *,
         normal: str | int | None = None,
         anomalies: Literal["refuse", "drop", "keep"] = "refuse",
@@ -65,7 +65,7 @@ class Anomaly(Reconstruction):
             ValueError: If an option is out of range.
         """
         super().__init__(spec)
-        self.truth = next((value for value in spec.targets if isinstance(value, Decision)), TRUTH)
+        self.truth = next((value for value in spec.targets if isinstance(value, Binary)), TRUTH)
         if isinstance(normal, bool) or not isinstance(normal, (str, int, type(None))):
             raise ValueError(f"`normal` must be the name of a class. Received: {normal!r}. Try task.normal=NAME.")
         self.normal = NORMAL if normal is None else str(normal)
@@ -77,7 +77,7 @@ class Anomaly(Reconstruction):
         self.quantile = float(quantile)
 
     @classmethod
-    def targets_of(cls, spec: Like) -> tuple[Feature, ...]:
+    def targets_of(cls, spec: IOSpec) -> tuple[Feature, ...]:
         return spec.targets[:1] if gives_back(spec) else spec.inputs[:1]
 
     def adapt(self, dataset: Dataset) -> Dataset:
@@ -119,20 +119,18 @@ class Anomaly(Reconstruction):
         for split in ("validation", "test"):
             check_both(anomalies_of(dataset.split(split)), split)
 
-    def watched(self, validation: Source) -> Source:
+    def monitor_subset(self, validation: Source) -> Source:
         return normal_of(validation)
 
-    def fitted(self, model: keras.Model, dataset: Dataset) -> DatasetSpec:
+    def calibrate(self, model: keras.Model, dataset: Dataset) -> DatasetSpec:
         scoring = self._scoring(model)
-        normal = self.watched(dataset.split("validation"))
+        normal = self.monitor_subset(dataset.split("validation"))
         parts = [np.asarray(scoring(arrays[self.target.name])) for arrays in batches_of(normal)]
-        threshold = between(np.concatenate(parts), self.quantile)
+        threshold = quantile_threshold(np.concatenate(parts), self.quantile)
         truth = self.truth.model_copy(update={"threshold": threshold})
         return dataset.spec.model_copy(update={"targets": (self.target, truth)})
 
-    def serving(
-        self, model: keras.Model, spec: DatasetSpec, template: Template, *, name: str
-    ) -> dict[str, ServingModel]:
+    def serve(self, model: keras.Model, spec: DatasetSpec, template: Template, *, name: str) -> dict[str, ServingModel]:
         import keras
 
         from dltemplates.tasks.assemble import make_contract
@@ -162,7 +160,7 @@ class Anomaly(Reconstruction):
         mean = keras.layers.Rescaling(1 / error.shape[-1], dtype="float32")(summed)
         return keras.Model(model.input, keras.layers.Reshape((), name="score")(mean))
 
-    def outputs(self) -> tuple[Number, Decision]:
+    def outputs(self) -> tuple[Number, Binary]:
         """The presented outputs."""
         score = Number(name="score", dtype="float32", shape=())
         return score, self.truth.model_copy(update={"name": "decision", "dtype": "float32"})
@@ -210,7 +208,7 @@ class Anomaly(Reconstruction):
     def decide(self, outputs: Arrays) -> np.ndarray:
         return (outputs["decision"] > 0.5).astype(np.int64)
 
-    def show(self, outputs: Arrays) -> list[dict[str, Any]]:
+    def format(self, outputs: Arrays) -> list[dict[str, Any]]:
         return [
             {"decision": "anomaly" if decided else "normal", "score": float(score), "threshold": self.truth.threshold}
             for score, decided in zip(outputs["score"], self.decide(outputs), strict=True)
@@ -228,7 +226,7 @@ class Anomaly(Reconstruction):
         }
 
 
-def between(scores: np.ndarray, quantile: float) -> float:
+def quantile_threshold(scores: np.ndarray, quantile: float) -> float:
     """The middle of the score at a quantile and the next greater one, so that rounding decides of neither.
 
     Scores that are within `SAME` of it count as the same, as of rows that come again; where none is greater, the

@@ -7,11 +7,11 @@ from typing import Any, Literal
 import numpy as np
 
 from dltemplates.datasets.source import Dataset
-from dltemplates.datasets.spec import DatasetSpec, Like, network_shape
+from dltemplates.datasets.spec import DatasetSpec, IOSpec, network_shape
 from dltemplates.features import AnyFeature, classes_of
-from dltemplates.tasks.model_signature import Shapes, a_row
+from dltemplates.tasks.model_signature import Shapes, vector_output
 from dltemplates.tasks.scoring.evaluation import Evaluation
-from dltemplates.tasks.task import Arrays, SupervisedTask, probabilities_value
+from dltemplates.tasks.task import Arrays, SupervisedTask, probabilities_feature
 
 LOSSES = ("cross_entropy", "perceptron")
 
@@ -29,7 +29,7 @@ class Classification(SupervisedTask):
 
     def __init__(
         self,
-        spec: Like,
+        spec: IOSpec,
         *,
         label_smoothing: float = 0.0,
         binary: bool = False,
@@ -77,11 +77,11 @@ class Classification(SupervisedTask):
             )
         return dataset
 
-    def sizes(self, spec: DatasetSpec) -> dict[str, Any]:
+    def model_sizes(self, spec: DatasetSpec) -> dict[str, Any]:
         return {"input_shape": network_shape(spec), "num_outputs": 1 if self.binary else len(self.classes)}
 
-    def needs(self, spec: DatasetSpec) -> dict[str, Shapes]:
-        return a_row(self.sizes(spec))
+    def model_signature(self, spec: DatasetSpec) -> dict[str, Shapes]:
+        return vector_output(self.model_sizes(spec))
 
     def loss(self):
         import keras
@@ -119,7 +119,7 @@ class Classification(SupervisedTask):
         return keras.layers.Softmax(name="probabilities", dtype="float32")(logits)
 
     def output(self) -> AnyFeature:
-        return probabilities_value(self.classes)
+        return probabilities_feature(self.classes)
 
     def compare(self, targets: Arrays, outputs: Arrays) -> Evaluation:
         from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
@@ -158,7 +158,7 @@ class Classification(SupervisedTask):
     def decide(self, outputs: Arrays) -> np.ndarray:
         return outputs["probabilities"].argmax(axis=1)
 
-    def show(self, outputs: Arrays) -> list[dict[str, Any]]:
+    def format(self, outputs: Arrays) -> list[dict[str, Any]]:
         best = np.argsort(-outputs["probabilities"], axis=1, kind="stable")[:, :5]
         return [
             {

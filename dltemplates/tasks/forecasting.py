@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from dltemplates.datasets.spec import DatasetSpec, Like
+from dltemplates.datasets.spec import DatasetSpec, IOSpec
 from dltemplates.features import Feature, Series, Time, columns_of
 from dltemplates.tasks.regression import Regression
 from dltemplates.tasks.scoring.evaluation import Evaluation
@@ -34,19 +34,18 @@ class Forecasting(Regression):
     """
 
     name = "forecasting"
-    kind = "future"
+    kind = "horizon"
     input_kinds = ("series",)
-    target_kinds = ("future", "past", "time")
+    target_kinds = ("horizon", "history", "time")
     presented = "forecast"
 
-    def __init__(self, spec: Like, *, loss: Literal["mse", "mae"] = "mse", relative: bool = False):
+    def __init__(self, spec: IOSpec, *, loss: Literal["mse", "mae"] = "mse", subtract_last: bool = False):
         """Make the task.
 
         Args:
             spec: The data: a series, whose targets are what comes next, what came before, and when.
             loss: `mse`, the squared error, or `mae`, the absolute one.
-            relative: Whether the network sees how far the rows of a window are from its last one, and forecasts the
-                change from there: for a series that goes on to where it was never before (Zeng et al.: "Are
+            subtract_last: Whether to subtract the last row of the window from its inputs and forecast the change: for a series that goes on to where it was never before (Zeng et al.: "Are
                 Transformers Effective for Time Series Forecasting?", AAAI 2023, https://arxiv.org/abs/2205.13504,
                 section 4).
 
@@ -55,22 +54,22 @@ class Forecasting(Regression):
         """
         if loss not in LOSSES:
             raise ValueError(f"`loss` must be one of {', '.join(LOSSES)}. Received: {loss!r}. Leave it out.")
-        if not isinstance(relative, bool):
-            raise ValueError(f"`relative` must be true or false. Received: {relative!r}. Leave it out.")
+        if not isinstance(subtract_last, bool):
+            raise ValueError(f"`subtract_last` must be true or false. Received: {subtract_last!r}. Leave it out.")
         super().__init__(spec)
         self.loss_name = loss
-        self.relative = relative
+        self.subtract_last = subtract_last
         (time,) = (value for value in spec.targets if isinstance(value, Time))
         self.is_dated = time.frequency is not None
 
     @classmethod
-    def targets_of(cls, spec: Like) -> tuple[Feature, ...]:
+    def targets_of(cls, spec: IOSpec) -> tuple[Feature, ...]:
         return spec.targets[:1]
 
     def assemble(
         self, network: keras.Model, spec: DatasetSpec, *, center: tuple[float, ...] | None = None
     ) -> keras.Model:
-        if not self.relative:
+        if not self.subtract_last:
             return super().assemble(network, spec, center=center)
         import keras
 
@@ -86,7 +85,7 @@ class Forecasting(Regression):
         forecast = keras.layers.Add(dtype="float32")([change, last[:, :, place]])
         return keras.Model(inputs, forecast, name=network.name)
 
-    def sizes(self, spec: DatasetSpec) -> dict[str, Any]:
+    def model_sizes(self, spec: DatasetSpec) -> dict[str, Any]:
         window, channels = spec.inputs[0].shape
         (horizon,) = self.target.shape
         return {
@@ -130,7 +129,7 @@ class Forecasting(Regression):
         """Return the mean absolute error of each step ahead."""
         return np.abs(forecast - future).mean(axis=0).tolist()
 
-    def show(self, outputs: Arrays) -> list[dict[str, Any]]:
+    def format(self, outputs: Arrays) -> list[dict[str, Any]]:
         return [{"forecast": row.tolist()} for row in outputs["forecast"]]
 
     def figures(self, evaluation: Evaluation):

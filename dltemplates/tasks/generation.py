@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from dltemplates.datasets.spec import DatasetSpec, Like
+from dltemplates.datasets.spec import DatasetSpec, IOSpec
 from dltemplates.features import AnyFeature, ClassId, Feature, Image, Noise
 from dltemplates.tasks.model_signature import Shapes
 from dltemplates.tasks.scoring import quality
@@ -20,21 +20,21 @@ from dltemplates.template import Template
 if TYPE_CHECKING:
     import keras
 
-    from dltemplates.tasks.scoring.evaluator import Judge
+    from dltemplates.tasks.scoring.evaluator import Evaluator
 
 LOSSES = ("gan", "wasserstein")
-NO_JUDGE = "none"
-LEAST_FOR_HALVES = 4  # images: a covariance needs two of each half
+NO_EVALUATOR = "none"
+MIN_IMAGES_FOR_HALVES = 4  # images: a covariance needs two of each half
 
 
 class Generation(Task):
     """Make images that look like those of the data, by two players.
 
-    The generator is served: `noise`, standard normal numbers, and of a network that is told the class `label`, to
-    `image`, between 0 and 255. Its images are held against real ones: `spread` says how much they differ from each
-    other, 1 as much as real ones. A judge, a classifier that was trained before, says more: `distance`, the Frechet
-    distance from real ones in its features; `coverage`, how many classes are made; `confidence`, how sure it is; where
-    the network is told the class, `class_accuracy`, how often it is the one made.
+    The exported generator maps `noise`, standard normal numbers, and `label` for a class-conditional network, to
+    `image`, in [0, 255]. Scores: `diversity`, how much generated images differ from each other, as a share of how much
+    real ones do. With an evaluator, a trained classifier: `fid`, the Frechet distance to real images in the
+    evaluator's features (not Inception's); `class_coverage`, how many classes occur; `confidence`, its mean top
+    probability; for a class-conditional network `class_accuracy`, how often it agrees with `label`.
     """
 
     name = "generation"
@@ -49,12 +49,12 @@ class Generation(Task):
 
     def __init__(
         self,
-        spec: Like,
+        spec: IOSpec,
         *,
         loss: Literal["gan", "wasserstein"] = "gan",
         critic_steps: int = 1,
         penalty: float = 10.0,
-        judge: str | None = None,
+        evaluator: str | None = None,
     ):
         """Make the task.
 
@@ -63,8 +63,8 @@ class Generation(Task):
             loss: `gan`, as Goodfellow 2014 has it, or `wasserstein`, with a penalty on the slope of the critic.
             critic_steps: Steps of the discriminator for one of the generator, 1 to 31, each on its part of the batch.
             penalty: Weight of the penalty on the slope of the critic.
-            judge: The classifier that judges: the folder of its run, or the name of its template; that is trained once
-                where there is no run of it. `none`, as nothing, is no judge.
+            evaluator: The classifier that scores the images: the folder of its run, or the name of its template, which is
+                trained once if it has no run. `none` scores without a classifier.
 
         Raises:
             ValueError: If an option is out of range.
@@ -75,11 +75,13 @@ class Generation(Task):
             raise ValueError(f"`critic_steps` must be an integer of 1 to 31. Received: {critic_steps!r}. Try 5.")
         if not isinstance(penalty, (int, float)) or isinstance(penalty, bool) or not 0 <= penalty < np.inf:
             raise ValueError(f"`penalty` must be at least 0. Received: {penalty!r}. Try 10.")
-        if judge is not None and (not isinstance(judge, str) or not judge):
-            raise ValueError(f"`judge` must be a template or the folder of a run. Received: {judge!r}. Leave it out.")
+        if evaluator is not None and (not isinstance(evaluator, str) or not evaluator):
+            raise ValueError(
+                f"`judge` must be a template or the folder of a run. Received: {evaluator!r}. Leave it out."
+            )
         self.inputs = spec.inputs
         self.asked = tuple(value for value in spec.targets if isinstance(value, ClassId))
-        self.judge_name = None if judge == NO_JUDGE else judge
+        self.evaluator_name = None if evaluator == NO_EVALUATOR else evaluator
         self.adversarial: dict[str, Any] = {
             "wasserstein": loss == "wasserstein",
             "critic_steps": critic_steps,
@@ -92,21 +94,21 @@ class Generation(Task):
 
     def stages(self, model: keras.Model, template: Template) -> list[StagePlan]:
         refuse_supervised_settings(template)
-        if template.train.keep != "last":
+        if template.train.restore != "last":
             raise ValueError(
                 "A generator is kept as it is at the end, since no loss says how good its images are. Received: "
-                f"train.keep = {template.train.keep!r}. Try --set train.keep=last."
+                f"train.restore = {template.train.restore!r}. Try --set train.restore=last."
             )
         return [StagePlan(f"{ALGORITHMS}.adversarial:Adversarial", template.train.epochs, self.adversarial)]
 
-    def sizes(self, spec: DatasetSpec) -> dict[str, Any]:
+    def model_sizes(self, spec: DatasetSpec) -> dict[str, Any]:
         classes = next((value.classes for value in spec.targets if isinstance(value, ClassId)), ())
         told = {"num_outputs": len(classes)} if len(classes) > 1 else {}  # of one class there is nothing to tell
         return {"input_shape": spec.inputs[0].shape} | told
 
-    def needs(self, spec: DatasetSpec) -> dict[str, Shapes]:
+    def model_signature(self, spec: DatasetSpec) -> dict[str, Shapes]:
         image = spec.inputs[0].shape
-        return {"generator": Shapes(gives=image), "discriminator": Shapes(image, (1,))}
+        return {"generator": Shapes(output_shape=image), "discriminator": Shapes(image, (1,))}
 
     def assemble(self, network: keras.Model, spec: DatasetSpec, *, center: Any = None) -> keras.Model:
         import keras
@@ -115,9 +117,7 @@ class Generation(Task):
         given = inputs if len(inputs) > 1 else inputs[0]
         return keras.Model(given, network(given), name=network.name)
 
-    def serving(
-        self, model: keras.Model, spec: DatasetSpec, template: Template, *, name: str
-    ) -> dict[str, ServingModel]:
+    def serve(self, model: keras.Model, spec: DatasetSpec, template: Template, *, name: str) -> dict[str, ServingModel]:
         import keras
 
         from dltemplates.tasks.assemble import make_contract
@@ -144,50 +144,56 @@ class Generation(Task):
     def compare(self, targets: Arrays, outputs: Arrays) -> Evaluation:
         """Score images by how they differ, and by what the classifier says of them; the warnings tell of a collapse."""
         real, made = (arrays["image"].astype(np.float32) for arrays in (targets, outputs))
-        spread = quality.spread(real, made)
-        scores, details = {"spread": spread}, {"examples": len(made)}
-        lack = quality.lack(spread)
-        if self.judge_name is not None:
-            judged, more = self._judged(real, made, targets)
+        diversity = quality.diversity(real, made)
+        scores, details = {"diversity": diversity}, {"examples": len(made)}
+        collapse_warning = quality.collapse_warning(diversity)
+        if self.evaluator_name is not None:
+            judged, more = self._evaluator_scores(real, made, targets)
             scores, details = judged | scores, details | more
-            lack = quality.lack(spread, scores["coverage"], len(self.judge.classes))
-        warnings = (f"the generator has collapsed, or has yet to learn: {lack}",) if lack else ()
+            collapse_warning = quality.collapse_warning(
+                diversity, scores["class_coverage"], len(self.evaluator.classes)
+            )
+        warnings = (
+            (f"the generator has collapsed, or has yet to learn: {collapse_warning}",) if collapse_warning else ()
+        )
         return Evaluation(scores, targets, outputs, details, is_gate=False, warnings=warnings)
 
-    def _judged(self, real: np.ndarray, made: np.ndarray, targets: Arrays) -> tuple[dict[str, float], dict[str, Any]]:
+    def _evaluator_scores(
+        self, real: np.ndarray, made: np.ndarray, targets: Arrays
+    ) -> tuple[dict[str, float], dict[str, Any]]:
         """Return the scores and details that the classifier gives."""
-        (_, real_features), (probabilities, features) = self.judge(real), self.judge(made)
+        (_, real_features), (probabilities, features) = self.evaluator(real), self.evaluator(made)
         shares = quality.class_shares(probabilities)
         scores = {
-            "distance": quality.frechet_distance(real_features, features),
-            "coverage": float(quality.coverage(shares)),
+            "fid": quality.frechet_distance(real_features, features),
+            "class_coverage": float(quality.class_coverage(shares)),
             "confidence": float(probabilities.max(axis=1).mean()),
         }
         for value in self.asked:
             if value.name in targets:
                 scores["class_accuracy"] = float(np.mean(probabilities.argmax(axis=1) == targets[value.name]))
         details: dict[str, Any] = {
-            "judge": {"run": str(self.judge.run.path), "sha256": self.judge.sha256},
-            "class_shares": dict(zip(self.judge.classes, shares.tolist(), strict=True)),
+            "evaluator": {"run": str(self.evaluator.run.path), "sha256": self.evaluator.sha256},
+            "class_shares": dict(zip(self.evaluator.classes, shares.tolist(), strict=True)),
         }
-        if len(real) >= LEAST_FOR_HALVES:
+        if len(real) >= MIN_IMAGES_FOR_HALVES:
             # The distance between two halves of the real images: no generator can come nearer.
-            details["distance_of_real"] = quality.frechet_distance(real_features[::2], real_features[1::2])
+            details["fid_of_real"] = quality.frechet_distance(real_features[::2], real_features[1::2])
         return scores, details
 
     @cached_property
-    def judge(self) -> Judge:
+    def evaluator(self) -> Evaluator:
         """The classifier that judges.
 
         Raises:
             ValueError: If it is not there, not whole, no classifier of images, or one of other classes than the data's.
         """
-        from dltemplates.tasks.scoring.evaluator import check_classes, load_judge
+        from dltemplates.tasks.scoring.evaluator import check_classes, load_evaluator
 
-        assert self.judge_name  # asked for where there is one
-        judge = load_judge(self.judge_name)
-        check_classes(str(judge.run.path), judge.classes, self.asked)
-        return judge
+        assert self.evaluator_name  # asked for where there is one
+        evaluator = load_evaluator(self.evaluator_name)
+        check_classes(str(evaluator.run.path), evaluator.classes, self.asked)
+        return evaluator
 
     def figures(self, evaluation: Evaluation):
         from dltemplates.figures.outcomes import grid_figure

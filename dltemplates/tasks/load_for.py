@@ -15,7 +15,7 @@ from dltemplates.datasets.hashes import fingerprint, hash_examples
 from dltemplates.datasets.load import check_settings, is_named, load_dataset
 from dltemplates.datasets.series.windows import TimeSource
 from dltemplates.datasets.source import ALL, SPLITS, BaseSource, Dataset, Joined, origin
-from dltemplates.datasets.spec import READING_RULES, DatasetSpec, Like
+from dltemplates.datasets.spec import READING_RULES, DatasetSpec, IOSpec
 from dltemplates.datasets.splits import Strata
 from dltemplates.datasets.tables.csv_table import with_a_target
 from dltemplates.datasets.whole import split_whole
@@ -54,13 +54,13 @@ def load_for(
         ValueError: If there is no such data or task, or the task has no use for the data; says the way out.
     """
     data: DatasetSettings | None
-    like: Like | None = None
+    reference: IOSpec | None = None
     rules = READING_RULES
     if isinstance(what, Contract):
-        named, data, like, rules = Named(name=what.task, **what.task_options), what.data, what, what.reading_rules
+        named, data, reference, rules = Named(name=what.task, **what.task_options), what.data, what, what.reading_rules
     elif isinstance(what, Run):
-        named, data, like, run = what.template.task, what.template.dataset, what.record.spec, what
-        rules, from_file = like.reading_rules, True
+        named, data, reference, run = what.template.task, what.template.dataset, what.record.spec, what
+        rules, from_file = reference.reading_rules, True
     else:
         named, data, from_file = what.task, what.dataset, False
     data = settings or data
@@ -68,7 +68,7 @@ def load_for(
         raise ValueError("An exported file does not know the user's data. Received: no dataset. Name it by --data.")
     _check_rules(rules)
     is_file = not isinstance(what, Template)
-    loaded, hashes = _load(named, data, like, task_from_file=is_file, from_file=from_file)
+    loaded, hashes = _load(named, data, reference, task_from_file=is_file, from_file=from_file)
     check_data(named.name, task_class(named, from_file=is_file), loaded.spec)
     task = make_task(named, loaded.spec, from_file=is_file)
     dataset = task.adapt(_with_all(loaded) if whole else loaded)
@@ -80,12 +80,12 @@ def load_for(
             strata=_strata(task, loaded, data, rules),
             known=run.rows if run else None,
             rules=rules,
-            every=like is None,
+            every=reference is None,
         )
     if not isinstance(what, Contract):
         train = task.prepare_train(dataset.split("train"))
         dataset = replace(dataset, splits=dataset.splits | {"train": train})
-    dataset = fit(dataset, like)
+    dataset = fit(dataset, reference)
     task = make_task(named, dataset.spec, from_file=is_file)
     if isinstance(what, Template):
         task.check_splits(dataset)
@@ -117,7 +117,7 @@ def data_note(run: Run) -> str | None:
 
 
 def _load(
-    named: Named, settings: DatasetSettings, like: Like | None, *, task_from_file: bool, from_file: bool
+    named: Named, settings: DatasetSettings, reference: IOSpec | None, *, task_from_file: bool, from_file: bool
 ) -> tuple[Dataset, Hashes]:
     """The splits that the data has, and the hashes of their examples; none of sources that would be read for it."""
     of_task = task_class(named, from_file=task_from_file)
@@ -126,19 +126,19 @@ def _load(
     if (own is None) == (settings.name == NO_DATASET):
         rule, way_out = ("needs no", "Leave it out") if own else ("needs a", "Name it by dataset.name")
         raise ValueError(f"Task {named.name} {rule} `dataset`. Received: {settings.name}. {way_out}.")
-    dataset = own or load_dataset(settings, from_file=from_file, like=like)
+    dataset = own or load_dataset(settings, from_file=from_file, reference=reference)
     if not task_from_file:  # a template that is yet to be trained
         check_settings(settings, dataset)
     if needs_target:
-        dataset = with_a_target(dataset, settings, like=like)
+        dataset = with_a_target(dataset, settings, reference=reference)
     is_whole = not set(SPLITS) <= set(dataset.splits)
     hashes = {
         split: hash_examples(source, dataset.spec)
         for split, source in dataset.splits.items()
         if isinstance(source, BaseSource) or (is_whole and split == "train")
     }
-    if like is not None:
-        dataset = with_classes_of(like, dataset, must_know=needs_target)
+    if reference is not None:
+        dataset = with_classes_of(reference, dataset, must_know=needs_target)
     return dataset, hashes
 
 

@@ -20,11 +20,11 @@ class Shapes(NamedTuple):
         gives: The shape of its output; of several outputs, the shape of each by its name.
     """
 
-    takes: tuple[int, ...] | None = None
-    gives: tuple[int, ...] | dict[str, tuple[int, ...]] | None = None
+    input_shape: tuple[int, ...] | None = None
+    output_shape: tuple[int, ...] | dict[str, tuple[int, ...]] | None = None
 
 
-def a_row(sizes: dict[str, Any]) -> dict[str, Shapes]:
+def vector_output(sizes: dict[str, Any]) -> dict[str, Shapes]:
     """What a task needs that has a row of outputs, of the sizes that it gives."""
     return {"": Shapes(sizes["input_shape"], (sizes["num_outputs"],))}
 
@@ -39,18 +39,18 @@ def check_network(network: keras.Model, task: Task, spec: DatasetSpec) -> None:
     """
     import keras
 
-    needs = task.needs(spec)
-    whole = needs.get("", Shapes())
-    if not network.built and whole.takes:
-        network(keras.Input(whole.takes))  # a network of the user's own that knows its shapes once it is called
-    for path, shapes in needs.items():
+    signature = task.model_signature(spec)
+    whole = signature.get("", Shapes())
+    if not network.built and whole.input_shape:
+        network(keras.Input(whole.input_shape))  # a network of the user's own that knows its shapes once it is called
+    for path, shapes in signature.items():
         layer: Any = network
         for name in filter(None, path.split("/")):
             layer = next((inner for inner in getattr(layer, "layers", ()) if inner.name == name), None)
         what = f"a part `{path}`" if path else "a network"
         if layer is None:
             _refuse(network, task, what, "none of that name")
-        found_shapes = _shapes_of(layer, by_name=isinstance(shapes.gives, dict))
+        found_shapes = _shapes_of(layer, by_name=isinstance(shapes.output_shape, dict))
         for verb, wanted, found in zip(("takes", "gives"), shapes, found_shapes, strict=True):
             if wanted is not None and found is not None and not _agree(wanted, found):
                 _refuse(network, task, f"{what} that {verb} {wanted}", f"one that {verb} {found}")
@@ -70,10 +70,12 @@ def _shapes_of(layer: keras.Layer, *, by_name: bool) -> tuple[Any, Any]:
     """
     import keras
 
-    takes, gives = getattr(layer, "input", None), getattr(layer, "output", None)
-    takes = None if takes is None else keras.tree.flatten(takes)[0]
-    gives = gives.get("logits", gives) if isinstance(gives, dict) and not by_name else gives
-    return tuple(keras.tree.map_structure(_shape_of, tensors) for tensors in (takes, gives))
+    input_shape, output_shape = getattr(layer, "input", None), getattr(layer, "output", None)
+    input_shape = None if input_shape is None else keras.tree.flatten(input_shape)[0]
+    output_shape = (
+        output_shape.get("logits", output_shape) if isinstance(output_shape, dict) and not by_name else output_shape
+    )
+    return tuple(keras.tree.map_structure(_shape_of, tensors) for tensors in (input_shape, output_shape))
 
 
 def _shape_of(tensor: Any) -> Any:

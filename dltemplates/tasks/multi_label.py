@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from dltemplates.datasets.spec import DatasetSpec, Like, network_shape
+from dltemplates.datasets.spec import DatasetSpec, IOSpec, network_shape
 from dltemplates.features import AnyFeature, classes_of
-from dltemplates.tasks.model_signature import Shapes, a_row
+from dltemplates.tasks.model_signature import Shapes, vector_output
 from dltemplates.tasks.scoring.evaluation import Evaluation
-from dltemplates.tasks.task import Arrays, SupervisedTask, probabilities_value
+from dltemplates.tasks.task import Arrays, SupervisedTask, probabilities_feature
 
 
 class MultiLabel(SupervisedTask):
@@ -25,7 +25,7 @@ class MultiLabel(SupervisedTask):
     monitor = "val_cross_entropy"
     monitor_direction = "min"
 
-    def __init__(self, spec: Like, *, threshold: float = 0.5):
+    def __init__(self, spec: IOSpec, *, threshold: float = 0.5):
         """Make the task.
 
         Args:
@@ -41,11 +41,11 @@ class MultiLabel(SupervisedTask):
         self.threshold = threshold
         self.classes = classes_of(self.target)
 
-    def sizes(self, spec: DatasetSpec) -> dict[str, Any]:
+    def model_sizes(self, spec: DatasetSpec) -> dict[str, Any]:
         return {"input_shape": network_shape(spec), "num_outputs": len(self.classes)}
 
-    def needs(self, spec: DatasetSpec) -> dict[str, Shapes]:
-        return a_row(self.sizes(spec))
+    def model_signature(self, spec: DatasetSpec) -> dict[str, Shapes]:
+        return vector_output(self.model_sizes(spec))
 
     def loss(self):
         import keras
@@ -66,7 +66,7 @@ class MultiLabel(SupervisedTask):
         return keras.layers.Activation("sigmoid", name="probabilities", dtype="float32")(logits)
 
     def output(self) -> AnyFeature:
-        return probabilities_value(self.classes)
+        return probabilities_feature(self.classes)
 
     def compare(self, targets: Arrays, outputs: Arrays) -> Evaluation:
         from sklearn.metrics import f1_score, precision_recall_fscore_support
@@ -110,7 +110,7 @@ class MultiLabel(SupervisedTask):
     def _names(self, flags: np.ndarray) -> str:
         return ", ".join(name for name, applies in zip(self.classes, flags, strict=True) if applies) or "nothing"
 
-    def show(self, outputs: Arrays) -> list[dict[str, Any]]:
+    def format(self, outputs: Arrays) -> list[dict[str, Any]]:
         return [
             {
                 "labels": [name for name, applies in zip(self.classes, flags, strict=True) if applies],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dltemplates.datasets.spec import DatasetSpec, Like
+from dltemplates.datasets.spec import DatasetSpec, IOSpec
 from dltemplates.tasks.scoring.evaluation import Evaluation
 from dltemplates.tasks.stage_plan import StagePlan
 from dltemplates.tasks.task import Arrays, Task
@@ -19,16 +19,16 @@ class Parity(Task):
     monitor = "val_loss"
     direction = "min"
 
-    def __init__(self, spec: Like | None = None):
+    def __init__(self, spec: IOSpec | None = None):
         """Make the task; it uses no inputs and no targets."""
 
-    def serving(self, model: Any, spec: DatasetSpec, template: Any, *, name: str) -> dict[str, Any]:
+    def serve(self, model: Any, spec: DatasetSpec, template: Any, *, name: str) -> dict[str, Any]:
         return {}  # what it judges was served by another task
 
     def stages(self, model: Any, template: Any) -> list[StagePlan]:
         return []  # nothing is trained for it
 
-    def sizes(self, spec: DatasetSpec) -> dict[str, Any]:
+    def model_sizes(self, spec: DatasetSpec) -> dict[str, Any]:
         raise ValueError(
             "Task parity judges the parts of a network that was trained for another task. Received: a training for it. "
             "Choose another: `dlt list tasks`."

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from dltemplates.datasets.source import Dataset, Source, join_batches
-from dltemplates.datasets.spec import DatasetSpec, Like, gives_back, network_shape
+from dltemplates.datasets.spec import DatasetSpec, IOSpec, gives_back, network_shape
 from dltemplates.features import AnyFeature, Feature, Image, Number
 from dltemplates.tasks.model_signature import Shapes
 from dltemplates.tasks.noise import noisy, without_noise
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LOSSES = ("cross_entropy", "mse")
-SHOWN = 16  # examples of a figure
+MAX_EXAMPLES = 16  # examples of a figure
 
 
 class Reconstruction(SupervisedTask):
@@ -47,7 +47,7 @@ class Reconstruction(SupervisedTask):
 
     def __init__(
         self,
-        spec: Like,
+        spec: IOSpec,
         *,
         loss: Literal["cross_entropy", "mse"] = "mse",
         noise: float = 0.0,
@@ -78,7 +78,7 @@ class Reconstruction(SupervisedTask):
         self.noise = float(noise)
 
     @classmethod
-    def targets_of(cls, spec: Like) -> tuple[Feature, ...]:
+    def targets_of(cls, spec: IOSpec) -> tuple[Feature, ...]:
         return spec.targets if gives_back(spec) else spec.inputs[:1]
 
     def adapt(self, dataset: Dataset) -> Dataset:
@@ -87,10 +87,10 @@ class Reconstruction(SupervisedTask):
     def prepare_train(self, split: Source) -> Source:
         return without_noise(split)
 
-    def sizes(self, spec: DatasetSpec) -> dict[str, Any]:
+    def model_sizes(self, spec: DatasetSpec) -> dict[str, Any]:
         return {"input_shape": network_shape(spec)}
 
-    def needs(self, spec: DatasetSpec) -> dict[str, Shapes]:
+    def model_signature(self, spec: DatasetSpec) -> dict[str, Shapes]:
         shape = network_shape(spec)
         return {"": Shapes(shape, shape), **{part: Shapes() for part in self.parts}}
 
@@ -132,15 +132,13 @@ class Reconstruction(SupervisedTask):
             return target.model_copy(update={"name": "reconstruction", "dtype": "float32"})
         return Image(name="reconstruction", dtype="float32", shape=target.shape, range=target.range)
 
-    def serving(
-        self, model: keras.Model, spec: DatasetSpec, template: Template, *, name: str
-    ) -> dict[str, ServingModel]:
+    def serve(self, model: keras.Model, spec: DatasetSpec, template: Template, *, name: str) -> dict[str, ServingModel]:
         from dltemplates.tasks.assemble import serve, serve_parts
 
         whole = serve(model, self, spec, template, name=name)
         return {"": whole, **serve_parts(whole, self)}
 
-    def gallery(self, servings: dict[str, ServingModel], source: Source) -> dict[str, Figure]:
+    def model_figures(self, servings: dict[str, ServingModel], source: Source) -> dict[str, Figure]:
         from dltemplates.figures.latent_strip import codes_figure
 
         figure = codes_figure(servings, source)
@@ -156,7 +154,7 @@ class Reconstruction(SupervisedTask):
 
     def _scored(self, batches: Iterable[tuple[Arrays, Arrays]]) -> Evaluation:
         """Score batches of targets and outputs; the first examples are kept, to be drawn."""
-        all_errors, all_noise, first, missing = [], [], [], SHOWN
+        all_errors, all_noise, first, missing = [], [], [], MAX_EXAMPLES
         for targets, outputs in batches:
             all_errors.append(self.errors(targets, outputs))
             if self.noisy is not None:

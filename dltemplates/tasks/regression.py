@@ -9,7 +9,7 @@ import numpy as np
 
 from dltemplates.datasets.spec import DatasetSpec, network_shape
 from dltemplates.features import AnyFeature, Number, WithStatistics
-from dltemplates.tasks.model_signature import Shapes, a_row
+from dltemplates.tasks.model_signature import Shapes, vector_output
 from dltemplates.tasks.scoring.evaluation import Evaluation
 from dltemplates.tasks.task import Arrays, SupervisedTask
 
@@ -33,11 +33,11 @@ class Regression(SupervisedTask):
     presented: ClassVar[str] = "value"
     target: WithStatistics
 
-    def sizes(self, spec: DatasetSpec) -> dict[str, Any]:
+    def model_sizes(self, spec: DatasetSpec) -> dict[str, Any]:
         return {"input_shape": network_shape(spec), "num_outputs": self.target.shape[0]}
 
-    def needs(self, spec: DatasetSpec) -> dict[str, Shapes]:
-        return a_row(self.sizes(spec))
+    def model_signature(self, spec: DatasetSpec) -> dict[str, Shapes]:
+        return vector_output(self.model_sizes(spec))
 
     def loss(self):
         import keras
@@ -83,7 +83,7 @@ class Regression(SupervisedTask):
             score_of=lambda units: float(errors[units].mean()),
         )
 
-    def show(self, outputs: Arrays) -> list[dict[str, Any]]:
+    def format(self, outputs: Arrays) -> list[dict[str, Any]]:
         return [{"value": row.tolist()} for row in outputs["value"]]
 
     def figures(self, evaluation: Evaluation):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dltemplates.datasets.source import Source, batches_of
-from dltemplates.datasets.spec import DatasetSpec, Like
+from dltemplates.datasets.spec import DatasetSpec, IOSpec
 from dltemplates.features import Number
 from dltemplates.tasks.model_signature import Shapes
 from dltemplates.tasks.scoring.evaluation import Evaluation, System
@@ -39,7 +39,7 @@ class Representation(Task):
     monitor = "val_loss"
     monitor_direction = "min"
 
-    def __init__(self, spec: Like, *, steps: int = 1, persistent: bool = False):
+    def __init__(self, spec: IOSpec, *, steps: int = 1, persistent: bool = False):
         """Make the task.
 
         Args:
@@ -71,15 +71,13 @@ class Representation(Task):
         algorithm = f"{ALGORITHMS}.contrastive_divergence:ContrastiveDivergence"
         return [StagePlan(algorithm, template.train.epochs, options)]
 
-    def sizes(self, spec: DatasetSpec) -> dict[str, Any]:
+    def model_sizes(self, spec: DatasetSpec) -> dict[str, Any]:
         return {"input_shape": spec.inputs[0].shape}
 
-    def needs(self, spec: DatasetSpec) -> dict[str, Shapes]:
+    def model_signature(self, spec: DatasetSpec) -> dict[str, Shapes]:
         return {"": Shapes(spec.inputs[0].shape), "hidden": Shapes()}
 
-    def serving(
-        self, model: keras.Model, spec: DatasetSpec, template: Template, *, name: str
-    ) -> dict[str, ServingModel]:
+    def serve(self, model: keras.Model, spec: DatasetSpec, template: Template, *, name: str) -> dict[str, ServingModel]:
         import keras
 
         from dltemplates.tasks.assemble import make_contract
@@ -89,7 +87,7 @@ class Representation(Task):
         contract = make_contract(spec.model_copy(update={"targets": ()}), template, (value,), name=name)
         return {"": ServingModel(served, contract)}
 
-    def gallery(self, servings: dict[str, ServingModel], source: Source) -> dict[str, Figure]:
+    def model_figures(self, servings: dict[str, ServingModel], source: Source) -> dict[str, Figure]:
         """Draw what each hidden unit looks for, and chains that begin at examples and at noise."""
         from dltemplates.figures.outcomes import chains_figure, filters_figure
         from dltemplates.models.generative.rbm import dream
@@ -108,7 +106,7 @@ class Representation(Task):
         return {"hidden_units": filters_figure(filters), "dreams": chains_figure(chains, TURNS)}
 
     def evaluate(self, system: System, source: Source) -> Evaluation:
-        """Score `share_on`; in Keras also `loss`, the squared error after one Gibbs step, and `free_energy`."""
+        """Score `mean_activation`; in Keras also `loss`, the squared error after one Gibbs step, and `free_energy`."""
         evaluation = super().evaluate(system, source)
         if system.model is None:
             return evaluation
@@ -125,7 +123,7 @@ class Representation(Task):
         return {"loss": float(loss), "free_energy": float(energy)}
 
     def compare(self, targets: Arrays, outputs: Arrays) -> Evaluation:
-        scores = {"share_on": float(outputs["hidden"].mean())}
+        scores = {"mean_activation": float(outputs["hidden"].mean())}
         return Evaluation(scores, targets, outputs, is_gate=False)
 
 

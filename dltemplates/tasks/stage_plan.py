@@ -27,7 +27,7 @@ class StagePlan:
         epochs: How many it lasts.
         options: Keyword arguments of the algorithm's `make`.
         name: The part of the network that it trains, which its figures are named after; empty for the whole network.
-        only_labeled: Whether it uses only the examples whose label may be used (`train.labels`).
+        only_labeled: Whether it uses only the examples whose label may be used (`train.num_labeled`).
         optimizer: Stochastic gradient descent of its own, and its learning rate; None takes those of the template.
         environment: Makes the environment that the stage acts in; None where it is trained on a dataset.
         steps_per_epoch: Steps in an environment that make an epoch.
@@ -45,7 +45,7 @@ class StagePlan:
 
 def refuse_supervised_settings(template: Template) -> None:
     """Raise a `ValueError` for settings of `[train]` that only tasks with a target use."""
-    given = {"class_weight": template.train.class_weight, "pretrain": template.train.pretrain}
+    given = {"class_weight": template.train.class_weight, "layerwise_pretrain": template.train.layerwise_pretrain}
     for name, value in given.items():
         if value not in ("none", None):
             raise ValueError(
@@ -62,12 +62,12 @@ def layerwise_pretraining(model: keras.Model, inputs: tuple[Feature, ...], templ
     Args:
         model: The assembled model.
         inputs: Its inputs.
-        template: What is trained; the plan is empty unless `train.pretrain` is set.
+        template: What is trained; the plan is empty unless `train.layerwise_pretrain` is set.
 
     Raises:
         ValueError: If the network has no such machine, or its input is no image.
     """
-    settings = template.train.pretrain
+    settings = template.train.layerwise_pretrain
     if settings is None:
         return []
     from dltemplates.layers import RestrictedBoltzmann
@@ -75,12 +75,12 @@ def layerwise_pretraining(model: keras.Model, inputs: tuple[Feature, ...], templ
     machines = [layer for layer in model.get_layer(model.name).layers if isinstance(layer, RestrictedBoltzmann)]
     if not machines:
         raise ValueError(
-            f"`train.pretrain` is for networks of restricted Boltzmann machines. Received: {model.name}, which has "
-            "none. Leave it out, or take model `dbn`."
+            f"`train.layerwise_pretrain` is for networks of RBMs. Received: {model.name}, which has none. "
+            "Leave it out, or take model `dbn`."
         )
     if not isinstance(inputs[0], Image):
         raise ValueError(
-            "`train.pretrain` is for values between 0 and 1, such as pixels. Received: data whose inputs are "
+            "`train.layerwise_pretrain` is for values between 0 and 1, such as pixels. Received: data whose inputs are "
             f"{', '.join(value.name for value in inputs)}. Leave it out, or choose images."
         )
     return [
@@ -89,7 +89,7 @@ def layerwise_pretraining(model: keras.Model, inputs: tuple[Feature, ...], templ
             epochs=settings.epochs,
             options={
                 "machine": machine.name,
-                "steps": settings.steps,
+                "steps": settings.gibbs_steps,
                 "weight_decay": settings.weight_decay,
                 "turn": place,
             },

@@ -10,9 +10,9 @@ import numpy as np
 
 from dltemplates import catalog
 from dltemplates.datasets.source import Arrays, Dataset, Source, column
-from dltemplates.datasets.spec import DatasetSpec, Like
+from dltemplates.datasets.spec import DatasetSpec, IOSpec
 from dltemplates.datasets.splits import Strata
-from dltemplates.features import AnyFeature, ClassId, Feature, Number, Scores, classes_of, columns_of
+from dltemplates.features import AnyFeature, ClassId, Feature, Number, Probabilities, classes_of, columns_of
 from dltemplates.settings import Named
 from dltemplates.tasks.model_signature import Shapes
 from dltemplates.tasks.scoring.evaluation import Evaluation, System
@@ -58,7 +58,7 @@ class Task(ABC):
     monitor_direction: ClassVar[Literal["max", "min"]] = "max"
     generator: ClassVar[str | None] = None
 
-    def __init__(self, spec: Like):
+    def __init__(self, spec: IOSpec):
         """Make the task.
 
         Args:
@@ -79,7 +79,7 @@ class Task(ABC):
         return None
 
     @classmethod
-    def targets_of(cls, spec: Like) -> tuple[Feature, ...]:
+    def targets_of(cls, spec: IOSpec) -> tuple[Feature, ...]:
         """Return what the task predicts and compares with, of a dataset that `adapt` has changed or not."""
         return spec.targets
 
@@ -146,11 +146,11 @@ class Task(ABC):
             ValueError: If the template does not fit.
         """
 
-    def watched(self, validation: Source) -> Source:
+    def monitor_subset(self, validation: Source) -> Source:
         """The examples of the validation split of which the monitored figure is taken: all of them."""
         return validation
 
-    def fitted(self, model: keras.Model, dataset: Dataset) -> DatasetSpec:
+    def calibrate(self, model: keras.Model, dataset: Dataset) -> DatasetSpec:
         """The spec of the data, with what is fitted to the trained model when training ends."""
         return dataset.spec
 
@@ -163,16 +163,14 @@ class Task(ABC):
         return assemble(network, spec, center=center)
 
     @abstractmethod
-    def serving(
-        self, model: keras.Model, spec: DatasetSpec, template: Template, *, name: str
-    ) -> dict[str, ServingModel]:
+    def serve(self, model: keras.Model, spec: DatasetSpec, template: Template, *, name: str) -> dict[str, ServingModel]:
         """What is exported of a trained model: the whole under `""`, and parts of it by their names."""
 
     @abstractmethod
-    def sizes(self, spec: DatasetSpec) -> dict[str, Any]:
+    def model_sizes(self, spec: DatasetSpec) -> dict[str, Any]:
         """The sizes a builder may ask for by name, such as `input_shape` and `num_outputs`."""
 
-    def needs(self, spec: DatasetSpec) -> dict[str, Shapes]:
+    def model_signature(self, spec: DatasetSpec) -> dict[str, Shapes]:
         """What a network must be to be trained for this task.
 
         Returns:
@@ -245,7 +243,7 @@ class Task(ABC):
         """Return the decisions (n, ...) in some outputs that a user acts on; None for a task without decisions."""
         return None
 
-    def show(self, outputs: Arrays) -> list[dict[str, Any]]:
+    def format(self, outputs: Arrays) -> list[dict[str, Any]]:
         """What `dlt predict` says of each example, ready for JSON."""
         count = len(next(iter(outputs.values())))
         return [{name: array[index].tolist() for name, array in outputs.items()} for index in range(count)]
@@ -254,7 +252,7 @@ class Task(ABC):
         """Draw how a split went; figures by file name without suffix."""
         return {}
 
-    def gallery(self, servings: dict[str, ServingModel], source: Source) -> dict[str, Figure]:
+    def model_figures(self, servings: dict[str, ServingModel], source: Source) -> dict[str, Figure]:
         """Pictures of what a trained network holds, and of what its parts make of a split, by file name without suffix.
 
         Args:
@@ -271,9 +269,7 @@ class SupervisedTask(Task):
         algorithm: The algorithm of its stage, as `file:Class` in `training/algorithms`.
     """
 
-    def serving(
-        self, model: keras.Model, spec: DatasetSpec, template: Template, *, name: str
-    ) -> dict[str, ServingModel]:
+    def serve(self, model: keras.Model, spec: DatasetSpec, template: Template, *, name: str) -> dict[str, ServingModel]:
         from dltemplates.tasks.assemble import serve
 
         return {"": serve(model, self, spec, template, name=name)}
@@ -321,9 +317,9 @@ class SupervisedTask(Task):
         return classes_of(self.output()) or None
 
 
-def probabilities_value(classes: tuple[str, ...]) -> Scores:
+def probabilities_feature(classes: tuple[str, ...]) -> Probabilities:
     """The presented output of a task that gives each class a share: float32 (classes,), 0..1."""
-    return Scores(
+    return Probabilities(
         name="probabilities",
         dtype="float32",
         shape=(len(classes),),
@@ -381,7 +377,7 @@ def _setting_for_target(kind: str, target: Feature) -> str:
     return f"; or say what the column is, --set dataset.table.columns.{target.columns[0].name}={other}"
 
 
-def make_task(settings: Named, spec: Like, *, from_file: bool = False) -> Task:
+def make_task(settings: Named, spec: IOSpec, *, from_file: bool = False) -> Task:
     """Make the task of a template for a dataset, or that of a contract.
 
     Args:

@@ -34,11 +34,9 @@ class Variational(Reconstruction):
     generator = "decoder"
     parts = ("encoder/mean", "encoder/log_variance", "decoder")
 
-    def serving(
-        self, model: keras.Model, spec: DatasetSpec, template: Template, *, name: str
-    ) -> dict[str, ServingModel]:
+    def serve(self, model: keras.Model, spec: DatasetSpec, template: Template, *, name: str) -> dict[str, ServingModel]:
         """As an autoencoder; but the decoder takes any code from a standard normal distribution."""
-        served = super().serving(model, spec, template, name=name)
+        served = super().serve(model, spec, template, name=name)
         contract = served["decoder"].contract
         (code,) = contract.inputs
         update = {
@@ -75,11 +73,11 @@ class Variational(Reconstruction):
         reconstruction, kl = sums / len(source)
         return {"loss": float(reconstruction + kl), "reconstruction": float(reconstruction), "kl": float(kl)}
 
-    def gallery(self, servings: dict[str, ServingModel], source: Source) -> dict[str, Figure]:
+    def model_figures(self, servings: dict[str, ServingModel], source: Source) -> dict[str, Figure]:
         from dltemplates.figures.latent import plane_figure, scatter_figure, walks_figure
         from dltemplates.runtimes import KerasPredictor
 
-        figures = super().gallery(servings, source)
+        figures = super().model_figures(servings, source)
         if not self.is_image:
             return figures
         encoder, decoder = (KerasPredictor(s.model, s.contract) for s in (servings["encoder"], servings["decoder"]))

@@ -34,7 +34,7 @@ def build(
             are the paper's. A template takes them from its task and data.
         settings: The builder's options; for a template, values by dotted path.
         output: The folder; by default the first free one of `saved_models/name`.
-        overwrite: Replace a build or run that stands in `output`.
+        overwrite: Replace a build or run in `output`.
         seed: Seed of the fresh weights of a model; a template has its own.
         tell: As in `load_template`.
 

@@ -37,9 +37,9 @@ class TrainingData:
     shard: Shard
 
     @cached_property
-    def watched(self) -> Source:
+    def monitor_subset(self) -> Source:
         """The examples of the validation split of which the monitored figure is taken."""
-        return self.task.watched(self.dataset.split("validation"))
+        return self.task.monitor_subset(self.dataset.split("validation"))
 
     def training(self, order: TrainingOrder, steps: range) -> tf.data.Dataset:
         """Return this process's parts of the batches of some steps of a stage."""
@@ -58,12 +58,12 @@ class TrainingData:
         """Return this process's parts of a split, no more of it than is watched, and how many steps they make."""
         parts = self.shard.parts
         batches = evaluation_batches(
-            self.watched if split == "validation" else self.dataset.split(split),
+            self.monitor_subset if split == "validation" else self.dataset.split(split),
             self.dataset.spec,
             batch_size=max(1, EVALUATION_BATCH // parts) * parts,
             batch=self.task.batch,
             shard=self.shard,
-            most=len(self.watched),
+            most=len(self.monitor_subset),
         )
         return batches, int(batches.cardinality()) // len(self.shard.own)
 

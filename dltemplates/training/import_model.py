@@ -26,7 +26,7 @@ TAKEN = ("class", "labels", "number")  # the kinds of target that ask for one ro
 PRESENTED_BY = {"class": "softmax", "labels": "sigmoid"}  # the activation that a task of this kind of target adds
 
 
-def adopt(
+def import_model(
     path: str | Path,
     *,
     task: str,
@@ -46,7 +46,7 @@ def adopt(
         input_range: What a pixel of 0 and one of 255 are to the model, such as `(0, 1)` or `(-1, 1)`.
         resize: How images of another size are brought to the model's.
         output: The run's folder; by default the first free one of `saved_models/`.
-        overwrite: Replace a run that stands in `output`.
+        overwrite: Replace a run in `output`.
 
     Returns:
         The run, with its scores.
@@ -71,14 +71,14 @@ def adopt(
     images = examples[dataset.spec.inputs[0].name].astype(np.float32)
     given = keras.ops.convert_to_numpy(model(images * np.float32((high - low) / 255) + np.float32(low)))
     logits = _logits(model, made_task.kind)
-    expected = made_task.sizes(dataset.spec)["num_outputs"]
+    expected = made_task.model_sizes(dataset.spec)["num_outputs"]
     if logits.output_shape != (None, expected):
         raise ValueError(
             f"The model must give a row of {expected} values, as the data asks. Received: {path}, which gives "
             f"{logits.output_shape[1:]}. Choose other data by --data."
         )
     assembled = _from_bytes(logits, dataset.spec, input_range)
-    served = made_task.serving(assembled, dataset.spec, template, name=path.stem)[""]
+    served = made_task.serve(assembled, dataset.spec, template, name=path.stem)[""]
     _check_served(given, next(iter(served.model(images).values())), made_task.kind, path)
     run = make_run(path.stem, output, overwrite=overwrite)
     begin_run(run, template, dataset, made_task, assembled)

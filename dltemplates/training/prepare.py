@@ -30,11 +30,11 @@ from dltemplates.training.data import TrainingData
 from dltemplates.training.environment_stage import EnvironmentStage
 from dltemplates.training.optimizers import make_optimizer, make_sgd
 from dltemplates.training.pretrained import load_pretrained, take_weights
-from dltemplates.training.recording.sample_logger import Watch
+from dltemplates.training.recording.sample_logger import SampleLogger
 from dltemplates.training.speed.fused import fuse
 from dltemplates.training.speed.loop import pays_to_compile
 from dltemplates.training.stages import DatasetStage, Stage, in_turn, labeled_examples, make_order
-from dltemplates.training.strategy import Placement
+from dltemplates.training.strategy import Distribution
 from dltemplates.training.workers.replicas import for_replicas
 
 # What the reading of files fails with; not, for instance, an exhausted memory.
@@ -50,7 +50,7 @@ class Training:
     Attributes:
         definition: The layers as they are kept and exported, in float32; its weights are the fresh ones.
         stages: The parts of the training, in turn; all train the same model.
-        placement: The devices.
+        distribution: The devices.
         fresh: Layers of a network with pretrained weights that begin with fresh ones.
     """
 
@@ -59,7 +59,7 @@ class Training:
     task: Task
     definition: keras.Model
     stages: tuple[Stage, ...]
-    placement: Placement
+    distribution: Distribution
     fresh: list[str]
 
     @property
@@ -92,11 +92,11 @@ class Training:
             self.stages[int(place)].restore(state)
 
     @cached_property
-    def watch(self) -> Watch | None:
+    def watch(self) -> SampleLogger | None:
         """A look at what is made of noise; None where nothing is."""
         if self.task.generator is None:
             return None
-        return Watch(self.model, self.task, self.dataset, self.template)
+        return SampleLogger(self.model, self.task, self.dataset, self.template)
 
     def broken(self) -> dict[str, str]:
         """The files that broke since they were scanned, each with the reason."""
@@ -114,38 +114,42 @@ def naming_broken_files(training: Training) -> Iterator[None]:
         yield
     except UNREADABLE:
         for source in file_sources(training.dataset):
-            if source.strict:
+            if source.fail_on_bad_image:
                 source.check()
         raise
 
 
 def prepare(
-    template: Template, placement: Placement | None = None, *, strict: bool = True, run: Run | None = None
+    template: Template,
+    distribution: Distribution | None = None,
+    *,
+    fail_on_bad_image: bool = True,
+    run: Run | None = None,
 ) -> Training:
     """Load the data, build, assemble and compile the model; everything that can be wrong with a template shows here.
 
     Args:
         template: What to train.
-        placement: The devices; by default the one that TensorFlow takes.
-        strict: Stop at a file that broke since it was scanned, rather than take another in its place.
+        distribution: The devices; by default the one that TensorFlow takes.
+        fail_on_bad_image: Stop at a file that broke since it was scanned, rather than take another in its place.
         run: The run that is gone on with, whose examples keep their splits and their order.
 
     Raises:
         ValueError: If the template does not fit its data or the devices.
     """
-    placement = placement or Placement(tf.distribute.get_strategy())
+    distribution = distribution or Distribution(tf.distribute.get_strategy())
     settings = template.train
     keras.utils.set_random_seed(template.seed)
     if settings.deterministic:
         tf.config.experimental.enable_op_determinism()
     task, dataset = load_for(template, run=run)
     for source in file_sources(dataset):
-        source.strict = strict
+        source.fail_on_bad_image = fail_on_bad_image
     examples = len(dataset.split("train"))
-    if settings.labels and not task.needs_target:
+    if settings.num_labeled and not task.needs_target:
         raise ValueError(
-            f"`train.labels` is for tasks that learn from labels. Received: {settings.labels} for {task.name}, which "
-            "does not. Leave it out; fewer examples are set apart by dataset.validation and dataset.test."
+            f"`train.num_labeled` is for tasks that learn from labels. Received: {settings.num_labeled} for "
+            f"{task.name}, which does not. Leave it out; for fewer examples change dataset.validation and dataset.test."
         )
     if template.dataset.name != NO_DATASET:
         make_order(template, examples, labeled_examples(template, examples))  # refuse before anything is built
@@ -155,25 +159,27 @@ def prepare(
     definition = task.assemble(network, dataset.spec, center=center)
     fresh = take_weights(network, pretrained) if pretrained else []
     class_weights = _class_weights(template, dataset)
-    data = TrainingData(dataset, task, settings.augment, class_weights, placement.shard)
+    data = TrainingData(dataset, task, settings.augment, class_weights, distribution.shard)
 
-    with placement.strategy.scope(), _policy(resolve_precision(settings.precision)):
+    with distribution.strategy.scope(), _policy(resolve_precision(settings.precision)):
         keras.utils.set_random_seed(template.seed)
         model = task.assemble(_network(template, task, dataset), dataset.spec, center=center)
-        if placement.replicas > 1:
+        if distribution.replicas > 1:
             model = for_replicas(model)
         else:
             fuse(model)
         _set_weights(model, definition.get_weights())
         _penalize_kernels(model, settings.weight_decay)
-        stages = in_turn([_stage(plan, model, template, data, placement) for plan in task.stages(model, template)])
-    with placement.strategy.scope():
+        stages = in_turn([_stage(plan, model, template, data, distribution) for plan in task.stages(model, template)])
+    with distribution.strategy.scope():
         for stage in stages:
             stage.build()
-    return Training(template, dataset, task, definition, stages, placement, fresh)
+    return Training(template, dataset, task, definition, stages, distribution, fresh)
 
 
-def _stage(plan: StagePlan, model: keras.Model, template: Template, data: TrainingData, placement: Placement) -> Stage:
+def _stage(
+    plan: StagePlan, model: keras.Model, template: Template, data: TrainingData, distribution: Distribution
+) -> Stage:
     """Build a stage as a task plans it, in the scope of the strategy."""
     settings = template.train
     if plan.environment is None:
@@ -193,14 +199,14 @@ def _stage(plan: StagePlan, model: keras.Model, template: Template, data: Traini
 
     algorithm = load_algorithm(plan.algorithm).make(model, optimizer, template, **plan.options)
     if plan.environment is not None:
-        if placement.replicas > 1:
+        if distribution.replicas > 1:
             raise ValueError(
-                f"A training in an environment runs on one device. Received: {placement}. Add --strategy single."
+                f"A training in an environment runs on one device. Received: {distribution}. Add --strategy single."
             )
         length = {"epochs": plan.epochs, "steps_per_epoch": steps_per_epoch}
         return EnvironmentStage(algorithm, plan.environment, seed=template.seed, name=plan.name, **length)
-    compiled = pays_to_compile(model, placement.replicas, deterministic=settings.deterministic)
-    return DatasetStage(algorithm, data, order, placement, epochs=plan.epochs, name=plan.name, jit_compile=compiled)
+    compiled = pays_to_compile(model, distribution.replicas, deterministic=settings.deterministic)
+    return DatasetStage(algorithm, data, order, distribution, epochs=plan.epochs, name=plan.name, jit_compile=compiled)
 
 
 def load_algorithm(algorithm: Any) -> Any:
@@ -230,7 +236,7 @@ def _policy(precision: Precision) -> Iterator[None]:
 
 
 def _network(template: Template, task: Task, dataset: Dataset) -> keras.Model:
-    network = build_network(template.model.name, task.sizes(dataset.spec), template.model.options)
+    network = build_network(template.model.name, task.model_sizes(dataset.spec), template.model.options)
     check_network(network, task, dataset.spec)
     return network
 
@@ -253,10 +259,10 @@ def _class_weights(template: Template, dataset: Dataset) -> np.ndarray | None:
     """Weights that make every class count the same; their mean over the training examples is 1."""
     if template.train.class_weight == "none":
         return None
-    if template.train.labels:
+    if template.train.num_labeled:
         raise ValueError(
-            "`train.class_weight` counts the classes of all training examples. Received: train.labels = "
-            f"{template.train.labels}, so that not all are known. Leave one of them out."
+            "`train.class_weight` counts the classes of all training examples. Received: train.num_labeled = "
+            f"{template.train.num_labeled}, so that not all are known. Leave one of them out."
         )
     target = dataset.spec.targets[0]
     if not isinstance(target, ClassId) or target.shape or target.counts is None:

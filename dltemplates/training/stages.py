@@ -15,7 +15,7 @@ from dltemplates.template import Template
 from dltemplates.training.algorithms.algorithm import Algorithm
 from dltemplates.training.data import TrainingData
 from dltemplates.training.speed.loop import StepLoop
-from dltemplates.training.strategy import Placement
+from dltemplates.training.strategy import Distribution
 
 
 class Stage(ABC):
@@ -104,7 +104,7 @@ class Stage(ABC):
         """Bring the stage to where it was when `extra_state` was called."""
         return  # most have nothing but their variables
 
-    def compared(self, validated: dict[str, float]) -> dict[str, float]:
+    def train_metrics_at_epoch_end(self, validated: dict[str, float]) -> dict[str, float]:
         """Return further figures that compare training with validation as an epoch ends.
 
         Args:
@@ -131,7 +131,7 @@ class DatasetStage(Stage):
         algorithm: Algorithm,
         data: TrainingData,
         order: TrainingOrder,
-        placement: Placement,
+        distribution: Distribution,
         *,
         epochs: int,
         name: str = "",
@@ -143,7 +143,7 @@ class DatasetStage(Stage):
             algorithm: What happens to each batch.
             data: The batches.
             order: Which example stands at which place.
-            placement: The devices.
+            distribution: The devices.
             epochs: How many it lasts.
             name: The part of the network that it trains.
             jit_compile: Whether steps are compiled by XLA.
@@ -151,9 +151,9 @@ class DatasetStage(Stage):
         super().__init__(algorithm.model, name=name, epochs=epochs, steps_per_epoch=order.steps_per_epoch)
         self.algorithm = algorithm
         self.order = order
-        self.data, self._placement = data, placement
-        self._train = StepLoop(placement, algorithm.train, jit_compile=jit_compile)
-        self._evaluate = StepLoop(placement, algorithm.evaluate, jit_compile=jit_compile)
+        self.data, self._distribution = data, distribution
+        self._train = StepLoop(distribution, algorithm.train, jit_compile=jit_compile)
+        self._evaluate = StepLoop(distribution, algorithm.evaluate, jit_compile=jit_compile)
         self._batches: Any = None
 
     @property
@@ -170,33 +170,35 @@ class DatasetStage(Stage):
 
     def build(self) -> None:
         _, targets, _ = self.batches(self.first_step).element_spec
-        self.algorithm.begin(targets)
+        self.algorithm.build(targets)
 
     def open(self, step: int) -> None:
         if step == self.first_step:
-            self.algorithm.start(self.data.first())
-        self._batches = self._placement.iterator(self.batches(step))
+            self.algorithm.initialize_from_data(self.data.first())
+        self._batches = self._distribution.iterator(self.batches(step))
 
     def run(self, count: int) -> int:
-        with self._placement.watched():
+        with self._distribution.translate_worker_errors():
             self._train(self._batches, count)
         return count
 
     def validate(self) -> dict[str, float]:
         return self._figures_of("validation")
 
-    def compared(self, validated: dict[str, float]) -> dict[str, float]:
-        if not self.algorithm.compared:
+    def train_metrics_at_epoch_end(self, validated: dict[str, float]) -> dict[str, float]:
+        if not self.algorithm.train_metrics_at_epoch_end:
             return {}
         again = self._figures_of("train")
-        figures = {name: again[name] for name in self.algorithm.compared}
-        return figures | {f"{name}_gap": validated[name] - again[name] for name in self.algorithm.compared}
+        figures = {name: again[name] for name in self.algorithm.train_metrics_at_epoch_end}
+        return figures | {
+            f"{name}_gap": validated[name] - again[name] for name in self.algorithm.train_metrics_at_epoch_end
+        }
 
     def _figures_of(self, split: str) -> dict[str, float]:
         self.algorithm.reset()
         batches, steps = self.data.evaluation(split)
-        with self._placement.watched():
-            self._evaluate.run_all(self._placement.iterator(batches), steps)
+        with self._distribution.translate_worker_errors():
+            self._evaluate.run_all(self._distribution.iterator(batches), steps)
         return self.algorithm.figures()
 
     def reset(self) -> None:
@@ -254,12 +256,12 @@ def labeled_examples(template: Template, examples: int) -> np.ndarray | None:
     Raises:
         ValueError: If there are not as many.
     """
-    labels = template.train.labels
+    labels = template.train.num_labeled
     if labels is None:
         return None
     if labels > examples:
         raise ValueError(
-            f"`train.labels` must be at most the number of training examples, {examples}. Received: {labels}. "
+            f"`train.num_labeled` must be at most the number of training examples, {examples}. Received: {labels}. "
             "Leave it out to use all."
         )
     drawn = np.random.default_rng(template.dataset.split_seed).permutation(examples)

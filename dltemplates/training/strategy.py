@@ -24,7 +24,7 @@ LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledE
 
 
 @dataclass(frozen=True)
-class Placement:
+class Distribution:
     """The devices of one training.
 
     Attributes:
@@ -63,7 +63,7 @@ class Placement:
         if self.workers == 1:
             return np.array([values], np.int64)
 
-        with self.watched():
+        with self.translate_worker_errors():
             gathered = self.strategy.run(self._gather, args=(tf.constant([values], tf.int64),))
             rows = self.strategy.experimental_local_results(gathered)[0]
             return rows.numpy()[:: self.replicas // self.workers]
@@ -102,13 +102,13 @@ class Placement:
                 totals.append(context.all_reduce(tf.distribute.ReduceOp.SUM, given))
             return totals
 
-        with self.watched():
+        with self.translate_worker_errors():
             totals = self.strategy.run(tf.function(total))
             for variable, value in zip(variables, totals, strict=True):
                 first = self.strategy.experimental_local_results(value)[0]
                 variable.assign(tf.cast(first, variable.dtype))
 
-    def farewell(self, text: str = "") -> str:
+    def barrier(self, text: str = "") -> str:
         """Wait until every worker has come this far: one that ends early would look like a failure to the others.
 
         Args:
@@ -128,7 +128,7 @@ class Placement:
             return text
 
     @contextlib.contextmanager
-    def watched(self):
+    def translate_worker_errors(self):
         """Turn TensorFlow's many words for a lost worker into one.
 
         Raises:
@@ -148,7 +148,7 @@ class Placement:
         return devices if self.workers == 1 else f"{self.workers} workers of {devices}"
 
 
-def make_placement(strategy: Strategy = "auto", devices: int | None = None) -> Placement:
+def make_distribution(strategy: Strategy = "auto", devices: int | None = None) -> Distribution:
     """Choose the devices; before anything else is asked of TensorFlow.
 
     Args:
@@ -183,8 +183,8 @@ def make_placement(strategy: Strategy = "auto", devices: int | None = None) -> P
             raise ValueError(
                 "Strategy mirrored needs several devices. Received: one. Give --devices 2, or --strategy single."
             )
-        return Placement(tf.distribute.get_strategy())
-    return Placement(_mirrored(gpus, devices or len(gpus)))
+        return Distribution(tf.distribute.get_strategy())
+    return Distribution(_mirrored(gpus, devices or len(gpus)))
 
 
 def _prepare_gpus() -> list[Any]:
@@ -219,5 +219,5 @@ def _mirrored(gpus: list[Any], devices: int) -> tf.distribute.Strategy:
     )
 
 
-def _several_workers(cluster: Cluster) -> Placement:
-    return Placement(tf.distribute.MultiWorkerMirroredStrategy(), cluster.rank, len(cluster.addresses))
+def _several_workers(cluster: Cluster) -> Distribution:
+    return Distribution(tf.distribute.MultiWorkerMirroredStrategy(), cluster.rank, len(cluster.addresses))

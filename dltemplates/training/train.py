@@ -14,14 +14,14 @@ from dltemplates.runs import Run, check_resume, latest_run_path, load_run, make_
 from dltemplates.tasks.scoring.evaluation import Evaluation
 from dltemplates.template import Template
 from dltemplates.training.checkpoint import TrainingState, load_checkpoint
-from dltemplates.training.evaluators import judged_by, missing_judge
+from dltemplates.training.evaluators import evaluator_summary, missing_evaluator
 from dltemplates.training.prepare import Training, naming_broken_files, prepare
 from dltemplates.training.recording.progress import Reporter, Silent
 from dltemplates.training.recording.run_record import begin_run, score_run
-from dltemplates.training.recording.run_writer import Bystander, Keeper
+from dltemplates.training.recording.run_writer import NullWriter, RunWriter
 from dltemplates.training.signals import StopRequest, stop_on_signals
 from dltemplates.training.stages import Stage
-from dltemplates.training.strategy import Placement, Strategy, make_placement
+from dltemplates.training.strategy import Distribution, Strategy, make_distribution
 from dltemplates.training.workers.cluster import read_cluster
 from dltemplates.training.workers.worker_consistency import (
     agree_on_data,
@@ -40,7 +40,7 @@ def train(
     output: str | Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
-    strict: bool = False,
+    fail_on_bad_image: bool = False,
     strategy: Strategy = "auto",
     devices: int | None = None,
     command: str = "dlt train",
@@ -54,8 +54,8 @@ def train(
         output: The run's folder.
         resume: Go on with the run in `output`, or with the newest one of `name`. On several workers, which are all
             started again by the same command, a run that is not there yet is begun.
-        overwrite: Replace a run that stands in `output`.
-        strict: Stop at an image that breaks while training goes on, rather than take another in its place.
+        overwrite: Replace a run in `output`.
+        fail_on_bad_image: Stop at an image that breaks while training goes on, rather than take another in its place.
         strategy: `single` device, `mirrored` over those of this machine, `multiworker` over the machines that
             `TF_CONFIG` names, or `auto`: what there is reason for. The result is the same.
         devices: How many devices of this machine.
@@ -80,17 +80,17 @@ def train(
     if run is not None and run.record.state == "done":  # asked before the others are waited for, who may be gone
         reporter.note(f"{run.path} is done; nothing is left to resume.")
         return load_run(run.path)
-    placement = make_placement(strategy, devices)
-    if not placement.is_chief:
-        return _assist(template, placement, strict=strict)
+    distribution = make_distribution(strategy, devices)
+    if not distribution.is_chief:
+        return _assist(template, distribution, fail_on_bad_image=fail_on_bad_image)
     with ExitStack() as claims:
         replaces = overwrite or (resume and may_begin)  # what was killed before it had a run.json
         if run is None:
             new_run_path(name, output, overwrite=replaces)  # refuse before anything is loaded
         else:
             claims.enter_context(run.claimed())
-        agree_on_template(placement, template, strict=strict)
-        training = prepare(template, placement, strict=strict, run=run)
+        agree_on_template(distribution, template, fail_on_bad_image=fail_on_bad_image)
+        training = prepare(template, distribution, fail_on_bad_image=fail_on_bad_image, run=run)
         if too_much := memory_note(template.export.formats, weight_bytes(training.definition)):
             reporter.note(too_much)
         _train_judge(training, reporter)
@@ -101,10 +101,10 @@ def train(
             if run is None:
                 run = make_run(name, output, overwrite=replaces)
                 claims.enter_context(run.claimed())
-            keeper = _keeper(training, run, reporter)
-            state = _begin(training, run, keeper, reporter)
+            writer = _run_writer(training, run, reporter)
+            state = _begin(training, run, writer, reporter)
             with _resumable(run, state, training.total_steps, command, reporter):
-                fit(training, state, keeper, reporter, stop)
+                fit(training, state, writer, reporter, stop)
                 reporter.end()
                 _save_state(run, state, "interrupted")  # until it is scored
                 if stop.requested:
@@ -113,19 +113,19 @@ def train(
             score_run(run, training.task, training.dataset, state.warnings)
             _note_broken(training.broken(), state, reporter)
             _save_state(run, state, "done")
-            placement.farewell(str(run.path))
+            distribution.barrier(str(run.path))
     return run
 
 
 def _train_judge(training: Training, reporter: Reporter) -> None:
     """Train the classifier that is to judge what is made, where it is not there yet."""
-    if missing := missing_judge(training.task, training.dataset.spec):
-        judge, path = missing
-        reporter.note(f"the judge is not there yet: it is trained once, to {path}")
+    if missing := missing_evaluator(training.task, training.dataset.spec):
+        evaluator, path = missing
+        reporter.note(f"the evaluator is not there yet: it is trained once, to {path}")
         is_begun = (path / "run.json").exists()  # else what stands there was killed before it could be resumed
-        train(judge, output=path, resume=is_begun, overwrite=not is_begun, strategy="single", reporter=reporter)
-        reporter.note("the judge is there; now for what it is to judge")
-    if told := judged_by(training.task):
+        train(evaluator, output=path, resume=is_begun, overwrite=not is_begun, strategy="single", reporter=reporter)
+        reporter.note("the evaluator is there; now for what it is to judge")
+    if told := evaluator_summary(training.task):
         reporter.note(told)
 
 
@@ -147,18 +147,18 @@ def _resumable(run: Run, state: TrainingState, total_steps: int, command: str, r
         reporter.end()
 
 
-def _assist(template: Template, placement: Placement, *, strict: bool) -> Run:
+def _assist(template: Template, distribution: Distribution, *, fail_on_bad_image: bool) -> Run:
     """Train on a worker that is not the chief: do its part of each step, and write nothing."""
-    agree_on_template(placement, template, strict=strict)
-    training = prepare(template, placement, strict=strict)
+    agree_on_template(distribution, template, fail_on_bad_image=fail_on_bad_image)
+    training = prepare(template, distribution, fail_on_bad_image=fail_on_bad_image)
     agree_on_data(training)
     state = begin_together(training, TrainingState())
     with stop_on_signals() as stop, naming_broken_files(training):
-        fit(training, state, Bystander(), Silent(), stop)
-    return Run(Path(placement.farewell()))
+        fit(training, state, NullWriter(), Silent(), stop)
+    return Run(Path(distribution.barrier()))
 
 
-def _begin(training: Training, run: Run, keeper: Keeper, reporter: Reporter) -> TrainingState:
+def _begin(training: Training, run: Run, writer: RunWriter, reporter: Reporter) -> TrainingState:
     """Fill a new run with what is known before the first step, or bring the variables to where an old one stood."""
     variables = training.variables
     if run.record_path.exists():
@@ -172,7 +172,7 @@ def _begin(training: Training, run: Run, keeper: Keeper, reporter: Reporter) -> 
         reporter.note(f"resuming {run.path} at step {state.step} of {training.total_steps}")
     else:
         state = TrainingState()
-        keeper.finish(variables, state, training.extra_states)  # first: a run without a checkpoint could not be resumed
+        writer.finish(variables, state, training.extra_states)  # first: a run without a checkpoint could not be resumed
         begin_run(run, training.template, training.dataset, training.task, training.definition)
         if training.fresh:
             reporter.note(
@@ -180,14 +180,14 @@ def _begin(training: Training, run: Run, keeper: Keeper, reporter: Reporter) -> 
             )
     for warning in training.dataset.spec.warnings:
         reporter.note(warning)
-    if training.placement.replicas > 1:
-        reporter.note(f"training on {training.placement}")
+    if training.distribution.replicas > 1:
+        reporter.note(f"training on {training.distribution}")
     reporter.begin(training.total_steps, state.step)
     return begin_together(training, state)
 
 
 def fit(
-    training: Training, state: TrainingState, keeper: Keeper | Bystander, reporter: Reporter, stop: StopRequest
+    training: Training, state: TrainingState, writer: RunWriter | NullWriter, reporter: Reporter, stop: StopRequest
 ) -> None:
     """Run the steps that are left; `state` is brought forward with them.
 
@@ -202,20 +202,20 @@ def fit(
             what = f"{stage.name} alone" if stage.name else "the whole network"
             epochs = f"epochs {stage.first_epoch + 1} to {stage.last_epoch}"
             reporter.note(f"stage {place} of {len(training.stages)}: {what}, {epochs}")
-        _fit_stage(training, stage, state, keeper, reporter, stop)
-    keeper.finish(training.variables, state, training.extra_states)
+        _fit_stage(training, stage, state, writer, reporter, stop)
+    writer.finish(training.variables, state, training.extra_states)
 
 
 def _fit_stage(
     training: Training,
     stage: Stage,
     state: TrainingState,
-    keeper: Keeper | Bystander,
+    writer: RunWriter | NullWriter,
     reporter: Reporter,
     stop: StopRequest,
 ) -> None:
     """Run the steps of a stage that are left."""
-    placement = training.placement
+    distribution = training.distribution
     stage.open(state.step)
     writes_every_step = training.template.train.checkpoint_seconds == 0
     started = time.monotonic() - state.seconds
@@ -240,26 +240,26 @@ def _fit_stage(
             reporter.step(state.step, loss)
         if epoch_ends:
             _check_finite("loss", loss, state)
-            _end_epoch(training, stage, state, keeper, reporter)
+            _end_epoch(training, stage, state, writer, reporter)
         # Each worker looks at its own clock and signals; all do the same.
-        said = placement.share([stage.fitting, keeper.is_due, stop.requested, not math.isfinite(loss)])
+        said = distribution.share([stage.fitting, writer.is_due, stop.requested, not math.isfinite(loss)])
         fitting, is_due, is_stopping = int(said[0, 0]), said[0, 1], said[:, 2].any()
         if said[:, 3].any():
             _check_finite("loss", math.nan, state)
         if not stage.can_resume:
             continue
         if is_stopping:
-            keeper.finish(training.variables, state, training.extra_states)
+            writer.finish(training.variables, state, training.extra_states)
             raise KeyboardInterrupt
         if is_due:
-            keeper.checkpoint(training.variables, state, training.extra_states)
+            writer.checkpoint(training.variables, state, training.extra_states)
 
 
 def _end_epoch(
     training: Training,
     stage: Stage,
     state: TrainingState,
-    keeper: Keeper | Bystander,
+    writer: RunWriter | NullWriter,
     reporter: Reporter,
 ) -> None:
     """Validate, keep the weights if they are the best of the last stage so far, write the history."""
@@ -271,21 +271,21 @@ def _end_epoch(
     }
     figures = stage.figures()
     validated = stage.validate()
-    figures |= stage.compared(validated)
+    figures |= stage.train_metrics_at_epoch_end(validated)
     row |= stage.named(figures)
     row |= {f"val_{name}": value for name, value in stage.named(validated).items()}
-    if training.placement.is_chief and training.watch and stage is training.stages[-1]:
+    if training.distribution.is_chief and training.watch and stage is training.stages[-1]:
         evaluation = training.watch.evaluate()
         row |= {f"val_{name}": value for name, value in evaluation.scores.items()}
-        keeper.samples(epoch, training.watch.samples())
+        writer.samples(epoch, training.watch.samples())
         _warn(evaluation, epoch, state, reporter)
     row["seconds"] = round(state.seconds, 1)
     _check_finite("val_loss", validated["loss"], state)
     state.history.append(row)
     better = stage is training.stages[-1] and _is_best(training, state, row)
     if better:
-        keeper.best(stage.model)
-    keeper.history(state.history)
+        writer.best(stage.model)
+    writer.history(state.history)
     reporter.epoch(row, better)
     _note_broken(gather_broken(training), state, reporter)
 
@@ -297,10 +297,10 @@ def _is_best(training: Training, state: TrainingState, row: dict[str, float]) ->
     figure = row[task.monitor]
     # Accuracy on a small split ties often; the loss then decides.
     rank = [figure if task.monitor_direction == "max" else -figure, -row["val_loss"]]
-    if training.template.train.keep == "last":
+    if training.template.train.restore == "last":
         rank = [row["epoch"]]
     # The chief's word for all: machines may round differently.
-    better = bool(training.placement.share([state.best is None or rank > state.best])[0, 0])
+    better = bool(training.distribution.share([state.best is None or rank > state.best])[0, 0])
     if better:
         state.best, state.best_epoch = rank, int(row["epoch"])
     return better
@@ -322,9 +322,11 @@ def _note_broken(broken: dict[str, str], state: TrainingState, reporter: Reporte
             reporter.note(f"{name} is replaced by another image: {reason}")
 
 
-def _keeper(training: Training, run: Run, reporter: Reporter) -> Keeper:
+def _run_writer(training: Training, run: Run, reporter: Reporter) -> RunWriter:
     settings = training.template.train
-    return Keeper(run, training.definition, reporter, keep=settings.checkpoints, interval=settings.checkpoint_seconds)
+    return RunWriter(
+        run, training.definition, reporter, keep=settings.checkpoints, interval=settings.checkpoint_seconds
+    )
 
 
 def _save_state(run: Run, state: TrainingState, name) -> None:

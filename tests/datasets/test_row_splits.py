@@ -143,7 +143,7 @@ def test_unchanged_data_keeps_its_order():
 def test_a_file_of_splits_is_read_whole_or_refused():
     rows = RowSplits(np.arange(5, dtype=np.uint64), np.array([0, 0, 1, 2, 2], np.uint8), np.array([3.0, 4.5]), True)
     again = RowSplits.from_bytes(rows.to_bytes(), "splits.npz")
-    for name in ("hashes", "splits", "bounds", "by_time"):
+    for name in ("hashes", "splits", "split_bounds", "by_time"):
         np.testing.assert_array_equal(getattr(again, name), getattr(rows, name))
     broken = rows_of([1, 2], [0, 7])
     for content in (b"", b"x" * 50, rows.to_bytes()[:200], broken.to_bytes()):

@@ -8,7 +8,7 @@ from dltemplates.deploy.converters.saved_model import with_float_images
 from dltemplates.deploy.formats.format import load_format
 from dltemplates.deploy.parity import PARITY_EXAMPLES, CheckError, PartReference, compare, spread
 from dltemplates.deploy.raw_bytes import check_input, leading_operators
-from dltemplates.features import Boxes, Decision, Number
+from dltemplates.features import Binary, Boxes, Number
 from dltemplates.runtimes import Operator, Predictor
 from dltemplates.tasks.serving.contract import Contract, ServingModel
 
@@ -218,7 +218,7 @@ def test_an_output_is_compared_as_its_kind_is(compared):
     padded = np.where(np.arange(5)[:, None] < 1, expected, -1)  # a share of the image, whatever fills the rows
     assert compared(padded, np.where(padded < 0, padded, padded + 0.25), Boxes).max_error == pytest.approx(0.25)
     decisions = (np.arange(20) % 2).astype(np.float32)
-    parity = compared(decisions, np.where(np.arange(20) < 3, 1 - decisions, decisions), Decision)
+    parity = compared(decisions, np.where(np.arange(20) < 3, 1 - decisions, decisions), Binary)
     assert (parity.changed, parity.max_error, parity.rms_error) == (3, 0.15, 0)
 
 

@@ -12,7 +12,7 @@ from keras import layers
 from dltemplates import catalog, runs
 from dltemplates.datasets.source import ArraySource, Dataset
 from dltemplates.deploy.converters import convert
-from dltemplates.deploy.export import export_system, not_offered, traits
+from dltemplates.deploy.export import export_system, layer_types, not_offered
 from dltemplates.deploy.files import digest, size
 from dltemplates.deploy.formats.format import load_format
 from dltemplates.deploy.report import REPORT_FILE, load_report
@@ -204,7 +204,7 @@ def test_what_is_not_offered_fails_only_where_asked_for(serve, task, dataset, tm
 
 
 def test_traits_are_found_in_nested_networks(serve):
-    found = traits(serve(layers.Conv2D(4, 3, activation="hard_silu"), layers.Flatten(), layers.LeakyReLU()).model)
+    found = layer_types(serve(layers.Conv2D(4, 3, activation="hard_silu"), layers.Flatten(), layers.LeakyReLU()).model)
     assert {"Conv2D", "hard_silu", "LeakyReLU", "Rescaling"} <= found
     assert not_offered(load_format("tflite:int16x8"), found)
     assert not_offered(load_format("tflite:int8"), found) is None

@@ -8,7 +8,7 @@ from keras import layers
 from dltemplates import catalog
 from dltemplates.deploy.converters.convert import ConversionError, Converter
 from dltemplates.deploy.converters.saved_model import save_serving
-from dltemplates.deploy.export import traits
+from dltemplates.deploy.export import layer_types
 from dltemplates.deploy.formats.format import load_format
 from dltemplates.features import Image, Number
 from dltemplates.tasks.serving.contract import Contract, ServingModel
@@ -44,7 +44,7 @@ def converter(tmp_path_factory):
 @pytest.mark.parametrize(("key", "trait"), ROWS)
 def test_the_converter_refuses_it(converter, tmp_path, key, trait):
     model = network(trait)
-    assert trait in traits(model)
+    assert trait in layer_types(model)
     contract = Contract(
         name="odd",
         task="image_regression",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dltemplates.features import Boxes, Category, Column, Decision, Image, Noise, Number
+from dltemplates.features import Binary, Boxes, Category, Column, Image, Noise, Number
 
 IMAGE = Image(name="image", dtype="float32", shape=(2, 3, 1))
 NUMBERS = Number(name="features", dtype="float32", shape=(2,), mean=(5.0, 0.0), std=(2.0, 0.5))
@@ -57,7 +57,7 @@ def test_numbers_are_compared_by_the_greatest_difference():
 
 
 def test_decisions_are_equal_or_not():
-    decision = Decision(name="decision", dtype="float32", shape=())
+    decision = Binary(name="decision", dtype="float32", shape=())
     expected = np.float32([0, 1, 1])
     assert decision.differences(expected, np.float32([0.4, 1, np.nan])).tolist() == [1, 0, 1]
     assert decision.compare(expected, expected) == 0

@@ -14,18 +14,18 @@ import dltemplates
 from dltemplates import features
 from dltemplates.features import (
     AnyFeature,
+    Binary,
     Boxes,
     Category,
     ClassId,
     Column,
-    Decision,
-    Future,
+    History,
+    Horizon,
     Image,
     Labels,
     Noise,
     Number,
-    Past,
-    Scores,
+    Probabilities,
     Series,
     Time,
 )
@@ -43,11 +43,13 @@ EXAMPLES = (  # one of each kind, with all that it can hold
     Category(name="categories", dtype="int32", shape=(1,), columns=(CITY,)),
     Noise(name="noise", dtype="float32", shape=(5,)),
     Series(name="series", dtype="float32", shape=(12, 2), columns=(PRICE, PRICE), **STATISTICS),
-    Future(name="future", dtype="float32", shape=(2,), columns=(PRICE,), **STATISTICS),
-    Past(name="past", dtype="float32", shape=(12,), columns=(PRICE,)),
+    Horizon(name="future", dtype="float32", shape=(2,), columns=(PRICE,), **STATISTICS),
+    History(name="past", dtype="float32", shape=(12,), columns=(PRICE,)),
     Time(name="time", dtype="float64", shape=(), columns=(DAY,), frequency="MS"),
-    Scores(name="probabilities", dtype="int8", shape=(2,), range=(0, 1), classes=("no", "yes"), quantization=(0.1, -3)),
-    Decision(name="decision", dtype="float32", shape=(), columns=(CITY,), threshold=0.5),
+    Probabilities(
+        name="probabilities", dtype="int8", shape=(2,), range=(0, 1), classes=("no", "yes"), quantization=(0.1, -3)
+    ),
+    Binary(name="decision", dtype="float32", shape=(), columns=(CITY,), threshold=0.5),
     Boxes(name="boxes", dtype="float32", shape=(8, 4)),
 )
 UNION = TypeAdapter(AnyFeature)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LinearRegression
 
-from dltemplates.figures.coefficients import MOST, coefficients, coefficients_figure
+from dltemplates.figures.coefficients import MAX_BARS, coefficients, coefficients_figure
 from dltemplates.models.dense.mlp import mlp
 from dltemplates.models.dense.regression import linear_regression, softmax_regression
 from dltemplates.tasks.assemble import assemble
@@ -16,8 +16,8 @@ from dltemplates.template import load_template
 def serving_of(template, builder):
     settings = load_template(template)
     task, dataset = load_for(settings)
-    network = builder(**task.sizes(dataset.spec))
-    return task.serving(assemble(network, dataset.spec), dataset.spec, settings, name="made")[""], dataset.spec
+    network = builder(**task.model_sizes(dataset.spec))
+    return task.serve(assemble(network, dataset.spec), dataset.spec, settings, name="made")[""], dataset.spec
 
 
 def test_a_coefficient_is_what_a_unit_of_its_input_adds():
@@ -56,8 +56,8 @@ def test_a_category_adds_what_its_vector_is_worth(tmp_path):
     (tmp_path / "own.csv").write_text("size,colour,price\n" + "\n".join(lines))
     settings = load_template("linear_regression_diabetes", {"dataset.name": str(tmp_path / "own.csv")})
     task, dataset = load_for(settings)
-    network = linear_regression(**task.sizes(dataset.spec))
-    serving = task.serving(assemble(network, dataset.spec), dataset.spec, settings, name="made")[""]
+    network = linear_regression(**task.model_sizes(dataset.spec))
+    serving = task.serve(assemble(network, dataset.spec), dataset.spec, settings, name="made")[""]
     (found,) = coefficients(serving)
     worth = {entry["name"]: entry["coefficient"] for entry in found["inputs"]}
     assert list(worth) == ["size", "colour=blue", "colour=red"]
@@ -77,15 +77,15 @@ def test_more_than_a_weighted_sum_has_none():
     assert coefficients(serving_of("softmax_regression_iris", mlp)[0]) is None
     settings = load_template("mlp_digits")
     task, dataset = load_for(settings)
-    network = linear_regression(**task.sizes(dataset.spec))
-    serving = task.serving(assemble(network, dataset.spec), dataset.spec, settings, name="made")[""]
+    network = linear_regression(**task.model_sizes(dataset.spec))
+    serving = task.serve(assemble(network, dataset.spec), dataset.spec, settings, name="made")[""]
     assert coefficients(serving) is None
     keras.backend.clear_session()
 
 
 def test_the_greatest_are_drawn_by_name():
     random = np.random.default_rng(0)
-    names = [f"input {place} of $x_{place}" for place in range(MOST + 5)]
+    names = [f"input {place} of $x_{place}" for place in range(MAX_BARS + 5)]
     worth = random.normal(size=(2, len(names)))
     found = [
         {"output": output, "inputs": [{"name": n, "standardized": w} for n, w in zip(names, row, strict=True)]}
@@ -95,6 +95,6 @@ def test_the_greatest_are_drawn_by_name():
     figure.canvas.draw()
     (axes,) = figure.axes
     drawn = [label.get_text() for label in axes.get_yticklabels()]
-    assert drawn == [names[place] for place in np.argsort(-np.abs(worth).max(axis=0))[:MOST]]
+    assert drawn == [names[place] for place in np.argsort(-np.abs(worth).max(axis=0))[:MAX_BARS]]
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["$\\foo$", "b"]
     assert coefficients_figure(found[:1]).axes[0].get_legend() is None

@@ -13,9 +13,9 @@ def servings_of(code, data="digits"):
     """An autoencoder with fresh weights, as it is served, and examples."""
     template = load_template("autoencoder_digits", {"dataset.name": data, "model.code": code, "model.units": [8]})
     task, dataset = load_for(template)
-    network = build_network("autoencoder", task.sizes(dataset.spec), {"units": [8], "code": code})
+    network = build_network("autoencoder", task.model_sizes(dataset.spec), {"units": [8], "code": code})
     model = task.assemble(network, dataset.spec)
-    return task.serving(model, dataset.spec, template, name="x"), dataset.split("test")
+    return task.serve(model, dataset.spec, template, name="x"), dataset.split("test")
 
 
 def test_a_code_is_drawn_between_what_was_given_and_what_is_made():

@@ -20,9 +20,9 @@ def neuron():
     """A neuron that fires where a + b is above 1.5, its task, and the rows of AND."""
     template = load_template("perceptron_gates")
     task, dataset = load_for(template)
-    network = perceptron(**task.sizes(dataset.spec))
+    network = perceptron(**task.model_sizes(dataset.spec))
     network.set_weights([np.full((2, 1), 2.0), np.array([-2.0])])  # of standardized bits: 2a - 1, 2b - 1
-    serving = task.serving(assemble(network, dataset.spec), dataset.spec, template, name="neuron")[""]
+    serving = task.serve(assemble(network, dataset.spec), dataset.spec, template, name="neuron")[""]
     return KerasPredictor(serving.model, serving.contract), task, dataset.split("test").read(np.arange(4))
 
 

@@ -89,10 +89,8 @@ def test_what_a_killed_process_left_half_written_goes(tmp_path):
 
 
 def test_a_figure_of_validation_alone_has_a_curve():
-    history = [
-        {"epoch": n, "step": n, "loss": 1 / n, "val_loss": 1.0, "val_distance": 9 - n, "seconds": 1} for n in (1, 2)
-    ]
+    history = [{"epoch": n, "step": n, "loss": 1 / n, "val_loss": 1.0, "val_fid": 9 - n, "seconds": 1} for n in (1, 2)]
     loss, distance = curves_figure(history, 2).axes
     assert [line.get_label() for line in loss.lines[:2]] == ["training", "validation"]
-    assert distance.get_title() == "distance"
+    assert distance.get_title() == "fid"
     assert distance.lines[0].get_ydata().tolist() == [8, 7]

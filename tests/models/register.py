@@ -51,7 +51,7 @@ class Row:
     sizes: dict[str, Any] | None
     options: dict[str, Any] = field(default_factory=dict)
     least: int | None = None
-    gives: tuple[int, ...] | None = None
+    output_shape: tuple[int, ...] | None = None
     learning_rate: float | None = 0.01
     export: Export | None = field(default_factory=Export)
     fast: tuple[str, ...] = ()
@@ -98,7 +98,7 @@ def sibling(row: Row, **changes: Any) -> Row:
 
 def generator(sizes: dict[str, Any], *, options: dict[str, Any], export: Export, least: int | None = 4) -> Row:
     """Return the row of a generator and a discriminator, which together give one number."""
-    return Row(sizes, options, least, gives=(1,), learning_rate=None, export=replace(export, keep="last"))
+    return Row(sizes, options, least, output_shape=(1,), learning_rate=None, export=replace(export, keep="last"))
 
 
 BINARY = {"name": "classification", "binary": True}
@@ -170,7 +170,7 @@ MODELS = {
     "rbm": Row(
         shape(6, 5),
         {"units": 7},
-        gives=(7,),
+        output_shape=(7,),
         learning_rate=None,
         export=Export({"units": 32}, task="representation"),
     ),

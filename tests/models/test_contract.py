@@ -23,7 +23,7 @@ SOURCES = sorted(Path(dltemplates.models.__path__[0]).glob("*.py"))
 
 
 built = models(lambda row: row.sizes)
-classifiers = models(lambda row: row.sizes and "num_outputs" in row.sizes and row.gives is None)
+classifiers = models(lambda row: row.sizes and "num_outputs" in row.sizes and row.output_shape is None)
 builders = pytest.mark.parametrize("name", catalog.MODELS)
 
 
@@ -39,7 +39,7 @@ def build(name):
 
 def output_shape(name):
     row = row_of(name)
-    return row.gives or ((row.sizes["num_outputs"],) if "num_outputs" in row.sizes else row.sizes["input_shape"])
+    return row.output_shape or ((row.sizes["num_outputs"],) if "num_outputs" in row.sizes else row.sizes["input_shape"])
 
 
 def examples(network, count=4):

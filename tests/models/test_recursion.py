@@ -8,7 +8,7 @@ from keras import layers
 from dltemplates.models.build import build_network
 from dltemplates.models.recursion import LIMIT, deep_networks
 from dltemplates.runs import atomic_write, make_run
-from dltemplates.training.import_model import adopt
+from dltemplates.training.import_model import import_model
 from dltemplates.training.workers.replicas import for_replicas
 
 CHAIN = 300  # layers, one behind the other
@@ -109,5 +109,5 @@ def test_a_deep_network_is_copied_for_replicas(chain):
 def test_a_deep_model_from_elsewhere_becomes_a_run(chain, tmp_path):
     chain.layers[-1].activation = keras.activations.softmax  # it is then rebuilt
     chain.save(tmp_path / "theirs.keras")
-    run = adopt(tmp_path / "theirs.keras", task="classification", data="digits", output=tmp_path / "run")
+    run = import_model(tmp_path / "theirs.keras", task="classification", data="digits", output=tmp_path / "run")
     assert run.record.state == "done"

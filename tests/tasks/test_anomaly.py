@@ -18,7 +18,7 @@ from dltemplates.features import ClassId, Number
 from dltemplates.inference import evaluate, predict
 from dltemplates.runs import Run
 from dltemplates.settings import DatasetSettings, Named
-from dltemplates.tasks.anomaly import Anomaly, between
+from dltemplates.tasks.anomaly import Anomaly, quantile_threshold
 from dltemplates.tasks.load_for import load_for
 from dltemplates.tasks.scoring.anomaly_labels import TRUTH, anomalies_of
 from dltemplates.template import load_template
@@ -138,11 +138,11 @@ def test_images_are_not_read_to_count_anomalies(digit_folder, monkeypatch):
 
 def test_validation_is_watched_on_normal_examples_alone():
     task, seen = look(dataset((1, 0, 0, 1, 1)))
-    watched = task.watched(seen.split("validation"))
+    watched = task.monitor_subset(seen.split("validation"))
     assert origin(watched)[1].tolist() == [0, 3, 4]
     training = prepare(template())
-    assert len(training.stages[-1].data.watched) < len(training.dataset.split("validation"))
-    assert not anomalies_of(training.stages[-1].data.watched).any()
+    assert len(training.stages[-1].data.monitor_subset) < len(training.dataset.split("validation"))
+    assert not anomalies_of(training.stages[-1].data.monitor_subset).any()
 
 
 @pytest.mark.parametrize(
@@ -161,17 +161,19 @@ def test_options_out_of_range_are_refused(options, match):
 
 def test_a_threshold_lies_between_two_scores():
     scores = np.arange(1, 102)[::-1]
-    assert between(scores, 0.5) == 51.5
-    assert between(scores, 0.99) == 100.5
-    assert between(scores, 0.999) == 100.5  # one at least is above it
-    assert between(np.array([3.0]), 0.9) == pytest.approx(3.3)  # none is greater: a tenth above it
+    assert quantile_threshold(scores, 0.5) == 51.5
+    assert quantile_threshold(scores, 0.99) == 100.5
+    assert quantile_threshold(scores, 0.999) == 100.5  # one at least is above it
+    assert quantile_threshold(np.array([3.0]), 0.9) == pytest.approx(3.3)  # none is greater: a tenth above it
 
 
 def test_a_threshold_is_none_of_the_scores_of_rows_that_come_again():
     states = np.repeat([1.0, 2.0, 4.0], 20)
-    assert between(states, 0.5) == 3.0
-    assert between(states, 0.99) == pytest.approx(4.4)
-    assert between(states * (1 + 1e-6 * np.random.default_rng(0).random(60)), 0.5) == pytest.approx(3.0, rel=1e-5)
+    assert quantile_threshold(states, 0.5) == 3.0
+    assert quantile_threshold(states, 0.99) == pytest.approx(4.4)
+    assert quantile_threshold(states * (1 + 1e-6 * np.random.default_rng(0).random(60)), 0.5) == pytest.approx(
+        3.0, rel=1e-5
+    )
 
 
 def test_the_score_is_the_mean_squared_error_in_deviations(run):
@@ -191,7 +193,7 @@ def test_the_score_is_the_mean_squared_error_in_deviations(run):
 
 def test_the_threshold_leaves_its_share_of_normal_validation_examples_below(run):
     task, seen = load_for(run.template)
-    normal = task.watched(seen.split("validation"))
+    normal = task.monitor_subset(seen.split("validation"))
     rows = normal.read(np.arange(len(normal)))["features"]
     decided = np.asarray(run.serving().model(rows)["decision"])
     assert decided.mean() == pytest.approx(0.1, abs=1.5 / len(normal))

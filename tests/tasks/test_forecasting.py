@@ -139,10 +139,10 @@ def test_the_loss_is_chosen(task):
     assert float(absolute.loss()(targets, forecast)) == 3
 
 
-def served(spec, relative):
+def served(spec, subtract_last):
     """A network with fresh weights, from raw windows to forecasts."""
     keras.utils.set_random_seed(0)
-    task = Forecasting(spec, relative=relative)
+    task = Forecasting(spec, subtract_last=subtract_last)
     model = task.assemble(lstm((WINDOW, 2), HORIZON, units=(4,)), spec)
     model = keras.models.model_from_json(model.to_json())  # as a run keeps it
     return model, lambda windows: np.asarray(task.present(model(np.float32(windows))))
@@ -153,17 +153,17 @@ def test_a_relative_forecast_moves_with_its_series():
     spec = series_data(table, settings().model_copy(update={"target": "sold"})).spec
     windows = table.to_numpy()[None, :WINDOW]
     moved = windows + np.array([0, 100])
-    for relative in (True, False):
-        model, forecast = served(spec, relative)
+    for subtract_last in (True, False):
+        model, forecast = served(spec, subtract_last)
         follows = np.abs(forecast(moved) - forecast(windows) - 100).max() < 1e-3
-        assert follows == relative
+        assert follows == subtract_last
         model.get_layer("lstm").get_layer("logits").set_weights([np.zeros((4, HORIZON)), np.zeros(HORIZON)])
-        expected = windows[0, -1, 1] if relative else spec.targets[0].mean[0]
+        expected = windows[0, -1, 1] if subtract_last else spec.targets[0].mean[0]
         np.testing.assert_allclose(forecast(windows), np.full((1, HORIZON), expected), rtol=1e-5)
 
 
 def test_sizes_are_those_that_builders_ask_for(task):
-    assert task.sizes(series_data(series(), settings()).spec) == {
+    assert task.model_sizes(series_data(series(), settings()).spec) == {
         "input_shape": (WINDOW, 1),
         "num_outputs": HORIZON,
         "sequence_length": WINDOW,
@@ -183,8 +183,8 @@ def test_wrong_options_are_refused():
     spec = series_data(series(), settings()).spec
     with pytest.raises(ValueError, match=r"`loss`.*Received: 'huber'"):
         Forecasting(spec, loss="huber")
-    with pytest.raises(ValueError, match=r"`relative`.*Received: 'yes'"):
-        Forecasting(spec, relative="yes")
+    with pytest.raises(ValueError, match=r"`subtract_last`.*Received: 'yes'"):
+        Forecasting(spec, subtract_last="yes")
 
 
 @pytest.mark.data
@@ -202,7 +202,7 @@ def test_a_linear_autoregression_is_the_baseline_of_the_ready_template(data_fold
 
 def test_there_are_no_classes_to_balance(template):
     balanced = template.model_copy(update={"train": template.train.model_copy(update={"class_weight": "balanced"})})
-    with pytest.raises(ValueError, match="`train.class_weight`.*Received: .*`future`"):
+    with pytest.raises(ValueError, match="`train.class_weight`.*Received: .*`horizon`"):
         prepare(balanced)
 
 

@@ -42,7 +42,7 @@ def test_a_model_can_do_a_task_or_it_is_said_why_not(task, model):
             "task": {"name": task} | OPTIONS.get(task, {}),
             "dataset": {"name": "digits", "images": {"size": [side, side]}},
             "model": {"name": model} | MODELS[model],
-            "train": {"batch_size": 16, "keep": "last"},
+            "train": {"batch_size": 16, "restore": "last"},
         },
         source="test",
     )
@@ -54,9 +54,9 @@ def test_a_model_can_do_a_task_or_it_is_said_why_not(task, model):
     training = prepare(template)
     inputs, targets, weight = next(iter(training.stages[0].batches(0)))
     training.stages[-1].algorithm.train(inputs, targets, weight)
-    spec = training.task.fitted(training.model, training.dataset)
+    spec = training.task.calibrate(training.model, training.dataset)
     task_of_spec = make_task(template.task, spec) if task == "anomaly" else training.task
-    assert "" in task_of_spec.serving(training.model, spec, template, name="served")
+    assert "" in task_of_spec.serve(training.model, spec, template, name="served")
 
 
 def test_it_is_one_line_and_nothing_is_left_behind(tmp_path):
@@ -102,7 +102,7 @@ def test_several_outputs_are_logits_and_others_or_refused():
 
 def test_a_task_of_several_outputs_needs_each_by_its_name():
     class Detector(AnyTarget):
-        def needs(self, spec):
+        def model_signature(self, spec):
             return {"": Shapes((8, 8, 1), {"boxes": (4,), "logits": (2,)})}
 
     def network(**names):

@@ -143,5 +143,5 @@ def test_what_cannot_be_given_back_is_refused():
 
 def test_nothing_is_trained_for_parity():
     with pytest.raises(ValueError, match="Task parity.*Received: .*dlt list tasks"):
-        Parity().sizes(data_of(IMAGE).spec)
+        Parity().model_sizes(data_of(IMAGE).spec)
     assert Parity().compare({}, {"code": np.ones((2, 3))}).scores == {}

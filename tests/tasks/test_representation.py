@@ -34,8 +34,8 @@ def _short(monkeypatch):
 
 def draw(model):
     task = make_task(Named(name="representation"), spec_of())
-    return task.gallery(
-        task.serving(model, SPEC, load_template("rbm_mnist"), name="rbm"), ArraySource({"image": IMAGES})
+    return task.model_figures(
+        task.serve(model, SPEC, load_template("rbm_mnist"), name="rbm"), ArraySource({"image": IMAGES})
     )
 
 

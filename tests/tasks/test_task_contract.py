@@ -167,7 +167,7 @@ def series(folder: Path) -> Kind:
     dates = pd.date_range("2000-01-01", periods=len(days))
     pd.DataFrame({"day": dates, "sold": np.sin(days / 5) + noise}).to_csv(folder / "series.csv", index=False)
     settings = {"name": str(folder / "series.csv"), "series": {"window": 8, "horizon": 2}}
-    return Kind(settings, settings["name"], {"series": "series", "future": "future"})
+    return Kind(settings, settings["name"], {"series": "series", "future": "horizon"})
 
 
 @kind_of_data
@@ -207,7 +207,7 @@ def template(task: str, kind: Kind, **settings: Any) -> dlt.Template:
         "task": {"name": task, **row.task},
         "dataset": {"validation": 0.2, **kind.settings},
         "model": row.model or MLP,
-        "train": {"epochs": 1, "batch_size": 16, "keep": "last"},
+        "train": {"epochs": 1, "batch_size": 16, "restore": "last"},
     }
     return dlt.load_template("mlp_digits", tables | {key.replace("__", "."): value for key, value in settings.items()})
 
@@ -377,9 +377,9 @@ def test_a_run_is_not_evaluated_on_data_of_another_kind(trained, kinds, task):
         ("reconstruction", "table_number", {"task__loss": "cross_entropy"}, "`loss` .*'cross_entropy'"),
         ("reconstruction", "images", {"train__class_weight": "balanced"}, "`train.class_weight` .*`image`"),
         ("regression", "table_number", {"train__class_weight": "balanced"}, "`train.class_weight` .*`number`"),
-        ("variational", "images", {"train__labels": 16}, "`train.labels` .*16 for variational"),
-        ("generation", "images", {"train__keep": "best"}, "train.keep = 'best'"),
-        ("classification", "table_class", {"train__pretrain": {}}, "`train.pretrain` .*mlp"),
+        ("variational", "images", {"train__num_labeled": 16}, "`train.num_labeled` .*16 for variational"),
+        ("generation", "images", {"train__restore": "best"}, "train.restore = 'best'"),
+        ("classification", "table_class", {"train__layerwise_pretrain": {}}, "`train.layerwise_pretrain` .*mlp"),
         ("classification", "images_class", {"task__normal": "other"}, "normal .*dlt show classification"),
         ("classification", "table_class", {"model": {"name": "gan"}}, "`gan` .*input_shape=\\(4,\\)"),
         ("classification", "images_class", {"model": {"name": "gan"}}, "`gan` .*task classification"),

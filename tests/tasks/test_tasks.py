@@ -54,7 +54,7 @@ def test_a_task_trains_serves_scores_and_shows(name):
     keras.utils.set_random_seed(0)
     spec, raw = spec_of(name), RAW[name]
     task = make_task(Named(name=name), spec)
-    sizes = task.sizes(spec)
+    sizes = task.model_sizes(spec)
     inputs = keras.Input(sizes["input_shape"])
     network = keras.Model(inputs, keras.layers.Dense(sizes["num_outputs"])(keras.layers.Flatten()(inputs)), name="net")
     model = assemble(network, spec)
@@ -78,7 +78,7 @@ def test_a_task_trains_serves_scores_and_shows(name):
     perfect = next(iter(task.compare(targets, best_outputs(name)).scores.values()))
     first = next(iter(scores.values()))
     assert first <= perfect if task.direction == "max" else first >= perfect
-    assert len(task.show(outputs)) == 12
+    assert len(task.format(outputs)) == 12
     evaluation = task.compare(targets, outputs)
     assert len(evaluation.captions) == len(evaluation.errors) == len(evaluation) == 12
     assert evaluation.score_of(np.arange(12)) == pytest.approx(first)
@@ -148,7 +148,7 @@ def test_multi_label_scores_by_macro_f1():
     assert scores["macro_f1"] == pytest.approx((1 + 1 + 2 / 3) / 3)
     assert scores["label_accuracy"] == pytest.approx(5 / 6)
     assert scores["exact_match"] == 0.5
-    assert task.show(outputs)[0]["labels"] == ["x", "z"]
+    assert task.format(outputs)[0]["labels"] == ["x", "z"]
 
 
 def test_one_label_and_one_example_are_enough():

@@ -17,7 +17,7 @@ from matplotlib.patches import Rectangle
 from dltemplates.datasets.features import image_value
 from dltemplates.datasets.source import Arrays, ArraySource, Dataset, Source, batches_of
 from dltemplates.datasets.spec import DatasetSpec
-from dltemplates.features import Boxes, ClassId, Scores
+from dltemplates.features import Boxes, ClassId, Probabilities
 from dltemplates.figures.outcomes import show_image
 from dltemplates.runtimes import KerasPredictor
 from dltemplates.tasks.assemble import make_contract
@@ -100,11 +100,11 @@ class Rectangles(Task):
     def labels(self):
         return self.classes
 
-    def sizes(self, spec):
+    def model_sizes(self, spec):
         return {"input_shape": spec.inputs[0].shape, "num_outputs": len(self.classes) + 1}
 
-    def needs(self, spec):
-        sizes = self.sizes(spec)
+    def model_signature(self, spec):
+        sizes = self.model_sizes(spec)
         return {"": Shapes(sizes["input_shape"], {"boxes": (MOST, 4), "logits": (MOST, sizes["num_outputs"])})}
 
     def batch(self, example: dict[str, Any], *, training: bool):
@@ -127,13 +127,13 @@ class Rectangles(Task):
         options = {"losses": losses, "metrics": metrics}
         return [StagePlan(f"{ALGORITHMS}.supervised:Supervised", template.train.epochs, options, only_labeled=True)]
 
-    def serving(self, model, spec, template, *, name):
+    def serve(self, model, spec, template, *, name):
         given = model.output
         shares = layers.Softmax(dtype="float32")(given["logits"])
         served = keras.Model(model.input, {"boxes": given["boxes"], "scores": shares[..., :-1]}, name=model.name)
         boxes = self.target.model_copy(update={"range": (0.0, 1.0)})
         shape = (MOST, len(self.classes))
-        scores = Scores(name="scores", dtype="float32", shape=shape, range=(0, 1), classes=self.classes)
+        scores = Probabilities(name="scores", dtype="float32", shape=shape, range=(0, 1), classes=self.classes)
         return {"": ServingModel(served, make_contract(spec, template, (boxes, scores), name=name))}
 
     def predict(self, system: System, inputs: Arrays) -> Arrays:
@@ -178,12 +178,12 @@ class Rectangles(Task):
             score_of=f1,
         )
 
-    def gallery(self, servings, source: Source) -> dict[str, Figure]:
+    def model_figures(self, servings, source: Source) -> dict[str, Figure]:
         """Draw the boxes that are found in some images, the true ones dotted."""
         serving = servings[WHOLE]
         arrays = source.read(np.arange(min(SHOWN, len(source))))
         system = System({WHOLE: KerasPredictor(serving.model, serving.contract)})
-        found = self.show(self.predict(system, {"image": arrays["image"]}))
+        found = self.format(self.predict(system, {"image": arrays["image"]}))
         figure = Figure(figsize=(1.4 * SHOWN, 1.6), layout="constrained")
         axes = figure.subplots(1, SHOWN).flat
         for panel, image, wanted, own in zip(axes, arrays["image"], arrays[self.target.name], found, strict=False):
@@ -200,7 +200,7 @@ class Rectangles(Task):
         scores = outputs["scores"]
         return np.where(scores.max(axis=-1) > LEAST_SCORE, scores.argmax(axis=-1), -1)
 
-    def show(self, outputs: Arrays) -> list[dict[str, Any]]:
+    def format(self, outputs: Arrays) -> list[dict[str, Any]]:
         return [
             {
                 "boxes": [

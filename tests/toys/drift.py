@@ -146,10 +146,10 @@ class Steering(Task):
     def stages(self, model, template):
         return [StagePlan(QLearning, template.train.epochs, environment=Drift, steps_per_epoch=250)]
 
-    def sizes(self, spec):
+    def model_sizes(self, spec):
         return {"input_shape": (2,), "num_outputs": len(ACTIONS)}
 
-    def serving(self, model, spec, template, *, name):
+    def serve(self, model, spec, template, *, name):
         values = Number(name="values", dtype="float32", shape=(len(ACTIONS),))
         served = keras.Model(model.input, {"values": model.output}, name=model.name)
         return {"": ServingModel(served, make_contract(spec, template, (values,), name=name))}

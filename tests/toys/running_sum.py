@@ -66,7 +66,7 @@ class RunningSum(SupervisedTask):
     monitor = "val_loss"
     monitor_direction = "min"
 
-    def sizes(self, spec):
+    def model_sizes(self, spec):
         return {"input_shape": spec.inputs[0].shape, "num_outputs": LENGTH}
 
     def loss(self):
@@ -90,7 +90,7 @@ class RunningSum(SupervisedTask):
         outputs = layers.Reshape((LENGTH, 1))(outputs)  # a weight for each number
         return keras.Model({"features": features, "previous": previous}, outputs, name=network.name)
 
-    def serving(self, model, spec, template, *, name):
+    def serve(self, model, spec, template, *, name):
         network = model.get_layer(model.name)
         encoder, step = network.get_layer("encoder"), network.get_layer("step")
         features = keras.Input(spec.inputs[0].shape, name="features")

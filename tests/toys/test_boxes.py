@@ -193,7 +193,7 @@ def test_a_killed_training_ends_in_the_same_bits(run, tmp_path):
 
 def test_two_devices_take_the_step_that_one_takes(tmp_path):
     """The halves of a batch hold different numbers of boxes: a mean of their means would be another loss."""
-    step = {"epochs": 1, "labels": 60, "batch_size": 60, "optimizer": "sgd", "learning_rate": 0.01}
+    step = {"epochs": 1, "num_labeled": 60, "batch_size": 60, "optimizer": "sgd", "learning_rate": 0.01}
     (tmp_path / "step.toml").write_text(parse_template(TEMPLATE | {"train": step}).to_toml())
     paths = os.pathsep.join(path for path in sys.path if path)
     runs = []

@@ -171,7 +171,7 @@ def test_a_kill_between_two_parts_of_a_format_leaves_no_mixed_set(run, exported,
 
 
 def test_a_part_that_fails_takes_the_other_with_it(run, tmp_path, monkeypatch):
-    serving = RunningSum.serving
+    serving = RunningSum.serve
 
     def broken(self, *args, **kwargs):
         servings = serving(self, *args, **kwargs)
@@ -183,7 +183,7 @@ def test_a_part_that_fails_takes_the_other_with_it(run, tmp_path, monkeypatch):
 
     copy = Run(tmp_path / "sum")
     shutil.copytree(run.path, copy.path, ignore=shutil.ignore_patterns("exports"))
-    monkeypatch.setattr(RunningSum, "serving", broken)
+    monkeypatch.setattr(RunningSum, "serve", broken)
     report = export(copy, formats=["tflite:float32"])
     results = report.results_of("tflite:float32")
     assert "`value` must depend on the input" in results["step"].reason

@@ -109,7 +109,7 @@ def test_no_anomaly_stands_in_for_a_normal_image(photographs):
     training = prepare_wrapped(photographs, WRAPPED["anomaly without anomalies"], strict=False)
     train = training.dataset.split("train")
     (photographs / "validation" / "zero" / "15.png").unlink()
-    for normal, count in ((train, 12), (training.stages[-1].data.watched, 4)):
+    for normal, count in ((train, 12), (training.stages[-1].data.monitor_subset, 4)):
         assert normal.read(np.arange(len(normal)))["anomaly"].tolist() == [0] * count
     assert list(training.broken()) == ["train/zero/9.png", "validation/zero/15.png"]
 

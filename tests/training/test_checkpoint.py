@@ -7,7 +7,7 @@ from conftest import small_template
 from dltemplates.training.checkpoint import TrainingState, list_checkpoints, load_checkpoint, save_checkpoint
 from dltemplates.training.prepare import prepare
 from dltemplates.training.recording.progress import Silent
-from dltemplates.training.recording.run_writer import LARGEST_SHARE, Keeper
+from dltemplates.training.recording.run_writer import LARGEST_SHARE, RunWriter
 
 
 class Listener(Silent):
@@ -129,8 +129,8 @@ def test_a_variable_that_is_no_number_is_never_written(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["step-000000005.npz"]
 
 
-def keeper(run, listener, interval=60.0):
-    return Keeper(run, prepare(small_template()).definition, listener, keep=2, interval=interval)
+def writer(run, listener, interval=60.0):
+    return RunWriter(run, prepare(small_template()).definition, listener, keep=2, interval=interval)
 
 
 def test_a_full_disk_costs_a_warning_and_the_old_checkpoint_stays(tmp_path, monkeypatch):
@@ -138,7 +138,7 @@ def test_a_full_disk_costs_a_warning_and_the_old_checkpoint_stays(tmp_path, monk
     from dltemplates.runs import Run
 
     run, listener = Run(tmp_path), Listener()
-    kept = keeper(run, listener)
+    kept = writer(run, listener)
     kept.checkpoint(group(1), TrainingState(step=1))
     kept.definition.set_weights([np.ones_like(array) for array in kept.definition.get_weights()])
 
@@ -170,9 +170,9 @@ def raise_full(_):
 def test_checkpoints_take_no_more_than_their_share(tmp_path):
     from dltemplates.runs import Run
 
-    kept = keeper(Run(tmp_path), Listener(), interval=0.001)
+    kept = writer(Run(tmp_path), Listener(), interval=0.001)
     kept.checkpoint(group(1), TrainingState(step=1))
     assert not kept.is_due
     kept._last -= kept._cost / LARGEST_SHARE + 0.001
     assert kept.is_due
-    assert keeper(Run(tmp_path), Listener(), interval=0).is_due
+    assert writer(Run(tmp_path), Listener(), interval=0).is_due

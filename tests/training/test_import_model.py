@@ -12,7 +12,7 @@ from sklearn.datasets import load_digits
 
 from dltemplates import catalog
 from dltemplates.deploy.export_run import export
-from dltemplates.training.import_model import adopt
+from dltemplates.training.import_model import import_model
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def trained(digits, last, scale=1.0, offset=0.0):
 def test_a_model_keeps_its_accuracy_whatever_it_ends_in(digits, tmp_path, last, scale, offset, input_range):
     model = trained(digits, last(), scale, offset)
     model.save(tmp_path / "theirs.keras")
-    run = adopt(
+    run = import_model(
         tmp_path / "theirs.keras",
         task="classification",
         data="digits",
@@ -69,7 +69,7 @@ def test_a_model_keeps_its_accuracy_whatever_it_ends_in(digits, tmp_path, last, 
 
 def test_an_adopted_model_exports_like_any_other(digits, tmp_path):
     trained(digits, [layers.Dense(10)], 1 / 255).save(tmp_path / "theirs.keras")
-    run = adopt(
+    run = import_model(
         tmp_path / "theirs.keras", task="classification", data="digits", input_range=(0, 1), output=tmp_path / "run"
     )
     report = export(run, formats=["tflite:float32", "tflite:int8", "onnx:float32"], max_drop=0.05)
@@ -86,14 +86,14 @@ def test_probabilities_made_inside_are_refused_and_not_made_twice(digits, tmp_pa
     }.items():
         path = save(keras.Model(inputs, output), tmp_path / f"{name}.keras")
         with pytest.raises(ValueError, match=f"Received: {path}, "):
-            adopt(path, task="classification", data="digits", output=tmp_path / "run")
+            import_model(path, task="classification", data="digits", output=tmp_path / "run")
         assert not (tmp_path / "run").exists()
 
 
 def test_a_model_may_be_called_as_its_input_is(digits, tmp_path):
     inputs = keras.Input((8, 8, 1), name="image")
     path = save(keras.Model(inputs, layers.Dense(10)(layers.Flatten()(inputs)), name="image"), tmp_path / "image.keras")
-    assert adopt(path, task="classification", data="digits", output=tmp_path / "run").record.state == "done"
+    assert import_model(path, task="classification", data="digits", output=tmp_path / "run").record.state == "done"
 
 
 def test_numbers_are_left_in_their_own_unit(digits, tmp_path):
@@ -104,7 +104,7 @@ def test_numbers_are_left_in_their_own_unit(digits, tmp_path):
     model.compile("adam", "mse")
     model.fit(images, labels, epochs=10, verbose=0)
     model.save(tmp_path / "theirs.keras")
-    run = adopt(
+    run = import_model(
         tmp_path / "theirs.keras",
         task="image_regression",
         data=str(tmp_path / "numbers.npz"),
@@ -123,7 +123,7 @@ def test_what_cannot_be_taken_is_said_clearly(digits, tmp_path):
     def refused(model, message):
         path = save(model, tmp_path / "theirs.keras")
         with pytest.raises(ValueError, match=message) as caught:
-            adopt(path, task="classification", data="digits", output=tmp_path / "run")
+            import_model(path, task="classification", data="digits", output=tmp_path / "run")
         assert "\n" not in str(caught.value)
         assert not (tmp_path / "run").exists()
 
@@ -137,9 +137,9 @@ def test_what_cannot_be_taken_is_said_clearly(digits, tmp_path):
     refused(sigmoid, "softmax.*Received: .* sigmoid")
     (tmp_path / "broken.keras").write_bytes(b"no model")
     with pytest.raises(ValueError, match="Received: .*broken.keras, "):
-        adopt(tmp_path / "broken.keras", task="classification", data="digits")
+        import_model(tmp_path / "broken.keras", task="classification", data="digits")
     with pytest.raises(ValueError, match="Received: .*none.keras, "):
-        adopt(tmp_path / "none.keras", task="classification", data="digits")
+        import_model(tmp_path / "none.keras", task="classification", data="digits")
 
 
 OTHER_TASKS = catalog.TASKS.keys() - {"classification", "multi_label", "regression", "image_regression"}
@@ -149,7 +149,7 @@ OTHER_TASKS = catalog.TASKS.keys() - {"classification", "multi_label", "regressi
 def test_a_task_for_which_a_row_of_outputs_is_not_enough_is_refused_before_the_file_is_read(tmp_path, task):
     message = f"Received: {task}. Try classification"
     with pytest.raises(ValueError, match=message) as caught:
-        adopt(tmp_path / "none.keras", task=task, data="digits", output=tmp_path / "run")
+        import_model(tmp_path / "none.keras", task=task, data="digits", output=tmp_path / "run")
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
 
@@ -160,7 +160,7 @@ def test_a_lambda_is_not_run(tmp_path):
     model = keras.Model(inputs, layers.Dense(10)(layers.Flatten()(x)))
     path = save(model, tmp_path / "lambda.keras")
     with pytest.raises(ValueError, match=f"Received: {path}, .*--import"):
-        adopt(path, task="classification", data="digits", output=tmp_path / "run")
+        import_model(path, task="classification", data="digits", output=tmp_path / "run")
 
 
 @pytest.mark.slow

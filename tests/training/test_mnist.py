@@ -8,15 +8,15 @@ from dltemplates.training.train import train
 pytestmark = [pytest.mark.slow, pytest.mark.data, pytest.mark.usefixtures("data_folder")]
 
 FEW_LABELS = {  # of which the template's header tells
-    "train.labels": 1000,
+    "train.num_labeled": 1000,
     "train.epochs": 40,
-    "train.keep": "last",
+    "train.restore": "last",
     "train.learning_rate": 1.5e-3,
     "model.units": [256, 256],
-    "train.pretrain.epochs": 3,
-    "train.pretrain.optimizer": {"momentum": 0.9, "initial_momentum": 0.5, "initial_epochs": 1},
+    "train.layerwise_pretrain.epochs": 3,
+    "train.layerwise_pretrain.optimizer": {"momentum": 0.9, "initial_momentum": 0.5, "initial_epochs": 1},
 }
-NOT_PRETRAINED = {"model.name": "mlp", "model.activation": "sigmoid", "train.pretrain": "none"}
+NOT_PRETRAINED = {"model.name": "mlp", "model.activation": "sigmoid", "train.layerwise_pretrain": "none"}
 
 
 def trained(name, output, **settings):
@@ -31,7 +31,7 @@ def test_a_code_of_two_numbers_is_as_good_as_the_example_of_keras(tmp_path, temp
 
 
 def test_where_labels_are_few_pretraining_helps(tmp_path):
-    shared = {key: value for key, value in FEW_LABELS.items() if "pretrain" not in key}
+    shared = {key: value for key, value in FEW_LABELS.items() if "layerwise_pretrain" not in key}
     pretrained = trained("dbn_mnist", tmp_path / "pretrained", **FEW_LABELS)
     fresh = trained("dbn_mnist", tmp_path / "fresh", **shared, **NOT_PRETRAINED)
     first, second = (run.record.scores["test"]["accuracy"] for run in (pretrained, fresh))
@@ -45,11 +45,11 @@ def test_a_deep_belief_network_is_wrong_on_at_most_16_of_1000(tmp_path):
 
 def test_a_generator_learns_all_digits(tmp_path):
     """Judged by a network that is trained in a minute, and for a fourth of the epochs, in which most is learned."""
-    judge = trained("lenet5_mnist", tmp_path / "judge", **{"train.epochs": 2})
-    run = trained("cgan_mnist", tmp_path / "run", **{"task.judge": str(judge.path), "train.epochs": 4})
-    distances = [row["val_distance"] for row in run.history()]
+    evaluator = trained("lenet5_mnist", tmp_path / "judge", **{"train.epochs": 2})
+    run = trained("cgan_mnist", tmp_path / "run", **{"task.evaluator": str(evaluator.path), "train.epochs": 4})
+    distances = [row["val_fid"] for row in run.history()]
     assert distances[-1] < distances[0] / 2
     scores = run.record.scores["test"]
-    assert scores["coverage"] >= 9
+    assert scores["class_coverage"] >= 9
     assert scores["confidence"] > 0.8
-    assert scores["spread"] > 0.8
+    assert scores["diversity"] > 0.8

@@ -38,7 +38,7 @@ def test_a_weight_for_each_token_counts_it_in_loss_gradient_and_metric(count):
     model = tagger()
     metric = keras.metrics.CategoricalAccuracy(name="accuracy")
     algorithm = make(model, CROSS_ENTROPY(from_logits=True), [metric])
-    algorithm.begin(tf.TensorSpec(targets.shape))
+    algorithm.build(tf.TensorSpec(targets.shape))
     logits = np.asarray(model(inputs))
     each = np.asarray(CROSS_ENTROPY(from_logits=True, reduction="none")(targets, logits))
     is_right = logits.argmax(-1) == targets.argmax(-1)
@@ -59,7 +59,7 @@ def test_a_batch_without_a_counted_element_changes_nothing():
     inputs, targets = tokens(3)
     model = tagger()
     algorithm = make(model, CROSS_ENTROPY(from_logits=True), [])
-    algorithm.begin(tf.TensorSpec(targets.shape))
+    algorithm.build(tf.TensorSpec(targets.shape))
     before = model.get_weights()
     algorithm.train(inputs, targets, np.zeros((3, LENGTH), np.float32))
     assert algorithm.figures() == {"loss": 0.0}
@@ -84,7 +84,7 @@ def test_several_outputs_have_losses_weights_and_metrics_of_their_own():
         {"boxes": keras.losses.MeanAbsoluteError(), "logits": keras.losses.BinaryCrossentropy(from_logits=True)},
         {"boxes": [keras.metrics.MeanAbsoluteError(name="box_error")], "logits": []},
     )
-    algorithm.begin({name: tf.TensorSpec(array.shape) for name, array in targets.items()})
+    algorithm.build({name: tf.TensorSpec(array.shape) for name, array in targets.items()})
     given = {name: np.asarray(output) for name, output in model(x).items()}
     errors = np.abs(given["boxes"] - boxes).mean(-1)
     box_loss = (errors * weights["boxes"]).sum() / 6

@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from dltemplates.settings import RandAugment
 
-MOST = 10.0
+MAX_MAGNITUDE = 10.0
 GREY = 128.0
 LUMA = (0.299, 0.587, 0.114)
 SMOOTH = ((1, 1, 1), (1, 5, 1), (1, 1, 1))  # Pillow's ImageFilter.SMOOTH, over 13
@@ -36,7 +36,7 @@ def randaugment(images: tf.Tensor, draws: tf.Tensor, settings: RandAugment) -> t
     Returns:
         uint8 images of the same shape.
     """
-    operations = list(make_operations(settings.magnitude / MOST).values())
+    operations = list(make_operations(settings.magnitude / MAX_MAGNITUDE).values())
     images = images if images.dtype == tf.uint8 else tf.cast(tf.round(images), tf.uint8)
 
     def change(arguments: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:

@@ -30,7 +30,7 @@ def keep_decoded(source: FileSource, canvas: Size, decode: Decode) -> ArraySourc
         All fields: those in files (n, *canvas, channels), and those in arrays (n, ...) as they are on the canvas.
 
     Raises:
-        ValueError: If a file is broken and the source strict.
+        ValueError: If a file is broken and the source has `fail_on_bad_image`.
         OSError: If the disk is full or read-only.
     """
     if canvas not in source.kept:

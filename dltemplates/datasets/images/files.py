@@ -51,8 +51,8 @@ class FileSource(BaseSource):
         root: The folder of the files.
         fields: The fields by name: an image, its mask, its boxes, its class.
         cache: Where the pipeline keeps decoded files: `none`, `memory` or `disk`.
-        strict: Fail at a file that broke since it was scanned; else the next readable example, with all its fields,
-            takes its place, and every other stays at its own.
+        fail_on_bad_image: Fail at a file that broke after the scan; else the next readable example, with all
+            its fields, replaces it.
         broken: Those files, each with the reason.
         kept: The decoded examples that it keeps, by canvas.
 
@@ -65,7 +65,7 @@ class FileSource(BaseSource):
         self.root = root
         self.fields = fields
         self.cache = cache
-        self.strict = True
+        self.fail_on_bad_image = True
         self.broken: dict[str, str] = {}
         self.kept: dict[Size, ArraySource] = {}
         _check(root, fields, self.files)
@@ -107,14 +107,14 @@ class FileSource(BaseSource):
         """Read the examples at `indices` (n,).
 
         Raises:
-            ValueError: If a file is gone or broken and this is strict, or none is whole; names it.
+            ValueError: If a file is gone or broken and `fail_on_bad_image` is set, or none is whole; names it.
         """
         arrays = {
             name: np.empty((len(indices), *field.shape(self.size)), field.dtype) for name, field in self.files.items()
         }
         found = np.array(indices, np.int64)
         for position, index in enumerate(indices):
-            if self.strict:
+            if self.fail_on_bad_image:
                 example = self.read_files(index, self.size)
             else:
                 example, found[position] = self.read_readable(index, self.size)

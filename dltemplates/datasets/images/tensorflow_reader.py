@@ -31,7 +31,7 @@ DECODERS: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {
     "bmp": lambda content: tf.io.decode_bmp(content, channels=3),
 }
 MARGIN = 1  # columns: at the edges of what is decoded of a JPEG, its colours lack the neighbours they are blended with
-MOST_AT_ONCE = 16  # batches
+MAX_BATCHES = 16  # batches
 
 Row = dict[str, tf.Tensor]
 Example = dict[str, tf.Tensor]
@@ -41,7 +41,7 @@ Plan = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 def read_files(source: FileSource, numbers: range, plan: Plan, crop_flip: CropFlip) -> tf.data.Dataset:
     """Read batches of files, as `reading.read_batches` says.
 
-    Where the source is not strict, a batch in which something fails is read again one by one, and what fails again is
+    Without `fail_on_bad_image`, a batch in which something fails is read again one by one, and what fails again is
     read by the reference, which takes the next readable example in the place of a broken one. So a broken file changes
     no other example by a bit.
     """
@@ -106,8 +106,8 @@ def read_files(source: FileSource, numbers: range, plan: Plan, crop_flip: CropFl
         pixels, found, places, *rest = tf.numpy_function(read_one_by_one, [number], signature, stateful=False)
         return complete(pixels, rest, tf.ensure_shape(found, [None]), tf.ensure_shape(places, [None, 3]))
 
-    at_once = min(os.cpu_count() or 1, MOST_AT_ONCE)
-    if source.strict:
+    at_once = min(os.cpu_count() or 1, MAX_BATCHES)
+    if source.fail_on_bad_image:
         batches = tf.data.Dataset.range(numbers.start, numbers.stop)
         return batches.map(read, num_parallel_calls=at_once, deterministic=True)
     no_pixels, no_places = tf.zeros([0, *seen], tf.uint8), tf.zeros([0, 3], tf.int32)

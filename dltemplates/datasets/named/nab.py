@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from dltemplates.datasets.features import class_value
-from dltemplates.datasets.series.windows import TimeSource, spans
+from dltemplates.datasets.series.windows import TimeSource, window_indices
 from dltemplates.datasets.source import Dataset, Source
 from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.datasets.storage.locate import Origin, locate
@@ -52,7 +52,7 @@ class MarkedWindows(TimeSource):
 
     def read(self, indices: np.ndarray) -> dict[str, np.ndarray]:
         """Read the windows at `indices` (n,): `features` (n, LENGTH) and `label` (n,)."""
-        places = spans(self.starts[indices], LENGTH)
+        places = window_indices(self.starts[indices], LENGTH)
         return {"features": self.series[places], "label": self.marks[places[:, -1]]}
 
     @property
@@ -103,7 +103,7 @@ def nab(settings: DatasetSettings) -> Dataset:
 
 def without_aftermath(marks: np.ndarray, starts: np.ndarray) -> np.ndarray:
     """Leave out the windows after an anomaly that still hold some of it: nothing normal is to be learned of them."""
-    held = marks[spans(starts, LENGTH)]  # (n, LENGTH)
+    held = marks[window_indices(starts, LENGTH)]  # (n, LENGTH)
     return starts[(held[:, -1] == 1) | ~held.any(axis=1)]
 
 

@@ -20,10 +20,10 @@ from dltemplates.datasets.series.table import Series, column_names, read_series,
 from dltemplates.datasets.series.times import date_texts, following, times_of
 from dltemplates.datasets.series.windows import WindowSource
 from dltemplates.datasets.source import Dataset
-from dltemplates.datasets.spec import DatasetSpec, Like
+from dltemplates.datasets.spec import DatasetSpec, IOSpec
 from dltemplates.datasets.storage.locate import Origin, locate
 from dltemplates.datasets.tables.csv_file import read_csv
-from dltemplates.features import Column, Future, Past, Time
+from dltemplates.features import Column, History, Horizon, Time
 from dltemplates.settings import DatasetSettings, SeriesSettings
 
 SUNSPOTS = Origin(
@@ -36,13 +36,13 @@ SUNSPOTS = Origin(
 )
 
 
-def csv_series(path: Path, settings: DatasetSettings, *, like: Like | None = None) -> Dataset:
+def csv_series(path: Path, settings: DatasetSettings, *, reference: IOSpec | None = None) -> Dataset:
     """Load the series in a CSV file.
 
     Args:
         path: The file.
         settings: The window, the horizon, the target, what columns are.
-        like: The spec or the contract of a trained network: columns and lengths are then what they were there.
+        reference: The spec or the contract of a trained network: columns and lengths are then what they were there.
 
     Raises:
         ValueError: If the series breaks a rule; says which.
@@ -52,7 +52,7 @@ def csv_series(path: Path, settings: DatasetSettings, *, like: Like | None = Non
             f"A series must be one CSV file, which is split by time. Received: {path}. "
             "Name the file, or leave dataset.series out for a table."
         )
-    return series_dataset(read_csv(path), settings, like=like)
+    return series_dataset(read_csv(path), settings, reference=reference)
 
 
 def sunspots(settings: DatasetSettings) -> Dataset:
@@ -60,37 +60,37 @@ def sunspots(settings: DatasetSettings) -> Dataset:
     return series_dataset(read_csv(locate("sunspots", SUNSPOTS)), settings)
 
 
-def series_dataset(table: pd.DataFrame, settings: DatasetSettings, *, like: Like | None = None) -> Dataset:
+def series_dataset(table: pd.DataFrame, settings: DatasetSettings, *, reference: IOSpec | None = None) -> Dataset:
     """Make a dataset of the windows of a series.
 
     Args:
         table: The series, a row for each time.
         settings: As in `csv_series`.
-        like: As in `csv_series`.
+        reference: As in `csv_series`.
 
     Raises:
         ValueError: As in `csv_series`.
     """
-    if like is None:
+    if reference is None:
         series = read_series(table, settings.of_series().columns)
         target = settings.target or series.names[-1]
     else:
-        series = series_like(table, like)
-        target = column_names(like.targets[0])[0]
-        settings = settings.model_copy(update={"series": _series_like(settings, like)})
+        series = series_like(table, reference)
+        target = column_names(reference.targets[0])[0]
+        settings = settings.model_copy(update={"series": _series_like(settings, reference)})
     if target not in series.names:
         raise ValueError(
             f"`dataset.target` must be a column of numbers. Received: {target}. There are: {', '.join(series.names)}."
         )
     place = series.names.index(target)
     _check_varies(target, series.rows[:, place])
-    window, horizon, period = lengths(settings)
+    window, horizon, period = window_sizes(settings)
     times = times_of(series.dates, len(series.rows))
     columns = tuple(Column(name=name) for name in series.names)
     inputs = (features.Series(name="series", dtype="float32", shape=(window, len(columns)), columns=columns),)
     targets = (
-        Future(name="future", dtype="float32", shape=(horizon,), columns=(columns[place],)),
-        Past(name="past", dtype="float32", shape=(period,), columns=(columns[place],)),
+        Horizon(name="future", dtype="float32", shape=(horizon,), columns=(columns[place],)),
+        History(name="past", dtype="float32", shape=(period,), columns=(columns[place],)),
         Time(
             name="time",
             dtype="float64",
@@ -103,20 +103,20 @@ def series_dataset(table: pd.DataFrame, settings: DatasetSettings, *, like: Like
         series.rows,
         times,
         target=place,
-        lengths=(window, horizon, period),
+        window_sizes=(window, horizon, period),
         is_dated=series.dates is not None,
     )
-    warnings = () if like else tuple(_doubts(target, series, settings))
+    warnings = () if reference else tuple(_doubts(target, series, settings))
     spec = DatasetSpec(inputs=inputs, targets=targets, sizes={"train": len(source)}, warnings=warnings)
     return Dataset(spec, {"train": source})
 
 
-def next_window(path: str | Path, like: Like, horizon: int) -> tuple[np.ndarray, list[str] | None]:
+def next_window(path: str | Path, reference: IOSpec, horizon: int) -> tuple[np.ndarray, list[str] | None]:
     """Read what the continuation of a series is forecast of.
 
     Args:
         path: A CSV file, whose last rows are read.
-        like: The contract of the network.
+        reference: The contract of the network.
         horizon: Rows that are forecast.
 
     Returns:
@@ -127,8 +127,8 @@ def next_window(path: str | Path, like: Like, horizon: int) -> tuple[np.ndarray,
     """
     if Path(path).suffix != ".csv" or not Path(path).is_file():
         raise ValueError(f"An input must be the CSV file of a series. Received: {path}. Check the path.")
-    series = series_like(read_csv(Path(path)), like)
-    window, _ = like.inputs[0].shape
+    series = series_like(read_csv(Path(path)), reference)
+    window, _ = reference.inputs[0].shape
     if len(series.rows) < window:
         raise ValueError(
             f"A series must be as long as the window, {window} rows. Received: {len(series.rows)} in {path}. "
@@ -171,7 +171,7 @@ def fit_series(series: features.Series, target: int, rows: np.ndarray) -> featur
     return series.model_copy(update={"mean": tuple(mean.tolist()), "std": tuple(std.tolist())})
 
 
-def lengths(settings: DatasetSettings) -> tuple[int, int, int]:
+def window_sizes(settings: DatasetSettings) -> tuple[int, int, int]:
     """Return the window, the horizon and the length of a season, in rows.
 
     Raises:
@@ -194,7 +194,7 @@ def _check_varies(target: str, values: np.ndarray) -> None:
         )
 
 
-def _series_like(settings: DatasetSettings, like: Like) -> SeriesSettings:
-    future, past, _ = like.targets
-    update = {"window": like.inputs[0].shape[0], "horizon": future.shape[0], "season_length": past.shape[0]}
+def _series_like(settings: DatasetSettings, reference: IOSpec) -> SeriesSettings:
+    future, past, _ = reference.targets
+    update = {"window": reference.inputs[0].shape[0], "horizon": future.shape[0], "season_length": past.shape[0]}
     return settings.of_series().model_copy(update=update)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from dltemplates.datasets.features import MOST, is_held
+from dltemplates.datasets.features import MAX_FLOAT32, is_held
 from dltemplates.datasets.series.times import frequency_of, parse_dates
-from dltemplates.datasets.spec import Like
+from dltemplates.datasets.spec import IOSpec
 from dltemplates.datasets.tables.dates import MONTH, format_of, is_dates
 from dltemplates.features import Column, Feature, Time, columns_of
 
@@ -63,23 +63,23 @@ def read_series(table: pd.DataFrame, kinds: Mapping[str, str]) -> Series:
     return _series(table, names, column, None)
 
 
-def series_like(table: pd.DataFrame, like: Like) -> Series:
+def series_like(table: pd.DataFrame, reference: IOSpec) -> Series:
     """Read a table as the series that a network knows.
 
     Args:
         table: It; other columns are passed over.
-        like: The spec or the contract of the network.
+        reference: The spec or the contract of the network.
 
     Raises:
         ValueError: As in `read_series`; or if a column is missing, or the dates are not spaced as those trained on.
     """
-    names = column_names(like.inputs[0])
+    names = column_names(reference.inputs[0])
     if missing := [name for name in names if name not in table]:
         raise ValueError(
             f"A series must have the columns that were learned from. Received: none called {', '.join(missing)}. "
             f"There are: {', '.join(map(str, table.columns))}."
         )
-    time = next((value for value in like.targets if isinstance(value, Time)), None)
+    time = next((value for value in reference.targets if isinstance(value, Time)), None)
     if time is None or time.frequency is None:
         return _series(table, names, None, None)
     if time.columns:
@@ -117,7 +117,7 @@ def _numbers(name: str, values: pd.Series) -> np.ndarray:
         received = f"nothing in row {row + 1}" if pd.isna(found) else f"{found} in row {row + 1}"
         count = f", and {wrong.sum() - 1} more" if wrong.sum() > 1 else ""
         raise ValueError(
-            f"A series must hold a finite number up to {MOST:.1e} in every row. Received: {received} of "
+            f"A series must hold a finite number up to {MAX_FLOAT32:.1e} in every row. Received: {received} of "
             f"`{name}`{count}. Fill it in, or leave the column out: --set dataset.series.columns.{name}=skip; or if it "
             "is dates, =date."
         )

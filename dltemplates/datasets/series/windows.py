@@ -56,7 +56,7 @@ class WindowSource(TimeSource):
         times: np.ndarray,
         *,
         target: int,
-        lengths: tuple[int, int, int],
+        window_sizes: tuple[int, int, int],
         is_dated: bool = False,
     ):
         """Take a series.
@@ -73,7 +73,7 @@ class WindowSource(TimeSource):
         self.times = times
         self.place = target
         self.target = rows[:, target]
-        self.window, self.horizon, self.period = lengths
+        self.window, self.horizon, self.period = window_sizes
         self.is_dated = is_dated
         self.reach = max(self.window, self.period)  # rows before the first that can be forecast
         self.need = self.reach + self.horizon
@@ -90,9 +90,9 @@ class WindowSource(TimeSource):
         """
         first = np.asarray(indices) + self.reach
         return {
-            "series": self.rows[spans(first - self.window, self.window)],
-            "future": self.target[spans(first, self.horizon)],
-            "past": self.target[spans(first - self.period, self.period)],
+            "series": self.rows[window_indices(first - self.window, self.window)],
+            "future": self.target[window_indices(first, self.horizon)],
+            "past": self.target[window_indices(first - self.period, self.period)],
             "time": self.times[first],
         }
 
@@ -102,8 +102,8 @@ class WindowSource(TimeSource):
 
     def cut(self, split: str, start: int, stop: int) -> Source:
         rows, times = self.rows[start:stop], self.times[start:stop]
-        lengths = (self.window, self.horizon, self.period)
-        return WindowSource(rows, times, target=self.place, lengths=lengths, is_dated=self.is_dated)
+        window_sizes = (self.window, self.horizon, self.period)
+        return WindowSource(rows, times, target=self.place, window_sizes=window_sizes, is_dated=self.is_dated)
 
     def raise_too_short(self, split: str, received: str) -> NoReturn:
         more = f"; or set more apart by dataset.{split}" if split != "train" else ""
@@ -114,6 +114,6 @@ class WindowSource(TimeSource):
         )
 
 
-def spans(first: np.ndarray, length: int) -> np.ndarray:
+def window_indices(first: np.ndarray, length: int) -> np.ndarray:
     """The rows from each of `first` (n,) on: (n, length)."""
     return first[:, None] + np.arange(length)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dltemplates.datasets.features import MOST, is_held
+from dltemplates.datasets.features import MAX_FLOAT32, is_held
 from dltemplates.datasets.tables.dates import DAY, days_of, example_of, is_dates, read_dates
 from dltemplates.features import Category, Column, Feature, Number, columns_of
 from dltemplates.features.column import DATE_PARTS
@@ -187,7 +187,7 @@ def read_numbers(
     wrong = given.to_numpy() & ~is_held(numbers)
     if wrong.any():
         found = values.tolist()[np.argmax(wrong)]
-        what = f"dates like {example_of(format)}" if kind == "date" else f"finite numbers up to {MOST:.1e}"
+        what = f"dates like {example_of(format)}" if kind == "date" else f"finite numbers up to {MAX_FLOAT32:.1e}"
         other = "leave it empty where it is not known"
         if to_learn:
             other = f"take another kind: --set dataset.table.columns.{name}=category"

@@ -16,41 +16,41 @@ import pandas as pd
 
 from dltemplates.datasets.features import class_value, in_column, number_value
 from dltemplates.datasets.source import SPLITS, Dataset, Source
-from dltemplates.datasets.spec import DatasetSpec, Like, learned_target
+from dltemplates.datasets.spec import DatasetSpec, IOSpec, learned_target
 from dltemplates.datasets.tables.columns import kind_of, numbers_of
 from dltemplates.datasets.tables.csv_file import read_csv
 from dltemplates.datasets.tables.dates import format_of, look_like_dates
 from dltemplates.datasets.tables.source import TableSource, input_values
-from dltemplates.datasets.tables.targets import FEW, Frames, read_targets, target_name, with_target
+from dltemplates.datasets.tables.targets import MAX_CLASS_NUMBERS, Frames, read_targets, target_name, with_target
 from dltemplates.features import ClassId, Column, Number, columns_of
 from dltemplates.settings import DatasetSettings
 
 
-def csv_table(path: Path, settings: DatasetSettings, *, like: Like | None = None) -> Dataset:
+def csv_table(path: Path, settings: DatasetSettings, *, reference: IOSpec | None = None) -> Dataset:
     """Load a table: all its columns are learned from, but for the target that the settings name.
 
     Args:
         path: A `.csv` file, or a folder of them.
         settings: The target, the kinds of columns.
-        like: The spec or the contract of a trained network: columns and classes are then what they were there.
+        reference: The spec or the contract of a trained network: columns and classes are then what they were there.
 
     Raises:
         ValueError: If a table breaks a rule; says which.
     """
     files = {"train": path} if path.is_file() else {split: path / f"{split}.csv" for split in SPLITS}
     frames = {split: read_csv(file) for split, file in files.items() if file.is_file()}
-    return frame_dataset(frames, settings, like=like)
+    return frame_dataset(frames, settings, reference=reference)
 
 
 def frame_dataset(
-    frames: Frames, settings: DatasetSettings, *, like: Like | None = None, target: str | None = None
+    frames: Frames, settings: DatasetSettings, *, reference: IOSpec | None = None, target: str | None = None
 ) -> Dataset:
     """Make a dataset of tables that were read.
 
     Args:
         frames: The rows of each split that there is, as `read_csv` reads them.
         settings: As in `csv_table`.
-        like: As in `csv_table`.
+        reference: As in `csv_table`.
         target: The column that is to be predicted; None where the settings say it, or nothing is.
 
     Raises:
@@ -59,14 +59,14 @@ def frame_dataset(
     if "train" not in frames:
         raise ValueError("A folder of tables must hold a train.csv. Received: none. Add it.")
     first = frames["train"]
-    learned = [column for value in like.inputs for column in columns_of(value)] if like else []
+    learned = [column for value in reference.inputs for column in columns_of(value)] if reference else []
     for split, frame in frames.items():
         if missing := [str(column) for column in first if column not in frame]:
             raise ValueError(f"Every split must have the same columns. Received: no {', '.join(missing)} in {split}.")
     if not learned:
         _check_columns(first, settings)
-    if target is None and settings.target and (like is None or settings.target in first):
-        target = target_name(first, settings, like)
+    if target is None and settings.target and (reference is None or settings.target in first):
+        target = target_name(first, settings, reference)
     columns = learned or _columns(frames, settings, target)
     guessed = [column for column in columns if column.name not in settings.of_table().columns and not learned]
     warnings = [_doubt(column.name, first[column.name]) for column in guessed if column.kind == "category"]
@@ -76,7 +76,7 @@ def frame_dataset(
         value: ClassId | Number = class_value(("rows",))  # nothing is said of them
         targets = {split: np.zeros(len(frame), np.int64) for split, frame in frames.items()}
     else:
-        known = learned_target(like) if like else None
+        known = learned_target(reference) if reference else None
         frames, skipped = with_target(target, frames)
         targets, classes = read_targets(target, frames, settings, known)
         value = in_column(known or (class_value(classes) if classes else number_value(1)), target)
@@ -94,7 +94,7 @@ def frame_dataset(
     return Dataset(spec, sources)
 
 
-def with_a_target(dataset: Dataset, settings: DatasetSettings, *, like: Like | None = None) -> Dataset:
+def with_a_target(dataset: Dataset, settings: DatasetSettings, *, reference: IOSpec | None = None) -> Dataset:
     """Return a dataset with a target: of a table without one, the last column that is not learned from.
 
     Raises:
@@ -104,8 +104,8 @@ def with_a_target(dataset: Dataset, settings: DatasetSettings, *, like: Like | N
     if not sources or any(columns_of(source.target) for source in sources.values()):
         return dataset
     frames = {split: source.table for split, source in sources.items()}
-    name = target_name(frames["train"], settings, like)
-    return frame_dataset(frames, settings, like=like, target=name)
+    name = target_name(frames["train"], settings, reference)
+    return frame_dataset(frames, settings, reference=reference, target=name)
 
 
 def _columns(frames: Frames, settings: DatasetSettings, target: str | None) -> list[Column]:
@@ -167,7 +167,7 @@ def _doubt(name: str, values: pd.Series) -> str | None:
             f"column `{name}` is taken as categories, but all of it looks like dates, as {given.iloc[0]!r} does: say "
             f"--set dataset.table.columns.{name}=date, or =category"
         )
-    if given.nunique() > max(FEW, len(given) / 2):
+    if given.nunique() > max(MAX_CLASS_NUMBERS, len(given) / 2):
         return (
             f"column `{name}` is taken as categories, {given.nunique()} different ones in {len(given)} rows, "
             f"too many to learn from: leave it out, --set dataset.table.columns.{name}=skip"

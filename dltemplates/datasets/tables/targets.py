@@ -7,26 +7,26 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from dltemplates.datasets.features import MOST, is_held
-from dltemplates.datasets.spec import Like, target_column
+from dltemplates.datasets.features import MAX_FLOAT32, is_held
+from dltemplates.datasets.spec import IOSpec, target_column
 from dltemplates.datasets.tables.columns import numbers_of, places_of, without_point
 from dltemplates.features import ClassId, Number, columns_of
 from dltemplates.settings import DatasetSettings
 
-LEAST = 1e-6  # variation, as a share of the greatest: float32 holds seven digits
-FEW = 20  # as many different whole numbers, and no more, are classes
+MIN_RELATIVE_RANGE = 1e-6  # variation, as a share of the greatest: float32 holds seven digits
+MAX_CLASS_NUMBERS = 20  # as many different whole numbers, and no more, are classes
 Frames = dict[str, pd.DataFrame]  # of each split
 Targets = dict[str, np.ndarray]
 
 
-def target_name(table: pd.DataFrame, settings: DatasetSettings, like: Like | None) -> str:
+def target_name(table: pd.DataFrame, settings: DatasetSettings, reference: IOSpec | None) -> str:
     """The column that is to be predicted: the one that was, the one that is named, or the last not learned from.
 
     Raises:
         ValueError: If there is no such column.
     """
-    known = target_column(like) if like else None
-    learned = {column.name for value in like.inputs for column in columns_of(value)} if like else set()
+    known = target_column(reference) if reference else None
+    learned = {column.name for value in reference.inputs for column in columns_of(value)} if reference else set()
     others = [str(column) for column in table if column not in learned]
     there_are = f"There are: {', '.join(map(str, table.columns))}."
     if known not in (None, *others) or (learned and not others):
@@ -102,7 +102,7 @@ def _kind(name: str, frames: Frames, settings: DatasetSettings) -> str:
     values = pd.concat([frame[name] for frame in frames.values()])
     numbers = numbers_of(values)
     given = numbers.dropna()
-    if (given == given.round()).all() and given.nunique() <= FEW:
+    if (given == given.round()).all() and given.nunique() <= MAX_CLASS_NUMBERS:
         return "category"
     if 2 * len(given) > len(values) > len(given):
         raise ValueError(
@@ -128,7 +128,7 @@ def _numbers(name: str, values: pd.Series) -> np.ndarray:
     wrong = ~is_held(numbers)
     if wrong.any():
         raise ValueError(
-            f"A number to predict must be finite, up to {MOST:.1e}. Received: "
+            f"A number to predict must be finite, up to {MAX_FLOAT32:.1e}. Received: "
             f"{values.tolist()[np.argmax(wrong)]!r} in `{name}`. "
             f"Correct it; for classes, --set dataset.table.columns.{name}=category."
         )
@@ -142,7 +142,7 @@ def _check_varies(name: str, targets: Mapping[str, np.ndarray]) -> None:
             f"What is to be predicted must vary. Received: `{name}`, the same in all {len(values)} rows. "
             "Choose another column: --set dataset.target=NAME."
         )
-    if len(values) and np.ptp(values) <= LEAST * np.abs(values).max():
+    if len(values) and np.ptp(values) <= MIN_RELATIVE_RANGE * np.abs(values).max():
         raise ValueError(
             f"What is to be predicted must vary in float32, which holds seven digits. Received: `{name}`, from "
             f"{values.min():.17g} to {values.max():.17g}. Subtract what all have in common: {values.min():.17g}."

@@ -15,7 +15,7 @@ from dltemplates.compat import signal_name, start_process
 
 # -P: else a file of the user's current folder, such as an onnx.py, would be imported in place of the library.
 WORKER = (sys.executable, "-P", "-m", "dltemplates.deploy.worker")
-MOST_MEMORY = 8 * 2**30  # bytes; a child that took more is not asked again, as it gives none back before its end
+MAX_MEMORY = 8 * 2**30  # bytes; a child that took more is not asked again, as it gives none back before its end
 
 
 class ConversionError(Exception):
@@ -92,7 +92,7 @@ class Converter:
             self.stop()
             raise ConversionError(f"the converter {_end_of(status)}")
         reply = json.loads(line)
-        if reply.pop("peak_memory") > MOST_MEMORY:
+        if reply.pop("peak_memory") > MAX_MEMORY:
             self.stop()
         if "os_error" in reply:
             raise OSError(*reply["os_error"])

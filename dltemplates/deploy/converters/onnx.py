@@ -25,7 +25,7 @@ from dltemplates.tasks.serving.contract import Contract
 OPSET = 17
 MOVING = {"Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity"}
 TYPES = {"uint8": quantization.QuantType.QUInt8, "int8": quantization.QuantType.QInt8}
-LEAST = 2.0**-24  # of float16, above 0
+MIN_FLOAT16 = 2.0**-24  # of float16, above 0
 
 
 def convert_onnx(frozen: Frozen, contract: Contract) -> onnx.ModelProto:
@@ -74,7 +74,7 @@ def _keep_padding(model: onnx.ModelProto) -> None:
     for node in model.graph.node:
         if node.op_type == "Pad" and node.output[0] in pooled and len(node.input) == 2:  # without a value: by 0
             name = f"{node.name}_value"
-            model.graph.initializer.append(numpy_helper.from_array(np.array(LEAST, np.float32), name))
+            model.graph.initializer.append(numpy_helper.from_array(np.array(MIN_FLOAT16, np.float32), name))
             node.input.append(name)
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from dltemplates.datasets.source import Source, Wrapper, column, take
-from dltemplates.features import Decision
+from dltemplates.features import Binary
 
-TRUTH = Decision(name="anomaly", dtype="int64", shape=())
+TRUTH = Binary(name="anomaly", dtype="int64", shape=())
 
 
 class MarkedSource(Wrapper):

@@ -1,4 +1,4 @@
-"""The judge of made images: a classifier that was trained before, and what it makes of them."""
+"""The evaluator of made images: a classifier that was trained before, and what it makes of them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dltemplates.runs import RUNS_FOLDER, Run, load_run
 BATCH = 256
 
 
-class Judge:
+class Evaluator:
     """A trained classifier of images.
 
     Attributes:
@@ -45,7 +45,7 @@ class Judge:
         dense = [layer for layer in network.layers if isinstance(layer, keras.layers.Dense)]
         if image is None or run.template.task.name != "classification" or not dense:
             raise ValueError(
-                f"A judge must be a classifier of images that ends in a dense layer. Received: {run.path}, "
+                f"An evaluator must be a classifier of images that ends in a dense layer. Received: {run.path}, "
                 f"{run.template.model.name} for {run.template.task.name}. Choose another."
             )
         self.image = image
@@ -80,7 +80,7 @@ class Judge:
 
 
 def check_classes(name: str, known: tuple[str, ...], asked: Iterable[ClassId]) -> None:
-    """Check that a judge tells the classes of the data apart.
+    """Check that an evaluator tells the classes of the data apart.
 
     Args:
         name: What to call it.
@@ -93,37 +93,37 @@ def check_classes(name: str, known: tuple[str, ...], asked: Iterable[ClassId]) -
     for value in asked:
         if value.classes != known:
             raise ValueError(
-                f"A judge must tell the classes of the data apart. Received: {name} for {', '.join(known)}, where the "
-                f"data has {', '.join(value.classes)}. Choose another: --set task.judge=TEMPLATE; or do without: "
-                "--set task.judge=none."
+                f"An evaluator must know the classes of the data. Received: {name} for {', '.join(known)}, "
+                f"where the data has {', '.join(value.classes)}. Choose another: "
+                "--set task.evaluator=TEMPLATE; or none: --set task.evaluator=none."
             )
 
 
 def check_size(name: str, known: tuple[int, ...], given: tuple[int, ...]) -> None:
-    """Check that a judge looks at images of the size (height, width, channels) of the data's.
+    """Check that an evaluator looks at images of the size (height, width, channels) of the data's.
 
     Raises:
         ValueError: If it does not.
     """
     if given != known:
         raise ValueError(
-            f"A judge must have been trained on images of the same size. Received: images of {given} for {name}, of "
-            f"{known}. Choose another: --set task.judge=TEMPLATE; or do without: --set task.judge=none; or set "
-            "`dataset.images.size`."
+            f"An evaluator must be trained on images of the same size. Received: images of {given} for {name}, "
+            f"trained on {known}. Choose another: --set task.evaluator=TEMPLATE; or none: "
+            "--set task.evaluator=none; or set `dataset.images.size`."
         )
 
 
-def judge_path(name: str) -> Path:
-    """Where a judge is: the folder that was named, a finished run of that name, or its place in the user's cache."""
+def evaluator_path(name: str) -> Path:
+    """Return the folder of an evaluator: the named one, a finished run of that name, or one in the user's cache."""
     if os.sep in name:
         return Path(name)
     run = Run(RUNS_FOLDER / name)
     is_finished = run.record_path.exists() and run.record.state == "done"
-    return run.path if is_finished else cache_folder() / "judges" / name
+    return run.path if is_finished else cache_folder() / "evaluators" / name
 
 
-def load_judge(name: str) -> Judge:
-    """Open a judge.
+def load_evaluator(name: str) -> Evaluator:
+    """Open an evaluator.
 
     Args:
         name: The folder of a run, or the name of a template, whose run is then in `saved_models/` or in the cache.
@@ -131,10 +131,10 @@ def load_judge(name: str) -> Judge:
     Raises:
         ValueError: If it is not there, not whole, or no classifier of images.
     """
-    path = judge_path(name)
+    path = evaluator_path(name)
     if not (path / "run.json").exists():
         raise ValueError(
-            f"The judge must have been trained. Received: {name!r}, of which there is no run in {RUNS_FOLDER}/ nor in "
+            f"The evaluator must be trained. Received: {name!r}, without a run in {RUNS_FOLDER}/ or "
             f"{cache_folder()}. Train it: `dlt train {name}`."
         )
-    return Judge(load_run(path))
+    return Evaluator(load_run(path))

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 FAIR_PART = 1 / 3  # of what a class would get of the images if all were equal: with less it is not covered
-LEAST_COVERAGE = 0.5  # of the classes
-LEAST_SPREAD = 0.5  # of that of real images
+MIN_CLASS_COVERAGE = 0.5  # of the classes
+MIN_DIVERSITY = 0.5  # of that of real images
 
 
 def frechet_distance(real: np.ndarray, made: np.ndarray) -> float:
@@ -35,7 +35,7 @@ def frechet_distance(real: np.ndarray, made: np.ndarray) -> float:
     return float(between + np.trace(first) + np.trace(second) - 2 * shared)
 
 
-def spread(real: np.ndarray, made: np.ndarray) -> float:
+def diversity(real: np.ndarray, made: np.ndarray) -> float:
     """How much made images differ from each other, as a share of how much real ones do.
 
     That is the root of the mean squared distance between two of them: twice the sum of the variances of their pixels.
@@ -56,12 +56,12 @@ def class_shares(probabilities: np.ndarray) -> np.ndarray:
     return np.bincount(probabilities.argmax(axis=1), minlength=probabilities.shape[1]) / len(probabilities)
 
 
-def coverage(shares: np.ndarray) -> int:
+def class_coverage(shares: np.ndarray) -> int:
     """How many classes get at least `FAIR_PART` of the share that each would have if all were equal."""
     return int((shares >= FAIR_PART / len(shares)).sum())
 
 
-def lack(spread: float | None, coverage: float | None = None, classes: int = 0) -> str | None:
+def collapse_warning(diversity: float | None, class_coverage: float | None = None, classes: int = 0) -> str | None:
     """Say how a generator makes the same again and again.
 
     Args:
@@ -72,12 +72,8 @@ def lack(spread: float | None, coverage: float | None = None, classes: int = 0) 
     Returns:
         What its images lack, in a line; None where it is nothing.
     """
-    if coverage is not None and coverage < LEAST_COVERAGE * classes:
-        return (
-            f"its images cover {coverage:.0f} of {classes} classes, where at least {LEAST_COVERAGE:.0%} are asked for"
-        )
-    if spread is not None and spread < LEAST_SPREAD:
-        return (
-            f"its images differ {spread:.2f} times as much as real ones, where at least {LEAST_SPREAD:g} is asked for"
-        )
+    if class_coverage is not None and class_coverage < MIN_CLASS_COVERAGE * classes:
+        return f"its images cover {class_coverage:.0f} of {classes} classes, fewer than {MIN_CLASS_COVERAGE:.0%}"
+    if diversity is not None and diversity < MIN_DIVERSITY:
+        return f"its images differ {diversity:.2f} times as much as real ones, less than {MIN_DIVERSITY:g}"
     return None

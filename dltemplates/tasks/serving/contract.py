@@ -87,7 +87,7 @@ class Contract(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    format_version: Literal["2.0"] = "2.0"
+    format_version: Literal["3.0"] = "3.0"
     name: str
     task: str
     task_options: dict[str, Any] = {}

@@ -11,7 +11,7 @@ from dltemplates.features import Category, Noise, classes_of
 from dltemplates.runtimes import KerasPredictor
 from dltemplates.tasks.serving.contract import Contract, ServingModel
 
-MOST_MADE = 2_000  # examples of noise in a split
+MAX_GENERATED = 2_000  # examples of noise in a split
 
 
 class NoiseSource:
@@ -30,7 +30,7 @@ class NoiseSource:
         self.first = first
 
     def __len__(self) -> int:
-        return min(len(self.real), MOST_MADE)
+        return min(len(self.real), MAX_GENERATED)
 
     def read(self, indices: np.ndarray) -> dict[str, np.ndarray]:
         """Draw the examples at `indices` (n,)."""

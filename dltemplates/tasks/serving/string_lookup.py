@@ -35,7 +35,7 @@ class CategoryLookup(keras.layers.Layer):
         return keras.KerasTensor(texts.shape, dtype="int32")
 
 
-def with_texts(serving: ServingModel) -> ServingModel:
+def with_string_inputs(serving: ServingModel) -> ServingModel:
     """Put the lookup of categories in front of a served network.
 
     Args:

@@ -97,7 +97,7 @@ class Adversarial(Algorithm):
         options: dict[str, Any] = {"wasserstein": wasserstein, "critic_steps": critic_steps, "penalty": penalty}
         return cls(model, make_optimizer, seed=template.seed, **options)
 
-    def begin(self, targets: Any) -> None:
+    def build(self, targets: Any) -> None:
         self._make_totals(3 + len(self.names))
 
     @property
@@ -124,7 +124,7 @@ class Adversarial(Algorithm):
 
     def evaluate(self, inputs: Any, targets: Any, weights: Any) -> None:
         labels = tf.cast(targets, tf.int32) if self.is_conditional else None
-        real, draw = scale(inputs), (self._held_out_step(), 0)
+        real, draw = scale(inputs), (self._validation_step(), 0)
         made = self._make(inputs, labels, draw, training=False)
         of_real, of_made = (self._judge(images, labels, training=False)[:, 0] for images in (real, made))
         loss = self._loss(of_real, 1.0) + self._loss(of_made, 0.0)
@@ -165,11 +165,11 @@ class Adversarial(Algorithm):
 
         return self.discriminator_descent.step(loss_on_both)
 
-    def _train_generator(self, like: Any, labels: Any, draw: tuple[Any, int]) -> Any:
+    def _train_generator(self, reference: Any, labels: Any, draw: tuple[Any, int]) -> Any:
         """Take a step of the generator; its loss."""
 
         def loss_on_made():
-            made = self._make(like, labels, draw, training=True)
+            made = self._make(reference, labels, draw, training=True)
             loss = tf.reduce_mean(self._loss(self._judge(made, labels, training=True)[:, 0], 1.0))
             return _share(loss, self.generator), loss
 
@@ -198,10 +198,10 @@ class Adversarial(Algorithm):
         slopes = tf.reshape(tape.gradient(judged, between), [tf.shape(real)[0], -1])
         return tf.square(tf.sqrt(tf.reduce_sum(slopes**2, axis=1) + 1e-12) - 1)
 
-    def _make(self, like: Any, labels: Any, draw: tuple[Any, int], *, training: bool) -> Any:
-        """As many images as there are in `like`, of noise."""
+    def _make(self, reference: Any, labels: Any, draw: tuple[Any, int], *, training: bool) -> Any:
+        """As many images as there are in `reference`, of noise."""
         step, turn = draw
-        rows = tf.zeros([tf.shape(like)[0], self.latent])
+        rows = tf.zeros([tf.shape(reference)[0], self.latent])
         noise = draw_rows(tf.random.stateless_normal, rows, self.seed, step, turn)
         return self.generator([noise, labels] if self.is_conditional else noise, training=training)
 

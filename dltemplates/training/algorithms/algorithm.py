@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from dltemplates.training.algorithms.descent import sum_over_replicas
 
-HELD_OUT = 2**31 - 1  # from here on are the steps of validation, in the seed of what is drawn
+VALIDATION_SEED_OFFSET = 2**31 - 1  # from here on are the steps of validation, in the seed of what is drawn
 
 
 class MakeOptimizer(Protocol):
@@ -42,13 +42,13 @@ class Algorithm(ABC):
     model: keras.Model
     optimizer: keras.optimizers.Optimizer
     totals: Any = None
-    compared: ClassVar[tuple[str, ...]] = ()
+    train_metrics_at_epoch_end: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
-    def begin(self, targets: Any) -> None:
+    def build(self, targets: Any) -> None:
         """Make what depends on the shapes of a batch's targets (`tf.TensorSpec`s), in the scope of the strategy."""
 
-    def start(self, batches: Iterable[Any]) -> None:
+    def initialize_from_data(self, batches: Iterable[Any]) -> None:
         """Look at some training examples before the first step, and set what is to begin as they are.
 
         Called outside of the replicas, with whole batches; again if the training is interrupted before that step.
@@ -81,9 +81,9 @@ class Algorithm(ABC):
         summed, rows = self.totals.numpy()[:2]
         return float(summed / rows)
 
-    def _held_out_step(self) -> Any:
+    def _validation_step(self) -> Any:
         """What takes the place of the step in the seed of a batch of validation: each of them draws other numbers."""
-        return HELD_OUT + tf.cast(self.totals[1], tf.int64)
+        return VALIDATION_SEED_OFFSET + tf.cast(self.totals[1], tf.int64)
 
     def _make_totals(self, size: int) -> None:
         self.totals = tf.Variable(
@@ -98,28 +98,28 @@ class Algorithm(ABC):
         self.totals.assign_add(tf.cast(sum_over_replicas(sums), tf.float64))
 
 
-def draw_rows(distribution: Callable[..., Any], like: Any, seed: int, step: Any, turn: int) -> Any:
+def draw_rows(distribution: Callable[..., Any], reference: Any, seed: int, step: Any, turn: int) -> Any:
     """This replica's rows of random numbers that are drawn for the whole batch.
 
     Args:
         distribution: Such as `tf.random.stateless_normal`.
-        like: A tensor of this replica's rows, (n, units).
+        reference: A tensor of this replica's rows, (n, units).
         seed: The training's.
         step: Which step they are for, an integer tensor.
         turn: Which of the draws of that step, below 64.
 
     Returns:
-        As many rows as in `like`, of as many numbers.
+        As many rows as in `reference`, of as many numbers.
     """
     context = tf.distribute.get_replica_context()
-    rows, size = tf.shape(like)[0], like.shape[-1]
+    rows, size = tf.shape(reference)[0], reference.shape[-1]
     seeds = tf.stack([tf.constant(seed * 64 + turn, tf.int64), tf.cast(step, tf.int64)])
-    return own_rows(distribution([rows * context.num_replicas_in_sync, size], seeds), like)
+    return own_rows(distribution([rows * context.num_replicas_in_sync, size], seeds), reference)
 
 
-def own_rows(whole: Any, like: Any) -> Any:
-    """This replica's rows of those of all, (batch, units): as many as `like` has."""
-    rows = tf.shape(like)[0]
+def own_rows(whole: Any, reference: Any) -> Any:
+    """This replica's rows of those of all, (batch, units): as many as `reference` has."""
+    rows = tf.shape(reference)[0]
     first = rows * tf.distribute.get_replica_context().replica_id_in_sync_group
     return tf.ensure_shape(whole[first : first + rows], [None, whole.shape[-1]])
 

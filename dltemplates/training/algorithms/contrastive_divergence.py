@@ -43,7 +43,7 @@ class ContrastiveDivergence(Algorithm):
     the batch.
     """
 
-    compared = ("free_energy",)
+    train_metrics_at_epoch_end = ("free_energy",)
 
     def __init__(
         self,
@@ -112,7 +112,7 @@ class ContrastiveDivergence(Algorithm):
             weight_decay=weight_decay,
         )
 
-    def begin(self, targets: Any) -> None:
+    def build(self, targets: Any) -> None:
         self._make_totals(3)
         if self.chains:
             # All hidden units off: what is seen first is drawn by the visible biases alone.
@@ -133,7 +133,7 @@ class ContrastiveDivergence(Algorithm):
             **chain,
         }
 
-    def start(self, batches: Iterable[Any]) -> None:
+    def initialize_from_data(self, batches: Iterable[Any]) -> None:
         """Make each visible unit as likely to be on as it is in the examples, where no hidden unit is."""
         rows, on = 0.0, 0.0
         for inputs, _, weight in batches:

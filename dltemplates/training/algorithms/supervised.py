@@ -27,13 +27,13 @@ class Forward:
     Attributes:
         sums: The weighted sum of the losses of each output.
         outputs: What the metrics look at.
-        parts: The sums of the figures beside the losses.
+        loss_terms: The sums of the figures beside the losses.
         penalty: The penalty on the weights of the model.
     """
 
     sums: dict[str, Any]
     outputs: Any
-    parts: list[Any]
+    loss_terms: list[Any]
     penalty: Any
 
 
@@ -46,10 +46,10 @@ class Supervised(Algorithm):
     weights.
 
     Attributes:
-        parts: Names of the figures that `losses_of` gives beside the losses.
+        loss_terms: Names of the figures that `losses_of` returns beside the losses.
     """
 
-    parts: tuple[str, ...] = ()
+    loss_terms: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -92,14 +92,14 @@ class Supervised(Algorithm):
     ) -> Supervised:
         return cls(model, losses, metrics, make_optimizer(), auxiliary_weight=template.train.auxiliary_weight)
 
-    def begin(self, targets: Any) -> None:
+    def build(self, targets: Any) -> None:
         outputs = logits_of(self.model.output)
         for name, metric in self.metrics:
             metric.update_state(_one_example(_of(targets, name)), _one_example(_of(outputs, name)))
             metric.reset_state()
         self._states = [[np.zeros(v.shape, v.dtype) for v in metric.variables] for _, metric in self.metrics]
         sizes = [state.size for states in self._states for state in states]
-        self._make_totals(2 * len(self.losses) + len(self.parts) + sum(sizes))
+        self._make_totals(2 * len(self.losses) + len(self.loss_terms) + sum(sizes))
 
     @property
     def variables(self) -> dict[str, list[Any]]:
@@ -110,7 +110,7 @@ class Supervised(Algorithm):
 
         Returns:
             For each output the loss of its elements, of the shape of its weights; the outputs that the metrics look at;
-            and each example's share of the figures that `parts` names, (batch,) each.
+            and each example's share of the figures that `loss_terms` names, (batch,) each.
         """
         outputs = self.model(inputs, training=training)
         main = logits_of(outputs)
@@ -145,7 +145,7 @@ class Supervised(Algorithm):
         if len(self.losses) > 1:
             figures |= {f"{name}_loss": _mean(totals, place) for place, name in enumerate(self.losses)}
         place = 2 * len(self.losses)
-        for name in self.parts:
+        for name in self.loss_terms:
             figures[name] = float(totals[place] / totals[1])
             place += 1
         for (_, metric), states in zip(self.metrics, self._states, strict=True):
@@ -160,12 +160,12 @@ class Supervised(Algorithm):
         return sum(_mean(totals, place) for place in range(len(self.losses)))
 
     def _forward(self, inputs: Any, targets: Any, weights: Any, *, training: bool) -> Forward:
-        losses, outputs, parts = self.losses_of(inputs, targets, weights, training=training)
+        losses, outputs, loss_terms = self.losses_of(inputs, targets, weights, training=training)
         penalties = self.model.losses
         return Forward(
             sums={name: tf.reduce_sum(each * _of(weights, name)) for name, each in losses.items()},
             outputs=outputs,
-            parts=[tf.reduce_sum(part * weights) for part in parts],
+            loss_terms=[tf.reduce_sum(part * weights) for part in loss_terms],
             penalty=tf.add_n(penalties) if penalties else tf.constant(0.0),
         )
 
@@ -176,7 +176,7 @@ class Supervised(Algorithm):
             count = _count(_of(weights, name))
             totals += [summed + penalty * count, count]
             penalty = 0.0
-        totals = [tf.stack([*totals, *batch.parts])]
+        totals = [tf.stack([*totals, *batch.loss_terms])]
         for (name, metric), states in zip(self.metrics, self._states, strict=True):
             counted = tf.cast(_of(weights, name) != 0, tf.float32)
             zeros = [tf.constant(state) for state in states]

@@ -34,7 +34,7 @@ class Variational(Supervised):
     What is drawn is a function of the seed, the step and the place in the batch.
     """
 
-    parts = ("reconstruction", "kl")
+    loss_terms = ("reconstruction", "kl")
 
     def __init__(self, model: keras.Model, *args: Any, seed: int, **options: Any):
         super().__init__(model, *args, **options)
@@ -55,7 +55,7 @@ class Variational(Supervised):
 
     def losses_of(self, inputs: Any, targets: Any, weights: Any, *, training: bool) -> tuple[dict[str, Any], Any, list]:
         mean, log_variance = self.encoder(inputs, training=training)
-        step = self.optimizer.iterations.value if training else self._held_out_step()
+        step = self.optimizer.iterations.value if training else self._validation_step()
         noise = draw_rows(tf.random.stateless_normal, mean, self.seed, step, 0)
         logits = self.decoder(mean + tf.exp(log_variance / 2) * noise, training=training)
         values = tf.cast(tf.size(logits[0]), tf.float32)

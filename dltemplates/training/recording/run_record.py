@@ -27,7 +27,7 @@ from dltemplates.tasks.serving.serving_examples import system_examples
 from dltemplates.tasks.task import Task
 from dltemplates.template import Template
 
-SHOWN = 24
+MAX_EXAMPLES = 24
 VERSIONED = ("tensorflow", "keras", "numpy")
 
 
@@ -68,7 +68,7 @@ def score_run(run: Run, task: Task, dataset: Dataset, warnings: dict[str, str] |
         dataset: Its data.
         warnings: What was wrong in the last epochs, by epoch.
     """
-    spec = task.fitted(run.model(), dataset)
+    spec = task.calibrate(run.model(), dataset)
     if spec != run.record.spec:
         run.save_record(run.record.model_copy(update={"spec": spec}))
         task = run.task()
@@ -77,7 +77,7 @@ def score_run(run: Run, task: Task, dataset: Dataset, warnings: dict[str, str] |
     predictors = {part: KerasPredictor(serving.model, serving.contract) for part, serving in servings.items()}
     system = System(predictors, whole.model if whole else None)
     record = run.record
-    figures = task.gallery(servings, dataset.split("test"))
+    figures = task.model_figures(servings, dataset.split("test"))
     if whole and (found := coefficients(whole)):
         figures["coefficients"] = coefficients_figure(found)
         record.details["coefficients"] = {output.pop("output"): output for output in found}
@@ -117,9 +117,9 @@ def _examples(source: Source, name: str, evaluation: Evaluation) -> Figure:
     count = len(evaluation)
     errors = np.zeros(count) if evaluation.errors is None else evaluation.errors
     captions = evaluation.captions or ("",) * count
-    worst = [int(index) for index in np.argsort(-errors, kind="stable")[: SHOWN // 2] if errors[index] > 0]
+    worst = [int(index) for index in np.argsort(-errors, kind="stable")[: MAX_EXAMPLES // 2] if errors[index] > 0]
     others = [index for index in range(count) if index not in worst]
-    shown = np.array((worst + others)[:SHOWN])
+    shown = np.array((worst + others)[:MAX_EXAMPLES])
     images = source.read(shown)[name]
     return examples_figure(images, [captions[index] for index in shown], errors[shown] > 0)
 

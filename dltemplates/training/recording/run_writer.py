@@ -16,7 +16,7 @@ from dltemplates.training.recording.progress import Reporter
 LARGEST_SHARE = 0.02  # of the time that checkpoints may take
 
 
-class Keeper:
+class RunWriter:
     """Keeps the best weights, the history and the checkpoints of one training.
 
     What cannot be written is kept in memory, said once, and tried again; `finish` is the last time.
@@ -100,8 +100,8 @@ class Keeper:
             self._failed.discard(what)
 
 
-class Bystander:
-    """The keeper of a worker that is not the chief: it writes nothing."""
+class NullWriter:
+    """The writer of a worker that is not the chief: it writes nothing."""
 
     is_due = False
 

@@ -14,11 +14,11 @@ from dltemplates.tasks.serving.serving_examples import contract_examples
 from dltemplates.tasks.task import Task
 from dltemplates.template import Template
 
-SHOWN = 100
-TRIED = 2  # the fewest images that differ from each other
+SAMPLE_COUNT = 100
+MIN_IMAGES = 2  # the fewest images that differ from each other
 
 
-class Watch:
+class SampleLogger:
     """The generator that is in a model while that is trained.
 
     Its figures are those of its task on the noise of validation; its samples are of the seeds from 0 on, as `dlt
@@ -35,7 +35,7 @@ class Watch:
             template: What is trained.
         """
         assert task.generator is not None
-        serving = task.serving(model, dataset.spec, template, name=model.name)[task.generator]
+        serving = task.serve(model, dataset.spec, template, name=model.name)[task.generator]
         self.contract = serving.contract
         self._predictor = KerasPredictor(serving.model, serving.contract)
         self._system = System({WHOLE: self._predictor})
@@ -46,16 +46,16 @@ class Watch:
         """Judge two examples.
 
         Raises:
-            ValueError: If the judge does not fit, or there is nothing to judge, while there is nothing to lose yet.
+            ValueError: If the evaluator does not fit, or there is nothing to judge, while there is nothing to lose yet.
         """
         if self._task.generator:
             return
-        if len(self._validation) < TRIED:
+        if len(self._validation) < MIN_IMAGES:
             raise ValueError(
-                f"What is made is held against {TRIED} images of validation at least. Received: "
+                f"What is made is held against {MIN_IMAGES} images of validation at least. Received: "
                 f"{len(self._validation)}. Set more apart, by dataset.validation; or add images."
             )
-        self._task.evaluate(self._system, ArraySource(self._validation.read(np.arange(TRIED))))
+        self._task.evaluate(self._system, ArraySource(self._validation.read(np.arange(MIN_IMAGES))))
 
     def evaluate(self) -> Evaluation:
         """Score what is made now; without scores where the generator is but a part of what is trained."""
@@ -68,6 +68,6 @@ class Watch:
         (made,) = self.contract.outputs
         if not isinstance(made, Image):
             return None
-        seeds = [read_noise(str(seed), self.contract.inputs) for seed in range(SHOWN)]
+        seeds = [read_noise(str(seed), self.contract.inputs) for seed in range(SAMPLE_COUNT)]
         noise = {name: np.concatenate([arrays[name] for arrays in seeds]) for name in seeds[0]}
         return self._predictor(noise)[made.name]

@@ -11,7 +11,7 @@ import tensorflow as tf
 from keras import layers
 
 from dltemplates.compat import flatten_layers
-from dltemplates.training.strategy import Placement
+from dltemplates.training.strategy import Distribution
 from dltemplates.training.workers.replicas import draws_noise
 
 CONVOLUTIONS = (layers.Conv1D, layers.Conv2D, layers.Conv3D)
@@ -51,11 +51,11 @@ class StepLoop:
         fitting: How many steps fit into `CALL_SECONDS`, as far as is known.
     """
 
-    def __init__(self, placement: Placement, step: Callable[..., None], *, jit_compile: bool = False):
+    def __init__(self, distribution: Distribution, step: Callable[..., None], *, jit_compile: bool = False):
         """Prepare a loop.
 
         Args:
-            placement: Where each step runs.
+            distribution: Where each step runs.
             step: Called in each replica with the parts of a batch.
             jit_compile: Compile the step with XLA.
         """
@@ -63,9 +63,9 @@ class StepLoop:
 
         def run(iterator: Any, steps: Any) -> None:
             for _ in tf.range(steps):
-                placement.strategy.run(compiled, args=next(iterator))
+                distribution.strategy.run(compiled, args=next(iterator))
 
-        self._placement = placement
+        self._distribution = distribution
         self._run = tf.function(run)
         self._calls = 0
         self.fitting = 1
@@ -83,6 +83,6 @@ class StepLoop:
     def run_all(self, iterator: Any, steps: int) -> None:
         """Run `steps` steps in as many calls as it takes."""
         while steps:
-            count = min(int(self._placement.share([self.fitting])[0, 0]), steps)
+            count = min(int(self._distribution.share([self.fitting])[0, 0]), steps)
             self(iterator, count)
             steps -= count

@@ -160,8 +160,10 @@ class GaussianNoise(WholeBatchNoise, layers.GaussianNoise):
 class Sampling(sampling.Sampling):
     """A draw from a distribution for each example of the whole batch."""
 
-    def noise(self, like: Any) -> Any:
-        return _own_rows(like, lambda shape: keras.random.normal(shape, dtype=like.dtype, seed=self.generator))
+    def noise(self, reference: Any) -> Any:
+        return _own_rows(
+            reference, lambda shape: keras.random.normal(shape, dtype=reference.dtype, seed=self.generator)
+        )
 
 
 WHOLE_BATCH: dict[type, Any] = {

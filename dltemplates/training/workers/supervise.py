@@ -35,7 +35,7 @@ def train_on_workers(
     output: str | Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
-    strict: bool = False,
+    fail_on_bad_image: bool = False,
     max_restarts: int = 3,
     reporter: Reporter | None = None,
 ) -> Run:
@@ -48,7 +48,7 @@ def train_on_workers(
         output: As in `train`.
         resume: As in `train`.
         overwrite: As in `train`.
-        strict: As in `train`.
+        fail_on_bad_image: As in `train`.
         max_restarts: How often they are started again.
         reporter: Told what the first worker, the chief, says.
 
@@ -74,7 +74,7 @@ def train_on_workers(
         file = Path(folder) / f"{name}.toml"
         atomic_write(file, template.to_toml())
         command = [sys.executable, "-m", "dltemplates", "train", str(file), "-o", str(path), "--strategy=multiworker"]
-        command += ["--strict"] if strict else []
+        command += ["--fail-on-bad-image"] if fail_on_bad_image else []
         for restart in range(max_restarts + 1):
             # Until there is a run of this training's own, to start again is to begin again.
             begins = not resume and _identity(Run(path).record_path) == record_before

@@ -61,7 +61,7 @@ def make_source(root, names, size, *, strict=False):
     examples, skipped = scan_files(root, names, np.arange(COUNT))
     assert not skipped
     source = FileSource(root, examples.fields(image_value(size, 3, resize="stretch"), LABEL))
-    source.strict = strict
+    source.fail_on_bad_image = strict
     return source
 
 

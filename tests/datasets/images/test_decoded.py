@@ -25,7 +25,7 @@ def folder(tmp_path, photo):
 def load(folder, cache, **settings):
     dataset = load_data(DatasetSettings(name=str(folder), images={"size": (24, 24)} | settings, cache=cache))
     for source in dataset.splits.values():
-        source.strict = False
+        source.fail_on_bad_image = False
     return dataset
 
 
@@ -123,7 +123,7 @@ def test_broken_files_are_replaced_and_what_stands_in_is_not_kept_on_disk(folder
 
 def test_a_strict_source_is_not_kept_with_a_broken_file(folder, tmp_path):
     dataset = load(folder, "disk")
-    dataset.split("train").strict = True
+    dataset.split("train").fail_on_bad_image = True
     (folder / dataset.split("train").keys[3]).unlink()
     with pytest.raises(ValueError, match=r"JPEG.*PNG.*BMP.*GIF.*Received: .* \(.*No such file"):
         read(dataset)

@@ -74,7 +74,7 @@ def check_masks(images, masks):
 )
 def test_boxes_and_masks_lie_where_the_image_shows_them(tmp_path, options, augment, strict):
     source = make_source(tmp_path, **options)
-    source.strict = strict
+    source.fail_on_bad_image = strict
     seen = 0
     for images, targets in batches(source, range(5), augment):
         seen += sum(check_scene(*pair) for pair in zip(images, targets["boxes"], strict=True))
@@ -147,7 +147,7 @@ def test_a_broken_file_of_any_field_replaces_the_whole_example(tmp_path, monkeyp
     monkeypatch.setenv("DLT_CACHE", str(tmp_path / "cache"))
     whole = batches(make_source(tmp_path / "data"), range(3))
     source = make_source(tmp_path / "data", cache=cache)
-    source.strict = False
+    source.fail_on_bad_image = False
     (tmp_path / "data" / name).write_text("no image")
     replaced = 0
     for (images, targets), (others, expected) in zip(batches(source, range(3)), whole, strict=True):
@@ -163,7 +163,7 @@ def test_a_broken_file_of_any_field_replaces_the_whole_example(tmp_path, monkeyp
     assert [*source.broken] == [name]
     reference = source.read(np.array([3, 4]))
     assert reference["label"].tolist() == [3, 5]
-    source.strict = True
+    source.fail_on_bad_image = True
     with pytest.raises(ValueError, match=f"Received: .*{re.escape(name)}"):
         source.read(np.array([4]))
     with pytest.raises(ValueError, match=f"Received: .*{re.escape(name)}"):

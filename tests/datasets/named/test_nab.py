@@ -41,9 +41,9 @@ def everything(dataset, split):
 
 def test_windows_are_in_the_order_of_time_and_in_one_split_each(folder):
     dataset = load(validation=0.5, test=0.4)
-    bounds = {"train": (0, 300), "validation": (300, 600), "test": (600, 1000)}
+    split_bounds = {"train": (0, 300), "validation": (300, 600), "test": (600, 1000)}
     aftermath = {"train": 0, "validation": 63, "test": 0}
-    for split, (first, last) in bounds.items():
+    for split, (first, last) in split_bounds.items():
         windows = everything(dataset, split)["features"]
         assert windows.shape == (last - first - LENGTH + 1 - aftermath[split], LENGTH)
         np.testing.assert_array_equal(windows[0], np.arange(first, first + LENGTH))

@@ -34,9 +34,9 @@ def table(rows=ROWS, **columns):
 def load(file):
     """A function that writes a series and loads it as a dataset."""
 
-    def write_and_load(frame, given=None, like=None, whole=False, task="forecasting"):
+    def write_and_load(frame, given=None, reference=None, whole=False, task="forecasting"):
         named = (given or settings()).model_copy(update={"name": str(file(frame))})
-        return load_data(named, task, like=like, whole=whole)
+        return load_data(named, task, reference=reference, whole=whole)
 
     return write_and_load
 
@@ -70,7 +70,7 @@ def test_a_window_is_followed_by_what_comes_next(load):
 
 def test_any_indices_are_read_in_any_order_from_one_array():
     rows = np.random.default_rng(0).normal(size=(50, 2)).astype(np.float32)
-    source = WindowSource(rows, np.arange(50.0), target=1, lengths=(5, 2, 8))
+    source = WindowSource(rows, np.arange(50.0), target=1, window_sizes=(5, 2, 8))
     assert len(source) == 50 - 8 - 2 + 1  # the first rows are part of a season before
     indices = np.array([40, 0, 7, 7])
     for name, array in source.read(indices).items():
@@ -114,7 +114,7 @@ def test_the_spec_says_what_a_series_is(load):
     assert (series.kind, series.shape, [column.name for column in series.columns]) == (
         "series", (6, 2), ["heat", "sales"],
     )  # fmt: skip
-    assert (future.kind, future.shape, future.columns[0].name) == ("future", (3,), "heat")
+    assert (future.kind, future.shape, future.columns[0].name) == ("horizon", (3,), "heat")
     assert (past.shape, time.frequency) == ((5,), "MS")
 
 
@@ -204,12 +204,12 @@ def test_a_csv_file_is_a_series_where_a_window_is_given(file):
 def test_a_trained_network_says_how_another_series_is_read(load, file):
     spec = load(table(), settings(target="heat", season_length=5)).spec
     other = table(rows=120, note=["x"] * 120)[["note", "sales", "heat", "month"]]
-    dataset = load_data(DatasetSettings(name=str(file(other))), like=spec)
+    dataset = load_data(DatasetSettings(name=str(file(other))), reference=spec)
     assert [column.name for column in dataset.spec.inputs[0].columns] == ["heat", "sales"]
     assert dataset.spec.inputs[0].shape == (6, 2)
     assert [value.shape for value in dataset.spec.targets] == [(3,), (5,), ()]
     assert dataset.spec.targets[0].columns[0].name == "heat"
-    undated = load_data(DatasetSettings(name=str(file(other.drop(columns="month")))), like=spec)
+    undated = load_data(DatasetSettings(name=str(file(other.drop(columns="month")))), reference=spec)
     assert undated.spec.targets[2].frequency is None
 
 
@@ -233,17 +233,17 @@ def test_dates_of_another_format_are_read_where_they_are_said_to_be_dates(load, 
 def test_a_series_is_judged_as_a_whole_without_cuts(load, file):
     spec = load(table(), settings()).spec
     given = DatasetSettings(name=str(file(table())), validation=0.25)
-    assert load_data(given, like=spec, whole=True).spec.sizes["all"] == ROWS - 6 - 3 + 1
+    assert load_data(given, reference=spec, whole=True).spec.sizes["all"] == ROWS - 6 - 3 + 1
 
 
 def test_a_trained_network_is_judged_on_what_is_long_enough(load):
     spec = load(table(), settings()).spec
     later = table().assign(sales=np.arange(ROWS) + 1000.0)
-    judged = load(later, settings(validation=0.1), like=spec)
+    judged = load(later, settings(validation=0.1), reference=spec)
     assert set(judged.splits) == {"train", "test"}
     assert judged.spec.inputs == spec.inputs  # the scale, too
     with pytest.raises(ValueError, match="9 rows.*Received: 7 of 10 rows in train"):
-        load(table(rows=10), settings(validation=0.1), like=spec)
+        load(table(rows=10), settings(validation=0.1), reference=spec)
 
 
 def test_the_last_window_is_what_the_continuation_is_forecast_of(load, file):

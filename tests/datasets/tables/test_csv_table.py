@@ -34,7 +34,7 @@ def table(**changes):
 def load(tmp_path):
     """A function that writes tables and loads them as a dataset."""
 
-    def write_and_load(frame, task=AnyTarget.name, like=None, whole=False, columns=None, **settings):
+    def write_and_load(frame, task=AnyTarget.name, reference=None, whole=False, columns=None, **settings):
         settings |= {"table": {"columns": columns}} if columns else {}
         if isinstance(frame, dict):
             for split, part in frame.items():
@@ -43,7 +43,7 @@ def load(tmp_path):
         else:
             path = tmp_path / "table.csv"
             frame.to_csv(path, index=False)
-        return load_data(DatasetSettings(name=str(path), **settings), task, like=like, whole=whole)
+        return load_data(DatasetSettings(name=str(path), **settings), task, reference=reference, whole=whole)
 
     return write_and_load
 
@@ -111,19 +111,19 @@ def test_columns_can_be_taken_otherwise_or_left_out(load):
 def test_what_gives_back_its_input_says_nothing_of_the_target(load, noise):
     settings = {"columns": {"colour": "skip"}, "target": "label"}
     seen = load(table(), Named(name="reconstruction", noise=noise), **settings)
-    assert load(table(), like=seen.spec).spec.targets == load(table(), **settings).spec.targets
+    assert load(table(), reference=seen.spec).spec.targets == load(table(), **settings).spec.targets
 
 
 def test_a_whole_number_is_the_same_category_with_and_without_a_point(load):
     """One cell that is missing makes floats of a whole column, where pandas writes it."""
     codes = {"columns": {"size": "category"}}
     spec = load(table(size=[1, 2, 3, 4] * 10), **codes).spec
-    arrays = everything(load(table(size=[1, None, 3, 2.5] * 10), like=spec, **codes))
+    arrays = everything(load(table(size=[1, None, 3, 2.5] * 10), reference=spec, **codes))
     assert spec.inputs[1].columns[0].vocabulary == ("1", "2", "3", "4")
     assert set(arrays["categories"][:, 0]) == {0, 1, 3}
     spec = load(table(size=[1, None, 3, 2.5] * 10), **codes).spec
     assert spec.inputs[1].columns[0].vocabulary == ("1.0", "2.5", "3.0")
-    arrays = everything(load(table(size=[1, 2, 3, 4] * 10), like=spec, **codes))
+    arrays = everything(load(table(size=[1, 2, 3, 4] * 10), reference=spec, **codes))
     assert set(arrays["categories"][:, 0]) == {0, 1, 3}
 
 
@@ -145,7 +145,7 @@ def test_categories_are_the_text_of_the_file(load, name):
     (colour,) = spec.inputs[1].columns
     assert colour.vocabulary == tuple(sorted(texts))
     for place, text in enumerate(colour.vocabulary, start=1):
-        other = load(table(colour=text), like=spec)
+        other = load(table(colour=text), reference=spec)
         assert other.spec.unknown == {}
         assert (everything(other)["categories"] == place).all()
         ((_, arrays, unknown),) = read_rows(f"size=1,day=2024-01-01,colour={text}", spec.inputs)
@@ -190,7 +190,7 @@ def test_what_is_hardly_categories_is_told(load, name):
     assert re.search(match, told)
     dataset = load(table(colour=values), columns={"colour": "category"})
     assert dataset.spec.warnings == ()
-    assert load(table(colour=values), like=dataset.spec).spec.warnings == ()
+    assert load(table(colour=values), reference=dataset.spec).spec.warnings == ()
     assert load(table()).spec.warnings == ()
 
 
@@ -318,12 +318,12 @@ def test_a_row_without_a_target_is_left_out_and_said(load):
 def test_other_data_is_made_as_that_of_the_network_was(load):
     spec = load(table()).spec
     other = table(colour=["red", "violet"] * 20, size=np.where(np.arange(ROWS) % 2, 5.0, np.nan))
-    dataset = load(other, like=spec)
+    dataset = load(other, reference=spec)
     assert [value.columns for value in dataset.spec.inputs] == [value.columns for value in spec.inputs]
     assert set(everything(dataset)["categories"].ravel()) == {0, 3}
     assert spec.inputs[0].columns[0].median in everything(dataset)["features"][:, 0]
     with pytest.raises(ValueError, match=r"`label`.*Received: 'maybe'"):
-        load(table(label=["yes", "maybe"] * 20), like=spec)
+        load(table(label=["yes", "maybe"] * 20), reference=spec)
 
 
 BROKEN = {
@@ -411,12 +411,12 @@ def test_a_rare_class_is_told_and_may_be_absent_from_a_split(load):
     assert (sum(told.sizes.values()), told.sizes["test"]) == (40, 8)
     rarest = table(label=["yes"] * 39 + ["no"])
     assert load(rarest).spec.targets[0].counts[0] == 1  # where there is one, it is trained on
-    assert load(rarest, like=dataset.spec).spec.sizes["test"] == 8
+    assert load(rarest, reference=dataset.spec).spec.sizes["test"] == 8
     given = {"train": rarest, "validation": rare, "test": rare}
     assert load(given).spec.sizes == {"train": 40, "validation": 40, "test": 40}
     with pytest.raises(ValueError, match="an example of each class to train on. Received: none of 'no' in train"):
         load({"train": table(label="yes"), "test": rare}, "classification")
-    other = load(table(label="yes"), like=dataset.spec).spec.targets
+    other = load(table(label="yes"), reference=dataset.spec).spec.targets
     assert other[0].classes == dataset.spec.targets[0].classes
 
 
@@ -424,13 +424,13 @@ def test_all_rows_of_other_data_can_be_judged(load):
     """In one split more; of a table that is not split, in their order, however few they are."""
     spec = load(table()).spec
     frame = table(colour=["red", "violet"] * 20)
-    dataset = load(frame, like=spec, whole=True)
+    dataset = load(frame, reference=spec, whole=True)
     assert dataset.spec.sizes == {"train": 40, "all": 40}
     assert dataset.spec.unknown["all"] == {"colour": 20}
     assert everything(dataset, "all")["features"][:, 0].tolist() == frame["size"].astype(np.float32).tolist()
-    assert load(frame.iloc[:1], like=spec, whole=True).spec.sizes["all"] == 1
+    assert load(frame.iloc[:1], reference=spec, whole=True).spec.sizes["all"] == 1
     split = {"train": frame, "test": frame.iloc[:6]}
-    dataset = load(split, like=spec, whole=True)
+    dataset = load(split, reference=spec, whole=True)
     assert (dataset.spec.sizes, dataset.spec.unknown["all"]) == ({"train": 40, "test": 6, "all": 46}, {"colour": 23})
     np.testing.assert_array_equal(everything(dataset, "all")["features"][40:], everything(dataset, "test")["features"])
 
@@ -446,7 +446,7 @@ def test_joined_sources_are_read_by_any_indices():
 
 def test_the_target_of_other_data_is_what_was_not_learned_from(load):
     spec = load(table()[["label", "size", "day", "colour"]], target="label").spec
-    assert load(table()[["size", "label", "day", "colour"]], like=spec).spec.targets[0].classes == ("no", "yes")
+    assert load(table()[["size", "label", "day", "colour"]], reference=spec).spec.targets[0].classes == ("no", "yes")
 
 
 def test_other_data_is_judged_by_the_column_that_was_predicted(load):
@@ -454,19 +454,19 @@ def test_other_data_is_judged_by_the_column_that_was_predicted(load):
     for target in ("label", "size"):
         spec = load(table(), target=target, columns={"day": "skip"}).spec
         other = table().drop(columns="day").assign(note="x", number=range(ROWS))
-        judged = load(other, like=spec, target=target, columns={"day": "skip"}).spec
+        judged = load(other, reference=spec, target=target, columns={"day": "skip"}).spec
         assert judged.targets[0].columns[0].name == target
         assert judged.targets == spec.targets
         message = rf"must hold what is to be predicted. Received: no column `{target}`. There are: .*, number. Add it."
         with pytest.raises(ValueError, match=message):
-            load(other.drop(columns=target), like=spec)
+            load(other.drop(columns=target), reference=spec)
 
 
 def test_without_a_known_target_one_that_was_learned_from_is_none(load):
     spec = load(table()).spec
     unnamed = spec.model_copy(update={"targets": (spec.targets[0].model_copy(update={"columns": None}),)})
     with pytest.raises(ValueError, match="Received: .* There are: size, day, colour"):
-        load(table().drop(columns="label"), like=unnamed)
+        load(table().drop(columns="label"), reference=unnamed)
 
 
 def test_where_nothing_is_predicted_all_columns_are_learned_from(load):
@@ -474,13 +474,13 @@ def test_where_nothing_is_predicted_all_columns_are_learned_from(load):
     dataset = load(frame, UNLABELED)
     assert [column.name for column in dataset.spec.inputs[0].columns] == ["size", "label"]
     assert sum(dataset.spec.sizes.values()) == ROWS
-    again = load(frame, UNLABELED, like=dataset.spec, whole=True)
+    again = load(frame, UNLABELED, reference=dataset.spec, whole=True)
     assert everything(again, "all")["features"][:, 1].tolist() == [1.5] * ROWS
     named = load(table().drop(columns=["day", "colour"]), UNLABELED, target="label")
     assert [column.name for column in named.spec.inputs[0].columns] == ["size"]
     assert named.split("train").column("label").tolist().count(0) == 14  # as many of each class as of the other
     without = table().drop(columns=["day", "colour", "label"])
-    again = load(without, UNLABELED, target="label", like=named.spec, whole=True)
+    again = load(without, UNLABELED, target="label", reference=named.spec, whole=True)
     assert everything(again, "all")["features"].shape == (ROWS, 1)
 
 

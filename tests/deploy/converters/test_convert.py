@@ -6,7 +6,7 @@ import textwrap
 
 import pytest
 
-from dltemplates.deploy.converters.convert import MOST_MEMORY, ConversionError, Converter
+from dltemplates.deploy.converters.convert import MAX_MEMORY, ConversionError, Converter
 
 ECHO = """
     import json, os, signal, sys
@@ -64,9 +64,9 @@ def test_a_child_killed_from_outside_is_started_again(converter):
 
 def test_a_child_that_took_much_memory_makes_room_for_another(converter):
     first = converter.process.pid
-    assert converter.ask(do="echo", reply={"peak_memory": MOST_MEMORY}) == {}
+    assert converter.ask(do="echo", reply={"peak_memory": MAX_MEMORY}) == {}
     assert converter.process.pid == first
-    assert converter.ask(do="echo", reply={"peak_memory": MOST_MEMORY + 1}) == {}
+    assert converter.ask(do="echo", reply={"peak_memory": MAX_MEMORY + 1}) == {}
     assert not alive(first)
     assert converter.ask(do="echo")["pid"] == converter.process.pid
 

@@ -63,13 +63,13 @@ def converted(serve, dataset, tmp_path):
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_tflite_int8_takes_raw_bytes(converted, name, channels, integer):
-    serving, predictor, unfolded, arrays = converted(NETWORKS[name](), "tflite:int8", integer, channels)
+    serving, predictor, unfolded_inputs, arrays = converted(NETWORKS[name](), "tflite:int8", integer, channels)
     (image,), (output,) = predictor.contract.inputs, predictor.contract.outputs
     zero_point = 0 if integer == "uint8" else -128
     assert (image.dtype, image.quantization) == (integer, (1.0, zero_point))
     assert (output.dtype, output.quantization) == (integer, (1 / 256, zero_point))
-    assert unfolded == {}
-    assert check_input(predictor, unfolded) == ()
+    assert unfolded_inputs == {}
+    assert check_input(predictor, unfolded_inputs) == ()
     found = leading_operators(predictor, "image")
     assert found.count("QUANTIZE") == (integer == "uint8")
     assert not set(found) & ARITHMETIC
@@ -88,11 +88,11 @@ def test_a_tensor_is_named_by_one_layer(converted, key):
 @pytest.mark.parametrize("integer", ["uint8", "int8"])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_onnx_int8_takes_raw_bytes(converted, name, integer):
-    serving, predictor, unfolded, arrays = converted(NETWORKS[name](), "onnx:int8", integer, 3)
+    serving, predictor, unfolded_inputs, arrays = converted(NETWORKS[name](), "onnx:int8", integer, 3)
     (image,) = predictor.contract.inputs
     assert (image.dtype, image.quantization) == (integer, (1.0, 0 if integer == "uint8" else -128))
     assert predictor._session.get_inputs()[0].type == f"tensor({integer})"
-    assert check_input(predictor, unfolded) == ()
+    assert check_input(predictor, unfolded_inputs) == ()
     assert predictor.contract.outputs[0].dtype == "float32"
     _close(serving, predictor, arrays)
 
@@ -110,10 +110,10 @@ def test_onnx_int8_takes_raw_bytes(converted, name, integer):
 )
 def test_an_offset_is_remarked_on(converted, key, preprocessing, reason):
     network = [layers.Conv2D(4, 3, padding="same", activation="relu")]
-    serving, predictor, unfolded, arrays = converted(network, key, channels=3, preprocessing=preprocessing())
+    serving, predictor, unfolded_inputs, arrays = converted(network, key, channels=3, preprocessing=preprocessing())
     assert predictor.contract.inputs[0].quantization == (1.0, 0)
-    assert reason in unfolded["image"]
-    (remark,) = check_input(predictor, unfolded)
+    assert reason in unfolded_inputs["image"]
+    (remark,) = check_input(predictor, unfolded_inputs)
     assert reason in remark
     _close(serving, predictor, arrays)
 

@@ -16,7 +16,7 @@ from dltemplates.deploy.formats.format import load_format
 from dltemplates.deploy.gate import GateResult
 from dltemplates.deploy.parity import CheckError, PartReference, compare
 from dltemplates.deploy.report import SplitCheck
-from dltemplates.features import Decision, Feature, Number
+from dltemplates.features import Binary, Feature, Number
 from dltemplates.inference import evaluate, predict
 from dltemplates.runs import Run
 from dltemplates.runtimes import Predictor, load_predictor
@@ -33,7 +33,7 @@ SETTINGS = {
     "train.learning_rate": 0.01,
 }
 NUMBERS = Number(name="features", dtype="float32", shape=(2,), mean=(10.0, -5.0), std=(2.0, 0.5))
-DECISION = Decision(name="decision", dtype="float32", shape=(), threshold=0.5)
+DECISION = Binary(name="decision", dtype="float32", shape=(), threshold=0.5)
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,7 @@ def test_a_file_whose_decisions_are_others_does_not_pass(exported, refer, check,
     def contrary(value, array):
         return 1 - Feature.decode(value, array)
 
-    monkeypatch.setattr(Decision, "decode", contrary)
+    monkeypatch.setattr(Binary, "decode", contrary)
     with pytest.raises(
         CheckError, match=r"over budget: `decision` differs from Keras's on \d+ of \d+ examples .* where 1 may"
     ):

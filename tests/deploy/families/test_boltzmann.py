@@ -42,5 +42,5 @@ def test_the_hidden_units_run_as_they_ran_in_training(tmp_path, in_process):
     file = run.exports_path / report.result("onnx:float32").file
     (said,) = predict(file, [tmp_path / "digit.png"])
     assert said["hidden"] == pytest.approx(expected[0].tolist(), abs=1e-5)
-    scores = [evaluate(subject)["scores"]["share_on"] for subject in (run.path, file)]
+    scores = [evaluate(subject)["scores"]["mean_activation"] for subject in (run.path, file)]
     assert scores[0] == pytest.approx(scores[1], abs=1e-5)

@@ -145,14 +145,14 @@ def broken(self, *args, **kwargs):
     return servings | {"decoder": replace(decoder, model=model)}
 
 
-whole_serving = Reconstruction.serving
+whole_serving = Reconstruction.serve
 
 
 def test_a_part_that_fails_fails_the_command(run, tmp_path, monkeypatch, capsys):
     shutil.copytree(run.path, tmp_path / "run")
     shutil.rmtree(tmp_path / "run" / "exports")
     monkeypatch.setattr("dltemplates.deploy.export.Converter", in_process_converter())
-    monkeypatch.setattr(Reconstruction, "serving", broken)
+    monkeypatch.setattr(Reconstruction, "serve", broken)
     monkeypatch.setattr(cli, "_silence_native_logs", lambda: None)
     assert cli.main(["export", str(tmp_path / "run"), "--to", "tflite:float32"]) == 3
     assert "decoder tflite:float32 did not pass" in capsys.readouterr().err

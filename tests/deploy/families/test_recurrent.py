@@ -49,7 +49,7 @@ def serving(dataset, task):
     network = lstm((WINDOW, 2), HORIZON, units=(UNITS,))
     model = task.assemble(network, dataset.spec)
     template = parse_template({"task": "forecasting", "dataset": DATA, "model": "lstm"})
-    return task.serving(model, dataset.spec, template, name="waves")[""]
+    return task.serve(model, dataset.spec, template, name="waves")[""]
 
 
 @pytest.fixture(scope="module")
@@ -190,11 +190,11 @@ def test_what_remembers_a_call_is_refused(exported, reference, check):
 
 @pytest.mark.slow
 def test_relative_forecasts_are_exported_too(dataset, tmp_path):
-    task = Forecasting(dataset.spec, relative=True)
+    task = Forecasting(dataset.spec, subtract_last=True)
     model = task.assemble(lstm((WINDOW, 2), HORIZON, units=(UNITS,)), dataset.spec)
-    relative = {"name": "forecasting", "relative": True}
+    relative = {"name": "forecasting", "subtract_last": True}
     template = parse_template({"task": relative, "dataset": DATA, "model": "lstm"})
-    serving = task.serving(model, dataset.spec, template, name="waves")[""]
+    serving = task.serve(model, dataset.spec, template, name="waves")[""]
     report = export_system({WHOLE: serving}, task, dataset, tmp_path, ExportSettings(calibration=32), max_drop="5%")
     assert {result.format for result in report.results if result.verdict == "passed"} == set(OFFERED)
 

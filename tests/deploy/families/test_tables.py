@@ -46,7 +46,7 @@ def run(tmp_path_factory):
 @pytest.fixture(scope="module")
 def exported(run):
     """All formats, both forms; the checks of the export itself are what proves them."""
-    return export(run, formats="all", strings=True, max_drop="10%")  # of 22 rows
+    return export(run, formats="all", string_inputs=True, max_drop="10%")  # of 22 rows
 
 
 def examples(run):
@@ -80,8 +80,8 @@ def test_what_is_smaller_than_float32_takes_and_gives_standardized_numbers(run, 
 
 
 def test_categories_are_taken_as_text_where_that_can_be(run, exported):
-    strings = exported.parts["strings"]
-    assert {result.format: result.verdict for result in strings.results} == {
+    string_inputs = exported.parts["strings"]
+    assert {result.format: result.verdict for result in string_inputs.results} == {
         key: "not offered" if key.startswith("onnx") or key in ("tflite:int8", "tflite:int16x8") else "passed"
         for key in catalog.FORMATS
     }
@@ -90,7 +90,7 @@ def test_categories_are_taken_as_text_where_that_can_be(run, exported):
     expected = [found["value"] for found in predict(run.path, rows)]
     assert len({value for (value,) in expected}) == 5  # not known is as missing is
     for key in ("saved_model", "tflite:float32", "tflite:float16"):
-        path = run.exports_path / "strings" / strings.result(key).file
+        path = run.exports_path / "strings" / string_inputs.result(key).file
         contract = load_predictor(path).contract
         assert [(value.name, value.dtype) for value in contract.inputs] == [
             ("features", "float32"),
@@ -122,7 +122,7 @@ def test_what_formats_refuse_of_tables_fails(run, exported, tmp_path, monkeypatc
     assert refused
     copy = shutil.copytree(run.path, tmp_path / "run", ignore=shutil.ignore_patterns("exports"))
     monkeypatch.setattr("dltemplates.deploy.export.not_offered", lambda format, found: None)
-    report = export(copy, formats=list(refused), strings=True, max_drop="10%")
+    report = export(copy, formats=list(refused), string_inputs=True, max_drop="10%")
     for key, reasons in refused.items():
         assert report.parts["strings"].result(key).verdict == "failed"
         assert report.result(key).verdict == ("failed" if "Embedding" in reasons else "passed")
@@ -130,5 +130,5 @@ def test_what_formats_refuse_of_tables_fails(run, exported, tmp_path, monkeypatc
 
 def test_text_is_for_networks_that_take_categories(small_run):
     with pytest.raises(ValueError, match=r"for networks that take categories\. Received: one that takes image"):
-        export(small_run, formats=["onnx:float32"], strings=True)
+        export(small_run, formats=["onnx:float32"], string_inputs=True)
     assert not small_run.exports_path.exists()

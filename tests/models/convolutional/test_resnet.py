@@ -73,7 +73,7 @@ def test_1202_layers_are_built_in_30_seconds_train_and_come_back(tmp_path):
     # A higher rate overshoots at first: the paper, too, begins with a tenth of its rate from 110 layers on.
     optimizer = keras.optimizers.SGD(1e-4)
     algorithm = Supervised(network, keras.losses.CategoricalCrossentropy(from_logits=True), [], optimizer)
-    algorithm.begin(tf.TensorSpec((None, 10)))
+    algorithm.build(tf.TensorSpec((None, 10)))
     x = np.random.default_rng(0).normal(size=(4, 32, 32, 3)).astype("float32")
     y = keras.ops.one_hot(np.arange(4), 10)
     losses = []

@@ -5,29 +5,29 @@ from conftest import load_data, small_template
 from dltemplates.runs import Run
 from dltemplates.tasks.generation import Generation
 from dltemplates.tasks.load_for import load_for
-from dltemplates.tasks.scoring.evaluator import Judge, judge_path, load_judge
+from dltemplates.tasks.scoring.evaluator import Evaluator, evaluator_path, load_evaluator
 from dltemplates.template import parse_template
 from dltemplates.training import train as training
-from dltemplates.training.evaluators import missing_judge
+from dltemplates.training.evaluators import missing_evaluator
 from dltemplates.training.train import train
 
 GAN = {
     "task": {"name": "generation"},
     "dataset": {"name": "digits"},
     "model": {"name": "gan", "latent_dim": 4, "units": [8]},
-    "train": {"epochs": 1, "keep": "last"},
+    "train": {"epochs": 1, "restore": "last"},
 }
 
 
-def judged_by(judge, **dataset):
+def evaluator_summary(evaluator, **dataset):
     return parse_template(
-        GAN | {"task": {"name": "generation", "judge": judge}, "dataset": {"name": "digits"} | dataset}
+        GAN | {"task": {"name": "generation", "evaluator": evaluator}, "dataset": {"name": "digits"} | dataset}
     )
 
 
 @pytest.fixture
 def alone(tmp_path, monkeypatch):
-    """A folder without runs, and a cache without judges."""
+    """A folder without runs, and a cache without evaluators."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DLT_CACHE", str(tmp_path / "cache"))
     return tmp_path
@@ -38,13 +38,13 @@ def test_it_decides_as_its_run_does(small_run):
 
     source = load_for(small_run)[1].split("test")
     images = source.read(np.arange(len(source)))["image"]
-    judge = load_judge(str(small_run.path))
-    probabilities, features = judge(images)
+    evaluator = load_evaluator(str(small_run.path))
+    probabilities, features = evaluator(images)
     serving = small_run.serving()
     _, outputs = KerasPredictor(serving.model, serving.contract).predict(source)
     np.testing.assert_allclose(probabilities, outputs["probabilities"], atol=1e-5)
     assert probabilities.dtype == features.dtype == np.float64
-    assert judge.classes == tuple("0123456789")
+    assert evaluator.classes == tuple("0123456789")
     (kernel, bias) = small_run.model().get_layer("convnet").layers[-1].get_weights()
     logits = features @ kernel + bias
     np.testing.assert_array_equal(logits.argmax(axis=1), probabilities.argmax(axis=1))
@@ -60,7 +60,7 @@ def test_of_two_classes_with_one_logit_it_gives_both_probabilities(alone):
     table["model"] = {"name": "mlp", "units": [8]}
     table["train"] |= {"epochs": 1, "batch_size": 8, "augment": {}}
     run = train(parse_template(table), output=alone / "two")
-    probabilities, _ = load_judge(str(run.path))(images)
+    probabilities, _ = load_evaluator(str(run.path))(images)
     serving = run.serving()
     expected = KerasPredictor(serving.model, serving.contract)({"image": images.astype("float32")})["probabilities"]
     assert probabilities.shape == (60, 2)
@@ -71,7 +71,8 @@ def test_nothing_is_trained_to_judge_what_cannot_be_made(alone):
     with pytest.raises(ValueError, match=r"^`latent_dim` must be"):
         train(
             parse_template(
-                GAN | {"task": {"name": "generation", "judge": "mlp_digits"}, "model": {"name": "gan", "latent_dim": 0}}
+                GAN
+                | {"task": {"name": "generation", "evaluator": "mlp_digits"}, "model": {"name": "gan", "latent_dim": 0}}
             ),
             output=alone / "run",
         )
@@ -80,31 +81,33 @@ def test_nothing_is_trained_to_judge_what_cannot_be_made(alone):
 
 def test_a_run_of_that_name_comes_before_the_cache(alone, small_run):
     (alone / "saved_models").mkdir()
-    assert judge_path("digit_judge") == alone / "cache" / "judges" / "digit_judge"
+    assert evaluator_path("digit_judge") == alone / "cache" / "evaluators" / "digit_judge"
     (alone / "saved_models" / "digit_judge").symlink_to(small_run.path)
-    assert load_judge("digit_judge").sha256 == small_run.record.sha256["model.weights.h5"]
-    assert judge_path("some/run").name == "run"
+    assert load_evaluator("digit_judge").sha256 == small_run.record.sha256["model.weights.h5"]
+    assert evaluator_path("some/run").name == "run"
 
 
 def test_what_is_no_judge_is_refused(alone, small_run):
     with pytest.raises(ValueError, match=r"Received: 'mlp_digits', .*dlt train mlp_dig"):
-        load_judge("mlp_digits")
+        load_evaluator("mlp_digits")
     with pytest.raises(ValueError, match="Received: 'no'"):
-        train(judged_by("no"), output=alone / "run")
+        train(evaluator_summary("no"), output=alone / "run")
     with pytest.raises(ValueError, match="Received: autoencoder_digits, .*reconstruction"):
-        train(judged_by("autoencoder_digits"), output=alone / "run")
+        train(evaluator_summary("autoencoder_digits"), output=alone / "run")
     assert list(alone.iterdir()) == []
     table = small_template().model_dump(mode="json") | {"task": {"name": "reconstruction"}}
     table["model"] = {"name": "autoencoder", "units": [8], "code": 2}
     table["train"] |= {"epochs": 1, "augment": {}}
     other = train(parse_template(table), output=alone / "other")
-    with pytest.raises(ValueError, match=r"^A judge must be a classifier of images .*autoencoder for reconstruction"):
-        Judge(other)
+    with pytest.raises(
+        ValueError, match=r"^An evaluator must be a classifier of images .*autoencoder for reconstruction"
+    ):
+        Evaluator(other)
 
 
 def test_a_judge_of_other_images_is_refused_before_there_is_a_run(small_run, alone):
-    with pytest.raises(ValueError, match=r"Received: images of \(12, 12, 1\) .* of \(8, 8, 1\)"):
-        train(judged_by(str(small_run.path), images={"size": [12, 12]}), output=alone / "run")
+    with pytest.raises(ValueError, match=r"Received: images of \(12, 12, 1\) .* on \(8, 8, 1\)"):
+        train(evaluator_summary(str(small_run.path), images={"size": [12, 12]}), output=alone / "run")
     assert not (alone / "run").exists()
 
 
@@ -112,7 +115,7 @@ def test_a_judge_of_other_classes_is_refused_before_there_is_a_run(small_run, al
     images = np.random.default_rng(0).integers(0, 256, (120, 8, 8, 1)).astype("uint8")
     np.savez(alone / "two.npz", x=images, y=np.arange(120) % 2, classes=np.array(["cat", "dog"]))
     with pytest.raises(ValueError, match=r"Received: .* for 0, 1, .* where the data has cat, dog"):
-        train(judged_by(str(small_run.path), name=str(alone / "two.npz")), output=alone / "run")
+        train(evaluator_summary(str(small_run.path), name=str(alone / "two.npz")), output=alone / "run")
     assert not (alone / "run").exists()
 
 
@@ -133,43 +136,48 @@ def test_a_judge_that_is_not_there_is_trained_once(alone, monkeypatch):
             heard.append(text)
 
     spec = load_data("digits").spec
-    template, path = missing_judge(Generation(spec, judge="mlp_digits"), spec)
+    template, path = missing_evaluator(Generation(spec, evaluator="mlp_digits"), spec)
     assert template.model.name == "mlp"
-    assert path == alone / "cache" / "judges" / "mlp_digits"
+    assert path == alone / "cache" / "evaluators" / "mlp_digits"
     short = template.model_copy(update={"train": template.train.model_copy(update={"epochs": 1})})
-    monkeypatch.setattr(training, "missing_judge", lambda *given: (short, path) if missing_judge(*given) else None)
+    monkeypatch.setattr(
+        training, "missing_evaluator", lambda *given: (short, path) if missing_evaluator(*given) else None
+    )
     (path / "checkpoint").mkdir(parents=True)  # of one that was killed before it had a run.json
-    run = train(judged_by("mlp_digits"), output=alone / "run", reporter=Notes())
-    assert f"the judge is not there yet: it is trained once, to {path}" in heard
+    run = train(evaluator_summary("mlp_digits"), output=alone / "run", reporter=Notes())
+    assert f"the evaluator is not there yet: it is trained once, to {path}" in heard
     accuracy = Run(path).record.scores["test"]["accuracy"]
     assert f"judged by {path}, accuracy {accuracy:.4f} on test" in heard
-    assert run.record.details["test"]["judge"]["run"] == str(path)
-    assert missing_judge(Generation(spec, judge="mlp_digits"), spec) is None
+    assert run.record.details["test"]["evaluator"]["run"] == str(path)
+    assert missing_evaluator(Generation(spec, evaluator="mlp_digits"), spec) is None
 
 
 def test_who_asks_for_no_judge_has_none():
     spec = load_data("digits").spec
-    for judge in (None, "none"):
-        task = Generation(spec, judge=judge)
-        assert task.judge_name is None
-        assert missing_judge(task, spec) is None
+    for evaluator in (None, "none"):
+        task = Generation(spec, evaluator=evaluator)
+        assert task.evaluator_name is None
+        assert missing_evaluator(task, spec) is None
 
 
 def test_a_judge_that_does_not_fit_is_refused_before_it_is_trained(alone, monkeypatch):
     images = np.random.default_rng(0).integers(0, 256, (120, 8, 8, 1)).astype("uint8")
     np.savez(alone / "two.npz", x=images, y=np.arange(120) % 2, classes=np.array(["cat", "dog"]))
     for dataset, message in (
-        ({"name": str(alone / "two.npz")}, "tell the classes .* mlp_digits for 0, 1, .* data has cat, dog.*judge=none"),
+        (
+            {"name": str(alone / "two.npz")},
+            "know the classes .* mlp_digits for 0, 1, .* data has cat, dog.*evaluator=none",
+        ),
         ({"images": {"size": [12, 12]}}, r"Received: images of \(12, 12, 1\) for mlp_digits"),
     ):
         with pytest.raises(ValueError, match=message):
-            train(judged_by("mlp_digits", **dataset), output=alone / "run")
+            train(evaluator_summary("mlp_digits", **dataset), output=alone / "run")
         assert not (alone / "run").exists()
-        assert not (alone / "cache" / "judges").exists()
+        assert not (alone / "cache" / "evaluators").exists()
     spec = load_data("digits").spec
     monkeypatch.setattr("dltemplates.training.evaluators.load_for", no_data)
-    with pytest.raises(ValueError, match=r"needs the file x. Or do without its judge: --set task.judge=none."):
-        missing_judge(Generation(spec, judge="mlp_digits"), spec)
+    with pytest.raises(ValueError, match=r"needs the file x. Or do without its evaluator: --set task.evaluator=none."):
+        missing_evaluator(Generation(spec, evaluator="mlp_digits"), spec)
 
 
 def no_data(settings):

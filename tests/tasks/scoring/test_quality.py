@@ -2,7 +2,13 @@ import numpy as np
 import pytest
 from scipy.linalg import sqrtm
 
-from dltemplates.tasks.scoring.quality import class_shares, coverage, frechet_distance, lack, spread
+from dltemplates.tasks.scoring.quality import (
+    class_coverage,
+    class_shares,
+    collapse_warning,
+    diversity,
+    frechet_distance,
+)
 
 
 def clouds(count=400, features=5):
@@ -42,23 +48,23 @@ def test_spread_is_the_ratio_of_the_distances_between_two_images():
         flat = images.reshape(len(images), -1)
         return np.sqrt(np.square(flat[:, None] - flat[None]).sum(axis=-1).mean())
 
-    assert spread(real, made) == pytest.approx(distance(made) / distance(real))
-    assert spread(real, real) == 1
-    assert spread(real, np.repeat(made[:1], 50, axis=0)) == pytest.approx(0, abs=1e-7)
-    assert spread(np.zeros((3, 2)), np.ones((3, 2))) == 0
+    assert diversity(real, made) == pytest.approx(distance(made) / distance(real))
+    assert diversity(real, real) == 1
+    assert diversity(real, np.repeat(made[:1], 50, axis=0)) == pytest.approx(0, abs=1e-7)
+    assert diversity(np.zeros((3, 2)), np.ones((3, 2))) == 0
 
 
 def test_coverage_counts_classes_with_a_third_of_a_fair_share():
     probabilities = np.eye(4)[[0] * 60 + [1] * 25 + [2] * 9 + [3] * 6]
     shares = class_shares(probabilities)
     np.testing.assert_allclose(shares, [0.60, 0.25, 0.09, 0.06])
-    assert coverage(shares) == 3  # a third of a quarter is 0.083
-    assert coverage(np.array([1 / 12, 11 / 12, 0, 0])) == 2
+    assert class_coverage(shares) == 3  # a third of a quarter is 0.083
+    assert class_coverage(np.array([1 / 12, 11 / 12, 0, 0])) == 2
 
 
 def test_what_images_lack_is_said():
-    assert lack(0.9) is None
-    assert lack(0.5, 5, 10) is None
-    assert "cover 4 of 10 classes, where at least 50% are asked for" in lack(0.9, 4, 10)
-    assert "differ 0.49 times as much as real ones, where at least 0.5 is asked for" in lack(0.49, 10, 10)
-    assert lack(None) is None
+    assert collapse_warning(0.9) is None
+    assert collapse_warning(0.5, 5, 10) is None
+    assert "cover 4 of 10 classes, fewer than 50%" in collapse_warning(0.9, 4, 10)
+    assert "differ 0.49 times as much as real ones, less than 0.5" in collapse_warning(0.49, 10, 10)
+    assert collapse_warning(None) is None

@@ -5,7 +5,7 @@ from dltemplates.datasets.source import ArraySource, Dataset
 from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.features import ClassId, Image, Noise
 from dltemplates.tasks.serving.contract import Contract
-from dltemplates.tasks.serving.serving_examples import MOST_MADE, contract_examples
+from dltemplates.tasks.serving.serving_examples import MAX_GENERATED, contract_examples
 
 IMAGE = Image(name="image", dtype="float32", shape=(2, 2, 1), range=(0, 255))
 LABEL = ClassId(name="label", dtype="int32", shape=(), classes=("a", "b", "c"))
@@ -17,7 +17,7 @@ def dataset():
     def source(count, first):
         return ArraySource({"image": np.arange(first, first + count)[:, None, None, None] * np.ones((1, 2, 2, 1))})
 
-    splits = {"train": source(20, 0), "validation": source(5, 100), "test": source(2 * MOST_MADE + 1, 1000)}
+    splits = {"train": source(20, 0), "validation": source(5, 100), "test": source(2 * MAX_GENERATED + 1, 1000)}
     sizes = {name: len(split) for name, split in splits.items()}
     return Dataset(DatasetSpec(inputs=(IMAGE,), targets=(LABEL,), sizes=sizes, fingerprint="x"), splits)
 
@@ -35,7 +35,7 @@ def noise(contract, dataset):
 def test_noise_is_a_function_of_the_index_and_no_two_splits_share_any(dataset, contract):
     splits = noise(contract, dataset)
     assert {name: len(split) for name, split in splits.items()} == {
-        "train": 20, "validation": 5, "test": MOST_MADE
+        "train": 20, "validation": 5, "test": MAX_GENERATED
     }  # fmt: skip
     arrays = splits["train"].read(np.array([7, 2]))
     np.testing.assert_array_equal(arrays["noise"], np.stack([NOISE.draw(7), NOISE.draw(2)]))
@@ -50,6 +50,6 @@ def test_noise_is_a_function_of_the_index_and_no_two_splits_share_any(dataset, c
 def test_real_examples_stand_beside_it_evenly_spread(dataset, contract):
     splits = noise(contract, dataset)
     assert splits["validation"].read(np.arange(5))["image"][:, 0, 0, 0].tolist() == [100, 101, 102, 103, 104]
-    real = splits["test"].read(np.array([0, 1, MOST_MADE - 1]))["image"][:, 0, 0, 0]
-    assert real.tolist() == [1000, 1002, 1000 + 2 * MOST_MADE - 2]
+    real = splits["test"].read(np.array([0, 1, MAX_GENERATED - 1]))["image"][:, 0, 0, 0]
+    assert real.tolist() == [1000, 1002, 1000 + 2 * MAX_GENERATED - 2]
     assert "image" not in noise(contract.model_copy(update={"targets": ()}), dataset)["test"].read(np.arange(2))

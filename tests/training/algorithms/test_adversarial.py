@@ -9,18 +9,18 @@ from keras import layers
 from dltemplates.models.generative.gan import players
 from dltemplates.template import parse_template
 from dltemplates.training.algorithms.adversarial import Adversarial, scale
-from dltemplates.training.algorithms.algorithm import HELD_OUT
+from dltemplates.training.algorithms.algorithm import VALIDATION_SEED_OFFSET
 from dltemplates.training.prepare import prepare
 
 SEED, ROWS, LATENT, RATE = 2, 12, 4, 0.1
 
 
-TRAIN = ("class_weight", "weight_decay", "precision", "keep", "learning_rate")
+TRAIN = ("class_weight", "weight_decay", "precision", "restore", "learning_rate")
 
 
 def template(name="gan", batch_size=ROWS, **options):
     own = {key: options.pop(key) for key in TRAIN if key in options}
-    train = {"optimizer": "sgd", "learning_rate": RATE, "batch_size": batch_size, "epochs": 1, "keep": "last"}
+    train = {"optimizer": "sgd", "learning_rate": RATE, "batch_size": batch_size, "epochs": 1, "restore": "last"}
     sizes = {"filters": [8, 4]}
     if name == "gan":
         sizes = {"units": [10, 14], "dropout_rate": options.pop("dropout_rate", 0.0)}
@@ -121,7 +121,7 @@ def test_validation_is_of_noise_that_was_not_trained_on():
     weight = tf.constant([1.0] * 9 + [0.0] * 3)
     algorithm.evaluate(images, targets, weight)
     figures = algorithm.figures()
-    made = algorithm.generator(noise(ROWS, HELD_OUT, 0), training=False)
+    made = algorithm.generator(noise(ROWS, VALIDATION_SEED_OFFSET, 0), training=False)
     of_real, of_made = (
         keras.ops.convert_to_numpy(algorithm.discriminator(x, training=False))[:9, 0] for x in (scale(images), made)
     )
@@ -134,7 +134,7 @@ def test_validation_is_of_noise_that_was_not_trained_on():
 def test_a_critic_is_asked_for_the_difference():
     algorithm, (images, targets, weight) = begin("wgan_gp", loss="wasserstein")
     algorithm.evaluate(images, targets, weight)
-    made = algorithm.generator(noise(ROWS, HELD_OUT, 0), training=False)
+    made = algorithm.generator(noise(ROWS, VALIDATION_SEED_OFFSET, 0), training=False)
     of_real, of_made = (float(tf.reduce_mean(algorithm.discriminator(x))) for x in (scale(images), made))
     assert algorithm.figures()["loss"] == pytest.approx(of_made - of_real, rel=1e-4, abs=1e-6)
     assert algorithm.figures()["generator_loss"] == pytest.approx(-of_made, rel=1e-4, abs=1e-6)
@@ -145,7 +145,7 @@ def test_every_batch_of_validation_is_of_other_noise():
     algorithm.evaluate(images, targets, weight)
     first = algorithm.figures()["generator_loss"]
     algorithm.evaluate(images, targets, weight)
-    made = [algorithm.generator(noise(ROWS, HELD_OUT + step, 0), training=False) for step in (0, ROWS)]
+    made = [algorithm.generator(noise(ROWS, VALIDATION_SEED_OFFSET + step, 0), training=False) for step in (0, ROWS)]
     losses = [softplus(-algorithm.discriminator(images, training=False).numpy()).mean() for images in made]
     assert first == pytest.approx(losses[0], rel=1e-5)
     assert algorithm.figures()["generator_loss"] == pytest.approx(np.mean(losses), rel=1e-5)
@@ -186,12 +186,14 @@ def test_both_players_come_to_the_end_of_a_schedule_together():
 def test_a_critic_is_judged_by_the_pairs_that_it_puts_in_order():
     """Whatever it adds to all that it says."""
     algorithm = critic_of(layers.Flatten(), layers.Dense(1))
-    algorithm.begin(tf.TensorSpec([None], tf.int64))
+    algorithm.build(tf.TensorSpec([None], tf.int64))
     images = tf.constant(np.random.default_rng(0).integers(0, 256, (ROWS, 2, 2, 1)), tf.float32)
-    made = algorithm.generator(noise(ROWS, HELD_OUT, 0), training=False)
+    made = algorithm.generator(noise(ROWS, VALIDATION_SEED_OFFSET, 0), training=False)
     of_real, of_made = (algorithm.discriminator(x).numpy()[:, 0] for x in (scale(images), made))
     slope = (
-        algorithm._slope(scale(images), made, None, (tf.constant(HELD_OUT, tf.int64), 0), training=False).numpy().mean()
+        algorithm._slope(scale(images), made, None, (tf.constant(VALIDATION_SEED_OFFSET, tf.int64), 0), training=False)
+        .numpy()
+        .mean()
     )
     assert 0 < (of_real > of_made).mean() < 1
     for bias in (0.0, 50.0):
@@ -277,7 +279,7 @@ def test_classes_have_no_weight():
 
 
 def test_no_epoch_of_a_generator_is_the_best():
-    with pytest.raises(ValueError, match="Received: train.keep = 'best'.*--set train.keep=last"):
+    with pytest.raises(ValueError, match="Received: train.restore = 'best'.*--set train.restore=last"):
         begin(keep="best")
 
 
@@ -332,8 +334,8 @@ def test_the_class_reaches_both_players():
         ({"critic_steps": 32}, "`critic_steps`.*1 to 31.*Received: 32"),
         ({"critic_steps": True}, "`critic_steps`.*Received: True"),
         ({"penalty": -1.0}, "`penalty`.*Received: -1.0"),
-        ({"judge": ""}, r"`judge`.*Received: ''"),
-        ({"judge": 3}, r"`judge`.*Received: 3"),
+        ({"evaluator": ""}, r"`evaluator`.*Received: ''"),
+        ({"evaluator": 3}, r"`evaluator`.*Received: 3"),
     ],
 )
 def test_wrong_options_are_refused(options, match):

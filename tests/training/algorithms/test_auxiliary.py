@@ -56,7 +56,7 @@ def test_the_loss_has_the_share_of_it_that_is_asked_for_and_evaluation_none(shar
         keras.optimizers.SGD(0.1),
         auxiliary_weight=share,
     )
-    algorithm.begin(tf.TensorSpec(y.shape))
+    algorithm.build(tf.TensorSpec(y.shape))
     algorithm.evaluate(x, y, np.ones(5, np.float32))
     figures = algorithm.figures()
     assert figures["loss"] == pytest.approx(main, rel=1e-5)

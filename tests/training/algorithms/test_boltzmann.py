@@ -30,8 +30,8 @@ MACHINE = {
 NETWORK = {  # 2 x 2 epochs of 26 steps, then 3 of 4
     "dataset.name": "digits",
     "model.units": [16, 12],
-    "train.pretrain": {"epochs": 2, "learning_rate": 0.1},
-    "train.labels": 200,
+    "train.layerwise_pretrain": {"epochs": 2, "learning_rate": 0.1},
+    "train.num_labeled": 200,
     "train.epochs": 3,
     "train.batch_size": 50,
     "train.optimizer": {"name": "sgd", "momentum": 0.9},
@@ -102,8 +102,8 @@ def test_a_machine_is_drawn(machine):
 
 def test_a_machine_is_evaluated(machine):
     scores, row = machine.record.scores, machine.history()[machine.record.best_epoch - 1]
-    assert list(scores["test"]) == ["loss", "free_energy", "share_on"]
-    assert 0.02 < scores["test"]["share_on"] < 0.9
+    assert list(scores["test"]) == ["loss", "free_energy", "mean_activation"]
+    assert 0.02 < scores["test"]["mean_activation"] < 0.9
     for name in ("loss", "free_energy"):
         assert scores["validation"][name] == pytest.approx(row[f"val_{name}"], rel=1e-4)
     assert evaluate(machine.path)["scores"] == pytest.approx(scores["test"], rel=1e-6)
@@ -132,7 +132,7 @@ def test_a_stage_trains_its_own_machine_alone():
     assert [stage.name for stage in training.stages] == ["machine_1", "machine_2", ""]
     for stage in training.stages:
         before = {name: layer.get_weights() for name, layer in layers.items()}
-        stage.algorithm.start(training.stages[0].data.first())
+        stage.algorithm.initialize_from_data(training.stages[0].data.first())
         inputs, targets, weight = next(iter(stage.batches(stage.first_step)))
         stage.algorithm.train(inputs, targets, weight)
         for name, layer in layers.items():
@@ -159,7 +159,7 @@ def test_the_last_stage_sees_labelled_examples_alone():
     assert len(labelled) == 200
     assert len(seen_in(training, first)) == len(training.dataset.split("train"))
     for changes, is_same in (({"seed": 5}, True), ({"dataset.split_seed": 1}, False)):
-        settings = {"dataset.validation": 0.1, "train.labels": 200, "train.epochs": 1, "train.batch_size": 50}
+        settings = {"dataset.validation": 0.1, "train.num_labeled": 200, "train.epochs": 1, "train.batch_size": 50}
         plain = prepare(load_template("mlp_digits", settings | changes))
         assert (seen_in(plain, plain.stages[0]) == labelled) == is_same
 
@@ -167,20 +167,20 @@ def test_the_last_stage_sees_labelled_examples_alone():
 @pytest.mark.parametrize(
     ("settings", "match"),
     [
-        ({"train.labels": 5000}, r"`train.labels`.*Received: 5000"),
+        ({"train.num_labeled": 5000}, r"`train.num_labeled`.*Received: 5000"),
         (
-            {"train.labels": 200, "train.class_weight": "balanced"},
-            r"`train.class_weight`.*Received: train.labels = 200",
+            {"train.num_labeled": 200, "train.class_weight": "balanced"},
+            r"`train.class_weight`.*Received: train.num_labeled = 200",
         ),
-        ({"train.labels": 20}, r"`train.batch_size`.*20.*Received: 50"),
+        ({"train.num_labeled": 20}, r"`train.batch_size`.*20.*Received: 50"),
         (
             {"model.name": "mlp"},
-            r"`train.pretrain`.*Received: mlp",
+            r"`train.layerwise_pretrain`.*Received: mlp",
         ),
-        ({"task": "representation", "train.labels": None}, "size"),
+        ({"task": "representation", "train.num_labeled": None}, "size"),
         (
-            {"dataset.name": "wine", "train.labels": None},
-            "`train.pretrain`.*Received: .*features",
+            {"dataset.name": "wine", "train.num_labeled": None},
+            "`train.layerwise_pretrain`.*Received: .*features",
         ),
     ],
 )
@@ -264,7 +264,7 @@ def test_half_precision_leaves_the_machines_in_full(tmp_path):
     """They learn in float32 whatever the network computes in."""
     training = prepare(template(NETWORK, train__precision="mixed_bfloat16"))
     stage = training.stages[1]
-    stage.algorithm.start(training.stages[0].data.first())
+    stage.algorithm.initialize_from_data(training.stages[0].data.first())
     inputs, targets, weight = next(iter(stage.batches(stage.first_step)))
     stage.algorithm.train(inputs, targets, weight)
     assert stage.algorithm.machine.compute_dtype == "bfloat16"
@@ -273,7 +273,7 @@ def test_half_precision_leaves_the_machines_in_full(tmp_path):
 
 
 def test_labels_that_are_not_learned_from_are_not_counted(tmp_path):
-    with pytest.raises(ValueError, match="`train.labels`.*Received: 50 for representation"):
+    with pytest.raises(ValueError, match="`train.num_labeled`.*Received: 50 for representation"):
         train(template(train__labels=50), output=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

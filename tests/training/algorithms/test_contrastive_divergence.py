@@ -25,7 +25,7 @@ def learner(visible, units, **options):
     machine.set_weights([random.normal(size=weight.shape) for weight in machine.get_weights()])
     optimizer = options.pop("optimizer", lambda: keras.optimizers.SGD(RATE))
     algorithm = ContrastiveDivergence(model, machine, optimizer, seed=SEED, **options)
-    algorithm.begin(None)
+    algorithm.build(None)
     return algorithm
 
 
@@ -161,7 +161,7 @@ def test_training_raises_the_exact_likelihood(options):
     algorithm = learner(6, 4, **options)
     small = np.random.default_rng(0).normal(scale=0.01, size=(6, 4))
     algorithm.machine.set_weights([small, np.zeros(4), np.zeros(6)])
-    algorithm.start([(tf.constant(shown), None, tf.ones(len(shown)))])
+    algorithm.initialize_from_data([(tf.constant(shown), None, tf.ones(len(shown)))])
     begun = log_likelihood(weights(algorithm), bars)
     assert begun == pytest.approx(6 * (np.log(1 / 3) / 3 + np.log(2 / 3) * 2 / 3), abs=0.1)  # independent pixels
     algorithm.train = tf.function(algorithm.train)
@@ -176,7 +176,7 @@ def test_visible_units_begin_as_likely_as_they_are():
     shown = np.array([[1, 0, 0.5], [1, 0, 0.5], [0, 0, 0.5], [1, 1, 1]], np.float32)
     algorithm = learner(3, 2)
     before = weights(algorithm)
-    algorithm.start([(shown[:2], None, tf.ones(2)), (shown[2:], None, tf.constant([1.0, 0.0]))])
+    algorithm.initialize_from_data([(shown[:2], None, tf.ones(2)), (shown[2:], None, tf.constant([1.0, 0.0]))])
     kernel, hidden_bias, visible_bias = weights(algorithm)
     np.testing.assert_allclose(sigmoid(visible_bias), (np.array([2, 0, 1.5]) + 1) / 5, atol=1e-6)
     np.testing.assert_array_equal(kernel, before[0])

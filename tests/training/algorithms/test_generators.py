@@ -21,12 +21,12 @@ from dltemplates.runtimes import KerasPredictor
 from dltemplates.settings import DatasetSettings
 from dltemplates.tasks.generation import Generation
 from dltemplates.tasks.load_for import load_for
-from dltemplates.tasks.scoring.evaluator import load_judge
+from dltemplates.tasks.scoring.evaluator import load_evaluator
 from dltemplates.tasks.serving.serving_examples import contract_examples
 from dltemplates.template import load_template, parse_template
 from dltemplates.training.checkpoint import TrainingState, list_checkpoints
 from dltemplates.training.recording.progress import Silent
-from dltemplates.training.recording.run_writer import Keeper
+from dltemplates.training.recording.run_writer import RunWriter
 from dltemplates.training.recording.sample_logger import SHOWN
 from dltemplates.training.train import _warn, train
 from dltemplates.training.workers.cluster import VARIABLE, tf_config
@@ -47,12 +47,12 @@ TASKS = {
 }
 
 
-def tiny(model, judge=None, **train_settings):
+def tiny(model, evaluator=None, **train_settings):
     task = TASKS.get(model, {"name": "generation"})
-    settings = {"epochs": 2, "batch_size": 64, "learning_rate": 2e-3, "keep": "last"}
+    settings = {"epochs": 2, "batch_size": 64, "learning_rate": 2e-3, "restore": "last"}
     return parse_template(
         {
-            "task": task | ({"judge": str(judge)} if judge else {}),
+            "task": task | ({"evaluator": str(evaluator)} if evaluator else {}),
             "dataset": {"name": "digits", "validation": 0.2},
             "model": {"name": model} | MODELS[model],
             "train": settings | train_settings,
@@ -75,7 +75,7 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def judge(folder):
+def evaluator(folder):
     table = small_template().model_dump(mode="json")
     table["model"] = {"name": "mlp", "units": [16]}
     table["train"]["augment"] = {}
@@ -88,8 +88,8 @@ def notes():
 
 
 @pytest.fixture(scope="module")
-def gan_run(folder, judge, notes):
-    return train(tiny("cgan", judge.path), output=folder / "cgan", reporter=notes)
+def gan_run(folder, evaluator, notes):
+    return train(tiny("cgan", evaluator.path), output=folder / "cgan", reporter=notes)
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +101,7 @@ def test_losses_and_scores_are_numbers_of_every_epoch(gan_run):
     rows = gan_run.history()
     assert len(rows) == 2
     expected = ["loss", "generator_loss", "real_accuracy", "made_accuracy"]
-    judged = ["distance", "coverage", "confidence", "class_accuracy", "spread"]
+    judged = ["fid", "class_coverage", "confidence", "class_accuracy", "diversity"]
     assert list(rows[0])[3:-1] == [*expected, *(f"val_{name}" for name in expected + judged)]
     assert np.isfinite([list(row.values()) for row in rows]).all()
     scores = gan_run.record.scores
@@ -110,12 +110,12 @@ def test_losses_and_scores_are_numbers_of_every_epoch(gan_run):
     assert list(scores["test"]) == judged
 
 
-def test_a_network_that_is_told_the_class_is_judged_by_it(gan_run, judge):
+def test_a_network_that_is_told_the_class_is_judged_by_it(gan_run, evaluator):
     serving = gan_run.serving()
     source = contract_examples(serving.contract, "test", load_for(gan_run)[1].split("test"))
     asked, made = KerasPredictor(serving.model, serving.contract).predict(source)
     assert asked["label"][:11].tolist() == [*range(10), 0]
-    probabilities, _ = load_judge(str(judge.path))(made["image"])
+    probabilities, _ = load_evaluator(str(evaluator.path))(made["image"])
     right = np.mean(probabilities.argmax(axis=1) == asked["label"])
     assert gan_run.record.scores["test"]["class_accuracy"] == pytest.approx(right, abs=1e-6)
 
@@ -139,15 +139,15 @@ def test_the_bound_is_a_score_of_every_split(vae_run):
     assert evaluate(vae_run.path)["scores"] == pytest.approx(scores["test"], rel=1e-6)
 
 
-def test_the_record_says_who_judged_and_what_was_made(gan_run, judge):
+def test_the_record_says_who_judged_and_what_was_made(gan_run, evaluator):
     details = gan_run.record.details["test"]
-    assert details["judge"] == {"run": str(judge.path), "sha256": judge.record.sha256["model.weights.h5"]}
+    assert details["evaluator"] == {"run": str(evaluator.path), "sha256": evaluator.record.sha256["model.weights.h5"]}
     assert list(details["class_shares"]) == list("0123456789")
     assert sum(details["class_shares"].values()) == pytest.approx(1)
-    assert 0 < details["distance_of_real"] < gan_run.record.scores["test"]["distance"]
+    assert 0 < details["fid_of_real"] < gan_run.record.scores["test"]["fid"]
     assert details["examples"] == gan_run.record.spec.sizes["test"]
     report = write_report(gan_run).read_text()
-    assert judge.record.sha256["model.weights.h5"][:12] in report
+    assert evaluator.record.sha256["model.weights.h5"][:12] in report
     assert "the generator has collapsed" in report
 
 
@@ -164,8 +164,8 @@ def test_a_warning_is_said_once_and_kept_until_all_is_well():
     reporter = SimpleNamespace(note=heard.append)
     real = {"image": np.random.default_rng(0).uniform(0, 255, (8, 4, 4, 1))}
     task = Generation(spec_of())
-    for epoch, spread in enumerate([0.2, 0.9, 0.3, 0.1], 1):
-        made = {"image": 127 + spread * (real["image"] - 127)}
+    for epoch, diversity in enumerate([0.2, 0.9, 0.3, 0.1], 1):
+        made = {"image": 127 + diversity * (real["image"] - 127)}
         _warn(task.compare(real, made), epoch, state, reporter)
     assert [text.partition(":")[0] for text in heard] == ["the generator has collapsed, or has yet to learn"] * 2
     assert "0.20 times" in heard[0]
@@ -308,10 +308,10 @@ def test_rows_of_numbers_are_made_too(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_first_worker_alone_needs_the_judge(judge, tmp_path):
+def test_the_first_worker_alone_needs_the_judge(evaluator, tmp_path):
     """Each host has a cache of its own."""
-    (tmp_path / "cache0" / "judges").mkdir(parents=True)
-    (tmp_path / "cache0" / "judges" / "mlp_digits").symlink_to(judge.path)
+    (tmp_path / "cache0" / "evaluators").mkdir(parents=True)
+    (tmp_path / "cache0" / "evaluators" / "mlp_digits").symlink_to(evaluator.path)
     file = tmp_path / "gan.toml"
     file.write_text(tiny("gan", "mlp_digits").to_toml())
     addresses = [f"localhost:{port}" for port in free_ports(2)]
@@ -326,7 +326,7 @@ def test_the_first_worker_alone_needs_the_judge(judge, tmp_path):
     for process in processes:
         _, errors = process.communicate(timeout=240)
         assert process.returncode == 0, errors
-    assert "val_coverage" in Run(tmp_path / "run").history()[-1]
+    assert "val_class_coverage" in Run(tmp_path / "run").history()[-1]
 
 
 def test_images_of_no_class_are_learned_but_by_a_network_that_is_told_one(tmp_path):
@@ -344,14 +344,14 @@ def test_images_of_no_class_are_learned_but_by_a_network_that_is_told_one(tmp_pa
 
 
 @pytest.mark.slow
-def test_a_generator_learns_all_digits(judge, tmp_path):
+def test_a_generator_learns_all_digits(evaluator, tmp_path):
     """What the template says of itself, by another judge; about a minute on two cores."""
-    run = train(load_template("dcgan_digits", {"task.judge": str(judge.path)}), output=tmp_path / "run")
-    distances = [row["val_distance"] for row in run.history()]
+    run = train(load_template("dcgan_digits", {"task.evaluator": str(evaluator.path)}), output=tmp_path / "run")
+    distances = [row["val_fid"] for row in run.history()]
     assert np.mean(distances[-5:]) < np.mean(distances[:5]) / 4
     assert run.record.scores["test"]["coverage"] >= 9
-    assert run.record.scores["test"]["spread"] > 0.8
-    assert run.history()[-1]["val_coverage"] >= 9
+    assert run.record.scores["test"]["diversity"] > 0.8
+    assert run.history()[-1]["val_class_coverage"] >= 9
     assert "warnings" not in run.record.details
 
 
@@ -371,14 +371,14 @@ def test_an_interruption_in_an_epoch_changes_no_bit(model, tmp_path, monkeypatch
     template = tiny(model, checkpoint_seconds=0)
     whole = train(template, output=tmp_path / "whole")
     steps = int(whole.history()[0]["step"])
-    checkpoint = Keeper.checkpoint
+    checkpoint = RunWriter.checkpoint
 
     def stopping(self, variables, state, extra):
         checkpoint(self, variables, state, extra)
         if state.step == steps + 5:
             os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(Keeper, "checkpoint", stopping)
+    monkeypatch.setattr(RunWriter, "checkpoint", stopping)
     with pytest.raises(KeyboardInterrupt, match=r"interrupted at step"):
         train(template, output=tmp_path / "stopped")
     monkeypatch.undo()

@@ -8,7 +8,7 @@ from scipy.stats import norm
 
 from dltemplates.layers.sampling import Sampling
 from dltemplates.template import parse_template
-from dltemplates.training.algorithms.algorithm import HELD_OUT
+from dltemplates.training.algorithms.algorithm import VALIDATION_SEED_OFFSET
 from dltemplates.training.prepare import prepare
 from dltemplates.training.workers.replicas import for_replicas
 
@@ -73,7 +73,7 @@ def test_of_squared_errors_the_bound_lacks_a_constant(batch):
     training = prepare(template(loss="mse"))
     images, targets, _ = batch
     training.stages[-1].algorithm.evaluate(images, targets, ONES)
-    x, made, *_ = passed_through(weights_of(training), images, HELD_OUT)
+    x, made, *_ = passed_through(weights_of(training), images, VALIDATION_SEED_OFFSET)
     likelihood = norm.logpdf(x, made, scale=np.sqrt(0.5)).sum(axis=1)
     figures = training.stages[-1].algorithm.figures()
     assert figures["reconstruction"] == pytest.approx(-likelihood.mean() - 64 * np.log(np.pi) / 2, rel=1e-5)
@@ -84,7 +84,9 @@ def test_the_figures_are_those_of_the_bound(training, batch):
     images, targets, _ = batch
     training.stages[-1].algorithm.evaluate(images, targets, ONES)
     figures = training.stages[-1].algorithm.figures()
-    reconstruction, divergence = (part.numpy() for part in written_out(weights_of(training), images, HELD_OUT))
+    reconstruction, divergence = (
+        part.numpy() for part in written_out(weights_of(training), images, VALIDATION_SEED_OFFSET)
+    )
     assert list(figures) == ["loss", "reconstruction", "kl"]
     assert figures["reconstruction"] == pytest.approx(reconstruction.mean(), rel=1e-5)
     assert figures["kl"] == pytest.approx(divergence.mean(), rel=1e-4)
@@ -95,7 +97,9 @@ def test_padding_counts_for_nothing(training, batch):
     images, targets, _ = batch
     weight = tf.constant([1.0] * 10 + [0.0] * 6)
     training.stages[-1].algorithm.evaluate(images, targets, weight)
-    reconstruction, divergence = (part.numpy()[:10] for part in written_out(weights_of(training), images, HELD_OUT))
+    reconstruction, divergence = (
+        part.numpy()[:10] for part in written_out(weights_of(training), images, VALIDATION_SEED_OFFSET)
+    )
     figures = training.stages[-1].algorithm.figures()
     assert figures["kl"] == pytest.approx(divergence.mean(), rel=1e-4)
     assert figures["reconstruction"] == pytest.approx(reconstruction.mean(), rel=1e-5)
@@ -149,7 +153,7 @@ def test_a_squared_error_is_summed_over_the_pixels():
     hidden, to_mean, to_logarithm, back, out = weights_of(training)
     x = tf.reshape(tf.cast(images, tf.float32), [-1, 64]) / 255
     h = tf.nn.relu(x @ hidden[0] + hidden[1])
-    noise = tf.random.stateless_normal([ROWS, CODE], [SEED * 64, HELD_OUT])
+    noise = tf.random.stateless_normal([ROWS, CODE], [SEED * 64, VALIDATION_SEED_OFFSET])
     code = h @ to_mean[0] + to_mean[1] + tf.exp((h @ to_logarithm[0] + to_logarithm[1]) / 2) * noise
     white = tf.sigmoid(tf.nn.relu(code @ back[0] + back[1]) @ out[0] + out[1])
     expected = tf.reduce_mean(tf.reduce_sum((white - x) ** 2, axis=1))

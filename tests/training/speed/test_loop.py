@@ -14,8 +14,8 @@ TEMPLATE = small_template(model__dropout_rate=0.3, train__clip_norm=0.5)
 def weights_after(calls, template=TEMPLATE, jit_compile=False):
     """The weights after steps that were run in calls of so many."""
     training = prepare(template)
-    loop = StepLoop(training.placement, training.stages[-1].algorithm.train, jit_compile=jit_compile)
-    iterator = training.placement.iterator(training.stages[0].batches(0))
+    loop = StepLoop(training.distribution, training.stages[-1].algorithm.train, jit_compile=jit_compile)
+    iterator = training.distribution.iterator(training.stages[0].batches(0))
     for steps in calls:
         loop(iterator, steps)
     assert np.isfinite(training.stages[-1].algorithm.mean_loss())
@@ -72,7 +72,7 @@ def test_a_call_grows_to_what_fits_and_all_steps_are_run():
     def step(value):
         counter.assign_add(value)
 
-    loop = StepLoop(training.placement, step)
+    loop = StepLoop(training.distribution, step)
     iterator = iter(tf.data.Dataset.from_tensors((1,)).repeat())
     assert loop.fitting == 1
     loop.run_all(iterator, 3)
@@ -85,7 +85,7 @@ def test_figures_are_those_of_keras():
     training = prepare(TEMPLATE)
     algorithm = training.stages[-1].algorithm
     batches, steps = training.stages[-1].data.evaluation("validation")
-    StepLoop(training.placement, algorithm.evaluate).run_all(iter(batches), steps)
+    StepLoop(training.distribution, algorithm.evaluate).run_all(iter(batches), steps)
     figures = algorithm.figures()
     model = algorithm.model
     model.compile(loss=training.task.loss(), metrics=training.task.metrics())

@@ -15,7 +15,7 @@ import tensorflow as tf
 from keras import layers
 
 from dltemplates.training.speed.fused import fuse
-from dltemplates.training.strategy import Placement, make_placement
+from dltemplates.training.strategy import Distribution, make_distribution
 from dltemplates.training.workers.replicas import for_replicas
 
 SHAPE = (4, 4, 8)
@@ -40,12 +40,12 @@ def network(**options: Any) -> keras.Model:
     return keras.Model(inputs, layers.BatchNormalization(momentum=0.0, **options)(inputs))
 
 
-def step(placement: Placement, model: keras.Model, mask: np.ndarray | None) -> dict[str, np.ndarray]:
+def step(distribution: Distribution, model: keras.Model, mask: np.ndarray | None) -> dict[str, np.ndarray]:
     """Return what a step of training computes of the whole batch."""
-    layer, strategy = model.layers[-1], placement.strategy
+    layer, strategy = model.layers[-1], distribution.strategy
 
     def split(array: np.ndarray) -> Any:
-        rows = BATCH // placement.replicas
+        rows = BATCH // distribution.replicas
 
         def part(context: Any) -> Any:
             first = rows * context.replica_id_in_sync_group
@@ -89,20 +89,20 @@ def errors(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> dic
 
 
 def main() -> None:
-    several = {devices: make_placement("mirrored", devices) for devices in (4, 2)}
-    one = Placement(tf.distribute.get_strategy())
+    several = {devices: make_distribution("mirrored", devices) for devices in (4, 2)}
+    one = Distribution(tf.distribute.get_strategy())
     results: dict[str, Any] = {}
     for case, options in CASES.items():
         own = {name: value for name, value in options.items() if name != "mask"}
         single = network(**own)
         fuse(single)
         expected = step(one, single, options.get("mask"))
-        for devices, placement in several.items():
-            with placement.strategy.scope():
+        for devices, distribution in several.items():
+            with distribution.strategy.scope():
                 model = for_replicas(network(**own))
             if case == "Keras's own":
                 model.layers[-1].__class__ = layers.BatchNormalization
-            found = step(placement, model, options.get("mask"))
+            found = step(distribution, model, options.get("mask"))
             results[f"{case}, {devices}"] = {
                 "one device": errors(found, expected),
                 "exact": errors(found, exact(options)),

@@ -15,7 +15,7 @@ from conftest import run_dlt, small_template
 from dltemplates.compat import flatten_layers
 from dltemplates.runs import load_run
 from dltemplates.training.prepare import prepare, resolve_precision
-from dltemplates.training.strategy import make_placement
+from dltemplates.training.strategy import make_distribution
 from dltemplates.training.workers.cluster import VARIABLE, read_cluster, tf_config
 from dltemplates.training.workers.replicas import BatchNormalization, for_replicas
 
@@ -207,7 +207,7 @@ def test_a_cluster_ranks_its_chief_first():
 
 def test_devices_are_chosen_before_tensorflow_runs():
     with pytest.raises(ValueError, match="Received: 64 devices"):
-        make_placement("mirrored", 64)
+        make_distribution("mirrored", 64)
 
 
 def random_model(layer):

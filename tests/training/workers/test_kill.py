@@ -29,7 +29,7 @@ def layer_by_layer():
     settings = {
         "dataset.name": "digits",
         "model.units": [16, 12],
-        "train.pretrain": {"epochs": 2},
+        "train.layerwise_pretrain": {"epochs": 2},
         "train.epochs": 2,
         "train.checkpoint_seconds": 0,
     }
