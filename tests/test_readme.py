@@ -129,7 +129,7 @@ def test_the_table_of_commands_is_whole():
 def test_the_table_of_formats_is_whole(key):
     (table,) = re.findall(r"^\| format \| check.*?\n\n", read_doc("export.md"), re.MULTILINE | re.DOTALL)
     assert f"`{key}`" in table, f"add `{key}` to the table of checks in docs/export.md"
-    assert re.search(rf"^{key} .* passed$", README, re.MULTILINE)
+    assert re.search(rf"^{key} .* passed$", README, re.MULTILINE), f"add `{key}` to the first table of README.md"
 
 
 def test_the_columns_of_the_first_table_are_explained():
@@ -232,7 +232,8 @@ def test_files_and_tools_exist(page):
 
 def test_every_row_of_the_table_of_models_is_a_model():
     names = re.findall(r"^\| `(\w+)` \|", read_doc("models.md"), re.MULTILINE)
-    assert sorted(names) == sorted(catalog.MODELS)
+    assert names
+    assert set(names) <= set(catalog.MODELS)
 
 
 @models(slow=lambda row: row.deep)
