@@ -154,7 +154,9 @@ ENTRYPOINT ["echo", "entry"]"""
 def test_a_failing_line_ends_it(base, tmp_path):
     done = replay(base, "RUN exit 3", tmp_path)
     assert done.returncode == 1
-    assert done.stderr.endswith("replay_dockerfile: RUN must end with 0. Received: 3 from exit 3. See its output above.\n")
+    assert done.stderr.endswith(
+        "replay_dockerfile: RUN must end with 0. Received: 3 from exit 3. See its output above.\n"
+    )
 
 
 def test_a_failing_health_check_ends_it(base, tmp_path):
