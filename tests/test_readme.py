@@ -264,3 +264,26 @@ def test_the_table_of_dependencies_is_whole():
     rows = re.findall(r"^\| ([\w, -]+) \|", read_doc("dependencies.md"), re.MULTILINE)
     named = [name for row in rows[2:] for name in row.split(", ")]
     assert sorted(named) == sorted(line.split()[0] for line in required.splitlines())
+
+
+def test_the_three_places_of_a_part_exist():
+    text = read_doc("contributing.md")
+    table = text[text.index("| part | file in `dltemplates/`") :].partition("\n\n")[0]
+    rows = [row.split(" | ") for row in table.splitlines()[2:]]
+    assert {row[0].removeprefix("| ") for row in rows} == {*catalog.KINDS, "kind of feature"}
+    for _, folder, *places in rows:
+        assert (ROOT / "dltemplates" / re.findall(r"`([^`<]+)", folder)[0]).is_dir(), folder
+        for place in places:
+            *names, file = re.findall(r"`([^`]+)`", place)
+            assert names
+            for name in names:
+                assert re.search(rf"^{name}\b.* = ", read(ROOT / file), re.MULTILINE), place
+
+
+def test_the_folders_of_models_and_templates_are_named():
+    text = read_doc("contributing.md")
+    for room in ("models", "templates"):
+        folders = {path.name for path in (ROOT / "dltemplates" / room).iterdir() if path.is_dir()} - {"__pycache__"}
+        assert folders
+        for folder in folders:
+            assert f"`{folder}`" in text
