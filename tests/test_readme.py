@@ -1,19 +1,115 @@
-"""What the README says of commands and models is so."""
+"""The claims of README.md and the pages that it links to: commands, names, settings, tables and links."""
 
 import fnmatch
+import inspect
 import re
+import shlex
 from pathlib import Path
+
+import click
+import pytest
 
 from dltemplates import catalog
 from dltemplates.cli.commands import dlt
 from dltemplates.models.build import build_network
 from dltemplates.models.keras_applications import APPLICATIONS
 from dltemplates.models.summary import summarize, without_weights
+from dltemplates.settings import DatasetSettings, ExportSettings, TrainSettings
 from dltemplates.tasks.assemble import without_auxiliary
+from dltemplates.template import load_template, parse_overrides
 from models.register import models
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCS = sorted((ROOT / "docs").glob("*.md"))
+PAGES = [ROOT / "README.md", *DOCS, ROOT / "docker" / "README.md", ROOT / "saved_models" / "README.md"]
+TEMPLATES = catalog.template_names()
+PLACEHOLDERS = {"TEMPLATE", "MODEL", "NAME", "RUN", "mine.toml"}  # for names that the reader chooses
+READERS_DATA = {"photographs", "parts", "..."}
+TABLES = {"train": TrainSettings, "dataset": DatasetSettings, "export": ExportSettings}
+
+pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+
+
+def read(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+def read_doc(name: str) -> str:
+    return read(ROOT / "docs" / name)
+
+
+def code_lines(text: str) -> list[str]:
+    """Return the lines of all bash blocks."""
+    return [line for block in re.findall(r"```bash\n(.*?)```", text, re.DOTALL) for line in block.splitlines()]
+
+
+def inline_code(text: str) -> list[str]:
+    """Return all inline code; code that runs over a line break is joined."""
+    prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    return [" ".join(code.split()).replace(r"\|", "|") for code in re.findall(r"`([^`]+)`", prose)]
+
+
+def commands_in(text: str) -> list[str]:
+    """Return all `dlt` commands in bash blocks and in inline code."""
+    lines = [part for line in code_lines(text) for part in line.split(" && ")] + inline_code(text)
+    commands = [line.removeprefix(".venv/bin/") for line in lines]
+    return [command for command in commands if command.startswith("dlt ")]
+
+
+def check_command(line: str) -> None:
+    """Parse a `dlt` command as the command line does, and check its names and settings.
+
+    Usage forms parse too: `[--resume]` counts as `--resume`, and `RUN|EXPORT` as `RUN`.
+
+    Raises:
+        click.UsageError: If the command line rejects it.
+        ValueError: If a template, model or setting does not exist.
+    """
+    line = re.sub(r" \[([^\]]*)\]", r" \1", line)
+    words = [word if "=" in word else word.partition("|")[0] for word in shlex.split(line, comments=True)[1:]]
+    while words and words[0].startswith("-"):
+        if words[0] not in ("--help", *(option for parameter in dlt.params for option in parameter.opts)):
+            raise click.NoSuchOption(words[0])
+        words = words[1:]
+    if not words or words == ["..."]:
+        return
+    name, *arguments = words
+    if name not in dlt.commands:
+        raise click.UsageError(f"no command {name}")
+    if not arguments:  # it is only mentioned
+        return
+    options = dlt.commands[name].make_context(name, list(arguments)).params
+    if options.get("data"):
+        assert options["data"] in {*catalog.DATASETS, *READERS_DATA} or options["data"].endswith(".csv"), line
+    settings = parse_overrides(options.get("settings") or ())
+    target = arguments[0]
+    if target in PLACEHOLDERS or target.endswith((".toml", ".keras")):
+        return
+    if name in ("run", "train"):
+        check_settings(target, settings)
+    elif name == "build":
+        catalog.check_name("model", target)
+        assert set(settings) <= set(inspect.signature(catalog.load("model", target)).parameters), line
+
+
+def check_settings(template: str, settings: dict[str, object]) -> None:
+    """Check the settings of a template, options of its task and model included."""
+    loaded = load_template(template, settings)
+    for table, named in (("task", loaded.task), ("model", loaded.model)):
+        parameters = inspect.signature(catalog.load(table, named.name)).parameters
+        if unknown := set(named.options) - set(parameters) - {"weights"}:
+            raise ValueError(f"unknown option of {named.name}: {unknown}")
+
+
+def test_the_readme_has_at_most_200_lines():
+    assert len(README.splitlines()) <= 200
+
+
+def test_the_readme_links_to_every_page():
+    for page in PAGES[1:]:
+        assert f"]({page.relative_to(ROOT).as_posix()})" in README
+    assert len(DOCS) >= 9
 
 
 def test_the_two_commands_are_one_line_each():
@@ -29,23 +125,121 @@ def test_the_table_of_commands_is_whole():
     assert listed == set(dlt.commands)
 
 
-def test_the_table_of_formats_is_whole():
-    assert catalog.FORMATS
-    for key in catalog.FORMATS:
-        assert f"`{key}`" in README
+@pytest.mark.parametrize("key", catalog.FORMATS)
+def test_the_table_of_formats_is_whole(key):
+    (table,) = re.findall(r"^\| format \| check.*?\n\n", read_doc("export.md"), re.MULTILINE | re.DOTALL)
+    assert f"`{key}`" in table, f"add `{key}` to the table of checks in docs/export.md"
+    assert re.search(rf"^{key} .* passed$", README, re.MULTILINE), f"add `{key}` to the first table of README.md"
 
 
-def test_pictures_and_pages_it_links_to_exist():
-    targets = re.findall(r"\]\(([^)#]+)\)", README)
-    assert targets
-    for target in targets:
-        assert (ROOT / target).exists(), target
+def test_the_columns_of_the_first_table_are_explained():
+    shown, _, rest = README.partition("saved_model ")
+    heading = " ".join(shown.splitlines()[-2:])
+    table = rest[rest.index("| column | meaning |") :].partition("\n\n")[0]
+    explained = [name for row in re.findall(r"^\| (.*?) \|", table, re.MULTILINE)[2:] for name in row.split(", ")]
+    names = [name.partition(" (")[0] for name in explained]
+    for name in names:
+        assert name in heading
+        heading = heading.replace(name, "", 1)
+    assert set(heading.split()) <= {"(test)", "(val)"}  # every column is explained
+
+
+def test_the_pages_have_links_commands_and_settings():
+    text = "\n".join(map(read, PAGES))
+    assert len(re.findall(r"\]\(([^)#]+)\)", text)) > 40
+    assert len(commands_in(text)) > 70
+    assert len(re.findall(r"--set [a-z.]+=", text)) > 15
+
+
+@pages
+def test_pictures_and_linked_pages_exist(page):
+    for target in re.findall(r"\]\(([^)#]+)\)", read(page)):
+        assert target.startswith("https://") or (page.parent / target).exists(), target
+
+
+@pages
+def test_commands_parse(page):
+    for command in commands_in(read(page)):
+        check_command(command)
+
+
+@pytest.mark.parametrize(
+    ("command", "error"),
+    [
+        ("dlt run resnet8_digits --epochs 3", click.NoSuchOption),
+        ("dlt --loud run resnet8_digits", click.NoSuchOption),
+        ("dlt fly resnet8_digits", click.UsageError),
+        ("dlt evaluate", None),
+        ("dlt run resnet9_digits", ValueError),
+        ("dlt train resnet8_digits --set train.epoch=3", ValueError),
+        ("dlt train resnet8_digits --set task.judge=none", ValueError),
+        ("dlt build resnet51", ValueError),
+        ("dlt run convnet_folder --data pictures", AssertionError),
+    ],
+)
+def test_wrong_commands_are_found(command, error):
+    if error is None:
+        check_command(command)
+        return
+    with pytest.raises(error):
+        check_command(command)
+
+
+@pages
+def test_settings_in_prose_exist(page):
+    for code in inline_code(read(page)):
+        if code.startswith("--set "):
+            check_settings("mlp_digits", parse_overrides(shlex.split(code)[1:2]))
+        elif found := re.match(r"(train|dataset|export)\.(\w+)", code):
+            table, key = found.groups()
+            assert key in TABLES[table].model_fields, code
+
+
+@pages
+def test_options_in_prose_exist(page):
+    if page.parent.name == "docker":
+        return  # most are options of `docker`
+    parameters = [parameter for command in dlt.commands.values() for parameter in command.params]
+    known = {option for parameter in (*dlt.params, *parameters) for option in parameter.opts}
+    tools = "\n".join(map(read, sorted((ROOT / "tools").glob("*.py"))))
+    for code in inline_code(read(page)):
+        option = code.split()[0]
+        assert not option.startswith("--") or option in known or f'"{option}"' in tools, code
+
+
+@pages
+def test_templates_and_runs_exist(page):
+    """Names such as `lenet5_mnist` are templates: they end in a dataset. A run has the name of a template."""
+    endings = tuple(f"_{name}" for name in (*catalog.DATASETS, "folder"))
+    names = [code.removesuffix(".toml") for code in inline_code(read(page)) if re.fullmatch(r"\w+(\.toml)?", code)]
+    found = [name for name in names if name.endswith(endings) and name not in catalog.DATASETS]
+    found += re.findall(r"saved_models/(?!two\b)([a-z]\w+)", read(page))
+    assert set(found) <= set(TEMPLATES)
+    assert found or page.name not in ("data.md", "results.md")
+
+
+@pages
+def test_files_and_tools_exist(page):
+    text = read(page)
+    for file in re.findall(r"(?:dltemplates|tests|tools|docs|docker)/[\w/]+(?:\.\w+)?(?=[`\s)])", text):
+        assert (ROOT / file).exists(), file
+    for line in (*code_lines(text), *inline_code(text), *re.findall(r"^    (python .*)", text, re.MULTILINE)):
+        if found := re.search(r"python (tools/\w+\.py)(.*)", line):
+            file, arguments = found.groups()
+            for option in re.findall(r"--[a-z-]+", arguments):
+                assert f'"{option}"' in read(ROOT / file), line
+
+
+def test_every_row_of_the_table_of_models_is_a_model():
+    names = re.findall(r"^\| `(\w+)` \|", read_doc("models.md"), re.MULTILINE)
+    assert names
+    assert set(names) <= set(catalog.MODELS)
 
 
 @models(slow=lambda row: row.deep)
-def test_the_table_of_models_says_what_is_counted(name):
-    rows = re.findall(rf"^\| `{name}` \|.*$", README, re.MULTILINE)
-    assert len(rows) == 1, f"{name}: add a row to the table of models in README.md"
+def test_the_table_of_models_has_the_counted_sizes(name):
+    rows = re.findall(rf"^\| `{name}` \|.*$", read_doc("models.md"), re.MULTILINE)
+    assert len(rows) == 1, f"add a row to the table of docs/models.md for `{name}`"
     sizes = catalog.MODELS[name].sizes
     summary = summarize(without_auxiliary(without_weights(lambda: build_network(name, sizes, {}))))
     size = "x".join(map(str, sizes["input_shape"]))
@@ -53,12 +247,43 @@ def test_the_table_of_models_says_what_is_counted(name):
     assert rows[0].endswith(f"| {size}{outputs} | {summary.trainable:,} | {summary.macs:,} |")
 
 
-def test_what_it_says_of_keras_applications_is_so():
-    unwrapped = re.sub(r"(?<!\n)\n(?!\n)", " ", README)
-    before, _, _ = unwrapped.partition(" give what those of `keras.applications`")
+def test_the_models_that_match_keras_applications_are_named():
+    unwrapped = re.sub(r"(?<!\n)\n(?!\n)", " ", read_doc("models.md"))
+    before, claim, _ = unwrapped.partition(" compute the same outputs as `keras.applications`")
+    assert claim
     named = {
         model
         for pattern in re.findall(r"`(.*?)`", before.rpartition("\n\n")[2])
         for model in fnmatch.filter(catalog.MODELS, pattern)
     }
     assert named == set(APPLICATIONS)
+
+
+def test_the_table_of_dependencies_is_whole():
+    (required,) = re.findall(r"^install_requires =\n((?: .*\n)+)", read(ROOT / "setup.cfg"), re.MULTILINE)
+    rows = re.findall(r"^\| ([\w, -]+) \|", read_doc("dependencies.md"), re.MULTILINE)
+    named = [name for row in rows[2:] for name in row.split(", ")]
+    assert sorted(named) == sorted(line.split()[0] for line in required.splitlines())
+
+
+def test_the_three_places_of_a_part_exist():
+    text = read_doc("contributing.md")
+    table = text[text.index("| part | file in `dltemplates/`") :].partition("\n\n")[0]
+    rows = [row.split(" | ") for row in table.splitlines()[2:]]
+    assert {row[0].removeprefix("| ") for row in rows} == {*catalog.KINDS, "kind of feature"}
+    for _, folder, *places in rows:
+        assert (ROOT / "dltemplates" / re.findall(r"`([^`<]+)", folder)[0]).is_dir(), folder
+        for place in places:
+            *names, file = re.findall(r"`([^`]+)`", place)
+            assert names
+            for name in names:
+                assert re.search(rf"^{name}\b.* = ", read(ROOT / file), re.MULTILINE), place
+
+
+def test_the_folders_of_models_and_templates_are_named():
+    text = read_doc("contributing.md")
+    for room in ("models", "templates"):
+        folders = {path.name for path in (ROOT / "dltemplates" / room).iterdir() if path.is_dir()} - {"__pycache__"}
+        assert folders
+        for folder in folders:
+            assert f"`{folder}`" in text

@@ -1,8 +1,8 @@
-"""Measure what `train.deterministic` costs: the same training with and without it, in turn, each in its own process.
+"""Benchmark of `train.deterministic`: the same training with and without it, in turns, each in its own process.
 
     python tools/bench_determinism.py [TEMPLATE] [--epochs 3] [--pairs 5]
 
-Prints the seconds of every training and the median of the ratios, pair by pair.
+Prints the seconds of every training, the ratio of each pair, and the median ratio.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from pathlib import Path
 
 
 def train_seconds(template: str, epochs: int, deterministic: bool) -> float:
-    """Train in a fresh process; the seconds spent in steps and validation after the first epoch, which compiles."""
+    """Train in a fresh process, and return the seconds after the first epoch, which compiles."""
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         command = [sys.executable, "-m", "dltemplates", "train", template, "-o", str(run), "--json"]
@@ -36,7 +36,7 @@ def main() -> None:
     options = parser.parse_args()
     ratios = []
     for pair in range(options.pairs):
-        order = (True, False) if pair % 2 else (False, True)  # a drift of the machine's speed then cancels
+        order = (True, False) if pair % 2 else (False, True)  # cancels a drift of the machine's speed
         seconds = {mode: train_seconds(options.template, options.epochs, mode) for mode in order}
         ratios.append(seconds[True] / seconds[False])
         print(f"deterministic {seconds[True]:.2f} s, not {seconds[False]:.2f} s, ratio {ratios[-1]:.3f}", flush=True)

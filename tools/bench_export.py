@@ -1,12 +1,12 @@
-"""Measure the export of networks at full size: seconds to build and to convert, and bytes of the file.
+"""Benchmark of exporting networks at full size: seconds to build and to convert, and bytes of the file.
 
     python tools/bench_export.py [--model resnet50] [--format onnx:float32] [--rounds 2]
 
-A model is one of the catalog, at the sizes of its paper, or else one of `keras.applications` by its name there. Its
-weights are fresh. Each conversion runs in a process of its own, on one thread and with nothing converted before it;
-importing TensorFlow is not counted, as an export does that while the caller writes the serving model. The file is
-then run in its own runtime and held against Keras, the error divided by the spread of Keras's output. Prints a table in
-Markdown, the fastest of the rounds; CPU time is that of all threads, user and system.
+A model comes from the catalog, at the sizes of its paper, or from `keras.applications`. Its weights are fresh. Each
+conversion runs on one thread in its own process. Importing TensorFlow is not counted: an export imports it while the
+caller writes the serving model. The file then runs in its own runtime and is compared with Keras; the error is divided
+by the range of Keras's output. Prints a Markdown table with the fastest of the rounds. CPU time counts all threads,
+user and system.
 """
 
 import argparse
@@ -22,12 +22,12 @@ from pathlib import Path
 
 MODELS = ("resnet50", "vgg16")
 FORMATS = ("saved_model", "tflite:float32", "tflite:int8", "onnx:float32", "onnx:float16", "onnx:int8")
-EXAMPLES = 8  # random images, which set the ranges of integer files
+EXAMPLES = 8  # random images that set the ranges of integer files
 HEADER = ("model", "trainable", "build (s)", "format", "export (s)", "CPU (s)", "memory (GB)", "file (MB)", "error")
 
 
 def build(name: str):
-    """The network, its fresh weights on the CPU."""
+    """Build the network with fresh weights on the CPU."""
     import keras
 
     from dltemplates import catalog
@@ -40,7 +40,7 @@ def build(name: str):
 
 
 def save(network, folder: Path) -> None:
-    """Write the serving model of a classifier, its contract, random images, and what Keras makes of them."""
+    """Write the serving model of a classifier, its contract, random images, and Keras's outputs for them."""
     import keras
     import numpy as np
 
@@ -77,7 +77,7 @@ def convert(key: str, folder: Path) -> None:
 
     worker._import_tensorflow()
     contract = Contract.model_validate_json((folder / "contract.json").read_text())
-    work = Path(tempfile.mkdtemp(dir=folder))  # its own: a job finds what an earlier one left in its folder
+    work = Path(tempfile.mkdtemp(dir=folder))  # a new one, because a job reuses files of earlier jobs in its folder
     shutil.copy(folder / "calibration.npz", work)
     format, job = load_format(key), Job(folder / "serving", work, contract, "uint8")
     out = folder / files.file_name("bench", format)
@@ -94,7 +94,7 @@ def convert(key: str, folder: Path) -> None:
 
 
 def measure(key: str, folder: Path) -> dict[str, float]:
-    """The figures of one conversion in a process of its own."""
+    """Return the figures of one conversion in its own process."""
     command = [sys.executable, __file__, "--convert", key, "--work", str(folder)]
     environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
@@ -109,7 +109,7 @@ def row(*cells: object) -> str:
 
 def bench(name: str, formats: list[str], rounds: int) -> None:
     """Print the rows of one model."""
-    import keras  # noqa: F401  (it is no part of the time to build)
+    import keras  # noqa: F401  (not part of the time to build)
 
     started = time.perf_counter()
     network = build(name)

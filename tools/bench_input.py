@@ -1,13 +1,13 @@
-"""Measure how fast, and in how much memory, images come from JPEG files: ours, Keras's, PyTorch's, and decoding alone.
+"""Benchmark of reading JPEG files, in speed and memory: ours, Keras, PyTorch, and decoding only.
 
     python tools/bench_input.py [--rounds 7] [--torch-python PATH]
     python tools/bench_input.py --memory
 
-Speed: images per second of processor time (user and system) over one epoch of 2,000 photographs of 256x256, of which a
-random window of 224x224 is shown, every second one mirrored, in batches of 32. Each contestant has a process of its
-own, on one processor, since two threads that share a core spend more of both; it reads one epoch to warm up. The
-contestants take turns, so that a drift of the machine's speed meets all.
-Memory: the peak of a fresh process that reads one epoch of 2,000 images, and of 20,000.
+Speed: images per second of processor time (user and system) over one epoch of 2,000 photographs of 256x256. Each reader
+takes a random window of 224x224, mirrors every second image, and returns batches of 32. It runs in its own process on
+one processor, because two threads on one core slow each other down, and reads one epoch to warm up. The readers take
+turns, so a drift of the machine's speed affects all of them.
+Memory: the peak of a fresh process that reads one epoch of 2,000 images, and another of 20,000.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def make_images(folder: Path) -> None:
 
 
 def ours(folder: Path) -> Iterator[int]:
-    """Batches as `dlt train` makes them: deterministic, and replacing files that break."""
+    """Yield the batch sizes of `dlt train`: deterministic, with broken files replaced."""
     import tensorflow as tf
 
     from dltemplates.compat import keep_freed_memory
@@ -79,7 +79,7 @@ def ours(folder: Path) -> Iterator[int]:
 
 
 def keras(folder: Path) -> Iterator[int]:
-    """Batches of `image_dataset_from_directory`, augmented by layers."""
+    """Yield the batch sizes of `image_dataset_from_directory`, augmented by layers."""
     import keras
 
     dataset = keras.utils.image_dataset_from_directory(folder, batch_size=BATCH, seed=0, verbose=False)
@@ -91,7 +91,7 @@ def keras(folder: Path) -> Iterator[int]:
 
 
 def torch(folder: Path) -> Iterator[int]:
-    """Batches of a `DataLoader` over images read by Pillow, in one process, so that all its time is counted."""
+    """Yield the batch sizes of a `DataLoader` with Pillow, in one process so that all its time counts."""
     import random
 
     import torch
@@ -121,7 +121,7 @@ def torch(folder: Path) -> Iterator[int]:
 
 
 def decoding(folder: Path) -> Iterator[int]:
-    """Whole images, decoded and thrown away."""
+    """Decode whole images, and yield 1 for each."""
     import simplejpeg
 
     paths = sorted(folder.glob("*/*.jpg"))
@@ -137,7 +137,7 @@ def processor_seconds() -> float:
 
 
 def serve(read: Callable[[Path], Iterator[int]], folder: Path) -> None:
-    """Read an epoch for each line on stdin, and answer with images per second of processor time."""
+    """Read an epoch for each line on stdin, and print the images per second of processor time."""
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     batches = read(folder)
     for _ in sys.stdin:
@@ -149,7 +149,7 @@ def serve(read: Callable[[Path], Iterator[int]], folder: Path) -> None:
 
 
 def settle() -> None:
-    """Wait until what was fetched ahead is there: then each epoch pays for as many images as it hands out."""
+    """Wait until prefetching ends, so that each epoch pays for its own images only."""
     import time
 
     used = -1.0
@@ -159,7 +159,7 @@ def settle() -> None:
 
 
 def peak_mebibytes(folder: Path) -> None:
-    """Read one epoch and print the peak of the resident memory."""
+    """Read one epoch, and print the peak of the resident memory."""
     total, images = sum(len(os.listdir(label)) for label in folder.iterdir()), 0
     for count in ours(folder):
         images += count

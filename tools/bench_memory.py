@@ -1,17 +1,16 @@
-"""Measure the memory of an export: what it holds above its model, of two parts, and per byte of the weights.
+"""Benchmark of an export's memory: above its model, for two parts, and per byte of the weights.
 
     python tools/bench_memory.py outputs [--format tflite:float32 ...]
     python tools/bench_memory.py parts [--format ...]
     python tools/bench_memory.py weights [--format ...] [--size 100]
 
-`outputs`: a network from images to images of 400x400x1, 64 MB of outputs a hundred examples, is exported with its
-checks; beside it the same network for images of 16x16x1, which is the memory of the model, the libraries and the
-converter. `parts`: a system of two parts of 48 MB each, and one of them alone. `weights`: a network of `--size` MB and
-one of 1 MB in the first of the formats, for the factors of `Format.memory`.
+`outputs`: exports a network from images to images of 400x400x1 (64 MB of outputs per hundred examples), with checks.
+The same network for images of 16x16x1 shows the memory of the model, the libraries and the converter.
+`parts`: exports a system of two parts of 48 MB each, and one part alone.
+`weights`: exports a network of `--size` MB, and one of 1 MB in the first format, for the factors of `Format.memory`.
 
-Each export runs in a process of its own. Its memory is the resident memory of that process and of the process that
-converts, summed, looked at every 20 ms; pages that both share count twice. Linux only. Prints tables in Markdown, in
-MB.
+Each export runs in its own process. Its memory is the sum of the resident memory of that process and of the converter's
+process, read every 20 ms; shared pages count twice. Linux only. Prints Markdown tables in MB.
 """
 
 import argparse
@@ -23,14 +22,14 @@ import tempfile
 import time
 from pathlib import Path
 
-LARGE, SMALL = 400, 16  # pixels a side
+LARGE, SMALL = 400, 16  # pixels per side
 WIDE = 4096  # numbers between the two parts
 SPLITS = {"train": 256, "validation": 300, "test": 100}
 MB = 1e6
 
 
 class Images:
-    """Random images, drawn when they are read."""
+    """Random images, generated when they are read."""
 
     def __init__(self, shape, count: int, first: int):
         self.shape, self.count, self.first = shape, count, first
@@ -46,7 +45,7 @@ class Images:
 
 
 def dataset_of(image):
-    """Random images of a size, in three splits."""
+    """Return a dataset of random images in three splits."""
     from dltemplates.datasets.source import Dataset
     from dltemplates.datasets.spec import DatasetSpec
 
@@ -68,7 +67,7 @@ def contract_of(inputs, outputs, targets=()):
 
 
 def image_to_image(side: int):
-    """A network from images to images of the same size, with four layers: the task, the data, the parts."""
+    """Build a network of four layers from images to images of the same size; return task, dataset and parts."""
     import keras
     from keras import layers
 
@@ -87,7 +86,7 @@ def image_to_image(side: int):
 
 
 def dense_system(names: tuple[str, ...], size: float):
-    """An encoder, or an encoder and a decoder, each of one dense network of `size` MB."""
+    """Build an encoder, or an encoder and a decoder, each a dense network of `size` MB."""
     import keras
     import numpy as np
     from keras import layers
@@ -98,7 +97,7 @@ def dense_system(names: tuple[str, ...], size: float):
     from dltemplates.tasks.serving.serving_examples import outputs_of
 
     class Pair(Reconstruction):
-        """Scores the encoder and the decoder, one after the other, or the one by its parity."""
+        """Task that scores encoder and decoder in a row, or an encoder alone by its parity with Keras."""
 
         def evaluate(self, system, source):
             if "decoder" in system.parts:
@@ -129,7 +128,7 @@ def dense_system(names: tuple[str, ...], size: float):
 
 
 def large_network(kind: str, size: float):
-    """A network of `size` MB: dense layers, or convolutions."""
+    """Build a network of `size` MB, with dense layers or convolutions."""
     import keras
     from keras import layers
 
@@ -152,7 +151,7 @@ def large_network(kind: str, size: float):
 
 
 def build(case: str):
-    """The task, the data and the parts of a case such as `image-400`."""
+    """Return the task, the dataset and the parts of a case such as `image-400`."""
     kind, _, size = case.partition("-")
     if kind == "image":
         return image_to_image(int(size))
@@ -162,7 +161,7 @@ def build(case: str):
 
 
 def export(case: str, keys: list[str]) -> None:
-    """Build a case, say so, and export it."""
+    """Build a case, print `built`, and export it."""
     import keras
 
     from dltemplates.deploy.export import export_system
@@ -179,12 +178,12 @@ def export(case: str, keys: list[str]) -> None:
 
 
 def resident(pid: int) -> dict[int, int]:
-    """The resident bytes of a process and those that it started, by their ids."""
+    """Return the resident bytes of a process and of its children, by process id."""
     found = {}
     for each in (pid, *children(pid)):
         try:
             status = Path(f"/proc/{each}/status").read_text()
-        except OSError:  # it has ended
+        except OSError:  # the process has ended
             continue
         if match := re.search(r"VmRSS:\s+(\d+)", status):
             found[each] = int(match[1]) * 1024
@@ -201,25 +200,25 @@ def children(pid: int) -> list[int]:
 
 
 def measure(case: str, keys: list[str]) -> dict[str, float]:
-    """The figures of one export, in MB: the peak of all, that above the loaded model, and of each process; seconds."""
+    """Return one export's peak memory in MB (total, above the loaded model, each process), and its seconds."""
     command = [sys.executable, __file__, "export", "--case", case]
     for key in keys:
         command += ["--format", key]
     environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
-    with tempfile.TemporaryFile("w+") as log, tempfile.TemporaryFile("w+") as said:
-        process = subprocess.Popen(command, stdout=said, stderr=log, text=True, env=environment)
+    with tempfile.TemporaryFile("w+") as log, tempfile.TemporaryFile("w+") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=log, text=True, env=environment)
         peak = own = converter = built = started = 0.0
         while process.poll() is None:
             found = resident(process.pid)
-            if not built and os.fstat(said.fileno()).st_size:
+            if not built and os.fstat(output.fileno()).st_size:
                 built, started = found.get(process.pid, 0.0), time.monotonic()
             peak = max(peak, sum(found.values()))
             own = max(own, found.pop(process.pid, 0.0))
             converter = max(converter, sum(found.values()))
             time.sleep(0.02)
-        said.seek(0)
+        output.seek(0)
         log.seek(0)
-        lines = said.read().splitlines()[1:]
+        lines = output.read().splitlines()[1:]
         if process.returncode or not lines or any("passed" not in line for line in lines):
             print(f"{case}: {' '.join(lines)}\n{log.read()[-2000:]}", file=sys.stderr)
     seconds = time.monotonic() - started
@@ -240,23 +239,23 @@ def main() -> None:
     from dltemplates import catalog
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["outputs", "parts", "weights", "export"])
-    parser.add_argument("--format", action="append", help="by default all, each in an export of its own; or `all`")
-    parser.add_argument("--size", type=float, default=100.0, help="MB of the weights of `weights`")
-    parser.add_argument("--kind", choices=["dense", "conv"], default="dense", help="the layers of `weights`")
+    parser.add_argument("measurement", choices=["outputs", "parts", "weights", "export"])
+    parser.add_argument("--format", action="append", help="default: each in its own export; `all`: one export of all")
+    parser.add_argument("--size", type=float, default=100.0, help="MB of weights, for `weights`")
+    parser.add_argument("--kind", choices=["dense", "conv"], default="dense", help="layers, for `weights`")
     parser.add_argument("--case", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.what == "export":
+    if options.measurement == "export":
         export(options.case, options.format)
         return
     every = list(catalog.FORMATS)
     wanted = [(key, every if key == "all" else [key]) for key in options.format or every]
-    if options.what == "outputs":
+    if options.measurement == "outputs":
         header("format", "peak", "small images", "above the model", "own process above", "seconds")
         for key, keys in wanted:
             large, small = measure(f"image-{LARGE}", keys), measure(f"image-{SMALL}", keys)
             row(key, large["peak"], small["peak"], large["peak"] - small["peak"], large["own"], large["seconds"])
-    elif options.what == "parts":
+    elif options.measurement == "parts":
         header("format", "two parts", "one", "ratio", "seconds")
         for key, keys in wanted:
             two, one = measure("pair-48", keys), measure("dense-48", keys)

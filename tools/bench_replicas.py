@@ -1,17 +1,22 @@
-"""Measure what several devices cost, and how far their first step is from that of one.
+"""Benchmark of several devices: the time of a step, and the difference of the first step from one device.
 
     python tools/bench_replicas.py [TEMPLATE] [--devices 2] [--rounds 9] [--steps 10] [--json]
 
-Four ways train the same template from the same weights: one device; several devices with Keras's own synchronized batch
-normalization, and with that of this package; and, as the reference, one device whose batch statistics are summed in
-float64. Prints, after the first step, how far each is from the reference and from one device:
+Four setups train the same template from the same weights:
+
+- one device;
+- several devices with Keras's own synchronized batch normalization;
+- several devices with the batch normalization of this package;
+- the reference: one device that sums its batch statistics in float64.
+
+After the first step it prints each setup's difference from the reference and from one device:
 
 - weights: the largest difference, divided by the largest weight;
 - batch mean: the largest difference, divided by the channel's standard deviation;
 - batch variance: the largest difference, divided by the channel's variance;
 
-and the median time of a step on one batch over and over, the ways by turns in one process. On a processor the devices
-are logical: they share its cores, so that two are no faster than one.
+Then it prints the median time of a step on one batch over and over; the setups take turns in one process. On a
+processor the devices are logical: they share its cores, so two are no faster than one.
 """
 
 from __future__ import annotations
@@ -38,7 +43,7 @@ ONE = "one device"
 
 
 class ExactBatchNormalization(layers.BatchNormalization):
-    """Batch normalization of one device whose statistics are summed in float64."""
+    """Batch normalization on one device that sums its statistics in float64."""
 
     def _moments(self, inputs: Any, mask: Any) -> tuple[Any, Any]:
         assert mask is None
@@ -48,12 +53,12 @@ class ExactBatchNormalization(layers.BatchNormalization):
 
 @dataclass
 class FirstStep:
-    """What the first step leaves, in float64.
+    """Weights and batch statistics after the first step, in float64.
 
     Attributes:
         weights: The trained weights.
-        means: The batch mean of each layer of batch normalization, (channels,) each.
-        variances: The batch variance of each.
+        means: The batch mean of each layer of batch normalization, (channels,).
+        variances: The batch variance of each layer, (channels,).
     """
 
     weights: list[np.ndarray]
@@ -61,7 +66,7 @@ class FirstStep:
     variances: list[np.ndarray]
 
     def errors(self, expected: FirstStep) -> dict[str, float]:
-        """Return how far it is from another, in the three figures above."""
+        """Return the three differences above from another first step."""
         deviations = [np.sqrt(variance) for variance in expected.variances]
         largest = [np.abs(weight).max() for weight in expected.weights]
         return {
@@ -72,13 +77,13 @@ class FirstStep:
 
 
 def worst(arrays: list[np.ndarray], expected: list[np.ndarray], units: list[np.ndarray]) -> float:
-    """Return the largest difference of all, each divided by its unit; NaN if one is."""
+    """Return the largest difference, each divided by its unit; NaN if any is NaN."""
     triples = zip(arrays, expected, units, strict=True)
     return float(np.max([np.max(np.abs(array - wanted) / unit) for array, wanted, unit in triples]))
 
 
 class Contestant:
-    """A training whose batch normalization is of one class, or as it was prepared."""
+    """Training with one class of batch normalization, by default the prepared one."""
 
     def __init__(self, template: Template, distribution: Distribution, normalization: type | None = None):
         self.distribution = distribution
@@ -89,7 +94,7 @@ class Contestant:
         if not self.normalizations:
             raise SystemExit(f"{template.model.name} has no batch normalization. Choose another template.")
         for layer in self.normalizations:
-            layer.momentum = 0.0  # the moving statistics are then those of the last batch
+            layer.momentum = 0.0  # the moving statistics then equal the last batch's
             layer.__class__ = normalization or type(layer)
         stage = self.training.stages[-1]
         self.loop = StepLoop(distribution, stage.algorithm.train)
@@ -97,7 +102,7 @@ class Contestant:
         self.iterator = distribution.iterator(batch)
 
     def first_step(self) -> FirstStep:
-        """Take the first step."""
+        """Run the first step, and return its results."""
         self.loop(self.iterator, 1)
         weights = self.training.model.trainable_weights
         means = [layer.moving_mean for layer in self.normalizations]
@@ -105,33 +110,33 @@ class Contestant:
         return FirstStep(*([np.asarray(value, np.float64) for value in part] for part in (weights, means, variances)))
 
     def milliseconds(self, steps: int) -> float:
-        """Take some steps, and return the time of each."""
+        """Run some steps, and return the time per step."""
         started = time.perf_counter()
         self.loop(self.iterator, steps)
         return (time.perf_counter() - started) / steps * 1000
 
 
 def compete(template: Template, devices: int, rounds: int, steps: int) -> dict[str, dict[str, Any]]:
-    """Measure the errors and the step times of each way.
+    """Measure the errors and the step times of each setup.
 
     Returns:
-        For each way `from ...`, its `weights`, `mean` and `variance` against two of them, and `ms`, the time of a step
-        in each round.
+        For each setup, `from ...` for two origins, with the errors of `weights`, `mean` and `variance`; and `ms`, the
+        time of a step in each round.
     """
     several, one = make_distribution("mirrored", devices), Distribution(tf.distribute.get_strategy())
-    ways = {
+    setups = {
         REFERENCE: Contestant(template, one, ExactBatchNormalization),
         ONE: Contestant(template, one),
         f"{devices} devices, Keras's own": Contestant(template, several, layers.BatchNormalization),
         f"{devices} devices": Contestant(template, several),
     }
-    first = {name: way.first_step() for name, way in ways.items()}
-    times: dict[str, list[float]] = {name: [] for name in ways}
+    first = {name: setup.first_step() for name, setup in setups.items()}
+    times: dict[str, list[float]] = {name: [] for name in setups}
     for turn in range(rounds + 1 if rounds else 0):
-        for name, way in ways.items():
-            took = way.milliseconds(steps)
-            if turn:  # the first one warms up
-                times[name].append(took)
+        for name, setup in setups.items():
+            milliseconds = setup.milliseconds(steps)
+            if turn:  # the first turn warms up
+                times[name].append(milliseconds)
     return {
         name: {f"from {origin}": step.errors(first[origin]) for origin in (REFERENCE, ONE)} | {"ms": times[name]}
         for name, step in first.items()
@@ -143,7 +148,7 @@ def main() -> None:
     parser.add_argument("template", nargs="?", default="resnet8_digits")
     parser.add_argument("--devices", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--steps", type=int, default=10, help="of each turn")
+    parser.add_argument("--steps", type=int, default=10, help="per turn")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
     results = compete(load_template(options.template), options.devices, options.rounds, options.steps)
@@ -151,7 +156,7 @@ def main() -> None:
         print(json.dumps(results, indent=2))
         return
     for origin in (REFERENCE, ONE):
-        print(f"the first step, from that of {origin}:")
+        print(f"difference of the first step from {origin}:")
         for name, result in results.items():
             errors = "  ".join(f"{figure} {error:.1e}" for figure, error in result[f"from {origin}"].items())
             print(f"  {name:34} {errors}")

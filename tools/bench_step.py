@@ -1,10 +1,10 @@
-"""Measure the step loop: samples per CPU-second of training, beside Keras's `fit` and eager PyTorch.
+"""Benchmark of the step loop: samples per CPU-second of training, against Keras's `fit` and eager PyTorch.
 
     python tools/bench_step.py [--rounds 7] [--seconds 2] [--torch-python PATH]
 
-Each contestant trains the same network on the same batch, over and over, in a process of its own; the processes take
-turns, so that a drift of the machine's speed meets all of them. CPU time is that of all threads, user and system.
-Prints the median of each, and its ratio to the best way that Keras has.
+Each contestant trains the same network on the same batch, over and over, in its own process. The processes take turns,
+so a drift of the machine's speed affects all of them. CPU time counts all threads, user and system. Prints the median
+of each contestant, and its ratio to the fastest of Keras's three.
 """
 
 import argparse
@@ -15,16 +15,16 @@ import subprocess
 import sys
 import time
 
-# The ways of `fit`: plain, many steps in a call, compiled by XLA. Keras's own choice of how many fails in 3.15.
+# `fit` runs plain, with many steps per call, and compiled by XLA. Keras's automatic number of steps fails in 3.15.
 CONTESTANTS = {
     "dltemplates": {},
     "dltemplates, bfloat16": {"precision": "mixed_bfloat16"},
     "keras fit": {},
-    "keras fit, many steps a call": {"steps_per_execution": None},  # as many as the network's row says
+    "keras fit, many steps a call": {"steps_per_execution": None},  # the number in the network's row
     "keras fit, XLA": {"jit_compile": True},
     "pytorch eager": {},
 }
-NETWORKS = {  # input shape, batch size, steps in a call where there are many
+NETWORKS = {  # input shape, batch size, steps per call where a call runs many
     "mlp": ((8, 8, 1), 32, 32),
     "resnet20": ((32, 32, 3), 128, 4),
     "lstm": ((48, 8), 32, 32),
@@ -33,7 +33,7 @@ CLASSES = 10
 
 
 def batch(network: str):
-    """The batch that every contestant trains on."""
+    """Return the batch of all contestants."""
     import numpy as np
 
     shape, size, _ = NETWORKS[network]
@@ -42,7 +42,7 @@ def batch(network: str):
 
 
 def keras_network(network: str):
-    """The network in Keras."""
+    """Build the network in Keras."""
     import keras
 
     from dltemplates.models.convolutional.resnet import resnet20
@@ -58,7 +58,7 @@ def keras_network(network: str):
 
 
 def torch_network(network: str):
-    """The same network in PyTorch, its images channels first."""
+    """Build the same network in PyTorch, with channels first."""
     from torch import nn
 
     shape, _, _ = NETWORKS[network]
@@ -81,7 +81,7 @@ def torch_network(network: str):
 
 
 def torch_resnet20():
-    """He 2016 section 4.2 with padded shortcuts, as `resnet20` here."""
+    """Build the ResNet-20 of He 2016, section 4.2, with padded shortcuts, as our `resnet20`."""
     from torch import nn
     from torch.nn import functional
 
@@ -106,7 +106,7 @@ def torch_resnet20():
 
 
 def ours(network: str, precision: str = "float32"):
-    """A function that trains so many steps, by the loop of `dlt train`, and says how many."""
+    """Return a function that trains n steps with the loop of `dlt train`, and returns n."""
     import keras
     import numpy as np
     import tensorflow as tf
@@ -140,7 +140,7 @@ def ours(network: str, precision: str = "float32"):
 
 
 def keras_fit(network: str, **options):
-    """A function that trains so many steps, by Keras, rounded to whole calls, and says how many."""
+    """Return a function that trains n steps with Keras, rounded to whole calls, and returns that number."""
     import keras
     import numpy as np
     import tensorflow as tf
@@ -165,7 +165,7 @@ def keras_fit(network: str, **options):
 
 
 def pytorch(network: str):
-    """A function that trains so many steps, by eager PyTorch, and says how many."""
+    """Return a function that trains n steps with eager PyTorch, and returns n."""
     import torch
 
     inputs, targets = batch(network)
@@ -190,7 +190,7 @@ def pytorch(network: str):
 
 
 def serve(contestant: str, network: str, seconds: float) -> None:
-    """Train for a while at each line of input, and print the samples per CPU-second."""
+    """Train for a while for each line of input, and print the samples per CPU-second."""
     if contestant.startswith("dltemplates"):
         train = ours(network, **CONTESTANTS[contestant])
     elif contestant == "pytorch eager":
@@ -204,11 +204,11 @@ def serve(contestant: str, network: str, seconds: float) -> None:
     while True:
         started = time.perf_counter()
         train(steps)
-        took = time.perf_counter() - started
-        if took > seconds / 2:
+        elapsed = time.perf_counter() - started
+        if elapsed > seconds / 2:
             break
         steps *= 2
-    steps = max(1, int(steps * seconds / took))
+    steps = max(1, int(steps * seconds / elapsed))
     train(steps)
     print("ready", flush=True)
     for _ in sys.stdin:
@@ -217,7 +217,7 @@ def serve(contestant: str, network: str, seconds: float) -> None:
 
 
 def compete(network: str, contestants: dict[str, str], rounds: int, seconds: float) -> dict[str, float]:
-    """The median samples per CPU-second of each contestant, by turns."""
+    """Let the contestants take turns, and return the median samples per CPU-second of each."""
     environment = {"TF_CPP_MIN_LOG_LEVEL": "3"}
     processes = {
         name: subprocess.Popen(
@@ -245,8 +245,8 @@ def compete(network: str, contestants: dict[str, str], rounds: int, seconds: flo
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--seconds", type=float, default=2.0, help="of each turn")
-    parser.add_argument("--network", choices=list(NETWORKS), help="this one alone")
+    parser.add_argument("--seconds", type=float, default=2.0, help="per turn")
+    parser.add_argument("--network", choices=list(NETWORKS), help="this network only")
     parser.add_argument("--torch-python", default=sys.executable, help="the Python that has torch")
     parser.add_argument("--serve", choices=list(CONTESTANTS), help=argparse.SUPPRESS)
     options = parser.parse_args()

@@ -1,9 +1,9 @@
-"""Hold trained runs on tables against scikit-learn: a linear model and gradient boosting, on the very same rows.
+"""Comparison of runs on tables with scikit-learn: a linear model and gradient boosting on the same rows.
 
     python tools/bench_tables.py RUN [RUN ...]
 
-Nothing of ours is trained: a run's scores are read from its `run.json`. Both baselines learn from the run's training
-split, with scikit-learn's defaults, and are judged by the run's task on its test split.
+The scores of a run come from its `run.json`; only the baselines train. They use the run's training split and
+scikit-learn's defaults. The run's task scores them on its test split.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from dltemplates.features import Category, columns_of
 from dltemplates.runs import Run, load_run
 from dltemplates.tasks.load_for import load_for
 
-MOST_CATEGORIES = 255  # in a column that gradient boosting takes as categories
+MAX_CATEGORIES = 255  # per column, for gradient boosting
 
 
 def bench(run: Run) -> dict[str, dict[str, float]]:
-    """The test scores of a run and of both baselines, and the seconds that each took to learn.
+    """Return the test scores of a run and both baselines, and the training seconds of each.
 
     Raises:
         ValueError: If the run was not trained on a table, or its task is neither classification nor regression.
@@ -54,25 +54,25 @@ def bench(run: Run) -> dict[str, dict[str, float]]:
         estimator.fit(encode(train, spec), train_target)
         seconds = time.perf_counter() - started
         test, test_target = rows(dataset.split("test"), spec)
-        given = encode(test, spec)
+        inputs = encode(test, spec)
         if is_class:
-            outputs = {"probabilities": estimator.predict_proba(given)}
+            outputs = {"probabilities": estimator.predict_proba(inputs)}
         else:
-            outputs = {"value": estimator.predict(given).reshape(len(test_target), -1)}
+            outputs = {"value": estimator.predict(inputs).reshape(len(test_target), -1)}
             test_target = test_target.reshape(len(test_target), -1)
         scores[name] = {**task.compare({spec.targets[0].name: test_target}, outputs).scores, "seconds": seconds}
     return scores
 
 
 def rows(source: Source, spec: DatasetSpec) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """All inputs of a split by name, and its targets (n,), or (n, k) where there are several."""
+    """Return all inputs of a split by name, and its targets (n,); (n, k) for k targets."""
     arrays = source.read(np.arange(len(source)))
     target = arrays[spec.targets[0].name]
     return arrays, target[:, 0] if target.shape[1:] == (1,) else target
 
 
 def one_hot(arrays: dict[str, np.ndarray], spec: DatasetSpec) -> np.ndarray:
-    """Numbers as they are, and a 0 or 1 for each category of each column: (n, columns)."""
+    """Return numbers unchanged and categories one-hot, (n, columns)."""
     parts = []
     for value in spec.inputs:
         array = arrays[value.name]
@@ -85,14 +85,14 @@ def one_hot(arrays: dict[str, np.ndarray], spec: DatasetSpec) -> np.ndarray:
 
 
 def ids(arrays: dict[str, np.ndarray], spec: DatasetSpec) -> np.ndarray:
-    """Numbers as they are, and an id for each category: (n, columns)."""
+    """Return numbers unchanged and categories as ids, (n, columns)."""
     return np.concatenate([arrays[value.name] for value in spec.inputs], axis=1)
 
 
 def categorical(spec: DatasetSpec) -> list[bool]:
-    """Whether each column of `ids` is a category."""
+    """Return for each column of `ids` whether it is a category."""
     return [
-        isinstance(value, Category) and len((value.columns or ())[place].vocabulary) < MOST_CATEGORIES
+        isinstance(value, Category) and len((value.columns or ())[place].vocabulary) < MAX_CATEGORIES
         for value in spec.inputs
         for place in range(value.shape[0])
     ]

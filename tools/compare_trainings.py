@@ -1,18 +1,18 @@
-"""Train eight small templates of different kinds with two checkouts of the project, and compare what comes out.
+"""Comparison of two checkouts: train eight small templates of different kinds with each, and compare the results.
 
     git worktree add /tmp/before be323f8
     python tools/compare_trainings.py /tmp/before .
     python tools/compare_trainings.py /tmp/before . --only vae gan
 
-A change that should not change training leaves every bit of the best weights and every figure of the history (its
-seconds aside). Each training runs in a process of its own, one after the other, on data that scikit-learn brings or
-that lies in tests/data/v1. Digests of weights are of one machine, so none are stored: both checkouts train here.
+A change that should not affect training keeps every bit of the best weights and every number of the history, except
+the seconds. The trainings run one after the other, each in its own process, on data from scikit-learn or tests/data/v1.
+Weights depend on the machine, so no digests are stored: both checkouts train here.
 
-Exit code: 0 where all is equal, 1 where bits differ, 2 where a training fails.
+Exit code: 0 if all is equal, 1 if bits differ, 2 if a training fails.
 
-The checkouts may spell a setting differently. TEMPLATES has the names of the first edition, NEWER the names that came
-later: a checkout is given the newer one if its `dltemplates.template` knows it, and else the older one. Who moves or
-renames a setting that is used here adds a line to NEWER.
+The checkouts may use different names for a setting. TEMPLATES has the names of the first edition, NEWER the later ones.
+A checkout gets the newer name if its `dltemplates.template` knows it, otherwise the older one. If you rename a setting
+of TEMPLATES, add a line to NEWER.
 """
 
 from __future__ import annotations
@@ -128,6 +128,7 @@ NEWER = {
     "dataset.window": "dataset.series.window",
     "dataset.horizon": "dataset.series.horizon",
     "dataset.period": "dataset.series.season_length",
+    "task.judge": "task.evaluator",
     "task.relative": "task.subtract_last",
     "model.code": "model.latent_dim",
     "train.keep": "train.restore",
@@ -136,7 +137,7 @@ NEWER = {
 
 
 def known_settings(templates: dict[str, Settings]) -> dict[str, list[str]]:
-    """Return which settings the `dltemplates` that is imported here knows, in their older and newer names.
+    """Return the settings, by older and newer name, that the imported `dltemplates` knows.
 
     Args:
         templates: Settings by the name of a template.
@@ -147,7 +148,7 @@ def known_settings(templates: dict[str, Settings]) -> dict[str, list[str]]:
     def is_known(settings: Settings, key: str) -> bool:
         part: Any = Template
         table, *path = key.split(".")
-        if table in ("task", "model"):  # options of what is named
+        if table in ("task", "model"):  # options of the named task or model
             options = inspect.signature(catalog.load(table, settings[f"{table}.name"])).parameters
             return path[0] in ("name", *options)
         for name in (table, *path):
@@ -166,16 +167,16 @@ def known_settings(templates: dict[str, Settings]) -> dict[str, list[str]]:
 
 
 def ask_known(checkout: Path, templates: dict[str, Settings]) -> dict[str, list[str]]:
-    """Return what `known_settings` says where the package of a checkout is imported."""
+    """Return `known_settings` with the package of a checkout."""
     program = (
         "import json, sys, compare_trainings as tool\njson.dump(tool.known_settings(json.load(sys.stdin)), sys.stdout)"
     )
-    said = _run(["-c", program], checkout, input=json.dumps(templates))
-    return json.loads(said.splitlines()[-1])
+    output = _run(["-c", program], checkout, input=json.dumps(templates))
+    return json.loads(output.splitlines()[-1])
 
 
 def translate(settings: Settings, known: list[str]) -> Settings:
-    """Return settings by the names that a checkout knows, the newer of two.
+    """Return settings by the names that a checkout knows, newer names first.
 
     Raises:
         ValueError: If it knows neither.
@@ -185,20 +186,20 @@ def translate(settings: Settings, known: list[str]) -> Settings:
         names = [name for name in (NEWER.get(old), old) if name in known]
         if not names:
             raise ValueError(
-                f"A checkout must know each setting. Received: {old}, which it does not know, nor "
-                f"{NEWER.get(old, 'a newer name')}. Add the name that it has now to NEWER."
+                f"A checkout must know each setting. Received: {old}, and it knows neither this name nor "
+                f"{NEWER.get(old, 'a newer one')}. Add its present name to NEWER."
             )
         translated[names[0]] = value
     return translated
 
 
 def train(checkout: Path, settings: Settings, output: Path) -> float:
-    """Train settings with a checkout, in a process of its own; return the seconds that it took.
+    """Train settings with a checkout in its own process, and return the seconds.
 
     Args:
         checkout: The folder that holds `dltemplates`.
-        settings: By the names that the checkout knows.
-        output: The folder of the run; the template is written beside it.
+        settings: With names that the checkout knows.
+        output: The folder of the run; the template is written next to it.
     """
     table: Settings = {}
     for key, value in settings.items():
@@ -215,7 +216,7 @@ def train(checkout: Path, settings: Settings, output: Path) -> float:
 
 
 def read_weights(run: Path) -> Arrays:
-    """Return the best weights of a run, by their paths in the file."""
+    """Return the best weights of a run by their path in the file."""
     found: Arrays = {}
     with h5py.File(run / "model.weights.h5") as file:
         file.visititems(lambda name, item: found.update({name: item[()]} if isinstance(item, h5py.Dataset) else {}))
@@ -223,10 +224,10 @@ def read_weights(run: Path) -> Arrays:
 
 
 def compare_weights(first: Arrays, second: Arrays) -> str:
-    """Return how weights differ, in a few words; nothing where they are equal bit for bit."""
+    """Return how weights differ, in a few words; empty if they are equal bit for bit."""
     if not first or not second:
         return "no weights"
-    if first.keys() != second.keys():  # a layer may have another name; what it holds is compared all the same
+    if first.keys() != second.keys():  # layers may be renamed: compare the arrays
         return "" if sorted(map(_bits, first.values())) == sorted(map(_bits, second.values())) else "other arrays"
     differing = [name for name in first if _bits(first[name]) != _bits(second[name])]
     if not differing:
@@ -241,13 +242,13 @@ def compare_weights(first: Arrays, second: Arrays) -> str:
 
 
 def read_history(run: Path) -> History:
-    """Return the rows of a run's history as they are written, without the time that they took."""
+    """Return the rows of a run's history as text, without the seconds."""
     with (run / "history.csv").open(newline="") as file:
         return [{name: cell for name, cell in row.items() if name != "seconds"} for row in csv.DictReader(file)]
 
 
 def compare_histories(first: History, second: History) -> str:
-    """Return how histories differ in the columns that both have; nothing where they do not."""
+    """Return how histories differ in their common columns; empty if they are equal."""
     if len(first) != len(second):
         return f"{len(first)} and {len(second)} epochs"
     if not first:
@@ -268,10 +269,10 @@ def compare(checkouts: tuple[Path, Path], names: list[str], work: Path) -> bool:
     Args:
         checkouts: The folders that hold `dltemplates`.
         names: Which of TEMPLATES.
-        work: The folder where the runs are left.
+        work: The folder for the runs.
 
     Returns:
-        Whether all came out equal.
+        Whether all are equal.
     """
     templates = {name: TEMPLATES[name] for name in names}
     known = [ask_known(checkout, templates) for checkout in checkouts]
@@ -280,8 +281,8 @@ def compare(checkouts: tuple[Path, Path], names: list[str], work: Path) -> bool:
     for name, settings in templates.items():
         runs = [work / f"{name}-{place}" for place in ("first", "second")]
         seconds = [
-            train(checkout, translate(settings, said[name]), run)
-            for checkout, said, run in zip(checkouts, known, runs, strict=True)
+            train(checkout, translate(settings, names_known[name]), run)
+            for checkout, names_known, run in zip(checkouts, known, runs, strict=True)
         ]
         weights = compare_weights(*map(read_weights, runs))
         history = compare_histories(*map(read_history, runs))
@@ -294,7 +295,7 @@ def compare(checkouts: tuple[Path, Path], names: list[str], work: Path) -> bool:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkouts", nargs=2, type=Path, metavar="CHECKOUT", help="a folder that holds `dltemplates`")
-    parser.add_argument("--only", nargs="+", choices=TEMPLATES, default=list(TEMPLATES), help="train these alone")
+    parser.add_argument("--only", nargs="+", choices=TEMPLATES, default=list(TEMPLATES), help="train these only")
     parser.add_argument("-o", "--output", type=Path, help="keep the runs in this new folder")
     arguments = parser.parse_args()
     first, second = (checkout.resolve() for checkout in arguments.checkouts)
@@ -307,17 +308,17 @@ def main() -> None:
             work.mkdir(parents=True, exist_ok=True)
             is_equal = compare((first, second), arguments.only, work)
     except (subprocess.CalledProcessError, ValueError) as error:
-        said = error.stderr.strip() if isinstance(error, subprocess.CalledProcessError) else str(error)
-        print(said, file=sys.stderr)
+        message = error.stderr.strip() if isinstance(error, subprocess.CalledProcessError) else str(error)
+        print(message, file=sys.stderr)
         sys.exit(2)
     sys.exit(0 if is_equal else 1)
 
 
 def _run(arguments: list[str], checkout: Path, **options: Any) -> str:
-    """Run Python with the package of a checkout, and return what it prints."""
+    """Run Python with the package of a checkout, and return its output."""
     paths = os.pathsep.join([str(checkout), str(Path(__file__).resolve().parent)])
     environment = os.environ | {"PYTHONPATH": paths, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    with tempfile.TemporaryDirectory() as folder:  # Python looks for packages where it is run, too
+    with tempfile.TemporaryDirectory() as folder:  # Python also imports from its working folder
         done = subprocess.run(
             [sys.executable, *arguments],
             capture_output=True, text=True, check=True, cwd=folder, env=environment, **options,

@@ -1,10 +1,10 @@
-"""Draw the ideas of a course on neural networks, one picture each, with figures that are measured, not quoted.
+"""Figures of ideas behind neural networks, with measured numbers.
 
     python tools/draw_ideas.py [NAME ...] [--output docs/ideas]
 
 `factorized`, `reduction` and `pooling` take seconds: they build layers and count. `hidden_layers` trains two small
-networks on points of the plane, `residuals` and `batch_norm` larger ones on scikit-learn's digits, as `dlt train` does:
-minutes on two cores. What is drawn is printed as well.
+networks on points in the plane. `residuals` and `batch_norm` train larger ones on scikit-learn's digits, in minutes on
+two cores. All training runs as in `dlt train`. The numbers are also printed.
 """
 
 import argparse
@@ -34,20 +34,20 @@ from dltemplates.runtimes import KerasPredictor
 from dltemplates.tasks.load_for import load_for
 from dltemplates.template import load_template, parse_template
 
-Layer = tuple[tuple[int, int], int]  # a convolution: the size of its kernel, its filters
+Layer = tuple[tuple[int, int], int]  # a convolution: kernel size, filters
 
-GRID = 7  # pixels across the maps on which a receptive field is drawn
+GRID = 7  # pixels per side of the maps that show a receptive field
 LAYER_COLORS = ("tab:orange", "tab:green")  # of the first and the second convolution
-CHANNELS, MAP = 64, 32  # of what is factorized
-REDUCED_CHANNELS, REDUCED_MAP = 192, 28  # what GoogLeNet's first inception module, 3a, sees at 224x224
+CHANNELS, MAP = 64, 32  # of the factorized convolutions
+REDUCED_CHANNELS, REDUCED_MAP = 192, 28  # input of GoogLeNet's first inception module, 3a, at 224x224
 HIDDEN = ((20,), (10, 10))  # units of each hidden layer
 EPOCHS = 20
-RESIDUAL_RATE = 0.01  # with which He 2016 section 4.2 begins at 110 layers: at 0.1 they hardly learn at first
+RESIDUAL_RATE = 0.01  # He 2016 section 4.2 begins with it at 110 layers, which hardly learn with 0.1 at first
 BATCH_NORM_DEPTH, BATCH_NORM_RATES = 20, (0.01, 0.1)
 
 
 def factorized() -> Figure:
-    """Large kernels against smaller ones, one behind the other, that see as much."""
+    """Compare large kernels with smaller ones in a row that see the same pixels."""
     figure = Figure(figsize=(12, 8), layout="constrained")
     grid = figure.subplots(2, 3, width_ratios=(1.2, 1, 1))
     figure.suptitle(
@@ -66,7 +66,7 @@ def factorized() -> Figure:
 
 
 def reduction() -> Figure:
-    """A convolution over many channels, directly and behind a 1x1 convolution that leaves few."""
+    """Compare a convolution over many channels with the same after a 1x1 convolution that reduces them."""
     figure = Figure(figsize=(12, 4.6), layout="constrained")
     drawn, *bars = figure.subplots(1, 3, width_ratios=(1.2, 1, 1))
     figure.suptitle(
@@ -80,7 +80,7 @@ def reduction() -> Figure:
 
 
 def pooling() -> Figure:
-    """What the maximum, the average and the minimum of a window make of a digit and of a photograph."""
+    """Show maximum, average and minimum pooling of a digit and a photograph."""
     digit = load_digits().images[0].astype(np.float32)[..., None]
     photo = load_sample_image("china.jpg")[60:252, 210:402].mean(-1, keepdims=True).astype(np.float32)
     figure = Figure(figsize=(12, 6.6), layout="constrained")
@@ -92,7 +92,7 @@ def pooling() -> Figure:
             axes.axis("off")
             show_image(axes, values / image.max() * 255)
             axes.set_title(f"{title}: {height}x{width} pixels")
-            if image is digit:  # framed in red: the second window, and what becomes of it
+            if image is digit:  # frame the second window and its value in red
                 side = window if values is image else 1
                 axes.add_patch(Rectangle((side - 0.5, -0.5), side, side, fill=False, edgecolor="tab:red", linewidth=2))
                 write_values(axes, values[..., 0], middle=image.max() / 2)
@@ -100,7 +100,7 @@ def pooling() -> Figure:
 
 
 def hidden_layers(settings: dict[str, Any] | None = None) -> Figure:
-    """Where networks of one and of two hidden layers, with as many units in all, change their mind in the plane."""
+    """Draw the decision boundaries of one and two hidden layers with the same total of units."""
     figure = Figure(figsize=(10, 4.8), layout="constrained")
     figure.suptitle("20 hidden units, side by side or one layer behind the other, on two half moons")
     for axes, units in zip(figure.subplots(1, 2, sharex=True, sharey=True), HIDDEN, strict=True):
@@ -121,7 +121,7 @@ def hidden_layers(settings: dict[str, Any] | None = None) -> Figure:
 
 
 def residuals(depths: Sequence[int] = (20, 56, 110), epochs: int = EPOCHS) -> Figure:
-    """The training loss of deeper and deeper networks, plain and with residual connections."""
+    """Plot the training loss of deeper and deeper networks, plain and with residual connections."""
     figure = Figure(figsize=(10, 4.4), layout="constrained")
     panels = figure.subplots(1, 2, sharex=True, sharey=True)
     figure.suptitle(f"Deeper networks, trained on digits of 8x8 pixels (learning rate {RESIDUAL_RATE})")
@@ -136,7 +136,7 @@ def residuals(depths: Sequence[int] = (20, 56, 110), epochs: int = EPOCHS) -> Fi
 
 
 def batch_norm(depth: int = BATCH_NORM_DEPTH, epochs: int = EPOCHS) -> Figure:
-    """The training loss with and without batch normalization, at a low and at a high learning rate."""
+    """Plot the training loss with and without batch normalization, at a low and a high learning rate."""
     figure = Figure(figsize=(10, 4.4), layout="constrained")
     panels = figure.subplots(1, 2, sharex=True, sharey=True)
     figure.suptitle(f"A plain network of {depth} layers, trained on digits of 8x8 pixels")
@@ -154,7 +154,7 @@ FIGURES = {draw.__name__: draw for draw in (factorized, reduction, pooling, hidd
 
 
 def cost(size: int, channels: int, convolutions: Sequence[Layer]) -> Summary:
-    """Count what convolutions cost, one behind the other, on a map of `size` x `size` with so many channels."""
+    """Count the cost of convolutions in a row on a map of `size` x `size` with `channels` channels."""
 
     def build() -> keras.Model:
         x = image = keras.Input((size, size, channels), name="image")
@@ -166,9 +166,9 @@ def cost(size: int, channels: int, convolutions: Sequence[Layer]) -> Summary:
 
 
 def reach(kernels: Sequence[tuple[int, int]]) -> np.ndarray:
-    """Which pixels of a map one output in the middle sees through convolutions, bool (GRID, GRID).
+    """Return the receptive field of the middle output of convolutions, bool (GRID, GRID).
 
-    A kernel of ones is its own mirror image: where one pixel spreads to is also what one output sees.
+    A kernel of ones is symmetric, so the pixels that one pixel spreads to are the pixels that one output sees.
     """
     x = np.zeros((1, GRID, GRID, 1), np.float32)
     x[0, GRID // 2, GRID // 2] = 1
@@ -178,23 +178,23 @@ def reach(kernels: Sequence[tuple[int, int]]) -> np.ndarray:
 
 
 def reductions() -> dict[str, list[Layer]]:
-    """The 5x5 branch of GoogLeNet's inception 3a, without and with its reduction."""
+    """Return the 5x5 branch of GoogLeNet's inception 3a, without and with its reduction."""
     _, _, _, reduced, filters, _ = MODULES["3a"]
     return {"5x5 directly": [((5, 5), filters)], "1x1, then 5x5": [((1, 1), reduced), ((5, 5), filters)]}
 
 
 def max_pool(image: np.ndarray, window: int) -> np.ndarray:
-    """The greatest value of each window of an image of (height, width, channels)."""
+    """Return the maximum of each window of an image (height, width, channels)."""
     return keras.ops.convert_to_numpy(layers.MaxPooling2D(window)(image[None]))[0]
 
 
 def average_pool(image: np.ndarray, window: int) -> np.ndarray:
-    """The mean of each window of an image of (height, width, channels)."""
+    """Return the mean of each window of an image (height, width, channels)."""
     return keras.ops.convert_to_numpy(layers.AveragePooling2D(window)(image[None]))[0]
 
 
 def min_pool(image: np.ndarray, window: int) -> np.ndarray:
-    """The least value of each window, for which Keras has no layer: the negative of the greatest negative."""
+    """Return the minimum of each window. Keras has no layer for it: -max(-x)."""
     return -max_pool(-image, window)
 
 
@@ -206,10 +206,9 @@ POOLINGS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
 
 
 def training_losses(options: dict[str, Any], rate: float, epochs: int) -> list[float]:
-    """Train `resnet_cifar` on the digits, and read the training loss of each epoch; fewer where it diverges.
+    """Train `resnet_cifar` on the digits, and return the training loss of each epoch; fewer if it diverges.
 
-    The optimizer and the batch are those of He 2016 section 4.2; there is no weight decay, so that the loss is that of
-    the data alone.
+    Optimizer and batch size follow He 2016 section 4.2. There is no weight decay, so the loss has no penalty.
     """
     template = parse_template(
         {
@@ -233,14 +232,14 @@ def training_losses(options: dict[str, Any], rate: float, epochs: int) -> list[f
             print(error)
         losses = [row["loss"] for row in run.history()]
     keras.backend.clear_session()
-    what = ", ".join(f"{name}={value}" for name, value in options.items())
+    label = ", ".join(f"{name}={value}" for name, value in options.items())
     by_epoch = " ".join(f"{loss:.4g}" for loss in losses)
-    print(f"{what}, rate {rate}: {time.monotonic() - started:.0f} s, loss by epoch {by_epoch}", flush=True)
+    print(f"{label}, rate {rate}: {time.monotonic() - started:.0f} s, loss by epoch {by_epoch}", flush=True)
     return losses
 
 
 def draw_fields(axes: Axes, ways: dict[str, list[tuple[int, int]]]) -> None:
-    """Draw, a row for each way, what the output in the middle sees on every map that leads to it."""
+    """Draw the receptive field of the middle output on every map, one row for each way."""
     between = 4
     for row, (way, kernels) in enumerate(ways.items()):
         bottom = -row * (GRID + 4)
@@ -258,14 +257,14 @@ def draw_fields(axes: Axes, ways: dict[str, list[tuple[int, int]]]) -> None:
 
 
 def draw_grid(axes: Axes, left: float, bottom: float, seen: np.ndarray) -> None:
-    """Draw a map as squares, those that are seen in colour."""
+    """Draw a map as squares, with the receptive field in colour."""
     for (row, column), is_seen in np.ndenumerate(seen):
         place = (left + column, bottom + GRID - 1 - row)
         axes.add_patch(Rectangle(place, 1, 1, facecolor="tab:blue" if is_seen else "white", edgecolor="grey"))
 
 
 def draw_arrow(axes: Axes, start: float, end: float, middle: float, place: int, kernel: tuple[int, int]) -> None:
-    """Draw the convolution in this place as an arrow to the right, its kernel written above."""
+    """Draw a convolution as an arrow to the right, with its kernel size above."""
     color = LAYER_COLORS[place]
     arrow = {"arrowstyle": "->", "color": color, "linewidth": 2, "shrinkA": 4, "shrinkB": 4}
     axes.annotate("", (end, middle), (start, middle), arrowprops=arrow)
@@ -275,7 +274,7 @@ def draw_arrow(axes: Axes, start: float, end: float, middle: float, place: int, 
 
 
 def draw_channels(axes: Axes, ways: dict[str, list[Layer]]) -> None:
-    """Draw, a row for each way, the maps as bars as high as they have channels."""
+    """Draw the maps as bars whose height is the number of channels, one row for each way."""
     for row, (way, convolutions) in enumerate(ways.items()):
         middle = -row * 1.5 * REDUCED_CHANNELS
         channels = [REDUCED_CHANNELS, *(filters for _, filters in convolutions)]
@@ -292,7 +291,7 @@ def draw_channels(axes: Axes, ways: dict[str, list[Layer]]) -> None:
 
 
 def draw_costs(panels: Sequence[Axes], costs: dict[str, Summary]) -> None:
-    """Draw the parameters and the multiply-accumulates of each way as bars, a piece for each layer; print them."""
+    """Draw parameters and multiply-accumulates of each way as bars, one piece per layer; print them."""
     for axes, figure, title in zip(panels, ("parameters", "macs"), ("parameters", "multiply-accumulates"), strict=True):
         whole = max(getattr(summary, figure) for summary in costs.values())
         for place, (way, summary) in enumerate(costs.items()):
@@ -309,14 +308,14 @@ def draw_costs(panels: Sequence[Axes], costs: dict[str, Summary]) -> None:
 
 
 def write_values(axes: Axes, values: np.ndarray, middle: float) -> None:
-    """Write each pixel's value on it, in black on what is brighter than `middle`."""
+    """Write its value on each pixel, in black on pixels brighter than `middle`."""
     for (row, column), value in np.ndenumerate(values):
         color = "black" if value > middle else "white"
         axes.text(column, row, f"{value:g}", ha="center", va="center", color=color, fontsize=8)
 
 
 def draw_losses(axes: Axes, title: str, curves: dict[str, list[float]], epochs: int) -> None:
-    """Draw training losses by epoch; one that ends early ends in a cross."""
+    """Plot training losses by epoch; a curve that ends early ends in a cross."""
     for label, losses in curves.items():
         diverged = len(losses) < epochs
         (line,) = axes.plot(range(1, len(losses) + 1), losses, label=f"{label} (diverged)" if diverged else label)
@@ -335,7 +334,7 @@ def draw_losses(axes: Axes, title: str, curves: dict[str, list[float]], epochs: 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(FIGURES)}; all by default")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(FIGURES)}; default: all")
     parser.add_argument("--output", type=Path, default=Path("docs/ideas"), help="folder of the PNG files")
     options = parser.parse_args()
     unknown = [name for name in options.names if name not in FIGURES]

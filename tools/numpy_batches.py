@@ -1,4 +1,4 @@
-"""Training batches without TensorFlow: the order, augmentation and weights of `tools/train_jax.py`, in NumPy."""
+"""Training batches in NumPy, without TensorFlow, for `tools/train_jax.py`: order, augmentation and weights."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from dltemplates.settings import Augment
 
-SHUFFLE, AUGMENT = 0, 1  # which random numbers of a seed
+SHUFFLE, AUGMENT = 0, 1  # independent random streams of one seed
 
 
 def flip(images: np.ndarray, draws: np.ndarray, amount: float) -> np.ndarray:
@@ -48,7 +48,7 @@ def change_contrast(images: np.ndarray, draws: np.ndarray, amount: float) -> np.
     return np.clip((images - mean) * (1 + (2 * draws[:, 5] - 1) * amount)[:, None, None, None] + mean, 0, 255)
 
 
-AUGMENTATIONS = {  # as in dltemplates/datasets/augment/images.py, which needs TensorFlow; in its order
+AUGMENTATIONS = {  # in the order of dltemplates/datasets/augment/images.py, which needs TensorFlow
     "flip": flip,
     "crop_padding": crop,
     "rotation": rotate,
@@ -58,7 +58,7 @@ AUGMENTATIONS = {  # as in dltemplates/datasets/augment/images.py, which needs T
 
 
 def augment_images(images: np.ndarray, draws: np.ndarray, settings: Augment) -> np.ndarray:
-    """Change a batch (batch, height, width, channels), 0..255, by numbers in [0, 1), (batch, 6), into float32."""
+    """Augment images (batch, height, width, channels), 0..255, with random numbers in [0, 1), (batch, 6); float32."""
     images = images.astype(np.float32)
     for name, change in AUGMENTATIONS.items():
         if amount := getattr(settings, name):
@@ -67,13 +67,13 @@ def augment_images(images: np.ndarray, draws: np.ndarray, settings: Augment) -> 
 
 
 def check_augment(settings: Augment) -> None:
-    """Refuse what there is no NumPy for.
+    """Check that NumPy has all augmentations.
 
     Raises:
-        ValueError: Names it.
+        ValueError: If one is missing; the message names it.
     """
-    asked = {name for name, value in settings if value != Augment.model_fields[name].default}
-    if unknown := sorted(asked - set(AUGMENTATIONS)):
+    requested = {name for name, value in settings if value != Augment.model_fields[name].default}
+    if unknown := sorted(requested - set(AUGMENTATIONS)):
         raise ValueError(
             f"Without TensorFlow, `train.augment` can be {', '.join(AUGMENTATIONS)}. Received: {', '.join(unknown)}. "
             f"Set it to its default: --set train.augment.{unknown[0]}=..."
@@ -81,7 +81,7 @@ def check_augment(settings: Augment) -> None:
 
 
 def order_of_steps(examples: int, batch_size: int, seed: int) -> Iterator[np.ndarray]:
-    """The examples of each step, endlessly: every batch full, every example once an epoch, the epochs joined."""
+    """Yield the example indices of each step, endlessly: full batches, each example once per epoch, epochs joined."""
 
     @functools.lru_cache(maxsize=2)
     def shuffled(epoch: int) -> np.ndarray:
@@ -93,7 +93,7 @@ def order_of_steps(examples: int, batch_size: int, seed: int) -> Iterator[np.nda
 
 
 def training_batches(dataset, task, template) -> Iterator[tuple[np.ndarray, Any, np.ndarray]]:
-    """Endless `(images, targets, sample_weight)`, a function of the template's seed alone."""
+    """Yield `(images, targets, sample_weight)` endlessly, determined by the template's seed."""
     (image,), (target,) = dataset.spec.inputs, dataset.spec.targets
     source, settings = dataset.split("train"), template.train
     weights = class_weights(target, settings.class_weight)
@@ -108,10 +108,10 @@ def training_batches(dataset, task, template) -> Iterator[tuple[np.ndarray, Any,
 
 
 def class_weights(target, setting: str) -> np.ndarray | None:
-    """Weights that make every class count the same, where the template asks for them.
+    """Return weights that balance the classes, or None where the template sets `none`.
 
     Raises:
-        ValueError: If there are no classes to weigh.
+        ValueError: If the targets are not classes.
     """
     if setting == "none":
         return None

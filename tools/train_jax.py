@@ -1,13 +1,13 @@
-"""Train where there is JAX and no TensorFlow; bring the weights back as a normal run.
+"""Training with JAX and without TensorFlow; the weights become a normal run.
 
-    python tools/train_jax.py train resnet8_digits -o weights.npz                     # there
-    python tools/train_jax.py adopt resnet8_digits weights.npz -o saved_models/x      # here
+    python tools/train_jax.py train resnet8_digits -o weights.npz                     # on the machine with JAX
+    python tools/train_jax.py import resnet8_digits weights.npz -o saved_models/x      # on the machine with TensorFlow
     dlt export saved_models/x
 
-The first needs a checkout and `pip install jax keras numpy scikit-learn pillow pydantic tomli-w pooch filelock`.
-`--data` and `--set` are those of `dlt train`; give to both commands those that say what the task and the model are.
-Training follows the template but for three things: it is not resumed, its bits are not those of `dlt train`, and the
-precision `auto` is float32. KERAS_BACKEND names another backend for `train`; without it, JAX trains.
+`train` needs a checkout and `pip install jax keras numpy scikit-learn pillow pydantic tomli-w pooch filelock`.
+`--data` and `--set` work as in `dlt train`; settings of the task and the model must be the same for both commands.
+Training follows the template with three exceptions: it cannot resume, its bits differ from `dlt train`, and the
+precision `auto` is float32. KERAS_BACKEND selects another backend for `train`; the default is JAX.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from typing import Any
 
 import numpy as np
 
-sys.path.append(str(Path(__file__).parent.parent))  # a checkout is enough: to install it would install TensorFlow
+sys.path.append(str(Path(__file__).parent.parent))  # from the checkout, because installing it installs TensorFlow
 from numpy_batches import check_augment, training_batches
 
 from dltemplates.errors import first_line
 
 EVALUATION_BATCH = 256
-SAME = ("task", "model")  # what must agree between the two commands
+SAME = ("task", "model")  # tables that must be the same in both commands
 
 
 def train(template, output: Path) -> None:
@@ -39,7 +39,7 @@ def train(template, output: Path) -> None:
 
     Raises:
         ValueError: If the template or its data breaks a rule.
-        FloatingPointError: If no epoch ends with finite figures.
+        FloatingPointError: If no epoch ends with finite metrics.
     """
     import keras
 
@@ -81,11 +81,11 @@ def train(template, output: Path) -> None:
         validation_data=(validation[image.name], np.asarray(task.encode(validation[target.name]))),
         validation_batch_size=EVALUATION_BATCH,
         callbacks=[best],
-        shuffle=False,  # the batches come shuffled
+        shuffle=False,  # the batches are already shuffled
         verbose=2,
     )
     if not best.weights:
-        raise FloatingPointError("An epoch must end with finite figures. Received: none. Try a lower learning rate.")
+        raise FloatingPointError("An epoch must end with finite metrics. Received: none. Try a lower learning rate.")
     model.set_weights(best.weights)
     served = serve(model, task, dataset.spec, template, name="served").model
     for split in ("validation", "test"):
@@ -100,24 +100,24 @@ def train(template, output: Path) -> None:
 
 
 def best_weights(task, rate, patience: int | None):
-    """A callback that keeps the history, and the best weights by the monitored figure or, where that ties, the loss."""
+    """Return a callback that records the history and the best weights by the monitored metric, then by the loss."""
     import keras
 
     class BestWeights(keras.callbacks.Callback):
         def __init__(self):
             super().__init__()
             self.epoch, self.rank, self.weights, self.history = 0, None, [], []
-            self.began = time.monotonic()
+            self.started = time.monotonic()
 
         def on_epoch_end(self, epoch, logs=None):
             step = (epoch + 1) * self.params["steps"]
             last = float(rate(step - 1)) if callable(rate) else rate
             place = {"epoch": epoch + 1, "step": step, "learning_rate": last}
-            seconds = round(time.monotonic() - self.began, 1)
+            seconds = round(time.monotonic() - self.started, 1)
             row = {**place, **{name: float(value) for name, value in logs.items()}, "seconds": seconds}
             self.history.append(row)
-            figure = row[task.monitor] * (1 if task.monitor_direction == "max" else -1)
-            rank = [figure, -row["val_loss"]]
+            metric = row[task.monitor] * (1 if task.monitor_direction == "max" else -1)
+            rank = [metric, -row["val_loss"]]
             if not all(math.isfinite(row[name]) for name in ("loss", "val_loss", task.monitor)):
                 self.model.stop_training = True
             elif self.rank is None or rank > self.rank:
@@ -138,10 +138,10 @@ def show(split: str, scores: dict[str, float]) -> None:
 
 
 def import_model(template, path: Path, output: Path | None, overwrite: bool):
-    """Make a run of weights that `train` wrote, scored by TensorFlow.
+    """Make a run from the weights of `train`, and score it with TensorFlow.
 
     Raises:
-        ValueError: If the file is no such weights, or they belong to another template or to other data.
+        ValueError: If the file does not hold such weights, or they belong to another template or to other data.
     """
     from dltemplates.models.build import build_network
     from dltemplates.runs import make_run, new_run_path
@@ -154,16 +154,16 @@ def import_model(template, path: Path, output: Path | None, overwrite: bool):
         theirs, ours = getattr(trained, part), getattr(template, part)
         if theirs != ours:
             raise ValueError(
-                f"Weights are adopted by the template they belong to. Received: {path}, trained with "
-                f"{part} = {theirs}, not {ours}. Name that template, with the same --set."
+                f"Weights and template must have the same `{part}`. Received: {path}, trained with {theirs}, and "
+                f"{ours}. Use the template of the training, with the same --set."
             )
     template = trained.model_copy(update={"dataset": template.dataset})
     new_run_path(path.stem, output, overwrite=overwrite)  # refuse before anything is loaded
     task, dataset = load_for(template)
     if dataset.spec.order != notes["order"]:
         raise ValueError(
-            f"Weights are adopted on the data they were trained on. Received: {template.dataset.name}, "
-            f"which is not what {path} was trained on, file by file. Give that by --data and --set."
+            f"The data must be the training data of the weights. Received: {template.dataset.name}, whose files differ "
+            f"from those of {path}. Name the training data with --data and --set."
         )
     model = assemble(
         build_network(template.model.name, task.model_sizes(dataset.spec), template.model.options), dataset.spec
@@ -171,8 +171,8 @@ def import_model(template, path: Path, output: Path | None, overwrite: bool):
     shapes = [tuple(array.shape) for array in model.weights]
     if shapes != [array.shape for array in weights]:
         raise ValueError(
-            f"Weights must have the shapes of the model's. Received: {path}, whose {len(weights)} arrays "
-            f"are not those {len(shapes)}. Was it written by this version?"
+            f"Weights must have the model's shapes. Received: {path}, with {len(weights)} arrays that do not match the "
+            f"model's {len(shapes)}. Train again with this version."
         )
     model.set_weights(weights)
     run = make_run(path.stem, output, overwrite=overwrite)
@@ -181,7 +181,7 @@ def import_model(template, path: Path, output: Path | None, overwrite: bool):
     run.save_history(notes["history"])
     seconds = notes["history"][-1]["seconds"]
     update = {"state": "interrupted", "epochs": len(notes["history"]), "best_epoch": notes["best_epoch"]}
-    run.save_record(run.record.model_copy(update=update | {"seconds": seconds}))  # until it is scored
+    run.save_record(run.record.model_copy(update=update | {"seconds": seconds}))  # `done` after scoring
     score_run(run, task, dataset)
     for split, scores in run.record.scores.items():
         show(split, scores)
@@ -189,10 +189,10 @@ def import_model(template, path: Path, output: Path | None, overwrite: bool):
 
 
 def read_weights(path: Path) -> tuple[Any, dict[str, Any], list[np.ndarray]]:
-    """The template, the notes and the weights in a file that `train` wrote; nothing in it is run.
+    """Return the template, the notes and the weights in a file of `train`; runs no code from it.
 
     Raises:
-        ValueError: If it is none.
+        ValueError: If the file does not hold them.
     """
     from dltemplates.template import parse_template
 
@@ -204,7 +204,7 @@ def read_weights(path: Path) -> tuple[Any, dict[str, Any], list[np.ndarray]]:
             raise KeyError("notes")
     except (OSError, ValueError, KeyError, TypeError, EOFError, AttributeError, zipfile.BadZipFile) as error:
         raise ValueError(
-            f"Weights must be a file that `train` wrote, whole. Received: {path} ({first_line(error)}). Train again."
+            f"Weights must be a complete file of `train`. Received: {path} ({first_line(error)}). Train again."
         ) from None
     return parse_template(table, source=str(path)), notes, weights
 
@@ -212,12 +212,12 @@ def read_weights(path: Path) -> tuple[Any, dict[str, Any], list[np.ndarray]]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    for name in ("train", "adopt"):
+    for name in ("train", "import"):
         command = commands.add_parser(name)
         command.add_argument("template", help="the name of a template, or a TOML file")
-        if name == "adopt":
-            command.add_argument("weights", type=Path, help="what `train` wrote")
-            command.add_argument("--overwrite", action="store_true", help="replace the run that stands there")
+        if name == "import":
+            command.add_argument("weights", type=Path, help="the file of `train`")
+            command.add_argument("--overwrite", action="store_true", help="replace an existing run")
         command.add_argument("-o", "--output", type=Path, required=name == "train", help="weights.npz, or the run")
         command.add_argument("--data", help="a dataset, a folder of class folders, or a .npz")
         command.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE")
@@ -225,7 +225,7 @@ def main() -> int:
     if options.command == "train":
         os.environ.setdefault("KERAS_BACKEND", "jax")
     else:
-        os.environ["KERAS_BACKEND"] = "tensorflow"  # which exports it, too
+        os.environ["KERAS_BACKEND"] = "tensorflow"  # also exports the run
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from dltemplates.template import load_template, parse_overrides
 

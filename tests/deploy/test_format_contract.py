@@ -1,6 +1,6 @@
 """What every format of the catalog must do: convert a tiny model by itself, to a file that loads and passes.
 
-A new format adds a row to `FORMATS`.
+A new format adds a row to `REGISTER`.
 """
 
 import sys
@@ -39,7 +39,7 @@ class Row:
     max_error: float = 1e-4
 
 
-FORMATS = {
+REGISTER = {
     "saved_model": Row(SavedModelPredictor),
     "tflite:float32": Row(TFLitePredictor),
     "tflite:float16": Row(TFLitePredictor, max_error=1e-2),
@@ -53,9 +53,9 @@ FORMATS = {
 
 
 def row_of(key):
-    if key not in FORMATS:
-        pytest.fail(f"{key}: add a row to FORMATS in tests/deploy/test_format_contract.py")
-    return FORMATS[key]
+    if key not in REGISTER:
+        pytest.fail(f"add a row to REGISTER in tests/deploy/test_format_contract.py for `{key}`")
+    return REGISTER[key]
 
 
 @pytest.fixture(scope="module")
@@ -69,11 +69,15 @@ def saved(serving, tmp_path_factory):
 
 def test_the_catalog_has_formats_and_every_row_is_of_one():
     assert catalog.FORMATS
-    assert set(FORMATS) <= set(catalog.FORMATS)
+    assert set(REGISTER) <= set(catalog.FORMATS)
+    for key in catalog.FORMATS:
+        row_of(key)
 
 
 def test_a_format_without_a_row_fails():
-    with pytest.raises(pytest.fail.Exception, match="add a row to FORMATS in tests/deploy/test_format_contract.py"):
+    with pytest.raises(
+        pytest.fail.Exception, match="add a row to REGISTER in tests/deploy/test_format_contract.py for `tflite:none`"
+    ):
         row_of("tflite:none")
 
 

@@ -35,7 +35,7 @@ CITY = Column(name="city", kind="category", place=1, vocabulary=("Bonn", "Kiel")
 DAY = Column(name="day", kind="date", format="%d.%m.%Y")
 STATISTICS = {"mean": (2.0, 3.0), "std": (0.5, 4.0), "standardized": True}
 
-EXAMPLES = (  # one of each kind, with all that it can hold
+REGISTER = (  # one of each kind, with all that it can hold
     Image(name="image", dtype="uint8", shape=(4, 6, 3), range=(0, 255), resize="pad", quantization=(1.0, 0)),
     ClassId(name="label", dtype="int64", shape=(), classes=("no", "yes"), counts=(3, 4), columns=(CITY,)),
     Labels(name="labels", dtype="float32", shape=(2,), classes=("red", "round"), counts=(3, 4)),
@@ -55,13 +55,31 @@ EXAMPLES = (  # one of each kind, with all that it can hold
 UNION = TypeAdapter(AnyFeature)
 BLOCKED = ("tensorflow", "keras", "pandas", "matplotlib")
 
-each = pytest.mark.parametrize("feature", EXAMPLES, ids=lambda feature: feature.kind)
+each = pytest.mark.parametrize("feature", REGISTER, ids=lambda feature: feature.kind)
+
+
+def check_registered(kinds):
+    """Fail for a kind of feature without an example."""
+    for kind in kinds:
+        if kind not in map(type, REGISTER):
+            pytest.fail(f"add a row to REGISTER in tests/features/test_feature_contract.py for `{kind.__name__}`")
 
 
 def test_there_is_an_example_of_each_kind():
     union, _ = get_args(AnyFeature)
-    assert {type(feature) for feature in EXAMPLES} == set(get_args(union))
-    assert len(EXAMPLES) > 10
+    check_registered(get_args(union))
+    assert {type(feature) for feature in REGISTER} == set(get_args(union))
+    assert len(REGISTER) > 10
+
+
+def test_a_kind_without_an_example_fails():
+    class Mask(features.Feature):
+        pass
+
+    with pytest.raises(
+        pytest.fail.Exception, match="add a row to REGISTER in tests/features/test_feature_contract.py for `Mask`"
+    ):
+        check_registered([Mask])
 
 
 @each
@@ -75,7 +93,7 @@ def test_it_is_the_only_class_in_its_file(feature):
     files = [path.stem for path in Path(features.__file__).parent.glob("*.py")]
     module = type(feature).__module__.removeprefix("dltemplates.features.")
     assert module in files
-    assert [type(other) for other in EXAMPLES if type(other).__module__ == type(feature).__module__] == [type(feature)]
+    assert [type(other) for other in REGISTER if type(other).__module__ == type(feature).__module__] == [type(feature)]
 
 
 @each

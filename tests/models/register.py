@@ -1,4 +1,4 @@
-"""The models of the catalog, as the tests build, train and export them. A new model is a new row of `MODELS`."""
+"""The models of the catalog, as the tests build, train and export them. A new model is a new row of `REGISTER`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -61,9 +61,9 @@ class Row:
 
 def row_of(name: str) -> Row:
     """Return the row of a model of the catalog, or fail the test that asks for it."""
-    if name not in MODELS:
-        pytest.fail(f"{name}: add a row to MODELS in tests/models/register.py")
-    return MODELS[name]
+    if name not in REGISTER:
+        pytest.fail(f"add a row to REGISTER in tests/models/register.py for `{name}`")
+    return REGISTER[name]
 
 
 def models(
@@ -75,7 +75,7 @@ def models(
         has: Whether the test is for a model with such a row. It is for one without a row, where `row_of` fails.
         slow: Whether the test is slow for such a row.
     """
-    known = {name: MODELS.get(name) for name in catalog.MODELS}
+    known = {name: REGISTER.get(name) for name in catalog.MODELS}
     names = {name: row for name, row in known.items() if row is None or has(row)}
     marks = {name: pytest.mark.slow if row and slow(row) else () for name, row in names.items()}
     return pytest.mark.parametrize("name", [pytest.param(name, marks=marks[name]) for name in names])
@@ -117,7 +117,7 @@ MOBILENET_V1 = Row(classifier(17, 18, 3), {"width": 0.25}, 17, export=Export({"w
 MOBILENET_V3 = Row(classifier(17, 18, 3), THIN | NO_DROPOUT, 17, export=Export({"width": 0.35}, image_size=17))
 EFFICIENTNET_EXPORT = Export({"width": 0.25, "depth": 0.3}, image_size=17)
 
-MODELS = {
+REGISTER = {
     "perceptron": Row(
         classifier(6, 5), export=Export(data="gates:and", task=BINARY | {"loss": "perceptron"}, batch_size=1)
     ),

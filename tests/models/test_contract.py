@@ -1,4 +1,4 @@
-"""What every model of the catalog promises. A new model is a new row of `MODELS` in register.py."""
+"""What every model of the catalog promises. A new model is a new row of `REGISTER` in register.py."""
 
 import ast
 import importlib
@@ -16,10 +16,10 @@ from dltemplates.models.build import build_network
 from dltemplates.models.keras_applications import Pretrained
 from dltemplates.tasks.assemble import auxiliary_of, logits_of, without_auxiliary
 from dltemplates.training.pretrained import take_weights
-from models.register import MODELS, models, row_of
+from models.register import REGISTER, models, row_of
 
 SIZES = {"input_shape", "num_outputs"}  # what tasks and data give; a model asks for them by these names
-SOURCES = sorted(Path(dltemplates.models.__path__[0]).glob("*.py"))
+SOURCES = sorted(Path(dltemplates.models.__path__[0]).rglob("*.py"))
 
 
 built = models(lambda row: row.sizes)
@@ -62,7 +62,12 @@ def answer(network, x):
 def test_every_model_has_a_row():
     for name in catalog.MODELS:
         row_of(name)
-    assert set(MODELS) == set(catalog.MODELS) > set()
+    assert set(REGISTER) == set(catalog.MODELS) > set()
+
+
+def test_a_model_without_a_row_fails():
+    with pytest.raises(pytest.fail.Exception, match="add a row to REGISTER in tests/models/register.py for `vgg20`"):
+        row_of("vgg20")
 
 
 def test_every_model_has_the_sizes_of_its_paper():

@@ -1,7 +1,7 @@
 """What every task of the catalog promises, and which kinds of data it can use.
 
 A task trains, is scored, serves, exports, evaluates, predicts and reports; data that it cannot use is refused before
-training, in one line. A new task is a new row of `TASKS`, a new kind of data a new function below `kind_of_data`.
+training, in one line. A new task is a new row of `REGISTER`, a new kind of data a new function below `kind_of_data`.
 """
 
 import json
@@ -59,7 +59,7 @@ AUTOENCODER = {"name": "autoencoder", "units": [8], "code": 4}
 EVERY_IMAGE = ("images", "images_class", "images_number", "images_labels")
 NUMBERS = ("table_number", "windows")
 
-TASKS = {
+REGISTER = {
     "classification": Row(MLP, data=("table_category", "table_class", "images_class", "windows")),
     "multi_label": Row(MLP, data=("images_labels",)),
     "regression": Row(MLP, data=("table_number", "images_number")),
@@ -195,9 +195,9 @@ def own_windows(settings: Any) -> Dataset:
 
 
 def row_of(task: str) -> Row:
-    if task not in TASKS:
-        pytest.fail(f"{task}: add a row to TASKS in tests/tasks/test_task_contract.py")
-    return TASKS[task]
+    if task not in REGISTER:
+        pytest.fail(f"add a row to REGISTER in tests/tasks/test_task_contract.py for `{task}`")
+    return REGISTER[task]
 
 
 def template(task: str, kind: Kind, **settings: Any) -> dlt.Template:
@@ -237,13 +237,22 @@ def copied(trained, tmp_path):
     return lambda task: dlt.load_run(shutil.copytree(trained(task).path, tmp_path / "run"))
 
 
-tasks = pytest.mark.parametrize("task", [task for task in catalog.TASKS if task not in TASKS or TASKS[task].model])
+tasks = pytest.mark.parametrize(
+    "task", [task for task in catalog.TASKS if task not in REGISTER or REGISTER[task].model]
+)
 
 
 def test_every_task_has_a_row():
     for task in catalog.TASKS:
         assert set(row_of(task).data) <= set(KINDS), task
-    assert set(catalog.TASKS) == set(TASKS) > {"parity"}
+    assert set(catalog.TASKS) == set(REGISTER) > {"parity"}
+
+
+def test_a_task_without_a_row_fails():
+    with pytest.raises(
+        pytest.fail.Exception, match="add a row to REGISTER in tests/tasks/test_task_contract.py for `segmentation`"
+    ):
+        row_of("segmentation")
 
 
 @tasks
@@ -318,10 +327,10 @@ def test_a_report_is_written(trained, copied, task):
         assert shown(score) in page
 
 
-FITTING = [(task, kind) for task, row in TASKS.items() for kind in row.data[1:]]
+FITTING = [(task, kind) for task, row in REGISTER.items() for kind in row.data[1:]]
 HOLDING = {"table_number": ("table_class", "table_category"), "table_class": ("table_category",)}
 """Tables that hold the columns of another, and more."""
-REFUSED = [(task, kind) for task, row in TASKS.items() for kind in KINDS if kind not in row.data]
+REFUSED = [(task, kind) for task, row in REGISTER.items() for kind in KINDS if kind not in row.data]
 
 
 @pytest.mark.parametrize(("task", "kind"), FITTING)

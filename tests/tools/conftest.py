@@ -9,7 +9,7 @@ TOOLS = Path(__file__).parents[2] / "tools"
 
 @pytest.fixture(scope="module")
 def tool(request):
-    """The script that a module of tests is named after: `test_NAME.py` tests `tools/NAME.py`."""
+    """Return the script of a test module: `test_NAME.py` tests `tools/NAME.py`."""
     name = request.path.stem.removeprefix("test_")
     spec = importlib.util.spec_from_file_location(name, TOOLS / f"{name}.py")
     module = sys.modules[name] = importlib.util.module_from_spec(spec)

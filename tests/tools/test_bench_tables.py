@@ -1,4 +1,4 @@
-"""The tool that holds runs on tables against scikit-learn."""
+"""The comparison of runs on tables with scikit-learn."""
 
 import sys
 
@@ -14,7 +14,7 @@ FEW = {"train.epochs": 1, "train.batch_size": 32, "model.units": [4], "dataset.t
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory):
-    """A line through one number, and a step for one category."""
+    """Write tables whose target is linear in one number, plus a step for one category."""
     random = np.random.default_rng(0)
     size, kind = random.normal(size=300), random.choice(["a", "b", "c"], 300)
     frame = pd.DataFrame({"size": size, "kind": kind, "target": 3 * size + 10 * (kind == "b")})
@@ -39,19 +39,19 @@ def test_both_baselines_learn_from_the_runs_own_rows(tool, table, tmp_path, monk
         assert min(scores[model]["accuracy"] for model in ("linear", "gradient boosting")) > 0.9
     monkeypatch.setattr(sys, "argv", ["bench_tables.py", str(run.path)])
     tool.main()
-    said = capsys.readouterr().out
-    assert "number.csv, 60 test rows" in said or "class.csv, 60 test rows" in said
-    assert said.count(score) == 3
+    output = capsys.readouterr().out
+    assert f"{name}.csv, 60 test rows" in output
+    assert output.count(score) == 3
 
 
-def test_only_runs_on_tables_are_held_against_them(tool, small_run):
+def test_only_runs_on_tables_are_compared(tool, small_run):
     with pytest.raises(ValueError, match=r"classification or regression on a table\. Received: .*on digits"):
         tool.bench(small_run)
 
 
 @pytest.mark.slow
 @pytest.mark.data
-def test_earners_are_told_as_well_as_their_template_says(data_folder, tmp_path):
+def test_mlp_adult_reaches_the_score_of_its_template(data_folder, tmp_path):
     run = train(load_template("mlp_adult"), output=tmp_path / "run")
     assert run.record.spec.sizes["test"] == 16_281
     assert run.record.scores["test"]["accuracy"] >= 0.85
@@ -59,7 +59,7 @@ def test_earners_are_told_as_well_as_their_template_says(data_folder, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.data
-def test_a_deep_network_tells_the_value_of_houses_better_than_a_line(tool, data_folder, tmp_path):
+def test_dfn_california_housing_beats_linear_regression(tool, data_folder, tmp_path):
     run = train(load_template("dfn_california_housing"), output=tmp_path / "run")
     scores = tool.bench(run)
     assert 0 < scores["dfn"]["rmse"] < 0.8 * scores["linear"]["rmse"]  # the template says 49,989 and 70,070 dollars

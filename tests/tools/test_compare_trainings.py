@@ -1,4 +1,4 @@
-"""The tool that trains with two checkouts and compares the bits."""
+"""The comparison of two checkouts, bit for bit."""
 
 import subprocess
 import sys
@@ -24,7 +24,7 @@ def write_run(folder, weights=WEIGHTS, rows=ROWS):
 
 @pytest.fixture
 def compared(tool, tmp_path):
-    """How a run differs from the usual one: in its weights, in its history."""
+    """Return a function that compares a changed run with the usual one: weights, history."""
 
     def compare(**changes):
         write_run(tmp_path / "first")
@@ -38,11 +38,11 @@ def compared(tool, tmp_path):
     return compare
 
 
-def test_equal_runs_are_equal_whatever_time_they_took(compared):
+def test_the_seconds_of_a_run_do_not_count(compared):
     assert compared(rows=[row | {"seconds": 99.0} for row in ROWS]) == ("", "")
 
 
-def test_one_bit_of_a_weight_is_seen(compared):
+def test_one_different_bit_of_a_weight_is_found(compared):
     bias = np.zeros(3, np.float32)
     bias[1] = np.nextafter(np.float32(0), np.float32(1))
     weights, history = compared(weights=WEIGHTS | {"layers/dense/vars/1": bias})
@@ -51,18 +51,18 @@ def test_one_bit_of_a_weight_is_seen(compared):
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "difference"),
     [
         (np.ones(3, np.float64), "1 of 2 arrays, by up to 1.0e"),
         (-np.zeros(3, np.float32), "1 of 2 arrays, by up to 0.0e"),
         (np.zeros(4, np.float32), "1 of 2 arrays, in shape"),
     ],
 )
-def test_other_arrays_are_seen(compared, changed, said):
-    assert compared(weights=WEIGHTS | {"layers/dense/vars/1": changed})[0].startswith(said)
+def test_different_arrays_are_found(compared, changed, difference):
+    assert compared(weights=WEIGHTS | {"layers/dense/vars/1": changed})[0].startswith(difference)
 
 
-def test_layers_may_have_other_names_but_not_other_weights(compared, tool):
+def test_layers_may_be_renamed_but_weights_must_be_equal(compared, tool):
     renamed = {name.replace("dense", "hidden"): array for name, array in WEIGHTS.items()}
     assert compared(weights=renamed)[0] == ""
     assert tool.compare_weights(WEIGHTS, {name: array + 1 for name, array in renamed.items()}) == "other arrays"
@@ -70,19 +70,19 @@ def test_layers_may_have_other_names_but_not_other_weights(compared, tool):
 
 
 @pytest.mark.parametrize(
-    ("rows", "said"),
+    ("rows", "difference"),
     [
         ([ROWS[0], ROWS[1] | {"loss": 0.251}], "loss of epoch 2: 0.25 and 0.251"),
         (ROWS[:1], "2 and 1 epochs"),
         ([{"epoch": 1, "cost": 0.5}, {"epoch": 2, "cost": 0.25}], "no common loss"),
-        ([row | {"val_loss": 1} for row in ROWS], ""),  # a figure that only one of them writes
+        ([row | {"val_loss": 1} for row in ROWS], ""),  # a metric that only one of them writes
     ],
 )
-def test_another_history_is_seen(compared, rows, said):
-    assert compared(rows=rows) == ("", said)
+def test_a_different_history_is_found(compared, rows, difference):
+    assert compared(rows=rows) == ("", difference)
 
 
-def test_the_templates_are_of_eight_kinds_and_known_here(tool):
+def test_this_checkout_knows_all_eight_templates(tool):
     assert len(tool.TEMPLATES) == 8
     known = tool.known_settings(tool.TEMPLATES)
     for name, settings in tool.TEMPLATES.items():
@@ -90,7 +90,7 @@ def test_the_templates_are_of_eight_kinds_and_known_here(tool):
     assert set(tool.NEWER) <= {key for settings in tool.TEMPLATES.values() for key in settings}
 
 
-def test_each_checkout_is_given_the_names_that_it_knows(tool, tmp_path):
+def test_each_checkout_gets_the_names_that_it_knows(tool, tmp_path):
     package = tmp_path / "dltemplates"
     package.mkdir()
     (package / "__init__.py").touch()
@@ -112,13 +112,13 @@ def test_each_checkout_is_given_the_names_that_it_knows(tool, tmp_path):
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(("step", "code", "said"), [(0, 0, "equal"), (1, 1, "1 of 2 arrays, by up to 1.0e+00")])
-def test_the_exit_code_says_whether_bits_differ(tool, tmp_path, monkeypatch, capsys, step, code, said):
-    given = []
+@pytest.mark.parametrize(("step", "code", "difference"), [(0, 0, "equal"), (1, 1, "1 of 2 arrays, by up to 1.0e+00")])
+def test_the_exit_code_shows_different_bits(tool, tmp_path, monkeypatch, capsys, step, code, difference):
+    trained = []
 
     def train(checkout, settings, output):
-        bias = WEIGHTS["layers/dense/vars/1"] + step * len(given)
-        given.append(checkout)
+        bias = WEIGHTS["layers/dense/vars/1"] + step * len(trained)
+        trained.append(checkout)
         write_run(output, WEIGHTS | {"layers/dense/vars/1": bias})
         return 1.0
 
@@ -128,14 +128,14 @@ def test_the_exit_code_says_whether_bits_differ(tool, tmp_path, monkeypatch, cap
     with pytest.raises(SystemExit) as ended:
         tool.main()
     assert ended.value.code == code
-    assert given == [ROOT, ROOT]
+    assert trained == [ROOT, ROOT]
     heading, line = capsys.readouterr().out.splitlines()
     assert heading.startswith("template")
     assert line.startswith("vae")
-    assert said in line
+    assert difference in line
 
 
-def test_a_training_that_fails_ends_it_with_its_error(tool, tmp_path, monkeypatch, capsys):
+def test_a_failing_training_ends_with_its_error(tool, tmp_path, monkeypatch, capsys):
     def train(checkout, settings, output):
         raise subprocess.CalledProcessError(2, "python", stderr="`units` must be positive.\n")
 

@@ -1,4 +1,4 @@
-"""The tool that draws the ideas of the course: what it counts and pools, and that it draws."""
+"""The figures of ideas: their numbers, and that they are drawn."""
 
 import sys
 
@@ -16,7 +16,7 @@ def run(tool, monkeypatch, *arguments):
     ("kernels", "weights"),
     [([(5, 5)], 25), ([(3, 3), (3, 3)], 18), ([(3, 3)], 9), ([(1, 3), (3, 1)], 6)],
 )
-def test_convolutions_cost_their_kernels(tool, kernels, weights):
+def test_the_cost_of_convolutions_follows_from_their_kernels(tool, kernels, weights):
     channels, size = 5, 8
     summary = tool.cost(size, channels, [(kernel, channels) for kernel in kernels])
     assert summary.parameters == weights * channels**2
@@ -24,7 +24,7 @@ def test_convolutions_cost_their_kernels(tool, kernels, weights):
     assert len(summary.rows) == len(kernels)
 
 
-def test_the_reduction_is_that_of_googlenet(tool):
+def test_the_reduction_matches_googlenet(tool):
     directly, reduced = tool.reductions().values()
     costs = [tool.cost(28, 192, convolutions) for convolutions in (directly, reduced)]
     assert [cost.parameters for cost in costs] == [192 * 25 * 32, 192 * 16 + 16 * 25 * 32]
@@ -44,7 +44,9 @@ def test_an_output_sees_the_middle_of_the_map(tool, kernels, height, width):
 @pytest.mark.parametrize(("name", "by_hand"), [("maximum", np.max), ("average", np.mean), ("minimum", np.min)])
 def test_pooling_takes_one_value_of_each_window(tool, name, by_hand):
     image = np.random.default_rng(0).normal(size=(6, 9, 2)).astype(np.float32)
-    windows = image.reshape(2, 3, 3, 3, 2)  # row of windows, row in it, column of windows, column in it, channel
+    windows = image.reshape(
+        2, 3, 3, 3, 2
+    )  # window row, row in the window, window column, column in the window, channel
     np.testing.assert_allclose(tool.POOLINGS[name](image, 3), by_hand(windows, axis=(1, 3)), rtol=1e-5)
 
 
@@ -57,9 +59,9 @@ def test_figures_of_layers_are_drawn(tool, tmp_path, monkeypatch, capsys):
         with Image.open(path) as image:
             assert image.width > 1000
             assert len(image.convert("L").getcolors()) > 10
-    said = capsys.readouterr().out
-    assert "73,728   72.0% = 36,864 + 36,864" in said
-    assert "12,443,648   10.3% = 2,408,448 + 10,035,200" in said
+    output = capsys.readouterr().out
+    assert "73,728   72.0% = 36,864 + 36,864" in output
+    assert "12,443,648   10.3% = 2,408,448 + 10,035,200" in output
 
 
 @pytest.mark.slow
@@ -76,7 +78,7 @@ def test_one_and_two_hidden_layers_are_drawn_side_by_side(tool, capsys):
         assert f"{accuracy:.1%}" in axes.get_title()
 
 
-def test_a_training_that_diverges_is_drawn_as_far_as_it_came(tool):
+def test_a_diverging_training_is_drawn_until_it_diverges(tool):
     axes = tool.Figure().subplots()
     tool.draw_losses(axes, "title", {"whole": [2.0, 1.0, 0.5], "broken": [2.0, 9.0], "never": []}, epochs=3)
     *curves, guessing = axes.get_legend().get_texts()
@@ -96,7 +98,7 @@ def test_only_known_figures_are_drawn(tool, monkeypatch, capsys):
 
 @pytest.mark.slow
 def test_trainings_are_drawn(tool, capsys):
-    """Each figure with networks of 8 layers for two epochs; every curve falls, but for those that diverge."""
+    """Draw both figures with networks of 8 layers for two epochs; the curve of a residual network falls."""
     residuals = tool.residuals(depths=(8,), epochs=2)
     normalized = tool.batch_norm(depth=8, epochs=2)
     for figure in (residuals, normalized):

@@ -39,7 +39,7 @@ def test_lines_are_joined_and_comments_dropped(tool):
         ("", "one FROM"),
     ],
 )
-def test_what_cannot_be_carried_out_is_refused(tool, text, message):
+def test_unsupported_instructions_are_refused(tool, text, message):
     with pytest.raises(ValueError, match=message):
         tool.parse(text)
 
@@ -53,7 +53,7 @@ def test_files_are_copied_as_an_engine_would(tool, image):
 
 
 @pytest.mark.parametrize("arguments", ["secret ./", "none ./"])
-def test_what_is_not_in_the_context_is_not_copied(tool, image, arguments):
+def test_files_outside_the_context_are_not_copied(tool, image, arguments):
     with pytest.raises(ValueError, match="COPY must find its source"):
         tool.copy(image, arguments)
 
@@ -64,7 +64,7 @@ def test_copy_takes_no_options(tool, image, arguments):
         tool.copy(image, arguments)
 
 
-def test_later_instructions_are_kept(tool, image):
+def test_commands_for_later_are_stored(tool, image):
     tool.STEPS["ENV"](image, 'A=1 B="two words"')
     tool.STEPS["USER"](image, "1000:1000")
     tool.STEPS["WORKDIR"](image, "below")
@@ -81,7 +81,7 @@ def test_only_an_official_image_has_a_root(tool, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="base must be an image python:3.x-slim-RELEASE. Received: ubuntu"):
         tool.make_root("ubuntu", tmp_path)
     monkeypatch.setattr(tool.shutil, "which", lambda name: None)
-    with pytest.raises(ValueError, match="made by debootstrap, as root"):
+    with pytest.raises(ValueError, match="needs debootstrap and root rights"):
         tool.make_root("python:3.11-slim-bookworm", tmp_path)
 
 
@@ -89,7 +89,7 @@ def test_the_root_must_have_the_python_of_the_image(tool, tmp_path, monkeypatch)
     monkeypatch.setattr(tool.shutil, "which", lambda name: name)
     monkeypatch.setattr(tool.os, "geteuid", lambda: 0)
     monkeypatch.setattr(tool.subprocess, "run", lambda *arguments, **options: None)
-    with pytest.raises(ValueError, match="Debian's Python must be that of the image"):
+    with pytest.raises(ValueError, match="Debian's Python must be the image's Python"):
         tool.make_root("python:3.11-slim-bookworm", tmp_path)
     (tmp_path / "usr/bin").mkdir(parents=True)
     (tmp_path / "usr/bin/python3.11").touch()
@@ -108,9 +108,9 @@ def may_unshare() -> bool:
 
 @pytest.fixture
 def base(tmp_path):
-    """A root with a shell and what it is linked with, instead of a whole Debian."""
+    """Create a root with a shell and its shared libraries, in place of a whole Debian."""
     if not may_unshare():
-        pytest.skip("needs root's rights and namespaces of its own")
+        pytest.skip("needs root rights and separate namespaces")
     root = tmp_path / "base"
     for program in map(shutil.which, ("sh", "env", "id", "mkdir")):
         linked = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout
@@ -131,11 +131,11 @@ def replay(base, text, tmp_path, *options):
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def test_a_dockerfile_is_carried_out(base, tmp_path):
+def test_a_dockerfile_is_replayed(base, tmp_path):
     text = """ENV GREETING=hello
 WORKDIR /source
 COPY Dockerfile ./
-RUN mkdir /made && echo $GREETING > /made/said
+RUN mkdir /new && echo $GREETING > /new/greeting
 USER 1000:1000
 WORKDIR /home/dlt
 HEALTHCHECK CMD ["sh", "-c", "echo health of $(id -u) in $HOME"]
@@ -143,18 +143,20 @@ ENTRYPOINT ["echo", "entry"]"""
     text = text.replace('["echo", "entry"]', '["sh", "-c", "echo entry $0"]')
     done = replay(base, text, tmp_path, "--then", "words")
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "root/made/said").read_text() == "hello\n"
+    assert (tmp_path / "root/new/greeting").read_text() == "hello\n"
     assert (tmp_path / "root/source/Dockerfile").exists()
     assert "health of 1000 in /home/dlt\n" in done.stdout
     assert "entry words\n" in done.stdout
-    assert not Path(base, "made").exists()
-    assert not any((tmp_path / "root/proc").iterdir())  # the mounts are gone
+    assert not Path(base, "new").exists()
+    assert not any((tmp_path / "root/proc").iterdir())  # nothing stays mounted
 
 
 def test_a_failing_line_ends_it(base, tmp_path):
     done = replay(base, "RUN exit 3", tmp_path)
     assert done.returncode == 1
-    assert done.stderr.endswith("replay_dockerfile: RUN must end with 0. Received: 3 from exit 3. See above.\n")
+    assert done.stderr.endswith(
+        "replay_dockerfile: RUN must end with 0. Received: 3 from exit 3. See its output above.\n"
+    )
 
 
 def test_a_failing_health_check_ends_it(base, tmp_path):
@@ -164,7 +166,7 @@ def test_a_failing_health_check_ends_it(base, tmp_path):
     assert "never" not in done.stderr
 
 
-def test_an_old_root_is_not_taken(tmp_path):
+def test_an_existing_root_is_refused(tmp_path):
     (tmp_path / "root").mkdir()
     done = replay(tmp_path, "RUN true", tmp_path)
     assert done.returncode == 1

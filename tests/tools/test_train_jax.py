@@ -1,4 +1,4 @@
-"""The tool that trains without TensorFlow: on JAX where that is installed, else on Keras's other backend."""
+"""Training without TensorFlow: with JAX if it is installed, otherwise with Keras's TensorFlow backend."""
 
 import json
 import os
@@ -50,7 +50,7 @@ def batches(tool):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """What `train` says, and the file that it writes."""
+    """Return the output and the file of `train`."""
     path = tmp_path_factory.mktemp("weights") / "weights.npz"
     done = run_tool("train", "resnet8_digits", "-o", path, *OPTIONS)
     assert done.returncode == 0, done.stderr
@@ -66,42 +66,42 @@ def rewritten(path, target, **changes):
 
 @pytest.mark.slow
 def test_weights_come_back_as_a_run_with_the_same_scores(trained, tmp_path):
-    said, weights = trained
-    done = run_tool("adopt", "resnet8_digits", weights, "-o", tmp_path / "run", *OPTIONS)
+    output, weights = trained
+    done = run_tool("import", "resnet8_digits", weights, "-o", tmp_path / "run", *OPTIONS)
     assert done.returncode == 0, done.stderr
     run = load_run(tmp_path / "run")
     assert run.record.state == "done"
     assert run.record.scores["test"]["accuracy"] > 0.5
-    for split, scores in run.record.scores.items():  # both print them to four digits
-        (line,) = (line for line in said.splitlines() if line.startswith(split))
+    for split, scores in run.record.scores.items():  # both print four digits
+        (line,) = (line for line in output.splitlines() if line.startswith(split))
         assert f"accuracy {scores['accuracy']:.4f}" in line
         assert line in done.stdout
-    assert f"of epoch {run.record.best_epoch} of 3, by Keras on {BACKEND}" in said
+    assert f"of epoch {run.record.best_epoch} of 3, by Keras on {BACKEND}" in output
     assert [row["epoch"] for row in run.history()] == [1, 2, 3]
     assert {"step", "learning_rate", "loss", "val_accuracy", "seconds"} <= set(run.history()[0])
 
 
 def test_another_template_is_refused(tool, trained, tmp_path):
-    with pytest.raises(ValueError, match="adopted by the template they belong to"):
-        tool.adopt(load_template("mlp_digits"), trained[1], tmp_path / "run", False)
+    with pytest.raises(ValueError, match=r"template must have the same `model`\. Received: .*npz"):
+        tool.import_model(load_template("mlp_digits"), trained[1], tmp_path / "run", False)
     assert not (tmp_path / "run").exists()
 
 
 def test_other_data_is_refused(tool, trained, tmp_path):
     template = small_template(dataset__split_seed=1, model__name="convnet", model__filters=[8, 16])
-    with pytest.raises(ValueError, match="on the data they were trained on"):
-        tool.adopt(template, trained[1], tmp_path / "run", False)
+    with pytest.raises(ValueError, match=r"must be the training data of the weights\. Received: digits"):
+        tool.import_model(template, trained[1], tmp_path / "run", False)
     assert not (tmp_path / "run").exists()
 
 
 def test_weights_of_other_shapes_are_refused(tool, trained, tmp_path):
     path = rewritten(trained[1], tmp_path / "w.npz", weight_0=np.zeros(3, np.float32))
-    with pytest.raises(ValueError, match="must have the shapes of the model's"):
-        tool.adopt(tool.read_weights(path)[0], path, tmp_path / "run", False)
+    with pytest.raises(ValueError, match="must have the model's shapes"):
+        tool.import_model(tool.read_weights(path)[0], path, tmp_path / "run", False)
     assert not (tmp_path / "run").exists()
 
 
-def test_a_file_that_is_none_is_refused(tool, trained, tmp_path):
+def test_a_file_without_weights_is_refused(tool, trained, tmp_path):
     half = tmp_path / "half.npz"
     half.write_bytes(trained[1].read_bytes()[:3000])
     text = tmp_path / "text.npz"
@@ -112,11 +112,11 @@ def test_a_file_that_is_none_is_refused(tool, trained, tmp_path):
     rewritten(trained[1], tmp_path / "notes.npz", notes=json.dumps({"history": [], "best_epoch": 1}))
     rewritten(trained[1], tmp_path / "list.npz", notes=json.dumps([1]))
     for name in ("half", "text", "empty", "other", "pickled", "notes", "list", "missing"):
-        with pytest.raises(ValueError, match=f"must be a file that `train` wrote, whole. Received: .*{name}.npz"):
+        with pytest.raises(ValueError, match=f"must be a complete file of `train`. Received: .*{name}.npz"):
             tool.read_weights(tmp_path / f"{name}.npz")
 
 
-def test_what_breaks_a_rule_is_refused_before_training(tool, tmp_path):
+def test_a_broken_rule_is_refused_before_training(tool, tmp_path):
     with pytest.raises(ValueError, match="must be at most the number of training examples"):
         tool.train(small_template(train__batch_size=5000), tmp_path / "w.npz")
     assert list(tmp_path.iterdir()) == []
@@ -131,12 +131,12 @@ def test_an_error_is_one_line(tmp_path):
 
 def test_a_loss_that_is_not_finite_leaves_no_file(tool, tmp_path):
     settings = {"train__epochs": 3, "train__learning_rate": 1e30, "train__optimizer": "sgd"}
-    with pytest.raises(FloatingPointError, match="must end with finite figures"):
+    with pytest.raises(FloatingPointError, match="must end with finite metrics"):
         tool.train(small_template(**settings), tmp_path / "w.npz")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_training_stops_when_nothing_gets_better(tool, tmp_path):
+def test_training_stops_without_improvement(tool, tmp_path):
     settings = {"train__epochs": 9, "train__early_stopping": 1, "train__learning_rate": 1e-9, "train__optimizer": "sgd"}
     tool.train(small_template(**settings), tmp_path / "w.npz")
     _, notes, _ = tool.read_weights(tmp_path / "w.npz")
@@ -149,7 +149,7 @@ def test_training_stops_when_nothing_gets_better(tool, tmp_path):
     [{"flip": True}, {"crop_padding": 2}, {"rotation": 30.0}, {"brightness": 0.4}, {"contrast": 0.5}],
     ids=lambda settings: next(iter(settings)),
 )
-def test_augmentation_is_that_of_the_pipeline(batches, settings):
+def test_augmentation_equals_the_pipeline(batches, settings):
     settings = Augment(**settings)
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (16, 9, 12, 3), np.uint8)
@@ -158,14 +158,14 @@ def test_augmentation_is_that_of_the_pipeline(batches, settings):
     all_draws = np.zeros((16, len(augment.NAMES)), np.float32)
     for column, name in enumerate(("flip", "row", "column", "angle", "brightness", "contrast")):
         all_draws[:, augment.NAMES.index(name)] = draws[:, column]
-    seen = augment.flip(images, draws[:, 0] < 0.5) if settings.flip else images  # the pipeline's reader mirrors
+    seen = augment.flip(images, draws[:, 0] < 0.5) if settings.flip else images  # the pipeline mirrors when it reads
     expected = np.float32(augment.augment_images(seen, all_draws, settings))
     assert changed.dtype == np.float32
-    assert np.abs(expected - images).max() > 30  # it does something
+    assert np.abs(expected - images).max() > 30  # the images change
     np.testing.assert_allclose(changed, expected, atol=0.05)
 
 
-def test_augmentation_without_its_numpy_form_is_named(batches, monkeypatch):
+def test_an_augmentation_without_numpy_is_named(batches, monkeypatch):
     batches.check_augment(Augment(flip=True, contrast=0.1))
     monkeypatch.delitem(batches.AUGMENTATIONS, "contrast")
     batches.check_augment(Augment(flip=True))
@@ -196,7 +196,7 @@ def test_batches_are_a_function_of_the_seed(batches):
     np.testing.assert_allclose(weight, expected, rtol=1e-6)
 
 
-def test_only_classes_are_weighed(batches):
+def test_class_weights_need_classes(batches):
     target = load_for(small_template())[1].spec.targets[0]
     assert batches.class_weights(target, "none") is None
     with pytest.raises(ValueError, match="`train.class_weight` needs one class per example"):

@@ -3,6 +3,7 @@
 import gzip
 import os
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from dltemplates import catalog
 from dltemplates.features import classes_of
 from dltemplates.settings import DatasetSettings
 
-FACTS = {
+IMAGES = {
     "digits": ({"train": 1294, "validation": 144, "test": 359}, (8, 8, 1), ()),
     "mnist": ({"train": 55_000, "validation": 5_000, "test": 10_000}, (28, 28, 1), ("mnist",)),
     "fashion_mnist": ({"train": 55_000, "validation": 5_000, "test": 10_000}, (28, 28, 1), ("fashion_mnist",)),
@@ -39,11 +40,28 @@ TABLES = {  # rows of each split, numbers and categories of a row, classes or th
     "california_housing": ((14_861, 1_651, 4_128), (9, 1), None),
 }
 FROM_FILES = {"ecg5000", "adult", "california_housing"}
-ELSEWHERE = {"nab", "sunspots"}  # series: test_nab.py, test_series.py
+SERIES = {"nab": "named/test_nab.py", "sunspots": "series/test_csv_series.py"}  # their own tests, in tests/datasets
+REGISTER = {*IMAGES, *(name.partition(":")[0] for name in TABLES), *SERIES}
 
 
-def test_every_dataset_has_its_facts():
-    assert {*FACTS, *(name.partition(":")[0] for name in TABLES), *ELSEWHERE} == set(catalog.DATASETS)
+def check_registered(name):
+    """Fail for a dataset of the catalog without a row."""
+    if name not in REGISTER:
+        pytest.fail(f"add a row to IMAGES, TABLES or SERIES in tests/datasets/named/test_named.py for `{name}`")
+
+
+def test_every_dataset_has_a_row():
+    for name in catalog.DATASETS:
+        check_registered(name)
+    assert set(catalog.DATASETS) == REGISTER > set()
+    for name, file in SERIES.items():
+        assert name in (Path(__file__).parents[1] / file).read_text()
+
+
+def test_a_dataset_without_a_row_fails():
+    message = "add a row to IMAGES, TABLES or SERIES in tests/datasets/named/test_named.py for `svhn`"
+    with pytest.raises(pytest.fail.Exception, match=message):
+        check_registered("svhn")
 
 
 @pytest.mark.parametrize(
@@ -73,9 +91,9 @@ def test_contract_of_tables(name, request):
 MARKS = {"digits": [], "cifar10": [pytest.mark.data, pytest.mark.slow]}  # 60,000 files are unpacked
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=MARKS.get(name, [pytest.mark.data])) for name in FACTS])
+@pytest.mark.parametrize("name", [pytest.param(name, marks=MARKS.get(name, [pytest.mark.data])) for name in IMAGES])
 def test_contract(name, request):
-    sizes, shape, paths = FACTS[name]
+    sizes, shape, paths = IMAGES[name]
     if paths:
         folder = request.getfixturevalue("data")
         if not any((folder / path).exists() for path in paths):
