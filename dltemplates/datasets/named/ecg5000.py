@@ -22,9 +22,9 @@ LENGTH = 140
 
 
 def ecg5000(settings: DatasetSettings) -> Dataset:
-    """One beat each, 140 numbers: normal, or one of four kinds that are not (Goldberger 2000; Chen 2015).
+    """Load single heartbeats, 140 numbers each: normal, or one of four abnormal kinds (Goldberger 2000; Chen 2015).
 
-    `ECG5000_TRAIN.txt` holds 500 beats; `ECG5000_TEST.txt` beside it, with 4,500, is the test split where it is there.
+    `ECG5000_TRAIN.txt` holds 500 beats. If `ECG5000_TEST.txt` lies beside it, its 4,500 beats are the test split.
 
     Raises:
         ValueError: If a file does not hold such beats.
