@@ -134,7 +134,7 @@ def training_batches(
     image = image_of(spec)
     if image is None and augment != Augment():
         raise ValueError(
-            "`train.augment` changes images. Received: data whose inputs are "
+            "`train.augment` changes images. Received: data with the inputs "
             f"{', '.join(value.name for value in spec.inputs)}. Leave it out."
         )
     _check_moves(spec, augment)

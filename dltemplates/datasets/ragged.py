@@ -19,14 +19,14 @@ class Ragged:
         fill: The number in padding rows.
 
     Raises:
-        ValueError: If the offsets do not fit the values, or an example has more rows than `length`.
+        ValueError: If the offsets do not match the values, or an example has more rows than `length`.
     """
 
     def __init__(self, values: np.ndarray, offsets: np.ndarray, *, length: int | None = None, fill: float = 0):
         rows = np.diff(offsets)
         if not len(offsets) or offsets[0] != 0 or offsets[-1] != len(values) or (rows < 0).any():
             raise ValueError(
-                f"Offsets must begin with 0, not fall, and end with the number of rows. Received: {len(offsets)} of "
+                f"Offsets must start at 0, never decrease, and end at the number of rows. Received: {len(offsets)} of "
                 f"them for {len(values)} rows. Give the start of each example, and the end."
             )
         longest = int(rows.max(initial=0))

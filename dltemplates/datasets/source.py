@@ -197,7 +197,7 @@ class Joined(BaseSource):
 
 
 class Mapped(Wrapper):
-    """The examples of a source, changed.
+    """A source with changed examples.
 
     Attributes:
         change: Function from the arrays of some examples and their indices (n,) to their new arrays.

@@ -51,7 +51,7 @@ AnyFeature: TypeAlias = Annotated[
     | Boxes,
     Field(discriminator="kind"),
 ]
-"""A feature of any kind, as records hold it."""
+"""A feature of any kind, for fields of pydantic models."""
 
 __all__ = [
     "AnyFeature",

@@ -26,7 +26,7 @@ class Boxes(Feature):
     @staticmethod
     def are_boxes(rows: np.ndarray) -> np.ndarray:
         """Return whether each row (..., 4) is a box, not padding: booleans (...)."""
-        return ~(rows[..., 0] < PADDING / 2)  # a row of NaN is no padding
+        return ~(rows[..., 0] < PADDING / 2)  # a row of NaN is not padding
 
     def differences(self, expected: np.ndarray, actual: np.ndarray) -> np.ndarray:
         """Return the distance of each box to its match, in any order: float64 (n, most, 4).

@@ -93,7 +93,7 @@ def transform(feature: Feature, array: tf.Tensor, places: tf.Tensor, crop_flip: 
         crop_flip: The crop and the flip.
 
     Returns:
-        (batch, ...), each example seen through its window.
+        (batch, ...), each example cropped to its window.
     """
     return array
 

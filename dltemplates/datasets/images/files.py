@@ -261,7 +261,7 @@ def _one_size(files: list[Scanned]) -> tuple[int, int]:
     if len(sizes) > 1:
         (low, left), (high, right) = sizes[0], sizes[-1]
         raise ValueError(
-            f"Images of several sizes need one size to be resized to. Received: {len(sizes)} sizes, {low}x{left} to "
+            f"Images of different sizes must be resized to one. Received: {len(sizes)} sizes, {low}x{left} to "
             f"{high}x{right}. Set `dataset.images.size`, such as [224, 224] (height, width)."
         )
     return sizes[0]

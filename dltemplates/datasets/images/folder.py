@@ -71,7 +71,7 @@ def split_folders(root: Path) -> tuple[dict[str, Path], dict[str, str]]:
         names = ", ".join(f"{path.name}/" for path in of_splits)
         raise ValueError(f"A folder with splits needs `train/`. Received: {root} with {names} only. Add {root}/train.")
     order = [name for name in ("train", "validation", "test") if name in folders]
-    beside = {f"{path.name}/": "lies beside the splits" for path in children if path not in of_splits}
+    beside = {f"{path.name}/": "is beside the splits" for path in children if path not in of_splits}
     return {name: folders[name] for name in order}, beside
 
 

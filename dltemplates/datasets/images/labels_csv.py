@@ -46,7 +46,7 @@ def read_labels(
         examples[split], skipped = scan_files(root, files, targets)
         left_out.update(skipped)
         if not examples[split].names:
-            raise ValueError(f"{table} must name at least one image. Received: none of {len(rows)} rows is. Add some.")
+            raise ValueError(f"{table} must name at least one image. Received: none in {len(rows)} rows. Add some.")
     return examples, tuple(names) if is_labels else None, left_out
 
 

@@ -72,7 +72,7 @@ def _rename(path: Path, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         if key != "classes" and (letter not in ("x", "y") or split not in SPLITS):
             raise ValueError(f"A .npz of images has the keys {KEYS}. Received: {key!r} in {path}. Rename or remove it.")
         if name in renamed:
-            raise ValueError(f"A .npz must hold {name!r} once. Received: {name!r} and {key!r} in {path}. Remove one.")
+            raise ValueError(f"A .npz must hold {name!r} once. Received: {key!r} and an alias in {path}. Remove one.")
         renamed[name] = array
     if not any(key.startswith("y_") for key in renamed):
         lengths = {key[2:]: len(np.atleast_1d(images)) for key, images in renamed.items() if key.startswith("x_")}
