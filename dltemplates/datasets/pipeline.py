@@ -53,7 +53,7 @@ class Shard:
         return range(steps.start * len(self.own), steps.stop * len(self.own))
 
     def place(self, number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return the step and the part of a part's number."""
+        """Return the step and the part with a number, one of `numbers`."""
         return number // len(self.own), self.own.start + number % len(self.own) * self.own.step
 
 

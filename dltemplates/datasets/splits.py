@@ -41,7 +41,7 @@ def set_apart(groups: np.ndarray, keys: Sequence[str], share: float, seed: int) 
     Args:
         groups: The group (class) of each example, (n,) integers.
         keys: Texts that identify the examples.
-        share: 0..1; round(share * n) examples are chosen, at least one.
+        share: 0..1; round(share * n) examples are chosen, at least one unless the share is 0.
         seed: Another seed chooses other examples.
 
     Returns:
