@@ -85,7 +85,7 @@ def test_a_table_of_a_classifier_has_a_column_for_each_class(small_run, digit_fo
 
 def test_a_table_is_no_data_for_a_network_of_images(small_run, tmp_path):
     (tmp_path / "data.csv").write_text("a,b,c" + "\n1,2,x\n3,4,y" * 10)
-    with pytest.raises(ValueError, match=r"inputs of the network, images\. Received: .*data\.csv, a table\..*--data"):
+    with pytest.raises(ValueError, match=r"the network's inputs, images\. Received: .*data\.csv, a table\..*--data"):
         evaluate(small_run.path, data=str(tmp_path / "data.csv"))
 
 

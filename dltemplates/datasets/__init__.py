@@ -1,1 +1,1 @@
-"""What exists: sources of examples, their spec, and the pipeline that feeds training."""
+"""Datasets: sources of examples, their spec, and the input pipeline of training."""

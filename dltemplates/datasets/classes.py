@@ -1,4 +1,4 @@
-"""The classes of data in the order of a trained network, whatever order the loader gives them."""
+"""Class ids in the order of a trained network, independent of the loader's order."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dltemplates.features import ClassId, Labels
 
 
 class Renumbered(Wrapper):
-    """Examples whose classes, or labels, have the places that they have in another list of names."""
+    """Examples with class ids, or label flags, in the order of another list of names."""
 
     def __init__(self, source: Source, value: ClassId | Labels, classes: tuple[str, ...]):
         super().__init__(source)
@@ -30,15 +30,15 @@ class Renumbered(Wrapper):
 
 
 def with_classes_of(reference: IOSpec, dataset: Dataset, *, must_know: bool = True) -> Dataset:
-    """Return a dataset whose classes have the ids that they have in a trained network.
+    """Renumber a dataset's classes to the ids of a trained network.
 
     Args:
-        reference: The spec or the contract of the network.
-        dataset: The data, which may hold some of the classes, in any order.
-        must_know: Whether the network must know all of them; else a target with others stays as it is.
+        reference: Spec or contract of the network.
+        dataset: The data; it may have some of the network's classes, in any order.
+        must_know: Whether unknown classes are an error; otherwise a target with some stays unchanged.
 
     Raises:
-        ValueError: If there are others; names them.
+        ValueError: If the network does not know a class; names it.
     """
     known = {value.name: value for value in reference.targets if isinstance(value, ClassId | Labels)}
     for value in dataset.spec.targets:

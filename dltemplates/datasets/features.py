@@ -1,4 +1,4 @@
-"""The inputs and targets that datasets share."""
+"""Builders and statistics of the inputs and targets that datasets share."""
 
 from __future__ import annotations
 
@@ -6,35 +6,35 @@ import numpy as np
 
 from dltemplates.features import ClassId, Column, Image, Labels, Number, Resize
 
-MAX_FLOAT32 = float(np.finfo(np.float32).max)  # that float32 holds
+MAX_FLOAT32 = float(np.finfo(np.float32).max)
 
 
 def image_value(size: tuple[int, int], channels: int, *, resize: Resize) -> Image:
-    """The input of a network that sees images: raw values 0..255."""
+    """Build an image input: raw values 0..255."""
     return Image(name="image", dtype="float32", shape=(*size, channels), range=(0, 255), resize=resize)
 
 
 def class_value(classes: tuple[str, ...]) -> ClassId:
-    """The target of one class per example: its id. Where nothing is said of the examples, all are of one class.
+    """Build the target for one class id per example. Data without labels has one class for all examples.
 
     Raises:
-        ValueError: If two classes have one name.
+        ValueError: If two classes share a name.
     """
     _check_unique(classes)
     return ClassId(name="label", dtype="int64", shape=(), classes=classes)
 
 
 def in_column(target: ClassId | Number, name: str) -> ClassId | Number:
-    """The target as what stands in one column of a table."""
+    """Return a target as one column of a table."""
     column = Column(name=name, kind="category" if isinstance(target, ClassId) else "number")
     return target.model_copy(update={"columns": (column,)})
 
 
 def labels_value(classes: tuple[str, ...]) -> Labels:
-    """The target of any number of labels per example: a flag 0 or 1 for each.
+    """Build a multi-label target: one 0/1 flag per label.
 
     Raises:
-        ValueError: If there is no label, or there are two of one name.
+        ValueError: If there is no label, or two share a name.
     """
     if not classes:
         raise ValueError("Multi-label data needs at least one label. Received: none. Name them in column `labels`.")
@@ -43,19 +43,21 @@ def labels_value(classes: tuple[str, ...]) -> Labels:
 
 
 def number_value(count: int) -> Number:
-    """The target of `count` numbers, whose statistics are not fitted yet."""
+    """Build a target of `count` numbers, with statistics yet to be fitted."""
     return Number(name="value", dtype="float32", shape=(count,))
 
 
 def fit_numbers(value: Number, train: np.ndarray) -> Number:
-    """The target of numbers, with the statistics of the training split (n, k).
+    """Fit a target of numbers on the training split (n, k).
 
     Raises:
-        ValueError: If a number is not finite, or the same for every training example.
+        ValueError: If a number is not finite, or is the same in every training example.
     """
-    unfit = np.count_nonzero(~np.isfinite(train))
-    if unfit:
-        raise ValueError(f"A number to predict must be finite. Received: {unfit} that are not. Remove those examples.")
+    invalid = np.count_nonzero(~np.isfinite(train))
+    if invalid:
+        raise ValueError(
+            f"A number to predict must be finite. Received: {invalid} that are not. Remove those examples."
+        )
     mean, _, varies = statistics(train)
     if not varies.all():
         column = int(np.argmin(varies))
@@ -67,26 +69,26 @@ def fit_numbers(value: Number, train: np.ndarray) -> Number:
 
 
 def is_held(numbers: np.ndarray) -> np.ndarray:
-    """Whether each number is finite, and is so as float32."""
+    """Return whether each number is finite as float32."""
     return np.abs(numbers) <= MAX_FLOAT32
 
 
 def with_statistics(value: Number, train: np.ndarray) -> Number:
-    """The input of numbers, with the statistics of the training split (n, columns)."""
+    """Set the statistics of numbers from the training split (n, columns)."""
     mean, std, _ = statistics(train)
     return value.model_copy(update={"mean": tuple(mean.tolist()), "std": tuple(std.tolist())})
 
 
 def statistics(train: np.ndarray, *, least: float = 1e-12) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean and deviation of each column of the training split, and whether it varies there.
+    """Return the mean and standard deviation of each column of the training split, and whether it varies.
 
     Args:
         train: Numbers (n, columns).
-        least: Share of its mean that a column's deviation must be above for it to vary.
+        least: A column varies if its deviation is greater than this share of its mean.
 
     Returns:
-        The means and the deviations, float64 (columns,), 1 where a column does not vary, which so keeps its unit; and
-        which do, (columns,). A column with a number that is not finite does not vary.
+        Means and deviations, float64 (columns,), and whether each column varies, (columns,). A constant column gets
+        deviation 1, which keeps its unit. A column with a non-finite number does not vary.
     """
     numbers = train.astype(np.float64)
     mean, std = numbers.mean(axis=0), numbers.std(axis=0)
@@ -95,12 +97,12 @@ def statistics(train: np.ndarray, *, least: float = 1e-12) -> tuple[np.ndarray, 
 
 
 def with_counts(target: ClassId | Labels, train: np.ndarray) -> ClassId | Labels:
-    """The target with the number of training examples of each class, or with each label."""
+    """Set the number of training examples per class or label."""
     counts = target.count(train)
     return target.model_copy(update={"counts": tuple(int(count) for count in counts)})
 
 
 def _check_unique(classes: tuple[str, ...]) -> None:
-    twice = sorted({name for name in classes if classes.count(name) > 1})
-    if twice:
-        raise ValueError(f"Class names must differ. Received twice: {', '.join(twice)}. Rename one.")
+    duplicates = sorted({name for name in classes if classes.count(name) > 1})
+    if duplicates:
+        raise ValueError(f"Class names must differ. Received twice: {', '.join(duplicates)}. Rename one.")

@@ -1,4 +1,4 @@
-"""Fitting the inputs and targets of a dataset on its training split: statistics, medians, vocabularies, counts."""
+"""Fitting a dataset's inputs and targets on the training split: statistics, medians, vocabularies, class counts."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ from dltemplates.features import (
     Time,
 )
 
-KEPT = ("shape", "columns", "mean", "std", "counts", "threshold")  # of what a trained network knows
+REUSED = ("shape", "columns", "mean", "std", "counts", "threshold")  # taken from a trained network
 
 
 def fit(dataset: Dataset, reference: IOSpec | None = None) -> Dataset:
-    """Fit a dataset on its training split, and let its sources read what is fitted.
+    """Fit a dataset's features on its training split, and let its sources read the fitted features.
 
-    What is fitted already stays as it is.
+    Features that are already fitted stay unchanged.
 
     Args:
-        dataset: Of splits that are not fitted.
-        reference: The spec or the contract of a trained network: what that knows is taken from there.
+        dataset: Dataset with unfitted splits.
+        reference: Spec or contract of a trained network; its fitted values are reused.
 
     Raises:
-        ValueError: If a column holds nothing in the training split, or a number to predict does not vary there.
+        ValueError: If a column is empty in the training split, or a number to predict does not vary there.
     """
     spec = dataset.spec
     known = {value.name: value for value in (*reference.targets, *reference.inputs)} if reference else {}
@@ -48,11 +48,11 @@ def fit(dataset: Dataset, reference: IOSpec | None = None) -> Dataset:
     inputs = tuple(_like(value, known) for value in spec.inputs)
     if train is not None:
         inputs = tuple(fit_input(value, train) for value in inputs)
-    # A target may be an input, maybe under another name: what is to be given back.
-    given_back = {raw.model_copy(update={"name": ""}): value for raw, value in zip(spec.inputs, inputs, strict=True)}
+    # A target may equal an input, perhaps under another name: the input to reconstruct.
+    reconstructed = {raw.model_copy(update={"name": ""}): value for raw, value in zip(spec.inputs, inputs, strict=True)}
     targets = []
     for value in spec.targets:
-        same = given_back.get(value.model_copy(update={"name": ""}))
+        same = reconstructed.get(value.model_copy(update={"name": ""}))
         if same is not None:
             targets.append(same.model_copy(update={"name": value.name}))
         else:
@@ -64,17 +64,17 @@ def fit(dataset: Dataset, reference: IOSpec | None = None) -> Dataset:
 
 
 def _like(value: Feature, known: dict[str, Feature]) -> Feature:
-    """What a trained network knows of an input or a target."""
+    """Fill in an input or a target from a trained network's features."""
     other = known.get(value.name)
     if other is None or isinstance(value, Time) or other.kind != value.kind:
         return value
-    given = {name: getattr(other, name) for name in KEPT if name in type(value).model_fields}
-    return value.model_copy(update={name: found for name, found in given.items() if found is not None})
+    reused = {name: getattr(other, name) for name in REUSED if name in type(value).model_fields}
+    return value.model_copy(update={name: known for name, known in reused.items() if known is not None})
 
 
 @functools.singledispatch
 def fit_input(value: Feature, train: Source) -> Feature:
-    """Fit an input on the training split. Most kinds hold nothing that is fitted."""
+    """Fit an input on the training split. Most kinds need no fitting."""
     return value
 
 
@@ -104,14 +104,14 @@ def _(value: Series, train: Source) -> Feature:
 
 
 def _of_table(value: Number | Category, raw: pd.DataFrame) -> Feature:
-    """Return an input of which the columns are fitted to the raw rows of a table."""
+    """Fit an input's columns on the raw rows of a table."""
     (fitted,) = input_values([fit_column(column, raw[column.name]) for column in value.columns or ()])
     return with_statistics(fitted, encode_rows(fitted, raw)) if isinstance(fitted, Number) else fitted
 
 
 @functools.singledispatch
 def fit_target(value: Feature, train: Source, inputs: tuple[Feature, ...]) -> Feature:
-    """Fit a target on the training split, of which the inputs are fitted. Most kinds hold nothing that is fitted."""
+    """Fit a target on the training split, after its inputs. Most kinds need no fitting."""
     return value
 
 
@@ -123,7 +123,7 @@ def _(value: Number, train: Source, inputs: tuple[Feature, ...]) -> Feature:
 @fit_target.register(ClassId)
 @fit_target.register(Labels)
 def _(value: ClassId | Labels, train: Source, inputs: tuple[Feature, ...]) -> Feature:
-    if value.counts is not None or not isinstance(train, BaseSource):  # others are read for it
+    if value.counts is not None or not isinstance(train, BaseSource):  # another source would have to be read for it
         return value
     return with_counts(value, column(train, value.name))
 
@@ -140,7 +140,7 @@ def _(value: Horizon, train: Source, inputs: tuple[Feature, ...]) -> Feature:
 
 
 def _unknown(dataset: Dataset, inputs: tuple[Feature, ...]) -> dict[str, dict[str, int]]:
-    """For each split and column of categories, how many rows have one that is not known."""
+    """Count the rows with an unknown category, per split and column."""
     counts = {split: Counter(_unknown_in(source, inputs)) for split, source in dataset.splits.items()}
     return {split: dict(+found) for split, found in counts.items() if +found}
 

@@ -1,6 +1,6 @@
-"""What a user gives to be predicted, as examples: image files, rows of a table, a series, seeds.
+"""The user's inputs to a prediction, as examples: image files, table rows, a series, seeds.
 
-A new kind of feature that is read otherwise registers its reader, `@read_given.register`.
+A new kind of feature with another reader registers it: `@read_given.register`.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from dltemplates.features import Arrays, Feature, Horizon, Image, Noise, Series
 
 @dataclass(frozen=True)
 class Given:
-    """One example.
+    """One example to predict.
 
     Attributes:
-        name: What to call it.
-        arrays: The inputs by name, each (1, ...); None where it cannot be read.
-        remarks: What is to be said beside its prediction, by name.
+        name: Its name for the user.
+        arrays: The inputs by name, each (1, ...); None if unreadable.
+        remarks: Remarks to show beside its prediction, by name.
     """
 
     name: str
@@ -33,35 +33,35 @@ class Given:
 
 
 @functools.singledispatch
-def read_given(first: Feature, reference: IOSpec, given: Sequence[str | Path]) -> Iterator[Given]:
-    """Read what a user gives: by default CSV files and rows, as `datasets.tables.rows.read_rows` takes them.
+def read_given(first: Feature, reference: IOSpec, user_inputs: Sequence[str | Path]) -> Iterator[Given]:
+    """Read a user's inputs: by default CSV files and rows, as `datasets.tables.row_inputs.read_rows` takes them.
 
     Args:
-        first: The first input, whose kind says what is given.
+        first: The network's first input; its kind selects the reader.
         reference: The contract of the network.
-        given: Paths, folders, or texts.
+        user_inputs: Paths, folders or texts.
 
     Yields:
-        The examples. A file in a folder that cannot be read has no arrays, and its `error` among the remarks.
+        The examples. An unreadable file in a folder has no arrays, and an `error` among its remarks.
 
     Raises:
-        ValueError: If there is nothing, or something that was named cannot be read.
+        ValueError: If there is no input, or a named input is unreadable.
     """
     from dltemplates.datasets.tables.row_inputs import read_rows
 
-    rows = [row for text in given for row in read_rows(text, reference.inputs)]
+    rows = [row for text in user_inputs for row in read_rows(text, reference.inputs)]
     if not rows:
-        raise ValueError("There must be a row to predict. Received: none. Name a CSV file, or write one.")
+        raise ValueError("There must be a row to predict. Received: none. Name a CSV file, or write a row.")
     for name, arrays, unknown in rows:
         yield Given(name, arrays, {"unknown": unknown} if unknown else {})
 
 
 @read_given.register
-def _(first: Image, reference: IOSpec, given: Sequence[str | Path]) -> Iterator[Given]:
-    named = [Path(path) for path in given]
+def _(first: Image, reference: IOSpec, user_inputs: Sequence[str | Path]) -> Iterator[Given]:
+    named = [Path(path) for path in user_inputs]
     files = list(_files(named))
     if not files:
-        raise ValueError("There must be an image to predict. Received: none. Name files, or folders that hold some.")
+        raise ValueError("There must be an image to predict. Received: none. Name image files, or folders of images.")
     for file in files:
         try:
             arrays = first.read(file)
@@ -74,22 +74,22 @@ def _(first: Image, reference: IOSpec, given: Sequence[str | Path]) -> Iterator[
 
 
 @read_given.register
-def _(first: Series, reference: IOSpec, given: Sequence[str | Path]) -> Iterator[Given]:
+def _(first: Series, reference: IOSpec, user_inputs: Sequence[str | Path]) -> Iterator[Given]:
     from dltemplates.datasets.series.csv_series import next_window
 
-    if not given:
+    if not user_inputs:
         raise ValueError("There must be a series to continue. Received: none. Name its CSV file.")
     horizon = next((value.shape[0] for value in reference.targets if isinstance(value, Horizon)), 1)
-    for path in given:
+    for path in user_inputs:
         window, dates = next_window(path, reference, horizon)
         yield Given(str(path), {first.name: window}, {"dates": dates} if dates else {})
 
 
 @read_given.register
-def _(first: Noise, reference: IOSpec, given: Sequence[str | Path]) -> Iterator[Given]:
-    if not given:
-        raise ValueError("There must be a seed to predict. Received: none. Give some, such as 0 1 2.")
-    for text in map(str, given):
+def _(first: Noise, reference: IOSpec, user_inputs: Sequence[str | Path]) -> Iterator[Given]:
+    if not user_inputs:
+        raise ValueError("There must be a seed to predict. Received: none. Name seeds, such as 0 1 2.")
+    for text in map(str, user_inputs):
         yield Given(text, read_noise(text, reference.inputs))
 
 

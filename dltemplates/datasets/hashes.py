@@ -1,4 +1,4 @@
-"""Hashes of examples as they lie in the data, by which an example is known again wherever it stands."""
+"""Hashes of raw examples, which identify an example wherever it is in the data."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from dltemplates.datasets.tables.columns import without_point
 from dltemplates.datasets.tables.source import TableSource
 from dltemplates.features import Boxes, ClassId, Feature, Labels
 
-SIZE = 8  # bytes of a hash: among a million examples two have the same once in 30 million data sets
-MISSING = b"\1"  # stands for a text that is missing
+SIZE = 8  # bytes of a hash: two of a million examples collide once in 30 million datasets
+MISSING = b"\1"  # in place of a missing text
 
 
 def hash_examples(source: Source, spec: DatasetSpec) -> np.ndarray:
-    """Hash the inputs and the target of each example, before anything is made of them.
+    """Hash the raw inputs and target of each example.
 
-    A number counts, not how it is written; a class by its name, not its id. Of an image file its length and its last 64
-    kB count, which differ between any two compressed images. Of a series each row is hashed, not each window.
+    Numbers are hashed by value, not as written, and classes by name, not by id. An image file is hashed by its length
+    and its last 64 kB, which differ between any two compressed images. A series is hashed row by row, not by window.
 
     Args:
-        source: A split as it was loaded.
-        spec: Its spec, as it was loaded.
+        source: A split, as loaded.
+        spec: Its spec, as loaded.
 
     Returns:
         uint64 (n,).
@@ -53,16 +53,16 @@ def hash_examples(source: Source, spec: DatasetSpec) -> np.ndarray:
 
 
 def fingerprint(hashes: Mapping[str, np.ndarray], *, ordered: bool = False) -> str:
-    """Return a digest of the examples of splits, by default whatever their order.
+    """Return a digest of the splits' examples, by default independent of their order.
 
     Args:
-        hashes: Of each split, those of its examples.
-        ordered: Whether the order counts.
+        hashes: Hashes of the examples, by split.
+        ordered: Whether the digest depends on the order.
     """
     digest = hashlib.sha256()
-    for split, of_split in hashes.items():
-        digest.update(f"{split} {len(of_split)} ".encode())
-        digest.update((of_split if ordered else np.sort(of_split)).astype("<u8").tobytes())
+    for split, split_hashes in hashes.items():
+        digest.update(f"{split} {len(split_hashes)} ".encode())
+        digest.update((split_hashes if ordered else np.sort(split_hashes)).astype("<u8").tobytes())
     return digest.hexdigest()
 
 
@@ -76,8 +76,8 @@ def _raw(source: Source, name: str) -> Any:
 
 
 def _bytes_of(array: Any) -> Iterator[bytes]:
-    """The bytes of each row of numbers; 0 is 0 whatever its sign, and what is missing is the same everywhere."""
-    if isinstance(array, Ragged):  # the rows that are added where a batch is made do not count
+    """Yield the bytes of each row of numbers; -0 becomes 0, and every NaN the same NaN."""
+    if isinstance(array, Ragged):  # without padding
         return (next(_bytes_of(array.rows(index)[None])) for index in range(len(array)))
     if array.dtype.kind == "f":
         array = np.where(np.isnan(array), np.array(np.nan, array.dtype), array + np.array(0, array.dtype))
@@ -86,8 +86,8 @@ def _bytes_of(array: Any) -> Iterator[bytes]:
 
 
 def _texts(categories: Iterable[str], codes: np.ndarray) -> list[bytes]:
-    """The bytes of each text; a whole number is the same with and without a point."""
-    known = [*(without_point(text).encode() for text in categories), MISSING]  # the code of a missing one is -1
+    """Return the bytes of each text; `1.0` becomes `1`."""
+    known = [*(without_point(text).encode() for text in categories), MISSING]  # a missing text has code -1
     return [known[code] for code in codes]
 
 
@@ -99,13 +99,13 @@ def _field_bytes(field: Field) -> Iterable[bytes]:
 
 @functools.singledispatch
 def _target_bytes(value: Feature, array: Any) -> Iterable[bytes]:
-    """Return what of each target is hashed."""
+    """Return the bytes to hash of each target."""
     return _bytes_of(array)
 
 
 @_target_bytes.register
 def _(value: ClassId, array: np.ndarray) -> Iterable[bytes]:
-    ids = array.astype(np.int64).reshape(len(array), math.prod(value.shape))  # one, or one for each box
+    ids = array.astype(np.int64).reshape(len(array), math.prod(value.shape))  # one id, or one per box
     return map(b"\0".join, zip(*(_texts(value.classes, place) for place in ids.T), strict=True))
 
 
@@ -117,6 +117,6 @@ def _(value: Labels, array: np.ndarray) -> Iterable[bytes]:
 
 @_target_bytes.register
 def _(value: Boxes, array: Any) -> Iterable[bytes]:
-    if not isinstance(array, Ragged):  # the rows that are no box do not count
+    if not isinstance(array, Ragged):  # without padding
         array = Ragged.of([rows[value.are_boxes(rows)] for rows in array])
     return _bytes_of(array)

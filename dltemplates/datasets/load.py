@@ -1,4 +1,4 @@
-"""From the name in a template to a dataset."""
+"""Loading of a dataset by its name in a template."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from dltemplates.settings import NO_DATASET, DatasetSettings, Part
 
 
 def load_dataset(settings: DatasetSettings, *, from_file: bool = False, reference: IOSpec | None = None) -> Dataset:
-    """Load the splits that the data has, as they are: neither split further nor fitted.
+    """Load the splits that the data has, without further splitting or fitting.
 
-    A name of the catalog is that dataset, one with a colon behind it (`gates:xor`) a variant of it; what exists, or
-    looks like a path, is a folder, `.npz` or `.csv` of the user's (a table, or with `settings.series.window` a series);
-    `package.module:function` is called with the settings and returns a `Dataset`.
+    A catalog name loads that dataset, optionally a variant after a colon (`gates:xor`). A path loads the user's folder,
+    `.npz` or `.csv` (a table, or with `settings.series.window` a series). `package.module:function` is called with the
+    settings and returns a `Dataset`.
 
     Args:
-        settings: Which data, and how it is read.
-        from_file: As in `catalog.load`, for settings that were read from a run or an exported file.
-        reference: The spec or the contract of a trained network: the columns and classes of a table, or the columns and
-            lengths of a series, of the user's are then what they were there.
+        settings: The dataset's name, and how to read it.
+        from_file: As in `catalog.load`, for settings read from a run or an exported file.
+        reference: Spec or contract of a trained network. The user's data then keeps its columns, classes and window
+            sizes.
 
     Raises:
-        ValueError: If there is no such dataset, or its data breaks a rule; says the way out.
+        ValueError: If there is no such dataset, or its data breaks a rule; names the way out.
     """
     name = settings.name
     path = Path(name).expanduser()
@@ -39,7 +39,7 @@ def load_dataset(settings: DatasetSettings, *, from_file: bool = False, referenc
     try:
         function = catalog.load("dataset", name, from_file=from_file)
     except ValueError as error:
-        raise ValueError(f"{error} A folder of class folders, a .npz or a .csv can be given too.") from None
+        raise ValueError(f"{error} A folder of class folders, a .npz or a .csv works too.") from None
     dataset = function(settings)
     if not isinstance(dataset, Dataset):
         raise ValueError(
@@ -52,40 +52,40 @@ def load_dataset(settings: DatasetSettings, *, from_file: bool = False, referenc
 USED_BY = {
     "images": "images",
     "table": "a table",
-    "series": "a series, as a CSV file is where `dataset.series.window` is given",
+    "series": "a series, a CSV file with `dataset.series.window`",
     "target": "a column of a table or a series",
 }
 
 
 def check_settings(settings: DatasetSettings, dataset: Dataset) -> None:
-    """Check that data uses the settings that are given for one kind of data.
+    """Check that the data uses the settings for one kind of data.
 
     Args:
         settings: The settings.
-        dataset: The data that was loaded by them.
+        dataset: The data that they loaded.
 
     Raises:
-        ValueError: If the data has no use for a setting.
+        ValueError: If the data does not use a setting.
     """
-    if not is_named(settings.name) and not _is_path(settings.name):  # the user's own code may use any of them
+    if not is_named(settings.name) and not _is_path(settings.name):  # the user's own code may use any setting
         return
     kind, used = _kind_of(settings, dataset)
     for name, user in USED_BY.items():
-        given = getattr(settings, name)
-        if given is not None and name not in used:
-            shown = given.model_dump(exclude_unset=True) if isinstance(given, Part) else given
-            way_out = f"--set dataset.{name}=none" if isinstance(given, Part) else "leave it out"
+        setting = getattr(settings, name)
+        if setting is not None and name not in used:
+            received = setting.model_dump(exclude_unset=True) if isinstance(setting, Part) else setting
+            way_out = f"--set dataset.{name}=none" if isinstance(setting, Part) else "leave it out"
             raise ValueError(
-                f"`dataset.{name}` is for {user}. Received: {shown!r} for {settings.name}, {kind}. Choose other data, "
-                f"or {way_out}."
+                f"`dataset.{name}` is for {user}. Received: {received!r} for {settings.name}, {kind}. Choose other "
+                f"data, or {way_out}."
             )
 
 
 def _kind_of(settings: DatasetSettings, dataset: Dataset) -> tuple[str, set[str]]:
-    """What data is, in words, and which of the settings it uses."""
+    """Name the kind of data in words, and the settings that it uses."""
     base, _ = origin(next(iter(dataset.splits.values())))
     if settings.name == NO_DATASET:
-        return "data of the task's own", set()
+        return "data of the task itself", set()
     if any(isinstance(value, Image) for value in dataset.spec.inputs):
         return "images", {"images"}
     if isinstance(base, TableSource):
@@ -96,14 +96,14 @@ def _kind_of(settings: DatasetSettings, dataset: Dataset) -> tuple[str, set[str]
 
 
 def is_named(name: str) -> bool:
-    """Whether a name is one of the catalog, a variant of one, or that of no dataset: what needs no path."""
+    """Return whether a name needs no path: a catalog name, a variant of one, or the name for no dataset."""
     return name == NO_DATASET or name.partition(":")[0] in catalog.DATASETS
 
 
 def _is_path(name: str) -> bool:
-    """Whether a name that is not of the catalog is the path of data, there or not."""
-    looks_like_one = "/" in name or os.sep in name or name.startswith((".", "~")) or name.endswith((".npz", ".csv"))
-    return looks_like_one or Path(name).expanduser().exists()
+    """Return whether a name outside the catalog is a path, existing or not."""
+    looks_like_path = "/" in name or os.sep in name or name.startswith((".", "~")) or name.endswith((".npz", ".csv"))
+    return looks_like_path or Path(name).expanduser().exists()
 
 
 def _load_path(path: Path, settings: DatasetSettings, reference: IOSpec | None) -> Dataset:
@@ -117,7 +117,7 @@ def _load_path(path: Path, settings: DatasetSettings, reference: IOSpec | None) 
     if (path.suffix == ".csv" and path.is_file()) or (path / "train.csv").is_file():
         if reference is not None and isinstance(reference.inputs[0], Image):
             raise ValueError(
-                f"The data must have the inputs of the network, images. Received: {path}, a table. Choose other data "
+                f"The data must have the network's inputs, images. Received: {path}, a table. Choose other data "
                 "by --data."
             )
         from dltemplates.datasets.tables.csv_table import csv_table
@@ -131,8 +131,8 @@ def _load_path(path: Path, settings: DatasetSettings, reference: IOSpec | None) 
         from dltemplates.datasets.images.npz import npz
 
         return npz(path, settings)
-    received = "a file of another kind" if path.exists() else "nothing there"
+    received = "a file of another kind" if path.exists() else "no such path"
     raise ValueError(
         f"A dataset's path must be a folder of class folders, a .npz, or a .csv. Received: {path} ({received}). "
-        "Check the spelling; relative paths start where the command is run."
+        "Check the spelling; relative paths start at the current folder."
     )

@@ -1,4 +1,4 @@
-"""Noise that something is made of: drawn of a seed, the same numbers wherever and whenever, or typed."""
+"""The inputs of a generator: noise drawn from a seed or typed as numbers, and perhaps a class."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from dltemplates.features import Feature, Noise, classes_of
 
 
 def read_noise(text: str, values: Sequence[Feature]) -> Arrays:
-    """Read what a generator is to make one example of.
+    """Read a generator's inputs for one example.
 
     Args:
-        text: A seed, such as `7`; or as many numbers as the noise has, with commas in between. Where the generator is
-            told a class, its name may follow a colon: `7:zero`; a seed without one takes the classes in turn.
-        values: The generator's inputs: the noise, and of one that is told a class, that.
+        text: A seed, such as `7`; or as many comma-separated numbers as the noise has. For a conditional generator, a
+            class name may follow a colon: `7:zero`; without one, seeds cycle through the classes.
+        values: The generator's inputs: the noise, and for a conditional generator the class.
 
     Returns:
         The inputs by name, each (1, ...).
 
     Raises:
-        ValueError: If it is neither, the numbers are too many or too few, or there is no such class.
+        ValueError: If it is neither a seed nor the right count of numbers, or there is no such class.
     """
     noise, *others = values
     if not isinstance(noise, Noise):
         raise TypeError(f"A generator's first input must be noise. Received: `{noise.name}` of kind `{noise.kind}`.")
-    given, colon, name = text.partition(":")
-    is_seed = given.strip().isdecimal() and (noise.shape != (1,) or not colon)
-    arrays = {noise.name: (noise.draw(int(given)) if is_seed else noise.numbers(given))[None]}
+    noise_text, colon, name = text.partition(":")
+    is_seed = noise_text.strip().isdecimal() and (noise.shape != (1,) or not colon)
+    arrays = {noise.name: (noise.draw(int(noise_text)) if is_seed else noise.numbers(noise_text))[None]}
     for value in others:
         classes = classes_of(value)
         if not colon and not is_seed:
-            raise ValueError(f"The generator must be told a class. Received: {text!r}. Add one: {text}:{classes[0]}")
-        arrays |= value.read(name if colon else classes[int(given) % len(classes)])
+            raise ValueError(f"The generator needs a class. Received: {text!r}. Add one: {text}:{classes[0]}")
+        arrays |= value.read(name if colon else classes[int(noise_text) % len(classes)])
     if colon and not others:
-        raise ValueError(f"The generator is not told a class. Received: {text!r}. Leave out what follows the colon.")
+        raise ValueError(f"The generator takes no class. Received: {text!r}. Leave out the colon and what follows.")
     return arrays

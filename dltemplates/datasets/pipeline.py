@@ -1,8 +1,8 @@
-"""From sources to batches: the only place that shuffles, augments, weighs, batches and prefetches.
+"""The input pipeline, from sources to batches: the only place that shuffles, augments, weights, batches and prefetches.
 
-The order of training is a pure function of `(seed, epoch, position)`, augmentation one of `(seed, step, place in the
-batch)`. So a training's place in its data is its step number, and to resume is to begin at that step; and a part of a
-batch is made without making the rest.
+The order of training is a pure function of `(seed, epoch, position)`, and augmentation one of `(seed, step, position
+in the batch)`. So the step number is the only data state: training resumes by starting at its step, and each replica's
+part of a batch can be built alone.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from dltemplates.datasets.source import Source
 from dltemplates.datasets.spec import DatasetSpec, gives_back, image_of
 from dltemplates.settings import Augment
 
-AHEAD = 2  # batches that wait for the network
-IMAGE_ONLY = ("crop_padding", "randaugment", "rotation", "mixup", "cutmix")  # move or mix the image alone
+AHEAD = 2  # prefetched batches
+IMAGE_ONLY = ("crop_padding", "randaugment", "rotation", "mixup", "cutmix")  # change the image, but not its boxes
 
 Example = dict[str, Any]
 
 
 class MakeBatch(Protocol):
-    """A function from the raw arrays of a batch to what a step takes: `Task.batch`."""
+    """A function from the raw arrays of a batch to the inputs of a training step: `Task.batch`."""
 
     def __call__(self, example: Example, *, training: bool) -> tuple[Any, Any, Any]:
         """Return inputs, targets and weights."""
@@ -38,37 +38,37 @@ class MakeBatch(Protocol):
 
 @dataclass(frozen=True)
 class Shard:
-    """Which parts of each batch are made here: all batches are cut into equal parts, one for each replica.
+    """The parts of each batch to build in this process: each replica gets an equal part.
 
     Attributes:
-        parts: Into how many.
-        own: Those made here, in turn: step 0's `own[0]`, step 0's `own[1]`, step 1's `own[0]`, and so on.
+        parts: Number of parts in a batch.
+        own: Parts to build here, in order: step 0's `own[0]`, step 0's `own[1]`, step 1's `own[0]`, and so on.
     """
 
     parts: int = 1
     own: range = range(1)
 
     def numbers(self, steps: range) -> range:
-        """The numbers of the parts that are made here in some steps, counted from step 0."""
+        """Return the numbers of this process's parts in some steps, counted from step 0."""
         return range(steps.start * len(self.own), steps.stop * len(self.own))
 
     def place(self, number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """The step and the part that a number stands for."""
+        """Return the step and the part with a number, one of `numbers`."""
         return number // len(self.own), self.own.start + number % len(self.own) * self.own.step
 
 
 @dataclass(frozen=True)
 class TrainingOrder:
-    """Which example stands at which place of an endless training.
+    """The order of examples in an endless training.
 
-    The stream of positions runs on over the ends of epochs, so every batch is full and every example is seen once in
-    `examples` positions.
+    The stream of positions crosses the ends of epochs. So every batch is full, and every `examples` positions hold
+    each example once.
 
     Attributes:
         examples: Number of training examples.
         batch_size: Examples per step, at most `examples`.
         seed: The template's seed.
-        only: The examples it is about, (examples,) int64, where they are not all.
+        only: Indices of the training examples in the source, (examples,) int64; None for all.
     """
 
     examples: int
@@ -78,15 +78,15 @@ class TrainingOrder:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Steps in which every example is seen."""
+        """Number of steps that cover every example."""
         return math.ceil(self.examples / self.batch_size)
 
     def indices(self, step: tf.Tensor) -> tf.Tensor:
-        """The examples of a step: (batch_size,) int64."""
+        """Return the indices of a step's examples: (batch_size,) int64."""
         position = step * self.batch_size + tf.range(self.batch_size, dtype=tf.int64)
         epoch = position // self.examples
         columns = [tf.fill([self.batch_size], tf.constant(self.seed, tf.int64)), epoch, tf.zeros_like(epoch)]
-        # tf.random.experimental.index_shuffle, which pads the seed along the wrong axis when there is one per index.
+        # As tf.random.experimental.index_shuffle, which pads the seed along the wrong axis when each index has its own.
         places = tf.raw_ops.RandomIndexShuffle(
             index=position % self.examples,
             seed=tf.stack(columns, axis=1),
@@ -95,7 +95,7 @@ class TrainingOrder:
         return places if self.only is None else tf.gather(self.only, places)
 
     def draws(self, step: tf.Tensor, count: int) -> tf.Tensor:
-        """The numbers in [0, 1) that augment a step: (batch_size, count)."""
+        """Draw the numbers in [0, 1) that augment a step: (batch_size, count)."""
         return tf.random.stateless_uniform([self.batch_size, count], tf.stack([self.seed, step]))
 
 
@@ -110,31 +110,31 @@ def training_batches(
     class_weights: np.ndarray | None = None,
     shard: Shard = Shard(),
 ) -> tf.data.Dataset:
-    """Make the batches of some steps of a training, or parts of each.
+    """Build the training batches of some steps, or parts of them.
 
     Args:
         source: The training split.
         spec: Its spec.
-        order: Which example stands where.
-        steps: The steps to make.
-        batch: Turns raw examples, their images augmented, into inputs, targets and weights: `Task.batch`.
-        augment: Random changes of the images. A crop or a flip moves all that lies on an image, such as boxes; the
-            other changes are of the first input alone.
-        class_weights: Weight of each class (classes,), for targets that are classes.
-        shard: Which parts of each batch are made here; they hold the very rows that the whole batch holds there.
+        order: The order of the examples.
+        steps: The steps to build.
+        batch: Function from raw examples, with augmented images, to inputs, targets and weights: `Task.batch`.
+        augment: Random changes of images. A crop or a flip also moves everything that lies on an image, such as boxes;
+            other changes affect the first input alone.
+        class_weights: Weight of each class, (classes,), for class targets.
+        shard: The parts of each batch to build here; they hold exactly the rows of the whole batch at their positions.
 
     Returns:
-        `(inputs, targets, weights)` for each step and part, as `batch` gives them; images float32 or uint8, 0..255.
-        Weights have the structure of the targets, (batch,) or with further axes of a target.
+        `(inputs, targets, weights)` for each step and part, as `batch` returns them; images are float32 or uint8,
+        0..255. Weights have the structure of the targets, each (batch,) or with further axes of its target.
 
     Raises:
-        ValueError: If the batch cannot be cut into those parts, the targets cannot be mixed, or there is no image to
-            augment, or something lies on the image that a change would not move.
+        ValueError: If the batch does not divide into the parts, the targets cannot be mixed, there is no image to
+            augment, or a change would not move something that lies on the image.
     """
     image = image_of(spec)
     if image is None and augment != Augment():
         raise ValueError(
-            "`train.augment` changes images. Received: data whose inputs are "
+            "`train.augment` changes images. Received: data with the inputs "
             f"{', '.join(value.name for value in spec.inputs)}. Leave it out."
         )
     _check_moves(spec, augment)
@@ -143,10 +143,10 @@ def training_batches(
     if mixes:
         _check_mixable(batch, spec)
     crop_flip = CropFlip.of_training(image, augment) if image else None
-    is_given_back = gives_back(spec)
+    reconstructs = gives_back(spec)
 
     def part_of(number):
-        """The indices and the draws of the rows of one part."""
+        """Return the indices and the draws of one part's rows."""
         step, part = shard.place(number)
         own = slice(part * rows, (part + 1) * rows)
         return order.indices(step)[own], order.draws(step, count_draws(augment))[own]
@@ -167,7 +167,7 @@ def training_batches(
             return weighted(batch({**example, image.name: images}, training=True), row_weights)
         images, share = mix_images(images, draws, augment)
         inputs, targets, weights = weighted(batch({**example, image.name: images}, training=True), row_weights)
-        if not is_given_back:  # else the target is the mixed image itself
+        if not reconstructs:  # otherwise the target is the mixed image itself
             targets = mix_values(targets, share)
         return inputs, targets, mix_values(weights, share)
 
@@ -185,17 +185,17 @@ def evaluation_batches(
     shard: Shard = Shard(),
     most: int | None = None,
 ) -> tf.data.Dataset:
-    """Make the batches of a whole split, in order, or parts of each.
+    """Build the batches of a whole split, in order, or parts of them.
 
-    All are of one length: the last batch is filled up by its last example, which there has weight 0.
+    All batches have one length. Copies of the last example, with weight 0, fill up the last batch.
 
     Args:
         source: The split.
         spec: Its spec.
-        batch_size: Examples per batch, rounded up to a multiple of the parts; of a smaller split, no more than it has.
-        batch: Turns raw examples into inputs, targets and weights: `Task.batch`.
-        shard: Which parts of each batch are made here.
-        most: How many examples at most, evenly spread, since files come class by class; None for all.
+        batch_size: Examples per batch, rounded up to a multiple of the parts; at most the size of the split.
+        batch: Function from raw examples to inputs, targets and weights: `Task.batch`.
+        shard: The parts of each batch to build here.
+        most: Maximum number of examples, evenly spread, because files are sorted by class; None for all.
 
     Returns:
         `(inputs, targets, weights)` for each batch and part, of known cardinality.
@@ -221,17 +221,17 @@ def evaluation_batches(
     )
 
 
-def weighted(made: tuple[Any, Any, Any], row_weights: tf.Tensor) -> tuple[Any, Any, Any]:
-    """Multiply the weights of a batch by one weight for each example.
+def weighted(batch: tuple[Any, Any, Any], row_weights: tf.Tensor) -> tuple[Any, Any, Any]:
+    """Multiply the weights of a batch by one weight per example.
 
     Args:
-        made: Inputs, targets and weights, as `Task.batch` gives them.
+        batch: Inputs, targets and weights, as `Task.batch` returns them.
         row_weights: (batch,).
 
     Returns:
-        Inputs, targets and weights; where there were no weights, `row_weights` for each of the targets.
+        Inputs, targets and weights; if `batch` has no weights, `row_weights` for each target.
     """
-    inputs, targets, weights = made
+    inputs, targets, weights = batch
     if weights is None:
         is_several = isinstance(targets, dict)
         return inputs, targets, dict.fromkeys(targets, row_weights) if is_several else row_weights
@@ -243,14 +243,14 @@ def weighted(made: tuple[Any, Any, Any], row_weights: tf.Tensor) -> tuple[Any, A
 
 
 def _batches(examples: tf.data.Dataset, numbers: range, finish: Callable[..., tuple]) -> tf.data.Dataset:
-    """Finish the batches of those numbers."""
+    """Apply `finish` to each batch, and prefetch."""
     batches = tf.data.Dataset.zip(tf.data.Dataset.range(numbers.start, numbers.stop), examples)
     batches = batches.map(finish, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     return batches.apply(tf.data.experimental.assert_cardinality(len(numbers))).prefetch(AHEAD)
 
 
 def _rows(batch_size: int, parts: int, mixes: bool) -> int:
-    """The length of each part of a batch."""
+    """Return the rows per part of a batch."""
     if batch_size % parts:
         raise ValueError(
             f"`train.batch_size` must be a multiple of the number of replicas. Received: {batch_size} for {parts}. "
@@ -259,22 +259,22 @@ def _rows(batch_size: int, parts: int, mixes: bool) -> int:
     rows = batch_size // parts
     if mixes and parts > 1 and rows % 2:
         raise ValueError(
-            "`mixup` and `cutmix` pair neighbours, so each replica's part of a batch must be even. "
+            "`mixup` and `cutmix` mix neighbouring rows, so each replica's part of a batch must be even. "
             f"Received: {batch_size} in {parts} parts of {rows}. Try --set train.batch_size={parts * (rows + 1)}."
         )
     return rows
 
 
 def _check_moves(spec: DatasetSpec, augment: Augment) -> None:
-    """Refuse what would move or mix the image, but not the boxes that lie on it."""
-    lying = [*spec.inputs[1:], *(() if gives_back(spec) else spec.targets)]
-    names = [feature.name for feature in lying if is_spatial(feature)]
+    """Refuse changes that would move or mix the image but not the boxes on it."""
+    others = [*spec.inputs[1:], *(() if gives_back(spec) else spec.targets)]
+    names = [feature.name for feature in others if is_spatial(feature)]
     used = [setting for setting in IMAGE_ONLY if getattr(augment, setting)]
     if names and used:
         raise ValueError(
-            f"{', '.join(f'`train.augment.{setting}`' for setting in used)} would change the image, but not what lies "
+            f"{', '.join(f'`train.augment.{setting}`' for setting in used)} would change the image, but not the fields "
             f"on it. Received: data with {', '.join(names)}. Leave out {', '.join(used)}; `random_crop` and `flip` "
-            "move all alike."
+            "move all of them."
         )
 
 

@@ -1,4 +1,4 @@
-"""Arrays of different lengths, stored one after the other, and padded where a batch is made."""
+"""Arrays of different lengths, stored one after the other and padded per batch."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ import numpy as np
 
 
 class Ragged:
-    """An array of each example, (rows, ...), whose number of rows differs from example to example.
+    """One array per example, (rows, ...), with a different number of rows each.
 
-    It is indexed as an array (examples, length, ...) is, and returns such arrays.
+    Indexing works as on an array (examples, length, ...), and returns such arrays.
 
     Attributes:
         values: The rows of all examples, (total, ...); may be a memory map.
-        offsets: Where each example begins, and the end: (examples + 1,) int64.
-        length: Rows that each example is padded to.
-        fill: The number in the rows that are added.
+        offsets: Start of each example, and the end: (examples + 1,) int64.
+        length: Rows of each example after padding.
+        fill: The number in padding rows.
 
     Raises:
-        ValueError: If the offsets do not fit the values, or an example has more rows than `length`.
+        ValueError: If the offsets do not match the values, or an example has more rows than `length`.
     """
 
     def __init__(self, values: np.ndarray, offsets: np.ndarray, *, length: int | None = None, fill: float = 0):
         rows = np.diff(offsets)
         if not len(offsets) or offsets[0] != 0 or offsets[-1] != len(values) or (rows < 0).any():
             raise ValueError(
-                f"Offsets must begin with 0, not fall, and end with the number of rows. Received: {len(offsets)} of "
-                f"them for {len(values)} rows. Give one for the begin of each example, and the end."
+                f"Offsets must start at 0, never decrease, and end at the number of rows. Received: {len(offsets)} of "
+                f"them for {len(values)} rows. Give the start of each example, and the end."
             )
         longest = int(rows.max(initial=0))
         if length is not None and longest > length:
@@ -41,18 +41,18 @@ class Ragged:
 
     @classmethod
     def of(cls, arrays: Sequence[np.ndarray], *, length: int | None = None, fill: float = 0) -> Ragged:
-        """Store the array of each example, (rows, ...), one after the other."""
+        """Store the examples' arrays, each (rows, ...), one after the other."""
         offsets = np.cumsum([0, *map(len, arrays)], dtype=np.int64)
         return cls(np.concatenate(arrays), offsets, length=length, fill=fill)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape when all examples are padded: (examples, length, ...)."""
+        """Shape after padding: (examples, length, ...)."""
         return (len(self), self.length, *self.values.shape[1:])
 
     @property
     def dtype(self) -> np.dtype:
-        """That of the values."""
+        """Dtype of the values."""
         return self.values.dtype
 
     def __len__(self) -> int:
@@ -68,7 +68,7 @@ class Ragged:
         return padded
 
     def rows(self, index: int) -> np.ndarray:
-        """Return the rows of one example, not padded."""
+        """Return the rows of one example, without padding."""
         return self.values[self.offsets[index] : self.offsets[index + 1]]
 
     def take(self, indices: np.ndarray) -> Ragged:

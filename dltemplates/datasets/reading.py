@@ -1,6 +1,6 @@
-"""From batches of indices to batches of raw examples, cropped and mirrored.
+"""Reading batches of raw examples by index, cropped and mirrored.
 
-Arrays are read a batch at a time by NumPy; files by TensorFlow operations, or from the cache of what was decoded.
+NumPy reads arrays batch by batch. TensorFlow operations read files, unless the cache holds them decoded.
 """
 
 from __future__ import annotations
@@ -29,13 +29,14 @@ def read_batches(
     Args:
         source: The split.
         spec: Its spec.
-        numbers: The batches to read.
-        plan: From a batch's number to its indices (rows,) int64 and their places, as `crop_flip.draw` returns them.
-        crop_flip: How all fields of an example are cropped and mirrored; None where the examples hold no image.
-        rows: The length of each batch.
+        numbers: The numbers of the batches to read.
+        plan: Function from a batch's number to its indices (rows,) int64 and crop positions, as `crop_flip.draw`
+            returns them.
+        crop_flip: Crop and flip for all fields of an example; None if the examples have no image.
+        rows: Examples per batch.
 
     Returns:
-        The examples' arrays by name, each (rows, ...), in the order of the numbers.
+        Arrays by name, each (rows, ...), in the order of the numbers.
     """
     if isinstance(source, FileSource) and crop_flip:
         if source.cache == "none":
@@ -67,14 +68,14 @@ def decode_all(source: FileSource, canvas: tuple[int, int]) -> Iterator[Arrays]:
     """Read all examples of a source in order, as the pipeline does without a cache.
 
     Yields:
-        The fields of some examples by name, each (m, ...), on the canvas.
+        Fields of some examples by name, each (m, ...), on the canvas.
 
     Raises:
         ValueError: If a file is broken and the source has `fail_on_bad_image`; names it.
     """
     examples, rows = len(source), min(DECODED_AT_ONCE, len(source))
 
-    def plan(number):  # the last batch is filled up by its last example
+    def plan(number):  # the last example fills up the last batch
         indices = tf.minimum(number * rows + tf.range(rows, dtype=tf.int64), examples - 1)
         return indices, tf.zeros([rows, 3], tf.int32)
 
@@ -90,5 +91,5 @@ def decode_all(source: FileSource, canvas: tuple[int, int]) -> Iterator[Arrays]:
 
 
 def _with_rows(rows: int, example: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    """The same arrays, of known length."""
+    """Set the static length of the arrays."""
     return {name: tf.ensure_shape(array, [rows, *array.shape[1:]]) for name, array in example.items()}

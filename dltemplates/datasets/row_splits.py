@@ -1,4 +1,4 @@
-"""What a run keeps of its data: the hash and the split of each example, so that each is found in its split again."""
+"""The hash and the split of each example, stored in a run so that every example keeps its split."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from dltemplates.datasets.source import SPLITS
 
 @dataclass(frozen=True)
 class RowSplits:
-    """The split of each example that was split here; of a series, of each row.
+    """The split of each example that this package split; for a series, of each row.
 
     Attributes:
-        hashes: Of the examples, uint64 (n,), in the order of the training.
-        splits: The place of each one's split in `SPLITS`, uint8 (n,).
-        bounds: Of a series with dates, when validation and test begin, float64 (2,), in days since 1970; else empty.
-        by_time: Whether it is a series, whose rows are split by their places.
+        hashes: Hash of each example, uint64 (n,), in training order.
+        splits: Position of each example's split in `SPLITS`, uint8 (n,).
+        split_bounds: For a series with dates, the start of validation and test, float64 (2,), in days since 1970; else
+            empty.
+        by_time: Whether the data is a series, whose rows are split by position.
     """
 
     hashes: np.ndarray
@@ -35,10 +36,10 @@ class RowSplits:
 
     @classmethod
     def from_bytes(cls, content: bytes, name: str) -> RowSplits:
-        """Read the content of a `splits.npz`.
+        """Parse the content of a `splits.npz`.
 
         Raises:
-            ValueError: If it is something else; names the file.
+            ValueError: If it is broken; names the file.
         """
         try:
             with np.load(io.BytesIO(content), allow_pickle=False) as file:
@@ -53,31 +54,31 @@ class RowSplits:
         return found
 
     def indices(self, split: str) -> np.ndarray:
-        """Return the places of the examples of a split, ascending."""
+        """Return the positions of a split's examples, ascending."""
         return np.flatnonzero(self.splits == SPLITS.index(split))
 
     def find(self, hashes: np.ndarray) -> np.ndarray:
-        """Return the place here of each example that is given, -1 for one that is not here.
+        """Return the stored position of each example; -1 if unknown.
 
-        Of equal examples the first that is given is the first here, and so on.
+        The first of equal examples gets the position of the first stored one, the second of the second, and so on.
         """
         known, known_order, _ = _turns(self.hashes)
-        given, order, turn = _turns(hashes)
-        first = np.searchsorted(known, given, side="left")
-        count = np.searchsorted(known, given, side="right") - first
+        ordered, order, turn = _turns(hashes)
+        first = np.searchsorted(known, ordered, side="left")
+        count = np.searchsorted(known, ordered, side="right") - first
         places = np.full(len(hashes), -1)
         is_known = turn < count
         places[order[is_known]] = known_order[(first + turn)[is_known]]
         return places
 
     def compare(self, hashes: np.ndarray) -> tuple[int, int]:
-        """Count the examples that are gone, and those that are new, where `hashes` are those of the data now."""
+        """Count the missing and the new examples of the current data, by its hashes."""
         found = int((self.find(hashes) >= 0).sum())
         return len(self.hashes) - found, len(hashes) - found
 
 
 def _turns(hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The hashes sorted, the place of each before that, and how many equal ones come before it."""
+    """Return the sorted hashes, their original positions, and the number of equal hashes before each."""
     order = np.argsort(hashes, kind="stable")
     ordered = hashes[order]
     return ordered, order, np.arange(len(hashes)) - np.searchsorted(ordered, ordered, side="left")

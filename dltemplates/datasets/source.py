@@ -1,7 +1,7 @@
-"""Where examples come from: a source is read by index, a dataset is its named splits.
+"""Sources of examples, read by index, and datasets, their named splits.
 
-A loader gives sources of raw values: the numbers and texts of a table as they stand in it, images as they lie in their
-file. When the features are fitted, `fitted` gives the sources that read what a network takes.
+A loader returns sources of raw values: a table's numbers and texts as written, images as stored. After the features
+are fitted, `fitted` returns sources of the network's inputs.
 """
 
 from __future__ import annotations
@@ -21,34 +21,34 @@ if TYPE_CHECKING:
     from dltemplates.datasets.row_splits import RowSplits
 
 SPLITS = ("train", "validation", "test")
-ALL = "all"  # the name of all of them together
+ALL = "all"  # the name for all splits together
 READ_AT_ONCE = 256
-BYTES_AT_ONCE = 2**22  # of the float32 numbers of a batch; what a network computes of them takes several times as much
+BYTES_AT_ONCE = 2**22  # float32 bytes of a batch; a network's activations take several times as much
 
 
 class Source(Protocol):
     """Examples with random access.
 
-    `read` is the reference. A source of files is read by the pipeline through TensorFlow operations, which a test holds
-    equal to it.
+    `read` is the reference. The pipeline reads a source of files through TensorFlow operations; a test checks that both
+    are equal.
     """
 
     def __len__(self) -> int: ...
 
     def read(self, indices: np.ndarray) -> Arrays:
-        """Read the examples at `indices` (n,) as arrays by name, each (n, ...), inputs and targets alike."""
+        """Read the examples at `indices` (n,): arrays by name, each (n, ...), inputs and targets alike."""
         ...
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Named splits of examples, and the spec they share.
+    """Named splits of examples with a shared spec.
 
     Attributes:
         spec: Their inputs and targets.
         splits: `train`, `validation` and `test`, or those that the data has.
-        rows: Which row went into which split, where the data was split here.
-        note: What is to be said of it beside what a network was trained on, in a line; None where nothing is.
+        rows: The split of each row, if this package split the data.
+        note: A remark on the data for the user, in one line; None for no remark.
     """
 
     spec: DatasetSpec
@@ -68,7 +68,7 @@ class Dataset:
 
 
 class BaseSource:
-    """A source that can be split and fitted; all of this package are."""
+    """A source that can be split and fitted; all sources of this package are."""
 
     def __len__(self) -> int:
         raise NotImplementedError
@@ -82,7 +82,7 @@ class BaseSource:
         return Subset(self, indices)
 
     def fitted(self, spec: DatasetSpec) -> Source:
-        """Return the source that reads what the fitted `spec` says."""
+        """Return a source that reads the inputs of the fitted `spec`."""
         return self
 
     def column(self, name: str) -> np.ndarray:
@@ -91,12 +91,12 @@ class BaseSource:
 
     @property
     def keys(self) -> Sequence[str] | None:
-        """A text that identifies each example where its place does not; None where it does."""
+        """Texts that identify the examples; None if their positions do."""
         return None
 
 
 class ArraySource(BaseSource):
-    """Examples held in arrays, memory maps or ragged arrays of one length."""
+    """Examples in arrays, memory maps or ragged arrays of one length."""
 
     def __init__(self, arrays: Mapping[str, Any]):
         self.arrays = arrays
@@ -114,10 +114,10 @@ class ArraySource(BaseSource):
 
 
 class Wrapper(BaseSource):
-    """Another look at the examples of a source: as many, in the same order.
+    """A view of a source with the same number and order of examples.
 
     Attributes:
-        source: The source.
+        source: The wrapped source.
     """
 
     def __init__(self, source: Source):
@@ -127,7 +127,7 @@ class Wrapper(BaseSource):
         return len(self.source)
 
     def over(self, source: Source) -> Self:
-        """Return the same look at another source."""
+        """Return the same view of another source."""
         other = copy.copy(self)
         other.source = source
         return other
@@ -143,7 +143,7 @@ class Subset(Wrapper):
     """Some of the examples of a source.
 
     Attributes:
-        indices: Which of its examples, (n,).
+        indices: Positions of the examples, (n,).
     """
 
     def __init__(self, source: Source, indices: np.ndarray):
@@ -165,10 +165,10 @@ class Subset(Wrapper):
 
 
 class Joined(BaseSource):
-    """The examples of several sources, one after the other.
+    """The examples of several sources, concatenated.
 
     Attributes:
-        sources: Those.
+        sources: The sources.
     """
 
     def __init__(self, sources: Sequence[Source]):
@@ -197,10 +197,10 @@ class Joined(BaseSource):
 
 
 class Mapped(Wrapper):
-    """The examples of a source, changed.
+    """A source with changed examples.
 
     Attributes:
-        change: Takes the arrays of some examples and their indices (n,), and gives the arrays that they are to have.
+        change: Function from the arrays of some examples and their indices (n,) to their new arrays.
     """
 
     def __init__(self, source: Source, change: Callable[[Arrays, np.ndarray], Arrays]):
@@ -218,7 +218,7 @@ def take(source: Source, indices: np.ndarray) -> Source:
 
 
 def fitted(source: Source, spec: DatasetSpec) -> Source:
-    """Return a source that reads what the fitted `spec` says."""
+    """Return a source that reads the inputs of the fitted `spec`."""
     return source.fitted(spec) if isinstance(source, BaseSource) else source
 
 
@@ -230,7 +230,7 @@ def column(source: Source, name: str) -> np.ndarray:
 
 
 def origin(source: Source) -> tuple[Source, np.ndarray]:
-    """Return the source beneath all looks at it, and the indices (n,) of the examples that are seen."""
+    """Return the source below all wrappers, and the indices (n,) of its visible examples."""
     if isinstance(source, Subset):
         base, indices = origin(source.source)
         return base, indices[source.indices]
@@ -240,23 +240,23 @@ def origin(source: Source) -> tuple[Source, np.ndarray]:
 
 
 def examples_at_once(numbers: int, most: int) -> int:
-    """Return how many examples a batch holds: fewer than `most` where they are large.
+    """Return the number of examples per batch: fewer than `most` if they are large.
 
     Args:
-        numbers: Numbers of one example.
-        most: Of small examples.
+        numbers: Count of numbers in one example.
+        most: Batch size for small examples.
     """
     return min(most, max(1, BYTES_AT_ONCE // (4 * max(numbers, 1))))
 
 
 def index_batches(total: int, size: int) -> Iterator[np.ndarray]:
-    """Yield the indices from 0 to `total`, `size` at once."""
+    """Yield the indices from 0 to `total` in batches of `size`."""
     for start in range(0, total, size):
         yield np.arange(start, min(start + size, total))
 
 
 def batches_of(source: Source) -> Iterator[Arrays]:
-    """Yield the examples of a source in order, a few hundred at once; fewer where they are large."""
+    """Yield the examples of a source in order, in batches of a few hundred; fewer if they are large."""
     if not len(source):
         return
     numbers = sum(array.size for array in source.read(np.arange(1)).values())
@@ -266,5 +266,5 @@ def batches_of(source: Source) -> Iterator[Arrays]:
 
 
 def join_batches(batches: Sequence[Arrays]) -> Arrays:
-    """Return the examples of several batches as one."""
+    """Concatenate batches of examples."""
     return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}

@@ -1,4 +1,4 @@
-"""What a dataset's examples are: the named values that go in, the named targets that come out."""
+"""The spec of a dataset: its named inputs and targets."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from pydantic import BaseModel, ConfigDict
 
 from dltemplates.features import AnyFeature, Binary, ClassId, Feature, Image, Number, Series, columns_of
 
-READING_RULES = 2  # the number of the rules by which this version reads, splits and orders data
+READING_RULES = 2  # version of the rules for reading, splitting and ordering data
 
 
 class DatasetSpec(BaseModel):
-    """What a run remembers of the data it was trained on.
+    """The description of training data that a run stores.
 
     Attributes:
-        inputs: What the network is given, by name.
-        targets: What it is to give, by name.
-        sizes: The number of examples of each split.
-        skipped: Files that could not be read, and rows without a target, each with the reason.
-        unknown: For each split and column, how many rows have a category that the training split does not hold.
-        warnings: What of a table may not be meant as it is taken, each with the way out.
-        fingerprint: A digest of the raw examples, whatever their order in the data.
-        order: A digest of the training examples in their order, which a training that is resumed must find again.
-        reading_rules: The number of the rules by which data is read, split and ordered: 1 of the first edition.
+        inputs: The network's inputs.
+        targets: The network's targets.
+        sizes: Number of examples per split.
+        skipped: Unreadable files, and rows without a target, each with the reason.
+        unknown: Per split and column, the number of rows with a category that the training split lacks.
+        warnings: Doubts about how a table was read, each with the way out.
+        fingerprint: Digest of the raw examples, independent of their order in the data.
+        order: Digest of the ordered training examples; a resumed training must find the same.
+        reading_rules: Version of the rules for reading, splitting and ordering data; 1 is the first edition.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -40,7 +40,7 @@ class DatasetSpec(BaseModel):
 
 
 class IOSpec(Protocol):
-    """What says of a network's inputs and targets what they are: the spec of its data, or its contract."""
+    """The inputs and targets of a network: the spec of its data, or its contract."""
 
     @property
     def inputs(self) -> tuple[Feature, ...]: ...
@@ -49,31 +49,31 @@ class IOSpec(Protocol):
 
 
 def gives_back(reference: IOSpec) -> bool:
-    """Whether what goes in is to come out: it is a target too then, maybe after itself without the noise."""
+    """Return whether the input is also a target, as in an autoencoder; the input may have added noise."""
     return reference.inputs[0].name in {value.name for value in reference.targets}
 
 
 def learned_target(reference: IOSpec) -> ClassId | Number | None:
-    """The column of a table that a network was trained to predict; None where it gives back its own input."""
+    """Return the table column that a network predicts; None if it reconstructs its own input."""
     return (
         None if gives_back(reference) else next((v for v in reference.targets if isinstance(v, ClassId | Number)), None)
     )
 
 
 def target_column(reference: IOSpec) -> str | None:
-    """Where in a table stands what a network is judged by; None where that is not known."""
-    judged = [learned_target(reference), *(value for value in reference.targets if isinstance(value, Binary))]
-    return next((value.columns[0].name for value in judged if value and value.columns), None)
+    """Return the name of the table column that evaluation compares predictions with; None if unknown."""
+    targets = [learned_target(reference), *(value for value in reference.targets if isinstance(value, Binary))]
+    return next((value.columns[0].name for value in targets if value and value.columns), None)
 
 
 def image_of(spec: DatasetSpec) -> Image | None:
-    """The image among the inputs, which then is the only one; None where there is none."""
+    """Return the image input, which is then the only input; None if there is none."""
     first = spec.inputs[0]
     return first if isinstance(first, Image) else None
 
 
 def network_shape(spec: DatasetSpec) -> tuple[int, ...]:
-    """The shape of what the network sees of an example: its one array, or the columns of a table side by side."""
+    """Return the network's input shape per example: that of its one array, or the total width of a table's columns."""
     first = spec.inputs[0]
     if isinstance(first, Series) or not columns_of(first):
         return first.shape

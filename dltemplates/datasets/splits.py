@@ -1,6 +1,6 @@
-"""Fixed splits of what is whole: which examples are set apart depends on the seed and their keys, not on how many.
+"""Fixed splits: an example's split depends on the seed and its key, not on the number of examples.
 
-Equal examples stand together.
+Equal examples go to the same split.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from dltemplates.datasets.row_splits import RowSplits
 from dltemplates.datasets.source import SPLITS
 from dltemplates.settings import DatasetSettings
 
-POOL = -1  # the group of classes that are too rare to have their share of every split
-KEPT = -2  # that of examples that are never set apart: one of each of those classes
+POOL = -1  # the group of classes too rare for a share of every split
+TRAIN_ONLY = -2  # the group of examples for train alone: one of each rare class
 
 Parts = dict[str, np.ndarray]
 
 
 class Strata(NamedTuple):
-    """Groups of examples of which each split has the same share.
+    """Groups of examples; each split gets the same share of every group.
 
     Attributes:
         groups: The group of each example, (n,) integers.
-        names: Those of the groups, by number; empty where nobody asks for them.
+        names: Group names, by number; empty if unused.
     """
 
     groups: np.ndarray
@@ -34,15 +34,15 @@ class Strata(NamedTuple):
 
 
 def set_apart(groups: np.ndarray, keys: Sequence[str], share: float, seed: int) -> np.ndarray:
-    """Choose `share` of the examples, the same share of every group, and at least one of each but `POOL` and `KEPT`.
+    """Choose `share` of the examples: the same share of every group, at least one of each but `POOL` and `TRAIN_ONLY`.
 
-    An example is chosen by a hash of its key, so that files added later leave nearly all others where they are.
+    A hash of its key decides on an example. So when files are added, nearly all others keep their split.
 
     Args:
         groups: The group (class) of each example, (n,) integers.
-        keys: A text that identifies each example.
-        share: 0..1; the number chosen is this share of n, rounded, and at least one.
-        seed: Another seed chooses others.
+        keys: Texts that identify the examples.
+        share: 0..1; round(share * n) examples are chosen, at least one unless the share is 0.
+        seed: Another seed chooses other examples.
 
     Returns:
         Whether each example is chosen, (n,) booleans.
@@ -51,14 +51,14 @@ def set_apart(groups: np.ndarray, keys: Sequence[str], share: float, seed: int) 
     if share == 0 or not len(groups):
         return chosen
     order = np.argsort([_rank(key, seed) for key in keys], kind="stable")
-    found, members, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-    quotas = np.zeros(len(found), int)
-    if (is_free := found != KEPT).any():
+    present, members, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    quotas = np.zeros(len(present), int)
+    if (is_free := present != TRAIN_ONLY).any():
         shares = _quotas(sizes[is_free], max(1, round(share * len(groups))))
-        quotas[is_free] = np.maximum(shares, found[is_free] != POOL)
+        quotas[is_free] = np.maximum(shares, present[is_free] != POOL)
     for group, count in enumerate(quotas):
-        of_group = order[members[order] == group]
-        chosen[of_group[:count]] = True
+        in_group = order[members[order] == group]
+        chosen[in_group[:count]] = True
     return chosen
 
 
@@ -67,16 +67,16 @@ def three_ways(groups: np.ndarray, keys: Sequence[str] | None, *, validation: fl
 
     Args:
         groups: The group (class) of each example, (n,) integers.
-        keys: A text that identifies each example; None takes its position.
-        validation: Share of what `test` leaves; 0 for no such split.
-        test: Share of all; 0 for no such split.
-        seed: Another seed splits otherwise.
+        keys: Texts that identify the examples; None for their positions.
+        validation: Share of the examples outside test; 0 for no such split.
+        test: Share of all examples; 0 for no such split.
+        seed: Another seed gives other splits.
 
     Returns:
-        The indices of each split that has any, ascending.
+        The indices of each nonempty split, ascending.
 
     Raises:
-        ValueError: If none are left to train on.
+        ValueError: If no examples are left for train.
     """
     keys = [str(index) for index in range(len(groups))] if keys is None else keys
     in_test = set_apart(groups, keys, test, seed)
@@ -94,36 +94,36 @@ def three_ways(groups: np.ndarray, keys: Sequence[str] | None, *, validation: fl
 
 def _raise_too_few(count: int) -> NoReturn:
     raise ValueError(
-        "Each split needs examples that no other has, and train one of each class. Received: "
-        f"{count} different examples. Add more, or give each split in a file or folder of its own."
+        "Each split needs different examples, and train needs one of each class. Received: "
+        f"{count} different examples. Add more, or give each split its own file or folder."
     )
 
 
 def divide(
     hashes: np.ndarray, keys: Sequence[str] | None, strata: Strata | None, settings: DatasetSettings
 ) -> tuple[Parts, list[str]]:
-    """Split examples by `settings.validation` and `settings.test`, equal ones together.
+    """Split examples by `settings.validation` and `settings.test`, keeping equal examples together.
 
     Args:
-        hashes: Of each example, (n,); equal examples have one hash.
-        keys: A text that identifies each example; None takes its position.
-        strata: Groups of which each split has the same share; None for none. Groups with fewer different examples than
-            there are splits are split together, but for one example of each, which is trained on.
-        settings: The shares and the seed; a share of 0 makes no split.
+        hashes: Hash of each example, (n,); equal examples have equal hashes.
+        keys: Texts that identify the examples; None for their positions.
+        strata: Groups; each split gets the same share of every group. Groups with fewer different examples than splits
+            are pooled; one example of each goes to train. None for no groups.
+        settings: The shares and the seed; a share of 0 means no such split.
 
     Returns:
-        The indices of each split; and what may not be meant: groups that are too rare, or many equal examples.
+        The indices of each split; and warnings about rare groups or many equal examples.
 
     Raises:
         ValueError: If there are too few examples.
     """
     first, unit = _units(hashes)
     groups = np.zeros(len(first), np.int64) if strata is None else strata.groups[first].astype(np.int64)
-    made = ["train", *(split for split in ("validation", "test") if getattr(settings, split))]
-    found, first_of_group, counts = np.unique(groups, return_index=True, return_counts=True)
-    rare = found[counts < len(made)]
+    wanted = ["train", *(split for split in ("validation", "test") if getattr(settings, split))]
+    present, first_of_group, counts = np.unique(groups, return_index=True, return_counts=True)
+    rare = present[counts < len(wanted)]
     pooled = np.where(np.isin(groups, rare), POOL, groups)
-    pooled[first_of_group[counts < len(made)]] = KEPT
+    pooled[first_of_group[counts < len(wanted)]] = TRAIN_ONLY
     parts = three_ways(
         pooled,
         [str(place) if keys is None else keys[place] for place in first.tolist()],
@@ -131,7 +131,7 @@ def divide(
         test=settings.test,
         seed=settings.split_seed,
     )
-    if len(parts) < len(made):
+    if len(parts) < len(wanted):
         _raise_too_few(len(first))
     of_unit = np.zeros(len(first), np.int64)
     for place, split in enumerate(SPLITS):
@@ -139,42 +139,42 @@ def divide(
     names = [strata.names[group] for group in rare] if strata is not None and strata.names else []
     rows = of_unit[unit]
     splits = {split: np.flatnonzero(rows == place) for place, split in enumerate(SPLITS) if split in parts}
-    warnings = [_rare(names, len(made))] if names else []
+    warnings = [_rare(names, len(wanted))] if names else []
     if 2 * len(first) < len(hashes):
         warnings.append(_equal(len(hashes), len(first), splits))
     return splits, warnings
 
 
 def divide_again(hashes: np.ndarray, known: RowSplits, settings: DatasetSettings) -> tuple[np.ndarray, Parts]:
-    """Split examples of which some were split before: those keep their split, and stand in their order of then.
+    """Split examples again: known examples keep their split and their order.
 
-    An example that is new goes by a hash of its content and the seed, so that it keeps its split too.
+    A hash of its content and the seed decides on a new example, so that it keeps its split, too.
 
     Args:
-        hashes: Of each example, (n,).
-        known: The examples that were split before.
-        settings: The shares and the seed, by which new ones are split.
+        hashes: Hash of each example, (n,).
+        known: The earlier splits.
+        settings: The shares and the seed for new examples.
 
     Returns:
-        The order of the examples, (n,) indices, new ones last; and the indices of each split, in that order.
+        The order of the examples, (n,) indices, new ones last; and the indices of each split in that order.
     """
     places = known.find(hashes)
     order = np.argsort(np.where(places < 0, len(known.hashes), places), kind="stable")
     split_of = dict(zip(known.hashes.tolist(), known.splits.tolist(), strict=True))
-    made = set(known.splits.tolist())
-    test = settings.test if SPLITS.index("test") in made else 0.0
-    validation = settings.validation if SPLITS.index("validation") in made else 0.0
+    present = set(known.splits.tolist())
+    test = settings.test if SPLITS.index("test") in present else 0.0
+    validation = settings.validation if SPLITS.index("validation") in present else 0.0
     splits = np.array(
         [
             split_of[value] if value in split_of else _drawn(value, validation, test, settings.split_seed)
             for value in hashes[order].tolist()
         ]
     )
-    return order, {SPLITS[place]: order[splits == place] for place in sorted(made)}
+    return order, {SPLITS[place]: order[splits == place] for place in sorted(present)}
 
 
 def _units(hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The first of each group of equal examples, ascending, and the group of each example (n,)."""
+    """Return the first of each group of equal examples, ascending, and the group of each example (n,)."""
     _, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
     order = np.argsort(first)
     rank = np.empty_like(order)
@@ -182,30 +182,30 @@ def _units(hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return first[order], rank[inverse]
 
 
-def _rare(names: Sequence[str], made: int) -> str:
+def _rare(names: Sequence[str], num_splits: int) -> str:
     few = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
     return (
-        f"{'class' if len(names) == 1 else 'classes'} {few}: fewer different examples than there are splits ({made}), "
-        "so that some splits hold none: add examples"
+        f"{'class' if len(names) == 1 else 'classes'} {few}: fewer different examples than splits ({num_splits}), "
+        "so that some splits have none: add examples"
     )
 
 
 def _equal(examples: int, different: int, splits: Parts) -> str:
     sizes = ", ".join(f"{len(rows)} in {split}" for split, rows in splits.items())
     return (
-        f"only {different} of {examples} examples are different, and equal ones stand in one split ({sizes}): add "
-        "columns that tell them apart, or give the splits yourself"
+        f"only {different} of {examples} examples are different, and equal ones share a split ({sizes}): add "
+        "columns that distinguish them, or give the splits yourself"
     )
 
 
 def _drawn(value: int, validation: float, test: float, seed: int) -> int:
-    """The place of the split that the hash of a new example draws."""
+    """Return the position in `SPLITS` that a new example's hash draws."""
     if _rank(str(value), seed) < test * RANKS:
         return SPLITS.index("test")
     return SPLITS.index("validation" if _rank(str(value), seed + 1) < validation * RANKS else "train")
 
 
-RANKS = 2**56  # how many there are
+RANKS = 2**56  # number of different ranks
 
 
 def _rank(key: str, seed: int) -> int:
@@ -213,7 +213,7 @@ def _rank(key: str, seed: int) -> int:
 
 
 def _quotas(sizes: np.ndarray, count: int) -> np.ndarray:
-    """Share `count` among groups in proportion to their sizes, by largest remainders."""
+    """Divide `count` among groups in proportion to their sizes, by largest remainders."""
     exact = sizes * (count / sizes.sum())
     quotas = np.floor(exact).astype(int)
     largest = np.argsort(quotas - exact, kind="stable")

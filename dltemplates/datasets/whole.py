@@ -1,4 +1,4 @@
-"""Splitting the data that is whole: what it has as `train` gives the splits that it lacks."""
+"""Splitting of unsplit data: the missing splits are taken from `train`."""
 
 from __future__ import annotations
 
@@ -24,38 +24,38 @@ def split_whole(
     rules: int = READING_RULES,
     every: bool = True,
 ) -> Dataset:
-    """Take the splits that a dataset lacks from its split `train`.
+    """Take a dataset's missing splits from its split `train`.
 
     Args:
-        dataset: The data, not fitted; it may have some splits.
-        hashes: Of each example of `train`, as `hash_examples` gives them; of a series, of each row.
+        dataset: The unfitted data; it may have some splits.
+        hashes: Hash of each example of `train`, from `hash_examples`; for a series, of each row.
         settings: The shares of the splits and their seed.
-        strata: Groups of examples of which each split is to have the same share.
-        known: The examples that were split before: those keep their split.
-        rules: The reading rules; by those of the first edition equal examples may be split.
-        every: Of a series, whether all splits are needed; else those that are too short for a window are left out.
+        strata: Groups of examples; each split gets the same share of every group.
+        known: Earlier splits; known examples keep their split.
+        rules: Version of the reading rules; those of the first edition may put equal examples into different splits.
+        every: For a series, whether all splits are needed; otherwise splits too short for a window are left out.
 
     Returns:
-        The dataset with all splits, and its `rows`.
+        The dataset with all splits and its `rows`.
 
     Raises:
         ValueError: If there are too few examples, or rows.
     """
-    lacking = [split for split in SPLITS[1:] if split not in dataset.splits]
-    if not lacking:
+    missing = [split for split in SPLITS[1:] if split not in dataset.splits]
+    if not missing:
         return dataset
-    shares = settings.model_copy(update={split: 0.0 for split in SPLITS[1:] if split not in lacking})
+    shares = settings.model_copy(update={split: 0.0 for split in SPLITS[1:] if split not in missing})
     train = dataset.split("train")
     base, _ = origin(train)
     warnings: list[str] = []
     if isinstance(base, TimeSource):
-        begins = _begins(base, shares, known)
+        starts = _starts(base, shares, known)
         parts = {
-            split: np.arange(*part) for split, part in zip(SPLITS, pairwise((0, *begins, len(hashes))), strict=True)
+            split: np.arange(*part) for split, part in zip(SPLITS, pairwise((0, *starts, len(hashes))), strict=True)
         }
         long = _long_enough(base, parts, every=every)
-        made = {split: cut(train, split, rows[0], rows[-1] + 1) for split, rows in long.items()}
-        rows = RowSplits(hashes, _places(parts), _times(base, begins), by_time=True)
+        new_splits = {split: cut(train, split, rows[0], rows[-1] + 1) for split, rows in long.items()}
+        rows = RowSplits(hashes, _places(parts), _times(base, starts), by_time=True)
     else:
         order = np.arange(len(hashes))
         keys = base.keys if isinstance(base, BaseSource) else None
@@ -66,33 +66,33 @@ def split_whole(
             parts = three_ways(groups, keys, validation=shares.validation, test=shares.test, seed=shares.split_seed)
         else:
             parts, warnings = divide(hashes, keys, strata, shares)
-        made = {split: take(train, indices) for split, indices in parts.items()}
+        new_splits = {split: take(train, indices) for split, indices in parts.items()}
         rows = RowSplits(hashes[order], _places(parts)[order], np.empty(0))
-    splits = dataset.splits | made
+    splits = dataset.splits | new_splits
     ordered = {split: splits[split] for split in dict.fromkeys((*SPLITS, *splits)) if split in splits}
     spec = dataset.spec.model_copy(update={"warnings": (*dataset.spec.warnings, *warnings)})
     return Dataset(spec, ordered, rows)
 
 
-def _begins(series: TimeSource, settings: DatasetSettings, known: RowSplits | None) -> tuple[int, int]:
-    """The rows that validation and test begin with: the test is the last part, validation the last of what is left."""
+def _starts(series: TimeSource, settings: DatasetSettings, known: RowSplits | None) -> tuple[int, int]:
+    """Return the first rows of validation and test: test is the end of the series, validation the part before it."""
     rows = len(series.times)
     if known is None:
         test = round(rows * (1 - settings.test))
         return round(test * (1 - settings.validation)), test
     if series.is_dated and len(known.split_bounds):
-        begins = np.searchsorted(series.times, known.split_bounds)
+        starts = np.searchsorted(series.times, known.split_bounds)
     else:
-        begins = np.cumsum(np.bincount(known.splits, minlength=len(SPLITS)))[:2]
-    validation, test = np.minimum(begins, rows).tolist()
+        starts = np.cumsum(np.bincount(known.splits, minlength=len(SPLITS)))[:2]
+    validation, test = np.minimum(starts, rows).tolist()
     return validation, test
 
 
 def _long_enough(series: TimeSource, parts: Parts, *, every: bool) -> Parts:
-    """The splits that hold a window.
+    """Return the splits that are long enough for a window.
 
     Raises:
-        ValueError: If one that is needed, or each, is too short.
+        ValueError: If a needed split, or every split, is too short.
     """
     long = {split: rows for split, rows in parts.items() if len(rows) >= series.need}
     for split, rows in parts.items():
@@ -101,15 +101,15 @@ def _long_enough(series: TimeSource, parts: Parts, *, every: bool) -> Parts:
     return long
 
 
-def _times(series: TimeSource, begins: tuple[int, int]) -> np.ndarray:
-    """When validation and test begin, where dates are known."""
+def _times(series: TimeSource, starts: tuple[int, int]) -> np.ndarray:
+    """Return the start of validation and test as times; empty without dates."""
     if not series.is_dated:
         return np.empty(0)
-    return np.append(series.times, np.inf)[list(begins)]
+    return np.append(series.times, np.inf)[list(starts)]
 
 
 def _places(parts: Parts) -> np.ndarray:
-    """The place of each example's split in `SPLITS`, uint8 (n,)."""
+    """Return the position of each example's split in `SPLITS`, uint8 (n,)."""
     places = np.zeros(sum(map(len, parts.values())), np.uint8)
     for split, rows in parts.items():
         places[rows] = SPLITS.index(split)

@@ -1,7 +1,7 @@
-"""Features: the named arrays of examples and outputs, one class for each kind.
+"""Features: the named arrays of examples and outputs, one class per kind.
 
-A class holds what its kind needs, and does what only its kind knows, with NumPy and Pillow alone. What needs Keras,
-TensorFlow, pandas or Matplotlib is a `functools.singledispatch` function of the class where that library is used.
+Each class uses NumPy and Pillow alone. Code that needs Keras, TensorFlow, pandas or Matplotlib is a
+`functools.singledispatch` function on the class, where that library is used.
 """
 
 from __future__ import annotations
@@ -51,25 +51,25 @@ AnyFeature: TypeAlias = Annotated[
     | Boxes,
     Field(discriminator="kind"),
 ]
-"""A feature of any kind, as records hold it."""
+"""A feature of any kind, for fields of pydantic models."""
 
 __all__ = [
     "AnyFeature",
     "Arrays",
+    "Binary",
     "Boxes",
     "Category",
     "ClassId",
     "Column",
-    "Decision",
     "Feature",
-    "Future",
+    "History",
+    "Horizon",
     "Image",
     "Labels",
     "Noise",
     "Number",
-    "Past",
+    "Probabilities",
     "Resize",
-    "Scores",
     "Series",
     "Time",
     "WithClasses",

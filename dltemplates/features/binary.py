@@ -1,4 +1,4 @@
-"""Decisions."""
+"""Binary decisions."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from dltemplates.features.feature import WithColumns
 
 
 class Binary(WithColumns):
-    """A decision: 0 or 1, equal to Keras's or not.
+    """A binary decision, 0 or 1. An exported file's decision either equals Keras's or is wrong.
 
     Attributes:
-        threshold: The score above which it is 1; fitted when training ends.
+        threshold: Decide 1 for a score above it; fitted after training.
     """
 
     is_decision: ClassVar = True
@@ -21,6 +21,6 @@ class Binary(WithColumns):
     kind: Literal["binary"] = "binary"
     threshold: float | None = None
 
-    def differences(self, expected: np.ndarray, given: np.ndarray) -> np.ndarray:
-        """Return of each example 1 where a decision differs, else 0: float64 (n,)."""
-        return (given != expected).reshape(len(given), -1).any(axis=1).astype(np.float64)
+    def differences(self, expected: np.ndarray, actual: np.ndarray) -> np.ndarray:
+        """Return 1 for each example whose decision differs, else 0: float64 (n,)."""
+        return (actual != expected).reshape(len(actual), -1).any(axis=1).astype(np.float64)

@@ -10,21 +10,21 @@ from dltemplates.features.feature import DRAWN, WithColumns
 
 
 class Category(WithColumns):
-    """The id of a category for each of several columns, or their texts."""
+    """Category ids, or their texts, one per column."""
 
     kind: Literal["category"] = "category"
 
     def texts(self, ids: np.ndarray) -> np.ndarray:
-        """Turn ids (n, columns) back into text; that of 0, not known or missing, is empty."""
+        """Turn ids (n, columns) back into text; id 0 (unknown or missing) becomes empty text."""
         texts = [np.array(("", *column.vocabulary)) for column in self.columns or ()]
-        return np.stack([texts[place][ids[:, place]] for place in range(len(texts))], axis=1)
+        return np.stack([texts[position][ids[:, position]] for position in range(len(texts))], axis=1)
 
     def encode(self, array: np.ndarray) -> np.ndarray:
-        """As for any feature; of texts their bytes in UTF-8."""
+        """Encode as any feature does; encode texts as UTF-8 bytes."""
         return np.char.encode(array, "utf-8") if self.dtype == "string" else super().encode(array)
 
     def stress(self, example: np.ndarray, random: np.random.Generator) -> np.ndarray:
-        """Return any ids (19, columns), or their texts."""
+        """Return random ids (19, columns), or their texts."""
         most = [len(column.vocabulary) for column in self.columns or ()]
         ids = random.integers(0, most, (DRAWN + 3, len(most)), endpoint=True)
         return self.texts(ids) if self.dtype == "string" else ids.astype(self.dtype)

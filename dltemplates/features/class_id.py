@@ -12,7 +12,7 @@ MAX_LISTED_CLASSES = 20  # classes that an error lists
 
 
 class ClassId(WithClasses, WithColumns):
-    """One class: its id; or one for each of several places, such as boxes, -1 where there is none.
+    """One class id; or one per position, such as per box, with -1 for no class.
 
     Attributes:
         counts: Examples of each class in the training split.
@@ -21,28 +21,29 @@ class ClassId(WithClasses, WithColumns):
     kind: Literal["class"] = "class"
     counts: tuple[int, ...] | None = None
 
-    def read(self, given: str) -> Arrays:
-        """Read the name of a class: its id (1,) by the feature's name.
+    def read(self, class_name: str) -> Arrays:
+        """Turn a class name into its id: (1,), keyed by the feature's name.
 
         Raises:
             ValueError: If there is no such class.
         """
-        if given not in self.classes:
+        if class_name not in self.classes:
             raise ValueError(
                 f"`{self.name}` must be one of {', '.join(self.classes[:MAX_LISTED_CLASSES])}"
-                f"{', ...' if len(self.classes) > MAX_LISTED_CLASSES else ''}. Received: {given!r}. Choose one of them."
+                f"{', ...' if len(self.classes) > MAX_LISTED_CLASSES else ''}. Received: {class_name!r}. "
+                "Choose one of them."
             )
-        return {self.name: np.array([self.classes.index(given)], self.dtype)}
+        return {self.name: np.array([self.classes.index(class_name)], self.dtype)}
 
     def count(self, ids: np.ndarray) -> np.ndarray:
         """Count the examples of each class: (classes,) of ids (n, *shape)."""
         return np.bincount(ids[ids >= 0], minlength=len(self.classes))
 
     def renumber(self, ids: np.ndarray, classes: tuple[str, ...]) -> np.ndarray:
-        """Return ids (n, *shape) of these classes as those of another list, which holds them all."""
-        of = {name: place for place, name in enumerate(classes)}
-        places = np.array([of[name] for name in self.classes])
-        return np.where(ids < 0, ids, places[ids])
+        """Translate ids (n, *shape) into those of another class list, which contains all of these classes."""
+        new_ids = {name: new_id for new_id, name in enumerate(classes)}
+        table = np.array([new_ids[name] for name in self.classes])
+        return np.where(ids < 0, ids, table[ids])
 
     def with_classes(self, classes: tuple[str, ...]) -> ClassId:
         """Return this feature with another list of classes."""

@@ -1,4 +1,4 @@
-"""A column of a table, and how its cells become numbers or ids."""
+"""Table columns and their preprocessing into numbers or ids."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-# A date as days since 1970, and as its place in the year and in the week, each a point on a circle.
+# A date as days since 1970, plus its angle within the year and the week, as cosine and sine.
 DATE_PARTS = ("days", "cos of year", "sin of year", "cos of week", "sin of week")
-MAX_EMBEDDING = 50  # numbers for a category; below, a rule of thumb
+MAX_EMBEDDING = 50  # widest embedding of a category; a rule of thumb sets narrower ones
 
 
 class Column(BaseModel):
-    """How a column of a table becomes numbers, or an id; fitted on the training split.
+    """Preprocessing of one table column into numbers or an id; fitted on the training split.
 
     Attributes:
-        name: In the header.
-        kind: What it holds.
-        median: What stands for a missing number; of a date, in days since 1970.
-        format: Of a date that is not of ISO 8601, as `strftime` takes it.
-        may_be_missing: Whether one was missing in the training split: a 0 or 1 more then says where.
-        place: Among the columns that are learned from, in the order of the table.
-        vocabulary: The categories. The place of one, counted from 1, is its id; 0 is any other, or none.
+        name: Name in the header.
+        kind: `number`, `date` or `category`.
+        median: Fills in a missing number; for dates, in days since 1970.
+        format: `strftime` format of dates that are not in ISO 8601.
+        may_be_missing: Whether the training split has missing values; a 0/1 indicator is then added.
+        place: Position among the input columns, in the table's order.
+        vocabulary: The categories. An id is a category's position, counted from 1; 0 is unknown or missing.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -36,7 +36,7 @@ class Column(BaseModel):
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """What each number that it becomes is; none for a category, which becomes an id."""
+        """Names of the numbers made from this column; none for a category, which becomes an id."""
         match self.kind:
             case "category":
                 return ()
@@ -48,6 +48,6 @@ class Column(BaseModel):
 
     @property
     def width(self) -> int:
-        """How many numbers stand for it in front of the network; an id is embedded."""
+        """Count of numbers that this column feeds to the network; for a category, the width of its embedding."""
         ids = len(self.vocabulary) + 1
         return min(MAX_EMBEDDING, round(1.6 * ids**0.56)) if self.kind == "category" else len(self.parts)

@@ -1,4 +1,4 @@
-"""What every kind of feature shares, and what several kinds do."""
+"""The base class of features, and the attributes that several kinds share."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ DRAWN = 16  # examples of noise in `stress`
 
 
 class Feature(BaseModel):
-    """One named array of an example, a target or an output; its kinds are the subclasses.
+    """One named array of an example, a target or an output. The subclasses are its kinds.
 
     Attributes:
-        name: The name that survives into every exported format.
-        kind: The word for the subclass in files; the union of all kinds is read by it.
-        dtype: The NumPy dtype it has at the boundary; `string` for text in UTF-8.
-        shape: Its shape, without the batch.
-        range: Least and greatest value at the boundary, where it is known.
-        quantization: `(scale, zero_point)` of an integer tensor that stands for real numbers.
-        suffix: Of the file that `write` writes; empty where it writes none.
-        takes_bytes: Whether it holds bytes, 0 to 255, which an integer file takes as they are.
-        is_decision: Whether an output of this kind is right or wrong, and never close.
-        spread: What an error of an output of this kind is divided by; None for the spread of Keras's outputs.
+        name: Name in every exported format.
+        kind: Name of the subclass in files; the union of all kinds is read by it.
+        dtype: NumPy dtype at the boundary; `string` for UTF-8 text.
+        shape: Shape without the batch axis.
+        range: Least and greatest value at the boundary, if known.
+        quantization: `(scale, zero_point)` of an integer tensor that encodes real numbers.
+        suffix: Suffix of the file that `write` writes; empty if it writes none.
+        takes_bytes: Whether it holds bytes, 0 to 255, which an integer file takes unchanged.
+        is_decision: Whether an output of this kind is either right or wrong, never close.
+        spread: Divisor of an output's error; None for the spread of Keras's outputs.
     """
 
     suffix: ClassVar[str] = ""
@@ -44,57 +44,57 @@ class Feature(BaseModel):
     range: tuple[float, float] | None = None
     quantization: tuple[float, int] | None = None
 
-    def read(self, given: Any) -> Arrays:
-        """Read one example from what a user gives.
+    def read(self, user_input: Any) -> Arrays:
+        """Read one example from a user's input.
 
         Args:
-            given: A file, a text, a seed: what the kind says.
+            user_input: A file, a text or a seed, depending on the kind.
 
         Returns:
-            (1, *shape) by name.
+            (1, *shape), keyed by name.
 
         Raises:
             ValueError: If it cannot be read.
         """
         raise ValueError(
-            f"An input must be of a kind that can be read by itself. Received: `{self.name}` of kind `{self.kind}`. "
-            "Call the network by its runtime, with arrays."
+            f"An input must be of a kind that can be read on its own. Received: `{self.name}` of kind `{self.kind}`. "
+            "Call the network through its runtime, with arrays."
         )
 
     def write(self, path: Path, array: np.ndarray) -> None:
-        """Write one example (*shape) into a file, for the kinds that have a `suffix`."""
+        """Write one example (*shape) to a file, for the kinds that have a `suffix`."""
         raise ValueError(
-            f"An output must be of a kind that is written into a file. Received: `{self.name}` of kind `{self.kind}`. "
-            "Take its numbers."
+            f"An output must be of a kind that can be written to a file. Received: `{self.name}` of kind "
+            f"`{self.kind}`. Take its numbers."
         )
 
     @property
     def limits(self) -> tuple[float, float] | None:
-        """The least and the greatest value that it can hold; None where that is not known."""
+        """Least and greatest possible value; None if unknown."""
         return self.range
 
     @property
     def unit(self) -> Any:
-        """What is about 1 to a network: a number, or one for each place."""
+        """Size of one unit for a network, about 1 after preprocessing: one number, or one per position."""
         return 1.0
 
     def clip(self, array: np.ndarray) -> np.ndarray:
-        """Bring values (n, *shape) into the range that they can have."""
+        """Clip values (n, *shape) to their possible range."""
         return array
 
     def encode(self, array: np.ndarray) -> np.ndarray:
-        """Return raw values (n, *shape) as a file takes them, `round(x / scale) + zero_point` where it is quantized."""
+        """Convert raw values (n, *shape) to a file's input; if quantized, `round(x / scale) + zero_point`."""
         dtype = np.dtype(self.dtype)
         if array.dtype == dtype and self.quantization in (None, (1.0, 0)):
             return np.ascontiguousarray(array)
         if self.quantization is None:
             return np.ascontiguousarray(array, dtype)
         scale, zero_point = self.quantization
-        least = np.iinfo(dtype)
-        return np.clip(np.rint(array / np.float32(scale)) + zero_point, least.min, least.max).astype(dtype)
+        limits = np.iinfo(dtype)
+        return np.clip(np.rint(array / np.float32(scale)) + zero_point, limits.min, limits.max).astype(dtype)
 
     def decode(self, array: np.ndarray) -> np.ndarray:
-        """Return float32 of what a file gives, (n, *shape): `(q - zero_point) * scale` where it is quantized."""
+        """Convert a file's output (n, *shape) to float32; if quantized, `(q - zero_point) * scale`."""
         array = np.asarray(array, np.float32)
         if self.quantization is None:
             return array
@@ -102,63 +102,63 @@ class Feature(BaseModel):
         return (array - zero_point) * np.float32(scale)
 
     def calibrate(self, array: np.ndarray) -> None:
-        """Change the examples (n, *shape) that set the ranges of an integer file, in place, to set them right.
+        """Adjust, in place, the examples (n, *shape) that calibrate the ranges of an integer file.
 
-        The last two are there to be changed: they are the first and the last example once more.
+        The last two examples repeat the first and the last one, and are there to be changed.
         """
 
     def stress(self, example: np.ndarray, random: np.random.Generator) -> np.ndarray:
-        """Return inputs unlike an example, and each other, as a check feeds them.
+        """Return inputs that differ from an example and from each other, for a check.
 
         Args:
             example: (1, *shape).
-            random: Draws the noise.
+            random: Source of the noise.
 
         Returns:
-            (19, *shape): the example inverted, all places at the least, all at the greatest, and noise in between.
+            (19, *shape): the inverted example, one filled with the least value, one with the greatest, and 16 of noise.
         """
         low, high = self.limits or (example.min() - 1.0, example.max() + 1.0)
         noise = random.uniform(low, high, (DRAWN, *self.shape))
         parts = [low + high - example.astype(np.float64), np.full(example.shape, low), np.full(example.shape, high)]
         return np.concatenate([*parts, noise]).astype(example.dtype)
 
-    def differences(self, expected: np.ndarray, given: np.ndarray) -> np.ndarray:
-        """Return how far a file's output is from Keras's at each place, each (n, ...): at least 0, float64."""
-        return np.abs(given.astype(np.float64) - expected)
+    def differences(self, expected: np.ndarray, actual: np.ndarray) -> np.ndarray:
+        """Return the absolute difference between a file's output and Keras's, each (n, ...): float64."""
+        return np.abs(actual.astype(np.float64) - expected)
 
-    def compare(self, expected: np.ndarray, given: np.ndarray) -> float:
-        """Return how far a file's outputs (n, ...) are from Keras's: the greatest difference."""
-        return float(self.differences(expected, given).max())
+    def compare(self, expected: np.ndarray, actual: np.ndarray) -> float:
+        """Return the greatest difference between a file's outputs (n, ...) and Keras's."""
+        return float(self.differences(expected, actual).max())
 
 
 class WithClasses(Feature):
-    """A feature of classes.
+    """A feature with class names.
 
     Attributes:
-        classes: The class names by id.
+        classes: Class names, indexed by id.
     """
 
     classes: tuple[str, ...]
 
 
 class WithColumns(Feature):
-    """A feature that may come from columns of a table.
+    """A feature that may come from table columns.
 
     Attributes:
-        columns: Those columns, in order; None where it comes from no table.
+        columns: The columns, in order; None if it comes from no table.
     """
 
     columns: tuple[Column, ...] | None = None
 
 
 class WithStatistics(Feature):
-    """A feature of numbers, of which each has a mean and a deviation.
+    """A feature of numbers with a mean and a standard deviation each.
 
     Attributes:
-        mean: Mean of each number over the training split; of an output, that of its target.
+        mean: Mean of each number over the training split; for an output, of its target.
         std: Standard deviation over the training split, likewise; greater than 0.
-        standardized: Whether a file takes, or gives, `(x - mean) / std` in place of x, each number by its own: float16
-            holds none above 65,504, and in 8 bits one scale for all columns would leave nothing of the small ones.
+        standardized: Whether a file's inputs or outputs are `(x - mean) / std` instead of x. float16 holds no number
+            above 65,504, and one 8-bit scale for all columns would erase the small ones.
     """
 
     mean: tuple[float, ...] | None = None
@@ -167,32 +167,32 @@ class WithStatistics(Feature):
 
     @property
     def unit(self) -> np.ndarray:
-        """The deviation of each number."""
+        """Standard deviation of each number."""
         return np.array(self.std)
 
     def encode(self, array: np.ndarray) -> np.ndarray:
-        """As for any feature; before that `(x - mean) / std` where the file takes that."""
+        """Encode as any feature does; first standardize if the file's inputs are standardized."""
         if self.standardized:
             array = ((array - np.array(self.mean)) / np.array(self.std)).astype(np.float32)
         return super().encode(array)
 
     def decode(self, array: np.ndarray) -> np.ndarray:
-        """As for any feature; after that `x * std + mean` where the file gives `(x - mean) / std`."""
+        """Decode as any feature does; then undo the standardization if the file's outputs are standardized."""
         array = super().decode(array)
         if self.standardized:
             array = (array * np.array(self.std) + np.array(self.mean)).astype(np.float32)
         return array
 
     def standardize(self, numbers: Any) -> Any:
-        """Return numbers, an array or a tensor (..., *shape), with mean 0 and deviation 1 over the training split."""
+        """Scale numbers, an array or a tensor (..., *shape), to mean 0 and deviation 1 over the training split."""
         return (numbers - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
 
 
 def classes_of(feature: Feature) -> tuple[str, ...]:
-    """Return the class names of a feature; none where its kind has none."""
+    """Return the class names of a feature; empty if its kind has none."""
     return feature.classes if isinstance(feature, WithClasses) else ()
 
 
 def columns_of(feature: Feature) -> tuple[Column, ...]:
-    """Return the columns that a feature comes from; none where it comes from no table."""
+    """Return the table columns of a feature; empty if it comes from no table."""
     return (feature.columns or ()) if isinstance(feature, WithColumns) else ()

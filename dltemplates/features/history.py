@@ -1,4 +1,4 @@
-"""What came before the end of a window of a series."""
+"""The values before a forecast."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from dltemplates.features.feature import WithColumns
 
 
 class History(WithColumns):
-    """The last numbers in one column of a series, as many as its period has."""
+    """The last season of one column of a series."""
 
     kind: Literal["history"] = "history"

@@ -1,4 +1,4 @@
-"""What follows a window of a series."""
+"""The values to forecast."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from dltemplates.features.feature import WithColumns, WithStatistics
 
 
 class Horizon(WithColumns, WithStatistics):
-    """The next numbers in one column of a series."""
+    """The next values of one column of a series."""
 
     kind: Literal["horizon"] = "horizon"

@@ -1,4 +1,4 @@
-"""Labels."""
+"""Multi-label targets."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from dltemplates.features.feature import WithClasses
 
 
 class Labels(WithClasses):
-    """Any number of labels: a 0/1 flag for each.
+    """Any number of labels: one 0/1 flag per label.
 
     Attributes:
-        counts: Examples with each label in the training split.
+        counts: Training examples with each label.
     """
 
     kind: Literal["labels"] = "labels"
     counts: tuple[int, ...] | None = None
 
     def count(self, flags: np.ndarray) -> np.ndarray:
-        """Count the examples with each label: (labels,) of flags (n, labels)."""
+        """Count the examples per label: (labels,) from flags (n, labels)."""
         return flags.sum(axis=0)
 
     def renumber(self, flags: np.ndarray, classes: tuple[str, ...]) -> np.ndarray:
-        """Return flags (n, labels) of these labels as those of another list, which holds them all."""
-        moved = np.zeros((len(flags), len(classes)), flags.dtype)
-        of = {name: place for place, name in enumerate(classes)}
-        moved[:, [of[name] for name in self.classes]] = flags
-        return moved
+        """Translate flags (n, labels) into those of another label list, which contains all of these labels."""
+        renumbered = np.zeros((len(flags), len(classes)), flags.dtype)
+        new_ids = {name: new_id for new_id, name in enumerate(classes)}
+        renumbered[:, [new_ids[name] for name in self.classes]] = flags
+        return renumbered
 
     def with_classes(self, classes: tuple[str, ...]) -> Labels:
         """Return this feature with another list of labels."""

@@ -10,34 +10,34 @@ from dltemplates.features.feature import Arrays, Feature
 
 
 class Noise(Feature):
-    """Standard normal numbers, of which a generator makes an example."""
+    """Standard normal numbers, the input of a generator."""
 
     kind: Literal["noise"] = "noise"
 
     def draw(self, seed: int) -> np.ndarray:
-        """Draw the numbers of a seed: float32 (*shape), by NumPy, so that every runtime gets the same."""
+        """Draw numbers from a seed: float32 (*shape). NumPy draws them, so every runtime gets the same."""
         return np.random.default_rng(seed).normal(size=self.shape).astype(np.float32)
 
-    def read(self, given: str | int) -> Arrays:
-        """Read noise.
+    def read(self, text_or_seed: str | int) -> Arrays:
+        """Turn a seed or a list of numbers into noise.
 
         Args:
-            given: A seed, such as `7`; or as many numbers as the noise has, with commas in between.
+            text_or_seed: A seed, such as `7`; or as many comma-separated numbers as the noise has.
 
         Returns:
-            float32 (1, *shape) by name.
+            float32 (1, *shape), keyed by name.
 
         Raises:
-            ValueError: If it is neither, or the numbers are too many or too few.
+            ValueError: If it is neither a seed nor the right count of numbers.
         """
-        text = str(given).strip()
+        text = str(text_or_seed).strip()
         return {self.name: (self.draw(int(text)) if text.isdecimal() else self.numbers(text))[None]}
 
     def numbers(self, text: str) -> np.ndarray:
-        """Read numbers with commas in between: float32 (*shape).
+        """Parse comma-separated numbers: float32 (*shape).
 
         Raises:
-            ValueError: If they are no numbers, or too many or too few.
+            ValueError: If a cell is not a number, or the count is wrong.
         """
         count = int(np.prod(self.shape))
         try:
@@ -48,7 +48,7 @@ class Noise(Feature):
             ) from None
         if len(numbers) != count or not np.isfinite(numbers).all():
             raise ValueError(
-                f"`{self.name}` must be {count} finite numbers, with commas in between. Received: {len(numbers)} of "
-                f"them, {text!r}. Give as many, or a seed such as 0."
+                f"`{self.name}` must be {count} finite numbers, separated by commas. Received: {len(numbers)} of "
+                f"them, {text!r}. Give {count}, or a seed such as 0."
             )
         return numbers.reshape(self.shape)

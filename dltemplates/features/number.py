@@ -8,6 +8,6 @@ from dltemplates.features.feature import WithColumns, WithStatistics
 
 
 class Number(WithColumns, WithStatistics):
-    """One number, or several."""
+    """One or more numbers."""
 
     kind: Literal["number"] = "number"

@@ -1,7 +1,7 @@
-"""The reference reader of images: NumPy and Pillow only, so that an exported file is fed exactly as it was trained.
+"""The reference image reader, in NumPy and Pillow only, so that exported files get the same pixels as in training.
 
-Whatever a file holds, it comes out as uint8 (height, width, channels): turned upright (EXIF), transparent parts over
-white, 16 bits by their high byte, a GIF's first frame.
+Every image becomes uint8 (height, width, channels): upright by EXIF, transparent parts over white, the high byte of 16
+bits, the first frame of a GIF.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ FORMATS = ("JPEG", "PNG", "BMP", "GIF")
 
 
 class BrokenImageError(ValueError):
-    """An image that cannot be read, and in a few words why."""
+    """An unreadable image, with a short reason."""
 
     def __init__(self, message: str, reason: str):
         super().__init__(message)
@@ -26,7 +26,7 @@ class BrokenImageError(ValueError):
 
 
 class Fit(NamedTuple):
-    """How an image is brought to a size: this box is cut out, resized to `inner`, and centred on black."""
+    """Steps to resize an image: cut out this box, resize it to `inner`, and center it on black."""
 
     top: int
     left: int
@@ -37,7 +37,7 @@ class Fit(NamedTuple):
 
 
 def fit(size: tuple[int, int], target: tuple[int, int], rule: Resize) -> Fit:
-    """Say how an image of `size` (height, width) is brought to `target` (height, width)."""
+    """Return the steps to resize an image of `size` (height, width) to `target` (height, width)."""
     (height, width), (new_height, new_width) = size, target
     box = (0, 0, height, width)
     inner = (new_height, new_width)
@@ -56,7 +56,7 @@ def fit(size: tuple[int, int], target: tuple[int, int], rule: Resize) -> Fit:
 
 
 def resize_image(image: np.ndarray, size: tuple[int, int], rule: Resize) -> np.ndarray:
-    """Bring a uint8 image (height, width, channels) to `size` (height, width): bilinear, with antialias."""
+    """Resize a uint8 image (height, width, channels) to `size` (height, width): bilinear, antialiased."""
     if image.shape[:2] == tuple(size):
         return image
     top, left, height, width, *inner = fit((image.shape[0], image.shape[1]), size, rule)
@@ -76,21 +76,21 @@ def decode(source: Path | str | bytes, channels: int) -> np.ndarray:
     """Decode a JPEG, PNG, BMP or GIF.
 
     Args:
-        source: A path, or the bytes of a file.
-        channels: 1 for grey, 3 for colour.
+        source: A path, or a file's bytes.
+        channels: 1 for grey, 3 for RGB.
 
     Returns:
         uint8 (height, width, channels), 0..255.
 
     Raises:
-        BrokenImageError: If it is no such image, or a broken one; names the file.
+        BrokenImageError: If the file is broken or of another format; names it.
     """
     try:
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS) as image:
             upright = orientation(image)
             picture = _flatten(ImageOps.exif_transpose(image) if upright != 1 else image)
             pixels = np.asarray(picture.convert("L" if channels == 1 else "RGB"))
-    except Exception as error:  # Pillow's decoders raise whatever broken bytes lead them into
+    except Exception as error:  # Pillow's decoders raise many kinds of exceptions on broken bytes
         name = "bytes" if isinstance(source, bytes) else source
         why = reason(error)
         raise BrokenImageError(
@@ -100,7 +100,7 @@ def decode(source: Path | str | bytes, channels: int) -> np.ndarray:
 
 
 def to_channels(images: np.ndarray, channels: int) -> np.ndarray:
-    """Turn uint8 images (..., 1 or 3) grey (..., 1) or into colours (..., 3), as Pillow does."""
+    """Convert uint8 images (..., 1 or 3) to grey (..., 1) or RGB (..., 3), as Pillow does."""
     if images.shape[-1] == channels:
         return images
     if channels == 3:
@@ -114,21 +114,21 @@ GREY_WEIGHTS = (19595, 38470, 7471)
 
 
 def orientation(image: Image.Image) -> int:
-    """The EXIF orientation that the header of an opened file states; 1 is upright."""
+    """Read the EXIF orientation from an opened file's header; 1 is upright."""
     if not {"exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"} & set(image.info):
-        return 1  # asking a PNG without any would decode it to look behind the pixels
+        return 1  # without these keys, `getexif` would decode a whole PNG to search behind its pixels
     return image.getexif().get(ExifTags.Base.Orientation, 1)
 
 
 def reason(error: Exception) -> str:
-    """What Pillow found wrong, in a few words on one line."""
+    """Shorten Pillow's error to a few words on one line."""
     if isinstance(error, Image.UnidentifiedImageError):
         return "not an image of these formats"
     return " ".join(str(error).split()) or type(error).__name__
 
 
 def _flatten(image: Image.Image) -> Image.Image:
-    """An 8-bit image without transparency."""
+    """Convert to 8 bits without transparency."""
     if image.mode.startswith("I"):
         values = np.asarray(image)
         return Image.fromarray((values >> 8).clip(0, 255).astype(np.uint8))
@@ -139,7 +139,7 @@ def _flatten(image: Image.Image) -> Image.Image:
 
 
 def _divide(numerator: int, denominator: int) -> int:
-    """Integer division, rounded to the nearest."""
+    """Divide integers, rounding to the nearest."""
     return (2 * numerator + denominator) // (2 * denominator)
 
 
@@ -147,7 +147,7 @@ def write_image(path: Path, image: np.ndarray) -> None:
     """Write an image as a PNG file.
 
     Args:
-        path: Where.
+        path: The file to write.
         image: (height, width, channels), 0..255; rounded to whole numbers.
     """
     pixels = np.clip(np.rint(image), 0, 255).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Scores of classes."""
+"""Class probabilities."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from dltemplates.features.feature import WithClasses
 
 
 class Probabilities(WithClasses):
-    """A share for each class, as a classifier gives."""
+    """One probability per class, the output of a classifier."""
 
     kind: Literal["probabilities"] = "probabilities"

@@ -8,6 +8,6 @@ from dltemplates.features.feature import WithColumns, WithStatistics
 
 
 class Series(WithColumns, WithStatistics):
-    """Numbers in the order of time: (rows, channels). Its columns are the channels, each with its statistics."""
+    """Numbers ordered by time: (rows, channels). Each column is a channel with statistics of its own."""
 
     kind: Literal["series"] = "series"

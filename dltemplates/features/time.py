@@ -8,10 +8,10 @@ from dltemplates.features.feature import WithColumns
 
 
 class Time(WithColumns):
-    """When the first row after a window is: in days since 1970, or where dates are not known, its place.
+    """Time of the first row after a window: in days since 1970, or its row number without dates.
 
     Attributes:
-        frequency: The time from row to row, as pandas names it (`MS` for months).
+        frequency: Time between rows, as pandas names it (`MS` for months).
     """
 
     kind: Literal["time"] = "time"

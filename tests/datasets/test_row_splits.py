@@ -85,7 +85,7 @@ def test_equal_examples_stand_in_one_split():
     assert sum(map(len, found)) == len(set.union(*found)) == len(set(hashes.tolist())) < 70
     assert warnings == []
     (told,) = divide(hashes % 10, None, None, SETTINGS)[1]
-    assert told.startswith("only 10 of 100 examples are different, and equal ones stand in one split")
+    assert told.startswith("only 10 of 100 examples are different, and equal ones share a split")
 
 
 def test_without_equal_examples_nothing_is_split_otherwise():
@@ -99,7 +99,7 @@ def test_without_equal_examples_nothing_is_split_otherwise():
 def test_rare_groups_are_split_together():
     groups = np.repeat([0, 1, 2, 3], [50, 2, 1, 1])
     parts, (told,) = divide(np.arange(54).astype(np.uint64), None, Strata(groups, ("a", "b", "c", "d")), SETTINGS)
-    assert told.startswith("classes b, c, d: fewer different examples than there are splits (3)")
+    assert told.startswith("classes b, c, d: fewer different examples than splits (3)")
     assert {split: len(rows) for split, rows in parts.items()} == {"train": 32, "validation": 11, "test": 11}
     assert divide(np.arange(54).astype(np.uint64), None, Strata(groups), SETTINGS)[1] == []
 

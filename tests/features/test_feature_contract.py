@@ -114,6 +114,12 @@ def test_a_kind_that_is_not_known_is_refused():
         UNION.validate_python({"kind": "hologram", "name": "x", "dtype": "float32", "shape": ()})
 
 
+def test_every_kind_is_exported():
+    kinds = {type(example).__name__ for example in EXAMPLES}
+    assert kinds <= set(features.__all__)
+    assert all(hasattr(features, name) for name in features.__all__)
+
+
 @pytest.mark.parametrize("module", ["dltemplates.features", "dltemplates.runtimes"])
 def test_no_framework_is_needed(module):
     program = f"import sys; sys.modules |= dict.fromkeys({BLOCKED}); import {module}"

@@ -47,7 +47,7 @@ def test_the_preparation_is_data_from_which_a_sentence_is_made():
         "bilinear with antialiasing"
     )
     assert "RGB; scaled to fit into 6x8" in image(3, "pad").preparation
-    assert "4 channels; the middle" in image(4, "crop").preparation
+    assert "4 channels; center-cropped" in image(4, "crop").preparation
     assert image(3, None).preparation == ""
 
 

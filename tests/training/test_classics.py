@@ -165,7 +165,7 @@ def test_columns_that_may_not_be_meant_so_are_told_before_training_and_after(peo
     settings = {"dataset.name": str(tmp_path / "named.csv"), "dataset.target": "rich", "train.epochs": 1}
     settings |= {"train.batch_size": 16}
     run = train(load_template("mlp_adult", settings), output=tmp_path / "run", reporter=PlainLines())
-    told = "column `name` is taken as categories, 200 different ones in 200 rows"
+    told = "column `name` is read as categories, 200 different ones in 200 rows"
     assert capsys.readouterr().err.startswith(told)
     run_result(run, False)
     assert told in capsys.readouterr().out

@@ -1,1 +1,1 @@
-"""Random changes of training examples, as pure functions of the examples and of numbers drawn for them."""
+"""Random changes of training examples, as pure functions of examples and random numbers."""

@@ -1,8 +1,8 @@
 """Mixing pairs of examples: Mixup (Zhang 2018, https://arxiv.org/abs/1710.09412) and CutMix (Yun 2019,
 https://arxiv.org/abs/1905.04899).
 
-The partner of position p of a batch is p XOR 1; the last of an odd number is its own. The order is drawn anew in each
-epoch, so neighbours are a random pair, and an even part of a batch holds whole pairs.
+The partner of position p in a batch is p XOR 1; the last one of an odd batch is its own partner. Each epoch has a new
+order, so neighbours are a random pair. An even part of a batch contains whole pairs.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import tensorflow as tf
 from dltemplates.datasets.augment.images import by_name, in_box, whole_number
 from dltemplates.settings import Augment
 
-POINTS = 4097  # of the table of Beta's quantiles: shares are exact to about 1/4000
+POINTS = 4097  # size of the table of Beta quantiles: shares are exact to about 1/4000
 
 
 def mix_images(images: tf.Tensor, draws: tf.Tensor, settings: Augment) -> tuple[tf.Tensor, tf.Tensor]:
@@ -23,11 +23,11 @@ def mix_images(images: tf.Tensor, draws: tf.Tensor, settings: Augment) -> tuple[
 
     Args:
         images: Images (batch, height, width, channels), 0..255.
-        draws: Numbers in [0, 1), (batch, ...); a pair takes those of its first.
+        draws: Numbers in [0, 1), (batch, ...); a pair uses those of its first image.
         settings: The alphas; at least one is greater than 0.
 
     Returns:
-        Images (float32 under Mixup) of the same shape, and the share (batch,) of each image that is its own.
+        Images of the same shape (float32 under Mixup), and each image's own share (batch,) in its mix.
     """
     count = tf.shape(images)[0]
     positions = tf.range(count)
@@ -53,11 +53,11 @@ def mix_images(images: tf.Tensor, draws: tf.Tensor, settings: Augment) -> tuple[
 
 
 def mix_values(values: Any, share: tf.Tensor) -> Any:
-    """Mix floats (batch, ...), such as targets and weights, with those of the partners.
+    """Mix floats (batch, ...), such as targets and weights, with their partners'.
 
     Args:
         values: A tensor, or a structure of tensors.
-        share: The share (batch,) of each example that is its own.
+        share: Each example's own share, (batch,).
     """
     partner = partners(tf.shape(share)[0])
     return tf.nest.map_structure(lambda value: mixed(value, tf.gather(value, partner), share), values)
@@ -69,14 +69,16 @@ def partners(count: tf.Tensor) -> tf.Tensor:
 
 
 def mixed(own: tf.Tensor, other: tf.Tensor, share: tf.Tensor) -> tf.Tensor:
-    """`share` (batch,) of `own` and the rest of `other`, both (batch, ...)."""
+    """Return the weighted mean of `own` and `other`, both (batch, ...), with weight `share` (batch,) for `own`."""
     share = tf.reshape(tf.cast(share, own.dtype), [-1, *[1] * (len(own.shape) - 1)])
     return share * own + (1 - share) * other
 
 
 def cutmix_box(share: tf.Tensor, row: tf.Tensor, column: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
-    """Which pixels are the other image's: a box with the image's proportions and 1 - `share` of its area, cut by the
-    border, its centre at any pixel. (batch, *size, 1) booleans."""
+    """Mark the pixels taken from the other image: (batch, *size, 1) booleans.
+
+    They form a box with the image's aspect ratio and 1 - `share` of its area, centred on any pixel, cut by the border.
+    """
     ratio = tf.sqrt(1 - share)
     height, width = (tf.cast(side * ratio, tf.int32) for side in size)
     top = whole_number(row, size[0]) - height // 2
@@ -85,7 +87,7 @@ def cutmix_box(share: tf.Tensor, row: tf.Tensor, column: tf.Tensor, size: tuple[
 
 
 def beta(draw: tf.Tensor, alpha: float) -> tf.Tensor:
-    """Turn numbers that are even in [0, 1) into ones distributed as Beta(alpha, alpha), by a table of its quantiles."""
+    """Turn uniform numbers in [0, 1) into Beta(alpha, alpha) numbers, by a table of quantiles."""
     from scipy.special import betaincinv
 
     table = tf.constant(betaincinv(alpha, alpha, np.linspace(0, 1, POINTS)), tf.float32)

@@ -1,10 +1,10 @@
-"""RandAugment (Cubuk 2020, https://arxiv.org/abs/1909.13719): some of 14 operations, all of one magnitude.
+"""RandAugment (Cubuk 2020, https://arxiv.org/abs/1909.13719): a few of 14 operations, all with one magnitude.
 
-The magnitude goes from 0 to 10. Every operation grows with it, up to the greatest strength of the search spaces of
-AutoAugment: rotation by 30 degrees, shear by 0.3, translation by 150 of 331 pixels, 4 bits posterized away, all levels
-solarized, and colour, contrast, brightness and sharpness changed by a factor of 1 plus or minus 0.9. Directions are
-drawn. What moves pixels takes the nearest one, and mid-grey from beyond the edge, as the paper's code does. Colour,
-contrast, sharpness, equalize and autocontrast are Pillow's, so grey images are one channel like any other.
+The magnitude is 0 to 10. Every operation grows with it, up to the strongest in AutoAugment's search spaces: rotation
+by 30 degrees, shear by 0.3, translation by 150 of 331 pixels, 4 bits posterized away, all levels solarized, and colour,
+contrast, brightness and sharpness changed by a factor of 1 ± 0.9. Directions are random. Operations that move pixels
+take the nearest pixel, and mid-grey beyond the edge, as the paper's code does. Colour, contrast, sharpness, equalize
+and autocontrast follow Pillow, and so work on one grey channel as on others.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ GREY = 128.0
 LUMA = (0.299, 0.587, 0.114)
 SMOOTH = ((1, 1, 1), (1, 5, 1), (1, 1, 1))  # Pillow's ImageFilter.SMOOTH, over 13
 
-Operation = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]  # of an image, and a direction 1 or -1
+Operation = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]  # takes an image, and a direction 1 or -1
 
 
 def randaugment(images: tf.Tensor, draws: tf.Tensor, settings: RandAugment) -> tf.Tensor:
-    """Apply as many operations as the settings say to each image.
+    """Apply random operations to each image.
 
     Args:
         images: Images (batch, height, width, channels), 0..255; fractions are rounded.
-        draws: Numbers in [0, 1), (batch, 2 * operations): which operation and which direction, for each in turn.
-        settings: How many operations, how strong.
+        draws: Numbers in [0, 1), (batch, 2 * operations): the operation and its direction, in turn.
+        settings: Number and magnitude of the operations.
 
     Returns:
         uint8 images of the same shape.
@@ -53,7 +53,10 @@ def randaugment(images: tf.Tensor, draws: tf.Tensor, settings: RandAugment) -> t
 
 
 def make_operations(strength: float) -> dict[str, Operation]:
-    """The 14 operations at `strength` 0..1 by name, each of a uint8 image (height, width, channels) and a direction."""
+    """Build the 14 operations at `strength` 0..1, by name.
+
+    Each takes a uint8 image (height, width, channels) and a direction.
+    """
     factor = 0.9 * strength
     return {
         "identity": lambda image, sign: image,
@@ -78,7 +81,7 @@ def autocontrast(image: tf.Tensor) -> tf.Tensor:
     levels = tf.cast(image, tf.float32)
     low = tf.reduce_min(levels, axis=[0, 1])
     high = tf.reduce_max(levels, axis=[0, 1])
-    stretched = tf.floor((levels - low) * 255 / tf.maximum(high - low, 1) + 1e-4)  # whole numbers stay what they are
+    stretched = tf.floor((levels - low) * 255 / tf.maximum(high - low, 1) + 1e-4)  # the 1e-4 keeps whole numbers whole
     return tf.where(high > low, tf.cast(tf.clip_by_value(stretched, 0, 255), tf.uint8), image)
 
 
@@ -114,7 +117,7 @@ def contrast(image: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
 
 
 def smooth(image: tf.Tensor) -> tf.Tensor:
-    """Weigh each pixel with its eight neighbours; those at the border stay as they are."""
+    """Average each pixel with its eight neighbours, by weights; border pixels stay unchanged."""
     height, width = image.shape[:2]
     levels = tf.cast(image, tf.float32)
     inner = tf.add_n(
@@ -131,13 +134,13 @@ def smooth(image: tf.Tensor) -> tf.Tensor:
 
 
 def blend(degenerate: tf.Tensor, image: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
-    """Go from `degenerate` (factor 0) to `image` (factor 1) and beyond."""
+    """Interpolate from `degenerate` (factor 0) to `image` (factor 1), and extrapolate beyond."""
     start, end = tf.cast(degenerate, tf.float32), tf.cast(image, tf.float32)
     return tf.cast(tf.clip_by_value(start + factor * (end - start), 0, 255), tf.uint8)
 
 
 def rotation(angles: Any, size: tuple[int, int]) -> tf.Tensor:
-    """The transforms (n, 8) that turn images of `size` about their centre by `angles` (n,), in radians."""
+    """Return the transforms (n, 8) that rotate images of `size` about their centre by `angles` (n,), in radians."""
     height, width = (float(side) for side in size)
     cosine, sine = tf.cos(angles), tf.sin(angles)
     x_offset = ((width - 1) - (cosine * (width - 1) - sine * (height - 1))) / 2
@@ -171,7 +174,7 @@ def _shift(side: int, strength: float) -> int:
 
 
 def _grey(image: tf.Tensor) -> tf.Tensor:
-    """The luma of a colour image, in as many channels; a grey one as it is."""
+    """Convert a colour image to its luma, in as many channels; leave a grey one unchanged."""
     if image.shape[-1] == 1:
         return image
     luma = tf.reduce_sum(tf.cast(image, tf.float32) * LUMA, axis=-1, keepdims=True)

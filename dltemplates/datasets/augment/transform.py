@@ -1,8 +1,8 @@
-"""One crop and one flip for every field of an example: its image, its boxes, its mask.
+"""One crop and one flip for all fields of an example: its image, its boxes, its mask.
 
-The crop and the flip are a value, `CropFlip`; where each example of a batch is cropped, and whether it is mirrored, is
-an array of places that it draws. `transform` applies them to a field. A new kind of feature that lies on the image
-registers its own: `@transform.register`.
+`CropFlip` holds the settings of crop and flip. It draws an array of places: the window of each example in a batch, and
+whether it is mirrored. `transform` applies them to a field. A new kind of feature that lies on the image registers its
+own function: `@transform.register`.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from dltemplates.settings import Augment
 
 @dataclass(frozen=True)
 class CropFlip:
-    """A window of a canvas, which may be mirrored.
+    """A random window of a canvas, perhaps mirrored.
 
     Attributes:
         size: Height and width of the window.
-        canvas: Height and width that images are resized to, at least `size`.
+        canvas: Height and width of the resized image, at least `size`.
         flips: Whether some windows are mirrored.
     """
 
@@ -34,13 +34,13 @@ class CropFlip:
 
     @classmethod
     def whole(cls, image: Image) -> CropFlip:
-        """Return the whole image at its input's size."""
+        """Return a window that covers the whole image at the input's size."""
         size = (image.shape[0], image.shape[1])
         return cls(size, size)
 
     @classmethod
     def of_training(cls, image: Image, settings: Augment) -> CropFlip:
-        """Return a window of a canvas that is larger by the inverse of `random_crop`, perhaps mirrored."""
+        """Return a window of a canvas larger by the inverse of `random_crop`, perhaps mirrored."""
         size = (image.shape[0], image.shape[1])
         share = settings.random_crop or 1
         return cls(size, (round(size[0] / share), round(size[1] / share)), settings.flip)
@@ -78,28 +78,28 @@ class CropFlip:
 
     def mirror_one(self, pixels: tf.Tensor, place: tf.Tensor) -> tf.Tensor:
         """Mirror the pixels of one example if its place says so."""
-        # tf.reverse has a fast path for a single colour image; slicing by [::-1] takes twice as long as decoding
+        # tf.reverse has a fast path for a single colour image; slicing by [::-1] takes twice as long as decoding.
         return tf.cond(place[2] > 0, lambda: tf.reverse(pixels, [1]), lambda: pixels) if self.flips else pixels
 
 
 @functools.singledispatch
 def transform(feature: Feature, array: tf.Tensor, places: tf.Tensor, crop_flip: CropFlip) -> tf.Tensor:
-    """Crop and mirror one field of a batch. A field that does not lie on the image, such as a class, stays as it is.
+    """Crop and mirror one field of a batch. A field that is not on the image, such as a class, stays unchanged.
 
     Args:
-        feature: What the field holds.
+        feature: The field's feature.
         array: The field of each example, (batch, ...).
         places: The windows, (batch, 3), as `crop_flip.draw` returns them.
         crop_flip: The crop and the flip.
 
     Returns:
-        (batch, ...), each example seen through its window.
+        (batch, ...), each example cropped to its window.
     """
     return array
 
 
 def is_spatial(feature: Feature) -> bool:
-    """Return whether a feature lies on the image, so that `transform` moves it with the image."""
+    """Return whether a feature lies on the image, so that `transform` moves it along."""
     return transform.dispatch(type(feature)) is not transform.dispatch(object)
 
 
@@ -108,7 +108,7 @@ def _(feature: Image, array: tf.Tensor, places: tf.Tensor, crop_flip: CropFlip) 
     is_of_other_size = feature.shape[:2] != crop_flip.size
     if is_of_other_size and crop_flip.crops:
         raise ValueError(
-            "`train.augment.random_crop` takes one window of all images of an example, so they must have one size. "
+            "`train.augment.random_crop` cuts one window from all images of an example, so they must have one size. "
             f"Received: {feature.shape[:2]} for `{feature.name}`, {crop_flip.size} for the first. Leave it out."
         )
     if not is_of_other_size and array.shape[1:3] != crop_flip.canvas:  # stretched, with antialiasing
@@ -119,8 +119,8 @@ def _(feature: Image, array: tf.Tensor, places: tf.Tensor, crop_flip: CropFlip) 
 
 @transform.register
 def _(feature: Boxes, array: tf.Tensor, places: tf.Tensor, crop_flip: CropFlip) -> tf.Tensor:
-    # Clipped to the window; one that lies outside becomes a row that is no box. All rows keep their places, and so the
-    # classes of the boxes, by row, stay right.
+    # Boxes are clipped to the window; a box outside becomes padding. Rows keep their positions, so the classes of the
+    # boxes still match by row.
     left, top, right, bottom = tf.unstack(array, axis=-1)  # each (batch, most)
     if crop_flip.crops:
         begin_row, begin_column = (tf.cast(places[:, axis, None], array.dtype) for axis in (0, 1))

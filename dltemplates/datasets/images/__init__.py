@@ -1,1 +1,1 @@
-"""Readers of the user's images, and of what else lies in files beside them."""
+"""Readers of the user's images, and of other fields in files beside them."""

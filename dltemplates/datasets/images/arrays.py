@@ -1,4 +1,4 @@
-"""Datasets whose images are arrays in memory."""
+"""Datasets of image arrays in memory."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from dltemplates.features import Feature, Image
 from dltemplates.features.pixels import resize_image, to_channels
 from dltemplates.settings import DatasetSettings
 
-RESIZED_AT_ONCE = 2**28  # bytes of images that are resized at once; more are resized as they are read
+RESIZED_AT_ONCE = 2**28  # bytes of images to resize in advance; larger datasets are resized on reading
 
 Splits = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
 class ImageArrays(ArraySource):
-    """Images and targets as they were given; read as images of the input's size and channels."""
+    """Raw images and targets; read in the input's size and channels."""
 
     def __init__(self, arrays: dict[str, np.ndarray], image: Image, target: Feature):
         super().__init__(arrays)
@@ -34,7 +34,7 @@ class ImageArrays(ArraySource):
         return {self.image.name: self._resize(images), self.target.name: self._fit(targets)}
 
     def fitted(self, spec: DatasetSpec) -> Source:
-        """The images resized once for all splits, unless they would take too much memory."""
+        """Resize the images once for all splits, unless this takes too much memory."""
         if self._fitted is None:
             images, targets = self.arrays[self.image.name], self.arrays[self.target.name]
             if len(images) * math.prod(self.image.shape) > RESIZED_AT_ONCE and images.shape[1:] != self.image.shape:
@@ -45,7 +45,7 @@ class ImageArrays(ArraySource):
         return self._fitted
 
     def _fit(self, targets: np.ndarray) -> np.ndarray:
-        """The targets as they are on the resized images."""
+        """Adapt the targets to the resized images."""
         sizes = np.tile(self.arrays[self.image.name].shape[1:3], (len(targets), 1))
         targets = targets.astype(self.target.dtype, copy=False)
         height, width, _ = self.image.shape
@@ -62,11 +62,13 @@ class ImageArrays(ArraySource):
 
 
 def array_dataset(settings: DatasetSettings, splits: Splits, target: Feature) -> Dataset:
-    """Make a dataset of uint8 images (n, height, width) or (n, height, width, channels) and their targets (n, ...)."""
+    """Build a dataset from uint8 images (n, height, width) or (n, height, width, channels) and targets (n, ...)."""
     splits = {name: (images.reshape(*images.shape[:3], -1), targets) for name, (images, targets) in splits.items()}
     _, height, width, channels = splits["train"][0].shape
-    given = settings.of_images()
-    image = image_value(given.size or (height, width), given.channels or channels, resize=given.resize)
+    image_settings = settings.of_images()
+    image = image_value(
+        image_settings.size or (height, width), image_settings.channels or channels, resize=image_settings.resize
+    )
     sources: dict[str, Source] = {
         name: ImageArrays({image.name: images, target.name: targets}, image, target)
         for name, (images, targets) in splits.items()

@@ -1,4 +1,4 @@
-"""The decoded files of a source, kept in memory or on disk, so that each file is decoded once."""
+"""The decoded files of a source, cached in memory or on disk, so that each file is decoded once."""
 
 from __future__ import annotations
 
@@ -19,41 +19,41 @@ Decode = Callable[[FileSource, Size], Iterable[Arrays]]
 
 
 def keep_decoded(source: FileSource, canvas: Size, decode: Decode) -> ArraySource:
-    """Return the examples of `source` as arrays, decoded now unless they are already kept.
+    """Return the examples of `source` as arrays; decode them unless they are cached.
 
     Args:
         source: The files.
-        canvas: Height and width that they are resized to.
-        decode: Returns the fields of all examples, some at once, in order.
+        canvas: Height and width of the resized images.
+        decode: Function that returns the fields of all examples in order, in batches.
 
     Returns:
-        All fields: those in files (n, *canvas, channels), and those in arrays (n, ...) as they are on the canvas.
+        All fields: file fields (n, *canvas, channels), and array fields (n, ...) adapted to the canvas.
 
     Raises:
         ValueError: If a file is broken and the source has `fail_on_bad_image`.
         OSError: If the disk is full or read-only.
     """
-    if canvas not in source.kept:
-        source.kept[canvas] = _keep(source, canvas, decode)
-    return source.kept[canvas]
+    if canvas not in source.decoded:
+        source.decoded[canvas] = _decode_or_open(source, canvas, decode)
+    return source.decoded[canvas]
 
 
 def cache_path(source: FileSource, canvas: Size) -> Path:
-    """Return the folder on disk for the decoded files of a source."""
+    """Return the cache folder for the decoded files of a source."""
     return cache_folder() / "decoded" / name_of(_key(source), _layout(source, canvas))
 
 
-def _keep(source: FileSource, canvas: Size, decode: Decode) -> ArraySource:
+def _decode_or_open(source: FileSource, canvas: Size, decode: Decode) -> ArraySource:
     arrays = dict(source.arrays_on(canvas))
     layout = _layout(source, canvas)
     path = cache_path(source, canvas)
-    kept = open_arrays(path, layout, len(source)) if source.cache == "disk" else None
-    if kept is None:
-        read: list[Arrays] = []  # the fields in arrays, of the examples that were read
+    cached = open_arrays(path, layout, len(source)) if source.cache == "disk" else None
+    if cached is None:
+        array_batches: list[Arrays] = []  # the array fields of the examples, as read
 
         def decoded() -> Iterator[Arrays]:
             for batch in decode(source, canvas):
-                read.append({name: batch[name] for name in arrays})
+                array_batches.append({name: batch[name] for name in arrays})
                 yield {name: batch[name] for name in layout}
 
         def is_replaced() -> bool:
@@ -61,13 +61,13 @@ def _keep(source: FileSource, canvas: Size, decode: Decode) -> ArraySource:
             return bool(source.broken.keys() & names)
 
         if source.cache == "disk":
-            # What replaces a broken file is for this run only: the file may be whole again at the next.
-            kept = write_arrays(path, layout, decoded(), examples=len(source), is_kept=lambda: not is_replaced())
+            # Replacements of broken files are for this run only: the files may be whole again in the next.
+            cached = write_arrays(path, layout, decoded(), examples=len(source), is_kept=lambda: not is_replaced())
         else:
-            kept = _in_memory(layout, decoded(), len(source))
+            cached = _in_memory(layout, decoded(), len(source))
         if is_replaced():
-            arrays = {name: np.concatenate([batch[name] for batch in read]) for name in arrays}
-    return ArraySource({**kept.arrays, **arrays})
+            arrays = {name: np.concatenate([batch[name] for batch in array_batches]) for name in arrays}
+    return ArraySource({**cached.arrays, **arrays})
 
 
 def _in_memory(layout: Layout, batches: Iterable[Arrays], examples: int) -> ArraySource:
@@ -86,9 +86,9 @@ def _layout(source: FileSource, canvas: Size) -> Layout:
 
 
 def _key(source: FileSource) -> str:
-    """All that the pixels depend on, beside their layout."""
+    """Return a digest of everything that the pixels depend on, except their layout."""
     digest = hashlib.sha256()
-    versions = [version(package) for package in ("tensorflow", "pillow")]  # another decoder may give other pixels
+    versions = [version(package) for package in ("tensorflow", "pillow")]  # other decoders may give other pixels
     digest.update(f"{versions}".encode())
     for name, field in source.files.items():
         digest.update(f"{name} {field.feature!r} ".encode())

@@ -1,7 +1,7 @@
-"""The named fields of examples that lie in files, and how NumPy and Pillow read them: the reference.
+"""The named fields of examples in files, and their reference readers in NumPy and Pillow.
 
-A new kind of feature that lies in files registers its reader, `@read_file.register`; one whose numbers are places on
-the image registers `@fit_array.register`.
+A new kind of feature in files registers its reader: `@read_file.register`. A kind with coordinates on the image also
+registers `@fit_array.register`.
 """
 
 from __future__ import annotations
@@ -24,15 +24,14 @@ Size = tuple[int, int]  # height and width
 
 @dataclass(frozen=True)
 class FileField:
-    """A field of which each example has a file.
+    """A field with one file per example.
 
     Attributes:
-        feature: What the files hold.
-        names: Their paths below the folder of the dataset.
-        files: What their headers say.
-        dtype: Of what `read_file` returns.
-        on_canvas: Whether it has a height and a width, which are those of the canvas that the image is resized to:
-            an image, a mask, but not a sound.
+        feature: The feature in the files.
+        names: Paths of the files below the dataset's folder.
+        files: Data from their headers.
+        dtype: Dtype of the arrays from `read_file`.
+        on_canvas: Whether it is resized to the canvas with the image: true for an image or a mask, but not for a sound.
     """
 
     feature: Any
@@ -45,7 +44,7 @@ class FileField:
         return len(self.names)
 
     def shape(self, canvas: Size | None) -> tuple[int, ...]:
-        """Return the shape of what `read_file` returns."""
+        """Return the shape of the arrays from `read_file`."""
         return (*canvas, *self.feature.shape[2:]) if canvas and self.on_canvas else self.feature.shape
 
     def take(self, indices: np.ndarray) -> FileField:
@@ -55,10 +54,10 @@ class FileField:
 
 @dataclass(frozen=True)
 class ArrayField:
-    """A field that is held in an array.
+    """A field in an array.
 
     Attributes:
-        feature: What the array holds.
+        feature: The feature in the array.
         array: (examples, ...).
     """
 
@@ -82,19 +81,19 @@ def read_file(feature: Any, path: Path, file: Scanned, canvas: Size | None) -> n
     """Read one file.
 
     Args:
-        feature: What the file holds.
+        feature: The feature in the file.
         path: The file.
-        file: What its header said when it was scanned.
-        canvas: Height and width to resize to, if it has a height and a width; None where an example has no image.
+        file: Data from its header, from the scan.
+        canvas: Height and width to resize to, if the field is on the canvas; None for examples without an image.
 
     Returns:
         An array of the shape and dtype of the field.
 
     Raises:
-        BrokenImageError: If the file is gone, broken, or another than was scanned; names it.
+        BrokenImageError: If the file is missing, broken, or changed since the scan; names it.
     """
     raise TypeError(
-        f"A field of files needs a reader of its kind. Received: `{feature.name}` of kind {type(feature).__name__}. "
+        f"A file field needs a reader for its kind. Received: `{feature.name}` of kind {type(feature).__name__}. "
         "Register one with `read_file.register`."
     )
 
@@ -107,7 +106,7 @@ def _(feature: Image, path: Path, file: Scanned, canvas: Size | None) -> np.ndar
         change = f"{now[0]}x{now[1]} now, {was[0]}x{was[1]} when it was scanned"
         raise BrokenImageError(
             f"An image must keep its size while it is in use. Received: {path} ({change}). "
-            "Start anew, or put the old one back.",
+            "Start again, or restore the old file.",
             change,
         )
     return resize_image(pixels, canvas or (feature.shape[0], feature.shape[1]), feature.resize or "stretch")
@@ -115,14 +114,14 @@ def _(feature: Image, path: Path, file: Scanned, canvas: Size | None) -> np.ndar
 
 @functools.singledispatch
 def fit_array(feature: Any, array: Any, sizes: np.ndarray, canvas: Size, rule: Resize) -> Any:
-    """Move what an array says of images to where it is on a canvas. Most features do not depend on that.
+    """Adapt an array's coordinates to images resized to a canvas. Most features have none.
 
     Args:
-        feature: What the array holds.
-        array: (n, ...), as it lies in the data; may be `Ragged`.
+        feature: The feature in the array.
+        array: The raw array, (n, ...); may be `Ragged`.
         sizes: Height and width of the images, (n, 2).
-        canvas: Height and width that the images are resized to.
-        rule: How.
+        canvas: Height and width of the resized images.
+        rule: The resize rule.
 
     Returns:
         (n, ...).
@@ -133,7 +132,7 @@ def fit_array(feature: Any, array: Any, sizes: np.ndarray, canvas: Size, rule: R
 @fit_array.register
 def _(feature: Boxes, array: Any, sizes: np.ndarray, canvas: Size, rule: Resize) -> Any:
     if rule == "stretch":
-        return array  # shares of width and height stay what they are
+        return array  # stretching keeps shares of width and height
     boxes = array[:] if isinstance(array, Ragged) else array
     fits = np.array([fit((height, width), canvas, rule) for height, width in sizes.tolist()]).reshape(-1, 6)
     top, left, height, width, inner_height, inner_width = fits.T[:, :, None, None].astype(boxes.dtype)

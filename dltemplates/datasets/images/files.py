@@ -1,4 +1,4 @@
-"""Datasets whose examples stay in files until they are read."""
+"""Datasets of files that are decoded on reading."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from dltemplates.settings import DatasetSettings
 
 @dataclass(frozen=True)
 class Examples:
-    """Image files, and a target for each.
+    """Image files, each with a target.
 
     Attributes:
-        names: Their paths below the folder of the dataset.
-        files: What their headers say.
+        names: Paths of the files below the dataset's folder.
+        files: Data from their headers.
         targets: (n, ...).
     """
 
@@ -43,22 +43,22 @@ class Examples:
 
 
 class FileSource(BaseSource):
-    """Examples of named fields, of which at least one lies in files that are decoded when they are read.
+    """Examples with named fields, at least one of them in files that are decoded on reading.
 
-    All fields of an example are read together: pixels onto one canvas, and what an array says of them is moved there.
+    All fields of an example are read together: pixels are resized to one canvas, and coordinates adapted to it.
 
     Attributes:
         root: The folder of the files.
         fields: The fields by name: an image, its mask, its boxes, its class.
-        cache: Where the pipeline keeps decoded files: `none`, `memory` or `disk`.
-        fail_on_bad_image: Fail at a file that broke after the scan; else the next readable example, with all
-            its fields, replaces it.
-        broken: Those files, each with the reason.
-        kept: The decoded examples that it keeps, by canvas.
+        cache: The pipeline's cache of decoded files: `none`, `memory` or `disk`.
+        fail_on_bad_image: Whether a file that broke after the scan is an error; otherwise the next readable example,
+            with all its fields, replaces it.
+        broken: The broken files, each with the reason.
+        decoded: The cached decoded examples, by canvas.
 
     Raises:
-        ValueError: If no field lies in files, the fields are not of one length, or an image and its mask are not of one
-            size; names the file.
+        ValueError: If there is no file field, the fields differ in length, or an image and its mask differ in size;
+            names the file.
     """
 
     def __init__(self, root: Path, fields: dict[str, Field], *, cache: str = "none"):
@@ -67,7 +67,7 @@ class FileSource(BaseSource):
         self.cache = cache
         self.fail_on_bad_image = True
         self.broken: dict[str, str] = {}
-        self.kept: dict[Size, ArraySource] = {}
+        self.decoded: dict[Size, ArraySource] = {}
         _check(root, fields, self.files)
 
     def __len__(self) -> int:
@@ -75,27 +75,27 @@ class FileSource(BaseSource):
 
     @property
     def files(self) -> dict[str, FileField]:
-        """The fields that lie in files."""
+        """The file fields."""
         return {name: field for name, field in self.fields.items() if isinstance(field, FileField)}
 
     @property
     def arrays(self) -> dict[str, ArrayField]:
-        """The fields that are held in arrays."""
+        """The array fields."""
         return {name: field for name, field in self.fields.items() if isinstance(field, ArrayField)}
 
     @property
     def images(self) -> list[FileField]:
-        """The fields of images; the size and the rule of resizing of the first hold for all other fields."""
+        """The image fields; the first sets the size and the resize rule for all other fields."""
         return [field for field in self.files.values() if isinstance(field.feature, Image)]
 
     @property
     def size(self) -> Size | None:
-        """Height and width of the image; None where there is none."""
+        """Height and width of the image; None if there is none."""
         return self.images[0].feature.shape[:2] if self.images else None
 
     @property
     def keys(self) -> list[str]:
-        """The names of the files of the first field."""
+        """The file names of the first field."""
         return next(iter(self.files.values())).names
 
     def column(self, name: str) -> np.ndarray:
@@ -107,26 +107,26 @@ class FileSource(BaseSource):
         """Read the examples at `indices` (n,).
 
         Raises:
-            ValueError: If a file is gone or broken and `fail_on_bad_image` is set, or none is whole; names it.
+            ValueError: If a file is missing or broken and `fail_on_bad_image` is set, or no file is whole; names it.
         """
         arrays = {
             name: np.empty((len(indices), *field.shape(self.size)), field.dtype) for name, field in self.files.items()
         }
-        found = np.array(indices, np.int64)
+        readable = np.array(indices, np.int64)
         for position, index in enumerate(indices):
             if self.fail_on_bad_image:
                 example = self.read_files(index, self.size)
             else:
-                example, found[position] = self.read_readable(index, self.size)
+                example, readable[position] = self.read_readable(index, self.size)
             for name, array in example.items():
                 arrays[name][position] = array
-        return arrays | self.read_arrays(found, self.size)
+        return arrays | self.read_arrays(readable, self.size)
 
     def read_files(self, index: int, canvas: Size | None) -> Arrays:
-        """Read the files of one example, those with a height and a width onto a canvas: the reference of all readers.
+        """Read the files of one example, images resized to a canvas: the reference of all readers.
 
         Raises:
-            BrokenImageError: If a file is gone, broken, or holds an image of another size than it did; names it.
+            BrokenImageError: If a file is missing, broken, or now has an image of another size; names it.
         """
         return {name: self.read_file(name, index, canvas) for name in self.files}
 
@@ -136,13 +136,13 @@ class FileSource(BaseSource):
         return read_file(field.feature, self.root / field.names[index], field.files[index], canvas)
 
     def read_arrays(self, indices: np.ndarray, canvas: Size | None) -> dict[str, Any]:
-        """Return the fields in arrays of the examples at `indices` (n,), each (n, ...), as they are on a canvas."""
+        """Return the array fields of the examples at `indices` (n,), each (n, ...), adapted to a canvas."""
         return {
             name: self._fit(field.feature, field.array[indices], indices, canvas) for name, field in self.arrays.items()
         }
 
     def arrays_on(self, canvas: Size | None) -> dict[str, np.ndarray | Ragged]:
-        """Return the fields in arrays of all examples, as they are on a canvas; ragged ones may stay so."""
+        """Return the array fields of all examples, adapted to a canvas; they may be ragged."""
         every = np.arange(len(self))
         return {name: self._fit(field.feature, field.array, every, canvas) for name, field in self.arrays.items()}
 
@@ -154,10 +154,10 @@ class FileSource(BaseSource):
         return fit_array(feature, array, sizes, canvas, image.feature.resize or "stretch")
 
     def read_readable(self, index: int, canvas: Size | None) -> tuple[Arrays, np.int64]:
-        """Read the files of one example, or in place of a broken one the next that is whole, and say which.
+        """Read the files of one example, or the next readable one if it is broken; return its index, too.
 
         Raises:
-            ValueError: If none is whole.
+            ValueError: If no example is readable.
         """
         for place in (*range(index, len(self)), *range(index)):
             example = {}
@@ -169,19 +169,19 @@ class FileSource(BaseSource):
                     break
             else:
                 return example, np.int64(place)
-        raise ValueError(f"There must be an image that is whole. Received: none of the {len(self)} in {self.root}.")
+        raise ValueError(f"There must be a readable image. Received: none of the {len(self)} in {self.root}.")
 
     def take(self, indices: np.ndarray) -> FileSource:
-        """Return those at `indices` (n,) alone: what replaces a broken one is one of them, and `broken` is shared."""
+        """Return the examples at `indices` (n,) alone; replacements come from them, and `broken` is shared."""
         taken = copy.copy(self)
-        taken.fields, taken.kept = {name: field.take(indices) for name, field in self.fields.items()}, {}
+        taken.fields, taken.decoded = {name: field.take(indices) for name, field in self.fields.items()}, {}
         return taken
 
     def check(self) -> None:
-        """Read every file, to find out which one made TensorFlow fail.
+        """Read every file, to find the one that made TensorFlow fail.
 
         Raises:
-            ValueError: Names the first file that is gone or broken.
+            ValueError: If a file is missing or broken; names the first one.
         """
         for index in range(len(self)):
             self.read_files(index, self.size)
@@ -190,19 +190,19 @@ class FileSource(BaseSource):
 def _check(root: Path, fields: dict[str, Field], files: dict[str, FileField]) -> None:
     if not files:
         raise ValueError(
-            f"A source of files needs a field of files. Received: {', '.join(fields) or 'none'}. Use `ArraySource`."
+            f"A source of files needs a file field. Received: {', '.join(fields) or 'none'}. Use `ArraySource`."
         )
     lengths = {name: len(field) for name, field in fields.items()}
     if len(set(lengths.values())) > 1:
         received = ", ".join(f"{length} of `{name}`" for name, length in lengths.items())
-        raise ValueError(f"Each example must have every field. Received: {received}. Leave out what is incomplete.")
+        raise ValueError(f"Each example must have every field. Received: {received}. Leave out incomplete examples.")
     pictures = [field for field in files.values() if field.on_canvas]
     for first, field in ((pictures[0], other) for other in pictures[1:]):
         if field.feature.shape[:2] != first.feature.shape[:2]:
             raise ValueError(
-                "The fields that lie on an image must be read at its size. Received: "
+                "The fields on an image must be read at its size. Received: "
                 f"{first.feature.shape[:2]} for `{first.feature.name}`, {field.feature.shape[:2]} for "
-                f"`{field.feature.name}`. Give both one height and width."
+                f"`{field.feature.name}`. Give both the same height and width."
             )
         for name, file, other, expected in zip(field.names, field.files, first.names, first.files, strict=True):
             if file.size != expected.size:
@@ -214,26 +214,26 @@ def _check(root: Path, fields: dict[str, Field], files: dict[str, FileField]) ->
 
 
 def scan_files(root: Path, names: list[str], targets: np.ndarray) -> tuple[Examples, dict[str, str]]:
-    """Scan the files `names` below `root`: return those that are images, and why the others are not."""
-    found = scan([f"{root}/{name}" for name in names])
-    skipped = {name: file for name, file in zip(names, found, strict=True) if isinstance(file, str)}
-    kept = [index for index, file in enumerate(found) if isinstance(file, Scanned)]
-    files = [file for file in found if isinstance(file, Scanned)]
-    return Examples([names[index] for index in kept], files, targets[kept]), skipped
+    """Scan the files `names` below `root`: return the images, and the reasons for skipping the other files."""
+    scanned = scan([f"{root}/{name}" for name in names])
+    skipped = {name: file for name, file in zip(names, scanned, strict=True) if isinstance(file, str)}
+    readable = [index for index, file in enumerate(scanned) if isinstance(file, Scanned)]
+    files = [file for file in scanned if isinstance(file, Scanned)]
+    return Examples([names[index] for index in readable], files, targets[readable]), skipped
 
 
 def file_dataset(
     root: Path, splits: dict[str, Examples], *, target: Feature, skipped: dict[str, str], settings: DatasetSettings
 ) -> Dataset:
-    """Make a dataset of image files.
+    """Build a dataset from image files.
 
     Raises:
-        ValueError: If the images have several sizes and the settings name none.
+        ValueError: If the images differ in size and the settings set none.
     """
     files = [file for examples in splits.values() for file in examples.files]
-    given = settings.of_images()
-    channels = given.channels or (1 if all(file.is_grey for file in files) else 3)
-    image = image_value(given.size or _one_size(files), channels, resize=given.resize)
+    image_settings = settings.of_images()
+    channels = image_settings.channels or (1 if all(file.is_grey for file in files) else 3)
+    image = image_value(image_settings.size or _one_size(files), channels, resize=image_settings.resize)
     sources: dict[str, Source] = {
         name: FileSource(root, examples.fields(image, target), cache=settings.cache)
         for name, examples in splits.items()
@@ -243,17 +243,17 @@ def file_dataset(
 
 
 def file_sources(dataset: Dataset) -> list[FileSource]:
-    """The files that the splits of a dataset are read from, whatever is wrapped around them.
+    """Return the file sources below the splits' wrappers.
 
     Raises:
         ValueError: If there is no such split.
     """
-    found = []
+    sources = []
     for split in SPLITS:
         source, _ = origin(dataset.split(split))
         if isinstance(source, FileSource):
-            found.append(source)
-    return found
+            sources.append(source)
+    return sources
 
 
 def _one_size(files: list[Scanned]) -> tuple[int, int]:
@@ -261,7 +261,7 @@ def _one_size(files: list[Scanned]) -> tuple[int, int]:
     if len(sizes) > 1:
         (low, left), (high, right) = sizes[0], sizes[-1]
         raise ValueError(
-            f"Images of several sizes need one to be brought to. Received: {len(sizes)} sizes, {low}x{left} to "
+            f"Images of different sizes must be resized to one. Received: {len(sizes)} sizes, {low}x{left} to "
             f"{high}x{right}. Set `dataset.images.size`, such as [224, 224] (height, width)."
         )
     return sizes[0]

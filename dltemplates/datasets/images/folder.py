@@ -1,7 +1,7 @@
 """The user's own images: a folder of class folders, or of images with a `labels.csv`.
 
-`train/`, `validation/` (or `val/`, `valid/`) and `test/` may stand above them. Where nothing is said of an image, all
-may lie in one folder.
+Each split may have its own folder above them: `train/`, `validation/` (or `val/`, `valid/`) and `test/`. Images
+without labels may share one folder.
 """
 
 from __future__ import annotations
@@ -27,31 +27,31 @@ def folder(root: Path, settings: DatasetSettings) -> Dataset:
     """Load a folder of images.
 
     Args:
-        root: It.
+        root: The folder.
         settings: The size and channels.
 
     Raises:
-        ValueError: If it is empty, or its splits or labels do not fit together; says the way out.
+        ValueError: If it is empty, or its splits or labels do not match; names the way out.
     """
     folders, skipped = split_folders(root)
     if (folders["train"] / LABELS).is_file():
-        given, names, left_out = read_labels(root, folders)
-        target: Feature = number_value(given["train"].targets.shape[1]) if names is None else labels_value(names)
+        examples, names, left_out = read_labels(root, folders)
+        target: Feature = number_value(examples["train"].targets.shape[1]) if names is None else labels_value(names)
     else:
         classes = _class_names(folders)
-        given, left_out = _read_classes(root, folders, classes)
+        examples, left_out = _read_classes(root, folders, classes)
         target = class_value(classes if classes != ("",) else (root.name,))
-    return file_dataset(root, given, target=target, skipped={**skipped, **left_out}, settings=settings)
+    return file_dataset(root, examples, target=target, skipped={**skipped, **left_out}, settings=settings)
 
 
 def split_folders(root: Path) -> tuple[dict[str, Path], dict[str, str]]:
-    """The folder of each split, `{"train": root}` if there are none, and what lies beside them.
+    """Return the folder of each split, `{"train": root}` if there are none, and the other folders beside them.
 
     Raises:
-        ValueError: If a split is given twice, or there are others but no `train/`.
+        ValueError: If a split has two folders, or `train/` is missing.
     """
-    # A class may be called "train": a split's folder is one that holds class folders or a table of labels. Of images
-    # in one folder it is one beside another split's, or alone.
+    # A class may be called "train". So a split's folder has class folders or a table of labels. If its images have no
+    # class folders, it lies beside another split's folder, or alone.
     children = _folders(root)
     named = [path for path in children if path.name in SPLIT_NAMES]
     of_splits = [path for path in named if _folders(path) or (path / LABELS).exists()]
@@ -71,12 +71,12 @@ def split_folders(root: Path) -> tuple[dict[str, Path], dict[str, str]]:
         names = ", ".join(f"{path.name}/" for path in of_splits)
         raise ValueError(f"A folder with splits needs `train/`. Received: {root} with {names} only. Add {root}/train.")
     order = [name for name in ("train", "validation", "test") if name in folders]
-    beside = {f"{path.name}/": "lies beside the splits" for path in children if path not in of_splits}
+    beside = {f"{path.name}/": "is beside the splits" for path in children if path not in of_splits}
     return {name: folders[name] for name in order}, beside
 
 
 def _class_names(folders: dict[str, Path]) -> tuple[str, ...]:
-    """The names of the class folders of all splits; `""` alone where images lie in none."""
+    """Return the class folders' names in all splits; `""` alone for images without class folders."""
     classes = tuple(sorted({path.name for split in folders.values() for path in _folders(split)}))
     train = folders["train"]
     if not classes and not _images_in(train):
@@ -91,27 +91,27 @@ def _class_names(folders: dict[str, Path]) -> tuple[str, ...]:
 def _read_classes(
     root: Path, folders: dict[str, Path], classes: tuple[str, ...]
 ) -> tuple[dict[str, Examples], dict[str, str]]:
-    """The images of each split below class folders, and what was left out.
+    """Return the images of each split in its class folders, and the skipped files.
 
     Raises:
-        ValueError: If a split holds none.
+        ValueError: If a split has no images.
     """
-    given, left_out = {}, {}
+    examples, left_out = {}, {}
     for split, path in folders.items():
         listed = [(name, index) for index, label in enumerate(classes) for name in _files(path / label, root)]
         targets = np.array([index for _, index in listed], np.int64)
-        given[split], skipped = scan_files(root, [name for name, _ in listed], targets)
-        loose = {_name(file, root): "lies in no class folder" for file in _images_in(path)} if classes != ("",) else {}
+        examples[split], skipped = scan_files(root, [name for name, _ in listed], targets)
+        loose = {_name(file, root): "is in no class folder" for file in _images_in(path)} if classes != ("",) else {}
         left_out.update(skipped | loose)
-        if not given[split].names:
+        if not examples[split].names:
             _raise_nothing_left(path, skipped)
-    return given, left_out
+    return examples, left_out
 
 
 def _raise_nothing_left(path: Path, skipped: dict[str, str]) -> None:
     reasons = [f"{name}: {reason}" for name, reason in skipped.items()]
     received = f"{len(reasons)} other files ({reasons[0]})" if reasons else "empty folders"
-    raise ValueError(f"A split must hold at least one image. Received: {path}, {received}. Add images, or remove it.")
+    raise ValueError(f"A split must have at least one image. Received: {path}, {received}. Add images, or remove it.")
 
 
 def _folders(path: Path) -> list[Path]:
@@ -120,7 +120,7 @@ def _folders(path: Path) -> list[Path]:
 
 
 def _files(path: Path, root: Path) -> list[str]:
-    """All files below `path`, hidden ones left out, as names below `root`."""
+    """List the files below `path`, except hidden ones, as names below `root`."""
     names = []
     for where, inner, files in os.walk(path):
         inner[:] = sorted(name for name in inner if not name.startswith("."))

@@ -1,7 +1,7 @@
-"""`labels.csv`: several labels, or numbers, for each image.
+"""`labels.csv`: several labels, or numbers, per image.
 
-Its first column is `file`, a path below the folder it lies in. Then either one column `labels`, names separated by
-`;`, or columns of numbers.
+The first column is `file`, a path below the table's folder. It is followed by one column `labels`, names separated by
+`;`, or by columns of numbers.
 """
 
 from __future__ import annotations
@@ -23,8 +23,7 @@ def read_labels(
     """Read the images and the `labels.csv` of each split's folder.
 
     Returns:
-        The examples of each split, the names of the labels (None where there are numbers), and the files that are no
-        images with the reason.
+        The examples of each split, the label names (None for numbers), and the skipped files with the reasons.
 
     Raises:
         ValueError: If a table is missing or breaks a rule; names the line.
@@ -39,27 +38,27 @@ def read_labels(
             )
     is_labels = columns == ["labels"]
     names = sorted({label for _, cells in tables["train"][1] for label in _split(cells[0])}) if is_labels else []
-    given, left_out = {}, {}
+    examples, left_out = {}, {}
     for split, (_, rows) in tables.items():
         table = folders[split] / LABELS
         targets = _flags(table, rows, names) if is_labels else _numbers(table, rows)
         files = [(folders[split] / file).relative_to(root).as_posix() for file, _ in rows]
-        given[split], skipped = scan_files(root, files, targets)
+        examples[split], skipped = scan_files(root, files, targets)
         left_out.update(skipped)
-        if not given[split].names:
-            raise ValueError(f"{table} must name at least one image. Received: none of {len(rows)} rows is. Add some.")
-    return given, tuple(names) if is_labels else None, left_out
+        if not examples[split].names:
+            raise ValueError(f"{table} must name at least one image. Received: none in {len(rows)} rows. Add some.")
+    return examples, tuple(names) if is_labels else None, left_out
 
 
 def _read_table(path: Path) -> tuple[list[str], Rows]:
-    """The columns after `file`, and each row's file and cells."""
+    """Read the columns after `file`, and each row's file and cells."""
     if not path.is_file():
         raise ValueError(f"Each split must have its {LABELS}. Received: no {path}. Add it, or remove that folder.")
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             lines = [(line, row) for line, row in enumerate(csv.reader(file), start=1) if row]
     except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path} must be a CSV table in UTF-8. Received: {error}. Save it as such.") from error
+        raise ValueError(f"{path} must be a CSV table in UTF-8. Received: {error}. Save it in UTF-8.") from error
     header = [name.strip() for name in lines[0][1]] if lines else []
     if len(header) < 2 or header[0] != "file" or ("labels" in header and len(header) > 2):
         raise ValueError(
@@ -77,7 +76,7 @@ def _read_table(path: Path) -> tuple[list[str], Rows]:
         is_below = not Path(name).is_absolute() and ".." not in Path(name).parts
         if not is_below or not (path.parent / name).is_file():
             raise ValueError(
-                f"{path} must name files in its folder. Received: {name!r} in line {line}, which is none. "
+                f"{path} must name files in its folder. Received: {name!r} in line {line}, no such file. "
                 "Correct it, or remove the line."
             )
         seen.add(name)

@@ -1,9 +1,9 @@
 """The user's own images as arrays in a `.npz` file.
 
-Keys: `x_train`, `y_train`, and where there are such splits `x_validation`, `y_validation`, `x_test`, `y_test`; or `x`
-and `y` to be split; and `classes`, the class names, if wanted. `x` is (n, height, width) or (n, height, width, 1 or 3),
-0..255. `y` says what it is by its dtype and shape: (n,) integers are class ids, (n, k) 0/1 integers or booleans are
-labels, floats are numbers.
+Keys: `x_train`, `y_train`, and optionally `x_validation`, `y_validation`, `x_test`, `y_test`; or `x` and `y`, to be
+split; optionally `classes`, the class names. `x` is (n, height, width) or (n, height, width, 1 or 3), 0..255. The dtype
+and shape of `y` set the kind of target: (n,) integers are class ids, (n, k) 0/1 integers or booleans are labels, floats
+are numbers.
 """
 
 from __future__ import annotations
@@ -29,23 +29,22 @@ def npz(path: Path, settings: DatasetSettings) -> Dataset:
     """Load a `.npz` of images.
 
     Args:
-        path: It.
+        path: The file.
         settings: The size and channels.
 
     Raises:
-        ValueError: If its keys, shapes or dtypes break a rule; says which.
+        ValueError: If its keys, shapes or dtypes break a rule; names it.
     """
     arrays = _rename(path, _read(path))
     names = arrays.pop("classes", None)
-    given = {}
+    splits = {}
     for split in SPLITS:
         if f"x_{split}" in arrays:
             images, targets = arrays[f"x_{split}"], arrays[f"y_{split}"]
-            given[split] = (_check_images(f"x_{split}", images), _check_targets(f"y_{split}", targets, len(images)))
-    _check_alike(given)
-    return array_dataset(
-        settings, given, _target({split: targets for split, (_, targets) in given.items()}, names, path)
-    )
+            splits[split] = (_check_images(f"x_{split}", images), _check_targets(f"y_{split}", targets, len(images)))
+    _check_alike(splits)
+    target = _target({split: targets for split, (_, targets) in splits.items()}, names, path)
+    return array_dataset(settings, splits, target)
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
@@ -56,15 +55,15 @@ def _read(path: Path) -> dict[str, np.ndarray]:
         with loaded:
             return {key: loaded[key] for key in loaded.files}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error, pickle.UnpicklingError) as error:
-        found = "it holds Python objects, which are never unpickled" if "allow_pickle" in str(error) else str(error)
+        reason = "it holds Python objects, which are never unpickled" if "allow_pickle" in str(error) else str(error)
         raise ValueError(
-            f"A .npz must hold arrays of numbers or text. Received: {path} ({' '.join(found.split())}). "
-            "Write it with `numpy.savez_compressed`, object arrays converted to numbers."
+            f"A .npz must hold arrays of numbers or text. Received: {path} ({' '.join(reason.split())}). "
+            "Convert object arrays to numbers, and write it with `numpy.savez_compressed`."
         ) from error
 
 
 def _rename(path: Path, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The arrays with every key in its one form, such as `x_validation`; without any `y`, all are of one class."""
+    """Rename every key to its standard form, such as `x_validation`; without any `y`, add one class for all."""
     renamed = {}
     for key, array in arrays.items():
         letter, _, split = key.partition("_")
@@ -73,7 +72,7 @@ def _rename(path: Path, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         if key != "classes" and (letter not in ("x", "y") or split not in SPLITS):
             raise ValueError(f"A .npz of images has the keys {KEYS}. Received: {key!r} in {path}. Rename or remove it.")
         if name in renamed:
-            raise ValueError(f"A .npz must hold {name!r} once. Received: it and {key!r} in {path}. Remove one.")
+            raise ValueError(f"A .npz must hold {name!r} once. Received: {key!r} and an alias in {path}. Remove one.")
         renamed[name] = array
     if not any(key.startswith("y_") for key in renamed):
         lengths = {key[2:]: len(np.atleast_1d(images)) for key, images in renamed.items() if key.startswith("x_")}
@@ -87,13 +86,13 @@ def _rename(path: Path, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _check_images(key: str, images: np.ndarray) -> np.ndarray:
-    """The images as uint8 (n, height, width, channels)."""
+    """Check images, and return them as uint8 (n, height, width, channels)."""
     if images.ndim == 3:
         images = images[..., None]
     if images.ndim != 4 or images.shape[-1] not in (1, 3) or 0 in images.shape:
         way_out = "Move the channels last."
         if images.ndim == 4 and images.shape[-1] == 4:
-            way_out = "Lay them over white, or leave transparency out: x[..., :3]."
+            way_out = "Blend them over white, or drop the transparency: x[..., :3]."
         raise ValueError(
             f"`{key}` must be (n, height, width) or (n, height, width, 1 or 3). Received: shape {images.shape}. "
             f"{way_out}"
@@ -103,16 +102,16 @@ def _check_images(key: str, images: np.ndarray) -> np.ndarray:
     is_integer = np.issubdtype(images.dtype, np.integer)
     if not is_integer or images.min() < 0 or images.max() > 255:
         has_range = np.issubdtype(images.dtype, np.number) and not np.issubdtype(images.dtype, np.complexfloating)
-        found = f" from {images.min():g} to {images.max():g}" if has_range else ""
+        value_range = f" from {images.min():g} to {images.max():g}" if has_range else ""
         raise ValueError(
-            f"`{key}` must hold integers from 0 to 255. Received: {images.dtype}{found}. "
+            f"`{key}` must hold integers from 0 to 255. Received: {images.dtype}{value_range}. "
             "Convert it first: floats from 0 to 1 by `np.round(255 * x).astype(np.uint8)`."
         )
     return images.astype(np.uint8)
 
 
 def _check_targets(key: str, targets: np.ndarray, length: int) -> np.ndarray:
-    """The targets as (n,) or (n, k)."""
+    """Check targets, and return them as (n,) or (n, k)."""
     is_number = targets.dtype == bool or np.issubdtype(targets.dtype, np.integer) or targets.dtype.kind == "f"
     if not is_number or targets.ndim not in (1, 2) or len(targets) != length or 0 in targets.shape:
         raise ValueError(
@@ -122,23 +121,23 @@ def _check_targets(key: str, targets: np.ndarray, length: int) -> np.ndarray:
     if targets.dtype.kind == "f" and targets.ndim == 1:
         return targets[:, None]  # (n, 1)
     if targets.dtype.kind in "iu" and targets.ndim == 2 and targets.shape[1] == 1:
-        return targets[:, 0]  # class ids in a column, as Keras's datasets have them
+        return targets[:, 0]  # class ids in a column, as in Keras's datasets
     return targets
 
 
-def _check_alike(given: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
-    images, targets = given["train"]
-    for split, (others, other_targets) in given.items():
+def _check_alike(splits: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
+    images, targets = splits["train"]
+    for split, (others, other_targets) in splits.items():
         if others.shape[1:] != images.shape[1:] or other_targets.shape[1:] != targets.shape[1:]:
             raise ValueError(
-                "All splits must have one shape. Received: "
+                "All splits must have the same shape. Received: "
                 f"train {images.shape[1:]} -> {targets.shape[1:]}, {split} {others.shape[1:]} -> "
-                f"{other_targets.shape[1:]}. Bring them to one."
+                f"{other_targets.shape[1:]}. Reshape one of them."
             )
 
 
 def _target(targets: dict[str, np.ndarray], names: np.ndarray | None, path: Path) -> Feature:
-    """What `y` is: numbers, classes or labels."""
+    """Return the target in `y`: numbers, classes or labels."""
     train = targets["train"]
     if train.dtype.kind == "f":
         return number_value(train.shape[1])
@@ -154,7 +153,7 @@ def _target(targets: dict[str, np.ndarray], names: np.ndarray | None, path: Path
 
 
 def _classes(ids: np.ndarray, names: np.ndarray | None, examples: int, path: Path) -> tuple[str, ...]:
-    """The names of the classes; where one id is all there is, that of the file."""
+    """Return the class names; the file's name if 0 is the only id."""
     count = int(ids.max()) + 1 if names is None else len(names)
     if ids.min() < 0 or ids.max() >= count:
         raise ValueError(

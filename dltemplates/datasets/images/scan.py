@@ -1,4 +1,4 @@
-"""What image files are, from their headers: fast enough to look at every file before training starts."""
+"""Scanning of image files by their headers: fast enough to scan every file before training."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from dltemplates.features.pixels import FORMATS, decode, orientation, reason
 
 Decoder = Literal["jpeg", "png", "bmp", "pillow"]
 
-# How a whole file ends. One that ends otherwise, or is of another kind, is decoded once to see if it is whole.
+# Last bytes of a whole file. A file with other last bytes is decoded once, to check that it is whole.
 ENDINGS = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82", "GIF": b";"}
 GREY_MODES = ("1", "L", "LA", "I", "I;16", "I;16B")
 CHUNK = 256
-TAIL = 64 * 1024  # bytes that identify a file beside its name and size
+TAIL = 64 * 1024  # last bytes, which identify a file together with its name and size
 UPSAMPLED_ALIKE = ({(1, 1)}, {(1, 1), (2, 1)}, {(1, 1), (2, 2)})  # chroma sampling: none, 4:2:2, 4:2:0
 
 
 @dataclass(frozen=True, slots=True)
 class Scanned:
-    """One image file.
+    """One scanned image file.
 
     Attributes:
         size: Height and width, upright.
         is_grey: Whether it has no colours.
-        decoder: What TensorFlow can decode it with, to the same pixels as Pillow; else `pillow`.
-        digest: Of its length and its last bytes.
-        length: Bytes.
+        decoder: The TensorFlow decoder that gives the same pixels as Pillow; else `pillow`.
+        digest: Digest of its length and last bytes.
+        length: Its length in bytes.
     """
 
     size: tuple[int, int]
@@ -43,32 +43,32 @@ class Scanned:
 
 
 def scan(paths: list[str]) -> list[Scanned | str]:
-    """Look at image files: what each is, or why it cannot be read."""
+    """Scan image files: return each one's data, or the reason why it is unreadable."""
     chunks = [paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK)]
-    with ThreadPoolExecutor(max_workers=8) as pool:  # while one waits for the disk, others parse
-        return [found for chunk in pool.map(lambda chunk: [_scan(path) for path in chunk], chunks) for found in chunk]
+    with ThreadPoolExecutor(max_workers=8) as pool:  # some threads parse while others wait for the disk
+        return [file for chunk in pool.map(lambda chunk: [_scan(path) for path in chunk], chunks) for file in chunk]
 
 
 def _scan(path: str) -> Scanned | str:
     try:
         with open(path, "rb") as file, Image.open(file, formats=FORMATS) as image:
             upright = orientation(image)
-            height, width = image.size if upright >= 5 else image.size[::-1]  # 5..8 lie on their side
+            height, width = image.size if upright >= 5 else image.size[::-1]  # orientations 5..8 swap the sides
             length = os.fstat(file.fileno()).st_size
             file.seek(max(0, length - TAIL))
             tail = file.read()
             is_whole = tail.endswith(ENDINGS.get(image.format or "", b"never so"))
-            # Pillow forgives a missing end that TensorFlow does not.
+            # Pillow accepts a missing end, but TensorFlow does not.
             is_plain = upright == 1 and (is_whole or image.format == "BMP")
             decoder: Decoder = _decoder(image) if is_plain else "pillow"
-            found = Scanned((height, width), _is_grey(image), decoder, _digest(length, tail), length)
+            scanned = Scanned((height, width), _is_grey(image), decoder, _digest(length, tail), length)
         if not is_whole:
             decode(path, 3)
     except Image.UnidentifiedImageError:
         return "no JPEG, PNG, BMP or GIF"
-    except Exception as error:  # Pillow's readers raise whatever broken bytes lead them into
+    except Exception as error:  # Pillow's readers raise many kinds of exceptions on broken bytes
         return f"broken: {reason(error.__cause__ if isinstance(error.__cause__, Exception) else error)}"
-    return found
+    return scanned
 
 
 def _is_grey(image: Image.Image) -> bool:
@@ -84,7 +84,7 @@ def _digest(length: int, tail: bytes) -> bytes:
 
 
 def _decoder(image: ImageFile.ImageFile) -> Decoder:
-    """Which of TensorFlow's decoders gives the pixels that Pillow gives."""
+    """Return the TensorFlow decoder that gives the same pixels as Pillow; else `pillow`."""
     coding = None if image.has_transparency_data else pixel_coding(image)
     if coding is None:
         return "pillow"

@@ -1,13 +1,13 @@
-"""The TensorFlow reader of files. What TensorFlow would decode otherwise than Pillow goes through Pillow.
+"""The TensorFlow reader of files. Pillow decodes files for which TensorFlow would give other pixels.
 
-Images are read by TensorFlow; other fields that lie in files, such as masks, by the reference.
+TensorFlow reads images; the reference reader reads other file fields, such as masks.
 
-Decoded pixels equal the reference's exactly; resized ones may be one level off (of 255), because Pillow rounds
+Decoded pixels equal the reference's exactly. Resized pixels may differ by one level (of 255), because Pillow rounds
 between its two passes.
 
-A batch is read by one loop over its examples, several batches at a time: cheaper than a `map` over single examples. An
-example costs little more than its decoding because all that can be said of it without its bytes (path, window, boxes)
-is gathered for the batch at once.
+One loop reads the examples of a batch, several batches at a time: this is cheaper than a `map` over single examples.
+An example costs little more than its decoding, because all data known without its bytes (path, window, boxes) is
+gathered once per batch.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ DECODERS: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {
     "png": lambda content: tf.io.decode_png(content, channels=3),
     "bmp": lambda content: tf.io.decode_bmp(content, channels=3),
 }
-MARGIN = 1  # columns: at the edges of what is decoded of a JPEG, its colours lack the neighbours they are blended with
-MAX_BATCHES = 16  # batches
+MARGIN = 1  # columns: at the edges of a partly decoded JPEG, colours lack the neighbours to blend with
+MAX_BATCHES = 16  # batches read in parallel
 
 Row = dict[str, tf.Tensor]
 Example = dict[str, tf.Tensor]
@@ -41,9 +41,8 @@ Plan = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 def read_files(source: FileSource, numbers: range, plan: Plan, crop_flip: CropFlip) -> tf.data.Dataset:
     """Read batches of files, as `reading.read_batches` says.
 
-    Without `fail_on_bad_image`, a batch in which something fails is read again one by one, and what fails again is
-    read by the reference, which takes the next readable example in the place of a broken one. So a broken file changes
-    no other example by a bit.
+    Without `fail_on_bad_image`, the examples of a failed batch are read again, one by one. If one fails again, the
+    reference reader takes the next readable example. So a broken file does not change a bit of any other example.
     """
     image = source.images[0].feature
     others = {name: field for name, field in source.files.items() if name != image.name}
@@ -52,10 +51,10 @@ def read_files(source: FileSource, numbers: range, plan: Plan, crop_flip: CropFl
         for name, array in source.arrays_on(crop_flip.canvas).items()
     }
     known, read_one = known_of_files(source, crop_flip), example_reader(source, crop_flip)
-    seen = (*crop_flip.size, image.shape[2])
+    window_shape = (*crop_flip.size, image.shape[2])
 
     def on_canvas(count: int) -> Example:
-        """Arrays for the other fields that lie in files, of some examples."""
+        """Allocate arrays for the other file fields of some examples."""
         return {name: np.empty((count, *field.shape(crop_flip.canvas)), field.dtype) for name, field in others.items()}
 
     def read_others(indices: np.ndarray) -> list[np.ndarray]:
@@ -66,57 +65,57 @@ def read_files(source: FileSource, numbers: range, plan: Plan, crop_flip: CropFl
         return list(pixels.values())
 
     def complete(pixels: tf.Tensor, rest: list[tf.Tensor], indices: tf.Tensor, places: tf.Tensor) -> Example:
-        """The example of an image, cropped already, and of the other fields, which are not."""
+        """Build examples from cropped images and other fields, which are still to be cropped."""
         example = {name: _gather(array, indices) for name, array in arrays.items()}
         for (name, field), array in zip(others.items(), rest, strict=True):
             example[name] = tf.ensure_shape(array, [None, *field.shape(crop_flip.canvas)])
         example = {
             name: transform(source.fields[name].feature, array, places, crop_flip) for name, array in example.items()
         }
-        return {image.name: tf.ensure_shape(pixels, [None, *seen])} | example
+        return {image.name: tf.ensure_shape(pixels, [None, *window_shape])} | example
 
     dtypes = [tf.as_dtype(field.dtype) for field in others.values()]
 
     def read(number: tf.Tensor) -> Example:
         indices, places = plan(number)
-        signature = tf.TensorSpec(seen, tf.uint8)
+        signature = tf.TensorSpec(window_shape, tf.uint8)
         pixels = tf.map_fn(read_one, known(indices, places), fn_output_signature=signature, parallel_iterations=1)
         rest = tf.numpy_function(read_others, [indices], dtypes, stateful=False) if others else []
         return complete(pixels, rest, indices, places)
 
     def read_one_by_one(number: np.int64) -> list[np.ndarray]:
-        with tf.device("CPU:0"):  # where the graph is run too
+        with tf.device("CPU:0"):  # as for the graph
             indices, places = plan(tf.constant(number))
-            rows, found = known(indices, places), indices.numpy()
-            pixels, rest = np.empty([len(found), *seen], np.uint8), on_canvas(len(found))
+            rows, readable = known(indices, places), indices.numpy()
+            pixels, rest = np.empty([len(readable), *window_shape], np.uint8), on_canvas(len(readable))
             for position, index in enumerate(indices.numpy()):
                 try:
                     pixels[position] = read_one({name: column[position] for name, column in rows.items()})
                     example = {name: source.read_file(name, int(index), crop_flip.canvas) for name in others}
                 except (tf.errors.OpError, BrokenImageError):
-                    example, found[position] = source.read_readable(int(index), crop_flip.canvas)
+                    example, readable[position] = source.read_readable(int(index), crop_flip.canvas)
                     pixels[position] = crop_flip.apply_to_one(tf.constant(example.pop(image.name)), places[position])
                 for name, array in example.items():
                     rest[name][position] = array
-        return [pixels, found, places.numpy(), *rest.values()]
+        return [pixels, readable, places.numpy(), *rest.values()]
 
     def read_again(number: tf.Tensor) -> Example:
-        # Operation by operation in Python, and not in the graph: there, even what is not run takes time at every batch.
+        # In Python, operation by operation: in the graph, even operations that do not run cost time in every batch.
         signature = [tf.uint8, tf.int64, tf.int32, *dtypes]
-        pixels, found, places, *rest = tf.numpy_function(read_one_by_one, [number], signature, stateful=False)
-        return complete(pixels, rest, tf.ensure_shape(found, [None]), tf.ensure_shape(places, [None, 3]))
+        pixels, indices, places, *rest = tf.numpy_function(read_one_by_one, [number], signature, stateful=False)
+        return complete(pixels, rest, tf.ensure_shape(indices, [None]), tf.ensure_shape(places, [None, 3]))
 
     at_once = min(os.cpu_count() or 1, MAX_BATCHES)
     if source.fail_on_bad_image:
         batches = tf.data.Dataset.range(numbers.start, numbers.stop)
         return batches.map(read, num_parallel_calls=at_once, deterministic=True)
-    no_pixels, no_places = tf.zeros([0, *seen], tf.uint8), tf.zeros([0, 3], tf.int32)
+    no_pixels, no_places = tf.zeros([0, *window_shape], tf.uint8), tf.zeros([0, 3], tf.int32)
     nothing = complete(no_pixels, read_others(np.arange(0)), tf.zeros([0], tf.int64), no_places)
     return _without_gaps(numbers, read, read_again, nothing, at_once=at_once)
 
 
 def _gather(array: tf.Tensor | Ragged, indices: tf.Tensor) -> tf.Tensor:
-    """Some examples of an array; of a ragged one, padded."""
+    """Gather some examples of an array; pad those of a ragged one."""
     if not isinstance(array, Ragged):
         return tf.gather(array, indices)
     padded = tf.numpy_function(array.__getitem__, [indices], tf.as_dtype(array.dtype), stateful=False)
@@ -126,11 +125,11 @@ def _gather(array: tf.Tensor | Ragged, indices: tf.Tensor) -> tf.Tensor:
 def _without_gaps(
     numbers: range, read: Callable[..., Example], read_again: Callable[..., Example], nothing: Example, *, at_once: int
 ) -> tf.data.Dataset:
-    """Read each of some batches, and read again what fails.
+    """Read batches, and read failed ones again.
 
-    Each batch is followed by `nothing`, a mark, which cannot fail. Failed batches are left out; so a mark that follows
-    a mark stands for a batch to read again. (A dataset of its own for each batch, as `ignore_errors().concatenate(...)`
-    would need, costs a tenth of the speed.)
+    A mark, `nothing`, which cannot fail, follows each batch. Failed batches are dropped, so a mark directly after
+    another mark means a batch to read again. (One dataset per batch, with `ignore_errors().concatenate(...)`, would
+    cost a tenth of the speed.)
     """
 
     def read_or_mark(place):
@@ -143,12 +142,12 @@ def _without_gaps(
         return tf.logical_not(is_mark), tf.cond(is_gap, lambda: read_again(place // 2), lambda: batch)
 
     places = tf.data.Dataset.range(2 * numbers.start, 2 * numbers.stop)
-    found = places.map(read_or_mark, num_parallel_calls=2 * at_once, deterministic=True).ignore_errors()
-    return found.scan(tf.constant(False), fill_gap).filter(lambda batch: tf.size(tf.nest.flatten(batch)[0]) > 0)
+    batches = places.map(read_or_mark, num_parallel_calls=2 * at_once, deterministic=True).ignore_errors()
+    return batches.scan(tf.constant(False), fill_gap).filter(lambda batch: tf.size(tf.nest.flatten(batch)[0]) > 0)
 
 
 def known_of_files(source: FileSource, crop_flip: CropFlip) -> Callable[[tf.Tensor, tf.Tensor], Row]:
-    """Return a function from indices and places to what is known of examples without their files, (batch, ...)."""
+    """Return a function from indices and places to the examples' data known without their files, (batch, ...)."""
     field, kinds = source.images[0], _kinds(source, crop_flip)
     files = field.files
     used = sorted(set(kinds))
@@ -173,7 +172,7 @@ def known_of_files(source: FileSource, crop_flip: CropFlip) -> Callable[[tf.Tens
 
 
 def example_reader(source: FileSource, crop_flip: CropFlip) -> Callable[[Row], tf.Tensor]:
-    """Return a function from what is known of one example to its pixels, cropped and mirrored."""
+    """Return a function from one example's known data to its pixels, cropped and mirrored."""
     used = sorted(set(_kinds(source, crop_flip)))
     image = source.images[0].feature
     channels = image.shape[2]
@@ -190,7 +189,7 @@ def example_reader(source: FileSource, crop_flip: CropFlip) -> Callable[[Row], t
 
     def by_window(row: Row) -> tf.Tensor:
         content = tf.io.read_file(row["path"])
-        # A file of another length is another file, perhaps of an image of another size: an impossible window fails.
+        # A file of another length may contain an image of another size: an impossible window makes it fail.
         window = tf.where(tf.strings.length(content) == row["length"], row["window"], -1)
         pixels = tf.io.decode_and_crop_jpeg(content, window, channels=3, dct_method="INTEGER_ACCURATE")
         pixels = tf.slice(pixels, row["begin"], [*crop_flip.size, 3])
@@ -200,7 +199,7 @@ def example_reader(source: FileSource, crop_flip: CropFlip) -> Callable[[Row], t
         pixels = DECODERS[decoder](tf.io.read_file(row["path"]))
         pixels = _grey(pixels) if channels == 1 else pixels
         if "fit" in row:
-            # Fails where the file holds an image of another size than it did; does nothing else.
+            # Has no effect, but fails if the file now contains an image of another size.
             pixels = tf.broadcast_to(pixels, tf.concat([row["size"], [channels]], axis=0))
             pixels = _resize(pixels, row["fit"], crop_flip.canvas)
         return crop_flip.apply_to_one(tf.ensure_shape(pixels, on_canvas), row["place"])
@@ -216,14 +215,14 @@ def example_reader(source: FileSource, crop_flip: CropFlip) -> Callable[[Row], t
 
 
 def _kinds(source: FileSource, crop_flip: CropFlip) -> list[str]:
-    """How each file is read: by one of the `DECODERS`, by `pillow`, or a JPEG of which only the `window` is decoded."""
+    """Return how to read each file: by one of the `DECODERS`, by `pillow`, or the `window` alone of a JPEG."""
     files = source.images[0].files
     is_window = [crop_flip.crops and file.decoder == "jpeg" and file.size == crop_flip.canvas for file in files]
     return ["window" if yes else file.decoder for file, yes in zip(files, is_window, strict=True)]
 
 
 def _windows(places: tf.Tensor, crop_flip: CropFlip) -> tuple[tf.Tensor, tf.Tensor]:
-    """Windows to decode (batch, 4), with a margin left and right, and where in them what is seen begins (batch, 3)."""
+    """Return the windows to decode (batch, 4), with a margin left and right, and the crop's start there (batch, 3)."""
     top, left, _ = tf.unstack(places, num=3, axis=1)
     first = tf.maximum(left - MARGIN, 0)
     last = tf.minimum(left + crop_flip.size[1] + MARGIN, crop_flip.canvas[1])
@@ -234,14 +233,14 @@ def _windows(places: tf.Tensor, crop_flip: CropFlip) -> tuple[tf.Tensor, tf.Tens
 
 
 def _grey(pixels: tf.Tensor) -> tf.Tensor:
-    """Colours (height, width, 3) to grey (height, width, 1), in Pillow's integers."""
+    """Convert colours (height, width, 3) to grey (height, width, 1), in Pillow's integers."""
     weighted = tf.cast(pixels, tf.int32) * tf.constant(GREY_WEIGHTS, tf.int32)
     grey = tf.reduce_sum(weighted, axis=-1, keepdims=True) + 2**15
     return tf.cast(tf.bitwise.right_shift(grey, np.int32(16)), tf.uint8)
 
 
 def _resize(pixels: tf.Tensor, how: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
-    """Cut the box out, resize it, centre it on black: (height, width, channels) to (*size, channels)."""
+    """Cut out the box, resize it, and centre it on black: (height, width, channels) to (*size, channels)."""
     top, left, height, width, inner_height, inner_width = tf.unstack(how, num=6)
     cut = pixels[top : top + height, left : left + width]
     resized = tf.image.resize(cut, (inner_height, inner_width), method="bilinear", antialias=True)

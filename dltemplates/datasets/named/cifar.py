@@ -35,7 +35,7 @@ SHAPE = (3, 32, 32)
 
 
 def cifar10(settings: DatasetSettings) -> Dataset:
-    """Load CIFAR-10: 50,000 photographs to train on and 10,000 for the test."""
+    """Load CIFAR-10: 50,000 photographs for training and 10,000 for the test."""
     path = locate("cifar10", ORIGIN)
     root = path if path.is_dir() else unpack(path)
     if (root / "cifar-10-batches-bin").is_dir():
@@ -55,7 +55,7 @@ def read_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
         Images (n, 32, 32, 3) uint8 and labels (n,) int64.
 
     Raises:
-        ValueError: If it is missing, incomplete, or something else.
+        ValueError: If it is missing, incomplete, or of another format.
     """
     record = 1 + int(np.prod(SHAPE))
     content = np.fromfile(path, np.uint8) if path.is_file() else np.empty(0, np.uint8)

@@ -1,4 +1,4 @@
-"""Well-known tables of mixed columns, as files: the census of 1994 and the houses of California."""
+"""Well-known tables of mixed columns, in CSV files: the census of 1994 and the houses of California."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ HOUSING = Origin(
 
 
 def adult(settings: DatasetSettings) -> Dataset:
-    """Whether an adult earns more than 50,000 dollars a year, by 8 categories and 5 numbers (Kohavi 1996).
+    """Load Adult: does a person earn more than 50,000 dollars a year, by 8 categories and 5 numbers (Kohavi 1996)?
 
-    48,842 rows, a third of them for testing. The weight of a row in the census, `fnlwgt`, is left out: it says nothing
-    of the person.
+    48,842 rows, a third of them for testing. The column `fnlwgt`, a row's weight in the census, is left out: it says
+    nothing about the person.
     """
     frames = {}
     for split, origin in (("train", ADULT_TRAIN), ("test", ADULT_TEST)):
         table = clean(pd.read_csv(locate("adult", origin), names=list(ADULT_COLUMNS), comment="|", **AS_TEXT))
         table["income"] = table["income"].str.rstrip(".")
         frames[split] = table
-    given = settings.of_table()
-    table = given.model_copy(update={"columns": {"fnlwgt": "skip"} | given.columns})
+    table_settings = settings.of_table()
+    table = table_settings.model_copy(update={"columns": {"fnlwgt": "skip"} | table_settings.columns})
     update = {"table": table, "target": settings.target or "income"}
     return frame_dataset(frames, settings.model_copy(update=update))
 
 
 def california_housing(settings: DatasetSettings) -> Dataset:
-    """The median value of the houses of a block in California in 1990, by 9 figures of it (Pace, Barry 1997)."""
+    """Load California Housing: the median house value of a block in 1990, by 9 of its figures (Pace, Barry 1997)."""
     table = read_csv(locate("california_housing", HOUSING))
     return frame_dataset(
         {"train": table}, settings.model_copy(update={"target": settings.target or "median_house_value"})

@@ -9,7 +9,7 @@ from dltemplates.datasets.images.arrays import array_dataset
 from dltemplates.datasets.source import Dataset
 from dltemplates.settings import DatasetSettings
 
-LEVELS = 16  # a pixel counts the ink in a block of 4x4
+LEVELS = 16  # a pixel counts the inked pixels in a block of 4x4
 
 
 def digits(settings: DatasetSettings) -> Dataset:

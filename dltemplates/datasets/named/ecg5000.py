@@ -22,12 +22,12 @@ LENGTH = 140
 
 
 def ecg5000(settings: DatasetSettings) -> Dataset:
-    """One beat each, 140 numbers: normal, or one of four kinds that are not (Goldberger 2000; Chen 2015).
+    """Load single heartbeats, 140 numbers each: normal, or one of four abnormal kinds (Goldberger 2000; Chen 2015).
 
-    `ECG5000_TRAIN.txt` holds 500 beats; `ECG5000_TEST.txt` beside it, with 4,500, is the test split where it is there.
+    `ECG5000_TRAIN.txt` holds 500 beats. If `ECG5000_TEST.txt` lies beside it, its 4,500 beats are the test split.
 
     Raises:
-        ValueError: If a file does not hold such beats.
+        ValueError: If a file has other rows.
     """
     path = locate("ecg5000", ORIGIN)
     splits = {"train": read_beats(path)}
@@ -41,7 +41,7 @@ def read_beats(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Read the beats (n, 140) and their classes (n,) of a file of the archive.
 
     Raises:
-        ValueError: If it does not hold such beats.
+        ValueError: If it has other rows.
     """
     try:
         rows = np.loadtxt(path, ndmin=2)

@@ -1,6 +1,6 @@
-"""Logic gates: two bits in, one bit out. All four rows are in every split: there is nothing else to be known.
+"""Logic gates: two bits in, one bit out. Every split holds all four rows, which is all the data there is.
 
-AND, OR and NAND can be told apart by a straight line, XOR can not (Minsky, Papert: "Perceptrons", 1969).
+A straight line separates the classes of AND, OR and NAND, but not of XOR (Minsky, Papert: "Perceptrons", 1969).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ GATES = {"and": (0, 0, 0, 1), "or": (0, 1, 1, 1), "nand": (1, 1, 1, 0), "xor": (
 
 
 def gates(settings: DatasetSettings) -> Dataset:
-    """Load the gate that the name asks for: `gates:and`, `gates:or`, `gates:nand` or `gates:xor`.
+    """Load the gate in the dataset's name: `gates:and`, `gates:or`, `gates:nand` or `gates:xor`.
 
     Raises:
         ValueError: If there is no such gate.

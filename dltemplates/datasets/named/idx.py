@@ -57,10 +57,10 @@ def fashion_mnist(settings: DatasetSettings) -> Dataset:
 
 
 def read_idx(path: Path) -> np.ndarray:
-    """Read an idx file of bytes, gzipped or not: 0, 0, 8, the number of dimensions, each of them, the values.
+    """Read an idx file of bytes, gzipped or not: 0, 0, 8, the number of dimensions, the dimensions, the values.
 
     Raises:
-        ValueError: If it is something else, or incomplete.
+        ValueError: If it is incomplete, or of another format.
     """
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()

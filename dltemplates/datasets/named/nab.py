@@ -1,8 +1,8 @@
-"""Series with marked anomalies, of the Numenta Anomaly Benchmark.
+"""Series with labelled anomalies, from the Numenta Anomaly Benchmark.
 
 Ahmad, Lavin, Purdy, Agha: "Unsupervised real-time anomaly detection for streaming data", Neurocomputing 262, 2017,
-https://doi.org/10.1016/j.neucom.2017.04.070. A series comes with the windows of time in which something is known to
-have gone wrong; what comes first of it is to be learned from.
+https://doi.org/10.1016/j.neucom.2017.04.070. Each series comes with the time windows of its known anomalies. Training
+uses its first part.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ CLASSES = ("normal", "anomaly")
 
 
 class MarkedWindows(TimeSource):
-    """Windows of a series by the places where they begin; one is anomalous where its last value is.
+    """Windows of a series, by their first positions. A window is anomalous if its last value is.
 
     Attributes:
         series: The values, float32 (n,).
-        marks: Whether each is anomalous, 0 or 1, (n,).
-        starts: Where each window begins.
+        marks: Whether each value is anomalous, 0 or 1, (n,).
+        starts: First position of each window.
     """
 
     is_dated = False
@@ -73,19 +73,20 @@ class MarkedWindows(TimeSource):
 
 
 def nab(settings: DatasetSettings) -> Dataset:
-    """Windows of 64 values of a series, split by time: the first part is trained on, the last is the test.
+    """Load windows of 64 values of a series, split by time: the first part trains, the last part tests.
 
-    The name says which: `nab:machine_temperature_system_failure`, `nab:nyc_taxi`, `nab:art_daily_jumpsup`, or another
-    of the folders realKnownCause and artificialWithAnomaly. `dataset.test` is the share of the series at its end, and
-    `dataset.validation` that at the end of what is left.
+    The dataset's name contains the series: `nab:machine_temperature_system_failure`, `nab:nyc_taxi`,
+    `nab:art_daily_jumpsup`, or another one of the folders realKnownCause and artificialWithAnomaly. `dataset.test` is
+    the share of the series at its end, `dataset.validation` the share at the end of the rest.
 
-    Task `anomaly` asks for anomalies in both, and each series has its own few. By its template's validation of 0.7, a
-    test of 0.5 gives them for `machine_temperature_system_failure`, `ambient_temperature_system_failure`,
+    Task `anomaly` needs anomalies in both splits, and each series has only a few. With the template's validation of
+    0.7, a test of 0.5 has some for `machine_temperature_system_failure`, `ambient_temperature_system_failure`,
     `ec2_request_latency_system_failure`, `rogue_agent_key_hold`, `rogue_agent_key_updown` and
-    `art_increase_spike_density`, one of 0.3 for `nyc_taxi` and the other artificial ones, whose only anomaly it cuts in
-    two. Nothing does for `cpu_utilization_asg_misconfiguration`, which ends in its only one.
+    `art_increase_spike_density`; a test of 0.3 for `nyc_taxi` and the other artificial series, by cutting their only
+    anomaly in two. No test works for `cpu_utilization_asg_misconfiguration`, which ends in its only anomaly.
 
-    Windows that end after an anomaly and hold some of it are judged as normal in the test, and left out elsewhere.
+    A window that ends after an anomaly but still contains part of it counts as normal in the test. The other splits
+    leave it out.
 
     Raises:
         ValueError: If there is no such series.
@@ -102,16 +103,16 @@ def nab(settings: DatasetSettings) -> Dataset:
 
 
 def without_aftermath(marks: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """Leave out the windows after an anomaly that still hold some of it: nothing normal is to be learned of them."""
-    held = marks[window_indices(starts, LENGTH)]  # (n, LENGTH)
-    return starts[(held[:, -1] == 1) | ~held.any(axis=1)]
+    """Drop normal windows that still contain part of an anomaly, so that training sees only normal values in them."""
+    window_marks = marks[window_indices(starts, LENGTH)]  # (n, LENGTH)
+    return starts[(window_marks[:, -1] == 1) | ~window_marks.any(axis=1)]
 
 
 def find_series(folder: Path, name: str) -> Path:
-    """The file of a series.
+    """Return the file of a series.
 
     Raises:
-        ValueError: If there is none of that name.
+        ValueError: If there is no such series.
     """
     files = {path.stem: path for part in FOLDERS for path in sorted((folder / part).glob("*.csv"))}
     if name not in files:
@@ -123,10 +124,10 @@ def find_series(folder: Path, name: str) -> Path:
 
 
 def read_series(path: Path, windows: dict[str, list[list[str]]]) -> tuple[np.ndarray, np.ndarray]:
-    """Read the values (n,) of a series and whether each lies in a window of anomalies (n,).
+    """Read the values (n,) of a series, and whether each is anomalous (n,).
 
     Raises:
-        ValueError: If it does not hold a time and a finite number in each row.
+        ValueError: If a row lacks a time or a finite number.
     """
     table = pd.read_csv(path)
     try:

@@ -1,1 +1,1 @@
-"""Readers of the user's series, and the windows that are cut out of them."""
+"""Readers of the user's series, and their windows."""

@@ -1,9 +1,9 @@
-"""A series: rows in the order of time, of which the next ones are to be forecast.
+"""Series for forecasting: rows ordered by time.
 
-A CSV file with a header, of one or more columns of numbers, and a column of dates if there is one. It is a series, and
-no table, where `dataset.series.window` says how many rows a forecast is made of. What is forecast is the column
-`dataset.target`, by default the last; all columns are looked at. Each split is a part of the series: the first rows
-train, the last ones test.
+A series is a CSV file with a header, one or more columns of numbers, and perhaps a column of dates. A CSV file is read
+as a series instead of a table if `dataset.series.window`, the input rows of a forecast, is set. All columns are inputs;
+the column `dataset.target`, by default the last, is forecast. The series is split by time: the first rows train, the
+last ones test.
 """
 
 from __future__ import annotations
@@ -41,30 +41,30 @@ def csv_series(path: Path, settings: DatasetSettings, *, reference: IOSpec | Non
 
     Args:
         path: The file.
-        settings: The window, the horizon, the target, what columns are.
-        reference: The spec or the contract of a trained network: columns and lengths are then what they were there.
+        settings: The window, the horizon, the target, the kinds of columns.
+        reference: Spec or contract of a trained network, whose columns and window sizes are reused.
 
     Raises:
-        ValueError: If the series breaks a rule; says which.
+        ValueError: If the series breaks a rule; names it.
     """
     if not path.is_file():
         raise ValueError(
-            f"A series must be one CSV file, which is split by time. Received: {path}. "
+            f"A series must be one CSV file, to be split by time. Received: {path}. "
             "Name the file, or leave dataset.series out for a table."
         )
     return series_dataset(read_csv(path), settings, reference=reference)
 
 
 def sunspots(settings: DatasetSettings) -> Dataset:
-    """The monthly mean number of sunspots from 1749 to 1983, as counted in Zurich: 2,820 months."""
+    """Load the monthly mean number of sunspots from 1749 to 1983, counted in Zurich: 2,820 months."""
     return series_dataset(read_csv(locate("sunspots", SUNSPOTS)), settings)
 
 
 def series_dataset(table: pd.DataFrame, settings: DatasetSettings, *, reference: IOSpec | None = None) -> Dataset:
-    """Make a dataset of the windows of a series.
+    """Build a dataset from the windows of a series.
 
     Args:
-        table: The series, a row for each time.
+        table: The series, one row per time step.
         settings: As in `csv_series`.
         reference: As in `csv_series`.
 
@@ -112,18 +112,18 @@ def series_dataset(table: pd.DataFrame, settings: DatasetSettings, *, reference:
 
 
 def next_window(path: str | Path, reference: IOSpec, horizon: int) -> tuple[np.ndarray, list[str] | None]:
-    """Read what the continuation of a series is forecast of.
+    """Read the last window of a series, to forecast its continuation.
 
     Args:
-        path: A CSV file, whose last rows are read.
+        path: A CSV file.
         reference: The contract of the network.
-        horizon: Rows that are forecast.
+        horizon: Rows to forecast.
 
     Returns:
-        The last rows, (1, window, channels), and the dates of those to come; None where dates are not known.
+        The last rows, (1, window, channels), and the dates of the forecast; None for unknown dates.
 
     Raises:
-        ValueError: If it is no such file, or too short; or as in `series_like`.
+        ValueError: If the file is missing, not a CSV, or too short; or as in `series_like`.
     """
     if Path(path).suffix != ".csv" or not Path(path).is_file():
         raise ValueError(f"An input must be the CSV file of a series. Received: {path}. Check the path.")
@@ -131,7 +131,7 @@ def next_window(path: str | Path, reference: IOSpec, horizon: int) -> tuple[np.n
     window, _ = reference.inputs[0].shape
     if len(series.rows) < window:
         raise ValueError(
-            f"A series must be as long as the window, {window} rows. Received: {len(series.rows)} in {path}. "
+            f"A series must have at least the {window} rows of the window. Received: {len(series.rows)} in {path}. "
             "Begin it earlier."
         )
     dates = None
@@ -141,30 +141,30 @@ def next_window(path: str | Path, reference: IOSpec, horizon: int) -> tuple[np.n
 
 
 def _doubts(target: str, series: Series, settings: DatasetSettings) -> Iterator[str]:
-    """Which columns may be the time rather than what goes on in it."""
+    """Warn of columns that may be the time instead of data."""
     for name, values in zip(series.names, series.rows.T, strict=True):
         if name not in (target, *settings.of_series().columns) and (np.diff(values) > 0).all():
             yield (
-                f"column `{name}` rises from each row to the next, and is learned from: if it is the time, say "
-                f"--set dataset.series.columns.{name}=date, or =skip; if it is not, =number"
+                f"column `{name}` rises from row to row, and is used as an input: if it is the time, say "
+                f"--set dataset.series.columns.{name}=date, or =skip; if not, =number"
             )
 
 
 def fit_series(series: features.Series, target: int, rows: np.ndarray) -> features.Series:
-    """The input of a series, with mean and deviation of each channel over the rows that are trained on.
+    """Fit a series's input: the mean and deviation of each channel over the training rows.
 
     Args:
         series: The input, whose columns are the channels.
-        target: The channel that is forecast.
-        rows: Those rows, (n, channels).
+        target: The channel to forecast.
+        rows: The training rows, (n, channels).
 
     Raises:
-        ValueError: If what is forecast does not vary there.
+        ValueError: If the target does not vary there.
     """
-    mean, std, varies = statistics(rows, least=1e-6)  # float32 holds no smaller difference
+    mean, std, varies = statistics(rows, least=1e-6)  # float32 cannot represent smaller differences
     if not varies[target]:
         raise ValueError(
-            f"What is to be forecast must vary over the training split. Received: `{column_names(series)[target]}`, "
+            f"The target must vary over the training split. Received: `{column_names(series)[target]}`, "
             f"the same in all {len(rows)} rows of it. Begin the series later, or choose another column: "
             "--set dataset.target=NAME."
         )
@@ -175,21 +175,21 @@ def window_sizes(settings: DatasetSettings) -> tuple[int, int, int]:
     """Return the window, the horizon and the length of a season, in rows.
 
     Raises:
-        ValueError: If no window is given: then the data would be no series.
+        ValueError: If `dataset.series.window` is not set.
     """
-    given = settings.of_series()
-    if given.window is None:
+    series_settings = settings.of_series()
+    if series_settings.window is None:
         raise ValueError(
-            f"A series needs `dataset.series.window`, the rows that a forecast is made of. Received: none, for "
+            f"A series needs `dataset.series.window`, the input rows of a forecast. Received: none, for "
             f"{settings.name}. Try --set dataset.series.window=24."
         )
-    return given.window, given.horizon, given.season_length
+    return series_settings.window, series_settings.horizon, series_settings.season_length
 
 
 def _check_varies(target: str, values: np.ndarray) -> None:
     if (values == values[0]).all():
         raise ValueError(
-            f"What is to be forecast must vary. Received: `{target}`, the same in all {len(values)} rows. "
+            f"The target must vary. Received: `{target}`, the same in all {len(values)} rows. "
             "Choose another column: --set dataset.target=NAME."
         )
 

@@ -1,4 +1,4 @@
-"""From a table to a series: which columns are its channels, which one its dates."""
+"""Reading a table as a series: its channels and its dates."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from dltemplates.features import Column, Feature, Time, columns_of
 
 @dataclass(frozen=True)
 class Series:
-    """A series that was read.
+    """A series and its dates.
 
     Attributes:
-        names: Of its channels.
+        names: Names of the channels.
         rows: float32 (rows, channels).
-        dated: The column of dates, and how they are written; None where there is none.
-        dates: When each row was; None where that is not known.
-        frequency: The time from row to row, as pandas names it.
+        dated: The column of dates, with their format; None without dates.
+        dates: The date of each row; None if unknown.
+        frequency: Time between rows, as pandas names it.
     """
 
     names: tuple[str, ...]
@@ -38,23 +38,25 @@ def read_series(table: pd.DataFrame, kinds: Mapping[str, str]) -> Series:
     """Read a table as a series.
 
     Args:
-        table: It.
-        kinds: What columns are, where it is not what they look like: `number`, `date`, or `skip`.
+        table: The table.
+        kinds: Kinds of columns that are not what they look like: `number`, `date`, or `skip`.
 
     Raises:
-        ValueError: If there is no column of numbers, a number is missing or none, or the dates do not follow each
-            other evenly.
+        ValueError: If there is no column of numbers, a number is missing or invalid, or the dates are not evenly
+            spaced.
     """
     for name, kind in kinds.items():
         if name not in table or kind == "category":
             raise ValueError(
-                "`dataset.series.columns` of a series must name columns, each number, date or skip. Received: "
+                "`dataset.series.columns` of a series must map columns to number, date or skip. Received: "
                 f"{name}={kind}. There are: {', '.join(map(str, table.columns))}."
             )
-    of = {str(name): kinds.get(str(name)) or ("date" if is_dates(table[name], MONTH) else "number") for name in table}
-    dated = [name for name, kind in of.items() if kind == "date"]
-    dated.sort(key=lambda name: name not in kinds)  # one that was said to be it first
-    names = [name for name, kind in of.items() if kind == "number"]
+    kind_of = {
+        str(name): kinds.get(str(name)) or ("date" if is_dates(table[name], MONTH) else "number") for name in table
+    }
+    dated = [name for name, kind in kind_of.items() if kind == "date"]
+    dated.sort(key=lambda name: name not in kinds)  # a column that the user named comes first
+    names = [name for name, kind in kind_of.items() if kind == "number"]
     if not names:
         raise ValueError(
             f"A series must have a column of numbers. Received: {', '.join(map(str, table.columns))}. Add one."
@@ -64,19 +66,19 @@ def read_series(table: pd.DataFrame, kinds: Mapping[str, str]) -> Series:
 
 
 def series_like(table: pd.DataFrame, reference: IOSpec) -> Series:
-    """Read a table as the series that a network knows.
+    """Read a table with the columns of a trained network.
 
     Args:
-        table: It; other columns are passed over.
-        reference: The spec or the contract of the network.
+        table: The table; other columns are ignored.
+        reference: Spec or contract of the network.
 
     Raises:
-        ValueError: As in `read_series`; or if a column is missing, or the dates are not spaced as those trained on.
+        ValueError: As in `read_series`; or if a column is missing, or the dates are spaced unlike those of training.
     """
     names = column_names(reference.inputs[0])
     if missing := [name for name in names if name not in table]:
         raise ValueError(
-            f"A series must have the columns that were learned from. Received: none called {', '.join(missing)}. "
+            f"A series must have the network's input columns. Received: none called {', '.join(missing)}. "
             f"There are: {', '.join(map(str, table.columns))}."
         )
     time = next((value for value in reference.targets if isinstance(value, Time)), None)
@@ -91,7 +93,7 @@ def series_like(table: pd.DataFrame, reference: IOSpec) -> Series:
 
 
 def column_names(value: Feature) -> tuple[str, ...]:
-    """The names of a value's columns."""
+    """Return the names of a feature's columns."""
     return tuple(column.name for column in columns_of(value))
 
 
@@ -108,7 +110,7 @@ def _series(table: pd.DataFrame, names: Sequence[str], dated: Column | None, fre
 
 
 def _numbers(name: str, values: pd.Series) -> np.ndarray:
-    """A column as float32 (rows,)."""
+    """Convert a column to float32 (rows,)."""
     numbers = pd.to_numeric(values, errors="coerce").to_numpy(np.float64)
     wrong = ~is_held(numbers)
     if wrong.any():

@@ -1,4 +1,4 @@
-"""Windows of a series: what came before, and what comes next, cut out of one array as they are read."""
+"""Windows of a series: inputs and targets of forecasts, cut from one array on reading."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from dltemplates.datasets.source import BaseSource, Source, Wrapper
 
 
 class TimeSource(BaseSource):
-    """Windows of a series: its rows are split by time, and each split is cut into windows by itself.
+    """Windows of a series. Its rows are split by time, then each split is cut into windows of its own.
 
     Attributes:
-        times: When each row was, float64 (rows,): days since 1970, or its place where dates are not known.
+        times: Time of each row, float64 (rows,): days since 1970, or the row number without dates.
         is_dated: Whether dates are known.
-        need: The fewest rows that hold a window.
+        need: Minimum rows for one window.
     """
 
     times: np.ndarray
@@ -24,7 +24,7 @@ class TimeSource(BaseSource):
 
     @property
     def raw_rows(self) -> tuple[np.ndarray, ...]:
-        """Return what is known of each row, arrays (rows, ...)."""
+        """The raw data of each row: arrays (rows, ...)."""
         raise NotImplementedError
 
     def cut(self, split: str, start: int, stop: int) -> Source:
@@ -32,12 +32,12 @@ class TimeSource(BaseSource):
         raise NotImplementedError
 
     def raise_too_short(self, split: str, received: str) -> NoReturn:
-        """Raise a `ValueError` that says how long a split must be, and the way out."""
+        """Raise a `ValueError` with the minimum length of a split and the way out."""
         raise NotImplementedError
 
 
 def cut(source: Source, split: str, start: int, stop: int) -> Source:
-    """Cut the windows of some rows out of a series, whatever is wrapped around it."""
+    """Cut the windows of some rows out of a series, through all its wrappers."""
     if isinstance(source, Wrapper):
         return source.over(cut(source.source, split, start, stop))
     assert isinstance(source, TimeSource)
@@ -45,9 +45,9 @@ def cut(source: Source, split: str, start: int, stop: int) -> Source:
 
 
 class WindowSource(TimeSource):
-    """The windows of a series: one for each row that a forecast can begin with, in the order of time.
+    """The windows of a series, one for each possible first row of a forecast, ordered by time.
 
-    The series lies in memory once; no window is kept.
+    The series is in memory once; windows are cut on reading.
     """
 
     def __init__(
@@ -59,15 +59,15 @@ class WindowSource(TimeSource):
         window_sizes: tuple[int, int, int],
         is_dated: bool = False,
     ):
-        """Take a series.
+        """Store a series.
 
         Args:
             rows: The series, float32 (rows, channels).
-            times: When each row was, float64 (rows,).
-            target: The channel that is forecast.
-            lengths: The window, the rows that a forecast is made of; the horizon, the rows that are forecast; and the
-                period, the rows of a season: as many of the target's last values are given beside each window.
-            is_dated: Whether times are days.
+            times: Time of each row, float64 (rows,).
+            target: The channel to forecast.
+            window_sizes: Rows of the window (a forecast's input), of the horizon (its target), and of a season (as many
+                of the target's last values come with each window).
+            is_dated: Whether times are in days.
         """
         self.rows = rows
         self.times = times
@@ -75,7 +75,7 @@ class WindowSource(TimeSource):
         self.target = rows[:, target]
         self.window, self.horizon, self.period = window_sizes
         self.is_dated = is_dated
-        self.reach = max(self.window, self.period)  # rows before the first that can be forecast
+        self.reach = max(self.window, self.period)  # rows before the first forecast
         self.need = self.reach + self.horizon
 
     def __len__(self) -> int:
@@ -85,8 +85,8 @@ class WindowSource(TimeSource):
         """Read the windows at `indices` (n,).
 
         Returns:
-            `series` (n, window, channels), the rows before a forecast; of the target `future` (n, horizon), what came
-            then, and `past` (n, period), what had come before; `time` (n,), that of the first row of the forecast.
+            `series` (n, window, channels), the rows before a forecast; `future` (n, horizon) and `past` (n, period),
+            the target's values after and before the start of the forecast; `time` (n,), the time of its first row.
         """
         first = np.asarray(indices) + self.reach
         return {
@@ -106,14 +106,14 @@ class WindowSource(TimeSource):
         return WindowSource(rows, times, target=self.place, window_sizes=window_sizes, is_dated=self.is_dated)
 
     def raise_too_short(self, split: str, received: str) -> NoReturn:
-        more = f"; or set more apart by dataset.{split}" if split != "train" else ""
+        more = f"; or raise dataset.{split}" if split != "train" else ""
         raise ValueError(
-            f"Each split must be as long as a window and what is forecast of it, {self.need} rows. Received: "
+            f"Each split must have a window and its horizon, {self.need} rows. Received: "
             f"{received}. Lower dataset.series.window ({self.window}), dataset.series.horizon ({self.horizon}) or "
             f"dataset.series.season_length ({self.period}){more}."
         )
 
 
 def window_indices(first: np.ndarray, length: int) -> np.ndarray:
-    """The rows from each of `first` (n,) on: (n, length)."""
+    """Return the indices of `length` rows from each of `first` (n,): (n, length)."""
     return first[:, None] + np.arange(length)

@@ -1,1 +1,1 @@
-"""Where data lies on disk: files that are found, archives, and caches of arrays."""
+"""Data on disk: finding files, archives, and caches of arrays."""

@@ -1,4 +1,4 @@
-"""Archives of data, unpacked once into the user's cache."""
+"""Archives of data, each unpacked once into the user's cache."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from dltemplates.datasets.storage.locate import cache_folder
 
 
 def unpack(path: Path) -> Path:
-    """Unpack a tar archive into the cache, unless that has been done.
+    """Unpack a tar archive into the cache, unless it is there already.
 
-    Only folders and plain files are written, and only below the new folder, which appears when it is complete.
+    Write only folders and plain files, and only below the new folder, which appears once it is complete.
 
     Returns:
         The folder.
 
     Raises:
-        ValueError: If it is no archive, a broken one, or one that reaches outside its folder.
+        ValueError: If it is broken, not an archive, or reaches outside its folder.
     """
     state = path.stat()
     identity = hashlib.sha256(f"{path.name} {state.st_size} {state.st_mtime_ns}".encode()).hexdigest()[:12]
@@ -37,7 +37,7 @@ def unpack(path: Path) -> Path:
         try:
             os.replace(unfinished, target)
         except OSError:
-            if not target.is_dir():  # else another process was faster
+            if not target.is_dir():  # otherwise another process was faster
                 raise
     except (tarfile.TarError, EOFError, zlib.error) as error:
         raise ValueError(
@@ -49,8 +49,8 @@ def unpack(path: Path) -> Path:
 
 
 def _extract(path: Path, folder: Path) -> None:
-    # `extractall(filter="data")` does this too, but not every Python 3.11 has it.
-    made: set[str] = set()
+    # `extractall(filter="data")` does this too, but some releases of Python 3.11 lack it.
+    created: set[str] = set()
     with tarfile.open(path) as archive:
         for member in archive:
             parts = [part for part in member.name.split("/") if part not in ("", ".")]
@@ -61,10 +61,10 @@ def _extract(path: Path, folder: Path) -> None:
                     "Do not trust it; get it from its source."
                 )
             where = os.path.join(folder, *(parts if member.isdir() else parts[:-1]))
-            if where not in made:
+            if where not in created:
                 os.makedirs(where, exist_ok=True)
-                made.add(where)
-            content = archive.extractfile(member)  # None of a folder
+                created.add(where)
+            content = archive.extractfile(member)  # None for a folder
             if content is not None:
                 with open(os.path.join(where, parts[-1]), "wb") as file:
                     shutil.copyfileobj(content, file)

@@ -1,7 +1,7 @@
-"""A cache of arrays on disk: mapped into memory, and read where an example asks for it.
+"""A cache of arrays on disk, memory-mapped and read on demand.
 
-A cache is a folder of `.npy` files, one for each array. Its name is a digest of all that its numbers depend on. It is
-written beside its place and moved there when it is whole; one that is not whole is written again.
+A cache is a folder with one `.npy` file per array. Its name is a digest of everything that the numbers depend on. It
+is written to a temporary folder and moved into place when complete; an incomplete one is written again.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from dltemplates.datasets.ragged import Ragged
 from dltemplates.datasets.source import ArraySource
 from dltemplates.datasets.storage.locate import cache_folder
 
-FORMAT = 1  # of the files; another number gives other names
+FORMAT = 1  # version of the files; part of a cache's name
 
-Batch = Mapping[str, Any]  # arrays (m, ...) by name; of a ragged one, a sequence of m arrays
+Batch = Mapping[str, Any]  # arrays (m, ...) by name; a sequence of m arrays for a ragged one
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,10 @@ class Stored:
 
     Attributes:
         dtype: The NumPy dtype.
-        shape: Of an example; of a ragged array, of a row.
-        is_ragged: Whether examples have different numbers of rows, which are stored one after the other.
-        length: Of a ragged array: rows that each example is padded to when it is read; None for those of the longest.
-        fill: Of a ragged array: the number in the rows that are added.
+        shape: Shape of an example; of a row for a ragged array.
+        is_ragged: Whether examples differ in their number of rows; their rows are stored one after the other.
+        length: Rows of each ragged example after padding; None for those of the longest.
+        fill: The number in padding rows of a ragged array.
     """
 
     dtype: str
@@ -60,15 +60,15 @@ Layout = Mapping[str, Stored]
 
 
 def convert(examples: Callable[[], Iterable[Batch]], layout: Layout, key: str) -> ArraySource:
-    """Convert examples that can only be read in turn into a source with random access, once.
+    """Convert sequential examples into a source with random access, once.
 
     Args:
-        examples: Returns the examples, each a dict of arrays by name. Called if they are not in the cache.
+        examples: Function that returns the examples, each a dict of arrays by name; called if the cache lacks them.
         layout: The arrays.
-        key: A text that names all that the examples depend on: the digest of a file, the version of what reads it.
+        key: A text that names everything the examples depend on: a file's digest, the reader's version.
 
     Returns:
-        The examples in their order, from the cache in the user's cache folder.
+        The examples in their order, from the user's cache folder.
 
     Raises:
         ValueError: If there is no example, or one has another shape or dtype than the layout says.
@@ -88,12 +88,12 @@ def name_of(key: str, layout: Layout) -> str:
 
 
 def open_arrays(path: Path, layout: Layout, examples: int | None = None) -> ArraySource | None:
-    """Open the cache at `path`; None where there is none that is whole.
+    """Open the cache at `path`; None if it is missing or incomplete.
 
     Args:
         path: Its folder.
         layout: Its arrays.
-        examples: How many it must hold, where that is known.
+        examples: The number of examples that it must hold; None if unknown.
     """
     arrays: dict[str, Any] = {}
     for name, stored in layout.items():
@@ -122,8 +122,8 @@ def write_arrays(
         path: Its folder.
         layout: Its arrays.
         batches: All examples in their order.
-        examples: How many there are, where that is known: a disk without space for them is refused at once.
-        is_kept: Asked when all is written, whether it stays for later runs.
+        examples: The number of examples, if known; a disk without space for them is refused at once.
+        is_kept: Called after writing; returns whether the cache stays for later runs.
 
     Raises:
         ValueError: If there is no example, or one has another shape or dtype than the layout says.
@@ -135,11 +135,11 @@ def write_arrays(
             partial.mkdir(parents=True)
             _check_space(partial, layout, examples or 0)
         written = _write(partial, layout, batches)
-        # Its files may be moved, or removed, while they are mapped.
+        # Files may be moved or removed while they are mapped.
         source = open_arrays(partial, layout, written)
         if source is None:
             raise ValueError(
-                f"All arrays of a cache must hold one example after the other. Received: {written} of "
+                f"All arrays of a cache must hold the same number of examples. Received: {written} of "
                 f"`{next(iter(layout))}`, and other numbers of {', '.join([*layout][1:])}. Correct the reader."
             )
         if is_kept():
@@ -152,20 +152,20 @@ def write_arrays(
 
 @contextmanager
 def _explaining(folder: Path) -> Iterator[None]:
-    """Say of a failure of the disk what was to be written there."""
+    """Add the cause and the way out to an error of the disk."""
     try:
         yield
     except OSError as error:
         raise OSError(
             error.errno,
-            f"The cache needs a disk with space that can be written. Received: {error.strerror}. "
+            f"The cache needs a writable disk with free space. Received: {error.strerror}. "
             "Free space, or set DLT_CACHE to a folder on another disk. It is now",
             str(folder),
         ) from error
 
 
 class _Writer:
-    """A `.npy` file to which rows are added."""
+    """A `.npy` file that grows row by row."""
 
     def __init__(self, path: Path, name: str, dtype: str, shape: tuple[int, ...]):
         self.name, self.dtype, self.shape, self.rows = name, np.dtype(dtype), shape, 0
@@ -186,13 +186,13 @@ class _Writer:
         self.rows += len(rows)
 
     def close(self) -> None:
-        """Write how many rows there are."""
+        """Write the number of rows into the header."""
         with _explaining(self.folder), self.file:
             self.file.seek(0)
             self._write_header()
 
     def _write_header(self) -> None:
-        # NumPy leaves space for a longer number of rows, so the second header is as long as the first.
+        # NumPy's header leaves space for a longer number of rows, so rewriting it does not change its length.
         header = {
             "descr": np.lib.format.dtype_to_descr(self.dtype),
             "fortran_order": False,
@@ -202,7 +202,7 @@ class _Writer:
 
 
 def _write(path: Path, layout: Layout, batches: Iterable[Batch]) -> int:
-    """Write the arrays into a new folder, and return how many examples there are."""
+    """Write the arrays into a new folder, and return the number of examples."""
     written = 0
     with ExitStack() as stack:
         values, offsets = {}, {}
@@ -224,7 +224,7 @@ def _write(path: Path, layout: Layout, batches: Iterable[Batch]) -> int:
                     offsets[name].add(np.array([writer.rows], np.int64))
             written += len(next(iter(batch.values())))
     if not written:
-        raise ValueError("A cache must hold at least one example. Received: none. Check what is read.")
+        raise ValueError("A cache must hold at least one example. Received: none. Check the source of the examples.")
     return written
 
 
@@ -244,7 +244,7 @@ def _check_space(folder: Path, layout: Layout, examples: int) -> None:
 
 
 def _move(partial: Path, path: Path) -> None:
-    """Move a whole cache to its place, where one may be that is not."""
+    """Move a complete cache into place, over a broken one."""
     if path.exists():
         broken = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
         with suppress(FileNotFoundError):  # another process was faster
@@ -254,11 +254,11 @@ def _move(partial: Path, path: Path) -> None:
         os.replace(partial, path)
     except OSError as error:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-            raise  # else another process put the same arrays there
+            raise  # otherwise another process was faster
 
 
 def _open(path: Path, dtype: str, shape: tuple[int, ...]) -> np.ndarray | None:
-    """The array at `path`; None if there is none, or another than it must be."""
+    """Map the array at `path`; None if it is missing, incomplete, or has another dtype or shape."""
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
         length = path.stat().st_size
@@ -271,7 +271,7 @@ def _open(path: Path, dtype: str, shape: tuple[int, ...]) -> np.ndarray | None:
 def _ragged(values: np.ndarray, offsets: np.ndarray, stored: Stored) -> Ragged | None:
     try:
         return Ragged(values, np.asarray(offsets), length=stored.length, fill=stored.fill)
-    except ValueError:  # they do not fit each other
+    except ValueError:  # values and offsets do not match
         return None
 
 
@@ -280,4 +280,4 @@ def _values(path: Path, name: str) -> Path:
 
 
 def _offsets(path: Path, name: str) -> Path:
-    return path / f"{quote(name, safe='')}+offsets.npy"  # no name of an array has a + when it is quoted
+    return path / f"{quote(name, safe='')}+offsets.npy"  # quoted names contain no +

@@ -1,4 +1,4 @@
-"""Where the files of named datasets are: under `$DLT_DATA`, in the user's cache, or on the way there."""
+"""Finding the files of named datasets: under `$DLT_DATA`, in the user's cache, or by download."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ class Origin:
     """One file (or folder, or archive) of a named dataset.
 
     Attributes:
-        paths: Where it may lie below `$DLT_DATA` and the cache; a download goes to the first.
-        urls: Where it is downloaded from, tried in turn.
-        md5: What a download must be.
-        page: Where a person finds it, if it is not downloaded.
+        paths: Possible paths below `$DLT_DATA` and the cache; a download goes to the first.
+        urls: Download addresses, tried in turn.
+        md5: MD5 digest of a download.
+        page: Web page with the file, for people; used if there is no download.
     """
 
     paths: tuple[str, ...]
@@ -25,7 +25,7 @@ class Origin:
 
 
 def cache_folder() -> Path:
-    """Where downloads and unpacked archives are kept: `$DLT_CACHE`, or the user's cache folder."""
+    """Return the folder for downloads and unpacked archives: `$DLT_CACHE`, or the user's cache folder."""
     if chosen := os.environ.get("DLT_CACHE"):
         return Path(chosen).expanduser()
     import pooch
@@ -34,10 +34,10 @@ def cache_folder() -> Path:
 
 
 def data_folder() -> Path | None:
-    """The folder `$DLT_DATA`; None if the variable is not set.
+    """Return the folder `$DLT_DATA`; None if the variable is not set.
 
     Raises:
-        ValueError: If it is set but no folder.
+        ValueError: If it is set but not a folder.
     """
     chosen = os.environ.get("DLT_DATA")
     if not chosen:
@@ -49,10 +49,10 @@ def data_folder() -> Path | None:
 
 
 def locate(name: str, origin: Origin) -> Path:
-    """Find a file of dataset `name`, downloading it if it is nowhere.
+    """Find a file of dataset `name`; download it if it is missing.
 
     Raises:
-        ValueError: If it is nowhere and cannot be downloaded; says which file to put where.
+        ValueError: If it is missing and cannot be downloaded; names the file and where to put it.
     """
     for folder in (data_folder(), cache_folder()):
         for path in origin.paths:
@@ -72,7 +72,7 @@ def _download(name: str, origin: Origin) -> Path:
             return target
         except (OSError, ValueError) as error:  # no network, no such page, or a file with another digest
             failure = failure or f"{url}: {' '.join(str(error).split())[:200]}"
-    tried = f", and no download ({failure})" if failure else f"; it is at {origin.page}"
+    tried = f", and the download failed ({failure})" if failure else f"; it is at {origin.page}"
     raise ValueError(
         f"Dataset {name} needs the file {origin.paths[0]}. Received: no such file{tried}. "
         f"Put it at {target}, or at {origin.paths[0]} below the folder that the variable DLT_DATA names."

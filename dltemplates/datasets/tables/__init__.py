@@ -1,1 +1,1 @@
-"""Readers of the user's tables: columns, rows, targets."""
+"""Readers of the user's tables: columns, rows and targets."""

@@ -1,6 +1,6 @@
-"""From the columns of a table to numbers and ids: read as raw values, fitted on the training split, then encoded.
+"""Table columns to numbers and ids: read as raw values, fitted on the training split, then encoded.
 
-Raw are a number as float64, a date as days since 1970, a category as its text; what is missing is NaN.
+Raw values are numbers as float64, dates as days since 1970, and categories as text. A missing value is NaN.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from dltemplates.features import Category, Column, Feature, Number, columns_of
 from dltemplates.features.column import DATE_PARTS
 
 YEAR, WEEK = 365.2425, 7.0  # days
-MISSING = ("", "?", "NA", "NaN", "nan")  # what stands in a cell where nothing is known
-NO_NUMBER = ("N/A", "n/a", "#N/A", "null", "NULL", "None", "none", "-")  # and among numbers; else these are categories
+MISSING = ("", "?", "NA", "NaN", "nan")  # cells that count as missing
+NO_NUMBER = ("N/A", "n/a", "#N/A", "null", "NULL", "None", "none", "-")  # missing too among numbers; else categories
 
 
 def kind_of(values: pd.Series) -> str:
-    """Tell what a column of text holds: `number`, `date`, or else `category`."""
+    """Detect the kind of a text column: `number`, `date`, or else `category`."""
     is_number, is_none = numbers_of(values).notna(), values.isin(NO_NUMBER)
     if (is_number | is_none).equals(values.notna()) and (is_number.any() or not is_none.any()):
         return "number"
@@ -31,54 +31,54 @@ def kind_of(values: pd.Series) -> str:
 
 
 def numbers_of(values: pd.Series) -> pd.Series:
-    """A column of text as numbers; NaN where one is missing, or is something else."""
+    """Convert a text column to numbers; NaN for missing values and other text."""
     return pd.to_numeric(values, errors="coerce")
 
 
 def are_numbers(texts: Sequence[str]) -> bool:
-    """Whether all texts are finite numbers, as those of a column must be that is read as numbers."""
+    """Return whether all texts are finite numbers, as a column of numbers needs."""
     return bool(is_held(numbers_of(pd.Series(texts, dtype=object)).to_numpy(np.float64)).all())
 
 
 def raw_rows(columns: Sequence[Column], table: pd.DataFrame, *, to_learn: bool = False) -> pd.DataFrame:
-    """Read the columns of a table that are learned from.
+    """Read the input columns of a table.
 
     Args:
-        columns: Those.
+        columns: The input columns.
         table: The table, as text.
-        to_learn: Whether it is to be learned from, so that a column could be of another kind.
+        to_learn: Whether the table is for training, so that a column could be of another kind.
 
     Returns:
-        The raw values: a column of float64 for numbers and dates, of texts for categories.
+        The raw values: float64 columns of numbers and dates, text columns of categories.
 
     Raises:
-        ValueError: If a column is missing, or does not hold what it must.
+        ValueError: If a column is missing, or has invalid values.
     """
     missing = [column.name for column in columns if column.name not in table]
     if missing:
         raise ValueError(
-            f"A table must have the columns that were learned from. Received: none called {', '.join(missing)}. "
+            f"A table must have the network's input columns. Received: none called {', '.join(missing)}. "
             f"There are: {', '.join(map(str, table.columns))}."
         )
     raw: dict[str, Any] = {}
     for column in columns:
         values = table[column.name]
         if column.kind == "category":
-            raw[column.name] = values.astype("category")  # each text is kept once
+            raw[column.name] = values.astype("category")  # stores each text once
         else:
             raw[column.name] = read_numbers(column.name, column.kind, values, format=column.format, to_learn=to_learn)
     return pd.DataFrame(raw, index=table.index)
 
 
 def fit_column(column: Column, train: pd.Series) -> Column:
-    """Learn how a column is made numbers, or ids, from its raw values in the training split.
+    """Fit a column on its raw values in the training split.
 
     Raises:
-        ValueError: If there is none.
+        ValueError: If it has no value there.
     """
     if not train.notna().any():
         raise ValueError(
-            f"A column must hold something to learn from. Received: nothing in `{column.name}` of the training split. "
+            f"An input column must have values. Received: none in `{column.name}` of the training split. "
             f"Leave it out: --set dataset.table.columns.{column.name}=skip."
         )
     if column.kind == "category":
@@ -88,25 +88,25 @@ def fit_column(column: Column, train: pd.Series) -> Column:
 
 
 def features_value(columns: Sequence[Column]) -> Number:
-    """The input of the numbers of a table's rows, whose statistics are not fitted yet."""
+    """Build the input for a table's numbers, with statistics yet to be fitted."""
     parts = sum(len(column.parts) for column in columns)
     return Number(name="features", dtype="float32", shape=(parts,), columns=tuple(columns))
 
 
 def categories_value(columns: Sequence[Column]) -> Category:
-    """The input of the categories of a table's rows: an id for each column."""
+    """Build the input for a table's categories: one id per column."""
     return Category(name="categories", dtype="int32", shape=(len(columns),), columns=tuple(columns))
 
 
 def encode_rows(value: Feature, raw: pd.DataFrame) -> np.ndarray:
-    """Make an input of the raw rows of a table.
+    """Encode the raw rows of a table as an input.
 
     Args:
-        value: The input, of kind `number` or `category`; its columns are fitted.
-        raw: The rows, as `raw_rows` reads them.
+        value: The input, of kind `number` or `category`, with fitted columns.
+        raw: The rows, from `raw_rows`.
 
     Returns:
-        (rows, *value.shape): float32 numbers, or int32 ids, or the text of the categories where the input takes that.
+        (rows, *value.shape): float32 numbers, int32 ids, or for string inputs the text of the categories.
     """
     encode = _parts
     if isinstance(value, Category):
@@ -115,25 +115,24 @@ def encode_rows(value: Feature, raw: pd.DataFrame) -> np.ndarray:
 
 
 def places_of(texts: pd.Series, known: Sequence[str]) -> np.ndarray:
-    """The place of each text among those that are known: float64 (n,), NaN where it is not one of them.
+    """Return the position of each text in `known`: float64 (n,), NaN if it is not there.
 
-    A whole number is the same with and without a point: who writes a table with pandas gets `1.0` for every 1 of a
-    column in which one is missing.
+    `1.0` equals `1`: pandas writes `1.0` for every 1 of a column with a missing value.
     """
-    places = {without_point(text): place for place, text in enumerate(known)}
-    places |= {text: place for place, text in enumerate(known)}
+    positions = {without_point(text): position for position, text in enumerate(known)}
+    positions |= {text: position for position, text in enumerate(known)}
     texts = texts.astype("category")
-    of_each = [places.get(text, places.get(without_point(text))) for text in texts.cat.categories]
-    return np.array([*of_each, None], np.float64)[texts.cat.codes]  # the code of a missing one is -1
+    found = [positions.get(text, positions.get(without_point(text))) for text in texts.cat.categories]
+    return np.array([*found, None], np.float64)[texts.cat.codes]  # a missing text has code -1
 
 
 def without_point(text: str) -> str:
-    """A whole number such as `1.0` as `1`; other text as it is."""
+    """Turn a whole number such as `1.0` into `1`; leave other text unchanged."""
     return re.sub(r"^(-?\d+)\.0+$", r"\1", text)
 
 
 def find_unknown(value: Feature, raw: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Whether each row holds a category that is not known, booleans (rows,) by column of categories."""
+    """Return whether each row has an unknown category, booleans (rows,) by category column."""
     return {
         column.name: raw[column.name].notna().to_numpy() & (_ids(column, raw[column.name])[:, 0] == 0)
         for column in columns_of(value)
@@ -150,9 +149,9 @@ def _texts(column: Column, values: pd.Series) -> np.ndarray:
 
 
 def _parts(column: Column, values: pd.Series) -> np.ndarray:
-    given = values.to_numpy(np.float64)
-    missing = np.isnan(given)
-    numbers = np.where(missing, column.median, given)
+    raw = values.to_numpy(np.float64)
+    missing = np.isnan(raw)
+    numbers = np.where(missing, column.median, raw)
     parts = [numbers]
     if column.kind == "date":
         for period in (YEAR, WEEK):
@@ -170,26 +169,26 @@ def read_numbers(
     """Read a column of numbers or dates.
 
     Args:
-        name: The column's.
+        name: Name of the column.
         kind: `number` or `date`.
-        values: It, as text; of a number, or as numbers.
-        format: Of dates that are not of ISO 8601.
-        to_learn: Whether the table is to be learned from, so that the column could be of another kind.
+        values: The column as text; numbers may be numeric already.
+        format: Format of dates that are not in ISO 8601.
+        to_learn: Whether the table is for training, so that the column could be of another kind.
 
     Returns:
-        Float64 (rows,), NaN where one is missing; a date as days since 1970.
+        float64 (rows,), NaN for missing values; dates in days since 1970.
 
     Raises:
-        ValueError: If one is something else, or more than float32 holds.
+        ValueError: If a value is invalid, or too large for float32.
     """
     numbers = days_of(read_dates(values, format)) if kind == "date" else numbers_of(values).to_numpy(np.float64)
-    given = values.notna() & ~(values.isin(NO_NUMBER) & (kind == "number"))
-    wrong = given.to_numpy() & ~is_held(numbers)
+    is_present = values.notna() & ~(values.isin(NO_NUMBER) & (kind == "number"))
+    wrong = is_present.to_numpy() & ~is_held(numbers)
     if wrong.any():
-        found = values.tolist()[np.argmax(wrong)]
-        what = f"dates like {example_of(format)}" if kind == "date" else f"finite numbers up to {MAX_FLOAT32:.1e}"
-        other = "leave it empty where it is not known"
+        received = values.tolist()[np.argmax(wrong)]
+        rule = f"dates like {example_of(format)}" if kind == "date" else f"finite numbers up to {MAX_FLOAT32:.1e}"
+        other = "leave it empty if it is unknown"
         if to_learn:
             other = f"take another kind: --set dataset.table.columns.{name}=category"
-        raise ValueError(f"Column `{name}` must hold {what}. Received: {found!r}. Correct it, or {other}.")
+        raise ValueError(f"Column `{name}` must hold {rule}. Received: {received!r}. Correct it, or {other}.")
     return numbers

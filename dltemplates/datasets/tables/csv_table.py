@@ -1,10 +1,10 @@
-"""The user's own table: a CSV file with a header, one example a row; or a folder of a `train.csv`, and a
-`validation.csv` and a `test.csv` if there are such splits.
+"""The user's own table: a CSV file with a header, one example per row; or a folder with a `train.csv`, and perhaps a
+`validation.csv` and a `test.csv`.
 
-What a column is, is told by what it holds: numbers, dates, or else categories; `dataset.table.columns` says otherwise,
-or leaves one out. Categories are the text of the file: `02139` is not 2139. What is to be predicted is the column
-`dataset.target`, by default the last: text, or few different whole numbers, are classes; other numbers are numbers.
-Where nothing is to be predicted, as of an autoencoder, all columns are learned from, but for one that is named there.
+The kind of a column follows from its values: numbers, dates, or else categories. `dataset.table.columns` sets another
+kind, or skips a column. Categories are the text in the file: `02139` is not 2139. The target is the column
+`dataset.target`, by default the last. Text, or a few different whole numbers, are classes; other numbers are numbers.
+For tasks without a target, such as autoencoders, all columns are inputs except `dataset.target`, if set.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from dltemplates.settings import DatasetSettings
 
 
 def csv_table(path: Path, settings: DatasetSettings, *, reference: IOSpec | None = None) -> Dataset:
-    """Load a table: all its columns are learned from, but for the target that the settings name.
+    """Load a table. All its columns are inputs, except the target that the settings name.
 
     Args:
         path: A `.csv` file, or a folder of them.
-        settings: The target, the kinds of columns.
-        reference: The spec or the contract of a trained network: columns and classes are then what they were there.
+        settings: The target and the kinds of columns.
+        reference: Spec or contract of a trained network, whose columns and classes are reused.
 
     Raises:
-        ValueError: If a table breaks a rule; says which.
+        ValueError: If a table breaks a rule; names it.
     """
     files = {"train": path} if path.is_file() else {split: path / f"{split}.csv" for split in SPLITS}
     frames = {split: read_csv(file) for split, file in files.items() if file.is_file()}
@@ -45,19 +45,19 @@ def csv_table(path: Path, settings: DatasetSettings, *, reference: IOSpec | None
 def frame_dataset(
     frames: Frames, settings: DatasetSettings, *, reference: IOSpec | None = None, target: str | None = None
 ) -> Dataset:
-    """Make a dataset of tables that were read.
+    """Build a dataset from the tables of its splits.
 
     Args:
-        frames: The rows of each split that there is, as `read_csv` reads them.
+        frames: The rows of each split, from `read_csv`.
         settings: As in `csv_table`.
         reference: As in `csv_table`.
-        target: The column that is to be predicted; None where the settings say it, or nothing is.
+        target: The column to predict; None to follow the settings, or for no target.
 
     Raises:
         ValueError: As in `csv_table`.
     """
     if "train" not in frames:
-        raise ValueError("A folder of tables must hold a train.csv. Received: none. Add it.")
+        raise ValueError("A folder of tables must have a train.csv. Received: none. Add it.")
     first = frames["train"]
     learned = [column for value in reference.inputs for column in columns_of(value)] if reference else []
     for split, frame in frames.items():
@@ -73,7 +73,7 @@ def frame_dataset(
     warnings += [] if learned else [_doubt_names(list(map(str, first)))]
     skipped: dict[str, str] = {}
     if target is None:
-        value: ClassId | Number = class_value(("rows",))  # nothing is said of them
+        value: ClassId | Number = class_value(("rows",))  # no target: one class for all rows
         targets = {split: np.zeros(len(frame), np.int64) for split, frame in frames.items()}
     else:
         known = learned_target(reference) if reference else None
@@ -95,10 +95,10 @@ def frame_dataset(
 
 
 def with_a_target(dataset: Dataset, settings: DatasetSettings, *, reference: IOSpec | None = None) -> Dataset:
-    """Return a dataset with a target: of a table without one, the last column that is not learned from.
+    """Add a target to a table without one: its last column that is not an input.
 
     Raises:
-        ValueError: If a table has no such column, or that breaks a rule; says which.
+        ValueError: If a table has no such column, or the column breaks a rule; names it.
     """
     sources = {split: source for split, source in dataset.splits.items() if isinstance(source, TableSource)}
     if not sources or any(columns_of(source.target) for source in sources.values()):
@@ -109,25 +109,25 @@ def with_a_target(dataset: Dataset, settings: DatasetSettings, *, reference: IOS
 
 
 def _columns(frames: Frames, settings: DatasetSettings, target: str | None) -> list[Column]:
-    """The columns that are learned from, and what each of them holds.
+    """Return the input columns with their kinds.
 
     Raises:
-        ValueError: If there is none, or dates can be read in two ways.
+        ValueError: If there is none, or dates are ambiguous.
     """
     first = frames["train"]
     names = [str(column) for column in first if column != target]
     kinds = {name: settings.of_table().columns.get(name) or kind_of(first[name]) for name in names}
-    found = [Column(name=name, kind=kind, place=0) for name, kind in kinds.items() if kind != "skip"]
-    if not found:
-        raise ValueError("A table must have a column to learn from. Received: none but the target. Add one.")
+    inputs = [Column(name=name, kind=kind, place=0) for name, kind in kinds.items() if kind != "skip"]
+    if not inputs:
+        raise ValueError("A table must have an input column. Received: none but the target. Add one.")
     return [
         column.model_copy(update={"place": place, "format": _format(column, frames)})
-        for place, column in enumerate(found)
+        for place, column in enumerate(inputs)
     ]
 
 
 def _format(column: Column, frames: Frames) -> str | None:
-    """How the dates of a column are written, in all splits; None for ISO 8601 and what is no dates."""
+    """Return the date format of a column in all splits; None for ISO 8601 and for other columns."""
     if column.kind != "date":
         return None
     return format_of(column.name, pd.concat([frame[column.name] for frame in frames.values()]))
@@ -142,34 +142,31 @@ def _check_columns(table: pd.DataFrame, settings: DatasetSettings) -> None:
 
 
 def _doubt_names(names: list[str]) -> str | None:
-    """Why the first row of a file may not be the names of its columns; None where it may well be."""
+    """Warn if a file's first row may be data instead of column names."""
     numbers = numbers_of(pd.Series(names)).dropna()
-    is_counted = (numbers.diff().dropna() == 1).all()  # as programs name columns that have no name
+    is_counted = (numbers.diff().dropna() == 1).all()  # some programs number columns without names
     if 2 * len(numbers) <= len(names) or is_counted:
         return None
-    return (
-        f"the first row is taken as the names of the columns, but {', '.join(names[:3])} look like data: write names "
-        "above them"
-    )
+    return f"the first row is read as column names, but {', '.join(names[:3])} look like data: write names above them"
 
 
 def _doubt(name: str, values: pd.Series) -> str | None:
-    """Why a column may not be meant as the categories that it is taken for; None where it may well be."""
-    given = values.dropna()
-    numbers = numbers_of(given)
-    if 2 * numbers.notna().sum() > len(given):
+    """Warn if a column read as categories may be something else."""
+    present = values.dropna()
+    numbers = numbers_of(present)
+    if 2 * numbers.notna().sum() > len(present):
         return (
-            f"column `{name}` is taken as categories, as {given[numbers.isna()].iloc[0]!r} is no number, unlike "
-            f"most of it: correct that, or say --set dataset.table.columns.{name}=category"
+            f"column `{name}` is read as categories, because {present[numbers.isna()].iloc[0]!r} is not a number, "
+            f"unlike most of it: correct it, or say --set dataset.table.columns.{name}=category"
         )
-    if look_like_dates(given):
+    if look_like_dates(present):
         return (
-            f"column `{name}` is taken as categories, but all of it looks like dates, as {given.iloc[0]!r} does: say "
+            f"column `{name}` is read as categories, but looks like dates, such as {present.iloc[0]!r}: say "
             f"--set dataset.table.columns.{name}=date, or =category"
         )
-    if given.nunique() > max(MAX_CLASS_NUMBERS, len(given) / 2):
+    if present.nunique() > max(MAX_CLASS_NUMBERS, len(present) / 2):
         return (
-            f"column `{name}` is taken as categories, {given.nunique()} different ones in {len(given)} rows, "
+            f"column `{name}` is read as categories, {present.nunique()} different ones in {len(present)} rows, "
             f"too many to learn from: leave it out, --set dataset.table.columns.{name}=skip"
         )
     return None

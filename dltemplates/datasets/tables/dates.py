@@ -1,4 +1,4 @@
-"""Dates in the columns of tables and series: told from other text, read, and counted in days."""
+"""Dates in the columns of tables and series: detecting, reading, and counting them in days."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import pandas as pd
 
 EPOCH = pd.Timestamp("1970-01-01")
 DAY = r"\s*\d{4}-\d{2}-\d{2}([T ].*)?"  # ISO 8601
-MONTH = r"\s*\d{4}-\d{2}(-\d{2}([T ].*)?)?"  # or coarser: a series may count months, a table may mean no date by it
+MONTH = r"\s*\d{4}-\d{2}(-\d{2}([T ].*)?)?"  # or only a month, in series; in a table this may not be a date
 
 DAYS = (
     *("%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y"),
     *("%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y"),
-)  # other than ISO 8601, which may have a time behind them
+)  # other formats than ISO 8601; a time may follow
 
 
 def is_dates(values: pd.Series, pattern: str) -> bool:
-    """Whether a column holds text that is dates, each a match of `DAY` or `MONTH`."""
+    """Return whether a column has only text dates that match `pattern`, `DAY` or `MONTH`."""
     if pd.api.types.is_numeric_dtype(values):
         return False
     text = values.dropna().astype(str)
@@ -24,29 +24,29 @@ def is_dates(values: pd.Series, pattern: str) -> bool:
 
 
 def format_of(name: str, values: pd.Series) -> str | None:
-    """The format of the dates in a column; None where it is ISO 8601, or none that is known.
+    """Return the date format of a column; None for ISO 8601 or an unknown format.
 
     Raises:
-        ValueError: If they can be read in two ways.
+        ValueError: If two formats fit and give different dates.
     """
     format, *others = _formats_of(values)
     for other in others:
         if not read_dates(values, format).equals(read_dates(values, other)):
             raise ValueError(
-                f"The dates of column `{name}` must be read in one way alone. Received: "
-                f"{values.dropna().iloc[0]!r} and others, which {format} and {other} both fit. "
+                f"The dates of column `{name}` must have one meaning. Received: "
+                f"{values.dropna().iloc[0]!r} and others, which fit both {format} and {other}. "
                 "Write them like 2024-12-31."
             )
     return format
 
 
 def look_like_dates(values: pd.Series) -> bool:
-    """Whether a column holds text that is dates of another format than ISO 8601."""
+    """Return whether a column has text dates in another format than ISO 8601."""
     return _formats_of(pd.Series(values.dropna().unique())) != [None]
 
 
 def _formats_of(values: pd.Series) -> list[str | None]:
-    """The formats that read all of a column's dates: None alone where ISO 8601 does or nothing does."""
+    """Return the formats that read all dates of a column; `[None]` for ISO 8601 or an unknown format."""
     texts = values.dropna()
     if read_dates(texts).notna().all():
         return [None]
@@ -56,16 +56,16 @@ def _formats_of(values: pd.Series) -> list[str | None]:
 
 
 def read_dates(values: pd.Series, format: str | None = None) -> pd.Series:
-    """Read dates, of ISO 8601 or another format, in UTC; NaT where there is none."""
+    """Parse dates in ISO 8601 or another format, in UTC; NaT for other text."""
     texts = values.astype(str)
     return pd.to_datetime(texts, errors="coerce", format=format or "ISO8601", utc=True).dt.tz_localize(None)
 
 
 def example_of(format: str | None) -> str:
-    """A date as it is written in a format; None for ISO 8601."""
+    """Return an example date in a format; None means ISO 8601."""
     return pd.Timestamp(2024, 12, 31).strftime(format or "%Y-%m-%d")
 
 
 def days_of(dates: pd.Series | pd.DatetimeIndex) -> np.ndarray:
-    """Count dates in days since 1970: float64 (n,), NaN where there is none."""
+    """Convert dates to days since 1970: float64 (n,), NaN for missing dates."""
     return ((dates - EPOCH) / pd.Timedelta(days=1)).to_numpy(np.float64)

@@ -1,4 +1,4 @@
-"""Rows of a table to be predicted: those of a CSV file, or values as they are typed."""
+"""Table rows to predict, from a CSV file or typed by the user."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ def read_rows(text: str | Path, values: Sequence[Feature]) -> list[Example]:
     """Read rows as the inputs of a network.
 
     Args:
-        text: A `.csv` file with a header, which need not hold what is to be predicted; or one row, as
-            `name=value,name=value` or as values in the order of the table that was learned from.
+        text: A `.csv` file with a header, with or without the target; or one row, as `name=value,name=value` or as
+            values in the order of the training table.
         values: The network's inputs.
 
     Returns:
-        For each row what to call it, its inputs by name, each (1, ...), and the columns whose category is not known.
+        For each row its name, its inputs by name, each (1, ...), and the columns with an unknown category.
 
     Raises:
-        ValueError: If there is no such file, or a column is missing or does not hold what it must.
+        ValueError: If the file is missing, or a column is missing or invalid.
     """
     values = [_with_columns(value) for value in values]
     path = Path(text)
     if path.suffix == ".csv":
         if not path.is_file():
             raise ValueError(
-                f"An input must be a CSV file or a row. Received: {path}, which is no file. Check the path."
+                f"An input must be a CSV file or a row. Received: {path}, which does not exist. Check the path."
             )
         table = read_csv(path)
         names = [f"{path} row {number}" for number in range(1, len(table) + 1)]
@@ -56,20 +56,20 @@ def read_rows(text: str | Path, values: Sequence[Feature]) -> list[Example]:
 
 
 def _with_columns(value: Feature) -> Feature:
-    """The input with a column for each of its numbers, where it is not of a table: a code, noise."""
+    """Name a column for each number of an input that is not from a table, such as a latent vector or noise."""
     if isinstance(value, WithColumns) and value.columns is not None:
         return value
     if len(value.shape) != 1:
         raise ValueError(
-            f"A row holds the numbers of one axis. Received: input `{value.name}` of shape {value.shape}. "
-            "Call the file by its runtime, with arrays."
+            f"A row must be the numbers of one axis. Received: input `{value.name}` of shape {value.shape}. "
+            "Call the file through its runtime, with arrays."
         )
     names = tuple(Column(name=f"{value.name}_{place}") for place in range(value.shape[0]))
     return Number(name=value.name, dtype=value.dtype, shape=value.shape, columns=names)
 
 
 def _typed(text: str, values: Sequence[Feature]) -> dict[str, str | None]:
-    """The cells of one row, by column; None where one is missing."""
+    """Parse the cells of one row, by column; None for missing ones."""
     known = [column for value in values for column in columns_of(value)]
     columns = [column.name for column in sorted(known, key=lambda column: column.place)]
     (cells,) = csv.reader([text], skipinitialspace=True)
@@ -78,6 +78,6 @@ def _typed(text: str, values: Sequence[Feature]) -> dict[str, str | None]:
     if set(row) != set(columns) or (not is_named and len(cells) != len(columns)):
         raise ValueError(
             f"A row must give a value for each of {', '.join(columns)}. Received: {text!r}. "
-            "Write name=value,name=value, or the values in that order; nothing behind the = where one is missing."
+            "Write name=value,name=value, or the values in that order; leave the value empty if it is missing."
         )
     return {name: None if cell.strip() in MISSING else cell.strip() for name, cell in row.items()}

@@ -20,10 +20,10 @@ class TableSource(BaseSource):
 
     Attributes:
         table: All columns as text.
-        columns: Those that are learned from.
-        target: What is to be predicted.
-        targets: That of each row, (n, ...).
-        to_learn: Whether the rows are to be learned from, rather than read for a trained network.
+        columns: The input columns.
+        target: The target.
+        targets: The target of each row, (n, ...).
+        to_learn: Whether the rows are for training, instead of for a trained network.
     """
 
     def __init__(
@@ -47,15 +47,15 @@ class TableSource(BaseSource):
 
     @cached_property
     def raw(self) -> pd.DataFrame:
-        """The columns that are learned from.
+        """The raw input columns.
 
         Raises:
-            ValueError: If one does not hold what it must.
+            ValueError: If a column has invalid values.
         """
         return raw_rows(self.columns, self.table, to_learn=self.to_learn)
 
     def read(self, indices: np.ndarray) -> Arrays:
-        """Read the rows at `indices` (n,): each input as its raw columns (n, columns)."""
+        """Read the rows at `indices` (n,): the raw columns (n, columns) of each input."""
         rows = self.raw.iloc[indices]
         inputs = {
             value.name: rows[[column.name for column in columns_of(value)]].to_numpy(
@@ -69,18 +69,18 @@ class TableSource(BaseSource):
         return self.targets if name == self.target.name else super().column(name)
 
     def fitted(self, spec: DatasetSpec) -> Source:
-        if self._fitted is None or self._fitted[0] != spec.inputs:  # all splits share what is encoded once
+        if self._fitted is None or self._fitted[0] != spec.inputs:  # encode once for all splits
             arrays = {value.name: encode_rows(value, self.raw) for value in spec.inputs}
             self._fitted = (spec.inputs, ArraySource(arrays | {self.target.name: self.targets}))
         return self._fitted[1]
 
     def find_unknown(self, inputs: Sequence[Feature]) -> dict[str, np.ndarray]:
-        """Whether each row holds a category that the fitted `inputs` do not know, (n,) by column of categories."""
+        """Return whether each row has a category unknown to the fitted `inputs`, (n,) by category column."""
         return {name: rows for value in inputs for name, rows in find_unknown(value, self.raw).items()}
 
 
 def input_values(columns: Sequence[Column]) -> tuple[Number | Category, ...]:
-    """The inputs that columns make: the numbers side by side, then the ids of the categories."""
+    """Build the inputs of table columns: the numbers side by side, then the ids of the categories."""
     numbers = [column for column in columns if column.kind != "category"]
     categories = [column for column in columns if column.kind == "category"]
     inputs: list[Number | Category] = [features_value(numbers)] if numbers else []
@@ -90,22 +90,22 @@ def input_values(columns: Sequence[Column]) -> tuple[Number | Category, ...]:
 def number_table(
     names: Sequence[str], splits: Mapping[str, tuple[np.ndarray, np.ndarray]], target: AnyFeature
 ) -> Dataset:
-    """Make a dataset of rows of numbers.
+    """Build a dataset from rows of numbers.
 
     Args:
-        names: What each number is.
-        splits: Numbers (n, columns) and targets (n, ...) of each split that there is.
-        target: What is to be predicted.
+        names: Column names.
+        splits: Numbers (n, columns) and targets (n, ...) of each split.
+        target: The target.
 
     Raises:
-        ValueError: If a number is not finite, or more than float32 holds.
+        ValueError: If a number is not finite, or too large for float32.
     """
     (features,) = input_values([Column(name=name) for name in names])
     sources: dict[str, Source] = {}
     for split, (rows, targets) in splits.items():
         if not is_held(rows).all():
             raise ValueError(
-                f"A table must hold numbers that float32 holds. Received: {(~is_held(rows)).sum()} others in {split}. "
+                f"A table must hold finite float32 numbers. Received: {(~is_held(rows)).sum()} others in {split}. "
                 "Restore it."
             )
         arrays = {features.name: rows.astype(np.float32), target.name: targets.astype(target.dtype)}

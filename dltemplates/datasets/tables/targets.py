@@ -1,4 +1,4 @@
-"""What is to be predicted of a table: which column it is, whether it holds classes or numbers, and those."""
+"""The target of a table: its column, whether it holds classes or numbers, and its values."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from dltemplates.datasets.tables.columns import numbers_of, places_of, without_p
 from dltemplates.features import ClassId, Number, columns_of
 from dltemplates.settings import DatasetSettings
 
-MIN_RELATIVE_RANGE = 1e-6  # variation, as a share of the greatest: float32 holds seven digits
-MAX_CLASS_NUMBERS = 20  # as many different whole numbers, and no more, are classes
-Frames = dict[str, pd.DataFrame]  # of each split
+MIN_RELATIVE_RANGE = 1e-6  # range as a share of the greatest value: float32 has seven digits
+MAX_CLASS_NUMBERS = 20  # up to this many different whole numbers are classes
+Frames = dict[str, pd.DataFrame]  # the rows of each split
 Targets = dict[str, np.ndarray]
 
 
 def target_name(table: pd.DataFrame, settings: DatasetSettings, reference: IOSpec | None) -> str:
-    """The column that is to be predicted: the one that was, the one that is named, or the last not learned from.
+    """Return the target's column: the network's own, the one in the settings, or the last that is not an input.
 
     Raises:
         ValueError: If there is no such column.
@@ -30,8 +30,8 @@ def target_name(table: pd.DataFrame, settings: DatasetSettings, reference: IOSpe
     others = [str(column) for column in table if column not in learned]
     there_are = f"There are: {', '.join(map(str, table.columns))}."
     if known not in (None, *others) or (learned and not others):
-        missing = f"no column `{known}`" if known else "only columns that are learned from"
-        raise ValueError(f"A table must hold what is to be predicted. Received: {missing}. {there_are} Add it.")
+        missing = f"no column `{known}`" if known else "only input columns"
+        raise ValueError(f"A table must have the target. Received: {missing}. {there_are} Add it.")
     name = known or settings.target or others[-1]
     if name not in table:
         raise ValueError(f"`dataset.target` must be a column. Received: {name}. {there_are}")
@@ -39,41 +39,41 @@ def target_name(table: pd.DataFrame, settings: DatasetSettings, reference: IOSpe
 
 
 def with_target(name: str, frames: Frames) -> tuple[Frames, dict[str, str]]:
-    """The rows that say what is to be predicted, and why the others are left out.
+    """Return the rows with a target, and why the others are left out.
 
     Raises:
-        ValueError: If there are none.
+        ValueError: If no row has a target.
     """
-    given = {split: frame[name].notna() for split, frame in frames.items()}
-    if not any(has_target.any() for has_target in given.values()):
+    rows_with_target = {split: frame[name].notna() for split, frame in frames.items()}
+    if not any(has_target.any() for has_target in rows_with_target.values()):
         raise ValueError(
-            f"The column that is to be predicted must hold something. Received: nothing in `{name}`. Fill it in, or "
+            f"The target column must have values. Received: none in `{name}`. Fill it in, or "
             "choose another: --set dataset.target=NAME."
         )
     skipped = {
         f"{split if len(frames) > 1 else 'table'} row {row}": f"no {name}"
-        for split, has_target in given.items()
+        for split, has_target in rows_with_target.items()
         for row in has_target.index[~has_target] + 1
     }
-    return {split: frame[given[split]] for split, frame in frames.items()}, skipped
+    return {split: frame[rows_with_target[split]] for split, frame in frames.items()}, skipped
 
 
 def read_targets(
     name: str, frames: Frames, settings: DatasetSettings, known: ClassId | Number | None
 ) -> tuple[Targets, tuple[str, ...] | None]:
-    """Read the column that is to be predicted.
+    """Read the target column.
 
     Args:
-        name: It.
+        name: Its name.
         frames: The rows of each split.
-        settings: What it holds, where it is not what it looks like.
-        known: What a trained network predicts.
+        settings: Its kind, if it is not what it looks like.
+        known: The target of a trained network.
 
     Returns:
-        Of each split the ids of classes, int64 (n,), or numbers, float32 (n, 1); and the names of the classes.
+        For each split class ids, int64 (n,), or numbers, float32 (n, 1); and the class names.
 
     Raises:
-        ValueError: If it does not hold what it must, or is the same everywhere.
+        ValueError: If it has invalid values, or is the same everywhere.
     """
     if known:
         kind, classes = ("category", known.classes) if isinstance(known, ClassId) else ("number", None)
@@ -91,33 +91,33 @@ def read_targets(
 
 
 def _kind(name: str, frames: Frames, settings: DatasetSettings) -> str:
-    given = settings.of_table().columns.get(name)
-    if given in ("date", "skip"):
+    kind = settings.of_table().columns.get(name)
+    if kind in ("date", "skip"):
         raise ValueError(
-            f"What is to be predicted must be a number or a category. Received: {name}={given} in "
+            f"The target must be a number or a category. Received: {name}={kind} in "
             "`dataset.table.columns`. Leave it out of there, or choose another column: --set dataset.target=NAME."
         )
-    if given:
-        return given
+    if kind:
+        return kind
     values = pd.concat([frame[name] for frame in frames.values()])
     numbers = numbers_of(values)
-    given = numbers.dropna()
-    if (given == given.round()).all() and given.nunique() <= MAX_CLASS_NUMBERS:
+    valid = numbers.dropna()
+    if (valid == valid.round()).all() and valid.nunique() <= MAX_CLASS_NUMBERS:
         return "category"
-    if 2 * len(given) > len(values) > len(given):
+    if 2 * len(valid) > len(values) > len(valid):
         raise ValueError(
-            f"What is to be predicted must be numbers, or classes. Received: {values[numbers.isna()].iloc[0]!r} in "
-            f"`{name}`, most of which are numbers. Correct it, or leave it empty and so the row out; if they are "
-            f"classes, --set dataset.table.columns.{name}=category."
+            f"The target must be numbers, or classes. Received: {values[numbers.isna()].iloc[0]!r} in "
+            f"`{name}`, which is mostly numbers. Correct it, or leave it empty to leave the row out; for classes, "
+            f"--set dataset.table.columns.{name}=category."
         )
-    return "number" if len(given) == len(values) else "category"
+    return "number" if len(valid) == len(values) else "category"
 
 
 def _class_ids(name: str, values: pd.Series, classes: tuple[str, ...]) -> np.ndarray:
     ids = places_of(values, classes)
     if np.isnan(ids).any():
         raise ValueError(
-            f"`{name}` must be a class that was learned. Received: {values[np.isnan(ids)].iloc[0]!r}. "
+            f"`{name}` must be one of the network's classes. Received: {values[np.isnan(ids)].iloc[0]!r}. "
             f"There are: {', '.join(classes)}. Correct it, or choose other data."
         )
     return ids.astype(np.int64)
@@ -139,11 +139,11 @@ def _check_varies(name: str, targets: Mapping[str, np.ndarray]) -> None:
     values = np.concatenate(list(targets.values()))
     if len(values) and (values == values[0]).all():
         raise ValueError(
-            f"What is to be predicted must vary. Received: `{name}`, the same in all {len(values)} rows. "
+            f"The target must vary. Received: `{name}`, the same in all {len(values)} rows. "
             "Choose another column: --set dataset.target=NAME."
         )
     if len(values) and np.ptp(values) <= MIN_RELATIVE_RANGE * np.abs(values).max():
         raise ValueError(
-            f"What is to be predicted must vary in float32, which holds seven digits. Received: `{name}`, from "
-            f"{values.min():.17g} to {values.max():.17g}. Subtract what all have in common: {values.min():.17g}."
+            f"The target must vary in float32, which has seven digits. Received: `{name}`, from "
+            f"{values.min():.17g} to {values.max():.17g}. Subtract their common part: {values.min():.17g}."
         )

@@ -101,11 +101,11 @@ def test_hidden_files_are_ignored_and_others_reported(class_folders, write_image
     skipped = dataset.spec.skipped
     assert skipped.pop("train/dogs/cut.png").startswith("broken: ")
     assert skipped == {
-        "extra/": "lies beside the splits",
+        "extra/": "is beside the splits",
         "train/dogs/notes.txt": "no JPEG, PNG, BMP or GIF",
         "train/dogs/empty.jpg": "no JPEG, PNG, BMP or GIF",
         "train/dogs/other.webp": "no JPEG, PNG, BMP or GIF",
-        "train/loose.png": "lies in no class folder",
+        "train/loose.png": "is in no class folder",
     }
 
 
@@ -249,7 +249,7 @@ def test_classes_that_differ_between_splits(class_folders):
 def test_images_of_a_rare_class_stay_where_they_are_trained_on(class_folders):
     dataset = load(class_folders(cats=18, dogs=2))
     assert dataset.spec.targets[0].counts == (12, 2)
-    assert dataset.spec.warnings[0].startswith("class dogs: fewer different examples than there are splits (3)")
+    assert dataset.spec.warnings[0].startswith("class dogs: fewer different examples than splits (3)")
 
 
 def test_equal_images_stand_in_one_split(class_folders):

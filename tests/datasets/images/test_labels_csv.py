@@ -78,7 +78,7 @@ def test_a_table_for_each_split(table):
         ("file,x", ["1", "nan", "4"], r"Received: 'nan' for 'images/1.png'"),
         ("file,x", ["5"] * 10, r"Received: 5 for all 7 \(column 0\)"),
         ("file,labels", ["", "", "", ""], "label.*Received: none"),
-        ("file,labels", [], "Received: none of 0 rows is"),
+        ("file,labels", [], "Received: none in 0 rows"),
     ],
 )
 def test_tables_that_break_a_rule(table, header, cells, message):

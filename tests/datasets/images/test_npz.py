@@ -110,7 +110,7 @@ def test_other_integers_from_0_to_255_are_taken(load):
         ),
         ({"x_test": IMAGES, "y_test": LABELS}, r"has the keys .* Received: x_test, y_test in"),
         ({"x": IMAGES, "y": LABELS, "z": LABELS}, r"has the keys .* Received: 'z' in .* Rename or remove it"),
-        ({"x": IMAGES, "x_train": IMAGES, "y": LABELS}, r"must hold 'x_train' once. Received: it and 'x_train'"),
+        ({"x": IMAGES, "x_train": IMAGES, "y": LABELS}, r"must hold 'x_train' once. Received: 'x_train' and an alias"),
         ({"x": IMAGES[0], "y": LABELS}, r"`x_train` must be \(n, height, width\) or .* Received: shape \(6, 5\)"),
         ({"x": IMAGES.reshape(20, 1, 6, 5), "y": LABELS}, r"Received: shape \(20, 1, 6, 5\). Move the channels last"),
         (

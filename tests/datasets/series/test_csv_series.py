@@ -121,7 +121,7 @@ def test_the_spec_says_what_a_series_is(load):
 def test_a_column_that_may_be_the_time_is_told(load):
     years = table(year=np.arange(ROWS) + 1900)[["year", "heat"]]
     (told,) = load(years, settings(target="heat")).spec.warnings
-    assert told.startswith("column `year` rises from each row to the next")
+    assert told.startswith("column `year` rises from row to row")
     assert "columns.year=date, or =skip" in told
     assert load(years, settings(target="heat", columns={"year": "number"})).spec.warnings == ()
     assert load(table(), settings(target="sales")).spec.warnings == ()  # what is forecast may rise
