@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import NoReturn
 
 import numpy as np
 import pandas as pd
 
 from dltemplates.datasets.features import class_value
-from dltemplates.datasets.series.windows import TimeSource, window_indices
-from dltemplates.datasets.source import Dataset, Source
+from dltemplates.datasets.series.windows import LabeledWindowSource
+from dltemplates.datasets.source import Dataset
 from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.datasets.storage.locate import Origin, locate
 from dltemplates.features import Column, Number
@@ -27,49 +26,6 @@ LABELS = "labels/combined_windows.json"
 PAGE = "https://github.com/numenta/NAB"
 LENGTH = 64  # values of a window
 CLASSES = ("normal", "anomaly")
-
-
-class MarkedWindows(TimeSource):
-    """Windows of a series, by their first positions. A window is anomalous if its last value is.
-
-    Attributes:
-        series: The values, float32 (n,).
-        marks: Whether each value is anomalous, 0 or 1, (n,).
-        starts: First position of each window.
-    """
-
-    is_dated = False
-    need = LENGTH
-
-    def __init__(self, series: np.ndarray, marks: np.ndarray, starts: np.ndarray | None = None):
-        self.series = series
-        self.marks = marks
-        self.times = np.arange(len(series), dtype=np.float64)
-        self.starts = np.arange(len(series) - LENGTH + 1) if starts is None else starts
-
-    def __len__(self) -> int:
-        return len(self.starts)
-
-    def read(self, indices: np.ndarray) -> dict[str, np.ndarray]:
-        """Read the windows at `indices` (n,): `features` (n, LENGTH) and `label` (n,)."""
-        places = window_indices(self.starts[indices], LENGTH)
-        return {"features": self.series[places], "label": self.marks[places[:, -1]]}
-
-    @property
-    def raw_rows(self) -> tuple[np.ndarray, ...]:
-        return self.series, self.marks
-
-    def cut(self, split: str, start: int, stop: int) -> Source:
-        starts = np.arange(start, stop - LENGTH + 1)
-        if split != "test":
-            starts = without_aftermath(self.marks, starts)
-        return MarkedWindows(self.series, self.marks, starts)
-
-    def raise_too_short(self, split: str, received: str) -> NoReturn:
-        raise ValueError(
-            f"Each split of a series must hold a window of {LENGTH} values. Received: {received}. Change "
-            "dataset.validation and dataset.test."
-        )
 
 
 def nab(settings: DatasetSettings) -> Dataset:
@@ -97,15 +53,9 @@ def nab(settings: DatasetSettings) -> Dataset:
     series, marks = read_series(path, json.loads(labels.read_text(encoding="utf-8")))
     columns = tuple(Column(name=f"t{place - LENGTH + 1}") for place in range(LENGTH))
     features = Number(name="features", dtype="float32", shape=(LENGTH,), columns=columns)
-    source = MarkedWindows(series, marks)
+    source = LabeledWindowSource(series, marks, window=LENGTH)
     spec = DatasetSpec(inputs=(features,), targets=(class_value(CLASSES),), sizes={"train": len(source)})
     return Dataset(spec, {"train": source})
-
-
-def without_aftermath(marks: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """Drop normal windows that still contain part of an anomaly, so that training sees only normal values in them."""
-    window_marks = marks[window_indices(starts, LENGTH)]  # (n, LENGTH)
-    return starts[(window_marks[:, -1] == 1) | ~window_marks.any(axis=1)]
 
 
 def find_series(folder: Path, name: str) -> Path:

@@ -114,6 +114,60 @@ class WindowSource(TimeSource):
         )
 
 
+class LabeledWindowSource(TimeSource):
+    """Windows of one series, by their first positions. The label of a window is the label of its last value.
+
+    Splits that learn, `train` and `validation`, leave out a window of label 0 that contains a value of another label.
+
+    Attributes:
+        series: The values, float32 (n,).
+        labels: The label of each value, 0 or 1, (n,).
+        starts: First position of each window.
+    """
+
+    is_dated = False
+
+    def __init__(self, series: np.ndarray, labels: np.ndarray, *, window: int, starts: np.ndarray | None = None):
+        """Take a series.
+
+        Args:
+            series: The values, float32 (n,).
+            labels: The label of each value, (n,).
+            window: Values in a window.
+            starts: First position of each window; None for all.
+        """
+        self.series = series
+        self.labels = labels
+        self.need = window
+        self.times = np.arange(len(series), dtype=np.float64)
+        self.starts = np.arange(len(series) - window + 1) if starts is None else starts
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def read(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+        """Read the windows at `indices` (n,): `features` (n, window) and `label` (n,)."""
+        places = window_indices(self.starts[indices], self.need)
+        return {"features": self.series[places], "label": self.labels[places[:, -1]]}
+
+    @property
+    def raw_rows(self) -> tuple[np.ndarray, ...]:
+        return self.series, self.labels
+
+    def cut(self, split: str, start: int, stop: int) -> Source:
+        starts = np.arange(start, stop - self.need + 1)
+        if split != "test":
+            labels = self.labels[window_indices(starts, self.need)]  # (n, window)
+            starts = starts[(labels[:, -1] == 1) | ~labels.any(axis=1)]
+        return LabeledWindowSource(self.series, self.labels, window=self.need, starts=starts)
+
+    def raise_too_short(self, split: str, received: str) -> NoReturn:
+        raise ValueError(
+            f"Each split of a series must hold a window of {self.need} values. Received: {received}. Change "
+            "dataset.validation and dataset.test."
+        )
+
+
 def window_indices(first: np.ndarray, length: int) -> np.ndarray:
     """Return the indices of `length` rows from each of `first` (n,): (n, length)."""
     return first[:, None] + np.arange(length)
