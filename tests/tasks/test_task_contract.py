@@ -343,9 +343,9 @@ def test_other_data_that_a_task_can_use_is_trained_on(trained, kinds, task, kind
 @pytest.mark.parametrize(("task", "kind"), REFUSED)
 def test_data_that_a_task_cannot_use_is_refused(kinds, tmp_path, task, kind):
     if kind == "images":
-        rule, received = f"Task {task} (needs|must know|judges)", ""  # images without labels are of one class
+        rule, received = f"Task {task} (needs|is for)", ""  # images without labels are of one class
     elif task == "parity":
-        rule, received = "Task parity", "a training for it"
+        rule, received = "Task parity", "a training for parity"
     else:
         values = "|".join(f"`{name}` of kind `{value}`" for name, value in kinds[kind].values.items())
         rule, received = f"Task {task} needs", f"({values})"
