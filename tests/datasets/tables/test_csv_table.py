@@ -490,7 +490,7 @@ def test_where_one_class_is_told_from_all_others_those_may_be_rare(load):
     others = {split: int(everything(dataset, split)["anomaly"].sum()) for split in dataset.splits}
     assert others == {"train": 3, "validation": 1, "test": 1}
     rare = table(label=["healthy"] * (ROWS - 2) + ["flutter", "pause"])[["size", "label"]]
-    with pytest.raises(ValueError, match="Received: [0-9]+ and 0 in validation. Set more apart"):
+    with pytest.raises(ValueError, match="Received: [0-9]+ and 0 in validation. Enlarge it"):
         load(rare, Named(name="anomaly", normal="healthy", anomalies="keep"))
 
 
