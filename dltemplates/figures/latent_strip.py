@@ -34,6 +34,4 @@ def latent_strip_figure(servings: dict[str, ServingModel], source: Source) -> Fi
     inputs = {image.name: source.read(np.arange(min(MAX_IMAGES, len(source))))[image.name]}
     vectors = KerasPredictor(encoder.model, encoder.contract)(inputs)
     outputs = KerasPredictor(decoder.model, decoder.contract)(vectors)
-    return strips_figure(
-        {"input": inputs[image.name], "latent": vectors[latent.name], "output": outputs[output.name]}
-    )
+    return strips_figure({"input": inputs[image.name], "latent": vectors[latent.name], "output": outputs[output.name]})

@@ -57,7 +57,12 @@ def load_for(
     reference: IOSpec | None = None
     rules = READING_RULES
     if isinstance(owner, Contract):
-        named, data, reference, rules = Named(name=owner.task, **owner.task_options), owner.data, owner, owner.reading_rules
+        named, data, reference, rules = (
+            Named(name=owner.task, **owner.task_options),
+            owner.data,
+            owner,
+            owner.reading_rules,
+        )
     elif isinstance(owner, Run):
         named, data, reference, run = owner.template.task, owner.template.dataset, owner.record.spec, owner
         rules, from_file = reference.reading_rules, True
@@ -119,7 +124,7 @@ def data_note(run: Run) -> str | None:
 def _load(
     named: Named, settings: DatasetSettings, reference: IOSpec | None, *, task_from_file: bool, from_file: bool
 ) -> tuple[Dataset, Hashes]:
-    """Return the data's own splits, and the hashes of their examples unless hashing would have to read a whole split."""
+    """Return the data's own splits, and the hashes of their examples where hashing needs no extra pass over files."""
     cls = task_class(named, from_file=task_from_file)
     needs_target = cls.needs_target
     own = cls.own_dataset(named.options)
@@ -175,7 +180,7 @@ def _order(dataset: Dataset, hashes: Hashes) -> str:
 def _check_rules(rules: int) -> None:
     if not 1 <= rules <= READING_RULES:
         raise ValueError(
-            f"`reading_rules` must be 1 to {READING_RULES}. Received: {rules}, of a later version. Install that version."
+            f"`reading_rules` must be 1 to {READING_RULES}. Received: {rules}, of a later version. Install it."
         )
 
 

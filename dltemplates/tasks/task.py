@@ -392,7 +392,7 @@ def make_task(settings: Named, spec: IOSpec, *, from_file: bool = False) -> Task
         return cls(spec, **settings.options)
     except TypeError as error:
         raise ValueError(
-            f"Task {settings.name} does not have all of these options. Received: {', '.join(settings.options)} ({error}). "
+            f"Task {settings.name} does not have these options. Received: {', '.join(settings.options)} ({error}). "
             f"See `dlt show {settings.name}`."
         ) from error
 

@@ -6,7 +6,7 @@ import pytest
 from dltemplates.figures.outcomes import confused_pairs_figure, confusion_matrix_figure
 from dltemplates.figures.run import examples_figure
 from dltemplates.figures.vision_drawings import (
-    GROUND,
+    BACKGROUND,
     feature_maps_figure,
     filters_figure,
     grad_cam_figure,
@@ -110,5 +110,5 @@ def test_a_mosaic_keeps_tiles_apart():
     made = mosaic(tiles, 2)
     assert made.shape == (2 * 24 + 3 * 4, 2 * 48 + 3 * 4, 3)
     assert [made[10, 10, 0], made[10, 70, 0], made[40, 10, 0]] == [0.1, 0.2, 0.3]
-    np.testing.assert_array_equal(made[40, 70], GROUND)
-    np.testing.assert_array_equal(made[0, 0], GROUND)
+    np.testing.assert_array_equal(made[40, 70], BACKGROUND)
+    np.testing.assert_array_equal(made[0, 0], BACKGROUND)

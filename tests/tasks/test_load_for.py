@@ -138,7 +138,9 @@ def test_data_that_is_not_here_is_not_compared(trained, tmp_path):
     text = run.template_path.read_text().replace("table.csv", "gone.csv")
     run.template_path.write_text(text)
     run.save_record(run.record)
-    assert data_note(Run(run.path)).startswith("the data could not be compared with the training data: A dataset's path")
+    assert data_note(Run(run.path)).startswith(
+        "the data could not be compared with the training data: A dataset's path"
+    )
     assert "was not compared" in write_report(run.path).read_text()
 
 

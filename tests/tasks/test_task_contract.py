@@ -227,7 +227,7 @@ def trained(kinds, tmp_path_factory):
         return dlt.train(template(task, kinds[kind]), output=tmp_path_factory.mktemp("runs") / f"{task}-{kind}")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(representation, "TURNS", (0, 1, 10))  # up to 1,000 are drawn else
+        patch.setattr(representation, "GIBBS_STEPS", (0, 1, 10))  # up to 1,000 are drawn else
         yield get
 
 

@@ -75,5 +75,5 @@ class Evaluation:
     score_of: Callable[[np.ndarray], float] | None = None
 
     def __len__(self) -> int:
-        """The number of examples."""
+        """Return the number of examples."""
         return self.count or len(next(iter((self.outputs or self.targets).values()), ()))
