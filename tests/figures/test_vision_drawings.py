@@ -67,7 +67,7 @@ def test_what_is_wrong_stands_out():
     images = np.zeros((5, 6, 8, 1), np.uint8)
     wrong = np.array([False, True, False, False, False])
     figure = grad_cam_figure(images, np.ones((5, 2, 3, 1), np.float32), ["a", "b", "c", "d", "e"], wrong, "last")
-    assert figure.get_suptitle() == "Grad-CAM by the 2x3 maps of last"
+    assert figure.get_suptitle() == "Grad-CAM of the 2x3 maps of last"
     drawn = [axes for axes in figure.axes if axes.get_images()]
     assert [axes.get_title() for axes in drawn] == ["a", "b", "c", "d", "e"]
     assert [axes.title.get_color() for axes in drawn] == ["black", "firebrick", "black", "black", "black"]
