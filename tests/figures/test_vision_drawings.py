@@ -77,7 +77,7 @@ def test_where_no_place_speaks_for_a_class_it_says_so():
     images, heat = np.zeros((2, 8, 8, 1), np.uint8), np.zeros((2, 4, 4, 1))
     heat[1, 0, 0] = 1
     figure = grad_cam_figure(images, heat, ["a", "b"], np.zeros(2, bool), "last")
-    assert [[text.get_text() for text in axes.texts] for axes in figure.axes] == [["no place\nspeaks for it"], []]
+    assert [[text.get_text() for text in axes.texts] for axes in figure.axes] == [["nothing\nsupports it"], []]
 
 
 def test_a_class_name_is_no_formula():
