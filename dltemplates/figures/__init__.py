@@ -1,1 +1,1 @@
-"""Every picture of a run."""
+"""Figures of a run."""

@@ -1,4 +1,4 @@
-"""The pictures of an anomaly detector: how far apart the scores are, what a threshold costs, and when it goes off."""
+"""Figures of an anomaly detector: score histogram, ROC curve, and scores over time."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ BINS = 50
 
 
 def histogram_figure(truth: np.ndarray, score: np.ndarray, threshold: float) -> Figure:
-    """Draw how often each score occurs, of normal examples and of anomalies.
+    """Draw the score histograms of normal examples and of anomalies.
 
     Args:
-        truth: 0 or 1 for an anomaly, (n,).
-        score: (n,), 0 and up.
-        threshold: Above it, it is decided to be an anomaly.
+        truth: 0 for normal, 1 for an anomaly, (n,).
+        score: (n,), at least 0.
+        threshold: Scores above it count as anomalies.
     """
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
     positive = np.maximum(score, 1e-12)
     bins = np.geomspace(positive.min(), positive.max() * 1.001, BINS).tolist()
-    for name, marked, color in (("normal", truth == 0, NORMAL), ("anomalies", truth == 1, ANOMALY)):
-        axes.hist(positive[marked], bins=bins, color=color, alpha=0.6, label=f"{marked.sum()} {name}")
+    for name, mask, color in (("normal", truth == 0, NORMAL), ("anomalies", truth == 1, ANOMALY)):
+        axes.hist(positive[mask], bins=bins, color=color, alpha=0.6, label=f"{mask.sum()} {name}")
     axes.set_xscale("log")
     axes.axvline(threshold, color="black", linestyle="--", label=f"threshold {threshold:.3g}")
     axes.set_xlabel("score")
@@ -33,12 +33,12 @@ def histogram_figure(truth: np.ndarray, score: np.ndarray, threshold: float) -> 
 
 
 def roc_figure(truth: np.ndarray, score: np.ndarray, threshold: float) -> Figure:
-    """Draw the share of anomalies found against that of false alarms, for every threshold; its own is marked.
+    """Draw the ROC curve, and a point for the threshold.
 
     Args:
         truth: As in `histogram_figure`.
-        score: As there.
-        threshold: As there.
+        score: As in `histogram_figure`.
+        threshold: As in `histogram_figure`.
     """
     from sklearn.metrics import roc_auc_score, roc_curve
 
@@ -49,26 +49,26 @@ def roc_figure(truth: np.ndarray, score: np.ndarray, threshold: float) -> Figure
     axes.plot([0, 1], [0, 1], color="grey", linestyle=":")
     own = (score[truth == 0] > threshold).mean(), (score[truth == 1] > threshold).mean()
     axes.plot(*own, "o", color="black", label=f"threshold {threshold:.3g}")
-    axes.set_xlabel("normal examples decided to be anomalies")
-    axes.set_ylabel("anomalies found")
+    axes.set_xlabel("false positive rate: normal examples flagged")
+    axes.set_ylabel("true positive rate: anomalies found")
     axes.set_title(f"area {roc_auc_score(truth, score):.4f}")
     axes.legend(loc="lower right")
     return figure
 
 
 def timeline_figure(truth: np.ndarray, score: np.ndarray, threshold: float) -> Figure:
-    """Draw the score of each example in order, which of a series is in time, with the anomalies shaded.
+    """Draw the score of each example in the order of the data, with the anomalies shaded.
 
     Args:
         truth: As in `histogram_figure`.
-        score: As there.
-        threshold: As there.
+        score: As in `histogram_figure`.
+        threshold: As in `histogram_figure`.
     """
     figure = Figure(figsize=(10, 3.2), layout="constrained")
     axes = figure.subplots()
     axes.plot(score, color=NORMAL, linewidth=0.8, label="score")
-    over = np.flatnonzero(score > threshold)
-    axes.plot(over, score[over], ".", color="black", markersize=3, label="decided to be an anomaly")
+    flagged = np.flatnonzero(score > threshold)
+    axes.plot(flagged, score[flagged], ".", color="black", markersize=3, label="predicted anomaly")
     axes.axhline(threshold, color="black", linestyle="--", linewidth=1, label=f"threshold {threshold:.3g}")
     _shade(axes, truth)
     axes.set_yscale("log")
@@ -80,8 +80,8 @@ def timeline_figure(truth: np.ndarray, score: np.ndarray, threshold: float) -> F
 
 
 def _shade(axes: Axes, truth: np.ndarray) -> None:
-    """Shade each stretch of anomalies."""
+    """Shade each run of consecutive anomalies."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], truth, [0]])))
-    for place, (first, last) in enumerate(zip(edges[::2], edges[1::2], strict=True)):
-        label = "anomalies" if place == 0 else None
+    for index, (first, last) in enumerate(zip(edges[::2], edges[1::2], strict=True)):
+        label = "anomalies" if index == 0 else None
         axes.axvspan(first - 0.5, last - 0.5, color=ANOMALY, alpha=0.25, linewidth=0, label=label)

@@ -1,4 +1,4 @@
-"""What a network of one weighted sum has learned: what each input is worth."""
+"""Coefficients of linear, logistic and softmax regression, as numbers and as a figure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dltemplates.figures.outcomes import name_all
 from dltemplates.tasks.assemble import PREPROCESSING
 from dltemplates.tasks.serving.contract import ServingModel
 
-MAX_BARS = 40  # inputs that are drawn; those of the greatest coefficients
+MAX_BARS = 40  # inputs in the figure: the ones with the largest coefficients
 
 
 def coefficients(serving: ServingModel) -> list[dict[str, Any]] | None:
@@ -24,12 +24,12 @@ def coefficients(serving: ServingModel) -> list[dict[str, Any]] | None:
         serving: The trained network.
 
     Returns:
-        For each output `output`, the `intercept`, and for each input its name with `coefficient`, what a unit of it
-        adds, and `standardized`, what a standard deviation of it adds: to a number in its own unit, or to a logit of
-        classes; a category adds as much in either. None where the network is more than a weighted sum of columns.
+        For each output its name as `output`, its `intercept`, and its `inputs`: each has a `name`, a `coefficient` per
+        unit, and a `standardized` coefficient per standard deviation (equal for a category). Coefficients add to a
+        number in its own unit, or to a class's logit. None if the network is more than a weighted sum of columns.
     """
-    values = serving.contract.inputs
-    if not all(isinstance(value, Number | Category) and value.columns for value in values):
+    features = serving.contract.inputs
+    if not all(isinstance(feature, Number | Category) and feature.columns for feature in features):
         return None
     model = serving.model
     network = model.get_layer(model.name)
@@ -40,76 +40,77 @@ def coefficients(serving: ServingModel) -> list[dict[str, Any]] | None:
     if len(dense) != 1 or others:
         return None
     kernel, bias = (weight.astype(np.float64) for weight in dense[0].get_weights())
-    named, rows, scale, offset = _inputs(model, values)
+    inputs, matrix, scale, offset = _inputs(model, features)
     target, classes = serving.contract.targets[0], classes_of(serving.contract.outputs[0])
     names = classes[-kernel.shape[1] :] if classes else [target.name] * kernel.shape[1]
     unit, origin = np.array(1.0), np.array(0.0)
     if isinstance(target, Number):
         unit, origin = np.array(target.std), np.array(target.mean)
-    kernel, bias = rows @ kernel, bias + offset @ kernel
+    kernel, bias = matrix @ kernel, bias + offset @ kernel
     kernel, intercepts = kernel * unit, bias * unit + origin
     return [
         {
             "output": name,
-            "intercept": float(intercepts[place]),
+            "intercept": float(intercepts[index]),
             "inputs": [
                 {"name": column, "coefficient": float(weight * factor), "standardized": float(weight)}
-                for column, weight, factor in zip(named, kernel[:, place], scale, strict=True)
+                for column, weight, factor in zip(inputs, kernel[:, index], scale, strict=True)
             ],
         }
-        for place, name in enumerate(names)
+        for index, name in enumerate(names)
     ]
 
 
-def _inputs(model: Any, values: tuple[Feature, ...]) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray]:
-    """What stands in front of the weighted sum.
+def _inputs(model: Any, features: tuple[Feature, ...]) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray]:
+    """Read the preprocessing in front of the weighted sum.
 
     Args:
         model: The served network.
-        values: What it takes.
+        features: Its inputs.
 
     Returns:
-        The name of each input (inputs); what a deviation of it, or its category, is to the sum (inputs, kernel); how
-        many deviations a unit of it is (inputs); and what all are where the numbers are 0 (kernel).
+        The name of each input (inputs); the vector that a standard deviation of it, or its category, adds to the input
+        of the sum (inputs, kernel); standard deviations per unit (inputs); and the sum's input where all numbers are 0
+        (kernel).
     """
-    named: list[str] = []
+    names: list[str] = []
     blocks, scales, offsets = [], [], []
-    for value in values:
-        columns = columns_of(value)
-        if isinstance(value, Number):
+    for feature in features:
+        columns = columns_of(feature)
+        if isinstance(feature, Number):
             layer = model.get_layer(PREPROCESSING)
-            named += [part for column in columns for part in column.parts]
+            names += [part for column in columns for part in column.parts]
             blocks.append(np.eye(len(layer.scale)))
             scales += list(layer.scale)
             offsets += list(layer.offset)
             continue
-        for place, column in enumerate(columns):
-            vectors = model.get_layer(f"embedding_{place}").get_weights()[0][1:]  # the first is of unknown ones
-            named += [f"{column.name}={category}" for category in column.vocabulary]
+        for index, column in enumerate(columns):
+            vectors = model.get_layer(f"embedding_{index}").get_weights()[0][1:]  # row 0 is for unknown categories
+            names += [f"{column.name}={category}" for category in column.vocabulary]
             blocks.append(vectors.astype(np.float64))
             scales += [1.0] * len(vectors)
             offsets += [0.0] * vectors.shape[1]
-    return named, block_diag(*blocks), np.array(scales, np.float64), np.array(offsets, np.float64)
+    return names, block_diag(*blocks), np.array(scales, np.float64), np.array(offsets, np.float64)
 
 
-def coefficients_figure(found: list[dict[str, Any]]) -> Figure:
-    """Draw what a standard deviation of each input adds to each output."""
-    names = [entry["name"] for entry in found[0]["inputs"]]
-    worth = np.array([[entry["standardized"] for entry in output["inputs"]] for output in found])  # (outputs, inputs)
-    order = np.argsort(-np.abs(worth).max(axis=0), kind="stable")[:MAX_BARS]
-    figure = Figure(figsize=(7, 1.2 + (0.12 + 0.14 * len(found)) * len(order)), layout="constrained")
+def coefficients_figure(outputs: list[dict[str, Any]]) -> Figure:
+    """Draw the standardized coefficients of each output, from `coefficients`."""
+    names = [entry["name"] for entry in outputs[0]["inputs"]]
+    weights = np.array([[entry["standardized"] for entry in output["inputs"]] for output in outputs])
+    order = np.argsort(-np.abs(weights).max(axis=0), kind="stable")[:MAX_BARS]
+    figure = Figure(figsize=(7, 1.2 + (0.12 + 0.14 * len(outputs)) * len(order)), layout="constrained")
     axes = figure.subplots()
-    height = 0.8 / len(found)
-    drawn = []
-    for place in range(len(found)):
-        at = np.arange(len(order)) + (place - (len(found) - 1) / 2) * height
-        drawn.append(axes.barh(at, worth[place, order], height))
+    height = 0.8 / len(outputs)
+    bars = []
+    for index, output_weights in enumerate(weights):
+        y = np.arange(len(order)) + (index - (len(outputs) - 1) / 2) * height
+        bars.append(axes.barh(y, output_weights[order], height))
     axes.set_yticks(range(len(order)), [names[index] for index in order], parse_math=False)
     axes.invert_yaxis()
     axes.axvline(0, color="black", linewidth=0.8)
-    axes.set_xlabel("what one standard deviation more, or the category, adds")
-    if len(found) > 1:
-        name_all(axes, drawn, [output["output"] for output in found])
+    axes.set_xlabel("contribution of one standard deviation, or of the category")
+    if len(outputs) > 1:
+        name_all(axes, bars, [output["output"] for output in outputs])
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     return figure

@@ -1,4 +1,4 @@
-"""Pictures of the code of an autoencoder: what lies where, and what lies between two examples."""
+"""Figures of an autoencoder's latent space: decoded plane, encoded examples, and interpolations."""
 
 from __future__ import annotations
 
@@ -10,72 +10,71 @@ from matplotlib.figure import Figure
 
 from dltemplates.figures.outcomes import name_all, sheet_of, show_sheet
 
-SIDE = 20  # codes along a side of the plane
-REACH = 2.5  # deviations of a standard normal distribution either way, which hold 98.8% of it
-STEPS = 10  # of a walk
+SIDE = 20  # latent vectors along a side of the plane
+REACH = 2.5  # standard deviations either way, which cover 98.8% of a normal distribution
+STEPS = 10  # of an interpolation
 WALKS = 5
-COLORS = [colormaps["tab20"](place) for place in (*range(0, 20, 2), *range(1, 20, 2))]  # the strong ones first
+COLORS = [colormaps["tab20"](index) for index in (*range(0, 20, 2), *range(1, 20, 2))]  # strong colours first
 
 Decode = Callable[[np.ndarray], np.ndarray]
 
 
 def plane_figure(decode: Decode) -> Figure:
-    """Draw what a decoder makes of each place of the plane that its codes of two numbers lie in.
+    """Draw the decoder's images over a grid of two-dimensional latent vectors.
 
     Args:
-        decode: From codes (n, 2) to images (n, height, width, channels), 0..255.
+        decode: From latent vectors (n, 2) to images (n, height, width, channels), 0..255.
     """
-    across = np.linspace(-REACH, REACH, SIDE, dtype=np.float32)
-    up = across[::-1]
-    codes = np.stack(np.meshgrid(across, up), axis=-1).reshape(-1, 2)
+    x = np.linspace(-REACH, REACH, SIDE, dtype=np.float32)
+    y = x[::-1]
+    vectors = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
     figure = Figure(figsize=(8, 8), layout="constrained")
     axes = figure.subplots()
     half = REACH / (SIDE - 1)
-    show_sheet(axes, sheet_of(decode(codes), SIDE), extent=[-REACH - half, REACH + half] * 2)
-    axes.set_xlabel("first number of the code")
-    axes.set_ylabel("second")
+    show_sheet(axes, sheet_of(decode(vectors), SIDE), extent=[-REACH - half, REACH + half] * 2)
+    axes.set_xlabel("latent dimension 1")
+    axes.set_ylabel("latent dimension 2")
     return figure
 
 
-def scatter_figure(codes: np.ndarray, labels: np.ndarray | None) -> Figure:
-    """Draw where the codes of examples lie.
+def scatter_figure(vectors: np.ndarray, labels: np.ndarray | None) -> Figure:
+    """Draw the latent vectors of examples in the plane.
 
     Args:
-        codes: (n, 2).
-        labels: The class of each, (n,), by its id; None where they have none. More than there are colours are not told
-            apart.
+        vectors: Latent vectors (n, 2).
+        labels: Class ids (n,); None without classes. With more classes than colours, all points have one colour.
     """
     figure = Figure(figsize=(7, 6), layout="constrained")
     axes = figure.subplots()
     classes = [] if labels is None else np.unique(labels).tolist()
     if not 1 < len(classes) <= len(COLORS):
-        axes.scatter(codes[:, 0], codes[:, 1], s=3)
+        axes.scatter(vectors[:, 0], vectors[:, 1], s=3)
     else:
-        drawn = []
+        points = []
         for label, color in zip(classes, COLORS, strict=False):
-            own = codes[labels == label]
-            drawn.append(axes.scatter(own[:, 0], own[:, 1], s=3, color=color))
+            members = vectors[labels == label]
+            points.append(axes.scatter(members[:, 0], members[:, 1], s=3, color=color))
         name_all(
-            axes, drawn, map(str, classes), title="class", markerscale=4, loc="center left", bbox_to_anchor=(1, 0.5)
+            axes, points, map(str, classes), title="class", markerscale=4, loc="center left", bbox_to_anchor=(1, 0.5)
         )
-    axes.set_xlabel("first number of the code")
-    axes.set_ylabel("second")
+    axes.set_xlabel("latent dimension 1")
+    axes.set_ylabel("latent dimension 2")
     return figure
 
 
-def walks_figure(codes: np.ndarray, decode: Decode) -> Figure:
-    """Draw what lies on the straight way from the code of one example to that of another.
+def walks_figure(vectors: np.ndarray, decode: Decode) -> Figure:
+    """Draw interpolations between pairs of examples, along straight lines in the latent space.
 
     Args:
-        codes: (n, units); each walk leads from one of even place to the next one.
-        decode: From codes to images (n, height, width, channels), 0..255.
+        vectors: Latent vectors (n, latent_dim); rows 0 and 1 are the first pair, rows 2 and 3 the second, and so on.
+        decode: From latent vectors to images (n, height, width, channels), 0..255.
     """
-    starts, ends = codes[0 : 2 * WALKS : 2], codes[1 : 2 * WALKS : 2]
+    starts, ends = vectors[0 : 2 * WALKS : 2], vectors[1 : 2 * WALKS : 2]
     starts = starts[: len(ends)]
-    shares = np.linspace(0, 1, STEPS, dtype=np.float32)[None, :, None]
-    way = starts[:, None] + shares * (ends - starts)[:, None]  # (walks, STEPS, units)
+    fractions = np.linspace(0, 1, STEPS, dtype=np.float32)[None, :, None]
+    path = starts[:, None] + fractions * (ends - starts)[:, None]  # (walks, STEPS, latent_dim)
     figure = Figure(figsize=(8, 0.8 * len(ends)), layout="constrained")
     axes = figure.subplots()
     axes.axis("off")
-    show_sheet(axes, sheet_of(decode(way.reshape(-1, way.shape[-1])), STEPS))
+    show_sheet(axes, sheet_of(decode(path.reshape(-1, path.shape[-1])), STEPS))
     return figure

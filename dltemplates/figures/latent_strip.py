@@ -1,4 +1,4 @@
-"""What an autoencoder keeps of an image: what it was given, its code, and what is made of that again."""
+"""Figure of an autoencoder: each input image, its latent vector, and its reconstruction."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from dltemplates.figures.outcomes import strips_figure
 from dltemplates.runtimes import KerasPredictor
 from dltemplates.tasks.serving.contract import ServingModel
 
-LONGEST = 64  # numbers of a code that can be told apart in a picture
+MAX_LATENT_DIM = 64  # more bars are too narrow to see
 MAX_IMAGES = 12
 
 
-def codes_figure(servings: dict[str, ServingModel], source: Source) -> Figure | None:
-    """Draw images, the codes that the encoder makes of them, and what the decoder makes of those.
+def latent_strip_figure(servings: dict[str, ServingModel], source: Source) -> Figure | None:
+    """Draw images, their latent vectors from the encoder, and their reconstructions from the decoder.
 
     Args:
-        servings: What is exported of a network, by name.
+        servings: The serving models of a network, by name.
         source: Examples.
 
     Returns:
-        The figure; None where there is no encoder and decoder of images, or the code is too long to be drawn.
+        The figure; None without an encoder and decoder of images, or with a latent vector too long to draw.
     """
     if not {"encoder", "decoder"} <= set(servings):
         return None
     encoder, decoder = servings["encoder"], servings["decoder"]
-    (image, *_), (code,), (made,) = encoder.contract.inputs, encoder.contract.outputs, decoder.contract.outputs
-    if not isinstance(image, Image) or len(code.shape) != 1 or code.shape[0] > LONGEST:
+    (image, *_), (latent,), (output,) = encoder.contract.inputs, encoder.contract.outputs, decoder.contract.outputs
+    if not isinstance(image, Image) or len(latent.shape) != 1 or latent.shape[0] > MAX_LATENT_DIM:
         return None
-    given = {image.name: source.read(np.arange(min(MAX_IMAGES, len(source))))[image.name]}
-    codes = KerasPredictor(encoder.model, encoder.contract)(given)
-    images = KerasPredictor(decoder.model, decoder.contract)(codes)
-    return strips_figure({"given": given[image.name], "code": codes[code.name], "made": images[made.name]})
+    inputs = {image.name: source.read(np.arange(min(MAX_IMAGES, len(source))))[image.name]}
+    vectors = KerasPredictor(encoder.model, encoder.contract)(inputs)
+    outputs = KerasPredictor(decoder.model, decoder.contract)(vectors)
+    return strips_figure({"input": inputs[image.name], "latent": vectors[latent.name], "output": outputs[output.name]})

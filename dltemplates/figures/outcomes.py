@@ -1,4 +1,4 @@
-"""The pictures of a split's outcome that tasks draw; a figure is returned, never shown."""
+"""Figures that tasks draw of a split's results; figures are returned, not displayed."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from matplotlib.ticker import MaxNLocator
 GREY = 96  # between images
 
 
-def name_all(axes: Axes, drawn: Sequence[Any], names: Iterable[str], **options: Any) -> None:
-    """Add a legend, whatever characters the names hold.
+def name_all(axes: Axes, handles: Sequence[Any], names: Iterable[str], **options: Any) -> None:
+    """Add a legend that shows the user's names as they are, whatever characters they have.
 
     Args:
-        axes: What things were drawn on.
-        drawn: Those, bars or points.
-        names: The user's, of each: `$` is no mathematics, and one that begins with `_` is shown too.
-        options: Of the legend.
+        axes: The axes.
+        handles: The bars or points on it.
+        names: The name of each: `$` starts no formula, and a leading `_` does not hide it.
+        options: Options of the legend.
     """
-    # Without a character in front, matplotlib hides what begins with `_`.
-    shown = [f"\u200b{name}" if name.startswith("_") else name for name in names]
-    legend = axes.legend(drawn, shown, **options)
+    # matplotlib hides names that begin with `_`, so put an invisible character in front.
+    labels = [f"\u200b{name}" if name.startswith("_") else name for name in names]
+    legend = axes.legend(handles, labels, **options)
     for text in legend.get_texts():
         text.set_parse_math(False)
 
@@ -56,12 +56,12 @@ def confusion_matrix_figure(matrix: np.ndarray, classes: Sequence[str]) -> Figur
 
 
 def confused_pairs_figure(matrix: np.ndarray, classes: Sequence[str], *, most: int = 10) -> Figure | None:
-    """Draw which classes are most often taken for which, the most frequent on top.
+    """Draw the most frequent confusions of a true class with a predicted one, the most frequent on top.
 
     Args:
         matrix: Counts (classes, classes); a row is a true class, a column a predicted one.
         classes: The class names.
-        most: How many pairs at most.
+        most: Maximum number of pairs.
 
     Returns:
         The figure; None if nothing was confused.
@@ -90,7 +90,7 @@ def confused_pairs_figure(matrix: np.ndarray, classes: Sequence[str], *, most: i
 
 
 def scatter_figure(truth: np.ndarray, value: np.ndarray) -> Figure:
-    """Draw predicted against true numbers, both (n, numbers), one panel a number."""
+    """Draw predicted against true numbers, both (n, numbers), one panel per number."""
     columns = truth.shape[1]
     figure = Figure(figsize=(4 * columns, 4), layout="constrained")
     for index, axes in enumerate(figure.subplots(1, columns, squeeze=False)[0]):
@@ -103,42 +103,42 @@ def scatter_figure(truth: np.ndarray, value: np.ndarray) -> Figure:
 
 
 def strips_figure(strips: Mapping[str, np.ndarray], *, most: int = 16) -> Figure:
-    """Draw images in rows, one below the other: each column is an example.
+    """Draw rows of images, one column per example.
 
     Args:
-        strips: What each row is called, and its images (n, height, width, channels), 0..255; or the codes (n, length)
-            that stand for images, each drawn as bars.
-        most: How many columns at most.
+        strips: The name of each row, and its images (n, height, width, channels), 0..255, or its latent vectors
+            (n, latent_dim), drawn as bars.
+        most: Maximum number of columns.
     """
     count = min(most, len(next(iter(strips.values()))))
     figure = Figure(figsize=(0.9 * count + 0.6, 0.25 + 0.95 * len(strips)), layout="constrained")
     panels = figure.subplots(len(strips), count, squeeze=False)
-    for row, (name, shown) in zip(panels, strips.items(), strict=True):
+    for row, (name, strip) in zip(panels, strips.items(), strict=True):
         row[0].set_ylabel(name)
-        for axes, example in zip(row, shown[:count], strict=True):
+        for axes, example in zip(row, strip[:count], strict=True):
             axes.set_xticks([])
             axes.set_yticks([])
             if example.ndim == 1:
-                _draw_code(axes, example, float(np.abs(shown[:count]).max()))
+                _draw_vector(axes, example, float(np.abs(strip[:count]).max()))
                 continue
             show_image(axes, example)
     return figure
 
 
-def _draw_code(axes: Axes, code: np.ndarray, greatest: float) -> None:
-    """Draw the numbers of a code (length,) as bars, up or down from the middle."""
-    axes.bar(range(len(code)), code, width=1.0, color=np.where(code < 0, "firebrick", "tab:blue"))
-    axes.set_xlim(-0.5, len(code) - 0.5)
-    axes.set_ylim(-(greatest or 1.0), greatest or 1.0)
+def _draw_vector(axes: Axes, vector: np.ndarray, limit: float) -> None:
+    """Draw a latent vector (latent_dim,) as bars, up or down from the middle."""
+    axes.bar(range(len(vector)), vector, width=1.0, color=np.where(vector < 0, "firebrick", "tab:blue"))
+    axes.set_xlim(-0.5, len(vector) - 0.5)
+    axes.set_ylim(-(limit or 1.0), limit or 1.0)
     axes.set_box_aspect(1)
 
 
 def grid_figure(images: np.ndarray, *, side: int = 10) -> Figure:
-    """Draw images side by side, `side` in a row.
+    """Draw a grid of images.
 
     Args:
-        images: (n, height, width, channels), 0..255; the first of them are shown.
-        side: How many in a row, and at most how many rows.
+        images: (n, height, width, channels), 0..255; the first `side * side` are drawn.
+        side: Images per row, and maximum number of rows.
     """
     sheet = sheet_of(images[: side * side], side, gap=1)
     height, width = sheet.shape[:2]
@@ -150,44 +150,44 @@ def grid_figure(images: np.ndarray, *, side: int = 10) -> Figure:
 
 
 def filters_figure(weights: np.ndarray, *, side: int = 10) -> Figure:
-    """Draw what hidden units look for: light where a pixel speaks for it, dark where against.
+    """Draw the weights of hidden units: positive weights light, negative ones dark.
 
     Args:
-        weights: From the pixels of an image to each unit, (units, height, width, channels); the first are shown.
-        side: How many in a row, and at most how many rows.
+        weights: Weights from pixels to units, (units, height, width, channels); the first units are drawn.
+        side: Units per row, and maximum number of rows.
     """
-    most = np.abs(weights).max(axis=(1, 2, 3), keepdims=True)
-    pictures = 127.5 + 127.5 * weights / np.maximum(most, 1e-12)
+    largest = np.abs(weights).max(axis=(1, 2, 3), keepdims=True)
+    pictures = 127.5 + 127.5 * weights / np.maximum(largest, 1e-12)
     return grid_figure(pictures, side=min(side, len(weights)))
 
 
-def chains_figure(chains: Mapping[str, np.ndarray], turns: Sequence[int]) -> Figure:
-    """Draw chains of images, a row each, by how they began.
+def chains_figure(chains: Mapping[str, np.ndarray], steps: Sequence[int]) -> Figure:
+    """Draw Gibbs chains of images, one row each, one panel per kind of start.
 
     Args:
-        chains: By what to write over them: (chains, times, height, width, channels), 0..255.
-        turns: When each of the images of a chain was seen.
+        chains: The title of each panel, and its chains (chains, times, height, width, channels), 0..255.
+        steps: The Gibbs step of each image in a chain.
     """
     figure = Figure(figsize=(4.5 * len(chains), 8), layout="constrained")
     panels = figure.subplots(1, len(chains), squeeze=False)[0]
     for axes, (title, images) in zip(panels, chains.items(), strict=True):
-        times = len(turns)
+        times = len(steps)
         sheet = sheet_of(images.reshape(-1, *images.shape[2:]), times, gap=1)
         show_sheet(axes, sheet)
-        axes.set_xticks((np.arange(times) + 0.5) * sheet.shape[1] / times, [str(turn) for turn in turns])
+        axes.set_xticks((np.arange(times) + 0.5) * sheet.shape[1] / times, [str(step) for step in steps])
         axes.set_yticks([])
-        axes.set_xlabel("times back and forth")
+        axes.set_xlabel("Gibbs steps")
         axes.set_title(title)
     return figure
 
 
 def sheet_of(images: np.ndarray, side: int, *, gap: int = 0) -> np.ndarray:
-    """Put images side by side.
+    """Join images to one sheet.
 
     Args:
-        images: (n, height, width, channels), 0..255; black where they do not fill the last row.
-        side: How many in a row.
-        gap: Pixels of grey below and to the right of each.
+        images: (n, height, width, channels), 0..255; the rest of the last row is black.
+        side: Images per row.
+        gap: Grey pixels below and to the right of each image.
 
     Returns:
         One image, uint8 (rows * (height + gap), side * (width + gap), channels).
@@ -202,7 +202,7 @@ def sheet_of(images: np.ndarray, side: int, *, gap: int = 0) -> np.ndarray:
 
 
 def show_sheet(axes: Axes, sheet: np.ndarray, **options: Any) -> None:
-    """Show a sheet of images, each pixel with sharp edges."""
+    """Show a sheet of images with sharp pixels."""
     show_image(axes, sheet, interpolation="nearest", **options)
 
 

@@ -1,4 +1,4 @@
-"""What a classifier of two numbers has made of the plane: the classes, the border between them, the examples."""
+"""Figure of a classifier with two inputs: class regions, decision boundary, and examples."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from dltemplates.figures.outcomes import name_all
 from dltemplates.runtimes import Arrays, Predictor
 from dltemplates.tasks.task import Task
 
-PLACES = 200  # along a side
+GRID_POINTS = 200  # along a side
 MARGIN = 0.25  # around the examples, as a share of their range
 COLORS = ("tab:blue", "tab:orange", "tab:green", "tab:red", "tab:purple", "tab:brown", "tab:pink", "tab:olive")
 MAX_POINTS = 500
 
 
 def boundary_figure(predictor: Predictor, task: Task, rows: np.ndarray, targets: Arrays) -> Figure | None:
-    """Draw the plane as a network of two numbers decides it.
+    """Draw the class regions of a network with two inputs.
 
     Args:
         predictor: The network.
-        task: Its task, of classes.
+        task: Its task.
         rows: Examples (n, 2).
         targets: Their targets.
 
     Returns:
-        The figure; None where the inputs are not two numbers, the outputs no classes, or the classes too many.
+        The figure; None if the inputs are not two numbers, the task has no classes, or too many.
     """
     value, *more = predictor.contract.inputs
     if more or not isinstance(value, Number) or value.shape != (2,) or task.kind != "class":
@@ -41,27 +41,25 @@ def boundary_figure(predictor: Predictor, task: Task, rows: np.ndarray, targets:
 
 
 def draw_boundary(axes: Axes, predictor: Predictor, task: Task, rows: np.ndarray, targets: Arrays) -> None:
-    """Draw what `boundary_figure` does on axes of one's own; for networks that it is for."""
-    (value,) = predictor.contract.inputs
+    """Draw `boundary_figure` on existing axes; for networks with two inputs and classes."""
+    (feature,) = predictor.contract.inputs
     classes = classes_of(task.target)
     low, high = rows.min(axis=0), rows.max(axis=0)
     margin = MARGIN * np.where(high > low, high - low, 1)
     low, high = low - margin, high + margin
-    across, up = (np.linspace(low[axis], high[axis], PLACES, dtype=np.float32) for axis in (0, 1))
-    grid = np.stack(np.meshgrid(across, up), axis=-1)
-    decided = task.decide(predictor({value.name: grid.reshape(-1, 2)}))
-    assert decided is not None  # it has classes
+    x, y = (np.linspace(low[axis], high[axis], GRID_POINTS, dtype=np.float32) for axis in (0, 1))
+    grid = np.stack(np.meshgrid(x, y), axis=-1)
+    predicted = task.decide(predictor({feature.name: grid.reshape(-1, 2)}))
+    assert predicted is not None  # the task has classes
     colors = ListedColormap(COLORS[: len(classes)])
-    axes.pcolormesh(
-        across, up, decided.reshape(PLACES, PLACES), cmap=colors, vmin=0, vmax=len(classes) - 1, alpha=0.25, linewidth=0
-    )
+    regions = predicted.reshape(GRID_POINTS, GRID_POINTS)
+    axes.pcolormesh(x, y, regions, cmap=colors, vmin=0, vmax=len(classes) - 1, alpha=0.25, linewidth=0)
     label = targets[task.target.name]
-    drawn = []
-    for place in range(len(classes)):
-        own = rows[label == place][:MAX_POINTS]
-        points = axes.scatter(own[:, 0], own[:, 1], color=COLORS[place], edgecolor="black")
-        drawn.append(points)
-    names = [part for column in columns_of(value) for part in column.parts] or ["first", "second"]
+    points = []
+    for class_id in range(len(classes)):
+        members = rows[label == class_id][:MAX_POINTS]
+        points.append(axes.scatter(members[:, 0], members[:, 1], color=COLORS[class_id], edgecolor="black"))
+    names = [part for column in columns_of(feature) for part in column.parts] or ["first", "second"]
     axes.set_xlabel(names[0], parse_math=False)
     axes.set_ylabel(names[1], parse_math=False)
-    name_all(axes, drawn, classes, title=task.target.name, loc="upper right")
+    name_all(axes, points, classes, title=task.target.name, loc="upper right")

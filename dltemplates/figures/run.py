@@ -1,4 +1,4 @@
-"""Pictures of a run."""
+"""Figures of a run: learning curves and examples."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ BOOKKEEPING = ("epoch", "step", "seconds")
 
 
 def curves_figure(history: list[dict[str, float]], best_epoch: int) -> Figure:
-    """Draw every figure of the history by epoch, training and validation in one panel, the kept epoch marked.
+    """Draw every metric of the history by epoch, training and validation in one panel, and the best epoch.
 
-    A training in stages has figures that belong to one of them: each panel shows the epochs that have its figure.
+    Each panel shows the epochs that have its metric, since each stage of a training has its own metrics.
     """
     every = dict.fromkeys(name for row in history for name in row)
     names = list(dict.fromkeys(name.removeprefix("val_") for name in every if name not in BOOKKEEPING))
@@ -33,13 +33,13 @@ def curves_figure(history: list[dict[str, float]], best_epoch: int) -> Figure:
     for axes in panels[len(names) :]:
         axes.axis("off")
     for axes, name in zip(panels, names, strict=False):
-        told = [row for row in history if name in row or f"val_{name}" in row]
-        epochs = [row["epoch"] for row in told]
+        rows_with_metric = [row for row in history if name in row or f"val_{name}" in row]
+        epochs = [row["epoch"] for row in rows_with_metric]
         marker = "." if len(epochs) == 1 else None
         if name in every:
-            axes.plot(epochs, [row.get(name, np.nan) for row in told], label="training", marker=marker)
+            axes.plot(epochs, [row.get(name, np.nan) for row in rows_with_metric], label="training", marker=marker)
         if f"val_{name}" in every:
-            values = [row.get(f"val_{name}", np.nan) for row in told]
+            values = [row.get(f"val_{name}", np.nan) for row in rows_with_metric]
             axes.plot(epochs, values, color="tab:orange", label="validation", marker=marker)
             if best_epoch in epochs:
                 axes.axvline(best_epoch, color="grey", linewidth=1, linestyle=":", label=f"kept: epoch {best_epoch}")
@@ -51,12 +51,12 @@ def curves_figure(history: list[dict[str, float]], best_epoch: int) -> Figure:
 
 
 def examples_figure(images: np.ndarray, captions: list[str], wrong: np.ndarray) -> Figure:
-    """Draw images with what was made of them.
+    """Draw images with their captions.
 
     Args:
         images: uint8 (n, height, width, channels).
-        captions: What to write over each.
-        wrong: Whether each is to stand out, (n,).
+        captions: Text above each image.
+        wrong: Whether to write each caption in red, (n,).
     """
     columns = min(8, len(images))
     rows = -(-len(images) // columns)
@@ -71,20 +71,20 @@ def examples_figure(images: np.ndarray, captions: list[str], wrong: np.ndarray) 
 
 
 def attempt(name: str, draw: Callable[[], Figure | None]) -> Figure | None:
-    """Draw a figure; where that fails, warn, and draw one that says why: a trained run is worth more than a picture.
+    """Draw a figure; if that fails, warn and draw the reason instead, so that a figure's bug does not cost the run.
 
     Args:
         name: The figure's file name, without suffix.
-        draw: Draws it; None if there is nothing to show.
+        draw: Draws it; returns None if there is nothing to draw.
     """
     try:
         return draw()
-    except Exception as error:  # whatever a network leads to that is not like those drawn so far
+    except Exception as error:  # an unusual network can fail in any way
         reason = f"{name}.png could not be drawn. {type(error).__name__}: {' '.join(str(error).split())}"
         warnings.warn(reason, RuntimeWarning, stacklevel=2)
         figure = Figure(figsize=(8, 1.2), layout="constrained")
-        shown = textwrap.shorten(reason, 300)
-        figure.text(0.02, 0.5, shown, color="firebrick", va="center", wrap=True, parse_math=False)
+        text = textwrap.shorten(reason, 300)
+        figure.text(0.02, 0.5, text, color="firebrick", va="center", wrap=True, parse_math=False)
         return figure
 
 

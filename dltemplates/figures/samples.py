@@ -1,4 +1,4 @@
-"""Sheets of small images, and an animation of them."""
+"""Sheets of generated images after each epoch, and their animation."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from PIL import Image
 from dltemplates.figures.outcomes import sheet_of
 from dltemplates.runs import Run, atomic_write
 
-SIDE = 10  # of a sheet, in images
-MIN_SHEET_WIDTH = 560  # of a sheet, in pixels: smaller images are enlarged
-MILLISECONDS, LAST_MILLISECONDS = 300, 2000  # that a frame is shown
+SIDE = 10  # images along a side of a sheet
+MIN_SHEET_WIDTH = 560  # pixels; smaller sheets are enlarged
+MILLISECONDS, LAST_MILLISECONDS = 300, 2000  # duration of a frame
 
 
 def save_samples(run: Run, epoch: int, images: np.ndarray) -> None:
-    """Keep what a generator makes after an epoch.
+    """Save a sheet of a generator's images after an epoch.
 
     Args:
         run: Its run.
-        epoch: Which, from 1 on.
+        epoch: The epoch, from 1.
         images: (n, height, width, channels), 0..255.
     """
     sheet = sheet_of(images[: SIDE * SIDE], SIDE, gap=1)
@@ -33,7 +33,7 @@ def save_samples(run: Run, epoch: int, images: np.ndarray) -> None:
 
 
 def join_samples(run: Run) -> Path | None:
-    """Join the sheets of all epochs to an animation; None where there are none."""
+    """Join the sheets of all epochs to an animation; return None without sheets."""
     paths = sorted(run.samples_path.glob("epoch_*.png"), key=lambda path: (len(path.name), path.name))
     if not paths:
         return None
@@ -44,8 +44,8 @@ def join_samples(run: Run) -> Path | None:
 
 
 def _of_few_colors(picture: Image.Image) -> Image.Image:
-    """A picture of the 256 colours at most that a GIF can have, each near to its own, and none dithered."""
-    # The best palette (median cut) takes a second for each of what may be a thousand frames, and is a little nearer.
+    """Reduce a picture to the 256 colours of a GIF, without dithering."""
+    # Median cut picks slightly better colours, but takes a second per frame, and there may be a thousand frames.
     return picture.convert("L") if picture.mode == "L" else picture.quantize(method=Image.Quantize.FASTOCTREE)
 
 

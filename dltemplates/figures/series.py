@@ -1,4 +1,4 @@
-"""The pictures of forecasts: on the time line, and by how far they look ahead."""
+"""Figures of forecasts: over time, and error by step ahead."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-MAX_TIMELINE_ROWS = 1000  # rows of a time line that can still be told apart
-FANS = 6  # whole forecasts that are drawn
-NAMES = {"network": "network", "last": "stays as it is", "seasonal": "as a season before"}
+MAX_TIMELINE_ROWS = 1000  # more rows are too dense to see
+FANS = 6  # whole forecasts to draw
+NAMES = {"network": "network", "last": "naive: last value", "seasonal": "naive: last season"}
 
 
 def forecast_figure(times: np.ndarray, truth: np.ndarray, forecast: np.ndarray, *, name: str) -> Figure:
-    """Draw forecasts against the truth on the time line.
+    """Draw forecasts and the truth over time.
 
-    Above, at each row what was said of it one step ahead, and as many as there are; below, some whole forecasts, each
-    from the row that it begins with. Of a long split the last windows are shown.
+    Above, the forecasts of each row one step ahead and `horizon` steps ahead; below, some whole forecasts. A long
+    split shows its last windows.
 
     Args:
-        times: When the first row of each window's forecast is, (n,), dates or numbers; the windows follow each other.
+        times: Time of the first forecast row of each window, (n,), dates or numbers; windows are one row apart.
         truth: (n, horizon).
         forecast: (n, horizon).
-        name: What is forecast.
+        name: Name of the forecast column.
     """
     times, truth, forecast = times[-MAX_TIMELINE_ROWS:], truth[-MAX_TIMELINE_ROWS:], forecast[-MAX_TIMELINE_ROWS:]
     count, horizon = truth.shape
@@ -40,19 +40,19 @@ def forecast_figure(times: np.ndarray, truth: np.ndarray, forecast: np.ndarray, 
     starts = np.linspace(0, count - horizon, FANS).round().astype(int) if count > horizon > 1 else np.arange(0)
     for start in starts:
         name_once = f"{horizon} steps from one row" if start == starts[0] else None
-        at = times[start : start + horizon]
-        whole.plot(at, forecast[start], color="tab:red", linewidth=2, marker=".", label=name_once)
+        forecast_times = times[start : start + horizon]
+        whole.plot(forecast_times, forecast[start], color="tab:red", linewidth=2, marker=".", label=name_once)
     for axes in (ahead, whole):
         axes.legend(fontsize=8, loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False)
     return figure
 
 
 def steps_figure(errors: Mapping[str, np.ndarray], *, name: str) -> Figure:
-    """Draw the mean absolute error by how many steps ahead a forecast is.
+    """Draw the mean absolute error of each step ahead.
 
     Args:
-        errors: Each (horizon,), by who made the forecast.
-        name: What is forecast.
+        errors: Each (horizon,), by forecaster: the network or a naive forecast.
+        name: Name of the forecast column.
     """
     figure = Figure(figsize=(6, 3.6), layout="constrained")
     axes = figure.subplots()

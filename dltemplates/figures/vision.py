@@ -1,4 +1,4 @@
-"""What a trained image network has learned to see: its first filters, its maps from shallow to deep, where it looks.
+"""Figures of a trained image network: first-layer filters, feature maps by depth, and Grad-CAM.
 
 Selvaraju et al.: "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization", ICCV 2017,
 https://arxiv.org/abs/1610.02391, section 3. The hierarchy from edges to parts: Zeiler, Fergus: "Visualizing and
@@ -26,20 +26,20 @@ from dltemplates.tasks.scoring.evaluation import Evaluation
 from dltemplates.tasks.serving.contract import ServingModel
 from dltemplates.tasks.task import Task
 
-STAGES = 5  # of the feature maps
-MAPS = 8  # of a stage
-LOOKED_AT = 8  # images of Grad-CAM, at most half of them wrong
-FINE = 4  # places along a side: a coarser map says little of where
+STAGES = 5  # stages of feature maps
+MAPS = 8  # maps per stage
+GRAD_CAM_IMAGES = 8  # at most half of them wrong
+FINE = 4  # pixels along a side; coarser maps locate little
 
 CONVOLUTIONS = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D)
 ACTIVATIONS = (layers.Activation, layers.ReLU, layers.LeakyReLU, layers.PReLU)
-# What belongs to the convolution that it follows; a sum, to the last of those that it adds.
+# Layers that join the stage of the convolution before them; a sum joins its last input's stage.
 FOLLOWERS = (*ACTIVATIONS, layers.BatchNormalization, layers.Add)
 
 
 @dataclass(frozen=True, eq=False)
 class Call:
-    """A layer at work on a batch: what it read, and what it made of it."""
+    """One call of a layer on a batch: its inputs and output."""
 
     layer: Any
     inputs: list[Any]
@@ -51,7 +51,7 @@ class Stage:
     """The maps of a convolution, after its normalization and activation.
 
     Attributes:
-        name: The layers, first and last.
+        name: The first and last layer.
         maps: float32 (n, height, width, maps).
     """
 
@@ -60,30 +60,30 @@ class Stage:
 
 
 def vision_figures(serving: ServingModel, task: Task, source: Source, evaluation: Evaluation) -> dict[str, Figure]:
-    """Draw what an image network sees in a few of the images of a split.
+    """Draw an image network's filters, feature maps and Grad-CAM on a few images of a split.
 
     Args:
-        serving: The trained network, as it is served.
+        serving: The served network.
         task: Its task.
         source: The split.
-        evaluation: How the network does on the whole split.
+        evaluation: The network's evaluation on the whole split.
 
     Returns:
-        `filters`, `feature_maps` and, of a network that tells classes apart, `grad_cam`; without those that it has
-        nothing to show for, as one without convolutions has not. One that fails says so in its figure and a warning.
+        `filters`, `feature_maps` and, for a classifier, `grad_cam`; empty figures are left out, as for a network
+        without convolutions. A drawing that fails becomes a warning and a figure with the reason.
     """
     if [value.kind for value in serving.contract.inputs] != ["image"]:
         return {}
-    look = _Look(serving, task, source, evaluation)
-    drawings: dict[str, Callable[[], Figure | None]] = {"filters": look.filters, "feature_maps": look.feature_maps}
+    drawer = _VisionFigures(serving, task, source, evaluation)
+    drawings: dict[str, Callable[[], Figure | None]] = {"filters": drawer.filters, "feature_maps": drawer.feature_maps}
     if task.kind == "class":
-        drawings["grad_cam"] = look.grad_cam
-    drawn = {name: attempt(name, drawing) for name, drawing in drawings.items()}
-    return {name: figure for name, figure in drawn.items() if figure is not None}
+        drawings["grad_cam"] = drawer.grad_cam
+    figures = {name: attempt(name, drawing) for name, drawing in drawings.items()}
+    return {name: figure for name, figure in figures.items() if figure is not None}
 
 
-class _Look:
-    """The pictures of one network."""
+class _VisionFigures:
+    """Figures of one network."""
 
     def __init__(self, serving: ServingModel, task: Task, source: Source, evaluation: Evaluation):
         self.model = serving.model
@@ -95,7 +95,7 @@ class _Look:
 
     @cached_property
     def pair(self) -> np.ndarray:
-        """Two images: right ones of two classes, where there are such."""
+        """Two correctly classified images of different classes, if possible."""
         indices = np.arange(min(2, len(self.errors)))
         right = np.flatnonzero(self.errors == 0)
         if self.task.kind == "class" and len(right):
@@ -105,7 +105,7 @@ class _Look:
 
     @cached_property
     def calls(self) -> list[Call]:
-        """The network at work on the pair."""
+        """The calls of the network's layers on the pair."""
         return trace(self.model, self.pair)
 
     def filters(self) -> Figure | None:
@@ -120,33 +120,32 @@ class _Look:
         return feature_maps_figure(self.pair, [(stage.name, stage.maps) for stage in stages]) if stages else None
 
     def grad_cam(self) -> Figure | None:
-        place = last_map(self.calls)
-        if place is None:
+        position = last_map(self.calls)
+        if position is None:
             return None
-        wrong = [
-            int(index) for index in np.argsort(-self.errors, kind="stable")[: LOOKED_AT // 2] if self.errors[index] > 0
-        ]
-        indices = np.array(spread(np.flatnonzero(self.errors == 0), LOOKED_AT - len(wrong)) + wrong)
-        images, decided = self.images(indices), np.asarray(self.decisions)[indices]
-        heat = grad_cam(self.model, images, decided, place)
+        worst = np.argsort(-self.errors, kind="stable")[: GRAD_CAM_IMAGES // 2]
+        wrong = [int(index) for index in worst if self.errors[index] > 0]
+        indices = np.array(spread(np.flatnonzero(self.errors == 0), GRAD_CAM_IMAGES - len(wrong)) + wrong)
+        images, predicted = self.images(indices), np.asarray(self.decisions)[indices]
+        heat = grad_cam(self.model, images, predicted, position)
         names, truth = classes_of(self.task.target), self.targets[self.task.target.name][indices]
-        titles = [f"true: {names[t]}\npredicted: {names[p]}" for t, p in zip(truth, decided, strict=True)]
-        return grad_cam_figure(images, heat, titles, decided != truth, self.calls[place].layer.name)
+        titles = [f"true: {names[t]}\npredicted: {names[p]}" for t, p in zip(truth, predicted, strict=True)]
+        return grad_cam_figure(images, heat, titles, predicted != truth, self.calls[position].layer.name)
 
 
 def spread(indices: np.ndarray, count: int) -> list[int]:
-    """At most `count` of the indices, evenly spread over them."""
-    places = np.linspace(0, len(indices) - 1, min(count, len(indices))).round().astype(int)
-    return [int(indices[place]) for place in places]
+    """Return at most `count` of the indices, evenly spaced."""
+    positions = np.linspace(0, len(indices) - 1, min(count, len(indices))).round().astype(int)
+    return [int(indices[position]) for position in positions]
 
 
-def trace(model: keras.Model, images: np.ndarray, seen: Callable[[int, Call], None] | None = None) -> list[Call]:
-    """Run a model layer by layer, those of nested models too, on the CPU.
+def trace(model: keras.Model, images: np.ndarray, on_call: Callable[[int, Call], None] | None = None) -> list[Call]:
+    """Run a model layer by layer on the CPU, including the layers of nested models.
 
     Args:
-        model: A functional model of one input.
-        images: A batch, as the model takes it.
-        seen: Told of each call, and its place among all, as it is made.
+        model: A functional model with one input.
+        images: A batch of the model's inputs.
+        on_call: Called after each layer with the position of its call, and the call.
 
     Returns:
         Every call, in order.
@@ -162,13 +161,13 @@ def trace(model: keras.Model, images: np.ndarray, seen: Callable[[int, Call], No
                 output = run(layer, output)
             return output
         if isinstance(operation, keras.Function):
-            given = zip(keras.tree.flatten(args[0]), operation.inputs, strict=True)
-            return run_through_graph(operation, [tf.cast(tensor, reference.dtype) for tensor, reference in given], run)
+            pairs = zip(keras.tree.flatten(args[0]), operation.inputs, strict=True)
+            return run_through_graph(operation, [tf.cast(tensor, reference.dtype) for tensor, reference in pairs], run)
         output = operation(*args, **kwargs)
-        read = [value for value in keras.tree.flatten((args, kwargs)) if tf.is_tensor(value)]
-        calls.append(Call(operation, read, output))
-        if seen:
-            seen(len(calls) - 1, calls[-1])
+        inputs = [value for value in keras.tree.flatten((args, kwargs)) if tf.is_tensor(value)]
+        calls.append(Call(operation, inputs, output))
+        if on_call:
+            on_call(len(calls) - 1, calls[-1])
         return output
 
     with tf.device("CPU"):
@@ -177,44 +176,44 @@ def trace(model: keras.Model, images: np.ndarray, seen: Callable[[int, Call], No
 
 
 def first_convolutions(calls: Sequence[Call]) -> list[Any]:
-    """The first convolution of a network, and those beside it, which read the same by kernels of the same size."""
-    found = [call for call in calls if isinstance(call.layer, CONVOLUTIONS)]
+    """Return the first convolution, and parallel ones with the same input and kernel size."""
+    convolutions = [call for call in calls if isinstance(call.layer, CONVOLUTIONS)]
     return [
         call.layer
-        for call in found
-        if call.inputs[0] is found[0].inputs[0] and call.layer.kernel_size == found[0].layer.kernel_size
+        for call in convolutions
+        if call.inputs[0] is convolutions[0].inputs[0] and call.layer.kernel_size == convolutions[0].layer.kernel_size
     ]
 
 
 def kernels(layer: Any) -> np.ndarray:
-    """The kernels of a convolution, (filters, height, width, channels)."""
+    """Return the kernels of a convolution, (filters, height, width, channels)."""
     kernel = layer.depthwise_kernel if isinstance(layer, layers.SeparableConv2D) else layer.kernel
     array = kernel.numpy()
-    if not isinstance(layer, layers.Conv2D):  # each channel has filters of its own
+    if not isinstance(layer, layers.Conv2D):  # each channel has its own filters
         array = array.reshape(*array.shape[:2], 1, -1)
     return np.moveaxis(array, -1, 0)
 
 
 def feature_maps(calls: Sequence[Call]) -> list[Stage]:
-    """The maps of a few convolutions, evenly spread from the first to the last that keeps places apart.
+    """Return the maps of a few convolutions, evenly spaced over those with maps larger than one pixel.
 
     Args:
-        calls: What a network did.
+        calls: The calls of a network.
 
     Returns:
         At most five stages, each with the eight maps that vary most; empty without convolutions.
     """
-    stages = [stage for stage in _stages(calls) if _places(stage[-1].output) > 1]
-    return [_stage(stages[place]) for place in spread(np.arange(len(stages)), STAGES)]
+    stages = [stage for stage in _stages(calls) if _map_side(stage[-1].output) > 1]
+    return [_stage(stages[index]) for index in spread(np.arange(len(stages)), STAGES)]
 
 
 def _stages(calls: Sequence[Call]) -> list[list[Call]]:
-    """Each convolution with what follows it; one that is added to another before any activation goes with it."""
-    stages: dict[int, list[Call]] = {}  # by the place of the convolution
-    ends: dict[int, int] = {}  # the stage that a tensor belongs to, by the tensor's id
-    for place, call in enumerate(calls):
+    """Group each convolution with its followers; convolutions added before any activation form one stage."""
+    stages: dict[int, list[Call]] = {}  # by the position of the convolution
+    ends: dict[int, int] = {}  # tensor id -> stage
+    for position, call in enumerate(calls):
         if isinstance(call.layer, CONVOLUTIONS):
-            stage = place
+            stage = position
         elif isinstance(call.layer, FOLLOWERS):
             followed = {ends[id(tensor)] for tensor in call.inputs if ends.get(id(tensor)) in stages}
             if not followed:
@@ -244,63 +243,64 @@ def _stage(calls: Sequence[Call]) -> Stage:
     return Stage(f"{name}: {height}x{width}, {len(liveliest)} of {count} maps", maps[..., liveliest])
 
 
-def grad_cam(model: keras.Model, images: np.ndarray, classes: np.ndarray, place: int) -> np.ndarray:
-    """Where a model looks: `relu(sum_k a_k A_k)`, the maps A_k weighted by the mean gradient a_k of a class's logit.
+def grad_cam(model: keras.Model, images: np.ndarray, classes: np.ndarray, position: int) -> np.ndarray:
+    """Return Grad-CAM: `relu(sum_k a_k A_k)`, the maps A_k weighted by the mean gradient a_k of a class's logit.
 
-    Of two classes it is that of the log-odds, the difference of their logits: the first class's is always 0 where one
-    logit tells them apart.
+    For two classes it is the gradient of the log-odds, the difference of their logits: with `binary`, the first
+    class's logit is always 0.
 
     Args:
-        model: The served model, whose last layer reads the logits.
+        model: The served model, whose last layer takes the logits.
         images: Raw images, (n, height, width, channels).
-        classes: The class to explain of each image, (n,).
-        place: Which of the calls of `trace` makes the maps.
+        classes: The class to explain for each image, (n,).
+        position: The position, in the calls of `trace`, of the layer with the maps.
 
     Returns:
-        The heat, float32 (n, rows, columns, 1), 0 and up.
+        The heat, float32 (n, rows, columns, 1), at least 0.
     """
     import tensorflow as tf
 
     with tf.GradientTape(watch_accessed_variables=False) as tape:
-        calls = trace(model, images, lambda here, call: tape.watch(call.output) if here == place else None)
+        calls = trace(model, images, lambda index, call: tape.watch(call.output) if index == position else None)
         (logits,) = calls[-1].inputs
         score = tf.gather(logits, classes, batch_dims=1)
         if logits.shape[-1] == 2:
             score -= tf.gather(logits, 1 - classes, batch_dims=1)
-    maps = calls[place].output
+    maps = calls[position].output
     weights = tf.reduce_mean(tape.gradient(score, maps), axis=(1, 2), keepdims=True)
     return tf.nn.relu(tf.reduce_sum(weights * maps, axis=-1, keepdims=True)).numpy()
 
 
 def last_map(calls: Sequence[Call]) -> int | None:
-    """Which call is the last, from the first convolution on, whose maps keep places apart and are all that is read on.
+    """Return the position of the last call with maps through which all information flows; None for none.
 
-    What a branch makes is left out, since others go past it. A coarse map is taken only without a fine one, and none at
-    all if attention mixes the places after it.
+    Outputs of a branch do not count, since other branches bypass them. A coarse map counts only if no fine one exists,
+    and no map counts if attention mixes its pixels later.
     """
-    first = next((place for place, call in enumerate(calls) if isinstance(call.layer, CONVOLUTIONS)), len(calls))
-    attends = [place for place, call in enumerate(calls) if isinstance(call.layer, layers.MultiHeadAttention)]
-    maps = [place for place in _cuts(calls) if place >= first]
-    for least in (FINE, 2):
-        for place in maps:
-            if _places(calls[place].output) >= least and not isinstance(calls[place].layer, layers.ZeroPadding2D):
-                return None if any(later > place for later in attends) else place
+    first = next((index for index, call in enumerate(calls) if isinstance(call.layer, CONVOLUTIONS)), len(calls))
+    attention = [index for index, call in enumerate(calls) if isinstance(call.layer, layers.MultiHeadAttention)]
+    maps = [index for index in _cuts(calls) if index >= first]
+    for min_side in (FINE, 2):
+        for index in maps:
+            call = calls[index]
+            if _map_side(call.output) >= min_side and not isinstance(call.layer, layers.ZeroPadding2D):
+                return None if any(later > index for later in attention) else index
     return None
 
 
 def _cuts(calls: Sequence[Call]) -> list[int]:
-    """The calls, last to first, that cut a network in two: none after them reads a tensor made before them."""
-    places = range(len(calls))[::-1]
-    made = {id(tensor): place for place in places for tensor in keras.tree.flatten(calls[place].output)}
-    cuts, oldest = [], len(calls)  # of the tensors that are read on, by the call that made it first
-    for place in places:
-        if oldest >= place:
-            cuts.append(place)
-        oldest = min([oldest, *(made.get(id(tensor), -1) for tensor in calls[place].inputs)])
+    """Return the calls, last to first, that cut the network in two: no later call uses an earlier tensor."""
+    positions = range(len(calls))[::-1]
+    producers = {id(tensor): index for index in positions for tensor in keras.tree.flatten(calls[index].output)}
+    cuts, oldest = [], len(calls)  # the earliest producer of a tensor that later calls use
+    for index in positions:
+        if oldest >= index:
+            cuts.append(index)
+        oldest = min([oldest, *(producers.get(id(tensor), -1) for tensor in calls[index].inputs)])
     return cuts
 
 
-def _places(output: Any) -> int:
-    """The places along the shorter side of a batch of maps; 0 of anything else."""
+def _map_side(output: Any) -> int:
+    """Return the shorter side of a batch of maps in pixels; 0 for any other output."""
     shape = getattr(output, "shape", ())
     return min(shape[1:3]) if len(shape) == 4 else 0

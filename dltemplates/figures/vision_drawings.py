@@ -1,4 +1,4 @@
-"""Pictures of what an image network sees; arrays in, figures out."""
+"""Drawings of filters, feature maps and Grad-CAM; arrays in, figures out."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from PIL import Image
 
 from dltemplates.figures.outcomes import show_image
 
-MAX_FILTERS = 96  # as many as the first layer of AlexNet has, in two towers
+MAX_FILTERS = 96  # as in AlexNet's first layer, both towers together
 GAP = 1 / 12  # between the tiles of a mosaic, as a share of a tile
-GROUND = (0.87, 0.91, 0.97)
+BACKGROUND = (0.87, 0.91, 0.97)
 
 
 def filters_figure(kernels: np.ndarray, name: str) -> Figure:
-    """Draw kernels as a grid: in colour where they read red, green and blue, else in grey.
+    """Draw kernels as a grid, in colour if they have three channels, else in grey.
 
     Args:
         kernels: (filters, height, width, channels).
         name: Name of their layer.
     """
-    shown = kernels[:MAX_FILTERS]
-    if shown.shape[-1] != 3:
-        shown = shown.mean(axis=-1, keepdims=True)
-    largest = np.abs(shown).max(axis=(1, 2, 3), keepdims=True)
-    tiles = 0.5 + 0.5 * shown / np.where(largest > 0, largest, 1)
+    drawn = kernels[:MAX_FILTERS]
+    if drawn.shape[-1] != 3:
+        drawn = drawn.mean(axis=-1, keepdims=True)
+    largest = np.abs(drawn).max(axis=(1, 2, 3), keepdims=True)
+    tiles = 0.5 + 0.5 * drawn / np.where(largest > 0, largest, 1)
     columns = min(len(tiles), 16 if len(tiles) > 32 else 8)
     rows = -(-len(tiles) // columns)
     figure = Figure(figsize=(max(0.6 * columns, 4), 0.6 * rows + 0.5), layout="constrained")
@@ -42,11 +42,11 @@ def filters_figure(kernels: np.ndarray, name: str) -> Figure:
 
 
 def feature_maps_figure(images: np.ndarray, stages: Sequence[tuple[str, np.ndarray]]) -> Figure:
-    """Draw maps by depth, a row a stage and a column an image.
+    """Draw feature maps by depth, one row per stage and one column per image.
 
     Args:
         images: uint8 (n, height, width, channels).
-        stages: Name and maps, (n, height, width, maps), of each; each map gets its own scale.
+        stages: Name and maps (n, height, width, maps) of each stage; each map has its own scale.
     """
     count, most = len(images), max(maps.shape[-1] for _, maps in stages)
     figure = Figure(
@@ -69,19 +69,19 @@ def feature_maps_figure(images: np.ndarray, stages: Sequence[tuple[str, np.ndarr
 def grad_cam_figure(
     images: np.ndarray, heat: np.ndarray, titles: Sequence[str], wrong: np.ndarray, name: str
 ) -> Figure:
-    """Draw each image beside itself under the heat of the places that spoke for the predicted class.
+    """Draw each image beside its heat map of the pixels that support the predicted class.
 
     Args:
         images: uint8 (n, height, width, channels).
-        heat: (n, rows, columns, 1), 0 and up; each image gets its own scale.
-        titles: What to write over each.
-        wrong: Whether each is to stand out, (n,).
-        name: Name of the layer that is looked at.
+        heat: (n, rows, columns, 1), at least 0; each image has its own scale.
+        titles: Text above each image.
+        wrong: Whether to write each title in red, (n,).
+        name: Name of the layer with the feature maps.
     """
     columns = min(4, len(images))
     rows = -(-len(images) // columns)
     figure = Figure(figsize=(2.6 * columns, 1.75 * rows + 0.3), layout="constrained")
-    figure.suptitle(f"Grad-CAM by the {heat.shape[1]}x{heat.shape[2]} maps of {name}", fontsize=10)
+    figure.suptitle(f"Grad-CAM of the {heat.shape[1]}x{heat.shape[2]} maps of {name}", fontsize=10)
     for index, axes in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
         axes.axis("off")
         if index >= len(images):
@@ -92,20 +92,20 @@ def grad_cam_figure(
         axes.set_xlim(0, 2.05 * width)
         if not heat[index].any():
             middle = {"ha": "center", "va": "center", "fontsize": 8, "color": "white"}
-            axes.text(1.55 * width, height / 2, "no place\nspeaks for it", **middle)
+            axes.text(1.55 * width, height / 2, "nothing\nsupports it", **middle)
         axes.set_title(titles[index], fontsize=8, color="firebrick" if wrong[index] else "black", parse_math=False)
     return figure
 
 
 def under_heat(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """Lay heat over an image in grey, the more of it the hotter.
+    """Blend a heat map over the image in grey.
 
     Args:
         image: uint8 (height, width, channels).
-        heat: (rows, columns), 0 and up.
+        heat: (rows, columns), at least 0.
 
     Returns:
-        (side, side, 3), 0..1, fine enough to show no edges between the places of the heat.
+        (side, side, 3), 0..1, fine enough to hide the edges between cells of the heat map.
     """
     side = 224
     grey = image[..., :3].mean(axis=-1).astype(np.float32) / 255
@@ -117,21 +117,21 @@ def under_heat(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
 
 
 def mosaic(tiles: np.ndarray, columns: int) -> np.ndarray:
-    """Lay tiles out on a pale ground that is neither grey nor any of viridis.
+    """Arrange tiles on a pale background, a colour that is neither grey nor in viridis.
 
     Args:
         tiles: (n, height, width, 1 or 3), 0..1.
-        columns: Tiles in a row.
+        columns: Tiles per row.
 
     Returns:
-        One picture, (height, width, 3), 0..1, each tile enlarged so that the gaps can be thin.
+        One picture, (height, width, 3), 0..1; tiles are enlarged, to keep the gaps thin.
     """
     enlarge = -(-24 // min(tiles.shape[1:3]))
     tiles = tiles.repeat(enlarge, axis=1).repeat(enlarge, axis=2)
     height, width = tiles.shape[1:3]
     gap = round(GAP * width)
     rows = -(-len(tiles) // columns)
-    picture = np.full((rows * (height + gap) + gap, columns * (width + gap) + gap, 3), GROUND)
+    picture = np.full((rows * (height + gap) + gap, columns * (width + gap) + gap, 3), BACKGROUND)
     for index, tile in enumerate(tiles):
         top, left = gap + index // columns * (height + gap), gap + index % columns * (width + gap)
         picture[top : top + height, left : left + width] = tile

@@ -1,4 +1,4 @@
-"""Runs side by side: scores, sizes, and the settings that differ."""
+"""Comparison of runs: scores, sizes, and the settings that differ."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from dltemplates.tasks.load_for import data_note
 
 
 def compare(paths: Sequence[str | Path]) -> dict[str, dict[str, Any]]:
-    """Put runs side by side.
+    """Compare runs.
 
     Args:
         paths: Run folders.
 
     Returns:
-        For each run, by its path, its figures, those settings that are not the same in all, and under `data` how its
-        data differs from what it was trained on, None where it does not.
+        For each run, by its path: its scores and sizes, the settings that differ between the runs, and under `data`
+        how its data changed since training, or None.
 
     Raises:
-        ValueError: If one of them is not whole.
+        ValueError: If a run is incomplete.
     """
     runs = {str(path): load_run(path) for path in paths}
     settings = {name: run.template.flat() for name, run in runs.items()}
@@ -38,13 +38,13 @@ def compare(paths: Sequence[str | Path]) -> dict[str, dict[str, Any]]:
         exports = load_run_report(run)
         results = exports.results if exports is not None and exports.is_of(run) else ()
         files = {f"{result.format} bytes": result.size for result in results if result.size}
-        chosen = {key: settings[name].get(key) for key in differing}
-        rows[name] = scores | sizes | files | chosen | {"data": data_note(run)}
+        own_settings = {key: settings[name].get(key) for key in differing}
+        rows[name] = scores | sizes | files | own_settings | {"data": data_note(run)}
     return rows
 
 
 def render(rows: dict[str, dict[str, Any]]) -> Table:
-    """A column for each run, a row for each figure."""
+    """Build a table with one column per run and one row per value."""
     table = Table("", *rows, box=None, pad_edge=False, header_style="bold")
     for key in dict.fromkeys(key for row in rows.values() for key in row if key != "data"):
         table.add_row(key, *(_text(row.get(key)) for row in rows.values()))

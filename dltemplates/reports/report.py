@@ -1,4 +1,4 @@
-"""The report of a run: one HTML file with its figures, scores and exports, nothing to fetch."""
+"""The report of a run: one HTML file with its scores, figures and exports, readable offline."""
 
 from __future__ import annotations
 
@@ -12,135 +12,135 @@ from dltemplates.deploy.report import load_run_report
 from dltemplates.runs import Run, atomic_write, load_run, shown
 from dltemplates.tasks.load_for import data_note
 
-# Heading and caption of each figure, in the order of the report; a task's own others come after, as they are named.
+# Heading and caption of each figure, in the order of the report; other figures of a task follow, titled by file name.
 FIGURES = {
     "curves": (
         "Training",
-        "Each figure after each epoch: where validation turns away from training, the network learns its examples by "
-        "heart.",
+        "Each metric after each epoch. Where the validation loss rises while the training loss still falls, the "
+        "network overfits.",
     ),
     "confusion_matrix": (
         "Confusion matrix",
-        "A row is a true class and a column what it was taken for, the darker the larger the share of the row: a good "
-        "network leaves all on the diagonal.",
+        "Rows are true classes, columns are predicted ones. Correct predictions lie on the diagonal; a cell is darker, "
+        "the larger its share of the row.",
     ),
     "confused_pairs": (
         "Most-confused pairs",
-        "Which class is most often taken for which: look here first for labels that are wrong, classes that need more "
-        "examples, and pairs that even people mix up.",
+        "The most frequent mistakes. Look here first for wrong labels and for classes that need more examples.",
     ),
     "coefficients": (
         "Coefficients",
-        "What each input is worth, all on one scale: to the right it speaks for, to the left against.",
+        "The weight of each input, per standard deviation. A bar to the right raises the output, a bar to the left "
+        "lowers it.",
     ),
     "boundary": (
-        "The plane",
-        "The class that each place of the plane is given, and the examples: where the colours meet the network changes "
-        "its mind; one neuron can only draw a straight line.",
+        "Decision boundary",
+        "The predicted class at each point of the plane, and the examples. The boundary is where the colours meet; a "
+        "single neuron can only draw a straight line.",
     ),
     "reconstructions": (
         "Reconstructions",
-        "Above what was given, below what came out of the code, and under that, of what was given with noise, what it "
-        "was without: what the two differ in is what the code does not hold.",
+        "The input above, the reconstruction of the autoencoder below it, and for a noisy input the clean image. "
+        "Details missing in the output did not fit into the latent vector.",
     ),
     "codes": (
-        "Codes",
-        "What was given, the numbers that are all the network keeps of it, as bars up or down, and what it makes of "
-        "these alone: the shorter the code, the more it must know of what all examples share.",
+        "Latent vectors",
+        "The input, its latent vector as bars, and the reconstruction from these numbers alone.",
     ),
     "samples_by_epoch": (
         "Samples, epoch by epoch",
-        "What the generator makes of the same noise after each epoch.",
+        "Images generated from the same noise after each epoch.",
     ),
     "samples": (
         "Samples",
-        "What the generator makes of noise that it was not trained on.",
+        "Images generated from noise that was not used in training.",
     ),
     "plane": (
-        "The plane of codes",
-        "What the decoder makes of each place: neighbours are alike, and any place makes an example.",
+        "Latent plane",
+        "The decoded image at each point of the latent space. Neighbours look alike, and every point gives an image.",
     ),
     "latent_codes": (
-        "Codes of examples",
-        "Where the encoder puts the examples of the test split: it was never told their classes.",
+        "Latent vectors of examples",
+        "The latent vectors of the test split, coloured by class. The encoder was trained without the classes.",
     ),
     "walks": (
-        "Walks",
-        "What lies on the straight way from the code of one example, left, to that of another, right.",
+        "Interpolations",
+        "Each row moves in a straight line through the latent space, from one example (left) to another (right).",
     ),
     "scores": (
-        "Scores",
-        "How often each score occurs, of normal examples and of anomalies: where the two overlap no threshold tells "
-        "them apart.",
+        "Anomaly scores",
+        "Histogram of the scores of normal examples and of anomalies. Where the two overlap, no threshold can separate "
+        "them.",
     ),
     "roc": (
-        "Found against false alarms",
-        "Each point is a threshold: the lower it is, the more anomalies are found, and the more normal examples with "
-        "them; the area under the curve is the chance that an anomaly has a higher score than a normal example.",
+        "ROC curve",
+        "Each point is a threshold. A lower one finds more anomalies and raises more false alarms. The area under the "
+        "curve is the probability that an anomaly scores higher than a normal example.",
     ),
     "timeline": (
         "Scores in order",
-        "The score of each example of the test split, of a series from its past to its future: it should be above the "
-        "line where an anomaly is marked, and nowhere else.",
+        "The score of each test example, in time order for a series. It should be above the line at labeled anomalies "
+        "and below it elsewhere.",
     ),
     "hidden_units": (
         "Hidden units",
-        "What each unit looks for, light where a pixel speaks for it and dark where against: strokes, once it learned.",
+        "The weights of each hidden unit: light where a pixel activates it, dark where a pixel inhibits it. Trained on "
+        "digits, they look like strokes.",
     ),
     "dreams": (
-        "Dreams",
-        "Chains that go back and forth between the layers, a row each: where they begin is soon forgotten, and what a "
-        "well-trained machine comes to looks like the examples.",
+        "Gibbs chains",
+        "Each row is a chain of samples between the visible and the hidden layer. It soon forgets its start, and a "
+        "well-trained machine produces images like the examples.",
     ),
     "predictions": (
         "Predictions",
-        "Each point is an example: the nearer to the line, the nearer the prediction to the truth.",
+        "Each point is an example. The closer it is to the line, the better the prediction.",
     ),
     "forecast": (
         "Forecasts",
-        "Above, what was said of each row a step ahead, and as far ahead as it goes; below, some whole forecasts: what "
-        "follows the truth with a delay has learned little more than to repeat it.",
+        "Above, forecasts one step and several steps ahead; below, some whole forecasts. A forecast that follows the "
+        "truth with a delay only repeats the last value.",
     ),
     "error_by_step": (
         "Error by step",
-        "How far off a forecast is, the further it looks ahead, beside what could be said without a network.",
+        "The mean absolute error for each step ahead, compared with naive forecasts.",
     ),
     "examples": (
         "Examples",
-        "The worst examples first, in red, then others: often it is easy to see what misled the network.",
+        "The worst examples first, in red, then others. The mistakes often show what misled the network.",
     ),
     "grad_cam": (
-        "Where it looks",
-        "Grad-CAM (Selvaraju 2017): the redder a place, the more its features spoke for the predicted class; heat "
-        "beside the object betrays a shortcut, and where fully connected layers follow the maps it is rough.",
+        "Grad-CAM",
+        "The redder a place, the more it supports the predicted class (Selvaraju 2017). Heat beside the object reveals "
+        "a shortcut. With dense layers after the feature maps the result is rough.",
     ),
     "filters": (
         "First-layer filters",
-        "The kernels that read the pixels, each on a scale of its own with zero in the middle: well trained they are "
-        "edges, spots and colours, while noise means too little training or too little regularization.",
+        "The kernels of the first convolution, each scaled around zero. Well-trained ones show edges, spots and "
+        "colours; noise means too little training or too little regularization.",
     ),
     "feature_maps": (
         "Feature maps by depth",
-        "What single filters make of two images, bright where they respond: the first layers mark edges in detail, "
-        "later ones respond to ever larger parts, and tell less of where and more of what.",
+        "The outputs of single filters on two images, bright where they respond. Early layers detect edges; deep ones "
+        "respond to larger parts of an object, and locate them less precisely.",
     ),
 }
 
 PICTURES = (".png", ".gif")
 
 
-def write_report(run: Run | str | Path, *, tell: Callable[[str | None], None] = lambda line: None) -> Path:
+def write_report(run: Run | str | Path, *, tell: Callable[[str | None], None] = lambda note: None) -> Path:
     """Write the `report.html` of a run.
 
     Args:
         run: A finished run, or its folder.
-        tell: Called with how its data differs from what it was trained on, a line; None where it does not.
+        tell: Called with one line on how its data changed since training; None if it did not.
 
     Returns:
         The path of the report.
 
     Raises:
-        ValueError: If the run is not whole.
+        ValueError: If the run is incomplete.
     """
     if not isinstance(run, Run):
         run = load_run(run)
@@ -164,16 +164,16 @@ def write_report(run: Run | str | Path, *, tell: Callable[[str | None], None] = 
 
 
 def _figures(run: Run) -> list[dict[str, str]]:
-    """The heading, caption and picture of each figure of a run, in the order in which they are to be read."""
-    drawn = {path.stem: path for path in sorted(run.figures_path.glob("*")) if path.suffix in PICTURES}
-    ordered = [name for name in FIGURES if name in drawn] + [name for name in drawn if name not in FIGURES]
-    shown = []
+    """Return the heading, caption and picture of each figure of a run, in reading order."""
+    paths = {path.stem: path for path in sorted(run.figures_path.glob("*")) if path.suffix in PICTURES}
+    ordered = [name for name in FIGURES if name in paths] + [name for name in paths if name not in FIGURES]
+    figures = []
     for name in ordered:
         heading, caption = FIGURES.get(name, (name.replace("_", " ").capitalize(), ""))
-        shown.append({"heading": heading, "caption": caption, "url": _inline(drawn[name])})
-    return shown
+        figures.append({"heading": heading, "caption": caption, "url": _inline(paths[name])})
+    return figures
 
 
 def _inline(path: Path) -> str:
-    """A picture as a data URL."""
+    """Return a picture as a data URL."""
     return f"data:image/{path.suffix[1:]};base64,{base64.b64encode(path.read_bytes()).decode()}"

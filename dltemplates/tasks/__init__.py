@@ -1,1 +1,1 @@
-"""What a model is trained for: loss, metrics, the figure it is judged by, how it is served and shown."""
+"""Tasks: the loss, metrics, score and serving of each learning problem."""

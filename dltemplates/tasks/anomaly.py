@@ -1,8 +1,8 @@
-"""Telling what is not as usual: an autoencoder of normal examples gives those back, and others badly.
+"""Anomaly detection: an autoencoder trained on normal examples reconstructs them well, and anomalies badly.
 
-The score of an example is its mean squared reconstruction error. Above the threshold, a high quantile of the scores of
-normal validation examples, it is decided to be an anomaly. Sakurada, Yairi: "Anomaly Detection Using Autoencoders
-with Nonlinear Dimensionality Reduction", MLSDA 2014, https://doi.org/10.1145/2689746.2689747.
+The score of an example is its mean squared reconstruction error. An example is an anomaly if its score is above the
+threshold, a high quantile of the scores of normal validation examples. Sakurada, Yairi: "Anomaly Detection Using
+Autoencoders with Nonlinear Dimensionality Reduction", MLSDA 2014, https://doi.org/10.1145/2689746.2689747.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dltemplates.datasets.spec import DatasetSpec, IOSpec, gives_back
 from dltemplates.datasets.splits import Strata
 from dltemplates.features import Binary, Feature, Number, classes_of, columns_of
 from dltemplates.tasks.reconstruction import Reconstruction
-from dltemplates.tasks.scoring.anomaly_labels import TRUTH, MarkedSource, anomalies_of, check_both, normal_of
+from dltemplates.tasks.scoring.anomaly_labels import TRUTH, LabeledSource, anomalies_of, check_both, normal_of
 from dltemplates.tasks.scoring.evaluation import Evaluation, System
 from dltemplates.tasks.task import Arrays
 
@@ -26,22 +26,22 @@ if TYPE_CHECKING:
     from dltemplates.tasks.serving.contract import ServingModel
     from dltemplates.template import Template
 
-NORMAL = "normal"  # the class that is, unless the task says otherwise
-SAME, MARGIN = 1e-3, 0.1  # of a score
+NORMAL = "normal"  # the normal class by default
+SAME, MARGIN = 1e-3, 0.1  # as shares of a score
 
 
 class Anomaly(Reconstruction):
-    """Tell normal examples from others, having learned from normal ones alone.
+    """Detect anomalies after training on normal examples alone.
 
-    The served model gives `score`, the mean squared error of the reconstruction, of pixels between 0 and 1 or of
-    numbers in deviations, and `decision`, 1 where the score is above the threshold; both float32 (batch,).
+    The served model returns `score`, the mean squared reconstruction error on pixels in [0, 1] or on standardized
+    numbers, and `decision`, 1 where the score is above the threshold; both float32 (batch,).
     """
 
     name = "anomaly"
     needs_target = True
     target_kinds = ("class",)
     direction = "max"
-    parts = ()  # it serves the whole alone
+    parts = ()  # it serves only the whole network
 
     def __init__(
         self,
@@ -51,15 +51,15 @@ class Anomaly(Reconstruction):
         anomalies: Literal["refuse", "drop", "keep"] = "refuse",
         quantile: float = 0.99,
     ):
-        """Make the task.
+        """Create the task.
 
         Args:
-            spec: The data, with a class for each example, or a mark of anomalies.
-            normal: The class that is normal; by default the one of that name. All others are anomalies.
-            anomalies: What becomes of anomalies among the examples to train on: `refuse` them, as normal ones alone are
-                to be learned from; `drop` them; or `keep` them, where they are few.
-            quantile: Share of the normal validation examples whose score is to be below the threshold; of the few that
-                there are one at least is above it, unless the greatest scores are the same.
+            spec: The data, with a class or an anomaly label for each example.
+            normal: The normal class; by default the class named `normal`. All other classes are anomalies.
+            anomalies: How to treat anomalies in the training split: `refuse` them with an error, `drop` them, or
+                `keep` them if they are few.
+            quantile: Share of the normal validation scores below the threshold; at least one score is above it, unless
+                the greatest scores are equal.
 
         Raises:
             ValueError: If an option is out of range.
@@ -84,22 +84,22 @@ class Anomaly(Reconstruction):
         (value,) = super().adapt(dataset).spec.inputs
         label = dataset.spec.targets[0]
         normal = self._normal_of(label)
-        splits = {split: MarkedSource(source, label.name, normal) for split, source in dataset.splits.items()}
+        splits = {split: LabeledSource(source, label.name, normal) for split, source in dataset.splits.items()}
         truth = TRUTH.model_copy(update={"columns": columns_of(label) or None})
         return Dataset(dataset.spec.model_copy(update={"targets": (value, truth)}), dict(splits))
 
     def strata(self, dataset: Dataset) -> Strata:
         label = dataset.spec.targets[0]
-        marks = column(dataset.split("train"), label.name) != self._normal_of(label)
-        return Strata(marks.astype(np.int64), (self.normal, "all others"))
+        is_anomaly = column(dataset.split("train"), label.name) != self._normal_of(label)
+        return Strata(is_anomaly.astype(np.int64), (self.normal, "all others"))
 
     def _normal_of(self, label: Feature) -> int:
-        """The id of the normal class."""
+        """Return the id of the normal class."""
         classes = classes_of(label)
         if self.normal not in classes:
             raise ValueError(
-                f"Task anomaly must know which class is normal. Received: {self.normal!r} for classes "
-                f"{', '.join(classes)}. Say which: --set task.normal=CLASS."
+                f"Task anomaly needs the name of the normal class. Received: {self.normal!r} for classes "
+                f"{', '.join(classes)}. Choose one: --set task.normal=CLASS."
             )
         return classes.index(self.normal)
 
@@ -109,11 +109,11 @@ class Anomaly(Reconstruction):
         return normal_of(split) if self.anomalies == "drop" else split
 
     def check_splits(self, dataset: Dataset) -> None:
-        marks = anomalies_of(dataset.split("train"))
-        if self.anomalies == "refuse" and marks.any():
+        labels = anomalies_of(dataset.split("train"))
+        if self.anomalies == "refuse" and labels.any():
             raise ValueError(
-                f"Task anomaly trains on normal examples alone. Received: {marks.sum()} anomalies among the "
-                f"{len(marks)} of train. Leave them out: --set task.anomalies=drop; or train on them too: "
+                f"Task anomaly trains on normal examples alone. Received: {labels.sum()} anomalies among the "
+                f"{len(labels)} of train. Drop them: --set task.anomalies=drop; or train on them too: "
                 "--set task.anomalies=keep."
             )
         for split in ("validation", "test"):
@@ -138,8 +138,8 @@ class Anomaly(Reconstruction):
 
         if self.truth.threshold is None:
             raise ValueError(
-                f"The threshold is fitted when training ends. Received: {name}, whose training did not. "
-                "Go on with `dlt train ... --resume`."
+                f"The threshold is fitted when training ends. Received: {name}, whose training has not ended. "
+                "Resume it: `dlt train ... --resume`."
             )
         scores = self._scoring(model).output
         decision = keras.ops.cast(scores > self.truth.threshold, "float32")
@@ -147,60 +147,60 @@ class Anomaly(Reconstruction):
         return {"": ServingModel(served, make_contract(spec, template, self.outputs(), name=name))}
 
     def _scoring(self, model: keras.Model) -> keras.Model:
-        """From raw inputs to scores (batch,)."""
+        """Return the model from raw inputs to scores (batch,)."""
         import keras
 
         from dltemplates.tasks.assemble import PREPROCESSING
 
-        made = keras.layers.Activation("sigmoid", dtype="float32")(model.output) if self.is_image else model.output
-        given = model.get_layer(PREPROCESSING).output
-        error = keras.layers.Flatten()(keras.layers.Subtract(dtype="float32")([given, made]))
-        # A product of two vectors, not the mean of squares: in 8 bits the squares of small errors would all be 0.
+        output = keras.layers.Activation("sigmoid", dtype="float32")(model.output) if self.is_image else model.output
+        inputs = model.get_layer(PREPROCESSING).output
+        error = keras.layers.Flatten()(keras.layers.Subtract(dtype="float32")([inputs, output]))
+        # A dot product, not the mean of squares: in 8 bits the squares of small errors would all be 0.
         summed = keras.layers.Dot(axes=1, dtype="float32")([error, error])  # (batch, 1)
         mean = keras.layers.Rescaling(1 / error.shape[-1], dtype="float32")(summed)
         return keras.Model(model.input, keras.layers.Reshape((), name="score")(mean))
 
     def outputs(self) -> tuple[Number, Binary]:
-        """The presented outputs."""
+        """Return the presented outputs."""
         score = Number(name="score", dtype="float32", shape=())
         return score, self.truth.model_copy(update={"name": "decision", "dtype": "float32"})
 
     def evaluate(self, system: System, source: Source) -> Evaluation:
-        """Score all outputs together, as a ranking needs them all; of the targets the marks alone are kept."""
-        batches = [({TRUTH.name: given[TRUTH.name]}, outputs) for given, outputs in system.whole.batches(source)]
-        targets, outputs = zip(*batches, strict=True)
-        return self.compare(join_batches(targets), join_batches(outputs))
+        """Score all outputs together, since a ranking needs them all; of the targets, keep only the anomaly labels."""
+        batches = [({TRUTH.name: targets[TRUTH.name]}, outputs) for targets, outputs in system.whole.batches(source)]
+        labels, outputs = zip(*batches, strict=True)
+        return self.compare(join_batches(labels), join_batches(outputs))
 
     def compare(self, targets: Arrays, outputs: Arrays) -> Evaluation:
         from sklearn.metrics import average_precision_score, precision_score, recall_score, roc_auc_score
 
-        truth, score, decided = targets[TRUTH.name], outputs["score"], self.decide(outputs)
+        truth, score, decisions = targets[TRUTH.name], outputs["score"], self.decide(outputs)
         check_both(truth, "the split")
         scores = {
             "roc_auc": float(roc_auc_score(truth, score)),
             "pr_auc": float(average_precision_score(truth, score)),
-            "precision": float(precision_score(truth, decided, zero_division=0.0)),
-            "recall": float(recall_score(truth, decided)),
+            "precision": float(precision_score(truth, decisions, zero_division=0.0)),
+            "recall": float(recall_score(truth, decisions)),
         }
         details = {
             "threshold": self.truth.threshold,
             "normal": int((truth == 0).sum()),
             "anomalies": int(truth.sum()),
-            "found": int((decided & truth).sum()),
-            "false_alarms": int((decided & (1 - truth)).sum()),
+            "found": int((decisions & truth).sum()),
+            "false_alarms": int((decisions & (1 - truth)).sum()),
         }
 
         def roc_auc(rows: np.ndarray) -> float:
-            drawn = truth[rows]
-            return float(roc_auc_score(drawn, score[rows])) if 0 < drawn.sum() < len(drawn) else float("nan")
+            labels = truth[rows]
+            return float(roc_auc_score(labels, score[rows])) if 0 < labels.sum() < len(labels) else float("nan")
 
         return Evaluation(
             scores,
             targets,
             outputs,
             details,
-            decisions=decided,
-            errors=(decided != truth) * score,
+            decisions=decisions,
+            errors=(decisions != truth) * score,
             captions=tuple(f"{each:.3g}" for each in score),
             score_of=roc_auc,
         )
@@ -210,8 +210,8 @@ class Anomaly(Reconstruction):
 
     def format(self, outputs: Arrays) -> list[dict[str, Any]]:
         return [
-            {"decision": "anomaly" if decided else "normal", "score": float(score), "threshold": self.truth.threshold}
-            for score, decided in zip(outputs["score"], self.decide(outputs), strict=True)
+            {"decision": "anomaly" if decision else "normal", "score": float(score), "threshold": self.truth.threshold}
+            for score, decision in zip(outputs["score"], self.decide(outputs), strict=True)
         ]
 
     def figures(self, evaluation: Evaluation):
@@ -227,10 +227,10 @@ class Anomaly(Reconstruction):
 
 
 def quantile_threshold(scores: np.ndarray, quantile: float) -> float:
-    """The middle of the score at a quantile and the next greater one, so that rounding decides of neither.
+    """Return the midpoint between the score at a quantile and the next greater score, so that rounding changes neither.
 
-    Scores that are within `SAME` of it count as the same, as of rows that come again; where none is greater, the
-    threshold is `MARGIN` above it.
+    Scores within `SAME` of it count as equal, as for repeated rows; if no score is greater, the threshold is `MARGIN`
+    above it.
     """
     ordered = np.sort(scores.astype(np.float64))
     score = ordered[int(quantile * (len(ordered) - 1))]

@@ -21,96 +21,99 @@ if TYPE_CHECKING:
 PREPROCESSING = "preprocessing"
 """Name of the layer in front of the network."""
 
+LATENT = "code"
+"""Name of the latent vector in contracts; files exported earlier use it too."""
+
 
 def assemble(network: keras.Model, spec: DatasetSpec, *, center: tuple[float, ...] | None = None) -> keras.Model:
     """Put the preprocessing in front of a network.
 
     Args:
-        network: A network of floats: between 0 and 1 for pixels, around 0 and of about 1 for other numbers.
-        spec: The dataset's spec, with one image of 0..255 as its input, or the numbers and categories of a table.
-        center: What is 0 to the network, for each channel; None where that is black.
+        network: Network with float inputs: pixels in [0, 1], other numbers standardized.
+        spec: The dataset's spec. Its inputs are one image of 0..255, or the numbers and categories of a table.
+        center: The value of each channel that maps to 0; None for black.
 
     Returns:
-        The model that is trained: raw inputs to what the network gives; the network is one nested layer.
+        The model to train, from raw inputs to the network's outputs; the network is one nested layer.
     """
     inputs = {value.name: keras.Input(value.shape, name=value.name, dtype=value.dtype) for value in spec.inputs}
     parts = [part for value in spec.inputs for part in preprocess(value, inputs[value.name], center=center)]
     x = keras.layers.Concatenate(name="columns")(parts) if len(parts) > 1 else parts[0]
-    given = inputs if len(inputs) > 1 else next(iter(inputs.values()))
-    return keras.Model(given, network(x), name=network.name)
+    model_inputs = inputs if len(inputs) > 1 else next(iter(inputs.values()))
+    return keras.Model(model_inputs, network(x), name=network.name)
 
 
 @functools.singledispatch
-def preprocess(feature: Feature, given: Any, *, center: tuple[float, ...] | None = None) -> list[Any]:
-    """Put the layers of one input in front of a network.
+def preprocess(feature: Feature, raw: Any, *, center: tuple[float, ...] | None = None) -> list[Any]:
+    """Apply the preprocessing layers of one input.
 
     Args:
         feature: The input.
-        given: Its raw values, a Keras tensor (batch, *shape).
+        raw: Its raw values, a Keras tensor (batch, *shape).
         center: As for `assemble`, for images.
 
     Returns:
-        Floats of about one size; several tensors where they are the columns of a table.
+        Floats of similar scale; several tensors for categories, one per column.
 
     Raises:
-        TypeError: If no layers are known for the kind.
+        TypeError: If the kind has no registered layers.
     """
     raise TypeError(
-        f"An input must be of a kind that networks take. Received: `{feature.name}` of kind `{feature.kind}`. "
+        f"An input must be of a kind with preprocessing layers. Received: `{feature.name}` of kind `{feature.kind}`. "
         "Register its layers with `preprocess.register`."
     )
 
 
 @preprocess.register
-def _(feature: Image, given: Any, *, center: tuple[float, ...] | None = None) -> list[Any]:
+def _(feature: Image, raw: Any, *, center: tuple[float, ...] | None = None) -> list[Any]:
     # A scale without an offset survives zero padding, so that integer exports can fold it into the first layer.
     offset: Any = [-part for part in center] if center else 0.0
-    return [keras.layers.Rescaling(1 / feature.unit, offset=offset, name=PREPROCESSING, dtype="float32")(given)]
+    return [keras.layers.Rescaling(1 / feature.unit, offset=offset, name=PREPROCESSING, dtype="float32")(raw)]
 
 
 @preprocess.register
-def _(feature: Category, given: Any, *, center: tuple[float, ...] | None = None) -> list[Any]:
+def _(feature: Category, raw: Any, *, center: tuple[float, ...] | None = None) -> list[Any]:
     return [
-        keras.layers.Embedding(len(column.vocabulary) + 1, column.width, name=f"embedding_{place}")(given[:, place])
-        for place, column in enumerate(feature.columns or ())
+        keras.layers.Embedding(len(column.vocabulary) + 1, column.width, name=f"embedding_{index}")(raw[:, index])
+        for index, column in enumerate(feature.columns or ())
     ]
 
 
 @preprocess.register
-def _(feature: WithStatistics, given: Any, *, center: tuple[float, ...] | None = None) -> list[Any]:
-    return [standardize(feature, given)]
+def _(feature: WithStatistics, raw: Any, *, center: tuple[float, ...] | None = None) -> list[Any]:
+    return [standardize(feature, raw)]
 
 
-def standardize(value: WithStatistics, given: Any) -> Any:
-    """Numbers with mean 0 and deviation 1 over the training split, each column by its own."""
-    mean, std = value.mean or (), value.std or ()
+def standardize(feature: WithStatistics, raw: Any) -> Any:
+    """Standardize each column to mean 0 and standard deviation 1 over the training split."""
+    mean, std = feature.mean or (), feature.std or ()
     scale = [1 / deviation for deviation in std]
     offset = [-average / deviation for average, deviation in zip(mean, std, strict=True)]
-    return keras.layers.Rescaling(scale, offset=offset, name=PREPROCESSING, dtype="float32")(given)
+    return keras.layers.Rescaling(scale, offset=offset, name=PREPROCESSING, dtype="float32")(raw)
 
 
 @functools.singledispatch
 def restore(feature: Feature, logits: Any, *, name: str) -> Any:
-    """Turn what a network gives for a target into the target's own unit: the way back of `preprocess`.
+    """Convert a network's output to the target's own unit: the inverse of `preprocess`.
 
     Args:
         feature: The target.
         logits: A Keras tensor (batch, *shape).
-        name: Of the layer that gives the result.
+        name: Name of the last layer.
 
     Raises:
-        TypeError: If no layers are known for the kind.
+        TypeError: If the kind has no registered layers.
     """
     raise TypeError(
-        f"A target must be of a kind that networks give back. Received: `{feature.name}` of kind `{feature.kind}`. "
+        f"A target must be of a kind with restoring layers. Received: `{feature.name}` of kind `{feature.kind}`. "
         "Register its layers with `restore.register`."
     )
 
 
 @restore.register
 def _(feature: Image, logits: Any, *, name: str) -> Any:
-    shares = keras.layers.Activation("sigmoid", dtype="float32")(logits)
-    return keras.layers.Rescaling(feature.unit, name=name, dtype="float32")(shares)
+    pixels = keras.layers.Activation("sigmoid", dtype="float32")(logits)  # 0..1
+    return keras.layers.Rescaling(feature.unit, name=name, dtype="float32")(pixels)
 
 
 @restore.register
@@ -119,11 +122,11 @@ def _(feature: WithStatistics, logits: Any, *, name: str) -> Any:
 
 
 AUXILIARY = "auxiliary_"
-"""How the names of a network's auxiliary outputs begin: they help to train it, and are not served."""
+"""Prefix of the names of auxiliary outputs, which help in training and are not served."""
 
 
 def logits_of(outputs: Any) -> Any:
-    """Return a network's outputs without the auxiliary ones: a tensor, or where several are left, those by name."""
+    """Return a network's outputs without the auxiliary ones: one tensor, or several by name."""
     if not isinstance(outputs, dict):
         return outputs
     main = {name: output for name, output in outputs.items() if not name.startswith(AUXILIARY)}
@@ -137,14 +140,14 @@ def auxiliary_of(outputs: Any) -> list[Any]:
 
 
 def without_auxiliary(network: keras.Model) -> keras.Model:
-    """The network as it is served: the same layers, less those that lead to auxiliary classifiers alone."""
+    """Return the network to serve: the same layers without the auxiliary classifiers."""
     if not auxiliary_of(network.output):
         return network
     return keras.Model(network.input, logits_of(network.output), name=network.name)
 
 
 def without_auxiliary_inside(model: keras.Model) -> keras.Model:
-    """The same for a model that `assemble` made: its network is nested in it."""
+    """Apply `without_auxiliary` to the network nested in a model from `assemble`."""
     if not auxiliary_of(model.output):
         return model
     network = without_auxiliary(model.get_layer(model.name))
@@ -154,14 +157,14 @@ def without_auxiliary_inside(model: keras.Model) -> keras.Model:
 def serve(
     model: keras.Model, task: SupervisedTask, spec: DatasetSpec, template: Template, *, name: str
 ) -> ServingModel:
-    """Make what is exported of a trained model: raw inputs in, presented outputs out.
+    """Build the serving model of a trained model: raw inputs to presented outputs.
 
     Args:
-        model: The model that was trained.
+        model: The trained model.
         task: Its task.
-        spec: The spec of the data it was trained on.
-        template: What was trained.
-        name: Name of the served model.
+        spec: The spec of its training data.
+        template: Its template.
+        name: Name of the serving model.
     """
     output = task.output()
     model = without_auxiliary_inside(model)
@@ -171,13 +174,13 @@ def serve(
 
 
 def make_contract(spec: DatasetSpec, template: Template, outputs: tuple[AnyFeature, ...], *, name: str) -> Contract:
-    """Say what goes into a served model, what comes out, and what it was trained on.
+    """Write the contract of a serving model: its inputs, outputs and training data.
 
     Args:
-        spec: The spec of the data it was trained on.
-        template: What was trained.
-        outputs: What it gives.
-        name: Name of the served model.
+        spec: The spec of its training data.
+        template: Its template.
+        outputs: Its outputs.
+        name: Name of the serving model.
     """
     data = template.dataset
     is_known = is_named(data.name)
@@ -195,37 +198,36 @@ def make_contract(spec: DatasetSpec, template: Template, outputs: tuple[AnyFeatu
 
 
 def _without_cudnn(model: keras.Model) -> None:
-    """Let recurrent layers compute by plain operations: cuDNN's, which a GPU is given, run and convert nowhere else."""
+    """Turn off cuDNN in recurrent layers: its operations run on GPUs alone and cannot be converted."""
     for layer in flatten_layers(model):
         if hasattr(layer, "use_cudnn"):
             layer.use_cudnn = False
 
 
-def serve_parts(whole: ServingModel, task: SupervisedTask, *, code: str = "code") -> dict[str, ServingModel]:
-    """Make the two halves of a served autoencoder: raw inputs to the code, and the code to presented outputs.
+def serve_parts(whole: ServingModel, task: SupervisedTask) -> dict[str, ServingModel]:
+    """Split a served autoencoder: raw inputs to the latent vector, and the latent vector to presented outputs.
 
     Args:
-        whole: The served autoencoder; its network is made of an `encoder` and a `decoder`.
+        whole: The served autoencoder; its network consists of an `encoder` and a `decoder`.
         task: Its task.
-        code: Name of the code.
     """
     model, contract = whole.model, whole.contract
     network = model.get_layer(model.name)
     encoder, decoder = network.get_layer("encoder"), network.get_layer("decoder")
     encoded = encoder(model.get_layer(PREPROCESSING).output)
-    codes = keras.Input(encoded.shape[1:], name=code)
-    presented = {task.output().name: task.present(decoder(codes))}
+    latent = keras.Input(encoded.shape[1:], name=LATENT)
+    presented = {task.output().name: task.present(decoder(latent))}
     parity = {"task": "parity", "task_options": {}, "targets": ()}
-    value = Number(name=code, dtype="float32", shape=encoded.shape[1:])
-    encoding = ServingModel(
-        keras.Model(model.input, {code: encoded}, name="encoder"),
-        contract.model_copy(update={**parity, "name": f"{contract.name}-encoder", "outputs": (value,)}),
+    feature = Number(name=LATENT, dtype="float32", shape=encoded.shape[1:])
+    served_encoder = ServingModel(
+        keras.Model(model.input, {LATENT: encoded}, name="encoder"),
+        contract.model_copy(update={**parity, "name": f"{contract.name}-encoder", "outputs": (feature,)}),
         is_useful_alone=True,
     )
-    decoding = ServingModel(
-        keras.Model(codes, presented, name="decoder"),
-        contract.model_copy(update={**parity, "name": f"{contract.name}-decoder", "inputs": (value,), "data": None}),
-        examples=outputs_of(encoding),
+    served_decoder = ServingModel(
+        keras.Model(latent, presented, name="decoder"),
+        contract.model_copy(update={**parity, "name": f"{contract.name}-decoder", "inputs": (feature,), "data": None}),
+        examples=outputs_of(served_encoder),
         is_useful_alone=True,
     )
-    return {"encoder": encoding, "decoder": decoding}
+    return {"encoder": served_encoder, "decoder": served_decoder}

@@ -1,4 +1,4 @@
-"""One class of several: cross-entropy in training, accuracy as the judge."""
+"""Classification: cross-entropy loss, scored by accuracy."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ LOSSES = ("cross_entropy", "perceptron")
 
 
 class Classification(SupervisedTask):
-    """Give each example one class.
+    """Predict one class for each example.
 
-    The network's logits (batch, classes) are presented as `probabilities`, float32, each row summing to 1. Two classes
-    can be told apart by one logit, the logarithm of the odds of the second (`binary`).
+    The network's logits (batch, classes) are presented as `probabilities`, float32, each row summing to 1. With
+    `binary`, one logit suffices for two classes: the log-odds of the second.
     """
 
     name = "classification"
@@ -35,17 +35,17 @@ class Classification(SupervisedTask):
         binary: bool = False,
         loss: Literal["cross_entropy", "perceptron"] = "cross_entropy",
     ):
-        """Make the task.
+        """Create the task.
 
         Args:
             spec: The data, whose target is one class.
             label_smoothing: Share of the target spread evenly over all classes, in [0, 1) (Szegedy 2016 section 7).
-            binary: Tell two classes apart by one logit.
-            loss: `cross_entropy`; or with `binary` `perceptron`, whose gradient is Rosenblatt's rule.
+            binary: Use one logit for two classes.
+            loss: `cross_entropy`; or with `binary` also `perceptron`, whose gradient is Rosenblatt's rule.
 
         Raises:
-            ValueError: If the target is no class, the smoothing is out of range, `binary` is not for these classes, or
-                there is no such loss, or none that takes smoothing.
+            ValueError: If the smoothing is out of range, `binary` is set without two classes, the loss is unknown, or
+                options exclude each other.
         """
         super().__init__(spec)
         if not (isinstance(label_smoothing, (int, float)) and 0 <= label_smoothing < 1):
@@ -65,15 +65,15 @@ class Classification(SupervisedTask):
         if loss == "perceptron" and label_smoothing:
             raise ValueError(
                 "`label_smoothing` is for `cross_entropy`: a perceptron fires or does not. Received: label_smoothing = "
-                f"{label_smoothing!r} beside loss = 'perceptron'. Leave one out."
+                f"{label_smoothing!r} with loss = 'perceptron'. Drop one."
             )
         self.loss_name = loss
 
     def adapt(self, dataset: Dataset) -> Dataset:
         if len(self.classes) < 2:
             raise ValueError(
-                f"Task {self.name} needs at least two classes. Received: one, {', '.join(self.classes)!r}. Put each "
-                "class's images in a folder of its own and name the folder of these, or give a .npz its `y`."
+                f"Task {self.name} needs at least two classes. Received: one, {', '.join(self.classes)!r}. Put the "
+                "images of each class in their own folder and name the parent folder, or add `y` to the .npz file."
             )
         return dataset
 
@@ -98,7 +98,7 @@ class Classification(SupervisedTask):
         import keras
 
         if self.binary:
-            return [keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.0)]  # of logits
+            return [keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.0)]  # on logits
         accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
         top_5 = [keras.metrics.TopKCategoricalAccuracy(5, name="top_5")] if len(self.classes) > 5 else []
         return [accuracy, *top_5]
@@ -124,16 +124,16 @@ class Classification(SupervisedTask):
     def compare(self, targets: Arrays, outputs: Arrays) -> Evaluation:
         from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
-        label, probabilities, decided = targets[self.target.name], outputs["probabilities"], self.decide(outputs)
-        is_right, confidence = decided == label, probabilities.max(axis=1)
+        label, probabilities, predicted = targets[self.target.name], outputs["probabilities"], self.decide(outputs)
+        is_right, confidence = predicted == label, probabilities.max(axis=1)
         scores = {"accuracy": float(np.mean(is_right))}
         if len(self.classes) > 5:
             best = np.argsort(-probabilities, axis=1, kind="stable")[:, :5]
             scores["top_5"] = float(np.mean((best == label[:, None]).any(axis=1)))
         ids = range(len(self.classes))
-        precision, recall, _, support = precision_recall_fscore_support(label, decided, labels=ids, zero_division=0.0)
+        precision, recall, _, support = precision_recall_fscore_support(label, predicted, labels=ids, zero_division=0.0)
         details = {
-            "confusion_matrix": confusion_matrix(label, decided, labels=ids).tolist(),
+            "confusion_matrix": confusion_matrix(label, predicted, labels=ids).tolist(),
             "per_class": [
                 {"class": name, "precision": float(p), "recall": float(r), "examples": int(n)}
                 for name, p, r, n in zip(self.classes, precision, recall, support, strict=True)
@@ -141,14 +141,14 @@ class Classification(SupervisedTask):
         }
         captions = [
             f"{self.classes[d]} {p:.2f}" + ("" if d == t else f"\nis {self.classes[t]}")
-            for d, t, p in zip(decided, label, confidence, strict=True)
+            for d, t, p in zip(predicted, label, confidence, strict=True)
         ]
         return Evaluation(
             scores,
             targets,
             outputs,
             details,
-            decisions=decided,
+            decisions=predicted,
             errors=np.where(is_right, 0.0, confidence),
             is_share=True,
             captions=tuple(captions),

@@ -1,10 +1,10 @@
-"""What comes next in a series: mean absolute error, beside that of forecasts that need no network.
+"""Forecasting: mean absolute error, compared with naive forecasts that need no network.
 
-Those say that all stays as it is, or that what comes is what came a season before. Skill is the share of their error
-that is saved (Murphy: "Skill Scores Based on the Mean Square Error", Monthly Weather Review 116, 1988, of the absolute
-error here). 1 minus it is the scaled error of Hyndman, Koehler: "Another look at measures of forecast accuracy",
-International Journal of Forecasting 22, 2006, https://doi.org/10.1016/j.ijforecast.2006.03.001, with the scale taken
-over the very windows that are judged.
+A naive forecast repeats the last value, or the values of the last season. Skill is 1 minus the network's error divided
+by the naive error (Murphy: "Skill Scores Based on the Mean Square Error", Monthly Weather Review 116, 1988; here with
+the absolute error). 1 minus skill is the scaled error of Hyndman, Koehler: "Another look at measures of forecast
+accuracy", International Journal of Forecasting 22, 2006, https://doi.org/10.1016/j.ijforecast.2006.03.001, with the
+scale from the scored windows.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     import keras
 
 LOSSES = ("mse", "mae")
-EPOCH, SECONDS = np.datetime64("1970-01-01", "s"), 24 * 60 * 60  # of a day
+EPOCH, SECONDS_PER_DAY = np.datetime64("1970-01-01", "s"), 24 * 60 * 60
 
 
 class Forecasting(Regression):
     """Forecast the next values of a column of a series.
 
-    The network learns `(future - mean) / std` with the training split's statistics; the served model turns that back,
-    so `forecast` (batch, horizon), float32, is in the column's own unit.
+    The network learns `(future - mean) / std` with the training split's statistics; the served model inverts this, so
+    `forecast` (batch, horizon), float32, is in the column's own unit.
     """
 
     name = "forecasting"
@@ -40,14 +40,14 @@ class Forecasting(Regression):
     presented = "forecast"
 
     def __init__(self, spec: IOSpec, *, loss: Literal["mse", "mae"] = "mse", subtract_last: bool = False):
-        """Make the task.
+        """Create the task.
 
         Args:
-            spec: The data: a series, whose targets are what comes next, what came before, and when.
-            loss: `mse`, the squared error, or `mae`, the absolute one.
-            subtract_last: Whether to subtract the last row of the window from its inputs and forecast the change: for a series that goes on to where it was never before (Zeng et al.: "Are
-                Transformers Effective for Time Series Forecasting?", AAAI 2023, https://arxiv.org/abs/2205.13504,
-                section 4).
+            spec: The data: a series whose targets are the horizon, the history, and the time.
+            loss: `mse`, the squared error, or `mae`, the absolute error.
+            subtract_last: Whether to subtract the window's last row from its inputs and forecast the change: for a
+                series with a trend (Zeng et al.: "Are Transformers Effective for Time Series Forecasting?", AAAI 2023,
+                https://arxiv.org/abs/2205.13504, section 4).
 
         Raises:
             ValueError: If an option is wrong.
@@ -75,14 +75,14 @@ class Forecasting(Regression):
 
         from dltemplates.tasks.assemble import standardize
 
-        (value,) = spec.inputs
-        assert isinstance(value, Series)
-        place = columns_of(value).index(columns_of(self.target)[0])
-        inputs = keras.Input(value.shape, name=value.name, dtype=value.dtype)
-        rows = standardize(value, inputs)  # (batch, window, channels)
-        last = keras.layers.Cropping1D((value.shape[0] - 1, 0), dtype="float32")(rows)  # (batch, 1, channels)
+        (series,) = spec.inputs
+        assert isinstance(series, Series)
+        channel = columns_of(series).index(columns_of(self.target)[0])
+        inputs = keras.Input(series.shape, name=series.name, dtype=series.dtype)
+        rows = standardize(series, inputs)  # (batch, window, channels)
+        last = keras.layers.Cropping1D((series.shape[0] - 1, 0), dtype="float32")(rows)  # (batch, 1, channels)
         change = network(keras.layers.Subtract(dtype="float32")([rows, last]))  # (batch, horizon)
-        forecast = keras.layers.Add(dtype="float32")([change, last[:, :, place]])
+        forecast = keras.layers.Add(dtype="float32")([change, last[:, :, channel]])
         return keras.Model(inputs, forecast, name=network.name)
 
     def model_sizes(self, spec: DatasetSpec) -> dict[str, Any]:
@@ -102,15 +102,15 @@ class Forecasting(Regression):
         return keras.losses.MeanAbsoluteError() if self.loss_name == "mae" else keras.losses.MeanSquaredError()
 
     def compare(self, targets: Arrays, outputs: Arrays) -> Evaluation:
-        """Score forecasts; windows that overlap in time are one unit."""
+        """Score forecasts; windows that overlap in time form one unit."""
         forecast, future = outputs["forecast"].astype(np.float64), targets["future"]
         naive = naive_forecasts(targets)
         errors = np.abs(forecast - future).mean(axis=1)
         mae = float(np.abs(forecast - future).mean())
         scores = {"mae": mae, "rmse": float(np.sqrt(np.square(forecast - future).mean()))}
-        for name, simple in naive.items():
-            error = float(np.abs(simple - future).mean())
-            if error > 0:  # there is nothing to be better than an error of 0
+        for name, naive_forecast in naive.items():
+            error = float(np.abs(naive_forecast - future).mean())
+            if error > 0:  # no forecast is better than a naive error of 0
                 scores["skill" if name == "last" else f"skill_{name}"] = 1 - mae / error
         by_step = {name: self._by_step(array, future) for name, array in {"network": forecast, **naive}.items()}
         return Evaluation(
@@ -138,7 +138,7 @@ class Forecasting(Regression):
         column = next((column.name for column in columns_of(self.target)), "value")
         targets, times = evaluation.targets, evaluation.targets["time"]
         if self.is_dated:  # in days
-            times = EPOCH + np.rint(times * SECONDS).astype("timedelta64[s]")
+            times = EPOCH + np.rint(times * SECONDS_PER_DAY).astype("timedelta64[s]")
         by_step = {name: np.array(errors) for name, errors in evaluation.details["mae_by_step"].items()}
         return {
             "forecast": forecast_figure(times, targets["future"], evaluation.outputs["forecast"], name=column),
@@ -147,14 +147,14 @@ class Forecasting(Regression):
 
 
 def naive_forecasts(targets: Arrays) -> dict[str, np.ndarray]:
-    """Make the forecasts that need no network.
+    """Return the forecasts that need no network.
 
     Args:
         targets: `future` (n, horizon), and `past` (n, period), the values before it.
 
     Returns:
-        Each (n, horizon): `last`, the last value again and again; and where a season is longer than a row `seasonal`,
-        what came as many rows before as a season has.
+        Each (n, horizon): `last` repeats the last value; `seasonal`, for a season longer than one row, repeats the
+        last season.
     """
     past, horizon = targets["past"], targets["future"].shape[1]
     period = past.shape[1]

@@ -1,4 +1,4 @@
-"""Making examples of noise: what generative adversarial networks are trained for."""
+"""Generation: generate images from noise, with a generative adversarial network (GAN)."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 
 LOSSES = ("gan", "wasserstein")
 NO_EVALUATOR = "none"
-MIN_IMAGES_FOR_HALVES = 4  # images: a covariance needs two of each half
+MIN_IMAGES_FOR_HALVES = 4  # a covariance needs two images in each half
 
 
 class Generation(Task):
-    """Make images that look like those of the data, by two players.
+    """Train a generator and a discriminator, to generate images that look like the data.
 
     The exported generator maps `noise`, standard normal numbers, and `label` for a class-conditional network, to
-    `image`, in [0, 255]. Scores: `diversity`, how much generated images differ from each other, as a share of how much
-    real ones do. With an evaluator, a trained classifier: `fid`, the Frechet distance to real images in the
-    evaluator's features (not Inception's); `class_coverage`, how many classes occur; `confidence`, its mean top
-    probability; for a class-conditional network `class_accuracy`, how often it agrees with `label`.
+    `image`, in [0, 255]. Scores: `diversity`, the variation among generated images relative to real ones. With an
+    evaluator, a trained classifier: `fid`, the Frechet distance to real images in the evaluator's features (not
+    Inception's); `class_coverage`, the number of classes that occur; `confidence`, its mean top probability; for a
+    class-conditional network `class_accuracy`, how often it agrees with `label`.
     """
 
     name = "generation"
@@ -56,15 +56,15 @@ class Generation(Task):
         penalty: float = 10.0,
         evaluator: str | None = None,
     ):
-        """Make the task.
+        """Create the task.
 
         Args:
-            spec: The data; a network that asks for classes is given the class of each image.
-            loss: `gan`, as Goodfellow 2014 has it, or `wasserstein`, with a penalty on the slope of the critic.
-            critic_steps: Steps of the discriminator for one of the generator, 1 to 31, each on its part of the batch.
-            penalty: Weight of the penalty on the slope of the critic.
-            evaluator: The classifier that scores the images: the folder of its run, or the name of its template, which is
-                trained once if it has no run. `none` scores without a classifier.
+            spec: The data; a class-conditional network also gets the class of each image.
+            loss: `gan` (Goodfellow 2014), or `wasserstein` with a gradient penalty.
+            critic_steps: Steps of the discriminator per step of the generator, 1 to 31, each on its part of the batch.
+            penalty: Weight of the gradient penalty.
+            evaluator: The classifier that scores the images: the folder of its run, or the name of its template, which
+                is trained once if it has no run. `none` scores without a classifier.
 
         Raises:
             ValueError: If an option is out of range.
@@ -77,10 +77,10 @@ class Generation(Task):
             raise ValueError(f"`penalty` must be at least 0. Received: {penalty!r}. Try 10.")
         if evaluator is not None and (not isinstance(evaluator, str) or not evaluator):
             raise ValueError(
-                f"`judge` must be a template or the folder of a run. Received: {evaluator!r}. Leave it out."
+                f"`evaluator` must be a template or the folder of a run. Received: {evaluator!r}. Leave it out."
             )
         self.inputs = spec.inputs
-        self.asked = tuple(value for value in spec.targets if isinstance(value, ClassId))
+        self.class_targets = tuple(value for value in spec.targets if isinstance(value, ClassId))
         self.evaluator_name = None if evaluator == NO_EVALUATOR else evaluator
         self.adversarial: dict[str, Any] = {
             "wasserstein": loss == "wasserstein",
@@ -89,22 +89,22 @@ class Generation(Task):
         }
 
     def batch(self, example: dict[str, Any], *, training: bool) -> tuple[Any, Any, Any]:
-        labels = [example[value.name] for value in self.asked]
+        labels = [example[value.name] for value in self.class_targets]
         return self.model_inputs(example), labels[0] if labels else (), None
 
     def stages(self, model: keras.Model, template: Template) -> list[StagePlan]:
         refuse_supervised_settings(template)
         if template.train.restore != "last":
             raise ValueError(
-                "A generator is kept as it is at the end, since no loss says how good its images are. Received: "
+                "A generator keeps its last weights, since no loss measures how good its images are. Received: "
                 f"train.restore = {template.train.restore!r}. Try --set train.restore=last."
             )
         return [StagePlan(f"{ALGORITHMS}.adversarial:Adversarial", template.train.epochs, self.adversarial)]
 
     def model_sizes(self, spec: DatasetSpec) -> dict[str, Any]:
         classes = next((value.classes for value in spec.targets if isinstance(value, ClassId)), ())
-        told = {"num_outputs": len(classes)} if len(classes) > 1 else {}  # of one class there is nothing to tell
-        return {"input_shape": spec.inputs[0].shape} | told
+        num_outputs = {"num_outputs": len(classes)} if len(classes) > 1 else {}  # one class carries no information
+        return {"input_shape": spec.inputs[0].shape} | num_outputs
 
     def model_signature(self, spec: DatasetSpec) -> dict[str, Shapes]:
         image = spec.inputs[0].shape
@@ -114,8 +114,8 @@ class Generation(Task):
         import keras
 
         inputs = [keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=tensor.name) for tensor in network.inputs]
-        given = inputs if len(inputs) > 1 else inputs[0]
-        return keras.Model(given, network(given), name=network.name)
+        model_inputs = inputs if len(inputs) > 1 else inputs[0]
+        return keras.Model(model_inputs, network(model_inputs), name=network.name)
 
     def serve(self, model: keras.Model, spec: DatasetSpec, template: Template, *, name: str) -> dict[str, ServingModel]:
         import keras
@@ -124,32 +124,32 @@ class Generation(Task):
 
         generator = model.get_layer(model.name).get_layer("generator")
         inputs = [keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=tensor.name) for tensor in generator.inputs]
-        made = generator(inputs if len(inputs) > 1 else inputs[0])
-        image = keras.layers.Rescaling(127.5, offset=127.5, name="image", dtype="float32")(made)
-        values: list[AnyFeature] = [Noise(name="noise", dtype="float32", shape=tuple(inputs[0].shape[1:]))]
+        tanh_image = generator(inputs if len(inputs) > 1 else inputs[0])
+        image = keras.layers.Rescaling(127.5, offset=127.5, name="image", dtype="float32")(tanh_image)
+        features: list[AnyFeature] = [Noise(name="noise", dtype="float32", shape=tuple(inputs[0].shape[1:]))]
         if len(inputs) > 1:
             (label,) = spec.targets
-            values.append(label.model_copy(update={"dtype": "int32", "counts": None}))
-        given = {tensor.name: tensor for tensor in inputs} if len(inputs) > 1 else inputs[0]
-        served = keras.Model(given, {"image": image}, name="generator")
+            features.append(label.model_copy(update={"dtype": "int32", "counts": None}))
+        model_inputs = {tensor.name: tensor for tensor in inputs} if len(inputs) > 1 else inputs[0]
+        served = keras.Model(model_inputs, {"image": image}, name="generator")
         (real,) = spec.inputs
-        given_and_real = spec.model_copy(update={"inputs": tuple(values), "targets": (real, *values[1:])})
-        contract = make_contract(given_and_real, template, (self.output_like(real),), name=name)
+        served_spec = spec.model_copy(update={"inputs": tuple(features), "targets": (real, *features[1:])})
+        contract = make_contract(served_spec, template, (self.output_like(real),), name=name)
         return {"": ServingModel(served, contract)}
 
     def output_like(self, image: Feature) -> Image:
-        """The image that is made, of one of the data."""
+        """Return the generated image as a feature, with the shape of a real one."""
         return Image(name="image", dtype="float32", shape=image.shape, range=(0, 255))
 
     def compare(self, targets: Arrays, outputs: Arrays) -> Evaluation:
-        """Score images by how they differ, and by what the classifier says of them; the warnings tell of a collapse."""
-        real, made = (arrays["image"].astype(np.float32) for arrays in (targets, outputs))
-        diversity = quality.diversity(real, made)
-        scores, details = {"diversity": diversity}, {"examples": len(made)}
+        """Score images by diversity and with the evaluator; warn of mode collapse."""
+        real, generated = (arrays["image"].astype(np.float32) for arrays in (targets, outputs))
+        diversity = quality.diversity(real, generated)
+        scores, details = {"diversity": diversity}, {"examples": len(generated)}
         collapse_warning = quality.collapse_warning(diversity)
         if self.evaluator_name is not None:
-            judged, more = self._evaluator_scores(real, made, targets)
-            scores, details = judged | scores, details | more
+            evaluator_scores, more = self._evaluator_scores(real, generated, targets)
+            scores, details = evaluator_scores | scores, details | more
             collapse_warning = quality.collapse_warning(
                 diversity, scores["class_coverage"], len(self.evaluator.classes)
             )
@@ -159,17 +159,17 @@ class Generation(Task):
         return Evaluation(scores, targets, outputs, details, is_gate=False, warnings=warnings)
 
     def _evaluator_scores(
-        self, real: np.ndarray, made: np.ndarray, targets: Arrays
+        self, real: np.ndarray, generated: np.ndarray, targets: Arrays
     ) -> tuple[dict[str, float], dict[str, Any]]:
-        """Return the scores and details that the classifier gives."""
-        (_, real_features), (probabilities, features) = self.evaluator(real), self.evaluator(made)
+        """Return the scores and details from the evaluator."""
+        (_, real_features), (probabilities, features) = self.evaluator(real), self.evaluator(generated)
         shares = quality.class_shares(probabilities)
         scores = {
             "fid": quality.frechet_distance(real_features, features),
             "class_coverage": float(quality.class_coverage(shares)),
             "confidence": float(probabilities.max(axis=1).mean()),
         }
-        for value in self.asked:
+        for value in self.class_targets:
             if value.name in targets:
                 scores["class_accuracy"] = float(np.mean(probabilities.argmax(axis=1) == targets[value.name]))
         details: dict[str, Any] = {
@@ -177,22 +177,23 @@ class Generation(Task):
             "class_shares": dict(zip(self.evaluator.classes, shares.tolist(), strict=True)),
         }
         if len(real) >= MIN_IMAGES_FOR_HALVES:
-            # The distance between two halves of the real images: no generator can come nearer.
+            # The distance between two halves of the real images: a lower bound for any generator.
             details["fid_of_real"] = quality.frechet_distance(real_features[::2], real_features[1::2])
         return scores, details
 
     @cached_property
     def evaluator(self) -> Evaluator:
-        """The classifier that judges.
+        """The classifier that scores the images.
 
         Raises:
-            ValueError: If it is not there, not whole, no classifier of images, or one of other classes than the data's.
+            ValueError: If its run is missing or incomplete, it is no image classifier, or its classes differ from the
+                data's.
         """
         from dltemplates.tasks.scoring.evaluator import check_classes, load_evaluator
 
-        assert self.evaluator_name  # asked for where there is one
+        assert self.evaluator_name  # used only with an evaluator
         evaluator = load_evaluator(self.evaluator_name)
-        check_classes(str(evaluator.run.path), evaluator.classes, self.asked)
+        check_classes(str(evaluator.run.path), evaluator.classes, self.class_targets)
         return evaluator
 
     def figures(self, evaluation: Evaluation):

@@ -1,6 +1,6 @@
-"""The data of a template, a run or an exported file, as its task looks at it: one way for all that needs data.
+"""The task and data of a template, a run or an exported file; training, export and evaluation load through here.
 
-The order is: load -> `Task.adapt` -> split what is whole -> `Task.prepare_train` -> fit.
+The order is: load -> `Task.adapt` -> split if unsplit -> `Task.prepare_train` -> fit.
 """
 
 from __future__ import annotations
@@ -26,48 +26,53 @@ from dltemplates.tasks.serving.contract import Contract
 from dltemplates.tasks.task import Task, check_data, make_task, task_class
 from dltemplates.template import Template
 
-Hashes = dict[str, np.ndarray]  # of the examples of each split
+Hashes = dict[str, np.ndarray]  # split -> hashes of its examples
 
 
 def load_for(
-    what: Template | Run | Contract,
+    owner: Template | Run | Contract,
     *,
     settings: DatasetSettings | None = None,
     run: Run | None = None,
     whole: bool = False,
     from_file: bool = True,
 ) -> tuple[Task, Dataset]:
-    """Load the data of a template, a run or an exported file, split and fitted, and make its task.
+    """Load the data of a template, a run or an exported file, split and fitted, and create its task.
 
     Args:
-        what: A template that is to be trained; a run, whose data is read as it was trained on; or the contract of a
-            file that is to be judged, for which no training example is left out.
-        settings: Other data than that which it names.
-        run: The run that is gone on with, or that the file is of: each example that it knows keeps its split.
-        whole: Split nothing, and add a split `all` of all examples.
+        owner: A template to train; a run, whose data is read as in its training; or the contract of a file to
+            evaluate, for which no training example is dropped.
+        settings: Other data than the owner names.
+        run: The run to resume, or the run of the file: each example that it knows keeps its split.
+        whole: Do not split; add a split `all` of all examples.
         from_file: As in `catalog.load`, for the data of a contract.
 
     Returns:
         The task, and the dataset.
 
     Raises:
-        ValueError: If there is no such data or task, or the task has no use for the data; says the way out.
+        ValueError: If the data or task does not exist, or they do not fit each other.
     """
     data: DatasetSettings | None
     reference: IOSpec | None = None
     rules = READING_RULES
-    if isinstance(what, Contract):
-        named, data, reference, rules = Named(name=what.task, **what.task_options), what.data, what, what.reading_rules
-    elif isinstance(what, Run):
-        named, data, reference, run = what.template.task, what.template.dataset, what.record.spec, what
+    if isinstance(owner, Contract):
+        named, data, reference, rules = (
+            Named(name=owner.task, **owner.task_options),
+            owner.data,
+            owner,
+            owner.reading_rules,
+        )
+    elif isinstance(owner, Run):
+        named, data, reference, run = owner.template.task, owner.template.dataset, owner.record.spec, owner
         rules, from_file = reference.reading_rules, True
     else:
-        named, data, from_file = what.task, what.dataset, False
+        named, data, from_file = owner.task, owner.dataset, False
     data = settings or data
     if data is None:
-        raise ValueError("An exported file does not know the user's data. Received: no dataset. Name it by --data.")
+        raise ValueError("An exported file does not know the user's data. Received: no dataset. Name it with --data.")
     _check_rules(rules)
-    is_file = not isinstance(what, Template)
+    is_file = not isinstance(owner, Template)
     loaded, hashes = _load(named, data, reference, task_from_file=is_file, from_file=from_file)
     check_data(named.name, task_class(named, from_file=is_file), loaded.spec)
     task = make_task(named, loaded.spec, from_file=is_file)
@@ -82,12 +87,12 @@ def load_for(
             rules=rules,
             every=reference is None,
         )
-    if not isinstance(what, Contract):
+    if not isinstance(owner, Contract):
         train = task.prepare_train(dataset.split("train"))
         dataset = replace(dataset, splits=dataset.splits | {"train": train})
     dataset = fit(dataset, reference)
     task = make_task(named, dataset.spec, from_file=is_file)
-    if isinstance(what, Template):
+    if isinstance(owner, Template):
         task.check_splits(dataset)
     spec = dataset.spec.model_copy(
         update={
@@ -100,18 +105,18 @@ def load_for(
     note = None
     if run is not None:
         note = _changes(run, spec, hashes, data)
-    elif isinstance(what, Contract) and not is_named(data.name):
-        note = "which of these examples were trained on cannot be told from a file alone: its run can tell"
+    elif isinstance(owner, Contract) and not is_named(data.name):
+        note = "some of these examples may be training examples: the file does not know, its run does"
     return task, replace(dataset, spec=spec, note=note)
 
 
 def data_note(run: Run) -> str | None:
-    """Say how the data of a run differs from what it was trained on, in a line; None where it does not."""
+    """Describe in one line how a run's data changed since its training; None if it did not."""
     template, spec = run.template, run.record.spec
     try:
         loaded, hashes = _load(template.task, template.dataset, spec, task_from_file=True, from_file=True)
     except (ValueError, OSError) as error:
-        return f"the data was not compared with what was trained on: {error}"
+        return f"the data could not be compared with the training data: {error}"
     update = {"fingerprint": _fingerprint(loaded, hashes)}
     return _changes(run, loaded.spec.model_copy(update=update), hashes, template.dataset)
 
@@ -119,15 +124,15 @@ def data_note(run: Run) -> str | None:
 def _load(
     named: Named, settings: DatasetSettings, reference: IOSpec | None, *, task_from_file: bool, from_file: bool
 ) -> tuple[Dataset, Hashes]:
-    """The splits that the data has, and the hashes of their examples; none of sources that would be read for it."""
-    of_task = task_class(named, from_file=task_from_file)
-    needs_target = of_task.needs_target
-    own = of_task.own_dataset(named.options)
+    """Return the data's own splits, and the hashes of their examples where hashing needs no extra pass over files."""
+    cls = task_class(named, from_file=task_from_file)
+    needs_target = cls.needs_target
+    own = cls.own_dataset(named.options)
     if (own is None) == (settings.name == NO_DATASET):
-        rule, way_out = ("needs no", "Leave it out") if own else ("needs a", "Name it by dataset.name")
+        rule, way_out = ("needs no", "Leave it out") if own else ("needs a", "Name it with dataset.name")
         raise ValueError(f"Task {named.name} {rule} `dataset`. Received: {settings.name}. {way_out}.")
     dataset = own or load_dataset(settings, from_file=from_file, reference=reference)
-    if not task_from_file:  # a template that is yet to be trained
+    if not task_from_file:  # a template to train
         check_settings(settings, dataset)
     if needs_target:
         dataset = with_a_target(dataset, settings, reference=reference)
@@ -143,7 +148,7 @@ def _load(
 
 
 def _with_all(dataset: Dataset) -> Dataset:
-    """The dataset with one split more, of the examples of all others."""
+    """Add a split `all` with the examples of all others."""
     base, _ = origin(next(iter(dataset.splits.values())))
     if isinstance(base, TimeSource) and not len(base):
         base.raise_too_short("train", f"{len(base.times)} rows")
@@ -151,10 +156,10 @@ def _with_all(dataset: Dataset) -> Dataset:
 
 
 def _strata(task: Task, loaded: Dataset, settings: DatasetSettings, rules: int) -> Strata | None:
-    """The groups of examples of which each split is to have the same share."""
+    """Return the groups for stratified splits."""
     if rules > 1 or not is_named(settings.name):
         return task.strata(loaded)
-    strata = Task.strata(task, loaded)  # the first edition split its own datasets by their classes, whatever the task
+    strata = Task.strata(task, loaded)  # the first edition split named datasets by class for every task
     if strata and settings.name == "ecg5000":
         return Strata((strata.groups > 0).astype(np.int64))
     return strata
@@ -166,7 +171,7 @@ def _fingerprint(loaded: Dataset, hashes: Hashes) -> str:
 
 
 def _order(dataset: Dataset, hashes: Hashes) -> str:
-    """A digest of the examples in the order in which they are trained on."""
+    """Return a digest of the examples in training order."""
     if dataset.rows is not None:
         hashes = hashes | {"train": dataset.rows.hashes, "": dataset.rows.splits.astype(np.uint64)}
     return fingerprint(hashes, ordered=True) if hashes else dataset.spec.fingerprint
@@ -175,23 +180,23 @@ def _order(dataset: Dataset, hashes: Hashes) -> str:
 def _check_rules(rules: int) -> None:
     if not 1 <= rules <= READING_RULES:
         raise ValueError(
-            f"Data is read by rules 1 to {READING_RULES}. Received: rules {rules}, of a later version. Install that."
+            f"`reading_rules` must be 1 to {READING_RULES}. Received: {rules}, of a later version. Install it."
         )
 
 
 def _changes(run: Run, spec: DatasetSpec, hashes: Hashes, settings: DatasetSettings) -> str | None:
-    """How data differs from what a run was trained on, in a line; None where it does not, or is other data."""
+    """Describe in one line how data differs from a run's training data; None if it does not, or is other data."""
     trained, is_other = run.record.spec, settings.name != run.template.dataset.name
     if trained.reading_rules == 1:
         is_known = is_other or is_named(settings.name)
-        return None if is_known else "whether the data changed is not known: the run kept no record of its examples"
+        return None if is_known else "whether the data changed is unknown: the run has no record of its examples"
     if trained.fingerprint == spec.fingerprint:
         return None
     gone, new = run.rows.compare(hashes["train"]) if run.rows and "train" in hashes else (0, 0)
     if is_other and (not run.rows or gone == len(run.rows.hashes)):
         return None
     if not gone and not new:
-        return "the data changed since the training: other examples in the splits that it came with"
+        return "the data changed since the training: its own splits have other examples"
     unit = "image" if isinstance(spec.inputs[0], Image) else "row"
     gone_units = f"{gone} {unit}{'' if gone == 1 else 's'}"
     return f"the data changed since the training: {gone_units} gone, {new} new; splits kept"

@@ -1,4 +1,4 @@
-"""What a task needs of a network, and whether a network has it: known before anything is trained."""
+"""The shapes and parts that a task needs in a network, checked before training."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 class Shapes(NamedTuple):
-    """The shapes of what a network, or a part of it, takes and gives of one example; None for any.
+    """Input and output shapes of a network or one of its parts, without the batch axis; None for any.
 
     Attributes:
-        takes: The shape of its input.
-        gives: The shape of its output; of several outputs, the shape of each by its name.
+        input_shape: The shape of its input.
+        output_shape: The shape of its output; for several outputs, the shape of each by name.
     """
 
     input_shape: tuple[int, ...] | None = None
@@ -25,35 +25,35 @@ class Shapes(NamedTuple):
 
 
 def vector_output(sizes: dict[str, Any]) -> dict[str, Shapes]:
-    """What a task needs that has a row of outputs, of the sizes that it gives."""
+    """Return the signature of a network with one output vector."""
     return {"": Shapes(sizes["input_shape"], (sizes["num_outputs"],))}
 
 
 def check_network(network: keras.Model, task: Task, spec: DatasetSpec) -> None:
-    """Raise a `ValueError` unless a network takes, gives and holds what a task needs.
+    """Raise a `ValueError` unless a network has the shapes and parts that a task needs.
 
     Args:
-        network: As its builder made it.
-        task: What it is to be trained for.
-        spec: The spec of the data it is to be trained on.
+        network: The network from its builder.
+        task: The task to train it for.
+        spec: The spec of the training data.
     """
     import keras
 
     signature = task.model_signature(spec)
     whole = signature.get("", Shapes())
     if not network.built and whole.input_shape:
-        network(keras.Input(whole.input_shape))  # a network of the user's own that knows its shapes once it is called
+        network(keras.Input(whole.input_shape))  # the user's own network may be built by its first call
     for path, shapes in signature.items():
         layer: Any = network
         for name in filter(None, path.split("/")):
             layer = next((inner for inner in getattr(layer, "layers", ()) if inner.name == name), None)
-        what = f"a part `{path}`" if path else "a network"
+        subject = f"a part `{path}`" if path else "a network"
         if layer is None:
-            _refuse(network, task, what, "none of that name")
-        found_shapes = _shapes_of(layer, by_name=isinstance(shapes.output_shape, dict))
-        for verb, wanted, found in zip(("takes", "gives"), shapes, found_shapes, strict=True):
-            if wanted is not None and found is not None and not _agree(wanted, found):
-                _refuse(network, task, f"{what} that {verb} {wanted}", f"one that {verb} {found}")
+            _refuse(network, task, subject, "none of that name")
+        actual_shapes = _shapes_of(layer, by_name=isinstance(shapes.output_shape, dict))
+        for name, required, actual in zip(("input", "output"), shapes, actual_shapes, strict=True):
+            if required is not None and actual is not None and not _agree(required, actual):
+                _refuse(network, task, f"{subject} with {name} shape {required}", f"{name} shape {actual}")
 
 
 def _refuse(network: keras.Model, task: Task, needed: str, received: str) -> NoReturn:
@@ -64,9 +64,9 @@ def _refuse(network: keras.Model, task: Task, needed: str, received: str) -> NoR
 
 
 def _shapes_of(layer: keras.Layer, *, by_name: bool) -> tuple[Any, Any]:
-    """The shapes of what a layer takes, first where it takes several, and gives, of logits where it gives more.
+    """Return the shape of a layer's first input, and of its output, or of `logits` among several outputs.
 
-    None where it is not known; of several outputs without logits, or `by_name`, all of their shapes.
+    None if unknown; for several outputs without logits, or with `by_name`, the shapes of all outputs.
     """
     import keras
 
@@ -82,7 +82,11 @@ def _shape_of(tensor: Any) -> Any:
     return None if tensor is None else tuple(tensor.shape[1:])
 
 
-def _agree(wanted: Any, found: Any) -> bool:
-    if isinstance(wanted, dict):
-        return isinstance(found, dict) and all(name in found and _agree(wanted[name], found[name]) for name in wanted)
-    return len(wanted) == len(found) and all(theirs in (None, ours) for ours, theirs in zip(wanted, found, strict=True))
+def _agree(required: Any, actual: Any) -> bool:
+    if isinstance(required, dict):
+        return isinstance(actual, dict) and all(
+            name in actual and _agree(shape, actual[name]) for name, shape in required.items()
+        )
+    return len(required) == len(actual) and all(
+        size in (None, required_size) for required_size, size in zip(required, actual, strict=True)
+    )

@@ -1,4 +1,4 @@
-"""Any number of labels: a sigmoid per label, macro F1 as the judge."""
+"""Multi-label classification: a sigmoid per label, scored by macro F1."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from dltemplates.tasks.task import Arrays, SupervisedTask, probabilities_feature
 
 
 class MultiLabel(SupervisedTask):
-    """Say of each label whether it applies.
+    """Predict whether each label applies.
 
-    The network's logits (batch, labels) are presented as `probabilities`, float32, each between 0 and 1; a label
-    applies from `threshold` up.
+    The network's logits (batch, labels) are presented as `probabilities`, float32, each in [0, 1]; a label applies
+    from `threshold` up.
     """
 
     name = "multi_label"
@@ -26,14 +26,14 @@ class MultiLabel(SupervisedTask):
     monitor_direction = "min"
 
     def __init__(self, spec: IOSpec, *, threshold: float = 0.5):
-        """Make the task.
+        """Create the task.
 
         Args:
             spec: The data, whose target is a set of labels.
-            threshold: Least probability of a label that applies, in (0, 1).
+            threshold: The least probability at which a label applies, in (0, 1).
 
         Raises:
-            ValueError: If the target is no set of labels or the threshold is out of range.
+            ValueError: If the threshold is out of range.
         """
         super().__init__(spec)
         if not (isinstance(threshold, (int, float)) and 0 < threshold < 1):
@@ -56,8 +56,8 @@ class MultiLabel(SupervisedTask):
         import keras
 
         return [
-            keras.metrics.BinaryAccuracy(threshold=float(np.log(self.threshold / (1 - self.threshold)))),  # of logits
-            keras.metrics.BinaryCrossentropy(from_logits=True, name="cross_entropy"),  # the loss may hold penalties too
+            keras.metrics.BinaryAccuracy(threshold=float(np.log(self.threshold / (1 - self.threshold)))),  # on logits
+            keras.metrics.BinaryCrossentropy(from_logits=True, name="cross_entropy"),  # the loss may include penalties
         ]
 
     def present(self, logits: Any) -> Any:
@@ -71,15 +71,15 @@ class MultiLabel(SupervisedTask):
     def compare(self, targets: Arrays, outputs: Arrays) -> Evaluation:
         from sklearn.metrics import f1_score, precision_recall_fscore_support
 
-        labels, decided = targets[self.target.name].astype(int), self.decide(outputs)
+        labels, predicted = targets[self.target.name].astype(int), self.decide(outputs)
         rows = [
-            precision_recall_fscore_support(truth, found, average="binary", zero_division=0.0)
-            for truth, found in zip(labels.T, decided.T, strict=True)
+            precision_recall_fscore_support(truth, prediction, average="binary", zero_division=0.0)
+            for truth, prediction in zip(labels.T, predicted.T, strict=True)
         ]
         scores = {
             "macro_f1": float(np.mean([f1 for _, _, f1, _ in rows])),
-            "label_accuracy": float(np.mean(labels == decided)),
-            "exact_match": float(np.mean((labels == decided).all(axis=1))),
+            "label_accuracy": float(np.mean(labels == predicted)),
+            "exact_match": float(np.mean((labels == predicted).all(axis=1))),
         }
         per_class = [
             {"class": name, "precision": float(precision), "recall": float(recall), "examples": int(truth.sum())}
@@ -87,19 +87,19 @@ class MultiLabel(SupervisedTask):
         ]
         captions = [
             self._names(d) + ("" if (d == t).all() else f"\nis {self._names(t)}")
-            for d, t in zip(decided, labels, strict=True)
+            for d, t in zip(predicted, labels, strict=True)
         ]
 
         def macro_f1(units: np.ndarray) -> float:
-            return float(f1_score(labels[units], decided[units], average="macro", zero_division=0.0))
+            return float(f1_score(labels[units], predicted[units], average="macro", zero_division=0.0))
 
         return Evaluation(
             scores,
             targets,
             outputs,
             {"per_class": per_class},
-            decisions=decided,
-            errors=(decided != labels).mean(axis=1),
+            decisions=predicted,
+            errors=(predicted != labels).mean(axis=1),
             captions=tuple(captions),
             score_of=macro_f1,
         )

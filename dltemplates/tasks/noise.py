@@ -1,4 +1,4 @@
-"""Noise on the examples that a network is judged by, the same at every look."""
+"""Noise on evaluation examples, the same on every read."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ CLEAN = "clean"
 
 
 class Noisy(Wrapper):
-    """Examples whose input has noise, drawn from each one's index, beside the input without it.
+    """Examples with a noisy input and the clean one; the noise of each is seeded by its index.
 
     Attributes:
-        value: The input.
+        value: The input feature.
         noise: Standard deviation of the noise; 0 for none.
     """
 
@@ -31,8 +31,8 @@ class Noisy(Wrapper):
         if not self.noise:
             return arrays | {CLEAN: clean}
         draws = np.stack([np.random.default_rng(int(index)).normal(size=clean.shape[1:]) for index in indices])
-        made = value.clip(clean + value.unit * self.noise * draws)
-        return arrays | {CLEAN: clean, value.name: made.astype(np.float32)}
+        noisy_input = value.clip(clean + value.unit * self.noise * draws)
+        return arrays | {CLEAN: clean, value.name: noisy_input.astype(np.float32)}
 
     def column(self, name: str) -> np.ndarray:
         if name == self.value.name and self.noise:
@@ -44,15 +44,15 @@ class Noisy(Wrapper):
 
 
 def noisy(dataset: Dataset, noise: float) -> Dataset:
-    """The dataset whose target is its input, without the noise that its examples have.
+    """Add noise to the input, and make the clean input the target.
 
-    The noise is Gaussian, drawn from each example's index. The input as it is given, with its noise, is a second
-    target: what was given tells how much of the noise is gone.
+    The noise is Gaussian, seeded by each example's index. The noisy input is a second target, to measure how much
+    noise the network removes.
 
     Args:
-        dataset: Of one input.
-        noise: Its standard deviation, of values between 0 and 1, or of mean 0 and deviation 1. Of an image, what is
-            then darker than black or brighter than white is cut off.
+        dataset: A dataset with one input.
+        noise: Standard deviation of the noise, on pixels in [0, 1] or standardized numbers; images are clipped to
+            their range.
     """
     (value,) = dataset.spec.inputs
     if not noise:
@@ -63,5 +63,5 @@ def noisy(dataset: Dataset, noise: float) -> Dataset:
 
 
 def without_noise(source: Source) -> Source:
-    """The examples without their noise, as they are trained on: there, the network adds its own."""
+    """Return the clean examples for training, where the network adds its own noise."""
     return Noisy(source.source, source.value, 0.0) if isinstance(source, Noisy) else source

@@ -1,4 +1,4 @@
-"""The same output as Keras: how the parts of a network are judged that have no target of their own."""
+"""Parity: an exported part without a target is compared with Keras's output alone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dltemplates.tasks.task import Arrays, Task
 
 
 class Parity(Task):
-    """Give what Keras gives. It judges exports of an encoder, a decoder, a generator; nothing is trained for it."""
+    """Match Keras's output. For exports of an encoder, a decoder or a generator; no training uses it."""
 
     name = "parity"
     kind = "none"
@@ -20,17 +20,17 @@ class Parity(Task):
     direction = "min"
 
     def __init__(self, spec: IOSpec | None = None):
-        """Make the task; it uses no inputs and no targets."""
+        """Create the task; it uses no inputs and no targets."""
 
     def serve(self, model: Any, spec: DatasetSpec, template: Any, *, name: str) -> dict[str, Any]:
-        return {}  # what it judges was served by another task
+        return {}  # another task serves the part
 
     def stages(self, model: Any, template: Any) -> list[StagePlan]:
-        return []  # nothing is trained for it
+        return []  # no training uses it
 
     def model_sizes(self, spec: DatasetSpec) -> dict[str, Any]:
         raise ValueError(
-            "Task parity judges the parts of a network that was trained for another task. Received: a training for it. "
+            "Task parity is for the parts of a network trained for another task. Received: a training for parity. "
             "Choose another: `dlt list tasks`."
         )
 

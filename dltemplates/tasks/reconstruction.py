@@ -1,4 +1,4 @@
-"""Giving back what was put in, through a code: what autoencoders are trained for."""
+"""Autoencoder: reconstruct the input through a latent vector."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LOSSES = ("cross_entropy", "mse")
-MAX_EXAMPLES = 16  # examples of a figure
+MAX_EXAMPLES = 16  # examples in a figure
 
 
 class Reconstruction(SupervisedTask):
-    """Give back an image, or a row of numbers.
+    """Reconstruct an image or a row of numbers.
 
-    The network's logits are presented as `reconstruction`: an image between 0 and 255, or numbers in their own unit. Of
-    the trained network `encoder` and `decoder` are served on their own too.
+    The network's logits are presented as `reconstruction`: an image in [0, 255], or numbers in their own unit. The
+    trained network's `encoder` and `decoder` are also served as parts.
 
     Attributes:
-        parts: Layers that the network must hold, as in `needs`.
+        parts: Layers that the network must have, as in `model_signature`.
     """
 
     name = "reconstruction"
@@ -52,25 +52,25 @@ class Reconstruction(SupervisedTask):
         loss: Literal["cross_entropy", "mse"] = "mse",
         noise: float = 0.0,
     ):
-        """Make the task.
+        """Create the task.
 
         Args:
-            spec: The data, whose input is the target too, or has a target without its noise.
-            loss: `mse`, the squared error; or of images `cross_entropy`, each pixel as the probability of white.
-            noise: Standard deviation of the noise that is put on the examples of validation and test, whose values are
-                between 0 and 1, or 0 on average and 1 in deviation; what they are judged by is without it.
+            spec: The data, whose input is also the target; with noise, the clean input is the target.
+            loss: `mse`, the squared error; or for images `cross_entropy`, each pixel as the probability of white.
+            noise: Standard deviation of the noise on validation and test inputs, on pixels in [0, 1] or standardized
+                numbers; their targets stay clean.
 
         Raises:
             ValueError: If an option is out of range.
         """
         self.inputs = spec.inputs
-        self.target, *given = self.targets_of(spec)
-        self.noisy = given[0] if given else None  # what goes in, where that is not what is to come out
+        self.target, *noisy_inputs = self.targets_of(spec)
+        self.noisy = noisy_inputs[0] if noisy_inputs else None  # the input, where it differs from the target
         self.is_image = isinstance(self.target, Image)
         if loss not in LOSSES or (loss == "cross_entropy" and not self.is_image):
             raise ValueError(
                 f"`loss` must be one of {', '.join(LOSSES)}, the first for images. Received: {loss!r} for "
-                f"`{self.target.kind}`. Take the other: --set task.loss=mse."
+                f"`{self.target.kind}`. Choose mse: --set task.loss=mse."
             )
         if not (isinstance(noise, (int, float)) and not isinstance(noise, bool) and 0 <= noise < 10):
             raise ValueError(f"`noise` must be at least 0, and below 10. Received: {noise!r}. Try 0.3.")
@@ -114,7 +114,7 @@ class Reconstruction(SupervisedTask):
         return self.model_inputs(example), self.encode(example[target.name]), None
 
     def encode(self, target: Any) -> Any:
-        """What the network is to give: pixels between 0 and 1, numbers with mean 0 and deviation 1."""
+        """Return the network's target: pixels in [0, 1], or standardized numbers."""
         import keras
 
         if isinstance(self.target, Number):
@@ -139,13 +139,13 @@ class Reconstruction(SupervisedTask):
         return {"": whole, **serve_parts(whole, self)}
 
     def model_figures(self, servings: dict[str, ServingModel], source: Source) -> dict[str, Figure]:
-        from dltemplates.figures.latent_strip import codes_figure
+        from dltemplates.figures.latent_strip import latent_strip_figure
 
-        figure = codes_figure(servings, source)
+        figure = latent_strip_figure(servings, source)
         return {"codes": figure} if figure else {}
 
     def evaluate(self, system: System, source: Source) -> Evaluation:
-        """Score reconstructions batch by batch: all outputs of a split may be too large to be held at once."""
+        """Score reconstructions batch by batch: all outputs of a split may not fit into memory."""
         return self._scored(system.whole.batches(source))
 
     def compare(self, targets: Arrays, outputs: Arrays) -> Evaluation:
@@ -153,7 +153,7 @@ class Reconstruction(SupervisedTask):
         return self._scored([(targets, outputs)])
 
     def _scored(self, batches: Iterable[tuple[Arrays, Arrays]]) -> Evaluation:
-        """Score batches of targets and outputs; the first examples are kept, to be drawn."""
+        """Score batches of targets and outputs; keep the first examples for figures."""
         all_errors, all_noise, first, missing = [], [], [], MAX_EXAMPLES
         for targets, outputs in batches:
             all_errors.append(self.errors(targets, outputs))
@@ -165,24 +165,24 @@ class Reconstruction(SupervisedTask):
                 )
                 missing -= len(all_errors[-1])
         errors = np.concatenate(all_errors)
-        scores = self._figures_of(errors)
+        scores = self._scores_of(errors)
         if self.noisy is not None:
-            noise = self._figures_of(np.concatenate(all_noise))
-            scores |= {f"{name}_before": figure for name, figure in noise.items()}
-        kept = [join_batches(parts) for parts in zip(*first, strict=True)]
+            noise_scores = self._scores_of(np.concatenate(all_noise))
+            scores |= {f"{name}_before": score for name, score in noise_scores.items()}
+        targets, outputs = (join_batches(parts) for parts in zip(*first, strict=True))
         captions = tuple(f"{error:.4f}" for error in errors)
-        return Evaluation(scores, kept[0], kept[1], is_gate=False, captions=captions, count=len(errors))
+        return Evaluation(scores, targets, outputs, is_gate=False, captions=captions, count=len(errors))
 
-    def _figures_of(self, errors: np.ndarray) -> dict[str, float]:
+    def _scores_of(self, errors: np.ndarray) -> dict[str, float]:
         mse = float(errors.mean())
         return {"mse": mse} | ({"psnr": float(-10 * np.log10(max(mse, 1e-12)))} if self.is_image else {})
 
     def errors(self, targets: Arrays, outputs: Arrays) -> np.ndarray:
-        """The mean squared error of each example (n,): of pixels between 0 and 1, of numbers in deviations."""
+        """Return the mean squared error of each example (n,), on pixels in [0, 1] or standardized numbers."""
         return self._squared(outputs["reconstruction"], targets[self.target.name])
 
-    def _squared(self, made: np.ndarray, clean: np.ndarray) -> np.ndarray:
-        difference = (made.astype(np.float32) - clean) / np.asarray(self.target.unit, np.float32)
+    def _squared(self, reconstruction: np.ndarray, clean: np.ndarray) -> np.ndarray:
+        difference = (reconstruction.astype(np.float32) - clean) / np.asarray(self.target.unit, np.float32)
         return np.square(difference).reshape(len(difference), -1).mean(axis=1)
 
     def figures(self, evaluation: Evaluation):
@@ -191,7 +191,7 @@ class Reconstruction(SupervisedTask):
         if not self.is_image:
             return {}
         targets = evaluation.targets
-        strips = {"given": targets[(self.noisy or self.target).name], "made": evaluation.outputs["reconstruction"]}
+        strips = {"input": targets[(self.noisy or self.target).name], "output": evaluation.outputs["reconstruction"]}
         if self.noisy is not None:
             strips["clean"] = targets[self.target.name]
         return {"reconstructions": strips_figure(strips)}

@@ -1,4 +1,4 @@
-"""Numbers: squared error on standardized targets, mean absolute error as the judge."""
+"""Regression: squared error loss on standardized targets, scored by mean absolute error."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from dltemplates.tasks.task import Arrays, SupervisedTask
 class Regression(SupervisedTask):
     """Predict one or more numbers.
 
-    The network learns `(target - mean) / std` with the training split's statistics; the served model turns that back,
-    so `value` (batch, numbers), float32, is in the target's own unit.
+    The network learns `(target - mean) / std` with the training split's statistics; the served model inverts this, so
+    `value` (batch, numbers), float32, is in the target's own unit.
 
     Attributes:
         presented: Name of the presented output.
@@ -58,13 +58,12 @@ class Regression(SupervisedTask):
         return restore(self.target, logits, name=self.presented)
 
     def output(self) -> AnyFeature:
-        given = dict(self.target) | {"name": self.presented, "kind": "number", "dtype": "float32"}
-        return Number(**given)
+        return Number(**dict(self.target) | {"name": self.presented, "kind": "number", "dtype": "float32"})
 
     def compare(self, targets: Arrays, outputs: Arrays) -> Evaluation:
         from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
 
-        # The square of what float32 holds may be more than it holds.
+        # Squares of large float32 numbers overflow float32.
         truth, value = (array.astype(np.float64) for array in (targets[self.target.name], outputs["value"]))
         mse = float(mean_squared_error(truth, value))
         scores = {"mae": float(mean_absolute_error(truth, value)), "rmse": math.sqrt(mse), "mse": mse}

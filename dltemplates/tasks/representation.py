@@ -1,4 +1,4 @@
-"""Hidden units that stand for what is shown: what restricted Boltzmann machines are trained for."""
+"""Representation: describe the input with hidden units, as a restricted Boltzmann machine (RBM) does."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
     from dltemplates.layers import RestrictedBoltzmann
 
-TURNS = (0, 1, 10, 100, 1000)  # after so many, a chain is drawn
+GIBBS_STEPS = (0, 1, 10, 100, 1000)  # the steps at which a chain is drawn
 CHAINS = 10
 
 
 class Representation(Task):
-    """Explain images by hidden units that are on or off; `hidden`, float32 between 0 and 1, says how likely each is."""
+    """Describe images with binary hidden units; `hidden`, float32 in [0, 1], holds their probabilities of being on."""
 
     name = "representation"
     kind = "any"
@@ -40,12 +40,12 @@ class Representation(Task):
     monitor_direction = "min"
 
     def __init__(self, spec: IOSpec, *, steps: int = 1, persistent: bool = False):
-        """Make the task.
+        """Create the task.
 
         Args:
             spec: The data; its targets are not used.
-            steps: How often it goes back and forth before it is compared with what it was shown; the k of CD-k.
-            persistent: Whether it goes on dreaming from step to step, rather than to begin at what it is shown.
+            steps: Gibbs steps of contrastive divergence; the k of CD-k.
+            persistent: Whether the chains continue from step to step, instead of restarting at the batch.
 
         Raises:
             ValueError: If an option is out of range.
@@ -82,28 +82,28 @@ class Representation(Task):
 
         from dltemplates.tasks.assemble import make_contract
 
-        value = Number(name="hidden", dtype="float32", shape=model.output_shape[1:], range=(0, 1))
+        hidden = Number(name="hidden", dtype="float32", shape=model.output_shape[1:], range=(0, 1))
         served = keras.Model(model.input, {"hidden": model.output}, name=model.name)
-        contract = make_contract(spec.model_copy(update={"targets": ()}), template, (value,), name=name)
+        contract = make_contract(spec.model_copy(update={"targets": ()}), template, (hidden,), name=name)
         return {"": ServingModel(served, contract)}
 
     def model_figures(self, servings: dict[str, ServingModel], source: Source) -> dict[str, Figure]:
-        """Draw what each hidden unit looks for, and chains that begin at examples and at noise."""
+        """Draw the weights of each hidden unit, and Gibbs chains from examples and from noise."""
         from dltemplates.figures.outcomes import chains_figure, filters_figure
         from dltemplates.models.generative.rbm import dream
 
         image = servings[""].contract.inputs[0]
         machine = _machine(servings[""].model)
 
-        def dreams(begun: np.ndarray) -> np.ndarray:
-            seen = dream(machine, begun.reshape(len(begun), -1), TURNS, seed=0)
-            return 255 * seen.reshape(len(begun), len(TURNS), *image.shape)
+        def chain(start: np.ndarray) -> np.ndarray:
+            images = dream(machine, start.reshape(len(start), -1), GIBBS_STEPS, seed=0)
+            return 255 * images.reshape(len(start), len(GIBBS_STEPS), *image.shape)
 
         filters = np.asarray(machine.kernel).T.reshape(-1, *image.shape)
         examples = source.read(np.arange(min(CHAINS, len(source))))[image.name] / 255
         noise = np.random.default_rng(0).integers(0, 2, (CHAINS, *image.shape))
-        chains = {"from examples": dreams(examples), "from noise": dreams(noise)}
-        return {"hidden_units": filters_figure(filters), "dreams": chains_figure(chains, TURNS)}
+        chains = {"from examples": chain(examples), "from noise": chain(noise)}
+        return {"hidden_units": filters_figure(filters), "dreams": chains_figure(chains, GIBBS_STEPS)}
 
     def evaluate(self, system: System, source: Source) -> Evaluation:
         """Score `mean_activation`; in Keras also `loss`, the squared error after one Gibbs step, and `free_energy`."""
@@ -116,9 +116,9 @@ class Representation(Task):
         machine, (image,) = _machine(model), model.inputs
         sums = np.zeros(2)
         for arrays in batches_of(source):
-            shown = arrays[image.name].reshape(len(arrays[image.name]), -1).astype(np.float32) / 255
-            errors = np.square(shown - np.asarray(machine.visible(machine.hidden(shown)))).mean(axis=1)
-            sums += errors.sum(), np.asarray(machine.free_energy(shown), np.float64).sum()
+            visible = arrays[image.name].reshape(len(arrays[image.name]), -1).astype(np.float32) / 255
+            errors = np.square(visible - np.asarray(machine.visible(machine.hidden(visible)))).mean(axis=1)
+            sums += errors.sum(), np.asarray(machine.free_energy(visible), np.float64).sum()
         loss, energy = sums / len(source)
         return {"loss": float(loss), "free_energy": float(energy)}
 

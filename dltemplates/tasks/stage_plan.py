@@ -1,4 +1,4 @@
-"""The stages of a training, as a task asks for them; the training builds them."""
+"""The plan of a training's stages, from the task; the training builds them."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ ALGORITHMS = "dltemplates.training.algorithms"
 
 @dataclass(frozen=True)
 class StagePlan:
-    """One stage of a training: an algorithm, and what it is trained on.
+    """One stage of a training: an algorithm and its settings.
 
     Attributes:
-        algorithm: A class derived from `Algorithm`, or where it is, `package.module:Class`: that is imported when the
+        algorithm: A class derived from `Algorithm`, or its path, `package.module:Class`, which is imported when the
             training begins.
-        epochs: How many it lasts.
+        epochs: Number of epochs.
         options: Keyword arguments of the algorithm's `make`.
-        name: The part of the network that it trains, which its figures are named after; empty for the whole network.
-        only_labeled: Whether it uses only the examples whose label may be used (`train.num_labeled`).
-        optimizer: Stochastic gradient descent of its own, and its learning rate; None takes those of the template.
-        environment: Makes the environment that the stage acts in; None where it is trained on a dataset.
-        steps_per_epoch: Steps in an environment that make an epoch.
+        name: The part of the network to train, which prefixes its metrics; empty for the whole network.
+        only_labeled: Whether it uses labeled examples alone (`train.num_labeled`).
+        optimizer: The stage's own stochastic gradient descent and learning rate; None for the template's.
+        environment: Creates the environment that the stage acts in; None for a stage on a dataset.
+        steps_per_epoch: Steps in the environment per epoch.
     """
 
     algorithm: Any
@@ -44,9 +44,9 @@ class StagePlan:
 
 
 def refuse_supervised_settings(template: Template) -> None:
-    """Raise a `ValueError` for settings of `[train]` that only tasks with a target use."""
-    given = {"class_weight": template.train.class_weight, "layerwise_pretrain": template.train.layerwise_pretrain}
-    for name, value in given.items():
+    """Raise a `ValueError` for settings of `[train]` that need a task with a target."""
+    settings = {"class_weight": template.train.class_weight, "layerwise_pretrain": template.train.layerwise_pretrain}
+    for name, value in settings.items():
         if value not in ("none", None):
             raise ValueError(
                 f"`train.{name}` is for tasks with a target. Received: {value!r} for task {template.task.name}. "
@@ -55,17 +55,17 @@ def refuse_supervised_settings(template: Template) -> None:
 
 
 def layerwise_pretraining(model: keras.Model, inputs: tuple[Feature, ...], template: Template) -> list[StagePlan]:
-    """Plan to train each restricted Boltzmann machine of a network by itself, the one next to the input first.
+    """Plan greedy layer-wise pretraining: train each RBM on the output of those below it.
 
     Hinton, Osindero, Teh: "A Fast Learning Algorithm for Deep Belief Nets", Neural Computation 18, 2006.
 
     Args:
         model: The assembled model.
         inputs: Its inputs.
-        template: What is trained; the plan is empty unless `train.layerwise_pretrain` is set.
+        template: Its template; the plan is empty unless `train.layerwise_pretrain` is set.
 
     Raises:
-        ValueError: If the network has no such machine, or its input is no image.
+        ValueError: If the network has no RBM, or its input is no image.
     """
     settings = template.train.layerwise_pretrain
     if settings is None:
@@ -76,7 +76,7 @@ def layerwise_pretraining(model: keras.Model, inputs: tuple[Feature, ...], templ
     if not machines:
         raise ValueError(
             f"`train.layerwise_pretrain` is for networks of RBMs. Received: {model.name}, which has none. "
-            "Leave it out, or take model `dbn`."
+            "Leave it out, or choose model `dbn`."
         )
     if not isinstance(inputs[0], Image):
         raise ValueError(
@@ -91,10 +91,10 @@ def layerwise_pretraining(model: keras.Model, inputs: tuple[Feature, ...], templ
                 "machine": machine.name,
                 "steps": settings.gibbs_steps,
                 "weight_decay": settings.weight_decay,
-                "turn": place,
+                "turn": turn,
             },
             name=machine.name,
             optimizer=(settings.optimizer, settings.learning_rate),
         )
-        for place, machine in enumerate(machines)
+        for turn, machine in enumerate(machines)
     ]

@@ -1,4 +1,4 @@
-"""What every task offers. Importing a task imports no TensorFlow: an exported file is judged and shown without it."""
+"""The base class of tasks. Importing a task imports no TensorFlow, so that exported files are scored without it."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ if TYPE_CHECKING:
 
 
 class Task(ABC):
-    """What a model is trained for.
+    """A learning problem: its batches, loss, score, and serving model.
 
-    It is made for the inputs and targets of a dataset, or of the contract in an exported file.
+    A task is created for the inputs and targets of a dataset, or of the contract in an exported file.
 
     Attributes:
         name: Its name in the catalog.
         kind: The kind of its target.
-        input_kinds: Kinds of input that it can use, of which an example has one alone; `()` for any inputs.
-        target_kinds: Kinds of the targets that data must have; `()` for any, None for one target of `kind`.
-        needs_target: Whether the data must have a target; where not, the user's own may have none.
+        input_kinds: The kinds of input that it accepts. Each example has one input; `()` accepts any inputs.
+        target_kinds: The kinds of the targets that the data must have; `()` for any, None for one target of `kind`.
+        needs_target: Whether the data must have a target. If False, the user's data may have none.
         direction: Whether a larger (`max`) or smaller (`min`) score is better.
-        budget: Greatest drop of the score that an export may cost: `"0.01"`, or `"1%"` of the float score.
-        monitor: The figure of `history.csv` by which the best weights are kept; cheap, on validation.
-        monitor_direction: Whether a larger or smaller monitored figure is better.
-        generator: Which of what it serves makes examples of noise, `""` for the whole; None where nothing does.
+        budget: The largest drop in score allowed for an export: `"0.01"`, or `"1%"` of the float score.
+        monitor: The metric in `history.csv` that selects the best weights; cheap, on validation.
+        monitor_direction: Whether a larger or smaller monitored metric is better.
+        generator: The served part that generates examples from noise, `""` for the whole network; None for none.
     """
 
     name: ClassVar[str]
@@ -59,7 +59,7 @@ class Task(ABC):
     generator: ClassVar[str | None] = None
 
     def __init__(self, spec: IOSpec):
-        """Make the task.
+        """Create the task.
 
         Args:
             spec: The inputs and targets of a dataset or a contract.
@@ -69,9 +69,9 @@ class Task(ABC):
 
     @classmethod
     def own_dataset(cls, options: Mapping[str, Any]) -> Dataset | None:
-        """Return the data of a task that needs no dataset, such as what an agent saw; None for a task that needs one.
+        """Return the data of a task that needs no dataset, such as an agent's observations; None if it needs one.
 
-        It calibrates integers, and exported files are compared with Keras on it.
+        It calibrates integer files, and exported files are compared with Keras on it.
 
         Args:
             options: The options of the task, as in a template.
@@ -80,47 +80,47 @@ class Task(ABC):
 
     @classmethod
     def targets_of(cls, spec: IOSpec) -> tuple[Feature, ...]:
-        """Return what the task predicts and compares with, of a dataset that `adapt` has changed or not."""
+        """Return the targets that the task predicts and is scored on, before or after `adapt`."""
         return spec.targets
 
     def adapt(self, dataset: Dataset) -> Dataset:
-        """Return the data as this task looks at it, with the targets that it uses; all examples stay in place."""
+        """Return the data with the targets that this task uses; keep all examples and their order."""
         return dataset
 
     def strata(self, dataset: Dataset) -> Strata | None:
-        """Return the groups of examples of which each split is to have the same share; None for none.
+        """Return the groups for stratified splits; None for splits without strata.
 
         Args:
-            dataset: The data as it was loaded; its split `train` is what is split.
+            dataset: The data as it was loaded; its `train` split will be divided.
         """
         if not dataset.spec.targets:
             return None
         target = dataset.spec.targets[0]
-        if not isinstance(target, ClassId) or target.shape:  # several of an example, such as one for each box
+        if not isinstance(target, ClassId) or target.shape:  # several in one example, such as one per box
             return None
-        # Where the task does not ask for classes they only make its splits those of a classifier of the same data.
+        # A task without a target still splits by class, to get the same splits as a classifier on the same data.
         names = target.classes if self.needs_target else ()
         return Strata(column(dataset.split("train"), target.name), names)
 
     def prepare_train(self, split: Source) -> Source:
-        """Return the training split as it is trained on; it may lack examples. Statistics are fitted after it.
+        """Return the examples to train on; some may be dropped. Statistics are fitted afterwards.
 
         Args:
-            split: Examples of an adapted dataset.
+            split: The training split of an adapted dataset.
 
         Raises:
-            ValueError: If they are not to be trained on.
+            ValueError: If the task cannot train on these examples.
         """
         return split
 
     def check_splits(self, dataset: Dataset) -> None:
-        """Check that the splits can be trained on, and judged by.
+        """Check that the splits allow training and scoring.
 
         Args:
             dataset: The adapted data, split and fitted.
 
         Raises:
-            ValueError: If not.
+            ValueError: If they do not.
         """
         if not dataset.spec.targets or not self.needs_target:
             return
@@ -136,78 +136,78 @@ class Task(ABC):
 
     @abstractmethod
     def stages(self, model: keras.Model, template: Template) -> list[StagePlan]:
-        """Return the stages of a training, in turn; the last one trains what is kept.
+        """Return the stages of the training, in order; the run keeps the weights of the last one.
 
         Args:
             model: The assembled model.
-            template: What is trained.
+            template: The template to train.
 
         Raises:
             ValueError: If the template does not fit.
         """
 
     def monitor_subset(self, validation: Source) -> Source:
-        """The examples of the validation split of which the monitored figure is taken: all of them."""
+        """Return the validation examples for the monitored metric; by default all of them."""
         return validation
 
     def calibrate(self, model: keras.Model, dataset: Dataset) -> DatasetSpec:
-        """The spec of the data, with what is fitted to the trained model when training ends."""
+        """Return the spec of the data, with the values fitted after training, such as a threshold."""
         return dataset.spec
 
     def assemble(
         self, network: keras.Model, spec: DatasetSpec, *, center: tuple[float, ...] | None = None
     ) -> keras.Model:
-        """Join preprocessing and network into the model that is trained."""
+        """Join preprocessing and network into the model to train."""
         from dltemplates.tasks.assemble import assemble
 
         return assemble(network, spec, center=center)
 
     @abstractmethod
     def serve(self, model: keras.Model, spec: DatasetSpec, template: Template, *, name: str) -> dict[str, ServingModel]:
-        """What is exported of a trained model: the whole under `""`, and parts of it by their names."""
+        """Return the serving models to export: the whole network under `""`, and its parts by name."""
 
     @abstractmethod
     def model_sizes(self, spec: DatasetSpec) -> dict[str, Any]:
-        """The sizes a builder may ask for by name, such as `input_shape` and `num_outputs`."""
+        """Return the sizes that a builder may take by name, such as `input_shape` and `num_outputs`."""
 
     def model_signature(self, spec: DatasetSpec) -> dict[str, Shapes]:
-        """What a network must be to be trained for this task.
+        """Return the shapes that a network must have for this task.
 
         Returns:
-            The shapes of the network under `""`, and those of each part that it must hold under its name, after those
-            of the layers that it is in, such as `encoder/mean`.
+            The shapes of the network under `""`, and the shapes of each required part under its path, such as
+            `encoder/mean` for the layer `mean` in the layer `encoder`.
         """
         return {}
 
     @property
     def labels(self) -> tuple[str, ...] | None:
-        """The names of what it tells apart, which travel with the network; None without any."""
+        """The class names, which travel with the network; None without classes."""
         return None
 
     def batch(self, example: dict[str, Any], *, training: bool) -> tuple[Any, Any, Any]:
-        """Turn a batch of examples into what a step of training or validation takes.
+        """Turn a batch of examples into inputs, targets and weights.
 
         Args:
-            example: The raw inputs and targets by name, tensors (batch, ...); images are augmented already.
-            training: Whether the batch is trained on.
+            example: The raw inputs and targets by name, tensors (batch, ...); images are already augmented.
+            training: Whether this is a training batch.
 
         Returns:
             The inputs of the model, the targets of the loss, and the weights of the targets' elements. Each is a tensor
             or a dictionary of tensors. A weight is (batch,), or has further axes of its target: (batch, length) weighs
             each token, (batch, boxes) each box. The loss is the weighted sum over the elements, divided by the number
-            of those whose weight is not 0. None weighs every example by 1.
+            of elements with nonzero weight. None gives every example weight 1.
         """
         return self.model_inputs(example), example[self.target.name], None
 
     def model_inputs(self, example: dict[str, Any]) -> Any:
-        """Return the inputs of the model in an example: one tensor, or several by name."""
+        """Return the model's inputs from a batch: one tensor, or several by name."""
         inputs = {value.name: example[value.name] for value in self.inputs}
         return inputs if len(inputs) > 1 else next(iter(inputs.values()))
 
     def predict(self, system: System, inputs: Arrays) -> Arrays:
-        """Run a system on some examples: by default the whole network.
+        """Run a system on some examples; by default its whole network.
 
-        What decodes step by step, or suppresses boxes, does so here, with the parts of the system.
+        Override this to decode step by step or to suppress boxes with the parts of the system.
 
         Args:
             system: The parts of a run in one runtime, as named predictors.
@@ -221,12 +221,11 @@ class Task(ABC):
     def evaluate(self, system: System, source: Source) -> Evaluation:
         """Score a system on a split.
 
-        By default the whole network is run over the split. What needs more than one pass, or plays episodes, does so
-        here.
+        By default, run the whole network over the split. Override this for several passes or for episodes.
 
         Args:
             system: The parts of a run in one runtime, as named predictors.
-            source: The examples that `serve`'s parts take.
+            source: Examples with the inputs of the served parts.
         """
         return self.compare(*system.whole.predict(source))
 
@@ -240,30 +239,30 @@ class Task(ABC):
         """
 
     def decide(self, outputs: Arrays) -> np.ndarray | None:
-        """Return the decisions (n, ...) in some outputs that a user acts on; None for a task without decisions."""
+        """Return the decisions (n, ...), such as class ids, from outputs; None for a task without decisions."""
         return None
 
     def format(self, outputs: Arrays) -> list[dict[str, Any]]:
-        """What `dlt predict` says of each example, ready for JSON."""
+        """Return the result of `dlt predict` for each example, ready for JSON."""
         count = len(next(iter(outputs.values())))
         return [{name: array[index].tolist() for name, array in outputs.items()} for index in range(count)]
 
     def figures(self, evaluation: Evaluation) -> dict[str, Figure]:
-        """Draw how a split went; figures by file name without suffix."""
+        """Draw the results on a split; return figures by file name without suffix."""
         return {}
 
     def model_figures(self, servings: dict[str, ServingModel], source: Source) -> dict[str, Figure]:
-        """Pictures of what a trained network holds, and of what its parts make of a split, by file name without suffix.
+        """Draw the trained network and the outputs of its parts; return figures by file name without suffix.
 
         Args:
-            servings: As `serving` gives them.
-            source: Examples as they were seen in training.
+            servings: The serving models, from `serve`.
+            source: Examples of the adapted data.
         """
         return {}
 
 
 class SupervisedTask(Task):
-    """A task with a target, and a loss between that and what the network gives.
+    """A task with a loss between the network's output and a target.
 
     Attributes:
         algorithm: The algorithm of its stage, as `file:Class` in `training/algorithms`.
@@ -278,13 +277,13 @@ class SupervisedTask(Task):
         return self.model_inputs(example), self.encode(example[self.target.name]), None
 
     def encode(self, target: Any) -> Any:
-        """Turn a batch of raw targets (batch, ...) into what the loss takes."""
+        """Turn a batch of raw targets (batch, ...) into the targets of the loss."""
         return target
 
     algorithm: ClassVar[str] = "supervised:Supervised"
 
     def stages(self, model: keras.Model, template: Template) -> list[StagePlan]:
-        """Return layer-wise pretraining, where the template asks for it, and one stage with the loss."""
+        """Return one stage with the loss, after layer-wise pretraining if the template sets it."""
         whole = StagePlan(
             algorithm=f"{ALGORITHMS}.{self.algorithm}",
             epochs=template.train.epochs,
@@ -295,13 +294,13 @@ class SupervisedTask(Task):
 
     @abstractmethod
     def loss(self) -> Losses:
-        """Return the loss on logits; of a network with several outputs, a loss for each by its name: they are added."""
+        """Return the loss on logits; for several outputs, a loss for each name, to be added."""
 
     @abstractmethod
     def metrics(self) -> Metrics:
-        """Return the figures of each epoch; of a network with several outputs, by the name of the output.
+        """Return the metrics of each epoch; for several outputs, by output name.
 
-        The monitored figure is among them, or is the loss.
+        They include the monitored metric, unless that is the loss.
         """
 
     @abstractmethod
@@ -310,7 +309,7 @@ class SupervisedTask(Task):
 
     @abstractmethod
     def output(self) -> AnyFeature:
-        """The presented output."""
+        """Return the presented output."""
 
     @property
     def labels(self) -> tuple[str, ...] | None:
@@ -318,7 +317,7 @@ class SupervisedTask(Task):
 
 
 def probabilities_feature(classes: tuple[str, ...]) -> Probabilities:
-    """The presented output of a task that gives each class a share: float32 (classes,), 0..1."""
+    """Return the presented output of a task that predicts class probabilities: float32 (classes,), 0..1."""
     return Probabilities(
         name="probabilities",
         dtype="float32",
@@ -329,7 +328,7 @@ def probabilities_feature(classes: tuple[str, ...]) -> Probabilities:
 
 
 def check_data(name: str, task: type[Task], spec: DatasetSpec) -> None:
-    """Check that a task can use the inputs and the targets of a dataset.
+    """Check that a task can use the inputs and targets of a dataset.
 
     Args:
         name: The task's name in the template.
@@ -337,7 +336,7 @@ def check_data(name: str, task: type[Task], spec: DatasetSpec) -> None:
         spec: The spec of the data, as it was loaded.
 
     Raises:
-        ValueError: If it cannot; says what it needs.
+        ValueError: If it cannot.
     """
     targets = (task.kind,) if task.target_kinds is None else task.target_kinds
     if task.input_kinds and (len(spec.inputs) > 1 or spec.inputs[0].kind not in task.input_kinds):
@@ -355,7 +354,7 @@ def check_data(name: str, task: type[Task], spec: DatasetSpec) -> None:
 
 
 def _setting_for_inputs(kinds: tuple[str, ...], inputs: tuple[Feature, ...]) -> str:
-    """The setting by which a table gives an input of such a kind, as the end of a message; empty where none does."""
+    """Return the setting that gives an input of such a kind, as the end of a message; empty if there is none."""
     first, *others = inputs
     if "series" in kinds and columns_of(first):
         return "; or read a CSV file as a series, --set dataset.series.window=24"
@@ -366,19 +365,19 @@ def _setting_for_inputs(kinds: tuple[str, ...], inputs: tuple[Feature, ...]) -> 
 
 
 def _setting_for_target(kind: str, target: Feature) -> str:
-    """The setting by which a column of a table is a target of such a kind, likewise."""
+    """Return the setting that makes a table's column a target of such a kind, as the end of a message."""
     other = {"class": "category", "number": "number"}.get(kind)
     if not (other and isinstance(target, ClassId | Number) and target.columns):
         return ""
-    from dltemplates.datasets.tables.columns import are_numbers  # imports pandas, which most commands do without
+    from dltemplates.datasets.tables.columns import are_numbers  # imports pandas, which most commands do not need
 
     if other == "number" and not are_numbers(classes_of(target)):
         return ""
-    return f"; or say what the column is, --set dataset.table.columns.{target.columns[0].name}={other}"
+    return f"; or set the kind of the column, --set dataset.table.columns.{target.columns[0].name}={other}"
 
 
 def make_task(settings: Named, spec: IOSpec, *, from_file: bool = False) -> Task:
-    """Make the task of a template for a dataset, or that of a contract.
+    """Create the task of a template or a contract.
 
     Args:
         settings: The task's name and options.
@@ -388,26 +387,26 @@ def make_task(settings: Named, spec: IOSpec, *, from_file: bool = False) -> Task
     Raises:
         ValueError: If there is no such task, or it cannot take an option.
     """
-    made = task_class(settings, from_file=from_file)
+    cls = task_class(settings, from_file=from_file)
     try:
-        return made(spec, **settings.options)
+        return cls(spec, **settings.options)
     except TypeError as error:
         raise ValueError(
-            f"Task {settings.name} must know its options. Received: {', '.join(settings.options)} ({error}). "
+            f"Task {settings.name} does not have these options. Received: {', '.join(settings.options)} ({error}). "
             f"See `dlt show {settings.name}`."
         ) from error
 
 
 def task_class(settings: Named, *, from_file: bool = False) -> type[Task]:
-    """The class of a template's task.
+    """Return the class of a template's task.
 
     Raises:
         ValueError: If there is no such task.
     """
-    found = catalog.load("task", settings.name, from_file=from_file)
-    if not (isinstance(found, type) and issubclass(found, Task)):
+    loaded = catalog.load("task", settings.name, from_file=from_file)
+    if not (isinstance(loaded, type) and issubclass(loaded, Task)):
         raise ValueError(
             f"A task of your own must be a class derived from `Task`. Received: {settings.name!r}. "
-            "See dltemplates/tasks/classification.py for one."
+            "See dltemplates/tasks/classification.py for an example."
         )
-    return found
+    return loaded

@@ -1,4 +1,4 @@
-"""Giving back what was put in through a code that is drawn: what variational autoencoders are trained for."""
+"""Variational autoencoder: reconstruct the input through a random latent vector."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ if TYPE_CHECKING:
     import keras
     from matplotlib.figure import Figure
 
-LABEL = "label"  # what a dataset of classes calls them
+LABEL = "label"  # the class target's name in a dataset
 
 
 class Variational(Reconstruction):
-    """Give back an image, or a row of numbers, and learn to make new ones.
+    """Reconstruct an image or a row of numbers, and learn to generate new ones.
 
-    As `reconstruction`; the loss is that of each example, not of each value, and the divergence of its codes from a
-    standard normal distribution is part of it. The served `decoder` is a generator of codes from that distribution.
+    As `reconstruction`, but the loss is per example, not per value, and adds the KL divergence of the latent
+    distribution from the standard normal distribution. The served `decoder` generates examples from standard normal
+    latent vectors.
     """
 
     name = "variational"
@@ -35,21 +36,21 @@ class Variational(Reconstruction):
     parts = ("encoder/mean", "encoder/log_variance", "decoder")
 
     def serve(self, model: keras.Model, spec: DatasetSpec, template: Template, *, name: str) -> dict[str, ServingModel]:
-        """As an autoencoder; but the decoder takes any code from a standard normal distribution."""
+        """Serve as an autoencoder does, with a decoder that takes noise as its latent vector."""
         served = super().serve(model, spec, template, name=name)
         contract = served["decoder"].contract
-        (code,) = contract.inputs
+        (latent,) = contract.inputs
         update = {
-            "inputs": (Noise(name=code.name, dtype=code.dtype, shape=code.shape),),
+            "inputs": (Noise(name=latent.name, dtype=latent.dtype, shape=latent.shape),),
             "data": served[""].contract.data,
         }
         decoder = ServingModel(served["decoder"].model, contract.model_copy(update=update), is_useful_alone=True)
         return served | {"decoder": decoder}
 
     def evaluate(self, system: System, source: Source) -> Evaluation:
-        """As an autoencoder; in Keras also `loss`, the negative evidence lower bound of an example in nats.
+        """Score as an autoencoder does; in Keras also `loss`, the negative evidence lower bound per example in nats.
 
-        Its parts are `reconstruction` and `kl`. No exported part gives the variance of a code, which they need.
+        Its terms are `reconstruction` and `kl`. They need the latent variance, which no exported part returns.
         """
         evaluation = super().evaluate(system, source)
         if system.model is None:
@@ -60,16 +61,16 @@ class Variational(Reconstruction):
         import keras
 
         encoder, decoder = parts_of(model)
-        loss, (given,) = self.loss(), model.inputs
+        loss, (inputs,) = self.loss(), model.inputs
         random = np.random.default_rng(0)
         sums = np.zeros(2)
         for arrays in batches_of(source):
-            wanted = self.encode(arrays[self.target.name])
-            mean, log_variance = map(keras.ops.convert_to_numpy, encoder(arrays[given.name]))
-            codes = mean + np.exp(log_variance / 2) * random.standard_normal(mean.shape, np.float32)
-            lacking = float(loss(wanted, decoder(codes))) * np.prod(self.target.shape)
+            target = self.encode(arrays[self.target.name])
+            mean, log_variance = map(keras.ops.convert_to_numpy, encoder(arrays[inputs.name]))
+            latent = mean + np.exp(log_variance / 2) * random.standard_normal(mean.shape, np.float32)
+            error = float(loss(target, decoder(latent))) * np.prod(self.target.shape)
             kl = 0.5 * (mean**2 + np.exp(log_variance) - log_variance - 1).sum(axis=1).mean()
-            sums += len(mean) * np.array([lacking, kl])
+            sums += len(mean) * np.array([error, kl])
         reconstruction, kl = sums / len(source)
         return {"loss": float(reconstruction + kl), "reconstruction": float(reconstruction), "kl": float(kl)}
 
@@ -81,28 +82,28 @@ class Variational(Reconstruction):
         if not self.is_image:
             return figures
         encoder, decoder = (KerasPredictor(s.model, s.contract) for s in (servings["encoder"], servings["decoder"]))
-        (code,) = decoder.contract.inputs
+        (latent,) = decoder.contract.inputs
 
-        def decode(codes: np.ndarray) -> np.ndarray:
-            return decoder({code.name: codes})["reconstruction"]
+        def decode(vectors: np.ndarray) -> np.ndarray:
+            return decoder({latent.name: vectors})["reconstruction"]
 
         _, encoded = encoder.predict(source)
-        codes = encoded[code.name]
-        figures["walks"] = walks_figure(codes, decode)
-        if code.shape == (2,):
+        vectors = encoded[latent.name]
+        figures["walks"] = walks_figure(vectors, decode)
+        if latent.shape == (2,):
             labels = source.read(np.arange(len(source))).get(LABEL)
-            figures |= {"plane": plane_figure(decode), "latent_codes": scatter_figure(codes, labels)}
+            figures |= {"plane": plane_figure(decode), "latent_codes": scatter_figure(vectors, labels)}
         return figures
 
 
 def parts_of(model: keras.Model) -> tuple[keras.Model, keras.Model]:
-    """The parts of a variational autoencoder: from raw inputs to mean and log variance, and from a code to logits."""
+    """Return a variational autoencoder's parts: raw inputs to mean and log variance, and latent vector to logits."""
     import keras
 
     from dltemplates.tasks.assemble import PREPROCESSING
 
     network = model.get_layer(model.name)
     encoder, decoder = network.get_layer("encoder"), network.get_layer("decoder")
-    values = [encoder.get_layer(name).output for name in ("mean", "log_variance")]
-    distribution = keras.Model(encoder.input, values)
+    parameters = [encoder.get_layer(name).output for name in ("mean", "log_variance")]
+    distribution = keras.Model(encoder.input, parameters)
     return keras.Model(model.input, distribution(model.get_layer(PREPROCESSING).output)), decoder

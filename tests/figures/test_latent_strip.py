@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dltemplates.figures.latent_strip import LONGEST, codes_figure
+from dltemplates.figures.latent_strip import MAX_LATENT_DIM, latent_strip_figure
 from dltemplates.models.build import build_network
 from dltemplates.tasks.load_for import load_for
 from dltemplates.template import load_template
@@ -20,9 +20,9 @@ def servings_of(code, data="digits"):
 
 def test_a_code_is_drawn_between_what_was_given_and_what_is_made():
     servings, source = servings_of(5)
-    figure = codes_figure(servings, source)
+    figure = latent_strip_figure(servings, source)
     panels = np.array(figure.axes).reshape(3, 12)
-    assert [axes.get_ylabel() for axes in panels[:, 0]] == ["given", "code", "made"]
+    assert [axes.get_ylabel() for axes in panels[:, 0]] == ["input", "latent", "output"]
     given = source.read(np.arange(12))["image"]
     np.testing.assert_array_equal(panels[0, 3].images[0].get_array(), given[3, ..., 0])
     images = given.astype("float32")
@@ -36,8 +36,8 @@ def test_a_code_is_drawn_between_what_was_given_and_what_is_made():
 
 
 def test_what_cannot_be_drawn_is_left_out():
-    servings, source = servings_of(LONGEST + 1)
-    assert codes_figure(servings, source) is None
+    servings, source = servings_of(MAX_LATENT_DIM + 1)
+    assert latent_strip_figure(servings, source) is None
     rows, table = servings_of(2, data="iris")
-    assert codes_figure(rows, table) is None
-    assert codes_figure({"": servings[""]}, source) is None
+    assert latent_strip_figure(rows, table) is None
+    assert latent_strip_figure({"": servings[""]}, source) is None

@@ -6,7 +6,7 @@ import pytest
 from conftest import spec_of
 from dltemplates.datasets.features import class_value
 from dltemplates.features import Noise
-from dltemplates.figures.plane import PLACES, boundary_figure
+from dltemplates.figures.plane import GRID_POINTS, boundary_figure
 from dltemplates.models.dense.perceptron import perceptron
 from dltemplates.runtimes import KerasPredictor
 from dltemplates.tasks.assemble import assemble
@@ -32,8 +32,8 @@ def test_the_plane_is_cut_where_the_classes_meet(neuron):
     figure.canvas.draw()
     (axes,) = figure.axes
     mesh, zeros, ones = axes.collections
-    decided = np.asarray(mesh.get_array()).reshape(PLACES, PLACES)
-    side = np.linspace(-0.25, 1.25, PLACES)
+    decided = np.asarray(mesh.get_array()).reshape(GRID_POINTS, GRID_POINTS)
+    side = np.linspace(-0.25, 1.25, GRID_POINTS)
     np.testing.assert_array_equal(decided == 1, side[:, None] + side > 1.5)
     assert (len(zeros.get_offsets()), len(ones.get_offsets())) == (3, 1)
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("a", "b")

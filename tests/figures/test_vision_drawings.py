@@ -6,7 +6,7 @@ import pytest
 from dltemplates.figures.outcomes import confused_pairs_figure, confusion_matrix_figure
 from dltemplates.figures.run import examples_figure
 from dltemplates.figures.vision_drawings import (
-    GROUND,
+    BACKGROUND,
     feature_maps_figure,
     filters_figure,
     grad_cam_figure,
@@ -67,7 +67,7 @@ def test_what_is_wrong_stands_out():
     images = np.zeros((5, 6, 8, 1), np.uint8)
     wrong = np.array([False, True, False, False, False])
     figure = grad_cam_figure(images, np.ones((5, 2, 3, 1), np.float32), ["a", "b", "c", "d", "e"], wrong, "last")
-    assert figure.get_suptitle() == "Grad-CAM by the 2x3 maps of last"
+    assert figure.get_suptitle() == "Grad-CAM of the 2x3 maps of last"
     drawn = [axes for axes in figure.axes if axes.get_images()]
     assert [axes.get_title() for axes in drawn] == ["a", "b", "c", "d", "e"]
     assert [axes.title.get_color() for axes in drawn] == ["black", "firebrick", "black", "black", "black"]
@@ -77,7 +77,7 @@ def test_where_no_place_speaks_for_a_class_it_says_so():
     images, heat = np.zeros((2, 8, 8, 1), np.uint8), np.zeros((2, 4, 4, 1))
     heat[1, 0, 0] = 1
     figure = grad_cam_figure(images, heat, ["a", "b"], np.zeros(2, bool), "last")
-    assert [[text.get_text() for text in axes.texts] for axes in figure.axes] == [["no place\nspeaks for it"], []]
+    assert [[text.get_text() for text in axes.texts] for axes in figure.axes] == [["nothing\nsupports it"], []]
 
 
 def test_a_class_name_is_no_formula():
@@ -110,5 +110,5 @@ def test_a_mosaic_keeps_tiles_apart():
     made = mosaic(tiles, 2)
     assert made.shape == (2 * 24 + 3 * 4, 2 * 48 + 3 * 4, 3)
     assert [made[10, 10, 0], made[10, 70, 0], made[40, 10, 0]] == [0.1, 0.2, 0.3]
-    np.testing.assert_array_equal(made[40, 70], GROUND)
-    np.testing.assert_array_equal(made[0, 0], GROUND)
+    np.testing.assert_array_equal(made[40, 70], BACKGROUND)
+    np.testing.assert_array_equal(made[0, 0], BACKGROUND)

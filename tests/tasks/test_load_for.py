@@ -138,14 +138,16 @@ def test_data_that_is_not_here_is_not_compared(trained, tmp_path):
     text = run.template_path.read_text().replace("table.csv", "gone.csv")
     run.template_path.write_text(text)
     run.save_record(run.record)
-    assert data_note(Run(run.path)).startswith("the data was not compared with what was trained on: A dataset's path")
-    assert "was not compared" in write_report(run.path).read_text()
+    assert data_note(Run(run.path)).startswith(
+        "the data could not be compared with the training data: A dataset's path"
+    )
+    assert "could not be compared" in write_report(run.path).read_text()
 
 
 def test_a_file_alone_cannot_tell(trained, tmp_path):
     report = export(trained.run)
     file = shutil.copy(trained.run.exports_path / report.result("onnx:float32").file, tmp_path)
-    assert "cannot be told from a file alone" in evaluate(file, data=str(trained.folder / "table.csv"))["data_note"]
+    assert "the file does not know, its run does" in evaluate(file, data=str(trained.folder / "table.csv"))["data_note"]
     named = train(load_template("softmax_regression_iris", {"train.epochs": 1}), output=tmp_path / "iris")
     file = shutil.copy(named.exports_path / export(named, formats=["onnx:float32"]).results[0].file, tmp_path)
     assert evaluate(file)["data_note"] is None
@@ -172,7 +174,7 @@ def test_splits_that_the_data_came_with_are_the_datas(tmp_path):
     assert evaluate(run.path)["data_note"] is None
     table.iloc[251:].to_csv(tmp_path / "test.csv", index=False)
     assert evaluate(run.path)["data_note"] == (
-        "the data changed since the training: other examples in the splits that it came with"
+        "the data changed since the training: its own splits have other examples"
     )
 
 
@@ -204,7 +206,7 @@ def test_a_run_of_the_first_edition_is_read_by_its_rules(trained, tmp_path):
     _, dataset = load_for(run)
     assert dataset.spec.reading_rules == 1
     assert {split: rows_in(dataset, split) for split in dataset.splits} == trained.rows
-    assert "kept no record of its examples" in evaluate(run.path)["data_note"]
+    assert "has no record of its examples" in evaluate(run.path)["data_note"]
     assert evaluate(run.path)["scores"] == trained.run.record.scores["test"]
     contract = run.serving().contract
     assert contract.reading_rules == 1
@@ -242,7 +244,7 @@ def test_a_training_of_the_first_edition_is_not_gone_on_with(trained, tmp_path):
 
 def test_rules_of_a_later_version_are_refused(trained):
     contract = trained.run.serving().contract.model_copy(update={"reading_rules": 3})
-    with pytest.raises(ValueError, match="read by rules 1 to 2. Received: rules 3, of a later version"):
+    with pytest.raises(ValueError, match="`reading_rules` must be 1 to 2. Received: 3, of a later version"):
         load_for(contract, settings=trained.run.template.dataset)
 
 

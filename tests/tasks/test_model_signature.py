@@ -85,7 +85,7 @@ def own(layers, shape=(8, 8, 1)):
 
 def test_what_a_network_takes_is_looked_at_too():
     network = own(keras.layers.Dense(1), shape=(9, 9, 1))
-    with pytest.raises(ValueError, match=r"\(8, 8, 1\).*Received: one that takes \(9, 9, 1\)"):
+    with pytest.raises(ValueError, match=r"\(8, 8, 1\).*Received: input shape \(9, 9, 1\)"):
         check_network(network, task_of(binary=True), SPEC)
 
 
@@ -94,9 +94,9 @@ def test_several_outputs_are_logits_and_others_or_refused():
         return own(lambda x: {name: keras.layers.Dense(units)(x) for name, units in names.items()})
 
     check_network(two(logits=2, auxiliary=2), task_of(), SPEC)
-    with pytest.raises(ValueError, match=r"\(2,\).*Received: one that gives {'a': \(2,\), 'b': \(2,\)}"):
+    with pytest.raises(ValueError, match=r"\(2,\).*Received: output shape {'a': \(2,\), 'b': \(2,\)}"):
         check_network(two(a=2, b=2), task_of(), SPEC)
-    with pytest.raises(ValueError, match=r"\(2,\).*Received: one that gives \[\(2,\), \(2,\)\]"):
+    with pytest.raises(ValueError, match=r"\(2,\).*Received: output shape \[\(2,\), \(2,\)\]"):
         check_network(own(lambda x: [keras.layers.Dense(2)(x) for _ in range(2)]), task_of(), SPEC)
 
 
@@ -114,9 +114,9 @@ def test_a_task_of_several_outputs_needs_each_by_its_name():
         ({"logits": 2}, r"{'logits': \(2,\)}"),
         ({"boxes": 3, "logits": 2}, r"{'boxes': \(3,\), 'logits': \(2,\)}"),
     ):
-        with pytest.raises(ValueError, match=rf"{{'boxes': \(4,\), .*Received: one that gives {received}"):
+        with pytest.raises(ValueError, match=rf"{{'boxes': \(4,\), .*Received: output shape {received}"):
             check_network(network(**names), task, SPEC)
-    with pytest.raises(ValueError, match=r"'boxes'.*Received: one that gives \(2,\)"):
+    with pytest.raises(ValueError, match=r"'boxes'.*Received: output shape \(2,\)"):
         check_network(own(keras.layers.Dense(2)), task, SPEC)
 
 
@@ -131,5 +131,5 @@ def test_a_network_that_was_never_called_is_called():
         return keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(units)], name="own")
 
     check_network(sequential(2), task_of(), SPEC)
-    with pytest.raises(ValueError, match=r"\(2,\).*Received: one that gives \(3,\)"):
+    with pytest.raises(ValueError, match=r"\(2,\).*Received: output shape \(3,\)"):
         check_network(sequential(3), task_of(), SPEC)

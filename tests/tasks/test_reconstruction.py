@@ -112,7 +112,7 @@ def test_pictures_of_noise_show_what_was_given_made_and_clean():
     arrays = dataset.split("test").read(np.arange(3))
     figure = task.figures(task.compare(arrays, {"reconstruction": arrays["clean"]}))["reconstructions"]
     panels = np.array(figure.axes).reshape(3, 3)
-    assert [axes.get_ylabel() for axes in panels[:, 0]] == ["given", "made", "clean"]
+    assert [axes.get_ylabel() for axes in panels[:, 0]] == ["input", "output", "clean"]
     drawn = [np.asarray(axes.images[0].get_array()) for axes in panels[:, 0]]
     np.testing.assert_array_equal(drawn[1], drawn[2])
     assert np.abs(drawn[0].astype(float) - drawn[2]).max() > 50

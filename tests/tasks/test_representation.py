@@ -29,7 +29,7 @@ def model():
 
 @pytest.fixture(autouse=True)
 def _short(monkeypatch):
-    monkeypatch.setattr(representation, "TURNS", (0, 1, 10, 20))
+    monkeypatch.setattr(representation, "GIBBS_STEPS", (0, 1, 10, 20))
 
 
 def draw(model):

@@ -227,7 +227,7 @@ def trained(kinds, tmp_path_factory):
         return dlt.train(template(task, kinds[kind]), output=tmp_path_factory.mktemp("runs") / f"{task}-{kind}")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(representation, "TURNS", (0, 1, 10))  # up to 1,000 are drawn else
+        patch.setattr(representation, "GIBBS_STEPS", (0, 1, 10))  # up to 1,000 are drawn else
         yield get
 
 
@@ -352,9 +352,9 @@ def test_other_data_that_a_task_can_use_is_trained_on(trained, kinds, task, kind
 @pytest.mark.parametrize(("task", "kind"), REFUSED)
 def test_data_that_a_task_cannot_use_is_refused(kinds, tmp_path, task, kind):
     if kind == "images":
-        rule, received = f"Task {task} (needs|must know|judges)", ""  # images without labels are of one class
+        rule, received = f"Task {task} (needs|is for)", ""  # images without labels are of one class
     elif task == "parity":
-        rule, received = "Task parity", "a training for it"
+        rule, received = "Task parity", "a training for parity"
     else:
         values = "|".join(f"`{name}` of kind `{value}`" for name, value in kinds[kind].values.items())
         rule, received = f"Task {task} needs", f"({values})"

@@ -1,4 +1,4 @@
-"""How well a network does on a split: what every task says of a system, whatever runtime it runs in."""
+"""The system of a run in one runtime, and its evaluation on a split."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from dltemplates.runtimes import Predictor
 
-WHOLE = ""  # the name of the part that does all
+WHOLE = ""  # name of the whole network
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class System:
 
     Attributes:
         parts: The predictor of each part by its name; the whole network has the name `""`.
-        model: The Keras model of the whole, as it is served, where the system runs in Keras; else None.
+        model: The served Keras model of the whole network; None if the system runs in another runtime.
     """
 
     parts: Mapping[str, Predictor]
@@ -38,26 +38,26 @@ class System:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a task says of a system on a split.
+    """The scores and details of a system on a split.
 
     A unit is an independent example: a picture, a row, a document, an episode.
 
     Attributes:
-        scores: Figures by name; the first one decides about runs and exports.
-        targets: The raw targets by name, each (n, ...); or of the first examples, where all are too large to be held.
+        scores: Scores by name; the first one ranks runs and gates exports.
+        targets: The raw targets by name, each (n, ...); only the first examples if all do not fit into memory.
         outputs: The outputs by name, likewise.
-        details: What else is worth keeping, ready for JSON.
-        decisions: What a user acts on (n, ...), to count how many an export changes; None without any.
-        errors: How wrong each unit is (n,): 0 where it is right; None where units are not compared one by one.
-        units: The unit of each example (n,), where several examples are one, such as windows that overlap; None where
-            each is its own.
-        is_share: Whether the first score is the share of units whose error is 0.
-        is_gate: Whether the first score decides about an export; where not, how near its outputs are to Keras's does.
-        captions: What to write over a picture of each example.
-        warnings: What is wrong, each in a line.
-        count: The number of examples, where `outputs` holds only the first.
-        score_of: Returns the first score of some examples, by their indices, which may repeat; None where that cannot
-            be computed of the arrays at hand.
+        details: Further results, ready for JSON.
+        decisions: The decisions (n, ...), such as class ids, to count how many an export changes; None for none.
+        errors: The error of each unit (n,), 0 if it is right; None if units are not compared one by one.
+        units: The unit of each example (n,), if several examples form one unit, such as overlapping windows; None if
+            each example is its own unit.
+        is_share: Whether the first score is the share of units with error 0.
+        is_gate: Whether the first score gates an export; if False, parity with Keras's outputs does.
+        captions: Text above the picture of each example.
+        warnings: Problems, each in one line.
+        count: The number of examples, if `outputs` holds only the first.
+        score_of: Computes the first score of the examples at some indices, which may repeat; None if it cannot be
+            computed from the arrays.
     """
 
     scores: dict[str, float]
@@ -75,5 +75,5 @@ class Evaluation:
     score_of: Callable[[np.ndarray], float] | None = None
 
     def __len__(self) -> int:
-        """The number of examples."""
+        """Return the number of examples."""
         return self.count or len(next(iter((self.outputs or self.targets).values()), ()))

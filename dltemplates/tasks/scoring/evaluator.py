@@ -1,4 +1,4 @@
-"""The evaluator of made images: a classifier that was trained before, and what it makes of them."""
+"""The evaluator of generated images: a classifier trained before, with its probabilities and features."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ BATCH = 256
 
 
 class Evaluator:
-    """A trained classifier of images.
+    """A trained image classifier.
 
     Attributes:
         run: Its run.
-        classes: What it tells apart.
+        classes: Its class names.
         sha256: Digest of its weights.
     """
 
     def __init__(self, run: Run):
-        """Open it.
+        """Open the evaluator of a run.
 
         Raises:
-            ValueError: If it is no classifier of images that ends in a dense layer.
+            ValueError: If the run is no image classifier, or has no dense layer.
         """
         import keras
         import tensorflow as tf
@@ -45,7 +45,7 @@ class Evaluator:
         dense = [layer for layer in network.layers if isinstance(layer, keras.layers.Dense)]
         if image is None or run.template.task.name != "classification" or not dense:
             raise ValueError(
-                f"An evaluator must be a classifier of images that ends in a dense layer. Received: {run.path}, "
+                f"An evaluator must be an image classifier that ends in a dense layer. Received: {run.path}, "
                 f"{run.template.model.name} for {run.template.task.name}. Choose another."
             )
         self.image = image
@@ -56,16 +56,17 @@ class Evaluator:
         self._call = tf.function(lambda images: whole(images, training=False), reduce_retracing=True)
 
     def __call__(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Look at images.
+        """Classify images.
 
         Args:
             images: (n, height, width, channels), 0..255.
 
         Returns:
-            The probability of each class (n, classes), and the features that it decides by (n, features); float64.
+            The probability of each class (n, classes), and the input features of the last dense layer (n, features);
+            float64.
 
         Raises:
-            ValueError: If they are of another size than those it was trained on.
+            ValueError: If the images differ in size from the training images.
         """
         check_size(str(self.run.path), self.image.shape, images.shape[1:])
         parts: list[Any] = []
@@ -73,48 +74,48 @@ class Evaluator:
             logits, features = self._call(images[start : start + BATCH].astype(self.image.dtype))
             parts.append((logits.numpy(), features.numpy()))
         logits, features = (np.concatenate(arrays).astype(np.float64) for arrays in zip(*parts, strict=True))
-        if logits.shape[1] == 1:  # of two classes, that of the second; the first has 0
+        if logits.shape[1] == 1:  # a binary network has only the logit of the second class; the first is 0
             logits = np.concatenate([np.zeros_like(logits), logits], axis=1)
-        shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return shares / shares.sum(axis=1, keepdims=True), features
+        exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return exponentials / exponentials.sum(axis=1, keepdims=True), features
 
 
-def check_classes(name: str, known: tuple[str, ...], asked: Iterable[ClassId]) -> None:
-    """Check that an evaluator tells the classes of the data apart.
+def check_classes(name: str, known: tuple[str, ...], targets: Iterable[ClassId]) -> None:
+    """Check that an evaluator has the classes of the data.
 
     Args:
-        name: What to call it.
+        name: The evaluator's name for the message.
         known: Its classes.
-        asked: What the data says of each image.
+        targets: The class targets of the data.
 
     Raises:
-        ValueError: If it does not.
+        ValueError: If the classes differ.
     """
-    for value in asked:
+    for value in targets:
         if value.classes != known:
             raise ValueError(
-                f"An evaluator must know the classes of the data. Received: {name} for {', '.join(known)}, "
-                f"where the data has {', '.join(value.classes)}. Choose another: "
+                f"An evaluator must have the classes of the data. Received: {name} for {', '.join(known)}, "
+                f"while the data has {', '.join(value.classes)}. Choose another: "
                 "--set task.evaluator=TEMPLATE; or none: --set task.evaluator=none."
             )
 
 
-def check_size(name: str, known: tuple[int, ...], given: tuple[int, ...]) -> None:
-    """Check that an evaluator looks at images of the size (height, width, channels) of the data's.
+def check_size(name: str, known: tuple[int, ...], received: tuple[int, ...]) -> None:
+    """Check that an evaluator was trained on images of the data's shape (height, width, channels).
 
     Raises:
-        ValueError: If it does not.
+        ValueError: If the shapes differ.
     """
-    if given != known:
+    if received != known:
         raise ValueError(
-            f"An evaluator must be trained on images of the same size. Received: images of {given} for {name}, "
+            f"An evaluator must be trained on images of the same size. Received: images of {received} for {name}, "
             f"trained on {known}. Choose another: --set task.evaluator=TEMPLATE; or none: "
             "--set task.evaluator=none; or set `dataset.images.size`."
         )
 
 
 def evaluator_path(name: str) -> Path:
-    """Return the folder of an evaluator: the named one, a finished run of that name, or one in the user's cache."""
+    """Return the folder of an evaluator: a path, a finished run of that name, or a run in the user's cache."""
     if os.sep in name:
         return Path(name)
     run = Run(RUNS_FOLDER / name)
@@ -126,10 +127,10 @@ def load_evaluator(name: str) -> Evaluator:
     """Open an evaluator.
 
     Args:
-        name: The folder of a run, or the name of a template, whose run is then in `saved_models/` or in the cache.
+        name: The folder of a run, or the name of a template with a run in `saved_models/` or in the cache.
 
     Raises:
-        ValueError: If it is not there, not whole, or no classifier of images.
+        ValueError: If its run is missing or incomplete, or it is no image classifier.
     """
     path = evaluator_path(name)
     if not (path / "run.json").exists():

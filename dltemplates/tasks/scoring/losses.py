@@ -5,21 +5,21 @@ from keras import ops
 
 
 class SigmoidSquaredError(keras.losses.Loss):
-    """The mean squared error between targets in 0..1 and the sigmoid of logits, both (batch, ...), to (batch, ...)."""
+    """Mean squared error between targets in [0, 1] and the sigmoid of logits, over the last axis."""
 
     def call(self, y_true, y_pred):
         return ops.mean(ops.square(ops.sigmoid(y_pred) - y_true), axis=-1)
 
 
 class PerceptronLoss(keras.losses.Loss):
-    """The perceptron criterion: how far on the wrong side of its line a neuron has each example; 0 where it is right.
+    """Perceptron criterion: the distance of each misclassified example from the boundary; 0 if classified correctly.
 
-    `-(target - fired) * sum`, where the neuron fires if `sum > 0`. Its gradient is Rosenblatt's rule, so one example a
-    step of gradient descent is his algorithm: the weights move by `rate * (target - fired) * input`. They do so on the
-    line too, as with weights of 0, if the neuron was to fire, though an example is 0 far from it there.
+    `-(target - fired) * sum`, where the neuron fires if `sum > 0`. Its gradient is Rosenblatt's rule, so gradient
+    descent with one example per step is his algorithm: the weights move by `rate * (target - fired) * input`. They
+    also move where `sum` is 0, as with zero weights, if the target is 1, although the loss is 0 there.
     Rosenblatt 1958, https://doi.org/10.1037/h0042519; as a loss in Bishop 2006, section 4.1.7.
 
-    Targets 0 or 1 and weighted sums, both (batch, neurons), to (batch,), 0 and up.
+    Targets 0 or 1 and weighted sums, both (batch, neurons), to losses (batch,), at least 0.
     """
 
     def call(self, y_true, y_pred):

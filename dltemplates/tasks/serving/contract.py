@@ -1,4 +1,4 @@
-"""The contract of an exported network: all that an app must know to call it, carried inside every file."""
+"""The contract of an exported network: everything an app needs to call it, stored inside every file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LABELS_FILE = "labels.txt"
 
 
 class Split(BaseModel):
-    """How the user's data was split, where it was not already; as in the settings of a dataset."""
+    """How the user's data was split, if it had no splits of its own; as in a dataset's settings."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -30,12 +30,12 @@ class Split(BaseModel):
 
 
 class State(BaseModel):
-    """What a network that is called again and again takes from its own call before.
+    """State that a network passes from one call to the next.
 
     Attributes:
-        input: The input that takes it.
-        output: The output that gives it.
-        initial: What the input holds before the first call, in every place.
+        input: Name of the state's input.
+        output: Name of the state's output.
+        initial: The value of every element before the first call.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -46,14 +46,14 @@ class State(BaseModel):
 
 
 class SystemContract(BaseModel):
-    """What the parts of a system that has no whole network take and give together.
+    """Joint inputs and outputs of a system that has parts but no whole network.
 
     Attributes:
-        task: Name of the task that runs and scores them.
-        task_options: That task's options.
+        task: Name of the task that runs and scores the system.
+        task_options: Options of the task.
         inputs: The raw inputs, in order.
         outputs: The presented outputs, in order.
-        targets: What the outputs are judged against.
+        targets: The targets of the outputs.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -66,23 +66,23 @@ class SystemContract(BaseModel):
 
 
 class Contract(BaseModel):
-    """What goes in, what comes out, and what they mean.
+    """Inputs and outputs of an exported network, and their meaning.
 
     Attributes:
         format_version: Version of this record; see `upgrade.py`.
         name: Name of the served network.
-        task: Name of the task that can judge and show its outputs.
-        task_options: That task's options.
-        batch: `dynamic` or the one batch size that works: 1 in the TFLite files of recurrent networks.
+        task: Name of the task that scores and formats its outputs.
+        task_options: Options of the task.
+        batch: `dynamic`, or the only possible batch size: 1 for TFLite files of recurrent networks.
         inputs: The raw inputs, in order.
         outputs: The presented outputs, in order.
-        targets: What the outputs are judged against.
-        state: What goes from the outputs of a call to the inputs of the next.
-        system: What it takes and gives together with the other parts, where they count only together.
-        assets: The SHA-256 of each file that travels with the network, such as a vocabulary, by its name.
-        data: The data it was trained on and how it was split, where that is a dataset of the catalog.
-        split: How it was split, where it is the user's.
-        reading_rules: The number of the rules by which it was read and split; 1 of the first edition.
+        targets: The targets of the outputs.
+        state: State passed from the outputs of one call to the inputs of the next.
+        system: Joint inputs and outputs with the other parts, if the part is useful only with them.
+        assets: The SHA-256 of each file that travels with the network, such as a vocabulary, by file name.
+        data: Its training data and split settings, for a dataset of the catalog.
+        split: Its split settings, for the user's own data.
+        reading_rules: Version of the rules that read and split the data; 1 for the first edition.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -104,7 +104,7 @@ class Contract(BaseModel):
 
     @property
     def labels(self) -> tuple[str, ...] | None:
-        """The class names of the first output that has some."""
+        """The class names of the first output that has classes."""
         return next((classes for value in self.outputs if (classes := classes_of(value))), None)
 
     def of_system(self) -> Contract:
@@ -115,13 +115,13 @@ class Contract(BaseModel):
         """
         if self.system is None:
             raise ValueError(
-                f"A part of a system must say what the system takes. Received: {self.name}, whose contract does not. "
+                f"A part of a system must have `system` in its contract. Received: {self.name}, without it. "
                 "Export it again."
             )
         return Contract(name=self.name, data=self.data, split=self.split, **dict(self.system))
 
     def files(self) -> dict[str, str]:
-        """The texts that travel inside an exported file, by file name."""
+        """Return the texts stored inside an exported file, by file name."""
         files = {CONTRACT_FILE: self.model_dump_json(indent=2, exclude_none=True)}
         if self.labels:
             files[LABELS_FILE] = "\n".join(self.labels) + "\n"
@@ -130,16 +130,15 @@ class Contract(BaseModel):
 
 @dataclass(frozen=True)
 class ServingModel:
-    """What is exported: a Keras model from the contract's inputs to the contract's outputs, by their names.
+    """A Keras model to export, from the contract's inputs to its outputs, by name.
 
     Attributes:
         model: The model.
-        contract: What goes in and comes out.
-        examples: Makes the source of its inputs from the name of a split and the examples of that; None where the
-            contract says how.
-        formats: The format that it takes under a format of the system, where that is another one: a front end in
-            float32 under a body in int8.
-        is_useful_alone: Whether its files are kept where they pass and only the whole system fails.
+        contract: Its contract.
+        examples: Builds the source of its inputs from a split's name and examples; None to follow the contract.
+        formats: The part's own format for a format of the system, where it differs: a float32 front end with an int8
+            body.
+        is_useful_alone: Whether to keep its files if they pass and only the whole system fails.
     """
 
     model: keras.Model

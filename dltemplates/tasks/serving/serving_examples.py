@@ -1,4 +1,4 @@
-"""What a serving model is run on: the data, what another serving model makes of the data, or noise."""
+"""The input examples of a serving model: the data, another serving model's outputs, or noise."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from dltemplates.features import Category, Noise, classes_of
 from dltemplates.runtimes import KerasPredictor
 from dltemplates.tasks.serving.contract import Contract, ServingModel
 
-MAX_GENERATED = 2_000  # examples of noise in a split
+MAX_GENERATED = 2_000  # noise examples in a split
 
 
 class NoiseSource:
-    """A source of noise, and of classes that it is to become, each drawn from its index, beside real examples."""
+    """Inputs of a generator, noise and class labels, each seeded by its index, with real examples as targets."""
 
     def __init__(self, real: Source, contract: Contract, first: int):
-        """Prepare to draw.
+        """Create the source.
 
         Args:
-            real: Examples of the data, of which the contract's targets are taken: what is to be made looks like them.
-            contract: That of the generator. A target of the name of an input is what was asked for.
-            first: The seed of the first one.
+            real: Real examples, the targets that generated ones should look like.
+            contract: The generator's contract. A target with the name of an input is that input.
+            first: The seed of the first example.
         """
         self.real = real
         self.contract = contract
@@ -39,9 +39,9 @@ class NoiseSource:
         arrays = {noise.name: np.stack([noise.draw(self.first + int(index)) for index in indices])}
         arrays |= {value.name: (indices % len(classes_of(value))).astype(value.dtype) for value in others}
         if targets := self.contract.targets:
-            # Evenly spread: files come class by class.
-            spread = indices * (len(self.real) // len(self))
-            real = self.real.read(spread)
+            # Evenly spaced, since files are sorted by class.
+            spaced = indices * (len(self.real) // len(self))
+            real = self.real.read(spaced)
             arrays |= {value.name: real[value.name] for value in targets if value.name not in arrays}
         return arrays
 
@@ -50,14 +50,14 @@ def contract_examples(contract: Contract, split: str, source: Source) -> Source:
     """Return the inputs and targets of a contract for the examples of a split.
 
     Args:
-        contract: Where its first input is noise, that is drawn, other in each split; categories that it takes as text
-            are turned back into it.
+        contract: If its first input is noise, the noise is random and differs between splits; if it has string
+            categories, their ids are converted to text.
         split: The name of the split.
         source: The examples of the data.
     """
     first, *_ = contract.inputs
     if isinstance(first, Noise):
-        return NoiseSource(source, contract, (*SPLITS, ALL).index(split) * 10**9)  # no noise in two splits
+        return NoiseSource(source, contract, (*SPLITS, ALL).index(split) * 10**9)  # no seed in two splits
     text = next((v for v in contract.inputs if isinstance(v, Category) and v.dtype == "string"), None)
     if text is None:
         return source
@@ -76,7 +76,7 @@ def part_examples(serving: ServingModel, split: str, source: Source) -> Source:
 
 
 def outputs_of(serving: ServingModel) -> Callable[[str, Source], Source]:
-    """Return the `examples` of a part that takes what another part gives, as Keras gives it."""
+    """Return the `examples` of a part whose inputs are another part's outputs, computed by Keras."""
     predictor = KerasPredictor(serving.model, serving.contract)
 
     def run(arrays: Arrays, _: np.ndarray) -> Arrays:
@@ -86,6 +86,6 @@ def outputs_of(serving: ServingModel) -> Callable[[str, Source], Source]:
 
 
 def system_examples(servings: Mapping[str, ServingModel], split: str, source: Source) -> Source:
-    """Return what a system is scored on: the examples of its whole network, or where it has none those of the data."""
+    """Return the examples to score a system on: of its whole network, or of the data if it has none."""
     whole = servings.get("")
     return source if whole is None else part_examples(whole, split, source)

@@ -1,4 +1,4 @@
-"""The form of a served network that takes its categories as text, and looks up their ids by itself."""
+"""Served networks with string inputs: they look up the ids of categories themselves."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from dltemplates.tasks.serving.contract import ServingModel
 
 
 class CategoryLookup(keras.layers.Layer):
-    """The ids of categories: the place of each in the vocabulary of its column, from 1; 0 where it is not there.
+    """Look up category ids: the position of each in its column's vocabulary, from 1; 0 for unknown ones.
 
-    Text (batch, columns) to int32 (batch, columns). Each is compared with the whole vocabulary. A hash table, as
-    Keras's `StringLookup` has, would be quicker, but LiteRT 2.3 fails on a single example where one stands in front of
+    Text (batch, columns) to int32 (batch, columns). Each text is compared with the whole vocabulary. A hash table, as
+    in Keras's `StringLookup`, would be faster, but LiteRT 2.3 fails on a single example with a hash table in front of
     a network ("XNNPack delegate failed to reshape").
     """
 
@@ -26,9 +26,9 @@ class CategoryLookup(keras.layers.Layer):
 
     def call(self, texts):
         ids = []
-        for place, vocabulary in enumerate(self.vocabularies):
-            is_it = tf.equal(texts[:, place : place + 1], tf.constant([list(vocabulary)]))  # (batch, categories)
-            ids.append(tf.reduce_sum(tf.cast(is_it, tf.int32) * tf.range(1, len(vocabulary) + 1), axis=1))
+        for column, vocabulary in enumerate(self.vocabularies):
+            matches = tf.equal(texts[:, column : column + 1], tf.constant([list(vocabulary)]))  # (batch, categories)
+            ids.append(tf.reduce_sum(tf.cast(matches, tf.int32) * tf.range(1, len(vocabulary) + 1), axis=1))
         return tf.stack(ids, axis=1)
 
     def compute_output_spec(self, texts):
@@ -42,24 +42,24 @@ def with_string_inputs(serving: ServingModel) -> ServingModel:
         serving: A network that takes ids, int32 (batch, columns).
 
     Returns:
-        The network that takes the text of each category, (batch, columns); one that is not known, or empty, has id 0.
+        The network with string categories, (batch, columns); unknown and empty ones have id 0.
 
     Raises:
-        ValueError: If the network takes no categories.
+        ValueError: If the network has no category inputs.
     """
     contract = serving.contract
     ids = next((value for value in contract.inputs if isinstance(value, Category)), None)
     if ids is None:
         raise ValueError(
-            "`strings` is for networks that take categories. Received: one that takes "
+            "`string_inputs` is for networks with category inputs. Received: a network with inputs of kind "
             f"{', '.join(value.kind for value in contract.inputs)}. Leave it out."
         )
     text = ids.model_copy(update={"dtype": "string"})
-    values = tuple(text if value is ids else value for value in contract.inputs)
-    inputs = {value.name: keras.Input(value.shape, name=value.name, dtype=value.dtype) for value in values}
+    features = tuple(text if feature is ids else feature for feature in contract.inputs)
+    inputs = {feature.name: keras.Input(feature.shape, name=feature.name, dtype=feature.dtype) for feature in features}
     lookup = CategoryLookup([column.vocabulary for column in text.columns or ()], name="lookup")
-    given = {**inputs, text.name: lookup(inputs[text.name])}
-    outputs = serving.model(given if len(given) > 1 else given[text.name])
+    id_inputs = {**inputs, text.name: lookup(inputs[text.name])}
+    outputs = serving.model(id_inputs if len(id_inputs) > 1 else id_inputs[text.name])
     model = keras.Model(inputs, outputs, name=serving.model.name)
-    contract = contract.model_copy(update={"name": f"{contract.name}-strings", "inputs": values})
+    contract = contract.model_copy(update={"name": f"{contract.name}-strings", "inputs": features})
     return ServingModel(model, contract)

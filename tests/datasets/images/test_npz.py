@@ -103,7 +103,7 @@ def test_other_integers_from_0_to_255_are_taken(load):
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"x": IMAGES}, r"at least two classes. Received: one, 'data'. .* or give a .npz its `y`"),
+        ({"x": IMAGES}, r"at least two classes. Received: one, 'data'. .* or add `y` to the .npz file"),
         (
             {"x_train": IMAGES, "y_train": LABELS, "x_test": IMAGES},
             r"has the keys .* Received: x_train, y_train, x_test",

@@ -490,7 +490,7 @@ def test_where_one_class_is_told_from_all_others_those_may_be_rare(load):
     others = {split: int(everything(dataset, split)["anomaly"].sum()) for split in dataset.splits}
     assert others == {"train": 3, "validation": 1, "test": 1}
     rare = table(label=["healthy"] * (ROWS - 2) + ["flutter", "pause"])[["size", "label"]]
-    with pytest.raises(ValueError, match="Received: [0-9]+ and 0 in validation. Set more apart"):
+    with pytest.raises(ValueError, match="Received: [0-9]+ and 0 in validation. Enlarge it"):
         load(rare, Named(name="anomaly", normal="healthy", anomalies="keep"))
 
 
@@ -500,7 +500,7 @@ def test_where_one_class_is_told_from_all_others_those_may_be_rare(load):
 )
 def test_a_target_of_the_other_kind_says_how_it_is_made_what_is_needed(load, task, values, kind):
     frame = table(label=values).rename(columns={"label": "quality"})
-    way_out = f"or say what the column is, --set dataset.table.columns.quality={kind}"
+    way_out = f"or set the kind of the column, --set dataset.table.columns.quality={kind}"
     with pytest.raises(ValueError, match=f"Task {task} needs targets .*: `dlt list tasks`; {way_out}"):
         load(frame, task)
 

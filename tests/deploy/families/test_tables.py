@@ -129,6 +129,8 @@ def test_what_formats_refuse_of_tables_fails(run, exported, tmp_path, monkeypatc
 
 
 def test_text_is_for_networks_that_take_categories(small_run):
-    with pytest.raises(ValueError, match=r"for networks that take categories\. Received: one that takes image"):
+    with pytest.raises(
+        ValueError, match=r"for networks with category inputs\. Received: a network with inputs of kind image"
+    ):
         export(small_run, formats=["onnx:float32"], string_inputs=True)
     assert not small_run.exports_path.exists()

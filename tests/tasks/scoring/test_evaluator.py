@@ -100,7 +100,7 @@ def test_what_is_no_judge_is_refused(alone, small_run):
     table["train"] |= {"epochs": 1, "augment": {}}
     other = train(parse_template(table), output=alone / "other")
     with pytest.raises(
-        ValueError, match=r"^An evaluator must be a classifier of images .*autoencoder for reconstruction"
+        ValueError, match=r"^An evaluator must be an image classifier .*autoencoder for reconstruction"
     ):
         Evaluator(other)
 
@@ -114,7 +114,7 @@ def test_a_judge_of_other_images_is_refused_before_there_is_a_run(small_run, alo
 def test_a_judge_of_other_classes_is_refused_before_there_is_a_run(small_run, alone):
     images = np.random.default_rng(0).integers(0, 256, (120, 8, 8, 1)).astype("uint8")
     np.savez(alone / "two.npz", x=images, y=np.arange(120) % 2, classes=np.array(["cat", "dog"]))
-    with pytest.raises(ValueError, match=r"Received: .* for 0, 1, .* where the data has cat, dog"):
+    with pytest.raises(ValueError, match=r"Received: .* for 0, 1, .* while the data has cat, dog"):
         train(evaluator_summary(str(small_run.path), name=str(alone / "two.npz")), output=alone / "run")
     assert not (alone / "run").exists()
 
@@ -147,7 +147,7 @@ def test_a_judge_that_is_not_there_is_trained_once(alone, monkeypatch):
     run = train(evaluator_summary("mlp_digits"), output=alone / "run", reporter=Notes())
     assert f"the evaluator is not there yet: it is trained once, to {path}" in heard
     accuracy = Run(path).record.scores["test"]["accuracy"]
-    assert f"judged by {path}, accuracy {accuracy:.4f} on test" in heard
+    assert f"scored by {path}, accuracy {accuracy:.4f} on test" in heard
     assert run.record.details["test"]["evaluator"]["run"] == str(path)
     assert missing_evaluator(Generation(spec, evaluator="mlp_digits"), spec) is None
 
@@ -166,7 +166,7 @@ def test_a_judge_that_does_not_fit_is_refused_before_it_is_trained(alone, monkey
     for dataset, message in (
         (
             {"name": str(alone / "two.npz")},
-            "know the classes .* mlp_digits for 0, 1, .* data has cat, dog.*evaluator=none",
+            "have the classes .* mlp_digits for 0, 1, .* data has cat, dog.*evaluator=none",
         ),
         ({"images": {"size": [12, 12]}}, r"Received: images of \(12, 12, 1\) for mlp_digits"),
     ):

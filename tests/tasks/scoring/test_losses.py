@@ -72,7 +72,7 @@ def test_two_classes_by_one_logit_are_shares_that_sum_to_1():
         (
             TWO,
             {"loss": "perceptron", "binary": True, "label_smoothing": 0.1},
-            r"`label_smoothing`.*Received: label_smoothing = 0.1 beside loss = 'perceptron'",
+            r"`label_smoothing`.*Received: label_smoothing = 0.1 with loss = 'perceptron'",
         ),
         (TWO, {"loss": "hinge", "binary": True}, r"`loss`.*Received: 'hinge'"),
     ],

@@ -66,5 +66,5 @@ def test_what_images_lack_is_said():
     assert collapse_warning(0.9) is None
     assert collapse_warning(0.5, 5, 10) is None
     assert "cover 4 of 10 classes, fewer than 50%" in collapse_warning(0.9, 4, 10)
-    assert "differ 0.49 times as much as real ones, less than 0.5" in collapse_warning(0.49, 10, 10)
+    assert "vary 0.49 times as much as real ones, less than 0.5" in collapse_warning(0.49, 10, 10)
     assert collapse_warning(None) is None
