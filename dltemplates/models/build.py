@@ -43,6 +43,7 @@ def build_network(name: str, sizes: dict[str, Any], options: dict[str, Any]) -> 
         for parameter in parameters
         if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
     }
+    _check_fixed(name, options)
     _check_options(name, options, [key for key in named if key not in sizes and key != "name"], takes_any)
     for key, parameter in named.items():
         if parameter.default is parameter.empty and key not in sizes and key not in options:
@@ -80,6 +81,21 @@ def build_network(name: str, sizes: dict[str, Any], options: dict[str, Any]) -> 
             f"Received: {name!r}, which returned a {type(network).__name__}. End it with `return keras.Model(...)`."
         )
     return network
+
+
+def _check_fixed(name: str, options: dict[str, Any]) -> None:
+    """Raise a `ValueError` for an option that the catalog fixes: it names the models whose option it is."""
+    entry = catalog.MODELS.get(name)
+    if entry is None or not (fixed := options.keys() & entry.options.keys()):
+        return
+    key = min(fixed)
+    family = {other: it.options for other, it in catalog.MODELS.items() if it.target == entry.target}
+    free = [other for other, of_other in family.items() if key not in of_other]
+    others = " or ".join(free or [other for other in family if other != name])
+    raise ValueError(
+        f"`{key}` of model `{name}` is always {entry.options[key]!r}. Received: {key}={options[key]!r}. "
+        f"{f'Set it on {others}' if free else f'Try {others}'}."
+    )
 
 
 def _check_options(name: str, options: dict[str, Any], known: list[str], takes_any: bool) -> None:

@@ -14,6 +14,7 @@ import dltemplates.models
 from dltemplates import catalog
 from dltemplates.models.build import build_network
 from dltemplates.models.keras_applications import Pretrained
+from dltemplates.models.summary import without_weights
 from dltemplates.tasks.assemble import auxiliary_of, logits_of, without_auxiliary
 from dltemplates.training.pretrained import take_weights
 from models.register import MODELS, models, row_of
@@ -90,6 +91,28 @@ def test_module_names_its_paper_and_builder_its_errors(name):
     assert re.search(r"\b(19|20)\d\d\b.*\bhttps?://", importlib.import_module(builder.__module__).__doc__, re.DOTALL)
     for section in ("Args:", "Returns:", "Raises:"):
         assert section in builder.__doc__
+
+
+VARIANTS = [name for name, entry in catalog.MODELS.items() if entry.target.rpartition(":")[2] != name]
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_variant_is_a_function_of_its_familys_module_too(name):
+    row = row_of(name)
+    function = getattr(importlib.import_module(catalog.MODELS[name].target.partition(":")[0]), name)
+    loaded = catalog.load("model", name)
+    assert inspect.signature(function) == inspect.signature(loaded)
+    assert not set(inspect.signature(function).parameters) & set(catalog.MODELS[name].options)
+    if row.sizes:  # else it takes seconds to build
+        ours, theirs = (
+            without_weights(lambda build=build: build(**row.sizes, **row.options)) for build in (function, loaded)
+        )
+        assert ours.to_json() == theirs.to_json()
+
+
+def test_variants_of_a_family_differ():
+    entries = [catalog.MODELS[name] for name in VARIANTS if catalog.MODELS[name].options]
+    assert len({(entry.target, *map(str, entry.options.items())) for entry in entries}) == len(entries) > 20
 
 
 @built

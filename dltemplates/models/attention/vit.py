@@ -17,17 +17,19 @@ import keras
 from keras import layers
 
 from dltemplates.layers.tokens import ClassToken, PositionEmbedding
-from dltemplates.models.checks import check_count, check_image_shape, check_num_outputs, check_patches
+from dltemplates.models.checks import check_image_shape, check_patches
+from dltemplates.models.ranges import Count, NumOutputs, checked
 
 
+@checked
 def vit_tiny(
     input_shape: tuple[int, int, int],
-    num_outputs: int,
+    num_outputs: NumOutputs,
     *,
-    patch_size: int = 16,
-    units: int = 192,
-    depth: int = 12,
-    num_heads: int = 3,
+    patch_size: Count = 16,
+    units: Count = 192,
+    depth: Count = 12,
+    num_heads: Count = 3,
     name: str = "vit_tiny",
 ) -> keras.Model:
     """Build a small Vision Transformer.
@@ -49,11 +51,8 @@ def vit_tiny(
         ValueError: If the input is no image or is not covered by whole patches, a size is not positive, or `units`
             is not a multiple of `num_heads`.
     """
-    check_count("patch_size", patch_size, 16)
     check_image_shape("vit_tiny", input_shape, least=patch_size)
     check_patches("vit_tiny", input_shape, patch_size)
-    check_num_outputs(num_outputs)
-    check_count("depth", depth, 12)
     _check_heads(units, num_heads)
     inputs = keras.Input(input_shape, name="image")
     x = layers.Conv2D(units, patch_size, strides=patch_size)(inputs)  # each patch by the same dense layer
@@ -86,8 +85,6 @@ def normalize(x):
 
 def _check_heads(units, num_heads):
     """Raise a `ValueError` unless the heads share the units evenly."""
-    check_count("units", units, 192)
-    check_count("num_heads", num_heads, 3)
     if units % num_heads:
         raise ValueError(
             f"`units` must be a multiple of `num_heads`. Received: units={units}, num_heads={num_heads}. "

@@ -24,25 +24,29 @@ The paper's initialization (a deviation of 0.01 everywhere, some biases at 1) is
 mean: those here are of 0 to 1, and He's initialization takes its place.
 """
 
+from typing import Literal
+
 import keras
 from keras import layers
 
 from dltemplates.layers import LocalResponseNormalization
 from dltemplates.models.blocks import conv_relu, make_divisible
-from dltemplates.models.checks import check_dropout_rate, check_image_shape, check_multiplier, check_num_outputs
+from dltemplates.models.checks import check_image_shape
+from dltemplates.models.ranges import Multiplier, NumOutputs, Share, checked
 
 FILTERS = {1: (64, 192, 384, 256, 256), 2: (48, 128, 192, 192, 128)}  # of the five convolutions, in each tower
 KERNELS = (11, 5, 3, 3, 3)
-LEAST = {1: 63, 2: 67}  # pixels: the last of the three poolings still finds a map of 3x3
+MIN_IMAGE_SIZE = {1: 63, 2: 67}  # pixels: the last of the three poolings still finds a map of 3x3
 
 
+@checked
 def alexnet(
     input_shape: tuple[int, int, int],
-    num_outputs: int,
+    num_outputs: NumOutputs,
     *,
-    towers: int = 2,
-    width: float = 1.0,
-    dropout_rate: float = 0.5,
+    towers: Literal[1, 2] = 2,
+    width: Multiplier = 1.0,
+    dropout_rate: Share = 0.5,
     name: str = "alexnet",
 ) -> keras.Model:
     """Build AlexNet.
@@ -62,12 +66,7 @@ def alexnet(
         ValueError: If the input is no image or too small, `num_outputs` is less than 1, there are neither 1 nor 2
             towers, or `width` or `dropout_rate` is out of range.
     """
-    if towers not in FILTERS:
-        raise ValueError(f"`alexnet` has 1 or 2 towers. Received: towers={towers!r}. Try `towers=2`, the paper's.")
-    check_image_shape("alexnet", input_shape, least=LEAST[towers])
-    check_num_outputs(num_outputs)
-    check_multiplier("width", width)
-    check_dropout_rate(dropout_rate)
+    check_image_shape("alexnet", input_shape, least=MIN_IMAGE_SIZE[towers])
     inputs = keras.Input(input_shape, name="image")
     x = inputs if towers == 2 else layers.ZeroPadding2D(2)(inputs)
     # A tensor for each tower, in place of convolutions in groups: the gradient of those takes some eight times as long

@@ -11,19 +11,19 @@ nothing but convolutions, rectifiers and pooling. `convnet`, the next one, has t
 normalization and dropout, and 12 times the parameters.
 """
 
-from collections.abc import Sequence
-
 import keras
 from keras import layers
 
-from dltemplates.models.checks import check_image_shape, check_num_outputs, check_widths
+from dltemplates.models.checks import check_image_shape
+from dltemplates.models.ranges import Counts, NumOutputs, checked
 
 
+@checked
 def cnn_gap(
     input_shape: tuple[int, int, int],
-    num_outputs: int,
+    num_outputs: NumOutputs,
     *,
-    filters: Sequence[int] = (16, 32, 64),
+    filters: Counts = (16, 32, 64),
     name: str = "cnn_gap",
 ) -> keras.Model:
     """Build a few convolutions and global average pooling.
@@ -44,9 +44,7 @@ def cnn_gap(
         ValueError: If the input is no image or too small, `filters` is empty or not positive, or `num_outputs` is
             less than 1.
     """
-    check_widths("filters", filters, "[16, 32, 64]")
     check_image_shape("cnn_gap", input_shape, least=2 ** (len(filters) - 1))
-    check_num_outputs(num_outputs)
     inputs = keras.Input(input_shape, name="image")
     x = inputs
     for stage, width in enumerate(filters):

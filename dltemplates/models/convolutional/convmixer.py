@@ -16,17 +16,19 @@ import keras
 from keras import layers
 
 from dltemplates.models.blocks import normalize
-from dltemplates.models.checks import check_count, check_image_shape, check_num_outputs, check_patches
+from dltemplates.models.checks import check_image_shape, check_patches
+from dltemplates.models.ranges import Count, NumOutputs, checked
 
 
+@checked
 def convmixer(
     input_shape: tuple[int, int, int],
-    num_outputs: int,
+    num_outputs: NumOutputs,
     *,
-    filters: int = 1024,
-    depth: int = 20,
-    kernel_size: int = 9,
-    patch_size: int = 14,
+    filters: Count = 1024,
+    depth: Count = 20,
+    kernel_size: Count = 9,
+    patch_size: Count = 14,
     name: str = "convmixer",
 ) -> keras.Model:
     """Build a ConvMixer.
@@ -46,13 +48,8 @@ def convmixer(
     Raises:
         ValueError: If the input is no image or is not covered by whole patches, or a size is not positive.
     """
-    check_count("patch_size", patch_size, 14)
     check_image_shape("convmixer", input_shape, least=patch_size)
     check_patches("convmixer", input_shape, patch_size)
-    check_num_outputs(num_outputs)
-    check_count("filters", filters, 1024)
-    check_count("depth", depth, 20)
-    check_count("kernel_size", kernel_size, 9)
     inputs = keras.Input(input_shape, name="image")
     x = layers.Conv2D(filters, patch_size, strides=patch_size)(inputs)
     x = activate(x)  # (batch, height / patch_size, width / patch_size, filters), here and below

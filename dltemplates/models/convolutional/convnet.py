@@ -14,21 +14,21 @@ The stages are those of Simonyan, Zisserman: "Very Deep Convolutional Networks f
 again. 289,642 parameters at 32x32x3 and 10 classes.
 """
 
-from collections.abc import Sequence
-
 import keras
 from keras import layers
 
 from dltemplates.models.blocks import conv_bn, relu
-from dltemplates.models.checks import check_dropout_rate, check_image_shape, check_num_outputs, check_widths
+from dltemplates.models.checks import check_image_shape
+from dltemplates.models.ranges import Counts, NumOutputs, Share, checked
 
 
+@checked
 def convnet(
     input_shape: tuple[int, int, int],
-    num_outputs: int,
+    num_outputs: NumOutputs,
     *,
-    filters: Sequence[int] = (32, 64, 128),
-    dropout_rate: float = 0.2,
+    filters: Counts = (32, 64, 128),
+    dropout_rate: Share = 0.2,
     name: str = "convnet",
 ) -> keras.Model:
     """Build a stack of convolution stages.
@@ -49,10 +49,7 @@ def convnet(
         ValueError: If the input is no image or too small, `filters` is empty or not positive, `num_outputs` is less
             than 1, or `dropout_rate` is out of range.
     """
-    check_widths("filters", filters, "[32, 64, 128]")
     check_image_shape("convnet", input_shape, least=2 ** len(filters))
-    check_num_outputs(num_outputs)
-    check_dropout_rate(dropout_rate)
     inputs = keras.Input(input_shape, name="image")
     x = inputs
     for stage, width in enumerate(filters):

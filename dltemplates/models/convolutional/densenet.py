@@ -13,22 +13,22 @@ trainable parameters and 2.83 billion multiply-accumulates. With the same weight
 `keras.applications.DenseNet121` does.
 """
 
-from collections.abc import Sequence
-
 import keras
 from keras import layers
 
 from dltemplates.models.blocks import conv
-from dltemplates.models.checks import check_count, check_image_shape, check_num_outputs, check_widths
+from dltemplates.models.checks import check_image_shape
 from dltemplates.models.convolutional.resnet_imagenet import bn_relu, stem
+from dltemplates.models.ranges import Count, Counts, NumOutputs, checked
 
 
+@checked
 def densenet121(
     input_shape: tuple[int, int, int],
-    num_outputs: int,
+    num_outputs: NumOutputs,
     *,
-    growth_rate: int = 32,
-    blocks: Sequence[int] = (6, 12, 24, 16),
+    growth_rate: Count = 32,
+    blocks: Counts = (6, 12, 24, 16),
     name: str = "densenet121",
 ) -> keras.Model:
     """Build the ImageNet DenseNet of 121 layers.
@@ -48,10 +48,7 @@ def densenet121(
         ValueError: If the input is no image or too small, `growth_rate` or `num_outputs` is less than 1, or `blocks` is
             empty or not positive.
     """
-    check_widths("blocks", blocks, "[6, 12, 24, 16]")
-    check_count("growth_rate", growth_rate, 32)
     check_image_shape(name, input_shape, least=2 ** (len(blocks) + 1))
-    check_num_outputs(num_outputs)
     inputs = keras.Input(input_shape, name="image")
     x = stem(inputs, 2 * growth_rate)
     for block, repeats in enumerate(blocks):

@@ -19,10 +19,11 @@ from keras import layers
 
 from dltemplates.layers import LocalResponseNormalization
 from dltemplates.models.blocks import conv_relu, make_divisible
-from dltemplates.models.checks import SIZE, check_dropout_rate, check_image_shape, check_multiplier, check_num_outputs
+from dltemplates.models.checks import SIZE, check_image_shape
+from dltemplates.models.ranges import Multiplier, NumOutputs, Share, checked
 
-LEAST = 17  # pixels: each of the five strides of 2 still finds something to halve
-LEAST_AUXILIARY = 65  # pixels: the auxiliary classifiers find a map of 5x5 to average
+MIN_IMAGE_SIZE = 17  # pixels: each of the five strides of 2 still finds something to halve
+MIN_IMAGE_SIZE_AUXILIARY = 65  # pixels: the auxiliary classifiers find a map of 5x5 to average
 AUXILIARY_DROPOUT = 0.7
 MODULES = {  # filters: 1x1; 3x3 reduced, 3x3; 5x5 reduced, 5x5; 1x1 after the pooling
     "3a": (64, 96, 128, 16, 32, 32),
@@ -39,13 +40,14 @@ POOLED = ("3b", "4e")
 AUXILIARY = ("4a", "4d")
 
 
+@checked
 def googlenet(
     input_shape: tuple[int, int, int],
-    num_outputs: int,
+    num_outputs: NumOutputs,
     *,
     auxiliary: bool = True,
-    width: float = 1.0,
-    dropout_rate: float = 0.4,
+    width: Multiplier = 1.0,
+    dropout_rate: Share = 0.4,
     name: str = "googlenet",
 ) -> keras.Model:
     """Build GoogLeNet.
@@ -67,13 +69,10 @@ def googlenet(
             out of range.
     """
     if auxiliary:
-        way_out = f"Try a larger image ({SIZE}), or `auxiliary=False`, which takes {LEAST}x{LEAST}."
-        check_image_shape("googlenet", input_shape, least=LEAST_AUXILIARY, way_out=way_out)
+        way_out = f"Try a larger image ({SIZE}), or `auxiliary=False`, which takes {MIN_IMAGE_SIZE}x{MIN_IMAGE_SIZE}."
+        check_image_shape("googlenet", input_shape, least=MIN_IMAGE_SIZE_AUXILIARY, way_out=way_out)
     else:
-        check_image_shape("googlenet", input_shape, least=LEAST)
-    check_num_outputs(num_outputs)
-    check_multiplier("width", width)
-    check_dropout_rate(dropout_rate)
+        check_image_shape("googlenet", input_shape, least=MIN_IMAGE_SIZE)
     inputs = keras.Input(input_shape, name="image")
     x = stem(inputs, width)  # (batch, height / 8, width / 8, 192)
     outputs = {}

@@ -18,13 +18,15 @@ is linear in place of radial basis functions.
 import keras
 from keras import layers
 
-from dltemplates.models.checks import check_image_shape, check_num_outputs
+from dltemplates.models.checks import check_image_shape
+from dltemplates.models.ranges import NumOutputs, checked
 
 FIELD = 32  # pixels: the only size whose C5 maps are 1x1
 
 
+@checked
 def lenet5(
-    input_shape: tuple[int, int, int], num_outputs: int, *, activation: str = "tanh", name: str = "lenet5"
+    input_shape: tuple[int, int, int], num_outputs: NumOutputs, *, activation: str = "tanh", name: str = "lenet5"
 ) -> keras.Model:
     """Build LeNet-5.
 
@@ -41,7 +43,6 @@ def lenet5(
         ValueError: If the input is no image of these sizes, or `num_outputs` is less than 1.
     """
     check_image_shape("lenet5", input_shape, least=8, most=FIELD)
-    check_num_outputs(num_outputs)
     inputs = keras.Input(input_shape, name="image")
     x = center(inputs)  # (batch, 32, 32, channels)
     for filters in (6, 16):

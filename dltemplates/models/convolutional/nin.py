@@ -17,18 +17,20 @@ import keras
 from keras import layers
 
 from dltemplates.models.blocks import conv_relu, make_divisible
-from dltemplates.models.checks import check_dropout_rate, check_image_shape, check_multiplier, check_num_outputs
+from dltemplates.models.checks import check_image_shape
+from dltemplates.models.ranges import Multiplier, NumOutputs, Share, checked
 
-LEAST = 39  # pixels: each of the three poolings still finds a map of 2x2 to halve
-LEAST_CIFAR = 8
+MIN_IMAGE_SIZE = 39  # pixels: each of the three poolings still finds a map of 2x2 to halve
+MIN_IMAGE_SIZE_CIFAR = 8
 
 
+@checked
 def nin(
     input_shape: tuple[int, int, int],
-    num_outputs: int,
+    num_outputs: NumOutputs,
     *,
-    width: float = 1.0,
-    dropout_rate: float = 0.5,
+    width: Multiplier = 1.0,
+    dropout_rate: Share = 0.5,
     name: str = "nin",
 ) -> keras.Model:
     """Build the ImageNet NIN.
@@ -47,10 +49,7 @@ def nin(
         ValueError: If the input is no image or too small, `num_outputs` is less than 1, or `width` or `dropout_rate` is
             out of range.
     """
-    check_image_shape("nin", input_shape, least=LEAST)
-    check_num_outputs(num_outputs)
-    check_multiplier("width", width)
-    check_dropout_rate(dropout_rate)
+    check_image_shape("nin", input_shape, least=MIN_IMAGE_SIZE)
     inputs = keras.Input(input_shape, name="image")
     x = inputs
     for filters, kernel_size, strides in ((96, 11, 4), (256, 5, 1), (384, 3, 1)):
@@ -62,12 +61,13 @@ def nin(
     return keras.Model(inputs, logits, name=name)
 
 
+@checked
 def nin_cifar(
     input_shape: tuple[int, int, int],
-    num_outputs: int,
+    num_outputs: NumOutputs,
     *,
-    width: float = 1.0,
-    dropout_rate: float = 0.5,
+    width: Multiplier = 1.0,
+    dropout_rate: Share = 0.5,
     name: str = "nin_cifar",
 ) -> keras.Model:
     """Build the paper's NIN for small images.
@@ -85,10 +85,7 @@ def nin_cifar(
     Raises:
         ValueError: As `nin`.
     """
-    check_image_shape("nin_cifar", input_shape, least=LEAST_CIFAR)
-    check_num_outputs(num_outputs)
-    check_multiplier("width", width)
-    check_dropout_rate(dropout_rate)
+    check_image_shape("nin_cifar", input_shape, least=MIN_IMAGE_SIZE_CIFAR)
     sizes = ((192, 160, 96), (192, 192, 192), (192, 192))
     first, second, third = ([make_divisible(width * filters) for filters in size] for size in sizes)
     inputs = keras.Input(input_shape, name="image")

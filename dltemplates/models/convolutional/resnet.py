@@ -33,14 +33,17 @@ from typing import Any
 import keras
 from keras import layers
 
+from dltemplates.catalog import variant
 from dltemplates.models.blocks import conv, normalize
-from dltemplates.models.checks import check_depth, check_image_shape, check_num_outputs
+from dltemplates.models.checks import check_depth, check_image_shape
+from dltemplates.models.ranges import NumOutputs, checked
 from dltemplates.models.recursion import deep_networks
 
 BLOCK_LAYERS = 6  # with parameters, that one block more in each of the three stages adds
 
 
-def resnet8(input_shape: tuple[int, int, int], num_outputs: int, *, name: str = "resnet8") -> keras.Model:
+@checked
+def resnet8(input_shape: tuple[int, int, int], num_outputs: NumOutputs, *, name: str = "resnet8") -> keras.Model:
     """Build the image classifier of MLPerf Tiny.
 
     Args:
@@ -57,9 +60,10 @@ def resnet8(input_shape: tuple[int, int, int], num_outputs: int, *, name: str = 
     return _resnet(input_shape, num_outputs, blocks=1, convolve=same_conv_bn, shortcut=project, name=name)
 
 
+@checked
 def resnet_cifar(
     input_shape: tuple[int, int, int],
-    num_outputs: int,
+    num_outputs: NumOutputs,
     *,
     depth: int = 20,
     residual: bool = True,
@@ -71,9 +75,10 @@ def resnet_cifar(
     Args:
         input_shape: `(height, width, channels)`; height and width at least 8.
         num_outputs: Number of classes, or of values to predict.
-        depth: Layers with parameters, 6n+2 with n at least 1.
-        residual: Whether there are shortcuts; without, it is the plain network that the paper compares with.
-        batch_norm: Whether a batch normalization follows each convolution, which else has a bias.
+        depth: Number of layers with parameters: 6n+2 with n at least 1.
+        residual: Whether to add shortcuts. Without them it is the plain network of the paper's comparison.
+        batch_norm: Whether to put a batch normalization behind each convolution. Without it each convolution has a
+            bias.
         name: Name of the model.
 
     Returns:
@@ -89,76 +94,12 @@ def resnet_cifar(
     return _resnet(input_shape, num_outputs, blocks=blocks, convolve=convolve, shortcut=shortcut, name=name)
 
 
-def resnet20(input_shape: tuple[int, int, int], num_outputs: int, *, name: str = "resnet20") -> keras.Model:
-    """Build the CIFAR-10 ResNet of 20 layers.
-
-    Args: Those of `resnet8`.
-
-    Returns: As `resnet8`.
-
-    Raises: As `resnet8`.
-    """
-    return resnet_cifar(input_shape, num_outputs, depth=20, name=name)
-
-
-def resnet32(input_shape: tuple[int, int, int], num_outputs: int, *, name: str = "resnet32") -> keras.Model:
-    """Build the CIFAR-10 ResNet of 32 layers.
-
-    Args: Those of `resnet8`.
-
-    Returns: As `resnet8`.
-
-    Raises: As `resnet8`.
-    """
-    return resnet_cifar(input_shape, num_outputs, depth=32, name=name)
-
-
-def resnet44(input_shape: tuple[int, int, int], num_outputs: int, *, name: str = "resnet44") -> keras.Model:
-    """Build the CIFAR-10 ResNet of 44 layers.
-
-    Args: Those of `resnet8`.
-
-    Returns: As `resnet8`.
-
-    Raises: As `resnet8`.
-    """
-    return resnet_cifar(input_shape, num_outputs, depth=44, name=name)
-
-
-def resnet56(input_shape: tuple[int, int, int], num_outputs: int, *, name: str = "resnet56") -> keras.Model:
-    """Build the CIFAR-10 ResNet of 56 layers.
-
-    Args: Those of `resnet8`.
-
-    Returns: As `resnet8`.
-
-    Raises: As `resnet8`.
-    """
-    return resnet_cifar(input_shape, num_outputs, depth=56, name=name)
-
-
-def resnet110(input_shape: tuple[int, int, int], num_outputs: int, *, name: str = "resnet110") -> keras.Model:
-    """Build the CIFAR-10 ResNet of 110 layers.
-
-    Args: Those of `resnet8`.
-
-    Returns: As `resnet8`.
-
-    Raises: As `resnet8`.
-    """
-    return resnet_cifar(input_shape, num_outputs, depth=110, name=name)
-
-
-def resnet1202(input_shape: tuple[int, int, int], num_outputs: int, *, name: str = "resnet1202") -> keras.Model:
-    """Build the CIFAR-10 ResNet of 1202 layers.
-
-    Args: Those of `resnet8`.
-
-    Returns: As `resnet8`.
-
-    Raises: As `resnet8`.
-    """
-    return resnet_cifar(input_shape, num_outputs, depth=1202, name=name)
+resnet20 = variant(resnet_cifar, "resnet20", depth=20)
+resnet32 = variant(resnet_cifar, "resnet32", depth=32)
+resnet44 = variant(resnet_cifar, "resnet44", depth=44)
+resnet56 = variant(resnet_cifar, "resnet56", depth=56)
+resnet110 = variant(resnet_cifar, "resnet110", depth=110)
+resnet1202 = variant(resnet_cifar, "resnet1202", depth=1202)
 
 
 def _resnet(
@@ -172,7 +113,6 @@ def _resnet(
 ) -> keras.Model:
     """Stack three stages of `blocks` blocks each."""
     check_image_shape(name, input_shape, least=8)
-    check_num_outputs(num_outputs)
     inputs = keras.Input(input_shape, name="image")
     x = convolve(inputs, 16)
     x = layers.ReLU()(x)

@@ -21,146 +21,73 @@ layer. Where the shape changes the shortcut is a 1x1 convolution (option B); no 
 With the same weights `resnet50`, `resnet101` and `resnet152` give what those of `keras.applications` do.
 """
 
-from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Literal
 
 import keras
 from keras import layers
 
+from dltemplates.catalog import variant
 from dltemplates.models.blocks import conv, make_divisible, normalize
-from dltemplates.models.checks import check_image_shape, check_multiplier, check_num_outputs
+from dltemplates.models.checks import check_image_shape
+from dltemplates.models.ranges import Multiplier, NumOutputs, checked
 
-LEAST = 32  # pixels: the maps of the last stage are then 1x1
+MIN_IMAGE_SIZE = 32  # pixels: the maps of the last stage are then 1x1
 EPSILON = 1.001e-5  # of batch normalization, as in keras.applications
+BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}  # per stage
 
 
-def resnet18(
-    input_shape: tuple[int, int, int], num_outputs: int, *, width: float = 1.0, name: str = "resnet18"
+@checked
+def resnet_imagenet(
+    input_shape: tuple[int, int, int],
+    num_outputs: NumOutputs,
+    *,
+    depth: Literal[18, 34, 50, 101, 152] = 50,
+    width: Multiplier = 1.0,
+    stride_on_3x3: bool = False,
+    name: str = "resnet_imagenet",
 ) -> keras.Model:
-    """Build the ImageNet ResNet of 18 layers, whose blocks are two 3x3 convolutions.
+    """Build an ImageNet ResNet: basic blocks up to 34 layers, bottlenecks from 50 on.
 
     Args:
         input_shape: `(height, width, channels)`; height and width at least 32.
         num_outputs: Number of classes, or of values to predict.
-        width: Filters of every stage, as a share of the paper's 64, 128, 256 and 512; those of the first are rounded
-            to a multiple of 8; positive.
+        depth: Number of layers with parameters.
+        width: Multiplier of the paper's filters, 64, 128, 256 and 512; positive. Those of the first stage are rounded
+            to a multiple of 8.
+        stride_on_3x3: Whether a bottleneck that halves the resolution does so in its 3x3 convolution ("v1.5", as in
+            torchvision). By default its first 1x1 convolution does, which skips three pixels of four.
         name: Name of the model.
 
     Returns:
         A functional model: `(batch, height, width, channels)` float32 to `(batch, num_outputs)` float32 logits.
 
     Raises:
-        ValueError: If the input is no image or too small, `num_outputs` is less than 1, or `width` is not positive.
+        ValueError: If the input is no image or too small, `num_outputs` is less than 1, `depth` is none of the five,
+            `width` is not positive, or a network without bottlenecks gets `stride_on_3x3`.
     """
-    return _resnet(input_shape, num_outputs, (2, 2, 2, 2), block=basic, width=width, name=name)
-
-
-def resnet34(
-    input_shape: tuple[int, int, int], num_outputs: int, *, width: float = 1.0, name: str = "resnet34"
-) -> keras.Model:
-    """Build the ImageNet ResNet of 34 layers, whose blocks are two 3x3 convolutions.
-
-    Args: Those of `resnet18`.
-
-    Returns: As `resnet18`.
-
-    Raises: As `resnet18`.
-    """
-    return _resnet(input_shape, num_outputs, (3, 4, 6, 3), block=basic, width=width, name=name)
-
-
-def resnet50(
-    input_shape: tuple[int, int, int],
-    num_outputs: int,
-    *,
-    width: float = 1.0,
-    stride_on_3x3: bool = False,
-    name: str = "resnet50",
-) -> keras.Model:
-    """Build the ImageNet ResNet of 50 layers, whose blocks are bottlenecks.
-
-    Args:
-        input_shape: `(height, width, channels)`; height and width at least 32.
-        num_outputs: Number of classes, or of values to predict.
-        width: Filters of every stage, as a share of the paper's 64, 128, 256 and 512, four times as many out of
-            a block; those of the first are rounded to a multiple of 8; positive.
-        stride_on_3x3: Whether a block that halves the resolution does so in its 3x3 convolution ("v1.5", as in
-            torchvision) rather than in its first 1x1 convolution, which then never sees three pixels of four.
-        name: Name of the model.
-
-    Returns:
-        A functional model: `(batch, height, width, channels)` float32 to `(batch, num_outputs)` float32 logits.
-
-    Raises:
-        ValueError: If the input is no image or too small, `num_outputs` is less than 1, or `width` is not positive.
-    """
-    block = partial(bottleneck, stride_on_3x3=stride_on_3x3)
-    return _resnet(input_shape, num_outputs, (3, 4, 6, 3), block=block, width=width, name=name)
-
-
-def resnet101(
-    input_shape: tuple[int, int, int],
-    num_outputs: int,
-    *,
-    width: float = 1.0,
-    stride_on_3x3: bool = False,
-    name: str = "resnet101",
-) -> keras.Model:
-    """Build the ImageNet ResNet of 101 layers, whose blocks are bottlenecks.
-
-    Args: Those of `resnet50`.
-
-    Returns: As `resnet50`.
-
-    Raises: As `resnet50`.
-    """
-    block = partial(bottleneck, stride_on_3x3=stride_on_3x3)
-    return _resnet(input_shape, num_outputs, (3, 4, 23, 3), block=block, width=width, name=name)
-
-
-def resnet152(
-    input_shape: tuple[int, int, int],
-    num_outputs: int,
-    *,
-    width: float = 1.0,
-    stride_on_3x3: bool = False,
-    name: str = "resnet152",
-) -> keras.Model:
-    """Build the ImageNet ResNet of 152 layers, whose blocks are bottlenecks.
-
-    Args: Those of `resnet50`.
-
-    Returns: As `resnet50`.
-
-    Raises: As `resnet50`.
-    """
-    block = partial(bottleneck, stride_on_3x3=stride_on_3x3)
-    return _resnet(input_shape, num_outputs, (3, 8, 36, 3), block=block, width=width, name=name)
-
-
-def _resnet(
-    input_shape: tuple[int, int, int],
-    num_outputs: int,
-    repeats: Sequence[int],
-    *,
-    block: Callable[..., Any],
-    width: float,
-    name: str,
-) -> keras.Model:
-    """Stack four stages of so many blocks each."""
-    check_image_shape(name, input_shape, least=LEAST)
-    check_num_outputs(num_outputs)
-    check_multiplier("width", width)
+    check_image_shape(name, input_shape, least=MIN_IMAGE_SIZE)
+    if stride_on_3x3 and depth < 50:
+        raise ValueError(
+            f"`stride_on_3x3` needs bottlenecks, which begin at 50 layers. Received: depth={depth}. Try `depth=50`."
+        )
+    block = partial(bottleneck, stride_on_3x3=stride_on_3x3) if depth >= 50 else basic
     filters = make_divisible(64 * width)
     inputs = keras.Input(input_shape, name="image")
     x = stem(inputs, filters)
-    for stage, blocks in enumerate(repeats):
+    for stage, blocks in enumerate(BLOCKS[depth]):
         for number in range(blocks):
             x = block(x, filters * 2**stage, strides=2 if stage > 0 and number == 0 else 1)
     x = layers.GlobalAveragePooling2D()(x)  # (batch, filters of the last block)
     logits = layers.Dense(num_outputs, dtype="float32", name="logits")(x)
     return keras.Model(inputs, logits, name=name)
+
+
+resnet18 = variant(resnet_imagenet, "resnet18", depth=18, stride_on_3x3=False)
+resnet34 = variant(resnet_imagenet, "resnet34", depth=34, stride_on_3x3=False)
+resnet50 = variant(resnet_imagenet, "resnet50", depth=50)
+resnet101 = variant(resnet_imagenet, "resnet101", depth=101)
+resnet152 = variant(resnet_imagenet, "resnet152", depth=152)
 
 
 def stem(x, filters):

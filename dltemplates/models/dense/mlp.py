@@ -19,21 +19,20 @@ on tables (Kadra, Lindauer, Hutter, Grabocka: "Well-tuned Simple Nets Excel on T
 https://arxiv.org/abs/2106.11189).
 """
 
-from collections.abc import Sequence
-
 import keras
 from keras import layers
 
-from dltemplates.models.checks import check_dropout_rate, check_num_outputs, check_widths
+from dltemplates.models.ranges import Counts, NumOutputs, Shape, Share, checked
 
 
+@checked
 def mlp(
-    input_shape: tuple[int, ...],
-    num_outputs: int,
+    input_shape: Shape,
+    num_outputs: NumOutputs,
     *,
-    units: Sequence[int] = (300, 100),
+    units: Counts = (300, 100),
     activation: str = "relu",
-    dropout_rate: float = 0.0,
+    dropout_rate: Share = 0.0,
     name: str = "mlp",
 ) -> keras.Model:
     """Build fully connected layers over the flattened input.
@@ -53,10 +52,6 @@ def mlp(
         ValueError: If `input_shape` or `units` is empty or not positive, `num_outputs` is less than 1, or
             `dropout_rate` is out of range.
     """
-    check_widths("input_shape", input_shape, "(28, 28, 1)")
-    check_num_outputs(num_outputs)
-    check_widths("units", units, "[300, 100]")
-    check_dropout_rate(dropout_rate)
     inputs = keras.Input(input_shape, name="inputs")
     x = layers.Flatten()(inputs)  # (batch, product of input_shape)
     for width in units:
@@ -66,26 +61,31 @@ def mlp(
     return keras.Model(inputs, logits, name=name)
 
 
+@checked
 def dfn(
-    input_shape: tuple[int, ...],
-    num_outputs: int,
+    input_shape: Shape,
+    num_outputs: NumOutputs,
     *,
-    units: Sequence[int] = (256, 128, 64),
-    dropout_rate: float = 0.1,
+    units: Counts = (256, 128, 64),
+    dropout_rate: Share = 0.1,
     name: str = "dfn",
 ) -> keras.Model:
     """Build fully connected layers, each with batch normalization, rectification and dropout.
 
-    Args: Those of `mlp`.
+    Args:
+        input_shape: Shape of an example, of any rank.
+        num_outputs: Number of classes, or of values to predict.
+        units: Width of each hidden layer.
+        dropout_rate: Share of activations dropped after each hidden layer, in [0, 1).
+        name: Name of the model.
 
-    Returns: As `mlp`.
+    Returns:
+        A functional model: `(batch, *input_shape)` float32 to `(batch, num_outputs)` float32 logits.
 
-    Raises: As `mlp`.
+    Raises:
+        ValueError: If `input_shape` or `units` is empty or not positive, `num_outputs` is less than 1, or
+            `dropout_rate` is out of range.
     """
-    check_widths("input_shape", input_shape, "(13,)")
-    check_num_outputs(num_outputs)
-    check_widths("units", units, "[256, 128, 64]")
-    check_dropout_rate(dropout_rate)
     inputs = keras.Input(input_shape, name="inputs")
     x = layers.Flatten()(inputs)  # (batch, product of input_shape)
     for width in units:

@@ -29,4 +29,4 @@ def perceptron(input_shape: tuple[int, ...], num_outputs: int, *, name: str = "p
     Raises:
         ValueError: If `input_shape` is empty or not positive, or `num_outputs` is less than 1.
     """
-    return weighted_sum(input_shape, num_outputs, name)
+    return weighted_sum(input_shape, num_outputs, name=name)

@@ -26,21 +26,22 @@ Each is one network of two, `encoder` and `decoder`, and gives logits of the val
 """
 
 import math
-from collections.abc import Sequence
 
 import keras
 from keras import layers, regularizers
 
 from dltemplates.layers import Saturation
 from dltemplates.models.blocks import normalize, relu
-from dltemplates.models.checks import check_count, check_halving, check_range, check_widths
+from dltemplates.models.checks import check_halving
+from dltemplates.models.ranges import Count, Counts, NonNegative, Shape, checked
 
 
+@checked
 def autoencoder(
-    input_shape: tuple[int, ...],
+    input_shape: Shape,
     *,
-    units: Sequence[int] = (1000, 500, 250),
-    code: int = 30,
+    units: Counts = (1000, 500, 250),
+    code: Count = 30,
     name: str = "autoencoder",
 ) -> keras.Model:
     """Build an autoencoder of dense layers.
@@ -57,20 +58,18 @@ def autoencoder(
     Raises:
         ValueError: If `input_shape`, `units` or `code` is not positive.
     """
-    check_widths("input_shape", input_shape, "(28, 28, 1)")
-    check_widths("units", units, "[1000, 500, 250]")
-    check_count("code", code, 30)
     inputs = keras.Input(input_shape, name="inputs")
     x = rectified(layers.Flatten()(inputs), units)
     encoded = keras.Model(inputs, layers.Dense(code, name="code")(x), name="encoder")
     return chain(encoded, dense_decoder(input_shape, units, code), name)
 
 
+@checked
 def sparse_autoencoder(
-    input_shape: tuple[int, ...],
+    input_shape: Shape,
     *,
-    code: int = 196,
-    sparsity: float = 1e-4,
+    code: Count = 196,
+    sparsity: NonNegative = 1e-4,
     name: str = "sparse_autoencoder",
 ) -> keras.Model:
     """Build an autoencoder of one hidden layer, few of whose units are active at once.
@@ -87,20 +86,18 @@ def sparse_autoencoder(
     Raises:
         ValueError: If `input_shape` or `code` is not positive, or `sparsity` is negative.
     """
-    check_widths("input_shape", input_shape, "(28, 28, 1)")
-    check_count("code", code, 196)
-    check_range("sparsity", sparsity, 1e-4)
     inputs = keras.Input(input_shape, name="inputs")
     x = layers.Flatten()(inputs)
     x = layers.Dense(code, activation="relu", activity_regularizer=regularizers.L1(sparsity), name="code")(x)
     return chain(keras.Model(inputs, x, name="encoder"), dense_decoder(input_shape, (), code), name)
 
 
+@checked
 def conv_autoencoder(
     input_shape: tuple[int, int, int],
     *,
-    filters: Sequence[int] = (32, 64),
-    code: int = 32,
+    filters: Counts = (32, 64),
+    code: Count = 32,
     name: str = "conv_autoencoder",
 ) -> keras.Model:
     """Build an autoencoder of convolutions.
@@ -120,19 +117,19 @@ def conv_autoencoder(
         ValueError: If the input is no image or cannot be halved so often, or `filters` or `code` is not positive.
     """
     check_halving(name, input_shape, filters)
-    check_count("code", code, 32)
     inputs = keras.Input(input_shape, name="inputs")
     x = conv_features(inputs, filters)
     encoded = keras.Model(inputs, layers.Dense(code, name="code")(layers.Flatten()(x)), name="encoder")
     return chain(encoded, conv_decoder(input_shape, filters, code), name)
 
 
+@checked
 def denoising_autoencoder(
     input_shape: tuple[int, int, int],
     *,
-    noise: float = 0.3,
-    filters: Sequence[int] = (32, 64),
-    code: int = 64,
+    noise: NonNegative = 0.3,
+    filters: Counts = (32, 64),
+    code: Count = 64,
     name: str = "denoising_autoencoder",
 ) -> keras.Model:
     """Build an autoencoder of convolutions that sees noise in training.
@@ -152,8 +149,6 @@ def denoising_autoencoder(
         ValueError: As `conv_autoencoder`, or if `noise` is negative.
     """
     check_halving(name, input_shape, filters)
-    check_count("code", code, 64)
-    check_range("noise", noise, 0.3)
     inputs = keras.Input(input_shape, name="inputs")
     x = Saturation()(layers.GaussianNoise(noise)(inputs))
     x = conv_features(x, filters)
@@ -161,24 +156,28 @@ def denoising_autoencoder(
     return chain(encoded, conv_decoder(input_shape, filters, code), name)
 
 
+@checked
 def fc_autoencoder(
-    input_shape: tuple[int, ...],
+    input_shape: Shape,
     *,
-    units: Sequence[int] = (128, 128, 128, 128),
-    code: int = 8,
+    units: Counts = (128, 128, 128, 128),
+    code: Count = 8,
     name: str = "fc_autoencoder",
 ) -> keras.Model:
     """Build the anomaly detector of MLPerf Tiny: dense layers, each normalized and rectified.
 
-    Args: Those of `autoencoder`.
+    Args:
+        input_shape: Shape of an example, of any rank.
+        units: Width of each hidden layer of the encoder; the decoder has them in reverse.
+        code: Length of the code.
+        name: Name of the model.
 
-    Returns: As `autoencoder`; values.
+    Returns:
+        A functional model: `(batch, *input_shape)` float32 to float32 values of the same shape.
 
-    Raises: As `autoencoder`.
+    Raises:
+        ValueError: If `input_shape`, `units` or `code` is not positive.
     """
-    check_widths("input_shape", input_shape, "(640,)")
-    check_widths("units", units, "[128, 128, 128, 128]")
-    check_count("code", code, 8)
     inputs = keras.Input(input_shape, name="inputs")
     x = layers.Flatten()(inputs)
     for width in (*units, code):

@@ -25,33 +25,27 @@ generator gives images between -1 and 1.
 
 import functools
 import math
-from collections.abc import Sequence
 
 import keras
 from keras import layers
 
 from dltemplates.models.blocks import normalize, relu
-from dltemplates.models.checks import (
-    check_count,
-    check_dropout_rate,
-    check_halving,
-    check_image_shape,
-    check_num_outputs,
-    check_widths,
-)
+from dltemplates.models.checks import check_halving, check_image_shape
+from dltemplates.models.ranges import Count, Counts, NumOutputs, Share, checked
 
-check_doubling = functools.partial(check_halving, example="[128, 64]", does="doubles the resolution")
+check_doubling = functools.partial(check_halving, does="doubles the resolution")
 
 SLOPE = 0.2  # of leaky rectifiers below 0, as in DCGAN
 DEVIATION = 0.02  # of all first weights, as in DCGAN
 
 
+@checked
 def gan(
     input_shape: tuple[int, int, int],
     *,
-    latent_dim: int = 100,
-    units: Sequence[int] = (128, 256, 512, 1024),
-    dropout_rate: float = 0.3,
+    latent_dim: Count = 100,
+    units: Counts = (128, 256, 512, 1024),
+    dropout_rate: Share = 0.3,
     name: str = "gan",
 ) -> keras.Model:
     """Build the GAN of dense layers.
@@ -71,9 +65,6 @@ def gan(
             [0, 1).
     """
     check_image_shape(name, input_shape, least=1)
-    check_count("latent_dim", latent_dim, 100)
-    check_widths("units", units, "[128, 256, 512, 1024]")
-    check_dropout_rate(dropout_rate)
     noise = keras.Input((latent_dim,), name="noise")
     x = noise
     for width in units:
@@ -95,11 +86,12 @@ def gan(
     return players(generator, keras.Model(images, logits, name="discriminator"), name)
 
 
+@checked
 def dcgan(
     input_shape: tuple[int, int, int],
     *,
-    latent_dim: int = 100,
-    filters: Sequence[int] = (128, 64),
+    latent_dim: Count = 100,
+    filters: Counts = (128, 64),
     name: str = "dcgan",
 ) -> keras.Model:
     """Build the GAN of convolutions.
@@ -119,36 +111,43 @@ def dcgan(
         ValueError: If the input is no image or cannot be halved so often, or `latent_dim` or `filters` is not positive.
     """
     check_doubling(name, input_shape, filters)
-    check_count("latent_dim", latent_dim, 100)
     return conv_players(input_shape, latent_dim, filters, name, normalized=True)
 
 
+@checked
 def wgan_gp(
     input_shape: tuple[int, int, int],
     *,
-    latent_dim: int = 128,
-    filters: Sequence[int] = (128, 64),
+    latent_dim: Count = 128,
+    filters: Counts = (128, 64),
     name: str = "wgan_gp",
 ) -> keras.Model:
     """Build the Wasserstein GAN, whose critic has no normalization.
 
-    Args: Those of `dcgan`.
+    Args:
+        input_shape: `(height, width, channels)`; height and width multiples of 2 to the power of the number of
+            `filters`, so 4 by default.
+        latent_dim: Length of the noise vector.
+        filters: Filters at each resolution of the generator, from the smallest on; the critic has them in reverse.
+        name: Name of the model.
 
-    Returns: As `dcgan`; numbers of a critic.
+    Returns:
+        A functional model: `(batch, latent_dim)` float32 to `(batch, 1)` float32, the critic's scores.
 
-    Raises: As `dcgan`.
+    Raises:
+        ValueError: If the input is no image or cannot be halved so often, or `latent_dim` or `filters` is not positive.
     """
     check_doubling(name, input_shape, filters)
-    check_count("latent_dim", latent_dim, 128)
     return conv_players(input_shape, latent_dim, filters, name, normalized=False)
 
 
+@checked
 def cgan(
     input_shape: tuple[int, int, int],
-    num_outputs: int,
+    num_outputs: NumOutputs,
     *,
-    latent_dim: int = 100,
-    filters: Sequence[int] = (128, 64),
+    latent_dim: Count = 100,
+    filters: Counts = (128, 64),
     name: str = "cgan",
 ) -> keras.Model:
     """Build the GAN that is told the class.
@@ -168,8 +167,6 @@ def cgan(
         ValueError: As `dcgan`, or if there is no class.
     """
     check_doubling(name, input_shape, filters)
-    check_count("latent_dim", latent_dim, 100)
-    check_num_outputs(num_outputs)
     noise = keras.Input((latent_dim,), name="noise")
     label = keras.Input((), dtype="int32", name="label")
     asked = layers.Embedding(num_outputs, latent_dim, name="class_of_noise")(label)

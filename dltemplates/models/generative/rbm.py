@@ -21,10 +21,11 @@ import numpy as np
 from keras import layers, ops
 
 from dltemplates.layers.restricted_boltzmann import RestrictedBoltzmann
-from dltemplates.models.checks import check_count, check_num_outputs, check_widths
+from dltemplates.models.ranges import Count, Counts, NumOutputs, Shape, checked
 
 
-def rbm(input_shape: tuple[int, ...], *, units: int = 500, name: str = "rbm") -> keras.Model:
+@checked
+def rbm(input_shape: Shape, *, units: Count = 500, name: str = "rbm") -> keras.Model:
     """Build a restricted Boltzmann machine.
 
     Args:
@@ -39,18 +40,17 @@ def rbm(input_shape: tuple[int, ...], *, units: int = 500, name: str = "rbm") ->
     Raises:
         ValueError: If `input_shape` or `units` is not positive.
     """
-    check_widths("input_shape", input_shape, "(28, 28, 1)")
-    check_count("units", units, 500)
     inputs = keras.Input(input_shape, name="inputs")
     x = layers.Flatten()(inputs)
     return keras.Model(inputs, RestrictedBoltzmann(units, dtype="float32", name="hidden")(x), name=name)
 
 
+@checked
 def dbn(
-    input_shape: tuple[int, ...],
-    num_outputs: int,
+    input_shape: Shape,
+    num_outputs: NumOutputs,
     *,
-    units: Sequence[int] = (500, 500, 2000),
+    units: Counts = (500, 500, 2000),
     name: str = "dbn",
 ) -> keras.Model:
     """Build a deep belief network as it is fine-tuned: a multilayer perceptron of machines.
@@ -67,9 +67,6 @@ def dbn(
     Raises:
         ValueError: If `input_shape` or `units` is empty or not positive, or `num_outputs` is less than 1.
     """
-    check_widths("input_shape", input_shape, "(28, 28, 1)")
-    check_num_outputs(num_outputs)
-    check_widths("units", units, "[500, 500, 2000]")
     inputs = keras.Input(input_shape, name="inputs")
     x = layers.Flatten()(inputs)
     for place, width in enumerate(units, start=1):

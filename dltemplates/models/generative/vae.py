@@ -13,45 +13,49 @@ normal distribution makes an example: the decoder is a generator, and near codes
 Each is one network of two, `encoder` (to the mean, where it is not being trained) and `decoder`.
 """
 
-from collections.abc import Sequence
-
 import keras
 from keras import layers
 
 from dltemplates.layers.sampling import Sampling
-from dltemplates.models.checks import check_count, check_halving, check_widths
+from dltemplates.models.checks import check_halving
 from dltemplates.models.generative.autoencoder import chain, conv_decoder, conv_features, dense_decoder, rectified
+from dltemplates.models.ranges import Count, Counts, Shape, checked
 
 
+@checked
 def vae(
-    input_shape: tuple[int, ...],
+    input_shape: Shape,
     *,
-    units: Sequence[int] = (500,),
-    code: int = 20,
+    units: Counts = (500,),
+    code: Count = 20,
     name: str = "vae",
 ) -> keras.Model:
     """Build the variational autoencoder of dense layers.
 
-    Args: Those of `autoencoder`.
+    Args:
+        input_shape: Shape of an example, of any rank.
+        units: Width of each hidden layer of the encoder; the decoder has them in reverse.
+        code: Length of the code.
+        name: Name of the model.
 
-    Returns: As `autoencoder`.
+    Returns:
+        A functional model: `(batch, *input_shape)` float32 to float32 logits of the same shape.
 
-    Raises: As `autoencoder`.
+    Raises:
+        ValueError: If `input_shape`, `units` or `code` is not positive.
     """
-    check_widths("input_shape", input_shape, "(28, 28, 1)")
-    check_widths("units", units, "[500]")
-    check_count("code", code, 20)
     inputs = keras.Input(input_shape, name="inputs")
     x = rectified(layers.Flatten()(inputs), units)
     return chain(distribution(inputs, x, code), dense_decoder(input_shape, units, code), name)
 
 
+@checked
 def conv_vae(
     input_shape: tuple[int, int, int],
     *,
-    filters: Sequence[int] = (32, 64),
-    units: int = 16,
-    code: int = 2,
+    filters: Counts = (32, 64),
+    units: Count = 16,
+    code: Count = 2,
     name: str = "conv_vae",
 ) -> keras.Model:
     """Build the variational autoencoder of convolutions.
@@ -70,8 +74,6 @@ def conv_vae(
         ValueError: As `conv_autoencoder`, or if `units` is not positive.
     """
     check_halving(name, input_shape, filters)
-    check_count("units", units, 16)
-    check_count("code", code, 2)
     inputs = keras.Input(input_shape, name="inputs")
     x = rectified(layers.Flatten()(conv_features(inputs, filters)), [units])
     return chain(distribution(inputs, x, code), conv_decoder(input_shape, filters, code), name)

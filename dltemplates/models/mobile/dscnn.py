@@ -12,22 +12,22 @@ biases and dropout: 24,908 parameters in all and 2.66 million multiply-accumulat
 benchmark asks for 90% on the Speech Commands.)
 """
 
-from collections.abc import Sequence
-
 import keras
 from keras import layers
 
 from dltemplates.models.blocks import conv_bn, relu, separable
-from dltemplates.models.checks import check_count, check_dropout_rate, check_image_shape, check_num_outputs
+from dltemplates.models.checks import check_image_shape
+from dltemplates.models.ranges import Count, NumOutputs, Shares, checked
 
 
+@checked
 def dscnn(
     input_shape: tuple[int, int, int],
-    num_outputs: int,
+    num_outputs: NumOutputs,
     *,
-    filters: int = 64,
-    blocks: int = 4,
-    dropout_rates: Sequence[float] = (0.2, 0.4),
+    filters: Count = 64,
+    blocks: Count = 4,
+    dropout_rates: Shares = (0.2, 0.4),
     name: str = "dscnn",
 ) -> keras.Model:
     """Build the keyword spotter of MLPerf Tiny.
@@ -48,17 +48,12 @@ def dscnn(
             `dropout_rates` are not two rates in that range.
     """
     check_image_shape("dscnn", input_shape, least=2)
-    check_num_outputs(num_outputs)
-    check_count("filters", filters, example=64)
-    check_count("blocks", blocks, example=4)
     if len(dropout_rates) != 2:
         raise ValueError(
             "`dropout_rates` must be two: behind the first convolution and behind the last. "
             f"Received: dropout_rates={dropout_rates!r}. Try `dropout_rates=(0.2, 0.4)`."
         )
     first_rate, last_rate = dropout_rates
-    check_dropout_rate(first_rate, name="dropout_rates")
-    check_dropout_rate(last_rate, name="dropout_rates")
     inputs = keras.Input(input_shape, name="image")
     x = conv_bn(inputs, filters, (10, 4), strides=2, activation=relu, use_bias=True)  # (batch, 25, 5, filters)
     x = layers.Dropout(first_rate)(x)

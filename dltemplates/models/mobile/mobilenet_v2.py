@@ -15,9 +15,10 @@ import keras
 from keras import layers
 
 from dltemplates.models.blocks import add_shortcut, conv_bn, inverted_bottleneck, make_divisible, relu6
-from dltemplates.models.checks import check_dropout_rate, check_image_shape, check_multiplier, check_num_outputs
+from dltemplates.models.checks import check_image_shape
+from dltemplates.models.ranges import Multiplier, NumOutputs, Share, checked
 
-LEAST = 17  # pixels: each of the five strides of 2 still finds something to halve
+MIN_IMAGE_SIZE = 17  # pixels: each of the five strides of 2 still finds something to halve
 STAGES = (  # t, c, n, s of table 2: expansion, filters, blocks, strides of the first
     (1, 16, 1, 1),
     (6, 24, 2, 2),
@@ -29,12 +30,13 @@ STAGES = (  # t, c, n, s of table 2: expansion, filters, blocks, strides of the 
 )
 
 
+@checked
 def mobilenet_v2(
     input_shape: tuple[int, int, int],
-    num_outputs: int,
+    num_outputs: NumOutputs,
     *,
-    width: float = 1.0,
-    dropout_rate: float = 0.2,
+    width: Multiplier = 1.0,
+    dropout_rate: Share = 0.2,
     name: str = "mobilenet_v2",
 ) -> keras.Model:
     """Build MobileNetV2.
@@ -54,10 +56,7 @@ def mobilenet_v2(
         ValueError: If the input is no image or too small, `num_outputs` is less than 1, or `width` or `dropout_rate` is
             out of range.
     """
-    check_image_shape("mobilenet_v2", input_shape, least=LEAST)
-    check_num_outputs(num_outputs)
-    check_multiplier("width", width)
-    check_dropout_rate(dropout_rate)
+    check_image_shape("mobilenet_v2", input_shape, least=MIN_IMAGE_SIZE)
     inputs = keras.Input(input_shape, name="image")
     x = conv_bn(inputs, make_divisible(32 * width), 3, strides=2, activation=relu6)
     for expansion, filters, blocks, first_strides in STAGES:

@@ -14,20 +14,20 @@ for what is written: i, f, o = sigmoid(W x + U h + b); c = f * c + i * tanh(W x 
 A layer of n cells that reads m numbers a row has 4n(m + n + 1) parameters, however long the sequence is.
 """
 
-from collections.abc import Sequence
-
 import keras
 from keras import layers
 
-from dltemplates.models.checks import check_dropout_rate, check_num_outputs, check_sequence_shape, check_widths
+from dltemplates.models.checks import check_sequence_shape
+from dltemplates.models.ranges import Counts, NumOutputs, Share, checked
 
 
+@checked
 def lstm(
     input_shape: tuple[int, int],
-    num_outputs: int,
+    num_outputs: NumOutputs,
     *,
-    units: Sequence[int] = (32,),
-    dropout_rate: float = 0.0,
+    units: Counts = (32,),
+    dropout_rate: Share = 0.0,
     name: str = "lstm",
 ) -> keras.Model:
     """Build layers of long short-term memory, and a weighted sum of what the last one gives at the end.
@@ -47,9 +47,6 @@ def lstm(
             than 1, or `dropout_rate` is out of range.
     """
     check_sequence_shape(name, input_shape)
-    check_num_outputs(num_outputs)
-    check_widths("units", units, "[32]")
-    check_dropout_rate(dropout_rate)
     x = inputs = keras.Input(input_shape, name="inputs")
     for place, width in enumerate(units, start=1):
         x = layers.LSTM(width, return_sequences=place < len(units))(x)  # (batch, [rows,] width)

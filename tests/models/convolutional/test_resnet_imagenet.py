@@ -4,7 +4,13 @@ import pytest
 from keras import layers
 
 from dltemplates.models.convolutional import resnet_imagenet
-from dltemplates.models.convolutional.resnet_imagenet import resnet18, resnet34, resnet50, resnet101, resnet152
+from dltemplates.models.convolutional.resnet_imagenet import (
+    resnet18,
+    resnet34,
+    resnet50,
+    resnet101,
+    resnet152,
+)
 from dltemplates.models.summary import summarize, without_weights
 
 WITH_WEIGHTS = (layers.Conv2D, layers.BatchNormalization, layers.Dense)
@@ -135,3 +141,13 @@ def test_the_least_size_leaves_one_place_and_odd_sizes_fit(builder):
     rows = summarize(without_weights(lambda: builder((32, 32, 1), 3, width=0.1))).rows
     assert [row.output_shape[1:3] for row in rows if row.kind == "Add"][-1] == (1, 1)
     assert without_weights(lambda: builder((33, 45, 4), 3, width=0.1)).output_shape == (None, 3)
+
+
+def test_basic_blocks_have_no_stride_to_move():
+    with pytest.raises(ValueError, match=r"`stride_on_3x3` needs bottlenecks.* Received: depth=34. Try `depth=50`"):
+        resnet_imagenet.resnet_imagenet((32, 32, 3), 10, depth=34, stride_on_3x3=True)
+
+
+def test_other_depths_are_refused():
+    with pytest.raises(ValueError, match=r"`depth` must be one of 18, 34, 50, 101, 152. Received: depth=20. Try"):
+        resnet_imagenet.resnet_imagenet((32, 32, 3), 10, depth=20)
