@@ -324,14 +324,14 @@ class Pretrain(Part):
         learning_rate: Of stochastic gradient descent.
         optimizer: That, with its momentum.
         weight_decay: Times half the squared norm of the machine's weights.
-        steps: How often a machine goes back and forth before it is compared with what it was shown; the k of CD-k.
+        gibbs_steps: Steps of Gibbs sampling per update; the k of CD-k.
     """
 
     epochs: Count = 10
     learning_rate: Positive = 0.1
     optimizer: SGD = SGD(momentum=0.9, initial_momentum=0.5)
     weight_decay: NonNegative = 2e-4
-    steps: Annotated[int, Field(ge=1, le=25, strict=True)] = 1
+    gibbs_steps: Annotated[int, Field(ge=1, le=25, strict=True)] = 1
 
 
 class TrainSettings(Part):

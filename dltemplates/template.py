@@ -27,7 +27,7 @@ from dltemplates.settings import (
     Whole,
     name_or_table,
 )
-from dltemplates.upgrade import upgrade_key, upgrade_template
+from dltemplates.upgrade import upgrade_key, upgrade_option, upgrade_template
 
 COLUMNS = ("dataset.table.columns.", "dataset.series.columns.")
 NAMED = ("task", "model", "train.optimizer", "train.learning_rate")  # a name is short for a table
@@ -104,10 +104,18 @@ def parse_template(table: dict[str, Any], *, source: str = "template") -> Templa
         ValueError: Names the first key that breaks a rule.
     """
     try:
-        return Template.model_validate(table)
+        template = Template.model_validate(table)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise ValueError(f"{source}: {_explain(first, is_series=_is_series(table))}") from None
+    for kind, named in (("task", template.task), ("model", template.model)):
+        for key, value in named.options.items():
+            if (now := upgrade_option(kind, named.name, key)) != key:
+                raise ValueError(
+                    f"{source}: `{kind}.{key}` is now `{kind}.{now}`. Received: {value!r}. Write it in the table "
+                    f"[{kind}], as `{now}`."
+                )
+    return template
 
 
 def parse_overrides(pairs: tuple[str, ...] | list[str]) -> dict[str, Any]:
@@ -160,8 +168,8 @@ def _explain(error: Any, *, is_series: bool) -> str:
     key = ".".join(path)
     received = error.get("input")
     if (now := upgrade_key(key, is_series=is_series)) != key:
-        kind, name = now.split(".")[1:3]
-        return f"`{key}` is now `{now}`. Received: {received!r}. Write it in the table [dataset.{kind}], as `{name}`."
+        parent, kind, name = now.split(".")[:3]
+        return f"`{key}` is now `{now}`. Received: {received!r}. Write it in the table [{parent}.{kind}], as `{name}`."
     if error["type"] == "extra_forbidden":
         known = _known_keys(path[:-1], error["loc"])
         near = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.5)

@@ -34,9 +34,27 @@ DATASET_KEYS = {
     "period": "series.season_length",
 }
 
+# Options of models and tasks that have another name now.
+AUTOENCODERS = (
+    "autoencoder",
+    "sparse_autoencoder",
+    "conv_autoencoder",
+    "denoising_autoencoder",
+    "fc_autoencoder",
+    "vae",
+    "conv_vae",
+)
+OPTION_KEYS = {
+    "model": {name: {"code": "latent_dim"} for name in AUTOENCODERS},
+    "task": {"representation": {"steps": "gibbs_steps"}},
+}
+TRAIN_KEYS = {"train.pretrain.steps": "train.pretrain.gibbs_steps"}
+
 
 def upgrade_contract(table: Table) -> Table:
     """Return the contract inside an exported file as this version writes it."""
+    if isinstance(options := table.get("task_options"), dict):
+        table = table | {"task_options": _with_options("task", table.get("task"), options)}
     data = table.get("data")
     if version_of(table["format_version"]) >= (2, 0) or not isinstance(data, dict):
         return table
@@ -58,8 +76,22 @@ def upgrade_report(table: Table) -> Table:
 
 def upgrade_template(table: Table) -> Table:
     """Return the template of a run as this version writes it; it has no version, its keys say what it is."""
-    dataset = table.get("dataset")
-    return table | {"dataset": _with_tables(dataset)} if isinstance(dataset, dict) else table
+    upgraded = dict(table)
+    if isinstance(dataset := table.get("dataset"), dict):
+        upgraded["dataset"] = _with_tables(dataset)
+    for kind in OPTION_KEYS:
+        if isinstance(named := table.get(kind), dict):
+            upgraded[kind] = _with_options(kind, named.get("name"), named)
+    train = table.get("train")
+    if isinstance(train, dict) and isinstance(pretrain := train.get("pretrain"), dict):
+        renamed = {_renamed(f"train.pretrain.{key}"): value for key, value in pretrain.items()}
+        upgraded["train"] = train | {"pretrain": renamed}
+    return upgraded
+
+
+def upgrade_option(kind: str, name: Any, key: str) -> str:
+    """Return the option `key` of a model or task as this version calls it."""
+    return OPTION_KEYS[kind].get(str(name), {}).get(key, key)
 
 
 def upgrade_key(dotted: str, *, is_series: bool) -> str:
@@ -69,6 +101,8 @@ def upgrade_key(dotted: str, *, is_series: bool) -> str:
         dotted: The path, such as `dataset.window`.
         is_series: Whether the data is a series, whose columns are described in its own table.
     """
+    if dotted in TRAIN_KEYS:
+        return TRAIN_KEYS[dotted]
     parent, _, rest = dotted.partition(".")
     key, dot, below = rest.partition(".")
     if parent != "dataset" or key not in DATASET_KEYS:
@@ -130,6 +164,16 @@ def version_of(given: Any) -> tuple[int, int]:
         major, minor = given.split(".")
         return int(major), int(minor)
     raise ValueError(f"format_version: {repr(given)[:40]} is no version")
+
+
+def _with_options(kind: str, name: Any, options: Table) -> Table:
+    """Return the options of a model or task by the names of this version."""
+    return {upgrade_option(kind, name, key): value for key, value in options.items()}
+
+
+def _renamed(dotted: str) -> str:
+    """Return the last key of a dotted path as this version calls it."""
+    return TRAIN_KEYS.get(dotted, dotted).rpartition(".")[2]
 
 
 def _with_tables(dataset: Table) -> Table:

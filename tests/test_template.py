@@ -70,7 +70,7 @@ def test_a_number_is_a_constant_learning_rate_and_a_name_an_optimizer():
             r"`train`: `early_stopping` waits .* Received: early_stopping 3 and keep 'last'. Leave one out",
         ),
         ("train.labels=0", r"`train\.labels`.*greater than 0"),
-        ("train.pretrain.steps=26", r"`train\.pretrain\.steps`.*less than or equal to 25"),
+        ("train.pretrain.gibbs_steps=26", r"`train\.pretrain\.gibbs_steps`.*less than or equal to 25"),
         ("train.pretrain=some", r"`train\.pretrain` must be a table\. Received: 'some'"),
         ("train.learning_rate=-1", r"`train\.learning_rate\.value`.*greater than 0"),
         ("train.learning_rate=nan", r"`train\.learning_rate\.value`"),

@@ -11,6 +11,7 @@ from pydantic.errors import PydanticSchemaGenerationError
 from dltemplates import catalog
 from dltemplates.errors import out_of_memory
 from dltemplates.models.recursion import LIMIT, deep_networks
+from dltemplates.upgrade import upgrade_option
 
 SIZES = ("input_shape", "num_outputs", "vocabulary_size", "sequence_length", "horizon", "channels")
 """What a builder may ask for by name; a task and its data, or the user, give it."""
@@ -101,6 +102,8 @@ def _check_fixed(name: str, options: dict[str, Any]) -> None:
 def _check_options(name: str, options: dict[str, Any], known: list[str], takes_any: bool) -> None:
     for key in options:
         if key not in known and not takes_any:
+            if (now := upgrade_option("model", name, key)) != key:
+                raise ValueError(f"`{key}` of model `{name}` is now `{now}`. Received: {options[key]!r}. Set `{now}`.")
             near = difflib.get_close_matches(key, known, n=3, cutoff=0.5)
             hint = f"Did you mean {' or '.join(near)}? " if near else ""
             every = f"Its options: {', '.join(known)}." if known else "It has no options."

@@ -39,23 +39,23 @@ class Representation(Task):
     monitor = "val_loss"
     monitor_direction = "min"
 
-    def __init__(self, spec: Like, *, steps: int = 1, persistent: bool = False):
+    def __init__(self, spec: Like, *, gibbs_steps: int = 1, persistent: bool = False):
         """Make the task.
 
         Args:
             spec: The data; its targets are not used.
-            steps: How often it goes back and forth before it is compared with what it was shown; the k of CD-k.
-            persistent: Whether it goes on dreaming from step to step, rather than to begin at what it is shown.
+            gibbs_steps: Steps of Gibbs sampling per update, 1 to 25; the k of CD-k.
+            persistent: Whether the chains continue from update to update. Otherwise each starts at an example.
 
         Raises:
             ValueError: If an option is out of range.
         """
-        if not isinstance(steps, int) or isinstance(steps, bool) or not 1 <= steps <= 25:
-            raise ValueError(f"`steps` must be an integer of 1 to 25. Received: {steps!r}. Try 1.")
+        if not isinstance(gibbs_steps, int) or isinstance(gibbs_steps, bool) or not 1 <= gibbs_steps <= 25:
+            raise ValueError(f"`gibbs_steps` must be an integer of 1 to 25. Received: {gibbs_steps!r}. Try 1.")
         if not isinstance(persistent, bool):
             raise ValueError(f"`persistent` must be true or false. Received: {persistent!r}. Leave it out.")
         self.inputs = spec.inputs
-        self.steps, self.persistent = steps, persistent
+        self.gibbs_steps, self.persistent = gibbs_steps, persistent
 
     def batch(self, example: dict[str, Any], *, training: bool) -> tuple[Any, Any, Any]:
         return self.model_inputs(example), (), None
@@ -64,7 +64,7 @@ class Representation(Task):
         refuse_supervised_settings(template)
         options = {
             "machine": "hidden",
-            "steps": self.steps,
+            "gibbs_steps": self.gibbs_steps,
             "weight_decay": template.train.weight_decay,
             "persistent": self.persistent,
         }
@@ -92,13 +92,13 @@ class Representation(Task):
     def gallery(self, servings: dict[str, ServingModel], source: Source) -> dict[str, Figure]:
         """Draw what each hidden unit looks for, and chains that begin at examples and at noise."""
         from dltemplates.figures.outcomes import chains_figure, filters_figure
-        from dltemplates.models.generative.rbm import dream
+        from dltemplates.models.generative.rbm import gibbs_sample
 
         image = servings[""].contract.inputs[0]
         machine = _machine(servings[""].model)
 
         def dreams(begun: np.ndarray) -> np.ndarray:
-            seen = dream(machine, begun.reshape(len(begun), -1), TURNS, seed=0)
+            seen = gibbs_sample(machine, begun.reshape(len(begun), -1), TURNS, seed=0)
             return 255 * seen.reshape(len(begun), len(TURNS), *image.shape)
 
         filters = np.asarray(machine.kernel).T.reshape(-1, *image.shape)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dltemplates.layers import RestrictedBoltzmann
-from dltemplates.models.generative.rbm import dream
+from dltemplates.models.generative.rbm import gibbs_sample
 
 VISIBLE = np.array(list(itertools.product((0, 1), repeat=3)), np.float32)  # (8, 3)
 HIDDEN = np.array(list(itertools.product((0, 1), repeat=2)), np.float32)  # (4, 2)
@@ -64,10 +64,10 @@ def test_chains_of_dreams_reach_the_machines_own_distribution(machine, energies)
     joint = np.exp(-energies)
     shares = joint.sum(axis=1) / joint.sum()
     begun = np.zeros((20_000, 3), np.float32)
-    seen = dream(machine, begun, (0, 1, 12), seed=0)
+    seen = gibbs_sample(machine, begun, (0, 1, 12), seed=0)
     assert seen.shape == (20_000, 3, 3)
     assert not seen[:, 0].any()
     np.testing.assert_allclose(seen[:, 2].mean(axis=0), shares @ VISIBLE, atol=0.01)
     assert np.abs(seen[:, 1].mean(axis=0) - shares @ VISIBLE).max() > 0.1  # one turn is not enough
-    np.testing.assert_array_equal(seen, dream(machine, begun, (0, 1, 12), seed=0))
-    assert (seen != dream(machine, begun, (0, 1, 12), seed=1)).any()
+    np.testing.assert_array_equal(seen, gibbs_sample(machine, begun, (0, 1, 12), seed=0))
+    assert (seen != gibbs_sample(machine, begun, (0, 1, 12), seed=1)).any()

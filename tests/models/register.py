@@ -105,7 +105,7 @@ BINARY = {"name": "classification", "binary": True}
 DROPOUT = {"dropout_rate": 0.1}
 NO_DROPOUT = {"dropout_rate": 0.0}
 THIN = {"width": 0.1}
-CONV_CODE = {"filters": [8, 16], "code": 8}
+CONV_CODE = {"filters": [8, 16], "latent_dim": 8}
 LATENT = {"filters": [8, 8], "latent_dim": 5}
 LATENT_EXPORT = {"filters": [16, 8], "latent_dim": 8}
 
@@ -129,9 +129,13 @@ MODELS = {
     ),
     "dfn": Row(classifier(6, 5), {"units": [32, 16]} | DROPOUT, export=Export({"units": [32, 16]})),
     "autoencoder": Row(
-        shape(6, 5), {"units": [16], "code": 8}, export=Export({"units": [32], "code": 8}, task="reconstruction")
+        shape(6, 5),
+        {"units": [16], "latent_dim": 8},
+        export=Export({"units": [32], "latent_dim": 8}, task="reconstruction"),
     ),
-    "sparse_autoencoder": Row(shape(6, 5), {"code": 40}, export=Export({"code": 32}, task="reconstruction")),
+    "sparse_autoencoder": Row(
+        shape(6, 5), {"latent_dim": 40}, export=Export({"latent_dim": 32}, task="reconstruction")
+    ),
     "conv_autoencoder": Row(
         shape(4, 8, 1), CONV_CODE, 4, export=Export(CONV_CODE, task="reconstruction"), fast=("overfits",)
     ),
@@ -139,20 +143,22 @@ MODELS = {
         shape(4, 8, 1), CONV_CODE | {"noise": 0.1}, 4, export=Export(CONV_CODE, task="reconstruction")
     ),
     "fc_autoencoder": Row(
-        shape(6, 5), {"units": [16, 16], "code": 8}, export=Export({"units": [32], "code": 8}, task="reconstruction")
+        shape(6, 5),
+        {"units": [16, 16], "latent_dim": 8},
+        export=Export({"units": [32], "latent_dim": 8}, task="reconstruction"),
     ),
     "vae": Row(
         shape(6, 5),
-        {"units": [16], "code": 8},
+        {"units": [16], "latent_dim": 8},
         learning_rate=None,
-        export=Export({"units": [32], "code": 4}, task="variational"),
+        export=Export({"units": [32], "latent_dim": 4}, task="variational"),
     ),
     "conv_vae": Row(
         shape(4, 8, 1),
         CONV_CODE | {"units": 16},
         4,
         learning_rate=None,
-        export=Export(CONV_CODE | {"units": 16, "code": 4}, task="variational"),
+        export=Export(CONV_CODE | {"units": 16, "latent_dim": 4}, task="variational"),
     ),
     "gan": generator(
         shape(4, 8, 1),

@@ -224,7 +224,7 @@ def test_vectors_alone_have_a_stage_for_each_width():
 
 
 def test_vectors_that_end_in_a_map_are_vectors_too():
-    assert table(autoencoder((4, 4, 1), units=(8,), code=3)) == [
+    assert table(autoencoder((4, 4, 1), units=(8,), latent_dim=3)) == [
         ("1", (16,), {"Flatten": 1}),
         ("2", (8,), {"Dense": 1}),
         ("3", (3,), {"Dense": 1}),

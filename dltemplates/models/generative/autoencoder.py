@@ -41,7 +41,7 @@ def autoencoder(
     input_shape: Shape,
     *,
     units: Counts = (1000, 500, 250),
-    code: Count = 30,
+    latent_dim: Count = 30,
     name: str = "autoencoder",
 ) -> keras.Model:
     """Build an autoencoder of dense layers.
@@ -49,26 +49,26 @@ def autoencoder(
     Args:
         input_shape: Shape of an example, of any rank.
         units: Width of each hidden layer of the encoder; the decoder has them the other way round.
-        code: Length of the code.
+        latent_dim: Length of the latent vector.
         name: Name of the model.
 
     Returns:
         A functional model: `(batch, *input_shape)` float32 to as many float32 logits.
 
     Raises:
-        ValueError: If `input_shape`, `units` or `code` is not positive.
+        ValueError: If `input_shape`, `units` or `latent_dim` is not positive.
     """
     inputs = keras.Input(input_shape, name="inputs")
     x = rectified(layers.Flatten()(inputs), units)
-    encoded = keras.Model(inputs, layers.Dense(code, name="code")(x), name="encoder")
-    return chain(encoded, dense_decoder(input_shape, units, code), name)
+    encoded = keras.Model(inputs, layers.Dense(latent_dim, name="code")(x), name="encoder")
+    return chain(encoded, dense_decoder(input_shape, units, latent_dim), name)
 
 
 @checked
 def sparse_autoencoder(
     input_shape: Shape,
     *,
-    code: Count = 196,
+    latent_dim: Count = 196,
     sparsity: NonNegative = 1e-4,
     name: str = "sparse_autoencoder",
 ) -> keras.Model:
@@ -76,7 +76,7 @@ def sparse_autoencoder(
 
     Args:
         input_shape: Shape of an example, of any rank.
-        code: Length of the code.
+        latent_dim: Length of the latent vector.
         sparsity: Weight of the sum of the code's absolute values in the loss (L1).
         name: Name of the model.
 
@@ -84,12 +84,12 @@ def sparse_autoencoder(
         As `autoencoder`.
 
     Raises:
-        ValueError: If `input_shape` or `code` is not positive, or `sparsity` is negative.
+        ValueError: If `input_shape` or `latent_dim` is not positive, or `sparsity` is negative.
     """
     inputs = keras.Input(input_shape, name="inputs")
     x = layers.Flatten()(inputs)
-    x = layers.Dense(code, activation="relu", activity_regularizer=regularizers.L1(sparsity), name="code")(x)
-    return chain(keras.Model(inputs, x, name="encoder"), dense_decoder(input_shape, (), code), name)
+    x = layers.Dense(latent_dim, activation="relu", activity_regularizer=regularizers.L1(sparsity), name="code")(x)
+    return chain(keras.Model(inputs, x, name="encoder"), dense_decoder(input_shape, (), latent_dim), name)
 
 
 @checked
@@ -97,7 +97,7 @@ def conv_autoencoder(
     input_shape: tuple[int, int, int],
     *,
     filters: Counts = (32, 64),
-    code: Count = 32,
+    latent_dim: Count = 32,
     name: str = "conv_autoencoder",
 ) -> keras.Model:
     """Build an autoencoder of convolutions.
@@ -107,20 +107,20 @@ def conv_autoencoder(
             `filters`, so 4 by default.
         filters: Filters of each convolution of the encoder, each of which halves the resolution; the decoder has them
             the other way round.
-        code: Length of the code.
+        latent_dim: Length of the latent vector.
         name: Name of the model.
 
     Returns:
         A functional model: `(batch, height, width, channels)` float32 to as many float32 logits.
 
     Raises:
-        ValueError: If the input is no image or cannot be halved so often, or `filters` or `code` is not positive.
+        ValueError: If the input is no image or cannot be halved so often, or `filters` or `latent_dim` is not positive.
     """
     check_halving(name, input_shape, filters)
     inputs = keras.Input(input_shape, name="inputs")
     x = conv_features(inputs, filters)
-    encoded = keras.Model(inputs, layers.Dense(code, name="code")(layers.Flatten()(x)), name="encoder")
-    return chain(encoded, conv_decoder(input_shape, filters, code), name)
+    encoded = keras.Model(inputs, layers.Dense(latent_dim, name="code")(layers.Flatten()(x)), name="encoder")
+    return chain(encoded, conv_decoder(input_shape, filters, latent_dim), name)
 
 
 @checked
@@ -129,7 +129,7 @@ def denoising_autoencoder(
     *,
     noise: NonNegative = 0.3,
     filters: Counts = (32, 64),
-    code: Count = 64,
+    latent_dim: Count = 64,
     name: str = "denoising_autoencoder",
 ) -> keras.Model:
     """Build an autoencoder of convolutions that sees noise in training.
@@ -139,7 +139,7 @@ def denoising_autoencoder(
         noise: Standard deviation of the noise, where an example's values are between 0 and 1; what it brings beyond
             them is cut off.
         filters: As in `conv_autoencoder`.
-        code: Length of the code.
+        latent_dim: Length of the latent vector.
         name: Name of the model.
 
     Returns:
@@ -152,8 +152,8 @@ def denoising_autoencoder(
     inputs = keras.Input(input_shape, name="inputs")
     x = Saturation()(layers.GaussianNoise(noise)(inputs))
     x = conv_features(x, filters)
-    encoded = keras.Model(inputs, layers.Dense(code, name="code")(layers.Flatten()(x)), name="encoder")
-    return chain(encoded, conv_decoder(input_shape, filters, code), name)
+    encoded = keras.Model(inputs, layers.Dense(latent_dim, name="code")(layers.Flatten()(x)), name="encoder")
+    return chain(encoded, conv_decoder(input_shape, filters, latent_dim), name)
 
 
 @checked
@@ -161,7 +161,7 @@ def fc_autoencoder(
     input_shape: Shape,
     *,
     units: Counts = (128, 128, 128, 128),
-    code: Count = 8,
+    latent_dim: Count = 8,
     name: str = "fc_autoencoder",
 ) -> keras.Model:
     """Build the anomaly detector of MLPerf Tiny: dense layers, each normalized and rectified.
@@ -169,21 +169,21 @@ def fc_autoencoder(
     Args:
         input_shape: Shape of an example, of any rank.
         units: Width of each hidden layer of the encoder; the decoder has them in reverse.
-        code: Length of the code.
+        latent_dim: Length of the latent vector.
         name: Name of the model.
 
     Returns:
         A functional model: `(batch, *input_shape)` float32 to float32 values of the same shape.
 
     Raises:
-        ValueError: If `input_shape`, `units` or `code` is not positive.
+        ValueError: If `input_shape`, `units` or `latent_dim` is not positive.
     """
     inputs = keras.Input(input_shape, name="inputs")
     x = layers.Flatten()(inputs)
-    for width in (*units, code):
+    for width in (*units, latent_dim):
         x = normalize(layers.Dense(width)(x), relu)
     encoded = keras.Model(inputs, x, name="encoder")
-    codes = keras.Input((code,), name="code")
+    codes = keras.Input((latent_dim,), name="code")
     x = codes
     for width in reversed(units):
         x = normalize(layers.Dense(width)(x), relu)
@@ -203,9 +203,9 @@ def rectified(x, units):
     return x
 
 
-def dense_decoder(input_shape, units, code):
+def dense_decoder(input_shape, units, latent_dim):
     """From a code back to the input's shape, by rectified dense layers and a linear one."""
-    codes = keras.Input((code,), name="code")
+    codes = keras.Input((latent_dim,), name="code")
     x = rectified(codes, reversed(units))
     return keras.Model(codes, flat_output(x, input_shape), name="decoder")
 
@@ -223,11 +223,11 @@ def conv_features(x, filters):
     return x
 
 
-def conv_decoder(input_shape, filters, code):
+def conv_decoder(input_shape, filters, latent_dim):
     """From a code back to an image, by transposed convolutions that double the resolution."""
     height, width, channels = input_shape
     shrunk = 2 ** len(filters)
-    codes = keras.Input((code,), name="code")
+    codes = keras.Input((latent_dim,), name="code")
     first = (height // shrunk, width // shrunk, filters[-1])
     x = layers.Reshape(first)(rectified(codes, [math.prod(first)]))
     for count in reversed(filters):

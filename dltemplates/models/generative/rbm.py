@@ -75,23 +75,23 @@ def dbn(
     return keras.Model(inputs, logits, name=name)
 
 
-def dream(machine: RestrictedBoltzmann, visible: np.ndarray, turns: Sequence[int], *, seed: int) -> np.ndarray:
-    """Let a machine go back and forth between its layers by Gibbs sampling.
+def gibbs_sample(machine: RestrictedBoltzmann, v0: np.ndarray, counts: Sequence[int], *, seed: int) -> np.ndarray:
+    """Sample chains from a restricted Boltzmann machine by Gibbs sampling.
 
     Args:
-        machine: It.
-        visible: Where each chain begins: (chains, visible), between 0 and 1.
-        turns: How many times it went forth and back when it is looked at, ascending.
-        seed: Of what is drawn.
+        machine: The machine.
+        v0: Visible units that each chain starts from: (chains, visible), between 0 and 1.
+        counts: Numbers of Gibbs steps to return the chains after, ascending; 0 returns `v0`.
+        seed: Seed of the samples.
 
     Returns:
-        The probabilities of the visible units at those times: (chains, turns, visible), float32.
+        Probabilities of the visible units after each count: (chains, counts, visible), float32.
     """
     random = np.random.default_rng(seed)
-    looks = {0: visible}
-    for turn in range(1, max(turns) + 1):
+    visible, after = v0, {0: v0}
+    for count in range(1, max(counts) + 1):
         hidden = ops.convert_to_numpy(machine.hidden(ops.convert_to_tensor(visible, "float32")))
         on = (random.random(hidden.shape) < hidden).astype(np.float32)
-        looks[turn] = ops.convert_to_numpy(machine.visible(ops.convert_to_tensor(on)))
-        visible = (random.random(visible.shape) < looks[turn]).astype(np.float32)
-    return np.stack([looks[turn] for turn in turns], axis=1).astype(np.float32)
+        after[count] = ops.convert_to_numpy(machine.visible(ops.convert_to_tensor(on)))
+        visible = (random.random(visible.shape) < after[count]).astype(np.float32)
+    return np.stack([after[count] for count in counts], axis=1).astype(np.float32)

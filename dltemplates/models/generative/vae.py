@@ -27,7 +27,7 @@ def vae(
     input_shape: Shape,
     *,
     units: Counts = (500,),
-    code: Count = 20,
+    latent_dim: Count = 20,
     name: str = "vae",
 ) -> keras.Model:
     """Build the variational autoencoder of dense layers.
@@ -35,18 +35,18 @@ def vae(
     Args:
         input_shape: Shape of an example, of any rank.
         units: Width of each hidden layer of the encoder; the decoder has them in reverse.
-        code: Length of the code.
+        latent_dim: Length of the latent vector.
         name: Name of the model.
 
     Returns:
         A functional model: `(batch, *input_shape)` float32 to float32 logits of the same shape.
 
     Raises:
-        ValueError: If `input_shape`, `units` or `code` is not positive.
+        ValueError: If `input_shape`, `units` or `latent_dim` is not positive.
     """
     inputs = keras.Input(input_shape, name="inputs")
     x = rectified(layers.Flatten()(inputs), units)
-    return chain(distribution(inputs, x, code), dense_decoder(input_shape, units, code), name)
+    return chain(distribution(inputs, x, latent_dim), dense_decoder(input_shape, units, latent_dim), name)
 
 
 @checked
@@ -55,7 +55,7 @@ def conv_vae(
     *,
     filters: Counts = (32, 64),
     units: Count = 16,
-    code: Count = 2,
+    latent_dim: Count = 2,
     name: str = "conv_vae",
 ) -> keras.Model:
     """Build the variational autoencoder of convolutions.
@@ -64,7 +64,7 @@ def conv_vae(
         input_shape: As in `conv_autoencoder`.
         filters: As in `conv_autoencoder`.
         units: Width of the dense layer before the code.
-        code: Length of the code.
+        latent_dim: Length of the latent vector.
         name: Name of the model.
 
     Returns:
@@ -76,12 +76,12 @@ def conv_vae(
     check_halving(name, input_shape, filters)
     inputs = keras.Input(input_shape, name="inputs")
     x = rectified(layers.Flatten()(conv_features(inputs, filters)), [units])
-    return chain(distribution(inputs, x, code), conv_decoder(input_shape, filters, code), name)
+    return chain(distribution(inputs, x, latent_dim), conv_decoder(input_shape, filters, latent_dim), name)
 
 
-def distribution(inputs, x, code):
-    """The encoder: a normal distribution for each unit of the code, and a draw from it."""
-    mean = layers.Dense(code, dtype="float32", name="mean")(x)
-    log_variance = layers.Dense(code, dtype="float32", name="log_variance")(x)
+def distribution(inputs, x, latent_dim):
+    """Build the encoder: a normal distribution for each latent unit, and a sample from it."""
+    mean = layers.Dense(latent_dim, dtype="float32", name="mean")(x)
+    log_variance = layers.Dense(latent_dim, dtype="float32", name="log_variance")(x)
     drawn = Sampling(name="code")([mean, log_variance])
     return keras.Model(inputs, drawn, name="encoder")

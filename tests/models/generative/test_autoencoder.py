@@ -15,11 +15,11 @@ from dltemplates.models.generative.autoencoder import (
 
 MNIST = (28, 28, 1)
 BUILDERS = {
-    "autoencoder": (autoencoder, {"units": (6,), "code": 3}),
-    "sparse_autoencoder": (sparse_autoencoder, {"code": 3}),
-    "conv_autoencoder": (conv_autoencoder, {"filters": (4, 6), "code": 3}),
-    "denoising_autoencoder": (denoising_autoencoder, {"filters": (4, 6), "code": 3}),
-    "fc_autoencoder": (fc_autoencoder, {"units": (6,), "code": 3}),
+    "autoencoder": (autoencoder, {"units": (6,), "latent_dim": 3}),
+    "sparse_autoencoder": (sparse_autoencoder, {"latent_dim": 3}),
+    "conv_autoencoder": (conv_autoencoder, {"filters": (4, 6), "latent_dim": 3}),
+    "denoising_autoencoder": (denoising_autoencoder, {"filters": (4, 6), "latent_dim": 3}),
+    "fc_autoencoder": (fc_autoencoder, {"units": (6,), "latent_dim": 3}),
 }
 OF_IMAGES = (conv_autoencoder, denoising_autoencoder)
 builders = pytest.mark.parametrize("name", BUILDERS)
@@ -87,7 +87,7 @@ def test_a_heavier_penalty_makes_a_sparser_code():
     activity = []
     for sparsity in (0.0, 0.1):
         keras.utils.set_random_seed(0)
-        network = sparse_autoencoder((16,), code=8, sparsity=sparsity)
+        network = sparse_autoencoder((16,), latent_dim=8, sparsity=sparsity)
         network.compile(keras.optimizers.Adam(0.01), "mse")
         network.fit(x, x, epochs=30, batch_size=32, verbose=0)
         activity.append(float(keras.ops.mean(network.get_layer("encoder")(x))))
@@ -124,10 +124,10 @@ def test_images_must_be_halved_so_often(builder, shape, match):
 
 
 @builders
-@pytest.mark.parametrize("code", [0, -1, 2.5])
-def test_a_code_has_a_length(name, code):
-    with pytest.raises(ValueError, match=r"`code` must be .*Received: "):
-        tiny(name, code=code)
+@pytest.mark.parametrize("latent_dim", [0, -1, 2.5])
+def test_a_latent_vector_has_a_length(name, latent_dim):
+    with pytest.raises(ValueError, match=r"`latent_dim` must be .*Received: "):
+        tiny(name, latent_dim=latent_dim)
 
 
 @pytest.mark.parametrize(
