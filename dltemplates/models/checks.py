@@ -1,4 +1,4 @@
-"""The rules that builders share for what they are given."""
+"""Relations between a builder's arguments, and the least size of images."""
 
 import math
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from numbers import Real
 from dltemplates.models.ranges import is_count
 
 SIZE = "`dataset.images.size`, or --input-shape"
-"""Where a user says how large an image is: in a template, or to `dlt build`."""
+"""The setting of the image size in a template, and the option of `dlt build`."""
 
 
 def check_image_shape(
@@ -22,10 +22,10 @@ def check_image_shape(
 
     Args:
         model: Name of the builder.
-        input_shape: What it was given.
-        least: Least height and width, in pixels; what the model takes multiples of, where it does.
+        input_shape: Its argument.
+        least: Least height and width, in pixels. Where they must be multiples of a number, that number.
         most: Greatest height and width, in pixels; None for any.
-        way_out: What to do where the image is too small.
+        way_out: The last sentence of the error for an image that is too small.
     """
     received = f"Received: input_shape={tuple(input_shape)}."
     if len(input_shape) != 3 or not all(is_count(size) for size in input_shape):
@@ -46,16 +46,16 @@ def check_image_shape(
 
 
 def check_sequence_shape(model: str, input_shape: Sequence[int]) -> None:
-    """Raise a `ValueError` unless `input_shape` is that of rows in the order of time."""
+    """Raise a `ValueError` unless `input_shape` is (rows, channels)."""
     if len(input_shape) != 2 or not all(is_count(size) for size in input_shape):
         raise ValueError(
             f"`{model}` takes sequences, (rows, channels). Received: input_shape={tuple(input_shape)}. "
-            "Try (48, 1); a series is one by `dataset.series.window`."
+            "Try (48, 1); `dataset.series.window` cuts a series into such sequences."
         )
 
 
 def check_depth(depth: int, step: int) -> None:
-    """Raise a `ValueError` unless a network can have `depth` layers: two, and `step` more once or more often."""
+    """Raise a `ValueError` unless `depth` is 2 plus a positive multiple of `step`."""
     if not is_count(depth) or depth <= 2 or (depth - 2) % step:
         received = int(depth) if isinstance(depth, Real) and math.isfinite(depth) else step + 2
         below = max(received - (received - 2) % step, step + 2)
@@ -66,7 +66,7 @@ def check_depth(depth: int, step: int) -> None:
 
 
 def check_patches(model: str, input_shape: Sequence[int], patch_size: int) -> None:
-    """Raise a `ValueError` unless square patches of `patch_size` pixels cover the image and nothing is left over."""
+    """Raise a `ValueError` unless height and width are multiples of `patch_size`."""
     size = tuple(input_shape[:2])
     if any(pixels % patch_size for pixels in size):
         larger = "x".join(str(-(-pixels // patch_size) * patch_size) for pixels in size)
@@ -85,13 +85,13 @@ def check_halving(
     *,
     does: str = "halves images",
 ) -> None:
-    """Raise a `ValueError` unless the input is an image that can be halved once for each of `filters`.
+    """Raise a `ValueError` unless the input is an image that can be halved once per number in `filters`.
 
     Args:
         model: Name of the builder.
-        input_shape: What it was given.
-        filters: Those of each resolution.
-        does: What the model does once for each of `filters`.
+        input_shape: Its argument.
+        filters: Filters at each resolution.
+        does: The words for it in the error.
     """
     step = 2 ** len(filters)
     check_image_shape(model, input_shape, least=step)

@@ -10,7 +10,7 @@ IMAGE = {"input_shape": (28, 28, 1), "num_outputs": 10}
 
 @pytest.fixture
 def module(tmp_path, monkeypatch):
-    """A user's own module, `own_models`."""
+    """Write a user's own module, `own_models`."""
     (tmp_path / "own_models.py").write_text(
         """
 import keras

@@ -1,4 +1,4 @@
-"""What every model of the catalog promises. A new model is a new row of `MODELS` in register.py."""
+"""Contract of every model in the catalog. A new model is a new row of `MODELS` in register.py."""
 
 import ast
 import importlib
@@ -19,7 +19,7 @@ from dltemplates.tasks.assemble import auxiliary_of, logits_of, without_auxiliar
 from dltemplates.training.pretrained import take_weights
 from models.register import MODELS, models, row_of
 
-SIZES = {"input_shape", "num_outputs"}  # what tasks and data give; a model asks for them by these names
+SIZES = {"input_shape", "num_outputs"}  # the sizes that tasks and data provide
 SOURCES = sorted(Path(dltemplates.models.__path__[0]).glob("*.py"))
 
 
@@ -44,19 +44,19 @@ def output_shape(name):
 
 
 def examples(network, count=4):
-    """Normal numbers for each input, and ids for one of classes."""
+    """Sample normal numbers for each float input, and class ids for an integer input."""
     random = np.random.default_rng(0)
-    made = [
+    inputs = [
         random.normal(size=(count, *tensor.shape[1:])).astype("float32")
         if tensor.dtype == "float32"
         else np.arange(count, dtype=tensor.dtype) % 3
         for tensor in network.inputs
     ]
-    return made if len(made) > 1 else made[0]
+    return inputs if len(inputs) > 1 else inputs[0]
 
 
 def answer(network, x):
-    """Its logits, as NumPy has them."""
+    """Compute the logits as a NumPy array."""
     return keras.ops.convert_to_numpy(logits_of(network(x)))
 
 
@@ -129,9 +129,9 @@ def test_network_is_functional_and_gives_finite_float32_logits_of_the_right_shap
     assert logits.shape == (4, *output_shape(name))
     assert logits.dtype == "float32"
     assert np.isfinite(logits).all()
-    assert (np.ptp(logits, axis=0) > 0).all()  # it looks at its input
+    assert (np.ptp(logits, axis=0) > 0).all()  # the output depends on the input
     if "num_outputs" in row_of(name).sizes:
-        assert logits.min() < 0 or logits.max() > 1 or not np.allclose(logits.sum(axis=1), 1)  # and applies no softmax
+        assert logits.min() < 0 or logits.max() > 1 or not np.allclose(logits.sum(axis=1), 1)  # no softmax
 
 
 @built
@@ -151,7 +151,7 @@ def test_logits_are_float32_under_mixed_precision(name):
 @built
 def test_definition_and_weights_bring_it_back(name, tmp_path):
     network = build(name)
-    for weight in network.weights:  # moving averages too, and no bias at zero
+    for weight in network.weights:  # with moving averages, and no bias at zero
         weight.assign(weight + keras.random.uniform(weight.shape, 0.0, 0.1))
     network.save_weights(tmp_path / "model.weights.h5")
     again = keras.models.model_from_json(network.to_json())
@@ -188,7 +188,7 @@ def test_training_overfits_one_batch(name):
     else:
         y, loss = x, keras.losses.MeanSquaredError()
     optimizer = keras.optimizers.Adam(row_of(name).learning_rate)
-    network.compile(optimizer, loss, run_eagerly=True)  # tracing would cost more than these steps
+    network.compile(optimizer, loss, run_eagerly=True)  # tracing would take longer than these steps
     losses = [network.train_on_batch(x, y)]
     while losses[-1] > 0.1 and len(losses) < 40:
         losses.append(network.train_on_batch(x, y))

@@ -2,14 +2,14 @@
 
 Trockman, Kolter: "Patches Are All You Need?", 2022, https://arxiv.org/abs/2201.09792, section 2.
 
-As a Vision Transformer does, it cuts the image into patches at once and keeps that resolution to the end; but where a
-transformer attends, a large depthwise convolution mixes the places, and where it has dense layers, a 1x1 convolution
-mixes the channels. What makes vision transformers good may thus be the patches, and not the attention.
+Like a Vision Transformer, it first cuts the image into patches and keeps their resolution to the end. In place of
+attention, a large depthwise convolution mixes the positions. In place of dense layers, a 1x1 convolution mixes the
+channels. The patches may thus matter more for a vision transformer than its attention.
 
-The paper writes ConvMixer-h/d for h filters and d blocks. The default is its ConvMixer-1024/20 with kernels of 9x9 and
+The paper writes ConvMixer-h/d for h filters and d blocks. The default is ConvMixer-1024/20 with kernels of 9x9 and
 patches of 14x14: 24.4 million trainable parameters (24,383,464) at 224x224x3 and 1000 classes, and 5.9 billion
 multiply-accumulates. With `filters=768, depth=32, kernel_size=7, patch_size=7` it is ConvMixer-768/32: 21,110,248.
-(The paper trained that one with rectifiers in place of GELU.)
+(The paper trained this one with ReLU in place of GELU.)
 """
 
 import keras
@@ -39,14 +39,14 @@ def convmixer(
         filters: Channels of every layer; the paper's h.
         depth: Number of blocks; the paper's d.
         kernel_size: Height and width of the depthwise convolutions, in patches.
-        patch_size: Height and width of a patch, in pixels. Small images want small patches, such as 2 at 32x32.
+        patch_size: Height and width of a patch, in pixels. Small images need small patches, such as 2 at 32x32.
         name: Name of the model.
 
     Returns:
         A functional model: `(batch, height, width, channels)` float32 to `(batch, num_outputs)` float32 logits.
 
     Raises:
-        ValueError: If the input is no image or is not covered by whole patches, or a size is not positive.
+        ValueError: If the input is no image, its sides are no multiples of `patch_size`, or a size is not positive.
     """
     check_image_shape("convmixer", input_shape, least=patch_size)
     check_patches("convmixer", input_shape, patch_size)
@@ -61,7 +61,7 @@ def convmixer(
 
 
 def mixer_block(x, kernel_size):
-    """Mix the places, channel by channel, with a shortcut; then mix the channels, place by place."""
+    """Mix the positions in each channel, with a shortcut, then the channels at each position."""
     mixed = layers.DepthwiseConv2D(kernel_size, padding="same")(x)
     x = layers.Add()([x, activate(mixed)])
     x = layers.Conv2D(x.shape[-1], 1)(x)
@@ -69,6 +69,6 @@ def mixer_block(x, kernel_size):
 
 
 def activate(x):
-    """GELU, and only then batch normalization, with the epsilon of the paper's code."""
+    """Apply GELU, then batch normalization with the epsilon of the authors' code."""
     x = layers.Activation("gelu")(x)
     return normalize(x, epsilon=1e-5)

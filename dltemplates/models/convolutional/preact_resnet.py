@@ -1,24 +1,24 @@
 """Residual networks with identity mappings, also called pre-activation ResNet or ResNet V2.
 
-He, Zhang, Ren, Sun: "Identity Mappings in Deep Residual Networks", ECCV 2016, https://arxiv.org/abs/1603.05027. What
-goes around a unit is left as it is: batch normalization and rectifier move from behind the sum to in front of each
-convolution. Any unit then reaches any other by additions alone, forwards and backwards, and a network of 1001 layers
-trains as easily as one of 110.
+He, Zhang, Ren, Sun: "Identity Mappings in Deep Residual Networks", ECCV 2016, https://arxiv.org/abs/1603.05027. The
+shortcut of a unit is the identity: batch normalization and ReLU move from behind the sum to in front of each
+convolution. Any two units are then connected by additions alone, forwards and backwards, and a network with 1001 layers
+trains as easily as one with 110.
 
-For small images (section 4), stages of 16, 32 and 64 filters as in the first paper, or of bottlenecks that give 64, 128
-and 256. What goes around the first unit of a stage is activated too; its shape is changed by a 1x1 convolution around a
-bottleneck, and else without parameters. At 32x32x3 and 10 classes, with the percentage of errors on CIFAR-10 in
-tables 2 and 4:
+For small images (section 4), the stages have 16, 32 and 64 filters as in the first paper, or bottlenecks that output
+64, 128 and 256. The shortcut of a stage's first unit is activated too. A 1x1 convolution changes its shape around a
+bottleneck; otherwise the change has no parameters. At 32x32x3 and 10 classes, with the error rates on CIFAR-10 in
+tables 2 and 4, in percent:
 
-| layers | trainable parameters | as the paper says | errors |
+| layers | trainable parameters | in the paper | errors |
 | --- | --- | --- | --- |
 | 110 | 1,727,962 | 1.7M | 6.37 |
 | 164, bottlenecks | 1,703,258 | 1.7M | 5.46 |
 | 1001, bottlenecks | 10,327,706 | 10.2M, its convolutions | 4.92 |
 
-For photographs, the networks of `keras.applications.ResNet50V2` and so on, and with the same weights their outputs. It
-is the *last* unit of a stage that halves the resolution there, in its 3x3 convolution, and a convolution that no
-normalization follows has a bias. At 224x224x3 and 1000 classes:
+For photographs, the networks are `keras.applications.ResNet50V2`, `101V2` and `152V2`, with the same outputs for the
+same weights. There the *last* unit of a stage halves the resolution, in its 3x3 convolution. A convolution without a
+normalization behind it has a bias. At 224x224x3 and 1000 classes:
 
 | layers | units | trainable parameters |
 | --- | --- | --- |
@@ -133,7 +133,7 @@ preact_resnet152 = variant(preact_resnet_imagenet, "preact_resnet152", depth=152
 
 
 def _classifier(inputs, x, num_outputs, name):
-    """Activate what comes out of the last unit, and end in logits."""
+    """Activate the output of the last unit, pool it and add the logits."""
     x = layers.GlobalAveragePooling2D()(bn_relu(x))  # (batch, filters of the last unit)
     logits = layers.Dense(num_outputs, dtype="float32", name="logits")(x)
     with deep_networks():
@@ -141,7 +141,7 @@ def _classifier(inputs, x, num_outputs, name):
 
 
 def basic_unit(x, filters, strides, *, first):
-    """Two 3x3 convolutions, with the input itself around them; in the `first` unit of a stage it is activated too."""
+    """Apply two 3x3 convolutions with the input as shortcut; the `first` unit of a stage activates the shortcut too."""
     activated = bn_relu(x)
     shortcut = activated if first else x
     if strides > 1:
@@ -152,10 +152,10 @@ def basic_unit(x, filters, strides, *, first):
 
 
 def bottleneck_unit(x, filters, strides, *, first, stride_on_3x3=False, use_bias=False):
-    """1x1, 3x3 and 1x1 convolutions, the first two of a quarter of the filters, with the input itself around them.
+    """Apply 1x1, 3x3 and 1x1 convolutions, the first two with a quarter of the filters, with the input as shortcut.
 
-    Around the `first` unit of a stage goes a 1x1 convolution of the activated input. `use_bias` is for the convolutions
-    that no normalization follows.
+    The shortcut of a stage's `first` unit is a 1x1 convolution of the activated input. `use_bias` is for the
+    convolutions without a normalization behind them.
     """
     activated = bn_relu(x)
     shortcut = x

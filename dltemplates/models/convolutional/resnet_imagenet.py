@@ -1,14 +1,14 @@
 """Residual networks (ResNet) for photographs.
 
 He, Zhang, Ren, Sun: "Deep Residual Learning for Image Recognition", CVPR 2016, https://arxiv.org/abs/1512.03385,
-section 4.1 and table 1. Each block adds what it computes to what it was given, so that a deeper network can only gain
-by its depth and its gradient reaches every layer. From 50 layers on a block is a bottleneck: a 1x1 convolution reduces
-the channels to a quarter, the costly 3x3 convolution works on those, and another 1x1 convolution restores them.
+section 4.1 and table 1. Each block adds its output to its input, so that the gradient reaches every layer and a deeper
+network can gain by its depth. From 50 layers on a block is a bottleneck: a 1x1 convolution reduces the channels to a
+quarter, the costly 3x3 convolution works on this quarter, and another 1x1 convolution restores the channels.
 
-A 7x7 convolution and a max pooling, both of stride 2, then four stages of 64, 128, 256 and 512 filters (four times as
-many go out of a bottleneck), the first block of each but the first of stride 2, global average pooling and one dense
-layer. Where the shape changes the shortcut is a 1x1 convolution (option B); no convolution has a bias. At 224x224x3 and
-1000 classes:
+The network is a 7x7 convolution and a max pooling, both of stride 2, then four stages with 64, 128, 256 and 512 filters
+(a bottleneck outputs four times as many), global average pooling and one dense layer. From the second stage on, the
+first block of a stage has stride 2. Where the shape changes, the shortcut is a 1x1 convolution (option B). No
+convolution has a bias. At 224x224x3 and 1000 classes:
 
 | layers | blocks | trainable parameters | multiply-accumulates |
 | --- | --- | --- | --- |
@@ -18,7 +18,7 @@ layer. Where the shape changes the shortcut is a 1x1 convolution (option B); no 
 | 101 | 3, 4, 23, 3 | 44,549,160 | 7.57 billion |
 | 152 | 3, 8, 36, 3 | 60,192,808 | 11.3 billion |
 
-With the same weights `resnet50`, `resnet101` and `resnet152` give what those of `keras.applications` do.
+With the same weights, `resnet50`, `resnet101` and `resnet152` compute the same as the models of `keras.applications`.
 """
 
 from functools import partial
@@ -91,19 +91,19 @@ resnet152 = variant(resnet_imagenet, "resnet152", depth=152)
 
 
 def stem(x, filters):
-    """A 7x7 convolution and a max pooling: a quarter of the resolution."""
+    """Apply a 7x7 convolution and a max pooling, to a quarter of the resolution."""
     x = conv_bn(x, filters, 7, strides=2)
     return pool(layers.ReLU()(x))
 
 
 def pool(x):
-    """The greatest of 3x3 pixels, two apart."""
+    """Apply a 3x3 max pooling of stride 2."""
     x = layers.ZeroPadding2D(1)(x)
     return layers.MaxPooling2D(3, 2)(x)
 
 
 def basic(x, filters, *, strides):
-    """Two 3x3 convolutions with a shortcut around them."""
+    """Apply two 3x3 convolutions with a shortcut around them."""
     residual = conv_bn(x, filters, 3, strides)
     residual = layers.ReLU()(residual)
     residual = conv_bn(residual, filters, 3)
@@ -111,7 +111,7 @@ def basic(x, filters, *, strides):
 
 
 def bottleneck(x, filters, *, strides, stride_on_3x3):
-    """Three convolutions with a shortcut around them: 1x1, 3x3, and 1x1 with four times the filters."""
+    """Apply 1x1, 3x3 and 1x1 convolutions, the last with four times the filters, and a shortcut around them."""
     first, second = (1, strides) if stride_on_3x3 else (strides, 1)
     residual = conv_bn(x, filters, 1, first)
     residual = layers.ReLU()(residual)
@@ -122,7 +122,7 @@ def bottleneck(x, filters, *, strides, stride_on_3x3):
 
 
 def _add(x, residual, strides):
-    """Add what goes around a block, by a 1x1 convolution where the shape changes."""
+    """Add the shortcut around a block, a 1x1 convolution where the shape changes."""
     if x.shape != residual.shape:
         x = conv_bn(x, residual.shape[-1], 1, strides)
     x = layers.Add()([x, residual])
@@ -130,15 +130,15 @@ def _add(x, residual, strides):
 
 
 def conv_bn(x, filters, kernel_size, strides=1):
-    """A convolution and its batch normalization."""
+    """Apply a convolution and batch normalization."""
     return batch_norm(conv(x, filters, kernel_size, strides))
 
 
 def batch_norm(x):
-    """Batch normalization with the epsilon of keras.applications."""
+    """Apply batch normalization with the epsilon of keras.applications."""
     return normalize(x, epsilon=EPSILON)
 
 
 def bn_relu(x):
-    """Batch normalization, rectified."""
+    """Apply batch normalization and ReLU."""
     return layers.ReLU()(batch_norm(x))

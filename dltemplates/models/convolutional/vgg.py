@@ -3,12 +3,12 @@
 Simonyan, Zisserman: "Very Deep Convolutional Networks for Large-Scale Image Recognition", ICLR 2015,
 https://arxiv.org/abs/1409.1556, table 1.
 
-Every convolution is 3x3: two of them see as much of the image as one of 5x5 and three as much as one of 7x7, with fewer
-parameters and a rectifier in between. With kernels so small the network can be made deep, up to 19 layers with weights,
-and its accuracy grows with its depth.
+Every convolution is 3x3. Two of them see as much of the image as one of 5x5 and three as much as one of 7x7, with fewer
+parameters and a ReLU in between. Small kernels allow a deep network, up to 19 layers with weights, and the accuracy
+grows with the depth.
 
-Five stages of 64, 128, 256, 512 and 512 filters, a max pooling that halves the map after each, then two fully connected
-layers of 4096 units and the output. At 224x224x3 and 1000 classes:
+The network has five stages with 64, 128, 256, 512 and 512 filters, each followed by a max pooling that halves the map.
+Two fully connected layers of 4096 units and the output follow. At 224x224x3 and 1000 classes:
 
 | network | column of table 1 | convolutions of the stages | parameters | multiply-accumulates |
 | --- | --- | --- | --- | --- |
@@ -17,8 +17,9 @@ layers of 4096 units and the output. At 224x224x3 and 1000 classes:
 | `vgg16` | D | 2, 2, 3, 3, 3 | 138,357,544 | 15.5 billion |
 | `vgg19` | E | 2, 2, 4, 4, 4 | 143,667,240 | 19.6 billion |
 
-With the same weights `vgg16` and `vgg19` give what those of `keras.applications` do. The paper began the deeper ones
-with layers of a trained `vgg11`; here all are trained from He's initialization, which needs no such detour.
+With the same weights, `vgg16` and `vgg19` compute the same as the models of `keras.applications`. The paper initialized
+the deeper networks with layers of a trained `vgg11`. Here all start from He's initialization, which makes this
+unnecessary.
 """
 
 from typing import Literal
@@ -82,7 +83,7 @@ vgg19 = variant(vgg, "vgg19", depth=19)
 
 
 def stage(x, filters, repeats):
-    """Convolutions that keep the resolution, and a max pooling that halves it."""
+    """Apply convolutions that keep the resolution, and a max pooling that halves it."""
     for _ in range(repeats):
         x = conv_relu(x, filters, 3)
     return layers.MaxPooling2D(2)(x)

@@ -6,9 +6,9 @@ https://doi.org/10.1111/j.2517-6161.1958.tb00292.x. Side by side in Bishop: "Pat
 Springer, 2006, https://www.microsoft.com/en-us/research/publication/pattern-recognition-machine-learning, sections
 3.1, 4.3.2 and 4.3.4.
 
-Each output is a weighted sum of the inputs and a bias: what is to be predicted itself (linear), the logarithm of the
-odds of one class (logistic), or a score for each of several classes (softmax). The three differ in what the task makes
-of the sum and in the loss, not in the network; every weight can be read as what its input is worth.
+Each output is a weighted sum of the inputs plus a bias: the predicted value (linear), the logarithm of the odds of one
+class (logistic), or a score for each class (softmax). The three are the same network and differ only in the loss and in
+the use of the sum. Each weight shows how much its input counts.
 """
 
 import keras

@@ -1,15 +1,15 @@
-"""Restricted Boltzmann machines, one (RBM) and several on top of each other (DBN).
+"""Restricted Boltzmann machines (RBM), and deep belief networks (DBN) stacked from them.
 
 Hinton: "Training Products of Experts by Minimizing Contrastive Divergence", Neural Computation 14(8), 2002,
 https://doi.org/10.1162/089976602760128018; Hinton, Osindero, Teh: "A Fast Learning Algorithm for Deep Belief Nets",
 Neural Computation 18(7), 2006, https://doi.org/10.1162/neco.2006.18.7.1527, sections 4 to 6.
 
-Hidden units that are on or off explain what is seen: a machine is trained so that what it dreams, when it goes back and
-forth between its two layers, is like what it was shown. No label is needed. On top of the hidden units stands the next
-machine, which learns what those are like, layer by layer; labels come last, when all layers are trained together as a
-multilayer perceptron that begins with those weights.
+Binary hidden units explain the visible units. Training makes the samples that a machine draws by Gibbs sampling, back
+and forth between its two layers, similar to the examples. It needs no labels. A second machine then learns on the
+hidden units of the first, and so on, layer by layer. Labels come last: all layers are fine-tuned together as a
+multilayer perceptron that starts from these weights.
 
-`rbm` gives the probabilities of the hidden units. `dbn` has the widths that Hinton and Salakhutdinov fine-tuned on
+`rbm` outputs the probabilities of the hidden units. `dbn` has the widths that Hinton and Salakhutdinov fine-tuned on
 MNIST ("Reducing the Dimensionality of Data with Neural Networks", Science 313, 2006,
 https://doi.org/10.1126/science.1127647, supporting material: 784-500-500-2000-10, 1.2% errors).
 """
@@ -34,8 +34,8 @@ def rbm(input_shape: Shape, *, units: Count = 500, name: str = "rbm") -> keras.M
         name: Name of the model.
 
     Returns:
-        A functional model: `(batch, *input_shape)` float32 to `(batch, units)` float32, each the probability that the
-        unit is on.
+        A functional model: `(batch, *input_shape)` float32 to `(batch, units)` float32, the probability of each unit to
+        be on.
 
     Raises:
         ValueError: If `input_shape` or `units` is not positive.
@@ -53,7 +53,7 @@ def dbn(
     units: Counts = (500, 500, 2000),
     name: str = "dbn",
 ) -> keras.Model:
-    """Build a deep belief network as it is fine-tuned: a multilayer perceptron of machines.
+    """Build a deep belief network for fine-tuning: a multilayer perceptron whose layers are RBMs.
 
     Args:
         input_shape: Shape of an example, of any rank; its values are between 0 and 1.
@@ -69,8 +69,8 @@ def dbn(
     """
     inputs = keras.Input(input_shape, name="inputs")
     x = layers.Flatten()(inputs)
-    for place, width in enumerate(units, start=1):
-        x = RestrictedBoltzmann(width, name=f"machine_{place}")(x)
+    for number, width in enumerate(units, start=1):
+        x = RestrictedBoltzmann(width, name=f"machine_{number}")(x)
     logits = layers.Dense(num_outputs, dtype="float32", name="logits")(x)
     return keras.Model(inputs, logits, name=name)
 

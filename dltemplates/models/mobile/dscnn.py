@@ -3,13 +3,13 @@
 Zhang, Suda, Lai, Chandra: "Hello Edge: Keyword Spotting on Microcontrollers", 2017, https://arxiv.org/abs/1711.07128,
 section 4.4.
 
-A second of speech is 49 frames of 10 cepstral coefficients, and so a small image: one convolution halves it, and
-depthwise separable ones, as in MobileNet, do the rest at one resolution. Its average over time and frequency is what
-the classifier reads.
+One second of speech is a small image: 49 frames with 10 cepstral coefficients. One convolution halves its resolution,
+and depthwise separable convolutions, as in MobileNet, follow at that resolution. The classifier takes the average over
+time and frequency.
 
-Built here as Banbury et al.: "MLPerf Tiny Benchmark", NeurIPS 2021, https://arxiv.org/abs/2106.07597, have it, with
+This is the version of Banbury et al.: "MLPerf Tiny Benchmark", NeurIPS 2021, https://arxiv.org/abs/2106.07597, with
 biases and dropout: 24,908 parameters in all and 2.66 million multiply-accumulates at 49x10x1 and 12 classes. (The
-benchmark asks for 90% on the Speech Commands.)
+benchmark requires 90% on the Speech Commands.)
 """
 
 import keras
@@ -37,7 +37,7 @@ def dscnn(
         num_outputs: Number of classes, or of values to predict.
         filters: Filters of every convolution.
         blocks: Number of depthwise separable convolutions.
-        dropout_rates: Share of activations dropped behind the first convolution and behind the last, in [0, 1).
+        dropout_rates: Shares of activations dropped behind the first convolution and behind the last, in [0, 1).
         name: Name of the model.
 
     Returns:

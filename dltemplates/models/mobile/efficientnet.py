@@ -3,17 +3,18 @@
 Tan, Le: "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", ICML 2019,
 https://arxiv.org/abs/1905.11946, table 1.
 
-A search found one small network of inverted residual blocks, each with squeeze and excite; wider and deeper ones for
-larger images are that network scaled by numbers that are chosen together (section 3.3). In training a block is left out
-for some examples, the more often the deeper it lies (stochastic depth).
+An automatic search found one small network of inverted residual blocks, each with squeeze and excite. Larger networks
+scale its width, depth and image size together (section 3.3). In training some examples skip a block, the more often the
+deeper the block is (stochastic depth).
 
 `efficientnet_b0` has 5,288,548 trainable parameters (5,330,564 in all) and 385.8 million multiply-accumulates at
 224x224x3 and 1000 classes; the paper's table 2 has 5.3 and 390 million. (77.1% on ImageNet.)
 
-`efficientnet_lite0` leaves out squeeze and excite and swish, which integers do badly (Liu: "Higher accuracy on vision
-models with EfficientNet-Lite", 2020, https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite):
-4,652,008 trainable parameters (4,694,024 in all) and 385.2 million multiply-accumulates; its authors write 4.7 and 407
-million. (75.1% on ImageNet, 74.4% in 8 bits.)
+`efficientnet_lite0` leaves out squeeze and excite and swish, which lose accuracy in 8 bits (Liu: "Higher accuracy on
+vision models with EfficientNet-Lite", 2020,
+https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite). It has 4,652,008 trainable parameters
+(4,694,024 in all) and 385.2 million multiply-accumulates; the author writes 4.7 and 407 million. (75.1% on ImageNet,
+74.4% in 8 bits.)
 """
 
 import math
@@ -35,7 +36,7 @@ from dltemplates.models.blocks import (
 from dltemplates.models.checks import check_image_shape
 from dltemplates.models.ranges import Multiplier, NumOutputs, Share, checked
 
-MIN_IMAGE_SIZE = 17  # pixels: each of the five strides of 2 still finds something to halve
+MIN_IMAGE_SIZE = 17  # pixels: each of the five strides of 2 still halves its map
 STAGES = (  # stages 2 to 8 of table 1: expansion, kernel, filters, blocks, strides of the first
     (1, 3, 16, 1, 1),
     (6, 3, 24, 2, 2),
@@ -116,5 +117,5 @@ efficientnet_lite0 = variant(efficientnet, "efficientnet_lite0", lite=True)
 
 
 def weigh_channels(x, filters):
-    """Squeeze and excite with a quarter as many hidden units as the block's own input has channels."""
+    """Apply squeeze and excite; `filters` is a quarter of the channels of the block's input."""
     return squeeze_and_excite(x, filters, activation=silu, gate="sigmoid")

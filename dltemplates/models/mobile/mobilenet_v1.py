@@ -3,18 +3,19 @@
 Howard, Zhu, Chen, Kalenichenko, Wang, Weyand, Andreetto, Adam: "MobileNets: Efficient Convolutional Neural Networks for
 Mobile Vision Applications", 2017, https://arxiv.org/abs/1704.04861, table 1.
 
-Each convolution after the first is split in two: a 3x3 one in each channel for itself (depthwise), and a 1x1 one across
-the channels. Two numbers then shrink the whole network to fit a phone, the width (section 3.3) and the resolution of
-the images (section 3.4).
+Each convolution after the first is split in two: a 3x3 convolution in each channel on its own (depthwise), and a 1x1
+convolution across the channels. Two numbers then shrink the whole network to fit a phone: the width (section 3.3) and
+the resolution of the images (section 3.4).
 
 `mobilenet_v1` has 4,231,976 trainable parameters (4,253,864 in all) and 568.7 million multiply-accumulates at 224x224x3
 and 1000 classes; the paper's table 4 has 4.2 and 569 million. (Table 8: 70.6% on ImageNet.) With the same weights it
-gives what that of `keras.applications` does where each map that a stride halves is of even size: at others Keras pads
-more than the authors' code.
+computes the same as `keras.applications.MobileNet` where each map that a stride halves has even sides. At odd sides
+Keras pads more than the authors' code.
 
-`mobilenet_v1_025` is a quarter as wide, with biases, a plain rectifier and no dropout: the person detector of Banbury
-et al.: "MLPerf Tiny Benchmark", NeurIPS 2021, https://arxiv.org/abs/2106.07597. 221,794 parameters in all and 7.49
-million multiply-accumulates at 96x96x3 and 2 classes. (The benchmark asks for 80% on the visual wake words.)
+`mobilenet_v1_025` is the person detector of Banbury et al.: "MLPerf Tiny Benchmark", NeurIPS 2021,
+https://arxiv.org/abs/2106.07597. It has a quarter of the width, biases, ReLU in place of ReLU6 and no dropout: 221,794
+parameters in all and 7.49 million multiply-accumulates at 96x96x3 and 2 classes. (The benchmark requires 80% on the
+Visual Wake Words.)
 """
 
 from functools import partial
@@ -28,7 +29,7 @@ from dltemplates.models.blocks import conv_bn, relu, relu6, separable
 from dltemplates.models.checks import check_image_shape
 from dltemplates.models.ranges import Multiplier, NumOutputs, Share, checked
 
-MIN_IMAGE_SIZE = 17  # pixels: each of the five strides of 2 still finds something to halve
+MIN_IMAGE_SIZE = 17  # pixels: each of the five strides of 2 still halves its map
 STEM_FILTERS = 32
 STAGES = ((64, 1, 1), (128, 2, 2), (256, 2, 2), (512, 2, 6), (1024, 2, 2))  # filters, strides of the first, blocks
 ACTIVATIONS = {"relu": relu, "relu6": relu6}

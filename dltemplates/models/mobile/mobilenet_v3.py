@@ -3,9 +3,9 @@
 Howard, Sandler, Chu, Chen, Chen, Tan, Wang, Zhu, Pang, Vasudevan, Le, Adam: "Searching for MobileNetV3", ICCV 2019,
 https://arxiv.org/abs/1905.02244, tables 1 and 2.
 
-A search on a phone chose the kernel, width and activation of each inverted residual block of MobileNetV2; in some of
-them a small perceptron weighs the channels (squeeze and excite). The costly first and last layers were then thinned by
-hand (section 5.1), and swish is made of straight lines so that it costs next to nothing (section 5.2).
+An automatic search, with latencies measured on a phone, chose the kernel, width and activation of each inverted
+residual block. In some blocks a small MLP weights the channels (squeeze and excite). The authors then thinned the
+costly first and last layers by hand (section 5.1) and replaced swish by the cheaper hard-swish (section 5.2).
 
 At 224x224x3 and 1000 classes `mobilenet_v3_small` has 2,542,856 trainable parameters (2,554,968 in all) and 56.5
 million multiply-accumulates, `mobilenet_v3_large` 5,483,032 (5,507,432 in all) and 216.6 million; the paper's table 3
@@ -30,7 +30,7 @@ from dltemplates.models.blocks import (
 from dltemplates.models.checks import check_image_shape
 from dltemplates.models.ranges import Multiplier, NumOutputs, Share, checked
 
-MIN_IMAGE_SIZE = 17  # pixels: each of the five strides of 2 still finds something to halve
+MIN_IMAGE_SIZE = 17  # pixels: each of the five strides of 2 still halves its map
 STEM_FILTERS = 16
 SMALL = (  # table 2: kernel, expanded filters, filters, squeeze and excite, activation, strides
     (3, 16, 16, True, relu, 2),
@@ -125,5 +125,5 @@ mobilenet_v3_large = variant(mobilenet_v3, "mobilenet_v3_large", size="large")
 
 
 def weigh_channels(x):
-    """Squeeze and excite with a quarter as many hidden units as channels (section 5.3)."""
+    """Apply squeeze and excite with a quarter as many hidden units as channels (section 5.3)."""
     return squeeze_and_excite(x, make_divisible(x.shape[-1] / 4), activation=relu, gate="hard_sigmoid")

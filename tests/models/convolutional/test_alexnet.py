@@ -12,7 +12,7 @@ SMALL = {"width": 0.1}
 
 @pytest.fixture(scope="module")
 def summary():
-    """What the paper's network costs."""
+    """Return the summary of the paper's network."""
     return summarize(alexnet((227, 227, 3), 1000))
 
 

@@ -22,7 +22,7 @@ def with_weights(network):
 
 
 def randomize(network):
-    """Give every weight a random value, statistics and biases too, so that none that is left out goes unseen."""
+    """Give every weight a random value, statistics and biases too, so that a missing one shows."""
     rng = np.random.default_rng(0)
     for weight in (weight for layer in with_weights(network) for weight in layer.weights):
         if weight.name == "kernel":
@@ -34,12 +34,11 @@ def randomize(network):
 
 
 def bring_over(theirs, ours):
-    """Give ours the weights of theirs, layer by layer.
+    """Copy the weights of `theirs` to `ours`, layer by layer.
 
-    Our convolutions have no bias. That of theirs goes into the normalization behind it: taken from the mean, which is
-    itself taken from what the convolution gives.
+    Our convolutions have no bias. The bias of theirs is subtracted from the mean of the normalization behind it.
     """
-    biases = {}  # by the tensor that they are part of
+    biases = {}  # by the output tensor of their convolution
     for source, target in zip(with_weights(theirs), with_weights(ours), strict=True):
         weights = source.get_weights()
         if isinstance(source, layers.Conv2D):
@@ -51,7 +50,7 @@ def bring_over(theirs, ours):
 
 
 def difference(theirs, ours):
-    """How far the logits of ours are from theirs, divided by how far theirs are from each other."""
+    """Return the largest difference of the logits, divided by the range of theirs."""
     x = np.random.default_rng(1).normal(size=(4, SIDE, SIDE, 3)).astype("float32")
     expected, given = (keras.ops.convert_to_numpy(network(x)) for network in (theirs, ours))
     assert np.isfinite(expected).all()

@@ -6,7 +6,7 @@ from dltemplates.models.generative.vae import conv_vae, vae
 
 
 def test_the_papers_network_has_its_parameters():
-    """500 hidden units on either side of 20: by hand, layer by layer."""
+    """500 hidden units on either side of 20, counted layer by layer."""
     model = vae((28, 28, 1))
     encoder, decoder = model.get_layer("encoder"), model.get_layer("decoder")
     assert encoder.count_params() == (784 * 500 + 500) + 2 * (500 * 20 + 20) == 412_540
