@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import ast
 import difflib
+import functools
 import importlib
+import inspect
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import Any
@@ -139,12 +141,11 @@ def load(kind: str, name: str, *, from_file: bool = False) -> Any:
     Raises:
         ValueError: If there is no such name, module or function, or the module is not trusted.
     """
-    own = ":" in name and name not in KINDS[kind]
-    if not own:
+    entry = KINDS[kind].get(name)
+    if entry is None and ":" not in name:
         check_name(kind, name)
-        name = KINDS[kind][name].target
-    module_name, _, attribute = name.partition(":")
-    if own and from_file and module_name not in _trusted:
+    module_name, _, attribute = (entry.target if entry else name).partition(":")
+    if entry is None and from_file and module_name not in _trusted:
         raise ValueError(
             f"A {kind} of your own is not imported because a file names it. Received: {name!r}. "
             f"If you trust it, add --import {module_name}."
@@ -156,9 +157,35 @@ def load(kind: str, name: str, *, from_file: bool = False) -> Any:
             f"A {kind} of your own is named `package.module:function`. Received: {name!r} ({error}). "
             "Check the spelling and that the module can be imported from here."
         ) from error
-    if own:
+    if entry is None:
         _trusted.add(module_name)
+    elif kind == "model" and attribute != name:
+        return variant(found, name, **entry.options)
     return found
+
+
+def variant(builder: Callable[..., Any], name: str, **fixed: Any) -> Callable[..., Any]:
+    """Return a model's builder with another default name and some of its options fixed.
+
+    Args:
+        builder: The builder of the family, such as `resnet_cifar`.
+        name: Name of the variant, such as `resnet20`.
+        fixed: Options, such as `depth=20`. The variant has no such arguments.
+    """
+    signature = inspect.signature(builder)
+    remaining = [parameter for key, parameter in signature.parameters.items() if key not in fixed]
+    own = signature.replace(parameters=[p.replace(default=name) if p.name == "name" else p for p in remaining])
+
+    @functools.wraps(builder)
+    def build(*sizes: Any, **options: Any) -> Any:
+        given = own.bind(*sizes, **options)
+        return builder(*given.args, **{"name": name, **given.kwargs, **fixed})
+
+    settings = ", ".join(f"{key}={value!r}" for key, value in fixed.items())
+    build.__name__ = name
+    build.__doc__ = f"Build `{builder.__name__}`{f' with {settings}' if settings else ''}.\n\n{builder.__doc__}"
+    build.__signature__ = own  # type: ignore[attr-defined]
+    return build
 
 
 def template_files() -> dict[str, Traversable]:
@@ -218,6 +245,14 @@ def describe(kind: str, name: str) -> dict[str, str]:
     package, _, file = module_name.rpartition(".")
     tree = ast.parse((resources.files(package) / f"{file}.py").read_text(encoding="utf-8"))
     node = next(n for n in tree.body if isinstance(n, (ast.FunctionDef, ast.ClassDef)) and n.name == attribute)
+    if kind == "model" and isinstance(node, ast.FunctionDef):
+        attribute = name
+        pairs = zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
+        remaining = [(argument, default) for argument, default in pairs if argument.arg not in entry.options]
+        node.args.kwonlyargs = [argument for argument, _ in remaining]
+        node.args.kw_defaults = [
+            ast.Constant(name) if argument.arg == "name" else default for argument, default in remaining
+        ]
     said = {
         "summary": entry.summary,
         "module": ast.get_docstring(tree) or "",

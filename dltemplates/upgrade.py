@@ -44,6 +44,7 @@ RENAMED_KEYS = {
     "task.judge": "task.evaluator",
     "task.relative": "task.subtract_last",
     "task.steps": "task.gibbs_steps",
+    "model.code": "model.latent_dim",
     "export.strings": "export.string_inputs",
 }
 RENAMED_KINDS = {"future": "horizon", "past": "history", "scores": "probabilities", "decision": "binary"}

@@ -32,6 +32,8 @@ RENAMED = {  # the first key of the first edition in a user's template, and what
     "digits": ("dataset.image_size", "dataset.images.size"),
     "climate": ("task.relative", "task.subtract_last"),
     "weather": ("dataset.columns", "dataset.table.columns"),
+    "tumours": ("model.code", "model.latent_dim"),
+    "vae": ("model.code", "model.latent_dim"),
 }
 SHARES = {"accuracy", "top_5", "roc_auc", "pr_auc", "precision", "recall"}  # scores that count examples
 TOLERANCES = {"saved_model": 1e-3, "float32": 1e-3, "float16": 1e-2}  # of a prediction's range; integers a tenth

@@ -225,7 +225,17 @@ def test_listing_and_judging_load_no_tensorflow(name):
 
 
 # The allow-list of names that begin with an underscore: those that Python itself documents.
-PYTHONS_OWN = {"__cause__", "__class__", "__doc__", "__file__", "__getitem__", "__init__", "__name__", "__version__"}
+PYTHONS_OWN = {
+    "__cause__",
+    "__class__",
+    "__doc__",
+    "__file__",
+    "__getitem__",
+    "__init__",
+    "__name__",
+    "__signature__",
+    "__version__",
+}
 INTERNAL = ("tensorflow.python", "keras.src")  # modules that are not meant for others
 UNIX = {
     *("resource", "fcntl", "termios", "pwd", "grp", "pty"),  # modules

@@ -2,6 +2,7 @@
 
 import copy
 import importlib
+import inspect
 import json
 import re
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import Literal
 import pytest
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from dltemplates import ExportReport, Run, load_template
+from dltemplates import ExportReport, Run, catalog, load_template
+from dltemplates.models.build import build_network
 from dltemplates.runs import RunRecord
 from dltemplates.runtimes import read_contract
 from dltemplates.tasks.serving.contract import Contract
@@ -213,7 +215,7 @@ def test_templates_are_upgraded_where_they_are_of_a_run(monkeypatch, tmp_path):
     run = Run(V1 / "vae")
     copied = tmp_path / "template.toml"
     copied.write_bytes(run.template_path.read_bytes().replace(b"horizon = 1", b"").replace(b"period = 1", b""))
-    copied.write_text(re.sub("(?m)^resize = .*|^\\[dataset.columns\\]", "", copied.read_text()))
+    copied.write_text(re.sub("(?m)^resize = .*|^\\[dataset.columns\\]|^(code|keep|strings) = .*", "", copied.read_text()))
 
     def seeded(table):
         return upgrade_template(table) | {"seed": 7}
@@ -223,3 +225,73 @@ def test_templates_are_upgraded_where_they_are_of_a_run(monkeypatch, tmp_path):
     assert run.template.seed == 7
     assert load_template(run.template_path).seed == 7
     assert load_template(copied).seed == 0
+
+
+@pytest.mark.parametrize("name", [name for name in catalog.MODELS if name.endswith(("autoencoder", "vae"))])
+def test_an_autoencoders_code_is_its_latent_dim(name):
+    written = {"model": {"name": name, "code": 8, "weights": "fresh"}}
+    assert upgrade_template(written) == {"model": {"name": name, "latent_dim": 8, "weights": "fresh"}}
+    assert "latent_dim" in inspect.signature(catalog.load("model", name)).parameters
+
+
+def test_the_steps_of_a_boltzmann_machine_are_gibbs_steps():
+    written = {
+        "task": {"name": "representation", "steps": 3},
+        "train": {"epochs": 2, "pretrain": {"epochs": 1, "steps": 3}},
+    }
+    assert upgrade_template(written) == {
+        "task": {"name": "representation", "gibbs_steps": 3},
+        "train": {"epochs": 2, "layerwise_pretrain": {"epochs": 1, "gibbs_steps": 3}},
+    }
+
+
+def test_the_options_of_a_contracts_task_have_todays_names():
+    for version in ("2.0", 1):
+        table = {"format_version": version, "task": "representation", "task_options": {"steps": 3}}
+        assert upgrade_contract(table) == table | {"task_options": {"gibbs_steps": 3}}
+    table = {"format_version": 1, "task": "own:task", "task_options": {"steps": 3}}
+    assert upgrade_contract(table) == table
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        {"model": {"name": "own:model", "code": 8}, "task": {"name": "own:task", "steps": 3}},
+        {"model": "vae", "task": "representation", "train": {"layerwise_pretrain": "none"}},
+        {"model": "vae", "train": []},
+        {"model": 3},
+    ],
+)
+def test_other_options_keep_their_names(table):
+    assert upgrade_template(table) == table
+
+
+@pytest.mark.parametrize(
+    ("template", "setting", "message"),
+    [
+        (
+            "vae_mnist",
+            "model.code",
+            "`model.code` is now `model.latent_dim`. Received: 8. Write it in the table [model]",
+        ),
+        (
+            "rbm_mnist",
+            "task.steps",
+            "`task.steps` is now `task.gibbs_steps`. Received: 8. Write it in the table [task]",
+        ),
+        (
+            "dbn_mnist",
+            "train.pretrain.steps",
+            "`train.pretrain` is now `train.layerwise_pretrain`. Received: {'steps': 8}. Write it in the table [train]",
+        ),
+    ],
+)
+def test_a_setting_that_has_another_name_now_is_an_error_that_says_it(template, setting, message):
+    with pytest.raises(ValueError, match=rf"^{template}: {re.escape(message)}"):
+        load_template(template, {setting: 8})
+
+
+def test_a_model_that_is_built_says_it_too():
+    message = r"^`code` of model `vae` is now `latent_dim`. Received: 8. Set `latent_dim`.$"
+    with pytest.raises(ValueError, match=message):
+        build_network("vae", {"input_shape": (8, 8, 1)}, {"code": 8})

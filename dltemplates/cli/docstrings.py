@@ -29,12 +29,6 @@ def _lines(paragraph: str) -> str:
     return "\n".join(" ".join(item.split()) for item in items)
 
 
-def sibling_of(docstring: str) -> str | None:
-    """The function that a docstring refers to: `Args: Those of ...`."""
-    found = re.search(r"^Args: Those of `(\w+)`", docstring, re.MULTILINE)
-    return found and found[1]
-
-
 def read_arguments(signature: str, docstring: str) -> dict[str, dict[str, Any]]:
     """The arguments of a function.
 

@@ -54,12 +54,9 @@ def show(said: dict[str, Any]) -> None:
 
 
 def arguments_of(model: str) -> dict[str, dict[str, Any]]:
-    """The default and the meaning of each argument of a builder, the meaning from a sibling that it refers to."""
+    """Return the default and the meaning of each argument of a builder."""
     said = catalog.describe("model", model)
-    docstring = said["docstring"]
-    while sibling := docstrings.sibling_of(docstring):
-        docstring = catalog.describe("model", sibling)["docstring"]
-    return docstrings.read_arguments(said["signature"], docstring)
+    return docstrings.read_arguments(said["signature"], said["docstring"])
 
 
 def _task_options(said: dict[str, str]) -> dict[str, dict[str, Any]]:

@@ -1,6 +1,6 @@
-"""Keras layers of our own: what Keras lacks, or what has weights that no layer of its has.
+"""Keras layers that Keras itself lacks.
 
-Importing this makes all of them known to Keras, so that a definition which names one can be loaded.
+Importing this module registers them with Keras, so that it can load definitions with such layers.
 """
 
 from dltemplates.layers.local_response_normalization import LocalResponseNormalization as LocalResponseNormalization

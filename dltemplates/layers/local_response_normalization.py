@@ -13,25 +13,25 @@ from keras import layers, ops
 
 @keras.saving.register_keras_serializable("dltemplates")
 class LocalResponseNormalization(layers.Layer):
-    """Weaken each value where those of its neighbouring channels, at the same place of the image, are large.
+    """Divide each value by a function of its neighbouring channels at the same position.
 
-    `y_i = x_i / (k + alpha * sum of x_j^2)^beta`, the sum over the `n` channels whose middle is i; channels beyond the
-    first and the last count as zero. `(batch, height, width, channels)` to the same shape.
+    `y_i = x_i / (k + alpha * sum of x_j^2)^beta`, with the sum over `n` channels centred on i. Channels beyond
+    the first and the last count as zero. `(batch, height, width, channels)` to the same shape.
 
-    The neighbours are summed by a 1x1 convolution with a constant band of ones, and the power is `exp(-beta * log)`.
-    Every converter knows these, in 8 bits too, where the runtimes' own operator stays in float; and they were measured
-    to be faster than it, in LiteRT as in ONNX Runtime.
+    A 1x1 convolution with a constant band of ones computes the sum, and `exp(-beta * log)` the power. Every converter
+    supports both, in 8 bits too, where the runtimes' own operator stays in float. They were also measured to be faster
+    than this operator, in LiteRT and in ONNX Runtime.
     """
 
     def __init__(self, *, n: int = 5, k: float = 2.0, alpha: float = 1e-4, beta: float = 0.75, **options):
-        """Make the layer, by default with the paper's constants.
+        """Create the layer, by default with the paper's constants.
 
         Args:
-            n: Number of channels summed over; odd.
-            k: Positive, so that the power of nothing is finite.
-            alpha: Positive.
-            beta: The power; positive.
-            options: Keras's own, such as `name`.
+            n: Number of channels in the sum; odd.
+            k: Constant in the base; positive, so that the result is finite for zeros.
+            alpha: Factor of the sum; positive.
+            beta: Exponent; positive.
+            options: Options of every Keras layer, such as `name`.
 
         Raises:
             ValueError: If a constant is out of range.
@@ -54,8 +54,8 @@ class LocalResponseNormalization(layers.Layer):
         scaled = inputs * math.sqrt(self.alpha)  # before squaring: in float16 the square of 256 is infinite
         band = ops.convert_to_tensor(_band(inputs.shape[-1], self.n), dtype=inputs.dtype)
         total = ops.conv(scaled * scaled, band, padding="valid", data_format="channels_last")
-        # No sum is negative, but so `k` cannot become the bias of the convolution: two layers with one bias share its
-        # scale in TFLite's 16x8 bits, where it then is wrong for one of them.
+        # No sum is negative, but the ReLU keeps `k` from becoming the bias of the convolution. Two layers with the same
+        # bias share its scale in TFLite's int16x8, which is then wrong for one of them.
         total = ops.relu(total)
         return inputs * ops.exp(-self.beta * ops.log(self.k + total))
 
@@ -64,7 +64,7 @@ class LocalResponseNormalization(layers.Layer):
 
 
 def _band(channels, n):
-    """The 1x1 kernel that sums each channel and its neighbours, (1, 1, channels, channels)."""
-    places = np.arange(channels)
-    near = abs(places[:, None] - places) <= n // 2
+    """Return the 1x1 kernel that sums each channel and its neighbours: (1, 1, channels, channels)."""
+    numbers = np.arange(channels)
+    near = abs(numbers[:, None] - numbers) <= n // 2
     return near[None, None].astype("float32")

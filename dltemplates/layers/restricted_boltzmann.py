@@ -11,19 +11,19 @@ from keras import layers, ops
 
 @keras.saving.register_keras_serializable("dltemplates")
 class RestrictedBoltzmann(layers.Layer):
-    """Visible and hidden units that are on or off, joined by weights that go both ways; none within a layer.
+    """Binary visible and hidden units with symmetric weights between them, and none within a layer.
 
-    `energy(v, h) = -v'b - h'c - v'Wh`, and `p(v, h)` is proportional to `exp(-energy)`. So given one layer the units of
-    the other are independent: `p(h = 1 | v) = sigmoid(c + v'W)`. That is what the layer gives: (batch, visible) between
-    0 and 1 to (batch, units) between 0 and 1, as a dense layer with sigmoids would.
+    `energy(v, h) = -v'b - h'c - v'Wh`, and `p(v, h)` is proportional to `exp(-energy)`. Given one layer, the units of
+    the other are independent: `p(h = 1 | v) = sigmoid(c + v'W)`. The layer outputs this probability, like a dense layer
+    with sigmoids: (batch, visible) in [0, 1] to (batch, units) in [0, 1].
     """
 
     def __init__(self, units: int, **options):
-        """Make the layer.
+        """Create the layer.
 
         Args:
             units: Number of hidden units.
-            options: Those of any layer.
+            options: Options of every Keras layer, such as `name`.
         """
         super().__init__(**options)
         self.units = units
@@ -39,15 +39,15 @@ class RestrictedBoltzmann(layers.Layer):
         return self.hidden(inputs)
 
     def hidden(self, visible):
-        """The probability that each hidden unit is on: (batch, visible) to (batch, units)."""
+        """Return the probability of each hidden unit to be on: (batch, visible) to (batch, units)."""
         return ops.sigmoid(self._drive(visible))
 
     def visible(self, hidden):
-        """The probability that each visible unit is on: (batch, units) to (batch, visible)."""
+        """Return the probability of each visible unit to be on: (batch, units) to (batch, visible)."""
         return ops.sigmoid(ops.matmul(hidden, ops.transpose(self.kernel)) + self.visible_bias)
 
     def free_energy(self, visible):
-        """`-log sum over h of exp(-energy(v, h))` of each example: (batch, visible) to (batch,)."""
+        """Return `-log sum over h of exp(-energy(v, h))` for each example: (batch, visible) to (batch,)."""
         biased = ops.matmul(visible, ops.expand_dims(self.visible_bias, 1))[:, 0]
         return -biased - ops.sum(ops.softplus(self._drive(visible)), axis=-1)
 

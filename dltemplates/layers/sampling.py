@@ -1,4 +1,4 @@
-"""A draw from a distribution that a network gives, through which its gradient finds back.
+"""Gaussian sampling with the reparameterization trick.
 
 Kingma, Welling: "Auto-Encoding Variational Bayes", ICLR 2014, https://arxiv.org/abs/1312.6114, section 2.4.
 """
@@ -9,9 +9,9 @@ from keras import layers, ops, random
 
 @keras.saving.register_keras_serializable("dltemplates")
 class Sampling(layers.Layer):
-    """Draw `mean + exp(log_variance / 2) * noise` in training, and give the mean elsewhere.
+    """Sample `mean + exp(log_variance / 2) * noise` in training, and return the mean otherwise.
 
-    Two tensors (batch, units) to one. An exported network gives the mean: a draw would be frozen into its file.
+    Two tensors (batch, units) to one. An exported network returns the mean, since its file would repeat one sample.
     """
 
     def __init__(self, *, seed: int | None = None, **options):
@@ -26,7 +26,7 @@ class Sampling(layers.Layer):
         return mean + ops.exp(log_variance / 2) * self.noise(mean)
 
     def noise(self, reference):
-        """Draw standard normal numbers, as many as a tensor has."""
+        """Sample a standard normal tensor with the shape and dtype of another."""
         return random.normal(ops.shape(reference), dtype=reference.dtype, seed=self.generator)
 
     def compute_output_shape(self, input_shape):

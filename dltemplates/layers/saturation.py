@@ -1,4 +1,4 @@
-"""What a sensor and a file do to noise: no pixel is darker than black or brighter than white."""
+"""Saturation of noisy images: no pixel is darker than black or brighter than white."""
 
 import keras
 from keras import layers, ops
@@ -6,10 +6,7 @@ from keras import layers, ops
 
 @keras.saving.register_keras_serializable("dltemplates")
 class Saturation(layers.Layer):
-    """Bring each value to the nearest one between 0 and 1 in training, behind layers that add noise.
-
-    Elsewhere there is no noise, and values are given as they are.
-    """
+    """Clip values to [0, 1] in training, behind layers that add noise; return them unchanged otherwise."""
 
     def call(self, inputs, training=False):
         return ops.clip(inputs, 0, 1) if training else inputs

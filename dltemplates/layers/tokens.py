@@ -1,4 +1,4 @@
-"""What turns a sequence of patches into tokens with a place.
+"""Class token and position embedding of a Vision Transformer.
 
 Dosovitskiy et al.: "An Image is Worth 16x16 Words: Transformers for Image Recognition at Scale", ICLR 2021,
 https://arxiv.org/abs/2010.11929, section 3.1, equation 1.
@@ -10,9 +10,9 @@ from keras import layers, ops
 
 @keras.saving.register_keras_serializable("dltemplates")
 class ClassToken(layers.Layer):
-    """Put one learned token in front of every sequence: `(batch, length, units)` to `(batch, length + 1, units)`.
+    """Add one learned token in front of every sequence: `(batch, length, units)` to `(batch, length + 1, units)`.
 
-    It stands for no patch; what the encoder makes of it describes the whole image.
+    It belongs to no patch. Its output of the encoder describes the whole image.
     """
 
     def build(self, input_shape):
@@ -25,7 +25,7 @@ class ClassToken(layers.Layer):
 
 @keras.saving.register_keras_serializable("dltemplates")
 class PositionEmbedding(layers.Layer):
-    """Add a learned vector for each place of a sequence of fixed length, `(batch, length, units)`."""
+    """Add a learned vector for each position of a sequence of fixed length, `(batch, length, units)`."""
 
     def build(self, input_shape):
         initializer = keras.initializers.RandomNormal(stddev=0.02)

@@ -1,4 +1,4 @@
-"""Build a network of the catalog, or the user's own, from the sizes and options that a template gives."""
+"""Build a network from the catalog or a user's module, with the sizes and options of a template."""
 
 import difflib
 import inspect
@@ -11,27 +11,28 @@ from pydantic.errors import PydanticSchemaGenerationError
 from dltemplates import catalog
 from dltemplates.errors import out_of_memory
 from dltemplates.models.recursion import LIMIT, deep_networks
+from dltemplates.upgrade import RENAMED_KEYS
 
 SIZES = ("input_shape", "num_outputs", "vocabulary_size", "sequence_length", "horizon", "channels")
-"""What a builder may ask for by name; a task and its data, or the user, give it."""
+"""The sizes that a builder may take by name, from a task and its data or from the user."""
 
 
 @deep_networks()
 def build_network(name: str, sizes: dict[str, Any], options: dict[str, Any]) -> keras.Model:
-    """Call the builder with the sizes it asks for and the options it was given.
+    """Call a builder with the sizes that it takes and the given options.
 
     Args:
         name: A model of the catalog, or the user's own `package.module:function`.
-        sizes: What the task and the data give, such as `input_shape` and `num_outputs`; those that the builder does
-            not ask for are left out.
+        sizes: Sizes from the task and the data, such as `input_shape` and `num_outputs`. Sizes that the builder does
+            not take are left out.
         options: The builder's own keywords.
 
     Returns:
         The network, with fresh weights.
 
     Raises:
-        ValueError: If there is no such model, it needs a size that is not given, it does not know an option, an option
-            has the wrong type or value, the network is too deep, or the user's function returns no Keras model.
+        ValueError: If there is no such model, a size is missing, an option is unknown or has the wrong type or value,
+            the network is too deep, or the user's function returns no Keras model.
     """
     builder = catalog.load("model", name)
     if not callable(builder):
@@ -43,6 +44,7 @@ def build_network(name: str, sizes: dict[str, Any], options: dict[str, Any]) -> 
         for parameter in parameters
         if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
     }
+    _check_fixed(name, options)
     _check_options(name, options, [key for key in named if key not in sizes and key != "name"], takes_any)
     for key, parameter in named.items():
         if parameter.default is parameter.empty and key not in sizes and key not in options:
@@ -51,28 +53,28 @@ def build_network(name: str, sizes: dict[str, Any], options: dict[str, Any]) -> 
                 f"Received: {', '.join(sizes) or 'no sizes'}. Choose a model that fits the task: `dlt list models`; "
                 "`dlt build` takes --input-shape, --classes (num_outputs) and --size NAME=VALUE."
             )
-    given = {key: value for key, value in sizes.items() if key in named} | _converted(name, builder, options)
+    arguments = {key: value for key, value in sizes.items() if key in named} | _converted(name, builder, options)
     try:
-        network = builder(**given)
+        network = builder(**arguments)
     except RecursionError as error:
-        shown = ", ".join(f"{key}={value!r}" for key, value in options.items()) or "no options"
+        received = ", ".join(f"{key}={value!r}" for key, value in options.items()) or "no options"
         raise ValueError(
-            f"A network must be shallow enough for Keras to walk it in {LIMIT:,} calls, each within the one before. "
-            f"Received: {name} with {shown}, which takes more. Put fewer layers one behind the other."
+            f"A network must be shallow enough for Keras to walk it in {LIMIT:,} nested calls. "
+            f"Received: {name} with {received}, which takes more. Put fewer layers in a row."
         ) from error
     except (TypeError, ValueError) as error:
         if isinstance(error, ValueError) and "Received:" in str(error) and "\n" not in str(error):
-            raise  # a builder's own rule; what follows is Keras's
-        shown = ", ".join(f"{key}={value!r}" for key, value in given.items())
+            raise  # the builder's own error; the others are Keras's
+        received = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
         reason = " ".join(str(error).split()).rstrip(".")
         raise ValueError(
-            f"Model `{name}` cannot be built so: {reason}. Received: {shown}. `dlt show {name}` lists the options."
+            f"Model `{name}` cannot be built so: {reason}. Received: {received}. `dlt show {name}` lists the options."
         ) from error
     except out_of_memory() as error:
-        shown = ", ".join(f"{key}={value!r}" for key, value in given.items())
+        received = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
         raise ValueError(
-            f"The weights of a network must fit into memory. Received: {name} with {shown}, for which there is not "
-            "enough. Take smaller inputs, or less of its width or units."
+            f"The weights of a network must fit into memory. Received: {name} with {received}, for which there is not "
+            "enough. Take smaller inputs, or a smaller width or fewer units."
         ) from error
     if not isinstance(network, keras.Model):
         raise ValueError(
@@ -82,9 +84,27 @@ def build_network(name: str, sizes: dict[str, Any], options: dict[str, Any]) -> 
     return network
 
 
+def _check_fixed(name: str, options: dict[str, Any]) -> None:
+    """Raise a `ValueError` for an option that the catalog fixes: it names the models whose option it is."""
+    entry = catalog.MODELS.get(name)
+    if entry is None or not (fixed := options.keys() & entry.options.keys()):
+        return
+    key = min(fixed)
+    family = {other: it.options for other, it in catalog.MODELS.items() if it.target == entry.target}
+    free = [other for other, of_other in family.items() if key not in of_other]
+    others = " or ".join(free or [other for other in family if other != name])
+    raise ValueError(
+        f"`{key}` of model `{name}` is always {entry.options[key]!r}. Received: {key}={options[key]!r}. "
+        f"{f'Set it on {others}' if free else f'Try {others}'}."
+    )
+
+
 def _check_options(name: str, options: dict[str, Any], known: list[str], takes_any: bool) -> None:
     for key in options:
         if key not in known and not takes_any:
+            now = RENAMED_KEYS.get(f"model.{key}", "").removeprefix("model.")
+            if now in known:
+                raise ValueError(f"`{key}` of model `{name}` is now `{now}`. Received: {options[key]!r}. Set `{now}`.")
             near = difflib.get_close_matches(key, known, n=3, cutoff=0.5)
             hint = f"Did you mean {' or '.join(near)}? " if near else ""
             every = f"Its options: {', '.join(known)}." if known else "It has no options."
@@ -92,10 +112,10 @@ def _check_options(name: str, options: dict[str, Any], known: list[str], takes_a
 
 
 def _converted(name: str, builder: Any, options: dict[str, Any]) -> dict[str, Any]:
-    """The options, each brought to the type that the builder's annotation names, where it names one."""
+    """Return the options, each converted to the type of its annotation if it has one."""
     try:
         hints = get_type_hints(builder)
-    except (NameError, TypeError):  # annotations of the user's that cannot be resolved: the builder must see for itself
+    except (NameError, TypeError):  # a user's annotations that cannot be resolved: pass the options on as they are
         hints = {}
     converted = dict(options)
     for key in options.keys() & hints.keys():
@@ -109,5 +129,5 @@ def _converted(name: str, builder: Any, options: dict[str, Any]) -> dict[str, An
                 f"`dlt show {name}` lists the options."
             ) from None
         except (PydanticSchemaGenerationError, PydanticUserError):
-            continue  # a type that pydantic does not know
+            continue  # pydantic does not know the type
     return converted

@@ -1,11 +1,13 @@
-"""The rules that builders share for what they are given."""
+"""Relations between a builder's arguments, and the least size of images."""
 
 import math
 from collections.abc import Sequence
-from numbers import Integral, Real
+from numbers import Real
+
+from dltemplates.models.ranges import is_count
 
 SIZE = "`dataset.images.size`, or --input-shape"
-"""Where a user says how large an image is: in a template, or to `dlt build`."""
+"""The setting of the image size in a template, and the option of `dlt build`."""
 
 
 def check_image_shape(
@@ -20,13 +22,13 @@ def check_image_shape(
 
     Args:
         model: Name of the builder.
-        input_shape: What it was given.
-        least: Least height and width, in pixels; what the model takes multiples of, where it does.
+        input_shape: Its argument.
+        least: Least height and width, in pixels. Where they must be multiples of a number, that number.
         most: Greatest height and width, in pixels; None for any.
-        way_out: What to do where the image is too small.
+        way_out: The last sentence of the error for an image that is too small.
     """
     received = f"Received: input_shape={tuple(input_shape)}."
-    if len(input_shape) != 3 or not all(_is_positive(size) for size in input_shape):
+    if len(input_shape) != 3 or not all(is_count(size) for size in input_shape):
         side = -(-32 // least) * least
         raise ValueError(f"`{model}` takes images, (height, width, channels). {received} Try ({side}, {side}, 3).")
     *size, channels = input_shape
@@ -44,40 +46,17 @@ def check_image_shape(
 
 
 def check_sequence_shape(model: str, input_shape: Sequence[int]) -> None:
-    """Raise a `ValueError` unless `input_shape` is that of rows in the order of time."""
-    if len(input_shape) != 2 or not all(_is_positive(size) for size in input_shape):
+    """Raise a `ValueError` unless `input_shape` is (rows, channels)."""
+    if len(input_shape) != 2 or not all(is_count(size) for size in input_shape):
         raise ValueError(
             f"`{model}` takes sequences, (rows, channels). Received: input_shape={tuple(input_shape)}. "
-            "Try (48, 1); a series is one by `dataset.series.window`."
-        )
-
-
-def check_num_outputs(num_outputs: int) -> None:
-    """Raise a `ValueError` unless there is something to predict."""
-    if not _is_positive(num_outputs):
-        raise ValueError(
-            f"`num_outputs` must be a positive number of classes or values. Received: num_outputs={num_outputs!r}. "
-            "Count the classes that the data has."
-        )
-
-
-def check_dropout_rate(dropout_rate: float, name: str = "dropout_rate") -> None:
-    """Raise a `ValueError` unless a share of the activations is left."""
-    if not 0 <= dropout_rate < 1:
-        raise ValueError(f"`{name}` must lie in [0, 1). Received: {name}={dropout_rate}. Try 0.5, or 0 for no dropout.")
-
-
-def check_widths(name: str, widths: Sequence[int], example: str) -> None:
-    """Raise a `ValueError` unless `widths` are the positive sizes of one or more layers."""
-    if not widths or not all(_is_positive(width) for width in widths):
-        raise ValueError(
-            f"`{name}` must be one or more positive integers. Received: {name}={widths!r}. Try `{name}={example}`."
+            "Try (48, 1); `dataset.series.window` cuts a series into such sequences."
         )
 
 
 def check_depth(depth: int, step: int) -> None:
-    """Raise a `ValueError` unless a network can have `depth` layers: two, and `step` more once or more often."""
-    if not _is_positive(depth) or depth <= 2 or (depth - 2) % step:
+    """Raise a `ValueError` unless `depth` is 2 plus a positive multiple of `step`."""
+    if not is_count(depth) or depth <= 2 or (depth - 2) % step:
         received = int(depth) if isinstance(depth, Real) and math.isfinite(depth) else step + 2
         below = max(received - (received - 2) % step, step + 2)
         raise ValueError(
@@ -86,14 +65,8 @@ def check_depth(depth: int, step: int) -> None:
         )
 
 
-def check_count(name: str, count: int, example: int) -> None:
-    """Raise a `ValueError` unless there is at least one of what is counted: layers, filters, pixels of a side."""
-    if not _is_positive(count):
-        raise ValueError(f"`{name}` must be a positive integer. Received: {name}={count!r}. Try `{name}={example}`.")
-
-
 def check_patches(model: str, input_shape: Sequence[int], patch_size: int) -> None:
-    """Raise a `ValueError` unless square patches of `patch_size` pixels cover the image and nothing is left over."""
+    """Raise a `ValueError` unless height and width are multiples of `patch_size`."""
     size = tuple(input_shape[:2])
     if any(pixels % patch_size for pixels in size):
         larger = "x".join(str(-(-pixels // patch_size) * patch_size) for pixels in size)
@@ -110,19 +83,16 @@ def check_halving(
     input_shape: Sequence[int],
     filters: Sequence[int],
     *,
-    example: str = "[32, 64]",
     does: str = "halves images",
 ) -> None:
-    """Raise a `ValueError` unless the input is an image that can be halved once for each of `filters`.
+    """Raise a `ValueError` unless the input is an image that can be halved once per number in `filters`.
 
     Args:
         model: Name of the builder.
-        input_shape: What it was given.
-        filters: Those of each resolution.
-        example: Filters that it can have.
-        does: What the model does once for each of `filters`.
+        input_shape: Its argument.
+        filters: Filters at each resolution.
+        does: The words for it in the error.
     """
-    check_widths("filters", filters, example)
     step = 2 ** len(filters)
     check_image_shape(model, input_shape, least=step)
     size = tuple(input_shape[:2])
@@ -132,24 +102,3 @@ def check_halving(
             f"`{model}` {does} {len(filters)} times: height and width must be multiples of {step}. "
             f"Received: input_shape={tuple(input_shape)}. Try {larger} ({SIZE})."
         )
-
-
-def check_multiplier(name: str, multiplier: float) -> None:
-    """Raise a `ValueError` unless a layer's filters, or a stage's blocks, can be multiplied by it."""
-    is_number = isinstance(multiplier, Real) and not isinstance(multiplier, bool)
-    if not is_number or not 0 < multiplier < math.inf:
-        raise ValueError(
-            f"`{name}` must be a positive number. Received: {name}={multiplier!r}. "
-            f"Try `{name}=1.0`, the paper's network, or 0.5 for half of it."
-        )
-
-
-def check_range(name: str, value: float, example: float, *, least: float = 0.0) -> None:
-    """Raise a `ValueError` unless `value` is a finite number of at least `least`."""
-    is_number = isinstance(value, Real) and not isinstance(value, bool)
-    if not is_number or not least <= value < math.inf:
-        raise ValueError(f"`{name}` must be at least {least:g}. Received: {name}={value!r}. Try `{name}={example:g}`.")
-
-
-def _is_positive(size: object) -> bool:
-    return isinstance(size, Integral) and not isinstance(size, bool) and int(size) > 0

@@ -1,8 +1,8 @@
-"""Weights of `keras.applications` for the networks of ours that are the same, so that ImageNet's can be begun with.
+"""Pretrained ImageNet weights from `keras.applications`, for our networks with the same architecture.
 
-Their images are not ours: each family wants its own range, and some blue first. Ours are red, green, blue between 0 and
-1, less a `center`; what is left of the difference, a factor for each channel and their order, goes into the first
-convolution. The center stays outside: zero padding would not be zero any more.
+The families of `keras.applications` expect different pixel ranges, and some expect blue first. Our images are RGB in
+[0, 1], minus a `center`. The rest of the difference, a factor per channel and the channel order, goes into the first
+convolution. The center cannot: zero padding would then not be zero any more.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ CAFFE_MEAN = (123.68 / 255, 116.779 / 255, 103.939 / 255)
 
 @dataclass(frozen=True)
 class Application:
-    """A network of `keras.applications` that we have too.
+    """Network of `keras.applications` with the architecture of one of ours.
 
     Attributes:
-        builder: Its name there.
-        siblings: The names there of what other values of some options of ours make of it.
-        shaped_by: Those options and their defaults.
+        builder: Its name in `keras.applications`.
+        siblings: Names of its other sizes in `keras.applications`, by the values of our options `shaped_by`.
+        shaped_by: Our options that change the architecture, with their defaults.
         has_width: Whether it has our `width`, as its `alpha`.
-        center: The pixel, of ours, that is 0 to it.
-        scale: What a difference of 1 between two pixels is to it, for each of our channels.
-        blue_first: Whether its channels are blue, green, red.
+        center: Our pixel values, for each channel, that are 0 in its range.
+        scale: Factors from our pixel values to its range, for each of our channels.
+        blue_first: Whether its channel order is blue, green, red.
     """
 
     builder: str
@@ -55,16 +55,16 @@ class Application:
     has_width: bool = False
 
     def of(self, options: Mapping[str, Any]) -> tuple[str, dict[str, Any], dict[str, Any]]:
-        """The one that has the shape of ours.
+        """Return the network of `keras.applications` with the same weight shapes as ours.
 
         Args:
-            options: Of ours.
+            options: Options of our model.
 
         Returns:
-            Its name there, the arguments that it is built with, and the options of ours that shape it.
+            Its name in `keras.applications`, its arguments, and our options that change the architecture.
 
         Raises:
-            ValueError: If there is none of that shape.
+            ValueError: If there is no such network.
         """
         if self.has_width:
             width = float(options.get("width", 1.0))
@@ -72,10 +72,10 @@ class Application:
         shape = {name: options.get(name, default) for name, default in self.shaped_by.items()}
         values = tuple(tuple(value) if isinstance(value, list) else value for value in shape.values())
         if shape and values not in self.siblings:
-            shown = ", ".join(f"{name}={value}" for name, value in shape.items())
+            received = ", ".join(f"{name}={value}" for name, value in shape.items())
             known = "; ".join(f"{' '.join(map(str, key))} ({name})" for key, name in self.siblings.items())
             raise ValueError(
-                f"`model.weights` of keras.applications are for the shapes that it has. Received: {shown}. There are, "
+                f"`model.weights` of keras.applications exist for some sizes only. Received: {received}. There are, "
                 f"of {' and '.join(shape)}: {known}."
             )
         return self.siblings.get(values, self.builder), {}, shape
@@ -127,12 +127,12 @@ APPLICATIONS = {
 
 @dataclass(frozen=True)
 class Pretrained:
-    """A network with weights to begin with.
+    """Network with pretrained weights.
 
     Attributes:
-        network: It.
-        center: The pixel that is 0 to it, for each channel; None where that is black.
-        origin: Where it is from, for messages.
+        network: The network.
+        center: Pixel values, for each channel, that are 0 at its input; None for black.
+        origin: Origin of the weights, for messages.
     """
 
     network: keras.Model
@@ -143,27 +143,27 @@ class Pretrained:
 def load_application(
     name: str, weights: str, options: Mapping[str, Any], *, check: Callable[[keras.Model], Any] = lambda ours: None
 ) -> Pretrained:
-    """Make a network of ours with the weights that `keras.applications` has for it.
+    """Build one of our networks with its weights from `keras.applications`.
 
     Args:
-        name: Of our model.
-        weights: `imagenet`, which is downloaded into Keras's cache, or the path of a `.h5` file of such weights, the
-            classifier included.
-        options: Of our model; those that shape it choose among its siblings.
-        check: Looks at the network that will have the weights, before they are downloaded.
+        name: Name of our model.
+        weights: `imagenet`, which Keras downloads into its cache, or the path of an `.h5` file of such weights with the
+            classifier.
+        options: Options of our model.
+        check: Checks the network before its weights are downloaded.
 
     Raises:
-        ValueError: If it has no such network, the weights cannot be had, or the file's are of another one; names the
-            first layer that differs.
+        ValueError: If `keras.applications` has no such network, the weights cannot be downloaded or read, or the file
+            holds the weights of another network; names the first layer that differs.
     """
     if name not in APPLICATIONS:
         raise ValueError(
-            f"`model.weights` = {weights} is for networks that keras.applications has too. Received: model {name}. "
-            f"There are: {', '.join(APPLICATIONS)}; for others give a run of your own."
+            f"`model.weights` = {weights} is for the networks of keras.applications. Received: model {name}. "
+            f"There are: {', '.join(APPLICATIONS)}. For other models set it to one of your runs."
         )
     if weights != IMAGENET and not Path(weights).is_file():
         raise ValueError(
-            f"`model.weights` must be a file that is there. Received: {weights}. Check the path, or set it to "
+            f"`model.weights` must be an existing file. Received: {weights}. Check the path, or set it to "
             "`imagenet`, a run or `fresh`."
         )
     application = APPLICATIONS[name]
@@ -172,22 +172,22 @@ def load_application(
     check(ours)
     builder = getattr(keras.applications, their_name)
     try:
-        # Keras tells of a download on stdout, and warns of all that does not fit before the error says so.
+        # Keras prints its downloads to stdout, and warns of weights that do not fit before it raises an error.
         with redirect_stdout(sys.stderr), warnings.catch_warnings(action="ignore"):
             theirs = builder(weights=weights, classifier_activation=None, **arguments)
-    except Exception as error:  # whatever the download or the file's contents lead to
+    except Exception as error:  # the download or the file may fail in many ways
         if weights != IMAGENET:
             twin = builder(weights=None, **arguments)
             difference = _first_difference(weights, twin) if h5py.is_hdf5(weights) else None
             raise ValueError(
-                f"`model.weights` must be those of keras.applications.{their_name}, with its classifier of 1000 "
+                f"`model.weights` must be the weights of keras.applications.{their_name}, with its classifier of 1000 "
                 f"classes. Received: {weights} for {name}: {difference or first_line(error)}. Give the file that "
                 "belongs to the model, or set it to `imagenet`, a run or `fresh`."
             ) from error
         raise ValueError(
-            f"`model.weights` must be there to be read. Received: {weights} for {name}: "
-            f"{first_line(error).rstrip('.')}. Without a network, bring its file, with the classifier, and give the "
-            "path; or set it to `fresh`."
+            f"`model.weights` must be downloadable. Received: {weights} for {name}: "
+            f"{first_line(error).rstrip('.')}. Without a network connection, set it to the path of the file with the "
+            "classifier, or to `fresh`."
         ) from error
     application = _with_normalization(application, theirs)
     take_application(ours, theirs, application)
@@ -195,9 +195,10 @@ def load_application(
 
 
 def _with_normalization(application: Application, theirs: keras.Model) -> Application:
-    """How images of theirs differ from ours, where a `Normalization` in it says so: it is ImageNet's, or its own.
+    """Return the application with the center and scale of the `Normalization` layer in `theirs`, if it has its own.
 
-    Of ImageNet's, `imagenet` divides once more by the root of the deviation, and a file does not say so.
+    With ImageNet's statistics the layer does not show the whole scale: Keras divides once more by the root of the
+    standard deviation for `imagenet`, but not for a file. The application's own values are right then.
     """
     for layer in theirs.layers:
         if isinstance(layer, layers.Normalization):
@@ -208,22 +209,22 @@ def _with_normalization(application: Application, theirs: keras.Model) -> Applic
 
 
 def _first_difference(path: str, twin: keras.Model) -> str | None:
-    """Name the first layer of a network for which a file has other weights; None where all are alike."""
-    taking = [layer for layer in twin.layers if layer.weights]
+    """Describe the first layer of a network whose weight shapes differ from a file's; None if all are equal."""
+    weighted = [layer for layer in twin.layers if layer.weights]
     with h5py.File(path) as file:
-        kept = _by_class(file["layers"], taking) if "layers" in file else _in_order(file.get("model_weights", file))
-        for layer, found in zip_longest(taking, kept):
+        kept = _by_class(file["layers"], weighted) if "layers" in file else _in_order(file.get("model_weights", file))
+        for layer, found in zip_longest(weighted, kept):
             wanted = [tuple(weight.shape) for weight in layer.weights] if layer else []
             if sorted(found or []) != sorted(wanted):
                 place = f"in `{layer.name}`" if layer else "after the last layer"
-                return f"{place} it has {_shown(found or [])} where {_shown(wanted)} belongs"
+                return f"{place} it has {_written(found or [])} where {_written(wanted)} belongs"
     return None
 
 
-def _by_class(group: h5py.Group, taking: list[layers.Layer]) -> Iterator[list[tuple[int, ...]]]:
-    """Shapes in a file as Keras 3 writes it: `conv2d`, `conv2d_1` and so on, whatever the layers' names are."""
+def _by_class(group: h5py.Group, weighted: list[layers.Layer]) -> Iterator[list[tuple[int, ...]]]:
+    """Yield the shapes in a file of Keras 3, which names layers by class: `conv2d`, `conv2d_1` and so on."""
     counts: Counter[str] = Counter()
-    for layer in taking:
+    for layer in weighted:
         kind = re.sub(r"(?<!^)(?=[A-Z][a-z])", "_", type(layer).__name__).lower()
         key = f"{kind}_{counts[kind]}" if counts[kind] else kind
         counts[kind] += 1
@@ -231,34 +232,34 @@ def _by_class(group: h5py.Group, taking: list[layers.Layer]) -> Iterator[list[tu
 
 
 def _in_order(group: h5py.Group) -> Iterator[list[tuple[int, ...]]]:
-    """Shapes in a file as Keras wrote it before, and as those of ImageNet are."""
+    """Yield the shapes in a file of an earlier Keras, the format of the ImageNet weights."""
     for name in group.attrs.get("layer_names", ()):
         if shapes := [group[name][weight].shape for weight in group[name].attrs["weight_names"]]:
             yield shapes
 
 
-def _shown(shapes: list[tuple[int, ...]]) -> str:
+def _written(shapes: list[tuple[int, ...]]) -> str:
     return " ".join("x".join(map(str, shape)) for shape in shapes) or "nothing"
 
 
 def take_application(ours: keras.Model, theirs: keras.Model, application: Application) -> None:
-    """Copy the weights of theirs into ours, which then gives for `x - center` what theirs gives for its own range.
+    """Copy weights from `theirs` to `ours`, which then computes the same for `x - center`.
 
     Args:
-        ours: A network of ours.
-        theirs: The same of `keras.applications`; a `Normalization` in front of it is part of its range.
-        application: How its images differ.
+        ours: Our network.
+        theirs: The same network of `keras.applications`, with or without a `Normalization` layer in front.
+        application: The difference between their pixel range and ours.
     """
     folded: dict[str, np.ndarray] = {}  # biases, by the name of the batch normalization behind them
     pairs = zip(_weighted(ours), _weighted(theirs), strict=True)
-    for place, (mine, layer) in enumerate(pairs):
+    for number, (mine, layer) in enumerate(pairs):
         values = layer.get_weights()
-        if place == 0:
+        if number == 0:
             kernel = values[0][:, :, ::-1] if application.blue_first else values[0]
             values[0] = kernel * np.array(application.scale, np.float32)[:, None]
         if len(values) > len(mine.weights):
-            folded[_reader(theirs, layer).name] = values.pop()
-        if layer.name in folded:  # what is normalized lacks the bias, so its mean does too
+            folded[_next_layer(theirs, layer).name] = values.pop()
+        if layer.name in folded:  # our convolution has no bias: subtract theirs from the mean of the normalization
             values[-2] = values[-2] - folded[layer.name]
         mine.set_weights([value.reshape(weight.shape) for value, weight in zip(values, mine.weights, strict=True)])
 
@@ -267,6 +268,6 @@ def _weighted(network: keras.Model) -> list[layers.Layer]:
     return [layer for layer in network.layers if layer.weights and not isinstance(layer, layers.Normalization)]
 
 
-def _reader(network: keras.Model, layer: layers.Layer) -> layers.Layer:
-    """The layer that takes what another gives."""
+def _next_layer(network: keras.Model, layer: layers.Layer) -> layers.Layer:
+    """Return the layer behind another."""
     return next(other for other in network.layers if other is not layer and other.input is layer.output)

@@ -1,23 +1,23 @@
-"""Room for Keras to walk a deep network.
+"""Recursion limit for deep networks.
 
-Keras finds the layers of a functional model by following its tensors back from the output, each call within the one
-before. A thousand layers, one behind the other, meet Python's own limit of 1,000 calls: a `RecursionError`.
+Keras finds the layers of a functional model by following its tensors back from the output, one nested call per layer.
+A thousand layers in a row exceed Python's limit of 1,000 nested calls and raise a `RecursionError`.
 """
 
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# 1202 layers with batch normalization and no shortcut take 3,606 calls. From 6,000 on, what recurses through C code
-# (the key of a sort takes the most of the stack) was seen to crash the process, at the usual 8 MB.
+# 1202 layers with batch normalization and no shortcut take 3,606 nested calls. From 6,000 on, recursion through C code
+# (a sort's key function takes the most stack) crashed the process at the usual stack of 8 MB.
 LIMIT = 5_000
 
 
 @contextmanager
 def deep_networks() -> Iterator[None]:
-    """Let Keras walk networks of thousands of layers; also a decorator, `@deep_networks()`.
+    """Raise the recursion limit for networks with thousands of layers; also a decorator, `@deep_networks()`.
 
-    It is for what builds, loads or copies a network: elsewhere a recursion without end is to end as soon as ever.
+    Use it only to build, load or copy a network. Elsewhere an endless recursion should still stop early.
     """
     before = sys.getrecursionlimit()
     sys.setrecursionlimit(max(before, LIMIT))

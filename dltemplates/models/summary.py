@@ -1,4 +1,4 @@
-"""What a network costs: parameters, multiply-accumulates, bytes, layer by layer and stage by stage."""
+"""Cost of a network: parameters, multiply-accumulates (MACs) and bytes, by layer and by stage."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ class Row:
     """One layer.
 
     Attributes:
-        name: Its name; after the name of the nested model that it lies in, and a slash.
-        kind: Its class.
-        output_shape: What it gives, batch first; None where the layer does not know.
-        parameters: Its weights and biases, trainable or not.
-        macs: Multiply-accumulates for one example; 0 where the layer does not know what it gives.
-        depth: Its place between input and output, after the places of the nested models that it lies in; layers of one
-            depth work side by side.
+        name: Name of the layer; in a nested model, with the model's name and a slash in front.
+        kind: Class of the layer.
+        output_shape: Output shape, batch first; None if the layer does not know it.
+        parameters: Number of weights and biases, trainable or not.
+        macs: Multiply-accumulates for one example; 0 if the output shape is unknown.
+        depth: Number of steps between the layer and the output, after the depths of the nested models around it. Layers
+            of the same depth work in parallel.
     """
 
     name: str
@@ -50,16 +50,16 @@ class Row:
 
 @dataclass(frozen=True)
 class Summary:
-    """A network's layers and what they come to.
+    """Layers of a network and their totals.
 
     Attributes:
         name: Name of the network.
-        rows: Its layers, in the order of the network.
-        parameters: Weights and biases, each counted once.
-        trainable: Those that training changes.
-        macs: Multiply-accumulates for one example, in convolutions, dense and recurrent layers, and attention; others
-            are not counted.
-        bytes: Bytes of the parameters by the type that they are stored in.
+        rows: The layers, in the order of the network.
+        parameters: Number of weights and biases, each counted once.
+        trainable: Number of weights and biases that training changes.
+        macs: Multiply-accumulates for one example, in convolutions, dense and recurrent layers, and attention. Other
+            layers are not counted.
+        bytes: Bytes of the parameters, by the dtype in which they are stored.
     """
 
     name: str
@@ -72,14 +72,14 @@ class Summary:
 
 @dataclass(frozen=True)
 class Stage:
-    """A run of layers that work at one resolution.
+    """Consecutive layers that work at the same resolution.
 
     Attributes:
-        name: Its number, from 1; `classifier` for the vectors at the end.
-        output_shape: What its last layer gives, batch first, and its channels with those of the layers beside it; None
-            where the layer does not know.
-        layers: How many of each kind it holds, in the order in which they come first.
-        parameters: Its weights and biases, trainable or not.
+        name: Number of the stage, from 1; `classifier` for the vectors at the end.
+        output_shape: Output shape of its last layer, batch first. The channels of parallel last layers are added up.
+            None if the layer does not know it.
+        layers: Number of layers of each kind, in order of first appearance.
+        parameters: Number of weights and biases, trainable or not.
         macs: Multiply-accumulates for one example.
     """
 
@@ -91,13 +91,13 @@ class Stage:
 
 
 def summarize(model: keras.Model) -> Summary:
-    """Count what a network costs.
+    """Count the parameters and multiply-accumulates of a network.
 
     Args:
-        model: A built model; nested models are walked.
+        model: A built model, with its nested models.
 
     Returns:
-        Its rows and totals. An axis left open (a sequence of any length) counts as one step.
+        The rows and totals. An axis of unknown size (a sequence of any length) counts as 1.
     """
     rows = tuple(_rows(model))
     parameters = model.count_params()
@@ -112,17 +112,17 @@ def summarize(model: keras.Model) -> Summary:
 
 
 def stages(summary: Summary) -> tuple[Stage, ...]:
-    """Gather the layers of a network by the resolution that they work at.
+    """Group the layers of a network by their resolution.
 
-    Padding belongs to the layer that it is for, what only gives the values another shape to the stage before it, a
-    pooling at the end too, and one value per channel that comes back to the map (squeeze and excite) to the stage of
-    that map. A network of nothing but vectors has a stage for each width.
+    Padding belongs to the stage of the layer behind it. Reshaping, and a pooling at the end, belong to the stage
+    before. Squeeze and excite, one value per channel, belongs to the stage of its map. A network with vectors only has
+    a stage for each width.
 
     Args:
-        summary: What `summarize` counted.
+        summary: The summary from `summarize`.
 
     Returns:
-        The stages in the order of the network; every layer is in one.
+        The stages in the order of the network. Each layer is in exactly one.
     """
     runs: list[tuple[tuple[int | None, ...], list[Row]]] = []
     for row, size in zip(summary.rows, _sizes(summary.rows), strict=True):
@@ -136,26 +136,26 @@ def stages(summary: Summary) -> tuple[Stage, ...]:
 
 
 def without_weights(build: Callable[[], keras.Model]) -> keras.Model:
-    """Build a network whose weights have shapes and no values, which takes next to no time and memory.
+    """Build a network whose weights have shapes but no values, which takes almost no time and memory.
 
     Args:
-        build: Builds it.
+        build: Builds the network.
 
     Returns:
-        A network to look at; it cannot compute.
+        The network. It can be inspected, but it cannot compute.
     """
 
     def sketch():
         with keras.StatelessScope(initialize_variables=False):
             return build()
 
-    # Keras keeps a list of variables that wait for their values, for each thread: this one's ends with the thread.
+    # Keras keeps a list of variables without values for each thread. A thread of its own takes its list with it.
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(sketch).result()
 
 
 def describe(summary: Summary) -> str:
-    """Lay a summary out for a terminal: a line per layer, then the totals."""
+    """Format a summary for a terminal: a line per layer, then the totals."""
     table = [("layer", "kind", "output", "parameters", "MACs")]
     for row in summary.rows:
         shape = "?" if row.output_shape is None else " x ".join(str(size or "any") for size in row.output_shape[1:])
@@ -181,22 +181,22 @@ def describe(summary: Summary) -> str:
 
 
 def multiply_accumulates(layer: keras.Layer) -> int:
-    """Multiply-accumulates of one call of a layer on one example.
+    """Count the multiply-accumulates of one call of a layer on one example.
 
-    0 unless it is a convolution, dense, recurrent or attention.
+    The count is 0 unless the layer is a convolution, dense, recurrent or attention.
     """
-    if isinstance(layer, _TRANSPOSED):  # each place of the input meets the whole kernel
-        return math.prod(layer.kernel.shape) * _places(layer, layer.input.shape)
-    if isinstance(layer, _DEPTHWISE):  # each place of the output
-        return math.prod(layer.kernel.shape) * _places(layer, layer.output.shape)
+    if isinstance(layer, _TRANSPOSED):  # the whole kernel at each input position
+        return math.prod(layer.kernel.shape) * _positions(layer, layer.input.shape)
+    if isinstance(layer, _DEPTHWISE):  # at each output position
+        return math.prod(layer.kernel.shape) * _positions(layer, layer.output.shape)
     if isinstance(layer, _SEPARABLE):
         kernels = math.prod(layer.depthwise_kernel.shape) + math.prod(layer.pointwise_kernel.shape)
-        return kernels * _places(layer, layer.output.shape)
+        return kernels * _positions(layer, layer.output.shape)
     if isinstance(layer, _CONVOLUTIONS):
-        return math.prod(layer.kernel.shape) * _places(layer, layer.output.shape)
+        return math.prod(layer.kernel.shape) * _positions(layer, layer.output.shape)
     if isinstance(layer, (layers.Dense, RestrictedBoltzmann)):
         return math.prod(layer.kernel.shape) * _product(layer.output.shape[1:-1])
-    if isinstance(layer, _RECURRENT):  # each row meets both kernels
+    if isinstance(layer, _RECURRENT):  # both kernels at each row
         kernels = math.prod(layer.cell.kernel.shape) + math.prod(layer.cell.recurrent_kernel.shape)
         return kernels * _product(layer.input.shape[1:-1])
     if isinstance(layer, layers.MultiHeadAttention):
@@ -205,7 +205,7 @@ def multiply_accumulates(layer: keras.Layer) -> int:
 
 
 def _attention(layer: Any) -> int:
-    """Four dense layers, and two products of every query with every key and value."""
+    """Count four dense layers, and the products of every query with every key and every value."""
     queries, values = (_product(tensor.shape[1:-1]) for tensor in layer.input[:2])  # as many keys as values
     of_queries = math.prod(layer.query_dense.kernel.shape) + math.prod(layer.output_dense.kernel.shape)
     of_values = math.prod(layer.key_dense.kernel.shape) + math.prod(layer.value_dense.kernel.shape)
@@ -214,15 +214,15 @@ def _attention(layer: Any) -> int:
 
 
 def _sizes(rows: Sequence[Row]) -> list[tuple[int | None, ...]]:
-    """For each layer, the resolution of the stage that it belongs to."""
+    """Return the resolution of each layer's stage."""
     sizes = [_resolution(row) for row in rows]
     for place in reversed(range(len(rows) - 1)):
         if rows[place].kind in _PADDING:
             sizes[place] = sizes[place + 1]
     for place in range(1, len(rows)):
         before = sizes[place - 1]
-        comes_back = _product(sizes[place]) == 1 and before in sizes[place:]
-        if comes_back or rows[place].kind in _RESHAPING or rows[place].output_shape is None:
+        is_excitation = _product(sizes[place]) == 1 and before in sizes[place:]
+        if is_excitation or rows[place].kind in _RESHAPING or rows[place].output_shape is None:
             sizes[place] = before
     if not any(sizes):
         return [row.output_shape or () for row in rows]
@@ -235,7 +235,7 @@ def _sizes(rows: Sequence[Row]) -> list[tuple[int | None, ...]]:
 
 
 def _resolution(row: Row) -> tuple[int | None, ...]:
-    """Height and width of a map, length of a sequence, nothing for a vector."""
+    """Return height and width of a map, the length of a sequence, or nothing for a vector."""
     return (row.output_shape or ())[1:-1]
 
 
@@ -271,13 +271,13 @@ def _rows(model: keras.Model, prefix: str = "", calls: int = 1, depth: tuple[int
 
 
 def _calls(model: keras.Model) -> dict[str, int]:
-    """How often a model calls each of its layers: a shared one works more than once."""
+    """Return how often a model calls each of its layers; shared layers are called more than once."""
     described: list[dict[str, Any]] = model.get_config().get("layers", [])
     return {layer["name"]: len(layer["inbound_nodes"]) for layer in described if "inbound_nodes" in layer}
 
 
 def _depths(model: keras.Model) -> dict[str, int]:
-    """Where each layer of a model stands, by how many lie behind it; in a model that keeps no graph, by its order."""
+    """Return the depth of each layer, counted from the output; in a model without a graph, its position."""
     ordered = operations_by_depth(model) or {place: [layer] for place, layer in enumerate(model.layers)}
     return {layer.name: depth for depth, beside in ordered.items() for layer in beside}
 
@@ -290,8 +290,8 @@ def _output_shape(layer: keras.Layer) -> tuple[int | None, ...] | None:
     return tuple(output.shape) if isinstance(output, keras.KerasTensor) else None
 
 
-def _places(layer: Any, shape: tuple[int | None, ...]) -> int:
-    """Number of places of an image or a sequence, its channels left out."""
+def _positions(layer: Any, shape: tuple[int | None, ...]) -> int:
+    """Return the number of positions of an image or a sequence, without its channels."""
     return _product(shape[1:-1] if layer.data_format == "channels_last" else shape[2:])
 
 

@@ -39,23 +39,23 @@ class Representation(Task):
     monitor = "val_loss"
     monitor_direction = "min"
 
-    def __init__(self, spec: IOSpec, *, steps: int = 1, persistent: bool = False):
+    def __init__(self, spec: IOSpec, *, gibbs_steps: int = 1, persistent: bool = False):
         """Create the task.
 
         Args:
             spec: The data; its targets are not used.
-            steps: Gibbs steps of contrastive divergence; the k of CD-k.
-            persistent: Whether the chains continue from step to step, instead of restarting at the batch.
+            gibbs_steps: Steps of Gibbs sampling per update, 1 to 25; the k of CD-k.
+            persistent: Whether the chains continue from update to update. Otherwise each starts at an example.
 
         Raises:
             ValueError: If an option is out of range.
         """
-        if not isinstance(steps, int) or isinstance(steps, bool) or not 1 <= steps <= 25:
-            raise ValueError(f"`steps` must be an integer of 1 to 25. Received: {steps!r}. Try 1.")
+        if not isinstance(gibbs_steps, int) or isinstance(gibbs_steps, bool) or not 1 <= gibbs_steps <= 25:
+            raise ValueError(f"`gibbs_steps` must be an integer of 1 to 25. Received: {gibbs_steps!r}. Try 1.")
         if not isinstance(persistent, bool):
             raise ValueError(f"`persistent` must be true or false. Received: {persistent!r}. Leave it out.")
         self.inputs = spec.inputs
-        self.steps, self.persistent = steps, persistent
+        self.gibbs_steps, self.persistent = gibbs_steps, persistent
 
     def batch(self, example: dict[str, Any], *, training: bool) -> tuple[Any, Any, Any]:
         return self.model_inputs(example), (), None
@@ -64,7 +64,7 @@ class Representation(Task):
         refuse_supervised_settings(template)
         options = {
             "machine": "hidden",
-            "steps": self.steps,
+            "gibbs_steps": self.gibbs_steps,
             "weight_decay": template.train.weight_decay,
             "persistent": self.persistent,
         }
@@ -90,13 +90,13 @@ class Representation(Task):
     def model_figures(self, servings: dict[str, ServingModel], source: Source) -> dict[str, Figure]:
         """Draw the weights of each hidden unit, and Gibbs chains from examples and from noise."""
         from dltemplates.figures.outcomes import chains_figure, filters_figure
-        from dltemplates.models.generative.rbm import dream
+        from dltemplates.models.generative.rbm import gibbs_sample
 
         image = servings[""].contract.inputs[0]
         machine = _machine(servings[""].model)
 
         def chain(start: np.ndarray) -> np.ndarray:
-            images = dream(machine, start.reshape(len(start), -1), GIBBS_STEPS, seed=0)
+            images = gibbs_sample(machine, start.reshape(len(start), -1), GIBBS_STEPS, seed=0)
             return 255 * images.reshape(len(start), len(GIBBS_STEPS), *image.shape)
 
         filters = np.asarray(machine.kernel).T.reshape(-1, *image.shape)

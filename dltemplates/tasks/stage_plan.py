@@ -89,7 +89,7 @@ def layerwise_pretraining(model: keras.Model, inputs: tuple[Feature, ...], templ
             epochs=settings.epochs,
             options={
                 "machine": machine.name,
-                "steps": settings.gibbs_steps,
+                "gibbs_steps": settings.gibbs_steps,
                 "weight_decay": settings.weight_decay,
                 "turn": turn,
             },

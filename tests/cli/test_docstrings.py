@@ -1,7 +1,7 @@
 import pytest
 
 from dltemplates import catalog
-from dltemplates.cli.docstrings import read_arguments, read_module, sibling_of
+from dltemplates.cli.docstrings import read_arguments, read_module
 from dltemplates.cli.pages import arguments_of
 
 
@@ -62,8 +62,3 @@ def test_arguments_have_their_defaults_and_meanings():
         "c": {"default": "1 / 3", "meaning": ""},
         "d": {"default": None, "meaning": ""},
     }
-
-
-def test_a_docstring_may_refer_to_a_sibling():
-    assert sibling_of("Make.\n\nArgs: Those of `make16`.\n\nReturns: As `make16`.") == "make16"
-    assert sibling_of("Make.\n\nArgs:\n    a: Those of `b`.") is None

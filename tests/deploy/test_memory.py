@@ -217,7 +217,7 @@ def test_the_next_job_finds_what_formats_share(request_of, tmp_path, monkeypatch
 
 
 def test_a_part_is_closed_before_the_next_is_converted(tmp_path, monkeypatch, in_process):
-    settings = {"model.units": [24], "model.code": 6, "train.epochs": 1}
+    settings = {"model.units": [24], "model.latent_dim": 6, "train.epochs": 1}
     run = train(load_template("autoencoder_digits", settings), output=tmp_path / "run")
     opened, alive = [], []
     load = loop.load_predictor

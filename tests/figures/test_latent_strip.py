@@ -11,9 +11,9 @@ from dltemplates.template import load_template
 
 def servings_of(code, data="digits"):
     """An autoencoder with fresh weights, as it is served, and examples."""
-    template = load_template("autoencoder_digits", {"dataset.name": data, "model.code": code, "model.units": [8]})
+    template = load_template("autoencoder_digits", {"dataset.name": data, "model.latent_dim": code, "model.units": [8]})
     task, dataset = load_for(template)
-    network = build_network("autoencoder", task.model_sizes(dataset.spec), {"units": [8], "code": code})
+    network = build_network("autoencoder", task.model_sizes(dataset.spec), {"units": [8], "latent_dim": code})
     model = task.assemble(network, dataset.spec)
     return task.serve(model, dataset.spec, template, name="x"), dataset.split("test")
 

@@ -1,4 +1,4 @@
-"""What the package's own layers promise together: whoever loads a network knows them all."""
+"""Contract of our layers: every process that loads a network knows them all."""
 
 import importlib
 import inspect
@@ -18,7 +18,7 @@ ROOT = Path(dltemplates.layers.__path__[0]).parents[1]
 
 
 def layers_of(path):
-    """The layers that a file makes."""
+    """Return the names of the layers that a file defines."""
     name = f"dltemplates.layers.{path.stem}"
     found = inspect.getmembers(importlib.import_module(name), inspect.isclass)
     return [kind for _, kind in found if issubclass(kind, keras.Layer) and kind.__module__ == name]

@@ -7,7 +7,7 @@ from dltemplates.layers import LocalResponseNormalization
 
 
 def activations(channels, size=60.0):
-    """Values of which some are far larger than their neighbours, a few negative."""
+    """Sample values, some far larger than their neighbours and a few negative."""
     return np.random.default_rng(0).normal(0, size, (2, 4, 3, channels)).astype("float32") ** 3 / size**2
 
 
@@ -19,7 +19,7 @@ def test_equals_tensorflows(channels, n, k, alpha, beta):
     x = activations(channels)
     expected = tf.nn.local_response_normalization(x, n // 2, k, alpha, beta).numpy()
     y = keras.ops.convert_to_numpy(LocalResponseNormalization(n=n, k=k, alpha=alpha, beta=beta)(x))
-    assert np.ptp(x / expected) > 0.5  # it does something, and not the same everywhere
+    assert np.ptp(x / expected) > 0.5  # it changes values, and not all by the same factor
     np.testing.assert_allclose(y, expected, rtol=2e-5, atol=1e-5)
 
 
@@ -52,7 +52,7 @@ def test_zeros_stay_zeros():
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_half_precision_takes_large_activations(dtype):
-    x = np.full((1, 1, 1, 8), 2000.0, "float32")  # whose square is over the 65,504 of float16
+    x = np.full((1, 1, 1, 8), 2000.0, "float32")  # its square exceeds the 65,504 of float16
     layer = LocalResponseNormalization(dtype=keras.DTypePolicy(f"mixed_{dtype}"))
     y = layer(x)
     assert keras.backend.standardize_dtype(y.dtype) == dtype

@@ -1,4 +1,4 @@
-"""A machine small enough to enumerate: all that is claimed of it, against sums over every state."""
+"""A machine small enough to enumerate, compared with sums over all its states."""
 
 import itertools
 
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dltemplates.layers import RestrictedBoltzmann
-from dltemplates.models.generative.rbm import dream
+from dltemplates.models.generative.rbm import gibbs_sample
 
 VISIBLE = np.array(list(itertools.product((0, 1), repeat=3)), np.float32)  # (8, 3)
 HIDDEN = np.array(list(itertools.product((0, 1), repeat=2)), np.float32)  # (4, 2)
@@ -24,7 +24,7 @@ def machine():
 
 @pytest.fixture(scope="module")
 def energies(machine):
-    """Of every state, (8, 4), as Hinton's section 2 writes it."""
+    """Return the energy of every state, (8, 4), by the formula of Hinton's section 2."""
     kernel, hidden_bias, visible_bias = (np.asarray(weight, np.float64) for weight in machine.get_weights())
     assert kernel.shape == (3, 2)
     return -(VISIBLE @ visible_bias)[:, None] - (HIDDEN @ hidden_bias)[None] - VISIBLE @ kernel @ HIDDEN.T
@@ -59,15 +59,15 @@ def test_it_begins_with_small_weights_and_comes_back_from_its_config():
     assert RestrictedBoltzmann.from_config(layer.get_config()).units == 400
 
 
-def test_chains_of_dreams_reach_the_machines_own_distribution(machine, energies):
-    """The mean of the visible units, once the chains forgot how they began."""
+def test_gibbs_chains_reach_the_machines_own_distribution(machine, energies):
+    """After enough steps the mean of the visible units no longer depends on the start."""
     joint = np.exp(-energies)
     shares = joint.sum(axis=1) / joint.sum()
     begun = np.zeros((20_000, 3), np.float32)
-    seen = dream(machine, begun, (0, 1, 12), seed=0)
+    seen = gibbs_sample(machine, begun, (0, 1, 12), seed=0)
     assert seen.shape == (20_000, 3, 3)
     assert not seen[:, 0].any()
     np.testing.assert_allclose(seen[:, 2].mean(axis=0), shares @ VISIBLE, atol=0.01)
-    assert np.abs(seen[:, 1].mean(axis=0) - shares @ VISIBLE).max() > 0.1  # one turn is not enough
-    np.testing.assert_array_equal(seen, dream(machine, begun, (0, 1, 12), seed=0))
-    assert (seen != dream(machine, begun, (0, 1, 12), seed=1)).any()
+    assert np.abs(seen[:, 1].mean(axis=0) - shares @ VISIBLE).max() > 0.1  # one step is not enough
+    np.testing.assert_array_equal(seen, gibbs_sample(machine, begun, (0, 1, 12), seed=0))
+    assert (seen != gibbs_sample(machine, begun, (0, 1, 12), seed=1)).any()

@@ -37,7 +37,7 @@ def test_every_draw_is_another_and_a_seed_gives_the_same_ones():
 
 
 def test_the_gradient_finds_back_through_the_draw():
-    """Of `mean + exp(log_variance / 2) * noise`: 1 to the mean, half of what was added to the logarithm."""
+    """Gradients of `mean + exp(log_variance / 2) * noise`: 1 for the mean, half the added noise for the logarithm."""
     tf = pytest.importorskip("tensorflow")
     model = network()
     mean, log_variance = tf.zeros((4, 3)), tf.ones((4, 3))

@@ -5,7 +5,7 @@ import pytest
 
 @pytest.fixture
 def assert_twins():
-    """Check that two networks give the same when the second has all weights of the first, none of them at its default.
+    """Check that two networks compute the same from the same weights, none of which has its default value.
 
     The first is ours, the second that of `keras.applications`, both images to logits; theirs may want the images
     multiplied by a number (`their_scale`).
@@ -20,7 +20,7 @@ def assert_twins():
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.gamma.assign(rng.uniform(0.5, 1.5, layer.gamma.shape))
                 layer.beta.assign(rng.normal(0, 0.5, layer.beta.shape))
-                layer.momentum = 0.0  # takes the statistics of `x`: no activation vanishes or grows from layer to layer
+                layer.momentum = 0.0  # takes the statistics of `x`, so that activations keep their scale
             elif getattr(layer, "bias", None) is not None:
                 layer.bias.assign(rng.normal(0, 0.5, layer.bias.shape))
         ours(x, training=True)
@@ -32,7 +32,7 @@ def assert_twins():
         first = keras.ops.convert_to_numpy(ours(x))
         second = keras.ops.convert_to_numpy(theirs(x * their_scale))
         spread = np.ptp(first, axis=0)
-        assert spread.mean() > 0.1  # it looks at its input
+        assert spread.mean() > 0.1  # the output depends on the input
         np.testing.assert_allclose(first, second, rtol=0, atol=1e-4 * spread.max())
 
     return check

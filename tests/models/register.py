@@ -1,4 +1,4 @@
-"""The models of the catalog, as the tests build, train and export them. A new model is a new row of `REGISTER`."""
+"""Sizes and options with which tests build, train and export the models. A new model is a new row of `REGISTER`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -11,16 +11,16 @@ from dltemplates import catalog
 
 @dataclass(frozen=True)
 class Export:
-    """A training of seconds, after which every export passes.
+    """Training of a few seconds, after which every export passes.
 
     Attributes:
-        options: Of the builder.
+        options: Options of the builder.
         data: A dataset of the catalog.
-        image_size: Side of the digits in pixels, where they are the data.
+        image_size: Side of the digits in pixels, if they are the data.
         epochs: Passes over the training split.
-        task: A task of the catalog; with options, its table.
+        task: A task of the catalog, or a table with its options.
         batch_size: Examples per step.
-        keep: Which weights are exported: those of the `best` epoch, or the `last`.
+        keep: Which epoch's weights are exported: `best` or `last`.
     """
 
     options: dict[str, Any] = field(default_factory=dict)
@@ -34,17 +34,17 @@ class Export:
 
 @dataclass(frozen=True)
 class Row:
-    """What the tests must know of a model.
+    """Test settings of a model.
 
     Attributes:
-        sizes: Sizes that build fast; None for a model that only tests of its own build.
+        sizes: Sizes that build fast; None for a model with its own tests only.
         options: Options that build fast.
-        least: Least side of an image in pixels, with the default options; None where no side is too small.
-        gives: Output shape of one example, where that is neither one logit per class nor the input shape.
-        learning_rate: Adam's, to learn one batch by heart; None where tests/training has tests of its own.
-        export: How it is trained for export; None where tests/export has tests of its own.
-        fast: Which of its tests, `overfits` and `exports`, are not marked slow.
-        slow: Whether all its tests are slow: it differs from another model by a number alone.
+        least: Least side of an image in pixels, with the default options; None if no side is too small.
+        gives: Output shape of one example, if it is neither one logit per class nor the input shape.
+        learning_rate: Adam's learning rate to overfit one batch; None if tests/training has its own tests.
+        export: Training before the export; None if tests/deploy has its own tests.
+        fast: Names of its tests, `overfits` and `exports`, that are not marked slow.
+        slow: Whether all its tests are marked slow, since it differs from another model only by a number.
         deep: Whether it takes seconds to build at the sizes of its paper.
     """
 
@@ -72,8 +72,8 @@ def models(
     """Parametrize a test over the models of the catalog, by `name`.
 
     Args:
-        has: Whether the test is for a model with such a row. It is for one without a row, where `row_of` fails.
-        slow: Whether the test is slow for such a row.
+        has: Returns whether the test is for a model with this row. Models without a row are included; `row_of` fails.
+        slow: Returns whether the test is slow for a model with this row.
     """
     known = {name: REGISTER.get(name) for name in catalog.MODELS}
     names = {name: row for name, row in known.items() if row is None or has(row)}
@@ -92,12 +92,12 @@ def classifier(*input_shape: int) -> dict[str, Any]:
 
 
 def sibling(row: Row, **changes: Any) -> Row:
-    """Return the row of a model that differs from another by a number alone."""
+    """Return the row of a model that differs from another only by a number."""
     return replace(row, slow=True, **changes)
 
 
 def generator(sizes: dict[str, Any], *, options: dict[str, Any], export: Export, least: int | None = 4) -> Row:
-    """Return the row of a generator and a discriminator, which together give one number."""
+    """Return the row of a generator and a discriminator, with one output."""
     return Row(sizes, options, least, output_shape=(1,), learning_rate=None, export=replace(export, keep="last"))
 
 
@@ -105,11 +105,11 @@ BINARY = {"name": "classification", "binary": True}
 DROPOUT = {"dropout_rate": 0.1}
 NO_DROPOUT = {"dropout_rate": 0.0}
 THIN = {"width": 0.1}
-CONV_CODE = {"filters": [8, 16], "code": 8}
+CONV = {"filters": [8, 16], "latent_dim": 8}
 LATENT = {"filters": [8, 8], "latent_dim": 5}
 LATENT_EXPORT = {"filters": [16, 8], "latent_dim": 8}
 
-# 0.01 kills rectifiers that nothing normalizes
+# with 0.01, ReLU units without normalization die
 VGG = Row(classifier(32, 33, 3), THIN | DROPOUT, 32, learning_rate=0.001, export=Export(THIN, image_size=32))
 CIFAR_RESNET = Row(classifier(8, 9, 3), least=8)
 IMAGENET_RESNET = Row(classifier(32, 33, 3), THIN, 32, export=Export(THIN, image_size=32))
@@ -129,30 +129,32 @@ REGISTER = {
     ),
     "dfn": Row(classifier(6, 5), {"units": [32, 16]} | DROPOUT, export=Export({"units": [32, 16]})),
     "autoencoder": Row(
-        shape(6, 5), {"units": [16], "code": 8}, export=Export({"units": [32], "code": 8}, task="reconstruction")
+        shape(6, 5),
+        {"units": [16], "latent_dim": 8},
+        export=Export({"units": [32], "latent_dim": 8}, task="reconstruction"),
     ),
-    "sparse_autoencoder": Row(shape(6, 5), {"code": 40}, export=Export({"code": 32}, task="reconstruction")),
-    "conv_autoencoder": Row(
-        shape(4, 8, 1), CONV_CODE, 4, export=Export(CONV_CODE, task="reconstruction"), fast=("overfits",)
+    "sparse_autoencoder": Row(
+        shape(6, 5), {"latent_dim": 40}, export=Export({"latent_dim": 32}, task="reconstruction")
     ),
-    "denoising_autoencoder": Row(
-        shape(4, 8, 1), CONV_CODE | {"noise": 0.1}, 4, export=Export(CONV_CODE, task="reconstruction")
-    ),
+    "conv_autoencoder": Row(shape(4, 8, 1), CONV, 4, export=Export(CONV, task="reconstruction"), fast=("overfits",)),
+    "denoising_autoencoder": Row(shape(4, 8, 1), CONV | {"noise": 0.1}, 4, export=Export(CONV, task="reconstruction")),
     "fc_autoencoder": Row(
-        shape(6, 5), {"units": [16, 16], "code": 8}, export=Export({"units": [32], "code": 8}, task="reconstruction")
+        shape(6, 5),
+        {"units": [16, 16], "latent_dim": 8},
+        export=Export({"units": [32], "latent_dim": 8}, task="reconstruction"),
     ),
     "vae": Row(
         shape(6, 5),
-        {"units": [16], "code": 8},
+        {"units": [16], "latent_dim": 8},
         learning_rate=None,
-        export=Export({"units": [32], "code": 4}, task="variational"),
+        export=Export({"units": [32], "latent_dim": 4}, task="variational"),
     ),
     "conv_vae": Row(
         shape(4, 8, 1),
-        CONV_CODE | {"units": 16},
+        CONV | {"units": 16},
         4,
         learning_rate=None,
-        export=Export(CONV_CODE | {"units": 16, "code": 4}, task="variational"),
+        export=Export(CONV | {"units": 16, "latent_dim": 4}, task="variational"),
     ),
     "gan": generator(
         shape(4, 8, 1),
@@ -177,7 +179,7 @@ REGISTER = {
     "dbn": Row(
         classifier(6, 5),
         {"units": [16, 16]},
-        learning_rate=0.03,  # 0.01 moves too little what begins near 0
+        learning_rate=0.03,  # 0.01 is too low for initial weights near 0
         export=Export({"units": [32, 32]}, epochs=20),
         fast=("overfits",),
     ),
@@ -197,7 +199,7 @@ REGISTER = {
     "vgg16": VGG,
     "vgg19": sibling(VGG),
     "nin": Row(classifier(39, 40, 3), THIN | DROPOUT, 39, export=Export(THIN, image_size=39)),
-    "nin_cifar": Row(  # after 4 epochs it knows a third of the digits
+    "nin_cifar": Row(  # after 4 epochs its accuracy is a third
         classifier(8, 9, 3), THIN | DROPOUT, 8, export=Export(THIN, epochs=16)
     ),
     "googlenet": Row(
@@ -209,7 +211,7 @@ REGISTER = {
     "resnet44": sibling(CIFAR_RESNET),
     "resnet56": sibling(CIFAR_RESNET),
     "resnet110": sibling(CIFAR_RESNET, deep=True),
-    # Its logits overflow until it is trained, and tracing a step takes minutes: test_resnet.py.
+    # Its logits overflow without training, and tracing a step takes minutes: see test_resnet.py.
     "resnet1202": Row(None, least=8, export=None, deep=True),
     "resnet_cifar": replace(
         CIFAR_RESNET,

@@ -1,4 +1,4 @@
-"""What no model of the catalog takes: each says so, and the way out, before it builds anything."""
+"""Invalid arguments: each model raises an error with a way out before it builds anything."""
 
 import inspect
 import re
@@ -13,7 +13,7 @@ images = models(lambda row: row.least, slow=lambda row: False)
 
 
 class BegunError(Exception):
-    """A builder is past its checks."""
+    """Raised when a builder has passed its checks."""
 
 
 @pytest.fixture(autouse=True)
@@ -25,18 +25,18 @@ def _nothing_is_built(monkeypatch):
 
 
 def build(name, **changed):
-    """Build a model at the sizes of its paper, but for what is `changed`."""
+    """Build a model at the sizes of its paper, with some arguments `changed`."""
     return catalog.load("model", name)(**{**catalog.MODELS[name].sizes, **changed})
 
 
 def default_of(name, option):
-    """What an option is where it is not given; None for a model without it."""
+    """Return the default of an option; None for a model without it."""
     parameter = inspect.signature(catalog.load("model", name)).parameters.get(option)
     return parameter and parameter.default
 
 
 def models_with(option, kind):
-    """The models with an option, each with its default, which is of that kind."""
+    """Return (model, option) pairs for the models whose default of the option is of that type."""
     having = {name: default_of(name, option) for name in catalog.MODELS}
     return [(name, option) for name, default in having.items() if isinstance(default, kind)]
 
@@ -59,7 +59,7 @@ def test_something_is_to_be_predicted(name):
         with pytest.raises(ValueError, match=rule):
             build(name, num_outputs=count)
     with pytest.raises(BegunError):
-        build(name, num_outputs=1)  # a value; that classes are two at least is for those to say who know of classes
+        build(name, num_outputs=1)  # one value; tasks check that classes are at least two
 
 
 @images

@@ -43,7 +43,7 @@ def test_a_separable_convolution_is_a_full_one_in_two_steps():
     full.build((None, 6, 6, 3))
     x = np.abs(numbers(2, 6, 6, 3))
     depthwise_layer = next(layer for layer in model.layers if isinstance(layer, keras.layers.DepthwiseConv2D))
-    depthwise_layer.kernel.assign(np.abs(depthwise))  # positive, so that the rectifier between them does nothing
+    depthwise_layer.kernel.assign(np.abs(depthwise))  # positive, so that the ReLU between them changes nothing
     full.kernel.assign(np.abs(depthwise) * pointwise)  # (3, 3, 3, 1) * (1, 1, 3, 5)
     by_steps = np.asarray(model(x)) * (1 + 1e-3)  # two normalizations by a variance of 1 and an epsilon of 0.001
     np.testing.assert_allclose(by_steps, np.maximum(full(x), 0), atol=1e-5)

@@ -1,3 +1,5 @@
+import re
+
 import keras
 import pytest
 
@@ -8,7 +10,7 @@ IMAGE = {"input_shape": (28, 28, 1), "num_outputs": 10}
 
 @pytest.fixture
 def module(tmp_path, monkeypatch):
-    """A user's own module, `own_models`."""
+    """Write a user's own module, `own_models`."""
     (tmp_path / "own_models.py").write_text(
         """
 import keras
@@ -57,6 +59,43 @@ def test_unknown_option_names_the_nearest_and_all():
 def test_sizes_and_name_are_no_options(key):
     with pytest.raises(ValueError, match=rf"Unknown option of model `resnet8`. Received: {key}=3. It has no options"):
         build_network("resnet8", IMAGE, {key: 3})
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "message"),
+    [
+        (
+            "resnet20",
+            {"depth": 32},
+            "`depth` of model `resnet20` is always 20. Received: depth=32. Set it on resnet_cifar",
+        ),
+        (
+            "vgg16",
+            {"depth": 19},
+            "`depth` of model `vgg16` is always 16. Received: depth=19. Try vgg11 or vgg13 or vgg19",
+        ),
+        (
+            "resnet18",
+            {"stride_on_3x3": True},
+            "`stride_on_3x3` of model `resnet18` is always False. Received: stride_on_3x3=True. "
+            "Set it on resnet50 or resnet101 or resnet152",
+        ),
+        (
+            "mobilenet_v1_025",
+            {"width": 0.5, "use_bias": False},
+            "`use_bias` of model `mobilenet_v1_025` is always True. Received: use_bias=False. Set it on mobilenet_v1",
+        ),
+    ],
+)
+def test_an_option_that_the_catalog_fixes_names_the_models_that_take_it(model, options, message):
+    with pytest.raises(ValueError, match=rf"^{re.escape(message)}\.$"):
+        build_network(model, IMAGE, options)
+
+
+def test_a_variant_takes_the_other_options_of_its_family():
+    sizes = {"input_shape": (32, 32, 3), "num_outputs": 2}
+    half, whole = (build_network("vgg11", sizes, {"width": width}).count_params() for width in (0.125, 0.25))
+    assert 3 < whole / half < 4
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What every model of the catalog promises. A new model is a new row of `REGISTER` in register.py."""
+"""Contract of every model in the catalog. A new model is a new row of `REGISTER` in register.py."""
 
 import ast
 import importlib
@@ -14,11 +14,12 @@ import dltemplates.models
 from dltemplates import catalog
 from dltemplates.models.build import build_network
 from dltemplates.models.keras_applications import Pretrained
+from dltemplates.models.summary import without_weights
 from dltemplates.tasks.assemble import auxiliary_of, logits_of, without_auxiliary
 from dltemplates.training.pretrained import take_weights
 from models.register import REGISTER, models, row_of
 
-SIZES = {"input_shape", "num_outputs"}  # what tasks and data give; a model asks for them by these names
+SIZES = {"input_shape", "num_outputs"}  # the sizes that tasks and data provide
 SOURCES = sorted(Path(dltemplates.models.__path__[0]).rglob("*.py"))
 
 
@@ -43,19 +44,19 @@ def output_shape(name):
 
 
 def examples(network, count=4):
-    """Normal numbers for each input, and ids for one of classes."""
+    """Sample normal numbers for each float input, and class ids for an integer input."""
     random = np.random.default_rng(0)
-    made = [
+    inputs = [
         random.normal(size=(count, *tensor.shape[1:])).astype("float32")
         if tensor.dtype == "float32"
         else np.arange(count, dtype=tensor.dtype) % 3
         for tensor in network.inputs
     ]
-    return made if len(made) > 1 else made[0]
+    return inputs if len(inputs) > 1 else inputs[0]
 
 
 def answer(network, x):
-    """Its logits, as NumPy has them."""
+    """Compute the logits as a NumPy array."""
     return keras.ops.convert_to_numpy(logits_of(network(x)))
 
 
@@ -97,6 +98,28 @@ def test_module_names_its_paper_and_builder_its_errors(name):
         assert section in builder.__doc__
 
 
+VARIANTS = [name for name, entry in catalog.MODELS.items() if entry.target.rpartition(":")[2] != name]
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_variant_is_a_function_of_its_familys_module_too(name):
+    row = row_of(name)
+    function = getattr(importlib.import_module(catalog.MODELS[name].target.partition(":")[0]), name)
+    loaded = catalog.load("model", name)
+    assert inspect.signature(function) == inspect.signature(loaded)
+    assert not set(inspect.signature(function).parameters) & set(catalog.MODELS[name].options)
+    if row.sizes:  # else it takes seconds to build
+        ours, theirs = (
+            without_weights(lambda build=build: build(**row.sizes, **row.options)) for build in (function, loaded)
+        )
+        assert ours.to_json() == theirs.to_json()
+
+
+def test_variants_of_a_family_differ():
+    entries = [catalog.MODELS[name] for name in VARIANTS if catalog.MODELS[name].options]
+    assert len({(entry.target, *map(str, entry.options.items())) for entry in entries}) == len(entries) > 20
+
+
 @built
 def test_network_is_functional_and_gives_finite_float32_logits_of_the_right_shape(name):
     network = build(name)
@@ -111,9 +134,9 @@ def test_network_is_functional_and_gives_finite_float32_logits_of_the_right_shap
     assert logits.shape == (4, *output_shape(name))
     assert logits.dtype == "float32"
     assert np.isfinite(logits).all()
-    assert (np.ptp(logits, axis=0) > 0).all()  # it looks at its input
+    assert (np.ptp(logits, axis=0) > 0).all()  # the output depends on the input
     if "num_outputs" in row_of(name).sizes:
-        assert logits.min() < 0 or logits.max() > 1 or not np.allclose(logits.sum(axis=1), 1)  # and applies no softmax
+        assert logits.min() < 0 or logits.max() > 1 or not np.allclose(logits.sum(axis=1), 1)  # no softmax
 
 
 @built
@@ -133,7 +156,7 @@ def test_logits_are_float32_under_mixed_precision(name):
 @built
 def test_definition_and_weights_bring_it_back(name, tmp_path):
     network = build(name)
-    for weight in network.weights:  # moving averages too, and no bias at zero
+    for weight in network.weights:  # with moving averages, and no bias at zero
         weight.assign(weight + keras.random.uniform(weight.shape, 0.0, 0.1))
     network.save_weights(tmp_path / "model.weights.h5")
     again = keras.models.model_from_json(network.to_json())
@@ -170,7 +193,7 @@ def test_training_overfits_one_batch(name):
     else:
         y, loss = x, keras.losses.MeanSquaredError()
     optimizer = keras.optimizers.Adam(row_of(name).learning_rate)
-    network.compile(optimizer, loss, run_eagerly=True)  # tracing would cost more than these steps
+    network.compile(optimizer, loss, run_eagerly=True)  # tracing would take longer than these steps
     losses = [network.train_on_batch(x, y)]
     while losses[-1] > 0.1 and len(losses) < 40:
         losses.append(network.train_on_batch(x, y))

@@ -1,4 +1,4 @@
-"""Ours give what theirs give, with their weights and on their images."""
+"""Our networks and those of `keras.applications` compute the same from the same weights and images."""
 
 import importlib
 
@@ -46,7 +46,7 @@ def random_weights(network, images):
 
 @pytest.fixture
 def precision(request):
-    """What images are, and all layers but our last one compute in."""
+    """Set the dtype of images and layers, except our last layer, which is float32."""
     policy, floatx = keras.config.dtype_policy(), keras.config.floatx()
     keras.config.set_floatx(request.param)
     keras.config.set_dtype_policy(request.param)
@@ -55,7 +55,7 @@ def precision(request):
     keras.config.set_dtype_policy(policy)
 
 
-# A hundred layers of random weights make much of the rounding of float32: double precision shows whether it is all.
+# A hundred layers of random weights amplify float32 rounding. In float64 the difference nearly vanishes.
 @pytest.mark.parametrize("precision", ["float64"], indirect=True)
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in APPLICATIONS]
@@ -71,7 +71,7 @@ def test_the_same_in_the_precision_that_is_served(name, precision):
 
 
 def compare(name, precision, **options):
-    """Copy random weights of theirs into ours, and hold what ours gives against what theirs gives."""
+    """Copy random weights from `keras.applications` to our network, and compare their outputs."""
     application = APPLICATIONS[name]
     their_name, arguments, _ = application.of(options)
     keras.utils.set_random_seed(0)
@@ -94,12 +94,12 @@ def compare(name, precision, **options):
 
 
 def test_a_network_that_is_not_there_is_named():
-    with pytest.raises(ValueError, match="networks that keras.applications has too. Received: model lenet5. There are"):
+    with pytest.raises(ValueError, match="for the networks of keras.applications. Received: model lenet5. There are"):
         load_application("lenet5", "imagenet", {})
 
 
 def write_as_before(model, path):
-    """Write weights as Keras did before Keras 3, and as the files of ImageNet's are."""
+    """Write weights in the format before Keras 3, which the ImageNet files have."""
     with h5py.File(path, "w") as file:
         file.attrs["layer_names"] = [layer.name for layer in model.layers]
         for layer in model.layers:
@@ -136,7 +136,7 @@ def test_a_file_of_weights_gives_the_features_of_theirs_on_raw_pixels(tmp_path):
 
 @pytest.fixture(scope="module")
 def weight_files(tmp_path_factory):
-    """Files of weights, of both layouts, that are not those of MobileNet v2."""
+    """Return a folder with weight files of other networks than MobileNetV2, in both formats."""
     folder = tmp_path_factory.mktemp("weights")
     headless = keras.applications.MobileNetV2(weights=None, include_top=False, pooling="avg")
     five = keras.Model(headless.input, keras.layers.Dense(5, name="predictions")(headless.output))
@@ -164,7 +164,7 @@ def weight_files(tmp_path_factory):
     ],
 )
 def test_a_file_of_other_weights_is_refused_by_the_first_layer_that_differs(weight_files, file, difference, recwarn):
-    rule = "must be those of keras.applications.MobileNetV2, with its classifier of 1000 classes"
+    rule = "must be the weights of keras.applications.MobileNetV2, with its classifier of 1000 classes"
     message = rf"{rule}. Received: .*{file} for mobilenet_v2: {difference}. Give the file that belongs to the model, or"
     with pytest.raises(ValueError, match=message):
         load_application("mobilenet_v2", str(weight_files / file), {})
@@ -172,19 +172,19 @@ def test_a_file_of_other_weights_is_refused_by_the_first_layer_that_differs(weig
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(ValueError, match=r"must be a file that is there. Received: .*nowhere.h5. Check the path, or"):
+    with pytest.raises(ValueError, match=r"must be an existing file. Received: .*nowhere.h5. Check the path, or"):
         load_application("mobilenet_v2", str(tmp_path / "nowhere.h5"), {})
 
 
 def test_a_download_is_told_of_on_stderr_and_one_that_fails_in_a_line(monkeypatch, capsys):
-    """Standard output is for what was asked, as JSON too."""
+    """Standard output is for results, such as JSON."""
 
     def fails(**arguments):
         print("Downloading data from https://storage.example")
         raise OSError("URL fetch failure: no network.\nMore of it.")
 
     monkeypatch.setattr(keras.applications, "MobileNetV2", fails)
-    message = r"Received: imagenet for mobilenet_v2: URL fetch failure: no network. Without a network, bring its file"
+    message = r"Received: imagenet for mobilenet_v2: URL fetch failure: no network. Without a network connection, set"
     with pytest.raises(ValueError, match=message):
         load_application("mobilenet_v2", "imagenet", {})
     assert capsys.readouterr() == ("", "Downloading data from https://storage.example\n")
@@ -217,7 +217,9 @@ def test_a_file_of_another_width_fits_a_network_of_that_width(tmp_path):
 
 
 def test_a_shape_that_keras_does_not_have_is_refused():
-    message = r"shapes that it has. Received: width=1.0, depth=0.5. There are, of width and depth: 1.0 1.0 \(Efficient"
+    message = (
+        r"exist for some sizes only. Received: width=1.0, depth=0.5. There are, of width and depth: 1.0 1.0 \(Efficient"
+    )
     with pytest.raises(ValueError, match=message):
         load_application("efficientnet_b0", "imagenet", {"depth": 0.5})
 

@@ -1,4 +1,4 @@
-"""What an option of several models does, it does in each of them."""
+"""An option that several models share has the same effect in each of them."""
 
 import inspect
 
@@ -11,22 +11,22 @@ from dltemplates.models.summary import summarize, without_weights
 
 
 def models_with(option):
-    """The models of the catalog that have an option."""
+    """Return the models of the catalog that have an option."""
     return [name for name in catalog.MODELS if option in inspect.signature(catalog.load("model", name)).parameters]
 
 
 def sketch(name, **options):
-    """A model of its paper's sizes, without weights and auxiliary classifiers."""
+    """Build a model at the sizes of its paper, without weights and auxiliary classifiers."""
     if name == "googlenet":
-        options["auxiliary"] = False  # whose dropout is the paper's
+        options["auxiliary"] = False  # its dropout is fixed
     return without_weights(lambda: catalog.load("model", name)(**catalog.MODELS[name].sizes, **options))
 
 
 @pytest.mark.parametrize("name", models_with("dropout_rate"))
 def test_the_dropout_rate_is_that_of_every_dropout(name):
-    layers = flatten_layers(sketch(name, dropout_rate=0.45))  # those of two players too
+    layers = flatten_layers(sketch(name, dropout_rate=0.45))  # of generator and discriminator too
     dropouts = [layer for layer in layers if isinstance(layer, keras.layers.Dropout)]
-    rates = [layer.rate for layer in dropouts if layer.noise_shape is None]  # others leave out whole blocks
+    rates = [layer.rate for layer in dropouts if layer.noise_shape is None]  # the others drop whole blocks
     assert rates
     assert set(rates) == {0.45}
 
@@ -37,4 +37,4 @@ def test_half_the_width_is_a_quarter_to_half_of_the_cost(name):
     width = inspect.signature(catalog.load("model", name)).parameters["width"].default
     whole, half = (summarize(sketch(name, width=share)) for share in (width, type(width)(width / 2)))
     assert 0.24 < half.macs / whole.macs < 0.55
-    assert 0.24 < half.parameters / whole.parameters < 0.75  # the last layers of some keep their width
+    assert 0.24 < half.parameters / whole.parameters < 0.75  # some models keep the width of their last layers

@@ -11,7 +11,7 @@ from dltemplates.runs import atomic_write, make_run
 from dltemplates.training.import_model import import_model
 from dltemplates.training.workers.replicas import for_replicas
 
-CHAIN = 300  # layers, one behind the other
+CHAIN = 300  # layers in a row
 OWN = f"""
 import keras
 from keras import layers
@@ -28,7 +28,7 @@ def chain(input_shape, num_outputs, depth={CHAIN}):
 
 @pytest.fixture
 def few_calls():
-    """Leave too few calls within calls for Keras to walk `CHAIN` layers, and enough for all else."""
+    """Set a recursion limit that is too low for `CHAIN` layers and high enough for everything else."""
     before, depth, frame = sys.getrecursionlimit(), 0, sys._getframe()
     while frame := frame.f_back:
         depth += 1
@@ -39,14 +39,14 @@ def few_calls():
 
 @pytest.fixture
 def own_chain(tmp_path, monkeypatch):
-    """A function of the user's that makes networks of any depth."""
+    """Write a user's function that builds networks of any depth."""
     (tmp_path / "own_chain.py").write_text(OWN)
     monkeypatch.syspath_prepend(str(tmp_path))
 
 
 @pytest.fixture
 def chain(own_chain, few_calls):
-    """A network of the user's that is too deep."""
+    """Write a user's network that is too deep."""
     network = build_network("own_chain:chain", {"input_shape": (8, 8, 1), "num_outputs": 10}, {})
     assert sys.getrecursionlimit() == few_calls
     with pytest.raises(RecursionError):
@@ -85,7 +85,7 @@ def test_a_higher_limit_is_left():
 
 def test_a_network_deeper_than_the_limit_is_refused(own_chain, few_calls, monkeypatch):
     monkeypatch.setattr("dltemplates.models.recursion.LIMIT", 0)
-    rule = r"for Keras to walk it in 5,000 calls, each within the one before\. Received: own_chain:chain with "
+    rule = r"for Keras to walk it in 5,000 nested calls\. Received: own_chain:chain with "
     sizes = {"input_shape": (8, 8, 1), "num_outputs": 10}
     with pytest.raises(ValueError, match=rule + r"depth=301, which takes more\. Put fewer layers"):
         build_network("own_chain:chain", sizes, {"depth": CHAIN + 1})
@@ -107,7 +107,7 @@ def test_a_deep_network_is_copied_for_replicas(chain):
 
 @pytest.mark.slow
 def test_a_deep_model_from_elsewhere_becomes_a_run(chain, tmp_path):
-    chain.layers[-1].activation = keras.activations.softmax  # it is then rebuilt
+    chain.layers[-1].activation = keras.activations.softmax  # rebuilds the model
     chain.save(tmp_path / "theirs.keras")
     run = import_model(tmp_path / "theirs.keras", task="classification", data="digits", output=tmp_path / "run")
     assert run.record.state == "done"

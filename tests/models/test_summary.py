@@ -158,7 +158,7 @@ def test_padding_belongs_to_the_layer_it_is_for():
 
 def test_towers_that_end_a_stage_side_by_side_add_their_channels():
     shapes = [shape for _, shape, _ in table(without_weights(lambda: alexnet((227, 227, 3), 1000)))]
-    assert shapes == [(55, 55, 96), (27, 27, 256), (13, 13, 256), (1000,)]  # those of the paper
+    assert shapes == [(55, 55, 96), (27, 27, 256), (13, 13, 256), (1000,)]  # the paper's
 
 
 @pytest.mark.parametrize("nested", [False, True])
@@ -224,7 +224,7 @@ def test_vectors_alone_have_a_stage_for_each_width():
 
 
 def test_vectors_that_end_in_a_map_are_vectors_too():
-    assert table(autoencoder((4, 4, 1), units=(8,), code=3)) == [
+    assert table(autoencoder((4, 4, 1), units=(8,), latent_dim=3)) == [
         ("1", (16,), {"Flatten": 1}),
         ("2", (8,), {"Dense": 1}),
         ("3", (3,), {"Dense": 1}),
@@ -276,7 +276,7 @@ def test_without_weights_nothing_is_filled_now_or_later():
 
     network = without_weights(build)
     assert network.count_params() == 55
-    with keras.StatelessScope():  # at its end Keras fills what waits in this thread
+    with keras.StatelessScope():  # when it ends, Keras fills the waiting variables of this thread
         pass
     assert filled == []
     build()

@@ -28,7 +28,7 @@ from dltemplates.training.train import train
 SETTINGS = {
     "task": {"name": "anomaly", "normal": "benign", "anomalies": "drop", "quantile": 0.9},
     "dataset": {"name": "breast_cancer", "validation": 0.3, "test": 0.3},
-    "model": {"name": "fc_autoencoder", "units": [16], "code": 4},
+    "model": {"name": "fc_autoencoder", "units": [16], "latent_dim": 4},
     "train.epochs": 15,
     "train.learning_rate": 0.01,
 }
@@ -246,7 +246,7 @@ def test_a_table_of_ones_own_with_a_column_of_labels(tmp_path):
     overrides = {
         "dataset": {"name": str(tmp_path / "pumps.csv"), "validation": 0.3, "test": 0.3},
         "task": {"name": "anomaly", "normal": "good", "anomalies": "drop"},
-        "model": {"name": "autoencoder", "units": [8], "code": 1},
+        "model": {"name": "autoencoder", "units": [8], "latent_dim": 1},
         "train.epochs": 25,
         "train.batch_size": 16,
         "train.learning_rate": 0.02,
@@ -260,7 +260,7 @@ def test_images_of_one_digit_are_normal(tmp_path):
     overrides = {
         "dataset": {"name": "digits", "validation": 0.3},
         "task": {"name": "anomaly", "normal": "0", "anomalies": "drop"},
-        "model": {"name": "autoencoder", "units": [32], "code": 4},
+        "model": {"name": "autoencoder", "units": [32], "latent_dim": 4},
         "train.epochs": 12,
     }
     run = train(template(**overrides), output=tmp_path / "run")

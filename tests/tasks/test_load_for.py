@@ -223,7 +223,7 @@ def test_the_datasets_of_the_first_edition_are_split_by_their_classes_whatever_t
     """An anomaly detector of digits: by all ten classes then, by normal and not now."""
     settings = {"name": "digits", "validation": 0.3}
     task = {"name": "anomaly", "normal": "0", "anomalies": "keep"}
-    overrides = {"task": task, "dataset": settings, "model": {"name": "autoencoder", "units": [8], "code": 2}}
+    overrides = {"task": task, "dataset": settings, "model": {"name": "autoencoder", "units": [8], "latent_dim": 2}}
     run = train(load_template("autoencoder_digits", overrides | {"train.epochs": 1}), output=tmp_path / "run")
     _, now = load_for(run)
     _, then = load_for(as_first_edition(run))

@@ -42,9 +42,9 @@ def draw(model):
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        ({"steps": 0}, "`steps`.*1 to 25.*Received: 0"),
-        ({"steps": 26}, "`steps`.*Received: 26"),
-        ({"steps": True}, "`steps`.*Received: True"),
+        ({"gibbs_steps": 0}, "`gibbs_steps`.*1 to 25.*Received: 0"),
+        ({"gibbs_steps": 26}, "`gibbs_steps`.*Received: 26"),
+        ({"gibbs_steps": True}, "`gibbs_steps`.*Received: True"),
         ({"persistent": 1}, r"`persistent`.*Received: 1"),
         ({"chains": 3}, "Task representation.*Received: chains"),
     ],

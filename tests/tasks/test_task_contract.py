@@ -55,7 +55,7 @@ class Row:
 
 
 MLP = {"name": "mlp", "units": [8]}
-AUTOENCODER = {"name": "autoencoder", "units": [8], "code": 4}
+AUTOENCODER = {"name": "autoencoder", "units": [8], "latent_dim": 4}
 EVERY_IMAGE = ("images", "images_class", "images_number", "images_labels")
 NUMBERS = ("table_number", "windows")
 
@@ -68,7 +68,7 @@ REGISTER = {
     "reconstruction": Row(AUTOENCODER, data=(*EVERY_IMAGE, *NUMBERS), parts=("encoder", "decoder")),
     "anomaly": Row(AUTOENCODER, data=("table_class", "images_class", "windows"), task={"anomalies": "drop"}),
     "variational": Row(
-        {"name": "vae", "units": [8], "code": 2}, data=(*NUMBERS, *EVERY_IMAGE), parts=("encoder", "decoder")
+        {"name": "vae", "units": [8], "latent_dim": 2}, data=(*NUMBERS, *EVERY_IMAGE), parts=("encoder", "decoder")
     ),
     "generation": Row({"name": "gan", "units": [8, 16], "latent_dim": 4}, data=EVERY_IMAGE, example="7"),
     "representation": Row({"name": "rbm", "units": 8}, data=EVERY_IMAGE),

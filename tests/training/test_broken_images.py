@@ -91,7 +91,7 @@ WRAPPED = {
 
 def prepare_wrapped(photographs, task, *, strict):
     """A training whose images are read through what the task makes of them, and which is to fail at `train/zero/9`."""
-    settings = {"task": task, "model": {"name": "fc_autoencoder", "units": [8], "code": 4}}
+    settings = {"task": task, "model": {"name": "fc_autoencoder", "units": [8], "latent_dim": 4}}
     training = prepare(template(photographs, **settings), strict=strict)
     (photographs / "train" / "zero" / "9.png").write_bytes(b"no image any more")
     return training

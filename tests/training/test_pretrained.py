@@ -179,7 +179,7 @@ def test_layers_for_another_size_or_for_training_alone_may_be_missing(name, side
 
 
 def test_noise_may_begin_where_there_was_none():
-    options = {"filters": [4], "code": 3}
+    options = {"filters": [4], "latent_dim": 3}
     source, network = (
         build_network(name, {"input_shape": (8, 8, 1)}, options)
         for name in ("conv_autoencoder", "denoising_autoencoder")

@@ -3,31 +3,33 @@
 Dosovitskiy et al.: "An Image is Worth 16x16 Words: Transformers for Image Recognition at Scale", ICLR 2021,
 https://arxiv.org/abs/2010.11929, section 3.1.
 
-An image is cut into patches, and the patches are read as a sentence is: each becomes a token with a learned place, and
-in every block each token looks at all others (attention) and then at itself (two dense layers). One more token, which
-belongs to no patch, gathers what the classifier needs.
+The network cuts an image into patches and reads them like the words of a sentence. Each patch becomes a token, with a
+learned vector for its position. In every block each token takes information from all others (attention) and then passes
+through two dense layers. One extra token, the class token, collects the information for the classifier.
 
 `vit_tiny` has the sizes of DeiT-Ti (Touvron et al.: "Training data-efficient image transformers & distillation through
 attention", ICML 2021, https://arxiv.org/abs/2012.12877, table 1): 12 blocks of 192 units and 3 heads, patches of 16x16.
-5,717,416 parameters and 1.25 billion multiply-accumulates at 224x224x3 and 1000 classes. As it is trained there, it has
-no dropout (table 9).
+5,717,416 parameters and 1.25 billion multiply-accumulates at 224x224x3 and 1000 classes. As in the paper's training, it
+has no dropout (table 9).
 """
 
 import keras
 from keras import layers
 
 from dltemplates.layers.tokens import ClassToken, PositionEmbedding
-from dltemplates.models.checks import check_count, check_image_shape, check_num_outputs, check_patches
+from dltemplates.models.checks import check_image_shape, check_patches
+from dltemplates.models.ranges import Count, NumOutputs, checked
 
 
+@checked
 def vit_tiny(
     input_shape: tuple[int, int, int],
-    num_outputs: int,
+    num_outputs: NumOutputs,
     *,
-    patch_size: int = 16,
-    units: int = 192,
-    depth: int = 12,
-    num_heads: int = 3,
+    patch_size: Count = 16,
+    units: Count = 192,
+    depth: Count = 12,
+    num_heads: Count = 3,
     name: str = "vit_tiny",
 ) -> keras.Model:
     """Build a small Vision Transformer.
@@ -35,28 +37,25 @@ def vit_tiny(
     Args:
         input_shape: `(height, width, channels)`; height and width multiples of `patch_size`.
         num_outputs: Number of classes, or of values to predict.
-        patch_size: Height and width of a patch, in pixels. The cost grows as the number of patches and faster: small
-            images want small patches, such as 4 at 32x32.
+        patch_size: Height and width of a patch, in pixels. The cost grows faster than the number of patches. Small
+            images need small patches, such as 4 at 32x32.
         units: Width of a token; a multiple of `num_heads`.
         depth: Number of blocks.
-        num_heads: Attentions side by side in a block, each over `units / num_heads` units.
+        num_heads: Number of attention heads in a block, each with `units / num_heads` units.
         name: Name of the model.
 
     Returns:
         A functional model: `(batch, height, width, channels)` float32 to `(batch, num_outputs)` float32 logits.
 
     Raises:
-        ValueError: If the input is no image or is not covered by whole patches, a size is not positive, or `units`
-            is not a multiple of `num_heads`.
+        ValueError: If the input is no image, its sides are no multiples of `patch_size`, a size is not positive, or
+            `units` is not a multiple of `num_heads`.
     """
-    check_count("patch_size", patch_size, 16)
     check_image_shape("vit_tiny", input_shape, least=patch_size)
     check_patches("vit_tiny", input_shape, patch_size)
-    check_num_outputs(num_outputs)
-    check_count("depth", depth, 12)
     _check_heads(units, num_heads)
     inputs = keras.Input(input_shape, name="image")
-    x = layers.Conv2D(units, patch_size, strides=patch_size)(inputs)  # each patch by the same dense layer
+    x = layers.Conv2D(units, patch_size, strides=patch_size)(inputs)  # the same dense layer for each patch
     x = layers.Reshape((-1, units))(x)  # (batch, patches, units)
     x = ClassToken()(x)  # (batch, 1 + patches, units)
     x = PositionEmbedding()(x)
@@ -68,7 +67,7 @@ def vit_tiny(
 
 
 def encoder_block(x, num_heads):
-    """Attention between the tokens, then two dense layers on each; a shortcut around both."""
+    """Apply attention between the tokens, then two dense layers to each token, both with a shortcut."""
     units = x.shape[-1]
     y = normalize(x)
     y = layers.MultiHeadAttention(num_heads, key_dim=units // num_heads)(y, y)
@@ -80,14 +79,12 @@ def encoder_block(x, num_heads):
 
 
 def normalize(x):
-    """Layer normalization with the epsilon of the paper's code."""
+    """Apply layer normalization with the epsilon of the authors' code."""
     return layers.LayerNormalization(epsilon=1e-6)(x)
 
 
 def _check_heads(units, num_heads):
     """Raise a `ValueError` unless the heads share the units evenly."""
-    check_count("units", units, 192)
-    check_count("num_heads", num_heads, 3)
     if units % num_heads:
         raise ValueError(
             f"`units` must be a multiple of `num_heads`. Received: units={units}, num_heads={num_heads}. "

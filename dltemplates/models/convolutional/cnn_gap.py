@@ -1,29 +1,29 @@
-"""A first convolutional network, which shows where it looks.
+"""First convolutional network to read, with class activation maps.
 
 Lin, Chen, Yan: "Network In Network", ICLR 2014, https://arxiv.org/abs/1312.4400, section 3.2.
 
-The last convolution makes one map per class, and the average of a map is the score of its class (global average
-pooling). No dense layer lies between the maps and the scores, so the maps, the outputs of the layer `class_maps`, show
-where in the image each class was seen.
+The last convolution outputs one map per class. The average of a map is the score of its class (global average pooling).
+There is no dense layer between the maps and the scores, so the maps, the output of the layer `class_maps`, show where
+in the image the network found each class.
 
-This is the network to read first: 24,234 parameters and 2.8 million multiply-accumulates at 32x32x3 and 10 classes, and
-nothing but convolutions, rectifiers and pooling. `convnet`, the next one, has two convolutions a stage, batch
-normalization and dropout, and 12 times the parameters.
+Read this network first: it has 24,234 parameters and 2.8 million multiply-accumulates at 32x32x3 and 10 classes, and
+only convolutions, ReLU and pooling. Read `convnet` next: it adds a second convolution per stage, batch normalization
+and dropout, and has 12 times the parameters.
 """
-
-from collections.abc import Sequence
 
 import keras
 from keras import layers
 
-from dltemplates.models.checks import check_image_shape, check_num_outputs, check_widths
+from dltemplates.models.checks import check_image_shape
+from dltemplates.models.ranges import Counts, NumOutputs, checked
 
 
+@checked
 def cnn_gap(
     input_shape: tuple[int, int, int],
-    num_outputs: int,
+    num_outputs: NumOutputs,
     *,
-    filters: Sequence[int] = (16, 32, 64),
+    filters: Counts = (16, 32, 64),
     name: str = "cnn_gap",
 ) -> keras.Model:
     """Build a few convolutions and global average pooling.
@@ -32,8 +32,8 @@ def cnn_gap(
         input_shape: `(height, width, channels)`; height and width at least 2 to the power of the number of
             convolutions less one, so 4 by default.
         num_outputs: Number of classes, or of values to predict.
-        filters: Filters of each 3x3 convolution; all but the first work at half the resolution of the one before. A
-            large image wants more of them, such as (16, 32, 64, 64, 64) at 224x224.
+        filters: Filters of each 3x3 convolution. From the second on, each works at half the resolution of the one
+            before. A large image needs more convolutions, such as (16, 32, 64, 64, 64) at 224x224.
         name: Name of the model.
 
     Returns:
@@ -44,9 +44,7 @@ def cnn_gap(
         ValueError: If the input is no image or too small, `filters` is empty or not positive, or `num_outputs` is
             less than 1.
     """
-    check_widths("filters", filters, "[16, 32, 64]")
     check_image_shape("cnn_gap", input_shape, least=2 ** (len(filters) - 1))
-    check_num_outputs(num_outputs)
     inputs = keras.Input(input_shape, name="image")
     x = inputs
     for stage, width in enumerate(filters):

@@ -2,31 +2,33 @@
 
 Trockman, Kolter: "Patches Are All You Need?", 2022, https://arxiv.org/abs/2201.09792, section 2.
 
-As a Vision Transformer does, it cuts the image into patches at once and keeps that resolution to the end; but where a
-transformer attends, a large depthwise convolution mixes the places, and where it has dense layers, a 1x1 convolution
-mixes the channels. What makes vision transformers good may thus be the patches, and not the attention.
+Like a Vision Transformer, it first cuts the image into patches and keeps their resolution to the end. In place of
+attention, a large depthwise convolution mixes the positions. In place of dense layers, a 1x1 convolution mixes the
+channels. The patches may thus matter more for a vision transformer than its attention.
 
-The paper writes ConvMixer-h/d for h filters and d blocks. The default is its ConvMixer-1024/20 with kernels of 9x9 and
+The paper writes ConvMixer-h/d for h filters and d blocks. The default is ConvMixer-1024/20 with kernels of 9x9 and
 patches of 14x14: 24.4 million trainable parameters (24,383,464) at 224x224x3 and 1000 classes, and 5.9 billion
 multiply-accumulates. With `filters=768, depth=32, kernel_size=7, patch_size=7` it is ConvMixer-768/32: 21,110,248.
-(The paper trained that one with rectifiers in place of GELU.)
+(The paper trained this one with ReLU in place of GELU.)
 """
 
 import keras
 from keras import layers
 
 from dltemplates.models.blocks import normalize
-from dltemplates.models.checks import check_count, check_image_shape, check_num_outputs, check_patches
+from dltemplates.models.checks import check_image_shape, check_patches
+from dltemplates.models.ranges import Count, NumOutputs, checked
 
 
+@checked
 def convmixer(
     input_shape: tuple[int, int, int],
-    num_outputs: int,
+    num_outputs: NumOutputs,
     *,
-    filters: int = 1024,
-    depth: int = 20,
-    kernel_size: int = 9,
-    patch_size: int = 14,
+    filters: Count = 1024,
+    depth: Count = 20,
+    kernel_size: Count = 9,
+    patch_size: Count = 14,
     name: str = "convmixer",
 ) -> keras.Model:
     """Build a ConvMixer.
@@ -37,22 +39,17 @@ def convmixer(
         filters: Channels of every layer; the paper's h.
         depth: Number of blocks; the paper's d.
         kernel_size: Height and width of the depthwise convolutions, in patches.
-        patch_size: Height and width of a patch, in pixels. Small images want small patches, such as 2 at 32x32.
+        patch_size: Height and width of a patch, in pixels. Small images need small patches, such as 2 at 32x32.
         name: Name of the model.
 
     Returns:
         A functional model: `(batch, height, width, channels)` float32 to `(batch, num_outputs)` float32 logits.
 
     Raises:
-        ValueError: If the input is no image or is not covered by whole patches, or a size is not positive.
+        ValueError: If the input is no image, its sides are no multiples of `patch_size`, or a size is not positive.
     """
-    check_count("patch_size", patch_size, 14)
     check_image_shape("convmixer", input_shape, least=patch_size)
     check_patches("convmixer", input_shape, patch_size)
-    check_num_outputs(num_outputs)
-    check_count("filters", filters, 1024)
-    check_count("depth", depth, 20)
-    check_count("kernel_size", kernel_size, 9)
     inputs = keras.Input(input_shape, name="image")
     x = layers.Conv2D(filters, patch_size, strides=patch_size)(inputs)
     x = activate(x)  # (batch, height / patch_size, width / patch_size, filters), here and below
@@ -64,7 +61,7 @@ def convmixer(
 
 
 def mixer_block(x, kernel_size):
-    """Mix the places, channel by channel, with a shortcut; then mix the channels, place by place."""
+    """Mix the positions in each channel, with a shortcut, then the channels at each position."""
     mixed = layers.DepthwiseConv2D(kernel_size, padding="same")(x)
     x = layers.Add()([x, activate(mixed)])
     x = layers.Conv2D(x.shape[-1], 1)(x)
@@ -72,6 +69,6 @@ def mixer_block(x, kernel_size):
 
 
 def activate(x):
-    """GELU, and only then batch normalization, with the epsilon of the paper's code."""
+    """Apply GELU, then batch normalization with the epsilon of the authors' code."""
     x = layers.Activation("gelu")(x)
     return normalize(x, epsilon=1e-5)

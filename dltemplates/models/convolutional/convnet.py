@@ -3,32 +3,32 @@
 Ioffe, Szegedy: "Batch Normalization: Accelerating Deep Network Training by Reducing Internal Covariate Shift", ICML
 2015, https://arxiv.org/abs/1502.03167, section 3.2.
 
-What a convolution gives is brought to mean 0 and variance 1 over the batch, channel by channel, and then scaled and
-shifted by learned numbers before it is rectified: so a stack of them learns fast, at high rates and from almost any
-first weights. Around that stand the parts that later networks kept, two 3x3 convolutions a stage, twice the filters at
+Batch normalization brings each output channel of a convolution to mean 0 and variance 1 over the batch. It then scales
+and shifts the channel by learned numbers, before the ReLU. A stack of such layers learns fast, at high learning rates
+and from almost any initial weights. The rest is standard today: two 3x3 convolutions per stage, twice the filters at
 half the resolution from stage to stage, and global average pooling in place of fully connected layers.
 
-The stages are those of Simonyan, Zisserman: "Very Deep Convolutional Networks for Large-Scale Image Recognition", ICLR
-2015, https://arxiv.org/abs/1409.1556, section 2.1; the pooling is that of Lin, Chen, Yan: "Network In Network", ICLR
-2014, https://arxiv.org/abs/1312.4400, section 3.2. No convolution has a bias: the normalization would take it away
-again. 289,642 parameters at 32x32x3 and 10 classes.
+The stages come from Simonyan, Zisserman: "Very Deep Convolutional Networks for Large-Scale Image Recognition", ICLR
+2015, https://arxiv.org/abs/1409.1556, section 2.1, the pooling from Lin, Chen, Yan: "Network In Network", ICLR 2014,
+https://arxiv.org/abs/1312.4400, section 3.2. No convolution has a bias, since the normalization would remove it.
+289,642 parameters at 32x32x3 and 10 classes.
 """
-
-from collections.abc import Sequence
 
 import keras
 from keras import layers
 
 from dltemplates.models.blocks import conv_bn, relu
-from dltemplates.models.checks import check_dropout_rate, check_image_shape, check_num_outputs, check_widths
+from dltemplates.models.checks import check_image_shape
+from dltemplates.models.ranges import Counts, NumOutputs, Share, checked
 
 
+@checked
 def convnet(
     input_shape: tuple[int, int, int],
-    num_outputs: int,
+    num_outputs: NumOutputs,
     *,
-    filters: Sequence[int] = (32, 64, 128),
-    dropout_rate: float = 0.2,
+    filters: Counts = (32, 64, 128),
+    dropout_rate: Share = 0.2,
     name: str = "convnet",
 ) -> keras.Model:
     """Build a stack of convolution stages.
@@ -37,8 +37,8 @@ def convnet(
         input_shape: `(height, width, channels)`; height and width at least 2 to the power of the number of stages, so
             8 by default.
         num_outputs: Number of classes, or of values to predict.
-        filters: Filters of each stage. A stage halves the resolution of the one before it: a large image wants more
-            of them, such as (16, 32, 64, 128, 256) at 224x224.
+        filters: Filters of each stage. Each stage works at half the resolution of the one before, so a large image
+            needs more stages, such as (16, 32, 64, 128, 256) at 224x224.
         dropout_rate: Share of the pooled features dropped, in [0, 1).
         name: Name of the model.
 
@@ -49,10 +49,7 @@ def convnet(
         ValueError: If the input is no image or too small, `filters` is empty or not positive, `num_outputs` is less
             than 1, or `dropout_rate` is out of range.
     """
-    check_widths("filters", filters, "[32, 64, 128]")
     check_image_shape("convnet", input_shape, least=2 ** len(filters))
-    check_num_outputs(num_outputs)
-    check_dropout_rate(dropout_rate)
     inputs = keras.Input(input_shape, name="image")
     x = inputs
     for stage, width in enumerate(filters):

@@ -1,44 +1,44 @@
 """Densely connected networks (DenseNet).
 
 Huang, Liu, van der Maaten, Weinberger: "Densely Connected Convolutional Networks", CVPR 2017,
-https://arxiv.org/abs/1608.06993, section 3 and table 1 (DenseNet-BC). Each layer is given the maps of all layers before
-it in its block, side by side, and adds a few of its own: what was once computed is used again rather than computed
-again. So a layer can be narrow (32 maps, the growth rate), and the network needs around a third of a ResNet's
-parameters for as few errors (section 5).
+https://arxiv.org/abs/1608.06993, section 3 and table 1 (DenseNet-BC). The input of each layer is the concatenated maps
+of all earlier layers in its block. The layer adds a few maps of its own, and later layers reuse them. A layer can
+therefore be narrow (32 maps, the growth rate), and the network needs about a third of a ResNet's parameters for the
+same error rate (section 5).
 
-A layer is a batch normalization, a rectifier and a 1x1 convolution of four times the growth rate, then the same with a
-3x3 convolution of the growth rate. Between two blocks a transition halves the channels, by a 1x1 convolution, and the
-resolution. The ImageNet network of blocks of 6, 12, 24 and 16 layers, at 224x224x3 and 1000 classes, has 7,978,856
-trainable parameters and 2.83 billion multiply-accumulates. With the same weights it gives what
-`keras.applications.DenseNet121` does.
+A layer is a batch normalization, a ReLU and a 1x1 convolution with four times the growth rate, then a batch
+normalization, a ReLU and a 3x3 convolution with the growth rate. Between two blocks a transition halves the channels,
+by a 1x1 convolution, and the resolution. The ImageNet network has blocks with 6, 12, 24 and 16 layers. At 224x224x3 and
+1000 classes it has 7,978,856 trainable parameters and 2.83 billion multiply-accumulates. With the same weights it
+computes the same as `keras.applications.DenseNet121`.
 """
-
-from collections.abc import Sequence
 
 import keras
 from keras import layers
 
 from dltemplates.models.blocks import conv
-from dltemplates.models.checks import check_count, check_image_shape, check_num_outputs, check_widths
+from dltemplates.models.checks import check_image_shape
 from dltemplates.models.convolutional.resnet_imagenet import bn_relu, stem
+from dltemplates.models.ranges import Count, Counts, NumOutputs, checked
 
 
+@checked
 def densenet121(
     input_shape: tuple[int, int, int],
-    num_outputs: int,
+    num_outputs: NumOutputs,
     *,
-    growth_rate: int = 32,
-    blocks: Sequence[int] = (6, 12, 24, 16),
+    growth_rate: Count = 32,
+    blocks: Counts = (6, 12, 24, 16),
     name: str = "densenet121",
 ) -> keras.Model:
     """Build the ImageNet DenseNet of 121 layers.
 
     Args:
-        input_shape: `(height, width, channels)`; height and width at least 32 where there are four blocks, and twice
-            that for each one more.
+        input_shape: `(height, width, channels)`; height and width at least 32 with four blocks, and twice as large for
+            each further block.
         num_outputs: Number of classes, or of values to predict.
-        growth_rate: Maps that each layer adds; twice as many go into the first block.
-        blocks: Layers of each block: (6, 12, 32, 32) is the paper's DenseNet-169, (6, 12, 48, 32) its DenseNet-201.
+        growth_rate: Maps that each layer adds. The first block has twice as many as input.
+        blocks: Number of layers in each block: (6, 12, 32, 32) is DenseNet-169, (6, 12, 48, 32) is DenseNet-201.
         name: Name of the model.
 
     Returns:
@@ -48,10 +48,7 @@ def densenet121(
         ValueError: If the input is no image or too small, `growth_rate` or `num_outputs` is less than 1, or `blocks` is
             empty or not positive.
     """
-    check_widths("blocks", blocks, "[6, 12, 24, 16]")
-    check_count("growth_rate", growth_rate, 32)
     check_image_shape(name, input_shape, least=2 ** (len(blocks) + 1))
-    check_num_outputs(num_outputs)
     inputs = keras.Input(input_shape, name="image")
     x = stem(inputs, 2 * growth_rate)
     for block, repeats in enumerate(blocks):
@@ -66,13 +63,13 @@ def densenet121(
 
 
 def dense_layer(x, growth_rate):
-    """The maps so far, and `growth_rate` new ones that are computed of all of them."""
+    """Compute `growth_rate` new maps from all maps so far, and append them."""
     new = conv(bn_relu(x), 4 * growth_rate, 1)
     new = conv(bn_relu(new), growth_rate, 3)
     return layers.Concatenate()([x, new])
 
 
 def transition(x):
-    """Half the channels at half the resolution."""
+    """Halve the channels and the resolution."""
     x = conv(bn_relu(x), x.shape[-1] // 2, 1)
     return layers.AveragePooling2D(2)(x)

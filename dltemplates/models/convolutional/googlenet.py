@@ -3,15 +3,14 @@
 Szegedy, Liu, Jia, Sermanet, Reed, Anguelov, Erhan, Vanhoucke, Rabinovich: "Going Deeper with Convolutions", CVPR 2015,
 https://arxiv.org/abs/1409.4842, table 1 and figure 3.
 
-An inception module looks at its input through kernels of 1x1, 3x3 and 5x5 and a pooling at once, and leaves it to the
-next layer which of them to use. 1x1 convolutions first reduce the channels that the larger kernels see, so that the
-network is deeper than those before it and yet has less than an eighth of AlexNet's parameters.
+An inception module applies 1x1, 3x3 and 5x5 convolutions and a pooling to the same input and concatenates the results.
+1x1 convolutions first reduce the input channels of the larger kernels. The network is therefore deeper than earlier
+ones and still has less than an eighth of AlexNet's parameters.
 
-It is 22 layers deep where only those with parameters are counted, 27 with the poolings. At 224x224x3 and 1000 classes
-it has 6,998,552 parameters and 1.58 billion multiply-accumulates. Two auxiliary classifiers on maps in the middle bring
-the gradient to the lower layers: with them there are 13,378,280 parameters in training, and none of theirs is served.
-(The paper weighs their losses by 0.3; 6.67% top-5 errors on ImageNet with seven networks and 144 crops.) It is trained
-from He's initialization.
+It has 22 layers with parameters, 27 with the poolings. At 224x224x3 and 1000 classes it has 6,998,552 parameters and
+1.58 billion multiply-accumulates. Two auxiliary classifiers on maps in the middle bring the gradient to the lower
+layers. With them there are 13,378,280 parameters in training; exports leave them out. (The paper weights their losses
+by 0.3; 6.67% top-5 errors on ImageNet with seven networks and 144 crops.) It starts from He's initialization.
 """
 
 import keras
@@ -19,10 +18,11 @@ from keras import layers
 
 from dltemplates.layers import LocalResponseNormalization
 from dltemplates.models.blocks import conv_relu, make_divisible
-from dltemplates.models.checks import SIZE, check_dropout_rate, check_image_shape, check_multiplier, check_num_outputs
+from dltemplates.models.checks import SIZE, check_image_shape
+from dltemplates.models.ranges import Multiplier, NumOutputs, Share, checked
 
-LEAST = 17  # pixels: each of the five strides of 2 still finds something to halve
-LEAST_AUXILIARY = 65  # pixels: the auxiliary classifiers find a map of 5x5 to average
+MIN_IMAGE_SIZE = 17  # pixels: each of the five strides of 2 still finds something to halve
+MIN_IMAGE_SIZE_AUXILIARY = 65  # pixels: the auxiliary classifiers find a map of 5x5 to average
 AUXILIARY_DROPOUT = 0.7
 MODULES = {  # filters: 1x1; 3x3 reduced, 3x3; 5x5 reduced, 5x5; 1x1 after the pooling
     "3a": (64, 96, 128, 16, 32, 32),
@@ -39,22 +39,23 @@ POOLED = ("3b", "4e")
 AUXILIARY = ("4a", "4d")
 
 
+@checked
 def googlenet(
     input_shape: tuple[int, int, int],
-    num_outputs: int,
+    num_outputs: NumOutputs,
     *,
     auxiliary: bool = True,
-    width: float = 1.0,
-    dropout_rate: float = 0.4,
+    width: Multiplier = 1.0,
+    dropout_rate: Share = 0.4,
     name: str = "googlenet",
 ) -> keras.Model:
     """Build GoogLeNet.
 
     Args:
-        input_shape: `(height, width, channels)`; height and width at least 65, without auxiliary classifiers 17.
+        input_shape: `(height, width, channels)`; height and width at least 65, or 17 without auxiliary classifiers.
         num_outputs: Number of classes, or of values to predict.
-        auxiliary: Whether it has the two auxiliary classifiers.
-        width: Filters and units of every layer, as a share of the paper's and rounded to multiples of 8; positive.
+        auxiliary: Whether to add the two auxiliary classifiers.
+        width: Multiplier of the paper's filters and units, rounded to multiples of 8; positive.
         dropout_rate: Share of the pooled features dropped, in [0, 1); in the auxiliary classifiers it is 0.7.
         name: Name of the model.
 
@@ -67,13 +68,10 @@ def googlenet(
             out of range.
     """
     if auxiliary:
-        way_out = f"Try a larger image ({SIZE}), or `auxiliary=False`, which takes {LEAST}x{LEAST}."
-        check_image_shape("googlenet", input_shape, least=LEAST_AUXILIARY, way_out=way_out)
+        way_out = f"Try a larger image ({SIZE}), or `auxiliary=False`, which takes {MIN_IMAGE_SIZE}x{MIN_IMAGE_SIZE}."
+        check_image_shape("googlenet", input_shape, least=MIN_IMAGE_SIZE_AUXILIARY, way_out=way_out)
     else:
-        check_image_shape("googlenet", input_shape, least=LEAST)
-    check_num_outputs(num_outputs)
-    check_multiplier("width", width)
-    check_dropout_rate(dropout_rate)
+        check_image_shape("googlenet", input_shape, least=MIN_IMAGE_SIZE)
     inputs = keras.Input(input_shape, name="image")
     x = stem(inputs, width)  # (batch, height / 8, width / 8, 192)
     outputs = {}
@@ -91,8 +89,8 @@ def googlenet(
 
 
 def stem(x, width):
-    """The convolutions and poolings before the first module: an eighth of the resolution."""
-    x = layers.ZeroPadding2D(3)(x)  # as the authors have it in Caffe: "same" puts more at the bottom and the right
+    """Apply the convolutions and poolings before the first module, to an eighth of the resolution."""
+    x = layers.ZeroPadding2D(3)(x)  # as in the authors' Caffe; "same" pads more at the bottom and the right
     x = conv_relu(x, make_divisible(width * 64), 7, strides=2, padding="valid")
     x = layers.MaxPooling2D(3, strides=2, padding="same")(x)
     x = LocalResponseNormalization()(x)
@@ -103,18 +101,18 @@ def stem(x, width):
 
 
 def inception(x, one, reduced_three, three, reduced_five, five, pooled):
-    """Four ways through kernels of different sizes, their channels one behind the other; keeps the resolution."""
-    ways = (
+    """Apply four branches with kernels of different sizes and concatenate their channels; keeps the resolution."""
+    branches = (
         conv_relu(x, one, 1),
         conv_relu(conv_relu(x, reduced_three, 1), three, 3),
         conv_relu(conv_relu(x, reduced_five, 1), five, 5),
         conv_relu(layers.MaxPooling2D(3, strides=1, padding="same")(x), pooled, 1),
     )
-    return layers.Concatenate()(ways)
+    return layers.Concatenate()(branches)
 
 
 def auxiliary_classifier(x, num_outputs, width, *, name):
-    """A small classifier of its own on a map in the middle, (batch, num_outputs)."""
+    """Apply a small classifier to a map in the middle of the network: (batch, num_outputs)."""
     x = layers.AveragePooling2D(5, strides=3)(x)
     x = conv_relu(x, make_divisible(width * 128), 1)
     x = layers.Flatten()(x)

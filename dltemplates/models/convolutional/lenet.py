@@ -3,45 +3,48 @@
 LeCun, Bottou, Bengio, Haffner: "Gradient-Based Learning Applied to Document Recognition", Proceedings of the IEEE,
 1998, http://yann.lecun.com/exdb/publis/pdf/lecun-98.pdf.
 
-Section II.B: three 5x5 convolutions of 6, 16 and 120 maps find features, edges and ends of strokes and then what these
-make up, with the same few weights at every place of the image. Subsampling after the first two halves the resolution,
-so that where exactly a feature lies matters less from layer to layer (section II.A).
+Section II.B: three 5x5 convolutions with 6, 16 and 120 maps find features: first edges and ends of strokes, then
+combinations of them. A convolution uses the same few weights at every position of the image. Subsampling after the
+first two halves the resolution, so that the exact position of a feature matters less from layer to layer (section
+II.A).
 
-The convolutions are the paper's C1, C3 and C5, the 2x2 subsamplings S2 and S4; 84 units (F6) and the output follow. The
-digits, 28x28, lie in the middle of a 32x32 field, so that a stroke's end can be in the middle of a feature detector.
+The convolutions are the paper's C1, C3 and C5, the 2x2 subsamplings S2 and S4. A layer of 84 units (F6) and the output
+follow. The digits, 28x28, are centred in a field of 32x32 zeros, so that the end of a stroke can be in the middle of a
+feature detector.
 
-Today's form, built here, has 61,706 parameters at 28x28x1 and 10 classes: C3 sees all six maps of S2 (the paper's table
-I leaves out some, for 60,000), the subsampling is a plain average, the hyperbolic tangent is not scaled, and the output
-is linear in place of radial basis functions.
+The modern form, built here, has 61,706 parameters at 28x28x1 and 10 classes. It differs in four points: C3 sees all six
+maps of S2 (the paper's table I leaves out some, for 60,000 parameters), the subsampling is a plain average, the tanh is
+not scaled, and the output is linear instead of radial basis functions.
 """
 
 import keras
 from keras import layers
 
-from dltemplates.models.checks import check_image_shape, check_num_outputs
+from dltemplates.models.checks import check_image_shape
+from dltemplates.models.ranges import NumOutputs, checked
 
-FIELD = 32  # pixels: the only size whose C5 maps are 1x1
+FIELD = 32  # pixels: the only size with C5 maps of 1x1
 
 
+@checked
 def lenet5(
-    input_shape: tuple[int, int, int], num_outputs: int, *, activation: str = "tanh", name: str = "lenet5"
+    input_shape: tuple[int, int, int], num_outputs: NumOutputs, *, activation: str = "tanh", name: str = "lenet5"
 ) -> keras.Model:
     """Build LeNet-5.
 
     Args:
-        input_shape: `(height, width, channels)`; 8x8 to 32x32, put in the middle of a field of 32x32 zeros.
+        input_shape: `(height, width, channels)`; 8x8 to 32x32, centred in a field of 32x32 zeros.
         num_outputs: Number of classes, or of values to predict.
-        activation: Keras name of the hidden layers' activation.
+        activation: Activation of the hidden layers, by its Keras name.
         name: Name of the model.
 
     Returns:
         A functional model: `(batch, height, width, channels)` float32 to `(batch, num_outputs)` float32 logits.
 
     Raises:
-        ValueError: If the input is no image of these sizes, or `num_outputs` is less than 1.
+        ValueError: If the input is no image of such a size, or `num_outputs` is less than 1.
     """
     check_image_shape("lenet5", input_shape, least=8, most=FIELD)
-    check_num_outputs(num_outputs)
     inputs = keras.Input(input_shape, name="image")
     x = center(inputs)  # (batch, 32, 32, channels)
     for filters in (6, 16):
@@ -55,7 +58,7 @@ def lenet5(
 
 
 def center(x):
-    """Put images in the middle of a field of zeros, (batch, 32, 32, channels)."""
+    """Pad images with zeros to (batch, 32, 32, channels)."""
     missing = [FIELD - size for size in x.shape[1:3]]
     if not any(missing):
         return x

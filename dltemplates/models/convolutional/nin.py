@@ -2,33 +2,35 @@
 
 Lin, Chen, Yan: "Network In Network", ICLR 2014, https://arxiv.org/abs/1312.4400, sections 3.1, 3.2 and 4.
 
-Each convolution is followed by two 1x1 convolutions, which are a small perceptron that slides over the feature map
-("mlpconv") and can tell apart what one linear filter cannot. The last one makes a map for each class, whose average is
-the class's score (global average pooling): no fully connected layer is left that could overfit.
+Two 1x1 convolutions follow each convolution. Together they are a small multilayer perceptron that slides over the
+feature map ("mlpconv") and can separate more than one linear filter can. The last one outputs a map for each class. The
+map's average is the class's score (global average pooling), so there is no fully connected layer that could overfit.
 
-`nin_cifar` is the paper's network of three mlpconv layers for CIFAR-10, of the sizes in the definition that the
-authors published with it: 966,986 parameters and 222 million multiply-accumulates at 32x32x3 and 10 classes. `nin` is
-the one for ImageNet that they published later, in the model zoo of Caffe: 7,595,176 parameters and 1.10 billion
-multiply-accumulates at 224x224x3 and 1000 classes. Two things are ours: the class maps are not rectified, as logits may
-be negative; and both begin from He's initialization.
+`nin_cifar` is the paper's network of three mlpconv layers for CIFAR-10, with the sizes of the authors' published
+definition: 966,986 parameters and 222 million multiply-accumulates at 32x32x3 and 10 classes. `nin` is their later
+network for ImageNet, in the model zoo of Caffe: 7,595,176 parameters and 1.10 billion multiply-accumulates at 224x224x3
+and 1000 classes. Two things differ: the class maps have no ReLU, as logits may be negative, and both networks start
+from He's initialization.
 """
 
 import keras
 from keras import layers
 
 from dltemplates.models.blocks import conv_relu, make_divisible
-from dltemplates.models.checks import check_dropout_rate, check_image_shape, check_multiplier, check_num_outputs
+from dltemplates.models.checks import check_image_shape
+from dltemplates.models.ranges import Multiplier, NumOutputs, Share, checked
 
-LEAST = 39  # pixels: each of the three poolings still finds a map of 2x2 to halve
-LEAST_CIFAR = 8
+MIN_IMAGE_SIZE = 39  # pixels: each of the three poolings still finds a map of 2x2 to halve
+MIN_IMAGE_SIZE_CIFAR = 8
 
 
+@checked
 def nin(
     input_shape: tuple[int, int, int],
-    num_outputs: int,
+    num_outputs: NumOutputs,
     *,
-    width: float = 1.0,
-    dropout_rate: float = 0.5,
+    width: Multiplier = 1.0,
+    dropout_rate: Share = 0.5,
     name: str = "nin",
 ) -> keras.Model:
     """Build the ImageNet NIN.
@@ -36,7 +38,7 @@ def nin(
     Args:
         input_shape: `(height, width, channels)`; height and width at least 39.
         num_outputs: Number of classes, or of values to predict.
-        width: Filters of every mlpconv, as a share of the paper's and rounded to multiples of 8; positive.
+        width: Multiplier of the paper's filters, rounded to multiples of 8; positive.
         dropout_rate: Share of the activations dropped before the last mlpconv, in [0, 1).
         name: Name of the model.
 
@@ -47,10 +49,7 @@ def nin(
         ValueError: If the input is no image or too small, `num_outputs` is less than 1, or `width` or `dropout_rate` is
             out of range.
     """
-    check_image_shape("nin", input_shape, least=LEAST)
-    check_num_outputs(num_outputs)
-    check_multiplier("width", width)
-    check_dropout_rate(dropout_rate)
+    check_image_shape("nin", input_shape, least=MIN_IMAGE_SIZE)
     inputs = keras.Input(input_shape, name="image")
     x = inputs
     for filters, kernel_size, strides in ((96, 11, 4), (256, 5, 1), (384, 3, 1)):
@@ -62,12 +61,13 @@ def nin(
     return keras.Model(inputs, logits, name=name)
 
 
+@checked
 def nin_cifar(
     input_shape: tuple[int, int, int],
-    num_outputs: int,
+    num_outputs: NumOutputs,
     *,
-    width: float = 1.0,
-    dropout_rate: float = 0.5,
+    width: Multiplier = 1.0,
+    dropout_rate: Share = 0.5,
     name: str = "nin_cifar",
 ) -> keras.Model:
     """Build the paper's NIN for small images.
@@ -75,20 +75,18 @@ def nin_cifar(
     Args:
         input_shape: `(height, width, channels)`; height and width at least 8.
         num_outputs: Number of classes, or of values to predict.
-        width: As in `nin`.
+        width: Multiplier of the paper's filters, rounded to multiples of 8; positive.
         dropout_rate: Share of the activations dropped after each of the first two mlpconv layers, in [0, 1).
         name: Name of the model.
 
     Returns:
-        As `nin`.
+        A functional model: `(batch, height, width, channels)` float32 to `(batch, num_outputs)` float32 logits.
 
     Raises:
-        ValueError: As `nin`.
+        ValueError: If the input is no image or too small, `num_outputs` is less than 1, or `width` or `dropout_rate` is
+            out of range.
     """
-    check_image_shape("nin_cifar", input_shape, least=LEAST_CIFAR)
-    check_num_outputs(num_outputs)
-    check_multiplier("width", width)
-    check_dropout_rate(dropout_rate)
+    check_image_shape("nin_cifar", input_shape, least=MIN_IMAGE_SIZE_CIFAR)
     sizes = ((192, 160, 96), (192, 192, 192), (192, 192))
     first, second, third = ([make_divisible(width * filters) for filters in size] for size in sizes)
     inputs = keras.Input(input_shape, name="image")
@@ -104,15 +102,15 @@ def nin_cifar(
 
 
 def max_pooling(x):
-    """Pooling of 3x3 at every second place, which takes in the last row and column too, as in Caffe: 54 to 27."""
+    """Apply a 3x3 max pooling of stride 2 that includes the last row and column, as in Caffe: 54 to 27."""
     height, width = x.shape[1:3]
-    # Nothing of a rectified map is less than the zeros that stand behind its end.
+    # A map behind a ReLU has no value below 0, so padding with zeros does not change a maximum.
     x = layers.ZeroPadding2D(((0, 1 - height % 2), (0, 1 - width % 2)))(x)
     return layers.MaxPooling2D(3, strides=2)(x)
 
 
 def mlpconv(x, filters, kernel_size, strides=1, *, num_outputs=None):
-    """A convolution and the two 1x1 convolutions that make a perceptron of it; the last gives `num_outputs` maps."""
+    """Apply a convolution and two 1x1 convolutions, a perceptron at every position; `num_outputs` adds class maps."""
     first, *others = filters
     x = conv_relu(x, first, kernel_size, strides, padding="valid" if strides > 1 else "same")
     for count in others:

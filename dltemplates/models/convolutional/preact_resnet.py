@@ -1,24 +1,24 @@
 """Residual networks with identity mappings, also called pre-activation ResNet or ResNet V2.
 
-He, Zhang, Ren, Sun: "Identity Mappings in Deep Residual Networks", ECCV 2016, https://arxiv.org/abs/1603.05027. What
-goes around a unit is left as it is: batch normalization and rectifier move from behind the sum to in front of each
-convolution. Any unit then reaches any other by additions alone, forwards and backwards, and a network of 1001 layers
-trains as easily as one of 110.
+He, Zhang, Ren, Sun: "Identity Mappings in Deep Residual Networks", ECCV 2016, https://arxiv.org/abs/1603.05027. The
+shortcut of a unit is the identity: batch normalization and ReLU move from behind the sum to in front of each
+convolution. Any two units are then connected by additions alone, forwards and backwards, and a network with 1001 layers
+trains as easily as one with 110.
 
-For small images (section 4), stages of 16, 32 and 64 filters as in the first paper, or of bottlenecks that give 64, 128
-and 256. What goes around the first unit of a stage is activated too; its shape is changed by a 1x1 convolution around a
-bottleneck, and else without parameters. At 32x32x3 and 10 classes, with the percentage of errors on CIFAR-10 in
-tables 2 and 4:
+For small images (section 4), the stages have 16, 32 and 64 filters as in the first paper, or bottlenecks that output
+64, 128 and 256. The shortcut of a stage's first unit is activated too. A 1x1 convolution changes its shape around a
+bottleneck; otherwise the change has no parameters. At 32x32x3 and 10 classes, with the error rates on CIFAR-10 in
+tables 2 and 4, in percent:
 
-| layers | trainable parameters | as the paper says | errors |
+| layers | trainable parameters | in the paper | errors |
 | --- | --- | --- | --- |
 | 110 | 1,727,962 | 1.7M | 6.37 |
 | 164, bottlenecks | 1,703,258 | 1.7M | 5.46 |
 | 1001, bottlenecks | 10,327,706 | 10.2M, its convolutions | 4.92 |
 
-For photographs, the networks of `keras.applications.ResNet50V2` and so on, and with the same weights their outputs. It
-is the *last* unit of a stage that halves the resolution there, in its 3x3 convolution, and a convolution that no
-normalization follows has a bias. At 224x224x3 and 1000 classes:
+For photographs, the networks are `keras.applications.ResNet50V2`, `101V2` and `152V2`, with the same outputs for the
+same weights. There the *last* unit of a stage halves the resolution, in its 3x3 convolution. A convolution without a
+normalization behind it has a bias. At 224x224x3 and 1000 classes:
 
 | layers | units | trainable parameters |
 | --- | --- | --- |
@@ -27,21 +27,24 @@ normalization follows has a bias. At 224x224x3 and 1000 classes:
 | 152 | 3, 8, 36, 3 | 60,236,904 |
 """
 
-from collections.abc import Sequence
+from typing import Literal
 
 import keras
 from keras import layers
 
+from dltemplates.catalog import variant
 from dltemplates.models.blocks import conv, make_divisible
-from dltemplates.models.checks import check_depth, check_image_shape, check_multiplier, check_num_outputs
+from dltemplates.models.checks import check_depth, check_image_shape
 from dltemplates.models.convolutional.resnet import pad
-from dltemplates.models.convolutional.resnet_imagenet import LEAST, bn_relu, pool
+from dltemplates.models.convolutional.resnet_imagenet import BLOCKS, MIN_IMAGE_SIZE, bn_relu, pool
+from dltemplates.models.ranges import Multiplier, NumOutputs, checked
 from dltemplates.models.recursion import deep_networks
 
 
+@checked
 def preact_resnet_cifar(
     input_shape: tuple[int, int, int],
-    num_outputs: int,
+    num_outputs: NumOutputs,
     *,
     depth: int = 164,
     bottleneck: bool = True,
@@ -52,9 +55,9 @@ def preact_resnet_cifar(
     Args:
         input_shape: `(height, width, channels)`; height and width at least 8.
         num_outputs: Number of classes, or of values to predict.
-        depth: Layers with parameters, the 1x1 convolutions around units not counted: 9n+2 with n at least 1, or 6n+2
-            without bottlenecks.
-        bottleneck: Whether a unit is three convolutions, the middle one on a quarter of the channels, or two.
+        depth: Number of layers with parameters, without the 1x1 convolutions of the shortcuts: 9n+2 with n at least 1,
+            or 6n+2 without bottlenecks.
+        bottleneck: Whether a unit has three convolutions, the middle one on a quarter of the channels. Else it has two.
         name: Name of the model.
 
     Returns:
@@ -64,7 +67,6 @@ def preact_resnet_cifar(
         ValueError: If the input is no image or too small, `depth` is not 9n+2 or 6n+2, or `num_outputs` is less than 1.
     """
     check_image_shape(name, input_shape, least=8)
-    check_num_outputs(num_outputs)
     unit, step, expansion = (bottleneck_unit, 9, 4) if bottleneck else (basic_unit, 6, 1)
     check_depth(depth, step)
     inputs = keras.Input(input_shape, name="image")
@@ -76,98 +78,41 @@ def preact_resnet_cifar(
     return _classifier(inputs, x, num_outputs, name)
 
 
-def preact_resnet110(
-    input_shape: tuple[int, int, int], num_outputs: int, *, name: str = "preact_resnet110"
+preact_resnet110 = variant(preact_resnet_cifar, "preact_resnet110", depth=110, bottleneck=False)
+preact_resnet164 = variant(preact_resnet_cifar, "preact_resnet164", depth=164, bottleneck=True)
+
+
+@checked
+def preact_resnet_imagenet(
+    input_shape: tuple[int, int, int],
+    num_outputs: NumOutputs,
+    *,
+    depth: Literal[50, 101, 152] = 50,
+    width: Multiplier = 1.0,
+    name: str = "preact_resnet_imagenet",
 ) -> keras.Model:
-    """Build the CIFAR-10 pre-activation ResNet of 110 layers, whose units are two 3x3 convolutions.
-
-    Args:
-        input_shape: `(height, width, channels)`; height and width at least 8.
-        num_outputs: Number of classes, or of values to predict.
-        name: Name of the model.
-
-    Returns:
-        A functional model: `(batch, height, width, channels)` float32 to `(batch, num_outputs)` float32 logits.
-
-    Raises:
-        ValueError: If the input is no image or too small, `num_outputs` is less than 1.
-    """
-    return preact_resnet_cifar(input_shape, num_outputs, depth=110, bottleneck=False, name=name)
-
-
-def preact_resnet164(
-    input_shape: tuple[int, int, int], num_outputs: int, *, name: str = "preact_resnet164"
-) -> keras.Model:
-    """Build the CIFAR-10 pre-activation ResNet of 164 layers, whose units are bottlenecks.
-
-    Args: Those of `preact_resnet110`.
-
-    Returns: As `preact_resnet110`.
-
-    Raises: As `preact_resnet110`.
-    """
-    return preact_resnet_cifar(input_shape, num_outputs, depth=164, name=name)
-
-
-def preact_resnet50(
-    input_shape: tuple[int, int, int], num_outputs: int, *, width: float = 1.0, name: str = "preact_resnet50"
-) -> keras.Model:
-    """Build the ImageNet pre-activation ResNet of 50 layers.
+    """Build an ImageNet pre-activation ResNet.
 
     Args:
         input_shape: `(height, width, channels)`; height and width at least 32.
         num_outputs: Number of classes, or of values to predict.
-        width: Filters of every stage, as a share of the paper's 64, 128, 256 and 512, four times as many out of
-            a unit; those of the first are rounded to a multiple of 8; positive.
+        depth: Number of layers with parameters, without the 1x1 convolutions of the shortcuts.
+        width: Multiplier of the paper's filters, 64, 128, 256 and 512; positive. Those of the first stage are rounded
+            to a multiple of 8. A unit outputs four times as many.
         name: Name of the model.
 
     Returns:
         A functional model: `(batch, height, width, channels)` float32 to `(batch, num_outputs)` float32 logits.
 
     Raises:
-        ValueError: If the input is no image or too small, `num_outputs` is less than 1, or `width` is not positive.
+        ValueError: If the input is no image or too small, `num_outputs` is less than 1, `depth` is none of the three,
+            or `width` is not positive.
     """
-    return _imagenet(input_shape, num_outputs, (3, 4, 6, 3), width=width, name=name)
-
-
-def preact_resnet101(
-    input_shape: tuple[int, int, int], num_outputs: int, *, width: float = 1.0, name: str = "preact_resnet101"
-) -> keras.Model:
-    """Build the ImageNet pre-activation ResNet of 101 layers.
-
-    Args: Those of `preact_resnet50`.
-
-    Returns: As `preact_resnet50`.
-
-    Raises: As `preact_resnet50`.
-    """
-    return _imagenet(input_shape, num_outputs, (3, 4, 23, 3), width=width, name=name)
-
-
-def preact_resnet152(
-    input_shape: tuple[int, int, int], num_outputs: int, *, width: float = 1.0, name: str = "preact_resnet152"
-) -> keras.Model:
-    """Build the ImageNet pre-activation ResNet of 152 layers.
-
-    Args: Those of `preact_resnet50`.
-
-    Returns: As `preact_resnet50`.
-
-    Raises: As `preact_resnet50`.
-    """
-    return _imagenet(input_shape, num_outputs, (3, 8, 36, 3), width=width, name=name)
-
-
-def _imagenet(
-    input_shape: tuple[int, int, int], num_outputs: int, repeats: Sequence[int], *, width: float, name: str
-) -> keras.Model:
-    """Stack four stages of so many bottlenecks each."""
-    check_image_shape(name, input_shape, least=LEAST)
-    check_num_outputs(num_outputs)
-    check_multiplier("width", width)
+    check_image_shape(name, input_shape, least=MIN_IMAGE_SIZE)
     filters = make_divisible(64 * width)
     inputs = keras.Input(input_shape, name="image")
     x = pool(conv(inputs, filters, 7, strides=2, use_bias=True))
+    repeats = BLOCKS[depth]
     for stage, units in enumerate(repeats):
         for number in range(1, units + 1):
             halves = number == units and stage + 1 < len(repeats)
@@ -182,8 +127,13 @@ def _imagenet(
     return _classifier(inputs, x, num_outputs, name)
 
 
+preact_resnet50 = variant(preact_resnet_imagenet, "preact_resnet50", depth=50)
+preact_resnet101 = variant(preact_resnet_imagenet, "preact_resnet101", depth=101)
+preact_resnet152 = variant(preact_resnet_imagenet, "preact_resnet152", depth=152)
+
+
 def _classifier(inputs, x, num_outputs, name):
-    """Activate what comes out of the last unit, and end in logits."""
+    """Activate the output of the last unit, pool it and add the logits."""
     x = layers.GlobalAveragePooling2D()(bn_relu(x))  # (batch, filters of the last unit)
     logits = layers.Dense(num_outputs, dtype="float32", name="logits")(x)
     with deep_networks():
@@ -191,7 +141,7 @@ def _classifier(inputs, x, num_outputs, name):
 
 
 def basic_unit(x, filters, strides, *, first):
-    """Two 3x3 convolutions, with the input itself around them; in the `first` unit of a stage it is activated too."""
+    """Apply two 3x3 convolutions with the input as shortcut; the `first` unit of a stage activates the shortcut too."""
     activated = bn_relu(x)
     shortcut = activated if first else x
     if strides > 1:
@@ -202,10 +152,10 @@ def basic_unit(x, filters, strides, *, first):
 
 
 def bottleneck_unit(x, filters, strides, *, first, stride_on_3x3=False, use_bias=False):
-    """1x1, 3x3 and 1x1 convolutions, the first two of a quarter of the filters, with the input itself around them.
+    """Apply 1x1, 3x3 and 1x1 convolutions, the first two with a quarter of the filters, with the input as shortcut.
 
-    Around the `first` unit of a stage goes a 1x1 convolution of the activated input. `use_bias` is for the convolutions
-    that no normalization follows.
+    The shortcut of a stage's `first` unit is a 1x1 convolution of the activated input. `use_bias` is for the
+    convolutions without a normalization behind them.
     """
     activated = bn_relu(x)
     shortcut = x

@@ -1,13 +1,14 @@
 """Residual networks (ResNet) for small images.
 
 He, Zhang, Ren, Sun: "Deep Residual Learning for Image Recognition", CVPR 2016, https://arxiv.org/abs/1512.03385,
-section 4.2. A layer that adds to its input what it computes, rather than computing all anew, can do nothing at no cost,
-so that a deeper network need not be worse than a shallower one. The gradient, too, finds its way back past every layer,
-and networks of more than a hundred layers can be trained, where plain ones of fifty-six already do worse than twenty.
+section 4.2. A residual block adds its output to its input. A block can thus easily leave its input unchanged, so that
+a deeper network need not be worse than a shallower one. The gradient also flows back past every block, and networks
+with more than a hundred layers can be trained. Without shortcuts, 56 layers already do worse than 20.
 
-A 3x3 convolution, three stages of 16, 32 and 64 filters, each of n blocks of two 3x3 convolutions with a shortcut
-around them, global average pooling and one dense layer: 6n+2 layers. The shortcuts have no parameters (option A: every
-second pixel, the new channels zero). At 32x32x3 and 10 classes, with table 6's percentage of errors on CIFAR-10:
+The network is a 3x3 convolution, three stages with 16, 32 and 64 filters, global average pooling and one dense layer.
+Each stage has n blocks, each with two 3x3 convolutions and a shortcut around them: 6n+2 layers in all. The shortcuts
+have no parameters (option A: every second pixel, the new channels zero). At 32x32x3 and 10 classes, with the error
+rates on CIFAR-10 in table 6, in percent:
 
 | layers | trainable parameters | errors |
 | --- | --- | --- |
@@ -18,12 +19,12 @@ second pixel, the new channels zero). At 32x32x3 and 10 classes, with table 6's 
 | 110 | 1,727,962 | 6.43 |
 | 1202 | 19,421,274 | 7.93 |
 
-Without residuals it is the plain network of the paper's figure 6, with as many parameters.
+Without residuals it is the plain network of the paper's figure 6, with the same number of parameters.
 
-Banbury et al.: "MLPerf Tiny Benchmark", NeurIPS 2021, https://arxiv.org/abs/2106.07597, cut it down to one block a
-stage. `resnet8` is that reference: its convolutions have a bias, and where the shape changes its shortcuts are 1x1
-convolutions: 78,666 parameters in all and 12.5 million multiply-accumulates at 32x32x3 and 10 classes. (The benchmark
-asks for 85% on CIFAR-10.)
+`resnet8` is the reference network of Banbury et al.: "MLPerf Tiny Benchmark", NeurIPS 2021,
+https://arxiv.org/abs/2106.07597, with one block per stage. Its convolutions have a bias. Where the shape changes, its
+shortcuts are 1x1 convolutions. It has 78,666 parameters in all and 12.5 million multiply-accumulates at 32x32x3 and 10
+classes. (The benchmark requires 85% on CIFAR-10.)
 """
 
 from collections.abc import Callable
@@ -33,14 +34,17 @@ from typing import Any
 import keras
 from keras import layers
 
+from dltemplates.catalog import variant
 from dltemplates.models.blocks import conv, normalize
-from dltemplates.models.checks import check_depth, check_image_shape, check_num_outputs
+from dltemplates.models.checks import check_depth, check_image_shape
+from dltemplates.models.ranges import NumOutputs, checked
 from dltemplates.models.recursion import deep_networks
 
-BLOCK_LAYERS = 6  # with parameters, that one block more in each of the three stages adds
+BLOCK_LAYERS = 6  # layers with parameters that one more block in each of the three stages adds
 
 
-def resnet8(input_shape: tuple[int, int, int], num_outputs: int, *, name: str = "resnet8") -> keras.Model:
+@checked
+def resnet8(input_shape: tuple[int, int, int], num_outputs: NumOutputs, *, name: str = "resnet8") -> keras.Model:
     """Build the image classifier of MLPerf Tiny.
 
     Args:
@@ -57,9 +61,10 @@ def resnet8(input_shape: tuple[int, int, int], num_outputs: int, *, name: str = 
     return _resnet(input_shape, num_outputs, blocks=1, convolve=same_conv_bn, shortcut=project, name=name)
 
 
+@checked
 def resnet_cifar(
     input_shape: tuple[int, int, int],
-    num_outputs: int,
+    num_outputs: NumOutputs,
     *,
     depth: int = 20,
     residual: bool = True,
@@ -71,9 +76,10 @@ def resnet_cifar(
     Args:
         input_shape: `(height, width, channels)`; height and width at least 8.
         num_outputs: Number of classes, or of values to predict.
-        depth: Layers with parameters, 6n+2 with n at least 1.
-        residual: Whether there are shortcuts; without, it is the plain network that the paper compares with.
-        batch_norm: Whether a batch normalization follows each convolution, which else has a bias.
+        depth: Number of layers with parameters: 6n+2 with n at least 1.
+        residual: Whether to add shortcuts. Without them it is the plain network of the paper's comparison.
+        batch_norm: Whether to put a batch normalization behind each convolution. Without it each convolution has a
+            bias.
         name: Name of the model.
 
     Returns:
@@ -89,76 +95,12 @@ def resnet_cifar(
     return _resnet(input_shape, num_outputs, blocks=blocks, convolve=convolve, shortcut=shortcut, name=name)
 
 
-def resnet20(input_shape: tuple[int, int, int], num_outputs: int, *, name: str = "resnet20") -> keras.Model:
-    """Build the CIFAR-10 ResNet of 20 layers.
-
-    Args: Those of `resnet8`.
-
-    Returns: As `resnet8`.
-
-    Raises: As `resnet8`.
-    """
-    return resnet_cifar(input_shape, num_outputs, depth=20, name=name)
-
-
-def resnet32(input_shape: tuple[int, int, int], num_outputs: int, *, name: str = "resnet32") -> keras.Model:
-    """Build the CIFAR-10 ResNet of 32 layers.
-
-    Args: Those of `resnet8`.
-
-    Returns: As `resnet8`.
-
-    Raises: As `resnet8`.
-    """
-    return resnet_cifar(input_shape, num_outputs, depth=32, name=name)
-
-
-def resnet44(input_shape: tuple[int, int, int], num_outputs: int, *, name: str = "resnet44") -> keras.Model:
-    """Build the CIFAR-10 ResNet of 44 layers.
-
-    Args: Those of `resnet8`.
-
-    Returns: As `resnet8`.
-
-    Raises: As `resnet8`.
-    """
-    return resnet_cifar(input_shape, num_outputs, depth=44, name=name)
-
-
-def resnet56(input_shape: tuple[int, int, int], num_outputs: int, *, name: str = "resnet56") -> keras.Model:
-    """Build the CIFAR-10 ResNet of 56 layers.
-
-    Args: Those of `resnet8`.
-
-    Returns: As `resnet8`.
-
-    Raises: As `resnet8`.
-    """
-    return resnet_cifar(input_shape, num_outputs, depth=56, name=name)
-
-
-def resnet110(input_shape: tuple[int, int, int], num_outputs: int, *, name: str = "resnet110") -> keras.Model:
-    """Build the CIFAR-10 ResNet of 110 layers.
-
-    Args: Those of `resnet8`.
-
-    Returns: As `resnet8`.
-
-    Raises: As `resnet8`.
-    """
-    return resnet_cifar(input_shape, num_outputs, depth=110, name=name)
-
-
-def resnet1202(input_shape: tuple[int, int, int], num_outputs: int, *, name: str = "resnet1202") -> keras.Model:
-    """Build the CIFAR-10 ResNet of 1202 layers.
-
-    Args: Those of `resnet8`.
-
-    Returns: As `resnet8`.
-
-    Raises: As `resnet8`.
-    """
-    return resnet_cifar(input_shape, num_outputs, depth=1202, name=name)
+resnet20 = variant(resnet_cifar, "resnet20", depth=20)
+resnet32 = variant(resnet_cifar, "resnet32", depth=32)
+resnet44 = variant(resnet_cifar, "resnet44", depth=44)
+resnet56 = variant(resnet_cifar, "resnet56", depth=56)
+resnet110 = variant(resnet_cifar, "resnet110", depth=110)
+resnet1202 = variant(resnet_cifar, "resnet1202", depth=1202)
 
 
 def _resnet(
@@ -170,9 +112,8 @@ def _resnet(
     shortcut: Callable[..., Any] | None,
     name: str,
 ) -> keras.Model:
-    """Stack three stages of `blocks` blocks each."""
+    """Build three stages with `blocks` blocks each."""
     check_image_shape(name, input_shape, least=8)
-    check_num_outputs(num_outputs)
     inputs = keras.Input(input_shape, name="image")
     x = convolve(inputs, 16)
     x = layers.ReLU()(x)
@@ -187,7 +128,7 @@ def _resnet(
 
 
 def residual_block(x, filters, strides, *, convolve, shortcut):
-    """Two convolutions and a way around them; `shortcut` brings the input to the new shape where it changes."""
+    """Apply two convolutions with a shortcut around them; `shortcut` changes the shape of the input where needed."""
     residual = convolve(x, filters, strides=strides)
     residual = layers.ReLU()(residual)
     residual = convolve(residual, filters)
@@ -200,24 +141,24 @@ def residual_block(x, filters, strides, *, convolve, shortcut):
 
 
 def conv_bn(x, filters, strides=1):
-    """A 3x3 convolution and its batch normalization; with strides, around the very pixels that `pad` keeps."""
+    """Apply a 3x3 convolution and batch normalization. With strides it is centred on the pixels that `pad` keeps."""
     return normalize(conv(x, filters, 3, strides))
 
 
 def same_conv_bn(x, filters, strides=1):
-    """The same of the benchmark's reference: with a bias, and padded as Keras does it."""
+    """Apply a 3x3 convolution with a bias and Keras's padding, as the benchmark has it, and batch normalization."""
     x = layers.Conv2D(filters, 3, strides, padding="same", kernel_initializer="he_normal")(x)
     return normalize(x)
 
 
 def project(x, filters, strides):
-    """Shortcut by a 1x1 convolution."""
+    """Apply a 1x1 convolution, as a shortcut."""
     return layers.Conv2D(filters, 1, strides, padding="same", kernel_initializer="he_normal")(x)
 
 
 def pad(x, filters, strides):
-    """Shortcut without parameters: every `strides`-th pixel, the new channels zero on both sides of the old ones."""
+    """Take every `strides`-th pixel and add zero channels on both sides, as a shortcut without parameters."""
     x = layers.MaxPooling2D(1, strides, padding="same")(x)
     missing = filters - x.shape[-1]
-    # "Channels first" makes the layer pad the last two axes, which here are the width (by nothing) and the channels.
+    # "Channels first" makes the layer pad the last two axes: here the width (by 0) and the channels.
     return layers.ZeroPadding2D(((0, 0), (missing // 2, missing - missing // 2)), data_format="channels_first")(x)

@@ -3,37 +3,36 @@
 Rumelhart, Hinton, Williams: "Learning representations by back-propagating errors", Nature 323, 1986,
 https://doi.org/10.1038/323533a0.
 
-Hidden units between the input and the output learn which features of the input matter, and with those the network can
-tell apart what one layer of weights cannot (in the paper, whether a pattern is symmetric). They learn by
-back-propagation: the error goes back from the output through the layers by the chain rule, which says of every weight
-how it must change for the error to fall.
+Hidden units between the input and the output learn which features of the input matter. With them the network can
+separate classes that one layer of weights cannot (in the paper, symmetric patterns from others). They learn by
+back-propagation: the chain rule carries the error back from the output through the layers, and shows how each weight
+must change to reduce the error.
 
 The default widths are those of the fully connected network that LeCun, Bottou, Bengio and Haffner ("Gradient-Based
 Learning Applied to Document Recognition", Proceedings of the IEEE, 1998, section III.C.4) measured on MNIST,
-28x28-300-100-10: 266,610 parameters and 3.05% errors. Rectified units took the place of sigmoids.
+28x28-300-100-10: 266,610 parameters and 3.05% errors. ReLU replaces the sigmoids.
 
 The deep feedforward network of Goodfellow, Bengio, Courville: "Deep Learning", MIT Press, 2016, chapter 6,
-https://www.deeplearningbook.org, is the same with more layers. `dfn` is such a one for the rows of a table, each layer
-with batch normalization (Ioffe 2015) and dropout (Srivastava 2014): the parts with which plain networks hold their own
-on tables (Kadra, Lindauer, Hutter, Grabocka: "Well-tuned Simple Nets Excel on Tabular Datasets", NeurIPS 2021,
+https://www.deeplearningbook.org, is a multilayer perceptron with more layers. `dfn` is such a network for table rows.
+Each layer has batch normalization (Ioffe 2015) and dropout (Srivastava 2014), with which plain networks do well on
+tables (Kadra, Lindauer, Hutter, Grabocka: "Well-tuned Simple Nets Excel on Tabular Datasets", NeurIPS 2021,
 https://arxiv.org/abs/2106.11189).
 """
-
-from collections.abc import Sequence
 
 import keras
 from keras import layers
 
-from dltemplates.models.checks import check_dropout_rate, check_num_outputs, check_widths
+from dltemplates.models.ranges import Counts, NumOutputs, Shape, Share, checked
 
 
+@checked
 def mlp(
-    input_shape: tuple[int, ...],
-    num_outputs: int,
+    input_shape: Shape,
+    num_outputs: NumOutputs,
     *,
-    units: Sequence[int] = (300, 100),
+    units: Counts = (300, 100),
     activation: str = "relu",
-    dropout_rate: float = 0.0,
+    dropout_rate: Share = 0.0,
     name: str = "mlp",
 ) -> keras.Model:
     """Build fully connected layers over the flattened input.
@@ -42,7 +41,7 @@ def mlp(
         input_shape: Shape of an example, of any rank.
         num_outputs: Number of classes, or of values to predict.
         units: Width of each hidden layer.
-        activation: Keras name of the hidden layers' activation.
+        activation: Activation of the hidden layers, by its Keras name.
         dropout_rate: Share of activations dropped after each hidden layer, in [0, 1).
         name: Name of the model.
 
@@ -53,10 +52,6 @@ def mlp(
         ValueError: If `input_shape` or `units` is empty or not positive, `num_outputs` is less than 1, or
             `dropout_rate` is out of range.
     """
-    check_widths("input_shape", input_shape, "(28, 28, 1)")
-    check_num_outputs(num_outputs)
-    check_widths("units", units, "[300, 100]")
-    check_dropout_rate(dropout_rate)
     inputs = keras.Input(input_shape, name="inputs")
     x = layers.Flatten()(inputs)  # (batch, product of input_shape)
     for width in units:
@@ -66,26 +61,31 @@ def mlp(
     return keras.Model(inputs, logits, name=name)
 
 
+@checked
 def dfn(
-    input_shape: tuple[int, ...],
-    num_outputs: int,
+    input_shape: Shape,
+    num_outputs: NumOutputs,
     *,
-    units: Sequence[int] = (256, 128, 64),
-    dropout_rate: float = 0.1,
+    units: Counts = (256, 128, 64),
+    dropout_rate: Share = 0.1,
     name: str = "dfn",
 ) -> keras.Model:
-    """Build fully connected layers, each with batch normalization, rectification and dropout.
+    """Build fully connected layers, each with batch normalization, ReLU and dropout.
 
-    Args: Those of `mlp`.
+    Args:
+        input_shape: Shape of an example, of any rank.
+        num_outputs: Number of classes, or of values to predict.
+        units: Width of each hidden layer.
+        dropout_rate: Share of activations dropped after each hidden layer, in [0, 1).
+        name: Name of the model.
 
-    Returns: As `mlp`.
+    Returns:
+        A functional model: `(batch, *input_shape)` float32 to `(batch, num_outputs)` float32 logits.
 
-    Raises: As `mlp`.
+    Raises:
+        ValueError: If `input_shape` or `units` is empty or not positive, `num_outputs` is less than 1, or
+            `dropout_rate` is out of range.
     """
-    check_widths("input_shape", input_shape, "(13,)")
-    check_num_outputs(num_outputs)
-    check_widths("units", units, "[256, 128, 64]")
-    check_dropout_rate(dropout_rate)
     inputs = keras.Input(input_shape, name="inputs")
     x = layers.Flatten()(inputs)  # (batch, product of input_shape)
     for width in units:

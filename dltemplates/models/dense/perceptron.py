@@ -3,10 +3,10 @@
 Rosenblatt: "The Perceptron: A Probabilistic Model for Information Storage and Organization in the Brain",
 Psychological Review 65(6), 1958, https://doi.org/10.1037/h0042519.
 
-A neuron weighs its inputs, sums them up, and fires if the sum is above a threshold: it cuts the space of inputs in two
-by a straight line, or a plane. Shown an example that it gets wrong, it moves its weights towards that example or away
-from it, and if any line tells the classes apart it ends with one that does (Novikoff 1962,
-https://apps.dtic.mil/sti/citations/AD0298258); of XOR there is none.
+A neuron computes a weighted sum of its inputs and fires if the sum is above a threshold. It thus divides the space of
+inputs by a straight line, or a plane. For each wrong example the learning rule moves the weights towards the example or
+away from it. If a line separates the classes, the rule finds one (Novikoff 1962,
+https://apps.dtic.mil/sti/citations/AD0298258). For XOR there is none.
 """
 
 import keras
@@ -23,10 +23,10 @@ def perceptron(input_shape: tuple[int, ...], num_outputs: int, *, name: str = "p
         name: Name of the model.
 
     Returns:
-        A functional model: `(batch, *input_shape)` float32 to `(batch, num_outputs)` float32, each the weighted sum
-        less the threshold; the neuron fires where it is positive.
+        A functional model: `(batch, *input_shape)` float32 to `(batch, num_outputs)` float32, the weighted sum minus
+        the threshold. A neuron fires if its output is positive.
 
     Raises:
         ValueError: If `input_shape` is empty or not positive, or `num_outputs` is less than 1.
     """
-    return weighted_sum(input_shape, num_outputs, name)
+    return weighted_sum(input_shape, num_outputs, name=name)

@@ -6,69 +6,39 @@ https://doi.org/10.1111/j.2517-6161.1958.tb00292.x. Side by side in Bishop: "Pat
 Springer, 2006, https://www.microsoft.com/en-us/research/publication/pattern-recognition-machine-learning, sections
 3.1, 4.3.2 and 4.3.4.
 
-Each output is a weighted sum of the inputs and a bias: what is to be predicted itself (linear), the logarithm of the
-odds of one class (logistic), or a score for each of several classes (softmax). The three differ in what the task makes
-of the sum and in the loss, not in the network; every weight can be read as what its input is worth.
+Each output is a weighted sum of the inputs plus a bias: the predicted value (linear), the logarithm of the odds of one
+class (logistic), or a score for each class (softmax). The three are the same network and differ only in the loss and in
+the use of the sum. Each weight shows how much its input counts.
 """
 
 import keras
 from keras import layers
 
-from dltemplates.models.checks import check_num_outputs, check_widths
+from dltemplates.catalog import variant
+from dltemplates.models.ranges import NumOutputs, Shape, checked
 
 
-def linear_regression(
-    input_shape: tuple[int, ...], num_outputs: int, *, name: str = "linear_regression"
-) -> keras.Model:
-    """Build a weighted sum for each number to predict.
+@checked
+def weighted_sum(input_shape: Shape, num_outputs: NumOutputs, *, name: str = "weighted_sum") -> keras.Model:
+    """Build one dense layer over the flattened input.
 
     Args:
         input_shape: Shape of an example, of any rank.
-        num_outputs: Number of values to predict.
+        num_outputs: Number of values to predict, or of classes.
         name: Name of the model.
 
     Returns:
-        A functional model: `(batch, *input_shape)` float32 to `(batch, num_outputs)` float32.
+        A functional model: `(batch, *input_shape)` float32 to `(batch, num_outputs)` float32 values or logits.
 
     Raises:
         ValueError: If `input_shape` is empty or not positive, or `num_outputs` is less than 1.
     """
-    return weighted_sum(input_shape, num_outputs, name)
-
-
-def logistic_regression(
-    input_shape: tuple[int, ...], num_outputs: int, *, name: str = "logistic_regression"
-) -> keras.Model:
-    """Build a weighted sum that is the logarithm of the odds.
-
-    Args: Those of `linear_regression`.
-
-    Returns: As `linear_regression`; logits.
-
-    Raises: As `linear_regression`.
-    """
-    return weighted_sum(input_shape, num_outputs, name)
-
-
-def softmax_regression(
-    input_shape: tuple[int, ...], num_outputs: int, *, name: str = "softmax_regression"
-) -> keras.Model:
-    """Build a weighted sum for each class.
-
-    Args: Those of `linear_regression`.
-
-    Returns: As `linear_regression`; logits.
-
-    Raises: As `linear_regression`.
-    """
-    return weighted_sum(input_shape, num_outputs, name)
-
-
-def weighted_sum(input_shape: tuple[int, ...], num_outputs: int, name: str) -> keras.Model:
-    """One dense layer over the flattened input."""
-    check_widths("input_shape", input_shape, "(13,)")
-    check_num_outputs(num_outputs)
     inputs = keras.Input(input_shape, name="inputs")
     x = layers.Flatten()(inputs)  # (batch, product of input_shape)
     logits = layers.Dense(num_outputs, dtype="float32", name="logits")(x)
     return keras.Model(inputs, logits, name=name)
+
+
+linear_regression = variant(weighted_sum, "linear_regression")
+logistic_regression = variant(weighted_sum, "logistic_regression")
+softmax_regression = variant(weighted_sum, "softmax_regression")

@@ -1,65 +1,62 @@
-"""Generative adversarial networks (GAN): a generator that makes examples, and a discriminator that it must deceive.
+"""Generative adversarial networks (GAN): a generator of examples, trained against a discriminator.
 
 Goodfellow et al.: "Generative Adversarial Nets", NIPS 2014, https://arxiv.org/abs/1406.2661, algorithm 1.
 
-The generator makes an example of a row of random numbers. The discriminator is shown real and made examples and learns
-to tell them apart; the generator learns, through the discriminator's gradient, to make examples that it takes for real.
-Neither is ever told what an example should look like.
+The generator turns a noise vector into an example. The discriminator learns to separate real examples from generated
+ones. The generator learns, through the discriminator's gradient, to generate examples that the discriminator classifies
+as real.
 
-- `gan`: dense layers, as in the paper; both of 128-256-512-1024 units, or the other way round. It has what came later:
-  batch normalization, leaky rectifiers and a hyperbolic tangent, where the paper has rectifiers, maxout and sigmoids.
+- `gan`: dense layers, as in the paper, with 128-256-512-1024 units in the generator and the reverse in the
+  discriminator. It has batch normalization, leaky ReLU and tanh, which came later; the paper has ReLU, maxout and
+  sigmoids.
 - `dcgan`: Radford, Metz, Chintala: "Unsupervised Representation Learning with Deep Convolutional Generative Adversarial
   Networks", ICLR 2016, https://arxiv.org/abs/1511.06434, section 3: transposed convolutions of stride 2, batch
-  normalization and rectifiers in the generator, convolutions of stride 2 and leaky rectifiers in the discriminator, no
-  dense layers in between. Its widths here are halved once for each doubling that a small image spares, its kernels are
-  of 4x4 instead of 5x5, and one more convolution, of 3x3, makes the image of the last map.
-- `cgan`: Mirza, Osindero: "Conditional Generative Adversarial Nets", 2014, https://arxiv.org/abs/1411.1784: both are
-  told the class, so that the generator makes examples of the class that it is asked for. Here with the layers of DCGAN.
+  normalization and ReLU in the generator, convolutions of stride 2 and leaky ReLU in the discriminator, no hidden dense
+  layers. For small images there are fewer resolutions than in the paper, each with half the filters of the one before.
+  The kernels are 4x4 instead of 5x5, and a 3x3 convolution computes the image from the last map.
+- `cgan`: Mirza, Osindero: "Conditional Generative Adversarial Nets", 2014, https://arxiv.org/abs/1411.1784: both
+  networks have the class as a second input, so that the generator can generate a chosen class. Here with the layers of
+  DCGAN.
 - `wgan_gp`: Gulrajani, Ahmed, Arjovsky, Dumoulin, Courville: "Improved Training of Wasserstein GANs", NIPS 2017,
-  https://arxiv.org/abs/1704.00028: the discriminator, now a critic, gives no probability but a number whose slope is
-  held near 1, and has no batch normalization, since each example must have a gradient of its own.
+  https://arxiv.org/abs/1704.00028: the discriminator becomes a critic. It outputs a score in place of a probability,
+  and a penalty keeps the norm of its gradient near 1. It has no batch normalization, since the penalty needs a separate
+  gradient for each example.
 
-Each is one network of two, `generator` and `discriminator`, from noise to a logit (of a critic, a number). The
-generator gives images between -1 and 1.
+Each network has two submodels, `generator` and `discriminator`, from noise to a logit (of a critic, a score). The
+generator outputs images between -1 and 1.
 """
 
 import functools
 import math
-from collections.abc import Sequence
 
 import keras
 from keras import layers
 
 from dltemplates.models.blocks import normalize, relu
-from dltemplates.models.checks import (
-    check_count,
-    check_dropout_rate,
-    check_halving,
-    check_image_shape,
-    check_num_outputs,
-    check_widths,
-)
+from dltemplates.models.checks import check_halving, check_image_shape
+from dltemplates.models.ranges import Count, Counts, NumOutputs, Share, checked
 
-check_doubling = functools.partial(check_halving, example="[128, 64]", does="doubles the resolution")
+check_doubling = functools.partial(check_halving, does="doubles the resolution")
 
-SLOPE = 0.2  # of leaky rectifiers below 0, as in DCGAN
-DEVIATION = 0.02  # of all first weights, as in DCGAN
+SLOPE = 0.2  # of leaky ReLU below 0, as in DCGAN
+DEVIATION = 0.02  # standard deviation of the initial weights, as in DCGAN
 
 
+@checked
 def gan(
     input_shape: tuple[int, int, int],
     *,
-    latent_dim: int = 100,
-    units: Sequence[int] = (128, 256, 512, 1024),
-    dropout_rate: float = 0.3,
+    latent_dim: Count = 100,
+    units: Counts = (128, 256, 512, 1024),
+    dropout_rate: Share = 0.3,
     name: str = "gan",
 ) -> keras.Model:
-    """Build the GAN of dense layers.
+    """Build the GAN with dense layers.
 
     Args:
         input_shape: `(height, width, channels)` of an image.
-        latent_dim: Length of the row of noise.
-        units: Width of each hidden layer of the generator; the discriminator has them the other way round.
+        latent_dim: Length of the noise vector.
+        units: Width of each hidden layer of the generator; the discriminator has them in reverse.
         dropout_rate: Share of the discriminator's activations dropped after each hidden layer, in [0, 1).
         name: Name of the model.
 
@@ -71,9 +68,6 @@ def gan(
             [0, 1).
     """
     check_image_shape(name, input_shape, least=1)
-    check_count("latent_dim", latent_dim, 100)
-    check_widths("units", units, "[128, 256, 512, 1024]")
-    check_dropout_rate(dropout_rate)
     noise = keras.Input((latent_dim,), name="noise")
     x = noise
     for width in units:
@@ -92,24 +86,25 @@ def gan(
         x = layers.LeakyReLU(SLOPE)(x)
         x = layers.Dropout(dropout_rate)(x)
     logits = layers.Dense(1, dtype="float32", name="logits")(x)
-    return players(generator, keras.Model(images, logits, name="discriminator"), name)
+    return join(generator, keras.Model(images, logits, name="discriminator"), name)
 
 
+@checked
 def dcgan(
     input_shape: tuple[int, int, int],
     *,
-    latent_dim: int = 100,
-    filters: Sequence[int] = (128, 64),
+    latent_dim: Count = 100,
+    filters: Counts = (128, 64),
     name: str = "dcgan",
 ) -> keras.Model:
-    """Build the GAN of convolutions.
+    """Build the GAN with convolutions.
 
     Args:
         input_shape: `(height, width, channels)`; height and width multiples of 2 to the power of the number of
             `filters`, so 4 by default.
-        latent_dim: Length of the row of noise.
-        filters: Filters at each resolution of the generator, from the smallest on; the discriminator has them the other
-            way round. The paper's for 64x64 are (512, 256, 128, 64).
+        latent_dim: Length of the noise vector.
+        filters: Filters at each resolution of the generator, from the smallest on; the discriminator has them in
+            reverse. The paper has (512, 256, 128, 64) for 64x64.
         name: Name of the model.
 
     Returns:
@@ -119,45 +114,54 @@ def dcgan(
         ValueError: If the input is no image or cannot be halved so often, or `latent_dim` or `filters` is not positive.
     """
     check_doubling(name, input_shape, filters)
-    check_count("latent_dim", latent_dim, 100)
-    return conv_players(input_shape, latent_dim, filters, name, normalized=True)
+    return conv_gan(input_shape, latent_dim, filters, name, normalized=True)
 
 
+@checked
 def wgan_gp(
     input_shape: tuple[int, int, int],
     *,
-    latent_dim: int = 128,
-    filters: Sequence[int] = (128, 64),
+    latent_dim: Count = 128,
+    filters: Counts = (128, 64),
     name: str = "wgan_gp",
 ) -> keras.Model:
     """Build the Wasserstein GAN, whose critic has no normalization.
 
-    Args: Those of `dcgan`.
+    Args:
+        input_shape: `(height, width, channels)`; height and width multiples of 2 to the power of the number of
+            `filters`, so 4 by default.
+        latent_dim: Length of the noise vector.
+        filters: Filters at each resolution of the generator, from the smallest on; the critic has them in reverse.
+        name: Name of the model.
 
-    Returns: As `dcgan`; numbers of a critic.
+    Returns:
+        A functional model: `(batch, latent_dim)` float32 to `(batch, 1)` float32, the critic's scores.
 
-    Raises: As `dcgan`.
+    Raises:
+        ValueError: If the input is no image or cannot be halved so often, or `latent_dim` or `filters` is not positive.
     """
     check_doubling(name, input_shape, filters)
-    check_count("latent_dim", latent_dim, 128)
-    return conv_players(input_shape, latent_dim, filters, name, normalized=False)
+    return conv_gan(input_shape, latent_dim, filters, name, normalized=False)
 
 
+@checked
 def cgan(
     input_shape: tuple[int, int, int],
-    num_outputs: int,
+    num_outputs: NumOutputs,
     *,
-    latent_dim: int = 100,
-    filters: Sequence[int] = (128, 64),
+    latent_dim: Count = 100,
+    filters: Counts = (128, 64),
     name: str = "cgan",
 ) -> keras.Model:
-    """Build the GAN that is told the class.
+    """Build the conditional GAN: generator and discriminator have the class as a second input.
 
     Args:
-        input_shape: As in `dcgan`.
+        input_shape: `(height, width, channels)`; height and width multiples of 2 to the power of the number of
+            `filters`, so 4 by default.
         num_outputs: Number of classes.
-        latent_dim: As in `dcgan`.
-        filters: As in `dcgan`.
+        latent_dim: Length of the noise vector.
+        filters: Filters at each resolution of the generator, from the smallest on; the discriminator has them in
+            reverse.
         name: Name of the model.
 
     Returns:
@@ -165,49 +169,48 @@ def cgan(
         logits.
 
     Raises:
-        ValueError: As `dcgan`, or if there is no class.
+        ValueError: If the input is no image or cannot be halved so often, or `num_outputs`, `latent_dim` or `filters`
+            is not positive.
     """
     check_doubling(name, input_shape, filters)
-    check_count("latent_dim", latent_dim, 100)
-    check_num_outputs(num_outputs)
     noise = keras.Input((latent_dim,), name="noise")
     label = keras.Input((), dtype="int32", name="label")
-    asked = layers.Embedding(num_outputs, latent_dim, name="class_of_noise")(label)
-    x = layers.Concatenate()([noise, asked])
+    embedded = layers.Embedding(num_outputs, latent_dim, name="class_of_noise")(label)
+    x = layers.Concatenate()([noise, embedded])
     generator = keras.Model([noise, label], deconvolutions(x, input_shape, filters), name="generator")
 
     images = keras.Input(input_shape, name="image")
-    shown = keras.Input((), dtype="int32", name="label")
-    plane = layers.Embedding(num_outputs, input_shape[0] * input_shape[1], name="class_of_image")(shown)
+    image_label = keras.Input((), dtype="int32", name="label")
+    plane = layers.Embedding(num_outputs, input_shape[0] * input_shape[1], name="class_of_image")(image_label)
     plane = layers.Reshape((*input_shape[:2], 1))(plane)
     x = convolutions(layers.Concatenate()([images, plane]), filters, normalized=True)
-    discriminator = keras.Model([images, shown], logit(x), name="discriminator")
-    return players(generator, discriminator, name)
+    discriminator = keras.Model([images, image_label], logit(x), name="discriminator")
+    return join(generator, discriminator, name)
 
 
-def conv_players(input_shape, latent_dim, filters, name, *, normalized):
-    """The network of both, of convolutions."""
+def conv_gan(input_shape, latent_dim, filters, name, *, normalized):
+    """Build the network of a convolutional generator and discriminator."""
     noise = keras.Input((latent_dim,), name="noise")
     generator = keras.Model(noise, deconvolutions(noise, input_shape, filters), name="generator")
     images = keras.Input(input_shape, name="image")
     x = convolutions(images, filters, normalized=normalized)
-    return players(generator, keras.Model(images, logit(x), name="discriminator"), name)
+    return join(generator, keras.Model(images, logit(x), name="discriminator"), name)
 
 
-def players(generator: keras.Model, discriminator: keras.Model, name: str) -> keras.Model:
-    """The network of both: what the discriminator says of what the generator makes."""
+def join(generator: keras.Model, discriminator: keras.Model, name: str) -> keras.Model:
+    """Return the network of a generator and the discriminator behind it."""
     inputs = [keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=tensor.name) for tensor in generator.inputs]
-    given = inputs if len(inputs) > 1 else inputs[0]
-    image = generator(given)
-    judged = discriminator([image, *inputs[1:]] if len(inputs) > 1 else image)
-    return keras.Model(given, judged, name=name)
+    noise = inputs if len(inputs) > 1 else inputs[0]  # with the label, if there is one
+    image = generator(noise)
+    logits = discriminator([image, *inputs[1:]] if len(inputs) > 1 else image)
+    return keras.Model(noise, logits, name=name)
 
 
 def deconvolutions(x, input_shape, filters):
-    """From a row of numbers to an image between -1 and 1, each transposed convolution doubling the resolution."""
+    """Apply transposed convolutions that double the resolution, from a vector to an image between -1 and 1."""
     height, width, channels = input_shape
-    shrunk = 2 ** len(filters)
-    first = (height // shrunk, width // shrunk, 2 * filters[0])
+    scale = 2 ** len(filters)
+    first = (height // scale, width // scale, 2 * filters[0])
     x = layers.Dense(math.prod(first), use_bias=False, kernel_initializer=small())(x)
     x = layers.Reshape(first)(x)
     x = normalize(x, relu)
@@ -219,9 +222,9 @@ def deconvolutions(x, input_shape, filters):
 
 
 def convolutions(x, filters, *, normalized):
-    """From an image to features, each convolution halving the resolution; the first is never normalized."""
-    for place, count in enumerate(reversed(filters)):
-        is_normalized = normalized and place > 0
+    """Apply convolutions that halve the resolution; the first is never normalized."""
+    for number, count in enumerate(reversed(filters)):
+        is_normalized = normalized and number > 0
         x = layers.Conv2D(count, 4, 2, padding="same", use_bias=not is_normalized, kernel_initializer=small())(x)
         x = normalize(x) if is_normalized else x
         x = layers.LeakyReLU(SLOPE)(x)
@@ -229,11 +232,11 @@ def convolutions(x, filters, *, normalized):
 
 
 def small():
-    """A normal distribution; a new one for each layer, since one draws the same at every call."""
+    """Return a normal initializer, a new one for each layer, since it repeats its values at every call."""
     return keras.initializers.RandomNormal(stddev=DEVIATION)
 
 
 def logit(x):
-    """One number of an image's features."""
+    """Apply a dense layer with one output to an image's features."""
     x = layers.Flatten()(x)
     return layers.Dense(1, kernel_initializer=small(), dtype="float32", name="logits")(x)

@@ -3,31 +3,31 @@
 Zhang, Suda, Lai, Chandra: "Hello Edge: Keyword Spotting on Microcontrollers", 2017, https://arxiv.org/abs/1711.07128,
 section 4.4.
 
-A second of speech is 49 frames of 10 cepstral coefficients, and so a small image: one convolution halves it, and
-depthwise separable ones, as in MobileNet, do the rest at one resolution. Its average over time and frequency is what
-the classifier reads.
+One second of speech is a small image: 49 frames with 10 cepstral coefficients. One convolution halves its resolution,
+and depthwise separable convolutions, as in MobileNet, follow at that resolution. The classifier takes the average over
+time and frequency.
 
-Built here as Banbury et al.: "MLPerf Tiny Benchmark", NeurIPS 2021, https://arxiv.org/abs/2106.07597, have it, with
+This is the version of Banbury et al.: "MLPerf Tiny Benchmark", NeurIPS 2021, https://arxiv.org/abs/2106.07597, with
 biases and dropout: 24,908 parameters in all and 2.66 million multiply-accumulates at 49x10x1 and 12 classes. (The
-benchmark asks for 90% on the Speech Commands.)
+benchmark requires 90% on the Speech Commands.)
 """
-
-from collections.abc import Sequence
 
 import keras
 from keras import layers
 
 from dltemplates.models.blocks import conv_bn, relu, separable
-from dltemplates.models.checks import check_count, check_dropout_rate, check_image_shape, check_num_outputs
+from dltemplates.models.checks import check_image_shape
+from dltemplates.models.ranges import Count, NumOutputs, Shares, checked
 
 
+@checked
 def dscnn(
     input_shape: tuple[int, int, int],
-    num_outputs: int,
+    num_outputs: NumOutputs,
     *,
-    filters: int = 64,
-    blocks: int = 4,
-    dropout_rates: Sequence[float] = (0.2, 0.4),
+    filters: Count = 64,
+    blocks: Count = 4,
+    dropout_rates: Shares = (0.2, 0.4),
     name: str = "dscnn",
 ) -> keras.Model:
     """Build the keyword spotter of MLPerf Tiny.
@@ -37,7 +37,7 @@ def dscnn(
         num_outputs: Number of classes, or of values to predict.
         filters: Filters of every convolution.
         blocks: Number of depthwise separable convolutions.
-        dropout_rates: Share of activations dropped behind the first convolution and behind the last, in [0, 1).
+        dropout_rates: Shares of activations dropped behind the first convolution and behind the last, in [0, 1).
         name: Name of the model.
 
     Returns:
@@ -48,17 +48,12 @@ def dscnn(
             `dropout_rates` are not two rates in that range.
     """
     check_image_shape("dscnn", input_shape, least=2)
-    check_num_outputs(num_outputs)
-    check_count("filters", filters, example=64)
-    check_count("blocks", blocks, example=4)
     if len(dropout_rates) != 2:
         raise ValueError(
             "`dropout_rates` must be two: behind the first convolution and behind the last. "
             f"Received: dropout_rates={dropout_rates!r}. Try `dropout_rates=(0.2, 0.4)`."
         )
     first_rate, last_rate = dropout_rates
-    check_dropout_rate(first_rate, name="dropout_rates")
-    check_dropout_rate(last_rate, name="dropout_rates")
     inputs = keras.Input(input_shape, name="image")
     x = conv_bn(inputs, filters, (10, 4), strides=2, activation=relu, use_bias=True)  # (batch, 25, 5, filters)
     x = layers.Dropout(first_rate)(x)

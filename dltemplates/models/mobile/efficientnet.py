@@ -3,17 +3,18 @@
 Tan, Le: "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", ICML 2019,
 https://arxiv.org/abs/1905.11946, table 1.
 
-A search found one small network of inverted residual blocks, each with squeeze and excite; wider and deeper ones for
-larger images are that network scaled by numbers that are chosen together (section 3.3). In training a block is left out
-for some examples, the more often the deeper it lies (stochastic depth).
+An automatic search found one small network of inverted residual blocks, each with squeeze and excite. Larger networks
+scale its width, depth and image size together (section 3.3). In training some examples skip a block, the more often the
+deeper the block is (stochastic depth).
 
 `efficientnet_b0` has 5,288,548 trainable parameters (5,330,564 in all) and 385.8 million multiply-accumulates at
 224x224x3 and 1000 classes; the paper's table 2 has 5.3 and 390 million. (77.1% on ImageNet.)
 
-`efficientnet_lite0` leaves out squeeze and excite and swish, which integers do badly (Liu: "Higher accuracy on vision
-models with EfficientNet-Lite", 2020, https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite):
-4,652,008 trainable parameters (4,694,024 in all) and 385.2 million multiply-accumulates; its authors write 4.7 and 407
-million. (75.1% on ImageNet, 74.4% in 8 bits.)
+`efficientnet_lite0` leaves out squeeze and excite and swish, which lose accuracy in 8 bits (Liu: "Higher accuracy on
+vision models with EfficientNet-Lite", 2020,
+https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite). It has 4,652,008 trainable parameters
+(4,694,024 in all) and 385.2 million multiply-accumulates; the author writes 4.7 and 407 million. (75.1% on ImageNet,
+74.4% in 8 bits.)
 """
 
 import math
@@ -22,6 +23,7 @@ from functools import partial
 import keras
 from keras import layers
 
+from dltemplates.catalog import variant
 from dltemplates.models.blocks import (
     add_shortcut,
     conv_bn,
@@ -31,9 +33,10 @@ from dltemplates.models.blocks import (
     silu,
     squeeze_and_excite,
 )
-from dltemplates.models.checks import check_dropout_rate, check_image_shape, check_multiplier, check_num_outputs
+from dltemplates.models.checks import check_image_shape
+from dltemplates.models.ranges import Multiplier, NumOutputs, Share, checked
 
-LEAST = 17  # pixels: each of the five strides of 2 still finds something to halve
+MIN_IMAGE_SIZE = 17  # pixels: each of the five strides of 2 still halves its map
 STAGES = (  # stages 2 to 8 of table 1: expansion, kernel, filters, blocks, strides of the first
     (1, 3, 16, 1, 1),
     (6, 3, 24, 2, 2),
@@ -45,27 +48,32 @@ STAGES = (  # stages 2 to 8 of table 1: expansion, kernel, filters, blocks, stri
 )
 
 
-def efficientnet_b0(
+@checked
+def efficientnet(
     input_shape: tuple[int, int, int],
-    num_outputs: int,
+    num_outputs: NumOutputs,
     *,
-    width: float = 1.0,
-    depth: float = 1.0,
-    dropout_rate: float = 0.2,
-    stochastic_depth_rate: float = 0.2,
-    name: str = "efficientnet_b0",
+    lite: bool = False,
+    width: Multiplier = 1.0,
+    depth: Multiplier = 1.0,
+    dropout_rate: Share = 0.2,
+    stochastic_depth_rate: Share = 0.2,
+    name: str = "efficientnet",
 ) -> keras.Model:
-    """Build EfficientNet-B0, or by `width` and `depth` one of its larger siblings.
+    """Build EfficientNet-B0 or -Lite0, or a larger network of its family by `width` and `depth`.
 
     Args:
         input_shape: `(height, width, channels)`; height and width at least 17.
         num_outputs: Number of classes, or of values to predict.
-        width: Filters of every layer, as a share of B0's and rounded to multiples of 8; positive.
-        depth: Blocks of every stage, as a share of B0's and rounded up; positive. B1 is `width=1.0, depth=1.1` at 240
-            pixels, B2 `1.1, 1.2` at 260, B3 `1.2, 1.4` at 300, B4 `1.4, 1.8` at 380.
+        lite: Whether to build EfficientNet-Lite. Its first convolution has 32 filters and its last 1280 at any width,
+            its first and last stage one block at any depth.
+        width: Multiplier of the filters of B0 or Lite0, rounded to multiples of 8; positive.
+        depth: Multiplier of the blocks of every stage, rounded up; positive. With `width` it makes B1 (`width=1.0,
+            depth=1.1` at 240 pixels), B2 (1.1, 1.2 at 260), B3 (1.2, 1.4 at 300) and B4 (1.4, 1.8 at 380), or Lite1
+            (1.0, 1.1 at 240), Lite2 (1.1, 1.2 at 260), Lite3 (1.2, 1.4 at 280) and Lite4 (1.4, 1.8 at 300).
         dropout_rate: Share of the pooled features dropped, in [0, 1).
-        stochastic_depth_rate: Share of the examples that a block behind the last would be left out for, in [0, 1); it
-            grows to that from 0 block by block.
+        stochastic_depth_rate: Share of the examples that skip a block, in [0, 1). It grows from 0 at the first block
+            towards this value behind the last.
         name: Name of the model.
 
     Returns:
@@ -75,67 +83,7 @@ def efficientnet_b0(
         ValueError: If the input is no image or too small, `num_outputs` is less than 1, or `width`, `depth`,
             `dropout_rate` or `stochastic_depth_rate` is out of range.
     """
-    check_image_shape("efficientnet_b0", input_shape, least=LEAST)
-    scale = (width, depth)
-    rates = (dropout_rate, stochastic_depth_rate)
-    return _efficientnet(input_shape, num_outputs, scale, rates, lite=False, name=name)
-
-
-def efficientnet_lite0(
-    input_shape: tuple[int, int, int],
-    num_outputs: int,
-    *,
-    width: float = 1.0,
-    depth: float = 1.0,
-    dropout_rate: float = 0.2,
-    stochastic_depth_rate: float = 0.2,
-    name: str = "efficientnet_lite0",
-) -> keras.Model:
-    """Build EfficientNet-Lite0, or by `width` and `depth` one of its larger siblings.
-
-    Args:
-        input_shape: `(height, width, channels)`; height and width at least 17.
-        num_outputs: Number of classes, or of values to predict.
-        width: Filters of every stage, as a share of Lite0's and rounded to multiples of 8; positive. The first
-            convolution has 32 and the last 1280 at any width.
-        depth: Blocks of every stage but the first and the last, as a share of Lite0's and rounded up; positive. Lite1
-            is `width=1.0, depth=1.1` at 240 pixels, Lite2 `1.1, 1.2` at 260, Lite3 `1.2, 1.4` at 280, Lite4 `1.4, 1.8`
-            at 300.
-        dropout_rate: Share of the pooled features dropped, in [0, 1).
-        stochastic_depth_rate: Share of the examples that a block behind the last would be left out for, in [0, 1); it
-            grows to that from 0 block by block.
-        name: Name of the model.
-
-    Returns:
-        A functional model: `(batch, height, width, channels)` float32 to `(batch, num_outputs)` float32 logits.
-
-    Raises:
-        ValueError: If the input is no image or too small, `num_outputs` is less than 1, or `width`, `depth`,
-            `dropout_rate` or `stochastic_depth_rate` is out of range.
-    """
-    check_image_shape("efficientnet_lite0", input_shape, least=LEAST)
-    scale = (width, depth)
-    rates = (dropout_rate, stochastic_depth_rate)
-    return _efficientnet(input_shape, num_outputs, scale, rates, lite=True, name=name)
-
-
-def _efficientnet(
-    input_shape: tuple[int, int, int],
-    num_outputs: int,
-    scale: tuple[float, float],
-    rates: tuple[float, float],
-    *,
-    lite: bool,
-    name: str,
-) -> keras.Model:
-    """Stack the stages, scaled, and what stands before and behind them."""
-    check_num_outputs(num_outputs)
-    for option, multiplier in zip(("width", "depth"), scale, strict=True):
-        check_multiplier(option, multiplier)
-    for option, rate in zip(("dropout_rate", "stochastic_depth_rate"), rates, strict=True):
-        check_dropout_rate(rate, name=option)
-    width, depth = scale
-    dropout_rate, stochastic_depth_rate = rates
+    check_image_shape(name, input_shape, least=MIN_IMAGE_SIZE)
     activation = relu6 if lite else silu
     width_of_ends = 1.0 if lite else width
     repeats = [math.ceil(depth * blocks) for *_, blocks, _ in STAGES]
@@ -143,7 +91,7 @@ def _efficientnet(
         repeats[0], repeats[-1] = 1, 1
     inputs = keras.Input(input_shape, name="image")
     x = conv_bn(inputs, make_divisible(32 * width_of_ends), 3, strides=2, activation=activation)
-    done = 0
+    blocks_before = 0
     for (expansion, kernel_size, filters, _, first_strides), blocks in zip(STAGES, repeats, strict=True):
         for block in range(blocks):
             residual = inverted_bottleneck(
@@ -155,8 +103,8 @@ def _efficientnet(
                 activation=activation,
                 excite=None if lite else partial(weigh_channels, filters=x.shape[-1] // 4),
             )
-            x = add_shortcut(x, residual, drop_rate=stochastic_depth_rate * done / sum(repeats))
-            done += 1
+            x = add_shortcut(x, residual, drop_rate=stochastic_depth_rate * blocks_before / sum(repeats))
+            blocks_before += 1
     x = conv_bn(x, make_divisible(1280 * width_of_ends), activation=activation)
     x = layers.GlobalAveragePooling2D()(x)
     x = layers.Dropout(dropout_rate)(x)
@@ -164,6 +112,10 @@ def _efficientnet(
     return keras.Model(inputs, logits, name=name)
 
 
+efficientnet_b0 = variant(efficientnet, "efficientnet_b0", lite=False)
+efficientnet_lite0 = variant(efficientnet, "efficientnet_lite0", lite=True)
+
+
 def weigh_channels(x, filters):
-    """Squeeze and excite with a quarter as many hidden units as the block's own input has channels."""
+    """Apply squeeze and excite; `filters` is a quarter of the channels of the block's input."""
     return squeeze_and_excite(x, filters, activation=silu, gate="sigmoid")

@@ -3,9 +3,9 @@
 Sandler, Howard, Zhu, Zhmoginov, Chen: "MobileNetV2: Inverted Residuals and Linear Bottlenecks", CVPR 2018,
 https://arxiv.org/abs/1801.04381, table 2.
 
-A block widens its few channels sixfold, filters each for itself, and narrows them again; the shortcut joins the narrow
-ends, so that little memory is in use between blocks. The narrow end has no activation, which would destroy what the few
-channels hold (section 3.2).
+A block widens its few channels sixfold, filters each on its own and narrows them again. The shortcut joins the narrow
+ends, so that the network needs little memory between blocks. The narrow end has no activation, which would lose
+information of its few channels (section 3.2).
 
 3,504,872 trainable parameters (3,538,984 in all) and 300.8 million multiply-accumulates at 224x224x3 and 1000 classes;
 the paper's table 4 has 3.4 and 300 million. (72.0% on ImageNet.)
@@ -15,9 +15,10 @@ import keras
 from keras import layers
 
 from dltemplates.models.blocks import add_shortcut, conv_bn, inverted_bottleneck, make_divisible, relu6
-from dltemplates.models.checks import check_dropout_rate, check_image_shape, check_multiplier, check_num_outputs
+from dltemplates.models.checks import check_image_shape
+from dltemplates.models.ranges import Multiplier, NumOutputs, Share, checked
 
-LEAST = 17  # pixels: each of the five strides of 2 still finds something to halve
+MIN_IMAGE_SIZE = 17  # pixels: each of the five strides of 2 still halves its map
 STAGES = (  # t, c, n, s of table 2: expansion, filters, blocks, strides of the first
     (1, 16, 1, 1),
     (6, 24, 2, 2),
@@ -29,12 +30,13 @@ STAGES = (  # t, c, n, s of table 2: expansion, filters, blocks, strides of the 
 )
 
 
+@checked
 def mobilenet_v2(
     input_shape: tuple[int, int, int],
-    num_outputs: int,
+    num_outputs: NumOutputs,
     *,
-    width: float = 1.0,
-    dropout_rate: float = 0.2,
+    width: Multiplier = 1.0,
+    dropout_rate: Share = 0.2,
     name: str = "mobilenet_v2",
 ) -> keras.Model:
     """Build MobileNetV2.
@@ -42,8 +44,8 @@ def mobilenet_v2(
     Args:
         input_shape: `(height, width, channels)`; height and width at least 17.
         num_outputs: Number of classes, or of values to predict.
-        width: Filters of every layer, as a share of the paper's and rounded to multiples of 8; positive. The last
-            convolution has 1280 however small it is.
+        width: Multiplier of the paper's filters, rounded to multiples of 8; positive. The last convolution has at
+            least 1280.
         dropout_rate: Share of the pooled features dropped, in [0, 1); the authors' code has 0.2.
         name: Name of the model.
 
@@ -54,10 +56,7 @@ def mobilenet_v2(
         ValueError: If the input is no image or too small, `num_outputs` is less than 1, or `width` or `dropout_rate` is
             out of range.
     """
-    check_image_shape("mobilenet_v2", input_shape, least=LEAST)
-    check_num_outputs(num_outputs)
-    check_multiplier("width", width)
-    check_dropout_rate(dropout_rate)
+    check_image_shape("mobilenet_v2", input_shape, least=MIN_IMAGE_SIZE)
     inputs = keras.Input(input_shape, name="image")
     x = conv_bn(inputs, make_divisible(32 * width), 3, strides=2, activation=relu6)
     for expansion, filters, blocks, first_strides in STAGES:
@@ -72,5 +71,5 @@ def mobilenet_v2(
 
 
 def inverted_residual(x, filters, expansion, strides):
-    """A block that widens before it narrows, and a shortcut around it where the shape stays."""
+    """Apply an inverted bottleneck, with a shortcut around it where the shape stays."""
     return add_shortcut(x, inverted_bottleneck(x, filters, expanded=expansion * x.shape[-1], strides=strides))

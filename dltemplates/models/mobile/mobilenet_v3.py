@@ -3,18 +3,21 @@
 Howard, Sandler, Chu, Chen, Chen, Tan, Wang, Zhu, Pang, Vasudevan, Le, Adam: "Searching for MobileNetV3", ICCV 2019,
 https://arxiv.org/abs/1905.02244, tables 1 and 2.
 
-A search on a phone chose the kernel, width and activation of each inverted residual block of MobileNetV2; in some of
-them a small perceptron weighs the channels (squeeze and excite). The costly first and last layers were then thinned by
-hand (section 5.1), and swish is made of straight lines so that it costs next to nothing (section 5.2).
+An automatic search, with latencies measured on a phone, chose the kernel, width and activation of each inverted
+residual block. In some blocks a small MLP weights the channels (squeeze and excite). The authors then thinned the
+costly first and last layers by hand (section 5.1) and replaced swish by the cheaper hard-swish (section 5.2).
 
 At 224x224x3 and 1000 classes `mobilenet_v3_small` has 2,542,856 trainable parameters (2,554,968 in all) and 56.5
 million multiply-accumulates, `mobilenet_v3_large` 5,483,032 (5,507,432 in all) and 216.6 million; the paper's table 3
 has 2.5 and 56 million, 5.4 and 219 million. (67.4% and 75.2% on ImageNet.)
 """
 
+from typing import Literal
+
 import keras
 from keras import layers
 
+from dltemplates.catalog import variant
 from dltemplates.models.blocks import (
     add_shortcut,
     conv_bn,
@@ -24,9 +27,10 @@ from dltemplates.models.blocks import (
     relu,
     squeeze_and_excite,
 )
-from dltemplates.models.checks import check_dropout_rate, check_image_shape, check_multiplier, check_num_outputs
+from dltemplates.models.checks import check_image_shape
+from dltemplates.models.ranges import Multiplier, NumOutputs, Share, checked
 
-LEAST = 17  # pixels: each of the five strides of 2 still finds something to halve
+MIN_IMAGE_SIZE = 17  # pixels: each of the five strides of 2 still halves its map
 STEM_FILTERS = 16
 SMALL = (  # table 2: kernel, expanded filters, filters, squeeze and excite, activation, strides
     (3, 16, 16, True, relu, 2),
@@ -60,78 +64,39 @@ LARGE = (  # table 1
 )
 
 
-def mobilenet_v3_small(
+TABLES = {"small": (SMALL, 1024), "large": (LARGE, 1280)}  # blocks, units of the last hidden layer
+
+
+@checked
+def mobilenet_v3(
     input_shape: tuple[int, int, int],
-    num_outputs: int,
+    num_outputs: NumOutputs,
     *,
-    width: float = 1.0,
-    dropout_rate: float = 0.2,
-    name: str = "mobilenet_v3_small",
+    size: Literal["small", "large"] = "large",
+    width: Multiplier = 1.0,
+    dropout_rate: Share = 0.2,
+    name: str = "mobilenet_v3",
 ) -> keras.Model:
-    """Build the small MobileNetV3.
+    """Build the small or the large MobileNetV3.
 
     Args:
         input_shape: `(height, width, channels)`; height and width at least 17.
         num_outputs: Number of classes, or of values to predict.
-        width: Filters of every block, as a share of the paper's and rounded to multiples of 8; positive. The first
-            convolution has 16 filters at any width, the last layer at least 1024 units.
-        dropout_rate: Share of the last layer's units dropped, in [0, 1).
+        size: Table 2 (`small`) or table 1 (`large`) of the paper.
+        width: Multiplier of the paper's filters in every block, rounded to multiples of 8; positive. The first
+            convolution has 16 filters at any width, the last hidden layer at least 1024 units (small) or 1280 (large).
+        dropout_rate: Share of the last hidden layer's units dropped, in [0, 1).
         name: Name of the model.
 
     Returns:
         A functional model: `(batch, height, width, channels)` float32 to `(batch, num_outputs)` float32 logits.
 
     Raises:
-        ValueError: If the input is no image or too small, `num_outputs` is less than 1, or `width` or `dropout_rate` is
-            out of range.
+        ValueError: If the input is no image or too small, `num_outputs` is less than 1, or `size`, `width` or
+            `dropout_rate` is out of range.
     """
-    check_image_shape("mobilenet_v3_small", input_shape, least=LEAST)
-    return _mobilenet_v3(input_shape, num_outputs, SMALL, 1024, width=width, dropout_rate=dropout_rate, name=name)
-
-
-def mobilenet_v3_large(
-    input_shape: tuple[int, int, int],
-    num_outputs: int,
-    *,
-    width: float = 1.0,
-    dropout_rate: float = 0.2,
-    name: str = "mobilenet_v3_large",
-) -> keras.Model:
-    """Build the large MobileNetV3.
-
-    Args:
-        input_shape: `(height, width, channels)`; height and width at least 17.
-        num_outputs: Number of classes, or of values to predict.
-        width: Filters of every block, as a share of the paper's and rounded to multiples of 8; positive. The first
-            convolution has 16 filters at any width, the last layer at least 1280 units.
-        dropout_rate: Share of the last layer's units dropped, in [0, 1).
-        name: Name of the model.
-
-    Returns:
-        A functional model: `(batch, height, width, channels)` float32 to `(batch, num_outputs)` float32 logits.
-
-    Raises:
-        ValueError: If the input is no image or too small, `num_outputs` is less than 1, or `width` or `dropout_rate` is
-            out of range.
-    """
-    check_image_shape("mobilenet_v3_large", input_shape, least=LEAST)
-    return _mobilenet_v3(input_shape, num_outputs, LARGE, 1280, width=width, dropout_rate=dropout_rate, name=name)
-
-
-def _mobilenet_v3(
-    input_shape: tuple[int, int, int],
-    num_outputs: int,
-    rows: tuple,
-    units: int,
-    *,
-    width: float,
-    dropout_rate: float,
-    name: str,
-) -> keras.Model:
-    """Stack the blocks of a table and what stands before and behind them."""
-    check_num_outputs(num_outputs)
-    check_multiplier("width", width)
-    check_dropout_rate(dropout_rate)
+    check_image_shape(name, input_shape, least=MIN_IMAGE_SIZE)
+    rows, units = TABLES[size]
     inputs = keras.Input(input_shape, name="image")
     x = conv_bn(inputs, STEM_FILTERS, 3, strides=2, activation=hard_silu)
     before = STEM_FILTERS
@@ -155,6 +120,10 @@ def _mobilenet_v3(
     return keras.Model(inputs, logits, name=name)
 
 
+mobilenet_v3_small = variant(mobilenet_v3, "mobilenet_v3_small", size="small")
+mobilenet_v3_large = variant(mobilenet_v3, "mobilenet_v3_large", size="large")
+
+
 def weigh_channels(x):
-    """Squeeze and excite with a quarter as many hidden units as channels (section 5.3)."""
+    """Apply squeeze and excite with a quarter as many hidden units as channels (section 5.3)."""
     return squeeze_and_excite(x, make_divisible(x.shape[-1] / 4), activation=relu, gate="hard_sigmoid")

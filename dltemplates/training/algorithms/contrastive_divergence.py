@@ -52,7 +52,7 @@ class ContrastiveDivergence(Algorithm):
         make_optimizer: MakeOptimizer,
         *,
         seed: int,
-        steps: int = 1,
+        gibbs_steps: int = 1,
         chains: int | None = None,
         weight_decay: float = 0.0,
     ):
@@ -71,7 +71,7 @@ class ContrastiveDivergence(Algorithm):
         network = model.get_layer(model.name)
         below = keras.Model(network.input, network.get_layer(machine.name).input)
         self.below = keras.Model(model.input, below(model.get_layer(PREPROCESSING).output))
-        self.seed, self.steps, self.chains, self.weight_decay = seed, steps, chains, weight_decay
+        self.seed, self.gibbs_steps, self.chains, self.weight_decay = seed, gibbs_steps, chains, weight_decay
         self.trained = [machine.kernel, machine.hidden_bias, machine.visible_bias]
         self.optimizer = make_optimizer()
         self.descent = Descent(self.optimizer, self.trained)
@@ -85,7 +85,7 @@ class ContrastiveDivergence(Algorithm):
         template: Template,
         *,
         machine: str,
-        steps: int,
+        gibbs_steps: int,
         weight_decay: float,
         persistent: bool = False,
         turn: int = 0,
@@ -107,7 +107,7 @@ class ContrastiveDivergence(Algorithm):
             model.get_layer(model.name).get_layer(machine),
             make_optimizer,
             seed=template.seed + turn,
-            steps=steps,
+            gibbs_steps=gibbs_steps,
             chains=template.train.batch_size if persistent else None,
             weight_decay=weight_decay,
         )
@@ -143,23 +143,23 @@ class ContrastiveDivergence(Algorithm):
         self.machine.visible_bias.assign(tf.math.log(share / (1 - share)))
 
     def train(self, inputs: Any, targets: Any, weights: Any) -> None:
-        shown = self._show(inputs)
-        explained = self.machine.hidden(shown)
-        begun = own_rows(self.chain, shown) if self.chains else self._draw(explained, 0)
-        seen, dreamt = self._walk(begun)
+        v0 = self._show(inputs)
+        h0 = self.machine.hidden(v0)
+        begun = own_rows(self.chain, v0) if self.chains else self._draw(h0, 0)
+        vk, hk = self._walk(begun)
         if self.chains:
-            self.chain.assign(rows_of_all(self._draw(dreamt, 0)))
+            self.chain.assign(rows_of_all(self._draw(hk, 0)))
         rows = tf.cast(tf.shape(weights)[0], tf.float32)
         whole = rows * tf.distribute.get_replica_context().num_replicas_in_sync
-        both = zip(self._statistics(seen, dreamt), self._statistics(shown, explained), strict=True)
+        both = zip(self._statistics(vk, hk), self._statistics(v0, h0), strict=True)
         kernel, *biases = sum_over_replicas([(of_dream - of_shown) / whole for of_dream, of_shown in both])
-        self._add(self._sums(shown, explained, weights, tf.zeros_like(weights)))
+        self._add(self._sums(v0, h0, weights, tf.zeros_like(weights)))
         gradients = [kernel + self.weight_decay * self.machine.kernel, *biases]
         self.descent.apply(gradients)
 
     def evaluate(self, inputs: Any, targets: Any, weights: Any) -> None:
-        shown = self._show(inputs)
-        self._add(self._sums(shown, self.machine.hidden(shown), weights, self.machine.free_energy(shown)))
+        v0 = self._show(inputs)
+        self._add(self._sums(v0, self.machine.hidden(v0), weights, self.machine.free_energy(v0)))
 
     def figures(self) -> dict[str, float]:
         """`loss` is the squared error of what one step back and forth gives, `free_energy` that of the examples."""
@@ -176,13 +176,13 @@ class ContrastiveDivergence(Algorithm):
         Returns:
             What is seen in the end, (batch, visible), and the probability of the hidden units then, (batch, units).
         """
-        seen = dreamt = hidden
-        for turn in range(self.steps):
-            hidden = self._draw(dreamt, 2 * turn) if turn else hidden
-            seen = self.machine.visible(hidden)
-            seen = self._draw(seen, 2 * turn + 1) if self.chains else seen
-            dreamt = self.machine.hidden(seen)
-        return seen, dreamt
+        vk = hk = hidden
+        for turn in range(self.gibbs_steps):
+            hidden = self._draw(hk, 2 * turn) if turn else hidden
+            vk = self.machine.visible(hidden)
+            vk = self._draw(vk, 2 * turn + 1) if self.chains else vk
+            hk = self.machine.hidden(vk)
+        return vk, hk
 
     def _draw(self, probabilities: Any, turn: int) -> Any:
         """Units that are on (1) as often as their probability says, and else off (0)."""
@@ -195,7 +195,7 @@ class ContrastiveDivergence(Algorithm):
         pairs = tf.matmul(visible, hidden, transpose_a=True)
         return [pairs, tf.reduce_sum(hidden, axis=0), tf.reduce_sum(visible, axis=0)]
 
-    def _sums(self, shown: Any, explained: Any, weights: Any, energies: Any) -> Any:
+    def _sums(self, v0: Any, h0: Any, weights: Any, energies: Any) -> Any:
         """What a batch adds to the totals; in training the energies are left out, for they are `compared`."""
-        errors = tf.reduce_mean(tf.square(shown - self.machine.visible(explained)), axis=1)
+        errors = tf.reduce_mean(tf.square(v0 - self.machine.visible(h0)), axis=1)
         return tf.reduce_sum(tf.stack([errors, tf.ones_like(weights), energies]) * weights, axis=1)

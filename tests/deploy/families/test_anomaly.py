@@ -28,7 +28,7 @@ from dltemplates.training.train import train
 SETTINGS = {
     "task": {"name": "anomaly", "normal": "benign", "anomalies": "drop", "quantile": 0.9},
     "dataset": {"name": "breast_cancer", "validation": 0.3, "test": 0.3},
-    "model": {"name": "fc_autoencoder", "units": [16], "code": 4},
+    "model": {"name": "fc_autoencoder", "units": [16], "latent_dim": 4},
     "train.epochs": 15,
     "train.learning_rate": 0.01,
 }

@@ -26,7 +26,7 @@ from dltemplates.training.train import train
 FORMATS = ["tflite:float32", "onnx:float32"]
 SETTINGS = {
     "model.units": [24],
-    "model.code": 6,
+    "model.latent_dim": 6,
     "train.epochs": 3,
     "train.learning_rate": 0.005,
     "export.calibration": 32,

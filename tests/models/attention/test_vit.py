@@ -15,7 +15,7 @@ def images(height, width, channels=3, count=2):
 
 
 def shake(network):
-    """Move every weight, so that none is 0 or 1 and could be left out unseen."""
+    """Change every weight, so that none is 0 or 1: then a missing one shows."""
     generator = np.random.default_rng(1)
     for weight in network.weights:
         weight.assign(weight + generator.normal(scale=0.3, size=weight.shape).astype("float32"))
@@ -42,7 +42,7 @@ def test_computes_what_the_paper_writes():
 
 
 class Paper:
-    """The paper's equations on the weights of a network, taken in their order."""
+    """Compute the paper's equations with the weights of a network, in their order."""
 
     def __init__(self, network, patch_size, units, depth, num_heads):
         self.patch_size, self.units, self.depth, self.num_heads = patch_size, units, depth, num_heads

@@ -12,7 +12,7 @@ SMALL = {"width": 0.1}
 
 @pytest.fixture(scope="module")
 def summary():
-    """What the paper's network costs."""
+    """Return the summary of the paper's network."""
     return summarize(alexnet((227, 227, 3), 1000))
 
 
@@ -100,5 +100,5 @@ def test_least_size_follows_from_the_towers(towers, least):
 
 
 def test_there_are_one_or_two_towers():
-    with pytest.raises(ValueError, match="`alexnet` has 1 or 2 towers. Received: towers=3. Try `towers=2`"):
+    with pytest.raises(ValueError, match="`towers` must be one of 1, 2. Received: towers=3. Try `towers=2`"):
         alexnet((67, 67, 3), 10, towers=3)

@@ -10,17 +10,17 @@ SMALL = {"width": 0.1}
 
 
 def poolings(layer):
-    """1 for a layer that pools."""
+    """Return 1 for a pooling layer, else 0."""
     return "Pooling" in type(layer).__name__
 
 
 def weighted(layer):
-    """1 for a layer with parameters."""
+    """Return 1 for a layer with parameters, else 0."""
     return bool(layer.weights)
 
 
 def longest_path(network, *counts):
-    """The most layers of the given kinds that lie on one way from the input to the output."""
+    """Return the largest number of counted layers on a path from the input to the output."""
     longest = {}
     for depth in sorted(network._nodes_by_depth, reverse=True):
         for node in network._nodes_by_depth[depth]:
@@ -31,13 +31,13 @@ def longest_path(network, *counts):
 
 @pytest.fixture(scope="module")
 def network():
-    """The paper's network without its auxiliary classifiers."""
+    """Build the paper's network without its auxiliary classifiers."""
     return googlenet((224, 224, 3), 1000, auxiliary=False)
 
 
 @pytest.fixture(scope="module")
 def in_training():
-    """The paper's network with them."""
+    """Build the paper's network with its auxiliary classifiers."""
     return googlenet((224, 224, 3), 1000)
 
 

@@ -26,7 +26,7 @@ def kinds(network):
 
 
 def layers_with_parameters(network):
-    """Those that the paper counts: the shortcuts' are left out."""
+    """Count the layers with parameters as the paper does, without the shortcuts."""
     kernels = [layer.kernel.shape for layer in network.layers if hasattr(layer, "kernel")]
     return len([shape for shape in kernels if shape[:2] != (1, 1)])
 
@@ -70,7 +70,7 @@ def test_1202_layers_are_built_in_30_seconds_train_and_come_back(tmp_path):
     assert layers_with_parameters(network) == 1202
     assert summarize(network).trainable == 19_421_274
 
-    # A higher rate overshoots at first: the paper, too, begins with a tenth of its rate from 110 layers on.
+    # A higher rate overshoots at first. From 110 layers on, the paper too starts with a tenth of its rate.
     optimizer = keras.optimizers.SGD(1e-4)
     algorithm = Supervised(network, keras.losses.CategoricalCrossentropy(from_logits=True), [], optimizer)
     algorithm.build(tf.TensorSpec((None, 10)))
@@ -80,7 +80,7 @@ def test_1202_layers_are_built_in_30_seconds_train_and_come_back(tmp_path):
     for _ in range(2):
         started = time.process_time()
         algorithm.reset()
-        algorithm.train(x, y, tf.ones(4))  # not in a graph: to trace one takes minutes, a step seconds
+        algorithm.train(x, y, tf.ones(4))  # eagerly: tracing a graph takes minutes, a step seconds
         losses.append(algorithm.mean_loss())
         print(f"resnet1202: a step in {time.process_time() - started:.1f} s of CPU, loss {losses[-1]:.3f}")
     assert losses[1] < losses[0]
@@ -116,7 +116,7 @@ def test_without_residuals_it_is_the_same_but_for_the_shortcuts():
 
 @pytest.mark.parametrize("depth", [20, 110])
 def test_a_strided_convolution_looks_around_the_pixels_that_its_shortcut_keeps(depth):
-    """As by the padding of one pixel on every side in the authors' code; Keras's "same" would look beside them."""
+    """The authors' code pads one pixel on every side. Keras's "same" would shift the kernel."""
     network = resnet_cifar((32, 32, 3), 10, depth=depth)
     strided = [layer for layer in network.layers if isinstance(layer, keras.layers.Conv2D) and layer.strides == (2, 2)]
     assert len(strided) == 2

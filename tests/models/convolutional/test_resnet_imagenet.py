@@ -4,7 +4,13 @@ import pytest
 from keras import layers
 
 from dltemplates.models.convolutional import resnet_imagenet
-from dltemplates.models.convolutional.resnet_imagenet import resnet18, resnet34, resnet50, resnet101, resnet152
+from dltemplates.models.convolutional.resnet_imagenet import (
+    resnet18,
+    resnet34,
+    resnet50,
+    resnet101,
+    resnet152,
+)
 from dltemplates.models.summary import summarize, without_weights
 
 WITH_WEIGHTS = (layers.Conv2D, layers.BatchNormalization, layers.Dense)
@@ -16,7 +22,7 @@ def with_weights(network):
 
 
 def randomize(network):
-    """Give every weight a random value, statistics and biases too, so that none that is left out goes unseen."""
+    """Give every weight a random value, statistics and biases too, so that a missing one shows."""
     rng = np.random.default_rng(0)
     for weight in (weight for layer in with_weights(network) for weight in layer.weights):
         if weight.name == "kernel":
@@ -28,12 +34,11 @@ def randomize(network):
 
 
 def bring_over(theirs, ours):
-    """Give ours the weights of theirs, layer by layer.
+    """Copy the weights of `theirs` to `ours`, layer by layer.
 
-    Our convolutions have no bias. That of theirs goes into the normalization behind it: taken from the mean, which is
-    itself taken from what the convolution gives.
+    Our convolutions have no bias. The bias of theirs is subtracted from the mean of the normalization behind it.
     """
-    biases = {}  # by the tensor that they are part of
+    biases = {}  # by the output tensor of their convolution
     for source, target in zip(with_weights(theirs), with_weights(ours), strict=True):
         weights = source.get_weights()
         if isinstance(source, layers.Conv2D):
@@ -45,7 +50,7 @@ def bring_over(theirs, ours):
 
 
 def difference(theirs, ours):
-    """How far the logits of ours are from theirs, divided by how far theirs are from each other."""
+    """Return the largest difference of the logits, divided by the range of theirs."""
     x = np.random.default_rng(1).normal(size=(4, SIDE, SIDE, 3)).astype("float32")
     expected, given = (keras.ops.convert_to_numpy(network(x)) for network in (theirs, ours))
     assert np.isfinite(expected).all()
@@ -135,3 +140,13 @@ def test_the_least_size_leaves_one_place_and_odd_sizes_fit(builder):
     rows = summarize(without_weights(lambda: builder((32, 32, 1), 3, width=0.1))).rows
     assert [row.output_shape[1:3] for row in rows if row.kind == "Add"][-1] == (1, 1)
     assert without_weights(lambda: builder((33, 45, 4), 3, width=0.1)).output_shape == (None, 3)
+
+
+def test_basic_blocks_have_no_stride_to_move():
+    with pytest.raises(ValueError, match=r"`stride_on_3x3` needs bottlenecks.* Received: depth=34. Try `depth=50`"):
+        resnet_imagenet.resnet_imagenet((32, 32, 3), 10, depth=34, stride_on_3x3=True)
+
+
+def test_other_depths_are_refused():
+    with pytest.raises(ValueError, match=r"`depth` must be one of 18, 34, 50, 101, 152. Received: depth=20. Try"):
+        resnet_imagenet.resnet_imagenet((32, 32, 3), 10, depth=20)

@@ -1,4 +1,4 @@
-"""One weighted sum, and what fully connected networks for tables add to it."""
+"""Weighted sums, and the layers that a deep feedforward network adds."""
 
 import numpy as np
 import pytest

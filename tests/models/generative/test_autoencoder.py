@@ -1,4 +1,4 @@
-"""The autoencoders: their papers' sizes, their two halves, what is particular to each, and what they refuse."""
+"""Sizes of the papers, encoder and decoder, each autoencoder's own features, and invalid arguments."""
 
 import keras
 import numpy as np
@@ -15,11 +15,11 @@ from dltemplates.models.generative.autoencoder import (
 
 MNIST = (28, 28, 1)
 BUILDERS = {
-    "autoencoder": (autoencoder, {"units": (6,), "code": 3}),
-    "sparse_autoencoder": (sparse_autoencoder, {"code": 3}),
-    "conv_autoencoder": (conv_autoencoder, {"filters": (4, 6), "code": 3}),
-    "denoising_autoencoder": (denoising_autoencoder, {"filters": (4, 6), "code": 3}),
-    "fc_autoencoder": (fc_autoencoder, {"units": (6,), "code": 3}),
+    "autoencoder": (autoencoder, {"units": (6,), "latent_dim": 3}),
+    "sparse_autoencoder": (sparse_autoencoder, {"latent_dim": 3}),
+    "conv_autoencoder": (conv_autoencoder, {"filters": (4, 6), "latent_dim": 3}),
+    "denoising_autoencoder": (denoising_autoencoder, {"filters": (4, 6), "latent_dim": 3}),
+    "fc_autoencoder": (fc_autoencoder, {"units": (6,), "latent_dim": 3}),
 }
 OF_IMAGES = (conv_autoencoder, denoising_autoencoder)
 builders = pytest.mark.parametrize("name", BUILDERS)
@@ -32,7 +32,7 @@ def tiny(name, shape=(8, 12, 1), **options):
 
 def test_the_papers_parameters():
     assert autoencoder(MNIST).count_params() == 2_837_314
-    assert fc_autoencoder((640,)).count_params() == 269_992  # moving averages of the normalizations too
+    assert fc_autoencoder((640,)).count_params() == 269_992  # with the moving averages of the normalizations
     hidden = 28 * 28 * 196
     assert sparse_autoencoder(MNIST).count_params() == 2 * hidden + 196 + 28 * 28
 
@@ -49,7 +49,7 @@ def test_the_papers_widths():
 
 @builders
 def test_it_is_an_encoder_and_a_decoder(name):
-    keras.utils.set_random_seed(0)  # with others, all three units of the sparse code may be off
+    keras.utils.set_random_seed(0)  # with other seeds, all three units of the sparse latent vector may be off
     network = tiny(name)
     encoder, decoder = network.get_layer("encoder"), network.get_layer("decoder")
     x = np.random.default_rng(0).uniform(size=(5, 8, 12, 1)).astype("float32")
@@ -75,7 +75,7 @@ def test_activity_of_the_sparse_code_is_in_the_loss():
     (penalty,) = network.losses
     code = network.get_layer("encoder")(x)
     assert float(keras.ops.sum(code)) > 0
-    # Keras divides it by the size of the batch, as it does with what is summed over examples.
+    # Keras divides the penalty by the batch size, like the loss.
     assert float(penalty) == pytest.approx(0.5 * float(keras.ops.sum(keras.ops.abs(code))) / 4, rel=1e-5)
     free = tiny("sparse_autoencoder", sparsity=0.0)
     free(x)
@@ -87,7 +87,7 @@ def test_a_heavier_penalty_makes_a_sparser_code():
     activity = []
     for sparsity in (0.0, 0.1):
         keras.utils.set_random_seed(0)
-        network = sparse_autoencoder((16,), code=8, sparsity=sparsity)
+        network = sparse_autoencoder((16,), latent_dim=8, sparsity=sparsity)
         network.compile(keras.optimizers.Adam(0.01), "mse")
         network.fit(x, x, epochs=30, batch_size=32, verbose=0)
         activity.append(float(keras.ops.mean(network.get_layer("encoder")(x))))
@@ -103,7 +103,7 @@ def test_noise_is_there_in_training_alone():
     encoder = network.get_layer("encoder")
     (given,) = (layer.output for layer in encoder.layers if isinstance(layer, Saturation))
     seen = np.asarray(keras.Model(encoder.input, given)(x, training=True))
-    assert (seen.min(), seen.max()) == (0, 1)  # as what it is judged on
+    assert (seen.min(), seen.max()) == (0, 1)  # as the targets
     assert 0.2 < np.std(seen - x) < 0.5
     without = tiny("denoising_autoencoder", noise=0.0)
     np.testing.assert_array_equal(without(x, training=True), without(x, training=False))
@@ -124,10 +124,10 @@ def test_images_must_be_halved_so_often(builder, shape, match):
 
 
 @builders
-@pytest.mark.parametrize("code", [0, -1, 2.5])
-def test_a_code_has_a_length(name, code):
-    with pytest.raises(ValueError, match=r"`code` must be .*Received: "):
-        tiny(name, code=code)
+@pytest.mark.parametrize("latent_dim", [0, -1, 2.5])
+def test_a_latent_vector_has_a_length(name, latent_dim):
+    with pytest.raises(ValueError, match=r"`latent_dim` must be .*Received: "):
+        tiny(name, latent_dim=latent_dim)
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def test_dense_players_have_the_parameters_of_their_layers():
 
 
 def test_convolutional_players_have_the_parameters_of_their_layers():
-    """28x28 from 7x7x256 by 128 and 64 filters of 4x4; normalization has 4 numbers a filter."""
+    """28x28 from 7x7x256 by 128 and 64 filters of 4x4; normalization has 4 numbers per filter."""
     generator, discriminator = parts(dcgan((28, 28, 1)))
     first = 100 * 7 * 7 * 256 + 4 * 256
     doubling = (16 * 256 * 128 + 4 * 128) + (16 * 128 * 64 + 4 * 64)

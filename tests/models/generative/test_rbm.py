@@ -1,4 +1,4 @@
-"""The widths of the papers, and what the builders refuse."""
+"""Widths of the papers, and invalid arguments."""
 
 import itertools
 
@@ -18,7 +18,7 @@ def test_a_machine_has_a_weight_for_each_pair_and_a_bias_for_each_unit():
 
 
 def test_the_network_is_the_papers_perceptron_with_visible_biases():
-    """784-500-500-2000-10 (Hinton and Salakhutdinov 2006); what is seen has biases that fine-tuning does not use."""
+    """784-500-500-2000-10 (Hinton and Salakhutdinov 2006); fine-tuning does not use the visible biases."""
     widths = (784, 500, 500, 2000, 10)
     perceptron = sum(above * (below + 1) for below, above in itertools.pairwise(widths))
     assert perceptron == 1_665_010

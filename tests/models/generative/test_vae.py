@@ -6,7 +6,7 @@ from dltemplates.models.generative.vae import conv_vae, vae
 
 
 def test_the_papers_network_has_its_parameters():
-    """500 hidden units on either side of 20: by hand, layer by layer."""
+    """500 hidden units on either side of 20, counted layer by layer."""
     model = vae((28, 28, 1))
     encoder, decoder = model.get_layer("encoder"), model.get_layer("decoder")
     assert encoder.count_params() == (784 * 500 + 500) + 2 * (500 * 20 + 20) == 412_540
@@ -28,7 +28,7 @@ def test_the_convolutional_one_has_those_of_its_layers():
 
 @pytest.mark.parametrize("build", [vae, conv_vae])
 def test_the_code_is_the_mean_unless_it_is_trained(build):
-    model = build((8, 8, 1), code=2)
+    model = build((8, 8, 1), latent_dim=2)
     encoder = model.get_layer("encoder")
     mean = keras.Model(encoder.input, encoder.get_layer("mean").output)
     x = np.random.default_rng(0).random((3, 8, 8, 1)).astype("float32")
@@ -38,14 +38,16 @@ def test_the_code_is_the_mean_unless_it_is_trained(build):
 
 
 def test_rows_of_numbers_have_a_code_too():
-    assert vae((13,), units=(8,), code=3).output_shape == (None, 13)
+    assert vae((13,), units=(8,), latent_dim=3).output_shape == (None, 13)
 
 
 @pytest.mark.parametrize("build", [vae, conv_vae])
-@pytest.mark.parametrize("code", [0, -1, 1.5, True])
-def test_a_code_of_no_length_is_refused(build, code):
-    with pytest.raises(ValueError, match=rf"`code` must be a positive integer. Received: code={code}. Try"):
-        build((8, 8, 1), code=code)
+@pytest.mark.parametrize("latent_dim", [0, -1, 1.5, True])
+def test_a_latent_vector_of_no_length_is_refused(build, latent_dim):
+    with pytest.raises(
+        ValueError, match=rf"`latent_dim` must be a positive integer. Received: latent_dim={latent_dim}. Try"
+    ):
+        build((8, 8, 1), latent_dim=latent_dim)
 
 
 def test_wrong_sizes_are_refused():

@@ -5,7 +5,7 @@ from dltemplates.models.mobile.efficientnet import efficientnet_b0, efficientnet
 from dltemplates.models.summary import summarize
 
 BUILDERS = [efficientnet_b0, efficientnet_lite0]
-SMALL = {"width": 0.1, "depth": 0.1}  # 8 filters, a block a stage
+SMALL = {"width": 0.1, "depth": 0.1}  # 8 filters and one block per stage
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_it_is_that_of_keras_with_the_same_weights(assert_twins, name, width, de
     assert_twins(
         efficientnet_b0(shape, 10, width=width, depth=depth),
         getattr(keras.applications, name)(input_shape=shape, weights=None, classes=10, classifier_activation=None),
-        their_scale=255,  # which theirs divides by
+        their_scale=255,  # theirs divides by it
     )
 
 

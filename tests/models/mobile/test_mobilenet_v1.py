@@ -21,7 +21,7 @@ def test_benchmark_has_221_794_parameters_and_7_49_million_macs():
 
 
 def test_it_is_that_of_keras_with_the_same_weights(assert_twins):
-    shape = (64, 96, 3)  # multiples of 32: at others Keras pads more than its own paper's code
+    shape = (64, 96, 3)  # multiples of 32: at other sizes Keras pads more than the authors' code
     assert_twins(
         mobilenet_v1(shape, 10, width=0.5),
         keras.applications.MobileNet(shape, alpha=0.5, weights=None, classes=10, classifier_activation=None),

@@ -48,7 +48,7 @@ def test_tables_say_where_channels_are_weighed_and_activations_smooth(builder, e
     network = builder((32, 32, 3), 3)
     assert len([layer for layer in network.layers if isinstance(layer, keras.layers.Multiply)]) == excited
     names = [layer.activation.__name__ for layer in network.layers if isinstance(layer, keras.layers.Activation)]
-    assert names == ["hard_silu"] * smooth  # and no gate, which is its convolution's
+    assert names == ["hard_silu"] * smooth  # a gate is in its convolution
 
 
 @pytest.mark.parametrize("builder", BUILDERS)

@@ -19,7 +19,7 @@ def test_it_computes_the_formulas_of_the_papers():
     keras.utils.set_random_seed(0)
     network = lstm((6, 2), 3, units=(4,))
     kernel, recurrent, bias, dense, offset = (weight.astype(np.float64) for weight in network.get_weights())
-    assert bias[4:8].min() == 1.0  # the forget gate begins open
+    assert bias[4:8].min() == 1.0  # the forget gate is open at first
     x = np.random.default_rng(0).normal(size=(5, 6, 2)).astype(np.float32)
     h = c = np.zeros((5, 4))
     for row in x.astype(np.float64).swapaxes(0, 1):
@@ -31,7 +31,7 @@ def test_it_computes_the_formulas_of_the_papers():
 
 
 def test_what_is_written_into_a_cell_can_stay():
-    """With the forget gate open and the input gate shut after the first row, that row decides, however long ago."""
+    """With the forget gate open and the input gate closed after the first row, the output depends on that row alone."""
     network = lstm((300, 2), 1, units=(1,))
     kernel, recurrent, bias = np.zeros((2, 4)), np.zeros((1, 4)), np.array([-50.0, 50.0, 0.0, 50.0])
     kernel[1, 0] = 100.0  # the second channel opens the input gate

@@ -96,12 +96,10 @@ def test_what_is_no_judge_is_refused(alone, small_run):
         train(evaluator_summary("autoencoder_digits"), output=alone / "run")
     assert list(alone.iterdir()) == []
     table = small_template().model_dump(mode="json") | {"task": {"name": "reconstruction"}}
-    table["model"] = {"name": "autoencoder", "units": [8], "code": 2}
+    table["model"] = {"name": "autoencoder", "units": [8], "latent_dim": 2}
     table["train"] |= {"epochs": 1, "augment": {}}
     other = train(parse_template(table), output=alone / "other")
-    with pytest.raises(
-        ValueError, match=r"^An evaluator must be an image classifier .*autoencoder for reconstruction"
-    ):
+    with pytest.raises(ValueError, match=r"^An evaluator must be an image classifier .*autoencoder for reconstruction"):
         Evaluator(other)
 
 

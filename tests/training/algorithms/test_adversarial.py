@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from dltemplates.models.generative.gan import players
+from dltemplates.models.generative.gan import join
 from dltemplates.template import parse_template
 from dltemplates.training.algorithms.adversarial import Adversarial, scale
 from dltemplates.training.algorithms.algorithm import VALIDATION_SEED_OFFSET
@@ -163,7 +163,7 @@ def critic_of(*given, rate=RATE):
     x = images
     for layer in given:
         x = layer(x)
-    network = players(generator, keras.Model(images, x, name="discriminator"), "tiny")
+    network = join(generator, keras.Model(images, x, name="discriminator"), "tiny")
     inputs = keras.Input((LATENT,), name="noise")
     model = keras.Model(inputs, network(inputs), name="tiny")
     return Adversarial(model, lambda _=1: keras.optimizers.SGD(rate), seed=SEED, wasserstein=True)

@@ -37,7 +37,7 @@ NETWORK = {  # 2 x 2 epochs of 26 steps, then 3 of 4
     "train.optimizer": {"name": "sgd", "momentum": 0.9},
     "train.learning_rate": 0.05,
 }
-PERSISTENT = {**MACHINE, "train.epochs": 2, "task.persistent": True, "task.steps": 2}
+PERSISTENT = {**MACHINE, "train.epochs": 2, "task.persistent": True, "task.gibbs_steps": 2}
 
 
 def template(settings=MACHINE, **others):

@@ -37,8 +37,8 @@ MODELS = {
     "dcgan": {"latent_dim": 5, "filters": [8, 4]},
     "cgan": {"latent_dim": 5, "filters": [8, 4]},
     "wgan_gp": {"latent_dim": 5, "filters": [8, 4]},
-    "vae": {"units": [16], "code": 2},
-    "conv_vae": {"filters": [4, 8], "code": 2},
+    "vae": {"units": [16], "latent_dim": 2},
+    "conv_vae": {"filters": [4, 8], "latent_dim": 2},
 }
 TASKS = {
     "vae": {"name": "variational", "loss": "cross_entropy"},

@@ -21,7 +21,7 @@ def template(**options):
         {
             "task": {"name": "variational", "loss": "cross_entropy"} | options,
             "dataset": {"name": "digits"},
-            "model": {"name": "vae", "units": [12], "code": CODE},
+            "model": {"name": "vae", "units": [12], "latent_dim": CODE},
             "train": {"optimizer": "sgd", "learning_rate": RATE, "batch_size": ROWS, "epochs": 1},
             "seed": SEED,
         }
