@@ -74,12 +74,12 @@ def test_too_few_units_have_no_score():
 def test_unchanged_units_prove_what_they_can(units, proven):
     result = decide(share([], units), share([], units), Budget("0.01", "max"))
     assert (result.failure, result.proven) == (None, proven)
-    assert result.evidence.startswith("proven" if proven else f"not proven: {units} examples cannot show a drop below")
+    assert result.evidence.startswith("proven" if proven else f"not proven: with {units} examples, the drop may be")
 
 
 def test_evidence_names_the_drop_that_the_examples_can_show():
     result = decide(share([], 49), share([], 49), Budget("0.01", "max"))
-    assert result.evidence == "not proven: 49 examples cannot show a drop below 0.052"
+    assert result.evidence.startswith("not proven: with 49 examples, the drop may be as large as 0.052 (90% interval")
 
 
 @pytest.mark.parametrize(
