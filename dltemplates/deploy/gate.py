@@ -91,7 +91,7 @@ def _decide_share(name: str, keras: np.ndarray, file: np.ndarray, allowed: float
     if lost - gained > limit:
         failure = (
             f"over budget: {name} on validation: of {units} examples, {lost} are right only in Keras and {gained} only "
-            f"in the file; a loss of at most {limit} is allowed. To allow more, raise --max-drop"
+            f"in the file; a net loss of at most {limit} is allowed. To allow more, raise --max-drop"
         )
     interval = tango_interval(lost, gained, units)
     return GateResult(
