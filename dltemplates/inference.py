@@ -125,7 +125,7 @@ def predict(
     to_table = output is not None and Path(output).suffix == ".csv"
     if images and to_table:
         raise ValueError(
-            f"Images need an output folder. Received: {output}, but `{images[0].name}` is an image. Name a folder."
+            f"Images need an output folder. Received: {output}, where `{images[0].name}` is an image. Name a folder."
         )
     inputs = list(inputs)
     if output is not None and (images or to_table):
@@ -242,7 +242,7 @@ def _open_run(run: Run, part: str) -> LoadedSystem:
     servings = run.servings()
     if part not in servings and (part or WHOLE in servings):
         known = ", ".join(name for name in servings if name) or "none"
-        raise ValueError(f"The run must have this part. Received: {part!r}. Its parts: {known}.")
+        raise ValueError(f"The run must have this part. Received: {part!r}. There are: {known}.")
     predictors = {name: KerasPredictor(serving.model, serving.contract) for name, serving in servings.items()}
     whole = servings.get(WHOLE)
     if part:

@@ -236,7 +236,7 @@ def _check_contract(predictor: Predictor, expected: Contract) -> None:
         if expected_shapes != received_shapes:
             raise CheckError(f"the file's {field} must be {expected_shapes}. They are {received_shapes}")
     if (received.state, received.assets) != (expected.state, expected.assets):
-        raise CheckError("the file's state and assets must be those of its contract. They are not")
+        raise CheckError("the file's state and assets must match its contract. They do not")
 
 
 def _check_operators(predictor: Predictor) -> None:
