@@ -171,8 +171,8 @@ def _unit_rows(evaluation: Evaluation) -> list[np.ndarray]:
     """Return the indices of the examples of each unit."""
     if evaluation.units is None:
         return [np.array([row]) for row in range(len(evaluation))]
-    _, place, counts = np.unique(evaluation.units, return_inverse=True, return_counts=True)
-    return np.split(np.argsort(place, kind="stable"), np.cumsum(counts)[:-1])
+    _, unit_indices, counts = np.unique(evaluation.units, return_inverse=True, return_counts=True)
+    return np.split(np.argsort(unit_indices, kind="stable"), np.cumsum(counts)[:-1])
 
 
 def _subset_score(evaluation: Evaluation, rows: np.ndarray) -> float | None:

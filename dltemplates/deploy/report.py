@@ -169,20 +169,20 @@ class ExportReport(Record):
 
     def only(self, keys: Collection[str]) -> ExportReport:
         """Return the report with these formats only."""
-        kept = tuple(result for result in self.results if result.format in keys)
+        results = tuple(result for result in self.results if result.format in keys)
         return self.model_copy(
-            update={"results": kept, "parts": {part: report.only(keys) for part, report in self.parts.items()}}
+            update={"results": results, "parts": {part: report.only(keys) for part, report in self.parts.items()}}
         )
 
     def in_order(self, keys: Sequence[str]) -> ExportReport:
         """Return the report with its formats in the order of `keys`, others last."""
 
-        def place(result: FormatResult) -> int:
+        def position(result: FormatResult) -> int:
             return keys.index(result.format) if result.format in keys else len(keys)
 
         return self.model_copy(
             update={
-                "results": tuple(sorted(self.results, key=place)),
+                "results": tuple(sorted(self.results, key=position)),
                 "parts": {part: report.in_order(keys) for part, report in self.parts.items()},
             }
         )

@@ -213,16 +213,16 @@ def _fold_input(graph_def: Any, source: str) -> str | None:
             continue
         if node is None or node.op not in {"Mul", "AddV2", "Add", "Sub", "RealDiv"}:
             break
-        place = 1 - [_base(name) for name in node.input[:2]].index(scaled)
-        constant = _constant(nodes, node.input[place])
+        index = 1 - [_base(name) for name in node.input[:2]].index(scaled)
+        constant = _constant(nodes, node.input[index])
         if constant is None or constant.size != 1:
             return f"{node.op} of the input by something else than one constant number"
         number = float(constant.reshape(()))
         if node.op == "Mul" and number > 0:
             factor *= number
-        elif node.op == "RealDiv" and place == 1 and number > 0:
+        elif node.op == "RealDiv" and index == 1 and number > 0:
             factor /= number
-        elif number != 0 or node.op not in {"AddV2", "Add", "Sub"} or (node.op == "Sub" and place == 0):
+        elif number != 0 or node.op not in {"AddV2", "Add", "Sub"} or (node.op == "Sub" and index == 0):
             return f"{node.op} of the input by {number:g}"
         scaled = node.name
     layers: list[Any] = []
@@ -234,12 +234,12 @@ def _fold_input(graph_def: Any, source: str) -> str | None:
         if kernel is None:
             return f"{layer.op} whose kernel is not constant"
     for layer in layers:
-        place = KERNEL_INPUT[layer.op]
-        kernel = np.asarray(_constant(nodes, layer.input[place]))
+        index = KERNEL_INPUT[layer.op]
+        kernel = np.asarray(_constant(nodes, layer.input[index]))
         constant = graph_def.node.add(op="Const", name=f"{layer.name}/scaled_kernel")
         constant.attr["dtype"].type = tf.as_dtype(kernel.dtype).as_datatype_enum
         constant.attr["value"].tensor.CopyFrom(tf.make_tensor_proto((kernel * factor).astype(kernel.dtype)))
-        layer.input[place] = constant.name
+        layer.input[index] = constant.name
     for node in _readers(graph_def, scaled, shapes=True):
         node.input[:] = [source if _base(name) == scaled else name for name in node.input]
     return None
