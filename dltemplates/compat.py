@@ -1,8 +1,8 @@
-"""The private parts of other libraries that this package uses, and what only Unix has, each behind a named function.
+"""Private functions of other libraries, and Unix-only functions, each behind a named function.
 
-An upgrade may change any of it without notice. So each function says which version it was tried with and what would
-break, and has a test of its own in `tests/test_compat.py`; no other module may use such parts. Nothing here imports
-TensorFlow or Keras before it is called.
+An upgrade may change them without notice. So each function names the version that it was tried with, says what would
+break, and has its own test in `tests/test_compat.py`. No other module may use private or Unix-only functions. This
+module imports TensorFlow and Keras only inside functions.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 KEPT_MEMORY = 2**30  # bytes
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
-# Where the control group of a container, of version 2 and 1, says how much memory it may take, how much it takes, and
-# how much of that is cached of files.
+# Files of a container's control group, versions 2 and 1: memory limit, memory in use, statistics; and the name of the
+# statistic that counts the file cache.
 CGROUPS = (
     ("memory.max", "memory.current", "memory.stat", "inactive_file"),
     ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_inactive_file"),
@@ -38,8 +38,8 @@ def flatten_layers(layer: keras.Layer, *, include_self: bool = True) -> list[ker
 
     The public `Model.layers` leaves out sublayers, such as those of a wrapper or of a user's own layer.
 
-    Tried with Keras 3.15 (`Layer._flatten_layers`). Without it, batch normalization and dropout inside other layers
-    would escape what prepares them for training, for several devices and for export.
+    Tried with Keras 3.15 (`Layer._flatten_layers`). Without it, training on several devices and export would miss the
+    batch normalization and dropout inside other layers.
     """
     return list(layer._flatten_layers(include_self=include_self))
 
@@ -50,32 +50,32 @@ def operations_by_depth(model: keras.Model) -> dict[int, list[keras.Operation]]:
     Tried with Keras 3.15 (`Function._operations_by_depth`). Without it, the stages of a model's summary are wrong.
 
     Returns:
-        The operations by depth, 0 for the last; empty for a model that keeps no graph.
+        The operations by depth, 0 for the last; empty for a model without a graph.
     """
     return getattr(model, "_operations_by_depth", None) or {}
 
 
 def run_through_graph(function: keras.Function, inputs: Sequence[Any], call: Callable[..., Any]) -> Any:
-    """Run a functional model with a function of your own in the place of every call of a layer.
+    """Run a functional model with your own function in place of each layer call.
 
     Tried with Keras 3.15 (`Function._run_through_graph`). Without it, a report shows no feature maps and no Grad-CAM.
 
     Args:
         function: The functional model.
-        inputs: A tensor for each of its inputs, in their order, in their dtypes.
-        call: `call(operation, *args, **kwargs)` returns what the operation gives.
+        inputs: One tensor per input, in the model's order and dtypes.
+        call: Function `call(operation, *args, **kwargs)` that returns the operation's output.
 
     Returns:
-        The outputs, in the structure of the model's.
+        The outputs, in the structure of the model's outputs.
     """
     return function._run_through_graph(inputs, call_fn=call)
 
 
 def holds_seed_generator(layer: keras.Layer) -> bool:
-    """Tell whether a layer has a random generator of its own, by looking through its attributes.
+    """Return whether a layer has its own random generator among its attributes.
 
-    Tried with Keras 3.15, whose random layers keep a `SeedGenerator` in an attribute. Otherwise dropout would draw the
-    same noise on each of several devices, unnoticed.
+    Tried with Keras 3.15, whose random layers keep a `SeedGenerator` in an attribute. Without it, dropout would draw
+    the same noise on every device, without a warning.
     """
     import keras
 
@@ -83,22 +83,22 @@ def holds_seed_generator(layer: keras.Layer) -> bool:
 
 
 def take_summed_gradients(optimizer: keras.optimizers.Optimizer) -> None:
-    """Tell an optimizer that the gradients it is given are summed over the replicas already.
+    """Make an optimizer skip its sum of gradients over the replicas, since they are summed already.
 
-    Keras would sum them after clipping; several devices should take the same step as one.
+    Keras sums them after clipping, but several devices should take the same step as one.
 
-    Tried with Keras 3.15 (`_all_reduce_sum_gradients` of its TensorFlow optimizers). Without it, several devices would
-    take steps that are too long, by their number.
+    Tried with Keras 3.15 (`_all_reduce_sum_gradients` of its TensorFlow optimizers). Without it, the steps of N devices
+    would be N times too long.
     """
     inner = getattr(optimizer, "inner_optimizer", optimizer)
     inner._all_reduce_sum_gradients = lambda gradients_and_variables: gradients_and_variables
 
 
 def schedule_of(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.schedules.LearningRateSchedule | None:
-    """Return the learning-rate schedule of an optimizer, also of one with a loss scale; None for a constant rate.
+    """Return the learning-rate schedule of an optimizer, with or without a loss scale; None for a constant rate.
 
-    Tried with Keras 3.15 (`Optimizer._learning_rate`): the public `learning_rate` is the value at the next step.
-    Without it, the history of a training shows the rate of the next step.
+    Tried with Keras 3.15 (`Optimizer._learning_rate`). Without it, the training history would show the rate of the next
+    step, which the public `learning_rate` holds.
     """
     import keras
 
@@ -107,9 +107,9 @@ def schedule_of(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.sched
 
 
 def slot_of(optimizer: keras.optimizers.Optimizer, variable: Any) -> int:
-    """Return the place of a variable in an optimizer's lists of slots, such as `momentums`.
+    """Return the index of a variable in an optimizer's lists of slots, such as `momentums`.
 
-    Tried with Keras 3.15 (`Optimizer._get_variable_index`). Without it, an optimizer of our own cannot find its slots.
+    Tried with Keras 3.15 (`Optimizer._get_variable_index`). Without it, our own optimizers cannot find their slots.
     """
     return optimizer._get_variable_index(variable)
 
@@ -117,8 +117,8 @@ def slot_of(optimizer: keras.optimizers.Optimizer, variable: Any) -> int:
 def without_variables(function: Any) -> tuple[Any, set[str]]:
     """Replace the variables of a concrete function by constants.
 
-    TensorFlow's own `convert_variables_to_constants_v2` goes on to make a function of the graph, which takes most of
-    its time.
+    TensorFlow's public `convert_variables_to_constants_v2` also builds a function from the graph, which takes most of
+    the time.
 
     Tried with TensorFlow 2.21 (`tensorflow.python.framework.convert_to_constants`). Without it, no model is converted
     to TFLite or ONNX.
@@ -127,38 +127,38 @@ def without_variables(function: Any) -> tuple[Any, set[str]]:
         function: A concrete function.
 
     Returns:
-        The `GraphDef`, and the names of the function's inputs that stood for variables.
+        The `GraphDef`, and the names of the inputs that held variables.
     """
     from tensorflow.python.framework import convert_to_constants
 
     data = convert_to_constants._FunctionConverterDataInEager(
         function, lower_control_flow=False, aggressive_inlining=True
     )
-    graph_def, places = convert_to_constants._replace_variables_by_constants(data)
-    return graph_def, {function.graph.internal_captures[place].name for place in places}
+    graph_def, indices = convert_to_constants._replace_variables_by_constants(data)
+    return graph_def, {function.graph.internal_captures[index].name for index in indices}
 
 
 def allow_inlining(graph_def: Any) -> bool:
-    """Take the order to compile off every function of a graph (Keras gives it to grouped convolutions).
+    """Remove the "must compile" mark from all functions of a graph (Keras sets it for grouped convolutions).
 
-    A function that must be compiled is not inlined, and no converter can look into it.
+    A marked function is not inlined, and converters cannot read it.
 
-    Tried with TensorFlow 2.21, which marks such functions by `_XlaMustCompile`. Otherwise models with grouped
+    Tried with TensorFlow 2.21, which marks such functions with `_XlaMustCompile`. Without it, models with grouped
     convolutions could not be converted.
 
     Args:
         graph_def: The graph, changed in place.
 
     Returns:
-        Whether there was such an order.
+        Whether any function was marked.
     """
     functions = graph_def.library.function
     nodes = [*graph_def.node, *(node for function in functions for node in function.node_def)]
     marked = [part for part in [*nodes, *functions] if "_XlaMustCompile" in part.attr]
     for part in marked:
         del part.attr["_XlaMustCompile"]
-    if marked:  # TensorFlow knows the functions as they were, by their names
-        names = {function.signature.name: f"{function.signature.name}_opened" for function in functions}
+    if marked:  # new names, since TensorFlow keeps the old functions under the old ones
+        names = {function.signature.name: f"{function.signature.name}_inlinable" for function in functions}
         for function in functions:
             function.signature.name = names[function.signature.name]
         for value in (value for node in nodes for value in node.attr.values()):
@@ -169,16 +169,16 @@ def allow_inlining(graph_def: Any) -> bool:
 
 
 def optimize_in_place(graph: tf2onnx.graph.Graph) -> tf2onnx.graph.Graph:
-    """Run the passes of tf2onnx on a graph without copying its weights.
+    """Run tf2onnx's optimization passes on a graph without copying its weights.
 
-    By itself tf2onnx copies the graph before each pass, and after it writes all nodes into their protocol buffers.
-    Those of constants, which are copies of the weights, are read by no pass, and written when the model is made.
+    By default tf2onnx copies the graph before each pass, and then writes all nodes into protocol buffers. The buffers
+    of constants are copies of the weights. No pass reads them; tf2onnx writes them when it builds the model.
 
-    Tried with tf2onnx 1.17, whose passes call `Graph.update_proto`. Otherwise large models would take many times the
+    Tried with tf2onnx 1.17, whose passes call `Graph.update_proto`. Without it, large models would take many times the
     time and memory to convert.
 
     Raises:
-        Exception: Whatever a pass raises; the graph is then of no more use.
+        Exception: Any error of a pass; the graph is then unusable.
     """
     from tf2onnx import optimizer
 
@@ -189,18 +189,18 @@ def optimize_in_place(graph: tf2onnx.graph.Graph) -> tf2onnx.graph.Graph:
 
     graph.update_proto = update_proto
     optimized = optimizer.optimize_graph(graph, catch_errors=False)
-    del graph.update_proto  # the class's own again
+    del graph.update_proto  # restores the method of the class
     return optimized
 
 
 def pixel_coding(image: Image.Image) -> tuple[str, Any] | None:
-    """Return how an image file codes its pixels: Pillow's codec, and the order of the bytes (its raw mode).
+    """Return the pixel coding of an image file: Pillow's codec, and the order of the bytes (raw mode).
 
-    Tried with Pillow 13 (`ImageFile.tile`, undocumented for readers). Without it, TensorFlow's decoders could not be
-    chosen where they give the pixels that Pillow gives.
+    Tried with Pillow 13 (`ImageFile.tile`, undocumented for readers). Without it, we could not tell which files
+    TensorFlow decodes to the same pixels as Pillow.
 
     Returns:
-        The two, such as `("zip", "RGB")`; None where there are no pixels.
+        Codec and raw mode, such as `("zip", "RGB")`; None if there are no pixels.
     """
     tile = getattr(image, "tile", None)
     if not tile:
@@ -212,21 +212,21 @@ def pixel_coding(image: Image.Image) -> tuple[str, Any] | None:
 def jpeg_sampling(image: Image.Image) -> set[tuple[int, int]]:
     """Return the horizontal and vertical sampling factors of a JPEG file's components.
 
-    Tried with Pillow 13 (`JpegImageFile.layer`, undocumented). Without it, JPEG files would be read by Pillow alone,
-    which takes longer.
+    Tried with Pillow 13 (`JpegImageFile.layer`, undocumented). Without it, Pillow would read all JPEG files, which
+    takes longer.
     """
     return {tuple(component[1:3]) for component in getattr(image, "layer", ())}
 
 
 def start_process(command: Sequence[str], *, dies_with_parent: bool = False, **options: Any) -> subprocess.Popen[str]:
-    """Start a process in a session of its own, so that Ctrl-C reaches this process alone.
+    """Start a process in its own session, so that Ctrl-C reaches only the present process.
 
-    Unix only: Windows has no sessions of this kind.
+    Unix only: Windows has no such sessions.
 
     Args:
         command: The program and its arguments.
-        dies_with_parent: Have Linux kill the process when this one ends, however it ends.
-        options: Of `subprocess.Popen`; pipes carry text.
+        dies_with_parent: On Linux, kill the new process when this one ends for any reason.
+        options: Options of `subprocess.Popen`; pipes carry text.
     """
     preexec = _die_with_parent if dies_with_parent and sys.platform == "linux" else None
     return subprocess.Popen(command, text=True, start_new_session=True, preexec_fn=preexec, **options)
@@ -242,7 +242,7 @@ def interrupt(process: subprocess.Popen[str]) -> None:
 
 
 def is_alive(process: int) -> bool:
-    """Tell whether there is a process with this id. Unix only: on Windows, `os.kill` would end it."""
+    """Return whether a process with this id exists. Unix only: on Windows, `os.kill` would end it."""
     try:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):
@@ -253,12 +253,12 @@ def is_alive(process: int) -> bool:
 
 
 def signal_name(status: int) -> str:
-    """Return the name of the signal that ended a process, or its number where it has no name.
+    """Return the name of the signal that ended a process, or its number if it has no name.
 
-    Unix only: on Windows no process ends by a signal.
+    Unix only: Windows does not end processes by signals.
 
     Args:
-        status: The negative return code that `subprocess` gives.
+        status: The negative return code of `subprocess`.
     """
     try:
         return signal.Signals(-status).name
@@ -267,9 +267,9 @@ def signal_name(status: int) -> str:
 
 
 def peak_memory() -> int:
-    """Return the most memory that this process has had by now, in bytes.
+    """Return the peak memory of this process so far, in bytes.
 
-    Unix only. On systems other than Linux that of the process that started it counts too.
+    Unix only. On systems other than Linux, the memory of the parent process counts too.
     """
     import resource
 
@@ -282,10 +282,9 @@ def peak_memory() -> int:
 
 
 def available_memory() -> int | None:
-    """Return the bytes of memory that this machine, or the container around it, can still give; None where unknown.
+    """Return the bytes of free memory of this machine or container; None if unknown.
 
-    What is cached of files counts as free. On macOS, which does not say what it can give, it is all memory of the
-    machine.
+    The file cache counts as free. macOS does not report free memory, so the result there is all memory of the machine.
     """
     try:
         lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
@@ -299,17 +298,17 @@ def available_memory() -> int | None:
 
 
 def _free_in_group(folder: Path, limit: str, usage: str, stat: str, cached: str) -> float:
-    """The bytes that a container may still take; infinite where there is none, or none with a limit."""
+    """Return the bytes that a container may still use; infinite without a container or a limit."""
     try:
-        most, used = (int((folder / name).read_text(encoding="utf-8")) for name in (limit, usage))
+        total, used = (int((folder / name).read_text(encoding="utf-8")) for name in (limit, usage))
         lines = (folder / stat).read_text(encoding="utf-8").splitlines()
-    except (OSError, ValueError):  # a group without a limit has "max", or more than any machine
+    except (OSError, ValueError):  # a group without a limit holds "max", or a number above any machine's memory
         return math.inf
-    return most - used + sum(int(line.split()[1]) for line in lines if line.startswith(f"{cached} "))
+    return total - used + sum(int(line.split()[1]) for line in lines if line.startswith(f"{cached} "))
 
 
 def sync_to_disk(path: Path) -> None:
-    """Wait until a file's content, or a folder's list of names, is on the disk. Unix only: Windows opens no folder."""
+    """Wait until a file, or a folder's list of names, is on disk. Unix only: Windows cannot open a folder."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -318,10 +317,10 @@ def sync_to_disk(path: Path) -> None:
 
 
 def keep_freed_memory() -> None:
-    """Ask the C library to keep up to a gibibyte of freed memory.
+    """Make the C library keep up to 1 GiB of freed memory.
 
-    By default it gives the memory of every large array back to Linux, which clears it page by page before the next
-    array of the same size gets it: a tenth of the time of reading images. Does nothing where the library is not glibc.
+    By default it returns the memory of each large array to Linux, which clears it page by page before the next use: a
+    tenth of the time to read images. Other libraries than glibc are left as they are.
 
     Tried with glibc 2.36 (`mallopt`). Without it, training only takes longer.
     """

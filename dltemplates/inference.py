@@ -1,4 +1,4 @@
-"""Judge and use what was trained: a run, or an exported file in its own runtime."""
+"""Evaluation and prediction with a run, or with an exported file in its own runtime."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ from dltemplates.tasks.task import Task, make_task
 
 
 @dataclass(frozen=True)
-class Subject:
-    """What is scored or used.
+class LoadedSystem:
+    """A run or an exported file, ready to evaluate and predict.
 
     Attributes:
-        system: The parts in one runtime; a single one has the name of the whole.
-        contract: The inputs, outputs and targets: those of the whole network, or where it has none of its data.
-        task: Its task.
-        data: The data that it was trained on, where that is known.
-        run: The run that it is, or is a file of; None where that is not known.
+        system: The parts in one runtime; a single part has the name of the whole network.
+        contract: The inputs, outputs and targets of the whole network, the system, or a single part.
+        task: The task, which scores and formats the outputs.
+        data: Settings of the training data; None if unknown.
+        run: The run, or the run of the exported file; None if unknown.
     """
 
     system: System
@@ -49,42 +49,42 @@ class Subject:
 
 
 def evaluate(path: str | Path, *, data: str | None = None, split: str = "test", threads: int = 1) -> dict[str, Any]:
-    """Judge a run or an exported file on a split.
+    """Evaluate a run or an exported file on a split.
 
-    TFLite and ONNX files are judged without TensorFlow, unless the task has a judge of its own, which is a run.
+    TFLite and ONNX files run without TensorFlow, unless the task's evaluator is a run.
 
     Args:
         path: A run folder, a `.tflite` or `.onnx` file, or a SavedModel folder.
-        data: A dataset's name or path; by default what it was trained on.
-        split: `train`, `validation` or `test`; or `all`, for data that is not what it was trained on.
+        data: A dataset's name or path; by default the training data.
+        split: `train`, `validation` or `test`; `all` for data other than the training data.
         threads: Threads of the runtime.
 
     Returns:
-        `file`, `data`, `split`, `examples`, how many those are `of`, `scores` and `details`, and a `data_note`: how the
-        data differs from what was trained on, None where it does not; ready for JSON.
+        A dictionary for JSON: `file`, `data`, `split`, `examples` (their number), `of` (examples in all splits),
+        `scores`, `details`, and `data_note`, the difference from the training data (None if there is none).
 
     Raises:
         ValueError: If the file, the data or the split does not fit.
     """
-    subject = _open(path, threads)
-    contract = subject.contract
-    if isinstance(subject.task, Parity):
+    loaded = _open(path, threads)
+    contract = loaded.contract
+    if isinstance(loaded.task, Parity):
         raise ValueError(
-            f"What is evaluated must have a target. Received: {path}, which has none: its output was compared with "
-            "Keras's when it was exported. Evaluate the whole network, or use `dlt predict`."
+            f"`evaluate` needs a network with a target. Received: {path}, a part without one; its export was compared "
+            "with Keras's output. Evaluate the whole network, or use `dlt predict`."
         )
-    settings = _settings(subject, data)
-    _, dataset = load_for(contract, settings=settings, run=subject.run, whole=split == ALL, from_file=data is None)
-    if not isinstance(contract.inputs[0], Noise):  # the targets of a generator are real examples
+    settings = _settings(loaded, data)
+    _, dataset = load_for(contract, settings=settings, run=loaded.run, whole=split == ALL, from_file=data is None)
+    if not isinstance(contract.inputs[0], Noise):  # a generator's targets are real examples, its inputs noise
         _check_data(contract, dataset)
     source = contract_examples(contract, split, dataset.split(split))
-    evaluation = subject.task.evaluate(subject.system, source)
+    evaluation = loaded.task.evaluate(loaded.system, source)
     return {
         "file": str(path),
         "data": settings.name,
         "split": split,
         "examples": len(source),
-        "of": sum(len(part) for name, part in dataset.splits.items() if name != ALL),
+        "of": sum(len(source) for name, source in dataset.splits.items() if name != ALL),
         "scores": evaluation.scores,
         "details": evaluation.details,
         "data_note": dataset.note,
@@ -99,70 +99,68 @@ def predict(
     output: str | Path | None = None,
     threads: int = 1,
 ) -> list[dict[str, Any]]:
-    """Say what a run or an exported file makes of the user's files, or of noise.
+    """Predict images, table rows, a series, or noise with a run or an exported file.
 
     Args:
         path: A run folder, a `.tflite` or `.onnx` file, or a SavedModel folder.
-        inputs: Image files, and folders of them; or CSV files, and rows as `datasets.tables.rows.read_rows` takes
-            them; or CSV files of series, whose continuation is forecast; or for a generator seeds, and noise as
-            `datasets.seeds.read_noise` takes it.
-        part: Of a run, which part of the network, such as `decoder`; by default the whole.
-        output: The folder where images that are made go, as PNG files; or a `.csv` file where the predictions go, as
-            `write_table` writes them. By default neither is written.
+        inputs: Image files and folders; or CSV files and rows (see `datasets.tables.rows.read_rows`); or CSV files of
+            series to forecast; or, for a generator, seeds and noise (see `datasets.seeds.read_noise`).
+        part: Part of a run, such as `decoder`; by default the whole network.
+        output: A folder for output images, written as PNG files; or a `.csv` file for the predictions, written by
+            `write_table`. By default, nothing is written.
         threads: Threads of the runtime.
 
     Returns:
-        For each example its `input` and what the task says of it, and the columns whose category is `unknown`, or the
-        `dates` of what is forecast, where they are known; of an image that was written, its path. For a file in a
-        folder that cannot be read, the `error` instead.
+        For each example its `input` and the prediction; with the columns of an `unknown` category, or the `dates` of a
+        forecast, if known. A written image is replaced by its path. A file of a folder that cannot be read has an
+        `error` instead.
 
     Raises:
-        ValueError: If a file that was named cannot be read, there is no image, the noise is of the wrong length, there
-            is no such part, images are to go into a table, or nothing can be written to the output.
+        ValueError: If a named file cannot be read, there is no image, the noise has a wrong length, the part does not
+            exist, the output is a table for images, or the output cannot be written.
     """
-    subject = _open(path, threads, part)
-    contract = subject.contract
-    made = [value for value in contract.outputs if value.suffix]
+    loaded = _open(path, threads, part)
+    contract = loaded.contract
+    images = [value for value in contract.outputs if value.suffix]
     to_table = output is not None and Path(output).suffix == ".csv"
-    if made and to_table:
+    if images and to_table:
         raise ValueError(
-            f"Images go into a folder. Received: {output}, where `{made[0].name}` is an image. Name a folder."
+            f"Images need an output folder. Received: {output}, where `{images[0].name}` is an image. Name a folder."
         )
     inputs = list(inputs)
-    if output is not None and (made or to_table):
+    if output is not None and (images or to_table):
         _check_output(Path(output), inputs, to_table=to_table)
     examples = read_given(contract.inputs[0], contract, inputs)
-    found = (_said(subject, example, every_score=to_table) for example in examples)
+    predictions = (_predict_one(loaded, example, all_classes=to_table) for example in examples)
     if to_table:
-        results = list(found)
+        results = list(predictions)
         write_table(Path(str(output)), results)
         return results
-    if output is None or not made:
-        return list(found)
-    return [_write_images(result, made, Path(output), place) for place, result in enumerate(found)]
+    if output is None or not images:
+        return list(predictions)
+    return [_write_images(result, images, Path(output), index) for index, result in enumerate(predictions)]
 
 
 def _check_output(path: Path, inputs: list[str | Path], *, to_table: bool) -> None:
-    """Raise a `ValueError` unless predictions can go to a path, before they take their time."""
+    """Raise a `ValueError` if the output cannot be written, before the predictions take time."""
     check_folder(path.parent if to_table else path)
     if to_table and path.is_dir():
         raise ValueError(f"A table must be a file. Received: {path}, which is a folder. Choose another name.")
-    if to_table and path.exists() and any(os.path.exists(given) and path.samefile(given) for given in inputs):
+    if to_table and path.exists() and any(os.path.exists(name) and path.samefile(name) for name in inputs):
         raise ValueError(f"The output must not replace an input. Received: {path} for both. Choose another name.")
 
 
 def write_table(path: Path, results: list[dict[str, Any]]) -> None:
-    """Write predictions as a CSV file, a row for each.
+    """Write predictions as a CSV file, one row each.
 
-    What is nested gets a column for each of its parts, `values.0` and `probabilities.cat`. A prediction with a list of
-    objects, such as boxes, gets a row for each of them; where there are none, one row whose `boxes.left` and so on are
-    empty.
+    Each number of a list or a dictionary gets its own column, such as `values.0` and `probabilities.cat`. A prediction
+    with a list of objects, such as boxes, gets one row per object; without objects, one row with empty columns.
 
     Args:
         path: The file.
-        results: As `predict` gives them.
+        results: The results of `predict`.
     """
-    rows = [row for result in results for row in _rows_of(result)]
+    rows = [row for result in results for row in _table_rows(result)]
     columns = dict.fromkeys(name for row in rows for name in row)
     with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(columns))
@@ -170,7 +168,7 @@ def write_table(path: Path, results: list[dict[str, Any]]) -> None:
         writer.writerows(rows)
 
 
-def _rows_of(result: dict[str, Any]) -> list[dict[str, Any]]:
+def _table_rows(result: dict[str, Any]) -> list[dict[str, Any]]:
     objects = {name: value for name, value in result.items() if isinstance(value, list) and _all_dicts(value)}
     shared = _flat({name: value for name, value in result.items() if name not in objects})
     rows = [shared | _flat({name: item}) for name, items in objects.items() for item in items]
@@ -182,18 +180,18 @@ def _all_dicts(items: list[Any]) -> bool:
 
 
 def _flat(value: Any, name: str = "") -> dict[str, Any]:
-    """The parts of something nested by their dotted names."""
+    """Return the values of a nested structure by dotted name."""
     if not isinstance(value, (dict, list)):
         return {name: value}
     items = value.items() if isinstance(value, dict) else enumerate(value)
-    return {key: part for inner, each in items for key, part in _flat(each, f"{name}.{inner}".lstrip(".")).items()}
+    return {key: leaf for inner, item in items for key, leaf in _flat(item, f"{name}.{inner}".lstrip(".")).items()}
 
 
-def _write_images(result: dict[str, Any], made: list[AnyFeature], folder: Path, place: int) -> dict[str, Any]:
-    """Put the images of a prediction into files, and their paths into their places."""
-    for value in made:
+def _write_images(result: dict[str, Any], images: list[AnyFeature], folder: Path, index: int) -> dict[str, Any]:
+    """Write the images of a prediction to files, and replace each by its path."""
+    for value in images:
         if value.name in result:
-            path = folder / f"{place:03d}_{_file_name(result['input'])}{value.suffix}"
+            path = folder / f"{index:03d}_{_file_name(result['input'])}{value.suffix}"
             with atomic_path(path) as temporary:
                 value.write(temporary, np.array(result[value.name]))
             result[value.name] = str(path)
@@ -201,65 +199,68 @@ def _write_images(result: dict[str, Any], made: list[AnyFeature], folder: Path, 
 
 
 def _file_name(text: str) -> str:
-    """What of an input can be part of a file's name, and is short."""
+    """Return a short form of an input that is safe in a file's name."""
     path = Path(text)
     name = path.stem if path.suffix.lower() in SUFFIXES else path.name
     return re.sub(r"[^\w.-]+", "_", name)[:40]
 
 
-def _said(subject: Subject, example: Given, *, every_score: bool) -> dict[str, Any]:
-    """Predict one example, and return what the task says of it; with `every_score` the score of each class too."""
+def _predict_one(loaded: LoadedSystem, example: Given, *, all_classes: bool) -> dict[str, Any]:
+    """Predict one example and format the result; with `all_classes`, include the probability of every class."""
     if example.arrays is None:
         return {"input": example.name, **example.remarks}
-    outputs = subject.task.predict(subject.system, example.arrays)
-    (result,) = subject.task.format(outputs)
-    scores = [value for value in subject.contract.outputs if isinstance(value, Probabilities) and len(value.shape) == 1]
-    if every_score and scores:  # in place of those of a few classes
-        result = {name: part for name, part in result.items() if not isinstance(part, dict)}
+    outputs = loaded.task.predict(loaded.system, example.arrays)
+    (result,) = loaded.task.format(outputs)
+    probabilities = [
+        value for value in loaded.contract.outputs if isinstance(value, Probabilities) and len(value.shape) == 1
+    ]
+    if all_classes and probabilities:  # in place of the few most probable classes
+        result = {name: item for name, item in result.items() if not isinstance(item, dict)}
         result |= {
-            value.name: dict(zip(value.classes, outputs[value.name][0].tolist(), strict=True)) for value in scores
+            value.name: dict(zip(value.classes, outputs[value.name][0].tolist(), strict=True))
+            for value in probabilities
         }
     return {"input": example.name, **result, **example.remarks}
 
 
-def _open(path: str | Path, threads: int, part: str = "") -> Subject:
+def _open(path: str | Path, threads: int, part: str = "") -> LoadedSystem:
     path = Path(path)
     if (path / "run.json").exists() or (path.is_dir() and not (path / "saved_model.pb").exists()):
         return _open_run(load_run(path), part)
     if part:
-        raise ValueError(f"A part is for runs. Received: {part!r} for {path}. Name the file of the part itself.")
+        raise ValueError(f"`part` needs a run. Received: {part!r} for {path}. Name the part's own file.")
     predictor = load_predictor(path, threads)
     contract = predictor.contract
     if contract.system is not None:
         predictors = {name: load_predictor(file, threads) for name, file in find_system(path).items()}
         contract = contract.of_system()
-        return Subject(System(predictors), contract, _task_of(contract), contract.data, _run_of(path))
-    return Subject(System({WHOLE: predictor}), contract, _task_of(contract), contract.data, _run_of(path))
+        return LoadedSystem(System(predictors), contract, _make_task(contract), contract.data, _find_run(path))
+    return LoadedSystem(System({WHOLE: predictor}), contract, _make_task(contract), contract.data, _find_run(path))
 
 
-def _open_run(run: Run, part: str) -> Subject:
+def _open_run(run: Run, part: str) -> LoadedSystem:
     servings = run.servings()
     if part not in servings and (part or WHOLE in servings):
         known = ", ".join(name for name in servings if name) or "none"
-        raise ValueError(f"A part must be one that is served. Received: {part!r}. There are: {known}.")
+        raise ValueError(f"The run must have this part. Received: {part!r}. There are: {known}.")
     predictors = {name: KerasPredictor(serving.model, serving.contract) for name, serving in servings.items()}
     whole = servings.get(WHOLE)
     if part:
         system = System({WHOLE: predictors[part]})
-        return Subject(system, servings[part].contract, Parity(), run.template.dataset, run)
+        return LoadedSystem(system, servings[part].contract, Parity(), run.template.dataset, run)
     if whole:
         system, contract = System(predictors, whole.model), whole.contract
     else:
         system, contract = System(predictors), next(iter(servings.values())).contract.of_system()
-    return Subject(system, contract, run.task(), run.template.dataset, run)
+    return LoadedSystem(system, contract, run.task(), run.template.dataset, run)
 
 
-def _task_of(contract: Contract) -> Task:
+def _make_task(contract: Contract) -> Task:
     return make_task(Named(name=contract.task, **contract.task_options), contract, from_file=True)
 
 
-def _run_of(file: Path) -> Run | None:
-    """The run in whose folder an exported file lies, and of whose weights it was made; None where there is none."""
+def _find_run(file: Path) -> Run | None:
+    """Return the run that an exported file belongs to, by its folder and weights; None if there is none."""
     run = Run(file.resolve().parents[1])
     if file.resolve().parent != run.exports_path or not run.record_path.exists():
         return None
@@ -267,18 +268,18 @@ def _run_of(file: Path) -> Run | None:
         report = load_run_report(run)
         if report is None or not report.is_of(run):
             return None
-    except ValueError:  # a broken run is no reason not to judge a whole file
+    except ValueError:  # an intact file works even if its run is broken
         return None
     return run if file.name in {result.file for result in report.results} else None
 
 
-def _settings(subject: Subject, data: str | None) -> DatasetSettings:
-    """The data to judge on, its images brought to what the contract says."""
-    if data is None and subject.data is None:
-        raise ValueError("An exported file does not know the user's data. Received: no dataset. Name it by --data.")
-    contract = subject.contract
+def _settings(loaded: LoadedSystem, data: str | None) -> DatasetSettings:
+    """Return the settings of the evaluation data, with the contract's image size and channels."""
+    if data is None and loaded.data is None:
+        raise ValueError("An exported file does not know your data's path. Received: no dataset. Name it with --data.")
+    contract = loaded.contract
     split = contract.split.model_dump() if contract.split else {}
-    settings = subject.data or DatasetSettings(name=str(data), **split)
+    settings = loaded.data or DatasetSettings(name=str(data), **split)
     update: dict[str, Any] = {"name": data or settings.name}
     value = next((value for value in (*contract.inputs, *contract.targets) if isinstance(value, Image)), None)
     if value:
@@ -288,20 +289,20 @@ def _settings(subject: Subject, data: str | None) -> DatasetSettings:
 
 
 def _check_data(contract: Contract, dataset: Dataset) -> None:
-    """Raise a `ValueError` unless the data has the inputs, and the targets if any, of the network."""
+    """Raise a `ValueError` unless the data has the network's inputs, and its targets if it has any."""
     spec = dataset.spec
     pairs = {"inputs": (contract.inputs, spec.inputs)}
-    if contract.targets:  # else what the data says of its examples is not looked at
+    if contract.targets:  # without targets, labels in the data do not matter
         pairs = {"targets": (contract.targets, spec.targets)} | pairs
-    for what, (expected, given) in pairs.items():
-        if [_meaning(value) for value in expected] != [_meaning(value) for value in given]:
+    for field, (expected, received) in pairs.items():
+        if [_signature(value) for value in expected] != [_signature(value) for value in received]:
             raise ValueError(
-                f"The data must have the {what} of the network, {_describe(expected)}. Received: {_describe(given)}. "
-                "Choose other data by --data."
+                f"The data must have the {field} of the network, {_describe(expected)}. Received: "
+                f"{_describe(received)}. Choose other data with --data."
             )
 
 
-def _meaning(value: Feature) -> tuple[Any, ...]:
+def _signature(value: Feature) -> tuple[Any, ...]:
     return value.kind, value.shape, classes_of(value)
 
 
@@ -311,6 +312,6 @@ def _describe(values: Iterable[Feature]) -> str:
 
 def _describe_one(value: Feature) -> str:
     if classes := classes_of(value):
-        few = ", ".join(classes[:5]) + (", ..." if len(classes) > 5 else "")
-        return f"{len(classes)} classes ({few})"
+        names = ", ".join(classes[:5]) + (", ..." if len(classes) > 5 else "")
+        return f"{len(classes)} classes ({names})"
     return f"{value.kind} {value.shape}"

@@ -1,6 +1,6 @@
-"""One `Predictor` over Keras, SavedModel, TFLite and ONNX: named raw arrays in, named presented arrays out.
+"""One `Predictor` for Keras, SavedModel, TFLite and ONNX, from raw inputs by name to decoded outputs by name.
 
-TFLite and ONNX files are run without TensorFlow.
+TFLite and ONNX files run without TensorFlow.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
 SIGNATURE = "serving_default"
 ASSETS = "assets.extra"
-BATCH = 64  # examples of a call where a whole split is run
+BATCH = 64  # examples per call over a whole split
 
 
 @dataclass(frozen=True)
 class Operator:
-    """One operation of an exported graph: its name, and the names of the tensors it reads and writes."""
+    """One operation of an exported graph: its name, and the names of its input and output tensors."""
 
     name: str
     inputs: tuple[str, ...]
@@ -40,10 +40,10 @@ class Operator:
 
 
 class Predictor(ABC):
-    """A served network, called with raw values.
+    """A network in its runtime, called with raw values.
 
     Attributes:
-        contract: What goes in and what comes out, with this file's dtypes and quantization.
+        contract: The contract, with this file's dtypes and quantization.
     """
 
     def __init__(self, contract: Contract):
@@ -53,21 +53,21 @@ class Predictor(ABC):
         """Run the network.
 
         Args:
-            inputs: Raw values by name, each (n, ...); an image holds 0..255, of any dtype.
+            inputs: Raw values by name, each (n, ...); images in [0, 255], of any dtype.
 
         Returns:
             The outputs by name, each (n, ...), float32.
 
         Raises:
-            ValueError: If an input is missing, unknown, empty, or of another shape.
+            ValueError: If an input is missing, unknown or empty, or has a wrong shape.
         """
         self._check(inputs)
         encoded = {value.name: value.encode(inputs[value.name]) for value in self.contract.inputs}
         total = len(next(iter(encoded.values())))
         if isinstance(self.contract.batch, int):
             size = self.contract.batch
-            parts = [self._run(_part(encoded, start, size)) for start in range(0, total, size)]
-            raw = {name: np.concatenate([part[name] for part in parts])[:total] for name in parts[0]}
+            batches = [self._run(_padded_batch(encoded, start, size)) for start in range(0, total, size)]
+            raw = {name: np.concatenate([batch[name] for batch in batches])[:total] for name in batches[0]}
         else:
             raw = self._run(encoded)
         return {value.name: value.decode(raw[value.name]) for value in self.contract.outputs}
@@ -76,8 +76,8 @@ class Predictor(ABC):
         """Run the network over a whole split.
 
         Args:
-            source: The examples; those of its arrays that the contract names are used.
-            batch_size: Examples per call; by default as many as `examples_per_call` says.
+            source: The examples, with the arrays that the contract names.
+            batch_size: Examples per call; by default `examples_per_call`.
 
         Returns:
             The targets and the outputs by name, each (n, ...).
@@ -88,21 +88,21 @@ class Predictor(ABC):
         targets: list[Arrays] = []
         outputs: Arrays = {}
         done = 0
-        for given, made in self.batches(source, batch_size):
-            targets.append(given)
-            for name, array in made.items():
-                if name not in outputs:  # where they are large, there is no room for a second copy
+        for batch_targets, batch_outputs in self.batches(source, batch_size):
+            targets.append(batch_targets)
+            for name, array in batch_outputs.items():
+                if name not in outputs:  # one array from the start: memory may not hold a second copy
                     outputs[name] = np.empty((len(source), *array.shape[1:]), array.dtype)
                 outputs[name][done : done + len(array)] = array
             done += len(array)
         return join_batches(targets), outputs
 
     def batches(self, source: Source, batch_size: int | None = None) -> Iterator[tuple[Arrays, Arrays]]:
-        """Run the network over a whole split, batch by batch: for outputs too large to be held at once.
+        """Run the network over a whole split, batch by batch, for outputs too large for memory.
 
         Args:
-            source: The examples; those of its arrays that the contract names are used.
-            batch_size: Examples per call; by default as many as `examples_per_call` says.
+            source: The examples, with the arrays that the contract names.
+            batch_size: Examples per call; by default `examples_per_call`.
 
         Yields:
             The targets and the outputs of a batch by name, each (n, ...).
@@ -111,18 +111,18 @@ class Predictor(ABC):
             ValueError: If there are no examples.
         """
         if len(source) == 0:
-            raise ValueError("A split must hold examples to be predicted. Received: 0. Choose another split.")
+            raise ValueError("A split must hold examples for a prediction. Received: 0. Choose another split.")
         for rows in index_batches(len(source), batch_size or examples_per_call(self.contract)):
             arrays = source.read(rows)
             targets = {value.name: arrays[value.name] for value in self.contract.targets}
             yield targets, self({value.name: arrays[value.name] for value in self.contract.inputs})
 
     def latency(self, example: Arrays, *, seconds: float = 0.4, runs: int = 200) -> float:
-        """The median time of one call, in milliseconds; honest for a predictor of one thread.
+        """Return the median time of one call, in milliseconds; use a predictor with one thread.
 
         Args:
             example: Raw values by name, each (1, ...).
-            seconds: Stop after this long.
+            seconds: Stop after this time.
             runs: Stop after this many calls.
         """
         encoded = {value.name: value.encode(example[value.name]) for value in self.contract.inputs}
@@ -137,38 +137,41 @@ class Predictor(ABC):
 
     @cached_property
     def graph(self) -> list[Operator]:
-        """The operations of the file in order; empty where the runtime has no fixed graph."""
+        """The operations of the file in order of execution; empty if the runtime has no fixed graph."""
         return []
 
     @property
     def operators(self) -> dict[str, int]:
-        """How often each operation occurs, by name."""
+        """The number of operations by name."""
         return dict(sorted(Counter(operator.name for operator in self.graph).items()))
 
     @abstractmethod
     def _run(self, encoded: Arrays) -> Arrays:
-        """Run the network on arrays of the file's own dtypes."""
+        """Run the network on arrays with the file's dtypes."""
 
     def _check(self, inputs: Arrays) -> None:
         expected = {value.name: value for value in self.contract.inputs}
         if set(inputs) != set(expected):
             raise ValueError(
                 f"The inputs must be {', '.join(expected)}. Received: {', '.join(inputs) or 'none'}. "
-                "Pass a dictionary of arrays by these names."
+                "Pass a dictionary with an array for each."
             )
         counts = {len(array) for array in inputs.values()}
         if len(counts) != 1 or 0 in counts:
-            raise ValueError(f"Every input must hold as many examples, at least 1. Received: {sorted(counts)}.")
+            raise ValueError(
+                f"All inputs must hold the same number of examples, at least 1. Received: {sorted(counts)}. Pass "
+                "arrays of one length."
+            )
         for name, value in expected.items():
             if inputs[name].shape[1:] != value.shape:
                 raise ValueError(
                     f"Input `{name}` must have the shape (n, {', '.join(map(str, value.shape))}). "
-                    f"Received: {inputs[name].shape}. Bring each example to {value.shape} first."
+                    f"Received: {inputs[name].shape}. Resize or reshape each example to {value.shape}."
                 )
 
 
 class KerasPredictor(Predictor):
-    """A Keras model, on the CPU: what every exported file is held against."""
+    """A Keras model on the CPU: the reference for every exported file."""
 
     def __init__(self, model: keras.Model, contract: Contract):
         import tensorflow as tf
@@ -177,7 +180,7 @@ class KerasPredictor(Predictor):
         self.model = model
         specs = {value.name: tf.TensorSpec([None, *value.shape], value.dtype) for value in contract.inputs}
         signature = specs if len(specs) > 1 else next(iter(specs.values()))
-        # One graph for batches of any size: another for each would take time, and TensorFlow warns of it.
+        # One graph for all batch sizes: a graph per size takes time, and TensorFlow warns about it.
         self._call = tf.function(lambda arrays: model(arrays, training=False), input_signature=[signature])
 
     def _run(self, encoded: Arrays) -> Arrays:
@@ -194,7 +197,7 @@ class KerasPredictor(Predictor):
 
 
 class SavedModelPredictor(Predictor):
-    """A SavedModel, called through its `serving_default` signature."""
+    """A SavedModel, called by its `serving_default` signature."""
 
     def __init__(self, path: Path, contract: Contract):
         import tensorflow as tf
@@ -204,7 +207,7 @@ class SavedModelPredictor(Predictor):
             self._loaded = tf.saved_model.load(str(path))
             self._signature = self._loaded.signatures[SIGNATURE]
         except Exception as error:
-            raise _broken(path, error) from error
+            raise _invalid_file(path, error) from error
 
     def _run(self, encoded: Arrays) -> Arrays:
         import tensorflow as tf
@@ -225,7 +228,7 @@ class TFLitePredictor(Predictor):
             self._interpreter = Interpreter(model_path=str(path), num_threads=threads)
             self._runner = self._interpreter.get_signature_runner(SIGNATURE)
         except (ValueError, RuntimeError) as error:
-            raise _broken(path, error) from error
+            raise _invalid_file(path, error) from error
 
     def _run(self, encoded: Arrays) -> Arrays:
         return self._runner(**encoded)
@@ -239,8 +242,8 @@ class TFLitePredictor(Predictor):
         operators = []
         for index in range(model.SubgraphsLength()):
             subgraph = model.Subgraphs(index)
-            for place in range(subgraph.OperatorsLength()):
-                operator = subgraph.Operators(place)
+            for position in range(subgraph.OperatorsLength()):
+                operator = subgraph.Operators(position)
                 code = model.OperatorCodes(operator.OpcodeIndex())
                 builtin = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
                 custom = code.CustomCode()
@@ -254,12 +257,12 @@ class TFLitePredictor(Predictor):
 
     @property
     def input_tensors(self) -> dict[str, str]:
-        """The tensor of `graph` that each input is, by the input's name."""
+        """Tensor names of `graph` by input."""
         return {name: f"0:{details['index']}" for name, details in self._runner.get_input_details().items()}
 
 
 class ONNXPredictor(Predictor):
-    """An `.onnx` file in ONNX Runtime, on the CPU."""
+    """An `.onnx` file in ONNX Runtime on the CPU."""
 
     def __init__(self, path: Path, contract: Contract, session: Any):
         super().__init__(contract)
@@ -279,7 +282,7 @@ class ONNXPredictor(Predictor):
 
     @property
     def input_tensors(self) -> dict[str, str]:
-        """The tensor of `graph` that each input is, by the input's name."""
+        """Tensor names of `graph` by input."""
         return {value.name: value.name for value in self.contract.inputs}
 
 
@@ -288,10 +291,10 @@ def load_predictor(path: str | Path, threads: int = 1) -> Predictor:
 
     Args:
         path: A `.tflite` or `.onnx` file, or a SavedModel folder, written by an export.
-        threads: Threads of one call; a SavedModel takes what TensorFlow is set to.
+        threads: Threads per call; ignored for a SavedModel, which uses TensorFlow's setting.
 
     Raises:
-        ValueError: If it is missing, of another kind, broken, or carries no contract.
+        ValueError: If the file is missing, broken or of another kind, or holds no contract.
     """
     path = Path(path)
     if not path.exists():
@@ -304,40 +307,40 @@ def load_predictor(path: str | Path, threads: int = 1) -> Predictor:
         return TFLitePredictor(path, read_contract(path), threads)
     if path.suffix == ".onnx":
         session = _onnx_session(path, threads)
-        return ONNXPredictor(path, _contract_of(session, path), session)
+        return ONNXPredictor(path, _onnx_contract(session, path), session)
     raise ValueError(
         f"An exported file must end in .tflite or .onnx, or be a SavedModel folder. Received: {path}. "
-        "Name one of the files of an exports folder."
+        "Choose a file of an exports folder."
     )
 
 
 def read_contract(path: Path) -> Contract:
-    """Read the contract that an exported file carries.
+    """Read the contract inside an exported file.
 
     Raises:
-        ValueError: If it carries none, a broken one, or one of a later major version.
+        ValueError: If the contract is missing, broken, or of a later major version.
     """
     try:
         if path.is_dir():
             text = (path / ASSETS / CONTRACT_FILE).read_text(encoding="utf-8")
         elif path.suffix == ".onnx":
-            return _contract_of(_onnx_session(path, 1), path)
+            return _onnx_contract(_onnx_session(path, 1), path)
         else:
             with zipfile.ZipFile(path) as archive:
                 text = archive.read(CONTRACT_FILE).decode("utf-8")
     except (OSError, KeyError, UnicodeDecodeError, zipfile.BadZipFile) as error:
-        raise _without_contract(path) from error
+        raise _missing_contract(path) from error
     return _parse_contract(text, path)
 
 
 def examples_per_call(contract: Contract) -> int:
-    """Return how many examples are run at once where there are many: `BATCH`, or fewer where they are large."""
+    """Return the number of examples per call over a split: `BATCH`, or fewer if they are large."""
     numbers = sum(math.prod(value.shape) for value in (*contract.inputs, *contract.outputs))
     return examples_at_once(numbers, BATCH)
 
 
-def _part(encoded: Arrays, start: int, size: int) -> Arrays:
-    """`size` examples from `start` on; past the end, the last one again."""
+def _padded_batch(encoded: Arrays, start: int, size: int) -> Arrays:
+    """Return `size` examples from `start` on; past the end, repeat the last one."""
     indices = np.arange(start, start + size)
     return {name: array[np.minimum(indices, len(array) - 1)] for name, array in encoded.items()}
 
@@ -349,18 +352,18 @@ def _onnx_session(path: Path, threads: int) -> Any:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    # Without it, x86 processors that lack VNNI saturate sums of uint8 x int8 and silently give other numbers.
+    # Without it, x86 processors that lack VNNI saturate sums of uint8 x int8, and silently compute wrong numbers.
     options.add_session_config_entry("session.x64quantprecision", "1")
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # its errors share no public base class
-        raise _broken(path, error) from error
+    except Exception as error:  # ONNX Runtime's errors have no public base class
+        raise _invalid_file(path, error) from error
 
 
-def _contract_of(session: Any, path: Path) -> Contract:
+def _onnx_contract(session: Any, path: Path) -> Contract:
     text = session.get_modelmeta().custom_metadata_map.get(CONTRACT_FILE)
     if text is None:
-        raise _without_contract(path)
+        raise _missing_contract(path)
     return _parse_contract(text, path)
 
 
@@ -369,13 +372,13 @@ def _parse_contract(text: str, path: Path) -> Contract:
     return read_record(Contract, text, upgrade_contract, name=name, source=path, way_out="Export it again.")
 
 
-def _without_contract(path: Path) -> ValueError:
+def _missing_contract(path: Path) -> ValueError:
     return ValueError(
-        f"An exported file must carry {CONTRACT_FILE} to be used by itself. Received: {path}, which is truncated or "
-        "was not written by `dlt export`. Export it again."
+        f"An exported file must carry {CONTRACT_FILE}. Received: {path}, which is truncated or was not written by "
+        "`dlt export`. Export it again."
     )
 
 
-def _broken(path: Path, error: Exception) -> ValueError:
+def _invalid_file(path: Path, error: Exception) -> ValueError:
     first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
     return ValueError(f"An exported file must be whole. Received: {path} ({first_line}). Export it again.")

@@ -70,7 +70,7 @@ def convert(key: str, folder: Path) -> None:
 
     from dltemplates.compat import peak_memory
     from dltemplates.deploy import files, worker
-    from dltemplates.deploy.converters.conversion_job import Job
+    from dltemplates.deploy.converters.conversion_job import ConversionJob
     from dltemplates.deploy.formats.format import load_format
     from dltemplates.runtimes import load_predictor
     from dltemplates.tasks.serving.contract import Contract
@@ -79,7 +79,7 @@ def convert(key: str, folder: Path) -> None:
     contract = Contract.model_validate_json((folder / "contract.json").read_text())
     work = Path(tempfile.mkdtemp(dir=folder))  # a new one, because a job reuses files of earlier jobs in its folder
     shutil.copy(folder / "calibration.npz", work)
-    format, job = load_format(key), Job(folder / "serving", work, contract, "uint8")
+    format, job = load_format(key), ConversionJob(folder / "serving", work, contract, "uint8")
     out = folder / files.file_name("bench", format)
     started, cpu = time.perf_counter(), time.process_time()
     format.convert(job, out)

@@ -1,1 +1,1 @@
-"""From a serving model to files in every format, each checked in its own runtime before it counts."""
+"""Export of serving models to every format; each file is checked in its own runtime before it counts."""

@@ -1,4 +1,4 @@
-"""How much of a task's score an export may cost."""
+"""The budget: how much worse than Keras an export may score."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Budget:
     """Greatest drop of the score.
 
     Attributes:
-        text: As it was given: `0.01`, or `1%` of the float score.
+        text: The user's text: `0.01`, or `1%` of the float score.
         direction: Whether a larger (`max`) or smaller (`min`) score is better.
     """
 
@@ -23,22 +23,22 @@ class Budget:
     direction: Literal["max", "min"]
 
     def __post_init__(self) -> None:
-        """Check it.
+        """Check the text.
 
         Raises:
-            ValueError: If it is no number and no share.
+            ValueError: If it is neither a number nor a percentage.
         """
         parse_drop(self.text)
 
     def drop(self, float_score: float, score: float) -> float:
-        """How much worse an export is than Keras; negative where it is better."""
+        """Return how much worse an export's score is than Keras's; negative if it is better."""
         return float_score - score if self.direction == "max" else score - float_score
 
     def allowed(self, float_score: float) -> float:
-        """The greatest drop, in the score's own unit."""
+        """Return the greatest drop, in the score's unit."""
         value, relative = parse_drop(self.text)
         return value * abs(float_score) if relative else value
 
     def holds(self, float_score: float, score: float) -> bool:
-        """Whether an export is within the budget; never where a score is not a number."""
+        """Return whether an export is within the budget; False if a score is NaN."""
         return self.drop(float_score, score) <= self.allowed(float_score) + ROUNDING

@@ -1,4 +1,4 @@
-"""The examples that set the ranges of integer formats."""
+"""Calibration examples, which set the ranges of the integer formats."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from dltemplates.tasks.serving.contract import Contract
 
 
 def calibration(contract: Contract, source: Source, count: int) -> Arrays:
-    """Read training examples, evenly spread by index.
+    """Read training examples, evenly spaced by index.
 
-    Two examples come again, changed as each feature's `calibrate` says.
+    The first and the last example come twice; each feature's `calibrate` changes the copies.
 
-    A network that decides what is unlike all that it was trained on must tell so in integers too: its examples come
-    again with noise on them that is worth twice its threshold.
+    An anomaly detector must also detect anomalies in integer arithmetic. So its examples come a second time, with noise
+    whose mean square is twice the threshold.
 
     Args:
-        contract: The inputs, in float.
-        source: Training examples, as the part takes them.
-        count: How many examples; fewer if there are fewer.
+        contract: The float inputs.
+        source: Training examples with the inputs of the part.
+        count: Number of examples; fewer if there are fewer.
 
     Returns:
-        The raw inputs by name, each (n + 2, ...), or twice as many.
+        The raw inputs by name, each (n + 2, ...), or (2n + 4, ...) for an anomaly detector.
     """
     indices = np.linspace(0, len(source) - 1, min(count, len(source))).round().astype(np.int64)
     chosen = np.concatenate([indices, indices[[0, -1]]])
@@ -32,7 +32,7 @@ def calibration(contract: Contract, source: Source, count: int) -> Arrays:
     thresholds = [value.threshold for value in decisions if value.threshold is not None]
     batches = list(index_batches(len(chosen), examples_per_call(contract)))
     total = len(chosen) * (2 if thresholds else 1)
-    inputs = {  # texts as objects, until the longest is known
+    inputs = {  # strings as objects, until the longest is known
         value.name: np.empty((total, *value.shape), object if value.dtype == "string" else value.dtype)
         for value in contract.inputs
     }
@@ -45,11 +45,11 @@ def calibration(contract: Contract, source: Source, count: int) -> Arrays:
         value.calibrate(array[: len(chosen)])
         random = np.random.default_rng(0)
         for rows in batches if thresholds else ():
-            array[rows + len(chosen)] = _unusual(value, array[rows], thresholds[0], random)
+            array[rows + len(chosen)] = _add_noise(value, array[rows], thresholds[0], random)
     return {name: array.astype(str) if array.dtype == object else array for name, array in inputs.items()}
 
 
-def _unusual(value: Feature, usual: np.ndarray, threshold: float, random: np.random.Generator) -> np.ndarray:
-    """Add noise whose mean square, of pixels between 0 and 1 or in deviations, is twice the threshold."""
-    noise = random.normal(size=usual.shape) * np.sqrt(2 * threshold) * value.unit
-    return value.clip(usual + noise).astype(usual.dtype)
+def _add_noise(value: Feature, array: np.ndarray, threshold: float, random: np.random.Generator) -> np.ndarray:
+    """Add noise whose mean square is twice the threshold, for pixels in [0, 1] or standardized numbers."""
+    noise = random.normal(size=array.shape) * np.sqrt(2 * threshold) * value.unit
+    return value.clip(array + noise).astype(array.dtype)

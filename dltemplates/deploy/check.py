@@ -1,4 +1,4 @@
-"""The check of a system: the parts of one format together do their task as they do it in Keras."""
+"""The check of a system: its files of one format, used together, score as well as Keras."""
 
 from __future__ import annotations
 
@@ -21,33 +21,33 @@ from dltemplates.tasks.serving.serving_examples import part_examples, system_exa
 from dltemplates.tasks.task import Task
 
 GATE_SPLIT = "validation"
-REPORTED = "test"
-SLOW_EXAMPLES = 500  # of a split, where a file is slow
-BY_PARITY = "rms error"
+REPORT_SPLIT = "test"
+SLOW_EXAMPLES = 500  # at most, of each split, for a slow file
+PARITY_METRIC = "rms error"
 
 
 class Reference:
-    """What Keras gives: each part on a few examples, and the system's evaluation on whole splits.
+    """Keras's results: the outputs of each part on a few examples, and the system's evaluation on whole splits.
 
     Attributes:
-        servings: The parts, their images in float32.
-        task: Scores the system.
+        servings: The parts by name, with float32 images.
+        task: The task, which scores the system.
         budget: Greatest drop of the score.
-        metric: The name of the score that decides.
+        metric: Name of the gate's score.
     """
 
     def __init__(self, servings: Mapping[str, ServingModel], task: Task, dataset: Dataset, max_drop: str, folder: Path):
         """Score the system in Keras on validation.
 
         Args:
-            servings: The parts, their images in float32.
-            task: Scores the system.
-            dataset: Its `validation` decides, its `test` is reported.
+            servings: The parts by name, with float32 images.
+            task: The task, which scores the system.
+            dataset: Data whose `validation` split decides and whose `test` split is reported.
             max_drop: Greatest drop of the score.
-            folder: Where arrays are kept.
+            folder: Folder for arrays on disk.
         """
         self.servings, self.task, self._dataset, self._folder = servings, task, dataset, folder
-        # Keras takes any batch, also where an exported file will not.
+        # Keras accepts any batch size, even where the exported file will not.
         predictors = {
             part: KerasPredictor(serving.model, serving.contract.model_copy(update={"batch": "dynamic"}))
             for part, serving in servings.items()
@@ -59,28 +59,30 @@ class Reference:
         evaluation = self.evaluation(GATE_SPLIT)
         self.is_scored = evaluation.is_gate
         self.budget = Budget(max_drop, task.direction if self.is_scored else "min")
-        self.metric = next(iter(evaluation.scores)) if self.is_scored else BY_PARITY
+        self.metric = next(iter(evaluation.scores)) if self.is_scored else PARITY_METRIC
 
     @cached_property
     def splits(self) -> tuple[str, ...]:
-        """The splits that are looked at; the first decides."""
-        return (GATE_SPLIT, *((REPORTED,) if len(self._dataset.splits.get(REPORTED, ())) else ()))
+        """The evaluated splits; the first one decides."""
+        return (GATE_SPLIT, *((REPORT_SPLIT,) if len(self._dataset.splits.get(REPORT_SPLIT, ())) else ()))
 
     def source(self, split: str, limit: int = 0) -> Source:
-        """Return what the system is scored on: a whole split, or at most `limit` of it, evenly spread."""
+        """Return the examples of a split to score, at most `limit` of them, evenly spaced; 0 takes all."""
         source = system_examples(self.servings, split, self._dataset.split(split))
         if not limit or len(source) <= limit:
             return source
         return Subset(source, np.linspace(0, len(source) - 1, limit).round().astype(np.int64))
 
     def evaluation(self, split: str, limit: int = 0) -> Evaluation:
-        """Return how the system does in Keras, without its outputs."""
+        """Evaluate the system in Keras, and drop the outputs."""
         if (split, limit) not in self._evaluations:
-            self._evaluations[split, limit] = _light(self.task.evaluate(self._keras, self.source(split, limit)))
+            self._evaluations[split, limit] = _without_arrays(
+                self.task.evaluate(self._keras, self.source(split, limit))
+            )
         return self._evaluations[split, limit]
 
     def part(self, part: str, split: str = GATE_SPLIT) -> PartReference:
-        """Return what Keras gives for a part on some examples of a split."""
+        """Run a part in Keras on some examples of a split."""
         if (part, split) not in self._parts:
             source = part_examples(self.servings[part], split, self._dataset.split(split))
             folder = self._folder / f"{part or 'whole'}-{split}"
@@ -89,19 +91,19 @@ class Reference:
 
 
 def check_by_parity(predictor: Predictor, part: str, parity: Parity, reference: Reference) -> dict[str, SplitCheck]:
-    """Hold a part without a score of its own to the budget: its error, as a share of the range of Keras's output.
+    """Check a part without a score: compare its RMS error, relative to the range of Keras's output, with the budget.
 
     Raises:
-        CheckError: If it is over the budget.
+        CheckError: If the error is over the budget.
     """
-    splits = {GATE_SPLIT: _by_parity(parity)}
-    if REPORTED in reference.splits:
-        splits[REPORTED] = _by_parity(compare(predictor, reference.part(part, REPORTED)))
+    splits = {GATE_SPLIT: _parity_figures(parity)}
+    if REPORT_SPLIT in reference.splits:
+        splits[REPORT_SPLIT] = _parity_figures(compare(predictor, reference.part(part, REPORT_SPLIT)))
     budget = Budget(reference.budget.text, "min")
     if not budget.holds(0.0, parity.rms_error):
         raise CheckError(
-            f"over budget: {BY_PARITY} on validation is {parity.rms_error:.4f} of the range of Keras's output, where "
-            f"{budget.text} is allowed. Allow more with --max-drop"
+            f"over budget: {PARITY_METRIC} on validation is {parity.rms_error:.4f} of the range of Keras's output; at "
+            f"most {budget.text} is allowed. To allow more, raise --max-drop"
         )
     return splits
 
@@ -113,12 +115,12 @@ def check_system(
 
     Args:
         predictors: The files by part.
-        parities: How far each of them is from Keras.
-        reference: What Keras gives.
-        is_slow: Whether a file is so slow that a part of a split must do.
+        parities: The errors against Keras by part.
+        reference: Keras's results.
+        is_slow: Score at most `SLOW_EXAMPLES` examples of each split.
 
     Returns:
-        The figures of each split, what the gate says, and remarks.
+        The figures by split, the gate's result, and remarks.
 
     Raises:
         CheckError: If the gate refuses the system.
@@ -131,37 +133,38 @@ def check_system(
         keras = reference.evaluation(split, limit)
         file = reference.task.evaluate(System(predictors), source)
         if limit and len(source) == limit:
-            remarks.append(f"checked on {limit} examples of {split}, evenly spread: its kernels are slow")
-        splits[split] = _figures(keras, file, reference.budget, max_error if split == GATE_SPLIT else None)
+            remarks.append(f"checked on {limit} examples of {split}, evenly spaced, because this format runs slowly")
+        splits[split] = _score_figures(keras, file, reference.budget, max_error if split == GATE_SPLIT else None)
         if split == GATE_SPLIT:
             result = decide(keras, file, reference.budget)
-    result = _hold_decisions(reference, splits[GATE_SPLIT], result)
+    result = _check_decisions(reference, splits[GATE_SPLIT], result)
     if result.failure:
         raise CheckError(result.failure)
     if result.units < MIN_UNITS:
         remarks.append(
-            f"{result.units} examples of {GATE_SPLIT} are too few for a score: it passed by its parity alone"
+            f"{GATE_SPLIT} holds only {result.units} examples, too few for a score: only the outputs were compared "
+            "with Keras's"
         )
     return splits, result, tuple(remarks)
 
 
-def _hold_decisions(reference: Reference, figures: SplitCheck, result: GateResult) -> GateResult:
-    """Refuse outputs that are decisions themselves where more than a share as large as the budget differs.
+def _check_decisions(reference: Reference, figures: SplitCheck, result: GateResult) -> GateResult:
+    """Refuse a system whose decision outputs differ from Keras's on a larger share of examples than the budget.
 
-    A score may be blind to them, as the area under a curve is to the threshold.
+    The score alone may not see this: the area under the ROC curve ignores the threshold.
     """
     names = [name for part in reference.servings for name in reference.part(part).decisions]
-    most = max(1, int(result.allowed * figures.examples + 1e-9))
-    if not names or figures.changed is None or figures.changed <= most or result.failure:
+    limit = max(1, int(result.allowed * figures.examples + 1e-9))
+    if not names or figures.changed is None or figures.changed <= limit or result.failure:
         return result
     failure = (
         f"over budget: `{names[0]}` differs from Keras's on {figures.changed} of {figures.examples} examples of "
-        f"validation, where {most} may. Allow more with --max-drop"
+        f"validation; at most {limit} may differ. To allow more, raise --max-drop"
     )
     return result.model_copy(update={"failure": failure})
 
 
-def _figures(keras: Evaluation, file: Evaluation, budget: Budget, max_error: float | None) -> SplitCheck:
+def _score_figures(keras: Evaluation, file: Evaluation, budget: Budget, max_error: float | None) -> SplitCheck:
     (float_score, *_), (score, *_) = (list(each.scores.values()) for each in (keras, file))
     changed = agreement = None
     if file.decisions is not None and keras.decisions is not None:
@@ -178,7 +181,7 @@ def _figures(keras: Evaluation, file: Evaluation, budget: Budget, max_error: flo
     )
 
 
-def _by_parity(parity: Parity) -> SplitCheck:
+def _parity_figures(parity: Parity) -> SplitCheck:
     return SplitCheck(
         examples=parity.examples,
         float_score=0.0,
@@ -188,6 +191,6 @@ def _by_parity(parity: Parity) -> SplitCheck:
     )
 
 
-def _light(evaluation: Evaluation) -> Evaluation:
-    """Return an evaluation without the arrays that may be large."""
+def _without_arrays(evaluation: Evaluation) -> Evaluation:
+    """Return an evaluation without its large arrays."""
     return replace(evaluation, targets={}, outputs={}, captions=(), count=len(evaluation))

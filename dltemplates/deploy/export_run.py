@@ -1,4 +1,4 @@
-"""Export a run: its serving model, judged by its task on its data."""
+"""The export of a run: its task scores the files on its data."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dltemplates.tasks.load_for import load_for
 from dltemplates.tasks.scoring.evaluation import WHOLE
 from dltemplates.tasks.serving.string_lookup import with_string_inputs
 
-STRING_INPUTS = "strings"  # the folder, and the name in the report, of the form that takes categories as text
+STRING_INPUTS = "strings"  # folder and report name of the export with string inputs
 
 
 def export(
@@ -31,40 +31,39 @@ def export(
     resume: bool = False,
     progress: Progress = lambda key, state: None,
 ) -> ExportReport:
-    """Export a run to every format wanted, and check each file in its own runtime.
+    """Export a run to the chosen formats, and check each file in its own runtime.
 
     Args:
         run: A finished run, or its folder.
-        formats: Catalog keys of formats; by default those of its template. One that the model cannot take fails when
-            it is named, and is shown as not offered otherwise, as with `"all"`.
+        formats: Catalog keys, or `"all"`; by default the template's formats. An unsupported format fails if you name
+            it, and is otherwise reported as not offered.
         max_drop: Greatest drop of the score: `0.01`, or `"1%"` of the float score; by default the template's.
-        input: What int8 files take, `uint8` or `int8`; by default the template's.
-        calibration: Number of training examples that set the ranges of the integer formats; by default the template's.
-        strings: Whether to write a second form that takes the categories of a table as text, as part `strings`; by
+        input: Input dtype of int8 files, `uint8` or `int8`; by default the template's.
+        calibration: Number of training examples that calibrate the integer formats; by default the template's.
+        string_inputs: Whether to also export a model that takes a table's categories as strings, as part `strings`; by
             default the template's.
-        resume: Go on with an export that was interrupted: formats that passed with the same weights and settings, and
-            whose files are whole, are kept.
-        progress: Called with a format and what becomes of it.
+        resume: Continue an interrupted export. Formats that passed with the same weights and settings are kept if
+            their files are intact.
+        progress: Called with a format and its state.
 
     Returns:
-        The report; `.failed` names the formats that missed their budget or failed their check. It lies in `exports/`
-        beside the files that passed; those of parts of the network are in folders below.
+        The report, also saved in `exports/` beside the files that passed; `.failed` names the formats that failed. The
+        files of parts are in subfolders.
 
     Raises:
-        ValueError: If the run is not whole, a format, the budget, `input` or `calibration` is wrong, or `strings` is
-            asked for of a network that takes no categories.
+        ValueError: If the run is incomplete; if a format, the budget, `input` or `calibration` is wrong; or if
+            `string_inputs` is set for a network without categories.
     """
     if not isinstance(run, Run):
         run = load_run(run)
-    every = tuple(catalog.FORMATS) if formats == "all" else None
-    settings = _settings(
-        run.template.export, formats=every, input=input, calibration=calibration, string_inputs=string_inputs
+    all_formats = tuple(catalog.FORMATS) if formats == "all" else None
+    settings = _override(
+        run.template.export, formats=all_formats, input=input, calibration=calibration, string_inputs=string_inputs
     )
     task, dataset = load_for(run)
     servings = run.servings()
-    text_form = (
-        with_string_inputs(servings[WHOLE]) if settings.string_inputs else None
-    )  # refuse before anything is written
+    # Before the export, so that an error leaves no file behind.
+    string_serving = with_string_inputs(servings[WHOLE]) if settings.string_inputs else None
     common: dict[str, Any] = {
         "formats": None if formats == "all" else formats,
         "max_drop": max_drop,
@@ -72,14 +71,14 @@ def export(
         "resume": resume,
     }
     report = export_system(servings, task, dataset, run.exports_path, settings, progress=progress, **common)
-    if text_form is None and not dataset.note:
+    if string_serving is None and not dataset.note:
         return report
     report = report.model_copy(update={"data_note": dataset.note})
-    if text_form is None:
+    if string_serving is None:
         report.save(run.exports_path)
         return report
-    own = export_system(
-        {WHOLE: text_form},
+    string_report = export_system(
+        {WHOLE: string_serving},
         task,
         dataset,
         run.exports_path / STRING_INPUTS,
@@ -87,13 +86,13 @@ def export(
         progress=lambda key, state: progress(f"{STRING_INPUTS} {key}", state),
         **common,
     )
-    report = report.model_copy(update={"parts": report.parts | {STRING_INPUTS: own}})
+    report = report.model_copy(update={"parts": report.parts | {STRING_INPUTS: string_report}})
     report.save(run.exports_path)
     return report
 
 
-def _settings(settings: ExportSettings, **overrides: Any) -> ExportSettings:
-    """The settings with those that are not None changed."""
+def _override(settings: ExportSettings, **overrides: Any) -> ExportSettings:
+    """Return the settings with each override that is not None."""
     changes = {key: value for key, value in overrides.items() if value is not None}
     try:
         return ExportSettings.model_validate({**settings.model_dump(), **changes})

@@ -1,4 +1,4 @@
-"""The files of an export: their names, digests and sizes, and how they come into place."""
+"""The files of an export: their names, digests and sizes, and the move into their final place."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from dltemplates.deploy.formats.format import Format
 
 
 def file_name(name: str, format: Format) -> str:
-    """The name of an exported file: `resnet8_digits-int8.tflite`, `resnet8_digits-saved_model`."""
+    """Return the name of an exported file, such as `resnet8_digits-int8.tflite` or `resnet8_digits-saved_model`."""
     return f"{name}-{format.key.rpartition(':')[2]}{format.suffix}"
 
 
 def digest(path: Path) -> str:
-    """The SHA-256 of a file; of a folder, that of the sorted list of its files' digests."""
+    """Return the SHA-256 of a file; for a folder, the SHA-256 of the sorted list of its files' digests."""
     if path.is_file():
         return runs.sha256(path)
     lines = [f"{runs.sha256(file)}  {file.relative_to(path).as_posix()}\n" for file in _files(path)]
@@ -30,19 +30,19 @@ def digest(path: Path) -> str:
 
 
 def size(path: Path) -> int:
-    """The bytes of a file, or of all files of a folder."""
+    """Return the bytes of a file, or of all files in a folder."""
     return sum(file.stat().st_size for file in (_files(path) if path.is_dir() else [path]))
 
 
 @contextlib.contextmanager
 def work_folder(folder: Path) -> Iterator[Path]:
-    """A folder beside the exports, so that a file can be renamed into place; gone afterwards, whatever happened.
+    """Create a work folder inside the exports folder, so that a file can be renamed into place; always remove it.
 
     Args:
-        folder: Where the exports go. It is made where it is missing, and gone again if nothing came into it.
+        folder: The exports folder. It is created if missing, and removed again if it stays empty.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    _sweep(folder)
+    _remove_leftovers(folder)
     try:
         work = Path(tempfile.mkdtemp(prefix=f".partial-{os.getpid()}-", dir=folder))
         try:
@@ -55,25 +55,25 @@ def work_folder(folder: Path) -> Iterator[Path]:
 
 
 def put_in_place(written: Path, target: Path) -> None:
-    """Rename a file or folder to its final name, in place of what an earlier export left there."""
+    """Rename a file or folder to its final name, and replace the one of an earlier export."""
     if target.is_dir():  # a folder cannot be replaced in one step
         os.replace(target, written.with_name(f"earlier-{target.name}"))
     os.replace(written, target)
 
 
 def remove(path: Path) -> None:
-    """Remove a file or folder, if it is there."""
+    """Remove a file or folder, if it exists."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
 
 
-def _sweep(folder: Path) -> None:
-    """Remove what processes that were killed left in a folder."""
+def _remove_leftovers(folder: Path) -> None:
+    """Remove the work folders of processes that were killed."""
     for path in folder.glob(".partial-*"):
         match = re.match(r"\.partial-(\d+)-", path.name)
-        # In a container every process may have the same id: what bears this one's is an earlier one's.
+        # In a container, every export may have the same process id: a folder with our id belongs to an earlier one.
         if match and (int(match[1]) == os.getpid() or not is_alive(int(match[1]))):
             remove(path)
 

@@ -1,4 +1,4 @@
-"""The gate: whether an exported system does its task as well as the same system in Keras, and how sure that is.
+"""The gate: whether an exported system scores as well as the same system in Keras, and how sure that is.
 
 Tango: "Equivalence test and confidence interval for the difference in proportions for the paired-sample design",
 Statistics in Medicine 17, 1998, pages 891-908. Efron, Tibshirani: "An Introduction to the Bootstrap", 1993, chapter 13.
@@ -15,21 +15,21 @@ from dltemplates.deploy.budget import Budget
 from dltemplates.tasks.scoring.evaluation import Evaluation
 
 CONFIDENCE = 0.9  # of the two-sided interval of the drop
-MIN_UNITS = 10  # with fewer, a score says nothing
+MIN_UNITS = 10  # a score of fewer units says nothing
 DRAWS = 2_000
 
 
 class GateResult(BaseModel):
-    """What the gate found on validation.
+    """The gate's result on validation.
 
     Attributes:
-        units: Independent units: pictures, rows, blocks of a series.
-        allowed: The greatest drop, in the unit of the score.
-        lost: Units that are right in Keras and wrong in the file, where the score is a share of right units.
-        gained: Units that are wrong in Keras and right in the file, likewise.
-        interval: The 90% interval of the drop; None where it is not known.
-        proven: Whether the whole interval is within the budget; None where it is not known.
-        failure: Why the file is refused; None where it passes.
+        units: Number of independent units: images, rows, blocks of a series.
+        allowed: Greatest drop, in the score's unit.
+        lost: Units that Keras gets right and the file wrong, if the score is a share of right units.
+        gained: Units that Keras gets wrong and the file right, if the score is a share of right units.
+        interval: 90% interval of the drop; None if unknown.
+        proven: Whether the whole interval is within the budget; None if unknown.
+        failure: Why the file is refused; None if it passes.
     """
 
     units: int
@@ -42,17 +42,20 @@ class GateResult(BaseModel):
 
     @property
     def evidence(self) -> str | None:
-        """What the interval proves, for a report."""
+        """A line for the report: whether the interval proves that the drop is within the budget."""
         if self.interval is None:
             return None
         low, high = self.interval
         if self.proven:
             return f"proven: the drop is below {self.allowed:.3g} (90% interval {low:.3g} to {high:.3g})"
-        return f"not proven: {self.units} examples cannot show a drop below {high:.2g}"
+        return (
+            f"not proven: with {self.units} examples, the drop may be as large as {high:.2g} "
+            f"(90% interval {low:.3g} to {high:.3g})"
+        )
 
 
 def decide(keras: Evaluation, file: Evaluation, budget: Budget) -> GateResult:
-    """Compare the first score of a system with that of the same system in Keras, on the same examples.
+    """Compare the first score of the exported files with Keras's, on the same examples.
 
     Args:
         keras: The evaluation in Keras.
@@ -72,23 +75,23 @@ def decide(keras: Evaluation, file: Evaluation, budget: Budget) -> GateResult:
     failure = None
     if not budget.holds(float_score, score):
         failure = (
-            f"over budget: {name} on validation is {score:.4f}, {float_score:.4f} in Keras; a drop of {drop:.4f} where "
-            f"{budget.text} is allowed. Allow more with --max-drop"
+            f"over budget: {name} on validation is {score:.4f}, and {float_score:.4f} in Keras: a drop of {drop:.4f}; "
+            f"at most {budget.text} is allowed. To allow more, raise --max-drop"
         )
     proven = None if interval is None else interval[1] <= allowed
     return result.model_copy(update={"interval": interval, "proven": proven, "failure": failure})
 
 
 def _decide_share(name: str, keras: np.ndarray, file: np.ndarray, allowed: float) -> GateResult:
-    """Decide about a score that is the share of right units, from whether each is right (n,)."""
+    """Compare the share of right units; both arrays (n,) hold whether each unit is right."""
     units = len(keras)
     lost, gained = int((keras & ~file).sum()), int((file & ~keras).sum())
-    most = max(1, math.floor(allowed * units + 1e-9))
+    limit = max(1, math.floor(allowed * units + 1e-9))
     failure = None
-    if lost - gained > most:
+    if lost - gained > limit:
         failure = (
-            f"over budget: {name} on validation loses {lost} of {units} and gains {gained}, where a loss of {most} is "
-            "allowed. Allow more with --max-drop"
+            f"over budget: {name} on validation: of {units} examples, {lost} are right only in Keras and {gained} only "
+            f"in the file; a net loss of at most {limit} is allowed. To allow more, raise --max-drop"
         )
     interval = tango_interval(lost, gained, units)
     return GateResult(
@@ -108,16 +111,16 @@ def count_units(evaluation: Evaluation) -> int:
 
 
 def tango_interval(lost: int, gained: int, units: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """Return Tango's score interval of the difference of two shares that were found on the same units.
+    """Return Tango's score interval for the difference of two shares of the same units.
 
     Args:
-        lost: Units that are right by the first and wrong by the second.
-        gained: Units that are wrong by the first and right by the second.
-        units: All units.
-        confidence: Of the two-sided interval.
+        lost: Units that only the first gets right.
+        gained: Units that only the second gets right.
+        units: Number of all units.
+        confidence: Confidence of the two-sided interval.
 
     Returns:
-        The lower and the upper end of the first share less the second, in [-1, 1].
+        The lower and the upper end of (first share - second share), in [-1, 1].
     """
     from scipy.optimize import brentq
     from scipy.stats import norm
@@ -131,29 +134,29 @@ def tango_interval(lost: int, gained: int, units: int, confidence: float = CONFI
         variance = units * (2 * share + difference * (1 - difference))
         return (lost - gained - units * difference) / math.sqrt(max(variance, 1e-300))
 
-    found, edge = (lost - gained) / units, 1e-12
+    estimate, edge = (lost - gained) / units, 1e-12
     ends = []
     for sign, end in ((1, -1.0), (-1, 1.0)):
         outermost = end * (1 - edge)
-        start = found + (edge if sign < 0 else -edge)
+        start = estimate + (edge if sign < 0 else -edge)
         if abs(start) >= 1 or sign * statistic(outermost) < critical:
             ends.append(end)
         elif sign * statistic(start) >= critical:
-            ends.append(found)
+            ends.append(estimate)
         else:
             ends.append(float(brentq(lambda x, sign=sign: sign * statistic(x) - critical, start, outermost)))
     return ends[0], ends[1]
 
 
 def bootstrap_interval(keras: Evaluation, file: Evaluation, budget: Budget) -> tuple[float, float] | None:
-    """Return the interval of the drop by a paired bootstrap over units; None where no score of a part is known."""
-    members = _members(keras)
+    """Return the interval of the drop by a paired bootstrap over units; None if a subset cannot be scored."""
+    members = _unit_rows(keras)
     random = np.random.default_rng(0)
     drops = np.empty(DRAWS)
     for draw in range(DRAWS):
         chosen = random.integers(0, len(members), len(members))
         rows = chosen if keras.units is None else np.concatenate([members[unit] for unit in chosen])
-        scores = [_score_of(each, rows) for each in (keras, file)]
+        scores = [_subset_score(each, rows) for each in (keras, file)]
         if scores[0] is None or scores[1] is None:
             return None
         drops[draw] = budget.drop(scores[0], scores[1])
@@ -164,15 +167,15 @@ def bootstrap_interval(keras: Evaluation, file: Evaluation, budget: Budget) -> t
     return float(low), float(high)
 
 
-def _members(evaluation: Evaluation) -> list[np.ndarray]:
-    """Return the examples of each unit."""
+def _unit_rows(evaluation: Evaluation) -> list[np.ndarray]:
+    """Return the indices of the examples of each unit."""
     if evaluation.units is None:
         return [np.array([row]) for row in range(len(evaluation))]
-    _, place, counts = np.unique(evaluation.units, return_inverse=True, return_counts=True)
-    return np.split(np.argsort(place, kind="stable"), np.cumsum(counts)[:-1])
+    _, unit_indices, counts = np.unique(evaluation.units, return_inverse=True, return_counts=True)
+    return np.split(np.argsort(unit_indices, kind="stable"), np.cumsum(counts)[:-1])
 
 
-def _score_of(evaluation: Evaluation, rows: np.ndarray) -> float | None:
+def _subset_score(evaluation: Evaluation, rows: np.ndarray) -> float | None:
     if evaluation.score_of is not None:
         return evaluation.score_of(rows)
     return None if evaluation.errors is None else float(evaluation.errors[rows].mean())

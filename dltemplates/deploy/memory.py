@@ -1,4 +1,4 @@
-"""How much memory an export takes, estimated before it begins; measured by `tools/bench_memory.py weights`."""
+"""The memory that an export needs, estimated before it begins; measured by `tools/bench_memory.py weights`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from dltemplates.tasks.serving.contract import ServingModel
 
-BASE = 1.2e9  # bytes: TensorFlow and the converters in the process that converts, and the checks of a small network
+BASE = 1.2e9  # bytes: TensorFlow and the converters in the child process, and the checks of a small network
 GIGABYTE = 1e9
 
 
@@ -24,7 +24,7 @@ def weight_bytes(model: keras.Model) -> int:
 
 
 def estimate(format: Format, weights: int) -> float:
-    """Return the bytes that an export takes at most, beside the model and the data, which are in memory already.
+    """Return the most bytes that an export takes, beside the model and the data, which are in memory already.
 
     Args:
         format: The format.
@@ -34,11 +34,11 @@ def estimate(format: Format, weights: int) -> float:
 
 
 def too_large(format: Format, servings: Mapping[str, ServingModel]) -> str | None:
-    """Return why the export of a system does not fit into the memory that is free; None where it does.
+    """Return why the export of a system does not fit into free memory; None if it fits.
 
     Args:
         format: The format.
-        servings: The parts by name; they are converted one after the other, so the largest counts.
+        servings: The parts by name. They are converted one after the other, so the largest counts.
     """
     needed = max(
         estimate(load_format(serving.formats.get(format.key, format.key)), weight_bytes(serving.model))
@@ -47,24 +47,27 @@ def too_large(format: Format, servings: Mapping[str, ServingModel]) -> str | Non
     free = available_memory()
     if free is None or needed <= free:
         return None
-    return f"needs about {_shown(needed)} of memory, {_shown(free)} free; end what else runs, or use a larger machine"
+    return (
+        f"needs about {_format_bytes(needed)} of memory, {_format_bytes(free)} free; close other programs, or use a "
+        "larger machine"
+    )
 
 
 def memory_note(formats: Iterable[str], weights: int) -> str | None:
-    """Return a line on the formats that will not fit into the memory that is free now; None where all will.
+    """Return a line that names the formats too large for free memory; None if all fit.
 
     Args:
-        formats: Their keys.
+        formats: Catalog keys.
         weights: Bytes of the float32 weights.
     """
     free = available_memory()
     needed = {key: estimate(load_format(key), weights) for key in formats}
-    too_much = [key for key, most in needed.items() if free is not None and most > free]
-    if free is None or not too_much:
+    skipped = [key for key, size in needed.items() if free is not None and size > free]
+    if free is None or not skipped:
         return None
-    most = _shown(max(needed[key] for key in too_much))
-    return f"the export needs about {most} of memory, {_shown(free)} free: it will skip {', '.join(too_much)}"
+    largest = _format_bytes(max(needed[key] for key in skipped))
+    return f"the export needs about {largest} of memory, {_format_bytes(free)} free: it will skip {', '.join(skipped)}"
 
 
-def _shown(size: float) -> str:
+def _format_bytes(size: float) -> str:
     return f"{size / GIGABYTE:.1f} GB" if size < 10 * GIGABYTE else f"{size / GIGABYTE:.0f} GB"

@@ -1,4 +1,4 @@
-"""The check of one written file: loaded in its own runtime, it gives what Keras gives on examples not trained on."""
+"""The check of one exported file: in its own runtime, its outputs match Keras's on examples outside `train`."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ from dltemplates.features import Feature
 from dltemplates.runtimes import Arrays, KerasPredictor, Predictor, examples_per_call
 from dltemplates.tasks.serving.contract import Contract, ServingModel
 
-PARITY_EXAMPLES = 256  # at most; the score is taken of the whole split
+PARITY_EXAMPLES = 256  # at most; the score uses the whole split
 BATCH_SIZES = (1, 3, 33)
-LARGE_BATCH = 4  # in place of the last where examples are large
+LARGE_BATCH = 4  # in place of 33 for large examples
 ROUNDING = 1e-6
-CALLS = 5  # that are made twice
-REPEATED = 1e-5  # a state that is kept changes far more
-# So few examples may be the same, or of one class: that their outputs do not differ proves nothing.
+REPEATED_CALLS = 5
+REPEAT_TOLERANCE = 1e-5  # a file that keeps state is off by far more
+# Fewer examples may be equal or of one class, so equal outputs prove nothing.
 MIN_EXAMPLES = 16
-# Integer arithmetic has no tolerance of its own: rows may differ by rounding, not by which batch they were in.
+# For integer formats, which have no tolerance: an example may differ between batches by rounding alone.
 BATCH_TOLERANCE = 1e-2
 
 
 class CheckError(Exception):
-    """A file that did not pass; the text says why."""
+    """A file that fails its check; the message says why."""
 
 
 @dataclass(frozen=True)
 class Parity:
-    """How far a written file is from Keras.
+    """The error of an exported file against Keras.
 
     Attributes:
-        examples: On how many examples.
-        max_error: Greatest difference, divided by the range (greatest less least) of Keras's output; the worst of all
-            outputs. Of an output that is a decision, the share of the examples where it differs.
-        rms_error: Root of the mean squared difference, divided likewise.
-        changed: Examples where an output that is a decision differs.
+        examples: Number of examples.
+        max_error: Greatest difference, divided by the range (maximum - minimum) of Keras's output; the largest over all
+            outputs. For a decision output, the share of examples that differ.
+        rms_error: Root mean squared difference, divided by the same range.
+        changed: Number of examples whose decision differs.
     """
 
     examples: int
@@ -52,13 +52,13 @@ class Parity:
 
 @dataclass(frozen=True)
 class PartReference:
-    """What Keras gives for one part on some examples of a split.
+    """Keras's outputs of one part on some examples of a split.
 
     Attributes:
-        contract: That of the part, its images in float32.
+        contract: The part's contract, with float32 images.
         source: The inputs.
-        outputs: What Keras gives, by name.
-        problem: Why nothing can be compared with it; None where all is well.
+        outputs: Keras's outputs by name.
+        problem: Why Keras's outputs are no reference; None if they are.
     """
 
     contract: Contract
@@ -72,67 +72,67 @@ class PartReference:
         return self.source.read(np.arange(1))
 
     def feature(self, name: str) -> Feature:
-        """The output of a name."""
+        """Return the output feature with this name."""
         return next(value for value in self.contract.outputs if value.name == name)
 
     @property
     def decisions(self) -> tuple[str, ...]:
-        """Names of the outputs that are decisions themselves."""
+        """Names of the decision outputs."""
         return tuple(value.name for value in self.contract.outputs if value.is_decision)
 
     @cached_property
     def spreads(self) -> dict[str, float]:
-        """What an error of each output is divided by: the greatest less the least, unless its kind says another.
+        """The divisor of each output's error: its range (maximum - minimum), unless its feature fixes another.
 
-        Where all are the same, as of a single number, their size.
+        For an output with one value only, its absolute value.
         """
-        seen = Extent()
+        extent = Extent()
         for rows in index_batches(len(self.source), examples_per_call(self.contract)):
-            seen.add({name: array[rows] for name, array in self.outputs.items()})
-        return {name: self.feature(name).spread or spread for name, spread in seen.spreads.items()}
+            extent.add({name: array[rows] for name, array in self.outputs.items()})
+        return {name: self.feature(name).spread or spread for name, spread in extent.spreads.items()}
 
 
 def run_keras(serving: ServingModel, source: Source, folder: Path) -> PartReference:
-    """Run Keras on at most `PARITY_EXAMPLES` examples, evenly spread; the arrays lie on the disk.
+    """Run Keras on at most `PARITY_EXAMPLES` evenly spaced examples, and keep the arrays on disk.
 
     Args:
-        serving: The part, its images in float32.
+        serving: The part, with float32 images.
         source: The inputs of the part.
-        folder: Where the arrays are kept, a new folder.
+        folder: A new folder for the arrays.
     """
     contract = serving.contract
-    # Keras takes any batch, also where an exported file will not.
+    # Keras accepts any batch size, even where the exported file will not.
     predictor = KerasPredictor(serving.model, contract.model_copy(update={"batch": "dynamic"}))
     chosen = np.linspace(0, len(source) - 1, min(PARITY_EXAMPLES, len(source))).round().astype(np.int64)
     folder.mkdir(parents=True, exist_ok=True)
-    inputs, outputs = _Stored(folder, "input", len(chosen)), _Stored(folder, "output", len(chosen))
-    seen = Extent()
+    inputs, outputs = _DiskArrays(folder, "input", len(chosen)), _DiskArrays(folder, "output", len(chosen))
+    extent = Extent()
     for rows in index_batches(len(chosen), examples_per_call(contract)):
         arrays = source.read(chosen[rows])
         arrays = {value.name: arrays[value.name] for value in contract.inputs}
-        made = predictor(arrays)
+        predicted = predictor(arrays)
         inputs.add(arrays)
-        outputs.add(made)
-        seen.add(made)
+        outputs.add(predicted)
+        extent.add(predicted)
     examples = ArraySource(inputs)
     problem = None
     try:
-        seen.check("Keras's own output", predictor, examples)
+        extent.check("Keras's own output", predictor, examples)
     except CheckError as error:
         problem = str(error)
     return PartReference(contract, examples, outputs, problem)
 
 
 def check_part(format: Format, predictor: Predictor, reference: PartReference) -> Parity:
-    """Run a written file on the examples of its reference.
+    """Check an exported file on the examples of its reference.
 
     Args:
-        format: Its format.
+        format: Format of the file.
         predictor: The file in its own runtime.
-        reference: What Keras gives.
+        reference: Keras's outputs.
 
     Raises:
-        CheckError: If it does not give what Keras gives.
+        CheckError: If a check fails.
     """
     if reference.problem:
         raise CheckError(reference.problem)
@@ -153,22 +153,22 @@ def compare(predictor: Predictor, reference: PartReference) -> Parity:
     """Compare the outputs of a file with Keras's, batch by batch.
 
     Raises:
-        CheckError: If they are not finite, or do not depend on the input.
+        CheckError: If an output is not finite, or does not depend on the input.
     """
     total = len(reference.source)
     largest, squares = dict.fromkeys(reference.outputs, 0.0), dict.fromkeys(reference.outputs, 0.0)
     changed = dict.fromkeys(reference.decisions, 0)
-    seen = Extent()
+    extent = Extent()
     for rows in index_batches(total, examples_per_call(reference.contract)):
-        given = predictor(reference.source.read(rows))
-        seen.add(given)
+        outputs = predictor(reference.source.read(rows))
+        extent.add(outputs)
         for name, expected in reference.outputs.items():
-            differences = reference.feature(name).differences(expected[rows], given[name])
+            differences = reference.feature(name).differences(expected[rows], outputs[name])
             largest[name] = float(np.maximum(largest[name], differences.max()))
             squares[name] += float(np.square(differences).sum())
             if name in reference.decisions:
                 changed[name] += int(differences.sum())
-    seen.check("the output", predictor, reference.source)
+    extent.check("the output", predictor, reference.source)
     others = [name for name in reference.outputs if name not in reference.decisions]
     errors = [largest[name] / reference.spreads[name] for name in others]
     errors += [changed[name] / total for name in reference.decisions]
@@ -177,121 +177,123 @@ def compare(predictor: Predictor, reference: PartReference) -> Parity:
 
 
 class Extent:
-    """The least and the greatest value at each place of some outputs, batch by batch."""
+    """The elementwise minimum and maximum of some outputs, gathered batch by batch."""
 
     def __init__(self) -> None:
         self.count = 0
         self.infinite = Counter[str]()
-        self.least: Arrays = {}
-        self.greatest: Arrays = {}
+        self.minima: Arrays = {}
+        self.maxima: Arrays = {}
 
     def add(self, outputs: Arrays) -> None:
-        """Look at a batch of outputs by name, each (n, ...)."""
+        """Add a batch of outputs by name, each (n, ...)."""
         for name, array in outputs.items():
             self.infinite[name] += int((~np.isfinite(array)).sum())
-            least, greatest = array.min(axis=0), array.max(axis=0)
-            self.least[name] = np.minimum(self.least.get(name, least), least)
-            self.greatest[name] = np.maximum(self.greatest.get(name, greatest), greatest)
+            minimum, maximum = array.min(axis=0), array.max(axis=0)
+            self.minima[name] = np.minimum(self.minima.get(name, minimum), minimum)
+            self.maxima[name] = np.maximum(self.maxima.get(name, maximum), maximum)
         self.count += len(array)
 
     @property
     def spreads(self) -> dict[str, float]:
-        """The greatest less the least of each output; where all are the same, as of a single number, their size."""
-        return {name: spread(np.stack([least, self.greatest[name]])) for name, least in self.least.items()}
+        """The range of each output, as `spread` computes it."""
+        return {name: spread(np.stack([minimum, self.maxima[name]])) for name, minimum in self.minima.items()}
 
-    def check(self, what: str, predictor: Predictor, source: Source) -> None:
-        """Check that all outputs were finite, and depend on the input.
+    def check(self, label: str, predictor: Predictor, source: Source) -> None:
+        """Check that all outputs are finite and depend on the input.
 
         Args:
-            what: What gave them.
-            predictor: Run on other inputs where there were few.
+            label: Start of the error message, such as "the output".
+            predictor: The model; it runs on random inputs too if there are few examples.
             source: Examples of the inputs.
 
         Raises:
-            CheckError: If one does not.
+            CheckError: If an output is not finite, or is the same for all inputs.
         """
         if len(source) < MIN_EXAMPLES:
-            self.add(predictor(_unlike(predictor.contract, source)))
-        for name, least in self.least.items():
+            self.add(predictor(_stress_inputs(predictor.contract, source)))
+        for name, minimum in self.minima.items():
             if self.infinite[name]:
-                share = self.infinite[name] / (self.count * max(least.size, 1))
-                raise CheckError(f"{what} `{name}` must be finite. {share:.0%} of it is not")
-            greatest = self.greatest[name]
-            # Rounding alone differs between batches of another size.
-            if not (greatest - least).max() > ROUNDING * np.maximum(np.abs(least), np.abs(greatest)).max():
-                same = f"It is the same for all {self.count} inputs"
-                raise CheckError(f"{what} `{name}` must depend on the input. {same}")
+                share = self.infinite[name] / (self.count * max(minimum.size, 1))
+                raise CheckError(f"{label} `{name}` must be finite. {share:.0%} of its values are not")
+            maximum = self.maxima[name]
+            # Batches of different sizes may differ by rounding alone.
+            if not (maximum - minimum).max() > ROUNDING * np.maximum(np.abs(minimum), np.abs(maximum)).max():
+                message = f"It is the same for all {self.count} inputs"
+                raise CheckError(f"{label} `{name}` must depend on the input. {message}")
 
 
 def spread(array: np.ndarray) -> float:
-    """Return the greatest less the least; where all are the same, as of a single number, their size."""
+    """Return the range (maximum - minimum); if it is 0, the absolute value, or 1 for zeros."""
     return float(np.ptp(array) or np.abs(array).max() or 1.0)
 
 
 def _check_contract(predictor: Predictor, expected: Contract) -> None:
     received = predictor.contract
-    for what in ("inputs", "outputs"):
-        wanted = [(value.name, value.shape) for value in getattr(expected, what)]
-        found = [(value.name, value.shape) for value in getattr(received, what)]
-        if wanted != found:
-            raise CheckError(f"the file's {what} must be {wanted}. They are {found}")
+    for field in ("inputs", "outputs"):
+        expected_shapes = [(value.name, value.shape) for value in getattr(expected, field)]
+        received_shapes = [(value.name, value.shape) for value in getattr(received, field)]
+        if expected_shapes != received_shapes:
+            raise CheckError(f"the file's {field} must be {expected_shapes}. They are {received_shapes}")
     if (received.state, received.assets) != (expected.state, expected.assets):
-        raise CheckError("the file's state and assets must be those of its contract. They are not")
+        raise CheckError("the file's state and assets must match its contract. They do not")
 
 
 def _check_operators(predictor: Predictor) -> None:
-    foreign = sorted(name for name in predictor.operators if name.startswith(("custom ", "Flex")))
-    if foreign:
-        raise CheckError(f"the file must hold built-in operators only. It holds: {', '.join(foreign)}")
+    custom = sorted(name for name in predictor.operators if name.startswith(("custom ", "Flex")))
+    if custom:
+        raise CheckError(f"the file must hold built-in operators only. It holds: {', '.join(custom)}")
 
 
 def _check_calls(predictor: Predictor, reference: PartReference) -> None:
-    """Check that a call leaves nothing behind for the next: recurrent files have been seen to keep their state."""
+    """Check that the file keeps no state between calls; some recurrent files did."""
     total = len(reference.source)
-    places = np.linspace(0, total - 1, min(total, CALLS)).round().astype(np.int64)
-    calls = [reference.source.read(place[None]) for place in places]
+    indices = np.linspace(0, total - 1, min(total, REPEATED_CALLS)).round().astype(np.int64)
+    calls = [reference.source.read(index[None]) for index in indices]
     first, *_ = outputs = [predictor(inputs) for inputs in calls]
     again = [predictor(inputs) for inputs in reversed(calls)][::-1]
     for name in first:
-        before, after = (np.concatenate([output[name] for output in made]) for made in (outputs, again))
+        before, after = (np.concatenate([output[name] for output in results]) for results in (outputs, again))
         error = reference.feature(name).compare(before, after) / reference.spreads[name]
-        if not error <= REPEATED:
+        if not error <= REPEAT_TOLERANCE:
             raise CheckError(
-                f"a call must give what it gave before, whatever was called in between. `{name}` is {error:.2g} off: "
-                "the file keeps a state"
+                f"the same input must give the same output in every call. `{name}` is {error:.2g} off: the file keeps "
+                "state between calls"
             )
 
 
 def _check_batches(predictor: Predictor, reference: PartReference, tolerance: float) -> None:
-    """Check that every promised batch size gives the rows that any other gives."""
-    *sizes, most = BATCH_SIZES
-    total, largest = len(reference.source), min(most, max(LARGE_BATCH, examples_per_call(reference.contract)))
-    # From the end, so that they are other examples than the first batch of the whole split; few ones come again.
+    """Check that an example gets the same output in batches of every size."""
+    *sizes, largest = BATCH_SIZES
+    total, largest = len(reference.source), min(largest, max(LARGE_BATCH, examples_per_call(reference.contract)))
+    # From the end: other examples than in the first batch of the split. Few examples are repeated.
     inputs = reference.source.read(np.arange(total - largest, total) % total)
-    # The smallest first: what fails on a single example in a file just opened may not fail after a larger batch.
-    parts = {size: predictor({name: array[:size] for name, array in inputs.items()}) for size in sizes}
+    # The smallest batch first: a new file may fail on a single example, but not after a larger batch.
+    batches = {size: predictor({name: array[:size] for name, array in inputs.items()}) for size in sizes}
     outputs = predictor(inputs)
-    for size, part in parts.items():
-        for name, array in part.items():
-            if name in reference.decisions:  # it follows from the others, whose rounding may carry it over
+    for size, batch in batches.items():
+        for name, array in batch.items():
+            if name in reference.decisions:  # rounding of the score may flip it near the threshold
                 continue
-            rows, greatest = outputs[name][:size], tolerance * reference.spreads[name]
-            if array.shape != rows.shape or not reference.feature(name).compare(rows, array) <= greatest:
-                raise CheckError(f"a batch of {size} must give the rows that one of {largest} gives. `{name}` does not")
+            rows, limit = outputs[name][:size], tolerance * reference.spreads[name]
+            if array.shape != rows.shape or not reference.feature(name).compare(rows, array) <= limit:
+                raise CheckError(
+                    f"an example must give the same output in a batch of {size} as in one of {largest}. `{name}` does "
+                    "not"
+                )
 
 
-def _unlike(contract: Contract, source: Source) -> Arrays:
-    """Return inputs unlike the examples, and each other."""
+def _stress_inputs(contract: Contract, source: Source) -> Arrays:
+    """Return inputs that differ from the examples and from each other."""
     random = np.random.default_rng(0)
     example = source.read(np.arange(1))
     return {value.name: value.stress(example[value.name], random) for value in contract.inputs}
 
 
-class _Stored(Mapping[str, np.ndarray]):
-    """Arrays by name, each (n, ...), that are written to the disk batch by batch.
+class _DiskArrays(Mapping[str, np.ndarray]):
+    """Arrays by name, each (n, ...), written to disk batch by batch.
 
-    They are memory maps, opened anew whenever they are asked for: what was read of one counts as memory of this process
-    until it is closed.
+    Each read opens a new memory map: pages that were read count as memory of this process until the map is closed.
     """
 
     def __init__(self, folder: Path, prefix: str, count: int):
@@ -310,9 +312,9 @@ class _Stored(Mapping[str, np.ndarray]):
     def add(self, batch: Arrays) -> None:
         """Append a batch; all batches together hold `count` examples."""
         rows = slice(self._filled, self._filled + len(next(iter(batch.values()))))
-        for place, (name, array) in enumerate(batch.items()):
+        for index, (name, array) in enumerate(batch.items()):
             if name not in self._paths:
-                self._paths[name] = self._folder / f"{self._prefix}_{place}.npy"
+                self._paths[name] = self._folder / f"{self._prefix}_{index}.npy"
                 shape = (self._count, *array.shape[1:])
                 np.lib.format.open_memmap(self._paths[name], "w+", array.dtype, shape)
             np.load(self._paths[name], mmap_mode="r+", allow_pickle=False)[rows] = array

@@ -1,4 +1,4 @@
-"""The check of what stands in front of the first layers of an integer file."""
+"""The check that an integer file takes raw bytes, with no arithmetic before its first layers."""
 
 from __future__ import annotations
 
@@ -12,42 +12,50 @@ INPUT_QUANTIZATION = {"uint8": (1.0, 0), "int8": (1.0, -128)}
 
 
 def check_input(predictor: Predictor, unfolded_inputs: dict[str, str]) -> tuple[str, ...]:
-    """Check that an integer file takes raw bytes, with no arithmetic in front of its first layer.
+    """Check that an integer file takes raw bytes, with no arithmetic before its first layer.
 
     Args:
         predictor: The file, TFLite or ONNX.
-        unfolded: For each input whose scaling could not be folded away, the reason.
+        unfolded_inputs: By input, why its scaling could not be folded into the weights.
 
     Returns:
-        Remarks: where arithmetic stays, and why.
+        Remarks on the arithmetic that stays, with the reason.
 
     Raises:
-        CheckError: If an input of bytes is not quantized so that a raw byte is its own value, or arithmetic is left.
+        CheckError: If the quantization changes the value of a raw byte, or arithmetic stays without a reason.
     """
     remarks = []
     for value in predictor.contract.inputs:
         if not value.takes_bytes:
             continue
         if value.dtype not in INPUT_QUANTIZATION or value.quantization != INPUT_QUANTIZATION[value.dtype]:
-            raise CheckError(f"input `{value.name}` must take raw bytes. It is {value.dtype} at {value.quantization}")
-        found = leading_operators(predictor, value.name)
+            raise CheckError(
+                f"input `{value.name}` must take raw bytes. It is {value.dtype} with (scale, zero point) "
+                f"{value.quantization}"
+            )
+        leading = leading_operators(predictor, value.name)
         allowed = 1 if value.dtype == "uint8" and isinstance(predictor, TFLitePredictor) else 0
-        left = [name for name in found if name in ARITHMETIC] + ["QUANTIZE"] * (found.count("QUANTIZE") > allowed)
-        if not left:
+        extra = [name for name in leading if name in ARITHMETIC] + ["QUANTIZE"] * (leading.count("QUANTIZE") > allowed)
+        if not extra:
             continue
-        names = ", ".join(sorted(set(left)))
+        names = ", ".join(sorted(set(extra)))
         if value.name not in unfolded_inputs:
-            raise CheckError(f"the scaling of input `{value.name}` must be folded away. In front of it stand: {names}")
-        remarks.append(f"{names} stays in front of the first layer ({unfolded_inputs[value.name]})")
+            raise CheckError(
+                f"the scaling of input `{value.name}` must be folded into the first layer. Before that layer: {names}"
+            )
+        remarks.append(
+            f"{names} stays before the first layer: the input's scaling cannot be folded into the weights "
+            f"({unfolded_inputs[value.name]})"
+        )
     return tuple(remarks)
 
 
 def leading_operators(predictor: Predictor, name: str) -> list[str]:
-    """The operations between an input and the first layers that it reaches."""
+    """Return the operations between an input and the first layers that it reaches."""
     tensors = {predictor.input_tensors[name]}  # type: ignore[attr-defined]
-    found = []
+    names = []
     for operator in predictor.graph:  # in order of execution
         if tensors.intersection(operator.inputs) and operator.name not in FIRST_LAYERS:
-            found.append(operator.name)
+            names.append(operator.name)
             tensors.update(operator.outputs)
-    return found
+    return names

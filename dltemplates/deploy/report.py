@@ -1,4 +1,4 @@
-"""What an export left: `export_report.json`, and the table for the terminal."""
+"""The report of an export: `export_report.json`, and a table for the terminal."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ STYLES: dict[Verdict, str] = {"passed": "green", "failed": "bold red", "not offe
 
 
 class Record(BaseModel):
-    """A part of the report: unknown keys are errors, figures that are no numbers are kept as such."""
+    """A part of the report: unknown keys are errors; NaN and infinity are kept."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
 
 
 class SplitCheck(Record):
-    """How a written file did on one split.
+    """The results of an exported file on one split.
 
     Attributes:
-        examples: How many there were.
-        float_score: The score of the Keras model.
-        score: The score of the file.
-        drop: How much worse that is; negative where it is better.
-        max_error: Greatest difference from Keras on at most 256 examples, divided by the range (greatest less least) of
-            Keras's output; None where it was not compared on this split.
-        changed: Decisions that differ from Keras's; None for a task that takes none.
-        agreement: The share that does not.
+        examples: Number of examples.
+        float_score: Score of the Keras model.
+        score: Score of the file.
+        drop: How much worse the file's score is; negative if it is better.
+        max_error: Greatest difference from Keras on at most 256 examples, divided by the range (maximum - minimum) of
+            Keras's output; None if the outputs of this split were not compared.
+        changed: Number of decisions that differ from Keras's; None for a task without decisions.
+        agreement: Share of decisions that equal Keras's.
     """
 
     examples: int
@@ -50,23 +50,23 @@ class SplitCheck(Record):
 
 
 class FormatResult(Record):
-    """What became of one format.
+    """The result of one format.
 
     Attributes:
         format: Catalog key of the format.
-        verdict: `passed`, `failed` (no file is left), `not offered`, or `skipped` for want of memory.
-        max_drop: Greatest drop that was allowed to a file that passed.
-        input: What int8 files were to take when it passed: `uint8` or `int8`.
-        calibration: Number of training examples that set the ranges of integer formats when it passed.
-        reason: Why it did not pass.
-        remarks: What is worth knowing all the same.
+        verdict: `passed`, `failed` (no file is left), `not offered`, or `skipped` for lack of memory.
+        max_drop: The budget under which the file passed.
+        input: Input dtype of int8 files, `uint8` or `int8`, in the export that passed.
+        calibration: Number of calibration examples in the export that passed.
+        reason: Why the format did not pass.
+        remarks: Limits of the file, and of its check.
         file: Name of the file or folder.
-        sha256: Its digest; of a folder, that of the sorted list of its files' digests.
+        sha256: Digest of the file; for a folder, digest of the sorted list of its files' digests.
         size: Bytes.
-        splits: The figures on `validation`, which decides, and on `test`.
-        gate: What the gate found on validation, for the part that bears the score of the system.
-        latency_ms: Median time of one example on one thread of this machine.
-        operators: How often each operation occurs; empty for a SavedModel.
+        splits: Results on `validation`, which decides, and on `test`.
+        gate: The gate's result on validation, for the part that holds the system's score.
+        latency_ms: Median time for one example on one thread of this machine.
+        operators: Number of operations by name; empty for a SavedModel.
         seconds: Time to convert and check.
     """
 
@@ -88,22 +88,22 @@ class FormatResult(Record):
 
 
 class ExportReport(Record):
-    """What became of every format of a served model.
+    """The results of every format of a serving model.
 
     Attributes:
         format_version: Version of this record; see `upgrade.py`.
-        name: Name of the served model.
+        name: Name of the serving model.
         task: Catalog name of its task.
-        metric: The score that decides.
+        metric: Name of the gate's score.
         direction: Whether a larger or smaller score is better.
-        max_drop: Greatest drop allowed: a number, or a share of the float score; earlier files may have another.
-        model_sha256: Digest of the weights it was made from.
-        weights_sha256: Digest of the run's file of weights, if it was made from a run.
-        versions: Versions of what it was made with.
+        max_drop: The budget: a number, or a share of the float score. Files of an earlier export may have another.
+        model_sha256: Digest of the exported weights.
+        weights_sha256: Digest of the run's weights file, for the export of a run.
+        versions: Versions of the libraries.
         results: One for each format.
-        part: The part that bears the score of the system; empty for the whole network.
-        parts: What became of the other parts, each in a folder of its name.
-        data_note: How the data differed from what the run was trained on; None where it did not.
+        part: The part that holds the system's score; empty for the whole network.
+        parts: Reports of the other parts, each in a subfolder with the part's name.
+        data_note: How the data differs from the run's training data; None if it is the same.
     """
 
     format_version: Literal["1.2"] = "1.2"
@@ -122,15 +122,15 @@ class ExportReport(Record):
 
     @property
     def failed(self) -> tuple[str, ...]:
-        """The formats that failed, those of parts with the part's name in front."""
-        own = tuple(result.format for result in self.results if result.verdict == "failed")
-        return own + tuple(f"{part} {key}" for part, report in self.parts.items() for key in report.failed)
+        """The formats that failed, with the part's name before the format of a part."""
+        keys = tuple(result.format for result in self.results if result.verdict == "failed")
+        return keys + tuple(f"{part} {key}" for part, report in self.parts.items() for key in report.failed)
 
     def result(self, key: str) -> FormatResult:
-        """What became of one format.
+        """Return the result of one format.
 
         Raises:
-            ValueError: If the report has nothing on it.
+            ValueError: If the report does not hold the format.
         """
         for result in self.results:
             if result.format == key:
@@ -140,71 +140,70 @@ class ExportReport(Record):
 
     @property
     def unproven(self) -> tuple[str, ...]:
-        """The formats that passed, and whose interval reaches beyond the budget."""
+        """The formats that passed although their 90% interval reaches beyond the budget."""
         return tuple(r.format for r in self.results if r.gate and r.gate.interval and not r.gate.proven)
 
     @property
     def evidence(self) -> dict[str, list[str]]:
-        """What the interval of the drop proves, and the formats of which that holds."""
-        found: dict[str, list[str]] = {}
+        """The formats that passed, by the evidence that their 90% interval gives."""
+        formats: dict[str, list[str]] = {}
         for result in self.results:
             if result.verdict == "passed" and result.gate and result.gate.evidence:
-                found.setdefault(result.gate.evidence, []).append(result.format)
-        return found
+                formats.setdefault(result.gate.evidence, []).append(result.format)
+        return formats
 
     def results_of(self, key: str) -> dict[str, FormatResult]:
-        """Return what became of one format of each part, by the part's name."""
-        own = {result.format: result for result in self.results}
-        found = {self.part: own[key]} if key in own else {}
-        others = ((part, each) for part, report in self.parts.items() for each in report.results)
-        return found | {part: each for part, each in others if each.format == key}
+        """Return the results of one format by part."""
+        reports = {self.part: self, **self.parts}
+        results = ((part, result) for part, report in reports.items() for result in report.results)
+        return {part: result for part, result in results if result.format == key}
 
     def with_results(self, results: Mapping[str, FormatResult]) -> ExportReport:
-        """Return the report with one more format, of each part by its name."""
+        """Return the report with the results of one more format, by part."""
         parts = {
             part: report.model_copy(update={"results": (*report.results, results[part])}) if part in results else report
             for part, report in self.parts.items()
         }
-        own = (*self.results, results[self.part]) if self.part in results else self.results
-        return self.model_copy(update={"results": own, "parts": parts})
+        first = (*self.results, results[self.part]) if self.part in results else self.results
+        return self.model_copy(update={"results": first, "parts": parts})
 
     def only(self, keys: Collection[str]) -> ExportReport:
-        """Return the report of some of its formats."""
-        kept = tuple(result for result in self.results if result.format in keys)
+        """Return the report with these formats only."""
+        results = tuple(result for result in self.results if result.format in keys)
         return self.model_copy(
-            update={"results": kept, "parts": {part: report.only(keys) for part, report in self.parts.items()}}
+            update={"results": results, "parts": {part: report.only(keys) for part, report in self.parts.items()}}
         )
 
     def in_order(self, keys: Sequence[str]) -> ExportReport:
         """Return the report with its formats in the order of `keys`, others last."""
 
-        def place(result: FormatResult) -> int:
+        def position(result: FormatResult) -> int:
             return keys.index(result.format) if result.format in keys else len(keys)
 
         return self.model_copy(
             update={
-                "results": tuple(sorted(self.results, key=place)),
+                "results": tuple(sorted(self.results, key=position)),
                 "parts": {part: report.in_order(keys) for part, report in self.parts.items()},
             }
         )
 
     def remarks(self, result: FormatResult) -> tuple[str, ...]:
-        """What is worth knowing of one of its results."""
+        """Return the remarks on a result, and its budget if that is another than the report's."""
         if result.max_drop in (None, self.max_drop):
             return result.remarks
         return (*result.remarks, f"exported earlier, when a drop of at most {result.max_drop} was allowed")
 
     def is_of(self, run: runs.Run) -> bool:
-        """Whether it was made from the weights that a run has now."""
+        """Return whether this is an export of a run's present weights."""
         return self.weights_sha256 == run.record.sha256.get(run.weights_path.name)
 
     def save(self, folder: Path) -> None:
-        """Write `export_report.json` into the folder of the exports."""
+        """Write `export_report.json` into an exports folder."""
         runs.atomic_write(folder / REPORT_FILE, self.model_dump_json(indent=2))
 
 
 def load_report(folder: str | Path) -> ExportReport:
-    """Read the `export_report.json` of a folder.
+    """Read `export_report.json` from a folder.
 
     Raises:
         ValueError: If it is missing, broken, or of a later major version.
@@ -213,12 +212,12 @@ def load_report(folder: str | Path) -> ExportReport:
     try:
         text = path.read_bytes()
     except FileNotFoundError:
-        raise ValueError(f"An exports folder must hold {REPORT_FILE}. Received: {folder}. `dlt export` it.") from None
+        raise ValueError(f"An exports folder must hold {REPORT_FILE}. Received: {folder}. Run `dlt export`.") from None
     return read_record(ExportReport, text, upgrade_report, name=REPORT_FILE, source=path, way_out="Export again.")
 
 
 def load_run_report(run: runs.Run) -> ExportReport | None:
-    """Read what the last export of a run left; None where there was none.
+    """Read the report of a run's last export; return None if there is none.
 
     Raises:
         ValueError: If it is broken.
@@ -227,7 +226,7 @@ def load_run_report(run: runs.Run) -> ExportReport | None:
 
 
 def render(report: ExportReport) -> Group:
-    """The report for a terminal: a table, then what needs more words."""
+    """Format the report for a terminal: a table, then reasons, remarks and a legend."""
     table = Table(box=None, pad_edge=False, collapse_padding=True, header_style="bold")
     table.add_column("format", no_wrap=True)
     on_validation = ("drop\n(val)", "max error\n(val)", "changed\n(val)", "agreement\n(val)")
@@ -246,9 +245,9 @@ def render(report: ExportReport) -> Group:
     notes += [Text(f"{', '.join(keys)}: {evidence}") for evidence, keys in report.evidence.items()]
     legend = (
         f"The drop on validation (val) decides: at most {report.max_drop}. "
-        "Max error is divided by the range of Keras's output. "
-        "Changed counts decisions that differ from Keras's; agreement is the share that does not. "
-        "Latency is the median of one example on one thread."
+        "Max error: the greatest difference from Keras, divided by the range of Keras's output. "
+        "Changed: decisions that differ from Keras's. Agreement: the share of equal decisions. "
+        "Latency: the median time for one example on one thread."
     )
     return Group(table, *notes, Text(legend, "dim"))
 

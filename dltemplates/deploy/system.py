@@ -1,4 +1,4 @@
-"""The exported files of a system whose parts count only together: found by one of them, and whole or refused."""
+"""The files of a system whose parts work only together: find all of them by one of them, from one export."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from dltemplates.deploy.report import REPORT_FILE, ExportReport, load_report
 
 
 def find_system(path: Path) -> dict[str, Path]:
-    """Return the files of all parts of the format that a part's file belongs to, by part.
+    """Return the files of all parts of a system, by part.
 
     Args:
-        path: An exported file, or a SavedModel folder, of a part that counts only together with others.
+        path: An exported file, or a SavedModel folder, of one part.
 
     Raises:
-        ValueError: If no report tells of the file, a part is missing, or one is not of the export that the report tells
-            of: a set of files that an interrupted export left is refused, never mixed.
+        ValueError: If no report lists the file, or a part is missing or differs from the report. So the files of two
+            exports are never mixed, even after an interrupted export.
     """
     path = path.resolve()
     for folder in path.parents[:2]:
         if (folder / REPORT_FILE).is_file():
             report = load_report(folder)
-            if (key := _format_of(path, folder, report)) is not None:
-                return _parts_of(key, folder, report)
+            if (key := _find_format(path, folder, report)) is not None:
+                return _find_parts(key, folder, report)
     raise ValueError(
-        f"The parts of a system must be files of one export. Received: {path}, of which no {REPORT_FILE} tells. Export "
+        f"The parts of a system must be files of one export. Received: {path}, which no {REPORT_FILE} lists. Export "
         "again."
     )
 
 
-def _format_of(path: Path, folder: Path, report: ExportReport) -> str | None:
+def _find_format(path: Path, folder: Path, report: ExportReport) -> str | None:
     for result in report.results:
         for part, each in report.results_of(result.format).items():
             if each.file and folder / part / each.file == path:
@@ -38,14 +38,14 @@ def _format_of(path: Path, folder: Path, report: ExportReport) -> str | None:
     return None
 
 
-def _parts_of(key: str, folder: Path, report: ExportReport) -> dict[str, Path]:
-    found = {}
+def _find_parts(key: str, folder: Path, report: ExportReport) -> dict[str, Path]:
+    paths = {}
     for part, result in report.results_of(key).items():
         path = folder / part / (result.file or "")
         if result.file is None or not path.exists() or files.digest(path) != result.sha256:
             raise ValueError(
                 f"The parts of a system must be files of one export. Received: `{part}` of {key} in {folder}, which is "
-                "missing or not as the report says. Export again."
+                "missing or differs from the report. Export again."
             )
-        found[part] = path
-    return found
+        paths[part] = path
+    return paths

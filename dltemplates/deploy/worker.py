@@ -1,6 +1,6 @@
-"""The child process that converts: `python -m dltemplates.deploy.worker`, one JSON request and reply a line.
+"""The converter process: `python -m dltemplates.deploy.worker`, with one JSON request and one JSON reply per line.
 
-A converter may crash the process it runs in, and prints as it likes; here it can do neither to the caller.
+A converter may crash its process and print anything; in a child process, neither disturbs the caller.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from typing import Any
 import numpy as np
 
 from dltemplates.compat import peak_memory
-from dltemplates.deploy.converters.conversion_job import Job
+from dltemplates.deploy.converters.conversion_job import ConversionJob
 from dltemplates.deploy.formats.format import load_format
 from dltemplates.tasks.serving.contract import Contract
 
 
-def convert(job: Job, key: str, out: Path) -> dict[str, Any]:
+def convert(job: ConversionJob, key: str, out: Path) -> dict[str, Any]:
     """Write one format.
 
     Args:
-        job: What it is converted from.
+        job: The serving model, and the files that formats share.
         key: Catalog key of the format.
-        out: Where to write.
+        out: Path of the file or folder to write.
 
     Returns:
-        `unfolded`: for each input whose scaling stayed in an integer file, the reason.
+        For an integer format, `unfolded`: by input, why its scaling could not be folded into the weights.
     """
     format = load_format(key)
     format.convert(job, out)
@@ -37,7 +37,7 @@ def convert(job: Job, key: str, out: Path) -> dict[str, Any]:
 
 
 def latency(path: str, example: str) -> dict[str, Any]:
-    """Time a SavedModel here, where TensorFlow has one thread."""
+    """Time a SavedModel in this process, where TensorFlow has one thread."""
     from dltemplates.runtimes import load_predictor
 
     with np.load(example, allow_pickle=False) as arrays:
@@ -45,29 +45,29 @@ def latency(path: str, example: str) -> dict[str, Any]:
 
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
-    """Do what a request asks for; no graph is kept for the next one.
+    """Answer a request; keep no graph for the next one.
 
     Args:
-        request: What `Converter.ask` was given.
+        request: The arguments of `Converter.ask`.
 
     Returns:
-        The reply; `error` or `os_error` where it could not be done.
+        The reply; it holds `error` or `os_error` on a failure.
     """
     try:
         if request["do"] == "latency":
             return latency(request["path"], request["example"])
         contract = Contract.model_validate_json(request["contract"])
-        job = Job(Path(request["serving"]), Path(request["work"]), contract, request["integer_type"])
+        job = ConversionJob(Path(request["serving"]), Path(request["work"]), contract, request["integer_type"])
         return convert(job, request["format"], Path(request["out"]))
     except OSError as error:
         return {"os_error": [error.errno, error.strerror, error.filename]}
-    except Exception as error:  # whatever a converter raises is the answer
+    except Exception as error:  # a converter may raise anything; the caller gets it as text
         return {"error": _explain(error)}
 
 
 def _explain(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0] if lines else 'no reason given'}"[:500]
+    return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"[:500]
 
 
 def _import_tensorflow() -> None:
@@ -78,16 +78,16 @@ def _import_tensorflow() -> None:
 
 
 def main() -> None:
-    """Keep the pipe to the caller for replies; what libraries print goes to stderr."""
+    """Answer requests from stdin; replies go to stdout, and the libraries' prints to stderr."""
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    _import_tensorflow()  # while the caller is still writing the serving model
+    _import_tensorflow()  # now, while the caller still writes the serving model
     for line in sys.stdin:
         reply = answer(json.loads(line)) | {"peak_memory": peak_memory()}
         replies.write(json.dumps(reply) + "\n")
         replies.flush()
-        gc.collect()  # graphs refer to themselves
+        gc.collect()  # graphs hold reference cycles
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from dltemplates.cli.pages import gather
 from dltemplates.deploy import files, worker
 from dltemplates.deploy.calibration import calibration
 from dltemplates.deploy.converters import convert
-from dltemplates.deploy.converters.conversion_job import Job
+from dltemplates.deploy.converters.conversion_job import ConversionJob
 from dltemplates.deploy.converters.saved_model import save_serving, with_float_images
 from dltemplates.deploy.export import export_system
 from dltemplates.deploy.formats.format import load_format
@@ -98,7 +98,7 @@ def test_a_format_converts_and_its_file_passes(key, saved, dataset, reference, c
     serving, contract = saved
     if format.needs_examples:
         np.savez(tmp_path / "calibration.npz", **calibration(contract, dataset.split("train"), 64))
-    job = Job(serving, tmp_path, contract, "uint8")
+    job = ConversionJob(serving, tmp_path, contract, "uint8")
     out = tmp_path / files.file_name("tiny", format)
     reply = worker.convert(job, key, out)
     assert ("examples" in vars(job)) == format.needs_examples

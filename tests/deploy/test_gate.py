@@ -47,7 +47,7 @@ def test_a_share_may_lose_as_many_units_as_the_budget_allows(lost, gained, units
     assert (result.failure is None) == passes
     assert (result.lost, result.gained, result.units) == (lost, gained, units)
     if not passes:
-        assert f"loses {lost} of {units} and gains {gained}" in result.failure
+        assert f"of {units} examples, {lost} are right only in Keras and {gained} only in the file" in result.failure
 
 
 @pytest.mark.parametrize(
@@ -74,12 +74,13 @@ def test_too_few_units_have_no_score():
 def test_unchanged_units_prove_what_they_can(units, proven):
     result = decide(share([], units), share([], units), Budget("0.01", "max"))
     assert (result.failure, result.proven) == (None, proven)
-    assert result.evidence.startswith("proven" if proven else f"not proven: {units} examples cannot show a drop below")
+    assert result.evidence.startswith("proven" if proven else f"not proven: with {units} examples, the drop may be")
 
 
 def test_evidence_names_the_drop_that_the_examples_can_show():
     result = decide(share([], 49), share([], 49), Budget("0.01", "max"))
-    assert result.evidence == "not proven: 49 examples cannot show a drop below 0.052"
+    expected = "with 49 examples, the drop may be as large as 0.052 (90% interval -0.0523 to 0.0523)"
+    assert result.evidence == f"not proven: {expected}"
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.deploy import export as loop
 from dltemplates.deploy import memory, worker
 from dltemplates.deploy.calibration import calibration
-from dltemplates.deploy.converters.conversion_job import Job
+from dltemplates.deploy.converters.conversion_job import ConversionJob
 from dltemplates.deploy.converters.saved_model import save_serving, with_float_images
 from dltemplates.deploy.export import export_system
 from dltemplates.deploy.export_run import export
@@ -185,12 +185,12 @@ def request_of(serving, tmp_path):
 def test_no_job_outlives_its_format(request_of, monkeypatch):
     jobs = []
 
-    class Watched(Job):
+    class Watched(ConversionJob):
         def __init__(self, *arguments):
             super().__init__(*arguments)
             jobs.append(weakref.ref(self))
 
-    monkeypatch.setattr(worker, "Job", Watched)
+    monkeypatch.setattr(worker, "ConversionJob", Watched)
     for key in SETTINGS.formats:
         assert worker.answer(request_of(key)) == {}
     gc.collect()

@@ -187,7 +187,7 @@ def test_a_part_that_fails_takes_the_other_with_it(run, tmp_path, monkeypatch):
     report = export(copy, formats=["tflite:float32"])
     results = report.results_of("tflite:float32")
     assert "`value` must depend on the input" in results["step"].reason
-    assert results["encoder"].reason == "`step` did not pass, and the parts of a system count only together"
+    assert results["encoder"].reason == "part `step` did not pass, and the system needs all its parts"
     assert not list(copy.exports_path.rglob("*.tflite"))
 
 

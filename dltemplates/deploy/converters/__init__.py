@@ -1,1 +1,1 @@
-"""From a SavedModel to SavedModel, TFLite and ONNX files, in a child process."""
+"""Converters from a serving SavedModel to SavedModel, TFLite and ONNX files; they run in a child process."""

@@ -1,4 +1,4 @@
-"""What the formats of one serving model are converted from."""
+"""The conversion job: a serving model, and the graphs that its formats share."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ import numpy as np
 from dltemplates.tasks.serving.contract import Contract
 
 
-class Job:
+class ConversionJob:
     """The conversion of one serving model to one format.
 
-    What formats share is made once and lies in `work`, where the job of the next format finds it: no graph stays in
-    memory once its format is written.
+    Files that formats share are written once, into `work`, where the next job finds them. So no graph stays in memory
+    after its format is written.
 
     Attributes:
         serving: The serving model, as a SavedModel with variables.
-        work: A folder for files in between, of this serving model alone.
-        contract: What goes in and comes out, in float.
-        integer_type: What int8 files take: `uint8` or `int8`.
+        work: Folder for intermediate files of this serving model.
+        contract: The contract, with float inputs and outputs.
+        integer_type: Input dtype of int8 files: `uint8` or `int8`.
     """
 
     def __init__(self, serving: Path, work: Path, contract: Contract, integer_type: str):
@@ -35,38 +35,38 @@ class Job:
 
     @cached_property
     def examples(self) -> dict[str, np.ndarray]:
-        """What sets the ranges of integer files: raw inputs by name."""
+        """The calibration examples: raw inputs by name."""
         with np.load(self.work / "calibration.npz", allow_pickle=False) as arrays:
             return dict(arrays)
 
     @cached_property
     def encoded_examples(self) -> dict[str, np.ndarray]:
-        """The same as integer files take them before they are quantized."""
+        """The calibration examples, encoded as the network's float inputs."""
         return {value.name: value.encode(self.examples[value.name]) for value in self.standardized_contract.inputs}
 
     @cached_property
     def frozen(self) -> Any:
-        """The graph without variables."""
+        """The graph with constants in place of variables."""
         from dltemplates.deploy.converters.graph import freeze, read_frozen
 
         path = self.work / "graph"
         if path.exists():
             return read_frozen(path)
         frozen = freeze(self.serving)
-        self._written(path.name, frozen.write)
+        self._write_once(path.name, frozen.write)
         return frozen
 
     @property
     def cut(self) -> Any:
-        """The graph without the standardization of numbers; `frozen` where there is none."""
+        """The graph without the standardization of numbers; `frozen` if it has none."""
         return self._cut[0]
 
     @property
     def standardized_contract(self) -> Contract:
-        """The contract of files of less than float32, before their dtypes are known.
+        """The contract of float16 and integer files, before their dtypes are known.
 
-        Numbers with a mean are standardized by who calls them: 65,504 is the largest that float16 holds, and one scale
-        for all columns of a table would leave nothing of the small ones in 8 bits.
+        The caller standardizes the numbers of these files: float16 holds at most 65,504, and in 8 bits one scale for
+        all columns of a table would round the small columns to 0.
         """
         return self._cut[1]
 
@@ -78,25 +78,25 @@ class Job:
 
     @cached_property
     def folded(self) -> tuple[Any, dict[str, str]]:
-        """The graph whose first layers take raw values, and why that could not be, by input."""
+        """The graph with input scaling folded into the first layers, and by input the reason if that failed."""
         from dltemplates.deploy.converters.graph import fold_scale
 
         return fold_scale(self.cut)
 
     @cached_property
     def frozen_path(self) -> Path:
-        """`frozen` on disk."""
-        return self._written("frozen", lambda path: self.frozen.save(path))
+        """Path of `frozen` as a SavedModel."""
+        return self._write_once("frozen", lambda path: self.frozen.save(path))
 
     @cached_property
     def cut_path(self) -> Path:
-        """`cut` on disk."""
-        return self.frozen_path if self.cut is self.frozen else self._written("cut", self.cut.save)
+        """Path of `cut` as a SavedModel."""
+        return self.frozen_path if self.cut is self.frozen else self._write_once("cut", self.cut.save)
 
     @cached_property
     def folded_path(self) -> Path:
-        """`folded` on disk."""
-        return self._written("folded", lambda path: self.folded[0].save(path))
+        """Path of the `folded` graph as a SavedModel."""
+        return self._write_once("folded", lambda path: self.folded[0].save(path))
 
     @cached_property
     def onnx(self) -> Any:
@@ -109,15 +109,15 @@ class Job:
         if path.exists():
             return onnx.load(path)
         model = convert_onnx(self.frozen, self.contract)
-        self._written(path.name, lambda path: onnx.save(model, path))
+        self._write_once(path.name, lambda path: onnx.save(model, path))
         return model
 
-    def _written(self, name: str, write: Callable[[Path], None]) -> Path:
-        """Return a file or folder of `work`, written first where it is not there yet."""
+    def _write_once(self, name: str, write: Callable[[Path], None]) -> Path:
+        """Return the path of a file or folder in `work`; write it if it is missing."""
         path = self.work / name
         if not path.exists():
-            partial = path.with_name(f"{name}.partial")  # what a child that died has left counts for nothing
+            partial = path.with_name(f"{name}.partial")  # a child that dies leaves no file that looks complete
             write(partial)
             os.replace(partial, path)
-            gc.collect()  # what TensorFlow made of the graph refers to itself: twenty times the weights
+            gc.collect()  # TensorFlow's graphs hold reference cycles: twenty times the weights
         return path

@@ -1,4 +1,4 @@
-"""The caller's side of the child process that converts."""
+"""The caller's side of the converter process."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from typing import IO, Any, cast
 
 from dltemplates.compat import signal_name, start_process
 
-# -P: else a file of the user's current folder, such as an onnx.py, would be imported in place of the library.
+# -P: without it, an onnx.py in the current folder would be imported in place of the library.
 WORKER = (sys.executable, "-P", "-m", "dltemplates.deploy.worker")
-MAX_MEMORY = 8 * 2**30  # bytes; a child that took more is not asked again, as it gives none back before its end
+MAX_MEMORY = 8 * 2**30  # bytes; a child that used more is replaced, since it frees memory only when it ends
 
 
 class ConversionError(Exception):
-    """A format that could not be converted; the text says why."""
+    """A conversion that failed; the message says why."""
 
 
 class Converter:
-    """A child process that converts, started again after it has died or a conversion took much memory.
+    """The converter process; it is started again if it dies, or after a conversion that took much memory.
 
-    Use it as a context manager: on leaving, whatever happened, the child is gone.
+    Use it as a context manager, which always ends the process.
     """
 
     def __init__(self, log: Path, command: Sequence[str] | None = None):
-        """Prepare to start.
+        """Store the options; `start` starts the process.
 
         Args:
-            log: File for what the libraries print.
-            command: The worker and its arguments, by default the one of this package.
+            log: File for the output of the libraries.
+            command: The worker and its arguments; by default this package's worker.
         """
         self.log = log
         self.command = tuple(command or WORKER)
@@ -47,7 +47,7 @@ class Converter:
         self.stop()
 
     def start(self) -> subprocess.Popen[str]:
-        """Start the child; it gets ready while the caller goes on."""
+        """Start the child, which imports its libraries while the caller continues."""
         environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "PYTHONPATH": _search_path()}
         with self.log.open("ab") as log:
             process = start_process(
@@ -62,7 +62,7 @@ class Converter:
         return process
 
     def stop(self) -> None:
-        """End the child, if there is one."""
+        """End the child, if it runs."""
         process, self.process = self.process, None
         if process is None:
             return
@@ -77,8 +77,8 @@ class Converter:
         """Send one request and wait for its reply.
 
         Raises:
-            ConversionError: If the request failed, or the child died of it.
-            OSError: If the child could not write.
+            ConversionError: If the request failed, or the child died.
+            OSError: If the child could not read or write a file.
         """
         process = self.process or self.start()
         requests, replies = cast(IO[str], process.stdin), cast(IO[str], process.stdout)
@@ -90,7 +90,7 @@ class Converter:
         if not line.endswith("\n"):
             status = process.wait()
             self.stop()
-            raise ConversionError(f"the converter {_end_of(status)}")
+            raise ConversionError(f"the converter {_describe_end(status)}")
         reply = json.loads(line)
         if reply.pop("peak_memory") > MAX_MEMORY:
             self.stop()
@@ -102,16 +102,16 @@ class Converter:
 
 
 def _search_path() -> str:
-    """Where the child looks for modules: where this process does, but for the current folder."""
+    """Return the child's search path for modules: the one of this process without the current folder."""
     current, package = os.getcwd(), str(Path(__file__).parents[2])
     paths = [path for path in sys.path if path and os.path.abspath(path) != current]
     return os.pathsep.join([*paths, package])  # last, as it may be the current folder itself
 
 
-def _end_of(status: int) -> str:
+def _describe_end(status: int) -> str:
     if status >= 0:
         return f"ended with status {status}"
     name = signal_name(status)
-    if name == "SIGKILL":  # how the system stops what takes the last of the memory
-        return "was killed (SIGKILL), most likely for want of memory; end what else runs, or use a larger machine"
+    if name == "SIGKILL":  # Linux kills a process this way when memory runs out
+        return "was killed (SIGKILL), most likely because memory ran out; close other programs, or use a larger machine"
     return f"crashed ({name})"

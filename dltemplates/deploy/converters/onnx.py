@@ -1,4 +1,4 @@
-"""ONNX files: float32, float16, and int8 (QDQ, per channel) that takes raw bytes."""
+"""ONNX files: float32, float16, and int8 (QDQ, per channel) with raw bytes as input."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from dltemplates.tasks.serving.contract import Contract
 OPSET = 17
 MOVING = {"Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity"}
 TYPES = {"uint8": quantization.QuantType.QUInt8, "int8": quantization.QuantType.QInt8}
-MIN_FLOAT16 = 2.0**-24  # of float16, above 0
+MIN_FLOAT16 = 2.0**-24  # smallest float16 above 0
 
 
 def convert_onnx(frozen: Frozen, contract: Contract) -> onnx.ModelProto:
@@ -36,7 +36,7 @@ def convert_onnx(frozen: Frozen, contract: Contract) -> onnx.ModelProto:
         graph_def = tf_loader.tf_optimize(inputs, outputs, frozen.graph_def)
     try:
         graph = optimize_in_place(_translate(graph_def, frozen))
-    except Exception:  # whatever a pass raises: it is left out, at the price of a copy of the graph before each
+    except Exception:  # skip the pass that fails, at the price of a copy of the graph before each pass
         graph = optimizer.optimize_graph(_translate(graph_def, frozen), catch_errors=True)
     model = graph.make_model(f"converted from {contract.name}")
     _keep_padding(model)
@@ -50,7 +50,7 @@ def convert_onnx(frozen: Frozen, contract: Contract) -> onnx.ModelProto:
 
 
 def _translate(graph_def: Any, frozen: Frozen) -> tf2onnx.graph.Graph:
-    """The graph in ONNX's operators, not optimized; its inputs and outputs have their own names."""
+    """Translate a graph to ONNX operators, without optimization; inputs and outputs keep their names."""
     names = {tensor: name for name, tensor in {**frozen.inputs, **frozen.outputs}.items()}
     with tf.Graph().as_default() as graph, tf.device("/cpu:0"):
         tf.import_graph_def(graph_def, name="")
@@ -65,14 +65,14 @@ def _translate(graph_def: Any, frozen: Frozen) -> tf2onnx.graph.Graph:
 
 
 def _keep_padding(model: onnx.ModelProto) -> None:
-    """Pad by next to nothing where a max pooling follows.
+    """Pad with a tiny number instead of 0 before max pooling.
 
-    ONNX Runtime moves a padding by 0 into the pooling, to which what is padded is minus infinity: another result where
-    all else is negative (seen in 1.31). One by another number it leaves where it is.
+    ONNX Runtime 1.31 moves zero padding into the pooling, which then pads with minus infinity: a wrong result where all
+    other values are negative. It does not move padding with another number.
     """
     pooled = {node.input[0] for node in model.graph.node if node.op_type == "MaxPool"}
     for node in model.graph.node:
-        if node.op_type == "Pad" and node.output[0] in pooled and len(node.input) == 2:  # without a value: by 0
+        if node.op_type == "Pad" and node.output[0] in pooled and len(node.input) == 2:  # no value: pads with 0
             name = f"{node.name}_value"
             model.graph.initializer.append(numpy_helper.from_array(np.array(MIN_FLOAT16, np.float32), name))
             node.input.append(name)
@@ -81,7 +81,7 @@ def _keep_padding(model: onnx.ModelProto) -> None:
 def to_float16(model: onnx.ModelProto) -> onnx.ModelProto:
     """Halve the weights; inputs and outputs stay float32."""
     halved = convert_float_to_float16(model, keep_io_types=True)
-    OnnxModel(halved).topological_sort()  # it puts its casts last
+    OnnxModel(halved).topological_sort()  # the conversion appends its casts at the end
     return halved
 
 
@@ -90,9 +90,9 @@ def to_int8(model: onnx.ModelProto, folder: Path, examples: dict[str, np.ndarray
 
     Args:
         model: The float32 model.
-        folder: For files in between.
-        examples: Raw inputs by name, each (n, ...), that set the ranges.
-        integer: What image inputs, and all activations, are: `uint8` or `int8`.
+        folder: Folder for intermediate files.
+        examples: Calibration inputs by name, each (n, ...).
+        integer: Dtype of image inputs and of all activations: `uint8` or `int8`.
     """
     source, prepared, quantized = (folder / name for name in ("float.onnx", "prepared.onnx", "quantized.onnx"))
     onnx.save(model, source)
@@ -106,7 +106,7 @@ def to_int8(model: onnx.ModelProto, folder: Path, examples: dict[str, np.ndarray
         activation_type=TYPES[integer],
         weight_type=quantization.QuantType.QInt8,
     )
-    if any(node.op_type == "LSTM" for node in model.graph.node):  # has no static form: its activations stay float
+    if any(node.op_type == "LSTM" for node in model.graph.node):  # no static quantization: its activations stay float
         quantization.quantize_dynamic(
             str(quantized),
             str(quantized),
@@ -118,18 +118,18 @@ def to_int8(model: onnx.ModelProto, folder: Path, examples: dict[str, np.ndarray
 
 
 def take_integers(model: onnx.ModelProto, contract: Contract, integer: str) -> Contract:
-    """Let what holds bytes, such as images, into a QDQ model as bytes.
+    """Make a QDQ model take byte features, such as images, as integers.
 
-    Its first QuantizeLinear, where nothing is computed before it, makes the integers that the file then takes; else a
-    DequantizeLinear in front makes the values that are computed with.
+    If the first operation is a QuantizeLinear, remove it: the file then takes its integers. Otherwise, add a
+    DequantizeLinear in front.
 
     Args:
         model: The model, changed in place.
         contract: The contract of the float model.
-        integer: What image inputs are: `uint8` or `int8`.
+        integer: Dtype of image inputs: `uint8` or `int8`.
 
     Returns:
-        The contract with the dtypes and quantization that the file now has.
+        The contract with the new dtypes and quantization.
     """
     graph = model.graph
     numbers = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
@@ -149,7 +149,7 @@ def take_integers(model: onnx.ModelProto, contract: Contract, integer: str) -> C
             tensor.type.tensor_type.elem_type = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(integer))
             value = value.model_copy(update={"dtype": integer, "quantization": quantization})
         inputs.append(value)
-    del graph.value_info[:]  # the types of what lies between have changed
+    del graph.value_info[:]  # the types of inner tensors have changed
     return contract.model_copy(update={"inputs": tuple(inputs)})
 
 
@@ -167,7 +167,7 @@ def _rename_input(graph: onnx.GraphProto, old: str, new: str) -> None:
 
 
 def _first_quantize(graph: onnx.GraphProto, tensor: str) -> onnx.NodeProto | None:
-    """The QuantizeLinear that a tensor comes to through nothing but a change of shape or order."""
+    """Return the QuantizeLinear that a tensor reaches through changes of shape or order only; None if there is none."""
     readers = [node for node in graph.node if tensor in node.input]
     if len(readers) != 1 or any(output.name == tensor for output in graph.output):
         return None
@@ -178,9 +178,9 @@ def _first_quantize(graph: onnx.GraphProto, tensor: str) -> onnx.NodeProto | Non
 
 
 def write(model: onnx.ModelProto, out: Path, contract: Contract) -> None:
-    """Write an `.onnx` file that carries its contract."""
+    """Write an `.onnx` file with its contract inside."""
     used = {node.domain for node in model.graph.node}
-    opsets = [entry for entry in model.opset_import if entry.domain in used]  # tools name more than they use
+    opsets = [entry for entry in model.opset_import if entry.domain in used]  # converters list unused ones too
     del model.opset_import[:]
     model.opset_import.extend(opsets)
     onnx.helper.set_model_props(model, contract.files())
@@ -189,7 +189,7 @@ def write(model: onnx.ModelProto, out: Path, contract: Contract) -> None:
 
 @tf_op("Erfc")
 class _Erfc:
-    """gelu's: `1 - erf(x)`, which tf2onnx does not know."""
+    """`1 - erf(x)`, used by gelu; tf2onnx does not support it."""
 
     @classmethod
     def version_9(cls, ctx, node, **kwargs):
@@ -198,7 +198,7 @@ class _Erfc:
 
 @tf_op("Expm1")
 class _Expm1:
-    """celu's: `exp(x) - 1`, which tf2onnx does not know."""
+    """`exp(x) - 1`, used by celu; tf2onnx does not support it."""
 
     @classmethod
     def version_9(cls, ctx, node, **kwargs):

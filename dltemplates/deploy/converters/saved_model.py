@@ -1,4 +1,4 @@
-"""The serving model as a SavedModel: what every format is converted from, and a format of its own."""
+"""The serving model as a SavedModel: the source of every conversion, and a format itself."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from dltemplates.tasks.serving.contract import Contract, ServingModel
 
 
 def with_float_images(serving: ServingModel) -> ServingModel:
-    """Give a serving model float32 images, where it takes integers.
+    """Return the serving model with float32 inputs in place of byte images.
 
-    The bytes of an integer file come from its quantization; a model that casts them itself would leave a CAST in it.
+    An integer file gets its bytes from quantization; a cast inside the model would stay in the file as a CAST.
 
     Raises:
-        ValueError: If the model's inputs or outputs are not those of its contract.
+        ValueError: If the model's inputs or outputs differ from its contract.
     """
     model, contract = serving.model, serving.contract
     _check_names("input", [tensor.name for tensor in model.inputs], [value.name for value in contract.inputs])
@@ -43,11 +43,11 @@ def with_float_images(serving: ServingModel) -> ServingModel:
 
 
 def save_serving(serving: ServingModel, folder: Path) -> None:
-    """Write a serving model as a SavedModel whose one signature has the contract's names.
+    """Write a serving model as a SavedModel with one signature, which uses the contract's names.
 
     Args:
-        serving: The model, its images in float32.
-        folder: Where to write.
+        serving: The serving model, with float32 images.
+        folder: Folder to write.
     """
     model, contract = serving.model, serving.contract
     names = [tensor.name for tensor in model.inputs]
@@ -69,7 +69,7 @@ def save_serving(serving: ServingModel, folder: Path) -> None:
 
 
 def export_saved_model(serving: Path, out: Path, contract: Contract) -> None:
-    """Copy the serving SavedModel and put its contract and labels beside it."""
+    """Copy the serving SavedModel, and add its contract and labels."""
     shutil.copytree(serving, out)
     assets = out / ASSETS
     assets.mkdir(exist_ok=True)
@@ -78,7 +78,7 @@ def export_saved_model(serving: Path, out: Path, contract: Contract) -> None:
 
 
 def output_names(model: keras.Model) -> list[str]:
-    """The names of a model's outputs: the keys of a dictionary, or the names of the layers that make them."""
+    """Return the names of a model's outputs: the keys of its output dictionary, or the names of its output layers."""
     return list(model.output) if isinstance(model.output, dict) else list(model.output_names)
 
 
@@ -86,9 +86,9 @@ def _batched(shape: tuple[int | None, ...], batch: str | int) -> tuple[int | Non
     return (batch if isinstance(batch, int) else None, *shape[1:])
 
 
-def _check_names(what: str, received: list[str], expected: list[str]) -> None:
+def _check_names(kind: str, received: list[str], expected: list[str]) -> None:
     if sorted(received) != sorted(expected):
         raise ValueError(
-            f"A serving model's {what}s must be those of its contract, {', '.join(expected)}. "
-            f"Received: {', '.join(received)}. Name the model's {what}s so."
+            f"A serving model's {kind}s must be those of its contract, {', '.join(expected)}. "
+            f"Received: {', '.join(received)}. Rename the model's {kind}s."
         )

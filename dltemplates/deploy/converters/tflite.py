@@ -1,4 +1,4 @@
-"""TFLite files: built-in operators only, names kept."""
+"""TFLite files with built-in operators only."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ FIRST_ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 
 
 def open_converter(serving: Path) -> Any:
-    """Prepare to convert a SavedModel without variables, to built-in operators."""
+    """Return a TFLite converter of a SavedModel without variables, with built-in operators only."""
     converter = tf.lite.TFLiteConverter.from_saved_model(str(serving), signature_keys=[SIGNATURE])
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     return converter
 
 
 def open_quantizer(serving: Path, examples: dict[str, np.ndarray] | None = None) -> Any:
-    """Prepare to convert a SavedModel to smaller numbers.
+    """Return a TFLite converter that quantizes a SavedModel.
 
     Args:
         serving: A SavedModel without variables.
-        examples: Inputs by name, each (n, ...), that set the ranges of activations; None leaves those float.
+        examples: Calibration inputs by name, each (n, ...); None leaves the activations float.
     """
     converter = open_converter(serving)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -39,21 +39,21 @@ def open_quantizer(serving: Path, examples: dict[str, np.ndarray] | None = None)
 
 
 def write(content: bytes, out: Path, contract: Contract) -> None:
-    """Write a `.tflite` file that carries its contract.
+    """Write a `.tflite` file with its contract inside.
 
     Args:
         content: The converted model.
-        out: Where to write.
-        contract: What goes in and comes out, in float.
+        out: Path of the file.
+        contract: The contract, with float inputs and outputs.
     """
     out.write_bytes(content)
     add_files(out, describe(content, contract).files())
 
 
 def shorten_names(content: bytes) -> bytes:
-    """Name each tensor by the first of the layers that were merged into it.
+    """Name each tensor after the first of its merged layers.
 
-    The converter lists them all, hundreds of letters a tensor: a tenth of the file of a network for small boards.
+    The converter lists all merged layers, hundreds of letters per tensor: a tenth of the file of a very small network.
     """
     model = flatbuffer_utils.convert_bytearray_to_object(content)
     for graph in model.subgraphs:
@@ -63,7 +63,7 @@ def shorten_names(content: bytes) -> bytes:
 
 
 def describe(content: bytes, contract: Contract) -> Contract:
-    """The contract with the dtypes and quantization that a TFLite file really has."""
+    """Return the contract with the dtypes and quantization of a TFLite file."""
     runner = Interpreter(model_content=content).get_signature_runner(SIGNATURE)
     inputs, outputs = runner.get_input_details(), runner.get_output_details()
     return contract.model_copy(
@@ -75,7 +75,7 @@ def describe(content: bytes, contract: Contract) -> Contract:
 
 
 def add_files(path: Path, files: dict[str, str]) -> None:
-    """Append texts as a zip; the runtimes read the network in front of it as before."""
+    """Append text files as a zip archive; runtimes ignore it and read the network before it."""
     with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
         for name, text in files.items():
             archive.writestr(zipfile.ZipInfo(name, FIRST_ZIP_DATE), text, zipfile.ZIP_DEFLATED)

@@ -1,6 +1,6 @@
-"""What an export format is. The loop, the check and the process that converts look it up by its key.
+"""The export format. The export loop, the check and the converter process look it up by its key.
 
-To add one: write its object in a file of this folder, add its line to the catalog and its row to the contract test
+To add a format, write its object in a file of this folder, and add a line to the catalog and a row to the contract test
 (`tests/deploy/test_format_contract.py`).
 """
 
@@ -14,33 +14,33 @@ from typing import TYPE_CHECKING
 from dltemplates import catalog
 
 if TYPE_CHECKING:
-    from dltemplates.deploy.converters.conversion_job import Job
+    from dltemplates.deploy.converters.conversion_job import ConversionJob
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Format:
     """An export format.
 
-    The process that exports imports it too: import converters inside `convert`, which runs in a process of its own.
+    The exporting process imports it too, so import converters inside `convert`, which runs in the child process.
 
     Attributes:
-        key: Its name in the catalog, such as `tflite:int8`; what follows the colon is part of the file's name.
-        suffix: How the file's name ends: `.tflite`, `.onnx`; empty for a SavedModel folder.
-        convert: Writes the model of a job to a path.
-        tolerance: Greatest error against Keras, divided by the spread of Keras's output; None where only the task's
-            score and the changed predictions can tell (integer arithmetic).
-        needs_examples: Whether `convert` reads the examples that set the ranges of integers.
-        integer: Whether the file takes images as bytes, with no arithmetic in front of its first layers.
-        refuses: What it is known not to take: the class name of a layer or the name of an activation, and the reason.
-        one_by_one: Class names of layers with which it takes one example a call.
-        memory: How many times the bytes of the float32 weights a conversion takes at most.
-        is_slow: Whether a file with these operators, by name, is many times slower than others, and so is checked on
-            fewer examples.
+        key: Catalog key, such as `tflite:int8`; the text after the colon is part of the file's name.
+        suffix: Suffix of the file: `.tflite`, `.onnx`; empty for a SavedModel folder.
+        convert: Function that writes the model of a job to a path.
+        tolerance: Greatest error against Keras, divided by the range of Keras's output; None for integer arithmetic,
+            where the task's score and the changed decisions decide.
+        needs_examples: Whether `convert` reads the calibration examples.
+        integer: Whether the file takes images as bytes, with no arithmetic before its first layers.
+        refuses: Unsupported layers, by class name, and activations, by name, with the reason.
+        one_by_one: Class names of layers that need one example per call.
+        memory: Greatest memory of a conversion, as a multiple of the bytes of the float32 weights.
+        is_slow: Function of the operators by name. True if the file is many times slower than others; it is then scored
+            on fewer examples.
     """
 
     key: str
     suffix: str
-    convert: Callable[[Job, Path], None]
+    convert: Callable[[ConversionJob, Path], None]
     tolerance: float | None
     needs_examples: bool = False
     integer: bool = False
@@ -51,7 +51,7 @@ class Format:
 
 
 def load_format(key: str) -> Format:
-    """Import the format of a key.
+    """Import the format with a catalog key.
 
     Raises:
         ValueError: If the catalog has no such key.

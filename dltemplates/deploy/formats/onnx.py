@@ -8,27 +8,27 @@ from typing import TYPE_CHECKING
 from dltemplates.deploy.formats.format import Format
 
 if TYPE_CHECKING:
-    from dltemplates.deploy.converters.conversion_job import Job
+    from dltemplates.deploy.converters.conversion_job import ConversionJob
 
-MEMORY = 18.0  # times the bytes of the weights; measured by `tools/bench_memory.py weights`
+MEMORY = 18.0  # multiple of the weights' bytes; measured by `tools/bench_memory.py weights`
 SUFFIX = ".onnx"
-NO_TEXT = {"CategoryLookup": "ONNX compares no text before opset 19, and it is converted to opset 17"}
+NO_TEXT = {"CategoryLookup": "ONNX compares strings only from opset 19 on, and this export uses opset 17"}
 
 
-def _float32(job: Job, out: Path) -> None:
+def _float32(job: ConversionJob, out: Path) -> None:
     from dltemplates.deploy.converters import onnx
 
     onnx.write(job.onnx, out, job.contract)
 
 
-def _float16(job: Job, out: Path) -> None:
+def _float16(job: ConversionJob, out: Path) -> None:
     from dltemplates.deploy.converters import onnx
 
     model = job.onnx if job.cut is job.frozen else onnx.convert_onnx(job.cut, job.standardized_contract)
     onnx.write(onnx.to_float16(model), out, job.standardized_contract)
 
 
-def _int8(job: Job, out: Path) -> None:
+def _int8(job: ConversionJob, out: Path) -> None:
     from dltemplates.deploy.converters import onnx
 
     model = onnx.convert_onnx(job.folded[0], job.standardized_contract)

@@ -1,4 +1,4 @@
-"""TensorFlow's SavedModel, for servers."""
+"""TensorFlow SavedModel, for servers."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from dltemplates.deploy.formats.format import Format
 
 if TYPE_CHECKING:
-    from dltemplates.deploy.converters.conversion_job import Job
+    from dltemplates.deploy.converters.conversion_job import ConversionJob
 
-MEMORY = 4.5  # times the bytes of the weights; measured by `tools/bench_memory.py weights`
+MEMORY = 4.5  # multiple of the weights' bytes; measured by `tools/bench_memory.py weights`
 
 
-def _convert(job: Job, out: Path) -> None:
+def _convert(job: ConversionJob, out: Path) -> None:
     from dltemplates.deploy.converters.saved_model import export_saved_model
 
     export_saved_model(job.serving, out, job.contract)

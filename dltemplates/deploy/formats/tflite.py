@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from dltemplates.deploy.formats.format import Format
 
 if TYPE_CHECKING:
-    from dltemplates.deploy.converters.conversion_job import Job
+    from dltemplates.deploy.converters.conversion_job import ConversionJob
 
-MEMORY = 22.0  # times the bytes of the weights; measured by `tools/bench_memory.py weights`
+MEMORY = 22.0  # multiple of the weights' bytes; measured by `tools/bench_memory.py weights`
 SUFFIX = ".tflite"
-RECURRENT = ("LSTM", "GRU", "SimpleRNN")  # one example a call: TFLite's loop must know the sizes of what it gathers
+RECURRENT = ("LSTM", "GRU", "SimpleRNN")  # one example per call: TFLite's loop needs fixed sizes for its outputs
 CALIBRATION_CRASHES = {
-    **dict.fromkeys(RECURRENT, "the TFLite converter crashes when it calibrates it"),
-    "CategoryLookup": "the TFLite converter crashes when it calibrates two texts or more",
+    **dict.fromkeys(RECURRENT, "the TFLite converter crashes when it calibrates this layer"),
+    "CategoryLookup": "the TFLite converter crashes when it calibrates two or more strings",
 }
 NO_16X8 = {
     "hard_silu": "HARD_SWISH",
@@ -35,13 +35,13 @@ NO_16X8 = {
 }
 
 
-def _float32(job: Job, out: Path) -> None:
+def _float32(job: ConversionJob, out: Path) -> None:
     from dltemplates.deploy.converters import tflite
 
     tflite.write(tflite.open_converter(job.frozen_path).convert(), out, job.contract)
 
 
-def _float16(job: Job, out: Path) -> None:
+def _float16(job: ConversionJob, out: Path) -> None:
     import tensorflow as tf
 
     from dltemplates.deploy.converters import tflite
@@ -51,13 +51,13 @@ def _float16(job: Job, out: Path) -> None:
     tflite.write(converter.convert(), out, job.standardized_contract)
 
 
-def _dynamic(job: Job, out: Path) -> None:
+def _dynamic(job: ConversionJob, out: Path) -> None:
     from dltemplates.deploy.converters import tflite
 
     tflite.write(tflite.open_quantizer(job.frozen_path).convert(), out, job.contract)
 
 
-def _int8(job: Job, out: Path) -> None:
+def _int8(job: ConversionJob, out: Path) -> None:
     import tensorflow as tf
 
     from dltemplates.deploy.converters import tflite
@@ -68,7 +68,7 @@ def _int8(job: Job, out: Path) -> None:
     tflite.write(tflite.shorten_names(converter.convert()), out, job.standardized_contract)
 
 
-def _int16x8(job: Job, out: Path) -> None:
+def _int16x8(job: ConversionJob, out: Path) -> None:
     import tensorflow as tf
 
     from dltemplates.deploy.converters import tflite
@@ -77,7 +77,7 @@ def _int16x8(job: Job, out: Path) -> None:
     converter = tflite.open_quantizer(job.folded_path, job.encoded_examples)
     converter.target_spec.supported_ops = [operators.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8]
     if any(value.is_decision for value in job.contract.outputs):
-        # Comparisons have no 16x8 form: they stay float.
+        # Comparisons have no 16x8 form, so they stay float.
         converter.target_spec.supported_ops += [operators.TFLITE_BUILTINS]
     tflite.write(tflite.shorten_names(converter.convert()), out, job.standardized_contract)
 
@@ -95,7 +95,9 @@ DYNAMIC = Format(
     convert=_dynamic,
     tolerance=None,
     one_by_one=RECURRENT,
-    is_slow=lambda operators: "TRANSPOSE_CONV" in operators,  # by LiteRT's reference kernels, as all of int16x8
+    is_slow=lambda operators: (
+        "TRANSPOSE_CONV" in operators
+    ),  # LiteRT runs it with reference kernels, like all of int16x8
 )
 INT8 = Format(
     key="tflite:int8",
@@ -117,9 +119,9 @@ INT16X8 = Format(
     needs_examples=True,
     refuses={
         **CALIBRATION_CRASHES,
-        "Embedding": "the TFLite converter cannot calibrate the ids in front of it",
-        **{trait: f"the TFLite converter has no 16x8 form of its operator {name}" for trait, name in NO_16X8.items()},
+        "Embedding": "the TFLite converter cannot calibrate the integer ids that this layer takes",
+        **{key: f"the TFLite converter has no 16x8 form of the operator {name}" for key, name in NO_16X8.items()},
     },
     one_by_one=RECURRENT,
-    is_slow=lambda operators: True,  # LiteRT's reference kernels are thirty to a hundred times slower than the others
+    is_slow=lambda operators: True,  # LiteRT's reference kernels are 30 to 100 times slower than its others
 )

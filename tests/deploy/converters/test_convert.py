@@ -42,7 +42,7 @@ def test_one_child_answers_all_requests(converter):
     ("request_", "match"),
     [
         ({"do": "die", "signal": signal.SIGSEGV}, r"crashed \(SIGSEGV\)"),
-        ({"do": "die", "signal": signal.SIGKILL}, r"was killed \(SIGKILL\), most likely for want of memory"),
+        ({"do": "die", "signal": signal.SIGKILL}, r"was killed \(SIGKILL\), most likely because memory ran out"),
         ({"do": "die", "signal": signal.SIGRTMIN + 3}, r"crashed \(\d+\)"),
         ({"do": "exit", "status": 3}, "ended with status 3"),
     ],

@@ -59,8 +59,8 @@ def test_folding_keeps_the_outputs(frozen, image, network):
     [
         (lambda: layers.Rescaling(1 / 127.5, offset=-1), (), "AddV2 of the input by -1"),
         (lambda: layers.Rescaling(-1.0), (), "Mul of the input by -1"),
-        (None, (layers.UnitNormalization(),), "in front of the first layer"),
-        (None, (layers.Softmax(),), "Softmax in front of the first layer"),
+        (None, (layers.UnitNormalization(),), "before the first layer"),
+        (None, (layers.Softmax(),), "Softmax before the first layer"),
     ],
 )
 def test_what_cannot_be_folded_is_left_and_named(frozen, image, preprocessing, network, reason):
@@ -79,7 +79,7 @@ def test_a_branch_that_is_no_layer_is_left(tmp_path, serve, image):
     save_serving(type(made)(model, with_float_images(made).contract), tmp_path / "serving")
     before = freeze(tmp_path / "serving")
     after, reasons = fold_scale(before)
-    assert "AddV2 in front of the first layer" in reasons["image"]
+    assert "AddV2 before the first layer" in reasons["image"]
     np.testing.assert_array_equal(call(after, image), call(before, image))
 
 
@@ -95,7 +95,7 @@ def test_flattening_leaves_no_shape_arithmetic(frozen, tmp_path, image):
     loaded = tf.saved_model.load(str(tmp_path / "frozen")).signatures[SIGNATURE]
     np.testing.assert_array_equal(loaded(image=tf.constant(image))["probabilities"].numpy(), call(graph, image))
     (reshape,) = (node for node in graph.graph_def.node if node.op == "Reshape" and "flatten" in node.name)
-    assert reshape.input[1].endswith("settled_shape")
+    assert reshape.input[1].endswith("constant_shape")
 
 
 def test_what_keras_compiles_is_opened(frozen, image):

@@ -8,7 +8,7 @@ from keras import layers
 
 from dltemplates.datasets.source import ArraySource
 from dltemplates.deploy.calibration import calibration
-from dltemplates.deploy.converters.conversion_job import Job
+from dltemplates.deploy.converters.conversion_job import ConversionJob
 from dltemplates.deploy.converters.saved_model import save_serving, with_float_images
 from dltemplates.deploy.raw_bytes import ARITHMETIC, check_input, leading_operators
 from dltemplates.deploy.worker import convert
@@ -51,7 +51,7 @@ def converted(serve, dataset, tmp_path):
         save_serving(serving, tmp_path / "serving")
         examples = calibration(serving.contract, ArraySource(arrays), 32)
         np.savez(tmp_path / "calibration.npz", **examples)
-        job = Job(tmp_path / "serving", tmp_path, serving.contract, integer)
+        job = ConversionJob(tmp_path / "serving", tmp_path, serving.contract, integer)
         out = tmp_path / ("file." + key.partition(":")[0])
         reply = convert(job, key, out)
         return serving, load_predictor(out), reply.get("unfolded", {}), arrays
@@ -104,7 +104,7 @@ def test_onnx_int8_takes_raw_bytes(converted, name, integer):
         (lambda: layers.Rescaling(1 / 127.5, offset=-1, dtype="float32"), "of the input by -1"),
         (
             lambda: layers.Normalization(mean=[100, 110, 120], variance=[900, 800, 700], dtype="float32"),
-            "not one number",
+            "one constant number",
         ),
     ],
 )

@@ -10,7 +10,7 @@ import pytest
 from dltemplates import catalog
 from dltemplates.datasets.source import ArraySource
 from dltemplates.deploy.calibration import calibration
-from dltemplates.deploy.check import _hold_decisions
+from dltemplates.deploy.check import _check_decisions
 from dltemplates.deploy.export_run import export
 from dltemplates.deploy.formats.format import load_format
 from dltemplates.deploy.gate import GateResult
@@ -106,7 +106,7 @@ def test_a_file_whose_decisions_are_others_does_not_pass(exported, refer, check,
 
     monkeypatch.setattr(Binary, "decode", contrary)
     with pytest.raises(
-        CheckError, match=r"over budget: `decision` differs from Keras's on \d+ of \d+ examples .* where 1 may"
+        CheckError, match=r"over budget: `decision` differs from Keras's on \d+ of \d+ examples .* at most 1 may"
     ):
         check(load_format("tflite:int8"), predictor, reference)
 
@@ -118,7 +118,7 @@ def test_as_many_decisions_may_change_as_the_budget_allows(examples, changed, pa
     figures = SplitCheck(examples=examples, float_score=0.9, score=0.9, drop=0.0, max_error=0.1, changed=changed)
     part = SimpleNamespace(decisions=("decision",))
     reference = SimpleNamespace(servings={"": None}, part=lambda name: part)
-    result = _hold_decisions(reference, figures, GateResult(units=examples, allowed=0.01))
+    result = _check_decisions(reference, figures, GateResult(units=examples, allowed=0.01))
     assert (result.failure is None) == passes
     assert passes or f"`decision` differs from Keras's on {changed} of {examples}" in result.failure
 

@@ -195,5 +195,5 @@ def test_an_encoder_and_a_decoder_are_used_one_after_the_other(run, tmp_path):
 
 @pytest.mark.parametrize("part", ["encoder", "decoder"])
 def test_a_part_has_no_score_of_its_own(run, part):
-    with pytest.raises(ValueError, match=r"must have a target\. Received: .*compared with Keras's"):
+    with pytest.raises(ValueError, match=r"with a target\. Received: .*compared with Keras's"):
         evaluate(file_of(run, "onnx:float32", part))

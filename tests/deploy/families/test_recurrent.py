@@ -12,7 +12,7 @@ from onnx import numpy_helper
 from conftest import series_data
 from dltemplates import catalog
 from dltemplates.compat import flatten_layers
-from dltemplates.deploy.converters.conversion_job import Job
+from dltemplates.deploy.converters.conversion_job import ConversionJob
 from dltemplates.deploy.converters.saved_model import save_serving
 from dltemplates.deploy.converters.tflite import add_files
 from dltemplates.deploy.export import batch_of, export_system
@@ -80,11 +80,11 @@ def test_every_format_passes_or_says_why_not(exported):
     for key in ("tflite:int8", "tflite:int16x8"):
         result = report.result(key)
         assert (result.verdict, result.reason) == (
-            "not offered", "LSTM: the TFLite converter crashes when it calibrates it",
+            "not offered", "LSTM: the TFLite converter crashes when it calibrates this layer",
         )  # fmt: skip
     assert not report.failed
     for key in OFFERED:
-        one_by_one = "takes 1 example a call, as its recurrent layers need" in report.result(key).remarks
+        one_by_one = "takes 1 example per call, because of its recurrent layers" in report.result(key).remarks
         assert one_by_one == key.startswith("tflite")
 
 
@@ -155,7 +155,7 @@ def test_the_converter_takes_one_example_and_no_free_number(serving, tmp_path, k
         folder = tmp_path / str(batch)
         folder.mkdir()
         save_serving(ServingModel(model, contract), folder / "serving")
-        job = Job(folder / "serving", folder, contract, "uint8")
+        job = ConversionJob(folder / "serving", folder, contract, "uint8")
         if converts:
             load_format("tflite:float32").convert(job, folder / "out.tflite")
             assert load_predictor(folder / "out.tflite").contract.batch == 1
@@ -183,7 +183,7 @@ def test_what_remembers_a_call_is_refused(exported, reference, check):
     predictor = load_predictor(folder / report.result("tflite:dynamic").file)
     check(load_format("tflite:dynamic"), predictor, reference)
     with pytest.raises(
-        CheckError, match=r"a call must give what it gave before.* `forecast` is .* off: the file keeps"
+        CheckError, match=r"the same input must give the same output.* `forecast` is .* off: the file keeps"
     ):
         check(load_format("tflite:dynamic"), Remembering(predictor), reference)
 
@@ -222,5 +222,5 @@ def test_a_real_file_that_keeps_its_state_is_refused(serving, reference, windows
     first, second = (predictor({"series": windows[:1]})["forecast"] for _ in range(2))
     np.testing.assert_allclose(first, expected[:1], rtol=1e-4)
     assert np.abs(second - first).max() > 1e-3 * np.ptp(expected)
-    with pytest.raises(CheckError, match="the file keeps a state"):
+    with pytest.raises(CheckError, match="the file keeps state"):
         check(load_format("tflite:float32"), load_predictor(path), reference)
