@@ -55,7 +55,7 @@ def test_the_last_layer_stays_fresh_where_the_classes_are_others(small_run, digi
     )
     reporter = Notes()
     run = train(template, output=tmp_path / "run", reporter=reporter)
-    assert any(f"fresh weights in logits; all others are of {small_run.path}" in note for note in reporter.notes)
+    assert any(f"fresh weights in logits; all others are from {small_run.path}" in note for note in reporter.notes)
     before, after = weights_of(small_run.model()), weights_of(run.model())
     assert after["logits"][0].shape == (16, 2)
     (first, *_), (same, *_) = before.values(), after.values()
@@ -65,7 +65,7 @@ def test_the_last_layer_stays_fresh_where_the_classes_are_others(small_run, digi
 def test_another_architecture_is_refused_by_its_first_layer_that_differs(small_run):
     with pytest.raises(
         ValueError,
-        match=r"must be of the same architecture. Received: .*small, where .* \(Conv2D, 3x3x1x8\) stands and `convnet` "
+        match=r"must be of the same architecture. Received: .*small, where .* \(Conv2D, 3x3x1x8\); `convnet` "
         r"has .* \(Conv2D, 3x3x1x4\). Set the model",
     ):
         prepare(small_template(model={"name": "convnet", "filters": [4, 16], "weights": str(small_run.path)}))
@@ -227,7 +227,7 @@ def test_weights_for_another_size_say_which_it_is():
         build_network("vgg11", sizes | {"input_shape": (side, 32, 3)}, {"width": 0.1}) for side in (64, 32)
     )
     size = r"dataset.images.size=\[64, 32\] and dataset.images.channels=3"
-    refused(network, source, rf"They were trained on images of 64x32x3: set {size}; or set the model and its options")
+    refused(network, source, rf"trained on images of 64x32x3: set {size}; or set the model and its options")
 
 
 def test_auxiliary_classifiers_of_another_size_begin_fresh():

@@ -100,7 +100,7 @@ def vae_run(folder):
 def test_losses_and_scores_are_numbers_of_every_epoch(gan_run):
     rows = gan_run.history()
     assert len(rows) == 2
-    expected = ["loss", "generator_loss", "real_accuracy", "made_accuracy"]
+    expected = ["loss", "generator_loss", "real_accuracy", "generated_accuracy"]
     judged = ["fid", "class_coverage", "confidence", "class_accuracy", "diversity"]
     assert list(rows[0])[3:-1] == [*expected, *(f"val_{name}" for name in expected + judged)]
     assert np.isfinite([list(row.values()) for row in rows]).all()
