@@ -93,8 +93,8 @@ def _pair(network: keras.Model, source: keras.Model, origin: str) -> tuple[list[
             fresh.append(ours.name)
         else:
             raise ValueError(
-                f"`model.weights` must be of the same architecture. Received: {origin}, where "
-                f"the layer is {_describe(theirs, differing)}; `{network.name}` has {_describe(ours, differing)}. "
+                f"`model.weights` must be of the same architecture. Received: {origin}, with "
+                f"{_describe(theirs, differing)} where `{network.name}` has {_describe(ours, differing)}. "
                 f"{_way_out(network, source)}"
             )
     return copies, fresh
