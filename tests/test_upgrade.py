@@ -17,6 +17,7 @@ from dltemplates.tasks.serving.contract import Contract
 from dltemplates.upgrade import (
     read_record,
     upgrade_contract,
+    upgrade_history,
     upgrade_report,
     upgrade_run_record,
     upgrade_template,
@@ -223,3 +224,14 @@ def test_templates_are_upgraded_where_they_are_of_a_run(monkeypatch, tmp_path):
     assert run.template.seed == 7
     assert load_template(run.template_path).seed == 7
     assert load_template(copied).seed == 0
+
+
+def test_the_columns_of_an_old_history_get_their_present_names():
+    rows = [{"epoch": 1.0, "made_accuracy": 0.5, "val_made_accuracy": 0.25, "val_spread": 2.0}]
+    assert upgrade_history(rows) == [
+        {"epoch": 1.0, "generated_accuracy": 0.5, "val_generated_accuracy": 0.25, "val_diversity": 2.0}
+    ]
+    rows = [{"epoch": 1.0, "made_accuracy": 0.5}]
+    assert upgrade_history(rows) == [{"epoch": 1.0, "generated_accuracy": 0.5}]
+    rows = [{"epoch": 1.0, "loss": 0.5, "val_distance": 3.0}]  # a score of the user's own task
+    assert upgrade_history(rows) == rows

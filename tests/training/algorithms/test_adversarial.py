@@ -282,7 +282,7 @@ def test_classes_have_no_weight():
 
 def test_no_epoch_of_a_generator_is_the_best():
     with pytest.raises(ValueError, match="Received: train.restore = 'best'.*--set train.restore=last"):
-        begin(keep="best")
+        begin(restore="best")
 
 
 def test_a_critic_must_not_look_at_the_whole_batch():
