@@ -100,7 +100,8 @@ def upgrade_template(table: Table) -> Table:
 def upgrade_history(rows: list[dict[str, float]]) -> list[dict[str, float]]:
     """Return the rows of a `history.csv` with the columns that this version writes."""
     names = {f"val_{old}": f"val_{new}" for old, new in RENAMED_SCORES.items()}
-    if not any("val_spread" in row for row in rows):
+    names |= {"made_accuracy": "generated_accuracy", "val_made_accuracy": "val_generated_accuracy"}
+    if not any("val_spread" in row or "made_accuracy" in row for row in rows):
         return rows
     return [{names.get(name, name): value for name, value in row.items()} for row in rows]
 

@@ -19,6 +19,7 @@ from dltemplates.tasks.serving.contract import Contract
 from dltemplates.upgrade import (
     read_record,
     upgrade_contract,
+    upgrade_history,
     upgrade_report,
     upgrade_run_record,
     upgrade_template,
@@ -215,7 +216,9 @@ def test_templates_are_upgraded_where_they_are_of_a_run(monkeypatch, tmp_path):
     run = Run(V1 / "vae")
     copied = tmp_path / "template.toml"
     copied.write_bytes(run.template_path.read_bytes().replace(b"horizon = 1", b"").replace(b"period = 1", b""))
-    copied.write_text(re.sub("(?m)^resize = .*|^\\[dataset.columns\\]|^(code|keep|strings) = .*", "", copied.read_text()))
+    copied.write_text(
+        re.sub("(?m)^resize = .*|^\\[dataset.columns\\]|^(code|keep|strings) = .*", "", copied.read_text())
+    )
 
     def seeded(table):
         return upgrade_template(table) | {"seed": 7}
@@ -295,3 +298,14 @@ def test_a_model_that_is_built_says_it_too():
     message = r"^`code` of model `vae` is now `latent_dim`. Received: 8. Set `latent_dim`.$"
     with pytest.raises(ValueError, match=message):
         build_network("vae", {"input_shape": (8, 8, 1)}, {"code": 8})
+
+
+def test_the_columns_of_an_old_history_get_their_present_names():
+    rows = [{"epoch": 1.0, "made_accuracy": 0.5, "val_made_accuracy": 0.25, "val_spread": 2.0}]
+    assert upgrade_history(rows) == [
+        {"epoch": 1.0, "generated_accuracy": 0.5, "val_generated_accuracy": 0.25, "val_diversity": 2.0}
+    ]
+    rows = [{"epoch": 1.0, "made_accuracy": 0.5}]
+    assert upgrade_history(rows) == [{"epoch": 1.0, "generated_accuracy": 0.5}]
+    rows = [{"epoch": 1.0, "loss": 0.5, "val_distance": 3.0}]  # a score of the user's own task
+    assert upgrade_history(rows) == rows

@@ -1,4 +1,4 @@
-"""Which GPUs TensorFlow sees; where it sees none though one is there, why, and the way out, in one line."""
+"""The GPUs that TensorFlow sees, or a line on why it sees none and how to fix it."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ MINIMUM_DRIVER = {12: "525.60.13", 13: "580"}
 NO_DEVICE = 100
 # CUDA Driver API, CUresult: https://docs.nvidia.com/cuda/cuda-driver-api/group__CUDA__TYPES.html
 CUDA_ERRORS = {
-    34: "finds CUDA's stub in the place of its own libcuda.so.1. Take the stubs folder out of LD_LIBRARY_PATH",
-    NO_DEVICE: "shows no GPU. `nvidia-smi` says what became of it",
+    34: "finds CUDA's stub instead of the real libcuda.so.1. Remove the stubs folder from LD_LIBRARY_PATH",
+    NO_DEVICE: "shows no GPU. Look for the reason with `nvidia-smi`",
     802: "waits for its switches. Start its fabric manager: `sudo systemctl start nvidia-fabricmanager`",
-    803: "is loaded in another version than its libcuda.so.1. Restart the machine",
-    999: "fails. Load it anew: `sudo rmmod nvidia_uvm && sudo modprobe nvidia_uvm`, or restart the machine",
+    803: "has another version than its libcuda.so.1. Restart the machine",
+    999: "fails. Reload it: `sudo rmmod nvidia_uvm && sudo modprobe nvidia_uvm`, or restart the machine",
 }
 INSTALL = 'pip install "tensorflow[and-cuda]"'
 
 
 def describe() -> dict[str, str]:
-    """The GPUs that TensorFlow sees, or why it sees none, by name."""
+    """Return a description of each GPU that TensorFlow sees, or the reason why it sees none."""
     gpus = visible_gpus()
     return {f"GPU {number}": str(gpu) for number, gpu in enumerate(gpus)} or {"GPU": explain(gather())}
 
 
 def explain(facts: Facts) -> str:
-    """Say why TensorFlow sees no GPU: the first thing in its way, and how to remove it."""
+    """Return the first reason why TensorFlow sees no GPU, and how to fix it."""
     if not (facts.pci or facts.smi or facts.kernel_driver or facts.files or facts.driver.gpus):
         return "none found on this machine"
     if not facts.cuda_build:
-        return f"this TensorFlow was built without CUDA. Take the one for Linux on x86-64 (or WSL 2): `{INSTALL}`"
+        return f"this TensorFlow was built without CUDA. Install the one for Linux on x86-64 (or WSL 2): `{INSTALL}`"
     if facts.visible is not None and facts.visible.strip() in ("", "-1"):
         return _hidden(facts)
     fault = None if facts.driver.gpus else _access_fault(facts)
@@ -38,76 +38,75 @@ def explain(facts: Facts) -> str:
 
 
 def _hidden(facts: Facts) -> str:
-    return f"hidden by CUDA_VISIBLE_DEVICES={facts.visible!r}. Show them again: `unset CUDA_VISIBLE_DEVICES`"
+    return f"hidden by CUDA_VISIBLE_DEVICES={facts.visible!r}. Show the GPUs again: `unset CUDA_VISIBLE_DEVICES`"
 
 
 def _access_fault(facts: Facts) -> str | None:
-    """What lies between this process and the driver's device files."""
+    """Return why this process cannot use the driver's device files; None if it can."""
     if facts.container and not facts.files:
-        return "the machine has one, but this container was not given it. Start it so: `docker run --gpus all ...`"
+        return "the machine has a GPU, but this container has no access. Start it with `docker run --gpus all ...`"
     if not facts.kernel_driver:
         return (
-            "nvidia driver: not loaded. Load it: `sudo modprobe nvidia`; if there is none, install it "
+            "nvidia driver: not loaded. Load it: `sudo modprobe nvidia`; if it is missing, install it "
             "(https://www.nvidia.com/drivers, or `sudo apt install nvidia-driver`) and restart"
         )
     if not facts.files:
-        return "nvidia driver: has made no /dev/nvidia0. Make it: `sudo nvidia-modprobe -c 0 -u`"
+        return "nvidia driver: no /dev/nvidia0. Create it: `sudo nvidia-modprobe -c 0 -u`"
     if facts.closed:
         return (
-            f"no permission to use {', '.join(facts.closed)}. Join the group that has it (`ls -l {facts.closed[0]}`): "
+            f"no permission to use {', '.join(facts.closed)}. Join the group that owns it (`ls -l {facts.closed[0]}`): "
             "`sudo usermod -aG GROUP $USER`, and log in again"
         )
     return None
 
 
 def _driver_fault(facts: Facts) -> str | None:
-    """What is wrong with the driver."""
+    """Return the driver's fault; None if there is none."""
     driver = facts.driver
     generation = int(facts.cuda.partition(".")[0])
     minimum = MINIMUM_DRIVER.get(generation, "0")
-    # The user's half decides where it answers: with NVIDIA's compatibility package it is newer than the kernel's.
+    # libcuda.so.1 decides if it answers: NVIDIA's compatibility package makes it newer than the kernel module.
     if driver.cuda:
         too_old = driver.cuda // 1000 < generation
     else:
         too_old = bool(facts.kernel_driver) and _numbers(facts.kernel_driver) < _numbers(minimum)
     if too_old:
         return (
-            f"nvidia driver: {facts.kernel_driver or 'this one'} is too old for CUDA {facts.cuda}, with which this "
-            f"TensorFlow was built. Install {'the newest' if minimum == '0' else f'{minimum} or later'} "
+            f"nvidia driver: {facts.kernel_driver or 'this one'} is too old for CUDA {facts.cuda} of this "
+            f"TensorFlow. Install {'the newest' if minimum == '0' else f'{minimum} or later'} "
             "(https://www.nvidia.com/drivers), and restart"
         )
     if driver.problem:
-        way_out = "Install the driver's CUDA library (`sudo apt install libcuda1`), or the driver again"
+        way_out = "Install the driver's CUDA library (`sudo apt install libcuda1`), or reinstall the driver"
         if facts.container:
             way_out = "Start the container with `-e NVIDIA_DRIVER_CAPABILITIES=compute,utility`"
         return f"nvidia driver: its libcuda.so.1 does not load ({driver.problem}). {way_out}"
     if driver.code == NO_DEVICE and facts.visible is not None:
         return _hidden(facts)
     if driver.code:
-        return f"nvidia driver: {CUDA_ERRORS.get(driver.code, 'fails. `nvidia-smi` may say why')} (CUDA {driver.code})"
+        problem = CUDA_ERRORS.get(driver.code, "fails. Look for the reason with `nvidia-smi`")
+        return f"nvidia driver: {problem} (CUDA {driver.code})"
     return None
 
 
 def _library_fault(facts: Facts) -> str | None:
-    """What TensorFlow lacks though the driver offers a GPU."""
+    """Return the fault of TensorFlow's CUDA libraries or of the GPU's age; None if there is none."""
     if facts.missing_libraries:
         problem = f"CUDA libraries do not load: {', '.join(facts.missing_libraries)}"
         if not facts.missing_packages:
             repair = INSTALL.replace("install", "install --force-reinstall")
-            return f"{problem}. Their packages are installed, so repair them: `{repair}`"
+            return f"{problem}. Their packages are installed but broken. Repair them: `{repair}`"
         first, *others = facts.missing_packages
         return f"{problem}. Install {first}{f' and {len(others)} more' if others else ''}: `{INSTALL}`"
     if facts.driver.gpus and all((gpu.capability or (0, 0)) < facts.least_capability for gpu in facts.driver.gpus):
         least = "{}.{}".format(*facts.least_capability)
-        return (
-            f"{facts.driver.gpus[0]}: this TensorFlow takes {least} and later. Train on the processor, or another GPU"
-        )
+        return f"{facts.driver.gpus[0]}: this TensorFlow needs {least} or later. Train on the CPU, or another GPU"
     return None
 
 
 def _unknown_fault() -> str:
-    ask = """python -c 'import tensorflow as tf; tf.config.list_physical_devices("GPU")'"""
-    return f"one is there, and so is all that it needs. TensorFlow itself may say why: `TF_CPP_MIN_LOG_LEVEL=0 {ask}`"
+    command = """python -c 'import tensorflow as tf; tf.config.list_physical_devices("GPU")'"""
+    return f"no fault found with the GPU or its driver. Ask TensorFlow: `TF_CPP_MIN_LOG_LEVEL=0 {command}`"
 
 
 def _numbers(version: str) -> list[int]:

@@ -1,4 +1,4 @@
-"""What decides whether TensorFlow sees a GPU, found out without TensorFlow's help where it can be."""
+"""The facts that decide whether TensorFlow sees a GPU, gathered mostly without TensorFlow."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from typing import Any
 from dltemplates.errors import first_line
 
 NVIDIA = "0x10de"  # the vendor on the PCI bus
-DISPLAY = "0x03"  # the class of what shows pictures, or once did
-# What TensorFlow opens before it takes a GPU, as CUDA 12 and cuDNN 9 name it.
+DISPLAY = "0x03"  # the PCI class of display controllers
+# The libraries that TensorFlow loads for a GPU, as named by CUDA 12 and cuDNN 9.
 LIBRARIES = (
     *("libcudart.so.12", "libcublas.so.12", "libcublasLt.so.12", "libcufft.so.11"),
     *("libcusolver.so.11", "libcusparse.so.12", "libcudnn.so.9"),
@@ -29,9 +29,9 @@ class GPU:
     """One GPU.
 
     Attributes:
-        name: As its maker calls it.
-        capability: CUDA compute capability, such as (8, 0); None where it is no CUDA device.
-        memory: Bytes; None where nobody says.
+        name: Product name.
+        capability: CUDA compute capability, such as (8, 0); None without CUDA.
+        memory: Memory in bytes; None if unknown.
     """
 
     name: str
@@ -40,7 +40,7 @@ class GPU:
 
     @property
     def has_bfloat16(self) -> bool:
-        """Whether it calculates in bfloat16 by itself, as NVIDIA's do from Ampere on."""
+        """Whether the hardware computes in bfloat16, as NVIDIA's GPUs do since Ampere."""
         return self.capability is not None and self.capability >= (8, 0)
 
     def __str__(self) -> str:
@@ -54,13 +54,13 @@ class GPU:
 
 @dataclass(frozen=True)
 class Driver:
-    """What libcuda.so.1, the driver's half in user space, answers.
+    """The answers of libcuda.so.1, the driver's library.
 
     Attributes:
-        problem: Why it cannot be loaded; empty if it can.
-        cuda: The CUDA it runs, 12040 for 12.4.
-        code: What `cuInit` returned, 0 for success.
-        gpus: The GPUs it offers.
+        problem: Error message if it cannot be loaded, else empty.
+        cuda: Newest supported CUDA version, 12040 for 12.4.
+        code: Result of `cuInit`, 0 for success.
+        gpus: The driver's GPUs.
     """
 
     problem: str = ""
@@ -75,18 +75,18 @@ class Facts:
 
     Attributes:
         cuda_build: Whether this TensorFlow was built for CUDA.
-        cuda: The CUDA it was built with, such as `12.5.1`.
-        least_capability: Of the GPUs it was built for.
+        cuda: TensorFlow's CUDA version, such as `12.5.1`.
+        least_capability: Lowest compute capability that TensorFlow was built for.
         pci: NVIDIA's display controllers on the PCI bus.
         smi: The GPUs that `nvidia-smi` lists.
-        kernel_driver: Version of the loaded kernel module; empty where none is.
+        kernel_driver: Version of the loaded kernel module; empty if there is none.
         files: The device files of GPUs.
-        closed: Those of them that this user may not use.
-        driver: What libcuda.so.1 answers.
+        closed: The device files without permission for this user.
+        driver: The answers of libcuda.so.1.
         missing_libraries: CUDA libraries that cannot be loaded.
         missing_packages: Packages of `tensorflow[and-cuda]` that are not installed.
-        visible: `CUDA_VISIBLE_DEVICES`, None where it is not set.
-        container: Whether this is the inside of a container.
+        visible: `CUDA_VISIBLE_DEVICES`; None if it is not set.
+        container: Whether this process runs in a container.
     """
 
     cuda_build: bool = True
@@ -105,7 +105,7 @@ class Facts:
 
 
 def visible_gpus() -> list[GPU]:
-    """The GPUs that TensorFlow sees."""
+    """Return the GPUs that TensorFlow sees."""
     import tensorflow as tf
 
     devices = tf.config.list_physical_devices("GPU")
@@ -119,10 +119,10 @@ def visible_gpus() -> list[GPU]:
 
 
 def gather(root: Path = Path("/")) -> Facts:
-    """Find out all that `explain` asks for.
+    """Gather the facts for `explain`.
 
     Args:
-        root: The machine's `/`.
+        root: The root folder of the machine.
     """
     import tensorflow as tf
 
@@ -148,42 +148,42 @@ def gather(root: Path = Path("/")) -> Facts:
 
 
 def pci_gpus(root: Path) -> tuple[str, ...]:
-    """The addresses of NVIDIA's display controllers on the PCI bus."""
-    found = []
+    """Return the addresses of NVIDIA's display controllers on the PCI bus."""
+    addresses = []
     for folder in sorted(root.glob("sys/bus/pci/devices/*")):
         try:
             vendor, kind = ((folder / name).read_text().strip() for name in ("vendor", "class"))
-        except OSError:  # taken out while we looked
+        except OSError:  # the device was removed meanwhile
             continue
         if vendor == NVIDIA and kind.startswith(DISPLAY):
-            found.append(folder.name)
-    return tuple(found)
+            addresses.append(folder.name)
+    return tuple(addresses)
 
 
 def kernel_driver(root: Path) -> str:
-    """Version of NVIDIA's loaded kernel module; empty where none is loaded."""
+    """Return the version of NVIDIA's loaded kernel module; empty if none is loaded."""
     try:
         text = (root / "proc/driver/nvidia/version").read_text()
     except OSError:
         return ""
-    found = re.search(r"Kernel Module.*?\s(\d+(?:\.\d+)+)\s", text)
-    return found[1] if found else ""
+    match = re.search(r"Kernel Module.*?\s(\d+(?:\.\d+)+)\s", text)
+    return match[1] if match else ""
 
 
 def listed_by_smi() -> tuple[str, ...]:
-    """The GPUs that `nvidia-smi` lists, where there is one."""
+    """Return the GPUs that `nvidia-smi` lists; empty if it is not installed."""
     program = shutil.which("nvidia-smi")
     if not program:
         return ()
     try:
-        done = subprocess.run([program, "-L"], capture_output=True, text=True, timeout=20, check=False)
+        result = subprocess.run([program, "-L"], capture_output=True, text=True, timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return ()
-    return tuple(line for line in done.stdout.splitlines() if line.startswith("GPU "))
+    return tuple(line for line in result.stdout.splitlines() if line.startswith("GPU "))
 
 
 def ask_driver(load: Callable[[str], Any] = ctypes.CDLL) -> Driver:
-    """Ask libcuda.so.1 for what it offers."""
+    """Ask libcuda.so.1 for its CUDA version and GPUs."""
     try:
         cuda = load("libcuda.so.1")
     except OSError as error:
@@ -210,7 +210,7 @@ def _ask_device(cuda: Any, index: int) -> GPU:
 
 
 def missing_libraries(packages: Path, load: Callable[[str], Any] = ctypes.CDLL) -> tuple[str, ...]:
-    """The CUDA libraries that load neither from the system nor from NVIDIA's packages in the folder `packages`."""
+    """Return the CUDA libraries that load neither from the system nor from NVIDIA's packages in `packages`."""
 
     def loads(path: str) -> bool:
         try:
@@ -227,7 +227,7 @@ def missing_libraries(packages: Path, load: Callable[[str], Any] = ctypes.CDLL) 
 
 
 def missing_packages() -> tuple[str, ...]:
-    """The packages of `tensorflow[and-cuda]` that are not installed."""
+    """Return the packages of `tensorflow[and-cuda]` that are not installed."""
     missing = []
     for line in requires("tensorflow") or []:
         if "and-cuda" in line:

@@ -1,1 +1,1 @@
-"""Training: it fills a run folder from a template, and resumes exactly."""
+"""Training: from a template to a run folder, exactly resumable."""

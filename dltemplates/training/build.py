@@ -1,4 +1,4 @@
-"""Build without training: a definition file and fresh weights."""
+"""Building without training: a definition file and fresh weights."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ def build(
     seed: int = 0,
     tell: Callable[[str], None] | None = None,
 ) -> tuple[Path, Summary]:
-    """Build a model, or what a template would train, and write its definition and fresh weights.
+    """Build a model or a template's network, and write its definition and fresh weights.
 
     Args:
         name: A model of the catalog, `package.module:function`, a template, or a TOML file.
-        sizes: The sizes the builder asks for, such as `{"input_shape": (32, 32, 3), "num_outputs": 10}`; those left out
-            are the paper's. A template takes them from its task and data.
+        sizes: The builder's sizes, such as `{"input_shape": (32, 32, 3), "num_outputs": 10}`; the paper's by default.
+            A template takes them from its task and data.
         settings: The builder's options; for a template, values by dotted path.
         output: The folder; by default the first free one of `saved_models/name`.
         overwrite: Replace a build or run in `output`.
-        seed: Seed of the fresh weights of a model; a template has its own.
+        seed: Seed of a model's fresh weights; a template has its own.
         tell: As in `load_template`.
 
     Returns:
-        The folder, and the summary of what was built.
+        The folder, and the summary of the network.
 
     Raises:
         ValueError: If the name, a size or an option is wrong; nothing is left behind.
@@ -48,14 +48,14 @@ def build(
         keras.utils.set_random_seed(seed)
         for size in sizes or {}:
             catalog.check_name("size", size, SIZES)
-        of_paper = catalog.MODELS[name].sizes if name in catalog.MODELS else {}
-        model = build_network(name, of_paper | (sizes or {}), settings or {})
+        paper_sizes = catalog.MODELS[name].sizes if name in catalog.MODELS else {}
+        model = build_network(name, paper_sizes | (sizes or {}), settings or {})
         stem = name.rpartition(":")[2]
     elif name in catalog.template_names() or name.endswith(".toml"):
         if sizes:
             raise ValueError(
                 f"A template takes its sizes from its data. Received: {', '.join(sizes)}. "
-                "Build the model by its own name, or choose other data by --set dataset.name=..."
+                "Build the model by its own name, or choose other data with --set dataset.name=..."
             )
         model = prepare(load_template(name, settings, tell=tell)).definition
         stem = Path(name).stem

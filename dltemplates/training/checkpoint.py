@@ -1,4 +1,4 @@
-"""Checkpoints: atomic files with every variable of a training and its place in it, the newest few of them kept."""
+"""Checkpoints: atomic files with all variables and the state of a training; only the newest few stay on the disk."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from dltemplates.runs import atomic_path
 
 NAME = "step-{:09d}.npz"
 STATE_KEY = "state"
-EXTRA = "extra/"  # begins the names of what stages keep beside their variables
-# What damaged files lead to: the last two where a bit of the archive's own headers was flipped.
+EXTRA = "extra/"  # prefix of the extra states of stages
+# Errors from damaged files; the last two come from a flipped bit in the archive's headers.
 BROKEN = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, NotImplementedError, RuntimeError)
 
 Variables = dict[str, list[Any]]
@@ -25,16 +25,16 @@ ExtraStates = dict[str, bytes]
 
 @dataclass
 class TrainingState:
-    """Where a training stands; with the variables, all that its future depends on.
+    """The progress of a training. Together with the variables it determines all further steps.
 
     Attributes:
-        step: Steps done.
-        seconds: Time spent in them.
-        history: One row an epoch.
-        best: How the best epoch so far ranks: the monitored figure, then the validation loss, larger is better.
-        best_epoch: The epoch it belongs to; 0 before the first one ends.
-        replaced: Image files that broke on the way, each with the reason.
-        warnings: What was wrong with the network in the last epochs, by epoch; empty where the last one was well.
+        step: Number of finished steps.
+        seconds: Training time so far.
+        history: One row per epoch.
+        best: Rank of the best epoch so far, larger is better: the monitored metric, then the negative validation loss.
+        best_epoch: Number of the best epoch; 0 before the first one ends.
+        replaced: Image files that broke during training, each with the reason.
+        warnings: Warnings about the network in the last epochs, by epoch; empty if the last epoch had none.
     """
 
     step: int = 0
@@ -47,27 +47,27 @@ class TrainingState:
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
-    """The checkpoints of a training, the newest first."""
+    """Return the checkpoints of a training, newest first."""
     return sorted(folder.glob("step-*.npz"), reverse=True)
 
 
 def save_checkpoint(
-    folder: Path, variables: Variables, state: TrainingState, extra: ExtraStates | None = None, *, keep: int
+    folder: Path, variables: Variables, state: TrainingState, extra: ExtraStates | None = None, *, max_checkpoints: int
 ) -> None:
-    """Write a checkpoint, and remove those that are older than the newest `keep`.
+    """Write a checkpoint, and remove the oldest ones.
 
     Args:
-        folder: Where the checkpoints are.
+        folder: The folder of the checkpoints.
         variables: All variables of the training, in groups.
-        state: Where the training stands.
-        extra: What else the stages must keep, by name.
-        keep: How many checkpoints stay.
+        state: The progress of the training.
+        extra: Extra states of the stages, by name.
+        max_checkpoints: Largest number of checkpoints on the disk.
 
     Raises:
-        FloatingPointError: If a variable is not finite; the checkpoints before stay.
-        OSError: If the disk is full or read-only; the checkpoints before stay.
+        FloatingPointError: If a variable is not finite; earlier checkpoints stay.
+        OSError: If the disk is full or read-only; earlier checkpoints stay.
     """
-    arrays = {name: np.asarray(variable) for name, variable in _named(variables).items()}
+    arrays = {name: np.asarray(variable) for name, variable in _flatten(variables).items()}
     for name, array in arrays.items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise FloatingPointError(f"Variables must stay finite. Received: NaN or infinity in {name}.")
@@ -75,58 +75,58 @@ def save_checkpoint(
     arrays[STATE_KEY] = np.frombuffer(json.dumps(asdict(state)).encode(), np.uint8)
     with atomic_path(folder / NAME.format(state.step)) as path:
         np.savez(path, allow_pickle=False, **arrays)
-    for old in list_checkpoints(folder)[keep:]:
+    for old in list_checkpoints(folder)[max_checkpoints:]:
         old.unlink()
 
 
 def load_checkpoint(
     folder: Path, variables: Variables, note: Callable[[str], None] = print
 ) -> tuple[TrainingState, ExtraStates]:
-    """Bring variables to where their training stood.
+    """Restore variables from the newest checkpoint.
 
     Args:
-        folder: Where the checkpoints are.
-        variables: Those that were saved, in the same groups.
-        note: Told of each checkpoint that is broken; the one before it is then taken.
+        folder: The folder of the checkpoints.
+        variables: The variables to restore, in the same groups as when saved.
+        note: Called with a message for each broken checkpoint; the checkpoint before it is then used.
 
     Returns:
-        Where the training stood, and what else its stages kept.
+        The progress of the training, and the extra states of its stages.
 
     Raises:
-        ValueError: If there is no checkpoint, none is whole, or it belongs to another model.
+        ValueError: If there is no checkpoint, all are broken, or the newest belongs to another model.
     """
     paths = list_checkpoints(folder)
     if not paths:
         raise ValueError(f"There must be a checkpoint to resume. Received: {folder} without one. Train again.")
-    named = _named(variables)
+    by_name = _flatten(variables)
     for path in paths:
         try:
             arrays, extra, state = _read(path)
             break
         except BROKEN as error:
-            note(f"{path} is broken ({error}); the one before it is taken")
+            note(f"{path} is broken ({error}); using the one before it")
     else:
-        raise ValueError(f"A checkpoint must be whole. Received: {folder}, where none is. Train again.")
-    shapes = {name: tuple(variable.shape) for name, variable in named.items()}
+        raise ValueError(f"A checkpoint must be readable. Received: {folder}, where all are broken. Train again.")
+    shapes = {name: tuple(variable.shape) for name, variable in by_name.items()}
     if shapes != {name: array.shape for name, array in arrays.items()}:
-        raise ValueError(f"A checkpoint must fit its model. Received: {path}, of another model. Train again.")
-    for name, variable in named.items():
+        raise ValueError(f"A checkpoint must fit the model. Received: {path}, of another model. Train again.")
+    for name, variable in by_name.items():
         variable.assign(arrays[name])
     for broken in paths[: paths.index(path)]:
-        broken.unlink(missing_ok=True)  # it would count as one of those that are kept
+        broken.unlink(missing_ok=True)  # else it would count towards `max_checkpoints`
     return state, extra
 
 
 def _read(path: Path) -> tuple[dict[str, np.ndarray], ExtraStates, TrainingState]:
-    """Read a checkpoint whole; the checksums inside say if it is."""
+    """Read a whole checkpoint; the archive's checksums detect damage."""
     with np.load(path, allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
     extra = {name.removeprefix(EXTRA): arrays.pop(name).tobytes() for name in list(arrays) if name.startswith(EXTRA)}
     return arrays, extra, TrainingState(**json.loads(arrays.pop(STATE_KEY).tobytes()))
 
 
-def _named(variables: Variables) -> dict[str, Any]:
-    # By place and not by path: that counts the layers made before in this process.
+def _flatten(variables: Variables) -> dict[str, Any]:
+    # By index, because Keras's paths count the layers created earlier in this process.
     return {
         f"{group}/{index:05d}": variable
         for group, members in variables.items()

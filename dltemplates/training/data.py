@@ -1,4 +1,4 @@
-"""The batches of a training: what each stage and each validation reads."""
+"""The batches of a training, for its stages and its validation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dltemplates.settings import Augment
 from dltemplates.tasks.task import Task
 
 EVALUATION_BATCH = 256
-LOOKED_AT = 10_000  # training examples, before the first step of an algorithm that asks for them
+MAX_FIRST_EXAMPLES = 10_000  # training examples that an algorithm may read before the first step
 
 
 @dataclass(frozen=True)
@@ -23,11 +23,11 @@ class TrainingData:
     """A dataset as batches, on the devices of one process.
 
     Attributes:
-        dataset: The data as the task looks at it.
-        task: Makes the batches.
-        augment: Random changes of the training images.
+        dataset: The data, adapted to the task.
+        task: The task, which builds the batches.
+        augment: Random augmentation of the training images.
         class_weights: Weight of each class, or None.
-        shard: Which parts of each batch are made here.
+        shard: The parts of each batch that this process prepares.
     """
 
     dataset: Dataset
@@ -38,11 +38,11 @@ class TrainingData:
 
     @cached_property
     def monitor_subset(self) -> Source:
-        """The examples of the validation split of which the monitored figure is taken."""
+        """The validation examples of the monitored metric."""
         return self.task.monitor_subset(self.dataset.split("validation"))
 
     def training(self, order: TrainingOrder, steps: range) -> tf.data.Dataset:
-        """Return this process's parts of the batches of some steps of a stage."""
+        """Return this process's parts of the batches of a range of steps."""
         return training_batches(
             self.dataset.split("train"),
             self.dataset.spec,
@@ -55,7 +55,7 @@ class TrainingData:
         )
 
     def evaluation(self, split: str) -> tuple[tf.data.Dataset, int]:
-        """Return this process's parts of a split, no more of it than is watched, and how many steps they make."""
+        """Return this process's batches of a split, at most `len(monitor_subset)` examples, and the number of steps."""
         parts = self.shard.parts
         batches = evaluation_batches(
             self.monitor_subset if split == "validation" else self.dataset.split(split),
@@ -70,5 +70,5 @@ class TrainingData:
     def first(self) -> tf.data.Dataset:
         """Return the first training examples, the same on every worker."""
         source = self.dataset.split("train")
-        options: Any = {"batch_size": EVALUATION_BATCH, "batch": self.task.batch, "most": LOOKED_AT}
+        options: Any = {"batch_size": EVALUATION_BATCH, "batch": self.task.batch, "most": MAX_FIRST_EXAMPLES}
         return evaluation_batches(source, self.dataset.spec, **options)

@@ -1,4 +1,4 @@
-"""A stage that acts in an environment and learns from what happens there: reinforcement learning."""
+"""A stage of reinforcement learning: an agent acts in an environment and learns from the rewards."""
 
 from __future__ import annotations
 
@@ -14,27 +14,28 @@ import numpy as np
 from dltemplates.training.stages import Stage, learning_rate_of
 
 VALIDATION_EPISODES = 10
-VALIDATION_SEED_OFFSET = 2**30  # the episodes of validation begin as none of training does
+VALIDATION_SEED_OFFSET = 2**30  # validation episodes get seeds that training never uses
 
 
 class Environment(Protocol):
-    """Something to act in, as gymnasium has it. It need not be able to save its state."""
+    """Interface of an environment, as in gymnasium. It need not be able to save its state."""
 
     def reset(self, *, seed: int) -> tuple[np.ndarray, dict[str, Any]]:
-        """Begin an episode, which the seed decides, and return the first observation and further facts."""
+        """Start the episode of a seed, and return the first observation and extra information."""
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """Act, and return the next observation, the reward, whether the episode ended or was cut off, further facts."""
+        """Act, and return the next observation, the reward, two flags (ended, cut off) and extra information."""
 
 
 class Agent(ABC):
-    """What acts in an environment and learns.
+    """Base class of an agent that acts in an environment and learns.
 
-    All that its future depends on is in `variables` and `state`; what it draws is a function of the seed and the step.
+    `variables` and `state` must hold everything that resuming needs. Random numbers depend only on the seed and the
+    step.
 
     Attributes:
-        model: The model that is trained, kept and exported.
-        optimizer: The optimizer whose steps are counted.
+        model: The model to train, save and export.
+        optimizer: The optimizer. Its iterations count the steps.
     """
 
     model: keras.Model
@@ -43,33 +44,33 @@ class Agent(ABC):
     @property
     @abstractmethod
     def variables(self) -> dict[str, list[Any]]:
-        """All variables, in groups; those of the model as `model`."""
+        """All variables, in groups; the group `model` holds the model's."""
 
     @abstractmethod
     def act(self, observation: np.ndarray, *, step: int | None) -> Any:
-        """Choose an action; `step` counts those of training, in which it may explore, and is None in validation."""
+        """Choose an action. `step` counts the training steps, where the agent may explore; it is None in validation."""
 
     @abstractmethod
     def learn(
         self, observation: np.ndarray, action: Any, reward: float, following: np.ndarray, ended: bool, *, step: int
     ) -> float:
-        """Learn from one step of training, and return the loss; 0 where nothing was learned."""
+        """Learn from one training step, and return the loss; 0 if nothing was learned."""
 
     def state(self) -> bytes:
-        """Return what a checkpoint must keep beside the variables, such as a replay memory."""
+        """Return bytes that a checkpoint must hold besides the variables, such as a replay memory."""
         return b""
 
     def restore(self, state: bytes) -> None:
-        """Bring the agent to where it was when `state` was called."""
-        return  # most have no more than their variables
+        """Restore the agent from the bytes of `state`."""
+        return  # most agents have only variables
 
 
 class EnvironmentStage(Stage):
     """A stage whose steps are steps of an agent in an environment.
 
-    An episode is decided by its number: the environment is reset with a seed of its own in each. So a training can be
-    resumed where an episode begins, though no environment can save its state, and checkpoints are written only there.
-    The figures of an epoch are the mean `loss` of its steps and the mean `return` of the episodes that ended in it.
+    Each episode resets the environment with its own seed, which depends on the number of the episode. Environments
+    cannot save their state, so checkpoints are written only where an episode begins. The metrics of an epoch are the
+    mean `loss` of its steps and the mean `return` of the episodes that ended in it.
     """
 
     def __init__(
@@ -85,12 +86,12 @@ class EnvironmentStage(Stage):
         """Prepare the stage.
 
         Args:
-            agent: What acts and learns.
-            make_environment: Makes an environment; one is trained in, another validated.
-            seed: Of the episodes.
-            epochs: How many it lasts.
-            steps_per_epoch: Steps in the environment in each of them.
-            name: The part of the network that it trains.
+            agent: The agent.
+            make_environment: Function that builds an environment; called once for training and once for validation.
+            seed: Seed of the episodes.
+            epochs: Number of epochs.
+            steps_per_epoch: Number of steps in the environment per epoch.
+            name: Name of the trained part of the network; empty for the whole network.
         """
         super().__init__(agent.model, name=name, epochs=epochs, steps_per_epoch=steps_per_epoch)
         self.agent = agent
@@ -98,9 +99,9 @@ class EnvironmentStage(Stage):
         self._seed = seed
         self._episode = 0
         self._step = 0
-        self._observation: np.ndarray | None = None  # None where an episode is to begin
+        self._observation: np.ndarray | None = None  # None before an episode begins
         self._return = 0.0
-        self._sums = np.zeros(4)  # of losses, their number, of returns, their number; since `reset`
+        self._sums = np.zeros(4)  # sum and count of losses, sum and count of returns, since `reset`
 
     @property
     def variables(self) -> dict[str, list[Any]]:
@@ -111,8 +112,8 @@ class EnvironmentStage(Stage):
         return self._observation is None or self._step == self.last_step
 
     @property
-    def fitting(self) -> int:
-        return self.steps_per_epoch  # `run` ends with the episode
+    def steps_per_call(self) -> int:
+        return self.steps_per_epoch  # `run` stops at the end of an episode
 
     def open(self, step: int) -> None:
         self._step = step
@@ -127,7 +128,7 @@ class EnvironmentStage(Stage):
         return done
 
     def _advance(self) -> bool:
-        """Take one step, and return whether the episode ended with it."""
+        """Take one step, and return whether it ended the episode."""
         if self._observation is None:
             self._observation, _ = self._environment.reset(seed=self._seed_of(self._episode))
             self._return = 0.0
@@ -146,7 +147,7 @@ class EnvironmentStage(Stage):
         return self._observation is None
 
     def validate(self) -> dict[str, float]:
-        """Return `loss`, the mean return of some episodes without exploration, less than nothing; and that `return`."""
+        """Return the mean `return` of some episodes without exploration, and its negative as `loss`."""
         returns = [self._play(number) for number in range(VALIDATION_EPISODES)]
         return {"loss": -float(np.mean(returns)), "return": float(np.mean(returns))}
 

@@ -1,4 +1,4 @@
-"""The evaluator that a template names: which run it is, and whether that has yet to be trained."""
+"""The evaluator of a generation task: its run, or the template to train it from."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from dltemplates.template import Template, load_template
 
 
 def missing_evaluator(task: Task, spec: DatasetSpec) -> tuple[Template, Path] | None:
-    """The template of an evaluator that is not there, and the folder that its run belongs into.
+    """Return the template of an untrained evaluator, and the folder for its run.
 
     Args:
-        task: The task, which may have one.
-        spec: The data whose like is to be judged.
+        task: The task.
+        spec: The spec of the data that the generator imitates.
 
     Returns:
-        None where there is none, or it is named and trained.
+        The template and the folder; None if the task has no evaluator, or it is trained already.
 
     Raises:
-        ValueError: If it is neither a run nor a template, or the one of a template does not fit the data.
+        ValueError: If the evaluator is neither a run nor a template, or its template does not fit the data.
     """
     name = task.evaluator_name if isinstance(task, Generation) else None
     if name is None:
@@ -44,19 +44,21 @@ def missing_evaluator(task: Task, spec: DatasetSpec) -> tuple[Template, Path] | 
     if template.task.name != "classification":
         raise ValueError(
             f"An evaluator must be a classifier of images. Received: {name}, for the task {template.task.name}. "
-            "Choose another: --set task.evaluator=TEMPLATE; or do without: --set task.evaluator=none."
+            "Choose another with --set task.evaluator=TEMPLATE, or none with --set task.evaluator=none."
         )
     try:
-        judged = load_for(template)[1].spec
+        evaluator_spec = load_for(template)[1].spec
     except ValueError as error:
-        raise ValueError(f"{error} Or do without its evaluator: --set task.evaluator=none.") from None
-    check_size(name, judged.inputs[0].shape, spec.inputs[0].shape)
-    check_classes(name, classes_of(judged.targets[0]), [value for value in spec.targets if isinstance(value, ClassId)])
+        raise ValueError(f"{error} Or use no evaluator: --set task.evaluator=none.") from None
+    check_size(name, evaluator_spec.inputs[0].shape, spec.inputs[0].shape)
+    check_classes(
+        name, classes_of(evaluator_spec.targets[0]), [value for value in spec.targets if isinstance(value, ClassId)]
+    )
     return template, path
 
 
 def evaluator_summary(task: Task) -> str | None:
-    """Say which run is a task's judge, and how good that is itself; None where it has none."""
+    """Return a line with the run of a task's evaluator and its own score; None if the task has no evaluator."""
     if not (isinstance(task, Generation) and task.evaluator_name):
         return None
     run = Run(evaluator_path(task.evaluator_name))

@@ -1,4 +1,4 @@
-"""Make a run of a Keras model that was trained elsewhere, so that it is exported and checked like any other."""
+"""Import a Keras model trained elsewhere as a run, to export and check it like any other."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
-import dltemplates.layers  # noqa: F401 - makes the package's own layers known to Keras
+import dltemplates.layers  # noqa: F401 - registers the package's layers with Keras
 from dltemplates import catalog
 from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.features import Number
@@ -22,8 +22,8 @@ from dltemplates.template import parse_template
 from dltemplates.training.recording.run_record import begin_run, score_run
 
 EXAMPLES = 32
-TAKEN = ("class", "labels", "number")  # the kinds of target that ask for one row of outputs
-PRESENTED_BY = {"class": "softmax", "labels": "sigmoid"}  # the activation that a task of this kind of target adds
+TARGET_KINDS = ("class", "labels", "number")  # their tasks need one row of outputs per example
+ACTIVATIONS = {"class": "softmax", "labels": "sigmoid"}  # the activation that the task adds, by kind of target
 
 
 def import_model(
@@ -36,23 +36,23 @@ def import_model(
     output: str | Path | None = None,
     overwrite: bool = False,
 ) -> Run:
-    """Make a run of a `.keras` file.
+    """Import a `.keras` file as a run.
 
     Args:
-        path: The file: one image in, one row of numbers out for each.
-        task: The task it was trained for, whose target is a class, labels or numbers.
-        data: Name or path of data to judge it on, and to set the ranges of integer formats; classes in their sorted
-            order must be the order of the model's outputs.
-        input_range: What a pixel of 0 and one of 255 are to the model, such as `(0, 1)` or `(-1, 1)`.
-        resize: How images of another size are brought to the model's.
-        output: The run's folder; by default the first free one of `saved_models/`.
+        path: The file. The model takes an image and returns a row of numbers.
+        task: The task the model was trained for. Its target is a class, labels or numbers.
+        data: Name or path of data to score the model on and to calibrate integer formats. The sorted classes must be
+            in the order of the model's outputs.
+        input_range: The model's input values for pixels of 0 and 255, such as `(0, 1)` or `(-1, 1)`.
+        resize: The method for resizing images to the model's input size.
+        output: The run's folder; by default the first free one in `saved_models/`.
         overwrite: Replace a run in `output`.
 
     Returns:
         The run, with its scores.
 
     Raises:
-        ValueError: If the file cannot be read, or the model does not fit the task or the data; says why.
+        ValueError: If the file cannot be read, or the model does not fit the task or the data.
     """
     path = Path(path)
     low, high = input_range
@@ -66,33 +66,35 @@ def import_model(
     new_run_path(path.stem, output, overwrite=overwrite)  # refuse before anything is loaded
     _, dataset = load_for(template)
     dataset = replace(dataset, spec=_in_own_units(dataset.spec))
-    made_task = make_task(template.task, dataset.spec)
+    target_task = make_task(template.task, dataset.spec)
     examples = dataset.split("validation").read(np.arange(min(EXAMPLES, dataset.spec.sizes["validation"])))
     images = examples[dataset.spec.inputs[0].name].astype(np.float32)
-    given = keras.ops.convert_to_numpy(model(images * np.float32((high - low) / 255) + np.float32(low)))
-    logits = _logits(model, made_task.kind)
-    expected = made_task.model_sizes(dataset.spec)["num_outputs"]
+    outputs = keras.ops.convert_to_numpy(model(images * np.float32((high - low) / 255) + np.float32(low)))
+    logits = _logits(model, target_task.kind)
+    expected = target_task.model_sizes(dataset.spec)["num_outputs"]
     if logits.output_shape != (None, expected):
         raise ValueError(
-            f"The model must give a row of {expected} values, as the data asks. Received: {path}, which gives "
-            f"{logits.output_shape[1:]}. Choose other data by --data."
+            f"The model must return a row of {expected} values to fit the data. Received: {path}, which returns "
+            f"{logits.output_shape[1:]}. Choose other data with --data."
         )
     assembled = _from_bytes(logits, dataset.spec, input_range)
-    served = made_task.serve(assembled, dataset.spec, template, name=path.stem)[""]
-    _check_served(given, next(iter(served.model(images).values())), made_task.kind, path)
+    serving = target_task.serve(assembled, dataset.spec, template, name=path.stem)[""]
+    _check_served(outputs, next(iter(serving.model(images).values())), target_task.kind, path)
     run = make_run(path.stem, output, overwrite=overwrite)
-    begin_run(run, template, dataset, made_task, assembled)
+    begin_run(run, template, dataset, target_task, assembled)
     run.save_weights(assembled)
-    run.save_record(run.record.model_copy(update={"state": "interrupted"}))  # until it is scored
-    score_run(run, made_task, dataset)
+    run.save_record(run.record.model_copy(update={"state": "interrupted"}))  # until the run is scored
+    score_run(run, target_task, dataset)
     return run
 
 
 def _check_task(task: str) -> None:
-    found = catalog.load("task", task)
-    if not (isinstance(found, type) and issubclass(found, SupervisedTask) and found.kind in TAKEN):
+    task_class = catalog.load("task", task)
+    if not (
+        isinstance(task_class, type) and issubclass(task_class, SupervisedTask) and task_class.kind in TARGET_KINDS
+    ):
         raise ValueError(
-            "A Keras model is exported for a task that has a class, labels or numbers as its target. "
+            "A Keras model needs a task whose target is a class, labels or numbers. "
             f"Received: {task}. Try classification, multi_label or image_regression."
         )
 
@@ -103,71 +105,71 @@ def _load(path: Path) -> keras.Model:
         raise ValueError(f"A Keras model must be a file. Received: {path}, which does not exist. Check the path.")
     try:
         return keras.models.load_model(path, compile=False)
-    except Exception as error:  # Keras raises whatever the file's contents lead to
+    except Exception as error:  # Keras raises many kinds of errors here
         raise ValueError(
-            f"A Keras model must be whole and load in safe mode. Received: {path}, which does not. "
-            "Give the module of its own layers with --import; a lambda with Python code cannot be taken."
+            f"A Keras model must be complete and load in safe mode. Received: {path}, which does not load. "
+            "Give the module of its custom layers with --import; lambda layers with Python code cannot be loaded."
         ) from error
 
 
 def _image_shape(model: keras.Model, path: Path) -> tuple[int, int, int]:
-    """The one input of the model, as (height, width, channels)."""
+    """Return the shape of the model's only input: (height, width, channels)."""
     shapes = [tuple(tensor.shape) for tensor in model.inputs] if getattr(model, "inputs", None) else []
     if len(shapes) != 1 or len(shapes[0]) != 4 or None in shapes[0][1:] or len(model.outputs) != 1:
-        shown = ", ".join(map(str, shapes)) or "no inputs known before it is called"
-        shown += f" and {len(model.outputs)} outputs" if shapes else ""
+        received = ", ".join(map(str, shapes)) or "no inputs known before it is called"
+        received += f" and {len(model.outputs)} outputs" if shapes else ""
         raise ValueError(
-            "A model trained elsewhere must take one image of a fixed size and give one output. Received: "
-            f"{path}, with inputs {shown}. Wrap it in a `keras.Model` with a `keras.Input((height, width, channels))`."
+            "A model trained elsewhere must take one image of a fixed size and return one output. "
+            f"Received: {path}, with inputs {received}. "
+            "Wrap it in a `keras.Model` with a `keras.Input((height, width, channels))`."
         )
     return shapes[0][1:]
 
 
 @deep_networks()
 def _logits(model: keras.Model, kind: str) -> keras.Model:
-    """The model without the activation that makes probabilities of its logits: the task adds its own."""
-    wanted = PRESENTED_BY.get(kind)
-    if wanted is None:
+    """Return the model without its final softmax or sigmoid, since the task adds its own."""
+    own_activation = ACTIVATIONS.get(kind)
+    if own_activation is None:
         return model
     last = model.layers[-1]
-    if isinstance(last, keras.layers.Softmax) and wanted == "softmax":
+    if isinstance(last, keras.layers.Softmax) and own_activation == "softmax":
         return keras.Model(model.inputs[0], last.input)
     activation = getattr(getattr(last, "activation", None), "__name__", "linear")
-    if activation not in (wanted, "linear"):
+    if activation not in (own_activation, "linear"):
         raise ValueError(
-            f"The last layer must give logits or end in {wanted}. Received: {last.name} with {activation}. "
-            "Choose the task that fits, or "
-            "rebuild the last layer; two classes, too, take two outputs."
+            f"The last layer must return logits or end in {own_activation}. Received: {last.name} with {activation}. "
+            "Choose another task, or rebuild the last layer; two classes also need two outputs."
         )
-    if activation == wanted and isinstance(last, keras.layers.Activation):
+    if activation == own_activation and isinstance(last, keras.layers.Activation):
         return keras.Model(model.inputs[0], last.input)
-    if activation == wanted:
+    if activation == own_activation:
         last.activation = keras.activations.linear
         return _rebuilt(model)
     return model
 
 
-def _check_served(given: np.ndarray, served: Any, kind: str, path: Path) -> None:
-    """Check on examples that what will be served is what the model gives, made probabilities once and only once."""
+def _check_served(outputs: np.ndarray, served: Any, kind: str, path: Path) -> None:
+    """Check on examples that the served outputs equal the model's own, with exactly one softmax or sigmoid."""
     served = keras.ops.convert_to_numpy(served)
     match kind:
         case "class":
-            is_presented = (given >= 0).all() and np.allclose(given.sum(axis=1), 1, atol=1e-3)
-            wanted = given if is_presented else keras.ops.convert_to_numpy(keras.ops.softmax(given))
+            has_softmax = (outputs >= 0).all() and np.allclose(outputs.sum(axis=1), 1, atol=1e-3)
+            expected = outputs if has_softmax else keras.ops.convert_to_numpy(keras.ops.softmax(outputs))
         case "labels":
-            is_presented = (given >= 0).all() and (given <= 1).all()
-            wanted = given if is_presented else keras.ops.convert_to_numpy(keras.ops.sigmoid(given))
+            has_sigmoid = (outputs >= 0).all() and (outputs <= 1).all()
+            expected = outputs if has_sigmoid else keras.ops.convert_to_numpy(keras.ops.sigmoid(outputs))
         case _:
-            wanted = given
-    if not np.allclose(served, wanted, atol=1e-3 * max(1.0, float(np.ptp(wanted)))):
+            expected = outputs
+    if not np.allclose(served, expected, atol=1e-3 * max(1.0, float(np.ptp(expected)))):
         raise ValueError(
-            "A model trained elsewhere must make its probabilities, if at all, in its last layer and nowhere else. "
+            "A model trained elsewhere may compute probabilities only in its last layer. "
             f"Received: {path}, whose served output would differ from its own. Rebuild it to end in logits."
         )
 
 
 def _rebuilt(model: keras.Model) -> keras.Model:
-    """The same layers and weights, made anew from their configs."""
+    """Rebuild a model from its config, with the same weights."""
     copy = keras.models.model_from_json(model.to_json())
     copy.set_weights(model.get_weights())
     return copy
@@ -175,19 +177,19 @@ def _rebuilt(model: keras.Model) -> keras.Model:
 
 @deep_networks()
 def _from_bytes(model: keras.Model, spec: DatasetSpec, input_range: tuple[float, float]) -> keras.Model:
-    """Put the scaling from 0..255 to what the model takes in front of it."""
+    """Prepend the scaling from 0..255 to the model's input range."""
     (image,) = spec.inputs
     inputs = keras.Input(image.shape, name=image.name, dtype=image.dtype)
-    network = keras.Model(model.inputs[0], model.outputs[0], name="network")  # its own name might be that of the input
+    network = keras.Model(model.inputs[0], model.outputs[0], name="network")  # its own name might equal the input's
     low, high = input_range
     x = inputs
     if (low, high) != (0, 255):
         x = keras.layers.Rescaling((high - low) / 255, offset=low, name="preprocessing")(inputs)
-    return keras.Model(inputs, network(x), name="adopted")
+    return keras.Model(inputs, network(x), name="imported")
 
 
 def _in_own_units(spec: DatasetSpec) -> DatasetSpec:
-    """The spec with numbers left as they are: the model was trained to give them in their own unit."""
+    """Return the spec with unscaled numbers: the model returns them in their own unit."""
     targets = tuple(
         target.model_copy(update={"mean": (0.0,) * target.shape[0], "std": (1.0,) * target.shape[0]})
         if isinstance(target, Number)

@@ -1,4 +1,4 @@
-"""The optimizers and learning-rate schedules a template can name."""
+"""The optimizers and learning-rate schedules of templates."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OPTIMIZERS = {
 
 
 def make_optimizer(settings: TrainSettings, *, steps_per_epoch: int) -> keras.optimizers.Optimizer:
-    """Make the optimizer, with its learning-rate schedule.
+    """Build the optimizer with its learning-rate schedule.
 
     Args:
         settings: The template's `[train]`.
@@ -36,10 +36,10 @@ def make_optimizer(settings: TrainSettings, *, steps_per_epoch: int) -> keras.op
 def make_sgd(
     settings: SGD, learning_rate: Any, *, steps_per_epoch: int, clip_norm: float | None = None
 ) -> keras.optimizers.SGD:
-    """Make stochastic gradient descent.
+    """Build stochastic gradient descent.
 
     Args:
-        settings: Its momentum.
+        settings: The momentum settings.
         learning_rate: A number, or a Keras schedule.
         steps_per_epoch: Steps in one pass over the training split.
         clip_norm: As in the template's `[train]`.
@@ -54,7 +54,7 @@ def make_sgd(
 
 
 def make_schedule(settings: Constant | Cosine | OneCycle | Step, *, epochs: int, steps_per_epoch: int):
-    """Make a learning rate: a number, or a Keras schedule over the steps of the whole training."""
+    """Build a learning rate: a number, or a Keras schedule over all steps of the training."""
     steps = epochs * steps_per_epoch
     schedules = keras.optimizers.schedules
     match settings:
@@ -78,7 +78,7 @@ def make_schedule(settings: Constant | Cosine | OneCycle | Step, *, epochs: int,
 
 
 class RisingMomentum(keras.optimizers.SGD):
-    """Stochastic gradient descent whose momentum is `initial` for the first steps, and `momentum` from then on.
+    """Stochastic gradient descent with momentum `initial` for the first `steps`, then `momentum`.
 
     Hinton: "A Practical Guide to Training Restricted Boltzmann Machines", 2010, section 9.
     """
@@ -90,15 +90,15 @@ class RisingMomentum(keras.optimizers.SGD):
     def update_step(self, gradient, variable, learning_rate):
         velocity = self.momentums[slot_of(self, variable)]
         momentum = ops.where(self.iterations < self.steps, self.initial, self.momentum)
-        moved = ops.cast(momentum, variable.dtype) * velocity - ops.cast(learning_rate * gradient, variable.dtype)
-        self.assign(velocity, moved)
-        self.assign_add(variable, moved)
+        update = ops.cast(momentum, variable.dtype) * velocity - ops.cast(learning_rate * gradient, variable.dtype)
+        self.assign(velocity, update)
+        self.assign_add(variable, update)
 
 
 class OneCycleSchedule(keras.optimizers.schedules.LearningRateSchedule):
-    """Linearly from `peak / 25` to `peak` over the first `warmup` of `steps`, then a cosine to `peak / 10,000`.
+    """Linear rise from `peak / 25` to `peak` over the share `warmup` of `steps`, then cosine decay to `peak / 10,000`.
 
-    Smith 2018, "Super-Convergence", https://arxiv.org/abs/1708.07120, with the annealing that is usual today.
+    Smith 2018, "Super-Convergence", https://arxiv.org/abs/1708.07120, with cosine annealing, as is common today.
     """
 
     def __init__(self, peak: float, steps: int, warmup: float):
@@ -106,11 +106,11 @@ class OneCycleSchedule(keras.optimizers.schedules.LearningRateSchedule):
         self.peak, self.steps, self.warmup = peak, steps, warmup
 
     def __call__(self, step):
-        place = ops.cast(step, "float32") / self.steps  # 0 at the first step, 1 after the last
-        rising = self.peak * (1 / 25 + (1 - 1 / 25) * place / max(self.warmup, 1e-7))
-        fall = ops.clip((place - self.warmup) / (1 - self.warmup), 0, 1)
-        falling = self.peak * (1e-4 + (1 - 1e-4) * (1 + ops.cos(math.pi * fall)) / 2)
-        return ops.where(place < self.warmup, rising, falling)
+        progress = ops.cast(step, "float32") / self.steps  # 0 at the first step, 1 after the last
+        rising = self.peak * (1 / 25 + (1 - 1 / 25) * progress / max(self.warmup, 1e-7))
+        decay = ops.clip((progress - self.warmup) / (1 - self.warmup), 0, 1)
+        falling = self.peak * (1e-4 + (1 - 1e-4) * (1 + ops.cos(math.pi * decay)) / 2)
+        return ops.where(progress < self.warmup, rising, falling)
 
     def get_config(self):
         return {"peak": self.peak, "steps": self.steps, "warmup": self.warmup}

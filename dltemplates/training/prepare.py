@@ -1,4 +1,4 @@
-"""All that a template stands for, ready to run: data, model, algorithm, on the devices that were chosen."""
+"""A template's data, model and stages, ready to train on the chosen devices."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ from dltemplates.training.pretrained import load_pretrained, take_weights
 from dltemplates.training.recording.sample_logger import SampleLogger
 from dltemplates.training.speed.fused import fuse
 from dltemplates.training.speed.loop import pays_to_compile
-from dltemplates.training.stages import DatasetStage, Stage, in_turn, labeled_examples, make_order
+from dltemplates.training.stages import DatasetStage, Stage, chain_stages, labeled_examples, make_order
 from dltemplates.training.strategy import Distribution
 from dltemplates.training.workers.replicas import for_replicas
 
-# What the reading of files fails with; not, for instance, an exhausted memory.
+# Errors from reading files, unlike errors such as exhausted memory.
 UNREADABLE = (tf.errors.InvalidArgumentError, tf.errors.NotFoundError, tf.errors.UnknownError, tf.errors.DataLossError)
 
 Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
@@ -45,13 +45,16 @@ Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 
 @dataclass(frozen=True)
 class Training:
-    """All that a template stands for, ready to run.
+    """A training, ready to run.
 
     Attributes:
-        definition: The layers as they are kept and exported, in float32; its weights are the fresh ones.
-        stages: The parts of the training, in turn; all train the same model.
+        template: The template.
+        dataset: The data.
+        task: The task.
+        definition: The model to save and export, in float32, with the initial weights.
+        stages: The parts of the training in order; all train the same model.
         distribution: The devices.
-        fresh: Layers of a network with pretrained weights that begin with fresh ones.
+        fresh: Names of the layers without pretrained weights, in a network that has some.
     """
 
     template: Template
@@ -68,47 +71,47 @@ class Training:
 
     @property
     def model(self) -> keras.Model:
-        """The model that is trained."""
+        """The model in training."""
         return self.stages[-1].model
 
     @property
     def variables(self) -> dict[str, list[Any]]:
-        """All variables that the training's future depends on, in groups."""
+        """All variables to save for resuming, in groups."""
         groups = {"model": self.model.variables}
-        for place, stage in enumerate(self.stages):
+        for index, stage in enumerate(self.stages):
             own = {name: members for name, members in stage.variables.items() if name != "model"}
-            groups |= {f"{place}/{name}" if len(self.stages) > 1 else name: members for name, members in own.items()}
+            groups |= {f"{index}/{name}" if len(self.stages) > 1 else name: members for name, members in own.items()}
         return groups
 
     @property
     def extra_states(self) -> dict[str, bytes]:
-        """What a checkpoint must keep of the stages beside their variables, by the place of the stage."""
-        states = {str(place): stage.extra_state() for place, stage in enumerate(self.stages)}
-        return {place: state for place, state in states.items() if state}
+        """Extra states of the stages to save for resuming, by index of the stage."""
+        states = {str(index): stage.extra_state() for index, stage in enumerate(self.stages)}
+        return {index: state for index, state in states.items() if state}
 
     def restore(self, extra_states: dict[str, bytes]) -> None:
-        """Bring the stages to where they were when `extra_states` was read."""
-        for place, state in extra_states.items():
-            self.stages[int(place)].restore(state)
+        """Restore the stages from their extra states."""
+        for index, state in extra_states.items():
+            self.stages[int(index)].restore(state)
 
     @cached_property
-    def watch(self) -> SampleLogger | None:
-        """A look at what is made of noise; None where nothing is."""
+    def sample_logger(self) -> SampleLogger | None:
+        """The logger of generated samples; None for a task without a generator."""
         if self.task.generator is None:
             return None
         return SampleLogger(self.model, self.task, self.dataset, self.template)
 
     def broken(self) -> dict[str, str]:
-        """The files that broke since they were scanned, each with the reason."""
+        """Return the files that broke after they were scanned, each with the reason."""
         return {name: reason for source in file_sources(self.dataset) for name, reason in source.broken.items()}
 
 
 @contextmanager
 def naming_broken_files(training: Training) -> Iterator[None]:
-    """Where a broken file is to stop the training, say which one it is: TensorFlow's own error does not.
+    """Name the broken file when it stops the training; TensorFlow's own error does not.
 
     Raises:
-        ValueError: Names the file.
+        ValueError: If an image file broke and `fail_on_bad_image` is set.
     """
     try:
         yield
@@ -126,13 +129,13 @@ def prepare(
     fail_on_bad_image: bool = True,
     run: Run | None = None,
 ) -> Training:
-    """Load the data, build, assemble and compile the model; everything that can be wrong with a template shows here.
+    """Load the data, build the model and the stages, and find all errors in the template.
 
     Args:
-        template: What to train.
-        distribution: The devices; by default the one that TensorFlow takes.
-        fail_on_bad_image: Stop at a file that broke since it was scanned, rather than take another in its place.
-        run: The run that is gone on with, whose examples keep their splits and their order.
+        template: The template.
+        distribution: The devices; by default TensorFlow's current strategy.
+        fail_on_bad_image: Stop at an image that broke after it was scanned. Otherwise another image replaces it.
+        run: The run to resume. Its examples keep their splits and their order.
 
     Raises:
         ValueError: If the template does not fit its data or the devices.
@@ -149,7 +152,7 @@ def prepare(
     if settings.num_labeled and not task.needs_target:
         raise ValueError(
             f"`train.num_labeled` is for tasks that learn from labels. Received: {settings.num_labeled} for "
-            f"{task.name}, which does not. Leave it out; for fewer examples change dataset.validation and dataset.test."
+            f"{task.name}. Leave it out; for fewer examples change dataset.validation and dataset.test."
         )
     if template.dataset.name != NO_DATASET:
         make_order(template, examples, labeled_examples(template, examples))  # refuse before anything is built
@@ -170,7 +173,9 @@ def prepare(
             fuse(model)
         _set_weights(model, definition.get_weights())
         _penalize_kernels(model, settings.weight_decay)
-        stages = in_turn([_stage(plan, model, template, data, distribution) for plan in task.stages(model, template)])
+        stages = chain_stages(
+            [_stage(plan, model, template, data, distribution) for plan in task.stages(model, template)]
+        )
     with distribution.strategy.scope():
         for stage in stages:
             stage.build()
@@ -180,7 +185,7 @@ def prepare(
 def _stage(
     plan: StagePlan, model: keras.Model, template: Template, data: TrainingData, distribution: Distribution
 ) -> Stage:
-    """Build a stage as a task plans it, in the scope of the strategy."""
+    """Build a stage from a task's plan, in the strategy's scope."""
     settings = template.train
     if plan.environment is None:
         examples = len(data.dataset.split("train"))
@@ -193,24 +198,26 @@ def _stage(
         if plan.optimizer is not None:
             sgd, learning_rate = plan.optimizer
             return make_sgd(sgd, learning_rate, steps_per_epoch=steps_per_epoch)
-        made = make_optimizer(settings, steps_per_epoch=steps_per_epoch * steps_per_batch)
+        inner = make_optimizer(settings, steps_per_epoch=steps_per_epoch * steps_per_batch)
         is_scaled = keras.config.dtype_policy().name == "mixed_float16"
-        return keras.optimizers.LossScaleOptimizer(made) if is_scaled else made
+        return keras.optimizers.LossScaleOptimizer(inner) if is_scaled else inner
 
     algorithm = load_algorithm(plan.algorithm).make(model, optimizer, template, **plan.options)
     if plan.environment is not None:
         if distribution.replicas > 1:
             raise ValueError(
-                f"A training in an environment runs on one device. Received: {distribution}. Add --strategy single."
+                f"A training in an environment needs one device. Received: {distribution}. Add --strategy single."
             )
         length = {"epochs": plan.epochs, "steps_per_epoch": steps_per_epoch}
         return EnvironmentStage(algorithm, plan.environment, seed=template.seed, name=plan.name, **length)
-    compiled = pays_to_compile(model, distribution.replicas, deterministic=settings.deterministic)
-    return DatasetStage(algorithm, data, order, distribution, epochs=plan.epochs, name=plan.name, jit_compile=compiled)
+    jit_compile = pays_to_compile(model, distribution.replicas, deterministic=settings.deterministic)
+    return DatasetStage(
+        algorithm, data, order, distribution, epochs=plan.epochs, name=plan.name, jit_compile=jit_compile
+    )
 
 
 def load_algorithm(algorithm: Any) -> Any:
-    """Return the class of a plan's algorithm, which is named by a text or is a class."""
+    """Return the class of an algorithm: a class, or its path `package.module:Class`."""
     if not isinstance(algorithm, str):
         return algorithm
     module, _, name = algorithm.partition(":")
@@ -218,7 +225,7 @@ def load_algorithm(algorithm: Any) -> Any:
 
 
 def resolve_precision(precision: str) -> Precision:
-    """Say what `auto` is here: bfloat16 where every GPU computes in it, float32 elsewhere."""
+    """Resolve `auto` to `mixed_bfloat16` if every GPU supports bfloat16, else to `float32`."""
     if precision != "auto":
         return precision  # type: ignore[return-value]
     gpus = visible_gpus()
@@ -245,24 +252,24 @@ def _set_weights(model: keras.Model, weights: list[np.ndarray]) -> None:
     model.set_weights(weights)
     for layer in flatten_layers(model):
         if isinstance(layer, keras.layers.Normalization):
-            layer.finalize_state()  # it computes by what it made of its weights when they were last loaded
+            layer.finalize_state()  # recomputes the values that it caches from its weights
 
 
 def _penalize_kernels(model: keras.Model, weight_decay: float) -> None:
-    # On the variables and not in the layers' configs: the penalty is the training's, not the definition's.
+    # On the variables, not in the layers' configs, to keep the penalty out of the definition file.
     for variable in model.trainable_variables:
         if weight_decay and "kernel" in variable.name:
             variable.regularizer = keras.regularizers.L2(weight_decay / 2)
 
 
 def _class_weights(template: Template, dataset: Dataset) -> np.ndarray | None:
-    """Weights that make every class count the same; their mean over the training examples is 1."""
+    """Return weights that make all classes count equally; their mean over the training examples is 1."""
     if template.train.class_weight == "none":
         return None
     if template.train.num_labeled:
         raise ValueError(
-            "`train.class_weight` counts the classes of all training examples. Received: train.num_labeled = "
-            f"{template.train.num_labeled}, so that not all are known. Leave one of them out."
+            "`train.class_weight` needs the classes of all training examples. Received: train.num_labeled = "
+            f"{template.train.num_labeled}. Drop one of them."
         )
     target = dataset.spec.targets[0]
     if not isinstance(target, ClassId) or target.shape or target.counts is None:

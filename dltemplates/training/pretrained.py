@@ -1,4 +1,4 @@
-"""Begin with weights that were trained before, in place of fresh ones: those of a run, or of ImageNet."""
+"""Pretrained weights, from a run or from ImageNet, in place of fresh ones."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from dltemplates.runs import load_run
 from dltemplates.settings import FRESH, ModelSettings
 from dltemplates.tasks.assemble import PREPROCESSING
 
-HEADS = ("logits", "auxiliary", "class_maps")  # layers that stay fresh where other classes are told apart
+HEADS = ("logits", "auxiliary", "class_maps")  # layers that stay fresh if the number of classes differs
 
-# What may differ in one architecture: layers that are there for the size of the images or for training alone, and
-# settings that change nothing in what a layer gives for an input.
-ASIDE = (
+# Differences that do not change the architecture: layers for the image size or for training only, and settings that
+# do not change a layer's output.
+IGNORED_LAYERS = (
     *(layers.InputLayer, layers.Reshape, layers.ZeroPadding1D, layers.ZeroPadding2D, layers.ZeroPadding3D),
     *(layers.Dropout, layers.AlphaDropout, layers.GaussianDropout, layers.GaussianNoise, Saturation),
 )
-FREE = ("name", "dtype", "trainable", "seed", "momentum", "dropout", "recurrent_dropout", "build_config")
-FREE_ENDINGS = ("_initializer", "_regularizer", "_constraint")
+IGNORED_SETTINGS = ("name", "dtype", "trainable", "seed", "momentum", "dropout", "recurrent_dropout", "build_config")
+IGNORED_SUFFIXES = ("_initializer", "_regularizer", "_constraint")
 
 
 def load_pretrained(model: ModelSettings, network: keras.Model) -> Pretrained | None:
-    """Open what `model.weights` names; None where it asks for fresh ones.
+    """Load the weights in `model.weights`; return None for `fresh`.
 
     Args:
         model: The template's `[model]`.
-        network: That model, which is to take them.
+        network: The network that will receive the weights.
 
     Raises:
-        ValueError: If it is neither `imagenet`, a run of a training, nor a file of weights for a model that
-            keras.applications has; or those of keras.applications are of another architecture.
+        ValueError: If `model.weights` is neither `imagenet`, a trained run, nor a weights file of keras.applications;
+            or keras.applications has another architecture for the model.
     """
     if model.weights == FRESH:
         return None
@@ -57,10 +57,10 @@ def load_pretrained(model: ModelSettings, network: keras.Model) -> Pretrained | 
     parts = {layer.name: layer for layer in assembled.layers}
     if assembled.name not in parts:
         raise ValueError(
-            f"`model.weights` must be of a network that was trained here. Received: {model.weights}, a run of a Keras "
-            "model trained elsewhere. Give another run, or leave it out."
+            f"`model.weights` must name a network trained here. Received: {model.weights}, an imported Keras "
+            "model trained elsewhere. Give another run, or leave `model.weights` out."
         )
-    offset = parts[PREPROCESSING].offset if PREPROCESSING in parts else None  # categories alone have none
+    offset = parts[PREPROCESSING].offset if PREPROCESSING in parts else None  # None for categories only
     center = tuple(-part for part in offset) if offset else None
     return Pretrained(parts[assembled.name], center, model.weights)
 
@@ -69,10 +69,10 @@ def take_weights(network: keras.Model, source: Pretrained) -> list[str]:
     """Copy weights into a network of the same architecture.
 
     Returns:
-        The layers that keep their fresh weights, since their numbers of outputs differ.
+        Names of the layers that keep their fresh weights, because their number of outputs differs.
 
     Raises:
-        ValueError: If the architectures differ; names the first layer that does.
+        ValueError: If the architectures differ; the message names the first different layer.
     """
     copies, fresh = _pair(network, source.network, source.origin)
     for ours, theirs in copies:
@@ -82,7 +82,7 @@ def take_weights(network: keras.Model, source: Pretrained) -> list[str]:
 
 
 def _pair(network: keras.Model, source: keras.Model, origin: str) -> tuple[list[tuple[Any, Any]], list[str]]:
-    """The layers that are to have the same weights, each with that of the source; and those that stay fresh."""
+    """Return pairs of layers to copy weights between, and the names of the layers that stay fresh."""
     copies, fresh = [], []
     for ours, theirs in zip_longest(_operations(network), _operations(source)):
         same_weights = type(ours) is type(theirs) and _shapes(ours) == _shapes(theirs)
@@ -93,30 +93,30 @@ def _pair(network: keras.Model, source: keras.Model, origin: str) -> tuple[list[
             fresh.append(ours.name)
         else:
             raise ValueError(
-                f"`model.weights` must be of the same architecture. Received: {origin}, where "
-                f"{_describe(theirs, differing)} stands and `{network.name}` has {_describe(ours, differing)}. "
+                f"`model.weights` must be of the same architecture. Received: {origin}, with "
+                f"{_describe(theirs, differing)} where `{network.name}` has {_describe(ours, differing)}. "
                 f"{_way_out(network, source)}"
             )
     return copies, fresh
 
 
 def _operations(network: keras.Model) -> Iterator[keras.Operation]:
-    """What a network computes, in order: its layers, those of the models in it, and the bare operations between."""
+    """Yield a network's layers and plain operations in order, including those of nested models."""
     for operation in getattr(network, "operations", network.layers):
         if isinstance(operation, keras.Model):
             yield from _operations(operation)
-        elif not isinstance(operation, ASIDE):
+        elif not isinstance(operation, IGNORED_LAYERS):
             yield operation
 
 
 def _way_out(network: keras.Model, source: keras.Model) -> str:
     ours, theirs = ([part.shape[1:] for part in model.inputs] for model in (network, source))
-    options = "the model and its options to those that the weights were trained with."
+    options = "the model and its options to the values of the pretrained network."
     if ours == theirs or len(theirs[0]) != 3:
         return f"Set {options}"
     height, width, channels = theirs[0]
     size = f"dataset.images.size=[{height}, {width}] and dataset.images.channels={channels}"
-    return f"They were trained on images of {height}x{width}x{channels}: set {size}; or set {options}"
+    return f"The weights were trained on images of {height}x{width}x{channels}: set {size}; or set {options}"
 
 
 def _is_head(ours: keras.Operation | None, theirs: keras.Operation | None) -> bool:
@@ -131,27 +131,30 @@ def _shapes(operation: keras.Operation | None) -> list[tuple[int, ...]]:
 
 def _settings(operation: keras.Operation) -> dict[str, Any]:
     is_layer = isinstance(operation, keras.Layer)
-    return _computing(keras.saving.serialize_keras_object(operation.get_config())) if is_layer else {}
+    return _without_ignored(keras.saving.serialize_keras_object(operation.get_config())) if is_layer else {}
 
 
-def _computing(config: Any) -> Any:
-    """The part of a config that changes what is computed."""
+def _without_ignored(config: Any) -> Any:
+    """Return a config without the settings that do not change a layer's output."""
     if isinstance(config, list):
-        return [_computing(part) for part in config]
+        return [_without_ignored(part) for part in config]
     if isinstance(config, dict):
-        kept = {key: part for key, part in config.items() if key not in FREE and not key.endswith(FREE_ENDINGS)}
-        return {key: _computing(part) for key, part in kept.items()}
+        return {
+            key: _without_ignored(part)
+            for key, part in config.items()
+            if key not in IGNORED_SETTINGS and not key.endswith(IGNORED_SUFFIXES)
+        }
     return config
 
 
 def _differing(ours: keras.Operation, theirs: keras.Operation) -> list[str]:
-    mine, others = _settings(ours), _settings(theirs)
-    return [key for key in mine | others if mine.get(key) != others.get(key)]
+    our_settings, their_settings = _settings(ours), _settings(theirs)
+    return [key for key in our_settings | their_settings if our_settings.get(key) != their_settings.get(key)]
 
 
 def _describe(operation: keras.Operation | None, settings: list[str]) -> str:
     if operation is None:
         return "no more layer"
     shapes = " ".join("x".join(map(str, shape)) for shape in _shapes(operation))
-    shown = [f"{key}={_settings(operation).get(key)!r}" for key in settings]
-    return f"{operation.name} ({', '.join(filter(None, [type(operation).__name__, shapes, *shown]))})"
+    values = [f"{key}={_settings(operation).get(key)!r}" for key in settings]
+    return f"{operation.name} ({', '.join(filter(None, [type(operation).__name__, shapes, *values]))})"

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as requests that are honoured between two steps, where the training can be saved."""
+"""Ctrl-C and SIGTERM as requests to stop between two steps, where the training can be saved."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from dataclasses import dataclass
 
 @dataclass
 class StopRequest:
-    """Whether the user, or the machine, has asked to stop."""
+    """A flag that is set when the user or the machine asks to stop."""
 
     requested: bool = False
 
 
 @contextmanager
 def stop_on_signals() -> Iterator[StopRequest]:
-    """Note the first SIGINT or SIGTERM; a second one interrupts at once.
+    """Record the first SIGINT or SIGTERM; a second one interrupts at once.
 
-    Outside the main thread, where Python allows no handlers, nothing is caught.
+    Outside the main thread Python allows no signal handlers, so nothing is caught.
     """
     stop = StopRequest()
     if threading.current_thread() is not threading.main_thread():

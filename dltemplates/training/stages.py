@@ -22,12 +22,12 @@ class Stage(ABC):
     """A part of a training with one algorithm.
 
     Attributes:
-        model: The model that is trained, which is kept and exported.
-        name: The part of the network that it trains, which its figures are named after; empty for the whole network.
-        epochs: How many it lasts.
-        steps_per_epoch: Steps in each of them.
-        first_epoch: The epoch of the training that it begins with, counted from 0.
-        first_step: The step of the training that it begins with, counted from 0.
+        model: The model to train, save and export.
+        name: Name of the trained part of the network, and prefix of its metrics; empty for the whole network.
+        epochs: Number of epochs.
+        steps_per_epoch: Number of steps in each epoch.
+        first_epoch: The stage's first epoch, counted from 0 over the whole training.
+        first_step: The stage's first step, counted from 0 over the whole training.
     """
 
     first_epoch = 0
@@ -41,38 +41,38 @@ class Stage(ABC):
 
     @property
     def last_epoch(self) -> int:
-        """The epoch that it ends before."""
+        """The stage's end (exclusive), in epochs of the training."""
         return self.first_epoch + self.epochs
 
     @property
     def last_step(self) -> int:
-        """The step that it ends before."""
+        """The stage's end (exclusive), in steps of the training."""
         return self.first_step + self.epochs * self.steps_per_epoch
 
     @property
     @abstractmethod
     def variables(self) -> dict[str, list[Any]]:
-        """All variables that the stage's future depends on, in groups; those of the model as `model`."""
+        """All variables to save for resuming, in groups; the group `model` holds the model's."""
 
     def build(self) -> None:
-        """Make what depends on the shapes of the data, in the scope of the strategy."""
-        return  # an environment has no batches to look at
+        """Create the variables that depend on the data's shapes, in the strategy's scope."""
+        return  # an environment has no batches
 
     @abstractmethod
     def open(self, step: int) -> None:
-        """Prepare to run from a step of the training on."""
+        """Prepare to run from a step of the training."""
 
     @abstractmethod
     def run(self, count: int) -> int:
-        """Run at most `count` steps, and return how many were run, at least 1."""
+        """Run at most `count` steps, and return their number, at least 1."""
 
     @abstractmethod
     def validate(self) -> dict[str, float]:
-        """Return the figures on validation, of the weights as they stand; `loss` is among them."""
+        """Return the validation metrics of the current weights, including `loss`."""
 
     @abstractmethod
     def reset(self) -> None:
-        """Begin the figures of training anew, as an epoch begins."""
+        """Reset the training metrics at the start of an epoch."""
 
     @abstractmethod
     def mean_loss(self) -> float:
@@ -80,50 +80,50 @@ class Stage(ABC):
 
     @abstractmethod
     def figures(self) -> dict[str, float]:
-        """Return the figures of training since `reset`; `loss` is among them."""
+        """Return the training metrics since `reset`, including `loss`."""
 
     @abstractmethod
     def learning_rate(self) -> float:
         """Return the learning rate of the last step."""
 
     @property
-    def fitting(self) -> int:
-        """How many steps fit into one call of `run`, as far as is known."""
+    def steps_per_call(self) -> int:
+        """Number of steps to run per call of `run`."""
         return 1
 
     @property
     def can_resume(self) -> bool:
-        """Whether a training can be resumed from where the stage stands now."""
+        """Whether a training can be resumed from this step."""
         return True
 
     def extra_state(self) -> bytes:
-        """Return what a checkpoint must keep beside the variables."""
+        """Return bytes that a checkpoint must hold besides the variables."""
         return b""
 
     def restore(self, state: bytes) -> None:
-        """Bring the stage to where it was when `extra_state` was called."""
-        return  # most have nothing but their variables
+        """Restore the stage from the bytes of `extra_state`."""
+        return  # most stages have only variables
 
-    def train_metrics_at_epoch_end(self, validated: dict[str, float]) -> dict[str, float]:
-        """Return further figures that compare training with validation as an epoch ends.
+    def train_metrics_at_epoch_end(self, validation_metrics: dict[str, float]) -> dict[str, float]:
+        """Return further metrics that compare training with validation at the end of an epoch.
 
         Args:
-            validated: The figures of `validate`.
+            validation_metrics: The result of `validate`.
         """
         return {}
 
-    def named(self, figures: dict[str, float]) -> dict[str, float]:
-        """Return figures as they are called in the history: those of one part of the network bear its name."""
-        return {f"{self.name}_{name}" if self.name else name: value for name, value in figures.items()}
+    def add_prefix(self, metrics: dict[str, float]) -> dict[str, float]:
+        """Return metrics under their names in the history: prefixed with the stage's name."""
+        return {f"{self.name}_{name}" if self.name else name: value for name, value in metrics.items()}
 
 
 class DatasetStage(Stage):
-    """A stage that is trained on the batches of a dataset.
+    """A stage that trains on batches of a dataset.
 
     Attributes:
-        algorithm: What happens to each batch.
+        algorithm: The algorithm to run on each batch.
         data: The batches.
-        order: Which example stands at which place.
+        order: The order of the training examples.
     """
 
     def __init__(
@@ -140,13 +140,13 @@ class DatasetStage(Stage):
         """Prepare the stage.
 
         Args:
-            algorithm: What happens to each batch.
+            algorithm: The algorithm to run on each batch.
             data: The batches.
-            order: Which example stands at which place.
+            order: The order of the training examples.
             distribution: The devices.
-            epochs: How many it lasts.
-            name: The part of the network that it trains.
-            jit_compile: Whether steps are compiled by XLA.
+            epochs: Number of epochs.
+            name: Name of the trained part of the network; empty for the whole network.
+            jit_compile: Compile the steps with XLA.
         """
         super().__init__(algorithm.model, name=name, epochs=epochs, steps_per_epoch=order.steps_per_epoch)
         self.algorithm = algorithm
@@ -161,11 +161,11 @@ class DatasetStage(Stage):
         return self.algorithm.variables
 
     @property
-    def fitting(self) -> int:
-        return self._train.fitting
+    def steps_per_call(self) -> int:
+        return self._train.steps_per_call
 
     def batches(self, first_step: int) -> Any:
-        """Return this process's parts of the batches from a step of the training to the end of the stage."""
+        """Return this process's part of each batch, from a step of the training to the end of the stage."""
         return self.data.training(self.order, range(first_step - self.first_step, self.last_step - self.first_step))
 
     def build(self) -> None:
@@ -185,14 +185,13 @@ class DatasetStage(Stage):
     def validate(self) -> dict[str, float]:
         return self._figures_of("validation")
 
-    def train_metrics_at_epoch_end(self, validated: dict[str, float]) -> dict[str, float]:
-        if not self.algorithm.train_metrics_at_epoch_end:
+    def train_metrics_at_epoch_end(self, validation_metrics: dict[str, float]) -> dict[str, float]:
+        names = self.algorithm.train_metrics_at_epoch_end
+        if not names:
             return {}
-        again = self._figures_of("train")
-        figures = {name: again[name] for name in self.algorithm.train_metrics_at_epoch_end}
-        return figures | {
-            f"{name}_gap": validated[name] - again[name] for name in self.algorithm.train_metrics_at_epoch_end
-        }
+        train_metrics = self._figures_of("train")
+        gaps = {f"{name}_gap": validation_metrics[name] - train_metrics[name] for name in names}
+        return {name: train_metrics[name] for name in names} | gaps
 
     def _figures_of(self, split: str) -> dict[str, float]:
         self.algorithm.reset()
@@ -215,14 +214,14 @@ class DatasetStage(Stage):
 
 
 def learning_rate_of(optimizer: keras.optimizers.Optimizer) -> float:
-    """Return the learning rate of the last step that was taken; a loss scale may have left some out."""
+    """Return the learning rate of the last step that was not skipped by loss scaling."""
     schedule = schedule_of(optimizer)
     if schedule is not None:
         return float(schedule(max(0, int(np.asarray(optimizer.iterations)) - 1)))
-    return float(str(np.asarray(optimizer.learning_rate)))  # 0.001 as float32, not its nearest double
+    return float(str(np.asarray(optimizer.learning_rate)))  # float32 0.001 as 0.001, not as 0.0010000000474974513
 
 
-def in_turn(stages: list[Stage]) -> tuple[Stage, ...]:
+def chain_stages(stages: list[Stage]) -> tuple[Stage, ...]:
     """Let each stage begin where the one before it ends."""
     for before, stage in itertools.pairwise(stages):
         stage.first_epoch, stage.first_step = before.last_epoch, before.last_step
@@ -230,15 +229,15 @@ def in_turn(stages: list[Stage]) -> tuple[Stage, ...]:
 
 
 def make_order(template: Template, examples: int, only: np.ndarray | None = None) -> TrainingOrder:
-    """Say which example stands at which place of a stage.
+    """Return the order of the training examples in a stage.
 
     Args:
-        template: What is trained.
+        template: The template.
         examples: Number of training examples.
-        only: Those that the stage sees, where it does not see all.
+        only: Indices of the examples to use; None for all.
 
     Raises:
-        ValueError: If there are fewer than a batch.
+        ValueError: If there are fewer examples than `train.batch_size`.
     """
     examples = examples if only is None else len(only)
     batch_size = template.train.batch_size
@@ -251,18 +250,18 @@ def make_order(template: Template, examples: int, only: np.ndarray | None = None
 
 
 def labeled_examples(template: Template, examples: int) -> np.ndarray | None:
-    """Return the training examples whose label is used, ascending; None for all.
+    """Return the sorted indices of the training examples whose label is used; None for all.
 
     Raises:
-        ValueError: If there are not as many.
+        ValueError: If `train.num_labeled` is larger than `examples`.
     """
-    labels = template.train.num_labeled
-    if labels is None:
+    num_labeled = template.train.num_labeled
+    if num_labeled is None:
         return None
-    if labels > examples:
+    if num_labeled > examples:
         raise ValueError(
-            f"`train.num_labeled` must be at most the number of training examples, {examples}. Received: {labels}. "
-            "Leave it out to use all."
+            f"`train.num_labeled` must be at most the number of training examples, {examples}. "
+            f"Received: {num_labeled}. Leave it out to use all."
         )
-    drawn = np.random.default_rng(template.dataset.split_seed).permutation(examples)
-    return np.sort(drawn[:labels])
+    shuffled = np.random.default_rng(template.dataset.split_seed).permutation(examples)
+    return np.sort(shuffled[:num_labeled])

@@ -1,7 +1,7 @@
-"""Where a training runs: one device, several of one machine, or several machines, by TensorFlow's own strategies.
+"""The devices of a training: one, several on one machine, or several machines, with TensorFlow's strategies.
 
-Every batch is cut into equal parts, one for each replica of the model; gradients and figures are summed over them. A
-training so gives what it gives on one device, up to the rounding of these sums.
+Every batch is cut into equal parts, one for each replica of the model. Gradients and metrics are summed over the
+replicas, so a training gives the same result as on one device, up to the rounding of these sums.
 """
 
 from __future__ import annotations
@@ -20,7 +20,12 @@ from dltemplates.errors import LostWorkersError
 from dltemplates.training.workers.cluster import Cluster, read_cluster
 
 Strategy = Literal["auto", "single", "mirrored", "multiworker"]
-LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError)
+LOST_WORKER_ERRORS = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+)
 
 
 @dataclass(frozen=True)
@@ -29,8 +34,8 @@ class Distribution:
 
     Attributes:
         strategy: TensorFlow's strategy.
-        rank: Which of the workers this process is; 0, the chief, writes the run.
-        workers: How many processes train together.
+        rank: Index of this worker; the chief has 0 and writes the run.
+        workers: Number of processes that train together.
     """
 
     strategy: tf.distribute.Strategy
@@ -39,7 +44,7 @@ class Distribution:
 
     @property
     def replicas(self) -> int:
-        """How many copies of the model, each with its part of the batch."""
+        """Number of copies of the model; each trains on its part of the batch."""
         return self.strategy.num_replicas_in_sync
 
     @property
@@ -48,18 +53,18 @@ class Distribution:
 
     @property
     def shard(self) -> Shard:
-        """The parts of each batch that this process makes."""
+        """The parts of each batch that this process prepares."""
         local = self.replicas // self.workers
         return Shard(self.replicas, range(self.rank * local, (self.rank + 1) * local))
 
     def iterator(self, batches: tf.data.Dataset) -> Any:
-        """An iterator over this process's parts of the batches, each on its device."""
+        """Return an iterator over this process's parts of the batches, each on its device."""
         if self.replicas == 1:
             return iter(batches)
         return iter(self.strategy.distribute_datasets_from_function(lambda _: batches))
 
     def share(self, values: list[int]) -> np.ndarray:
-        """Give each worker's numbers to all: (workers, len(values)) int64."""
+        """Return the numbers of every worker: (workers, len(values)) int64."""
         if self.workers == 1:
             return np.array([values], np.int64)
 
@@ -71,13 +76,13 @@ class Distribution:
     @functools.cached_property
     def _gather(self) -> Any:
         def gather(mine: Any) -> Any:
-            here = tf.identity(mine)  # on this replica's device, which an argument does not know
+            here = tf.identity(mine)  # moves the argument to this replica's device
             return tf.distribute.get_replica_context().all_gather(here, axis=0)
 
         return tf.function(gather)
 
     def share_text(self, text: str) -> list[str]:
-        """Give each worker's text to all."""
+        """Return the text of every worker, by rank."""
         if self.workers == 1:
             return [text]
         mine = text.encode()
@@ -87,7 +92,7 @@ class Distribution:
         return [row[:length].tobytes().decode() for row, length in zip(rows, lengths, strict=True)]
 
     def share_variables(self, variables: list[Any]) -> None:
-        """Bring variables to the chief's values on every worker."""
+        """Set variables to the chief's values on every worker."""
         if self.workers == 1:
             return
 
@@ -95,11 +100,11 @@ class Distribution:
             context = tf.distribute.get_replica_context()
             is_source = tf.equal(context.replica_id_in_sync_group, 0)
             totals = []
-            for variable in variables:  # one by one: together they would have to be of one type
+            for variable in variables:  # one by one, since their dtypes may differ
                 value = tf.convert_to_tensor(variable)
                 value = value if value.dtype.is_floating else tf.cast(value, tf.int64)
-                given = tf.where(is_source, value, tf.zeros_like(value))
-                totals.append(context.all_reduce(tf.distribute.ReduceOp.SUM, given))
+                own = tf.where(is_source, value, tf.zeros_like(value))
+                totals.append(context.all_reduce(tf.distribute.ReduceOp.SUM, own))
             return totals
 
         with self.translate_worker_errors():
@@ -109,16 +114,16 @@ class Distribution:
                 variable.assign(tf.cast(first, variable.dtype))
 
     def barrier(self, text: str = "") -> str:
-        """Wait until every worker has come this far: one that ends early would look like a failure to the others.
+        """Wait until every worker gets here: a worker that ends early would look like a failure to the others.
 
         Args:
-            text: What the chief has to say.
+            text: The chief's message.
 
         Returns:
-            What the chief said.
+            The chief's message, on every worker.
 
         Raises:
-            LostWorkersError: On another worker than the chief, if one was lost; the chief has all it needs.
+            LostWorkersError: If a worker was lost; not on the chief, since it has everything it needs.
         """
         try:
             return self.share_text(text)[0]
@@ -129,14 +134,14 @@ class Distribution:
 
     @contextlib.contextmanager
     def translate_worker_errors(self):
-        """Turn TensorFlow's many words for a lost worker into one.
+        """Turn TensorFlow's many errors for a lost worker into one.
 
         Raises:
             LostWorkersError: If another worker cannot be reached.
         """
         try:
             yield
-        except LOST as error:
+        except LOST_WORKER_ERRORS as error:
             if self.workers == 1:
                 raise
             raise LostWorkersError(
@@ -149,30 +154,30 @@ class Distribution:
 
 
 def make_distribution(strategy: Strategy = "auto", devices: int | None = None) -> Distribution:
-    """Choose the devices; before anything else is asked of TensorFlow.
+    """Choose the devices. Call it before any other use of TensorFlow.
 
     Args:
-        strategy: `single` device; `mirrored` over those of this machine; `multiworker` over the machines that
-            `TF_CONFIG` names; `auto` takes the last of these that there is reason for.
-        devices: How many devices of this machine; where there are no GPUs, so many logical CPU devices are made. None
-            takes all GPUs, or the CPU.
+        strategy: `single` device; `mirrored` over the devices of this machine; `multiworker` over the machines in
+            `TF_CONFIG`; `auto` takes `multiworker` with `TF_CONFIG`, `mirrored` with several devices, else `single`.
+        devices: Number of devices on this machine. Without GPUs this many logical CPU devices are created. None for
+            all GPUs, or the CPU.
 
     Raises:
-        ValueError: If what is asked for is not there, or does not go together.
+        ValueError: If the devices do not exist, or the arguments contradict each other.
     """
     cluster = read_cluster() if strategy in ("auto", "multiworker") else None
     if strategy == "multiworker" and cluster is None:
         raise ValueError(
-            "Strategy multiworker needs several workers. Received: no TF_CONFIG that names more than one. "
-            "Start them here by --workers 2, or set TF_CONFIG on each machine."
+            "Strategy multiworker needs several workers. Received: no TF_CONFIG with more than one. "
+            "Start them here with --workers 2, or set TF_CONFIG on each machine."
         )
     if devices is not None and devices < 1:
         raise ValueError(f"The number of devices must be at least 1. Received: {devices}. Leave it out for all.")
     if devices is not None and devices > 1 and (cluster or strategy == "single"):
         received = "a training on several workers" if cluster else "--strategy single"
         raise ValueError(
-            f"Several devices are for one worker's mirrored training. Received: {devices} devices and {received}. "
-            "Leave one out."
+            f"Several devices need the strategy mirrored on one worker. Received: {devices} devices and {received}. "
+            "Drop one."
         )
     keep_freed_memory()
     gpus = _prepare_gpus()
@@ -188,10 +193,10 @@ def make_distribution(strategy: Strategy = "auto", devices: int | None = None) -
 
 
 def _prepare_gpus() -> list[Any]:
-    """The GPUs, each to take memory as it needs it and leave the rest to others."""
+    """Return the GPUs, set to allocate memory only as needed."""
     gpus = tf.config.list_physical_devices("GPU")
     for gpu in gpus:
-        with contextlib.suppress(RuntimeError):  # TensorFlow is running already, as it was first set up
+        with contextlib.suppress(RuntimeError):  # TensorFlow runs already, and keeps its first setup
             tf.config.experimental.set_memory_growth(gpu, True)
     return gpus
 
@@ -199,22 +204,24 @@ def _prepare_gpus() -> list[Any]:
 def _mirrored(gpus: list[Any], devices: int) -> tf.distribute.Strategy:
     if gpus:
         if devices > len(gpus):
-            raise ValueError(f"There must be as many GPUs as asked for. Received: {devices}; here are {len(gpus)}.")
+            raise ValueError(
+                f"`devices` must be at most the number of GPUs, {len(gpus)}. Received: {devices}. Leave it out for all."
+            )
         return tf.distribute.MirroredStrategy([f"GPU:{number}" for number in range(devices)])
     (cpu,) = tf.config.list_physical_devices("CPU")
     configuration = [tf.config.LogicalDeviceConfiguration()] * devices
-    # Once TensorFlow runs, its devices are what they are.
+    # Running TensorFlow cannot change its devices; the check below reports it.
     with contextlib.suppress(RuntimeError):
         tf.config.set_logical_device_configuration(cpu, configuration)
     here = len(tf.config.list_logical_devices("CPU"))
     if here < devices:
         raise ValueError(
-            f"CPU devices are made before TensorFlow is first used. Received: {devices} devices, where this process "
-            f"has {here}. Train in a fresh process."
+            f"CPU devices must be created before TensorFlow is first used. Received: {devices} devices, where this "
+            f"process has {here}. Train in a fresh process."
         )
     return tf.distribute.MirroredStrategy(
         [f"CPU:{number}" for number in range(devices)],
-        # The default operations fail on CPUs inside a loop.
+        # TensorFlow's default fails on CPUs inside a loop.
         cross_device_ops=tf.distribute.ReductionToOneDevice(),
     )
 

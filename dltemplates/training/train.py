@@ -1,4 +1,4 @@
-"""Train a template: from its data to a run folder, exactly resumable at every step."""
+"""Training: from a template and its data to a run folder, exactly resumable at every step."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from dltemplates.training.stages import Stage
 from dltemplates.training.strategy import Distribution, Strategy, make_distribution
 from dltemplates.training.workers.cluster import read_cluster
 from dltemplates.training.workers.worker_consistency import (
-    agree_on_data,
-    agree_on_template,
-    begin_together,
+    check_same_data,
+    check_same_template,
     gather_broken,
+    share_state,
 )
 
-TICK_SECONDS = 0.5  # between two looks at the loss, each of which waits for the device
+TICK_SECONDS = 0.5  # between two reads of the loss, since each read waits for the device
 
 
 def train(
@@ -46,58 +46,58 @@ def train(
     command: str = "dlt train",
     reporter: Reporter | None = None,
 ) -> Run:
-    """Train a template, or go on with a training that was interrupted.
+    """Train a template, or resume an interrupted training.
 
     Args:
-        template: What to train.
-        name: Name of the run's folder in `saved_models/` where `output` is not given.
+        template: The template.
+        name: Name of the run's folder in `saved_models/` if `output` is None.
         output: The run's folder.
-        resume: Go on with the run in `output`, or with the newest one of `name`. On several workers, which are all
-            started again by the same command, a run that is not there yet is begun.
+        resume: Resume the run in `output`, or the newest run called `name`. With several workers, start a new run if
+            there is none: all workers restart with the same command.
         overwrite: Replace a run in `output`.
-        fail_on_bad_image: Stop at an image that breaks while training goes on, rather than take another in its place.
-        strategy: `single` device, `mirrored` over those of this machine, `multiworker` over the machines that
-            `TF_CONFIG` names, or `auto`: what there is reason for. The result is the same.
-        devices: How many devices of this machine.
-        command: The command that is named to the user as the way to go on after an interruption.
-        reporter: Told of the progress; silent by default.
+        fail_on_bad_image: Stop at an image that breaks during training. By default another image replaces it.
+        strategy: `single` device, `mirrored` over the devices of this machine, `multiworker` over the machines in
+            `TF_CONFIG`, or `auto` to choose among them. The result is the same.
+        devices: Number of devices on this machine.
+        command: The command to show the user for resuming after an interruption.
+        reporter: Receives the progress; silent by default.
 
     Returns:
-        The finished run, with its best weights and their scores. It is the chief that writes it: on another worker it
-        is there only if they share a disk.
+        The finished run, with its best weights and their scores. Only the chief writes it. The other workers see it
+        only on a shared disk.
 
     Raises:
         ValueError: If the template, its data, the devices or the folder break a rule; nothing is left behind.
         FloatingPointError: If the loss becomes NaN or infinite; the last good weights stay.
         OSError: If the disk is full or read-only at the end; the last checkpoint stays.
         LostWorkersError: If another worker ended; the last checkpoint stays.
-        KeyboardInterrupt: If asked to stop; the run can be resumed.
+        KeyboardInterrupt: If the user or the machine asks to stop; the run can be resumed.
     """
     check_resume(resume, overwrite)
     reporter = reporter or Silent()
-    may_begin = strategy in ("auto", "multiworker") and read_cluster() is not None
-    run = run_to_resume(template, name, output, or_begin=may_begin) if resume else None
-    if run is not None and run.record.state == "done":  # asked before the others are waited for, who may be gone
+    may_start_new = strategy in ("auto", "multiworker") and read_cluster() is not None
+    run = run_to_resume(template, name, output, allow_missing=may_start_new) if resume else None
+    if run is not None and run.record.state == "done":  # check before waiting for other workers: they may be gone
         reporter.note(f"{run.path} is done; nothing is left to resume.")
         return load_run(run.path)
     distribution = make_distribution(strategy, devices)
     if not distribution.is_chief:
-        return _assist(template, distribution, fail_on_bad_image=fail_on_bad_image)
+        return _train_as_worker(template, distribution, fail_on_bad_image=fail_on_bad_image)
     with ExitStack() as claims:
-        replaces = overwrite or (resume and may_begin)  # what was killed before it had a run.json
+        replaces = overwrite or (resume and may_start_new)  # replace a folder that was killed before it had a run.json
         if run is None:
             new_run_path(name, output, overwrite=replaces)  # refuse before anything is loaded
         else:
             claims.enter_context(run.claimed())
-        agree_on_template(distribution, template, fail_on_bad_image=fail_on_bad_image)
+        check_same_template(distribution, template, fail_on_bad_image=fail_on_bad_image)
         training = prepare(template, distribution, fail_on_bad_image=fail_on_bad_image, run=run)
         if too_much := memory_note(template.export.formats, weight_bytes(training.definition)):
             reporter.note(too_much)
-        _train_judge(training, reporter)
-        agree_on_data(training)
-        if training.watch:
-            training.watch.try_out()
-        with stop_on_signals() as stop, naming_broken_files(training):  # from here on there is a folder
+        _train_evaluator(training, reporter)
+        check_same_data(training)
+        if training.sample_logger:
+            training.sample_logger.check()
+        with stop_on_signals() as stop, naming_broken_files(training):  # the folder exists from here on
             if run is None:
                 run = make_run(name, output, overwrite=replaces)
                 claims.enter_context(run.claimed())
@@ -106,7 +106,7 @@ def train(
             with _resumable(run, state, training.total_steps, command, reporter):
                 fit(training, state, writer, reporter, stop)
                 reporter.end()
-                _save_state(run, state, "interrupted")  # until it is scored
+                _save_state(run, state, "interrupted")  # until the run is scored
                 if stop.requested:
                     raise KeyboardInterrupt
         with _resumable(run, state, training.total_steps, command, reporter):
@@ -117,21 +117,21 @@ def train(
     return run
 
 
-def _train_judge(training: Training, reporter: Reporter) -> None:
-    """Train the classifier that is to judge what is made, where it is not there yet."""
+def _train_evaluator(training: Training, reporter: Reporter) -> None:
+    """Train the classifier that scores generated images, unless it is trained already."""
     if missing := missing_evaluator(training.task, training.dataset.spec):
         evaluator, path = missing
-        reporter.note(f"the evaluator is not there yet: it is trained once, to {path}")
-        is_begun = (path / "run.json").exists()  # else what stands there was killed before it could be resumed
+        reporter.note(f"no trained evaluator yet: training it once, to {path}")
+        is_begun = (path / "run.json").exists()  # a folder without it was killed too early to be resumed
         train(evaluator, output=path, resume=is_begun, overwrite=not is_begun, strategy="single", reporter=reporter)
-        reporter.note("the evaluator is there; now for what it is to judge")
-    if told := evaluator_summary(training.task):
-        reporter.note(told)
+        reporter.note("the evaluator is trained; now training the generator")
+    if summary := evaluator_summary(training.task):
+        reporter.note(summary)
 
 
 @contextmanager
 def _resumable(run: Run, state: TrainingState, total_steps: int, command: str, reporter: Reporter) -> Iterator[None]:
-    """Say in the record that the training was interrupted, whatever ends it, and to the user how to go on."""
+    """Mark the run as interrupted on any error, and show the user how to resume."""
     try:
         yield
     except BaseException as error:
@@ -147,24 +147,26 @@ def _resumable(run: Run, state: TrainingState, total_steps: int, command: str, r
         reporter.end()
 
 
-def _assist(template: Template, distribution: Distribution, *, fail_on_bad_image: bool) -> Run:
-    """Train on a worker that is not the chief: do its part of each step, and write nothing."""
-    agree_on_template(distribution, template, fail_on_bad_image=fail_on_bad_image)
+def _train_as_worker(template: Template, distribution: Distribution, *, fail_on_bad_image: bool) -> Run:
+    """Train on a worker other than the chief: compute its part of each step, and write nothing."""
+    check_same_template(distribution, template, fail_on_bad_image=fail_on_bad_image)
     training = prepare(template, distribution, fail_on_bad_image=fail_on_bad_image)
-    agree_on_data(training)
-    state = begin_together(training, TrainingState())
+    check_same_data(training)
+    state = share_state(training, TrainingState())
     with stop_on_signals() as stop, naming_broken_files(training):
         fit(training, state, NullWriter(), Silent(), stop)
     return Run(Path(distribution.barrier()))
 
 
 def _begin(training: Training, run: Run, writer: RunWriter, reporter: Reporter) -> TrainingState:
-    """Fill a new run with what is known before the first step, or bring the variables to where an old one stood."""
+    """Write the first files of a new run, or restore the variables of an old one."""
     variables = training.variables
     if run.record_path.exists():
         before, now = run.record.spec, training.dataset.spec
         if (before.fingerprint, before.order) != (now.fingerprint, now.order):
-            raise ValueError(f"A run is resumed on the data it began with. Received: {run.path}, whose data changed.")
+            raise ValueError(
+                f"A run must be resumed on its own data. Received: {run.path}, whose data changed. Train anew."
+            )
         state, extra_states = load_checkpoint(run.checkpoint_path, variables, reporter.note)
         training.restore(extra_states)
         run.sweep()
@@ -172,36 +174,36 @@ def _begin(training: Training, run: Run, writer: RunWriter, reporter: Reporter) 
         reporter.note(f"resuming {run.path} at step {state.step} of {training.total_steps}")
     else:
         state = TrainingState()
-        writer.finish(variables, state, training.extra_states)  # first: a run without a checkpoint could not be resumed
+        writer.finish(variables, state, training.extra_states)  # first: a run cannot be resumed without a checkpoint
         begin_run(run, training.template, training.dataset, training.task, training.definition)
         if training.fresh:
             reporter.note(
-                f"fresh weights in {', '.join(training.fresh)}; all others are of {training.template.model.weights}"
+                f"fresh weights in {', '.join(training.fresh)}; all others are from {training.template.model.weights}"
             )
     for warning in training.dataset.spec.warnings:
         reporter.note(warning)
     if training.distribution.replicas > 1:
         reporter.note(f"training on {training.distribution}")
     reporter.begin(training.total_steps, state.step)
-    return begin_together(training, state)
+    return share_state(training, state)
 
 
 def fit(
     training: Training, state: TrainingState, writer: RunWriter | NullWriter, reporter: Reporter, stop: StopRequest
 ) -> None:
-    """Run the steps that are left; `state` is brought forward with them.
+    """Run the remaining steps, and update `state`.
 
     Raises:
-        FloatingPointError: If the loss is no longer finite.
-        KeyboardInterrupt: If `stop` was requested on any worker, after a checkpoint.
+        FloatingPointError: If the loss becomes NaN or infinite.
+        KeyboardInterrupt: If any worker received a stop request; raised after a checkpoint.
     """
-    for place, stage in enumerate(training.stages, start=1):
+    for number, stage in enumerate(training.stages, start=1):
         if state.step >= stage.last_step:
             continue
         if len(training.stages) > 1:
-            what = f"{stage.name} alone" if stage.name else "the whole network"
+            trained = f"{stage.name} alone" if stage.name else "the whole network"
             epochs = f"epochs {stage.first_epoch + 1} to {stage.last_epoch}"
-            reporter.note(f"stage {place} of {len(training.stages)}: {what}, {epochs}")
+            reporter.note(f"stage {number} of {len(training.stages)}: {trained}, {epochs}")
         _fit_stage(training, stage, state, writer, reporter, stop)
     writer.finish(training.variables, state, training.extra_states)
 
@@ -214,20 +216,20 @@ def _fit_stage(
     reporter: Reporter,
     stop: StopRequest,
 ) -> None:
-    """Run the steps of a stage that are left."""
+    """Run the remaining steps of a stage."""
     distribution = training.distribution
     stage.open(state.step)
     writes_every_step = training.template.train.checkpoint_seconds == 0
     started = time.monotonic() - state.seconds
     last_tick = time.monotonic()
-    fitting = 1
+    steps_per_call = 1
 
     while state.step < stage.last_step and not _stopped_early(training, state):
         done = (state.step - stage.first_step) % stage.steps_per_epoch
         if done == 0:
             stage.reset()
         left = stage.steps_per_epoch - done
-        count = stage.run(1 if writes_every_step else min(fitting, left))
+        count = stage.run(1 if writes_every_step else min(steps_per_call, left))
         state.step += count
         now = time.monotonic()
         state.seconds = now - started
@@ -241,10 +243,10 @@ def _fit_stage(
         if epoch_ends:
             _check_finite("loss", loss, state)
             _end_epoch(training, stage, state, writer, reporter)
-        # Each worker looks at its own clock and signals; all do the same.
-        said = distribution.share([stage.fitting, writer.is_due, stop.requested, not math.isfinite(loss)])
-        fitting, is_due, is_stopping = int(said[0, 0]), said[0, 1], said[:, 2].any()
-        if said[:, 3].any():
+        # Clocks and signals differ between workers. Sharing them makes all workers act alike.
+        shared = distribution.share([stage.steps_per_call, writer.is_due, stop.requested, not math.isfinite(loss)])
+        steps_per_call, is_due, is_stopping = int(shared[0, 0]), shared[0, 1], shared[:, 2].any()
+        if shared[:, 3].any():
             _check_finite("loss", math.nan, state)
         if not stage.can_resume:
             continue
@@ -262,25 +264,25 @@ def _end_epoch(
     writer: RunWriter | NullWriter,
     reporter: Reporter,
 ) -> None:
-    """Validate, keep the weights if they are the best of the last stage so far, write the history."""
+    """Validate, save the weights if they are the best of the last stage so far, and write the history."""
     epoch = len(state.history) + 1
     row: dict[str, float] = {
         "epoch": epoch,
         "step": state.step,
         "learning_rate": stage.learning_rate(),
     }
-    figures = stage.figures()
-    validated = stage.validate()
-    figures |= stage.train_metrics_at_epoch_end(validated)
-    row |= stage.named(figures)
-    row |= {f"val_{name}": value for name, value in stage.named(validated).items()}
-    if training.distribution.is_chief and training.watch and stage is training.stages[-1]:
-        evaluation = training.watch.evaluate()
+    metrics = stage.figures()
+    validation_metrics = stage.validate()
+    metrics |= stage.train_metrics_at_epoch_end(validation_metrics)
+    row |= stage.add_prefix(metrics)
+    row |= {f"val_{name}": value for name, value in stage.add_prefix(validation_metrics).items()}
+    if training.distribution.is_chief and training.sample_logger and stage is training.stages[-1]:
+        evaluation = training.sample_logger.evaluate()
         row |= {f"val_{name}": value for name, value in evaluation.scores.items()}
-        writer.samples(epoch, training.watch.samples())
+        writer.samples(epoch, training.sample_logger.samples())
         _warn(evaluation, epoch, state, reporter)
     row["seconds"] = round(state.seconds, 1)
-    _check_finite("val_loss", validated["loss"], state)
+    _check_finite("val_loss", validation_metrics["loss"], state)
     state.history.append(row)
     better = stage is training.stages[-1] and _is_best(training, state, row)
     if better:
@@ -291,15 +293,15 @@ def _end_epoch(
 
 
 def _is_best(training: Training, state: TrainingState, row: dict[str, float]) -> bool:
-    """Whether the weights of an epoch are to be kept; if so, `state` says it."""
+    """Return whether an epoch's weights are the ones to save; if so, update `state`."""
     task = training.task
-    _check_finite(task.monitor, row[task.monitor], state)
-    figure = row[task.monitor]
-    # Accuracy on a small split ties often; the loss then decides.
-    rank = [figure if task.monitor_direction == "max" else -figure, -row["val_loss"]]
+    value = row[task.monitor]
+    _check_finite(task.monitor, value, state)
+    # Accuracy often ties on a small split; the loss then decides.
+    rank = [value if task.monitor_direction == "max" else -value, -row["val_loss"]]
     if training.template.train.restore == "last":
         rank = [row["epoch"]]
-    # The chief's word for all: machines may round differently.
+    # The chief decides for all workers: machines may round differently.
     better = bool(training.distribution.share([state.best is None or rank > state.best])[0, 0])
     if better:
         state.best, state.best_epoch = rank, int(row["epoch"])
@@ -307,7 +309,7 @@ def _is_best(training: Training, state: TrainingState, row: dict[str, float]) ->
 
 
 def _warn(evaluation: Evaluation, epoch: int, state: TrainingState, reporter: Reporter) -> None:
-    """Say what went wrong in an epoch, unless it did so in the one before; `state` keeps what is wrong since then."""
+    """Report an epoch's warnings, unless the epoch before had some too; `state` keeps them until an epoch has none."""
     if evaluation.warnings and not state.warnings:
         reporter.note("; ".join(evaluation.warnings))
     if not evaluation.warnings:
@@ -325,7 +327,7 @@ def _note_broken(broken: dict[str, str], state: TrainingState, reporter: Reporte
 def _run_writer(training: Training, run: Run, reporter: Reporter) -> RunWriter:
     settings = training.template.train
     return RunWriter(
-        run, training.definition, reporter, keep=settings.checkpoints, interval=settings.checkpoint_seconds
+        run, training.definition, reporter, max_checkpoints=settings.checkpoints, interval=settings.checkpoint_seconds
     )
 
 
@@ -342,54 +344,58 @@ def _save_state(run: Run, state: TrainingState, name) -> None:
 
 def _stopped_early(training: Training, state: TrainingState) -> bool:
     patience = training.template.train.early_stopping
-    since = max(state.best_epoch, training.stages[-1].first_epoch)
-    return patience is not None and len(state.history) - since >= patience
+    best_epoch = max(state.best_epoch, training.stages[-1].first_epoch)
+    return patience is not None and len(state.history) - best_epoch >= patience
 
 
 def _check_finite(name: str, value: float, state: TrainingState) -> None:
     if not math.isfinite(value):
-        kept = f"the weights of epoch {state.best_epoch} are kept" if state.best_epoch else "no epoch had ended"
+        saved = f"the weights of epoch {state.best_epoch} are saved" if state.best_epoch else "no epoch had ended"
         raise FloatingPointError(
-            f"`{name}` must stay finite. Received: {value} by step {state.step}; {kept}. Try a lower learning rate."
+            f"`{name}` must stay finite. Received: {value} by step {state.step}; {saved}. Try a lower learning rate."
         )
 
 
-def run_to_resume(template: Template, name: str, output: str | Path | None, *, or_begin: bool = False) -> Run | None:
-    """Find the run to go on with.
+def run_to_resume(
+    template: Template, name: str, output: str | Path | None, *, allow_missing: bool = False
+) -> Run | None:
+    """Find the run to resume.
 
     Args:
-        template: What it trains.
-        name: Name of its folder in `saved_models/` where `output` is not given; of several, the newest is taken.
-        output: Its folder.
-        or_begin: Whether there need not be one.
+        template: The template to train.
+        name: Name of the run's folder in `saved_models/` if `output` is None. The newest of several counts.
+        output: The run's folder.
+        allow_missing: Return None if there is no run.
 
     Returns:
-        The run; None only if `or_begin`.
+        The run, or None.
 
     Raises:
-        ValueError: If there is none, it is broken, or it has another template.
+        ValueError: If there is no run, it is broken, or it has another template.
     """
     try:
         run = Run(Path(output) if output else latest_run_path(name))
     except ValueError:
-        if or_begin:
+        if allow_missing:
             return None
         raise
     if not run.record_path.exists():
-        if or_begin:
+        if allow_missing:
             return None
-        raise ValueError(f"There must be a run to resume. Received: {run.path}, which holds no run.json.")
+        raise ValueError(
+            f"There must be a run to resume. Received: {run.path}, without a run.json. Leave out --resume."
+        )
     run.verify(run.template_path, run.definition_path)
     if (rules := run.record.spec.reading_rules) != READING_RULES:
         raise ValueError(
-            f"A run is resumed by the rules that its data was read by. Received: {run.path}, of rules {rules}, where "
-            f"this version reads by {READING_RULES}. End it by the version that began it, or train anew."
+            f"A run must be resumed with the reading rules it began with. Received: {run.path}, with rules {rules}; "
+            f"this version has rules {READING_RULES}. Finish the run with the version that began it, or train anew."
         )
     if run.template != template:
         before, now = run.template.flat(), template.flat()
         key = next(key for key in before | now if before.get(key) != now.get(key))
         raise ValueError(
-            f"A run is resumed with the template it began with. Received: {key} = {now.get(key)!r}, where {run.path} "
+            f"A run must be resumed with its own template. Received: {key} = {now.get(key)!r}, where {run.path} "
             f"has {before.get(key)!r}. Give {run.template_path}, or train anew."
         )
     return run

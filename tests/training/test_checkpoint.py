@@ -7,7 +7,7 @@ from conftest import small_template
 from dltemplates.training.checkpoint import TrainingState, list_checkpoints, load_checkpoint, save_checkpoint
 from dltemplates.training.prepare import prepare
 from dltemplates.training.recording.progress import Silent
-from dltemplates.training.recording.run_writer import LARGEST_SHARE, RunWriter
+from dltemplates.training.recording.run_writer import MAX_TIME_SHARE, RunWriter
 
 
 class Listener(Silent):
@@ -38,15 +38,15 @@ def group(value, size=50):
     return {"model": [Variable([value] * size)], "optimizer": [Variable(3.0)]}
 
 
-def save(folder, step, keep=2):
-    save_checkpoint(folder, group(step), TrainingState(step=step), keep=keep)
+def save(folder, step, max_checkpoints=2):
+    save_checkpoint(folder, group(step), TrainingState(step=step), max_checkpoints=max_checkpoints)
 
 
 def test_every_variable_and_the_state_come_back(tmp_path):
     algorithm = prepare(small_template()).stages[-1].algorithm
     state = TrainingState(5, 1.5, [{"epoch": 1, "loss": 0.1}], best=[0.5, -0.1], best_epoch=1, replaced={"a": "b"})
     extra = {"0": b"a replay memory", "1": b""}
-    save_checkpoint(tmp_path, algorithm.variables, state, extra, keep=2)
+    save_checkpoint(tmp_path, algorithm.variables, state, extra, max_checkpoints=2)
     before = [np.array(v) for members in algorithm.variables.values() for v in members]
     assert len(before) > 20
     algorithm.model.set_weights([np.zeros_like(array) for array in algorithm.model.get_weights()])
@@ -75,7 +75,7 @@ def test_one_that_is_truncated_anywhere_is_passed_over(tmp_path):
         assert (np.asarray(variables["model"][0]) == 10).all()
         assert len(notes) == 1
         assert "is broken" in notes[0]
-        assert "the one before it is taken" in notes[0]
+        assert "using the one before it" in notes[0]
     newest.write_bytes(whole)
     assert load_checkpoint(tmp_path, group(0))[0].step == 20
 
@@ -125,12 +125,12 @@ def test_one_of_another_model_is_refused(tmp_path):
 def test_a_variable_that_is_no_number_is_never_written(tmp_path):
     save(tmp_path, 5)
     with pytest.raises(FloatingPointError, match="Received: NaN"):
-        save_checkpoint(tmp_path, group(math.nan), TrainingState(step=6), keep=2)
+        save_checkpoint(tmp_path, group(math.nan), TrainingState(step=6), max_checkpoints=2)
     assert [path.name for path in tmp_path.iterdir()] == ["step-000000005.npz"]
 
 
 def writer(run, listener, interval=60.0):
-    return RunWriter(run, prepare(small_template()).definition, listener, keep=2, interval=interval)
+    return RunWriter(run, prepare(small_template()).definition, listener, max_checkpoints=2, interval=interval)
 
 
 def test_a_full_disk_costs_a_warning_and_the_old_checkpoint_stays(tmp_path, monkeypatch):
@@ -173,6 +173,6 @@ def test_checkpoints_take_no_more_than_their_share(tmp_path):
     kept = writer(Run(tmp_path), Listener(), interval=0.001)
     kept.checkpoint(group(1), TrainingState(step=1))
     assert not kept.is_due
-    kept._last -= kept._cost / LARGEST_SHARE + 0.001
+    kept._last -= kept._cost / MAX_TIME_SHARE + 0.001
     assert kept.is_due
     assert writer(Run(tmp_path), Listener(), interval=0).is_due

@@ -55,7 +55,7 @@ def test_the_last_layer_stays_fresh_where_the_classes_are_others(small_run, digi
     )
     reporter = Notes()
     run = train(template, output=tmp_path / "run", reporter=reporter)
-    assert any(f"fresh weights in logits; all others are of {small_run.path}" in note for note in reporter.notes)
+    assert any(f"fresh weights in logits; all others are from {small_run.path}" in note for note in reporter.notes)
     before, after = weights_of(small_run.model()), weights_of(run.model())
     assert after["logits"][0].shape == (16, 2)
     (first, *_), (same, *_) = before.values(), after.values()
@@ -65,7 +65,7 @@ def test_the_last_layer_stays_fresh_where_the_classes_are_others(small_run, digi
 def test_another_architecture_is_refused_by_its_first_layer_that_differs(small_run):
     with pytest.raises(
         ValueError,
-        match=r"must be of the same architecture. Received: .*small, where .* \(Conv2D, 3x3x1x8\) stands and `convnet` "
+        match=r"must be of the same architecture. Received: .*small, with .* \(Conv2D, 3x3x1x8\) where `convnet` "
         r"has .* \(Conv2D, 3x3x1x4\). Set the model",
     ):
         prepare(small_template(model={"name": "convnet", "filters": [4, 16], "weights": str(small_run.path)}))
@@ -85,8 +85,8 @@ def test_a_deeper_network_is_refused_where_the_weights_end():
     shallow = layers.Dense(4)(inputs)
     deep = layers.Dense(4, name="more")(shallow)
     source, network = keras.Model(inputs, shallow), keras.Model(inputs, deep, name="deep")
-    refused(network, source, r"Received: a run, where no more layer stands and `deep` has more \(Dense, 4x4 4\)")
-    refused(source, network, r"where more \(Dense, 4x4 4\) stands and `.*` has no more layer")
+    refused(network, source, r"Received: a run, with no more layer where `deep` has more \(Dense, 4x4 4\)")
+    refused(source, network, r"with more \(Dense, 4x4 4\) where `.*` has no more layer")
 
 
 @pytest.mark.parametrize(
@@ -104,14 +104,14 @@ def test_a_deeper_network_is_refused_where_the_weights_end():
             {"depth": 8},
             {"residual": False},
             {},
-            r"where re_lu\w* \(ReLU\) stands .* has add\w* \(Add\)",
+            r"with re_lu\w* \(ReLU\) where .* has add\w* \(Add\)",
         ),
         (
             "lenet5",
             {},
             {"activation": "tanh"},
             {"activation": "relu"},
-            "activation='tanh'.* stands .* activation='relu'",
+            "activation='tanh'.* where .* activation='relu'",
         ),
     ],
 )
@@ -136,9 +136,9 @@ def own(*, strides=1, slope=0.1, add=True):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"strides": 2}, r"inside \(Conv2D, 3x3x4x4 4, strides=\(1, 1\)\) stands .* strides=\(2, 2\)"),
-        ({"slope": 0.2}, r"leaky \(LeakyReLU, negative_slope=0.1\) stands .* negative_slope=0.2"),
-        ({"add": False}, r"where add\w* \(Add\) stands and `own` has no more layer"),
+        ({"strides": 2}, r"inside \(Conv2D, 3x3x4x4 4, strides=\(1, 1\)\) where .* strides=\(2, 2\)"),
+        ({"slope": 0.2}, r"leaky \(LeakyReLU, negative_slope=0.1\) where .* negative_slope=0.2"),
+        ({"add": False}, r"with add\w* \(Add\) where `own` has no more layer"),
     ],
 )
 def test_layers_within_models_settings_without_weights_and_bare_operations_count(change, message):
@@ -227,7 +227,7 @@ def test_weights_for_another_size_say_which_it_is():
         build_network("vgg11", sizes | {"input_shape": (side, 32, 3)}, {"width": 0.1}) for side in (64, 32)
     )
     size = r"dataset.images.size=\[64, 32\] and dataset.images.channels=3"
-    refused(network, source, rf"They were trained on images of 64x32x3: set {size}; or set the model and its options")
+    refused(network, source, rf"trained on images of 64x32x3: set {size}; or set the model and its options")
 
 
 def test_auxiliary_classifiers_of_another_size_begin_fresh():
@@ -244,7 +244,7 @@ def test_auxiliary_classifiers_of_another_size_begin_fresh():
         ({"name": "mobilenet_v2", "widht": 0.5}, 3, "widht"),
         ({"name": "mobilenet_v2", "width": "half"}, 3, r"`width`.*Received: width='half'"),
         ({"name": "mobilenet_v2"}, 1, r"trained on images of 224x224x3: set .* and dataset.images.channels=3"),
-        ({"name": "resnet50", "stride_on_3x3": True}, 3, "`model.weights`.*Received: imagenet, where"),
+        ({"name": "resnet50", "stride_on_3x3": True}, 3, "`model.weights`.*Received: imagenet, with"),
     ],
 )
 def test_what_there_are_no_weights_for_is_refused_before_they_are_downloaded(model, channels, message, monkeypatch):

@@ -1,1 +1,1 @@
-"""Training algorithms, one a file: what happens to one batch, or in one step in an environment."""
+"""Training algorithms, one per file: how to learn from a batch, or from a step in an environment."""

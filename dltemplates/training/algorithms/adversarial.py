@@ -1,4 +1,4 @@
-"""Adversarial training: a generator and a discriminator by turns.
+"""Adversarial training: a generator and a discriminator take turns.
 
 Goodfellow et al.: "Generative Adversarial Nets", NIPS 2014, https://arxiv.org/abs/1406.2661, algorithm 1; with the loss
 of Gulrajani et al.: "Improved Training of Wasserstein GANs", NIPS 2017, https://arxiv.org/abs/1704.00028, algorithm 1.
@@ -21,18 +21,18 @@ from dltemplates.training.algorithms.algorithm import (
 )
 from dltemplates.training.algorithms.descent import Descent
 
-SLOPES = 32  # turns from here on are those of the places where the slope is looked at
+PENALTY_TURNS = 32  # the first draw (see `draw_rows`) for the gradient penalty
 
 
 class Adversarial(Algorithm):
-    """Two players, each with an optimizer of its own.
+    """A generator and a discriminator, each with its own optimizer.
 
         for each of the batch's `critic_steps` parts of real images:
-            descend the discriminator's loss on them and on as many made ones
-        descend the generator's loss on made ones
+            descend the discriminator's loss on them and on as many generated images
+        descend the generator's loss on generated images
 
-    The noise is a function of the seed, the step and the place in the batch, so that training resumes exactly, and
-    several devices draw what one does.
+    The noise depends only on the seed, the step and the place in the batch. So training resumes exactly, and several
+    devices draw the same noise as one.
     """
 
     def __init__(
@@ -45,15 +45,15 @@ class Adversarial(Algorithm):
         critic_steps: int = 1,
         penalty: float = 10.0,
     ):
-        """Prepare for training, in the scope of the strategy.
+        """Prepare for training, in the strategy's scope.
 
         Args:
-            model: The network of `generator` and `discriminator`.
-            make_optimizer: Makes an optimizer; called for each player.
-            seed: Of the noise.
-            wasserstein: Whether the discriminator is a critic, with a penalty on its slope; else it gives logits.
-            critic_steps: Steps of the discriminator for one of the generator.
-            penalty: Weight of the penalty on the critic's slope.
+            model: The network with the layers `generator` and `discriminator`.
+            make_optimizer: Function that builds an optimizer; called once for each of the two.
+            seed: Seed of the noise.
+            wasserstein: Train the discriminator as a critic with a gradient penalty; otherwise it returns logits.
+            critic_steps: Number of discriminator steps per generator step.
+            penalty: Weight of the critic's gradient penalty.
         """
         self.model = model
         network = model.get_layer(model.name)
@@ -61,7 +61,7 @@ class Adversarial(Algorithm):
         self.latent = self.generator.inputs[0].shape[-1]
         self.is_conditional = len(self.generator.inputs) > 1
         self.seed, self.wasserstein, self.critic_steps, self.penalty = seed, wasserstein, critic_steps, penalty
-        self.names = ("pair_accuracy", "penalty") if wasserstein else ("real_accuracy", "made_accuracy")
+        self.names = ("pair_accuracy", "penalty") if wasserstein else ("real_accuracy", "generated_accuracy")
         self.optimizer, self.discriminator_optimizer = make_optimizer(), make_optimizer(critic_steps)
         self.generator_descent = Descent(self.optimizer, self.generator.trainable_variables)
         self.discriminator_descent = Descent(self.discriminator_optimizer, self.discriminator.trainable_variables)
@@ -77,16 +77,16 @@ class Adversarial(Algorithm):
         critic_steps: int,
         penalty: float,
     ) -> Adversarial:
-        """Prepare for training; the options are those of the constructor.
+        """Prepare for training, with the options of the constructor.
 
         Raises:
-            ValueError: If the network or the size of a batch does not fit them.
+            ValueError: If the network or the batch size does not fit the options.
         """
         rows = template.train.batch_size // tf.distribute.get_strategy().num_replicas_in_sync
         layers = flatten_layers(model.get_layer(model.name).get_layer("discriminator"))
         if wasserstein and any(isinstance(layer, BatchNormalization) for layer in layers):
             raise ValueError(
-                "A critic judges each image by itself, as the penalty is on its slope at each. Received: batch "
+                "A critic must score each image alone, for the gradient penalty at each image. Received: batch "
                 f"normalization in the discriminator of `{model.name}`. Take model `wgan_gp`, or --set task.loss=gan."
             )
         if rows % critic_steps:
@@ -115,8 +115,8 @@ class Adversarial(Algorithm):
         step = self.optimizer.iterations.value
         parts, label_parts = self._parts(real), self._parts(labels)
         figures = []
-        for turn, (part, own) in enumerate(zip(parts, label_parts, strict=True)):
-            figures.append(self._train_discriminator(part, own, (step, turn)))
+        for turn, (part, part_labels) in enumerate(zip(parts, label_parts, strict=True)):
+            figures.append(self._train_discriminator(part, part_labels, (step, turn)))
         generator_loss = self._train_generator(parts[0], label_parts[0], (step, self.critic_steps))
         rows = tf.cast(tf.shape(weights)[0], tf.float32)
         loss, *others = tf.unstack(tf.reduce_mean(tf.stack(figures), axis=0))
@@ -125,95 +125,102 @@ class Adversarial(Algorithm):
     def evaluate(self, inputs: Any, targets: Any, weights: Any) -> None:
         labels = tf.cast(targets, tf.int32) if self.is_conditional else None
         real, draw = scale(inputs), (self._validation_step(), 0)
-        made = self._make(inputs, labels, draw, training=False)
-        of_real, of_made = (self._judge(images, labels, training=False)[:, 0] for images in (real, made))
-        loss = self._loss(of_real, 1.0) + self._loss(of_made, 0.0)
-        others = self._told_apart(of_real, of_made)
+        generated = self._generate(inputs, labels, draw, training=False)
+        real_logits, generated_logits = (
+            self._discriminate(images, labels, training=False)[:, 0] for images in (real, generated)
+        )
+        loss = self._loss(real_logits, 1.0) + self._loss(generated_logits, 0.0)
+        others = self._correct(real_logits, generated_logits)
         if self.wasserstein:
-            others.append(self.penalty * self._slope(real, made, labels, draw, training=False))
-        each = tf.stack([loss, tf.ones_like(weights), self._loss(of_made, 1.0), *others])
+            others.append(self.penalty * self._gradient_penalty(real, generated, labels, draw, training=False))
+        each = tf.stack([loss, tf.ones_like(weights), self._loss(generated_logits, 1.0), *others])
         self._add(tf.reduce_sum(each * weights, axis=1))
 
     def figures(self) -> dict[str, float]:
-        """`loss` is the discriminator's, a critic's without its `penalty`.
+        """Return the metrics; `loss` is the discriminator's, without a critic's `penalty`.
 
-        The accuracies are the shares of real and of made images that a discriminator tells rightly. A critic's numbers
-        mean nothing but by comparison: `pair_accuracy` is the share of pairs whose real image it gives more than the
-        made one.
+        The accuracies are the shares of real and of generated images that the discriminator classifies correctly. A
+        critic's outputs have no threshold: its `pair_accuracy` is the share of pairs where the real image gets a
+        larger output than the generated one.
         """
         loss, rows, *others = self.totals.numpy()
         means = {name: float(total / rows) for name, total in zip(("generator_loss", *self.names), others, strict=True)}
         return {"loss": float(loss / rows), **means}
 
     def _parts(self, rows: Any) -> list[Any]:
-        """The parts of a batch, each for a step of the discriminator; the same ones however many replicas there are."""
+        """Split a batch into parts for the discriminator's steps, the same for any number of replicas."""
         return [None if rows is None else rows[turn :: self.critic_steps] for turn in range(self.critic_steps)]
 
     def _train_discriminator(self, real: Any, labels: Any, draw: tuple[Any, int]) -> Any:
-        """Take a step of the discriminator; its loss, and means of the figures of `names`."""
-        made = self._make(real, labels, draw, training=True)
+        """Take a step of the discriminator; return its loss and the means of the metrics in `names`."""
+        generated = self._generate(real, labels, draw, training=True)
 
         def loss_on_both():
-            of_real, of_made = (self._judge(images, labels, training=True)[:, 0] for images in (real, made))
-            loss = tf.reduce_mean(self._loss(of_real, 1.0) + self._loss(of_made, 0.0))
+            real_logits, generated_logits = (
+                self._discriminate(images, labels, training=True)[:, 0] for images in (real, generated)
+            )
+            loss = tf.reduce_mean(self._loss(real_logits, 1.0) + self._loss(generated_logits, 0.0))
             penalty = []
             if self.wasserstein:
-                penalty = [self.penalty * tf.reduce_mean(self._slope(real, made, labels, draw, training=True))]
-            shares = [tf.reduce_mean(found) for found in self._told_apart(of_real, of_made)]
+                each = self._gradient_penalty(real, generated, labels, draw, training=True)
+                penalty = [self.penalty * tf.reduce_mean(each)]
+            shares = [tf.reduce_mean(correct) for correct in self._correct(real_logits, generated_logits)]
             figures = tf.stack([loss, *shares, *penalty])
             return _share(tf.add_n([loss, *penalty]), self.discriminator), figures
 
         return self.discriminator_descent.step(loss_on_both)
 
     def _train_generator(self, reference: Any, labels: Any, draw: tuple[Any, int]) -> Any:
-        """Take a step of the generator; its loss."""
+        """Take a step of the generator; return its loss."""
 
-        def loss_on_made():
-            made = self._make(reference, labels, draw, training=True)
-            loss = tf.reduce_mean(self._loss(self._judge(made, labels, training=True)[:, 0], 1.0))
+        def loss_on_generated():
+            generated = self._generate(reference, labels, draw, training=True)
+            loss = tf.reduce_mean(self._loss(self._discriminate(generated, labels, training=True)[:, 0], 1.0))
             return _share(loss, self.generator), loss
 
-        return self.generator_descent.step(loss_on_made)
+        return self.generator_descent.step(loss_on_generated)
 
-    def _loss(self, judged: Any, wanted: float) -> Any:
-        """The loss of each image that was to be judged `wanted`: real (1) or made (0)."""
+    def _loss(self, logits: Any, target: float) -> Any:
+        """Return the loss of each image for a target: real (1) or generated (0)."""
         if self.wasserstein:
-            return judged * (1 - 2 * wanted)
-        return tf.nn.sigmoid_cross_entropy_with_logits(tf.fill(tf.shape(judged), wanted), judged)
+            return logits * (1 - 2 * target)
+        return tf.nn.sigmoid_cross_entropy_with_logits(tf.fill(tf.shape(logits), target), logits)
 
-    def _told_apart(self, of_real: Any, of_made: Any) -> list[Any]:
-        """Whether each image, or each pair of images, was judged rightly (1) or not (0)."""
-        found = [of_real > of_made] if self.wasserstein else [of_real > 0, of_made <= 0]
-        return [tf.cast(each, tf.float32) for each in found]
+    def _correct(self, real_logits: Any, generated_logits: Any) -> list[Any]:
+        """Return 1 for each image, or pair of images, that was classified correctly, and 0 for the others."""
+        correct = [real_logits > generated_logits] if self.wasserstein else [real_logits > 0, generated_logits <= 0]
+        return [tf.cast(each, tf.float32) for each in correct]
 
-    def _slope(self, real: Any, made: Any, labels: Any, draw: tuple[Any, int], *, training: bool) -> Any:
-        """How far the critic's slope is from 1, squared, at a random place between each real and made image."""
+    def _gradient_penalty(
+        self, real: Any, generated: Any, labels: Any, draw: tuple[Any, int], *, training: bool
+    ) -> Any:
+        """Return (norm of the critic's gradient - 1)^2, at a random point between each real and generated image."""
         step, turn = draw
         one = tf.zeros([tf.shape(real)[0], 1])
-        share = draw_rows(tf.random.stateless_uniform, one, self.seed, step, turn + SLOPES)[:, :, None, None]
-        between = share * real + (1 - share) * made
+        share = draw_rows(tf.random.stateless_uniform, one, self.seed, step, turn + PENALTY_TURNS)[:, :, None, None]
+        images = share * real + (1 - share) * generated
         with tf.GradientTape() as tape:
-            tape.watch(between)
-            judged = self._judge(between, labels, training=training)
-        slopes = tf.reshape(tape.gradient(judged, between), [tf.shape(real)[0], -1])
-        return tf.square(tf.sqrt(tf.reduce_sum(slopes**2, axis=1) + 1e-12) - 1)
+            tape.watch(images)
+            outputs = self._discriminate(images, labels, training=training)
+        gradients = tf.reshape(tape.gradient(outputs, images), [tf.shape(real)[0], -1])
+        return tf.square(tf.sqrt(tf.reduce_sum(gradients**2, axis=1) + 1e-12) - 1)
 
-    def _make(self, reference: Any, labels: Any, draw: tuple[Any, int], *, training: bool) -> Any:
-        """As many images as there are in `reference`, of noise."""
+    def _generate(self, reference: Any, labels: Any, draw: tuple[Any, int], *, training: bool) -> Any:
+        """Generate as many images as `reference` has."""
         step, turn = draw
         rows = tf.zeros([tf.shape(reference)[0], self.latent])
         noise = draw_rows(tf.random.stateless_normal, rows, self.seed, step, turn)
         return self.generator([noise, labels] if self.is_conditional else noise, training=training)
 
-    def _judge(self, images: Any, labels: Any, *, training: bool) -> Any:
+    def _discriminate(self, images: Any, labels: Any, *, training: bool) -> Any:
         return self.discriminator([images, labels] if self.is_conditional else images, training=training)
 
 
 def scale(images: Any) -> Any:
-    """Images of 0..255 as the players see them: between -1 and 1."""
+    """Scale images from 0..255 to [-1, 1]."""
     return tf.cast(images, tf.float32) / 127.5 - 1
 
 
 def _share(loss: Any, network: keras.Model) -> Any:
-    """Return this replica's share of a loss and of the penalty on the weights of a network."""
+    """Return this replica's share of a loss plus the penalty on a network's weights."""
     return tf.add_n([loss, *network.losses]) / tf.distribute.get_replica_context().num_replicas_in_sync

@@ -1,4 +1,4 @@
-"""What every training algorithm offers to the loop that runs it."""
+"""The interface of training algorithms."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ import tensorflow as tf
 
 from dltemplates.training.algorithms.descent import sum_over_replicas
 
-VALIDATION_SEED_OFFSET = 2**31 - 1  # from here on are the steps of validation, in the seed of what is drawn
+VALIDATION_SEED_OFFSET = 2**31 - 1  # validation steps get random seeds from here on
 
 
 class MakeOptimizer(Protocol):
-    """Makes an optimizer by a template, its schedule over the whole training."""
+    """Function that builds a template's optimizer, with its schedule over the whole training."""
 
     def __call__(self, steps_per_batch: int = 1) -> keras.optimizers.Optimizer:
-        """Make one that takes so many steps for each batch."""
+        """Build an optimizer that takes `steps_per_batch` steps per batch."""
 
 
 class Algorithm(ABC):
-    """What happens to a batch.
+    """Base class of algorithms that learn from batches.
 
-    Each has a class method `make(model, make_optimizer, template, **options)`, which prepares it for training in the
-    scope of the strategy; the options are those of the stage's plan, `tasks/stage_plan.py`.
+    A class method `make(model, make_optimizer, template, **options)` builds the algorithm in the strategy's scope. The
+    options come from the stage's plan, `tasks/stage_plan.py`.
 
-    Every replica takes its part of the batch. Figures are kept as sums over examples, `totals`, so that they add up
-    over replicas, and are part of a checkpoint.
+    Every replica trains on its part of the batch. Metrics are sums over examples, `totals`, so that they add up over
+    replicas and fit into a checkpoint.
 
     Attributes:
-        model: The assembled model, which is kept and exported.
-        optimizer: The one whose steps are counted.
-        totals: The sums of the figures since `reset`: float64 (n,), in which counts stay exact. First the loss, then
-            the number of examples.
-        compared: Names of the figures that are told of training examples too as they stand when an epoch ends, beside
-            those of validation: during it they would be of other weights at every step.
+        model: The assembled model to save and export.
+        optimizer: The optimizer. Its iterations count the steps.
+        totals: Sums of the metrics since `reset`, float64 (n,) for exact counts: the loss, the number of examples, and
+            more.
+        train_metrics_at_epoch_end: Names of the metrics to compute on training examples too when an epoch ends. During
+            the epoch the weights would differ at every step.
     """
 
     model: keras.Model
@@ -46,43 +46,43 @@ class Algorithm(ABC):
 
     @abstractmethod
     def build(self, targets: Any) -> None:
-        """Make what depends on the shapes of a batch's targets (`tf.TensorSpec`s), in the scope of the strategy."""
+        """Create the variables that depend on the targets' shapes (`tf.TensorSpec`s), in the strategy's scope."""
 
     def initialize_from_data(self, batches: Iterable[Any]) -> None:
-        """Look at some training examples before the first step, and set what is to begin as they are.
+        """Initialize variables from some training examples, before the first step.
 
-        Called outside of the replicas, with whole batches; again if the training is interrupted before that step.
+        Called outside the replicas with whole batches, and again if the training is interrupted before the first step.
         """
-        return  # most have nothing to look at
+        return  # most algorithms need no data
 
     @property
     @abstractmethod
     def variables(self) -> dict[str, list[Any]]:
-        """All that the training's future depends on, in groups."""
+        """All variables to save for resuming, in groups."""
 
     @abstractmethod
     def train(self, inputs: Any, targets: Any, weights: Any) -> None:
-        """Take one step on this replica's part of a batch; it comes as `Task.batch` gives it."""
+        """Take one step on this replica's part of a batch, as returned by `Task.batch`."""
 
     @abstractmethod
     def evaluate(self, inputs: Any, targets: Any, weights: Any) -> None:
-        """Add the figures of this replica's part of a batch to the totals; elements of weight 0 do not count."""
+        """Add the metrics of this replica's part of a batch to the totals, without elements of weight 0."""
 
     @abstractmethod
     def figures(self) -> dict[str, float]:
-        """The loss, first, and the other figures so far."""
+        """Return the metrics since `reset`, the loss first."""
 
     def reset(self) -> None:
-        """Begin the figures anew."""
+        """Reset the metrics."""
         self.totals.assign(tf.zeros_like(self.totals))
 
     def mean_loss(self) -> float:
-        """The loss so far."""
-        summed, rows = self.totals.numpy()[:2]
-        return float(summed / rows)
+        """Return the mean loss since `reset`."""
+        loss, rows = self.totals.numpy()[:2]
+        return float(loss / rows)
 
     def _validation_step(self) -> Any:
-        """What takes the place of the step in the seed of a batch of validation: each of them draws other numbers."""
+        """Return the step for the random seed of a validation batch; each batch gets another one."""
         return VALIDATION_SEED_OFFSET + tf.cast(self.totals[1], tf.int64)
 
     def _make_totals(self, size: int) -> None:
@@ -94,22 +94,22 @@ class Algorithm(ABC):
         )
 
     def _add(self, sums: Any) -> None:
-        """Add this replica's sums, and those of all others, to the totals."""
+        """Add the sums of all replicas to the totals."""
         self.totals.assign_add(tf.cast(sum_over_replicas(sums), tf.float64))
 
 
 def draw_rows(distribution: Callable[..., Any], reference: Any, seed: int, step: Any, turn: int) -> Any:
-    """This replica's rows of random numbers that are drawn for the whole batch.
+    """Draw random numbers for the whole batch, and return this replica's rows.
 
     Args:
-        distribution: Such as `tf.random.stateless_normal`.
+        distribution: A random function, such as `tf.random.stateless_normal`.
         reference: A tensor of this replica's rows, (n, units).
-        seed: The training's.
-        step: Which step they are for, an integer tensor.
-        turn: Which of the draws of that step, below 64.
+        seed: Seed of the training.
+        step: Number of the step, an integer tensor.
+        turn: Number of the draw within the step, 0 to 63.
 
     Returns:
-        As many rows as in `reference`, of as many numbers.
+        Random numbers of the shape of `reference`.
     """
     context = tf.distribute.get_replica_context()
     rows, size = tf.shape(reference)[0], reference.shape[-1]
@@ -118,17 +118,17 @@ def draw_rows(distribution: Callable[..., Any], reference: Any, seed: int, step:
 
 
 def own_rows(whole: Any, reference: Any) -> Any:
-    """This replica's rows of those of all, (batch, units): as many as `reference` has."""
+    """Return this replica's rows of the whole batch, (batch, units); as many as `reference` has."""
     rows = tf.shape(reference)[0]
     first = rows * tf.distribute.get_replica_context().replica_id_in_sync_group
     return tf.ensure_shape(whole[first : first + rows], [None, whole.shape[-1]])
 
 
 def rows_of_all(own: Any) -> Any:
-    """The rows of all replicas, (batch, units), of each one's own: what `own_rows` undoes."""
+    """Gather the rows of all replicas, (batch, units): the inverse of `own_rows`."""
     context = tf.distribute.get_replica_context()
     if context.num_replicas_in_sync == 1:
         return own
-    rows, place = tf.shape(own)[0], context.replica_id_in_sync_group
-    before, after = rows * place, rows * (context.num_replicas_in_sync - 1 - place)
+    rows, replica = tf.shape(own)[0], context.replica_id_in_sync_group
+    before, after = rows * replica, rows * (context.num_replicas_in_sync - 1 - replica)
     return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.pad(own, [[before, after], [0, 0]]))

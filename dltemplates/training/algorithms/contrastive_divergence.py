@@ -1,10 +1,10 @@
-"""Contrastive divergence: train a restricted Boltzmann machine to dream of what it is shown.
+"""Contrastive divergence (CD-k): train a restricted Boltzmann machine (RBM) with short Gibbs chains.
 
 Hinton: "Training Products of Experts by Minimizing Contrastive Divergence", Neural Computation 14(8), 2002,
-https://doi.org/10.1162/089976602760128018; what is drawn and what is not, the biases to begin with and the figures to
-watch as in Hinton: "A Practical Guide to Training Restricted Boltzmann Machines", UTML TR 2010-003, sections 3 to 8;
-persistent chains as in Tieleman: "Training Restricted Boltzmann Machines using Approximations to the Likelihood
-Gradient", ICML 2008, https://doi.org/10.1145/1390156.1390290.
+https://doi.org/10.1162/089976602760128018. When to sample, the initial biases and the metrics are as in Hinton: "A
+Practical Guide to Training Restricted Boltzmann Machines", UTML TR 2010-003, sections 3 to 8. Persistent chains are as
+in Tieleman: "Training Restricted Boltzmann Machines using Approximations to the Likelihood Gradient", ICML 2008,
+https://doi.org/10.1145/1390156.1390290.
 """
 
 from __future__ import annotations
@@ -29,18 +29,17 @@ from dltemplates.training.algorithms.descent import Descent, sum_over_replicas
 
 
 class ContrastiveDivergence(Algorithm):
-    """One machine, which may stand on top of others that are trained already.
+    """Contrastive divergence for one RBM, possibly on top of others that are trained already.
 
-        v0 = what is shown
+        v0 = visible units of the examples
         h ~ p(h | v0)
         k times:  v = p(v | h),  h ~ p(h | v)
         kernel       += rate * (v0' p(h | v0) - v' p(h | v)) / batch
         hidden bias  += rate * (sum p(h | v0) - sum p(h | v)) / batch
         visible bias += rate * (sum v0 - sum v) / batch
 
-    Persistent chains begin at `h` as the step before left it, rather than at what is shown, and `v ~ p(v | h)` is
-    drawn: they are to go wherever the machine goes. What is drawn is a function of the seed, the step and the place in
-    the batch.
+    Persistent chains start from the `h` of the step before instead of the examples, and sample `v ~ p(v | h)`, to
+    reach every mode of the model. Random numbers depend only on the seed, the step and the place in the batch.
     """
 
     train_metrics_at_epoch_end = ("free_energy",)

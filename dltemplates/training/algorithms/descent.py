@@ -1,7 +1,7 @@
-"""Gradient descent on one or several replicas: the tape, the loss scale, the sum over replicas, the optimizer.
+"""Gradient descent on one or several replicas: gradient tape, loss scale, sum over replicas, optimizer.
 
-Every replica computes its share of the loss of the whole batch; gradients are summed over the replicas before they are
-clipped. So several devices take the step that one device takes, up to rounding.
+Every replica computes its share of the whole batch's loss. Gradients are summed over the replicas and then clipped. So
+several devices take the same step as one device, up to rounding.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from dltemplates.compat import take_summed_gradients
 
 
 class Descent:
-    """Steps of one optimizer on some variables.
+    """Gradient descent with one optimizer on a list of variables.
 
     Attributes:
-        optimizer: The optimizer, built in the scope of the strategy.
-        variables: The Keras variables that it changes.
+        optimizer: The optimizer, built in the strategy's scope.
+        variables: The Keras variables to update.
     """
 
     def __init__(self, optimizer: keras.optimizers.Optimizer, variables: Sequence[keras.Variable]):
@@ -33,28 +33,28 @@ class Descent:
         """Take a step down the gradient of a loss.
 
         Args:
-            loss: Called under a gradient tape. Returns this replica's share of the loss, a scalar, and what else the
-                caller wants to have of the forward pass.
+            loss: Function to call under a gradient tape. Returns this replica's share of the loss, a scalar, and any
+                further values of the forward pass.
 
         Returns:
             The second value of `loss`.
         """
         with tf.GradientTape() as tape:
-            share, more = loss()
+            share, extra = loss()
             scaled = self.optimizer.scale_loss(share)
         gradients = tape.gradient(scaled, [variable.value for variable in self.variables])
-        reached = [place for place, gradient in enumerate(gradients) if gradient is not None]
-        summed = sum_over_replicas([gradients[place] for place in reached])
-        self.optimizer.apply(summed, [self.variables[place] for place in reached])
-        return more
+        indices = [index for index, gradient in enumerate(gradients) if gradient is not None]
+        summed = sum_over_replicas([gradients[index] for index in indices])
+        self.optimizer.apply(summed, [self.variables[index] for index in indices])
+        return extra
 
     def apply(self, gradients: Sequence[Any]) -> None:
-        """Take a step by gradients of the whole batch that no tape recorded, one for each variable."""
+        """Take a step with given gradients of the whole batch, one for each variable."""
         self.optimizer.apply([self.optimizer.scale_loss(gradient) for gradient in gradients], self.variables)
 
 
 def sum_over_replicas(values: Any) -> Any:
-    """Return the sums over all replicas of this replica's tensors (a list of tensors, or one)."""
+    """Sum a tensor, or each of a list of tensors, over all replicas."""
     context = tf.distribute.get_replica_context()
     if context.num_replicas_in_sync == 1:
         return values

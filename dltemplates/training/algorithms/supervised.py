@@ -1,4 +1,4 @@
-"""Supervised training: descend the gradient of a loss between outputs and targets."""
+"""Supervised training: gradient descent on a loss between outputs and targets."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ WHOLE = ""  # the name of a network's only output
 
 @dataclass(frozen=True)
 class Forward:
-    """What a part of a batch gives.
+    """The results of a forward pass on a part of a batch.
 
     Attributes:
-        sums: The weighted sum of the losses of each output.
-        outputs: What the metrics look at.
-        loss_terms: The sums of the figures beside the losses.
-        penalty: The penalty on the weights of the model.
+        sums: The weighted sum of the losses, by output.
+        outputs: The outputs for the metrics.
+        loss_terms: The sums of the loss terms.
+        penalty: The penalty on the model's weights.
     """
 
     sums: dict[str, Any]
@@ -38,15 +38,14 @@ class Forward:
 
 
 class Supervised(Algorithm):
-    """One model, one optimizer, a loss for each output of the model.
+    """Supervised training of one model with one optimizer, and a loss for each output.
 
-    The loss of an output is the weighted sum over the elements of its targets, divided by the number of elements whose
-    weight is not 0 in the whole batch; where there is none it is 0. An element is an example, or a token, a box, a
-    pixel of it: whatever the task gives a weight. The loss function is averaged over all axes behind those of the
-    weights.
+    The loss of an output is the weighted sum over its elements, divided by the number of elements with a nonzero weight
+    in the whole batch, or 0 without any. An element is an example, or a token, box or pixel of it: anything that the
+    task gives a weight. The loss is averaged over all axes after the weights' axes.
 
     Attributes:
-        loss_terms: Names of the figures that `losses_of` returns beside the losses.
+        loss_terms: Names of the terms that `losses_of` returns besides the losses.
     """
 
     loss_terms: tuple[str, ...] = ()
@@ -60,21 +59,20 @@ class Supervised(Algorithm):
         *,
         auxiliary_weight: float = 0.0,
     ):
-        """Prepare for training, in the scope of the strategy.
+        """Prepare for training, in the strategy's scope.
 
         Args:
-            model: The network, raw inputs to logits, or to a dict of outputs, those of auxiliary classifiers among
-                them.
-            losses: On targets and outputs, element by element; of several outputs, by name: they are added.
-            metrics: Their states must be sums over elements, as those of Keras's are; of several outputs, by name.
-            optimizer: Not yet built.
-            auxiliary_weight: Weight of the loss of each auxiliary classifier, in training alone.
+            model: The network from raw inputs to logits, or to a dict of outputs including auxiliary classifiers.
+            losses: The loss of targets and outputs; with several outputs, a dict by output. They are added.
+            metrics: Metrics whose states are sums over elements, as in Keras; with several outputs, a dict by output.
+            optimizer: The optimizer, not yet built.
+            auxiliary_weight: Weight of each auxiliary classifier's loss, in training only.
         """
         self.model, self.optimizer = model, optimizer
         self.auxiliary_weight = auxiliary_weight
         self.losses: dict[str, keras.losses.Loss] = losses if isinstance(losses, dict) else {WHOLE: losses}
         for loss in self.losses.values():
-            loss.reduction = "none"  # summed below, so that padding and parts of a batch count as they should
+            loss.reduction = "none"  # summed below, to count padding and parts of a batch correctly
         by_output = metrics if isinstance(metrics, dict) else {WHOLE: metrics}
         self.metrics = [(output, metric) for output, several in by_output.items() for metric in several]
         self.descent = Descent(optimizer, model.trainable_variables)
@@ -109,8 +107,8 @@ class Supervised(Algorithm):
         """Compute the losses of a batch.
 
         Returns:
-            For each output the loss of its elements, of the shape of its weights; the outputs that the metrics look at;
-            and each example's share of the figures that `loss_terms` names, (batch,) each.
+            The losses of the elements by output, of the weights' shape; the outputs for the metrics; and the values of
+            `loss_terms` for each example, (batch,) each.
         """
         outputs = self.model(inputs, training=training)
         main = logits_of(outputs)
@@ -143,21 +141,21 @@ class Supervised(Algorithm):
         totals = self.totals.numpy()
         figures = {"loss": self.mean_loss()}
         if len(self.losses) > 1:
-            figures |= {f"{name}_loss": _mean(totals, place) for place, name in enumerate(self.losses)}
-        place = 2 * len(self.losses)
+            figures |= {f"{name}_loss": _mean(totals, index) for index, name in enumerate(self.losses)}
+        index = 2 * len(self.losses)
         for name in self.loss_terms:
-            figures[name] = float(totals[place] / totals[1])
-            place += 1
+            figures[name] = float(totals[index] / totals[1])
+            index += 1
         for (_, metric), states in zip(self.metrics, self._states, strict=True):
             for variable, state in zip(metric.variables, states, strict=True):
-                variable.assign(totals[place : place + state.size].reshape(state.shape).astype(state.dtype))
-                place += state.size
+                variable.assign(totals[index : index + state.size].reshape(state.shape).astype(state.dtype))
+                index += state.size
             figures[metric.name] = float(metric.result())
         return figures
 
     def mean_loss(self) -> float:
         totals = self.totals.numpy()
-        return sum(_mean(totals, place) for place in range(len(self.losses)))
+        return sum(_mean(totals, index) for index in range(len(self.losses)))
 
     def _forward(self, inputs: Any, targets: Any, weights: Any, *, training: bool) -> Forward:
         losses, outputs, loss_terms = self.losses_of(inputs, targets, weights, training=training)
@@ -170,7 +168,7 @@ class Supervised(Algorithm):
         )
 
     def _totals(self, batch: Forward, targets: Any, weights: Any) -> Any:
-        """Return what this replica's part of a batch adds to the totals; the penalty counts with the first output."""
+        """Return the addition of this replica's batch to the totals; the penalty counts towards the first output."""
         penalty, totals = batch.penalty, []
         for name, summed in batch.sums.items():
             count = _count(_of(weights, name))
@@ -178,55 +176,55 @@ class Supervised(Algorithm):
             penalty = 0.0
         totals = [tf.stack([*totals, *batch.loss_terms])]
         for (name, metric), states in zip(self.metrics, self._states, strict=True):
-            counted = tf.cast(_of(weights, name) != 0, tf.float32)
+            has_weight = tf.cast(_of(weights, name) != 0, tf.float32)
             zeros = [tf.constant(state) for state in states]
             output = _of(batch.outputs, name)
-            added = metric.stateless_update_state(zeros, _of(targets, name), output, sample_weight=counted)
+            added = metric.stateless_update_state(zeros, _of(targets, name), output, sample_weight=has_weight)
             totals += [tf.reshape(tf.cast(value, tf.float32), [-1]) for value in added]
         return tf.cast(tf.concat(totals, axis=0), tf.float64)
 
 
 def loss_of_elements(loss: keras.losses.Loss, targets: Any, outputs: Any, weights: Any) -> Any:
-    """Compute a loss for each element that has a weight.
+    """Compute the loss of each element.
 
     Args:
-        loss: A loss without reduction: targets and outputs (batch, ...) to (batch, ...).
-        targets: What the outputs should be.
-        outputs: What the network gives.
-        weights: (batch,), or with further axes.
+        loss: A loss without reduction, from targets and outputs (batch, ...) to losses (batch, ...).
+        targets: The targets.
+        outputs: The network's outputs.
+        weights: The elements' weights, (batch,) or with further axes.
 
     Returns:
-        The losses, of the shape of the weights; the mean over further axes.
+        The losses, of the weights' shape; averaged over all further axes.
 
     Raises:
-        ValueError: If the loss has fewer axes than the weights, or other ones.
+        ValueError: If the first axes of the loss differ from those of the weights.
     """
     each = loss(targets, outputs)
     rank = len(weights.shape)
     if not each.shape[:rank].is_compatible_with(weights.shape) or len(each.shape) < rank:
         raise ValueError(
-            f"A task's weights must have the axes of the loss, or the first of them. Received: weights {weights.shape} "
+            f"A task's weights must have the first axes of the loss. Received: weights {weights.shape} "
             f"for a loss {each.shape}. Change `Task.batch`."
         )
     return tf.reduce_mean(tf.reshape(each, tf.concat([tf.shape(weights), [-1]], axis=0)), axis=-1)
 
 
 def _of(structure: Any, output: str) -> Any:
-    """Return what belongs to an output; a model of one output has no dictionaries."""
+    """Return an output's part of a dict; a model with one output has no dicts."""
     return structure[output] if output else structure
 
 
 def _count(weights: Any) -> Any:
-    """Return the number of elements whose weight is not 0, float32."""
+    """Return the number of elements with a nonzero weight, float32."""
     return tf.reduce_sum(tf.cast(weights != 0, tf.float32))
 
 
 def _mean(totals: np.ndarray, output: int) -> float:
-    """Return the mean loss of an output, by its place; 0 where no element counted."""
+    """Return the mean loss of an output, by its index; 0 if no element had a weight."""
     summed, count = totals[2 * output : 2 * output + 2]
     return float(summed / count) if count else 0.0
 
 
 def _one_example(spec: Any) -> Any:
-    """Return zeros of the shape of one example of a batch; axes of unknown length get length 1."""
+    """Return zeros in the shape of a batch of one example; axes of unknown length get length 1."""
     return tf.zeros([1, *(size or 1 for size in spec.shape[1:])], spec.dtype)

@@ -1,4 +1,4 @@
-"""Variational training: raise the evidence lower bound (ELBO) of the examples.
+"""Variational training: maximize the evidence lower bound (ELBO).
 
 Kingma, Welling: "Auto-Encoding Variational Bayes", ICLR 2014, https://arxiv.org/abs/1312.6114, equation 10.
 """
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 
 
 class Variational(Supervised):
-    """The loss of an example is what its reconstruction lacks, and how far its codes are from a standard normal one.
+    """Negative ELBO as the loss: the reconstruction loss plus the KL divergence to the standard normal distribution.
 
-        code ~ N(mean, variance) of the encoder
-        loss = -log p(example | code) + KL(N(mean, variance) || N(0, 1))
+        latent ~ N(mean, variance) of the encoder
+        loss = -log p(example | latent) + KL(N(mean, variance) || N(0, 1))
 
-    Both are sums, over the values of the example and the units of the code, in nats. With the task's `cross_entropy`
-    the values are pixels, each white with a probability. With its `mse` each is normally distributed with variance 1/2,
-    and of its `-log p = (value - made)^2 + log(pi) / 2` the constant is left out: the bound itself is lower than the
-    negative loss by 0.572 a value.
+    Both terms are sums in nats, over the values of the example and over the latent units. With the loss
+    `cross_entropy` each value is a pixel's probability of being white. With `mse` each value is normally distributed
+    with variance 1/2, so `-log p = (value - output)^2 + log(pi) / 2`. The loss omits the constant: the ELBO is lower
+    than the negative loss by 0.572 per value.
 
-    In validation a code is drawn too: at the mean alone the reconstruction would look better than the bound allows.
-    What is drawn is a function of the seed, the step and the place in the batch.
+    Validation samples the latent vector too, since the mean alone would give better reconstructions than the bound
+    allows. Random numbers depend only on the seed, the step and the place in the batch.
     """
 
     loss_terms = ("reconstruction", "kl")

@@ -1,1 +1,1 @@
-"""Everything a training writes: the run folder, samples, progress."""
+"""Output of a training: the run folder, samples, progress."""

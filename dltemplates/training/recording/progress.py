@@ -1,4 +1,4 @@
-"""What a training says while it runs: a bar on a terminal, plain lines elsewhere, always on stderr."""
+"""Progress of a training on stderr: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from dltemplates.runs import shown
 
 
 class Reporter(Protocol):
-    """Told of everything worth telling; does with it what it likes."""
+    """Receiver of a training's progress."""
 
     def begin(self, total_steps: int, first_step: int) -> None:
-        """Training begins."""
+        """Report the start of the training."""
 
     def step(self, step: int, loss: float) -> None:
-        """So many steps are done; called at most a few times a second."""
+        """Report the number of finished steps and the loss; called at most a few times a second."""
 
     def epoch(self, row: dict[str, float], best: bool) -> None:
-        """An epoch ended with this row of the history, and is the best so far or not."""
+        """Report the end of an epoch, with its row of the history and whether it is the best so far."""
 
     def note(self, text: str) -> None:
-        """Something the user should know."""
+        """Show the user a message."""
 
     def end(self) -> None:
-        """Training ended, well or not; may be called again."""
+        """Report the end of the training, successful or not; may be called more than once."""
 
 
 class Silent:
-    """Says nothing: the reporter of the Python API."""
+    """Reporter that prints nothing, for the Python API."""
 
     def begin(self, total_steps: int, first_step: int) -> None: ...
     def step(self, step: int, loss: float) -> None: ...
@@ -42,7 +42,7 @@ class Silent:
 
 
 class PlainLines(Silent):
-    """A line an epoch, for logs and pipes."""
+    """Reporter that prints one line per epoch, for logs and pipes."""
 
     def epoch(self, row: dict[str, float], best: bool) -> None:
         self.note(format_row(row, best))
@@ -52,7 +52,7 @@ class PlainLines(Silent):
 
 
 class ProgressBar(PlainLines):
-    """A progress bar under the lines of the epochs."""
+    """Reporter that shows a progress bar below one line per epoch."""
 
     def __init__(self) -> None:
         self._progress = Progress(
@@ -82,20 +82,20 @@ class ProgressBar(PlainLines):
 
 @functools.cache
 def console() -> Console:
-    """Return the console of stderr: lines come out whole beside a display only if both are of one console."""
+    """Return the one console of stderr: two consoles would mix their lines."""
     return Console(stderr=True)
 
 
 def make_reporter() -> Reporter:
-    """The reporter that fits where stderr goes."""
+    """Return a progress bar if stderr is a terminal, else plain lines."""
     return ProgressBar() if sys.stderr.isatty() else PlainLines()
 
 
 def format_row(row: dict[str, float], best: bool) -> str:
-    """One epoch in one line."""
-    figures = " ".join(
+    """Format a row of the history in one line."""
+    metrics = " ".join(
         f"{name} {shown(value)}"
         for name, value in row.items()
         if name not in ("epoch", "step", "learning_rate", "seconds")
     )
-    return f"epoch {row['epoch']:3d}  {figures}  {row['seconds']:.0f}s{'  *' if best else ''}"
+    return f"epoch {row['epoch']:3d}  {metrics}  {row['seconds']:.0f}s{'  *' if best else ''}"

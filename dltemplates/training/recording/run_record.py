@@ -1,4 +1,4 @@
-"""The first and the last page of a run: what is known before training, and how the trained network scores."""
+"""The first and last files of a run: its settings before training, its scores and figures after."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ VERSIONED = ("tensorflow", "keras", "numpy")
 
 
 def begin_run(run: Run, template: Template, dataset: Dataset, task: Task, model: keras.Model) -> None:
-    """Fill the folder of a run with all that is known before the first step.
+    """Write the files of a run that exist before the first step.
 
     Args:
-        run: The run, empty.
-        template: What is trained.
-        dataset: The data it is trained on.
+        run: The empty run.
+        template: The template.
+        dataset: The training data.
         task: The task.
-        model: The assembled model, not compiled: its definition says nothing of how it is trained.
+        model: The assembled model, not compiled: its definition holds no training settings.
     """
     atomic_write(run.template_path, template.to_toml())
     atomic_write(run.definition_path, model.to_json(indent=2))
@@ -60,13 +60,13 @@ def begin_run(run: Run, template: Template, dataset: Dataset, task: Task, model:
 
 
 def score_run(run: Run, task: Task, dataset: Dataset, warnings: dict[str, str] | None = None) -> None:
-    """Fit what is fitted last, score the kept weights on splits not trained on, draw the figures, close the run.
+    """Calibrate the task, score the saved weights on validation and test, draw the figures, and mark the run as done.
 
     Args:
         run: The run, with its weights.
-        task: Its task.
-        dataset: Its data.
-        warnings: What was wrong in the last epochs, by epoch.
+        task: The run's task.
+        dataset: The run's data.
+        warnings: Warnings of the last epochs, by epoch.
     """
     spec = task.calibrate(run.model(), dataset)
     if spec != run.record.spec:
@@ -78,9 +78,9 @@ def score_run(run: Run, task: Task, dataset: Dataset, warnings: dict[str, str] |
     system = System(predictors, whole.model if whole else None)
     record = run.record
     figures = task.model_figures(servings, dataset.split("test"))
-    if whole and (found := coefficients(whole)):
-        figures["coefficients"] = coefficients_figure(found)
-        record.details["coefficients"] = {output.pop("output"): output for output in found}
+    if whole and (weights := coefficients(whole)):
+        figures["coefficients"] = coefficients_figure(weights)
+        record.details["coefficients"] = {output.pop("output"): output for output in weights}
     if history := run.history():
         figures["curves"] = curves_figure(history, record.best_epoch)
     if warnings:
@@ -102,7 +102,7 @@ def score_run(run: Run, task: Task, dataset: Dataset, warnings: dict[str, str] |
 def _input_figures(
     whole: ServingModel, predictor: KerasPredictor, task: Task, source: Source, evaluation: Evaluation
 ) -> dict[str, Figure]:
-    """Draw examples, or the plane that they lie in, and what an image network looks at."""
+    """Draw examples or a decision boundary, and the figures of image networks."""
     figures = {}
     first = whole.contract.inputs[0]
     if isinstance(first, Image):
@@ -113,15 +113,15 @@ def _input_figures(
 
 
 def _examples(source: Source, name: str, evaluation: Evaluation) -> Figure:
-    """Draw the worst examples, at most half of those shown, then others in order."""
+    """Draw the worst examples (at most half of the figure), then others in order."""
     count = len(evaluation)
     errors = np.zeros(count) if evaluation.errors is None else evaluation.errors
     captions = evaluation.captions or ("",) * count
     worst = [int(index) for index in np.argsort(-errors, kind="stable")[: MAX_EXAMPLES // 2] if errors[index] > 0]
     others = [index for index in range(count) if index not in worst]
-    shown = np.array((worst + others)[:MAX_EXAMPLES])
-    images = source.read(shown)[name]
-    return examples_figure(images, [captions[index] for index in shown], errors[shown] > 0)
+    indices = np.array((worst + others)[:MAX_EXAMPLES])
+    images = source.read(indices)[name]
+    return examples_figure(images, [captions[index] for index in indices], errors[indices] > 0)
 
 
 def _boundary(predictor: KerasPredictor, task: Task, source: Source, targets: dict[str, np.ndarray]) -> Figure | None:

@@ -1,4 +1,4 @@
-"""What a training writes while it runs. A disk that is full for a while costs it nothing but warnings."""
+"""Writer of a run during training. While the disk is full it only warns, and the training continues."""
 
 from __future__ import annotations
 
@@ -13,40 +13,40 @@ from dltemplates.runs import Run
 from dltemplates.training.checkpoint import ExtraStates, TrainingState, Variables, save_checkpoint
 from dltemplates.training.recording.progress import Reporter
 
-LARGEST_SHARE = 0.02  # of the time that checkpoints may take
+MAX_TIME_SHARE = 0.02  # largest share of the training time for writing checkpoints
 
 
 class RunWriter:
-    """Keeps the best weights, the history and the checkpoints of one training.
+    """Writer of the best weights, the history and the checkpoints of one training.
 
-    What cannot be written is kept in memory, said once, and tried again; `finish` is the last time.
+    After a failed write the data stays in memory: the writer warns once and tries again later. `finish` tries last.
     """
 
-    def __init__(self, run: Run, definition: keras.Model, reporter: Reporter, *, keep: int, interval: float):
-        """Prepare to keep a training.
+    def __init__(self, run: Run, definition: keras.Model, reporter: Reporter, *, max_checkpoints: int, interval: float):
+        """Prepare the writer.
 
         Args:
             run: The run.
-            definition: The layers whose weights are kept.
-            reporter: Told of what cannot be written.
-            keep: Number of checkpoints.
-            interval: Least seconds between two of them; 0 asks for one after every step.
+            definition: The model whose weights are saved.
+            reporter: Receives the warnings about failed writes.
+            max_checkpoints: Largest number of checkpoints on the disk.
+            interval: Shortest time between two checkpoints in seconds; 0 for one after every step.
         """
         self.run, self.definition, self.reporter = run, definition, reporter
-        self.keep, self.interval = keep, interval
-        self._unsaved: list[np.ndarray] | None = None  # best weights that are not on the disk
+        self.max_checkpoints, self.interval = max_checkpoints, interval
+        self._unsaved: list[np.ndarray] | None = None  # best weights that are not on the disk yet
         self._failed: set[str] = set()
         self._last = time.monotonic()
         self._cost = 0.0
 
     @property
     def is_due(self) -> bool:
-        """Whether it is time for a checkpoint; one that takes long is written more rarely."""
-        least = max(self.interval, self._cost / LARGEST_SHARE) if self.interval else 0.0
-        return time.monotonic() - self._last >= least
+        """Whether it is time for a checkpoint; slow checkpoints are written less often."""
+        interval = max(self.interval, self._cost / MAX_TIME_SHARE) if self.interval else 0.0
+        return time.monotonic() - self._last >= interval
 
     def best(self, model: keras.Model) -> None:
-        """Keep the model's weights as the best so far."""
+        """Save the model's weights as the best so far."""
         self._unsaved = [np.array(weight) for weight in model.weights]
         self._attempt("the best weights", self._save_best)
 
@@ -55,7 +55,7 @@ class RunWriter:
         self._attempt("the history", lambda: self.run.save_history(rows))
 
     def samples(self, epoch: int, images: np.ndarray | None) -> None:
-        """Write what a generator makes after an epoch, if it makes images: (n, height, width, channels), 0..255."""
+        """Write the images that a generator made after an epoch: (n, height, width, channels), 0..255, or None."""
         if images is not None:
             self._attempt("the samples", lambda: save_samples(self.run, epoch, images))
 
@@ -71,7 +71,7 @@ class RunWriter:
         self._cost = self._last - started
 
     def finish(self, variables: Variables, state: TrainingState, extra: ExtraStates | None = None) -> None:
-        """Write all that is not written yet.
+        """Write everything that is not on the disk yet.
 
         Raises:
             OSError: If the disk is still full, or read-only; the last checkpoint stays.
@@ -80,8 +80,8 @@ class RunWriter:
         self.run.save_history(state.history)
 
     def _save_checkpoint(self, variables: Variables, state: TrainingState, extra: ExtraStates | None = None) -> None:
-        self._save_best()  # a checkpoint counts on the best weights of its past
-        save_checkpoint(self.run.checkpoint_path, variables, state, extra, keep=self.keep)
+        self._save_best()  # a checkpoint needs the best weights of the steps before it
+        save_checkpoint(self.run.checkpoint_path, variables, state, extra, max_checkpoints=self.max_checkpoints)
 
     def _save_best(self) -> None:
         if self._unsaved is not None:
@@ -89,19 +89,19 @@ class RunWriter:
             self.run.save_weights(self.definition)
             self._unsaved = None
 
-    def _attempt(self, what: str, write: Callable[[], None]) -> None:
+    def _attempt(self, name: str, write: Callable[[], None]) -> None:
         try:
             write()
         except OSError as error:
-            if what not in self._failed:
-                self.reporter.note(f"{what} could not be written ({error.strerror or error}); the training goes on")
-            self._failed.add(what)
+            if name not in self._failed:
+                self.reporter.note(f"{name} could not be written ({error.strerror or error}); the training goes on")
+            self._failed.add(name)
         else:
-            self._failed.discard(what)
+            self._failed.discard(name)
 
 
 class NullWriter:
-    """The writer of a worker that is not the chief: it writes nothing."""
+    """Writer that writes nothing, for workers other than the chief."""
 
     is_due = False
 

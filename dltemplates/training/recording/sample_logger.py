@@ -1,4 +1,4 @@
-"""A look at what a generator makes of the same noise, after each epoch of its training."""
+"""Samples and scores of a generator on fixed noise, after each epoch of its training."""
 
 from __future__ import annotations
 
@@ -15,24 +15,23 @@ from dltemplates.tasks.task import Task
 from dltemplates.template import Template
 
 SAMPLE_COUNT = 100
-MIN_IMAGES = 2  # the fewest images that differ from each other
+MIN_IMAGES = 2  # diversity needs two images
 
 
 class SampleLogger:
-    """The generator that is in a model while that is trained.
+    """The generator of a model during training, with its scores and samples.
 
-    Its figures are those of its task on the noise of validation; its samples are of the seeds from 0 on, as `dlt
-    predict` draws them.
+    The scores are the task's on the noise of validation. The samples use the seeds 0, 1, 2, ... like `dlt predict`.
     """
 
     def __init__(self, model: keras.Model, task: Task, dataset: Dataset, template: Template):
-        """Prepare to look.
+        """Prepare the logger.
 
         Args:
-            model: The model that is trained.
-            task: Its task, which has a generator.
-            dataset: The data that it is trained on.
-            template: What is trained.
+            model: The model in training.
+            task: The model's task, which has a generator.
+            dataset: The training data.
+            template: The template.
         """
         assert task.generator is not None
         serving = task.serve(model, dataset.spec, template, name=model.name)[task.generator]
@@ -42,32 +41,32 @@ class SampleLogger:
         self._task = task
         self._validation = contract_examples(serving.contract, "validation", dataset.split("validation"))
 
-    def try_out(self) -> None:
-        """Judge two examples.
+    def check(self) -> None:
+        """Score two examples, to find errors before the training begins.
 
         Raises:
-            ValueError: If the evaluator does not fit, or there is nothing to judge, while there is nothing to lose yet.
+            ValueError: If the evaluator does not fit, or the validation split has fewer than two images.
         """
         if self._task.generator:
             return
         if len(self._validation) < MIN_IMAGES:
             raise ValueError(
-                f"What is made is held against {MIN_IMAGES} images of validation at least. Received: "
-                f"{len(self._validation)}. Set more apart, by dataset.validation; or add images."
+                f"Generated images need at least {MIN_IMAGES} images of validation to be scored. Received: "
+                f"{len(self._validation)}. Raise dataset.validation, or add images."
             )
         self._task.evaluate(self._system, ArraySource(self._validation.read(np.arange(MIN_IMAGES))))
 
     def evaluate(self) -> Evaluation:
-        """Score what is made now; without scores where the generator is but a part of what is trained."""
+        """Score the generator as it is now; no scores if it is only a part of the model, such as a decoder."""
         if self._task.generator:
             return Evaluation({})
         return self._task.evaluate(self._system, self._validation)
 
     def samples(self) -> np.ndarray | None:
-        """What is made now: (n, height, width, channels), 0..255; None where it is no images."""
-        (made,) = self.contract.outputs
-        if not isinstance(made, Image):
+        """Generate images with the current weights: (n, height, width, channels), 0..255; None for other outputs."""
+        (output,) = self.contract.outputs
+        if not isinstance(output, Image):
             return None
         seeds = [read_noise(str(seed), self.contract.inputs) for seed in range(SAMPLE_COUNT)]
         noise = {name: np.concatenate([arrays[name] for arrays in seeds]) for name in seeds[0]}
-        return self._predictor(noise)[made.name]
+        return self._predictor(noise)[output.name]

@@ -1,7 +1,7 @@
-"""Batch normalization in one operation of TensorFlow, forwards and backwards.
+"""Batch normalization as one TensorFlow operation, forward and backward.
 
-Keras puts it together from a dozen, each of which reads and writes the whole batch. What is computed is the same, up to
-rounding, and a step of ResNet-20 on a processor takes three quarters of the time in float32, half of it in bfloat16.
+Keras uses a dozen operations, and each reads and writes the whole batch. The result is the same up to rounding. A step
+of ResNet-20 on a CPU takes three quarters of the time in float32, and half of the time in bfloat16.
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ class FusedBatchNormalization(layers.BatchNormalization):
             is_training=True,
         )
         count = tf.cast(tf.size(inputs) // tf.shape(inputs)[-1], tf.float32)
-        variance *= (count - 1) / count  # the operation gives that of the population, by n - 1; Keras keeps that by n
+        variance *= (count - 1) / count  # the operation divides by n - 1, Keras by n
         for moving, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
             moving.assign(moving * self.momentum + value * (1 - self.momentum))
         return outputs
 
 
 def fuse(model: keras.Model) -> None:
-    """Let the batch normalization of a model train in one operation, wherever it is, if that can do it."""
+    """Let every batch normalization in a model train as one operation, where the operation supports it."""
     for layer in flatten_layers(model):
         if _fits(layer):
-            # Not a copy: the layer keeps its variables and all that was set on it, and only `call` differs.
+            # Not a copy: the layer keeps its variables and attributes; only `call` differs.
             layer.__class__ = FusedBatchNormalization
 
 
 def _fits(layer: layers.Layer) -> bool:
-    """Whether a layer is the plain one of Keras, on images whose channels are last, in a precision of the operation."""
+    """Return whether a layer is Keras's own, on channels-last images, in a precision that the operation supports."""
     return (
         type(layer) is layers.BatchNormalization
         and layer.built

@@ -1,4 +1,4 @@
-"""Many steps in one call of TensorFlow, so that Python is not what a small model waits for."""
+"""Run many steps per `tf.function` call, to hide Python's overhead on small models."""
 
 from __future__ import annotations
 
@@ -15,48 +15,48 @@ from dltemplates.training.strategy import Distribution
 from dltemplates.training.workers.replicas import draws_noise
 
 CONVOLUTIONS = (layers.Conv1D, layers.Conv2D, layers.Conv3D)
-CALL_SECONDS = 0.2  # how long one call is to take: as long as nobody minds waiting for the answer to Ctrl-C
+CALL_SECONDS = 0.2  # target time of one call: short enough to react to Ctrl-C
 
 
 def pays_to_compile(model: keras.Model, replicas: int, *, deterministic: bool) -> bool:
-    """Whether steps of a model are best compiled by XLA: where that works, and was measured to be faster.
+    """Return whether to compile a model's steps with XLA: it must work, and was measured to be faster.
 
-    With several replicas it fails, and each shape of a batch is compiled anew. On a GPU some operations (the gradient
-    of max pooling) have no deterministic form in it. On a CPU it makes recurrent layers faster, convolutions and small
-    dense layers slower; noise it draws otherwise, so that one device would not train what several do.
+    XLA fails with several replicas, and compiles anew for each batch shape. On a GPU it has no deterministic form of
+    some operations (the gradient of max pooling). On a CPU it speeds up recurrent layers, and slows down convolutions
+    and small dense layers. It also draws other noise, so one device would not train as several do.
 
     Args:
-        model: The model, built.
-        replicas: Of it.
-        deterministic: Whether the same bits are asked for on every run.
+        model: The built model.
+        replicas: Number of replicas.
+        deterministic: Whether every run must give the same bits.
     """
-    parts = flatten_layers(model)
+    all_layers = flatten_layers(model)
     shapes_are_known = None not in [size for tensor in model.inputs for size in tensor.shape[1:]]
-    if replicas > 1 or not shapes_are_known or not all(layer.supports_jit for layer in parts):
+    if replicas > 1 or not shapes_are_known or not all(layer.supports_jit for layer in all_layers):
         return False
     if tf.config.list_physical_devices("GPU"):
         return not deterministic
-    return any(isinstance(layer, layers.RNN) for layer in parts) and not any(
-        isinstance(layer, CONVOLUTIONS) or draws_noise(layer) for layer in parts
+    return any(isinstance(layer, layers.RNN) for layer in all_layers) and not any(
+        isinstance(layer, CONVOLUTIONS) or draws_noise(layer) for layer in all_layers
     )
 
 
 class StepLoop:
-    """Runs a step on one batch after another.
+    """A loop that runs a step on one batch after another.
 
-    How many steps are run in a call is chosen by measuring how long they take; what they compute does not depend on it,
-    because the loop is the same, whatever its length.
+    The measured time per step sets the number of steps per call. The results do not depend on this number, because the
+    same loop runs for any length.
 
     Attributes:
-        fitting: How many steps fit into `CALL_SECONDS`, as far as is known.
+        steps_per_call: Estimated number of steps that take `CALL_SECONDS`.
     """
 
     def __init__(self, distribution: Distribution, step: Callable[..., None], *, jit_compile: bool = False):
         """Prepare a loop.
 
         Args:
-            distribution: Where each step runs.
-            step: Called in each replica with the parts of a batch.
+            distribution: The devices.
+            step: Function to call in each replica with its part of a batch.
             jit_compile: Compile the step with XLA.
         """
         compiled = tf.function(step, jit_compile=True) if jit_compile else step
@@ -68,21 +68,21 @@ class StepLoop:
         self._distribution = distribution
         self._run = tf.function(run)
         self._calls = 0
-        self.fitting = 1
+        self.steps_per_call = 1
 
     def __call__(self, iterator: Any, steps: int) -> None:
-        """Run `steps` steps, as many on every worker: TensorFlow pairs what they exchange by its place in the loop."""
+        """Run `steps` steps, as many on every worker: TensorFlow pairs their messages by their place in the loop."""
         started = time.perf_counter()
         self._run(iterator, tf.constant(steps, tf.int64))
         self._calls += 1
         if self._calls > 1:  # the first call compiles
             each = (time.perf_counter() - started) / steps
-            # Not more than ten times as many as were tried: the first calls still warm up.
-            self.fitting = max(1, min(int(CALL_SECONDS / each), 10 * steps))
+            # At most ten times as many as before, since the first calls still warm up.
+            self.steps_per_call = max(1, min(int(CALL_SECONDS / each), 10 * steps))
 
     def run_all(self, iterator: Any, steps: int) -> None:
-        """Run `steps` steps in as many calls as it takes."""
+        """Run `steps` steps, in several calls if needed."""
         while steps:
-            count = min(int(self._distribution.share([self.fitting])[0, 0]), steps)
+            count = min(int(self._distribution.share([self.steps_per_call])[0, 0]), steps)
             self(iterator, count)
             steps -= count

@@ -1,1 +1,1 @@
-"""Training on several workers or replicas."""
+"""Training with several workers or replicas."""

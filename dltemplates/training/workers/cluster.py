@@ -1,4 +1,4 @@
-"""The workers of a training, as `TF_CONFIG` names them: what Kubernetes training operators and others set."""
+"""The workers of a training, from `TF_CONFIG` as Kubernetes training operators and others set it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ VARIABLE = "TF_CONFIG"
 EXAMPLE = '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}'
 
 Job = Literal["chief", "worker"]
-JOBS: tuple[Job, ...] = ("chief", "worker")  # in the order of their ranks; the first one of all writes the run
+JOBS: tuple[Job, ...] = ("chief", "worker")  # in the order of their ranks; rank 0 writes the run
 Address = Annotated[str, Field(pattern=r":\d+$")]
 Addresses = Annotated[list[Address], Field(min_length=1)]
 
@@ -34,7 +34,7 @@ class Cluster:
 
     Attributes:
         addresses: `host:port` of each worker, by rank.
-        rank: Which of them this process is; 0 is the chief.
+        rank: Index of this process; 0 is the chief.
     """
 
     addresses: tuple[str, ...]
@@ -45,13 +45,13 @@ def read_cluster(text: str | None = None) -> Cluster | None:
     """Read `TF_CONFIG`.
 
     Args:
-        text: Its value; by default that of the environment.
+        text: The value; by default from the environment.
 
     Returns:
-        The cluster; None where the variable is not set, or names no other worker than this one.
+        The cluster; None if the variable is not set, or has only this worker.
 
     Raises:
-        ValueError: If it is no JSON, names no such task, or names jobs that are not offered.
+        ValueError: If the value is not valid JSON, lacks this task, or has jobs other than `chief` and `worker`.
     """
     text = os.environ.get(VARIABLE) if text is None else text
     if not text:
@@ -60,22 +60,22 @@ def read_cluster(text: str | None = None) -> Cluster | None:
         config = _Config.model_validate_json(text)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"])) or "all of it"
-        raise _wrong(f"be like {EXAMPLE}", f"{text[:80]!r} ({place}: {first['msg']})") from None
+        place = ".".join(map(str, first["loc"])) or "the value"
+        raise _error(f"be like {EXAMPLE}", f"{text[:80]!r} ({place}: {first['msg']})") from None
     ranks = [(job, index) for job in JOBS for index in range(len(config.cluster.get(job, ())))]
     here = (config.task.type, config.task.index)
     if here not in ranks:
         known = ", ".join(f"{job} {index}" for job, index in ranks)
-        raise _wrong(f"say which task this process is: one of {known}", f"{here[0]} {here[1]}")
+        raise _error(f"set this process's task to one of {known}", f"{here[0]} {here[1]}")
     if len(ranks) == 1:
         return None
     return Cluster(tuple(config.cluster[job][index] for job, index in ranks), ranks.index(here))
 
 
 def tf_config(addresses: list[str], rank: int) -> str:
-    """The value of `TF_CONFIG` for one of several workers."""
+    """Return the value of `TF_CONFIG` for one of several workers."""
     return json.dumps({"cluster": {"worker": addresses}, "task": {"type": "worker", "index": rank}})
 
 
-def _wrong(rule: str, received: str) -> ValueError:
+def _error(rule: str, received: str) -> ValueError:
     return ValueError(f"{VARIABLE} must {rule}. Received: {received}. Correct it, or unset it for one worker.")

@@ -1,7 +1,7 @@
-"""The model that each of several replicas trains, so that together they do what one does alone, but for rounding.
+"""A model for several replicas, which together train as one device does, up to rounding.
 
-Three things go silently wrong otherwise: batch normalization sees only its replica's part of the batch, every replica
-draws the same noise, and gradients are clipped before they are summed (see `algorithms/descent.py` for the last).
+A plain model goes wrong silently: batch normalization sees only its replica's part of the batch, and every replica
+draws the same noise. `algorithms/descent.py` handles a third error, gradients clipped before they are summed.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ RATES = ("rate", "stddev", "dropout", "recurrent_dropout")
 
 @deep_networks()
 def for_replicas(model: keras.Model) -> keras.Model:
-    """Copy a model, its layers exchanged for those that see the whole batch; the same variables with the same values.
+    """Copy a model, with the same weights and with layers that work on the whole batch.
 
     Raises:
-        ValueError: If a layer cannot be made to do on several devices what it does on one.
+        ValueError: If a layer would behave differently on several devices than on one.
     """
     copy = keras.models.clone_model(model, clone_function=_exchange, recursive=True)
     for layer in flatten_layers(copy):
         if isinstance(layer, layers.BatchNormalization):
             layer.synchronized = True
         if type(layer) is layers.BatchNormalization:
-            # Not a copy: a layer within a layer has no other way in, and only how the batch is measured differs.
+            # Not a copy, since a layer within a layer cannot be replaced; only the batch statistics differ.
             layer.__class__ = BatchNormalization
         _check_noise(layer)
     for old, new in zip(flatten_layers(model), flatten_layers(copy), strict=True):
-        new.trainable = old.trainable  # of a layer within a layer, no configuration tells
-    for old, new in zip(model.variables, copy.variables, strict=True):  # the states of random generators too
+        new.trainable = old.trainable  # the config lacks it for a layer within a layer
+    for old, new in zip(model.variables, copy.variables, strict=True):  # including the states of random generators
         new.assign(old)
     return copy
 
@@ -52,7 +52,7 @@ def _exchange(layer: layers.Layer) -> layers.Layer:
 
 
 def draws_noise(layer: layers.Layer) -> bool:
-    """Whether what a layer does in training is random."""
+    """Return whether a layer draws random numbers in training."""
     rates = [getattr(layer, name) for name in RATES if hasattr(layer, name)]
     return holds_seed_generator(layer) and (not rates or any(rates))
 
@@ -61,17 +61,18 @@ def _check_noise(layer: layers.Layer) -> None:
     if draws_noise(layer) and not isinstance(layer, (WholeBatchNoise, Sampling)):
         known = ", ".join(plain.__name__ for plain in WHOLE_BATCH)
         raise ValueError(
-            "On several devices every random layer must draw what it draws on one. Received: "
-            f"{layer.name}, a {type(layer).__name__}; known are {known}. Train on one device, or without its dropout."
+            "On several devices a random layer must draw the same numbers as on one device. "
+            f"Received: {layer.name}, a {type(layer).__name__}; supported are {known}. "
+            "Train on one device, or drop its dropout."
         )
 
 
 class BatchNormalization(layers.BatchNormalization):
-    """Batch normalization (Ioffe 2015) of the whole batch, whose variance takes two passes over the replicas.
+    """Batch normalization (Ioffe 2015) of the whole batch, with a variance from two passes over the replicas.
 
-    Keras's own, `synchronized`, subtracts the square of the mean from the mean of the squares: where the mean is large
-    beside the deviation, few digits are left. Tried with Keras 3.15, which asks `_moments` for both; a later version
-    that does not would fall back to its own, and the test of several devices would fail.
+    Keras's `synchronized` subtracts the squared mean from the mean of the squares. This loses digits where the mean is
+    much larger than the standard deviation. Keras 3.15 calls `_moments` for both; if a later version does not, the test
+    on several devices fails.
     """
 
     def _moments(self, inputs: Any, mask: Any) -> tuple[Any, Any]:
@@ -83,14 +84,14 @@ class BatchNormalization(layers.BatchNormalization):
             count = tf.cast(tf.size(inputs) // inputs.shape[self.axis], inputs.dtype)
         total, count = sum_over_replicas([self._total(inputs, mask), count])
         mean = tf.math.divide_no_nan(total, count)
-        # Differences from the mean add up to 0, and with them the gradient that would go through it.
+        # Differences from the mean sum to 0, and so does the gradient through the mean.
         squares = tf.math.squared_difference(inputs, tf.stop_gradient(mean))
         (total,) = sum_over_replicas([self._total(squares, mask)])
         variance = tf.math.divide_no_nan(total, count)
         return tf.reshape(mean, [-1]), tf.reshape(variance, [-1])
 
     def _total(self, values: Any, mask: Any) -> Any:
-        """Sum each channel in this replica, axis by axis: a long sum in one go loses digits on a processor."""
+        """Sum each channel in this replica, axis by axis: one long sum loses digits on a CPU."""
         if mask is not None:
             values = tf.where(mask, values, 0.0)
         channels = self.axis % len(values.shape)
@@ -101,9 +102,9 @@ class BatchNormalization(layers.BatchNormalization):
 
 
 class WholeBatchNoise(layers.Layer):
-    """A layer whose noise is drawn for the whole batch on every replica, which takes the part that is its own.
+    """A layer that draws noise for the whole batch on every replica, and uses its replica's rows.
 
-    The noise of such layers is a function of ones: `call(ones, training=True)` of the plain layer.
+    The noise of a plain layer is `call(ones, training=True)`.
     """
 
     def call(self, inputs: Any, training: bool = False) -> Any:
@@ -114,7 +115,7 @@ class WholeBatchNoise(layers.Layer):
         return self.join(inputs, noise)
 
     def neutral(self, shape: Any, dtype: Any) -> Any:
-        """What the layer turns into its pure noise."""
+        """Return the input for which the plain layer returns its noise alone."""
         return tf.ones(shape, dtype)
 
     def join(self, inputs: Any, noise: Any) -> Any:
@@ -122,7 +123,7 @@ class WholeBatchNoise(layers.Layer):
 
 
 def _own_rows(inputs: Any, draw: Callable[[Any], Any]) -> Any:
-    """This replica's rows of what is drawn for the whole batch, of which `inputs` are its part."""
+    """Draw for the whole batch, and return the rows of this replica, as many as `inputs` has."""
     context = tf.distribute.get_replica_context()
     replicas = context.num_replicas_in_sync if context else 1
     rows = tf.shape(inputs)[0]
@@ -158,7 +159,7 @@ class GaussianNoise(WholeBatchNoise, layers.GaussianNoise):
 
 
 class Sampling(sampling.Sampling):
-    """A draw from a distribution for each example of the whole batch."""
+    """Gaussian sampling for the whole batch."""
 
     def noise(self, reference: Any) -> Any:
         return _own_rows(

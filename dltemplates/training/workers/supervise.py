@@ -1,4 +1,4 @@
-"""Several workers of one training on this machine: started, watched, and started again when one of them dies."""
+"""Several workers on this machine: start them, wait for them, and restart all when one dies."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from dltemplates.training.recording.progress import Reporter, Silent
 from dltemplates.training.signals import StopRequest, stop_on_signals
 from dltemplates.training.workers.cluster import VARIABLE, read_cluster, tf_config
 
-WATCH_SECONDS = 0.1
-REASON_SECONDS = 10.0  # for a worker to end with the reason why others lost it
-GRACE_SECONDS = 60.0  # for workers that were asked to stop, which they do after the step and its checkpoint
-ERROR = "dlt: "  # how the last line of a command that failed begins
+POLL_SECONDS = 0.1
+REASON_SECONDS = 10.0  # time for a failed worker to end with its own error
+GRACE_SECONDS = 60.0  # time for workers to stop, after a step and a checkpoint
+ERROR = "dlt: "  # prefix of the error line of a failed command
 
 
 def train_on_workers(
@@ -39,34 +39,36 @@ def train_on_workers(
     max_restarts: int = 3,
     reporter: Reporter | None = None,
 ) -> Run:
-    """Train on several workers, each a process of this machine; when one dies, all go on from the last checkpoint.
+    """Train with several worker processes on this machine; if one dies, all restart from the last checkpoint.
 
     Args:
-        template: What to train.
-        workers: How many; they share the processors.
+        template: The template.
+        workers: Number of workers; they share the CPU cores.
         name: As in `train`.
         output: As in `train`.
         resume: As in `train`.
         overwrite: As in `train`.
         fail_on_bad_image: As in `train`.
-        max_restarts: How often they are started again.
-        reporter: Told what the first worker, the chief, says.
+        max_restarts: Largest number of restarts.
+        reporter: Receives the messages of the chief.
 
     Returns:
-        The finished run: the same, bit for bit, however often a worker died.
+        The finished run: the same, bit for bit, with or without restarts.
 
     Raises:
-        ValueError: If a worker finds the template, its data or the folder wrong.
-        WorkerError: If a worker fails otherwise, or they die more than `max_restarts` times.
-        KeyboardInterrupt: If asked to stop; the run can be resumed.
+        ValueError: If the template, its data or the folder break a rule.
+        WorkerError: If a worker fails otherwise, or after `max_restarts` restarts.
+        KeyboardInterrupt: If the user or the machine asks to stop; the run can be resumed.
     """
     if workers < 2:
-        raise ValueError(f"There must be at least two workers. Received: {workers}. Leave it out to train alone.")
+        raise ValueError(f"`--workers` must be at least 2. Received: {workers}. Leave it out for one worker.")
     if max_restarts < 0:
-        raise ValueError(f"`max_restarts` must be at least 0. Received: {max_restarts}.")
+        raise ValueError(f"`max_restarts` must be at least 0. Received: {max_restarts}. Leave it out for 3.")
     check_resume(resume, overwrite)
     if read_cluster():
-        raise ValueError(f"Workers are started here or by others. Received: --workers and {VARIABLE}. Leave one out.")
+        raise ValueError(
+            f"`--workers` and {VARIABLE} exclude each other. Received: --workers and {VARIABLE}. Drop one."
+        )
     reporter = reporter or Silent()
     path = _run_path(name, output, resume=resume, overwrite=overwrite)
     record_before = _identity(Run(path).record_path)
@@ -76,16 +78,18 @@ def train_on_workers(
         command = [sys.executable, "-m", "dltemplates", "train", str(file), "-o", str(path), "--strategy=multiworker"]
         command += ["--fail-on-bad-image"] if fail_on_bad_image else []
         for restart in range(max_restarts + 1):
-            # Until there is a run of this training's own, to start again is to begin again.
-            begins = not resume and _identity(Run(path).record_path) == record_before
-            options = (["--overwrite"] if overwrite or restart else []) if begins else ["--resume"]
+            # Before this training has a run of its own, a restart begins anew.
+            is_new = not resume and _identity(Run(path).record_path) == record_before
+            options = (["--overwrite"] if overwrite or restart else []) if is_new else ["--resume"]
             group = Workers.start(command + options, workers, reporter)
             try:
-                failure = group.watch(stop)
+                failure = group.wait(stop)
             except KeyboardInterrupt:
                 hint = f"Go on with `dlt train {Run(path).template_path} --workers {workers} --resume -o {path}`."
                 has_begun = _identity(Run(path).record_path) is not None
-                raise KeyboardInterrupt(f"interrupted. {hint}" if has_begun else "interrupted as it began") from None
+                raise KeyboardInterrupt(
+                    f"interrupted. {hint}" if has_begun else "interrupted before the run began"
+                ) from None
             finally:
                 group.end()
             if failure is None:
@@ -96,27 +100,27 @@ def train_on_workers(
 
 
 def _run_path(name: str, output: str | Path | None, *, resume: bool, overwrite: bool) -> Path:
-    """The folder, chosen here once, so that all that are started later mean the same."""
+    """Choose the run's folder once for all workers and restarts."""
     if not resume:
         return new_run_path(name, output, overwrite=overwrite)
     path = Path(output) if output else latest_run_path(name)
-    if not Run(path).record_path.exists():  # a worker would begin it
-        raise ValueError(f"There must be a run to resume. Received: {path}, which holds no run.json.")
+    if not Run(path).record_path.exists():  # a worker would start a new run
+        raise ValueError(f"There must be a run to resume. Received: {path}, without a run.json. Leave out --resume.")
     return path
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """What tells a file from one that takes its place; None if there is none."""
+    """Return the inode and time of a file, which change when it is replaced; None if there is none."""
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return None
-    return found.st_ino, found.st_mtime_ns
+    return status.st_ino, status.st_mtime_ns
 
 
 @dataclass
 class Workers:
-    """The processes of one start."""
+    """The worker processes between two restarts."""
 
     processes: list[subprocess.Popen[str]]
     errors: list[str] = field(default_factory=list)
@@ -132,7 +136,7 @@ class Workers:
             environment = {
                 VARIABLE: tf_config(addresses, rank),
                 "TF_NUM_INTRAOP_THREADS": threads,
-                "CUDA_VISIBLE_DEVICES": str(rank),  # a GPU each, where there are some
+                "CUDA_VISIBLE_DEVICES": str(rank),  # one GPU each, if there are GPUs
             }
             process = start_process(
                 command,
@@ -150,7 +154,7 @@ class Workers:
         return group
 
     def _read(self, rank: int, reporter: Reporter) -> None:
-        """Pass on what a worker says, but for the error that it ends with."""
+        """Pass a worker's messages to the reporter, and keep its final error."""
         stream = self.processes[rank].stderr
         for line in stream or ():
             if line.startswith(ERROR):
@@ -158,37 +162,37 @@ class Workers:
             else:
                 reporter.note(line.rstrip("\n"))
 
-    def watch(self, stop: StopRequest) -> str | None:
-        """Wait for all to end well, or for one to fail.
+    def wait(self, stop: StopRequest) -> str | None:
+        """Wait until all workers finish, or one fails.
 
         Returns:
-            None if all ended well; what happened, if they should be started again.
+            None if all finished; the failure, if a restart may help.
 
         Raises:
-            ValueError: If one found its input wrong.
-            WorkerError: If one failed for a reason that remains.
-            KeyboardInterrupt: If asked to stop, once they have.
+            ValueError: If a worker's input breaks a rule.
+            WorkerError: If a worker failed for a lasting reason.
+            KeyboardInterrupt: After all workers stopped, if `stop` was requested.
         """
         while True:
             codes = self._codes()
             if stop.requested:
                 self._stop()
             if any(codes):
-                # One that only lost another is seen first sometimes; the other is about to say why.
+                # A worker that lost another may end first; the lost one then ends with the reason.
                 deadline = time.monotonic() + REASON_SECONDS
                 while not self._reasons() and None in self._codes() and time.monotonic() < deadline:
-                    time.sleep(WATCH_SECONDS)
+                    time.sleep(POLL_SECONDS)
                 rank, code = (self._reasons() or [(codes.index(LOST_WORKERS), LOST_WORKERS)])[0]
                 return self._explain(rank, code)
             if all(code == 0 for code in codes):
                 return None
-            time.sleep(WATCH_SECONDS)
+            time.sleep(POLL_SECONDS)
 
     def _codes(self) -> list[int | None]:
         return [process.poll() for process in self.processes]
 
     def _reasons(self) -> list[tuple[int, int]]:
-        """Rank and exit code of those that failed by themselves."""
+        """Return rank and exit code of the workers that failed themselves, not because they lost another."""
         return [(rank, code) for rank, code in enumerate(self._codes()) if code and code != LOST_WORKERS]
 
     def _explain(self, rank: int, code: int) -> str:
@@ -208,10 +212,10 @@ class Workers:
                 raise WorkerError(error)
 
     def _stop(self) -> None:
-        """Ask all to stop as by Ctrl-C, and wait until they have.
+        """Interrupt all workers like Ctrl-C, and wait until they stop.
 
         Raises:
-            KeyboardInterrupt: Once they have.
+            KeyboardInterrupt: After they stopped.
         """
         for process in self.processes:
             interrupt(process)
@@ -222,7 +226,7 @@ class Workers:
         raise KeyboardInterrupt
 
     def end(self) -> None:
-        """Leave none of them running."""
+        """Kill the workers that still run."""
         for process in self.processes:
             if process.poll() is None:
                 process.kill()
@@ -232,9 +236,9 @@ class Workers:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of this machine that nothing listens on."""
-    with contextlib.ExitStack() as sockets:
-        bound = [sockets.enter_context(socket.socket()) for _ in range(count)]
-        for one in bound:
-            one.bind(("localhost", 0))
-        return [one.getsockname()[1] for one in bound]
+    """Return free ports of this machine."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for free_socket in sockets:
+            free_socket.bind(("localhost", 0))
+        return [free_socket.getsockname()[1] for free_socket in sockets]

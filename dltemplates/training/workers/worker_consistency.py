@@ -1,4 +1,4 @@
-"""What the workers of one training tell each other before its first step; alone, there is nothing to tell."""
+"""Checks before the first step that all workers train the same template on the same data; trivial for one worker."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from dltemplates.training.prepare import Training, resolve_precision
 from dltemplates.training.strategy import Distribution
 
 
-def agree_on_template(distribution: Distribution, template: Template, *, fail_on_bad_image: bool) -> None:
-    """Compare what every worker is to train, and with what, with the chief's.
+def check_same_template(distribution: Distribution, template: Template, *, fail_on_bad_image: bool) -> None:
+    """Compare every worker's template, options, devices and versions with the chief's.
 
     Raises:
-        ValueError: If a worker has another template or other versions; names what differs. All workers raise it.
+        ValueError: If a worker differs; the message names the setting. All workers raise it.
     """
     here = {"precision here": resolve_precision(template.train.precision), "--fail-on-bad-image": fail_on_bad_image}
     versions = {package: version(package) for package in ("tensorflow", "keras")}
-    given = json.dumps({**template.flat(), **here, "devices": str(distribution), **versions}, default=str)
-    chief, *others = (json.loads(text) for text in distribution.share_text(given))
+    own = json.dumps({**template.flat(), **here, "devices": str(distribution), **versions}, default=str)
+    chief, *others = (json.loads(text) for text in distribution.share_text(own))
     for rank, other in enumerate(others, start=1):
         for key in chief | other:
             if chief.get(key) != other.get(key):
@@ -31,7 +31,7 @@ def agree_on_template(distribution: Distribution, template: Template, *, fail_on
                 )
 
 
-def agree_on_data(training: Training) -> None:
+def check_same_data(training: Training) -> None:
     """Compare every worker's data with the chief's.
 
     Raises:
@@ -44,19 +44,19 @@ def agree_on_data(training: Training) -> None:
         if fingerprint != fingerprints[0]:
             raise ValueError(
                 f"All workers must train on the same data in the same order. Received: other data on worker {rank} "
-                "than on the chief. Give each the same."
+                "than on the chief. Copy the chief's data to each worker."
             )
 
 
-def begin_together(training: Training, state: TrainingState) -> TrainingState:
-    """Bring every worker to where the chief stands.
+def share_state(training: Training, state: TrainingState) -> TrainingState:
+    """Copy the chief's variables and progress to every worker.
 
     Args:
-        training: Prepared; on the chief, its variables are those to begin with.
-        state: Where the chief stands; on another worker it is not looked at.
+        training: The prepared training. Its variables are overwritten except on the chief.
+        state: The chief's progress; ignored on other workers.
 
     Returns:
-        Where all stand.
+        The chief's progress.
     """
     distribution = training.distribution
     text = distribution.share_text(json.dumps(asdict(state)))[0]
@@ -65,6 +65,6 @@ def begin_together(training: Training, state: TrainingState) -> TrainingState:
 
 
 def gather_broken(training: Training) -> dict[str, str]:
-    """The files that broke on any worker since they were scanned, each with the reason."""
+    """Return the files that broke on any worker after they were scanned, each with the reason."""
     texts = training.distribution.share_text(json.dumps(training.broken()))
     return {name: reason for text in texts for name, reason in json.loads(text).items()}

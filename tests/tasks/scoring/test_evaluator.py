@@ -143,7 +143,7 @@ def test_a_judge_that_is_not_there_is_trained_once(alone, monkeypatch):
     )
     (path / "checkpoint").mkdir(parents=True)  # of one that was killed before it had a run.json
     run = train(evaluator_summary("mlp_digits"), output=alone / "run", reporter=Notes())
-    assert f"the evaluator is not there yet: it is trained once, to {path}" in heard
+    assert f"no trained evaluator yet: training it once, to {path}" in heard
     accuracy = Run(path).record.scores["test"]["accuracy"]
     assert f"scored by {path}, accuracy {accuracy:.4f} on test" in heard
     assert run.record.details["test"]["evaluator"]["run"] == str(path)
@@ -174,7 +174,7 @@ def test_a_judge_that_does_not_fit_is_refused_before_it_is_trained(alone, monkey
         assert not (alone / "cache" / "evaluators").exists()
     spec = load_data("digits").spec
     monkeypatch.setattr("dltemplates.training.evaluators.load_for", no_data)
-    with pytest.raises(ValueError, match=r"needs the file x. Or do without its evaluator: --set task.evaluator=none."):
+    with pytest.raises(ValueError, match=r"needs the file x. Or use no evaluator: --set task.evaluator=none."):
         missing_evaluator(Generation(spec, evaluator="mlp_digits"), spec)
 
 

@@ -128,7 +128,7 @@ def test_validation_is_of_noise_that_was_not_trained_on():
     assert figures["loss"] == pytest.approx((softplus(-of_real) + softplus(of_made)).mean(), rel=1e-5)
     assert figures["generator_loss"] == pytest.approx(softplus(-of_made).mean(), rel=1e-5)
     assert figures["real_accuracy"] == pytest.approx((of_real > 0).mean())
-    assert figures["made_accuracy"] == pytest.approx((of_made <= 0).mean())
+    assert figures["generated_accuracy"] == pytest.approx((of_made <= 0).mean())
 
 
 def test_a_critic_is_asked_for_the_difference():
@@ -191,7 +191,9 @@ def test_a_critic_is_judged_by_the_pairs_that_it_puts_in_order():
     made = algorithm.generator(noise(ROWS, VALIDATION_SEED_OFFSET, 0), training=False)
     of_real, of_made = (algorithm.discriminator(x).numpy()[:, 0] for x in (scale(images), made))
     slope = (
-        algorithm._slope(scale(images), made, None, (tf.constant(VALIDATION_SEED_OFFSET, tf.int64), 0), training=False)
+        algorithm._gradient_penalty(
+            scale(images), made, None, (tf.constant(VALIDATION_SEED_OFFSET, tf.int64), 0), training=False
+        )
         .numpy()
         .mean()
     )
@@ -221,7 +223,7 @@ def test_the_penalty_is_that_of_finite_differences():
         above, below = (algorithm.discriminator(between + sign * change).numpy()[:, 0] for sign in (1, -1))
         slopes[:, place] = (above - below) / 2e-2
     expected = np.square(np.sqrt(np.square(slopes).sum(axis=1)) - 1).mean()
-    assert algorithm._slope(real, made, None, (step, 1), training=True).numpy().mean() == pytest.approx(
+    assert algorithm._gradient_penalty(real, made, None, (step, 1), training=True).numpy().mean() == pytest.approx(
         expected, rel=1e-3
     )
 
@@ -234,9 +236,9 @@ def test_the_penalty_pulls_a_straight_critic_to_slope_one():
     images = tf.ones((3, 2, 2, 1))
     step = tf.constant(0, tf.int64)
     np.testing.assert_allclose(
-        algorithm._slope(images, images, None, (step, 0), training=True), [0.3**2] * 3, rtol=1e-5
+        algorithm._gradient_penalty(images, images, None, (step, 0), training=True), [0.3**2] * 3, rtol=1e-5
     )
-    algorithm._make = lambda *given, **options: images  # a generator that gives the real images
+    algorithm._generate = lambda *given, **options: images  # a generator that gives the real images
     algorithm._train_discriminator(images, None, (step, 0))
     (moved,) = algorithm.discriminator.get_weights()
     np.testing.assert_allclose(moved, w - RATE * 10 * 2 * 0.3 * w / 1.3, rtol=1e-5)
@@ -280,7 +282,7 @@ def test_classes_have_no_weight():
 
 def test_no_epoch_of_a_generator_is_the_best():
     with pytest.raises(ValueError, match="Received: train.restore = 'best'.*--set train.restore=last"):
-        begin(keep="best")
+        begin(restore="best")
 
 
 def test_a_critic_must_not_look_at_the_whole_batch():
@@ -318,11 +320,12 @@ def test_the_class_reaches_both_players():
     algorithm, (images, targets, _) = begin("cgan")
     labels = tf.cast(targets, tf.int32)
     step = tf.constant(0, tf.int64)
-    made = algorithm._make(images, labels, (step, 0), training=False)
-    other = algorithm._make(images, (labels + 1) % 10, (step, 0), training=False)
+    made = algorithm._generate(images, labels, (step, 0), training=False)
+    other = algorithm._generate(images, (labels + 1) % 10, (step, 0), training=False)
     assert np.abs(made - other).max() > 1e-6
     assert not np.array_equal(
-        algorithm._judge(made, labels, training=False), algorithm._judge(made, (labels + 1) % 10, training=False)
+        algorithm._discriminate(made, labels, training=False),
+        algorithm._discriminate(made, (labels + 1) % 10, training=False),
     )
 
 

@@ -27,7 +27,7 @@ from dltemplates.template import load_template, parse_template
 from dltemplates.training.checkpoint import TrainingState, list_checkpoints
 from dltemplates.training.recording.progress import Silent
 from dltemplates.training.recording.run_writer import RunWriter
-from dltemplates.training.recording.sample_logger import SHOWN
+from dltemplates.training.recording.sample_logger import SAMPLE_COUNT
 from dltemplates.training.train import _warn, train
 from dltemplates.training.workers.cluster import VARIABLE, tf_config
 from dltemplates.training.workers.supervise import free_ports
@@ -94,13 +94,13 @@ def gan_run(folder, evaluator, notes):
 
 @pytest.fixture(scope="module")
 def vae_run(folder):
-    return train(tiny("conv_vae", keep="best"), output=folder / "vae")
+    return train(tiny("conv_vae", restore="best"), output=folder / "vae")
 
 
 def test_losses_and_scores_are_numbers_of_every_epoch(gan_run):
     rows = gan_run.history()
     assert len(rows) == 2
-    expected = ["loss", "generator_loss", "real_accuracy", "made_accuracy"]
+    expected = ["loss", "generator_loss", "real_accuracy", "generated_accuracy"]
     judged = ["fid", "class_coverage", "confidence", "class_accuracy", "diversity"]
     assert list(rows[0])[3:-1] == [*expected, *(f"val_{name}" for name in expected + judged)]
     assert np.isfinite([list(row.values()) for row in rows]).all()
@@ -192,7 +192,7 @@ def test_the_sheet_shows_what_the_seeds_give(gan_run):
     for (row, column), result in zip([(0, 0), (0, 1), (1, 2)], made, strict=True):
         cell = sheet[9 * row : 9 * row + 8, 9 * column : 9 * column + 8]
         assert np.abs(cell - np.array(result["image"])[..., 0]).max() <= 0.51  # a whole number
-    assert SHOWN == 100
+    assert SAMPLE_COUNT == 100
 
 
 def test_a_code_of_two_numbers_is_drawn(vae_run):

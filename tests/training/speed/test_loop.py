@@ -74,9 +74,9 @@ def test_a_call_grows_to_what_fits_and_all_steps_are_run():
 
     loop = StepLoop(training.distribution, step)
     iterator = iter(tf.data.Dataset.from_tensors((1,)).repeat())
-    assert loop.fitting == 1
+    assert loop.steps_per_call == 1
     loop.run_all(iterator, 3)
-    assert 1 < loop.fitting <= 100  # not more than ten times what was tried
+    assert 1 < loop.steps_per_call <= 100  # not more than ten times what was tried
     loop.run_all(iterator, 1234)
     assert counter.numpy() == 1237
 

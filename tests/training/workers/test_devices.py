@@ -153,7 +153,7 @@ def test_the_first_step_of_a_network_has_exact_batch_statistics(devices):
             ["--strategy", "multiworker"], {}, "needs several workers. Received: no TF_CONFIG that names more than one"
         ),
         slow(["--devices", "2"], {VARIABLE: WORKER % 0}, "Received: 2 devices and a training on several workers"),
-        (["--workers", "1"], {}, "at least two workers. Received: 1"),
+        (["--workers", "1"], {}, "`--workers` must be at least 2. Received: 1"),
         (["--workers", "2", "--devices", "2"], {}, "--workers trains by strategy multiworker.*Received: --devices 2"),
         (["--workers", "2", "--strategy", "single"], {}, "Received: --strategy single"),
         (["--workers", "2", "--max-restarts", "-1"], {}, "`max_restarts` must be at least 0. Received: -1"),
