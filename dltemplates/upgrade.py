@@ -79,6 +79,9 @@ def upgrade_run_record(table: Table) -> Table:
 
 def upgrade_report(table: Table) -> Table:
     """Return an `export_report.json` in the current format; its parts are reports of the same version."""
+    metric = table.get("metric")
+    if metric in RENAMED_SCORES and ":" not in str(table.get("task")):
+        table = table | {"metric": RENAMED_SCORES[metric]}
     parts = table.get("parts")
     if not isinstance(parts, dict):
         return table
