@@ -1,6 +1,6 @@
 """Keras/TensorFlow application templates with deployment: train a classic network, prove it on a phone's runtimes.
 
-Everything the command line does, by the same words:
+The Python API has the same names as the command line:
 
     import dltemplates as dlt
 
@@ -9,7 +9,7 @@ Everything the command line does, by the same words:
     report = dlt.export(run)
     dlt.evaluate(run.exports_path / report.result("tflite:int8").file)
 
-Importing this imports no TensorFlow; what needs it imports it when it is first used.
+Importing this package does not import TensorFlow. Functions that need it import it on first use.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-# TensorFlow leaves oneDNN's kernels off on some processors. On one with AVX2 and without AVX-512 they were measured to
-# train convolutions some 1.4 times as fast. It looks at this when it is imported; who has set it is not overruled.
+# TensorFlow leaves oneDNN's kernels off on some processors. On one with AVX2 but no AVX-512, they trained convolutions
+# about 1.4 times as fast. TensorFlow reads this variable on import; a value that the user has set stays.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 if TYPE_CHECKING:

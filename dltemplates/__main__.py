@@ -1,4 +1,4 @@
-"""`python -m dltemplates` is `dlt`."""
+"""Run `dlt` as `python -m dltemplates`."""
 
 import sys
 

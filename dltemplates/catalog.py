@@ -1,4 +1,4 @@
-"""What exists, listed without importing it: models, datasets, tasks, export formats.
+"""The catalog of models, datasets, tasks and export formats, listed without importing them.
 
 To add one, touch three places: its file, its line here (a model's in `catalog_models.py`), and its row in the register
 of the contract test. docs/contributing.md lists the places.
@@ -25,56 +25,68 @@ DATASETS = {
         "dltemplates.datasets.named.digits:digits", "1,797 handwritten digits, 8x8 grey; ships with scikit-learn"
     ),
     "mnist": Entry("dltemplates.datasets.named.idx:mnist", "70,000 handwritten digits, 28x28 grey"),
-    "fashion_mnist": Entry("dltemplates.datasets.named.idx:fashion_mnist", "70,000 pieces of clothing, 28x28 grey"),
-    "cifar10": Entry("dltemplates.datasets.named.cifar:cifar10", "60,000 photographs of ten things, 32x32 colour"),
-    "gates": Entry("dltemplates.datasets.named.gates:gates", "two bits in, one out: gates:and, :or, :nand, :xor"),
+    "fashion_mnist": Entry(
+        "dltemplates.datasets.named.idx:fashion_mnist", "70,000 pictures of 10 kinds of clothing, 28x28 grey"
+    ),
+    "cifar10": Entry("dltemplates.datasets.named.cifar:cifar10", "60,000 photographs of 10 classes, 32x32 colour"),
+    "gates": Entry("dltemplates.datasets.named.gates:gates", "Logic gates of two bits: gates:and, :or, :nand, :xor"),
     "iris": Entry(
-        "dltemplates.datasets.named.sklearn_tables:iris", "150 irises of 3 kinds, 4 lengths; with scikit-learn"
+        "dltemplates.datasets.named.sklearn_tables:iris", "150 irises, 3 species, 4 lengths; ships with scikit-learn"
     ),
     "wine": Entry(
-        "dltemplates.datasets.named.sklearn_tables:wine", "178 wines of 3 growers, 13 figures; with scikit-learn"
+        "dltemplates.datasets.named.sklearn_tables:wine", "178 wines, 3 growers, 13 numbers; ships with scikit-learn"
     ),
     "breast_cancer": Entry(
-        "dltemplates.datasets.named.sklearn_tables:breast_cancer", "569 tumours, 30 figures; with scikit-learn"
+        "dltemplates.datasets.named.sklearn_tables:breast_cancer",
+        "569 tumours, 2 classes, 30 numbers; ships with scikit-learn",
     ),
     "diabetes": Entry(
-        "dltemplates.datasets.named.sklearn_tables:diabetes", "442 patients, 10 figures, one number; with scikit-learn"
+        "dltemplates.datasets.named.sklearn_tables:diabetes",
+        "442 patients, 10 numbers, 1 target; ships with scikit-learn",
     ),
     "moons": Entry(
-        "dltemplates.datasets.named.sklearn_tables:moons", "1,000 points of two half moons; drawn by scikit-learn"
+        "dltemplates.datasets.named.sklearn_tables:moons", "1,000 points on two half moons; drawn by scikit-learn"
     ),
     "adult": Entry(
-        "dltemplates.datasets.named.csv_tables:adult",
-        "48,842 adults of a census, 8 categories and 5 numbers: who earns over 50,000",
+        "dltemplates.datasets.named.csv_tables:adult", "48,842 adults, 8 categories, 5 numbers: income over $50,000"
     ),
     "california_housing": Entry(
-        "dltemplates.datasets.named.csv_tables:california_housing", "20,640 blocks of houses, 9 columns: their value"
+        "dltemplates.datasets.named.csv_tables:california_housing",
+        "20,640 blocks of houses, 9 columns: median house value",
     ),
     "sunspots": Entry(
-        "dltemplates.datasets.series.csv_series:sunspots", "2,820 months of sunspots, from 1749 to 1983: a series"
+        "dltemplates.datasets.series.csv_series:sunspots", "Series of the sunspots in 2,820 months, from 1749 to 1983"
     ),
-    "ecg5000": Entry("dltemplates.datasets.named.ecg5000:ecg5000", "5,000 heartbeats of 140 numbers, normal or not"),
-    "nab": Entry(
-        "dltemplates.datasets.named.nab:nab",
-        "series of machines and cities with marked anomalies: nab:nyc_taxi and others",
+    "ecg5000": Entry(
+        "dltemplates.datasets.named.ecg5000:ecg5000", "5,000 heartbeats of 140 numbers, normal or abnormal"
     ),
+    "nab": Entry("dltemplates.datasets.named.nab:nab", "Series with labeled anomalies: nab:nyc_taxi and others"),
 }
 
 TASKS = {
-    "classification": Entry("dltemplates.tasks.classification:Classification", "one class of several per example"),
-    "multi_label": Entry("dltemplates.tasks.multi_label:MultiLabel", "any number of labels per example"),
-    "regression": Entry("dltemplates.tasks.regression:Regression", "one or more numbers"),
-    "forecasting": Entry("dltemplates.tasks.forecasting:Forecasting", "the next values of a series"),
-    "reconstruction": Entry("dltemplates.tasks.reconstruction:Reconstruction", "what was put in, through a code"),
-    "anomaly": Entry("dltemplates.tasks.anomaly:Anomaly", "what is not as usual, learned from what is"),
-    "variational": Entry("dltemplates.tasks.variational:Variational", "the same, through a code that is drawn"),
-    "generation": Entry("dltemplates.tasks.generation:Generation", "images of noise, by two players"),
-    "representation": Entry(
-        "dltemplates.tasks.representation:Representation", "hidden units that stand for what is shown"
+    "classification": Entry(
+        "dltemplates.tasks.classification:Classification", "Predict one class of several for each example"
     ),
-    "parity": Entry("dltemplates.tasks.parity:Parity", "the same as Keras; judges exports of parts of a network"),
+    "multi_label": Entry("dltemplates.tasks.multi_label:MultiLabel", "Predict any number of labels for each example"),
+    "regression": Entry("dltemplates.tasks.regression:Regression", "Predict one or more numbers for each example"),
+    "forecasting": Entry("dltemplates.tasks.forecasting:Forecasting", "Predict the next values of a series"),
+    "reconstruction": Entry(
+        "dltemplates.tasks.reconstruction:Reconstruction",
+        "Autoencoder: reconstruct the input through a latent vector",
+    ),
+    "anomaly": Entry("dltemplates.tasks.anomaly:Anomaly", "Detect anomalies with an autoencoder of normal examples"),
+    "variational": Entry(
+        "dltemplates.tasks.variational:Variational", "Variational autoencoder: reconstruct from a random latent code"
+    ),
+    "generation": Entry(
+        "dltemplates.tasks.generation:Generation", "Generate images from noise (generative adversarial network)"
+    ),
+    "representation": Entry(
+        "dltemplates.tasks.representation:Representation", "Learn hidden features of images without labels"
+    ),
+    "parity": Entry("dltemplates.tasks.parity:Parity", "Reproduce Keras's output; checks exported parts of a network"),
     "image_regression": Entry(
-        "dltemplates.tasks.regression:Regression", "numbers read from an image; another name of `regression`"
+        "dltemplates.tasks.regression:Regression", "Predict numbers from an image; another name of `regression`"
     ),
 }
 
@@ -86,16 +98,14 @@ FORMATS = {  # in the order of `--all` and of reports
         "dltemplates.deploy.formats.tflite:DYNAMIC", "TFLite, int8 weights, float activations: a quarter of the size"
     ),
     "tflite:int8": Entry(
-        "dltemplates.deploy.formats.tflite:INT8", "TFLite, int8 throughout, raw camera bytes in: for NPUs and boards"
+        "dltemplates.deploy.formats.tflite:INT8", "TFLite, all int8, takes raw camera bytes: for NPUs and boards"
     ),
     "tflite:int16x8": Entry(
         "dltemplates.deploy.formats.tflite:INT16X8", "TFLite, int8 weights, int16 activations: close to float"
     ),
     "onnx:float32": Entry("dltemplates.deploy.formats.onnx:FLOAT32", "ONNX, float32"),
     "onnx:float16": Entry("dltemplates.deploy.formats.onnx:FLOAT16", "ONNX, float16: half the size"),
-    "onnx:int8": Entry(
-        "dltemplates.deploy.formats.onnx:INT8", "ONNX, int8 weights and activations (QDQ), raw camera bytes in"
-    ),
+    "onnx:int8": Entry("dltemplates.deploy.formats.onnx:INT8", "ONNX, all int8 (QDQ nodes), takes raw camera bytes"),
 }
 
 KINDS: dict[str, dict[str, Entry]] = {
@@ -107,7 +117,7 @@ KINDS: dict[str, dict[str, Entry]] = {
 
 
 def check_name(kind: str, name: str, known: Iterable[str] | None = None) -> None:
-    """Raise a `ValueError` with the nearest names if `name` is no `kind` of the catalog (or of `known`)."""
+    """Raise a `ValueError` with the nearest names if `name` is not in the catalog under `kind` (or not in `known`)."""
     names = sorted(KINDS[kind] if known is None else known)
     if name in names:
         return
@@ -120,26 +130,29 @@ _trusted: set[str] = set()
 
 
 def trust(module_name: str) -> None:
-    """Import a module of the user's, and let names that are read from files refer to it from now on.
+    """Import a user's module, so that names in runs and exported files may refer to it.
 
     Raises:
-        ImportError: If it cannot be imported.
+        ImportError: If the import fails.
     """
     importlib.import_module(module_name)
     _trusted.add(module_name)
 
 
 def load(kind: str, name: str, *, from_file: bool = False) -> Any:
-    """Import what a name stands for.
+    """Import the object of a name.
 
     Args:
         kind: `model`, `dataset`, `task` or `format`.
         name: A name of the catalog, or the user's own `package.module:function`.
-        from_file: Whether the name was read from a run or an exported file. Such a name does not decide what code is
-            run: the user's own is then taken from modules that the user has named before, here or by `trust`.
+        from_file: Whether the name was read from a run or an exported file. A file must not choose which code runs:
+            its module must have been named by the user before, here or in `trust`.
+
+    Returns:
+        The builder, loader, task class or format.
 
     Raises:
-        ValueError: If there is no such name, module or function, or the module is not trusted.
+        ValueError: If the name, the module or the function is unknown, or the module is not trusted.
     """
     entry = KINDS[kind].get(name)
     if entry is None and ":" not in name:
@@ -147,11 +160,11 @@ def load(kind: str, name: str, *, from_file: bool = False) -> Any:
     module_name, _, attribute = (entry.target if entry else name).partition(":")
     if entry is None and from_file and module_name not in _trusted:
         raise ValueError(
-            f"A {kind} of your own is not imported because a file names it. Received: {name!r}. "
-            f"If you trust it, add --import {module_name}."
+            f"A {kind} of your own must not be imported because a file names it. Received: {name!r}. "
+            f"If you trust the module, add --import {module_name}."
         )
     try:
-        found = getattr(importlib.import_module(module_name), attribute)
+        target = getattr(importlib.import_module(module_name), attribute)
     except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise ValueError(
             f"A {kind} of your own is named `package.module:function`. Received: {name!r} ({error}). "
@@ -160,8 +173,8 @@ def load(kind: str, name: str, *, from_file: bool = False) -> Any:
     if entry is None:
         _trusted.add(module_name)
     elif kind == "model" and attribute != name:
-        return variant(found, name, **entry.options)
-    return found
+        return variant(target, name, **entry.options)
+    return target
 
 
 def variant(builder: Callable[..., Any], name: str, **fixed: Any) -> Callable[..., Any]:
@@ -189,14 +202,14 @@ def variant(builder: Callable[..., Any], name: str, **fixed: Any) -> Callable[..
 
 
 def template_files() -> dict[str, Traversable]:
-    """Return the file of each ready template, by name."""
+    """Return the files of the ready templates, by name."""
     folders = [folder for folder in (resources.files("dltemplates") / "templates").iterdir() if folder.is_dir()]
     files = [file for folder in folders for file in folder.iterdir() if file.name.endswith(".toml")]
     return {file.name.removesuffix(".toml"): file for file in files}
 
 
 def template_names() -> list[str]:
-    """Return the names of the ready templates, sorted."""
+    """Return the sorted names of the ready templates."""
     return sorted(template_files())
 
 
@@ -204,7 +217,7 @@ def template_text(name: str) -> str:
     """Return the TOML of a ready template, with its comments.
 
     Raises:
-        ValueError: If there is no such template.
+        ValueError: If the template is unknown.
     """
     files = template_files()
     check_name("template", name, files)
@@ -212,32 +225,31 @@ def template_text(name: str) -> str:
 
 
 def template_summary(name: str) -> str:
-    """The first line of a ready template."""
+    """Return the first line of a ready template, its summary."""
     return template_text(name).partition("\n")[0].lstrip("# ")
 
 
 def measured(model: str) -> dict[str, list[str]]:
-    """What the ready templates say was measured of a model.
+    """Return the results of a model that its ready templates state.
 
     Returns:
-        For each template that trains it, by name, what follows `Measured` in the comment at its head: the result, after
-        what was set otherwise, if anything was.
+        By template, the lines after `Measured` in its opening comment: the result, after any changed settings.
     """
-    found = {}
+    results = {}
     for name in template_names():
         text = template_text(name)
         if tomllib.loads(text).get("model", {}).get("name") == model:
             lines = re.findall(r"^# *Measured[,:] (.*(?:\n# *(?!Measured)\S.*)*)", text, re.MULTILINE)
-            found[name] = [re.sub(r"\n# *", " ", line) for line in lines]
-    return found
+            results[name] = [re.sub(r"\n# *", " ", line) for line in lines]
+    return results
 
 
 def describe(kind: str, name: str) -> dict[str, str]:
-    """What a model, dataset or task says of itself, read from its source without running it.
+    """Read the documentation of a model, dataset or task from its source, without running it.
 
     Returns:
-        `summary`, `module` (its docstring), `signature`, `docstring`, and where its arguments are told of, `arguments`:
-        the same, or of a class the docstring of its `__init__`, its own or that of the class it is derived from.
+        `summary`; `module`, the docstring of the module; `docstring`, of the function or class; `signature`; and
+        `arguments`, the docstring that explains them: the function's, or the own or inherited `__init__`'s.
     """
     check_name(kind, name)
     entry = KINDS[kind][name]
@@ -253,7 +265,7 @@ def describe(kind: str, name: str) -> dict[str, str]:
         node.args.kw_defaults = [
             ast.Constant(name) if argument.arg == "name" else default for argument, default in remaining
         ]
-    said = {
+    texts = {
         "summary": entry.summary,
         "module": ast.get_docstring(tree) or "",
         "docstring": ast.get_docstring(node) or "",
@@ -263,9 +275,9 @@ def describe(kind: str, name: str) -> dict[str, str]:
         function = next((n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"), node)
     if isinstance(function, ast.FunctionDef):
         arguments = ast.get_docstring(function) or ""
-        return {**said, "signature": f"{attribute}({ast.unparse(function.args)})", "arguments": arguments}
+        return {**texts, "signature": f"{attribute}({ast.unparse(function.args)})", "arguments": arguments}
     classes = {other.target.partition(":")[2]: key for key, other in KINDS[kind].items()}
     names = [base.id for base in getattr(node, "bases", ()) if isinstance(base, ast.Name)]
     bases = [classes[base] for base in names if base in classes]
     inherited = describe(kind, bases[0]) if bases else {"signature": f"{attribute}()", "arguments": ""}
-    return {**said, "signature": inherited["signature"], "arguments": inherited["arguments"]}
+    return {**texts, "signature": inherited["signature"], "arguments": inherited["arguments"]}

@@ -1,4 +1,4 @@
-"""What is here: versions, devices, and whether each runtime works."""
+"""A check of this machine: versions, devices, and whether each runtime works."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ NOT_INSTALLED = "not installed"
 
 
 def diagnose() -> dict[str, str]:
-    """Look at this machine.
+    """Check this machine.
 
     Returns:
-        Findings by name, each a short text.
+        Findings by name, as short texts.
     """
     findings = {
         "python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
@@ -46,14 +46,14 @@ def diagnose() -> dict[str, str]:
 
 
 def broken(findings: dict[str, str]) -> list[str]:
-    """What of the findings keeps the tool from working: packages that are missing, runtimes that do not load."""
+    """List the faults that keep the tool from working: missing packages, runtimes that do not load."""
     missing = [f"{package} is not installed" for package in PACKAGES if findings.get(package) == NOT_INSTALLED]
-    silent = [f"{name} does not load" for name in RUNTIMES if findings.get(f"{name} loads") != "yes"]
-    return missing + silent
+    unloadable = [f"{name} does not load" for name in RUNTIMES if findings.get(f"{name} loads") != "yes"]
+    return missing + unloadable
 
 
 def _data_folder() -> str:
     folder = os.environ.get("DLT_DATA")
     if not folder:
         return "not set"
-    return folder if Path(folder).is_dir() else f"{folder}, which is no folder"
+    return folder if Path(folder).is_dir() else f"{folder}, which is not a folder"

@@ -31,40 +31,40 @@ def run(
     """Train a template, export it to the formats it names, check each file, and write `report.html`.
 
     Args:
-        template: What to train.
-        name: Name of the run's folder in `saved_models/` where `output` is not given.
-        output: The run's folder.
-        resume: Go on with the run in `output`, or with the newest one of `name`: in its training, or in its export,
-            where the formats that are finished are kept.
-        overwrite: Replace a run that stands in `output`.
-        strategy: As in `train`, but for `multiworker`.
-        devices: How many devices of this machine train.
-        reporter: Told of the progress; silent by default.
-        progress: Called with a format and what becomes of it, once the training has ended.
+        template: The template to train.
+        name: Name of the run's folder in `saved_models/`, used if `output` is None.
+        output: Folder of the run.
+        resume: Continue the training or the export of the run in `output`, or of the newest run called `name`.
+            Finished formats are kept.
+        overwrite: Replace an existing run in `output`.
+        strategy: As in `train`, without `multiworker`.
+        devices: Number of devices of this machine to train on.
+        reporter: Shows the progress of training; silent by default.
+        progress: Called with a format and its state during the export.
 
     Returns:
-        The run, and the report of its exports; `.failed` names those that did not pass.
+        The run and the report of its exports; `.failed` lists the formats that did not pass.
 
     Raises:
-        ValueError: If the template, its data, the devices or the folder break a rule; nothing is left behind.
-        KeyboardInterrupt: If asked to stop; the run can be resumed.
+        ValueError: If the template, its data, the devices or the folder break a rule; no files are left behind.
+        KeyboardInterrupt: If interrupted; the run can be resumed.
     """
     check_resume(resume, overwrite)
     if strategy == "multiworker" or (strategy == "auto" and read_cluster()):
         raise ValueError(
             f"`dlt run` trains on one machine. Received: strategy {strategy} on several workers. "
-            "Take --strategy single, or `dlt train` on every worker and then `dlt export`."
+            "Use --strategy single, or `dlt train` on every worker and then `dlt export`."
         )
     reporter = reporter or Silent()
-    begun = run_to_resume(template, name, output) if resume else None
-    was_trained = begun is not None and begun.record.state == "done"
-    if begun and was_trained:
-        trained = load_run(begun.path)
+    unfinished = run_to_resume(template, name, output) if resume else None
+    was_trained = unfinished is not None and unfinished.record.state == "done"
+    if unfinished and was_trained:
+        trained = load_run(unfinished.path)
     else:
         trained = train(
             template,
             name=name,
-            output=begun.path if begun else output,
+            output=unfinished.path if unfinished else output,
             resume=resume,
             overwrite=overwrite,
             strategy=strategy,
@@ -74,18 +74,18 @@ def run(
         )
     states: set[str] = set()
 
-    def tell(key: str, state: str) -> None:
+    def note_state(key: str, state: str) -> None:
         states.add(state)
         progress(key, state)
 
     reporter.note(f"exporting {trained.path}")
     try:
-        exports = export(trained, resume=resume, progress=tell)
+        exports = export(trained, resume=resume, progress=note_state)
         write_report(trained)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
-            f"interrupted in the export. Go on with `dlt run {trained.template_path} --resume -o {trained.path}`."
+            f"interrupted in the export. Continue with `dlt run {trained.template_path} --resume -o {trained.path}`."
         ) from None
     if was_trained and states <= {"kept", "not offered"}:
-        reporter.note(f"{trained.path} was trained and exported before; nothing was left to do")
+        reporter.note(f"{trained.path} is already trained and exported; nothing was left to do")
     return trained, exports

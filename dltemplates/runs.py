@@ -1,4 +1,4 @@
-"""The run folder: what training leaves, and the only place that knows its file names. Every write is atomic."""
+"""The run folder, which training writes. Only this module knows its file names. Every write is atomic."""
 
 from __future__ import annotations
 
@@ -39,28 +39,28 @@ HDF5_OVERHEAD, HDF5_PER_ARRAY = 64 * 1024, 4 * 1024  # bytes, generously
 
 
 def shown(figure: float) -> str:
-    """A score, or a figure of the history, in a few digits."""
+    """Format a score or another metric with few digits."""
     return f"{figure:.4f}" if figure == 0 or 1e-3 <= abs(figure) < 1e7 else f"{figure:.4g}"
 
 
 class RunRecord(BaseModel):
-    """`run.json`: what a run is and how it went.
+    """The content of `run.json`: data, size, scores and state of a run.
 
     Attributes:
         format_version: Version of this record; see `upgrade.py`.
         state: `running`, `interrupted` (resumable) or `done`.
-        spec: The data it was trained on.
-        parameters: Weights and biases of the network, all of them.
-        macs: Multiply-accumulates of one example.
-        versions: Versions of what it was made with.
+        spec: Spec of the training data.
+        parameters: Number of weights and biases of the network.
+        macs: Multiply-accumulate operations for one example.
+        versions: Versions of Python and of the libraries.
         seed: The template's seed.
-        best_epoch: The epoch whose weights were kept; 0 before the first one ends.
-        epochs: Epochs trained.
-        seconds: Time spent training, interruptions left out.
-        scores: The task's figures by split.
-        details: What else the task keeps, by split.
-        replaced: Image files that broke while it was trained, in whose place another was taken, each with the reason.
-        sha256: Digest of each file that makes up the trained network.
+        best_epoch: Epoch of the kept weights; 0 before the first epoch ends.
+        epochs: Number of trained epochs.
+        seconds: Training time without interruptions.
+        scores: Scores by split.
+        details: Other results of the task, by split.
+        replaced: Image files that became unreadable during training, with the reasons. Other images replaced them.
+        sha256: Digests of the files of the trained network.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -107,25 +107,25 @@ class Run:
 
     @property
     def name(self) -> str:
-        """The folder's name."""
+        """The name of the folder."""
         return self.path.resolve().name
 
     def sample_path(self, epoch: int) -> Path:
-        """What a generator makes after an epoch, from 1 on."""
+        """Return the path of the images generated after an epoch, counted from 1."""
         return self.samples_path / f"epoch_{epoch:03d}.png"
 
     @cached_property
     def template(self) -> Template:
-        """What was trained, fully resolved."""
+        """The template of the training, with all defaults."""
         table = tomllib.loads(self.template_path.read_text(encoding="utf-8"))
         return parse_template(upgrade_template(table), source=str(self.path))
 
     @property
     def record(self) -> RunRecord:
-        """`run.json` as it stands.
+        """The current content of `run.json`.
 
         Raises:
-            ValueError: If it is missing, broken, or of a later major version.
+            ValueError: If the file is missing, broken, or of a later major version.
         """
         try:
             text = self.record_path.read_bytes()
@@ -139,12 +139,12 @@ class Run:
             upgrade_run_record,
             name="run.json",
             source=self.record_path,
-            way_out="Restore it, or train.",
+            way_out="Restore it, or train again.",
         )
 
     @cached_property
     def rows(self) -> RowSplits | None:
-        """Which example of its data was in which split; None where the data came split, or of the first edition.
+        """The split of each example. None if the data came with splits, or the run is of the first edition.
 
         Raises:
             ValueError: If the file is broken.
@@ -155,17 +155,17 @@ class Run:
         return RowSplits.from_bytes(self.splits_path.read_bytes(), str(self.splits_path))
 
     def save_record(self, record: RunRecord) -> None:
-        """Write `run.json`, with the digests of the files that are there."""
+        """Write `run.json` with the digests of the existing files."""
         files = (self.definition_path, self.weights_path, self.template_path, self.labels_path, self.splits_path)
         digests = {str(f.relative_to(self.path)): sha256(f) for f in files if f.exists()}
         record = record.model_copy(update={"sha256": digests})
         atomic_write(self.record_path, record.model_dump_json(indent=2))
 
     def verify(self, *paths: Path) -> None:
-        """Compare files with the digests in `run.json`; without `paths`, all that it lists.
+        """Compare files with their digests in `run.json`; without `paths`, compare all files listed there.
 
         Raises:
-            ValueError: If one is missing or not as it was written.
+            ValueError: If a file is missing or has changed.
         """
         digests = {self.path / name: digest for name, digest in self.record.sha256.items()}
         for path in paths or digests:
@@ -173,24 +173,24 @@ class Run:
                 raise ValueError(f"A run must be complete. Received: {self.path} without {path.name}. Train it again.")
             if sha256(path) != digests.get(path):
                 raise ValueError(
-                    f"A run must be as it was written. Received: {path}, whose sha256 is not the one in run.json. "
-                    "Restore it or train again."
+                    f"A run's file must stay as it was written. Received: {path}, whose sha256 differs from run.json. "
+                    "Restore it, or train again."
                 )
 
     @property
     def written(self) -> tuple[Path, ...]:
-        """All that a run writes; the record first, without which the rest is no run."""
+        """All files and folders of a run; the record comes first, since without it the folder is no run."""
         files = (self.definition_path, self.weights_path, self.template_path, self.history_path, self.report_path)
         folders = (self.labels_path.parent, self.figures_path, self.checkpoint_path, self.exports_path)
         return (self.record_path, *files, *folders)
 
     def is_replaceable(self) -> bool:
-        """Whether the folder holds nothing but what a run, or a build, writes."""
+        """Return whether the folder holds only files of a run or a build."""
         known = (*self.written, self.lock_path)
         return all(path in known or path.name.startswith(PARTIAL) for path in self.path.iterdir())
 
     def clear(self) -> None:
-        """Remove all that a run writes, and nothing else; the lock stays, for whoever holds it."""
+        """Remove the files of the run and nothing else. The lock stays, since a process may hold it."""
         for path in self.written:
             if path.is_dir():
                 shutil.rmtree(path)
@@ -200,43 +200,45 @@ class Run:
 
     @contextmanager
     def claimed(self) -> Iterator[None]:
-        """Keep other processes from writing this run; the claim ends with the process, however that ends.
+        """Lock the run against other processes. The lock ends with the process, even after a crash.
 
         Raises:
-            ValueError: If another process has claimed it.
+            ValueError: If another process holds the lock.
         """
         try:
             with FileLock(self.lock_path, timeout=0):
                 yield
         except Timeout:
             raise ValueError(
-                f"A run is written by one training at a time. Received: {self.path}, which another process is "
+                f"Only one process may train a run at a time. Received: {self.path}, which another process is "
                 "training. Wait for it, or choose another folder with -o."
             ) from None
 
     def sweep(self) -> None:
-        """Remove what a killed process had half written."""
+        """Remove partial files of killed processes."""
         figures = (self.figures_path, self.samples_path)
         for folder in (self.path, self.checkpoint_path, *figures, self.labels_path.parent):
             for path in folder.glob(f"{PARTIAL}*"):
                 path.unlink(missing_ok=True)
 
     def task(self) -> Task:
-        """The task it was trained for."""
+        """Return the task of the run."""
         from dltemplates.tasks.task import make_task
 
         return make_task(self.template.task, self.record.spec, from_file=True)
 
     @deep_networks()
     def model(self) -> keras.Model:
-        """Rebuild the trained model from its definition and weights; only layers of Keras and of this package are run.
+        """Rebuild the trained model from its definition and weights.
+
+        Only layers of Keras, of this package and of modules that the user has imported are allowed.
 
         Raises:
-            ValueError: If the definition names a layer that is not known here.
+            ValueError: If the definition names an unknown layer.
         """
         import keras
 
-        import dltemplates.layers  # noqa: F401 - makes the package's own layers known to Keras
+        import dltemplates.layers  # noqa: F401 - registers the package's layers with Keras
 
         text = self.definition_path.read_text(encoding="utf-8")
         try:
@@ -244,21 +246,21 @@ class Run:
         except (TypeError, ValueError) as error:
             raise ValueError(
                 f"{self.definition_path} must name known layers. Received: {first_line(error)} "
-                "Give the module of your own layers with --import."
+                "Import the module of your own layers with --import."
             ) from error
         model.load_weights(self.weights_path)
         return model
 
     def servings(self) -> dict[str, ServingModel]:
-        """What is exported of it: the whole under `""`, and parts of it by their names."""
+        """Return the serving models by name: the whole network under `""`, its parts under their names."""
         return self.task().serve(self.model(), self.record.spec, self.template, name=self.name)
 
     def serving(self) -> ServingModel:
-        """The whole of what is exported of it."""
+        """Return the serving model of the whole network."""
         return self.servings()[""]
 
     def describe(self) -> str:
-        """The run in a line, for a list of many."""
+        """Describe the run in one line, for `dlt list runs`."""
         try:
             record, template = self.record, self.template
         except (ValueError, OSError) as error:
@@ -270,9 +272,9 @@ class Run:
         """Write `model.weights.h5`.
 
         Raises:
-            OSError: If the disk is full or read-only; the weights before stay.
+            OSError: If the disk is full or read-only; the old weights stay.
         """
-        # HDF5 crashes the process when it cannot write all of a file, so ask before.
+        # HDF5 crashes the process when the disk is full, so check the free space first.
         needed = HDF5_OVERHEAD + sum(4 * math.prod(array.shape) + HDF5_PER_ARRAY for array in model.variables)
         if shutil.disk_usage(self.path).free < needed:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.weights_path))
@@ -280,7 +282,7 @@ class Run:
             model.save_weights(path)
 
     def history(self) -> list[dict[str, float]]:
-        """The rows of `history.csv`, one an epoch."""
+        """Read the rows of `history.csv`, one per epoch."""
         if not self.history_path.exists():
             return []
         with self.history_path.open(newline="", encoding="utf-8") as file:
@@ -291,7 +293,7 @@ class Run:
         """Write `history.csv`."""
         text = io.StringIO()
         if rows:
-            columns = list(dict.fromkeys(name for row in rows for name in row))  # stages have figures of their own
+            columns = list(dict.fromkeys(name for row in rows for name in row))  # stages have their own metrics
             writer = csv.DictWriter(text, columns, lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
@@ -299,10 +301,10 @@ class Run:
 
 
 def load_run(path: str | Path) -> Run:
-    """Open a run that has weights to show, and verify its digests.
+    """Open a run with trained weights, and verify its digests.
 
     Raises:
-        ValueError: If the folder is missing, unfinished, incomplete, or not as it was written.
+        ValueError: If the folder is missing, unfinished or incomplete, or a file has changed.
     """
     run = Run(Path(path))
     if not run.path.is_dir():
@@ -310,18 +312,18 @@ def load_run(path: str | Path) -> Run:
     record = run.record
     if record.state == "running" or run.weights_path.name not in record.sha256:
         raise ValueError(
-            f"A run must have been trained to be used. Received: {path}, which has no finished weights. "
-            f"Go on with `dlt train {run.template_path} --resume -o {path}`."
+            f"A run must be trained before it is used. Received: {path}, which has no finished weights. "
+            f"Continue with `dlt train {run.template_path} --resume -o {path}`."
         )
     run.verify()
     return run
 
 
 def check_folder(path: Path) -> None:
-    """Check that a path is a folder, or can become one.
+    """Check that a path is a folder or can become one.
 
     Raises:
-        ValueError: If it is a file, or lies below one.
+        ValueError: If the path or one of its parents is a file.
     """
     if file := next((folder for folder in (path, *path.parents) if folder.exists() and not folder.is_dir()), None):
         where = "which" if file == path else f"but {file}"
@@ -332,7 +334,7 @@ def new_run_path(name: str, output: str | Path | None, *, overwrite: bool = Fals
     """Choose the folder of a new run: `output`, or the first free one of `saved_models/name`, `-2`, `-3`, ...
 
     Raises:
-        ValueError: If `output` exists and is not to be overwritten, or is no run that could be.
+        ValueError: If `output` exists without `overwrite`, or holds other files than a run's.
     """
     if output is None:
         return next(path for path in _numbered(name) if not path.exists())
@@ -341,20 +343,25 @@ def new_run_path(name: str, output: str | Path | None, *, overwrite: bool = Fals
     if path.exists() and not overwrite and any(path.iterdir()):
         raise ValueError(f"The output folder must be new. Received: {path}, which exists. Add --overwrite.")
     if path.exists() and not Run(path).is_replaceable():
-        raise ValueError(f"Only a run can be overwritten. Received: {path}, which holds other things. Choose another.")
+        raise ValueError(
+            f"Only a run can be overwritten. Received: {path}, which holds other files. Choose another folder."
+        )
     return path
 
 
 def make_run(name: str, output: str | Path | None, *, overwrite: bool = False) -> Run:
-    """Make the empty folder of a new run, for one process alone.
+    """Create the empty folder of a new run. Two processes never get the same folder.
 
     Args:
-        name: Its name in `saved_models/`, or that with a number, where `output` is not given.
-        output: The folder.
-        overwrite: Replace the run that stands in `output`.
+        name: Name of the folder in `saved_models/` if `output` is None; a number is added if it is taken.
+        output: Path of the folder.
+        overwrite: Replace an existing run in `output`.
+
+    Returns:
+        The run.
 
     Raises:
-        ValueError: As `new_run_path`.
+        ValueError: As in `new_run_path`.
     """
     while True:
         run = Run(new_run_path(name, output, overwrite=overwrite))
@@ -364,39 +371,41 @@ def make_run(name: str, output: str | Path | None, *, overwrite: bool = False) -
             return run
         try:
             run.path.mkdir(parents=True)
-        except FileExistsError:  # another process was faster: take the next number, or refuse
+        except FileExistsError:  # another process was faster: try the next number, or fail
             continue
         return run
 
 
 def check_resume(resume: bool, overwrite: bool) -> None:
-    """Check that a run is not to be both resumed and overwritten.
+    """Check that `resume` and `overwrite` are not both set.
 
     Raises:
-        ValueError: If it is.
+        ValueError: If they are.
     """
     if resume and overwrite:
         raise ValueError("`--resume` and `--overwrite` exclude each other. Received: both. Drop one.")
 
 
 def latest_run_path(name: str) -> Path:
-    """The newest run of a template in the default folder.
+    """Return the path of a template's newest run in the default folder.
 
     Raises:
-        ValueError: If there is none.
+        ValueError: If there is no run.
     """
-    found = None
+    latest = None
     for path in _numbered(name):
         if not path.exists():
             break
-        found = path if (path / "run.json").exists() else found
-    if found is None:
-        raise ValueError(f"There must be a run to resume. Received: none of {name!r} in {RUNS_FOLDER}. Name it by -o.")
-    return found
+        latest = path if (path / "run.json").exists() else latest
+    if latest is None:
+        raise ValueError(
+            f"There must be a run to resume. Received: none of {name!r} in {RUNS_FOLDER}. Name it with -o."
+        )
+    return latest
 
 
 def list_runs(folder: Path = RUNS_FOLDER) -> list[Run]:
-    """The runs of a folder, by name."""
+    """Return the runs in a folder, sorted by name."""
     return [Run(path.parent) for path in sorted(folder.glob("*/run.json"))]
 
 
@@ -409,16 +418,16 @@ def _numbered(name: str) -> Iterator[Path]:
 
 
 def sha256(path: Path) -> str:
-    """The hexadecimal SHA-256 of a file."""
+    """Return the hexadecimal SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Give a temporary path in the same folder; on leaving, it takes the place of `path`, or is gone after an error.
+    """Yield a temporary path in the same folder. On exit it replaces `path`; after an error it is removed.
 
-    The temporary name keeps the suffixes of `path`, which some writers insist on.
+    The temporary name keeps the suffixes of `path`, which some writers require.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{PARTIAL}{os.getpid()}-{path.name}")
@@ -426,12 +435,12 @@ def atomic_path(path: Path) -> Iterator[Path]:
         yield temporary
         sync_to_disk(temporary)
         os.replace(temporary, path)
-        sync_to_disk(path.parent)  # the new name, too, must be on the disk before an old one goes
+        sync_to_disk(path.parent)  # the new name must reach the disk before an old file is deleted
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def atomic_write(path: Path, content: str | bytes) -> None:
-    """Write a file so that a reader sees the old or the new content, whatever happens."""
+    """Write a file so that readers always see the whole old or the whole new content."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)

@@ -1,4 +1,4 @@
-"""The tables of a template: what can be said of the data, the training and the export, and within which limits."""
+"""The tables of a template: the settings of data, model, training and export, with their ranges."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ OpenShare = Annotated[float, Field(gt=0, lt=1, strict=True)]
 
 
 class Part(BaseModel):
-    """A table of the template: unknown keys are errors, values are fixed."""
+    """A table of the template. Unknown keys are errors; values do not change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Named(BaseModel):
-    """A name and the options of what it names; `"x"` is short for `{ name = "x" }`."""
+    """A name with its options; `"x"` is short for `{ name = "x" }`."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -40,7 +40,7 @@ class Named(BaseModel):
 
     @property
     def options(self) -> dict[str, Any]:
-        """All but the name."""
+        """The options, without the name."""
         return dict(self.model_extra or {})
 
 
@@ -48,12 +48,12 @@ FRESH = "fresh"
 
 
 class ModelSettings(Named):
-    """The network: its name, the options of its builder, and what it begins with.
+    """The network: its name, the options of its builder, and its initial weights.
 
     Attributes:
-        weights: What it begins with: `fresh`, random ones; the folder of a run; `imagenet`, which Keras downloads; or a
-            `.h5` file of such weights. They must be of the same architecture, the last layer aside where it has
-            another number of outputs. They are read again when the training is resumed.
+        weights: Initial weights: `fresh` for random ones, the folder of a run, `imagenet` (downloaded by Keras), or a
+            `.h5` file of ImageNet weights. The architecture must be the same; only the last layer may have another
+            number of outputs. Resuming a training reads them again.
     """
 
     weights: Annotated[str, Field(min_length=1)] = FRESH
@@ -72,19 +72,19 @@ def number_or_table(value: Any) -> Any:
     return {"name": "constant", "value": value} if is_number else name_or_table(value)
 
 
-NO_DATASET = "none"  # the name where a task brings data of its own
+NO_DATASET = "none"  # for a task with data of its own
 
 
 ColumnKind = Literal["number", "date", "category", "skip"]
 
 
 class ImageSettings(Part):
-    """How images become the network's input.
+    """Settings of images.
 
     Attributes:
-        size: `(height, width)` of the network's input in pixels; None keeps the size that all images share.
-        channels: 1 for grey, 3 for colour; None takes what the data has.
-        resize: `stretch` to the size, `crop` the middle of its aspect ratio first, or `pad` with black.
+        size: `(height, width)` of the network's input in pixels. None keeps the images' size, if all have the same.
+        channels: 1 for grey, 3 for colour. None keeps the data's channels.
+        resize: `stretch` to the size, `crop` the centre to the same aspect ratio first, or `pad` with black.
     """
 
     size: tuple[Count, Count] | None = None
@@ -93,23 +93,24 @@ class ImageSettings(Part):
 
 
 class TableSettings(Part):
-    """How the columns of a table are read.
+    """Settings of a table.
 
     Attributes:
-        columns: Kinds of columns by name, where they are not what they look like; `skip` leaves a column out.
+        columns: Kinds of columns by name, where the detected kind is wrong; `skip` leaves a column out.
     """
 
     columns: dict[str, ColumnKind] = {}
 
 
 class SeriesSettings(Part):
-    """How a series is cut into windows.
+    """Settings of a series.
 
     Attributes:
-        window: Rows that a forecast is computed from; a `.csv` is a series where it is given, else a table.
-        horizon: Rows that are forecast.
-        season_length: Rows of a season; forecasts are compared with the values of the last one. 1 where there are none.
-        columns: Kinds of columns by name, where they are not what they look like; `skip` leaves a column out.
+        window: Number of past rows in the input of a forecast. With `window`, a `.csv` file is a series, else a table.
+        horizon: Number of rows to forecast.
+        season_length: Number of rows in a season. Forecasts are compared with the last season's values; 1 means no
+            season.
+        columns: Kinds of columns by name, where the detected kind is wrong; `skip` leaves a column out.
     """
 
     window: Count | None = None
@@ -118,24 +119,24 @@ class SeriesSettings(Part):
     columns: dict[str, ColumnKind] = {}
 
 
-KINDS = ("images", "table", "series")  # of data, each with a table of settings of its own
+KINDS = ("images", "table", "series")  # of data, each with its own table of settings
 
 
 class DatasetSettings(Part):
-    """Which data, how it is split, and in tables of their own the settings that one kind of data uses.
+    """The dataset, its splits, and a table of settings for its kind: images, table or series.
 
     Attributes:
-        name: A name of the catalog, a folder, `.npz` or `.csv` of the user's, or `package.module:function`.
-        target: The column of a table, or a series, that is to be predicted; by default the last.
-        images: How images are read; `none` is as if left out, so that a setting can undo that of a template.
-        table: How a table is read; likewise.
-        series: How a series is read; likewise.
-        validation: Share of the training examples set apart where the data has no validation split; `mnist` and
-            `fashion_mnist` always set 5,000 apart.
-        test: Share set apart where the data has no test split.
+        name: A name of the catalog, your own folder, `.npz` or `.csv` file, or `package.module:function`.
+        target: Column of a table or a series to predict; by default the last one.
+        images: Settings of images; `none` removes those of a template.
+        table: Settings of a table; `none` removes those of a template.
+        series: Settings of a series; `none` removes those of a template.
+        validation: Share of the training examples used for validation, if the data has no validation split. `mnist`
+            and `fashion_mnist` always use 5,000.
+        test: Share of the examples used for testing, if the data has no test split.
         split_seed: Seed of these splits.
-        cache: Keep the decoded images of a folder, to decode each file once: in `memory`, or on `disk` in the cache
-            folder, for later runs too. Datasets that are arrays are decoded anyway: it has no effect on them.
+        cache: Where to keep decoded images of a folder, so that each file is decoded once: in `memory`, or on `disk`
+            in the cache folder, for later runs too. No effect on datasets stored as arrays.
     """
 
     name: Annotated[str, Field(min_length=1)]
@@ -149,34 +150,35 @@ class DatasetSettings(Part):
     cache: Literal["none", "memory", "disk"] = "none"
 
     @model_validator(mode="after")
-    def _of_one_kind(self) -> DatasetSettings:
-        if len(given := [kind for kind in KINDS if getattr(self, kind) is not None]) > 1:
-            first, second = given[:2]
+    def _check_one_kind(self) -> DatasetSettings:
+        if len(kinds := [kind for kind in KINDS if getattr(self, kind) is not None]) > 1:
+            first, second = kinds[:2]
             raise ValueError(
-                f"Data is of one kind. Received: `dataset.{first}` and `dataset.{second}`. Leave one out: "
+                f"Data must be of one kind. Received: `dataset.{first}` and `dataset.{second}`. Remove one: "
                 f"--set dataset.{first}=none or --set dataset.{second}=none."
             )
         return self
 
     def of_images(self) -> ImageSettings:
-        """Return how images are read, the defaults where nothing is given."""
+        """Return the settings of images, or the defaults."""
         return self.images or ImageSettings()
 
     def of_table(self) -> TableSettings:
-        """Return how a table is read, the defaults where nothing is given."""
+        """Return the settings of a table, or the defaults."""
         return self.table or TableSettings()
 
     def of_series(self) -> SeriesSettings:
-        """Return how a series is read, the defaults where nothing is given."""
+        """Return the settings of a series, or the defaults."""
         return self.series or SeriesSettings()
 
 
 class SGD(Part):
-    """Stochastic gradient descent, with momentum (Polyak 1964) or Nesterov's (Sutskever 2013).
+    """Stochastic gradient descent with momentum (Polyak 1964) or Nesterov momentum (Sutskever 2013).
 
     Attributes:
-        initial_momentum: That of the first `initial_epochs` epochs, while steps are large (Hinton 2010, section 9).
-        initial_epochs: How many.
+        initial_momentum: Lower momentum for the first `initial_epochs` epochs, while steps are large (Hinton 2010,
+            section 9).
+        initial_epochs: Number of epochs with `initial_momentum`.
     """
 
     name: Literal["sgd"] = "sgd"
@@ -186,10 +188,10 @@ class SGD(Part):
     initial_epochs: Count = 5
 
     @model_validator(mode="after")
-    def _rises(self) -> SGD:
+    def _check_momentum(self) -> SGD:
         if self.initial_momentum is not None and (self.nesterov or self.initial_momentum >= self.momentum):
             raise ValueError(
-                "`initial_momentum` must be below `momentum`, which is not to be Nesterov's. Received: "
+                "`initial_momentum` must be below `momentum`, and `nesterov` must be false. Received: "
                 f"{self.initial_momentum}, momentum {self.momentum}, nesterov {self.nesterov}. Try 0.5 below 0.9."
             )
         return self
@@ -222,14 +224,14 @@ class Adam(Part):
 
 
 class AdamW(Adam):
-    """Adam with decoupled weight decay (Loshchilov 2019); `weight_decay` here is its own, not the L2 penalty."""
+    """Adam with decoupled weight decay (Loshchilov 2019); its `weight_decay` is not an L2 penalty."""
 
     name: Literal["adamw"]  # type: ignore[assignment]
     weight_decay: NonNegative = 0.004
 
 
 class Constant(Part):
-    """The same learning rate throughout."""
+    """A constant learning rate."""
 
     name: Literal["constant"]
     value: Positive
@@ -244,14 +246,14 @@ class Cosine(Part):
     final: NonNegative = 0.0
 
     @model_validator(mode="after")
-    def _falls(self) -> Cosine:
+    def _check_final(self) -> Cosine:
         if self.final > self.peak:
             raise ValueError(f"`final` must be at most `peak`. Received: {self.final} over {self.peak}.")
         return self
 
 
 class OneCycle(Part):
-    """Linearly from `peak / 25` to `peak` over `warmup` of the training, then a cosine to nearly 0 (Smith 2018)."""
+    """A linear warm-up from `peak / 25` to `peak` over `warmup` of all steps, then a cosine to about 0 (Smith 2018)."""
 
     name: Literal["one_cycle"]
     peak: Positive
@@ -259,7 +261,7 @@ class OneCycle(Part):
 
 
 class Step(Part):
-    """`value`, multiplied by `factor` at each of the epochs `at` (He 2016 section 4.2)."""
+    """A learning rate `value`, multiplied by `factor` at each epoch in `at` (He 2016 section 4.2)."""
 
     name: Literal["step"]
     value: Positive
@@ -268,18 +270,18 @@ class Step(Part):
 
     @field_validator("at")
     @classmethod
-    def _increasing(cls, at: tuple[int, ...]) -> tuple[int, ...]:
+    def _check_order(cls, at: tuple[int, ...]) -> tuple[int, ...]:
         if list(at) != sorted(set(at)):
             raise ValueError(f"epochs must increase. Received: {list(at)}. Try {sorted(set(at))}.")
         return at
 
 
 class RandAugment(Part):
-    """Some of 14 operations, drawn anew for each image (Cubuk 2020).
+    """RandAugment: random operations out of 14, drawn for each image (Cubuk 2020).
 
     Attributes:
-        operations: How many, one after the other; the paper's N.
-        magnitude: How strong, from 0 (as good as nothing) to 10; the paper's M on the scale of its 0..10.
+        operations: Number of operations applied in a row; the paper's N.
+        magnitude: Strength from 0 (hardly any change) to 10; the paper's M.
     """
 
     operations: Count = 2
@@ -287,21 +289,22 @@ class RandAugment(Part):
 
 
 class Augment(Part):
-    """Random changes of the training images, in this order.
+    """Random augmentation of the training images, applied in this order.
 
     Attributes:
-        random_crop: Bring the image to a canvas of its size (`dataset.images.size`) over this share, and cut out a
-            window of that size at a random place; 0.875 makes 256 of 224. Other splits show the whole image.
-        flip: Mirror every second image, left to right.
-        crop_padding: Pad by this many black pixels and crop back at a random place.
-        randaugment: Some of 14 operations; `{}` takes 2 of magnitude 9.
-        rotation: Turn by up to this many degrees either way.
-        brightness: Add up to this share of 255 either way.
-        contrast: Stretch about the image's mean by a factor of 1 plus or minus up to this.
-        cutout: Side in pixels of a black square at a random place (DeVries 2017); 0 for none.
-        mixup: Mix pairs of images and their targets by a share drawn from Beta(mixup, mixup) (Zhang 2018); 0 for none.
-        cutmix: Put a box of one image into the other, its area drawn from Beta(cutmix, cutmix) (Yun 2019); 0 for none.
-            With `mixup` given too, each pair takes one of the two.
+        random_crop: Resize to `dataset.images.size` divided by this share, then crop that size at a random position.
+            For size 224, 0.875 resizes to 256. Other splits use the whole image.
+        flip: Flip images left to right, with probability 1/2.
+        crop_padding: Pad with this many black pixels, then crop back at a random position.
+        randaugment: Random operations out of 14; `{}` applies 2 of magnitude 9.
+        rotation: Largest rotation in degrees, in both directions.
+        brightness: Largest change of brightness, up or down, as a share of 255.
+        contrast: Largest change of contrast, up or down: scale around the image's mean by 1 plus or minus this share.
+        cutout: Side in pixels of a black square at a random position (DeVries 2017); 0 for none.
+        mixup: Mix pairs of images and their targets, with a weight drawn from Beta(mixup, mixup) (Zhang 2018); 0 for
+            none.
+        cutmix: Paste a box of one image into another, with an area drawn from Beta(cutmix, cutmix) (Yun 2019); 0 for
+            none. If `mixup` is set too, each pair uses one of the two.
     """
 
     random_crop: OpenShare | None = None
@@ -320,11 +323,11 @@ class LayerwisePretrain(Part):
     """Greedy layer-wise pretraining: train each RBM on the output of those below, then fine-tune the whole network.
 
     Attributes:
-        epochs: Epochs for each RBM.
-        learning_rate: Of stochastic gradient descent.
-        optimizer: Stochastic gradient descent with its momentum.
-        weight_decay: L2 penalty: half of this times the squared norm of the RBM's weights.
-        gibbs_steps: Gibbs steps of contrastive divergence; the k of CD-k.
+        epochs: Number of epochs for each RBM.
+        learning_rate: Learning rate of stochastic gradient descent.
+        optimizer: Momentum of stochastic gradient descent.
+        weight_decay: L2 penalty on the RBM's weights: weight_decay / 2 times their squared norm.
+        gibbs_steps: Number of Gibbs steps in contrastive divergence; the k of CD-k.
     """
 
     epochs: Count = 10
@@ -335,31 +338,31 @@ class LayerwisePretrain(Part):
 
 
 class TrainSettings(Part):
-    """How it is trained.
+    """Settings of training.
 
     Attributes:
-        epochs: Passes over the training split.
-        batch_size: Examples per step.
-        optimizer: One of `sgd`, `adagrad`, `rmsprop`, `adam`, `adamw`, with its options.
-        learning_rate: A number, or one of the schedules `constant`, `cosine`, `one_cycle`, `step`.
-        weight_decay: L2 penalty on every kernel: half of this times its squared norm is added to the loss, so that its
-            gradient is this times the kernel, as in the papers.
-        auxiliary_weight: Weight in the loss of each auxiliary classifier that the network has (Szegedy 2015: 0.3).
-        clip_norm: Gradients whose norm over all variables is greater are scaled down to it; None leaves them.
-        precision: What the network computes in: `float32`, `mixed_bfloat16`, `mixed_float16` (with a loss scale), or
-            `auto`, which is mixed_bfloat16 on GPUs that compute in it and float32 elsewhere. Exports are float32.
-        class_weight: `balanced` weighs each class by the inverse of how often it occurs.
-        augment: Random changes of the training images.
-        layerwise_pretrain: Greedy layer-wise pretraining of the network's RBMs, or `none`; `epochs` does not count it.
-        num_labeled: Number of training examples whose label is used, drawn at random by `dataset.split_seed`; the
-            others serve `layerwise_pretrain` alone. None uses all.
-        restore: Which weights the run keeps: `best`, of the best epoch on validation, or `last`, where the loss is
-            convex and training converges.
-        early_stopping: Stop after this many epochs without a better monitored figure; None never does.
-        deterministic: The same bits on every run on the same machine. On a GPU steps are compiled by XLA without it.
-        checkpoint_seconds: Least time between two checkpoints; 0 writes one after every step. Where writing one takes
-            more than a fiftieth of that, they are written more rarely.
-        checkpoints: How many are kept, the newest; one that turns out to be broken is passed over.
+        epochs: Number of passes over the training split.
+        batch_size: Number of examples per step.
+        optimizer: `sgd`, `adagrad`, `rmsprop`, `adam` or `adamw`, with its options.
+        learning_rate: A number, or a schedule: `constant`, `cosine`, `one_cycle` or `step`.
+        weight_decay: L2 penalty: weight_decay / 2 times the squared norm of each kernel is added to the loss. Its
+            gradient is weight_decay times the kernel, as in the papers.
+        auxiliary_weight: Weight of each auxiliary classifier in the loss (Szegedy 2015: 0.3).
+        clip_norm: Largest norm of the gradients, over all variables; greater ones are scaled down. None does not clip.
+        precision: Number type of the computation: `float32`, `mixed_bfloat16`, `mixed_float16` (with a loss scale), or
+            `auto`: mixed_bfloat16 on GPUs that support it, else float32. Exports are float32.
+        class_weight: `balanced` weights each class by the inverse of its frequency.
+        augment: Random augmentation of the training images.
+        layerwise_pretrain: Greedy layer-wise pretraining of the network's RBMs, or `none`. It has its own `epochs`.
+        num_labeled: Number of training examples used with their labels, drawn by `dataset.split_seed`. The others are
+            used only in `layerwise_pretrain`. None uses all labels.
+        restore: Weights to keep: `best`, of the epoch with the best validation result, or `last`, for convex losses
+            that converge.
+        early_stopping: Stop after this many epochs without improvement of the monitored metric. None does not stop.
+        deterministic: Produce the same bits in every run on the same machine. If false, XLA compiles steps on a GPU.
+        checkpoint_seconds: Least seconds between two checkpoints; 0 writes one after every step. If writing takes more
+            than 2% of that time, checkpoints are written less often.
+        checkpoints: Number of newest checkpoints to keep. A broken one is skipped on resuming.
     """
 
     epochs: Count = 20
@@ -385,7 +388,7 @@ class TrainSettings(Part):
     checkpoints: Count = 2
 
     @model_validator(mode="after")
-    def _stops_at_the_best(self) -> TrainSettings:
+    def _check_restore(self) -> TrainSettings:
         if self.early_stopping is not None and self.restore == "last":
             raise ValueError(
                 "`early_stopping` needs `restore` = best. Received: "
@@ -395,15 +398,15 @@ class TrainSettings(Part):
 
 
 class ExportSettings(Part):
-    """What is written for deployment.
+    """Settings of export.
 
     Attributes:
-        formats: What `dlt export` writes when not told otherwise.
-        max_drop: Greatest drop of the score: a number, or a percentage of the float score; None takes the task's.
-        input: What int8 files take: `uint8`, a camera's bytes, or `int8`, the same shifted by 128.
-        calibration: Number of training examples that set the ranges of the integer formats.
-        string_inputs: Also write a variant, in `exports/strings/`, that takes the categories of a table as text and
-            looks up their ids itself.
+        formats: Formats that `dlt export` writes by default.
+        max_drop: Largest allowed drop of the score: a number, or a percentage of the float score. None uses the task's.
+        input: Input type of int8 files: `uint8`, a camera's bytes, or `int8`, the bytes less 128.
+        calibration: Number of training examples that set the ranges of integer formats.
+        string_inputs: Also write a variant to `exports/strings/` that takes a table's categories as text and looks up
+            their ids.
     """
 
     formats: tuple[str, ...] = tuple(catalog.FORMATS)
@@ -414,24 +417,27 @@ class ExportSettings(Part):
 
     @field_validator("formats")
     @classmethod
-    def _known(cls, formats: tuple[str, ...]) -> tuple[str, ...]:
+    def _check_formats(cls, formats: tuple[str, ...]) -> tuple[str, ...]:
         for name in formats:
             catalog.check_name("format", name)
         return formats
 
     @field_validator("max_drop")
     @classmethod
-    def _a_drop(cls, max_drop: str | float | None) -> str | float | None:
+    def _check_drop(cls, max_drop: str | float | None) -> str | float | None:
         if max_drop is not None:
             parse_drop(max_drop)
         return max_drop
 
 
 def parse_drop(max_drop: str | float) -> tuple[float, bool]:
-    """Read `0.01` or `"1%"` as the allowed drop and whether it is a share of the float score.
+    """Read an allowed drop such as `0.01` or `"1%"`.
+
+    Returns:
+        The drop, and whether it is relative to the float score.
 
     Raises:
-        ValueError: If it is neither, or negative.
+        ValueError: If it is no number or percentage, or negative.
     """
     text = str(max_drop).strip()
     relative = text.endswith("%")
@@ -440,5 +446,7 @@ def parse_drop(max_drop: str | float) -> tuple[float, bool]:
     except ValueError:
         value = -1.0
     if not 0 <= value < float("inf"):
-        raise ValueError(f"`max_drop` must be a number such as 0.01 or a share such as 1%. Received: {max_drop!r}.")
+        raise ValueError(
+            f"`max_drop` must be a number such as 0.01 or a percentage such as 1%. Received: {max_drop!r}."
+        )
     return value, relative

@@ -1,4 +1,4 @@
-"""The template: one TOML file that says what is trained, on what, how, and to which formats it goes."""
+"""The template: one TOML file with the task, dataset, model, training and export of a network."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from dltemplates.settings import (
 from dltemplates.upgrade import RENAMED_KEYS, upgrade_key, upgrade_template
 
 COLUMNS = ("dataset.table.columns.", "dataset.series.columns.")
-OPTIONS = ("task", "model")  # tables with the options of the task and the model
+OPTIONS = ("task", "model")  # tables that hold options
 NAMES = ("task", "task.name", "model", "model.name")
-NAMED = ("task", "model", "train.optimizer", "train.learning_rate")  # a name is short for a table
+NAMED = ("task", "model", "train.optimizer", "train.learning_rate")  # tables that may be a name alone
 
 
 class Template(Part):
-    """What is trained, on what, how, and to which formats it goes."""
+    """The task, dataset, model, training and export of a network."""
 
     task: Annotated[Named, BeforeValidator(name_or_table)]
     dataset: DatasetSettings = DatasetSettings(name=NO_DATASET)
@@ -46,11 +46,11 @@ class Template(Part):
     seed: Whole = 0
 
     def flat(self) -> dict[str, Any]:
-        """Every value by its dotted path."""
+        """Return every value by its dotted path."""
         return dict(_flat(self.model_dump(mode="json")))
 
     def to_toml(self) -> str:
-        """The template as TOML, with every default written out."""
+        """Return the template as TOML, with all defaults."""
         return tomli_w.dumps(_without_none(self.model_dump(mode="json")))
 
 
@@ -60,16 +60,16 @@ def load_template(
     """Load a template.
 
     Args:
-        name: The name of a ready one, or the path of a TOML file.
+        name: Name of a ready template, or path of a TOML file.
         overrides: Values by dotted path, such as `{"train.epochs": 3}`.
-        tell: Takes overrides by their names of the first edition too, and is called with a line for each; without it
-            they are errors.
+        tell: If given, old names in `overrides` are accepted and `tell` is called with a line for each. Without it,
+            old names are errors.
 
     Returns:
         The checked template.
 
     Raises:
-        ValueError: If there is no such template, or it breaks a rule; says which, and the way out.
+        ValueError: If the template is unknown or breaks a rule.
     """
     path = Path(name)
     if path.suffix == ".toml":
@@ -85,19 +85,19 @@ def load_template(
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"A template must be valid TOML. Received: {path}: {error}.") from error
-    if (path.parent / "run.json").is_file():  # the template of a run, which an earlier version may have written
+    if (path.parent / "run.json").is_file():  # a run's template, perhaps written by an earlier version
         table = upgrade_template(table)
     for dotted, value in sorted((overrides or {}).items(), key=lambda item: item[0] not in NAMES):
         is_own = (parent := dotted.partition(".")[0]) in OPTIONS and _is_own(table, parent)
-        is_old = tell is not None and not is_own
-        now = upgrade_key(dotted, is_series=_is_series(table, overrides or {})) if is_old else dotted
-        if tell and now != dotted:
-            tell(f"`{dotted}` is now `{now}`; the old name works in this version only")
-        _override(table, now, value)
+        may_be_old = tell is not None and not is_own
+        new = upgrade_key(dotted, is_series=_is_series(table, overrides or {})) if may_be_old else dotted
+        if tell and new != dotted:
+            tell(f"`{dotted}` is now `{new}`; the old name works in this version only")
+        _override(table, new, value)
     template = parse_template(table, source=str(name))
-    for kind, given in (("task", template.task.name), ("model", template.model.name)):
-        if ":" not in given:
-            catalog.check_name(kind, given)
+    for kind, named in (("task", template.task.name), ("model", template.model.name)):
+        if ":" not in named:
+            catalog.check_name(kind, named)
     return template
 
 
@@ -105,7 +105,7 @@ def parse_template(table: dict[str, Any], *, source: str = "template") -> Templa
     """Check a table read from TOML.
 
     Raises:
-        ValueError: Names the first key that breaks a rule.
+        ValueError: If a key breaks a rule; names the first one.
     """
     _check_options(table, source)
     try:
@@ -116,7 +116,7 @@ def parse_template(table: dict[str, Any], *, source: str = "template") -> Templa
 
 
 def parse_overrides(pairs: tuple[str, ...] | list[str]) -> dict[str, Any]:
-    """Read `key=value` pairs; a value is TOML where it is TOML, else text.
+    """Read `key=value` pairs; a value that is not valid TOML is text.
 
     Raises:
         ValueError: If a pair has no `=`.
@@ -134,7 +134,7 @@ def parse_overrides(pairs: tuple[str, ...] | list[str]) -> dict[str, Any]:
 
 
 def _check_options(table: dict[str, Any], source: str) -> None:
-    """Raise a `ValueError` if an option of a ready task or model has its name of the first edition."""
+    """Raise a `ValueError` if an option of a ready task or model has its old name."""
     for old, new in RENAMED_KEYS.items():
         parent, key = old.split(".")[:2]
         settings = table.get(parent)
@@ -148,20 +148,20 @@ def _say_renamed(old: str, new: str, received: Any) -> str:
 
 
 def _is_own(table: dict[str, Any], parent: str) -> bool:
-    """Whether the task or the model is the user's own, `module:name`, whose options keep their names."""
-    given = table.get(parent)
-    return ":" in str(given.get("name") if isinstance(given, dict) else given)
+    """Return whether the task or the model is the user's own, `module:name`; its options keep their names."""
+    named = table.get(parent)
+    return ":" in str(named.get("name") if isinstance(named, dict) else named)
 
 
 def _override(table: dict[str, Any], dotted: str, value: Any) -> None:
     *parents, last = dotted.split(".")
     if columns := next((path for path in COLUMNS if dotted.startswith(path)), None):
-        parents, last = columns.split(".")[:-1], dotted.removeprefix(columns)  # the name of a column may have dots
+        parents, last = columns.split(".")[:-1], dotted.removeprefix(columns)  # a column's name may have dots
     for depth, key in enumerate(parents):
         child = table.setdefault(key, {})
-        if child == "none":  # a table that was left out, and begins anew
+        if child == "none":  # a removed table starts again
             child = table[key] = {}
-        elif isinstance(child, str):  # a name whose options are being set
+        elif isinstance(child, str):  # a name that gets options
             child = table[key] = {"name": child}
         elif not isinstance(child, dict):
             path = ".".join(parents[: depth + 1])
@@ -171,21 +171,21 @@ def _override(table: dict[str, Any], dotted: str, value: Any) -> None:
 
 
 def _is_series(table: dict[str, Any], overrides: Iterable[str] = ()) -> bool:
-    """Whether settings of a series are given, by their present names or those of the first edition."""
+    """Return whether the settings are for a series, by their new or old names."""
     dataset = table.get("dataset")
-    given = [f"dataset.{key}" for key in dataset] if isinstance(dataset, dict) else []
-    return any(key.startswith(("dataset.series", "dataset.window")) for key in [*given, *overrides])
+    keys = [f"dataset.{key}" for key in dataset] if isinstance(dataset, dict) else []
+    return any(key.startswith(("dataset.series", "dataset.window")) for key in [*keys, *overrides])
 
 
 def _explain(error: Any, *, is_series: bool) -> str:
-    """One of pydantic's errors as the rule, what was received, and the way out."""
-    # A tagged union puts the tag into the location; the user wrote no such key.
+    """Return a pydantic error as one line: the rule, the received value, the way out."""
+    # A tagged union adds its tag to the location; it is not a key in the template.
     tags = {"sgd", "adagrad", "rmsprop", "adam", "adamw", "constant", "cosine", "one_cycle", "step"}
     path = [str(part) for part in error["loc"] if part not in tags]
     key = ".".join(path)
     received = error.get("input")
-    if (now := upgrade_key(key, is_series=is_series)) != key:
-        return _say_renamed(key, now, received)
+    if (new := upgrade_key(key, is_series=is_series)) != key:
+        return _say_renamed(key, new, received)
     if error["type"] == "extra_forbidden":
         known = _known_keys(path[:-1], error["loc"])
         near = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.5)
@@ -198,8 +198,8 @@ def _explain(error: Any, *, is_series: bool) -> str:
         return f"`{key}` must be one of {context['expected_tags']}. Received: {context['tag']!r}."
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] in ("model_type", "model_attributes_type"):
-        may_be = "a table, or a name" if key in NAMED else "a table"
-        return f"`{key}` must be {may_be}. Received: {received!r}. Write it as [{key}], with its settings below."
+        expected = "a table, or a name" if key in NAMED else "a table"
+        return f"`{key}` must be {expected}. Received: {received!r}. Write it as [{key}], with its settings below."
     if error["type"] == "value_error":
         return f"`{key}`: {message}"
     if error["type"] == "tuple_type":
@@ -214,7 +214,7 @@ def _known_keys(parents: list[str], location: tuple[Any, ...]) -> list[str]:
         if NoneType in get_args(part):
             part, _ = get_args(part)
     fields = getattr(part, "model_fields", None)
-    if fields is None:  # a union: the tag in the location says which member
+    if fields is None:  # a union: the tag in the location names its member
         members = {get_args(member.model_fields["name"].annotation)[0]: member for member in get_args(part)}
         fields = next(member for tag, member in members.items() if tag in location).model_fields
     return list(fields)
@@ -229,7 +229,7 @@ def _flat(table: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _without_none(value: Any) -> Any:
-    """TOML has no null: an absent key stands for it."""
+    """Drop keys whose value is None, since TOML has no null."""
     if isinstance(value, dict):
         return {key: _without_none(item) for key, item in value.items() if item is not None}
     return value

@@ -1,11 +1,10 @@
-"""Read what earlier versions wrote: contracts, records of runs, reports of exports, templates of runs.
+"""Upgrades of files from earlier versions: contracts, run records, export reports, templates of runs.
 
-Files outlive the version that wrote them: an app keeps its exported files for years. So each record has a version,
-`"major.minor"`; the first edition wrote the number 1. Within a major version fields are only added, and a reader passes
-over those it does not know. What changes the meaning of a field begins a new major version, and the functions here turn
-what was written before into what is written now, from a table to a table. This is the only place that knows how
-earlier versions wrote things. What a user writes is not upgraded: a template gets an error that names the new key, and
-on the command line alone a key of the first edition is taken for one version.
+Files outlive the version that wrote them; an app keeps its exported files for years. So each record has a version
+`"major.minor"`; the first edition wrote the number 1. Within a major version fields are only added, and readers ignore
+unknown fields. A new meaning of a field starts a new major version, and the functions here convert old tables to new
+ones. No other module knows the old formats. Templates that users write are not upgraded: they get an error with the
+new key. Only the command line accepts old keys, for one version.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from dltemplates.errors import first_line
 Table = dict[str, Any]
 Model = TypeVar("Model", bound=BaseModel)
 
-# The settings of data that one kind of it uses: flat in the first edition, and now in a table of that kind.
+# Settings for one kind of data: flat keys in the first edition, now in that kind's table.
 DATASET_KEYS = {
     "image_size": "images.size",
     "channels": "images.channels",
@@ -35,7 +34,7 @@ DATASET_KEYS = {
 }
 
 
-# Settings by their names of the first edition. Those of `task` and `model` are options of ready tasks and models.
+# Settings renamed since the first edition. Under `task` and `model`, only options of ready tasks and models.
 RENAMED_KEYS = {
     "train.keep": "train.restore",
     "train.labels": "train.num_labeled",
@@ -57,7 +56,7 @@ RENAMED_SCORES = {
 
 
 def upgrade_contract(table: Table) -> Table:
-    """Return the contract inside an exported file as this version writes it."""
+    """Return the contract of an exported file in the current format."""
     version = version_of(table["format_version"])
     data = table.get("data")
     if version < (2, 0) and isinstance(data, dict):
@@ -70,7 +69,7 @@ def upgrade_contract(table: Table) -> Table:
 
 
 def upgrade_run_record(table: Table) -> Table:
-    """Return a `run.json` as this version writes it."""
+    """Return a `run.json` in the current format."""
     if version_of(table["format_version"]) >= (2, 0):
         return table
     for name, upgrade in (("spec", _with_kinds), ("scores", _with_scores), ("details", _with_details)):
@@ -80,7 +79,10 @@ def upgrade_run_record(table: Table) -> Table:
 
 
 def upgrade_report(table: Table) -> Table:
-    """Return an `export_report.json` as this version writes it; its parts are reports too, of the whole's version."""
+    """Return an `export_report.json` in the current format; its parts are reports of the same version."""
+    metric = table.get("metric")
+    if metric in RENAMED_SCORES and ":" not in str(table.get("task")):
+        table = table | {"metric": RENAMED_SCORES[metric]}
     parts = table.get("parts")
     if not isinstance(parts, dict):
         return table
@@ -88,7 +90,7 @@ def upgrade_report(table: Table) -> Table:
 
 
 def upgrade_template(table: Table) -> Table:
-    """Return the template of a run as this version writes it; it has no version, its keys say what it is."""
+    """Return a run's template in the current format; it has no version, so old keys mark an old template."""
     if isinstance(dataset := table.get("dataset"), dict):
         table = table | {"dataset": _with_tables(dataset)}
     for parent in ("task", "model", "train", "export"):
@@ -98,7 +100,7 @@ def upgrade_template(table: Table) -> Table:
 
 
 def upgrade_history(rows: list[dict[str, float]]) -> list[dict[str, float]]:
-    """Return the rows of a `history.csv` with the columns that this version writes."""
+    """Return the rows of a `history.csv` with the current column names."""
     names = {f"val_{old}": f"val_{new}" for old, new in RENAMED_SCORES.items()}
     names |= {"made_accuracy": "generated_accuracy", "val_made_accuracy": "val_generated_accuracy"}
     if not any("val_spread" in row or "made_accuracy" in row for row in rows):
@@ -107,11 +109,11 @@ def upgrade_history(rows: list[dict[str, float]]) -> list[dict[str, float]]:
 
 
 def upgrade_key(dotted: str, *, is_series: bool) -> str:
-    """Return the dotted path of a setting as this version calls it.
+    """Return the current dotted path of a setting.
 
     Args:
-        dotted: The path, such as `dataset.window`.
-        is_series: Whether the data is a series, whose columns are described in its own table.
+        dotted: The old or current path, such as `dataset.window`.
+        is_series: Whether the data is a series, whose columns belong to `dataset.series`.
     """
     for old in sorted(RENAMED_KEYS, key=len, reverse=True):
         if dotted == old or dotted.startswith(f"{old}."):
@@ -133,20 +135,23 @@ def read_record(
     source: str | Path,
     way_out: str,
 ) -> Model:
-    """Read a record that this version wrote, an earlier one, or a later one of the same major version.
+    """Read a record of this version, an earlier one, or a later one of the same major version.
 
-    Fields that the model does not know are passed over, at every depth. A writer builds the model, which refuses them.
+    Reading ignores unknown fields at every depth. Writing builds the model, which refuses them.
 
     Args:
-        model: What is read; the default of its `format_version` is the version that is written now.
-        text: JSON, as bytes in UTF-8.
-        upgrade: The function above for such a record. It is given the table as it was written, with its version.
-        name: What to call the record in an error.
-        source: Where it was read.
-        way_out: What to do if it is broken, a sentence.
+        model: Class of the record; the default of its `format_version` is the current version.
+        text: JSON; bytes are UTF-8.
+        upgrade: The function above for this record; it takes the table as written, with its version.
+        name: Name of the record in errors.
+        source: File of the record.
+        way_out: A sentence for errors: how to repair a broken record.
+
+    Returns:
+        The record.
 
     Raises:
-        ValueError: If it is broken, or of a later major version.
+        ValueError: If the record is broken or of a later major version.
     """
     current = model.model_fields["format_version"].default
     known = version_of(current)
@@ -156,7 +161,7 @@ def read_record(
         version = version_of(table.get("format_version") if isinstance(table, dict) else None)
         if version[0] <= known[0]:
             return model.model_validate({**upgrade(table), "format_version": current}, extra="ignore")
-    except (ValueError, RecursionError) as error:  # the errors of JSON, Unicode and pydantic are ValueErrors
+    except (ValueError, RecursionError) as error:  # JSON, Unicode and pydantic errors are ValueErrors
         way_out = "Update dltemplates." if version > known else way_out
         raise ValueError(f"{name} must be whole. Received: {source} ({_explain(error)}). {way_out}") from None
     raise ValueError(
@@ -165,22 +170,25 @@ def read_record(
     )
 
 
-def version_of(given: Any) -> tuple[int, int]:
-    """Return the major and minor version that a record says: `"1.2"`, or the number 1 of the first edition.
+def version_of(value: Any) -> tuple[int, int]:
+    """Read a version: `"major.minor"` such as `"1.2"`, or the number 1 of the first edition.
+
+    Returns:
+        The major and the minor version.
 
     Raises:
-        ValueError: If it says none.
+        ValueError: If the value is not a version.
     """
-    if isinstance(given, int) and not isinstance(given, bool) and given > 0:
-        return given, 0
-    if isinstance(given, str) and re.fullmatch(r"[1-9][0-9]{0,5}\.[0-9]{1,6}", given):
-        major, minor = given.split(".")
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        return value, 0
+    if isinstance(value, str) and re.fullmatch(r"[1-9][0-9]{0,5}\.[0-9]{1,6}", value):
+        major, minor = value.split(".")
         return int(major), int(minor)
-    raise ValueError(f"format_version: {repr(given)[:40]} is no version")
+    raise ValueError(f"format_version: {repr(value)[:40]} is no version")
 
 
 def _with_tables(dataset: Table) -> Table:
-    """Return settings of data with those of one kind in its table; the first edition ignored those of other kinds."""
+    """Move old flat settings of a dataset into the table of its kind; drop unused ones, as the first edition did."""
     flat = {key: value for key, value in dataset.items() if key in DATASET_KEYS}
     upgraded = {key: value for key, value in dataset.items() if key not in DATASET_KEYS}
     is_sized = flat.get("image_size") or flat.get("channels") or flat.get("resize", "stretch") != "stretch"
@@ -197,25 +205,20 @@ def _with_tables(dataset: Table) -> Table:
 
 
 def _renamed(parent: str, settings: Table) -> Table:
-    """Return a table of settings with the keys that this version knows.
-
-    Args:
-        parent: The name of the table; below `task` and `model` only options of the catalog's own are renamed.
-        settings: The table.
-    """
+    """Return a table of settings with current keys; options of the user's own task or model keep their names."""
     if ":" in str(settings.get("name", "")):
         return settings
     renamed = {}
     for key, value in settings.items():
-        now = upgrade_key(f"{parent}.{key}", is_series=False).rpartition(".")[2] if parent != "dataset" else key
+        current = upgrade_key(f"{parent}.{key}", is_series=False).rpartition(".")[2]
         if key == "pretrain" and isinstance(value, dict):
-            value = {"gibbs_steps" if name == "steps" else name: below for name, below in value.items()}
-        renamed[now] = value
+            value = {"gibbs_steps" if name == "steps" else name: option for name, option in value.items()}
+        renamed[current] = value
     return renamed
 
 
 def _with_options(contract: Table) -> Table:
-    """Return a contract with the options of its task as this version calls them."""
+    """Return a contract with the current names of its task's options."""
     options = contract.get("task_options")
     if not isinstance(options, dict) or ":" in str(contract.get("task")):
         return contract
@@ -223,7 +226,7 @@ def _with_options(contract: Table) -> Table:
 
 
 def _with_kinds(table: Table) -> Table:
-    """Return a spec or a contract with the kinds of features that this version knows."""
+    """Return a spec or a contract with the current kinds of features."""
     for name in ("inputs", "outputs", "targets"):
         features = table.get(name)
         if isinstance(features, list):
@@ -238,7 +241,7 @@ def _with_kind(feature: Any) -> Any:
 
 
 def _with_scores(by_split: Table) -> Table:
-    """Return the scores of each split by their present names; `spread` and `share_on` mark the tasks concerned."""
+    """Return the scores of each split by their current names; `spread` and `share_on` mark the affected tasks."""
     upgraded = {}
     for split, scores in by_split.items():
         if isinstance(scores, dict) and ("spread" in scores or "share_on" in scores):
@@ -248,7 +251,7 @@ def _with_scores(by_split: Table) -> Table:
 
 
 def _with_details(by_split: Table) -> Table:
-    """Return the details of each split by their present names."""
+    """Return the details of each split by their current names."""
     names = {"judge": "evaluator", "distance_of_real": "fid_of_real"}
     upgraded = {}
     for split, details in by_split.items():
@@ -259,13 +262,13 @@ def _with_details(by_split: Table) -> Table:
 
 
 def _without_version(part: Any) -> Any:
-    if not isinstance(part, dict):  # broken, as its model will say
+    if not isinstance(part, dict):  # broken: its model raises the error
         return part
     return {key: value for key, value in upgrade_report(part).items() if key != "format_version"}
 
 
 def _explain(error: Exception) -> str:
-    """Return what is wrong in a line; of fields that are wrong the first."""
+    """Return an error in one line: for a pydantic error, the first wrong field."""
     if not isinstance(error, ValidationError):
         return first_line(error)
     first = error.errors(include_url=False)[0]

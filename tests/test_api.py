@@ -32,6 +32,14 @@ def test_an_unknown_name_is_an_attribute_error():
         _ = dlt.trane
 
 
+def test_a_renamed_function_names_the_new_one():
+    expected = r"`dltemplates\.adopt` is now `dltemplates\.import_model`\. Use the new name\."
+    with pytest.raises(AttributeError, match=expected):
+        _ = dlt.adopt
+    assert "adopt" not in dlt.__all__
+    assert dlt.import_model.__name__ == "import_model"
+
+
 def test_the_main_job_from_python(small_run, tmp_path):
     import shutil
 

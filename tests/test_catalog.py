@@ -26,6 +26,15 @@ def test_every_name_is_said_in_one_line(kind):
         assert not entry.summary.endswith(".")
 
 
+@pytest.mark.parametrize("kind", ["dataset", "task", "format"])
+def test_a_summary_stands_alone_and_fits_80_columns(kind):
+    width = max(map(len, catalog.KINDS[kind])) + len("  ")
+    for name, entry in catalog.KINDS[kind].items():
+        assert width + len(entry.summary) <= 80, name
+        assert "the same" not in entry.summary.lower(), name
+        assert not entry.summary[0].islower(), name
+
+
 @pytest.mark.parametrize(
     ("kind", "name", "message"),
     [

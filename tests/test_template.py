@@ -63,7 +63,7 @@ def test_a_number_is_a_constant_learning_rate_and_a_name_an_optimizer():
         ),
         (
             "train.optimizer={name='sgd', momentum=0.9, initial_momentum=0.5, nesterov=true}",
-            r"not to be Nesterov's. Received: .*nesterov True",
+            r"`nesterov` must be false. Received: .*nesterov True",
         ),
         (
             "train={early_stopping=3, restore='last'}",

@@ -215,10 +215,8 @@ def test_what_earlier_versions_wrote_is_upgraded():
 def test_templates_are_upgraded_where_they_are_of_a_run(monkeypatch, tmp_path):
     run = Run(V1 / "vae")
     copied = tmp_path / "template.toml"
-    copied.write_bytes(run.template_path.read_bytes().replace(b"horizon = 1", b"").replace(b"period = 1", b""))
-    copied.write_text(
-        re.sub("(?m)^resize = .*|^\\[dataset.columns\\]|^(code|keep|strings) = .*", "", copied.read_text())
-    )
+    old_keys = r"(?m)^(horizon|period|resize|keep|strings|code) = .*|^\[dataset\.columns\]"
+    copied.write_text(re.sub(old_keys, "", run.template_path.read_text()))
 
     def seeded(table):
         return upgrade_template(table) | {"seed": 7}

@@ -1,4 +1,4 @@
-"""The command line: each command parses, calls one function, prints."""
+"""The commands of `dlt`. Each parses its arguments, calls one function, and prints the result."""
 
 from __future__ import annotations
 
@@ -15,20 +15,39 @@ from dltemplates.cli import pages, parse
 STRATEGIES = ("auto", "single", "mirrored", "multiworker")
 LISTED = ("templates", "models", "datasets", "tasks", "formats", "runs")
 
-data_option = click.option("--data", metavar="NAME|PATH", help="A dataset, a folder of class folders, a .npz, a .csv.")
-set_option = click.option(
-    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a value of the template."
+data_option = click.option(
+    "--data", metavar="NAME|PATH", help="Dataset: a name, a folder of class folders, a .npz or a .csv file."
 )
-output_option = click.option("-o", "--output", type=click.Path(path_type=Path), help="The folder of the run.")
-overwrite_option = click.option("--overwrite", is_flag=True, help="Replace the run that stands there.")
-resume_option = click.option("--resume", is_flag=True, help="Go on with an interrupted run.")
+set_option = click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change a setting of the template, such as train.epochs=3. Repeatable.",
+)
+output_option = click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Folder to write to. Default: a new one in saved_models/.",
+)
+overwrite_option = click.option("--overwrite", is_flag=True, help="Replace an existing run in that folder.")
+resume_option = click.option("--resume", is_flag=True, help="Continue an interrupted run.")
 strategy_option = click.option(
-    "--strategy", type=click.Choice(STRATEGIES), default="auto", help="Where to train; the result is the same."
+    "--strategy",
+    type=click.Choice(STRATEGIES),
+    default="auto",
+    help="How to use several devices or machines. Results agree up to rounding.",
 )
 devices_option = click.option("--devices", type=int, metavar="N", help="Train on N devices of this machine.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 import_option = click.option(
-    "--import", "modules", multiple=True, metavar="MODULE", help="Import your own layers first."
+    "--import",
+    "modules",
+    multiple=True,
+    metavar="MODULE",
+    help="Import a Python module first, such as one with your own layers. Repeatable.",
 )
 
 
@@ -37,32 +56,32 @@ import_option = click.option(
     invoke_without_command=True,
 )
 @click.version_option(__version__, prog_name="dlt")
-@click.option("--debug", is_flag=True, help="Show tracebacks.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.pass_context
 def dlt(context: click.Context, debug: bool) -> None:
     """Train a classic network on your own data and prove it on a phone's runtimes.
 
-    Begin with: dlt run resnet8_digits
+    Start with: dlt run resnet8_digits
     """
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 
 
 @dlt.command("list")
-@click.argument("what", type=click.Choice(LISTED), default="templates")
+@click.argument("kind", type=click.Choice(LISTED), default="templates")
 @json_option
-def list_command(what: str, as_json: bool) -> None:
-    """List what there is."""
-    if what == "runs":
+def list_command(kind: str, as_json: bool) -> None:
+    """List templates, models, datasets, tasks, formats or runs."""
+    if kind == "runs":
         from dltemplates.runs import list_runs
 
         rows = {str(run.path): run.describe() for run in list_runs()}
         if not rows:
-            click.echo("no runs in saved_models/; `dlt run resnet8_digits` makes one", err=True)
-    elif what == "templates":
+            click.echo("no runs in saved_models/; start one with `dlt run resnet8_digits`", err=True)
+    elif kind == "templates":
         rows = {name: catalog.template_summary(name) for name in catalog.template_names()}
     else:
-        rows = {name: entry.summary for name, entry in catalog.KINDS[what.removesuffix("s")].items()}
+        rows = {name: entry.summary for name, entry in catalog.KINDS[kind.removesuffix("s")].items()}
     out.show(rows, as_json)
 
 
@@ -70,20 +89,20 @@ def list_command(what: str, as_json: bool) -> None:
 @click.argument("name")
 @json_option
 def show(name: str, as_json: bool) -> None:
-    """Say what a template, model, dataset, task or format is."""
-    said = pages.gather(name)
+    """Explain a template, model, dataset, task or format."""
+    page = pages.gather(name)
     if as_json:
-        out.show(said, True)
+        out.show(page, True)
     else:
-        pages.show(said)
+        pages.show(page)
 
 
 @dlt.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--from", "template", required=True, help="The ready template to begin with.")
-@overwrite_option
+@click.option("--from", "template", required=True, metavar="TEMPLATE", help="Ready template to copy.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 def new(file: Path, template: str, overwrite: bool) -> None:
-    """Write a commented template to edit."""
+    """Write a commented template for you to edit."""
     from dltemplates.runs import atomic_write, check_folder
 
     text = catalog.template_text(template)
@@ -93,31 +112,41 @@ def new(file: Path, template: str, overwrite: bool) -> None:
     if file.exists() and not overwrite:
         raise ValueError(f"The file must be new. Received: {file}, which exists. Add --overwrite.")
     atomic_write(file, text)
-    click.echo(f"{file}: edit it, then `dlt train {file}`")
+    click.echo(f"wrote {file}. Edit it, then run `dlt train {file}`")
 
 
 @dlt.command()
 @click.argument("name", metavar="MODEL|TEMPLATE")
-@click.option("--input-shape", metavar="H,W,C", help="Size of the input, such as 32,32,3; else the paper's.")
-@click.option("--classes", type=int, help="Number of classes; else the paper's. For values, --size num_outputs=1.")
-@click.option("--size", "sizes", multiple=True, metavar="NAME=VALUE", help="Another size that the model asks for.")
+@click.option("--input-shape", metavar="H,W,C", help="Input shape, such as 32,32,3. Default: the paper's.")
+@click.option(
+    "--classes",
+    type=int,
+    metavar="N",
+    help="Number of classes. Default: the paper's. For regression, use --size num_outputs=1 instead.",
+)
+@click.option(
+    "--size", "sizes", multiple=True, metavar="NAME=VALUE", help="Another size of the model; see `dlt show MODEL`."
+)
 @set_option
 @output_option
 @overwrite_option
 @json_option
 def build(name, input_shape, classes, sizes, settings, output, overwrite, as_json) -> None:
-    """Write the definition and fresh weights of a model, and say how large it is."""
+    """Build a model: write its definition and random weights.
+
+    Also print its layers, parameters, MACs and bytes.
+    """
     from dltemplates.models.summary import describe
     from dltemplates.template import parse_overrides
     from dltemplates.training.build import build
 
-    wanted = parse_overrides(sizes)
+    chosen = parse_overrides(sizes)
     if input_shape is not None:
-        wanted["input_shape"] = parse.shape(input_shape)
+        chosen["input_shape"] = parse.shape(input_shape)
     if classes is not None:
-        wanted["num_outputs"] = parse.classes(classes)
-    changed = parse_overrides(settings)
-    folder, summary = build(name, sizes=wanted, settings=changed, output=output, overwrite=overwrite, tell=out.note)
+        chosen["num_outputs"] = parse.classes(classes)
+    overrides = parse_overrides(settings)
+    folder, summary = build(name, sizes=chosen, settings=overrides, output=output, overwrite=overwrite, tell=out.note)
     if as_json:
         totals = {key: value for key, value in dataclasses.asdict(summary).items() if key != "rows"}
         out.show({"folder": str(folder), **totals}, True)
@@ -134,15 +163,15 @@ def build(name, input_shape, classes, sizes, settings, output, overwrite, as_jso
 @overwrite_option
 @resume_option
 @click.option(
-    "--fail-on-bad-image", is_flag=True, help="Stop at an image that cannot be read; else another replaces it."
+    "--fail-on-bad-image", is_flag=True, help="Stop at an unreadable image. Default: use another image instead."
 )
 @parse.renamed_flag("--strict", "--fail-on-bad-image")
 @strategy_option
 @devices_option
 @click.option(
-    "--workers", type=int, metavar="N", help="Train on N processes of this machine, started again if one dies."
+    "--workers", type=int, metavar="N", help="Train in N processes on this machine; restart them if one dies."
 )
-@click.option("--max-restarts", type=int, metavar="N", help="How often the workers are started again; by default 3.")
+@click.option("--max-restarts", type=int, metavar="N", help="Largest number of restarts of the workers. Default: 3.")
 @json_option
 def train(
     template,
@@ -158,7 +187,10 @@ def train(
     max_restarts,
     as_json,
 ) -> None:
-    """Train a template."""
+    """Train a template.
+
+    TEMPLATE is the name of a ready template; `dlt list` prints them.
+    """
     parsed = _template(template, data, settings)
     parse.check_workers(workers, max_restarts, strategy, devices)
     from dltemplates.training.recording.progress import make_reporter
@@ -179,18 +211,20 @@ def train(
         from dltemplates.training.train import train
 
         run = train(parsed, strategy=strategy, devices=devices, **shared)
-    if run.record_path.exists():  # a worker that is not the chief may not see it
+    if run.record_path.exists():  # only the chief worker is sure to see it
         out.run_result(run, as_json)
 
 
 @dlt.command()
 @click.argument("path", metavar="RUN|EXPORT", type=click.Path(path_type=Path))
 @data_option
-@click.option("--split", default="test", help="train, validation or test; or all, of data that it was not trained on.")
+@click.option(
+    "--split", default="test", help="train, validation or test (default); all, for data not used in training."
+)
 @import_option
 @json_option
 def evaluate(path, data, split, modules, as_json) -> None:
-    """Judge a run or an exported file on a split."""
+    """Score a run or an exported file on a split."""
     parse.import_modules(modules)
     from dltemplates.inference import evaluate
     from dltemplates.runs import shown
@@ -206,21 +240,22 @@ def evaluate(path, data, split, modules, as_json) -> None:
         out.note_unknown(split, result.get("unknown", {}))
 
 
-@dlt.command()
+@dlt.command(short_help="Predict images, table rows, a series, or seeds.")
 @click.argument("path", metavar="RUN|EXPORT", type=click.Path(path_type=Path))
 @click.argument("inputs", nargs=-1, required=True)
-@click.option("--part", default="", help="Of a run, a part of the network, such as decoder.")
+@click.option("--part", default="", help="Part of the run's network to use, such as decoder.")
 @click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path),
     default="predictions",
-    help="The folder for images that it makes, or FILE.csv for the predictions.",
+    metavar="FOLDER|FILE.csv",
+    help="Folder for generated images (default: predictions), or a .csv file for the predictions.",
 )
 @import_option
 @json_option
 def predict(path, inputs, part, output, modules, as_json) -> None:
-    """Say what a run or an exported file makes of images, rows of a table, the CSV file of a series, or seeds."""
+    """Predict images, table rows, a series, or seeds with a run or an exported file."""
     parse.import_modules(modules)
     from dltemplates.inference import predict
 
@@ -238,32 +273,60 @@ def predict(path, inputs, part, output, modules, as_json) -> None:
 
 @dlt.command()
 @click.argument("path", metavar="RUN|MODEL.keras", type=click.Path(path_type=Path))
-@click.option("--to", "formats", multiple=True, metavar="FORMAT", help="A format: `dlt list formats`.")
-@click.option("--all", "all_formats", is_flag=True, help="Every format that the model can take.")
-@click.option("--max-drop", help="Greatest drop of the score: 0.01, or 1% of the float score.")
 @click.option(
-    "--require-proof", is_flag=True, help="End with 3 where the examples cannot prove that the drop is in the budget."
+    "--to",
+    "formats",
+    multiple=True,
+    metavar="FORMAT",
+    help="Format to write; see `dlt list formats`. Repeatable. Default: the template's formats.",
 )
-@click.option("--task", help="For a .keras file: what it was trained for.")
-@data_option
-@click.option("--input", type=click.Choice(["uint8", "int8"]), help="What int8 files take; by default as trained.")
-@click.option("--calibration", type=int, help="Training examples that set the ranges of integer formats.")
+@click.option("--all", "all_formats", is_flag=True, help="Write every format that the model supports.")
+@click.option("--max-drop", metavar="DROP", help="Largest allowed drop of the score: 0.01, or 1% of the float score.")
+@click.option(
+    "--require-proof", is_flag=True, help="Exit with code 3 if the examples cannot prove that the drop is allowed."
+)
+@click.option(
+    "--input", type=click.Choice(["uint8", "int8"]), help="Input type of int8 files. Default: the template's."
+)
+@click.option(
+    "--calibration", type=int, metavar="N", help="Number of training examples that set the ranges of integer formats."
+)
 @click.option("--string-inputs", is_flag=True, help="Also write files that take categories as text.")
 @parse.renamed_flag("--strings", "--string-inputs")
-@click.option("--input-range", help="For a .keras file: what its input makes of 0..255, such as -1,1.")
-@click.option("--resize", type=click.Choice(["stretch", "crop", "pad"]), help="For a .keras file.")
-@output_option
-@overwrite_option
+@click.option("--task", metavar="TASK", help="Only for a .keras file: its task, such as classification.")
+@click.option("--data", metavar="NAME|PATH", help="Only for a .keras file: its dataset; a name, folder, .npz or .csv.")
+@click.option(
+    "--input-range",
+    metavar="LOW,HIGH",
+    help="Only for a .keras file: its range of pixels, such as -1,1. Default: 0,255.",
+)
+@click.option(
+    "--resize",
+    type=click.Choice(["stretch", "crop", "pad"]),
+    help="Only for a .keras file: how images are resized. Default: stretch.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Only for a .keras file: folder of its run. Default: a new one in saved_models/.",
+)
+@click.option("--overwrite", is_flag=True, help="Only for a .keras file: replace an existing run in that folder.")
 @import_option
 @json_option
 def export(
     path, formats, all_formats, max_drop, require_proof, input, calibration, string_inputs, modules, as_json, **foreign
 ) -> None:
-    """Write a run, or a Keras model trained elsewhere, for deployment, and prove each file in its own runtime."""
+    """Export a run for deployment and check each file.
+
+    Each file is loaded in its own runtime and scored. A Keras model trained elsewhere (.keras or .h5) needs --task and
+    --data.
+    """
     for name in formats:
         catalog.check_name("format", name)
     if formats and all_formats:
-        raise ValueError("The formats are named or all. Received: --to and --all. Leave one out.")
+        raise ValueError("`--to` and `--all` exclude each other. Received: --to and --all. Drop one.")
     if max_drop is not None:
         from dltemplates.settings import parse_drop
 
@@ -272,8 +335,10 @@ def export(
     run: Any = path
     if path.suffix in (".keras", ".h5"):
         run = _import_model(path, **foreign)
-    elif given := [f"--{name.replace('_', '-')}" for name, value in foreign.items() if value]:
-        raise ValueError(f"{', '.join(given)} is for a .keras file. Received: {path}. A run has its own; leave it out.")
+    elif unused := [f"--{name.replace('_', '-')}" for name, value in foreign.items() if value]:
+        raise ValueError(
+            f"{', '.join(unused)} is for a .keras file. Received: {path}. A run has its own; drop the option."
+        )
     from dltemplates.deploy.export_run import export
 
     with out.export_progress() as progress:
@@ -293,7 +358,7 @@ def export(
 def _import_model(path, task, data, input_range, resize, output, overwrite):
     if not task or not data:
         raise ValueError(
-            f"A Keras model needs --task and --data. Received: {path} alone. Give both, to score its exports."
+            f"A Keras model needs --task and --data. Received: {path} alone. Add both to score its exports."
         )
     low, high = parse.numbers(input_range or "0,255", "--input-range", 2)
     from dltemplates.training.import_model import import_model
@@ -315,7 +380,7 @@ def _import_model(path, task, data, input_range, resize, output, overwrite):
 @click.argument("paths", metavar="RUN RUN...", nargs=-1, required=True)
 @json_option
 def compare(paths, as_json) -> None:
-    """Show runs side by side: scores, sizes, and the settings that differ."""
+    """Compare runs: scores, sizes, and settings that differ."""
     from dltemplates.reports.compare import compare, render
 
     rows = compare(paths)
@@ -330,7 +395,7 @@ def compare(paths, as_json) -> None:
 @dlt.command()
 @click.argument("path", metavar="RUN", type=click.Path(path_type=Path))
 def report(path) -> None:
-    """Write the report of a run: one HTML file with its figures."""
+    """Write the report of a run, one HTML file with figures."""
     from dltemplates.reports.report import write_report
 
     click.echo(write_report(path, tell=out.note))
@@ -347,7 +412,10 @@ def report(path) -> None:
 @devices_option
 @json_option
 def run(template, data, settings, as_json, **options) -> None:
-    """Train a template, export it to every format, check each, and write the report: the main job in one command."""
+    """Train a template, export it, check each file, and report.
+
+    Each file is loaded in its own runtime and scored. The run's folder gets a report.html.
+    """
     parsed = _template(template, data, settings)
     from dltemplates.main_job import run
     from dltemplates.training.recording.progress import make_reporter
@@ -366,7 +434,10 @@ def run(template, data, settings, as_json, **options) -> None:
 @dlt.command()
 @json_option
 def doctor(as_json) -> None:
-    """Say which versions and devices are here, and what works; ends with 1 where something needed does not."""
+    """Check this machine: versions, devices and runtimes.
+
+    The exit code is 1 if something that dlt needs does not work.
+    """
     from dltemplates.doctor import broken, diagnose
 
     findings = diagnose()

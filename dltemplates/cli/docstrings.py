@@ -1,4 +1,4 @@
-"""Take apart what a model says of itself: its module's docstring and its builder's."""
+"""Parsing of a model's docstrings: its module's and its builder's."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 
 
 def read_module(docstring: str) -> dict[str, Any]:
-    """The parts of a module's docstring.
+    """Split a module's docstring into its parts.
 
     Returns:
-        `title`; `paper` (`Authors: "Title", ..., link, section.`), None where it does not begin so; `idea`, the
-        paragraph that follows; `notes`, the paragraphs after that. A table keeps its lines and a list a line for each
-        item, other paragraphs do not.
+        `title`; `paper`, `Authors: "Title", ..., link, section.`, or None if the second paragraph has another form;
+        `idea`, the next paragraph; `notes`, the other paragraphs. Tables keep their lines, lists have one line per
+        item, and other paragraphs become one line.
     """
-    title, *paragraphs = [part if part.startswith("|") else _lines(part) for part in docstring.split("\n\n")]
+    title, *paragraphs = read_paragraphs(docstring)
     cited = re.match(r'[^":]+: "[^"]+".*?https?://.*?\.(?=\s|$)', paragraphs[0]) if paragraphs else None
     if cited:
         rest = paragraphs[0][cited.end() :].strip()
@@ -24,35 +24,40 @@ def read_module(docstring: str) -> dict[str, Any]:
     return {"title": title, "paper": cited.group() if cited else None, "idea": idea, "notes": notes}
 
 
+def read_paragraphs(docstring: str) -> list[str]:
+    """Split a docstring into paragraphs of one line each; tables keep their lines, lists have one line per item."""
+    return [part if part.startswith("|") else _lines(part) for part in docstring.split("\n\n")]
+
+
 def _lines(paragraph: str) -> str:
     items = re.split(r"\n(?=- )", paragraph) if paragraph.startswith("- ") else [paragraph]
     return "\n".join(" ".join(item.split()) for item in items)
 
 
 def read_arguments(signature: str, docstring: str) -> dict[str, dict[str, Any]]:
-    """The arguments of a function.
+    """Read the arguments of a function.
 
     Args:
         signature: `name(argument, *, argument=default)`.
-        docstring: Its docstring, Google style.
+        docstring: The function's docstring in Google style.
 
     Returns:
-        For each argument its `default`, None where it has none, and its `meaning`, empty where `Args:` does not say.
+        By argument, its `default`, or None, and its `meaning`, or an empty text.
     """
     (function,) = ast.parse(f"def {signature}: ...").body
     assert isinstance(function, ast.FunctionDef)
     arguments = function.args
-    places = [*arguments.posonlyargs, *arguments.args]
-    values = [*[None] * (len(places) - len(arguments.defaults)), *arguments.defaults, *arguments.kw_defaults]
+    positional = [*arguments.posonlyargs, *arguments.args]
+    values = [*[None] * (len(positional) - len(arguments.defaults)), *arguments.defaults, *arguments.kw_defaults]
     meanings = _meanings(docstring)
     return {
         argument.arg: {"default": _default(value), "meaning": meanings.get(argument.arg, "")}
-        for argument, value in zip([*places, *arguments.kwonlyargs], values, strict=True)
+        for argument, value in zip([*positional, *arguments.kwonlyargs], values, strict=True)
     }
 
 
 def _default(value: ast.expr | None) -> Any:
-    """A default as it is, or as it is written where it is an expression."""
+    """Return the value of a default, or its source text if it is an expression."""
     if value is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""The entry point: runs a command and turns what goes wrong into one line and an exit code."""
+"""The entry point of `dlt`: it runs a command and turns an error into one line and an exit code."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run `dlt`.
 
     Returns:
-        0 done; 1 failed; 2 wrong usage or input; 3 an export missed its budget; 130 interrupted; 138 another worker of
-        the same training was lost.
+        The exit code: 0 done, 1 failed, 2 wrong usage or input, 3 an export failed its check or its budget,
+        130 interrupted, 138 another worker of the training was lost.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported
@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     if "--debug" not in arguments:
         _silence_native_logs()
         logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    sys.path.append(os.getcwd())  # for modules of the user's own, after all that is installed
+    sys.path.append(os.getcwd())  # for the user's modules; installed packages come first
     from dltemplates.cli.commands import dlt
 
     try:
@@ -42,14 +42,14 @@ def main(arguments: list[str] | None = None) -> int:
         if "--debug" in arguments:
             traceback.print_exc()
     message = " ".join(message.split())
-    if "--json" in arguments and code != OVER_BUDGET:  # whose report stands there already
+    if "--json" in arguments and code != OVER_BUDGET:  # OVER_BUDGET has printed its report
         print(json.dumps({"error": message}))
     print(f"dlt: {message}", file=sys.stderr)
     return code
 
 
 def explain(error: BaseException) -> tuple[int, str]:
-    """The exit code and the line that an error ends in."""
+    """Return the exit code and the message for an error."""
     from dltemplates.cli.output import OverBudgetError
     from dltemplates.errors import LOST_WORKERS, LostWorkersError, WorkerError
 
@@ -64,26 +64,26 @@ def explain(error: BaseException) -> tuple[int, str]:
         case OverBudgetError():
             return OVER_BUDGET, str(error)
         case OSError():
-            place = f" {error.filename}" if error.filename else ""
-            return FAILED, f"{error.strerror or error}.{place}"
+            file = f" {error.filename}" if error.filename else ""
+            return FAILED, f"{error.strerror or error}.{file}"
         case FloatingPointError() | WorkerError():
             return FAILED, str(error)
         case LostWorkersError():
             return LOST_WORKERS, str(error)
         case _:
-            return FAILED, f"{type(error).__name__}: {error} (`dlt --debug ...` shows where)"
+            return FAILED, f"{type(error).__name__}: {error} (see the traceback with `dlt --debug ...`)"
 
 
 def _interrupt(number: int, frame: Any) -> None:
-    """End by SIGTERM as by Ctrl-C, so that nothing half-written stays."""
+    """Handle SIGTERM like Ctrl-C, so that no partial files stay."""
     raise KeyboardInterrupt
 
 
 def _silence_native_logs() -> None:
-    """Send what native libraries write to file descriptor 2 nowhere; Python's stderr stays where it is."""
+    """Discard native libraries' output to file descriptor 2; Python's stderr still works."""
     try:
         visible = os.dup(2)
-    except OSError:  # there is no stderr
+    except OSError:  # no stderr
         return
     sys.stderr = os.fdopen(visible, "w", buffering=1, encoding="utf-8", errors="backslashreplace")
     nowhere = os.open(os.devnull, os.O_WRONLY)

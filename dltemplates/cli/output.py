@@ -1,4 +1,4 @@
-"""How results are printed: plain text for people, one JSON object for programs; progress goes to stderr."""
+"""Printing of results: text for people or one JSON object for programs. Progress goes to stderr."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class OverBudgetError(Exception):
 
 
 def show(values: dict[str, Any], as_json: bool = False) -> None:
-    """Print values by name, aligned, or as JSON."""
+    """Print names and values as an aligned list or as JSON."""
     if as_json:
         click.echo(json.dumps(_finite(values), indent=2))
         return
@@ -33,14 +33,14 @@ def show(values: dict[str, Any], as_json: bool = False) -> None:
 
 
 def render(renderable: Any) -> None:
-    """Print one of rich's renderables; wide enough for its table where no terminal says how wide."""
+    """Print a rich renderable; without a terminal, 140 characters wide."""
     from rich.console import Console
 
     Console(width=None if sys.stdout.isatty() else 140, highlight=False).print(renderable)
 
 
 def short(name: str, value: Any) -> str:
-    """A figure of a prediction in a few characters."""
+    """Format one output of a prediction in a few characters."""
     from dltemplates.runs import shown
 
     match value:
@@ -57,13 +57,13 @@ def short(name: str, value: Any) -> str:
 
 
 def run_figures(run: Run) -> dict[str, Any]:
-    """Where a run is and how it scores, ready for JSON."""
+    """Return the path, state and scores of a run, ready for JSON."""
     record = run.record
     return {"run": str(run.path), "state": record.state, "seconds": record.seconds, "scores": record.scores}
 
 
 def run_result(run: Run, as_json: bool) -> None:
-    """Print where a run is and how it scores."""
+    """Print the path and scores of a run, and its warnings."""
     from dltemplates.runs import shown
 
     record = run.record
@@ -84,24 +84,24 @@ def run_result(run: Run, as_json: bool) -> None:
     for split, unknown in record.spec.unknown.items():
         note_unknown(split, unknown)
     if replaced := record.replaced:
-        click.echo(f"{len(replaced)} replaced, which broke while it was trained: {', '.join(replaced)}")
+        click.echo(f"{len(replaced)} replaced, unreadable during training: {', '.join(replaced)}")
 
 
 def note_unknown(split: str, unknown: dict[str, int]) -> None:
-    """Print how many rows of a split hold a category that is not known, by column."""
+    """Print the number of rows with unknown categories in a split, by column."""
     if unknown:
         counts = ", ".join(f"{count} in {name}" for name, count in unknown.items())
-        click.echo(f"categories that were not learned, in {split}: {counts}")
+        click.echo(f"categories not seen in training, in {split}: {counts}")
 
 
 def note(line: str | None) -> None:
-    """Print a line on stderr, if there is one."""
+    """Print a line, if any, on stderr."""
     if line:
         click.echo(line, err=True)
 
 
 def export_result(report: ExportReport, as_json: bool) -> None:
-    """Print what became of each format."""
+    """Print the results of all formats."""
     from dltemplates.deploy.report import render as table
 
     note(report.data_note)
@@ -115,19 +115,20 @@ def export_result(report: ExportReport, as_json: bool) -> None:
 
 
 def check_exports(report: ExportReport, *, require_proof: bool = False) -> None:
-    """Raise an `OverBudgetError` if a format did not pass, or with `require_proof` one whose interval is too wide."""
+    """Raise an `OverBudgetError` if a format failed, or, with `require_proof`, if a drop is not proven."""
     if report.failed:
-        raise OverBudgetError(f"{', '.join(report.failed)} did not pass; no file is left of them, the report says why")
+        raise OverBudgetError(
+            f"{', '.join(report.failed)} did not pass. No such files are kept; the report has the reasons"
+        )
     if require_proof and report.unproven:
         raise OverBudgetError(
-            f"--require-proof wants the 90% interval of the drop within {report.max_drop}. Received: "
-            f"{', '.join(report.unproven)}, not proven; their files stay. Set more apart by dataset.validation, or "
-            "allow more with --max-drop"
+            f"--require-proof needs the 90% interval of the drop within {report.max_drop}. Received: "
+            f"{', '.join(report.unproven)}, not proven; their files stay. Increase dataset.validation or --max-drop"
         )
 
 
 def check_health(faults: list[str]) -> None:
-    """End with code 1 if something needed is broken."""
+    """Exit with code 1 if there are faults."""
     if faults:
         click.echo(f"dlt: {'; '.join(faults)}. Install it again.", err=True)
         raise click.exceptions.Exit(1)
@@ -135,10 +136,10 @@ def check_health(faults: list[str]) -> None:
 
 @contextmanager
 def export_progress(*, waits: bool = False) -> Iterator[Callable[[str, str], None]]:
-    """Tell on stderr what becomes of each format: one line that changes on a terminal, a line each elsewhere.
+    """Show the state of each format on stderr: a changing line on a terminal, one line per format elsewhere.
 
     Args:
-        waits: Show nothing before the first format, because a training has its own display until then.
+        waits: Show nothing before the first format, since training has its own display.
     """
     if not sys.stderr.isatty():
         yield lambda key, state: click.echo(f"{key}: {state}", err=True) if state not in _PASSING else None
@@ -147,14 +148,14 @@ def export_progress(*, waits: bool = False) -> Iterator[Callable[[str, str], Non
 
     status = console().status("exporting")
 
-    def tell(key: str, state: str) -> None:
+    def show_state(key: str, state: str) -> None:
         status.update(f"exporting {key}: {state}")
         status.start()
 
     try:
         if not waits:
             status.start()
-        yield tell
+        yield show_state
     finally:
         status.stop()
 
@@ -163,7 +164,7 @@ _PASSING = ("converting", "checking")
 
 
 def _finite(value: Any) -> Any:
-    """JSON has no NaN and no infinity."""
+    """Replace NaN and infinity with None, since JSON has neither."""
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

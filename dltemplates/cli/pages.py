@@ -1,4 +1,4 @@
-"""What `dlt show` prints: a page for each name of the catalog."""
+"""The pages of `dlt show`, one for each name of the catalog."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from dltemplates import catalog
 from dltemplates.cli import docstrings
 from dltemplates.cli import output as out
 
-WIDTH = 100  # characters: a line that can be read
+WIDTH = 100  # characters in a readable line
+SECTIONS = ("Args:", "Returns:", "Raises:")  # of a docstring, for programmers
 
 
 def gather(name: str) -> dict[str, Any]:
-    """What there is to say of a template, model, dataset, task or format, ready for JSON.
+    """Return the page of a template, model, dataset, task or format, ready for JSON.
 
     Raises:
-        ValueError: If there is nothing of that name.
+        ValueError: If the name is unknown.
     """
     kinds = [kind for kind, entries in catalog.KINDS.items() if name in entries]
     if name in catalog.template_names():
@@ -29,43 +30,39 @@ def gather(name: str) -> dict[str, Any]:
     kind = kinds[0]
     if kind == "format":
         return {"name": name, "kind": kind, "summary": catalog.FORMATS[name].summary}
-    said = catalog.describe(kind, name)
+    texts = catalog.describe(kind, name)
     if kind == "model":
-        return {"name": name, "kind": kind, **_model(name, said)}
-    page = {"name": name, "kind": kind, **{part: said[part] for part in ("summary", "module", "docstring")}}
-    return page | ({"options": _task_options(said)} if kind == "task" else {})
+        return {"name": name, "kind": kind, **_model(name, texts)}
+    page = {"name": name, "kind": kind, **{part: texts[part] for part in ("summary", "module", "docstring")}}
+    return page | ({"options": _task_options(texts)} if kind == "task" else {})
 
 
-def show(said: dict[str, Any]) -> None:
+def show(page: dict[str, Any]) -> None:
     """Print a page."""
-    match said["kind"]:
+    match page["kind"]:
         case "template":
-            click.echo(said["text"])
+            click.echo(page["text"])
         case "format":
-            click.echo(f"{said['name']}: {said['summary']}")
+            click.echo(f"{page['name']}: {page['summary']}")
         case "model":
-            out.render(_page(said))
-        case kind:
-            click.echo(f"{said['name']} ({kind}): {said['summary']}\n\n{said['module']}\n")
-            click.echo(said["docstring"])
-            if said.get("options"):
-                click.echo()
-                out.render(_options(said["options"]))
+            out.render(_model_page(page))
+        case _:
+            out.render(_text_page(page))
 
 
 def arguments_of(model: str) -> dict[str, dict[str, Any]]:
     """Return the default and the meaning of each argument of a builder."""
-    said = catalog.describe("model", model)
-    return docstrings.read_arguments(said["signature"], said["docstring"])
+    texts = catalog.describe("model", model)
+    return docstrings.read_arguments(texts["signature"], texts["docstring"])
 
 
-def _task_options(said: dict[str, str]) -> dict[str, dict[str, Any]]:
-    arguments = docstrings.read_arguments(said["signature"], said["arguments"])
+def _task_options(texts: dict[str, str]) -> dict[str, dict[str, Any]]:
+    arguments = docstrings.read_arguments(texts["signature"], texts["arguments"])
     return {key: argument for key, argument in arguments.items() if key not in ("self", "spec")}
 
 
-def _model(name: str, said: dict[str, str]) -> dict[str, Any]:
-    """The parts of a model's page; its network is built, without weights, at the sizes of its paper."""
+def _model(name: str, texts: dict[str, str]) -> dict[str, Any]:
+    """Return the parts of a model's page. The network is built without weights, at the sizes of its paper."""
     from dltemplates.models.build import build_network
     from dltemplates.models.summary import stages, summarize, without_weights
     from dltemplates.tasks.assemble import without_auxiliary
@@ -74,8 +71,8 @@ def _model(name: str, said: dict[str, str]) -> dict[str, Any]:
     trained = without_weights(lambda: build_network(name, sizes, {}))
     summary = summarize(without_auxiliary(trained))
     return {
-        "summary": said["summary"],
-        **docstrings.read_module(said["module"]),
+        "summary": texts["summary"],
+        **docstrings.read_module(texts["module"]),
         "sizes": {key: {"paper": value, "meaning": arguments[key]["meaning"]} for key, value in sizes.items()},
         "stages": [
             {
@@ -97,7 +94,7 @@ def _model(name: str, said: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def _page(said: dict[str, Any]) -> Any:
+def _model_page(page: dict[str, Any]) -> Any:
     from rich.console import Group
     from rich.constrain import Constrain
     from rich.table import Table
@@ -105,31 +102,43 @@ def _page(said: dict[str, Any]) -> Any:
 
     about = Table.grid(padding=(0, 2, 0, 0))
     about.add_column(no_wrap=True)
-    about.add_column(overflow="fold")  # the address of a paper is to be whole
-    for label, text in (("paper", said["paper"]), ("idea", said["idea"]), *(("", note) for note in said["notes"])):
+    about.add_column(overflow="fold")  # never cut a paper's address
+    for label, text in (("paper", page["paper"]), ("idea", page["idea"]), *(("", note) for note in page["notes"])):
         if text:
             about.add_row(Text(label, "bold"), _markdown(text) if text.startswith("|") else Text(text))
             about.add_row()
-    totals = [f"{said['trainable']:,} of the parameters are trainable."]
-    totals.append("They take " + ", ".join(f"{size:,} bytes as {dtype}" for dtype, size in said["bytes"].items()) + ".")
-    if (trained := said["parameters_in_training"]) != said["parameters"]:
+    totals = [f"{page['trainable']:,} of the parameters are trainable."]
+    totals.append("All take " + ", ".join(f"{size:,} bytes as {dtype}" for dtype, size in page["bytes"].items()) + ".")
+    if (trained := page["parameters_in_training"]) != page["parameters"]:
         totals.append(f"In training, with auxiliary classifiers, there are {trained:,}.")
-    sizes_too = {key: {"default": size["paper"], "meaning": size["meaning"]} for key, size in said["sizes"].items()}
+    sized = {key: {"default": size["paper"], "meaning": size["meaning"]} for key, size in page["sizes"].items()}
     results = _table("template", "measured here")
-    for template, lines in said["results"].items():
+    for template, lines in page["results"].items():
         results.add_row(template, Text("\n".join(lines) or "not yet"))
-    sizes = ", ".join(f"{key} {_plain(size['paper'], ' x ')}" for key, size in said["sizes"].items())
+    sizes = ", ".join(f"{key} {_plain(size['paper'], ' x ')}" for key, size in page["sizes"].items())
     parts = [
-        Text(f"{said['name']}: {said['summary']}\n", "bold"),
+        Text(f"{page['name']}: {page['summary']}\n", "bold"),
         about,
         Text(f"Layers by stage, at the sizes of the paper: {sizes}\n", "bold"),
-        _stages(said),
+        _stages(page),
         Text("\n" + " ".join(totals) + "\n"),
-        _options(sizes_too | said["options"]),
+        _options(sized | page["options"]),
         Text(),
-        results if said["results"] else Text("No ready template trains it yet."),
+        results if page["results"] else Text("No ready template trains this model yet."),
     ]
     return Constrain(Group(*parts), WIDTH)
+
+
+def _text_page(page: dict[str, Any]) -> Any:
+    """Return the page of a dataset or a task: its docstrings, and the options of a task."""
+    from rich.console import Group
+    from rich.constrain import Constrain
+    from rich.text import Text
+
+    paragraphs = docstrings.read_paragraphs(page["module"]) + docstrings.read_paragraphs(page["docstring"])
+    parts = [Text(f"{page['name']} ({page['kind']}): {page['summary']}\n", "bold")]
+    parts += [Text(f"{paragraph}\n") for paragraph in paragraphs if not paragraph.startswith(SECTIONS)]
+    return Constrain(Group(*parts, *([_options(page["options"])] if page.get("options") else [])), WIDTH)
 
 
 def _options(options: dict[str, dict[str, Any]]) -> Any:
@@ -141,22 +150,22 @@ def _options(options: dict[str, dict[str, Any]]) -> Any:
     return table
 
 
-def _stages(said: dict[str, Any]) -> Any:
+def _stages(page: dict[str, Any]) -> Any:
     rows = [("stage", "output", "parameters", "MACs")]
-    for stage in said["stages"]:
+    for stage in page["stages"]:
         output = " x ".join(str(size or "any") for size in stage["output"] or ("?",))
         rows.append((stage["stage"], output, f"{stage['parameters']:,}", f"{stage['macs']:,}"))
-    total = ("total", "", f"{said['parameters']:,}", f"{said['macs']:,}")
+    total = ("total", "", f"{page['parameters']:,}", f"{page['macs']:,}")
     left = WIDTH - sum(max(map(len, column)) + 2 for column in zip(*rows, total, strict=True))
     table = _table("stage", "output", "layers", "parameters", "MACs", right=("parameters", "MACs"))
-    for (name, output, *figures), stage in zip(rows[1:], said["stages"], strict=True):
+    for (name, output, *figures), stage in zip(rows[1:], page["stages"], strict=True):
         table.add_row(name, output, _layers(stage["layers"], left), *figures)
     table.add_row(*total[:2], "", *total[2:], style="bold")
     return table
 
 
 def _markdown(text: str) -> Any:
-    """A table of a docstring's."""
+    """Return a Markdown table of a docstring as a rich table."""
     from rich.text import Text
 
     head, _, *rows = [[cell.strip() for cell in line.strip("| ").split("|")] for line in text.splitlines()]
@@ -167,9 +176,9 @@ def _markdown(text: str) -> Any:
 
 
 def _layers(counts: dict[str, int], width: int) -> str:
-    """Kinds of layers and how many of each, in lines that part no number from its kind."""
-    held = ", ".join(f"{count}x\N{NO-BREAK SPACE}{kind}" if count > 1 else kind for kind, count in counts.items())
-    return textwrap.fill(held, width).replace("\N{NO-BREAK SPACE}", " ")
+    """List the types of layers with their counts; a line never breaks between a count and its type."""
+    text = ", ".join(f"{count}x\N{NO-BREAK SPACE}{kind}" if count > 1 else kind for kind, count in counts.items())
+    return textwrap.fill(text, width).replace("\N{NO-BREAK SPACE}", " ")
 
 
 def _table(*columns: str, right: tuple[str, ...] = ()) -> Any:
@@ -183,7 +192,7 @@ def _table(*columns: str, right: tuple[str, ...] = ()) -> Any:
 
 
 def _plain(value: Any, comma: str = ", ") -> str:
-    """A value as it is written in a template, but for brackets and quotes."""
+    """Write a value as in a template, without brackets and quotes."""
     match value:
         case [*items]:
             return comma.join(map(_plain, items))

@@ -1,4 +1,4 @@
-"""Read the values of options."""
+"""Readers and checks of option values."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from dltemplates import catalog
 
 
 def renamed_flag(old: str, new: str) -> Callable[[Any], Any]:
-    """Return a hidden option that answers a flag's old name with the new one.
+    """Return a hidden option that refuses a flag's old name with an error that has the new one.
 
     Args:
-        old: The old name, such as `--strict`.
-        new: The new name.
+        old: Old name, such as `--strict`.
+        new: New name.
     """
 
     def refuse(_context: click.Context, _parameter: click.Parameter, is_given: bool) -> None:
@@ -26,29 +26,29 @@ def renamed_flag(old: str, new: str) -> Callable[[Any], Any]:
 
 
 def import_modules(names: tuple[str, ...]) -> None:
-    """Import the user's own modules, so that their layers, tasks and datasets are known."""
+    """Import the user's modules with their layers, tasks and datasets."""
     for name in names:
         try:
             catalog.trust(name)
         except ImportError as error:
             raise ValueError(
-                f"--import must name a module. Received: {name!r} ({error}). Is it on the path?"
+                f"--import must name a module. Received: {name!r} ({error}). Check its spelling and PYTHONPATH."
             ) from error
 
 
 def numbers(text: str, option: str, count: int) -> list[float]:
-    """Read `count` numbers with commas between."""
+    """Read `count` numbers separated by commas."""
     try:
         values = [float(part) for part in text.split(",")]
     except ValueError:
         values = []
     if len(values) != count:
-        raise ValueError(f"{option} must be {count} numbers with commas between. Received: {text!r}.")
+        raise ValueError(f"{option} must be {count} numbers separated by commas. Received: {text!r}.")
     return values
 
 
 def shape(text: str) -> tuple[int, ...]:
-    """Read the shape of an input, such as `32,32,3`."""
+    """Read an input shape, such as `32,32,3`."""
     try:
         sizes = tuple(int(part) for part in text.split(","))
     except ValueError:
@@ -59,23 +59,25 @@ def shape(text: str) -> tuple[int, ...]:
 
 
 def check_workers(workers: int | None, max_restarts: int | None, strategy: str, devices: int | None) -> None:
-    """Check that the options for several workers go together."""
+    """Check that the options for workers fit together."""
     if workers is None and max_restarts is not None:
-        raise ValueError("--max-restarts is for several workers. Received: no --workers. Add --workers 2.")
+        raise ValueError("--max-restarts needs --workers. Received: --max-restarts alone. Add --workers 2.")
     if workers is not None and (strategy not in ("auto", "multiworker") or devices is not None):
         received = f"--strategy {strategy}" if devices is None else f"--devices {devices}"
-        raise ValueError(f"--workers trains by strategy multiworker, on a device each. Received: {received}.")
+        raise ValueError(
+            f"--workers uses strategy multiworker with one device per worker. Received: {received}. Drop one."
+        )
 
 
 def classes(count: int) -> int:
     """Check a number of classes.
 
     Raises:
-        ValueError: If there is nothing to choose from.
+        ValueError: If it is less than two.
     """
     if count < 2:
         raise ValueError(
-            f"A classifier has at least two classes. Received: --classes {count}. "
-            "Two take --classes 2; for numbers to predict give --size num_outputs=1."
+            f"A classifier must have at least two classes. Received: --classes {count}. "
+            "Use --classes 2, or for regression --size num_outputs=1."
         )
     return count

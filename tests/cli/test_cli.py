@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 
+import click
 import keras
 import numpy as np
 import pytest
@@ -17,8 +18,8 @@ import pytest
 from conftest import SMALL
 from dltemplates import catalog
 from dltemplates.catalog import MODELS, Entry
+from dltemplates.cli import commands, pages
 from dltemplates.cli import main as cli
-from dltemplates.cli import pages
 from dltemplates.runs import Run
 from dltemplates.training.checkpoint import list_checkpoints
 
@@ -335,6 +336,47 @@ def test_a_format_that_fails_is_exit_3_and_leaves_no_file(dlt, exported, tmp_pat
     assert code == 3
     assert "tflite:int8" in error_line(err)
     assert not earlier.exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "old", "new"),
+    [
+        (["train", "resnet8_digits"], "--strict", "--fail-on-bad-image"),
+        (["export", "somewhere"], "--strings", "--string-inputs"),
+    ],
+)
+def test_a_renamed_flag_is_hidden_and_names_the_new_one(dlt, tmp_path, command, old, new):
+    code, out, err = dlt(*command, old)
+    assert (code, out) == (2, "")
+    assert error_line(err) == f"dlt: `{old}` is now `{new}`. Received: {old}. Use the new name."
+    assert list(tmp_path.iterdir()) == []
+    code, out, _ = dlt(command[0], "--help")
+    assert code == 0
+    assert new in out.split()
+    assert old not in out.split()
+
+
+def test_help_explains_every_command_and_option_within_80_columns(dlt, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert {"train", "export", "run"} < set(commands.dlt.commands)
+    for arguments in ([], *([name] for name in commands.dlt.commands)):
+        code, out, _ = dlt(*arguments, "--help")
+        assert code == 0
+        assert max(map(len, out.splitlines())) <= 80, arguments
+        assert not re.search(r"\w\.\.\.$", out, re.MULTILINE), arguments  # no summary is cut
+    for name, command in commands.dlt.commands.items():
+        assert command.help, name
+        for parameter in command.params:
+            if isinstance(parameter, click.Option):
+                assert parameter.hidden or parameter.help, (name, parameter.name)
+
+
+def test_show_wraps_the_texts_of_tasks_and_datasets(dlt):
+    for name in ("generation", "nab"):
+        code, out, _ = dlt("show", name)
+        assert code == 0
+        assert max(map(len, out.splitlines())) <= 100, name
+        assert "Raises:" not in out, name
 
 
 def test_options_of_foreign_models_are_refused_for_runs(dlt, small_run):

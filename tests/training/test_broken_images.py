@@ -70,7 +70,7 @@ def test_the_command_line_counts_them(photographs, tmp_path, monkeypatch, capsys
         template(photographs), output=tmp_path / "run", reporter=BreakAt(photographs / "train" / "one" / "3.png")
     )
     out.run_result(run, False)
-    assert "1 replaced, which broke while it was trained: train/one/3.png" in capsys.readouterr().out
+    assert "1 replaced, unreadable during training: train/one/3.png" in capsys.readouterr().out
 
 
 def test_strict_stops_and_names_it(photographs, tmp_path):

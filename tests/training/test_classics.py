@@ -178,9 +178,7 @@ def test_a_run_is_judged_on_other_rows_and_counts_what_it_does_not_know(people, 
     result = evaluate(run.path, data=str(tmp_path / "other.csv"))
     assert 0 < result["unknown"]["work"] < result["examples"] < result["of"] == len(table)
     note_unknown("test", result["unknown"])
-    assert (
-        capsys.readouterr().out == f"categories that were not learned, in test: {result['unknown']['work']} in work\n"
-    )
+    assert capsys.readouterr().out == f"categories not seen in training, in test: {result['unknown']['work']} in work\n"
     only_yes = table[table["rich"] == "yes"]
     only_yes.to_csv(tmp_path / "only.csv", index=False)
     assert evaluate(run.path, data=str(tmp_path / "only.csv"))["scores"]["accuracy"] > 0.5
