@@ -185,12 +185,12 @@ def request_of(serving, tmp_path):
 def test_each_job_is_freed_after_its_format(request_of, monkeypatch):
     jobs = []
 
-    class RecordedJob(Job):
+    class Watched(Job):
         def __init__(self, *arguments):
             super().__init__(*arguments)
             jobs.append(weakref.ref(self))
 
-    monkeypatch.setattr(worker, "Job", RecordedJob)
+    monkeypatch.setattr(worker, "Job", Watched)
     for key in SETTINGS.formats:
         assert worker.answer(request_of(key)) == {}
     gc.collect()

@@ -81,7 +81,7 @@ def test_any_trace_of_a_gpu_gets_a_reason(trace):
     assert "not loaded" in explain(replace(Facts(driver=NO_GPU), **{trace: ("GPU",)}))
 
 
-def test_wsl_needs_no_device_files():
+def test_the_subsystem_for_linux_has_no_device_files():
     assert "so is all that it needs" in explain(Facts(driver=WORKING.driver))
 
 

@@ -23,9 +23,9 @@ def test_the_latent_vector_is_drawn_between_input_and_reconstruction():
     figure = codes_figure(servings, source)
     panels = np.array(figure.axes).reshape(3, 12)
     assert [axes.get_ylabel() for axes in panels[:, 0]] == ["given", "code", "made"]
-    originals = source.read(np.arange(12))["image"]
-    np.testing.assert_array_equal(panels[0, 3].images[0].get_array(), originals[3, ..., 0])
-    images = originals.astype("float32")
+    given = source.read(np.arange(12))["image"]
+    np.testing.assert_array_equal(panels[0, 3].images[0].get_array(), given[3, ..., 0])
+    images = given.astype("float32")
     codes = np.asarray(servings["encoder"].model(images)["code"])
     np.testing.assert_allclose([bar.get_height() for bar in panels[1, 3].patches], codes[3], rtol=1e-4, atol=1e-6)
     reconstructions = np.asarray(servings[""].model(images)["reconstruction"])
@@ -35,7 +35,7 @@ def test_the_latent_vector_is_drawn_between_input_and_reconstruction():
     assert max(limits)[1] == pytest.approx(np.abs(codes).max(), rel=1e-4)
 
 
-def test_there_is_no_figure_for_long_latent_vectors_or_tables():
+def test_what_cannot_be_drawn_is_left_out():
     servings, source = servings_of(LONGEST + 1)
     assert codes_figure(servings, source) is None
     rows, table = servings_of(2, data="iris")

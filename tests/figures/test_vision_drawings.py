@@ -107,8 +107,8 @@ def test_heat_is_red_and_cold_is_grey():
 
 def test_tiles_of_a_mosaic_have_gaps():
     tiles = np.stack([np.full((24, 48, 1), value) for value in (0.1, 0.2, 0.3)])
-    image = mosaic(tiles, 2)
-    assert image.shape == (2 * 24 + 3 * 4, 2 * 48 + 3 * 4, 3)
-    assert [image[10, 10, 0], image[10, 70, 0], image[40, 10, 0]] == [0.1, 0.2, 0.3]
-    np.testing.assert_array_equal(image[40, 70], GROUND)
-    np.testing.assert_array_equal(image[0, 0], GROUND)
+    made = mosaic(tiles, 2)
+    assert made.shape == (2 * 24 + 3 * 4, 2 * 48 + 3 * 4, 3)
+    assert [made[10, 10, 0], made[10, 70, 0], made[40, 10, 0]] == [0.1, 0.2, 0.3]
+    np.testing.assert_array_equal(made[40, 70], GROUND)
+    np.testing.assert_array_equal(made[0, 0], GROUND)

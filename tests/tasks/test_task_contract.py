@@ -1,7 +1,7 @@
 """The contract of every task of the catalog, and the kinds of data that each can use.
 
-A task trains, scores, serves, exports, evaluates, predicts and reports. It refuses data that it cannot use before
-training, in one line. A new task adds a row to `TASKS`; a new kind of data adds a function below `kind_of_data`.
+A task trains, is scored, serves, exports, evaluates, predicts and reports; data that it cannot use is refused before
+training, in one line. A new task is a new row of `TASKS`, a new kind of data a new function below `kind_of_data`.
 """
 
 import json
@@ -227,7 +227,7 @@ def trained(kinds, tmp_path_factory):
         return dlt.train(template(task, kinds[kind]), output=tmp_path_factory.mktemp("runs") / f"{task}-{kind}")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(representation, "TURNS", (0, 1, 10))  # by default up to 1,000 Gibbs steps are drawn
+        patch.setattr(representation, "TURNS", (0, 1, 10))  # up to 1,000 are drawn else
         yield get
 
 
@@ -320,7 +320,7 @@ def test_a_report_is_written(trained, copied, task):
 
 FITTING = [(task, kind) for task, row in TASKS.items() for kind in row.data[1:]]
 HOLDING = {"table_number": ("table_class", "table_category"), "table_class": ("table_category",)}
-"""Tables that contain all columns of another."""
+"""Tables that hold the columns of another, and more."""
 REFUSED = [(task, kind) for task, row in TASKS.items() for kind in KINDS if kind not in row.data]
 
 
@@ -343,7 +343,7 @@ def test_a_task_trains_on_other_kinds_of_data(trained, kinds, task, kind):
 @pytest.mark.parametrize(("task", "kind"), REFUSED)
 def test_a_task_refuses_unsuitable_data(kinds, tmp_path, task, kind):
     if kind == "images":
-        rule, received = f"Task {task} (needs|must know|judges)", ""  # images without labels count as one class
+        rule, received = f"Task {task} (needs|must know|judges)", ""  # images without labels are of one class
     elif task == "parity":
         rule, received = "Task parity", "a training for it"
     else:

@@ -138,19 +138,19 @@ def test_a_full_disk_gives_a_warning_and_keeps_the_old_checkpoint(tmp_path, monk
     from dltemplates.runs import Run
 
     run, listener = Run(tmp_path), Listener()
-    run_writer = writer(run, listener)
-    run_writer.checkpoint(group(1), TrainingState(step=1))
-    run_writer.definition.set_weights([np.ones_like(array) for array in run_writer.definition.get_weights()])
+    kept = writer(run, listener)
+    kept.checkpoint(group(1), TrainingState(step=1))
+    kept.definition.set_weights([np.ones_like(array) for array in kept.definition.get_weights()])
 
     with monkeypatch.context() as full:
         full.setattr(runs.os, "fsync", raise_full)
         full.setattr(runs.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 0}))
-        run_writer.best(run_writer.definition)
-        run_writer.history([{"epoch": 1.0}])
+        kept.best(kept.definition)
+        kept.history([{"epoch": 1.0}])
         for step in (2, 3):
-            run_writer.checkpoint(group(step), TrainingState(step=step))
+            kept.checkpoint(group(step), TrainingState(step=step))
         with pytest.raises(OSError, match="No space left"):
-            run_writer.finish(group(3), TrainingState(step=3))
+            kept.finish(group(3), TrainingState(step=3))
     assert [path.name for path in list_checkpoints(run.checkpoint_path)] == ["step-000000001.npz"]
     assert [text.partition(" could")[0] for text in listener.notes] == [
         "the best weights", "the history", "a checkpoint",
@@ -158,7 +158,7 @@ def test_a_full_disk_gives_a_warning_and_keeps_the_old_checkpoint(tmp_path, monk
     assert all("No space left on device); the training goes on" in text for text in listener.notes)
     assert not run.weights_path.exists()
 
-    run_writer.finish(group(4), TrainingState(step=4))  # with free space again, nothing was lost
+    kept.finish(group(4), TrainingState(step=4))  # with free space again, nothing was lost
     assert run.weights_path.exists()
     assert load_checkpoint(run.checkpoint_path, group(0))[0].step == 4
 
@@ -170,9 +170,9 @@ def raise_full(_):
 def test_checkpoints_take_at_most_their_share_of_time(tmp_path):
     from dltemplates.runs import Run
 
-    run_writer = writer(Run(tmp_path), Listener(), interval=0.001)
-    run_writer.checkpoint(group(1), TrainingState(step=1))
-    assert not run_writer.is_due
-    run_writer._last -= run_writer._cost / LARGEST_SHARE + 0.001
-    assert run_writer.is_due
+    kept = writer(Run(tmp_path), Listener(), interval=0.001)
+    kept.checkpoint(group(1), TrainingState(step=1))
+    assert not kept.is_due
+    kept._last -= kept._cost / LARGEST_SHARE + 0.001
+    assert kept.is_due
     assert writer(Run(tmp_path), Listener(), interval=0).is_due

@@ -42,7 +42,7 @@ FROM_FILES = {"ecg5000", "adult", "california_housing"}
 ELSEWHERE = {"nab", "sunspots"}  # series: test_nab.py, test_series.py
 
 
-def test_every_dataset_has_a_row():
+def test_every_dataset_has_its_facts():
     assert {*FACTS, *(name.partition(":")[0] for name in TABLES), *ELSEWHERE} == set(catalog.DATASETS)
 
 
@@ -74,7 +74,7 @@ MARKS = {"digits": [], "cifar10": [pytest.mark.data, pytest.mark.slow]}  # it un
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=MARKS.get(name, [pytest.mark.data])) for name in FACTS])
-def test_images_match_their_row(name, request):
+def test_contract(name, request):
     sizes, shape, paths = FACTS[name]
     if paths:
         folder = request.getfixturevalue("data")

@@ -195,7 +195,7 @@ def test_doubtful_categories_give_a_warning(load, name):
 
 
 @pytest.mark.parametrize(
-    ("names", "warns"),
+    ("names", "is_told"),
     [
         (["5.1", "3.5", "setosa"], True),
         (["39", "77516", "13"], True),
@@ -203,10 +203,10 @@ def test_doubtful_categories_give_a_warning(load, name):
         (["size", "2020", "label"], False),
     ],
 )
-def test_a_header_that_looks_like_data_gives_a_warning(load, names, warns):
+def test_a_header_that_looks_like_data_gives_a_warning(load, names, is_told):
     told = load(table()[["size", "day", "label"]].set_axis(names, axis=1)).spec.warnings
     doubt = f"the first row is taken as the names of the columns, but {', '.join(names)} look like data"
-    assert any(doubt in warning for warning in told) == warns
+    assert any(doubt in warning for warning in told) == is_told
 
 
 def test_a_target_of_numbers_and_words_is_classes(load):
@@ -454,9 +454,9 @@ def test_other_data_is_evaluated_on_the_trained_target(load):
     for target in ("label", "size"):
         spec = load(table(), target=target, columns={"day": "skip"}).spec
         other = table().drop(columns="day").assign(note="x", number=range(ROWS))
-        evaluated = load(other, reference=spec, target=target, columns={"day": "skip"}).spec
-        assert evaluated.targets[0].columns[0].name == target
-        assert evaluated.targets == spec.targets
+        judged = load(other, reference=spec, target=target, columns={"day": "skip"}).spec
+        assert judged.targets[0].columns[0].name == target
+        assert judged.targets == spec.targets
         message = rf"must hold what is to be predicted. Received: no column `{target}`. There are: .*, number. Add it."
         with pytest.raises(ValueError, match=message):
             load(other.drop(columns=target), reference=spec)

@@ -72,11 +72,11 @@ def test_a_step_matches_the_algorithm_of_the_paper():
     generator.set_weights(algorithm.generator.get_weights())
     discriminator.set_weights(algorithm.discriminator.get_weights())
     real = tf.cast(images, tf.float32) / 127.5 - 1
-    fake = generator(noise(ROWS, 0, 0), training=True)
+    made = generator(noise(ROWS, 0, 0), training=True)
 
     def discriminator_loss():
-        of_real, of_fake = (tf.sigmoid(discriminator(x, training=True)) for x in (real, fake))
-        return -tf.reduce_mean(tf.math.log(of_real) + tf.math.log(1 - of_fake))
+        of_real, of_made = (tf.sigmoid(discriminator(x, training=True)) for x in (real, made))
+        return -tf.reduce_mean(tf.math.log(of_real) + tf.math.log(1 - of_made))
 
     def generator_loss():
         return -tf.reduce_mean(
@@ -121,23 +121,23 @@ def test_validation_uses_noise_that_training_never_draws():
     weight = tf.constant([1.0] * 9 + [0.0] * 3)
     algorithm.evaluate(images, targets, weight)
     figures = algorithm.figures()
-    fake = algorithm.generator(noise(ROWS, VALIDATION_SEED_OFFSET, 0), training=False)
-    of_real, of_fake = (
-        keras.ops.convert_to_numpy(algorithm.discriminator(x, training=False))[:9, 0] for x in (scale(images), fake)
+    made = algorithm.generator(noise(ROWS, VALIDATION_SEED_OFFSET, 0), training=False)
+    of_real, of_made = (
+        keras.ops.convert_to_numpy(algorithm.discriminator(x, training=False))[:9, 0] for x in (scale(images), made)
     )
-    assert figures["loss"] == pytest.approx((softplus(-of_real) + softplus(of_fake)).mean(), rel=1e-5)
-    assert figures["generator_loss"] == pytest.approx(softplus(-of_fake).mean(), rel=1e-5)
+    assert figures["loss"] == pytest.approx((softplus(-of_real) + softplus(of_made)).mean(), rel=1e-5)
+    assert figures["generator_loss"] == pytest.approx(softplus(-of_made).mean(), rel=1e-5)
     assert figures["real_accuracy"] == pytest.approx((of_real > 0).mean())
-    assert figures["made_accuracy"] == pytest.approx((of_fake <= 0).mean())
+    assert figures["made_accuracy"] == pytest.approx((of_made <= 0).mean())
 
 
 def test_the_loss_of_a_critic_is_the_difference_of_means():
     algorithm, (images, targets, weight) = begin("wgan_gp", loss="wasserstein")
     algorithm.evaluate(images, targets, weight)
-    fake = algorithm.generator(noise(ROWS, VALIDATION_SEED_OFFSET, 0), training=False)
-    of_real, of_fake = (float(tf.reduce_mean(algorithm.discriminator(x))) for x in (scale(images), fake))
-    assert algorithm.figures()["loss"] == pytest.approx(of_fake - of_real, rel=1e-4, abs=1e-6)
-    assert algorithm.figures()["generator_loss"] == pytest.approx(-of_fake, rel=1e-4, abs=1e-6)
+    made = algorithm.generator(noise(ROWS, VALIDATION_SEED_OFFSET, 0), training=False)
+    of_real, of_made = (float(tf.reduce_mean(algorithm.discriminator(x))) for x in (scale(images), made))
+    assert algorithm.figures()["loss"] == pytest.approx(of_made - of_real, rel=1e-4, abs=1e-6)
+    assert algorithm.figures()["generator_loss"] == pytest.approx(-of_made, rel=1e-4, abs=1e-6)
 
 
 def test_every_validation_batch_draws_new_noise():
@@ -145,8 +145,8 @@ def test_every_validation_batch_draws_new_noise():
     algorithm.evaluate(images, targets, weight)
     first = algorithm.figures()["generator_loss"]
     algorithm.evaluate(images, targets, weight)
-    fake = [algorithm.generator(noise(ROWS, VALIDATION_SEED_OFFSET + step, 0), training=False) for step in (0, ROWS)]
-    losses = [softplus(-algorithm.discriminator(images, training=False).numpy()).mean() for images in fake]
+    made = [algorithm.generator(noise(ROWS, VALIDATION_SEED_OFFSET + step, 0), training=False) for step in (0, ROWS)]
+    losses = [softplus(-algorithm.discriminator(images, training=False).numpy()).mean() for images in made]
     assert first == pytest.approx(losses[0], rel=1e-5)
     assert algorithm.figures()["generator_loss"] == pytest.approx(np.mean(losses), rel=1e-5)
     assert losses[0] != pytest.approx(losses[1], rel=1e-3)
@@ -188,31 +188,31 @@ def test_pair_accuracy_counts_correctly_ordered_pairs():
     algorithm = critic_of(layers.Flatten(), layers.Dense(1))
     algorithm.build(tf.TensorSpec([None], tf.int64))
     images = tf.constant(np.random.default_rng(0).integers(0, 256, (ROWS, 2, 2, 1)), tf.float32)
-    fake = algorithm.generator(noise(ROWS, VALIDATION_SEED_OFFSET, 0), training=False)
-    of_real, of_fake = (algorithm.discriminator(x).numpy()[:, 0] for x in (scale(images), fake))
+    made = algorithm.generator(noise(ROWS, VALIDATION_SEED_OFFSET, 0), training=False)
+    of_real, of_made = (algorithm.discriminator(x).numpy()[:, 0] for x in (scale(images), made))
     slope = (
-        algorithm._slope(scale(images), fake, None, (tf.constant(VALIDATION_SEED_OFFSET, tf.int64), 0), training=False)
+        algorithm._slope(scale(images), made, None, (tf.constant(VALIDATION_SEED_OFFSET, tf.int64), 0), training=False)
         .numpy()
         .mean()
     )
-    assert 0 < (of_real > of_fake).mean() < 1
+    assert 0 < (of_real > of_made).mean() < 1
     for bias in (0.0, 50.0):
         algorithm.discriminator.trainable_variables[-1].assign([bias])
         algorithm.reset()
         algorithm.evaluate(images, None, tf.ones(ROWS))
         figures = algorithm.figures()
         assert list(figures) == ["loss", "generator_loss", "pair_accuracy", "penalty"]
-        assert figures["pair_accuracy"] == pytest.approx((of_real > of_fake).mean())
+        assert figures["pair_accuracy"] == pytest.approx((of_real > of_made).mean())
         assert figures["penalty"] == pytest.approx(10 * slope, rel=1e-4)
 
 
 def test_the_gradient_penalty_matches_finite_differences():
     algorithm = critic_of(layers.Flatten(), layers.Dense(6, "tanh"), layers.Dense(1))
     random = np.random.default_rng(0)
-    real, fake = (tf.constant(random.normal(size=(5, 2, 2, 1)), tf.float32) for _ in range(2))
+    real, made = (tf.constant(random.normal(size=(5, 2, 2, 1)), tf.float32) for _ in range(2))
     step = tf.constant(4, tf.int64)
     share = tf.random.stateless_uniform([5, 1], [SEED * 64 + 1 + 32, 4])[:, :, None, None]
-    between = (share * real + (1 - share) * fake).numpy()
+    between = (share * real + (1 - share) * made).numpy()
     slopes = np.zeros((5, 4))
     for place in range(4):
         change = np.zeros((1, 4), np.float32)
@@ -221,7 +221,7 @@ def test_the_gradient_penalty_matches_finite_differences():
         above, below = (algorithm.discriminator(between + sign * change).numpy()[:, 0] for sign in (1, -1))
         slopes[:, place] = (above - below) / 2e-2
     expected = np.square(np.sqrt(np.square(slopes).sum(axis=1)) - 1).mean()
-    assert algorithm._slope(real, fake, None, (step, 1), training=True).numpy().mean() == pytest.approx(
+    assert algorithm._slope(real, made, None, (step, 1), training=True).numpy().mean() == pytest.approx(
         expected, rel=1e-3
     )
 
@@ -236,7 +236,7 @@ def test_the_penalty_pulls_a_linear_critic_to_gradient_norm_1():
     np.testing.assert_allclose(
         algorithm._slope(images, images, None, (step, 0), training=True), [0.3**2] * 3, rtol=1e-5
     )
-    algorithm._make = lambda *arguments, **options: images  # a generator that returns the real images
+    algorithm._make = lambda *given, **options: images  # a generator that gives the real images
     algorithm._train_discriminator(images, None, (step, 0))
     (moved,) = algorithm.discriminator.get_weights()
     np.testing.assert_allclose(moved, w - RATE * 10 * 2 * 0.3 * w / 1.3, rtol=1e-5)
@@ -318,11 +318,11 @@ def test_both_networks_depend_on_the_class():
     algorithm, (images, targets, _) = begin("cgan")
     labels = tf.cast(targets, tf.int32)
     step = tf.constant(0, tf.int64)
-    fake = algorithm._make(images, labels, (step, 0), training=False)
+    made = algorithm._make(images, labels, (step, 0), training=False)
     other = algorithm._make(images, (labels + 1) % 10, (step, 0), training=False)
-    assert np.abs(fake - other).max() > 1e-6
+    assert np.abs(made - other).max() > 1e-6
     assert not np.array_equal(
-        algorithm._judge(fake, labels, training=False), algorithm._judge(fake, (labels + 1) % 10, training=False)
+        algorithm._judge(made, labels, training=False), algorithm._judge(made, (labels + 1) % 10, training=False)
     )
 
 

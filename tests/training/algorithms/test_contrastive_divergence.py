@@ -18,8 +18,8 @@ def learner(visible, units, **options):
     keras.utils.set_random_seed(0)
     network = rbm((visible,), units=units)
     inputs = keras.Input((visible,))
-    x = keras.layers.Identity(name="preprocessing")(inputs)
-    model = keras.Model(inputs, network(x), name=network.name)
+    v0 = keras.layers.Identity(name="preprocessing")(inputs)
+    model = keras.Model(inputs, network(v0), name=network.name)
     machine = network.get_layer("hidden")
     random = np.random.default_rng(0)
     machine.set_weights([random.normal(size=weight.shape) for weight in machine.get_weights()])
@@ -50,27 +50,27 @@ def examples(count=7, visible=5):
     return np.float32(np.random.default_rng(1).random((count, visible)))
 
 
-@pytest.mark.parametrize("gibbs_steps", [1, 3])
-def test_a_step_matches_numpy(gibbs_steps):
+@pytest.mark.parametrize("turns", [1, 3])
+def test_a_step_matches_numpy(turns):
     """Hidden units are sampled except in the last half-step; visible ones are not (Hinton 2010, section 3)."""
     v0 = examples()
-    algorithm = learner(5, 4, steps=gibbs_steps, weight_decay=0.01)
+    algorithm = learner(5, 4, steps=turns, weight_decay=0.01)
     kernel, hidden_bias, visible_bias = weights(algorithm)
     h0 = sigmoid(v0 @ kernel + hidden_bias)
-    hk = h0
-    for turn in range(gibbs_steps):
-        on = drawn(hk.shape, 2 * turn) < hk
+    hidden = h0
+    for turn in range(turns):
+        on = drawn(hidden.shape, 2 * turn) < hidden
         vk = sigmoid(on @ kernel.T + visible_bias)
-        hk = sigmoid(vk @ kernel + hidden_bias)
+        hidden = sigmoid(vk @ kernel + hidden_bias)
     expected = [
-        kernel + RATE * ((v0.T @ h0 - vk.T @ hk) / len(v0) - 0.01 * kernel),
-        hidden_bias + RATE * (h0 - hk).mean(axis=0),
+        kernel + RATE * ((v0.T @ h0 - vk.T @ hidden) / len(v0) - 0.01 * kernel),
+        hidden_bias + RATE * (h0 - hidden).mean(axis=0),
         visible_bias + RATE * (v0 - vk).mean(axis=0),
     ]
     step(algorithm, v0)
-    for before, updated, found in zip((kernel, hidden_bias, visible_bias), expected, weights(algorithm), strict=True):
-        assert np.abs(updated - before).max() > 1e-3
-        np.testing.assert_allclose(found, updated, atol=1e-6)
+    for before, wanted, found in zip((kernel, hidden_bias, visible_bias), expected, weights(algorithm), strict=True):
+        assert np.abs(wanted - before).max() > 1e-3
+        np.testing.assert_allclose(found, wanted, atol=1e-6)
 
 
 def test_persistent_chains_continue_from_their_state():
@@ -84,10 +84,10 @@ def test_persistent_chains_continue_from_their_state():
         vk = drawn((7, 5), 1, number) < sigmoid(chain @ kernel.T + visible_bias)
         on = drawn((7, 4), 2, number) < sigmoid(vk @ kernel + hidden_bias)
         vk = drawn((7, 5), 3, number) < sigmoid(on @ kernel.T + visible_bias)
-        hk = sigmoid(vk @ kernel + hidden_bias)
-        chain = drawn((7, 4), 0, number) < hk
+        hidden = sigmoid(vk @ kernel + hidden_bias)
+        chain = drawn((7, 4), 0, number) < hidden
         step(algorithm, v0)
-        change = (v0.T @ h0 - vk.T @ hk) / len(v0)
+        change = (v0.T @ h0 - vk.T @ hidden) / len(v0)
         np.testing.assert_allclose(weights(algorithm)[0], kernel + RATE * change, atol=1e-6)
         np.testing.assert_array_equal(algorithm.chain.numpy(), chain)
     assert 0 < chain.mean() < 1
@@ -109,7 +109,7 @@ def log_likelihood(parts, v0):
     return (unnormalized(v0) - np.logaddexp.reduce(unnormalized(states(v0.shape[1])))).mean()
 
 
-def gradient_of(parts, v0):
+def slopes(parts, v0):
     """Return the gradient of the exact log-likelihood, by finite differences."""
     gradients = []
     for part in parts:
@@ -131,14 +131,14 @@ def test_the_statistics_give_the_gradient_of_the_exact_likelihood():
     v0 = states(3)[[1, 3, 7, 7]]
     every = states(3)
     energies = algorithm.machine.free_energy(tf.constant(every, tf.float32)).numpy().astype(np.float64)
-    probabilities = np.exp(-energies) / np.exp(-energies).sum()
+    shares = np.exp(-energies) / np.exp(-energies).sum()
 
     def statistics(visible, weight):
         hidden = algorithm.machine.hidden(tf.constant(visible, tf.float32))
         return algorithm._statistics(tf.constant(visible * weight[:, None], tf.float32), hidden)[0].numpy()
 
-    found = statistics(v0, np.full(4, 0.25)) - statistics(every, probabilities)
-    expected = gradient_of(weights(algorithm), v0)[0]
+    found = statistics(v0, np.full(4, 0.25)) - statistics(every, shares)
+    expected = slopes(weights(algorithm), v0)[0]
     assert np.abs(expected).max() > 0.1
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
@@ -148,7 +148,7 @@ def test_long_persistent_chains_follow_the_gradient_of_the_exact_likelihood():
     algorithm = learner(3, 2, steps=20, chains=len(v0))
     before = weights(algorithm)
     step(algorithm, v0)
-    expected = gradient_of(weights(learner(3, 2)), states(3)[[1, 3, 7, 7]])
+    expected = slopes(weights(learner(3, 2)), states(3)[[1, 3, 7, 7]])
     for old, new, gradient in zip(before, weights(algorithm), expected, strict=True):
         np.testing.assert_allclose((new - old) / RATE, gradient, atol=0.015)
 
@@ -162,13 +162,13 @@ def test_training_raises_the_exact_likelihood(options):
     small = np.random.default_rng(0).normal(scale=0.01, size=(6, 4))
     algorithm.machine.set_weights([small, np.zeros(4), np.zeros(6)])
     algorithm.initialize_from_data([(tf.constant(v0), None, tf.ones(len(v0)))])
-    start = log_likelihood(weights(algorithm), bars)
-    assert start == pytest.approx(6 * (np.log(1 / 3) / 3 + np.log(2 / 3) * 2 / 3), abs=0.1)  # independent pixels
+    begun = log_likelihood(weights(algorithm), bars)
+    assert begun == pytest.approx(6 * (np.log(1 / 3) / 3 + np.log(2 / 3) * 2 / 3), abs=0.1)  # independent pixels
     algorithm.train = tf.function(algorithm.train)
     for _ in range(1500):
         step(algorithm, v0)
-    end = log_likelihood(weights(algorithm), bars)
-    assert start + 1.2 < end < np.log(1 / 3)
+    reached = log_likelihood(weights(algorithm), bars)
+    assert begun + 1.2 < reached < np.log(1 / 3)
 
 
 def test_visible_biases_start_from_the_pixel_probabilities():

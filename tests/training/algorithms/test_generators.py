@@ -27,7 +27,7 @@ from dltemplates.template import load_template, parse_template
 from dltemplates.training.checkpoint import TrainingState, list_checkpoints
 from dltemplates.training.recording.progress import Silent
 from dltemplates.training.recording.run_writer import RunWriter
-from dltemplates.training.recording.sample_logger import SHOWN
+from dltemplates.training.recording.sample_logger import SAMPLE_COUNT
 from dltemplates.training.train import _warn, train
 from dltemplates.training.workers.cluster import VARIABLE, tf_config
 from dltemplates.training.workers.supervise import free_ports
@@ -101,13 +101,13 @@ def test_the_history_holds_losses_and_scores_of_every_epoch(gan_run):
     rows = gan_run.history()
     assert len(rows) == 2
     expected = ["loss", "generator_loss", "real_accuracy", "made_accuracy"]
-    evaluated = ["fid", "class_coverage", "confidence", "class_accuracy", "diversity"]
-    assert list(rows[0])[3:-1] == [*expected, *(f"val_{name}" for name in expected + evaluated)]
+    judged = ["fid", "class_coverage", "confidence", "class_accuracy", "diversity"]
+    assert list(rows[0])[3:-1] == [*expected, *(f"val_{name}" for name in expected + judged)]
     assert np.isfinite([list(row.values()) for row in rows]).all()
     scores = gan_run.record.scores
-    for name in evaluated:  # the last weights are restored
+    for name in judged:  # the last weights are restored
         assert scores["validation"][name] == pytest.approx(rows[-1][f"val_{name}"], rel=1e-4)
-    assert list(scores["test"]) == evaluated
+    assert list(scores["test"]) == judged
 
 
 def test_class_accuracy_compares_generated_images_with_their_class(gan_run, evaluator):
@@ -192,7 +192,7 @@ def test_the_sheet_shows_the_images_of_the_seeds(gan_run):
     for (row, column), result in zip([(0, 0), (0, 1), (1, 2)], results, strict=True):
         cell = sheet[9 * row : 9 * row + 8, 9 * column : 9 * column + 8]
         assert np.abs(cell - np.array(result["image"])[..., 0]).max() <= 0.51  # the image holds whole numbers
-    assert SHOWN == 100
+    assert SAMPLE_COUNT == 100
 
 
 def test_figures_of_a_latent_plane_are_drawn(vae_run):
@@ -349,7 +349,7 @@ def test_a_generator_learns_all_digits(evaluator, tmp_path):
     run = train(load_template("dcgan_digits", {"task.evaluator": str(evaluator.path)}), output=tmp_path / "run")
     distances = [row["val_fid"] for row in run.history()]
     assert np.mean(distances[-5:]) < np.mean(distances[:5]) / 4
-    assert run.record.scores["test"]["coverage"] >= 9
+    assert run.record.scores["test"]["class_coverage"] >= 9
     assert run.record.scores["test"]["diversity"] > 0.8
     assert run.history()[-1]["val_class_coverage"] >= 9
     assert "warnings" not in run.record.details

@@ -76,7 +76,7 @@ def test_calls_grow_and_all_steps_run():
     iterator = iter(tf.data.Dataset.from_tensors((1,)).repeat())
     assert loop.fitting == 1
     loop.run_all(iterator, 3)
-    assert 1 < loop.fitting <= 100  # at most ten times the steps tried so far
+    assert 1 < loop.fitting <= 100  # not more than ten times what was tried
     loop.run_all(iterator, 1234)
     assert counter.numpy() == 1237
 
