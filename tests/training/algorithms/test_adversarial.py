@@ -280,7 +280,7 @@ def test_class_weights_are_refused():
 
 def test_restoring_the_best_epoch_is_refused():
     with pytest.raises(ValueError, match="Received: train.restore = 'best'.*--set train.restore=last"):
-        begin(keep="best")
+        begin(restore="best")
 
 
 def test_a_critic_must_not_look_at_the_whole_batch():

@@ -274,7 +274,7 @@ def test_rbms_train_in_float32_under_half_precision(tmp_path):
 
 def test_labels_that_are_not_learned_from_are_not_counted(tmp_path):
     with pytest.raises(ValueError, match="`train.num_labeled`.*Received: 50 for representation"):
-        train(template(train__labels=50), output=tmp_path / "run")
+        train(template(train__num_labeled=50), output=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

@@ -94,7 +94,7 @@ def gan_run(folder, evaluator, notes):
 
 @pytest.fixture(scope="module")
 def vae_run(folder):
-    return train(tiny("conv_vae", keep="best"), output=folder / "vae")
+    return train(tiny("conv_vae", restore="best"), output=folder / "vae")
 
 
 def test_the_history_holds_losses_and_scores_of_every_epoch(gan_run):
