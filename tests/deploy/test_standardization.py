@@ -29,7 +29,7 @@ def frozen(tmp_path):
         inputs = keras.Input((3,), name="features")
         x = layers.Dense(1, use_bias=False)(layers.Dense(4, activation="relu", use_bias=False)(before(inputs)))
         model = keras.Model(inputs, {"value": after(x)})
-        contract = Contract(name="made", task="regression", inputs=(feature,), outputs=(output,), targets=(PRICE,))
+        contract = Contract(name="prices", task="regression", inputs=(feature,), outputs=(output,), targets=(PRICE,))
         save_serving(ServingModel(model, contract), tmp_path / "serving")
         return freeze(tmp_path / "serving"), contract
 

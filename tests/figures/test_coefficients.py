@@ -17,7 +17,7 @@ def serving_of(template, builder):
     settings = load_template(template)
     task, dataset = load_for(settings)
     network = builder(**task.model_sizes(dataset.spec))
-    return task.serve(assemble(network, dataset.spec), dataset.spec, settings, name="made")[""], dataset.spec
+    return task.serve(assemble(network, dataset.spec), dataset.spec, settings, name="linear")[""], dataset.spec
 
 
 def test_a_coefficient_is_the_change_per_unit_of_its_input():
@@ -57,7 +57,7 @@ def test_a_category_has_the_coefficient_of_its_embedding(tmp_path):
     settings = load_template("linear_regression_diabetes", {"dataset.name": str(tmp_path / "own.csv")})
     task, dataset = load_for(settings)
     network = linear_regression(**task.model_sizes(dataset.spec))
-    serving = task.serve(assemble(network, dataset.spec), dataset.spec, settings, name="made")[""]
+    serving = task.serve(assemble(network, dataset.spec), dataset.spec, settings, name="linear")[""]
     (found,) = coefficients(serving)
     worth = {entry["name"]: entry["coefficient"] for entry in found["inputs"]}
     assert list(worth) == ["size", "colour=blue", "colour=red"]
@@ -78,7 +78,7 @@ def test_only_linear_models_have_coefficients():
     settings = load_template("mlp_digits")
     task, dataset = load_for(settings)
     network = linear_regression(**task.model_sizes(dataset.spec))
-    serving = task.serve(assemble(network, dataset.spec), dataset.spec, settings, name="made")[""]
+    serving = task.serve(assemble(network, dataset.spec), dataset.spec, settings, name="linear")[""]
     assert coefficients(serving) is None
     keras.backend.clear_session()
 

@@ -201,7 +201,7 @@ def test_figures_of_a_latent_plane_are_drawn(vae_run):
 
 
 def test_seeds_become_png_files(gan_run, tmp_path):
-    results = predict(gan_run.path, ["3", "3:7", ",".join(["0.5"] * 5) + ":1"], output=tmp_path / "made")
+    results = predict(gan_run.path, ["3", "3:7", ",".join(["0.5"] * 5) + ":1"], output=tmp_path / "images")
     names = [os.path.basename(result["image"]) for result in results]
     assert names == ["000_3.png", "001_3_7.png", "002_0.5_0.5_0.5_0.5_0.5_1.png"]
     first, second, _ = (np.array(Image.open(result["image"])) for result in results)
@@ -302,7 +302,7 @@ def test_rows_of_numbers_are_generated(tmp_path):
     table |= {"task": {"name": "variational"}, "dataset": {"name": "wine"}}
     run = train(parse_template(table), output=tmp_path / "wine")
     assert not run.samples_path.exists()
-    (result,) = predict(run.path, ["0"], part="decoder", output=tmp_path / "made")
+    (result,) = predict(run.path, ["0"], part="decoder", output=tmp_path / "rows")
     assert np.shape(result["reconstruction"]) == (13,)
     assert np.isfinite(result["reconstruction"]).all()
 
@@ -338,9 +338,9 @@ def test_images_without_classes_train_only_unconditional_models(tmp_path):
     mine = template.model_copy(update={"dataset": settings})
     run = train(mine, output=tmp_path / "run")
     assert evaluate(run.path)["examples"] == 16
-    told = mine.model_copy(update={"model": tiny("cgan").model})
+    conditional = mine.model_copy(update={"model": tiny("cgan").model})
     with pytest.raises(ValueError, match="Model `cgan` needs the size `num_outputs`, which this task and data do not"):
-        train(told, output=tmp_path / "told")
+        train(conditional, output=tmp_path / "conditional")
 
 
 @pytest.mark.slow

@@ -129,7 +129,7 @@ def test_a_nan_loss_causes_no_restart(tmp_path, monkeypatch):
 
 
 def start_by_hand(tmp_path, templates, folders=(None, None), then=lambda processes: None):
-    """Workers as an operator starts them: one process each, with its `TF_CONFIG`; what each said, and its code."""
+    """Start one process per worker, each with its `TF_CONFIG`; return the error output and exit code of each."""
     addresses = [f"localhost:{port}" for port in supervise.free_ports(len(templates))]
     processes = []
     for rank, (template, folder) in enumerate(zip(templates, folders, strict=True)):
