@@ -10,7 +10,7 @@ from dltemplates.datasets.source import Dataset
 from dltemplates.tasks.task import Task
 from dltemplates.template import Template, load_template
 
-SMALL = {  # seconds, on real digits at their own size
+SMALL = {  # trains for seconds, on real digits at their own size
     "model.name": "convnet",
     "model.filters": [8, 16],
     "dataset.images.size": (8, 8),
@@ -26,14 +26,14 @@ SMALL = {  # seconds, on real digits at their own size
 
 
 def small_template(**settings) -> Template:
-    """The template of most tests: a tiny convolutional network on scikit-learn's digits."""
+    """Return the template of most tests: a tiny convolutional network on scikit-learn's digits."""
     overrides = {key.replace("__", "."): value for key, value in settings.items()}
-    kept = {key: value for key, value in SMALL.items() if key.partition(".")[0] not in overrides}
-    return load_template("resnet8_digits", kept | overrides)
+    defaults = {key: value for key, value in SMALL.items() if key.partition(".")[0] not in overrides}
+    return load_template("resnet8_digits", defaults | overrides)
 
 
 def run_dlt(*arguments, cwd=None, timeout=240, **environment) -> subprocess.CompletedProcess:
-    """Run a command of `dlt` in a process of its own; for seconds at most, None for however long it takes."""
+    """Run `dlt` in a process of its own, for at most `timeout` seconds; None sets no limit."""
     return subprocess.run(
         [sys.executable, "-m", "dltemplates", *map(str, arguments)],
         capture_output=True, text=True, check=False, cwd=cwd, timeout=timeout, env=os.environ | environment,
@@ -42,7 +42,7 @@ def run_dlt(*arguments, cwd=None, timeout=240, **environment) -> subprocess.Comp
 
 @pytest.fixture(scope="session")
 def small_run(tmp_path_factory):
-    """One finished run, to be read and never written."""
+    """Train one run; tests read it and never write it."""
     from dltemplates.training.train import train
 
     return train(small_template(), output=tmp_path_factory.mktemp("runs") / "small")
@@ -50,7 +50,7 @@ def small_run(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def data_folder() -> Path:
-    """The folder of real data; tests that ask for it are marked `data`."""
+    """Return the folder of real data; tests that use it are marked `data`."""
     folder = os.environ.get("DLT_DATA")
     if not folder:
         pytest.skip("DLT_DATA is not set")
@@ -59,7 +59,7 @@ def data_folder() -> Path:
 
 @pytest.fixture(scope="session")
 def digit_folder(tmp_path_factory) -> Path:
-    """Forty real digits of two classes as PNG files in class folders."""
+    """Write forty real digits of two classes as PNG files in class folders."""
     from PIL import Image
     from sklearn.datasets import load_digits
 
@@ -73,7 +73,7 @@ def digit_folder(tmp_path_factory) -> Path:
 
 
 def in_process_converter():
-    """A converter that works in this process, which has its TensorFlow already."""
+    """Return a converter that works in this process, which has loaded TensorFlow already."""
     from dltemplates.deploy import worker
     from dltemplates.deploy.converters import convert
 
@@ -92,12 +92,12 @@ def in_process_converter():
 
 @pytest.fixture
 def in_process(monkeypatch):
-    """Exports are converted in this process."""
+    """Convert in this process, without a child process."""
     monkeypatch.setattr("dltemplates.deploy.export.Converter", in_process_converter())
 
 
 class AnyTarget(Task):
-    """A task that needs a target, of whatever kind."""
+    """A task with a target of any kind."""
 
     name = "conftest:AnyTarget"
     kind = "any"
@@ -107,7 +107,7 @@ class AnyTarget(Task):
         self.inputs, (self.target, *_) = spec.inputs, spec.targets
 
     def check_splits(self, dataset):
-        """Any will do."""
+        """Accept all splits."""
 
     def stages(self, model, template):
         raise NotImplementedError
@@ -123,7 +123,7 @@ class AnyTarget(Task):
 
 
 def load_data(settings, task=AnyTarget.name, *, reference=None, whole=False):
-    """The data of a training, split and fitted; or as it is judged by a network whose spec is `reference`."""
+    """Load data split and fitted; `reference` is the spec of a trained network that reads other data."""
     from dltemplates.settings import DatasetSettings, Named
     from dltemplates.tasks.load_for import load_for
     from dltemplates.tasks.serving.contract import Contract
@@ -139,7 +139,7 @@ def load_data(settings, task=AnyTarget.name, *, reference=None, whole=False):
 
 
 def series_data(table, settings):
-    """A table as the windows of a series, split by time and fitted."""
+    """Return a table as windows of a series, split by time and fitted."""
     from dltemplates.datasets.fit import fit
     from dltemplates.datasets.hashes import hash_examples
     from dltemplates.datasets.series.csv_series import series_dataset
@@ -149,8 +149,8 @@ def series_data(table, settings):
     return fit(split_whole(dataset, hash_examples(dataset.split("train"), dataset.spec), settings))
 
 
-def look_at(named, dataset):
-    """A task, and a dataset that is split already as that looks at it: adapted, prepared for training, fitted."""
+def adapt_data(named, dataset):
+    """Return a task, and a split dataset adapted, prepared for training and fitted for it."""
     from dltemplates.datasets.fit import fit
     from dltemplates.tasks.task import check_data, make_task, task_class
 
@@ -158,17 +158,17 @@ def look_at(named, dataset):
     task = make_task(named, dataset.spec)
     adapted = task.adapt(dataset)
     splits = adapted.splits | {"train": task.prepare_train(adapted.split("train"))}
-    seen = fit(Dataset(adapted.spec, splits))
-    return make_task(named, seen.spec), seen
+    fitted = fit(Dataset(adapted.spec, splits))
+    return make_task(named, fitted.spec), fitted
 
 
 def spec_of(*targets, inputs=()):
-    """The spec of data with these inputs and targets."""
+    """Return the spec of data with these inputs and targets."""
     from dltemplates.datasets.spec import DatasetSpec
 
     return DatasetSpec(inputs=tuple(inputs), targets=targets, sizes={}, fingerprint="")
 
 
 def batch_of(encode=lambda target: target):
-    """`Task.batch` of a task of images with a label."""
+    """Return `Task.batch` for images with a label."""
     return lambda example, *, training: (example["image"], encode(example["label"]), None)

@@ -1,4 +1,4 @@
-"""Drawn scenes whose boxes and masks can be found again in their pixels, and two kinds of field of a test's own."""
+"""Drawn scenes with boxes and masks that the pixels show, and two kinds of field for tests only."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _(feature: Mask, array, places, crop_flip):
 
 
 class Sound(Feature):
-    """Samples, which have no place on the image."""
+    """Audio samples, which have no position on the image."""
 
     kind: Literal["sound"] = "sound"
 
@@ -64,12 +64,12 @@ def _(feature: Sound, path, file, canvas):
 
 
 def spec_with(*targets, inputs=(IMAGE,)):
-    """A spec that may hold kinds of a test's own."""
+    """Return a spec that may hold kinds defined in tests."""
     return DatasetSpec.model_construct(inputs=inputs, targets=targets, sizes={}, fingerprint="")
 
 
 def batch(example, *, training):
-    """All fields: the image as the input, the others as targets."""
+    """Return all fields: the image as input, the others as targets."""
     return example["image"], {name: array for name, array in example.items() if name != "image"}, None
 
 
@@ -98,7 +98,7 @@ def scene_arrays():
 
 
 def write_scenes(folder, sizes=(SIZE,), suffix="png"):
-    """Write the images and masks of scenes; return the names of both, what their headers say, and the boxes."""
+    """Write images and masks of scenes; return the names of both, their scanned headers, and the boxes."""
     boxes, names, masks = [], [], []
     for number in range(len(COUNTS)):
         pixels, own = draw_scene(number, sizes[number % len(sizes)])
@@ -112,7 +112,7 @@ def write_scenes(folder, sizes=(SIZE,), suffix="png"):
 
 
 def check_scene(image, boxes, *, near=1.2):
-    """Hold the boxes (4, 4) of a scene against its pixels (height, width, 3), to about a pixel; count them."""
+    """Compare the boxes (4, 4) of a scene with its pixels (height, width, 3), to about a pixel; count the matches."""
     height, width = image.shape[:2]
     assert (boxes[3] == -1).all()
     seen = 0

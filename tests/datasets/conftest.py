@@ -1,4 +1,4 @@
-"""Images of every kind that a user's folder may hold, made from a real photograph."""
+"""Images of every kind that a user's folder may hold, from a real photograph."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ from sklearn.datasets import load_sample_image
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
-    """Keep every test out of the user's cache, and leave nothing behind."""
+    """Keep tests out of the user's cache."""
     monkeypatch.setenv("DLT_CACHE", str(tmp_path / "cache"))
     yield
     shutil.rmtree(tmp_path / "cache", ignore_errors=True)
@@ -21,7 +21,7 @@ def own_cache(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="session")
 def photo() -> np.ndarray:
-    """A photograph, uint8 (97, 131, 3): sizes that no decoder's block divides."""
+    """Return a photograph, uint8 (97, 131, 3): no decoder's block divides its sizes."""
     return np.ascontiguousarray(load_sample_image("flower.jpg")[150:247, 200:331])
 
 
@@ -89,7 +89,7 @@ WRITERS: dict[str, Callable[[np.ndarray, Path], object]] = {
 
 @pytest.fixture(scope="session")
 def every_kind(photo, tmp_path_factory) -> dict[str, Path]:
-    """A file of every kind, by name."""
+    """Write one file of every kind; return paths by name."""
     folder = tmp_path_factory.mktemp("every_kind")
     for name, write in WRITERS.items():
         write(photo, folder / name)
@@ -98,7 +98,7 @@ def every_kind(photo, tmp_path_factory) -> dict[str, Path]:
 
 @pytest.fixture
 def write_image():
-    """A function that writes a small image of one colour: `write_image(path, level=..., size=(height, width))`."""
+    """Return a function that writes an image of one colour: `write_image(path, level=..., size=(height, width))`."""
 
     def write(path: Path, *, level: int = 0, size: tuple[int, int] = (8, 8), mode: str = "RGB") -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -112,7 +112,7 @@ def write_image():
 
 @pytest.fixture
 def class_folders(tmp_path, write_image):
-    """A function that writes class folders: `class_folders("train", cats=5, dogs=5)`, returning the top folder."""
+    """Return a function that writes class folders and returns the top one: `class_folders("train", cats=5, dogs=5)`."""
 
     def write(below: str = ".", **counts: int) -> Path:
         for label, count in counts.items():
@@ -125,7 +125,7 @@ def class_folders(tmp_path, write_image):
 
 @pytest.fixture
 def data() -> Path:
-    """The folder `$DLT_DATA`."""
+    """Return the folder `$DLT_DATA`."""
     if "DLT_DATA" not in os.environ:
         pytest.skip("needs $DLT_DATA")
     return Path(os.environ["DLT_DATA"]).resolve()

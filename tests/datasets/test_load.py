@@ -1,4 +1,4 @@
-"""From a name to a dataset: the catalog's, a path, a function of the user's."""
+"""From a name to a dataset: from the catalog, a path, or a function of the user."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def load(name, **settings):
     return load_data(DatasetSettings(name=str(name), **settings))
 
 
-def test_a_name_of_the_catalog_wins_over_a_folder(tmp_path, monkeypatch):
+def test_a_catalog_name_wins_over_a_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "digits").mkdir()
     assert isinstance(load_dataset(DatasetSettings(name="digits")).split("train"), ImageArrays)
@@ -39,19 +39,19 @@ def test_a_folder_may_be_named_without_a_separator(class_folders, monkeypatch):
 
 
 @pytest.mark.parametrize(("name", "splits"), [("digits", 1), ("gates:xor", 3)])
-def test_splits_are_joined_to_be_judged_as_a_whole(name, splits):
+def test_splits_are_joined_for_whole_evaluation(name, splits):
     dataset = load_data(name, whole=True)
     assert len(dataset.splits) == splits + 1
     assert dataset.spec.sizes["all"] == len(dataset.split("all")) == sum(map(len, dataset.splits.values())) / 2
 
 
-def test_a_folder_is_not_split_to_be_judged_as_a_whole(class_folders):
+def test_a_folder_is_not_split_for_whole_evaluation(class_folders):
     path = class_folders(cats=4, dogs=1)
     assert load_data(str(path), whole=True).spec.sizes == {"train": 5, "all": 5}
 
 
-def test_a_loader_gives_what_there_is_as_it_is(class_folders):
-    """Neither split nor fitted, with or without classes."""
+def test_a_loader_returns_raw_data(class_folders):
+    """It is neither split nor fitted, with or without classes."""
     for counts in ({"cats": 4}, {"dogs": 1}):
         dataset = load_dataset(DatasetSettings(name=str(class_folders(**counts))))
         classes = tuple(sorted({"cats", *counts}))
@@ -66,7 +66,7 @@ def test_the_home_folder(class_folders, monkeypatch):
     assert load("~/data").spec == load(path).spec
 
 
-def test_a_function_of_the_users(tmp_path, monkeypatch):
+def test_a_function_of_the_user(tmp_path, monkeypatch):
     (tmp_path / "my_own_data.py").write_text(OWN)
     monkeypatch.syspath_prepend(tmp_path)
     assert load("my_own_data:larger").split("train").read(np.arange(2))["image"].shape == (2, 16, 16, 1)
@@ -84,12 +84,12 @@ def test_unknown_names():
 
 
 @pytest.mark.parametrize("name", ["./absent", "absent/deeper", "~/absent-folder", "absent.npz", "/absent"])
-def test_paths_that_lead_nowhere(name):
+def test_paths_that_do_not_exist_are_refused(name):
     with pytest.raises(ValueError, match=r"\.npz.*\.csv.*Received: .*absent"):
         load(name)
 
 
-def test_a_file_of_another_kind(tmp_path):
+def test_a_file_of_an_unknown_kind_is_refused(tmp_path):
     (tmp_path / "images.zip").write_bytes(b"")
     with pytest.raises(ValueError, match=r"Received: .*images.zip "):
         load(tmp_path / "images.zip")

@@ -8,25 +8,25 @@ NOISE = Noise(name="noise", dtype="float32", shape=(3,))
 LABEL = ClassId(name="label", dtype="int32", shape=(), classes=("zero", "one"))
 
 
-def test_a_seed_gives_the_same_numbers_everywhere():
+def test_a_seed_gives_the_same_noise_everywhere():
     np.testing.assert_allclose(NOISE.draw(0), [0.12573022, -0.13210486, 0.64042264], rtol=1e-6)
     assert NOISE.draw(0).dtype == np.float32
     assert not np.array_equal(NOISE.draw(0), NOISE.draw(1))
     np.testing.assert_array_equal(read_noise("7", [NOISE])["noise"], NOISE.draw(7)[None])
 
 
-def test_many_seeds_are_standard_normal():
+def test_noise_is_standard_normal():
     drawn = np.stack([NOISE.draw(seed) for seed in range(5000)])
     np.testing.assert_allclose(drawn.mean(axis=0), 0, atol=0.05)
     np.testing.assert_allclose(np.cov(drawn.T), np.eye(3), atol=0.06)
 
 
-def test_noise_can_be_typed():
+def test_noise_can_be_typed_as_numbers():
     np.testing.assert_allclose(read_noise("0.5, -1,2e-1", [NOISE])["noise"], [[0.5, -1, 0.2]])
     np.testing.assert_allclose(read_noise("0.5", [NOISE.model_copy(update={"shape": (1,)})])["noise"], [[0.5]])
 
 
-def test_a_class_is_named_or_comes_in_turn():
+def test_a_class_is_named_or_the_next_one():
     arrays = read_noise("4:one", [NOISE, LABEL])
     np.testing.assert_array_equal(arrays["noise"], NOISE.draw(4)[None])
     assert arrays["label"].tolist() == [1]
@@ -48,7 +48,7 @@ def test_a_class_is_named_or_comes_in_turn():
         ("0:one", [NOISE], "Received: '0:one'"),
     ],
 )
-def test_what_is_no_noise_is_refused(text, values, match):
+def test_invalid_noise_is_refused(text, values, match):
     with pytest.raises(ValueError, match=match):
         read_noise(text, values)
 

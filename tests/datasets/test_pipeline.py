@@ -3,7 +3,7 @@ import PIL.Image
 import pytest
 import tensorflow as tf
 
-from conftest import batch_of, look_at
+from conftest import adapt_data, batch_of
 from dltemplates.datasets.augment import images as augment
 from dltemplates.datasets.images.files import FileSource, scan_files
 from dltemplates.datasets.pipeline import Shard, TrainingOrder, evaluation_batches, training_batches
@@ -16,7 +16,7 @@ IMAGE = Image(name="image", dtype="float32", shape=(6, 6, 1), range=(0, 255))
 LABEL = ClassId(name="label", dtype="int64", shape=(), classes=("even", "odd"))
 SPEC = DatasetSpec(inputs=(IMAGE,), targets=(LABEL,), sizes={"train": 10}, fingerprint="")
 PIXELS = np.random.default_rng(0).integers(0, 256, (10, 6, 6, 1)).astype("uint8")
-PIXELS[:, 0, 0, 0] = np.arange(10)  # so that an example can be told by its first pixel
+PIXELS[:, 0, 0, 0] = np.arange(10)  # the first pixel identifies the example
 SOURCE = ArraySource({"image": PIXELS, "label": np.arange(10) % 2})
 ALL = Augment(
     random_crop=0.75,
@@ -34,7 +34,7 @@ ALL = Augment(
 
 @pytest.fixture(autouse=True, scope="module")
 def deterministic():
-    """As in training: every operation must have a deterministic form."""
+    """Use deterministic operations, as training does."""
     tf.config.experimental.enable_op_determinism()
 
 
@@ -44,8 +44,8 @@ def one_hot(target):
 
 def batches(first, last, augment=Augment(), seed=3, source=SOURCE, spec=SPEC, batch=batch_of(one_hot), **options):  # noqa: B008
     order = TrainingOrder(len(source), 4, seed)
-    made = training_batches(source, spec, order, steps=range(first, last), batch=batch, augment=augment, **options)
-    return list(made.as_numpy_iterator())
+    dataset = training_batches(source, spec, order, steps=range(first, last), batch=batch, augment=augment, **options)
+    return list(dataset.as_numpy_iterator())
 
 
 def assert_same(found, expected):
@@ -56,7 +56,7 @@ def assert_same(found, expected):
             np.testing.assert_array_equal(array, other)
 
 
-def test_each_epoch_sees_every_example_once_in_another_order():
+def test_each_epoch_visits_every_example_once_in_a_new_order():
     order = TrainingOrder(10, 4, seed=3)
     seen = np.concatenate([order.indices(tf.constant(step, tf.int64)) for step in range(5)])
     assert sorted(seen[:10]) == sorted(seen[10:]) == list(range(10))
@@ -69,13 +69,13 @@ def test_the_seed_changes_the_order():
 
 
 @pytest.mark.parametrize("settings", [Augment(), ALL])
-def test_beginning_at_a_step_gives_what_would_have_come(settings):
+def test_starting_at_a_step_gives_the_same_batches(settings):
     whole, rest = batches(0, 7, settings), batches(4, 7, settings)
     assert len(rest) == 3
     assert_same(rest, whole[4:])
 
 
-def test_batches_hold_the_examples_of_the_order_and_are_full():
+def test_batches_follow_the_order_and_are_full():
     order = TrainingOrder(10, 4, seed=3)
     for step, (images, labels, weights) in enumerate(batches(0, 5)):
         indices = order.indices(tf.constant(step, tf.int64)).numpy()
@@ -90,14 +90,14 @@ def test_class_weights_are_sample_weights():
 
 
 def evaluate(batch_size, source=SOURCE, **options):
-    made = evaluation_batches(source, SPEC, batch_size=batch_size, batch=batch_of(), **options)
-    found = list(made.as_numpy_iterator())
-    assert made.cardinality() == len(found)
+    dataset = evaluation_batches(source, SPEC, batch_size=batch_size, batch=batch_of(), **options)
+    found = list(dataset.as_numpy_iterator())
+    assert dataset.cardinality() == len(found)
     return found
 
 
 @pytest.mark.parametrize(("batch_size", "lengths"), [(4, [4, 4, 4]), (5, [5, 5]), (16, [10])])
-def test_evaluation_sees_every_example_once_in_order(batch_size, lengths):
+def test_evaluation_visits_every_example_once_in_order(batch_size, lengths):
     found = evaluate(batch_size)
     assert [len(images) for images, _, _ in found] == lengths
     images, labels, weights = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
@@ -108,13 +108,13 @@ def test_evaluation_sees_every_example_once_in_order(batch_size, lengths):
 
 
 @pytest.mark.parametrize("most", [3, 5, 7, 100])
-def test_evaluation_sees_examples_from_all_over_where_not_all_are_wanted(most):
+def test_evaluation_on_a_subset_spreads_over_the_split(most):
     images, _, weights = (np.concatenate(arrays) for arrays in zip(*evaluate(4, most=most), strict=True))
     seen = {3: [0, 3, 6], 5: [0, 2, 4, 6, 8], 7: [0, 1, 2, 4, 5, 7, 8], 100: range(10)}
     np.testing.assert_array_equal(images[weights > 0], PIXELS[seen[most]])
 
 
-def test_an_order_of_some_examples_visits_each_of_them_once_an_epoch():
+def test_an_order_of_a_subset_visits_each_example_once_an_epoch():
     order = TrainingOrder(20, 10, 0, only=np.arange(0, 60, 3))
     visited = [np.concatenate([order.indices(2 * epoch), order.indices(2 * epoch + 1)]) for epoch in range(4)]
     for epoch in visited:
@@ -123,10 +123,10 @@ def test_an_order_of_some_examples_visits_each_of_them_once_an_epoch():
 
 
 @pytest.mark.parametrize(("batch_size", "parts"), [(4, 2), (6, 3), (100, 4), (5, 2)])
-def test_parts_of_evaluation_are_those_of_the_whole(batch_size, parts):
-    made = [evaluate(batch_size, shard=Shard(parts, range(part, part + 1))) for part in range(parts)]
-    assert len({len(images) for own in made for images, _, _ in own}) == 1
-    joined = [np.concatenate(arrays) for step in zip(*made, strict=True) for arrays in zip(*step, strict=True)]
+def test_evaluation_shards_add_up_to_the_whole_split(batch_size, parts):
+    shards = [evaluate(batch_size, shard=Shard(parts, range(part, part + 1))) for part in range(parts)]
+    assert len({len(images) for own in shards for images, _, _ in own}) == 1
+    joined = [np.concatenate(arrays) for step in zip(*shards, strict=True) for arrays in zip(*step, strict=True)]
     images, labels, weights = (np.concatenate(joined[place::3]) for place in range(3))
     assert weights.sum() == 10
     np.testing.assert_array_equal(images[weights == 1], PIXELS)
@@ -144,7 +144,7 @@ def test_parts_of_evaluation_are_those_of_the_whole(batch_size, parts):
         ("files", ALL),
     ],
 )
-def test_parts_of_a_batch_are_those_of_the_whole(settings, kind, image_files):
+def test_shards_add_up_to_the_whole_batch(settings, kind, image_files):
     source, spec = (SOURCE, SPEC) if kind == "arrays" else (image_files, SPEC)
     options = {"source": source, "spec": spec, "class_weights": np.float32([0.5, 2])}
     whole = batches(2, 5, settings, **options)
@@ -158,7 +158,7 @@ def test_parts_of_a_batch_are_those_of_the_whole(settings, kind, image_files):
 
 @pytest.fixture
 def image_files(tmp_path):
-    """The examples of SOURCE as files of two sizes and two formats, read less exactly where they are resized."""
+    """Return SOURCE as files of two sizes and two formats; resizing loses some precision."""
     names = [f"{number}.{'png' if number % 2 else 'bmp'}" for number in range(10)]
     for name, pixels in zip(names, PIXELS, strict=True):
         side = 8 if name < "5" else 6
@@ -177,23 +177,23 @@ def image_files(tmp_path):
     ],
     ids=["reconstruction", "denoising", "anomaly"],
 )
-def test_an_image_that_is_given_back_is_its_own_target_as_it_was_changed(settings):
+def test_the_target_of_a_reconstruction_is_the_augmented_image(settings):
     augment = Augment(random_crop=0.75, flip=True, crop_padding=1, brightness=0.1, mixup=0.4, cutmix=1.0)
-    task, seen = look_at(settings, Dataset(SPEC, dict.fromkeys(SPLITS, SOURCE)))
-    found = batches(0, 2, augment, source=seen.split("train"), spec=seen.spec, batch=task.batch)
+    task, adapted = adapt_data(settings, Dataset(SPEC, dict.fromkeys(SPLITS, SOURCE)))
+    found = batches(0, 2, augment, source=adapted.split("train"), spec=adapted.spec, batch=task.batch)
     for (images, targets, _), (classified, _, _) in zip(found, batches(0, 2, augment), strict=True):
         assert targets.std() > 0.1
         np.testing.assert_array_equal(targets, images / np.float32(255))
-        np.testing.assert_array_equal(images, classified)  # what is drawn is the same as for any other target
+        np.testing.assert_array_equal(images, classified)  # the target does not change the random draws
 
 
-def test_parts_not_owned_are_not_read(monkeypatch):
+def test_a_shard_reads_only_its_own_examples(monkeypatch):
     seen = []
     read = SOURCE.read
     monkeypatch.setattr(SOURCE, "read", lambda indices: seen.extend(indices.tolist()) or read(indices))
     batches(0, 1, shard=Shard(2, range(1, 2)))
     order = TrainingOrder(10, 4, seed=3)
-    assert seen == [0, *order.indices(tf.constant(0, tf.int64)).numpy()[2:]]  # the first tells the dtypes
+    assert seen == [0, *order.indices(tf.constant(0, tf.int64)).numpy()[2:]]  # index 0 is read once for the dtypes
 
 
 def test_a_batch_that_cannot_be_cut():
@@ -219,7 +219,7 @@ def test_a_random_crop_of_arrays_is_a_window_of_a_larger_canvas():
         assert any((image == window).all() for window in windows)
 
 
-def test_levels_stay_bytes_until_something_changes_them():
+def test_pixels_stay_bytes_until_an_augmentation_changes_their_values():
     for settings, dtype in [(Augment(flip=True, crop_padding=1, cutout=2, cutmix=1.0), np.uint8), (ALL, np.float32)]:
         (images, _, _), *_ = batches(0, 1, settings)
         assert images.dtype == dtype
@@ -228,12 +228,12 @@ def test_levels_stay_bytes_until_something_changes_them():
 IMAGES = tf.constant(PIXELS[:4], tf.float32)
 
 
-def test_no_augmentation_leaves_images_alone():
+def test_without_augmentation_images_are_unchanged():
     draws = tf.random.stateless_uniform([4, augment.count_draws(ALL)], [0, 0])
     np.testing.assert_array_equal(augment.augment_images(IMAGES, draws, Augment()), IMAGES)
 
 
-def test_augmentation_is_a_function_of_its_draws():
+def test_augmentation_depends_only_on_its_random_draws():
     draws = tf.random.stateless_uniform([4, augment.count_draws(ALL)], [0, 1])
     once, again = (augment.augment_images(IMAGES, draws, ALL).numpy() for _ in range(2))
     np.testing.assert_array_equal(once, again)
@@ -242,7 +242,7 @@ def test_augmentation_is_a_function_of_its_draws():
     assert once.max() <= 255
 
 
-def test_flip_mirrors_what_it_is_told_to():
+def test_flip_mirrors_the_chosen_images():
     flipped = augment.flip(IMAGES, tf.constant([True, True, False, False]))
     np.testing.assert_array_equal(flipped[:2], IMAGES[:2, :, ::-1])
     np.testing.assert_array_equal(flipped[2:], IMAGES[2:])
@@ -259,7 +259,7 @@ def test_crop_shifts_by_up_to_the_padding_and_fills_with_black():
     np.testing.assert_array_equal(middle, IMAGES)
 
 
-def test_rotation_by_nothing_and_by_a_right_angle():
+def test_rotation_by_0_and_90_degrees():
     np.testing.assert_allclose(augment.rotate(IMAGES, tf.fill([4], 0.5), 90), IMAGES, atol=1e-3)
     turned = augment.rotate(IMAGES, tf.ones(4), 90).numpy()
     np.testing.assert_allclose(turned, np.rot90(IMAGES, axes=(1, 2)), atol=1e-2)

@@ -6,7 +6,7 @@ from dltemplates.datasets.ragged import Ragged
 ARRAYS = [np.arange(2), np.arange(0), np.arange(10, 13)]
 
 
-def test_examples_are_padded_where_they_are_read():
+def test_examples_are_padded_when_read():
     ragged = Ragged.of(ARRAYS, length=4, fill=-1)
     assert ragged.shape == (3, 4)
     assert ragged.dtype == np.int64
@@ -29,7 +29,7 @@ def test_rows_may_have_further_axes():
 
 
 @pytest.mark.parametrize("indices", [[2, 0, 2], [1], []])
-def test_some_of_them(indices):
+def test_take_selects_examples(indices):
     indices = np.array(indices, np.int64)
     ragged = Ragged.of(ARRAYS, length=4, fill=-1)
     taken = ragged.take(indices)

@@ -1,4 +1,4 @@
-"""Hashes of examples, and the splits that a run keeps by them."""
+"""Hashes of examples, and how a run keeps the splits of its rows."""
 
 import numpy as np
 import pandas as pd
@@ -35,7 +35,7 @@ def write(tmp_path):
     return write
 
 
-def test_a_row_is_known_by_its_values_not_by_how_they_are_written(write):
+def test_a_row_is_hashed_by_its_values_not_its_spelling(write):
     first = hashes_of(write("a,b,c\n1,x,0.50\n2,1.0,-0.0\n,y,3\n"), target="c")
     again = hashes_of(write("a,b,c\n1.0, x,.5\n2.00,1,0\nNA,y,3.0\n"), target="c")
     np.testing.assert_array_equal(first, again)
@@ -44,8 +44,8 @@ def test_a_row_is_known_by_its_values_not_by_how_they_are_written(write):
     assert not set(changed.tolist()) & set(first.tolist())
 
 
-def test_an_example_is_known_by_the_name_of_its_class():
-    """A class more, in front of the others, moves their ids."""
+def test_an_example_is_hashed_with_the_name_of_its_class():
+    """One more class in front moves the ids of the others."""
     images = np.random.default_rng(0).integers(0, 256, (4, 3, 3, 1), np.uint8)
 
     def hashed(classes, ids):
@@ -57,8 +57,8 @@ def test_an_example_is_known_by_the_name_of_its_class():
     assert (first == hashed(("cat", "dog"), [1, 1, 0, 1])).tolist() == [False, True, True, True]
 
 
-def test_classes_of_several_places_are_known_by_their_names_and_none_is_no_class():
-    """A class for each box of an image; a place without a box has -1."""
+def test_classes_of_several_slots_are_hashed_by_name_without_the_empty_ones():
+    """One class for each box of an image; -1 marks an empty slot."""
 
     def hashed(classes, ids):
         value = class_value(classes).model_copy(update={"shape": (2,)})
@@ -69,7 +69,7 @@ def test_classes_of_several_places_are_known_by_their_names_and_none_is_no_class
     np.testing.assert_array_equal(first, hashed(("bird", "cat", "dog"), [[1, 2], [2, 1], [2, -1]]))
 
 
-def test_the_fingerprint_is_that_of_the_examples_in_any_order():
+def test_the_fingerprint_ignores_the_order_of_examples():
     hashes = np.array([5, 3, 9], np.uint64)
     assert fingerprint({"train": hashes}) == fingerprint({"train": hashes[::-1]})
     assert fingerprint({"train": hashes}, ordered=True) != fingerprint({"train": hashes[::-1]}, ordered=True)
@@ -77,7 +77,7 @@ def test_the_fingerprint_is_that_of_the_examples_in_any_order():
     assert fingerprint({"train": hashes}) != fingerprint({"train": hashes[:2]})
 
 
-def test_equal_examples_stand_in_one_split():
+def test_equal_examples_share_a_split():
     hashes = np.random.default_rng(0).integers(0, 90, 100).astype(np.uint64)
     parts, warnings = divide(hashes, None, None, SETTINGS)
     assert np.array_equal(np.sort(np.concatenate(list(parts.values()))), np.arange(100))
@@ -88,15 +88,15 @@ def test_equal_examples_stand_in_one_split():
     assert told.startswith("only 10 of 100 examples are different, and equal ones share a split")
 
 
-def test_without_equal_examples_nothing_is_split_otherwise():
-    """The place of an example decides, and that of the first of equal ones."""
+def test_duplicates_do_not_change_the_split():
+    """The position of an example decides; of equal ones, the first."""
     once, _ = divide(np.arange(40).astype(np.uint64), None, None, SETTINGS)
     twice, _ = divide(np.append(np.arange(40), np.arange(40)).astype(np.uint64), None, None, SETTINGS)
     for split, rows in once.items():
         np.testing.assert_array_equal(twice[split], [*rows, *(rows + 40)])
 
 
-def test_rare_groups_are_split_together():
+def test_rare_classes_are_pooled():
     groups = np.repeat([0, 1, 2, 3], [50, 2, 1, 1])
     parts, (told,) = divide(np.arange(54).astype(np.uint64), None, Strata(groups, ("a", "b", "c", "d")), SETTINGS)
     assert told.startswith("classes b, c, d: fewer different examples than splits (3)")
@@ -104,13 +104,13 @@ def test_rare_groups_are_split_together():
     assert divide(np.arange(54).astype(np.uint64), None, Strata(groups), SETTINGS)[1] == []
 
 
-def test_what_is_known_keeps_its_split_and_its_order():
+def test_known_rows_keep_their_split_and_order():
     hashes = np.arange(100, 140).astype(np.uint64)
     parts, _ = divide(hashes, None, None, SETTINGS)
     splits = np.zeros(40, np.uint8)
     splits[parts["validation"]], splits[parts["test"]] = 1, 2
     known = rows_of(hashes, splits)
-    shuffled = np.random.default_rng(0).permutation(hashes)[5:]  # five are gone
+    shuffled = np.random.default_rng(0).permutation(hashes)[5:]  # five rows are deleted
     given = np.append(shuffled, np.arange(1000, 1200).astype(np.uint64))
     order, again = divide_again(given, known, SETTINGS)
     np.testing.assert_array_equal(given[order][:35], np.sort(shuffled))
@@ -125,13 +125,13 @@ def test_what_is_known_keeps_its_split_and_its_order():
         assert set(given[rows].tolist()) == set(given[::-1][other[split]].tolist())
 
 
-def test_of_equal_examples_as_many_are_known_as_there_were():
+def test_extra_copies_of_a_known_row_are_new():
     known = rows_of([7, 7, 3], [0, 0, 2])
     assert known.find(np.array([3, 7, 7, 7, 5], np.uint64)).tolist() == [2, 0, 1, -1, -1]
     assert known.compare(np.array([7, 5], np.uint64)) == (2, 1)
     order, parts = divide_again(np.array([5, 7, 3, 7, 7], np.uint64), known, SETTINGS)
     assert order.tolist() == [1, 3, 2, 0, 4]
-    assert set(parts["train"].tolist()) >= {1, 3, 4}  # a third copy of what was trained on is no example to judge by
+    assert set(parts["train"].tolist()) >= {1, 3, 4}  # a third copy of a training row must not become a test row
 
 
 def test_unchanged_data_keeps_its_order():
@@ -140,7 +140,7 @@ def test_unchanged_data_keeps_its_order():
     assert order.tolist() == [0, 1, 2, 3, 4]
 
 
-def test_a_file_of_splits_is_read_whole_or_refused():
+def test_a_broken_file_of_splits_is_refused():
     rows = RowSplits(np.arange(5, dtype=np.uint64), np.array([0, 0, 1, 2, 2], np.uint8), np.array([3.0, 4.5]), True)
     again = RowSplits.from_bytes(rows.to_bytes(), "splits.npz")
     for name in ("hashes", "splits", "split_bounds", "by_time"):
@@ -161,7 +161,7 @@ def data(value, array):
     )
 
 
-def test_classes_have_the_ids_that_the_network_knows():
+def test_classes_get_the_ids_of_the_network():
     numbers = tuple(map(str, range(1, 13)))
     lexicographic = tuple(sorted(numbers))  # 1, 10, 11, 12, 2, ...
     dataset = with_classes_of(network(class_value(lexicographic)), data(class_value(numbers), range(12)))
@@ -177,22 +177,22 @@ def test_classes_have_the_ids_that_the_network_knows():
     assert with_classes_of(network(class_value(("a", "b"))), same) is same
 
 
-def test_labels_have_the_places_that_the_network_knows():
+def test_labels_get_the_columns_of_the_network():
     flags = np.array([[1, 0], [1, 1]], np.float32)
     dataset = with_classes_of(network(labels_value(("a", "b", "c"))), data(labels_value(("c", "a")), flags))
     assert dataset.split("train").column("labels").tolist() == [[0, 0, 1], [1, 0, 1]]
     assert dataset.spec.targets[0].shape == (3,)
 
 
-def test_a_class_that_the_network_does_not_know_is_refused_by_its_name():
+def test_a_class_unknown_to_the_network_is_refused():
     known, other = network(class_value(("a", "b"))), data(class_value(("a", "z")), [0, 1])
     with pytest.raises(ValueError, match="the classes of the network, a, b. Received: z, which it was not trained on"):
         with_classes_of(known, other)
     assert with_classes_of(known, other, must_know=False) is other
 
 
-def test_a_table_that_is_resaved_with_floats_is_the_same(tmp_path):
-    """pandas writes whole numbers as 1.0 where one in their column is missing."""
+def test_a_table_saved_again_with_floats_has_the_same_hashes(tmp_path):
+    """pandas writes whole numbers as 1.0 if one in the column is missing."""
     frame = pd.DataFrame({"n": [1, 2, 3], "code": ["1", "2", "x"], "y": [0.5, 1.5, 2.5]})
     frame.to_csv(tmp_path / "a.csv", index=False)
     frame.assign(n=frame.n.astype(float), code=["1.0", "2.0", "x"]).to_csv(tmp_path / "b.csv", index=False)

@@ -29,7 +29,7 @@ def task():
 
 @pytest.fixture(scope="session")
 def dataset():
-    """1,797 real digits at their own size."""
+    """Return 1,797 real digits at their own size."""
     from sklearn.datasets import load_digits
 
     digits = load_digits()
@@ -46,7 +46,7 @@ def dataset():
 
 @pytest.fixture(scope="session")
 def serve(task):
-    """Make a serving model of layers that give ten logits."""
+    """Return a function that builds a serving model from layers that end in ten logits."""
 
     def make(*network, name="tiny", image=IMAGE, preprocessing=None):
         inputs = keras.Input(image.shape, name="image", dtype="uint8")
@@ -63,9 +63,9 @@ def serve(task):
 
 @pytest.fixture(scope="session")
 def serving(serve, dataset):
-    """A tiny convolutional network, trained for a few seconds."""
+    """Train a tiny convolutional network for a few seconds."""
     keras.utils.set_random_seed(0)
-    made = serve(
+    serving = serve(
         layers.Conv2D(12, 3, padding="same", use_bias=False),
         layers.BatchNormalization(momentum=0.8),
         layers.ReLU(),
@@ -74,28 +74,28 @@ def serving(serve, dataset):
         layers.Dense(10),
     )
     train = dataset.split("train").arrays
-    made.model.compile(keras.optimizers.Adam(0.005), "sparse_categorical_crossentropy")
-    made.model.fit(train["image"], train["label"], batch_size=32, epochs=6, verbose=0)
-    return made
+    serving.model.compile(keras.optimizers.Adam(0.005), "sparse_categorical_crossentropy")
+    serving.model.fit(train["image"], train["label"], batch_size=32, epochs=6, verbose=0)
+    return serving
 
 
 @pytest.fixture(scope="session")
 def exported(serving, task, dataset, tmp_path_factory):
-    """One export to all nine formats, to be read and never written: the report and its folder."""
+    """Export once to all nine formats; tests read the report and its folder and never write them."""
     folder = tmp_path_factory.mktemp("exported")
     return export_system({WHOLE: serving}, task, dataset, folder, ExportSettings(calibration=64)), folder
 
 
 @pytest.fixture(scope="session")
 def predictor(exported):
-    """Open the file of a format."""
+    """Return a function that opens the file of a format."""
     report, folder = exported
     return lambda key: load_predictor(folder / report.result(key).file)
 
 
 @pytest.fixture(scope="session")
 def refer(tmp_path_factory):
-    """Make the reference of a system of one part."""
+    """Return a function that builds the reference of a system of one part."""
 
     def make(serving, task, dataset, max_drop="0.01"):
         folder = tmp_path_factory.mktemp("reference")
@@ -111,7 +111,7 @@ def reference(refer, serving, task, dataset):
 
 @pytest.fixture(scope="session")
 def check():
-    """Check the file of a system of one part, as an export does: the figures of each split, and remarks."""
+    """Return a function that checks the file of a system of one part; it returns figures per split, and remarks."""
 
     def run(format, predictor, reference):
         parity = check_part(format, predictor, reference.part(WHOLE))

@@ -22,7 +22,7 @@ from dltemplates.deploy.budget import Budget
         ("0.01", "min", math.nan, 0.1, False),
     ],
 )
-def test_a_drop_within_the_budget_holds(text, direction, before, after, holds):
+def test_a_drop_within_the_budget_is_allowed(text, direction, before, after, holds):
     assert Budget(text, direction).holds(before, after) == holds
 
 

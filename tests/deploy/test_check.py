@@ -14,7 +14,7 @@ from dltemplates.tasks.serving.contract import Contract, ServingModel
 
 
 class Wrapped(Predictor):
-    """A predictor whose raw outputs are changed on the way."""
+    """A predictor that changes the raw outputs of another."""
 
     def __init__(self, predictor, change=lambda array: array, contract=None, graph=None):
         super().__init__(contract or predictor.contract)
@@ -74,11 +74,11 @@ def test_a_file_of_other_weights_fails(predictor, serve, task, dataset, refer, c
     reference = refer(other, task, dataset)
     with pytest.raises(CheckError, match=r"must be within 0\.0001 of Keras's"):
         check(load_format("onnx:float32"), predictor("onnx:float32"), reference)
-    splits, _ = check(load_format("tflite:int8"), predictor("tflite:int8"), reference)  # better than Keras is no fault
+    splits, _ = check(load_format("tflite:int8"), predictor("tflite:int8"), reference)  # better than Keras passes
     assert splits["validation"].drop < -0.5
 
 
-def test_a_file_that_is_worse_than_keras_fails(predictor, reference, check):
+def test_a_file_worse_than_keras_fails(predictor, reference, check):
     wrong = Wrapped(predictor("tflite:int8"), lambda array: array[:, ::-1])
     with pytest.raises(
         CheckError, match=r"accuracy on validation: of 300 examples, \d+ are right only in Keras .* at most 3 is"
@@ -110,7 +110,7 @@ def test_foreign_operators_fail(predictor, reference, name, check):
         ("tflite:int8", "TRANSPOSE_CONV", 300),
     ],
 )
-def test_slow_files_are_checked_on_fewer(predictor, reference, monkeypatch, key, operator, examples, check):
+def test_slow_files_are_checked_on_fewer_examples(predictor, reference, monkeypatch, key, operator, examples, check):
     monkeypatch.setattr("dltemplates.deploy.check.SLOW_EXAMPLES", 50)
     graph = [Operator(operator, ("0:0",), ("0:1",))]
     splits, remarks = check(load_format(key), Wrapped(predictor(key), graph=graph), reference)
@@ -126,7 +126,7 @@ def test_few_examples_are_spread_and_keep_their_targets(reference, dataset):
     assert len(reference.evaluation("validation", 7)) == 7
 
 
-def test_parity_is_held_on_few_examples_and_the_score_on_all(predictor, reference, check):
+def test_parity_uses_few_examples_and_the_score_all(predictor, reference, check):
     splits, _ = check(load_format("onnx:int8"), predictor("onnx:int8"), reference)
     assert len(reference.part("").source) == PARITY_EXAMPLES < splits["validation"].examples == 300
 
@@ -135,12 +135,12 @@ def test_changed_decisions_are_counted(predictor, reference, check):
     def swap_two_rows(array):
         return np.concatenate([np.roll(array[:2], 1, axis=1), array[2:]]) if len(array) == 44 else array
 
-    # 300 examples are 4 batches of 64 and one of 44; parity, on 256, sees none of those two rows.
+    # 300 examples are 4 batches of 64 and one of 44; parity, on 256 of them, skips those two rows.
     splits, _ = check(load_format("tflite:float32"), Wrapped(predictor("tflite:float32"), swap_two_rows), reference)
     assert (splits["validation"].changed, splits["validation"].agreement) == (2, pytest.approx(1 - 2 / 300))
 
 
-def test_the_references_own_faults_are_seen(serve, task, dataset, refer):
+def test_a_constant_network_of_keras_is_a_problem(serve, task, dataset, refer):
     serving = serve(layers.Flatten(), layers.Dense(10))
     serving.model.set_weights([np.zeros_like(array) for array in serving.model.get_weights()])
     found = refer(serving, task, dataset).part("")
@@ -149,7 +149,7 @@ def test_the_references_own_faults_are_seen(serve, task, dataset, refer):
 
 @pytest.fixture
 def few(serving, task, dataset, refer):
-    """References of `count` examples, all the same one."""
+    """Return a function that builds a reference of `count` equal examples."""
 
     def make(count):
         arrays = dataset.split("validation").read(np.zeros(count, int))
@@ -174,7 +174,7 @@ def test_a_wrong_output_fails_on_one_example_too(predictor, few, change, check):
         check(load_format("tflite:float32"), Wrapped(predictor("tflite:float32"), change), few(1))
 
 
-def test_a_constant_network_is_seen_on_one_example(serve, task, dataset, few, refer):
+def test_a_constant_network_is_found_with_one_example(serve, task, dataset, few, refer):
     serving = serve(layers.Flatten(), layers.Dense(10))
     serving.model.set_weights([np.zeros_like(array) for array in serving.model.get_weights()])
     found = refer(serving, task, Dataset(dataset.spec, {"validation": few(1).source("validation")})).part("")
@@ -183,18 +183,18 @@ def test_a_constant_network_is_seen_on_one_example(serve, task, dataset, few, re
 
 @pytest.fixture
 def compared(tmp_path):
-    """Compare an output with another that Keras is said to give."""
+    """Return a function that compares outputs with those of Keras."""
 
-    def compare_with(expected, given, kind=Number):
+    def compare_with(expected, found, kind=Number):
         value = kind(name="value", dtype="float32", shape=np.shape(expected)[1:])
         contract = Contract(name="n", task="regression", inputs=(value,), outputs=(value,), targets=())
-        return compare(Echo(contract), PartReference(contract, ArraySource({"value": given}), {"value": expected}))
+        return compare(Echo(contract), PartReference(contract, ArraySource({"value": found}), {"value": expected}))
 
     return compare_with
 
 
 class Echo(Predictor):
-    """Gives what it is given."""
+    """A predictor that returns its input."""
 
     def _run(self, encoded):
         return encoded
@@ -210,21 +210,21 @@ def test_the_error_is_relative_to_the_range_of_keras_and_keeps_a_nan(compared):
         compared(expected, np.where(np.arange(20)[:, None] == 5, np.float32(np.nan), expected))
 
 
-def test_an_output_is_compared_as_its_kind_is(compared):
+def test_an_output_is_compared_by_its_kind(compared):
     random = np.random.default_rng(0)
     expected = random.uniform(0, 1, (20, 5, 4)).astype(np.float32)
     shuffled = random.permuted(expected, axis=1)
     assert compared(expected, expected[:, ::-1]).max_error > 0.1
     assert compared(expected, expected[:, ::-1], Boxes).max_error == 0
-    assert compared(expected, shuffled, Boxes).max_error > 0.1  # their sides were shuffled, not the boxes
-    padded = np.where(np.arange(5)[:, None] < 1, expected, -1)  # a share of the image, whatever fills the rows
+    assert compared(expected, shuffled, Boxes).max_error > 0.1  # the coordinates were shuffled, not the boxes
+    padded = np.where(np.arange(5)[:, None] < 1, expected, -1)  # relative to the image, however many rows are empty
     assert compared(padded, np.where(padded < 0, padded, padded + 0.25), Boxes).max_error == pytest.approx(0.25)
     decisions = (np.arange(20) % 2).astype(np.float32)
     parity = compared(decisions, np.where(np.arange(20) < 3, 1 - decisions, decisions), Binary)
     assert (parity.changed, parity.max_error, parity.rms_error) == (3, 0.15, 0)
 
 
-def test_the_spread_of_a_single_number_is_its_size():
+def test_the_range_of_a_single_number_is_its_size():
     assert spread(np.array([[4.0]])) == 4.0
     assert spread(np.array([[0.0]])) == 1.0
     assert spread(np.array([1.0, 3.0])) == 2.0
@@ -240,7 +240,7 @@ def test_the_input_must_be_raw_bytes(predictor):
         check_input(Wrapped(good, contract=contract), {})
 
 
-def test_arithmetic_in_front_is_seen(predictor):
+def test_arithmetic_before_the_first_layer_is_found(predictor):
     good = predictor("tflite:int8")
     source = good.input_tensors["image"]
     graph = [Operator("MUL", (source, "0:90"), ("0:91",)), Operator("CONV_2D", ("0:91",), ("0:92",))]
@@ -255,7 +255,7 @@ def test_arithmetic_in_front_is_seen(predictor):
     )
 
 
-def test_a_model_that_takes_bytes_is_given_floats(serve):
+def test_a_model_with_byte_input_gets_float_input(serve):
     serving = serve(layers.Flatten(), layers.Dense(10))
     assert serving.model.inputs[0].dtype == "uint8"
     floats = with_float_images(serving)

@@ -25,7 +25,7 @@ ONE = ("tflite:float32",)
 
 
 class Precise(Classification):
-    """Scores how many outputs are finer than 1/256, which no 8-bit output is."""
+    """A task that scores how many outputs are finer than 1/256, which 8-bit outputs never are."""
 
     def compare(self, targets, outputs):
         return Evaluation({"fineness": float(np.mean(outputs["probabilities"] * 256 % 1 != 0))}, targets, outputs)
@@ -49,14 +49,14 @@ def test_every_format_passes(exported, key):
         assert figures.agreement == pytest.approx(1 - figures.changed / examples)
         assert figures.agreement >= 0.98
     assert 0 <= result.splits["validation"].max_error <= (load_format(key).tolerance or 0.2)
-    assert result.splits["test"].max_error is None  # nothing is decided there
+    assert result.splits["test"].max_error is None  # the test split decides nothing
     gate = result.gate
     assert (gate.units, gate.failure, gate.lost is None) == (300, None, False)
     assert gate.lost - gate.gained <= 3
     assert gate.proven == (gate.interval[1] <= 0.01)
 
 
-def test_only_the_files_and_the_report_are_left(exported):
+def test_an_export_leaves_only_files_and_the_report(exported):
     report, folder = exported
     assert not report.failed
     assert {path.name for path in folder.iterdir()} == {REPORT_FILE} | {result.file for result in report.results}
@@ -99,7 +99,7 @@ def test_an_earlier_export_of_the_same_weights_stays_in_the_report(serving, task
     assert load_report(tmp_path) == second
 
 
-def test_a_file_keeps_the_budget_it_was_held_to(serving, task, dataset, tmp_path, in_process):
+def test_a_file_keeps_its_budget(serving, task, dataset, tmp_path, in_process):
     export_system({WHOLE: serving}, task, dataset, tmp_path, formats=["tflite:float32"], max_drop="5%")
     report = export_system({WHOLE: serving}, task, dataset, tmp_path, formats=["onnx:float32"], max_drop=0.001)
     assert [result.max_drop for result in report.results] == ["5%", "0.001"]
@@ -107,7 +107,7 @@ def test_a_file_keeps_the_budget_it_was_held_to(serving, task, dataset, tmp_path
     assert remarks == [("exported earlier, when a drop of at most 5% was allowed",), ()]
 
 
-def test_over_budget_leaves_no_file_and_says_why(serving, dataset, tmp_path, in_process):
+def test_a_file_over_budget_is_removed_with_a_reason(serving, dataset, tmp_path, in_process):
     earlier = tmp_path / "tiny-int8.tflite"
     earlier.write_bytes(b"from an earlier export")
     settings = ExportSettings(formats=("tflite:float32", "tflite:int8"))
@@ -131,7 +131,7 @@ def test_a_broken_network_fails_every_format(serve, task, dataset, tmp_path, wei
     assert len(load_report(tmp_path).results) == 9
 
 
-def test_a_crash_of_the_converter_fails_its_format_alone(serving, task, dataset, tmp_path, monkeypatch):
+def test_a_crash_of_the_converter_fails_only_its_format(serving, task, dataset, tmp_path, monkeypatch):
     program = """
         import os, signal
         from dltemplates.deploy import worker
@@ -155,7 +155,7 @@ def test_a_crash_of_the_converter_fails_its_format_alone(serving, task, dataset,
     assert {path.name for path in tmp_path.iterdir()} == {REPORT_FILE, "tiny-float32.tflite", "tiny-float32.onnx"}
 
 
-def test_an_interrupt_leaves_what_was_done(serving, task, dataset, tmp_path, in_process):
+def test_an_interrupt_keeps_finished_formats(serving, task, dataset, tmp_path, in_process):
     def interrupt(key, state):
         if (key, state) == ("tflite:float32", "checking"):
             raise KeyboardInterrupt
@@ -178,9 +178,7 @@ def test_an_interrupt_before_the_first_file_leaves_no_folder(serving, task, data
     assert not (tmp_path / "exports").exists()
 
 
-def test_a_disk_that_cannot_be_written_is_no_failure_of_a_format(
-    serving, task, dataset, tmp_path, monkeypatch, in_process
-):
+def test_a_full_disk_raises_an_error(serving, task, dataset, tmp_path, monkeypatch, in_process):
     def full(*_):
         raise OSError(28, "No space left on device")
 
@@ -190,20 +188,20 @@ def test_a_disk_that_cannot_be_written_is_no_failure_of_a_format(
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
-@pytest.mark.parametrize("asked", [False, True])
-def test_what_is_not_offered_fails_only_where_asked_for(serve, task, dataset, tmp_path, asked, in_process):
+@pytest.mark.parametrize("requested", [False, True])
+def test_a_format_that_is_not_offered_fails_only_if_requested(serve, task, dataset, tmp_path, requested, in_process):
     serving = serve(layers.Flatten(), layers.Dense(10, activation="elu"))
     key = "tflite:int16x8"
     report = export_system(
-        {WHOLE: serving}, task, dataset, tmp_path, ExportSettings(formats=(key,)), formats=(key,) if asked else None
+        {WHOLE: serving}, task, dataset, tmp_path, ExportSettings(formats=(key,)), formats=(key,) if requested else None
     )
-    assert bool(report.failed) == asked
-    assert report.result(key).verdict == ("failed" if asked else "not offered")
+    assert bool(report.failed) == requested
+    assert report.result(key).verdict == ("failed" if requested else "not offered")
     assert "elu: the TFLite converter has no 16x8 form" in report.result(key).reason
     assert [path.name for path in tmp_path.iterdir()] == [REPORT_FILE]
 
 
-def test_traits_are_found_in_nested_networks(serve):
+def test_layer_types_are_found_in_nested_networks(serve):
     found = layer_types(serve(layers.Conv2D(4, 3, activation="hard_silu"), layers.Flatten(), layers.LeakyReLU()).model)
     assert {"Conv2D", "hard_silu", "LeakyReLU", "Rescaling"} <= found
     assert not_offered(load_format("tflite:int16x8"), found)
@@ -218,7 +216,7 @@ def test_traits_are_found_in_nested_networks(serve):
         (ONE, "lots", "`max_drop` must be a number"),
     ],
 )
-def test_wrong_settings_leave_nothing(serving, task, dataset, tmp_path, formats, max_drop, match, in_process):
+def test_invalid_options_leave_no_files(serving, task, dataset, tmp_path, formats, max_drop, match, in_process):
     with pytest.raises(ValueError, match=match):
         export_system({WHOLE: serving}, task, dataset, tmp_path / "new", formats=formats, max_drop=max_drop)
     assert not (tmp_path / "new").exists()
@@ -232,7 +230,7 @@ def test_an_empty_split_is_refused(serving, task, dataset, tmp_path):
     assert not (tmp_path / "new").exists()
 
 
-def test_names_must_be_those_of_the_contract(serving, task, dataset, tmp_path):
+def test_names_of_inputs_and_outputs_must_match_the_contract(serving, task, dataset, tmp_path):
     image = keras.Input((8, 8, 1), name="picture")
     model = keras.Model(image, {"probabilities": layers.Dense(10)(layers.Flatten()(image))})
     with pytest.raises(ValueError, match=r"inputs must be those of its contract, image\. Received: picture"):

@@ -1,4 +1,4 @@
-"""The export of a run: its template's settings, and what replaces them."""
+"""The export of a run: settings of its template, and options that replace them."""
 
 import shutil
 
@@ -18,7 +18,7 @@ def run(small_run, tmp_path):
     return Run(tmp_path / "run")
 
 
-def test_the_report_knows_the_runs_weights(run, in_process):
+def test_the_report_holds_the_digest_of_the_weights(run, in_process):
     report = export(run, formats=["tflite:float32"])
     assert report.weights_sha256 == run.record.sha256["model.weights.h5"]
     assert report.is_of(run)
@@ -34,7 +34,7 @@ def test_an_earlier_export_of_the_run_stays_in_the_report(run, in_process):
     assert [result.format for result in report.results] == ["tflite:float32", "onnx:float32"]
 
 
-def test_settings_of_the_template_are_replaced(run, in_process, monkeypatch):
+def test_options_replace_settings_of_the_template(run, in_process, monkeypatch):
     counts = []
 
     def counted(contract, dataset, count):
@@ -55,14 +55,14 @@ def test_settings_of_the_template_are_replaced(run, in_process, monkeypatch):
         ({"calibration": 0}, r"^`calibration` is wrong\. Received: 0\. Input should be greater than 0\.$"),
     ],
 )
-def test_wrong_settings_leave_nothing(run, override, match):
+def test_invalid_options_leave_no_files(run, override, match):
     with pytest.raises(ValueError, match=match):
         export(run, **override)
     assert not run.exports_path.exists()
 
 
-def test_all_is_every_format_that_the_model_can_take(tmp_path, in_process):
-    """The network uses what 16x8 has no operator for; the template names one format only."""
+def test_all_exports_every_format_offered_for_the_model(tmp_path, in_process):
+    """The activation has no 16x8 operator; the template names one format only."""
     template = small_template(
         model={"name": "mlp", "units": [16], "activation": "elu"}, train__epochs=2, export__formats=["onnx:float32"]
     )

@@ -21,7 +21,7 @@ def test_names_are_readable_and_distinct():
     assert len(set(names.values())) == len(names)
 
 
-def test_the_digest_of_a_folder_sees_every_change(tmp_path):
+def test_the_digest_of_a_folder_changes_with_every_file(tmp_path):
     folder = tmp_path / "a"
     (folder / "inner").mkdir(parents=True)
     (folder / "inner" / "file").write_text("one")
@@ -34,7 +34,7 @@ def test_the_digest_of_a_folder_sees_every_change(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["file", "folder"])
-def test_what_was_there_is_replaced(tmp_path, kind):
+def test_an_existing_target_is_replaced(tmp_path, kind):
     written, target = tmp_path / "work" / "written", tmp_path / "target"
     for path, text in ((written, "new"), (target, "old")):
         if kind == "folder":
@@ -51,7 +51,7 @@ def test_what_was_there_is_replaced(tmp_path, kind):
     assert not target.exists()
 
 
-def test_the_work_folder_goes_with_an_error(tmp_path):
+def test_the_work_folder_is_removed_after_an_error(tmp_path):
     exports = tmp_path / "exports"
     with contextlib.suppress(KeyboardInterrupt), files.work_folder(exports) as work:
         (work / "half").touch()
@@ -63,21 +63,21 @@ def test_the_work_folder_goes_with_an_error(tmp_path):
     assert [path.name for path in exports.iterdir()] == ["whole"]
 
 
-def test_what_killed_processes_left_is_swept(tmp_path):
+def test_files_of_killed_processes_are_removed(tmp_path):
     killed = subprocess.Popen([sys.executable, "-c", ""])
     killed.wait()
     left = [f".partial-{killed.pid}-abc", f".partial-{os.getpid()}-abc", f".partial-{'9' * 30}-abc"]
-    kept = [f".partial-{os.getppid()}-abc", ".partial-mine", "other"]
-    for name in left + kept:
+    others = [f".partial-{os.getppid()}-abc", ".partial-mine", "other"]
+    for name in left + others:
         (tmp_path / name).mkdir()
         (tmp_path / name / "half").touch()
     (tmp_path / f".partial-{killed.pid}-export_report.json").touch()
     with files.work_folder(tmp_path) as work:
-        assert {path.name for path in tmp_path.iterdir()} == {*kept, work.name}
-    assert {path.name for path in tmp_path.iterdir()} == set(kept)
+        assert {path.name for path in tmp_path.iterdir()} == {*others, work.name}
+    assert {path.name for path in tmp_path.iterdir()} == set(others)
 
 
-def test_calibration_spreads_over_training_and_the_whole_range(serving, dataset):
+def test_calibration_covers_the_training_split_and_the_range(serving, dataset):
     contract = with_float_images(serving).contract
     images = calibration(contract, dataset.split("train"), 10)["image"]
     train = dataset.split("train").arrays["image"]

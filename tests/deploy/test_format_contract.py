@@ -1,4 +1,4 @@
-"""What every format of the catalog must do: convert a tiny model by itself, to a file that loads and passes.
+"""The contract of every format of the catalog: it converts a tiny model to a file that loads and passes.
 
 A new format adds a row to `REGISTER`.
 """
@@ -26,12 +26,12 @@ from dltemplates.tasks.scoring.evaluation import WHOLE
 
 @dataclass(frozen=True)
 class Row:
-    """What is expected of a format.
+    """The expected properties of a format.
 
     Attributes:
-        runtime: What runs its file.
-        image: The dtype of images that the file takes.
-        max_error: Greatest error against Keras on the digits of the test, divided by the range of Keras's output.
+        runtime: The predictor that runs its file.
+        image: The dtype of the file's image input.
+        max_error: Largest error against Keras on the digits, divided by the range of Keras's output.
     """
 
     runtime: type[Predictor]
@@ -60,14 +60,14 @@ def row_of(key):
 
 @pytest.fixture(scope="module")
 def saved(serving, tmp_path_factory):
-    """The tiny network as a SavedModel: its folder and its contract."""
+    """Save the tiny network; return the SavedModel folder and its contract."""
     folder = tmp_path_factory.mktemp("saved") / "serving"
     floats = with_float_images(serving)
     save_serving(floats, folder)
     return folder, floats.contract
 
 
-def test_the_catalog_has_formats_and_every_row_is_of_one():
+def test_every_row_is_a_format_of_the_catalog():
     assert catalog.FORMATS
     assert set(REGISTER) <= set(catalog.FORMATS)
     for key in catalog.FORMATS:
@@ -82,7 +82,7 @@ def test_a_format_without_a_row_fails():
 
 
 @pytest.mark.parametrize("key", catalog.FORMATS)
-def test_a_format_says_what_it_is(key):
+def test_a_format_has_valid_properties(key):
     format = load_format(key)
     assert format.key == key
     assert format.suffix in ("", ".tflite", ".onnx")
@@ -113,8 +113,8 @@ def test_a_format_converts_and_its_file_passes(key, saved, dataset, reference, c
     assert splits["validation"].max_error <= row.max_error
 
 
-def test_a_new_format_needs_no_more_than_its_file(serving, task, dataset, tmp_path, monkeypatch):
-    """It is listed, converted in a process of its own, checked, named and reported, as any other."""
+def test_a_new_format_needs_only_its_file(serving, task, dataset, tmp_path, monkeypatch):
+    """It is listed, converted in a process of its own, checked, named and reported like any other."""
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
     import throwaway_format
 

@@ -1,4 +1,4 @@
-"""The gate: what it refuses, what its interval proves, and that it counts units."""
+"""The gate: failures, the confidence interval, and counting by units."""
 
 import math
 
@@ -11,7 +11,7 @@ from dltemplates.tasks.scoring.evaluation import Evaluation
 
 
 def share(wrong, units, name="accuracy"):
-    """An evaluation whose score is the share of right units."""
+    """Return an evaluation whose score is the share of right units."""
     errors = np.isin(np.arange(units), list(wrong)).astype(float)
     right = errors == 0
     outputs = {"probabilities": np.zeros((units, 2))}
@@ -21,7 +21,7 @@ def share(wrong, units, name="accuracy"):
 
 
 def mean(errors, units=None, **options):
-    """An evaluation whose score is the mean of the errors."""
+    """Return an evaluation whose score is the mean error."""
     return Evaluation(
         {"mae": float(np.mean(errors))}, errors=np.array(errors), count=len(errors), units=units, **options
     )
@@ -31,9 +31,9 @@ def mean(errors, units=None, **options):
     ("lost", "gained", "units", "budget", "passes"),
     [
         (0, 0, 100, "0.01", True),
-        (1, 0, 49, "0.01", True),  # one example of few is always allowed
+        (1, 0, 49, "0.01", True),  # one unit is always allowed
         (2, 0, 49, "0.01", False),
-        (2, 1, 49, "0.01", True),  # what is gained counts
+        (2, 1, 49, "0.01", True),  # gained units count
         (3, 0, 300, "0.01", True),
         (4, 0, 300, "0.01", False),
         (30, 0, 300, "0.1", True),
@@ -53,14 +53,14 @@ def test_a_share_may_lose_as_many_units_as_the_budget_allows(lost, gained, units
 @pytest.mark.parametrize(
     ("drop", "passes"), [(0.0, True), (0.019, True), (0.021, False), (math.nan, False), (-1.0, True)]
 )
-def test_another_score_may_drop_by_the_budget(drop, passes):
+def test_a_mean_score_may_drop_by_the_budget(drop, passes):
     keras = mean(np.ones(50))
     file = mean(np.ones(50) + drop)
     result = decide(keras, file, Budget("2%", "min"))
     assert (result.failure is None) == passes
 
 
-def test_too_few_units_have_no_score():
+def test_fewer_than_ten_units_pass_without_a_score():
     result = decide(share([], 9), share(range(9), 9), Budget("0.01", "max"))
     assert (result.failure, result.interval, result.units) == (None, None, 9)
     overlapping = np.arange(90) // 10
@@ -71,13 +71,13 @@ def test_too_few_units_have_no_score():
 
 
 @pytest.mark.parametrize(("units", "proven"), [(267, False), (268, True)])
-def test_unchanged_units_prove_what_they_can(units, proven):
+def test_268_unchanged_units_prove_a_drop_below_1_percent(units, proven):
     result = decide(share([], units), share([], units), Budget("0.01", "max"))
     assert (result.failure, result.proven) == (None, proven)
     assert result.evidence.startswith("proven" if proven else f"not proven: with {units} examples, the drop may be")
 
 
-def test_evidence_names_the_drop_that_the_examples_can_show():
+def test_evidence_states_the_smallest_provable_drop():
     result = decide(share([], 49), share([], 49), Budget("0.01", "max"))
     expected = "with 49 examples, the drop may be as large as 0.052 (90% interval -0.0523 to 0.0523)"
     assert result.evidence == f"not proven: {expected}"
@@ -86,7 +86,7 @@ def test_evidence_names_the_drop_that_the_examples_can_show():
 @pytest.mark.parametrize(
     ("lost", "gained", "units"), [(0, 0, 50), (3, 1, 60), (12, 4, 50), (0, 5, 20), (20, 20, 90), (5, 0, 5)]
 )
-def test_tangos_interval_holds_the_difference_and_turns_with_it(lost, gained, units):
+def test_tangos_interval_contains_the_difference_and_is_symmetric(lost, gained, units):
     low, high = tango_interval(lost, gained, units)
     assert -1 <= low <= (lost - gained) / units <= high <= 1
     assert tango_interval(gained, lost, units) == pytest.approx((-high, -low), abs=1e-6)
@@ -94,8 +94,8 @@ def test_tangos_interval_holds_the_difference_and_turns_with_it(lost, gained, un
     assert low <= narrow[0] <= narrow[1] <= high
 
 
-def test_tangos_interval_covers_as_often_as_it_says():
-    """Draw pairs with a known difference, and count how often the interval holds it."""
+def test_tangos_interval_has_its_coverage():
+    """Draw pairs with a known difference, and count how often the interval contains it."""
     random = np.random.default_rng(0)
     lost, gained, units = 0.06, 0.02, 150
     counts = random.multinomial(units, [lost, gained, 1 - lost - gained], size=600)
@@ -103,11 +103,11 @@ def test_tangos_interval_covers_as_often_as_it_says():
     assert 0.87 <= np.mean(held) <= 0.94
 
 
-def test_the_bootstrap_draws_pairs_and_whole_units():
+def test_the_bootstrap_resamples_pairs_and_whole_units():
     random = np.random.default_rng(0)
     errors = random.exponential(size=400)
     low, high = bootstrap_interval(mean(errors), mean(errors + 0.1), Budget("1%", "min"))
-    assert (low, high) == pytest.approx((0.1, 0.1))  # each unit drops by the same
+    assert (low, high) == pytest.approx((0.1, 0.1))  # each unit drops by the same amount
     noise = random.normal(0, 0.2, 400)
     low, high = bootstrap_interval(mean(errors), mean(errors + noise), Budget("1%", "min"))
     assert high - low == pytest.approx(2 * 1.645 * 0.2 / 20, rel=0.15)
@@ -117,7 +117,7 @@ def test_the_bootstrap_draws_pairs_and_whole_units():
     assert wide[1] - wide[0] > 2 * (high - low)
 
 
-def test_without_a_score_of_parts_there_is_no_interval():
+def test_without_a_score_per_subset_there_is_no_interval():
     keras = Evaluation({"bleu": 30.0}, count=50)
     result = decide(keras, Evaluation({"bleu": 29.9}, count=50), Budget("1%", "max"))
     assert (result.failure, result.interval, result.proven, result.evidence) == (None, None, None, None)

@@ -1,4 +1,4 @@
-"""An export compares and scores batch by batch, keeps no graph, and skips a format that does not fit into memory."""
+"""Memory of an export: batch-wise checks, no graph kept, and formats skipped if memory is short."""
 
 import gc
 import shutil
@@ -35,16 +35,16 @@ from dltemplates.training.recording.progress import Silent
 from dltemplates.training.train import train
 
 SHAPE = (6, 5)
-GIVEN = Number(name="given", dtype="float32", shape=SHAPE)
-MADE = GIVEN.model_copy(update={"name": "made"})
-CONTRACT = Contract(name="wide", task="regression", inputs=(GIVEN,), outputs=(MADE,), targets=())
+NUMBERS = Number(name="numbers", dtype="float32", shape=SHAPE)
+SQUARES = NUMBERS.model_copy(update={"name": "squares"})
+CONTRACT = Contract(name="wide", task="regression", inputs=(NUMBERS,), outputs=(SQUARES,), targets=())
 COUNT = 100
 KEY = "tflite:float32"
 SETTINGS = ExportSettings(formats=("onnx:float32", KEY), calibration=16)
 
 
 class Squares(Predictor):
-    """Squares what it is given, a little off; remembers how many examples came at once."""
+    """A predictor that squares its input, with a small error; it records its batch sizes."""
 
     def __init__(self, contract=CONTRACT, error=0.0):
         super().__init__(contract)
@@ -57,18 +57,18 @@ class Squares(Predictor):
 
 
 @pytest.fixture
-def given():
+def numbers():
     return np.random.default_rng(0).normal(size=(COUNT, *SHAPE)).astype("float32")
 
 
 @pytest.fixture
-def reference(given):
-    return PartReference(CONTRACT, ArraySource({"given": given}), {"made": given**2})
+def reference(numbers):
+    return PartReference(CONTRACT, ArraySource({"numbers": numbers}), {"squares": numbers**2})
 
 
 @pytest.fixture
 def in_batches(monkeypatch):
-    """Have as many examples of `CONTRACT` run at once."""
+    """Limit how many examples of `CONTRACT` run in a call."""
 
     def limit(count):
         monkeypatch.setattr(sources, "BYTES_AT_ONCE", count * 4 * 2 * int(np.prod(SHAPE)))
@@ -77,7 +77,7 @@ def in_batches(monkeypatch):
     return limit
 
 
-def test_fewer_examples_are_run_at_once_where_they_are_large():
+def test_large_examples_run_in_smaller_batches():
     assert [examples_at_once(numbers, 64) for numbers in (0, 1, 2**14, 2**15, 2**20, 2**40)] == [64, 64, 64, 32, 1, 1]
     image = Image(name="image", dtype="float32", shape=(400, 400, 1))
     contract = CONTRACT.model_copy(update={"inputs": (image,), "outputs": (image,)})
@@ -86,19 +86,19 @@ def test_fewer_examples_are_run_at_once_where_they_are_large():
 
 
 @pytest.mark.parametrize("count", [1, 3, 64])
-def test_a_comparison_batch_by_batch_is_that_of_all_at_once(reference, given, in_batches, count):
+def test_a_batch_wise_comparison_equals_one_of_all_examples(reference, numbers, in_batches, count):
     in_batches(count)
     error = 0.01
     predictor = Squares(error=error)
     parity = compare(predictor, reference)
-    difference, spread = error * np.sin(given.astype(np.float64)), np.ptp(given**2)
+    difference, spread = error * np.sin(numbers.astype(np.float64)), np.ptp(numbers**2)
     assert (parity.examples, max(predictor.sizes)) == (COUNT, count)
     assert parity.max_error == pytest.approx(np.abs(difference).max() / spread, rel=1e-4)
     assert parity.rms_error == pytest.approx(np.sqrt(np.square(difference).mean()) / spread, rel=1e-4)
-    assert reference.spreads == {"made": spread}
+    assert reference.spreads == {"squares": spread}
 
 
-def test_no_check_holds_more_examples_than_are_run_at_once(reference, in_batches):
+def test_checks_use_no_larger_batches(reference, in_batches):
     in_batches(2)
     predictor = Squares()
     check_part(load_format(KEY), predictor, reference)
@@ -106,7 +106,7 @@ def test_no_check_holds_more_examples_than_are_run_at_once(reference, in_batches
     assert sorted(set(predictor.sizes)) == [1, 2, 3, LARGE_BATCH]
 
 
-def test_what_keras_gives_lies_on_the_disk(serving, dataset, tmp_path, monkeypatch):
+def test_outputs_of_keras_are_stored_on_disk(serving, dataset, tmp_path, monkeypatch):
     floats, split = with_float_images(serving), dataset.split("validation")
     at_once = run_keras(floats, split, tmp_path / "at_once")
     monkeypatch.setattr(sources, "BYTES_AT_ONCE", 2000)
@@ -120,17 +120,17 @@ def test_what_keras_gives_lies_on_the_disk(serving, dataset, tmp_path, monkeypat
 
 
 @pytest.mark.parametrize("count", [1, 7])
-def test_a_prediction_batch_by_batch_is_that_of_all_at_once(given, in_batches, count):
+def test_a_batch_wise_prediction_equals_one_of_all_examples(numbers, in_batches, count):
     contract = CONTRACT.model_copy(update={"targets": (Time(name="text", dtype="string", shape=()),)})
-    texts = np.array(["a" * (1 + place) for place in range(COUNT)])  # longer in later batches
+    texts = np.array(["a" * (1 + place) for place in range(COUNT)])  # later texts are longer
     in_batches(count)
-    targets, outputs = Squares(contract).predict(ArraySource({"given": given, "text": texts}))
-    np.testing.assert_array_equal(outputs["made"], given**2)
+    targets, outputs = Squares(contract).predict(ArraySource({"numbers": numbers, "text": texts}))
+    np.testing.assert_array_equal(outputs["squares"], numbers**2)
     np.testing.assert_array_equal(targets["text"], texts)
 
 
 @pytest.mark.parametrize("count", [1, 7])
-def test_reconstructions_are_scored_batch_by_batch(in_batches, count):
+def test_reconstructions_are_scored_batch_wise(in_batches, count):
     image = Image(name="image", dtype="uint8", shape=(*SHAPE, 1), range=(0, 255))
     task = Reconstruction(DatasetSpec(inputs=(image,), targets=(image,), sizes={}, fingerprint=""))
     images = np.random.default_rng(0).integers(0, 256, (COUNT, *SHAPE, 1), dtype=np.uint8)
@@ -146,29 +146,29 @@ def test_reconstructions_are_scored_batch_by_batch(in_batches, count):
     assert streamed.scores == pytest.approx(whole.scores)
     assert (len(streamed), streamed.captions) == (COUNT, whole.captions)
     for name in ("targets", "outputs"):
-        (kept,), (expected,) = getattr(streamed, name).values(), getattr(whole, name).values()
-        assert len(kept) == 16
-        np.testing.assert_array_equal(kept, expected)
+        (found,), (expected,) = getattr(streamed, name).values(), getattr(whole, name).values()
+        assert len(found) == 16
+        np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("count", [1, 7])
-def test_calibration_reads_batch_by_batch(given, in_batches, monkeypatch, count):
+def test_calibration_reads_batch_wise(numbers, in_batches, monkeypatch, count):
     text = Category(name="text", dtype="string", shape=())
-    threshold = MADE.model_copy(update={"threshold": 0.5})
-    numbers = GIVEN.model_copy(update={"mean": (0.0,) * 5, "std": (1.0,) * 5})
+    threshold = SQUARES.model_copy(update={"threshold": 0.5})
+    numbers = NUMBERS.model_copy(update={"mean": (0.0,) * 5, "std": (1.0,) * 5})
     wide = CONTRACT.model_copy(update={"inputs": (numbers,), "outputs": (threshold,)})
     texts = CONTRACT.model_copy(update={"inputs": (text,)})
-    data = ArraySource({"given": given, "text": np.array(["b" * (1 + place) for place in range(COUNT)])})
-    expected = calibration(wide, data, 50)["given"], calibration(texts, data, 50)["text"]
+    data = ArraySource({"numbers": numbers, "text": np.array(["b" * (1 + place) for place in range(COUNT)])})
+    expected = calibration(wide, data, 50)["numbers"], calibration(texts, data, 50)["text"]
     in_batches(count)
-    np.testing.assert_array_equal(calibration(wide, data, 50)["given"], expected[0])
+    np.testing.assert_array_equal(calibration(wide, data, 50)["numbers"], expected[0])
     np.testing.assert_array_equal(calibration(texts, data, 50)["text"], expected[1])
     assert expected[1][49] == "b" * COUNT
 
 
 @pytest.fixture
 def request_of(serving, tmp_path):
-    """What the process that converts is asked for."""
+    """Return the request to the converter process for a format."""
     floats = with_float_images(serving)
     save_serving(floats, tmp_path / "serving")
     return lambda key: {
@@ -182,7 +182,7 @@ def request_of(serving, tmp_path):
     }
 
 
-def test_no_job_outlives_its_format(request_of, monkeypatch):
+def test_each_job_is_freed_after_its_format(request_of, monkeypatch):
     jobs = []
 
     class Watched(ConversionJob):
@@ -197,8 +197,8 @@ def test_no_job_outlives_its_format(request_of, monkeypatch):
     assert [job() for job in jobs] == [None, None]
 
 
-def test_the_next_job_finds_what_formats_share(request_of, tmp_path, monkeypatch):
-    (tmp_path / "frozen.partial").mkdir()  # of a child that died
+def test_formats_share_intermediate_files(request_of, tmp_path, monkeypatch):
+    (tmp_path / "frozen.partial").mkdir()  # left by a child that died
     (tmp_path / "float32.onnx.partial").write_text("half")
     for key in SETTINGS.formats:
         assert worker.answer(request_of(key)) == {}
@@ -222,7 +222,7 @@ def test_a_part_is_closed_before_the_next_is_converted(tmp_path, monkeypatch, in
     opened, alive = [], []
     load = loop.load_predictor
 
-    def watched(path):
+    def recorded(path):
         predictor = load(path)
         opened.append(weakref.ref(predictor))
         return predictor
@@ -232,14 +232,14 @@ def test_a_part_is_closed_before_the_next_is_converted(tmp_path, monkeypatch, in
             gc.collect()
             alive.append(sum(ref() is not None for ref in opened))
 
-    monkeypatch.setattr(loop, "load_predictor", watched)
+    monkeypatch.setattr(loop, "load_predictor", recorded)
     assert not export(run, formats=[KEY, "onnx:float32"], max_drop=1.0, progress=tell).failed
     assert alive == [0] * 6  # the whole, its encoder and its decoder, in two formats
 
 
 @pytest.fixture
 def free(monkeypatch):
-    """Have so many bytes of memory be free."""
+    """Set the bytes of free memory."""
     return lambda count: monkeypatch.setattr(memory, "available_memory", lambda: count)
 
 
@@ -249,12 +249,12 @@ def test_every_format_has_an_estimate(key):
     assert estimate(load_format(key), 0) == BASE
 
 
-def test_what_vgg16_takes_is_known():
-    """Its conversion to TFLite took 11.6 GB; the estimate is above that, and not far."""
+def test_the_estimate_for_vgg16_is_close():
+    """Its conversion to TFLite took 11.6 GB; the estimate is slightly above."""
     assert 11.6e9 < max(estimate(load_format(key), 553_430_304) for key in catalog.FORMATS) < 15e9
 
 
-def test_a_format_fits_or_does_not(serving, free):
+def test_a_format_is_too_large_for_little_memory(serving, free):
     format = load_format(KEY)
     needed = int(estimate(format, weight_bytes(serving.model)))
     assert weight_bytes(serving.model) == 4 * serving.model.count_params()
@@ -270,7 +270,7 @@ def test_a_format_fits_or_does_not(serving, free):
     )
 
 
-def test_a_format_that_does_not_fit_is_skipped_and_said(serving, task, dataset, tmp_path, free, in_process):
+def test_a_format_that_does_not_fit_is_skipped_with_a_reason(serving, task, dataset, tmp_path, free, in_process):
     states = {}
     free(0.5e9)
     report = export_system({WHOLE: serving}, task, dataset, tmp_path, SETTINGS, progress=states.__setitem__)
@@ -282,12 +282,12 @@ def test_a_format_that_does_not_fit_is_skipped_and_said(serving, task, dataset, 
         assert states[key] == f"skipped: {result.reason}"
     assert [path.name for path in tmp_path.iterdir()] == [REPORT_FILE]
     assert load_report(tmp_path) == report
-    free(None)  # memory is there again: what was skipped is exported
+    free(None)  # with memory again, the skipped formats are exported
     again = export_system({WHOLE: serving}, task, dataset, tmp_path, SETTINGS, resume=True)
     assert [result.verdict for result in again.results] == ["passed", "passed"]
 
 
-def test_one_that_was_asked_for_fails(serving, task, dataset, tmp_path, free, in_process):
+def test_a_requested_format_that_does_not_fit_fails(serving, task, dataset, tmp_path, free, in_process):
     states = {}
     free(0.5e9)
     options = {"formats": (KEY,), "progress": states.__setitem__}
@@ -297,7 +297,7 @@ def test_one_that_was_asked_for_fails(serving, task, dataset, tmp_path, free, in
     assert states == {KEY: f"failed: {report.result(KEY).reason}"}
 
 
-def test_what_stands_of_an_earlier_export_is_kept_if_it_is_of_the_same_weights(
+def test_a_skipped_format_keeps_an_earlier_export_of_the_same_weights(
     serving, task, dataset, tmp_path, free, in_process
 ):
     settings = SETTINGS.model_copy(update={"formats": (KEY,)})
@@ -313,34 +313,34 @@ def test_what_stands_of_an_earlier_export_is_kept_if_it_is_of_the_same_weights(
 
 
 class Listener(Silent):
-    """Remembers what it is told, in order."""
+    """A reporter that records notes, in order."""
 
     def __init__(self):
-        self.told = []
+        self.notes = []
 
     def begin(self, total_steps, first_step):
-        self.told.append("begin")
+        self.notes.append("begin")
 
     def note(self, text):
-        self.told.append(text)
+        self.notes.append(text)
 
 
-def test_what_an_export_will_take_is_said_before_training_begins(tmp_path, free):
+def test_the_memory_of_the_export_is_estimated_before_training(tmp_path, free):
     template = small_template(train__epochs=1, export__formats=["saved_model", KEY])
     listener = Listener()
     free(0.5e9)
     train(template, output=tmp_path / "run", reporter=listener)
-    (place,) = [place for place, text in enumerate(listener.told) if "the export needs about" in text]
-    assert place < listener.told.index("begin")
-    assert listener.told[place].endswith(f"0.5 GB free: it will skip saved_model, {KEY}")
+    (place,) = [place for place, text in enumerate(listener.notes) if "the export needs about" in text]
+    assert place < listener.notes.index("begin")
+    assert listener.notes[place].endswith(f"0.5 GB free: it will skip saved_model, {KEY}")
     free(1e15)
     listener = Listener()
     train(template, output=tmp_path / "other", reporter=listener)
-    assert not [text for text in listener.told if "the export needs" in text]
+    assert not [text for text in listener.notes if "the export needs" in text]
 
 
 @pytest.mark.parametrize(("options", "verdict", "code"), [(["--all"], "skipped", 0), (["--to", KEY], "failed", 3)])
-def test_the_command_says_it_in_a_line(small_run, tmp_path, free, in_process, capfd, options, verdict, code):
+def test_the_command_reports_low_memory_in_a_line(small_run, tmp_path, free, in_process, capfd, options, verdict, code):
     shutil.copytree(small_run.path, tmp_path / "run")
     free(0.5e9)
     assert cli.main(["export", str(tmp_path / "run"), *options]) == code

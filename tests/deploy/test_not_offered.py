@@ -1,4 +1,4 @@
-"""What a format is said not to take is what the installed converter does not take."""
+"""Every layer that a format refuses is refused by the installed converter too."""
 
 import keras
 import numpy as np
@@ -14,12 +14,12 @@ from dltemplates.features import Image, Number
 from dltemplates.tasks.serving.contract import Contract, ServingModel
 
 SHAPE = (8, 8, 2)
-TABLES = ("Embedding", "CategoryLookup")  # tried in test_tables.py
+TABLES = ("Embedding", "CategoryLookup")  # tested in test_tables.py
 ROWS = [(key, trait) for key in catalog.FORMATS for trait in load_format(key).refuses if trait not in TABLES]
 
 
 def network(trait):
-    """A small network with one layer or activation of that name."""
+    """Build a small network with one layer or activation of this name."""
     inputs = keras.Input(SHAPE, name="image")
     x = layers.Rescaling(1 / 255)(inputs)
     if trait in ("LSTM", "GRU", "SimpleRNN"):
@@ -36,13 +36,13 @@ def network(trait):
 
 @pytest.fixture(scope="module")
 def converter(tmp_path_factory):
-    with Converter(tmp_path_factory.mktemp("log") / "log.txt") as made:
-        yield made
+    with Converter(tmp_path_factory.mktemp("log") / "log.txt") as converter:
+        yield converter
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("key", "trait"), ROWS)
-def test_the_converter_refuses_it(converter, tmp_path, key, trait):
+def test_the_converter_refuses_the_layer(converter, tmp_path, key, trait):
     model = network(trait)
     assert trait in layer_types(model)
     contract = Contract(

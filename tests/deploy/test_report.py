@@ -13,7 +13,7 @@ def as_text(report):
     return console.export_text()
 
 
-def test_the_table_names_every_format_and_figure(exported):
+def test_the_table_shows_every_format_and_figure(exported):
     report, _ = exported
     text = as_text(report)
     assert len(report.results) == 9
@@ -23,13 +23,13 @@ def test_the_table_names_every_format_and_figure(exported):
         assert f"{result.splits['test'].score:.4f}" in text
         assert f"{result.splits['validation'].agreement:.4f}" in text
     assert "accuracy (test)" in text
-    assert text.count("(val)") == 5  # four headings, and the legend
+    assert text.count("(val)") == 5  # four headings and the legend
     assert max(len(line.rstrip()) for line in text.splitlines()[:11]) <= 118
     assert "at most 0.01" in text
     assert "tflite:int8: 2 CONV_2D, FULLY_CONNECTED, 2 QUANTIZE, RESHAPE, SOFTMAX" in text
 
 
-def test_the_table_says_why_a_format_failed(exported):
+def test_the_table_shows_the_reason_of_a_failure(exported):
     report, _ = exported
     failed = FormatResult(format="tflite:int8", verdict="failed", reason="over budget: accuracy", remarks=("slow",))
     other = FormatResult(format="tflite:int16x8", verdict="not offered", reason="LSTM: it crashes")
@@ -40,14 +40,14 @@ def test_the_table_says_why_a_format_failed(exported):
     assert "not offered" in text
 
 
-def test_the_table_names_a_budget_of_its_own(exported):
+def test_the_table_shows_an_earlier_budget(exported):
     report, _ = exported
     assert "exported earlier" not in as_text(report)
     text = as_text(report.model_copy(update={"max_drop": "0.001"}))
     assert "tflite:int8: exported earlier, when a drop of at most 0.01 was allowed" in text
 
 
-def test_only_a_failure_fails(exported):
+def test_only_failed_formats_fail_the_report(exported):
     report, _ = exported
     results = [FormatResult(format="a", verdict=verdict) for verdict in ("passed", "not offered", "failed")]
     assert not report.model_copy(update={"results": tuple(results[:2])}).failed
@@ -59,7 +59,7 @@ def test_a_format_it_does_not_hold(exported):
         exported[0].result("keras")
 
 
-def test_it_comes_back_whole_even_with_a_nan(exported, tmp_path):
+def test_a_report_with_nan_is_restored(exported, tmp_path):
     report, _ = exported
     figures = SplitCheck(examples=1, float_score=1.0, score=math.nan, drop=math.inf, max_error=0.0)
     odd = report.model_copy(

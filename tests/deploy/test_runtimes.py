@@ -1,4 +1,4 @@
-"""The predictors on real exported files."""
+"""Predictors on real exported files."""
 
 import shutil
 
@@ -16,7 +16,7 @@ def images(dataset):
 
 
 @pytest.mark.parametrize("key", catalog.FORMATS)
-def test_every_runtime_gives_named_rows_for_any_batch(predictor, serving, images, key):
+def test_every_runtime_returns_named_rows_for_any_batch(predictor, serving, images, key):
     found = predictor(key)
     expected = KerasPredictor(serving.model, serving.contract)({"image": images[:70]})["probabilities"]
     for count in (1, 2, 70):
@@ -75,7 +75,7 @@ def test_litert_and_tensorflow_lite_read_past_the_zip(exported):
     assert interpreter.get_signature_list() == {"serving_default": {"inputs": ["image"], "outputs": ["probabilities"]}}
 
 
-def test_onnx_names_and_shapes_are_those_of_the_contract(exported):
+def test_onnx_names_and_shapes_match_the_contract(exported):
     import onnx
 
     report, folder = exported

@@ -1,4 +1,4 @@
-"""The standardization of numbers, taken out of a graph for its caller to do, and left where it is something else."""
+"""Standardization of numbers: moved from the graph to its caller, and kept if it is other arithmetic."""
 
 import keras
 import numpy as np
@@ -22,14 +22,14 @@ def rescaling(scale, offset):
 
 @pytest.fixture
 def frozen(tmp_path):
-    """A frozen network whose numbers are scaled so on their way in and out."""
+    """Return a function that freezes a network with these rescalings before and after."""
 
-    def make(before, after, inputs=FEATURES, output=PRICE):
+    def make(before, after, feature=FEATURES, output=PRICE):
         keras.utils.set_random_seed(0)
-        given = keras.Input((3,), name="features")
-        x = layers.Dense(1, use_bias=False)(layers.Dense(4, activation="relu", use_bias=False)(before(given)))
-        model = keras.Model(given, {"value": after(x)})
-        contract = Contract(name="made", task="regression", inputs=(inputs,), outputs=(output,), targets=(PRICE,))
+        inputs = keras.Input((3,), name="features")
+        x = layers.Dense(1, use_bias=False)(layers.Dense(4, activation="relu", use_bias=False)(before(inputs)))
+        model = keras.Model(inputs, {"value": after(x)})
+        contract = Contract(name="prices", task="regression", inputs=(feature,), outputs=(output,), targets=(PRICE,))
         save_serving(ServingModel(model, contract), tmp_path / "serving")
         return freeze(tmp_path / "serving"), contract
 
@@ -40,10 +40,10 @@ def call(graph, features):
     return graph.to_function()(features=tf.constant(features, tf.float32))["value"].numpy()
 
 
-def test_the_caller_does_what_is_cut(frozen):
+def test_the_caller_does_the_removed_standardization(frozen):
     graph, contract = frozen(rescaling(1 / STD, -MEAN / STD), rescaling(PRICE.std, PRICE.mean))
-    cut, said = cut_standardization(graph, contract)
-    assert (said.inputs[0].standardized, said.outputs[0].standardized) == (True, True)
+    cut, changed = cut_standardization(graph, contract)
+    assert (changed.inputs[0].standardized, changed.outputs[0].standardized) == (True, True)
     features = np.random.default_rng(0).normal(MEAN, STD, (5, 3))
     found = call(cut, (features - MEAN) / STD) * PRICE.std + PRICE.mean
     np.testing.assert_allclose(found, call(graph, features), rtol=1e-5)
@@ -53,20 +53,20 @@ def test_the_caller_does_what_is_cut(frozen):
     assert left.count("AddV2") == 0
 
 
-def test_other_arithmetic_is_the_networks_own(frozen):
-    """Scales that are not those of the contract, as a network trained elsewhere may begin and end with."""
+def test_other_arithmetic_stays_in_the_graph(frozen):
+    """A network trained elsewhere may begin and end with scales that differ from its contract."""
     graph, contract = frozen(rescaling(2 / STD, -MEAN / STD), rescaling(PRICE.std, [0.0]))
-    cut, said = cut_standardization(graph, contract)
-    assert said == contract
+    cut, changed = cut_standardization(graph, contract)
+    assert changed == contract
     features = np.random.default_rng(0).normal(MEAN, STD, (5, 3))
     np.testing.assert_array_equal(call(cut, features), call(graph, features))
 
 
-def test_a_network_without_numbers_stays_as_it_is(frozen):
+def test_a_network_without_statistics_is_unchanged(frozen):
     plain = {"mean": None, "std": None}
     graph, contract = frozen(
         layers.Identity(), layers.Identity(), FEATURES.model_copy(update=plain), PRICE.model_copy(update=plain)
     )
-    cut, said = cut_standardization(graph, contract)
+    cut, changed = cut_standardization(graph, contract)
     assert cut is graph
-    assert said is contract
+    assert changed is contract

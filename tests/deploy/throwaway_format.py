@@ -1,4 +1,4 @@
-"""A format that only a test knows: what adding one takes, but for its line in the catalog and its row."""
+"""A format for one test: all that a new format needs, except its lines in the catalog and in `FORMATS`."""
 
 from dltemplates import catalog
 from dltemplates.catalog_models import Entry
@@ -18,7 +18,7 @@ AGAIN = Format(key=KEY, suffix=".again.tflite", convert=_convert, tolerance=1e-4
 
 
 def work():
-    """Convert, as the process that converts does, with the format in its catalog."""
+    """Convert like the converter process, with this format in its catalog."""
     from dltemplates.deploy import worker
 
     catalog.FORMATS[KEY] = ENTRY

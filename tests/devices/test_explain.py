@@ -1,4 +1,4 @@
-"""Every reason for which TensorFlow sees no GPU, from facts alone: no GPU is needed here."""
+"""Every reason why TensorFlow finds no GPU, explained from facts alone: no GPU is needed here."""
 
 from dataclasses import replace
 
@@ -63,21 +63,21 @@ NO_GPU = Driver(problem="libcuda.so.1: cannot open shared object file")
         ({}, "no fault found", "TF_CPP_MIN_LOG_LEVEL=0"),
     ],
 )
-def test_each_reason_has_its_line_and_its_way_out(changes, problem, way_out):
-    said = explain(replace(WORKING, **changes))
-    assert problem in said
-    assert way_out in said
-    assert "\n" not in said
+def test_each_reason_has_a_line_with_a_way_out(changes, problem, way_out):
+    explanation = explain(replace(WORKING, **changes))
+    assert problem in explanation
+    assert way_out in explanation
+    assert "\n" not in explanation
 
 
-def test_no_gpu_at_all_is_said_plainly():
+def test_a_machine_without_gpu_gets_a_short_answer():
     bare = Facts(driver=NO_GPU, missing_libraries=("libcudart.so.12",), missing_packages=("nvidia-cudnn-cu12",))
     assert explain(bare) == "none found on this machine"
     assert explain(replace(bare, container=True, cuda_build=False, visible="")) == "none found on this machine"
 
 
 @pytest.mark.parametrize("trace", ["pci", "smi", "files"])
-def test_any_trace_of_a_gpu_is_enough_to_ask_on(trace):
+def test_any_trace_of_a_gpu_gets_a_reason(trace):
     assert "not loaded" in explain(replace(Facts(driver=NO_GPU), **{trace: ("GPU",)}))
 
 
@@ -85,7 +85,7 @@ def test_the_subsystem_for_linux_has_no_device_files():
     assert "no fault found" in explain(Facts(driver=WORKING.driver))
 
 
-def test_newer_drivers_are_no_fault():
+def test_newer_drivers_are_accepted():
     assert "too old" not in explain(
         replace(WORKING, kernel_driver="580.65.06", driver=Driver(cuda=13000, gpus=(A100,)))
     )
@@ -93,7 +93,7 @@ def test_newer_drivers_are_no_fault():
     assert "too old" not in explain(compatible)
 
 
-def test_gpus_that_are_seen_are_described(monkeypatch):
+def test_visible_gpus_are_described(monkeypatch):
     monkeypatch.setattr(module, "visible_gpus", lambda: [A100, KEPLER])
     assert describe() == {
         "GPU 0": "NVIDIA A100-SXM4-40GB, compute capability 8.0, 40.0 GiB, bfloat16 in hardware",
@@ -101,7 +101,7 @@ def test_gpus_that_are_seen_are_described(monkeypatch):
     }
 
 
-def test_where_none_is_seen_the_reason_is_given(monkeypatch):
+def test_without_visible_gpus_the_reason_is_given(monkeypatch):
     monkeypatch.setattr(module, "visible_gpus", lambda: [])
     monkeypatch.setattr(module, "gather", lambda: replace(WORKING, visible=""))
     assert describe() == {"GPU": explain(replace(WORKING, visible=""))}

@@ -8,7 +8,7 @@ from dltemplates.devices.facts import GPU, LIBRARIES, Driver, ask_driver, gather
 
 
 class FakeCUDA:
-    """Answers as libcuda.so.1 does, for one GPU."""
+    """A stand-in for libcuda.so.1 with one GPU."""
 
     def __init__(self, code=0):
         self.code = code
@@ -39,7 +39,7 @@ def no_library(name):
     raise OSError(f"{name}: cannot open shared object file\nsecond line")
 
 
-def test_the_driver_is_asked_for_its_gpus():
+def test_the_driver_lists_its_gpus():
     assert ask_driver(lambda name: FakeCUDA()) == Driver(cuda=12040, gpus=(GPU("NVIDIA L4", (8, 9), 24 * 2**30),))
     assert ask_driver(lambda name: FakeCUDA(code=803)) == Driver(cuda=12040, code=803)
     assert ask_driver(no_library) == Driver(problem="libcuda.so.1: cannot open shared object file")
@@ -58,14 +58,14 @@ def test_libraries_are_found_in_the_system_and_in_packages(tmp_path):
     assert set(LIBRARIES) - set(facts.missing_libraries(tmp_path, only_whole_paths)) == {"libcudnn.so.9"}
 
 
-def test_tensorflow_opens_the_libraries_that_are_looked_for():
+def test_the_libraries_match_the_build_of_tensorflow():
     build = tf.sysconfig.get_build_info()
     if build["is_cuda_build"]:
         assert build["cuda_version"].startswith("12.")
         assert build["cudnn_version"] == "9"
 
 
-def test_packages_are_those_of_the_extra(monkeypatch):
+def test_packages_come_from_the_cuda_extra(monkeypatch):
     lines = [
         'nvidia-no-such-cu12<13.0,>=12.5; extra == "and-cuda"',
         'numpy>=1; extra == "and-cuda"',
@@ -75,7 +75,7 @@ def test_packages_are_those_of_the_extra(monkeypatch):
     assert facts.missing_packages() == ("nvidia-no-such-cu12",)
 
 
-def test_a_machine_is_read(tmp_path, monkeypatch):
+def test_facts_of_a_machine_are_collected(tmp_path, monkeypatch):
     bus = tmp_path / "sys/bus/pci/devices"
     for address, vendor, kind in (
         ("01", "0x10de", "0x030200"),
@@ -106,7 +106,7 @@ def test_a_machine_is_read(tmp_path, monkeypatch):
     assert found.least_capability >= (3, 5) or not found.cuda_build
 
 
-def test_an_empty_machine_is_read(tmp_path, monkeypatch):
+def test_facts_of_a_machine_without_gpu_are_collected(tmp_path, monkeypatch):
     for name in ("CUDA_VISIBLE_DEVICES", "KUBERNETES_SERVICE_HOST"):
         monkeypatch.delenv(name, raising=False)
     found = gather(tmp_path)
@@ -120,7 +120,7 @@ def test_an_empty_machine_is_read(tmp_path, monkeypatch):
     assert facts.kernel_driver(tmp_path) == "535.104.05"
 
 
-def test_smi_is_asked_where_it_is(tmp_path, monkeypatch):
+def test_nvidia_smi_is_used_if_installed(tmp_path, monkeypatch):
     monkeypatch.setattr(facts.shutil, "which", lambda name: None)
     assert facts.listed_by_smi() == ()
     program = tmp_path / "nvidia-smi"
@@ -136,7 +136,7 @@ def test_smi_is_asked_where_it_is(tmp_path, monkeypatch):
     assert facts.listed_by_smi() == ()
 
 
-def test_what_tensorflow_sees_is_completed_with_the_memory(monkeypatch):
+def test_gpus_of_tensorflow_are_completed_with_their_memory(monkeypatch):
     device = tf.config.PhysicalDevice("/physical_device:GPU:0", "GPU")
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: [device])
     monkeypatch.setattr(facts, "ask_driver", lambda: ask_driver(lambda name: FakeCUDA()))
@@ -150,5 +150,5 @@ def test_what_tensorflow_sees_is_completed_with_the_memory(monkeypatch):
     assert visible_gpus() == []
 
 
-def test_ctypes_is_what_loads_by_default():
+def test_ctypes_loads_libraries_by_default():
     assert ask_driver.__defaults__ == (ctypes.CDLL,)

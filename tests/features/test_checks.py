@@ -1,4 +1,4 @@
-"""What a check feeds, how outputs are compared with Keras's, and what sets the ranges of integer files."""
+"""Inputs that a check feeds, comparison of outputs with Keras's, and ranges of integer files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def boxes(*rows):
 
 
 @pytest.mark.parametrize("feature", [IMAGE, NUMBERS, CITIES, Noise(name="noise", dtype="float32", shape=(4,))])
-def test_a_check_feeds_inputs_that_differ(feature):
+def test_a_check_feeds_different_inputs(feature):
     example = np.full((1, *feature.shape), 1, feature.dtype)
     fed = feature.stress(example, np.random.default_rng(0))
     assert (fed.shape, fed.dtype) == ((19, *feature.shape), example.dtype)
@@ -32,12 +32,12 @@ def test_a_check_feeds_inputs_that_differ(feature):
         assert (fed[2] == 255).all()
 
 
-def test_a_check_feeds_texts_where_a_file_takes_them():
+def test_a_check_feeds_strings_to_string_inputs():
     texts = CITIES.model_copy(update={"dtype": "string"}).stress(np.array([["a"]]), np.random.default_rng(0))
     assert set(texts.ravel()) == {"", "a", "b"}
 
 
-def test_two_pixels_of_an_image_span_the_range_and_numbers_stay():
+def test_calibration_sets_two_pixels_to_the_range_limits_and_leaves_numbers():
     pixels, numbers = np.full((4, *IMAGE.shape), 100.0), np.ones((4, 2))
     IMAGE.calibrate(pixels)
     NUMBERS.calibrate(numbers)
@@ -45,18 +45,18 @@ def test_two_pixels_of_an_image_span_the_range_and_numbers_stay():
     assert (numbers == 1).all()
 
 
-def test_the_unit_is_white_or_a_deviation_and_only_pixels_are_cut_off():
+def test_the_unit_is_white_or_a_deviation_and_only_pixels_are_clipped():
     assert (IMAGE.unit, NUMBERS.unit.tolist()) == (255, [2.0, 0.5])
     assert IMAGE.clip(np.array([-3.0, 7.0, 300.0])).tolist() == [0, 7, 255]
     assert NUMBERS.clip(np.array([-3.0, 300.0])).tolist() == [-3, 300]
 
 
-def test_numbers_are_compared_by_the_greatest_difference():
+def test_numbers_are_compared_by_their_largest_difference():
     assert NUMBERS.compare(np.float32([[1, 2], [3, 4]]), np.float32([[1, 2.5], [3, 3]])) == 1
     assert np.isnan(NUMBERS.compare(np.float32([[1, 2]]), np.float32([[1, np.nan]])))
 
 
-def test_decisions_are_equal_or_not():
+def test_decisions_are_compared_for_equality():
     decision = Binary(name="decision", dtype="float32", shape=())
     expected = np.float32([0, 1, 1])
     assert decision.differences(expected, np.float32([0.4, 1, np.nan])).tolist() == [1, 0, 1]
@@ -64,7 +64,7 @@ def test_decisions_are_equal_or_not():
 
 
 @pytest.mark.parametrize(
-    ("given", "distance"),
+    ("found", "distance"),
     [
         (boxes(FIRST, SECOND, NONE), 0),
         (boxes(SECOND, NONE, FIRST), 0),
@@ -75,18 +75,18 @@ def test_decisions_are_equal_or_not():
         (boxes(SECOND, FIRST, [-0.99, -1, -1, -1]), 0),
     ],
 )
-def test_boxes_are_compared_as_a_set(given, distance):
+def test_boxes_are_compared_as_a_set(found, distance):
     expected = boxes(FIRST, SECOND, NONE)
-    assert BOXES.compare(expected, given) == pytest.approx(distance, abs=1e-6)
-    assert BOXES.compare(given, expected) == pytest.approx(distance, abs=1e-6)
-    assert BOXES.differences(expected, given).shape == expected.shape
+    assert BOXES.compare(expected, found) == pytest.approx(distance, abs=1e-6)
+    assert BOXES.compare(found, expected) == pytest.approx(distance, abs=1e-6)
+    assert BOXES.differences(expected, found).shape == expected.shape
 
 
 @pytest.mark.parametrize("row", [[0.4, 0, np.nan, 1], [np.nan] * 4])
-def test_a_box_that_is_not_a_number_is_seen(row):
+def test_a_nan_box_gives_a_nan_difference(row):
     assert np.isnan(BOXES.compare(boxes(FIRST, SECOND, NONE), boxes(FIRST, row, NONE)))
     assert np.isnan(BOXES.compare(boxes(FIRST, SECOND, NONE), boxes(FIRST, SECOND, row)))
 
 
-def test_boxes_of_no_object_are_the_same():
+def test_empty_boxes_are_equal():
     assert BOXES.compare(boxes(NONE, NONE, NONE), boxes(NONE, NONE, NONE)) == 0

@@ -1,4 +1,4 @@
-"""Classes and labels: counted, renumbered, and read by their names; noise, read as a seed or as numbers."""
+"""Classes and labels: counted, renumbered and read by name; noise, read as a seed or as numbers."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def test_the_examples_of_each_class_are_counted():
     assert LABELS.count(np.array([[0, 1], [1, 1]])).tolist() == [1, 2]
 
 
-def test_places_without_a_class_do_not_count_and_stay():
+def test_empty_slots_are_not_counted_and_stay_empty():
     ids = np.array([[0, 1, -1], [1, -1, -1]])
     assert CLASS.count(ids).tolist() == [1, 2]
     assert CLASS.renumber(ids, ("dog", "emu", "cat")).tolist() == [[2, 0, -1], [0, -1, -1]]
 
 
-def test_classes_take_the_places_of_another_list():
+def test_classes_are_renumbered_to_another_list():
     classes = ("round", "green", "red")
     moved = LABELS.renumber(np.array([[1, 0], [0, 1]], np.float32), classes)
     assert moved.tolist() == [[0, 0, 1], [1, 0, 0]]
@@ -46,6 +46,6 @@ def test_noise_is_read_as_a_seed_or_as_numbers():
         NOISE.read("1, 2")
 
 
-def test_a_kind_that_is_not_read_by_itself_says_so():
+def test_a_kind_that_cannot_be_read_alone_is_refused():
     with pytest.raises(ValueError, match="Received: `rooms` of kind `number`"):
         Number(name="rooms", dtype="float32", shape=()).read("3")

@@ -1,4 +1,4 @@
-"""What every kind of feature keeps to: it is read as written, holds only what it needs, and needs no framework."""
+"""The contract of every kind of feature: it is read as written, holds only its own fields, and needs no framework."""
 
 from __future__ import annotations
 
@@ -83,13 +83,13 @@ def test_a_kind_without_an_example_fails():
 
 
 @each
-def test_it_is_read_as_it_was_written(feature):
+def test_a_feature_is_read_as_written(feature):
     assert UNION.validate_json(UNION.dump_json(feature)) == feature
     assert UNION.validate_json(feature.model_dump_json(exclude_none=True)) == feature
 
 
 @each
-def test_it_is_the_only_class_in_its_file(feature):
+def test_each_file_holds_one_kind(feature):
     files = [path.stem for path in Path(features.__file__).parent.glob("*.py")]
     module = type(feature).__module__.removeprefix("dltemplates.features.")
     assert module in files
@@ -97,13 +97,13 @@ def test_it_is_the_only_class_in_its_file(feature):
 
 
 @each
-def test_a_writer_refuses_what_the_kind_does_not_hold(feature):
+def test_a_writer_refuses_unknown_fields(feature):
     with pytest.raises(ValidationError, match="colour"):
         type(feature)(**dict(feature), colour="red")
 
 
 @each
-def test_a_reader_passes_over_what_the_kind_does_not_hold(feature):
+def test_a_reader_ignores_unknown_fields(feature):
     first_edition = {"threshold": None, "counts": None, "standardized": False, "preparation": None, "colour": "red"}
     written = first_edition | feature.model_dump(mode="json")
     assert UNION.validate_python(written, extra="ignore") == feature
@@ -129,7 +129,7 @@ def test_no_framework_is_needed(module):
 
 
 @pytest.mark.parametrize("name", BLOCKED)
-def test_blocking_a_framework_is_seen(name):
+def test_importing_a_blocked_framework_fails(name):
     program = f"import sys; sys.modules |= dict.fromkeys({BLOCKED}); import {name}"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert "ModuleNotFoundError" in done.stderr

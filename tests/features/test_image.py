@@ -1,4 +1,4 @@
-"""Images: how a file becomes one, in data and in words, and how one becomes a file."""
+"""Images: reading a file, its preparation as data and as a sentence, and writing a file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_a_file_and_its_bytes_are_read_as_a_batch_of_one(tmp_path):
     assert (image(1).read(path)["image"] == grey[None, ..., None]).all()
 
 
-def test_a_file_of_another_size_is_resized_by_the_rule(tmp_path):
+def test_a_file_of_another_size_is_resized_by_the_option(tmp_path):
     path = tmp_path / "photo.png"
     PIL.Image.fromarray(PHOTO[:3]).save(path)
     arrays = {rule: image(3, rule).read(path)["image"] for rule in ("stretch", "crop", "pad")}
@@ -34,7 +34,7 @@ def test_a_file_of_another_size_is_resized_by_the_rule(tmp_path):
     assert not np.array_equal(arrays["stretch"], arrays["crop"])
 
 
-def test_the_preparation_is_data_from_which_a_sentence_is_made():
+def test_the_preparation_is_data_and_a_sentence():
     assert (image(1).color, image(3).color, image(4).color) == ("grey", "rgb", None)
     assert image(1).model_dump(include={"upright", "background", "resize", "filter"}) == {
         "upright": True,
@@ -51,7 +51,7 @@ def test_the_preparation_is_data_from_which_a_sentence_is_made():
     assert image(3, None).preparation == ""
 
 
-def test_a_kind_that_has_no_file_says_so(tmp_path):
+def test_a_kind_that_has_no_file_is_refused(tmp_path):
     number = Number(name="rooms", dtype="float32", shape=())
     with pytest.raises(ValueError, match="Received: `rooms` of kind `number`"):
         number.write(tmp_path / "rooms.png", np.zeros(()))

@@ -1,4 +1,4 @@
-"""What a network of one weighted sum has learned, in numbers and as a picture."""
+"""Coefficients of a linear model, as numbers and as a figure."""
 
 import keras
 import numpy as np
@@ -17,10 +17,10 @@ def serving_of(template, builder):
     settings = load_template(template)
     task, dataset = load_for(settings)
     network = builder(**task.model_sizes(dataset.spec))
-    return task.serve(assemble(network, dataset.spec), dataset.spec, settings, name="made")[""], dataset.spec
+    return task.serve(assemble(network, dataset.spec), dataset.spec, settings, name="linear")[""], dataset.spec
 
 
-def test_a_coefficient_is_what_a_unit_of_its_input_adds():
+def test_a_coefficient_is_the_change_per_unit_of_its_input():
     serving, spec = serving_of("softmax_regression_iris", softmax_regression)
     found = coefficients(serving)
     assert [output["output"] for output in found] == ["setosa", "versicolor", "virginica"]
@@ -32,13 +32,13 @@ def test_a_coefficient_is_what_a_unit_of_its_input_adds():
             assert entry["coefficient"] == pytest.approx(kernel[row, place] / spec.inputs[0].std[row])
 
 
-def test_those_of_a_number_are_scikit_learns_on_the_rows_as_they_are():
+def test_coefficients_match_scikit_learn_on_raw_rows():
     serving, spec = serving_of("linear_regression_diabetes", linear_regression)
     source = load_for(load_template("linear_regression_diabetes"))[1].split("train")
     rows = source.read(np.arange(len(source)))
     (value,), (target,) = spec.inputs, spec.targets
     features, truth = (rows[v.name].astype(np.float64) for v in (value, target))
-    # What training in deviations comes to in the end.
+    # The solution that training on standardized numbers converges to.
     best = LinearRegression().fit((features - value.mean) / value.std, (truth - target.mean) / target.std)
     dense = serving.model.get_layer("linear_regression").get_layer("logits")
     dense.set_weights([best.coef_.T, best.intercept_])
@@ -51,13 +51,13 @@ def test_those_of_a_number_are_scikit_learns_on_the_rows_as_they_are():
     assert [entry["standardized"] for entry in found["inputs"]] == pytest.approx(list(standardized), rel=1e-4)
 
 
-def test_a_category_adds_what_its_vector_is_worth(tmp_path):
+def test_a_category_has_the_coefficient_of_its_embedding(tmp_path):
     lines = [f"{n % 5},{'red' if n % 3 else 'blue'},{n % 7 + 0.5}" for n in range(60)]
     (tmp_path / "own.csv").write_text("size,colour,price\n" + "\n".join(lines))
     settings = load_template("linear_regression_diabetes", {"dataset.name": str(tmp_path / "own.csv")})
     task, dataset = load_for(settings)
     network = linear_regression(**task.model_sizes(dataset.spec))
-    serving = task.serve(assemble(network, dataset.spec), dataset.spec, settings, name="made")[""]
+    serving = task.serve(assemble(network, dataset.spec), dataset.spec, settings, name="linear")[""]
     (found,) = coefficients(serving)
     worth = {entry["name"]: entry["coefficient"] for entry in found["inputs"]}
     assert list(worth) == ["size", "colour=blue", "colour=red"]
@@ -73,17 +73,17 @@ def test_a_category_adds_what_its_vector_is_worth(tmp_path):
     assert price(2.0, 1) == pytest.approx(found["intercept"] + 2 * worth["size"] + worth["colour=blue"], rel=1e-4)
 
 
-def test_more_than_a_weighted_sum_has_none():
+def test_only_linear_models_have_coefficients():
     assert coefficients(serving_of("softmax_regression_iris", mlp)[0]) is None
     settings = load_template("mlp_digits")
     task, dataset = load_for(settings)
     network = linear_regression(**task.model_sizes(dataset.spec))
-    serving = task.serve(assemble(network, dataset.spec), dataset.spec, settings, name="made")[""]
+    serving = task.serve(assemble(network, dataset.spec), dataset.spec, settings, name="linear")[""]
     assert coefficients(serving) is None
     keras.backend.clear_session()
 
 
-def test_the_greatest_are_drawn_by_name():
+def test_the_largest_coefficients_are_drawn_with_their_names():
     random = np.random.default_rng(0)
     names = [f"input {place} of $x_{place}" for place in range(MAX_BARS + 5)]
     worth = random.normal(size=(2, len(names)))

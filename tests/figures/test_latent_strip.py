@@ -1,4 +1,4 @@
-"""The picture of codes: what was given, what is kept of it, what is made of that."""
+"""The figure of latent vectors: input, latent vector, reconstruction."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from dltemplates.template import load_template
 
 
 def servings_of(code, data="digits"):
-    """An autoencoder with fresh weights, as it is served, and examples."""
+    """Return the servings of an autoencoder with fresh weights, and its test examples."""
     template = load_template("autoencoder_digits", {"dataset.name": data, "model.latent_dim": code, "model.units": [8]})
     task, dataset = load_for(template)
     network = build_network("autoencoder", task.model_sizes(dataset.spec), {"units": [8], "latent_dim": code})
@@ -18,7 +18,7 @@ def servings_of(code, data="digits"):
     return task.serve(model, dataset.spec, template, name="x"), dataset.split("test")
 
 
-def test_a_code_is_drawn_between_what_was_given_and_what_is_made():
+def test_the_latent_vector_is_drawn_between_input_and_reconstruction():
     servings, source = servings_of(5)
     figure = latent_strip_figure(servings, source)
     panels = np.array(figure.axes).reshape(3, 12)
@@ -28,9 +28,9 @@ def test_a_code_is_drawn_between_what_was_given_and_what_is_made():
     images = given.astype("float32")
     codes = np.asarray(servings["encoder"].model(images)["code"])
     np.testing.assert_allclose([bar.get_height() for bar in panels[1, 3].patches], codes[3], rtol=1e-4, atol=1e-6)
-    made = np.asarray(servings[""].model(images)["reconstruction"])
-    np.testing.assert_array_equal(panels[2, 3].images[0].get_array(), np.rint(made[3, ..., 0]))
-    limits = {axes.get_ylim() for axes in panels[1]}  # one scale for all
+    reconstructions = np.asarray(servings[""].model(images)["reconstruction"])
+    np.testing.assert_array_equal(panels[2, 3].images[0].get_array(), np.rint(reconstructions[3, ..., 0]))
+    limits = {axes.get_ylim() for axes in panels[1]}  # one scale for all panels
     assert len(limits) == 1
     assert max(limits)[1] == pytest.approx(np.abs(codes).max(), rel=1e-4)
 

@@ -9,7 +9,7 @@ CLASSES = tuple("abcd")
 
 
 def bars(figure):
-    """Label, length and note of each bar, the uppermost first."""
+    """Return label, length and note of each bar, from top to bottom."""
     (axes,) = figure.axes
     assert axes.yaxis_inverted()
     labels = [label.get_text() for label in axes.get_yticklabels()]
@@ -27,7 +27,7 @@ def test_the_most_confused_pairs_come_first():
     ]
 
 
-def test_ten_pairs_are_enough():
+def test_at_most_ten_pairs_are_shown():
     matrix = np.arange(16).reshape(4, 4)
     shown = bars(confused_pairs_figure(matrix, CLASSES))
     assert [count for _, count, _ in shown] == [14, 13, 12, 11, 9, 8, 7, 6, 4, 3]

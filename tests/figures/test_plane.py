@@ -1,4 +1,4 @@
-"""The plane as a classifier of two numbers decides it."""
+"""The decision boundary of a classifier of two numbers."""
 
 import numpy as np
 import pytest
@@ -17,16 +17,16 @@ from dltemplates.template import load_template
 
 @pytest.fixture(scope="module")
 def neuron():
-    """A neuron that fires where a + b is above 1.5, its task, and the rows of AND."""
+    """Return a neuron that fires above a + b = 1.5, its task, and the rows of AND."""
     template = load_template("perceptron_gates")
     task, dataset = load_for(template)
     network = perceptron(**task.model_sizes(dataset.spec))
-    network.set_weights([np.full((2, 1), 2.0), np.array([-2.0])])  # of standardized bits: 2a - 1, 2b - 1
+    network.set_weights([np.full((2, 1), 2.0), np.array([-2.0])])  # weights for standardized bits: 2a - 1, 2b - 1
     serving = task.serve(assemble(network, dataset.spec), dataset.spec, template, name="neuron")[""]
     return KerasPredictor(serving.model, serving.contract), task, dataset.split("test").read(np.arange(4))
 
 
-def test_the_plane_is_cut_where_the_classes_meet(neuron):
+def test_the_boundary_lies_between_the_classes(neuron):
     predictor, task, arrays = neuron
     figure = boundary_figure(predictor, task, arrays["features"], arrays)
     figure.canvas.draw()
@@ -40,13 +40,13 @@ def test_the_plane_is_cut_where_the_classes_meet(neuron):
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["0", "1"]
 
 
-def test_a_column_that_is_the_same_in_all_examples_has_a_margin_too(neuron):
+def test_a_constant_column_has_a_margin(neuron):
     predictor, task, arrays = neuron
     figure = boundary_figure(predictor, task, np.array([[0, 5], [1, 5], [2, 5], [1, 5]], "float32"), arrays)
     assert figure.axes[0].get_ylim() == pytest.approx((4.75, 5.25), abs=0.01)
 
 
-def test_the_name_of_a_class_is_no_formula_and_is_never_hidden(neuron):
+def test_class_names_are_plain_text_and_always_shown(neuron):
     predictor, _, arrays = neuron
     names = ("$\\foo$", "_b")
     task = Classification(spec_of(class_value(names)), binary=True)
@@ -56,7 +56,7 @@ def test_the_name_of_a_class_is_no_formula_and_is_never_hidden(neuron):
     assert tuple(shown) == names
 
 
-def test_what_is_no_classifier_of_two_numbers_has_no_plane(neuron):
+def test_only_classifiers_of_two_numbers_have_a_boundary(neuron):
     predictor, _, arrays = neuron
     many = Classification(spec_of(class_value(tuple("abcdefghi"))))
     assert boundary_figure(predictor, many, arrays["features"], arrays) is None

@@ -45,7 +45,7 @@ TASKS = {
 
 
 class CountingSource(ArraySource):
-    """Says how many examples at a time were read."""
+    """An array source that counts how many examples are read at a time."""
 
     def __init__(self, arrays):
         super().__init__(arrays)
@@ -69,7 +69,7 @@ def source():
 
 
 def network(*body, inputs=None):
-    """A network of layers that end in three logits."""
+    """Return a network of these layers that ends in three logits."""
     x = inputs = inputs if inputs is not None else keras.Input(IMAGE.shape, name="image")
     for layer in body:
         x = layer(x)
@@ -77,16 +77,16 @@ def network(*body, inputs=None):
     return keras.Model(inputs, x, name="tiny")
 
 
-def served(made, kind="class"):
-    """The network as it is served by a task."""
+def served(model, kind="class"):
+    """Return the network as a task serves it."""
     task = TASKS[kind]
     spec = DatasetSpec(inputs=(IMAGE,), targets=(task.target,), sizes={}, fingerprint="")
-    return serve(assemble(made, spec), task, spec, small_template(), name="tiny"), task
+    return serve(assemble(model, spec), task, spec, small_template(), name="tiny"), task
 
 
-def look(made, source, kind="class"):
-    """The figures of a network."""
-    serving, task = served(made, kind)
+def figures_of(model, source, kind="class"):
+    """Return the figures of a network."""
+    serving, task = served(model, kind)
     evaluation = task.compare(*KerasPredictor(serving.model, serving.contract).predict(source))
     source.read_at_once.clear()
     return vision_figures(serving, task, source, evaluation)
@@ -96,7 +96,7 @@ def convolutions():
     return [layers.Conv2D(4, 3, padding="same", activation="relu"), layers.MaxPooling2D(2), layers.Conv2D(6, 1)]
 
 
-def test_a_run_has_pictures(small_run):
+def test_a_run_has_figures(small_run):
     drawn = {path.stem for path in small_run.figures_path.iterdir()}
     assert {"filters", "feature_maps", "grad_cam", "confusion_matrix", "curves", "examples"} <= drawn
 
@@ -109,19 +109,19 @@ def test_a_run_has_pictures(small_run):
         ("number", {"filters", "feature_maps"}),
     ],
 )
-def test_where_it_looks_is_asked_of_classes_alone(source, kind, names):
+def test_only_classifiers_have_grad_cam(source, kind, names):
     shapes = {"class": (), "labels": (3,), "number": (3,)}
     dtype = TASKS[kind].target.dtype
     source.arrays["label"] = np.random.default_rng(0).integers(0, 2, (40, *shapes[kind])).astype(dtype)
-    assert set(look(network(*convolutions()), source, kind)) == names
+    assert set(figures_of(network(*convolutions()), source, kind)) == names
     assert max(source.read_at_once) <= 8
 
 
-def test_without_convolutions_there_is_nothing_to_show(source):
-    assert look(network(layers.Flatten(), layers.Dense(5)), source) == {}
+def test_a_network_without_convolutions_has_no_figures(source):
+    assert figures_of(network(layers.Flatten(), layers.Dense(5)), source) == {}
 
 
-def test_an_input_that_is_no_image_has_no_pictures(source):
+def test_a_network_without_image_input_has_no_figures(source):
     serving, task = served(network(*convolutions()))
     inputs = tuple(Number(name=v.name, dtype=v.dtype, shape=v.shape) for v in serving.contract.inputs)
     serving = type(serving)(serving.model, serving.contract.model_copy(update={"inputs": inputs}))
@@ -133,14 +133,14 @@ def test_auxiliary_classifiers_are_left_out(source):
     x = layers.Conv2D(4, 3, activation="relu", name="shared")(inputs)
     auxiliary = layers.Dense(3)(layers.Flatten()(layers.Conv2D(2, 1, name="aside")(x)))
     logits = layers.Dense(3)(layers.GlobalAveragePooling2D()(x))
-    made = keras.Model(inputs, {"logits": logits, "auxiliary_1": auxiliary}, name="tiny")
-    assert set(look(made, source)) == {"filters", "feature_maps", "grad_cam"}
-    serving, _ = served(made)
+    model = keras.Model(inputs, {"logits": logits, "auxiliary_1": auxiliary}, name="tiny")
+    assert set(figures_of(model, source)) == {"filters", "feature_maps", "grad_cam"}
+    serving, _ = served(model)
     calls = trace(serving.model, source.read(np.arange(1))["image"])
     assert [call.layer.name for call in calls if isinstance(call.layer, layers.Conv2D)] == ["shared"]
 
 
-def test_layers_of_nested_models_are_reached(source):
+def test_layers_of_nested_models_are_traced(source):
     inner = keras.Sequential([keras.Input((6, 6, 4)), layers.Conv2D(5, 3, name="deepest"), layers.ReLU()])
     middle_input = keras.Input(IMAGE.shape)
     middle = keras.Model(middle_input, inner(layers.Conv2D(4, 3, name="deeper")(middle_input)))
@@ -152,8 +152,8 @@ def test_layers_of_nested_models_are_reached(source):
     np.testing.assert_allclose(calls[-1].output.numpy(), expected, atol=1e-6)
 
 
-def test_a_nested_network_is_given_what_it_takes(source):
-    body = network(layers.Conv2D(2, 3, name="first"), layers.Flatten(), layers.Dense(3))  # of floats
+def test_a_nested_network_gets_its_input_dtype(source):
+    body = network(layers.Conv2D(2, 3, name="first"), layers.Flatten(), layers.Dense(3))  # takes floats
     inputs = keras.Input(IMAGE.shape, name="image", dtype="uint8")
     model = keras.Model(inputs, body(inputs))
     images = source.read(np.arange(2))["image"]
@@ -176,15 +176,15 @@ def test_kernels_are_filters_first():
     assert kernels(built(layers.SeparableConv2D(9, 5))).shape == (3, 5, 5, 1)
 
 
-def test_first_filters_are_those_of_both_towers():
-    """Of AlexNet, whose halves see the same image."""
+def test_first_filters_come_from_both_towers():
+    """Both halves of AlexNet see the same image."""
     calls = trace(alexnet((67, 67, 3), 10, width=0.1), np.zeros((1, 67, 67, 3), "float32"))
     first = first_convolutions(calls)
     assert [(layer.kernel_size, layer.filters) for layer in first] == [((11, 11), 8), ((11, 11), 8)]
 
 
-def stages(made, source):
-    serving, _ = served(made)
+def stages(model, source):
+    serving, _ = served(model)
     return feature_maps(trace(serving.model, source.read(np.arange(2))["image"]))
 
 
@@ -201,13 +201,13 @@ def test_stages_run_from_shallow_to_deep(source):
     assert [stage.maps.shape for stage in found] == [(2, 8, 8, n) for n in (4, 6, 8)] + [(2, 4, 4, 8)] * 2
 
 
-def test_a_stage_takes_what_follows_its_convolution(source):
+def test_a_stage_includes_normalization_and_activation(source):
     inputs = keras.Input(IMAGE.shape, name="image")
     x = layers.ReLU(name="r0")(layers.BatchNormalization()(layers.Conv2D(4, 3, padding="same", name="c0")(inputs)))
     y = layers.BatchNormalization()(layers.Conv2D(4, 3, padding="same", name="c1")(x))
     shortcut = layers.Conv2D(4, 1, name="c2")(x)
     z = layers.ReLU(name="r1")(layers.Add()([shortcut, y]))
-    z = layers.Conv2D(5, SIDE, name="whole")(z)  # one place: no map
+    z = layers.Conv2D(5, SIDE, name="whole")(z)  # 1x1: no feature map
     found = stages(keras.Model(inputs, layers.Dense(3)(layers.Flatten()(z)), name="tiny"), source)
     names = [stage.name.partition(":")[0] for stage in found]
     assert names[0] == "c0 to r0"
@@ -216,55 +216,55 @@ def test_a_stage_takes_what_follows_its_convolution(source):
     assert all((stage.maps >= 0).all() and stage.maps.max() > 0 for stage in found)
 
 
-def test_the_maps_that_vary_most_are_shown(source):
+def test_the_maps_with_the_largest_variance_are_shown(source):
     convolution = layers.Conv2D(20, 1, use_bias=False)
-    made = network(convolution)
+    model = network(convolution)
     scales = np.random.default_rng(0).permutation(20).astype("float32")
     convolution.kernel.assign(scales.reshape(1, 1, 1, 20))
-    (stage,) = stages(made, source)
+    (stage,) = stages(model, source)
     images = source.read(np.arange(2))["image"] / 255
     np.testing.assert_allclose(stage.maps, images * scales[scales >= 12], rtol=1e-5)
 
 
 @pytest.fixture
 def spots():
-    """A network whose logits are the mean of the image, by the weights 2, -1 and 0; and images with a bright spot."""
+    """Return a network whose logits are 2, -1 and 0 times the mean of the image, and images with a bright spot."""
     dense = layers.Dense(3, use_bias=False, name="logits")
     convolution = layers.Conv2D(1, 1, use_bias=False, name="copy")
-    made = network(convolution, layers.GlobalAveragePooling2D(), dense)
+    model = network(convolution, layers.GlobalAveragePooling2D(), dense)
     convolution.kernel.assign(np.ones((1, 1, 1, 1)))
     dense.kernel.assign([[2.0, -1.0, 0.0]])
     images = np.zeros((3, *IMAGE.shape), np.uint8)
     images[:, 2, 5] = 255
-    return served(made)[0].model, images
+    return served(model)[0].model, images
 
 
-def test_grad_cam_is_that_of_the_paper(spots):
+def test_grad_cam_matches_the_paper(spots):
     model, images = spots
     place = last_map(trace(model, images))
     heat = grad_cam(model, images, np.array([0, 1, 2]), place)
     expected = np.zeros((3, SIDE, SIDE, 1), np.float32)
-    expected[0, 2, 5] = 2 / SIDE**2  # the mean gradient, times the map; what speaks against a class is cut off
+    expected[0, 2, 5] = 2 / SIDE**2  # the mean gradient times the map; negative values are clipped
     np.testing.assert_allclose(heat, expected, atol=1e-7)
 
 
 @pytest.mark.parametrize(("kind", "kernel"), [("one_logit", [[2], [-2]]), ("two_logits", [[-1, 1], [1, -1]])])
-def test_each_of_two_classes_is_where_it_grows_likelier(kind, kernel):
+def test_grad_cam_of_two_classes_shows_evidence_for_each(kind, kernel):
     bright_and_dark = layers.Conv2D(2, 1)
     logits = layers.Dense(len(kernel[0]), use_bias=False)
     inputs = keras.Input(IMAGE.shape, name="image")
-    made = keras.Model(inputs, logits(layers.GlobalAveragePooling2D()(bright_and_dark(inputs))), name="tiny")
+    model = keras.Model(inputs, logits(layers.GlobalAveragePooling2D()(bright_and_dark(inputs))), name="tiny")
     bright_and_dark.set_weights([np.reshape([1, -1], (1, 1, 1, 2)), np.array([0, 1])])
     logits.set_weights([np.array(kernel)])
     images = np.zeros((2, *IMAGE.shape), np.uint8)
     images[:, 2, 5] = 255
-    model = served(made, kind)[0].model
+    model = served(model, kind)[0].model
     heat = grad_cam(model, images, np.array([0, 1]), last_map(trace(model, images)))
     second = images[0] / 255 * 2 / SIDE**2
     np.testing.assert_allclose(heat, [2 / SIDE**2 - second, second], atol=1e-7)
 
 
-def test_the_last_map_is_fine_where_there_is_a_fine_one(source):
+def test_the_last_map_is_the_last_one_of_fine_resolution(source):
     def name(*body):
         serving, _ = served(network(*body))
         calls = trace(serving.model, source.read(np.arange(1))["image"])
@@ -276,7 +276,7 @@ def test_the_last_map_is_fine_where_there_is_a_fine_one(source):
     assert name(layers.Conv2D(2, 1), fine, layers.MaxPooling2D(2)) == "fine"
     assert name(layers.Conv2D(2, 4, strides=4), layers.ZeroPadding2D(1), layers.ReLU(name="padded")) == "padded"
     assert name(layers.Conv2D(2, 4, strides=4), layers.ReLU(name="coarse"), layers.ZeroPadding2D(3)) == "coarse"
-    assert name(coarse, layers.Conv2D(2, 2)) is None  # one place, and what comes before is the image
+    assert name(coarse, layers.Conv2D(2, 2)) is None  # 1x1, and before it only the image
     assert name(layers.Reshape((8, 8))) is None
 
 
@@ -298,7 +298,7 @@ def past_a_branch(x):
     return layers.Add()([halved(layers.Conv2D(2, 1)(x)), halved(x)])
 
 
-def past_a_branch_by_dropout(x):  # which hands on the tensor that it is given
+def past_a_branch_by_dropout(x):  # in inference, dropout returns its input tensor
     x = whole(x)
     return layers.Add()([halved(layers.Conv2D(2, 1)(layers.Conv2D(2, 1)(x))), halved(layers.Dropout(0.5)(x))])
 
@@ -326,7 +326,7 @@ def in_towers_that_join_as_vectors(x):
         (in_towers_that_join_as_vectors, None),
     ],
 )
-def test_nothing_goes_past_the_last_map(body, expected, source):
+def test_all_paths_pass_through_the_last_map(body, expected, source):
     serving, _ = served(network(body))
     calls = trace(serving.model, source.read(np.arange(1))["image"])
     place = last_map(calls)
@@ -347,40 +347,40 @@ def test_nothing_goes_past_the_last_map(body, expected, source):
         ("densenet121", 64, {"growth_rate": 4, "blocks": [2, 2, 2]}, 4),
     ],
 )
-def test_all_that_a_network_of_branches_says_follows_from_its_last_map(name, side, options, places):
-    made = build_network(name, {"input_shape": (side, side, 3), "num_outputs": 3}, options)
-    calls = trace(made, np.zeros((1, side, side, 3), np.float32))
+def test_the_output_of_a_branched_network_depends_only_on_its_last_map(name, side, options, places):
+    model = build_network(name, {"input_shape": (side, side, 3), "num_outputs": 3}, options)
+    calls = trace(model, np.zeros((1, side, side, 3), np.float32))
     place = last_map(calls)
     assert calls[place].output.shape[1:3] == (places, places)
-    keras.Model(calls[place].layer.output, made.output)  # it needs nothing else
+    keras.Model(calls[place].layer.output, model.output)  # raises if another tensor is needed
     for call in calls[place + 1 :]:
         if call.output.shape[1:3] == (places, places):
             with pytest.raises(ValueError, match="not connected"):
-                keras.Model(call.layer.output, made.output)
+                keras.Model(call.layer.output, model.output)
 
 
-def test_attention_hides_where_a_network_looks(source):
+def test_a_network_with_attention_has_no_grad_cam(source):
     inputs = keras.Input(IMAGE.shape, name="image")
     x = layers.Reshape((16, 4))(layers.Conv2D(4, 2, strides=2)(inputs))
     x = layers.MultiHeadAttention(2, 2)(x, x)
-    made = keras.Model(inputs, layers.Dense(3)(layers.GlobalAveragePooling1D()(x)), name="tiny")
-    assert set(look(made, source)) == {"filters", "feature_maps"}
+    model = keras.Model(inputs, layers.Dense(3)(layers.GlobalAveragePooling1D()(x)), name="tiny")
+    assert set(figures_of(model, source)) == {"filters", "feature_maps"}
 
 
-def test_right_and_wrong_predictions_are_looked_at(source, monkeypatch):
+def test_grad_cam_shows_right_and_wrong_predictions(source, monkeypatch):
     drawn = {}
     monkeypatch.setattr(vision, "grad_cam_figure", lambda *arguments: drawn.update(arguments=arguments))
-    look(network(*convolutions()), source)
+    figures_of(network(*convolutions()), source)
     images, heat, titles, wrong, name = drawn["arguments"]
     assert len(images) == len(heat) == len(titles) == 8
     assert list(wrong) == [False] * 4 + [True] * 4
-    said = [dict(line.split(": ") for line in title.splitlines()) for title in titles]
-    assert all(title.keys() == {"true", "predicted"} and set(title.values()) <= set(CLASSES) for title in said)
-    assert [title["true"] != title["predicted"] for title in said] == list(wrong)
+    captions = [dict(line.split(": ") for line in title.splitlines()) for title in titles]
+    assert all(title.keys() == {"true", "predicted"} and set(title.values()) <= set(CLASSES) for title in captions)
+    assert [title["true"] != title["predicted"] for title in captions] == list(wrong)
     assert name.startswith("conv2d")
 
 
-def test_a_failure_to_draw_leaves_the_run_whole_and_says_why(small_run, tmp_path, monkeypatch):
+def test_a_failed_figure_leaves_the_run_complete_and_gives_the_reason(small_run, tmp_path, monkeypatch):
     def fail(layer):
         raise LookupError("a layer like no other")
 
@@ -394,5 +394,5 @@ def test_a_failure_to_draw_leaves_the_run_whole_and_says_why(small_run, tmp_path
         score_run(run, run.task(), load_for(run)[1])
     assert run.record.state == "done"
     assert run.record.scores == small_run.record.scores
-    assert (run.figures_path / "filters.png").read_bytes() != before  # it says so instead
+    assert (run.figures_path / "filters.png").read_bytes() != before  # the figure holds the error instead
     assert (run.figures_path / "grad_cam.png").exists()

@@ -16,14 +16,14 @@ from dltemplates.figures.vision_drawings import (
 
 
 def picture(figure):
-    """The one picture of a figure."""
+    """Return the only image of a figure."""
     (axes,) = figure.axes
     (image,) = axes.get_images()
     return image.get_array()
 
 
 def first_tile(picture):
-    """The first tile of a mosaic of small squares, which are enlarged."""
+    """Return the first tile of a mosaic of small, enlarged squares."""
     return picture[2:26, 2:26]
 
 
@@ -39,20 +39,20 @@ def test_filters_are_grey_with_zero_in_the_middle(channels):
     assert figure.axes[0].get_title() == "first: 2 filters of 2x2"
 
 
-def test_filters_of_colours_are_in_colour():
+def test_filters_of_rgb_images_are_in_colour():
     kernels = np.zeros((1, 1, 1, 3), np.float32)
     kernels[...] = 2, 0, -2
     np.testing.assert_allclose(first_tile(picture(filters_figure(kernels, "first")))[0, 0], (1, 0.5, 0))
 
 
-def test_of_many_filters_the_first_are_shown():
+def test_the_first_of_many_filters_are_shown():
     figure = filters_figure(np.random.default_rng(0).normal(size=(100, 3, 3, 1)), "first")
     assert figure.axes[0].get_title() == "first: 96 of 100 filters of 3x3"
     height, width, _ = picture(figure).shape
     assert (height, width) == (6 * 26 + 2, 16 * 26 + 2)
 
 
-def test_feature_maps_have_a_row_a_stage_and_a_column_an_image():
+def test_feature_maps_have_a_row_per_stage_and_a_column_per_image():
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (2, 8, 8, 3)).astype("uint8")
     stages = [("c1: 8x8", random.normal(size=(2, 8, 8, 4))), ("c2: 4x4", np.zeros((2, 4, 4, 8)))]
@@ -60,10 +60,10 @@ def test_feature_maps_have_a_row_a_stage_and_a_column_an_image():
     assert len(figure.axes) == 6
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["", "", "c1: 8x8", "", "c2: 4x4", ""]
     np.testing.assert_array_equal(figure.axes[1].get_images()[0].get_array(), images[1])
-    assert all(np.isfinite(axes.get_images()[0].get_array()).all() for axes in figure.axes)  # a map without any spread
+    assert all(np.isfinite(axes.get_images()[0].get_array()).all() for axes in figure.axes)  # even for a constant map
 
 
-def test_what_is_wrong_stands_out():
+def test_wrong_predictions_have_red_titles():
     images = np.zeros((5, 6, 8, 1), np.uint8)
     wrong = np.array([False, True, False, False, False])
     figure = grad_cam_figure(images, np.ones((5, 2, 3, 1), np.float32), ["a", "b", "c", "d", "e"], wrong, "last")
@@ -73,14 +73,14 @@ def test_what_is_wrong_stands_out():
     assert [axes.title.get_color() for axes in drawn] == ["black", "firebrick", "black", "black", "black"]
 
 
-def test_where_no_place_speaks_for_a_class_it_says_so():
+def test_a_grad_cam_without_positive_evidence_has_a_note():
     images, heat = np.zeros((2, 8, 8, 1), np.uint8), np.zeros((2, 4, 4, 1))
     heat[1, 0, 0] = 1
     figure = grad_cam_figure(images, heat, ["a", "b"], np.zeros(2, bool), "last")
     assert [[text.get_text() for text in axes.texts] for axes in figure.axes] == [["nothing\nsupports it"], []]
 
 
-def test_a_class_name_is_no_formula():
+def test_class_names_are_plain_text():
     image, wrong, text = np.zeros((1, 6, 8, 1), np.uint8), np.array([True]), "true: $^$\npredicted: $_$"
     matrix, classes = np.array([[1, 2], [0, 1]]), ("$^$", "$_$")
     for figure in (
@@ -99,13 +99,13 @@ def test_heat_is_red_and_cold_is_grey():
     heat = np.zeros((4, 4), np.float32)
     heat[0, 3] = 1e-3
     hot = under_heat(image, heat)
-    red, green, blue = hot[10, -10]  # the right upper corner
+    red, green, blue = hot[10, -10]  # the upper right corner
     assert red > 0.7
     assert max(green, blue) < 0.4
     np.testing.assert_allclose(hot[-10, 10], 170 / 255, atol=1e-6)
 
 
-def test_a_mosaic_keeps_tiles_apart():
+def test_tiles_of_a_mosaic_have_gaps():
     tiles = np.stack([np.full((24, 48, 1), value) for value in (0.1, 0.2, 0.3)])
     made = mosaic(tiles, 2)
     assert made.shape == (2 * 24 + 3 * 4, 2 * 48 + 3 * 4, 3)

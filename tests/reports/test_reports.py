@@ -15,7 +15,7 @@ def run(small_run, tmp_path):
     return Run(tmp_path / "run")
 
 
-def test_the_report_is_one_file_with_all_there_is_to_see(run):
+def test_the_report_is_one_file_with_all_figures_and_tables(run):
     page = write_report(run.path).read_text()
     assert page.count("data:image/png;base64,") == len(list(run.figures_path.iterdir())) >= 6
     assert 'src="http' not in page
@@ -25,7 +25,7 @@ def test_the_report_is_one_file_with_all_there_is_to_see(run):
     assert f"{run.record.scores['test']['accuracy']:.4f}" in page
 
 
-def test_figures_come_in_the_order_to_read_them_each_with_a_sentence(run):
+def test_figures_are_in_reading_order_each_with_a_caption(run):
     for name in ("a_users_own", "confused_pairs"):
         shutil.copy(run.figures_path / "curves.png", run.figures_path / f"{name}.png")
     page = write_report(run).read_text()
@@ -39,7 +39,7 @@ def test_figures_come_in_the_order_to_read_them_each_with_a_sentence(run):
         assert (f"<h2>{heading}</h2>\n<p>{caption}</p>" in page) == (heading in headings)
 
 
-def test_what_could_not_be_drawn_says_so():
+def test_a_failed_figure_shows_its_error():
     def fail():
         raise KeyError("odd " * 200)
 
@@ -67,7 +67,7 @@ def test_skipped_files_are_listed(run):
     assert "cats/9.txt: no image and 2 more (run.json)." in report
 
 
-def test_warnings_of_the_data_and_categories_that_were_not_learned_are_told(run):
+def test_warnings_of_the_data_and_unknown_categories_are_listed(run):
     record = run.record
     update = {"warnings": ("zip is taken for numbers",), "unknown": {"test": {"city": 3, "zip": 1}}}
     run.save_record(record.model_copy(update={"spec": record.spec.model_copy(update=update)}))
@@ -76,26 +76,26 @@ def test_warnings_of_the_data_and_categories_that_were_not_learned_are_told(run)
     assert "Unknown categories in test: 3 in city, 1 in zip." in report
 
 
-def test_curves_have_a_panel_for_each_figure(small_run):
+def test_curves_have_a_panel_for_each_metric(small_run):
     figure = curves_figure(small_run.history(), small_run.record.best_epoch)
     assert [axes.get_title() for axes in figure.axes] == ["learning rate", "loss", "accuracy", "top 5"]
     assert curves_figure([], 0).axes == []
 
 
 def test_curves_of_a_training_in_stages_show_the_epochs_of_each():
-    """Seven figures: a row of six, and one below."""
+    """Seven metrics: a row of six, and one below."""
     names = "abcdef"
     first = [{"epoch": epoch, "step": epoch, **dict.fromkeys(names, 1.0), "val_a": 2.0} for epoch in (1, 2, 3)]
     last = [{"epoch": epoch, "step": epoch, "loss": 3.0, "val_loss": 4.0} for epoch in (4, 5)]
     figure = curves_figure([*first, *last], 5)
     assert [axes.get_title() for axes in figure.axes] == [*names, "loss", *[""] * 5]
     lines = {axes.get_title(): [list(line.get_xdata()) for line in axes.lines] for axes in figure.axes}
-    assert lines["a"] == [[1, 2, 3], [1, 2, 3]]  # training and validation; what was kept is of another stage
+    assert lines["a"] == [[1, 2, 3], [1, 2, 3]]  # training, validation; the best epoch is of the other stage
     assert lines["b"] == [[1, 2, 3]]
     assert lines["loss"] == [[4, 5], [4, 5], [5, 5]]
 
 
-def test_compare_shows_only_settings_that_differ(small_run, run):
+def test_compare_shows_only_different_settings(small_run, run):
     text = run.template_path.read_text().replace("batch_size = 64", "batch_size = 32")
     run.template_path.write_text(text)
     run.save_record(run.record)
@@ -108,7 +108,7 @@ def test_compare_shows_only_settings_that_differ(small_run, run):
 
 @pytest.fixture
 def exports(run):
-    """The report of an export of the run's weights."""
+    """Return the report of an export of the run's weights."""
     figures = SplitCheck(
         examples=300, float_score=0.9, score=0.89, drop=0.01, max_error=0.1, changed=3, agreement=0.9876
     )
@@ -152,7 +152,7 @@ def test_exports_of_other_weights_are_not_shown(run, exports):
     assert "tflite:int8 bytes" not in compare([run.path])[str(run.path)]
 
 
-def test_an_export_that_was_cut_off_is_none(run):
+def test_an_interrupted_export_is_not_shown(run):
     run.exports_path.mkdir()
     assert "Exports" not in write_report(run).read_text()
     assert not [key for key in compare([run.path])[str(run.path)] if key.endswith(" bytes")]

@@ -1,4 +1,4 @@
-"""Anomalies: which examples are normal, what is learned from, the threshold, the score and its decision."""
+"""Anomaly detection: normal examples, training, the threshold, the score and its decision."""
 
 import copy
 import json
@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from conftest import load_data, look_at, spec_of
+from conftest import adapt_data, load_data, spec_of
 from dltemplates.datasets.features import class_value
 from dltemplates.datasets.images.files import FileSource
 from dltemplates.datasets.source import ArraySource, Dataset, origin
@@ -42,7 +42,7 @@ def template(**settings):
 
 
 def dataset(labels=(1, 1, 0, 1), target=LABEL):
-    """In each split the same rows; a place far off where the label is 0."""
+    """Return the same rows in each split; rows with label 0 lie far away."""
     labels = np.array(labels)
     rows = np.random.default_rng(0).normal(size=(len(labels), 3)).astype("float32")
     rows[labels == 0] += 100
@@ -52,64 +52,64 @@ def dataset(labels=(1, 1, 0, 1), target=LABEL):
     return Dataset(spec, dict.fromkeys(("train", "validation", "test"), source))
 
 
-def look(data, anomalies="keep", **options):
-    return look_at(Named(name="anomaly", anomalies=anomalies, **options), data)
+def adapt(data, anomalies="keep", **options):
+    return adapt_data(Named(name="anomaly", anomalies=anomalies, **options), data)
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """Tumours that are not benign, by a network that saw benign ones; to be read and never written."""
+    """Train on benign tumours, to find malignant ones; tests read the run and never write it."""
     return train(template(), output=tmp_path_factory.mktemp("runs") / "tumours")
 
 
 def test_all_but_the_normal_class_are_anomalies():
-    _, seen = look(dataset((1, 1, 0, 1)))
-    assert anomalies_of(seen.split("test")).tolist() == [0, 0, 1, 0]
-    _, seen = look(dataset((1, 1, 0, 1)), normal="flutter")
-    assert anomalies_of(seen.split("test")).tolist() == [1, 1, 0, 1]
-    assert [value.name for value in seen.spec.targets] == ["features", "anomaly"]
+    _, adapted = adapt(dataset((1, 1, 0, 1)))
+    assert anomalies_of(adapted.split("test")).tolist() == [0, 0, 1, 0]
+    _, adapted = adapt(dataset((1, 1, 0, 1)), normal="flutter")
+    assert anomalies_of(adapted.split("test")).tolist() == [1, 1, 0, 1]
+    assert [value.name for value in adapted.spec.targets] == ["features", "anomaly"]
 
 
-def test_a_class_may_be_called_by_a_number():
+def test_a_class_may_be_named_by_a_number():
     numbered = dataset((1, 1, 0, 1), target=class_value(("0", "1")))
     for normal, marks in ((1, [0, 0, 1, 0]), (0, [1, 1, 0, 1]), ("0", [1, 1, 0, 1])):
-        _, seen = look(numbered, normal=normal)
-        assert anomalies_of(seen.split("test")).tolist() == marks
+        _, adapted = adapt(numbered, normal=normal)
+        assert anomalies_of(adapted.split("test")).tolist() == marks
 
 
-def test_what_is_no_name_is_no_class():
+def test_invalid_class_names_are_refused():
     for normal in (True, 1.5, ["a"]):
         with pytest.raises(ValueError, match=f"`normal`.*Received: {re.escape(repr(normal))}"):
-            look(dataset(), normal=normal)
+            adapt(dataset(), normal=normal)
 
 
-def test_which_class_is_normal_must_be_known():
+def test_an_unknown_normal_class_is_refused():
     with pytest.raises(ValueError, match="Received: 'fine' for classes flutter, normal"):
-        look(dataset(), normal="fine")
+        adapt(dataset(), normal="fine")
 
 
-def test_anomalies_to_train_on_are_refused_and_counted():
+def test_anomalies_in_training_are_refused_and_counted():
     match = "Received: 2 anomalies .*5 of train.*task.anomalies=drop.*task.anomalies=keep"
-    task, seen = look(dataset((1, 0, 0, 1, 1)), anomalies="refuse")
+    task, adapted = adapt(dataset((1, 0, 0, 1, 1)), anomalies="refuse")
     with pytest.raises(ValueError, match=match):
-        task.check_splits(seen)
+        task.check_splits(adapted)
     with pytest.raises(ValueError, match="Received: [0-9]+ anomalies"):
         prepare(template(task__anomalies="refuse"))
-    _, seen = look(dataset((1, 0, 0, 1, 1)), anomalies="keep")
-    assert len(seen.split("train")) == 5
+    _, adapted = adapt(dataset((1, 0, 0, 1, 1)), anomalies="keep")
+    assert len(adapted.split("train")) == 5
 
 
-def test_anomalies_that_are_dropped_leave_no_trace_in_the_statistics():
-    task, seen = look(dataset((1, 0, 0, 1, 1)), anomalies="drop")
-    task.check_splits(seen)
-    assert len(seen.split("train")) == 3
-    assert not anomalies_of(seen.split("train")).any()
-    assert anomalies_of(seen.split("validation")).sum() == 2  # by which it is judged
-    rows = seen.split("train").read(np.arange(3))["features"]
-    np.testing.assert_allclose(seen.spec.inputs[0].mean, rows.mean(axis=0), rtol=1e-5)
-    np.testing.assert_allclose(seen.spec.inputs[0].std, rows.std(axis=0), rtol=1e-5)
-    assert seen.spec.targets[0] == seen.spec.inputs[0]
-    assert max(seen.spec.inputs[0].mean) < 10 < min(look(dataset((1, 0, 0, 1, 1)))[1].spec.inputs[0].mean)
+def test_statistics_are_fitted_without_dropped_anomalies():
+    task, adapted = adapt(dataset((1, 0, 0, 1, 1)), anomalies="drop")
+    task.check_splits(adapted)
+    assert len(adapted.split("train")) == 3
+    assert not anomalies_of(adapted.split("train")).any()
+    assert anomalies_of(adapted.split("validation")).sum() == 2  # validation keeps its anomalies
+    rows = adapted.split("train").read(np.arange(3))["features"]
+    np.testing.assert_allclose(adapted.spec.inputs[0].mean, rows.mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(adapted.spec.inputs[0].std, rows.std(axis=0), rtol=1e-5)
+    assert adapted.spec.targets[0] == adapted.spec.inputs[0]
+    assert max(adapted.spec.inputs[0].mean) < 10 < min(adapt(dataset((1, 0, 0, 1, 1)))[1].spec.inputs[0].mean)
 
 
 def test_classes_are_not_weighed():
@@ -117,29 +117,29 @@ def test_classes_are_not_weighed():
         prepare(template(train__class_weight="balanced"))
 
 
-def test_nothing_normal_or_nothing_else_is_refused():
+def test_a_split_needs_normal_examples_and_anomalies():
     with pytest.raises(ValueError, match="Task anomaly.*Received: none in train"):
-        look(dataset((0, 0, 0)), anomalies="drop")
-    task, seen = look(dataset((1, 1, 1)))
+        adapt(dataset((0, 0, 0)), anomalies="drop")
+    task, adapted = adapt(dataset((1, 1, 1)))
     with pytest.raises(ValueError, match="Received: 3 and 0 in validation"):
-        task.check_splits(seen)
+        task.check_splits(adapted)
 
 
 def test_images_are_not_read_to_count_anomalies(digit_folder, monkeypatch):
     images = {"size": (8, 8), "channels": 1}
     settings = DatasetSettings(name=str(digit_folder), images=images, validation=0.3, test=0.3)
-    seen = load_data(settings, Named(name="anomaly", normal="zero", anomalies="drop"))
-    labels = [seen.split(split).read(np.arange(len(seen.split(split))))["anomaly"] for split in seen.splits]
+    adapted = load_data(settings, Named(name="anomaly", normal="zero", anomalies="drop"))
+    labels = [adapted.split(split).read(np.arange(len(adapted.split(split))))["anomaly"] for split in adapted.splits]
     monkeypatch.setattr(FileSource, "read", None)
-    counted = [anomalies_of(source) for source in seen.splits.values()]
+    counted = [anomalies_of(source) for source in adapted.splits.values()]
     assert [marks.tolist() for marks in counted] == [marks.tolist() for marks in labels]
     assert counted[0].sum() == 0 < counted[1].sum() < len(counted[1])
 
 
-def test_validation_is_watched_on_normal_examples_alone():
-    task, seen = look(dataset((1, 0, 0, 1, 1)))
-    watched = task.monitor_subset(seen.split("validation"))
-    assert origin(watched)[1].tolist() == [0, 3, 4]
+def test_validation_loss_uses_normal_examples_only():
+    task, adapted = adapt(dataset((1, 0, 0, 1, 1)))
+    monitored = task.monitor_subset(adapted.split("validation"))
+    assert origin(monitored)[1].tolist() == [0, 3, 4]
     training = prepare(template())
     assert len(training.stages[-1].data.monitor_subset) < len(training.dataset.split("validation"))
     assert not anomalies_of(training.stages[-1].data.monitor_subset).any()
@@ -159,15 +159,15 @@ def test_options_out_of_range_are_refused(options, match):
         Anomaly(spec_of(NUMBERS, TRUTH, inputs=(NUMBERS,)), **options)
 
 
-def test_a_threshold_lies_between_two_scores():
+def test_the_threshold_lies_between_two_scores():
     scores = np.arange(1, 102)[::-1]
     assert quantile_threshold(scores, 0.5) == 51.5
     assert quantile_threshold(scores, 0.99) == 100.5
-    assert quantile_threshold(scores, 0.999) == 100.5  # one at least is above it
-    assert quantile_threshold(np.array([3.0]), 0.9) == pytest.approx(3.3)  # none is greater: a tenth above it
+    assert quantile_threshold(scores, 0.999) == 100.5  # at least one score is above it
+    assert quantile_threshold(np.array([3.0]), 0.9) == pytest.approx(3.3)  # no score is greater: a tenth above it
 
 
-def test_a_threshold_is_none_of_the_scores_of_rows_that_come_again():
+def test_the_threshold_avoids_repeated_scores():
     states = np.repeat([1.0, 2.0, 4.0], 20)
     assert quantile_threshold(states, 0.5) == 3.0
     assert quantile_threshold(states, 0.99) == pytest.approx(4.4)
@@ -176,14 +176,14 @@ def test_a_threshold_is_none_of_the_scores_of_rows_that_come_again():
     )
 
 
-def test_the_score_is_the_mean_squared_error_in_deviations(run):
+def test_the_score_is_the_mean_squared_error_of_standardized_numbers(run):
     spec = run.record.spec
     serving = run.serving()
     rows = load_for(run)[1].split("test").read(np.arange(20))["features"]
     outputs = {name: np.asarray(array) for name, array in serving.model(rows).items()}
     standardized = (rows - spec.inputs[0].mean) / spec.inputs[0].std
-    made = np.asarray(run.model()(rows))
-    np.testing.assert_allclose(outputs["score"], np.square(made - standardized).mean(axis=1), rtol=1e-4)
+    reconstruction = np.asarray(run.model()(rows))
+    np.testing.assert_allclose(outputs["score"], np.square(reconstruction - standardized).mean(axis=1), rtol=1e-4)
     threshold = spec.targets[1].threshold
     np.testing.assert_array_equal(outputs["decision"], outputs["score"] > threshold)
     assert 0 < outputs["decision"].mean() < 1
@@ -191,9 +191,9 @@ def test_the_score_is_the_mean_squared_error_in_deviations(run):
     assert outputs["decision"].dtype == "float32"
 
 
-def test_the_threshold_leaves_its_share_of_normal_validation_examples_below(run):
-    task, seen = load_for(run.template)
-    normal = task.monitor_subset(seen.split("validation"))
+def test_the_threshold_is_the_quantile_of_normal_validation_scores(run):
+    task, adapted = load_for(run.template)
+    normal = task.monitor_subset(adapted.split("validation"))
     rows = normal.read(np.arange(len(normal)))["features"]
     decided = np.asarray(run.serving().model(rows)["decision"])
     assert decided.mean() == pytest.approx(0.1, abs=1.5 / len(normal))
@@ -210,7 +210,7 @@ def test_anomalies_are_found(run):
     assert {"scores.png", "roc.png", "timeline.png"} <= {path.name for path in run.figures_path.iterdir()}
 
 
-def test_a_run_is_judged_and_used(run, tmp_path):
+def test_a_run_evaluates_and_predicts(run, tmp_path):
     assert evaluate(run.path)["scores"] == run.record.scores["test"]
     from sklearn.datasets import load_breast_cancer
 
@@ -218,25 +218,25 @@ def test_a_run_is_judged_and_used(run, tmp_path):
     truth = data.target.map(lambda place: data.target_names[place])
     table = data.data.assign(label=truth)
     table.to_csv(tmp_path / "mine.csv", index=False)
-    said = predict(run.path, [tmp_path / "mine.csv"])
-    assert set(said[0]) == {"input", "decision", "score", "threshold"}
-    decided = np.array([row["decision"] == "anomaly" for row in said])
+    predictions = predict(run.path, [tmp_path / "mine.csv"])
+    assert set(predictions[0]) == {"input", "decision", "score", "threshold"}
+    decided = np.array([row["decision"] == "anomaly" for row in predictions])
     assert (decided == (truth == "malignant")).mean() > 0.8
-    assert all((row["score"] > row["threshold"]) == (row["decision"] == "anomaly") for row in said)
-    judged = evaluate(run.path, data=str(tmp_path / "mine.csv"))
-    assert judged["scores"]["roc_auc"] > 0.9
+    assert all((row["score"] > row["threshold"]) == (row["decision"] == "anomaly") for row in predictions)
+    result = evaluate(run.path, data=str(tmp_path / "mine.csv"))
+    assert result["scores"]["roc_auc"] > 0.9
 
 
-def test_all_of_other_data_is_judged_with_the_anomalies_that_training_would_have_dropped(run):
-    judged = evaluate(run.path, data="breast_cancer", split="all")
-    assert (judged["examples"], judged["of"]) == (569, 569)
-    assert judged["details"]["anomalies"] == 212
+def test_evaluation_of_other_data_keeps_anomalies(run):
+    result = evaluate(run.path, data="breast_cancer", split="all")
+    assert (result["examples"], result["of"]) == (569, 569)
+    assert result["details"]["anomalies"] == 212
     assert evaluate(run.path, split="train")["details"]["anomalies"] > 0
 
 
-def test_a_table_of_ones_own_with_a_column_of_labels(tmp_path):
+def test_a_table_of_the_user_with_a_label_column(tmp_path):
     random = np.random.default_rng(0)
-    usual = random.normal(size=(90, 1)) * np.ones(4) + 0.1 * random.normal(size=(90, 4))  # four that go together
+    usual = random.normal(size=(90, 1)) * np.ones(4) + 0.1 * random.normal(size=(90, 4))  # four correlated columns
     broken = random.normal(size=(30, 4)) * 1.5
     rows = np.concatenate([usual, broken])
     lines = [",".join(f"{x:.4f}" for x in row) for row in rows]
@@ -256,7 +256,7 @@ def test_a_table_of_ones_own_with_a_column_of_labels(tmp_path):
     assert evaluate(run.path)["scores"] == run.record.scores["test"]
 
 
-def test_images_of_one_digit_are_normal(tmp_path):
+def test_one_digit_is_normal(tmp_path):
     overrides = {
         "dataset": {"name": "digits", "validation": 0.3},
         "task": {"name": "anomaly", "normal": "0", "anomalies": "drop"},
@@ -267,12 +267,12 @@ def test_images_of_one_digit_are_normal(tmp_path):
     assert run.record.scores["test"]["roc_auc"] > 0.9
     images = load_data("digits").split("test").read(np.arange(6))["image"]
     outputs = run.serving().model(images.astype("float32"))
-    made = 1 / (1 + np.exp(-np.asarray(run.model()(images.astype("float32")))))
-    expected = np.square(made - images / 255).mean(axis=(1, 2, 3))
+    reconstruction = 1 / (1 + np.exp(-np.asarray(run.model()(images.astype("float32")))))
+    expected = np.square(reconstruction - images / 255).mean(axis=(1, 2, 3))
     np.testing.assert_allclose(outputs["score"], expected, rtol=1e-3)
 
 
-def test_without_a_threshold_nothing_is_served(run, tmp_path):
+def test_a_run_without_a_threshold_is_not_served(run, tmp_path):
     shutil.copytree(run.path, tmp_path / "run")
     cut = Run(tmp_path / "run")
     record = json.loads(cut.record_path.read_text())
@@ -282,14 +282,14 @@ def test_without_a_threshold_nothing_is_served(run, tmp_path):
         Run(cut.path).serving()
 
 
-def test_a_split_of_one_kind_has_no_score():
+def test_a_split_without_anomalies_has_no_score():
     task = Anomaly(spec_of(NUMBERS, TRUTH, inputs=(NUMBERS,)))
     outputs = {"score": np.ones(3), "decision": np.zeros(3)}
     with pytest.raises(ValueError, match="Received: 3 and 0 in the split"):
         task.compare({"anomaly": np.zeros(3, int)}, outputs)
 
 
-def test_scores_are_those_of_the_ranking_and_of_the_decisions():
+def test_scores_rate_the_ranking_and_the_decisions():
     task = Anomaly(spec_of(NUMBERS, TRUTH, inputs=(NUMBERS,)))
     targets = {"anomaly": np.array([0, 0, 1, 1])}
     outputs = {"score": np.float32([0.1, 0.6, 0.5, 0.9]), "decision": np.float32([0, 1, 1, 1])}
@@ -300,14 +300,14 @@ def test_scores_are_those_of_the_ranking_and_of_the_decisions():
     assert task.direction == "max"
 
 
-def test_pictures_mark_the_threshold_and_the_anomalies():
+def test_figures_mark_the_threshold_and_the_anomalies():
     task = Anomaly(spec_of(NUMBERS, TRUTH.model_copy(update={"threshold": 0.4}), inputs=(NUMBERS,)))
     targets = {"anomaly": np.array([0, 1, 1, 0, 0, 1])}
     outputs = {"score": np.float32([0.1, 0.42, 0.5, 0.3, 0.45, 0.9]), "decision": np.float32([0, 1, 1, 0, 1, 1])}
     figures = task.figures(task.compare(targets, outputs))
     assert set(figures) == {"scores", "roc", "timeline"}
     (line,) = figures["timeline"].axes
-    assert [patch.get_x() for patch in line.patches] == [0.5, 4.5]  # two stretches
+    assert [patch.get_x() for patch in line.patches] == [0.5, 4.5]  # two intervals
     assert [patch.get_width() for patch in line.patches] == [2, 1]
     (_, over, threshold) = line.lines
     assert over.get_xdata().tolist() == [1, 2, 4, 5]
@@ -319,18 +319,18 @@ def test_pictures_mark_the_threshold_and_the_anomalies():
         figure.canvas.draw()
 
 
-def test_the_task_needs_no_more_than_numpy_and_keras_for_a_decision():
-    """A network that gives back zeros scores what it is given."""
+def test_the_score_of_a_zero_reconstruction():
+    """A network that outputs zeros gives the mean square of its input as the score."""
     inputs = keras.Input((3,), name="features")
-    made = keras.layers.Rescaling(0.0)(keras.layers.Rescaling(1.0, name="preprocessing")(inputs))
+    zeros = keras.layers.Rescaling(0.0)(keras.layers.Rescaling(1.0, name="preprocessing")(inputs))
     task = Anomaly(spec_of(NUMBERS, TRUTH.model_copy(update={"threshold": 1.0}), inputs=(NUMBERS,)))
-    scoring = task._scoring(keras.Model(inputs, made))
+    scoring = task._scoring(keras.Model(inputs, zeros))
     np.testing.assert_allclose(scoring(np.float32([[3, 0, 0], [1, 1, 0]])), [3, 2 / 3], rtol=1e-6)
 
 
 @pytest.mark.slow
 @pytest.mark.data
-def test_heartbeats_that_are_not_normal_are_found(data_folder, tmp_path):
+def test_abnormal_heartbeats_are_found(data_folder, tmp_path):
     run = train(load_template("fc_autoencoder_ecg5000"), output=tmp_path / "run")
     assert run.record.spec.sizes["test"] >= 150
     assert run.record.scores["test"]["roc_auc"] >= 0.97

@@ -1,4 +1,4 @@
-"""Forecasts: how they are judged and drawn, and a training of them from a file to its continuation."""
+"""Forecasting: scores, figures, and a training from a file to its continuation."""
 
 import json
 import os
@@ -31,7 +31,7 @@ WINDOW, HORIZON, PERIOD = 12, 4, 12
 
 
 def series(rows=400):
-    """A wave of twelve months and a slower one, with a little noise."""
+    """Return a wave of twelve months plus a slower one and a little noise."""
     months = np.arange(rows)
     noise = np.random.default_rng(0).normal(0, 0.1, rows)
     values = 20 + 5 * np.sin(months * 2 * np.pi / 12) + 2 * np.sin(months / 9) + noise
@@ -63,7 +63,7 @@ def template(file):
 
 @pytest.fixture(scope="module")
 def run(template, tmp_path_factory):
-    """A finished run, to be read and never written."""
+    """Train one run; tests read it and never write it."""
     return train(template, output=tmp_path_factory.mktemp("runs") / "run")
 
 
@@ -78,7 +78,7 @@ def split():
     return source.read(np.arange(len(source)))
 
 
-def test_naive_forecasts_repeat_what_was():
+def test_naive_forecasts_repeat_the_past():
     row = np.arange(10.0)
     targets = {"past": np.stack([row[2:6], row[3:7]]), "future": np.stack([row[:6], row[:6]])}
     forecasts = naive_forecasts(targets)
@@ -87,7 +87,7 @@ def test_naive_forecasts_repeat_what_was():
     assert set(naive_forecasts({**targets, "past": targets["past"][:, -1:]})) == {"last"}
 
 
-def test_scores_are_those_of_the_definitions(task):
+def test_scores_match_their_definitions(task):
     targets = {"future": np.float32([[1, 2], [3, 4]]), "past": np.float32([[9, 0], [8, 4]])}
     scores = task.compare(targets, {"forecast": np.float32([[1, 3], [5, 4]])}).scores
     assert scores["mae"] == pytest.approx((0 + 1 + 2 + 0) / 4)
@@ -97,7 +97,7 @@ def test_scores_are_those_of_the_definitions(task):
     assert list(scores) == ["mae", "rmse", "skill", "skill_seasonal"]
 
 
-def test_a_naive_forecast_has_no_skill_and_the_truth_all(task, split):
+def test_skill_is_0_for_a_naive_forecast_and_1_for_the_truth(task, split):
     forecasts = naive_forecasts(split)
     assert task.compare(split, {"forecast": forecasts["last"]}).scores["skill"] == pytest.approx(0, abs=1e-6)
     assert task.compare(split, {"forecast": forecasts["seasonal"]}).scores["skill_seasonal"] == pytest.approx(
@@ -111,12 +111,12 @@ def test_a_naive_forecast_has_no_skill_and_the_truth_all(task, split):
     }
 
 
-def test_nothing_is_better_than_what_has_no_error(task):
+def test_there_is_no_skill_if_the_naive_error_is_0(task):
     targets = {"future": np.ones((3, 2)), "past": np.ones((3, 1))}
     assert list(task.compare(targets, {"forecast": np.zeros((3, 2))}).scores) == ["mae", "rmse"]
 
 
-def test_the_error_of_each_step_is_kept(task, split):
+def test_details_hold_the_error_of_each_step(task, split):
     forecast = split["future"] + np.float32([0, 1, 2, 3])
     found = task.compare(split, {"forecast": forecast}).details["mae_by_step"]
     np.testing.assert_allclose(found["network"], [0, 1, 2, 3], atol=1e-5)
@@ -125,14 +125,14 @@ def test_the_error_of_each_step_is_kept(task, split):
     json.dumps(found)
 
 
-def test_the_scale_is_that_of_the_training_split(task, split):
+def test_the_scale_comes_from_the_training_split(task, split):
     encoded = np.asarray(task.encode(split["future"]))
     assert np.abs(encoded.mean()) < 1
     np.testing.assert_allclose(np.asarray(task.present(encoded)), split["future"], rtol=1e-5)
     assert (task.output().name, task.output().shape) == ("forecast", (HORIZON,))
 
 
-def test_the_loss_is_chosen(task):
+def test_the_loss_option_sets_the_loss(task):
     targets, forecast = np.zeros((1, 2), np.float32), np.full((1, 2), 3, np.float32)
     absolute = make_task(Named(name="forecasting", loss="mae"), series_data(series(), settings()).spec)
     assert float(task.loss()(targets, forecast)) == 9
@@ -140,15 +140,15 @@ def test_the_loss_is_chosen(task):
 
 
 def served(spec, subtract_last):
-    """A network with fresh weights, from raw windows to forecasts."""
+    """Return a network with fresh weights, and a function from raw windows to forecasts."""
     keras.utils.set_random_seed(0)
     task = Forecasting(spec, subtract_last=subtract_last)
     model = task.assemble(lstm((WINDOW, 2), HORIZON, units=(4,)), spec)
-    model = keras.models.model_from_json(model.to_json())  # as a run keeps it
+    model = keras.models.model_from_json(model.to_json())  # a run stores it as JSON
     return model, lambda windows: np.asarray(task.present(model(np.float32(windows))))
 
 
-def test_a_relative_forecast_moves_with_its_series():
+def test_with_subtract_last_a_forecast_moves_with_its_series():
     table = series().assign(rain=np.cos(np.arange(400)))[["rain", "sold"]]
     spec = series_data(table, settings().model_copy(update={"target": "sold"})).spec
     windows = table.to_numpy()[None, :WINDOW]
@@ -162,7 +162,7 @@ def test_a_relative_forecast_moves_with_its_series():
         np.testing.assert_allclose(forecast(windows), np.full((1, HORIZON), expected), rtol=1e-5)
 
 
-def test_sizes_are_those_that_builders_ask_for(task):
+def test_model_sizes_name_window_and_horizon(task):
     assert task.model_sizes(series_data(series(), settings()).spec) == {
         "input_shape": (WINDOW, 1),
         "num_outputs": HORIZON,
@@ -172,14 +172,14 @@ def test_sizes_are_those_that_builders_ask_for(task):
     }
 
 
-def test_what_is_no_series_is_refused():
+def test_data_that_is_not_a_series_is_refused():
     columns = (Column(name="value", kind="number", place=0, median=0.0),)
     number = Number(name="value", dtype="float32", shape=(1,), mean=(0.0,), std=(1.0,), columns=columns)
     with pytest.raises(ValueError, match=r"Received: .*`number`\. .*--set dataset\.series\.window="):
         check_data("forecasting", Forecasting, spec_of(number, inputs=(number,)))
 
 
-def test_wrong_options_are_refused():
+def test_invalid_options_are_refused():
     spec = series_data(series(), settings()).spec
     with pytest.raises(ValueError, match=r"`loss`.*Received: 'huber'"):
         Forecasting(spec, loss="huber")
@@ -189,7 +189,7 @@ def test_wrong_options_are_refused():
 
 @pytest.mark.data
 def test_a_linear_autoregression_is_the_baseline_of_the_ready_template(data_folder):
-    """The figures at the head of lstm_sunspots.toml."""
+    """The scores are stated at the head of lstm_sunspots.toml."""
     template = load_template("lstm_sunspots")
     task, dataset = load_for(template)
     train, *later = (dataset.split(split).read(np.arange(len(dataset.split(split)))) for split in SPLITS)
@@ -200,7 +200,7 @@ def test_a_linear_autoregression_is_the_baseline_of_the_ready_template(data_fold
         assert scores["mae"] / (1 - scores["skill"]) == pytest.approx(naive, abs=0.01)
 
 
-def test_there_are_no_classes_to_balance(template):
+def test_class_weights_are_refused(template):
     balanced = template.model_copy(update={"train": template.train.model_copy(update={"class_weight": "balanced"})})
     with pytest.raises(ValueError, match="`train.class_weight`.*Received: .*`horizon`"):
         prepare(balanced)
@@ -210,9 +210,9 @@ def lines(axes):
     return {line.get_label(): line.get_xydata() for line in axes.lines}
 
 
-def test_forecasts_stand_where_their_time_is(split):
+def test_forecasts_are_drawn_at_their_time(split):
     times, future = np.arange(len(split["future"])) + 100.0, split["future"]
-    figure = forecast_figure(times, future, future, name="sold")  # a perfect one lies on the truth
+    figure = forecast_figure(times, future, future, name="sold")  # a perfect forecast lies on the truth
     ahead, whole = figure.axes
     drawn = lines(ahead)
     truth = dict(drawn["truth"].tolist())
@@ -226,22 +226,22 @@ def test_forecasts_stand_where_their_time_is(split):
     figure.canvas.draw()
 
 
-def test_dates_are_on_the_time_line(task, split):
+def test_the_time_axis_shows_dates(task, split):
     figures = task.figures(task.compare(split, {"forecast": split["future"]}))
     assert list(figures) == ["forecast", "error_by_step"]
     first = lines(figures["forecast"].axes[0])["truth"][0, 0]
-    assert first == split["time"][0]  # matplotlib counts days since 1970, too
+    assert first == split["time"][0]  # matplotlib counts days since 1970 too
     for figure in figures.values():
         figure.canvas.draw()
 
 
-def test_few_windows_and_one_step_are_drawn_too():
+def test_few_windows_and_a_single_step_are_drawn():
     forecast_figure(np.arange(2.0), np.ones((2, 4)), np.ones((2, 4)), name="x").canvas.draw()
     forecast_figure(np.arange(3.0), np.ones((3, 1)), np.ones((3, 1)), name="$x").canvas.draw()
     steps_figure({"network": np.ones(1)}, name="x").canvas.draw()
 
 
-def test_a_training_learns_the_waves(run):
+def test_training_learns_the_waves(run):
     record = run.record
     assert record.state == "done"
     assert record.scores["test"]["skill"] > 0.3
@@ -250,27 +250,27 @@ def test_a_training_learns_the_waves(run):
     assert record.macs == WINDOW * 4 * 8 * (1 + 8) + 8 * HORIZON
 
 
-def test_it_is_judged_again_as_it_was(run, file):
+def test_evaluate_repeats_the_scores_of_the_run(run, file):
     assert evaluate(run.path)["scores"] == pytest.approx(run.record.scores["test"])
     assert evaluate(run.path, data=str(file))["scores"] == pytest.approx(run.record.scores["test"])
 
 
-def test_the_continuation_is_that_of_the_last_rows(run, file, tmp_path):
-    (said,) = predict(run.path, [file])
-    assert said["dates"] == ["2023-05", "2023-06", "2023-07", "2023-08"]
-    assert len(said["forecast"]) == HORIZON
+def test_the_forecast_continues_the_last_rows(run, file, tmp_path):
+    (prediction,) = predict(run.path, [file])
+    assert prediction["dates"] == ["2023-05", "2023-06", "2023-07", "2023-08"]
+    assert len(prediction["forecast"]) == HORIZON
     table = series()
     expected = 20 + 5 * np.sin(np.arange(400, 404) * 2 * np.pi / 12) + 2 * np.sin(np.arange(400, 404) / 9)
-    assert np.abs(np.array(said["forecast"]) - expected).mean() < 3  # the waves go 7 up and down
+    assert np.abs(np.array(prediction["forecast"]) - expected).mean() < 3  # the waves rise and fall by 7
     table.iloc[-WINDOW:].to_csv(tmp_path / "short.csv", index=False)
     (shorter,) = predict(run.path, [tmp_path / "short.csv"])
-    assert shorter["forecast"] == said["forecast"]
+    assert shorter["forecast"] == prediction["forecast"]
     with pytest.raises(ValueError, match="series.*Received: none"):
         predict(run.path, [])
 
 
 class StopAt(Silent):
-    """Asks to stop, as Ctrl-C does, once an epoch ended."""
+    """A reporter that stops the training after an epoch, as Ctrl-C does."""
 
     def epoch(self, row, best):
         if row["epoch"] == 2:
@@ -282,7 +282,7 @@ def arrays(run):
         return {name: checkpoint[name] for name in checkpoint.files if name != "state"}
 
 
-def test_what_was_interrupted_is_resumed_exactly(template, run, tmp_path):
+def test_an_interrupted_training_resumes_exactly(template, run, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         train(template, output=tmp_path / "run", reporter=StopAt())
     assert Run(tmp_path / "run").record.state == "interrupted"
@@ -295,7 +295,7 @@ def test_what_was_interrupted_is_resumed_exactly(template, run, tmp_path):
 
 
 @pytest.mark.slow
-def test_two_devices_train_what_one_does(template, run, tmp_path):
+def test_two_devices_train_the_same_weights_as_one(template, run, tmp_path):
     (tmp_path / "small.toml").write_text(template.to_toml())
     done = run_dlt("train", tmp_path / "small.toml", "-o", tmp_path / "run", "--devices", "2", timeout=400)
     assert done.returncode == 0, done.stderr

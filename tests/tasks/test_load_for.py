@@ -1,4 +1,4 @@
-"""The data of a template, a run and an exported file: what was trained on is never judged by."""
+"""Data of a template, a run and an exported file: training rows never reach evaluation."""
 
 import json
 import shutil
@@ -29,7 +29,7 @@ SMALL = {
 
 
 def noise_table(rows=ROWS):
-    """A table of noise: nothing to learn, but to be learned by heart."""
+    """Return random features and labels: they can only be memorized."""
     random = np.random.default_rng(0)
     columns = {f"x{place}": random.normal(size=rows).round(4) for place in range(4)}
     return pd.DataFrame(columns | {"y": random.choice(["a", "b"], rows)})
@@ -46,7 +46,7 @@ def rows_in(dataset, split):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A run on a table of noise, to be copied; and the rows of its splits."""
+    """Train a run on random numbers, for tests to copy; return it with the rows of its splits."""
     folder = tmp_path_factory.mktemp("changed")
     noise_table().to_csv(folder / "table.csv", index=False)
     run = train(template_of(folder / "table.csv"), output=folder / "run")
@@ -56,7 +56,7 @@ def trained(tmp_path_factory):
 
 @pytest.fixture
 def change(trained):
-    """A function that writes another table in the place of that which was trained on."""
+    """Return a function that replaces the table of the run."""
 
     def write(frame):
         frame.to_csv(trained.folder / "table.csv", index=False)
@@ -84,7 +84,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_no_row_that_was_trained_on_is_judged_by(trained, change, name):
+def test_no_training_row_is_used_for_evaluation(trained, change, name):
     edit, note = CHANGES[name]
     run = change(edit(noise_table()))
     _, dataset = load_for(run)
@@ -93,46 +93,46 @@ def test_no_row_that_was_trained_on_is_judged_by(trained, change, name):
         assert len(found) > 20 * (2 - (name == "many rows are gone")) * (split == "test")
         for other in others:
             assert not found & trained.rows[other]
-    kept = rows_in(dataset, "test") & trained.rows["test"]
-    assert len(kept) >= 25
+    same_split = rows_in(dataset, "test") & trained.rows["test"]
+    assert len(same_split) >= 25
     assert dataset.note == data_note(run) == (note and f"the data changed since the training: {note}; splits kept")
 
 
-def test_a_new_row_keeps_the_split_that_it_drew(trained, change):
+def test_a_new_row_keeps_its_split(trained, change):
     few = rows_in(load_for(change(appended(noise_table(), 20)))[1], "test")
     many = rows_in(load_for(change(appended(noise_table(), 60).iloc[::-1]))[1], "test")
     assert len(few - trained.rows["test"]) > 0
     assert few <= many
 
 
-def test_what_changed_is_said_by_each_command(trained, change):
+def test_each_command_reports_changed_data(trained, change):
     run = change(noise_table().iloc[1:])
     note = "the data changed since the training: 1 row gone, 0 new; splits kept"
     assert evaluate(run.path)["data_note"] == note
     assert compare([run.path])[str(run.path)]["data"] == note
-    heard = []
-    assert note in write_report(run, tell=heard.append).read_text()
-    assert heard == [note]
+    notes = []
+    assert note in write_report(run, tell=notes.append).read_text()
+    assert notes == [note]
     report = export(run)
     assert report.data_note == note
     assert not report.failed
     file = run.exports_path / report.result("onnx:float32").file
-    judged = evaluate(file, data=run.template.dataset.name)
-    assert judged["data_note"] == note  # it lies in the folder of its run
-    assert judged["scores"] == evaluate(run.path)["scores"]
+    result = evaluate(file, data=run.template.dataset.name)
+    assert result["data_note"] == note  # the file lies in the folder of its run
+    assert result["scores"] == evaluate(run.path)["scores"]
     done = run_dlt("evaluate", run.path, "--json")
     assert json.loads(done.stdout)["data_note"] == note
     assert done.stderr.strip() == note
 
 
-def test_unchanged_data_says_nothing(trained):
+def test_unchanged_data_gives_no_note(trained):
     assert evaluate(trained.run.path)["data_note"] is None
     assert evaluate(trained.run.path)["scores"] == trained.run.record.scores["test"]
     assert compare([trained.run.path])[str(trained.run.path)]["data"] is None
     assert "data changed" not in write_report(trained.run).read_text()
 
 
-def test_data_that_is_not_here_is_not_compared(trained, tmp_path):
+def test_missing_data_is_not_compared(trained, tmp_path):
     shutil.copytree(trained.run.path, tmp_path / "run")
     run = Run(tmp_path / "run")
     text = run.template_path.read_text().replace("table.csv", "gone.csv")
@@ -144,7 +144,7 @@ def test_data_that_is_not_here_is_not_compared(trained, tmp_path):
     assert "could not be compared" in write_report(run.path).read_text()
 
 
-def test_a_file_alone_cannot_tell(trained, tmp_path):
+def test_a_file_without_its_run_cannot_compare_the_data(trained, tmp_path):
     report = export(trained.run)
     file = shutil.copy(trained.run.exports_path / report.result("onnx:float32").file, tmp_path)
     assert "the file does not know, its run does" in evaluate(file, data=str(trained.folder / "table.csv"))["data_note"]
@@ -153,7 +153,7 @@ def test_a_file_alone_cannot_tell(trained, tmp_path):
     assert evaluate(file)["data_note"] is None
 
 
-def test_other_data_is_split_afresh_and_a_copy_of_the_same_is_not(trained, tmp_path):
+def test_other_data_gets_new_splits_and_a_copy_keeps_them(trained, tmp_path):
     random = np.random.default_rng(1)
     other = noise_table().assign(x0=random.normal(size=ROWS))
     other.to_csv(tmp_path / "other.csv", index=False)
@@ -164,7 +164,7 @@ def test_other_data_is_split_afresh_and_a_copy_of_the_same_is_not(trained, tmp_p
     assert (result["scores"], result["data_note"]) == (trained.run.record.scores["test"], None)
 
 
-def test_splits_that_the_data_came_with_are_the_datas(tmp_path):
+def test_splits_of_the_data_itself_are_used(tmp_path):
     table = noise_table()
     for split, rows in {"train": slice(0, 200), "validation": slice(200, 250), "test": slice(250, 300)}.items():
         table.iloc[rows].to_csv(tmp_path / f"{split}.csv", index=False)
@@ -178,7 +178,7 @@ def test_splits_that_the_data_came_with_are_the_datas(tmp_path):
     )
 
 
-def test_the_splits_are_digested_like_the_weights(trained, tmp_path):
+def test_the_splits_have_a_checksum_like_the_weights(trained, tmp_path):
     shutil.copytree(trained.run.path, tmp_path / "run")
     run = Run(tmp_path / "run")
     assert "assets/splits.npz" in run.record.sha256
@@ -188,7 +188,7 @@ def test_the_splits_are_digested_like_the_weights(trained, tmp_path):
 
 
 def as_first_edition(run):
-    """Make a run look as one of the first edition, which kept neither the splits nor the rules."""
+    """Make a run look like one of the first edition, without stored splits and reading rules."""
     record = json.loads(run.record_path.read_text())
     for key in ("reading_rules", "order"):
         del record["spec"][key]
@@ -199,8 +199,8 @@ def as_first_edition(run):
     return Run(run.path)
 
 
-def test_a_run_of_the_first_edition_is_read_by_its_rules(trained, tmp_path):
-    """By the places of the rows: equal ones may stand in two splits."""
+def test_a_run_of_the_first_edition_keeps_its_reading_rules(trained, tmp_path):
+    """The first edition splits by row position: equal rows may fall into two splits."""
     shutil.copytree(trained.run.path, tmp_path / "run")
     run = as_first_edition(Run(tmp_path / "run"))
     _, dataset = load_for(run)
@@ -219,8 +219,8 @@ def test_a_run_of_the_first_edition_is_read_by_its_rules(trained, tmp_path):
     assert not rows_in(second, "train") & rows_in(second, "test")
 
 
-def test_the_datasets_of_the_first_edition_are_split_by_their_classes_whatever_the_task(tmp_path):
-    """An anomaly detector of digits: by all ten classes then, by normal and not now."""
+def test_runs_of_the_first_edition_are_stratified_by_class_for_every_task(tmp_path):
+    """For an anomaly detector of digits, the first edition stratifies by ten classes, later ones by normal or not."""
     settings = {"name": "digits", "validation": 0.3}
     task = {"name": "anomaly", "normal": "0", "anomalies": "keep"}
     overrides = {"task": task, "dataset": settings, "model": {"name": "autoencoder", "units": [8], "latent_dim": 2}}
@@ -234,7 +234,7 @@ def test_the_datasets_of_the_first_edition_are_split_by_their_classes_whatever_t
     assert np.bincount(now.split("test").column("label")).tolist() != counts.tolist()
 
 
-def test_a_training_of_the_first_edition_is_not_gone_on_with(trained, tmp_path):
+def test_resuming_a_training_of_the_first_edition_is_refused(trained, tmp_path):
     shutil.copytree(trained.run.path, tmp_path / "run")
     run = as_first_edition(Run(tmp_path / "run"))
     run.save_record(run.record.model_copy(update={"state": "interrupted"}))
@@ -242,14 +242,14 @@ def test_a_training_of_the_first_edition_is_not_gone_on_with(trained, tmp_path):
         train(run.template, output=run.path, resume=True)
 
 
-def test_rules_of_a_later_version_are_refused(trained):
+def test_reading_rules_of_a_later_version_are_refused(trained):
     contract = trained.run.serving().contract.model_copy(update={"reading_rules": 3})
     with pytest.raises(ValueError, match="`reading_rules` must be 1 to 2. Received: 3, of a later version"):
         load_for(contract, settings=trained.run.template.dataset)
 
 
-def test_a_training_is_gone_on_with_in_its_own_order(tmp_path):
-    """Rows that were sorted since are put back; others are refused."""
+def test_resuming_keeps_the_order_of_the_rows(tmp_path):
+    """Rows sorted meanwhile are put back in order; other rows are refused."""
     path = tmp_path / "table.csv"
     noise_table().to_csv(path, index=False)
     template = template_of(path)
@@ -269,7 +269,7 @@ def test_a_training_is_gone_on_with_in_its_own_order(tmp_path):
 
 
 class Stopping:
-    """Stops a training after its first epoch."""
+    """A reporter that stops a training after its first epoch."""
 
     def begin(self, total, done): ...
     def note(self, text): ...
@@ -281,7 +281,7 @@ class Stopping:
 
 
 def numbered_folder(folder, digits, names):
-    """Real digits in folders of the names that are given."""
+    """Write real digits into folders with these names."""
     from PIL import Image
     from sklearn.datasets import load_digits
 
@@ -293,8 +293,8 @@ def numbered_folder(folder, digits, names):
     return folder
 
 
-def test_the_order_of_the_classes_is_that_of_the_run(tmp_path):
-    """Classes called 1 to 12 are in the order of text; a .npz that counts them gives another order of the same."""
+def test_the_run_sets_the_order_of_the_classes(tmp_path):
+    """Folders called 1 to 12 are sorted as text; an `.npz` lists the same classes in another order."""
     names = [str(number) for number in range(1, 13)]
     path = numbered_folder(tmp_path / "all", [*range(10), 0, 1], names)
     template = parse_template(SMALL | {"dataset": {"name": str(path)}})
@@ -318,7 +318,7 @@ def test_the_order_of_the_classes_is_that_of_the_run(tmp_path):
         evaluate(run.path, data=str(few))
 
 
-def test_a_series_is_split_where_it_was(tmp_path):
+def test_a_longer_series_keeps_its_split_points(tmp_path):
     months = pd.date_range("1995-01", periods=160, freq="MS").strftime("%Y-%m")
     sold = np.sin(np.arange(160) / 3) + np.arange(160) / 50
     series = pd.DataFrame({"month": months, "sold": sold})

@@ -1,4 +1,4 @@
-"""Which models can do which tasks: what fits is trained and served, what does not is refused in a line."""
+"""Which models fit which tasks: a model that fits trains and serves, any other is refused in one line."""
 
 import keras
 import pytest
@@ -22,7 +22,7 @@ MODELS = {
     "cgan": {"filters": [8], "latent_dim": 4},
     "rbm": {"units": 8},
 }
-TASKS = {  # of digits, and what fits
+TASKS = {  # on digits: the models that fit
     "classification": {"mlp", "dbn", "googlenet"},
     "reconstruction": {"autoencoder", "vae"},
     "anomaly": {"autoencoder", "vae"},
@@ -35,7 +35,7 @@ OPTIONS = {"anomaly": {"normal": "0", "anomalies": "drop"}}
 
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("task", TASKS)
-def test_a_model_can_do_a_task_or_it_is_said_why_not(task, model):
+def test_a_model_fits_a_task_or_is_refused(task, model):
     side = 65 if model == "googlenet" else 8
     template = parse_template(
         {
@@ -59,7 +59,7 @@ def test_a_model_can_do_a_task_or_it_is_said_why_not(task, model):
     assert "" in task_of_spec.serve(training.model, spec, template, name="served")
 
 
-def test_it_is_one_line_and_nothing_is_left_behind(tmp_path):
+def test_the_error_is_one_line_and_leaves_no_files(tmp_path):
     result = run_dlt(
         "train", "rbm_mnist", "--set", "task=reconstruction", "--set", "dataset.name=digits", "-o", "run", cwd=tmp_path
     )
@@ -83,13 +83,13 @@ def own(layers, shape=(8, 8, 1)):
     return keras.Model(inputs, layers(keras.layers.Flatten()(inputs)), name="own")
 
 
-def test_what_a_network_takes_is_looked_at_too():
+def test_the_input_shape_of_a_network_is_checked():
     network = own(keras.layers.Dense(1), shape=(9, 9, 1))
     with pytest.raises(ValueError, match=r"\(8, 8, 1\).*Received: input shape \(9, 9, 1\)"):
         check_network(network, task_of(binary=True), SPEC)
 
 
-def test_several_outputs_are_logits_and_others_or_refused():
+def test_several_outputs_need_one_called_logits():
     def two(**names):
         return own(lambda x: {name: keras.layers.Dense(units)(x) for name, units in names.items()})
 
@@ -100,7 +100,7 @@ def test_several_outputs_are_logits_and_others_or_refused():
         check_network(own(lambda x: [keras.layers.Dense(2)(x) for _ in range(2)]), task_of(), SPEC)
 
 
-def test_a_task_of_several_outputs_needs_each_by_its_name():
+def test_a_task_with_several_outputs_needs_each_by_name():
     class Detector(AnyTarget):
         def model_signature(self, spec):
             return {"": Shapes((8, 8, 1), {"boxes": (4,), "logits": (2,)})}
@@ -120,13 +120,13 @@ def test_a_task_of_several_outputs_needs_each_by_its_name():
         check_network(own(keras.layers.Dense(2)), task, SPEC)
 
 
-def test_any_size_is_a_size():
+def test_a_network_for_any_image_size_is_accepted():
     inputs = keras.Input((None, None, 1))
     x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(2, 3)(inputs))
     check_network(keras.Model(inputs, x, name="own"), task_of(), SPEC)
 
 
-def test_a_network_that_was_never_called_is_called():
+def test_an_unbuilt_network_is_built():
     def sequential(units):
         return keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(units)], name="own")
 

@@ -1,9 +1,9 @@
-"""Reconstruction: what is learned, by what it is judged, noise that is the same at each look, what is refused."""
+"""Reconstruction: targets, scores, repeatable noise, and refused data."""
 
 import numpy as np
 import pytest
 
-from conftest import load_data, look_at, spec_of
+from conftest import adapt_data, load_data, spec_of
 from dltemplates.datasets.source import ArraySource, Dataset
 from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.features import Category, ClassId, Column, Image, Number
@@ -30,22 +30,22 @@ def numbers_dataset(rows=6):
     return Dataset(data_of(NUMBERS).spec, splits)
 
 
-def test_images_are_learned_and_judged_between_0_and_1():
+def test_images_are_trained_and_scored_between_0_and_1():
     task = Reconstruction(spec_of(IMAGE, inputs=(IMAGE,)))
-    given = np.float32([[0, 255], [51, 102]])[None, ..., None]
-    encoded = np.asarray(task.encode(given))
+    clean = np.float32([[0, 255], [51, 102]])[None, ..., None]
+    encoded = np.asarray(task.encode(clean))
     np.testing.assert_allclose(encoded.ravel(), [0, 1, 0.2, 0.4])
-    half = np.zeros_like(given)  # logits of one half
+    half = np.zeros_like(clean)  # logits of 0 are a probability of one half
     assert float(np.mean(task.loss()(encoded, half))) == pytest.approx(np.mean((encoded - 0.5) ** 2))
-    made = np.asarray(task.present(half))
-    np.testing.assert_allclose(made, 127.5)
-    scores = task.compare({"image": given}, {"reconstruction": made}).scores
+    reconstruction = np.asarray(task.present(half))
+    np.testing.assert_allclose(reconstruction, 127.5)
+    scores = task.compare({"image": clean}, {"reconstruction": reconstruction}).scores
     assert list(scores) == ["mse", "psnr"]
     assert scores["mse"] == pytest.approx(np.mean((encoded - 0.5) ** 2))
     assert scores["psnr"] == pytest.approx(-10 * np.log10(scores["mse"]))
 
 
-def test_cross_entropy_is_least_where_the_image_comes_back():
+def test_cross_entropy_is_least_for_the_exact_image():
     task = Reconstruction(spec_of(IMAGE, inputs=(IMAGE,)), loss="cross_entropy")
     pixels = np.float32([0.1, 0.9])[None]
     logits = np.log(pixels / (1 - pixels))
@@ -53,25 +53,25 @@ def test_cross_entropy_is_least_where_the_image_comes_back():
     assert all(float(np.mean(task.loss()(pixels, logits + step))) > best for step in (-0.5, 0.5))
 
 
-def test_numbers_are_learned_in_deviations_and_served_in_their_own_unit():
+def test_numbers_are_standardized_in_training_and_served_in_their_own_unit():
     task = Reconstruction(spec_of(NUMBERS, inputs=(NUMBERS,)))
-    given = np.float32([[12, -5], [10, -4.5]])
-    encoded = np.asarray(task.encode(given))
+    clean = np.float32([[12, -5], [10, -4.5]])
+    encoded = np.asarray(task.encode(clean))
     np.testing.assert_allclose(encoded, [[1, 0], [0, 1]], atol=1e-6)
-    np.testing.assert_allclose(np.asarray(task.present(encoded)), given, rtol=1e-6)
-    off = given + np.float32([[2, 0.5]])  # one deviation of each
-    assert task.compare({"features": given}, {"reconstruction": off}).scores == pytest.approx({"mse": 1.0})
-    assert task.figures(task.compare({"features": given}, {"reconstruction": off})) == {}
-    np.testing.assert_allclose(task.errors({"features": given}, {"reconstruction": off}), [1, 1])
+    np.testing.assert_allclose(np.asarray(task.present(encoded)), clean, rtol=1e-6)
+    off = clean + np.float32([[2, 0.5]])  # one deviation off in each column
+    assert task.compare({"features": clean}, {"reconstruction": off}).scores == pytest.approx({"mse": 1.0})
+    assert task.figures(task.compare({"features": clean}, {"reconstruction": off})) == {}
+    np.testing.assert_allclose(task.errors({"features": clean}, {"reconstruction": off}), [1, 1])
 
 
-def test_noise_is_the_same_at_each_look_and_on_what_is_judged_alone():
+def test_noise_is_repeatable_and_only_in_validation_and_test():
     dataset = load_data("digits", Named(name="reconstruction", noise=0.3))
     rows = np.array([5, 0, 7])
     for split in ("validation", "test"):
         first, again = (dataset.split(split).read(rows) for _ in range(2))
         np.testing.assert_array_equal(first["image"], again["image"])
-        one = dataset.split(split).read(rows[1:2])  # the noise is the example's, whatever is read beside it
+        one = dataset.split(split).read(rows[1:2])  # the noise depends on the example alone
         np.testing.assert_array_equal(one["image"][0], first["image"][1])
         difference = first["image"] - first["clean"]
         assert 0.15 < difference.std() / 255 < 0.35
@@ -79,26 +79,26 @@ def test_noise_is_the_same_at_each_look_and_on_what_is_judged_alone():
         assert first["image"].max() <= 255
     train = dataset.split("train").read(rows)
     np.testing.assert_array_equal(train["image"], train["clean"])
-    clean, given = dataset.spec.targets
-    assert (clean.name, given.name) == ("clean", "image")
+    clean, noisy_image = dataset.spec.targets
+    assert (clean.name, noisy_image.name) == ("clean", "image")
     assert load_data("digits", "reconstruction").spec.targets == dataset.spec.inputs
 
 
-def test_what_is_judged_as_a_whole_has_noise_too():
+def test_whole_evaluation_has_noise_too():
     dataset = load_data("digits", Named(name="reconstruction", noise=0.3), whole=True)
     arrays = dataset.split("all").read(np.arange(50))
     assert 0.15 < (arrays["image"] - arrays["clean"]).std() / 255 < 0.35
 
 
-def test_noise_of_numbers_is_in_deviations():
+def test_noise_of_numbers_scales_with_their_deviation():
     dataset = noisy(numbers_dataset(2000), 0.5)
     arrays = dataset.split("test").read(np.arange(2000))
     deviations = (arrays["features"] - arrays["clean"]).std(axis=0) / np.array(NUMBERS.std)
     np.testing.assert_allclose(deviations, 0.5, rtol=0.05)
 
 
-def test_the_score_says_how_much_noise_there_was():
-    task, dataset = look_at(Named(name="reconstruction", noise=0.5), numbers_dataset(500))
+def test_scores_include_the_error_of_the_noisy_input():
+    task, dataset = adapt_data(Named(name="reconstruction", noise=0.5), numbers_dataset(500))
     arrays = dataset.split("test").read(np.arange(500))
     scores = task.compare(arrays, {"reconstruction": arrays["clean"]}).scores
     assert scores["mse"] == 0
@@ -107,7 +107,7 @@ def test_the_score_says_how_much_noise_there_was():
     assert untouched["mse"] == untouched["mse_before"]
 
 
-def test_pictures_of_noise_show_what_was_given_made_and_clean():
+def test_the_figure_shows_noisy_input_reconstruction_and_clean_image():
     task, dataset = load_for(load_template("autoencoder_digits", {"task.noise": 0.3}))
     arrays = dataset.split("test").read(np.arange(3))
     figure = task.figures(task.compare(arrays, {"reconstruction": arrays["clean"]}))["reconstructions"]
@@ -132,16 +132,16 @@ def test_options_out_of_range_are_refused(options, match):
         Reconstruction(spec_of(IMAGE, inputs=(IMAGE,)), **options)
 
 
-def test_what_cannot_be_given_back_is_refused():
+def test_unsuitable_data_is_refused():
     with pytest.raises(ValueError, match="`loss`.*Received: 'cross_entropy' for `number`"):
         Reconstruction(spec_of(NUMBERS, inputs=(NUMBERS,)), loss="cross_entropy")
     with pytest.raises(ValueError, match=r"Received: `features` .*, `categories` of .*dataset\.table\.columns\.c=skip"):
-        look_at(Named(name="reconstruction"), data_of(NUMBERS, CATEGORY))
+        adapt_data(Named(name="reconstruction"), data_of(NUMBERS, CATEGORY))
     with pytest.raises(ValueError, match="Received: `categories` of kind `category`. .*`dlt list tasks`.$"):
-        look_at(Named(name="reconstruction"), data_of(CATEGORY))
+        adapt_data(Named(name="reconstruction"), data_of(CATEGORY))
 
 
-def test_nothing_is_trained_for_parity():
+def test_the_parity_task_has_no_training():
     with pytest.raises(ValueError, match="Task parity.*Received: .*dlt list tasks"):
         Parity().model_sizes(data_of(IMAGE).spec)
     assert Parity().compare({}, {"code": np.ones((2, 3))}).scores == {}

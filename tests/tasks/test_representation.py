@@ -1,4 +1,4 @@
-"""Hidden units that stand for what is shown: the task's options, its pictures, and its exported files."""
+"""Representation learning with an RBM: options, figures, and exported files."""
 
 import keras
 import numpy as np
@@ -54,21 +54,21 @@ def test_wrong_options_are_refused(options, match):
         make_task(Named(name="representation", **options), spec_of())
 
 
-def test_filters_are_the_weights_of_each_unit(model, monkeypatch):
-    drawn = []
-    monkeypatch.setattr(outcomes, "filters_figure", drawn.append)
+def test_filters_show_the_weights_of_each_unit(model, monkeypatch):
+    figures = []
+    monkeypatch.setattr(outcomes, "filters_figure", figures.append)
     draw(model)
     kernel = np.asarray(model.get_layer("rbm").get_layer("hidden").kernel)
-    assert drawn[0].shape == (7, 4, 3, 1)
-    np.testing.assert_array_equal(drawn[0][2].reshape(-1), kernel[:, 2])
+    assert figures[0].shape == (7, 4, 3, 1)
+    np.testing.assert_array_equal(figures[0][2].reshape(-1), kernel[:, 2])
 
 
-def test_dreams_begin_at_examples_and_at_noise(model, monkeypatch):
-    drawn = []
-    monkeypatch.setattr(outcomes, "chains_figure", lambda *chains: drawn.append(chains))
+def test_gibbs_chains_start_from_examples_and_from_noise(model, monkeypatch):
+    figures = []
+    monkeypatch.setattr(outcomes, "chains_figure", lambda *chains: figures.append(chains))
     for _ in range(2):
         draw(model)
-    (first, turns), (second, _) = drawn
+    (first, turns), (second, _) = figures
     assert turns == (0, 1, 10, 20)
     assert first["from examples"].shape == first["from noise"].shape == (10, 4, *IMAGE.shape)
     np.testing.assert_allclose(first["from examples"][:, 0], IMAGES[:10], atol=1e-3)
@@ -78,18 +78,18 @@ def test_dreams_begin_at_examples_and_at_noise(model, monkeypatch):
         np.testing.assert_array_equal(chains, second[name])
 
 
-def test_filters_are_light_where_a_pixel_speaks_for_a_unit():
+def test_positive_weights_are_light_in_filters():
     weights = np.zeros((3, 2, 2, 1))
     weights[0, 0, 1], weights[1, 1, 0] = 0.02, -5.0
     (image,) = outcomes.filters_figure(weights).axes[0].images
     sheet = np.asarray(image.get_array())
-    assert sheet.shape == (3, 9)  # three units side by side, a gap behind each
+    assert sheet.shape == (3, 9)  # three units side by side, each followed by a gap
     assert sheet[:2, :2].tolist() == [[128, 255], [128, 128]]
     assert sheet[:2, 3:5].tolist() == [[128, 128], [0, 128]]
     assert sheet[:2, 6:8].tolist() == [[128, 128], [128, 128]]
 
 
-def test_chains_are_rows():
+def test_each_chain_is_a_row():
     images = np.arange(2 * 3, dtype=float).reshape(2, 3, 1, 1, 1) * np.ones((2, 3, 2, 2, 1))
     figure = outcomes.chains_figure({"of one": images, "of two": images + 100}, (0, 1, 5))
     one, two = (np.asarray(axes.images[0].get_array()) for axes in figure.axes)

@@ -1,4 +1,4 @@
-"""What every task of the catalog promises, and which kinds of data it can use.
+"""The contract of every task of the catalog, and the kinds of data that each can use.
 
 A task trains, is scored, serves, exports, evaluates, predicts and reports; data that it cannot use is refused before
 training, in one line. A new task is a new row of `REGISTER`, a new kind of data a new function below `kind_of_data`.
@@ -32,19 +32,19 @@ from dltemplates.training.prepare import prepare
 
 FORMAT = "tflite:float32"
 CLASSES = ("normal", "other")
-IMAGES, SIZE = 80, 16  # of images; and numbers of a window
+IMAGES, SIZE = 80, 16  # number of images; length of a window
 
 
 @dataclass(frozen=True)
 class Row:
-    """The smallest training of a task, and what else it can be trained on.
+    """The smallest training of a task, and the kinds of data that it can use.
 
     Attributes:
-        model: The model and its options; empty where nothing can be trained for the task.
-        data: Kinds of data that the task can use; the first is trained on in the fast tests.
+        model: The model and its options; empty if the task trains nothing.
+        data: Kinds of data that the task can use; the fast tests train on the first.
         task: The task's options.
-        parts: Parts of the network that are served beside the whole.
-        example: What `predict` takes, where that is not an example of the data.
+        parts: Parts of the network that are served in addition to the whole.
+        example: Input of `predict`, if it is not an example of the data.
     """
 
     model: dict[str, Any] = field(default_factory=dict)
@@ -82,8 +82,8 @@ class Kind:
 
     Attributes:
         settings: The template's `[dataset]`.
-        example: One example, as `predict` takes it.
-        values: The kind of each of its inputs and targets, by name.
+        example: One example, as input of `predict`.
+        values: The kind of each input and target, by name.
     """
 
     settings: dict[str, Any]
@@ -95,13 +95,13 @@ KINDS: dict[str, Callable[[Path], Kind]] = {}
 
 
 def kind_of_data(write: Callable[[Path], Kind]) -> Callable[[Path], Kind]:
-    """Add the kind of data that a function writes into a folder."""
+    """Register a function that writes a kind of data into a folder."""
     KINDS[write.__name__] = write
     return write
 
 
 def write_images(folder: Path, target: dict[str, np.ndarray], **values: str) -> Kind:
-    """Write real digits, 8x8, and what is said of each."""
+    """Write real digits, 8x8, and their targets."""
     pixels = np.uint8(load_digits().images[:IMAGES] * 15.9)
     np.savez(folder / "images.npz", x=pixels, **target)
     Image.fromarray(pixels[0]).save(folder / "image.png")
@@ -130,14 +130,14 @@ def images_labels(folder: Path) -> Kind:
 
 
 def write_table(folder: Path, table: pd.DataFrame, **values: str) -> Kind:
-    """Write a table, and its first row."""
+    """Write a table; return its first row as the example."""
     table.to_csv(folder / "table.csv", index=False)
     table.head(1).to_csv(folder / "row.csv", index=False)
     return Kind({"name": str(folder / "table.csv")}, str(folder / "row.csv"), {"features": "number", **values})
 
 
 def irises() -> pd.DataFrame:
-    """Four numbers of each of 150 irises, and its kind."""
+    """Return four numbers of each of 150 irises, and their class."""
     table = load_iris(as_frame=True).frame.set_axis(["a", "b", "c", "d", "kind"], axis=1)
     return table.assign(kind=table["kind"].map(dict(enumerate(("normal", "other", "third")))))
 
@@ -172,13 +172,13 @@ def series(folder: Path) -> Kind:
 
 @kind_of_data
 def windows(folder: Path) -> Kind:
-    """Numbers that are no columns of a table, given by a function of the user's own."""
+    """Return numbers that are not table columns, loaded by a function of the user."""
     example = ",".join(f"{number:g}" for number in np.linspace(-1, 1, SIZE))
     return Kind({"name": f"{__name__}:own_windows"}, example, {"features": "number", "label": "class"})
 
 
 def own_windows(settings: Any) -> Dataset:
-    """A dataset of one's own, half of it anomalies: what `windows` names."""
+    """Return a dataset of the user, half of it anomalies; `windows` names it."""
     random, splits = np.random.default_rng(0), {}
     for split, count in (("train", 96), ("validation", 32), ("test", 32)):
         label = np.arange(count) % 2
@@ -201,7 +201,7 @@ def row_of(task: str) -> Row:
 
 
 def template(task: str, kind: Kind, **settings: Any) -> dlt.Template:
-    """One epoch of a few steps; `settings` are by dotted path, a double underscore for a dot."""
+    """Return a template of one epoch of a few steps; `settings` are dotted paths, a double underscore is a dot."""
     row = row_of(task)
     tables = {
         "task": {"name": task, **row.task},
@@ -219,7 +219,7 @@ def kinds(tmp_path_factory) -> dict[str, Kind]:
 
 @pytest.fixture(scope="session")
 def trained(kinds, tmp_path_factory):
-    """A function that gives the run of a task on a kind of data, trained once; to be read and never written."""
+    """Return a function that trains a task on a kind of data once; tests read the run and never write it."""
 
     @cache
     def get(task: str, kind: str = "") -> dlt.Run:
@@ -233,7 +233,7 @@ def trained(kinds, tmp_path_factory):
 
 @pytest.fixture
 def copied(trained, tmp_path):
-    """A function that copies such a run, to be written."""
+    """Return a function that copies a run, so that a test may write it."""
     return lambda task: dlt.load_run(shutil.copytree(trained(task).path, tmp_path / "run"))
 
 
@@ -256,7 +256,7 @@ def test_a_task_without_a_row_fails():
 
 
 @tasks
-def test_a_task_trains_and_is_scored(trained, task):
+def test_a_task_trains_and_scores(trained, task):
     run = trained(task)
     assert (run.record.state, run.record.epochs) == ("done", 1)
     assert run.record.scores["test"].keys() == run.record.scores["validation"].keys() > set()
@@ -264,57 +264,57 @@ def test_a_task_trains_and_is_scored(trained, task):
 
 
 @tasks
-def test_each_part_that_is_served_keeps_to_its_contract(trained, task):
+def test_each_served_part_matches_its_contract(trained, task):
     servings = trained(task).servings()
     assert set(servings) == {"", *row_of(task).parts}
     for part, serving in servings.items():
         assert {tensor.name for tensor in serving.model.inputs} == {v.name for v in serving.contract.inputs}, part
         assert set(serving.model.output) == {value.name for value in serving.contract.outputs}, part
-        given = {value.name: np.zeros((3, *value.shape), value.dtype) for value in serving.contract.inputs}
-        outputs = serving.model(given if len(given) > 1 else next(iter(given.values())))
+        inputs = {value.name: np.zeros((3, *value.shape), value.dtype) for value in serving.contract.inputs}
+        outputs = serving.model(inputs if len(inputs) > 1 else next(iter(inputs.values())))
         for value in serving.contract.outputs:
             assert np.asarray(outputs[value.name]).shape == (3, *value.shape), part
             assert np.isfinite(np.asarray(outputs[value.name])).all(), part
 
 
 @tasks
-def test_a_run_is_evaluated_as_it_was_scored(trained, task):
+def test_evaluate_repeats_the_scores_of_the_run(trained, task):
     run = trained(task)
-    judged = dlt.evaluate(run.path)
-    assert judged["scores"] == pytest.approx(run.record.scores["test"], abs=1e-6)
-    assert judged["examples"] == run.record.spec.sizes["test"] > 0
-    json.dumps(judged)
+    result = dlt.evaluate(run.path)
+    assert result["scores"] == pytest.approx(run.record.scores["test"], abs=1e-6)
+    assert result["examples"] == run.record.spec.sizes["test"] > 0
+    json.dumps(result)
 
 
 @tasks
-def test_an_exported_file_gives_what_the_run_gives(trained, copied, kinds, task, in_process):
+def test_an_exported_file_agrees_with_its_run(trained, copied, kinds, task, in_process):
     row, run = row_of(task), copied(task)
     kind = kinds[row.data[0]]
     report = dlt.export(run, formats=[FORMAT])
     assert not report.failed
     assert set(report.parts) == set(row.parts)
     file = run.exports_path / report.result(FORMAT).file
-    judged = dlt.evaluate(file, data=kind.settings["name"])
-    kept = dlt.evaluate(run.path)
-    assert judged["examples"] == kept["examples"] > 0
-    assert judged["scores"].keys() > set()
-    for name, score in judged["scores"].items():  # some, such as a loss, are of the run alone
-        assert score == pytest.approx(kept["scores"][name], rel=1e-3, abs=1e-3), name
-    (said,), (expected,) = (dlt.predict(path, [row.example or kind.example]) for path in (file, run.path))
-    assert said.keys() == expected.keys() > {"input"}
-    for name, value in numbers_in(said).items():
+    result = dlt.evaluate(file, data=kind.settings["name"])
+    of_run = dlt.evaluate(run.path)
+    assert result["examples"] == of_run["examples"] > 0
+    assert result["scores"].keys() > set()
+    for name, score in result["scores"].items():  # some scores, such as a loss, exist for runs only
+        assert score == pytest.approx(of_run["scores"][name], rel=1e-3, abs=1e-3), name
+    (prediction,), (expected,) = (dlt.predict(path, [row.example or kind.example]) for path in (file, run.path))
+    assert prediction.keys() == expected.keys() > {"input"}
+    for name, value in numbers_in(prediction).items():
         assert value == pytest.approx(numbers_in(expected)[name], rel=1e-3, abs=1e-2), name
-    assert numbers_in(said)
-    json.dumps(said)
+    assert numbers_in(prediction)
+    json.dumps(prediction)
 
 
-def numbers_in(said: Any, path: str = "") -> dict[str, float]:
-    """All numbers of a prediction, by where they stand."""
-    if isinstance(said, dict):
-        return {key: n for name, part in said.items() for key, n in numbers_in(part, f"{path}/{name}").items()}
-    if isinstance(said, list):
-        return {key: n for place, part in enumerate(said) for key, n in numbers_in(part, f"{path}/{place}").items()}
-    return {path: said} if isinstance(said, (int, float)) else {}
+def numbers_in(value: Any, path: str = "") -> dict[str, float]:
+    """Collect all numbers of a prediction, by their path."""
+    if isinstance(value, dict):
+        return {key: n for name, part in value.items() for key, n in numbers_in(part, f"{path}/{name}").items()}
+    if isinstance(value, list):
+        return {key: n for place, part in enumerate(value) for key, n in numbers_in(part, f"{path}/{place}").items()}
+    return {path: value} if isinstance(value, (int, float)) else {}
 
 
 @tasks
@@ -334,23 +334,23 @@ REFUSED = [(task, kind) for task, row in REGISTER.items() for kind in KINDS if k
 
 
 @pytest.mark.parametrize(("task", "kind"), FITTING)
-def test_other_data_that_a_task_can_use_is_taken(kinds, task, kind):
+def test_a_task_accepts_other_kinds_of_data(kinds, task, kind):
     training = prepare(template(task, kinds[kind]))
     assert {value.name for value in training.dataset.spec.inputs} <= set(kinds[kind].values)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("task", "kind"), FITTING)
-def test_other_data_that_a_task_can_use_is_trained_on(trained, kinds, task, kind):
+def test_a_task_trains_on_other_kinds_of_data(trained, kinds, task, kind):
     run = trained(task, kind)
-    judged = dlt.evaluate(run.path)
-    assert judged["scores"] == pytest.approx(run.record.scores["test"], abs=1e-6)
-    (said,) = dlt.predict(run.path, [row_of(task).example or kinds[kind].example])
-    assert numbers_in(said)
+    result = dlt.evaluate(run.path)
+    assert result["scores"] == pytest.approx(run.record.scores["test"], abs=1e-6)
+    (prediction,) = dlt.predict(run.path, [row_of(task).example or kinds[kind].example])
+    assert numbers_in(prediction)
 
 
 @pytest.mark.parametrize(("task", "kind"), REFUSED)
-def test_data_that_a_task_cannot_use_is_refused(kinds, tmp_path, task, kind):
+def test_a_task_refuses_unsuitable_data(kinds, tmp_path, task, kind):
     if kind == "images":
         rule, received = f"Task {task} (needs|is for)", ""  # images without labels are of one class
     elif task == "parity":
@@ -365,7 +365,7 @@ def test_data_that_a_task_cannot_use_is_refused(kinds, tmp_path, task, kind):
 
 
 @tasks
-def test_a_run_is_not_evaluated_on_data_of_another_kind(trained, kinds, task):
+def test_a_run_refuses_to_evaluate_another_kind_of_data(trained, kinds, task):
     first, *others = row_of(task).data
     refused = KINDS.keys() - {first, *others, *HOLDING.get(first, ())}
     assert refused

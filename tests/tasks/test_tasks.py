@@ -1,4 +1,4 @@
-"""What every task keeps to, then what each one claims."""
+"""The contract of every task, then the claims of each."""
 
 import keras
 import numpy as np
@@ -23,7 +23,7 @@ TARGETS = {
     "multi_label": Labels(name="labels", dtype="float32", shape=(3,), classes=("x", "y", "z")),
     "regression": NUMBERS,
 }
-ELSEWHERE = {  # in a file of their own, but for the last, which is another name of `regression`
+ELSEWHERE = {  # in their own test files, except the last, an alias of `regression`
     "reconstruction",
     "anomaly",
     "forecasting",
@@ -44,13 +44,13 @@ def spec_of(name):
     return DatasetSpec(inputs=(IMAGE,), targets=(TARGETS[name],), sizes={"train": 12}, fingerprint="")
 
 
-def test_every_task_of_the_catalog_is_tried():
+def test_every_task_of_the_catalog_is_tested():
     assert {*TARGETS, *ELSEWHERE} == set(catalog.TASKS)
     assert catalog.TASKS["image_regression"].target == catalog.TASKS["regression"].target
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_a_task_trains_serves_scores_and_shows(name):
+def test_a_task_trains_serves_scores_and_draws(name):
     keras.utils.set_random_seed(0)
     spec, raw = spec_of(name), RAW[name]
     task = make_task(Named(name=name), spec)
@@ -114,7 +114,7 @@ def test_the_threshold_is_a_probability(value):
         MultiLabel(spec_of("multi_label"), threshold=value)
 
 
-def test_classification_scores_by_accuracy_and_top_5_from_six_classes_up():
+def test_classification_scores_accuracy_and_top_5_from_six_classes():
     task = Classification(spec_of("classification"))
     probabilities = np.float32([[0.5, 0.1, 0.1, 0.1, 0.1, 0.1], [0.3, 0.2, 0.2, 0.1, 0.15, 0.05]])
     targets, outputs = {"label": np.array([0, 5])}, {"probabilities": probabilities}
@@ -128,7 +128,7 @@ def test_classification_scores_by_accuracy_and_top_5_from_six_classes_up():
     assert "top_5" not in Classification(few).compare(labels, {"probabilities": probabilities[:, :5]}).scores
 
 
-def test_label_smoothing_raises_the_loss_of_a_sure_answer():
+def test_label_smoothing_raises_the_loss_of_a_confident_answer():
     sure = 20 * np.eye(6, dtype="float32")
     losses = [
         float(task.loss()(task.encode(np.arange(6)), sure))
@@ -140,7 +140,7 @@ def test_label_smoothing_raises_the_loss_of_a_sure_answer():
     assert losses[0] < 0.01 < 1 < losses[1]
 
 
-def test_multi_label_scores_by_macro_f1():
+def test_multi_label_scores_macro_f1():
     task = MultiLabel(spec_of("multi_label"), threshold=0.4)
     targets = {"labels": np.float32([[1, 0, 1], [0, 1, 1]])}
     outputs = {"probabilities": np.float32([[0.9, 0.1, 0.45], [0.1, 0.9, 0.2]])}
@@ -162,8 +162,8 @@ def test_one_label_and_one_example_are_enough():
     assert list(number.compare(arrays, arrays).scores) == ["mae", "rmse", "mse"]
 
 
-def test_the_square_of_a_large_number_is_a_number():
-    """float32 holds no 1e50."""
+def test_the_square_of_a_large_number_is_finite():
+    """float32 cannot hold 1e50."""
     task = Regression(spec_of("regression"))
     truth = np.float32([[1e25], [2e25], [3e25]])
     scores = task.compare({"value": truth}, {"value": truth + np.float32(1e24)}).scores

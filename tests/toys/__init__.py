@@ -1,1 +1,1 @@
-"""Small tasks that are no part of the package: they prove that its contracts carry more than one array in and out."""
+"""Small tasks outside the package: they prove that its contracts carry several arrays in and out."""

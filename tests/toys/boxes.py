@@ -1,7 +1,7 @@
-"""Two outputs: the boxes of bright and dark rectangles in an image, and what each of them is.
+"""Two outputs: the boxes of bright and dark rectangles in an image, and their classes.
 
-The network has three slots, which are filled from left to right. A slot that is left empty has no weight in the loss of
-the boxes. Slots are compared with the true boxes as sets.
+The network fills three slots from left to right. An empty slot has no weight in the loss of the boxes. Slots are
+compared with the true boxes as sets.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from dltemplates.tasks.serving.contract import ServingModel
 from dltemplates.tasks.stage_plan import ALGORITHMS, StagePlan
 from dltemplates.tasks.task import Task
 
-SIDE, MOST = 16, 3  # pixels of an image, boxes in it
+SIDE, MOST = 16, 3  # pixels of an image's side, boxes in an image
 SIDES = ("left", "top", "right", "bottom")
 CLASSES = ("bright", "dark")
 LEVELS = {"bright": (190, 255), "dark": (0, 60)}
 SIZES = {"train": 1500, "validation": 150, "test": 150}
-LEAST_SCORE = 0.5  # of a box that is found
-LEAST_OVERLAP = 0.5  # intersection over union of two boxes that are the same
-SHOWN = 8  # images of the figure
-EMPTY_WEIGHT = 0.5  # of a slot without a box, in the loss of the classes
+LEAST_SCORE = 0.5  # for a box to count as found
+LEAST_OVERLAP = 0.5  # intersection over union, for two boxes to count as the same
+SHOWN = 8  # images in the figure
+EMPTY_WEIGHT = 0.5  # of an empty slot, in the loss of the classes
 
 
 def dataset(settings) -> Dataset:
-    """Grey images with one to three rectangles, drawn from a seed for each split."""
+    """Return grey images with one to three rectangles, drawn from a seed for each split."""
     image = image_value((SIDE, SIDE), 1, resize="stretch")
     boxes = Boxes(name="boxes", dtype="float32", shape=(MOST, 4))
     labels = ClassId(name="labels", dtype="int64", shape=(MOST,), classes=CLASSES)
@@ -50,7 +50,7 @@ def dataset(settings) -> Dataset:
 
 
 def draw_examples(count: int, seed: int) -> Arrays:
-    """Draw images (n, 16, 16, 1), boxes (n, 3, 4) in no order, and labels (n, 3); all are -1 where there is none."""
+    """Draw images (n, 16, 16, 1), boxes (n, 3, 4) in no order, and labels (n, 3); empty slots are -1."""
     random = np.random.default_rng(seed)
     images = random.normal(125, 8, (count, SIDE, SIDE, 1)).clip(0, 255).astype(np.uint8)
     boxes, labels = np.full((count, MOST, 4), -1, np.float32), np.full((count, MOST), -1, np.int64)
@@ -68,7 +68,7 @@ def draw_examples(count: int, seed: int) -> Arrays:
 
 
 def network(input_shape, num_outputs, *, name="network") -> keras.Model:
-    """From an image to `boxes` (3, 4), in shares of its sides, and `logits` (3, classes + 1); the last is no box."""
+    """Map an image to `boxes` (3, 4), as fractions of its sides, and `logits` (3, classes + 1), the last for no box."""
     inputs = keras.Input(input_shape)
     x = inputs
     for filters, strides in ((16, 1), (24, 2), (32, 2)):
@@ -81,7 +81,7 @@ def network(input_shape, num_outputs, *, name="network") -> keras.Model:
 
 
 class Rectangles(Task):
-    """Find rectangles, and say of each whether it is bright or dark."""
+    """Find rectangles, and classify each as bright or dark."""
 
     name = "rectangles"
     kind = "boxes"
@@ -109,11 +109,11 @@ class Rectangles(Task):
 
     def batch(self, example: dict[str, Any], *, training: bool):
         boxes, labels = example[self.target.name], example[self.label.name]
-        middles = ops.where(boxes[..., 0] >= 0, boxes[..., 0] + boxes[..., 2], 3.0)  # the empty ones come last
+        middles = ops.where(boxes[..., 0] >= 0, boxes[..., 0] + boxes[..., 2], 3.0)  # empty slots go last
         order = ops.argsort(middles, axis=1)
         boxes = ops.take_along_axis(boxes, order[..., None], axis=1)
         labels = ops.take_along_axis(labels, order, axis=1)
-        has_box = boxes[..., 0] >= 0  # the class of a box that was cropped away is still there
+        has_box = boxes[..., 0] >= 0  # a cropped-away box keeps its class
         targets = {"boxes": boxes, "logits": ops.where(has_box, labels, len(self.classes))}
         weights = {"boxes": ops.cast(has_box, "float32"), "logits": ops.where(has_box, 1.0, EMPTY_WEIGHT)}
         return self.model_inputs(example), targets, weights
@@ -128,18 +128,18 @@ class Rectangles(Task):
         return [StagePlan(f"{ALGORITHMS}.supervised:Supervised", template.train.epochs, options, only_labeled=True)]
 
     def serve(self, model, spec, template, *, name):
-        given = model.output
-        shares = layers.Softmax(dtype="float32")(given["logits"])
-        served = keras.Model(model.input, {"boxes": given["boxes"], "scores": shares[..., :-1]}, name=model.name)
+        outputs = model.output
+        softmax = layers.Softmax(dtype="float32")(outputs["logits"])
+        served = keras.Model(model.input, {"boxes": outputs["boxes"], "scores": softmax[..., :-1]}, name=model.name)
         boxes = self.target.model_copy(update={"range": (0.0, 1.0)})
         shape = (MOST, len(self.classes))
         scores = Probabilities(name="scores", dtype="float32", shape=shape, range=(0, 1), classes=self.classes)
         return {"": ServingModel(served, make_contract(spec, template, (boxes, scores), name=name))}
 
     def predict(self, system: System, inputs: Arrays) -> Arrays:
-        """Run the network, and set the scores of all slots to 0 that are empty or cover a better one."""
-        given = system.whole(inputs)
-        return given | {"scores": suppress(given["boxes"], given["scores"])}
+        """Run the network; set scores of empty slots and of duplicates to 0."""
+        outputs = system.whole(inputs)
+        return outputs | {"scores": suppress(outputs["boxes"], outputs["scores"])}
 
     def evaluate(self, system: System, source: Source) -> Evaluation:
         names = [value.name for value in self.inputs]
@@ -155,41 +155,41 @@ class Rectangles(Task):
         found, decided = scores.max(axis=-1) > 0, self.decide(outputs)
         right = np.array(
             [
-                count_same(boxes[is_found], own[is_found], wanted[labels >= 0], labels[labels >= 0])
-                for boxes, own, is_found, wanted, labels in zip(
+                count_same(boxes[is_found], own[is_found], truth[labels >= 0], labels[labels >= 0])
+                for boxes, own, is_found, truth, labels in zip(
                     outputs["boxes"], decided, found, true_boxes, true_labels, strict=True
                 )
             ]
         )
-        said, there = found.sum(axis=1), (true_labels >= 0).sum(axis=1)
+        num_found, num_true = found.sum(axis=1), (true_labels >= 0).sum(axis=1)
 
         def f1(rows: np.ndarray) -> float:
-            return float(2 * right[rows].sum() / max(1, said[rows].sum() + there[rows].sum()))
+            return float(2 * right[rows].sum() / max(1, num_found[rows].sum() + num_true[rows].sum()))
 
-        errors = said + there - 2 * right
+        errors = num_found + num_true - 2 * right
         return Evaluation(
             {"f1": f1(np.arange(len(right))), "images_right": float(np.mean(errors == 0))},
             targets,
             outputs,
-            {"boxes": int(there.sum()), "found": int(said.sum()), "right": int(right.sum())},
+            {"boxes": int(num_true.sum()), "found": int(num_found.sum()), "right": int(right.sum())},
             decisions=decided,
             errors=errors.astype(np.float64),
-            captions=tuple(f"{r} of {t}" for r, t in zip(right, there, strict=True)),
+            captions=tuple(f"{r} of {t}" for r, t in zip(right, num_true, strict=True)),
             score_of=f1,
         )
 
     def model_figures(self, servings, source: Source) -> dict[str, Figure]:
-        """Draw the boxes that are found in some images, the true ones dotted."""
+        """Draw the found boxes in some images, with the true ones dotted."""
         serving = servings[WHOLE]
         arrays = source.read(np.arange(min(SHOWN, len(source))))
         system = System({WHOLE: KerasPredictor(serving.model, serving.contract)})
         found = self.format(self.predict(system, {"image": arrays["image"]}))
         figure = Figure(figsize=(1.4 * SHOWN, 1.6), layout="constrained")
         axes = figure.subplots(1, SHOWN).flat
-        for panel, image, wanted, own in zip(axes, arrays["image"], arrays[self.target.name], found, strict=False):
+        for panel, image, truth, own in zip(axes, arrays["image"], arrays[self.target.name], found, strict=False):
             panel.axis("off")
             show_image(panel, image)
-            for box in wanted[wanted[:, 0] >= 0]:
+            for box in truth[truth[:, 0] >= 0]:
                 draw_box(panel, *box, color="white", linestyle=":")
             for box in own["boxes"]:
                 draw_box(panel, *(box[side] for side in SIDES), color="tab:red")
@@ -215,28 +215,28 @@ class Rectangles(Task):
 
 
 def draw_box(axes, left: float, top: float, right: float, bottom: float, **options) -> None:
-    """Draw a box over an image; its sides are shares of those of the image."""
+    """Draw a box over an image; its sides are fractions of the image's."""
     place = SIDE * np.array([left, top]) - 0.5
     axes.add_patch(Rectangle(place, SIDE * (right - left), SIDE * (bottom - top), fill=False, **options))
 
 
 def suppress(boxes: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Set the scores (n, slots, classes) to 0 of slots that are empty, or overlap one with a higher score."""
+    """Set scores (n, slots, classes) to 0 for empty slots and for slots that overlap one with a higher score."""
     best = scores.max(axis=-1)
-    kept = scores * (best > LEAST_SCORE)[..., None]
+    remaining = scores * (best > LEAST_SCORE)[..., None]
     for row, own in enumerate(boxes):
         for slot in np.argsort(-best[row], kind="stable"):
             rivals = (overlaps(own, own[slot]) > LEAST_OVERLAP) & (best[row] < best[row, slot])
-            if kept[row, slot].any():
-                kept[row, rivals] = 0
-    return kept
+            if remaining[row, slot].any():
+                remaining[row, rivals] = 0
+    return remaining
 
 
-def count_same(boxes: np.ndarray, labels: np.ndarray, wanted: np.ndarray, wanted_labels: np.ndarray) -> int:
-    """Count the boxes (n, 4) that each have one of the wanted (m, 4) for themselves, of the same label."""
-    is_free = np.ones(len(wanted), bool)
+def count_same(boxes: np.ndarray, labels: np.ndarray, truth: np.ndarray, true_labels: np.ndarray) -> int:
+    """Count the boxes (n, 4) that match a true box (m, 4) of the same label; each true box matches once."""
+    is_free = np.ones(len(truth), bool)
     for box, label in zip(boxes, labels, strict=True):
-        overlap = overlaps(wanted, box) * (is_free & (wanted_labels == label))
+        overlap = overlaps(truth, box) * (is_free & (true_labels == label))
         if len(overlap) and overlap.max() >= LEAST_OVERLAP:
             is_free[overlap.argmax()] = False
     return int((~is_free).sum())

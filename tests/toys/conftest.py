@@ -5,7 +5,7 @@ from dltemplates import catalog
 
 @pytest.fixture(scope="module", autouse=True)
 def trusted(request):
-    """The module of a toy is one that names in files may refer to."""
+    """Trust the module of a toy, so that files may refer to its names."""
     catalog.trust(request.module.MODULE)
     yield
     catalog._trusted.discard(request.module.MODULE)

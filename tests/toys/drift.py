@@ -30,7 +30,7 @@ MEMORY, BATCH, DISCOUNT = 400, 32, 0.9
 
 
 class Drift:
-    """A point on a line that a hidden wind, drawn anew at each step, pushes away; it is to be kept near 0."""
+    """A point on a line, pushed by a hidden wind that is drawn at each step; the agent keeps it near 0."""
 
     def __init__(self):
         self._random = np.random.default_rng()
@@ -42,28 +42,28 @@ class Drift:
     def reset(self, *, seed):
         self._random = np.random.default_rng(seed)
         self._place, self._wind, self._turn = float(self._random.uniform(-1, 1)), 0.0, 0
-        return self._seen(), {}
+        return self._observation(), {}
 
     def step(self, action):
         self._wind = 0.8 * self._wind + 0.2 * float(self._random.normal())
         self._place += 0.3 * ACTIONS[int(action)] + self._wind
         self._turn += 1
-        return self._seen(), -abs(self._place), abs(self._place) > 4, self._turn == EPISODE, {}
+        return self._observation(), -abs(self._place), abs(self._place) > 4, self._turn == EPISODE, {}
 
-    def _seen(self):
+    def _observation(self):
         return np.float32([self._place + 0.02 * self._random.normal(), self._turn / EPISODE])
 
 
 class QLearning(Agent):
-    """Deep Q-learning of a few actions."""
+    """Deep Q-learning with a few actions."""
 
     def __init__(self, model, optimizer, seed):
         self.model, self.optimizer, self._seed = model, optimizer, seed
         self._descent = Descent(optimizer, model.trainable_variables)
-        self._memory = np.zeros((MEMORY, 7), np.float32)  # seen (2), action, reward, next (2), ended
+        self._memory = np.zeros((MEMORY, 7), np.float32)  # observation (2), action, reward, next (2), ended
         self._count = 0
         self._learn = tf.function(self._step)
-        self._values = tf.function(lambda seen: model(seen, training=False))
+        self._values = tf.function(lambda observation: model(observation, training=False))
 
     @classmethod
     def make(cls, model, make_optimizer, template):
@@ -90,14 +90,14 @@ class QLearning(Agent):
         return float(self._learn(self._memory[rows]))
 
     def _step(self, rows):
-        seen, action, reward, following, ended = rows[:, :2], rows[:, 2], rows[:, 3], rows[:, 4:6], rows[:, 6]
+        observation, action, reward, following, ended = rows[:, :2], rows[:, 2], rows[:, 3], rows[:, 4:6], rows[:, 6]
         best = tf.reduce_max(self.model(following, training=False), axis=1)
-        wanted = reward + DISCOUNT * (1 - ended) * best
+        expected = reward + DISCOUNT * (1 - ended) * best
 
         def loss():
-            values = self.model(seen, training=True)
+            values = self.model(observation, training=True)
             chosen = tf.gather(values, tf.cast(action, tf.int32), batch_dims=1)
-            error = tf.reduce_mean(tf.square(chosen - wanted))
+            error = tf.reduce_mean(tf.square(chosen - expected))
             return error, error
 
         return self._descent.step(loss)
@@ -119,7 +119,7 @@ def network(input_shape, num_outputs, *, name="network"):
 
 
 class Steering(Task):
-    """Keep a drifting point near 0; `values` is what each action is worth."""
+    """Keep a drifting point near 0; `values` are the values of the actions."""
 
     name = "steering"
     kind = "any"
@@ -133,11 +133,11 @@ class Steering(Task):
 
     @classmethod
     def own_dataset(cls, options) -> Dataset:
-        """Record observations under random actions: they calibrate integers, and are what files are compared on."""
+        """Record observations under random actions, for calibration and for parity."""
         parts = {split: _wander(place) for place, split in enumerate(SPLITS)}
-        seen = Number(name="observation", dtype="float32", shape=(2,))
+        feature = Number(name="observation", dtype="float32", shape=(2,))
         spec = DatasetSpec(
-            inputs=(seen,),
+            inputs=(feature,),
             targets=(),
             sizes={split: len(rows) for split, rows in parts.items()},
         )
@@ -165,11 +165,11 @@ class Steering(Task):
 
     def _play(self, system, number):
         environment = Drift()
-        seen, _ = environment.reset(seed=10**6 + number)
+        observation, _ = environment.reset(seed=10**6 + number)
         total, is_over = 0.0, False
         while not is_over:
-            values = system.whole({"observation": seen[None]})["values"]
-            seen, reward, ended, cut, _ = environment.step(int(np.argmax(values[0])))
+            values = system.whole({"observation": observation[None]})["values"]
+            observation, reward, ended, cut, _ = environment.step(int(np.argmax(values[0])))
             total, is_over = total + reward, ended or cut
         return total
 
@@ -182,10 +182,10 @@ def _wander(place):
     random, rows = np.random.default_rng(place), []
     for number in range(12):
         environment = Drift()
-        seen, _ = environment.reset(seed=1000 * place + number)
+        observation, _ = environment.reset(seed=1000 * place + number)
         is_over = False
         while not is_over:
-            rows.append(seen)
-            seen, _, ended, cut, _ = environment.step(int(random.integers(len(ACTIONS))))
+            rows.append(observation)
+            observation, _, ended, cut, _ = environment.step(int(random.integers(len(ACTIONS))))
             is_over = ended or cut
     return np.stack(rows)

@@ -1,4 +1,4 @@
-"""Trainings in processes of their own, which can be killed."""
+"""Trainings in processes of their own, for tests that kill them."""
 
 import json
 import os
@@ -23,7 +23,7 @@ TRAINING = """
 
 
 def train_and_kill(module: str, template: dict, folder: Path, *, after: int) -> int:
-    """Train until a checkpoint is of a later step than `after`, and kill the process.
+    """Train until a checkpoint has a later step than `after`, then kill the process.
 
     Returns:
         The step of the last checkpoint.
@@ -40,14 +40,14 @@ def train_and_kill(module: str, template: dict, folder: Path, *, after: int) -> 
 
 
 def resume(module: str, template: dict, folder: Path) -> None:
-    """Resume a training, to its end."""
+    """Resume a training and finish it."""
     process = _start(module, template, folder, "resume")
     _, error = process.communicate(timeout=300)
     assert process.returncode == 0, error
 
 
 def checkpoint_steps(folder: Path) -> list[int]:
-    """Return the steps of the checkpoints of a run, the latest first."""
+    """Return the steps of a run's checkpoints, latest first."""
     checkpoints = folder / "checkpoint"
     return [int(path.stem.split("-")[1]) for path in list_checkpoints(checkpoints)] if checkpoints.exists() else []
 

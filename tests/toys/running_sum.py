@@ -1,7 +1,7 @@
-"""An encoder and a decoder that is called once a step: four numbers in, their running sum out, one number a call.
+"""An encoder and a decoder with one call per step: four numbers in, their running sums out, one number a call.
 
-There is no whole network to export: the encoder gives a state, and the step takes a state and the number before, and
-gives the next number and the next state.
+There is no whole network to export: the encoder returns a state; the step takes a state and the previous number, and
+returns the next number and the next state.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LENGTH, UNITS, BATCH = 4, 8, 64
 
 
 def dataset(settings) -> Dataset:
-    """Rows of four real numbers (irises, in centimetres), and their running sums."""
+    """Return rows of four real numbers (irises, in centimetres), and their running sums."""
     from sklearn.datasets import load_iris
 
     rows = load_iris().data.astype(np.float32)[np.random.default_rng(0).permutation(150)]
@@ -36,7 +36,7 @@ def dataset(settings) -> Dataset:
 
 
 def network(input_shape, num_outputs, *, name="network") -> keras.Model:
-    """The encoder and the step, as they are trained: the number before is the true one."""
+    """Return encoder and step as trained: the previous number is the true one."""
     features = keras.Input(input_shape, name="features")
     encoder = keras.Model(features, layers.Dense(UNITS, activation="tanh", name="code")(features), name="encoder")
     before, state = keras.Input((1,), name="before"), keras.Input((UNITS,), name="state")
@@ -49,14 +49,14 @@ def network(input_shape, num_outputs, *, name="network") -> keras.Model:
     previous = keras.Input((num_outputs,), name="previous")
     code, outputs = encoder(features), []
     for place in range(num_outputs):
-        made = step([previous[:, place : place + 1], code])
-        outputs.append(made["value"])
-        code = made["next_state"]
+        stepped = step([previous[:, place : place + 1], code])
+        outputs.append(stepped["value"])
+        code = stepped["next_state"]
     return keras.Model({"features": features, "previous": previous}, layers.Concatenate()(outputs), name=name)
 
 
 class RunningSum(SupervisedTask):
-    """Give the running sums of four numbers, one after the other."""
+    """Predict the running sums of four numbers, one after the other."""
 
     name = "running_sum"
     kind = "number"
@@ -79,15 +79,15 @@ class RunningSum(SupervisedTask):
         return (target - np.array(self.target.mean, np.float32)) / np.array(self.target.std, np.float32)
 
     def batch(self, example: dict[str, Any], *, training: bool):
-        wanted = self.encode(example[self.target.name])
-        previous = keras.ops.pad(wanted[:, :-1], [[0, 0], [1, 0]])
-        return {"features": example["features"], "previous": previous}, wanted[..., None], keras.ops.ones_like(wanted)
+        target = self.encode(example[self.target.name])
+        previous = keras.ops.pad(target[:, :-1], [[0, 0], [1, 0]])
+        return {"features": example["features"], "previous": previous}, target[..., None], keras.ops.ones_like(target)
 
     def assemble(self, network, spec, *, center=None):
         features = keras.Input(spec.inputs[0].shape, name="features")
         previous = keras.Input((LENGTH,), name="previous")
         outputs = network({"features": standardize(spec.inputs[0], features), "previous": previous})
-        outputs = layers.Reshape((LENGTH, 1))(outputs)  # a weight for each number
+        outputs = layers.Reshape((LENGTH, 1))(outputs)  # one weight for each number
         return keras.Model({"features": features, "previous": previous}, outputs, name=network.name)
 
     def serve(self, model, spec, template, *, name):
@@ -131,14 +131,14 @@ class RunningSum(SupervisedTask):
         return {"encoder": encoding, "step": ServingModel(stepping, contract, examples=states_that_occurred)}
 
     def _walk(self, system: System, features: np.ndarray, turns: np.ndarray):
-        """Call the step as often as each of `turns` (n,) says; what it would then be given, and all values."""
+        """Call the step as often as `turns` (n,) says; return its next inputs, and all values."""
         state = system.parts["encoder"]({"features": features})["state"]
         before, values = np.zeros((len(features), 1), np.float32), []
         for turn in range(LENGTH):
-            made = system.parts["step"]({"before": before, "state": state})
+            stepped = system.parts["step"]({"before": before, "state": state})
             goes_on = (turn < turns)[:, None]
-            before, state = np.where(goes_on, made["value"], before), np.where(goes_on, made["next_state"], state)
-            values.append(made["value"])
+            before, state = np.where(goes_on, stepped["value"], before), np.where(goes_on, stepped["next_state"], state)
+            values.append(stepped["value"])
         return before, state, np.concatenate(values, axis=1)
 
     def predict(self, system: System, inputs: Arrays) -> Arrays:

@@ -1,4 +1,4 @@
-"""Two outputs and two padded targets: trained with a weight for each box, resumed, exported, compared as sets."""
+"""Two outputs and two padded targets: weighted training, resume, export, comparison as sets."""
 
 import csv
 import os
@@ -54,7 +54,7 @@ def exported(run):
 
 @pytest.fixture
 def image(tmp_path):
-    """A file with one box, and the box."""
+    """Write an image with one box; return its path, class and box."""
     examples = draw_examples(20, 7)
     row = int(np.argmax((examples["labels"] >= 0).sum(axis=1) == 1))
     write_image(tmp_path / "one.png", examples["image"][row])
@@ -67,7 +67,7 @@ def batch(task, examples):
     return inputs, *[{name: np.asarray(tensor) for name, tensor in each.items()} for each in others]
 
 
-def test_it_finds_boxes_that_one_guess_for_all_does_not(run):
+def test_it_finds_boxes_better_than_a_constant_guess(run):
     history = run.history()
     assert history[-1]["loss"] < history[0]["loss"] / 2
     assert history[-1]["loss"] == pytest.approx(history[-1]["boxes_loss"] + history[-1]["logits_loss"])
@@ -89,7 +89,7 @@ def test_it_finds_boxes_that_one_guess_for_all_does_not(run):
 
 
 def augmented(**augment):
-    """The first batch of a training, and the examples that it was made of."""
+    """Return the first batch of a training, and the raw examples behind it."""
     template = TEMPLATE | {"train": TEMPLATE["train"] | {"augment": augment}}
     training = prepare(parse_template(template))
     images, targets, weights = next(iter(training.stages[0].batches(0)))
@@ -116,12 +116,12 @@ def test_a_flip_moves_images_and_boxes_alike():
 
 def test_a_crop_moves_images_and_boxes_alike():
     (images, boxes, classes, weights), raw = augmented(flip=True, random_crop=0.6)
-    assert 0 < weights.sum() < (raw["labels"] >= 0).sum()  # some were cropped away
+    assert 0 < weights.sum() < (raw["labels"] >= 0).sum()  # some boxes were cropped away
     assert (classes[weights == 0] == len(CLASSES)).all()
     seen = 0
     for image, own, labels in zip(images, boxes, classes, strict=True):
         for (left, top, right, bottom), label in zip(own * SIDE, labels, strict=True):
-            if label < len(CLASSES) and min(right - left, bottom - top) >= 4:  # else blurred by its surroundings
+            if label < len(CLASSES) and min(right - left, bottom - top) >= 4:  # smaller boxes are blurred
                 least, most = LEVELS[CLASSES[label]]
                 assert least - 5 <= image[int((top + bottom) / 2), int((left + right) / 2), 0] <= most + 5
                 seen += 1
@@ -144,7 +144,7 @@ def test_a_padded_box_has_no_weight_and_slots_are_filled_from_left_to_right(run)
         assert (classes[:count] < len(CLASSES)).all()
 
 
-def test_its_losses_are_means_over_what_has_a_weight(run):
+def test_losses_are_means_over_weighted_elements(run):
     validation = load_dataset(run.template.dataset).split("validation")
     images, targets, weights = batch(run.task(), validation.read(np.arange(len(validation))))
     outputs = {name: np.asarray(array) for name, array in run.model()(images).items()}
@@ -162,7 +162,7 @@ def test_boxes_are_compared_as_sets(run):
     labels = np.array([0, 1, 0])
     assert count_same(boxes[[1, 0]], labels[[1, 0]], boxes, labels) == 2  # in any order
     assert count_same(boxes[[0, 0]], labels[[0, 0]], boxes[:2], labels[:2]) == 1  # one box counts once
-    assert count_same(boxes[:2], labels[[1, 0]], boxes[:2], labels[:2]) == 0  # of the same class
+    assert count_same(boxes[:2], labels[[1, 0]], boxes[:2], labels[:2]) == 0  # the class must be the same
     assert count_same(boxes[:0], labels[:0], boxes, labels) == 0
     scores = np.float32([[0.9, 0], [0, 0.4], [0.8, 0]])[None]
     assert suppress(boxes[None], scores)[0].max(axis=-1).tolist() == pytest.approx([0.9, 0, 0])
@@ -191,8 +191,8 @@ def test_a_killed_training_ends_in_the_same_bits(run, tmp_path):
     assert Run(folder).record.scores == run.record.scores
 
 
-def test_two_devices_take_the_step_that_one_takes(tmp_path):
-    """The halves of a batch hold different numbers of boxes: a mean of their means would be another loss."""
+def test_two_devices_take_the_same_step_as_one(tmp_path):
+    """The halves of a batch hold different numbers of boxes, so a mean of their means would be another loss."""
     step = {"epochs": 1, "num_labeled": 60, "batch_size": 60, "optimizer": "sgd", "learning_rate": 0.01}
     (tmp_path / "step.toml").write_text(parse_template(TEMPLATE | {"train": step}).to_toml())
     paths = os.pathsep.join(path for path in sys.path if path)
@@ -209,7 +209,7 @@ def test_two_devices_take_the_step_that_one_takes(tmp_path):
         np.testing.assert_allclose(second, first, rtol=0, atol=1e-6)
 
 
-def test_every_format_passes_the_gate_by_the_score_of_its_own_boxes(run, exported):
+def test_every_format_passes_the_gate_with_its_own_score(run, exported):
     assert not exported.failed
     assert exported.metric == "f1"
     for key in FORMATS:
@@ -226,7 +226,7 @@ def test_every_format_passes_the_gate_by_the_score_of_its_own_boxes(run, exporte
 
 
 @pytest.mark.parametrize("key", FORMATS)
-def test_a_file_says_where_the_box_of_an_image_is(run, exported, image, key, tmp_path):
+def test_a_file_predicts_the_box_of_an_image(run, exported, image, key, tmp_path):
     file, label, box = image
     (found,) = predict(run.exports_path / exported.result(key).file, [file], output=tmp_path / "found.csv")
     (one,) = found["boxes"]
@@ -245,7 +245,7 @@ def test_the_run_has_a_report_with_the_boxes_drawn(run, exported):
     assert {"curves", "examples", "filters", "found"} <= {path.stem for path in run.figures_path.iterdir()}
 
 
-def test_a_class_for_each_box_is_no_class_of_an_image():
+def test_class_weights_are_refused_for_classes_of_boxes():
     template = parse_template(TEMPLATE | {"train": TEMPLATE["train"] | {"class_weight": "balanced"}})
     with pytest.raises(ValueError, match=r"`train.class_weight`.*Received: a target of kind `boxes`"):
         prepare(template)

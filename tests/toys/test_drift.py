@@ -1,4 +1,4 @@
-"""A task with an environment in place of a dataset: it trains, resumes exactly inside an episode, and is exported."""
+"""A task with an environment instead of a dataset: it trains, resumes exactly inside an episode, and is exported."""
 
 import os
 import signal
@@ -35,7 +35,7 @@ def weights(run):
     return run.model().get_weights()
 
 
-def test_no_dataset_stands_in_its_template_and_it_learns_to_steer(run):
+def test_it_learns_to_steer_without_a_dataset(run):
     assert "dataset" not in TEMPLATE
     history = run.history()
     assert len(history) == 6
@@ -46,7 +46,7 @@ def test_no_dataset_stands_in_its_template_and_it_learns_to_steer(run):
     assert run.record.scores["test"] == evaluate(run.path)["scores"]
 
 
-def test_an_environment_that_cannot_be_saved_is_no_part_of_a_checkpoint():
+def test_the_environment_cannot_be_saved():
     import copy
     import pickle
 
@@ -55,7 +55,7 @@ def test_an_environment_that_cannot_be_saved_is_no_part_of_a_checkpoint():
             save(Drift())
 
 
-def test_killed_inside_an_episode_it_resumes_where_that_began_and_ends_in_the_same_bits(run, tmp_path):
+def test_a_training_killed_inside_an_episode_resumes_at_its_start_to_the_same_bits(run, tmp_path):
     folder = tmp_path / "killed"
     assert 400 < train_and_kill(MODULE, TEMPLATE, folder, after=400) < 1500
     resume(MODULE, TEMPLATE, folder)
@@ -63,7 +63,7 @@ def test_killed_inside_an_episode_it_resumes_where_that_began_and_ends_in_the_sa
         np.testing.assert_array_equal(first, second)
 
 
-def test_asked_to_stop_it_ends_the_episode_first(run, tmp_path):
+def test_an_interrupted_training_ends_its_episode_first(run, tmp_path):
     class Stop:
         def __getattr__(self, name):
             return lambda *_: None
@@ -80,7 +80,7 @@ def test_asked_to_stop_it_ends_the_episode_first(run, tmp_path):
         np.testing.assert_array_equal(first, second)
 
 
-def test_its_files_are_scored_by_episodes(run):
+def test_exported_files_are_scored_by_episodes(run):
     report = export(run)
     assert not report.failed
     for key in FORMATS:
@@ -88,11 +88,11 @@ def test_its_files_are_scored_by_episodes(run):
         assert (figures.examples, report.metric) == (20, "return")
         assert report.result(key).gate.units == 20
     file = run.exports_path / report.result("tflite:int8").file
-    (shown,) = predict(file, ["0.5,0.1"])
-    assert len(shown["values"]) == 3
+    (prediction,) = predict(file, ["0.5,0.1"])
+    assert len(prediction["values"]) == 3
     assert "return" in write_report(run).read_text()
 
 
-def test_a_task_that_needs_data_says_so():
+def test_a_task_without_its_dataset_is_refused():
     with pytest.raises(ValueError, match=r"classification.*`dataset`.*Received: none"):
         train(parse_template({"task": "classification", "model": "mlp"}))

@@ -1,4 +1,4 @@
-"""An encoder and a step with state: trained, resumed, exported as a set, scored by its files, refused when mixed."""
+"""An encoder and a step with state: trained, resumed, exported together, scored by the files, refused if mixed."""
 
 import dataclasses
 import os
@@ -47,9 +47,9 @@ def exported(run):
     return export(run)
 
 
-def test_its_score_is_that_of_the_loop(run):
+def test_evaluate_repeats_the_score_of_the_run(run):
     scores = run.record.scores
-    assert 0 < scores["test"]["mae"] < 0.25  # centimetres, of sums up to 25
+    assert 0 < scores["test"]["mae"] < 0.25  # centimetres; sums go up to 25
     assert scores["test"] == evaluate(run.path)["scores"]
 
 
@@ -70,21 +70,21 @@ def test_an_interrupted_training_ends_in_the_same_bits(run, tmp_path):
         np.testing.assert_array_equal(first, second)
 
 
-def test_a_step_is_checked_and_calibrated_on_states_that_occurred(run):
+def test_a_step_is_checked_and_calibrated_on_real_states(run):
     dataset = load_dataset(run.template.dataset)
     servings = run.servings()
     source = part_examples(servings["step"], "validation", dataset.split("validation"))
     rows = np.arange(8)
-    given = source.read(rows)
+    inputs = source.read(rows)
     features = dataset.split("validation").read(rows)["features"]
-    np.testing.assert_allclose(given["before"][[0, 4]], 0)  # no step was made yet
+    np.testing.assert_allclose(inputs["before"][[0, 4]], 0)  # the first step
     first = np.asarray(servings["encoder"].model(features)["state"])
-    np.testing.assert_allclose(given["state"][[0, 4]], first[[0, 4]], rtol=1e-5)
+    np.testing.assert_allclose(inputs["state"][[0, 4]], first[[0, 4]], rtol=1e-5)
     one = servings["step"].model({"before": np.zeros((8, 1)), "state": first})
-    np.testing.assert_allclose(given["state"][[1, 5]], np.asarray(one["next_state"])[[1, 5]], rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(inputs["state"][[1, 5]], np.asarray(one["next_state"])[[1, 5]], rtol=1e-4, atol=1e-6)
 
 
-def test_both_parts_of_every_format_pass_and_the_first_bears_the_score(run, exported):
+def test_both_parts_of_every_format_pass_and_the_first_holds_the_score(run, exported):
     assert not exported.failed
     assert (exported.part, set(exported.parts), exported.metric) == ("encoder", {"step"}, "mae")
     for key in FORMATS:
@@ -100,7 +100,7 @@ def test_both_parts_of_every_format_pass_and_the_first_bears_the_score(run, expo
 
 
 @pytest.mark.parametrize("key", FORMATS)
-def test_the_files_are_scored_and_used_together_whichever_is_named(run, exported, key):
+def test_naming_either_file_evaluates_and_predicts_with_both(run, exported, key):
     for part, result in exported.results_of(key).items():
         file = run.exports_path / part / result.file
         score = evaluate(file, data=run.template.dataset.name)["scores"]["mae"]
@@ -149,11 +149,11 @@ KILLED = """
 """
 
 
-def test_a_kill_between_two_parts_of_a_format_leaves_no_mixed_set(run, exported, tmp_path):
+def test_a_kill_between_two_parts_leaves_no_mixed_set(run, exported, tmp_path):
     copy = Run(tmp_path / "sum")
     shutil.copytree(run.path, copy.path)
     before = load_report(copy.exports_path)
-    for part in ("encoder", "step"):  # files of an older export, with other bytes than the new ones
+    for part in ("encoder", "step"):  # older files, with other bytes than the new ones
         file = copy.exports_path / part / before.results_of("tflite:int8")[part].file
         file.write_bytes(file.read_bytes() + b"older")
     paths = os.pathsep.join(path for path in sys.path if path)
@@ -170,15 +170,15 @@ def test_a_kill_between_two_parts_of_a_format_leaves_no_mixed_set(run, exported,
     assert evaluate(encoder, data=run.template.dataset.name)["scores"]["mae"] < 1
 
 
-def test_a_part_that_fails_takes_the_other_with_it(run, tmp_path, monkeypatch):
+def test_a_failed_part_fails_the_other_part_too(run, tmp_path, monkeypatch):
     serving = RunningSum.serve
 
     def broken(self, *args, **kwargs):
         servings = serving(self, *args, **kwargs)
         step = servings["step"]
-        made = dict(step.model.output)
-        made["value"] = keras.layers.Rescaling(0.0)(made["value"])  # does not depend on the input
-        model = keras.Model(step.model.input, made, name="step")
+        outputs = dict(step.model.output)
+        outputs["value"] = keras.layers.Rescaling(0.0)(outputs["value"])  # does not depend on the input
+        model = keras.Model(step.model.input, outputs, name="step")
         return servings | {"step": dataclasses.replace(step, model=model)}
 
     copy = Run(tmp_path / "sum")

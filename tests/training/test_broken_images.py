@@ -1,4 +1,4 @@
-"""Images that break while a training goes on."""
+"""Images that break during training."""
 
 import shutil
 
@@ -14,7 +14,7 @@ from dltemplates.training.train import train
 
 
 class BreakAt(Silent):
-    """Breaks a file once an epoch has ended, and remembers what it is told."""
+    """A reporter that breaks a file after an epoch, and records its notes."""
 
     def __init__(self, path, epoch=2):
         self.path, self.epoch_to_break, self.notes = path, epoch, []
@@ -29,7 +29,7 @@ class BreakAt(Silent):
 
 @pytest.fixture
 def photographs(digit_folder, tmp_path):
-    """Class folders of its own, split beforehand so that it is known what is trained on."""
+    """Write class folders with fixed splits, so that the training images are known."""
     for split, numbers in {"train": range(12), "validation": range(12, 16), "test": range(16, 20)}.items():
         for label in ("one", "zero"):
             (tmp_path / "data" / split / label).mkdir(parents=True)
@@ -51,7 +51,7 @@ def template(photographs, **settings):
         pytest.param("test/one/17.png", marks=pytest.mark.slow),
     ],
 )
-def test_one_that_breaks_is_named_replaced_and_counted(photographs, tmp_path, name):
+def test_a_broken_image_is_named_replaced_and_counted(photographs, tmp_path, name):
     path = photographs / name
     listener = BreakAt(path)
     run = train(template(photographs), output=tmp_path / "run", reporter=listener)
@@ -63,7 +63,7 @@ def test_one_that_breaks_is_named_replaced_and_counted(photographs, tmp_path, na
     assert load_run(run.path).record.epochs == 6
 
 
-def test_the_command_line_counts_them(photographs, tmp_path, monkeypatch, capsys):
+def test_the_command_counts_broken_images(photographs, tmp_path, monkeypatch, capsys):
     from dltemplates.cli import output as out
 
     run = train(
@@ -73,10 +73,10 @@ def test_the_command_line_counts_them(photographs, tmp_path, monkeypatch, capsys
     assert "1 replaced, unreadable during training: train/one/3.png" in capsys.readouterr().out
 
 
-def test_strict_stops_and_names_it(photographs, tmp_path):
+def test_fail_on_bad_image_stops_and_names_the_image(photographs, tmp_path):
     path = photographs / "train" / "one" / "3.png"
     with pytest.raises(ValueError, match=r"JPEG.*PNG.*BMP.*GIF.*Received: .*train/one/3.png"):
-        train(template(photographs), output=tmp_path / "run", strict=True, reporter=BreakAt(path))
+        train(template(photographs), output=tmp_path / "run", fail_on_bad_image=True, reporter=BreakAt(path))
     run = Run(tmp_path / "run")
     assert run.record.state == "interrupted"
     assert run.weights_path.exists()
@@ -89,24 +89,24 @@ WRAPPED = {
 }
 
 
-def prepare_wrapped(photographs, task, *, strict):
-    """A training whose images are read through what the task makes of them, and which is to fail at `train/zero/9`."""
+def prepare_wrapped(photographs, task, *, fail_on_bad_image):
+    """Prepare a training that reads images through a task, and break `train/zero/9`."""
     settings = {"task": task, "model": {"name": "fc_autoencoder", "units": [8], "latent_dim": 4}}
-    training = prepare(template(photographs, **settings), strict=strict)
+    training = prepare(template(photographs, **settings), fail_on_bad_image=fail_on_bad_image)
     (photographs / "train" / "zero" / "9.png").write_bytes(b"no image any more")
     return training
 
 
 @pytest.mark.parametrize("name", WRAPPED)
-def test_one_that_breaks_behind_a_task_is_replaced_and_counted(photographs, name):
-    training = prepare_wrapped(photographs, WRAPPED[name], strict=False)
+def test_an_image_broken_behind_a_task_is_replaced_and_counted(photographs, name):
+    training = prepare_wrapped(photographs, WRAPPED[name], fail_on_bad_image=False)
     batches = list(training.stages[0].batches(0).take(3).as_numpy_iterator())
     assert sum(len(images) for images, _, _ in batches) == 24
     assert list(training.broken()) == ["train/zero/9.png"]
 
 
-def test_no_anomaly_stands_in_for_a_normal_image(photographs):
-    training = prepare_wrapped(photographs, WRAPPED["anomaly without anomalies"], strict=False)
+def test_no_anomaly_replaces_a_broken_normal_image(photographs):
+    training = prepare_wrapped(photographs, WRAPPED["anomaly without anomalies"], fail_on_bad_image=False)
     train = training.dataset.split("train")
     (photographs / "validation" / "zero" / "15.png").unlink()
     for normal, count in ((train, 12), (training.stages[-1].data.monitor_subset, 4)):
@@ -115,14 +115,14 @@ def test_no_anomaly_stands_in_for_a_normal_image(photographs):
 
 
 @pytest.mark.parametrize("name", WRAPPED)
-def test_strict_names_it_behind_a_task(photographs, name):
-    training = prepare_wrapped(photographs, WRAPPED[name], strict=True)
+def test_fail_on_bad_image_names_an_image_behind_a_task(photographs, name):
+    training = prepare_wrapped(photographs, WRAPPED[name], fail_on_bad_image=True)
     with pytest.raises(ValueError, match="Received: .*train/zero/9.png"), naming_broken_files(training):
         list(training.stages[0].batches(0).take(3))
     assert training.broken() == {}
 
 
-def test_another_error_is_not_taken_for_a_broken_file(photographs, tmp_path, monkeypatch):
+def test_other_errors_are_not_reported_as_broken_files(photographs, tmp_path, monkeypatch):
     import tensorflow as tf
 
     def exhausted(*_):
@@ -130,5 +130,5 @@ def test_another_error_is_not_taken_for_a_broken_file(photographs, tmp_path, mon
 
     monkeypatch.setattr(training, "fit", exhausted)
     with pytest.raises(tf.errors.ResourceExhaustedError):
-        train(template(photographs), output=tmp_path / "run", strict=True)
+        train(template(photographs), output=tmp_path / "run", fail_on_bad_image=True)
     assert Run(tmp_path / "run").record.state == "interrupted"

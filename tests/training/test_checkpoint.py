@@ -11,7 +11,7 @@ from dltemplates.training.recording.run_writer import MAX_TIME_SHARE, RunWriter
 
 
 class Listener(Silent):
-    """Remembers what it is told."""
+    """A reporter that records its notes."""
 
     def __init__(self):
         self.notes = []
@@ -21,7 +21,7 @@ class Listener(Silent):
 
 
 class Variable:
-    """As much of a variable as a checkpoint needs."""
+    """The part of a variable that a checkpoint needs."""
 
     def __init__(self, values):
         self.value = np.asarray(values, np.float32)
@@ -42,7 +42,7 @@ def save(folder, step, max_checkpoints=2):
     save_checkpoint(folder, group(step), TrainingState(step=step), max_checkpoints=max_checkpoints)
 
 
-def test_every_variable_and_the_state_come_back(tmp_path):
+def test_every_variable_and_the_state_are_restored(tmp_path):
     algorithm = prepare(small_template()).stages[-1].algorithm
     state = TrainingState(5, 1.5, [{"epoch": 1, "loss": 0.1}], best=[0.5, -0.1], best_epoch=1, replaced={"a": "b"})
     extra = {"0": b"a replay memory", "1": b""}
@@ -56,14 +56,14 @@ def test_every_variable_and_the_state_come_back(tmp_path):
         np.testing.assert_array_equal(first, second)
 
 
-def test_the_newest_few_are_kept(tmp_path):
+def test_only_the_newest_checkpoints_are_kept(tmp_path):
     for step in (9, 10, 100):
         save(tmp_path, step)
     assert [path.name for path in list_checkpoints(tmp_path)] == ["step-000000100.npz", "step-000000010.npz"]
     assert sorted(tmp_path.iterdir()) == sorted(list_checkpoints(tmp_path))
 
 
-def test_one_that_is_truncated_anywhere_is_passed_over(tmp_path):
+def test_a_truncated_checkpoint_is_skipped(tmp_path):
     save(tmp_path, 10)
     save(tmp_path, 20)
     newest = list_checkpoints(tmp_path)[0]
@@ -80,7 +80,7 @@ def test_one_that_is_truncated_anywhere_is_passed_over(tmp_path):
     assert load_checkpoint(tmp_path, group(0))[0].step == 20
 
 
-def test_a_flipped_bit_anywhere_is_noticed_or_means_nothing(tmp_path):
+def test_a_flipped_bit_is_detected_or_changes_nothing(tmp_path):
     save(tmp_path, 10)
     save(tmp_path, 20)
     newest = list_checkpoints(tmp_path)[0]
@@ -97,7 +97,7 @@ def test_a_flipped_bit_anywhere_is_noticed_or_means_nothing(tmp_path):
     assert passed_over > len(whole) / 3
 
 
-def test_one_that_is_passed_over_takes_no_place(tmp_path):
+def test_a_skipped_checkpoint_does_not_count_as_kept(tmp_path):
     save(tmp_path, 10)
     save(tmp_path, 20)
     list_checkpoints(tmp_path)[0].write_bytes(b"PK")
@@ -107,7 +107,7 @@ def test_one_that_is_passed_over_takes_no_place(tmp_path):
     assert [path.name for path in list_checkpoints(tmp_path)] == ["step-000000012.npz", "step-000000011.npz"]
 
 
-def test_without_one_that_is_whole_nothing_is_resumed(tmp_path):
+def test_without_an_intact_checkpoint_resuming_is_refused(tmp_path):
     with pytest.raises(ValueError, match=f"Received: {tmp_path} "):
         load_checkpoint(tmp_path, group(0))
     save(tmp_path, 10)
@@ -116,13 +116,13 @@ def test_without_one_that_is_whole_nothing_is_resumed(tmp_path):
         load_checkpoint(tmp_path, group(0), lambda text: None)
 
 
-def test_one_of_another_model_is_refused(tmp_path):
+def test_a_checkpoint_of_another_model_is_refused(tmp_path):
     save(tmp_path, 10)
     with pytest.raises(ValueError, match=r"Received: .*step-000000010\.npz"):
         load_checkpoint(tmp_path, group(0, size=7))
 
 
-def test_a_variable_that_is_no_number_is_never_written(tmp_path):
+def test_a_nan_variable_is_never_written(tmp_path):
     save(tmp_path, 5)
     with pytest.raises(FloatingPointError, match="Received: NaN"):
         save_checkpoint(tmp_path, group(math.nan), TrainingState(step=6), max_checkpoints=2)
@@ -133,7 +133,7 @@ def writer(run, listener, interval=60.0):
     return RunWriter(run, prepare(small_template()).definition, listener, max_checkpoints=2, interval=interval)
 
 
-def test_a_full_disk_costs_a_warning_and_the_old_checkpoint_stays(tmp_path, monkeypatch):
+def test_a_full_disk_gives_a_warning_and_keeps_the_old_checkpoint(tmp_path, monkeypatch):
     from dltemplates import runs
     from dltemplates.runs import Run
 
@@ -158,7 +158,7 @@ def test_a_full_disk_costs_a_warning_and_the_old_checkpoint_stays(tmp_path, monk
     assert all("No space left on device); the training goes on" in text for text in listener.notes)
     assert not run.weights_path.exists()
 
-    kept.finish(group(4), TrainingState(step=4))  # there is room again: nothing was lost
+    kept.finish(group(4), TrainingState(step=4))  # with free space again, nothing was lost
     assert run.weights_path.exists()
     assert load_checkpoint(run.checkpoint_path, group(0))[0].step == 4
 
@@ -167,7 +167,7 @@ def raise_full(_):
     raise OSError(28, "No space left on device")
 
 
-def test_checkpoints_take_no_more_than_their_share(tmp_path):
+def test_checkpoints_take_at_most_their_share_of_time(tmp_path):
     from dltemplates.runs import Run
 
     kept = writer(Run(tmp_path), Listener(), interval=0.001)

@@ -1,4 +1,4 @@
-"""One neuron on gates, and regressions against scikit-learn's own, each as its template trains it."""
+"""One neuron on gates, and regressions against scikit-learn, trained by their templates."""
 
 import re
 
@@ -31,8 +31,8 @@ def everything(run, split):
 
 @pytest.mark.parametrize("loss", ["perceptron", "cross_entropy"])
 @pytest.mark.parametrize("gate", ["and", "or", "nand"])
-def test_one_neuron_learns_what_a_line_can_tell_apart(gate, loss, tmp_path):
-    """By Rosenblatt's rule, which then has nothing left to correct, and by gradient descent on the odds."""
+def test_one_neuron_learns_linearly_separable_gates(gate, loss, tmp_path):
+    """With Rosenblatt's rule, whose loss then is 0, and with gradient descent on the log odds."""
     run = run_of("perceptron_gates", tmp_path, dataset__name=f"gates:{gate}", task__loss=loss, train__epochs=12)
     assert run.record.scores["test"] == {"accuracy": 1.0}
     assert (run.figures_path / "boundary.png").is_file()
@@ -41,7 +41,7 @@ def test_one_neuron_learns_what_a_line_can_tell_apart(gate, loss, tmp_path):
     assert (last["loss"] == 0) == (loss == "perceptron")
 
 
-def test_one_neuron_never_settles_on_xor(tmp_path):
+def test_one_neuron_cannot_learn_xor(tmp_path):
     run = run_of("perceptron_gates", tmp_path, dataset__name="gates:xor", train__epochs=15)
     history = run.history()
     assert len(history) == 15
@@ -51,7 +51,7 @@ def test_one_neuron_never_settles_on_xor(tmp_path):
     assert (run.figures_path / "boundary.png").is_file()
 
 
-def test_a_hidden_layer_learns_xor_and_shows_where_it_changes_its_mind(tmp_path):
+def test_a_hidden_layer_learns_xor_and_draws_its_boundary(tmp_path):
     run = run_of("mlp_gates", tmp_path)
     assert run.record.scores["test"] == {"accuracy": 1.0}
     assert (run.figures_path / "boundary.png").is_file()
@@ -70,22 +70,22 @@ REGRESSIONS = {
     "name",
     [pytest.param(name, marks=pytest.mark.slow if name.startswith("softmax") else ()) for name in REGRESSIONS],
 )
-def test_a_regression_is_scikit_learns(name, tmp_path):
+def test_a_regression_matches_scikit_learn(name, tmp_path):
     run = run_of(name, tmp_path)
     train_rows, test_rows = everything(run, "train"), everything(run, "test")
     (target,) = run.record.spec.targets
-    own = make_pipeline(StandardScaler(), REGRESSIONS[name])
-    own.fit(train_rows["features"], train_rows[target.name].reshape(-1))
+    reference = make_pipeline(StandardScaler(), REGRESSIONS[name])
+    reference.fit(train_rows["features"], train_rows[target.name].reshape(-1))
     serving = run.serving()
     (found,) = KerasPredictor(serving.model, serving.contract)({"features": test_rows["features"]}).values()
     truth = {target.name: test_rows[target.name]}
     if classes_of(target):
-        expected = own.predict_proba(test_rows["features"])
+        expected = reference.predict_proba(test_rows["features"])
         assert np.abs(found - expected).mean() < 0.01
         ((_, score), *_) = run.task().compare(truth, {"probabilities": expected}).scores.items()
         assert run.record.scores["test"]["accuracy"] == pytest.approx(score, abs=0.01)
     else:
-        expected = own.predict(test_rows["features"])[:, None]
+        expected = reference.predict(test_rows["features"])[:, None]
         assert np.abs(found - expected).max() < 0.01 * np.ptp(test_rows[target.name])
         scores = run.task().compare(truth, {"value": expected}).scores
         assert list(scores) == ["mae", "rmse", "mse", "r2"]
@@ -94,7 +94,7 @@ def test_a_regression_is_scikit_learns(name, tmp_path):
 
 
 def _check_coefficients(run, features, found):
-    """Those in run.json give what the network gives, and are drawn."""
+    """Check that the coefficients in run.json reproduce the network's outputs, and that they are drawn."""
     sums = []
     for output in run.record.details["coefficients"].values():
         assert [entry["name"] for entry in output["inputs"]] == [c.name for c in run.record.spec.inputs[0].columns]
@@ -117,15 +117,15 @@ def _check_coefficients(run, features, found):
     rows = re.findall(r"<tr><td>(.*?)</tr>", page.partition("</table>")[0], re.DOTALL)
     cells = [re.findall(r"[^<>]+(?=</td>)", row) for row in rows]
     for place, column in enumerate(run.record.spec.inputs[0].columns):
-        told = [output["inputs"][place] for output in run.record.details["coefficients"].values()]
-        shown = [f"{entry[key]:.4g}" for entry in told for key in ("coefficient", "standardized")]
-        assert cells[place] == [column.name, *shown]
+        entries = [output["inputs"][place] for output in run.record.details["coefficients"].values()]
+        texts = [f"{entry[key]:.4g}" for entry in entries for key in ("coefficient", "standardized")]
+        assert cells[place] == [column.name, *texts]
     assert cells[-1] == ["intercept", *(f"{o['intercept']:.4g}" for o in run.record.details["coefficients"].values())]
 
 
 @pytest.fixture(scope="module")
 def people(tmp_path_factory):
-    """A table of numbers and categories, some missing, and a run on it; the target is not the last column."""
+    """Write a table with missing cells, whose target is not the last column, and train a run on it."""
     import pandas as pd
 
     random = np.random.default_rng(0)
@@ -142,13 +142,13 @@ def people(tmp_path_factory):
     return table, train(load_template("mlp_adult", settings), output=folder / "run")
 
 
-def test_a_table_of_ones_own_is_learned_judged_and_used(people, tmp_path):
+def test_a_table_of_the_user_trains_evaluates_and_predicts(people, tmp_path):
     table, run = people
     assert run.record.scores["test"]["accuracy"] >= 0.85
     assert evaluate(run.path)["scores"] == run.record.scores["test"]
-    told = predict(run.path, ["age=60,work=office", "age=,work=sea", "work=moon,age=30"])
-    assert told[0]["class"] == "yes"
-    assert [found.get("unknown") for found in told] == [None, None, ["work"]]
+    predictions = predict(run.path, ["age=60,work=office", "age=,work=sea", "work=moon,age=30"])
+    assert predictions[0]["class"] == "yes"
+    assert [found.get("unknown") for found in predictions] == [None, None, ["work"]]
     table.drop(columns="rich").to_csv(tmp_path / "new.csv", index=False)
     from_file = predict(run.path, [tmp_path / "new.csv"])
     assert np.mean([found["class"] == rich for found, rich in zip(from_file, table["rich"], strict=True)]) >= 0.85
@@ -159,7 +159,7 @@ def test_a_table_of_ones_own_is_learned_judged_and_used(people, tmp_path):
         predict(run.path, [])
 
 
-def test_columns_that_may_not_be_meant_so_are_told_before_training_and_after(people, tmp_path, capsys):
+def test_doubtful_columns_give_a_warning_before_and_after_training(people, tmp_path, capsys):
     table, _ = people
     table.assign(name=[f"n{row}" for row in range(200)]).to_csv(tmp_path / "named.csv", index=False)
     settings = {"dataset.name": str(tmp_path / "named.csv"), "dataset.target": "rich", "train.epochs": 1}
@@ -171,7 +171,7 @@ def test_columns_that_may_not_be_meant_so_are_told_before_training_and_after(peo
     assert told in capsys.readouterr().out
 
 
-def test_a_run_is_judged_on_other_rows_and_counts_what_it_does_not_know(people, tmp_path, capsys):
+def test_a_run_evaluates_other_rows_and_counts_unknown_categories(people, tmp_path, capsys):
     table, run = people
     other = table.assign(work=table["work"].replace("office", "moon"))
     other.to_csv(tmp_path / "other.csv", index=False)

@@ -1,4 +1,4 @@
-"""Keras models trained elsewhere."""
+"""Import of Keras models trained elsewhere."""
 
 import os
 import subprocess
@@ -22,7 +22,7 @@ def digits():
 
 
 def trained(digits, last, scale=1.0, offset=0.0):
-    """A small network that takes `scale * bytes + offset` and ends in the layers of `last`."""
+    """Train a small network on `scale * bytes + offset` that ends in the layers of `last`."""
     keras.utils.set_random_seed(0)
     images, labels = digits
     inputs = keras.Input((8, 8, 1))
@@ -47,7 +47,7 @@ def trained(digits, last, scale=1.0, offset=0.0):
         (lambda: [layers.Rescaling(1 / 255), layers.Dense(10), layers.Activation("softmax")], 1.0, 0.0, (0, 255)),
     ],
 )
-def test_a_model_keeps_its_accuracy_whatever_it_ends_in(digits, tmp_path, last, scale, offset, input_range):
+def test_a_model_keeps_its_accuracy_with_any_last_layer(digits, tmp_path, last, scale, offset, input_range):
     model = trained(digits, last(), scale, offset)
     model.save(tmp_path / "theirs.keras")
     run = import_model(
@@ -61,13 +61,13 @@ def test_a_model_keeps_its_accuracy_whatever_it_ends_in(digits, tmp_path, last, 
     assert run.record.scores["test"]["accuracy"] > 0.9
     images, _ = digits
     expected = model.predict(images[:50] * scale + offset, verbose=0)
-    got = run.serving().model.predict(images[:50], verbose=0)["probabilities"]
+    found = run.serving().model.predict(images[:50], verbose=0)["probabilities"]
     if not np.allclose(expected.sum(axis=1), 1, atol=1e-3):
         expected = keras.ops.convert_to_numpy(keras.ops.softmax(expected))
-    np.testing.assert_allclose(got, expected, atol=1e-4)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
-def test_an_adopted_model_exports_like_any_other(digits, tmp_path):
+def test_an_imported_model_is_exported(digits, tmp_path):
     trained(digits, [layers.Dense(10)], 1 / 255).save(tmp_path / "theirs.keras")
     run = import_model(
         tmp_path / "theirs.keras", task="classification", data="digits", input_range=(0, 1), output=tmp_path / "run"
@@ -76,7 +76,7 @@ def test_an_adopted_model_exports_like_any_other(digits, tmp_path):
     assert not report.failed, report
 
 
-def test_probabilities_made_inside_are_refused_and_not_made_twice(digits, tmp_path):
+def test_a_hidden_softmax_is_refused_rather_than_applied_twice(digits, tmp_path):
     inputs = keras.Input((8, 8, 1))
     x = layers.Dense(10)(layers.Flatten()(inputs))
     for name, output in {
@@ -90,13 +90,13 @@ def test_probabilities_made_inside_are_refused_and_not_made_twice(digits, tmp_pa
         assert not (tmp_path / "run").exists()
 
 
-def test_a_model_may_be_called_as_its_input_is(digits, tmp_path):
+def test_a_model_may_have_the_name_of_its_input(digits, tmp_path):
     inputs = keras.Input((8, 8, 1), name="image")
     path = save(keras.Model(inputs, layers.Dense(10)(layers.Flatten()(inputs)), name="image"), tmp_path / "image.keras")
     assert import_model(path, task="classification", data="digits", output=tmp_path / "run").record.state == "done"
 
 
-def test_numbers_are_left_in_their_own_unit(digits, tmp_path):
+def test_numbers_keep_their_unit(digits, tmp_path):
     images, labels = digits
     np.savez(tmp_path / "numbers.npz", x=np.uint8(images), y=np.float32(labels)[:, None])
     keras.utils.set_random_seed(0)
@@ -110,8 +110,8 @@ def test_numbers_are_left_in_their_own_unit(digits, tmp_path):
         data=str(tmp_path / "numbers.npz"),
         output=tmp_path / "run",
     )
-    got = run.serving().model.predict(images[:20], verbose=0)["value"]
-    np.testing.assert_allclose(got, model.predict(images[:20], verbose=0), atol=1e-3)
+    found = run.serving().model.predict(images[:20], verbose=0)["value"]
+    np.testing.assert_allclose(found, model.predict(images[:20], verbose=0), atol=1e-3)
 
 
 def save(model, path):
@@ -119,7 +119,7 @@ def save(model, path):
     return path
 
 
-def test_what_cannot_be_taken_is_said_clearly(digits, tmp_path):
+def test_an_unsuitable_model_is_refused_in_one_line(digits, tmp_path):
     def refused(model, message):
         path = save(model, tmp_path / "theirs.keras")
         with pytest.raises(ValueError, match=message) as caught:
@@ -146,7 +146,7 @@ OTHER_TASKS = catalog.TASKS.keys() - {"classification", "multi_label", "regressi
 
 
 @pytest.mark.parametrize("task", [*sorted(OTHER_TASKS), "pathlib:Path", "os:getcwd"])
-def test_a_task_for_which_a_row_of_outputs_is_not_enough_is_refused_before_the_file_is_read(tmp_path, task):
+def test_an_unsuitable_task_is_refused_before_the_file_is_read(tmp_path, task):
     message = f"Received: {task}. Try classification"
     with pytest.raises(ValueError, match=message) as caught:
         import_model(tmp_path / "none.keras", task=task, data="digits", output=tmp_path / "run")
@@ -164,7 +164,7 @@ def test_a_lambda_is_not_run(tmp_path):
 
 
 @pytest.mark.slow
-def test_own_layers_come_by_import(tmp_path):
+def test_layers_of_the_user_are_imported(tmp_path):
     (tmp_path / "their_layers.py").write_text(
         "import keras\n\n@keras.saving.register_keras_serializable('theirs')\n"
         "class Halve(keras.layers.Layer):\n    def call(self, x):\n        return x / 2\n"

@@ -1,4 +1,4 @@
-"""What was asked of the classics on handwritten digits, by their templates as they are: minutes each."""
+"""The classic models on MNIST, trained by their templates: minutes each."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from dltemplates.training.train import train
 
 pytestmark = [pytest.mark.slow, pytest.mark.data, pytest.mark.usefixtures("data_folder")]
 
-FEW_LABELS = {  # of which the template's header tells
+FEW_LABELS = {  # stated in the template's header
     "train.num_labeled": 1000,
     "train.epochs": 40,
     "train.restore": "last",
@@ -24,13 +24,13 @@ def trained(name, output, **settings):
 
 
 @pytest.mark.parametrize("template", ["vae_mnist", "conv_vae_mnist"])
-def test_a_code_of_two_numbers_is_as_good_as_the_example_of_keras(tmp_path, template):
+def test_a_latent_vector_of_two_numbers_matches_the_keras_example(tmp_path, template):
     run = trained(template, tmp_path / "run")
     assert run.record.spec.sizes["validation"] == 5000
     assert min(row["val_reconstruction"] + row["val_kl"] for row in run.history()) <= 147
 
 
-def test_where_labels_are_few_pretraining_helps(tmp_path):
+def test_pretraining_helps_with_few_labels(tmp_path):
     shared = {key: value for key, value in FEW_LABELS.items() if "layerwise_pretrain" not in key}
     pretrained = trained("dbn_mnist", tmp_path / "pretrained", **FEW_LABELS)
     fresh = trained("dbn_mnist", tmp_path / "fresh", **shared, **NOT_PRETRAINED)
@@ -44,8 +44,8 @@ def test_a_deep_belief_network_is_wrong_on_at_most_16_of_1000(tmp_path):
 
 
 def test_a_generator_learns_all_digits(tmp_path):
-    """Judged by a network that is trained in a minute, and for a fourth of the epochs, in which most is learned."""
-    evaluator = trained("lenet5_mnist", tmp_path / "judge", **{"train.epochs": 2})
+    """The evaluator trains for a minute, the generator for a fourth of its epochs, which learn the most."""
+    evaluator = trained("lenet5_mnist", tmp_path / "evaluator", **{"train.epochs": 2})
     run = trained("cgan_mnist", tmp_path / "run", **{"task.evaluator": str(evaluator.path), "train.epochs": 4})
     distances = [row["val_fid"] for row in run.history()]
     assert distances[-1] < distances[0] / 2

@@ -36,7 +36,7 @@ def test_momentum_nesterov_and_decay_reach_the_optimizer():
 
 
 def test_momentum_rises_after_the_first_epochs():
-    """Two epochs of three steps, then the rest, on a slope of 1."""
+    """Two epochs of three steps, then the rest, with a constant gradient of 1."""
     momentum = {"name": "sgd", "momentum": 0.9, "initial_momentum": 0.5, "initial_epochs": 2}
     settings = TrainSettings.model_validate({"optimizer": momentum, "learning_rate": 0.1, "clip_norm": 10.0})
     optimizer = make_optimizer(settings, steps_per_epoch=3)
@@ -51,12 +51,12 @@ def test_momentum_rises_after_the_first_epochs():
         assert float(x.value[0]) == pytest.approx(place, rel=1e-5)
 
 
-def test_a_constant_is_a_number():
+def test_a_constant_rate_is_a_number():
     settings = TrainSettings.model_validate({"learning_rate": 0.3})
     assert make_schedule(settings.learning_rate, epochs=1, steps_per_epoch=1) == 0.3
 
 
-def test_one_cycle_rises_to_its_peak_and_falls_to_nearly_nothing():
+def test_one_cycle_rises_to_its_peak_and_falls_to_nearly_0():
     rate = rates(OneCycle(name="one_cycle", peak=0.1, warmup=0.3))
     assert rate[0] == pytest.approx(0.1 / 25)
     assert rate.argmax() == 30
@@ -66,11 +66,11 @@ def test_one_cycle_rises_to_its_peak_and_falls_to_nearly_nothing():
     assert (np.diff(rate[30:]) < 0).all()
 
 
-def test_one_cycle_without_warmup_begins_at_its_peak():
+def test_one_cycle_without_warmup_starts_at_its_peak():
     assert rates(OneCycle(name="one_cycle", peak=0.1, warmup=0))[0] == pytest.approx(0.1)
 
 
-def test_one_cycle_comes_back_from_its_config():
+def test_one_cycle_is_restored_from_its_config():
     schedule = OneCycleSchedule(0.1, 50, 0.3)
     assert float(OneCycleSchedule.from_config(schedule.get_config())(20)) == float(schedule(20))
 

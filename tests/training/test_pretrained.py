@@ -1,4 +1,4 @@
-"""A training that begins with weights that were trained before."""
+"""Training that starts from pretrained weights."""
 
 import re
 
@@ -36,7 +36,7 @@ class Notes(Silent):
         self.notes.append(text)
 
 
-def test_it_begins_with_the_weights_of_a_run(small_run):
+def test_training_starts_from_the_weights_of_a_run(small_run):
     training = prepare(small_template(model__weights=str(small_run.path)))
     for model in (training.definition, training.model):
         for expected, found in zip(weights_of(small_run.model()).values(), weights_of(model).values(), strict=True):
@@ -45,7 +45,7 @@ def test_it_begins_with_the_weights_of_a_run(small_run):
     assert training.fresh == []
 
 
-def test_the_last_layer_stays_fresh_where_the_classes_are_others(small_run, digit_folder, tmp_path):
+def test_the_last_layer_stays_fresh_for_other_classes(small_run, digit_folder, tmp_path):
     template = small_template(
         dataset={"name": str(digit_folder), "images": {"size": (8, 8), "channels": 1}},
         model__weights=str(small_run.path),
@@ -72,7 +72,7 @@ def test_another_architecture_is_refused_by_its_first_layer_that_differs(small_r
 
 
 def refused(network, source, message):
-    """Check that weights are refused, and that nothing was taken by then."""
+    """Check that weights are refused, and that the network is unchanged."""
     before = network.get_weights()
     with pytest.raises(ValueError, match=message):
         take_weights(network, Pretrained(source, None, "a run"))
@@ -80,7 +80,7 @@ def refused(network, source, message):
         np.testing.assert_array_equal(weight, untouched)
 
 
-def test_a_deeper_network_is_refused_where_the_weights_end():
+def test_a_deeper_network_is_refused_naming_the_missing_layer():
     inputs = keras.Input((8,))
     shallow = layers.Dense(4)(inputs)
     deep = layers.Dense(4, name="more")(shallow)
@@ -124,7 +124,7 @@ def test_another_architecture_with_the_same_shapes_is_refused(name, options, the
 
 
 def own(*, strides=1, slope=0.1, add=True):
-    """A network of the user's: a model within it, a layer without weights that has a setting, a bare addition."""
+    """Return a network of the user: a nested model, a layer with an option but no weights, a bare addition."""
     x = inner = keras.Input((8, 8, 4))
     inner = keras.Model(inner, layers.Conv2D(4, 3, strides, padding="same", name="inside")(x))
     inputs = keras.Input((8, 8, 4))
@@ -145,7 +145,7 @@ def test_layers_within_models_settings_without_weights_and_bare_operations_count
     refused(own(**change), own(), message)
 
 
-def test_size_dropout_and_precision_may_be_others():
+def test_size_dropout_and_precision_may_differ():
     options = {"filters": [8, 16]}
     source = build_network("convnet", {"input_shape": (8, 8, 1), "num_outputs": 10}, options)
     sizes = {"input_shape": (16, 12, 1), "num_outputs": 10}
@@ -155,14 +155,14 @@ def test_size_dropout_and_precision_may_be_others():
     finally:
         keras.config.set_dtype_policy("float32")
     assert take_weights(network, Pretrained(source, None, "a run")) == []
-    for weight, given in zip(network.get_weights(), source.get_weights(), strict=True):
-        np.testing.assert_array_equal(weight, given)
+    for weight, expected in zip(network.get_weights(), source.get_weights(), strict=True):
+        np.testing.assert_array_equal(weight, expected)
 
 
 @pytest.mark.parametrize(
     ("name", "side", "options"),
     [
-        ("lenet5", 28, {}),  # which is padded to 32
+        ("lenet5", 28, {}),  # padded to 32
         (
             "efficientnet_b0",
             32,
@@ -170,15 +170,15 @@ def test_size_dropout_and_precision_may_be_others():
         ),  # no dropout in its blocks
     ],
 )
-def test_layers_for_another_size_or_for_training_alone_may_be_missing(name, side, options):
+def test_layers_for_another_size_or_for_training_only_may_be_missing(name, side, options):
     source = build_network(name, {"input_shape": (side, side, 3), "num_outputs": 3}, options)
-    kept = {key: value for key, value in options.items() if key != "stochastic_depth_rate"}
-    network = build_network(name, {"input_shape": (32, 32, 3), "num_outputs": 3}, kept)
+    trained_options = {key: value for key, value in options.items() if key != "stochastic_depth_rate"}
+    network = build_network(name, {"input_shape": (32, 32, 3), "num_outputs": 3}, trained_options)
     assert len(source.layers) != len(network.layers)
     assert take_weights(network, Pretrained(source, None, "a run")) == []
 
 
-def test_noise_may_begin_where_there_was_none():
+def test_a_noise_layer_may_be_added():
     options = {"filters": [4], "latent_dim": 3}
     source, network = (
         build_network(name, {"input_shape": (8, 8, 1)}, options)
@@ -187,11 +187,11 @@ def test_noise_may_begin_where_there_was_none():
     assert take_weights(network, Pretrained(source, None, "a run")) == []
     taken = [weight for weight in network.weights if "seed" not in weight.path]
     assert taken
-    for weight, given in zip(taken, source.weights, strict=True):
-        np.testing.assert_array_equal(weight, given)
+    for weight, expected in zip(taken, source.weights, strict=True):
+        np.testing.assert_array_equal(weight, expected)
 
 
-def test_the_center_of_a_run_stays_what_it_is(small_run, monkeypatch):
+def test_the_center_of_the_run_is_kept(small_run, monkeypatch):
     template = small_template(model__weights=str(small_run.path))
     spec = load_for(template)[1].spec
     network = small_run.model().get_layer("convnet")
@@ -200,7 +200,7 @@ def test_the_center_of_a_run_stays_what_it_is(small_run, monkeypatch):
     assert prepare(template).definition.get_layer(PREPROCESSING).offset == [-0.25]
 
 
-def test_it_begins_with_a_run_of_categories_alone(tmp_path):
+def test_training_starts_from_a_run_with_categories_only(tmp_path):
     colours = ("red", "blue", "green", "black", "white")
     rows = [f"{a},{b},{size},{a if size == 'big' else b}" for a in colours for b in colours for size in SIZES]
     (tmp_path / "balls.csv").write_text("\n".join(["inside,outside,size,like", *rows]))
@@ -221,7 +221,7 @@ def test_a_run_of_a_model_trained_elsewhere_is_refused(small_run, monkeypatch):
         pretrained.load_pretrained(small_template(model__weights=str(small_run.path)).model, network)
 
 
-def test_weights_for_another_size_say_which_it_is():
+def test_weights_for_another_size_are_refused_naming_the_size():
     sizes = {"input_shape": (32, 32, 3), "num_outputs": 3}
     source, network = (
         build_network("vgg11", sizes | {"input_shape": (side, 32, 3)}, {"width": 0.1}) for side in (64, 32)
@@ -230,7 +230,7 @@ def test_weights_for_another_size_say_which_it_is():
     refused(network, source, rf"trained on images of 64x32x3: set {size}; or set the model and its options")
 
 
-def test_auxiliary_classifiers_of_another_size_begin_fresh():
+def test_auxiliary_classifiers_of_another_size_start_fresh():
     source, network = (
         build_network("googlenet", {"input_shape": (side, side, 3), "num_outputs": 3}, {"width": 0.125})
         for side in (65, 129)
@@ -247,7 +247,7 @@ def test_auxiliary_classifiers_of_another_size_begin_fresh():
         ({"name": "resnet50", "stride_on_3x3": True}, 3, "`model.weights`.*Received: imagenet, with"),
     ],
 )
-def test_what_there_are_no_weights_for_is_refused_before_they_are_downloaded(model, channels, message, monkeypatch):
+def test_a_model_without_imagenet_weights_is_refused_before_download(model, channels, message, monkeypatch):
     for builder in ("MobileNetV2", "ResNet50"):
         monkeypatch.setattr(keras.applications, builder, lambda **_: pytest.fail("downloaded"))
     with pytest.raises(ValueError, match=message):
@@ -262,7 +262,7 @@ def test_what_there_are_no_weights_for_is_refused_before_they_are_downloaded(mod
 @pytest.mark.parametrize(
     ("weights", "hint"), [("ImageNet", "Did you mean imagenet?"), ("theirs.keras", "`dlt list runs` names the runs")]
 )
-def test_what_is_neither_a_run_nor_a_file_of_weights_is_refused(weights, hint):
+def test_invalid_weights_are_refused(weights, hint):
     rule = "`model.weights` must be `fresh`, `imagenet`, the folder of a run, or a `.h5` file of keras.applications"
     with pytest.raises(ValueError, match=re.escape(f"{rule}. Received: {weights}. {hint}")):
         prepare(small_template(model__weights=weights))

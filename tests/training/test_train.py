@@ -32,17 +32,17 @@ def checkpoint_arrays(run):
 
 
 class StopAt(Silent):
-    """Asks to stop, as Ctrl-C does, once an epoch ended."""
+    """A reporter that stops the training after an epoch, as Ctrl-C does."""
 
     def __init__(self, epoch):
-        self.wanted = epoch
+        self.last_epoch = epoch
 
     def epoch(self, row, best):
-        if row["epoch"] == self.wanted:
+        if row["epoch"] == self.last_epoch:
             os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_a_run_holds_what_the_design_says(small_run):
+def test_a_run_holds_its_files_and_scores(small_run):
     assert {path.name for path in small_run.path.iterdir()} == {
         "definition.json", "model.weights.h5", "template.toml", "assets", "run.json", "history.csv", "figures",
         "checkpoint", ".lock",
@@ -59,7 +59,7 @@ def test_a_run_holds_what_the_design_says(small_run):
         assert (small_run.figures_path / f"{name}.png").stat().st_size > 5000
 
 
-def test_the_history_has_a_row_for_each_epoch_and_the_best_was_kept(small_run):
+def test_the_history_has_a_row_per_epoch_and_the_best_epoch_is_restored(small_run):
     with small_run.history_path.open() as file:
         rows = list(csv.DictReader(file))
     assert [int(row["epoch"]) for row in rows] == [1, 2, 3, 4, 5, 6]
@@ -69,7 +69,7 @@ def test_the_history_has_a_row_for_each_epoch_and_the_best_was_kept(small_run):
     assert small_run.record.scores["validation"]["accuracy"] == pytest.approx(max(ranks)[0], abs=1e-6)
 
 
-def test_the_definition_says_nothing_of_how_it_was_trained(small_run):
+def test_the_definition_holds_no_training_settings(small_run):
     text = small_run.definition_path.read_text()
     assert not json.loads(text)["compile_config"]
     assert "optimizer" not in text
@@ -109,7 +109,7 @@ def test_ctrl_c_leaves_a_run_that_resumes_exactly(small_run, tmp_path):
     assert timeless == [{k: v for k, v in row.items() if k != "seconds"} for row in resumed.history()]
 
 
-def test_resuming_what_is_done_changes_nothing(small_run):
+def test_resuming_a_finished_run_changes_nothing(small_run):
     before = small_run.record_path.read_bytes()
     assert train(small_template(), output=small_run.path, resume=True).path == small_run.path
     assert small_run.record_path.read_bytes() == before
@@ -120,7 +120,7 @@ def test_resuming_with_another_template_is_refused(small_run):
         train(small_template(train__epochs=7), output=small_run.path, resume=True)
 
 
-def test_resuming_what_is_not_there_is_refused(tmp_path, monkeypatch):
+def test_resuming_a_missing_run_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match="Received: none of 'mine'"):
         train(small_template(), name="mine", resume=True)
@@ -151,9 +151,9 @@ def test_data_without_a_training_split_is_refused(tmp_path):
     sys.path.remove(str(tmp_path))
 
 
-def test_the_learning_rate_of_the_history_is_that_of_the_last_step(small_run):
+def test_the_history_holds_the_learning_rate_of_the_last_step(small_run):
     rates = [row["learning_rate"] for row in small_run.history()]
-    assert rates[0] == pytest.approx(0.01 * 17 / 18, rel=0.1)  # one epoch of warm-up, its last step
+    assert rates[0] == pytest.approx(0.01 * 17 / 18, rel=0.1)  # the last step of one epoch of warm-up
     assert rates[-1] > 0
 
 
@@ -164,15 +164,15 @@ def test_early_stopping_stops_after_patience(tmp_path):
     assert run.record.epochs == run.record.best_epoch + 1
 
 
-def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_weights(tmp_path):
+def test_a_nan_loss_stops_and_keeps_the_last_finite_weights(tmp_path):
     template = small_template(train__learning_rate=1e30, train__optimizer="sgd", train__epochs=20)
     with pytest.raises(FloatingPointError, match=r"must stay finite. Received: .* Try a lower learning rate"):
         train(template, output=tmp_path / "run")
     run = Run(tmp_path / "run")
     assert run.record.state == "interrupted"
-    kept = checkpoint_arrays(run)
-    assert len(kept) > 5
-    assert all(np.isfinite(array).all() for array in kept)
+    checkpoint = checkpoint_arrays(run)
+    assert len(checkpoint) > 5
+    assert all(np.isfinite(array).all() for array in checkpoint)
     assert len(list_checkpoints(run.checkpoint_path)) <= 2
 
 

@@ -1,4 +1,4 @@
-"""Weights of the elements of a batch: of examples, and of parts of examples such as tokens and boxes."""
+"""Weights of examples, and of elements of examples such as tokens and boxes."""
 
 import keras
 import numpy as np
@@ -13,7 +13,7 @@ CROSS_ENTROPY = keras.losses.CategoricalCrossentropy
 
 
 def tagger():
-    """A class for each of four tokens, from three numbers each."""
+    """Return a model that predicts a class for each of four tokens, from three numbers each."""
     keras.utils.set_random_seed(0)
     inputs = keras.Input((LENGTH, 3))
     return keras.Model(inputs, keras.layers.Dense(CLASSES)(inputs), name="tagger")
@@ -30,7 +30,7 @@ def make(model, losses, metrics):
 
 
 @pytest.mark.parametrize("count", [3, LENGTH])  # as many examples as tokens: a wrong axis would broadcast
-def test_a_weight_for_each_token_counts_it_in_loss_gradient_and_metric(count):
+def test_token_weights_apply_to_loss_gradient_and_metric(count):
     inputs, targets = tokens(count)
     lengths = np.arange(count) % LENGTH + 1
     weights = (np.arange(LENGTH) < lengths[:, None]).astype(np.float32)
@@ -55,7 +55,7 @@ def test_a_weight_for_each_token_counts_it_in_loss_gradient_and_metric(count):
     np.testing.assert_allclose(before - np.asarray(model.layers[-1].kernel), 0.5 * gradient, atol=1e-6)
 
 
-def test_a_batch_without_a_counted_element_changes_nothing():
+def test_a_batch_with_zero_weights_changes_nothing():
     inputs, targets = tokens(3)
     model = tagger()
     algorithm = make(model, CROSS_ENTROPY(from_logits=True), [])
@@ -67,7 +67,7 @@ def test_a_batch_without_a_counted_element_changes_nothing():
         np.testing.assert_array_equal(old, new)
 
 
-def test_several_outputs_have_losses_weights_and_metrics_of_their_own():
+def test_several_outputs_have_their_own_losses_weights_and_metrics():
     keras.utils.set_random_seed(0)
     inputs = keras.Input((3,))
     outputs = {
@@ -85,11 +85,11 @@ def test_several_outputs_have_losses_weights_and_metrics_of_their_own():
         {"boxes": [keras.metrics.MeanAbsoluteError(name="box_error")], "logits": []},
     )
     algorithm.build({name: tf.TensorSpec(array.shape) for name, array in targets.items()})
-    given = {name: np.asarray(output) for name, output in model(x).items()}
-    errors = np.abs(given["boxes"] - boxes).mean(-1)
+    found = {name: np.asarray(output) for name, output in model(x).items()}
+    errors = np.abs(found["boxes"] - boxes).mean(-1)
     box_loss = (errors * weights["boxes"]).sum() / 6
     cross_entropy = (
-        np.maximum(given["logits"], 0) - given["logits"] * flags + np.log1p(np.exp(-np.abs(given["logits"])))
+        np.maximum(found["logits"], 0) - found["logits"] * flags + np.log1p(np.exp(-np.abs(found["logits"])))
     )
     algorithm.evaluate(x, targets, weights)
     expected = {
@@ -107,7 +107,7 @@ def test_several_outputs_have_losses_weights_and_metrics_of_their_own():
     assert algorithm.mean_loss() < before
 
 
-def test_a_loss_over_an_axis_that_has_no_weights_is_averaged():
+def test_a_loss_is_averaged_over_axes_without_weights():
     loss = keras.losses.BinaryCrossentropy(from_logits=True, reduction="none")
     images, logits = tf.zeros([2, 3, 3, 1]), tf.random.stateless_normal([2, 3, 3, 1], [0, 0])
     expected = tf.reduce_mean(loss(images, logits), axis=[1, 2])
@@ -121,7 +121,7 @@ def test_weights_with_other_axes_than_the_loss_are_refused(shape):
         loss_of_elements(loss, tf.zeros([2, 4, 5]), tf.zeros([2, 4, 5]), tf.ones(shape))
 
 
-def test_weights_of_examples_multiply_those_of_the_task():
+def test_example_weights_multiply_the_weights_of_the_task():
     rows = tf.constant([1.0, 0.0])
     _, _, weights = weighted((1, 2, None), rows)
     np.testing.assert_array_equal(weights, [1, 0])

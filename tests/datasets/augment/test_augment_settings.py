@@ -1,4 +1,4 @@
-"""What a template may say of the augmentation and the cache, and that it comes back from TOML."""
+"""Settings of augmentation and cache: their ranges, and the way through TOML."""
 
 import pytest
 
@@ -43,7 +43,7 @@ def test_the_cache_is_one_of_three():
         DatasetSettings(name="digits", cache="ram")
 
 
-def test_everything_comes_back_from_toml(tmp_path):
+def test_settings_are_restored_from_toml(tmp_path):
     template = load_template("resnet8_digits", {"train.augment": ALL, "dataset.cache": "disk"})
     assert template.train.augment.model_dump() == ALL
     path = tmp_path / "template.toml"

@@ -1,4 +1,4 @@
-"""Mixup and CutMix: who is whose partner, how much of each, and that targets follow images."""
+"""Mixup and CutMix: the partner of each image, its share, and targets that follow the images."""
 
 import numpy as np
 import pytest
@@ -26,11 +26,11 @@ def run(seed=0, **settings):
 
 
 @pytest.mark.parametrize("settings", [{"mixup": 1.0}, {"cutmix": 1.0}, {"mixup": 0.3, "cutmix": 1.0}])
-def test_images_targets_and_weights_take_one_share_from_the_neighbour(settings):
+def test_images_targets_and_weights_mix_by_the_same_share(settings):
     for seed in range(8):
         images, targets, weights = run(seed, **settings)
         np.testing.assert_allclose(targets.sum(axis=1), 1, atol=1e-6)
-        np.testing.assert_array_equal(images[4], IMAGES[4])  # the last of an odd number is its own partner
+        np.testing.assert_array_equal(images[4], IMAGES[4])  # in an odd batch, the last is its own partner
         np.testing.assert_allclose(targets[4], TARGETS[4], atol=1e-6)
         for one, other in ((0, 1), (1, 0), (2, 3), (3, 2)):
             share = targets[one, one]
@@ -41,7 +41,7 @@ def test_images_targets_and_weights_take_one_share_from_the_neighbour(settings):
             np.testing.assert_allclose(targets[other, other], share, atol=1e-6)
 
 
-def test_mixup_mixes_levels_and_cutmix_moves_a_box():
+def test_mixup_blends_pixels_and_cutmix_pastes_a_box():
     images, _, _ = run(mixup=1.0)
     assert images.dtype == np.float32
     assert (images.std(axis=(1, 2, 3)) == 0).all()
@@ -50,12 +50,12 @@ def test_mixup_mixes_levels_and_cutmix_moves_a_box():
     assert set(np.unique(images[:2])) == {10, 20}
 
 
-def test_with_both_each_pair_takes_one():
+def test_with_both_each_pair_uses_one_of_them():
     boxes = [len(np.unique(run(seed, mixup=1.0, cutmix=1.0)[0][pair])) == 2 for seed in range(40) for pair in (0, 2)]
-    assert 0.25 < np.mean(boxes) < 0.75  # of the boxes, some are empty
+    assert 0.25 < np.mean(boxes) < 0.75  # some of the boxes are empty
 
 
-def test_an_even_part_is_mixed_as_in_the_whole():
+def test_an_even_shard_is_mixed_like_the_whole_batch():
     draws = tf.constant(np.random.default_rng(0).random((5, len(NAMES))), tf.float32)
     settings = Augment(mixup=1.0, cutmix=1.0)
     whole = mix(IMAGES, TARGETS, WEIGHTS, draws, settings)
@@ -65,14 +65,14 @@ def test_an_even_part_is_mixed_as_in_the_whole():
 
 
 @pytest.mark.parametrize("alpha", [0.2, 1.0, 5.0])
-def test_shares_have_the_beta_distribution(alpha):
+def test_shares_follow_the_beta_distribution(alpha):
     shares = beta(tf.constant(np.linspace(0, 1, 20001)[:-1], tf.float32), alpha).numpy()
     assert shares.min() >= 0
     assert shares.max() <= 1
     assert scipy.stats.kstest(shares, scipy.stats.beta(alpha, alpha).cdf).statistic < 2e-2
 
 
-def test_the_box_covers_the_rest_of_the_share_and_is_cut_by_the_border():
+def test_the_box_has_the_area_of_the_share_and_is_clipped_at_the_border():
     share = tf.constant([0.75, 0.75, 1.0, 0.0])
     place = tf.constant([0.5, 0.0, 0.5, 0.5])
     boxes = cutmix_box(share, place, place, (8, 8)).numpy()[..., 0]

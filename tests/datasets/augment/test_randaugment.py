@@ -1,4 +1,4 @@
-"""RandAugment's operations against Pillow's, and as functions of their draws."""
+"""RandAugment's operations against Pillow's, and as functions of their random draws."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def image(request, photo):
 
 @pytest.mark.parametrize("name", REFERENCES)
 @pytest.mark.parametrize("sign", [-1.0, 1.0])
-def test_levels_change_as_in_pillow(image, name, sign):
+def test_pixels_change_as_in_pillow(image, name, sign):
     picture = Image.fromarray(image.squeeze())
     expected = np.atleast_3d(np.asarray(REFERENCES[name](picture, 1 + sign * 0.45))).astype(int)
     found = make_operations(0.5)[name](tf.constant(image), sign).numpy()
@@ -41,17 +41,17 @@ def test_levels_change_as_in_pillow(image, name, sign):
 
 
 @pytest.mark.parametrize("name", ["autocontrast", "equalize"])
-def test_one_colour_stays(name):
+def test_an_image_of_one_colour_is_unchanged(name):
     image = tf.fill([5, 7, 3], np.uint8(77))
     np.testing.assert_array_equal(make_operations(1.0)[name](image, 1.0), image)
 
 
-def test_there_are_the_papers_14_operations_and_no_strength_leaves_the_image():
+def test_there_are_the_papers_14_operations_and_strength_0_changes_nothing():
     image = tf.constant(np.random.default_rng(0).integers(0, 256, (9, 7, 3)), tf.uint8)
     operations = make_operations(0.0)
     assert sorted(operations) == sorted(NAMES)
     for name, apply in operations.items():
-        if name not in ("autocontrast", "equalize"):  # which have no strength
+        if name not in ("autocontrast", "equalize"):  # these have no strength
             np.testing.assert_array_equal(apply(image, 1.0), image, err_msg=name)
 
 
@@ -73,13 +73,13 @@ def test_full_strength():
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_it_is_a_function_of_each_images_own_draws(channels):
+def test_each_image_depends_only_on_its_own_draws(channels):
     tf.config.experimental.enable_op_determinism()
     images = tf.constant(np.random.default_rng(0).integers(0, 256, (28, 16, 12, channels)), tf.uint8)
     settings = RandAugment(operations=2, magnitude=7)
     draws = np.random.default_rng(1).random((28, 4)).astype(np.float32)
     draws[:, 0] = np.arange(28) // 2 / 14 + 0.01  # each operation at least twice
-    draws[:14, 2] = 0.01  # and then nothing
+    draws[:14, 2] = 0.01  # the second operation does nothing
     changed = tf.function(randaugment)(images, draws, settings).numpy()
     assert changed.dtype == np.uint8
     np.testing.assert_array_equal(randaugment(images, draws, settings), changed)

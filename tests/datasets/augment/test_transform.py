@@ -1,4 +1,4 @@
-"""One crop and one flip move all that lies on an image."""
+"""One crop and one flip move everything on an image: image, mask and boxes."""
 
 import numpy as np
 import pytest
@@ -23,10 +23,10 @@ def source():
 
 
 def batches(source, steps, augment=BOTH, spec=SPEC, seed=3, shard=Shard()):  # noqa: B008
-    made = training_batches(
+    dataset = training_batches(
         source, spec, TrainingOrder(len(source), 4, seed), steps=steps, batch=batch, augment=augment, shard=shard
     )
-    return [(images, targets) for images, targets, _ in made.as_numpy_iterator()]
+    return [(images, targets) for images, targets, _ in dataset.as_numpy_iterator()]
 
 
 def assert_same(found, expected):
@@ -39,7 +39,7 @@ def assert_same(found, expected):
 @pytest.mark.parametrize(
     "augment", [Augment(), Augment(flip=True), Augment(random_crop=0.75), BOTH], ids=["none", "flip", "crop", "both"]
 )
-def test_boxes_and_masks_lie_where_the_image_shows_them(source, augment):
+def test_boxes_and_masks_match_the_image(source, augment):
     seen = moved = 0
     arrays = scene_arrays()
     for images, targets in batches(source, range(10), augment):
@@ -55,15 +55,15 @@ def test_boxes_and_masks_lie_where_the_image_shows_them(source, augment):
     assert (moved > 10) == (augment != Augment())
 
 
-def test_evaluation_moves_nothing(source):
-    made = evaluation_batches(source, SPEC, batch_size=5, batch=batch)
-    found = [targets for _, targets, _ in made.as_numpy_iterator()]
+def test_evaluation_crops_and_flips_nothing(source):
+    dataset = evaluation_batches(source, SPEC, batch_size=5, batch=batch)
+    found = [targets for _, targets, _ in dataset.as_numpy_iterator()]
     arrays = scene_arrays()
     for name in ("boxes", "mask", "label"):
         np.testing.assert_array_equal(np.concatenate([targets[name] for targets in found]), arrays[name][:])
 
 
-def test_a_place_is_a_function_of_seed_step_and_place_in_the_batch(source):
+def test_crops_and_flips_depend_on_seed_step_and_position(source):
     whole = batches(source, range(6))
     assert_same(batches(source, range(6)), whole)
     assert_same(batches(source, range(4, 6)), whole[4:])
@@ -71,18 +71,18 @@ def test_a_place_is_a_function_of_seed_step_and_place_in_the_batch(source):
     assert any((some[1]["boxes"] != other[1]["boxes"]).any() for some, other in zip(whole, others, strict=True))
 
 
-def test_parts_of_a_batch_are_those_of_the_whole(source):
+def test_shards_add_up_to_the_whole_batch(source):
     whole = batches(source, range(2, 5))
     for part in range(2):
         rows = slice(part * 2, part * 2 + 2)
-        expected = [tf.nest.map_structure(lambda array: array[rows], made) for made in whole]  # noqa: B023
+        expected = [tf.nest.map_structure(lambda array: array[rows], step) for step in whole]  # noqa: B023
         assert_same(batches(source, range(2, 5), shard=Shard(2, range(part, part + 1))), expected)
 
 
 @pytest.mark.parametrize(
     "setting", [{"crop_padding": 2}, {"rotation": 5}, {"randaugment": {}}, {"mixup": 0.2}, {"cutmix": 1.0}]
 )
-def test_what_would_not_move_the_boxes_is_refused(source, setting):
+def test_augmentations_that_would_not_move_boxes_are_refused(source, setting):
     (name,) = setting
     with pytest.raises(
         ValueError, match=rf"`train.augment.{name}`.*Received: data with boxes, mask\. Leave out {name}"
@@ -105,7 +105,7 @@ def move(boxes, crop_flip, place):
     return transform(BOXES, tf.constant(boxes[None]), tf.constant([place]), crop_flip).numpy()[0]
 
 
-def test_a_box_is_moved_clipped_and_left_out():
+def test_a_box_is_moved_clipped_or_dropped():
     crop_flip = CropFlip((20, 20), (40, 40), flips=True)
     none = [-1, -1, -1, -1]
     np.testing.assert_allclose(move(CORNERS, crop_flip, [10, 20, 0]), [[0, 0, 1, 1], [0, 0, 0.5, 0.5], none, none])
@@ -114,7 +114,7 @@ def test_a_box_is_moved_clipped_and_left_out():
     np.testing.assert_allclose(mirrored, [[0, 0, 1, 1], [0.25, 0.25, 0.5, 0.5], [0.9, 0, 1, 0.1], none])
 
 
-def test_a_box_keeps_its_bits_where_nothing_moves():
+def test_a_box_is_unchanged_to_the_bit_without_crop_or_flip():
     low, high = np.random.default_rng(0).random((2, 4, 2), np.float32) / 2
     boxes = np.concatenate([low, 0.5 + high], axis=1)
     np.testing.assert_array_equal(move(boxes, CropFlip((20, 20), (20, 20)), [0, 0, 0]), boxes)
@@ -131,13 +131,13 @@ def test_a_box_keeps_its_bits_where_nothing_moves():
         ("crop", (80, 40), [[0, 0, 1, 1], [0.5, 0, 0.75, 0.5], [-1] * 4, [-1] * 4]),
     ],
 )
-def test_boxes_follow_the_rule_of_resizing(rule, size, expected):
+def test_boxes_follow_the_resize_rule(rule, size, expected):
     found = fit_array(BOXES, CORNERS[None], np.array([size]), (40, 40), rule)
     np.testing.assert_allclose(found, [expected], atol=1e-6)
 
 
 @pytest.mark.parametrize("rule", ["stretch", "crop", "pad"])
-def test_boxes_of_images_in_arrays_follow_it_too(rule):
+def test_boxes_of_image_arrays_follow_the_resize_rule(rule):
     arrays = scene_arrays()
     image = image_value((24, 24), 3, resize=rule)
     source = ImageArrays({"image": arrays["image"], "boxes": arrays["boxes"][:]}, image, BOXES)
@@ -146,16 +146,16 @@ def test_boxes_of_images_in_arrays_follow_it_too(rule):
         assert sum(seen) >= sum(COUNTS) - 5
 
 
-def test_what_lies_on_an_image():
+def test_spatial_features_are_recognized():
     assert [is_spatial(feature) for feature in (IMAGE, BOXES, MASK, LABEL, SOUND)] == [True, True, True, False, False]
 
 
-def test_other_features_stay_as_they_are():
+def test_other_features_are_unchanged():
     numbers = tf.range(4)
     assert transform(LABEL, numbers, tf.constant([[3, 3, 1]] * 4), CropFlip((2, 2), (9, 9), flips=True)) is numbers
 
 
-def test_images_of_two_sizes_have_no_window_in_common():
+def test_random_crop_refuses_images_of_two_sizes():
     small = image_value((16, 20), 3, resize="stretch").model_copy(update={"name": "small"})
     source = ArraySource({"image": np.zeros((4, *SIZE, 3), np.uint8), "small": np.zeros((4, 16, 20, 3), np.uint8)})
     with pytest.raises(ValueError, match=r"random_crop.*Received: \(16, 20\) for `small`, \(32, 40\) for the first"):

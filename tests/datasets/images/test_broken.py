@@ -1,4 +1,4 @@
-"""Files that break after they were scanned are named, replaced and counted; nothing else changes by a bit."""
+"""Files that break after the scan are named, replaced and counted; nothing else changes by a bit."""
 
 import re
 
@@ -57,17 +57,17 @@ def names(tmp_path, photo, suffix):
     return names
 
 
-def make_source(root, names, size, *, strict=False):
+def make_source(root, names, size, *, fail_on_bad_image=False):
     examples, skipped = scan_files(root, names, np.arange(COUNT))
     assert not skipped
     source = FileSource(root, examples.fields(image_value(size, 3, resize="stretch"), LABEL))
-    source.fail_on_bad_image = strict
+    source.fail_on_bad_image = fail_on_bad_image
     return source
 
 
 def read_epoch(source, augment=Augment()):  # noqa: B008
     spec = DatasetSpec(inputs=(source.images[0].feature,), targets=(LABEL,), sizes={}, fingerprint="")
-    made = training_batches(
+    dataset = training_batches(
         source,
         spec,
         TrainingOrder(COUNT, 4, 0),
@@ -75,7 +75,7 @@ def read_epoch(source, augment=Augment()):  # noqa: B008
         batch=batch_of(),
         augment=augment,
     )
-    images, labels, _ = (np.concatenate(arrays) for arrays in zip(*made.as_numpy_iterator(), strict=True))
+    images, labels, _ = (np.concatenate(arrays) for arrays in zip(*dataset.as_numpy_iterator(), strict=True))
     return images, labels
 
 
@@ -88,7 +88,7 @@ VIEWS = {
 
 CASES = [
     *((suffix, kind, "resized") for suffix in ("png", "bmp", "gif") for kind in BREAKS if kind != "damaged"),
-    *(("jpg", kind, view) for view in VIEWS for kind in BREAKS if kind != "damaged"),  # only these are read in part
+    *(("jpg", kind, view) for view in VIEWS for kind in BREAKS if kind != "damaged"),  # only JPEGs are decoded in part
     *(("png", "damaged", view) for view in VIEWS),  # the other decoders take such a body without an error
 ]
 
@@ -101,7 +101,7 @@ def test_a_broken_file_is_replaced_by_the_next_and_nothing_else_changes(tmp_path
     assert source.broken == {}
     assert sorted(labels) == list(range(COUNT))
 
-    for index in (4, 11, 0):  # two in a row, over the end
+    for index in (4, 11, 0):  # two in a row, and past the end
         break_it(tmp_path / names[index])
     broken_images, broken_labels = read_epoch(source, augment)
     assert set(source.broken) == {names[index] for index in (4, 11, 0)}
@@ -119,18 +119,18 @@ def test_a_broken_file_is_replaced_by_the_next_and_nothing_else_changes(tmp_path
     assert len(source.broken) == 3
 
 
-def test_evaluation_replaces_too(tmp_path, names):
+def test_evaluation_replaces_broken_files(tmp_path, names):
     source = make_source(tmp_path, names, (32, 40))
     (tmp_path / names[11]).unlink()
     spec = DatasetSpec(inputs=(source.images[0].feature,), targets=(LABEL,), sizes={}, fingerprint="")
-    made = evaluation_batches(source, spec, batch_size=8, batch=batch_of())
-    labels = np.concatenate([labels for _, labels, _ in made.as_numpy_iterator()])
+    dataset = evaluation_batches(source, spec, batch_size=8, batch=batch_of())
+    labels = np.concatenate([labels for _, labels, _ in dataset.as_numpy_iterator()])
     assert labels.tolist() == [*range(11), 0, 0, 0, 0, 0]
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "gif"])
-def test_a_strict_source_fails_and_names_the_file(tmp_path, names):
-    source = make_source(tmp_path, names, (24, 24), strict=True)
+def test_fail_on_bad_image_stops_and_names_the_file(tmp_path, names):
+    source = make_source(tmp_path, names, (24, 24), fail_on_bad_image=True)
     (tmp_path / names[7]).write_text("no image")
     with pytest.raises(tf.errors.OpError):
         read_epoch(source)
@@ -145,7 +145,7 @@ def test_a_strict_source_fails_and_names_the_file(tmp_path, names):
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "gif"])
-def test_nothing_left_to_read(tmp_path, names):
+def test_a_source_with_only_broken_files_is_refused(tmp_path, names):
     source = make_source(tmp_path, names, (24, 24))
     for name in names:
         (tmp_path / name).unlink()
@@ -155,7 +155,7 @@ def test_nothing_left_to_read(tmp_path, names):
         read_epoch(source)
 
 
-def test_another_image_of_the_same_size_is_no_broken_one(tmp_path, names):
+def test_another_image_of_the_same_size_is_not_broken(tmp_path, names):
     source = make_source(tmp_path, names, (24, 30))
     Image.new("RGB", (40, 32), "white").save(tmp_path / names[3])
     images, labels = read_epoch(source, Augment(random_crop=0.75))

@@ -1,4 +1,4 @@
-"""Kept images are those that are read without a cache, to the bit; what is not whole on disk is made anew."""
+"""Cached images equal images read without a cache, to the bit; incomplete files are written again."""
 
 import numpy as np
 import pytest
@@ -30,9 +30,9 @@ def load(folder, cache, **settings):
 
 
 def read(dataset):
-    """Two steps of training, and the whole validation split."""
+    """Read two steps of training and the whole validation split."""
     train, validation = dataset.split("train"), dataset.split("validation")
-    made = training_batches(
+    trained = training_batches(
         train,
         dataset.spec,
         TrainingOrder(len(train), 8, 0),
@@ -41,11 +41,11 @@ def read(dataset):
         augment=AUGMENT,
     )
     evaluated = evaluation_batches(validation, dataset.spec, batch_size=4, batch=batch_of())
-    return [array for batch in (*made.as_numpy_iterator(), *evaluated.as_numpy_iterator()) for array in batch]
+    return [array for batch in (*trained.as_numpy_iterator(), *evaluated.as_numpy_iterator()) for array in batch]
 
 
-def kept(tmp_path):
-    """All files of the cache."""
+def cached_files(tmp_path):
+    """List all files of the cache."""
     return sorted(path for path in (tmp_path / "cache").rglob("*") if path.is_file())
 
 
@@ -59,18 +59,18 @@ def assert_same(found, expected):
     [pytest.param({}, marks=pytest.mark.slow), {"channels": 1, "resize": "crop"}],
     ids=["as it is", "changed"],
 )
-def test_kept_images_are_those_that_are_read(folder, settings):
+def test_cached_images_equal_images_read_without_a_cache(folder, settings):
     expected = read(load(folder, "none", **settings))
     assert expected[0].std() > 10
     for cache in ("memory", "disk", "disk"):
         assert_same(read(load(folder, cache, **settings)), expected)
 
 
-def test_on_disk_they_serve_later_runs_without_the_files(folder, tmp_path):
+def test_a_disk_cache_serves_later_runs_without_the_files(folder, tmp_path):
     expected = read(load(folder, "disk"))
     dataset = load(folder, "disk")
     paths = cache_path(dataset.split("train"), (32, 32)), cache_path(dataset.split("validation"), (24, 24))
-    assert kept(tmp_path) == sorted(path / "image.npy" for path in paths)  # the canvas of train, and validation
+    assert cached_files(tmp_path) == sorted(path / "image.npy" for path in paths)  # the canvases of train, validation
     for path in [*folder.glob("*/*")]:
         path.unlink()
     assert_same(read(dataset), expected)
@@ -85,26 +85,26 @@ def test_on_disk_they_serve_later_runs_without_the_files(folder, tmp_path):
         pytest.param(lambda content: b"no", marks=pytest.mark.slow),
     ],
 )
-def test_a_spoilt_file_is_made_anew(folder, tmp_path, spoil):
+def test_a_damaged_cache_file_is_written_again(folder, tmp_path, spoil):
     expected = read(load(folder, "disk"))
-    contents = {path: path.read_bytes() for path in kept(tmp_path)}
+    contents = {path: path.read_bytes() for path in cached_files(tmp_path)}
     assert len(contents) == 2
     for path, content in contents.items():
         path.write_bytes(spoil(content))
     assert_same(read(load(folder, "disk")), expected)
-    assert {path: path.read_bytes() for path in kept(tmp_path)} == contents
+    assert {path: path.read_bytes() for path in cached_files(tmp_path)} == contents
 
 
-def test_an_array_of_another_shape_is_made_anew(folder, tmp_path):
+def test_a_cached_array_of_another_shape_is_written_again(folder, tmp_path):
     expected = read(load(folder, "disk"))
-    assert len(kept(tmp_path)) == 2
-    for path, shape in zip(kept(tmp_path), [(1, 24, 24, 3), (20, 24, 23, 3)], strict=True):
+    assert len(cached_files(tmp_path)) == 2
+    for path, shape in zip(cached_files(tmp_path), [(1, 24, 24, 3), (20, 24, 23, 3)], strict=True):
         np.save(path, np.zeros(shape, np.uint8))
     assert_same(read(load(folder, "disk")), expected)
 
 
 @pytest.mark.parametrize("cache", [pytest.param("memory", marks=pytest.mark.slow), "disk"])
-def test_broken_files_are_replaced_and_what_stands_in_is_not_kept_on_disk(folder, tmp_path, cache):
+def test_broken_files_are_replaced_and_replacements_are_not_cached_on_disk(folder, tmp_path, cache):
     whole = read(load(folder, "none"))
     plain, cached = load(folder, "none"), load(folder, cache)
     names = [plain.split("train").keys[index] for index in (0, 5, 6)]
@@ -115,22 +115,22 @@ def test_broken_files_are_replaced_and_what_stands_in_is_not_kept_on_disk(folder
     assert any((array != other).any() for array, other in zip(expected, whole, strict=True))
     assert_same(read(cached), expected)
     assert set(cached.split("train").broken) == set(names)
-    assert len(kept(tmp_path)) == (cache == "disk")  # validation's
+    assert len(cached_files(tmp_path)) == (cache == "disk")  # the file of validation
     for name, content in contents.items():
         (folder / name).write_bytes(content)
     assert_same(read(load(folder, cache)), whole)
 
 
-def test_a_strict_source_is_not_kept_with_a_broken_file(folder, tmp_path):
+def test_with_fail_on_bad_image_a_broken_file_leaves_no_cache(folder, tmp_path):
     dataset = load(folder, "disk")
     dataset.split("train").fail_on_bad_image = True
     (folder / dataset.split("train").keys[3]).unlink()
     with pytest.raises(ValueError, match=r"JPEG.*PNG.*BMP.*GIF.*Received: .* \(.*No such file"):
         read(dataset)
-    assert not kept(tmp_path)
+    assert not cached_files(tmp_path)
 
 
-def test_it_has_no_effect_on_arrays(tmp_path):
+def test_the_cache_has_no_effect_on_arrays(tmp_path):
     settings = {"name": "digits", "images": {"size": (8, 8)}}
     for cache in ("none", "memory", "disk"):
         source = load_data(DatasetSettings(**settings, cache=cache)).split("test")

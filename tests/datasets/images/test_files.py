@@ -43,8 +43,8 @@ def spec_of(source):
 
 def batches(source, steps, augment=BOTH, shard=Shard()):  # noqa: B008
     order = TrainingOrder(len(source), 4, 3)
-    made = training_batches(source, spec_of(source), order, steps=steps, batch=batch, augment=augment, shard=shard)
-    return [(images, targets) for images, targets, _ in made.as_numpy_iterator()]
+    dataset = training_batches(source, spec_of(source), order, steps=steps, batch=batch, augment=augment, shard=shard)
+    return [(images, targets) for images, targets, _ in dataset.as_numpy_iterator()]
 
 
 def assert_same(found, expected):
@@ -54,7 +54,7 @@ def assert_same(found, expected):
 
 
 def check_masks(images, masks):
-    """Hold masks against the first channel of the images, but where that is blurred."""
+    """Compare masks with the first channel of the images, where it is sharp."""
     for image, mask in zip(images[..., 0], masks[..., 0], strict=True):
         sharp = (image < 5) | (image > 250)
         assert sharp.mean() > 0.7
@@ -72,13 +72,13 @@ def check_masks(images, masks):
     ],
     ids=["plain", "resized", "window", "pillow"],
 )
-def test_boxes_and_masks_lie_where_the_image_shows_them(tmp_path, options, augment, strict):
+def test_boxes_and_masks_match_the_image(tmp_path, options, augment, strict):
     source = make_source(tmp_path, **options)
     source.fail_on_bad_image = strict
     seen = 0
     for images, targets in batches(source, range(5), augment):
         seen += sum(check_scene(*pair) for pair in zip(images, targets["boxes"], strict=True))
-        if options.get("suffix") != "jpg":  # whose channels are not apart
+        if options.get("suffix") != "jpg":  # JPEG mixes the channels
             check_masks(images, targets["mask"])
     assert seen > 25
     assert source.broken == {}
@@ -86,7 +86,7 @@ def test_boxes_and_masks_lie_where_the_image_shows_them(tmp_path, options, augme
 
 @pytest.mark.parametrize("cache", ["none", "memory", "disk"])
 @pytest.mark.parametrize("rule", ["stretch", "crop", "pad"])
-def test_boxes_follow_the_rule_of_resizing_and_whatever_is_kept(tmp_path, monkeypatch, rule, cache):
+def test_boxes_follow_the_resize_rule_with_every_cache(tmp_path, monkeypatch, rule, cache):
     monkeypatch.setenv("DLT_CACHE", str(tmp_path / "cache"))
     source = make_source(tmp_path / "data", (30, 36), SIZES, rule, cache=cache, masks=False)
     found = batches(source, range(5))
@@ -101,7 +101,7 @@ def test_boxes_follow_the_rule_of_resizing_and_whatever_is_kept(tmp_path, monkey
 
 
 @pytest.mark.parametrize("cache", ["memory", "disk"])
-def test_all_fields_in_files_are_kept(tmp_path, monkeypatch, cache):
+def test_all_fields_in_files_are_cached(tmp_path, monkeypatch, cache):
     monkeypatch.setenv("DLT_CACHE", str(tmp_path / "cache"))
     expected = batches(make_source(tmp_path / "data"), range(3))
     assert_same(batches(make_source(tmp_path / "data", cache=cache), range(3)), expected)
@@ -113,7 +113,7 @@ def test_all_fields_in_files_are_kept(tmp_path, monkeypatch, cache):
         assert sorted(path.name for path in (tmp_path / "cache").rglob("*.npy")) == ["image.npy", "mask.npy"]
 
 
-def test_the_reference_reads_all_fields_alike(tmp_path):
+def test_the_reference_reader_reads_all_fields_alike(tmp_path):
     source = make_source(tmp_path)
     reference = source.read(np.array([4, 0, 7]))
     assert {name: array.shape for name, array in reference.items()} == {
@@ -122,8 +122,8 @@ def test_the_reference_reads_all_fields_alike(tmp_path):
         "boxes": (3, 4, 4),
         "label": (3,),
     }
-    made = evaluation_batches(source, spec_of(source), batch_size=10, batch=batch)
-    ((images, targets, _),) = made.as_numpy_iterator()
+    dataset = evaluation_batches(source, spec_of(source), batch_size=10, batch=batch)
+    ((images, targets, _),) = dataset.as_numpy_iterator()
     for name, array in reference.items():
         np.testing.assert_array_equal((targets | {"image": images})[name][[4, 0, 7]], array)
     check_masks(reference["image"], reference["mask"])
@@ -131,13 +131,13 @@ def test_the_reference_reads_all_fields_alike(tmp_path):
     np.testing.assert_array_equal(source.column("mask")[[4, 0, 7]], reference["mask"])
 
 
-def test_a_place_is_a_function_of_seed_step_and_place_in_the_batch(tmp_path):
+def test_crops_and_flips_depend_on_seed_step_and_position(tmp_path):
     source = make_source(tmp_path)
     whole = batches(source, range(4))
     assert_same(batches(source, range(2, 4)), whole[2:])
     for part in range(2):
         rows = slice(part * 2, part * 2 + 2)
-        expected = [tf.nest.map_structure(lambda array: array[rows], made) for made in whole]  # noqa: B023
+        expected = [tf.nest.map_structure(lambda array: array[rows], step) for step in whole]  # noqa: B023
         assert_same(batches(source, range(4), shard=Shard(2, range(part, part + 1))), expected)
 
 
@@ -170,7 +170,7 @@ def test_a_broken_file_of_any_field_replaces_the_whole_example(tmp_path, monkeyp
         source.check()
 
 
-def test_some_of_the_examples(tmp_path):
+def test_take_selects_examples(tmp_path):
     source = make_source(tmp_path, sizes=SIZES, resize="crop")
     indices = np.array([7, 2, 4])
     taken = source.take(indices)
@@ -181,7 +181,7 @@ def test_some_of_the_examples(tmp_path):
         np.testing.assert_array_equal(array, expected[name])
 
 
-def test_a_hash_is_of_the_files_and_the_rows_of_an_example(tmp_path):
+def test_a_hash_covers_the_files_and_the_rows_of_an_example(tmp_path):
     source = make_source(tmp_path)
     hashes = hash_examples(source, spec_of(source))
     assert len(set(hashes)) == 10
@@ -208,7 +208,7 @@ def make_source_again(folder, source):
     return FileSource(folder, source.fields | {"mask": FileField(MASK, masks.names, files)})
 
 
-def test_a_second_image_is_read_by_the_reference_and_moved_alike(tmp_path):
+def test_a_second_image_gets_the_same_crop_and_flip(tmp_path):
     source = make_source(tmp_path)
     image = source.fields["image"]
     twin = FileField(image.feature.model_copy(update={"name": "twin"}), image.names, image.files)
@@ -228,7 +228,7 @@ def test_a_source_of_sounds_needs_no_image(tmp_path):
     sounds = FileField(SOUND, names, files, dtype="int16", on_canvas=False)
     source = FileSource(tmp_path, {"sound": sounds, "label": ArrayField(LABEL, np.arange(5))})
     np.testing.assert_array_equal(source.read(np.array([3, 1]))["sound"], samples[[3, 1]])
-    made = training_batches(
+    dataset = training_batches(
         source,
         spec_with(LABEL, inputs=(SOUND,)),
         TrainingOrder(5, 5, 0),
@@ -236,12 +236,12 @@ def test_a_source_of_sounds_needs_no_image(tmp_path):
         batch=lambda example, *, training: (example["sound"], example["label"], None),
         augment=Augment(),
     )
-    ((sounds, labels, _),) = made.as_numpy_iterator()
+    ((sounds, labels, _),) = dataset.as_numpy_iterator()
     assert sorted(labels) == [0, 1, 2, 3, 4]
     np.testing.assert_array_equal(sounds, samples[labels])
 
 
-def test_a_sound_beside_an_image_stays_as_it_is(tmp_path):
+def test_a_sound_beside_an_image_is_unchanged(tmp_path):
     source = make_source(tmp_path)
     samples = np.random.default_rng(0).integers(-99, 99, (10, 6)).astype(np.int16)
     names = [f"{number}.pcm" for number in range(10)]
@@ -272,7 +272,7 @@ def test_an_image_and_a_mask_of_different_sizes_are_refused(tmp_path):
         FileSource(tmp_path / "a", source.fields | {"mask": other.fields["mask"]})
 
 
-def test_an_image_and_a_mask_that_are_read_at_different_sizes_are_refused(tmp_path):
+def test_an_image_and_a_mask_read_at_different_sizes_are_refused(tmp_path):
     fields = make_source(tmp_path).fields
     mask = fields["mask"]
     small = FileField(MASK.model_copy(update={"shape": (16, 20, 1)}), mask.names, mask.files)

@@ -1,4 +1,4 @@
-"""The user's own class folders."""
+"""Class folders of the user."""
 
 import re
 
@@ -25,7 +25,7 @@ def names(dataset, split):
     return dataset.split(split).keys
 
 
-def test_without_splits_a_fixed_share_of_each_class_is_set_apart(class_folders):
+def test_without_splits_a_fixed_share_of_each_class_is_held_out(class_folders):
     path = class_folders(cats=20, dogs=10)
     dataset = load(path)
     assert dataset.spec.sizes == {"train": 22, "validation": 2, "test": 6}
@@ -43,7 +43,7 @@ def test_without_splits_a_fixed_share_of_each_class_is_set_apart(class_folders):
     assert (other.spec.fingerprint == dataset.spec.fingerprint, other.spec.order == dataset.spec.order) == (True, False)
 
 
-def test_added_files_leave_the_test_split_nearly_alone(class_folders):
+def test_added_files_hardly_change_the_test_split(class_folders):
     path = class_folders(cats=20, dogs=20)
     before = set(names(load(path), "test"))
     class_folders(cats=22, dogs=20)
@@ -51,7 +51,7 @@ def test_added_files_leave_the_test_split_nearly_alone(class_folders):
     assert len(before - after) <= 2
 
 
-def test_read_gives_the_pictures_and_their_classes(class_folders):
+def test_read_returns_images_and_classes(class_folders):
     source = load(class_folders(cats=6, dogs=6)).split("train")
     batch = source.read(np.array([3, 0]))
     assert batch["image"].shape == (2, 8, 8, 3)
@@ -64,7 +64,7 @@ def test_read_gives_the_pictures_and_their_classes(class_folders):
 
 
 @pytest.mark.parametrize("validation", ["validation", "val", "valid"])
-def test_splits_that_are_given_are_kept(class_folders, validation):
+def test_the_users_splits_are_kept(class_folders, validation):
     class_folders("train", cats=5, dogs=5)
     class_folders(validation, cats=2, dogs=3)
     dataset = load(class_folders("test", cats=1, dogs=1))
@@ -72,7 +72,7 @@ def test_splits_that_are_given_are_kept(class_folders, validation):
     assert all(name.startswith(f"{validation}/") for name in names(dataset, "validation"))
 
 
-def test_a_missing_split_comes_from_train(class_folders):
+def test_a_missing_split_is_taken_from_train(class_folders):
     class_folders("train", cats=20, dogs=20)
     dataset = load(class_folders("test", cats=2, dogs=3))
     assert dataset.spec.sizes == {"train": 36, "validation": 4, "test": 5}
@@ -109,7 +109,7 @@ def test_hidden_files_are_ignored_and_others_reported(class_folders, write_image
     }
 
 
-def test_what_a_file_is_goes_by_its_content(class_folders, write_image):
+def test_the_format_of_a_file_follows_its_content(class_folders, write_image):
     path = class_folders(cats=4, dogs=4)
     (path / "cats" / "photo.jpg").write_bytes(write_image(path.parent / "image.png").read_bytes())
     write_image(path / "dogs" / "below" / "more" / "deep.png")
@@ -129,7 +129,7 @@ def test_grey_images_have_one_channel(tmp_path, write_image):
     assert load(tmp_path, images={"channels": 1}).split("train").read(np.arange(2))["image"].shape == (2, 8, 8, 1)
 
 
-def test_several_sizes_need_one(class_folders, write_image):
+def test_images_of_several_sizes_need_the_size_option(class_folders, write_image):
     path = class_folders(cats=4, dogs=4)
     write_image(path / "cats" / "large.png", size=(20, 30))
     with pytest.raises(ValueError, match=r"8x8 to 20x30\. .*`dataset.images.size`.*\[224, 224\]"):
@@ -158,7 +158,7 @@ def test_empty_folder(tmp_path):
         load(tmp_path)
 
 
-def test_no_class_folders(tmp_path):
+def test_a_folder_without_class_folders_is_refused(tmp_path):
     (tmp_path / "1.txt").write_text("no image")
     with pytest.raises(ValueError, match=r"must have class folders. Received: .*, without any. Put each"):
         load(tmp_path)
@@ -171,7 +171,7 @@ def test_one_class(class_folders):
         load(class_folders(cats=3))
 
 
-def test_where_no_class_is_needed_images_may_lie_in_one_folder(tmp_path, class_folders, write_image):
+def test_without_classes_images_may_lie_in_one_folder(tmp_path, class_folders, write_image):
     for number in range(10):
         write_image(tmp_path / "flat" / f"{number}.png", level=number)
     (tmp_path / "flat" / "notes.txt").write_text("no image")
@@ -193,7 +193,7 @@ def test_where_no_class_is_needed_images_may_lie_in_one_folder(tmp_path, class_f
         load(tmp_path / "empty", UNLABELED)
 
 
-def test_where_no_class_is_needed_folders_may_hold_one_image_or_none(class_folders):
+def test_without_classes_folders_may_hold_one_image_or_none(class_folders):
     path = class_folders(cats=20, dogs=1)
     (path / "none").mkdir()
     with pytest.raises(ValueError, match="an example of each class to train on. Received: none of 'none' in train"):
@@ -203,7 +203,7 @@ def test_where_no_class_is_needed_folders_may_hold_one_image_or_none(class_folde
     assert dataset.split("train").fields["label"].feature.classes == ("cats", "dogs", "none")
 
 
-def test_where_one_class_is_told_from_all_others_those_may_be_rare(class_folders):
+def test_rare_classes_are_pooled_for_one_vs_rest_labels(class_folders):
     path = class_folders(good=20, crack=1, dent=9)
     dataset = load(path, Named(name="anomaly", normal="good", anomalies="keep"))
     marks = [dataset.split(split).column("anomaly") for split in dataset.splits]
@@ -211,7 +211,7 @@ def test_where_one_class_is_told_from_all_others_those_may_be_rare(class_folders
     assert load(path, anomaly("good")).spec.sizes["train"] == 15
 
 
-def test_where_one_class_is_told_from_all_others_they_may_be_absent_from_training(class_folders):
+def test_for_one_vs_rest_labels_the_other_classes_may_be_absent_from_training(class_folders):
     class_folders("train", good=5)
     class_folders("validation", good=2, crack=2)
     path = class_folders("test", good=2, crack=1, dent=1)
@@ -225,7 +225,7 @@ def test_where_one_class_is_told_from_all_others_they_may_be_absent_from_trainin
     }
 
 
-def test_a_split_with_nothing_left(class_folders):
+def test_an_empty_split_is_refused(class_folders):
     path = class_folders("train", cats=3, dogs=3)
     (path / "test" / "cats").mkdir(parents=True)
     with pytest.raises(ValueError, match=r"at least one image. Received: .*test, empty folders. Add"):
@@ -235,7 +235,7 @@ def test_a_split_with_nothing_left(class_folders):
         load(path)
 
 
-def test_classes_that_differ_between_splits(class_folders):
+def test_classes_that_differ_between_splits_are_refused(class_folders):
     class_folders("train", cats=5, dogs=5)
     path = class_folders("test", cats=5, birds=1)
     with pytest.raises(ValueError, match="an example of each class to train on. Received: none of 'birds' in train"):
@@ -246,13 +246,13 @@ def test_classes_that_differ_between_splits(class_folders):
     assert load(path).spec.targets[0].classes == ("cats", "dogs")
 
 
-def test_images_of_a_rare_class_stay_where_they_are_trained_on(class_folders):
+def test_images_of_a_rare_class_stay_in_the_training_split(class_folders):
     dataset = load(class_folders(cats=18, dogs=2))
     assert dataset.spec.targets[0].counts == (12, 2)
     assert dataset.spec.warnings[0].startswith("class dogs: fewer different examples than splits (3)")
 
 
-def test_equal_images_stand_in_one_split(class_folders):
+def test_equal_images_share_a_split(class_folders):
     path = class_folders(cats=20, dogs=20)
     for file in sorted((path / "cats").iterdir())[:15]:
         (path / "cats" / f"copy-{file.name}").write_bytes(file.read_bytes())
@@ -271,14 +271,14 @@ def test_too_few_images_at_all(class_folders):
         load(class_folders(cats=1, dogs=1))
 
 
-def test_a_split_given_twice(class_folders):
+def test_a_duplicate_split_is_refused(class_folders):
     class_folders("train", cats=3, dogs=3)
     class_folders("val", cats=3, dogs=3)
     with pytest.raises(ValueError, match=r"Received: .*val and .*validation"):
         split_folders(class_folders("validation", cats=3, dogs=3))
 
 
-def test_splits_without_train(class_folders):
+def test_splits_without_train_are_refused(class_folders):
     class_folders("val", cats=3, dogs=3)
     with pytest.raises(ValueError, match=r"`train/`.*Received: .* with test/, val/ only.*/train"):
         load(class_folders("test", cats=3, dogs=3))

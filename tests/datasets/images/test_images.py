@@ -1,4 +1,4 @@
-"""The reference reader: whatever a file holds comes out as the picture that a viewer shows."""
+"""The reference reader: it decodes every file to the image that a viewer shows."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ def mean_error(image, expected):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_every_kind_decodes_to_uint8_of_the_channels_asked_for(every_kind, channels):
+def test_every_kind_decodes_to_uint8_with_the_requested_channels(every_kind, channels):
     for name, path in every_kind.items():
         image = decode(path, channels)
         assert image.dtype == np.uint8, name
@@ -43,7 +43,7 @@ def test_every_kind_decodes_to_uint8_of_the_channels_asked_for(every_kind, chann
         ("gif_animated.gif", 4),
     ],
 )
-def test_colours_are_those_of_the_photograph(every_kind, photo, name, allowed):
+def test_colours_match_the_photograph(every_kind, photo, name, allowed):
     assert mean_error(decode(every_kind[name], 3), photo) <= allowed
 
 
@@ -51,7 +51,7 @@ def test_colours_are_those_of_the_photograph(every_kind, photo, name, allowed):
     ("name", "allowed"),
     [("png_grey.png", 0), ("bmp_grey.bmp", 0), ("gif_grey.gif", 0), ("png_grey4.png", 5), ("jpeg_grey.jpg", 3)],
 )
-def test_grey_is_that_of_the_photograph(every_kind, photo, name, allowed):
+def test_grey_levels_match_the_photograph(every_kind, photo, name, allowed):
     assert mean_error(decode(every_kind[name], 1), to_channels(photo, 1)) <= allowed
 
 
@@ -72,12 +72,12 @@ def test_16_bits_are_scaled_not_clipped(every_kind, photo):
     assert (decode(every_kind["png_16.png"], 1)[..., 0] == photo[..., 0]).all()
 
 
-def test_exif_orientation_turns_the_picture_upright(tmp_path, photo):
+def test_exif_orientation_turns_the_image_upright(tmp_path, photo):
     for orientation in range(1, 9):
         exif = Image.Exif()
         exif[0x0112] = orientation
         upright = Image.fromarray(photo)
-        # Turned the other way and marked: what a viewer turns back to the photograph.
+        # Turn the photograph the other way and mark it, so that a viewer turns it back.
         undo = {
             2: Image.Transpose.FLIP_LEFT_RIGHT,
             3: Image.Transpose.ROTATE_180,
@@ -97,7 +97,7 @@ def test_bytes_decode_as_the_file_does(every_kind):
     assert (decode(path.read_bytes(), 3) == decode(path, 3)).all()
 
 
-def test_grey_is_the_grey_of_pillow(photo):
+def test_grey_levels_match_pillow(photo):
     assert (to_channels(photo, 1)[..., 0] == np.asarray(Image.fromarray(photo).convert("L"))).all()
     assert (to_channels(photo[..., :1], 3) == photo[..., :1]).all()
 
@@ -114,7 +114,7 @@ def test_grey_is_the_grey_of_pillow(photo):
         ((1000, 1), (10, 300), "crop", (499, 0, 1, 1, 10, 300)),
     ],
 )
-def test_boxes(size, target, rule, expected):
+def test_crop_and_pad_boxes(size, target, rule, expected):
     assert fit(size, target, rule) == expected
 
 
@@ -135,7 +135,7 @@ def test_resize_has_antialias():
     assert np.abs(resize_image(board.astype(np.uint8), (8, 8), "stretch").astype(int) - 127).max() <= 2
 
 
-def test_an_input_reads_what_it_wants(every_kind):
+def test_an_input_is_read_in_its_own_size_and_channels(every_kind):
     value = image_value((32, 48), 1, resize="crop")
     (image,) = value.read(every_kind["exif_6.jpg"])["image"]
     assert image.shape == value.shape

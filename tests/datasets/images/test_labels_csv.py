@@ -9,7 +9,7 @@ from dltemplates.settings import DatasetSettings
 
 @pytest.fixture
 def table(tmp_path, write_image):
-    """A function that writes ten images and a table of them: `table("file,labels", ["a;b", ...])`."""
+    """Return a function that writes ten images and their table: `table("file,labels", ["a;b", ...])`."""
 
     def write(header, cells, below=".", encoding="utf-8"):
         folder = tmp_path / "data" / below
@@ -81,12 +81,12 @@ def test_a_table_for_each_split(table):
         ("file,labels", [], "Received: none in 0 rows"),
     ],
 )
-def test_tables_that_break_a_rule(table, header, cells, message):
+def test_invalid_tables_are_refused(table, header, cells, message):
     with pytest.raises(ValueError, match=message):
         load(table(header, cells))
 
 
-def test_rows_that_break_a_rule(table):
+def test_invalid_rows_are_refused(table):
     path = table("file,x", ["1", "2", "3"])
     for row, message in (
         ("images/9.png,1", "Received: 'images/9.png' in line 5"),
@@ -100,7 +100,7 @@ def test_rows_that_break_a_rule(table):
             load(path)
 
 
-def test_a_table_that_is_none(table):
+def test_a_file_that_is_not_a_table_is_refused(table):
     path = table("file,x", ["1", "2", "3"])
     (path / "labels.csv").write_bytes(b"file,x\n\xff\xfe\x00")
     with pytest.raises(ValueError, match=r"labels.csv.*CSV.*UTF-8.*Received: .*codec"):
@@ -110,7 +110,7 @@ def test_a_table_that_is_none(table):
         load(path)
 
 
-def test_splits_that_differ(table):
+def test_splits_that_differ_are_refused(table):
     table("file,labels", ["a", "b", "a", "b"], below="train")
     path = table("file,labels", ["c"], below="test")
     with pytest.raises(ValueError, match=r"Received: 'c' of 'images/0.png'"):

@@ -1,4 +1,4 @@
-"""The user's own arrays."""
+"""Arrays of the user in `.npz` files."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ LABELS = np.arange(20) % 2
 
 @pytest.fixture
 def load(tmp_path):
-    """A function that saves arrays and loads them as a dataset."""
+    """Return a function that saves arrays and loads them as a dataset."""
 
     def save_and_load(settings=None, task="classification", **arrays):
         np.savez(tmp_path / "data.npz", **arrays)
@@ -35,7 +35,7 @@ def test_x_and_y_are_split(load):
     assert dataset.spec.fingerprint != load(x=changed, y=LABELS).spec.fingerprint
 
 
-def test_splits_that_are_given_are_kept(load):
+def test_the_users_splits_are_kept(load):
     dataset = load(
         x_train=IMAGES, y_train=LABELS, x_val=IMAGES[:4], y_val=LABELS[:4], x_test=IMAGES[:3], y_test=LABELS[:3]
     )
@@ -44,7 +44,7 @@ def test_splits_that_are_given_are_kept(load):
     assert dataset.spec.targets[0].classes == ("0", "1")
 
 
-def test_where_no_class_is_needed_images_alone_will_do(load):
+def test_without_classes_images_are_enough(load):
     dataset = load(task="reconstruction", x=IMAGES)
     assert dataset.spec.sizes == {"train": 14, "validation": 2, "test": 4}
     assert [value.name for value in dataset.spec.targets] == ["image"]
@@ -53,15 +53,15 @@ def test_where_no_class_is_needed_images_alone_will_do(load):
     assert load(task="generation", x=IMAGES).spec.targets[0].classes == ("data",)
 
 
-def test_where_one_class_is_told_from_all_others_those_may_be_rare(load):
+def test_rare_classes_are_pooled_for_one_vs_rest_labels(load):
     labels = np.where(np.arange(20) < 15, 0, np.arange(20) - 14)
     normal = Named(name="anomaly", normal=0, anomalies="keep")
     dataset = load(task=normal, x=IMAGES, y=labels)
     found = {split: np.bincount(source.column("anomaly")).tolist() for split, source in dataset.splits.items()}
     assert found == {"train": [10, 3], "validation": [2, 1], "test": [3, 1]}
     ones = {"x_train": IMAGES, "y_train": labels * 0, "x_test": IMAGES, "y_test": labels}
-    given = load(task=normal, x_val=IMAGES, y_val=labels, **ones)
-    assert np.bincount(given.split("test").column("label")).tolist() == [15, 1, 1, 1, 1, 1]
+    dataset = load(task=normal, x_val=IMAGES, y_val=labels, **ones)
+    assert np.bincount(dataset.split("test").column("label")).tolist() == [15, 1, 1, 1, 1, 1]
 
 
 def test_a_column_of_class_ids(load):
@@ -96,7 +96,7 @@ def test_size_and_channels(load, monkeypatch):
     assert at_once.std() > 20
 
 
-def test_other_integers_from_0_to_255_are_taken(load):
+def test_other_integer_types_from_0_to_255_are_accepted(load):
     assert load(x=IMAGES.astype(np.int64), y=LABELS).split("train").read(np.arange(1))["image"].dtype == np.uint8
 
 
@@ -148,7 +148,7 @@ def test_other_integers_from_0_to_255_are_taken(load):
         ),
     ],
 )
-def test_arrays_that_break_a_rule(load, arrays, message):
+def test_invalid_arrays_are_refused(load, arrays, message):
     y = arrays.get("y", LABELS)
     task = "image_regression" if y.dtype.kind == "f" else "multi_label" if y.shape == (20, 2) else "classification"
     with pytest.raises(ValueError, match=message):
@@ -169,7 +169,7 @@ def test_nothing_is_unpickled(load, tmp_path):
     assert not (tmp_path / "sprung").exists()
 
 
-def test_files_that_are_no_npz(tmp_path):
+def test_files_that_are_not_npz_are_refused(tmp_path):
     np.savez_compressed(tmp_path / "cut.npz", x=IMAGES, y=LABELS)
     (tmp_path / "cut.npz").write_bytes((tmp_path / "cut.npz").read_bytes()[:300])
     (tmp_path / "empty.npz").write_bytes(b"")

@@ -1,4 +1,4 @@
-"""The TensorFlow reader of files gives what the reference gives: the same pixels, one level off where it resizes."""
+"""The TensorFlow reader agrees with the reference: equal pixels, one level off after resizing."""
 
 import numpy as np
 import pytest
@@ -52,14 +52,14 @@ def make_source(every_kind, names, image):
     return FileSource(root, examples.fields(image, class_value(("even", "odd"))))
 
 
-def test_only_what_is_decoded_alike_goes_to_tensorflow(every_kind):
+def test_tensorflow_decodes_only_formats_that_pillow_decodes_alike(every_kind):
     source = make_source(every_kind, list(every_kind), image_value((97, 131), 3, resize="stretch"))
     decoders = {name: file.decoder for name, file in zip(source.keys, source.fields["image"].files, strict=True)}
     assert decoders == {name: BY_TENSORFLOW.get(name, "pillow") for name in every_kind}
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_pixels_are_equal_where_nothing_is_resized(every_kind, channels):
+def test_pixels_are_equal_without_resizing(every_kind, channels):
     upright = [name for name in every_kind if name[5:6] not in ("5", "6", "7", "8")]
     assert set(BY_TENSORFLOW) <= set(upright)
     source = make_source(every_kind, upright, image_value((97, 131), channels, resize="stretch"))
@@ -74,12 +74,12 @@ def test_resized_pixels_are_at_most_one_level_off(every_kind, channels, rule, si
     assert_equal(make_source(every_kind, list(every_kind), image_value(size, channels, resize=rule)), 1)
 
 
-def test_one_decoder_needs_no_switch(every_kind):
+def test_a_single_decoder_needs_no_switch(every_kind):
     for name in ("jpeg_420.jpg", "gif_rgb.gif"):
         assert_equal(make_source(every_kind, [name, name], image_value((97, 131), 3, resize="stretch")), 0)
 
 
-def test_what_pillow_forgives_goes_through_pillow(every_kind, tmp_path):
+def test_files_that_only_pillow_accepts_are_read_by_pillow(every_kind, tmp_path):
     for name in ("png_rgb.png", "jpeg_444.jpg"):
         (tmp_path / f"longer_{name}").write_bytes(every_kind[name].read_bytes() + b"more")
     (tmp_path / "shorter.png").write_bytes(every_kind["png_rgb.png"].read_bytes()[:-12])
@@ -91,13 +91,13 @@ def test_what_pillow_forgives_goes_through_pillow(every_kind, tmp_path):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_window_is_that_of_the_whole_image(every_kind, channels):
+def test_a_window_equals_the_crop_of_the_whole_image(every_kind, channels):
     upright = [name for name in every_kind if name[5:6] not in ("5", "6", "7", "8")]
     source = make_source(every_kind, upright, image_value((64, 80), channels, resize="stretch"))
     whole = np.stack([source.read_file("image", index, (97, 131)) for index in range(len(source))])
     draws = np.random.default_rng(0).random((4, len(source), 2))
     draws[0] = 0
-    draws[1] = 1 - 2**-23  # the other corner
+    draws[1] = 1 - 2**-23  # the opposite corner
     for number, draw in enumerate(draws.astype(np.float32)):
         crop_flip = CropFlip((64, 80), (97, 131), flips=True)
         flip = np.float32(np.arange(len(source)) % 2)
@@ -113,7 +113,7 @@ def test_a_window_is_that_of_the_whole_image(every_kind, channels):
 
 @pytest.mark.data
 @pytest.mark.parametrize("rule", ["stretch", "crop", "pad"])
-def test_photographs(data, rule):
+def test_readers_agree_on_photographs(data, rule):
     images = {"size": (96, 128), "resize": rule}
     settings = DatasetSettings(name=str(data / "hymenoptera/hymenoptera_data"), images=images)
     dataset = load_data(settings)
@@ -131,7 +131,7 @@ def test_a_broken_file_is_named_by_check(every_kind, tmp_path):
     source = FileSource(tmp_path, examples.fields(image, target))
     source.check()
     content = bytearray(path.read_bytes())
-    content[5000:5100] = bytes(100)  # after it was scanned
+    content[5000:5100] = bytes(100)  # broken after the scan
     path.write_bytes(content)
     with pytest.raises(tf.errors.InvalidArgumentError):
         read_all(source)

@@ -1,4 +1,4 @@
-"""The heartbeats: what is read, how they are split, and what is said of files that are not as they must be."""
+"""The heartbeats of ECG5000: how they are read and split, and errors on broken files."""
 
 import numpy as np
 import pytest
@@ -31,8 +31,8 @@ def everything(dataset, split):
     return source.read(np.arange(len(source)))
 
 
-def test_normal_and_other_beats_have_their_share_of_every_split(folder):
-    rows = write_beats(folder / "ecg5000" / "ECG5000_TRAIN.txt", (60, 30, 5, 4, 1))  # one of the last kind
+def test_normal_and_other_beats_are_stratified(folder):
+    rows = write_beats(folder / "ecg5000" / "ECG5000_TRAIN.txt", (60, 30, 5, 4, 1))  # a single beat of the last class
     dataset = load_data(DatasetSettings(name="ecg5000", validation=0.25, test=0.2), ANOMALY)
     assert dataset.spec.sizes == {"train": 60, "validation": 20, "test": 20}
     (value,) = dataset.spec.inputs
@@ -67,7 +67,7 @@ def test_a_broken_file_is_named(tmp_path, text, match):
         read_beats(path)
 
 
-def test_without_a_file_it_says_where_to_put_it(folder, monkeypatch):
+def test_without_a_file_the_error_says_where_to_put_it(folder, monkeypatch):
     monkeypatch.setenv("DLT_CACHE", str(folder / "none"))
     with pytest.raises(ValueError, match=r"needs the file ecg5000/.*ECG5000_TRAIN\.txt.*timeseriesclassification"):
         load_data("ecg5000", ANOMALY)
@@ -77,8 +77,8 @@ def test_without_a_file_it_says_where_to_put_it(folder, monkeypatch):
 def test_the_real_beats(data_folder):
     dataset = load_data("ecg5000", ANOMALY)
     labels = np.concatenate([everything(dataset, split)["label"] for split in dataset.splits])
-    if len(labels) == 500:  # the file of training beats alone
+    if len(labels) == 500:  # the file of training beats only
         assert np.bincount(labels).tolist() == [292, 177, 10, 19, 2]
     features = everything(dataset, "train")["features"]
     assert np.isfinite(features).all()
-    np.testing.assert_allclose(features.std(axis=1), 1, atol=0.01)  # the archive has each beat standardized
+    np.testing.assert_allclose(features.std(axis=1), 1, atol=0.01)  # each beat is standardized in the archive

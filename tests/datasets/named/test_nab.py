@@ -1,4 +1,4 @@
-"""Series with marked anomalies: windows of them, their marks, splits by time, and what is refused."""
+"""Series with labeled anomalies: windows, labels, splits by time, and refused input."""
 
 import json
 
@@ -17,7 +17,7 @@ ROWS = 1000
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A series that counts up from 0, one value a minute; minutes 500 to 519 and 900 to 949 are marked."""
+    """Write a series that counts up from 0, one value a minute; minutes 500 to 519 and 900 to 949 are anomalies."""
     monkeypatch.setenv("DLT_DATA", str(tmp_path))
     times = pd.date_range("2020-01-01", periods=ROWS, freq="min")
     path = tmp_path / "nab" / "data" / "realKnownCause" / "counter.csv"
@@ -39,7 +39,7 @@ def everything(dataset, split):
     return source.read(np.arange(len(source)))
 
 
-def test_windows_are_in_the_order_of_time_and_in_one_split_each(folder):
+def test_windows_are_in_time_order_and_each_in_one_split(folder):
     dataset = load(validation=0.5, test=0.4)
     split_bounds = {"train": (0, 300), "validation": (300, 600), "test": (600, 1000)}
     aftermath = {"train": 0, "validation": 63, "test": 0}
@@ -52,14 +52,14 @@ def test_windows_are_in_the_order_of_time_and_in_one_split_each(folder):
     assert dataset.spec.sizes == {"train": 237, "validation": 174, "test": 337}
 
 
-def test_a_window_is_marked_where_its_last_value_is(folder):
+def test_a_window_has_the_label_of_its_last_value(folder):
     dataset = load(validation=0.5, test=0.4)
     for split, marked in (("train", []), ("validation", range(500, 520)), ("test", range(900, 950))):
         arrays = everything(dataset, split)
         assert arrays["features"][arrays["label"] == 1, -1].tolist() == list(marked)
 
 
-def test_normal_windows_hold_nothing_marked_but_in_the_test(folder):
+def test_normal_windows_outside_the_test_split_hold_no_anomaly(folder):
     for shares in ({"validation": 0.5, "test": 0.4}, {"validation": 0.2, "test": 0.05 + LENGTH / ROWS}):
         dataset = load(**shares)
         for split in ("train", "validation"):
@@ -71,14 +71,14 @@ def test_normal_windows_hold_nothing_marked_but_in_the_test(folder):
     assert ends.tolist() == list(range(600 + LENGTH - 1, ROWS))
 
 
-def test_statistics_are_those_of_the_first_part(folder):
+def test_statistics_are_fitted_on_the_training_part(folder):
     (value,) = load(validation=0.5, test=0.4).spec.inputs
     windows = np.arange(237)[:, None] + np.arange(LENGTH)
     np.testing.assert_allclose(value.mean, windows.mean(axis=0))
     np.testing.assert_allclose(value.std, windows.std(axis=0))
 
 
-def test_a_window_is_read_by_any_indices(folder):
+def test_windows_are_read_at_any_indices(folder):
     source = load(validation=0.5, test=0.4).split("test")
     np.testing.assert_array_equal(source.read(np.array([9, 2]))["features"][:, 0], [609, 602])
 
@@ -111,7 +111,7 @@ def test_a_broken_series_is_named(folder, text, match):
         load()
 
 
-def test_without_files_it_says_where_to_put_them(tmp_path, monkeypatch):
+def test_without_files_the_error_says_where_to_put_them(tmp_path, monkeypatch):
     monkeypatch.setenv("DLT_DATA", str(tmp_path))
     monkeypatch.setenv("DLT_CACHE", str(tmp_path / "none"))
     with pytest.raises(ValueError, match=r"needs the file nab/labels/combined_windows\.json.*github.com/numenta/NAB"):
@@ -128,7 +128,7 @@ SHARES = {
 
 
 @pytest.mark.data
-def test_each_series_has_anomalies_in_both_splits_by_the_shares_that_are_said(data_folder):
+def test_each_series_has_anomalies_in_both_splits_at_the_documented_shares(data_folder):
     named = {name for names in SHARES.values() for name in names} | {"cpu_utilization_asg_misconfiguration"}
     assert named == {path.stem for part in FOLDERS for path in (data_folder / "nab" / "data" / part).glob("*.csv")}
     for test, names in SHARES.items():
@@ -139,7 +139,7 @@ def test_each_series_has_anomalies_in_both_splits_by_the_shares_that_are_said(da
 
 
 @pytest.mark.data
-def test_the_template_trains_on_what_is_not_marked_and_judges_by_windows_after_it(data_folder):
+def test_the_template_trains_on_normal_windows_and_evaluates_on_later_ones(data_folder):
     template = load_template("fc_autoencoder_nab")
     _, dataset = load_for(template)
     assert dataset.spec.sizes == {"train": 2711, "validation": 7818, "test": 11284}

@@ -1,4 +1,4 @@
-"""The datasets of the catalog: their sizes, their splits, and what is said when their files are wrong."""
+"""The datasets of the catalog: sizes, splits, and errors on wrong files."""
 
 import gzip
 import os
@@ -24,7 +24,7 @@ IMAGES = {
         ("cifar10", "cifar10_images", "cifar10_images.tar.gz", "cifar-10-binary.tar.gz", "cifar-10-batches-bin"),
     ),
 }
-TABLES = {  # rows of each split, numbers and categories of a row, classes or the number that is to be predicted
+TABLES = {  # rows of each split, numbers and categories of a row, classes (or None for a number)
     "gates:xor": ((4, 4, 4), (2, 0), ("0", "1")),
     "iris": ((108, 12, 30), (4, 0), ("setosa", "versicolor", "virginica")),
     "wine": ((128, 14, 36), (13, 0), ("class_0", "class_1", "class_2")),
@@ -68,7 +68,7 @@ def test_a_dataset_without_a_row_fails():
     "name",
     [pytest.param(name, marks=pytest.mark.data if name in FROM_FILES else ()) for name in TABLES],
 )
-def test_contract_of_tables(name, request):
+def test_tables_match_their_row(name, request):
     if name in FROM_FILES:
         request.getfixturevalue("data")
     sizes, widths, classes = TABLES[name]
@@ -88,7 +88,7 @@ def test_contract_of_tables(name, request):
     assert len(dataset.spec.fingerprint) == 64
 
 
-MARKS = {"digits": [], "cifar10": [pytest.mark.data, pytest.mark.slow]}  # 60,000 files are unpacked
+MARKS = {"digits": [], "cifar10": [pytest.mark.data, pytest.mark.slow]}  # it unpacks 60,000 files
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=MARKS.get(name, [pytest.mark.data])) for name in IMAGES])
@@ -126,7 +126,7 @@ def test_contract(name, request):
     assert len(dataset.spec.fingerprint) == 64
 
 
-def test_digits_are_those_of_scikit_learn():
+def test_digits_equal_those_of_scikit_learn():
     from sklearn.datasets import load_digits
 
     data = load_digits()
@@ -157,7 +157,7 @@ def test_digits_in_another_size():
 
 
 @pytest.mark.data
-def test_mnist_validation_is_a_fixed_choice(data):
+def test_mnist_validation_is_fixed(data):
     dataset = load_data("mnist")
     labels = {split: np.bincount(source.arrays["label"]) for split, source in dataset.splits.items()}
     assert (labels["train"] + labels["validation"]).tolist() == [
@@ -174,7 +174,7 @@ def write_idx(path, array, compress=True):
 
 @pytest.fixture
 def fashion(tmp_path, monkeypatch):
-    """A folder with 240 + 40 pieces of clothing, as the four idx files; `$DLT_DATA` names it."""
+    """Write 240 + 40 images of clothing as four idx files; `$DLT_DATA` names their folder."""
     generator = np.random.default_rng(0)
     for name, count in (("train", 240), ("t10k", 40)):
         images = generator.integers(0, 256, (count, 28, 28), np.uint8)
@@ -200,7 +200,7 @@ def test_fashion_mnist_from_idx_files(fashion):
     assert load_fashion().spec == dataset.spec
 
 
-def test_idx_files_that_are_broken(fashion):
+def test_broken_idx_files_are_refused(fashion):
     path = fashion / "t10k-labels-idx1-ubyte.gz"
     whole = path.read_bytes()
     path.write_bytes(whole[:-10])
@@ -226,7 +226,7 @@ def write_batch(path, labels, first):
 
 @pytest.fixture
 def binary(tmp_path, monkeypatch):
-    """A folder with the binary version of CIFAR-10, 40 images a file; `$DLT_DATA` names the folder above."""
+    """Write the binary version of CIFAR-10, 40 images a file; `$DLT_DATA` names the folder above."""
     folder = tmp_path / "cifar10" / "cifar-10-batches-bin"
     for number, name in enumerate((*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")):
         write_batch(folder / f"{name}.bin", np.arange(40) % 10, 40 * number)
@@ -243,7 +243,7 @@ def test_cifar10_from_its_binary_version(binary):
     assert dataset.spec.sizes == {"train": 180, "validation": 20, "test": 40}
     batch = dataset.split("test").read(np.arange(40))
     assert batch["label"].tolist() == (np.arange(40) % 10).tolist()
-    planes = ((207 + np.arange(3072)) % 251).reshape(3, 32, 32)  # red, then green, then blue
+    planes = ((207 + np.arange(3072)) % 251).reshape(3, 32, 32)  # red plane, then green, then blue
     assert (batch["image"][7] == planes.transpose(1, 2, 0)).all()
 
 
@@ -268,7 +268,7 @@ def test_cifar10_from_class_folders(tmp_path, monkeypatch, photo):
     assert load_cifar().spec.sizes == {"train": 54, "validation": 6, "test": 4}
 
 
-def test_cifar10_that_is_broken(binary):
+def test_broken_cifar10_is_refused(binary):
     (binary / "data_batch_3.bin").write_bytes(b"x" * 1000)
     with pytest.raises(ValueError, match=r"CIFAR-10.*data_batch_1.bin.*Received: .*3.bin, broken"):
         load_cifar()

@@ -1,4 +1,4 @@
-"""Series as they lie in files, and the windows that are cut out of them."""
+"""Series read from CSV files, and the windows cut from them."""
 
 import hashlib
 import re
@@ -25,14 +25,14 @@ def settings(**given):
 
 
 def table(rows=ROWS, **columns):
-    """Months from 1995 on; `sales` counts the rows, so that a value says which row it is."""
+    """Return months from 1995 on; `sales` counts the rows, so a value tells its row."""
     dates = pd.date_range("1995-01", periods=rows, freq="MS").strftime("%Y-%m")
     return pd.DataFrame({"month": dates, "heat": np.cos(np.arange(rows)), "sales": np.arange(rows) * 1.0} | columns)
 
 
 @pytest.fixture
 def load(file):
-    """A function that writes a series and loads it as a dataset."""
+    """Return a function that writes a series and loads it as a dataset."""
 
     def write_and_load(frame, given=None, reference=None, whole=False, task="forecasting"):
         named = (given or settings()).model_copy(update={"name": str(file(frame))})
@@ -55,7 +55,7 @@ def file(tmp_path):
     return write
 
 
-def test_a_window_is_followed_by_what_comes_next(load):
+def test_each_window_is_followed_by_its_horizon(load):
     dataset = load(table(), settings(season_length=4))
     for split in SPLITS:
         arrays = everything(dataset, split)
@@ -68,10 +68,10 @@ def test_a_window_is_followed_by_what_comes_next(load):
             np.testing.assert_array_equal(past, rows[-4:])
 
 
-def test_any_indices_are_read_in_any_order_from_one_array():
+def test_windows_are_read_at_any_indices_in_any_order():
     rows = np.random.default_rng(0).normal(size=(50, 2)).astype(np.float32)
     source = WindowSource(rows, np.arange(50.0), target=1, window_sizes=(5, 2, 8))
-    assert len(source) == 50 - 8 - 2 + 1  # the first rows are part of a season before
+    assert len(source) == 50 - 8 - 2 + 1  # the first rows serve as past seasons
     indices = np.array([40, 0, 7, 7])
     for name, array in source.read(indices).items():
         each = np.stack([source.read(np.array([index]))[name][0] for index in indices])
@@ -82,7 +82,7 @@ def test_any_indices_are_read_in_any_order_from_one_array():
         source.read(np.array([41]))
 
 
-def test_splits_follow_each_other_and_share_no_row(load):
+def test_splits_are_consecutive_and_share_no_row(load):
     dataset = load(table(rows=100), settings())
     seen = {}
     for split in SPLITS:
@@ -93,7 +93,7 @@ def test_splits_follow_each_other_and_share_no_row(load):
     assert set.union(*seen.values()) == set(range(100))
 
 
-def test_scaling_is_learned_on_the_training_split_alone(load):
+def test_scaling_is_fitted_on_the_training_split_only(load):
     dataset = load(table(), settings())
     train = everything(dataset, "train")
     (series,), future = dataset.spec.inputs, dataset.spec.targets[0]
@@ -108,7 +108,7 @@ def test_scaling_is_learned_on_the_training_split_alone(load):
     assert load(later, settings()).spec.inputs == dataset.spec.inputs
 
 
-def test_the_spec_says_what_a_series_is(load):
+def test_the_spec_describes_the_series(load):
     spec = load(table(), settings(target="heat", season_length=5)).spec
     (series,), (future, past, time) = spec.inputs, spec.targets
     assert (series.kind, series.shape, [column.name for column in series.columns]) == (
@@ -118,16 +118,16 @@ def test_the_spec_says_what_a_series_is(load):
     assert (past.shape, time.frequency) == ((5,), "MS")
 
 
-def test_a_column_that_may_be_the_time_is_told(load):
+def test_a_rising_column_gives_a_warning(load):
     years = table(year=np.arange(ROWS) + 1900)[["year", "heat"]]
     (told,) = load(years, settings(target="heat")).spec.warnings
     assert told.startswith("column `year` rises from row to row")
     assert "columns.year=date, or =skip" in told
     assert load(years, settings(target="heat", columns={"year": "number"})).spec.warnings == ()
-    assert load(table(), settings(target="sales")).spec.warnings == ()  # what is forecast may rise
+    assert load(table(), settings(target="sales")).spec.warnings == ()  # a target may rise
 
 
-def test_the_fingerprint_is_that_of_the_values_and_the_dates(load):
+def test_the_fingerprint_depends_on_values_and_dates(load):
     first = load(table(), settings()).spec.fingerprint
     assert load(table(), settings()).spec.fingerprint == first
     other = table()
@@ -136,7 +136,7 @@ def test_the_fingerprint_is_that_of_the_values_and_the_dates(load):
     assert load(table().drop(columns="month"), settings()).spec.fingerprint != first
 
 
-def test_times_are_days_or_numbers_of_rows(load):
+def test_times_are_days_or_row_numbers(load):
     dated, undated = (load(frame, settings()) for frame in (table(), table().drop(columns="month")))
     assert everything(dated, "train")["time"][0] == (pd.Timestamp("1995-07-01") - pd.Timestamp("1970-01-01")).days
     assert everything(undated, "train")["time"][0] == 6
@@ -156,14 +156,14 @@ def test_times_are_days_or_numbers_of_rows(load):
         ("YS-JAN", "1700-01-01", "1703"),
     ],
 )
-def test_even_dates_are_told_and_continued(frequency, start, text):
+def test_regular_dates_are_recognized_and_continued(frequency, start, text):
     dates = pd.date_range(start, periods=12, freq=frequency)
     assert frequency_of("date", dates, None) == frequency
     assert frequency_of("date", dates[:2], frequency) == frequency
     assert date_texts(following(dates[2], frequency, 1), frequency)[0].startswith(text)
 
 
-def test_what_dates_look_like():
+def test_date_columns_are_recognized():
     assert is_dates(pd.Series(["1749-01", "1749-02"]), MONTH)
     assert not is_dates(pd.Series(["1749-01", "1749-02"]), DAY)
     for pattern in (MONTH, DAY):
@@ -175,7 +175,7 @@ def test_what_dates_look_like():
 
 
 @pytest.mark.data
-def test_the_sunspots_are_whole(data_folder):
+def test_the_sunspots_file_is_complete(data_folder):
     content = (data_folder / "series" / "monthly-sunspots.csv").read_bytes()
     assert hashlib.md5(content).hexdigest() == SUNSPOTS.md5
     dataset = load_data(settings(name="sunspots", window=48, horizon=12, validation=0.15))
@@ -187,7 +187,7 @@ def test_the_sunspots_are_whole(data_folder):
 
 
 @pytest.mark.data
-def test_days_that_are_missing_in_real_data_are_seen(data_folder):
+def test_missing_days_in_real_data_are_found(data_folder):
     """The last days of the leap years 1984 and 1988 are not in the file."""
     name = str(data_folder / "series" / "daily-min-temperatures.csv")
     with pytest.raises(ValueError, match="Received: 1984-12-30 00:00:00, then 1985-01-01"):
@@ -195,13 +195,13 @@ def test_days_that_are_missing_in_real_data_are_seen(data_folder):
     assert load_data(settings(name=name, columns={"Date": "skip"})).spec.targets[2].frequency is None
 
 
-def test_a_csv_file_is_a_series_where_a_window_is_given(file):
+def test_a_csv_file_with_a_window_is_a_series(file):
     path = str(file(table()))
     assert load_data(settings(name=path)).spec.inputs[0].kind == "series"
     assert load_data(DatasetSettings(name=path)).spec.inputs[0].kind != "series"
 
 
-def test_a_trained_network_says_how_another_series_is_read(load, file):
+def test_other_series_are_read_by_the_spec_of_the_network(load, file):
     spec = load(table(), settings(target="heat", season_length=5)).spec
     other = table(rows=120, note=["x"] * 120)[["note", "sales", "heat", "month"]]
     dataset = load_data(DatasetSettings(name=str(file(other))), reference=spec)
@@ -213,7 +213,7 @@ def test_a_trained_network_says_how_another_series_is_read(load, file):
     assert undated.spec.targets[2].frequency is None
 
 
-def test_dates_of_another_format_are_read_where_they_are_said_to_be_dates(load, file):
+def test_a_date_column_may_have_another_format(load, file):
     days = pd.date_range("2020-01-10", periods=ROWS)
     frame = table(month=days.strftime("%d/%m/%Y"))
     spec = load(frame, settings(columns={"month": "date"})).spec
@@ -224,19 +224,19 @@ def test_dates_of_another_format_are_read_where_they_are_said_to_be_dates(load, 
     assert dates == ["2020-03-10", "2020-03-11"]
     few = table(
         rows=6, month=pd.date_range("2020-04-01", periods=6).strftime("%d/%m/%Y")
-    )  # which month first, by them?
+    )  # day or month first: ambiguous by themselves
     assert next_window(file(few), spec, 1)[1] == ["2020-04-07"]
     with pytest.raises(ValueError, match="Received: 10/01/2020 in row 1 of `month`.*=skip.*=date"):
         load(frame, settings())
 
 
-def test_a_series_is_judged_as_a_whole_without_cuts(load, file):
+def test_a_series_is_evaluated_whole(load, file):
     spec = load(table(), settings()).spec
     given = DatasetSettings(name=str(file(table())), validation=0.25)
     assert load_data(given, reference=spec, whole=True).spec.sizes["all"] == ROWS - 6 - 3 + 1
 
 
-def test_a_trained_network_is_judged_on_what_is_long_enough(load):
+def test_splits_too_short_for_a_window_are_left_out(load):
     spec = load(table(), settings()).spec
     later = table().assign(sales=np.arange(ROWS) + 1000.0)
     judged = load(later, settings(validation=0.1), reference=spec)
@@ -246,7 +246,7 @@ def test_a_trained_network_is_judged_on_what_is_long_enough(load):
         load(table(rows=10), settings(validation=0.1), reference=spec)
 
 
-def test_the_last_window_is_what_the_continuation_is_forecast_of(load, file):
+def test_the_forecast_continues_the_last_window(load, file):
     spec = load(table(), settings()).spec
     window, dates = next_window(file(table(rows=7)), spec, 3)
     np.testing.assert_array_equal(window[0, :, 1], np.arange(1, 7))
@@ -255,7 +255,7 @@ def test_the_last_window_is_what_the_continuation_is_forecast_of(load, file):
     assert next_window(file(table().drop(columns="month")), spec, 3)[1] is None
 
 
-def test_what_cannot_be_continued_is_refused(load, file, tmp_path):
+def test_series_that_cannot_be_continued_are_refused(load, file, tmp_path):
     spec = load(table(), settings()).spec
     with pytest.raises(ValueError, match="6 rows.*Received: 5 in "):
         next_window(file(table(rows=5)), spec, 3)
@@ -308,7 +308,7 @@ def twice(frame):
         (lambda f: f, {"season_length": 12}, r"15.*Received: 12 of 60.*in validation.*series\.season_length \(12\)"),
     ],
 )  # fmt: skip
-def test_what_is_no_series_is_refused(load, change, given, match):
+def test_invalid_series_are_refused(load, change, given, match):
     with pytest.raises(ValueError, match=match):
         load(change(table()), settings(**given))
 
@@ -318,13 +318,13 @@ def test_a_series_needs_a_window():
         series_dataset(table(), settings(window=None))
 
 
-def test_a_folder_of_tables_is_no_series(file):
+def test_a_folder_of_tables_is_refused_as_a_series(file):
     folder = file(table()).parent
     (folder / "mine.csv").rename(folder / "train.csv")
     with pytest.raises(ValueError, match=r"CSV file.*Received: .*dataset\.series out"):
         load_data(settings(name=str(folder)))
 
 
-def test_channels_that_never_change_keep_their_unit(load):
+def test_constant_channels_keep_their_unit(load):
     spec = load(table(heat=5.0), settings()).spec
     assert (spec.inputs[0].mean[0], spec.inputs[0].std[0]) == (5.0, 1.0)

@@ -1,4 +1,4 @@
-"""A cache holds what was written, is read by index, and is written again where it is not whole."""
+"""The cache: it holds the written examples, is read by index, and is written again if incomplete."""
 
 import errno
 import os
@@ -23,7 +23,7 @@ COUNTS = (2, 0, 3, 1, 4)
 
 
 def examples():
-    """Five examples of a source without random access."""
+    """Yield five examples, without random access."""
     rng = np.random.default_rng(0)
     for number, count in enumerate(COUNTS):
         sound = rng.integers(-99, 99, 5).astype(np.int16)
@@ -55,14 +55,14 @@ def check(source):
 def test_a_converted_source_has_random_access_and_is_converted_once(tmp_path):
     check(convert(examples, LAYOUT, "five"))
     assert [path.name for path in files(tmp_path)] == ["a%2Fb.npy", "boxes+offsets.npy", "boxes.npy", "sound.npy"]
-    check(convert(None, LAYOUT, "five"))  # is not called
+    check(convert(None, LAYOUT, "five"))  # it is not called again
     source = convert(None, LAYOUT, "five")
     assert isinstance(source.arrays["sound"], np.memmap)
     assert isinstance(source.arrays["boxes"].values, np.memmap)
     np.testing.assert_array_equal(source.column("boxes"), source.read(np.arange(5))["boxes"])
 
 
-def test_another_key_or_layout_is_another_cache():
+def test_another_key_or_layout_uses_another_cache():
     others = {**LAYOUT, "sound": Stored("int32", (5,))}
     assert len({name_of("a", LAYOUT), name_of("b", LAYOUT), name_of("a", others)}) == 3
     assert name_of("a", LAYOUT) == name_of("a", dict(reversed(LAYOUT.items())))
@@ -82,7 +82,7 @@ def test_another_key_or_layout_is_another_cache():
     ],
     ids=["gone", "shorter", "longer", "empty", "fewer", "dtype", "falling offsets"],
 )
-def test_what_is_not_whole_is_written_again(tmp_path, name, spoil):
+def test_an_incomplete_cache_is_written_again(tmp_path, name, spoil):
     convert(examples, LAYOUT, "five")
     contents = {path: path.read_bytes() for path in files(tmp_path)}
     (path,) = [path for path in contents if path.name == name]
@@ -92,13 +92,13 @@ def test_what_is_not_whole_is_written_again(tmp_path, name, spoil):
     assert {path: path.read_bytes() for path in files(tmp_path)} == contents
 
 
-def test_a_cache_of_another_number_of_examples_is_none(tmp_path):
+def test_a_cache_with_another_number_of_examples_is_written_again(tmp_path):
     write_arrays(tmp_path / "some", {"a": Stored("int64", ())}, [{"a": np.arange(3)}, {"a": np.arange(2)}])
     assert len(open_arrays(tmp_path / "some", {"a": Stored("int64", ())}, 5)) == 5
     assert open_arrays(tmp_path / "some", {"a": Stored("int64", ())}, 4) is None
 
 
-def test_examples_that_are_all_empty(tmp_path):
+def test_empty_examples_are_cached(tmp_path):
     layout = {"boxes": Stored("float32", (4,), is_ragged=True, length=2, fill=-1)}
     source = write_arrays(tmp_path / "some", layout, [{"boxes": [np.zeros((0, 4), np.float32)] * 3}])
     assert (source.read(np.arange(3))["boxes"] == np.full((3, 2, 4), -1)).all()
@@ -116,14 +116,14 @@ def fail_after(count, error):
 
 
 @pytest.mark.parametrize("error", [RuntimeError("stopped"), FileNotFoundError(errno.ENOENT, "no such", "their.wav")])
-def test_nothing_is_left_of_a_conversion_that_stops_and_its_error_stays(tmp_path, error):
+def test_an_interrupted_conversion_leaves_nothing_and_raises_its_error(tmp_path, error):
     with pytest.raises(type(error)) as raised:
         convert(fail_after(3, error), LAYOUT, "five")
     assert raised.value is error
     assert not [*(tmp_path / "cache").glob("*/*")]
 
 
-def test_a_full_disk_is_an_error_in_a_line_and_leaves_nothing(tmp_path, monkeypatch):
+def test_a_full_disk_is_a_one_line_error_and_leaves_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(cache.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 79}))
     layout = {"a": Stored("int64", (2,))}
     with pytest.raises(OSError, match="space.*No space left on device.*DLT_CACHE") as raised:
@@ -136,7 +136,7 @@ def test_a_full_disk_is_an_error_in_a_line_and_leaves_nothing(tmp_path, monkeypa
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
-def test_a_disk_that_fills_up_while_it_is_written(tmp_path, monkeypatch):
+def test_a_disk_that_fills_up_during_writing(tmp_path, monkeypatch):
     full = cache._values
 
     def on_full_device(path, name):
@@ -151,14 +151,14 @@ def test_a_disk_that_fills_up_while_it_is_written(tmp_path, monkeypatch):
     assert not [*(tmp_path / "cache").glob("*/*")]
 
 
-def test_a_cache_folder_that_cannot_be_made(tmp_path):
+def test_a_cache_folder_that_cannot_be_created(tmp_path):
     (tmp_path / "cache").write_text("a file")
     with pytest.raises(OSError, match="DLT_CACHE"):
         convert(examples, LAYOUT, "five")
     (tmp_path / "cache").unlink()
 
 
-def test_what_another_process_wrote_meanwhile_stays(tmp_path):
+def test_a_cache_written_by_another_process_meanwhile_is_kept(tmp_path):
     def slow():
         yield from examples()
         convert(examples, LAYOUT, "five")
@@ -182,7 +182,7 @@ def change(**arrays):
         (change(boxes=np.zeros((5, 4), np.float32)), r"`boxes`.*at most 4 rows.*Received: 5"),
     ],
 )
-def test_what_breaks_the_layout_is_refused(tmp_path, given, message):
+def test_examples_that_do_not_fit_the_layout_are_refused(tmp_path, given, message):
     with pytest.raises(ValueError, match=message):
         convert(given, LAYOUT, "five")
     assert not [*(tmp_path / "cache").glob("*/*")]
@@ -200,7 +200,7 @@ def test_objects_are_refused():
         Stored("object", ())
 
 
-def test_rows_that_are_added_do_not_change_the_hash_of_an_example():
+def test_added_rows_do_not_change_the_hash_of_an_example():
     boxes = number_value(4).model_copy(update={"name": "boxes"})
     arrays = [example["boxes"] for example in examples()]
     hashes = [

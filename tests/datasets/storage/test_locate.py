@@ -1,4 +1,4 @@
-"""Where the files of named datasets are looked for, and how archives are unpacked."""
+"""Where files of named datasets are found, and how archives are unpacked."""
 
 import hashlib
 import io
@@ -16,7 +16,7 @@ ORIGIN = Origin(("set/file.bin", "file.bin"), ("https://nowhere.invalid/file.bin
 
 @pytest.fixture(autouse=True)
 def offline(monkeypatch):
-    """No network, whatever the machine has."""
+    """Forbid the network, whatever the machine has."""
 
     def refuse(*args, **kwargs):
         raise OSError("no network")
@@ -51,24 +51,24 @@ def test_offline_the_error_says_which_file_to_put_where(tmp_path):
     assert not (tmp_path / "cache").exists()
 
 
-def test_a_download_is_checked_and_kept(tmp_path, monkeypatch):
-    asked = []
+def test_a_download_is_verified_and_kept(tmp_path, monkeypatch):
+    requests = []
 
     def retrieve(url, known_hash, fname, path):
-        asked.append((url, known_hash))
-        if len(asked) == 1:
+        requests.append((url, known_hash))
+        if len(requests) == 1:
             raise ValueError("MD5 hash of downloaded file does not match")
         return put(path / fname)
 
     monkeypatch.setattr(pooch, "retrieve", retrieve)
     origin = Origin(ORIGIN.paths, ("https://first.invalid/file.bin", "https://second.invalid/file.bin"), ORIGIN.md5)
     assert locate("things", origin) == tmp_path / "cache" / "set" / "file.bin"
-    assert asked == [(url, f"md5:{ORIGIN.md5}") for url in origin.urls]
+    assert requests == [(url, f"md5:{ORIGIN.md5}") for url in origin.urls]
     assert locate("things", origin).read_bytes() == CONTENT
-    assert len(asked) == 2
+    assert len(requests) == 2
 
 
-def test_a_data_folder_that_is_none(tmp_path, monkeypatch):
+def test_a_missing_data_folder_is_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("DLT_DATA", str(tmp_path / "absent"))
     with pytest.raises(ValueError, match=r"`DLT_DATA`.*Received: .*absent"):
         data_folder()
@@ -105,7 +105,7 @@ def test_an_archive_is_unpacked_once(tmp_path):
     assert [item.name for item in folder.parent.iterdir()] == [folder.name]
 
 
-def test_an_archive_that_changed_is_unpacked_again(tmp_path):
+def test_a_changed_archive_is_unpacked_again(tmp_path):
     first = unpack(make_archive(tmp_path / "set.tar.gz", "a"))
     second = unpack(make_archive(tmp_path / "set.tar.gz", "a", "b"))
     assert first != second
@@ -125,7 +125,7 @@ def test_an_archive_that_reaches_outside_is_refused(tmp_path, member):
     assert not (tmp_path / "out").exists()
 
 
-def test_an_archive_that_is_broken(tmp_path):
+def test_a_broken_archive_is_refused(tmp_path):
     path = make_archive(tmp_path / "set.tar.gz", *(f"file{number}" for number in range(50)))
     whole = path.read_bytes()
     for content in (whole[: len(whole) // 2], b"no archive", b""):

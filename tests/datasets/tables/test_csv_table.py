@@ -1,4 +1,4 @@
-"""The user's own table."""
+"""CSV tables of the user."""
 
 import re
 
@@ -19,7 +19,7 @@ UNLABELED = "reconstruction"
 
 
 def table(**changes):
-    """Forty rows of everything: numbers, a date, a category, cells that are missing, classes."""
+    """Return forty rows with numbers, a date, a category, missing cells and classes."""
     random = np.random.default_rng(0)
     columns = {
         "size": random.normal(100, 20, ROWS).round(2),
@@ -32,7 +32,7 @@ def table(**changes):
 
 @pytest.fixture
 def load(tmp_path):
-    """A function that writes tables and loads them as a dataset."""
+    """Return a function that writes tables and loads them as a dataset."""
 
     def write_and_load(frame, task=AnyTarget.name, reference=None, whole=False, columns=None, **settings):
         settings |= {"table": {"columns": columns}} if columns else {}
@@ -53,7 +53,7 @@ def everything(dataset, split="train"):
     return source.read(np.arange(len(source)))
 
 
-def test_columns_are_told_by_what_they_hold(load):
+def test_the_kind_of_a_column_follows_its_cells(load):
     dataset = load(table())
     features, categories = dataset.spec.inputs
     assert [(column.name, column.kind) for column in features.columns] == [("size", "number"), ("day", "date")]
@@ -64,10 +64,10 @@ def test_columns_are_told_by_what_they_hold(load):
     arrays = everything(dataset)
     assert (arrays["features"].dtype, arrays["features"].shape) == (np.float32, (29, 6))
     assert (arrays["categories"].dtype, arrays["categories"].shape) == (np.int32, (29, 1))
-    assert set(arrays["categories"].ravel()) == {0, 1, 2, 3}  # 0 where it is missing
+    assert set(arrays["categories"].ravel()) == {0, 1, 2, 3}  # 0 is a missing category
 
 
-def test_rows_become_what_the_columns_say(load):
+def test_rows_are_encoded_by_their_columns(load):
     frame = table()
     dataset = load(frame, test=0.1)
     (colour,) = dataset.spec.inputs[1].columns
@@ -86,7 +86,7 @@ def test_rows_become_what_the_columns_say(load):
             assert label == (row.label == "yes")
 
 
-def test_a_missing_number_is_the_median_and_said_to_be_missing(load):
+def test_a_missing_number_becomes_the_median_and_a_flag(load):
     sizes = np.arange(ROWS, dtype=float)
     sizes[::5] = np.nan
     dataset = load(table(size=sizes))
@@ -98,7 +98,7 @@ def test_a_missing_number_is_the_median_and_said_to_be_missing(load):
     assert 0 < arrays[:, 1].sum() < 29
 
 
-def test_columns_can_be_taken_otherwise_or_left_out(load):
+def test_columns_can_be_given_another_kind_or_skipped(load):
     frame = table(size=[1, 2, 3, 4] * 10, number=range(ROWS))
     dataset = load(frame, columns={"size": "category", "day": "skip"}, target="label")
     features, categories = dataset.spec.inputs
@@ -108,14 +108,14 @@ def test_columns_can_be_taken_otherwise_or_left_out(load):
 
 
 @pytest.mark.parametrize("noise", [0, 0.3])
-def test_what_gives_back_its_input_says_nothing_of_the_target(load, noise):
+def test_reconstruction_leaves_the_target_unchanged(load, noise):
     settings = {"columns": {"colour": "skip"}, "target": "label"}
     seen = load(table(), Named(name="reconstruction", noise=noise), **settings)
     assert load(table(), reference=seen.spec).spec.targets == load(table(), **settings).spec.targets
 
 
-def test_a_whole_number_is_the_same_category_with_and_without_a_point(load):
-    """One cell that is missing makes floats of a whole column, where pandas writes it."""
+def test_1_and_1_0_are_the_same_category(load):
+    """pandas writes a whole column as floats when one cell is missing."""
     codes = {"columns": {"size": "category"}}
     spec = load(table(size=[1, 2, 3, 4] * 10), **codes).spec
     arrays = everything(load(table(size=[1, None, 3, 2.5] * 10), reference=spec, **codes))
@@ -131,14 +131,14 @@ CATEGORIES = {
     "zeros in front": (["02139", "10001"], "category"),
     "letters in some": (["02139", "K1A0B1"], None),
     "points": (["1.0", "2.0", "x", "1"], None),
-    "what pandas takes for missing": (["None", "null", "N/A", "low"], None),
+    "texts that pandas reads as missing": (["None", "null", "N/A", "low"], None),
     "yes and no": (["TRUE", "FALSE"], None),
 }
 
 
 @pytest.mark.parametrize("name", CATEGORIES)
-def test_categories_are_the_text_of_the_file(load, name):
-    """Whatever else is in the column, in the table learned from or in another; and as it is typed."""
+def test_categories_keep_the_text_of_the_file(load, name):
+    """Other texts in the column change nothing, in training, in other tables and in typed rows."""
     texts, kind = CATEGORIES[name]
     columns = {"columns": {"colour": kind}} if kind else {}
     spec = load(table(colour=texts * (ROWS // len(texts))), **columns).spec
@@ -155,15 +155,15 @@ def test_categories_are_the_text_of_the_file(load, name):
     assert arrays["categories"].item() == texts[0]
 
 
-def test_classes_are_the_text_of_the_file(load):
+def test_classes_keep_the_text_of_the_file(load):
     assert load(table(label=["02139", "10001"] * 20)).spec.targets[0].classes == ("02139", "10001")
     dataset = load(table(label=["None", "low", "high", "null"] * 10))
     assert dataset.spec.targets[0].classes == ("None", "high", "low", "null")
     assert not dataset.spec.skipped
 
 
-def test_a_class_is_the_same_with_and_without_a_point(load):
-    """A label that is missing in one file makes floats of all others in it."""
+def test_1_and_1_0_are_the_same_class(load):
+    """pandas writes all labels as floats when one is missing."""
     dataset = load({"train": table(label=[0, 1] * 20), "test": table(label=[0, 1, None, 1] * 10)})
     assert dataset.spec.targets[0].classes == ("0", "1")
     assert sorted(everything(dataset, "test")["label"]) == [0] * 10 + [1] * 20
@@ -184,7 +184,7 @@ DOUBTS = {
 
 
 @pytest.mark.parametrize("name", DOUBTS)
-def test_what_is_hardly_categories_is_told(load, name):
+def test_doubtful_categories_give_a_warning(load, name):
     values, match = DOUBTS[name]
     (told,) = load(table(colour=values)).spec.warnings
     assert re.search(match, told)
@@ -199,17 +199,17 @@ def test_what_is_hardly_categories_is_told(load, name):
     [
         (["5.1", "3.5", "setosa"], True),
         (["39", "77516", "13"], True),
-        (["0", "1", "label"], False),  # as pandas and NumPy write what has no names
+        (["0", "1", "label"], False),  # the header that pandas and NumPy write without names
         (["size", "2020", "label"], False),
     ],
 )
-def test_a_first_row_that_looks_like_data_is_told(load, names, is_told):
+def test_a_header_that_looks_like_data_gives_a_warning(load, names, is_told):
     told = load(table()[["size", "day", "label"]].set_axis(names, axis=1)).spec.warnings
     doubt = f"the first row is read as column names, but {', '.join(names)} look like data"
     assert any(doubt in warning for warning in told) == is_told
 
 
-def test_a_target_of_words_that_are_mostly_numbers_may_be_classes(load):
+def test_a_target_of_numbers_and_words_is_classes(load):
     grades = [*["1", "2", "3"] * 13, "none"]
     assert load(table(label=["1", "2", "3", "x"] * 10)).spec.targets[0].classes == ("1", "2", "3", "x")
     (told,) = load(table(label=grades)).spec.warnings
@@ -217,8 +217,8 @@ def test_a_target_of_words_that_are_mostly_numbers_may_be_classes(load):
 
 
 @pytest.mark.parametrize("format", ["%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y %H:%M", "%d %b %Y", "%B %d, %Y"])
-def test_dates_of_another_format_are_read_where_they_are_said_to_be_dates(load, format):
-    """One format for the whole column, found where it is learned and kept for what is read later."""
+def test_a_date_column_may_have_another_format(load, format):
+    """The format is found in training and kept for other data."""
     days = pd.date_range("2023-12-20", periods=ROWS)
     dates = {"columns": {"day": "date"}}
     dataset, expected = load(table(day=days.strftime(format)), **dates), load(table())
@@ -236,7 +236,7 @@ def test_dates_of_another_format_are_read_where_they_are_said_to_be_dates(load, 
 
 
 @pytest.mark.parametrize("word", NO_NUMBER)
-def test_words_for_what_is_missing_are_that_among_numbers_and_categories_elsewhere(load, word):
+def test_words_for_missing_numbers_are_plain_text_in_categories(load, word):
     spec = load(table(size=["1.5", "2", word, "4"] * 10, colour=["red", word] * 20)).spec
     size, colour = spec.inputs[0].columns[0], spec.inputs[1].columns[0]
     assert (size.name, size.kind, size.may_be_missing) == ("size", "number", True)
@@ -247,11 +247,11 @@ def test_words_for_what_is_missing_are_that_among_numbers_and_categories_elsewhe
 
 
 @pytest.mark.parametrize("mark", MISSING)
-def test_what_is_missing_is_missing_in_files_and_as_it_is_typed(load, tmp_path, mark):
+def test_missing_cells_are_read_alike_in_files_and_typed_rows(load, tmp_path, mark):
     spec = load(table()).spec
     (tmp_path / "new.csv").write_text(f"size,day,colour\n{mark},{mark},{mark}\n", encoding="utf-8")
-    for given in (tmp_path / "new.csv", f"size={mark},day={mark},colour={mark}"):
-        ((_, arrays, unknown),) = read_rows(given, spec.inputs)
+    for rows in (tmp_path / "new.csv", f"size={mark},day={mark},colour={mark}"):
+        ((_, arrays, unknown),) = read_rows(rows, spec.inputs)
         assert unknown == []
         assert arrays["categories"].item() == 0
         np.testing.assert_array_equal(arrays["features"][0, :2], np.float32([c.median for c in spec.inputs[0].columns]))
@@ -259,8 +259,8 @@ def test_what_is_missing_is_missing_in_files_and_as_it_is_typed(load, tmp_path, 
     assert (dataset.spec.targets[0].classes, len(dataset.spec.skipped)) == (("no", "yes"), 10)
 
 
-def test_columns_of_two_kinds_are_read_as_one(tmp_path, recwarn):
-    """In so many rows pandas would guess the kind of each part of the file by itself."""
+def test_a_long_column_has_one_kind(tmp_path, recwarn):
+    """pandas reads long files in pieces and would guess the kind of each piece."""
     rows = 300_000
     path = tmp_path / "long.csv"
     zips = ["02139"] * (rows // 2) + ["K1A0B1"] * (rows // 2)
@@ -291,7 +291,7 @@ def test_any_column_can_be_the_target(load):
     assert [column.name for value in dataset.spec.inputs for column in value.columns] == ["day", "colour", "label"]
 
 
-def test_splits_that_are_given_are_kept(load):
+def test_the_users_splits_are_kept(load):
     dataset = load({"train": table(), "test": table().iloc[:6]})
     assert dataset.spec.sizes == {"train": 36, "validation": 4, "test": 6}
     assert load({"train": table(), "test": table().iloc[:6], "validation": table().iloc[6:16]}).spec.sizes == {
@@ -301,21 +301,21 @@ def test_splits_that_are_given_are_kept(load):
     }
 
 
-def test_a_category_that_was_never_seen_is_unknown_and_counted(load):
+def test_a_new_category_is_unknown_and_counted(load):
     test = table(colour=["red", "violet", "violet", None] * 10)
     dataset = load({"train": table(), "test": test})
     assert dataset.spec.unknown == {"test": {"colour": 20}}
     assert (everything(dataset, "test")["categories"].ravel().reshape(-1, 4) == [3, 0, 0, 0]).all()
 
 
-def test_a_row_without_a_target_is_left_out_and_said(load):
+def test_a_row_without_a_target_is_skipped_and_reported(load):
     dataset = load(table(label=["yes", "no", None, "no"] * 10))
     assert sum(dataset.spec.sizes.values()) == 30
     assert dataset.spec.skipped["table row 3"] == "no label"
     assert len(dataset.spec.skipped) == 10
 
 
-def test_other_data_is_made_as_that_of_the_network_was(load):
+def test_other_data_is_prepared_by_the_spec_of_the_network(load):
     spec = load(table()).spec
     other = table(colour=["red", "violet"] * 20, size=np.where(np.arange(ROWS) % 2, 5.0, np.nan))
     dataset = load(other, reference=spec)
@@ -365,7 +365,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_what_breaks_a_rule_is_refused(load, name):
+def test_invalid_tables_are_refused(load, name):
     frame, settings, message = BROKEN[name]
     with pytest.raises(ValueError, match=message):
         load(frame, **settings)
@@ -386,7 +386,7 @@ def test_what_breaks_a_rule_is_refused(load, name):
         (b"a\tb\n1\t2\n", r"Received: .*'\\t'"),
     ],
 )
-def test_a_file_that_is_no_table_is_refused(tmp_path, text, message):
+def test_files_that_are_not_tables_are_refused(tmp_path, text, message):
     path = tmp_path / "table.csv"
     path.write_bytes(text)
     with pytest.raises(ValueError, match=message):
@@ -400,8 +400,8 @@ def test_splits_must_agree_and_one_must_be_for_training(load, tmp_path):
         frame_dataset({"test": table()}, DatasetSettings(name="tables"))
 
 
-def test_a_rare_class_is_told_and_may_be_absent_from_a_split(load):
-    """Of the splits that are made here; and what is judged later need not hold any."""
+def test_a_rare_class_gives_a_warning_and_may_be_absent_from_a_split(load):
+    """Other data needs no example of each class."""
     dataset = load(table(label=["yes"] * 37 + ["no"] * 3))
     for split in dataset.splits:
         assert list(everything(dataset, split)["label"]).count(0) == 1
@@ -410,7 +410,7 @@ def test_a_rare_class_is_told_and_may_be_absent_from_a_split(load):
     assert re.match(r"class no: fewer different examples than splits \(3\).*add examples", told.warnings[0])
     assert (sum(told.sizes.values()), told.sizes["test"]) == (40, 8)
     rarest = table(label=["yes"] * 39 + ["no"])
-    assert load(rarest).spec.targets[0].counts[0] == 1  # where there is one, it is trained on
+    assert load(rarest).spec.targets[0].counts[0] == 1  # a single example is trained on
     assert load(rarest, reference=dataset.spec).spec.sizes["test"] == 8
     given = {"train": rarest, "validation": rare, "test": rare}
     assert load(given).spec.sizes == {"train": 40, "validation": 40, "test": 40}
@@ -420,8 +420,8 @@ def test_a_rare_class_is_told_and_may_be_absent_from_a_split(load):
     assert other[0].classes == dataset.spec.targets[0].classes
 
 
-def test_all_rows_of_other_data_can_be_judged(load):
-    """In one split more; of a table that is not split, in their order, however few they are."""
+def test_all_rows_of_other_data_can_be_evaluated(load):
+    """They form the split `all`, in order, however few."""
     spec = load(table()).spec
     frame = table(colour=["red", "violet"] * 20)
     dataset = load(frame, reference=spec, whole=True)
@@ -435,7 +435,7 @@ def test_all_rows_of_other_data_can_be_judged(load):
     np.testing.assert_array_equal(everything(dataset, "all")["features"][40:], everything(dataset, "test")["features"])
 
 
-def test_joined_sources_are_read_by_any_indices():
+def test_joined_sources_are_read_at_any_indices():
     sources = [ArraySource({"x": np.arange(start, stop)}) for start, stop in ((0, 3), (3, 3), (3, 10))]
     joined = Joined(sources)
     indices = np.array([9, 0, 3, 2, 2, 5])
@@ -444,13 +444,13 @@ def test_joined_sources_are_read_by_any_indices():
     np.testing.assert_array_equal(joined.read(indices[:1])["x"], [9])
 
 
-def test_the_target_of_other_data_is_what_was_not_learned_from(load):
+def test_the_target_of_other_data_is_found_by_its_name(load):
     spec = load(table()[["label", "size", "day", "colour"]], target="label").spec
     assert load(table()[["size", "label", "day", "colour"]], reference=spec).spec.targets[0].classes == ("no", "yes")
 
 
-def test_other_data_is_judged_by_the_column_that_was_predicted(load):
-    """Wherever it stands, and whatever stands behind it; and not by another where it is not there."""
+def test_other_data_is_evaluated_on_the_trained_target(load):
+    """It may stand anywhere among other columns; another column never replaces it."""
     for target in ("label", "size"):
         spec = load(table(), target=target, columns={"day": "skip"}).spec
         other = table().drop(columns="day").assign(note="x", number=range(ROWS))
@@ -462,14 +462,14 @@ def test_other_data_is_judged_by_the_column_that_was_predicted(load):
             load(other.drop(columns=target), reference=spec)
 
 
-def test_without_a_known_target_one_that_was_learned_from_is_none(load):
+def test_an_input_column_is_refused_as_an_unnamed_target(load):
     spec = load(table()).spec
     unnamed = spec.model_copy(update={"targets": (spec.targets[0].model_copy(update={"columns": None}),)})
     with pytest.raises(ValueError, match="Received: .* There are: size, day, colour"):
         load(table().drop(columns="label"), reference=unnamed)
 
 
-def test_where_nothing_is_predicted_all_columns_are_learned_from(load):
+def test_without_a_target_all_columns_are_inputs(load):
     frame = table(label=1.5).drop(columns=["day", "colour"])
     dataset = load(frame, UNLABELED)
     assert [column.name for column in dataset.spec.inputs[0].columns] == ["size", "label"]
@@ -478,13 +478,13 @@ def test_where_nothing_is_predicted_all_columns_are_learned_from(load):
     assert everything(again, "all")["features"][:, 1].tolist() == [1.5] * ROWS
     named = load(table().drop(columns=["day", "colour"]), UNLABELED, target="label")
     assert [column.name for column in named.spec.inputs[0].columns] == ["size"]
-    assert named.split("train").column("label").tolist().count(0) == 14  # as many of each class as of the other
+    assert named.split("train").column("label").tolist().count(0) == 14  # splits are stratified: as many of each class
     without = table().drop(columns=["day", "colour", "label"])
     again = load(without, UNLABELED, target="label", reference=named.spec, whole=True)
     assert everything(again, "all")["features"].shape == (ROWS, 1)
 
 
-def test_where_one_class_is_told_from_all_others_those_may_be_rare(load):
+def test_rare_classes_are_pooled_for_one_vs_rest_labels(load):
     kinds = ["healthy"] * (ROWS - 5) + ["flutter", "block", "pause", "pause", "flutter"]
     dataset = load(table(label=kinds)[["size", "label"]], Named(name="anomaly", normal="healthy", anomalies="keep"))
     others = {split: int(everything(dataset, split)["anomaly"].sum()) for split in dataset.splits}
@@ -498,7 +498,7 @@ def test_where_one_class_is_told_from_all_others_those_may_be_rare(load):
     ("task", "values", "kind"),
     [("regression", [3, 4, 5, 6] * 10, "number"), ("classification", range(ROWS), "category")],
 )
-def test_a_target_of_the_other_kind_says_how_it_is_made_what_is_needed(load, task, values, kind):
+def test_a_target_of_the_wrong_kind_is_refused_with_the_option_to_change_it(load, task, values, kind):
     frame = table(label=values).rename(columns={"label": "quality"})
     way_out = f"or set the kind of the column, --set dataset.table.columns.quality={kind}"
     with pytest.raises(ValueError, match=f"Task {task} needs targets .*: `dlt list tasks`; {way_out}"):
@@ -506,7 +506,7 @@ def test_a_target_of_the_other_kind_says_how_it_is_made_what_is_needed(load, tas
 
 
 @pytest.mark.parametrize("classes", [["good", "bad"], ["1", "2", "many"], ["1", "1_0"], ["1", "1e999"]])
-def test_classes_that_are_no_numbers_are_not_to_be_read_as_numbers(load, classes):
+def test_classes_of_text_cannot_become_numbers(load, classes):
     labels = (classes * ROWS)[:ROWS]
     frame = table(label=labels).rename(columns={"label": "quality"})
     as_classes = {"columns": {"quality": "category"}}
@@ -516,7 +516,7 @@ def test_classes_that_are_no_numbers_are_not_to_be_read_as_numbers(load, classes
         load(frame, "regression", columns={"quality": "number"})
 
 
-def test_spaces_around_cells_and_names_are_no_part_of_them(tmp_path):
+def test_spaces_around_cells_and_names_are_removed(tmp_path):
     path = tmp_path / "table.csv"
     rows = [f"{number} , red ,yes " if number % 2 else f"{number}, ? ,no " for number in range(20)]
     path.write_text("\n".join(["size, colour ,label ", *rows]))
@@ -526,7 +526,7 @@ def test_spaces_around_cells_and_names_are_no_part_of_them(tmp_path):
     assert read_rows("3,red", spec.inputs)[0][2] == []
 
 
-def test_a_comma_at_the_end_of_each_row_is_no_column(tmp_path):
+def test_a_comma_at_the_end_of_each_row_adds_no_column(tmp_path):
     path = tmp_path / "table.csv"
     rows = [f"{number},{'yes' if number % 2 else 'no'}," for number in range(20)]
     path.write_text("\n".join(["size,label,", *rows]))
@@ -539,7 +539,7 @@ def test_a_comma_at_the_end_of_each_row_is_no_column(tmp_path):
         load_data(str(path))
 
 
-def test_a_typed_row_is_in_the_order_of_the_table(load):
+def test_a_typed_row_has_the_column_order_of_the_table(load):
     frame = table(size=["02139", "10001"] * 20)[["size", "day", "colour", "label"]]
     spec = load(frame, columns={"size": "category"}).spec
     assert [column.name for value in spec.inputs for column in value.columns] == ["day", "size", "colour"]
@@ -550,7 +550,7 @@ def test_a_typed_row_is_in_the_order_of_the_table(load):
         np.testing.assert_array_equal(typed[name], array)
 
 
-def test_rows_are_predicted_from_a_file_or_as_they_are_typed(load, tmp_path):
+def test_rows_to_predict_come_from_a_file_or_are_typed(load, tmp_path):
     spec = load(table()).spec
     table().drop(columns="label").iloc[:3].to_csv(tmp_path / "new.csv", index=False)
     rows = read_rows(tmp_path / "new.csv", spec.inputs)

@@ -33,7 +33,7 @@ def everything(dataset, split):
         ("moons", 1000, 2, 2),
     ],
 )
-def test_the_tables_of_scikit_learn_are_whole(name, rows, columns, classes):
+def test_the_tables_of_scikit_learn_are_complete(name, rows, columns, classes):
     dataset = load(name)
     (value,), (target,) = dataset.spec.inputs, dataset.spec.targets
     assert sum(dataset.spec.sizes.values()) == rows
@@ -71,13 +71,13 @@ def test_an_unknown_gate_is_refused():
             load(name)
 
 
-def test_a_column_that_never_changes_keeps_its_unit():
+def test_a_constant_column_keeps_its_unit():
     rows = np.array([[1.0, 5.0], [3.0, 5.0]])
     dataset = number_table(("a", "b"), {"train": (rows, np.array([0, 1]))}, class_value(("no", "yes")))
     assert fit(dataset).spec.inputs[0].std == (1.0, 1.0)
 
 
-def test_numbers_that_float32_does_not_hold_are_refused():
+def test_numbers_beyond_float32_are_refused():
     rows = np.array([[1.0], [1e39], [np.nan]])
     with pytest.raises(ValueError, match="Received: 2 others in train"):
         number_table(("a",), {"train": (rows, np.zeros((3, 1)))}, number_value(1))

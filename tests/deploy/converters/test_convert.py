@@ -23,8 +23,8 @@ ECHO = """
 
 @pytest.fixture
 def converter(tmp_path):
-    with Converter(tmp_path / "log.txt", (sys.executable, "-c", textwrap.dedent(ECHO))) as made:
-        yield made
+    with Converter(tmp_path / "log.txt", (sys.executable, "-c", textwrap.dedent(ECHO))) as converter:
+        yield converter
 
 
 def alive(pid):
@@ -62,7 +62,7 @@ def test_a_child_killed_from_outside_is_started_again(converter):
     assert converter.ask(do="echo")["pid"] == converter.process.pid
 
 
-def test_a_child_that_took_much_memory_makes_room_for_another(converter):
+def test_a_child_that_used_much_memory_is_replaced(converter):
     first = converter.process.pid
     assert converter.ask(do="echo", reply={"peak_memory": MAX_MEMORY}) == {}
     assert converter.process.pid == first
@@ -78,7 +78,7 @@ def test_errors_of_the_child_are_raised_here(converter):
         converter.ask(do="echo", reply={"os_error": [28, "No space left on device", "out"]})
 
 
-def test_the_child_is_gone_afterwards(tmp_path):
+def test_the_child_ends_with_the_context(tmp_path):
     with (
         contextlib.suppress(KeyboardInterrupt),
         Converter(tmp_path / "log.txt", (sys.executable, "-c", textwrap.dedent(ECHO))) as converter,
@@ -91,10 +91,10 @@ def test_the_child_is_gone_afterwards(tmp_path):
 
 
 @pytest.mark.parametrize("in_path", [False, True])
-def test_the_current_folder_is_no_place_for_modules(tmp_path, monkeypatch, in_path):
+def test_the_child_imports_no_modules_from_the_current_folder(tmp_path, monkeypatch, in_path):
     (tmp_path / "numpy.py").write_text("open('imported', 'w')")
     monkeypatch.chdir(tmp_path)
-    if in_path:  # as `python -m dltemplates` has it
+    if in_path:  # as with `python -m dltemplates`
         monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     with Converter(tmp_path / "log.txt") as converter, pytest.raises(FileNotFoundError, match=r"none\.npz"):
         converter.ask(do="latency", path="none.onnx", example="none.npz")

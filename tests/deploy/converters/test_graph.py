@@ -48,7 +48,7 @@ def test_folding_keeps_the_outputs(frozen, image, network):
     assert reasons == {}
     np.testing.assert_allclose(call(after, image), call(before, image), atol=1e-6)
     assert np.ptp(call(before, image), axis=0).max() > 1e-3
-    assert after.graph_def.ByteSize() < before.graph_def.ByteSize() + 500  # the kernels as they were are gone
+    assert after.graph_def.ByteSize() < before.graph_def.ByteSize() + 500  # the original kernels are gone
     inputs = {after.inputs["image"].partition(":")[0]}
     first = [node.op for node in after.graph_def.node if inputs & {name.partition(":")[0] for name in node.input}]
     assert not {"Mul", "AddV2"} & set(first)
@@ -63,27 +63,27 @@ def test_folding_keeps_the_outputs(frozen, image, network):
         (None, (layers.Softmax(),), "Softmax before the first layer"),
     ],
 )
-def test_what_cannot_be_folded_is_left_and_named(frozen, image, preprocessing, network, reason):
+def test_arithmetic_that_cannot_be_folded_stays_and_is_named(frozen, image, preprocessing, network, reason):
     before = frozen(*network, preprocessing=preprocessing and preprocessing())
     after, reasons = fold_scale(before)
     assert reason in reasons["image"]
     np.testing.assert_array_equal(call(after, image), call(before, image))
 
 
-def test_a_branch_that_is_no_layer_is_left(tmp_path, serve, image):
-    made = serve(layers.Flatten(), layers.Dense(10))
+def test_a_scale_before_a_branch_is_not_folded(tmp_path, serve, image):
+    serving = serve(layers.Flatten(), layers.Dense(10))
     inputs = keras.Input((8, 8, 1), name="image")
     x = layers.Rescaling(1 / 255)(inputs)
     x = layers.Add()([layers.Conv2D(1, 3, padding="same")(x), x])
     model = keras.Model(inputs, {"probabilities": layers.Dense(10)(layers.Flatten()(x))})
-    save_serving(type(made)(model, with_float_images(made).contract), tmp_path / "serving")
+    save_serving(type(serving)(model, with_float_images(serving).contract), tmp_path / "serving")
     before = freeze(tmp_path / "serving")
     after, reasons = fold_scale(before)
     assert "AddV2 before the first layer" in reasons["image"]
     np.testing.assert_array_equal(call(after, image), call(before, image))
 
 
-def test_a_graph_is_read_as_it_was_written(frozen, tmp_path):
+def test_a_graph_is_read_as_written(frozen, tmp_path):
     graph = frozen(layers.Conv2D(4, 3))
     graph.write(tmp_path / "graph")
     assert read_frozen(tmp_path / "graph") == graph
@@ -98,13 +98,13 @@ def test_flattening_leaves_no_shape_arithmetic(frozen, tmp_path, image):
     assert reshape.input[1].endswith("constant_shape")
 
 
-def test_what_keras_compiles_is_opened(frozen, image):
+def test_compiled_functions_of_keras_are_inlined(frozen, image):
     graph = frozen(layers.Conv2D(4, 3), layers.Conv2D(4, 3, groups=2))
     assert "StatefulPartitionedCall" not in operations(graph)
     assert operations(graph).count("Conv2D") == 2
     assert np.isfinite(call(graph, image)).all()
 
 
-def test_an_activation_with_a_gradient_of_its_own_is_saved(frozen, tmp_path):
+def test_an_activation_with_a_custom_gradient_is_saved(frozen, tmp_path):
     frozen(layers.Conv2D(4, 3, activation="silu")).save(tmp_path / "frozen")
     assert (tmp_path / "frozen" / "saved_model.pb").exists()

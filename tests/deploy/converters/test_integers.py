@@ -1,4 +1,4 @@
-"""Integer files take a camera's bytes: one parametrized proof over kinds of first layers."""
+"""Integer files take raw image bytes, whatever the first layer is."""
 
 import keras
 import numpy as np
@@ -33,7 +33,7 @@ NETWORKS = {
 
 @pytest.fixture
 def converted(serve, dataset, tmp_path):
-    """Convert a network in this process and open the file."""
+    """Return a function that converts a network in this process and opens the file."""
 
     def make(network, key, integer="uint8", channels=1, preprocessing=None):
         keras.utils.set_random_seed(0)
@@ -108,7 +108,7 @@ def test_onnx_int8_takes_raw_bytes(converted, name, integer):
         ),
     ],
 )
-def test_an_offset_is_remarked_on(converted, key, preprocessing, reason):
+def test_an_offset_gives_a_remark(converted, key, preprocessing, reason):
     network = [layers.Conv2D(4, 3, padding="same", activation="relu")]
     serving, predictor, unfolded_inputs, arrays = converted(network, key, channels=3, preprocessing=preprocessing())
     assert predictor.contract.inputs[0].quantization == (1.0, 0)
@@ -118,18 +118,18 @@ def test_an_offset_is_remarked_on(converted, key, preprocessing, reason):
     _close(serving, predictor, arrays)
 
 
-def test_int8_input_is_the_byte_less_128(converted):
+def test_int8_input_is_the_byte_minus_128(converted):
     _, predictor, _, _ = converted(NETWORKS["dense"](), "tflite:int8", "int8")
-    seen = {}
-    predictor._run = lambda encoded: seen.update(encoded) or {"probabilities": np.zeros((1, 10), np.int8)}
+    inputs = {}
+    predictor._run = lambda encoded: inputs.update(encoded) or {"probabilities": np.zeros((1, 10), np.int8)}
     image = np.arange(64, dtype=np.uint8).reshape(1, 8, 8, 1) * 4
     predictor({"image": image})
-    np.testing.assert_array_equal(seen["image"], (image.astype(np.int16) - 128).astype(np.int8))
+    np.testing.assert_array_equal(inputs["image"], (image.astype(np.int16) - 128).astype(np.int8))
 
 
 def _close(serving, predictor, arrays):
     images = arrays["image"][:40]
     expected = serving.model.predict(images.astype("float32"), verbose=0)["probabilities"]
     assert np.ptp(expected) > 0.1
-    # The mean: without training, single examples lie far outside the ranges of so few calibration examples.
+    # Compare means: without training, single examples lie far outside the calibrated ranges.
     assert np.abs(predictor({"image": images})["probabilities"] - expected).mean() < 0.02 * np.ptp(expected)

@@ -1,4 +1,4 @@
-"""How ONNX is converted: to what tf2onnx itself makes of a graph, without its copies of the weights."""
+"""Conversion to ONNX: the result of tf2onnx, without its copies of the weights."""
 
 from collections import Counter
 
@@ -25,13 +25,13 @@ BODIES = {
         layers.GlobalAveragePooling2D(),
     ],
     "grouped": lambda: [layers.Conv2D(4, 3, activation="gelu"), layers.Conv2D(4, 3, groups=2)],
-    "loops": lambda: [layers.Reshape((8, 8)), layers.Bidirectional(layers.GRU(4))],  # two that differ by weights alone
+    "loops": lambda: [layers.Reshape((8, 8)), layers.Bidirectional(layers.GRU(4))],  # two, with different weights only
 }
 
 
 @pytest.fixture
 def frozen(serve, tmp_path):
-    """The frozen graph of a network whose weights are all at random, its contract, and what Keras makes of images."""
+    """Return a function that freezes a network with random weights: graph, contract, images and Keras's outputs."""
 
     def make(body):
         keras.utils.set_random_seed(0)
@@ -51,7 +51,7 @@ def frozen(serve, tmp_path):
 
 
 def by_tf2onnx(frozen):
-    """What tf2onnx makes of a graph if it is left to itself."""
+    """Convert a graph with tf2onnx alone."""
     model, _ = tf2onnx.convert.from_graph_def(
         frozen.graph_def,
         input_names=list(frozen.inputs.values()),
@@ -63,11 +63,11 @@ def by_tf2onnx(frozen):
 
 
 def operators(model):
-    return sorted(node.op_type for node in model.graph.node)  # branches come in any order
+    return sorted(node.op_type for node in model.graph.node)  # branches are in any order
 
 
 def constants(model):
-    """The values of all constants; their names, by which they are sorted, hold the number of the conversion."""
+    """Return the values of all constants, sorted; their names contain a counter."""
     arrays = [numpy_helper.to_array(tensor) for tensor in model.graph.initializer]
     return sorted((array.shape, array.dtype.str, array.tobytes()) for array in arrays)
 
@@ -78,29 +78,29 @@ def run(model, images):
 
 
 @pytest.mark.parametrize("body", BODIES)
-def test_it_is_what_tf2onnx_makes(frozen, body):
+def test_the_model_equals_that_of_tf2onnx(frozen, body):
     graph, contract, images, expected = frozen(BODIES[body]())
-    made, reference = convert_onnx(graph, contract), by_tf2onnx(graph)
-    assert operators(made) == operators(reference)
-    assert constants(made) == constants(reference)
-    np.testing.assert_array_equal(run(made, images), run(reference, images))
-    np.testing.assert_allclose(run(made, images), expected, atol=1e-5)
+    model, reference = convert_onnx(graph, contract), by_tf2onnx(graph)
+    assert operators(model) == operators(reference)
+    assert constants(model) == constants(reference)
+    np.testing.assert_array_equal(run(model, images), run(reference, images))
+    np.testing.assert_allclose(run(model, images), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("convert", [lambda model: model, to_float16], ids=["float32", "float16"])
-def test_a_zero_in_front_of_a_pooling_of_negative_values_stays_a_zero(frozen, convert):
+def test_zero_padding_before_max_pooling_stays_zero(frozen, convert):
     body = [layers.Conv2D(4, 1), layers.ZeroPadding2D(1), layers.MaxPooling2D(3, 2)]
     graph, contract, images, expected = frozen(body)
-    made = convert(convert_onnx(graph, contract))
-    assert operators(made).count("Pad") == 1
-    np.testing.assert_allclose(run(made, images), expected, atol=1e-5 if convert is not to_float16 else 1e-2)
+    model = convert(convert_onnx(graph, contract))
+    assert operators(model).count("Pad") == 1
+    np.testing.assert_allclose(run(model, images), expected, atol=1e-5 if convert is not to_float16 else 1e-2)
 
 
-def test_batch_normalization_is_folded_and_images_are_turned_once(frozen):
+def test_batch_normalization_is_folded_and_images_are_transposed_once(frozen):
     graph, contract, _, _ = frozen(BODIES["convolutions"]())
     found = operators(convert_onnx(graph, contract))
     assert found.count("Conv") == 2
-    assert found.count("Add") == 2  # of the preprocessing and the last layer
+    assert found.count("Add") == 2  # one of the preprocessing and one of the last layer
     assert found.count("Mul") == 1
     assert found.count("Transpose") <= 1
     assert "BatchNormalization" not in found
@@ -121,10 +121,10 @@ def test_no_pass_copies_the_weights(frozen, monkeypatch):
     monkeypatch.setattr(tf2onnx.graph.Graph, "__deepcopy__", refuse, raising=False)
     graph, contract, _, _ = frozen(BODIES["convolutions"]())
     convert_onnx(graph, contract)
-    assert max(written.values()) == 2  # when the graph is translated, and when the model is made
+    assert max(written.values()) == 2  # when the graph is translated, and when the model is built
 
 
-def test_a_pass_that_fails_is_left_out(frozen, monkeypatch):
+def test_a_failing_pass_is_skipped(frozen, monkeypatch):
     def fail(*_):
         raise KeyError("a pass that does not know this graph")
 

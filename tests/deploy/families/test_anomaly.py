@@ -1,4 +1,4 @@
-"""An anomaly detector in every format: its score, its decision, and what integers need to tell anomalies at all."""
+"""An anomaly detector in every format: its score, its decision, and calibration beyond normal data."""
 
 import json
 import shutil
@@ -38,12 +38,12 @@ DECISION = Binary(name="decision", dtype="float32", shape=(), threshold=0.5)
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
-    """A run in all nine formats, to be read and never written: it and the report."""
+    """Train a detector and export it to all nine formats; tests read the run and never write it."""
     run = train(load_template("fc_autoencoder_ecg5000", SETTINGS), output=tmp_path_factory.mktemp("runs") / "tumours")
     return run, export(run, formats="all")
 
 
-def test_every_format_passes_judged_by_the_area_under_the_curve(exported):
+def test_every_format_passes_by_the_area_under_the_curve(exported):
     _, report = exported
     assert (report.metric, report.direction, report.max_drop) == ("roc_auc", "max", "0.01")
     assert {result.format: result.verdict for result in report.results} == dict.fromkeys(catalog.FORMATS, "passed")
@@ -63,24 +63,24 @@ def test_score_and_decision_of_every_file_agree(exported, key):
     outputs = predictor({"features": rows})
     assert outputs["score"].shape == outputs["decision"].shape == (100,)
     assert set(outputs["decision"]) == {0.0, 1.0}
-    clear = np.abs(outputs["score"] - threshold) > 0.02 * threshold  # but for rounding
+    clear = np.abs(outputs["score"] - threshold) > 0.02 * threshold  # far enough from the threshold for rounding
     np.testing.assert_array_equal(outputs["decision"][clear], outputs["score"][clear] > threshold)
     assert clear.mean() > 0.9
 
 
-def test_files_are_judged_and_used(exported):
+def test_files_evaluate_and_predict(exported):
     run, report = exported
     file = run.exports_path / report.result("onnx:float32").file
     assert evaluate(file)["scores"] == pytest.approx(run.record.scores["test"], abs=1e-3)
     rows = load_for(run)[1].split("test").read(np.arange(3))["features"]
-    said = predict(file, [",".join(map(str, row)) for row in rows])
-    assert len(said) == 3
-    assert {row["decision"] for row in said} <= {"normal", "anomaly"}
-    assert all((row["score"] > row["threshold"]) == (row["decision"] == "anomaly") for row in said)
+    predictions = predict(file, [",".join(map(str, row)) for row in rows])
+    assert len(predictions) == 3
+    assert {row["decision"] for row in predictions} <= {"normal", "anomaly"}
+    assert all((row["score"] > row["threshold"]) == (row["decision"] == "anomaly") for row in predictions)
 
 
-def test_a_decision_that_never_changes_does_not_pass(exported, tmp_path, in_process):
-    """With a threshold that no score reaches, Keras's own decision is the same for all."""
+def test_a_constant_decision_does_not_pass(exported, tmp_path, in_process):
+    """No score reaches the threshold, so Keras's own decision is constant."""
     run, _ = exported
     shutil.copytree(run.path, tmp_path / "run")
     shutil.rmtree(tmp_path / "run" / "exports")
@@ -93,8 +93,8 @@ def test_a_decision_that_never_changes_does_not_pass(exported, tmp_path, in_proc
     assert "`decision` must depend on the input" in report.result("tflite:float32").reason
 
 
-def test_a_file_whose_decisions_are_others_does_not_pass(exported, refer, check, monkeypatch):
-    """The area under the curve does not look at them."""
+def test_a_file_with_other_decisions_does_not_pass(exported, refer, check, monkeypatch):
+    """The area under the curve ignores decisions."""
     run, report = exported
     task, dataset = load_for(run)
     reference = refer(run.serving(), task, dataset)
@@ -146,7 +146,7 @@ def test_the_noise_of_calibration_is_twice_the_threshold():
     assert len(calibration(without, data, 4000)["features"]) == 4002
 
 
-def test_decisions_are_compared_by_how_many_agree():
+def test_decisions_are_compared_by_their_agreement():
     score_value = Number(name="score", dtype="float32", shape=())
     contract = Contract(name="x", task="anomaly", inputs=(NUMBERS,), outputs=(score_value, DECISION), targets=())
     score, decision = np.linspace(0, 4, 20, dtype=np.float32), (np.arange(20) > 10).astype(np.float32)

@@ -1,4 +1,4 @@
-"""The hidden units of a restricted Boltzmann machine, exported, and used where there is no TensorFlow."""
+"""The hidden units of a restricted Boltzmann machine in exported files, run without TensorFlow."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ SETTINGS = {
 FORMATS = ["tflite:float32", "tflite:int8", "onnx:float32"]
 
 
-def test_the_hidden_units_run_as_they_ran_in_training(tmp_path, in_process):
+def test_hidden_units_of_exported_files_match_training(tmp_path, in_process):
     run = train(load_template("rbm_mnist", SETTINGS), output=tmp_path / "run")
     report = export(run, formats=FORMATS)
     assert [(result.format, result.verdict) for result in report.results] == [(key, "passed") for key in FORMATS]
@@ -40,7 +40,7 @@ def test_the_hidden_units_run_as_they_ran_in_training(tmp_path, in_process):
 
     Image.fromarray(images[0, ..., 0]).save(tmp_path / "digit.png")
     file = run.exports_path / report.result("onnx:float32").file
-    (said,) = predict(file, [tmp_path / "digit.png"])
-    assert said["hidden"] == pytest.approx(expected[0].tolist(), abs=1e-5)
+    (prediction,) = predict(file, [tmp_path / "digit.png"])
+    assert prediction["hidden"] == pytest.approx(expected[0].tolist(), abs=1e-5)
     scores = [evaluate(subject)["scores"]["mean_activation"] for subject in (run.path, file)]
     assert scores[0] == pytest.approx(scores[1], abs=1e-5)

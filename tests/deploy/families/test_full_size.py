@@ -1,6 +1,6 @@
-"""The largest networks at the size of their papers: trained, exported, checked.
+"""The largest networks at the image size of their papers: trained, exported, checked.
 
-A process for each command: to bring VGG-16 into 8 bits takes most of 24 GB, and a training keeps some of it.
+Each command has its own process: int8 conversion of VGG-16 takes most of 24 GB, and a training keeps some memory.
 """
 
 import pytest
@@ -33,8 +33,8 @@ def test_a_network_of_224x224_trains_and_every_file_passes(name, digit_folder, t
     assert trained.returncode == 0, trained.stderr
     losses = [row["loss"] for row in run.history()]
     assert losses[-1] < losses[0]
-    asked = [part for key in FORMATS for part in ("--to", key)]
-    exported = run_dlt("export", run.path, *asked, "--max-drop", 0.25, timeout=None)
+    options = [part for key in FORMATS for part in ("--to", key)]
+    exported = run_dlt("export", run.path, *options, "--max-drop", 0.25, timeout=None)
     assert exported.returncode == 0, exported.stderr
     assert [(result.format, result.verdict) for result in load_report(run.exports_path).results] == [
         (key, "passed") for key in FORMATS

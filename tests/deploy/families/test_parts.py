@@ -1,4 +1,4 @@
-"""A network that is exported whole and in parts: an autoencoder, its encoder, its decoder."""
+"""An autoencoder exported whole and in parts: its encoder and its decoder."""
 
 import shutil
 from dataclasses import replace
@@ -36,7 +36,7 @@ SETTINGS = {
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A trained autoencoder of digits, exported with its parts; to be read and never written."""
+    """Train an autoencoder of digits and export it with its parts; tests read the run and never write it."""
     run = train(load_template("autoencoder_digits", SETTINGS), output=tmp_path_factory.mktemp("runs") / "small")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("dltemplates.deploy.export.Converter", in_process_converter())
@@ -50,7 +50,7 @@ def file_of(run, key, part=""):
     return run.exports_path / part / report.result(key).file
 
 
-def test_a_format_of_which_a_part_is_gone_is_exported_again(run, tmp_path, in_process):
+def test_a_format_with_a_missing_part_is_exported_again(run, tmp_path, in_process):
     shutil.copytree(run.path, tmp_path / run.name)
     report = load_run_report(run)
     (tmp_path / run.name / "exports" / "decoder" / report.parts["decoder"].result(FORMATS[0]).file).unlink()
@@ -70,28 +70,28 @@ def digits(count=5):
     return load_data("digits").split("test").read(np.arange(count))["image"]
 
 
-def test_training_takes_noise_off_and_keeps_pictures_of_it(run):
+def test_training_removes_noise_and_draws_figures(run):
     scores = run.record.scores["test"]
-    assert scores["mse"] < 0.09  # the spread of the pixels
+    assert scores["mse"] < 0.09  # the standard deviation of the pixels
     assert list(scores) == ["mse", "psnr", "mse_before", "psnr_before"]
     assert {"reconstructions.png", "codes.png"} <= {path.name for path in run.figures_path.iterdir()}
 
 
 @pytest.mark.parametrize("key", FORMATS)
-def test_the_files_of_encoder_and_decoder_make_what_that_of_the_whole_makes(run, key):
+def test_encoder_and_decoder_files_together_match_the_whole_file(run, key):
     whole, encoder, decoder = (load_predictor(file_of(run, key, part)) for part in ("", "encoder", "decoder"))
     images = digits()
     code = encoder({"image": images})
     assert code["code"].shape == (5, 6)
-    made = decoder(code)["reconstruction"]
+    found = decoder(code)["reconstruction"]
     expected = whole({"image": images})["reconstruction"]
-    np.testing.assert_allclose(made, expected, atol=0.01)  # of 255
+    np.testing.assert_allclose(found, expected, atol=0.01)  # of 255
     assert np.ptp(expected, axis=0).max() > 25
-    keras_made = KerasPredictor(run.serving().model, run.serving().contract)({"image": images})["reconstruction"]
-    np.testing.assert_allclose(made, keras_made, atol=0.01)
+    of_keras = KerasPredictor(run.serving().model, run.serving().contract)({"image": images})["reconstruction"]
+    np.testing.assert_allclose(found, of_keras, atol=0.01)
 
 
-def test_each_part_has_a_report_and_is_judged_by_parity(run):
+def test_each_part_has_a_report_and_is_checked_by_parity(run):
     report = load_run_report(run)
     assert (report.metric, set(report.parts)) == ("rms error", {"encoder", "decoder"})
     for part, own in report.parts.items():
@@ -101,7 +101,7 @@ def test_each_part_has_a_report_and_is_judged_by_parity(run):
         assert own.result(FORMATS[0]).splits["validation"].float_score == 0
 
 
-def test_a_decoder_is_held_against_keras_on_codes_of_the_data(run):
+def test_a_decoder_is_compared_on_latent_vectors_of_real_data(run):
     _, dataset = load_for(run)
     servings = run.servings()
     codes = part_examples(servings["decoder"], "validation", dataset.split("validation")).read(np.arange(4))
@@ -111,8 +111,8 @@ def test_a_decoder_is_held_against_keras_on_codes_of_the_data(run):
 
 
 @pytest.mark.parametrize("part", ["", "encoder", "decoder"])
-def test_a_file_that_gives_something_else_does_not_pass(run, part, tmp_path):
-    """Within 1% of the range, as the root of the mean square, and no further."""
+def test_a_file_with_other_outputs_does_not_pass(run, part, tmp_path):
+    """An RMS error up to 1% of the range passes."""
     servings = run.servings()
     serving = servings[part]
     task, dataset = load_for(run)
@@ -135,12 +135,12 @@ def test_a_file_that_gives_something_else_does_not_pass(run, part, tmp_path):
 
 
 def broken(self, *args, **kwargs):
-    """Serve a decoder whose outputs are not what Keras's file would give: an op that no phone has."""
+    """Serve a decoder with an operation that phones do not have."""
     servings = whole_serving(self, *args, **kwargs)
     decoder = servings["decoder"]
     codes = decoder.model.input
-    made = keras.ops.cast(keras.ops.erfinv(codes), "float32")
-    flat = keras.layers.Reshape((8, 8, 1))(keras.layers.Dense(64)(made))
+    x = keras.ops.cast(keras.ops.erfinv(codes), "float32")
+    flat = keras.layers.Reshape((8, 8, 1))(keras.layers.Dense(64)(x))
     model = keras.Model(codes, {"reconstruction": flat}, name="decoder")
     return servings | {"decoder": replace(decoder, model=model)}
 
@@ -148,7 +148,7 @@ def broken(self, *args, **kwargs):
 whole_serving = Reconstruction.serve
 
 
-def test_a_part_that_fails_fails_the_command(run, tmp_path, monkeypatch, capsys):
+def test_a_failed_part_fails_the_command(run, tmp_path, monkeypatch, capsys):
     shutil.copytree(run.path, tmp_path / "run")
     shutil.rmtree(tmp_path / "run" / "exports")
     monkeypatch.setattr("dltemplates.deploy.export.Converter", in_process_converter())
@@ -162,7 +162,7 @@ def test_a_part_that_fails_fails_the_command(run, tmp_path, monkeypatch, capsys)
     assert not list((exports / "decoder").glob("*.tflite"))
 
 
-def test_the_run_and_its_whole_file_are_judged_and_used_like_any_other(run, tmp_path):
+def test_the_run_and_its_whole_file_evaluate_and_predict(run, tmp_path):
     expected = run.record.scores["test"]
     assert evaluate(run.path)["scores"] == expected
     file = file_of(run, "onnx:float32")
@@ -171,20 +171,20 @@ def test_the_run_and_its_whole_file_are_judged_and_used_like_any_other(run, tmp_
 
     Image.fromarray(digits(1)[0, ..., 0]).save(tmp_path / "digit.png")
     for path in (run.path, file, file_of(run, "tflite:float32")):
-        (said,) = predict(path, [tmp_path / "digit.png"])
-        assert np.shape(said["reconstruction"]) == (8, 8, 1)
+        (prediction,) = predict(path, [tmp_path / "digit.png"])
+        assert np.shape(prediction["reconstruction"]) == (8, 8, 1)
 
 
-def test_an_encoder_and_a_decoder_are_used_one_after_the_other(run, tmp_path):
+def test_predictions_of_the_encoder_are_inputs_of_the_decoder(run, tmp_path):
     from PIL import Image
 
     Image.fromarray(digits(1)[0, ..., 0]).save(tmp_path / "digit.png")
-    (said,) = predict(file_of(run, "onnx:float32", "encoder"), [tmp_path / "digit.png"])
-    assert len(said["code"]) == 6
+    (prediction,) = predict(file_of(run, "onnx:float32", "encoder"), [tmp_path / "digit.png"])
+    assert len(prediction["code"]) == 6
     decoder = file_of(run, "onnx:float32", "decoder")
-    (made,) = predict(decoder, [",".join(map(str, said["code"]))])
+    (decoded,) = predict(decoder, [",".join(map(str, prediction["code"]))])
     (whole,) = predict(file_of(run, "onnx:float32"), [tmp_path / "digit.png"])
-    np.testing.assert_allclose(made["reconstruction"], whole["reconstruction"], atol=0.01)
+    np.testing.assert_allclose(decoded["reconstruction"], whole["reconstruction"], atol=0.01)
     (tmp_path / "codes.csv").write_text("code_5,code_4,code_3,code_2,code_1,code_0\n0,0,0,0,0,1\n0,0,0,0,0,2\n")
     first, _ = predict(decoder, [tmp_path / "codes.csv"])
     (typed,) = predict(decoder, ["1,0,0,0,0,0"])

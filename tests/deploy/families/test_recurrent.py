@@ -1,4 +1,4 @@
-"""Recurrent networks: one example a call in TFLite, any number elsewhere, and nothing kept from call to call."""
+"""Recurrent networks: one example a call in TFLite, any batch elsewhere, and no state kept between calls."""
 
 import keras
 import numpy as np
@@ -54,7 +54,7 @@ def serving(dataset, task):
 
 @pytest.fixture(scope="module")
 def exported(serving, task, dataset, tmp_path_factory):
-    """One export to every format, to be read and never written."""
+    """Export once to every format; tests read the files and never write them."""
     folder = tmp_path_factory.mktemp("exported")
     return export_system({WHOLE: serving}, task, dataset, folder, ExportSettings(calibration=32), max_drop="5%"), folder
 
@@ -74,7 +74,7 @@ def expected(serving, windows):
     return KerasPredictor(serving.model, serving.contract)({"series": windows})["forecast"]
 
 
-def test_every_format_passes_or_says_why_not(exported):
+def test_every_format_passes_or_has_a_reason(exported):
     report, _ = exported
     assert {result.format for result in report.results if result.verdict == "passed"} == set(OFFERED)
     for key in ("tflite:int8", "tflite:int16x8"):
@@ -89,7 +89,7 @@ def test_every_format_passes_or_says_why_not(exported):
 
 
 @pytest.mark.parametrize("key", OFFERED)
-def test_any_number_of_examples_gives_what_keras_gives(exported, windows, expected, key):
+def test_any_number_of_examples_matches_keras(exported, windows, expected, key):
     report, folder = exported
     predictor = load_predictor(folder / report.result(key).file)
     assert predictor.contract.batch == (1 if key.startswith("tflite") else "dynamic")
@@ -100,7 +100,7 @@ def test_any_number_of_examples_gives_what_keras_gives(exported, windows, expect
 
 
 @pytest.mark.parametrize("key", OFFERED)
-def test_a_file_called_again_and_again_keeps_nothing(exported, windows, key):
+def test_a_file_keeps_no_state_between_calls(exported, windows, key):
     report, folder = exported
     path = folder / report.result(key).file
     fresh = [load_predictor(path)({"series": window[None]})["forecast"] for window in windows]  # each called once
@@ -110,7 +110,7 @@ def test_a_file_called_again_and_again_keeps_nothing(exported, windows, key):
         np.testing.assert_allclose(again, fresh[place], rtol=1e-6)
 
 
-def test_the_files_hold_what_runs_everywhere(exported):
+def test_the_files_hold_only_built_in_operators(exported):
     report, _ = exported
     assert report.result("onnx:float32").operators["LSTM"] == 1
     assert report.result("tflite:float32").operators["WHILE"] == 1
@@ -128,13 +128,13 @@ def test_the_weights_of_an_lstm_are_int8_in_onnx(exported):
     assert sum(kernel.size for kernel in kernels) == 4 * UNITS * (2 + UNITS)
 
 
-def test_what_is_served_runs_without_a_gpu(serving):
-    """cuDNN's operations, which Keras takes where there is a GPU, run and convert nowhere else."""
+def test_the_serving_model_runs_without_a_gpu(serving):
+    """Keras uses cuDNN operations on a GPU; they neither run nor convert elsewhere."""
     recurrent = [layer for layer in flatten_layers(serving.model) if isinstance(layer, layers.LSTM)]
     assert [layer.use_cudnn for layer in recurrent] == [False]
 
 
-def test_only_what_must_is_called_one_by_one(serving):
+def test_only_recurrent_tflite_files_take_one_example_a_call(serving):
     contract = serving.contract
     assert any(key.startswith("tflite") for key in catalog.FORMATS)
     for key in catalog.FORMATS:
@@ -146,7 +146,7 @@ def test_only_what_must_is_called_one_by_one(serving):
 @pytest.mark.parametrize(
     "kind", ["LSTM", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("GRU", "SimpleRNN"))]
 )
-def test_the_converter_takes_one_example_and_no_free_number(serving, tmp_path, kind):
+def test_the_converter_needs_a_fixed_batch_size(serving, tmp_path, kind):
     assert all(kind in load_format(key).one_by_one for key in catalog.FORMATS if key.startswith("tflite"))
     inputs = keras.Input((WINDOW, 2), name="series")
     model = keras.Model(inputs, {"forecast": layers.Dense(HORIZON)(getattr(layers, kind)(4)(inputs))})
@@ -165,7 +165,7 @@ def test_the_converter_takes_one_example_and_no_free_number(serving, tmp_path, k
 
 
 class Remembering(Predictor):
-    """A predictor that adds a little of what it gave before."""
+    """A predictor that adds a little of its previous output."""
 
     def __init__(self, predictor):
         super().__init__(predictor.contract)
@@ -178,7 +178,7 @@ class Remembering(Predictor):
         return {"forecast": forecast}
 
 
-def test_what_remembers_a_call_is_refused(exported, reference, check):
+def test_a_file_that_keeps_a_state_is_refused(exported, reference, check):
     report, folder = exported
     predictor = load_predictor(folder / report.result("tflite:dynamic").file)
     check(load_format("tflite:dynamic"), predictor, reference)
@@ -189,7 +189,7 @@ def test_what_remembers_a_call_is_refused(exported, reference, check):
 
 
 @pytest.mark.slow
-def test_relative_forecasts_are_exported_too(dataset, tmp_path):
+def test_forecasts_with_subtract_last_are_exported(dataset, tmp_path):
     task = Forecasting(dataset.spec, subtract_last=True)
     model = task.assemble(lstm((WINDOW, 2), HORIZON, units=(UNITS,)), dataset.spec)
     relative = {"name": "forecasting", "subtract_last": True}
@@ -200,8 +200,8 @@ def test_relative_forecasts_are_exported_too(dataset, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_real_file_that_keeps_its_state_is_refused(serving, reference, windows, expected, tmp_path, check):
-    """The fused operator that older converters write: right at the first call, and wrong from then on."""
+def test_a_real_file_that_keeps_a_state_is_refused(serving, reference, windows, expected, tmp_path, check):
+    """Older converters write a fused operator: right at the first call, wrong afterwards."""
     import tf_keras
 
     network = serving.model.get_layer("lstm")

@@ -1,4 +1,4 @@
-"""Exports of networks for tables: numbers that float16 cannot hold, columns of all sizes, categories as text."""
+"""Exports for tables: numbers beyond float16, columns of all scales, categories as strings."""
 
 import shutil
 
@@ -21,7 +21,7 @@ TABLE_FORMATS = [key for key in catalog.FORMATS if key != "tflite:int16x8"]
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A regression of millions on a column of millions, one of thousandths, and categories of more than ASCII."""
+    """Train a regression of millions on one column of millions, one of thousandths, and non-ASCII categories."""
     random = np.random.default_rng(0)
     income = random.normal(1e6, 3e5, ROWS)
     share = random.normal(2e-3, 1e-3, ROWS)
@@ -45,7 +45,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def exported(run):
-    """All formats, both forms; the checks of the export itself are what proves them."""
+    """Export all formats, with and without string inputs; the checks of the export prove them."""
     return export(run, formats="all", string_inputs=True, max_drop="10%")  # of 22 rows
 
 
@@ -62,8 +62,8 @@ def test_every_format_that_takes_categories_passes(exported):
 
 
 @pytest.mark.parametrize("key", TABLE_FORMATS)
-def test_what_is_smaller_than_float32_takes_and_gives_standardized_numbers(run, exported, key):
-    """A caller that keeps to the contract gets prices; the arrays in between fit into float16."""
+def test_formats_below_float32_take_and_return_standardized_numbers(run, exported, key):
+    """A caller that follows the contract gets prices; the arrays in between fit into float16."""
     predictor = load_predictor(run.exports_path / exported.result(key).file)
     features, categories = predictor.contract.inputs
     (price,) = predictor.contract.outputs
@@ -79,7 +79,7 @@ def test_what_is_smaller_than_float32_takes_and_gives_standardized_numbers(run, 
     assert np.abs(value - arrays["value"]).mean() < 0.4 * arrays["value"].std()
 
 
-def test_categories_are_taken_as_text_where_that_can_be(run, exported):
+def test_formats_that_support_it_take_categories_as_strings(run, exported):
     string_inputs = exported.parts["strings"]
     assert {result.format: result.verdict for result in string_inputs.results} == {
         key: "not offered" if key.startswith("onnx") or key in ("tflite:int8", "tflite:int16x8") else "passed"
@@ -88,7 +88,7 @@ def test_categories_are_taken_as_text_where_that_can_be(run, exported):
     towns = ["Köln", "Łódź", "Rom", "東京", "Atlantis", ""]
     rows = [f"income=1000000,share=0.002,town={town},garden=no" for town in towns]
     expected = [found["value"] for found in predict(run.path, rows)]
-    assert len({value for (value,) in expected}) == 5  # not known is as missing is
+    assert len({value for (value,) in expected}) == 5  # unknown equals missing
     for key in ("saved_model", "tflite:float32", "tflite:float16"):
         path = run.exports_path / "strings" / string_inputs.result(key).file
         contract = load_predictor(path).contract
@@ -105,8 +105,8 @@ def test_categories_are_taken_as_text_where_that_can_be(run, exported):
         assert scores == pytest.approx(run.record.scores["test"], rel=1e-3 if "16" in key else 1e-4)
 
 
-def test_a_table_of_numbers_goes_into_integers_of_16_bits_too(tmp_path, in_process):
-    """Ten columns from 1 to 300, a target of hundreds, each on a scale of its own."""
+def test_a_table_of_numbers_exports_to_16_bit_integers(tmp_path, in_process):
+    """Ten columns from 1 to 300 and a target of hundreds, each on its own scale."""
     run = train(load_template("linear_regression_diabetes", {"train.epochs": 5}), output=tmp_path / "run")
     report = export(run, formats=["tflite:int8", "tflite:int16x8"], max_drop="5%")
     assert [result.verdict for result in report.results] == ["passed", "passed"]
@@ -116,7 +116,7 @@ def test_a_table_of_numbers_goes_into_integers_of_16_bits_too(tmp_path, in_proce
 
 
 @pytest.mark.slow
-def test_what_formats_refuse_of_tables_fails(run, exported, tmp_path, monkeypatch):
+def test_refused_layers_of_tables_fail_to_convert(run, exported, tmp_path, monkeypatch):
     refuses = {key: load_format(key).refuses for key in catalog.FORMATS}
     refused = {key: reasons for key, reasons in refuses.items() if {"Embedding", "CategoryLookup"} & {*reasons}}
     assert refused

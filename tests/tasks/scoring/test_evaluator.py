@@ -27,13 +27,13 @@ def evaluator_summary(evaluator, **dataset):
 
 @pytest.fixture
 def alone(tmp_path, monkeypatch):
-    """A folder without runs, and a cache without evaluators."""
+    """Work in a folder without runs, with a cache without evaluators."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DLT_CACHE", str(tmp_path / "cache"))
     return tmp_path
 
 
-def test_it_decides_as_its_run_does(small_run):
+def test_an_evaluator_predicts_like_its_run(small_run):
     from dltemplates.runtimes import KerasPredictor
 
     source = load_for(small_run)[1].split("test")
@@ -50,7 +50,7 @@ def test_it_decides_as_its_run_does(small_run):
     np.testing.assert_array_equal(logits.argmax(axis=1), probabilities.argmax(axis=1))
 
 
-def test_of_two_classes_with_one_logit_it_gives_both_probabilities(alone):
+def test_an_evaluator_with_one_logit_gives_both_probabilities(alone):
     from dltemplates.runtimes import KerasPredictor
 
     images = np.random.default_rng(0).integers(0, 256, (60, 8, 8, 1)).astype("uint8")
@@ -67,7 +67,7 @@ def test_of_two_classes_with_one_logit_it_gives_both_probabilities(alone):
     np.testing.assert_allclose(probabilities, expected, atol=1e-5)
 
 
-def test_nothing_is_trained_to_judge_what_cannot_be_made(alone):
+def test_no_evaluator_is_trained_for_an_invalid_generator(alone):
     with pytest.raises(ValueError, match=r"^`latent_dim` must be"):
         train(
             parse_template(
@@ -79,15 +79,15 @@ def test_nothing_is_trained_to_judge_what_cannot_be_made(alone):
     assert list(alone.iterdir()) == []
 
 
-def test_a_run_of_that_name_comes_before_the_cache(alone, small_run):
+def test_a_run_comes_before_the_cache(alone, small_run):
     (alone / "saved_models").mkdir()
-    assert evaluator_path("digit_judge") == alone / "cache" / "evaluators" / "digit_judge"
-    (alone / "saved_models" / "digit_judge").symlink_to(small_run.path)
-    assert load_evaluator("digit_judge").sha256 == small_run.record.sha256["model.weights.h5"]
+    assert evaluator_path("digit_evaluator") == alone / "cache" / "evaluators" / "digit_evaluator"
+    (alone / "saved_models" / "digit_evaluator").symlink_to(small_run.path)
+    assert load_evaluator("digit_evaluator").sha256 == small_run.record.sha256["model.weights.h5"]
     assert evaluator_path("some/run").name == "run"
 
 
-def test_what_is_no_judge_is_refused(alone, small_run):
+def test_an_unsuitable_evaluator_is_refused(alone, small_run):
     with pytest.raises(ValueError, match=r"Received: 'mlp_digits', .*dlt train mlp_dig"):
         load_evaluator("mlp_digits")
     with pytest.raises(ValueError, match="Received: 'no'"):
@@ -103,13 +103,13 @@ def test_what_is_no_judge_is_refused(alone, small_run):
         Evaluator(other)
 
 
-def test_a_judge_of_other_images_is_refused_before_there_is_a_run(small_run, alone):
+def test_an_evaluator_of_other_images_is_refused_before_training(small_run, alone):
     with pytest.raises(ValueError, match=r"Received: images of \(12, 12, 1\) .* on \(8, 8, 1\)"):
         train(evaluator_summary(str(small_run.path), images={"size": [12, 12]}), output=alone / "run")
     assert not (alone / "run").exists()
 
 
-def test_a_judge_of_other_classes_is_refused_before_there_is_a_run(small_run, alone):
+def test_an_evaluator_of_other_classes_is_refused_before_training(small_run, alone):
     images = np.random.default_rng(0).integers(0, 256, (120, 8, 8, 1)).astype("uint8")
     np.savez(alone / "two.npz", x=images, y=np.arange(120) % 2, classes=np.array(["cat", "dog"]))
     with pytest.raises(ValueError, match=r"Received: .* for 0, 1, .* while the data has cat, dog"):
@@ -117,7 +117,7 @@ def test_a_judge_of_other_classes_is_refused_before_there_is_a_run(small_run, al
     assert not (alone / "run").exists()
 
 
-def test_one_image_is_too_few_to_judge_by(alone):
+def test_one_validation_image_is_too_few_for_an_evaluator(alone):
     images = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 1)).astype("uint8")
     np.savez(alone / "few.npz", x=images, y=images.mean(axis=(1, 2, 3))[:, None])
     table = GAN | {"dataset": {"name": str(alone / "few.npz")}, "train": GAN["train"] | {"batch_size": 4}}
@@ -126,7 +126,7 @@ def test_one_image_is_too_few_to_judge_by(alone):
     assert not (alone / "run").exists()
 
 
-def test_a_judge_that_is_not_there_is_trained_once(alone, monkeypatch):
+def test_a_missing_evaluator_is_trained_once(alone, monkeypatch):
     heard = []
 
     class Notes(training.Silent):
@@ -139,9 +139,9 @@ def test_a_judge_that_is_not_there_is_trained_once(alone, monkeypatch):
     assert path == alone / "cache" / "evaluators" / "mlp_digits"
     short = template.model_copy(update={"train": template.train.model_copy(update={"epochs": 1})})
     monkeypatch.setattr(
-        training, "missing_evaluator", lambda *given: (short, path) if missing_evaluator(*given) else None
+        training, "missing_evaluator", lambda *arguments: (short, path) if missing_evaluator(*arguments) else None
     )
-    (path / "checkpoint").mkdir(parents=True)  # of one that was killed before it had a run.json
+    (path / "checkpoint").mkdir(parents=True)  # left by a training killed before it wrote run.json
     run = train(evaluator_summary("mlp_digits"), output=alone / "run", reporter=Notes())
     assert f"no trained evaluator yet: training it once, to {path}" in heard
     accuracy = Run(path).record.scores["test"]["accuracy"]
@@ -150,7 +150,7 @@ def test_a_judge_that_is_not_there_is_trained_once(alone, monkeypatch):
     assert missing_evaluator(Generation(spec, evaluator="mlp_digits"), spec) is None
 
 
-def test_who_asks_for_no_judge_has_none():
+def test_without_the_option_there_is_no_evaluator():
     spec = load_data("digits").spec
     for evaluator in (None, "none"):
         task = Generation(spec, evaluator=evaluator)
@@ -158,7 +158,7 @@ def test_who_asks_for_no_judge_has_none():
         assert missing_evaluator(task, spec) is None
 
 
-def test_a_judge_that_does_not_fit_is_refused_before_it_is_trained(alone, monkeypatch):
+def test_an_unsuitable_evaluator_is_refused_before_its_training(alone, monkeypatch):
     images = np.random.default_rng(0).integers(0, 256, (120, 8, 8, 1)).astype("uint8")
     np.savez(alone / "two.npz", x=images, y=np.arange(120) % 2, classes=np.array(["cat", "dog"]))
     for dataset, message in (

@@ -27,8 +27,8 @@ def test_the_gradient_of_the_perceptron_loss_is_rosenblatts_rule():
     np.testing.assert_allclose(loss, np.abs(weighted.numpy()[:, 0])[wrong].sum())
 
 
-def test_on_the_line_a_neuron_does_not_fire_and_is_corrected_if_it_was_to():
-    """As loss, metric and decision have it; else no weight of 0 would ever move."""
+def test_a_neuron_at_its_threshold_does_not_fire_and_is_corrected():
+    """In loss, metric and decision alike; otherwise weights of 0 would never change."""
     task = Classification(spec_of(*TWO), binary=True, loss="perceptron")
     weighted, target = tf.Variable([[0.0], [0.0]]), tf.constant([[0.0], [1.0]])
     with tf.GradientTape() as tape:
@@ -36,14 +36,14 @@ def test_on_the_line_a_neuron_does_not_fire_and_is_corrected_if_it_was_to():
     assert tape.gradient(loss, weighted).numpy().tolist() == [[0.0], [-1.0]]
     right = [float(task.metrics()[0](target[row], weighted[row])) for row in (slice(0, 1), slice(1, 2))]
     logits = keras.Input((1,))
-    shares = keras.Model(logits, task.present(logits))(weighted.numpy())
+    probabilities = keras.Model(logits, task.present(logits))(weighted.numpy())
     assert right == [1.0, 0.0]
-    assert task.decide({"probabilities": np.asarray(shares)}).tolist() == [0, 0]
+    assert task.decide({"probabilities": np.asarray(probabilities)}).tolist() == [0, 0]
 
 
 @pytest.mark.parametrize("truth", [(0, 0, 0, 1), (0, 1, 1, 1), (1, 1, 1, 0)])
-def test_rosenblatts_rule_learns_from_weights_of_0(truth):
-    x = tf.constant([[0.0, 0, 1], [0, 1, 1], [1, 0, 1], [1, 1, 1]])  # the last is the bias's
+def test_rosenblatts_rule_learns_from_zero_weights(truth):
+    x = tf.constant([[0.0, 0, 1], [0, 1, 1], [1, 0, 1], [1, 1, 1]])  # the last column is the bias
     target = tf.constant(truth, tf.float32)[:, None]
     kernel = tf.Variable(tf.zeros([3, 1]))
     for step in range(100):
@@ -54,12 +54,12 @@ def test_rosenblatts_rule_learns_from_weights_of_0(truth):
     np.testing.assert_array_equal(x.numpy() @ kernel.numpy() > 0, target.numpy() > 0)
 
 
-def test_two_classes_by_one_logit_are_shares_that_sum_to_1():
+def test_probabilities_of_two_classes_with_one_logit_sum_to_1():
     task = Classification(spec_of(*TWO), binary=True)
     logits = keras.Input((1,))
-    shares = keras.Model(logits, task.present(logits))(np.array([[-2.0], [0.0], [3.0]], np.float32))
-    np.testing.assert_allclose(np.asarray(shares)[:, 1], 1 / (1 + np.exp([2.0, 0.0, -3.0])), rtol=1e-6)
-    np.testing.assert_allclose(np.sum(shares, axis=1), 1, rtol=1e-6)
+    probabilities = keras.Model(logits, task.present(logits))(np.array([[-2.0], [0.0], [3.0]], np.float32))
+    np.testing.assert_allclose(np.asarray(probabilities)[:, 1], 1 / (1 + np.exp([2.0, 0.0, -3.0])), rtol=1e-6)
+    np.testing.assert_allclose(np.sum(probabilities, axis=1), 1, rtol=1e-6)
     np.testing.assert_array_equal(np.asarray(task.encode(tf.constant([0, 1]))), [[0.0], [1.0]])
 
 
@@ -77,6 +77,6 @@ def test_two_classes_by_one_logit_are_shares_that_sum_to_1():
         (TWO, {"loss": "hinge", "binary": True}, r"`loss`.*Received: 'hinge'"),
     ],
 )
-def test_what_does_not_fit_is_refused(targets, options, message):
+def test_invalid_options_are_refused(targets, options, message):
     with pytest.raises(ValueError, match=message):
         Classification(spec_of(*targets), **options)

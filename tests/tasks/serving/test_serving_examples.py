@@ -28,11 +28,11 @@ def contract():
 
 
 def noise(contract, dataset):
-    """The examples of a generator in each split."""
+    """Return the examples of a generator in each split."""
     return {name: contract_examples(contract, name, source) for name, source in dataset.splits.items()}
 
 
-def test_noise_is_a_function_of_the_index_and_no_two_splits_share_any(dataset, contract):
+def test_noise_depends_on_the_index_and_differs_between_splits(dataset, contract):
     splits = noise(contract, dataset)
     assert {name: len(split) for name, split in splits.items()} == {
         "train": 20, "validation": 5, "test": MAX_GENERATED
@@ -47,7 +47,7 @@ def test_noise_is_a_function_of_the_index_and_no_two_splits_share_any(dataset, c
     assert noise(contract, whole)["all"].read(np.arange(2))["noise"].shape == (2, 4)
 
 
-def test_real_examples_stand_beside_it_evenly_spread(dataset, contract):
+def test_real_examples_are_evenly_spread_over_the_split(dataset, contract):
     splits = noise(contract, dataset)
     assert splits["validation"].read(np.arange(5))["image"][:, 0, 0, 0].tolist() == [100, 101, 102, 103, 104]
     real = splits["test"].read(np.array([0, 1, MAX_GENERATED - 1]))["image"][:, 0, 0, 0]

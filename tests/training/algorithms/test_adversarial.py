@@ -1,4 +1,4 @@
-"""The steps of both players, against the same written out."""
+"""The training steps of generator and discriminator, against the same computation in plain TensorFlow."""
 
 import keras
 import numpy as np
@@ -36,7 +36,7 @@ def template(name="gan", batch_size=ROWS, **options):
 
 
 def begin(*arguments, **options):
-    """An algorithm before its first step, and its first batch."""
+    """Return an algorithm before its first step, and its first batch."""
     training = prepare(template(*arguments, **options))
     return training.stages[-1].algorithm, next(iter(training.stages[0].batches(0)))
 
@@ -45,28 +45,28 @@ def noise(rows, step, turn):
     return tf.random.stateless_normal([rows, LATENT], [SEED * 64 + turn, step])
 
 
-def trained_by(player):
-    return [variable.numpy() for variable in player.trainable_variables]
+def trained_by(network):
+    return [variable.numpy() for variable in network.trainable_variables]
 
 
 def softplus(x):
-    """-log of the probability 1 / (1 + exp(x))."""
+    """Return -log of the probability 1 / (1 + exp(x))."""
     return np.log1p(np.exp(x))
 
 
-def descend(player, loss_of):
-    """One step of plain gradient descent, written out."""
+def descend(network, loss_of):
+    """Take one step of plain gradient descent; return the loss."""
     with tf.GradientTape() as tape:
         loss = loss_of()
     for variable, gradient in zip(
-        player.trainable_variables, tape.gradient(loss, [v.value for v in player.trainable_variables]), strict=True
+        network.trainable_variables, tape.gradient(loss, [v.value for v in network.trainable_variables]), strict=True
     ):
         variable.assign(variable - RATE * gradient)
     return float(loss)
 
 
-def test_a_step_is_the_papers_algorithm():
-    """A step of the discriminator on real and made images, then one of the generator on other noise."""
+def test_a_step_matches_the_algorithm_of_the_paper():
+    """A step of the discriminator on real and generated images, then one of the generator on new noise."""
     algorithm, (images, targets, weight) = begin()
     generator, discriminator = (keras.models.clone_model(m) for m in (algorithm.generator, algorithm.discriminator))
     generator.set_weights(algorithm.generator.get_weights())
@@ -74,49 +74,49 @@ def test_a_step_is_the_papers_algorithm():
     real = tf.cast(images, tf.float32) / 127.5 - 1
     made = generator(noise(ROWS, 0, 0), training=True)
 
-    def of_discriminator():
+    def discriminator_loss():
         of_real, of_made = (tf.sigmoid(discriminator(x, training=True)) for x in (real, made))
         return -tf.reduce_mean(tf.math.log(of_real) + tf.math.log(1 - of_made))
 
-    def of_generator():
+    def generator_loss():
         return -tf.reduce_mean(
             tf.math.log(tf.sigmoid(discriminator(generator(noise(ROWS, 0, 1), training=True), training=True)))
         )
 
-    losses = descend(discriminator, of_discriminator), descend(generator, of_generator)
+    losses = descend(discriminator, discriminator_loss), descend(generator, generator_loss)
     algorithm.train(images, targets, weight)
-    for expected, player in ((generator, algorithm.generator), (discriminator, algorithm.discriminator)):
-        for first, second in zip(trained_by(expected), trained_by(player), strict=True):
+    for expected, network in ((generator, algorithm.generator), (discriminator, algorithm.discriminator)):
+        for first, second in zip(trained_by(expected), trained_by(network), strict=True):
             np.testing.assert_allclose(second, first, rtol=1e-4, atol=1e-6)
     figures = algorithm.figures()
     assert (figures["loss"], figures["generator_loss"]) == pytest.approx(losses, rel=1e-5)
 
 
 @pytest.mark.parametrize("name", ["gan", "dcgan", "cgan", "wgan_gp"])
-def test_in_each_half_one_player_moves(name):
+def test_each_half_step_changes_only_one_network(name):
     algorithm, (images, targets, _) = begin(name, loss="wasserstein" if name == "wgan_gp" else "gan")
     labels = tf.cast(targets, tf.int32) if algorithm.is_conditional else None
     step = tf.constant(0, tf.int64)
 
     def moved(half):
-        before = [trained_by(player) for player in (algorithm.generator, algorithm.discriminator)]
+        before = [trained_by(network) for network in (algorithm.generator, algorithm.discriminator)]
         half(scale(images), labels, (step, 0))
-        after = [trained_by(player) for player in (algorithm.generator, algorithm.discriminator)]
+        after = [trained_by(network) for network in (algorithm.generator, algorithm.discriminator)]
         return [
             [not np.array_equal(old, new) for old, new in zip(*pair, strict=True)]
             for pair in zip(before, after, strict=True)
         ]
 
-    of_generator, of_discriminator = moved(algorithm._train_discriminator)
-    assert not any(of_generator)
-    # The bias of a critic's last layer cancels between real and made images.
-    assert sum(of_discriminator) >= len(of_discriminator) - (name == "wgan_gp") > 0
-    of_generator, of_discriminator = moved(algorithm._train_generator)
-    assert sum(of_generator) >= len(of_generator) - 1 > 0
-    assert not any(of_discriminator)
+    changed_generator, changed_discriminator = moved(algorithm._train_discriminator)
+    assert not any(changed_generator)
+    # The bias of a critic's last layer cancels between real and generated images.
+    assert sum(changed_discriminator) >= len(changed_discriminator) - (name == "wgan_gp") > 0
+    changed_generator, changed_discriminator = moved(algorithm._train_generator)
+    assert sum(changed_generator) >= len(changed_generator) - 1 > 0
+    assert not any(changed_discriminator)
 
 
-def test_validation_is_of_noise_that_was_not_trained_on():
+def test_validation_uses_noise_that_training_never_draws():
     algorithm, (images, targets, _) = begin()
     weight = tf.constant([1.0] * 9 + [0.0] * 3)
     algorithm.evaluate(images, targets, weight)
@@ -131,7 +131,7 @@ def test_validation_is_of_noise_that_was_not_trained_on():
     assert figures["generated_accuracy"] == pytest.approx((of_made <= 0).mean())
 
 
-def test_a_critic_is_asked_for_the_difference():
+def test_the_loss_of_a_critic_is_the_difference_of_means():
     algorithm, (images, targets, weight) = begin("wgan_gp", loss="wasserstein")
     algorithm.evaluate(images, targets, weight)
     made = algorithm.generator(noise(ROWS, VALIDATION_SEED_OFFSET, 0), training=False)
@@ -140,7 +140,7 @@ def test_a_critic_is_asked_for_the_difference():
     assert algorithm.figures()["generator_loss"] == pytest.approx(-of_made, rel=1e-4, abs=1e-6)
 
 
-def test_every_batch_of_validation_is_of_other_noise():
+def test_every_validation_batch_draws_new_noise():
     algorithm, (images, targets, weight) = begin()
     algorithm.evaluate(images, targets, weight)
     first = algorithm.figures()["generator_loss"]
@@ -155,36 +155,36 @@ def test_every_batch_of_validation_is_of_other_noise():
     assert algorithm.figures()["generator_loss"] == first
 
 
-def critic_of(*given, rate=RATE):
-    """Adversarial training with a critic of these layers, on images of 2x2."""
+def critic_of(*critic_layers, rate=RATE):
+    """Return adversarial training with a critic of these layers, on images of 2x2."""
     latent = keras.Input((LATENT,), name="noise")
     generator = keras.Model(latent, layers.Reshape((2, 2, 1))(layers.Dense(4)(latent)), name="generator")
     images = keras.Input((2, 2, 1), name="image")
     x = images
-    for layer in given:
+    for layer in critic_layers:
         x = layer(x)
-    network = join(generator, keras.Model(images, x, name="discriminator"), "tiny")
+    combined = join(generator, keras.Model(images, x, name="discriminator"), "tiny")
     inputs = keras.Input((LATENT,), name="noise")
-    model = keras.Model(inputs, network(inputs), name="tiny")
+    model = keras.Model(inputs, combined(inputs), name="tiny")
     return Adversarial(model, lambda _=1: keras.optimizers.SGD(rate), seed=SEED, wasserstein=True)
 
 
-def test_both_players_come_to_the_end_of_a_schedule_together():
-    """The critic, which takes three steps where the generator takes one, too."""
+def test_generator_and_critic_end_their_schedules_together():
+    """Also if the critic takes three steps for each step of the generator."""
     schedule = {"name": "cosine", "peak": RATE}
     algorithm, batch = begin("wgan_gp", loss="wasserstein", critic_steps=3, learning_rate=schedule)
     rates = []
     for _ in range(100):
         rates.append([float(o.learning_rate) for o in (algorithm.optimizer, algorithm.discriminator_optimizer)])
         algorithm.train(*batch)
-    of_generator, of_critic = np.transpose(rates)
-    assert of_generator[0] == pytest.approx(RATE)
-    assert of_generator[-1] < RATE / 20
-    np.testing.assert_allclose(of_critic, of_generator, rtol=1e-5)
+    generator_rates, critic_rates = np.transpose(rates)
+    assert generator_rates[0] == pytest.approx(RATE)
+    assert generator_rates[-1] < RATE / 20
+    np.testing.assert_allclose(critic_rates, generator_rates, rtol=1e-5)
 
 
-def test_a_critic_is_judged_by_the_pairs_that_it_puts_in_order():
-    """Whatever it adds to all that it says."""
+def test_pair_accuracy_counts_correctly_ordered_pairs():
+    """A bias added to all outputs changes nothing."""
     algorithm = critic_of(layers.Flatten(), layers.Dense(1))
     algorithm.build(tf.TensorSpec([None], tf.int64))
     images = tf.constant(np.random.default_rng(0).integers(0, 256, (ROWS, 2, 2, 1)), tf.float32)
@@ -208,7 +208,7 @@ def test_a_critic_is_judged_by_the_pairs_that_it_puts_in_order():
         assert figures["penalty"] == pytest.approx(10 * slope, rel=1e-4)
 
 
-def test_the_penalty_is_that_of_finite_differences():
+def test_the_gradient_penalty_matches_finite_differences():
     algorithm = critic_of(layers.Flatten(), layers.Dense(6, "tanh"), layers.Dense(1))
     random = np.random.default_rng(0)
     real, made = (tf.constant(random.normal(size=(5, 2, 2, 1)), tf.float32) for _ in range(2))
@@ -228,10 +228,10 @@ def test_the_penalty_is_that_of_finite_differences():
     )
 
 
-def test_the_penalty_pulls_a_straight_critic_to_slope_one():
-    """Of `w x` it is `(|w| - 1)^2`, wherever it is looked at; the difference of equal images is nothing."""
+def test_the_penalty_pulls_a_linear_critic_to_gradient_norm_1():
+    """For `w x` the penalty is `(|w| - 1)^2` everywhere; equal images cancel in the critic's loss."""
     algorithm = critic_of(layers.Flatten(), layers.Dense(1, use_bias=False))
-    w = np.array([[0.3], [0.0], [-0.4], [1.2]], np.float32)  # of length 1.3
+    w = np.array([[0.3], [0.0], [-0.4], [1.2]], np.float32)  # the norm of w is 1.3
     algorithm.discriminator.set_weights([w])
     images = tf.ones((3, 2, 2, 1))
     step = tf.constant(0, tf.int64)
@@ -244,7 +244,7 @@ def test_the_penalty_pulls_a_straight_critic_to_slope_one():
     np.testing.assert_allclose(moved, w - RATE * 10 * 2 * 0.3 * w / 1.3, rtol=1e-5)
 
 
-def test_the_critic_takes_several_steps_each_on_its_part():
+def test_the_critic_takes_several_steps_each_on_a_part_of_the_batch():
     algorithm, (images, targets, weight) = begin("wgan_gp", loss="wasserstein", critic_steps=3)
     parts = algorithm._parts(images)
     assert [len(part) for part in parts] == [4, 4, 4]
@@ -254,13 +254,13 @@ def test_the_critic_takes_several_steps_each_on_its_part():
     assert int(algorithm.discriminator_optimizer.iterations) == 3
 
 
-def test_a_batch_that_has_no_such_parts_is_refused():
+def test_a_batch_not_divisible_by_critic_steps_is_refused():
     with pytest.raises(ValueError, match=r"`critic_steps`.*5.*Received: 12.*batch_size=60"):
         begin("wgan_gp", loss="wasserstein", critic_steps=5)
 
 
-def test_a_penalty_on_the_weights_reaches_both_players():
-    """In a step of plain gradient descent it takes `rate * decay * kernel` off each kernel."""
+def test_weight_decay_applies_to_both_networks():
+    """A step of plain gradient descent subtracts `rate * decay * kernel` from each kernel."""
     step = tf.constant(0, tf.int64)
     halves = []
     for decay in (0.0, 0.5):
@@ -275,12 +275,12 @@ def test_a_penalty_on_the_weights_reaches_both_players():
     assert len(decayed.losses) == len(halves[1].generator.losses) == 3
 
 
-def test_classes_have_no_weight():
+def test_class_weights_are_refused():
     with pytest.raises(ValueError, match=r"`train.class_weight` is for .* Received: 'balanced' for task generation"):
         begin(class_weight="balanced")
 
 
-def test_no_epoch_of_a_generator_is_the_best():
+def test_restoring_the_best_epoch_is_refused():
     with pytest.raises(ValueError, match="Received: train.restore = 'best'.*--set train.restore=last"):
         begin(restore="best")
 
@@ -290,8 +290,8 @@ def test_a_critic_must_not_look_at_the_whole_batch():
         begin("dcgan", loss="wasserstein")
 
 
-def test_validation_leaves_a_critic_as_it_is():
-    """With dropout it would be another one at each look; in training, it is."""
+def test_validation_is_deterministic_and_leaves_the_critic_unchanged():
+    """In validation, dropout would change the critic's outputs at random."""
     options = {"loss": "wasserstein", "dropout_rate": 0.5}
     algorithm, (images, targets, weight) = begin("gan", **options)
     before = algorithm.discriminator.get_weights()
@@ -301,12 +301,12 @@ def test_validation_leaves_a_critic_as_it_is():
         algorithm.evaluate(images, targets, weight)
         penalties.append(algorithm.figures()["penalty"])
     assert penalties[0] == penalties[1] > 0
-    for old, new in zip(before, algorithm.discriminator.get_weights(), strict=True):  # states of its noise too
+    for old, new in zip(before, algorithm.discriminator.get_weights(), strict=True):  # random states too
         np.testing.assert_array_equal(new, old)
 
 
-def test_half_precision_descends_what_was_scaled():
-    """A loss scale that was not multiplied in would be divided out all the same."""
+def test_half_precision_scales_the_loss():
+    """Without scaling, the loss would still be divided by the scale."""
     whole, half = (begin(precision=precision) for precision in ("float32", "mixed_float16"))
     for algorithm, (images, targets, weight) in (whole, half):
         algorithm.train(images, targets, weight)
@@ -316,7 +316,7 @@ def test_half_precision_descends_what_was_scaled():
     assert hasattr(half[0].discriminator_optimizer, "dynamic_scale")
 
 
-def test_the_class_reaches_both_players():
+def test_both_networks_depend_on_the_class():
     algorithm, (images, targets, _) = begin("cgan")
     labels = tf.cast(targets, tf.int32)
     step = tf.constant(0, tf.int64)
@@ -359,7 +359,7 @@ def test_images_of_two_sizes_are_refused(tmp_path):
         prepare(parse_template(table))
 
 
-def test_labels_that_are_no_class_are_not_told(tmp_path):
+def test_a_conditional_model_needs_classes(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (40, 8, 8)).astype("uint8")
     np.savez(tmp_path / "numbers.npz", x=images, y=images.mean(axis=(1, 2))[:, None])
     table = template("cgan").model_dump(mode="json")

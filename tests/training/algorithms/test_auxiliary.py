@@ -1,4 +1,4 @@
-"""Auxiliary classifiers are in the loss of training and nowhere else."""
+"""Auxiliary classifiers: part of the training loss and nothing else."""
 
 import keras
 import numpy as np
@@ -15,7 +15,7 @@ from dltemplates.training.train import train
 
 
 def network(input_shape, num_outputs, *, name="network"):
-    """Two convolutions, an auxiliary classifier between them."""
+    """Return two convolutions with an auxiliary classifier between them."""
     inputs = keras.Input(input_shape, name="image")
     x = layers.Conv2D(4, 3, activation="relu")(inputs)
     early = layers.Dense(num_outputs, dtype="float32", name="auxiliary_1")(layers.GlobalAveragePooling2D()(x))
@@ -29,7 +29,7 @@ SERVED = 4 * 9 + 4 + 4 * 4 * 9 + 4 + 4 * 10 + 10  # parameters without the auxil
 
 @pytest.fixture
 def own_module(monkeypatch):
-    """The network above as `own_networks:network`."""
+    """Register the network above as `own_networks:network`."""
     import sys
     import types
 
@@ -40,7 +40,7 @@ def own_module(monkeypatch):
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3])
-def test_the_loss_has_the_share_of_it_that_is_asked_for_and_evaluation_none(share):
+def test_auxiliary_weight_applies_in_training_only(share):
     keras.utils.set_random_seed(0)
     model = network((8, 8, 1), 3)
     x = np.random.default_rng(0).random((5, 8, 8, 1), np.float32)
@@ -69,9 +69,9 @@ def test_the_loss_has_the_share_of_it_that_is_asked_for_and_evaluation_none(shar
 
 
 @pytest.mark.usefixtures("own_module")
-def test_what_is_served_does_not_hold_it(tmp_path):
+def test_the_serving_model_has_no_auxiliary_classifier(tmp_path):
     run = train(small_template(model="own_networks:network", train__epochs=1), output=tmp_path / "run")
-    assert run.model().count_params() == SERVED + 4 * 10 + 10  # a training can go on with it
+    assert run.model().count_params() == SERVED + 4 * 10 + 10  # the run keeps it, to resume training
     assert run.record.parameters == SERVED
     serving = run.serving().model
     assert summarize(serving).parameters == SERVED

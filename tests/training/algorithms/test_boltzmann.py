@@ -1,4 +1,4 @@
-"""Trainings of restricted Boltzmann machines on real digits: alone, and in stages on top of each other."""
+"""Training of restricted Boltzmann machines on real digits: a single one, and stacked in stages."""
 
 import json
 import os
@@ -73,34 +73,34 @@ def network(tmp_path_factory, notes):
     return train(template(NETWORK), output=tmp_path_factory.mktemp("network") / "run", reporter=notes)
 
 
-def test_a_machine_learns_to_give_back_what_it_is_shown(machine):
+def test_an_rbm_learns_to_reconstruct_images(machine):
     rows = machine.history()
     assert len(rows) == 8
     assert rows[-1]["val_loss"] < 0.6 * rows[0]["val_loss"]
     assert rows[-1]["loss"] < 0.6 * rows[0]["loss"]
 
 
-def test_free_energies_of_the_history_are_those_when_an_epoch_ended(machine):
-    """Of as many training examples as there are in validation, from all over: their difference tells overfitting."""
+def test_the_history_holds_free_energies_at_the_end_of_each_epoch(machine):
+    """Over as many training as validation examples, evenly spread: the gap shows overfitting."""
     row = machine.history()[-1]
     data = prepare(template()).dataset
     layer = machine.model().get_layer("rbm").get_layer("hidden")
     energies = {}
     for split in ("train", "validation"):
-        watched = np.arange(len(data.split("validation"))) * len(data.split(split)) // len(data.split("validation"))
-        pixels = data.split(split).read(watched)["image"] / 255
+        indices = np.arange(len(data.split("validation"))) * len(data.split(split)) // len(data.split("validation"))
+        pixels = data.split(split).read(indices)["image"] / 255
         energies[split] = layer.free_energy(np.float32(pixels.reshape(len(pixels), -1))).numpy().mean()
     assert row["free_energy"] == pytest.approx(energies["train"], rel=1e-4)
     assert row["val_free_energy"] == pytest.approx(energies["validation"], rel=1e-4)
     assert row["free_energy_gap"] == pytest.approx(row["val_free_energy"] - row["free_energy"])
 
 
-def test_a_machine_is_drawn(machine):
+def test_figures_of_an_rbm_are_drawn(machine):
     for name in ("curves", "hidden_units", "dreams"):
         assert (machine.figures_path / f"{name}.png").stat().st_size > 5000
 
 
-def test_a_machine_is_evaluated(machine):
+def test_an_rbm_is_evaluated(machine):
     scores, row = machine.record.scores, machine.history()[machine.record.best_epoch - 1]
     assert list(scores["test"]) == ["loss", "free_energy", "mean_activation"]
     assert 0.02 < scores["test"]["mean_activation"] < 0.9
@@ -109,7 +109,7 @@ def test_a_machine_is_evaluated(machine):
     assert evaluate(machine.path)["scores"] == pytest.approx(scores["test"], rel=1e-6)
 
 
-def test_the_stages_of_a_network_are_told(network, notes):
+def test_the_stages_of_a_network_are_reported(network, notes):
     assert [note for note in notes.notes if note.startswith("stage")] == [
         "stage 1 of 3: machine_1 alone, epochs 1 to 2",
         "stage 2 of 3: machine_2 alone, epochs 3 to 4",
@@ -118,14 +118,14 @@ def test_the_stages_of_a_network_are_told(network, notes):
     rows = network.history()
     assert [row["epoch"] for row in rows] == [1, 2, 3, 4, 5, 6, 7]
     assert [row["step"] for row in rows] == [26, 52, 78, 104, 108, 112, 116]
-    told = [{name.removeprefix("val_") for name in row if name.startswith("val_")} for row in rows]
+    metrics = [{name.removeprefix("val_") for name in row if name.startswith("val_")} for row in rows]
     first, second = ({f"machine_{place}_loss", f"machine_{place}_free_energy"} for place in (1, 2))
-    assert told == [first, first, second, second, *[{"loss", "accuracy", "top_5"}] * 3]
+    assert metrics == [first, first, second, second, *[{"loss", "accuracy", "top_5"}] * 3]
     assert [row["learning_rate"] for row in rows] == pytest.approx([0.1] * 4 + [0.05] * 3)
 
 
-def test_a_stage_trains_its_own_machine_alone():
-    """What the others hold stays, bit for bit."""
+def test_a_stage_trains_only_its_own_rbm():
+    """The weights of all other layers stay the same, bit for bit."""
     training = prepare(template(NETWORK))
     layers = {layer.name: layer for layer in training.model.get_layer("dbn").layers if layer.weights}
     assert list(layers) == ["machine_1", "machine_2", "logits"]
@@ -146,22 +146,22 @@ def test_momentum_rises_after_some_epochs():
     assert (optimizer.initial, optimizer.momentum, optimizer.steps) == (0.5, 0.9, 5 * 26)
 
 
-def seen_in(training, stage):
-    """The training examples that a stage sees, by their pixels."""
+def images_of(training, stage):
+    """Return the training images of a stage, as bytes."""
     batches = stage.batches(stage.first_step)
     return {image.tobytes() for inputs, _, _ in batches for image in inputs.numpy()}
 
 
-def test_the_last_stage_sees_labelled_examples_alone():
+def test_the_last_stage_trains_on_labelled_examples_only():
     training = prepare(template(NETWORK))
     first, _, last = training.stages
-    labelled = seen_in(training, last)
+    labelled = images_of(training, last)
     assert len(labelled) == 200
-    assert len(seen_in(training, first)) == len(training.dataset.split("train"))
+    assert len(images_of(training, first)) == len(training.dataset.split("train"))
     for changes, is_same in (({"seed": 5}, True), ({"dataset.split_seed": 1}, False)):
         settings = {"dataset.validation": 0.1, "train.num_labeled": 200, "train.epochs": 1, "train.batch_size": 50}
         plain = prepare(load_template("mlp_digits", settings | changes))
-        assert (seen_in(plain, plain.stages[0]) == labelled) == is_same
+        assert (images_of(plain, plain.stages[0]) == labelled) == is_same
 
 
 @pytest.mark.parametrize(
@@ -190,13 +190,13 @@ def test_a_network_that_cannot_be_trained_is_refused(settings, match):
 
 
 class StopAtStep(Silent):
-    """Asks to stop, as Ctrl-C does, once a step is done."""
+    """A reporter that stops the training after a step, as Ctrl-C does."""
 
     def __init__(self, step):
-        self.wanted = step
+        self.last_step = step
 
     def step(self, step, loss):
-        if step == self.wanted:
+        if step == self.last_step:
             os.kill(os.getpid(), signal.SIGINT)
 
 
@@ -207,7 +207,7 @@ def everything(run):
 
 
 def check_resume(whole, settings, step, path, monkeypatch):
-    """A training that is stopped at a step, and resumed, ends with the bits of one that was not."""
+    """Check that a training stopped at a step and resumed ends with the same bits."""
     monkeypatch.setattr(module, "TICK_SECONDS", 0)
     stopped = template(settings, train__checkpoint_seconds=0)
     with pytest.raises(KeyboardInterrupt, match=f"interrupted at step {step} of"):
@@ -246,8 +246,8 @@ def test_persistent_chains_resume_exactly(persistent, tmp_path, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["network", "persistent"])
-def test_two_devices_train_what_one_does(kind, request, tmp_path):
-    """In a fresh process: the number of devices is chosen before TensorFlow is first used."""
+def test_two_devices_train_the_same_weights_as_one(kind, request, tmp_path):
+    """TensorFlow needs the number of devices before its first use, so it runs in a fresh process."""
     one = request.getfixturevalue(kind)
     done = run_dlt("train", one.template_path, "-o", tmp_path / "two", "--devices", "2")
     assert done.returncode == 0, done.stderr
@@ -260,8 +260,8 @@ def test_two_devices_train_what_one_does(kind, request, tmp_path):
             assert other[name] == pytest.approx(row[name], abs=1e-4), name
 
 
-def test_half_precision_leaves_the_machines_in_full(tmp_path):
-    """They learn in float32 whatever the network computes in."""
+def test_rbms_train_in_float32_under_half_precision(tmp_path):
+    """RBMs train in float32, whatever the precision of the network."""
     training = prepare(template(NETWORK, train__precision="mixed_bfloat16"))
     stage = training.stages[1]
     stage.algorithm.initialize_from_data(training.stages[0].data.first())
@@ -274,7 +274,7 @@ def test_half_precision_leaves_the_machines_in_full(tmp_path):
 
 def test_labels_that_are_not_learned_from_are_not_counted(tmp_path):
     with pytest.raises(ValueError, match="`train.num_labeled`.*Received: 50 for representation"):
-        train(template(train__labels=50), output=tmp_path / "run")
+        train(template(train__num_labeled=50), output=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

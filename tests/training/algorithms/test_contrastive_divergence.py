@@ -1,4 +1,4 @@
-"""A step against plain NumPy, and against the exact likelihood of machines that are small enough to enumerate."""
+"""A step against plain NumPy, and against the exact likelihood of RBMs small enough to enumerate."""
 
 import itertools
 
@@ -14,7 +14,7 @@ RATE, SEED = 0.1, 3
 
 
 def learner(visible, units, **options):
-    """The algorithm on a machine with random weights, on inputs that need no preprocessing."""
+    """Return the algorithm for an RBM with random weights and inputs without preprocessing."""
     keras.utils.set_random_seed(0)
     network = rbm((visible,), units=units)
     inputs = keras.Input((visible,))
@@ -42,7 +42,7 @@ def sigmoid(x):
 
 
 def drawn(shape, turn, step=0):
-    """The numbers in [0, 1) that a step compares probabilities with."""
+    """Return the uniform numbers in [0, 1) that a step compares probabilities with."""
     return tf.random.stateless_uniform(shape, [SEED * 64 + turn, step]).numpy()
 
 
@@ -51,8 +51,8 @@ def examples(count=7, visible=5):
 
 
 @pytest.mark.parametrize("turns", [1, 3])
-def test_a_step_is_that_of_the_algorithm_box(turns):
-    """Hidden units are drawn, but for the last time; visible ones are not (Hinton 2010, section 3)."""
+def test_a_step_matches_numpy(turns):
+    """Hidden units are sampled except in the last half-step; visible ones are not (Hinton 2010, section 3)."""
     v0 = examples()
     algorithm = learner(5, 4, gibbs_steps=turns, weight_decay=0.01)
     kernel, hidden_bias, visible_bias = weights(algorithm)
@@ -73,8 +73,8 @@ def test_a_step_is_that_of_the_algorithm_box(turns):
         np.testing.assert_allclose(found, wanted, atol=1e-6)
 
 
-def test_persistent_chains_go_on_where_they_were_left():
-    """All that is drawn in two steps of PCD-2, written out."""
+def test_persistent_chains_continue_from_their_state():
+    """Two steps of PCD-2, with all their random draws."""
     v0 = examples()
     algorithm = learner(5, 4, gibbs_steps=2, chains=7)
     chain = np.zeros((7, 4))
@@ -100,7 +100,7 @@ def states(count):
 
 
 def log_likelihood(parts, v0):
-    """The mean of log p(v) over the examples, by the sum over all states."""
+    """Return the mean of log p(v) over the examples, from the sum over all states."""
     kernel, hidden_bias, visible_bias = parts
 
     def unnormalized(visible):  # log of the sum over hidden units of exp(-energy)
@@ -110,7 +110,7 @@ def log_likelihood(parts, v0):
 
 
 def slopes(parts, v0):
-    """The gradient of the exact log-likelihood, by finite differences."""
+    """Return the gradient of the exact log-likelihood, by finite differences."""
     gradients = []
     for part in parts:
         gradient = np.zeros_like(part)
@@ -125,8 +125,8 @@ def slopes(parts, v0):
     return gradients
 
 
-def test_the_statistics_are_the_gradient_of_the_exact_likelihood():
-    """Those of the examples less those of all states, each as likely as the machine says."""
+def test_the_statistics_give_the_gradient_of_the_exact_likelihood():
+    """The data statistics minus those of all states, each weighted by its probability."""
     algorithm = learner(3, 2)
     v0 = states(3)[[1, 3, 7, 7]]
     every = states(3)
@@ -155,7 +155,7 @@ def test_long_persistent_chains_follow_the_gradient_of_the_exact_likelihood():
 
 @pytest.mark.parametrize("options", [{}, {"gibbs_steps": 3}, {"chains": 24}], ids=["CD-1", "CD-3", "persistent"])
 def test_training_raises_the_exact_likelihood(options):
-    """Of three bars out of six pixels, from where all pixels are as likely as in the examples."""
+    """Three bars on six pixels, starting from the pixel probabilities of the data."""
     bars = np.array([[1, 1, 0, 0, 0, 0], [0, 0, 1, 1, 0, 0], [0, 0, 0, 0, 1, 1]], np.float32)
     v0 = np.repeat(bars, 8, axis=0)
     algorithm = learner(6, 4, **options)
@@ -171,8 +171,8 @@ def test_training_raises_the_exact_likelihood(options):
     assert begun + 1.2 < reached < np.log(1 / 3)
 
 
-def test_visible_units_begin_as_likely_as_they_are():
-    """Padding counts for nothing, and what was never on may come to be."""
+def test_visible_biases_start_from_the_pixel_probabilities():
+    """Padding is ignored, and pixels that were never on keep a small probability."""
     v0 = np.array([[1, 0, 0.5], [1, 0, 0.5], [0, 0, 0.5], [1, 1, 1]], np.float32)
     algorithm = learner(3, 2)
     before = weights(algorithm)
@@ -183,7 +183,7 @@ def test_visible_units_begin_as_likely_as_they_are():
     np.testing.assert_array_equal(hidden_bias, before[1])
 
 
-def test_the_figures_are_means_over_examples():
+def test_metrics_are_means_over_examples():
     v0 = examples(6)
     algorithm = learner(5, 4)
     kernel, hidden_bias, visible_bias = weights(algorithm)

@@ -1,4 +1,4 @@
-"""Runs of networks that make images: trained, watched, judged, interrupted, used and exported."""
+"""Runs of image generators: trained, monitored, evaluated, interrupted, used and exported."""
 
 import os
 import signal
@@ -63,10 +63,10 @@ def tiny(model, evaluator=None, **train_settings):
 
 class Notes(Silent):
     def __init__(self):
-        self.heard = []
+        self.notes = []
 
     def note(self, text):
-        self.heard.append(text)
+        self.notes.append(text)
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ def evaluator(folder):
     table = small_template().model_dump(mode="json")
     table["model"] = {"name": "mlp", "units": [16]}
     table["train"]["augment"] = {}
-    return train(parse_template(table), output=folder / "judge")
+    return train(parse_template(table), output=folder / "evaluator")
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +97,7 @@ def vae_run(folder):
     return train(tiny("conv_vae", restore="best"), output=folder / "vae")
 
 
-def test_losses_and_scores_are_numbers_of_every_epoch(gan_run):
+def test_the_history_holds_losses_and_scores_of_every_epoch(gan_run):
     rows = gan_run.history()
     assert len(rows) == 2
     expected = ["loss", "generator_loss", "real_accuracy", "generated_accuracy"]
@@ -105,22 +105,22 @@ def test_losses_and_scores_are_numbers_of_every_epoch(gan_run):
     assert list(rows[0])[3:-1] == [*expected, *(f"val_{name}" for name in expected + judged)]
     assert np.isfinite([list(row.values()) for row in rows]).all()
     scores = gan_run.record.scores
-    for name in judged:  # the last weights were kept
+    for name in judged:  # the last weights are restored
         assert scores["validation"][name] == pytest.approx(rows[-1][f"val_{name}"], rel=1e-4)
     assert list(scores["test"]) == judged
 
 
-def test_a_network_that_is_told_the_class_is_judged_by_it(gan_run, evaluator):
+def test_class_accuracy_compares_generated_images_with_their_class(gan_run, evaluator):
     serving = gan_run.serving()
     source = contract_examples(serving.contract, "test", load_for(gan_run)[1].split("test"))
-    asked, made = KerasPredictor(serving.model, serving.contract).predict(source)
-    assert asked["label"][:11].tolist() == [*range(10), 0]
-    probabilities, _ = load_evaluator(str(evaluator.path))(made["image"])
-    right = np.mean(probabilities.argmax(axis=1) == asked["label"])
+    targets, outputs = KerasPredictor(serving.model, serving.contract).predict(source)
+    assert targets["label"][:11].tolist() == [*range(10), 0]
+    probabilities, _ = load_evaluator(str(evaluator.path))(outputs["image"])
+    right = np.mean(probabilities.argmax(axis=1) == targets["label"])
     assert gan_run.record.scores["test"]["class_accuracy"] == pytest.approx(right, abs=1e-6)
 
 
-def test_both_parts_of_the_bound_are_in_the_history(vae_run):
+def test_the_history_holds_both_terms_of_the_bound(vae_run):
     assert vae_run.history()
     for row in vae_run.history():
         assert row["loss"] == pytest.approx(row["reconstruction"] + row["kl"], rel=1e-5)
@@ -134,12 +134,12 @@ def test_the_bound_is_a_score_of_every_split(vae_run):
     for split in ("validation", "test"):
         assert scores[split]["loss"] == pytest.approx(scores[split]["reconstruction"] + scores[split]["kl"])
         assert scores[split]["kl"] == pytest.approx(row["val_kl"], rel=0.2)
-    for name, close in (("kl", 1e-4), ("reconstruction", 0.05)):  # which depends on the codes that are drawn
+    for name, close in (("kl", 1e-4), ("reconstruction", 0.05)):  # depends on random latent vectors
         assert scores["validation"][name] == pytest.approx(row[f"val_{name}"], rel=close)
     assert evaluate(vae_run.path)["scores"] == pytest.approx(scores["test"], rel=1e-6)
 
 
-def test_the_record_says_who_judged_and_what_was_made(gan_run, evaluator):
+def test_the_record_holds_the_evaluator_and_class_shares(gan_run, evaluator):
     details = gan_run.record.details["test"]
     assert details["evaluator"] == {"run": str(evaluator.path), "sha256": evaluator.record.sha256["model.weights.h5"]}
     assert list(details["class_shares"]) == list("0123456789")
@@ -151,34 +151,34 @@ def test_the_record_says_who_judged_and_what_was_made(gan_run, evaluator):
     assert "the generator has collapsed" in report
 
 
-def test_collapse_is_named_when_it_occurs_and_in_the_record(gan_run, notes):
-    """After two epochs all images are nearly the same."""
-    (heard,) = [text for text in notes.heard if "collapsed" in text]
+def test_collapse_gives_a_warning_and_is_recorded(gan_run, notes):
+    """After two epochs all images are almost the same."""
+    (warning,) = [text for text in notes.notes if "collapsed" in text]
     warnings = gan_run.record.details["warnings"]
-    assert warnings["1"] == heard
+    assert warnings["1"] == warning
     assert set(warnings) <= {"1", "2"}
 
 
-def test_a_warning_is_said_once_and_kept_until_all_is_well():
+def test_a_warning_is_given_once_until_the_collapse_ends():
     heard, state = [], TrainingState()
     reporter = SimpleNamespace(note=heard.append)
     real = {"image": np.random.default_rng(0).uniform(0, 255, (8, 4, 4, 1))}
     task = Generation(spec_of())
     for epoch, diversity in enumerate([0.2, 0.9, 0.3, 0.1], 1):
-        made = {"image": 127 + diversity * (real["image"] - 127)}
-        _warn(task.compare(real, made), epoch, state, reporter)
+        generated = {"image": 127 + diversity * (real["image"] - 127)}
+        _warn(task.compare(real, generated), epoch, state, reporter)
     assert [text.partition(":")[0] for text in heard] == ["the generator has collapsed, or has yet to learn"] * 2
     assert "0.20 times" in heard[0]
     assert "0.30 times" in heard[1]
     assert list(state.warnings) == ["3", "4"]
 
 
-def test_the_samples_of_every_epoch_are_kept_and_joined(gan_run, vae_run):
+def test_samples_of_every_epoch_are_saved_and_joined(gan_run, vae_run):
     for run in (gan_run, vae_run):
         sheets = sorted(path.name for path in run.samples_path.iterdir())
         assert sheets == ["epoch_001.png", "epoch_002.png"]
         first, second = (Image.open(run.sample_path(epoch)) for epoch in (1, 2))
-        assert first.size == second.size == (630, 630)  # ten by ten of 8x8 and a pixel between, seven times as large
+        assert first.size == second.size == (630, 630)  # 10x10 images of 8x8 and a pixel between, enlarged 7 times
         assert np.any(np.array(first) != np.array(second))
         with Image.open(run.animation_path) as animation:
             assert animation.n_frames == 2
@@ -186,22 +186,22 @@ def test_the_samples_of_every_epoch_are_kept_and_joined(gan_run, vae_run):
         assert b"data:image/gif;base64" in write_report(run).read_bytes()
 
 
-def test_the_sheet_shows_what_the_seeds_give(gan_run):
-    made = predict(gan_run.path, ["0", "1", "12"])
+def test_the_sheet_shows_the_images_of_the_seeds(gan_run):
+    results = predict(gan_run.path, ["0", "1", "12"])
     sheet = np.array(Image.open(gan_run.sample_path(2)))[::7, ::7].astype(int)
-    for (row, column), result in zip([(0, 0), (0, 1), (1, 2)], made, strict=True):
+    for (row, column), result in zip([(0, 0), (0, 1), (1, 2)], results, strict=True):
         cell = sheet[9 * row : 9 * row + 8, 9 * column : 9 * column + 8]
-        assert np.abs(cell - np.array(result["image"])[..., 0]).max() <= 0.51  # a whole number
+        assert np.abs(cell - np.array(result["image"])[..., 0]).max() <= 0.51  # the image holds whole numbers
     assert SAMPLE_COUNT == 100
 
 
-def test_a_code_of_two_numbers_is_drawn(vae_run):
+def test_figures_of_a_latent_plane_are_drawn(vae_run):
     for name in ("plane", "codes", "walks", "reconstructions", "curves"):
         assert (vae_run.figures_path / f"{name}.png").stat().st_size > 3000, name
 
 
 def test_seeds_become_png_files(gan_run, tmp_path):
-    results = predict(gan_run.path, ["3", "3:7", ",".join(["0.5"] * 5) + ":1"], output=tmp_path / "made")
+    results = predict(gan_run.path, ["3", "3:7", ",".join(["0.5"] * 5) + ":1"], output=tmp_path / "images")
     names = [os.path.basename(result["image"]) for result in results]
     assert names == ["000_3.png", "001_3_7.png", "002_0.5_0.5_0.5_0.5_0.5_1.png"]
     first, second, _ = (np.array(Image.open(result["image"])) for result in results)
@@ -214,9 +214,9 @@ def test_images_do_not_go_into_a_table(gan_run, tmp_path):
         predict(gan_run.path, ["3"], output=tmp_path / "made.csv")
 
 
-def test_an_image_that_is_not_written_whole_leaves_the_one_before(gan_run, tmp_path, monkeypatch):
-    (made,) = predict(gan_run.path, ["3"], output=tmp_path)
-    before = Path(made["image"]).read_bytes()
+def test_a_failed_write_keeps_the_previous_image(gan_run, tmp_path, monkeypatch):
+    (result,) = predict(gan_run.path, ["3"], output=tmp_path)
+    before = Path(result["image"]).read_bytes()
 
     def broken(path, image):
         path.write_bytes(b"half")
@@ -225,11 +225,11 @@ def test_an_image_that_is_not_written_whole_leaves_the_one_before(gan_run, tmp_p
     monkeypatch.setattr("dltemplates.features.image.write_image", broken)
     with pytest.raises(OSError, match="the disk is full"):
         predict(gan_run.path, ["3"], output=tmp_path)
-    assert Path(made["image"]).read_bytes() == before
+    assert Path(result["image"]).read_bytes() == before
     assert os.listdir(tmp_path) == ["000_3.png"]
 
 
-def test_the_command_line_writes_images_and_says_what_is_wrong_in_one_line(gan_run, tmp_path, monkeypatch, capsys):
+def test_the_command_writes_images_and_reports_errors_in_one_line(gan_run, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(cli, "_silence_native_logs", lambda: None)
     monkeypatch.chdir(tmp_path)
     capsys.readouterr()
@@ -261,7 +261,7 @@ def test_the_decoder_is_a_generator(vae_run, tmp_path):
         predict(vae_run.path, ["1"], part="code")
 
 
-def test_a_run_is_judged_as_its_record_says(gan_run):
+def test_evaluate_repeats_the_scores_of_the_record(gan_run):
     for split in ("validation", "test"):
         result = evaluate(gan_run.path, split=split)
         assert result["scores"] == pytest.approx(gan_run.record.scores[split], rel=1e-6)
@@ -284,7 +284,7 @@ def test_a_seed_gives_the_same_image_in_every_runtime(gan_run, in_process):
     assert scores == pytest.approx(gan_run.record.scores["test"], rel=1e-3)
 
 
-def test_the_exported_decoder_makes_what_keras_makes(vae_run, in_process):
+def test_the_exported_decoder_matches_keras(vae_run, in_process):
     report = export(vae_run, formats=["tflite:float32"])
     assert set(report.parts) == {"encoder", "decoder"}
     assert not report.failed
@@ -297,19 +297,19 @@ def test_the_exported_decoder_makes_what_keras_makes(vae_run, in_process):
         predict(file, ["3"], part="decoder")
 
 
-def test_rows_of_numbers_are_made_too(tmp_path):
+def test_rows_of_numbers_are_generated(tmp_path):
     table = tiny("vae", epochs=1).model_dump(mode="json")
     table |= {"task": {"name": "variational"}, "dataset": {"name": "wine"}}
     run = train(parse_template(table), output=tmp_path / "wine")
     assert not run.samples_path.exists()
-    (made,) = predict(run.path, ["0"], part="decoder", output=tmp_path / "made")
-    assert np.shape(made["reconstruction"]) == (13,)
-    assert np.isfinite(made["reconstruction"]).all()
+    (result,) = predict(run.path, ["0"], part="decoder", output=tmp_path / "rows")
+    assert np.shape(result["reconstruction"]) == (13,)
+    assert np.isfinite(result["reconstruction"]).all()
 
 
 @pytest.mark.slow
-def test_the_first_worker_alone_needs_the_judge(evaluator, tmp_path):
-    """Each host has a cache of its own."""
+def test_only_the_first_worker_needs_the_evaluator(evaluator, tmp_path):
+    """Each host has its own cache."""
     (tmp_path / "cache0" / "evaluators").mkdir(parents=True)
     (tmp_path / "cache0" / "evaluators" / "mlp_digits").symlink_to(evaluator.path)
     file = tmp_path / "gan.toml"
@@ -329,7 +329,7 @@ def test_the_first_worker_alone_needs_the_judge(evaluator, tmp_path):
     assert "val_class_coverage" in Run(tmp_path / "run").history()[-1]
 
 
-def test_images_of_no_class_are_learned_but_by_a_network_that_is_told_one(tmp_path):
+def test_images_without_classes_train_only_unconditional_models(tmp_path):
     (tmp_path / "mine").mkdir()
     for number in range(80):
         Image.new("L", (8, 8), 3 * number).save(tmp_path / "mine" / f"{number}.png")
@@ -338,25 +338,25 @@ def test_images_of_no_class_are_learned_but_by_a_network_that_is_told_one(tmp_pa
     mine = template.model_copy(update={"dataset": settings})
     run = train(mine, output=tmp_path / "run")
     assert evaluate(run.path)["examples"] == 16
-    told = mine.model_copy(update={"model": tiny("cgan").model})
+    conditional = mine.model_copy(update={"model": tiny("cgan").model})
     with pytest.raises(ValueError, match="Model `cgan` needs the size `num_outputs`, which this task and data do not"):
-        train(told, output=tmp_path / "told")
+        train(conditional, output=tmp_path / "conditional")
 
 
 @pytest.mark.slow
 def test_a_generator_learns_all_digits(evaluator, tmp_path):
-    """What the template says of itself, by another judge; about a minute on two cores."""
+    """The scores stated in the template, with another evaluator; about a minute on two cores."""
     run = train(load_template("dcgan_digits", {"task.evaluator": str(evaluator.path)}), output=tmp_path / "run")
     distances = [row["val_fid"] for row in run.history()]
     assert np.mean(distances[-5:]) < np.mean(distances[:5]) / 4
-    assert run.record.scores["test"]["coverage"] >= 9
+    assert run.record.scores["test"]["class_coverage"] >= 9
     assert run.record.scores["test"]["diversity"] > 0.8
     assert run.history()[-1]["val_class_coverage"] >= 9
     assert "warnings" not in run.record.details
 
 
 def arrays(run):
-    """The weights that were kept, and everything in the last checkpoint."""
+    """Return the restored weights, and everything in the last checkpoint."""
     with np.load(list_checkpoints(run.checkpoint_path)[0]) as file:
         state = {key: file[key] for key in file.files if key != "state"}
     return state | {f"kept {place}": array for place, array in enumerate(run.model().get_weights())}
@@ -367,7 +367,7 @@ SLOW = {"marks": pytest.mark.slow}
 
 @pytest.mark.parametrize("model", ["gan", *(pytest.param(name, **SLOW) for name in ("cgan", "wgan_gp", "vae"))])
 def test_an_interruption_in_an_epoch_changes_no_bit(model, tmp_path, monkeypatch):
-    """Stopped in the second epoch by what Ctrl-C sends."""
+    """Interrupted in the second epoch, as Ctrl-C does."""
     template = tiny(model, checkpoint_seconds=0)
     whole = train(template, output=tmp_path / "whole")
     steps = int(whole.history()[0]["step"])
@@ -400,8 +400,8 @@ def test_an_interruption_in_an_epoch_changes_no_bit(model, tmp_path, monkeypatch
 
 @pytest.mark.slow
 @pytest.mark.parametrize("model", ["gan", "dcgan", "cgan", "wgan_gp", "vae", "conv_vae"])
-def test_two_devices_train_what_one_does(model, tmp_path):
-    """In fresh processes: the number of devices is chosen before TensorFlow is first used."""
+def test_two_devices_train_the_same_weights_as_one(model, tmp_path):
+    """TensorFlow needs the number of devices before its first use, so it runs in fresh processes."""
     template = tiny(model, optimizer={"name": "sgd", "momentum": 0.5}, learning_rate=0.01, epochs=1)
     path = tmp_path / "tiny.toml"
     path.write_text(template.to_toml())

@@ -1,4 +1,4 @@
-"""The step of variational training, against the same written out."""
+"""A step of variational training, against the same computation in plain TensorFlow."""
 
 import keras
 import numpy as np
@@ -39,7 +39,7 @@ def batch(training):
 
 
 def weights_of(training):
-    """Kernel and bias of: hidden, mean and log variance in the encoder; hidden and logits in the decoder."""
+    """Return kernel and bias of hidden, mean, log variance (encoder), hidden and logits (decoder)."""
     network = training.model.get_layer("vae")
     encoder, decoder = network.get_layer("encoder"), network.get_layer("decoder")
     dense = [layer for layer in encoder.layers if isinstance(layer, keras.layers.Dense)]
@@ -48,8 +48,8 @@ def weights_of(training):
     return [(layer.kernel.value, layer.bias.value) for layer in dense]
 
 
-def passed_through(weights, images, step):
-    """What is shown and what is made of it, (batch, 64) each, and the distribution of its codes."""
+def forward_pass(weights, images, step):
+    """Return images and reconstructions, (batch, 64) each, and mean and log variance of the latent vectors."""
     hidden, to_mean, to_logarithm, back, out = weights
     x = tf.reshape(tf.cast(images, tf.float32), [-1, 64]) / 255
     h = tf.nn.relu(x @ hidden[0] + hidden[1])
@@ -60,32 +60,32 @@ def passed_through(weights, images, step):
     return x, white, mean, logarithm
 
 
-def written_out(weights, images, step):
-    """Reconstruction and divergence of each example, in nats."""
-    x, white, mean, logarithm = passed_through(weights, images, step)
+def expected_losses(weights, images, step):
+    """Return reconstruction loss and divergence of each example, in nats."""
+    x, white, mean, logarithm = forward_pass(weights, images, step)
     likelihood = tf.reduce_sum(x * tf.math.log(white) + (1 - x) * tf.math.log(1 - white), axis=1)
-    divergence = -0.5 * tf.reduce_sum(1 + logarithm - mean**2 - tf.exp(logarithm), axis=1)  # the paper's appendix B
+    divergence = -0.5 * tf.reduce_sum(1 + logarithm - mean**2 - tf.exp(logarithm), axis=1)  # appendix B of the paper
     return -likelihood, divergence
 
 
-def test_of_squared_errors_the_bound_lacks_a_constant(batch):
-    """They are those of a normal distribution of variance 1/2 about what is made."""
+def test_with_squared_errors_the_bound_lacks_a_constant(batch):
+    """The squared error is that of a normal distribution of variance 1/2 around the reconstruction."""
     training = prepare(template(loss="mse"))
     images, targets, _ = batch
     training.stages[-1].algorithm.evaluate(images, targets, ONES)
-    x, made, *_ = passed_through(weights_of(training), images, VALIDATION_SEED_OFFSET)
-    likelihood = norm.logpdf(x, made, scale=np.sqrt(0.5)).sum(axis=1)
+    x, reconstruction, *_ = forward_pass(weights_of(training), images, VALIDATION_SEED_OFFSET)
+    likelihood = norm.logpdf(x, reconstruction, scale=np.sqrt(0.5)).sum(axis=1)
     figures = training.stages[-1].algorithm.figures()
     assert figures["reconstruction"] == pytest.approx(-likelihood.mean() - 64 * np.log(np.pi) / 2, rel=1e-5)
     assert np.log(np.pi) / 2 == pytest.approx(0.572, abs=5e-4)
 
 
-def test_the_figures_are_those_of_the_bound(training, batch):
+def test_metrics_match_the_bound(training, batch):
     images, targets, _ = batch
     training.stages[-1].algorithm.evaluate(images, targets, ONES)
     figures = training.stages[-1].algorithm.figures()
     reconstruction, divergence = (
-        part.numpy() for part in written_out(weights_of(training), images, VALIDATION_SEED_OFFSET)
+        part.numpy() for part in expected_losses(weights_of(training), images, VALIDATION_SEED_OFFSET)
     )
     assert list(figures) == ["loss", "reconstruction", "kl"]
     assert figures["reconstruction"] == pytest.approx(reconstruction.mean(), rel=1e-5)
@@ -93,26 +93,26 @@ def test_the_figures_are_those_of_the_bound(training, batch):
     assert figures["loss"] == pytest.approx(figures["reconstruction"] + figures["kl"], rel=1e-6)
 
 
-def test_padding_counts_for_nothing(training, batch):
+def test_padding_is_ignored(training, batch):
     images, targets, _ = batch
     weight = tf.constant([1.0] * 10 + [0.0] * 6)
     training.stages[-1].algorithm.evaluate(images, targets, weight)
     reconstruction, divergence = (
-        part.numpy()[:10] for part in written_out(weights_of(training), images, VALIDATION_SEED_OFFSET)
+        part.numpy()[:10] for part in expected_losses(weights_of(training), images, VALIDATION_SEED_OFFSET)
     )
     figures = training.stages[-1].algorithm.figures()
     assert figures["kl"] == pytest.approx(divergence.mean(), rel=1e-4)
     assert figures["reconstruction"] == pytest.approx(reconstruction.mean(), rel=1e-5)
 
 
-def test_a_step_descends_the_gradient_of_the_bound(training, batch):
+def test_a_step_follows_the_gradient_of_the_bound(training, batch):
     images, targets, weight = batch
     before = weights_of(training)
     flat = [variable for pair in before for variable in pair]
     old = [variable.numpy() for variable in flat]
     with tf.GradientTape() as tape:
         tape.watch(flat)
-        parts = written_out(before, images, 0)
+        parts = expected_losses(before, images, 0)
         loss = tf.reduce_mean(parts[0] + parts[1])
     gradients = tape.gradient(loss, flat)
     expected = [value - RATE * gradient.numpy() for value, gradient in zip(old, gradients, strict=True)]
@@ -124,10 +124,10 @@ def test_a_step_descends_the_gradient_of_the_bound(training, batch):
     assert training.stages[-1].algorithm.figures()["loss"] == pytest.approx(float(loss), rel=1e-5)
 
 
-def test_every_step_draws_other_codes(training, batch):
+def test_every_step_draws_new_latent_vectors(training, batch):
     images, targets, weight = batch
     training.stages[-1].algorithm.train(images, targets, weight)
-    second = written_out(weights_of(training), images, 1)
+    second = expected_losses(weights_of(training), images, 1)
     training.stages[-1].algorithm.reset()
     training.stages[-1].algorithm.train(images, targets, weight)
     assert training.stages[-1].algorithm.figures()["kl"] == pytest.approx(second[1].numpy().mean(), rel=1e-4)
@@ -136,8 +136,8 @@ def test_every_step_draws_other_codes(training, batch):
     )
 
 
-def test_the_divergence_is_the_integral_that_it_stands_for():
-    """Of `q log(q / p)` for q of mean 0.7 and variance 0.3, p standard normal."""
+def test_the_divergence_equals_its_integral():
+    """The integral of `q log(q / p)`, for q of mean 0.7 and variance 0.3, and p standard normal."""
     mean, variance = 0.7, 0.3
     x = np.linspace(-12, 12, 200_001)
     log_q = -((x - mean) ** 2) / (2 * variance) - 0.5 * np.log(2 * np.pi * variance)
@@ -160,13 +160,13 @@ def test_a_squared_error_is_summed_over_the_pixels():
     assert training.stages[-1].algorithm.figures()["reconstruction"] == pytest.approx(float(expected), rel=1e-5)
 
 
-def test_a_layers_own_draw_is_the_same_on_several_devices():
-    """For whoever trains such a network for another task: the layer then draws, not the step."""
+def test_a_layer_draws_the_same_noise_on_several_devices():
+    """In other tasks the layer draws the noise, not the training step."""
     mean, log_variance = keras.Input((3,)), keras.Input((3,))
     plain = keras.Model([mean, log_variance], Sampling(seed=1)([mean, log_variance]))
     copy = for_replicas(plain)
-    given = [np.ones((8, 3), "float32"), np.zeros((8, 3), "float32")]
-    first, second = (keras.ops.convert_to_numpy(model(given, training=True)) for model in (plain, copy))
+    inputs = [np.ones((8, 3), "float32"), np.zeros((8, 3), "float32")]
+    first, second = (keras.ops.convert_to_numpy(model(inputs, training=True)) for model in (plain, copy))
     np.testing.assert_array_equal(first, second)
     assert np.ptp(first) > 0
-    np.testing.assert_array_equal(copy(given, training=False), given[0])
+    np.testing.assert_array_equal(copy(inputs, training=False), inputs[0])

@@ -1,4 +1,4 @@
-"""Batch normalization in one operation against that of Keras."""
+"""Batch normalization in one fused operation, against Keras."""
 
 import keras
 import numpy as np
@@ -29,7 +29,7 @@ class Block(layers.Layer):
 
 
 def network(normalization=layers.BatchNormalization, **options):
-    """A convolution and its batch normalization, nested in a model as networks are."""
+    """Return a convolution and its batch normalization, nested in a model."""
     inputs = keras.Input((6, 5, 3))
     x = layers.Conv2D(4, 3, padding="same")(inputs)
     own = {} if normalization is Block else {"momentum": 0.8, "epsilon": 2e-3}
@@ -53,7 +53,7 @@ def batch(size=7):
 
 
 def step(model, x):
-    """Outputs of a step of training, and the gradients of the sum of their squares."""
+    """Return the outputs of a training step, and the gradients of their sum of squares."""
     with tf.GradientTape() as tape:
         outputs = model(x, training=True)
         loss = tf.reduce_sum(outputs**2)
@@ -70,7 +70,7 @@ def relative_error(value, expected):
 
 
 @pytest.mark.parametrize("normalization", [layers.BatchNormalization, Block])
-def test_it_computes_what_keras_computes(normalization):
+def test_fused_batch_normalization_matches_keras(normalization):
     plain, fused = network(normalization), network(normalization)
     before = plain.get_weights()
     fuse(fused)
@@ -99,7 +99,7 @@ def test_a_frozen_layer_keeps_its_statistics():
     assert len(fused.trainable_variables) == 4
 
 
-def test_what_is_masked_counts_as_it_does_in_keras():
+def test_masks_work_as_in_keras():
     plain, fused = (layers.BatchNormalization() for _ in range(2))
     x, mask = batch(), np.random.default_rng(2).random((7, 6, 5)) < 0.5
     for layer in (plain, fused):
@@ -113,7 +113,7 @@ def test_what_is_masked_counts_as_it_does_in_keras():
 @pytest.mark.parametrize(
     "options", [{"axis": 1}, {"scale": False}, {"center": False}, {"renorm": True}, {"dtype": "float64"}]
 )
-def test_what_the_operation_does_not_know_stays_with_keras(options):
+def test_unsupported_options_stay_with_keras(options):
     model = network(**options)
     fuse(model)
     assert type(normalization_of(model)) is layers.BatchNormalization
@@ -126,7 +126,7 @@ def test_vectors_stay_with_keras():
     assert type(normalization_of(model)) is layers.BatchNormalization
 
 
-def test_a_training_is_fused_and_its_definition_is_not():
+def test_only_the_training_model_is_fused():
     training = prepare(small_template())
     trained, defined = (
         {type(layer) for layer in flatten_layers(model) if isinstance(layer, layers.BatchNormalization)}
@@ -136,7 +136,7 @@ def test_a_training_is_fused_and_its_definition_is_not():
     assert defined == {layers.BatchNormalization}
 
 
-def test_half_precision_is_normalized_by_float32_statistics():
+def test_half_precision_uses_float32_statistics():
     models = []
     for _ in range(2):
         inputs = keras.Input((6, 5, 3))
@@ -152,7 +152,7 @@ def test_half_precision_is_normalized_by_float32_statistics():
         assert relative_error(one, other) < 1e-4
 
 
-def test_weights_of_a_normalization_are_in_force_once_they_are_set():
+def test_weights_of_a_normalization_take_effect_when_set():
     models = []
     for _ in range(2):
         inputs = keras.Input((6, 5, 3))

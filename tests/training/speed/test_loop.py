@@ -12,7 +12,7 @@ TEMPLATE = small_template(model__dropout_rate=0.3, train__clip_norm=0.5)
 
 
 def weights_after(calls, template=TEMPLATE, jit_compile=False):
-    """The weights after steps that were run in calls of so many."""
+    """Return the weights after running steps in calls of these sizes."""
     training = prepare(template)
     loop = StepLoop(training.distribution, training.stages[-1].algorithm.train, jit_compile=jit_compile)
     iterator = training.distribution.iterator(training.stages[0].batches(0))
@@ -28,14 +28,14 @@ MLP = small_template(model={"name": "mlp", "units": [16]})  # XLA has no determi
 @pytest.mark.parametrize(
     ("template", "jit_compile"), [pytest.param(TEMPLATE, False, marks=pytest.mark.slow), (MLP, True)]
 )
-def test_how_many_steps_are_run_in_a_call_changes_no_bit(template, jit_compile):
+def test_the_number_of_steps_per_call_changes_no_bit(template, jit_compile):
     at_once = weights_after([12], template, jit_compile=jit_compile)
     for calls in ([1] * 12, [1, 4, 7]):
         for first, second in zip(at_once, weights_after(calls, template, jit_compile=jit_compile), strict=True):
             np.testing.assert_array_equal(first, second)
 
 
-def test_steps_compiled_by_xla_do_the_same():
+def test_steps_compiled_by_xla_give_the_same_weights():
     plain, compiled = (weights_after([3], MLP, jit_compile=jit) for jit in (False, True))
     for first, second in zip(plain, compiled, strict=True):
         assert np.ptp(first) > 0
@@ -48,24 +48,24 @@ def test_steps_compiled_by_xla_do_the_same():
         ((5, 3), [layers.LSTM(4)], 1, True),
         ((5, 3), [layers.Bidirectional(layers.GRU(4))], 1, True),
         ((5, 3), [layers.LSTM(4)], 2, False),
-        ((None, 3), [layers.LSTM(4)], 1, False),  # each length would be compiled anew
+        ((None, 3), [layers.LSTM(4)], 1, False),  # each length would be compiled again
         ((5, 3), [layers.Conv1D(4, 3), layers.LSTM(4)], 1, False),
         ((5, 3), [layers.Flatten(), layers.Dense(4)], 1, False),
     ],
 )
-def test_on_a_processor_it_pays_to_compile_recurrent_layers_alone(shape, network, replicas, pays):
+def test_on_a_cpu_compiling_pays_only_for_recurrent_layers(shape, network, replicas, pays):
     model = keras.Sequential([keras.Input(shape), *network])
     assert pays_to_compile(model, replicas, deterministic=True) == pays
 
 
-def test_noise_is_drawn_alike_with_one_device_and_several():
-    """XLA draws other numbers of the same seed."""
+def test_models_with_dropout_are_not_compiled():
+    """XLA draws different numbers for the same seed."""
     inputs = keras.Input((5, 3))
     for layer, pays in ((layers.Dropout(0.5), False), (layers.Dropout(0.0), True)):
         assert pays_to_compile(keras.Model(inputs, layer(layers.LSTM(4)(inputs))), 1, deterministic=True) == pays
 
 
-def test_a_call_grows_to_what_fits_and_all_steps_are_run():
+def test_calls_grow_and_all_steps_run():
     training = prepare(TEMPLATE)
     counter = tf.Variable(0)
 
@@ -81,7 +81,7 @@ def test_a_call_grows_to_what_fits_and_all_steps_are_run():
     assert counter.numpy() == 1237
 
 
-def test_figures_are_those_of_keras():
+def test_metrics_match_keras():
     training = prepare(TEMPLATE)
     algorithm = training.stages[-1].algorithm
     batches, steps = training.stages[-1].data.evaluation("validation")

@@ -1,7 +1,7 @@
-"""Batch normalization of one batch on one device and on several; `test_devices.py` runs it in a process of its own.
+"""Batch normalization of one batch on one and on several devices; `test_devices.py` runs it in its own process.
 
-Prints a JSON object. For each case and number of devices it says how far several devices are from one device, and how
-far their statistics are from those that NumPy computes in float64.
+Print a JSON object: for each case and number of devices, the errors against one device, and against statistics that
+NumPy computes in float64.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dltemplates.training.workers.replicas import for_replicas
 SHAPE = (4, 4, 8)
 BATCH = 64
 random = np.random.default_rng(0)
-# Means that are large beside the deviation, which is 1.
+# means that are large compared with the standard deviation of 1
 IMAGES = random.normal(random.uniform(-30, 30, SHAPE[-1]), 1, (BATCH, *SHAPE)).astype("float32")
 MASK = random.random((BATCH, *SHAPE[:-1])) < 0.3
 SLOPE = random.normal(size=IMAGES.shape).astype("float32")
@@ -35,13 +35,13 @@ CASES: dict[str, dict[str, Any]] = {
 
 
 def network(**options: Any) -> keras.Model:
-    """Build batch normalization alone, whose moving statistics are those of the last batch."""
+    """Build a batch normalization whose moving statistics are those of the last batch."""
     inputs = keras.Input(SHAPE)
     return keras.Model(inputs, layers.BatchNormalization(momentum=0.0, **options)(inputs))
 
 
 def step(distribution: Distribution, model: keras.Model, mask: np.ndarray | None) -> dict[str, np.ndarray]:
-    """Return what a step of training computes of the whole batch."""
+    """Run a training step on the whole batch; return outputs, gradient and statistics."""
     layer, strategy = model.layers[-1], distribution.strategy
 
     def split(array: np.ndarray) -> Any:
@@ -57,8 +57,8 @@ def step(distribution: Distribution, model: keras.Model, mask: np.ndarray | None
     def run(images: Any, slope: Any, *masks: Any) -> Any:
         with tf.GradientTape() as tape:
             tape.watch(images)
-            given = tf.cast(images, layer.compute_dtype)
-            outputs = layer(given, training=True, mask=masks[0] if masks else None)
+            x = tf.cast(images, layer.compute_dtype)
+            outputs = layer(x, training=True, mask=masks[0] if masks else None)
             loss = tf.reduce_sum(tf.cast(outputs, "float32") * slope)
         return outputs, tape.gradient(loss, images)
 
@@ -79,7 +79,7 @@ def exact(options: dict[str, Any]) -> dict[str, np.ndarray]:
 
 
 def errors(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> dict[str, float]:
-    """Return the largest differences: divided by the deviation, by the variance, and else by the largest value."""
+    """Return the largest differences, relative to the deviation, the variance, or else the largest value."""
     units = {name: np.abs(array).max() for name, array in expected.items()}
     units |= {"mean": np.sqrt(expected["variance"]), "variance": expected["variance"]}
     return {

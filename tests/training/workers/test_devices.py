@@ -1,4 +1,4 @@
-"""One device against several, in fresh processes: the number of devices is chosen before TensorFlow is first used."""
+"""One device against several, in fresh processes: TensorFlow needs the number of devices before its first use."""
 
 import json
 import subprocess
@@ -26,13 +26,13 @@ SETTINGS = {  # 42 steps
     "train__learning_rate": 0.05,
     "train__clip_norm": 0.5,
 }
-# Batch normalization, dropout and clipping are what goes silently wrong on several devices. Both networks are smooth: a
-# sum taken in another order is rounded otherwise, and at the kink of a rectifier or a pooling that becomes a step.
+# Batch normalization, dropout and clipping can silently go wrong on several devices. Both networks are smooth: another
+# order of a sum rounds differently, and the kink of a ReLU or a max pooling would turn that into a jump.
 SMOOTH = {
     "normalizes": {"name": "convmixer", "patch_size": 2, "filters": 16, "depth": 2, "kernel_size": 3},
     "drops": {"name": "mlp", "activation": "tanh", "dropout_rate": 0.3},
 }
-VARIANCE_BOUND = 1e-6  # relative, of a batch variance
+VARIANCE_BOUND = 1e-6  # relative error of a batch variance
 TOOL = Path(__file__).parents[3] / "tools" / "bench_replicas.py"
 WORKER = '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": %s}}'
 
@@ -52,7 +52,7 @@ def alone(template_files):
 
 
 def slow(*values):
-    """A row that has a fast one beside it."""
+    """Mark a row as slow that has a fast one like it."""
     return pytest.param(*values, marks=pytest.mark.slow)
 
 
@@ -74,14 +74,14 @@ def train(template_file, *options):
         slow("drops", "--workers 2"),
     ],
 )
-def test_several_devices_train_what_one_does(template_files, alone, network, options):
+def test_several_devices_train_the_same_weights_as_one(template_files, alone, network, options):
     single, run = alone(network), train(template_files[network], *options.split())
     first, second = single.model(), run.model()
     assert first.trainable_weights
     for one, several in zip(first.weights, second.weights, strict=True):
         expected = np.asarray(one)
         assert np.ptp(expected) > 0
-        # The running variance of an activation is no weight, and may be large: 1e-6 of its size.
+        # The running variance is not trained and may be large: allow 1e-6 of its size.
         bound = 1e-6 if one.trainable else 1e-6 * max(1, np.abs(expected).max())
         np.testing.assert_allclose(np.asarray(several), expected, rtol=0, atol=bound, err_msg=one.path)
     for row, other in zip(single.history(), run.history(), strict=True):
@@ -90,7 +90,7 @@ def test_several_devices_train_what_one_does(template_files, alone, network, opt
 
 
 def run_script(path, *arguments):
-    """What a script prints, a JSON object, in a process of its own."""
+    """Run a script in a process of its own; return the JSON object that it prints."""
     command = [sys.executable, str(path), *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, done.stderr
@@ -99,37 +99,37 @@ def run_script(path, *arguments):
 
 @pytest.fixture(scope="module")
 def normalized():
-    """Batch normalization on two and on four devices, held against one and against NumPy in float64."""
+    """Return the errors of batch normalization on two and four devices, against one device and NumPy in float64."""
     return run_script(Path(__file__).with_name("normalize.py"))
 
 
 @pytest.mark.parametrize("devices", [2, 4])
 @pytest.mark.parametrize("case", ["plain", "masked", "channels first"])
-def test_several_devices_normalize_a_batch_as_one_does(normalized, case, devices):
+def test_several_devices_normalize_a_batch_like_one(normalized, case, devices):
     errors = normalized[f"{case}, {devices}"]
     assert errors["one device"]["variance"] < VARIANCE_BOUND
     assert errors["exact"]["variance"] < VARIANCE_BOUND
-    assert max(errors["one device"].values()) < 1e-5  # outputs, gradient, and the mean beside a deviation
+    assert max(errors["one device"].values()) < 1e-5  # outputs, gradient, and the mean relative to the deviation
     assert max(errors["exact"].values()) < 1e-5
 
 
 @pytest.mark.parametrize("devices", [2, 4])
-def test_the_one_pass_variance_of_keras_would_not_do(normalized, devices):
+def test_the_one_pass_variance_of_keras_is_too_inexact(normalized, devices):
     for origin in ("one device", "exact"):
         assert normalized[f"Keras's own, {devices}"][origin]["variance"] > 10 * VARIANCE_BOUND
 
 
 @pytest.mark.parametrize("devices", [2, 4])
-def test_half_precision_is_normalized_by_float32_statistics_of_the_whole_batch(normalized, devices):
+def test_half_precision_uses_float32_statistics_of_the_whole_batch(normalized, devices):
     errors = normalized[f"bfloat16, {devices}"]
     assert max(errors["exact"].values()) < VARIANCE_BOUND
-    assert max(errors["one device"].values()) < 2**-8  # a rounding of bfloat16
+    assert max(errors["one device"].values()) < 2**-8  # rounding of bfloat16
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("devices", [2, 4])
 def test_the_first_step_of_a_network_has_exact_batch_statistics(devices):
-    """One device is no reference here: its operation on a processor is 1e-5 off the exact variance."""
+    """One device is no reference here: its operation on a CPU is 1e-5 off the exact variance."""
     results = run_script(TOOL, "resnet8_digits", "--devices", devices, "--rounds", 0, "--json")
     errors = results[f"{devices} devices"]["from one device, statistics in float64"]
     assert errors["variance"] < VARIANCE_BOUND
@@ -166,7 +166,7 @@ def test_the_first_step_of_a_network_has_exact_batch_statistics(devices):
         ),
     ],
 )
-def test_what_does_not_go_together_is_refused(template_files, tmp_path, options, environment, error):
+def test_conflicting_options_are_refused(template_files, tmp_path, options, environment, error):
     import re
 
     done = run_dlt("train", template_files["drops"], "-o", tmp_path / "run", *options, **environment)
@@ -190,7 +190,7 @@ def test_what_does_not_go_together_is_refused(template_files, tmp_path, options,
         ("[]", "TF_CONFIG.*Received: "),
     ],
 )
-def test_a_cluster_that_makes_no_sense_is_refused(text, error):
+def test_an_invalid_cluster_is_refused(text, error):
     with pytest.raises(ValueError, match=error):
         read_cluster(text)
 
@@ -239,7 +239,7 @@ def test_noise_that_would_differ_is_refused(layer):
         lambda: layers.Dropout(0.0),
     ],
 )
-def test_noise_of_the_whole_batch_is_that_of_one_device(layer):
+def test_noise_on_several_devices_equals_that_on_one(layer):
     plain = random_model(layer())
     copy = for_replicas(plain)
     x = np.random.default_rng(0).random((8, 6, 4)).astype("float32")
@@ -248,42 +248,42 @@ def test_noise_of_the_whole_batch_is_that_of_one_device(layer):
     np.testing.assert_array_equal(plain(x), copy(x))
 
 
-def test_what_is_frozen_in_a_layer_stays_so():
+def test_frozen_layers_stay_frozen():
     plain = random_model(layers.Bidirectional(layers.LSTM(3)))
     plain.layers[-1].trainable = False
     assert for_replicas(plain).trainable_variables == plain.trainable_variables == []
     plain.layers[-1].trainable = True
     plain.layers[-1].forward_layer.trainable = False
-    kept, copied = (
+    original, copied = (
         [variable.path.split("/")[-3:] for variable in model.trainable_variables]
         for model in (plain, for_replicas(plain))
     )
-    assert len(kept) == 3
-    assert copied == kept
+    assert len(original) == 3
+    assert copied == original
 
 
 @keras.saving.register_keras_serializable("tests")
 class OwnNormalization(layers.BatchNormalization):
-    """A user's own."""
+    """A normalization layer of the user."""
 
 
 @pytest.mark.parametrize(
     ("plain", "whole"), [(layers.BatchNormalization, BatchNormalization), (OwnNormalization, OwnNormalization)]
 )
-def test_batch_normalization_sees_the_whole_batch_wherever_it_is(plain, whole):
+def test_nested_batch_normalization_uses_the_whole_batch(plain, whole):
     model = for_replicas(random_model(layers.TimeDistributed(plain())))
     (inner,) = [layer for layer in flatten_layers(model) if isinstance(layer, layers.BatchNormalization)]
     assert type(inner) is whole
     assert inner.synchronized
 
 
-def test_precision():
-    assert resolve_precision("auto") == "float32"  # on a processor
+def test_precision_is_resolved():
+    assert resolve_precision("auto") == "float32"  # on a CPU
     assert resolve_precision("mixed_float16") == "mixed_float16"
 
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", slow("mixed_float16")])
-def test_mixed_precision_computes_in_half_and_keeps_float32(tmp_path, precision):
+def test_mixed_precision_computes_in_half_and_stores_float32(tmp_path, precision):
     from dltemplates.training.train import train
 
     template = small_template(train__precision=precision, train__epochs=3, train__learning_rate=0.01)

@@ -1,4 +1,4 @@
-"""Real processes, killed with -9: what they leave resumes to the same bits."""
+"""Processes killed with -9: the runs they leave resume to the same bits."""
 
 import os
 import random
@@ -20,12 +20,12 @@ STEPS = 4 * 21
 
 
 def convolutional():
-    """BatchNorm and Dropout in the model, a checkpoint after every step."""
+    """Return a template with BatchNorm, Dropout, and a checkpoint after every step."""
     return small_template(train__epochs=4, train__checkpoint_seconds=0, model__dropout_rate=0.3)
 
 
-def layer_by_layer():
-    """Two machines that are trained one after the other, then the network of both."""
+def layerwise():
+    """Return a template that pretrains two RBMs one after the other, then trains the whole network."""
     settings = {
         "dataset.name": "digits",
         "model.units": [16, 12],
@@ -42,7 +42,7 @@ def step_of(run):
 
 
 def kill_at(path, run, step):
-    """Train in a process of its own, and kill it once `step` is done; the step that the checkpoint then holds."""
+    """Train in a process of its own and kill it after `step`; return the step of the last checkpoint."""
     command = [sys.executable, "-m", "dltemplates", "train", str(path), "-o", str(run.path)]
     if run.path.exists():
         command.append("--resume")
@@ -82,13 +82,13 @@ def arrays(run, name):
         return {key: file[key] for key in file.files if key != "state"}
 
 
-def test_a_kill_in_an_epoch_changes_no_bit(tmp_path):
+def test_a_kill_inside_an_epoch_changes_no_bit(tmp_path):
     check(tmp_path, [27])
 
 
 @pytest.mark.slow
-def test_kills_while_machines_are_pretrained_change_no_bit(tmp_path):
-    check(tmp_path, [9, 30], layer_by_layer())  # 2 x 26 steps of 13 an epoch, then 26 of the network
+def test_kills_during_pretraining_change_no_bit(tmp_path):
+    check(tmp_path, [9, 30], layerwise())  # 2 x 26 steps of 13 an epoch, then 26 of the network
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Workers that are real processes, killed with -9: those that take their place end with the same bits."""
+"""Worker processes killed with -9: restarted workers end with the same bits."""
 
 import os
 import signal
@@ -23,7 +23,7 @@ TEMPLATE = small_template(train__epochs=3, train__checkpoint_seconds=0, model__d
 
 
 class Listener(Silent):
-    """Remembers what it is told."""
+    """A reporter that records its notes."""
 
     def __init__(self):
         self.notes = []
@@ -45,16 +45,16 @@ def wait_for(run, step):
 
 
 def on_start(monkeypatch, action):
-    """Call `action(processes, number of this start)` in a thread whenever workers are started."""
+    """Call `action(processes, start number)` in a thread whenever workers start."""
     start, starts = supervise.Workers.start.__func__, []
 
-    def watched(cls, *arguments):
+    def recorded(cls, *arguments):
         group = start(cls, *arguments)
         starts.append(group)
         threading.Thread(target=action, args=(group.processes, len(starts)), daemon=True).start()
         return group
 
-    monkeypatch.setattr(supervise.Workers, "start", classmethod(watched))
+    monkeypatch.setattr(supervise.Workers, "start", classmethod(recorded))
     return starts
 
 
@@ -86,14 +86,14 @@ def test_a_worker_killed_in_the_middle_changes_no_bit(whole, tmp_path, monkeypat
     assert_same(whole, run)
 
 
-def test_workers_that_die_too_often_are_given_up(tmp_path, monkeypatch):
+def test_workers_that_die_too_often_raise_an_error(tmp_path, monkeypatch):
     on_start(monkeypatch, lambda processes, start: processes[1].kill())
     with pytest.raises(WorkerError, match=r"worker 1 died \(SIGKILL\), after 1 restarts. Go on with --resume"):
         train_on_workers(TEMPLATE, 2, output=tmp_path / "run", max_restarts=1)
 
 
 @pytest.mark.slow
-def test_asked_to_stop_all_stop_and_go_on_where_they_were(whole, tmp_path, monkeypatch):
+def test_an_interrupt_stops_all_workers_and_resuming_is_exact(whole, tmp_path, monkeypatch):
     run = Run(tmp_path / "stopped")
 
     def interrupt(processes, start):
@@ -110,7 +110,7 @@ def test_asked_to_stop_all_stop_and_go_on_where_they_were(whole, tmp_path, monke
     assert_same(whole, run)
 
 
-def test_what_the_chief_finds_wrong_is_said_once_and_not_tried_again(tmp_path, monkeypatch):
+def test_an_error_of_the_chief_is_raised_once_without_restarts(tmp_path, monkeypatch):
     starts = on_start(monkeypatch, lambda processes, start: None)
     template = small_template(train__batch_size=63)
     with pytest.raises(ValueError, match="Received: 63 for 2"):
@@ -120,7 +120,7 @@ def test_what_the_chief_finds_wrong_is_said_once_and_not_tried_again(tmp_path, m
 
 
 @pytest.mark.slow
-def test_a_loss_that_is_no_number_is_not_tried_again(tmp_path, monkeypatch):
+def test_a_nan_loss_causes_no_restart(tmp_path, monkeypatch):
     starts = on_start(monkeypatch, lambda processes, start: None)
     template = small_template(train__learning_rate=1e30, train__optimizer="sgd")
     with pytest.raises(WorkerError, match="must stay finite"):
@@ -129,7 +129,7 @@ def test_a_loss_that_is_no_number_is_not_tried_again(tmp_path, monkeypatch):
 
 
 def start_by_hand(tmp_path, templates, folders=(None, None), then=lambda processes: None):
-    """Workers as an operator starts them: one process each, with its `TF_CONFIG`; what each said, and its code."""
+    """Start one process per worker, each with its `TF_CONFIG`; return the error output and exit code of each."""
     addresses = [f"localhost:{port}" for port in supervise.free_ports(len(templates))]
     processes = []
     for rank, (template, folder) in enumerate(zip(templates, folders, strict=True)):
@@ -144,22 +144,22 @@ def start_by_hand(tmp_path, templates, folders=(None, None), then=lambda process
 
 @pytest.mark.slow
 def test_workers_with_different_templates_are_refused(tmp_path):
-    said = start_by_hand(tmp_path, [small_template(), small_template(train__epochs=7)])
-    for text, code in said:
+    results = start_by_hand(tmp_path, [small_template(), small_template(train__epochs=7)])
+    for text, code in results:
         assert code == 2
         assert "Received: train.epochs = 7 on worker 1, where the chief has 6" in text
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow
-def test_workers_started_by_hand_begin_and_find_a_run_that_is_done(tmp_path):
+def test_workers_started_by_hand_train_and_then_find_the_finished_run(tmp_path):
     template = small_template(train__epochs=1)
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "template.toml").write_text("of workers that were killed before there was a run")
     for _ in range(2):
-        said = start_by_hand(tmp_path, [template, template])
-        assert [code for _, code in said] == [0, 0], said
-    assert "is done; nothing is left to resume" in said[0][0]
+        results = start_by_hand(tmp_path, [template, template])
+        assert [code for _, code in results] == [0, 0], results
+    assert "is done; nothing is left to resume" in results[0][0]
     assert Run(tmp_path / "run").record.state == "done"
 
 
@@ -175,14 +175,14 @@ def test_workers_with_different_data_are_refused(tmp_path, digit_folder):
         folder.mkdir()
         (folder / "data").symlink_to(data)
     template = small_template(dataset__name="data", dataset__images__size=(8, 8), train__batch_size=4)
-    said = start_by_hand(tmp_path, [template, template], folders)
-    for text, code in said:
+    results = start_by_hand(tmp_path, [template, template], folders)
+    for text, code in results:
         assert code == 2
         assert "Received: other data on worker 1" in text
 
 
 @pytest.mark.slow
-def test_a_worker_that_loses_another_ends_with_the_code_for_starting_again(tmp_path):
+def test_a_worker_that_loses_another_exits_with_the_restart_code(tmp_path):
     run = Run(tmp_path / "run")
 
     def kill(processes):
@@ -190,14 +190,14 @@ def test_a_worker_that_loses_another_ends_with_the_code_for_starting_again(tmp_p
         processes[1].kill()
 
     template = small_template(train__epochs=100, train__checkpoint_seconds=0)
-    said = start_by_hand(tmp_path, [template, template], then=kill)
-    assert [code for _, code in said] == [138, -signal.SIGKILL]
-    assert "worker 0 of 2 lost another one" in said[0][0]
+    results = start_by_hand(tmp_path, [template, template], then=kill)
+    assert [code for _, code in results] == [138, -signal.SIGKILL]
+    assert "worker 0 of 2 lost another one" in results[0][0]
     assert run.record.state == "interrupted"
 
 
 @pytest.mark.slow
-def test_killed_before_it_began_an_old_run_is_not_taken_for_the_new_one(whole, tmp_path, monkeypatch):
+def test_overwriting_never_resumes_the_old_run_after_a_kill(whole, tmp_path, monkeypatch):
     import shutil
 
     shutil.copytree(whole.path, tmp_path / "run")
@@ -209,7 +209,7 @@ def test_killed_before_it_began_an_old_run_is_not_taken_for_the_new_one(whole, t
     assert run.record.state == "done"
 
 
-def test_workers_are_started_here_or_by_others(tmp_path, monkeypatch):
+def test_workers_and_tf_config_exclude_each_other(tmp_path, monkeypatch):
     monkeypatch.setenv(VARIABLE, tf_config(["a:1", "b:1"], 0))
     with pytest.raises(ValueError, match="Received: --workers and TF_CONFIG"):
         train_on_workers(TEMPLATE, 2, output=tmp_path / "run")
