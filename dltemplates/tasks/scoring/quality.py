@@ -26,13 +26,13 @@ def frechet_distance(real: np.ndarray, generated: np.ndarray) -> float:
         The distance, at least 0 up to rounding.
     """
     real, generated = real.astype(np.float64), generated.astype(np.float64)
-    between = np.square(real.mean(axis=0) - generated.mean(axis=0)).sum()
+    mean_difference = np.square(real.mean(axis=0) - generated.mean(axis=0)).sum()
     first, second = np.atleast_2d(np.cov(real.T)), np.atleast_2d(np.cov(generated.T))
     # C D has the eigenvalues of C^(1/2) D C^(1/2), which is symmetric: they are real, even for few points.
     values, vectors = np.linalg.eigh(first)
     root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
     shared = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ second @ root), 0)).sum()
-    return float(between + np.trace(first) + np.trace(second) - 2 * shared)
+    return float(mean_difference + np.trace(first) + np.trace(second) - 2 * shared)
 
 
 def diversity(real: np.ndarray, generated: np.ndarray) -> float:
