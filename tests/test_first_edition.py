@@ -153,16 +153,16 @@ def test_a_run_and_its_files_predict_the_same(run, part):
     inputs = [INPUTS[run, part]]
     expected = dlt.predict(f"runs/{run}", inputs, part=part)
     assert np.isfinite(numbers(expected)).all()
-    interval = np.ptp(numbers(expected))
+    value_range = np.ptp(numbers(expected))
     for result in report_of(run, part)[0]["results"]:
         kind = result["format"].rpartition(":")[2]
         # One prediction of an integer network may be far off; only its score on many examples is compared.
         if result["verdict"] != "passed" or (not part and kind not in TOLERANCES):
             continue
         found = dlt.predict(result_of(run, part, result["format"])[1], inputs)
-        tolerance = TOLERANCES.get(kind, 0.1)
+        tolerance = value_range * TOLERANCES.get(kind, 0.1)
         assert len(found) == len(expected)
-        np.testing.assert_allclose(numbers(found), numbers(expected), rtol=0, atol=tolerance * interval, err_msg=kind)
+        np.testing.assert_allclose(numbers(found), numbers(expected), rtol=0, atol=tolerance, err_msg=kind)
 
 
 @pytest.mark.parametrize(("run", "part", "key"), passed_exports(True) + passed_exports(False))
