@@ -1,4 +1,4 @@
-"""What the command line does, from Python."""
+"""The Python API: the functions behind the command line."""
 
 import os
 import subprocess
@@ -14,17 +14,16 @@ def test_importing_loads_no_tensorflow():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@pytest.mark.parametrize(("given", "expected"), [({}, "1"), ({"TF_ENABLE_ONEDNN_OPTS": "0"}, "0")])
-def test_the_faster_kernels_are_on_unless_they_were_switched_off(given, expected):
-    environment = {name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"} | given
+@pytest.mark.parametrize(("variables", "expected"), [({}, "1"), ({"TF_ENABLE_ONEDNN_OPTS": "0"}, "0")])
+def test_onednn_is_enabled_unless_the_environment_disables_it(variables, expected):
+    environment = {name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"} | variables
     code = f"import os, dltemplates\nassert os.environ['TF_ENABLE_ONEDNN_OPTS'] == '{expected}'"
     subprocess.run([sys.executable, "-c", code], env=environment, check=True)
 
 
 @pytest.mark.parametrize("name", [name for name in dlt.__all__ if name != "__version__"])
-def test_every_name_is_there_and_documented(name):
-    thing = getattr(dlt, name)
-    assert thing.__doc__
+def test_every_public_name_exists_and_has_a_docstring(name):
+    assert getattr(dlt, name).__doc__
 
 
 def test_an_unknown_name_is_an_attribute_error():
@@ -53,7 +52,7 @@ def test_the_main_job_from_python(small_run, tmp_path):
     assert "tflite:float32" in dlt.write_report(run).read_text()
 
 
-def test_export_is_a_function_beside_the_module_of_that_name():
+def test_export_is_the_function_and_not_the_module():
     import dltemplates.deploy.export
     from dltemplates.deploy.export_run import export
 

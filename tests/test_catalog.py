@@ -8,7 +8,7 @@ ENTRIES = [(kind, name) for kind, entries in catalog.KINDS.items() for name in e
 
 
 @pytest.mark.parametrize(("kind", "name"), ENTRIES)
-def test_every_name_leads_somewhere(kind, name):
+def test_every_entry_loads_a_documented_callable(kind, name):
     target = catalog.load(kind, name)
     assert callable(target)
     assert target.__doc__
@@ -17,7 +17,7 @@ def test_every_name_leads_somewhere(kind, name):
 
 
 @pytest.mark.parametrize("kind", sorted(catalog.KINDS))
-def test_every_name_is_said_in_one_line(kind):
+def test_every_entry_has_a_one_line_summary(kind):
     assert catalog.KINDS[kind]
     for name, entry in catalog.KINDS[kind].items():
         assert name == name.lower()
@@ -46,35 +46,35 @@ def test_a_summary_stands_alone_and_fits_80_columns(kind):
         ("model", "", r"^Unknown model. Received: ''. There are: "),
     ],
 )
-def test_unknown_name_gives_the_nearest_or_all(kind, name, message):
+def test_an_unknown_name_raises_with_the_nearest_or_all_names(kind, name, message):
     with pytest.raises(ValueError, match=message):
         catalog.check_name(kind, name)
 
 
-def test_names_may_be_given():
+def test_a_caller_can_pass_its_own_names():
     catalog.check_name("template", "mine", ["mine"])
     with pytest.raises(ValueError, match=r"Unknown template. Received: 'yours'. There are: mine"):
         catalog.check_name("template", "yours", ["mine"])
 
 
-def test_load_knows_no_other_names():
+def test_load_refuses_an_unknown_name():
     with pytest.raises(ValueError, match="Did you mean lenet5"):
         catalog.load("model", "lenet")
 
 
-def test_load_finds_a_function_of_the_users(tmp_path, monkeypatch):
+def test_load_imports_a_users_function(tmp_path, monkeypatch):
     (tmp_path / "catalog_own.py").write_text("def tiny(num_outputs): return num_outputs")
     monkeypatch.syspath_prepend(str(tmp_path))
     assert catalog.load("model", "catalog_own:tiny")(3) == 3
 
 
 @pytest.mark.parametrize("name", ["no_such_module:tiny", "os.no_such:tiny", "os:no_such_function", "os:", ":tiny"])
-def test_load_says_how_ones_own_is_named(name):
+def test_a_wrong_users_name_raises_with_the_right_form(name):
     with pytest.raises(ValueError, match=r"A model of your own is named `package.module:function`. Received: .* Check"):
         catalog.load("model", name)
 
 
-def test_what_was_measured_stands_in_the_templates(monkeypatch):
+def test_measured_results_are_read_from_template_comments(monkeypatch):
     lines = (
         "# A net.",
         "#",
@@ -91,7 +91,7 @@ def test_what_was_measured_stands_in_the_templates(monkeypatch):
     assert catalog.measured("lenet5") == {"a": ["0.9 test, seed 0.", "with --set a=b: 0.8."], "b": []}
 
 
-def test_no_measured_result_is_passed_over():
+def test_every_measured_result_is_found():
     assert any(found for entries in map(catalog.measured, catalog.MODELS) for found in entries.values())
     for name in catalog.template_names():
         text = catalog.template_text(name)

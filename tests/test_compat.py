@@ -1,4 +1,4 @@
-"""Each private part of another library still does what this package needs of it, as does what only Unix has."""
+"""The functions of `compat`, which wrap private and Unix-only names, work with the installed versions."""
 
 import io
 import os
@@ -24,7 +24,7 @@ from dltemplates.layers.sampling import Sampling
 
 
 def run_python(program, **environment):
-    """Run a program in a fresh process, and return its words."""
+    """Run a program in a new process, and return the words of its output."""
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": "-1"} | environment
     command = [sys.executable, "-c", textwrap.dedent(program)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=240)
@@ -32,20 +32,20 @@ def run_python(program, **environment):
     return done.stdout.split()
 
 
-class Own(layers.Layer):
-    """A layer that holds others."""
+class NestedLayer(layers.Layer):
+    """Layer that contains two others."""
 
     def __init__(self, **options):
         super().__init__(**options)
-        self.parts = [layers.BatchNormalization(name="held"), layers.Dense(4, name="held_too")]
+        self.inner_layers = [layers.BatchNormalization(name="norm"), layers.Dense(4, name="dense")]
 
     def call(self, inputs):
-        return self.parts[1](self.parts[0](inputs))
+        return self.inner_layers[1](self.inner_layers[0](inputs))
 
 
 @pytest.fixture
 def branches():
-    """A model whose last layer adds up two branches."""
+    """Build a model whose last layer adds two branches."""
     inputs = keras.Input((4,), name="inputs")
     x = layers.Dense(4, name="first")(inputs)
     x = layers.Add(name="last")([layers.Dense(4, name="left")(x), layers.Dense(4, name="right")(x)])
@@ -57,9 +57,9 @@ def test_all_layers_are_listed_at_any_depth():
     wrapper = layers.TimeDistributed(layers.BatchNormalization(name="wrapped"), name="wrapper")
     inner = keras.Model(inputs, wrapper(inputs), name="inner")
     outer = keras.Input((3, 4), name="outer")
-    model = keras.Model(outer, Own(name="own")(inner(outer)), name="model")
+    model = keras.Model(outer, NestedLayer(name="own")(inner(outer)), name="model")
     assert [layer.name for layer in model.layers] == ["outer", "inner", "own"]
-    expected = ["held", "held_too", "inner", "inputs", "outer", "own", "wrapped", "wrapper"]
+    expected = ["dense", "inner", "inputs", "norm", "outer", "own", "wrapped", "wrapper"]
     assert sorted(layer.name for layer in compat.flatten_layers(model, include_self=False)) == expected
     assert sorted(layer.name for layer in compat.flatten_layers(model)) == sorted([*expected, "model"])
 
@@ -82,24 +82,24 @@ def test_a_model_without_a_graph_has_no_depths():
     assert compat.operations_by_depth(Subclassed()) == {}
 
 
-def test_every_call_of_a_layer_goes_through_the_given_function(branches):
+def test_run_through_graph_calls_every_layer_through_the_function(branches):
     images, calls = tf.ones((2, 4)), []
 
     def doubled(operation, *args, **kwargs):
         calls.append(operation.name)
         return 2 * operation(*args, **kwargs)
 
-    given = compat.run_through_graph(branches, [images], doubled)
+    outputs = compat.run_through_graph(branches, [images], doubled)
     first, left, right = (branches.get_layer(name) for name in ("first", "left", "right"))
     x = 2 * first(images)
-    np.testing.assert_allclose(given, 2 * (2 * left(x) + 2 * right(x)), rtol=1e-5)
-    assert np.ptp(given) > 0
+    np.testing.assert_allclose(outputs, 2 * (2 * left(x) + 2 * right(x)), rtol=1e-5)
+    assert np.ptp(outputs) > 0
     assert calls[0] == "first"
     assert sorted(calls) == ["first", "last", "left", "right"]
 
 
 @pytest.mark.parametrize(
-    ("make", "expected"),
+    ("build", "expected"),
     [
         (lambda: layers.Dropout(0.5), True),
         (lambda: layers.GaussianNoise(0.5), True),
@@ -109,11 +109,11 @@ def test_every_call_of_a_layer_goes_through_the_given_function(branches):
         (lambda: layers.BatchNormalization(), False),
     ],
 )
-def test_random_layers_hold_a_seed_generator(make, expected):
-    assert compat.holds_seed_generator(make()) is expected
+def test_random_layers_hold_a_seed_generator(build, expected):
+    assert compat.holds_seed_generator(build()) is expected
 
 
-def test_gradients_that_are_summed_are_not_summed_again():
+def test_summed_gradients_are_not_summed_again():
     moved = run_python("""
         import keras
         import tensorflow as tf
@@ -142,7 +142,7 @@ def test_gradients_that_are_summed_are_not_summed_again():
     assert list(map(float, moved)) == [2, 1, 2, 1]
 
 
-def test_a_variable_finds_its_slot():
+def test_slot_of_finds_the_momentum_of_a_variable():
     first, second = keras.Variable([0.0]), keras.Variable([0.0])
     optimizer = keras.optimizers.SGD(0.5, momentum=0.9)
     optimizer.build([first, second])
@@ -156,7 +156,7 @@ def concrete(call):
 
 
 def run_graph(graph_def, tensor, values):
-    """What a graph gives at `tensor` for its one placeholder of numbers, and the function that computes it."""
+    """Return the value of `tensor` for the placeholder `x`, and the function that computes it."""
     wrapped = tf.compat.v1.wrap_function(lambda: tf.graph_util.import_graph_def(graph_def, name=""), [])
     pruned = wrapped.prune(wrapped.graph.as_graph_element("x:0"), wrapped.graph.as_graph_element(tensor))
     return pruned(tf.constant(values)).numpy(), pruned
@@ -172,18 +172,18 @@ def test_variables_become_constants():
     assert "Const" in operators
     assert not operators & {"ReadVariableOp", "VarHandleOp"}
     variable.assign(tf.zeros((2, 2)))
-    given, _ = run_graph(graph_def, function.outputs[0].name, [[1.0, 1.0]])
-    np.testing.assert_array_equal(given, [[4, 6]])
+    value, _ = run_graph(graph_def, function.outputs[0].name, [[1.0, 1.0]])
+    np.testing.assert_array_equal(value, [[4, 6]])
 
 
-def test_a_function_to_be_compiled_is_inlined_once_it_need_not_be():
+def test_a_jit_compiled_function_is_inlined_after_allow_inlining():
     variable = tf.Variable([[1.0, 2.0], [3.0, 4.0]])
     inner = tf.function(lambda x: x @ variable, jit_compile=True)
     graph_def, _ = compat.without_variables(function := concrete(lambda x: {"y": inner(x)}))
     assert not [node for node in graph_def.node if node.op == "MatMul"]
     assert compat.allow_inlining(graph_def) is True
-    given, opened = run_graph(graph_def, function.outputs[0].name, [[1.0, 1.0]])
-    np.testing.assert_array_equal(given, [[4, 6]])
+    value, opened = run_graph(graph_def, function.outputs[0].name, [[1.0, 1.0]])
+    np.testing.assert_array_equal(value, [[4, 6]])
     inlined, _ = compat.without_variables(opened)
     assert [node.op for node in inlined.node].count("MatMul") == 1
     assert compat.allow_inlining(inlined) is False
@@ -191,19 +191,19 @@ def test_a_function_to_be_compiled_is_inlined_once_it_need_not_be():
 
 @pytest.fixture
 def tf2onnx_graph():
-    """A product with a constant, between operations that the passes take out."""
+    """Return a builder of a graph: a product with a constant, between identities that the passes remove."""
 
-    def make():
+    def build():
         with tf.Graph().as_default() as graph:
             x = tf.compat.v1.placeholder(tf.float32, (None, 2), name="x")
             x = tf.identity(tf.identity(x) @ tf.constant([[1.0, 2.0], [3.0, 4.0]]))
             tf.identity(x, name="y")
             return tfonnx.process_tf_graph(graph, opset=17, input_names=["x:0"], output_names=["y:0"])
 
-    return make
+    return build
 
 
-def test_the_passes_of_tf2onnx_neither_copy_nor_write_constants(tf2onnx_graph, monkeypatch):
+def test_optimize_in_place_neither_copies_nor_writes_constants(tf2onnx_graph, monkeypatch):
     graph, other = tf2onnx_graph(), tf2onnx_graph()
     written, write = Counter(), tf2onnx.graph.Node.update_proto
 
@@ -222,15 +222,15 @@ def test_the_passes_of_tf2onnx_neither_copy_nor_write_constants(tf2onnx_graph, m
     assert written[False] > 0
     assert written[True] == 0
     model = optimized.make_model("test")
-    assert written[True] > 0  # written when the model is made
+    assert written[True] > 0  # `make_model` writes them
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     np.testing.assert_array_equal(session.run(None, {"x:0": np.ones((1, 2), np.float32)})[0], [[4, 6]])
     written.clear()
     tf2onnx.optimizer.optimize_graph(other, catch_errors=False)
-    assert written[True] > 0  # as tf2onnx does it
+    assert written[True] > 0  # tf2onnx's own function writes them
 
 
-def saved(mode, kind, **options):
+def save_image(mode, kind, **options):
     content = io.BytesIO()
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)).convert(mode).save(
         content, kind, **options
@@ -248,17 +248,17 @@ def saved(mode, kind, **options):
         ("RGB", "BMP", ("raw", "BGR")),
     ],
 )
-def test_how_pixels_are_coded_is_known_before_they_are_read(mode, kind, expected):
-    image = saved(mode, kind)
+def test_pixel_coding_is_read_from_the_header_of_a_file(mode, kind, expected):
+    image = save_image(mode, kind)
     assert compat.pixel_coding(image) == expected
-    assert compat.pixel_coding(Image.new(mode, (2, 2))) is None  # from no file
+    assert compat.pixel_coding(Image.new(mode, (2, 2))) is None  # not from a file
 
 
 @pytest.mark.parametrize(
     ("subsampling", "expected"), [("4:4:4", {(1, 1)}), ("4:2:2", {(1, 1), (2, 1)}), ("4:2:0", {(1, 1), (2, 2)})]
 )
-def test_the_sampling_of_a_jpeg_file_is_known(subsampling, expected):
-    assert compat.jpeg_sampling(saved("RGB", "JPEG", subsampling=subsampling)) == expected
+def test_jpeg_sampling_is_read_from_the_file(subsampling, expected):
+    assert compat.jpeg_sampling(save_image("RGB", "JPEG", subsampling=subsampling)) == expected
 
 
 def start_python(program, **options):
@@ -266,14 +266,14 @@ def start_python(program, **options):
     return compat.start_process(command, stdout=subprocess.PIPE, **options)
 
 
-def test_a_process_has_a_session_of_its_own():
+def test_a_process_starts_in_its_own_session():
     with start_python("import os; print(os.getpid(), os.getsid(0))") as process:
         pid, session = map(int, process.stdout.read().split())
     assert pid == session == process.pid
     assert session != os.getsid(0)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone ends a process with its parent")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
 @pytest.mark.parametrize("dies", [True, False])
 def test_a_process_dies_with_its_parent(dies):
     parent = start_python(f"""
@@ -300,7 +300,7 @@ def test_a_process_dies_with_its_parent(dies):
 
 
 def is_running(pid):
-    """Whether a process runs, on Linux: one that nobody has waited for yet is dead too."""
+    """Check whether a process runs, on Linux. A zombie does not."""
     try:
         with open(f"/proc/{pid}/stat") as file:
             return file.read().rpartition(")")[2].split()[0] != "Z"
@@ -350,14 +350,14 @@ def test_memory_is_counted_in_bytes():
     assert len(held) < compat.peak_memory() < 2**36
 
 
-def test_files_and_folders_are_put_on_the_disk(tmp_path, monkeypatch):
+def test_files_and_folders_are_synced_to_disk(tmp_path, monkeypatch):
     synced, sync = [], os.fsync
 
-    def watching(descriptor):
+    def record_sync(descriptor):
         synced.append((os.fstat(descriptor).st_ino, descriptor))
         sync(descriptor)
 
-    monkeypatch.setattr(os, "fsync", watching)
+    monkeypatch.setattr(os, "fsync", record_sync)
     file = tmp_path / "file"
     file.write_text("text")
     for path in (file, tmp_path):
@@ -368,7 +368,7 @@ def test_files_and_folders_are_put_on_the_disk(tmp_path, monkeypatch):
             os.fstat(descriptor)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="glibc alone has these settings")
+@pytest.mark.skipif(sys.platform != "linux", reason="only glibc has these settings")
 def test_freed_memory_is_kept_for_the_next_array():
     program = """
         import resource
@@ -383,13 +383,13 @@ def test_freed_memory_is_kept_for_the_next_array():
             del held
         print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
     """
-    ((default,), (kept,)) = (run_python(program.format(call)) for call in ("", "keep_freed_memory()"))
-    assert int(kept) < int(default) / 4
+    ((default,), (reused,)) = (run_python(program.format(call)) for call in ("", "keep_freed_memory()"))
+    assert int(reused) < int(default) / 4
 
 
 @pytest.fixture
 def machine(tmp_path, monkeypatch):
-    """Have a machine say in these files, by their paths, how much memory it has."""
+    """Return a function that replaces the system's files about memory."""
 
     def pretend(files):
         for name, text in files.items():
@@ -422,12 +422,12 @@ GROUP = "sys/fs/cgroup/"
         ({"memory/memory.limit_in_bytes": "9223372036854771712", "memory/memory.usage_in_bytes": "1"}, 8000),
     ],
 )
-def test_free_memory_is_what_the_machine_and_the_container_can_give(machine, files, kilobytes):
+def test_available_memory_is_limited_by_machine_and_container(machine, files, kilobytes):
     machine(MEMINFO | {GROUP + name: text for name, text in files.items()})
     assert compat.available_memory() == kilobytes * 1024
 
 
-def test_where_nobody_says_what_is_free_all_memory_is(machine, monkeypatch):
+def test_available_memory_without_meminfo_is_all_memory_or_none(machine, monkeypatch):
     machine({})
     known = {"SC_PHYS_PAGES": 1000, "SC_PAGE_SIZE": 4096}
     monkeypatch.setattr(os, "sysconf", known.__getitem__)
@@ -440,8 +440,8 @@ def test_where_nobody_says_what_is_free_all_memory_is(machine, monkeypatch):
     assert compat.available_memory() is None
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it counts too")
-def test_the_memory_of_the_process_that_started_it_does_not_count():
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems count it too")
+def test_peak_memory_leaves_out_the_parent_process():
     program = """
         import subprocess, sys
 

@@ -1,4 +1,4 @@
-"""Settings that one kind of data uses: in a table of their own, and read where they stood in the first edition."""
+"""Dataset settings: one table per kind of data, and the upgrade of the first edition's keys."""
 
 import json
 import re
@@ -43,25 +43,25 @@ CASES = {
 
 @pytest.mark.parametrize("version", [1, "1.1"])
 @pytest.mark.parametrize("name", CASES)
-def test_a_run_of_the_first_edition_keeps_what_it_used(name, version):
-    given, tables = CASES[name]
-    expected = {"name": given["name"], "validation": 0.1} | tables
-    written = {key: value for key, value in (OLD | given).items() if value is not None}
+def test_upgrade_keeps_the_settings_that_a_first_edition_run_used(name, version):
+    old, tables = CASES[name]
+    expected = {"name": old["name"], "validation": 0.1} | tables
+    written = {key: value for key, value in (OLD | old).items() if value is not None}
     assert upgrade_template({"task": "x", "dataset": written}) == {"task": "x", "dataset": expected}
     contract = {"format_version": version, "name": "y"}
-    assert upgrade_contract(contract | {"data": OLD | given}) == contract | {"data": expected}
+    assert upgrade_contract(contract | {"data": OLD | old}) == contract | {"data": expected}
     assert upgrade_template({"dataset": expected}) == {"dataset": expected}
     DatasetSettings.model_validate(expected)
 
 
-def test_what_holds_no_data_is_left_as_it_is():
+def test_upgrade_leaves_a_table_without_a_dataset_unchanged():
     for table in ({"format_version": 1, "data": None}, {"format_version": 1}):
         assert upgrade_contract(table) == upgrade_template(table) == table
     for broken in ({"dataset": 3}, {"dataset": None}):
         assert upgrade_template(broken) == broken
 
 
-def test_a_key_that_a_later_contract_adds_is_not_taken_for_an_old_one():
+def test_upgrade_keeps_the_new_keys_of_a_later_contract():
     later = {"format_version": "2.5", "data": {"name": "x", "channels": 7}}
     assert upgrade_contract(later) == later
 
@@ -74,7 +74,7 @@ def test_a_contract_of_the_first_edition_is_read():
 
 
 @pytest.mark.parametrize("key", DATASET_KEYS)
-def test_a_users_template_is_told_the_new_name(key):
+def test_an_old_key_in_a_users_template_raises_with_the_new_key(key):
     table = {"task": "classification", "dataset": {"name": "digits", key: 24}, "model": "mlp"}
     new = upgrade_key(f"dataset.{key}", is_series=False)
     _, kind, name = new.split(".")
@@ -84,7 +84,7 @@ def test_a_users_template_is_told_the_new_name(key):
     assert "\n" not in str(caught.value)
 
 
-def test_old_columns_of_a_series_are_told_the_table_of_the_series():
+def test_old_columns_of_a_series_raise_with_the_key_of_the_series_table():
     dataset = {"name": "a.csv", "columns": {"day": "skip"}, "window": 24}
     with pytest.raises(ValueError, match=r"`dataset\.columns` is now `dataset\.series\.columns`"):
         parse_template({"task": "forecasting", "dataset": dataset, "model": "lstm"})
@@ -101,7 +101,7 @@ def test_a_template_is_upgraded_only_inside_a_run(tmp_path):
     assert load_template(path, {"dataset.images.size": (6, 6)}).dataset.images.size == (6, 6)
 
 
-def test_an_old_name_is_taken_on_the_command_line_and_said():
+def test_an_old_key_on_the_command_line_works_with_a_notice():
     heard = []
     overrides = parse_overrides(["dataset.image_size=[8, 8]", "dataset.channels=1", "train.epochs=2"])
     template = load_template("resnet8_digits", overrides, tell=heard.append)
@@ -119,7 +119,7 @@ def test_an_old_name_is_taken_on_the_command_line_and_said():
         load_template("resnet8_digits", overrides)
 
 
-def test_commands_say_it_on_stderr(tmp_path):
+def test_commands_print_the_notice_on_stderr(tmp_path):
     build = ("build", "resnet8_digits", "--set", "dataset.image_size=[8,8]", "--set", "model.name=mlp", "--json")
     done = run_dlt(*build, "-o", tmp_path / "build")
     assert done.returncode == 0, done.stderr
@@ -140,13 +140,13 @@ def test_two_kinds_at_once_are_refused(first, second):
         parse_template(table)
 
 
-def test_a_kind_can_be_left_out_on_the_command_line():
+def test_a_kind_can_be_removed_on_the_command_line():
     template = load_template("lstm_sunspots", {"dataset.series": "none", "dataset.images.size": [8, 8]})
     assert template.dataset.series is None
     assert template.dataset.images.size == (8, 8)
 
 
-def test_a_kind_that_was_left_out_begins_anew():
+def test_a_removed_kind_starts_again_from_its_defaults():
     template = load_template("lstm_sunspots", parse_overrides(["dataset.series=none", "dataset.series.window=3"]))
     assert (template.dataset.series.window, template.dataset.series.horizon) == (3, 1)
     template = load_template("lstm_sunspots", parse_overrides(["dataset.series.window=3", "dataset.series=none"]))
@@ -199,7 +199,7 @@ def write_series(folder):
     return write_table(folder) | {"series": {"window": 3}}
 
 
-KINDS_OF_DATA = {  # how it is given, and which of the settings it uses
+KINDS_OF_DATA = {  # a function that writes it, and the settings that it uses
     "images of the catalog": (lambda folder: {"name": "digits"}, {"images"}),
     "a .npz of images": (write_npz, {"images"}),
     "class folders": (write_images, {"images"}),
@@ -216,7 +216,7 @@ SETTINGS = {
     "series": {"series": {"window": 3, "horizon": 2}},
     "target": {"target": "a"},
 }
-# A window makes a series of a CSV file: only the other settings of a series are of no use to a table.
+# `window` turns a CSV file into a series, so a table refuses only the other settings of a series.
 OF_A_TABLE = {"series": {"horizon": 2}}
 
 
@@ -240,7 +240,7 @@ def test_data_takes_the_settings_of_its_kind_and_refuses_others(kind, setting, t
         load_data(DatasetSettings(**settings))
 
 
-def test_what_is_taken_is_used(tmp_path):
+def test_accepted_settings_are_used(tmp_path):
     table = write_table(tmp_path)
     assert load_data(DatasetSettings(**table, target="a")).spec.targets[0].columns[0].name == "a"
     series = load_data(DatasetSettings(**table, series={"window": 3}, target="a"))
@@ -254,7 +254,7 @@ def numbers() -> Dataset:
     return Dataset(DatasetSpec(inputs=(value,), targets=(label,), sizes={"train": 4}), {"train": ArraySource(arrays)})
 
 
-def test_code_of_the_users_own_may_use_any_setting():
+def test_a_users_code_may_use_any_setting():
     check_settings(DatasetSettings(name="mine:data", series={"window": 3}, target="a"), numbers())
 
 

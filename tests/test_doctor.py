@@ -17,7 +17,7 @@ def test_a_missing_package_and_a_broken_runtime_are_named(monkeypatch):
     assert broken(findings) == ["no-such-package is not installed", "None does not load"]
 
 
-def test_without_keras_no_devices_are_claimed(monkeypatch):
+def test_without_keras_no_devices_are_listed(monkeypatch):
     monkeypatch.setattr(doctor, "RUNTIMES", {"Keras": "no_such_module"})
     findings = diagnose()
     assert "devices" not in findings
@@ -26,7 +26,7 @@ def test_without_keras_no_devices_are_claimed(monkeypatch):
 
 
 def test_the_data_folder_is_checked(monkeypatch, tmp_path):
-    monkeypatch.setattr(doctor, "RUNTIMES", {"Keras": "no_such_module"})  # which takes no time
+    monkeypatch.setattr(doctor, "RUNTIMES", {"Keras": "no_such_module"})  # fails fast
     for value, said in ((None, "not set"), (tmp_path, str(tmp_path)), (tmp_path / "no", f"{tmp_path}/no, which is no")):
         monkeypatch.delenv("DLT_DATA", raising=False)
         if value:

@@ -1,4 +1,4 @@
-"""What the first edition wrote is read, run and carried on: the runs and files of tests/data/v1."""
+"""Runs and exports of the first edition (tests/data/v1) still load, predict, score and export."""
 
 import json
 import re
@@ -16,7 +16,7 @@ from dltemplates.template import parse_template
 from dltemplates.upgrade import upgrade_template
 
 V1 = Path(__file__).parent / "data" / "v1"
-FILES = {  # how many passed, by run and part
+FILES = {  # exports that passed, by run and part
     ("digits", ""): 9,
     ("weather", ""): 8,
     ("weather", "strings"): 4,
@@ -27,16 +27,16 @@ FILES = {  # how many passed, by run and part
     ("tumours", ""): 9,
 }
 RUNS = tuple(dict.fromkeys(run for run, _ in FILES))
-USERS_DATA = {"weather": "weather.csv", "climate": "climate.csv"}  # which an exported file does not know
-RENAMED = {  # the first key of the first edition in a user's template, and what it is now
+USERS_DATA = {"weather": "weather.csv", "climate": "climate.csv"}  # an exported file does not store a user's path
+RENAMED = {  # the first old key in a template, and its new name
     "digits": ("dataset.image_size", "dataset.images.size"),
     "climate": ("task.relative", "task.subtract_last"),
     "weather": ("dataset.columns", "dataset.table.columns"),
     "tumours": ("model.code", "model.latent_dim"),
     "vae": ("model.code", "model.latent_dim"),
 }
-SHARES = {"accuracy", "top_5", "roc_auc", "pr_auc", "precision", "recall"}  # scores that count examples
-TOLERANCES = {"saved_model": 1e-3, "float32": 1e-3, "float16": 1e-2}  # of a prediction's range; integers a tenth
+FRACTIONS = {"accuracy", "top_5", "roc_auc", "pr_auc", "precision", "recall"}  # scores between 0 and 1
+TOLERANCES = {"saved_model": 1e-3, "float32": 1e-3, "float16": 1e-2}  # of the predictions' range; else 0.1
 INPUTS = {
     ("digits", ""): "seven.png",
     ("weather", ""): "weather.csv",
@@ -49,42 +49,42 @@ INPUTS = {
 
 
 def report_of(run, part=""):
-    """An export report as it was written, and its folder."""
+    """Return a stored export report, and its folder."""
     folder = Path("runs", run, "exports", part)
     return json.loads((V1 / folder / "export_report.json").read_text()), folder
 
 
-def passed(part_is_whole):
-    """A parameter for each file that passed, of whole networks or of their parts."""
+def passed_exports(whole_network):
+    """Return a parameter per export that passed, of the whole networks or of their parts."""
     found = []
     for run, part in FILES:
         report, _ = report_of(run, part)
-        if (report["task"] != "parity") == part_is_whole:
+        if (report["task"] != "parity") == whole_network:
             keys = [result["format"] for result in report["results"] if result["verdict"] == "passed"]
             found += [pytest.param(run, part, key, id=f"{run}-{part}-{key}") for key in keys]
     return found
 
 
 def result_of(run, part, key):
-    """What the report says of a file, and the file."""
+    """Return the result of an export in its report, and the path of its file."""
     report, folder = report_of(run, part)
     (result,) = (result for result in report["results"] if result["format"] == key)
     return result, folder / result["file"]
 
 
 def near(name, score, examples, *, integer=False):
-    """A score as another processor may give it.
+    """Return a score with the tolerance for another processor.
 
-    Rounding turns a few predictions of all examples: at most four of a float network, eight of an integer one. An
-    error differs by a thousandth, or a fiftieth.
+    Rounding changes at most four predictions of a float network, and eight of an integer one. An error changes by at
+    most 0.1%, or 2%.
     """
-    if name in SHARES:
+    if name in FRACTIONS:
         return pytest.approx(score, abs=(8 if integer else 4) / examples)
     return pytest.approx(score, rel=2e-2 if integer else 1e-3)
 
 
 def numbers(results):
-    """All numbers of predictions in order, (n,)."""
+    """Return all numbers of the predictions in order. Shape: (n,)."""
 
     def walk(value):
         if isinstance(value, dict):
@@ -98,7 +98,7 @@ def numbers(results):
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory):
-    """A copy of all of it, and the picture of a digit."""
+    """Copy the whole folder, and add the picture of a digit."""
     folder = tmp_path_factory.mktemp("first") / "v1"
     shutil.copytree(V1, folder)
     Image.fromarray(np.uint8(load_digits().images[7] * 15.9)).save(folder / "seven.png")
@@ -106,68 +106,68 @@ def shared(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def there(shared, monkeypatch):
-    """Data is named by a path relative to the working directory."""
+def working_folder(shared, monkeypatch):
+    """Work in the copy: runs name their data by a relative path."""
     monkeypatch.chdir(shared)
 
 
 @pytest.fixture
-def own(there, tmp_path, monkeypatch):
-    """A copy for a test that writes."""
+def writable_copy(working_folder, tmp_path, monkeypatch):
+    """Work in a copy for one test that writes."""
     shutil.copytree(V1, tmp_path / "v1")
     monkeypatch.chdir(tmp_path / "v1")
 
 
-def test_all_of_it_is_there():
+def test_the_stored_runs_and_exports_are_complete():
     assert {path.name for path in (V1 / "runs").iterdir()} == {*RUNS, "interrupted"}
     for (run, part), count in FILES.items():
         results = report_of(run, part)[0]["results"]
         assert sum(result["verdict"] == "passed" for result in results) == count
-    assert len(passed(True)) + len(passed(False)) == sum(FILES.values())
+    assert len(passed_exports(True)) + len(passed_exports(False)) == sum(FILES.values())
     assert set(INPUTS) == set(FILES) - {("weather", "strings")}
 
 
 @pytest.mark.parametrize("run", RUNS)
-def test_a_run_scores_as_its_record_says(run):
+def test_a_run_scores_as_in_its_record(run):
     record = json.loads(Path("runs", run, "run.json").read_text())
     for split in ("validation", "test"):
         found = dlt.evaluate(f"runs/{run}", split=split)
         assert found["examples"] == record["spec"]["sizes"][split]
-        said = record["scores"][split]
-        assert found["scores"] == {name: near(name, score, found["examples"]) for name, score in said.items()}
+        expected = record["scores"][split]
+        assert found["scores"] == {name: near(name, score, found["examples"]) for name, score in expected.items()}
 
 
-@pytest.mark.parametrize(("run", "part", "key"), passed(True))
-def test_a_file_scores_as_its_report_says(run, part, key):
+@pytest.mark.parametrize(("run", "part", "key"), passed_exports(True))
+def test_an_export_scores_as_in_its_report(run, part, key):
     result, path = result_of(run, part, key)
     report, _ = report_of(run, part)
     found = dlt.evaluate(path, data=USERS_DATA.get(run))
-    name, said = report["metric"], result["splits"]["test"]["score"]
+    name, expected = report["metric"], result["splits"]["test"]["score"]
     if name not in found["scores"]:  # the report has the difference from Keras
         name = "mse"
-        said = json.loads(Path("runs", run, "run.json").read_text())["scores"]["test"][name]
+        expected = json.loads(Path("runs", run, "run.json").read_text())["scores"]["test"][name]
     assert found["examples"] == result["splits"]["test"]["examples"]
-    assert found["scores"][name] == near(name, said, found["examples"], integer="int" in key or "dynamic" in key)
+    assert found["scores"][name] == near(name, expected, found["examples"], integer="int" in key or "dynamic" in key)
 
 
 @pytest.mark.parametrize(("run", "part"), INPUTS)
 def test_a_run_and_its_files_predict_the_same(run, part):
-    given = [INPUTS[run, part]]
-    expected = dlt.predict(f"runs/{run}", given, part=part)
+    inputs = [INPUTS[run, part]]
+    expected = dlt.predict(f"runs/{run}", inputs, part=part)
     assert np.isfinite(numbers(expected)).all()
-    spread = np.ptp(numbers(expected))
+    value_range = np.ptp(numbers(expected))
     for result in report_of(run, part)[0]["results"]:
         kind = result["format"].rpartition(":")[2]
-        # Integer files of whole networks are scored on many examples; one alone may be far off.
+        # One prediction of an integer network may be far off; only its score on many examples is compared.
         if result["verdict"] != "passed" or (not part and kind not in TOLERANCES):
             continue
-        found = dlt.predict(result_of(run, part, result["format"])[1], given)
-        tolerance = TOLERANCES.get(kind, 0.1)
+        found = dlt.predict(result_of(run, part, result["format"])[1], inputs)
+        tolerance = value_range * TOLERANCES.get(kind, 0.1)
         assert len(found) == len(expected)
-        np.testing.assert_allclose(numbers(found), numbers(expected), rtol=0, atol=tolerance * spread, err_msg=kind)
+        np.testing.assert_allclose(numbers(found), numbers(expected), rtol=0, atol=tolerance, err_msg=kind)
 
 
-@pytest.mark.parametrize(("run", "part", "key"), passed(True) + passed(False))
+@pytest.mark.parametrize(("run", "part", "key"), passed_exports(True) + passed_exports(False))
 def test_a_contract_is_read(run, part, key):
     report, _ = report_of(run, part)
     contract = dlt.load_predictor(result_of(run, part, key)[1]).contract
@@ -197,7 +197,7 @@ def test_an_upgraded_template_equals_the_template_of_its_run(name):
 
 
 @pytest.mark.parametrize("name", RENAMED)
-def test_a_template_of_a_user_with_an_old_key_is_told_the_new_one(name):
+def test_an_old_key_in_a_users_template_raises_with_the_new_key(name):
     old, new = RENAMED[name]
     with pytest.raises(ValueError, match=re.escape(f"`{old}` is now `{new}`. Received: ")):
         dlt.load_template(f"templates/{name}.toml")
@@ -210,7 +210,7 @@ def test_the_template_in_a_run_is_upgraded(run):
     assert "image_size" not in template.to_toml()
 
 
-def test_settings_of_the_data_are_in_the_table_of_their_kind():
+def test_upgraded_dataset_settings_are_in_the_table_of_their_kind():
     digits, climate, weather = (
         dlt.load_run(f"runs/{run}").template.dataset for run in ("digits", "climate", "weather")
     )
@@ -223,19 +223,19 @@ def test_settings_of_the_data_are_in_the_table_of_their_kind():
 
 
 @pytest.mark.parametrize("run", RUNS)
-def test_a_run_is_exported_again(run, own, in_process):
+def test_a_run_is_exported_again(run, writable_copy, in_process):
     before = report_of(run)[0]
     report = dlt.export(f"runs/{run}", formats=["tflite:float32"])
     assert not report.failed
     assert report.result("tflite:float32").verdict == "passed"
     assert report.model_sha256 == before["model_sha256"]
-    known = {result.format for result in report.results if result.verdict == "passed"}
-    assert len(known) == FILES[run, ""]  # the others stay in the report
+    formats = {result.format for result in report.results if result.verdict == "passed"}
+    assert len(formats) == FILES[run, ""]  # the others stay in the report
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("run", RUNS)
-def test_a_run_is_exported_again_to_every_format(run, own):
+def test_a_run_is_exported_again_to_every_format(run, writable_copy):
     report = dlt.export(f"runs/{run}", formats="all")
     assert not report.failed
     for part in (part for name, part in FILES if name == run):
@@ -243,7 +243,7 @@ def test_a_run_is_exported_again_to_every_format(run, own):
         assert sum(result.verdict == "passed" for result in results) == FILES[run, part]
 
 
-def test_an_interrupted_training_is_ended_by_the_version_that_began_it(own):
+def test_an_interrupted_first_edition_run_is_not_resumed(writable_copy):
     template = dlt.load_template("runs/interrupted/template.toml")
     with pytest.raises(ValueError, match="runs/interrupted, of rules 1, .*version that began it"):
         dlt.train(template, output="runs/interrupted", resume=True)

@@ -1,4 +1,4 @@
-"""Imports point one way, and TensorFlow is loaded only where it is needed (and only when)."""
+"""Imports point one way, and TensorFlow is imported only where and when it is needed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dltemplates import catalog
 
 ROOT = Path(dltemplates.__file__).parent
 
-RANKS = (  # imports go to the same line or to a lower one
+RANKS = (  # a module imports from its own line or from those above
     {"upgrade", "template", "settings", "catalog", "catalog_models", "errors", "compat"},
     {"features", "layers"},
     {"tasks", "models", "datasets", "figures", "runs", "runtimes", "devices"},
@@ -25,8 +25,8 @@ RANKS = (  # imports go to the same line or to a lower one
     {"compression", "bundles"},
     {"cli", "__init__", "__main__"},
 )
-NEVER = {"models": {"datasets"}, "deploy": {"models", "training"}}  # though the ranks would allow it
-# The parts that may import it; `doctor` and `devices` only ask it what it sees.
+NEVER = {"models": {"datasets"}, "deploy": {"models", "training"}}  # although the ranks allow it
+# The parts that may import TensorFlow; `doctor` and `devices` only list its devices.
 TENSORFLOW = {
     "datasets",
     "tasks",
@@ -40,7 +40,7 @@ TENSORFLOW = {
     "compat",
 }
 HEAVY = {"tensorflow", "keras", "tf_keras", "jax", "torch", "tensorflow_model_optimization"}
-LIGHT = (  # what lists the catalog, and what runs, judges and shows an exported file
+LIGHT = (  # modules that list the catalog, or run, evaluate and report an exported file
     "dltemplates.cli.main",
     "dltemplates.cli.commands",
     "dltemplates.compat",
@@ -60,12 +60,12 @@ CONVERTERS = {
 
 @dataclass
 class Module:
-    """What one file imports.
+    """Imports of one file.
 
     Attributes:
-        part: The part of the package that it belongs to: its first name below `dltemplates`.
-        internal: Modules of this package.
-        external: Names of other packages.
+        part: The part of the package: the first name below `dltemplates`.
+        internal: Imported modules of this package.
+        external: Imported names of other packages.
     """
 
     part: str
@@ -74,13 +74,13 @@ class Module:
 
 
 def read_modules(root: Path) -> dict[str, Module]:
-    """Every module below `root` by dotted name; `__init__` stays in the name."""
+    """Read every module below `root`, by dotted name. `__init__` stays in the name."""
     files = {".".join(path.relative_to(root).with_suffix("").parts): path for path in sorted(root.rglob("*.py"))}
     return {name: read_module(name, path, set(files)) for name, path in files.items()}
 
 
 def read_module(name: str, path: Path, names: set[str]) -> Module:
-    """The imports of a file, those inside functions too, those for type checking alone left out."""
+    """Read the imports of a file, also those inside functions, but not those for type checking only."""
     module = Module(part=name.split(".")[0])
     tree = WithoutTypeChecking().visit(ast.parse(path.read_text(encoding="utf-8")))
     for node in ast.walk(tree):
@@ -104,7 +104,7 @@ def read_module(name: str, path: Path, names: set[str]) -> Module:
 
 
 def resolve(source: str, attribute: str | None, names: set[str]) -> str:
-    """The module that `from source import attribute` reads, as named by `read_modules`."""
+    """Return the module that `from source import attribute` reads, named as in `read_modules`."""
     inner = source.removeprefix("dltemplates").lstrip(".")
     ends = ("", "__init__") if attribute is None else (attribute, f"{attribute}.__init__", "", "__init__")
     candidates = [".".join(filter(None, (inner, end))) for end in ends]
@@ -112,7 +112,7 @@ def resolve(source: str, attribute: str | None, names: set[str]) -> str:
 
 
 def attributes(tree: ast.AST, name: str) -> set[str]:
-    """What is read of the variable `name`."""
+    """Return the attributes that the code reads from the variable `name`."""
     return {
         node.attr
         for node in ast.walk(tree)
@@ -121,7 +121,7 @@ def attributes(tree: ast.AST, name: str) -> set[str]:
 
 
 class WithoutTypeChecking(ast.NodeTransformer):
-    """Drops the bodies of `if TYPE_CHECKING:`."""
+    """Transformer that removes the bodies of `if TYPE_CHECKING:`."""
 
     def visit_If(self, node: ast.If):
         if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
@@ -134,7 +134,7 @@ def rank(part: str) -> int:
 
 
 def broken_rules(modules: dict[str, Module]) -> list[str]:
-    """Every import that points the wrong way, in words."""
+    """Return a message for each import that breaks a rule."""
     broken = []
     for name, module in modules.items():
         for target in sorted(module.internal):
@@ -163,13 +163,13 @@ def test_imports_point_one_way():
     assert broken_rules(modules) == []
 
 
-def test_converters_know_nothing_of_tasks():
+def test_converters_import_only_the_contract_from_tasks():
     modules = read_modules(ROOT)
     formats = {name for name in modules if name.startswith("deploy.formats.")}
     assert len(formats) > 3
     for name in CONVERTERS | formats:
-        known = {target for target in modules[name].internal if target.startswith("tasks.")}
-        assert known <= {"tasks.serving.contract"}, name
+        imported = {target for target in modules[name].internal if target.startswith("tasks.")}
+        assert imported <= {"tasks.serving.contract"}, name
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_converters_know_nothing_of_tasks():
         ({"runs.py": "import dltemplates.runtimes", "runtimes.py": "import dltemplates.runs"}, "a circle: "),
     ],
 )
-def test_a_wrong_import_is_seen(tmp_path, files, message):
+def test_a_forbidden_import_is_found(tmp_path, files, message):
     package = {"__init__.py": "", "catalog.py": "", "runs.py": "", "datasets/spec.py": "", "models/mlp.py": ""} | files
     for name, text in package.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -208,7 +208,7 @@ def test_a_wrong_import_is_seen(tmp_path, files, message):
         "from dltemplates import tasks",
     ],
 )
-def test_a_right_import_is_let_through(tmp_path, text):
+def test_an_allowed_import_passes(tmp_path, text):
     for name in ("__init__", "catalog", "cli", "runtimes"):
         (tmp_path / f"{name}.py").write_text("")
     (tmp_path / "runs.py").write_text(text)
@@ -218,14 +218,14 @@ def test_a_right_import_is_let_through(tmp_path, text):
 
 
 @pytest.mark.parametrize("name", [name for name in LIGHT if find_spec(name)])
-def test_listing_and_judging_load_no_tensorflow(name):
+def test_light_modules_load_no_tensorflow(name):
     program = f"import sys, {name}; sys.exit(', '.join(sorted({HEAVY} & set(sys.modules))) or 0)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT.parent, check=False)
     assert done.returncode == 0, done.stderr
 
 
-# The allow-list of names that begin with an underscore: those that Python itself documents.
-PYTHONS_OWN = {
+# Names with a leading underscore that Python documents, and so any module may use.
+PYTHON_NAMES = {
     "__cause__",
     "__class__",
     "__doc__",
@@ -236,7 +236,7 @@ PYTHONS_OWN = {
     "__signature__",
     "__version__",
 }
-INTERNAL = ("tensorflow.python", "keras.src")  # modules that are not meant for others
+INTERNAL = ("tensorflow.python", "keras.src")  # modules that are not public
 UNIX = {
     *("resource", "fcntl", "termios", "pwd", "grp", "pty"),  # modules
     *("os.fork", "os.fsync", "os.getsid", "os.getuid", "os.kill", "os.killpg", "os.sched_getaffinity", "os.setsid"),
@@ -245,12 +245,12 @@ UNIX = {
 }
 
 
-def foreign_parts(root: Path) -> list[str]:
-    """Every use of another library's private part, or of what only Unix has, outside `compat.py`.
+def foreign_uses(root: Path) -> list[str]:
+    """Return every use of another library's private names, or of Unix-only names, outside `compat.py`.
 
-    The syntax alone does not tell whose an object is. A private name counts as the package's own where it is read of
-    `self`, `cls` or `super()` and any module here defines it, and of another object where the same module defines it.
-    What is reached by `vars(...)`, or has no underscore, is not seen.
+    The syntax does not show an object's class. So a private name of `self`, `cls` or `super()` counts as ours if any
+    module here defines it, and a private name of another object if the same module does. Access by `vars(...)`, and
+    private names without an underscore, are not found.
     """
     trees = {path.relative_to(root).as_posix(): ast.parse(path.read_text()) for path in sorted(root.rglob("*.py"))}
     own = {name: defined_names(tree) for name, tree in trees.items()}
@@ -265,7 +265,7 @@ def foreign_parts(root: Path) -> list[str]:
 
 
 def defined_names(tree: ast.AST) -> set[str]:
-    """The names of a module's functions, classes, variables, and attributes of `self` or `cls`."""
+    """Return the names of a module's functions, classes, variables, and attributes of `self` or `cls`."""
     names = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
@@ -278,12 +278,12 @@ def defined_names(tree: ast.AST) -> set[str]:
 
 
 def is_own(node: ast.AST) -> bool:
-    """Whether an expression is `self`, `cls` or `super()`."""
+    """Check whether an expression is `self`, `cls` or `super()`."""
     return ast.unparse(node) in ("self", "cls", "super()")
 
 
 def foreign_names(node: ast.AST, own: set[str], everywhere: set[str]) -> list[str]:
-    """What one node of a syntax tree reads, imports or passes that belongs into `compat.py`."""
+    """Return the names in one node of a syntax tree that belong in `compat.py`."""
     match node:
         case ast.Import():
             names = [alias.name for alias in node.names]
@@ -310,11 +310,11 @@ def foreign_names(node: ast.AST, own: set[str], everywhere: set[str]) -> list[st
 
 
 def is_private(name: str) -> bool:
-    return name.startswith("_") and name not in PYTHONS_OWN
+    return name.startswith("_") and name not in PYTHON_NAMES
 
 
-def test_private_and_unix_parts_stand_in_compat_alone():
-    assert foreign_parts(ROOT) == []
+def test_private_and_unix_only_names_are_used_in_compat_alone():
+    assert foreign_uses(ROOT) == []
 
 
 @pytest.mark.parametrize(
@@ -340,13 +340,13 @@ def test_private_and_unix_parts_stand_in_compat_alone():
         "process.send_signal(2)",
     ],
 )
-def test_a_private_or_unix_part_is_seen(tmp_path, text):
+def test_a_private_or_unix_only_name_is_found(tmp_path, text):
     (tmp_path / "compat.py").write_text(text)
-    assert foreign_parts(tmp_path) == []
+    assert foreign_uses(tmp_path) == []
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "mlp.py").write_text(text)
-    assert foreign_parts(tmp_path)
-    assert all(found.startswith("models/mlp.py:") for found in foreign_parts(tmp_path))
+    assert foreign_uses(tmp_path)
+    assert all(found.startswith("models/mlp.py:") for found in foreign_uses(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -363,7 +363,7 @@ def test_a_private_or_unix_part_is_seen(tmp_path, text):
         "function(_unused=1)",
     ],
 )
-def test_a_part_of_its_own_is_let_through(tmp_path, text):
+def test_the_packages_own_private_names_pass(tmp_path, text):
     (tmp_path / "base.py").write_text("class Base:\n    def __init__(self):\n        self._base = 1")
     (tmp_path / "own.py").write_text(text)
-    assert foreign_parts(tmp_path) == []
+    assert foreign_uses(tmp_path) == []

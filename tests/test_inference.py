@@ -9,7 +9,7 @@ from dltemplates.inference import evaluate, predict, write_table
 from dltemplates.runs import Run
 
 
-def test_a_run_scores_what_its_record_says(small_run):
+def test_a_run_scores_as_in_its_record(small_run):
     for split in ("validation", "test"):
         result = evaluate(small_run.path, split=split)
         assert result["scores"] == small_run.record.scores[split]
@@ -18,7 +18,7 @@ def test_a_run_scores_what_its_record_says(small_run):
         evaluate(small_run.path, split="tests")
 
 
-def test_other_data_is_brought_to_the_networks_size_and_must_have_its_classes(small_run, digit_folder, tmp_path):
+def test_other_data_is_resized_and_must_have_the_networks_classes(small_run, digit_folder, tmp_path):
     with pytest.raises(ValueError, match="classes of the network, 0, 1, .*Received: one, zero"):
         evaluate(small_run.path, data=str(digit_folder))
     from sklearn.datasets import load_digits
@@ -37,14 +37,14 @@ def test_other_data_is_brought_to_the_networks_size_and_must_have_its_classes(sm
 def test_predictions_name_class_and_probability(small_run, digit_folder):
     results = predict(small_run.path, [digit_folder / "one", digit_folder / "zero" / "3.png"])
     assert len(results) == 21
-    right = sum(result["class"] == "1" for result in results[:20])
-    assert right >= 15
+    correct = sum(result["class"] == "1" for result in results[:20])
+    assert correct >= 15
     for result in results:
         assert 0 <= result["probability"] <= 1
         assert result["probability"] >= max(result["next"].values())
 
 
-def test_predictions_go_into_a_table(small_run, digit_folder, tmp_path):
+def test_predictions_are_written_to_a_csv_file(small_run, digit_folder, tmp_path):
     (tmp_path / "in").mkdir()
     shutil.copy(digit_folder / "one" / "0.png", tmp_path / "in" / "good.png")
     (tmp_path / "in" / "bad.png").write_text("no image")
@@ -57,7 +57,7 @@ def test_predictions_go_into_a_table(small_run, digit_folder, tmp_path):
     assert float(rows[1][f"probabilities.{good['class']}"]) == good["probability"]
 
 
-def test_a_table_has_a_column_for_each_part_and_a_row_for_each_object(tmp_path):
+def test_write_table_has_a_column_per_value_and_a_row_per_box(tmp_path):
     results = [
         {"input": "a", "at": [[1, 2], [3, 4]], "boxes": [{"class": "x", "left": 0.5}, {"class": "y", "left": 0.25}]},
         {"input": "b", "at": [[5, 6], [7, 8]], "boxes": []},
@@ -71,7 +71,7 @@ def test_a_table_has_a_column_for_each_part_and_a_row_for_each_object(tmp_path):
     ]
 
 
-def test_a_table_of_a_classifier_has_a_column_for_each_class(small_run, digit_folder, tmp_path):
+def test_predictions_of_a_classifier_have_a_column_per_class(small_run, digit_folder, tmp_path):
     predict(small_run.path, [digit_folder / "one"], output=tmp_path / "out.csv")
     with (tmp_path / "out.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -83,13 +83,13 @@ def test_a_table_of_a_classifier_has_a_column_for_each_class(small_run, digit_fo
         assert row["probability"] == row[f"probabilities.{row['class']}"]
 
 
-def test_a_table_is_no_data_for_a_network_of_images(small_run, tmp_path):
+def test_a_table_is_refused_by_an_image_network(small_run, tmp_path):
     (tmp_path / "data.csv").write_text("a,b,c" + "\n1,2,x\n3,4,y" * 10)
     with pytest.raises(ValueError, match=r"the network's inputs, images\. Received: .*data\.csv, a table\..*--data"):
         evaluate(small_run.path, data=str(tmp_path / "data.csv"))
 
 
-def test_a_table_that_cannot_be_written_is_refused_at_once(small_run, digit_folder, tmp_path):
+def test_an_output_that_cannot_be_written_is_refused(small_run, digit_folder, tmp_path):
     image = digit_folder / "one" / "0.png"
     data = tmp_path / "data.csv"
     data.write_text("a")
@@ -103,12 +103,12 @@ def test_a_table_that_cannot_be_written_is_refused_at_once(small_run, digit_fold
     assert data.read_text() == "a"
 
 
-def test_an_image_of_any_kind_is_brought_to_the_input(small_run, tmp_path):
+def test_an_image_of_any_mode_and_size_is_converted(small_run, tmp_path):
     Image.new("RGBA", (30, 20), (255, 0, 0, 128)).save(tmp_path / "a.png")
     assert len(predict(small_run.path, [tmp_path])) == 1
 
 
-def test_what_is_no_image_is_refused(small_run, tmp_path):
+def test_missing_and_broken_images_are_refused(small_run, tmp_path):
     with pytest.raises(ValueError, match=rf"Received: {tmp_path}/none\.png"):
         predict(small_run.path, [tmp_path / "none.png"])
     with pytest.raises(ValueError, match="image.*Received: none"):
@@ -127,7 +127,7 @@ def test_a_broken_file_in_a_folder_is_named_and_the_rest_predicted(small_run, di
     assert "class" in good
 
 
-def test_an_export_is_judged_on_the_splits_of_its_run(tmp_path):
+def test_an_export_is_evaluated_on_the_test_split_of_its_run(tmp_path):
     from conftest import small_template
     from dltemplates.deploy.export_run import export
     from dltemplates.training.train import train
@@ -140,8 +140,8 @@ def test_an_export_is_judged_on_the_splits_of_its_run(tmp_path):
     assert result["scores"] == run.record.scores["test"]
 
 
-def test_files_do_not_decide_what_code_is_run(small_run, tmp_path, monkeypatch):
-    """A task or dataset named in a run is taken from modules that the user named, and from no other."""
+def test_a_run_cannot_choose_the_code_to_import(small_run, tmp_path, monkeypatch):
+    """Load the task and dataset of a run only from modules that the user named."""
     (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\ndef data(settings): ...\n")
     monkeypatch.syspath_prepend(tmp_path)
     for old, new in (('name = "digits"', 'name = "evil:data"'), ('name = "classification"', 'name = "evil:data"')):
@@ -155,7 +155,7 @@ def test_files_do_not_decide_what_code_is_run(small_run, tmp_path, monkeypatch):
     assert not (tmp_path / "ran").exists()
 
 
-def test_an_export_of_the_users_own_data_asks_for_it(small_run, tmp_path):
+def test_an_export_trained_on_a_users_data_needs_it_to_evaluate(small_run, tmp_path):
     from dltemplates.deploy.export_run import export
 
     shutil.copytree(small_run.path, tmp_path / "run")
@@ -174,7 +174,7 @@ def test_an_export_of_the_users_own_data_asks_for_it(small_run, tmp_path):
     assert evaluate(file, data=str(tmp_path / "mine.npz"))["scores"]["accuracy"] > 0.8
 
 
-def test_an_export_knows_which_rows_of_the_users_own_were_set_apart(tmp_path):
+def test_an_export_finds_the_test_rows_of_a_users_data(tmp_path):
     from conftest import small_template
     from dltemplates.deploy.export_run import export
     from dltemplates.training.train import train

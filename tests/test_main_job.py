@@ -1,4 +1,4 @@
-"""The whole job at full size, as the README shows it."""
+"""The main job at full size, as in the README."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The main job: how it goes on after an interruption, and what it shows on a terminal."""
+"""The main job: resuming after an interruption, and its display on a terminal."""
 
 import contextlib
 import json
@@ -31,7 +31,7 @@ TEMPLATE = small_template(train__epochs=3, export={"formats": FORMATS, "calibrat
 
 
 class Listener(Silent):
-    """Remembers what it is told; asks to stop, as Ctrl-C does, once `stop_at` epochs ended."""
+    """Reporter that collects notes, and interrupts as Ctrl-C does after epoch `stop_at`."""
 
     def __init__(self, stop_at=None):
         self.notes, self.stop_at = [], stop_at
@@ -45,24 +45,24 @@ class Listener(Silent):
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """What the main job leaves when nothing interrupts it, to be read and never written."""
+def complete_run(tmp_path_factory):
+    """Run the main job without an interruption. Tests only read this run."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("dltemplates.deploy.export.Converter", in_process_converter())
-        trained, report = run(TEMPLATE, output=tmp_path_factory.mktemp("job") / "whole")
+        trained, report = run(TEMPLATE, output=tmp_path_factory.mktemp("job") / "complete")
     assert [result.verdict for result in report.results] == ["passed"] * 3
     return trained
 
 
 @pytest.fixture
-def copy(whole, tmp_path):
-    """A copy of that run, in a folder of the same name: files are named after it."""
-    shutil.copytree(whole.path, tmp_path / whole.name)
-    return Run(tmp_path / whole.name)
+def copy(complete_run, tmp_path):
+    """Copy that run to a folder of the same name, since its files have that name too."""
+    shutil.copytree(complete_run.path, tmp_path / complete_run.name)
+    return Run(tmp_path / complete_run.name)
 
 
 def go_on(copied, **options):
-    """Resume the main job: its report, what became of each format, and what it said."""
+    """Resume the main job, and return its report, the state of each format, and the notes."""
     listener, states = Listener(), {}
     _, report = run(
         TEMPLATE, output=copied.path, resume=True, reporter=listener, progress=states.__setitem__, **options
@@ -71,13 +71,13 @@ def go_on(copied, **options):
 
 
 def stamps(copied):
-    """What tells a file that was written again."""
+    """Return the inode and time of each export: a file that is written again has new ones."""
     files = [path for path in copied.exports_path.iterdir() if path.name != REPORT_FILE]
     assert files
     return {path.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in files}
 
 
-def test_nothing_is_made_again_where_everything_is_there(copy, in_process):
+def test_resuming_a_complete_run_exports_nothing_again(copy, in_process):
     copy.report_path.unlink()
     before, weights = stamps(copy), copy.weights_path.read_bytes()
     report, states, notes = go_on(copy)
@@ -98,17 +98,17 @@ def damage_a_file(copied):
 
 
 def forget_a_format(copied):
-    """As a kill does between a file and the report."""
+    """Drop a format from the report, as a kill between the file and the report does."""
     report = load_report(copied.exports_path)
     others = tuple(result for result in report.results if result.format != "tflite:int8")
     report.model_copy(update={"results": others}).save(copied.exports_path)
 
 
-def ask_for_int8(copied):
+def export_with_int8_input(copied):
     assert not export(copied, formats=["tflite:int8"], input="int8").failed
 
 
-def say_in_the_report(**settings):
+def change_in_the_report(**settings):
     def change(copied):
         report = load_report(copied.exports_path)
         changed = report.result("tflite:int8").model_copy(update=settings)
@@ -124,25 +124,25 @@ def say_in_the_report(**settings):
         lose_a_file,
         damage_a_file,
         forget_a_format,
-        ask_for_int8,
-        say_in_the_report(calibration=32),
-        say_in_the_report(max_drop="0.2"),
-        say_in_the_report(input=None, calibration=None),  # of a version that did not record them
+        export_with_int8_input,
+        change_in_the_report(calibration=32),
+        change_in_the_report(max_drop="0.2"),
+        change_in_the_report(input=None, calibration=None),  # from a version that did not record them
     ],
 )
-def test_a_format_that_is_not_as_asked_for_is_made_again_alone(copy, in_process, change):
+def test_only_a_format_with_other_settings_or_a_bad_file_is_exported_again(copy, in_process, change):
     change(copy)
     before = stamps(copy)
     report, states, notes = go_on(copy)
     assert states == {"tflite:float32": "kept", "tflite:int8": "passed", "onnx:float32": "kept"}
     assert "nothing was left to do" not in notes[-1]
-    made = {name for name, stamp in stamps(copy).items() if stamp != before.get(name)}
-    assert made == {report.result("tflite:int8").file}
+    rewritten = {name for name, stamp in stamps(copy).items() if stamp != before.get(name)}
+    assert rewritten == {report.result("tflite:int8").file}
     result = load_report(copy.exports_path).result("tflite:int8")
     assert (result.max_drop, result.input, result.calibration) == ("0.1", "uint8", 64)
 
 
-def test_of_other_weights_every_format_is_made_again(copy, in_process):
+def test_every_format_is_exported_again_after_a_change_of_weights(copy, in_process):
     model = copy.model()
     model.get_layer("convnet").get_layer("logits").bias.assign_add([0.01] * 10)
     copy.save_weights(model)
@@ -151,7 +151,7 @@ def test_of_other_weights_every_format_is_made_again(copy, in_process):
     assert states == dict.fromkeys(FORMATS, "passed")
 
 
-def test_a_format_that_failed_is_tried_again_and_ends_with_3(copy, in_process, monkeypatch, capsys):
+def test_a_failed_format_is_tried_again_and_exits_with_3(copy, in_process, monkeypatch, capsys):
     def failing(format, *arguments):
         if format.key == "tflite:int8":
             raise CheckError("over budget")
@@ -175,18 +175,18 @@ def test_a_format_that_failed_is_tried_again_and_ends_with_3(copy, in_process, m
     assert "nothing was left to do" in capsys.readouterr().err
 
 
-def test_an_interrupted_training_names_the_way_to_go_on(whole, tmp_path, in_process):
-    folder = tmp_path / whole.name
+def test_an_interrupted_training_prints_the_command_to_resume(complete_run, tmp_path, in_process):
+    folder = tmp_path / complete_run.name
     with pytest.raises(KeyboardInterrupt, match=rf"at step .*Go on with `dlt run .* --resume -o {folder}`"):
         run(TEMPLATE, output=folder, reporter=Listener(stop_at=1))
     assert Run(folder).record.state == "interrupted"
     report, states, notes = go_on(Run(folder))
     assert any("resuming" in note for note in notes)
     assert states == dict.fromkeys(FORMATS, "passed")
-    assert report.model_sha256 == load_report(whole.exports_path).model_sha256
+    assert report.model_sha256 == load_report(complete_run.exports_path).model_sha256
 
 
-def test_an_interrupted_export_names_the_way_to_go_on(copy, in_process):
+def test_an_interrupted_export_prints_the_command_to_resume(copy, in_process):
     forget_a_format(copy)
 
     def interrupt(key, state):
@@ -199,7 +199,7 @@ def test_an_interrupted_export_names_the_way_to_go_on(copy, in_process):
     assert states == {"tflite:float32": "kept", "tflite:int8": "passed", "onnx:float32": "kept"}
 
 
-def test_what_does_not_go_together_is_refused(copy, monkeypatch):
+def test_conflicting_options_are_refused(copy, monkeypatch):
     with pytest.raises(ValueError, match="`--resume` and `--overwrite` exclude each other. Received: both"):
         go_on(copy, overwrite=True)
     with pytest.raises(ValueError, match=r"trains on one machine\. Received: strategy multiworker"):
@@ -233,7 +233,7 @@ def has_format(run):
 
 @pytest.fixture
 def killed(tmp_path):
-    """A template that trains for some seconds and is exported to all formats, and its run."""
+    """Write a template that trains for some seconds and exports all formats; return it and its run."""
     settings = {"train__epochs": 4, "train__checkpoint_seconds": 0, "export": {"calibration": 64, "max_drop": 0.1}}
     path = tmp_path / "killed.toml"
     path.write_text(small_template(**settings).to_toml())
@@ -241,7 +241,7 @@ def killed(tmp_path):
 
 
 @pytest.mark.slow
-def test_killed_in_training_and_again_in_the_export_it_ends_as_if_never_interrupted(killed, tmp_path):
+def test_a_job_killed_in_training_and_in_export_ends_like_an_uninterrupted_one(killed, tmp_path):
     path, run = killed
     process = start(path, "-o", run.path)
     wait_until(lambda: len(list_checkpoints(run.checkpoint_path)) > 1, process)
@@ -277,7 +277,7 @@ def test_killed_in_training_and_again_in_the_export_it_ends_as_if_never_interrup
 
 @pytest.mark.slow
 @pytest.mark.parametrize("phase", ["training", "export"])
-def test_ctrl_c_is_exit_130_and_names_the_way_to_go_on(killed, phase):
+def test_ctrl_c_exits_with_130_and_prints_the_command_to_resume(killed, phase):
     path, run = killed
     process = start(path, "-o", run.path)
     wait_until(run.history_path.exists if phase == "training" else lambda: has_format(run), process)
@@ -290,7 +290,7 @@ def test_ctrl_c_is_exit_130_and_names_the_way_to_go_on(killed, phase):
 
 
 @pytest.mark.slow
-def test_it_trains_on_several_devices(tmp_path):
+def test_the_main_job_trains_on_several_devices(tmp_path):
     path = tmp_path / "two.toml"
     path.write_text(TEMPLATE.to_toml())
     done = run_dlt("run", path, "-o", tmp_path / "run", "--devices", "2", "--strategy", "mirrored")
@@ -300,13 +300,13 @@ def test_it_trains_on_several_devices(tmp_path):
 
 
 def on_a_terminal(*arguments):
-    """Run `dlt` on a pseudo-terminal: its exit code, and all that it printed there."""
+    """Run `dlt` on a pseudo-terminal, and return its exit code and output."""
     here, there = pty.openpty()
     command = [sys.executable, "-m", "dltemplates", *map(str, arguments)]
     process = subprocess.Popen(command, stdin=there, stdout=there, stderr=there)
     os.close(there)
     printed = b""
-    with contextlib.suppress(OSError):  # how Linux says that nobody writes any more
+    with contextlib.suppress(OSError):  # Linux raises it once the other end is closed
         while part := os.read(here, 65536):
             printed += part
     os.close(here)
@@ -322,5 +322,5 @@ def test_a_terminal_shows_one_display_at_a_time(tmp_path):
     training_ended = max(printed.rindex("training "), printed.index("epoch   3"))
     assert printed.index("exporting") > training_ended
     assert "exporting tflite:float32: converting" in printed
-    # Each display hides the cursor and shows it again: the second one begins after the first one has ended.
+    # A display hides the cursor at its start and shows it at its end, so the two displays do not overlap.
     assert re.findall(r"\x1b\[\?25([lh])", printed) == ["l", "h", "l", "h"]

@@ -23,9 +23,9 @@ def test_atomic_writes_leave_the_old_file_or_the_new_one(tmp_path):
     assert os.listdir(path.parent) == ["file.txt"]
 
 
-def test_figures_are_shown_in_a_few_digits_whatever_their_size():
-    figures = [0.0, 0.98765432, -0.5, 49989.12345, 2.5e-7, 5.97e29, float("nan")]
-    assert [shown(figure) for figure in figures] == [
+def test_shown_rounds_small_and_large_numbers():
+    numbers = [0.0, 0.98765432, -0.5, 49989.12345, 2.5e-7, 5.97e29, float("nan")]
+    assert [shown(number) for number in numbers] == [
         "0.0000", "0.9877", "-0.5000", "49989.1234", "2.5e-07", "5.97e+29", "nan",
     ]  # fmt: skip
 
@@ -40,7 +40,7 @@ def test_a_run_must_be_a_folder_with_a_whole_record(tmp_path):
         load_run(tmp_path)
 
 
-def test_a_run_that_was_never_finished_is_not_used(small_run, tmp_path):
+def test_an_unfinished_run_is_refused(small_run, tmp_path):
     run = Run(tmp_path / "run")
     run.path.mkdir()
     record = small_run.record.model_copy(update={"state": "running", "sha256": {}})
@@ -67,7 +67,7 @@ def test_only_runs_are_overwritten_and_free_names_are_found(tmp_path, monkeypatc
         new_run_path("x", tmp_path / "saved_models" / "x")
 
 
-def test_weights_that_do_not_fit_the_disk_are_an_os_error(small_run, monkeypatch, tmp_path):
+def test_weights_larger_than_the_free_disk_raise_os_error(small_run, monkeypatch, tmp_path):
     import shutil
 
     run = Run(tmp_path)
@@ -77,7 +77,7 @@ def test_weights_that_do_not_fit_the_disk_are_an_os_error(small_run, monkeypatch
     assert os.listdir(tmp_path) == []
 
 
-def test_clear_removes_what_a_run_writes_and_nothing_else(small_run, tmp_path):
+def test_clear_removes_only_the_files_of_a_run(small_run, tmp_path):
     import shutil
 
     run = Run(tmp_path / "run")
@@ -89,7 +89,7 @@ def test_clear_removes_what_a_run_writes_and_nothing_else(small_run, tmp_path):
     assert set(os.listdir(run.path)) - {run.lock_path.name} == {"notes.txt"}
 
 
-def test_the_model_comes_back_from_definition_and_weights(small_run):
+def test_the_model_loads_from_definition_and_weights(small_run):
     run = load_run(small_run.path)
     model = run.model()
     assert model.input_shape == (None, 8, 8, 1)
@@ -97,7 +97,7 @@ def test_the_model_comes_back_from_definition_and_weights(small_run):
     assert run.serving().contract.outputs[0].classes == tuple("0123456789")
 
 
-def test_a_definition_with_unknown_layers_says_how_to_give_them(small_run, tmp_path):
+def test_unknown_layers_in_a_definition_raise_with_the_import_option(small_run, tmp_path):
     run = Run(small_run.path)
     other = Run(tmp_path)
     text = run.definition_path.read_text().replace('"keras.layers"', '"mine.layers"').replace('"Conv2D"', '"MyConv"')
@@ -106,7 +106,7 @@ def test_a_definition_with_unknown_layers_says_how_to_give_them(small_run, tmp_p
         other.model()
 
 
-def test_runs_are_listed_with_what_they_are(small_run):
+def test_listed_runs_are_described(small_run):
     listed = [run for run in list_runs(small_run.path.parent) if run.name == "small"]
     assert "convnet on digits, done, test accuracy 0." in listed[0].describe()
 

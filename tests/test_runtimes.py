@@ -22,7 +22,7 @@ CONTRACT = Contract(
 
 
 class Mean(Predictor):
-    """The mean of an image; it keeps the sizes of the batches it was given."""
+    """Predictor of an image's mean, which records the sizes of its batches."""
 
     def __init__(self, contract=CONTRACT):
         super().__init__(contract)
@@ -42,7 +42,7 @@ def images(count):
 
 
 @pytest.mark.parametrize("batch", ["dynamic", 1, 3])
-def test_any_number_of_examples_is_taken(batch):
+def test_any_number_of_examples_is_accepted(batch):
     predictor = Mean(CONTRACT.model_copy(update={"batch": batch}))
     outputs = predictor({"image": images(5)})
     np.testing.assert_array_equal(outputs["value"][:, 0], [1.5, 5.5, 9.5, 13.5, 17.5])
@@ -101,28 +101,28 @@ def test_an_empty_split_is_refused():
         ("int8", (0.5, 0), [0, 14, 127]),
     ],
 )
-@pytest.mark.parametrize("given", [np.uint8, np.float32, np.int64])
-def test_raw_values_become_what_the_file_takes(dtype, quantization, expected, given):
+@pytest.mark.parametrize("raw_dtype", [np.uint8, np.float32, np.int64])
+def test_raw_values_are_encoded_in_the_dtype_of_the_file(dtype, quantization, expected, raw_dtype):
     value = IMAGE.model_copy(update={"dtype": dtype, "quantization": quantization})
-    encoded = value.encode(np.array([0, 7, 255], given))
+    encoded = value.encode(np.array([0, 7, 255], raw_dtype))
     assert encoded.dtype == dtype
     np.testing.assert_array_equal(encoded, expected)
 
 
-def test_raw_bytes_go_in_unchanged():
+def test_raw_bytes_are_encoded_without_a_copy():
     value = IMAGE.model_copy(update={"dtype": "uint8", "quantization": (1.0, 0)})
     array = np.arange(256, dtype=np.uint8)
     assert np.shares_memory(value.encode(array), array)
 
 
-def test_integers_become_what_they_stand_for():
+def test_quantized_integers_are_decoded_to_floats():
     value = Probabilities(name="p", dtype="int8", shape=(3,), classes=("a", "b", "c"), quantization=(1 / 256, -128))
     decoded = value.decode(np.array([-128, 0, 127], np.int8))
     assert decoded.dtype == np.float32
     np.testing.assert_array_equal(decoded, np.float32([0, 0.5, 255 / 256]))
 
 
-def test_standardized_numbers_are_those_of_the_caller_less_the_mean_by_the_deviation():
+def test_standardizing_subtracts_the_mean_and_divides_by_the_deviation():
     value = Number(name="rooms", dtype="float32", shape=(2,), mean=(1e6, 2.0), std=(1e5, 0.5), standardized=True)
     raw = np.float32([[1.1e6, 2.0], [8e5, 3.0]])
     encoded = value.encode(raw)
@@ -134,12 +134,12 @@ def test_standardized_numbers_are_those_of_the_caller_less_the_mean_by_the_devia
     np.testing.assert_allclose(quantized.decode(quantized.encode(raw)), raw, rtol=1e-6)
 
 
-def test_text_goes_in_as_utf_8():
+def test_text_is_encoded_as_utf_8():
     value = Category(name="categories", dtype="string", shape=(1,))
     assert value.encode(np.array([["Köln"], [""]])).tolist() == [["Köln".encode()], [b""]]
 
 
-def test_files_that_are_no_export_are_refused(tmp_path):
+def test_files_that_are_not_exports_are_refused(tmp_path):
     (tmp_path / "model.h5").touch()
     (tmp_path / "folder").mkdir()
     (tmp_path / "plain.tflite").write_bytes(b"TFL3" * 100)
@@ -173,7 +173,7 @@ def test_broken_contents_are_refused(tmp_path):
         load_predictor(path)
 
 
-def test_importing_it_is_cheap():
+def test_importing_loads_no_runtime():
     program = (
         "import sys, dltemplates.runtimes; print({'tensorflow', 'keras', 'onnxruntime', 'onnx'} & set(sys.modules))"
     )

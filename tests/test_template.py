@@ -12,7 +12,7 @@ def change(*pairs):
 
 
 @pytest.mark.parametrize("name", catalog.template_names())
-def test_every_ready_template_loads_and_says_what_it_is(name):
+def test_every_ready_template_loads_and_is_named_after_model_and_dataset(name):
     template = load_template(name)
     family = template.model.name.removesuffix("_cifar")
     assert name.startswith(f"{family}_")
@@ -21,12 +21,12 @@ def test_every_ready_template_loads_and_says_what_it_is(name):
 
 
 @pytest.mark.parametrize("name", catalog.template_names())
-def test_toml_with_every_default_comes_back_equal(name):
+def test_a_template_survives_a_toml_round_trip(name):
     template = load_template(name)
     assert parse_template(tomllib.loads(template.to_toml())) == template
 
 
-def test_overrides_are_toml_where_they_can_be():
+def test_overrides_are_toml_values_or_plain_text():
     template = change("train.epochs=3", "dataset.images.size=[16, 16]", "task.label_smoothing=0.1", "model.name=mlp")
     assert template.train.epochs == 3
     assert template.dataset.images.size == (16, 16)
@@ -34,7 +34,7 @@ def test_overrides_are_toml_where_they_can_be():
     assert template.model.name == "mlp"
 
 
-def test_pretraining_can_be_left_out():
+def test_pretraining_can_be_removed():
     assert load_template("dbn_mnist").train.layerwise_pretrain.epochs == 10
     assert load_template("dbn_mnist", {"train.layerwise_pretrain": "none"}).train.layerwise_pretrain is None
 
@@ -110,7 +110,7 @@ def test_a_number_is_a_constant_learning_rate_and_a_name_an_optimizer():
         ("seed=-1", r"`seed`"),
     ],
 )
-def test_a_broken_rule_names_the_key_the_value_and_the_way_out(setting, message):
+def test_an_invalid_setting_raises_with_its_key_value_and_fix(setting, message):
     with pytest.raises(ValueError, match=message) as caught:
         change(setting)
     assert "\n" not in str(caught.value)
@@ -147,7 +147,7 @@ def test_an_unknown_template_names_the_nearest():
         load_template("resnet8_digit")
 
 
-def test_a_drop_is_a_number_or_a_share():
+def test_a_drop_is_absolute_or_relative():
     assert parse_drop(0.01) == (0.01, False)
     assert parse_drop("0.01") == (0.01, False)
     assert parse_drop("1%") == (0.01, True)

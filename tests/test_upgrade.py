@@ -1,4 +1,4 @@
-"""Records of other versions: what is read of them, and what is refused."""
+"""Records of other versions: upgrades, unknown fields, and errors."""
 
 import copy
 import importlib
@@ -28,7 +28,7 @@ from dltemplates.upgrade import (
 
 V1 = Path(__file__).parent / "data" / "v1" / "runs"
 CONTRACT = "exports/{0}-saved_model/assets.extra/contract.json"
-# Tables of names that a user, a file or a task gives: none of their fields is unknown. Those of BY_NAME hold records.
+# Tables with free keys, named by a user, a file or a task: no key is unknown. The values of BY_NAME are records.
 FREE = {"sizes", "skipped", "unknown", "versions", "sha256", "scores", "details", "replaced", "operators"}
 FREE |= {"task_options"}
 BY_NAME = {"splits", "parts"}
@@ -56,13 +56,13 @@ def read_as_report(text, folder):
 
 
 UPGRADES = {Contract: upgrade_contract, RunRecord: upgrade_run_record, ExportReport: upgrade_report}
-RECORDS = {  # what was written, how it is read, who writes it
+RECORDS = {  # the stored table, its reader, and the class that writes it
     "contract of the catalog's data": (table_of("digits/" + CONTRACT.format("digits")), read_as_contract, Contract),
     "contract of a user's data": (table_of("weather/" + CONTRACT.format("weather")), read_as_contract, Contract),
     "run": (table_of("weather/run.json"), read_as_record, RunRecord),
     "report": (table_of("vae/exports/export_report.json"), read_as_report, ExportReport),
 }
-DEPTHS = {  # where one more field is put, lists without their places
+DEPTHS = {  # paths of the tables that get an unknown field; without the indices of lists
     "contract of the catalog's data": {"", "inputs", "outputs", "targets", "data", "data.images"},
     "contract of a user's data": {"", "inputs", "inputs.columns", "outputs", "targets", "targets.columns", "split"},
     "run": {"", "spec", "spec.inputs", "spec.inputs.columns", "spec.targets", "spec.targets.columns"},
@@ -76,12 +76,12 @@ def written(table, **changes):
 
 
 def current_of(model):
-    """The version that a model writes."""
+    """Return the version that a model writes."""
     return model.model_fields["format_version"].default
 
 
 def tables_in(value, path=""):
-    """Every table that a model writes, with its path."""
+    """Yield every table that a model writes, with its path."""
     last = path.rpartition(".")[2]
     if isinstance(value, list):
         for item in value:
@@ -94,22 +94,22 @@ def tables_in(value, path=""):
 
 
 @pytest.mark.parametrize("name", RECORDS)
-def test_fields_that_are_not_known_are_passed_over_and_never_written(name, tmp_path):
+def test_unknown_fields_are_ignored_when_read_and_refused_by_the_model(name, tmp_path):
     table, read, model = RECORDS[name]
     expected = read(written(table), tmp_path)
     table = UPGRADES[model](table) | {"format_version": current_of(model)}
-    places = [path for path, _ in tables_in(table)]
-    assert set(places) == DEPTHS[name]
-    for place, path in enumerate(places):
+    paths = [path for path, _ in tables_in(table)]
+    assert set(paths) == DEPTHS[name]
+    for index, path in enumerate(paths):
         changed = copy.deepcopy(table)
-        list(tables_in(changed))[place][1]["new_field"] = {"deeper": [1]}
+        list(tables_in(changed))[index][1]["new_field"] = {"deeper": [1]}
         assert read(written(changed), tmp_path) == expected, path
         with pytest.raises(ValidationError, match="new_field\n  Extra inputs are not permitted"):
             model.model_validate(changed)
 
 
 @every_record
-def test_what_is_written_says_its_version_and_is_read_again(table, read, model, tmp_path):
+def test_a_written_record_has_its_version_and_reads_back_equal(table, read, model, tmp_path):
     record = read(written(table), tmp_path)
     text = record.model_dump_json()
     assert json.loads(text)["format_version"] == current_of(model)
@@ -126,7 +126,7 @@ def test_records_of_the_first_major_version_are_read(table, read, model, version
 
 @every_record
 @pytest.mark.parametrize("minor", [0, 1, 70])
-def test_later_records_of_the_major_version_that_is_written_are_read(table, read, model, minor, tmp_path):
+def test_records_of_later_minor_versions_are_read(table, read, model, minor, tmp_path):
     record = read(written(table), tmp_path)
     now = json.loads(record.model_dump_json())
     version = f"{version_of(current_of(model))[0]}.{minor}"
@@ -135,7 +135,7 @@ def test_later_records_of_the_major_version_that_is_written_are_read(table, read
 
 @every_record
 @pytest.mark.parametrize("version", ["{}.0", "1{}.3", "{}"])
-def test_a_later_major_version_is_refused_in_a_line(table, read, model, version, tmp_path):
+def test_a_later_major_version_is_refused_in_one_line(table, read, model, version, tmp_path):
     known, _ = version_of(current_of(model))
     given = version.format(known + 1)
     later = int(given) if given.isdigit() else given  # a number is a version too
@@ -153,7 +153,7 @@ GARBAGE += ["1.0\n", " 1.0", "\uff11.\uff10", "1" * 5000 + ".0"]
 
 
 @every_record
-def test_a_version_that_is_none_is_refused(table, read, model, tmp_path):
+def test_an_invalid_version_is_refused(table, read, model, tmp_path):
     for version in GARBAGE:
         with pytest.raises(ValueError, match=r"must be whole\. Received: .*\(format_version: .* is no version\)"):
             read(written(table, format_version=version), tmp_path)
@@ -166,7 +166,7 @@ BROKEN = [b"", b"{", b"[]", b"null", b"1", b"[" * 100_000, b'{"format_version": 
 
 
 @every_record
-def test_what_is_broken_is_refused_in_a_line(table, read, model, tmp_path):
+def test_a_broken_record_is_refused_in_one_line(table, read, model, tmp_path):
     for text in BROKEN:
         with pytest.raises(ValueError, match=r"must be whole\. Received: .*\)\. (Export|Restore)") as error:
             read(text, tmp_path)
@@ -176,7 +176,7 @@ def test_what_is_broken_is_refused_in_a_line(table, read, model, tmp_path):
 
 
 @pytest.mark.parametrize(("version", "way_out"), [("1.0", "Export it again"), ("3.9", "Update dltemplates")])
-def test_a_value_that_is_not_known_is_named(version, way_out, tmp_path):
+def test_an_unknown_kind_is_named_in_the_error(version, way_out, tmp_path):
     table = copy.deepcopy(RECORDS["contract of a user's data"][0])
     table["inputs"][1]["kind"] = "smell"
     with pytest.raises(ValueError, match=rf"must be whole\. Received: .*\(inputs\.1: .*smell.*kind.*\)\. {way_out}\."):
@@ -196,7 +196,7 @@ def test_a_report_with_broken_parts_is_refused(parts, place, tmp_path):
         read_as_report(written(RECORDS["report"][0], parts=parts), tmp_path)
 
 
-def test_what_earlier_versions_wrote_is_upgraded():
+def test_records_of_earlier_versions_are_upgraded():
     def upgrade(table):
         if version_of(table["format_version"]) >= (2, 0):
             return table
@@ -212,7 +212,7 @@ def test_what_earlier_versions_wrote_is_upgraded():
         read('{"format_version": "3.0"}')
 
 
-def test_templates_are_upgraded_where_they_are_of_a_run(monkeypatch, tmp_path):
+def test_only_a_template_inside_a_run_is_upgraded(monkeypatch, tmp_path):
     run = Run(V1 / "vae")
     copied = tmp_path / "template.toml"
     old_keys = r"(?m)^(horizon|period|resize|keep|strings|code) = .*|^\[dataset\.columns\]"

@@ -1,4 +1,4 @@
-"""The command line as a user meets it: what it prints, what it leaves, how it ends."""
+"""The command line: its output, files and exit codes."""
 
 import contextlib
 import json
@@ -48,7 +48,7 @@ def dlt(capsys, monkeypatch, tmp_path):
 
 @pytest.fixture(scope="session")
 def exported(small_run, tmp_path_factory):
-    """A copy of the small run with two formats exported."""
+    """Copy the small run, and export two formats."""
     from dltemplates.deploy.export_run import export
 
     path = tmp_path_factory.mktemp("exported") / "small"
@@ -58,7 +58,7 @@ def exported(small_run, tmp_path_factory):
     return Run(path)
 
 
-LIGHT = ("resnet8_digits", "cifar10", "multi_label", "tflite:int8")  # to show them no network is built
+LIGHT = ("resnet8_digits", "cifar10", "multi_label", "tflite:int8")  # `dlt show` builds no network for these
 
 
 def error_line(err):
@@ -81,19 +81,19 @@ def test_help_and_list_load_no_tensorflow_and_little_else():
         assert done.stdout
 
 
-@pytest.mark.parametrize("what", ["templates", "models", "datasets", "tasks", "formats", "runs"])
-def test_list_names_what_there_is(dlt, what):
-    code, out, _ = dlt("list", what, "--json")
+@pytest.mark.parametrize("group", ["templates", "models", "datasets", "tasks", "formats", "runs"])
+def test_list_prints_every_name_of_a_group(dlt, group):
+    code, out, _ = dlt("list", group, "--json")
     assert code == 0
     listed = json.loads(out)
-    assert (listed == {}) == (what == "runs")
-    code, out, _ = dlt("list", what)
+    assert (listed == {}) == (group == "runs")
+    code, out, _ = dlt("list", group)
     assert code == 0
     assert all(name in out for name in listed)
 
 
 @pytest.mark.parametrize(("name", "kind"), zip(LIGHT, ("template", "dataset", "task", "format"), strict=True))
-def test_show_says_what_a_thing_is(dlt, name, kind):
+def test_show_describes_an_entry_of_each_kind(dlt, name, kind):
     code, out, _ = dlt("show", name)
     assert code == 0
     assert len(out) > 50
@@ -111,7 +111,7 @@ def test_show_says_what_a_thing_is(dlt, name, kind):
         ("classification", "loss", "cross_entropy", "whose gradient is Rosenblatt's rule"),
     ],
 )
-def test_show_says_what_the_options_of_a_task_mean(dlt, task, option, default, meaning):
+def test_show_explains_the_options_of_a_task(dlt, task, option, default, meaning):
     said = json.loads(dlt("show", task, "--json")[1])["options"]
     assert not {"self", "targets"} & set(said)
     assert said[option]["default"] == default
@@ -129,13 +129,13 @@ def test_every_option_of_a_task_is_explained():
         assert about["meaning"], option
 
 
-def test_show_breaks_the_address_of_a_paper_rather_than_to_cut_it(dlt):
+def test_show_wraps_a_long_url_without_cutting_it(dlt):
     _, out, _ = dlt("show", "alexnet")
     assert "4824-imagenet-classification-with-deep-convolutional-neural-networks" in "".join(out.split())
     assert "…" not in out
 
 
-def test_show_tells_a_model_from_its_paper_to_its_results(dlt):
+def test_show_describes_a_model_from_paper_to_results(dlt):
     code, out, _ = dlt("show", "lenet5")
     assert code == 0
     assert max(map(len, out.splitlines())) <= 100
@@ -155,7 +155,7 @@ def test_show_tells_a_model_from_its_paper_to_its_results(dlt):
     assert "lenet5_mnist 0.9926 test, 0.9922 as int8" in text
 
 
-def test_show_gives_a_model_as_one_object(dlt):
+def test_show_prints_a_model_as_one_json_object(dlt):
     code, out, _ = dlt("show", "resnet20", "--json")
     assert code == 0
     said = json.loads(out)
@@ -176,7 +176,7 @@ def test_show_gives_a_model_as_one_object(dlt):
     assert set(said["options"]) == {"filters", "dropout_rate"}
 
 
-def test_show_counts_what_is_served_and_says_what_training_adds(dlt, monkeypatch):
+def test_show_counts_the_parameters_with_and_without_auxiliary_classifiers(dlt, monkeypatch):
     sizes = {"input_shape": (224, 224, 3), "num_outputs": 1000}
     entry = Entry("dltemplates.models.convolutional.googlenet:googlenet", "nine inception modules", sizes)
     monkeypatch.setitem(MODELS, "googlenet", entry)
@@ -185,14 +185,14 @@ def test_show_counts_what_is_served_and_says_what_training_adds(dlt, monkeypatch
     assert "In training, with auxiliary classifiers, there are 13,378,280." in " ".join(out.split())
 
 
-def test_show_parts_no_number_from_its_layers(dlt):
+def test_show_keeps_a_count_and_its_layer_on_one_line(dlt):
     _, out, _ = dlt("show", "convnet")
     assert not re.search(r"\dx\s*$", out, re.MULTILINE)
     assert "2x BatchNormalization" in out
 
 
 @pytest.mark.slow
-def test_show_shows_every_model(dlt):
+def test_show_works_for_every_model(dlt):
     assert MODELS
     for name in MODELS:
         code, out, err = dlt("show", name)
@@ -201,7 +201,7 @@ def test_show_shows_every_model(dlt):
         assert all(part in out for part in ("idea", "\ntotal ", "\noption ")), name
 
 
-def test_show_names_the_nearest(dlt):
+def test_show_suggests_the_nearest_name(dlt):
     code, _, err = dlt("show", "lenet6")
     assert code == 2
     assert "Did you mean lenet5" in error_line(err)
@@ -222,7 +222,7 @@ def test_new_writes_a_commented_template(dlt, tmp_path):
     assert "Received: mine.toml, which is a file" in error_line(err)
 
 
-def test_build_writes_definition_and_weights_and_says_how_large(dlt, tmp_path):
+def test_build_writes_definition_and_weights_and_prints_their_size(dlt, tmp_path):
     code, out, _ = dlt("build", "resnet20", "--input-shape", "32,32,3", "--classes", "10")
     assert code == 0
     assert "269,722" in out
@@ -285,15 +285,15 @@ def test_train_evaluate_predict_export_report_compare(dlt, tmp_path, digit_folde
     assert code == 0
 
 
-@pytest.mark.slow  # which `.ci/run` does in full
-def test_run_does_everything(dlt, tmp_path):
+@pytest.mark.slow  # `.ci/run` runs it in full
+def test_run_trains_exports_and_reports(dlt, tmp_path):
     code, out, err = dlt("run", "resnet8_digits", *QUICK, "--set=export.formats=['onnx:float32']", "-o", "here")
     assert code == 0, err
     assert "passed" in out
     assert (tmp_path / "here" / "report.html").exists()
 
 
-def test_an_exported_file_needs_nothing_else_and_no_tensorflow(exported, digit_folder, tmp_path):
+def test_an_exported_file_works_alone_and_without_tensorflow(exported, digit_folder, tmp_path):
     files = [file for suffix in (".tflite", ".onnx") for file in exported.exports_path.glob(f"*{suffix}")]
     assert len(files) == 2
     for file in files:
@@ -313,8 +313,8 @@ def test_an_exported_file_needs_nothing_else_and_no_tensorflow(exported, digit_f
         assert len(done.stdout[end:].strip().splitlines()) == 20
 
 
-def test_a_format_that_fails_is_exit_3_and_leaves_no_file(dlt, exported, tmp_path):
-    """One channel 10,000 times as large as the others, which changes no float, leaves the others no integers."""
+def test_a_failed_format_exits_with_3_and_leaves_no_file(dlt, exported, tmp_path):
+    """Scale one channel by 10,000: equal results in floats, but int8 rounds the other channels to 0."""
     shutil.copytree(exported.path, tmp_path / "small")
     run = Run(tmp_path / "small")
     model = run.model()
@@ -387,7 +387,7 @@ def test_options_of_foreign_models_are_refused_for_runs(dlt, small_run):
         assert f"Received: {small_run.path}. " in error_line(err)
 
 
-def test_what_contradicts_itself_is_refused(dlt, small_run):
+def test_conflicting_options_are_refused(dlt, small_run):
     code, _, err = dlt("export", small_run.path, "--to", "onnx:float32", "--all")
     assert code == 2
     assert "Received: --to and --all. " in error_line(err)
@@ -471,7 +471,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_bad_input_is_one_line_exit_2_and_leaves_nothing(dlt, tmp_path, case):
+def test_bad_input_prints_one_line_exits_with_2_and_writes_nothing(dlt, tmp_path, case):
     arguments, message = BAD[case]
     code, out, err = dlt(*arguments)
     assert code == 2, err
@@ -554,7 +554,7 @@ def test_default_folders_are_numbered(dlt, tmp_path):
         assert (tmp_path / "saved_models" / name / "run.json").exists()
 
 
-def test_resuming_a_changed_template_is_exit_2(dlt, small_run, tmp_path):
+def test_resuming_a_changed_template_exits_with_2(dlt, small_run, tmp_path):
     shutil.copytree(small_run.path, tmp_path / "run")
     code, _, err = dlt("train", "run/template.toml", "--set", "train.epochs=9", "--resume", "-o", "run")
     assert code == 2
@@ -566,7 +566,7 @@ def start(*arguments, cwd, **options):
     return subprocess.Popen(command, cwd=cwd, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
 
 
-def test_ctrl_c_is_exit_130_and_resumable(small_run, tmp_path):
+def test_ctrl_c_exits_with_130_and_the_run_can_be_resumed(small_run, tmp_path):
     arguments = ["train", small_run.template_path, "--set", "train.epochs=500", "-o", "run"]
     process = start(*arguments, cwd=tmp_path)
     deadline = time.monotonic() + 90
@@ -587,7 +587,7 @@ def test_ctrl_c_is_exit_130_and_resumable(small_run, tmp_path):
     again.communicate()
 
 
-def on_a_small_disk(tmp_path, size):
+def mount_small_disk(tmp_path, size):
     folder = tmp_path / "disk"
     folder.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], check=False)
@@ -613,8 +613,8 @@ def wait_for_checkpoint(run, process, step):
 
 
 @pytest.mark.slow
-def test_a_full_disk_is_exit_1_at_the_end_and_the_last_checkpoint_stays(small_run, tmp_path):
-    folder = on_a_small_disk(tmp_path, "1m")
+def test_a_full_disk_exits_with_1_and_keeps_the_last_checkpoint(small_run, tmp_path):
+    folder = mount_small_disk(tmp_path, "1m")
     try:
         arguments = ["train", small_run.template_path, "--set", "train.checkpoint_seconds=0"]
         process = start(*arguments, "-o", folder / "run", cwd=tmp_path)
@@ -636,8 +636,8 @@ def test_a_full_disk_is_exit_1_at_the_end_and_the_last_checkpoint_stays(small_ru
 
 
 @pytest.mark.slow
-def test_a_disk_that_is_full_for_a_while_costs_a_warning(small_run, tmp_path):
-    folder = on_a_small_disk(tmp_path, "1m")
+def test_a_disk_that_is_full_for_a_while_only_warns(small_run, tmp_path):
+    folder = mount_small_disk(tmp_path, "1m")
     try:
         run = Run(folder / "run")
         arguments = ["train", small_run.template_path, "--set", "train.checkpoint_seconds=0"]
@@ -668,14 +668,14 @@ def test_a_run_is_trained_by_one_process_at_a_time(small_run, tmp_path, option):
     assert process.poll() is None
     process.kill()
     process.communicate()
-    again = start(*arguments, "--resume", cwd=tmp_path)  # a claim dies with its process
+    again = start(*arguments, "--resume", cwd=tmp_path)  # a lock ends with its process
     assert "resuming" in again.stderr.readline()
     again.kill()
     again.communicate()
 
 
-def test_a_read_only_place_is_exit_1(small_run, tmp_path):
-    folder = on_a_small_disk(tmp_path, "1m")
+def test_a_read_only_disk_exits_with_1(small_run, tmp_path):
+    folder = mount_small_disk(tmp_path, "1m")
     try:
         subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
         process = start("train", small_run.template_path, "-o", folder / "run", cwd=tmp_path)
@@ -686,7 +686,7 @@ def test_a_read_only_place_is_exit_1(small_run, tmp_path):
         subprocess.run(["umount", folder], check=False)
 
 
-def test_doctor_ends_with_1_where_a_runtime_is_broken(dlt, monkeypatch):
+def test_doctor_exits_with_1_if_a_runtime_is_broken(dlt, monkeypatch):
     monkeypatch.setattr("dltemplates.doctor.broken", lambda findings: ["ONNX does not load"])
     code, out, err = dlt("doctor", "--json")
     assert code == 1
@@ -694,7 +694,7 @@ def test_doctor_ends_with_1_where_a_runtime_is_broken(dlt, monkeypatch):
     assert "ONNX does not load" in err
 
 
-def test_doctor_says_what_is_here(dlt):
+def test_doctor_lists_runtimes_and_devices(dlt):
     code, out, _ = dlt("doctor", "--json")
     assert code == 0
     found = json.loads(out)

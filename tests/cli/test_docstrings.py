@@ -6,7 +6,7 @@ from dltemplates.cli.pages import arguments_of
 
 
 @pytest.mark.parametrize("name", sorted(catalog.MODELS))
-def test_every_model_says_its_paper_its_idea_and_its_arguments(name):
+def test_every_model_documents_its_paper_idea_and_arguments(name):
     said = catalog.describe("model", name)
     module, arguments = read_module(said["module"]), arguments_of(name)
     assert "http" in (module["paper"] or module["idea"])
@@ -44,7 +44,7 @@ def test_a_list_has_a_line_for_each_item():
     ]
 
 
-def test_what_has_no_paper_in_front_has_an_idea():
+def test_a_docstring_without_a_paper_in_front_has_an_idea():
     said = read_module('A net.\n\nIt has parts: those (One: "Net", 2000, https://a.org) that lasted.')
     assert said["paper"] is None
     assert said["idea"].startswith("It has parts: those")

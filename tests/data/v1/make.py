@@ -1,4 +1,4 @@
-"""Make all that lies here, with the first edition of the package: see README.md."""
+"""Data, runs and exports of this folder, written by the first edition of the package: see README.md."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import pandas as pd
 
 HERE = Path(__file__).parent
 RUNS = ("digits", "weather", "climate", "vae", "tumours")
-STOP_AFTER = 190  # steps, of 18 an epoch
+STOP_AFTER = 190  # steps; an epoch has 18
 
 
 def draw_weather() -> pd.DataFrame:
-    """Readings of four weather stations, each on some day of a month, which is to be told from them."""
+    """Draw readings of four weather stations. The class is the month."""
     random = np.random.default_rng(1)
     rows = 600
     month = random.integers(1, 13, rows)
@@ -47,7 +47,7 @@ def draw_weather() -> pd.DataFrame:
 
 
 def draw_climate() -> pd.DataFrame:
-    """Twenty years of months: the rain and the temperature of a place."""
+    """Draw the monthly rain and temperature of twenty years."""
     random = np.random.default_rng(2)
     place = np.arange(240)
     season = np.cos(2 * np.pi * (place - 6) / 12)
@@ -58,7 +58,7 @@ def draw_climate() -> pd.DataFrame:
 
 
 def interrupt(name: str) -> None:
-    """Begin the training of a template, and stop it in the middle of an epoch, as Ctrl-C does."""
+    """Train a template, and stop in the middle of an epoch, as Ctrl-C does."""
     from dltemplates.template import load_template
     from dltemplates.training import train as training
     from dltemplates.training.progress import Silent
@@ -68,8 +68,8 @@ def interrupt(name: str) -> None:
             if step >= STOP_AFTER:
                 os.kill(os.getpid(), signal.SIGINT)
 
-    training.TICK_SECONDS = 0  # tell of every call of TensorFlow,
-    every_step = {"train.checkpoint_seconds": 0.0}  # which then is of one step
+    training.TICK_SECONDS = 0  # report every call of TensorFlow,
+    every_step = {"train.checkpoint_seconds": 0.0}  # and run one step per call
     try:
         training.train(load_template(f"templates/{name}.toml", every_step), output="runs/interrupted", reporter=Stop())
     except KeyboardInterrupt as stopped:
