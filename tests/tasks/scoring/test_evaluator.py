@@ -99,9 +99,7 @@ def test_what_is_no_judge_is_refused(alone, small_run):
     table["model"] = {"name": "autoencoder", "units": [8], "code": 2}
     table["train"] |= {"epochs": 1, "augment": {}}
     other = train(parse_template(table), output=alone / "other")
-    with pytest.raises(
-        ValueError, match=r"^An evaluator must be an image classifier .*autoencoder for reconstruction"
-    ):
+    with pytest.raises(ValueError, match=r"^An evaluator must be an image classifier .*autoencoder for reconstruction"):
         Evaluator(other)
 
 
