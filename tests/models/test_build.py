@@ -38,7 +38,7 @@ def test_sizes_and_options_reach_the_builder():
 
 
 def test_what_memory_cannot_hold_is_refused():
-    message = "must fit into memory. Received: mlp with .*, for which there is not enough. Take smaller inputs, or less"
+    message = "must fit into memory. Received: mlp with .*, for which there is not enough. Take smaller inputs, or a"
     with pytest.raises(ValueError, match=message):
         build_network("mlp", IMAGE, {"units": [10**7, 10**7]})
 
