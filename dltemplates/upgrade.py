@@ -33,7 +33,6 @@ DATASET_KEYS = {
     "period": "series.season_length",
 }
 
-
 # Settings renamed since the first edition. Under `task` and `model`, only options of ready tasks and models.
 RENAMED_KEYS = {
     "train.keep": "train.restore",
@@ -81,7 +80,7 @@ def upgrade_run_record(table: Table) -> Table:
 def upgrade_report(table: Table) -> Table:
     """Return an `export_report.json` in the current format; its parts are reports of the same version."""
     metric = table.get("metric")
-    if metric in RENAMED_SCORES and ":" not in str(table.get("task")):
+    if isinstance(metric, str) and metric in RENAMED_SCORES and ":" not in str(table.get("task")):
         table = table | {"metric": RENAMED_SCORES[metric]}
     parts = table.get("parts")
     if not isinstance(parts, dict):
@@ -235,9 +234,8 @@ def _with_kinds(table: Table) -> Table:
 
 
 def _with_kind(feature: Any) -> Any:
-    if not isinstance(feature, dict) or feature.get("kind") not in RENAMED_KINDS:
-        return feature
-    return feature | {"kind": RENAMED_KINDS[feature["kind"]]}
+    kind = feature.get("kind") if isinstance(feature, dict) else None
+    return feature | {"kind": RENAMED_KINDS[kind]} if isinstance(kind, str) and kind in RENAMED_KINDS else feature
 
 
 def _with_scores(by_split: Table) -> Table:

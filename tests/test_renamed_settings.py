@@ -167,6 +167,16 @@ def test_a_contract_of_versions_1_and_2_is_upgraded_with_its_system(version):
     assert upgrade_contract(alone) == {"format_version": version, **NEW_CONTRACT, "system": None}
 
 
+def test_broken_records_are_left_for_their_models_to_refuse():
+    for kind in ([], {}, 3, None):
+        contract = {"format_version": 1, "inputs": [{"kind": kind}, 3], "outputs": 3, "task_options": 3, "system": 3}
+        assert upgrade_contract(contract) == contract
+        report = {"metric": kind, "task": "generation"}
+        assert upgrade_report(report) == report
+    record = {"format_version": 1, "spec": 3, "scores": {"test": 3}, "details": {"test": None}}
+    assert upgrade_run_record(record) == record
+
+
 @pytest.mark.parametrize("version", ["3.0", "3.5"])
 def test_a_contract_of_version_3_is_left_alone(version):
     contract = {"format_version": version, **OLD_CONTRACT, "system": OLD_CONTRACT}

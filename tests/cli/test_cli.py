@@ -363,7 +363,8 @@ def test_help_explains_every_command_and_option_within_80_columns(dlt, monkeypat
         code, out, _ = dlt(*arguments, "--help")
         assert code == 0
         assert max(map(len, out.splitlines())) <= 80, arguments
-        assert not re.search(r"\w\.\.\.$", out, re.MULTILINE), arguments  # no summary is cut
+    _, _, summaries = dlt("--help")[1].partition("Commands:")
+    assert "..." not in summaries  # none is cut
     for name, command in commands.dlt.commands.items():
         assert command.help, name
         for parameter in command.params:
