@@ -38,7 +38,7 @@ def test_every_renamed_key_is_tested():
 
 
 def table_with(key, value, task="classification"):
-    """A user's template with one setting."""
+    """Return a user's template with one setting."""
     table = {"task": {"name": task}, "dataset": {"name": "digits"}, "model": {"name": "mlp"}, "train": {}, "export": {}}
     *parents, last = key.split(".")
     below = table

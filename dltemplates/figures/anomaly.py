@@ -6,6 +6,24 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+CAPTIONS = {  # by file name: heading and caption in the report
+    "scores": (
+        "Anomaly scores",
+        "Histogram of the scores of normal examples and of anomalies. Where the two overlap, no threshold can separate "
+        "them.",
+    ),
+    "roc": (
+        "ROC curve",
+        "Each point is a threshold. A lower one finds more anomalies and raises more false alarms. The area under the "
+        "curve is the probability that an anomaly scores higher than a normal example.",
+    ),
+    "timeline": (
+        "Scores in order",
+        "The score of each test example, in time order for a series. It should be above the line at labeled anomalies "
+        "and below it elsewhere.",
+    ),
+}
+
 NORMAL, ANOMALY = "tab:blue", "firebrick"
 BINS = 50
 

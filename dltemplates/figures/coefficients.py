@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from keras import layers
 from matplotlib.figure import Figure
 from scipy.linalg import block_diag
 
@@ -13,6 +12,14 @@ from dltemplates.features import Category, Feature, Number, classes_of, columns_
 from dltemplates.figures.outcomes import name_all
 from dltemplates.tasks.assemble import PREPROCESSING
 from dltemplates.tasks.serving.contract import ServingModel
+
+CAPTIONS = {  # by file name: heading and caption in the report
+    "coefficients": (
+        "Coefficients",
+        "The weight of each input, per standard deviation. A bar to the right raises the output, a bar to the left "
+        "lowers it.",
+    ),
+}
 
 MAX_BARS = 40  # inputs in the figure: the ones with the largest coefficients
 
@@ -28,6 +35,8 @@ def coefficients(serving: ServingModel) -> list[dict[str, Any]] | None:
         unit, and a `standardized` coefficient per standard deviation (equal for a category). Coefficients add to a
         number in its own unit, or to a class's logit. None if the network is more than a weighted sum of columns.
     """
+    from keras import layers
+
     features = serving.contract.inputs
     if not all(isinstance(feature, Number | Category) and feature.columns for feature in features):
         return None

@@ -10,6 +10,21 @@ from matplotlib.figure import Figure
 
 from dltemplates.figures.outcomes import name_all, sheet_of, show_sheet
 
+CAPTIONS = {  # by file name: heading and caption in the report
+    "plane": (
+        "Latent plane",
+        "The decoded image at each point of the latent space. Neighbours look alike, and every point gives an image.",
+    ),
+    "latent_codes": (
+        "Latent vectors of examples",
+        "The latent vectors of the test split, coloured by class. The encoder was trained without the classes.",
+    ),
+    "walks": (
+        "Interpolations",
+        "Each row moves in a straight line through the latent space, from one example (left) to another (right).",
+    ),
+}
+
 SIDE = 20  # latent vectors along a side of the plane
 REACH = 2.5  # standard deviations either way, which cover 98.8% of a normal distribution
 STEPS = 10  # of an interpolation

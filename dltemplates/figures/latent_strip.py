@@ -11,6 +11,13 @@ from dltemplates.figures.outcomes import strips_figure
 from dltemplates.runtimes import KerasPredictor
 from dltemplates.tasks.serving.contract import ServingModel
 
+CAPTIONS = {  # by file name: heading and caption in the report
+    "codes": (
+        "Latent vectors",
+        "The input, its latent vector as bars, and the reconstruction from these numbers alone.",
+    ),
+}
+
 MAX_LATENT_DIM = 64  # more bars are too narrow to see
 MAX_IMAGES = 12
 

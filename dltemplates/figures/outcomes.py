@@ -10,6 +10,45 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+CAPTIONS = {  # by file name: heading and caption in the report
+    "confusion_matrix": (
+        "Confusion matrix",
+        "Rows are true classes, columns are predicted ones. Correct predictions lie on the diagonal; a cell is darker, "
+        "the larger its share of the row.",
+    ),
+    "confused_pairs": (
+        "Most-confused pairs",
+        "The most frequent mistakes. Look here first for wrong labels and for classes that need more examples.",
+    ),
+    "predictions": (
+        "Predictions",
+        "Each point is an example. The closer it is to the line, the better the prediction.",
+    ),
+    "reconstructions": (
+        "Reconstructions",
+        "The input above, the reconstruction of the autoencoder below it, and for a noisy input the clean image. "
+        "Details missing in the output did not fit into the latent vector.",
+    ),
+    "hidden_units": (
+        "Hidden units",
+        "The weights of each hidden unit: light where a pixel activates it, dark where a pixel inhibits it. Trained on "
+        "digits, they look like strokes.",
+    ),
+    "dreams": (
+        "Gibbs chains",
+        "Each row is a chain of samples between the visible and the hidden layer. It soon forgets its start, and a "
+        "well-trained machine produces images like the examples.",
+    ),
+    "samples": (
+        "Samples",
+        "Images generated from noise that was not used in training.",
+    ),
+    "examples": (
+        "Examples",
+        "The worst examples first, in red, then others. The mistakes often show what misled the network.",
+    ),
+}
+
 GREY = 96  # between images
 
 
@@ -146,6 +185,26 @@ def grid_figure(images: np.ndarray, *, side: int = 10) -> Figure:
     axes = figure.subplots()
     axes.axis("off")
     show_sheet(axes, sheet)
+    return figure
+
+
+def examples_figure(images: np.ndarray, captions: list[str], wrong: np.ndarray) -> Figure:
+    """Draw images with their captions.
+
+    Args:
+        images: uint8 (n, height, width, channels).
+        captions: Text above each image.
+        wrong: Whether to write each caption in red, (n,).
+    """
+    columns = min(8, len(images))
+    rows = -(-len(images) // columns)
+    figure = Figure(figsize=(1.3 * columns, 1.75 * rows), layout="constrained")
+    for index, axes in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
+        axes.axis("off")
+        if index < len(images):
+            show_image(axes, images[index])
+            color = "firebrick" if wrong[index] else "black"
+            axes.set_title(captions[index], fontsize=8, color=color, parse_math=False)
     return figure
 
 

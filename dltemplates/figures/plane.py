@@ -12,6 +12,14 @@ from dltemplates.figures.outcomes import name_all
 from dltemplates.runtimes import Arrays, Predictor
 from dltemplates.tasks.task import Task
 
+CAPTIONS = {  # by file name: heading and caption in the report
+    "boundary": (
+        "Decision boundary",
+        "The predicted class at each point of the plane, and the examples. The boundary is where the colours meet; a "
+        "single neuron can only draw a straight line.",
+    ),
+}
+
 GRID_POINTS = 200  # along a side
 MARGIN = 0.25  # around the examples, as a share of their range
 COLORS = ("tab:blue", "tab:orange", "tab:green", "tab:red", "tab:purple", "tab:brown", "tab:pink", "tab:olive")

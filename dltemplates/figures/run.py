@@ -10,8 +10,15 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from dltemplates.figures.outcomes import show_image
 from dltemplates.runs import atomic_path
+
+CAPTIONS = {  # by file name: heading and caption in the report
+    "curves": (
+        "Training",
+        "Each metric after each epoch. Where the validation loss rises while the training loss still falls, the "
+        "network overfits.",
+    ),
+}
 
 MAX_PANELS = 6  # side by side
 BOOKKEEPING = ("epoch", "step", "seconds")
@@ -47,26 +54,6 @@ def curves_figure(history: list[dict[str, float]], best_epoch: int) -> Figure:
         axes.set_title(name.replace("_", " "))
         axes.set_xlabel("epoch")
         axes.xaxis.get_major_locator().set_params(integer=True)
-    return figure
-
-
-def examples_figure(images: np.ndarray, captions: list[str], wrong: np.ndarray) -> Figure:
-    """Draw images with their captions.
-
-    Args:
-        images: uint8 (n, height, width, channels).
-        captions: Text above each image.
-        wrong: Whether to write each caption in red, (n,).
-    """
-    columns = min(8, len(images))
-    rows = -(-len(images) // columns)
-    figure = Figure(figsize=(1.3 * columns, 1.75 * rows), layout="constrained")
-    for index, axes in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
-        axes.axis("off")
-        if index < len(images):
-            show_image(axes, images[index])
-            color = "firebrick" if wrong[index] else "black"
-            axes.set_title(captions[index], fontsize=8, color=color, parse_math=False)
     return figure
 
 

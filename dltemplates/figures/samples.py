@@ -12,6 +12,13 @@ from PIL import Image
 from dltemplates.figures.outcomes import sheet_of
 from dltemplates.runs import Run, atomic_write
 
+CAPTIONS = {  # by file name: heading and caption in the report
+    "samples_by_epoch": (
+        "Samples, epoch by epoch",
+        "Images generated from the same noise after each epoch.",
+    ),
+}
+
 SIDE = 10  # images along a side of a sheet
 MIN_SHEET_WIDTH = 560  # pixels; smaller sheets are enlarged
 MILLISECONDS, LAST_MILLISECONDS = 300, 2000  # duration of a frame

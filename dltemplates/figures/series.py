@@ -8,6 +8,18 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+CAPTIONS = {  # by file name: heading and caption in the report
+    "forecast": (
+        "Forecasts",
+        "Above, forecasts one step and several steps ahead; below, some whole forecasts. A forecast that follows the "
+        "truth with a delay only repeats the last value.",
+    ),
+    "error_by_step": (
+        "Error by step",
+        "The mean absolute error for each step ahead, compared with naive forecasts.",
+    ),
+}
+
 MAX_TIMELINE_ROWS = 1000  # more rows are too dense to see
 FANS = 6  # whole forecasts to draw
 NAMES = {"network": "network", "last": "naive: last value", "seasonal": "naive: last season"}

@@ -12,6 +12,24 @@ from PIL import Image
 
 from dltemplates.figures.outcomes import show_image
 
+CAPTIONS = {  # by file name: heading and caption in the report
+    "grad_cam": (
+        "Grad-CAM",
+        "The redder a place, the more it supports the predicted class (Selvaraju 2017). Heat beside the object reveals "
+        "a shortcut. With dense layers after the feature maps the result is rough.",
+    ),
+    "filters": (
+        "First-layer filters",
+        "The kernels of the first convolution, each scaled around zero. Well-trained ones show edges, spots and "
+        "colours; noise means too little training or too little regularization.",
+    ),
+    "feature_maps": (
+        "Feature maps by depth",
+        "The outputs of single filters on two images, bright where they respond. Early layers detect edges; deep ones "
+        "respond to larger parts of an object, and locate them less precisely.",
+    ),
+}
+
 MAX_FILTERS = 96  # as in AlexNet's first layer, both towers together
 GAP = 1 / 12  # between the tiles of a mosaic, as a share of a tile
 BACKGROUND = (0.87, 0.91, 0.97)

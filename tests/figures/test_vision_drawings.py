@@ -3,8 +3,7 @@ import io
 import numpy as np
 import pytest
 
-from dltemplates.figures.outcomes import confused_pairs_figure, confusion_matrix_figure
-from dltemplates.figures.run import examples_figure
+from dltemplates.figures.outcomes import confused_pairs_figure, confusion_matrix_figure, examples_figure
 from dltemplates.figures.vision_drawings import (
     BACKGROUND,
     feature_maps_figure,

@@ -3,9 +3,10 @@ import shutil
 import pytest
 
 from dltemplates.deploy.report import ExportReport, FormatResult, SplitCheck
+from dltemplates.figures.captions import CAPTIONS
 from dltemplates.figures.run import attempt, curves_figure
 from dltemplates.reports.compare import compare
-from dltemplates.reports.report import FIGURES, write_report
+from dltemplates.reports.report import write_report
 from dltemplates.runs import Run
 
 
@@ -33,7 +34,7 @@ def test_figures_are_in_reading_order_each_with_a_caption(run):
     headings += ["First-layer filters", "Feature maps by depth", "A users own", "By class"]
     places = [page.index(f"<h2>{heading}</h2>") for heading in headings]
     assert places == sorted(places)
-    for heading, caption in FIGURES.values():
+    for heading, caption in CAPTIONS.values():
         assert caption.endswith(".")
         assert len(caption) <= 200  # a few short sentences
         assert (f"<h2>{heading}</h2>\n<p>{caption}</p>" in page) == (heading in headings)

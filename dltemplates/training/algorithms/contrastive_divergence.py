@@ -55,16 +55,16 @@ class ContrastiveDivergence(Algorithm):
         chains: int | None = None,
         weight_decay: float = 0.0,
     ):
-        """Prepare for training, in the scope of the strategy.
+        """Create the algorithm, in the scope of the strategy.
 
         Args:
-            model: The assembled model that the machine is a layer of.
-            machine: The machine.
-            make_optimizer: Makes the optimizer.
-            seed: Of what is drawn.
-            steps: How often a chain goes back and forth; the k of CD-k.
-            chains: How many persistent chains there are, as many as examples in a batch; None for none.
-            weight_decay: Times half the squared norm of the weights between the layers.
+            model: The assembled model; the RBM is one of its layers.
+            machine: The RBM.
+            make_optimizer: Creates the optimizer.
+            seed: Seed of the random numbers.
+            gibbs_steps: Gibbs steps of a chain; the k of CD-k.
+            chains: Number of persistent chains, one for each example of a batch; None restarts chains at the examples.
+            weight_decay: L2 penalty: half of this times the squared norm of the kernel.
         """
         self.model, self.machine = model, machine
         network = model.get_layer(model.name)
@@ -89,17 +89,17 @@ class ContrastiveDivergence(Algorithm):
         persistent: bool = False,
         turn: int = 0,
     ) -> ContrastiveDivergence:
-        """Prepare to train a machine of a network.
+        """Create the algorithm for one RBM of a network.
 
         Args:
             model: The assembled model.
-            make_optimizer: Makes the optimizer.
-            template: What is trained.
-            machine: The name of the layer.
-            steps: As in the constructor.
+            make_optimizer: Creates the optimizer.
+            template: The template.
+            machine: Name of the RBM's layer.
+            gibbs_steps: As in the constructor.
             weight_decay: As in the constructor.
             persistent: Whether the chains are persistent.
-            turn: Which of the machines of the network it is; each draws other numbers.
+            turn: Position of the RBM in the network; each RBM has its own random numbers.
         """
         return cls(
             model,
@@ -114,7 +114,7 @@ class ContrastiveDivergence(Algorithm):
     def build(self, targets: Any) -> None:
         self._make_totals(3)
         if self.chains:
-            # All hidden units off: what is seen first is drawn by the visible biases alone.
+            # All hidden units are off: the first sample depends on the visible biases alone.
             self.chain = tf.Variable(
                 tf.zeros([self.chains, self.machine.units]),
                 trainable=False,
@@ -133,25 +133,25 @@ class ContrastiveDivergence(Algorithm):
         }
 
     def initialize_from_data(self, batches: Iterable[Any]) -> None:
-        """Make each visible unit as likely to be on as it is in the examples, where no hidden unit is."""
+        """Set the visible biases to the log odds of each pixel in the examples (Hinton 2010, section 8)."""
         rows, on = 0.0, 0.0
         for inputs, _, weight in batches:
             rows += tf.reduce_sum(weight)
             on += tf.linalg.matvec(self._show(inputs), weight, transpose_a=True)
-        share = (on + 1) / (rows + 2)  # a unit that never was on may come to be
+        share = (on + 1) / (rows + 2)  # smoothed, so that a pixel that was never on has a finite bias
         self.machine.visible_bias.assign(tf.math.log(share / (1 - share)))
 
     def train(self, inputs: Any, targets: Any, weights: Any) -> None:
         v0 = self._show(inputs)
         h0 = self.machine.hidden(v0)
-        begun = own_rows(self.chain, v0) if self.chains else self._draw(h0, 0)
-        vk, hk = self._walk(begun)
+        hidden = own_rows(self.chain, v0) if self.chains else self._draw(h0, 0)
+        vk, hk = self._walk(hidden)
         if self.chains:
             self.chain.assign(rows_of_all(self._draw(hk, 0)))
         rows = tf.cast(tf.shape(weights)[0], tf.float32)
         whole = rows * tf.distribute.get_replica_context().num_replicas_in_sync
         both = zip(self._statistics(vk, hk), self._statistics(v0, h0), strict=True)
-        kernel, *biases = sum_over_replicas([(of_dream - of_shown) / whole for of_dream, of_shown in both])
+        kernel, *biases = sum_over_replicas([(negative - positive) / whole for negative, positive in both])
         self._add(self._sums(v0, h0, weights, tf.zeros_like(weights)))
         gradients = [kernel + self.weight_decay * self.machine.kernel, *biases]
         self.descent.apply(gradients)
@@ -161,19 +161,19 @@ class ContrastiveDivergence(Algorithm):
         self._add(self._sums(v0, self.machine.hidden(v0), weights, self.machine.free_energy(v0)))
 
     def figures(self) -> dict[str, float]:
-        """`loss` is the squared error of what one step back and forth gives, `free_energy` that of the examples."""
+        """Return `loss`, the squared error after one Gibbs step, and `free_energy`, the mean over examples."""
         loss, rows, energy = self.totals.numpy()
         return {"loss": float(loss / rows), "free_energy": float(energy / rows)}
 
     def _show(self, inputs: Any) -> Any:
-        """What the machine sees of a batch: (batch, visible)."""
+        """Return the visible units of a batch: (batch, visible)."""
         return tf.cast(self.below(inputs, training=False), tf.float32)
 
     def _walk(self, hidden: Any) -> tuple[Any, Any]:
-        """Go back and forth, from hidden units that are on or off.
+        """Run a Gibbs chain from binary hidden units.
 
         Returns:
-            What is seen in the end, (batch, visible), and the probability of the hidden units then, (batch, units).
+            The visible units at its end, (batch, visible), and the probabilities of the hidden ones, (batch, units).
         """
         vk = hk = hidden
         for turn in range(self.gibbs_steps):
@@ -184,17 +184,17 @@ class ContrastiveDivergence(Algorithm):
         return vk, hk
 
     def _draw(self, probabilities: Any, turn: int) -> Any:
-        """Units that are on (1) as often as their probability says, and else off (0)."""
+        """Sample binary units, 0 or 1, from their probabilities."""
         drawn = draw_rows(tf.random.stateless_uniform, probabilities, self.seed, self.optimizer.iterations.value, turn)
         return tf.cast(drawn < probabilities, tf.float32)
 
     @staticmethod
     def _statistics(visible: Any, hidden: Any) -> list[Any]:
-        """What the energy's gradient is made of, summed over the batch: for the kernel and for either bias."""
+        """Return the gradient of the energy, summed over the batch: for the kernel, the hidden and the visible bias."""
         pairs = tf.matmul(visible, hidden, transpose_a=True)
         return [pairs, tf.reduce_sum(hidden, axis=0), tf.reduce_sum(visible, axis=0)]
 
     def _sums(self, v0: Any, h0: Any, weights: Any, energies: Any) -> Any:
-        """What a batch adds to the totals; in training the energies are left out, for they are `compared`."""
+        """Return the sums that a batch adds to the totals; training passes energies of 0."""
         errors = tf.reduce_mean(tf.square(v0 - self.machine.visible(h0)), axis=1)
         return tf.reduce_sum(tf.stack([errors, tf.ones_like(weights), energies]) * weights, axis=1)

@@ -13,8 +13,9 @@ import dltemplates
 from dltemplates.datasets.source import Dataset, Source
 from dltemplates.features import Image, Noise
 from dltemplates.figures.coefficients import coefficients, coefficients_figure
+from dltemplates.figures.outcomes import examples_figure
 from dltemplates.figures.plane import boundary_figure
-from dltemplates.figures.run import curves_figure, examples_figure, save_figures
+from dltemplates.figures.run import curves_figure, save_figures
 from dltemplates.figures.samples import join_samples
 from dltemplates.figures.vision import vision_figures
 from dltemplates.models.summary import summarize

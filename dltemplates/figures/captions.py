@@ -1,0 +1,19 @@
+"""Headings and captions of all figures, in the order of the report. Each stands beside its drawing function."""
+
+from __future__ import annotations
+
+from dltemplates.figures import (
+    anomaly,
+    coefficients,
+    latent,
+    latent_strip,
+    outcomes,
+    plane,
+    run,
+    samples,
+    series,
+    vision_drawings,
+)
+
+MODULES = (run, outcomes, coefficients, plane, latent_strip, latent, samples, anomaly, series, vision_drawings)
+CAPTIONS = {name: texts for module in MODULES for name, texts in module.CAPTIONS.items()}
