@@ -10,7 +10,6 @@ from scipy.linalg import block_diag
 
 from dltemplates.features import Category, Feature, Number, classes_of, columns_of
 from dltemplates.figures.outcomes import name_all
-from dltemplates.tasks.assemble import PREPROCESSING
 from dltemplates.tasks.serving.contract import ServingModel
 
 CAPTIONS = {  # by file name: heading and caption in the report
@@ -82,6 +81,8 @@ def _inputs(model: Any, features: tuple[Feature, ...]) -> tuple[list[str], np.nd
         of the sum (inputs, kernel); standard deviations per unit (inputs); and the sum's input where all numbers are 0
         (kernel).
     """
+    from dltemplates.tasks.assemble import PREPROCESSING
+
     names: list[str] = []
     blocks, scales, offsets = [], [], []
     for feature in features:
