@@ -1,3 +1,4 @@
+import importlib.util
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from dltemplates.datasets.source import Dataset
 from dltemplates.tasks.task import Task
 from dltemplates.template import Template, load_template
 
+TOOLS = Path(__file__).parents[1] / "tools"
 SMALL = {  # trains for seconds, on real digits at their own size
     "model.name": "convnet",
     "model.filters": [8, 16],
@@ -38,6 +40,14 @@ def run_dlt(*arguments, cwd=None, timeout=240, **environment) -> subprocess.Comp
         [sys.executable, "-m", "dltemplates", *map(str, arguments)],
         capture_output=True, text=True, check=False, cwd=cwd, timeout=timeout, env=os.environ | environment,
     )  # fmt: skip
+
+
+def load_tool(name):
+    """Return the script `tools/NAME.py` as a module."""
+    spec = importlib.util.spec_from_file_location(name, TOOLS / f"{name}.py")
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="session")
