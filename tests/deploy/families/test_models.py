@@ -18,7 +18,7 @@ def test_a_model_exports_and_every_file_passes(name, tmp_path):
         train__epochs=how.epochs,
         train__augment={"crop_padding": 1} if sized else {},
         train__learning_rate=3e-3,
-        train__keep=how.keep,
+        train__restore=how.keep,
     )
     run = train(template, output=tmp_path / name)
     report = export(run, formats=["tflite:float32", "tflite:int8", "onnx:float32"], max_drop=0.03)
