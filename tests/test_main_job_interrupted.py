@@ -193,7 +193,7 @@ def test_an_interrupted_export_prints_the_command_to_resume(copy, in_process):
         if state == "converting":
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt, match=rf"in the export. Go on with `dlt run .* --resume -o {copy.path}`"):
+    with pytest.raises(KeyboardInterrupt, match=rf"in the export. Continue with `dlt run .* --resume -o {copy.path}`"):
         run(TEMPLATE, output=copy.path, resume=True, progress=interrupt)
     _, states, _ = go_on(copy)
     assert states == {"tflite:float32": "kept", "tflite:int8": "passed", "onnx:float32": "kept"}
@@ -204,7 +204,7 @@ def test_conflicting_options_are_refused(copy, monkeypatch):
         go_on(copy, overwrite=True)
     with pytest.raises(ValueError, match=r"trains on one machine\. Received: strategy multiworker"):
         go_on(copy, strategy="multiworker")
-    with pytest.raises(ValueError, match=r"template it began with\. Received: seed = 1"):
+    with pytest.raises(ValueError, match=r"with its own template\. Received: seed = 1"):
         run(TEMPLATE.model_copy(update={"seed": 1}), output=copy.path, resume=True)
     monkeypatch.setenv(VARIABLE, tf_config(["a:1", "b:1"], 0))
     with pytest.raises(ValueError, match=r"trains on one machine\. Received: strategy auto on several workers"):

@@ -26,6 +26,7 @@ SETTINGS = {  # by old key: a value as TOML, and a ready template with the setti
     "task.judge": ("'resnet8_digits'", "dcgan_digits"),
     "task.relative": ("true", "lstm_sunspots"),
     "task.steps": ("3", "rbm_mnist"),
+    "model.code": ("9", "autoencoder_digits"),
     "export.strings": ("true", "mlp_adult"),
 }
 OPTIONS = [key for key in RENAMED_KEYS if key.startswith("task.")]
@@ -104,21 +105,21 @@ def test_options_of_ones_own_task_keep_their_names(old, tmp_path):
 
 
 def test_options_of_ones_own_model_keep_their_names():
-    model = {"name": "mine:network", "steps": 3, "judge": 1, "keep": 2}
+    model = {"name": "mine:network", "code": 3, "judge": 1, "keep": 2}
     table = {"task": "classification", "dataset": {"name": "digits"}, "model": model}
     assert upgrade_template(table) == table
-    assert parse_template(table).model.options == {"steps": 3, "judge": 1, "keep": 2}
+    assert parse_template(table).model.options == {"code": 3, "judge": 1, "keep": 2}
 
 
 OLD_TEMPLATE = {
     "task": {"name": "representation", "steps": 2, "persistent": True},
-    "model": {"name": "dbn"},
+    "model": {"name": "autoencoder", "code": 9},
     "train": {"keep": "last", "labels": 50, "pretrain": {"epochs": 2, "steps": 3}, "epochs": 4},
     "export": {"strings": True, "input": "int8"},
 }
 NEW_TEMPLATE = {
     "task": {"name": "representation", "gibbs_steps": 2, "persistent": True},
-    "model": {"name": "dbn"},
+    "model": {"name": "autoencoder", "latent_dim": 9},
     "train": {
         "restore": "last",
         "num_labeled": 50,

@@ -106,7 +106,7 @@ def test_show_describes_an_entry_of_each_kind(dlt, name, kind):
 @pytest.mark.parametrize(
     ("task", "option", "default", "meaning"),
     [
-        ("generation", "critic_steps", 1, "Steps of the discriminator for one of the generator"),
+        ("generation", "critic_steps", 1, "Steps of the discriminator per step of the generator"),
         ("variational", "noise", 0.0, "Standard deviation of the noise"),  # as in the class it is derived from
         ("classification", "loss", "cross_entropy", "whose gradient is Rosenblatt's rule"),
     ],
@@ -143,7 +143,7 @@ def test_show_describes_a_model_from_paper_to_results(dlt):
     text = " ".join(lines)
     assert "Gradient-Based Learning Applied to Document Recognition" in text
     assert "http://yann.lecun.com/exdb/publis/pdf/lecun-98.pdf" in text
-    assert "idea Section II.B: three 5x5 convolutions of 6, 16 and 120 maps" in text
+    assert "idea Section II.B: three 5x5 convolutions with 6, 16 and 120 maps" in text
     for line in (
         "3 10 x 10 x 16 Conv2D 2,416 240,000",
         "classifier 10 Flatten, 2x Dense 11,014 10,920",
