@@ -140,7 +140,7 @@ def trust(module_name: str) -> None:
 
 
 def load(kind: str, name: str, *, from_file: bool = False) -> Any:
-    """Import the object of a name.
+    """Import a model, dataset, task or format by its name.
 
     Args:
         kind: `model`, `dataset`, `task` or `format`.

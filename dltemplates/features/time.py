@@ -8,7 +8,7 @@ from dltemplates.features.feature import WithColumns
 
 
 class Time(WithColumns):
-    """Time of the first row after a window: in days since 1970, or its row number without dates.
+    """Time of the first row after a window, in days since 1970; its row number if the series has no dates.
 
     Attributes:
         frequency: Time between rows, as pandas names it (`MS` for months).
