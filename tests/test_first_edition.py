@@ -245,6 +245,6 @@ def test_a_run_is_exported_again_to_every_format(run, writable_copy):
 
 def test_an_interrupted_first_edition_run_is_not_resumed(writable_copy):
     template = dlt.load_template("runs/interrupted/template.toml")
-    with pytest.raises(ValueError, match="runs/interrupted, of rules 1, .*version that began it"):
+    with pytest.raises(ValueError, match="runs/interrupted, with rules 1; .*version that began it"):
         dlt.train(template, output="runs/interrupted", resume=True)
     assert dlt.load_run("runs/interrupted").record.state == "interrupted"

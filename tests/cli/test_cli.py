@@ -148,7 +148,7 @@ def test_show_describes_a_model_from_paper_to_results(dlt):
         "3 10 x 10 x 16 Conv2D 2,416 240,000",
         "classifier 10 Flatten, 2x Dense 11,014 10,920",
         "total 61,706 416,520",
-        "activation tanh Keras name of the hidden layers' activation.",
+        "activation tanh Activation of the hidden layers, by its Keras name.",
     ):
         assert line in lines
     assert "input_shape 28, 28, 1 `(height, width, channels)`; 8x8 to 32x32" in text  # its least and greatest size
