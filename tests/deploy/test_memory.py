@@ -155,8 +155,8 @@ def test_reconstructions_are_scored_batch_wise(in_batches, count):
 def test_calibration_reads_batch_wise(numbers, in_batches, monkeypatch, count):
     text = Category(name="text", dtype="string", shape=())
     threshold = SQUARES.model_copy(update={"threshold": 0.5})
-    numbers = NUMBERS.model_copy(update={"mean": (0.0,) * 5, "std": (1.0,) * 5})
-    wide = CONTRACT.model_copy(update={"inputs": (numbers,), "outputs": (threshold,)})
+    standardized = NUMBERS.model_copy(update={"mean": (0.0,) * 5, "std": (1.0,) * 5})
+    wide = CONTRACT.model_copy(update={"inputs": (standardized,), "outputs": (threshold,)})
     texts = CONTRACT.model_copy(update={"inputs": (text,)})
     data = ArraySource({"numbers": numbers, "text": np.array(["b" * (1 + place) for place in range(COUNT)])})
     expected = calibration(wide, data, 50)["numbers"], calibration(texts, data, 50)["text"]
