@@ -238,7 +238,7 @@ def test_resuming_a_training_of_the_first_edition_is_refused(trained, tmp_path):
     shutil.copytree(trained.run.path, tmp_path / "run")
     run = as_first_edition(Run(tmp_path / "run"))
     run.save_record(run.record.model_copy(update={"state": "interrupted"}))
-    with pytest.raises(ValueError, match="Received: .*run, of rules 1, where this version reads by 2. End it by"):
+    with pytest.raises(ValueError, match="Received: .*run, with rules 1; this version has rules 2. Finish the run with"):
         train(run.template, output=run.path, resume=True)
 
 
@@ -264,7 +264,7 @@ def test_resuming_keeps_the_order_of_the_rows(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         train(template, output=tmp_path / "other", reporter=Stopping())
     noise_table().iloc[1:].to_csv(path, index=False)
-    with pytest.raises(ValueError, match="resumed on the data it began with"):
+    with pytest.raises(ValueError, match="resumed on its own data"):
         train(template, output=tmp_path / "other", resume=True)
 
 
