@@ -1,4 +1,4 @@
-"""Keras/TensorFlow application templates with deployment: train a classic network, prove it on a phone's runtimes.
+"""Keras/TensorFlow application templates with deployment: train a classic network, export it, check the files.
 
 The Python API has the same names as the command line:
 
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from dltemplates.training.import_model import import_model as import_model
     from dltemplates.training.train import train as train
 
-_HOMES = {
+_MODULES = {
     "ExportReport": "dltemplates.deploy.report",
     "Predictor": "dltemplates.runtimes",
     "Run": "dltemplates.runs",
@@ -67,12 +67,12 @@ _HOMES = {
     "write_report": "dltemplates.reports.report",
 }
 _RENAMED = {"adopt": "import_model"}
-__all__ = sorted([*_HOMES, "__version__"])
+__all__ = sorted([*_MODULES, "__version__"])
 
 
 def __getattr__(name: str) -> Any:
     if name in _RENAMED:
         raise AttributeError(f"`dltemplates.{name}` is now `dltemplates.{_RENAMED[name]}`. Use the new name.")
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    return getattr(importlib.import_module(_MODULES[name]), name)

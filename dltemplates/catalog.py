@@ -45,7 +45,7 @@ DATASETS = {
         "442 patients, 10 numbers, 1 target; ships with scikit-learn",
     ),
     "moons": Entry(
-        "dltemplates.datasets.named.sklearn_tables:moons", "1,000 points on two half moons; drawn by scikit-learn"
+        "dltemplates.datasets.named.sklearn_tables:moons", "1,000 points on two half moons, from scikit-learn"
     ),
     "adult": Entry(
         "dltemplates.datasets.named.csv_tables:adult", "48,842 adults, 8 categories, 5 numbers: income over $50,000"
@@ -74,7 +74,7 @@ TASKS = {
         "dltemplates.tasks.reconstruction:Reconstruction",
         "Autoencoder: reconstruct the input through a latent vector",
     ),
-    "anomaly": Entry("dltemplates.tasks.anomaly:Anomaly", "Detect anomalies with an autoencoder of normal examples"),
+    "anomaly": Entry("dltemplates.tasks.anomaly:Anomaly", "Detect anomalies: train an autoencoder on normal examples"),
     "variational": Entry(
         "dltemplates.tasks.variational:Variational", "Variational autoencoder: reconstruct from a random latent code"
     ),
@@ -84,7 +84,7 @@ TASKS = {
     "representation": Entry(
         "dltemplates.tasks.representation:Representation", "Learn hidden features of images without labels"
     ),
-    "parity": Entry("dltemplates.tasks.parity:Parity", "Reproduce Keras's output; checks exported parts of a network"),
+    "parity": Entry("dltemplates.tasks.parity:Parity", "Compare the output of an exported part with Keras's"),
     "image_regression": Entry(
         "dltemplates.tasks.regression:Regression", "Predict numbers from an image; another name of `regression`"
     ),
@@ -145,8 +145,8 @@ def load(kind: str, name: str, *, from_file: bool = False) -> Any:
     Args:
         kind: `model`, `dataset`, `task` or `format`.
         name: A name of the catalog, or the user's own `package.module:function`.
-        from_file: Whether the name was read from a run or an exported file. A file must not choose which code runs:
-            its module must have been named by the user before, here or in `trust`.
+        from_file: Whether the name was read from a run or an exported file. For safety, a file must not
+            choose which code runs: the user must have named the module before, here or in `trust`.
 
     Returns:
         The builder, loader, task class or format.
@@ -160,7 +160,7 @@ def load(kind: str, name: str, *, from_file: bool = False) -> Any:
     module_name, _, attribute = (entry.target if entry else name).partition(":")
     if entry is None and from_file and module_name not in _trusted:
         raise ValueError(
-            f"A {kind} of your own must not be imported because a file names it. Received: {name!r}. "
+            f"A file may use your own {kind} only after you import its module. Received: {name!r}. "
             f"If you trust the module, add --import {module_name}."
         )
     try:

@@ -113,7 +113,7 @@ MODELS = {
     ),
     "cnn_gap": Entry(
         "dltemplates.models.convolutional.cnn_gap:cnn_gap",
-        "first CNN to read, with class activation maps (Lin 2014)",
+        "small CNN for beginners, class activation maps (Lin 2014)",
         CIFAR10,
     ),
     "convnet": Entry(

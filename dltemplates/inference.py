@@ -103,8 +103,8 @@ def predict(
 
     Args:
         path: A run folder, a `.tflite` or `.onnx` file, or a SavedModel folder.
-        inputs: Image files and folders; or CSV files and rows (see `datasets.tables.rows.read_rows`); or CSV files of
-            series to forecast; or, for a generator, seeds and noise (see `datasets.seeds.read_noise`).
+        inputs: Image files and folders; CSV files and rows (see `datasets.tables.row_inputs.read_rows`); CSV files of
+            series to forecast; or, for a generator, seeds and noise (see `datasets.noise_inputs.read_noise`).
         part: Part of a run, such as `decoder`; by default the whole network.
         output: A folder for output images, written as PNG files; or a `.csv` file for the predictions, written by
             `write_table`. By default, nothing is written.

@@ -173,7 +173,7 @@ class Run:
                 raise ValueError(f"A run must be complete. Received: {self.path} without {path.name}. Train it again.")
             if sha256(path) != digests.get(path):
                 raise ValueError(
-                    f"A run's file must stay as it was written. Received: {path}, whose sha256 differs from run.json. "
+                    f"The files of a run must not change. Received: {path}, whose sha256 differs from run.json. "
                     "Restore it, or train again."
                 )
 

@@ -381,4 +381,4 @@ def _missing_contract(path: Path) -> ValueError:
 
 def _invalid_file(path: Path, error: Exception) -> ValueError:
     first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return ValueError(f"An exported file must be whole. Received: {path} ({first_line}). Export it again.")
+    return ValueError(f"An exported file must be valid. Received: {path} ({first_line}). Export it again.")

@@ -404,7 +404,7 @@ class ExportSettings(Part):
         formats: Formats that `dlt export` writes by default.
         max_drop: Largest allowed drop of the score: a number, or a percentage of the float score. None uses the task's.
         input: Input type of int8 files: `uint8`, a camera's bytes, or `int8`, the bytes less 128.
-        calibration: Number of training examples that set the ranges of integer formats.
+        calibration: Number of training examples that calibrate the quantization of integer formats.
         string_inputs: Also write a variant to `exports/strings/` that takes a table's categories as text and looks up
             their ids.
     """

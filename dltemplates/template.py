@@ -178,7 +178,7 @@ def _is_series(table: dict[str, Any], overrides: Iterable[str] = ()) -> bool:
 
 
 def _explain(error: Any, *, is_series: bool) -> str:
-    """Return a pydantic error as one line: the rule, the received value, the way out."""
+    """Return a pydantic error as one line: the rule, the received value, and a fix."""
     # A tagged union adds its tag to the location; it is not a key in the template.
     tags = {"sgd", "adagrad", "rmsprop", "adam", "adamw", "constant", "cosine", "one_cycle", "step"}
     path = [str(part) for part in error["loc"] if part not in tags]

@@ -162,7 +162,7 @@ def read_record(
             return model.model_validate({**upgrade(table), "format_version": current}, extra="ignore")
     except (ValueError, RecursionError) as error:  # JSON, Unicode and pydantic errors are ValueErrors
         way_out = "Update dltemplates." if version > known else way_out
-        raise ValueError(f"{name} must be whole. Received: {source} ({_explain(error)}). {way_out}") from None
+        raise ValueError(f"{name} must be valid. Received: {source} ({_explain(error)}). {way_out}") from None
     raise ValueError(
         f"{name} must be of version {known[0]} or earlier. Received: {source}, of version {version[0]}.{version[1]}. "
         "Update dltemplates."

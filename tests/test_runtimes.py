@@ -151,7 +151,7 @@ def test_files_that_are_not_exports_are_refused(tmp_path):
         "model.h5": "must end in .tflite or .onnx, or be a SavedModel folder",
         "folder": "must be a SavedModel. Received: .*without saved_model.pb",
         "plain.tflite": "must carry contract.json",
-        "plain.onnx": "must be whole",
+        "plain.onnx": "must be valid",
         "bare": "must carry contract.json",
     }.items():
         with pytest.raises(ValueError, match=match):

@@ -155,10 +155,10 @@ GARBAGE += ["1.0\n", " 1.0", "\uff11.\uff10", "1" * 5000 + ".0"]
 @every_record
 def test_an_invalid_version_is_refused(table, read, model, tmp_path):
     for version in GARBAGE:
-        with pytest.raises(ValueError, match=r"must be whole\. Received: .*\(format_version: .* is no version\)"):
+        with pytest.raises(ValueError, match=r"must be valid\. Received: .*\(format_version: .* is no version\)"):
             read(written(table, format_version=version), tmp_path)
     without = {key: value for key, value in table.items() if key != "format_version"}
-    with pytest.raises(ValueError, match=r"must be whole\. Received: .*format_version: None"):
+    with pytest.raises(ValueError, match=r"must be valid\. Received: .*format_version: None"):
         read(written(without), tmp_path)
 
 
@@ -168,10 +168,10 @@ BROKEN = [b"", b"{", b"[]", b"null", b"1", b"[" * 100_000, b'{"format_version": 
 @every_record
 def test_a_broken_record_is_refused_in_one_line(table, read, model, tmp_path):
     for text in BROKEN:
-        with pytest.raises(ValueError, match=r"must be whole\. Received: .*\)\. (Export|Restore)") as error:
+        with pytest.raises(ValueError, match=r"must be valid\. Received: .*\)\. (Export|Restore)") as error:
             read(text, tmp_path)
         assert "\n" not in str(error.value)
-    with pytest.raises(ValueError, match=r"(must be whole|must carry contract\.json).*(Export|Restore)"):
+    with pytest.raises(ValueError, match=r"(must be valid|must carry contract\.json).*(Export|Restore)"):
         read(b"\xff\xfe", tmp_path)
 
 
@@ -179,7 +179,7 @@ def test_a_broken_record_is_refused_in_one_line(table, read, model, tmp_path):
 def test_an_unknown_kind_is_named_in_the_error(version, way_out, tmp_path):
     table = copy.deepcopy(RECORDS["contract of a user's data"][0])
     table["inputs"][1]["kind"] = "smell"
-    with pytest.raises(ValueError, match=rf"must be whole\. Received: .*\(inputs\.1: .*smell.*kind.*\)\. {way_out}\."):
+    with pytest.raises(ValueError, match=rf"must be valid\. Received: .*\(inputs\.1: .*smell.*kind.*\)\. {way_out}\."):
         read_as_contract(written(table, format_version=version), tmp_path)
 
 
@@ -192,7 +192,7 @@ class Renamed(BaseModel):
 
 @pytest.mark.parametrize(("parts", "place"), [([], "parts"), ({"encoder": 3}, r"parts\.encoder")])
 def test_a_report_with_broken_parts_is_refused(parts, place, tmp_path):
-    with pytest.raises(ValueError, match=rf"must be whole\. Received: .*\({place}: .*Export again"):
+    with pytest.raises(ValueError, match=rf"must be valid\. Received: .*\({place}: .*Export again"):
         read_as_report(written(RECORDS["report"][0], parts=parts), tmp_path)
 
 

@@ -59,7 +59,7 @@ import_option = click.option(
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.pass_context
 def dlt(context: click.Context, debug: bool) -> None:
-    """Train a classic network on your own data and prove it on a phone's runtimes.
+    """Train a classic network on your own data, export it, and check the exported files.
 
     Start with: dlt run resnet8_digits
     """
@@ -125,7 +125,11 @@ def new(file: Path, template: str, overwrite: bool) -> None:
     help="Number of classes. Default: the paper's. For regression, use --size num_outputs=1 instead.",
 )
 @click.option(
-    "--size", "sizes", multiple=True, metavar="NAME=VALUE", help="Another size of the model; see `dlt show MODEL`."
+    "--size",
+    "sizes",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Set an argument of the model, such as num_outputs=1; see `dlt show MODEL`.",
 )
 @set_option
 @output_option
@@ -219,7 +223,9 @@ def train(
 @click.argument("path", metavar="RUN|EXPORT", type=click.Path(path_type=Path))
 @data_option
 @click.option(
-    "--split", default="test", help="train, validation or test (default); all, for data not used in training."
+    "--split",
+    default="test",
+    help="train, validation, test (default), or all. `all` scores every example; it needs data not used in training.",
 )
 @import_option
 @json_option
@@ -283,13 +289,13 @@ def predict(path, inputs, part, output, modules, as_json) -> None:
 @click.option("--all", "all_formats", is_flag=True, help="Write every format that the model supports.")
 @click.option("--max-drop", metavar="DROP", help="Largest allowed drop of the score: 0.01, or 1% of the float score.")
 @click.option(
-    "--require-proof", is_flag=True, help="Exit with code 3 if the examples cannot prove that the drop is allowed."
+    "--require-proof", is_flag=True, help="Exit with code 3 unless the 90% interval of the drop is within --max-drop."
 )
 @click.option(
     "--input", type=click.Choice(["uint8", "int8"]), help="Input type of int8 files. Default: the template's."
 )
 @click.option(
-    "--calibration", type=int, metavar="N", help="Number of training examples that set the ranges of integer formats."
+    "--calibration", type=int, metavar="N", help="Number of training examples that calibrate the integer formats."
 )
 @click.option("--string-inputs", is_flag=True, help="Also write files that take categories as text.")
 @parse.renamed_flag("--strings", "--string-inputs")

@@ -53,7 +53,7 @@ def with_classes_of(reference: IOSpec, dataset: Dataset, *, must_know: bool = Tr
                 continue
             raise ValueError(
                 f"The data must have the classes of the network, {_few(classes)}. Received: {_few(unknown)}, which "
-                "it was not trained on. Rename them, or choose other data by --data."
+                "it was not trained on. Rename them, or choose other data with --data."
             )
         splits: dict[str, Source] = {
             split: Renumbered(source, value, classes) for split, source in dataset.splits.items()

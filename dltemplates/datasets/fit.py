@@ -45,7 +45,7 @@ def fit(dataset: Dataset, reference: IOSpec | None = None) -> Dataset:
     spec = dataset.spec
     known = {value.name: value for value in (*reference.targets, *reference.inputs)} if reference else {}
     train = dataset.splits.get("train")
-    inputs = tuple(_like(value, known) for value in spec.inputs)
+    inputs = tuple(_reuse_fitted(value, known) for value in spec.inputs)
     if train is not None:
         inputs = tuple(fit_input(value, train) for value in inputs)
     # A target may equal an input, perhaps under another name: the input to reconstruct.
@@ -56,14 +56,14 @@ def fit(dataset: Dataset, reference: IOSpec | None = None) -> Dataset:
         if same is not None:
             targets.append(same.model_copy(update={"name": value.name}))
         else:
-            target = _like(value, known)
+            target = _reuse_fitted(value, known)
             targets.append(target if train is None else fit_target(target, train, inputs))
     spec = spec.model_copy(update={"inputs": inputs, "targets": tuple(targets)})
     splits = {split: fitted(source, spec) for split, source in dataset.splits.items()}
     return replace(dataset, spec=spec.model_copy(update={"unknown": _unknown(dataset, inputs)}), splits=splits)
 
 
-def _like(value: Feature, known: dict[str, Feature]) -> Feature:
+def _reuse_fitted(value: Feature, known: dict[str, Feature]) -> Feature:
     """Fill in an input or a target from a trained network's features."""
     other = known.get(value.name)
     if other is None or isinstance(value, Time) or other.kind != value.kind:

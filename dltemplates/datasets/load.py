@@ -28,7 +28,7 @@ def load_dataset(settings: DatasetSettings, *, from_file: bool = False, referenc
             sizes.
 
     Raises:
-        ValueError: If there is no such dataset, or its data breaks a rule; names the way out.
+        ValueError: If there is no such dataset, or its data breaks a rule; the message says how to fix it.
     """
     name = settings.name
     path = Path(name).expanduser()
@@ -118,7 +118,7 @@ def _load_path(path: Path, settings: DatasetSettings, reference: IOSpec | None) 
         if reference is not None and isinstance(reference.inputs[0], Image):
             raise ValueError(
                 f"The data must have the network's inputs, images. Received: {path}, a table. Choose other data "
-                "by --data."
+                "with --data."
             )
         from dltemplates.datasets.tables.csv_table import csv_table
 

@@ -46,11 +46,11 @@ class RowSplits:
                 found = cls(file["hashes"], file["splits"], file["bounds"], bool(file["by_time"]))
         except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
             raise ValueError(
-                f"A run's splits must be whole. Received: {name} ({type(error).__name__}). Restore it, or train again."
+                f"A run's splits must be valid. Received: {name} ({type(error).__name__}). Restore it, or train again."
             ) from None
         is_right = found.hashes.shape == found.splits.shape and found.hashes.dtype == np.uint64
         if not is_right or (found.splits >= len(SPLITS)).any():
-            raise ValueError(f"A run's splits must be whole. Received: {name}. Restore it, or train again.")
+            raise ValueError(f"A run's splits must be valid. Received: {name}. Restore it, or train again.")
         return found
 
     def indices(self, split: str) -> np.ndarray:
@@ -62,8 +62,8 @@ class RowSplits:
 
         The first of equal examples gets the position of the first stored one, the second of the second, and so on.
         """
-        known, known_order, _ = _turns(self.hashes)
-        ordered, order, turn = _turns(hashes)
+        known, known_order, _ = _sort_with_ranks(self.hashes)
+        ordered, order, turn = _sort_with_ranks(hashes)
         first = np.searchsorted(known, ordered, side="left")
         count = np.searchsorted(known, ordered, side="right") - first
         places = np.full(len(hashes), -1)
@@ -77,7 +77,7 @@ class RowSplits:
         return len(self.hashes) - found, len(hashes) - found
 
 
-def _turns(hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _sort_with_ranks(hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the sorted hashes, their original positions, and the number of equal hashes before each."""
     order = np.argsort(hashes, kind="stable")
     ordered = hashes[order]

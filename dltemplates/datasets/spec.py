@@ -20,7 +20,7 @@ class DatasetSpec(BaseModel):
         sizes: Number of examples per split.
         skipped: Unreadable files, and rows without a target, each with the reason.
         unknown: Per split and column, the number of rows with a category that the training split lacks.
-        warnings: Doubts about how a table was read, each with the way out.
+        warnings: Warnings about how a table was read, each with a fix.
         fingerprint: Digest of the raw examples, independent of their order in the data.
         order: Digest of the ordered training examples; a resumed training must find the same.
         reading_rules: Version of the rules for reading, splitting and ordering data; 1 is the first edition.

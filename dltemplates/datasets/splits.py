@@ -36,7 +36,8 @@ class Strata(NamedTuple):
 def set_apart(groups: np.ndarray, keys: Sequence[str], share: float, seed: int) -> np.ndarray:
     """Choose `share` of the examples: the same share of every group, at least one of each but `POOL` and `TRAIN_ONLY`.
 
-    A hash of its key decides on an example. So when files are added, nearly all others keep their split.
+    The hash of an example's key decides whether it is chosen. So when files are added, nearly all others keep their
+    split.
 
     Args:
         groups: The group (class) of each example, (n,) integers.
@@ -94,8 +95,8 @@ def three_ways(groups: np.ndarray, keys: Sequence[str] | None, *, validation: fl
 
 def _raise_too_few(count: int) -> NoReturn:
     raise ValueError(
-        "Each split needs different examples, and train needs one of each class. Received: "
-        f"{count} different examples. Add more, or give each split its own file or folder."
+        "Each split needs distinct examples, and train needs one of each class. Received: "
+        f"{count} distinct examples. Add more, or give each split its own file or folder."
     )
 
 
@@ -139,16 +140,16 @@ def divide(
     names = [strata.names[group] for group in rare] if strata is not None and strata.names else []
     rows = of_unit[unit]
     splits = {split: np.flatnonzero(rows == place) for place, split in enumerate(SPLITS) if split in parts}
-    warnings = [_rare(names, len(wanted))] if names else []
+    warnings = [_rare_warning(names, len(wanted))] if names else []
     if 2 * len(first) < len(hashes):
-        warnings.append(_equal(len(hashes), len(first), splits))
+        warnings.append(_duplicate_warning(len(hashes), len(first), splits))
     return splits, warnings
 
 
 def divide_again(hashes: np.ndarray, known: RowSplits, settings: DatasetSettings) -> tuple[np.ndarray, Parts]:
     """Split examples again: known examples keep their split and their order.
 
-    A hash of its content and the seed decides on a new example, so that it keeps its split, too.
+    The hash of a new example's content, with the seed, decides its split. So it keeps that split the next time.
 
     Args:
         hashes: Hash of each example, (n,).
@@ -166,7 +167,7 @@ def divide_again(hashes: np.ndarray, known: RowSplits, settings: DatasetSettings
     validation = settings.validation if SPLITS.index("validation") in present else 0.0
     splits = np.array(
         [
-            split_of[value] if value in split_of else _drawn(value, validation, test, settings.split_seed)
+            split_of[value] if value in split_of else _draw_split(value, validation, test, settings.split_seed)
             for value in hashes[order].tolist()
         ]
     )
@@ -182,23 +183,23 @@ def _units(hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return first[order], rank[inverse]
 
 
-def _rare(names: Sequence[str], num_splits: int) -> str:
+def _rare_warning(names: Sequence[str], num_splits: int) -> str:
     few = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
     return (
-        f"{'class' if len(names) == 1 else 'classes'} {few}: fewer different examples than splits ({num_splits}), "
-        "so that some splits have none: add examples"
+        f"{f'class {few} has' if len(names) == 1 else f'classes {few} have'} fewer distinct examples than there are "
+        f"splits ({num_splits}), so some splits have none: add examples"
     )
 
 
-def _equal(examples: int, different: int, splits: Parts) -> str:
+def _duplicate_warning(examples: int, different: int, splits: Parts) -> str:
     sizes = ", ".join(f"{len(rows)} in {split}" for split, rows in splits.items())
     return (
-        f"only {different} of {examples} examples are different, and equal ones share a split ({sizes}): add "
+        f"only {different} of {examples} examples are distinct, and duplicates stay in one split ({sizes}): add "
         "columns that distinguish them, or give the splits yourself"
     )
 
 
-def _drawn(value: int, validation: float, test: float, seed: int) -> int:
+def _draw_split(value: int, validation: float, test: float, seed: int) -> int:
     """Return the position in `SPLITS` that a new example's hash draws."""
     if _rank(str(value), seed) < test * RANKS:
         return SPLITS.index("test")

@@ -13,9 +13,9 @@ from dltemplates.tasks.serving.contract import Contract
 def calibration(contract: Contract, source: Source, count: int) -> Arrays:
     """Read training examples, evenly spaced by index.
 
-    The first and the last example come twice; each feature's `calibrate` changes the copies.
+    Append copies of the first and the last example, which each feature's `calibrate` changes.
 
-    An anomaly detector must also detect anomalies in integer arithmetic. So its examples come a second time, with noise
+    The ranges of an anomaly detector must also cover anomalies. So append a copy of each of its examples, with noise
     whose mean square is twice the threshold.
 
     Args:

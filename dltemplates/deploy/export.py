@@ -2,7 +2,7 @@
 
 The outer loop runs over formats, the inner loop over parts. The files of one format stay in a work folder until each of
 them matches Keras and the whole system passes the gate. Then they move into place. The report is written last and in
-one step: files whose digests differ from the report are no export.
+one step: files whose digests differ from the report are not valid.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def export_system(
         for format in selected:
             reason = oversized.get(format.key)
             if reason is not None and formats is None and earlier.results_of(format.key):
-                continue  # the file of an earlier export of the same weights is as good
+                continue  # keep the file of an earlier export of the same weights
             results = exporter.export(format) if reason is None else exporter.skip(format, reason)
             report = report.with_results(results)
             _with_earlier(report, folder).save(folder)  # after each format: files and report agree if this one is last
@@ -216,7 +216,7 @@ class _Attempt:
 
     Attributes:
         part: The part.
-        is_refused: Whether the format is known not to support the part.
+        is_unsupported: Whether the format is known not to support the part.
         written: The file in the work folder.
         parity: The error against Keras; None before the comparison.
         splits: Results by split.
@@ -226,7 +226,7 @@ class _Attempt:
     """
 
     part: _Part
-    is_refused: bool = False
+    is_unsupported: bool = False
     written: Path | None = None
     parity: Parity | None = None
     splits: dict[str, SplitCheck] = field(default_factory=dict)
@@ -300,7 +300,7 @@ class _Exporter:
         """Convert a part and compare it with Keras."""
         attempt = _Attempt(part)
         if reason := part.not_offered(format):
-            attempt.is_refused, attempt.failure = True, reason
+            attempt.is_unsupported, attempt.failure = True, reason
             return attempt
         label = f"{part.name} {format.key}".strip()
 
@@ -361,9 +361,9 @@ class _Exporter:
         result = FormatResult(format=format.key, verdict="failed", reason=attempt.failure, seconds=seconds)
         if attempt.failure is not None:
             files.remove(target)
-            if attempt.is_refused and not self.requested:
+            if attempt.is_unsupported and not self.requested:
                 return result.model_copy(update={"verdict": "not offered"})
-            reason = f"not offered: {attempt.failure}" if attempt.is_refused else attempt.failure
+            reason = f"not offered: {attempt.failure}" if attempt.is_unsupported else attempt.failure
             return result.model_copy(update={"reason": reason})
         assert attempt.written is not None
         written, example = attempt.written, self.reference.part(attempt.part.name).example

@@ -1,4 +1,4 @@
-"""The files of a system whose parts work only together: find all of them by one of them, from one export."""
+"""Systems whose parts work only together: find the files of all parts from the path of one file."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ WORST = 1.0  # the difference of an unmatched box: as wide as the image
 
 
 class Boxes(Feature):
-    """Up to `most` boxes per example: (most, 4), compared as a set.
+    """Up to `max_boxes` boxes per example: (max_boxes, 4), compared as a set.
 
     A box is (left, top, right, bottom), each a share of the image's width or height, 0 to 1. Rows of -1 are padding. A
     row counts as padding if its left edge is below -0.5.
@@ -29,7 +29,7 @@ class Boxes(Feature):
         return ~(rows[..., 0] < PADDING / 2)  # a row of NaN is not padding
 
     def differences(self, expected: np.ndarray, actual: np.ndarray) -> np.ndarray:
-        """Return the distance of each box to its match, in any order: float64 (n, most, 4).
+        """Return the distance of each box to its match, in any order: float64 (n, max_boxes, 4).
 
         Match the two boxes closest in all coordinates first, then the closest of the rest. A box without a match
         differs by 1.

@@ -19,15 +19,15 @@ class Feature(BaseModel):
 
     Attributes:
         name: Name in every exported format.
-        kind: Name of the subclass in files; the union of all kinds is read by it.
-        dtype: NumPy dtype at the boundary; `string` for UTF-8 text.
+        kind: Name of the subclass in files; pydantic selects the subclass by it.
+        dtype: NumPy dtype of the array that the network takes or returns; `string` for UTF-8 text.
         shape: Shape without the batch axis.
-        range: Least and greatest value at the boundary, if known.
+        range: Least and greatest value of that array, if known.
         quantization: `(scale, zero_point)` of an integer tensor that encodes real numbers.
         suffix: Suffix of the file that `write` writes; empty if it writes none.
         takes_bytes: Whether it holds bytes, 0 to 255, which an integer file takes unchanged.
         is_decision: Whether an output of this kind is either right or wrong, never close.
-        spread: Divisor of an output's error; None for the spread of Keras's outputs.
+        spread: Divisor of an output's error; None for the range (maximum - minimum) of Keras's outputs.
     """
 
     suffix: ClassVar[str] = ""
@@ -57,7 +57,7 @@ class Feature(BaseModel):
             ValueError: If it cannot be read.
         """
         raise ValueError(
-            f"An input must be of a kind that can be read on its own. Received: `{self.name}` of kind `{self.kind}`. "
+            f"An input must be readable from a file, a text or a seed. Received: `{self.name}` of kind `{self.kind}`. "
             "Call the network through its runtime, with arrays."
         )
 

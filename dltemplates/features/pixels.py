@@ -94,7 +94,7 @@ def decode(source: Path | str | bytes, channels: int) -> np.ndarray:
         name = "bytes" if isinstance(source, bytes) else source
         why = reason(error)
         raise BrokenImageError(
-            f"An image must be a whole JPEG, PNG, BMP or GIF. Received: {name} ({why}). Replace or remove it.", why
+            f"An image must be a valid JPEG, PNG, BMP or GIF. Received: {name} ({why}). Replace or remove it.", why
         ) from error
     return pixels.reshape(*pixels.shape[:2], channels)
 

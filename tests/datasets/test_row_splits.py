@@ -85,7 +85,7 @@ def test_equal_examples_share_a_split():
     assert sum(map(len, found)) == len(set.union(*found)) == len(set(hashes.tolist())) < 70
     assert warnings == []
     (told,) = divide(hashes % 10, None, None, SETTINGS)[1]
-    assert told.startswith("only 10 of 100 examples are different, and equal ones share a split")
+    assert told.startswith("only 10 of 100 examples are distinct, and duplicates stay in one split")
 
 
 def test_duplicates_do_not_change_the_split():
@@ -99,7 +99,7 @@ def test_duplicates_do_not_change_the_split():
 def test_rare_classes_are_pooled():
     groups = np.repeat([0, 1, 2, 3], [50, 2, 1, 1])
     parts, (told,) = divide(np.arange(54).astype(np.uint64), None, Strata(groups, ("a", "b", "c", "d")), SETTINGS)
-    assert told.startswith("classes b, c, d: fewer different examples than splits (3)")
+    assert told.startswith("classes b, c, d have fewer distinct examples than there are splits (3)")
     assert {split: len(rows) for split, rows in parts.items()} == {"train": 32, "validation": 11, "test": 11}
     assert divide(np.arange(54).astype(np.uint64), None, Strata(groups), SETTINGS)[1] == []
 
@@ -147,7 +147,7 @@ def test_a_broken_file_of_splits_is_refused():
         np.testing.assert_array_equal(getattr(again, name), getattr(rows, name))
     broken = rows_of([1, 2], [0, 7])
     for content in (b"", b"x" * 50, rows.to_bytes()[:200], broken.to_bytes()):
-        with pytest.raises(ValueError, match=r"splits must be whole. Received: splits.npz"):
+        with pytest.raises(ValueError, match=r"splits must be valid. Received: splits.npz"):
             RowSplits.from_bytes(content, "splits.npz")
 
 

@@ -50,5 +50,5 @@ def test_a_share_of_0_gives_no_split():
 
 def test_too_few_examples_are_refused():
     for count in (0, 1, 2):
-        with pytest.raises(ValueError, match=f"Received: {count} different examples. Add more, or give each split"):
+        with pytest.raises(ValueError, match=f"Received: {count} distinct examples. Add more, or give each split"):
             three_ways(np.zeros(count, int), None, validation=0.1, test=0.2, seed=0)

@@ -76,8 +76,8 @@ def test_a_broken_report_is_refused(exported, tmp_path):
         load_report(tmp_path)
     path = tmp_path / REPORT_FILE
     path.write_text(exported[0].model_dump_json()[:-100])
-    with pytest.raises(ValueError, match="must be whole"):
+    with pytest.raises(ValueError, match="must be valid"):
         load_report(tmp_path)
     path.write_text(json.dumps({**exported[0].model_dump(mode="json"), "direction": "sideways"}))
-    with pytest.raises(ValueError, match=r"must be whole.*\(direction: "):
+    with pytest.raises(ValueError, match=r"must be valid.*\(direction: "):
         load_report(tmp_path)

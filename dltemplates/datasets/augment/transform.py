@@ -121,7 +121,7 @@ def _(feature: Image, array: tf.Tensor, places: tf.Tensor, crop_flip: CropFlip) 
 def _(feature: Boxes, array: tf.Tensor, places: tf.Tensor, crop_flip: CropFlip) -> tf.Tensor:
     # Boxes are clipped to the window; a box outside becomes padding. Rows keep their positions, so the classes of the
     # boxes still match by row.
-    left, top, right, bottom = tf.unstack(array, axis=-1)  # each (batch, most)
+    left, top, right, bottom = tf.unstack(array, axis=-1)  # each (batch, max_boxes)
     if crop_flip.crops:
         begin_row, begin_column = (tf.cast(places[:, axis, None], array.dtype) for axis in (0, 1))
         (height, width), (canvas_height, canvas_width) = crop_flip.size, crop_flip.canvas

@@ -136,7 +136,7 @@ def _(feature: Boxes, array: Any, sizes: np.ndarray, canvas: Size, rule: Resize)
     boxes = array[:] if isinstance(array, Ragged) else array
     fits = np.array([fit((height, width), canvas, rule) for height, width in sizes.tolist()]).reshape(-1, 6)
     top, left, height, width, inner_height, inner_width = fits.T[:, :, None, None].astype(boxes.dtype)
-    x, y = boxes[..., 0::2], boxes[..., 1::2]  # (n, most, 2): left and right, top and bottom
+    x, y = boxes[..., 0::2], boxes[..., 1::2]  # (n, max_boxes, 2): left and right, top and bottom
     full_height, full_width = sizes.T[:, :, None, None].astype(boxes.dtype)
     x = (x * full_width - left) / width * inner_width + (canvas[1] - inner_width) // 2
     y = (y * full_height - top) / height * inner_height + (canvas[0] - inner_height) // 2

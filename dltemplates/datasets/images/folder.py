@@ -31,7 +31,7 @@ def folder(root: Path, settings: DatasetSettings) -> Dataset:
         settings: The size and channels.
 
     Raises:
-        ValueError: If it is empty, or its splits or labels do not match; names the way out.
+        ValueError: If it is empty, or its splits or labels do not match; the message says how to fix it.
     """
     folders, skipped = split_folders(root)
     if (folders["train"] / LABELS).is_file():

@@ -32,7 +32,7 @@ class TimeSource(BaseSource):
         raise NotImplementedError
 
     def raise_too_short(self, split: str, received: str) -> NoReturn:
-        """Raise a `ValueError` with the minimum length of a split and the way out."""
+        """Raise a `ValueError` with the minimum length of a split and how to reach it."""
         raise NotImplementedError
 
 

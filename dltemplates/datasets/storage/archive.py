@@ -41,7 +41,7 @@ def unpack(path: Path) -> Path:
                 raise
     except (tarfile.TarError, EOFError, zlib.error) as error:
         raise ValueError(
-            f"An archive must be a whole tar file. Received: {path} ({error}). Download it again."
+            f"An archive must be a valid tar file. Received: {path} ({error}). Download it again."
         ) from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)

@@ -152,7 +152,7 @@ def write_arrays(
 
 @contextmanager
 def _explaining(folder: Path) -> Iterator[None]:
-    """Add the cause and the way out to an error of the disk."""
+    """Add the cause and a fix to an error of the disk."""
     try:
         yield
     except OSError as error:

@@ -69,8 +69,8 @@ def frame_dataset(
         target = target_name(first, settings, reference)
     columns = learned or _columns(frames, settings, target)
     guessed = [column for column in columns if column.name not in settings.of_table().columns and not learned]
-    warnings = [_doubt(column.name, first[column.name]) for column in guessed if column.kind == "category"]
-    warnings += [] if learned else [_doubt_names(list(map(str, first)))]
+    warnings = [_category_warning(column.name, first[column.name]) for column in guessed if column.kind == "category"]
+    warnings += [] if learned else [_header_warning(list(map(str, first)))]
     skipped: dict[str, str] = {}
     if target is None:
         value: ClassId | Number = class_value(("rows",))  # no target: one class for all rows
@@ -141,7 +141,7 @@ def _check_columns(table: pd.DataFrame, settings: DatasetSettings) -> None:
         )
 
 
-def _doubt_names(names: list[str]) -> str | None:
+def _header_warning(names: list[str]) -> str | None:
     """Warn if a file's first row may be data instead of column names."""
     numbers = numbers_of(pd.Series(names)).dropna()
     is_counted = (numbers.diff().dropna() == 1).all()  # some programs number columns without names
@@ -150,7 +150,7 @@ def _doubt_names(names: list[str]) -> str | None:
     return f"the first row is read as column names, but {', '.join(names[:3])} look like data: write names above them"
 
 
-def _doubt(name: str, values: pd.Series) -> str | None:
+def _category_warning(name: str, values: pd.Series) -> str | None:
     """Warn if a column read as categories may be something else."""
     present = values.dropna()
     numbers = numbers_of(present)

@@ -40,7 +40,7 @@ def read_rows(text: str | Path, values: Sequence[Feature]) -> list[Example]:
         table = read_csv(path)
         names = [f"{path} row {number}" for number in range(1, len(table) + 1)]
     else:
-        table = pd.DataFrame([_typed(str(text), values)], dtype=str)
+        table = pd.DataFrame([_parse_row(str(text), values)], dtype=str)
         names = [str(text)]
     raw = raw_rows([column for value in values for column in columns_of(value)], table)
     arrays = {value.name: encode_rows(value, raw) for value in values}
@@ -68,7 +68,7 @@ def _with_columns(value: Feature) -> Feature:
     return Number(name=value.name, dtype=value.dtype, shape=value.shape, columns=names)
 
 
-def _typed(text: str, values: Sequence[Feature]) -> dict[str, str | None]:
+def _parse_row(text: str, values: Sequence[Feature]) -> dict[str, str | None]:
     """Parse the cells of one row, by column; None for missing ones."""
     known = [column for value in values for column in columns_of(value)]
     columns = [column.name for column in sorted(known, key=lambda column: column.place)]

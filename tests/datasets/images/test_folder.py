@@ -247,7 +247,7 @@ def test_classes_that_differ_between_splits_are_refused(class_folders):
 def test_images_of_a_rare_class_stay_in_the_training_split(class_folders):
     dataset = load(class_folders(cats=18, dogs=2))
     assert dataset.spec.targets[0].counts == (12, 2)
-    assert dataset.spec.warnings[0].startswith("class dogs: fewer different examples than splits (3)")
+    assert dataset.spec.warnings[0].startswith("class dogs has fewer distinct examples than there are splits (3)")
 
 
 def test_equal_images_share_a_split(class_folders):
@@ -265,7 +265,7 @@ def test_equal_images_share_a_split(class_folders):
 
 
 def test_too_few_images_at_all(class_folders):
-    with pytest.raises(ValueError, match="Received: 2 different examples. Add more"):
+    with pytest.raises(ValueError, match="Received: 2 distinct examples. Add more"):
         load(class_folders(cats=1, dogs=1))
 
 

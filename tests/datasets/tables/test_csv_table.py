@@ -213,7 +213,7 @@ def test_a_target_of_numbers_and_words_is_classes(load):
     grades = [*["1", "2", "3"] * 13, "none"]
     assert load(table(label=["1", "2", "3", "x"] * 10)).spec.targets[0].classes == ("1", "2", "3", "x")
     (told,) = load(table(label=grades)).spec.warnings
-    assert told.startswith("class none: fewer different examples than splits (3)")
+    assert told.startswith("class none has fewer distinct examples than there are splits (3)")
 
 
 @pytest.mark.parametrize("format", ["%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y %H:%M", "%d %b %Y", "%B %d, %Y"])
@@ -407,7 +407,7 @@ def test_a_rare_class_gives_a_warning_and_may_be_absent_from_a_split(load):
         assert list(everything(dataset, split)["label"]).count(0) == 1
     rare = table(label=["yes"] * 38 + ["no"] * 2)
     told = load(rare).spec
-    assert re.match(r"class no: fewer different examples than splits \(3\).*add examples", told.warnings[0])
+    assert re.match(r"class no has fewer distinct examples than there are splits \(3\).*add examples", told.warnings[0])
     assert (sum(told.sizes.values()), told.sizes["test"]) == (40, 8)
     rarest = table(label=["yes"] * 39 + ["no"])
     assert load(rarest).spec.targets[0].counts[0] == 1  # a single example is trained on
