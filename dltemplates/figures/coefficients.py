@@ -77,9 +77,9 @@ def _inputs(model: Any, features: tuple[Feature, ...]) -> tuple[list[str], np.nd
         features: Its inputs.
 
     Returns:
-        The name of each input (inputs); the vector that a standard deviation of it, or its category, adds to the input
-        of the sum (inputs, kernel); standard deviations per unit (inputs); and the sum's input where all numbers are 0
-        (kernel).
+        The name of each input (inputs); the change of the dense layer's input for one standard deviation of the number,
+        or for the category (inputs, kernel); standard deviations per unit (inputs); and the dense layer's input where
+        all numbers are 0 (kernel).
     """
     from dltemplates.tasks.assemble import PREPROCESSING
 

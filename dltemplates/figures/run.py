@@ -49,7 +49,9 @@ def curves_figure(history: list[dict[str, float]], best_epoch: int) -> Figure:
             values = [row.get(f"val_{name}", np.nan) for row in rows_with_metric]
             axes.plot(epochs, values, color="tab:orange", label="validation", marker=marker)
             if best_epoch in epochs:
-                axes.axvline(best_epoch, color="grey", linewidth=1, linestyle=":", label=f"kept: epoch {best_epoch}")
+                axes.axvline(
+                    best_epoch, color="grey", linewidth=1, linestyle=":", label=f"saved weights: epoch {best_epoch}"
+                )
             axes.legend(fontsize=8)
         axes.set_title(name.replace("_", " "))
         axes.set_xlabel("epoch")

@@ -40,7 +40,7 @@ class RestrictedBoltzmann(layers.Layer):
 
     def hidden(self, visible):
         """Return the probability of each hidden unit to be on: (batch, visible) to (batch, units)."""
-        return ops.sigmoid(self._drive(visible))
+        return ops.sigmoid(self._hidden_logits(visible))
 
     def visible(self, hidden):
         """Return the probability of each visible unit to be on: (batch, units) to (batch, visible)."""
@@ -49,9 +49,9 @@ class RestrictedBoltzmann(layers.Layer):
     def free_energy(self, visible):
         """Return `-log sum over h of exp(-energy(v, h))` for each example: (batch, visible) to (batch,)."""
         biased = ops.matmul(visible, ops.expand_dims(self.visible_bias, 1))[:, 0]
-        return -biased - ops.sum(ops.softplus(self._drive(visible)), axis=-1)
+        return -biased - ops.sum(ops.softplus(self._hidden_logits(visible)), axis=-1)
 
-    def _drive(self, visible):
+    def _hidden_logits(self, visible):
         return ops.matmul(visible, self.kernel) + self.hidden_bias
 
     def get_config(self):

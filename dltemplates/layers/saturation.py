@@ -6,7 +6,7 @@ from keras import layers, ops
 
 @keras.saving.register_keras_serializable("dltemplates")
 class Saturation(layers.Layer):
-    """Clip values to [0, 1] in training, behind layers that add noise; return them unchanged otherwise."""
+    """Clip values to [0, 1] in training, after layers that add noise; return them unchanged otherwise."""
 
     def call(self, inputs, training=False):
         return ops.clip(inputs, 0, 1) if training else inputs

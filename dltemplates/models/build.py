@@ -68,7 +68,8 @@ def build_network(name: str, sizes: dict[str, Any], options: dict[str, Any]) -> 
         received = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
         reason = " ".join(str(error).split()).rstrip(".")
         raise ValueError(
-            f"Model `{name}` cannot be built so: {reason}. Received: {received}. `dlt show {name}` lists the options."
+            f"Model `{name}` cannot be built with these arguments: {reason}. Received: {received}. "
+            f"`dlt show {name}` lists the options."
         ) from error
     except out_of_memory() as error:
         received = ", ".join(f"{key}={value!r}" for key, value in arguments.items())

@@ -41,7 +41,7 @@ class Application:
         siblings: Names of its other sizes in `keras.applications`, by the values of our options `shaped_by`.
         shaped_by: Our options that change the architecture, with their defaults.
         has_width: Whether it has our `width`, as its `alpha`.
-        center: Our pixel values, for each channel, that are 0 in its range.
+        center: Pixel value of each of our channels that becomes 0 in its range.
         scale: Factors from our pixel values to its range, for each of our channels.
         blue_first: Whether its channel order is blue, green, red.
     """
@@ -75,7 +75,7 @@ class Application:
             received = ", ".join(f"{name}={value}" for name, value in shape.items())
             known = "; ".join(f"{' '.join(map(str, key))} ({name})" for key, name in self.siblings.items())
             raise ValueError(
-                f"`model.weights` of keras.applications exist for some sizes only. Received: {received}. There are, "
+                f"keras.applications has `model.weights` for some sizes only. Received: {received}. Available are, "
                 f"of {' and '.join(shape)}: {known}."
             )
         return self.siblings.get(values, self.builder), {}, shape
@@ -131,7 +131,7 @@ class Pretrained:
 
     Attributes:
         network: The network.
-        center: Pixel values, for each channel, that are 0 at its input; None for black.
+        center: Pixel value of each channel that becomes 0 at its input; None for black.
         origin: Origin of the weights, for messages.
     """
 
@@ -217,7 +217,7 @@ def _first_difference(path: str, twin: keras.Model) -> str | None:
             wanted = [tuple(weight.shape) for weight in layer.weights] if layer else []
             if sorted(found or []) != sorted(wanted):
                 place = f"in `{layer.name}`" if layer else "after the last layer"
-                return f"{place} it has {_written(found or [])} where {_written(wanted)} belongs"
+                return f"{place} it has {_format_shapes(found or [])} instead of {_format_shapes(wanted)}"
     return None
 
 
@@ -238,7 +238,7 @@ def _in_order(group: h5py.Group) -> Iterator[list[tuple[int, ...]]]:
             yield shapes
 
 
-def _written(shapes: list[tuple[int, ...]]) -> str:
+def _format_shapes(shapes: list[tuple[int, ...]]) -> str:
     return " ".join("x".join(map(str, shape)) for shape in shapes) or "nothing"
 
 
@@ -250,7 +250,7 @@ def take_application(ours: keras.Model, theirs: keras.Model, application: Applic
         theirs: The same network of `keras.applications`, with or without a `Normalization` layer in front.
         application: The difference between their pixel range and ours.
     """
-    folded: dict[str, np.ndarray] = {}  # biases, by the name of the batch normalization behind them
+    folded: dict[str, np.ndarray] = {}  # biases, by the name of the batch normalization after them
     pairs = zip(_weighted(ours), _weighted(theirs), strict=True)
     for number, (mine, layer) in enumerate(pairs):
         values = layer.get_weights()
@@ -269,5 +269,5 @@ def _weighted(network: keras.Model) -> list[layers.Layer]:
 
 
 def _next_layer(network: keras.Model, layer: layers.Layer) -> layers.Layer:
-    """Return the layer behind another."""
+    """Return the layer that takes another layer's output."""
     return next(other for other in network.layers if other is not layer and other.input is layer.output)

@@ -36,8 +36,8 @@ class Row:
         output_shape: Output shape, batch first; None if the layer does not know it.
         parameters: Number of weights and biases, trainable or not.
         macs: Multiply-accumulates for one example; 0 if the output shape is unknown.
-        depth: Number of steps between the layer and the output, after the depths of the nested models around it. Layers
-            of the same depth work in parallel.
+        depth: Distance from the output, in layers. In a nested model, the depth of that model comes first. Layers of
+            the same depth work in parallel.
     """
 
     name: str
@@ -114,7 +114,7 @@ def summarize(model: keras.Model) -> Summary:
 def stages(summary: Summary) -> tuple[Stage, ...]:
     """Group the layers of a network by their resolution.
 
-    Padding belongs to the stage of the layer behind it. Reshaping, and a pooling at the end, belong to the stage
+    Padding belongs to the stage of the layer after it. Reshaping, and a pooling at the end, belong to the stage
     before. Squeeze and excite, one value per channel, belongs to the stage of its map. A network with vectors only has
     a stage for each width.
 

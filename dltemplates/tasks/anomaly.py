@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from dltemplates.template import Template
 
 NORMAL = "normal"  # the normal class by default
-SAME, MARGIN = 1e-3, 0.1  # as shares of a score
+EQUAL_TOLERANCE = 1e-3  # largest relative difference of scores that count as equal
+THRESHOLD_MARGIN = 0.1  # relative distance of the threshold from the greatest score
 
 
 class Anomaly(Reconstruction):
@@ -227,12 +228,12 @@ class Anomaly(Reconstruction):
 
 
 def quantile_threshold(scores: np.ndarray, quantile: float) -> float:
-    """Return the midpoint between the score at a quantile and the next greater score, so that rounding changes neither.
+    """Return the midpoint between the score at a quantile and the next greater one: rounding moves no score across it.
 
-    Scores within `SAME` of it count as equal, as for repeated rows; if no score is greater, the threshold is `MARGIN`
-    above it.
+    Scores that differ by less than `EQUAL_TOLERANCE` count as equal, as for repeated rows. If no score is greater, the
+    threshold is `THRESHOLD_MARGIN` above the score at the quantile.
     """
     ordered = np.sort(scores.astype(np.float64))
     score = ordered[int(quantile * (len(ordered) - 1))]
-    above = ordered > score * (1 + SAME)
-    return float((ordered[~above][-1] + ordered[above][0]) / 2 if above.any() else score * (1 + MARGIN))
+    above = ordered > score * (1 + EQUAL_TOLERANCE)
+    return float((ordered[~above][-1] + ordered[above][0]) / 2 if above.any() else score * (1 + THRESHOLD_MARGIN))

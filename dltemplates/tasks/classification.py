@@ -54,18 +54,18 @@ class Classification(SupervisedTask):
         self.classes = classes_of(self.target)
         if not isinstance(binary, bool) or (binary and len(self.classes) != 2):
             raise ValueError(
-                f"`binary` is for two classes, true or false. Received: {binary!r} for {len(self.classes)} classes. "
-                "Leave it out."
+                f"`binary` must be true or false, and true needs two classes. Received: {binary!r} for "
+                f"{len(self.classes)} classes. Leave it out."
             )
         self.binary = binary
         if loss not in LOSSES or (loss == "perceptron" and not binary):
             raise ValueError(
-                f"`loss` must be one of {', '.join(LOSSES)}, the last with `binary`. Received: {loss!r}. Leave it out."
+                f"`loss` must be cross_entropy, or with `binary` also perceptron. Received: {loss!r}. Leave it out."
             )
         if loss == "perceptron" and label_smoothing:
             raise ValueError(
-                "`label_smoothing` is for `cross_entropy`: a perceptron fires or does not. Received: label_smoothing = "
-                f"{label_smoothing!r} with loss = 'perceptron'. Drop one."
+                "`label_smoothing` is for `cross_entropy`: the perceptron loss needs targets of 0 and 1. Received: "
+                f"label_smoothing = {label_smoothing!r} with loss = 'perceptron'. Drop one."
             )
         self.loss_name = loss
 

@@ -153,9 +153,7 @@ class Generation(Task):
             collapse_warning = quality.collapse_warning(
                 diversity, scores["class_coverage"], len(self.evaluator.classes)
             )
-        warnings = (
-            (f"the generator has collapsed, or has yet to learn: {collapse_warning}",) if collapse_warning else ()
-        )
+        warnings = (f"mode collapse, or too little training so far: {collapse_warning}",) if collapse_warning else ()
         return Evaluation(scores, targets, outputs, details, is_gate=False, warnings=warnings)
 
     def _evaluator_scores(
@@ -186,8 +184,8 @@ class Generation(Task):
         """The classifier that scores the images.
 
         Raises:
-            ValueError: If its run is missing or incomplete, it is no image classifier, or its classes differ from the
-                data's.
+            ValueError: If its run is missing or incomplete, it is not an image classifier, or its classes differ from
+                the data's.
         """
         from dltemplates.tasks.scoring.evaluator import check_classes, load_evaluator
 

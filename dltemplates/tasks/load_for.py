@@ -70,7 +70,7 @@ def load_for(
         named, data, from_file = owner.task, owner.dataset, False
     data = settings or data
     if data is None:
-        raise ValueError("An exported file does not know the user's data. Received: no dataset. Name it with --data.")
+        raise ValueError("An exported file does not know your data's path. Received: no dataset. Name it with --data.")
     _check_rules(rules)
     is_file = not isinstance(owner, Template)
     loaded, hashes = _load(named, data, reference, task_from_file=is_file, from_file=from_file)
@@ -106,7 +106,7 @@ def load_for(
     if run is not None:
         note = _changes(run, spec, hashes, data)
     elif isinstance(owner, Contract) and not is_named(data.name):
-        note = "some of these examples may be training examples: the file does not know, its run does"
+        note = "some of these examples may be training examples: only the run of the file has a list of them"
     return task, replace(dataset, spec=spec, note=note)
 
 
@@ -159,7 +159,7 @@ def _strata(task: Task, loaded: Dataset, settings: DatasetSettings, rules: int) 
     """Return the groups for stratified splits."""
     if rules > 1 or not is_named(settings.name):
         return task.strata(loaded)
-    strata = Task.strata(task, loaded)  # the first edition split named datasets by class for every task
+    strata = Task.strata(task, loaded)  # version 1 of the rules split named datasets by class for every task
     if strata and settings.name == "ecg5000":
         return Strata((strata.groups > 0).astype(np.int64))
     return strata
@@ -180,7 +180,8 @@ def _order(dataset: Dataset, hashes: Hashes) -> str:
 def _check_rules(rules: int) -> None:
     if not 1 <= rules <= READING_RULES:
         raise ValueError(
-            f"`reading_rules` must be 1 to {READING_RULES}. Received: {rules}, of a later version. Install it."
+            f"`reading_rules` must be 1 to {READING_RULES}. Received: {rules}, from a later version of dltemplates. "
+            "Install that version."
         )
 
 
@@ -189,14 +190,14 @@ def _changes(run: Run, spec: DatasetSpec, hashes: Hashes, settings: DatasetSetti
     trained, is_other = run.record.spec, settings.name != run.template.dataset.name
     if trained.reading_rules == 1:
         is_known = is_other or is_named(settings.name)
-        return None if is_known else "whether the data changed is unknown: the run has no record of its examples"
+        return None if is_known else "it is unknown whether the data changed: the run has no record of its examples"
     if trained.fingerprint == spec.fingerprint:
         return None
     gone, new = run.rows.compare(hashes["train"]) if run.rows and "train" in hashes else (0, 0)
     if is_other and (not run.rows or gone == len(run.rows.hashes)):
         return None
     if not gone and not new:
-        return "the data changed since the training: its own splits have other examples"
+        return "the data changed since the training: its splits have other examples"
     unit = "image" if isinstance(spec.inputs[0], Image) else "row"
     gone_units = f"{gone} {unit}{'' if gone == 1 else 's'}"
     return f"the data changed since the training: {gone_units} gone, {new} new; splits kept"

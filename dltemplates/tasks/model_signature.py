@@ -49,16 +49,16 @@ def check_network(network: keras.Model, task: Task, spec: DatasetSpec) -> None:
             layer = next((inner for inner in getattr(layer, "layers", ()) if inner.name == name), None)
         subject = f"a part `{path}`" if path else "a network"
         if layer is None:
-            _refuse(network, task, subject, "none of that name")
+            _raise_mismatch(network, task, subject, "none of that name")
         actual_shapes = _shapes_of(layer, by_name=isinstance(shapes.output_shape, dict))
         for name, required, actual in zip(("input", "output"), shapes, actual_shapes, strict=True):
-            if required is not None and actual is not None and not _agree(required, actual):
-                _refuse(network, task, f"{subject} with {name} shape {required}", f"{name} shape {actual}")
+            if required is not None and actual is not None and not _shapes_match(required, actual):
+                _raise_mismatch(network, task, f"{subject} with {name} shape {required}", f"{name} shape {actual}")
 
 
-def _refuse(network: keras.Model, task: Task, needed: str, received: str) -> NoReturn:
+def _raise_mismatch(network: keras.Model, task: Task, needed: str, received: str) -> NoReturn:
     raise ValueError(
-        f"Model `{network.name}` cannot do task {task.name}, which needs {needed}. Received: {received}. "
+        f"Model `{network.name}` does not fit task {task.name}, which needs {needed}. Received: {received}. "
         "Choose a model that fits the task: `dlt list models`."
     )
 
@@ -82,10 +82,10 @@ def _shape_of(tensor: Any) -> Any:
     return None if tensor is None else tuple(tensor.shape[1:])
 
 
-def _agree(required: Any, actual: Any) -> bool:
+def _shapes_match(required: Any, actual: Any) -> bool:
     if isinstance(required, dict):
         return isinstance(actual, dict) and all(
-            name in actual and _agree(shape, actual[name]) for name, shape in required.items()
+            name in actual and _shapes_match(shape, actual[name]) for name, shape in required.items()
         )
     return len(required) == len(actual) and all(
         size in (None, required_size) for required_size, size in zip(required, actual, strict=True)

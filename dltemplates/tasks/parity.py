@@ -1,4 +1,4 @@
-"""Parity: an exported part without a target is compared with Keras's output alone."""
+"""Parity: compare an exported part with Keras only, since it has no target."""
 
 from __future__ import annotations
 

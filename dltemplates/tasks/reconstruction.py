@@ -69,7 +69,7 @@ class Reconstruction(SupervisedTask):
         self.is_image = isinstance(self.target, Image)
         if loss not in LOSSES or (loss == "cross_entropy" and not self.is_image):
             raise ValueError(
-                f"`loss` must be one of {', '.join(LOSSES)}, the first for images. Received: {loss!r} for "
+                f"`loss` must be mse, or for images also cross_entropy. Received: {loss!r} for "
                 f"`{self.target.kind}`. Choose mse: --set task.loss=mse."
             )
         if not (isinstance(noise, (int, float)) and not isinstance(noise, bool) and 0 <= noise < 10):

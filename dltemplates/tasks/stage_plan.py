@@ -28,7 +28,7 @@ class StagePlan:
         options: Keyword arguments of the algorithm's `make`.
         name: The part of the network to train, which prefixes its metrics; empty for the whole network.
         only_labeled: Whether it uses labeled examples alone (`train.num_labeled`).
-        optimizer: The stage's own stochastic gradient descent and learning rate; None for the template's.
+        optimizer: SGD settings and learning rate of this stage; None for the template's optimizer.
         environment: Creates the environment that the stage acts in; None for a stage on a dataset.
         steps_per_epoch: Steps in the environment per epoch.
     """
@@ -65,7 +65,7 @@ def layerwise_pretraining(model: keras.Model, inputs: tuple[Feature, ...], templ
         template: Its template; the plan is empty unless `train.layerwise_pretrain` is set.
 
     Raises:
-        ValueError: If the network has no RBM, or its input is no image.
+        ValueError: If the network has no RBM, or its input is not an image.
     """
     settings = template.train.layerwise_pretrain
     if settings is None:

@@ -44,7 +44,7 @@ class Task(ABC):
         budget: The largest drop in score allowed for an export: `"0.01"`, or `"1%"` of the float score.
         monitor: The metric in `history.csv` that selects the best weights; cheap, on validation.
         monitor_direction: Whether a larger or smaller monitored metric is better.
-        generator: The served part that generates examples from noise, `""` for the whole network; None for none.
+        generator: The served part that generates examples from noise, `""` for the whole network; None if no part does.
     """
 
     name: ClassVar[str]
@@ -71,7 +71,7 @@ class Task(ABC):
     def own_dataset(cls, options: Mapping[str, Any]) -> Dataset | None:
         """Return the data of a task that needs no dataset, such as an agent's observations; None if it needs one.
 
-        It calibrates integer files, and exported files are compared with Keras on it.
+        An export uses it to calibrate integer files, and to compare each file with Keras.
 
         Args:
             options: The options of the task, as in a template.
@@ -96,7 +96,7 @@ class Task(ABC):
         if not dataset.spec.targets:
             return None
         target = dataset.spec.targets[0]
-        if not isinstance(target, ClassId) or target.shape:  # several in one example, such as one per box
+        if not isinstance(target, ClassId) or target.shape:  # several classes per example, such as one per box
             return None
         # A task without a target still splits by class, to get the same splits as a classifier on the same data.
         names = target.classes if self.needs_target else ()

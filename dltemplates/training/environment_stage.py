@@ -148,10 +148,10 @@ class EnvironmentStage(Stage):
 
     def validate(self) -> dict[str, float]:
         """Return the mean `return` of some episodes without exploration, and its negative as `loss`."""
-        returns = [self._play(number) for number in range(VALIDATION_EPISODES)]
+        returns = [self._play_episode(number) for number in range(VALIDATION_EPISODES)]
         return {"loss": -float(np.mean(returns)), "return": float(np.mean(returns))}
 
-    def _play(self, number: int) -> float:
+    def _play_episode(self, number: int) -> float:
         observation, _ = self._validation.reset(seed=VALIDATION_SEED_OFFSET + number)
         total, is_over = 0.0, False
         while not is_over:

@@ -65,7 +65,7 @@ def import_model(
     template = parse_template({"task": task, "dataset": settings, "model": path.stem}, source=str(path))
     new_run_path(path.stem, output, overwrite=overwrite)  # refuse before anything is loaded
     _, dataset = load_for(template)
-    dataset = replace(dataset, spec=_in_own_units(dataset.spec))
+    dataset = replace(dataset, spec=_without_scaling(dataset.spec))
     target_task = make_task(template.task, dataset.spec)
     examples = dataset.split("validation").read(np.arange(min(EXAMPLES, dataset.spec.sizes["validation"])))
     images = examples[dataset.spec.inputs[0].name].astype(np.float32)
@@ -77,7 +77,7 @@ def import_model(
             f"The model must return a row of {expected} values to fit the data. Received: {path}, which returns "
             f"{logits.output_shape[1:]}. Choose other data with --data."
         )
-    assembled = _from_bytes(logits, dataset.spec, input_range)
+    assembled = _prepend_scaling(logits, dataset.spec, input_range)
     serving = target_task.serve(assembled, dataset.spec, template, name=path.stem)[""]
     _check_served(outputs, next(iter(serving.model(images).values())), target_task.kind, path)
     run = make_run(path.stem, output, overwrite=overwrite)
@@ -116,11 +116,11 @@ def _image_shape(model: keras.Model, path: Path) -> tuple[int, int, int]:
     """Return the shape of the model's only input: (height, width, channels)."""
     shapes = [tuple(tensor.shape) for tensor in model.inputs] if getattr(model, "inputs", None) else []
     if len(shapes) != 1 or len(shapes[0]) != 4 or None in shapes[0][1:] or len(model.outputs) != 1:
-        received = ", ".join(map(str, shapes)) or "no inputs known before it is called"
+        received = f"inputs {', '.join(map(str, shapes))}" if shapes else "unknown inputs before its first call"
         received += f" and {len(model.outputs)} outputs" if shapes else ""
         raise ValueError(
             "A model trained elsewhere must take one image of a fixed size and return one output. "
-            f"Received: {path}, with inputs {received}. "
+            f"Received: {path}, with {received}. "
             "Wrap it in a `keras.Model` with a `keras.Input((height, width, channels))`."
         )
     return shapes[0][1:]
@@ -176,7 +176,7 @@ def _rebuilt(model: keras.Model) -> keras.Model:
 
 
 @deep_networks()
-def _from_bytes(model: keras.Model, spec: DatasetSpec, input_range: tuple[float, float]) -> keras.Model:
+def _prepend_scaling(model: keras.Model, spec: DatasetSpec, input_range: tuple[float, float]) -> keras.Model:
     """Prepend the scaling from 0..255 to the model's input range."""
     (image,) = spec.inputs
     inputs = keras.Input(image.shape, name=image.name, dtype=image.dtype)
@@ -188,7 +188,7 @@ def _from_bytes(model: keras.Model, spec: DatasetSpec, input_range: tuple[float,
     return keras.Model(inputs, network(x), name="imported")
 
 
-def _in_own_units(spec: DatasetSpec) -> DatasetSpec:
+def _without_scaling(spec: DatasetSpec) -> DatasetSpec:
     """Return the spec with unscaled numbers: the model returns them in their own unit."""
     targets = tuple(
         target.model_copy(update={"mean": (0.0,) * target.shape[0], "std": (1.0,) * target.shape[0]})

@@ -154,7 +154,7 @@ def _differing(ours: keras.Operation, theirs: keras.Operation) -> list[str]:
 
 def _describe(operation: keras.Operation | None, settings: list[str]) -> str:
     if operation is None:
-        return "no more layer"
+        return "no further layer"
     shapes = " ".join("x".join(map(str, shape)) for shape in _shapes(operation))
     values = [f"{key}={_settings(operation).get(key)!r}" for key in settings]
     return f"{operation.name} ({', '.join(filter(None, [type(operation).__name__, shapes, *values]))})"

@@ -64,7 +64,7 @@ class Distribution:
         return iter(self.strategy.distribute_datasets_from_function(lambda _: batches))
 
     def share(self, values: list[int]) -> np.ndarray:
-        """Return the numbers of every worker: (workers, len(values)) int64."""
+        """Gather the integers of all workers: (workers, len(values)) int64."""
         if self.workers == 1:
             return np.array([values], np.int64)
 
@@ -82,7 +82,7 @@ class Distribution:
         return tf.function(gather)
 
     def share_text(self, text: str) -> list[str]:
-        """Return the text of every worker, by rank."""
+        """Gather the texts of all workers, by rank."""
         if self.workers == 1:
             return [text]
         mine = text.encode()
@@ -145,7 +145,8 @@ class Distribution:
             if self.workers == 1:
                 raise
             raise LostWorkersError(
-                f"worker {self.rank} of {self.workers} lost another one. Start all of them again with --resume"
+                f"worker {self.rank} of {self.workers} lost the connection to another worker. "
+                "Start all workers again with --resume"
             ) from error
 
     def __str__(self) -> str:

@@ -165,7 +165,7 @@ def _begin(training: Training, run: Run, writer: RunWriter, reporter: Reporter) 
         before, now = run.record.spec, training.dataset.spec
         if (before.fingerprint, before.order) != (now.fingerprint, now.order):
             raise ValueError(
-                f"A run must be resumed on its own data. Received: {run.path}, whose data changed. Train anew."
+                f"A run must be resumed on its own data. Received: {run.path}, whose data changed. Start a new run."
             )
         state, extra_states = load_checkpoint(run.checkpoint_path, variables, reporter.note)
         training.restore(extra_states)
@@ -363,7 +363,7 @@ def run_to_resume(
 
     Args:
         template: The template to train.
-        name: Name of the run's folder in `saved_models/` if `output` is None. The newest of several counts.
+        name: Name of the run's folder in `saved_models/` if `output` is None; the newest, if there are several.
         output: The run's folder.
         allow_missing: Return None if there is no run.
 
@@ -389,13 +389,13 @@ def run_to_resume(
     if (rules := run.record.spec.reading_rules) != READING_RULES:
         raise ValueError(
             f"A run must be resumed with the reading rules it began with. Received: {run.path}, with rules {rules}; "
-            f"this version has rules {READING_RULES}. Finish the run with the version that began it, or train anew."
+            f"this version has rules {READING_RULES}. Finish the run with the version that began it, or start another."
         )
     if run.template != template:
         before, now = run.template.flat(), template.flat()
         key = next(key for key in before | now if before.get(key) != now.get(key))
         raise ValueError(
             f"A run must be resumed with its own template. Received: {key} = {now.get(key)!r}, where {run.path} "
-            f"has {before.get(key)!r}. Give {run.template_path}, or train anew."
+            f"has {before.get(key)!r}. Give {run.template_path}, or start a new run."
         )
     return run

@@ -114,7 +114,7 @@ def test_a_list_in_round_brackets_is_told_how_to_be_written():
 
 
 def test_what_keras_does_not_know_is_named():
-    with pytest.raises(ValueError, match=r"`mlp` cannot be built so: .*activation.* Received: .*activation='foo'"):
+    with pytest.raises(ValueError, match=r"`mlp` cannot be built with .*: .*activation.* Received: .*activation='foo'"):
         build_network("mlp", IMAGE, {"activation": "foo"})
 
 
@@ -159,6 +159,6 @@ class TestOwn:
 
     def test_its_type_errors_become_one_line(self):
         with pytest.raises(
-            ValueError, match=r"`own_models:breaks` cannot be built so: unsupported .* Received: num_outp"
+            ValueError, match=r"`own_models:breaks` cannot be built with these .*: unsupported .* Received: num_outp"
         ):
             build_network("own_models:breaks", IMAGE, {})

@@ -154,12 +154,12 @@ def weight_files(tmp_path_factory):
 @pytest.mark.parametrize(
     ("file", "difference"),
     [
-        ("mobilenet.weights.h5", "in `expanded_conv_project` it has 1x1x32x64 where 1x1x32x16 belongs"),
-        ("mobilenet.h5", "in `expanded_conv_project` it has 1x1x32x64 where 1x1x32x16 belongs"),
-        ("five.weights.h5", "in `predictions` it has 1280x5 5 where 1280x1000 1000 belongs"),
-        ("headless.weights.h5", "in `predictions` it has nothing where 1280x1000 1000 belongs"),
-        ("headless.h5", "in `predictions` it has nothing where 1280x1000 1000 belongs"),
-        ("more.h5", "after the last layer it has 1000x5 5 where nothing belongs"),
+        ("mobilenet.weights.h5", "in `expanded_conv_project` it has 1x1x32x64 instead of 1x1x32x16"),
+        ("mobilenet.h5", "in `expanded_conv_project` it has 1x1x32x64 instead of 1x1x32x16"),
+        ("five.weights.h5", "in `predictions` it has 1280x5 5 instead of 1280x1000 1000"),
+        ("headless.weights.h5", "in `predictions` it has nothing instead of 1280x1000 1000"),
+        ("headless.h5", "in `predictions` it has nothing instead of 1280x1000 1000"),
+        ("more.h5", "after the last layer it has 1000x5 5 instead of nothing"),
         ("broken.h5", "Unable to .*open file.*"),
     ],
 )
@@ -218,7 +218,7 @@ def test_a_file_of_another_width_fits_a_network_of_that_width(tmp_path):
 
 def test_a_shape_that_keras_does_not_have_is_refused():
     message = (
-        r"exist for some sizes only. Received: width=1.0, depth=0.5. There are, of width and depth: 1.0 1.0 \(Efficient"
+        r"for some sizes only. Received: width=1.0, depth=0.5. Available are, of width and depth: 1.0 1.0 \(Efficient"
     )
     with pytest.raises(ValueError, match=message):
         load_application("efficientnet_b0", "imagenet", {"depth": 0.5})

@@ -148,7 +148,7 @@ def test_exports_are_shown(run, exports):
 def test_exports_of_other_weights_are_not_shown(run, exports):
     exports.model_copy(update={"weights_sha256": "0" * 64}).save(run.exports_path)
     page = write_report(run).read_text()
-    assert "other weights than the run has now; export again" in page
+    assert "hold older weights than the run. Export again" in page
     assert "0.9876" not in page
     assert "tflite:int8 bytes" not in compare([run.path])[str(run.path)]
 

@@ -147,7 +147,10 @@ def test_missing_data_is_not_compared(trained, tmp_path):
 def test_a_file_without_its_run_cannot_compare_the_data(trained, tmp_path):
     report = export(trained.run)
     file = shutil.copy(trained.run.exports_path / report.result("onnx:float32").file, tmp_path)
-    assert "the file does not know, its run does" in evaluate(file, data=str(trained.folder / "table.csv"))["data_note"]
+    assert (
+        "only the run of the file has a list of them"
+        in evaluate(file, data=str(trained.folder / "table.csv"))["data_note"]
+    )
     named = train(load_template("softmax_regression_iris", {"train.epochs": 1}), output=tmp_path / "iris")
     file = shutil.copy(named.exports_path / export(named, formats=["onnx:float32"]).results[0].file, tmp_path)
     assert evaluate(file)["data_note"] is None
@@ -173,9 +176,7 @@ def test_splits_of_the_data_itself_are_used(tmp_path):
     assert run.rows is None
     assert evaluate(run.path)["data_note"] is None
     table.iloc[251:].to_csv(tmp_path / "test.csv", index=False)
-    assert evaluate(run.path)["data_note"] == (
-        "the data changed since the training: its own splits have other examples"
-    )
+    assert evaluate(run.path)["data_note"] == ("the data changed since the training: its splits have other examples")
 
 
 def test_the_splits_have_a_checksum_like_the_weights(trained, tmp_path):
@@ -238,13 +239,15 @@ def test_resuming_a_training_of_the_first_edition_is_refused(trained, tmp_path):
     shutil.copytree(trained.run.path, tmp_path / "run")
     run = as_first_edition(Run(tmp_path / "run"))
     run.save_record(run.record.model_copy(update={"state": "interrupted"}))
-    with pytest.raises(ValueError, match="Received: .*run, with rules 1; this version has rules 2. Finish the run with"):
+    with pytest.raises(
+        ValueError, match="Received: .*run, with rules 1; this version has rules 2. Finish the run with"
+    ):
         train(run.template, output=run.path, resume=True)
 
 
 def test_reading_rules_of_a_later_version_are_refused(trained):
     contract = trained.run.serving().contract.model_copy(update={"reading_rules": 3})
-    with pytest.raises(ValueError, match="`reading_rules` must be 1 to 2. Received: 3, of a later version"):
+    with pytest.raises(ValueError, match="`reading_rules` must be 1 to 2. Received: 3, from a later version"):
         load_for(contract, settings=trained.run.template.dataset)
 
 

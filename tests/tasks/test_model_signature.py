@@ -47,7 +47,7 @@ def test_a_model_fits_a_task_or_is_refused(task, model):
         source="test",
     )
     if model not in TASKS[task]:
-        rule = f"(needs the size `num_outputs`, which this task|cannot do task {task}, which needs a (network|part))"
+        rule = f"(needs the size `num_outputs`, which this task|does not fit task {task}, which needs a (network|part))"
         with pytest.raises(ValueError, match=rf"^Model `{model}` {rule} .* Received: .* Choose a model that fits"):
             prepare(template)
         return
@@ -65,7 +65,7 @@ def test_the_error_is_one_line_and_leaves_no_files(tmp_path):
     )
     assert (result.returncode, result.stdout) == (2, "")
     (line,) = result.stderr.splitlines()
-    assert "Model `rbm` cannot do task reconstruction" in line
+    assert "Model `rbm` does not fit task reconstruction" in line
     assert not list(tmp_path.iterdir())
 
 

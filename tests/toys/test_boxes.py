@@ -177,7 +177,7 @@ def test_boxes_are_compared_as_sets(run):
 
 def test_a_network_without_boxes_is_refused():
     with pytest.raises(
-        ValueError, match=r"cannot do task rectangles.*'boxes': \(3, 4\).*Received: output shape \(3,\)"
+        ValueError, match=r"does not fit task rectangles.*'boxes': \(3, 4\).*Received: output shape \(3,\)"
     ):
         prepare(parse_template(TEMPLATE | {"model": "convnet"}))
 

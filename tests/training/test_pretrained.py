@@ -85,8 +85,8 @@ def test_a_deeper_network_is_refused_naming_the_missing_layer():
     shallow = layers.Dense(4)(inputs)
     deep = layers.Dense(4, name="more")(shallow)
     source, network = keras.Model(inputs, shallow), keras.Model(inputs, deep, name="deep")
-    refused(network, source, r"Received: a run, with no more layer where `deep` has more \(Dense, 4x4 4\)")
-    refused(source, network, r"with more \(Dense, 4x4 4\) where `.*` has no more layer")
+    refused(network, source, r"Received: a run, with no further layer where `deep` has more \(Dense, 4x4 4\)")
+    refused(source, network, r"with more \(Dense, 4x4 4\) where `.*` has no further layer")
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def own(*, strides=1, slope=0.1, add=True):
     [
         ({"strides": 2}, r"inside \(Conv2D, 3x3x4x4 4, strides=\(1, 1\)\) where .* strides=\(2, 2\)"),
         ({"slope": 0.2}, r"leaky \(LeakyReLU, negative_slope=0.1\) where .* negative_slope=0.2"),
-        ({"add": False}, r"with add\w* \(Add\) where `own` has no more layer"),
+        ({"add": False}, r"with add\w* \(Add\) where `own` has no further layer"),
     ],
 )
 def test_layers_within_models_settings_without_weights_and_bare_operations_count(change, message):

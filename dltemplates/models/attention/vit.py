@@ -48,8 +48,8 @@ def vit_tiny(
         A functional model: `(batch, height, width, channels)` float32 to `(batch, num_outputs)` float32 logits.
 
     Raises:
-        ValueError: If the input is no image, its sides are no multiples of `patch_size`, a size is not positive, or
-            `units` is not a multiple of `num_heads`.
+        ValueError: If the input is not an image, its sides are not multiples of `patch_size`, a size is not positive,
+            or `units` is not a multiple of `num_heads`.
     """
     check_image_shape("vit_tiny", input_shape, least=patch_size)
     check_patches("vit_tiny", input_shape, patch_size)

@@ -12,9 +12,9 @@ fully connected layers see both towers (section 3.2 and figure 2). The first two
 channels (section 3.3), and the poolings overlap (section 3.4).
 
 At 227x227x3 and 1000 classes it has 60,965,224 parameters. The convolutions have 2.3 million of them and cost 666
-million multiply-accumulates. The fully connected layers have 58.6 million and cost as many. The layers output 290,400 -
-186,624 - 64,896 - 64,896 - 43,264 - 4096 - 4096 - 1000 values. (The paper counts 253,440 in the first, and 37.5% top-1
-errors on ImageNet 2010.)
+million multiply-accumulates. The fully connected layers have 58.6 million parameters and cost 58.6 million
+multiply-accumulates. The layers output 290,400 - 186,624 - 64,896 - 64,896 - 43,264 - 4096 - 4096 - 1000 values. (The
+paper counts 253,440 in the first, and 37.5% top-1 errors on ImageNet 2010.)
 
 With one tower it is the network of Krizhevsky: "One weird trick for parallelizing convolutional neural networks", 2014,
 https://arxiv.org/abs/1404.5997, without normalization and with torchvision's widths: 61,100,840 parameters at
@@ -63,8 +63,8 @@ def alexnet(
         A functional model: `(batch, height, width, channels)` float32 to `(batch, num_outputs)` float32 logits.
 
     Raises:
-        ValueError: If the input is no image or too small, `num_outputs` is less than 1, `towers` is neither 1 nor
-            2, or `width` or `dropout_rate` is out of range.
+        ValueError: If the input is not an image or is too small, `num_outputs` is less than 1, `towers` is neither 1
+            nor 2, or `width` or `dropout_rate` is out of range.
     """
     check_image_shape("alexnet", input_shape, least=MIN_IMAGE_SIZE[towers])
     inputs = keras.Input(input_shape, name="image")

@@ -41,8 +41,8 @@ def cnn_gap(
         layer `class_maps` gives the class activation maps, `(batch, rows, columns, num_outputs)`.
 
     Raises:
-        ValueError: If the input is no image or too small, `filters` is empty or not positive, or `num_outputs` is
-            less than 1.
+        ValueError: If the input is not an image or is too small, `filters` is empty or not positive, or `num_outputs`
+            is less than 1.
     """
     check_image_shape("cnn_gap", input_shape, least=2 ** (len(filters) - 1))
     inputs = keras.Input(input_shape, name="image")

@@ -46,7 +46,8 @@ def convmixer(
         A functional model: `(batch, height, width, channels)` float32 to `(batch, num_outputs)` float32 logits.
 
     Raises:
-        ValueError: If the input is no image, its sides are no multiples of `patch_size`, or a size is not positive.
+        ValueError: If the input is not an image, its sides are not multiples of `patch_size`, or a size is not
+            positive.
     """
     check_image_shape("convmixer", input_shape, least=patch_size)
     check_patches("convmixer", input_shape, patch_size)

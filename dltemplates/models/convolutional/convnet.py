@@ -46,8 +46,8 @@ def convnet(
         A functional model: `(batch, height, width, channels)` float32 to `(batch, num_outputs)` float32 logits.
 
     Raises:
-        ValueError: If the input is no image or too small, `filters` is empty or not positive, `num_outputs` is less
-            than 1, or `dropout_rate` is out of range.
+        ValueError: If the input is not an image or is too small, `filters` is empty or not positive, `num_outputs` is
+            less than 1, or `dropout_rate` is out of range.
     """
     check_image_shape("convnet", input_shape, least=2 ** len(filters))
     inputs = keras.Input(input_shape, name="image")

@@ -45,8 +45,8 @@ def densenet121(
         A functional model: `(batch, height, width, channels)` float32 to `(batch, num_outputs)` float32 logits.
 
     Raises:
-        ValueError: If the input is no image or too small, `growth_rate` or `num_outputs` is less than 1, or `blocks` is
-            empty or not positive.
+        ValueError: If the input is not an image or is too small, `growth_rate` or `num_outputs` is less than 1, or
+            `blocks` is empty or not positive.
     """
     check_image_shape(name, input_shape, least=2 ** (len(blocks) + 1))
     inputs = keras.Input(input_shape, name="image")

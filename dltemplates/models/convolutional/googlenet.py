@@ -64,8 +64,8 @@ def googlenet(
         `auxiliary` to a dictionary of three such logits, `logits`, `auxiliary_1` and `auxiliary_2`.
 
     Raises:
-        ValueError: If the input is no image or too small, `num_outputs` is less than 1, or `width` or `dropout_rate` is
-            out of range.
+        ValueError: If the input is not an image or is too small, `num_outputs` is less than 1, or `width` or
+            `dropout_rate` is out of range.
     """
     if auxiliary:
         way_out = f"Try a larger image ({SIZE}), or `auxiliary=False`, which takes {MIN_IMAGE_SIZE}x{MIN_IMAGE_SIZE}."

@@ -13,8 +13,8 @@ follow. The digits, 28x28, are centred in a field of 32x32 zeros, so that the en
 feature detector.
 
 The modern form, built here, has 61,706 parameters at 28x28x1 and 10 classes. It differs in four points: C3 sees all six
-maps of S2 (the paper's table I leaves out some, for 60,000 parameters), the subsampling is a plain average, the tanh is
-not scaled, and the output is linear instead of radial basis functions.
+maps of S2 (the paper's table I leaves out some connections and so has 60,000 parameters), the subsampling is a plain
+average, the tanh is not scaled, and the output is linear instead of radial basis functions.
 """
 
 import keras
@@ -42,7 +42,7 @@ def lenet5(
         A functional model: `(batch, height, width, channels)` float32 to `(batch, num_outputs)` float32 logits.
 
     Raises:
-        ValueError: If the input is no image of such a size, or `num_outputs` is less than 1.
+        ValueError: If the input is not an image of such a size, or `num_outputs` is less than 1.
     """
     check_image_shape("lenet5", input_shape, least=8, most=FIELD)
     inputs = keras.Input(input_shape, name="image")

@@ -46,8 +46,8 @@ def nin(
         A functional model: `(batch, height, width, channels)` float32 to `(batch, num_outputs)` float32 logits.
 
     Raises:
-        ValueError: If the input is no image or too small, `num_outputs` is less than 1, or `width` or `dropout_rate` is
-            out of range.
+        ValueError: If the input is not an image or is too small, `num_outputs` is less than 1, or `width` or
+            `dropout_rate` is out of range.
     """
     check_image_shape("nin", input_shape, least=MIN_IMAGE_SIZE)
     inputs = keras.Input(input_shape, name="image")
@@ -83,8 +83,8 @@ def nin_cifar(
         A functional model: `(batch, height, width, channels)` float32 to `(batch, num_outputs)` float32 logits.
 
     Raises:
-        ValueError: If the input is no image or too small, `num_outputs` is less than 1, or `width` or `dropout_rate` is
-            out of range.
+        ValueError: If the input is not an image or is too small, `num_outputs` is less than 1, or `width` or
+            `dropout_rate` is out of range.
     """
     check_image_shape("nin_cifar", input_shape, least=MIN_IMAGE_SIZE_CIFAR)
     sizes = ((192, 160, 96), (192, 192, 192), (192, 192))
@@ -104,7 +104,7 @@ def nin_cifar(
 def max_pooling(x):
     """Apply a 3x3 max pooling of stride 2 that includes the last row and column, as in Caffe: 54 to 27."""
     height, width = x.shape[1:3]
-    # A map behind a ReLU has no value below 0, so padding with zeros does not change a maximum.
+    # A map after a ReLU has no value below 0, so padding with zeros does not change a maximum.
     x = layers.ZeroPadding2D(((0, 1 - height % 2), (0, 1 - width % 2)))(x)
     return layers.MaxPooling2D(3, strides=2)(x)
 

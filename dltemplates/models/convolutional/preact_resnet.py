@@ -1,7 +1,7 @@
 """Residual networks with identity mappings, also called pre-activation ResNet or ResNet V2.
 
 He, Zhang, Ren, Sun: "Identity Mappings in Deep Residual Networks", ECCV 2016, https://arxiv.org/abs/1603.05027. The
-shortcut of a unit is the identity: batch normalization and ReLU move from behind the sum to in front of each
+shortcut of a unit is the identity: batch normalization and ReLU move from after the sum to before each
 convolution. Any two units are then connected by additions alone, forwards and backwards, and a network with 1001 layers
 trains as easily as one with 110.
 
@@ -18,7 +18,7 @@ tables 2 and 4, in percent:
 
 For photographs, the networks are `keras.applications.ResNet50V2`, `101V2` and `152V2`, with the same outputs for the
 same weights. There the *last* unit of a stage halves the resolution, in its 3x3 convolution. A convolution without a
-normalization behind it has a bias. At 224x224x3 and 1000 classes:
+normalization after it has a bias. At 224x224x3 and 1000 classes:
 
 | layers | units | trainable parameters |
 | --- | --- | --- |
@@ -64,7 +64,8 @@ def preact_resnet_cifar(
         A functional model: `(batch, height, width, channels)` float32 to `(batch, num_outputs)` float32 logits.
 
     Raises:
-        ValueError: If the input is no image or too small, `depth` is not 9n+2 or 6n+2, or `num_outputs` is less than 1.
+        ValueError: If the input is not an image or is too small, `depth` is not 9n+2 or 6n+2, or `num_outputs` is less
+            than 1.
     """
     check_image_shape(name, input_shape, least=8)
     unit, step, expansion = (bottleneck_unit, 9, 4) if bottleneck else (basic_unit, 6, 1)
@@ -105,8 +106,8 @@ def preact_resnet_imagenet(
         A functional model: `(batch, height, width, channels)` float32 to `(batch, num_outputs)` float32 logits.
 
     Raises:
-        ValueError: If the input is no image or too small, `num_outputs` is less than 1, `depth` is none of the three,
-            or `width` is not positive.
+        ValueError: If the input is not an image or is too small, `num_outputs` is less than 1, `depth` is none of the
+            three, or `width` is not positive.
     """
     check_image_shape(name, input_shape, least=MIN_IMAGE_SIZE)
     filters = make_divisible(64 * width)
@@ -155,7 +156,7 @@ def bottleneck_unit(x, filters, strides, *, first, stride_on_3x3=False, use_bias
     """Apply 1x1, 3x3 and 1x1 convolutions, the first two with a quarter of the filters, with the input as shortcut.
 
     The shortcut of a stage's `first` unit is a 1x1 convolution of the activated input. `use_bias` is for the
-    convolutions without a normalization behind them.
+    convolutions that no normalization follows.
     """
     activated = bn_relu(x)
     shortcut = x

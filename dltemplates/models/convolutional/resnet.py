@@ -56,7 +56,7 @@ def resnet8(input_shape: tuple[int, int, int], num_outputs: NumOutputs, *, name:
         A functional model: `(batch, height, width, channels)` float32 to `(batch, num_outputs)` float32 logits.
 
     Raises:
-        ValueError: If the input is no image or too small, or `num_outputs` is less than 1.
+        ValueError: If the input is not an image or is too small, or `num_outputs` is less than 1.
     """
     return _resnet(input_shape, num_outputs, blocks=1, convolve=same_conv_bn, shortcut=project, name=name)
 
@@ -78,7 +78,7 @@ def resnet_cifar(
         num_outputs: Number of classes, or of values to predict.
         depth: Number of layers with parameters: 6n+2 with n at least 1.
         residual: Whether to add shortcuts. Without them it is the plain network of the paper's comparison.
-        batch_norm: Whether to put a batch normalization behind each convolution. Without it each convolution has a
+        batch_norm: Whether to put a batch normalization after each convolution. Without it each convolution has a
             bias.
         name: Name of the model.
 
@@ -86,7 +86,7 @@ def resnet_cifar(
         A functional model: `(batch, height, width, channels)` float32 to `(batch, num_outputs)` float32 logits.
 
     Raises:
-        ValueError: If the input is no image or too small, `depth` is not 6n+2, or `num_outputs` is less than 1.
+        ValueError: If the input is not an image or is too small, `depth` is not 6n+2, or `num_outputs` is less than 1.
     """
     check_depth(depth, BLOCK_LAYERS)
     convolve = conv_bn if batch_norm else partial(conv, kernel_size=3, use_bias=True)

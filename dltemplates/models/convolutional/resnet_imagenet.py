@@ -63,8 +63,8 @@ def resnet_imagenet(
         A functional model: `(batch, height, width, channels)` float32 to `(batch, num_outputs)` float32 logits.
 
     Raises:
-        ValueError: If the input is no image or too small, `num_outputs` is less than 1, `depth` is none of the five,
-            `width` is not positive, or a network without bottlenecks gets `stride_on_3x3`.
+        ValueError: If the input is not an image or is too small, `num_outputs` is less than 1, `depth` is none of the
+            five, `width` is not positive, or a network without bottlenecks gets `stride_on_3x3`.
     """
     check_image_shape(name, input_shape, least=MIN_IMAGE_SIZE)
     if stride_on_3x3 and depth < 50:

@@ -60,7 +60,7 @@ def vgg(
         A functional model: `(batch, height, width, channels)` float32 to `(batch, num_outputs)` float32 logits.
 
     Raises:
-        ValueError: If the input is no image or too small, `num_outputs` is less than 1, or `depth`, `width` or
+        ValueError: If the input is not an image or is too small, `num_outputs` is less than 1, or `depth`, `width` or
             `dropout_rate` is out of range.
     """
     check_image_shape(name, input_shape, least=MIN_IMAGE_SIZE)

@@ -114,7 +114,8 @@ def conv_autoencoder(
         A functional model: `(batch, height, width, channels)` float32 to float32 logits of the same shape.
 
     Raises:
-        ValueError: If the input is no image or cannot be halved so often, or `filters` or `latent_dim` is not positive.
+        ValueError: If the input is not an image or cannot be halved that many times, or `filters` or `latent_dim` is
+            not positive.
     """
     check_halving(name, input_shape, filters)
     inputs = keras.Input(input_shape, name="inputs")
@@ -147,8 +148,8 @@ def denoising_autoencoder(
         A functional model: `(batch, height, width, channels)` float32 to float32 logits of the same shape.
 
     Raises:
-        ValueError: If the input is no image or cannot be halved so often, `filters` or `latent_dim` is not positive, or
-            `noise` is negative.
+        ValueError: If the input is not an image or cannot be halved that many times, `filters` or `latent_dim` is not
+            positive, or `noise` is negative.
     """
     check_halving(name, input_shape, filters)
     inputs = keras.Input(input_shape, name="inputs")
@@ -193,7 +194,7 @@ def fc_autoencoder(
 
 
 def chain(encoder: keras.Model, decoder: keras.Model, name: str) -> keras.Model:
-    """Return the network of an encoder and the decoder behind it."""
+    """Return the network of an encoder, followed by a decoder."""
     inputs = keras.Input(encoder.input_shape[1:], name="inputs")
     return keras.Model(inputs, decoder(encoder(inputs)), name=name)
 

@@ -64,7 +64,7 @@ def gan(
         A functional model: `(batch, latent_dim)` float32 to `(batch, 1)` float32 logits.
 
     Raises:
-        ValueError: If the input is no image, `latent_dim` or `units` is not positive, or `dropout_rate` is not in
+        ValueError: If the input is not an image, `latent_dim` or `units` is not positive, or `dropout_rate` is not in
             [0, 1).
     """
     check_image_shape(name, input_shape, least=1)
@@ -111,7 +111,8 @@ def dcgan(
         A functional model: `(batch, latent_dim)` float32 to `(batch, 1)` float32 logits.
 
     Raises:
-        ValueError: If the input is no image or cannot be halved so often, or `latent_dim` or `filters` is not positive.
+        ValueError: If the input is not an image or cannot be halved that many times, or `latent_dim` or `filters` is
+            not positive.
     """
     check_doubling(name, input_shape, filters)
     return conv_gan(input_shape, latent_dim, filters, name, normalized=True)
@@ -138,7 +139,8 @@ def wgan_gp(
         A functional model: `(batch, latent_dim)` float32 to `(batch, 1)` float32, the critic's scores.
 
     Raises:
-        ValueError: If the input is no image or cannot be halved so often, or `latent_dim` or `filters` is not positive.
+        ValueError: If the input is not an image or cannot be halved that many times, or `latent_dim` or `filters` is
+            not positive.
     """
     check_doubling(name, input_shape, filters)
     return conv_gan(input_shape, latent_dim, filters, name, normalized=False)
@@ -169,8 +171,8 @@ def cgan(
         logits.
 
     Raises:
-        ValueError: If the input is no image or cannot be halved so often, or `num_outputs`, `latent_dim` or `filters`
-            is not positive.
+        ValueError: If the input is not an image or cannot be halved that many times, or `num_outputs`, `latent_dim` or
+            `filters` is not positive.
     """
     check_doubling(name, input_shape, filters)
     noise = keras.Input((latent_dim,), name="noise")
@@ -198,7 +200,7 @@ def conv_gan(input_shape, latent_dim, filters, name, *, normalized):
 
 
 def join(generator: keras.Model, discriminator: keras.Model, name: str) -> keras.Model:
-    """Return the network of a generator and the discriminator behind it."""
+    """Return the network of a generator, followed by a discriminator."""
     inputs = [keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=tensor.name) for tensor in generator.inputs]
     noise = inputs if len(inputs) > 1 else inputs[0]  # with the label, if there is one
     image = generator(noise)

@@ -74,8 +74,8 @@ def conv_vae(
         A functional model: `(batch, height, width, channels)` float32 to float32 logits of the same shape.
 
     Raises:
-        ValueError: If the input is no image or cannot be halved so often, or `filters`, `units` or `latent_dim` is not
-            positive.
+        ValueError: If the input is not an image or cannot be halved that many times, or `filters`, `units` or
+            `latent_dim` is not positive.
     """
     check_halving(name, input_shape, filters)
     inputs = keras.Input(input_shape, name="inputs")

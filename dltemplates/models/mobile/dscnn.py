@@ -37,20 +37,20 @@ def dscnn(
         num_outputs: Number of classes, or of values to predict.
         filters: Filters of every convolution.
         blocks: Number of depthwise separable convolutions.
-        dropout_rates: Shares of activations dropped behind the first convolution and behind the last, in [0, 1).
+        dropout_rates: Shares of activations dropped after the first convolution and after the last, in [0, 1).
         name: Name of the model.
 
     Returns:
         A functional model: `(batch, frames, coefficients, channels)` float32 to `(batch, num_outputs)` float32 logits.
 
     Raises:
-        ValueError: If the input is no image or too small, `num_outputs`, `filters` or `blocks` is less than 1, or
-            `dropout_rates` are not two rates in that range.
+        ValueError: If the input is not an image or is too small, `num_outputs`, `filters` or `blocks` is less than 1,
+            or `dropout_rates` are not two rates in that range.
     """
     check_image_shape("dscnn", input_shape, least=2)
     if len(dropout_rates) != 2:
         raise ValueError(
-            "`dropout_rates` must be two: behind the first convolution and behind the last. "
+            "`dropout_rates` must be two rates: after the first convolution and after the last. "
             f"Received: dropout_rates={dropout_rates!r}. Try `dropout_rates=(0.2, 0.4)`."
         )
     first_rate, last_rate = dropout_rates

@@ -4,8 +4,8 @@ Tan, Le: "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networ
 https://arxiv.org/abs/1905.11946, table 1.
 
 An automatic search found one small network of inverted residual blocks, each with squeeze and excite. Larger networks
-scale its width, depth and image size together (section 3.3). In training some examples skip a block, the more often the
-deeper the block is (stochastic depth).
+scale its width, depth and image size together (section 3.3). In training some examples skip a block; deeper blocks are
+skipped more often (stochastic depth).
 
 `efficientnet_b0` has 5,288,548 trainable parameters (5,330,564 in all) and 385.8 million multiply-accumulates at
 224x224x3 and 1000 classes; the paper's table 2 has 5.3 and 390 million. (77.1% on ImageNet.)
@@ -73,14 +73,14 @@ def efficientnet(
             (1.0, 1.1 at 240), Lite2 (1.1, 1.2 at 260), Lite3 (1.2, 1.4 at 280) and Lite4 (1.4, 1.8 at 300).
         dropout_rate: Share of the pooled features dropped, in [0, 1).
         stochastic_depth_rate: Share of the examples that skip a block, in [0, 1). It grows from 0 at the first block
-            towards this value behind the last.
+            towards this value after the last.
         name: Name of the model.
 
     Returns:
         A functional model: `(batch, height, width, channels)` float32 to `(batch, num_outputs)` float32 logits.
 
     Raises:
-        ValueError: If the input is no image or too small, `num_outputs` is less than 1, or `width`, `depth`,
+        ValueError: If the input is not an image or is too small, `num_outputs` is less than 1, or `width`, `depth`,
             `dropout_rate` or `stochastic_depth_rate` is out of range.
     """
     check_image_shape(name, input_shape, least=MIN_IMAGE_SIZE)

@@ -52,7 +52,7 @@ def mobilenet_v1(
         input_shape: `(height, width, channels)`; height and width at least 17.
         num_outputs: Number of classes, or of values to predict.
         width: Multiplier of the paper's filters; a multiple of 0.25, which leaves multiples of 8.
-        activation: Activation behind each convolution.
+        activation: Activation after each convolution.
         use_bias: Whether the convolutions have a bias.
         dropout_rate: Share of the pooled features dropped, in [0, 1); the authors' code has 0.001. None adds no
             dropout layer.
@@ -62,8 +62,8 @@ def mobilenet_v1(
         A functional model: `(batch, height, width, channels)` float32 to `(batch, num_outputs)` float32 logits.
 
     Raises:
-        ValueError: If the input is no image or too small, `num_outputs` is less than 1, or `width` or `dropout_rate` is
-            out of range.
+        ValueError: If the input is not an image or is too small, `num_outputs` is less than 1, or `width` or
+            `dropout_rate` is out of range.
     """
     check_image_shape(name, input_shape, least=MIN_IMAGE_SIZE)
     if STEM_FILTERS * width % 8:

@@ -53,8 +53,8 @@ def mobilenet_v2(
         A functional model: `(batch, height, width, channels)` float32 to `(batch, num_outputs)` float32 logits.
 
     Raises:
-        ValueError: If the input is no image or too small, `num_outputs` is less than 1, or `width` or `dropout_rate` is
-            out of range.
+        ValueError: If the input is not an image or is too small, `num_outputs` is less than 1, or `width` or
+            `dropout_rate` is out of range.
     """
     check_image_shape("mobilenet_v2", input_shape, least=MIN_IMAGE_SIZE)
     inputs = keras.Input(input_shape, name="image")

@@ -4,8 +4,8 @@ Howard, Sandler, Chu, Chen, Chen, Tan, Wang, Zhu, Pang, Vasudevan, Le, Adam: "Se
 https://arxiv.org/abs/1905.02244, tables 1 and 2.
 
 An automatic search, with latencies measured on a phone, chose the kernel, width and activation of each inverted
-residual block. In some blocks a small MLP weights the channels (squeeze and excite). The authors then thinned the
-costly first and last layers by hand (section 5.1) and replaced swish by the cheaper hard-swish (section 5.2).
+residual block. In some blocks a small MLP weights the channels (squeeze and excite). The authors then made the
+costly first and last layers cheaper by hand (section 5.1) and replaced swish by the cheaper hard-swish (section 5.2).
 
 At 224x224x3 and 1000 classes `mobilenet_v3_small` has 2,542,856 trainable parameters (2,554,968 in all) and 56.5
 million multiply-accumulates, `mobilenet_v3_large` 5,483,032 (5,507,432 in all) and 216.6 million; the paper's table 3
@@ -92,7 +92,7 @@ def mobilenet_v3(
         A functional model: `(batch, height, width, channels)` float32 to `(batch, num_outputs)` float32 logits.
 
     Raises:
-        ValueError: If the input is no image or too small, `num_outputs` is less than 1, or `size`, `width` or
+        ValueError: If the input is not an image or is too small, `num_outputs` is less than 1, or `size`, `width` or
             `dropout_rate` is out of range.
     """
     check_image_shape(name, input_shape, least=MIN_IMAGE_SIZE)

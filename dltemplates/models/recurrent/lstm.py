@@ -43,7 +43,7 @@ def lstm(
         A functional model: `(batch, *input_shape)` float32 to `(batch, num_outputs)` float32 logits.
 
     Raises:
-        ValueError: If `input_shape` is no sequence, `units` is empty or not positive, `num_outputs` is less
+        ValueError: If `input_shape` is not a sequence, `units` is empty or not positive, `num_outputs` is less
             than 1, or `dropout_rate` is out of range.
     """
     check_sequence_shape(name, input_shape)

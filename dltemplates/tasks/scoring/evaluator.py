@@ -1,4 +1,4 @@
-"""The evaluator of generated images: a classifier trained before, with its probabilities and features."""
+"""The evaluator of generated images: a trained classifier that returns probabilities and features."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Evaluator:
         """Open the evaluator of a run.
 
         Raises:
-            ValueError: If the run is no image classifier, or has no dense layer.
+            ValueError: If the run is not an image classifier, or has no dense layer.
         """
         import keras
         import tensorflow as tf
@@ -130,7 +130,7 @@ def load_evaluator(name: str) -> Evaluator:
         name: The folder of a run, or the name of a template with a run in `saved_models/` or in the cache.
 
     Raises:
-        ValueError: If its run is missing or incomplete, or it is no image classifier.
+        ValueError: If its run is missing or incomplete, or it is not an image classifier.
     """
     path = evaluator_path(name)
     if not (path / "run.json").exists():

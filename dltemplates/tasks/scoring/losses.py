@@ -15,8 +15,8 @@ class PerceptronLoss(keras.losses.Loss):
     """Perceptron criterion: the distance of each misclassified example from the boundary; 0 if classified correctly.
 
     `-(target - fired) * sum`, where the neuron fires if `sum > 0`. Its gradient is Rosenblatt's rule, so gradient
-    descent with one example per step is his algorithm: the weights move by `rate * (target - fired) * input`. They
-    also move where `sum` is 0, as with zero weights, if the target is 1, although the loss is 0 there.
+    descent with one example per step is his algorithm: the weights move by `rate * (target - fired) * input`. With
+    zero weights `sum` is 0, and so is the loss. The gradient is not 0 if the target is 1, so the weights still move.
     Rosenblatt 1958, https://doi.org/10.1037/h0042519; as a loss in Bishop 2006, section 4.1.7.
 
     Targets 0 or 1 and weighted sums, both (batch, neurons), to losses (batch,), at least 0.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-FAIR_PART = 1 / 3  # a class is covered if it gets at least this part of an equal share of the images
+FAIR_PART = 1 / 3  # a class is covered if it gets at least a third of `images / classes`
 MIN_CLASS_COVERAGE = 0.5  # as a share of the classes
 MIN_DIVERSITY = 0.5  # relative to real images
 
@@ -38,8 +38,8 @@ def frechet_distance(real: np.ndarray, generated: np.ndarray) -> float:
 def diversity(real: np.ndarray, generated: np.ndarray) -> float:
     """Return the variation among generated images relative to real ones.
 
-    It is the ratio of the root mean squared distances between two images; the mean squared distance is twice the sum
-    of the pixel variances.
+    The variation of a set is the root mean squared distance between two of its images. The mean squared distance is
+    twice the sum of the pixel variances.
 
     Args:
         real: (n, ...).
@@ -59,7 +59,7 @@ def class_shares(probabilities: np.ndarray) -> np.ndarray:
 
 
 def class_coverage(shares: np.ndarray) -> int:
-    """Count the classes with at least `FAIR_PART` of an equal share of the images."""
+    """Count the covered classes: each gets at least `FAIR_PART` of `images / classes`."""
     return int((shares >= FAIR_PART / len(shares)).sum())
 
 

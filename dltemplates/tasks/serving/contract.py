@@ -20,7 +20,7 @@ LABELS_FILE = "labels.txt"
 
 
 class Split(BaseModel):
-    """How the user's data was split, if it had no splits of its own; as in a dataset's settings."""
+    """The split settings of the user's data, for data that had no splits of its own."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -82,7 +82,7 @@ class Contract(BaseModel):
         assets: The SHA-256 of each file that travels with the network, such as a vocabulary, by file name.
         data: Its training data and split settings, for a dataset of the catalog.
         split: Its split settings, for the user's own data.
-        reading_rules: Version of the rules that read and split the data; 1 for the first edition.
+        reading_rules: Version of the rules that read and split the data; 1 for the first version.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -136,8 +136,8 @@ class ServingModel:
         model: The model.
         contract: Its contract.
         examples: Builds the source of its inputs from a split's name and examples; None to follow the contract.
-        formats: The part's own format for a format of the system, where it differs: a float32 front end with an int8
-            body.
+        formats: The part's format by the system's format, where the two differ; for example, a float32 front end in an
+            int8 system.
         is_useful_alone: Whether to keep its files if they pass and only the whole system fails.
     """
 

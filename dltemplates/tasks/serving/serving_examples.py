@@ -57,7 +57,7 @@ def contract_examples(contract: Contract, split: str, source: Source) -> Source:
     """
     first, *_ = contract.inputs
     if isinstance(first, Noise):
-        return NoiseSource(source, contract, (*SPLITS, ALL).index(split) * 10**9)  # no seed in two splits
+        return NoiseSource(source, contract, (*SPLITS, ALL).index(split) * 10**9)  # so that no two splits share a seed
     text = next((v for v in contract.inputs if isinstance(v, Category) and v.dtype == "string"), None)
     if text is None:
         return source

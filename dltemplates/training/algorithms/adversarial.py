@@ -166,7 +166,7 @@ class Adversarial(Algorithm):
                 penalty = [self.penalty * tf.reduce_mean(each)]
             shares = [tf.reduce_mean(correct) for correct in self._correct(real_logits, generated_logits)]
             figures = tf.stack([loss, *shares, *penalty])
-            return _share(tf.add_n([loss, *penalty]), self.discriminator), figures
+            return _replica_share(tf.add_n([loss, *penalty]), self.discriminator), figures
 
         return self.discriminator_descent.step(loss_on_both)
 
@@ -176,7 +176,7 @@ class Adversarial(Algorithm):
         def loss_on_generated():
             generated = self._generate(reference, labels, draw, training=True)
             loss = tf.reduce_mean(self._loss(self._discriminate(generated, labels, training=True)[:, 0], 1.0))
-            return _share(loss, self.generator), loss
+            return _replica_share(loss, self.generator), loss
 
         return self.generator_descent.step(loss_on_generated)
 
@@ -221,6 +221,6 @@ def scale(images: Any) -> Any:
     return tf.cast(images, tf.float32) / 127.5 - 1
 
 
-def _share(loss: Any, network: keras.Model) -> Any:
+def _replica_share(loss: Any, network: keras.Model) -> Any:
     """Return this replica's share of a loss plus the penalty on a network's weights."""
     return tf.add_n([loss, *network.losses]) / tf.distribute.get_replica_context().num_replicas_in_sync

@@ -35,8 +35,8 @@ class Algorithm(ABC):
         optimizer: The optimizer. Its iterations count the steps.
         totals: Sums of the metrics since `reset`, float64 (n,) for exact counts: the loss, the number of examples, and
             more.
-        train_metrics_at_epoch_end: Names of the metrics to compute on training examples too when an epoch ends. During
-            the epoch the weights would differ at every step.
+        train_metrics_at_epoch_end: Names of the metrics to compute also on training examples after each epoch. During
+            the epoch the weights change at every step.
     """
 
     model: keras.Model

@@ -137,27 +137,27 @@ class ContrastiveDivergence(Algorithm):
         rows, on = 0.0, 0.0
         for inputs, _, weight in batches:
             rows += tf.reduce_sum(weight)
-            on += tf.linalg.matvec(self._show(inputs), weight, transpose_a=True)
+            on += tf.linalg.matvec(self._visible_units(inputs), weight, transpose_a=True)
         share = (on + 1) / (rows + 2)  # smoothed, so that a pixel that was never on has a finite bias
         self.machine.visible_bias.assign(tf.math.log(share / (1 - share)))
 
     def train(self, inputs: Any, targets: Any, weights: Any) -> None:
-        v0 = self._show(inputs)
+        v0 = self._visible_units(inputs)
         h0 = self.machine.hidden(v0)
         hidden = own_rows(self.chain, v0) if self.chains else self._draw(h0, 0)
-        vk, hk = self._walk(hidden)
+        vk, hk = self._gibbs_chain(hidden)
         if self.chains:
             self.chain.assign(rows_of_all(self._draw(hk, 0)))
         rows = tf.cast(tf.shape(weights)[0], tf.float32)
-        whole = rows * tf.distribute.get_replica_context().num_replicas_in_sync
+        batch_size = rows * tf.distribute.get_replica_context().num_replicas_in_sync
         both = zip(self._statistics(vk, hk), self._statistics(v0, h0), strict=True)
-        kernel, *biases = sum_over_replicas([(negative - positive) / whole for negative, positive in both])
+        kernel, *biases = sum_over_replicas([(negative - positive) / batch_size for negative, positive in both])
         self._add(self._sums(v0, h0, weights, tf.zeros_like(weights)))
         gradients = [kernel + self.weight_decay * self.machine.kernel, *biases]
         self.descent.apply(gradients)
 
     def evaluate(self, inputs: Any, targets: Any, weights: Any) -> None:
-        v0 = self._show(inputs)
+        v0 = self._visible_units(inputs)
         self._add(self._sums(v0, self.machine.hidden(v0), weights, self.machine.free_energy(v0)))
 
     def figures(self) -> dict[str, float]:
@@ -165,11 +165,11 @@ class ContrastiveDivergence(Algorithm):
         loss, rows, energy = self.totals.numpy()
         return {"loss": float(loss / rows), "free_energy": float(energy / rows)}
 
-    def _show(self, inputs: Any) -> Any:
+    def _visible_units(self, inputs: Any) -> Any:
         """Return the visible units of a batch: (batch, visible)."""
         return tf.cast(self.below(inputs, training=False), tf.float32)
 
-    def _walk(self, hidden: Any) -> tuple[Any, Any]:
+    def _gibbs_chain(self, hidden: Any) -> tuple[Any, Any]:
         """Run a Gibbs chain from binary hidden units.
 
         Returns:

@@ -93,7 +93,9 @@ class Supervised(Algorithm):
     def build(self, targets: Any) -> None:
         outputs = logits_of(self.model.output)
         for name, metric in self.metrics:
-            metric.update_state(_one_example(_of(targets, name)), _one_example(_of(outputs, name)))
+            metric.update_state(
+                _one_example(_part_of_output(targets, name)), _one_example(_part_of_output(outputs, name))
+            )
             metric.reset_state()
         self._states = [[np.zeros(v.shape, v.dtype) for v in metric.variables] for _, metric in self.metrics]
         sizes = [state.size for states in self._states for state in states]
@@ -113,7 +115,9 @@ class Supervised(Algorithm):
         outputs = self.model(inputs, training=training)
         main = logits_of(outputs)
         losses = {
-            name: loss_of_elements(loss, _of(targets, name), _of(main, name), _of(weights, name))
+            name: loss_of_elements(
+                loss, _part_of_output(targets, name), _part_of_output(main, name), _part_of_output(weights, name)
+            )
             for name, loss in self.losses.items()
         }
         if training:
@@ -123,7 +127,7 @@ class Supervised(Algorithm):
         return losses, main, []
 
     def train(self, inputs: Any, targets: Any, weights: Any) -> None:
-        whole = {name: sum_over_replicas(_count(_of(weights, name))) for name in self.losses}
+        whole = {name: sum_over_replicas(_count(_part_of_output(weights, name))) for name in self.losses}
 
         def loss():
             batch = self._forward(inputs, targets, weights, training=True)
@@ -161,7 +165,7 @@ class Supervised(Algorithm):
         losses, outputs, loss_terms = self.losses_of(inputs, targets, weights, training=training)
         penalties = self.model.losses
         return Forward(
-            sums={name: tf.reduce_sum(each * _of(weights, name)) for name, each in losses.items()},
+            sums={name: tf.reduce_sum(each * _part_of_output(weights, name)) for name, each in losses.items()},
             outputs=outputs,
             loss_terms=[tf.reduce_sum(part * weights) for part in loss_terms],
             penalty=tf.add_n(penalties) if penalties else tf.constant(0.0),
@@ -171,15 +175,17 @@ class Supervised(Algorithm):
         """Return the addition of this replica's batch to the totals; the penalty counts towards the first output."""
         penalty, totals = batch.penalty, []
         for name, summed in batch.sums.items():
-            count = _count(_of(weights, name))
+            count = _count(_part_of_output(weights, name))
             totals += [summed + penalty * count, count]
             penalty = 0.0
         totals = [tf.stack([*totals, *batch.loss_terms])]
         for (name, metric), states in zip(self.metrics, self._states, strict=True):
-            has_weight = tf.cast(_of(weights, name) != 0, tf.float32)
+            has_weight = tf.cast(_part_of_output(weights, name) != 0, tf.float32)
             zeros = [tf.constant(state) for state in states]
-            output = _of(batch.outputs, name)
-            added = metric.stateless_update_state(zeros, _of(targets, name), output, sample_weight=has_weight)
+            output = _part_of_output(batch.outputs, name)
+            added = metric.stateless_update_state(
+                zeros, _part_of_output(targets, name), output, sample_weight=has_weight
+            )
             totals += [tf.reshape(tf.cast(value, tf.float32), [-1]) for value in added]
         return tf.cast(tf.concat(totals, axis=0), tf.float64)
 
@@ -209,7 +215,7 @@ def loss_of_elements(loss: keras.losses.Loss, targets: Any, outputs: Any, weight
     return tf.reduce_mean(tf.reshape(each, tf.concat([tf.shape(weights), [-1]], axis=0)), axis=-1)
 
 
-def _of(structure: Any, output: str) -> Any:
+def _part_of_output(structure: Any, output: str) -> Any:
     """Return an output's part of a dict; a model with one output has no dicts."""
     return structure[output] if output else structure
 

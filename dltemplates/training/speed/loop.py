@@ -21,7 +21,7 @@ CALL_SECONDS = 0.2  # target time of one call: short enough to react to Ctrl-C
 def pays_to_compile(model: keras.Model, replicas: int, *, deterministic: bool) -> bool:
     """Return whether to compile a model's steps with XLA: it must work, and was measured to be faster.
 
-    XLA fails with several replicas, and compiles anew for each batch shape. On a GPU it has no deterministic form of
+    XLA fails with several replicas, and compiles again for each batch shape. On a GPU it has no deterministic form of
     some operations (the gradient of max pooling). On a CPU it speeds up recurrent layers, and slows down convolutions
     and small dense layers. It also draws other noise, so one device would not train as several do.
 
@@ -71,7 +71,10 @@ class StepLoop:
         self.steps_per_call = 1
 
     def __call__(self, iterator: Any, steps: int) -> None:
-        """Run `steps` steps, as many on every worker: TensorFlow pairs their messages by their place in the loop."""
+        """Run `steps` steps.
+
+        All workers must run the same number, since TensorFlow matches their messages by iteration.
+        """
         started = time.perf_counter()
         self._run(iterator, tf.constant(steps, tf.int64))
         self._calls += 1

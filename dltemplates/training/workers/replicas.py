@@ -1,7 +1,8 @@
 """A model for several replicas, which together train as one device does, up to rounding.
 
-A plain model goes wrong silently: batch normalization sees only its replica's part of the batch, and every replica
-draws the same noise. `algorithms/descent.py` handles a third error, gradients clipped before they are summed.
+A plain model would train wrongly without an error: batch normalization sees only its replica's part of the batch, and
+every replica draws the same noise. `algorithms/descent.py` handles a third fault, gradients clipped before they are
+summed.
 """
 
 from __future__ import annotations
@@ -28,12 +29,12 @@ def for_replicas(model: keras.Model) -> keras.Model:
     Raises:
         ValueError: If a layer would behave differently on several devices than on one.
     """
-    copy = keras.models.clone_model(model, clone_function=_exchange, recursive=True)
+    copy = keras.models.clone_model(model, clone_function=_replace_layer, recursive=True)
     for layer in flatten_layers(copy):
         if isinstance(layer, layers.BatchNormalization):
             layer.synchronized = True
         if type(layer) is layers.BatchNormalization:
-            # Not a copy, since a layer within a layer cannot be replaced; only the batch statistics differ.
+            # Change the class in place: a layer within a layer cannot be replaced. Only the batch statistics differ.
             layer.__class__ = BatchNormalization
         _check_noise(layer)
     for old, new in zip(flatten_layers(model), flatten_layers(copy), strict=True):
@@ -43,7 +44,7 @@ def for_replicas(model: keras.Model) -> keras.Model:
     return copy
 
 
-def _exchange(layer: layers.Layer) -> layers.Layer:
+def _replace_layer(layer: layers.Layer) -> layers.Layer:
     config = layer.get_config()
     for plain, whole in WHOLE_BATCH.items():
         if type(layer) is plain:

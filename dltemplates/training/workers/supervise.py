@@ -71,22 +71,22 @@ def train_on_workers(
         )
     reporter = reporter or Silent()
     path = _run_path(name, output, resume=resume, overwrite=overwrite)
-    record_before = _identity(Run(path).record_path)
+    record_before = _file_id(Run(path).record_path)
     with tempfile.TemporaryDirectory() as folder, stop_on_signals() as stop:
         file = Path(folder) / f"{name}.toml"
         atomic_write(file, template.to_toml())
         command = [sys.executable, "-m", "dltemplates", "train", str(file), "-o", str(path), "--strategy=multiworker"]
         command += ["--fail-on-bad-image"] if fail_on_bad_image else []
         for restart in range(max_restarts + 1):
-            # Before this training has a run of its own, a restart begins anew.
-            is_new = not resume and _identity(Run(path).record_path) == record_before
+            # Before this training has its own run, a restart begins at step 0.
+            is_new = not resume and _file_id(Run(path).record_path) == record_before
             options = (["--overwrite"] if overwrite or restart else []) if is_new else ["--resume"]
             group = Workers.start(command + options, workers, reporter)
             try:
                 failure = group.wait(stop)
             except KeyboardInterrupt:
                 hint = f"Go on with `dlt train {Run(path).template_path} --workers {workers} --resume -o {path}`."
-                has_begun = _identity(Run(path).record_path) is not None
+                has_begun = _file_id(Run(path).record_path) is not None
                 raise KeyboardInterrupt(
                     f"interrupted. {hint}" if has_begun else "interrupted before the run began"
                 ) from None
@@ -109,7 +109,7 @@ def _run_path(name: str, output: str | Path | None, *, resume: bool, overwrite: 
     return path
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+def _file_id(path: Path) -> tuple[int, int] | None:
     """Return the inode and time of a file, which change when it is replaced; None if there is none."""
     try:
         status = path.stat()
@@ -178,11 +178,11 @@ class Workers:
             if stop.requested:
                 self._stop()
             if any(codes):
-                # A worker that lost another may end first; the lost one then ends with the reason.
+                # The first worker to end may only have lost a connection. Wait for the one that failed.
                 deadline = time.monotonic() + REASON_SECONDS
-                while not self._reasons() and None in self._codes() and time.monotonic() < deadline:
+                while not self._own_failures() and None in self._codes() and time.monotonic() < deadline:
                     time.sleep(POLL_SECONDS)
-                rank, code = (self._reasons() or [(codes.index(LOST_WORKERS), LOST_WORKERS)])[0]
+                rank, code = (self._own_failures() or [(codes.index(LOST_WORKERS), LOST_WORKERS)])[0]
                 return self._explain(rank, code)
             if all(code == 0 for code in codes):
                 return None
@@ -191,13 +191,13 @@ class Workers:
     def _codes(self) -> list[int | None]:
         return [process.poll() for process in self.processes]
 
-    def _reasons(self) -> list[tuple[int, int]]:
-        """Return rank and exit code of the workers that failed themselves, not because they lost another."""
+    def _own_failures(self) -> list[tuple[int, int]]:
+        """Return rank and exit code of each worker that failed, except those that only lost a connection."""
         return [(rank, code) for rank, code in enumerate(self._codes()) if code and code != LOST_WORKERS]
 
     def _explain(self, rank: int, code: int) -> str:
         if code == LOST_WORKERS:
-            return f"worker {rank} lost another one"
+            return f"worker {rank} lost the connection to another worker"
         if code < 0:
             return f"worker {rank} died ({signal_name(code)})"
         self.readers[rank].join(timeout=5)

@@ -18,7 +18,10 @@ def check_same_template(distribution: Distribution, template: Template, *, fail_
     Raises:
         ValueError: If a worker differs; the message names the setting. All workers raise it.
     """
-    here = {"precision here": resolve_precision(template.train.precision), "--fail-on-bad-image": fail_on_bad_image}
+    here = {
+        "precision on this machine": resolve_precision(template.train.precision),
+        "--fail-on-bad-image": fail_on_bad_image,
+    }
     versions = {package: version(package) for package in ("tensorflow", "keras")}
     own = json.dumps({**template.flat(), **here, "devices": str(distribution), **versions}, default=str)
     chief, *others = (json.loads(text) for text in distribution.share_text(own))

@@ -42,5 +42,5 @@ def test_rates_must_leave_something(rates):
 
 @pytest.mark.parametrize("rates", [[], [0.2], [0.2, 0.4, 0.4]])
 def test_there_are_two_rates(rates):
-    with pytest.raises(ValueError, match=r"^`dropout_rates` must be two: .* Received: dropout_rates=\["):
+    with pytest.raises(ValueError, match=r"^`dropout_rates` must be two rates: .* Received: dropout_rates=\["):
         build_network("dscnn", {"input_shape": (49, 10, 1), "num_outputs": 12}, {"dropout_rates": rates})

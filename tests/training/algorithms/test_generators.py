@@ -148,12 +148,12 @@ def test_the_record_holds_the_evaluator_and_class_shares(gan_run, evaluator):
     assert details["examples"] == gan_run.record.spec.sizes["test"]
     report = write_report(gan_run).read_text()
     assert evaluator.record.sha256["model.weights.h5"][:12] in report
-    assert "the generator has collapsed" in report
+    assert "mode collapse" in report
 
 
 def test_collapse_gives_a_warning_and_is_recorded(gan_run, notes):
     """After two epochs all images are almost the same."""
-    (warning,) = [text for text in notes.notes if "collapsed" in text]
+    (warning,) = [text for text in notes.notes if "mode collapse" in text]
     warnings = gan_run.record.details["warnings"]
     assert warnings["1"] == warning
     assert set(warnings) <= {"1", "2"}
@@ -167,7 +167,7 @@ def test_a_warning_is_given_once_until_the_collapse_ends():
     for epoch, diversity in enumerate([0.2, 0.9, 0.3, 0.1], 1):
         generated = {"image": 127 + diversity * (real["image"] - 127)}
         _warn(task.compare(real, generated), epoch, state, reporter)
-    assert [text.partition(":")[0] for text in heard] == ["the generator has collapsed, or has yet to learn"] * 2
+    assert [text.partition(":")[0] for text in heard] == ["mode collapse, or too little training so far"] * 2
     assert "0.20 times" in heard[0]
     assert "0.30 times" in heard[1]
     assert list(state.warnings) == ["3", "4"]

@@ -192,7 +192,7 @@ def test_a_worker_that_loses_another_exits_with_the_restart_code(tmp_path):
     template = small_template(train__epochs=100, train__checkpoint_seconds=0)
     results = start_by_hand(tmp_path, [template, template], then=kill)
     assert [code for _, code in results] == [138, -signal.SIGKILL]
-    assert "worker 0 of 2 lost another one" in results[0][0]
+    assert "worker 0 of 2 lost the connection to another worker" in results[0][0]
     assert run.record.state == "interrupted"
 
 
