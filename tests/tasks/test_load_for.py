@@ -184,7 +184,7 @@ def test_the_splits_have_a_checksum_like_the_weights(trained, tmp_path):
     run = Run(tmp_path / "run")
     assert "assets/splits.npz" in run.record.sha256
     run.splits_path.write_bytes(run.splits_path.read_bytes()[:-1] + b"x")
-    with pytest.raises(ValueError, match=r"as it was written. Received: .*splits.npz"):
+    with pytest.raises(ValueError, match=r"must not change. Received: .*splits.npz"):
         evaluate(run.path)
 
 
