@@ -177,7 +177,7 @@ def test_a_failed_format_is_tried_again_and_exits_with_3(copy, in_process, monke
 
 def test_an_interrupted_training_prints_the_command_to_resume(complete_run, tmp_path, in_process):
     folder = tmp_path / complete_run.name
-    with pytest.raises(KeyboardInterrupt, match=rf"at step .*Go on with `dlt run .* --resume -o {folder}`"):
+    with pytest.raises(KeyboardInterrupt, match=rf"at step .*Continue with `dlt run .* --resume -o {folder}`"):
         run(TEMPLATE, output=folder, reporter=Listener(stop_at=1))
     assert Run(folder).record.state == "interrupted"
     report, states, notes = go_on(Run(folder))
@@ -284,7 +284,7 @@ def test_ctrl_c_exits_with_130_and_prints_the_command_to_resume(killed, phase):
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 130, err
-    assert re.search(rf"Go on with `dlt run {run.template_path} --resume -o {run.path}`", err.splitlines()[-1])
+    assert re.search(rf"Continue with `dlt run {run.template_path} --resume -o {run.path}`", err.splitlines()[-1])
     done = run_dlt("run", run.template_path, "--resume", "-o", run.path)
     assert done.returncode == 0, done.stderr
 

@@ -140,7 +140,7 @@ def _resumable(run: Run, state: TrainingState, total_steps: int, command: str, r
         if isinstance(error, KeyboardInterrupt):
             raise KeyboardInterrupt(
                 f"interrupted at step {state.step} of {total_steps}. "
-                f"Go on with `{command} {run.template_path} --resume -o {run.path}`."
+                f"Continue with `{command} {run.template_path} --resume -o {run.path}`."
             ) from None
         raise
     finally:

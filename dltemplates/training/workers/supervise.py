@@ -85,7 +85,7 @@ def train_on_workers(
             try:
                 failure = group.wait(stop)
             except KeyboardInterrupt:
-                hint = f"Go on with `dlt train {Run(path).template_path} --workers {workers} --resume -o {path}`."
+                hint = f"Continue with `dlt train {Run(path).template_path} --workers {workers} --resume -o {path}`."
                 has_begun = _file_id(Run(path).record_path) is not None
                 raise KeyboardInterrupt(
                     f"interrupted. {hint}" if has_begun else "interrupted before the run began"
@@ -96,7 +96,7 @@ def train_on_workers(
                 return load_run(path)
             if restart < max_restarts:
                 reporter.note(f"{failure}; all {workers} start again from the last checkpoint")
-    raise WorkerError(f"{failure}, after {max_restarts} restarts. Go on with --resume -o {path}")
+    raise WorkerError(f"{failure}, after {max_restarts} restarts. Continue with --resume -o {path}")
 
 
 def _run_path(name: str, output: str | Path | None, *, resume: bool, overwrite: bool) -> Path:

@@ -88,7 +88,7 @@ def test_a_worker_killed_in_the_middle_changes_no_bit(whole, tmp_path, monkeypat
 
 def test_workers_that_die_too_often_raise_an_error(tmp_path, monkeypatch):
     on_start(monkeypatch, lambda processes, start: processes[1].kill())
-    with pytest.raises(WorkerError, match=r"worker 1 died \(SIGKILL\), after 1 restarts. Go on with --resume"):
+    with pytest.raises(WorkerError, match=r"worker 1 died \(SIGKILL\), after 1 restarts. Continue with --resume"):
         train_on_workers(TEMPLATE, 2, output=tmp_path / "run", max_restarts=1)
 
 
@@ -102,7 +102,7 @@ def test_an_interrupt_stops_all_workers_and_resuming_is_exact(whole, tmp_path, m
 
     with monkeypatch.context() as patched:
         starts = on_start(patched, interrupt)
-        with pytest.raises(KeyboardInterrupt, match=r"interrupted. Go on with .* --workers 2 --resume -o"):
+        with pytest.raises(KeyboardInterrupt, match=r"interrupted. Continue with .* --workers 2 --resume -o"):
             train_on_workers(TEMPLATE, 2, output=run.path)
     assert [process.returncode for process in starts[0].processes] == [130, 130]
     assert run.record.state == "interrupted"
