@@ -173,18 +173,19 @@ def load(kind: str, name: str, *, from_file: bool = False) -> Any:
     if entry is None:
         _trusted.add(module_name)
     elif kind == "model" and attribute != name:
-        return variant(target, name, **entry.options)
+        return variant(target, name)
     return target
 
 
-def variant(builder: Callable[..., Any], name: str, **fixed: Any) -> Callable[..., Any]:
-    """Return a model's builder with another default name and some of its options fixed.
+def variant(builder: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """Return the builder of a model of the catalog that is one of a family.
 
     Args:
         builder: The builder of the family, such as `resnet_cifar`.
-        name: Name of the variant, such as `resnet20`.
-        fixed: Options, such as `depth=20`. The variant has no such arguments.
+        name: Name of the variant, such as `resnet20`. Its catalog entry fixes options of the family, such as
+            `depth=20`; the variant has no such arguments.
     """
+    fixed = MODELS[name].options
     signature = inspect.signature(builder)
     remaining = [parameter for key, parameter in signature.parameters.items() if key not in fixed]
     own = signature.replace(parameters=[p.replace(default=name) if p.name == "name" else p for p in remaining])

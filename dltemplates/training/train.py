@@ -58,7 +58,8 @@ def train(
         fail_on_bad_image: Stop at an image that breaks during training. By default another image replaces it.
         strategy: `single` device, `mirrored` over the devices of this machine, `multiworker` over the machines in
             `TF_CONFIG`, or `auto` to choose among them. The result is the same.
-        devices: Number of devices on this machine.
+        devices: Number of devices on this machine. Several devices of a processor stay split until the process ends,
+            and change the rounding of its later trainings.
         command: The command to show the user for resuming after an interruption.
         reporter: Receives the progress; silent by default.
 

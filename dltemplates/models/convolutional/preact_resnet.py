@@ -79,8 +79,8 @@ def preact_resnet_cifar(
     return _classifier(inputs, x, num_outputs, name)
 
 
-preact_resnet110 = variant(preact_resnet_cifar, "preact_resnet110", depth=110, bottleneck=False)
-preact_resnet164 = variant(preact_resnet_cifar, "preact_resnet164", depth=164, bottleneck=True)
+preact_resnet110 = variant(preact_resnet_cifar, "preact_resnet110")
+preact_resnet164 = variant(preact_resnet_cifar, "preact_resnet164")
 
 
 @checked
@@ -128,9 +128,9 @@ def preact_resnet_imagenet(
     return _classifier(inputs, x, num_outputs, name)
 
 
-preact_resnet50 = variant(preact_resnet_imagenet, "preact_resnet50", depth=50)
-preact_resnet101 = variant(preact_resnet_imagenet, "preact_resnet101", depth=101)
-preact_resnet152 = variant(preact_resnet_imagenet, "preact_resnet152", depth=152)
+preact_resnet50 = variant(preact_resnet_imagenet, "preact_resnet50")
+preact_resnet101 = variant(preact_resnet_imagenet, "preact_resnet101")
+preact_resnet152 = variant(preact_resnet_imagenet, "preact_resnet152")
 
 
 def _classifier(inputs, x, num_outputs, name):

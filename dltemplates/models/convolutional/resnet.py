@@ -95,12 +95,12 @@ def resnet_cifar(
     return _resnet(input_shape, num_outputs, blocks=blocks, convolve=convolve, shortcut=shortcut, name=name)
 
 
-resnet20 = variant(resnet_cifar, "resnet20", depth=20)
-resnet32 = variant(resnet_cifar, "resnet32", depth=32)
-resnet44 = variant(resnet_cifar, "resnet44", depth=44)
-resnet56 = variant(resnet_cifar, "resnet56", depth=56)
-resnet110 = variant(resnet_cifar, "resnet110", depth=110)
-resnet1202 = variant(resnet_cifar, "resnet1202", depth=1202)
+resnet20 = variant(resnet_cifar, "resnet20")
+resnet32 = variant(resnet_cifar, "resnet32")
+resnet44 = variant(resnet_cifar, "resnet44")
+resnet56 = variant(resnet_cifar, "resnet56")
+resnet110 = variant(resnet_cifar, "resnet110")
+resnet1202 = variant(resnet_cifar, "resnet1202")
 
 
 def _resnet(

@@ -83,11 +83,11 @@ def resnet_imagenet(
     return keras.Model(inputs, logits, name=name)
 
 
-resnet18 = variant(resnet_imagenet, "resnet18", depth=18, stride_on_3x3=False)
-resnet34 = variant(resnet_imagenet, "resnet34", depth=34, stride_on_3x3=False)
-resnet50 = variant(resnet_imagenet, "resnet50", depth=50)
-resnet101 = variant(resnet_imagenet, "resnet101", depth=101)
-resnet152 = variant(resnet_imagenet, "resnet152", depth=152)
+resnet18 = variant(resnet_imagenet, "resnet18")
+resnet34 = variant(resnet_imagenet, "resnet34")
+resnet50 = variant(resnet_imagenet, "resnet50")
+resnet101 = variant(resnet_imagenet, "resnet101")
+resnet152 = variant(resnet_imagenet, "resnet152")
 
 
 def stem(x, filters):

@@ -76,10 +76,10 @@ def vgg(
     return keras.Model(inputs, logits, name=name)
 
 
-vgg11 = variant(vgg, "vgg11", depth=11)
-vgg13 = variant(vgg, "vgg13", depth=13)
-vgg16 = variant(vgg, "vgg16", depth=16)
-vgg19 = variant(vgg, "vgg19", depth=19)
+vgg11 = variant(vgg, "vgg11")
+vgg13 = variant(vgg, "vgg13")
+vgg16 = variant(vgg, "vgg16")
+vgg19 = variant(vgg, "vgg19")
 
 
 def stage(x, filters, repeats):

@@ -112,8 +112,8 @@ def efficientnet(
     return keras.Model(inputs, logits, name=name)
 
 
-efficientnet_b0 = variant(efficientnet, "efficientnet_b0", lite=False)
-efficientnet_lite0 = variant(efficientnet, "efficientnet_lite0", lite=True)
+efficientnet_b0 = variant(efficientnet, "efficientnet_b0")
+efficientnet_lite0 = variant(efficientnet, "efficientnet_lite0")
 
 
 def weigh_channels(x, filters):

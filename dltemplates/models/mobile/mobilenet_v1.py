@@ -85,6 +85,4 @@ def mobilenet_v1(
     return keras.Model(inputs, logits, name=name)
 
 
-mobilenet_v1_025 = variant(
-    mobilenet_v1, "mobilenet_v1_025", width=0.25, activation="relu", use_bias=True, dropout_rate=None
-)
+mobilenet_v1_025 = variant(mobilenet_v1, "mobilenet_v1_025")

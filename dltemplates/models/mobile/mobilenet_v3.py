@@ -120,8 +120,8 @@ def mobilenet_v3(
     return keras.Model(inputs, logits, name=name)
 
 
-mobilenet_v3_small = variant(mobilenet_v3, "mobilenet_v3_small", size="small")
-mobilenet_v3_large = variant(mobilenet_v3, "mobilenet_v3_large", size="large")
+mobilenet_v3_small = variant(mobilenet_v3, "mobilenet_v3_small")
+mobilenet_v3_large = variant(mobilenet_v3, "mobilenet_v3_large")
 
 
 def weigh_channels(x):
