@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from dltemplates.datasets.given import Given, read_given
 from dltemplates.datasets.images.folder import SUFFIXES
+from dltemplates.datasets.prediction_inputs import PredictionInput, read_inputs
 from dltemplates.datasets.source import ALL, Dataset
 from dltemplates.deploy.report import load_run_report
 from dltemplates.deploy.system import find_system
@@ -130,7 +130,7 @@ def predict(
     inputs = list(inputs)
     if output is not None and (images or to_table):
         _check_output(Path(output), inputs, to_table=to_table)
-    examples = read_given(contract.inputs[0], contract, inputs)
+    examples = read_inputs(contract.inputs[0], contract, inputs)
     predictions = (_predict_one(loaded, example, all_classes=to_table) for example in examples)
     if to_table:
         results = list(predictions)
@@ -205,7 +205,7 @@ def _file_name(text: str) -> str:
     return re.sub(r"[^\w.-]+", "_", name)[:40]
 
 
-def _predict_one(loaded: LoadedSystem, example: Given, *, all_classes: bool) -> dict[str, Any]:
+def _predict_one(loaded: LoadedSystem, example: PredictionInput, *, all_classes: bool) -> dict[str, Any]:
     """Predict one example and format the result; with `all_classes`, include the probability of every class."""
     if example.arrays is None:
         return {"input": example.name, **example.remarks}
@@ -239,7 +239,7 @@ def _open(path: str | Path, threads: int, part: str = "") -> LoadedSystem:
 
 
 def _open_run(run: Run, part: str) -> LoadedSystem:
-    servings = run.servings()
+    servings = run.serving_models()
     if part not in servings and (part or WHOLE in servings):
         known = ", ".join(name for name in servings if name) or "none"
         raise ValueError(f"The run must have this part. Received: {part!r}. There are: {known}.")

@@ -38,7 +38,7 @@ PARTIAL = ".partial-"
 HDF5_OVERHEAD, HDF5_PER_ARRAY = 64 * 1024, 4 * 1024  # bytes, generously
 
 
-def shown(figure: float) -> str:
+def format_score(figure: float) -> str:
     """Format a score or another metric with few digits."""
     return f"{figure:.4f}" if figure == 0 or 1e-3 <= abs(figure) < 1e7 else f"{figure:.4g}"
 
@@ -251,13 +251,13 @@ class Run:
         model.load_weights(self.weights_path)
         return model
 
-    def servings(self) -> dict[str, ServingModel]:
+    def serving_models(self) -> dict[str, ServingModel]:
         """Return the serving models by name: the whole network under `""`, its parts under their names."""
         return self.task().serve(self.model(), self.record.spec, self.template, name=self.name)
 
     def serving(self) -> ServingModel:
         """Return the serving model of the whole network."""
-        return self.servings()[""]
+        return self.serving_models()[""]
 
     def describe(self) -> str:
         """Describe the run in one line, for `dlt list runs`."""

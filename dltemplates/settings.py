@@ -25,7 +25,7 @@ Whole = Annotated[int, Field(ge=0, lt=2**31, strict=True)]
 OpenShare = Annotated[float, Field(gt=0, lt=1, strict=True)]
 
 
-class Part(BaseModel):
+class SettingsTable(BaseModel):
     """A table of the template. Unknown keys are errors; values do not change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -78,7 +78,7 @@ NO_DATASET = "none"  # for a task with data of its own
 ColumnKind = Literal["number", "date", "category", "skip"]
 
 
-class ImageSettings(Part):
+class ImageSettings(SettingsTable):
     """Settings of images.
 
     Attributes:
@@ -92,7 +92,7 @@ class ImageSettings(Part):
     resize: Literal["stretch", "crop", "pad"] = "stretch"
 
 
-class TableSettings(Part):
+class TableSettings(SettingsTable):
     """Settings of a table.
 
     Attributes:
@@ -102,7 +102,7 @@ class TableSettings(Part):
     columns: dict[str, ColumnKind] = {}
 
 
-class SeriesSettings(Part):
+class SeriesSettings(SettingsTable):
     """Settings of a series.
 
     Attributes:
@@ -122,7 +122,7 @@ class SeriesSettings(Part):
 KINDS = ("images", "table", "series")  # of data, each with its own table of settings
 
 
-class DatasetSettings(Part):
+class DatasetSettings(SettingsTable):
     """The dataset, its splits, and a table of settings for its kind: images, table or series.
 
     Attributes:
@@ -172,7 +172,7 @@ class DatasetSettings(Part):
         return self.series or SeriesSettings()
 
 
-class SGD(Part):
+class SGD(SettingsTable):
     """Stochastic gradient descent with momentum (Polyak 1964) or Nesterov momentum (Sutskever 2013).
 
     Attributes:
@@ -197,7 +197,7 @@ class SGD(Part):
         return self
 
 
-class Adagrad(Part):
+class Adagrad(SettingsTable):
     """Adagrad (Duchi 2011)."""
 
     name: Literal["adagrad"]
@@ -205,7 +205,7 @@ class Adagrad(Part):
     epsilon: Positive = 1e-7
 
 
-class RMSprop(Part):
+class RMSprop(SettingsTable):
     """RMSprop (Hinton 2012)."""
 
     name: Literal["rmsprop"]
@@ -214,7 +214,7 @@ class RMSprop(Part):
     epsilon: Positive = 1e-7
 
 
-class Adam(Part):
+class Adam(SettingsTable):
     """Adam (Kingma 2015)."""
 
     name: Literal["adam"]
@@ -230,14 +230,14 @@ class AdamW(Adam):
     weight_decay: NonNegative = 0.004
 
 
-class Constant(Part):
+class Constant(SettingsTable):
     """A constant learning rate."""
 
     name: Literal["constant"]
     value: Positive
 
 
-class Cosine(Part):
+class Cosine(SettingsTable):
     """A linear warm-up to `peak`, then half a cosine down to `final` (Loshchilov 2017)."""
 
     name: Literal["cosine"]
@@ -252,7 +252,7 @@ class Cosine(Part):
         return self
 
 
-class OneCycle(Part):
+class OneCycle(SettingsTable):
     """A linear warm-up from `peak / 25` to `peak` over `warmup` of all steps, then a cosine to about 0 (Smith 2018)."""
 
     name: Literal["one_cycle"]
@@ -260,7 +260,7 @@ class OneCycle(Part):
     warmup: Share = 0.3
 
 
-class Step(Part):
+class Step(SettingsTable):
     """A learning rate `value`, multiplied by `factor` at each epoch in `at` (He 2016 section 4.2)."""
 
     name: Literal["step"]
@@ -276,7 +276,7 @@ class Step(Part):
         return at
 
 
-class RandAugment(Part):
+class RandAugment(SettingsTable):
     """RandAugment: random operations out of 14, drawn for each image (Cubuk 2020).
 
     Attributes:
@@ -288,7 +288,7 @@ class RandAugment(Part):
     magnitude: Annotated[float, Field(ge=0, le=10, strict=True)] = 9.0
 
 
-class Augment(Part):
+class Augment(SettingsTable):
     """Random augmentation of the training images, applied in this order.
 
     Attributes:
@@ -319,7 +319,7 @@ class Augment(Part):
     cutmix: NonNegative = 0.0
 
 
-class LayerwisePretrain(Part):
+class LayerwisePretrain(SettingsTable):
     """Greedy layer-wise pretraining: train each RBM on the output of those below, then fine-tune the whole network.
 
     Attributes:
@@ -337,7 +337,7 @@ class LayerwisePretrain(Part):
     gibbs_steps: Annotated[int, Field(ge=1, le=25, strict=True)] = 1
 
 
-class TrainSettings(Part):
+class TrainSettings(SettingsTable):
     """Settings of training.
 
     Attributes:
@@ -397,7 +397,7 @@ class TrainSettings(Part):
         return self
 
 
-class ExportSettings(Part):
+class ExportSettings(SettingsTable):
     """Settings of export.
 
     Attributes:

@@ -22,7 +22,7 @@ from dltemplates.settings import (
     ExportSettings,
     ModelSettings,
     Named,
-    Part,
+    SettingsTable,
     TrainSettings,
     Whole,
     name_or_table,
@@ -35,7 +35,7 @@ NAMES = ("task", "task.name", "model", "model.name")
 NAMED = ("task", "model", "train.optimizer", "train.learning_rate")  # tables that may be a name alone
 
 
-class Template(Part):
+class Template(SettingsTable):
     """The task, dataset, model, training and export of a network."""
 
     task: Annotated[Named, BeforeValidator(name_or_table)]
@@ -55,14 +55,14 @@ class Template(Part):
 
 
 def load_template(
-    name: str | Path, overrides: dict[str, Any] | None = None, *, tell: Callable[[str], None] | None = None
+    name: str | Path, overrides: dict[str, Any] | None = None, *, notify: Callable[[str], None] | None = None
 ) -> Template:
     """Load a template.
 
     Args:
         name: Name of a ready template, or path of a TOML file.
         overrides: Values by dotted path, such as `{"train.epochs": 3}`.
-        tell: If given, old names in `overrides` are accepted and `tell` is called with a line for each. Without it,
+        notify: If given, old names in `overrides` are accepted and `notify` is called with a line for each. Without it,
             old names are errors.
 
     Returns:
@@ -89,10 +89,10 @@ def load_template(
         table = upgrade_template(table)
     for dotted, value in sorted((overrides or {}).items(), key=lambda item: item[0] not in NAMES):
         is_own = (parent := dotted.partition(".")[0]) in OPTIONS and _is_own(table, parent)
-        may_be_old = tell is not None and not is_own
+        may_be_old = notify is not None and not is_own
         new = upgrade_key(dotted, is_series=_is_series(table, overrides or {})) if may_be_old else dotted
-        if tell and new != dotted:
-            tell(f"`{dotted}` is now `{new}`; the old name works in this version only")
+        if notify and new != dotted:
+            notify(f"`{dotted}` is now `{new}`; the old name works in this version only")
         _override(table, new, value)
     template = parse_template(table, source=str(name))
     for kind, named in (("task", template.task.name), ("model", template.model.name)):

@@ -153,10 +153,10 @@ def series_data(table, settings):
     from dltemplates.datasets.fit import fit
     from dltemplates.datasets.hashes import hash_examples
     from dltemplates.datasets.series.csv_series import series_dataset
-    from dltemplates.datasets.whole import split_whole
+    from dltemplates.datasets.whole import add_missing_splits
 
     dataset = series_dataset(table, settings)
-    return fit(split_whole(dataset, hash_examples(dataset.split("train"), dataset.spec), settings))
+    return fit(add_missing_splits(dataset, hash_examples(dataset.split("train"), dataset.spec), settings))
 
 
 def adapt_data(named, dataset):

@@ -104,17 +104,17 @@ def test_a_template_is_upgraded_only_inside_a_run(tmp_path):
 def test_an_old_key_on_the_command_line_works_with_a_notice():
     heard = []
     overrides = parse_overrides(["dataset.image_size=[8, 8]", "dataset.channels=1", "train.epochs=2"])
-    template = load_template("resnet8_digits", overrides, tell=heard.append)
+    template = load_template("resnet8_digits", overrides, notify=heard.append)
     assert (template.dataset.images.size, template.dataset.images.channels) == ((8, 8), 1)
     assert heard == [
         "`dataset.image_size` is now `dataset.images.size`; the old name works in this version only",
         "`dataset.channels` is now `dataset.images.channels`; the old name works in this version only",
     ]
     columns = parse_overrides(["dataset.columns.a.b=skip"])
-    assert load_template("mlp_adult", columns, tell=heard.append).dataset.table.columns == {"a.b": "skip"}
-    assert load_template("lstm_sunspots", columns, tell=heard.append).dataset.series.columns == {"a.b": "skip"}
+    assert load_template("mlp_adult", columns, notify=heard.append).dataset.table.columns == {"a.b": "skip"}
+    assert load_template("lstm_sunspots", columns, notify=heard.append).dataset.series.columns == {"a.b": "skip"}
     both = parse_overrides(["dataset.columns.a.b=skip", "dataset.window=3"])
-    assert load_template("mlp_adult", both, tell=heard.append).dataset.series.window == 3
+    assert load_template("mlp_adult", both, notify=heard.append).dataset.series.window == 3
     with pytest.raises(ValueError, match=r"`dataset\.image_size` is now `dataset\.images\.size`"):
         load_template("resnet8_digits", overrides)
 

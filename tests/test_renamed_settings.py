@@ -77,9 +77,9 @@ def test_a_key_below_a_renamed_table_is_found_one_step_later(tmp_path):
 def test_the_command_line_accepts_an_old_key_and_says_the_new_one(old):
     new, (text, name) = RENAMED_KEYS[old], SETTINGS[old]
     lines = []
-    renamed = load_template(name, parse_overrides([f"{old}={text}"]), tell=lines.append)
+    renamed = load_template(name, parse_overrides([f"{old}={text}"]), notify=lines.append)
     assert lines == [f"`{old}` is now `{new}`; the old name works in this version only"]
-    current = load_template(name, parse_overrides([f"{new}={text}"]), tell=lines.append)
+    current = load_template(name, parse_overrides([f"{new}={text}"]), notify=lines.append)
     assert renamed == current != load_template(name)
     assert len(lines) == 1
     with pytest.raises(ValueError, match=rf"`{re.escape('.'.join(old.split('.')[:2]))}` is now `"):
@@ -95,10 +95,10 @@ def test_options_of_ones_own_task_keep_their_names(old, tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text(tomli_w.dumps(own))
     lines = []
-    assert load_template(path, {old: 8}, tell=lines.append).task.options == {key: 8}
+    assert load_template(path, {old: 8}, notify=lines.append).task.options == {key: 8}
     # The name may come with the same command, before or after its options.
     for names in ({old: 8, "task": "mine:Task"}, {"task.name": "mine:Task", old: 8}):
-        assert load_template("mlp_digits", names, tell=lines.append).task.options[key] == 8
+        assert load_template("mlp_digits", names, notify=lines.append).task.options[key] == 8
     assert lines == []
     contract = {"format_version": 1, "task": "mine:Task", "task_options": {key: 7}}
     assert upgrade_contract(contract) == contract

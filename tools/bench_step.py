@@ -133,7 +133,7 @@ def ours(network: str, precision: str = "float32"):
 
     def train(steps: int) -> int:
         loop.run_all(iterator, steps)
-        algorithm.figures()
+        algorithm.metrics()
         return steps
 
     return train

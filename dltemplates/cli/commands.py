@@ -150,7 +150,7 @@ def build(name, input_shape, classes, sizes, settings, output, overwrite, as_jso
     if classes is not None:
         chosen["num_outputs"] = parse.classes(classes)
     overrides = parse_overrides(settings)
-    folder, summary = build(name, sizes=chosen, settings=overrides, output=output, overwrite=overwrite, tell=out.note)
+    folder, summary = build(name, sizes=chosen, settings=overrides, output=output, overwrite=overwrite, notify=out.note)
     if as_json:
         totals = {key: value for key, value in dataclasses.asdict(summary).items() if key != "rows"}
         out.show({"folder": str(folder), **totals}, True)
@@ -233,7 +233,7 @@ def evaluate(path, data, split, modules, as_json) -> None:
     """Score a run or an exported file on a split."""
     parse.import_modules(modules)
     from dltemplates.inference import evaluate
-    from dltemplates.runs import shown
+    from dltemplates.runs import format_score
 
     result = evaluate(path, data=data, split=split)
     out.note(result["data_note"])
@@ -242,7 +242,7 @@ def evaluate(path, data, split, modules, as_json) -> None:
     else:
         examples = f"{result['examples']} of {result['of']} examples"
         out.show({"file": result["file"], "data": f"{result['data']} {split}, {examples}"})
-        out.show({name: shown(value) for name, value in result["scores"].items()})
+        out.show({name: format_score(value) for name, value in result["scores"].items()})
         out.note_unknown(split, result.get("unknown", {}))
 
 
@@ -404,7 +404,7 @@ def report(path) -> None:
     """Write the report of a run, one HTML file with figures."""
     from dltemplates.reports.report import write_report
 
-    click.echo(write_report(path, tell=out.note))
+    click.echo(write_report(path, notify=out.note))
 
 
 @dlt.command()
@@ -455,4 +455,4 @@ def _template(name: str, data: str | None, settings: tuple[str, ...]):
     from dltemplates.template import load_template, parse_overrides
 
     overrides = parse_overrides(settings) | ({"dataset.name": data} if data else {})
-    return load_template(name, overrides, tell=out.note)
+    return load_template(name, overrides, notify=out.note)

@@ -41,11 +41,11 @@ def render(renderable: Any) -> None:
 
 def short(name: str, value: Any) -> str:
     """Format one output of a prediction in a few characters."""
-    from dltemplates.runs import shown
+    from dltemplates.runs import format_score
 
     match value:
         case float():
-            return f"{name} {shown(value)}"
+            return f"{name} {format_score(value)}"
         case dict():
             return " ".join(short(key, item) for key, item in value.items())
         case [{}, *_] as items:
@@ -64,14 +64,14 @@ def run_figures(run: Run) -> dict[str, Any]:
 
 def run_result(run: Run, as_json: bool) -> None:
     """Print the path and scores of a run, and its warnings."""
-    from dltemplates.runs import shown
+    from dltemplates.runs import format_score
 
     record = run.record
     if as_json:
         show(run_figures(run), True)
         return
     figures = {
-        split: "  ".join(f"{name} {shown(value)}" for name, value in scores.items())
+        split: "  ".join(f"{name} {format_score(value)}" for name, value in scores.items())
         for split, scores in record.scores.items()
     }
     show({"run": f"{run.path} (epoch {record.best_epoch} of {record.epochs} kept, {record.seconds:.0f} s)", **figures})

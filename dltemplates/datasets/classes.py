@@ -29,13 +29,13 @@ class Renumbered(Wrapper):
         return self.value.renumber(array, self.classes) if name == self.value.name else array
 
 
-def with_classes_of(reference: IOSpec, dataset: Dataset, *, must_know: bool = True) -> Dataset:
+def with_classes_of(reference: IOSpec, dataset: Dataset, *, require_known: bool = True) -> Dataset:
     """Renumber a dataset's classes to the ids of a trained network.
 
     Args:
         reference: Spec or contract of the network.
         dataset: The data; it may have some of the network's classes, in any order.
-        must_know: Whether unknown classes are an error; otherwise a target with some stays unchanged.
+        require_known: Whether unknown classes are an error; otherwise a target with some stays unchanged.
 
     Raises:
         ValueError: If the network does not know a class; names it.
@@ -49,7 +49,7 @@ def with_classes_of(reference: IOSpec, dataset: Dataset, *, must_know: bool = Tr
             continue
         classes, names = other.classes, value.classes
         if unknown := [name for name in names if name not in classes]:
-            if not must_know:
+            if not require_known:
                 continue
             raise ValueError(
                 f"The data must have the classes of the network, {_few(classes)}. Received: {_few(unknown)}, which "

@@ -68,7 +68,7 @@ def fit_numbers(value: Number, train: np.ndarray) -> Number:
     return with_statistics(value, train)
 
 
-def is_held(numbers: np.ndarray) -> np.ndarray:
+def fits_float32(numbers: np.ndarray) -> np.ndarray:
     """Return whether each number is finite as float32."""
     return np.abs(numbers) <= MAX_FLOAT32
 

@@ -11,7 +11,7 @@ from dltemplates.datasets.source import Dataset, origin
 from dltemplates.datasets.spec import IOSpec
 from dltemplates.datasets.tables.source import TableSource
 from dltemplates.features import Image, Series
-from dltemplates.settings import NO_DATASET, DatasetSettings, Part
+from dltemplates.settings import NO_DATASET, DatasetSettings, SettingsTable
 
 
 def load_dataset(settings: DatasetSettings, *, from_file: bool = False, reference: IOSpec | None = None) -> Dataset:
@@ -73,8 +73,8 @@ def check_settings(settings: DatasetSettings, dataset: Dataset) -> None:
     for name, user in USED_BY.items():
         setting = getattr(settings, name)
         if setting is not None and name not in used:
-            received = setting.model_dump(exclude_unset=True) if isinstance(setting, Part) else setting
-            way_out = f"--set dataset.{name}=none" if isinstance(setting, Part) else "leave it out"
+            received = setting.model_dump(exclude_unset=True) if isinstance(setting, SettingsTable) else setting
+            way_out = f"--set dataset.{name}=none" if isinstance(setting, SettingsTable) else "leave it out"
             raise ValueError(
                 f"`dataset.{name}` is for {user}. Received: {received!r} for {settings.name}, {kind}. Choose other "
                 f"data, or {way_out}."

@@ -20,7 +20,7 @@ from dltemplates.datasets.augment.mixing import mix_images, mix_values
 from dltemplates.datasets.augment.transform import CropFlip, is_spatial
 from dltemplates.datasets.reading import read_batches
 from dltemplates.datasets.source import Source
-from dltemplates.datasets.spec import DatasetSpec, gives_back, image_of
+from dltemplates.datasets.spec import DatasetSpec, image_of, reconstructs_input
 from dltemplates.settings import Augment
 
 AHEAD = 2  # prefetched batches
@@ -143,7 +143,7 @@ def training_batches(
     if mixes:
         _check_mixable(batch, spec)
     crop_flip = CropFlip.of_training(image, augment) if image else None
-    reconstructs = gives_back(spec)
+    reconstructs = reconstructs_input(spec)
 
     def part_of(number):
         """Return the indices and the draws of one part's rows."""
@@ -183,7 +183,7 @@ def evaluation_batches(
     batch_size: int,
     batch: MakeBatch,
     shard: Shard = Shard(),
-    most: int | None = None,
+    max_examples: int | None = None,
 ) -> tf.data.Dataset:
     """Build the batches of a whole split, in order, or parts of them.
 
@@ -195,13 +195,13 @@ def evaluation_batches(
         batch_size: Examples per batch, rounded up to a multiple of the parts; at most the size of the split.
         batch: Function from raw examples to inputs, targets and weights: `Task.batch`.
         shard: The parts of each batch to build here.
-        most: Maximum number of examples, evenly spread, because files are sorted by class; None for all.
+        max_examples: Maximum number of examples, evenly spread, because files are sorted by class; None for all.
 
     Returns:
         `(inputs, targets, weights)` for each batch and part, of known cardinality.
     """
     image = image_of(spec)
-    examples = len(source) if most is None else min(most, len(source))
+    examples = len(source) if max_examples is None else min(max_examples, len(source))
     rows = math.ceil(min(batch_size, examples) / shard.parts)
     steps = range(math.ceil(examples / (rows * shard.parts)))
     crop_flip = CropFlip.whole(image) if image else None
@@ -267,7 +267,7 @@ def _rows(batch_size: int, parts: int, mixes: bool) -> int:
 
 def _check_moves(spec: DatasetSpec, augment: Augment) -> None:
     """Refuse changes that would move or mix the image but not the boxes on it."""
-    others = [*spec.inputs[1:], *(() if gives_back(spec) else spec.targets)]
+    others = [*spec.inputs[1:], *(() if reconstructs_input(spec) else spec.targets)]
     names = [feature.name for feature in others if is_spatial(feature)]
     used = [setting for setting in IMAGE_ONLY if getattr(augment, setting)]
     if names and used:

@@ -239,14 +239,14 @@ def origin(source: Source) -> tuple[Source, np.ndarray]:
     return source, np.arange(len(source))
 
 
-def examples_at_once(numbers: int, most: int) -> int:
-    """Return the number of examples per batch: fewer than `most` if they are large.
+def examples_at_once(numbers: int, max_examples: int) -> int:
+    """Return the number of examples per batch: fewer than `max_examples` if they are large.
 
     Args:
         numbers: Count of numbers in one example.
-        most: Batch size for small examples.
+        max_examples: Batch size for small examples.
     """
-    return min(most, max(1, BYTES_AT_ONCE // (4 * max(numbers, 1))))
+    return min(max_examples, max(1, BYTES_AT_ONCE // (4 * max(numbers, 1))))
 
 
 def index_batches(total: int, size: int) -> Iterator[np.ndarray]:

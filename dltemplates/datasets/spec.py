@@ -48,7 +48,7 @@ class IOSpec(Protocol):
     def targets(self) -> tuple[Feature, ...]: ...
 
 
-def gives_back(reference: IOSpec) -> bool:
+def reconstructs_input(reference: IOSpec) -> bool:
     """Return whether the input is also a target, as in an autoencoder; the input may have added noise."""
     return reference.inputs[0].name in {value.name for value in reference.targets}
 
@@ -56,7 +56,9 @@ def gives_back(reference: IOSpec) -> bool:
 def learned_target(reference: IOSpec) -> ClassId | Number | None:
     """Return the table column that a network predicts; None if it reconstructs its own input."""
     return (
-        None if gives_back(reference) else next((v for v in reference.targets if isinstance(v, ClassId | Number)), None)
+        None
+        if reconstructs_input(reference)
+        else next((v for v in reference.targets if isinstance(v, ClassId | Number)), None)
     )
 
 

@@ -33,7 +33,7 @@ class Strata(NamedTuple):
     names: tuple[str, ...] = ()
 
 
-def set_apart(groups: np.ndarray, keys: Sequence[str], share: float, seed: int) -> np.ndarray:
+def choose_share(groups: np.ndarray, keys: Sequence[str], share: float, seed: int) -> np.ndarray:
     """Choose `share` of the examples: the same share of every group, at least one of each but `POOL` and `TRAIN_ONLY`.
 
     The hash of an example's key decides whether it is chosen. So when files are added, nearly all others keep their
@@ -63,7 +63,7 @@ def set_apart(groups: np.ndarray, keys: Sequence[str], share: float, seed: int) 
     return chosen
 
 
-def three_ways(groups: np.ndarray, keys: Sequence[str] | None, *, validation: float, test: float, seed: int) -> Parts:
+def split_by_key(groups: np.ndarray, keys: Sequence[str] | None, *, validation: float, test: float, seed: int) -> Parts:
     """Split examples into train, validation and test.
 
     Args:
@@ -80,9 +80,9 @@ def three_ways(groups: np.ndarray, keys: Sequence[str] | None, *, validation: fl
         ValueError: If no examples are left for train.
     """
     keys = [str(index) for index in range(len(groups))] if keys is None else keys
-    in_test = set_apart(groups, keys, test, seed)
+    in_test = choose_share(groups, keys, test, seed)
     rest = np.flatnonzero(~in_test)
-    in_validation = set_apart(groups[rest], [keys[index] for index in rest.tolist()], validation, seed + 1)
+    in_validation = choose_share(groups[rest], [keys[index] for index in rest.tolist()], validation, seed + 1)
     splits = {
         "train": rest[~in_validation],
         "validation": rest[in_validation],
@@ -100,7 +100,7 @@ def _raise_too_few(count: int) -> NoReturn:
     )
 
 
-def divide(
+def split_examples(
     hashes: np.ndarray, keys: Sequence[str] | None, strata: Strata | None, settings: DatasetSettings
 ) -> tuple[Parts, list[str]]:
     """Split examples by `settings.validation` and `settings.test`, keeping equal examples together.
@@ -125,7 +125,7 @@ def divide(
     rare = present[counts < len(wanted)]
     pooled = np.where(np.isin(groups, rare), POOL, groups)
     pooled[first_of_group[counts < len(wanted)]] = TRAIN_ONLY
-    parts = three_ways(
+    parts = split_by_key(
         pooled,
         [str(place) if keys is None else keys[place] for place in first.tolist()],
         validation=settings.validation,
@@ -146,7 +146,7 @@ def divide(
     return splits, warnings
 
 
-def divide_again(hashes: np.ndarray, known: RowSplits, settings: DatasetSettings) -> tuple[np.ndarray, Parts]:
+def split_new_rows(hashes: np.ndarray, known: RowSplits, settings: DatasetSettings) -> tuple[np.ndarray, Parts]:
     """Split examples again: known examples keep their split and their order.
 
     The hash of a new example's content, with the seed, decides its split. So it keeps that split the next time.

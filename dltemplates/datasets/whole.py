@@ -10,11 +10,11 @@ from dltemplates.datasets.row_splits import RowSplits
 from dltemplates.datasets.series.windows import TimeSource, cut
 from dltemplates.datasets.source import SPLITS, BaseSource, Dataset, origin, take
 from dltemplates.datasets.spec import READING_RULES
-from dltemplates.datasets.splits import Parts, Strata, divide, divide_again, three_ways
+from dltemplates.datasets.splits import Parts, Strata, split_by_key, split_examples, split_new_rows
 from dltemplates.settings import DatasetSettings
 
 
-def split_whole(
+def add_missing_splits(
     dataset: Dataset,
     hashes: np.ndarray,
     settings: DatasetSettings,
@@ -60,12 +60,12 @@ def split_whole(
         order = np.arange(len(hashes))
         keys = base.keys if isinstance(base, BaseSource) else None
         if known is not None and (known.find(hashes) >= 0).any():
-            order, parts = divide_again(hashes, known, shares)
+            order, parts = split_new_rows(hashes, known, shares)
         elif rules == 1:
             groups = np.zeros(len(hashes), np.int64) if strata is None else strata.groups
-            parts = three_ways(groups, keys, validation=shares.validation, test=shares.test, seed=shares.split_seed)
+            parts = split_by_key(groups, keys, validation=shares.validation, test=shares.test, seed=shares.split_seed)
         else:
-            parts, warnings = divide(hashes, keys, strata, shares)
+            parts, warnings = split_examples(hashes, keys, strata, shares)
         new_splits = {split: take(train, indices) for split, indices in parts.items()}
         rows = RowSplits(hashes[order], _places(parts)[order], np.empty(0))
     splits = dataset.splits | new_splits

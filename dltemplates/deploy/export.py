@@ -402,7 +402,7 @@ def scored_parts(parts: Mapping[str, Any]) -> list[str]:
 
 
 def layer_types(model: keras.Model) -> set[str]:
-    """Return the class names of all layers and the names of their activations, as in `Format.refuses`."""
+    """Return the class names of all layers and the names of their activations, as in `Format.unsupported_layers`."""
     names = set()
     for layer in flatten_layers(model, include_self=False):
         names.add(type(layer).__name__)
@@ -414,12 +414,12 @@ def layer_types(model: keras.Model) -> set[str]:
 
 def not_offered(format: Format, names: set[str]) -> str | None:
     """Return why a format does not support a model with these layers; None if no reason is known."""
-    return next((f"{name}: {reason}" for name, reason in format.refuses.items() if name in names), None)
+    return next((f"{name}: {reason}" for name, reason in format.unsupported_layers.items() if name in names), None)
 
 
 def batch_of(format: Format, contract: Contract, names: set[str]) -> str | int:
     """Return the batch size of a format's file: 1 where its layers need that, else the contract's."""
-    return 1 if names.intersection(format.one_by_one) else contract.batch
+    return 1 if names.intersection(format.single_example_layers) else contract.batch
 
 
 def weights_digest(model: keras.Model) -> str:

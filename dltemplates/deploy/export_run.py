@@ -61,7 +61,7 @@ def export(
         run.template.export, formats=all_formats, input=input, calibration=calibration, string_inputs=string_inputs
     )
     task, dataset = load_for(run)
-    servings = run.servings()
+    servings = run.serving_models()
     # Before the export, so that an error leaves no file behind.
     string_serving = with_string_inputs(servings[WHOLE]) if settings.string_inputs else None
     common: dict[str, Any] = {

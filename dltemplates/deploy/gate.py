@@ -68,7 +68,7 @@ def decide(keras: Evaluation, file: Evaluation, budget: Budget) -> GateResult:
     result = GateResult(units=units, allowed=allowed)
     if units < MIN_UNITS:
         return result
-    if keras.is_share and keras.errors is not None and file.errors is not None:
+    if keras.is_accuracy and keras.errors is not None and file.errors is not None:
         return _decide_share(name, keras.errors == 0, file.errors == 0, allowed)
     drop = budget.drop(float_score, score)
     interval = bootstrap_interval(keras, file, budget)

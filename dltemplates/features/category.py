@@ -25,6 +25,6 @@ class Category(WithColumns):
 
     def stress(self, example: np.ndarray, random: np.random.Generator) -> np.ndarray:
         """Return random ids (19, columns), or their texts."""
-        most = [len(column.vocabulary) for column in self.columns or ()]
-        ids = random.integers(0, most, (DRAWN + 3, len(most)), endpoint=True)
+        sizes = [len(column.vocabulary) for column in self.columns or ()]
+        ids = random.integers(0, sizes, (DRAWN + 3, len(sizes)), endpoint=True)
         return self.texts(ids) if self.dtype == "string" else ids.astype(self.dtype)

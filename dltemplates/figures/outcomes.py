@@ -94,19 +94,19 @@ def confusion_matrix_figure(matrix: np.ndarray, classes: Sequence[str]) -> Figur
     return figure
 
 
-def confused_pairs_figure(matrix: np.ndarray, classes: Sequence[str], *, most: int = 10) -> Figure | None:
+def confused_pairs_figure(matrix: np.ndarray, classes: Sequence[str], *, max_pairs: int = 10) -> Figure | None:
     """Draw the most frequent confusions of a true class with a predicted one, the most frequent on top.
 
     Args:
         matrix: Counts (classes, classes); a row is a true class, a column a predicted one.
         classes: The class names.
-        most: Maximum number of pairs.
+        max_pairs: Maximum number of pairs.
 
     Returns:
         The figure; None if nothing was confused.
     """
     wrong = matrix - np.diag(matrix.diagonal())
-    order = np.argsort(-wrong, axis=None, kind="stable")[:most]
+    order = np.argsort(-wrong, axis=None, kind="stable")[:max_pairs]
     pairs = [divmod(int(index), len(classes)) for index in order if wrong.flat[index] > 0]
     if not pairs:
         return None
@@ -141,15 +141,15 @@ def scatter_figure(truth: np.ndarray, value: np.ndarray) -> Figure:
     return figure
 
 
-def strips_figure(strips: Mapping[str, np.ndarray], *, most: int = 16) -> Figure:
+def strips_figure(strips: Mapping[str, np.ndarray], *, max_columns: int = 16) -> Figure:
     """Draw rows of images, one column per example.
 
     Args:
         strips: The name of each row, and its images (n, height, width, channels), 0..255, or its latent vectors
             (n, latent_dim), drawn as bars.
-        most: Maximum number of columns.
+        max_columns: Maximum number of columns.
     """
-    count = min(most, len(next(iter(strips.values()))))
+    count = min(max_columns, len(next(iter(strips.values()))))
     figure = Figure(figsize=(0.9 * count + 0.6, 0.25 + 0.95 * len(strips)), layout="constrained")
     panels = figure.subplots(len(strips), count, squeeze=False)
     for row, (name, strip) in zip(panels, strips.items(), strict=True):

@@ -125,7 +125,7 @@ class _VisionFigures:
             return None
         worst = np.argsort(-self.errors, kind="stable")[: GRAD_CAM_IMAGES // 2]
         wrong = [int(index) for index in worst if self.errors[index] > 0]
-        indices = np.array(spread(np.flatnonzero(self.errors == 0), GRAD_CAM_IMAGES - len(wrong)) + wrong)
+        indices = np.array(evenly_spaced(np.flatnonzero(self.errors == 0), GRAD_CAM_IMAGES - len(wrong)) + wrong)
         images, predicted = self.images(indices), np.asarray(self.decisions)[indices]
         heat = grad_cam(self.model, images, predicted, position)
         names, truth = classes_of(self.task.target), self.targets[self.task.target.name][indices]
@@ -133,7 +133,7 @@ class _VisionFigures:
         return grad_cam_figure(images, heat, titles, predicted != truth, self.calls[position].layer.name)
 
 
-def spread(indices: np.ndarray, count: int) -> list[int]:
+def evenly_spaced(indices: np.ndarray, count: int) -> list[int]:
     """Return at most `count` of the indices, evenly spaced."""
     positions = np.linspace(0, len(indices) - 1, min(count, len(indices))).round().astype(int)
     return [int(indices[position]) for position in positions]
@@ -204,7 +204,7 @@ def feature_maps(calls: Sequence[Call]) -> list[Stage]:
         At most five stages, each with the eight maps that vary most; empty without convolutions.
     """
     stages = [stage for stage in _stages(calls) if _map_side(stage[-1].output) > 1]
-    return [_stage(stages[index]) for index in spread(np.arange(len(stages)), STAGES)]
+    return [_stage(stages[index]) for index in evenly_spaced(np.arange(len(stages)), STAGES)]
 
 
 def _stages(calls: Sequence[Call]) -> list[list[Call]]:

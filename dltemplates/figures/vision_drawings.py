@@ -66,9 +66,9 @@ def feature_maps_figure(images: np.ndarray, stages: Sequence[tuple[str, np.ndarr
         images: uint8 (n, height, width, channels).
         stages: Name and maps (n, height, width, maps) of each stage; each map has its own scale.
     """
-    count, most = len(images), max(maps.shape[-1] for _, maps in stages)
+    count, columns = len(images), max(maps.shape[-1] for _, maps in stages)
     figure = Figure(
-        figsize=(0.72 * most * count, 1.3 + 1.02 * len(stages)), layout=ConstrainedLayoutEngine(wspace=0.04)
+        figsize=(0.72 * columns * count, 1.3 + 1.02 * len(stages)), layout=ConstrainedLayoutEngine(wspace=0.04)
     )
     grid = figure.subplots(1 + len(stages), count, squeeze=False, height_ratios=[1.3] + [1] * len(stages))
     for column in range(count):
@@ -79,7 +79,7 @@ def feature_maps_figure(images: np.ndarray, stages: Sequence[tuple[str, np.ndarr
             low, high = (extreme(tiles, axis=(1, 2), keepdims=True) for extreme in (np.min, np.max))
             tiles = (tiles - low) / np.where(high > low, high - low, 1)
             axes.axis("off")
-            axes.imshow(mosaic(colormaps["viridis"](tiles)[..., :3], most))
+            axes.imshow(mosaic(colormaps["viridis"](tiles)[..., :3], columns))
             axes.set_title(name if column == 0 else "", fontsize=8, loc="left")
     return figure
 

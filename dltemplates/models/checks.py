@@ -14,8 +14,8 @@ def check_image_shape(
     model: str,
     input_shape: Sequence[int],
     *,
-    least: int,
-    most: int | None = None,
+    min_size: int,
+    max_size: int | None = None,
     way_out: str = f"Try a larger image ({SIZE}).",
 ) -> None:
     """Raise a `ValueError` unless `input_shape` is an image that the model can take.
@@ -23,13 +23,13 @@ def check_image_shape(
     Args:
         model: Name of the builder.
         input_shape: Its argument.
-        least: Least height and width, in pixels. Where they must be multiples of a number, that number.
-        most: Greatest height and width, in pixels; None for any.
+        min_size: Least height and width, in pixels. Where they must be multiples of a number, that number.
+        max_size: Greatest height and width, in pixels; None for any.
         way_out: The last sentence of the error for an image that is too small.
     """
     received = f"Received: input_shape={tuple(input_shape)}."
     if len(input_shape) != 3 or not all(is_count(size) for size in input_shape):
-        side = -(-32 // least) * least
+        side = -(-32 // min_size) * min_size
         raise ValueError(f"`{model}` takes images, (height, width, channels). {received} Try ({side}, {side}, 3).")
     *size, channels = input_shape
     if channels not in (1, 3, 4):
@@ -37,11 +37,12 @@ def check_image_shape(
             f"`{model}` takes 1 (grey), 3 (RGB) or 4 (RGBA) channels. {received} "
             "Try 1 or 3 (`channels`, or the last of --input-shape)."
         )
-    if min(size) < least:
-        raise ValueError(f"`{model}` needs images of at least {least}x{least}. {received} {way_out}")
-    if most is not None and max(size) > most:
+    if min(size) < min_size:
+        raise ValueError(f"`{model}` needs images of at least {min_size}x{min_size}. {received} {way_out}")
+    if max_size is not None and max(size) > max_size:
         raise ValueError(
-            f"`{model}` takes images of {least}x{least} to {most}x{most}. {received} Try {most}x{most} ({SIZE})."
+            f"`{model}` takes images of {min_size}x{min_size} to {max_size}x{max_size}. {received} "
+            f"Try {max_size}x{max_size} ({SIZE})."
         )
 
 
@@ -83,7 +84,7 @@ def check_halving(
     input_shape: Sequence[int],
     filters: Sequence[int],
     *,
-    does: str = "halves images",
+    verb: str = "halves images",
 ) -> None:
     """Raise a `ValueError` unless the input is an image that can be halved once per number in `filters`.
 
@@ -91,14 +92,14 @@ def check_halving(
         model: Name of the builder.
         input_shape: Its argument.
         filters: Filters at each resolution.
-        does: The words for it in the error.
+        verb: The words for it in the error.
     """
     step = 2 ** len(filters)
-    check_image_shape(model, input_shape, least=step)
+    check_image_shape(model, input_shape, min_size=step)
     size = tuple(input_shape[:2])
     if any(pixels % step for pixels in size):
         larger = "x".join(str(-(-pixels // step) * step) for pixels in size)
         raise ValueError(
-            f"`{model}` {does} {len(filters)} times: height and width must be multiples of {step}. "
+            f"`{model}` {verb} {len(filters)} times: height and width must be multiples of {step}. "
             f"Received: input_shape={tuple(input_shape)}. Try {larger} ({SIZE})."
         )

@@ -9,7 +9,7 @@ from typing import Any
 from rich.table import Table
 
 from dltemplates.deploy.report import load_run_report
-from dltemplates.runs import load_run, shown
+from dltemplates.runs import format_score, load_run
 from dltemplates.tasks.load_for import data_note
 
 
@@ -54,4 +54,4 @@ def render(rows: dict[str, dict[str, Any]]) -> Table:
 def _text(value: Any) -> str:
     if value is None:
         return ""
-    return shown(value) if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+    return format_score(value) if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)

@@ -10,18 +10,18 @@ from jinja2 import Environment, PackageLoader
 
 from dltemplates.deploy.report import load_run_report
 from dltemplates.figures.captions import CAPTIONS
-from dltemplates.runs import Run, atomic_write, load_run, shown
+from dltemplates.runs import Run, atomic_write, format_score, load_run
 from dltemplates.tasks.load_for import data_note
 
 PICTURES = (".png", ".gif")
 
 
-def write_report(run: Run | str | Path, *, tell: Callable[[str | None], None] = lambda note: None) -> Path:
+def write_report(run: Run | str | Path, *, notify: Callable[[str | None], None] = lambda note: None) -> Path:
     """Write the `report.html` of a run.
 
     Args:
         run: A finished run, or its folder.
-        tell: Called with one line on how its data changed since training; None if it did not.
+        notify: Called with one line on how its data changed since training; None if it did not.
 
     Returns:
         The path of the report.
@@ -33,9 +33,9 @@ def write_report(run: Run | str | Path, *, tell: Callable[[str | None], None] = 
         run = load_run(run)
     exports = load_run_report(run)
     note = data_note(run)
-    tell(note)
+    notify(note)
     environment = Environment(loader=PackageLoader("dltemplates", "reports"), autoescape=True, trim_blocks=True)
-    environment.filters["shown"] = shown
+    environment.filters["format_score"] = format_score
     environment.filters["kilobytes"] = lambda size: f"{size / 1000:,.1f} kB"
     page = environment.get_template("report.html").render(
         run=run,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from dltemplates.datasets.source import Dataset, Source, batches_of, column, join_batches
-from dltemplates.datasets.spec import DatasetSpec, IOSpec, gives_back
+from dltemplates.datasets.spec import DatasetSpec, IOSpec, reconstructs_input
 from dltemplates.datasets.splits import Strata
 from dltemplates.features import Binary, Feature, Number, classes_of, columns_of
 from dltemplates.tasks.reconstruction import Reconstruction
@@ -79,7 +79,7 @@ class Anomaly(Reconstruction):
 
     @classmethod
     def targets_of(cls, spec: IOSpec) -> tuple[Feature, ...]:
-        return spec.targets[:1] if gives_back(spec) else spec.inputs[:1]
+        return spec.targets[:1] if reconstructs_input(spec) else spec.inputs[:1]
 
     def adapt(self, dataset: Dataset) -> Dataset:
         (value,) = super().adapt(dataset).spec.inputs

@@ -150,7 +150,7 @@ class Classification(SupervisedTask):
             details,
             decisions=predicted,
             errors=np.where(is_right, 0.0, confidence),
-            is_share=True,
+            is_accuracy=True,
             captions=tuple(captions),
             score_of=lambda units: float(np.mean(is_right[units])),
         )

@@ -18,7 +18,7 @@ from dltemplates.datasets.source import ALL, SPLITS, BaseSource, Dataset, Joined
 from dltemplates.datasets.spec import READING_RULES, DatasetSpec, IOSpec
 from dltemplates.datasets.splits import Strata
 from dltemplates.datasets.tables.csv_table import with_a_target
-from dltemplates.datasets.whole import split_whole
+from dltemplates.datasets.whole import add_missing_splits
 from dltemplates.features import Image
 from dltemplates.runs import Run
 from dltemplates.settings import NO_DATASET, DatasetSettings, Named
@@ -78,7 +78,7 @@ def load_for(
     task = make_task(named, loaded.spec, from_file=is_file)
     dataset = task.adapt(_with_all(loaded) if whole else loaded)
     if not whole:
-        dataset = split_whole(
+        dataset = add_missing_splits(
             dataset,
             hashes.get("train", np.empty(0, np.uint64)),
             data,
@@ -143,7 +143,7 @@ def _load(
         if isinstance(source, BaseSource) or (is_whole and split == "train")
     }
     if reference is not None:
-        dataset = with_classes_of(reference, dataset, must_know=needs_target)
+        dataset = with_classes_of(reference, dataset, require_known=needs_target)
     return dataset, hashes
 
 

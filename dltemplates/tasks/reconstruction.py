@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from dltemplates.datasets.source import Dataset, Source, join_batches
-from dltemplates.datasets.spec import DatasetSpec, IOSpec, gives_back, network_shape
+from dltemplates.datasets.spec import DatasetSpec, IOSpec, network_shape, reconstructs_input
 from dltemplates.features import AnyFeature, Feature, Image, Number
 from dltemplates.tasks.model_signature import Shapes
 from dltemplates.tasks.noise import noisy, without_noise
@@ -79,7 +79,7 @@ class Reconstruction(SupervisedTask):
 
     @classmethod
     def targets_of(cls, spec: IOSpec) -> tuple[Feature, ...]:
-        return spec.targets if gives_back(spec) else spec.inputs[:1]
+        return spec.targets if reconstructs_input(spec) else spec.inputs[:1]
 
     def adapt(self, dataset: Dataset) -> Dataset:
         return noisy(dataset, self.noise)

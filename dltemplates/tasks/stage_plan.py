@@ -91,10 +91,10 @@ def layerwise_pretraining(model: keras.Model, inputs: tuple[Feature, ...], templ
                 "machine": machine.name,
                 "gibbs_steps": settings.gibbs_steps,
                 "weight_decay": settings.weight_decay,
-                "turn": turn,
+                "rbm_index": index,
             },
             name=machine.name,
             optimizer=(settings.optimizer, settings.learning_rate),
         )
-        for turn, machine in enumerate(machines)
+        for index, machine in enumerate(machines)
     ]

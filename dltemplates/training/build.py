@@ -24,7 +24,7 @@ def build(
     output: str | Path | None = None,
     overwrite: bool = False,
     seed: int = 0,
-    tell: Callable[[str], None] | None = None,
+    notify: Callable[[str], None] | None = None,
 ) -> tuple[Path, Summary]:
     """Build a model or a template's network, and write its definition and fresh weights.
 
@@ -36,7 +36,7 @@ def build(
         output: The folder; by default the first free one of `saved_models/name`.
         overwrite: Replace a build or run in `output`.
         seed: Seed of a model's fresh weights; a template has its own.
-        tell: As in `load_template`.
+        notify: As in `load_template`.
 
     Returns:
         The folder, and the summary of the network.
@@ -57,7 +57,7 @@ def build(
                 f"A template takes its sizes from its data. Received: {', '.join(sizes)}. "
                 "Build the model by its own name, or choose other data with --set dataset.name=..."
             )
-        model = prepare(load_template(name, settings, tell=tell)).definition
+        model = prepare(load_template(name, settings, notify=notify)).definition
         stem = Path(name).stem
     else:
         catalog.check_name("model or template", name, [*catalog.MODELS, *catalog.template_names()])

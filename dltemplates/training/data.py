@@ -63,12 +63,12 @@ class TrainingData:
             batch_size=max(1, EVALUATION_BATCH // parts) * parts,
             batch=self.task.batch,
             shard=self.shard,
-            most=len(self.monitor_subset),
+            max_examples=len(self.monitor_subset),
         )
         return batches, int(batches.cardinality()) // len(self.shard.own)
 
     def first(self) -> tf.data.Dataset:
         """Return the first training examples, the same on every worker."""
         source = self.dataset.split("train")
-        options: Any = {"batch_size": EVALUATION_BATCH, "batch": self.task.batch, "most": MAX_FIRST_EXAMPLES}
+        options: Any = {"batch_size": EVALUATION_BATCH, "batch": self.task.batch, "max_examples": MAX_FIRST_EXAMPLES}
         return evaluation_batches(source, self.dataset.spec, **options)

@@ -109,7 +109,7 @@ class EnvironmentStage(Stage):
 
     @property
     def can_resume(self) -> bool:
-        return self._observation is None or self._step == self.last_step
+        return self._observation is None or self._step == self.end_step
 
     @property
     def steps_per_call(self) -> int:
@@ -171,7 +171,7 @@ class EnvironmentStage(Stage):
         losses, steps = self._sums[:2]
         return float(losses / steps) if steps else 0.0
 
-    def figures(self) -> dict[str, float]:
+    def metrics(self) -> dict[str, float]:
         returns, episodes = self._sums[2:]
         return {"loss": self.mean_loss()} | ({"return": float(returns / episodes)} if episodes else {})
 

@@ -67,7 +67,7 @@ class Training:
 
     @property
     def total_steps(self) -> int:
-        return self.stages[-1].last_step
+        return self.stages[-1].end_step
 
     @property
     def model(self) -> keras.Model:

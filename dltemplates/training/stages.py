@@ -40,12 +40,12 @@ class Stage(ABC):
         self.steps_per_epoch = steps_per_epoch
 
     @property
-    def last_epoch(self) -> int:
+    def end_epoch(self) -> int:
         """The stage's end (exclusive), in epochs of the training."""
         return self.first_epoch + self.epochs
 
     @property
-    def last_step(self) -> int:
+    def end_step(self) -> int:
         """The stage's end (exclusive), in steps of the training."""
         return self.first_step + self.epochs * self.steps_per_epoch
 
@@ -79,7 +79,7 @@ class Stage(ABC):
         """Return the mean training loss since `reset`."""
 
     @abstractmethod
-    def figures(self) -> dict[str, float]:
+    def metrics(self) -> dict[str, float]:
         """Return the training metrics since `reset`, including `loss`."""
 
     @abstractmethod
@@ -166,7 +166,7 @@ class DatasetStage(Stage):
 
     def batches(self, first_step: int) -> Any:
         """Return this process's part of each batch, from a step of the training to the end of the stage."""
-        return self.data.training(self.order, range(first_step - self.first_step, self.last_step - self.first_step))
+        return self.data.training(self.order, range(first_step - self.first_step, self.end_step - self.first_step))
 
     def build(self) -> None:
         _, targets, _ = self.batches(self.first_step).element_spec
@@ -198,7 +198,7 @@ class DatasetStage(Stage):
         batches, steps = self.data.evaluation(split)
         with self._distribution.translate_worker_errors():
             self._evaluate.run_all(self._distribution.iterator(batches), steps)
-        return self.algorithm.figures()
+        return self.algorithm.metrics()
 
     def reset(self) -> None:
         self.algorithm.reset()
@@ -206,8 +206,8 @@ class DatasetStage(Stage):
     def mean_loss(self) -> float:
         return self.algorithm.mean_loss()
 
-    def figures(self) -> dict[str, float]:
-        return self.algorithm.figures()
+    def metrics(self) -> dict[str, float]:
+        return self.algorithm.metrics()
 
     def learning_rate(self) -> float:
         return learning_rate_of(self.algorithm.optimizer)
@@ -224,7 +224,7 @@ def learning_rate_of(optimizer: keras.optimizers.Optimizer) -> float:
 def chain_stages(stages: list[Stage]) -> tuple[Stage, ...]:
     """Let each stage begin where the one before it ends."""
     for before, stage in itertools.pairwise(stages):
-        stage.first_epoch, stage.first_step = before.last_epoch, before.last_step
+        stage.first_epoch, stage.first_step = before.end_epoch, before.end_step
     return tuple(stages)
 
 

@@ -63,7 +63,7 @@ class Distribution:
             return iter(batches)
         return iter(self.strategy.distribute_datasets_from_function(lambda _: batches))
 
-    def share(self, values: list[int]) -> np.ndarray:
+    def gather(self, values: list[int]) -> np.ndarray:
         """Gather the integers of all workers: (workers, len(values)) int64."""
         if self.workers == 1:
             return np.array([values], np.int64)
@@ -81,17 +81,17 @@ class Distribution:
 
         return tf.function(gather)
 
-    def share_text(self, text: str) -> list[str]:
+    def gather_text(self, text: str) -> list[str]:
         """Gather the texts of all workers, by rank."""
         if self.workers == 1:
             return [text]
         mine = text.encode()
-        lengths = self.share([len(mine)])[:, 0]
+        lengths = self.gather([len(mine)])[:, 0]
         padded = mine.ljust(int(lengths.max()), b"\0")
-        rows = self.share(list(padded)).astype(np.uint8)
+        rows = self.gather(list(padded)).astype(np.uint8)
         return [row[:length].tobytes().decode() for row, length in zip(rows, lengths, strict=True)]
 
-    def share_variables(self, variables: list[Any]) -> None:
+    def broadcast_variables(self, variables: list[Any]) -> None:
         """Set variables to the chief's values on every worker."""
         if self.workers == 1:
             return
@@ -126,7 +126,7 @@ class Distribution:
             LostWorkersError: If a worker was lost; not on the chief, since it has everything it needs.
         """
         try:
-            return self.share_text(text)[0]
+            return self.gather_text(text)[0]
         except LostWorkersError:
             if not self.is_chief:
                 raise

@@ -199,11 +199,11 @@ def fit(
         KeyboardInterrupt: If any worker received a stop request; raised after a checkpoint.
     """
     for number, stage in enumerate(training.stages, start=1):
-        if state.step >= stage.last_step:
+        if state.step >= stage.end_step:
             continue
         if len(training.stages) > 1:
             trained = f"{stage.name} alone" if stage.name else "the whole network"
-            epochs = f"epochs {stage.first_epoch + 1} to {stage.last_epoch}"
+            epochs = f"epochs {stage.first_epoch + 1} to {stage.end_epoch}"
             reporter.note(f"stage {number} of {len(training.stages)}: {trained}, {epochs}")
         _fit_stage(training, stage, state, writer, reporter, stop)
     writer.finish(training.variables, state, training.extra_states)
@@ -225,7 +225,7 @@ def _fit_stage(
     last_tick = time.monotonic()
     steps_per_call = 1
 
-    while state.step < stage.last_step and not _stopped_early(training, state):
+    while state.step < stage.end_step and not _stopped_early(training, state):
         done = (state.step - stage.first_step) % stage.steps_per_epoch
         if done == 0:
             stage.reset()
@@ -245,7 +245,7 @@ def _fit_stage(
             _check_finite("loss", loss, state)
             _end_epoch(training, stage, state, writer, reporter)
         # Clocks and signals differ between workers. Sharing them makes all workers act alike.
-        shared = distribution.share([stage.steps_per_call, writer.is_due, stop.requested, not math.isfinite(loss)])
+        shared = distribution.gather([stage.steps_per_call, writer.is_due, stop.requested, not math.isfinite(loss)])
         steps_per_call, is_due, is_stopping = int(shared[0, 0]), shared[0, 1], shared[:, 2].any()
         if shared[:, 3].any():
             _check_finite("loss", math.nan, state)
@@ -272,7 +272,7 @@ def _end_epoch(
         "step": state.step,
         "learning_rate": stage.learning_rate(),
     }
-    metrics = stage.figures()
+    metrics = stage.metrics()
     validation_metrics = stage.validate()
     metrics |= stage.train_metrics_at_epoch_end(validation_metrics)
     row |= stage.add_prefix(metrics)
@@ -303,7 +303,7 @@ def _is_best(training: Training, state: TrainingState, row: dict[str, float]) ->
     if training.template.train.restore == "last":
         rank = [row["epoch"]]
     # The chief decides for all workers: machines may round differently.
-    better = bool(training.distribution.share([state.best is None or rank > state.best])[0, 0])
+    better = bool(training.distribution.gather([state.best is None or rank > state.best])[0, 0])
     if better:
         state.best, state.best_epoch = rank, int(row["epoch"])
     return better

@@ -109,7 +109,7 @@ def test_evaluation_visits_every_example_once_in_order(batch_size, lengths):
 
 @pytest.mark.parametrize("most", [3, 5, 7, 100])
 def test_evaluation_on_a_subset_spreads_over_the_split(most):
-    images, _, weights = (np.concatenate(arrays) for arrays in zip(*evaluate(4, most=most), strict=True))
+    images, _, weights = (np.concatenate(arrays) for arrays in zip(*evaluate(4, max_examples=most), strict=True))
     seen = {3: [0, 3, 6], 5: [0, 2, 4, 6, 8], 7: [0, 1, 2, 4, 5, 7, 8], 100: range(10)}
     np.testing.assert_array_equal(images[weights > 0], PIXELS[seen[most]])
 

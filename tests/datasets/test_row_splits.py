@@ -11,7 +11,7 @@ from dltemplates.datasets.load import load_dataset
 from dltemplates.datasets.row_splits import RowSplits
 from dltemplates.datasets.source import ArraySource, Dataset
 from dltemplates.datasets.spec import DatasetSpec
-from dltemplates.datasets.splits import Strata, divide, divide_again
+from dltemplates.datasets.splits import Strata, split_examples, split_new_rows
 from dltemplates.settings import DatasetSettings
 
 SETTINGS = DatasetSettings(name="x", validation=0.25, test=0.2)
@@ -79,40 +79,42 @@ def test_the_fingerprint_ignores_the_order_of_examples():
 
 def test_equal_examples_share_a_split():
     hashes = np.random.default_rng(0).integers(0, 90, 100).astype(np.uint64)
-    parts, warnings = divide(hashes, None, None, SETTINGS)
+    parts, warnings = split_examples(hashes, None, None, SETTINGS)
     assert np.array_equal(np.sort(np.concatenate(list(parts.values()))), np.arange(100))
     found = [set(hashes[rows].tolist()) for rows in parts.values()]
     assert sum(map(len, found)) == len(set.union(*found)) == len(set(hashes.tolist())) < 70
     assert warnings == []
-    (told,) = divide(hashes % 10, None, None, SETTINGS)[1]
+    (told,) = split_examples(hashes % 10, None, None, SETTINGS)[1]
     assert told.startswith("only 10 of 100 examples are distinct, and duplicates stay in one split")
 
 
 def test_duplicates_do_not_change_the_split():
     """The position of an example decides; of equal ones, the first."""
-    once, _ = divide(np.arange(40).astype(np.uint64), None, None, SETTINGS)
-    twice, _ = divide(np.append(np.arange(40), np.arange(40)).astype(np.uint64), None, None, SETTINGS)
+    once, _ = split_examples(np.arange(40).astype(np.uint64), None, None, SETTINGS)
+    twice, _ = split_examples(np.append(np.arange(40), np.arange(40)).astype(np.uint64), None, None, SETTINGS)
     for split, rows in once.items():
         np.testing.assert_array_equal(twice[split], [*rows, *(rows + 40)])
 
 
 def test_rare_classes_are_pooled():
     groups = np.repeat([0, 1, 2, 3], [50, 2, 1, 1])
-    parts, (told,) = divide(np.arange(54).astype(np.uint64), None, Strata(groups, ("a", "b", "c", "d")), SETTINGS)
+    parts, (told,) = split_examples(
+        np.arange(54).astype(np.uint64), None, Strata(groups, ("a", "b", "c", "d")), SETTINGS
+    )
     assert told.startswith("classes b, c, d have fewer distinct examples than there are splits (3)")
     assert {split: len(rows) for split, rows in parts.items()} == {"train": 32, "validation": 11, "test": 11}
-    assert divide(np.arange(54).astype(np.uint64), None, Strata(groups), SETTINGS)[1] == []
+    assert split_examples(np.arange(54).astype(np.uint64), None, Strata(groups), SETTINGS)[1] == []
 
 
 def test_known_rows_keep_their_split_and_order():
     hashes = np.arange(100, 140).astype(np.uint64)
-    parts, _ = divide(hashes, None, None, SETTINGS)
+    parts, _ = split_examples(hashes, None, None, SETTINGS)
     splits = np.zeros(40, np.uint8)
     splits[parts["validation"]], splits[parts["test"]] = 1, 2
     known = rows_of(hashes, splits)
     shuffled = np.random.default_rng(0).permutation(hashes)[5:]  # five rows are deleted
     given = np.append(shuffled, np.arange(1000, 1200).astype(np.uint64))
-    order, again = divide_again(given, known, SETTINGS)
+    order, again = split_new_rows(given, known, SETTINGS)
     np.testing.assert_array_equal(given[order][:35], np.sort(shuffled))
     for place, split in enumerate(("train", "validation", "test")):
         kept = given[again[split]]
@@ -120,7 +122,7 @@ def test_known_rows_keep_their_split_and_order():
         np.testing.assert_array_equal(kept[kept < 1000], expected)
     shares = [len(again[split]) for split in ("train", "validation", "test")]
     np.testing.assert_allclose(shares, [141, 47, 47], atol=20)
-    _, other = divide_again(given[::-1], known, SETTINGS)
+    _, other = split_new_rows(given[::-1], known, SETTINGS)
     for split, rows in again.items():
         assert set(given[rows].tolist()) == set(given[::-1][other[split]].tolist())
 
@@ -129,14 +131,14 @@ def test_extra_copies_of_a_known_row_are_new():
     known = rows_of([7, 7, 3], [0, 0, 2])
     assert known.find(np.array([3, 7, 7, 7, 5], np.uint64)).tolist() == [2, 0, 1, -1, -1]
     assert known.compare(np.array([7, 5], np.uint64)) == (2, 1)
-    order, parts = divide_again(np.array([5, 7, 3, 7, 7], np.uint64), known, SETTINGS)
+    order, parts = split_new_rows(np.array([5, 7, 3, 7, 7], np.uint64), known, SETTINGS)
     assert order.tolist() == [1, 3, 2, 0, 4]
     assert set(parts["train"].tolist()) >= {1, 3, 4}  # a third copy of a training row must not become a test row
 
 
 def test_unchanged_data_keeps_its_order():
     hashes = np.array([7, 5, 7, 3, 7], np.uint64)
-    order, _ = divide_again(hashes, rows_of(hashes, [0, 1, 0, 2, 0]), SETTINGS)
+    order, _ = split_new_rows(hashes, rows_of(hashes, [0, 1, 0, 2, 0]), SETTINGS)
     assert order.tolist() == [0, 1, 2, 3, 4]
 
 
@@ -188,7 +190,7 @@ def test_a_class_unknown_to_the_network_is_refused():
     known, other = network(class_value(("a", "b"))), data(class_value(("a", "z")), [0, 1])
     with pytest.raises(ValueError, match="the classes of the network, a, b. Received: z, which it was not trained on"):
         with_classes_of(known, other)
-    assert with_classes_of(known, other, must_know=False) is other
+    assert with_classes_of(known, other, require_known=False) is other
 
 
 def test_a_table_saved_again_with_floats_has_the_same_hashes(tmp_path):

@@ -3,35 +3,35 @@
 import numpy as np
 import pytest
 
-from dltemplates.datasets.splits import set_apart, three_ways
+from dltemplates.datasets.splits import choose_share, split_by_key
 
 
 @pytest.mark.parametrize("share", [0.1, 0.25, 0.5])
 def test_each_class_gives_its_share(share):
     groups = np.repeat([0, 1, 2], [100, 60, 7])
-    chosen = set_apart(groups, [str(index) for index in range(167)], share, seed=0)
+    chosen = choose_share(groups, [str(index) for index in range(167)], share, seed=0)
     assert chosen.sum() == round(share * 167)
     assert np.abs(np.bincount(groups[chosen]) - share * np.array([100, 60, 7])).max() <= 1
 
 
 def test_each_class_gives_at_least_one():
     groups = np.repeat([0, 1], [1000, 2])
-    assert np.bincount(groups[set_apart(groups, [str(index) for index in range(1002)], 0.01, seed=0)])[1] == 1
+    assert np.bincount(groups[choose_share(groups, [str(index) for index in range(1002)], 0.01, seed=0)])[1] == 1
 
 
 def test_the_three_splits_are_a_partition_fixed_by_the_seed():
     groups = np.arange(90) % 3
-    parts = three_ways(groups, None, validation=0.25, test=0.2, seed=0)
+    parts = split_by_key(groups, None, validation=0.25, test=0.2, seed=0)
     assert {name: len(indices) for name, indices in parts.items()} == {"train": 54, "validation": 18, "test": 18}
     assert np.array_equal(np.sort(np.concatenate(list(parts.values()))), np.arange(90))
-    again = three_ways(groups, None, validation=0.25, test=0.2, seed=0)
-    other = three_ways(groups, None, validation=0.25, test=0.2, seed=1)
+    again = split_by_key(groups, None, validation=0.25, test=0.2, seed=0)
+    other = split_by_key(groups, None, validation=0.25, test=0.2, seed=1)
     assert all((parts[name] == again[name]).all() for name in parts)
     assert any((parts[name] != other[name]).any() for name in parts)
 
 
 def test_the_split_of_a_key_never_changes():
-    parts = three_ways(np.zeros(20, int), None, validation=0.25, test=0.2, seed=0)
+    parts = split_by_key(np.zeros(20, int), None, validation=0.25, test=0.2, seed=0)
     assert parts["test"].tolist() == [3, 4, 11, 15]
     assert parts["validation"].tolist() == [0, 5, 7, 18]
 
@@ -39,16 +39,16 @@ def test_the_split_of_a_key_never_changes():
 def test_the_split_depends_on_the_key_not_the_order():
     keys = [f"image{index}" for index in range(40)]
     groups = np.zeros(40, int)
-    chosen = {keys[index] for index in np.flatnonzero(set_apart(groups, keys, 0.25, seed=3))}
+    chosen = {keys[index] for index in np.flatnonzero(choose_share(groups, keys, 0.25, seed=3))}
     turned = keys[::-1]
-    assert {turned[index] for index in np.flatnonzero(set_apart(groups, turned, 0.25, seed=3))} == chosen
+    assert {turned[index] for index in np.flatnonzero(choose_share(groups, turned, 0.25, seed=3))} == chosen
 
 
 def test_a_share_of_0_gives_no_split():
-    assert set(three_ways(np.zeros(9, int), None, validation=0, test=0.2, seed=0)) == {"train", "test"}
+    assert set(split_by_key(np.zeros(9, int), None, validation=0, test=0.2, seed=0)) == {"train", "test"}
 
 
 def test_too_few_examples_are_refused():
     for count in (0, 1, 2):
         with pytest.raises(ValueError, match=f"Received: {count} distinct examples. Add more, or give each split"):
-            three_ways(np.zeros(count, int), None, validation=0.1, test=0.2, seed=0)
+            split_by_key(np.zeros(count, int), None, validation=0.1, test=0.2, seed=0)

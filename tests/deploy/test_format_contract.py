@@ -89,7 +89,7 @@ def test_a_format_has_valid_properties(key):
     assert format.tolerance is None or 0 < format.tolerance <= 1e-2
     if format.integer:
         assert format.tolerance is None
-    assert all(format.refuses.values())
+    assert all(format.unsupported_layers.values())
 
 
 @pytest.mark.parametrize("key", catalog.FORMATS)

@@ -16,7 +16,11 @@ def share(wrong, units, name="accuracy"):
     right = errors == 0
     outputs = {"probabilities": np.zeros((units, 2))}
     return Evaluation(
-        {name: float(right.mean())}, outputs=outputs, errors=errors, is_share=True, score_of=lambda r: right[r].mean()
+        {name: float(right.mean())},
+        outputs=outputs,
+        errors=errors,
+        is_accuracy=True,
+        score_of=lambda r: right[r].mean(),
     )
 
 

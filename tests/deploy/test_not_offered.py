@@ -15,7 +15,7 @@ from dltemplates.tasks.serving.contract import Contract, ServingModel
 
 SHAPE = (8, 8, 2)
 TABLES = ("Embedding", "CategoryLookup")  # tested in test_tables.py
-ROWS = [(key, trait) for key in catalog.FORMATS for trait in load_format(key).refuses if trait not in TABLES]
+ROWS = [(key, trait) for key in catalog.FORMATS for trait in load_format(key).unsupported_layers if trait not in TABLES]
 
 
 def network(trait):

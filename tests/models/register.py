@@ -39,7 +39,7 @@ class Row:
     Attributes:
         sizes: Sizes that build fast; None for a model with its own tests only.
         options: Options that build fast.
-        least: Least side of an image in pixels, with the default options; None if no side is too small.
+        min_size: Least side of an image in pixels, with the default options; None if no side is too small.
         gives: Output shape of one example, if it is neither one logit per class nor the input shape.
         learning_rate: Adam's learning rate to overfit one batch; None if tests/training has its own tests.
         export: Training before the export; None if tests/deploy has its own tests.
@@ -50,7 +50,7 @@ class Row:
 
     sizes: dict[str, Any] | None
     options: dict[str, Any] = field(default_factory=dict)
-    least: int | None = None
+    min_size: int | None = None
     output_shape: tuple[int, ...] | None = None
     learning_rate: float | None = 0.01
     export: Export | None = field(default_factory=Export)
@@ -96,9 +96,9 @@ def sibling(row: Row, **changes: Any) -> Row:
     return replace(row, slow=True, **changes)
 
 
-def generator(sizes: dict[str, Any], *, options: dict[str, Any], export: Export, least: int | None = 4) -> Row:
+def generator(sizes: dict[str, Any], *, options: dict[str, Any], export: Export, min_size: int | None = 4) -> Row:
     """Return the row of a generator and a discriminator, with one output."""
-    return Row(sizes, options, least, output_shape=(1,), learning_rate=None, export=replace(export, keep="last"))
+    return Row(sizes, options, min_size, output_shape=(1,), learning_rate=None, export=replace(export, keep="last"))
 
 
 BINARY = {"name": "classification", "binary": True}
@@ -111,7 +111,7 @@ LATENT_EXPORT = {"filters": [16, 8], "latent_dim": 8}
 
 # with 0.01, ReLU units without normalization die
 VGG = Row(classifier(32, 33, 3), THIN | DROPOUT, 32, learning_rate=0.001, export=Export(THIN, image_size=32))
-CIFAR_RESNET = Row(classifier(8, 9, 3), least=8)
+CIFAR_RESNET = Row(classifier(8, 9, 3), min_size=8)
 IMAGENET_RESNET = Row(classifier(32, 33, 3), THIN, 32, export=Export(THIN, image_size=32))
 MOBILENET_V1 = Row(classifier(17, 18, 3), {"width": 0.25}, 17, export=Export({"width": 0.25}, image_size=17, epochs=20))
 MOBILENET_V3 = Row(classifier(17, 18, 3), THIN | NO_DROPOUT, 17, export=Export({"width": 0.35}, image_size=17))
@@ -160,7 +160,7 @@ REGISTER = {
         shape(4, 8, 1),
         options={"units": [8, 16], "latent_dim": 5},
         export=Export({"units": [16, 32], "latent_dim": 8}, task="generation"),
-        least=None,
+        min_size=None,
     ),
     "dcgan": generator(shape(4, 8, 1), options=LATENT, export=Export(LATENT_EXPORT, task="generation")),
     "cgan": generator(classifier(4, 8, 1), options=LATENT, export=Export(LATENT_EXPORT, task="generation")),
@@ -184,7 +184,7 @@ REGISTER = {
         fast=("overfits",),
     ),
     "lstm": Row(classifier(6, 5), {"units": [8, 8]} | DROPOUT, export=None),
-    "lenet5": Row(classifier(12, 14, 1), least=8, fast=("overfits",)),
+    "lenet5": Row(classifier(12, 14, 1), min_size=8, fast=("overfits",)),
     "cnn_gap": Row(classifier(8, 9, 3), {"filters": [8, 16]}, 4, export=Export({"filters": [16, 32]})),
     "convnet": Row(
         classifier(8, 9, 3),
@@ -212,7 +212,7 @@ REGISTER = {
     "resnet56": sibling(CIFAR_RESNET),
     "resnet110": sibling(CIFAR_RESNET, deep=True),
     # Its logits overflow without training, and tracing a step takes minutes: see test_resnet.py.
-    "resnet1202": Row(None, least=8, export=None, deep=True),
+    "resnet1202": Row(None, min_size=8, export=None, deep=True),
     "resnet_cifar": replace(
         CIFAR_RESNET,
         options={"depth": 8, "batch_norm": False},

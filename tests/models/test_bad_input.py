@@ -9,7 +9,7 @@ import pytest
 from dltemplates import catalog
 from models.register import models, row_of
 
-images = models(lambda row: row.least, slow=lambda row: False)
+images = models(lambda row: row.min_size, slow=lambda row: False)
 
 
 class BegunError(Exception):
@@ -41,15 +41,15 @@ def models_with(option, kind):
     return [(name, option) for name, default in having.items() if isinstance(default, kind)]
 
 
-@models(lambda row: row.least is None, slow=lambda row: False)
-def test_a_model_without_a_least_side_takes_the_smallest_input(name):
-    assert row_of(name).least is None
+@models(lambda row: row.min_size is None, slow=lambda row: False)
+def test_a_model_without_a_min_size_takes_the_smallest_input(name):
+    assert row_of(name).min_size is None
     taken = []
     for shape in ((1,), (1, 1), (1, 1, 1)):
         with pytest.raises((BegunError, ValueError)) as ended:
             build(name, input_shape=shape)
         taken.append(ended.type is BegunError)
-    assert any(taken), f"{name}: its row in tests/models/register.py must give `least`"
+    assert any(taken), f"{name}: its row in tests/models/register.py must give `min_size`"
 
 
 @pytest.mark.parametrize("name", [name for name, entry in catalog.MODELS.items() if "num_outputs" in entry.sizes])
@@ -63,13 +63,13 @@ def test_something_is_to_be_predicted(name):
 
 
 @images
-def test_an_image_too_small_by_a_pixel_names_the_least_size(name):
-    least = row_of(name).least
-    for shape in ((least - 1, least, 3), (least, least - 1, 3)):
+def test_an_image_too_small_by_a_pixel_names_the_min_size(name):
+    min_size = row_of(name).min_size
+    for shape in ((min_size - 1, min_size, 3), (min_size, min_size - 1, 3)):
         received = re.escape(
             f"Received: input_shape={shape}. Try a larger image (`dataset.images.size`, or --input-shape)"
         )
-        with pytest.raises(ValueError, match=rf"^`{name}` needs images of at least {least}x{least}\. {received}"):
+        with pytest.raises(ValueError, match=rf"^`{name}` needs images of at least {min_size}x{min_size}\. {received}"):
             build(name, input_shape=shape)
 
 
@@ -77,13 +77,13 @@ def test_an_image_too_small_by_a_pixel_names_the_least_size(name):
 def test_an_image_of_the_least_size_is_taken_in_grey_in_colour_and_with_transparency(name):
     for channels in (1, 3, 4):
         with pytest.raises(BegunError):
-            build(name, input_shape=(row_of(name).least, row_of(name).least, channels))
+            build(name, input_shape=(row_of(name).min_size, row_of(name).min_size, channels))
 
 
 @images
 def test_an_image_of_other_channels_is_refused(name):
     for channels in (2, 5):
-        shape = (row_of(name).least, row_of(name).least, channels)
+        shape = (row_of(name).min_size, row_of(name).min_size, channels)
         received = re.escape(f"Received: input_shape={shape}. Try 1 or 3 (`channels`, or the last of --input-shape).")
         with pytest.raises(ValueError, match=rf"^`{name}` takes 1 \(grey\), 3 \(RGB\) or 4 \(RGBA\) chan.* {received}"):
             build(name, input_shape=shape)

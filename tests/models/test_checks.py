@@ -11,17 +11,17 @@ from dltemplates.models import checks
 )
 def test_an_image_has_three_positive_sizes(input_shape):
     with pytest.raises(ValueError, match=r"`lenet5` takes images, \(height, width, channels\). Received: .* Try"):
-        checks.check_image_shape("lenet5", input_shape, least=8)
+        checks.check_image_shape("lenet5", input_shape, min_size=8)
 
 
 @pytest.mark.parametrize("channels", [2, 5])
 def test_an_image_has_1_3_or_4_channels(channels):
     with pytest.raises(ValueError, match=rf"1 \(grey\), 3 \(RGB\) or 4 \(RGBA\) channels. Received: .*{channels}\)"):
-        checks.check_image_shape("lenet5", (28, 28, channels), least=8)
+        checks.check_image_shape("lenet5", (28, 28, channels), min_size=8)
 
 
 def test_numpy_sizes_are_sizes():
-    checks.check_image_shape("lenet5", tuple(np.array([28, 28, 1])), least=28, most=28)
+    checks.check_image_shape("lenet5", tuple(np.array([28, 28, 1])), min_size=28, max_size=28)
 
 
 @pytest.mark.parametrize(

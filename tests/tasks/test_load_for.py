@@ -111,7 +111,7 @@ def test_each_command_reports_changed_data(trained, change):
     assert evaluate(run.path)["data_note"] == note
     assert compare([run.path])[str(run.path)]["data"] == note
     notes = []
-    assert note in write_report(run, tell=notes.append).read_text()
+    assert note in write_report(run, notify=notes.append).read_text()
     assert notes == [note]
     report = export(run)
     assert report.data_note == note

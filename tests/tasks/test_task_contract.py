@@ -265,7 +265,7 @@ def test_a_task_trains_and_scores(trained, task):
 
 @tasks
 def test_each_served_part_matches_its_contract(trained, task):
-    servings = trained(task).servings()
+    servings = trained(task).serving_models()
     assert set(servings) == {"", *row_of(task).parts}
     for part, serving in servings.items():
         assert {tensor.name for tensor in serving.model.inputs} == {v.name for v in serving.contract.inputs}, part

@@ -72,7 +72,7 @@ def test_an_interrupted_training_ends_in_the_same_bits(run, tmp_path):
 
 def test_a_step_is_checked_and_calibrated_on_real_states(run):
     dataset = load_dataset(run.template.dataset)
-    servings = run.servings()
+    servings = run.serving_models()
     source = part_examples(servings["step"], "validation", dataset.split("validation"))
     rows = np.arange(8)
     inputs = source.read(rows)

@@ -46,7 +46,7 @@ def test_token_weights_apply_to_loss_gradient_and_metric(count):
 
     algorithm.evaluate(inputs, targets, weights)
     expected = {"loss": (each * weights).sum() / counted.sum(), "accuracy": is_right[counted].mean()}
-    assert algorithm.figures() == pytest.approx(expected, rel=1e-5)
+    assert algorithm.metrics() == pytest.approx(expected, rel=1e-5)
 
     shares = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
     gradient = np.einsum("btf,btc->fc", inputs, (shares - targets) * weights[..., None]) / counted.sum()
@@ -62,7 +62,7 @@ def test_a_batch_with_zero_weights_changes_nothing():
     algorithm.build(tf.TensorSpec(targets.shape))
     before = model.get_weights()
     algorithm.train(inputs, targets, np.zeros((3, LENGTH), np.float32))
-    assert algorithm.figures() == {"loss": 0.0}
+    assert algorithm.metrics() == {"loss": 0.0}
     for old, new in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
 
@@ -98,7 +98,7 @@ def test_several_outputs_have_their_own_losses_weights_and_metrics():
         "logits_loss": cross_entropy.mean(),
         "box_error": errors[weights["boxes"] != 0].mean(),
     }
-    assert algorithm.figures() == pytest.approx(expected, rel=1e-5)
+    assert algorithm.metrics() == pytest.approx(expected, rel=1e-5)
     before = algorithm.mean_loss()
     for _ in range(30):
         algorithm.train(x, targets, weights)

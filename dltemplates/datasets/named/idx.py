@@ -11,7 +11,7 @@ import numpy as np
 from dltemplates.datasets.features import class_value
 from dltemplates.datasets.images.arrays import array_dataset
 from dltemplates.datasets.source import Dataset
-from dltemplates.datasets.splits import three_ways
+from dltemplates.datasets.splits import split_by_key
 from dltemplates.datasets.storage.locate import Origin, locate
 from dltemplates.settings import DatasetSettings
 
@@ -87,7 +87,7 @@ def _load(
     images, labels, test_images, test_labels = arrays
     _check(name, images, labels, len(classes))
     _check(name, test_images, test_labels, len(classes))
-    parts = three_ways(labels, None, validation=VALIDATION, test=0, seed=settings.split_seed)
+    parts = split_by_key(labels, None, validation=VALIDATION, test=0, seed=settings.split_seed)
     splits = {part: (images[indices], labels[indices]) for part, indices in parts.items()}
     return array_dataset(settings, {**splits, "test": (test_images, test_labels)}, class_value(classes))
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from dltemplates.datasets.features import MAX_FLOAT32, is_held
+from dltemplates.datasets.features import MAX_FLOAT32, fits_float32
 from dltemplates.datasets.series.times import frequency_of, parse_dates
 from dltemplates.datasets.spec import IOSpec
 from dltemplates.datasets.tables.dates import MONTH, format_of, is_dates
@@ -112,7 +112,7 @@ def _series(table: pd.DataFrame, names: Sequence[str], dated: Column | None, fre
 def _numbers(name: str, values: pd.Series) -> np.ndarray:
     """Convert a column to float32 (rows,)."""
     numbers = pd.to_numeric(values, errors="coerce").to_numpy(np.float64)
-    wrong = ~is_held(numbers)
+    wrong = ~fits_float32(numbers)
     if wrong.any():
         row = int(np.argmax(wrong))
         found = values.iloc[row]

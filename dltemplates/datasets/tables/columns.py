@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dltemplates.datasets.features import MAX_FLOAT32, is_held
+from dltemplates.datasets.features import MAX_FLOAT32, fits_float32
 from dltemplates.datasets.tables.dates import DAY, days_of, example_of, is_dates, read_dates
 from dltemplates.features import Category, Column, Feature, Number, columns_of
 from dltemplates.features.column import DATE_PARTS
@@ -37,7 +37,7 @@ def numbers_of(values: pd.Series) -> pd.Series:
 
 def are_numbers(texts: Sequence[str]) -> bool:
     """Return whether all texts are finite numbers, as a column of numbers needs."""
-    return bool(is_held(numbers_of(pd.Series(texts, dtype=object)).to_numpy(np.float64)).all())
+    return bool(fits_float32(numbers_of(pd.Series(texts, dtype=object)).to_numpy(np.float64)).all())
 
 
 def raw_rows(columns: Sequence[Column], table: pd.DataFrame, *, to_learn: bool = False) -> pd.DataFrame:
@@ -183,7 +183,7 @@ def read_numbers(
     """
     numbers = days_of(read_dates(values, format)) if kind == "date" else numbers_of(values).to_numpy(np.float64)
     is_present = values.notna() & ~(values.isin(NO_NUMBER) & (kind == "number"))
-    wrong = is_present.to_numpy() & ~is_held(numbers)
+    wrong = is_present.to_numpy() & ~fits_float32(numbers)
     if wrong.any():
         received = values.tolist()[np.argmax(wrong)]
         rule = f"dates like {example_of(format)}" if kind == "date" else f"finite numbers up to {MAX_FLOAT32:.1e}"

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from dltemplates.datasets.features import is_held
+from dltemplates.datasets.features import fits_float32
 from dltemplates.datasets.source import Arrays, ArraySource, BaseSource, Dataset, Source
 from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.datasets.tables.columns import categories_value, encode_rows, features_value, find_unknown, raw_rows
@@ -103,9 +103,9 @@ def number_table(
     (features,) = input_values([Column(name=name) for name in names])
     sources: dict[str, Source] = {}
     for split, (rows, targets) in splits.items():
-        if not is_held(rows).all():
+        if not fits_float32(rows).all():
             raise ValueError(
-                f"A table must hold finite float32 numbers. Received: {(~is_held(rows)).sum()} others in {split}. "
+                f"A table must hold finite float32 numbers. Received: {(~fits_float32(rows)).sum()} others in {split}. "
                 "Restore it."
             )
         arrays = {features.name: rows.astype(np.float32), target.name: targets.astype(target.dtype)}

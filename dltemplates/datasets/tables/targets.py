@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from dltemplates.datasets.features import MAX_FLOAT32, is_held
+from dltemplates.datasets.features import MAX_FLOAT32, fits_float32
 from dltemplates.datasets.spec import IOSpec, target_column
 from dltemplates.datasets.tables.columns import numbers_of, places_of, without_point
 from dltemplates.features import ClassId, Number, columns_of
@@ -125,7 +125,7 @@ def _class_ids(name: str, values: pd.Series, classes: tuple[str, ...]) -> np.nda
 
 def _numbers(name: str, values: pd.Series) -> np.ndarray:
     numbers = numbers_of(values).to_numpy(np.float64)
-    wrong = ~is_held(numbers)
+    wrong = ~fits_float32(numbers)
     if wrong.any():
         raise ValueError(
             f"A number to predict must be finite, up to {MAX_FLOAT32:.1e}. Received: "

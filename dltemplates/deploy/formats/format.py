@@ -31,8 +31,8 @@ class Format:
             where the task's score and the changed decisions decide.
         needs_examples: Whether `convert` reads the calibration examples.
         integer: Whether the file takes images as bytes, with no arithmetic before its first layers.
-        refuses: Unsupported layers, by class name, and activations, by name, with the reason.
-        one_by_one: Class names of layers that need one example per call.
+        unsupported_layers: Unsupported layers, by class name, and activations, by name, with the reason.
+        single_example_layers: Class names of layers that need one example per call.
         memory: Greatest memory of a conversion, as a multiple of the bytes of the float32 weights.
         is_slow: Function of the operators by name. True if the file is many times slower than others; it is then scored
             on fewer examples.
@@ -44,8 +44,8 @@ class Format:
     tolerance: float | None
     needs_examples: bool = False
     integer: bool = False
-    refuses: Mapping[str, str] = field(default_factory=dict)
-    one_by_one: tuple[str, ...] = ()
+    unsupported_layers: Mapping[str, str] = field(default_factory=dict)
+    single_example_layers: tuple[str, ...] = ()
     memory: float = 0.0
     is_slow: Callable[[Mapping[str, int]], bool] = lambda operators: False
 

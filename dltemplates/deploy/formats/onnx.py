@@ -36,8 +36,12 @@ def _int8(job: ConversionJob, out: Path) -> None:
     onnx.write(model, out, onnx.take_integers(model, job.standardized_contract, job.integer_type))
 
 
-FLOAT32 = Format(key="onnx:float32", suffix=SUFFIX, convert=_float32, tolerance=1e-4, memory=MEMORY, refuses=NO_TEXT)
-FLOAT16 = Format(key="onnx:float16", suffix=SUFFIX, convert=_float16, tolerance=1e-2, memory=MEMORY, refuses=NO_TEXT)
+FLOAT32 = Format(
+    key="onnx:float32", suffix=SUFFIX, convert=_float32, tolerance=1e-4, memory=MEMORY, unsupported_layers=NO_TEXT
+)
+FLOAT16 = Format(
+    key="onnx:float16", suffix=SUFFIX, convert=_float16, tolerance=1e-2, memory=MEMORY, unsupported_layers=NO_TEXT
+)
 INT8 = Format(
     key="onnx:int8",
     suffix=SUFFIX,
@@ -46,5 +50,5 @@ INT8 = Format(
     tolerance=None,
     needs_examples=True,
     integer=True,
-    refuses=NO_TEXT,
+    unsupported_layers=NO_TEXT,
 )

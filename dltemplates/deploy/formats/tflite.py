@@ -83,10 +83,20 @@ def _int16x8(job: ConversionJob, out: Path) -> None:
 
 
 FLOAT32 = Format(
-    key="tflite:float32", suffix=SUFFIX, convert=_float32, tolerance=1e-4, memory=MEMORY, one_by_one=RECURRENT
+    key="tflite:float32",
+    suffix=SUFFIX,
+    convert=_float32,
+    tolerance=1e-4,
+    memory=MEMORY,
+    single_example_layers=RECURRENT,
 )
 FLOAT16 = Format(
-    key="tflite:float16", suffix=SUFFIX, convert=_float16, tolerance=1e-2, memory=MEMORY, one_by_one=RECURRENT
+    key="tflite:float16",
+    suffix=SUFFIX,
+    convert=_float16,
+    tolerance=1e-2,
+    memory=MEMORY,
+    single_example_layers=RECURRENT,
 )
 DYNAMIC = Format(
     key="tflite:dynamic",
@@ -94,7 +104,7 @@ DYNAMIC = Format(
     memory=MEMORY,
     convert=_dynamic,
     tolerance=None,
-    one_by_one=RECURRENT,
+    single_example_layers=RECURRENT,
     is_slow=lambda operators: (
         "TRANSPOSE_CONV" in operators
     ),  # LiteRT runs it with reference kernels, like all of int16x8
@@ -107,8 +117,8 @@ INT8 = Format(
     tolerance=None,
     needs_examples=True,
     integer=True,
-    refuses=CALIBRATION_CRASHES,
-    one_by_one=RECURRENT,
+    unsupported_layers=CALIBRATION_CRASHES,
+    single_example_layers=RECURRENT,
 )
 INT16X8 = Format(
     key="tflite:int16x8",
@@ -117,11 +127,11 @@ INT16X8 = Format(
     convert=_int16x8,
     tolerance=None,
     needs_examples=True,
-    refuses={
+    unsupported_layers={
         **CALIBRATION_CRASHES,
         "Embedding": "the TFLite converter cannot calibrate the integer ids that this layer takes",
         **{key: f"the TFLite converter has no 16x8 form of the operator {name}" for key, name in NO_16X8.items()},
     },
-    one_by_one=RECURRENT,
+    single_example_layers=RECURRENT,
     is_slow=lambda operators: True,  # LiteRT's reference kernels are 30 to 100 times slower than its others
 )

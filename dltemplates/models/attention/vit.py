@@ -51,7 +51,7 @@ def vit_tiny(
         ValueError: If the input is not an image, its sides are not multiples of `patch_size`, a size is not positive,
             or `units` is not a multiple of `num_heads`.
     """
-    check_image_shape("vit_tiny", input_shape, least=patch_size)
+    check_image_shape("vit_tiny", input_shape, min_size=patch_size)
     check_patches("vit_tiny", input_shape, patch_size)
     _check_heads(units, num_heads)
     inputs = keras.Input(input_shape, name="image")

@@ -66,7 +66,7 @@ def alexnet(
         ValueError: If the input is not an image or is too small, `num_outputs` is less than 1, `towers` is neither 1
             nor 2, or `width` or `dropout_rate` is out of range.
     """
-    check_image_shape("alexnet", input_shape, least=MIN_IMAGE_SIZE[towers])
+    check_image_shape("alexnet", input_shape, min_size=MIN_IMAGE_SIZE[towers])
     inputs = keras.Input(input_shape, name="image")
     x = inputs if towers == 2 else layers.ZeroPadding2D(2)(inputs)
     # One tensor per tower instead of grouped convolutions, whose gradient takes about eight times as long on a CPU.

@@ -44,7 +44,7 @@ def cnn_gap(
         ValueError: If the input is not an image or is too small, `filters` is empty or not positive, or `num_outputs`
             is less than 1.
     """
-    check_image_shape("cnn_gap", input_shape, least=2 ** (len(filters) - 1))
+    check_image_shape("cnn_gap", input_shape, min_size=2 ** (len(filters) - 1))
     inputs = keras.Input(input_shape, name="image")
     x = inputs
     for stage, width in enumerate(filters):

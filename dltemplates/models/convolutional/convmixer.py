@@ -49,7 +49,7 @@ def convmixer(
         ValueError: If the input is not an image, its sides are not multiples of `patch_size`, or a size is not
             positive.
     """
-    check_image_shape("convmixer", input_shape, least=patch_size)
+    check_image_shape("convmixer", input_shape, min_size=patch_size)
     check_patches("convmixer", input_shape, patch_size)
     inputs = keras.Input(input_shape, name="image")
     x = layers.Conv2D(filters, patch_size, strides=patch_size)(inputs)

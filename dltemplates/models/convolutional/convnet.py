@@ -49,7 +49,7 @@ def convnet(
         ValueError: If the input is not an image or is too small, `filters` is empty or not positive, `num_outputs` is
             less than 1, or `dropout_rate` is out of range.
     """
-    check_image_shape("convnet", input_shape, least=2 ** len(filters))
+    check_image_shape("convnet", input_shape, min_size=2 ** len(filters))
     inputs = keras.Input(input_shape, name="image")
     x = inputs
     for stage, width in enumerate(filters):

@@ -48,7 +48,7 @@ def densenet121(
         ValueError: If the input is not an image or is too small, `growth_rate` or `num_outputs` is less than 1, or
             `blocks` is empty or not positive.
     """
-    check_image_shape(name, input_shape, least=2 ** (len(blocks) + 1))
+    check_image_shape(name, input_shape, min_size=2 ** (len(blocks) + 1))
     inputs = keras.Input(input_shape, name="image")
     x = stem(inputs, 2 * growth_rate)
     for block, repeats in enumerate(blocks):

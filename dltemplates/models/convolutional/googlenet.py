@@ -69,9 +69,9 @@ def googlenet(
     """
     if auxiliary:
         way_out = f"Try a larger image ({SIZE}), or `auxiliary=False`, which takes {MIN_IMAGE_SIZE}x{MIN_IMAGE_SIZE}."
-        check_image_shape("googlenet", input_shape, least=MIN_IMAGE_SIZE_AUXILIARY, way_out=way_out)
+        check_image_shape("googlenet", input_shape, min_size=MIN_IMAGE_SIZE_AUXILIARY, way_out=way_out)
     else:
-        check_image_shape("googlenet", input_shape, least=MIN_IMAGE_SIZE)
+        check_image_shape("googlenet", input_shape, min_size=MIN_IMAGE_SIZE)
     inputs = keras.Input(input_shape, name="image")
     x = stem(inputs, width)  # (batch, height / 8, width / 8, 192)
     outputs = {}

@@ -44,7 +44,7 @@ def lenet5(
     Raises:
         ValueError: If the input is not an image of such a size, or `num_outputs` is less than 1.
     """
-    check_image_shape("lenet5", input_shape, least=8, most=FIELD)
+    check_image_shape("lenet5", input_shape, min_size=8, max_size=FIELD)
     inputs = keras.Input(input_shape, name="image")
     x = center(inputs)  # (batch, 32, 32, channels)
     for filters in (6, 16):

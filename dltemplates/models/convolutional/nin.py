@@ -49,7 +49,7 @@ def nin(
         ValueError: If the input is not an image or is too small, `num_outputs` is less than 1, or `width` or
             `dropout_rate` is out of range.
     """
-    check_image_shape("nin", input_shape, least=MIN_IMAGE_SIZE)
+    check_image_shape("nin", input_shape, min_size=MIN_IMAGE_SIZE)
     inputs = keras.Input(input_shape, name="image")
     x = inputs
     for filters, kernel_size, strides in ((96, 11, 4), (256, 5, 1), (384, 3, 1)):
@@ -86,7 +86,7 @@ def nin_cifar(
         ValueError: If the input is not an image or is too small, `num_outputs` is less than 1, or `width` or
             `dropout_rate` is out of range.
     """
-    check_image_shape("nin_cifar", input_shape, least=MIN_IMAGE_SIZE_CIFAR)
+    check_image_shape("nin_cifar", input_shape, min_size=MIN_IMAGE_SIZE_CIFAR)
     sizes = ((192, 160, 96), (192, 192, 192), (192, 192))
     first, second, third = ([make_divisible(width * filters) for filters in size] for size in sizes)
     inputs = keras.Input(input_shape, name="image")

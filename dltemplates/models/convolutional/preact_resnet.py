@@ -67,7 +67,7 @@ def preact_resnet_cifar(
         ValueError: If the input is not an image or is too small, `depth` is not 9n+2 or 6n+2, or `num_outputs` is less
             than 1.
     """
-    check_image_shape(name, input_shape, least=8)
+    check_image_shape(name, input_shape, min_size=8)
     unit, step, expansion = (bottleneck_unit, 9, 4) if bottleneck else (basic_unit, 6, 1)
     check_depth(depth, step)
     inputs = keras.Input(input_shape, name="image")
@@ -109,7 +109,7 @@ def preact_resnet_imagenet(
         ValueError: If the input is not an image or is too small, `num_outputs` is less than 1, `depth` is none of the
             three, or `width` is not positive.
     """
-    check_image_shape(name, input_shape, least=MIN_IMAGE_SIZE)
+    check_image_shape(name, input_shape, min_size=MIN_IMAGE_SIZE)
     filters = make_divisible(64 * width)
     inputs = keras.Input(input_shape, name="image")
     x = pool(conv(inputs, filters, 7, strides=2, use_bias=True))

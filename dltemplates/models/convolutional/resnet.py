@@ -113,7 +113,7 @@ def _resnet(
     name: str,
 ) -> keras.Model:
     """Build three stages with `blocks` blocks each."""
-    check_image_shape(name, input_shape, least=8)
+    check_image_shape(name, input_shape, min_size=8)
     inputs = keras.Input(input_shape, name="image")
     x = convolve(inputs, 16)
     x = layers.ReLU()(x)

@@ -66,7 +66,7 @@ def resnet_imagenet(
         ValueError: If the input is not an image or is too small, `num_outputs` is less than 1, `depth` is none of the
             five, `width` is not positive, or a network without bottlenecks gets `stride_on_3x3`.
     """
-    check_image_shape(name, input_shape, least=MIN_IMAGE_SIZE)
+    check_image_shape(name, input_shape, min_size=MIN_IMAGE_SIZE)
     if stride_on_3x3 and depth < 50:
         raise ValueError(
             f"`stride_on_3x3` needs bottlenecks, which begin at 50 layers. Received: depth={depth}. Try `depth=50`."

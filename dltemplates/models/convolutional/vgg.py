@@ -63,7 +63,7 @@ def vgg(
         ValueError: If the input is not an image or is too small, `num_outputs` is less than 1, or `depth`, `width` or
             `dropout_rate` is out of range.
     """
-    check_image_shape(name, input_shape, least=MIN_IMAGE_SIZE)
+    check_image_shape(name, input_shape, min_size=MIN_IMAGE_SIZE)
     inputs = keras.Input(input_shape, name="image")
     x = inputs
     for filters, repeats in zip((64, 128, 256, 512, 512), CONVOLUTIONS[depth], strict=True):

@@ -36,7 +36,7 @@ from dltemplates.models.blocks import normalize, relu
 from dltemplates.models.checks import check_halving, check_image_shape
 from dltemplates.models.ranges import Count, Counts, NumOutputs, Share, checked
 
-check_doubling = functools.partial(check_halving, does="doubles the resolution")
+check_doubling = functools.partial(check_halving, verb="doubles the resolution")
 
 SLOPE = 0.2  # of leaky ReLU below 0, as in DCGAN
 DEVIATION = 0.02  # standard deviation of the initial weights, as in DCGAN
@@ -67,7 +67,7 @@ def gan(
         ValueError: If the input is not an image, `latent_dim` or `units` is not positive, or `dropout_rate` is not in
             [0, 1).
     """
-    check_image_shape(name, input_shape, least=1)
+    check_image_shape(name, input_shape, min_size=1)
     noise = keras.Input((latent_dim,), name="noise")
     x = noise
     for width in units:
@@ -213,13 +213,15 @@ def deconvolutions(x, input_shape, filters):
     height, width, channels = input_shape
     scale = 2 ** len(filters)
     first = (height // scale, width // scale, 2 * filters[0])
-    x = layers.Dense(math.prod(first), use_bias=False, kernel_initializer=small())(x)
+    x = layers.Dense(math.prod(first), use_bias=False, kernel_initializer=normal_initializer())(x)
     x = layers.Reshape(first)(x)
     x = normalize(x, relu)
     for count in filters:
-        x = layers.Conv2DTranspose(count, 4, 2, padding="same", use_bias=False, kernel_initializer=small())(x)
+        x = layers.Conv2DTranspose(
+            count, 4, 2, padding="same", use_bias=False, kernel_initializer=normal_initializer()
+        )(x)
         x = normalize(x, relu)
-    x = layers.Conv2D(channels, 3, padding="same", kernel_initializer=small())(x)
+    x = layers.Conv2D(channels, 3, padding="same", kernel_initializer=normal_initializer())(x)
     return layers.Activation("tanh", dtype="float32", name="image")(x)
 
 
@@ -227,13 +229,15 @@ def convolutions(x, filters, *, normalized):
     """Apply convolutions that halve the resolution; the first is never normalized."""
     for number, count in enumerate(reversed(filters)):
         is_normalized = normalized and number > 0
-        x = layers.Conv2D(count, 4, 2, padding="same", use_bias=not is_normalized, kernel_initializer=small())(x)
+        x = layers.Conv2D(
+            count, 4, 2, padding="same", use_bias=not is_normalized, kernel_initializer=normal_initializer()
+        )(x)
         x = normalize(x) if is_normalized else x
         x = layers.LeakyReLU(SLOPE)(x)
     return x
 
 
-def small():
+def normal_initializer():
     """Return a normal initializer, a new one for each layer, since it repeats its values at every call."""
     return keras.initializers.RandomNormal(stddev=DEVIATION)
 
@@ -241,4 +245,4 @@ def small():
 def logit(x):
     """Apply a dense layer with one output to an image's features."""
     x = layers.Flatten()(x)
-    return layers.Dense(1, kernel_initializer=small(), dtype="float32", name="logits")(x)
+    return layers.Dense(1, kernel_initializer=normal_initializer(), dtype="float32", name="logits")(x)

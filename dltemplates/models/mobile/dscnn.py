@@ -47,7 +47,7 @@ def dscnn(
         ValueError: If the input is not an image or is too small, `num_outputs`, `filters` or `blocks` is less than 1,
             or `dropout_rates` are not two rates in that range.
     """
-    check_image_shape("dscnn", input_shape, least=2)
+    check_image_shape("dscnn", input_shape, min_size=2)
     if len(dropout_rates) != 2:
         raise ValueError(
             "`dropout_rates` must be two rates: after the first convolution and after the last. "

@@ -83,7 +83,7 @@ def efficientnet(
         ValueError: If the input is not an image or is too small, `num_outputs` is less than 1, or `width`, `depth`,
             `dropout_rate` or `stochastic_depth_rate` is out of range.
     """
-    check_image_shape(name, input_shape, least=MIN_IMAGE_SIZE)
+    check_image_shape(name, input_shape, min_size=MIN_IMAGE_SIZE)
     activation = relu6 if lite else silu
     width_of_ends = 1.0 if lite else width
     repeats = [math.ceil(depth * blocks) for *_, blocks, _ in STAGES]

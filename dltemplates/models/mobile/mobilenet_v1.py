@@ -65,7 +65,7 @@ def mobilenet_v1(
         ValueError: If the input is not an image or is too small, `num_outputs` is less than 1, or `width` or
             `dropout_rate` is out of range.
     """
-    check_image_shape(name, input_shape, least=MIN_IMAGE_SIZE)
+    check_image_shape(name, input_shape, min_size=MIN_IMAGE_SIZE)
     if STEM_FILTERS * width % 8:
         nearest = max(1, round(4 * width)) / 4
         raise ValueError(

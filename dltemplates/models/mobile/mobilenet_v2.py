@@ -56,7 +56,7 @@ def mobilenet_v2(
         ValueError: If the input is not an image or is too small, `num_outputs` is less than 1, or `width` or
             `dropout_rate` is out of range.
     """
-    check_image_shape("mobilenet_v2", input_shape, least=MIN_IMAGE_SIZE)
+    check_image_shape("mobilenet_v2", input_shape, min_size=MIN_IMAGE_SIZE)
     inputs = keras.Input(input_shape, name="image")
     x = conv_bn(inputs, make_divisible(32 * width), 3, strides=2, activation=relu6)
     for expansion, filters, blocks, first_strides in STAGES:

@@ -95,7 +95,7 @@ def mobilenet_v3(
         ValueError: If the input is not an image or is too small, `num_outputs` is less than 1, or `size`, `width` or
             `dropout_rate` is out of range.
     """
-    check_image_shape(name, input_shape, least=MIN_IMAGE_SIZE)
+    check_image_shape(name, input_shape, min_size=MIN_IMAGE_SIZE)
     rows, units = TABLES[size]
     inputs = keras.Input(input_shape, name="image")
     x = conv_bn(inputs, STEM_FILTERS, 3, strides=2, activation=hard_silu)

@@ -51,7 +51,7 @@ class Evaluation:
         errors: The error of each unit (n,), 0 if it is right; None if units are not compared one by one.
         units: The unit of each example (n,), if several examples form one unit, such as overlapping windows; None if
             each example is its own unit.
-        is_share: Whether the first score is the share of units with error 0.
+        is_accuracy: Whether the first score is the share of units with error 0.
         is_gate: Whether the first score gates an export; if False, parity with Keras's outputs does.
         captions: Text above the picture of each example.
         warnings: Problems, each in one line.
@@ -67,7 +67,7 @@ class Evaluation:
     decisions: np.ndarray | None = None
     errors: np.ndarray | None = None
     units: np.ndarray | None = None
-    is_share: bool = False
+    is_accuracy: bool = False
     is_gate: bool = True
     captions: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-FAIR_PART = 1 / 3  # a class is covered if it gets at least a third of `images / classes`
+FAIR_SHARE = 1 / 3  # a class is covered if it gets at least a third of `images / classes`
 MIN_CLASS_COVERAGE = 0.5  # as a share of the classes
 MIN_DIVERSITY = 0.5  # relative to real images
 
@@ -59,8 +59,8 @@ def class_shares(probabilities: np.ndarray) -> np.ndarray:
 
 
 def class_coverage(shares: np.ndarray) -> int:
-    """Count the covered classes: each gets at least `FAIR_PART` of `images / classes`."""
-    return int((shares >= FAIR_PART / len(shares)).sum())
+    """Count the covered classes: each gets at least `FAIR_SHARE` of `images / classes`."""
+    return int((shares >= FAIR_SHARE / len(shares)).sum())
 
 
 def collapse_warning(diversity: float | None, class_coverage: float | None = None, classes: int = 0) -> str | None:

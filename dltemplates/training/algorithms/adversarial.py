@@ -21,7 +21,7 @@ from dltemplates.training.algorithms.algorithm import (
 )
 from dltemplates.training.algorithms.descent import Descent
 
-PENALTY_TURNS = 32  # the first draw (see `draw_rows`) for the gradient penalty
+PENALTY_DRAWS = 32  # the first draw (see `draw_rows`) for the gradient penalty
 
 
 class Adversarial(Algorithm):
@@ -114,12 +114,12 @@ class Adversarial(Algorithm):
         labels = tf.cast(targets, tf.int32) if self.is_conditional else None
         step = self.optimizer.iterations.value
         parts, label_parts = self._parts(real), self._parts(labels)
-        figures = []
-        for turn, (part, part_labels) in enumerate(zip(parts, label_parts, strict=True)):
-            figures.append(self._train_discriminator(part, part_labels, (step, turn)))
+        means = []
+        for critic_step, (part, part_labels) in enumerate(zip(parts, label_parts, strict=True)):
+            means.append(self._train_discriminator(part, part_labels, (step, critic_step)))
         generator_loss = self._train_generator(parts[0], label_parts[0], (step, self.critic_steps))
         rows = tf.cast(tf.shape(weights)[0], tf.float32)
-        loss, *others = tf.unstack(tf.reduce_mean(tf.stack(figures), axis=0))
+        loss, *others = tf.unstack(tf.reduce_mean(tf.stack(means), axis=0))
         self._add(tf.stack([loss, 1.0, generator_loss, *others]) * rows)
 
     def evaluate(self, inputs: Any, targets: Any, weights: Any) -> None:
@@ -136,7 +136,7 @@ class Adversarial(Algorithm):
         each = tf.stack([loss, tf.ones_like(weights), self._loss(generated_logits, 1.0), *others])
         self._add(tf.reduce_sum(each * weights, axis=1))
 
-    def figures(self) -> dict[str, float]:
+    def metrics(self) -> dict[str, float]:
         """Return the metrics; `loss` is the discriminator's, without a critic's `penalty`.
 
         The accuracies are the shares of real and of generated images that the discriminator classifies correctly. A
@@ -149,7 +149,9 @@ class Adversarial(Algorithm):
 
     def _parts(self, rows: Any) -> list[Any]:
         """Split a batch into parts for the discriminator's steps, the same for any number of replicas."""
-        return [None if rows is None else rows[turn :: self.critic_steps] for turn in range(self.critic_steps)]
+        return [
+            None if rows is None else rows[critic_step :: self.critic_steps] for critic_step in range(self.critic_steps)
+        ]
 
     def _train_discriminator(self, real: Any, labels: Any, draw: tuple[Any, int]) -> Any:
         """Take a step of the discriminator; return its loss and the means of the metrics in `names`."""
@@ -165,8 +167,8 @@ class Adversarial(Algorithm):
                 each = self._gradient_penalty(real, generated, labels, draw, training=True)
                 penalty = [self.penalty * tf.reduce_mean(each)]
             shares = [tf.reduce_mean(correct) for correct in self._correct(real_logits, generated_logits)]
-            figures = tf.stack([loss, *shares, *penalty])
-            return _replica_share(tf.add_n([loss, *penalty]), self.discriminator), figures
+            means = tf.stack([loss, *shares, *penalty])
+            return _replica_share(tf.add_n([loss, *penalty]), self.discriminator), means
 
         return self.discriminator_descent.step(loss_on_both)
 
@@ -195,9 +197,10 @@ class Adversarial(Algorithm):
         self, real: Any, generated: Any, labels: Any, draw: tuple[Any, int], *, training: bool
     ) -> Any:
         """Return (norm of the critic's gradient - 1)^2, at a random point between each real and generated image."""
-        step, turn = draw
+        step, critic_step = draw
         one = tf.zeros([tf.shape(real)[0], 1])
-        share = draw_rows(tf.random.stateless_uniform, one, self.seed, step, turn + PENALTY_TURNS)[:, :, None, None]
+        uniform = draw_rows(tf.random.stateless_uniform, one, self.seed, step, critic_step + PENALTY_DRAWS)
+        share = uniform[:, :, None, None]
         images = share * real + (1 - share) * generated
         with tf.GradientTape() as tape:
             tape.watch(images)
@@ -207,9 +210,9 @@ class Adversarial(Algorithm):
 
     def _generate(self, reference: Any, labels: Any, draw: tuple[Any, int], *, training: bool) -> Any:
         """Generate as many images as `reference` has."""
-        step, turn = draw
+        step, critic_step = draw
         rows = tf.zeros([tf.shape(reference)[0], self.latent])
-        noise = draw_rows(tf.random.stateless_normal, rows, self.seed, step, turn)
+        noise = draw_rows(tf.random.stateless_normal, rows, self.seed, step, critic_step)
         return self.generator([noise, labels] if self.is_conditional else noise, training=training)
 
     def _discriminate(self, images: Any, labels: Any, *, training: bool) -> Any:

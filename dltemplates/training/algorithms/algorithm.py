@@ -69,7 +69,7 @@ class Algorithm(ABC):
         """Add the metrics of this replica's part of a batch to the totals, without elements of weight 0."""
 
     @abstractmethod
-    def figures(self) -> dict[str, float]:
+    def metrics(self) -> dict[str, float]:
         """Return the metrics since `reset`, the loss first."""
 
     def reset(self) -> None:
@@ -98,7 +98,7 @@ class Algorithm(ABC):
         self.totals.assign_add(tf.cast(sum_over_replicas(sums), tf.float64))
 
 
-def draw_rows(distribution: Callable[..., Any], reference: Any, seed: int, step: Any, turn: int) -> Any:
+def draw_rows(distribution: Callable[..., Any], reference: Any, seed: int, step: Any, draw: int) -> Any:
     """Draw random numbers for the whole batch, and return this replica's rows.
 
     Args:
@@ -106,14 +106,14 @@ def draw_rows(distribution: Callable[..., Any], reference: Any, seed: int, step:
         reference: A tensor of this replica's rows, (n, units).
         seed: Seed of the training.
         step: Number of the step, an integer tensor.
-        turn: Number of the draw within the step, 0 to 63.
+        draw: Number of the draw within the step, 0 to 63.
 
     Returns:
         Random numbers of the shape of `reference`.
     """
     context = tf.distribute.get_replica_context()
     rows, size = tf.shape(reference)[0], reference.shape[-1]
-    seeds = tf.stack([tf.constant(seed * 64 + turn, tf.int64), tf.cast(step, tf.int64)])
+    seeds = tf.stack([tf.constant(seed * 64 + draw, tf.int64), tf.cast(step, tf.int64)])
     return own_rows(distribution([rows * context.num_replicas_in_sync, size], seeds), reference)
 
 

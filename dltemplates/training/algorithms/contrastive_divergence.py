@@ -87,7 +87,7 @@ class ContrastiveDivergence(Algorithm):
         gibbs_steps: int,
         weight_decay: float,
         persistent: bool = False,
-        turn: int = 0,
+        rbm_index: int = 0,
     ) -> ContrastiveDivergence:
         """Create the algorithm for one RBM of a network.
 
@@ -99,13 +99,13 @@ class ContrastiveDivergence(Algorithm):
             gibbs_steps: As in the constructor.
             weight_decay: As in the constructor.
             persistent: Whether the chains are persistent.
-            turn: Position of the RBM in the network; each RBM has its own random numbers.
+            rbm_index: Position of the RBM in the network; each RBM has its own random numbers.
         """
         return cls(
             model,
             model.get_layer(model.name).get_layer(machine),
             make_optimizer,
-            seed=template.seed + turn,
+            seed=template.seed + rbm_index,
             gibbs_steps=gibbs_steps,
             chains=template.train.batch_size if persistent else None,
             weight_decay=weight_decay,
@@ -160,7 +160,7 @@ class ContrastiveDivergence(Algorithm):
         v0 = self._visible_units(inputs)
         self._add(self._sums(v0, self.machine.hidden(v0), weights, self.machine.free_energy(v0)))
 
-    def figures(self) -> dict[str, float]:
+    def metrics(self) -> dict[str, float]:
         """Return `loss`, the squared error after one Gibbs step, and `free_energy`, the mean over examples."""
         loss, rows, energy = self.totals.numpy()
         return {"loss": float(loss / rows), "free_energy": float(energy / rows)}
@@ -176,16 +176,16 @@ class ContrastiveDivergence(Algorithm):
             The visible units at its end, (batch, visible), and the probabilities of the hidden ones, (batch, units).
         """
         vk = hk = hidden
-        for turn in range(self.gibbs_steps):
-            hidden = self._draw(hk, 2 * turn) if turn else hidden
+        for gibbs_step in range(self.gibbs_steps):
+            hidden = self._draw(hk, 2 * gibbs_step) if gibbs_step else hidden
             vk = self.machine.visible(hidden)
-            vk = self._draw(vk, 2 * turn + 1) if self.chains else vk
+            vk = self._draw(vk, 2 * gibbs_step + 1) if self.chains else vk
             hk = self.machine.hidden(vk)
         return vk, hk
 
-    def _draw(self, probabilities: Any, turn: int) -> Any:
+    def _draw(self, probabilities: Any, draw: int) -> Any:
         """Sample binary units, 0 or 1, from their probabilities."""
-        drawn = draw_rows(tf.random.stateless_uniform, probabilities, self.seed, self.optimizer.iterations.value, turn)
+        drawn = draw_rows(tf.random.stateless_uniform, probabilities, self.seed, self.optimizer.iterations.value, draw)
         return tf.cast(drawn < probabilities, tf.float32)
 
     @staticmethod

@@ -74,7 +74,7 @@ class Supervised(Algorithm):
         for loss in self.losses.values():
             loss.reduction = "none"  # summed below, to count padding and parts of a batch correctly
         by_output = metrics if isinstance(metrics, dict) else {WHOLE: metrics}
-        self.metrics = [(output, metric) for output, several in by_output.items() for metric in several]
+        self.keras_metrics = [(output, metric) for output, several in by_output.items() for metric in several]
         self.descent = Descent(optimizer, model.trainable_variables)
         self._states: list[list[np.ndarray]] = []
 
@@ -92,12 +92,12 @@ class Supervised(Algorithm):
 
     def build(self, targets: Any) -> None:
         outputs = logits_of(self.model.output)
-        for name, metric in self.metrics:
+        for name, metric in self.keras_metrics:
             metric.update_state(
                 _one_example(_part_of_output(targets, name)), _one_example(_part_of_output(outputs, name))
             )
             metric.reset_state()
-        self._states = [[np.zeros(v.shape, v.dtype) for v in metric.variables] for _, metric in self.metrics]
+        self._states = [[np.zeros(v.shape, v.dtype) for v in metric.variables] for _, metric in self.keras_metrics]
         sizes = [state.size for states in self._states for state in states]
         self._make_totals(2 * len(self.losses) + len(self.loss_terms) + sum(sizes))
 
@@ -141,21 +141,21 @@ class Supervised(Algorithm):
         batch = self._forward(inputs, targets, weights, training=False)
         self._add(self._totals(batch, targets, weights))
 
-    def figures(self) -> dict[str, float]:
+    def metrics(self) -> dict[str, float]:
         totals = self.totals.numpy()
-        figures = {"loss": self.mean_loss()}
+        scores = {"loss": self.mean_loss()}
         if len(self.losses) > 1:
-            figures |= {f"{name}_loss": _mean(totals, index) for index, name in enumerate(self.losses)}
+            scores |= {f"{name}_loss": _mean(totals, index) for index, name in enumerate(self.losses)}
         index = 2 * len(self.losses)
         for name in self.loss_terms:
-            figures[name] = float(totals[index] / totals[1])
+            scores[name] = float(totals[index] / totals[1])
             index += 1
-        for (_, metric), states in zip(self.metrics, self._states, strict=True):
+        for (_, metric), states in zip(self.keras_metrics, self._states, strict=True):
             for variable, state in zip(metric.variables, states, strict=True):
                 variable.assign(totals[index : index + state.size].reshape(state.shape).astype(state.dtype))
                 index += state.size
-            figures[metric.name] = float(metric.result())
-        return figures
+            scores[metric.name] = float(metric.result())
+        return scores
 
     def mean_loss(self) -> float:
         totals = self.totals.numpy()
@@ -179,7 +179,7 @@ class Supervised(Algorithm):
             totals += [summed + penalty * count, count]
             penalty = 0.0
         totals = [tf.stack([*totals, *batch.loss_terms])]
-        for (name, metric), states in zip(self.metrics, self._states, strict=True):
+        for (name, metric), states in zip(self.keras_metrics, self._states, strict=True):
             has_weight = tf.cast(_part_of_output(weights, name) != 0, tf.float32)
             zeros = [tf.constant(state) for state in states]
             output = _part_of_output(batch.outputs, name)

@@ -9,7 +9,7 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from dltemplates.runs import shown
+from dltemplates.runs import format_score
 
 
 class Reporter(Protocol):
@@ -71,7 +71,7 @@ class ProgressBar(PlainLines):
         self._progress.start()
 
     def step(self, step: int, loss: float) -> None:
-        self._progress.update(self._task, completed=step, loss=f"loss {shown(loss)}")
+        self._progress.update(self._task, completed=step, loss=f"loss {format_score(loss)}")
 
     def note(self, text: str) -> None:
         self._progress.console.print(text, highlight=False, markup=False, soft_wrap=True)
@@ -94,7 +94,7 @@ def make_reporter() -> Reporter:
 def format_row(row: dict[str, float], best: bool) -> str:
     """Format a row of the history in one line."""
     metrics = " ".join(
-        f"{name} {shown(value)}"
+        f"{name} {format_score(value)}"
         for name, value in row.items()
         if name not in ("epoch", "step", "learning_rate", "seconds")
     )

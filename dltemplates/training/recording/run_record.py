@@ -73,7 +73,7 @@ def score_run(run: Run, task: Task, dataset: Dataset, warnings: dict[str, str] |
     if spec != run.record.spec:
         run.save_record(run.record.model_copy(update={"spec": spec}))
         task = run.task()
-    servings = run.servings()
+    servings = run.serving_models()
     whole = servings.get(WHOLE)
     predictors = {part: KerasPredictor(serving.model, serving.contract) for part, serving in servings.items()}
     system = System(predictors, whole.model if whole else None)

@@ -86,6 +86,6 @@ class StepLoop:
     def run_all(self, iterator: Any, steps: int) -> None:
         """Run `steps` steps, in several calls if needed."""
         while steps:
-            count = min(int(self._distribution.share([self.steps_per_call])[0, 0]), steps)
+            count = min(int(self._distribution.gather([self.steps_per_call])[0, 0]), steps)
             self(iterator, count)
             steps -= count

@@ -24,7 +24,7 @@ def check_same_template(distribution: Distribution, template: Template, *, fail_
     }
     versions = {package: version(package) for package in ("tensorflow", "keras")}
     own = json.dumps({**template.flat(), **here, "devices": str(distribution), **versions}, default=str)
-    chief, *others = (json.loads(text) for text in distribution.share_text(own))
+    chief, *others = (json.loads(text) for text in distribution.gather_text(own))
     for rank, other in enumerate(others, start=1):
         for key in chief | other:
             if chief.get(key) != other.get(key):
@@ -40,7 +40,7 @@ def check_same_data(training: Training) -> None:
     Raises:
         ValueError: If a worker has other data. All workers raise it.
     """
-    fingerprints = training.distribution.share_text(
+    fingerprints = training.distribution.gather_text(
         f"{training.dataset.spec.fingerprint} {training.dataset.spec.order}"
     )
     for rank, fingerprint in enumerate(fingerprints):
@@ -62,12 +62,12 @@ def share_state(training: Training, state: TrainingState) -> TrainingState:
         The chief's progress.
     """
     distribution = training.distribution
-    text = distribution.share_text(json.dumps(asdict(state)))[0]
-    distribution.share_variables([v for group in training.variables.values() for v in group])
+    text = distribution.gather_text(json.dumps(asdict(state)))[0]
+    distribution.broadcast_variables([v for group in training.variables.values() for v in group])
     return state if distribution.is_chief else TrainingState(**json.loads(text))
 
 
 def gather_broken(training: Training) -> dict[str, str]:
     """Return the files that broke on any worker after they were scanned, each with the reason."""
-    texts = training.distribution.share_text(json.dumps(training.broken()))
+    texts = training.distribution.gather_text(json.dumps(training.broken()))
     return {name: reason for text in texts for name, reason in json.loads(text).items()}

@@ -103,7 +103,7 @@ def test_each_part_has_a_report_and_is_checked_by_parity(run):
 
 def test_a_decoder_is_compared_on_latent_vectors_of_real_data(run):
     _, dataset = load_for(run)
-    servings = run.servings()
+    servings = run.serving_models()
     codes = part_examples(servings["decoder"], "validation", dataset.split("validation")).read(np.arange(4))
     model = servings["encoder"].model
     images = dataset.split("validation").read(np.arange(4))["image"].astype("float32")
@@ -113,7 +113,7 @@ def test_a_decoder_is_compared_on_latent_vectors_of_real_data(run):
 @pytest.mark.parametrize("part", ["", "encoder", "decoder"])
 def test_a_file_with_other_outputs_does_not_pass(run, part, tmp_path):
     """An RMS error up to 1% of the range passes."""
-    servings = run.servings()
+    servings = run.serving_models()
     serving = servings[part]
     task, dataset = load_for(run)
     reference = Reference(servings, task, dataset, "0.01", tmp_path)

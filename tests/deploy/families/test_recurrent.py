@@ -27,7 +27,7 @@ from dltemplates.tasks.serving.contract import ServingModel
 from dltemplates.template import parse_template
 
 WINDOW, HORIZON, UNITS = 10, 3, 24
-OFFERED = [key for key in catalog.FORMATS if "LSTM" not in load_format(key).refuses]
+OFFERED = [key for key in catalog.FORMATS if "LSTM" not in load_format(key).unsupported_layers]
 DATA = {"name": "sunspots", "series": {"window": WINDOW, "horizon": HORIZON}}
 
 
@@ -147,7 +147,7 @@ def test_only_recurrent_tflite_files_take_one_example_a_call(serving):
     "kind", ["LSTM", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("GRU", "SimpleRNN"))]
 )
 def test_the_converter_needs_a_fixed_batch_size(serving, tmp_path, kind):
-    assert all(kind in load_format(key).one_by_one for key in catalog.FORMATS if key.startswith("tflite"))
+    assert all(kind in load_format(key).single_example_layers for key in catalog.FORMATS if key.startswith("tflite"))
     inputs = keras.Input((WINDOW, 2), name="series")
     model = keras.Model(inputs, {"forecast": layers.Dense(HORIZON)(getattr(layers, kind)(4)(inputs))})
     for batch, converts in ((1, True), ("dynamic", False)):

@@ -117,8 +117,8 @@ def test_a_table_of_numbers_exports_to_16_bit_integers(tmp_path, in_process):
 
 @pytest.mark.slow
 def test_refused_layers_of_tables_fail_to_convert(run, exported, tmp_path, monkeypatch):
-    refuses = {key: load_format(key).refuses for key in catalog.FORMATS}
-    refused = {key: reasons for key, reasons in refuses.items() if {"Embedding", "CategoryLookup"} & {*reasons}}
+    unsupported = {key: load_format(key).unsupported_layers for key in catalog.FORMATS}
+    refused = {key: reasons for key, reasons in unsupported.items() if {"Embedding", "CategoryLookup"} & {*reasons}}
     assert refused
     copy = shutil.copytree(run.path, tmp_path / "run", ignore=shutil.ignore_patterns("exports"))
     monkeypatch.setattr("dltemplates.deploy.export.not_offered", lambda format, found: None)

@@ -92,11 +92,13 @@ def test_poolings_overlap():
     assert len(poolings) == 6
 
 
-@pytest.mark.parametrize(("towers", "least"), [(1, 63), (2, 67)])
-def test_least_size_follows_from_the_towers(towers, least):
-    assert alexnet((least, least, 1), 10, towers=towers, **SMALL).output_shape == (None, 10)
-    with pytest.raises(ValueError, match=rf"`alexnet` needs images of at least {least}x{least}. Received: .*Try a l"):
-        alexnet((least, least - 1, 1), 10, towers=towers, **SMALL)
+@pytest.mark.parametrize(("towers", "min_size"), [(1, 63), (2, 67)])
+def test_min_size_follows_from_the_towers(towers, min_size):
+    assert alexnet((min_size, min_size, 1), 10, towers=towers, **SMALL).output_shape == (None, 10)
+    with pytest.raises(
+        ValueError, match=rf"`alexnet` needs images of at least {min_size}x{min_size}. Received: .*Try a l"
+    ):
+        alexnet((min_size, min_size - 1, 1), 10, towers=towers, **SMALL)
 
 
 def test_there_are_one_or_two_towers():

@@ -41,8 +41,8 @@ def test_maps_show_where_in_the_image_something_is():
     assert lit[8:].max() == lit[:, :6].max() == 0
 
 
-@pytest.mark.parametrize(("filters", "least"), [((8,), 1), ((16, 32, 64), 4), ((16, 32, 64, 64, 64), 16)])
-def test_least_size_follows_from_the_convolutions(filters, least):
-    assert cnn_gap((least, least, 1), 10, filters=filters).output_shape == (None, 10)
+@pytest.mark.parametrize(("filters", "min_size"), [((8,), 1), ((16, 32, 64), 4), ((16, 32, 64, 64, 64), 16)])
+def test_min_size_follows_from_the_convolutions(filters, min_size):
+    assert cnn_gap((min_size, min_size, 1), 10, filters=filters).output_shape == (None, 10)
     with pytest.raises(ValueError, match=r"`cnn_gap` (needs images of at least|takes images)"):
-        cnn_gap((least - 1, least, 1), 10, filters=filters)
+        cnn_gap((min_size - 1, min_size, 1), 10, filters=filters)

@@ -19,8 +19,8 @@ def test_five_stages_bring_224_pixels_down_to_14_at_half_the_cost_of_three():
     assert five.macs < summarize(convnet((224, 224, 3), 10)).macs / 2
 
 
-@pytest.mark.parametrize(("filters", "least"), [((8,), 2), ((8, 8, 8), 8), ((8, 8, 8, 8, 8), 32)])
-def test_least_size_follows_from_the_stages(filters, least):
-    assert convnet((least, least, 1), 10, filters=filters).output_shape == (None, 10)
-    with pytest.raises(ValueError, match=f"at least {least}x{least}. Received: input_shape="):
-        convnet((least - 1, least, 1), 10, filters=filters)
+@pytest.mark.parametrize(("filters", "min_size"), [((8,), 2), ((8, 8, 8), 8), ((8, 8, 8, 8, 8), 32)])
+def test_min_size_follows_from_the_stages(filters, min_size):
+    assert convnet((min_size, min_size, 1), 10, filters=filters).output_shape == (None, 10)
+    with pytest.raises(ValueError, match=f"at least {min_size}x{min_size}. Received: input_shape="):
+        convnet((min_size - 1, min_size, 1), 10, filters=filters)

@@ -34,9 +34,11 @@ def test_each_layer_adds_maps_to_all_before_and_a_transition_halves_both():
     assert shapes == [(16, 24, 24), (16, 24, 32), (8, 12, 16), (8, 12, 24), (4, 6, 12), (4, 6, 20)]
 
 
-@pytest.mark.parametrize(("blocks", "least"), [((1,), 4), ((1, 1, 1, 1), 32), ((1, 1, 1, 1, 1), 64)])
-def test_the_least_size_leaves_one_place_and_is_named(blocks, least):
-    network = without_weights(lambda: densenet121((least, least, 1), 3, growth_rate=4, blocks=blocks))
+@pytest.mark.parametrize(("blocks", "min_size"), [((1,), 4), ((1, 1, 1, 1), 32), ((1, 1, 1, 1, 1), 64)])
+def test_the_min_size_leaves_one_place_and_is_named(blocks, min_size):
+    network = without_weights(lambda: densenet121((min_size, min_size, 1), 3, growth_rate=4, blocks=blocks))
     assert [row.output_shape[1:3] for row in summarize(network).rows if row.kind == "Concatenate"][-1] == (1, 1)
-    with pytest.raises(ValueError, match=rf"`densenet121` needs images of at least {least}x{least}. Received: .*Try"):
-        densenet121((least, least - 1, 1), 3, blocks=blocks)
+    with pytest.raises(
+        ValueError, match=rf"`densenet121` needs images of at least {min_size}x{min_size}. Received: .*Try"
+    ):
+        densenet121((min_size, min_size - 1, 1), 3, blocks=blocks)

@@ -122,9 +122,9 @@ def test_a_definition_brings_back_all_outputs():
         np.testing.assert_array_equal(first[name], second[name])
 
 
-@pytest.mark.parametrize(("options", "least"), [({}, 65), ({"auxiliary": False}, 17)])
-def test_least_size_builds(options, least):
-    output = googlenet((least, least, 1), 10, **options, **SMALL).output
+@pytest.mark.parametrize(("options", "min_size"), [({}, 65), ({"auxiliary": False}, 17)])
+def test_min_size_builds(options, min_size):
+    output = googlenet((min_size, min_size, 1), 10, **options, **SMALL).output
     assert (output["logits"] if isinstance(output, dict) else output).shape == (None, 10)
 
 

@@ -34,7 +34,7 @@ def test_activation_is_that_of_the_paper_and_can_be_changed():
         assert used == [activation] * 4 + ["linear"]
 
 
-def test_least_size_builds():
+def test_min_size_builds():
     assert lenet5((8, 8, 3), 2).output_shape == (None, 2)
 
 

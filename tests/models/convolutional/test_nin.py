@@ -36,7 +36,7 @@ def test_width_scales_the_filters_but_not_the_classes():
     assert filters == [24] * 3 + [64] * 3 + [96] * 3 + [256] * 2 + [10]
 
 
-def test_least_size_builds():
+def test_min_size_builds():
     assert nin((39, 39, 3), 10, width=0.1).output_shape == (None, 10)
 
 

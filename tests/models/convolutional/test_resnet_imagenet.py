@@ -136,7 +136,7 @@ def test_width_is_that_of_every_stage(builder):
 
 
 @pytest.mark.parametrize("builder", [resnet18, resnet50])
-def test_the_least_size_leaves_one_place_and_odd_sizes_fit(builder):
+def test_the_min_size_leaves_one_place_and_odd_sizes_fit(builder):
     rows = summarize(without_weights(lambda: builder((32, 32, 1), 3, width=0.1))).rows
     assert [row.output_shape[1:3] for row in rows if row.kind == "Add"][-1] == (1, 1)
     assert without_weights(lambda: builder((33, 45, 4), 3, width=0.1)).output_shape == (None, 3)

@@ -88,7 +88,7 @@ def test_a_step_matches_the_algorithm_of_the_paper():
     for expected, network in ((generator, algorithm.generator), (discriminator, algorithm.discriminator)):
         for first, second in zip(trained_by(expected), trained_by(network), strict=True):
             np.testing.assert_allclose(second, first, rtol=1e-4, atol=1e-6)
-    figures = algorithm.figures()
+    figures = algorithm.metrics()
     assert (figures["loss"], figures["generator_loss"]) == pytest.approx(losses, rel=1e-5)
 
 
@@ -120,7 +120,7 @@ def test_validation_uses_noise_that_training_never_draws():
     algorithm, (images, targets, _) = begin()
     weight = tf.constant([1.0] * 9 + [0.0] * 3)
     algorithm.evaluate(images, targets, weight)
-    figures = algorithm.figures()
+    figures = algorithm.metrics()
     made = algorithm.generator(noise(ROWS, VALIDATION_SEED_OFFSET, 0), training=False)
     of_real, of_made = (
         keras.ops.convert_to_numpy(algorithm.discriminator(x, training=False))[:9, 0] for x in (scale(images), made)
@@ -136,23 +136,23 @@ def test_the_loss_of_a_critic_is_the_difference_of_means():
     algorithm.evaluate(images, targets, weight)
     made = algorithm.generator(noise(ROWS, VALIDATION_SEED_OFFSET, 0), training=False)
     of_real, of_made = (float(tf.reduce_mean(algorithm.discriminator(x))) for x in (scale(images), made))
-    assert algorithm.figures()["loss"] == pytest.approx(of_made - of_real, rel=1e-4, abs=1e-6)
-    assert algorithm.figures()["generator_loss"] == pytest.approx(-of_made, rel=1e-4, abs=1e-6)
+    assert algorithm.metrics()["loss"] == pytest.approx(of_made - of_real, rel=1e-4, abs=1e-6)
+    assert algorithm.metrics()["generator_loss"] == pytest.approx(-of_made, rel=1e-4, abs=1e-6)
 
 
 def test_every_validation_batch_draws_new_noise():
     algorithm, (images, targets, weight) = begin()
     algorithm.evaluate(images, targets, weight)
-    first = algorithm.figures()["generator_loss"]
+    first = algorithm.metrics()["generator_loss"]
     algorithm.evaluate(images, targets, weight)
     made = [algorithm.generator(noise(ROWS, VALIDATION_SEED_OFFSET + step, 0), training=False) for step in (0, ROWS)]
     losses = [softplus(-algorithm.discriminator(images, training=False).numpy()).mean() for images in made]
     assert first == pytest.approx(losses[0], rel=1e-5)
-    assert algorithm.figures()["generator_loss"] == pytest.approx(np.mean(losses), rel=1e-5)
+    assert algorithm.metrics()["generator_loss"] == pytest.approx(np.mean(losses), rel=1e-5)
     assert losses[0] != pytest.approx(losses[1], rel=1e-3)
     algorithm.reset()
     algorithm.evaluate(images, targets, weight)
-    assert algorithm.figures()["generator_loss"] == first
+    assert algorithm.metrics()["generator_loss"] == first
 
 
 def critic_of(*critic_layers, rate=RATE):
@@ -202,7 +202,7 @@ def test_pair_accuracy_counts_correctly_ordered_pairs():
         algorithm.discriminator.trainable_variables[-1].assign([bias])
         algorithm.reset()
         algorithm.evaluate(images, None, tf.ones(ROWS))
-        figures = algorithm.figures()
+        figures = algorithm.metrics()
         assert list(figures) == ["loss", "generator_loss", "pair_accuracy", "penalty"]
         assert figures["pair_accuracy"] == pytest.approx((of_real > of_made).mean())
         assert figures["penalty"] == pytest.approx(10 * slope, rel=1e-4)
@@ -299,7 +299,7 @@ def test_validation_is_deterministic_and_leaves_the_critic_unchanged():
     for _ in range(2):
         algorithm.reset()
         algorithm.evaluate(images, targets, weight)
-        penalties.append(algorithm.figures()["penalty"])
+        penalties.append(algorithm.metrics()["penalty"])
     assert penalties[0] == penalties[1] > 0
     for old, new in zip(before, algorithm.discriminator.get_weights(), strict=True):  # random states too
         np.testing.assert_array_equal(new, old)

@@ -58,13 +58,13 @@ def test_auxiliary_weight_applies_in_training_only(share):
     )
     algorithm.build(tf.TensorSpec(y.shape))
     algorithm.evaluate(x, y, np.ones(5, np.float32))
-    figures = algorithm.figures()
+    figures = algorithm.metrics()
     assert figures["loss"] == pytest.approx(main, rel=1e-5)
     assert figures["accuracy"] == pytest.approx(np.mean(np.argmax(outputs["logits"], 1) == [0, 1, 2, 0, 1]))
     algorithm.reset()
     before = model.get_layer("auxiliary_1").kernel.numpy()
     algorithm.train(x, y, np.ones(5, np.float32))
-    assert algorithm.figures()["loss"] == pytest.approx(main + share * early, rel=1e-5)
+    assert algorithm.metrics()["loss"] == pytest.approx(main + share * early, rel=1e-5)
     assert np.array_equal(model.get_layer("auxiliary_1").kernel.numpy(), before) == (share == 0)
 
 

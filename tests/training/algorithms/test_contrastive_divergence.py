@@ -192,7 +192,7 @@ def test_metrics_are_means_over_examples():
     padded = tf.constant(np.concatenate([v0, v0[:2] + 9]))
     algorithm.evaluate(padded, None, tf.constant([1.0] * 6 + [0.0] * 2))
     expected = {"loss": np.square(v0 - back).mean(), "free_energy": energy.mean()}
-    assert algorithm.figures() == pytest.approx(expected, rel=1e-5)
+    assert algorithm.metrics() == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_loss_scale_changes_nothing():

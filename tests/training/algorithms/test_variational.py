@@ -75,7 +75,7 @@ def test_with_squared_errors_the_bound_lacks_a_constant(batch):
     training.stages[-1].algorithm.evaluate(images, targets, ONES)
     x, reconstruction, *_ = forward_pass(weights_of(training), images, VALIDATION_SEED_OFFSET)
     likelihood = norm.logpdf(x, reconstruction, scale=np.sqrt(0.5)).sum(axis=1)
-    figures = training.stages[-1].algorithm.figures()
+    figures = training.stages[-1].algorithm.metrics()
     assert figures["reconstruction"] == pytest.approx(-likelihood.mean() - 64 * np.log(np.pi) / 2, rel=1e-5)
     assert np.log(np.pi) / 2 == pytest.approx(0.572, abs=5e-4)
 
@@ -83,7 +83,7 @@ def test_with_squared_errors_the_bound_lacks_a_constant(batch):
 def test_metrics_match_the_bound(training, batch):
     images, targets, _ = batch
     training.stages[-1].algorithm.evaluate(images, targets, ONES)
-    figures = training.stages[-1].algorithm.figures()
+    figures = training.stages[-1].algorithm.metrics()
     reconstruction, divergence = (
         part.numpy() for part in expected_losses(weights_of(training), images, VALIDATION_SEED_OFFSET)
     )
@@ -100,7 +100,7 @@ def test_padding_is_ignored(training, batch):
     reconstruction, divergence = (
         part.numpy()[:10] for part in expected_losses(weights_of(training), images, VALIDATION_SEED_OFFSET)
     )
-    figures = training.stages[-1].algorithm.figures()
+    figures = training.stages[-1].algorithm.metrics()
     assert figures["kl"] == pytest.approx(divergence.mean(), rel=1e-4)
     assert figures["reconstruction"] == pytest.approx(reconstruction.mean(), rel=1e-5)
 
@@ -121,7 +121,7 @@ def test_a_step_follows_the_gradient_of_the_bound(training, batch):
     for first, second, was in zip(expected, after, old, strict=True):
         np.testing.assert_allclose(second, first, rtol=1e-4, atol=1e-6)
         assert not np.array_equal(second, was)
-    assert training.stages[-1].algorithm.figures()["loss"] == pytest.approx(float(loss), rel=1e-5)
+    assert training.stages[-1].algorithm.metrics()["loss"] == pytest.approx(float(loss), rel=1e-5)
 
 
 def test_every_step_draws_new_latent_vectors(training, batch):
@@ -130,8 +130,8 @@ def test_every_step_draws_new_latent_vectors(training, batch):
     second = expected_losses(weights_of(training), images, 1)
     training.stages[-1].algorithm.reset()
     training.stages[-1].algorithm.train(images, targets, weight)
-    assert training.stages[-1].algorithm.figures()["kl"] == pytest.approx(second[1].numpy().mean(), rel=1e-4)
-    assert training.stages[-1].algorithm.figures()["reconstruction"] == pytest.approx(
+    assert training.stages[-1].algorithm.metrics()["kl"] == pytest.approx(second[1].numpy().mean(), rel=1e-4)
+    assert training.stages[-1].algorithm.metrics()["reconstruction"] == pytest.approx(
         second[0].numpy().mean(), rel=1e-5
     )
 
@@ -157,7 +157,7 @@ def test_a_squared_error_is_summed_over_the_pixels():
     code = h @ to_mean[0] + to_mean[1] + tf.exp((h @ to_logarithm[0] + to_logarithm[1]) / 2) * noise
     white = tf.sigmoid(tf.nn.relu(code @ back[0] + back[1]) @ out[0] + out[1])
     expected = tf.reduce_mean(tf.reduce_sum((white - x) ** 2, axis=1))
-    assert training.stages[-1].algorithm.figures()["reconstruction"] == pytest.approx(float(expected), rel=1e-5)
+    assert training.stages[-1].algorithm.metrics()["reconstruction"] == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_a_layer_draws_the_same_noise_on_several_devices():

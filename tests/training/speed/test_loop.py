@@ -86,7 +86,7 @@ def test_metrics_match_keras():
     algorithm = training.stages[-1].algorithm
     batches, steps = training.stages[-1].data.evaluation("validation")
     StepLoop(training.distribution, algorithm.evaluate).run_all(iter(batches), steps)
-    figures = algorithm.figures()
+    figures = algorithm.metrics()
     model = algorithm.model
     model.compile(loss=training.task.loss(), metrics=training.task.metrics())
     source = training.dataset.split("validation")

@@ -1,6 +1,6 @@
 """The user's inputs to a prediction, as examples: image files, table rows, a series, seeds.
 
-A new kind of feature with another reader registers it: `@read_given.register`.
+A new kind of feature with another reader registers it: `@read_inputs.register`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dltemplates.features import Arrays, Feature, Horizon, Image, Noise, Series
 
 
 @dataclass(frozen=True)
-class Given:
+class PredictionInput:
     """One example to predict.
 
     Attributes:
@@ -33,7 +33,7 @@ class Given:
 
 
 @functools.singledispatch
-def read_given(first: Feature, reference: IOSpec, user_inputs: Sequence[str | Path]) -> Iterator[Given]:
+def read_inputs(first: Feature, reference: IOSpec, user_inputs: Sequence[str | Path]) -> Iterator[PredictionInput]:
     """Read a user's inputs: by default CSV files and rows, as `datasets.tables.row_inputs.read_rows` takes them.
 
     Args:
@@ -53,11 +53,11 @@ def read_given(first: Feature, reference: IOSpec, user_inputs: Sequence[str | Pa
     if not rows:
         raise ValueError("There must be a row to predict. Received: none. Name a CSV file, or write a row.")
     for name, arrays, unknown in rows:
-        yield Given(name, arrays, {"unknown": unknown} if unknown else {})
+        yield PredictionInput(name, arrays, {"unknown": unknown} if unknown else {})
 
 
-@read_given.register
-def _(first: Image, reference: IOSpec, user_inputs: Sequence[str | Path]) -> Iterator[Given]:
+@read_inputs.register
+def _(first: Image, reference: IOSpec, user_inputs: Sequence[str | Path]) -> Iterator[PredictionInput]:
     named = [Path(path) for path in user_inputs]
     files = list(_files(named))
     if not files:
@@ -68,13 +68,13 @@ def _(first: Image, reference: IOSpec, user_inputs: Sequence[str | Path]) -> Ite
         except ValueError as error:
             if file in named:
                 raise
-            yield Given(str(file), None, {"error": str(error)})
+            yield PredictionInput(str(file), None, {"error": str(error)})
             continue
-        yield Given(str(file), arrays)
+        yield PredictionInput(str(file), arrays)
 
 
-@read_given.register
-def _(first: Series, reference: IOSpec, user_inputs: Sequence[str | Path]) -> Iterator[Given]:
+@read_inputs.register
+def _(first: Series, reference: IOSpec, user_inputs: Sequence[str | Path]) -> Iterator[PredictionInput]:
     from dltemplates.datasets.series.csv_series import next_window
 
     if not user_inputs:
@@ -82,15 +82,15 @@ def _(first: Series, reference: IOSpec, user_inputs: Sequence[str | Path]) -> It
     horizon = next((value.shape[0] for value in reference.targets if isinstance(value, Horizon)), 1)
     for path in user_inputs:
         window, dates = next_window(path, reference, horizon)
-        yield Given(str(path), {first.name: window}, {"dates": dates} if dates else {})
+        yield PredictionInput(str(path), {first.name: window}, {"dates": dates} if dates else {})
 
 
-@read_given.register
-def _(first: Noise, reference: IOSpec, user_inputs: Sequence[str | Path]) -> Iterator[Given]:
+@read_inputs.register
+def _(first: Noise, reference: IOSpec, user_inputs: Sequence[str | Path]) -> Iterator[PredictionInput]:
     if not user_inputs:
         raise ValueError("There must be a seed to predict. Received: none. Name seeds, such as 0 1 2.")
     for text in map(str, user_inputs):
-        yield Given(text, read_noise(text, reference.inputs))
+        yield PredictionInput(text, read_noise(text, reference.inputs))
 
 
 def _files(inputs: Iterable[Path]) -> Iterator[Path]:
