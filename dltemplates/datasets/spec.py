@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from dltemplates.features import AnyFeature, Binary, ClassId, Feature, Image, Number, Series, columns_of
 
-READING_RULES = 2  # version of the rules for reading, splitting and ordering data
+READING_RULES = 3  # version of the rules for reading, splitting and ordering data
 
 
 class DatasetSpec(BaseModel):
@@ -46,6 +46,13 @@ class IOSpec(Protocol):
     def inputs(self) -> tuple[Feature, ...]: ...
     @property
     def targets(self) -> tuple[Feature, ...]: ...
+    @property
+    def reading_rules(self) -> int: ...
+
+
+def rules_of(reference: IOSpec | None) -> int:
+    """Return the version of the reading rules of a trained network; the current one for new data."""
+    return READING_RULES if reference is None else reference.reading_rules
 
 
 def reconstructs_input(reference: IOSpec) -> bool:

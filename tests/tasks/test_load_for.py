@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from conftest import run_dlt
+from dltemplates.datasets.spec import READING_RULES
 from dltemplates.deploy.export_run import export
 from dltemplates.inference import evaluate
 from dltemplates.reports.compare import compare
@@ -211,7 +212,7 @@ def test_a_run_of_the_first_edition_keeps_its_reading_rules(trained, tmp_path):
     assert evaluate(run.path)["scores"] == trained.run.record.scores["test"]
     contract = run.serving().contract
     assert contract.reading_rules == 1
-    assert trained.run.serving().contract.reading_rules == 2
+    assert trained.run.serving().contract.reading_rules == READING_RULES
     equal = tmp_path / "equal.csv"
     pd.concat([noise_table().iloc[:20]] * 10).to_csv(equal, index=False)
     _, first = load_for(contract, settings=DatasetSettings(name=str(equal)))
@@ -240,14 +241,14 @@ def test_resuming_a_training_of_the_first_edition_is_refused(trained, tmp_path):
     run = as_first_edition(Run(tmp_path / "run"))
     run.save_record(run.record.model_copy(update={"state": "interrupted"}))
     with pytest.raises(
-        ValueError, match="Received: .*run, with rules 1; this version has rules 2. Finish the run with"
+        ValueError, match="Received: .*run, with rules 1; this version has rules 3. Finish the run with"
     ):
         train(run.template, output=run.path, resume=True)
 
 
 def test_reading_rules_of_a_later_version_are_refused(trained):
-    contract = trained.run.serving().contract.model_copy(update={"reading_rules": 3})
-    with pytest.raises(ValueError, match="`reading_rules` must be 1 to 2. Received: 3, from a later version"):
+    contract = trained.run.serving().contract.model_copy(update={"reading_rules": READING_RULES + 1})
+    with pytest.raises(ValueError, match="`reading_rules` must be 1 to 3. Received: 4, from a later version"):
         load_for(contract, settings=trained.run.template.dataset)
 
 
