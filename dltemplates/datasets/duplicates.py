@@ -14,11 +14,12 @@ import numpy as np
 from dltemplates.datasets.hashes import add_targets, hash_inputs
 from dltemplates.datasets.series.windows import TimeSource
 from dltemplates.datasets.source import SPLITS, Dataset, Source, column, origin, take
-from dltemplates.datasets.spec import DatasetSpec, image_of
+from dltemplates.datasets.spec import image_of
 from dltemplates.datasets.tables.source import TableSource
 from dltemplates.features import ClassId, Labels, Number, classes_of
 
 MAX_NAMED = 3  # examples that a warning names
+MAX_REPEATED = 0.05  # share of a split that may repeat other examples of it without a word
 MAX_WRONG_ROWS = 0.05  # share of the rows that may have another class than most rows with the same inputs
 Hashes = dict[str, np.ndarray]  # split -> hash of each example or group, (n,)
 
@@ -108,21 +109,26 @@ def check_rest(dataset: Dataset, copies: Hashes) -> None:
             )
 
 
-def copies_warnings(dataset: Dataset, copies: Hashes, *, is_kept: bool) -> list[str]:
+def copies_warnings(data: Hashed, copies: Hashes, trained: np.ndarray | None, *, is_kept: bool) -> list[str]:
     """Return a warning for each split with examples that are also in another.
 
     Args:
-        dataset: The data with all examples.
-        copies: Whether each example is a copy, by split.
+        data: The data with all examples.
+        copies: From `find_copies`.
+        trained: Groups that a network was trained on; None if unknown.
         is_kept: Whether the copies stay.
     """
     warnings = []
     for split in [name for name in SPLITS if name in copies and copies[name].any()]:
-        others = " or ".join(other for other in SPLITS[SPLITS.index(split) + 1 :] if other in copies)
         places = np.flatnonzero(copies[split])
+        later = [other for other in SPLITS[SPLITS.index(split) + 1 :] if other in copies]
+        others = {other: data.groups[other] for other in later}
+        if trained is not None and split != "train":
+            others["the training data"] = trained
+        names = [name for name, groups in others.items() if np.isin(groups, data.groups[split][places]).any()]
         found = (
-            f"{len(places)} of the {len(copies[split])} {unit_of(dataset.spec)}s in {split} are also in "
-            f"{others or 'the training data'} ({_names(dataset, [(split, int(place)) for place in places])})"
+            f"{len(places)} of the {len(copies[split])} {_unit_of(data.dataset)}s in {split} are also in "
+            f"{' or '.join(names)} ({_names(data.dataset, [(split, int(place)) for place in places])})"
         )
         if is_kept:
             warnings.append(f"{found}, so scores may be too good: --set dataset.duplicates=drop leaves them out")
@@ -156,7 +162,7 @@ def contradiction_warning(data: Hashed, train: np.ndarray) -> str | None:
     places = [(split, int(place)) for split, array in inputs.items() for place in np.flatnonzero(np.isin(array, mixed))]
     order = np.argsort([inputs[split][place] for split, place in places], kind="stable")
     named = _names(dataset, [places[index] for index in order])
-    unit = unit_of(dataset.spec)
+    unit = _unit_of(dataset)
     way_out = "correct their classes, or remove them" if is_picture else "add columns that distinguish them"
     equal = "equal another image" if is_picture else "have the same inputs as another row"
     return (
@@ -165,9 +171,15 @@ def contradiction_warning(data: Hashed, train: np.ndarray) -> str | None:
     )
 
 
-def unit_of(spec: DatasetSpec) -> str:
+def _unit_of(dataset: Dataset) -> str:
     """Return the noun for an example of this data."""
-    return "image" if image_of(spec) else "row"
+    return "image" if image_of(dataset.spec) else "row"
+
+
+def count_repeated(hashes: np.ndarray) -> int:
+    """Count the examples that repeat another one of their split; 0 for a small share, which is natural."""
+    count = len(hashes) - len(np.unique(hashes))
+    return count if count > MAX_REPEATED * len(hashes) else 0
 
 
 def are_series(dataset: Dataset) -> bool:

@@ -17,6 +17,7 @@ from dltemplates.datasets.duplicates import (
     check_rest,
     contradiction_warning,
     copies_warnings,
+    count_repeated,
     find_copies,
     hash_groups,
 )
@@ -83,7 +84,8 @@ def load_for(
     _check_rules(rules)
     is_file = not isinstance(owner, Template)
     read = _load(named, data, reference, rules, run, task_from_file=is_file, from_file=from_file)
-    copies, is_kept = _find_copies(read, run), _keeps_copies(data, run)
+    trained, is_kept = _trained_groups(run), _keeps_copies(data, run)
+    copies = find_copies(read.groups, trained)
     rest = read if is_kept else read.without(copies)
     if not whole and not is_kept:
         check_rest(read.dataset, copies)
@@ -111,11 +113,14 @@ def load_for(
     task = make_task(named, dataset.spec, from_file=is_file)
     if isinstance(owner, Template):
         task.check_splits(dataset)
-    remarks = [] if whole else copies_warnings(read.dataset, copies, is_kept=is_kept)
+    remarks = [] if whole else copies_warnings(read, copies, trained, is_kept=is_kept)
     warnings = [*dataset.spec.warnings, *remarks]
-    if isinstance(owner, Template) and task.needs_target and dataset.rows is not None and read.groups:
-        train_groups = dataset.rows.group_hashes[dataset.rows.indices("train")]
-        warnings += filter(None, [contradiction_warning(read, train_groups)])
+    repeated = 0
+    if isinstance(owner, Template) and dataset.rows is not None and read.groups:
+        in_train = dataset.rows.indices("train")
+        repeated = count_repeated(dataset.rows.hashes[in_train])
+        if task.needs_target and (warning := contradiction_warning(read, dataset.rows.group_hashes[in_train])):
+            warnings.append(warning)
     spec = dataset.spec.model_copy(
         update={
             "sizes": {split: len(source) for split, source in dataset.splits.items()},
@@ -123,6 +128,7 @@ def load_for(
             "order": _order(dataset, hashes),
             "reading_rules": rules,
             "warnings": tuple(warnings),
+            "repeated": repeated,
         }
     )
     note = None
@@ -142,7 +148,8 @@ def data_note(run: Run) -> str | None:
         read = _load(
             template.task, template.dataset, spec, spec.reading_rules, run, task_from_file=True, from_file=True
         )
-        rest = read if _keeps_copies(template.dataset, run) else read.without(_find_copies(read, run))
+        copies = find_copies(read.groups, _trained_groups(run))
+        rest = read if _keeps_copies(template.dataset, run) else read.without(copies)
     except (ValueError, OSError) as error:
         return f"the data could not be compared with the training data: {error}"
     update = {"fingerprint": _fingerprint(read)}
@@ -190,10 +197,10 @@ def _load(
     return Hashed(dataset, hashes, groups)
 
 
-def _find_copies(read: Hashed, run: Run | None) -> Hashes:
-    """Find the examples that are also in a later split, or in the training split of a run."""
-    trained = run.rows.group_hashes[run.rows.indices("train")] if run is not None and run.rows else None
-    return find_copies(read.groups, trained)
+def _trained_groups(run: Run | None) -> np.ndarray | None:
+    """Return the groups in the training split of a run; None without a run, or if it has no list of them."""
+    rows = run.rows if run is not None else None
+    return None if rows is None else rows.group_hashes[rows.indices("train")]
 
 
 def _keeps_copies(settings: DatasetSettings, run: Run | None) -> bool:
