@@ -186,8 +186,8 @@ def test_splits_of_the_data_itself_are_used(tmp_path):
     changed, copied = result["data_note"].split("; splits kept; ")
     assert changed == "the data changed since the training: 4 rows gone, 0 new"
     assert copied == (
-        "3 of the 53 rows in test are also in the training data (test row 51, test row 52, test row 53) and are left out "
-        "of test: --set dataset.duplicates=keep uses them"
+        "3 of the 53 rows in test are also in the training data (test row 51, test row 52, test row 53) and are left "
+        "out of test: --set dataset.duplicates=keep uses them"
     )
     assert evaluate(run.path, split="all", data=str(tmp_path))["examples"] == 196 + 50 + 53
     assert data_note(run) == "the data changed since the training: 4 rows gone, 0 new; splits kept"
