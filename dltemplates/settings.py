@@ -135,6 +135,8 @@ class DatasetSettings(SettingsTable):
             and `fashion_mnist` always use 5,000.
         test: Share of the examples used for testing, if the data has no test split.
         split_seed: Seed of these splits.
+        duplicates: What to do with training examples that are also in the data's own validation or test split, and
+            with validation examples that are also in test: `drop` or `keep` them.
         cache: Where to keep decoded images of a folder, so that each file is decoded once: in `memory`, or on `disk`
             in the cache folder, for later runs too. No effect on datasets stored as arrays.
     """
@@ -147,6 +149,7 @@ class DatasetSettings(SettingsTable):
     validation: OpenShare = 0.1
     test: OpenShare = 0.2
     split_seed: Whole = 0
+    duplicates: Literal["drop", "keep"] = "drop"
     cache: Literal["none", "memory", "disk"] = "none"
 
     @model_validator(mode="after")

@@ -81,6 +81,8 @@ def run_result(run: Run, as_json: bool) -> None:
         click.echo(f"{len(skipped)} skipped: {named}{more}")
     for warning in record.spec.warnings:
         click.echo(warning)
+    if record.spec.repeated:
+        click.echo(f"{record.spec.repeated} of {record.spec.sizes['train']} training examples repeat another")
     for split, unknown in record.spec.unknown.items():
         note_unknown(split, unknown)
     if replaced := record.replaced:

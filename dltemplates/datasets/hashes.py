@@ -10,46 +10,56 @@ from typing import Any
 
 import numpy as np
 
-from dltemplates.datasets.images.fields import Field, FileField
+from dltemplates.datasets.images.fields import FileField
 from dltemplates.datasets.images.files import FileSource
+from dltemplates.datasets.images.pixel_hashes import hash_files, hash_pixels
 from dltemplates.datasets.ragged import Ragged
 from dltemplates.datasets.series.windows import TimeSource
 from dltemplates.datasets.source import ArraySource, Source, column
-from dltemplates.datasets.spec import DatasetSpec
+from dltemplates.datasets.spec import READING_RULES, DatasetSpec
 from dltemplates.datasets.tables.columns import without_point
 from dltemplates.datasets.tables.source import TableSource
-from dltemplates.features import Boxes, ClassId, Feature, Labels
+from dltemplates.features import Boxes, ClassId, Feature, Image, Labels
 
 SIZE = 8  # bytes of a hash: two of a million examples collide once in 30 million datasets
 MISSING = b"\1"  # in place of a missing text
 
 
-def hash_examples(source: Source, spec: DatasetSpec) -> np.ndarray:
+def hash_examples(source: Source, spec: DatasetSpec, rules: int = READING_RULES) -> np.ndarray:
     """Hash the raw inputs and target of each example.
 
-    Numbers are hashed by value, not as written, and classes by name, not by id. An image file is hashed by its length
-    and its last 64 kB, which differ between any two compressed images. A series is hashed row by row, not by window.
+    Numbers are hashed by value, not as written, and classes by name, not by id. A picture is hashed by its decoded
+    pixels; before version 3 of the rules, an image file by its length and its last 64 kB. A series is hashed row by
+    row, not by window.
 
     Args:
         source: A split, as loaded.
         spec: Its spec, as loaded.
+        rules: Version of the reading rules.
 
     Returns:
         uint64 (n,).
     """
     if isinstance(source, TimeSource):
+        return hash_inputs(source, spec)
+    if rules >= 3:
+        return add_targets(hash_inputs(source, spec), source, spec)
+    return _hash([*_input_bytes(source, spec, rules), *_target_bytes_of(source, spec)])
+
+
+def hash_inputs(source: Source, spec: DatasetSpec) -> np.ndarray:
+    """Hash the raw inputs of each example without its target, or each row of a series; see `hash_examples`."""
+    if isinstance(source, TimeSource):
         return _hash(_bytes_of(array) for array in source.raw_rows)
-    inputs: list[Iterable[bytes]]
-    if isinstance(source, TableSource):
-        numbers = [column.name for column in source.columns if column.kind != "category"]
-        texts = [source.raw[column.name].cat for column in source.columns if column.kind == "category"]
-        inputs = [_texts(values.categories, values.codes.to_numpy()) for values in texts]
-        inputs += [_bytes_of(source.raw[numbers].to_numpy(np.float64))] if numbers else []
-    elif isinstance(source, FileSource):
-        return _hash(_field_bytes(source.fields[value.name]) for value in (*spec.inputs, *spec.targets))
-    else:
-        inputs = [_bytes_of(_raw(source, value.name)) for value in spec.inputs]
-    return _hash([*inputs, *(_target_bytes(value, _raw(source, value.name)) for value in spec.targets)])
+    inputs = _input_bytes(source, spec, READING_RULES)
+    return _hash(inputs) if inputs else np.zeros(len(source), np.uint64)
+
+
+def add_targets(inputs: np.ndarray, source: Source, spec: DatasetSpec) -> np.ndarray:
+    """Turn the hashes of some examples' inputs (n,) into those of the examples (n,)."""
+    if isinstance(source, TimeSource):
+        return inputs
+    return _hash([_bytes_of(inputs), *_target_bytes_of(source, spec)])
 
 
 def fingerprint(hashes: Mapping[str, np.ndarray], *, ordered: bool = False) -> str:
@@ -69,6 +79,36 @@ def fingerprint(hashes: Mapping[str, np.ndarray], *, ordered: bool = False) -> s
 def _hash(parts: Iterable[Iterable[bytes]]) -> np.ndarray:
     digests = [hashlib.blake2b(b"\0".join(row), digest_size=SIZE).digest() for row in zip(*parts, strict=True)]
     return np.frombuffer(b"".join(digests), "<u8").astype(np.uint64)
+
+
+def _input_bytes(source: Source, spec: DatasetSpec, rules: int) -> list[Iterable[bytes]]:
+    """Return the bytes to hash of each input."""
+    if isinstance(source, FileSource):
+        return [_field_bytes(source, value.name, rules) for value in spec.inputs]
+    if isinstance(source, TableSource):
+        numbers = [column.name for column in source.columns if column.kind != "category"]
+        texts = [source.raw[column.name].cat for column in source.columns if column.kind == "category"]
+        inputs: list[Iterable[bytes]] = [_texts(values.categories, values.codes.to_numpy()) for values in texts]
+        return [*inputs, *([_bytes_of(source.raw[numbers].to_numpy(np.float64))] if numbers else [])]
+    arrays = ((value, _raw(source, value.name)) for value in spec.inputs)
+    return [
+        _bytes_of(np.fromiter(map(hash_pixels, array), np.uint64, len(array)))
+        if rules >= 3 and _are_pictures(value, array)
+        else _bytes_of(array)
+        for value, array in arrays
+    ]
+
+
+def _target_bytes_of(source: Source, spec: DatasetSpec) -> list[Iterable[bytes]]:
+    """Return the bytes to hash of each target."""
+    if isinstance(source, FileSource):
+        return [_field_bytes(source, value.name, 1) for value in spec.targets]
+    return [_target_bytes(value, _raw(source, value.name)) for value in spec.targets]
+
+
+def _are_pictures(value: Feature, array: Any) -> bool:
+    is_pixels = isinstance(value, Image) and isinstance(array, np.ndarray) and array.dtype == np.uint8
+    return is_pixels and array.ndim == 4 and array.shape[-1] in (1, 3)
 
 
 def _raw(source: Source, name: str) -> Any:
@@ -91,8 +131,11 @@ def _texts(categories: Iterable[str], codes: np.ndarray) -> list[bytes]:
     return [known[code] for code in codes]
 
 
-def _field_bytes(field: Field) -> Iterable[bytes]:
+def _field_bytes(source: FileSource, name: str, rules: int) -> Iterable[bytes]:
+    field = source.fields[name]
     if isinstance(field, FileField):
+        if rules >= 3 and isinstance(field.feature, Image):
+            return _bytes_of(hash_files(source.root, field.names, field.files))
         return [file.digest for file in field.files]
     return _target_bytes(field.feature, field.array)
 

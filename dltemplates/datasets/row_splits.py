@@ -21,18 +21,32 @@ class RowSplits:
         split_bounds: For a series with dates, the start of validation and test, float64 (2,), in days since 1970; else
             empty.
         by_time: Whether the data is a series, whose rows are split by position.
+        groups: Hash of each example's group, uint64 (n,); examples of one group share a split. None if equal hashes do.
     """
 
     hashes: np.ndarray
     splits: np.ndarray
     split_bounds: np.ndarray
     by_time: bool = False
+    groups: np.ndarray | None = None
 
     def to_bytes(self) -> bytes:
         """Return the content of `splits.npz`."""
         file = io.BytesIO()
-        np.savez(file, hashes=self.hashes, splits=self.splits, bounds=self.split_bounds, by_time=np.array(self.by_time))
+        np.savez(
+            file,
+            hashes=self.hashes,
+            splits=self.splits,
+            bounds=self.split_bounds,
+            by_time=np.array(self.by_time),
+            groups=self.group_hashes,
+        )
         return file.getvalue()
+
+    @property
+    def group_hashes(self) -> np.ndarray:
+        """Hash of each example's group, uint64 (n,)."""
+        return self.hashes if self.groups is None else self.groups
 
     @classmethod
     def from_bytes(cls, content: bytes, name: str) -> RowSplits:
@@ -43,12 +57,16 @@ class RowSplits:
         """
         try:
             with np.load(io.BytesIO(content), allow_pickle=False) as file:
-                found = cls(file["hashes"], file["splits"], file["bounds"], bool(file["by_time"]))
+                groups = file.get("groups")
+                found = cls(file["hashes"], file["splits"], file["bounds"], bool(file["by_time"]), groups)
         except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
             raise ValueError(
                 f"A run's splits must be valid. Received: {name} ({type(error).__name__}). Restore it, or train again."
             ) from None
-        is_right = found.hashes.shape == found.splits.shape and found.hashes.dtype == np.uint64
+        is_right = all(
+            array.shape == found.splits.shape and array.dtype == np.uint64
+            for array in (found.hashes, found.group_hashes)
+        )
         if not is_right or (found.splits >= len(SPLITS)).any():
             raise ValueError(f"A run's splits must be valid. Received: {name}. Restore it, or train again.")
         return found
@@ -75,6 +93,11 @@ class RowSplits:
         """Count the missing and the new examples of the current data, by its hashes."""
         found = int((self.find(hashes) >= 0).sum())
         return len(self.hashes) - found, len(hashes) - found
+
+
+def all_train(hashes: np.ndarray, groups: np.ndarray) -> RowSplits:
+    """Return the rows of a training split that the data has itself."""
+    return RowSplits(hashes, np.zeros(len(hashes), np.uint8), np.empty(0), groups=groups)
 
 
 def _sort_with_ranks(hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

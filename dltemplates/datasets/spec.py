@@ -21,6 +21,7 @@ class DatasetSpec(BaseModel):
         skipped: Unreadable files, and rows without a target, each with the reason.
         unknown: Per split and column, the number of rows with a category that the training split lacks.
         warnings: Warnings about how a table was read, each with a fix.
+        repeated: Number of training examples that repeat another one; 0 for a small share.
         fingerprint: Digest of the raw examples, independent of their order in the data.
         order: Digest of the ordered training examples; a resumed training must find the same.
         reading_rules: Version of the rules for reading, splitting and ordering data; 1 is the first edition.
@@ -34,6 +35,7 @@ class DatasetSpec(BaseModel):
     skipped: dict[str, str] = {}
     unknown: dict[str, dict[str, int]] = {}
     warnings: tuple[str, ...] = ()
+    repeated: int = 0
     fingerprint: str = ""
     order: str = ""
     reading_rules: int = 1

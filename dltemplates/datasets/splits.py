@@ -106,7 +106,7 @@ def split_examples(
     """Split examples by `settings.validation` and `settings.test`, keeping equal examples together.
 
     Args:
-        hashes: Hash of each example, (n,); equal examples have equal hashes.
+        hashes: Hash of each example, or of its inputs, (n,); examples with equal hashes share a split.
         keys: Texts that identify the examples; None for their positions.
         strata: Groups; each split gets the same share of every group. Groups with fewer different examples than splits
             are pooled; one example of each goes to train. None for no groups.
@@ -119,7 +119,7 @@ def split_examples(
         ValueError: If there are too few examples.
     """
     first, unit = _units(hashes)
-    groups = np.zeros(len(first), np.int64) if strata is None else strata.groups[first].astype(np.int64)
+    groups = np.zeros(len(first), np.int64) if strata is None else _groups_of_units(strata.groups, first, unit)
     wanted = ["train", *(split for split in ("validation", "test") if getattr(settings, split))]
     present, first_of_group, counts = np.unique(groups, return_index=True, return_counts=True)
     rare = present[counts < len(wanted)]
@@ -146,13 +146,16 @@ def split_examples(
     return splits, warnings
 
 
-def split_new_rows(hashes: np.ndarray, known: RowSplits, settings: DatasetSettings) -> tuple[np.ndarray, Parts]:
-    """Split examples again: known examples keep their split and their order.
+def split_new_rows(
+    hashes: np.ndarray, groups: np.ndarray, known: RowSplits, settings: DatasetSettings
+) -> tuple[np.ndarray, Parts]:
+    """Split examples again: known examples keep their split and their order, and new ones join their group.
 
-    The hash of a new example's content, with the seed, decides its split. So it keeps that split the next time.
+    The hash of a new group, with the seed, decides its split. So it keeps that split the next time.
 
     Args:
         hashes: Hash of each example, (n,).
+        groups: Hash of each example's group, (n,).
         known: The earlier splits.
         settings: The shares and the seed for new examples.
 
@@ -162,15 +165,14 @@ def split_new_rows(hashes: np.ndarray, known: RowSplits, settings: DatasetSettin
     places = known.find(hashes)
     order = np.argsort(np.where(places < 0, len(known.hashes), places), kind="stable")
     split_of = dict(zip(known.hashes.tolist(), known.splits.tolist(), strict=True))
+    split_of_group = dict(zip(known.group_hashes.tolist(), known.splits.tolist(), strict=True))
     present = set(known.splits.tolist())
     test = settings.test if SPLITS.index("test") in present else 0.0
     validation = settings.validation if SPLITS.index("validation") in present else 0.0
-    splits = np.array(
-        [
-            split_of[value] if value in split_of else _draw_split(value, validation, test, settings.split_seed)
-            for value in hashes[order].tolist()
-        ]
-    )
+    splits = np.zeros(len(order), np.int64)
+    for place, (value, group) in enumerate(zip(hashes[order].tolist(), groups[order].tolist(), strict=True)):
+        split = split_of.get(value, split_of_group.get(group))
+        splits[place] = _draw_split(group, validation, test, settings.split_seed) if split is None else split
     return order, {SPLITS[place]: order[splits == place] for place in sorted(present)}
 
 
@@ -181,6 +183,22 @@ def _units(hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     rank = np.empty_like(order)
     rank[order] = np.arange(len(order))
     return first[order], rank[inverse]
+
+
+def _groups_of_units(groups: np.ndarray, first: np.ndarray, unit: np.ndarray) -> np.ndarray:
+    """Return the group of each unit, that of its first example; each group gets at least one unit.
+
+    Without the exception, a class could miss in train if its few examples equal those of another class.
+
+    Args:
+        groups: The group of each example, (n,).
+        first: The first example of each unit.
+        unit: The unit of each example, (n,).
+    """
+    of_units = groups[first].astype(np.int64)
+    for group in np.setdiff1d(groups, of_units):
+        of_units[unit[np.argmax(groups == group)]] = group
+    return of_units
 
 
 def _rare_warning(names: Sequence[str], num_splits: int) -> str:

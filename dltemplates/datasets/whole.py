@@ -19,6 +19,7 @@ def add_missing_splits(
     hashes: np.ndarray,
     settings: DatasetSettings,
     *,
+    groups: np.ndarray | None = None,
     strata: Strata | None = None,
     known: RowSplits | None = None,
     rules: int = READING_RULES,
@@ -30,7 +31,8 @@ def add_missing_splits(
         dataset: The unfitted data; it may have some splits.
         hashes: Hash of each example of `train`, from `hash_examples`; for a series, of each row.
         settings: The shares of the splits and their seed.
-        strata: Groups of examples; each split gets the same share of every group.
+        groups: Hash of each example's group; examples of one group share a split. None if equal hashes do.
+        strata: Classes of examples; each split gets the same share of each.
         known: Earlier splits; known examples keep their split.
         rules: Version of the reading rules; those of the first edition may put equal examples into different splits.
         every: For a series, whether all splits are needed; otherwise splits too short for a window are left out.
@@ -59,19 +61,26 @@ def add_missing_splits(
     else:
         order = np.arange(len(hashes))
         keys = base.keys if isinstance(base, BaseSource) else None
-        if known is not None and (known.find(hashes) >= 0).any():
-            order, parts = split_new_rows(hashes, known, shares)
+        units = hashes if groups is None else groups
+        if known is not None and _has_known(hashes, units, known):
+            order, parts = split_new_rows(hashes, units, known, shares)
         elif rules == 1:
-            groups = np.zeros(len(hashes), np.int64) if strata is None else strata.groups
-            parts = split_by_key(groups, keys, validation=shares.validation, test=shares.test, seed=shares.split_seed)
+            classes = np.zeros(len(hashes), np.int64) if strata is None else strata.groups
+            parts = split_by_key(classes, keys, validation=shares.validation, test=shares.test, seed=shares.split_seed)
         else:
-            parts, warnings = split_examples(hashes, keys, strata, shares)
+            parts, warnings = split_examples(units, keys, strata, shares)
         new_splits = {split: take(train, indices) for split, indices in parts.items()}
-        rows = RowSplits(hashes[order], _places(parts)[order], np.empty(0))
+        rows = RowSplits(
+            hashes[order], _places(parts)[order], np.empty(0), groups=None if groups is None else groups[order]
+        )
     splits = dataset.splits | new_splits
     ordered = {split: splits[split] for split in dict.fromkeys((*SPLITS, *splits)) if split in splits}
     spec = dataset.spec.model_copy(update={"warnings": (*dataset.spec.warnings, *warnings)})
     return Dataset(spec, ordered, rows)
+
+
+def _has_known(hashes: np.ndarray, groups: np.ndarray, known: RowSplits) -> bool:
+    return bool(np.isin(hashes, known.hashes).any() or np.isin(groups, known.group_hashes).any())
 
 
 def _starts(series: TimeSource, settings: DatasetSettings, known: RowSplits | None) -> tuple[int, int]:

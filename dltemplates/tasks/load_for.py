@@ -10,9 +10,21 @@ from dataclasses import replace
 import numpy as np
 
 from dltemplates.datasets.classes import with_classes_of
+from dltemplates.datasets.duplicates import (
+    Hashed,
+    Hashes,
+    are_series,
+    check_rest,
+    contradiction_warning,
+    copies_warnings,
+    count_repeated,
+    find_copies,
+    hash_groups,
+)
 from dltemplates.datasets.fit import fit
 from dltemplates.datasets.hashes import fingerprint, hash_examples
 from dltemplates.datasets.load import check_settings, is_named, load_dataset
+from dltemplates.datasets.row_splits import all_train
 from dltemplates.datasets.series.windows import TimeSource
 from dltemplates.datasets.source import ALL, SPLITS, BaseSource, Dataset, Joined, origin
 from dltemplates.datasets.spec import READING_RULES, DatasetSpec, IOSpec
@@ -25,8 +37,6 @@ from dltemplates.settings import NO_DATASET, DatasetSettings, Named
 from dltemplates.tasks.serving.contract import Contract
 from dltemplates.tasks.task import Task, check_data, make_task, task_class
 from dltemplates.template import Template
-
-Hashes = dict[str, np.ndarray]  # split -> hashes of its examples
 
 
 def load_for(
@@ -73,7 +83,13 @@ def load_for(
         raise ValueError("An exported file does not know your data's path. Received: no dataset. Name it with --data.")
     _check_rules(rules)
     is_file = not isinstance(owner, Template)
-    loaded, hashes = _load(named, data, reference, task_from_file=is_file, from_file=from_file)
+    read = _load(named, data, reference, rules, run, task_from_file=is_file, from_file=from_file)
+    trained, is_kept = _trained_groups(run), _keeps_copies(data, run)
+    copies = find_copies(read.groups, trained)
+    rest = read if is_kept else read.without(copies)
+    if not whole and not is_kept:
+        check_rest(read.dataset, copies)
+    loaded, hashes = read.dataset if whole else rest.dataset, rest.hashes
     check_data(named.name, task_class(named, from_file=is_file), loaded.spec)
     task = make_task(named, loaded.spec, from_file=is_file)
     dataset = task.adapt(_with_all(loaded) if whole else loaded)
@@ -82,11 +98,14 @@ def load_for(
             dataset,
             hashes.get("train", np.empty(0, np.uint64)),
             data,
+            groups=rest.groups.get("train"),
             strata=_strata(task, loaded, data, rules),
             known=run.rows if run else None,
             rules=rules,
             every=reference is None,
         )
+        if dataset.rows is None and "train" in rest.groups:
+            dataset = replace(dataset, rows=all_train(hashes["train"], rest.groups["train"]))
     if not isinstance(owner, Contract):
         train = task.prepare_train(dataset.split("train"))
         dataset = replace(dataset, splits=dataset.splits | {"train": train})
@@ -94,17 +113,29 @@ def load_for(
     task = make_task(named, dataset.spec, from_file=is_file)
     if isinstance(owner, Template):
         task.check_splits(dataset)
+    remarks = [] if whole else copies_warnings(read, copies, trained, is_kept=is_kept)
+    warnings = [*dataset.spec.warnings, *remarks]
+    repeated = 0
+    if isinstance(owner, Template) and dataset.rows is not None and read.groups:
+        in_train = dataset.rows.indices("train")
+        repeated = count_repeated(dataset.rows.hashes[in_train])
+        if task.needs_target and (warning := contradiction_warning(read, dataset.rows.group_hashes[in_train])):
+            warnings.append(warning)
     spec = dataset.spec.model_copy(
         update={
             "sizes": {split: len(source) for split, source in dataset.splits.items()},
-            "fingerprint": _fingerprint(loaded, hashes),
+            "fingerprint": _fingerprint(read),
             "order": _order(dataset, hashes),
             "reading_rules": rules,
+            "warnings": tuple(warnings),
+            "repeated": repeated,
         }
     )
     note = None
     if run is not None:
         note = _changes(run, spec, hashes, data)
+        if spec.fingerprint != run.record.spec.fingerprint:
+            note = "; ".join([*filter(None, [note]), *remarks]) or None
     elif isinstance(owner, Contract) and not is_named(data.name):
         note = "some of these examples may be training examples: only the run of the file has a list of them"
     return task, replace(dataset, spec=spec, note=note)
@@ -114,17 +145,31 @@ def data_note(run: Run) -> str | None:
     """Describe in one line how a run's data changed since its training; None if it did not."""
     template, spec = run.template, run.record.spec
     try:
-        loaded, hashes = _load(template.task, template.dataset, spec, task_from_file=True, from_file=True)
+        read = _load(
+            template.task, template.dataset, spec, spec.reading_rules, run, task_from_file=True, from_file=True
+        )
+        copies = find_copies(read.groups, _trained_groups(run))
+        rest = read if _keeps_copies(template.dataset, run) else read.without(copies)
     except (ValueError, OSError) as error:
         return f"the data could not be compared with the training data: {error}"
-    update = {"fingerprint": _fingerprint(loaded, hashes)}
-    return _changes(run, loaded.spec.model_copy(update=update), hashes, template.dataset)
+    update = {"fingerprint": _fingerprint(read)}
+    return _changes(run, rest.dataset.spec.model_copy(update=update), rest.hashes, template.dataset)
 
 
 def _load(
-    named: Named, settings: DatasetSettings, reference: IOSpec | None, *, task_from_file: bool, from_file: bool
-) -> tuple[Dataset, Hashes]:
-    """Return the data's own splits, and the hashes of their examples where hashing needs no extra pass over files."""
+    named: Named,
+    settings: DatasetSettings,
+    reference: IOSpec | None,
+    rules: int,
+    run: Run | None,
+    *,
+    task_from_file: bool,
+    from_file: bool,
+) -> Hashed:
+    """Return the data's own splits, with the hashes of their examples unless a user's source would be read for them.
+
+    The published data of the catalog keeps the hashes and the splits of version 2 of the rules.
+    """
     cls = task_class(named, from_file=task_from_file)
     needs_target = cls.needs_target
     own = cls.own_dataset(named.options)
@@ -137,14 +182,30 @@ def _load(
     if needs_target:
         dataset = with_a_target(dataset, settings, reference=reference)
     is_whole = not set(SPLITS) <= set(dataset.splits)
-    hashes = {
-        split: hash_examples(source, dataset.spec)
+    hashed = [
+        split
         for split, source in dataset.splits.items()
         if isinstance(source, BaseSource) or (is_whole and split == "train")
-    }
+    ]
+    groups: Hashes = {}
+    if rules >= 3 and not is_named(settings.name) and not are_series(dataset):
+        hashes, groups = hash_groups(dataset, hashed, needs_target=needs_target)
+    if not groups or (run is not None and is_named(run.template.dataset.name)):
+        hashes = {split: hash_examples(dataset.splits[split], dataset.spec, min(rules, 2)) for split in hashed}
     if reference is not None:
         dataset = with_classes_of(reference, dataset, require_known=needs_target)
-    return dataset, hashes
+    return Hashed(dataset, hashes, groups)
+
+
+def _trained_groups(run: Run | None) -> np.ndarray | None:
+    """Return the groups in the training split of a run; None without a run, or if it has no list of them."""
+    rows = run.rows if run is not None else None
+    return None if rows is None else rows.group_hashes[rows.indices("train")]
+
+
+def _keeps_copies(settings: DatasetSettings, run: Run | None) -> bool:
+    trained = run.template.dataset if run is not None else settings
+    return "keep" in (settings.duplicates, trained.duplicates)
 
 
 def _with_all(dataset: Dataset) -> Dataset:
@@ -165,9 +226,11 @@ def _strata(task: Task, loaded: Dataset, settings: DatasetSettings, rules: int) 
     return strata
 
 
-def _fingerprint(loaded: Dataset, hashes: Hashes) -> str:
-    base, _ = origin(next(iter(loaded.splits.values())))
-    return fingerprint(hashes, ordered=isinstance(base, TimeSource)) if hashes else loaded.spec.fingerprint
+def _fingerprint(read: Hashed) -> str:
+    if not read.hashes:
+        return read.dataset.spec.fingerprint
+    base, _ = origin(next(iter(read.dataset.splits.values())))
+    return fingerprint(read.hashes, ordered=isinstance(base, TimeSource))
 
 
 def _order(dataset: Dataset, hashes: Hashes) -> str:

@@ -114,7 +114,7 @@ def test_known_rows_keep_their_split_and_order():
     known = rows_of(hashes, splits)
     shuffled = np.random.default_rng(0).permutation(hashes)[5:]  # five rows are deleted
     given = np.append(shuffled, np.arange(1000, 1200).astype(np.uint64))
-    order, again = split_new_rows(given, known, SETTINGS)
+    order, again = split_new_rows(given, given, known, SETTINGS)
     np.testing.assert_array_equal(given[order][:35], np.sort(shuffled))
     for place, split in enumerate(("train", "validation", "test")):
         kept = given[again[split]]
@@ -122,7 +122,7 @@ def test_known_rows_keep_their_split_and_order():
         np.testing.assert_array_equal(kept[kept < 1000], expected)
     shares = [len(again[split]) for split in ("train", "validation", "test")]
     np.testing.assert_allclose(shares, [141, 47, 47], atol=20)
-    _, other = split_new_rows(given[::-1], known, SETTINGS)
+    _, other = split_new_rows(given[::-1], given[::-1], known, SETTINGS)
     for split, rows in again.items():
         assert set(given[rows].tolist()) == set(given[::-1][other[split]].tolist())
 
@@ -131,14 +131,14 @@ def test_extra_copies_of_a_known_row_are_new():
     known = rows_of([7, 7, 3], [0, 0, 2])
     assert known.find(np.array([3, 7, 7, 7, 5], np.uint64)).tolist() == [2, 0, 1, -1, -1]
     assert known.compare(np.array([7, 5], np.uint64)) == (2, 1)
-    order, parts = split_new_rows(np.array([5, 7, 3, 7, 7], np.uint64), known, SETTINGS)
+    order, parts = split_new_rows(*[np.array([5, 7, 3, 7, 7], np.uint64)] * 2, known, SETTINGS)
     assert order.tolist() == [1, 3, 2, 0, 4]
     assert set(parts["train"].tolist()) >= {1, 3, 4}  # a third copy of a training row must not become a test row
 
 
 def test_unchanged_data_keeps_its_order():
     hashes = np.array([7, 5, 7, 3, 7], np.uint64)
-    order, _ = split_new_rows(hashes, rows_of(hashes, [0, 1, 0, 2, 0]), SETTINGS)
+    order, _ = split_new_rows(hashes, hashes, rows_of(hashes, [0, 1, 0, 2, 0]), SETTINGS)
     assert order.tolist() == [0, 1, 2, 3, 4]
 
 

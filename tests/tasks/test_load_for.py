@@ -173,11 +173,24 @@ def test_splits_of_the_data_itself_are_used(tmp_path):
     for split, rows in {"train": slice(0, 200), "validation": slice(200, 250), "test": slice(250, 300)}.items():
         table.iloc[rows].to_csv(tmp_path / f"{split}.csv", index=False)
     run = train(template_of(tmp_path), output=tmp_path / "run")
-    assert not run.splits_path.exists()
-    assert run.rows is None
+    assert run.rows.splits.tolist() == [0] * 200
     assert evaluate(run.path)["data_note"] is None
     table.iloc[251:].to_csv(tmp_path / "test.csv", index=False)
     assert evaluate(run.path)["data_note"] == ("the data changed since the training: its splits have other examples")
+    # A training row in test is not scored as new, even with another class, and even if it is gone from train.
+    copies = table.iloc[[3, 7, 9]].assign(y=["a", "b", "a"])
+    pd.concat([table.iloc[250:], copies]).to_csv(tmp_path / "test.csv", index=False)
+    table.iloc[4:200].to_csv(tmp_path / "train.csv", index=False)
+    result = evaluate(run.path)
+    assert (result["examples"], result["scores"]) == (50, run.record.scores["test"])
+    changed, copied = result["data_note"].split("; splits kept; ")
+    assert changed == "the data changed since the training: 4 rows gone, 0 new"
+    assert copied == (
+        "3 of the 53 rows in test are also in the training data (test row 51, test row 52, test row 53) and are left "
+        "out of test: --set dataset.duplicates=keep uses them"
+    )
+    assert evaluate(run.path, split="all", data=str(tmp_path))["examples"] == 196 + 50 + 53
+    assert data_note(run) == "the data changed since the training: 4 rows gone, 0 new; splits kept"
 
 
 def test_the_splits_have_a_checksum_like_the_weights(trained, tmp_path):
