@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dltemplates.datasets.images.folder import SUFFIXES
+from dltemplates.datasets.images.layout import SUFFIXES
 from dltemplates.datasets.noise_inputs import read_noise
 from dltemplates.datasets.spec import IOSpec
 from dltemplates.features import Arrays, Feature, Horizon, Image, Noise, Series

@@ -18,10 +18,10 @@ import numpy as np
 from dltemplates.datasets.features import class_value, labels_value, number_value
 from dltemplates.datasets.images.arrays import array_dataset
 from dltemplates.datasets.source import SPLITS, Dataset
+from dltemplates.datasets.split_names import split_of
 from dltemplates.features import Feature
 from dltemplates.settings import DatasetSettings
 
-ALIASES = {"val": "validation", "valid": "validation"}
 KEYS = "`x_train`, `y_train` (also with `_validation` and `_test`), or `x` and `y`; and `classes`"
 
 
@@ -67,7 +67,8 @@ def _rename(path: Path, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     renamed = {}
     for key, array in arrays.items():
         letter, _, split = key.partition("_")
-        split = ALIASES.get(split, split) if key not in ("x", "y") else "train"
+        letter = letter.lower()
+        split = (split_of(split) or split) if "_" in key else "train"
         name = key if key == "classes" else f"{letter}_{split}"
         if key != "classes" and (letter not in ("x", "y") or split not in SPLITS):
             raise ValueError(f"A .npz of images has the keys {KEYS}. Received: {key!r} in {path}. Rename or remove it.")

@@ -15,8 +15,9 @@ import numpy as np
 import pandas as pd
 
 from dltemplates.datasets.features import class_value, in_column, number_value
-from dltemplates.datasets.source import SPLITS, Dataset, Source
-from dltemplates.datasets.spec import DatasetSpec, IOSpec, learned_target
+from dltemplates.datasets.source import Dataset, Source
+from dltemplates.datasets.spec import DatasetSpec, IOSpec, learned_target, rules_of
+from dltemplates.datasets.split_names import split_files
 from dltemplates.datasets.tables.columns import kind_of, numbers_of
 from dltemplates.datasets.tables.csv_file import read_csv
 from dltemplates.datasets.tables.dates import format_of, look_like_dates
@@ -37,8 +38,8 @@ def csv_table(path: Path, settings: DatasetSettings, *, reference: IOSpec | None
     Raises:
         ValueError: If a table breaks a rule; names it.
     """
-    files = {"train": path} if path.is_file() else {split: path / f"{split}.csv" for split in SPLITS}
-    frames = {split: read_csv(file) for split, file in files.items() if file.is_file()}
+    files = {"train": path} if path.is_file() else split_files(path, ".csv", rules=rules_of(reference))
+    frames = {split: read_csv(file) for split, file in files.items()}
     return frame_dataset(frames, settings, reference=reference)
 
 

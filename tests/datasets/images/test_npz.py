@@ -44,6 +44,14 @@ def test_the_users_splits_are_kept(load):
     assert dataset.spec.targets[0].classes == ("0", "1")
 
 
+@pytest.mark.parametrize("keys", [("train", "dev", "test"), ("Train", "VAL", "Testing"), ("training", "valid", "test")])
+def test_splits_are_known_by_many_names(load, keys):
+    arrays = dict(zip(keys, (IMAGES, IMAGES[:4], IMAGES[:3]), strict=True))
+    named = {f"X_{key}": array for key, array in arrays.items()}
+    dataset = load(**named, **{f"y_{key}": LABELS[: len(array)] for key, array in arrays.items()})
+    assert dataset.spec.sizes == {"train": 20, "validation": 4, "test": 3}
+
+
 def test_without_classes_images_are_enough(load):
     dataset = load(task="reconstruction", x=IMAGES)
     assert dataset.spec.sizes == {"train": 14, "validation": 2, "test": 4}
