@@ -134,7 +134,7 @@ def _load_path(path: Path, settings: DatasetSettings, reference: IOSpec | None) 
     if path.suffix == ".npz" and path.is_file():
         from dltemplates.datasets.images.npz import npz
 
-        return npz(path, settings)
+        return npz(path, settings, reference=reference)
     received = "a file of another kind" if path.exists() else "no such path"
     raise ValueError(
         f"A dataset's path must be a folder of class folders, a .npz, or a .csv. Received: {path} ({received}). "

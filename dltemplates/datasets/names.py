@@ -65,37 +65,45 @@ def find_file(folder: Path, name: str) -> str | None:
     return found.relative_to(folder).as_posix() if found.is_file() else None
 
 
-def doubts(noun: str, written: Mapping[str, Sequence[str]] | Iterable[str]) -> list[str]:
-    """Warn about names that were changed, and about different names that look alike.
+def changes(noun: str, forms: Mapping[str, Sequence[str]]) -> list[str]:
+    """Warn about names that were changed or merged, each with a way out.
 
     Args:
         noun: The kind of name, in the plural: `classes`.
-        written: The names after `clean`; or for each of them the names that were written.
-
-    Returns:
-        Warnings, each with a way out.
+        forms: For each name after `clean`, the names that were written.
     """
-    forms = written if isinstance(written, Mapping) else {name: (name,) for name in written}
     warnings = []
-    if broken := [name for name, originals in forms.items() if any(CONTROLS.search(text) for text in originals)]:
+    if broken := [name for name, written in forms.items() if any(CONTROLS.search(text) for text in written)]:
         warnings.append(
-            f"{noun} with a line break or another control character are read on one line, as {_few(broken)}: "
-            "rename them if other programs must know them by these names"
+            f"{noun} with a line break or another control character are read on one line, such as {_few(broken)}: "
+            "write them so, or keep them so in your app"
         )
-    if merged := [name for name, originals in forms.items() if len(set(map(one_line, originals))) > 1]:
+    if merged := [name for name, written in forms.items() if len(set(map(one_line, written))) > 1]:
         warnings.append(
-            f"{noun} written in two Unicode forms are read as one: {_few(merged)}; rename one if they are different"
-        )
-    alike = defaultdict(list)
-    for name in forms:
-        alike[_look(name)].append(name)
-    if groups := [names for names in alike.values() if len(names) > 1]:
-        few = "; ".join(" and ".join(map(repr, names)) for names in groups[:MAX_NAMED])
-        warnings.append(
-            f"{noun} differ in case, blanks or the form of characters alone: {few}: write them alike if they are the "
-            "same, or rename one"
+            f"{noun} that look alike in two Unicode forms are read as one: {_few(merged)}: write them in one form, or "
+            "rename one if they are different"
         )
     return warnings
+
+
+def look_alikes(noun: str, names: Iterable[str]) -> list[str]:
+    """Warn about different names that differ in case, blanks or the form of characters alone, with a way out."""
+    alike = defaultdict(list)
+    for name in sorted(names):
+        alike[_look(name)].append(name)
+    groups = [names for names in alike.values() if len(names) > 1]
+    if not groups:
+        return []
+    few = "; ".join(" and ".join(map(repr, names)) for names in groups[:MAX_NAMED])
+    return [
+        f"{noun} differ in case, blanks or the form of characters alone: {few}{'; ...' * (len(groups) > MAX_NAMED)}: "
+        "write them alike if they are the same, or rename one"
+    ]
+
+
+def as_lines(names: Iterable[str]) -> str:
+    """Return the text of a file with one name per line, whatever is in the names."""
+    return "".join(f"{one_line(name)}\n" for name in names)
 
 
 def _look(name: str) -> str:

@@ -15,7 +15,7 @@ from dltemplates.datasets.features import class_value, labels_value, number_valu
 from dltemplates.datasets.images.files import Examples, file_dataset, scan_files
 from dltemplates.datasets.images.labels_csv import LABELS, read_labels
 from dltemplates.datasets.images.layout import check_layout, images_in, split_folders, subfolders
-from dltemplates.datasets.names import clean, doubts, in_order
+from dltemplates.datasets.names import changes, clean, in_order, look_alikes
 from dltemplates.datasets.source import Dataset
 from dltemplates.datasets.spec import IOSpec, rules_of
 from dltemplates.features import Feature, classes_of
@@ -48,7 +48,7 @@ def folder(root: Path, settings: DatasetSettings, *, reference: IOSpec | None = 
         classes = _class_folders(folders, rules)
         examples, left_out = _read_classes(root, folders, classes)
         target = class_value(tuple(classes) if classes else (clean(root.name),))
-        warnings = doubts("classes", classes) if rules >= 3 else []
+        warnings = changes("classes", classes) + look_alikes("classes", classes) if rules >= 3 else []
     skipped = {**skipped, **left_out}
     return file_dataset(root, examples, target=target, skipped=skipped, settings=settings, warnings=warnings)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from dltemplates.datasets.images.files import Examples, scan_files
-from dltemplates.datasets.names import clean, doubts, find_file, in_order
+from dltemplates.datasets.names import changes, clean, find_file, in_order, look_alikes
 from dltemplates.datasets.spec import READING_RULES
 
 LABELS = "labels.csv"
@@ -51,7 +51,7 @@ def read_labels(
         written = {label for _, rows in tables.values() for _, cells in rows for label in _split(cells[0])}
         if rules >= 3:
             forms = {name: sorted(label for label in written if clean(label) == name) for name in map(clean, written)}
-            warnings = doubts("labels", forms)
+            warnings = changes("labels", forms) + look_alikes("labels", forms)
             tables = {split: (columns, _with_clean_labels(rows)) for split, (_, rows) in tables.items()}
         names = in_order((label for _, cells in tables["train"][1] for label in _split(cells[0])), rules=rules)
     examples, left_out = {}, {}

@@ -1,10 +1,13 @@
 """Folders of images: splits under many names, and folders that may be splits or classes."""
 
+import unicodedata
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from conftest import load_data
+from dltemplates.datasets.classes import with_classes_of
 from dltemplates.datasets.features import class_value
 from dltemplates.datasets.images.folder import folder
 from dltemplates.datasets.images.layout import split_folders
@@ -170,3 +173,76 @@ def test_splits_without_train_stay_refused_unless_they_are_classes(class_folders
     with pytest.raises(ValueError, match=r"needs `train/`. Received: .* with Dev/ only"):
         split_folders(path)
     assert load(path, subfolders="merge").spec.targets[0].classes == ("Dev", "ops")
+
+
+def nfc(text):
+    return unicodedata.normalize("NFC", text)
+
+
+def nfd(text):
+    return unicodedata.normalize("NFD", text)
+
+
+def test_class_folders_are_compared_in_one_unicode_form(class_folders):
+    class_folders("train", **{nfc("강아지"): 5, nfd("고양이"): 5})
+    path = class_folders("validation", **{nfd("강아지"): 3, nfd("고양이"): 3})
+    dataset = load(path)
+    assert dataset.spec.targets[0].classes == ("강아지", "고양이")
+    assert np.bincount(dataset.split("validation").column("label")).tolist() == [3, 3]
+    (line,) = dataset.spec.warnings
+    assert line.startswith("classes that look alike in two Unicode forms are read as one: '강아지': write")
+
+
+def test_two_folders_of_one_class_are_merged(class_folders):
+    path = class_folders(**{nfc("강아지"): 6, nfd("강아지"): 6, "b": 6})
+    if len(list(path.iterdir())) < 3:
+        pytest.skip("this disk knows one Unicode form only")
+    dataset = load(path)
+    assert dataset.spec.targets[0].classes == ("b", "강아지")
+    assert sum(dataset.spec.sizes.values()) == 18
+    assert len(dataset.spec.warnings) == 1
+    old = folder(path, DatasetSettings(name=str(path)), reference=trained(("a", "b"), 2))
+    assert old.spec.targets[0].classes == tuple(sorted((nfc("강아지"), nfd("강아지"), "b")))
+    assert old.spec.warnings == ()
+
+
+@pytest.mark.parametrize("form", [nfc, nfd])
+def test_class_folders_in_one_form_give_no_warning(class_folders, form):
+    dataset = load(class_folders(**{form("강아지"): 6, form("고양이"): 6}))
+    assert dataset.spec.targets[0].classes == ("강아지", "고양이")
+    assert dataset.spec.warnings == ()
+
+
+@pytest.mark.parametrize(("network", "data"), [(nfc, nfd), (nfd, nfc)])
+@pytest.mark.parametrize("rules", [1, 3])
+def test_a_network_knows_its_classes_in_the_other_form(class_folders, network, data, rules):
+    path = class_folders(**{data("고양이"): 6, data("강아지"): 4})
+    reference = trained((network("고양이"), network("강아지"), "other"), rules)
+    dataset = with_classes_of(reference, folder(path, DatasetSettings(name=str(path)), reference=reference))
+    assert dataset.spec.targets[0].classes == reference.targets[0].classes
+    assert np.bincount(dataset.split("train").column("label")).tolist() == [6, 4]
+
+
+def test_class_folders_with_control_characters_are_read_on_one_line(class_folders):
+    dataset = load(class_folders(**{"a\nb": 6, "c\td": 6}))
+    assert dataset.spec.targets[0].classes == ("a b", "c d")
+    (line,) = dataset.spec.warnings
+    assert line.startswith("classes with a line break or another control character are read on one line, such as 'a b'")
+
+
+@pytest.mark.parametrize("other", ["CATS", "cats ", " cats"])
+def test_class_folders_that_look_alike_are_doubted(class_folders, other):
+    (line,) = load(class_folders(cats=6, **{other: 6})).spec.warnings
+    assert line.startswith("classes differ in case, blanks or the form of characters alone: ")
+    assert line.endswith(": write them alike if they are the same, or rename one")
+
+
+def test_class_folders_of_whole_numbers_are_in_their_order(class_folders):
+    path = class_folders(**{"10": 4, "2": 4, "1": 5})
+    dataset = load(path)
+    assert dataset.spec.targets[0].classes == ("1", "2", "10")
+    assert dataset.spec.warnings == ()
+    for name, label in zip(dataset.split("train").keys, dataset.split("train").column("label"), strict=True):
+        assert name.split("/")[0] == ("1", "2", "10")[label]
+    old = folder(path, DatasetSettings(name=str(path)), reference=trained(("1", "10", "2"), 2))
+    assert old.spec.targets[0].classes == ("1", "10", "2")

@@ -1,5 +1,7 @@
 """Arrays of the user in `.npz` files."""
 
+import unicodedata
+
 import numpy as np
 import pytest
 
@@ -186,3 +188,12 @@ def test_files_that_are_not_npz_are_refused(tmp_path):
     for name, found in (("cut", "zip"), ("empty", "No data left"), ("array", "one array without a key")):
         with pytest.raises(ValueError, match=rf"Received: .*{name}.npz \(.*{found}"):
             load_data(str(tmp_path / f"{name}.npz"))
+
+
+def test_class_names_are_clean(load):
+    names = np.array(["a\nb", unicodedata.normalize("NFD", "é")])
+    dataset = load(x=IMAGES, y=LABELS, classes=names)
+    assert dataset.spec.targets[0].classes == ("a b", "é")
+    (line,) = dataset.spec.warnings
+    assert line.startswith("classes with a line break or another control character are read on one line, such as 'a b'")
+    assert load(x=IMAGES, y=LABELS, classes=np.array(["Cat", "cat"])).spec.warnings[0].startswith("classes differ in")
