@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from dltemplates.datasets.images.folder import SUFFIXES
+from dltemplates.datasets.images.layout import SUFFIXES
 from dltemplates.datasets.prediction_inputs import PredictionInput, read_inputs
 from dltemplates.datasets.source import ALL, Dataset
 from dltemplates.deploy.report import load_run_report
@@ -284,7 +284,8 @@ def _settings(loaded: LoadedSystem, data: str | None) -> DatasetSettings:
     value = next((value for value in (*contract.inputs, *contract.targets) if isinstance(value, Image)), None)
     if value:
         height, width, channels = value.shape
-        update["images"] = ImageSettings(size=(height, width), channels=channels, resize=value.resize or "stretch")
+        fixed = {"size": (height, width), "channels": channels, "resize": value.resize or "stretch"}
+        update["images"] = ImageSettings(**settings.of_images().model_dump() | fixed)
     return settings.model_copy(update=update)
 
 

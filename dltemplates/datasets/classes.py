@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from dltemplates.datasets.names import same_as
 from dltemplates.datasets.source import Arrays, Dataset, Source, Wrapper, column
 from dltemplates.datasets.spec import IOSpec
 from dltemplates.features import ClassId, Labels
@@ -30,7 +31,7 @@ class Renumbered(Wrapper):
 
 
 def with_classes_of(reference: IOSpec, dataset: Dataset, *, require_known: bool = True) -> Dataset:
-    """Renumber a dataset's classes to the ids of a trained network.
+    """Renumber a dataset's classes to the ids of a trained network. Names are compared in one Unicode form.
 
     Args:
         reference: Spec or contract of the network.
@@ -47,7 +48,9 @@ def with_classes_of(reference: IOSpec, dataset: Dataset, *, require_known: bool 
             continue
         if other.kind != value.kind or other.classes == value.classes:
             continue
-        classes, names = other.classes, value.classes
+        classes = other.classes
+        spellings = same_as(classes, value.classes)
+        names = tuple(spellings.get(name, name) for name in value.classes)
         if unknown := [name for name in names if name not in classes]:
             if not require_known:
                 continue
@@ -56,7 +59,7 @@ def with_classes_of(reference: IOSpec, dataset: Dataset, *, require_known: bool 
                 "it was not trained on. Rename them, or choose other data with --data."
             )
         splits: dict[str, Source] = {
-            split: Renumbered(source, value, classes) for split, source in dataset.splits.items()
+            split: Renumbered(source, value.with_classes(names), classes) for split, source in dataset.splits.items()
         }
         targets = tuple(value.with_classes(classes) if target is value else target for target in dataset.spec.targets)
         dataset = replace(dataset, spec=dataset.spec.model_copy(update={"targets": targets}), splits=splits)

@@ -8,7 +8,8 @@ from pathlib import Path
 from dltemplates import catalog
 from dltemplates.datasets.series.windows import WindowSource
 from dltemplates.datasets.source import Dataset, origin
-from dltemplates.datasets.spec import IOSpec
+from dltemplates.datasets.spec import READING_RULES, IOSpec, rules_of
+from dltemplates.datasets.split_names import split_files, splits_of
 from dltemplates.datasets.tables.source import TableSource
 from dltemplates.features import Image, Series
 from dltemplates.settings import NO_DATASET, DatasetSettings, SettingsTable
@@ -110,11 +111,14 @@ def _load_path(path: Path, settings: DatasetSettings, reference: IOSpec | None) 
     is_series = settings.of_series().window is not None or (
         reference is not None and isinstance(reference.inputs[0], Series)
     )
-    if is_series and path.exists() and (path.suffix == ".csv" or (path / "train.csv").is_file()):
+    tables = split_files(path, ".csv", rules=rules_of(reference))
+    if tables and rules_of(reference) >= 3:
+        _check_only_tables(path, tables)
+    if is_series and path.exists() and (path.suffix == ".csv" or tables):
         from dltemplates.datasets.series.csv_series import csv_series
 
         return csv_series(path, settings, reference=reference)
-    if (path.suffix == ".csv" and path.is_file()) or (path / "train.csv").is_file():
+    if (path.suffix == ".csv" and path.is_file()) or tables:
         if reference is not None and isinstance(reference.inputs[0], Image):
             raise ValueError(
                 f"The data must have the network's inputs, images. Received: {path}, a table. Choose other data "
@@ -126,13 +130,23 @@ def _load_path(path: Path, settings: DatasetSettings, reference: IOSpec | None) 
     if path.is_dir():
         from dltemplates.datasets.images.folder import folder
 
-        return folder(path, settings)
+        return folder(path, settings, reference=reference)
     if path.suffix == ".npz" and path.is_file():
         from dltemplates.datasets.images.npz import npz
 
-        return npz(path, settings)
+        return npz(path, settings, reference=reference)
     received = "a file of another kind" if path.exists() else "no such path"
     raise ValueError(
         f"A dataset's path must be a folder of class folders, a .npz, or a .csv. Received: {path} ({received}). "
         "Check the spelling; relative paths start at the current folder."
     )
+
+
+def _check_only_tables(path: Path, tables: dict[str, Path]) -> None:
+    """Raise a `ValueError` if splits have both tables and folders, so that the data may be images."""
+    names = [child.name for child in sorted(path.iterdir()) if child.is_dir()]
+    if folders := list(splits_of(names, rules=READING_RULES)):
+        raise ValueError(
+            f"The splits must be tables or folders of images. Received: {tables['train'].name} and {folders[0]}/ in "
+            f"{path}. Move one elsewhere."
+        )

@@ -27,7 +27,8 @@ class Labels(WithClasses):
         """Translate flags (n, labels) into those of another label list, which contains all of these labels."""
         renumbered = np.zeros((len(flags), len(classes)), flags.dtype)
         new_ids = {name: new_id for new_id, name in enumerate(classes)}
-        renumbered[:, [new_ids[name] for name in self.classes]] = flags
+        for place, name in enumerate(self.classes):
+            renumbered[:, new_ids[name]] = np.maximum(renumbered[:, new_ids[name]], flags[:, place])
         return renumbered
 
     def with_classes(self, classes: tuple[str, ...]) -> Labels:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -223,9 +224,23 @@ def scan_files(root: Path, names: list[str], targets: np.ndarray) -> tuple[Examp
 
 
 def file_dataset(
-    root: Path, splits: dict[str, Examples], *, target: Feature, skipped: dict[str, str], settings: DatasetSettings
+    root: Path,
+    splits: dict[str, Examples],
+    *,
+    target: Feature,
+    skipped: dict[str, str],
+    settings: DatasetSettings,
+    warnings: Sequence[str] = (),
 ) -> Dataset:
     """Build a dataset from image files.
+
+    Args:
+        root: The folder of the files.
+        splits: The examples of each split.
+        target: Their target.
+        skipped: Skipped files, each with the reason.
+        settings: The size and channels.
+        warnings: Warnings about the names of files and classes.
 
     Raises:
         ValueError: If the images differ in size and the settings set none.
@@ -239,7 +254,8 @@ def file_dataset(
         for name, examples in splits.items()
     }
     sizes = {name: len(source) for name, source in sources.items()}
-    return Dataset(DatasetSpec(inputs=(image,), targets=(target,), sizes=sizes, skipped=skipped), sources)
+    spec = DatasetSpec(inputs=(image,), targets=(target,), sizes=sizes, skipped=skipped, warnings=tuple(warnings))
+    return Dataset(spec, sources)
 
 
 def file_sources(dataset: Dataset) -> list[FileSource]:

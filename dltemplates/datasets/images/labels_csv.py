@@ -12,18 +12,26 @@ from pathlib import Path
 import numpy as np
 
 from dltemplates.datasets.images.files import Examples, scan_files
+from dltemplates.datasets.names import changes, clean, find_file, in_order, look_alikes
+from dltemplates.datasets.spec import READING_RULES
 
 LABELS = "labels.csv"
 Rows = list[tuple[str, list[str]]]
 
 
 def read_labels(
-    root: Path, folders: dict[str, Path]
-) -> tuple[dict[str, Examples], tuple[str, ...] | None, dict[str, str]]:
+    root: Path, folders: dict[str, Path], *, rules: int = READING_RULES
+) -> tuple[dict[str, Examples], tuple[str, ...] | None, dict[str, str], list[str]]:
     """Read the images and the `labels.csv` of each split's folder.
 
+    Args:
+        root: The folder above.
+        folders: The folder of each split.
+        rules: Version of the reading rules.
+
     Returns:
-        The examples of each split, the label names (None for numbers), and the skipped files with the reasons.
+        The examples of each split, the label names (None for numbers), the skipped files with the reasons, and
+        warnings about the names.
 
     Raises:
         ValueError: If a table is missing or breaks a rule; names the line.
@@ -37,7 +45,15 @@ def read_labels(
                 f"{', '.join(others)} for {split}. Rename or reorder them."
             )
     is_labels = columns == ["labels"]
-    names = sorted({label for _, cells in tables["train"][1] for label in _split(cells[0])}) if is_labels else []
+    warnings: list[str] = []
+    names: tuple[str, ...] = ()
+    if is_labels:
+        written = {label for _, rows in tables.values() for _, cells in rows for label in _split(cells[0])}
+        if rules >= 3:
+            forms = {name: sorted(label for label in written if clean(label) == name) for name in map(clean, written)}
+            warnings = changes("labels", forms) + look_alikes("labels", forms)
+            tables = {split: (columns, _with_clean_labels(rows)) for split, (_, rows) in tables.items()}
+        names = in_order((label for _, cells in tables["train"][1] for label in _split(cells[0])), rules=rules)
     examples, left_out = {}, {}
     for split, (_, rows) in tables.items():
         table = folders[split] / LABELS
@@ -47,7 +63,11 @@ def read_labels(
         left_out.update(skipped)
         if not examples[split].names:
             raise ValueError(f"{table} must name at least one image. Received: none in {len(rows)} rows. Add some.")
-    return examples, tuple(names) if is_labels else None, left_out
+    return examples, names if is_labels else None, left_out, warnings
+
+
+def _with_clean_labels(rows: Rows) -> Rows:
+    return [(file, [";".join(map(clean, _split(cells[0])))]) for file, cells in rows]
 
 
 def _read_table(path: Path) -> tuple[list[str], Rows]:
@@ -71,16 +91,17 @@ def _read_table(path: Path) -> tuple[list[str], Rows]:
         if len(row) != len(header):
             raise ValueError(f"{path} must have {len(header)} cells a row. Received: {len(row)}. Correct line {line}.")
         name = row[0].strip()
-        if name in seen:
-            raise ValueError(f"{path} must name each file once. Received: {name!r} again in line {line}. Remove one.")
         is_below = not Path(name).is_absolute() and ".." not in Path(name).parts
-        if not is_below or not (path.parent / name).is_file():
+        found = find_file(path.parent, name) if is_below else None
+        if found is None:
             raise ValueError(
                 f"{path} must name files in its folder. Received: {name!r} in line {line}, no such file. "
                 "Correct it, or remove the line."
             )
-        seen.add(name)
-        rows.append((name, row[1:]))
+        if found in seen:
+            raise ValueError(f"{path} must name each file once. Received: {name!r} again in line {line}. Remove one.")
+        seen.add(found)
+        rows.append((found, row[1:]))
     return header[1:], rows
 
 
@@ -88,7 +109,7 @@ def _split(cell: str) -> list[str]:
     return [label.strip() for label in cell.split(";") if label.strip()]
 
 
-def _flags(path: Path, rows: Rows, names: list[str]) -> np.ndarray:
+def _flags(path: Path, rows: Rows, names: tuple[str, ...]) -> np.ndarray:
     flags = np.zeros((len(rows), len(names)), np.float32)
     for row, (file, cells) in enumerate(rows):
         for label in _split(cells[0]):

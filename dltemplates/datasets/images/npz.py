@@ -11,32 +11,40 @@ from __future__ import annotations
 import pickle
 import zipfile
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from dltemplates.datasets.features import class_value, labels_value, number_value
 from dltemplates.datasets.images.arrays import array_dataset
+from dltemplates.datasets.names import changes, clean, look_alikes
 from dltemplates.datasets.source import SPLITS, Dataset
+from dltemplates.datasets.spec import IOSpec, rules_of
+from dltemplates.datasets.split_names import split_of
 from dltemplates.features import Feature
 from dltemplates.settings import DatasetSettings
 
-ALIASES = {"val": "validation", "valid": "validation"}
 KEYS = "`x_train`, `y_train` (also with `_validation` and `_test`), or `x` and `y`; and `classes`"
 
 
-def npz(path: Path, settings: DatasetSettings) -> Dataset:
+def npz(path: Path, settings: DatasetSettings, *, reference: IOSpec | None = None) -> Dataset:
     """Load a `.npz` of images.
 
     Args:
         path: The file.
         settings: The size and channels.
+        reference: Spec or contract of a trained network, whose reading rules are followed.
 
     Raises:
         ValueError: If its keys, shapes or dtypes break a rule; names it.
     """
     arrays = _rename(path, _read(path))
     names = arrays.pop("classes", None)
+    written = [str(name) for name in names.ravel()] if names is not None and names.dtype.kind == "U" else []
+    is_clean = rules_of(reference) >= 3
+    if is_clean and written and names is not None:
+        names = np.array([clean(name) for name in written]).reshape(names.shape)
     splits = {}
     for split in SPLITS:
         if f"x_{split}" in arrays:
@@ -44,7 +52,10 @@ def npz(path: Path, settings: DatasetSettings) -> Dataset:
             splits[split] = (_check_images(f"x_{split}", images), _check_targets(f"y_{split}", targets, len(images)))
     _check_alike(splits)
     target = _target({split: targets for split, (_, targets) in splits.items()}, names, path)
-    return array_dataset(settings, splits, target)
+    dataset = array_dataset(settings, splits, target)
+    forms = {clean(name): [name] for name in written} if is_clean else {}
+    warnings = (*changes("classes", forms), *look_alikes("classes", forms))
+    return replace(dataset, spec=dataset.spec.model_copy(update={"warnings": warnings}))
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
@@ -67,7 +78,8 @@ def _rename(path: Path, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     renamed = {}
     for key, array in arrays.items():
         letter, _, split = key.partition("_")
-        split = ALIASES.get(split, split) if key not in ("x", "y") else "train"
+        letter = letter.lower()
+        split = (split_of(split) or split) if "_" in key else "train"
         name = key if key == "classes" else f"{letter}_{split}"
         if key != "classes" and (letter not in ("x", "y") or split not in SPLITS):
             raise ValueError(f"A .npz of images has the keys {KEYS}. Received: {key!r} in {path}. Rename or remove it.")

@@ -22,6 +22,7 @@ from dltemplates.datasets.series.windows import WindowSource
 from dltemplates.datasets.source import Dataset
 from dltemplates.datasets.spec import DatasetSpec, IOSpec
 from dltemplates.datasets.storage.locate import Origin, locate
+from dltemplates.datasets.tables.clean_names import WARNINGS, clean_frames, spelled_as
 from dltemplates.datasets.tables.csv_file import read_csv
 from dltemplates.features import Column, History, Horizon, Time
 from dltemplates.settings import DatasetSettings, SeriesSettings
@@ -52,7 +53,7 @@ def csv_series(path: Path, settings: DatasetSettings, *, reference: IOSpec | Non
             f"A series must be one CSV file, to be split by time. Received: {path}. "
             "Name the file, or leave dataset.series out for a table."
         )
-    return series_dataset(read_csv(path), settings, reference=reference)
+    return series_dataset(_read(path, reference), settings, reference=reference)
 
 
 def sunspots(settings: DatasetSettings) -> Dataset:
@@ -71,6 +72,7 @@ def series_dataset(table: pd.DataFrame, settings: DatasetSettings, *, reference:
     Raises:
         ValueError: As in `csv_series`.
     """
+    settings = spelled_as(map(str, table), settings)
     if reference is None:
         series = read_series(table, settings.of_series().columns)
         target = settings.target or series.names[-1]
@@ -106,7 +108,7 @@ def series_dataset(table: pd.DataFrame, settings: DatasetSettings, *, reference:
         window_sizes=(window, horizon, period),
         is_dated=series.dates is not None,
     )
-    warnings = () if reference else tuple(_doubts(target, series, settings))
+    warnings = () if reference else (*_doubts(target, series, settings), *table.attrs.get(WARNINGS, ()))
     spec = DatasetSpec(inputs=inputs, targets=targets, sizes={"train": len(source)}, warnings=warnings)
     return Dataset(spec, {"train": source})
 
@@ -127,7 +129,7 @@ def next_window(path: str | Path, reference: IOSpec, horizon: int) -> tuple[np.n
     """
     if Path(path).suffix != ".csv" or not Path(path).is_file():
         raise ValueError(f"An input must be the CSV file of a series. Received: {path}. Check the path.")
-    series = series_like(read_csv(Path(path)), reference)
+    series = series_like(_read(Path(path), reference), reference)
     window, _ = reference.inputs[0].shape
     if len(series.rows) < window:
         raise ValueError(
@@ -138,6 +140,10 @@ def next_window(path: str | Path, reference: IOSpec, horizon: int) -> tuple[np.n
     if series.dates is not None and series.frequency:
         dates = date_texts(following(series.dates[-1], series.frequency, horizon), series.frequency)
     return series.rows[None, -window:], dates
+
+
+def _read(path: Path, reference: IOSpec | None) -> pd.DataFrame:
+    return clean_frames({"train": read_csv(path)}, reference)["train"]
 
 
 def _doubts(target: str, series: Series, settings: DatasetSettings) -> Iterator[str]:

@@ -15,8 +15,11 @@ import numpy as np
 import pandas as pd
 
 from dltemplates.datasets.features import class_value, in_column, number_value
-from dltemplates.datasets.source import SPLITS, Dataset, Source
-from dltemplates.datasets.spec import DatasetSpec, IOSpec, learned_target
+from dltemplates.datasets.names import look_alikes
+from dltemplates.datasets.source import Dataset, Source
+from dltemplates.datasets.spec import DatasetSpec, IOSpec, learned_target, rules_of
+from dltemplates.datasets.split_names import split_files
+from dltemplates.datasets.tables.clean_names import WARNINGS, clean_frames, spelled_as
 from dltemplates.datasets.tables.columns import kind_of, numbers_of
 from dltemplates.datasets.tables.csv_file import read_csv
 from dltemplates.datasets.tables.dates import format_of, look_like_dates
@@ -37,8 +40,8 @@ def csv_table(path: Path, settings: DatasetSettings, *, reference: IOSpec | None
     Raises:
         ValueError: If a table breaks a rule; names it.
     """
-    files = {"train": path} if path.is_file() else {split: path / f"{split}.csv" for split in SPLITS}
-    frames = {split: read_csv(file) for split, file in files.items() if file.is_file()}
+    files = {"train": path} if path.is_file() else split_files(path, ".csv", rules=rules_of(reference))
+    frames = clean_frames({split: read_csv(file) for split, file in files.items()}, reference)
     return frame_dataset(frames, settings, reference=reference)
 
 
@@ -59,6 +62,7 @@ def frame_dataset(
     if "train" not in frames:
         raise ValueError("A folder of tables must have a train.csv. Received: none. Add it.")
     first = frames["train"]
+    settings = spelled_as(map(str, first), settings)
     learned = [column for value in reference.inputs for column in columns_of(value)] if reference else []
     for split, frame in frames.items():
         if missing := [str(column) for column in first if column not in frame]:
@@ -71,6 +75,7 @@ def frame_dataset(
     guessed = [column for column in columns if column.name not in settings.of_table().columns and not learned]
     warnings = [_category_warning(column.name, first[column.name]) for column in guessed if column.kind == "category"]
     warnings += [] if learned else [_header_warning(list(map(str, first)))]
+    warnings += first.attrs.get(WARNINGS, ())
     skipped: dict[str, str] = {}
     if target is None:
         value: ClassId | Number = class_value(("rows",))  # no target: one class for all rows
@@ -78,7 +83,8 @@ def frame_dataset(
     else:
         known = learned_target(reference) if reference else None
         frames, skipped = with_target(target, frames)
-        targets, classes = read_targets(target, frames, settings, known)
+        targets, classes = read_targets(target, frames, settings, known, rules=rules_of(reference))
+        warnings += look_alikes("classes", classes) if classes and not known else []
         value = in_column(known or (class_value(classes) if classes else number_value(1)), target)
     sources: dict[str, Source] = {
         split: TableSource(frame, columns, value, targets[split], to_learn=not learned)
@@ -104,7 +110,7 @@ def with_a_target(dataset: Dataset, settings: DatasetSettings, *, reference: IOS
     if not sources or any(columns_of(source.target) for source in sources.values()):
         return dataset
     frames = {split: source.table for split, source in sources.items()}
-    name = target_name(frames["train"], settings, reference)
+    name = target_name(frames["train"], spelled_as(map(str, frames["train"]), settings), reference)
     return frame_dataset(frames, settings, reference=reference, target=name)
 
 

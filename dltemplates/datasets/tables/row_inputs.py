@@ -9,6 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from dltemplates.datasets.names import same_as
+from dltemplates.datasets.spec import IOSpec
+from dltemplates.datasets.tables.clean_names import clean_frames
 from dltemplates.datasets.tables.columns import MISSING, encode_rows, find_unknown, raw_rows
 from dltemplates.datasets.tables.csv_file import read_csv
 from dltemplates.features import Column, Feature, Number, WithColumns, columns_of
@@ -16,13 +19,14 @@ from dltemplates.features import Column, Feature, Number, WithColumns, columns_o
 Example = tuple[str, dict[str, np.ndarray], list[str]]
 
 
-def read_rows(text: str | Path, values: Sequence[Feature]) -> list[Example]:
+def read_rows(text: str | Path, values: Sequence[Feature], *, reference: IOSpec | None = None) -> list[Example]:
     """Read rows as the inputs of a network.
 
     Args:
         text: A `.csv` file with a header, with or without the target; or one row, as `name=value,name=value` or as
             values in the order of the training table.
         values: The network's inputs.
+        reference: Spec or contract of the network.
 
     Returns:
         For each row its name, its inputs by name, each (1, ...), and the columns with an unknown category.
@@ -42,7 +46,9 @@ def read_rows(text: str | Path, values: Sequence[Feature]) -> list[Example]:
     else:
         table = pd.DataFrame([_parse_row(str(text), values)], dtype=str)
         names = [str(text)]
-    raw = raw_rows([column for value in values for column in columns_of(value)], table)
+    columns = [column for value in values for column in columns_of(value)]
+    table = clean_frames({"rows": table}, reference)["rows"]
+    raw = raw_rows(columns, table)
     arrays = {value.name: encode_rows(value, raw) for value in values}
     unknown = {name: rows for value in values for name, rows in find_unknown(value, raw).items()}
     return [
@@ -74,7 +80,13 @@ def _parse_row(text: str, values: Sequence[Feature]) -> dict[str, str | None]:
     columns = [column.name for column in sorted(known, key=lambda column: column.place)]
     (cells,) = csv.reader([text], skipinitialspace=True)
     is_named = all("=" in cell for cell in cells)
-    row = dict(cell.split("=", 1) for cell in cells) if is_named else dict(zip(columns, cells, strict=False))
+    named = dict(cell.split("=", 1) for cell in cells) if is_named else {}
+    spellings = same_as(columns, named)
+    row = (
+        {spellings.get(name, name): cell for name, cell in named.items()}
+        if is_named
+        else dict(zip(columns, cells, strict=False))
+    )
     if set(row) != set(columns) or (not is_named and len(cells) != len(columns)):
         raise ValueError(
             f"A row must give a value for each of {', '.join(columns)}. Received: {text!r}. "

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from dltemplates.datasets.features import MAX_FLOAT32, fits_float32
-from dltemplates.datasets.spec import IOSpec, target_column
+from dltemplates.datasets.names import in_order, same_as
+from dltemplates.datasets.spec import READING_RULES, IOSpec, target_column
 from dltemplates.datasets.tables.columns import numbers_of, places_of, without_point
 from dltemplates.features import ClassId, Number, columns_of
 from dltemplates.settings import DatasetSettings
@@ -59,7 +60,12 @@ def with_target(name: str, frames: Frames) -> tuple[Frames, dict[str, str]]:
 
 
 def read_targets(
-    name: str, frames: Frames, settings: DatasetSettings, known: ClassId | Number | None
+    name: str,
+    frames: Frames,
+    settings: DatasetSettings,
+    known: ClassId | Number | None,
+    *,
+    rules: int = READING_RULES,
 ) -> tuple[Targets, tuple[str, ...] | None]:
     """Read the target column.
 
@@ -68,6 +74,7 @@ def read_targets(
         frames: The rows of each split.
         settings: Its kind, if it is not what it looks like.
         known: The target of a trained network.
+        rules: Version of the reading rules.
 
     Returns:
         For each split class ids, int64 (n,), or numbers, float32 (n, 1); and the class names.
@@ -81,7 +88,7 @@ def read_targets(
         kind, classes = _kind(name, frames, settings), None
     if kind == "category":
         texts = {text for frame in frames.values() for text in frame[name].unique()}
-        classes = classes or tuple(sorted(set(map(without_point, texts))))
+        classes = classes or in_order(map(without_point, texts), rules=rules)
         targets = {split: _class_ids(name, frame[name], classes) for split, frame in frames.items()}
     else:
         targets = {split: _numbers(name, frame[name]) for split, frame in frames.items()}
@@ -114,7 +121,8 @@ def _kind(name: str, frames: Frames, settings: DatasetSettings) -> str:
 
 
 def _class_ids(name: str, values: pd.Series, classes: tuple[str, ...]) -> np.ndarray:
-    ids = places_of(values, classes)
+    in_other_form = same_as(classes, values.unique())
+    ids = places_of(values.map(lambda text: in_other_form.get(text, text)), classes)
     if np.isnan(ids).any():
         raise ValueError(
             f"`{name}` must be one of the network's classes. Received: {values[np.isnan(ids)].iloc[0]!r}. "

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from dltemplates.datasets.names import as_lines
 from dltemplates.datasets.source import Source
 from dltemplates.features import AnyFeature, classes_of
 from dltemplates.settings import DatasetSettings
@@ -124,7 +125,7 @@ class Contract(BaseModel):
         """Return the texts stored inside an exported file, by file name."""
         files = {CONTRACT_FILE: self.model_dump_json(indent=2, exclude_none=True)}
         if self.labels:
-            files[LABELS_FILE] = "\n".join(self.labels) + "\n"
+            files[LABELS_FILE] = as_lines(self.labels)
         return files
 
 

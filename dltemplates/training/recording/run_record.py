@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import dltemplates
+from dltemplates.datasets.names import as_lines
 from dltemplates.datasets.source import Dataset, Source
 from dltemplates.features import Image, Noise
 from dltemplates.figures.coefficients import coefficients, coefficients_figure
@@ -45,7 +46,7 @@ def begin_run(run: Run, template: Template, dataset: Dataset, task: Task, model:
     atomic_write(run.template_path, template.to_toml())
     atomic_write(run.definition_path, model.to_json(indent=2))
     if labels := task.labels:
-        atomic_write(run.labels_path, "\n".join(labels) + "\n")
+        atomic_write(run.labels_path, as_lines(labels))
     if dataset.rows is not None:
         atomic_write(run.splits_path, dataset.rows.to_bytes())
     summary = summarize(without_auxiliary_inside(model))

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from conftest import load_data
-from dltemplates.datasets.images.folder import split_folders
+from dltemplates.datasets.images.layout import split_folders
 from dltemplates.settings import DatasetSettings, Named
 
 UNLABELED = "reconstruction"

@@ -1,5 +1,7 @@
 """A folder with `labels.csv`: several labels, or numbers, for each image."""
 
+import unicodedata
+
 import numpy as np
 import pytest
 
@@ -121,3 +123,36 @@ def test_splits_that_differ_are_refused(table):
     (path / "test" / "labels.csv").unlink()
     with pytest.raises(ValueError, match=r"labels.csv.*Received: no .*test/labels.csv"):
         load(path)
+
+
+def test_labels_and_files_are_compared_in_one_unicode_form(table, tmp_path):
+    dog = {form: unicodedata.normalize(form, "강아지") for form in ("NFC", "NFD")}
+    path = table("file,labels", [dog["NFC"], dog["NFD"], f"{dog['NFD']};cat", "cat"] * 4)
+    (path / "images" / "0.png").rename(path / "images" / f"{dog['NFD']}.png")
+    text = (path / "labels.csv").read_text().replace("images/0.png", f"images/{dog['NFC']}.png")
+    (path / "labels.csv").write_text(text)
+    dataset = load(path)
+    assert dataset.spec.targets[0].classes == ("cat", "강아지")
+    assert f"images/{dog['NFD']}.png" in {name for source in dataset.splits.values() for name in source.keys}
+    (line,) = dataset.spec.warnings
+    assert line.startswith("labels that look alike in two Unicode forms are read as one: '강아지': ")
+    (path / "labels.csv").write_text(f"{text}images/{dog['NFD']}.png,cat\n")
+    with pytest.raises(ValueError, match="must name each file once. Received: 'images/.*' again in line 18"):
+        load(path)
+
+
+def test_labels_of_whole_numbers_are_in_their_order(table):
+    dataset = load(table("file,labels", ["10;2", "2;1", "1", "10"] * 5))
+    assert dataset.spec.targets[0].classes == ("1", "2", "10")
+    assert dataset.spec.warnings == ()
+
+
+def test_labels_that_look_alike_are_doubted(table):
+    (line,) = load(table("file,labels", ["Red;round", "red", "round", "red"] * 5)).spec.warnings
+    assert line.startswith("labels differ in case, blanks or the form of characters alone: 'Red' and 'red': write")
+
+
+def test_labels_on_several_lines_are_read_on_one(table):
+    dataset = load(table("file,labels", ['"red\tround"', "red", "round", "red"] * 5))
+    assert dataset.spec.targets[0].classes == ("red", "red round", "round")
+    assert len(dataset.spec.warnings) == 1

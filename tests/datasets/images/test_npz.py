@@ -1,5 +1,7 @@
 """Arrays of the user in `.npz` files."""
 
+import unicodedata
+
 import numpy as np
 import pytest
 
@@ -42,6 +44,14 @@ def test_the_users_splits_are_kept(load):
     assert dataset.spec.sizes == {"train": 20, "validation": 4, "test": 3}
     assert (dataset.split("train").read(np.array([7]))["image"][0, ..., 0] == IMAGES[7]).all()
     assert dataset.spec.targets[0].classes == ("0", "1")
+
+
+@pytest.mark.parametrize("keys", [("train", "dev", "test"), ("Train", "VAL", "Testing"), ("training", "valid", "test")])
+def test_splits_are_known_by_many_names(load, keys):
+    arrays = dict(zip(keys, (IMAGES, IMAGES[:4], IMAGES[:3]), strict=True))
+    named = {f"X_{key}": array for key, array in arrays.items()}
+    dataset = load(**named, **{f"y_{key}": LABELS[: len(array)] for key, array in arrays.items()})
+    assert dataset.spec.sizes == {"train": 20, "validation": 4, "test": 3}
 
 
 def test_without_classes_images_are_enough(load):
@@ -178,3 +188,12 @@ def test_files_that_are_not_npz_are_refused(tmp_path):
     for name, found in (("cut", "zip"), ("empty", "No data left"), ("array", "one array without a key")):
         with pytest.raises(ValueError, match=rf"Received: .*{name}.npz \(.*{found}"):
             load_data(str(tmp_path / f"{name}.npz"))
+
+
+def test_class_names_are_clean(load):
+    names = np.array(["a\nb", unicodedata.normalize("NFD", "é")])
+    dataset = load(x=IMAGES, y=LABELS, classes=names)
+    assert dataset.spec.targets[0].classes == ("a b", "é")
+    (line,) = dataset.spec.warnings
+    assert line.startswith("classes with a line break or another control character are read on one line, such as 'a b'")
+    assert load(x=IMAGES, y=LABELS, classes=np.array(["Cat", "cat"])).spec.warnings[0].startswith("classes differ in")

@@ -581,3 +581,13 @@ def test_rows_to_predict_come_from_a_file_or_are_typed(load, tmp_path):
     ):
         with pytest.raises(ValueError, match=message):
             read_rows(text, spec.inputs)
+
+
+def test_tables_of_splits_are_known_by_many_names(tmp_path):
+    rows = "\n".join(f"{number},{'ab'[number % 2]}" for number in range(30))
+    for name in ("Train.csv", "dev.csv", "TEST.CSV"):
+        (tmp_path / name).write_text(f"x,y\n{rows}\n")
+    assert load_data(DatasetSettings(name=str(tmp_path))).spec.sizes == {"train": 30, "validation": 30, "test": 30}
+    (tmp_path / "Train").mkdir()
+    with pytest.raises(ValueError, match=r"tables or folders of images. Received: Train.csv and Train/ in .* Move one"):
+        load_data(DatasetSettings(name=str(tmp_path)))
