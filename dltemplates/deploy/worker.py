@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from dltemplates.compat import die_with_parent, peak_memory
+from dltemplates.compat import die_with_parent, end_process, peak_memory
 from dltemplates.deploy.converters.conversion_job import ConversionJob
 from dltemplates.deploy.formats.format import load_format
 from dltemplates.tasks.serving.contract import Contract
@@ -91,7 +91,7 @@ def requests() -> Iterator[str]:
     def read() -> None:
         for line in sys.stdin:
             lines.put(line)
-        os._exit(0)
+        end_process()
 
     threading.Thread(target=read, daemon=True).start()
     return iter(lines.get, None)
