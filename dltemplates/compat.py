@@ -228,12 +228,19 @@ def start_process(command: Sequence[str], *, dies_with_parent: bool = False, **o
         dies_with_parent: On Linux, kill the new process when this one ends for any reason.
         options: Options of `subprocess.Popen`; pipes carry text.
     """
-    preexec = _die_with_parent if dies_with_parent and sys.platform == "linux" else None
+    preexec = die_with_parent if dies_with_parent else None
     return subprocess.Popen(command, text=True, start_new_session=True, preexec_fn=preexec, **options)
 
 
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+def die_with_parent() -> None:
+    """Make Linux kill this process when its parent ends for any reason. Other systems have no such call."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def end_process() -> None:
+    """End this process at once, from any thread; `sys.exit` would end the thread alone."""
+    os._exit(0)
 
 
 def interrupt(process: subprocess.Popen[str]) -> None:

@@ -17,7 +17,7 @@ from dltemplates.datasets.prediction_inputs import PredictionInput, read_inputs
 from dltemplates.datasets.source import ALL, Dataset
 from dltemplates.deploy.report import load_run_report
 from dltemplates.deploy.system import find_system
-from dltemplates.features import AnyFeature, Feature, Image, Noise, Probabilities, classes_of
+from dltemplates.features import AnyFeature, Arrays, Feature, Image, Noise, Probabilities, classes_of
 from dltemplates.runs import Run, atomic_path, check_folder, load_run
 from dltemplates.runtimes import KerasPredictor, load_predictor
 from dltemplates.settings import DatasetSettings, ImageSettings, Named
@@ -112,8 +112,8 @@ def predict(
 
     Returns:
         For each example its `input` and the prediction; with the columns of an `unknown` category, or the `dates` of a
-        forecast, if known. A written image is replaced by its path. A file of a folder that cannot be read has an
-        `error` instead.
+        forecast, if known. A written image is replaced by its path. A file of a folder that cannot be read, or an
+        example whose outputs are NaN or infinite, has an `error` instead.
 
     Raises:
         ValueError: If a named file cannot be read, there is no image, the noise has a wrong length, the part does not
@@ -210,6 +210,8 @@ def _predict_one(loaded: LoadedSystem, example: PredictionInput, *, all_classes:
     if example.arrays is None:
         return {"input": example.name, **example.remarks}
     outputs = loaded.task.predict(loaded.system, example.arrays)
+    if error := _find_infinite(outputs):
+        return {"input": example.name, "error": f"{example.name}: {error}", **example.remarks}
     (result,) = loaded.task.format(outputs)
     probabilities = [
         value for value in loaded.contract.outputs if isinstance(value, Probabilities) and len(value.shape) == 1
@@ -221,6 +223,18 @@ def _predict_one(loaded: LoadedSystem, example: PredictionInput, *, all_classes:
             for value in probabilities
         }
     return {"input": example.name, **result, **example.remarks}
+
+
+def _find_infinite(outputs: Arrays) -> str | None:
+    """Return the error of outputs with NaN or infinity, since no answer follows from them; None if all are finite."""
+    for name, array in outputs.items():
+        if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
+            kind = "NaN" if np.isnan(array).any() else "infinity"
+            return (
+                f"a prediction must be finite. Received: `{name}` with {kind}. Check the input for values far from the "
+                "training data; if the run itself is finite here, export another format."
+            )
+    return None
 
 
 def _open(path: str | Path, threads: int, part: str = "") -> LoadedSystem:

@@ -11,7 +11,7 @@ import os
 import shutil
 import tomllib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -104,6 +104,7 @@ class Run:
         self.checkpoint_path = path / "checkpoint"
         self.exports_path = path / "exports"
         self.lock_path = path / ".lock"
+        self.import_path = path / f"{PARTIAL}import"  # exists until an import and its exports are done
 
     @property
     def name(self) -> str:
@@ -214,6 +215,16 @@ class Run:
                 "training. Wait for it, or choose another folder with -o."
             ) from None
 
+    def is_abandoned_import(self) -> bool:
+        """Return whether an import began here, and its process ended before it was done."""
+        if not self.import_path.exists():
+            return False
+        try:
+            with self.claimed():
+                return True
+        except ValueError:  # it still runs
+            return False
+
     def sweep(self) -> None:
         """Remove partial files of killed processes."""
         figures = (self.figures_path, self.samples_path)
@@ -309,6 +320,11 @@ def load_run(path: str | Path) -> Run:
     run = Run(Path(path))
     if not run.path.is_dir():
         raise ValueError(f"A run must be a folder. Received: {path}. `dlt list runs` names the runs here.")
+    if run.import_path.exists():
+        raise ValueError(
+            f"A run must be complete. Received: {path}, whose import is not done. "
+            "Wait for it, or repeat its `dlt export`."
+        )
     record = run.record
     if record.state == "running" or run.weights_path.name not in record.sha256:
         raise ValueError(
@@ -333,14 +349,16 @@ def check_folder(path: Path) -> None:
 def new_run_path(name: str, output: str | Path | None, *, overwrite: bool = False) -> Path:
     """Choose the folder of a new run: `output`, or the first free one of `saved_models/name`, `-2`, `-3`, ...
 
+    A folder is free too if an import in it was killed.
+
     Raises:
         ValueError: If `output` exists without `overwrite`, or holds other files than a run's.
     """
     if output is None:
-        return next(path for path in _numbered(name) if not path.exists())
+        return next(path for path in _numbered(name) if not path.exists() or Run(path).is_abandoned_import())
     path = Path(output)
     check_folder(path)
-    if path.exists() and not overwrite and any(path.iterdir()):
+    if path.exists() and not overwrite and any(path.iterdir()) and not Run(path).is_abandoned_import():
         raise ValueError(f"The output folder must be new. Received: {path}, which exists. Add --overwrite.")
     if path.exists() and not Run(path).is_replaceable():
         raise ValueError(
@@ -374,6 +392,41 @@ def make_run(name: str, output: str | Path | None, *, overwrite: bool = False) -
         except FileExistsError:  # another process was faster: try the next number, or fail
             continue
         return run
+
+
+@contextmanager
+def make_import(name: str, output: str | Path | None, *, overwrite: bool = False) -> Iterator[Run]:
+    """Create the folder of an imported run. Until the block ends, the run is unfinished.
+
+    The next import may replace the run of a killed process, so the same command can be repeated. An error in the block
+    removes the run.
+
+    Args:
+        name: As in `make_run`.
+        output: As in `make_run`.
+        overwrite: As in `make_run`.
+
+    Yields:
+        The run.
+
+    Raises:
+        ValueError: As in `new_run_path`, or if another process imports into the folder.
+    """
+    run = make_run(name, output, overwrite=overwrite)
+    try:
+        with run.claimed():
+            run.import_path.touch()
+            try:
+                yield run
+            except BaseException:
+                run.clear()
+                raise
+            run.import_path.unlink()
+    finally:
+        with suppress(OSError):  # files are left: the run is complete, or another process has taken the folder
+            if not any(path != run.lock_path for path in run.path.iterdir()):
+                run.lock_path.unlink(missing_ok=True)
+                run.path.rmdir()
 
 
 def check_resume(resume: bool, overwrite: bool) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import time
-import zipfile
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator
@@ -20,13 +19,13 @@ import numpy as np
 
 from dltemplates.datasets.source import Arrays, Source, examples_at_once, index_batches, join_batches
 from dltemplates.tasks.serving.contract import CONTRACT_FILE, Contract
+from dltemplates.tasks.serving.file_digest import DamagedFileError, matches_report, read_parts
 from dltemplates.upgrade import read_record, upgrade_contract
 
 if TYPE_CHECKING:
     import keras
 
 SIGNATURE = "serving_default"
-ASSETS = "assets.extra"
 BATCH = 64  # examples per call over a whole split
 
 
@@ -294,7 +293,7 @@ def load_predictor(path: str | Path, threads: int = 1) -> Predictor:
         threads: Threads per call; ignored for a SavedModel, which uses TensorFlow's setting.
 
     Raises:
-        ValueError: If the file is missing, broken or of another kind, or holds no contract.
+        ValueError: If the file is missing, broken, damaged or of another kind, or holds no contract.
     """
     path = Path(path)
     if not path.exists():
@@ -306,8 +305,7 @@ def load_predictor(path: str | Path, threads: int = 1) -> Predictor:
     if path.suffix == ".tflite":
         return TFLitePredictor(path, read_contract(path), threads)
     if path.suffix == ".onnx":
-        session = _onnx_session(path, threads)
-        return ONNXPredictor(path, _onnx_contract(session, path), session)
+        return ONNXPredictor(path, read_contract(path), _onnx_session(path, threads))
     raise ValueError(
         f"An exported file must end in .tflite or .onnx, or be a SavedModel folder. Received: {path}. "
         "Choose a file of an exports folder."
@@ -315,22 +313,28 @@ def load_predictor(path: str | Path, threads: int = 1) -> Predictor:
 
 
 def read_contract(path: Path) -> Contract:
-    """Read the contract inside an exported file.
+    """Read the contract inside an exported file, and compare the file with its digest.
+
+    Files of earlier versions have no digest. They are compared with the export report beside them, if there is one.
 
     Raises:
-        ValueError: If the contract is missing, broken, or of a later major version.
+        ValueError: If the contract is missing, broken, or of a later major version; or if the file is damaged.
     """
     try:
-        if path.is_dir():
-            text = (path / ASSETS / CONTRACT_FILE).read_text(encoding="utf-8")
-        elif path.suffix == ".onnx":
-            return _onnx_contract(_onnx_session(path, 1), path)
-        else:
-            with zipfile.ZipFile(path) as archive:
-                text = archive.read(CONTRACT_FILE).decode("utf-8")
-    except (OSError, KeyError, UnicodeDecodeError, zipfile.BadZipFile) as error:
+        parts = read_parts(path)
+        text = parts.texts[CONTRACT_FILE].decode("utf-8")
+    except DamagedFileError as error:
+        raise (_invalid_file(path, error) if path.suffix == ".onnx" else _missing_contract(path)) from error
+    except (KeyError, UnicodeDecodeError) as error:
         raise _missing_contract(path) from error
-    return _parse_contract(text, path)
+    contract = _parse_contract(text, path)
+    if not (matches_report(path) if contract.sha256 is None else parts.digest == contract.sha256):
+        record = "the export report beside it" if contract.sha256 is None else "its contract"
+        raise ValueError(
+            f"An exported file must stay as it was written. Received: {path}, whose sha256 differs from {record}. "
+            "Copy it again, or export it again."
+        )
+    return contract
 
 
 def examples_per_call(contract: Contract) -> int:
@@ -358,13 +362,6 @@ def _onnx_session(path: Path, threads: int) -> Any:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's errors have no public base class
         raise _invalid_file(path, error) from error
-
-
-def _onnx_contract(session: Any, path: Path) -> Contract:
-    text = session.get_modelmeta().custom_metadata_map.get(CONTRACT_FILE)
-    if text is None:
-        raise _missing_contract(path)
-    return _parse_contract(text, path)
 
 
 def _parse_contract(text: str, path: Path) -> Contract:

@@ -308,6 +308,17 @@ def is_running(pid):
         return False
 
 
+def test_a_thread_ends_its_process():
+    with start_python("""
+        import threading, time
+        from dltemplates.compat import end_process
+
+        threading.Thread(target=end_process).start()
+        time.sleep(60)
+    """) as process:
+        assert process.wait(20) == 0
+
+
 def test_an_interrupted_process_sees_a_keyboard_interrupt():
     process = start_python("""
         import signal, sys, time

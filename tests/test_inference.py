@@ -7,6 +7,7 @@ from PIL import Image
 
 from dltemplates.inference import evaluate, predict, write_table
 from dltemplates.runs import Run
+from dltemplates.runtimes import KerasPredictor
 
 
 def test_a_run_scores_as_in_its_record(small_run):
@@ -55,6 +56,35 @@ def test_predictions_are_written_to_a_csv_file(small_run, digit_folder, tmp_path
     assert rows[1]["class"] == good["class"]
     assert float(rows[1]["probability"]) == good["probability"]
     assert float(rows[1][f"probabilities.{good['class']}"]) == good["probability"]
+
+
+@pytest.mark.parametrize(("bad", "kind"), [(np.nan, "NaN"), (np.inf, "infinity")])
+def test_an_output_that_is_not_finite_is_an_error_of_its_row(small_run, digit_folder, tmp_path, monkeypatch, bad, kind):
+    run = KerasPredictor._run
+    calls = []
+
+    def run_with_one_bad(self, encoded):
+        outputs = run(self, encoded)
+        calls.append(len(outputs["probabilities"]))
+        if len(calls) == 2:
+            outputs["probabilities"] = outputs["probabilities"].copy()
+            outputs["probabilities"][0, 3] = bad
+        return outputs
+
+    monkeypatch.setattr(KerasPredictor, "_run", run_with_one_bad)
+    images = [digit_folder / "one" / f"{number}.png" for number in range(3)]
+    first, second, third = predict(small_run.path, images)
+    assert set(second) == {"input", "error"}
+    assert second["error"].startswith(
+        f"{images[1]}: a prediction must be finite. Received: `probabilities` with {kind}."
+    )
+    assert first["class"] == third["class"] == "1"
+    calls.clear()
+    predict(small_run.path, images, output=tmp_path / "out.csv")
+    with (tmp_path / "out.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [bool(row["error"]) for row in rows] == [False, True, False]
+    assert rows[1]["class"] == ""
 
 
 def test_write_table_has_a_column_per_value_and_a_row_per_box(tmp_path):

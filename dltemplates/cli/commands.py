@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -246,7 +247,7 @@ def evaluate(path, data, split, modules, as_json) -> None:
         out.note_unknown(split, result.get("unknown", {}))
 
 
-@dlt.command(short_help="Predict images, table rows, a series, or seeds.")
+@dlt.command(cls=parse.NumberArguments, short_help="Predict images, table rows, a series, or seeds.")
 @click.argument("path", metavar="RUN|EXPORT", type=click.Path(path_type=Path))
 @click.argument("inputs", nargs=-1, required=True)
 @click.option("--part", default="", help="Part of the run's network to use, such as decoder.")
@@ -338,30 +339,30 @@ def export(
 
         parse_drop(max_drop)
     parse.import_modules(modules)
-    run: Any = path
-    if path.suffix in (".keras", ".h5"):
-        run = _import_model(path, **foreign)
-    elif unused := [f"--{name.replace('_', '-')}" for name, value in foreign.items() if value]:
+    is_foreign = path.suffix in (".keras", ".h5")
+    if not is_foreign and (unused := [f"--{name.replace('_', '-')}" for name, value in foreign.items() if value]):
         raise ValueError(
             f"{', '.join(unused)} is for a .keras file. Received: {path}. A run has its own; drop the option."
         )
     from dltemplates.deploy.export_run import export
 
-    with out.export_progress() as progress:
-        report = export(
-            run,
-            formats="all" if all_formats else formats or None,
-            max_drop=max_drop,
-            input=input,
-            calibration=calibration,
-            string_inputs=string_inputs or None,
-            progress=progress,
-        )
+    with ExitStack() as unfinished:
+        run = _import_model(path, unfinished, **foreign) if is_foreign else path
+        with out.export_progress() as progress:
+            report = export(
+                run,
+                formats="all" if all_formats else formats or None,
+                max_drop=max_drop,
+                input=input,
+                calibration=calibration,
+                string_inputs=string_inputs or None,
+                progress=progress,
+            )
     out.export_result(report, as_json)
     out.check_exports(report, require_proof=require_proof)
 
 
-def _import_model(path, task, data, input_range, resize, output, overwrite):
+def _import_model(path, unfinished, task, data, input_range, resize, output, overwrite):
     if not task or not data:
         raise ValueError(
             f"A Keras model needs --task and --data. Received: {path} alone. Add both to score its exports."
@@ -377,6 +378,7 @@ def _import_model(path, task, data, input_range, resize, output, overwrite):
         resize=resize or "stretch",
         output=output,
         overwrite=overwrite,
+        unfinished=unfinished,
     )
     click.echo(f"{path} imported as {run.path}", err=True)
     return run

@@ -2,12 +2,59 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import click
 
 from dltemplates import catalog
+
+NEGATIVE_NUMBER = re.compile(r"-\.?[0-9]")
+
+
+class NumberArguments(click.Command):
+    """A command whose arguments may begin with a negative number, such as `-0.5` or `-1.5,2`.
+
+    Click reads every word that begins with `-` as an option. No option of such a command begins with a digit.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the words, with the arguments behind `--`."""
+        try:
+            return super().parse_args(ctx, self._arguments_last(args))
+        except click.NoSuchOption as error:
+            if error.option_name.startswith("--"):
+                raise
+            message = f"{error.message} Write -- before an input that begins with -."
+            raise click.NoSuchOption(error.option_name, message, ctx=ctx) from None
+
+    def _arguments_last(self, words: list[str]) -> list[str]:
+        """Return the words with the arguments behind `--`; unchanged without a negative number."""
+        if not any(NEGATIVE_NUMBER.match(word) for word in words):
+            return words
+        with_value = {
+            name
+            for option in self.params
+            if isinstance(option, click.Option) and not option.is_flag
+            for name in option.opts
+        }
+        options: list[str] = []
+        arguments: list[str] = []
+        rest = iter(words)
+        for word in rest:
+            if word == "--":
+                arguments += rest
+            elif not word.startswith("-") or word == "-" or NEGATIVE_NUMBER.match(word):
+                arguments.append(word)
+            else:
+                options.append(word)
+                if word in with_value:
+                    value = next(rest, None)
+                    if value is None:
+                        return options  # click's error names the option that lacks its value
+                    options.append(value)
+        return [*options, "--", *arguments]
 
 
 def renamed_flag(old: str, new: str) -> Callable[[Any], Any]:

@@ -34,6 +34,7 @@ from dltemplates.runtimes import Predictor, SavedModelPredictor, load_predictor
 from dltemplates.settings import ExportSettings
 from dltemplates.tasks.scoring.evaluation import WHOLE
 from dltemplates.tasks.serving.contract import Contract, ServingModel
+from dltemplates.tasks.serving.file_digest import path_digest
 from dltemplates.tasks.serving.serving_examples import part_examples
 from dltemplates.tasks.task import Task
 
@@ -375,7 +376,7 @@ class _Exporter:
             calibration=self.settings.calibration,
             remarks=attempt.remarks,
             file=target.name,
-            sha256=files.digest(written),
+            sha256=path_digest(written),
             size=files.size(written),
             splits=attempt.splits,
             gate=attempt.gate,
@@ -503,4 +504,4 @@ def is_intact(folder: Path, part: str, result: FormatResult) -> bool:
     if result.file is None:
         return True
     path = folder / part / result.file
-    return path.exists() and files.digest(path) == result.sha256
+    return path.exists() and path_digest(path) == result.sha256

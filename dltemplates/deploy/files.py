@@ -1,9 +1,8 @@
-"""The files of an export: their names, digests and sizes, and the move into their final place."""
+"""The files of an export: their names and sizes, and the move into their final place."""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import re
 import shutil
@@ -11,7 +10,6 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from dltemplates import runs
 from dltemplates.compat import is_alive
 from dltemplates.deploy.formats.format import Format
 
@@ -19,14 +17,6 @@ from dltemplates.deploy.formats.format import Format
 def file_name(name: str, format: Format) -> str:
     """Return the name of an exported file, such as `resnet8_digits-int8.tflite` or `resnet8_digits-saved_model`."""
     return f"{name}-{format.key.rpartition(':')[2]}{format.suffix}"
-
-
-def digest(path: Path) -> str:
-    """Return the SHA-256 of a file; for a folder, the SHA-256 of the sorted list of its files' digests."""
-    if path.is_file():
-        return runs.sha256(path)
-    lines = [f"{runs.sha256(file)}  {file.relative_to(path).as_posix()}\n" for file in _files(path)]
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def size(path: Path) -> int:

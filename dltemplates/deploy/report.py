@@ -13,9 +13,9 @@ from rich.text import Text
 
 from dltemplates import runs
 from dltemplates.deploy.gate import GateResult
+from dltemplates.tasks.serving.file_digest import REPORT_FILE
 from dltemplates.upgrade import read_record, upgrade_report
 
-REPORT_FILE = "export_report.json"
 Verdict = Literal["passed", "failed", "not offered", "skipped"]
 STYLES: dict[Verdict, str] = {"passed": "green", "failed": "bold red", "not offered": "yellow", "skipped": "yellow"}
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dltemplates.deploy import files
 from dltemplates.deploy.report import REPORT_FILE, ExportReport, load_report
+from dltemplates.tasks.serving.file_digest import path_digest
 
 
 def find_system(path: Path) -> dict[str, Path]:
@@ -42,7 +42,7 @@ def _find_parts(key: str, folder: Path, report: ExportReport) -> dict[str, Path]
     paths = {}
     for part, result in report.results_of(key).items():
         path = folder / part / (result.file or "")
-        if result.file is None or not path.exists() or files.digest(path) != result.sha256:
+        if result.file is None or not path.exists() or path_digest(path) != result.sha256:
             raise ValueError(
                 f"The parts of a system must be files of one export. Received: `{part}` of {key} in {folder}, which is "
                 "missing or differs from the report. Export again."

@@ -8,13 +8,16 @@ from __future__ import annotations
 import gc
 import json
 import os
+import queue
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dltemplates.compat import peak_memory
+from dltemplates.compat import die_with_parent, end_process, peak_memory
 from dltemplates.deploy.converters.conversion_job import ConversionJob
 from dltemplates.deploy.formats.format import load_format
 from dltemplates.tasks.serving.contract import Contract
@@ -77,13 +80,32 @@ def _import_tensorflow() -> None:
     tf.config.threading.set_inter_op_parallelism_threads(1)
 
 
+def requests() -> Iterator[str]:
+    """Return an iterator over the lines of stdin; at its end, the process ends, even during a conversion.
+
+    The caller keeps stdin open as long as it lives. So a killed caller leaves no converter behind. A thread reads
+    stdin on every system; on Linux the kernel also ends the process if a converter blocks Python's threads.
+    """
+    lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    def read() -> None:
+        for line in sys.stdin:
+            lines.put(line)
+        end_process()
+
+    threading.Thread(target=read, daemon=True).start()
+    return iter(lines.get, None)
+
+
 def main() -> None:
     """Answer requests from stdin; replies go to stdout, and the libraries' prints to stderr."""
+    die_with_parent()
+    lines = requests()
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     _import_tensorflow()  # now, while the caller still writes the serving model
-    for line in sys.stdin:
+    for line in lines:
         reply = answer(json.loads(line)) | {"peak_memory": peak_memory()}
         replies.write(json.dumps(reply) + "\n")
         replies.flush()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from dltemplates import catalog
 from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.features import Number
 from dltemplates.models.recursion import deep_networks
-from dltemplates.runs import Run, make_run, new_run_path
+from dltemplates.runs import Run, make_import, new_run_path
 from dltemplates.tasks.load_for import load_for
 from dltemplates.tasks.task import SupervisedTask, make_task
 from dltemplates.template import parse_template
@@ -35,6 +36,7 @@ def import_model(
     resize: str = "stretch",
     output: str | Path | None = None,
     overwrite: bool = False,
+    unfinished: ExitStack | None = None,
 ) -> Run:
     """Import a `.keras` file as a run.
 
@@ -47,6 +49,8 @@ def import_model(
         resize: The method for resizing images to the model's input size.
         output: The run's folder; by default the first free one in `saved_models/`.
         overwrite: Replace a run in `output`.
+        unfinished: The run stays unfinished until this stack closes, for exports that belong to the import; by default
+            until the import returns. See `runs.make_import`.
 
     Returns:
         The run, with its scores.
@@ -80,11 +84,12 @@ def import_model(
     assembled = _prepend_scaling(logits, dataset.spec, input_range)
     serving = target_task.serve(assembled, dataset.spec, template, name=path.stem)[""]
     _check_served(outputs, next(iter(serving.model(images).values())), target_task.kind, path)
-    run = make_run(path.stem, output, overwrite=overwrite)
-    begin_run(run, template, dataset, target_task, assembled)
-    run.save_weights(assembled)
-    run.save_record(run.record.model_copy(update={"state": "interrupted"}))  # until the run is scored
-    score_run(run, target_task, dataset)
+    with ExitStack() as import_only:
+        run = (unfinished or import_only).enter_context(make_import(path.stem, output, overwrite=overwrite))
+        begin_run(run, template, dataset, target_task, assembled)
+        run.save_weights(assembled)
+        run.save_record(run.record.model_copy(update={"state": "interrupted"}))  # until the run is scored
+        score_run(run, target_task, dataset)
     return run
 
 

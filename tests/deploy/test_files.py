@@ -11,6 +11,7 @@ from dltemplates.deploy import files
 from dltemplates.deploy.calibration import calibration
 from dltemplates.deploy.converters.saved_model import with_float_images
 from dltemplates.deploy.formats.format import load_format
+from dltemplates.tasks.serving.file_digest import path_digest
 
 
 def test_names_are_readable_and_distinct():
@@ -25,12 +26,12 @@ def test_the_digest_of_a_folder_changes_with_every_file(tmp_path):
     folder = tmp_path / "a"
     (folder / "inner").mkdir(parents=True)
     (folder / "inner" / "file").write_text("one")
-    first = files.digest(folder)
+    first = path_digest(folder)
     assert files.size(folder) == 3
     (folder / "inner" / "file").write_text("two")
-    second = files.digest(folder)
+    second = path_digest(folder)
     (folder / "inner" / "file").rename(folder / "inner" / "other")
-    assert len({first, second, files.digest(folder)}) == 3
+    assert len({first, second, path_digest(folder)}) == 3
 
 
 @pytest.mark.parametrize("kind", ["file", "folder"])

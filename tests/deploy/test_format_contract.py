@@ -22,6 +22,7 @@ from dltemplates.deploy.formats.format import load_format
 from dltemplates.deploy.raw_bytes import check_input
 from dltemplates.runtimes import ONNXPredictor, Predictor, SavedModelPredictor, TFLitePredictor, load_predictor
 from dltemplates.tasks.scoring.evaluation import WHOLE
+from dltemplates.tasks.serving.file_digest import path_digest
 
 
 @dataclass(frozen=True)
@@ -125,5 +126,5 @@ def test_a_new_format_needs_only_its_file(serving, task, dataset, tmp_path, monk
     report = export_system({WHOLE: serving}, task, dataset, tmp_path, formats=["tflite:float32", key])
     known, new = report.results
     assert (new.format, new.verdict, new.file) == (key, "passed", "tiny-again.again.tflite")
-    assert new.sha256 == known.sha256 == files.digest(tmp_path / new.file)
+    assert new.sha256 == known.sha256 == path_digest(tmp_path / new.file)
     assert new.splits == known.splits

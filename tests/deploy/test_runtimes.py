@@ -52,7 +52,7 @@ def test_a_truncated_saved_model_is_refused(exported, tmp_path):
     path = tmp_path / "copy"
     shutil.copytree(folder / report.result("saved_model").file, path)
     (path / "saved_model.pb").write_bytes((path / "saved_model.pb").read_bytes()[:100])
-    with pytest.raises(ValueError, match="must be valid"):
+    with pytest.raises(ValueError, match="must stay as it was written"):
         load_predictor(path)
 
 

@@ -1,8 +1,10 @@
 """Import of Keras models trained elsewhere."""
 
 import os
+import signal
 import subprocess
 import sys
+import textwrap
 
 import keras
 import numpy as np
@@ -12,6 +14,8 @@ from sklearn.datasets import load_digits
 
 from dltemplates import catalog
 from dltemplates.deploy.export_run import export
+from dltemplates.deploy.report import load_report
+from dltemplates.runs import load_run, make_import, make_run
 from dltemplates.training.import_model import import_model
 
 
@@ -200,3 +204,74 @@ def test_layers_of_the_user_are_imported(tmp_path):
         text=True,
     )
     assert done.returncode == 0, done.stderr
+
+
+KILLED = """
+    import os, signal, sys
+    from dltemplates.cli import main
+    {patch}
+
+    def die(*arguments, **options):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    {module}.{name} = die
+    sys.exit(main.main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "output"),
+    [
+        pytest.param("dltemplates.training.import_model", "begin_run", "run", marks=pytest.mark.slow),
+        ("dltemplates.training.import_model", "score_run", None),
+        ("dltemplates.deploy.export._Exporter", "_finish", "run"),
+    ],
+)
+def test_a_killed_import_is_repeated_by_the_same_command(digits, tmp_path, module, name, output):
+    trained(digits, [layers.Dense(10)], 1 / 255).save(tmp_path / "theirs.keras")
+    command = ["export", "theirs.keras", "--task", "classification", "--data", "digits", "--input-range", "0,1"]
+    command += ["--to", "tflite:float32", *(["-o", output] if output else [])]
+    folder = tmp_path / (output or "saved_models/theirs")
+    imported = module.removesuffix("._Exporter")
+    program = textwrap.dedent(KILLED).format(patch=f"import {imported}", module=module, name=name)
+    killed = subprocess.run([sys.executable, "-c", program, *command], cwd=tmp_path)
+    assert killed.returncode == -signal.SIGKILL
+    assert folder.exists()
+    with pytest.raises(ValueError, match="whose import is not done. Wait for it, or repeat"):
+        load_run(folder)
+    again = [sys.executable, "-m", "dltemplates", *command]
+    assert subprocess.run(again, cwd=tmp_path).returncode == 0
+    run = load_run(folder)
+    assert run.record.state == "done"
+    assert load_report(run.exports_path).results[0].verdict == "passed"
+    assert not list(folder.rglob(".partial-*"))
+    assert [path.name for path in folder.parent.glob("theirs*")].count("theirs-2") == 0
+    if output:  # a finished import is not replaced silently
+        refused = subprocess.run(again, cwd=tmp_path, capture_output=True, text=True)
+        assert (refused.returncode, "Add --overwrite." in refused.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_an_error_removes_the_import(digits, tmp_path, monkeypatch, exists):
+    trained(digits, [layers.Dense(10)], 1 / 255).save(tmp_path / "theirs.keras")
+    run = tmp_path / "run"
+    if exists:
+        run.mkdir()
+
+    def fail(*arguments):
+        raise ValueError("no score")
+
+    monkeypatch.setattr("dltemplates.training.import_model.score_run", fail)
+    with pytest.raises(ValueError, match="no score"):
+        import_model(tmp_path / "theirs.keras", task="classification", data="digits", output=run)
+    assert not run.exists()
+
+
+def test_an_import_that_still_runs_is_not_replaced(tmp_path):
+    with make_import("theirs", tmp_path / "run") as run:
+        assert not run.is_abandoned_import()
+        with pytest.raises(ValueError, match="must be new"):
+            make_run("theirs", tmp_path / "run")
+        run.template_path.touch()
+    assert run.template_path.exists()
+    assert not run.import_path.exists()

@@ -21,6 +21,7 @@ from tf2onnx.handler import tf_op
 from dltemplates.compat import optimize_in_place
 from dltemplates.deploy.converters.graph import Frozen
 from dltemplates.tasks.serving.contract import Contract
+from dltemplates.tasks.serving.file_digest import sealed_texts
 
 OPSET = 17
 MOVING = {"Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity"}
@@ -183,8 +184,11 @@ def write(model: onnx.ModelProto, out: Path, contract: Contract) -> None:
     opsets = [entry for entry in model.opset_import if entry.domain in used]  # converters list unused ones too
     del model.opset_import[:]
     model.opset_import.extend(opsets)
-    onnx.helper.set_model_props(model, contract.files())
-    onnx.save(model, out)
+    del model.metadata_props[:]
+    network = model.SerializeToString()
+    metadata = onnx.ModelProto()
+    onnx.helper.set_model_props(metadata, sealed_texts(contract, [network]))
+    out.write_bytes(network + metadata.SerializeToString())  # protocol buffers are joined by appending
 
 
 @tf_op("Erfc")

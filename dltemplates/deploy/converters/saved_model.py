@@ -9,8 +9,9 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from dltemplates.runtimes import ASSETS, SIGNATURE
+from dltemplates.runtimes import SIGNATURE
 from dltemplates.tasks.serving.contract import Contract, ServingModel
+from dltemplates.tasks.serving.file_digest import ASSETS, saved_model_network, sealed_texts
 
 
 def with_float_images(serving: ServingModel) -> ServingModel:
@@ -73,7 +74,7 @@ def export_saved_model(serving: Path, out: Path, contract: Contract) -> None:
     shutil.copytree(serving, out)
     assets = out / ASSETS
     assets.mkdir(exist_ok=True)
-    for name, text in contract.files().items():
+    for name, text in sealed_texts(contract, saved_model_network(out)).items():
         (assets / name).write_text(text, encoding="utf-8")
 
 

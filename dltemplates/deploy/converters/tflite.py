@@ -13,6 +13,7 @@ from ai_edge_litert.tools import flatbuffer_utils
 
 from dltemplates.runtimes import SIGNATURE
 from dltemplates.tasks.serving.contract import Contract
+from dltemplates.tasks.serving.file_digest import sealed_texts
 
 FIRST_ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 
@@ -47,7 +48,7 @@ def write(content: bytes, out: Path, contract: Contract) -> None:
         contract: The contract, with float inputs and outputs.
     """
     out.write_bytes(content)
-    add_files(out, describe(content, contract).files())
+    add_files(out, sealed_texts(describe(content, contract), [content]))
 
 
 def shorten_names(content: bytes) -> bytes:

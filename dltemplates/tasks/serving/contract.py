@@ -84,6 +84,8 @@ class Contract(BaseModel):
         data: Its training data and split settings, for a dataset of the catalog.
         split: Its split settings, for the user's own data.
         reading_rules: Version of the rules that read and split the data; 1 for the first version.
+        sha256: Digest of the exported file, as in `file_digest.py`; None outside a file, and in files of earlier
+            versions.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -102,6 +104,7 @@ class Contract(BaseModel):
     data: DatasetSettings | None = None
     split: Split | None = None
     reading_rules: int = 1
+    sha256: str | None = None
 
     @property
     def labels(self) -> tuple[str, ...] | None:
