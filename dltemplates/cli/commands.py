@@ -308,6 +308,16 @@ def predict(path, inputs, part, output, modules, as_json) -> None:
     help="Only for a .keras file: its range of pixels, such as -1,1. Default: 0,255.",
 )
 @click.option(
+    "--input-shape",
+    metavar="H,W,C",
+    help="Only for a .keras file that takes images of any size: height, width, channels.",
+)
+@click.option(
+    "--class-names",
+    metavar="A,B,C",
+    help="Only for a .keras file: the classes in the order of its outputs. Default: the order of the data.",
+)
+@click.option(
     "--resize",
     type=click.Choice(["stretch", "crop", "pad"]),
     help="Only for a .keras file: how images are resized. Default: stretch.",
@@ -362,25 +372,29 @@ def export(
     out.check_exports(report, require_proof=require_proof)
 
 
-def _import_model(path, unfinished, task, data, input_range, resize, output, overwrite):
+def _import_model(path, unfinished, task, data, input_range, input_shape, class_names, resize, output, overwrite):
     if not task or not data:
         raise ValueError(
             f"A Keras model needs --task and --data. Received: {path} alone. Add both to score its exports."
         )
-    low, high = parse.numbers(input_range or "0,255", "--input-range", 2)
+    low_high = parse.numbers(input_range, "--input-range", 2) if input_range is not None else None
     from dltemplates.training.import_model import import_model
 
     run = import_model(
         path,
         task=task,
         data=data,
-        input_range=(low, high),
+        input_range=(low_high[0], low_high[1]) if low_high else None,
+        input_shape=parse.shape(input_shape) if input_shape is not None else None,
+        class_names=parse.names(class_names, "--class-names") if class_names is not None else None,
         resize=resize or "stretch",
         output=output,
         overwrite=overwrite,
         unfinished=unfinished,
     )
-    click.echo(f"{path} imported as {run.path}", err=True)
+    out.note(f"{path} imported as {run.path}")
+    for warning in run.record.spec.warnings:
+        out.note(warning)
     return run
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Callable
 from typing import Any
@@ -92,6 +93,14 @@ def numbers(text: str, option: str, count: int) -> list[float]:
     if len(values) != count:
         raise ValueError(f"{option} must be {count} numbers separated by commas. Received: {text!r}.")
     return values
+
+
+def names(text: str, option: str) -> tuple[str, ...]:
+    """Read names separated by commas; a name with a comma is in double quotes."""
+    values = next(csv.reader([text]), [])
+    if not all(values) or len(values) < 2:
+        raise ValueError(f"{option} must be two or more names separated by commas. Received: {text!r}.")
+    return tuple(values)
 
 
 def shape(text: str) -> tuple[int, ...]:

@@ -6,25 +6,44 @@ import math
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
 
-import dltemplates.layers  # noqa: F401 - registers the package's layers with Keras
 from dltemplates import catalog
+from dltemplates.datasets.classes import with_classes_of
+from dltemplates.datasets.source import Dataset
 from dltemplates.datasets.spec import DatasetSpec
-from dltemplates.features import Number
+from dltemplates.features import ClassId, Labels, Number, classes_of
 from dltemplates.models.recursion import deep_networks
 from dltemplates.runs import Run, make_import, new_run_path
+from dltemplates.settings import Named
 from dltemplates.tasks.load_for import load_for
-from dltemplates.tasks.task import SupervisedTask, make_task
-from dltemplates.template import parse_template
+from dltemplates.tasks.task import SupervisedTask, Task, make_task
+from dltemplates.template import Template, parse_template
+from dltemplates.training.import_checks import (
+    DEFAULT_RANGE,
+    InputRange,
+    check_outputs,
+    comparison_images,
+    find_mistake,
+    run_model,
+    serves_outputs,
+    to_range,
+)
+from dltemplates.training.import_network import (
+    ACTIVATIONS,
+    candidate_logits,
+    ending_of,
+    image_shape,
+    is_rounded,
+    read_model,
+    rebuilt,
+    to_network,
+)
 from dltemplates.training.recording.run_record import begin_run, score_run
 
-EXAMPLES = 32
 TARGET_KINDS = ("class", "labels", "number")  # their tasks need one row of outputs per example
-ACTIVATIONS = {"class": "softmax", "labels": "sigmoid"}  # the activation that the task adds, by kind of target
 
 
 def import_model(
@@ -32,7 +51,9 @@ def import_model(
     *,
     task: str,
     data: str,
-    input_range: tuple[float, float] = (0.0, 255.0),
+    input_range: InputRange | None = None,
+    input_shape: tuple[int, ...] | None = None,
+    class_names: tuple[str, ...] | None = None,
     resize: str = "stretch",
     output: str | Path | None = None,
     overwrite: bool = False,
@@ -40,12 +61,17 @@ def import_model(
 ) -> Run:
     """Import a `.keras` file as a run.
 
+    The run's network is float32 and takes any number of images. It returns what the model returns in inference.
+
     Args:
         path: The file. The model takes an image and returns a row of numbers.
         task: The task the model was trained for. Its target is a class, labels or numbers.
-        data: Name or path of data to score the model on and to calibrate integer formats. The sorted classes must be
-            in the order of the model's outputs.
-        input_range: The model's input values for pixels of 0 and 255, such as `(0, 1)` or `(-1, 1)`.
+        data: Name or path of data to score the model on and to calibrate integer formats.
+        input_range: The model's input values for pixels of 0 and 255, such as `(0, 1)` or `(-1, 1)`; None for
+            `(0, 255)`, unless another range is clearly better.
+        input_shape: Height, width and channels, for a model that takes images of any size.
+        class_names: The classes or labels in the order of the model's outputs; None for the data's order, unless
+            another one is clearly better.
         resize: The method for resizing images to the model's input size.
         output: The run's folder; by default the first free one in `saved_models/`.
         overwrite: Replace a run in `output`.
@@ -53,37 +79,41 @@ def import_model(
             until the import returns. See `runs.make_import`.
 
     Returns:
-        The run, with its scores.
+        The run, with its scores. Doubts about the given range or order are among its warnings.
 
     Raises:
-        ValueError: If the file cannot be read, or the model does not fit the task or the data.
+        ValueError: If the file cannot be read; if the model does not fit the task or the data; or if the range or the
+            order was left out and another one is clearly better.
     """
     path = Path(path)
-    low, high = input_range
+    low, high = input_range or DEFAULT_RANGE
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise ValueError(f"An input range must be two numbers, the lower first. Received: {input_range}. Try (0, 1).")
     _check_task(task)
-    model = _load(path)
-    height, width, channels = _image_shape(model, path)
-    settings = {"name": data, "images": {"size": [height, width], "channels": channels, "resize": resize}}
+    model = read_model(path)
+    shape = image_shape(model, path, input_shape)
+    network = to_network(model, shape, path)
+    settings = {"name": data, "images": {"size": list(shape[:2]), "channels": shape[2], "resize": resize}}
     template = parse_template({"task": task, "dataset": settings, "model": path.stem}, source=str(path))
     new_run_path(path.stem, output, overwrite=overwrite)  # refuse before anything is loaded
-    _, dataset = load_for(template)
+    target_task, dataset = load_for(template)
     dataset = replace(dataset, spec=_without_scaling(dataset.spec))
-    target_task = make_task(template.task, dataset.spec)
-    examples = dataset.split("validation").read(np.arange(min(EXAMPLES, dataset.spec.sizes["validation"])))
-    images = examples[dataset.spec.inputs[0].name].astype(np.float32)
-    outputs = keras.ops.convert_to_numpy(model(images * np.float32((high - low) / 255) + np.float32(low)))
-    logits = _logits(model, target_task.kind)
-    expected = target_task.model_sizes(dataset.spec)["num_outputs"]
-    if logits.output_shape != (None, expected):
-        raise ValueError(
-            f"The model must return a row of {expected} values to fit the data. Received: {path}, which returns "
-            f"{logits.output_shape[1:]}. Choose other data with --data."
-        )
-    assembled = _prepend_scaling(logits, dataset.spec, input_range)
-    serving = target_task.serve(assembled, dataset.spec, template, name=path.stem)[""]
-    _check_served(outputs, next(iter(serving.model(images).values())), target_task.kind, path)
+    if class_names is not None:
+        dataset = _with_class_order(dataset, class_names)
+    template, target_task = _task_for(network, template, target_task, dataset.spec)
+    _check_size(network, target_task, dataset.spec, path)
+
+    images = comparison_images(dataset)
+    scaled = to_range(images, (low, high))
+    check_outputs(model, network, scaled, path, rounded=is_rounded(model))
+    assembled, logits = _assemble(network, images, scaled, template, target_task, dataset.spec, (low, high), path)
+    mistake = find_mistake(logits, dataset, input_range=input_range, classes_are_given=class_names is not None)
+    if mistake is not None:
+        if mistake.is_forgotten:
+            raise ValueError(mistake.message)
+        warnings = (*dataset.spec.warnings, mistake.message)
+        dataset = replace(dataset, spec=dataset.spec.model_copy(update={"warnings": warnings}))
+
     with ExitStack() as import_only:
         run = (unfinished or import_only).enter_context(make_import(path.stem, output, overwrite=overwrite))
         begin_run(run, template, dataset, target_task, assembled)
@@ -104,80 +134,85 @@ def _check_task(task: str) -> None:
         )
 
 
+def _with_class_order(dataset: Dataset, class_names: tuple[str, ...]) -> Dataset:
+    """Return the data with its classes or labels in another order."""
+    target = dataset.spec.targets[0]
+    if not isinstance(target, ClassId | Labels):
+        raise ValueError(
+            f"--class-names is for data with classes or labels. Received: {','.join(class_names)} for targets of kind "
+            f"{target.kind}. Leave it out."
+        )
+    classes = classes_of(target)
+    if sorted(class_names) != sorted(classes):
+        raise ValueError(
+            "--class-names must be all classes of the data, each once, in the order of the model's outputs. "
+            f"Received: {','.join(class_names)}. The classes are {','.join(classes)}."
+        )
+    reference = dataset.spec.model_copy(update={"targets": (target.with_classes(class_names),)})
+    reordered = with_classes_of(reference, dataset)
+    if target.counts is None:
+        return reordered
+    counts = dict(zip(classes, target.counts, strict=True))
+    update = {"counts": tuple(counts[name] for name in class_names)}
+    targets = (reordered.spec.targets[0].model_copy(update=update),)
+    return replace(reordered, spec=reordered.spec.model_copy(update={"targets": targets}))
+
+
+def _task_for(network: keras.Model, template: Template, task: Task, spec: DatasetSpec) -> tuple[Template, Task]:
+    """Return the template and the task for the data; with option `binary` for a network with one output."""
+    named = template.task
+    if task.kind == "class" and len(task.labels or ()) == 2 and network.output_shape == (None, 1):
+        named = Named(name=named.name, **named.options | {"binary": True})
+    return template.model_copy(update={"task": named}), make_task(named, spec)
+
+
+def _check_size(network: keras.Model, task: Task, spec: DatasetSpec, path: Path) -> None:
+    expected = task.model_sizes(spec)["num_outputs"]
+    if network.output_shape != (None, expected):
+        raise ValueError(
+            f"The model must return a row of {expected} values to fit the data. Received: {path}, which returns "
+            f"{network.output_shape[1:]}. Choose other data with --data."
+        )
+
+
 @deep_networks()
-def _load(path: Path) -> keras.Model:
-    if not path.is_file():
-        raise ValueError(f"A Keras model must be a file. Received: {path}, which does not exist. Check the path.")
-    try:
-        return keras.models.load_model(path, compile=False)
-    except Exception as error:  # Keras raises many kinds of errors here
-        raise ValueError(
-            f"A Keras model must be complete and load in safe mode. Received: {path}, which does not load. "
-            "Give the module of its custom layers with --import; lambda layers with Python code cannot be loaded."
-        ) from error
+def _assemble(
+    network: keras.Model,
+    images: np.ndarray,
+    scaled: np.ndarray,
+    template: Template,
+    task: Task,
+    spec: DatasetSpec,
+    input_range: InputRange,
+    path: Path,
+) -> tuple[keras.Model, keras.Model]:
+    """Return the model of the run, whose served outputs equal the network's, and its part from pixels to logits.
 
+    Args:
+        network: The network, with or without a softmax or sigmoid at its end.
+        images: Pixels 0..255 for the comparison, (n, height, width, channels).
+        scaled: The same in the network's range.
+        template: The template.
+        task: The task.
+        spec: The spec of the data.
+        input_range: The network's range.
+        path: The file, for errors.
 
-def _image_shape(model: keras.Model, path: Path) -> tuple[int, int, int]:
-    """Return the shape of the model's only input: (height, width, channels)."""
-    shapes = [tuple(tensor.shape) for tensor in model.inputs] if getattr(model, "inputs", None) else []
-    if len(shapes) != 1 or len(shapes[0]) != 4 or None in shapes[0][1:] or len(model.outputs) != 1:
-        received = f"inputs {', '.join(map(str, shapes))}" if shapes else "unknown inputs before its first call"
-        received += f" and {len(model.outputs)} outputs" if shapes else ""
-        raise ValueError(
-            "A model trained elsewhere must take one image of a fixed size and return one output. "
-            f"Received: {path}, with {received}. "
-            "Wrap it in a `keras.Model` with a `keras.Input((height, width, channels))`."
-        )
-    return shapes[0][1:]
-
-
-@deep_networks()
-def _logits(model: keras.Model, kind: str) -> keras.Model:
-    """Return the model without its final softmax or sigmoid, since the task adds its own."""
-    own_activation = ACTIVATIONS.get(kind)
-    if own_activation is None:
-        return model
-    last = model.layers[-1]
-    if isinstance(last, keras.layers.Softmax) and own_activation == "softmax":
-        return keras.Model(model.inputs[0], last.input)
-    activation = getattr(getattr(last, "activation", None), "__name__", "linear")
-    if activation not in (own_activation, "linear"):
-        raise ValueError(
-            f"The last layer must return logits or end in {own_activation}. Received: {last.name} with {activation}. "
-            "Choose another task, or rebuild the last layer; two classes also need two outputs."
-        )
-    if activation == own_activation and isinstance(last, keras.layers.Activation):
-        return keras.Model(model.inputs[0], last.input)
-    if activation == own_activation:
-        last.activation = keras.activations.linear
-        return _rebuilt(model)
-    return model
-
-
-def _check_served(outputs: np.ndarray, served: Any, kind: str, path: Path) -> None:
-    """Check on examples that the served outputs equal the model's own, with exactly one softmax or sigmoid."""
-    served = keras.ops.convert_to_numpy(served)
-    match kind:
-        case "class":
-            has_softmax = (outputs >= 0).all() and np.allclose(outputs.sum(axis=1), 1, atol=1e-3)
-            expected = outputs if has_softmax else keras.ops.convert_to_numpy(keras.ops.softmax(outputs))
-        case "labels":
-            has_sigmoid = (outputs >= 0).all() and (outputs <= 1).all()
-            expected = outputs if has_sigmoid else keras.ops.convert_to_numpy(keras.ops.sigmoid(outputs))
-        case _:
-            expected = outputs
-    if not np.allclose(served, expected, atol=1e-3 * max(1.0, float(np.ptp(expected)))):
-        raise ValueError(
-            "A model trained elsewhere may compute probabilities only in its last layer. "
-            f"Received: {path}, whose served output would differ from its own. Rebuild it to end in logits."
-        )
-
-
-def _rebuilt(model: keras.Model) -> keras.Model:
-    """Rebuild a model from its config, with the same weights."""
-    copy = keras.models.model_from_json(model.to_json())
-    copy.set_weights(model.get_weights())
-    return copy
+    Raises:
+        ValueError: If the probabilities are computed in a way that cannot be served.
+    """
+    outputs = run_model(network, scaled)
+    for logits in candidate_logits(network, task.kind, outputs, path):
+        assembled = _prepend_scaling(logits, spec, input_range)
+        serving = task.serve(rebuilt(assembled), spec, template, name=path.stem)[""]
+        are_logits = logits is network
+        if serves_outputs(run_model(serving.model, images), outputs, task.kind, are_logits=are_logits):
+            return assembled, logits
+    raise ValueError(
+        f"A model trained elsewhere must return logits, or probabilities of {ACTIVATIONS.get(task.kind, 'no')}. "
+        f"Received: {path}, which ends in {ending_of(network)}, and whose served output would differ from its own. "
+        "Rebuild it to end in logits."
+    )
 
 
 @deep_networks()

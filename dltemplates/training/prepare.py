@@ -13,12 +13,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from dltemplates.compat import flatten_layers
 from dltemplates.datasets.images.files import file_sources
 from dltemplates.datasets.source import Dataset
 from dltemplates.devices.facts import visible_gpus
 from dltemplates.features import ClassId
 from dltemplates.models.build import build_network
+from dltemplates.models.weights import set_weights
 from dltemplates.runs import Run
 from dltemplates.settings import NO_DATASET
 from dltemplates.tasks.load_for import load_for
@@ -171,7 +171,7 @@ def prepare(
             model = for_replicas(model)
         else:
             fuse(model)
-        _set_weights(model, definition.get_weights())
+        set_weights(model, definition.get_weights())
         _penalize_kernels(model, settings.weight_decay)
         stages = chain_stages(
             [_stage(plan, model, template, data, distribution) for plan in task.stages(model, template)]
@@ -246,13 +246,6 @@ def _network(template: Template, task: Task, dataset: Dataset) -> keras.Model:
     network = build_network(template.model.name, task.model_sizes(dataset.spec), template.model.options)
     check_network(network, task, dataset.spec)
     return network
-
-
-def _set_weights(model: keras.Model, weights: list[np.ndarray]) -> None:
-    model.set_weights(weights)
-    for layer in flatten_layers(model):
-        if isinstance(layer, keras.layers.Normalization):
-            layer.finalize_state()  # recomputes the values that it caches from its weights
 
 
 def _penalize_kernels(model: keras.Model, weight_decay: float) -> None:

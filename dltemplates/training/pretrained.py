@@ -13,6 +13,7 @@ from keras import layers
 
 from dltemplates.layers import Saturation
 from dltemplates.models.keras_applications import IMAGENET, Pretrained, load_application
+from dltemplates.models.weights import set_weights
 from dltemplates.runs import load_run
 from dltemplates.settings import FRESH, ModelSettings
 from dltemplates.tasks.assemble import PREPROCESSING
@@ -77,7 +78,7 @@ def take_weights(network: keras.Model, source: Pretrained) -> list[str]:
     copies, fresh = _pair(network, source.network, source.origin)
     for ours, theirs in copies:
         if _shapes(ours):
-            ours.set_weights(theirs.get_weights())
+            set_weights(ours, theirs.get_weights())
     return fresh
 
 

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from dltemplates.figures.samples import save_samples
+from dltemplates.models.weights import set_weights
 from dltemplates.runs import Run
 from dltemplates.training.checkpoint import ExtraStates, TrainingState, Variables, save_checkpoint
 from dltemplates.training.recording.progress import Reporter
@@ -85,7 +86,7 @@ class RunWriter:
 
     def _save_best(self) -> None:
         if self._unsaved is not None:
-            self.definition.set_weights(self._unsaved)
+            set_weights(self.definition, self._unsaved)
             self.run.save_weights(self.definition)
             self._unsaved = None
 

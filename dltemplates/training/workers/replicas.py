@@ -17,6 +17,7 @@ from keras import layers
 from dltemplates.compat import flatten_layers, holds_seed_generator
 from dltemplates.layers import sampling
 from dltemplates.models.recursion import deep_networks
+from dltemplates.models.weights import refresh
 from dltemplates.training.algorithms.descent import sum_over_replicas
 
 RATES = ("rate", "stddev", "dropout", "recurrent_dropout")
@@ -41,6 +42,7 @@ def for_replicas(model: keras.Model) -> keras.Model:
         new.trainable = old.trainable  # the config lacks it for a layer within a layer
     for old, new in zip(model.variables, copy.variables, strict=True):  # including the states of random generators
         new.assign(old)
+    refresh(copy)
     return copy
 
 

@@ -1,0 +1,321 @@
+"""Checks of an imported model on labelled examples: the served network, the input range, the order of the classes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras.applications.imagenet_utils import preprocess_input
+from scipy.optimize import linear_sum_assignment
+from scipy.stats import binomtest
+
+from dltemplates.datasets.source import Dataset, column
+from dltemplates.errors import first_line
+from dltemplates.features import ClassId, classes_of
+
+SEEDS = (0, 1)
+EXAMPLES = 64  # per seed, for the comparison of the served network
+MAX_TRIED, MIN_TRIED = 200, 50  # examples on which ranges and orders are tried
+MIN_GAIN, MAX_P = 0.1, 0.001  # of accuracy; of McNemar's exact test
+BATCH = 32
+
+InputRange = tuple[float, float]
+DEFAULT_RANGE: InputRange = (0.0, 255.0)
+
+
+def to_range(images: np.ndarray, input_range: InputRange) -> np.ndarray:
+    """Scale pixels (n, height, width, channels) of 0..255 to another range, as float32."""
+    low, high = input_range
+    return images.astype(np.float32) * np.float32((high - low) / 255) + np.float32(low)
+
+
+def format_range(input_range: InputRange) -> str:
+    """Return a range as it is typed, such as `-1,1`."""
+    return ",".join(f"{value:g}" for value in input_range)
+
+
+def run_model(model: keras.Model, images: np.ndarray) -> np.ndarray:
+    """Return a model's output in inference (n, ...), in batches of the model's fixed size if it has one."""
+    batch = model.inputs[0].shape[0] or BATCH
+    rows = []
+    for start in range(0, len(images), batch):
+        part = images[start : start + batch]
+        padded = np.concatenate([part, np.repeat(part[-1:], batch - len(part), axis=0)])
+        (output,) = keras.tree.flatten(model(padded, training=False))
+        rows.append(keras.ops.convert_to_numpy(keras.ops.cast(output, "float32"))[: len(part)])
+    return np.concatenate(rows)
+
+
+def comparison_images(dataset: Dataset) -> np.ndarray:
+    """Return pixels 0..255 for a comparison of networks, (n, height, width, channels).
+
+    They are examples of all classes, drawn with two seeds; dark copies; and averages of two examples. A network is
+    less certain about the last two, so that a softmax of nearly 1 does not hide a difference.
+    """
+    images = np.concatenate([read_examples(dataset, EXAMPLES, seed)[0] for seed in SEEDS])
+    others = images[np.random.default_rng(SEEDS[0]).permutation(len(images))].astype(np.uint16)
+    mixed = ((images + others) // 2)[: len(images) // 2]
+    return np.concatenate([images, images[::4] // 8, mixed]).astype(images.dtype)
+
+
+def read_examples(dataset: Dataset, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Read images and targets of the validation split, then of the training split, with each class equally often."""
+    image, target = dataset.spec.inputs[0].name, dataset.spec.targets[0]
+    images: list[np.ndarray] = []
+    targets: list[np.ndarray] = []
+    for split in ("validation", "train"):
+        source, missing = dataset.split(split), count - sum(len(part) for part in images)
+        chosen = np.random.default_rng(seed).permutation(len(source))
+        if isinstance(target, ClassId):
+            labels = column(source, target.name)[chosen]
+            ranks = np.empty(len(labels), np.int64)  # the first of each class, then the second of each, ...
+            for label in np.unique(labels):
+                ranks[labels == label] = np.arange(np.sum(labels == label))
+            chosen = chosen[np.argsort(ranks, kind="stable")]
+        if chosen[:missing].size:
+            arrays = source.read(np.sort(chosen[:missing]))
+            images.append(arrays[image])
+            targets.append(arrays[target.name])
+    return np.concatenate(images), np.concatenate(targets)
+
+
+def check_outputs(model: keras.Model, network: keras.Model, images: np.ndarray, path: Path, *, rounded: bool) -> None:
+    """Check that a model returns the same output each time, and that its float32 copy returns it too.
+
+    Args:
+        model: The model.
+        network: Its copy in float32.
+        images: Inputs in the model's range.
+        path: Its file, for errors.
+        rounded: Whether the model computes with fewer digits than float32.
+
+    Raises:
+        ValueError: If it does not, or does not run at all.
+    """
+    try:
+        outputs = run_model(model, images)
+    except Exception as error:  # each layer has its own errors
+        raise ValueError(
+            f"A model trained elsewhere must take images of {images.shape[1:]}. Received: {path} "
+            f"({first_line(error)}). Give the size that it was trained on with --input-shape."
+        ) from error
+    if not np.isfinite(outputs).all():
+        raise ValueError(
+            f"A model trained elsewhere must return finite numbers. Received: {path}, which returns NaN or infinity. "
+            "Check its weights and --input-range."
+        )
+    if not np.allclose(outputs, run_model(model, images), atol=_tolerance(outputs)):
+        raise ValueError(
+            "A model trained elsewhere must return the same output for the same image. "
+            f"Received: {path}, which draws random numbers in inference. Call its layers without `training=True`."
+        )
+    if not np.allclose(outputs, run_model(network, images), atol=_tolerance(outputs) * (50 if rounded else 1)):
+        raise ValueError(
+            "A model trained elsewhere must return the same output after it is rebuilt from its definition and "
+            f"weights. Received: {path}, whose outputs differ. Check `get_config` of its custom layers."
+        )
+
+
+def serves_outputs(served: np.ndarray, outputs: np.ndarray, kind: str, *, are_logits: bool) -> bool:
+    """Return whether a served network returns the outputs of the user's own, as probabilities.
+
+    Args:
+        served: Served outputs, (n, ...).
+        outputs: Outputs of the user's own, (n, ...).
+        kind: Kind of the target.
+        are_logits: Whether the user's own ends in logits.
+    """
+    if kind == "class" and outputs.shape[1] == 1:
+        second = keras.ops.convert_to_numpy(keras.ops.sigmoid(outputs)) if are_logits else outputs
+        expected = np.concatenate([1 - second, second], axis=1)
+    elif are_logits and kind in ("class", "labels"):
+        activation = keras.ops.softmax if kind == "class" else keras.ops.sigmoid
+        expected = keras.ops.convert_to_numpy(activation(outputs))
+    else:
+        expected = outputs
+    return served.shape == expected.shape and np.allclose(served, expected, atol=_tolerance(expected))
+
+
+def _tolerance(outputs: np.ndarray) -> float:
+    return 1e-3 * max(1.0, float(np.ptp(outputs)))
+
+
+@dataclass
+class Trial:
+    """Predictions with one way to prepare the pixels.
+
+    Attributes:
+        name: The range to type, or the mode of ImageNet's preprocessing.
+        input_range: The range; None for a mode.
+        predicted: Class ids (n,), or flags (n, labels).
+        likelihood: Mean probability of the true class; breaks ties.
+    """
+
+    name: str
+    input_range: InputRange | None
+    predicted: np.ndarray
+    likelihood: float
+
+
+@dataclass
+class Finding:
+    """A better way to use the model.
+
+    Attributes:
+        message: The rule, the accuracies, and the options to type.
+        is_forgotten: Whether an option was left out; otherwise its value is doubtful.
+    """
+
+    message: str
+    is_forgotten: bool
+
+
+def find_mistake(
+    logits: keras.Model,
+    dataset: Dataset,
+    *,
+    input_range: InputRange | None,
+    classes_are_given: bool,
+) -> Finding | None:
+    """Look for another input range, or order of the classes, with a much better accuracy.
+
+    Another one counts if its accuracy is better by more than 0.1, and if McNemar's exact test says p < .001. An order
+    is fitted on one half of the examples and scored on the other half, since the best of many orders fits noise, too.
+
+    Args:
+        logits: The network from pixels in its range to logits.
+        dataset: The data.
+        input_range: The given range; None if it was left out.
+        classes_are_given: Whether the order of the classes was given.
+
+    Returns:
+        The mistake; None without one, or with fewer than 50 examples.
+    """
+    target = dataset.spec.targets[0]
+    if target.kind not in ("class", "labels"):
+        return None
+    images, truth = read_examples(dataset, MAX_TRIED, SEEDS[0])
+    if len(images) < MIN_TRIED:
+        return None
+    used = _trial(logits, format_range(input_range or DEFAULT_RANGE), input_range or DEFAULT_RANGE, images, truth)
+    is_right = _is_right(used.predicted, truth)
+    if is_right.mean() + MIN_GAIN > 1:
+        return None  # nothing can be better by more
+    trials = [used, *(trial for trial in _trials(logits, images, truth) if trial.name != used.name)]
+    best = max(trials, key=lambda trial: (_is_right(trial.predicted, truth).mean(), trial.likelihood))
+    better = _is_right(best.predicted, truth)
+    examples = f"{len(images)} examples of validation and train"
+    if _is_much_better(better, is_right):
+        return Finding(
+            "The pixels must be in the range that the model was trained with. "
+            f"Received: {used.name}, with an accuracy of {is_right.mean():.2f} on {examples}; with {_describe(best)} "
+            f"it is {better.mean():.2f}. {_type_range(best, used, dataset, can_keep=input_range is None)}",
+            is_forgotten=input_range is None,
+        )
+    if target.kind != "class":
+        return None
+    classes = classes_of(target)
+    scored = [
+        (trial, _cross_fitted(trial.predicted, truth, len(classes)))
+        for trial in (trials if input_range is None else [used])
+    ]
+    best, reordered = max(scored, key=lambda pair: (pair[1].mean(), pair[0].likelihood))
+    if not _is_much_better(reordered, is_right):
+        return None
+    order = tuple(classes[label] for label in _best_order(best.predicted, truth, len(classes)))
+    keep = "" if classes_are_given else f", or --class-names {_type_names(classes)} to keep the present order"
+    also, way_out = "", ""
+    if best is not used:
+        also, way_out = f", and with {_describe(best)}", f" {_type_range(best, used, dataset, can_keep=True)}"
+    return Finding(
+        "The classes must be in the order of the model's outputs. "
+        f"Received: {_few(classes)}, with an accuracy of {is_right.mean():.2f} on {examples}; in the order "
+        f"{_few(order)}{also} it is {reordered.mean():.2f}. Add --class-names {_type_names(order)}{keep}.{way_out}",
+        is_forgotten=not classes_are_given,
+    )
+
+
+def _trials(logits: keras.Model, images: np.ndarray, truth: np.ndarray) -> Iterator[Trial]:
+    for input_range in (DEFAULT_RANGE, (0.0, 1.0), (-1.0, 1.0)):
+        yield _trial(logits, format_range(input_range), input_range, images, truth)
+    if images.shape[-1] == 3:
+        for mode in ("torch", "caffe"):
+            yield _trial(logits, mode, None, images, truth)
+
+
+def _trial(
+    logits: keras.Model, name: str, input_range: InputRange | None, images: np.ndarray, truth: np.ndarray
+) -> Trial:
+    if input_range is not None:
+        outputs = run_model(logits, to_range(images, input_range))
+    else:
+        pixels = images.astype(np.float32)  # `preprocess_input` changes floats in place
+        outputs = run_model(logits, preprocess_input(pixels, data_format="channels_last", mode=name))
+    if truth.ndim == 2:
+        return Trial(name, input_range, outputs > 0, -float(np.mean(np.logaddexp(0, (1 - 2 * truth) * outputs))))
+    if outputs.shape[1] == 1:
+        outputs = np.concatenate([np.zeros_like(outputs), outputs], axis=1)
+    exponents = np.exp(outputs - outputs.max(axis=1, keepdims=True))
+    probabilities = exponents / exponents.sum(axis=1, keepdims=True)
+    return Trial(name, input_range, outputs.argmax(axis=1), float(np.mean(probabilities[np.arange(len(truth)), truth])))
+
+
+def _is_right(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Return which examples are right (n,); of several labels all must be."""
+    return (predicted == truth).reshape(len(truth), -1).all(axis=1)
+
+
+def _is_much_better(better: np.ndarray, worse: np.ndarray) -> bool:
+    wins, losses = int(np.sum(better & ~worse)), int(np.sum(worse & ~better))
+    return better.mean() - worse.mean() > MIN_GAIN and binomtest(wins, wins + losses).pvalue < MAX_P
+
+
+def _best_order(predicted: np.ndarray, truth: np.ndarray, count: int) -> np.ndarray:
+    """Return the class id (count,) of each output that makes the most predictions right."""
+    confusion = np.zeros((count, count))
+    np.add.at(confusion, (predicted, truth), 1)
+    confusion += 0.5 * np.eye(count)  # an output without evidence keeps its class
+    return linear_sum_assignment(confusion, maximize=True)[1]
+
+
+def _cross_fitted(predicted: np.ndarray, truth: np.ndarray, count: int) -> np.ndarray:
+    """Return which examples are right (n,) in the order that fits the other half of the examples best."""
+    is_right = np.zeros(len(truth), bool)
+    half = np.random.default_rng(SEEDS[0]).permutation(len(truth)) % 2 == 0
+    for fitted, scored in ((half, ~half), (~half, half)):
+        order = _best_order(predicted[fitted], truth[fitted], count)
+        is_right[scored] = order[predicted[scored]] == truth[scored]
+    return is_right
+
+
+def _describe(trial: Trial) -> str:
+    return trial.name if trial.input_range is not None else f"ImageNet's preprocessing (mode {trial.name!r})"
+
+
+def _type_range(best: Trial, used: Trial, dataset: Dataset, *, can_keep: bool) -> str:
+    keep = f", or --input-range {used.name} to keep the present range." if can_keep else "."
+    if best.input_range is not None:
+        return f"Add --input-range {best.name}{keep}"
+    shape = dataset.spec.inputs[0].shape
+    return (
+        f"Save the model with its preprocessing and export that file (x = keras.Input({shape}); y = keras.applications."
+        f'imagenet_utils.preprocess_input(x, mode="{best.name}"); keras.Model(x, model(y)).save("with_preprocessing'
+        f'.keras")){keep}'
+    )
+
+
+def _type_names(names: tuple[str, ...] | list[str]) -> str:
+    """Return class names as they are typed in a shell, separated by commas."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(names)
+    return shlex.quote(line.getvalue())
+
+
+def _few(names: tuple[str, ...] | list[str]) -> str:
+    return ",".join(names[:10]) + (",..." if len(names) > 10 else "")
