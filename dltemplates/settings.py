@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -92,7 +93,31 @@ class ImageSettings(SettingsTable):
     resize: Literal["stretch", "crop", "pad"] = "stretch"
 
 
-class TableSettings(SettingsTable):
+def separator_of(value: Any) -> Any:
+    return "\t" if value == "tab" else value
+
+
+def check_encoding(name: str) -> str:
+    try:
+        "".encode(name)
+    except LookupError:
+        raise ValueError(f"An encoding must be one that Python knows. Received: {name!r}. Try cp949.") from None
+    return name
+
+
+class CsvSettings(SettingsTable):
+    """Settings of a CSV file.
+
+    Attributes:
+        separator: `,`, `;`, `tab` or `|` between cells, where the detected separator is wrong.
+        encoding: Encoding of a file that is not in UTF-8, such as `cp949` or `cp1252`, where it cannot be detected.
+    """
+
+    separator: Annotated[Literal[",", ";", "\t", "|"] | None, BeforeValidator(separator_of)] = None
+    encoding: Annotated[str, AfterValidator(check_encoding)] | None = None
+
+
+class TableSettings(CsvSettings):
     """Settings of a table.
 
     Attributes:
@@ -102,7 +127,7 @@ class TableSettings(SettingsTable):
     columns: dict[str, ColumnKind] = {}
 
 
-class SeriesSettings(SettingsTable):
+class SeriesSettings(CsvSettings):
     """Settings of a series.
 
     Attributes:

@@ -6,12 +6,12 @@ The first column is `file`, a path below the table's folder. It is followed by o
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 import numpy as np
 
 from dltemplates.datasets.images.files import Examples, scan_files
+from dltemplates.datasets.tables.csv_text import read_records
 
 LABELS = "labels.csv"
 Rows = list[tuple[str, list[str]]]
@@ -54,12 +54,8 @@ def _read_table(path: Path) -> tuple[list[str], Rows]:
     """Read the columns after `file`, and each row's file and cells."""
     if not path.is_file():
         raise ValueError(f"Each split must have its {LABELS}. Received: no {path}. Add it, or remove that folder.")
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            lines = [(line, row) for line, row in enumerate(csv.reader(file), start=1) if row]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path} must be a CSV table in UTF-8. Received: {error}. Save it in UTF-8.") from error
-    header = [name.strip() for name in lines[0][1]] if lines else []
+    records = read_records(path, option=None).records
+    header = [name.strip() for name in records[0].cells] if records else []
     if len(header) < 2 or header[0] != "file" or ("labels" in header and len(header) > 2):
         raise ValueError(
             f"{path} must have the columns `file,labels`, or `file` and columns of numbers. "
@@ -67,7 +63,8 @@ def _read_table(path: Path) -> tuple[list[str], Rows]:
         )
     rows: Rows = []
     seen: set[str] = set()
-    for line, row in lines[1:]:
+    for record in records[1:]:
+        line, row = record.line, record.cells
         if len(row) != len(header):
             raise ValueError(f"{path} must have {len(header)} cells a row. Received: {len(row)}. Correct line {line}.")
         name = row[0].strip()

@@ -52,12 +52,15 @@ def csv_series(path: Path, settings: DatasetSettings, *, reference: IOSpec | Non
             f"A series must be one CSV file, to be split by time. Received: {path}. "
             "Name the file, or leave dataset.series out for a table."
         )
-    return series_dataset(read_csv(path), settings, reference=reference)
+    file = read_csv(path, settings.of_series(), option="dataset.series", reference=reference)
+    dataset = series_dataset(file.table, settings, reference=reference)
+    update = {"warnings": (*dataset.spec.warnings, *file.remarks), "encoding": file.encoding}
+    return Dataset(dataset.spec.model_copy(update=update), dataset.splits)
 
 
 def sunspots(settings: DatasetSettings) -> Dataset:
     """Load the monthly mean number of sunspots from 1749 to 1983, counted in Zurich: 2,820 months."""
-    return series_dataset(read_csv(locate("sunspots", SUNSPOTS)), settings)
+    return series_dataset(read_csv(locate("sunspots", SUNSPOTS)).table, settings)
 
 
 def series_dataset(table: pd.DataFrame, settings: DatasetSettings, *, reference: IOSpec | None = None) -> Dataset:
@@ -127,7 +130,7 @@ def next_window(path: str | Path, reference: IOSpec, horizon: int) -> tuple[np.n
     """
     if Path(path).suffix != ".csv" or not Path(path).is_file():
         raise ValueError(f"An input must be the CSV file of a series. Received: {path}. Check the path.")
-    series = series_like(read_csv(Path(path)), reference)
+    series = series_like(read_csv(Path(path), option=None, reference=reference).table, reference)
     window, _ = reference.inputs[0].shape
     if len(series.rows) < window:
         raise ValueError(

@@ -9,7 +9,9 @@ For tasks without a target, such as autoencoders, all columns are inputs except 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -18,7 +20,7 @@ from dltemplates.datasets.features import class_value, in_column, number_value
 from dltemplates.datasets.source import SPLITS, Dataset, Source
 from dltemplates.datasets.spec import DatasetSpec, IOSpec, learned_target
 from dltemplates.datasets.tables.columns import kind_of, numbers_of
-from dltemplates.datasets.tables.csv_file import read_csv
+from dltemplates.datasets.tables.csv_file import CsvFile, read_csv
 from dltemplates.datasets.tables.dates import format_of, look_like_dates
 from dltemplates.datasets.tables.source import TableSource, input_values
 from dltemplates.datasets.tables.targets import MAX_CLASS_NUMBERS, Frames, read_targets, target_name, with_target
@@ -38,12 +40,21 @@ def csv_table(path: Path, settings: DatasetSettings, *, reference: IOSpec | None
         ValueError: If a table breaks a rule; names it.
     """
     files = {"train": path} if path.is_file() else {split: path / f"{split}.csv" for split in SPLITS}
-    frames = {split: read_csv(file) for split, file in files.items() if file.is_file()}
-    return frame_dataset(frames, settings, reference=reference)
+    read = {
+        split: read_csv(file, settings.of_table(), reference=reference)
+        for split, file in files.items()
+        if file.is_file()
+    }
+    return frame_dataset({split: file.table for split, file in read.items()}, settings, reference=reference, files=read)
 
 
 def frame_dataset(
-    frames: Frames, settings: DatasetSettings, *, reference: IOSpec | None = None, target: str | None = None
+    frames: Frames,
+    settings: DatasetSettings,
+    *,
+    reference: IOSpec | None = None,
+    target: str | None = None,
+    files: Mapping[str, CsvFile] = MappingProxyType({}),
 ) -> Dataset:
     """Build a dataset from the tables of its splits.
 
@@ -52,6 +63,7 @@ def frame_dataset(
         settings: As in `csv_table`.
         reference: As in `csv_table`.
         target: The column to predict; None to follow the settings, or for no target.
+        files: The files of the splits, if the tables are from files.
 
     Raises:
         ValueError: As in `csv_table`.
@@ -71,6 +83,7 @@ def frame_dataset(
     guessed = [column for column in columns if column.name not in settings.of_table().columns and not learned]
     warnings = [_category_warning(column.name, first[column.name]) for column in guessed if column.kind == "category"]
     warnings += [] if learned else [_header_warning(list(map(str, first)))]
+    warnings += dict.fromkeys(remark for file in files.values() for remark in file.remarks)
     skipped: dict[str, str] = {}
     if target is None:
         value: ClassId | Number = class_value(("rows",))  # no target: one class for all rows
@@ -81,7 +94,7 @@ def frame_dataset(
         targets, classes = read_targets(target, frames, settings, known)
         value = in_column(known or (class_value(classes) if classes else number_value(1)), target)
     sources: dict[str, Source] = {
-        split: TableSource(frame, columns, value, targets[split], to_learn=not learned)
+        split: TableSource(frame, columns, value, targets[split], to_learn=not learned, file=files.get(split))
         for split, frame in frames.items()
     }
     spec = DatasetSpec(
@@ -90,6 +103,7 @@ def frame_dataset(
         sizes={split: len(source) for split, source in sources.items()},
         skipped=skipped,
         warnings=tuple(filter(None, warnings)),
+        encoding=next((file.encoding for file in files.values() if file.encoding), None),
     )
     return Dataset(spec, sources)
 
@@ -105,7 +119,8 @@ def with_a_target(dataset: Dataset, settings: DatasetSettings, *, reference: IOS
         return dataset
     frames = {split: source.table for split, source in sources.items()}
     name = target_name(frames["train"], settings, reference)
-    return frame_dataset(frames, settings, reference=reference, target=name)
+    files = {split: source.file for split, source in sources.items() if source.file}
+    return frame_dataset(frames, settings, reference=reference, target=name, files=files)
 
 
 def _columns(frames: Frames, settings: DatasetSettings, target: str | None) -> list[Column]:

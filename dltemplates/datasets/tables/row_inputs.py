@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from dltemplates.datasets.spec import IOSpec
 from dltemplates.datasets.tables.columns import MISSING, encode_rows, find_unknown, raw_rows
 from dltemplates.datasets.tables.csv_file import read_csv
 from dltemplates.features import Column, Feature, Number, WithColumns, columns_of
@@ -16,13 +17,14 @@ from dltemplates.features import Column, Feature, Number, WithColumns, columns_o
 Example = tuple[str, dict[str, np.ndarray], list[str]]
 
 
-def read_rows(text: str | Path, values: Sequence[Feature]) -> list[Example]:
+def read_rows(text: str | Path, values: Sequence[Feature], *, reference: IOSpec | None = None) -> list[Example]:
     """Read rows as the inputs of a network.
 
     Args:
         text: A `.csv` file with a header, with or without the target; or one row, as `name=value,name=value` or as
             values in the order of the training table.
         values: The network's inputs.
+        reference: Spec or contract of the network.
 
     Returns:
         For each row its name, its inputs by name, each (1, ...), and the columns with an unknown category.
@@ -37,7 +39,7 @@ def read_rows(text: str | Path, values: Sequence[Feature]) -> list[Example]:
             raise ValueError(
                 f"An input must be a CSV file or a row. Received: {path}, which does not exist. Check the path."
             )
-        table = read_csv(path)
+        table = read_csv(path, option=None, reference=reference).table
         names = [f"{path} row {number}" for number in range(1, len(table) + 1)]
     else:
         table = pd.DataFrame([_parse_row(str(text), values)], dtype=str)

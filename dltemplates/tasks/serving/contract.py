@@ -83,6 +83,7 @@ class Contract(BaseModel):
         data: Its training data and split settings, for a dataset of the catalog.
         split: Its split settings, for the user's own data.
         reading_rules: Version of the rules that read and split the data; 1 for the first version.
+        encoding: Encoding of its training data, a CSV file that is not in Unicode.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -101,6 +102,7 @@ class Contract(BaseModel):
     data: DatasetSettings | None = None
     split: Split | None = None
     reading_rules: int = 1
+    encoding: str | None = None
 
     @property
     def labels(self) -> tuple[str, ...] | None:
@@ -118,7 +120,7 @@ class Contract(BaseModel):
                 f"A part of a system must have `system` in its contract. Received: {self.name}, without it. "
                 "Export it again."
             )
-        return Contract(name=self.name, data=self.data, split=self.split, **dict(self.system))
+        return Contract(name=self.name, data=self.data, split=self.split, encoding=self.encoding, **dict(self.system))
 
     def files(self) -> dict[str, str]:
         """Return the texts stored inside an exported file, by file name."""

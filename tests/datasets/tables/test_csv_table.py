@@ -375,15 +375,9 @@ def test_invalid_tables_are_refused(load, name):
     ("text", "message"),
     [
         (b"a,a\n1,2\n", "Received: a twice"),
-        (b"a,b\n1,2,3\n1\n1,2,3,4,5\n", "CSV file .*UTF-8.*Received: "),
+        (b"a,b\n1,2,3\n1\n1,2,3,4,5\n", "Received: 3 in line 2, 1 in line 3, 5 in line 4 of"),
         (b"", "CSV file .*UTF-8.*Received: "),
-        (b"a,b\n\xff\xfe,1\n", "CSV file .*UTF-8.*Received: "),
-        (
-            b"a;b;label\n1;2;x\n",
-            r"Received: 'a;b;label' as the header of .*, separated by ';'",
-        ),
-        (b"a;b;label\n1,5;2,5;x\n", r"Received: 'a;b;label' .*';'.* point"),
-        (b"a\tb\n1\t2\n", r"Received: .*'\\t'"),
+        (b"a,b\n\x81,1\n", "CSV file .*UTF-8.*Received: "),
     ],
 )
 def test_files_that_are_not_tables_are_refused(tmp_path, text, message):
