@@ -76,7 +76,17 @@ def number_or_table(value: Any) -> Any:
 NO_DATASET = "none"  # for a task with data of its own
 
 
-ColumnKind = Literal["number", "date", "category", "skip"]
+ColumnKind = Literal[
+    "number",
+    "decimal_point",  # 1,234 is 1234
+    "decimal_comma",  # 1,234 is 1.234
+    "date",
+    "day_first",
+    "month_first",
+    "year_first",
+    "category",
+    "skip",
+]
 
 
 class ImageSettings(SettingsTable):

@@ -6,10 +6,12 @@ The first column is `file`, a path below the table's folder. It is followed by o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from dltemplates.datasets.features import fits_float32
 from dltemplates.datasets.images.files import Examples, scan_files
 from dltemplates.datasets.tables.csv_text import read_records
 
@@ -99,15 +101,32 @@ def _flags(path: Path, rows: Rows, names: list[str]) -> np.ndarray:
 
 
 def _numbers(path: Path, rows: Rows) -> np.ndarray:
-    numbers = []
-    for file, cells in rows:
-        try:
-            numbers.append([float(cell) for cell in cells])
-        except ValueError as error:
-            raise ValueError(
-                f"{path} must hold numbers, or one column called `labels`. Received: {';'.join(cells)!r} for {file!r}. "
-                "For one class per image, use class folders."
-            ) from error
-        if not np.isfinite(numbers[-1]).all():
-            raise ValueError(f"{path} must hold finite numbers. Received: {';'.join(cells)!r} for {file!r}. Remove it.")
-    return np.array(numbers, np.float32)
+    columns = zip(*(cells for _, cells in rows), strict=True)
+    return np.stack([_column(path, [file for file, _ in rows], cells) for cells in columns], axis=1)
+
+
+def _column(path: Path, files: Sequence[str], cells: Sequence[str]) -> np.ndarray:
+    """Read a column of numbers, float32 (rows,).
+
+    Raises:
+        ValueError: If they are not numbers of one form, or not finite.
+    """
+    import pandas as pd  # most folders of images do not need it
+
+    from dltemplates.datasets.tables.number_forms import number_forms, parse_numbers
+
+    texts = pd.Series([cell.strip() for cell in cells], dtype=object)
+    forms = number_forms(texts)
+    numbers = parse_numbers(texts, forms[0] if len(forms) == 1 else None).to_numpy(np.float64)
+    if np.isnan(numbers).any():
+        place = int(np.argmax(np.isnan(numbers)))
+        raise ValueError(
+            f"{path} must hold numbers of one form, or one column called `labels`. Received: {cells[place]!r} for "
+            f"{files[place]!r}. Write numbers like 1234.5; for one class per image, use class folders."
+        )
+    if not fits_float32(numbers).all():
+        place = int(np.argmin(fits_float32(numbers)))
+        raise ValueError(
+            f"{path} must hold finite numbers. Received: {cells[place]!r} for {files[place]!r}. Remove it."
+        )
+    return numbers.astype(np.float32)

@@ -23,7 +23,7 @@ from dltemplates.datasets.source import Dataset
 from dltemplates.datasets.spec import DatasetSpec, IOSpec
 from dltemplates.datasets.storage.locate import Origin, locate
 from dltemplates.datasets.tables.csv_file import read_csv
-from dltemplates.features import Column, History, Horizon, Time
+from dltemplates.features import History, Horizon, Time
 from dltemplates.settings import DatasetSettings, SeriesSettings
 
 SUNSPOTS = Origin(
@@ -89,7 +89,7 @@ def series_dataset(table: pd.DataFrame, settings: DatasetSettings, *, reference:
     _check_varies(target, series.rows[:, place])
     window, horizon, period = window_sizes(settings)
     times = times_of(series.dates, len(series.rows))
-    columns = tuple(Column(name=name) for name in series.names)
+    columns = series.channels
     inputs = (features.Series(name="series", dtype="float32", shape=(window, len(columns)), columns=columns),)
     targets = (
         Horizon(name="future", dtype="float32", shape=(horizon,), columns=(columns[place],)),
@@ -144,7 +144,8 @@ def next_window(path: str | Path, reference: IOSpec, horizon: int) -> tuple[np.n
 
 
 def _doubts(target: str, series: Series, settings: DatasetSettings) -> Iterator[str]:
-    """Warn of columns that may be the time instead of data."""
+    """Warn of columns that may be the time instead of data, or of numbers of two meanings."""
+    yield from series.doubts
     for name, values in zip(series.names, series.rows.T, strict=True):
         if name not in (target, *settings.of_series().columns) and (np.diff(values) > 0).all():
             yield (

@@ -19,11 +19,11 @@ import pandas as pd
 from dltemplates.datasets.features import class_value, in_column, number_value
 from dltemplates.datasets.source import SPLITS, Dataset, Source
 from dltemplates.datasets.spec import DatasetSpec, IOSpec, learned_target
-from dltemplates.datasets.tables.columns import kind_of, numbers_of
+from dltemplates.datasets.tables.column_kinds import add_point_doubts, detect
+from dltemplates.datasets.tables.columns import numbers_of
 from dltemplates.datasets.tables.csv_file import CsvFile, read_csv
-from dltemplates.datasets.tables.dates import format_of, look_like_dates
 from dltemplates.datasets.tables.source import TableSource, input_values
-from dltemplates.datasets.tables.targets import MAX_CLASS_NUMBERS, Frames, read_targets, target_name, with_target
+from dltemplates.datasets.tables.targets import Frames, read_targets, target_kind, target_name, with_target
 from dltemplates.features import ClassId, Column, Number, columns_of
 from dltemplates.settings import DatasetSettings
 
@@ -79,9 +79,10 @@ def frame_dataset(
         _check_columns(first, settings)
     if target is None and settings.target and (reference is None or settings.target in first):
         target = target_name(first, settings, reference)
-    columns = learned or _columns(frames, settings, target)
-    guessed = [column for column in columns if column.name not in settings.of_table().columns and not learned]
-    warnings = [_category_warning(column.name, first[column.name]) for column in guessed if column.kind == "category"]
+    warnings: list[str | None] = []
+    columns = learned
+    if not learned:
+        columns, warnings = _columns(frames, settings, target, files)
     warnings += [] if learned else [_header_warning(list(map(str, first)))]
     warnings += dict.fromkeys(remark for file in files.values() for remark in file.remarks)
     skipped: dict[str, str] = {}
@@ -91,8 +92,10 @@ def frame_dataset(
     else:
         known = learned_target(reference) if reference else None
         frames, skipped = with_target(target, frames)
-        targets, classes = read_targets(target, frames, settings, known)
-        value = in_column(known or (class_value(classes) if classes else number_value(1)), target)
+        kind = target_kind(target, frames, settings, known)
+        warnings.append(kind.doubt)
+        targets, classes = read_targets(target, frames, kind, known)
+        value = in_column(known or (class_value(classes) if classes else number_value(1)), target, kind.format)
     sources: dict[str, Source] = {
         split: TableSource(frame, columns, value, targets[split], to_learn=not learned, file=files.get(split))
         for split, frame in frames.items()
@@ -123,29 +126,27 @@ def with_a_target(dataset: Dataset, settings: DatasetSettings, *, reference: IOS
     return frame_dataset(frames, settings, reference=reference, target=name, files=files)
 
 
-def _columns(frames: Frames, settings: DatasetSettings, target: str | None) -> list[Column]:
-    """Return the input columns with their kinds.
+def _columns(
+    frames: Frames, settings: DatasetSettings, target: str | None, files: Mapping[str, CsvFile]
+) -> tuple[list[Column], list[str | None]]:
+    """Return the input columns with their kinds and formats, and the doubts about them.
 
     Raises:
         ValueError: If there is none, or dates are ambiguous.
     """
     first = frames["train"]
     names = [str(column) for column in first if column != target]
-    kinds = {name: settings.of_table().columns.get(name) or kind_of(first[name]) for name in names}
-    inputs = [Column(name=name, kind=kind, place=0) for name, kind in kinds.items() if kind != "skip"]
-    if not inputs:
+    tables = pd.concat([frame[names] for frame in frames.values()])
+    kinds = {name: detect(name, first[name], tables[name], settings.of_table().columns.get(name)) for name in names}
+    add_point_doubts(kinds, tables, [file.separator for file in files.values()], settings.of_table().columns)
+    kinds = {name: kind for name, kind in kinds.items() if kind.kind != "skip"}
+    if not kinds:
         raise ValueError("A table must have an input column. Received: none but the target. Add one.")
-    return [
-        column.model_copy(update={"place": place, "format": _format(column, frames)})
-        for place, column in enumerate(inputs)
+    columns = [
+        Column.model_validate({"name": name, "kind": kind.kind, "format": kind.format, "place": place})
+        for place, (name, kind) in enumerate(kinds.items())
     ]
-
-
-def _format(column: Column, frames: Frames) -> str | None:
-    """Return the date format of a column in all splits; None for ISO 8601 and for other columns."""
-    if column.kind != "date":
-        return None
-    return format_of(column.name, pd.concat([frame[column.name] for frame in frames.values()]))
+    return columns, [kind.doubt for kind in kinds.values()]
 
 
 def _check_columns(table: pd.DataFrame, settings: DatasetSettings) -> None:
@@ -163,25 +164,3 @@ def _header_warning(names: list[str]) -> str | None:
     if 2 * len(numbers) <= len(names) or is_counted:
         return None
     return f"the first row is read as column names, but {', '.join(names[:3])} look like data: write names above them"
-
-
-def _category_warning(name: str, values: pd.Series) -> str | None:
-    """Warn if a column read as categories may be something else."""
-    present = values.dropna()
-    numbers = numbers_of(present)
-    if 2 * numbers.notna().sum() > len(present):
-        return (
-            f"column `{name}` is read as categories, because {present[numbers.isna()].iloc[0]!r} is not a number, "
-            f"unlike most of it: correct it, or say --set dataset.table.columns.{name}=category"
-        )
-    if look_like_dates(present):
-        return (
-            f"column `{name}` is read as categories, but looks like dates, such as {present.iloc[0]!r}: say "
-            f"--set dataset.table.columns.{name}=date, or =category"
-        )
-    if present.nunique() > max(MAX_CLASS_NUMBERS, len(present) / 2):
-        return (
-            f"column `{name}` is read as categories, {present.nunique()} different ones in {len(present)} rows, "
-            f"too many to learn from: leave it out, --set dataset.table.columns.{name}=skip"
-        )
-    return None

@@ -12,6 +12,7 @@ import pandas as pd
 from dltemplates.datasets.spec import IOSpec
 from dltemplates.datasets.tables.columns import MISSING, encode_rows, find_unknown, raw_rows
 from dltemplates.datasets.tables.csv_file import read_csv
+from dltemplates.datasets.tables.csv_text import SEPARATORS
 from dltemplates.features import Column, Feature, Number, WithColumns, columns_of
 
 Example = tuple[str, dict[str, np.ndarray], list[str]]
@@ -22,7 +23,7 @@ def read_rows(text: str | Path, values: Sequence[Feature], *, reference: IOSpec 
 
     Args:
         text: A `.csv` file with a header, with or without the target; or one row, as `name=value,name=value` or as
-            values in the order of the training table.
+            values in the order of the training table. Another separator than the comma may separate them.
         values: The network's inputs.
         reference: Spec or contract of the network.
 
@@ -74,12 +75,21 @@ def _parse_row(text: str, values: Sequence[Feature]) -> dict[str, str | None]:
     """Parse the cells of one row, by column; None for missing ones."""
     known = [column for value in values for column in columns_of(value)]
     columns = [column.name for column in sorted(known, key=lambda column: column.place)]
-    (cells,) = csv.reader([text], skipinitialspace=True)
-    is_named = all("=" in cell for cell in cells)
-    row = dict(cell.split("=", 1) for cell in cells) if is_named else dict(zip(columns, cells, strict=False))
-    if set(row) != set(columns) or (not is_named and len(cells) != len(columns)):
+    rows = (_cells_by_column(text, separator, columns) for separator in SEPARATORS)
+    row = next((row for row in rows if row is not None), None)
+    if row is None:
         raise ValueError(
             f"A row must give a value for each of {', '.join(columns)}. Received: {text!r}. "
-            "Write name=value,name=value, or the values in that order; leave the value empty if it is missing."
+            "Write name=value,name=value, or the values in that order; leave the value empty if it is missing. If a "
+            "value holds a comma, separate them by `;`."
         )
     return {name: None if cell.strip() in MISSING else cell.strip() for name, cell in row.items()}
+
+
+def _cells_by_column(text: str, separator: str, columns: Sequence[str]) -> dict[str, str] | None:
+    """Split the cells of one row; None if they are not one for each column."""
+    (cells,) = csv.reader([text], delimiter=separator, skipinitialspace=True)
+    if all("=" in cell for cell in cells):
+        row = dict(cell.split("=", 1) for cell in cells)
+        return row if set(row) == set(columns) else None
+    return dict(zip(columns, cells, strict=True)) if len(cells) == len(columns) else None
