@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import dataclass
 
 import pandas as pd
 
 from dltemplates.datasets.tables.columns import NO_NUMBER, kind_of, numbers_of
-from dltemplates.datasets.tables.dates import COMPACT, ORDERS, date_formats, format_of, orders_of
+from dltemplates.datasets.tables.dates import (
+    COMPACT,
+    MONTH,
+    ORDERS,
+    date_formats,
+    format_of,
+    is_dates,
+    orders_of,
+    read_dates,
+)
 from dltemplates.datasets.tables.number_forms import (
     DECIMALS,
     decimal_of,
@@ -67,26 +76,24 @@ def detect(name: str, values: pd.Series, more: pd.Series, setting: str | None, *
     return _number(name, values, more, None, say) or _date(name, values, more, say) or _category(name, values, say)
 
 
-def add_point_doubts(
-    kinds: dict[str, ColumnKind], tables: pd.DataFrame, separators: Sequence[str], settled: Container[str]
-) -> None:
-    """Doubt plain numbers such as `1.234` in a file that has a sign of decimal commas.
+def point_doubt(name: str, values: pd.Series, kinds: Iterable[ColumnKind], separators: Container[str]) -> str | None:
+    """Doubt plain numbers such as `1.234` in a file that has a sign of points between thousands.
 
     Args:
-        kinds: The detected kinds, which change.
-        tables: The cells of all splits.
+        name: Name of a column of numbers.
+        values: Its cells.
+        kinds: The kinds of all columns.
         separators: The separators of the files.
-        settled: The columns whose kind the user chose.
+
+    Returns:
+        The doubt; None if there is none.
     """
-    is_comma = ";" in separators or any(_has_decimal_comma(kind) for kind in kinds.values())
-    for name, kind in kinds.items():
-        if kind.kind != "number" or kind.format or kind.doubt or name in settled:
-            continue
-        values = tables[name].dropna()
-        if may_be_thousands(values, decimal_is_comma=is_comma):
-            sample = next(text for text in values if "." in str(text))
-            doubt = _two_numbers(name, sample, [None, "1.234,5"], f"--set {OPTION}.{name}")
-            kinds[name] = replace(kind, doubt=doubt)
+    is_comma = ";" in separators or any(_has_decimal_comma(kind) for kind in kinds)
+    texts = _numbers_only(values).astype(str)
+    if not may_be_thousands(texts, decimal_is_comma=is_comma):
+        return None
+    sample = next(text for text in texts if "." in text)
+    return _two_numbers(name, sample, [None, "1.234,5"], f"--set {OPTION}.{name}")
 
 
 def _has_decimal_comma(kind: ColumnKind) -> bool:
@@ -164,10 +171,15 @@ def _category(name: str, values: pd.Series, say: str) -> ColumnKind:
             f"unlike most of it: correct it, or say {say}=category"
         )
     elif share_of_numbers(present) > 0.5:
-        odd = next((text for text in present if not number_forms(pd.Series([text]))), present.iloc[-1])
+        odd = _unlike_first(present)
         doubt = (
             f"column `{name}` is read as categories, because {present.iloc[0]!r} and {odd!r} are not numbers of one "
             f"form: write them alike, or say {say}=category"
+        )
+    elif is_dates(present, MONTH) and read_dates(present).notna().all():
+        doubt = (
+            f"column `{name}` is read as categories, but looks like months, such as {present.iloc[0]!r}: say "
+            f"{say}=date, or =category"
         )
     elif _mostly_dates(present):
         doubt = (
@@ -180,6 +192,12 @@ def _category(name: str, values: pd.Series, say: str) -> ColumnKind:
             f"too many to learn from: leave it out, {say}=skip"
         )
     return ColumnKind("category", doubt=doubt)
+
+
+def _unlike_first(values: pd.Series) -> str:
+    """Return the first number of another form than the first cell, or other text."""
+    texts = values.unique().tolist()
+    return next((text for text in texts if not number_forms(pd.Series([texts[0], text]))), texts[-1])
 
 
 def _mostly_dates(values: pd.Series) -> bool:

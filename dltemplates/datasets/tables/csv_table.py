@@ -18,8 +18,8 @@ import pandas as pd
 
 from dltemplates.datasets.features import class_value, in_column, number_value
 from dltemplates.datasets.source import SPLITS, Dataset, Source
-from dltemplates.datasets.spec import DatasetSpec, IOSpec, learned_target
-from dltemplates.datasets.tables.column_kinds import add_point_doubts, detect
+from dltemplates.datasets.spec import DatasetSpec, IOSpec, learned_target, rules_of
+from dltemplates.datasets.tables.column_kinds import ColumnKind, detect, point_doubt
 from dltemplates.datasets.tables.columns import numbers_of
 from dltemplates.datasets.tables.csv_file import CsvFile, read_csv
 from dltemplates.datasets.tables.source import TableSource, input_values
@@ -92,8 +92,12 @@ def frame_dataset(
     else:
         known = learned_target(reference) if reference else None
         frames, skipped = with_target(target, frames)
-        kind = target_kind(target, frames, settings, known)
+        kind = target_kind(target, frames, settings, known, rules=rules_of(reference))
         warnings.append(kind.doubt)
+        if not known and _is_detected(target, kind, settings):
+            inputs = [ColumnKind(column.kind, column.format) for column in columns]
+            values = pd.concat([frame[target] for frame in frames.values()])
+            warnings.append(point_doubt(target, values, inputs, [file.separator for file in files.values()]))
         targets, classes = read_targets(target, frames, kind, known)
         value = in_column(known or (class_value(classes) if classes else number_value(1)), target, kind.format)
     sources: dict[str, Source] = {
@@ -138,7 +142,12 @@ def _columns(
     names = [str(column) for column in first if column != target]
     tables = pd.concat([frame[names] for frame in frames.values()])
     kinds = {name: detect(name, first[name], tables[name], settings.of_table().columns.get(name)) for name in names}
-    add_point_doubts(kinds, tables, [file.separator for file in files.values()], settings.of_table().columns)
+    separators = [file.separator for file in files.values()]
+    doubts = [
+        kind.doubt
+        or (point_doubt(name, tables[name], kinds.values(), separators) if _is_detected(name, kind, settings) else None)
+        for name, kind in kinds.items()
+    ]
     kinds = {name: kind for name, kind in kinds.items() if kind.kind != "skip"}
     if not kinds:
         raise ValueError("A table must have an input column. Received: none but the target. Add one.")
@@ -146,7 +155,12 @@ def _columns(
         Column.model_validate({"name": name, "kind": kind.kind, "format": kind.format, "place": place})
         for place, (name, kind) in enumerate(kinds.items())
     ]
-    return columns, [kind.doubt for kind in kinds.values()]
+    return columns, doubts
+
+
+def _is_detected(name: str, kind: ColumnKind, settings: DatasetSettings) -> bool:
+    """Return whether a column is detected as numbers such as `1234.5`."""
+    return kind.kind == "number" and kind.format is None and name not in settings.of_table().columns
 
 
 def _check_columns(table: pd.DataFrame, settings: DatasetSettings) -> None:

@@ -67,8 +67,6 @@ def format_of(name: str, values: pd.Series, order: str | None = None) -> str | N
     Raises:
         ValueError: If two formats fit and give different dates.
     """
-    if read_dates(values.dropna()).notna().all():
-        return None
     formats = date_formats(values, order)
     if len(formats) > 1:
         raise ValueError(

@@ -25,7 +25,8 @@ BODIES = {  # example -> pattern; the example's separators are those of the colu
     "1'234,5": rf"(\d+|{QUOTES})(,\d*)?",
 }
 HOURS = {"13:30": r"\d{1,2}:[0-5]\d", "13:30:00": r"\d{1,2}:[0-5]\d:[0-5]\d"}
-HOURS |= {f"{hours} PM": r"(0?[1-9]|1[0-2])" + HOURS[hours][7:] + r" ?[AaPp]\.?[Mm]\.?" for hours in tuple(HOURS)}
+HALF = r" ?[AaPp]\.?[Mm]\.?"
+HOURS |= {"1:30 PM": rf"(0?[1-9]|1[0-2]):[0-5]\d{HALF}", "1:30:00 PM": rf"(0?[1-9]|1[0-2])(:[0-5]\d){{2}}{HALF}"}
 WON_LIKE = (  # currencies written with a comma between thousands
     *("$", "US$", "£", "¥", "￥", "₩", "￦", "원", "円", "元", "₹", "฿", "USD", "GBP", "JPY", "CNY", "KRW", "INR"),
 )

@@ -43,9 +43,9 @@ def read_rows(text: str | Path, values: Sequence[Feature], *, reference: IOSpec 
         table = read_csv(path, option=None, reference=reference).table
         names = [f"{path} row {number}" for number in range(1, len(table) + 1)]
     else:
-        table = pd.DataFrame([_parse_row(str(text), values)], dtype=str)
+        table = _most_known([pd.DataFrame([row], dtype=str) for row in _parse_row(str(text), values)], values)
         names = [str(text)]
-    raw = raw_rows([column for value in values for column in columns_of(value)], table)
+    raw = _raw(table, values)
     arrays = {value.name: encode_rows(value, raw) for value in values}
     unknown = {name: rows for value in values for name, rows in find_unknown(value, raw).items()}
     return [
@@ -71,19 +71,43 @@ def _with_columns(value: Feature) -> Feature:
     return Number(name=value.name, dtype=value.dtype, shape=value.shape, columns=names)
 
 
-def _parse_row(text: str, values: Sequence[Feature]) -> dict[str, str | None]:
-    """Parse the cells of one row, by column; None for missing ones."""
+def _raw(table: pd.DataFrame, values: Sequence[Feature]) -> pd.DataFrame:
+    return raw_rows([column for value in values for column in columns_of(value)], table)
+
+
+def _parse_row(text: str, values: Sequence[Feature]) -> list[dict[str, str | None]]:
+    """Parse the cells of one row, by column, with each separator that fits; None for missing ones."""
     known = [column for value in values for column in columns_of(value)]
     columns = [column.name for column in sorted(known, key=lambda column: column.place)]
-    rows = (_cells_by_column(text, separator, columns) for separator in SEPARATORS)
-    row = next((row for row in rows if row is not None), None)
-    if row is None:
+    rows = [row for separator in SEPARATORS if (row := _cells_by_column(text, separator, columns)) is not None]
+    if not rows:
         raise ValueError(
             f"A row must give a value for each of {', '.join(columns)}. Received: {text!r}. "
             "Write name=value,name=value, or the values in that order; leave the value empty if it is missing. If a "
             "value holds a comma, separate them by `;`."
         )
-    return {name: None if cell.strip() in MISSING else cell.strip() for name, cell in row.items()}
+    return [{name: None if cell.strip() in MISSING else cell.strip() for name, cell in row.items()} for row in rows]
+
+
+def _most_known(tables: Sequence[pd.DataFrame], values: Sequence[Feature]) -> pd.DataFrame:
+    """Return the row that the network reads with the fewest unknown categories: `3,5;red` may have two meanings.
+
+    Raises:
+        ValueError: If it reads none.
+    """
+    readable: list[tuple[int, pd.DataFrame]] = []
+    errors = []
+    for table in tables:
+        try:
+            raw = _raw(table, values)
+        except ValueError as error:
+            errors.append(error)
+            continue
+        unknown = [rows for value in values for rows in find_unknown(value, raw).values()]
+        readable.append((sum(int(rows.sum()) for rows in unknown), table))
+    if not readable:
+        raise errors[0]
+    return min(readable, key=lambda scored: scored[0])[1]
 
 
 def _cells_by_column(text: str, separator: str, columns: Sequence[str]) -> dict[str, str] | None:

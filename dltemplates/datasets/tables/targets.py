@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from dltemplates.datasets.features import MAX_FLOAT32, fits_float32
-from dltemplates.datasets.spec import IOSpec, target_column
+from dltemplates.datasets.spec import READING_RULES, IOSpec, target_column
 from dltemplates.datasets.tables.column_kinds import MAX_CLASS_NUMBERS, ColumnKind, detect
-from dltemplates.datasets.tables.columns import places_of, without_point
+from dltemplates.datasets.tables.columns import kind_of, places_of, without_point
 from dltemplates.datasets.tables.dates import ORDERS, date_formats
 from dltemplates.datasets.tables.number_forms import parse_numbers, share_of_numbers
 from dltemplates.features import ClassId, Number, columns_of
@@ -61,7 +61,12 @@ def with_target(name: str, frames: Frames) -> tuple[Frames, dict[str, str]]:
 
 
 def target_kind(
-    name: str, frames: Frames, settings: DatasetSettings, known: ClassId | Number | None = None
+    name: str,
+    frames: Frames,
+    settings: DatasetSettings,
+    known: ClassId | Number | None = None,
+    *,
+    rules: int = READING_RULES,
 ) -> ColumnKind:
     """Return the kind of the target, `number` or `category`, with the form of its numbers.
 
@@ -70,6 +75,7 @@ def target_kind(
         frames: The rows of each split, which all have a target.
         settings: Its kind, if it is not what it looks like.
         known: The target of a trained network.
+        rules: Version of the reading rules; before 3, only numbers such as `1234.5` are numbers.
 
     Raises:
         ValueError: If its kind is neither, or it is mostly numbers.
@@ -85,7 +91,7 @@ def target_kind(
             "`dataset.table.columns`. Leave it out of there, or choose another column: --set dataset.target=NAME."
         )
     values = pd.concat([frame[name] for frame in frames.values()])
-    found = detect(name, values, values, setting)
+    found = detect(name, values, values, setting) if rules >= 3 else ColumnKind(setting or kind_of(values))
     if setting:
         return found
     form = found.format if found.kind == "number" else None
@@ -93,7 +99,7 @@ def target_kind(
     valid = numbers.dropna()
     if (valid == valid.round()).all() and 0 < valid.nunique() <= MAX_CLASS_NUMBERS:
         return ColumnKind("category")
-    is_mixed = found.kind == "category" and share_of_numbers(values) > 0.5
+    is_mixed = rules >= 3 and found.kind == "category" and share_of_numbers(values) > 0.5
     if 2 * len(valid) > len(values) > len(valid) or is_mixed:
         odd = values[numbers.isna()].iloc[0]
         raise ValueError(
@@ -103,7 +109,7 @@ def target_kind(
         )
     if found.kind == "number" and len(valid) == len(values):
         return found
-    if date_formats(values):
+    if rules >= 3 and date_formats(values):
         doubt = (
             f"the target `{name}` is read as classes, but looks like dates, such as {values.iloc[0]!r}: choose "
             f"another, --set dataset.target=NAME, or say --set dataset.table.columns.{name}=category"
