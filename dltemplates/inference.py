@@ -295,6 +295,10 @@ def _settings(loaded: LoadedSystem, data: str | None) -> DatasetSettings:
     split = contract.split.model_dump() if contract.split else {}
     settings = loaded.data or DatasetSettings(name=str(data), **split)
     update: dict[str, Any] = {"name": data or settings.name}
+    if data is not None:  # a CSV file of another program may have another separator
+        detected = {"separator": None, "encoding": None}
+        tables = {"table": settings.table, "series": settings.series}
+        update |= {key: table.model_copy(update=detected) for key, table in tables.items() if table}
     value = next((value for value in (*contract.inputs, *contract.targets) if isinstance(value, Image)), None)
     if value:
         height, width, channels = value.shape

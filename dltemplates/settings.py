@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -75,7 +76,17 @@ def number_or_table(value: Any) -> Any:
 NO_DATASET = "none"  # for a task with data of its own
 
 
-ColumnKind = Literal["number", "date", "category", "skip"]
+ColumnKind = Literal[
+    "number",
+    "decimal_point",  # 1,234 is 1234
+    "decimal_comma",  # 1,234 is 1.234
+    "date",
+    "day_first",
+    "month_first",
+    "year_first",
+    "category",
+    "skip",
+]
 
 
 class ImageSettings(SettingsTable):
@@ -95,7 +106,31 @@ class ImageSettings(SettingsTable):
     subfolders: Literal["ask", "merge"] = "ask"
 
 
-class TableSettings(SettingsTable):
+def separator_of(value: Any) -> Any:
+    return "\t" if value == "tab" else value
+
+
+def check_encoding(name: str) -> str:
+    try:
+        "".encode(name)
+    except LookupError:
+        raise ValueError(f"An encoding must be one that Python knows. Received: {name!r}. Try cp949.") from None
+    return name
+
+
+class CsvSettings(SettingsTable):
+    """Settings of a CSV file.
+
+    Attributes:
+        separator: `,`, `;`, `tab` or `|` between cells, where the detected separator is wrong.
+        encoding: Encoding of a file that is not in UTF-8, such as `cp949` or `cp1252`, where it cannot be detected.
+    """
+
+    separator: Annotated[Literal[",", ";", "\t", "|"] | None, BeforeValidator(separator_of)] = None
+    encoding: Annotated[str, AfterValidator(check_encoding)] | None = None
+
+
+class TableSettings(CsvSettings):
     """Settings of a table.
 
     Attributes:
@@ -105,7 +140,7 @@ class TableSettings(SettingsTable):
     columns: dict[str, ColumnKind] = {}
 
 
-class SeriesSettings(SettingsTable):
+class SeriesSettings(CsvSettings):
     """Settings of a series.
 
     Attributes:

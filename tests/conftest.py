@@ -145,6 +145,7 @@ def load_data(settings, task=AnyTarget.name, *, reference=None, whole=False):
     if reference is None:
         return load_for(Template(task=named, dataset=settings, model="mlp"), whole=whole)[1]
     known = {"inputs": reference.inputs, "targets": reference.targets, "reading_rules": READING_RULES}
+    known["encoding"] = reference.encoding
     contract = Contract(name="network", task=named.name, task_options=named.options, outputs=(), **known)
     return load_for(contract, settings=settings, whole=whole, from_file=False)[1]
 

@@ -24,9 +24,9 @@ def class_value(classes: tuple[str, ...]) -> ClassId:
     return ClassId(name="label", dtype="int64", shape=(), classes=classes)
 
 
-def in_column(target: ClassId | Number, name: str) -> ClassId | Number:
-    """Return a target as one column of a table."""
-    column = Column(name=name, kind="category" if isinstance(target, ClassId) else "number")
+def in_column(target: ClassId | Number, name: str, format: str | None = None) -> ClassId | Number:
+    """Return a target as one column of a table, with the form of its numbers."""
+    column = Column(name=name, kind="category" if isinstance(target, ClassId) else "number", format=format)
     return target.model_copy(update={"columns": (column,)})
 
 

@@ -25,6 +25,7 @@ class DatasetSpec(BaseModel):
         fingerprint: Digest of the raw examples, independent of their order in the data.
         order: Digest of the ordered training examples; a resumed training must find the same.
         reading_rules: Version of the rules for reading, splitting and ordering data; 1 is the first edition.
+        encoding: Encoding of a CSV file that is not in Unicode.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -39,6 +40,7 @@ class DatasetSpec(BaseModel):
     fingerprint: str = ""
     order: str = ""
     reading_rules: int = 1
+    encoding: str | None = None
 
 
 class IOSpec(Protocol):
@@ -50,6 +52,8 @@ class IOSpec(Protocol):
     def targets(self) -> tuple[Feature, ...]: ...
     @property
     def reading_rules(self) -> int: ...
+    @property
+    def encoding(self) -> str | None: ...
 
 
 def rules_of(reference: IOSpec | None) -> int:

@@ -18,7 +18,9 @@ class Column(BaseModel):
         name: Name in the header.
         kind: `number`, `date` or `category`.
         median: Fills in a missing number; for dates, in days since 1970.
-        format: `strftime` format of dates that are not in ISO 8601.
+        format: `strftime` format of dates that are not in ISO 8601; or form of numbers that are not like `1234.5`, as
+            an example: `1.234,5 €` has points between thousands, a decimal comma and a unit. See
+            `datasets/tables/number_forms.py`.
         may_be_missing: Whether the training split has missing values; a 0/1 indicator is then added.
         place: Position among the input columns, in the table's order.
         vocabulary: The categories. An id is a category's position, counted from 1; 0 is unknown or missing.

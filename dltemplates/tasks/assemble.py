@@ -194,6 +194,7 @@ def make_contract(spec: DatasetSpec, template: Template, outputs: tuple[AnyFeatu
         data=data if is_known else None,
         split=None if is_known else Split(validation=data.validation, test=data.test, split_seed=data.split_seed),
         reading_rules=spec.reading_rules,
+        encoding=spec.encoding,
     )
 
 

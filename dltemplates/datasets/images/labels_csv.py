@@ -6,14 +6,16 @@ The first column is `file`, a path below the table's folder. It is followed by o
 
 from __future__ import annotations
 
-import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from dltemplates.datasets.features import fits_float32
 from dltemplates.datasets.images.files import Examples, scan_files
 from dltemplates.datasets.names import changes, clean, find_file, in_order, look_alikes
 from dltemplates.datasets.spec import READING_RULES
+from dltemplates.datasets.tables.csv_text import read_records
 
 LABELS = "labels.csv"
 Rows = list[tuple[str, list[str]]]
@@ -74,12 +76,8 @@ def _read_table(path: Path) -> tuple[list[str], Rows]:
     """Read the columns after `file`, and each row's file and cells."""
     if not path.is_file():
         raise ValueError(f"Each split must have its {LABELS}. Received: no {path}. Add it, or remove that folder.")
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            lines = [(line, row) for line, row in enumerate(csv.reader(file), start=1) if row]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path} must be a CSV table in UTF-8. Received: {error}. Save it in UTF-8.") from error
-    header = [name.strip() for name in lines[0][1]] if lines else []
+    records = read_records(path, option=None).records
+    header = [name.strip() for name in records[0].cells] if records else []
     if len(header) < 2 or header[0] != "file" or ("labels" in header and len(header) > 2):
         raise ValueError(
             f"{path} must have the columns `file,labels`, or `file` and columns of numbers. "
@@ -87,7 +85,8 @@ def _read_table(path: Path) -> tuple[list[str], Rows]:
         )
     rows: Rows = []
     seen: set[str] = set()
-    for line, row in lines[1:]:
+    for record in records[1:]:
+        line, row = record.line, record.cells
         if len(row) != len(header):
             raise ValueError(f"{path} must have {len(header)} cells a row. Received: {len(row)}. Correct line {line}.")
         name = row[0].strip()
@@ -123,15 +122,32 @@ def _flags(path: Path, rows: Rows, names: tuple[str, ...]) -> np.ndarray:
 
 
 def _numbers(path: Path, rows: Rows) -> np.ndarray:
-    numbers = []
-    for file, cells in rows:
-        try:
-            numbers.append([float(cell) for cell in cells])
-        except ValueError as error:
-            raise ValueError(
-                f"{path} must hold numbers, or one column called `labels`. Received: {';'.join(cells)!r} for {file!r}. "
-                "For one class per image, use class folders."
-            ) from error
-        if not np.isfinite(numbers[-1]).all():
-            raise ValueError(f"{path} must hold finite numbers. Received: {';'.join(cells)!r} for {file!r}. Remove it.")
-    return np.array(numbers, np.float32)
+    columns = zip(*(cells for _, cells in rows), strict=True)
+    return np.stack([_column(path, [file for file, _ in rows], cells) for cells in columns], axis=1)
+
+
+def _column(path: Path, files: Sequence[str], cells: Sequence[str]) -> np.ndarray:
+    """Read a column of numbers, float32 (rows,).
+
+    Raises:
+        ValueError: If they are not numbers of one form, or not finite.
+    """
+    import pandas as pd  # most folders of images do not need it
+
+    from dltemplates.datasets.tables.number_forms import number_forms, parse_numbers
+
+    texts = pd.Series([cell.strip() for cell in cells], dtype=object)
+    forms = number_forms(texts)
+    numbers = parse_numbers(texts, forms[0] if len(forms) == 1 else None).to_numpy(np.float64)
+    if np.isnan(numbers).any():
+        place = int(np.argmax(np.isnan(numbers)))
+        raise ValueError(
+            f"{path} must hold numbers of one form, or one column called `labels`. Received: {cells[place]!r} for "
+            f"{files[place]!r}. Write numbers like 1234.5; for one class per image, use class folders."
+        )
+    if not fits_float32(numbers).all():
+        place = int(np.argmin(fits_float32(numbers)))
+        raise ValueError(
+            f"{path} must hold finite numbers. Received: {cells[place]!r} for {files[place]!r}. Remove it."
+        )
+    return numbers.astype(np.float32)

@@ -42,7 +42,7 @@ def adult(settings: DatasetSettings) -> Dataset:
 
 def california_housing(settings: DatasetSettings) -> Dataset:
     """Load California Housing: the median house value of a block in 1990, by 9 of its figures (Pace, Barry 1997)."""
-    table = read_csv(locate("california_housing", HOUSING))
+    table = read_csv(locate("california_housing", HOUSING)).table
     return frame_dataset(
         {"train": table}, settings.model_copy(update={"target": settings.target or "median_house_value"})
     )

@@ -24,7 +24,7 @@ from dltemplates.datasets.spec import DatasetSpec, IOSpec
 from dltemplates.datasets.storage.locate import Origin, locate
 from dltemplates.datasets.tables.clean_names import WARNINGS, clean_frames, spelled_as
 from dltemplates.datasets.tables.csv_file import read_csv
-from dltemplates.features import Column, History, Horizon, Time
+from dltemplates.features import History, Horizon, Time
 from dltemplates.settings import DatasetSettings, SeriesSettings
 
 SUNSPOTS = Origin(
@@ -53,12 +53,15 @@ def csv_series(path: Path, settings: DatasetSettings, *, reference: IOSpec | Non
             f"A series must be one CSV file, to be split by time. Received: {path}. "
             "Name the file, or leave dataset.series out for a table."
         )
-    return series_dataset(_read(path, reference), settings, reference=reference)
+    file = read_csv(path, settings.of_series(), option="dataset.series", reference=reference)
+    dataset = series_dataset(_clean(file.table, reference), settings, reference=reference)
+    update = {"warnings": (*dataset.spec.warnings, *file.remarks), "encoding": file.encoding}
+    return Dataset(dataset.spec.model_copy(update=update), dataset.splits)
 
 
 def sunspots(settings: DatasetSettings) -> Dataset:
     """Load the monthly mean number of sunspots from 1749 to 1983, counted in Zurich: 2,820 months."""
-    return series_dataset(read_csv(locate("sunspots", SUNSPOTS)), settings)
+    return series_dataset(read_csv(locate("sunspots", SUNSPOTS)).table, settings)
 
 
 def series_dataset(table: pd.DataFrame, settings: DatasetSettings, *, reference: IOSpec | None = None) -> Dataset:
@@ -88,7 +91,7 @@ def series_dataset(table: pd.DataFrame, settings: DatasetSettings, *, reference:
     _check_varies(target, series.rows[:, place])
     window, horizon, period = window_sizes(settings)
     times = times_of(series.dates, len(series.rows))
-    columns = tuple(Column(name=name) for name in series.names)
+    columns = series.channels
     inputs = (features.Series(name="series", dtype="float32", shape=(window, len(columns)), columns=columns),)
     targets = (
         Horizon(name="future", dtype="float32", shape=(horizon,), columns=(columns[place],)),
@@ -129,7 +132,8 @@ def next_window(path: str | Path, reference: IOSpec, horizon: int) -> tuple[np.n
     """
     if Path(path).suffix != ".csv" or not Path(path).is_file():
         raise ValueError(f"An input must be the CSV file of a series. Received: {path}. Check the path.")
-    series = series_like(_read(Path(path), reference), reference)
+    table = _clean(read_csv(Path(path), option=None, reference=reference).table, reference)
+    series = series_like(table, reference)
     window, _ = reference.inputs[0].shape
     if len(series.rows) < window:
         raise ValueError(
@@ -142,12 +146,13 @@ def next_window(path: str | Path, reference: IOSpec, horizon: int) -> tuple[np.n
     return series.rows[None, -window:], dates
 
 
-def _read(path: Path, reference: IOSpec | None) -> pd.DataFrame:
-    return clean_frames({"train": read_csv(path)}, reference)["train"]
+def _clean(table: pd.DataFrame, reference: IOSpec | None) -> pd.DataFrame:
+    return clean_frames({"train": table}, reference)["train"]
 
 
 def _doubts(target: str, series: Series, settings: DatasetSettings) -> Iterator[str]:
-    """Warn of columns that may be the time instead of data."""
+    """Warn of columns that may be the time instead of data, or of numbers of two meanings."""
+    yield from series.doubts
     for name, values in zip(series.names, series.rows.T, strict=True):
         if name not in (target, *settings.of_series().columns) and (np.diff(values) > 0).all():
             yield (

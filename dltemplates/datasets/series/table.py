@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -11,8 +11,12 @@ import pandas as pd
 from dltemplates.datasets.features import MAX_FLOAT32, fits_float32
 from dltemplates.datasets.series.times import frequency_of, parse_dates
 from dltemplates.datasets.spec import IOSpec
+from dltemplates.datasets.tables.column_kinds import ColumnKind, detect
 from dltemplates.datasets.tables.dates import MONTH, format_of, is_dates
+from dltemplates.datasets.tables.number_forms import parse_numbers
 from dltemplates.features import Column, Feature, Time, columns_of
+
+OPTION = "dataset.series.columns"
 
 
 @dataclass(frozen=True)
@@ -20,18 +24,25 @@ class Series:
     """A series and its dates.
 
     Attributes:
-        names: Names of the channels.
+        channels: The columns of numbers.
         rows: float32 (rows, channels).
         dated: The column of dates, with their format; None without dates.
         dates: The date of each row; None if unknown.
         frequency: Time between rows, as pandas names it.
+        doubts: Numbers of two meanings, each with the setting that chooses one.
     """
 
-    names: tuple[str, ...]
+    channels: tuple[Column, ...]
     rows: np.ndarray
     dated: Column | None = None
     dates: pd.DatetimeIndex | None = None
     frequency: str | None = None
+    doubts: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the channels."""
+        return tuple(column.name for column in self.channels)
 
 
 def read_series(table: pd.DataFrame, kinds: Mapping[str, str]) -> Series:
@@ -51,18 +62,32 @@ def read_series(table: pd.DataFrame, kinds: Mapping[str, str]) -> Series:
                 "`dataset.series.columns` of a series must map columns to number, date or skip. Received: "
                 f"{name}={kind}. There are: {', '.join(map(str, table.columns))}."
             )
-    kind_of = {
-        str(name): kinds.get(str(name)) or ("date" if is_dates(table[name], MONTH) else "number") for name in table
-    }
-    dated = [name for name, kind in kind_of.items() if kind == "date"]
+    found = {str(name): _detect(str(name), table[name], kinds.get(str(name))) for name in table}
+    dated = [name for name, kind in found.items() if kind.kind == "date"]
     dated.sort(key=lambda name: name not in kinds)  # a column that the user named comes first
-    names = [name for name, kind in kind_of.items() if kind == "number"]
-    if not names:
+    channels = [Column(name=name, format=kind.format) for name, kind in found.items() if kind.kind == "number"]
+    if not channels:
         raise ValueError(
             f"A series must have a column of numbers. Received: {', '.join(map(str, table.columns))}. Add one."
         )
-    column = _date_column(dated[0], table) if dated else None
-    return _series(table, names, column, None)
+    column = Column(name=dated[0], kind="date", format=found[dated[0]].format) if dated else None
+    doubts = tuple(kind.doubt for kind in found.values() if kind.kind == "number" and kind.doubt)
+    return replace(_series(table, channels, column, None), doubts=doubts)
+
+
+def _detect(name: str, values: pd.Series, setting: str | None) -> ColumnKind:
+    """Return the kind of a column; text that is neither a date nor a number counts as a number, and is refused.
+
+    Raises:
+        ValueError: If it holds dates of two meanings.
+    """
+    if setting is None and is_dates(values, MONTH):
+        return ColumnKind("date")
+    found = detect(name, values, values, setting, option=OPTION)
+    if found.kind != "category":
+        return found
+    known = format_of(name, values)
+    return ColumnKind("date", known) if known else ColumnKind("number")
 
 
 def series_like(table: pd.DataFrame, reference: IOSpec) -> Series:
@@ -83,13 +108,13 @@ def series_like(table: pd.DataFrame, reference: IOSpec) -> Series:
         )
     time = next((value for value in reference.targets if isinstance(value, Time)), None)
     if time is None or time.frequency is None:
-        return _series(table, names, None, None)
+        return _series(table, columns_of(reference.inputs[0]), None, None)
     if time.columns:
         dated = [column for column in time.columns if column.name in table]
     else:
         found = [str(name) for name in table if name not in names and is_dates(table[name], MONTH)]
         dated = [_date_column(name, table) for name in found]
-    return _series(table, names, dated[0] if dated else None, time.frequency)
+    return _series(table, columns_of(reference.inputs[0]), dated[0] if dated else None, time.frequency)
 
 
 def column_names(value: Feature) -> tuple[str, ...]:
@@ -101,17 +126,17 @@ def _date_column(name: str, table: pd.DataFrame) -> Column:
     return Column(name=name, kind="date", format=format_of(name, table[name]))
 
 
-def _series(table: pd.DataFrame, names: Sequence[str], dated: Column | None, frequency: str | None) -> Series:
-    rows = np.stack([_numbers(name, table[name]) for name in names], axis=1)
+def _series(table: pd.DataFrame, channels: Sequence[Column], dated: Column | None, frequency: str | None) -> Series:
+    rows = np.stack([_numbers(column.name, table[column.name], column.format) for column in channels], axis=1)
     if dated is None:
-        return Series(tuple(names), rows)
+        return Series(tuple(channels), rows)
     dates = parse_dates(dated.name, table[dated.name], dated.format)
-    return Series(tuple(names), rows, dated, dates, frequency_of(dated.name, dates, frequency))
+    return Series(tuple(channels), rows, dated, dates, frequency_of(dated.name, dates, frequency))
 
 
-def _numbers(name: str, values: pd.Series) -> np.ndarray:
+def _numbers(name: str, values: pd.Series, form: str | None) -> np.ndarray:
     """Convert a column to float32 (rows,)."""
-    numbers = pd.to_numeric(values, errors="coerce").to_numpy(np.float64)
+    numbers = parse_numbers(values, form).to_numpy(np.float64)
     wrong = ~fits_float32(numbers)
     if wrong.any():
         row = int(np.argmax(wrong))
@@ -119,7 +144,8 @@ def _numbers(name: str, values: pd.Series) -> np.ndarray:
         received = f"nothing in row {row + 1}" if pd.isna(found) else f"{found} in row {row + 1}"
         count = f", and {wrong.sum() - 1} more" if wrong.sum() > 1 else ""
         raise ValueError(
-            f"A series must hold a finite number up to {MAX_FLOAT32:.1e} in every row. Received: {received} of "
+            f"A series must hold a finite number up to {MAX_FLOAT32:.1e} in every row"
+            f"{f', like {form}' if form else ''}. Received: {received} of "
             f"`{name}`{count}. Fill it in, or leave the column out: --set dataset.series.columns.{name}=skip; or if it "
             "is dates, =date."
         )

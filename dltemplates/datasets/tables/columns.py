@@ -14,6 +14,7 @@ import pandas as pd
 
 from dltemplates.datasets.features import MAX_FLOAT32, fits_float32
 from dltemplates.datasets.tables.dates import DAY, days_of, example_of, is_dates, read_dates
+from dltemplates.datasets.tables.number_forms import number_forms, parse_numbers
 from dltemplates.features import Category, Column, Feature, Number, columns_of
 from dltemplates.features.column import DATE_PARTS
 
@@ -37,7 +38,9 @@ def numbers_of(values: pd.Series) -> pd.Series:
 
 def are_numbers(texts: Sequence[str]) -> bool:
     """Return whether all texts are finite numbers, as a column of numbers needs."""
-    return bool(fits_float32(numbers_of(pd.Series(texts, dtype=object)).to_numpy(np.float64)).all())
+    values = pd.Series(texts, dtype=object)
+    forms = number_forms(values)
+    return bool(forms) and bool(fits_float32(parse_numbers(values, forms[0]).to_numpy(np.float64)).all())
 
 
 def raw_rows(columns: Sequence[Column], table: pd.DataFrame, *, to_learn: bool = False) -> pd.DataFrame:
@@ -172,7 +175,7 @@ def read_numbers(
         name: Name of the column.
         kind: `number` or `date`.
         values: The column as text; numbers may be numeric already.
-        format: Format of dates that are not in ISO 8601.
+        format: Format of dates that are not in ISO 8601, or form of numbers unlike `1234.5`.
         to_learn: Whether the table is for training, so that the column could be of another kind.
 
     Returns:
@@ -181,14 +184,17 @@ def read_numbers(
     Raises:
         ValueError: If a value is invalid, or too large for float32.
     """
-    numbers = days_of(read_dates(values, format)) if kind == "date" else numbers_of(values).to_numpy(np.float64)
+    numbers = days_of(read_dates(values, format)) if kind == "date" else parse_numbers(values, format).to_numpy()
     is_present = values.notna() & ~(values.isin(NO_NUMBER) & (kind == "number"))
     wrong = is_present.to_numpy() & ~fits_float32(numbers)
     if wrong.any():
-        received = values.tolist()[np.argmax(wrong)]
+        place = int(np.argmax(wrong))
+        received = f"{values.tolist()[place]!r} in row {values.index[place] + 1}"
         rule = f"dates like {example_of(format)}" if kind == "date" else f"finite numbers up to {MAX_FLOAT32:.1e}"
+        if kind == "number" and format:
+            rule = f"finite numbers like {format}"
         other = "leave it empty if it is unknown"
         if to_learn:
             other = f"take another kind: --set dataset.table.columns.{name}=category"
-        raise ValueError(f"Column `{name}` must hold {rule}. Received: {received!r}. Correct it, or {other}.")
+        raise ValueError(f"Column `{name}` must hold {rule}. Received: {received}. Correct it, or {other}.")
     return numbers

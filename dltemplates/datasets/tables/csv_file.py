@@ -2,26 +2,148 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from dltemplates.datasets.spec import IOSpec, rules_of
 from dltemplates.datasets.tables.columns import MISSING
+from dltemplates.datasets.tables.csv_text import Record, read_records
+from dltemplates.settings import CsvSettings
 
 AS_TEXT: dict[str, Any] = {"dtype": str, "skipinitialspace": True, "na_filter": False}  # pandas options
+MAX_LINES = 3  # named in an error
 
 
-def read_csv(path: Path) -> pd.DataFrame:
+@dataclass(frozen=True)
+class CsvFile:
+    """A CSV file as text.
+
+    Attributes:
+        table: Its cells by column name; missing ones are NaN.
+        separator: The separator of its cells.
+        encoding: Its encoding, if it is none of UTF-8, UTF-16 and UTF-32.
+        remarks: How it is read, unless it is UTF-8 with commas.
+    """
+
+    table: pd.DataFrame
+    separator: str = ","
+    encoding: str | None = None
+    remarks: tuple[str, ...] = ()
+
+
+def read_csv(
+    path: Path,
+    settings: CsvSettings | None = None,
+    *,
+    option: str | None = "dataset.table",
+    reference: IOSpec | None = None,
+) -> CsvFile:
     """Read a CSV file with a header as text. Cells that are empty, `?`, `NA`, `NaN` or `nan` are missing.
 
     Spaces around cells are stripped. An empty column without a name is left out: some programs end each row with a
     comma.
 
+    Args:
+        path: The file.
+        settings: Its separator and encoding, where the detected ones are wrong.
+        option: Table of the template with these settings; None if the user cannot set them.
+        reference: Spec or contract of a trained network, whose encoding is tried before others.
+
     Raises:
-        ValueError: If it cannot be read, has no rows, uses another separator than commas, has rows longer than the
-            header, or two columns share a name.
+        ValueError: If it cannot be read, has no rows, has rows of another length than the header, or two columns share
+            a name.
     """
+    settings = settings or CsvSettings()
+    records = read_records(
+        path,
+        separator=settings.separator,
+        encoding=settings.encoding,
+        expected_encoding=reference.encoding if reference else None,
+        option=option,
+    )
+    if rules_of(reference) < 3 and records.separator == "," and not records.encoding:
+        return CsvFile(_read_by_older_rules(path))
+    if not records.records:
+        raise ValueError(
+            f"A table must be a CSV file in UTF-8 with a header. Received: {path}, an empty file. Write a header."
+        )
+    header, *rows = records.records
+    names = pd.Series(header.cells, dtype=object).str.strip()
+    _check_title(path, header, rows)
+    _check_lengths(path, header, rows, records.separator, option)
+    columns = [str(column) for column in range(len(names))]
+    table = pd.DataFrame([record.cells for record in rows], columns=columns, dtype=str)
+    return CsvFile(_with_names(path, table, names), records.separator, records.encoding, records.remarks)
+
+
+def clean(table: pd.DataFrame) -> pd.DataFrame:
+    """Strip the spaces around cells, and set missing cells to NaN."""
+    stripped = table.apply(lambda column: column.str.strip())
+    return stripped.mask(stripped.isin(MISSING))
+
+
+def _check_title(path: Path, header: Record, rows: list[Record]) -> None:
+    """Raise a `ValueError` if the first line is a title instead of column names."""
+    widths = {len(row.cells) for row in rows}
+    names = [cell.strip() for cell in header.cells]
+    is_alone = len(names) == 1 and widths and 1 not in widths
+    has_values = any(cell.strip() for row in rows for cell in row.cells[1:])
+    is_padded = len(names) > 1 and names[0] and not any(names[1:]) and has_values
+    if is_alone or is_padded:
+        raise ValueError(
+            f"A table must begin with the column names. Received: {path}, where line {header.line} is one cell, and "
+            f"line {rows[0].line} has {len(rows[0].cells)}: line {header.line} is a title line. Remove it, or name all "
+            "columns in it."
+        )
+
+
+def _check_lengths(path: Path, header: Record, rows: list[Record], separator: str, option: str | None) -> None:
+    """Raise a `ValueError` unless each row has as many cells as the header."""
+    width = len(header.cells)
+    wrong = [record for record in rows if len(record.cells) != width]
+    if not wrong:
+        return
+    widths = {len(record.cells) for record in rows}
+    if len(wrong) == len(rows) and widths == {width + 1} and not any(record.cells[-1].strip() for record in wrong):
+        raise ValueError(
+            f"Each row must have one cell per column name, {width}. Received: {width + 1} cells in the rows of {path}. "
+            "Name all columns, or remove the comma that ends each row."
+        )
+    lines = ", ".join(f"{len(record.cells)} in line {record.line}" for record in wrong[:MAX_LINES])
+    more = f" and {len(wrong) - MAX_LINES} more lines" if len(wrong) > MAX_LINES else ""
+    way_out = f"Complete these lines, and put cells that hold {separator!r} in quotes"
+    if len(wrong) == len(rows) and len(widths) == 1:
+        way_out = f"Name all columns; if line {header.line} is a title, remove it"
+    if option:
+        way_out += f"; for another separator, --set '{option}.separator=\";\"'"
+    raise ValueError(
+        f"Each row must have one cell per column name, {width}. Received: {lines}{more} of {path}. {way_out}."
+    )
+
+
+def _with_names(path: Path, table: pd.DataFrame, names: pd.Series) -> pd.DataFrame:
+    """Return the cleaned table with the names of its columns; empty columns without a name are left out.
+
+    Raises:
+        ValueError: If it has no rows, or two columns share a name.
+    """
+    if duplicates := sorted(set(names[names.duplicated() & (names != "")])):
+        raise ValueError(
+            f"Columns must have different names. Received: {', '.join(duplicates)} twice in {path}. Rename one."
+        )
+    if not len(table):
+        raise ValueError(f"A table must have rows. Received: {path}, which has none. Add some.")
+    table = clean(table)
+    named = ((names != "") | table.notna().any().to_numpy()).to_numpy()
+    table.columns = [name or f"Unnamed: {place}" for place, name in enumerate(names)]
+    return table.loc[:, named]
+
+
+def _read_by_older_rules(path: Path) -> pd.DataFrame:
+    """Read a table as before version 3 of the reading rules: short rows are filled up with missing cells."""
     try:
         table = pd.read_csv(path, encoding="utf-8-sig", **AS_TEXT)
         header = pd.read_csv(path, encoding="utf-8-sig", header=None, nrows=1, **AS_TEXT)
@@ -31,30 +153,10 @@ def read_csv(path: Path) -> pd.DataFrame:
             "Save it as a CSV file in UTF-8."
         ) from None
     names = header.iloc[0].str.strip()
-    if len(names) == 1 and (separator := next((mark for mark in ";\t|" if mark in names[0]), None)):
-        raise ValueError(
-            f"The cells of a table must be separated by commas. Received: {names[0]!r} as the header of {path}, "
-            f"separated by {separator!r}. Save it with commas, and numbers with a point."
-        )
     if not isinstance(table.index, pd.RangeIndex):  # pandas makes an index of extra cells
         raise ValueError(
             f"Each row must have one cell per column name, {len(names)}. Received: "
             f"{len(names) + table.index.nlevels} cells in the rows of {path}. Name all columns, or remove the "
             "comma that ends each row."
         )
-    table = clean(table)
-    named = ((names != "") | table.notna().any().to_numpy()).to_numpy()
-    if duplicates := sorted(set(names[names.duplicated() & (names != "")])):
-        raise ValueError(
-            f"Columns must have different names. Received: {', '.join(duplicates)} twice in {path}. Rename one."
-        )
-    if not len(table):
-        raise ValueError(f"A table must have rows. Received: {path}, which has none. Add some.")
-    table.columns = [name or str(default) for name, default in zip(names, table.columns, strict=True)]
-    return table.loc[:, named]
-
-
-def clean(table: pd.DataFrame) -> pd.DataFrame:
-    """Strip the spaces around cells, and set missing cells to NaN."""
-    stripped = table.apply(lambda column: column.str.strip())
-    return stripped.mask(stripped.isin(MISSING))
+    return _with_names(path, table, names)

@@ -9,7 +9,9 @@ For tasks without a target, such as autoencoders, all columns are inputs except 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -20,11 +22,11 @@ from dltemplates.datasets.source import Dataset, Source
 from dltemplates.datasets.spec import DatasetSpec, IOSpec, learned_target, rules_of
 from dltemplates.datasets.split_names import split_files
 from dltemplates.datasets.tables.clean_names import WARNINGS, clean_frames, spelled_as
-from dltemplates.datasets.tables.columns import kind_of, numbers_of
-from dltemplates.datasets.tables.csv_file import read_csv
-from dltemplates.datasets.tables.dates import format_of, look_like_dates
+from dltemplates.datasets.tables.column_kinds import ColumnKind, detect, point_doubt
+from dltemplates.datasets.tables.columns import numbers_of
+from dltemplates.datasets.tables.csv_file import CsvFile, read_csv
 from dltemplates.datasets.tables.source import TableSource, input_values
-from dltemplates.datasets.tables.targets import MAX_CLASS_NUMBERS, Frames, read_targets, target_name, with_target
+from dltemplates.datasets.tables.targets import Frames, read_targets, target_kind, target_name, with_target
 from dltemplates.features import ClassId, Column, Number, columns_of
 from dltemplates.settings import DatasetSettings
 
@@ -40,13 +42,19 @@ def csv_table(path: Path, settings: DatasetSettings, *, reference: IOSpec | None
     Raises:
         ValueError: If a table breaks a rule; names it.
     """
-    files = {"train": path} if path.is_file() else split_files(path, ".csv", rules=rules_of(reference))
-    frames = clean_frames({split: read_csv(file) for split, file in files.items()}, reference)
-    return frame_dataset(frames, settings, reference=reference)
+    paths = {"train": path} if path.is_file() else split_files(path, ".csv", rules=rules_of(reference))
+    files = {split: read_csv(file, settings.of_table(), reference=reference) for split, file in paths.items()}
+    frames = clean_frames({split: file.table for split, file in files.items()}, reference)
+    return frame_dataset(frames, settings, reference=reference, files=files)
 
 
 def frame_dataset(
-    frames: Frames, settings: DatasetSettings, *, reference: IOSpec | None = None, target: str | None = None
+    frames: Frames,
+    settings: DatasetSettings,
+    *,
+    reference: IOSpec | None = None,
+    target: str | None = None,
+    files: Mapping[str, CsvFile] = MappingProxyType({}),
 ) -> Dataset:
     """Build a dataset from the tables of its splits.
 
@@ -55,6 +63,7 @@ def frame_dataset(
         settings: As in `csv_table`.
         reference: As in `csv_table`.
         target: The column to predict; None to follow the settings, or for no target.
+        files: The files of the splits, if the tables are from files.
 
     Raises:
         ValueError: As in `csv_table`.
@@ -71,11 +80,13 @@ def frame_dataset(
         _check_columns(first, settings)
     if target is None and settings.target and (reference is None or settings.target in first):
         target = target_name(first, settings, reference)
-    columns = learned or _columns(frames, settings, target)
-    guessed = [column for column in columns if column.name not in settings.of_table().columns and not learned]
-    warnings = [_category_warning(column.name, first[column.name]) for column in guessed if column.kind == "category"]
+    warnings: list[str | None] = []
+    columns = learned
+    if not learned:
+        columns, warnings = _columns(frames, settings, target, files)
     warnings += [] if learned else [_header_warning(list(map(str, first)))]
     warnings += first.attrs.get(WARNINGS, ())
+    warnings += dict.fromkeys(remark for file in files.values() for remark in file.remarks)
     skipped: dict[str, str] = {}
     if target is None:
         value: ClassId | Number = class_value(("rows",))  # no target: one class for all rows
@@ -83,11 +94,17 @@ def frame_dataset(
     else:
         known = learned_target(reference) if reference else None
         frames, skipped = with_target(target, frames)
-        targets, classes = read_targets(target, frames, settings, known, rules=rules_of(reference))
+        kind = target_kind(target, frames, settings, known, rules=rules_of(reference))
+        warnings.append(kind.doubt)
+        if not known and _is_detected(target, kind, settings):
+            inputs = [ColumnKind(column.kind, column.format) for column in columns]
+            values = pd.concat([frame[target] for frame in frames.values()])
+            warnings.append(point_doubt(target, values, inputs, [file.separator for file in files.values()]))
+        targets, classes = read_targets(target, frames, kind, known, rules=rules_of(reference))
         warnings += look_alikes("classes", classes) if classes and not known else []
-        value = in_column(known or (class_value(classes) if classes else number_value(1)), target)
+        value = in_column(known or (class_value(classes) if classes else number_value(1)), target, kind.format)
     sources: dict[str, Source] = {
-        split: TableSource(frame, columns, value, targets[split], to_learn=not learned)
+        split: TableSource(frame, columns, value, targets[split], to_learn=not learned, file=files.get(split))
         for split, frame in frames.items()
     }
     spec = DatasetSpec(
@@ -96,6 +113,7 @@ def frame_dataset(
         sizes={split: len(source) for split, source in sources.items()},
         skipped=skipped,
         warnings=tuple(filter(None, warnings)),
+        encoding=next((file.encoding for file in files.values() if file.encoding), None),
     )
     return Dataset(spec, sources)
 
@@ -111,32 +129,41 @@ def with_a_target(dataset: Dataset, settings: DatasetSettings, *, reference: IOS
         return dataset
     frames = {split: source.table for split, source in sources.items()}
     name = target_name(frames["train"], spelled_as(map(str, frames["train"]), settings), reference)
-    return frame_dataset(frames, settings, reference=reference, target=name)
+    files = {split: source.file for split, source in sources.items() if source.file}
+    return frame_dataset(frames, settings, reference=reference, target=name, files=files)
 
 
-def _columns(frames: Frames, settings: DatasetSettings, target: str | None) -> list[Column]:
-    """Return the input columns with their kinds.
+def _columns(
+    frames: Frames, settings: DatasetSettings, target: str | None, files: Mapping[str, CsvFile]
+) -> tuple[list[Column], list[str | None]]:
+    """Return the input columns with their kinds and formats, and the doubts about them.
 
     Raises:
         ValueError: If there is none, or dates are ambiguous.
     """
     first = frames["train"]
     names = [str(column) for column in first if column != target]
-    kinds = {name: settings.of_table().columns.get(name) or kind_of(first[name]) for name in names}
-    inputs = [Column(name=name, kind=kind, place=0) for name, kind in kinds.items() if kind != "skip"]
-    if not inputs:
-        raise ValueError("A table must have an input column. Received: none but the target. Add one.")
-    return [
-        column.model_copy(update={"place": place, "format": _format(column, frames)})
-        for place, column in enumerate(inputs)
+    tables = pd.concat([frame[names] for frame in frames.values()])
+    kinds = {name: detect(name, first[name], tables[name], settings.of_table().columns.get(name)) for name in names}
+    separators = [file.separator for file in files.values()]
+    doubts = [
+        kind.doubt
+        or (point_doubt(name, tables[name], kinds.values(), separators) if _is_detected(name, kind, settings) else None)
+        for name, kind in kinds.items()
     ]
+    kinds = {name: kind for name, kind in kinds.items() if kind.kind != "skip"}
+    if not kinds:
+        raise ValueError("A table must have an input column. Received: none but the target. Add one.")
+    columns = [
+        Column.model_validate({"name": name, "kind": kind.kind, "format": kind.format, "place": place})
+        for place, (name, kind) in enumerate(kinds.items())
+    ]
+    return columns, doubts
 
 
-def _format(column: Column, frames: Frames) -> str | None:
-    """Return the date format of a column in all splits; None for ISO 8601 and for other columns."""
-    if column.kind != "date":
-        return None
-    return format_of(column.name, pd.concat([frame[column.name] for frame in frames.values()]))
+def _is_detected(name: str, kind: ColumnKind, settings: DatasetSettings) -> bool:
+    """Return whether a column is detected as numbers such as `1234.5`."""
+    return kind.kind == "number" and kind.format is None and name not in settings.of_table().columns
 
 
 def _check_columns(table: pd.DataFrame, settings: DatasetSettings) -> None:
@@ -154,25 +181,3 @@ def _header_warning(names: list[str]) -> str | None:
     if 2 * len(numbers) <= len(names) or is_counted:
         return None
     return f"the first row is read as column names, but {', '.join(names[:3])} look like data: write names above them"
-
-
-def _category_warning(name: str, values: pd.Series) -> str | None:
-    """Warn if a column read as categories may be something else."""
-    present = values.dropna()
-    numbers = numbers_of(present)
-    if 2 * numbers.notna().sum() > len(present):
-        return (
-            f"column `{name}` is read as categories, because {present[numbers.isna()].iloc[0]!r} is not a number, "
-            f"unlike most of it: correct it, or say --set dataset.table.columns.{name}=category"
-        )
-    if look_like_dates(present):
-        return (
-            f"column `{name}` is read as categories, but looks like dates, such as {present.iloc[0]!r}: say "
-            f"--set dataset.table.columns.{name}=date, or =category"
-        )
-    if present.nunique() > max(MAX_CLASS_NUMBERS, len(present) / 2):
-        return (
-            f"column `{name}` is read as categories, {present.nunique()} different ones in {len(present)} rows, "
-            f"too many to learn from: leave it out, --set dataset.table.columns.{name}=skip"
-        )
-    return None

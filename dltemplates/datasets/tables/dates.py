@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -12,7 +14,13 @@ MONTH = r"\s*\d{4}-\d{2}(-\d{2}([T ].*)?)?"  # or only a month, in series; in a 
 DAYS = (
     *("%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y"),
     *("%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y"),
+    *("%Y.%m.%d", "%Y.%m.%d.", "%Y. %m. %d", "%Y. %m. %d.", "%Y년 %m월 %d일", "%Y년%m월%d일"),
+    *("%d/%m/%y", "%m/%d/%y", "%y/%m/%d", "%d.%m.%y", "%y.%m.%d", "%y. %m. %d.", "%d-%m-%y", "%m-%d-%y", "%y-%m-%d"),
 )  # other formats than ISO 8601; a time may follow
+TIMES = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
+ISO_DAY = r"\s*\d{4}-\d{1,2}-\d{1,2}([T ].*)?"  # or without zeros in front
+COMPACT = r"(19|20)\d{2}(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])"  # a date without separators, or a number
+ORDERS = {"day_first": "d", "month_first": "m", "year_first": "y"}  # setting -> the first directive of the format
 
 
 def is_dates(values: pd.Series, pattern: str) -> bool:
@@ -23,36 +31,61 @@ def is_dates(values: pd.Series, pattern: str) -> bool:
     return bool(len(text)) and bool(text.str.fullmatch(pattern).all())
 
 
-def format_of(name: str, values: pd.Series) -> str | None:
+def date_formats(values: pd.Series, order: str | None = None) -> list[str | None]:
+    """Return the formats that read all dates of a column, one for each meaning; nothing if it has other text.
+
+    Args:
+        values: The column as text.
+        order: `day_first`, `month_first` or `year_first`, if it is known.
+
+    Returns:
+        The formats; None for ISO 8601.
+    """
+    texts = pd.Series(values.dropna().unique(), dtype=object)
+    if not len(texts) or not texts[:1].astype(str).str.contains(r"\d").all():
+        return []
+    if texts.astype(str).str.fullmatch(ISO_DAY).all() and read_dates(texts).notna().all():
+        return [None]
+    found: dict[bytes, str | None] = {}
+    for format in (day + time for day in DAYS for time in TIMES):
+        is_wanted = order is None or _first_part(format) == ORDERS[order]
+        if is_wanted and read_dates(texts[:1], format).notna().all():  # most formats fail at the first date
+            dates = read_dates(texts, format)
+            if dates.notna().all():
+                found.setdefault(dates.to_numpy().tobytes(), format)
+    return list(found.values())
+
+
+def format_of(name: str, values: pd.Series, order: str | None = None) -> str | None:
     """Return the date format of a column; None for ISO 8601 or an unknown format.
+
+    Args:
+        name: Name of the column.
+        values: The column as text.
+        order: As in `date_formats`.
 
     Raises:
         ValueError: If two formats fit and give different dates.
     """
-    format, *others = _formats_of(values)
-    for other in others:
-        if not read_dates(values, format).equals(read_dates(values, other)):
-            raise ValueError(
-                f"The dates of column `{name}` must have one meaning. Received: "
-                f"{values.dropna().iloc[0]!r} and others, which fit both {format} and {other}. "
-                "Write them like 2024-12-31."
-            )
-    return format
+    formats = date_formats(values, order)
+    if len(formats) > 1:
+        raise ValueError(
+            f"The dates of column `{name}` must have one meaning. Received: "
+            f"{values.dropna().iloc[0]!r} and others, which fit {' and '.join(map(str, formats))}. "
+            f"Write them like 2024-12-31, or set the kind of the column to {orders_of(formats)}."
+        )
+    return formats[0] if formats else None
 
 
-def look_like_dates(values: pd.Series) -> bool:
-    """Return whether a column has text dates in another format than ISO 8601."""
-    return _formats_of(pd.Series(values.dropna().unique())) != [None]
+def orders_of(formats: Sequence[str | None]) -> str:
+    """Name the settings that choose between formats."""
+    names = {part: order for order, part in ORDERS.items()}
+    return " or ".join(dict.fromkeys(names[_first_part(format)] for format in formats if format))
 
 
-def _formats_of(values: pd.Series) -> list[str | None]:
-    """Return the formats that read all dates of a column; `[None]` for ISO 8601 or an unknown format."""
-    texts = values.dropna()
-    if read_dates(texts).notna().all():
-        return [None]
-    formats = [day + time for day in DAYS for time in ("", " %H:%M", " %H:%M:%S")]
-    known = [format for format in formats if read_dates(texts[:1], format).notna().all()]
-    return [format for format in known if read_dates(texts, format).notna().all()] or [None]
+def _first_part(format: str) -> str:
+    """Return whether a format begins with the day `d`, the month `m` or the year `y`."""
+    return {"b": "m"}.get(first := format[1].lower(), first)
 
 
 def read_dates(values: pd.Series, format: str | None = None) -> pd.Series:

@@ -14,6 +14,7 @@ from dltemplates.datasets.spec import IOSpec
 from dltemplates.datasets.tables.clean_names import clean_frames
 from dltemplates.datasets.tables.columns import MISSING, encode_rows, find_unknown, raw_rows
 from dltemplates.datasets.tables.csv_file import read_csv
+from dltemplates.datasets.tables.csv_text import SEPARATORS
 from dltemplates.features import Column, Feature, Number, WithColumns, columns_of
 
 Example = tuple[str, dict[str, np.ndarray], list[str]]
@@ -24,7 +25,7 @@ def read_rows(text: str | Path, values: Sequence[Feature], *, reference: IOSpec 
 
     Args:
         text: A `.csv` file with a header, with or without the target; or one row, as `name=value,name=value` or as
-            values in the order of the training table.
+            values in the order of the training table. Another separator than the comma may separate them.
         values: The network's inputs.
         reference: Spec or contract of the network.
 
@@ -41,14 +42,13 @@ def read_rows(text: str | Path, values: Sequence[Feature], *, reference: IOSpec 
             raise ValueError(
                 f"An input must be a CSV file or a row. Received: {path}, which does not exist. Check the path."
             )
-        table = read_csv(path)
+        table = _clean(read_csv(path, option=None, reference=reference).table, reference)
         names = [f"{path} row {number}" for number in range(1, len(table) + 1)]
     else:
-        table = pd.DataFrame([_parse_row(str(text), values)], dtype=str)
+        rows = _parse_row(str(text), values)
+        table = _most_known([_clean(pd.DataFrame([row], dtype=str), reference) for row in rows], values)
         names = [str(text)]
-    columns = [column for value in values for column in columns_of(value)]
-    table = clean_frames({"rows": table}, reference)["rows"]
-    raw = raw_rows(columns, table)
+    raw = _raw(table, values)
     arrays = {value.name: encode_rows(value, raw) for value in values}
     unknown = {name: rows for value in values for name, rows in find_unknown(value, raw).items()}
     return [
@@ -74,22 +74,55 @@ def _with_columns(value: Feature) -> Feature:
     return Number(name=value.name, dtype=value.dtype, shape=value.shape, columns=names)
 
 
-def _parse_row(text: str, values: Sequence[Feature]) -> dict[str, str | None]:
-    """Parse the cells of one row, by column; None for missing ones."""
+def _clean(table: pd.DataFrame, reference: IOSpec | None) -> pd.DataFrame:
+    return clean_frames({"rows": table}, reference)["rows"]
+
+
+def _raw(table: pd.DataFrame, values: Sequence[Feature]) -> pd.DataFrame:
+    return raw_rows([column for value in values for column in columns_of(value)], table)
+
+
+def _parse_row(text: str, values: Sequence[Feature]) -> list[dict[str, str | None]]:
+    """Parse the cells of one row, by column, with each separator that fits; None for missing ones."""
     known = [column for value in values for column in columns_of(value)]
     columns = [column.name for column in sorted(known, key=lambda column: column.place)]
-    (cells,) = csv.reader([text], skipinitialspace=True)
-    is_named = all("=" in cell for cell in cells)
-    named = dict(cell.split("=", 1) for cell in cells) if is_named else {}
-    spellings = same_as(columns, named)
-    row = (
-        {spellings.get(name, name): cell for name, cell in named.items()}
-        if is_named
-        else dict(zip(columns, cells, strict=False))
-    )
-    if set(row) != set(columns) or (not is_named and len(cells) != len(columns)):
+    rows = [row for separator in SEPARATORS if (row := _cells_by_column(text, separator, columns)) is not None]
+    if not rows:
         raise ValueError(
             f"A row must give a value for each of {', '.join(columns)}. Received: {text!r}. "
-            "Write name=value,name=value, or the values in that order; leave the value empty if it is missing."
+            "Write name=value,name=value, or the values in that order; leave the value empty if it is missing. If a "
+            "value holds a comma, separate them by `;`."
         )
-    return {name: None if cell.strip() in MISSING else cell.strip() for name, cell in row.items()}
+    return [{name: None if cell.strip() in MISSING else cell.strip() for name, cell in row.items()} for row in rows]
+
+
+def _most_known(tables: Sequence[pd.DataFrame], values: Sequence[Feature]) -> pd.DataFrame:
+    """Return the row that the network reads with the fewest unknown categories: `3,5;red` may have two meanings.
+
+    Raises:
+        ValueError: If it reads none.
+    """
+    readable: list[tuple[int, pd.DataFrame]] = []
+    errors = []
+    for table in tables:
+        try:
+            raw = _raw(table, values)
+        except ValueError as error:
+            errors.append(error)
+            continue
+        unknown = [rows for value in values for rows in find_unknown(value, raw).values()]
+        readable.append((sum(int(rows.sum()) for rows in unknown), table))
+    if not readable:
+        raise errors[0]
+    return min(readable, key=lambda scored: scored[0])[1]
+
+
+def _cells_by_column(text: str, separator: str, columns: Sequence[str]) -> dict[str, str] | None:
+    """Split the cells of one row; None if they are not one for each column."""
+    (cells,) = csv.reader([text], delimiter=separator, skipinitialspace=True)
+    if all("=" in cell for cell in cells):
+        named = dict(cell.split("=", 1) for cell in cells)
+        spellings = same_as(columns, named)
+        row = {spellings.get(name, name): cell for name, cell in named.items()}
+        return row if set(row) == set(columns) else None
+    return dict(zip(columns, cells, strict=True)) if len(cells) == len(columns) else None

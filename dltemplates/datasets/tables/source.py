@@ -12,6 +12,7 @@ from dltemplates.datasets.features import fits_float32
 from dltemplates.datasets.source import Arrays, ArraySource, BaseSource, Dataset, Source
 from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.datasets.tables.columns import categories_value, encode_rows, features_value, find_unknown, raw_rows
+from dltemplates.datasets.tables.csv_file import CsvFile
 from dltemplates.features import AnyFeature, Category, Column, Feature, Number, columns_of
 
 
@@ -24,6 +25,7 @@ class TableSource(BaseSource):
         target: The target.
         targets: The target of each row, (n, ...).
         to_learn: Whether the rows are for training, instead of for a trained network.
+        file: The file of the table; None if it is not from a file.
     """
 
     def __init__(
@@ -34,12 +36,14 @@ class TableSource(BaseSource):
         targets: np.ndarray,
         *,
         to_learn: bool = True,
+        file: CsvFile | None = None,
     ):
         self.table = table
         self.columns = tuple(columns)
         self.target = target
         self.targets = targets.astype(target.dtype)
         self.to_learn = to_learn
+        self.file = file
         self._fitted: tuple[tuple[Feature, ...], Source] | None = None
 
     def __len__(self) -> int:

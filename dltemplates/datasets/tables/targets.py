@@ -10,12 +10,14 @@ import pandas as pd
 from dltemplates.datasets.features import MAX_FLOAT32, fits_float32
 from dltemplates.datasets.names import in_order, same_as
 from dltemplates.datasets.spec import READING_RULES, IOSpec, target_column
-from dltemplates.datasets.tables.columns import numbers_of, places_of, without_point
+from dltemplates.datasets.tables.column_kinds import MAX_CLASS_NUMBERS, ColumnKind, detect
+from dltemplates.datasets.tables.columns import kind_of, places_of, without_point
+from dltemplates.datasets.tables.dates import ORDERS, date_formats
+from dltemplates.datasets.tables.number_forms import parse_numbers, share_of_numbers
 from dltemplates.features import ClassId, Number, columns_of
 from dltemplates.settings import DatasetSettings
 
 MIN_RELATIVE_RANGE = 1e-6  # range as a share of the greatest value: float32 has seven digits
-MAX_CLASS_NUMBERS = 20  # up to this many different whole numbers are classes
 Frames = dict[str, pd.DataFrame]  # the rows of each split
 Targets = dict[str, np.ndarray]
 
@@ -59,10 +61,68 @@ def with_target(name: str, frames: Frames) -> tuple[Frames, dict[str, str]]:
     return {split: frame[rows_with_target[split]] for split, frame in frames.items()}, skipped
 
 
-def read_targets(
+def target_kind(
     name: str,
     frames: Frames,
     settings: DatasetSettings,
+    known: ClassId | Number | None = None,
+    *,
+    rules: int = READING_RULES,
+) -> ColumnKind:
+    """Return the kind of the target, `number` or `category`, with the form of its numbers.
+
+    Args:
+        name: Its column.
+        frames: The rows of each split, which all have a target.
+        settings: Its kind, if it is not what it looks like.
+        known: The target of a trained network.
+        rules: Version of the reading rules; before 3, only numbers such as `1234.5` are numbers.
+
+    Raises:
+        ValueError: If its kind is neither, or it is mostly numbers.
+    """
+    if isinstance(known, ClassId):
+        return ColumnKind("category")
+    if known:
+        return ColumnKind("number", known.columns[0].format if known.columns else None)
+    setting = settings.of_table().columns.get(name)
+    if setting in ("date", "skip", *ORDERS):
+        raise ValueError(
+            f"The target must be a number or a category. Received: {name}={setting} in "
+            "`dataset.table.columns`. Leave it out of there, or choose another column: --set dataset.target=NAME."
+        )
+    values = pd.concat([frame[name] for frame in frames.values()])
+    found = detect(name, values, values, setting) if rules >= 3 else ColumnKind(setting or kind_of(values))
+    if setting:
+        return found
+    form = found.format if found.kind == "number" else None
+    numbers = parse_numbers(values, form)
+    valid = numbers.dropna()
+    if (valid == valid.round()).all() and 0 < valid.nunique() <= MAX_CLASS_NUMBERS:
+        return ColumnKind("category")
+    is_mixed = rules >= 3 and found.kind == "category" and share_of_numbers(values) > 0.5
+    if 2 * len(valid) > len(values) > len(valid) or is_mixed:
+        odd = values[numbers.isna()].iloc[0]
+        raise ValueError(
+            f"The target must be numbers, or classes. Received: {odd!r} in "
+            f"`{name}`, which is mostly numbers. Correct it, or leave it empty to leave the row out; for classes, "
+            f"--set dataset.table.columns.{name}=category."
+        )
+    if found.kind == "number" and len(valid) == len(values):
+        return found
+    if rules >= 3 and date_formats(values):
+        doubt = (
+            f"the target `{name}` is read as classes, but looks like dates, such as {values.iloc[0]!r}: choose "
+            f"another, --set dataset.target=NAME, or say --set dataset.table.columns.{name}=category"
+        )
+        return ColumnKind("category", doubt=doubt)
+    return ColumnKind("category")
+
+
+def read_targets(
+    name: str,
+    frames: Frames,
+    kind: ColumnKind,
     known: ClassId | Number | None,
     *,
     rules: int = READING_RULES,
@@ -72,7 +132,7 @@ def read_targets(
     Args:
         name: Its name.
         frames: The rows of each split.
-        settings: Its kind, if it is not what it looks like.
+        kind: Its kind, from `target_kind`.
         known: The target of a trained network.
         rules: Version of the reading rules.
 
@@ -82,42 +142,16 @@ def read_targets(
     Raises:
         ValueError: If it has invalid values, or is the same everywhere.
     """
-    if known:
-        kind, classes = ("category", known.classes) if isinstance(known, ClassId) else ("number", None)
-    else:
-        kind, classes = _kind(name, frames, settings), None
-    if kind == "category":
+    classes = known.classes if isinstance(known, ClassId) else None
+    if kind.kind == "category":
         texts = {text for frame in frames.values() for text in frame[name].unique()}
         classes = classes or in_order(map(without_point, texts), rules=rules)
         targets = {split: _class_ids(name, frame[name], classes) for split, frame in frames.items()}
     else:
-        targets = {split: _numbers(name, frame[name]) for split, frame in frames.items()}
+        targets = {split: _numbers(name, frame[name], kind.format) for split, frame in frames.items()}
     if not known:
         _check_varies(name, targets)
     return {split: values.astype(np.int64 if classes else np.float32) for split, values in targets.items()}, classes
-
-
-def _kind(name: str, frames: Frames, settings: DatasetSettings) -> str:
-    kind = settings.of_table().columns.get(name)
-    if kind in ("date", "skip"):
-        raise ValueError(
-            f"The target must be a number or a category. Received: {name}={kind} in "
-            "`dataset.table.columns`. Leave it out of there, or choose another column: --set dataset.target=NAME."
-        )
-    if kind:
-        return kind
-    values = pd.concat([frame[name] for frame in frames.values()])
-    numbers = numbers_of(values)
-    valid = numbers.dropna()
-    if (valid == valid.round()).all() and valid.nunique() <= MAX_CLASS_NUMBERS:
-        return "category"
-    if 2 * len(valid) > len(values) > len(valid):
-        raise ValueError(
-            f"The target must be numbers, or classes. Received: {values[numbers.isna()].iloc[0]!r} in "
-            f"`{name}`, which is mostly numbers. Correct it, or leave it empty to leave the row out; for classes, "
-            f"--set dataset.table.columns.{name}=category."
-        )
-    return "number" if len(valid) == len(values) else "category"
 
 
 def _class_ids(name: str, values: pd.Series, classes: tuple[str, ...]) -> np.ndarray:
@@ -131,13 +165,13 @@ def _class_ids(name: str, values: pd.Series, classes: tuple[str, ...]) -> np.nda
     return ids.astype(np.int64)
 
 
-def _numbers(name: str, values: pd.Series) -> np.ndarray:
-    numbers = numbers_of(values).to_numpy(np.float64)
+def _numbers(name: str, values: pd.Series, form: str | None) -> np.ndarray:
+    numbers = parse_numbers(values, form).to_numpy(np.float64)
     wrong = ~fits_float32(numbers)
     if wrong.any():
         raise ValueError(
-            f"A number to predict must be finite, up to {MAX_FLOAT32:.1e}. Received: "
-            f"{values.tolist()[np.argmax(wrong)]!r} in `{name}`. "
+            f"A number to predict must be finite, up to {MAX_FLOAT32:.1e}{f', like {form}' if form else ''}. Received: "
+            f"{values.iloc[np.argmax(wrong)]!r} in row {values.index[np.argmax(wrong)] + 1} of `{name}`. "
             f"Correct it; for classes, --set dataset.table.columns.{name}=category."
         )
     return numbers[:, None]

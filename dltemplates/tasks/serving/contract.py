@@ -86,6 +86,7 @@ class Contract(BaseModel):
         reading_rules: Version of the rules that read and split the data; 1 for the first version.
         sha256: Digest of the exported file, as in `file_digest.py`; None outside a file, and in files of earlier
             versions.
+        encoding: Encoding of its training data, a CSV file that is not in Unicode.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -105,6 +106,7 @@ class Contract(BaseModel):
     split: Split | None = None
     reading_rules: int = 1
     sha256: str | None = None
+    encoding: str | None = None
 
     @property
     def labels(self) -> tuple[str, ...] | None:
@@ -122,7 +124,7 @@ class Contract(BaseModel):
                 f"A part of a system must have `system` in its contract. Received: {self.name}, without it. "
                 "Export it again."
             )
-        return Contract(name=self.name, data=self.data, split=self.split, **dict(self.system))
+        return Contract(name=self.name, data=self.data, split=self.split, encoding=self.encoding, **dict(self.system))
 
     def files(self) -> dict[str, str]:
         """Return the texts stored inside an exported file, by file name."""

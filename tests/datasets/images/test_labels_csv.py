@@ -105,7 +105,7 @@ def test_invalid_rows_are_refused(table):
 def test_a_file_that_is_not_a_table_is_refused(table):
     path = table("file,x", ["1", "2", "3"])
     (path / "labels.csv").write_bytes(b"file,x\n\xff\xfe\x00")
-    with pytest.raises(ValueError, match=r"labels.csv.*CSV.*UTF-8.*Received: .*codec"):
+    with pytest.raises(ValueError, match=r"CSV.*UTF-8.*Received: .*labels.csv"):
         load(path)
     (path / "labels.csv").write_bytes(b"")
     with pytest.raises(ValueError, match="Received: an empty file"):

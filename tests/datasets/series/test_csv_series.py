@@ -226,8 +226,28 @@ def test_a_date_column_may_have_another_format(load, file):
         rows=6, month=pd.date_range("2020-04-01", periods=6).strftime("%d/%m/%Y")
     )  # day or month first: ambiguous by themselves
     assert next_window(file(few), spec, 1)[1] == ["2020-04-07"]
-    with pytest.raises(ValueError, match="Received: 10/01/2020 in row 1 of `month`.*=skip.*=date"):
+    assert load(frame, settings()).spec.targets == spec.targets
+    frame = table(month=pd.date_range("1995-01", periods=ROWS, freq="MS").strftime("%d/%m/%Y"))
+    with pytest.raises(ValueError, match="one meaning. Received: '01/01/1995' .* to day_first or month_first"):
         load(frame, settings())
+    assert load(frame, settings(columns={"month": "day_first"})).spec.targets[2].frequency == "MS"
+    with pytest.raises(ValueError, match="Received: soon in row 1 of `month`.*=skip.*=date"):
+        load(table(month="soon"), settings())
+
+
+def test_numbers_of_another_form_are_read(load, file):
+    """The form is found in training and kept for other data."""
+    sales = np.arange(ROWS) * 1000.5
+    comma = [f"{value:,.1f}".translate(str.maketrans(",.", ".,")) for value in sales]
+    spec = load(table(sales=comma), settings()).spec
+    assert spec.inputs[0].mean == load(table(sales=sales), settings()).spec.inputs[0].mean
+    assert spec.inputs[0].columns[1].format == "1.234,5"
+    window, _ = next_window(file(table(sales=comma)), spec, 1)
+    assert window[0, -1, 1] == np.float32(sales[-1])
+    with pytest.raises(ValueError, match="in every row, like 1.234,5. Received: 10.5 in row 1 of `sales`"):
+        next_window(file(table(sales="10.5")), spec, 1)
+    (doubt,) = load(table(sales=[f"{n},{n:03}" for n in range(1, ROWS + 1)]), settings()).spec.warnings
+    assert re.search("'1,001' is read as 1001, but may be 1.001: say --set dataset.series.columns.sales=dec", doubt)
 
 
 def test_a_series_is_evaluated_whole(load, file):

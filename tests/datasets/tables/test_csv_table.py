@@ -174,11 +174,14 @@ DOUBTS = {
         [f"n{row}" for row in range(ROWS)],
         r"`colour`.* 40 different ones in .*table\.columns\.colour=skip",
     ),
-    "dates": (
-        pd.date_range("2024-01-01", periods=ROWS).strftime("%d/%m/%Y"),
-        r"like dates, such as '01/01/2024'.*\.colour=date",
+    "dates of two forms": (
+        ["31/12/2024", "12/31/2024"] * 20,
+        r"looks like dates, such as '31/12/2024': write them all like 2024-12-31, or say .*=category",
     ),
-    "few dates": (["31/12/2024", "30/12/2024"] * 20, r"looks like dates, such as '31/12/2024': say .*=date"),
+    "dates of two meanings": (
+        ["01/02/2024", "03/04/2024"] * 20,
+        r"like dates, such as '01/02/2024', of 2 meanings: say .*\.colour=day_first or =month_first, or =category",
+    ),
     "numbers": (["3"] * 39 + ["few"], r"`colour`.* because 'few' is not a number.*table\.columns\.colour=category"),
 }
 
@@ -350,13 +353,13 @@ BROKEN = {
     "no date": (table(day="soon"), {"columns": {"day": "date"}}, r"dates like 2024-12-31\. Received: 'soon'"),
     "two ways to read": (
         table(day="03/04/2024"), {"columns": {"day": "date"}},
-        r"one meaning\. Received: '03/04/2024' and others, which fit both %d/%m/%Y and %m/%d/%Y\. Write them",
+        r"one meaning\. Received: '03/04/2024' and others, which fit %d/%m/%Y and %m/%d/%Y\. Write them",
     ),
     "two formats": (
         table(day=["31/12/2024", "12/31/2024"] * 20), {"columns": {"day": "date"}}, r"dates like 2024-12-31\. Received",
     ),
-    "an infinite number": (table(size=[np.inf, 1.0] * 20), {}, r"up to 3.4e\+38\. Received: 'inf'\. Correct it, or"),
-    "an infinite target": (table(label=[np.inf, 1.5] * 20), {}, r"finite, up to 3.4e\+38\. Received: 'inf' in `label`"),
+    "an infinite number": (table(size=[np.inf, 1.0] * 20), {}, r"up to 3.4e\+38\. Received: 'inf' in row 1\. Correct"),
+    "an infinite target": (table(label=[np.inf, 1.5] * 20), {}, r"e\+38\. Received: 'inf' in row 1 of `label`"),
     "a target that float32 does not hold": (table(label=[1e40, 1.5] * 20), {}, r"finite, up to .* Received: '1e\+40'"),
     "a number that float32 does not hold": (table(size=[-1e39, 1.0] * 20), {}, r"up to 3.4e\+38\. Received: '-1e\+39'"),
     "an empty target": (table(label=None), {}, r"must have values\. Received: none in `label`\. Fill it in"),
@@ -375,15 +378,9 @@ def test_invalid_tables_are_refused(load, name):
     ("text", "message"),
     [
         (b"a,a\n1,2\n", "Received: a twice"),
-        (b"a,b\n1,2,3\n1\n1,2,3,4,5\n", "CSV file .*UTF-8.*Received: "),
+        (b"a,b\n1,2,3\n1\n1,2,3,4,5\n", "Received: 3 in line 2, 1 in line 3, 5 in line 4 of"),
         (b"", "CSV file .*UTF-8.*Received: "),
-        (b"a,b\n\xff\xfe,1\n", "CSV file .*UTF-8.*Received: "),
-        (
-            b"a;b;label\n1;2;x\n",
-            r"Received: 'a;b;label' as the header of .*, separated by ';'",
-        ),
-        (b"a;b;label\n1,5;2,5;x\n", r"Received: 'a;b;label' .*';'.* point"),
-        (b"a\tb\n1\t2\n", r"Received: .*'\\t'"),
+        (b"a,b\n\x81,1\n", "CSV file .*UTF-8.*Received: "),
     ],
 )
 def test_files_that_are_not_tables_are_refused(tmp_path, text, message):
@@ -570,13 +567,13 @@ def test_rows_to_predict_come_from_a_file_or_are_typed(load, tmp_path):
         ("size=1", r"a value for each of"),
         (
             "big,2024-01-01,red",
-            r"`size` must hold finite numbers up to .* 'big'\. Correct it, or leave it empty",
+            r"`size` must hold finite numbers up to .* 'big' in row 1\. Correct it, or leave it empty",
         ),
         (
             "1e39,2024-01-01,red",
-            r"`size` must hold finite numbers up to .* '1e39'\. Correct it, or leave it empty",
+            r"`size` must hold finite numbers up to .* '1e39' in row 1\. Correct it, or leave it empty",
         ),
-        ("1,soon,red", r"`day` must hold dates like 2024-12-31\. Received: 'soon'\. Correct it, or leave it empty"),
+        ("1,soon,red", r"`day` must hold dates like 2024-12-31\. Received: 'soon' in row 1\. .*, or leave it empty"),
         ("none.csv", r"which does not exist"),
     ):
         with pytest.raises(ValueError, match=message):

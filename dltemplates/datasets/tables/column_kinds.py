@@ -1,0 +1,206 @@
+"""The kind of a table's column: detected from its cells, with the doubts that remain."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from dltemplates.datasets.tables.columns import NO_NUMBER, kind_of, numbers_of
+from dltemplates.datasets.tables.dates import (
+    COMPACT,
+    MONTH,
+    ORDERS,
+    date_formats,
+    format_of,
+    is_dates,
+    orders_of,
+    read_dates,
+)
+from dltemplates.datasets.tables.number_forms import (
+    DECIMALS,
+    decimal_of,
+    find_names,
+    may_be_thousands,
+    number_forms,
+    number_of,
+    parse_numbers,
+    share_of_numbers,
+)
+
+MAX_CLASS_NUMBERS = 20  # up to this many different whole numbers are classes
+OPTION = "dataset.table.columns"
+
+
+@dataclass(frozen=True)
+class ColumnKind:
+    """The kind of a column.
+
+    Attributes:
+        kind: `number`, `date`, `category` or `skip`.
+        format: Format of dates that are not in ISO 8601, or form of numbers unlike `1234.5`.
+        doubt: Another reading, with the setting that chooses it; None if there is none.
+    """
+
+    kind: str
+    format: str | None = None
+    doubt: str | None = None
+
+
+def detect(name: str, values: pd.Series, more: pd.Series, setting: str | None, *, option: str = OPTION) -> ColumnKind:
+    """Detect the kind of a column.
+
+    Args:
+        name: Its name.
+        values: Its cells in the training split.
+        more: Its cells in all splits, which may decide between two readings.
+        setting: The user's kind; None to detect it.
+        option: Setting of the kinds of columns.
+
+    Raises:
+        ValueError: If the user's kind is `date`, and the dates have two meanings.
+    """
+    say = f"--set {option}.{name}"
+    if setting in ("skip", "category"):
+        return ColumnKind(setting)
+    if setting == "date" or setting in ORDERS:
+        return ColumnKind("date", format_of(name, more, setting if setting in ORDERS else None))
+    if setting is not None:
+        return _number(name, values, more, DECIMALS.get(setting), say) or ColumnKind("number")
+    kind = kind_of(values)
+    if kind == "number" and numbers_of(values).notna().any():
+        return ColumnKind(kind, doubt=_number_doubt(name, values.dropna(), say))
+    if kind != "category":
+        return ColumnKind(kind)
+    return _number(name, values, more, None, say) or _date(name, values, more, say) or _category(name, values, say)
+
+
+def point_doubt(name: str, values: pd.Series, kinds: Iterable[ColumnKind], separators: Container[str]) -> str | None:
+    """Doubt plain numbers such as `1.234` in a file that has a sign of points between thousands.
+
+    Args:
+        name: Name of a column of numbers.
+        values: Its cells.
+        kinds: The kinds of all columns.
+        separators: The separators of the files.
+
+    Returns:
+        The doubt; None if there is none.
+    """
+    is_comma = ";" in separators or any(_has_decimal_comma(kind) for kind in kinds)
+    texts = _numbers_only(values).astype(str)
+    if not may_be_thousands(texts, decimal_is_comma=is_comma):
+        return None
+    sample = next(text for text in texts if "." in text)
+    return _two_numbers(name, sample, [None, "1.234,5"], f"--set {OPTION}.{name}")
+
+
+def _has_decimal_comma(kind: ColumnKind) -> bool:
+    return kind.kind == "number" and not kind.doubt and kind.format is not None and decimal_of(kind.format) == ","
+
+
+def _number(name: str, values: pd.Series, more: pd.Series, decimal: str | None, say: str) -> ColumnKind | None:
+    """Return the form of a column of numbers; None if it holds other text."""
+    forms = number_forms(_numbers_only(more), decimal) or number_forms(_numbers_only(values), decimal)
+    if not forms:
+        return None
+    doubt = None
+    if len(forms) > 1:
+        values = _numbers_only(more)
+        differs = parse_numbers(values, forms[0]) != parse_numbers(values, forms[1])
+        doubt = _two_numbers(name, values[differs].iloc[0], forms, say)
+    elif forms[0] and (found := find_names(_numbers_only(more))):
+        doubt = _name_doubt(name, found, say)
+    return ColumnKind("number", forms[0], doubt)
+
+
+def _numbers_only(values: pd.Series) -> pd.Series:
+    return values[values.notna() & ~values.isin(NO_NUMBER)]
+
+
+def _two_numbers(name: str, sample: str, forms: Sequence[str | None], say: str) -> str:
+    settings = {decimal: setting for setting, decimal in DECIMALS.items()}
+    first, second = (f"{number_of(sample, form):.12g}" for form in forms[:2])
+    ways = [settings[decimal_of(form) if form else "."] for form in forms[:2]]
+    return (
+        f"column `{name}`: {sample!r} is read as {first}, but may be {second}: say {say}={ways[0]} for {first}, or "
+        f"={ways[1]} for {second}"
+    )
+
+
+def _number_doubt(name: str, values: pd.Series, say: str) -> str | None:
+    if found := find_names(values):
+        return _name_doubt(name, found, say)
+    if values.astype(str).str.fullmatch(COMPACT).all():
+        return (
+            f"column `{name}` is read as numbers, but {values.iloc[0]!r} looks like a date: write it like "
+            f"2024-12-31, or say {say}=number"
+        )
+    return None
+
+
+def _name_doubt(name: str, found: str, say: str) -> str:
+    return (
+        f"column `{name}` is read as numbers, but {found!r} looks like a name or a code: say {say}=category, or =number"
+    )
+
+
+def _date(name: str, values: pd.Series, more: pd.Series, say: str) -> ColumnKind | None:
+    formats = date_formats(more) or date_formats(values)
+    if len(formats) == 1:
+        return ColumnKind("date", formats[0])
+    if formats:
+        orders = [f"={order}" for order in orders_of(formats).split(" or ")]
+        doubt = (
+            f"column `{name}` is read as categories, but looks like dates, such as {values.dropna().iloc[0]!r}, of "
+            f"{len(formats)} meanings: say {say}{' or '.join(orders)}, or =category"
+        )
+        return ColumnKind("category", doubt=doubt)
+    return None
+
+
+def _category(name: str, values: pd.Series, say: str) -> ColumnKind:
+    """Return a column of categories, with a doubt if it may be something else."""
+    present = values.dropna()
+    numbers = numbers_of(present)
+    doubt = None
+    if 2 * numbers.notna().sum() > len(present):
+        doubt = (
+            f"column `{name}` is read as categories, because {present[numbers.isna()].iloc[0]!r} is not a number, "
+            f"unlike most of it: correct it, or say {say}=category"
+        )
+    elif share_of_numbers(present) > 0.5:
+        odd = _unlike_first(present)
+        doubt = (
+            f"column `{name}` is read as categories, because {present.iloc[0]!r} and {odd!r} are not numbers of one "
+            f"form: write them alike, or say {say}=category"
+        )
+    elif is_dates(present, MONTH) and read_dates(present).notna().all():
+        doubt = (
+            f"column `{name}` is read as categories, but looks like months, such as {present.iloc[0]!r}: say "
+            f"{say}=date, or =category"
+        )
+    elif _mostly_dates(present):
+        doubt = (
+            f"column `{name}` is read as categories, but looks like dates, such as {present.iloc[0]!r}: write them "
+            f"all like 2024-12-31, or say {say}=category"
+        )
+    elif present.nunique() > max(MAX_CLASS_NUMBERS, len(present) / 2):
+        doubt = (
+            f"column `{name}` is read as categories, {present.nunique()} different ones in {len(present)} rows, "
+            f"too many to learn from: leave it out, {say}=skip"
+        )
+    return ColumnKind("category", doubt=doubt)
+
+
+def _unlike_first(values: pd.Series) -> str:
+    """Return the first number of another form than the first cell, or other text."""
+    texts = values.unique().tolist()
+    return next((text for text in texts if not number_forms(pd.Series([texts[0], text]))), texts[-1])
+
+
+def _mostly_dates(values: pd.Series) -> bool:
+    """Return whether most cells look like dates of some form."""
+    pattern = r"\d{1,4}\s?[-/.년]\s?\d{1,2}\s?[-/.월]\s?\d{1,4}[.일]?( .*)?"
+    return 2 * values.astype(str).str.fullmatch(pattern).sum() > len(values)
