@@ -13,7 +13,7 @@ import numpy as np
 
 from dltemplates.datasets.hashes import add_targets, hash_inputs
 from dltemplates.datasets.series.windows import TimeSource
-from dltemplates.datasets.source import SPLITS, Dataset, Source, column, origin, take
+from dltemplates.datasets.source import SPLITS, BaseSource, Dataset, Source, column, origin, take
 from dltemplates.datasets.spec import image_of
 from dltemplates.datasets.tables.source import TableSource
 from dltemplates.features import ClassId, Labels, Number, classes_of
@@ -189,14 +189,15 @@ def are_series(dataset: Dataset) -> bool:
 
 def _names(dataset: Dataset, places: list[tuple[str, int]]) -> str:
     """Name the first few examples: image files, or row numbers from 1."""
-    names = [_name(dataset.splits[split], split, place) for split, place in places[:MAX_NAMED]]
+    is_one = len(dataset.splits) == 1
+    names = [_name(dataset.splits[split], "" if is_one else f"{split} ", place) for split, place in places[:MAX_NAMED]]
     return ", ".join(names) + (", ..." if len(places) > MAX_NAMED else "")
 
 
-def _name(source: Source, split: str, place: int) -> str:
+def _name(source: Source, prefix: str, place: int) -> str:
     base, indices = origin(source)
     place = int(indices[place])
     if isinstance(base, TableSource):
-        return f"{split} row {base.table.index[place] + 1}"
-    keys = getattr(base, "keys", None)
-    return keys[place] if keys is not None else f"{split}[{place}]"
+        return f"{prefix}row {base.table.index[place] + 1}"
+    keys = base.keys if isinstance(base, BaseSource) else None
+    return f"{prefix}example {place}" if keys is None else keys[place]

@@ -213,7 +213,7 @@ def _duplicate_warning(examples: int, different: int, splits: Parts) -> str:
     sizes = ", ".join(f"{len(rows)} in {split}" for split, rows in splits.items())
     return (
         f"only {different} of {examples} examples are distinct, and duplicates stay in one split ({sizes}): add "
-        "columns that distinguish them, or give the splits yourself"
+        "columns that distinguish them, or give the splits yourself, with --set dataset.duplicates=keep"
     )
 
 

@@ -112,12 +112,16 @@ def write_image():
 
 @pytest.fixture
 def class_folders(tmp_path, write_image):
-    """Return a function that writes class folders and returns the top one: `class_folders("train", cats=5, dogs=5)`."""
+    """Return a function that writes class folders and returns the top one: `class_folders("train", cats=5, dogs=5)`.
+
+    No two pictures are equal.
+    """
+    levels = iter(range(256))
 
     def write(below: str = ".", **counts: int) -> Path:
         for label, count in counts.items():
             for number in range(count):
-                write_image(tmp_path / "data" / below / label / f"{number:03}.png", level=3 * number)
+                write_image(tmp_path / "data" / below / label / f"{number:03}.png", level=next(levels))
         return tmp_path / "data"
 
     return write

@@ -209,7 +209,7 @@ def test_arrays_are_compared_too(tmp_path):
     np.savez(tmp_path / "a.npz", **arrays)
     dataset = load_data(str(tmp_path / "a.npz"))
     assert dataset.spec.sizes == {"train": 38, "validation": 10, "test": 12}
-    assert "(train[38], train[39])" in dataset.spec.warnings[0]
+    assert "(train example 38, train example 39)" in dataset.spec.warnings[0]
 
 
 def test_an_array_equals_its_picture_in_a_file(tmp_path):
@@ -283,7 +283,7 @@ def test_rows_that_differ_in_the_class_share_a_split(tmp_path):
     in_train = dataset.rows.splits.tolist().count(0)
     assert 0 < int(told.split(" rows, ")[1].split()[0]) < in_train
     assert told.startswith("40 of 80 rows, ")
-    assert "have the same inputs as another row but have another class (train row " in told
+    assert "have the same inputs as another row but have another class (row " in told
 
 
 @pytest.mark.parametrize("share", [0.5, 1.5])

@@ -11,13 +11,13 @@ from dltemplates.settings import DatasetSettings
 
 @pytest.fixture
 def table(tmp_path, write_image):
-    """Return a function that writes ten images and their table: `table("file,labels", ["a;b", ...])`."""
+    """Return a function that writes different images and their table: `table("file,labels", ["a;b", ...])`."""
 
     def write(header, cells, below=".", encoding="utf-8"):
         folder = tmp_path / "data" / below
         folder.mkdir(parents=True, exist_ok=True)
         for number in range(len(cells)):
-            write_image(folder / "images" / f"{number}.png", level=number)
+            write_image(folder / "images" / f"{number}.png", level=number + 10 * len(below))
         rows = [f"images/{number}.png,{cell}" for number, cell in enumerate(cells)]
         (folder / "labels.csv").write_text("\n".join([header, *rows, ""]), encoding=encoding)
         return tmp_path / "data"

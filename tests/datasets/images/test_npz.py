@@ -38,9 +38,8 @@ def test_x_and_y_are_split(load):
 
 
 def test_the_users_splits_are_kept(load):
-    dataset = load(
-        x_train=IMAGES, y_train=LABELS, x_val=IMAGES[:4], y_val=LABELS[:4], x_test=IMAGES[:3], y_test=LABELS[:3]
-    )
+    others = {"x_val": 255 - IMAGES[:4], "y_val": LABELS[:4], "x_test": IMAGES[:3] ^ 1, "y_test": LABELS[:3]}
+    dataset = load(x_train=IMAGES, y_train=LABELS, **others)
     assert dataset.spec.sizes == {"train": 20, "validation": 4, "test": 3}
     assert (dataset.split("train").read(np.array([7]))["image"][0, ..., 0] == IMAGES[7]).all()
     assert dataset.spec.targets[0].classes == ("0", "1")
@@ -70,7 +69,7 @@ def test_rare_classes_are_pooled_for_one_vs_rest_labels(load):
     found = {split: np.bincount(source.column("anomaly")).tolist() for split, source in dataset.splits.items()}
     assert found == {"train": [10, 3], "validation": [2, 1], "test": [3, 1]}
     ones = {"x_train": IMAGES, "y_train": labels * 0, "x_test": IMAGES, "y_test": labels}
-    dataset = load(task=normal, x_val=IMAGES, y_val=labels, **ones)
+    dataset = load(task=normal, settings={"duplicates": "keep"}, x_val=IMAGES, y_val=labels, **ones)
     assert np.bincount(dataset.split("test").column("label")).tolist() == [15, 1, 1, 1, 1, 1]
 
 
