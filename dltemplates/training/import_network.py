@@ -230,8 +230,8 @@ def _functional(network: keras.Model) -> keras.Model:
 
 
 def _are_probabilities(outputs: np.ndarray, activation: str) -> bool:
-    is_share = bool((outputs >= 0).all() and (outputs <= 1 + 1e-3).all())
-    return is_share and (activation == "sigmoid" or np.allclose(outputs.sum(axis=1), 1, atol=1e-3))
+    are_fractions = bool((outputs >= 0).all() and (outputs <= 1 + 1e-3).all())
+    return are_fractions and (activation == "sigmoid" or np.allclose(outputs.sum(axis=1), 1, atol=1e-3))
 
 
 def _with_logarithm(network: keras.Model, activation: str) -> keras.Model:

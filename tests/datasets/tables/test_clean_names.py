@@ -57,7 +57,7 @@ def of_rules(spec, rules):
 
 def test_splits_in_two_forms_are_one_table(tmp_path):
     write(tmp_path / "train.csv", table(nfc))
-    write(tmp_path / "test.csv", table(nfd))
+    write(tmp_path / "test.csv", table(nfd, **{nfd(SIZE): 10.0 + np.arange(40)}))
     dataset = load_data(settings_of(tmp_path))
     assert dataset.spec.targets[0].classes == CLASSES
     assert dataset.spec.inputs[1].columns[0].vocabulary == ("빨강", "파랑")

@@ -30,6 +30,11 @@ def table(**changes):
     return pd.DataFrame(columns | changes)
 
 
+def other_rows(**changes):
+    """Return forty rows that are not in `table()`."""
+    return table(**{"size": 200.0 + np.arange(ROWS)} | changes)
+
+
 @pytest.fixture
 def load(tmp_path):
     """Return a function that writes tables and loads them as a dataset."""
@@ -164,7 +169,7 @@ def test_classes_keep_the_text_of_the_file(load):
 
 def test_1_and_1_0_are_the_same_class(load):
     """pandas writes all labels as floats when one is missing."""
-    dataset = load({"train": table(label=[0, 1] * 20), "test": table(label=[0, 1, None, 1] * 10)})
+    dataset = load({"train": table(label=[0, 1] * 20), "test": other_rows(label=[0, 1, None, 1] * 10)})
     assert dataset.spec.targets[0].classes == ("0", "1")
     assert sorted(everything(dataset, "test")["label"]) == [0] * 10 + [1] * 20
 
@@ -295,9 +300,9 @@ def test_any_column_can_be_the_target(load):
 
 
 def test_the_users_splits_are_kept(load):
-    dataset = load({"train": table(), "test": table().iloc[:6]})
-    assert dataset.spec.sizes == {"train": 36, "validation": 4, "test": 6}
-    assert load({"train": table(), "test": table().iloc[:6], "validation": table().iloc[6:16]}).spec.sizes == {
+    test, validation = other_rows().iloc[:6], other_rows().iloc[6:16]
+    assert load({"train": table(), "test": test}).spec.sizes == {"train": 36, "validation": 4, "test": 6}
+    assert load({"train": table(), "test": test, "validation": validation}).spec.sizes == {
         "train": 40,
         "validation": 10,
         "test": 6,
@@ -305,7 +310,7 @@ def test_the_users_splits_are_kept(load):
 
 
 def test_a_new_category_is_unknown_and_counted(load):
-    test = table(colour=["red", "violet", "violet", None] * 10)
+    test = other_rows(colour=["red", "violet", "violet", None] * 10)
     dataset = load({"train": table(), "test": test})
     assert dataset.spec.unknown == {"test": {"colour": 20}}
     assert (everything(dataset, "test")["categories"].ravel().reshape(-1, 4) == [3, 0, 0, 0]).all()
@@ -409,10 +414,14 @@ def test_a_rare_class_gives_a_warning_and_may_be_absent_from_a_split(load):
     rarest = table(label=["yes"] * 39 + ["no"])
     assert load(rarest).spec.targets[0].counts[0] == 1  # a single example is trained on
     assert load(rarest, reference=dataset.spec).spec.sizes["test"] == 8
-    given = {"train": rarest, "validation": rare, "test": rare}
-    assert load(given).spec.sizes == {"train": 40, "validation": 40, "test": 40}
+    own = [other_rows(size=first + np.arange(ROWS), label=rare["label"]) for first in (200.0, 300.0)]
+    assert load({"train": rarest, "validation": own[0], "test": own[1]}).spec.sizes == {
+        "train": 40,
+        "validation": 40,
+        "test": 40,
+    }
     with pytest.raises(ValueError, match="an example of each class to train on. Received: none of 'no' in train"):
-        load({"train": table(label="yes"), "test": rare}, "classification")
+        load({"train": table(label="yes"), "test": own[1]}, "classification")
     other = load(table(label="yes"), reference=dataset.spec).spec.targets
     assert other[0].classes == dataset.spec.targets[0].classes
 
@@ -581,8 +590,8 @@ def test_rows_to_predict_come_from_a_file_or_are_typed(load, tmp_path):
 
 
 def test_tables_of_splits_are_known_by_many_names(tmp_path):
-    rows = "\n".join(f"{number},{'ab'[number % 2]}" for number in range(30))
-    for name in ("Train.csv", "dev.csv", "TEST.CSV"):
+    for place, name in enumerate(("Train.csv", "dev.csv", "TEST.CSV")):
+        rows = "\n".join(f"{100 * place + number},{'ab'[number % 2]}" for number in range(30))
         (tmp_path / name).write_text(f"x,y\n{rows}\n")
     assert load_data(DatasetSettings(name=str(tmp_path))).spec.sizes == {"train": 30, "validation": 30, "test": 30}
     (tmp_path / "Train").mkdir()
