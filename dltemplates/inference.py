@@ -302,7 +302,7 @@ def _settings(loaded: LoadedSystem, data: str | None) -> DatasetSettings:
     value = next((value for value in (*contract.inputs, *contract.targets) if isinstance(value, Image)), None)
     if value:
         height, width, channels = value.shape
-        fixed = {"size": (height, width), "channels": channels, "resize": value.resize or "stretch"}
+        fixed = {"size": (height, width), "channels": channels, "resize": value.resize or "stretch", "bits": value.bits}
         update["images"] = ImageSettings(**settings.of_images().model_dump() | fixed)
     return settings.model_copy(update=update)
 

@@ -96,6 +96,8 @@ class ImageSettings(SettingsTable):
         size: `(height, width)` of the network's input in pixels. None keeps the images' size, if all have the same.
         channels: 1 for grey, 3 for colour. None keeps the data's channels.
         resize: `stretch` to the size, `crop` the centre to the same aspect ratio first, or `pad` with black.
+        bits: Bits that the values of 16-bit images use, such as 12 of a camera; the highest value becomes white. None
+            means 16.
         subfolders: For class folders that all have the same subfolders, which may be splits: `ask`, an error; or
             `merge`, so that a class has the images of all its subfolders.
     """
@@ -103,6 +105,7 @@ class ImageSettings(SettingsTable):
     size: tuple[Count, Count] | None = None
     channels: Literal[1, 3] | None = None
     resize: Literal["stretch", "crop", "pad"] = "stretch"
+    bits: Annotated[int, Field(ge=1, le=16)] | None = None
     subfolders: Literal["ask", "merge"] = "ask"
 
 

@@ -9,9 +9,9 @@ from dltemplates.features import ClassId, Column, Image, Labels, Number, Resize
 MAX_FLOAT32 = float(np.finfo(np.float32).max)
 
 
-def image_value(size: tuple[int, int], channels: int, *, resize: Resize) -> Image:
+def image_value(size: tuple[int, int], channels: int, *, resize: Resize, bits: int | None = None) -> Image:
     """Build an image input: raw values 0..255."""
-    return Image(name="image", dtype="float32", shape=(*size, channels), range=(0, 255), resize=resize)
+    return Image(name="image", dtype="float32", shape=(*size, channels), range=(0, 255), resize=resize, bits=bits)
 
 
 def class_value(classes: tuple[str, ...]) -> ClassId:

@@ -20,14 +20,15 @@ RESIZE_RULES: dict[Resize, str] = {
 class Image(Feature):
     """An image: (height, width, channels), 0 to 255.
 
-    `upright`, `background`, `color`, `resize` and `filter` say, in this order, how to turn an image file into this
-    array. A loader on another platform follows them.
+    `upright`, `bits`, `background`, `color`, `resize` and `filter` say, in this order, how to turn an image file into
+    this array. A loader on another platform follows them.
 
     Attributes:
         resize: How to resize an image to `shape`; None if the image is not read from a file.
         upright: Rotate the image as its EXIF orientation says.
         background: Color behind transparent parts.
         filter: Interpolation of pixels, with antialiasing when the image shrinks.
+        bits: Bits that the values of 16-bit files use: `value >> (bits - 8)` is a byte; None for 16.
     """
 
     suffix: ClassVar = ".png"
@@ -38,6 +39,7 @@ class Image(Feature):
     upright: Literal[True] = True
     background: Literal["white"] = "white"
     filter: Literal["bilinear"] = "bilinear"
+    bits: int | None = None
 
     @property
     def color(self) -> Literal["grey", "rgb"] | None:
@@ -52,7 +54,8 @@ class Image(Feature):
         colors = {"grey": "grey, ITU-R 601 luma", "rgb": "RGB"}.get(self.color or "", f"{self.shape[-1]} channels")
         size = RESIZE_RULES[self.resize].format(*self.shape)
         over = f"transparency over {self.background}; {colors}"
-        return f"upright by EXIF; {over}; {size}, {self.filter} with antialiasing"
+        deep = "" if self.bits is None else f"16-bit values read as {self.bits}-bit; "
+        return f"upright by EXIF; {deep}{over}; {size}, {self.filter} with antialiasing"
 
     @property
     def limits(self) -> tuple[float, float]:
@@ -80,7 +83,7 @@ class Image(Feature):
         """Read an image file, or its bytes.
 
         Args:
-            file: A path, or the bytes of a JPEG, PNG, BMP or GIF.
+            file: A path, or the bytes of a JPEG, PNG, BMP, GIF or WebP.
 
         Returns:
             uint8 (1, *shape), keyed by name.
@@ -89,7 +92,7 @@ class Image(Feature):
             ValueError: If the file is broken or not an image; names it.
         """
         height, width, channels = self.shape
-        pixels = resize_image(decode(file, channels), (height, width), self.resize or "stretch")
+        pixels = resize_image(decode(file, channels, bits=self.bits), (height, width), self.resize or "stretch")
         return {self.name: pixels[None]}
 
     def write(self, path: Path, array: np.ndarray) -> None:

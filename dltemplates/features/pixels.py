@@ -1,7 +1,7 @@
 """The reference image reader, in NumPy and Pillow only, so that exported files get the same pixels as in training.
 
-Every image becomes uint8 (height, width, channels): upright by EXIF, transparent parts over white, the high byte of 16
-bits, the first frame of a GIF.
+Every image becomes uint8 (height, width, channels): upright by EXIF, transparent parts over white, the highest byte of
+the bits in use if it has 16, the first frame of an animation.
 """
 
 from __future__ import annotations
@@ -11,10 +11,20 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, features
 
 Resize = Literal["stretch", "crop", "pad"]
-FORMATS = ("JPEG", "PNG", "BMP", "GIF")
+FIRST_FORMATS = ("JPEG", "PNG", "BMP", "GIF")  # of the earlier reading rules
+FORMATS = (*FIRST_FORMATS, "WEBP", *(("AVIF",) if features.check("avif") else ()))
+READABLE = "JPEG, PNG, BMP, GIF or WebP"
+CONVERT = "{0} is not read: convert it to {1}, such as by `magick mogrify -format {2} *.{3}`"
+UNREADABLE = {  # formats of photos that are named instead of passed over
+    "HEIC": CONVERT.format("HEIC", "JPEG", "jpg", "heic"),
+    "AVIF": CONVERT.format("AVIF", "JPEG", "jpg", "avif"),
+    "TIFF": CONVERT.format("TIFF", "PNG", "png", "tif"),
+}
+HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
+HEAD = 64  # first bytes, which name a file's format
 
 
 class BrokenImageError(ValueError):
@@ -72,12 +82,13 @@ def resize_image(image: np.ndarray, size: tuple[int, int], rule: Resize) -> np.n
     return canvas
 
 
-def decode(source: Path | str | bytes, channels: int) -> np.ndarray:
-    """Decode a JPEG, PNG, BMP or GIF.
+def decode(source: Path | str | bytes, channels: int, *, bits: int | None = None) -> np.ndarray:
+    """Decode a JPEG, PNG, BMP, GIF or WebP; an AVIF, where Pillow can.
 
     Args:
         source: A path, or a file's bytes.
         channels: 1 for grey, 3 for RGB.
+        bits: Bits that the values of a grey 16-bit file use; None for 16. The highest value becomes white.
 
     Returns:
         uint8 (height, width, channels), 0..255.
@@ -88,13 +99,15 @@ def decode(source: Path | str | bytes, channels: int) -> np.ndarray:
     try:
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS) as image:
             upright = orientation(image)
-            picture = _flatten(ImageOps.exif_transpose(image) if upright != 1 else image)
+            picture = _flatten(ImageOps.exif_transpose(image) if upright != 1 else image, bits or 16)
             pixels = np.asarray(picture.convert("L" if channels == 1 else "RGB"))
     except Exception as error:  # Pillow's decoders raise many kinds of exceptions on broken bytes
         name = "bytes" if isinstance(source, bytes) else source
         why = reason(error)
+        if isinstance(error, Image.UnidentifiedImageError):
+            why = unreadable_format(source) or why
         raise BrokenImageError(
-            f"An image must be a valid JPEG, PNG, BMP or GIF. Received: {name} ({why}). Replace or remove it.", why
+            f"An image must be a valid {READABLE}. Received: {name} ({why}). Replace or remove it.", why
         ) from error
     return pixels.reshape(*pixels.shape[:2], channels)
 
@@ -127,11 +140,42 @@ def reason(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _flatten(image: Image.Image) -> Image.Image:
+def unreadable_format(source: Path | str | bytes) -> str | None:
+    """Return what to do with a photo of a format that is not read; None for other files."""
+    if isinstance(source, bytes):
+        head = source[:HEAD]
+    else:
+        with open(source, "rb") as file:
+            head = file.read(HEAD)
+    if head.startswith((b"II*\0", b"MM\0*")):
+        return UNREADABLE["TIFF"]
+    if head[4:8] == b"ftyp" and (b"avif" in head[8:] or b"avis" in head[8:]):
+        return UNREADABLE["AVIF"]
+    return UNREADABLE["HEIC"] if head[4:8] == b"ftyp" and head[8:12] in HEIC_BRANDS else None
+
+
+def bits_in_use(image: Image.Image, *, is_deep: bool) -> int | None:
+    """Return how many bits the values of an image with 16 bits use; of colours, Pillow reads the high byte alone.
+
+    Args:
+        image: The opened file; it is decoded.
+        is_deep: Whether the file has 16 bits per value.
+
+    Returns:
+        0 for a black image, to 16; None for an image with 8 bits.
+    """
+    if not is_deep:
+        return None
+    highest = int(np.asarray(image)[..., :3].max() if image.mode in ("RGB", "RGBA") else np.asarray(image).max())
+    return highest.bit_length() + (8 if highest and not image.mode.startswith("I") else 0)
+
+
+def _flatten(image: Image.Image, bits: int) -> Image.Image:
     """Convert to 8 bits without transparency."""
     if image.mode.startswith("I"):
-        values = np.asarray(image)
-        return Image.fromarray((values >> 8).clip(0, 255).astype(np.uint8))
+        values = np.asarray(image).astype(np.int64)
+        levels = values >> (bits - 8) if bits >= 8 else values * 255 // (2**bits - 1)
+        return Image.fromarray(levels.clip(0, 255).astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")

@@ -82,8 +82,15 @@ WRITERS: dict[str, Callable[[np.ndarray, Path], object]] = {
     "gif_animated.gif": lambda photo, path: Image.fromarray(photo).save(
         path, save_all=True, append_images=[Image.fromarray(255 - photo)]
     ),
+    "webp_lossless.webp": lambda photo, path: Image.fromarray(photo).save(path, lossless=True),
+    "webp_lossy.webp": lambda photo, path: Image.fromarray(photo).save(path, quality=80),
+    "webp_rgba.webp": lambda photo, path: _translucent(photo).save(path, lossless=True, exact=True),
+    "webp_animated.webp": lambda photo, path: Image.fromarray(photo).save(
+        path, save_all=True, append_images=[Image.fromarray(255 - photo)], lossless=True
+    ),
     **{f"exif_{value}.jpg": lambda photo, path, value=value: _with_exif(photo, path, value) for value in range(1, 9)},
     "exif_6.png": lambda photo, path: _with_exif(photo, path, 6),
+    "exif_6.webp": lambda photo, path: _with_exif(photo, path, 6),
 }
 
 

@@ -100,7 +100,7 @@ def read_file(feature: Any, path: Path, file: Scanned, canvas: Size | None) -> n
 
 @read_file.register
 def _(feature: Image, path: Path, file: Scanned, canvas: Size | None) -> np.ndarray:
-    pixels = decode(path, feature.shape[2])
+    pixels = decode(path, feature.shape[2], bits=feature.bits)
     was, now = file.size, pixels.shape[:2]
     if now != was:
         change = f"{now[0]}x{now[1]} now, {was[0]}x{was[1]} when it was scanned"

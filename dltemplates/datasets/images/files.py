@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 
 from dltemplates.datasets.features import image_value
+from dltemplates.datasets.images.doubts import depth_doubts, format_doubts
 from dltemplates.datasets.images.fields import ArrayField, Field, FileField, Size, fit_array, read_file
 from dltemplates.datasets.images.scan import Scanned, scan
 from dltemplates.datasets.ragged import Ragged
 from dltemplates.datasets.source import SPLITS, Arrays, ArraySource, BaseSource, Dataset, Source, origin
-from dltemplates.datasets.spec import DatasetSpec
+from dltemplates.datasets.spec import READING_RULES, DatasetSpec
 from dltemplates.features import Feature, Image
-from dltemplates.features.pixels import BrokenImageError
+from dltemplates.features.pixels import FIRST_FORMATS, FORMATS, BrokenImageError
 from dltemplates.settings import DatasetSettings
 
 
@@ -214,9 +215,11 @@ def _check(root: Path, fields: dict[str, Field], files: dict[str, FileField]) ->
                 )
 
 
-def scan_files(root: Path, names: list[str], targets: np.ndarray) -> tuple[Examples, dict[str, str]]:
+def scan_files(
+    root: Path, names: list[str], targets: np.ndarray, *, rules: int = READING_RULES
+) -> tuple[Examples, dict[str, str]]:
     """Scan the files `names` below `root`: return the images, and the reasons for skipping the other files."""
-    scanned = scan([f"{root}/{name}" for name in names])
+    scanned = scan([f"{root}/{name}" for name in names], FORMATS if rules >= 3 else FIRST_FORMATS)
     skipped = {name: file for name, file in zip(names, scanned, strict=True) if isinstance(file, str)}
     readable = [index for index, file in enumerate(scanned) if isinstance(file, Scanned)]
     files = [file for file in scanned if isinstance(file, Scanned)]
@@ -243,18 +246,20 @@ def file_dataset(
         warnings: Warnings about the names of files and classes.
 
     Raises:
-        ValueError: If the images differ in size and the settings set none.
+        ValueError: If the images differ in size and the settings set none, or the settings stretch 16-bit colours.
     """
     files = [file for examples in splits.values() for file in examples.files]
     image_settings = settings.of_images()
     channels = image_settings.channels or (1 if all(file.is_grey for file in files) else 3)
-    image = image_value(image_settings.size or _one_size(files), channels, resize=image_settings.resize)
+    size, bits = image_settings.size or _one_size(files), image_settings.bits
+    image = image_value(size, channels, resize=image_settings.resize, bits=bits)
+    warnings = (*warnings, *format_doubts(skipped), *depth_doubts(files, bits))
     sources: dict[str, Source] = {
         name: FileSource(root, examples.fields(image, target), cache=settings.cache)
         for name, examples in splits.items()
     }
     sizes = {name: len(source) for name, source in sources.items()}
-    spec = DatasetSpec(inputs=(image,), targets=(target,), sizes=sizes, skipped=skipped, warnings=tuple(warnings))
+    spec = DatasetSpec(inputs=(image,), targets=(target,), sizes=sizes, skipped=skipped, warnings=warnings)
     return Dataset(spec, sources)
 
 

@@ -19,6 +19,7 @@ from dltemplates.datasets.names import changes, clean, in_order, look_alikes
 from dltemplates.datasets.source import Dataset
 from dltemplates.datasets.spec import IOSpec, rules_of
 from dltemplates.features import Feature, classes_of
+from dltemplates.features.pixels import UNREADABLE
 from dltemplates.settings import DatasetSettings
 
 LAYOUT = "Put each class's images in a folder of its own: {path}/cats/1.jpg, {path}/dogs/1.jpg."
@@ -46,7 +47,7 @@ def folder(root: Path, settings: DatasetSettings, *, reference: IOSpec | None = 
         target: Feature = number_value(examples["train"].targets.shape[1]) if names is None else labels_value(names)
     else:
         classes = _class_folders(folders, rules)
-        examples, left_out = _read_classes(root, folders, classes)
+        examples, left_out = _read_classes(root, folders, classes, rules)
         target = class_value(tuple(classes) if classes else (clean(root.name),))
         warnings = changes("classes", classes) + look_alikes("classes", classes) if rules >= 3 else []
     skipped = {**skipped, **left_out}
@@ -72,7 +73,7 @@ def _class_folders(folders: dict[str, Path], rules: int) -> dict[str, list[str]]
 
 
 def _read_classes(
-    root: Path, folders: dict[str, Path], classes: dict[str, list[str]]
+    root: Path, folders: dict[str, Path], classes: dict[str, list[str]], rules: int
 ) -> tuple[dict[str, Examples], dict[str, str]]:
     """Return the images of each split in its class folders, and the skipped files.
 
@@ -88,9 +89,10 @@ def _read_classes(
             for name in _files(path / folder, root)
         ]
         targets = np.array([index for _, index in listed], np.int64)
-        examples[split], skipped = scan_files(root, [name for name, _ in listed], targets)
+        examples[split], skipped = scan_files(root, [name for name, _ in listed], targets, rules=rules)
         loose = {_name(file, root): "is in no class folder" for file in images_in(path)} if classes else {}
         left_out.update(skipped | loose)
+        _check_formats(path, classes, listed, skipped)
         if not examples[split].names:
             if loose and not subfolders(path):
                 raise ValueError(
@@ -99,6 +101,18 @@ def _read_classes(
                 )
             _raise_nothing_left(path, skipped)
     return examples, left_out
+
+
+def _check_formats(
+    path: Path, classes: dict[str, list[str]], listed: list[tuple[str, int]], skipped: dict[str, str]
+) -> None:
+    """Raise a `ValueError` if all photos of a class have a format that is not read."""
+    for index, label in enumerate(classes):
+        reasons = {skipped.get(name) for name, place in listed if place == index}
+        if len(reasons) == 1 and (reason := reasons.pop()) in UNREADABLE.values():
+            raise ValueError(
+                f"A class must have images that can be read. Received: {path / label}, where {reason}; or remove it."
+            )
 
 
 def _raise_nothing_left(path: Path, skipped: dict[str, str]) -> None:

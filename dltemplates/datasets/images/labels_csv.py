@@ -61,10 +61,11 @@ def read_labels(
         table = folders[split] / LABELS
         targets = _flags(table, rows, names) if is_labels else _numbers(table, rows)
         files = [(folders[split] / file).relative_to(root).as_posix() for file, _ in rows]
-        examples[split], skipped = scan_files(root, files, targets)
+        examples[split], skipped = scan_files(root, files, targets, rules=rules)
         left_out.update(skipped)
         if not examples[split].names:
-            raise ValueError(f"{table} must name at least one image. Received: none in {len(rows)} rows. Add some.")
+            received = f"none in {len(rows)} rows" + (f" ({next(iter(skipped.values()))})" if skipped else "")
+            raise ValueError(f"{table} must name at least one image. Received: {received}. Add some.")
     return examples, names if is_labels else None, left_out, warnings
 
 

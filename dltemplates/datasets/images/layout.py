@@ -9,7 +9,8 @@ from dltemplates.datasets.names import clean
 from dltemplates.datasets.spec import READING_RULES
 from dltemplates.datasets.split_names import mentions_split, split_of, splits_of
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
+# The last four are of photos that are named in a message, but not read.
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".avif", ".heic", ".heif", ".tif", ".tiff")
 MERGE = "--set dataset.images.subfolders=merge"
 
 

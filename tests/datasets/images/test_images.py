@@ -41,6 +41,9 @@ def test_every_kind_decodes_to_uint8_with_the_requested_channels(every_kind, cha
         ("bmp_palette.bmp", 6),
         ("gif_rgb.gif", 4),
         ("gif_animated.gif", 4),
+        ("webp_lossless.webp", 0),
+        ("webp_animated.webp", 0),
+        ("webp_lossy.webp", 6),
     ],
 )
 def test_colours_match_the_photograph(every_kind, photo, name, allowed):
@@ -59,6 +62,7 @@ def test_transparent_parts_lie_over_white(every_kind, photo):
     alpha = np.linspace(0, 255, photo.shape[1]).astype(np.uint8)[None, :, None] / 255
     expected = photo * alpha + 255 * (1 - alpha)
     assert mean_error(decode(every_kind["png_rgba.png"], 3), expected) < 1
+    assert mean_error(decode(every_kind["webp_rgba.webp"], 3), expected) < 1
     grey = to_channels(photo, 1) * alpha + 255 * (1 - alpha)
     assert mean_error(decode(every_kind["png_la.png"], 1), grey) < 1
     assert (decode(every_kind["png_transparent_rgb.png"], 3)[0, 0] == 255).all()

@@ -61,7 +61,7 @@ def test_a_table_for_each_split(table):
     (path / "train" / "images" / "0.png").write_text("no image")
     dataset = load(path)
     assert dataset.spec.sizes == {"train": 9, "validation": 2, "test": 2}
-    assert dataset.spec.skipped == {"train/images/0.png": "no JPEG, PNG, BMP or GIF"}
+    assert dataset.spec.skipped == {"train/images/0.png": "no JPEG, PNG, BMP, GIF or WebP"}
     assert dataset.split("validation").keys == ["val/images/0.png", "val/images/1.png"]
 
 

@@ -74,6 +74,12 @@ def test_resized_pixels_are_at_most_one_level_off(every_kind, channels, rule, si
     assert_equal(make_source(every_kind, list(every_kind), image_value(size, channels, resize=rule)), 1)
 
 
+def test_16_bits_are_stretched_alike(every_kind):
+    for bits in (None, 15):
+        value = image_value((64, 80), 1, resize="stretch", bits=bits)
+        assert_equal(make_source(every_kind, ["png_16.png", "png_grey.png"], value), 1)
+
+
 def test_a_single_decoder_needs_no_switch(every_kind):
     for name in ("jpeg_420.jpg", "gif_rgb.gif"):
         assert_equal(make_source(every_kind, [name, name], image_value((97, 131), 3, resize="stretch")), 0)
