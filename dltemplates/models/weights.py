@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 import numpy as np
 
@@ -25,17 +23,3 @@ def refresh(layer: keras.Layer) -> None:
     for part in flatten_layers(layer):
         if isinstance(part, keras.layers.Normalization):
             part.finalize_state()
-
-
-def copy_states(source: keras.Layer, target: keras.Layer) -> None:
-    """Copy the state of each layer to its counterpart, as saving and loading a weights file does.
-
-    Args:
-        source: A layer or model.
-        target: Another one with the same layers; other dtypes are converted.
-    """
-    for ours, theirs in zip(flatten_layers(target), flatten_layers(source), strict=True):
-        state: dict[str, Any] = {}
-        theirs.save_own_variables(state)
-        if state:
-            ours.load_own_variables({name: np.asarray(value) for name, value in state.items()})

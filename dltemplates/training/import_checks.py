@@ -23,6 +23,7 @@ SEEDS = (0, 1)
 EXAMPLES = 64  # per seed, for the comparison of the served network
 MAX_TRIED, MIN_TRIED = 200, 50  # examples on which ranges and orders are tried
 MIN_GAIN, MAX_P = 0.1, 0.001  # of accuracy; of McNemar's exact test
+MIN_AGREEMENT = 0.8  # of the predictions in the orders of two halves; untrained networks have less
 BATCH = 32
 
 InputRange = tuple[float, float]
@@ -113,7 +114,7 @@ def check_outputs(model: keras.Model, network: keras.Model, images: np.ndarray, 
     if not np.allclose(outputs, run_model(model, images), atol=_tolerance(outputs)):
         raise ValueError(
             "A model trained elsewhere must return the same output for the same image. "
-            f"Received: {path}, which draws random numbers in inference. Call its layers without `training=True`."
+            f"Received: {path}, which draws random numbers in inference. Leave out the layer that draws them."
         )
     if not np.allclose(outputs, run_model(network, images), atol=_tolerance(outputs) * (50 if rounded else 1)):
         raise ValueError(
@@ -186,7 +187,8 @@ def find_mistake(
     """Look for another input range, or order of the classes, with a much better accuracy.
 
     Another one counts if its accuracy is better by more than 0.1, and if McNemar's exact test says p < .001. An order
-    is fitted on one half of the examples and scored on the other half, since the best of many orders fits noise, too.
+    is fitted on one half of the examples and scored on the other half, since the best of many orders fits noise, too;
+    and the two halves must agree.
 
     Args:
         logits: The network from pixels in its range to logits.
@@ -207,28 +209,25 @@ def find_mistake(
     is_right = _is_right(used.predicted, truth)
     if is_right.mean() + MIN_GAIN > 1:
         return None  # nothing can be better by more
-    trials = [used, *(trial for trial in _trials(logits, images, truth) if trial.name != used.name)]
-    best = max(trials, key=lambda trial: (_is_right(trial.predicted, truth).mean(), trial.likelihood))
+    others = [trial for trial in _trials(logits, images, truth) if trial.name != used.name]
+    best = max([used, *others], key=lambda trial: (_is_right(trial.predicted, truth).mean(), trial.likelihood))
     better = _is_right(best.predicted, truth)
     examples = f"{len(images)} examples of validation and train"
-    if _is_much_better(better, is_right):
+    order = None
+    if target.kind == "class":
+        order = _find_order(used, others if input_range is None else [], better, truth, len(classes_of(target)))
+    if order is None and not _is_much_better(better, is_right):
+        return None
+    if order is None:
         return Finding(
             "The pixels must be in the range that the model was trained with. "
             f"Received: {used.name}, with an accuracy of {is_right.mean():.2f} on {examples}; with {_describe(best)} "
             f"it is {better.mean():.2f}. {_type_range(best, used, dataset, can_keep=input_range is None)}",
             is_forgotten=input_range is None,
         )
-    if target.kind != "class":
-        return None
+    best, reordered = order
     classes = classes_of(target)
-    scored = [
-        (trial, _cross_fitted(trial.predicted, truth, len(classes)))
-        for trial in (trials if input_range is None else [used])
-    ]
-    best, reordered = max(scored, key=lambda pair: (pair[1].mean(), pair[0].likelihood))
-    if not _is_much_better(reordered, is_right):
-        return None
-    order = tuple(classes[label] for label in _best_order(best.predicted, truth, len(classes)))
+    names = tuple(classes[label] for label in _best_order(best.predicted, truth, len(classes)))
     keep = "" if classes_are_given else f", or --class-names {_type_names(classes)} to keep the present order"
     also, way_out = "", ""
     if best is not used:
@@ -236,9 +235,29 @@ def find_mistake(
     return Finding(
         "The classes must be in the order of the model's outputs. "
         f"Received: {_few(classes)}, with an accuracy of {is_right.mean():.2f} on {examples}; in the order "
-        f"{_few(order)}{also} it is {reordered.mean():.2f}. Add --class-names {_type_names(order)}{keep}.{way_out}",
-        is_forgotten=not classes_are_given,
+        f"{_few(names)}{also} it is {reordered.mean():.2f}. Add --class-names {_type_names(names)}{keep}.{way_out}",
+        is_forgotten=not classes_are_given or best is not used,
     )
+
+
+def _find_order(
+    used: Trial, others: list[Trial], better: np.ndarray, truth: np.ndarray, count: int
+) -> tuple[Trial, np.ndarray] | None:
+    """Return the trial that is much better in another order, and which examples are right then (n,).
+
+    Args:
+        used: The trial with the present range.
+        others: Trials with other ranges; one of them must be much better than `used` in another order.
+        better: Which examples are right in the present order with the best range.
+        truth: Class ids (n,).
+        count: Number of classes.
+    """
+    best, reordered = used, _cross_fitted(used.predicted, truth, count)
+    for trial in others:
+        is_right = _cross_fitted(trial.predicted, truth, count)
+        if is_right.mean() > reordered.mean() and (best is not used or _is_much_better(is_right, reordered)):
+            best, reordered = trial, is_right
+    return (best, reordered) if _is_much_better(reordered, better) else None
 
 
 def _trials(logits: keras.Model, images: np.ndarray, truth: np.ndarray) -> Iterator[Trial]:
@@ -285,13 +304,15 @@ def _best_order(predicted: np.ndarray, truth: np.ndarray, count: int) -> np.ndar
 
 
 def _cross_fitted(predicted: np.ndarray, truth: np.ndarray, count: int) -> np.ndarray:
-    """Return which examples are right (n,) in the order that fits the other half of the examples best."""
-    is_right = np.zeros(len(truth), bool)
+    """Return which examples are right (n,) in the order that fits the other half of the examples best.
+
+    None is right if the two halves give different orders: then no order is known well enough to name it.
+    """
     half = np.random.default_rng(SEEDS[0]).permutation(len(truth)) % 2 == 0
-    for fitted, scored in ((half, ~half), (~half, half)):
-        order = _best_order(predicted[fitted], truth[fitted], count)
-        is_right[scored] = order[predicted[scored]] == truth[scored]
-    return is_right
+    orders = [_best_order(predicted[part], truth[part], count) for part in (half, ~half)]
+    if np.mean(orders[0][predicted] == orders[1][predicted]) < MIN_AGREEMENT:
+        return np.zeros(len(truth), bool)
+    return np.where(half, orders[1][predicted], orders[0][predicted]) == truth
 
 
 def _describe(trial: Trial) -> str:

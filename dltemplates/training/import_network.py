@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,6 @@ import dltemplates.layers  # noqa: F401 - registers the package's layers with Ke
 from dltemplates.compat import flatten_layers
 from dltemplates.errors import first_line
 from dltemplates.models.recursion import deep_networks
-from dltemplates.models.weights import copy_states
 
 Shape = tuple[int, int, int]  # height, width, channels
 ACTIVATIONS = {"class": "softmax", "labels": "sigmoid"}  # the activation that the task adds, by kind of target
@@ -122,7 +122,10 @@ def rebuilt(model: keras.Model, edit: Callable[[dict[str, Any]], dict[str, Any]]
     """
     text = model.to_json()
     copy = keras.models.model_from_json(json.dumps(edit(json.loads(text))) if edit else text)
-    copy_states(model, copy)
+    with tempfile.TemporaryDirectory() as folder:
+        weights = Path(folder) / "model.weights.h5"  # each layer reads its own state, and converts its dtype
+        model.save_weights(weights)
+        copy.load_weights(weights)
     return copy
 
 
