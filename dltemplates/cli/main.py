@@ -25,7 +25,10 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported
     signal.signal(signal.SIGTERM, _interrupt)
-    if "--debug" not in arguments:
+    if "--debug" in arguments:
+        logging.basicConfig()
+        logging.getLogger("dltemplates").setLevel(logging.DEBUG)
+    else:
         _silence_native_logs()
         logging.getLogger("tensorflow").setLevel(logging.ERROR)
     sys.path.append(os.getcwd())  # for the user's modules; installed packages come first

@@ -24,6 +24,7 @@ from dltemplates.deploy import files
 from dltemplates.deploy.calibration import calibration
 from dltemplates.deploy.check import GATE_SPLIT, PARITY_METRIC, Reference, check_by_parity, check_system
 from dltemplates.deploy.converters.convert import ConversionError, Converter
+from dltemplates.deploy.converters.messages import translate
 from dltemplates.deploy.formats.format import Format, load_format
 from dltemplates.deploy.gate import GateResult
 from dltemplates.deploy.memory import too_large
@@ -133,12 +134,14 @@ class _Part:
         name: Name of the part.
         serving: The serving model, with float32 images.
         folder: Folder of the part's exported files.
+        layers: The class names of its layers, by name.
     """
 
     def __init__(self, name: str, serving: ServingModel, converter: Converter, work: Path, folder: Path):
         self.name, self.serving, self.folder = name, serving, folder / name
         self._converter, self._work = converter, work / (name or "whole")
         self._layer_types = layer_types(serving.model)
+        self.layers = {layer.name: type(layer).__name__ for layer in flatten_layers(serving.model)}
         self._integer_type = ""
 
     def format_for(self, format: Format) -> Format:
@@ -217,6 +220,7 @@ class _Attempt:
 
     Attributes:
         part: The part.
+        format: Catalog key of its format.
         is_unsupported: Whether the format is known not to support the part.
         written: The file in the work folder.
         parity: The error against Keras; None before the comparison.
@@ -227,6 +231,7 @@ class _Attempt:
     """
 
     part: _Part
+    format: str
     is_unsupported: bool = False
     written: Path | None = None
     parity: Parity | None = None
@@ -261,7 +266,8 @@ class _Attempt:
             raise
         except Exception as error:  # each runtime raises its own error classes
             expected = isinstance(error, (CheckError, ConversionError, ValueError))
-            self.failure = str(error) if expected else f"{type(error).__name__}: {error}"
+            text = str(error) if expected else f"{type(error).__name__}: {error}"
+            self.failure = translate(text, self.format, self.part.layers)
 
 
 class _Exporter:
@@ -299,7 +305,7 @@ class _Exporter:
 
     def _attempt_part(self, part: _Part, format: Format) -> _Attempt:
         """Convert a part and compare it with Keras."""
-        attempt = _Attempt(part)
+        attempt = _Attempt(part, part.format_for(format).key)
         if reason := part.not_offered(format):
             attempt.is_unsupported, attempt.failure = True, reason
             return attempt

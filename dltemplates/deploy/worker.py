@@ -22,6 +22,8 @@ from dltemplates.deploy.converters.conversion_job import ConversionJob
 from dltemplates.deploy.formats.format import load_format
 from dltemplates.tasks.serving.contract import Contract
 
+MAX_ERROR = 20_000  # letters; `converters.messages` makes one line of them
+
 
 def convert(job: ConversionJob, key: str, out: Path) -> dict[str, Any]:
     """Write one format.
@@ -65,12 +67,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     except OSError as error:
         return {"os_error": [error.errno, error.strerror, error.filename]}
     except Exception as error:  # a converter may raise anything; the caller gets it as text
-        return {"error": _explain(error)}
-
-
-def _explain(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"[:500]
+        return {"error": f"{type(error).__name__}: {str(error).strip() or 'no message'}"[:MAX_ERROR]}
 
 
 def _import_tensorflow() -> None:

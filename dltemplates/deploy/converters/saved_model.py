@@ -9,9 +9,13 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
+from dltemplates.compat import flatten_layers
+from dltemplates.deploy.converters.messages import find_layer
 from dltemplates.runtimes import SIGNATURE
 from dltemplates.tasks.serving.contract import Contract, ServingModel
 from dltemplates.tasks.serving.file_digest import ASSETS, saved_model_network, sealed_texts
+
+PYTHON_OPERATIONS = ("PyFunc", "PyFuncStateless", "EagerPyFunc")
 
 
 def with_float_images(serving: ServingModel) -> ServingModel:
@@ -66,6 +70,7 @@ def save_serving(serving: ServingModel, folder: Path) -> None:
     module = tf.Module()
     module.weights = [variable.value for variable in model.variables]
     signature = tf.function(serve).get_concrete_function(**specs)
+    _check_python(signature.graph, model)
     tf.saved_model.save(module, str(folder), signatures={SIGNATURE: signature})
 
 
@@ -81,6 +86,19 @@ def export_saved_model(serving: Path, out: Path, contract: Contract) -> None:
 def output_names(model: keras.Model) -> list[str]:
     """Return the names of a model's outputs: the keys of its output dictionary, or the names of its output layers."""
     return list(model.output) if isinstance(model.output, dict) else list(model.output_names)
+
+
+def _check_python(graph: tf.Graph, model: keras.Model) -> None:
+    """Raise a `ValueError` if the graph calls Python code; its file would work in this process alone."""
+    graph_def = graph.as_graph_def()
+    nodes = [*graph_def.node, *(node for function in graph_def.library.function for node in function.node_def)]
+    for node in nodes:
+        if node.op in PYTHON_OPERATIONS:
+            layer = find_layer(node.name, {layer.name: type(layer).__name__ for layer in flatten_layers(model)})
+            raise ValueError(
+                f"An exported network must not run Python code. Received: layer `{layer or node.name}`, which calls "
+                "`numpy_function` or `py_function`. Build it from keras.ops."
+            )
 
 
 def _batched(shape: tuple[int | None, ...], batch: str | int) -> tuple[int | None, ...]:
