@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from dltemplates.datasets.features import MAX_FLOAT32, fits_float32
+from dltemplates.datasets.precision import check_target, offset_of
 from dltemplates.datasets.series.times import frequency_of, parse_dates
 from dltemplates.datasets.spec import IOSpec
 from dltemplates.datasets.tables.dates import MONTH, format_of, is_dates
@@ -20,30 +21,36 @@ class Series:
     """A series and its dates.
 
     Attributes:
-        names: Names of the channels.
-        rows: float32 (rows, channels).
+        columns: The channels' columns.
+        rows: float32 (rows, channels), less the columns' offsets.
         dated: The column of dates, with their format; None without dates.
         dates: The date of each row; None if unknown.
         frequency: Time between rows, as pandas names it.
     """
 
-    names: tuple[str, ...]
+    columns: tuple[Column, ...]
     rows: np.ndarray
     dated: Column | None = None
     dates: pd.DatetimeIndex | None = None
     frequency: str | None = None
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the channels."""
+        return tuple(column.name for column in self.columns)
 
-def read_series(table: pd.DataFrame, kinds: Mapping[str, str]) -> Series:
+
+def read_series(table: pd.DataFrame, kinds: Mapping[str, str], target: str | None = None) -> Series:
     """Read a table as a series.
 
     Args:
         table: The table.
         kinds: Kinds of columns that are not what they look like: `number`, `date`, or `skip`.
+        target: The channel to forecast, by default the last; it keeps its unit.
 
     Raises:
-        ValueError: If there is no column of numbers, a number is missing or invalid, or the dates are not evenly
-            spaced.
+        ValueError: If there is no column of numbers, a number is missing or invalid, float32 cannot hold the target's
+            differences, or the dates are not evenly spaced.
     """
     for name, kind in kinds.items():
         if name not in table or kind == "category":
@@ -62,7 +69,12 @@ def read_series(table: pd.DataFrame, kinds: Mapping[str, str]) -> Series:
             f"A series must have a column of numbers. Received: {', '.join(map(str, table.columns))}. Add one."
         )
     column = _date_column(dated[0], table) if dated else None
-    return _series(table, names, column, None)
+    numbers = {name: _numbers(name, table[name]) for name in names}
+    target = target or names[-1]
+    if target in numbers:
+        check_target(f"`{target}`", numbers[target])
+    columns = [Column(name=name, offset=0.0 if name == target else offset_of(numbers[name])) for name in names]
+    return _series(table, columns, numbers, column, None)
 
 
 def series_like(table: pd.DataFrame, reference: IOSpec) -> Series:
@@ -75,21 +87,23 @@ def series_like(table: pd.DataFrame, reference: IOSpec) -> Series:
     Raises:
         ValueError: As in `read_series`; or if a column is missing, or the dates are spaced unlike those of training.
     """
+    columns = columns_of(reference.inputs[0])
     names = column_names(reference.inputs[0])
     if missing := [name for name in names if name not in table]:
         raise ValueError(
             f"A series must have the network's input columns. Received: none called {', '.join(missing)}. "
             f"There are: {', '.join(map(str, table.columns))}."
         )
+    numbers = {name: _numbers(name, table[name]) for name in names}
     time = next((value for value in reference.targets if isinstance(value, Time)), None)
     if time is None or time.frequency is None:
-        return _series(table, names, None, None)
+        return _series(table, columns, numbers, None, None)
     if time.columns:
         dated = [column for column in time.columns if column.name in table]
     else:
         found = [str(name) for name in table if name not in names and is_dates(table[name], MONTH)]
         dated = [_date_column(name, table) for name in found]
-    return _series(table, names, dated[0] if dated else None, time.frequency)
+    return _series(table, columns, numbers, dated[0] if dated else None, time.frequency)
 
 
 def column_names(value: Feature) -> tuple[str, ...]:
@@ -101,16 +115,22 @@ def _date_column(name: str, table: pd.DataFrame) -> Column:
     return Column(name=name, kind="date", format=format_of(name, table[name]))
 
 
-def _series(table: pd.DataFrame, names: Sequence[str], dated: Column | None, frequency: str | None) -> Series:
-    rows = np.stack([_numbers(name, table[name]) for name in names], axis=1)
+def _series(
+    table: pd.DataFrame,
+    columns: Sequence[Column],
+    numbers: Mapping[str, np.ndarray],
+    dated: Column | None,
+    frequency: str | None,
+) -> Series:
+    rows = np.stack([numbers[column.name] - column.offset for column in columns], axis=1).astype(np.float32)
     if dated is None:
-        return Series(tuple(names), rows)
+        return Series(tuple(columns), rows)
     dates = parse_dates(dated.name, table[dated.name], dated.format)
-    return Series(tuple(names), rows, dated, dates, frequency_of(dated.name, dates, frequency))
+    return Series(tuple(columns), rows, dated, dates, frequency_of(dated.name, dates, frequency))
 
 
 def _numbers(name: str, values: pd.Series) -> np.ndarray:
-    """Convert a column to float32 (rows,)."""
+    """Convert a column to float64 (rows,)."""
     numbers = pd.to_numeric(values, errors="coerce").to_numpy(np.float64)
     wrong = ~fits_float32(numbers)
     if wrong.any():
@@ -123,4 +143,4 @@ def _numbers(name: str, values: pd.Series) -> np.ndarray:
             f"`{name}`{count}. Fill it in, or leave the column out: --set dataset.series.columns.{name}=skip; or if it "
             "is dates, =date."
         )
-    return numbers.astype(np.float32)
+    return numbers

@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 
 from dltemplates.datasets.features import MAX_FLOAT32, fits_float32
-from dltemplates.datasets.tables.dates import DAY, days_of, example_of, is_dates, read_dates
+from dltemplates.datasets.precision import offset_of
+from dltemplates.datasets.tables.dates import DAY, days_of, example_of, have_times, is_dates, read_dates
 from dltemplates.features import Category, Column, Feature, Number, columns_of
-from dltemplates.features.column import DATE_PARTS
 
-YEAR, WEEK = 365.2425, 7.0  # days
+YEAR, WEEK, ONE_DAY = 365.2425, 7.0, 1.0  # in days
 MISSING = ("", "?", "NA", "NaN", "nan")  # cells that count as missing
 NO_NUMBER = ("N/A", "n/a", "#N/A", "null", "NULL", "None", "none", "-")  # missing too among numbers; else categories
 
@@ -83,7 +83,13 @@ def fit_column(column: Column, train: pd.Series) -> Column:
         )
     if column.kind == "category":
         return column.model_copy(update={"vocabulary": tuple(sorted(train.dropna().unique()))})
-    update = {"median": float(np.nanmedian(train)), "may_be_missing": bool(train.isna().any())}
+    numbers = train.to_numpy(np.float64)
+    update = {
+        "median": float(np.nanmedian(numbers)),
+        "offset": offset_of(numbers),
+        "has_time": column.kind == "date" and have_times(numbers),
+        "may_be_missing": bool(train.isna().any()),
+    }
     return column.model_copy(update=update)
 
 
@@ -152,12 +158,11 @@ def _parts(column: Column, values: pd.Series) -> np.ndarray:
     raw = values.to_numpy(np.float64)
     missing = np.isnan(raw)
     numbers = np.where(missing, column.median, raw)
-    parts = [numbers]
+    parts = [numbers - column.offset]
     if column.kind == "date":
-        for period in (YEAR, WEEK):
+        for period in (YEAR, WEEK, ONE_DAY) if column.has_time else (YEAR, WEEK):
             angle = 2 * np.pi * numbers / period
             parts += [np.cos(angle), np.sin(angle)]
-        assert len(parts) == len(DATE_PARTS)
     if column.may_be_missing:
         parts.append(missing)
     return np.stack(parts, axis=1).astype(np.float32)

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from dltemplates.datasets.features import class_value, in_column, number_value
+from dltemplates.datasets.precision import precision_warning
 from dltemplates.datasets.source import SPLITS, Dataset, Source
 from dltemplates.datasets.spec import DatasetSpec, IOSpec, learned_target
 from dltemplates.datasets.tables.columns import kind_of, numbers_of
@@ -24,6 +25,8 @@ from dltemplates.datasets.tables.source import TableSource, input_values
 from dltemplates.datasets.tables.targets import MAX_CLASS_NUMBERS, Frames, read_targets, target_name, with_target
 from dltemplates.features import ClassId, Column, Number, columns_of
 from dltemplates.settings import DatasetSettings
+
+MAX_FLOAT64_INTEGER = 2**53  # float64 holds each whole number up to here
 
 
 def csv_table(path: Path, settings: DatasetSettings, *, reference: IOSpec | None = None) -> Dataset:
@@ -70,6 +73,7 @@ def frame_dataset(
     columns = learned or _columns(frames, settings, target)
     guessed = [column for column in columns if column.name not in settings.of_table().columns and not learned]
     warnings = [_category_warning(column.name, first[column.name]) for column in guessed if column.kind == "category"]
+    warnings += [_precision_warning(column.name, first[column.name]) for column in guessed if column.kind == "number"]
     warnings += [] if learned else [_header_warning(list(map(str, first)))]
     skipped: dict[str, str] = {}
     if target is None:
@@ -148,6 +152,13 @@ def _header_warning(names: list[str]) -> str | None:
     if 2 * len(numbers) <= len(names) or is_counted:
         return None
     return f"the first row is read as column names, but {', '.join(names[:3])} look like data: write names above them"
+
+
+def _precision_warning(name: str, values: pd.Series) -> str | None:
+    """Warn of a column of numbers that are nearly all equal to a network."""
+    numbers = numbers_of(values).to_numpy(np.float64)
+    is_exact = np.nanmax(np.abs(numbers), initial=0.0) < MAX_FLOAT64_INTEGER
+    return precision_warning(name, numbers, table="table", different=None if is_exact else values.nunique())
 
 
 def _category_warning(name: str, values: pd.Series) -> str | None:

@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 
 from dltemplates.datasets.features import MAX_FLOAT32, fits_float32
+from dltemplates.datasets.precision import check_target
 from dltemplates.datasets.spec import IOSpec, target_column
 from dltemplates.datasets.tables.columns import numbers_of, places_of, without_point
 from dltemplates.features import ClassId, Number, columns_of
 from dltemplates.settings import DatasetSettings
 
-MIN_RELATIVE_RANGE = 1e-6  # range as a share of the greatest value: float32 has seven digits
 MAX_CLASS_NUMBERS = 20  # up to this many different whole numbers are classes
 Frames = dict[str, pd.DataFrame]  # the rows of each split
 Targets = dict[str, np.ndarray]
@@ -142,8 +142,5 @@ def _check_varies(name: str, targets: Mapping[str, np.ndarray]) -> None:
             f"The target must vary. Received: `{name}`, the same in all {len(values)} rows. "
             "Choose another column: --set dataset.target=NAME."
         )
-    if len(values) and np.ptp(values) <= MIN_RELATIVE_RANGE * np.abs(values).max():
-        raise ValueError(
-            f"The target must vary in float32, which has seven digits. Received: `{name}`, from "
-            f"{values.min():.17g} to {values.max():.17g}. Subtract their common part: {values.min():.17g}."
-        )
+    if not np.issubdtype(values.dtype, np.integer):
+        check_target(f"`{name}`", values.ravel())

@@ -98,6 +98,78 @@ def test_a_missing_number_becomes_the_median_and_a_flag(load):
     assert 0 < arrays[:, 1].sum() < 29
 
 
+LARGE = {
+    "seconds since 1970": 1_700_000_000 + np.arange(ROWS),
+    "milliseconds since 1970": 1_700_000_000_000 + 7 * np.arange(ROWS),
+    "serial numbers": 20_240_000_000 + 3 * np.arange(ROWS),
+    "UTM coordinates": 5_400_000 + 0.25 * np.arange(ROWS),
+}
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_numbers_that_float32_cannot_tell_apart_are_centred(load, tmp_path, name):
+    """The contract holds the offset; a file and a typed row are centred like the training."""
+    numbers = np.where(np.arange(ROWS) % 8, LARGE[name], np.nan)
+    dataset = load(table(size=[f"{number:.2f}" for number in numbers]))
+    features = dataset.spec.inputs[0]
+    size, day = features.columns
+    assert (size.offset > 0, day.offset) == (True, 0)
+    arrays = everything(dataset)["features"]
+    assert set(arrays[:, 0]) <= {*np.float32(LARGE[name] - size.offset), np.float32(size.median - size.offset)}
+    assert features.mean[0] == pytest.approx(arrays[:, 0].mean(), rel=1e-6)
+    new = table(size=LARGE[name]).drop(columns="label")
+    new.to_csv(tmp_path / "new.csv", index=False)
+    of_file = np.concatenate(
+        [example["features"] for _, example, _ in read_rows(tmp_path / "new.csv", dataset.spec.inputs)]
+    )
+    np.testing.assert_array_equal(of_file[:, 0], np.float32(LARGE[name] - size.offset))
+    ((_, typed, _),) = read_rows(f"size={LARGE[name][3]},day=2024-01-01,colour=red", dataset.spec.inputs)
+    assert typed["features"][0, 0] == of_file[3, 0]
+    old = [value.model_copy(update={"columns": (size.model_copy(update={"offset": 0.0}), day)}) for value in [features]]
+    ((_, typed, _),) = read_rows(f"size={LARGE[name][3]},day=2024-01-01", old)  # a column without an offset keeps it so
+    assert typed["features"][0, 0] == np.float32(LARGE[name][3])
+    assert dataset.spec.warnings == ()
+
+
+def test_numbers_that_stay_equal_give_a_warning(load):
+    times = np.where(np.arange(ROWS) % 20, 1_700_000_000 + np.arange(ROWS), 0)
+    (warning,) = load(table(size=times)).spec.warnings
+    assert re.search("column `size`: .* of its different numbers are equal .*columns.size=skip", warning)
+    ids = [str(10**18 + row) for row in range(ROWS)]  # more digits than float64 has
+    assert "column `size`: 9" in load(table(size=ids)).spec.warnings[0]
+    assert load(table(size=ids), columns={"size": "number"}).spec.warnings == ()
+
+
+def test_dates_with_a_time_have_the_hour(load):
+    times = pd.date_range("2024-01-31 13:45", periods=ROWS, freq="7h")
+    dataset = load(table(day=times.strftime("%Y-%m-%d %H:%M")))
+    features = dataset.spec.inputs[0]
+    assert features.columns[1].has_time
+    assert features.columns[1].parts[-2:] == ("day (cos of day)", "day (sin of day)")
+    ((_, arrays, _),) = read_rows("size=1,day=2024-02-01 06:00,colour=red", dataset.spec.inputs)
+    np.testing.assert_allclose(arrays["features"][0, -2:], [0, 1], atol=1e-6)
+    assert arrays["features"].shape == (1, *features.shape)
+    same_time = load(table(day=pd.date_range("2024-01-01 13:45", periods=ROWS).strftime("%Y-%m-%d %H:%M")))
+    assert not same_time.spec.inputs[0].columns[1].has_time
+    seconds = load(
+        table(day=pd.date_range("2024-01-01 13:45", periods=ROWS, freq="s").strftime("%d/%m/%Y %H:%M:%S")),
+        columns={"day": "date"},
+    )
+    assert len(set(everything(seconds)["features"][:, 1])) == seconds.spec.sizes["train"]  # days have an offset too
+
+
+@pytest.mark.parametrize(("unit", "name"), [(1, "unix_s"), (1000, "unix_ms")])
+def test_a_time_since_1970_may_be_a_date(load, unit, name):
+    times = pd.date_range("2024-01-31 13:45", periods=ROWS, freq="7h")
+    seconds = (times - pd.Timestamp("1970-01-01")) // pd.Timedelta(seconds=1)
+    dataset = load(table(day=seconds * unit), columns={"day": "date"})
+    expected = load(table(day=times.strftime("%Y-%m-%d %H:%M")))
+    np.testing.assert_array_equal(everything(dataset)["features"], everything(expected)["features"])
+    assert dataset.spec.inputs[0].columns[1].format == name
+    with pytest.raises(ValueError, match=r"dates like 1735603200(000)?\. Received: 'soon'"):
+        read_rows("size=1,day=soon,colour=red", dataset.spec.inputs)
+
+
 def test_columns_can_be_given_another_kind_or_skipped(load):
     frame = table(size=[1, 2, 3, 4] * 10, number=range(ROWS))
     dataset = load(frame, columns={"size": "category", "day": "skip"}, target="label")
