@@ -49,7 +49,7 @@ def read_inputs(first: Feature, reference: IOSpec, user_inputs: Sequence[str | P
     """
     from dltemplates.datasets.tables.row_inputs import read_rows
 
-    rows = [row for text in user_inputs for row in read_rows(text, reference.inputs)]
+    rows = [row for text in user_inputs for row in read_rows(text, reference.inputs, reference=reference)]
     if not rows:
         raise ValueError("There must be a row to predict. Received: none. Name a CSV file, or write a row.")
     for name, arrays, unknown in rows:

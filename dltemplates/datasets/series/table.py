@@ -12,6 +12,7 @@ from dltemplates.datasets.features import MAX_FLOAT32, fits_float32
 from dltemplates.datasets.precision import check_target, offset_of
 from dltemplates.datasets.series.times import frequency_of, parse_dates
 from dltemplates.datasets.spec import IOSpec
+from dltemplates.datasets.tables.columns import words_to_missing
 from dltemplates.datasets.tables.dates import MONTH, format_of, is_dates
 from dltemplates.features import Column, Feature, Time, columns_of
 
@@ -59,7 +60,8 @@ def read_series(table: pd.DataFrame, kinds: Mapping[str, str], target: str | Non
                 f"{name}={kind}. There are: {', '.join(map(str, table.columns))}."
             )
     kind_of = {
-        str(name): kinds.get(str(name)) or ("date" if is_dates(table[name], MONTH) else "number") for name in table
+        str(name): kinds.get(str(name)) or ("date" if is_dates(words_to_missing(table[name]), MONTH) else "number")
+        for name in table
     }
     dated = [name for name, kind in kind_of.items() if kind == "date"]
     dated.sort(key=lambda name: name not in kinds)  # a column that the user named comes first

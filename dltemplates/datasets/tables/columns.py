@@ -14,12 +14,14 @@ import pandas as pd
 
 from dltemplates.datasets.features import MAX_FLOAT32, fits_float32
 from dltemplates.datasets.precision import offset_of
+from dltemplates.datasets.spec import IOSpec, rules_of
 from dltemplates.datasets.tables.dates import DAY, days_of, example_of, have_times, is_dates, read_dates
 from dltemplates.features import Category, Column, Feature, Number, columns_of
 
 YEAR, WEEK, ONE_DAY = 365.2425, 7.0, 1.0  # in days
-MISSING = ("", "?", "NA", "NaN", "nan")  # cells that count as missing
-NO_NUMBER = ("N/A", "n/a", "#N/A", "null", "NULL", "None", "none", "-")  # missing too among numbers; else categories
+MISSING = ("", "?")  # cells that count as missing
+NOT_AVAILABLE = ("NA", "NaN", "nan")  # missing too among numbers and dates, else categories: NA is Namibia
+NO_NUMBER = (*NOT_AVAILABLE, "N/A", "n/a", "#N/A", "null", "NULL", "None", "none", "-")  # likewise
 
 
 def kind_of(values: pd.Series) -> str:
@@ -27,7 +29,17 @@ def kind_of(values: pd.Series) -> str:
     is_number, is_none = numbers_of(values).notna(), values.isin(NO_NUMBER)
     if (is_number | is_none).equals(values.notna()) and (is_number.any() or not is_none.any()):
         return "number"
-    return "date" if is_dates(values, DAY) else "category"
+    return "date" if is_dates(words_to_missing(values), DAY) else "category"
+
+
+def words_to_missing(values: pd.Series) -> pd.Series:
+    """Set words such as `NA` to missing, in a column of numbers or dates."""
+    return values.mask(values.isin(NO_NUMBER))
+
+
+def by_older_rules(table: pd.DataFrame, reference: IOSpec | None) -> pd.DataFrame:
+    """Set `NA`, `NaN` and `nan` to missing in every column, as before version 3 of the reading rules."""
+    return table if rules_of(reference) >= 3 else table.mask(table.isin(NOT_AVAILABLE))
 
 
 def numbers_of(values: pd.Series) -> pd.Series:
@@ -187,7 +199,7 @@ def read_numbers(
         ValueError: If a value is invalid, or too large for float32.
     """
     numbers = days_of(read_dates(values, format)) if kind == "date" else numbers_of(values).to_numpy(np.float64)
-    is_present = values.notna() & ~(values.isin(NO_NUMBER) & (kind == "number"))
+    is_present = words_to_missing(values).notna()
     wrong = is_present.to_numpy() & ~fits_float32(numbers)
     if wrong.any():
         received = values.tolist()[np.argmax(wrong)]

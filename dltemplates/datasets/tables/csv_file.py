@@ -13,7 +13,7 @@ AS_TEXT: dict[str, Any] = {"dtype": str, "skipinitialspace": True, "na_filter": 
 
 
 def read_csv(path: Path) -> pd.DataFrame:
-    """Read a CSV file with a header as text. Cells that are empty, `?`, `NA`, `NaN` or `nan` are missing.
+    """Read a CSV file with a header as text. Cells that are empty or `?` are missing.
 
     Spaces around cells are stripped. An empty column without a name is left out: some programs end each row with a
     comma.

@@ -15,18 +15,22 @@ import numpy as np
 import pandas as pd
 
 from dltemplates.datasets.features import class_value, in_column, number_value
-from dltemplates.datasets.precision import precision_warning
 from dltemplates.datasets.source import SPLITS, Dataset, Source
 from dltemplates.datasets.spec import DatasetSpec, IOSpec, learned_target
-from dltemplates.datasets.tables.columns import kind_of, numbers_of
+from dltemplates.datasets.tables.column_warnings import number_warnings
+from dltemplates.datasets.tables.columns import by_older_rules, kind_of, numbers_of, words_to_missing
 from dltemplates.datasets.tables.csv_file import read_csv
 from dltemplates.datasets.tables.dates import format_of, look_like_dates
 from dltemplates.datasets.tables.source import TableSource, input_values
-from dltemplates.datasets.tables.targets import MAX_CLASS_NUMBERS, Frames, read_targets, target_name, with_target
+from dltemplates.datasets.tables.targets import (
+    Frames,
+    read_targets,
+    target_name,
+    with_target,
+    without_words,
+)
 from dltemplates.features import ClassId, Column, Number, columns_of
 from dltemplates.settings import DatasetSettings
-
-MAX_FLOAT64_INTEGER = 2**53  # float64 holds each whole number up to here
 
 
 def csv_table(path: Path, settings: DatasetSettings, *, reference: IOSpec | None = None) -> Dataset:
@@ -61,6 +65,7 @@ def frame_dataset(
     """
     if "train" not in frames:
         raise ValueError("A folder of tables must have a train.csv. Received: none. Add it.")
+    frames = {split: by_older_rules(frame, reference) for split, frame in frames.items()}
     first = frames["train"]
     learned = [column for value in reference.inputs for column in columns_of(value)] if reference else []
     for split, frame in frames.items():
@@ -73,15 +78,17 @@ def frame_dataset(
     columns = learned or _columns(frames, settings, target)
     guessed = [column for column in columns if column.name not in settings.of_table().columns and not learned]
     warnings = [_category_warning(column.name, first[column.name]) for column in guessed if column.kind == "category"]
-    warnings += [_precision_warning(column.name, first[column.name]) for column in guessed if column.kind == "number"]
     warnings += [] if learned else [_header_warning(list(map(str, first)))]
+    warnings += number_warnings([column.name for column in guessed if column.kind == "number"], first)
     skipped: dict[str, str] = {}
     if target is None:
         value: ClassId | Number = class_value(("rows",))  # no target: one class for all rows
         targets = {split: np.zeros(len(frame), np.int64) for split, frame in frames.items()}
     else:
         known = learned_target(reference) if reference else None
+        frames, warning = without_words(target, frames, settings, known)
         frames, skipped = with_target(target, frames)
+        warnings += [] if learned else [warning]
         targets, classes = read_targets(target, frames, settings, known)
         value = in_column(known or (class_value(classes) if classes else number_value(1)), target)
     sources: dict[str, Source] = {
@@ -134,7 +141,8 @@ def _format(column: Column, frames: Frames) -> str | None:
     """Return the date format of a column in all splits; None for ISO 8601 and for other columns."""
     if column.kind != "date":
         return None
-    return format_of(column.name, pd.concat([frame[column.name] for frame in frames.values()]))
+    values = pd.concat([frame[column.name] for frame in frames.values()])
+    return format_of(column.name, words_to_missing(values))
 
 
 def _check_columns(table: pd.DataFrame, settings: DatasetSettings) -> None:
@@ -154,13 +162,6 @@ def _header_warning(names: list[str]) -> str | None:
     return f"the first row is read as column names, but {', '.join(names[:3])} look like data: write names above them"
 
 
-def _precision_warning(name: str, values: pd.Series) -> str | None:
-    """Warn of a column of numbers that are nearly all equal to a network."""
-    numbers = numbers_of(values).to_numpy(np.float64)
-    is_exact = np.nanmax(np.abs(numbers), initial=0.0) < MAX_FLOAT64_INTEGER
-    return precision_warning(name, numbers, table="table", different=None if is_exact else values.nunique())
-
-
 def _category_warning(name: str, values: pd.Series) -> str | None:
     """Warn if a column read as categories may be something else."""
     present = values.dropna()
@@ -174,10 +175,5 @@ def _category_warning(name: str, values: pd.Series) -> str | None:
         return (
             f"column `{name}` is read as categories, but looks like dates, such as {present.iloc[0]!r}: say "
             f"--set dataset.table.columns.{name}=date, or =category"
-        )
-    if present.nunique() > max(MAX_CLASS_NUMBERS, len(present) / 2):
-        return (
-            f"column `{name}` is read as categories, {present.nunique()} different ones in {len(present)} rows, "
-            f"too many to learn from: leave it out, --set dataset.table.columns.{name}=skip"
         )
     return None

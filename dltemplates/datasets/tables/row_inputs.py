@@ -9,20 +9,22 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dltemplates.datasets.tables.columns import MISSING, encode_rows, find_unknown, raw_rows
+from dltemplates.datasets.spec import IOSpec
+from dltemplates.datasets.tables.columns import MISSING, by_older_rules, encode_rows, find_unknown, raw_rows
 from dltemplates.datasets.tables.csv_file import read_csv
 from dltemplates.features import Column, Feature, Number, WithColumns, columns_of
 
 Example = tuple[str, dict[str, np.ndarray], list[str]]
 
 
-def read_rows(text: str | Path, values: Sequence[Feature]) -> list[Example]:
+def read_rows(text: str | Path, values: Sequence[Feature], *, reference: IOSpec | None = None) -> list[Example]:
     """Read rows as the inputs of a network.
 
     Args:
         text: A `.csv` file with a header, with or without the target; or one row, as `name=value,name=value` or as
             values in the order of the training table.
         values: The network's inputs.
+        reference: Spec or contract of the network.
 
     Returns:
         For each row its name, its inputs by name, each (1, ...), and the columns with an unknown category.
@@ -42,6 +44,7 @@ def read_rows(text: str | Path, values: Sequence[Feature]) -> list[Example]:
     else:
         table = pd.DataFrame([_parse_row(str(text), values)], dtype=str)
         names = [str(text)]
+    table = by_older_rules(table, reference)
     raw = raw_rows([column for value in values for column in columns_of(value)], table)
     arrays = {value.name: encode_rows(value, raw) for value in values}
     unknown = {name: rows for value in values for name, rows in find_unknown(value, raw).items()}

@@ -110,7 +110,7 @@ LARGE = {
 def test_numbers_that_float32_cannot_tell_apart_are_centred(load, tmp_path, name):
     """The contract holds the offset; a file and a typed row are centred like the training."""
     numbers = np.where(np.arange(ROWS) % 8, LARGE[name], np.nan)
-    dataset = load(table(size=[f"{number:.2f}" for number in numbers]))
+    dataset = load(table(size=[f"{number:.2f}" if number > 0 else "" for number in numbers]))
     features = dataset.spec.inputs[0]
     size, day = features.columns
     assert (size.offset > 0, day.offset) == (True, 0)
@@ -313,7 +313,10 @@ def test_words_for_missing_numbers_are_plain_text_in_categories(load, word):
     size, colour = spec.inputs[0].columns[0], spec.inputs[1].columns[0]
     assert (size.name, size.kind, size.may_be_missing) == ("size", "number", True)
     assert word in colour.vocabulary
-    assert spec.warnings == ()
+    (warning,) = spec.warnings
+    assert re.match(
+        rf"read as missing numbers: 10 {word} in `size`\..* --set dataset\.table\.columns\.size=category", warning
+    )
     ((_, arrays, _),) = read_rows(f"size={word},day=2024-01-01,colour=red", spec.inputs)
     assert arrays["features"][0, 0] == size.median
 
@@ -329,6 +332,50 @@ def test_missing_cells_are_read_alike_in_files_and_typed_rows(load, tmp_path, ma
         np.testing.assert_array_equal(arrays["features"][0, :2], np.float32([c.median for c in spec.inputs[0].columns]))
     dataset = load(table(label=["yes", "no", mark, "no"] * 10))
     assert (dataset.spec.targets[0].classes, len(dataset.spec.skipped)) == (("no", "yes"), 10)
+
+
+@pytest.mark.parametrize("word", NO_NUMBER)
+def test_a_word_such_as_na_is_a_class_and_no_number(load, word):
+    """A class stays, and one that may mean nothing is named; a row without a number is left out, and counted."""
+    spec = load(table(label=["yes", "no", word, "no"] * 10)).spec
+    assert (spec.targets[0].classes, spec.skipped) == (tuple(sorted(("no", "yes", word))), {})
+    is_doubtful = word.strip("#").upper() in ("NA", "N/A", "NAN")
+    assert len(spec.warnings) == is_doubtful
+    assert all(
+        re.match(rf"`label` has classes that may .*: 10 {word}\. .*label=category", told) for told in spec.warnings
+    )
+    assert load(table(label=["yes", "no", word, "no"] * 10), columns={"label": "category"}).spec.warnings == ()
+    assert load(table(label=["0", "1", word, "1"] * 10)).spec.targets[0].classes == tuple(sorted(("0", "1", word)))
+    numbers = [*np.linspace(0, 1, 30).round(3).astype(str), *[word] * 10]
+    spec = load(table(label=numbers)).spec
+    assert (spec.targets[0].kind, len(spec.skipped), sum(spec.sizes.values())) == ("number", 10, 30)
+    assert re.match(rf"rows without a number in `label` are left out: 10 {word}\.", spec.warnings[0])
+    assert sum(load(table(label=numbers), reference=spec).spec.sizes.values()) == 30
+
+
+def test_words_in_dates_are_missing(load):
+    days = [*pd.date_range("2023-12-20", periods=ROWS - 2).strftime("%Y-%m-%d"), "NA", "null"]
+    day = load(table(day=days)).spec.inputs[0].columns[1]
+    assert (day.kind, day.format) == ("date", None)
+    other = [*pd.date_range("2023-12-20", periods=ROWS - 2).strftime("%d/%m/%Y"), "NA", "null"]
+    assert load(table(day=other), columns={"day": "date"}).spec.inputs[0].columns[1].format == "%d/%m/%Y"
+
+
+def test_a_run_of_older_rules_reads_na_as_missing(load, tmp_path):
+    frame = table(colour=["red", "NA", "blue", "nan"] * 10)
+    spec = load(table(colour=["red", None, "blue", None] * 10)).spec
+    old = spec.model_copy(update={"reading_rules": 2})
+    dataset, new = load(frame, reference=old), load(frame, reference=spec)
+    np.testing.assert_array_equal(everything(dataset)["categories"], everything(new)["categories"])
+    assert (dataset.spec.unknown, dataset.spec.fingerprint) == ({}, spec.fingerprint)
+    assert new.spec.unknown["test"]["colour"] > 0
+    assert new.spec.fingerprint != spec.fingerprint
+    assert len(load(table(label=["yes", "no", "NA", "no"] * 10), reference=old).spec.skipped) == 10
+    with pytest.raises(ValueError, match="Received: 'NA'"):
+        load(table(label=["yes", "no", "NA", "no"] * 10), reference=spec)
+    ((_, _, unknown),) = read_rows("size=1,day=2024-01-01,colour=NA", spec.inputs, reference=old)
+    ((_, _, unknown_now),) = read_rows("size=1,day=2024-01-01,colour=NA", spec.inputs, reference=spec)
+    assert (unknown, unknown_now) == ([], ["colour"])
 
 
 def test_a_long_column_has_one_kind(tmp_path, recwarn):
