@@ -25,7 +25,8 @@ class Column(BaseModel):
         format: `strftime` format of dates that are not in ISO 8601; or `unix_s`, `unix_ms`: time since 1970.
         may_be_missing: Whether the training split has missing values; a 0/1 indicator is then added.
         place: Position among the input columns, in the table's order.
-        vocabulary: The categories. An id is a category's position, counted from 1; 0 is unknown or missing.
+        vocabulary: The categories. An id is a category's position, counted from 1; 0 is rare, unknown or missing.
+        min_frequency: A category with fewer training rows is rare: it is not in the vocabulary, and stands in no file.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -39,6 +40,7 @@ class Column(BaseModel):
     may_be_missing: bool = False
     place: int = 0
     vocabulary: tuple[str, ...] = ()
+    min_frequency: int = 1
 
     @property
     def parts(self) -> tuple[str, ...]:

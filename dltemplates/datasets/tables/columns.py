@@ -94,7 +94,8 @@ def fit_column(column: Column, train: pd.Series) -> Column:
             f"Leave it out: --set dataset.table.columns.{column.name}=skip."
         )
     if column.kind == "category":
-        return column.model_copy(update={"vocabulary": tuple(sorted(train.dropna().unique()))})
+        counts = train.value_counts()
+        return column.model_copy(update={"vocabulary": tuple(sorted(counts.index[counts >= column.min_frequency]))})
     numbers = train.to_numpy(np.float64)
     update = {
         "median": float(np.nanmedian(numbers)),

@@ -17,7 +17,7 @@ import pandas as pd
 from dltemplates.datasets.features import class_value, in_column, number_value
 from dltemplates.datasets.source import SPLITS, Dataset, Source
 from dltemplates.datasets.spec import DatasetSpec, IOSpec, learned_target
-from dltemplates.datasets.tables.column_warnings import number_warnings
+from dltemplates.datasets.tables.column_warnings import number_warnings, without_names
 from dltemplates.datasets.tables.columns import by_older_rules, kind_of, numbers_of, words_to_missing
 from dltemplates.datasets.tables.csv_file import read_csv
 from dltemplates.datasets.tables.dates import format_of, look_like_dates
@@ -77,8 +77,15 @@ def frame_dataset(
         target = target_name(first, settings, reference)
     columns = learned or _columns(frames, settings, target)
     guessed = [column for column in columns if column.name not in settings.of_table().columns and not learned]
-    warnings = [_category_warning(column.name, first[column.name]) for column in guessed if column.kind == "category"]
-    warnings += [] if learned else [_header_warning(list(map(str, first)))]
+    doubts = {
+        column.name: doubt
+        for column in guessed
+        if column.kind == "category" and (doubt := _category_warning(column.name, first[column.name]))
+    }
+    warnings: list[str | None] = [*doubts.values()]
+    if not learned:
+        columns, names_warnings = without_names(columns, first, settings.of_table(), doubts)
+        warnings += [*names_warnings, _header_warning(list(map(str, first)))]
     warnings += number_warnings([column.name for column in guessed if column.kind == "number"], first)
     skipped: dict[str, str] = {}
     if target is None:

@@ -244,7 +244,7 @@ def test_1_and_1_0_are_the_same_class(load):
 DOUBTS = {
     "names": (
         [f"n{row}" for row in range(ROWS)],
-        r"`colour`.* 40 different ones in .*table\.columns\.colour=skip",
+        r"`colour` is left out: .* 40 different ones in 40 rows.*table\.columns\.colour=category",
     ),
     "dates": (
         pd.date_range("2024-01-01", periods=ROWS).strftime("%d/%m/%Y"),
@@ -261,7 +261,10 @@ def test_doubtful_categories_give_a_warning(load, name):
     (told,) = load(table(colour=values)).spec.warnings
     assert re.search(match, told)
     dataset = load(table(colour=values), columns={"colour": "category"})
-    assert dataset.spec.warnings == ()
+    are_rare = len(set(values)) == ROWS
+    assert [told.startswith("all categories of column `colour` are rare") for told in dataset.spec.warnings] == [
+        True
+    ] * are_rare
     assert load(table(colour=values), reference=dataset.spec).spec.warnings == ()
     assert load(table()).spec.warnings == ()
 
@@ -418,6 +421,74 @@ def test_the_users_splits_are_kept(load):
         "validation": 10,
         "test": 6,
     }
+
+
+def people(rows=200):
+    """Return rows with a city of few persons, an e-mail address, and a yes or no."""
+    city = ["Rom", "Oslo", "Wien", "Bern"] * (rows // 4)
+    city[:4] = ["Graz"] * 4
+    return pd.DataFrame(
+        {
+            "age": np.arange(rows) / 7,
+            "city": city,
+            "email": [f"person{row}@example.org" for row in range(rows)],
+            "smokes": ["no", "yes"] * (rows // 2),
+            "label": ["a", "b"] * (rows // 2),
+        }
+    )
+
+
+def test_a_rare_category_stands_in_no_file(load):
+    """Four persons of a city share a number with unknown cities; columns of different texts are left out."""
+    dataset = load({"train": people(), "test": people()})
+    (_, categories) = dataset.spec.inputs
+    assert {column.name: column.vocabulary for column in categories.columns} == {
+        "city": ("Bern", "Oslo", "Rom", "Wien"),
+        "smokes": ("no", "yes"),
+    }
+    (told,) = dataset.spec.warnings
+    assert re.match("column `email` is left out: .* 200 different ones in 200 rows.*columns.email=category", told)
+    for text in ("Graz", "person3", "@example"):
+        assert text not in dataset.spec.model_dump_json()
+    assert dataset.spec.unknown == {"test": {"city": 4}}
+    ((_, arrays, unknown),) = read_rows("age=1,city=Graz,smokes=no", dataset.spec.inputs)
+    assert (arrays["categories"].tolist(), unknown) == ([[0, 1]], ["city"])
+    assert load({"train": people(), "test": people()}, reference=dataset.spec).spec.fingerprint == (
+        dataset.spec.fingerprint
+    )
+
+
+def test_rare_categories_are_kept_if_asked_for(load):
+    kept = load(people(), columns={"email": "category"}).spec
+    (told,) = kept.warnings
+    assert re.match("all categories of column `email` are rare, in fewer than 5 rows.*min_frequency=1", told)
+    assert "@example" not in kept.model_dump_json()
+    again = load(people(), reference=kept)  # an empty vocabulary is not fitted again
+    assert [column.vocabulary for column in again.spec.inputs[1].columns] == [
+        column.vocabulary for column in kept.inputs[1].columns
+    ]
+    settings = {"columns": {"email": "category"}, "min_frequency": 1}
+    city, email, _ = load(people(), table=settings).spec.inputs[1].columns
+    assert "Graz" in city.vocabulary
+    assert len(email.vocabulary) > 100
+    with pytest.raises(ValueError, match=r"an input column\. Received: only columns of .*email=category --set .*=1"):
+        load(people()[["email", "label"]])
+
+
+@pytest.mark.parametrize("rows", [12, 30, 48])
+def test_a_small_table_keeps_what_two_rows_have(load, rows):
+    frame = pd.DataFrame(
+        {
+            "sky": ["sunny", "rainy", "grey"] * (rows // 3),
+            "wind": ["weak", "weak", "strong"] * (rows // 3),
+            "name": [f"n{row}" for row in range(rows)],
+            "play": ["yes", "no"] * (rows // 2),
+        }
+    )
+    spec = load({"train": frame, "validation": frame, "test": frame}).spec
+    sky, wind = spec.inputs[0].columns
+    assert (sky.vocabulary, wind.vocabulary) == (("grey", "rainy", "sunny"), ("strong", "weak"))
+    assert [told.partition(" is")[0] for told in spec.warnings] == ["column `name`"]
 
 
 def test_a_new_category_is_unknown_and_counted(load):
