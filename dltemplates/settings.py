@@ -138,9 +138,12 @@ class TableSettings(CsvSettings):
 
     Attributes:
         columns: Kinds of columns by name, where the detected kind is wrong; `skip` leaves a column out.
+        min_frequency: A category with fewer training rows is rare: it stands in no file, and all rare ones are one to
+            the network. By default 5; in a table of fewer than 50 rows, 2.
     """
 
     columns: dict[str, ColumnKind] = {}
+    min_frequency: Count | None = None
 
 
 class SeriesSettings(CsvSettings):

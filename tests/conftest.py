@@ -134,7 +134,6 @@ class AnyTarget(Task):
 
 def load_data(settings, task=AnyTarget.name, *, reference=None, whole=False):
     """Load data split and fitted; `reference` is the spec of a trained network that reads other data."""
-    from dltemplates.datasets.spec import READING_RULES
     from dltemplates.settings import DatasetSettings, Named
     from dltemplates.tasks.load_for import load_for
     from dltemplates.tasks.serving.contract import Contract
@@ -144,7 +143,7 @@ def load_data(settings, task=AnyTarget.name, *, reference=None, whole=False):
     named = Named(name=task) if isinstance(task, str) else task
     if reference is None:
         return load_for(Template(task=named, dataset=settings, model="mlp"), whole=whole)[1]
-    known = {"inputs": reference.inputs, "targets": reference.targets, "reading_rules": READING_RULES}
+    known = {"inputs": reference.inputs, "targets": reference.targets, "reading_rules": reference.reading_rules}
     known["encoding"] = reference.encoding
     contract = Contract(name="network", task=named.name, task_options=named.options, outputs=(), **known)
     return load_for(contract, settings=settings, whole=whole, from_file=False)[1]

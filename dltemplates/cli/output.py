@@ -90,10 +90,10 @@ def run_result(run: Run, as_json: bool) -> None:
 
 
 def note_unknown(split: str, unknown: dict[str, int]) -> None:
-    """Print the number of rows with unknown categories in a split, by column."""
+    """Print the number of rows with rare or unknown categories in a split, by column."""
     if unknown:
         counts = ", ".join(f"{count} in {name}" for name, count in unknown.items())
-        click.echo(f"categories not seen in training, in {split}: {counts}")
+        click.echo(f"categories that are rare or absent in training, in {split}: {counts}")
 
 
 def note(line: str | None) -> None:

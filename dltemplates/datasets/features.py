@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from dltemplates.datasets.precision import check_target
 from dltemplates.features import ClassId, Column, Image, Labels, Number, Resize
 
 MAX_FLOAT32 = float(np.finfo(np.float32).max)
@@ -51,7 +52,7 @@ def fit_numbers(value: Number, train: np.ndarray) -> Number:
     """Fit a target of numbers on the training split (n, k).
 
     Raises:
-        ValueError: If a number is not finite, or is the same in every training example.
+        ValueError: If a number is not finite, is the same in every training example, or varies too little for float32.
     """
     invalid = np.count_nonzero(~np.isfinite(train))
     if invalid:
@@ -65,6 +66,8 @@ def fit_numbers(value: Number, train: np.ndarray) -> Number:
             "A number to predict must vary over the training examples. "
             f"Received: {mean[column]:g} for all {len(train)} (column {column}). Leave that column out."
         )
+    for column, numbers in enumerate(train.T):
+        check_target(f"column {column}", numbers)
     return with_statistics(value, train)
 
 

@@ -47,7 +47,10 @@ def fit(dataset: Dataset, reference: IOSpec | None = None) -> Dataset:
     train = dataset.splits.get("train")
     inputs = tuple(_reuse_fitted(value, known) for value in spec.inputs)
     if train is not None:
-        inputs = tuple(fit_input(value, train) for value in inputs)
+        inputs = tuple(
+            value if isinstance(value, Category) and value.name in known else fit_input(value, train)
+            for value in inputs
+        )
     # A target may equal an input, perhaps under another name: the input to reconstruct.
     reconstructed = {raw.model_copy(update={"name": ""}): value for raw, value in zip(spec.inputs, inputs, strict=True)}
     targets = []
@@ -60,7 +63,9 @@ def fit(dataset: Dataset, reference: IOSpec | None = None) -> Dataset:
             targets.append(target if train is None else fit_target(target, train, inputs))
     spec = spec.model_copy(update={"inputs": inputs, "targets": tuple(targets)})
     splits = {split: fitted(source, spec) for split, source in dataset.splits.items()}
-    return replace(dataset, spec=spec.model_copy(update={"unknown": _unknown(dataset, inputs)}), splits=splits)
+    return replace(
+        dataset, spec=spec.model_copy(update={"unknown": _unknown(dataset, inputs, reference)}), splits=splits
+    )
 
 
 def _reuse_fitted(value: Feature, known: dict[str, Feature]) -> Feature:
@@ -91,8 +96,7 @@ def _(value: Number, train: Source) -> Feature:
 @fit_input.register
 def _(value: Category, train: Source) -> Feature:
     base, rows = origin(train)
-    is_fitted = any(column.vocabulary for column in value.columns or ())
-    return _of_table(value, base.raw.iloc[rows]) if isinstance(base, TableSource) and not is_fitted else value
+    return _of_table(value, base.raw.iloc[rows]) if isinstance(base, TableSource) else value
 
 
 @fit_input.register
@@ -139,9 +143,13 @@ def _(value: Horizon, train: Source, inputs: tuple[Feature, ...]) -> Feature:
     return value.model_copy(update={"mean": (mean,) * horizon, "std": (std,) * horizon})
 
 
-def _unknown(dataset: Dataset, inputs: tuple[Feature, ...]) -> dict[str, dict[str, int]]:
-    """Count the rows with an unknown category, per split and column."""
-    counts = {split: Counter(_unknown_in(source, inputs)) for split, source in dataset.splits.items()}
+def _unknown(dataset: Dataset, inputs: tuple[Feature, ...], reference: IOSpec | None) -> dict[str, dict[str, int]]:
+    """Count the rows with a rare or unknown category, per split and column, but not in the split that is fitted."""
+    counts = {
+        split: Counter(_unknown_in(source, inputs))
+        for split, source in dataset.splits.items()
+        if reference or split != "train"
+    }
     return {split: dict(+found) for split, found in counts.items() if +found}
 
 

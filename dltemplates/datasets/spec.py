@@ -19,7 +19,7 @@ class DatasetSpec(BaseModel):
         targets: The network's targets.
         sizes: Number of examples per split.
         skipped: Unreadable files, and rows without a target, each with the reason.
-        unknown: Per split and column, the number of rows with a category that the training split lacks.
+        unknown: Per split and column, the number of rows with a category that is rare or absent in training.
         warnings: Warnings about how a table was read, each with a fix.
         repeated: Number of training examples that repeat another one; 0 for a small share.
         fingerprint: Digest of the raw examples, independent of their order in the data.

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 # A date as days since 1970, plus its angle within the year and the week, as cosine and sine.
 DATE_PARTS = ("days", "cos of year", "sin of year", "cos of week", "sin of week")
+TIME_PARTS = ("cos of day", "sin of day")  # of dates with a time
 MAX_EMBEDDING = 50  # widest embedding of a category; a rule of thumb sets narrower ones
 
 
@@ -18,12 +19,16 @@ class Column(BaseModel):
         name: Name in the header.
         kind: `number`, `date` or `category`.
         median: Fills in a missing number; for dates, in days since 1970.
-        format: `strftime` format of dates that are not in ISO 8601; or form of numbers that are not like `1234.5`, as
-            an example: `1.234,5 €` has points between thousands, a decimal comma and a unit. See
-            `datasets/tables/number_forms.py`.
+        offset: Subtract it from each number, or from the days of each date, in float64 before the conversion to
+            float32, which could not tell the numbers apart; 0 for most columns.
+        has_time: Whether dates have different times of day; their angle within the day is then added.
+        format: `strftime` format of dates that are not in ISO 8601, or `unix_s`, `unix_ms`: time since 1970; or form of
+            numbers that are not like `1234.5`, as an example: `1.234,5 €` has points between thousands, a decimal comma
+            and a unit. See `datasets/tables/number_forms.py`.
         may_be_missing: Whether the training split has missing values; a 0/1 indicator is then added.
         place: Position among the input columns, in the table's order.
-        vocabulary: The categories. An id is a category's position, counted from 1; 0 is unknown or missing.
+        vocabulary: The categories. An id is a category's position, counted from 1; 0 is rare, unknown or missing.
+        min_frequency: A category with fewer training rows is rare: it is not in the vocabulary, and stands in no file.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -31,10 +36,13 @@ class Column(BaseModel):
     name: str
     kind: Literal["number", "date", "category"] = "number"
     median: float = 0.0
+    offset: float = 0.0
+    has_time: bool = False
     format: str | None = None
     may_be_missing: bool = False
     place: int = 0
     vocabulary: tuple[str, ...] = ()
+    min_frequency: int = 1
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -43,7 +51,8 @@ class Column(BaseModel):
             case "category":
                 return ()
             case "date":
-                parts = tuple(f"{self.name} ({part})" for part in DATE_PARTS)
+                names = (*DATE_PARTS, *TIME_PARTS) if self.has_time else DATE_PARTS
+                parts = tuple(f"{self.name} ({part})" for part in names)
             case _:
                 parts = (self.name,)
         return (*parts, f"{self.name} is missing") if self.may_be_missing else parts

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader
 
+from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.deploy.report import load_run_report
+from dltemplates.features import Category, Number, WithStatistics, classes_of, columns_of
 from dltemplates.figures.captions import CAPTIONS
 from dltemplates.runs import Run, atomic_write, format_score, load_run
 from dltemplates.tasks.load_for import data_note
@@ -42,12 +44,32 @@ def write_report(run: Run | str | Path, *, notify: Callable[[str | None], None] 
         record=run.record,
         template_text=run.template_path.read_text(encoding="utf-8"),
         figures=_figures(run),
+        travelling=travelling_values(run.record.spec),
         exports=exports,
         data_note=note,
         exports_are_its_own=exports is not None and exports.is_of(run),
     )
     atomic_write(run.report_path, page)
     return run.report_path
+
+
+def travelling_values(spec: DatasetSpec) -> list[dict[str, str]]:
+    """Return the name and kind of each column and target, and the training data's values in the exported files."""
+    rows = []
+    for feature in dict.fromkeys((*spec.inputs, *spec.targets)):
+        columns = columns_of(feature)
+        if classes := classes_of(feature):
+            name = columns[0].name if columns else feature.name
+            rows.append({"name": name, "kind": "class", "values": ", ".join(classes)})
+        elif isinstance(feature, Category):
+            rows += [
+                {"name": column.name, "kind": "category", "values": ", ".join(column.vocabulary) or "none"}
+                for column in columns
+            ]
+        elif isinstance(feature, WithStatistics):
+            of_inputs = "mean, standard deviation" + (", median" if isinstance(feature, Number) else "")
+            rows += [{"name": column.name, "kind": column.kind, "values": of_inputs} for column in columns]
+    return rows
 
 
 def _figures(run: Run) -> list[dict[str, str]]:

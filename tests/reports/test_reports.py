@@ -74,7 +74,7 @@ def test_warnings_of_the_data_and_unknown_categories_are_listed(run):
     run.save_record(record.model_copy(update={"spec": record.spec.model_copy(update=update)}))
     report = write_report(run.path).read_text()
     assert "<p>zip is taken for numbers</p>" in report
-    assert "Unknown categories in test: 3 in city, 1 in zip." in report
+    assert "Categories that are rare or absent in training, in test: 3 in city, 1 in zip." in report
 
 
 def test_curves_have_a_panel_for_each_metric(small_run):

@@ -165,7 +165,7 @@ def test_doubtful_columns_give_a_warning_before_and_after_training(people, tmp_p
     settings = {"dataset.name": str(tmp_path / "named.csv"), "dataset.target": "rich", "train.epochs": 1}
     settings |= {"train.batch_size": 16}
     run = train(load_template("mlp_adult", settings), output=tmp_path / "run", reporter=PlainLines())
-    told = "column `name` is read as categories, 200 different ones in 200 rows"
+    told = "column `name` is left out: its categories, 200 different ones in 200 rows"
     assert capsys.readouterr().err.startswith(told)
     run_result(run, False)
     assert told in capsys.readouterr().out
@@ -178,7 +178,8 @@ def test_a_run_evaluates_other_rows_and_counts_unknown_categories(people, tmp_pa
     result = evaluate(run.path, data=str(tmp_path / "other.csv"))
     assert 0 < result["unknown"]["work"] < result["examples"] < result["of"] == len(table)
     note_unknown("test", result["unknown"])
-    assert capsys.readouterr().out == f"categories not seen in training, in test: {result['unknown']['work']} in work\n"
+    count = result["unknown"]["work"]
+    assert capsys.readouterr().out == f"categories that are rare or absent in training, in test: {count} in work\n"
     only_yes = table[table["rich"] == "yes"]
     only_yes.to_csv(tmp_path / "only.csv", index=False)
     assert evaluate(run.path, data=str(tmp_path / "only.csv"))["scores"]["accuracy"] > 0.5

@@ -16,6 +16,7 @@ import pandas as pd
 
 from dltemplates import features
 from dltemplates.datasets.features import statistics
+from dltemplates.datasets.precision import check_target, precision_warning
 from dltemplates.datasets.series.table import Series, column_names, read_series, series_like
 from dltemplates.datasets.series.times import date_texts, following, times_of
 from dltemplates.datasets.series.windows import WindowSource
@@ -77,7 +78,7 @@ def series_dataset(table: pd.DataFrame, settings: DatasetSettings, *, reference:
     """
     settings = spelled_as(map(str, table), settings)
     if reference is None:
-        series = read_series(table, settings.of_series().columns)
+        series = read_series(table, settings.of_series().columns, settings.target)
         target = settings.target or series.names[-1]
     else:
         series = series_like(table, reference)
@@ -91,7 +92,7 @@ def series_dataset(table: pd.DataFrame, settings: DatasetSettings, *, reference:
     _check_varies(target, series.rows[:, place])
     window, horizon, period = window_sizes(settings)
     times = times_of(series.dates, len(series.rows))
-    columns = series.channels
+    columns = series.columns
     inputs = (features.Series(name="series", dtype="float32", shape=(window, len(columns)), columns=columns),)
     targets = (
         Horizon(name="future", dtype="float32", shape=(horizon,), columns=(columns[place],)),
@@ -154,7 +155,11 @@ def _doubts(target: str, series: Series, settings: DatasetSettings) -> Iterator[
     """Warn of columns that may be the time instead of data, or of numbers of two meanings."""
     yield from series.doubts
     for name, values in zip(series.names, series.rows.T, strict=True):
-        if name not in (target, *settings.of_series().columns) and (np.diff(values) > 0).all():
+        if name in (target, *settings.of_series().columns):
+            continue
+        if warning := precision_warning(name, values.astype(np.float64), table="series"):
+            yield warning
+        if (np.diff(values) > 0).all():
             yield (
                 f"column `{name}` rises from row to row, and is used as an input: if it is the time, say "
                 f"--set dataset.series.columns.{name}=date, or =skip; if not, =number"
@@ -174,6 +179,7 @@ def fit_series(series: features.Series, target: int, rows: np.ndarray) -> featur
     """
     mean, std, varies = statistics(rows, least=1e-6)  # float32 cannot represent smaller differences
     if not varies[target]:
+        check_target(f"`{column_names(series)[target]}` of the training split", rows[:, target])
         raise ValueError(
             f"The target must vary over the training split. Received: `{column_names(series)[target]}`, "
             f"the same in all {len(rows)} rows of it. Begin the series later, or choose another column: "

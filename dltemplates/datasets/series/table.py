@@ -9,9 +9,11 @@ import numpy as np
 import pandas as pd
 
 from dltemplates.datasets.features import MAX_FLOAT32, fits_float32
+from dltemplates.datasets.precision import check_target, offset_of
 from dltemplates.datasets.series.times import frequency_of, parse_dates
 from dltemplates.datasets.spec import IOSpec
 from dltemplates.datasets.tables.column_kinds import ColumnKind, detect
+from dltemplates.datasets.tables.columns import words_to_missing
 from dltemplates.datasets.tables.dates import MONTH, format_of, is_dates
 from dltemplates.datasets.tables.number_forms import parse_numbers
 from dltemplates.features import Column, Feature, Time, columns_of
@@ -24,15 +26,15 @@ class Series:
     """A series and its dates.
 
     Attributes:
-        channels: The columns of numbers.
-        rows: float32 (rows, channels).
+        columns: The channels' columns.
+        rows: float32 (rows, channels), less the columns' offsets.
         dated: The column of dates, with their format; None without dates.
         dates: The date of each row; None if unknown.
         frequency: Time between rows, as pandas names it.
         doubts: Numbers of two meanings, each with the setting that chooses one.
     """
 
-    channels: tuple[Column, ...]
+    columns: tuple[Column, ...]
     rows: np.ndarray
     dated: Column | None = None
     dates: pd.DatetimeIndex | None = None
@@ -42,19 +44,20 @@ class Series:
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the channels."""
-        return tuple(column.name for column in self.channels)
+        return tuple(column.name for column in self.columns)
 
 
-def read_series(table: pd.DataFrame, kinds: Mapping[str, str]) -> Series:
+def read_series(table: pd.DataFrame, kinds: Mapping[str, str], target: str | None = None) -> Series:
     """Read a table as a series.
 
     Args:
         table: The table.
         kinds: Kinds of columns that are not what they look like: `number`, `date`, or `skip`.
+        target: The channel to forecast, by default the last; it keeps its unit.
 
     Raises:
-        ValueError: If there is no column of numbers, a number is missing or invalid, or the dates are not evenly
-            spaced.
+        ValueError: If there is no column of numbers, a number is missing or invalid, float32 cannot hold the target's
+            differences, or the dates are not evenly spaced.
     """
     for name, kind in kinds.items():
         if name not in table or kind == "category":
@@ -72,7 +75,13 @@ def read_series(table: pd.DataFrame, kinds: Mapping[str, str]) -> Series:
         )
     column = Column(name=dated[0], kind="date", format=found[dated[0]].format) if dated else None
     doubts = tuple(kind.doubt for kind in found.values() if kind.kind == "number" and kind.doubt)
-    return replace(_series(table, channels, column, None), doubts=doubts)
+    numbers = {channel.name: _numbers(channel, table[channel.name]) for channel in channels}
+    target = target or channels[-1].name
+    if target in numbers:
+        check_target(f"`{target}`", numbers[target])
+    offsets = {name: 0.0 if name == target else offset_of(values) for name, values in numbers.items()}
+    channels = [channel.model_copy(update={"offset": offsets[channel.name]}) for channel in channels]
+    return replace(_series(table, channels, numbers, column, None), doubts=doubts)
 
 
 def _detect(name: str, values: pd.Series, setting: str | None) -> ColumnKind:
@@ -81,7 +90,7 @@ def _detect(name: str, values: pd.Series, setting: str | None) -> ColumnKind:
     Raises:
         ValueError: If it holds dates of two meanings.
     """
-    if setting is None and is_dates(values, MONTH):
+    if setting is None and is_dates(words_to_missing(values), MONTH):
         return ColumnKind("date")
     found = detect(name, values, values, setting, option=OPTION)
     if found.kind != "category":
@@ -100,21 +109,23 @@ def series_like(table: pd.DataFrame, reference: IOSpec) -> Series:
     Raises:
         ValueError: As in `read_series`; or if a column is missing, or the dates are spaced unlike those of training.
     """
+    columns = columns_of(reference.inputs[0])
     names = column_names(reference.inputs[0])
     if missing := [name for name in names if name not in table]:
         raise ValueError(
             f"A series must have the network's input columns. Received: none called {', '.join(missing)}. "
             f"There are: {', '.join(map(str, table.columns))}."
         )
+    numbers = {column.name: _numbers(column, table[column.name]) for column in columns}
     time = next((value for value in reference.targets if isinstance(value, Time)), None)
     if time is None or time.frequency is None:
-        return _series(table, columns_of(reference.inputs[0]), None, None)
+        return _series(table, columns, numbers, None, None)
     if time.columns:
         dated = [column for column in time.columns if column.name in table]
     else:
         found = [str(name) for name in table if name not in names and is_dates(table[name], MONTH)]
         dated = [_date_column(name, table) for name in found]
-    return _series(table, columns_of(reference.inputs[0]), dated[0] if dated else None, time.frequency)
+    return _series(table, columns, numbers, dated[0] if dated else None, time.frequency)
 
 
 def column_names(value: Feature) -> tuple[str, ...]:
@@ -126,17 +137,24 @@ def _date_column(name: str, table: pd.DataFrame) -> Column:
     return Column(name=name, kind="date", format=format_of(name, table[name]))
 
 
-def _series(table: pd.DataFrame, channels: Sequence[Column], dated: Column | None, frequency: str | None) -> Series:
-    rows = np.stack([_numbers(column.name, table[column.name], column.format) for column in channels], axis=1)
+def _series(
+    table: pd.DataFrame,
+    columns: Sequence[Column],
+    numbers: Mapping[str, np.ndarray],
+    dated: Column | None,
+    frequency: str | None,
+) -> Series:
+    rows = np.stack([numbers[column.name] - column.offset for column in columns], axis=1).astype(np.float32)
     if dated is None:
-        return Series(tuple(channels), rows)
+        return Series(tuple(columns), rows)
     dates = parse_dates(dated.name, table[dated.name], dated.format)
-    return Series(tuple(channels), rows, dated, dates, frequency_of(dated.name, dates, frequency))
+    return Series(tuple(columns), rows, dated, dates, frequency_of(dated.name, dates, frequency))
 
 
-def _numbers(name: str, values: pd.Series, form: str | None) -> np.ndarray:
-    """Convert a column to float32 (rows,)."""
-    numbers = parse_numbers(values, form).to_numpy(np.float64)
+def _numbers(column: Column, values: pd.Series) -> np.ndarray:
+    """Convert a column to float64 (rows,)."""
+    name = column.name
+    numbers = parse_numbers(values, column.format).to_numpy(np.float64)
     wrong = ~fits_float32(numbers)
     if wrong.any():
         row = int(np.argmax(wrong))
@@ -145,8 +163,8 @@ def _numbers(name: str, values: pd.Series, form: str | None) -> np.ndarray:
         count = f", and {wrong.sum() - 1} more" if wrong.sum() > 1 else ""
         raise ValueError(
             f"A series must hold a finite number up to {MAX_FLOAT32:.1e} in every row"
-            f"{f', like {form}' if form else ''}. Received: {received} of "
+            f"{f', like {column.format}' if column.format else ''}. Received: {received} of "
             f"`{name}`{count}. Fill it in, or leave the column out: --set dataset.series.columns.{name}=skip; or if it "
             "is dates, =date."
         )
-    return numbers.astype(np.float32)
+    return numbers

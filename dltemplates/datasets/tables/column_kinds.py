@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from dltemplates.datasets.tables.columns import NO_NUMBER, kind_of, numbers_of
+from dltemplates.datasets.tables.columns import NO_NUMBER, kind_of, numbers_of, words_to_missing
 from dltemplates.datasets.tables.dates import (
     COMPACT,
     MONTH,
@@ -65,7 +65,7 @@ def detect(name: str, values: pd.Series, more: pd.Series, setting: str | None, *
     if setting in ("skip", "category"):
         return ColumnKind(setting)
     if setting == "date" or setting in ORDERS:
-        return ColumnKind("date", format_of(name, more, setting if setting in ORDERS else None))
+        return ColumnKind("date", format_of(name, words_to_missing(more), setting if setting in ORDERS else None))
     if setting is not None:
         return _number(name, values, more, DECIMALS.get(setting), say) or ColumnKind("number")
     kind = kind_of(values)
@@ -147,7 +147,9 @@ def _name_doubt(name: str, found: str, say: str) -> str:
 
 
 def _date(name: str, values: pd.Series, more: pd.Series, say: str) -> ColumnKind | None:
-    formats = date_formats(more) or date_formats(values)
+    if is_dates(words_to_missing(values), MONTH) and read_dates(words_to_missing(values).dropna()).notna().all():
+        return ColumnKind("date")
+    formats = date_formats(words_to_missing(more)) or date_formats(words_to_missing(values))
     if len(formats) == 1:
         return ColumnKind("date", formats[0])
     if formats:
@@ -162,7 +164,7 @@ def _date(name: str, values: pd.Series, more: pd.Series, say: str) -> ColumnKind
 
 def _category(name: str, values: pd.Series, say: str) -> ColumnKind:
     """Return a column of categories, with a doubt if it may be something else."""
-    present = values.dropna()
+    present = words_to_missing(values).dropna()
     numbers = numbers_of(present)
     doubt = None
     if 2 * numbers.notna().sum() > len(present):
@@ -176,20 +178,10 @@ def _category(name: str, values: pd.Series, say: str) -> ColumnKind:
             f"column `{name}` is read as categories, because {present.iloc[0]!r} and {odd!r} are not numbers of one "
             f"form: write them alike, or say {say}=category"
         )
-    elif is_dates(present, MONTH) and read_dates(present).notna().all():
-        doubt = (
-            f"column `{name}` is read as categories, but looks like months, such as {present.iloc[0]!r}: say "
-            f"{say}=date, or =category"
-        )
     elif _mostly_dates(present):
         doubt = (
             f"column `{name}` is read as categories, but looks like dates, such as {present.iloc[0]!r}: write them "
             f"all like 2024-12-31, or say {say}=category"
-        )
-    elif present.nunique() > max(MAX_CLASS_NUMBERS, len(present) / 2):
-        doubt = (
-            f"column `{name}` is read as categories, {present.nunique()} different ones in {len(present)} rows, "
-            f"too many to learn from: leave it out, {say}=skip"
         )
     return ColumnKind("category", doubt=doubt)
 

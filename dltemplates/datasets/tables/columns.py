@@ -13,14 +13,16 @@ import numpy as np
 import pandas as pd
 
 from dltemplates.datasets.features import MAX_FLOAT32, fits_float32
-from dltemplates.datasets.tables.dates import DAY, days_of, example_of, is_dates, read_dates
+from dltemplates.datasets.precision import offset_of
+from dltemplates.datasets.spec import IOSpec, rules_of
+from dltemplates.datasets.tables.dates import DAY, days_of, example_of, have_times, is_dates, read_dates
 from dltemplates.datasets.tables.number_forms import number_forms, parse_numbers
 from dltemplates.features import Category, Column, Feature, Number, columns_of
-from dltemplates.features.column import DATE_PARTS
 
-YEAR, WEEK = 365.2425, 7.0  # days
-MISSING = ("", "?", "NA", "NaN", "nan")  # cells that count as missing
-NO_NUMBER = ("N/A", "n/a", "#N/A", "null", "NULL", "None", "none", "-")  # missing too among numbers; else categories
+YEAR, WEEK, ONE_DAY = 365.2425, 7.0, 1.0  # in days
+MISSING = ("", "?")  # cells that count as missing
+NOT_AVAILABLE = ("NA", "NaN", "nan")  # missing too among numbers and dates, else categories: NA is Namibia
+NO_NUMBER = (*NOT_AVAILABLE, "N/A", "n/a", "#N/A", "null", "NULL", "None", "none", "-")  # likewise
 
 
 def kind_of(values: pd.Series) -> str:
@@ -28,7 +30,17 @@ def kind_of(values: pd.Series) -> str:
     is_number, is_none = numbers_of(values).notna(), values.isin(NO_NUMBER)
     if (is_number | is_none).equals(values.notna()) and (is_number.any() or not is_none.any()):
         return "number"
-    return "date" if is_dates(values, DAY) else "category"
+    return "date" if is_dates(words_to_missing(values), DAY) else "category"
+
+
+def words_to_missing(values: pd.Series) -> pd.Series:
+    """Set words such as `NA` to missing, in a column of numbers or dates."""
+    return values.mask(values.isin(NO_NUMBER))
+
+
+def by_older_rules(table: pd.DataFrame, reference: IOSpec | None) -> pd.DataFrame:
+    """Set `NA`, `NaN` and `nan` to missing in every column, as before version 3 of the reading rules."""
+    return table if rules_of(reference) >= 3 else table.mask(table.isin(NOT_AVAILABLE))
 
 
 def numbers_of(values: pd.Series) -> pd.Series:
@@ -85,8 +97,15 @@ def fit_column(column: Column, train: pd.Series) -> Column:
             f"Leave it out: --set dataset.table.columns.{column.name}=skip."
         )
     if column.kind == "category":
-        return column.model_copy(update={"vocabulary": tuple(sorted(train.dropna().unique()))})
-    update = {"median": float(np.nanmedian(train)), "may_be_missing": bool(train.isna().any())}
+        counts = train.value_counts()
+        return column.model_copy(update={"vocabulary": tuple(sorted(counts.index[counts >= column.min_frequency]))})
+    numbers = train.to_numpy(np.float64)
+    update = {
+        "median": float(np.nanmedian(numbers)),
+        "offset": offset_of(numbers),
+        "has_time": column.kind == "date" and have_times(numbers),
+        "may_be_missing": bool(train.isna().any()),
+    }
     return column.model_copy(update=update)
 
 
@@ -155,12 +174,11 @@ def _parts(column: Column, values: pd.Series) -> np.ndarray:
     raw = values.to_numpy(np.float64)
     missing = np.isnan(raw)
     numbers = np.where(missing, column.median, raw)
-    parts = [numbers]
+    parts = [numbers - column.offset]
     if column.kind == "date":
-        for period in (YEAR, WEEK):
+        for period in (YEAR, WEEK, ONE_DAY) if column.has_time else (YEAR, WEEK):
             angle = 2 * np.pi * numbers / period
             parts += [np.cos(angle), np.sin(angle)]
-        assert len(parts) == len(DATE_PARTS)
     if column.may_be_missing:
         parts.append(missing)
     return np.stack(parts, axis=1).astype(np.float32)
@@ -184,14 +202,15 @@ def read_numbers(
     Raises:
         ValueError: If a value is invalid, or too large for float32.
     """
-    numbers = days_of(read_dates(values, format)) if kind == "date" else parse_numbers(values, format).to_numpy()
-    is_present = values.notna() & ~(values.isin(NO_NUMBER) & (kind == "number"))
+    is_date = kind == "date"
+    numbers = days_of(read_dates(values, format)) if is_date else parse_numbers(values, format).to_numpy(np.float64)
+    is_present = words_to_missing(values).notna()
     wrong = is_present.to_numpy() & ~fits_float32(numbers)
     if wrong.any():
         place = int(np.argmax(wrong))
         received = f"{values.tolist()[place]!r} in row {values.index[place] + 1}"
-        rule = f"dates like {example_of(format)}" if kind == "date" else f"finite numbers up to {MAX_FLOAT32:.1e}"
-        if kind == "number" and format:
+        rule = f"dates like {example_of(format)}" if is_date else f"finite numbers up to {MAX_FLOAT32:.1e}"
+        if format and not is_date:
             rule = f"finite numbers like {format}"
         other = "leave it empty if it is unknown"
         if to_learn:

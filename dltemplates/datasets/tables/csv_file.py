@@ -41,7 +41,7 @@ def read_csv(
     option: str | None = "dataset.table",
     reference: IOSpec | None = None,
 ) -> CsvFile:
-    """Read a CSV file with a header as text. Cells that are empty, `?`, `NA`, `NaN` or `nan` are missing.
+    """Read a CSV file with a header as text. Cells that are empty or `?` are missing.
 
     Spaces around cells are stripped. An empty column without a name is left out: some programs end each row with a
     comma.

@@ -23,10 +23,18 @@ from dltemplates.datasets.spec import DatasetSpec, IOSpec, learned_target, rules
 from dltemplates.datasets.split_names import split_files
 from dltemplates.datasets.tables.clean_names import WARNINGS, clean_frames, spelled_as
 from dltemplates.datasets.tables.column_kinds import ColumnKind, detect, point_doubt
-from dltemplates.datasets.tables.columns import numbers_of
+from dltemplates.datasets.tables.column_warnings import number_warnings, without_names
+from dltemplates.datasets.tables.columns import by_older_rules, numbers_of
 from dltemplates.datasets.tables.csv_file import CsvFile, read_csv
 from dltemplates.datasets.tables.source import TableSource, input_values
-from dltemplates.datasets.tables.targets import Frames, read_targets, target_kind, target_name, with_target
+from dltemplates.datasets.tables.targets import (
+    Frames,
+    read_targets,
+    target_kind,
+    target_name,
+    with_target,
+    without_words,
+)
 from dltemplates.features import ClassId, Column, Number, columns_of
 from dltemplates.settings import DatasetSettings
 
@@ -70,6 +78,7 @@ def frame_dataset(
     """
     if "train" not in frames:
         raise ValueError("A folder of tables must have a train.csv. Received: none. Add it.")
+    frames = {split: by_older_rules(frame, reference) for split, frame in frames.items()}
     first = frames["train"]
     settings = spelled_as(map(str, first), settings)
     learned = [column for value in reference.inputs for column in columns_of(value)] if reference else []
@@ -80,11 +89,14 @@ def frame_dataset(
         _check_columns(first, settings)
     if target is None and settings.target and (reference is None or settings.target in first):
         target = target_name(first, settings, reference)
-    warnings: list[str | None] = []
     columns = learned
+    warnings: list[str | None] = []
     if not learned:
-        columns, warnings = _columns(frames, settings, target, files)
-    warnings += [] if learned else [_header_warning(list(map(str, first)))]
+        columns, doubts = _columns(frames, settings, target, files)
+        guessed = [column for column in columns if column.name not in settings.of_table().columns]
+        columns, names_warnings = without_names(columns, first, settings.of_table(), doubts)
+        warnings += [*doubts.values(), *names_warnings, _header_warning(list(map(str, first)))]
+        warnings += number_warnings([column for column in guessed if column.kind == "number"], first)
     warnings += first.attrs.get(WARNINGS, ())
     warnings += dict.fromkeys(remark for file in files.values() for remark in file.remarks)
     skipped: dict[str, str] = {}
@@ -93,9 +105,10 @@ def frame_dataset(
         targets = {split: np.zeros(len(frame), np.int64) for split, frame in frames.items()}
     else:
         known = learned_target(reference) if reference else None
+        frames, warning = without_words(target, frames, settings, known, rules=rules_of(reference))
         frames, skipped = with_target(target, frames)
         kind = target_kind(target, frames, settings, known, rules=rules_of(reference))
-        warnings.append(kind.doubt)
+        warnings += [kind.doubt, None if learned else warning]
         if not known and _is_detected(target, kind, settings):
             inputs = [ColumnKind(column.kind, column.format) for column in columns]
             values = pd.concat([frame[target] for frame in frames.values()])
@@ -135,8 +148,8 @@ def with_a_target(dataset: Dataset, settings: DatasetSettings, *, reference: IOS
 
 def _columns(
     frames: Frames, settings: DatasetSettings, target: str | None, files: Mapping[str, CsvFile]
-) -> tuple[list[Column], list[str | None]]:
-    """Return the input columns with their kinds and formats, and the doubts about them.
+) -> tuple[list[Column], dict[str, str]]:
+    """Return the input columns with their kinds and formats, and the doubts about them by name.
 
     Raises:
         ValueError: If there is none, or dates are ambiguous.
@@ -146,11 +159,11 @@ def _columns(
     tables = pd.concat([frame[names] for frame in frames.values()])
     kinds = {name: detect(name, first[name], tables[name], settings.of_table().columns.get(name)) for name in names}
     separators = [file.separator for file in files.values()]
-    doubts = [
-        kind.doubt
-        or (point_doubt(name, tables[name], kinds.values(), separators) if _is_detected(name, kind, settings) else None)
-        for name, kind in kinds.items()
-    ]
+    doubts = {name: kind.doubt for name, kind in kinds.items() if kind.doubt}
+    for name, kind in kinds.items():
+        if name not in doubts and _is_detected(name, kind, settings):
+            doubt = point_doubt(name, tables[name], kinds.values(), separators)
+            doubts |= {name: doubt} if doubt else {}
     kinds = {name: kind for name, kind in kinds.items() if kind.kind != "skip"}
     if not kinds:
         raise ValueError("A table must have an input column. Received: none but the target. Add one.")

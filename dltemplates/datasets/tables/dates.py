@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 EPOCH = pd.Timestamp("1970-01-01")
+SECONDS_PER_DAY = 24 * 60 * 60
 DAY = r"\s*\d{4}-\d{2}-\d{2}([T ].*)?"  # ISO 8601
 MONTH = r"\s*\d{4}-\d{2}(-\d{2}([T ].*)?)?"  # or only a month, in series; in a table this may not be a date
 
@@ -21,6 +22,7 @@ TIMES = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
 ISO_DAY = r"\s*\d{4}-\d{1,2}-\d{1,2}([T ].*)?"  # or without zeros in front
 COMPACT = r"(19|20)\d{2}(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])"  # a date without separators, or a number
 ORDERS = {"day_first": "d", "month_first": "m", "year_first": "y"}  # setting -> the first directive of the format
+UNIX = {"unix_s": r"\d{9,10}", "unix_ms": r"\d{12,13}"}  # seconds or milliseconds since 1970, from 1973 to 2286
 
 
 def is_dates(values: pd.Series, pattern: str) -> bool:
@@ -46,6 +48,8 @@ def date_formats(values: pd.Series, order: str | None = None) -> list[str | None
         return []
     if texts.astype(str).str.fullmatch(ISO_DAY).all() and read_dates(texts).notna().all():
         return [None]
+    if unix := [name for name, pattern in UNIX.items() if texts.astype(str).str.fullmatch(pattern).all()]:
+        return [*unix]
     found: dict[bytes, str | None] = {}
     for format in (day + time for day in DAYS for time in TIMES):
         is_wanted = order is None or _first_part(format) == ORDERS[order]
@@ -89,16 +93,32 @@ def _first_part(format: str) -> str:
 
 
 def read_dates(values: pd.Series, format: str | None = None) -> pd.Series:
-    """Parse dates in ISO 8601 or another format, in UTC; NaT for other text."""
+    """Parse dates in ISO 8601 or another format, in UTC; NaT for other text.
+
+    Args:
+        values: The dates as text.
+        format: A `strftime` format, or a key of `UNIX`; None for ISO 8601.
+    """
+    if format in UNIX:
+        numbers = pd.to_numeric(values, errors="coerce")
+        return pd.to_datetime(numbers, errors="coerce", unit="s" if format == "unix_s" else "ms")
     texts = values.astype(str)
     return pd.to_datetime(texts, errors="coerce", format=format or "ISO8601", utc=True).dt.tz_localize(None)
 
 
 def example_of(format: str | None) -> str:
     """Return an example date in a format; None means ISO 8601."""
+    if format in UNIX:
+        return "1735603200" if format == "unix_s" else "1735603200000"
     return pd.Timestamp(2024, 12, 31).strftime(format or "%Y-%m-%d")
 
 
 def days_of(dates: pd.Series | pd.DatetimeIndex) -> np.ndarray:
     """Convert dates to days since 1970: float64 (n,), NaN for missing dates."""
     return ((dates - EPOCH) / pd.Timedelta(days=1)).to_numpy(np.float64)
+
+
+def have_times(days: np.ndarray) -> bool:
+    """Return whether dates in days (n,), NaN for missing ones, have different times of day."""
+    seconds = np.round(days[np.isfinite(days)] * SECONDS_PER_DAY) % SECONDS_PER_DAY
+    return bool(np.ptp(seconds) > 0)

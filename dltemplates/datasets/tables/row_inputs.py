@@ -12,7 +12,7 @@ import pandas as pd
 from dltemplates.datasets.names import same_as
 from dltemplates.datasets.spec import IOSpec
 from dltemplates.datasets.tables.clean_names import clean_frames
-from dltemplates.datasets.tables.columns import MISSING, encode_rows, find_unknown, raw_rows
+from dltemplates.datasets.tables.columns import MISSING, by_older_rules, encode_rows, find_unknown, raw_rows
 from dltemplates.datasets.tables.csv_file import read_csv
 from dltemplates.datasets.tables.csv_text import SEPARATORS
 from dltemplates.features import Column, Feature, Number, WithColumns, columns_of
@@ -75,7 +75,7 @@ def _with_columns(value: Feature) -> Feature:
 
 
 def _clean(table: pd.DataFrame, reference: IOSpec | None) -> pd.DataFrame:
-    return clean_frames({"rows": table}, reference)["rows"]
+    return by_older_rules(clean_frames({"rows": table}, reference)["rows"], reference)
 
 
 def _raw(table: pd.DataFrame, values: Sequence[Feature]) -> pd.DataFrame:

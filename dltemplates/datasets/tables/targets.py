@@ -9,15 +9,23 @@ import pandas as pd
 
 from dltemplates.datasets.features import MAX_FLOAT32, fits_float32
 from dltemplates.datasets.names import in_order, same_as
+from dltemplates.datasets.precision import check_target
 from dltemplates.datasets.spec import READING_RULES, IOSpec, target_column
 from dltemplates.datasets.tables.column_kinds import MAX_CLASS_NUMBERS, ColumnKind, detect
-from dltemplates.datasets.tables.columns import kind_of, places_of, without_point
+from dltemplates.datasets.tables.column_warnings import name_words
+from dltemplates.datasets.tables.columns import (
+    NO_NUMBER,
+    NOT_AVAILABLE,
+    kind_of,
+    places_of,
+    without_point,
+    words_to_missing,
+)
 from dltemplates.datasets.tables.dates import ORDERS, date_formats
 from dltemplates.datasets.tables.number_forms import parse_numbers, share_of_numbers
 from dltemplates.features import ClassId, Number, columns_of
 from dltemplates.settings import DatasetSettings
 
-MIN_RELATIVE_RANGE = 1e-6  # range as a share of the greatest value: float32 has seven digits
 Frames = dict[str, pd.DataFrame]  # the rows of each split
 Targets = dict[str, np.ndarray]
 
@@ -39,6 +47,42 @@ def target_name(table: pd.DataFrame, settings: DatasetSettings, reference: IOSpe
     if name not in table:
         raise ValueError(f"`dataset.target` must be a column. Received: {name}. {there_are}")
     return name
+
+
+def without_words(
+    name: str, frames: Frames, settings: DatasetSettings, known: ClassId | Number | None, *, rules: int = READING_RULES
+) -> tuple[Frames, str | None]:
+    """Return the rows with words such as `NA` set to missing in a target of numbers; in one of classes they stay.
+
+    Args:
+        name: Name of the target.
+        frames: The rows of each split.
+        settings: Its kind, if it is not what it looks like.
+        known: The target of a trained network.
+        rules: Version of the reading rules.
+
+    Returns:
+        The rows, and a warning with the number of words; None without such words.
+    """
+    words = pd.concat([frame[name] for frame in frames.values()])
+    words = words[words.isin(NO_NUMBER)]
+    if words.empty:
+        return frames, None
+    others = {split: frame.assign(**{name: words_to_missing(frame[name])}) for split, frame in frames.items()}
+    is_number = isinstance(known, Number)
+    if not known:
+        numbers = {split: frame[frame[name].notna()] for split, frame in others.items()}
+        is_number = target_kind(name, numbers, settings, rules=rules).kind == "number"
+    if is_number:
+        way_out = f"Fill them in, or for classes say --set dataset.table.columns.{name}=category"
+        return others, f"rows without a number in `{name}` are left out: {name_words(words)}. {way_out}"
+    unknown = words[words.isin((*NOT_AVAILABLE, "N/A", "n/a", "#N/A"))]
+    if unknown.empty or name in settings.of_table().columns:
+        return frames, None
+    return frames, (
+        f"`{name}` has classes that may mean an unknown class: {name_words(unknown)}. To leave these rows out, leave "
+        f"their cells empty; to keep the classes, say --set dataset.table.columns.{name}=category"
+    )
 
 
 def with_target(name: str, frames: Frames) -> tuple[Frames, dict[str, str]]:
@@ -184,8 +228,5 @@ def _check_varies(name: str, targets: Mapping[str, np.ndarray]) -> None:
             f"The target must vary. Received: `{name}`, the same in all {len(values)} rows. "
             "Choose another column: --set dataset.target=NAME."
         )
-    if len(values) and np.ptp(values) <= MIN_RELATIVE_RANGE * np.abs(values).max():
-        raise ValueError(
-            f"The target must vary in float32, which has seven digits. Received: `{name}`, from "
-            f"{values.min():.17g} to {values.max():.17g}. Subtract their common part: {values.min():.17g}."
-        )
+    if not np.issubdtype(values.dtype, np.integer):
+        check_target(f"`{name}`", values.ravel())

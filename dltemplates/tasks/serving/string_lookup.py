@@ -27,8 +27,10 @@ class CategoryLookup(keras.layers.Layer):
     def call(self, texts):
         ids = []
         for column, vocabulary in enumerate(self.vocabularies):
-            matches = tf.equal(texts[:, column : column + 1], tf.constant([list(vocabulary)]))  # (batch, categories)
-            ids.append(tf.reduce_sum(tf.cast(matches, tf.int32) * tf.range(1, len(vocabulary) + 1), axis=1))
+            numbers = list(range(1, len(vocabulary) + 1)) or [0]  # without categories, every text has id 0
+            known = tf.constant([list(vocabulary) or [""]])
+            matches = tf.equal(texts[:, column : column + 1], known)  # (batch, categories)
+            ids.append(tf.reduce_sum(tf.cast(matches, tf.int32) * tf.constant(numbers), axis=1))
         return tf.stack(ids, axis=1)
 
     def compute_output_spec(self, texts):

@@ -127,6 +127,41 @@ def test_a_rising_column_gives_a_warning(load):
     assert load(table(), settings(target="sales")).spec.warnings == ()  # a target may rise
 
 
+def test_a_channel_that_float32_cannot_tell_apart_is_centred(load, file):
+    level = 1e9 + np.arange(ROWS) % 7
+    dataset = load(table(heat=level), settings())
+    heat, sales = dataset.spec.inputs[0].columns
+    assert (heat.offset > 0, sales.offset) == (True, 0)
+    rows = np.concatenate([everything(dataset, split)["series"][:, 0] for split in SPLITS])
+    assert set(rows[:, 0]) <= set(np.float32(level - heat.offset))
+    assert len(set(rows[:, 0])) == 7
+    again = load(table(heat=level), settings(), reference=dataset.spec)
+    assert again.spec.fingerprint == dataset.spec.fingerprint
+    np.testing.assert_array_equal(everything(again, "test")["series"], everything(dataset, "test")["series"])
+    window, _ = next_window(file(table(heat=level)), dataset.spec, 3)
+    np.testing.assert_array_equal(window[0, :, 0], np.float32(level[-6:] - heat.offset))
+
+
+def test_a_time_since_1970_is_found_and_may_be_the_date(load):
+    seconds = table(time=1_700_000_000 + 10 * np.arange(ROWS))[["time", "heat"]]
+    (told,) = load(seconds, settings(target="heat")).spec.warnings
+    assert told.startswith("column `time` rises from row to row")
+    spec = load(seconds, settings(target="heat", columns={"time": "date"})).spec
+    assert (spec.warnings, spec.targets[2].frequency) == ((), "10s")
+
+
+def test_a_target_with_a_level_that_float32_cannot_hold_is_refused_for_that_reason(load):
+    with pytest.raises(
+        ValueError, match=r"in float32.*`sales`, from 1000000000 to 10000000\d\d\. Subtract their common"
+    ):
+        load(table(sales=1e9 + np.arange(ROWS)), settings())
+    jump = np.where(
+        np.arange(ROWS) < 50, 1e9 + 64 * (np.arange(ROWS) % 5), 0
+    )  # the training split varies in steps of 64
+    with pytest.raises(ValueError, match=r"in float32.*`sales` of the training split, from 1000000000 to 1000000256"):
+        load(table(sales=jump), settings())
+
+
 def test_the_fingerprint_depends_on_values_and_dates(load):
     first = load(table(), settings()).spec.fingerprint
     assert load(table(), settings()).spec.fingerprint == first

@@ -103,6 +103,78 @@ def test_a_missing_number_becomes_the_median_and_a_flag(load):
     assert 0 < arrays[:, 1].sum() < 29
 
 
+LARGE = {
+    "seconds since 1970": 1_700_000_000 + np.arange(ROWS),
+    "milliseconds since 1970": 1_700_000_000_000 + 7 * np.arange(ROWS),
+    "serial numbers": 20_240_000_000 + 3 * np.arange(ROWS),
+    "UTM coordinates": 5_400_000 + 0.25 * np.arange(ROWS),
+}
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_numbers_that_float32_cannot_tell_apart_are_centred(load, tmp_path, name):
+    """The contract holds the offset; a file and a typed row are centred like the training."""
+    numbers = np.where(np.arange(ROWS) % 8, LARGE[name], np.nan)
+    dataset = load(table(size=[f"{number:.2f}" if number > 0 else "" for number in numbers]))
+    features = dataset.spec.inputs[0]
+    size, day = features.columns
+    assert (size.offset > 0, day.offset) == (True, 0)
+    arrays = everything(dataset)["features"]
+    assert set(arrays[:, 0]) <= {*np.float32(LARGE[name] - size.offset), np.float32(size.median - size.offset)}
+    assert features.mean[0] == pytest.approx(arrays[:, 0].mean(), rel=1e-6)
+    new = table(size=LARGE[name]).drop(columns="label")
+    new.to_csv(tmp_path / "new.csv", index=False)
+    of_file = np.concatenate(
+        [example["features"] for _, example, _ in read_rows(tmp_path / "new.csv", dataset.spec.inputs)]
+    )
+    np.testing.assert_array_equal(of_file[:, 0], np.float32(LARGE[name] - size.offset))
+    ((_, typed, _),) = read_rows(f"size={LARGE[name][3]},day=2024-01-01,colour=red", dataset.spec.inputs)
+    assert typed["features"][0, 0] == of_file[3, 0]
+    old = [value.model_copy(update={"columns": (size.model_copy(update={"offset": 0.0}), day)}) for value in [features]]
+    ((_, typed, _),) = read_rows(f"size={LARGE[name][3]},day=2024-01-01", old)  # a column without an offset keeps it so
+    assert typed["features"][0, 0] == np.float32(LARGE[name][3])
+    assert dataset.spec.warnings == ()
+
+
+def test_numbers_that_stay_equal_give_a_warning(load):
+    times = np.where(np.arange(ROWS) % 20, 1_700_000_000 + np.arange(ROWS), 0)
+    (warning,) = load(table(size=times)).spec.warnings
+    assert re.search("column `size`: .* of its different numbers are equal .*columns.size=skip", warning)
+    ids = [str(10**18 + row) for row in range(ROWS)]  # more digits than float64 has
+    assert "column `size`: 9" in load(table(size=ids)).spec.warnings[0]
+    assert load(table(size=ids), columns={"size": "number"}).spec.warnings == ()
+
+
+def test_dates_with_a_time_have_the_hour(load):
+    times = pd.date_range("2024-01-31 13:45", periods=ROWS, freq="7h")
+    dataset = load(table(day=times.strftime("%Y-%m-%d %H:%M")))
+    features = dataset.spec.inputs[0]
+    assert features.columns[1].has_time
+    assert features.columns[1].parts[-2:] == ("day (cos of day)", "day (sin of day)")
+    ((_, arrays, _),) = read_rows("size=1,day=2024-02-01 06:00,colour=red", dataset.spec.inputs)
+    np.testing.assert_allclose(arrays["features"][0, -2:], [0, 1], atol=1e-6)
+    assert arrays["features"].shape == (1, *features.shape)
+    same_time = load(table(day=pd.date_range("2024-01-01 13:45", periods=ROWS).strftime("%Y-%m-%d %H:%M")))
+    assert not same_time.spec.inputs[0].columns[1].has_time
+    seconds = load(
+        table(day=pd.date_range("2024-01-01 13:45", periods=ROWS, freq="s").strftime("%d/%m/%Y %H:%M:%S")),
+        columns={"day": "date"},
+    )
+    assert len(set(everything(seconds)["features"][:, 1])) == seconds.spec.sizes["train"]  # days have an offset too
+
+
+@pytest.mark.parametrize(("unit", "name"), [(1, "unix_s"), (1000, "unix_ms")])
+def test_a_time_since_1970_may_be_a_date(load, unit, name):
+    times = pd.date_range("2024-01-31 13:45", periods=ROWS, freq="7h")
+    seconds = (times - pd.Timestamp("1970-01-01")) // pd.Timedelta(seconds=1)
+    dataset = load(table(day=seconds * unit), columns={"day": "date"})
+    expected = load(table(day=times.strftime("%Y-%m-%d %H:%M")))
+    np.testing.assert_array_equal(everything(dataset)["features"], everything(expected)["features"])
+    assert dataset.spec.inputs[0].columns[1].format == name
+    with pytest.raises(ValueError, match=r"dates like 1735603200(000)?\. Received: 'soon'"):
+        read_rows("size=1,day=soon,colour=red", dataset.spec.inputs)
+
+
 def test_columns_can_be_given_another_kind_or_skipped(load):
     frame = table(size=[1, 2, 3, 4] * 10, number=range(ROWS))
     dataset = load(frame, columns={"size": "category", "day": "skip"}, target="label")
@@ -177,7 +249,7 @@ def test_1_and_1_0_are_the_same_class(load):
 DOUBTS = {
     "names": (
         [f"n{row}" for row in range(ROWS)],
-        r"`colour`.* 40 different ones in .*table\.columns\.colour=skip",
+        r"`colour` is left out: .* 40 different ones in 40 rows.*table\.columns\.colour=category",
     ),
     "dates of two forms": (
         ["31/12/2024", "12/31/2024"] * 20,
@@ -197,7 +269,10 @@ def test_doubtful_categories_give_a_warning(load, name):
     (told,) = load(table(colour=values)).spec.warnings
     assert re.search(match, told)
     dataset = load(table(colour=values), columns={"colour": "category"})
-    assert dataset.spec.warnings == ()
+    are_rare = len(set(values)) == ROWS
+    assert [told.startswith("all categories of column `colour` are rare") for told in dataset.spec.warnings] == [
+        True
+    ] * are_rare
     assert load(table(colour=values), reference=dataset.spec).spec.warnings == ()
     assert load(table()).spec.warnings == ()
 
@@ -249,7 +324,10 @@ def test_words_for_missing_numbers_are_plain_text_in_categories(load, word):
     size, colour = spec.inputs[0].columns[0], spec.inputs[1].columns[0]
     assert (size.name, size.kind, size.may_be_missing) == ("size", "number", True)
     assert word in colour.vocabulary
-    assert spec.warnings == ()
+    (warning,) = spec.warnings
+    assert re.match(
+        rf"read as missing numbers: 10 {word} in `size`\..* --set dataset\.table\.columns\.size=category", warning
+    )
     ((_, arrays, _),) = read_rows(f"size={word},day=2024-01-01,colour=red", spec.inputs)
     assert arrays["features"][0, 0] == size.median
 
@@ -265,6 +343,50 @@ def test_missing_cells_are_read_alike_in_files_and_typed_rows(load, tmp_path, ma
         np.testing.assert_array_equal(arrays["features"][0, :2], np.float32([c.median for c in spec.inputs[0].columns]))
     dataset = load(table(label=["yes", "no", mark, "no"] * 10))
     assert (dataset.spec.targets[0].classes, len(dataset.spec.skipped)) == (("no", "yes"), 10)
+
+
+@pytest.mark.parametrize("word", NO_NUMBER)
+def test_a_word_such_as_na_is_a_class_and_no_number(load, word):
+    """A class stays, and one that may mean nothing is named; a row without a number is left out, and counted."""
+    spec = load(table(label=["yes", "no", word, "no"] * 10)).spec
+    assert (spec.targets[0].classes, spec.skipped) == (tuple(sorted(("no", "yes", word))), {})
+    is_doubtful = word.strip("#").upper() in ("NA", "N/A", "NAN")
+    assert len(spec.warnings) == is_doubtful
+    assert all(
+        re.match(rf"`label` has classes that may .*: 10 {word}\. .*label=category", told) for told in spec.warnings
+    )
+    assert load(table(label=["yes", "no", word, "no"] * 10), columns={"label": "category"}).spec.warnings == ()
+    assert load(table(label=["0", "1", word, "1"] * 10)).spec.targets[0].classes == tuple(sorted(("0", "1", word)))
+    numbers = [*np.linspace(0, 1, 30).round(3).astype(str), *[word] * 10]
+    spec = load(table(label=numbers)).spec
+    assert (spec.targets[0].kind, len(spec.skipped), sum(spec.sizes.values())) == ("number", 10, 30)
+    assert re.match(rf"rows without a number in `label` are left out: 10 {word}\.", spec.warnings[0])
+    assert sum(load(table(label=numbers), reference=spec).spec.sizes.values()) == 30
+
+
+def test_words_in_dates_are_missing(load):
+    days = [*pd.date_range("2023-12-20", periods=ROWS - 2).strftime("%Y-%m-%d"), "NA", "null"]
+    day = load(table(day=days)).spec.inputs[0].columns[1]
+    assert (day.kind, day.format) == ("date", None)
+    other = [*pd.date_range("2023-12-20", periods=ROWS - 2).strftime("%d/%m/%Y"), "NA", "null"]
+    assert load(table(day=other), columns={"day": "date"}).spec.inputs[0].columns[1].format == "%d/%m/%Y"
+
+
+def test_a_run_of_older_rules_reads_na_as_missing(load, tmp_path):
+    frame = table(colour=["red", "NA", "blue", "nan"] * 10)
+    spec = load(table(colour=["red", None, "blue", None] * 10)).spec
+    old = spec.model_copy(update={"reading_rules": 2})
+    dataset, new = load(frame, reference=old), load(frame, reference=spec)
+    np.testing.assert_array_equal(everything(dataset)["categories"], everything(new)["categories"])
+    assert (dataset.spec.unknown, dataset.spec.fingerprint) == ({}, spec.fingerprint)
+    assert new.spec.unknown["test"]["colour"] > 0
+    assert new.spec.fingerprint != spec.fingerprint
+    assert len(load(table(label=["yes", "no", "NA", "no"] * 10), reference=old).spec.skipped) == 10
+    with pytest.raises(ValueError, match="Received: 'NA'"):
+        load(table(label=["yes", "no", "NA", "no"] * 10), reference=spec)
+    ((_, _, unknown),) = read_rows("size=1,day=2024-01-01,colour=NA", spec.inputs, reference=old)
+    ((_, _, unknown_now),) = read_rows("size=1,day=2024-01-01,colour=NA", spec.inputs, reference=spec)
+    assert (unknown, unknown_now) == ([], ["colour"])
 
 
 def test_a_long_column_has_one_kind(tmp_path, recwarn):
@@ -307,6 +429,74 @@ def test_the_users_splits_are_kept(load):
         "validation": 10,
         "test": 6,
     }
+
+
+def people(rows=200):
+    """Return rows with a city of few persons, an e-mail address, and a yes or no."""
+    city = ["Rom", "Oslo", "Wien", "Bern"] * (rows // 4)
+    city[:4] = ["Graz"] * 4
+    return pd.DataFrame(
+        {
+            "age": np.arange(rows) / 7,
+            "city": city,
+            "email": [f"person{row}@example.org" for row in range(rows)],
+            "smokes": ["no", "yes"] * (rows // 2),
+            "label": ["a", "b"] * (rows // 2),
+        }
+    )
+
+
+def test_a_rare_category_stands_in_no_file(load):
+    """Four persons of a city share a number with unknown cities; columns of different texts are left out."""
+    dataset = load({"train": people(), "test": people()})
+    (_, categories) = dataset.spec.inputs
+    assert {column.name: column.vocabulary for column in categories.columns} == {
+        "city": ("Bern", "Oslo", "Rom", "Wien"),
+        "smokes": ("no", "yes"),
+    }
+    (told,) = dataset.spec.warnings
+    assert re.match("column `email` is left out: .* 200 different ones in 200 rows.*columns.email=category", told)
+    for text in ("Graz", "person3", "@example"):
+        assert text not in dataset.spec.model_dump_json()
+    assert dataset.spec.unknown == {"test": {"city": 4}}
+    ((_, arrays, unknown),) = read_rows("age=1,city=Graz,smokes=no", dataset.spec.inputs)
+    assert (arrays["categories"].tolist(), unknown) == ([[0, 1]], ["city"])
+    assert load({"train": people(), "test": people()}, reference=dataset.spec).spec.fingerprint == (
+        dataset.spec.fingerprint
+    )
+
+
+def test_rare_categories_are_kept_if_asked_for(load):
+    kept = load(people(), columns={"email": "category"}).spec
+    (told,) = kept.warnings
+    assert re.match("all categories of column `email` are rare, in fewer than 5 rows.*min_frequency=1", told)
+    assert "@example" not in kept.model_dump_json()
+    again = load(people(), reference=kept)  # an empty vocabulary is not fitted again
+    assert [column.vocabulary for column in again.spec.inputs[1].columns] == [
+        column.vocabulary for column in kept.inputs[1].columns
+    ]
+    settings = {"columns": {"email": "category"}, "min_frequency": 1}
+    city, email, _ = load(people(), table=settings).spec.inputs[1].columns
+    assert "Graz" in city.vocabulary
+    assert len(email.vocabulary) > 100
+    with pytest.raises(ValueError, match=r"an input column\. Received: only columns of .*email=category --set .*=1"):
+        load(people()[["email", "label"]])
+
+
+@pytest.mark.parametrize("rows", [12, 30, 48])
+def test_a_small_table_keeps_what_two_rows_have(load, rows):
+    frame = pd.DataFrame(
+        {
+            "sky": ["sunny", "rainy", "grey"] * (rows // 3),
+            "wind": ["weak", "weak", "strong"] * (rows // 3),
+            "name": [f"n{row}" for row in range(rows)],
+            "play": ["yes", "no"] * (rows // 2),
+        }
+    )
+    spec = load({"train": frame, "validation": frame, "test": frame}).spec
+    sky, wind = spec.inputs[0].columns
+    assert (sky.vocabulary, wind.vocabulary) == (("grey", "rainy", "sunny"), ("strong", "weak"))
+    assert [told.partition(" is")[0] for told in spec.warnings] == ["column `name`"]
 
 
 def test_a_new_category_is_unknown_and_counted(load):
