@@ -381,7 +381,10 @@ def test_show_wraps_the_texts_of_tasks_and_datasets(dlt):
 
 
 def test_options_of_foreign_models_are_refused_for_runs(dlt, small_run):
-    for options in (["--task", "classification"], ["--data", "mnist"], ["--input-range", "0,1"], ["--output", "x"]):
+    for options in (
+        *(["--task", "classification"], ["--data", "mnist"], ["--input-range", "0,1"], ["--output", "x"]),
+        *(["--input-shape", "8,8,1"], ["--class-names", "a,b"]),
+    ):
         code, _, err = dlt("export", small_run.path, *options)
         assert code == 2
         assert error_line(err).startswith(f"dlt: {options[0]} ")
@@ -466,6 +469,14 @@ BAD = {
     "a model file's range of nothing": (
         ["export", "m.keras", "--task", "classification", "--data", "digits", "--input-range", "5,5"],
         r"Received: \(5.0, 5.0\)",
+    ),
+    "a model file's class": (
+        ["export", "m.keras", "--task", "classification", "--data", "digits", "--class-names", "ant"],
+        "--class-names must be two or more names separated by commas. Received: 'ant'",
+    ),
+    "a model file's shape": (
+        ["export", "m.keras", "--task", "classification", "--data", "digits", "--input-shape", "8,0,1"],
+        "--input-shape .*Received: '8,0,1'",
     ),
     "a max-drop": (["train", "resnet8_digits", "--set", "export.max_drop=x"], "`max_drop`.*Received: 'x'"),
 }
