@@ -18,8 +18,8 @@ MLIR = """ConverterError: Could not translate MLIR to FlatBuffer.<unknown>:0: er
 """
 ONNX = """An exported file must be valid. Received: out.onnx ([ONNXRuntimeError] : 10 : INVALID_GRAPH : Load model \
 from out.onnx failed:This is an invalid model. In Node, ("StatefulPartitionedCall/network_1/my_erfinv_1/erfinv/Erfinv"\
-, Erfinv, "", -1) : ("x:0": tensor(float),) -> ("y:0",) , Error No Op registered for Erfinv with domain_version of 17). \
-Export it again."""
+, Erfinv, "", -1) : ("x:0": tensor(float),) -> ("y:0",) , Error No Op registered for Erfinv with domain_version of 17)\
+. Export it again."""
 ASSIGN = """ValueError: Input 0 of node StatefulPartitionedCall/network_1/my_counter_1/AssignVariableOp was passed \
 float from Func/StatefulPartitionedCall/input/_1:0 incompatible with expected resource."""
 TEXTS = [
