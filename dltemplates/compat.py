@@ -55,6 +55,13 @@ def operations_by_depth(model: keras.Model) -> dict[int, list[keras.Operation]]:
     return getattr(model, "_operations_by_depth", None) or {}
 
 
+def operation_types(model: keras.Model) -> dict[str, str]:
+    """Return the class names of all layers and of the operations between them, such as `ops.erfinv`, by name."""
+    layers = flatten_layers(model)
+    operations = [operation for layer in layers for operation in getattr(layer, "operations", ())]
+    return {each.name: type(each).__name__ for each in [*operations, *layers]}
+
+
 def run_through_graph(function: keras.Function, inputs: Sequence[Any], call: Callable[..., Any]) -> Any:
     """Run a functional model with your own function in place of each layer call.
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dltemplates import catalog
-from dltemplates.compat import flatten_layers
+from dltemplates.compat import flatten_layers, operation_types
 from dltemplates.datasets.source import Dataset
 from dltemplates.deploy import files
 from dltemplates.deploy.calibration import calibration
@@ -141,7 +141,7 @@ class _Part:
         self.name, self.serving, self.folder = name, serving, folder / name
         self._converter, self._work = converter, work / (name or "whole")
         self._layer_types = layer_types(serving.model)
-        self.layers = {layer.name: type(layer).__name__ for layer in flatten_layers(serving.model)}
+        self.layers = operation_types(serving.model)
         self._integer_type = ""
 
     def format_for(self, format: Format) -> Format:

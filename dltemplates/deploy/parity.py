@@ -59,12 +59,14 @@ class PartReference:
         source: The inputs.
         outputs: Keras's outputs by name.
         problem: Why Keras's outputs are no reference; None if they are.
+        finite_at_zero: Whether Keras's outputs are finite for inputs of zeros, such as a black image.
     """
 
     contract: Contract
     source: Source
     outputs: Mapping[str, np.ndarray]
     problem: str | None = None
+    finite_at_zero: bool = False
 
     @property
     def example(self) -> Arrays:
@@ -120,7 +122,7 @@ def run_keras(serving: ServingModel, source: Source, folder: Path) -> PartRefere
         extent.check("Keras's own output", predictor, examples)
     except CheckError as error:
         problem = str(error)
-    return PartReference(contract, examples, outputs, problem)
+    return PartReference(contract, examples, outputs, problem, not _infinite_at_zero(predictor, examples))
 
 
 def check_part(format: Format, predictor: Predictor, reference: PartReference) -> Parity:
@@ -140,6 +142,8 @@ def check_part(format: Format, predictor: Predictor, reference: PartReference) -
     _check_operators(predictor)
     _check_calls(predictor, reference)
     _check_batches(predictor, reference, BATCH_TOLERANCE if format.tolerance is None else format.tolerance)
+    if reference.finite_at_zero and (name := _infinite_at_zero(predictor, reference.source)):
+        raise CheckError(f"the output `{name}` must be finite for an input of zeros, as Keras's is. It is not")
     parity = compare(predictor, reference)
     if format.tolerance is not None and not parity.max_error <= format.tolerance:
         raise CheckError(
@@ -281,6 +285,16 @@ def _check_batches(predictor: Predictor, reference: PartReference, tolerance: fl
                     f"an example must give the same output in a batch of {size} as in one of {largest}. `{name}` does "
                     "not"
                 )
+
+
+def _infinite_at_zero(predictor: Predictor, source: Source) -> str | None:
+    """Return the first output that is not finite for zeros in place of each float input; None if all are finite."""
+    inputs = source.read(np.arange(1))
+    for name, array in inputs.items():
+        if np.issubdtype(array.dtype, np.floating) or array.dtype == np.uint8:
+            inputs[name] = np.zeros_like(array)
+    inputs = {value.name: inputs[value.name] for value in predictor.contract.inputs}
+    return next((name for name, array in predictor(inputs).items() if not np.isfinite(array).all()), None)
 
 
 def _stress_inputs(contract: Contract, source: Source) -> Arrays:

@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from dltemplates.compat import flatten_layers
+from dltemplates.compat import operation_types
 from dltemplates.deploy.converters.messages import find_layer
 from dltemplates.runtimes import SIGNATURE
 from dltemplates.tasks.serving.contract import Contract, ServingModel
@@ -94,7 +94,7 @@ def _check_python(graph: tf.Graph, model: keras.Model) -> None:
     nodes = [*graph_def.node, *(node for function in graph_def.library.function for node in function.node_def)]
     for node in nodes:
         if node.op in PYTHON_OPERATIONS:
-            layer = find_layer(node.name, {layer.name: type(layer).__name__ for layer in flatten_layers(model)})
+            layer = find_layer(node.name, operation_types(model))
             raise ValueError(
                 f"An exported network must not run Python code. Received: layer `{layer or node.name}`, which calls "
                 "`numpy_function` or `py_function`. Build it from keras.ops."

@@ -11,16 +11,17 @@ from dltemplates.deploy.export import export_system
 
 LAYERS = {"network": "Functional", "my_erfinv": "Erfinv", "dense_1": "Dense", "my_counter": "Counter"}
 MLIR = """ConverterError: Could not translate MLIR to FlatBuffer.<unknown>:0: error: loc(callsite(fused["{op}:", \
-"StatefulPartitionedCall/network_1/my_erfinv_1/erfinv/{op}@__inference_pruned_306"] at callsite(fused["PartitionedCall:"\
-, "PartitionedCall@__inference_<lambda>_311"] at fused["PartitionedCall:", "PartitionedCall"]))): 'tf.{op}' op {end}
+"StatefulPartitionedCall/network_1/my_erfinv_1/erfinv/{op}@__inference_pruned_306"] at callsite(fused[\
+"PartitionedCall:", "PartitionedCall@__inference_<lambda>_311"] at fused["PartitionedCall:", \
+"PartitionedCall"]))): 'tf.{op}' op {end}
 <unknown>:0: note: loc(fused["PartitionedCall:", "PartitionedCall"]): called from
 """
-ONNX = """An exported file must be valid. Received: out.onnx ([ONNXRuntimeError] : 10 : INVALID_GRAPH : Load model from \
-out.onnx failed:This is an invalid model. In Node, ("StatefulPartitionedCall/network_1/my_erfinv_1/erfinv/Erfinv", \
-Erfinv, "", -1) : ("x:0": tensor(float),) -> ("y:0",) , Error No Op registered for Erfinv with domain_version of 17). \
-Export it again."""
-ASSIGN = """ValueError: Input 0 of node StatefulPartitionedCall/network_1/my_counter_1/AssignVariableOp was passed float \
-from Func/StatefulPartitionedCall/input/_1:0 incompatible with expected resource."""
+ONNX = """An exported file must be valid. Received: out.onnx ([ONNXRuntimeError] : 10 : INVALID_GRAPH : Load model \
+from out.onnx failed:This is an invalid model. In Node, ("StatefulPartitionedCall/network_1/my_erfinv_1/erfinv/Erfinv"\
+, Erfinv, "", -1) : ("x:0": tensor(float),) -> ("y:0",) , Error No Op registered for Erfinv with domain_version of 17)\
+. Export it again."""
+ASSIGN = """ValueError: Input 0 of node StatefulPartitionedCall/network_1/my_counter_1/AssignVariableOp was passed \
+float from Func/StatefulPartitionedCall/input/_1:0 incompatible with expected resource."""
 TEXTS = [
     ("tflite:float32", MLIR.format(op="Erfinv", end="is neither a custom op nor a flex op"), "my_erfinv", "Erfinv"),
     ("tflite:int8", "'tf.Erfinv' op is neither a custom op nor a flex op", None, "Erfinv"),
@@ -158,7 +159,7 @@ def test_a_row_of_zeros_in_tflite(export):
     failed, passed = report.result("tflite:float32"), report.result("onnx:float32")
     assert passed.verdict == "passed"
     assert failed.verdict == "failed"
-    assert "must be finite" in failed.reason
+    assert failed.reason.startswith("the output `probabilities` must be finite for an input of zeros, as Keras's is. ")
     assert "Layer `my_norm` divides by the length of a row" in failed.reason
 
 
@@ -166,3 +167,10 @@ def test_python_code_is_refused_for_every_format(export, tmp_path):
     with pytest.raises(ValueError, match="must not run Python code. Received: layer `my_sine`, which calls"):
         export(InPython(name="my_sine"), "saved_model")
     assert not (tmp_path / "exports").exists()
+
+
+def test_an_operation_between_layers_is_named(export):
+    inputs = keras.Input((64,))
+    block = keras.Model(inputs, ops.erfinv(ops.tanh(inputs)), name="block")
+    reason = export(block, "tflite:float32").result("tflite:float32").reason
+    assert "TFLite has no operation Erfinv. Received: layer `erfinv" in reason
