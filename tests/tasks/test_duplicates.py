@@ -231,6 +231,7 @@ def test_copies_alone_are_refused(tmp_path):
         load_data(write_tables(tmp_path, train=frame, validation=table(8, seed=2), test=frame))
     kept = load_data(DatasetSettings(name=str(tmp_path), duplicates="keep"))
     assert kept.spec.sizes["train"] == 20
+    assert load_data(str(tmp_path), reference=kept.spec).spec.sizes["train"] == 20  # nothing is trained on
     only_b = pd.concat([frame.assign(label="a"), table(2, label="b", seed=1)])
     write_tables(tmp_path, train=only_b, test=pd.concat([table(2, label="b", seed=1), table(9, label="a", seed=3)]))
     with pytest.raises(ValueError, match="Received: only copies of class b in train"):

@@ -30,6 +30,11 @@ def table(**changes):
     return pd.DataFrame(columns | changes)
 
 
+def other(frame, by=1000):
+    """Return a table without a row of `frame`."""
+    return frame.assign(size=frame["size"] + by)
+
+
 @pytest.fixture
 def load(tmp_path):
     """Return a function that writes tables and loads them as a dataset."""
@@ -164,7 +169,7 @@ def test_classes_keep_the_text_of_the_file(load):
 
 def test_1_and_1_0_are_the_same_class(load):
     """pandas writes all labels as floats when one is missing."""
-    dataset = load({"train": table(label=[0, 1] * 20), "test": table(label=[0, 1, None, 1] * 10)})
+    dataset = load({"train": table(label=[0, 1] * 20), "test": other(table(label=[0, 1, None, 1] * 10))})
     assert dataset.spec.targets[0].classes == ("0", "1")
     assert sorted(everything(dataset, "test")["label"]) == [0] * 10 + [1] * 20
 
@@ -292,9 +297,9 @@ def test_any_column_can_be_the_target(load):
 
 
 def test_the_users_splits_are_kept(load):
-    dataset = load({"train": table(), "test": table().iloc[:6]})
-    assert dataset.spec.sizes == {"train": 36, "validation": 4, "test": 6}
-    assert load({"train": table(), "test": table().iloc[:6], "validation": table().iloc[6:16]}).spec.sizes == {
+    test = other(table().iloc[:6])
+    assert load({"train": table(), "test": test}).spec.sizes == {"train": 36, "validation": 4, "test": 6}
+    assert load({"train": table(), "test": test, "validation": other(table().iloc[6:16])}).spec.sizes == {
         "train": 40,
         "validation": 10,
         "test": 6,
@@ -302,7 +307,7 @@ def test_the_users_splits_are_kept(load):
 
 
 def test_a_new_category_is_unknown_and_counted(load):
-    test = table(colour=["red", "violet", "violet", None] * 10)
+    test = other(table(colour=["red", "violet", "violet", None] * 10))
     dataset = load({"train": table(), "test": test})
     assert dataset.spec.unknown == {"test": {"colour": 20}}
     assert (everything(dataset, "test")["categories"].ravel().reshape(-1, 4) == [3, 0, 0, 0]).all()
@@ -412,12 +417,12 @@ def test_a_rare_class_gives_a_warning_and_may_be_absent_from_a_split(load):
     rarest = table(label=["yes"] * 39 + ["no"])
     assert load(rarest).spec.targets[0].counts[0] == 1  # a single example is trained on
     assert load(rarest, reference=dataset.spec).spec.sizes["test"] == 8
-    given = {"train": rarest, "validation": rare, "test": rare}
+    given = {"train": rarest, "validation": other(rare), "test": other(rare, 2000)}
     assert load(given).spec.sizes == {"train": 40, "validation": 40, "test": 40}
     with pytest.raises(ValueError, match="an example of each class to train on. Received: none of 'no' in train"):
-        load({"train": table(label="yes"), "test": rare}, "classification")
-    other = load(table(label="yes"), reference=dataset.spec).spec.targets
-    assert other[0].classes == dataset.spec.targets[0].classes
+        load({"train": table(label="yes"), "test": other(rare, 3000)}, "classification")
+    targets = load(table(label="yes"), reference=dataset.spec).spec.targets
+    assert targets[0].classes == dataset.spec.targets[0].classes
 
 
 def test_all_rows_of_other_data_can_be_evaluated(load):
