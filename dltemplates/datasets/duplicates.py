@@ -109,6 +109,22 @@ def check_rest(dataset: Dataset, copies: Hashes) -> None:
             )
 
 
+def without_empty_splits(copies: Hashes, groups: Hashes, trained: np.ndarray | None) -> Hashes:
+    """Return the copies to drop before an evaluation: none of a split that would be left empty.
+
+    Raises:
+        ValueError: If a split for evaluation has only examples that the network was trained on.
+    """
+    for split, is_copy in copies.items():
+        is_trained = trained is not None and split != "train" and len(is_copy) and np.isin(groups[split], trained).all()
+        if is_trained:
+            raise ValueError(
+                "A split to evaluate needs examples that the network was not trained on. Received: only training "
+                f"examples in {split}. Add others, or evaluate all: --split all."
+            )
+    return {split: is_copy for split, is_copy in copies.items() if not is_copy.all()}
+
+
 def copies_warnings(data: Hashed, copies: Hashes, trained: np.ndarray | None, *, is_kept: bool) -> list[str]:
     """Return a warning for each split with examples that are also in another.
 

@@ -20,6 +20,7 @@ from dltemplates.datasets.duplicates import (
     count_repeated,
     find_copies,
     hash_groups,
+    without_empty_splits,
 )
 from dltemplates.datasets.fit import fit
 from dltemplates.datasets.hashes import fingerprint, hash_examples
@@ -86,9 +87,11 @@ def load_for(
     read = _load(named, data, reference, rules, run, task_from_file=is_file, from_file=from_file)
     trained, is_kept = _trained_groups(run), _keeps_copies(data, run)
     copies = find_copies(read.groups, trained)
-    rest = read if is_kept else read.without(copies)
-    if not whole and not is_kept:
+    if isinstance(owner, Template) and not is_kept:
         check_rest(read.dataset, copies)
+    elif not whole:
+        copies = without_empty_splits(copies, read.groups, trained)
+    rest = read if is_kept else read.without(copies)
     loaded, hashes = read.dataset if whole else rest.dataset, rest.hashes
     check_data(named.name, task_class(named, from_file=is_file), loaded.spec)
     task = make_task(named, loaded.spec, from_file=is_file)

@@ -1,5 +1,7 @@
 """Hashes of examples, and how a run keeps the splits of its rows."""
 
+import io
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -148,9 +150,18 @@ def test_a_broken_file_of_splits_is_refused():
     for name in ("hashes", "splits", "split_bounds", "by_time"):
         np.testing.assert_array_equal(getattr(again, name), getattr(rows, name))
     broken = rows_of([1, 2], [0, 7])
-    for content in (b"", b"x" * 50, rows.to_bytes()[:200], broken.to_bytes()):
+    shorter = RowSplits(rows.hashes, rows.splits, np.empty(0), groups=rows.hashes[1:])
+    for content in (b"", b"x" * 50, rows.to_bytes()[:200], broken.to_bytes(), shorter.to_bytes()):
         with pytest.raises(ValueError, match=r"splits must be valid. Received: splits.npz"):
             RowSplits.from_bytes(content, "splits.npz")
+
+
+def test_a_file_without_groups_is_read():
+    """Before version 3 of the reading rules, equal examples shared a split, not equal inputs."""
+    hashes, file = np.arange(3, dtype=np.uint64), io.BytesIO()
+    np.savez(file, hashes=hashes, splits=np.zeros(3, np.uint8), bounds=np.empty(0), by_time=np.array(False))
+    rows = RowSplits.from_bytes(file.getvalue(), "splits.npz")
+    np.testing.assert_array_equal(rows.group_hashes, hashes)
 
 
 def network(*targets):

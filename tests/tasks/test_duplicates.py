@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from conftest import load_data
+from dltemplates.cli.output import run_result
 from dltemplates.datasets.duplicates import MAX_WRONG_ROWS, find_copies
 from dltemplates.datasets.hashes import hash_inputs
 from dltemplates.datasets.images import pixel_hashes
@@ -15,9 +16,12 @@ from dltemplates.datasets.source import ArraySource, Dataset
 from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.datasets.splits import Strata, split_examples, split_new_rows
 from dltemplates.features import Number
+from dltemplates.reports.report import write_report
 from dltemplates.settings import DatasetSettings
 from dltemplates.tasks.load_for import load_for
 from dltemplates.tasks.serving.contract import Contract
+from dltemplates.template import parse_template
+from dltemplates.training.train import train
 
 SETTINGS = DatasetSettings(name="x", validation=0.25, test=0.2)
 PIXELS = np.random.default_rng(0).integers(0, 256, (60, 6, 9, 3), np.uint8)
@@ -227,6 +231,7 @@ def test_copies_alone_are_refused(tmp_path):
         load_data(write_tables(tmp_path, train=frame, validation=table(8, seed=2), test=frame))
     kept = load_data(DatasetSettings(name=str(tmp_path), duplicates="keep"))
     assert kept.spec.sizes["train"] == 20
+    assert load_data(str(tmp_path), reference=kept.spec).spec.sizes["train"] == 20  # nothing is trained on
     only_b = pd.concat([frame.assign(label="a"), table(2, label="b", seed=1)])
     write_tables(tmp_path, train=only_b, test=pd.concat([table(2, label="b", seed=1), table(9, label="a", seed=3)]))
     with pytest.raises(ValueError, match="Received: only copies of class b in train"):
@@ -307,6 +312,26 @@ def test_many_repeated_training_examples_are_counted(tmp_path, copies, repeated)
     spec = load_data(write_tables(tmp_path, **frames)).spec
     assert spec.sizes["train"] == 90 + copies
     assert (spec.repeated, spec.warnings) == (repeated, ())
+
+
+def test_a_run_says_what_it_left_out(tmp_path, capsys):
+    """Its copies with another class, and its repeated examples."""
+    train_rows, test_rows = table(90).drop(columns="place"), table(20, seed=1).drop(columns="place")
+    copies = test_rows.iloc[:8].assign(label=test_rows.label.map({"a": "b", "b": "a"}))
+    frames = {"train": pd.concat([copies, train_rows, train_rows.iloc[:30]]), "test": test_rows}
+    name = write_tables(tmp_path, **frames)
+    settings = {"task": "classification", "dataset": {"name": name}, "train": {"epochs": 1}}
+    run = train(parse_template(settings | {"model": {"name": "mlp", "units": [2]}}), output=tmp_path / "run")
+    run_result(run, False)
+    printed = capsys.readouterr().out
+    report = write_report(run).read_text()
+    for text in (printed, report):
+        assert "8 of the 128 rows in train are also in test (train row 1, train row 2, train row 3, ...)" in text
+        assert (
+            f"{run.record.spec.repeated} of {run.record.spec.sizes['train']} training examples repeat another" in text
+        )
+    assert 20 < run.record.spec.repeated <= 30
+    assert "16 of 148 rows, 0 of them in train, have the same inputs as another row" in printed
 
 
 def test_equal_pictures_with_other_labels_are_named(tmp_path):

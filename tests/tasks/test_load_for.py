@@ -190,6 +190,10 @@ def test_splits_of_the_data_itself_are_used(tmp_path):
         "out of test: --set dataset.duplicates=keep uses them"
     )
     assert evaluate(run.path, split="all", data=str(tmp_path))["examples"] == 196 + 50 + 53
+    copies.to_csv(tmp_path / "test.csv", index=False)
+    with pytest.raises(ValueError, match="Received: only training examples in test. Add others, or evaluate all: --sp"):
+        evaluate(run.path)
+    assert evaluate(run.path, split="all", data=str(tmp_path))["examples"] == 196 + 50 + 3
     assert data_note(run) == "the data changed since the training: 4 rows gone, 0 new; splits kept"
 
 
