@@ -440,7 +440,7 @@ def people(rows=200):
 
 def test_a_rare_category_stands_in_no_file(load):
     """Four persons of a city share a number with unknown cities; columns of different texts are left out."""
-    dataset = load({"train": people(), "test": people()})
+    dataset = load({"train": people(), "validation": people(), "test": people()})
     (_, categories) = dataset.spec.inputs
     assert {column.name: column.vocabulary for column in categories.columns} == {
         "city": ("Bern", "Oslo", "Rom", "Wien"),
@@ -450,12 +450,12 @@ def test_a_rare_category_stands_in_no_file(load):
     assert re.match("column `email` is left out: .* 200 different ones in 200 rows.*columns.email=category", told)
     for text in ("Graz", "person3", "@example"):
         assert text not in dataset.spec.model_dump_json()
-    assert dataset.spec.unknown == {"test": {"city": 4}}
+    assert dataset.spec.unknown == {"validation": {"city": 4}, "test": {"city": 4}}
     ((_, arrays, unknown),) = read_rows("age=1,city=Graz,smokes=no", dataset.spec.inputs)
     assert (arrays["categories"].tolist(), unknown) == ([[0, 1]], ["city"])
-    assert load({"train": people(), "test": people()}, reference=dataset.spec).spec.fingerprint == (
-        dataset.spec.fingerprint
-    )
+    splits = {"train": people(), "validation": people(), "test": people()}
+    again = load(splits, reference=dataset.spec).spec
+    assert (again.fingerprint, again.warnings) == (dataset.spec.fingerprint, ())
 
 
 def test_rare_categories_are_kept_if_asked_for(load):
