@@ -6,7 +6,7 @@ from dltemplates.deploy.report import ExportReport, FormatResult, SplitCheck
 from dltemplates.figures.captions import CAPTIONS
 from dltemplates.figures.run import attempt, curves_figure
 from dltemplates.reports.compare import compare
-from dltemplates.reports.report import write_report
+from dltemplates.reports.report import travelling_values, write_report
 from dltemplates.runs import Run
 
 
@@ -75,6 +75,40 @@ def test_warnings_of_the_data_and_unknown_categories_are_listed(run):
     report = write_report(run.path).read_text()
     assert "<p>zip is taken for numbers</p>" in report
     assert "Categories that are rare or absent in training, in test: 3 in city, 1 in zip." in report
+
+
+def test_the_values_that_travel_are_listed(run):
+    """Each category of a vocabulary and each class name, but no rare category."""
+    from dltemplates.datasets.spec import DatasetSpec
+    from dltemplates.features import Category, ClassId, Column, Number
+
+    sizes = {"mean": (1.0, 2.0), "std": (1.0, 1.0)}
+    days = Column(name="day", kind="date")
+    town = Column(name="town", kind="category", vocabulary=("Oslo", "Rom"), min_frequency=5)
+    name = Column(name="name", kind="category", min_frequency=5)
+    spec = DatasetSpec(
+        inputs=(
+            Number(name="features", dtype="float32", shape=(2,), columns=(Column(name="age"), days), **sizes),
+            Category(name="categories", dtype="int32", shape=(2,), columns=(town, name)),
+        ),
+        targets=(
+            ClassId(name="label", dtype="int64", shape=(), classes=("no", "<b>"), columns=(Column(name="rich"),)),
+        ),
+        sizes={"train": 1, "validation": 1, "test": 1},
+    )
+    numbers = "mean, standard deviation, median"
+    assert [tuple(row.values()) for row in travelling_values(spec)] == [
+        ("age", "number", numbers),
+        ("day", "date", numbers),
+        ("town", "category", "Oslo, Rom"),
+        ("name", "category", "none"),
+        ("rich", "class", "no, <b>"),
+    ]
+    run.save_record(run.record.model_copy(update={"spec": spec}))
+    report = write_report(run.path).read_text()
+    assert "<h2>Values that travel</h2>" in report
+    assert "Oslo, Rom" in report
+    assert "no, &lt;b&gt;" in report
 
 
 def test_curves_have_a_panel_for_each_metric(small_run):

@@ -448,8 +448,9 @@ def people(rows=200):
 
 def test_a_rare_category_stands_in_no_file(load):
     """Four persons of a city share a number with unknown cities; columns of different texts are left out."""
-    test = people().assign(age=lambda rows: 100 + rows["age"])
-    dataset = load({"train": people(), "test": test})
+    shifted = {"validation": 1000, "test": 2000}
+    splits = {"train": people()} | {name: people().assign(age=np.arange(200) + by) for name, by in shifted.items()}
+    dataset = load(splits)
     (_, categories) = dataset.spec.inputs
     assert {column.name: column.vocabulary for column in categories.columns} == {
         "city": ("Bern", "Oslo", "Rom", "Wien"),
@@ -459,10 +460,11 @@ def test_a_rare_category_stands_in_no_file(load):
     assert re.match("column `email` is left out: .* 200 different ones in 200 rows.*columns.email=category", told)
     for text in ("Graz", "person3", "@example"):
         assert text not in dataset.spec.model_dump_json()
-    assert dataset.spec.unknown == {"test": {"city": 4}}
+    assert dataset.spec.unknown == {"validation": {"city": 4}, "test": {"city": 4}}
     ((_, arrays, unknown),) = read_rows("age=1,city=Graz,smokes=no", dataset.spec.inputs)
     assert (arrays["categories"].tolist(), unknown) == ([[0, 1]], ["city"])
-    assert load({"train": people(), "test": test}, reference=dataset.spec).spec.fingerprint == dataset.spec.fingerprint
+    again = load(splits, reference=dataset.spec).spec
+    assert (again.fingerprint, again.warnings) == (dataset.spec.fingerprint, ())
 
 
 def test_rare_categories_are_kept_if_asked_for(load):
