@@ -110,7 +110,7 @@ def _number(name: str, values: pd.Series, more: pd.Series, decimal: str | None, 
         values = _numbers_only(more)
         differs = parse_numbers(values, forms[0]) != parse_numbers(values, forms[1])
         doubt = _two_numbers(name, values[differs].iloc[0], forms, say)
-    elif forms[0] and (found := find_names(_numbers_only(more))):
+    elif forms[0] and decimal_of(forms[0]) != ":" and (found := find_names(_numbers_only(more))):
         doubt = _name_doubt(name, found, say)
     return ColumnKind("number", forms[0], doubt)
 
