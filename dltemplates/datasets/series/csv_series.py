@@ -8,7 +8,7 @@ last ones test.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +16,15 @@ import pandas as pd
 
 from dltemplates import features
 from dltemplates.datasets.features import statistics
-from dltemplates.datasets.series.table import Series, column_names, read_series, series_like
+from dltemplates.datasets.series.table import OPTION, Series, column_names, read_series, series_like
 from dltemplates.datasets.series.times import date_texts, following, times_of
 from dltemplates.datasets.series.windows import WindowSource
 from dltemplates.datasets.source import Dataset
 from dltemplates.datasets.spec import DatasetSpec, IOSpec
 from dltemplates.datasets.storage.locate import Origin, locate
-from dltemplates.datasets.tables.csv_file import read_csv
-from dltemplates.features import History, Horizon, Time
+from dltemplates.datasets.tables.column_kinds import ColumnKind, point_doubt
+from dltemplates.datasets.tables.csv_file import CsvFile, read_csv
+from dltemplates.features import Column, History, Horizon, Time, columns_of
 from dltemplates.settings import DatasetSettings, SeriesSettings
 
 SUNSPOTS = Origin(
@@ -54,7 +55,8 @@ def csv_series(path: Path, settings: DatasetSettings, *, reference: IOSpec | Non
         )
     file = read_csv(path, settings.of_series(), option="dataset.series", reference=reference)
     dataset = series_dataset(file.table, settings, reference=reference)
-    update = {"warnings": (*dataset.spec.warnings, *file.remarks), "encoding": file.encoding}
+    doubts = () if reference else _point_doubts(file, columns_of(dataset.spec.inputs[0]), settings)
+    update = {"warnings": (*dataset.spec.warnings, *doubts, *file.remarks), "encoding": file.encoding}
     return Dataset(dataset.spec.model_copy(update=update), dataset.splits)
 
 
@@ -141,6 +143,16 @@ def next_window(path: str | Path, reference: IOSpec, horizon: int) -> tuple[np.n
     if series.dates is not None and series.frequency:
         dates = date_texts(following(series.dates[-1], series.frequency, horizon), series.frequency)
     return series.rows[None, -window:], dates
+
+
+def _point_doubts(file: CsvFile, channels: Sequence[Column], settings: DatasetSettings) -> Iterator[str]:
+    """Warn of plain numbers whose points may separate thousands."""
+    kinds = [ColumnKind(column.kind, column.format) for column in channels]
+    for column in channels:
+        if column.format is None and column.name not in settings.of_series().columns:
+            values = file.table[column.name]
+            if doubt := point_doubt(column.name, values, kinds, [file.separator], option=OPTION):
+                yield doubt
 
 
 def _doubts(target: str, series: Series, settings: DatasetSettings) -> Iterator[str]:
