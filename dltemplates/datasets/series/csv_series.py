@@ -8,7 +8,7 @@ last ones test.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,15 +17,16 @@ import pandas as pd
 from dltemplates import features
 from dltemplates.datasets.features import statistics
 from dltemplates.datasets.precision import check_target, precision_warning
-from dltemplates.datasets.series.table import Series, column_names, read_series, series_like
+from dltemplates.datasets.series.table import OPTION, Series, column_names, read_series, series_like
 from dltemplates.datasets.series.times import date_texts, following, times_of
 from dltemplates.datasets.series.windows import WindowSource
 from dltemplates.datasets.source import Dataset
 from dltemplates.datasets.spec import DatasetSpec, IOSpec
 from dltemplates.datasets.storage.locate import Origin, locate
 from dltemplates.datasets.tables.clean_names import WARNINGS, clean_frames, spelled_as
+from dltemplates.datasets.tables.column_kinds import ColumnKind, point_doubt
 from dltemplates.datasets.tables.csv_file import read_csv
-from dltemplates.features import History, Horizon, Time
+from dltemplates.features import Column, History, Horizon, Time, columns_of
 from dltemplates.settings import DatasetSettings, SeriesSettings
 
 SUNSPOTS = Origin(
@@ -55,8 +56,11 @@ def csv_series(path: Path, settings: DatasetSettings, *, reference: IOSpec | Non
             "Name the file, or leave dataset.series out for a table."
         )
     file = read_csv(path, settings.of_series(), option="dataset.series", reference=reference)
-    dataset = series_dataset(_clean(file.table, reference), settings, reference=reference)
-    update = {"warnings": (*dataset.spec.warnings, *file.remarks), "encoding": file.encoding}
+    table = _clean(file.table, reference)
+    dataset = series_dataset(table, settings, reference=reference)
+    channels = columns_of(dataset.spec.inputs[0])
+    doubts = () if reference else _point_doubts(table, file.separator, channels, spelled_as(map(str, table), settings))
+    update = {"warnings": (*dataset.spec.warnings, *doubts, *file.remarks), "encoding": file.encoding}
     return Dataset(dataset.spec.model_copy(update=update), dataset.splits)
 
 
@@ -149,6 +153,18 @@ def next_window(path: str | Path, reference: IOSpec, horizon: int) -> tuple[np.n
 
 def _clean(table: pd.DataFrame, reference: IOSpec | None) -> pd.DataFrame:
     return clean_frames({"train": table}, reference)["train"]
+
+
+def _point_doubts(
+    table: pd.DataFrame, separator: str, channels: Sequence[Column], settings: DatasetSettings
+) -> Iterator[str]:
+    """Warn of plain numbers whose points may separate thousands."""
+    kinds = [ColumnKind(column.kind, column.format) for column in channels]
+    for column in channels:
+        if column.format is None and column.name not in settings.of_series().columns:
+            values = table[column.name]
+            if doubt := point_doubt(column.name, values, kinds, [separator], option=OPTION):
+                yield doubt
 
 
 def _doubts(target: str, series: Series, settings: DatasetSettings) -> Iterator[str]:

@@ -76,7 +76,9 @@ def detect(name: str, values: pd.Series, more: pd.Series, setting: str | None, *
     return _number(name, values, more, None, say) or _date(name, values, more, say) or _category(name, values, say)
 
 
-def point_doubt(name: str, values: pd.Series, kinds: Iterable[ColumnKind], separators: Container[str]) -> str | None:
+def point_doubt(
+    name: str, values: pd.Series, kinds: Iterable[ColumnKind], separators: Container[str], *, option: str = OPTION
+) -> str | None:
     """Doubt plain numbers such as `1.234` in a file that has a sign of points between thousands.
 
     Args:
@@ -84,6 +86,7 @@ def point_doubt(name: str, values: pd.Series, kinds: Iterable[ColumnKind], separ
         values: Its cells.
         kinds: The kinds of all columns.
         separators: The separators of the files.
+        option: Setting of the kinds of columns.
 
     Returns:
         The doubt; None if there is none.
@@ -93,7 +96,7 @@ def point_doubt(name: str, values: pd.Series, kinds: Iterable[ColumnKind], separ
     if not may_be_thousands(texts, decimal_is_comma=is_comma):
         return None
     sample = next(text for text in texts if "." in text)
-    return _two_numbers(name, sample, [None, "1.234,5"], f"--set {OPTION}.{name}")
+    return _two_numbers(name, sample, [None, "1.234,5"], f"--set {option}.{name}")
 
 
 def _has_decimal_comma(kind: ColumnKind) -> bool:
@@ -110,7 +113,7 @@ def _number(name: str, values: pd.Series, more: pd.Series, decimal: str | None, 
         values = _numbers_only(more)
         differs = parse_numbers(values, forms[0]) != parse_numbers(values, forms[1])
         doubt = _two_numbers(name, values[differs].iloc[0], forms, say)
-    elif forms[0] and (found := find_names(_numbers_only(more))):
+    elif forms[0] and decimal_of(forms[0]) != ":" and (found := find_names(_numbers_only(more))):
         doubt = _name_doubt(name, found, say)
     return ColumnKind("number", forms[0], doubt)
 

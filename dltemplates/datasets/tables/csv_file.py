@@ -116,7 +116,10 @@ def _check_lengths(path: Path, header: Record, rows: list[Record], separator: st
     more = f" and {len(wrong) - MAX_LINES} more lines" if len(wrong) > MAX_LINES else ""
     way_out = f"Complete these lines, and put cells that hold {separator!r} in quotes"
     if len(wrong) == len(rows) and len(widths) == 1:
-        way_out = f"Name all columns; if line {header.line} is a title, remove it"
+        way_out = (
+            f"Name all columns, or put cells that hold {separator!r} in quotes; if line {header.line} is a title, "
+            "remove it"
+        )
     if option:
         way_out += f"; for another separator, --set '{option}.separator=\";\"'"
     raise ValueError(

@@ -78,10 +78,7 @@ def number_forms(values: pd.Series, decimal: str | None = None) -> list[str | No
     found = list(forms.values())
     if len(found) > 1 and found[0] is not None and found[0] not in HOURS:
         before, body, after = _split(found[0])
-        cells = _normalized(texts).str.extract(f"^{CELL}$")["body"]
-        has_comma = body == "1,234.5" and {before, after} & set(WON_LIKE)
-        has_point = body == "1234.5" and after in PERCENT and not may_be_thousands(cells, decimal_is_comma=False)
-        return found[:1] if has_comma or has_point else found
+        return found[:1] if body == "1,234.5" and {before, after} & set(WON_LIKE) else found
     return found
 
 

@@ -283,6 +283,10 @@ def test_numbers_of_another_form_are_read(load, file):
         next_window(file(table(sales="10.5")), spec, 1)
     (doubt,) = load(table(sales=[f"{n},{n:03}" for n in range(1, ROWS + 1)]), settings()).spec.warnings
     assert re.search("'1,001' is read as 1001, but may be 1.001: say --set dataset.series.columns.sales=dec", doubt)
+    points = [f"{n}.{n:03}" for n in range(1, ROWS + 1)]
+    assert load(table(sales=points), settings()).spec.warnings == ()
+    (doubt,) = load(table(sales=points, heat="36,5"), settings()).spec.warnings
+    assert re.search("'1.001' is read as 1.001, but may be 1001: say --set dataset.series.columns.sales=dec", doubt)
 
 
 def test_a_series_is_evaluated_whole(load, file):

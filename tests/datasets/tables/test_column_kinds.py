@@ -6,8 +6,10 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn.datasets
 
 from conftest import AnyTarget, load_data
+from dltemplates.datasets.load import load_dataset
 from dltemplates.datasets.tables.column_kinds import ColumnKind, detect
 from dltemplates.datasets.tables.row_inputs import read_rows
 from dltemplates.datasets.tables.targets import target_kind
@@ -228,3 +230,27 @@ def test_dates_of_each_country_are_the_same_days(load):
         frame = pd.DataFrame({"day": [text.format(day.year, day.month, day.day) for day in days]} | target)
         spec = load(frame).spec
         assert (spec.fingerprint, spec.warnings) == (plain.fingerprint, ())
+
+
+def clean_tables():
+    """Return the tables of scikit-learn, and others written by its functions."""
+    named = ("iris", "wine", "breast_cancer", "diabetes", "digits", "linnerud")
+    tables = {name: getattr(sklearn.datasets, f"load_{name}")(as_frame=True).frame for name in named}
+    for name in ("blobs", "moons", "circles", "classification", "regression", "friedman1", "friedman2", "friedman3"):
+        rows, target = getattr(sklearn.datasets, f"make_{name}")(n_samples=200, random_state=0)
+        tables[name] = pd.DataFrame(rows).add_prefix("x").assign(y=target)
+        tables[f"{name} with two decimals"] = tables[name].round(2)
+        tables[f"{name} with three decimals"] = tables[name].round(3)
+    return tables
+
+
+CLEAN = clean_tables()
+
+
+@pytest.mark.parametrize("name", CLEAN)
+def test_a_clean_table_gives_no_warning(tmp_path, name):
+    path = tmp_path / "table.csv"
+    for separator in ",\t":
+        CLEAN[name].to_csv(path, index=False, sep=separator)
+        warnings = load_dataset(DatasetSettings(name=str(path))).spec.warnings
+        assert [warning for warning in warnings if "separator" not in warning] == []

@@ -123,7 +123,7 @@ def test_a_network_reads_new_files_in_the_encoding_of_its_training_data(write):
         (b"Sales of 2024\na,b\n1,2\n3,4\n", {}, "line 1 is one cell, and line 2 has 2: line 1 is a title line"),
         (b"Sales of 2024\n\na;b\n1;2\n3;4\n", {}, "line 1 is one cell, and line 3 has 2: line 1 is a title line"),
         (b"Sales of 2024,,\na,b,c\n1,2,3\n", {}, "line 1 is one cell, and line 2 has 3: line 1 is a title line"),
-        (b"Sales, 2024\na,b,c\n1,2,3\n", {}, "Name all columns; if line 1 is a title, remove it"),
+        (b"Sales, 2024\na,b,c\n1,2,3\n", {}, "Name all columns, .* if line 1 is a title, remove it"),
         (b"sep=x\na,b\n1,2\n", {}, "Received: 'sep=x' in line 1"),
         (b"a;b,c\n1;2,3\n", {}, r"one separator. .*\",\" and \";\" fit. Say which: --set 'dataset.table.separator="),
     ],
