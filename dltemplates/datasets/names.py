@@ -107,7 +107,7 @@ def as_lines(names: Iterable[str]) -> str:
 
 
 def _look(name: str) -> str:
-    """Return a name without what a reader hardly sees: case, blanks, invisible characters, forms of characters."""
+    """Return a name without differences that are hard to see: case, blanks, invisible characters, character forms."""
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
     return " ".join("".join(character for character in folded if unicodedata.category(character) != "Cf").split())
 

@@ -141,7 +141,7 @@ def reason(error: Exception) -> str:
 
 
 def unreadable_format(source: Path | str | bytes) -> str | None:
-    """Return what to do with a photo of a format that is not read; None for other files."""
+    """Return the advice for a photo in a format that is not read; None for other files."""
     if isinstance(source, bytes):
         head = source[:HEAD]
     else:
