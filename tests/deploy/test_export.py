@@ -13,13 +13,14 @@ from dltemplates import catalog, runs
 from dltemplates.datasets.source import ArraySource, Dataset
 from dltemplates.deploy.converters import convert
 from dltemplates.deploy.export import export_system, layer_types, not_offered
-from dltemplates.deploy.files import digest, size
+from dltemplates.deploy.files import size
 from dltemplates.deploy.formats.format import load_format
 from dltemplates.deploy.report import REPORT_FILE, load_report
 from dltemplates.settings import ExportSettings
 from dltemplates.tasks.classification import Classification
 from dltemplates.tasks.scoring.evaluation import WHOLE, Evaluation
 from dltemplates.tasks.serving.contract import Contract, ServingModel
+from dltemplates.tasks.serving.file_digest import path_digest
 
 ONE = ("tflite:float32",)
 
@@ -37,7 +38,7 @@ def test_every_format_passes(exported, key):
     result = report.result(key)
     path = folder / result.file
     assert (result.verdict, result.reason, result.remarks) == ("passed", None, ())
-    assert (result.sha256, result.size) == (digest(path), size(path))
+    assert (result.sha256, result.size) == (path_digest(path), size(path))
     assert 0 < result.latency_ms < 1000
     assert (result.operators == {}) == (key == "saved_model")
     for split, examples in (("validation", 300), ("test", 297)):
