@@ -66,8 +66,9 @@ def without_names(
         kept.append(column.model_copy(update={"min_frequency": least}))
     if not kept:
         raise ValueError(
-            "A table must have an input column. Received: only columns of nearly all different categories. Keep one: "
-            f"--set dataset.table.columns.{columns[0].name}=category --set dataset.table.min_frequency=1."
+            "A table must have an input column. Received: only columns of nearly all different categories. Set the "
+            f"kind of one: --set dataset.table.columns.{columns[0].name}=date, or =category with "
+            "--set dataset.table.min_frequency=1."
         )
     return [column.model_copy(update={"place": place}) for place, column in enumerate(kept)], warnings
 
