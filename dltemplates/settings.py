@@ -131,7 +131,9 @@ class TableSettings(CsvSettings):
     """Settings of a table.
 
     Attributes:
-        columns: Kinds of columns by name, where the detected kind is wrong; `skip` leaves a column out.
+        columns: Kinds of columns by name, where the detected kind is wrong; `skip` leaves a column out. Numbers and
+            dates of two meanings have the kinds `decimal_point`, `decimal_comma`, `day_first`, `month_first` and
+            `year_first`.
     """
 
     columns: dict[str, ColumnKind] = {}
