@@ -10,7 +10,7 @@ import pandas as pd
 
 from dltemplates.datasets.spec import IOSpec, rules_of
 from dltemplates.datasets.tables.columns import MISSING
-from dltemplates.datasets.tables.csv_text import Record, read_records
+from dltemplates.datasets.tables.csv_text import SEPARATORS, Record, read_records
 from dltemplates.settings import CsvSettings
 
 AS_TEXT: dict[str, Any] = {"dtype": str, "skipinitialspace": True, "na_filter": False}  # pandas options
@@ -56,6 +56,11 @@ def read_csv(
         ValueError: If it cannot be read, has no rows, has rows of another length than the header, or two columns share
             a name.
     """
+    if rules_of(reference) < 3:
+        try:
+            return CsvFile(_read_by_older_rules(path))
+        except ValueError:  # other separators and encodings were refused, and are read now
+            pass
     settings = settings or CsvSettings()
     records = read_records(
         path,
@@ -64,8 +69,6 @@ def read_csv(
         expected_encoding=reference.encoding if reference else None,
         option=option,
     )
-    if rules_of(reference) < 3 and records.separator == "," and not records.encoding:
-        return CsvFile(_read_by_older_rules(path))
     if not records.records:
         raise ValueError(
             f"A table must be a CSV file in UTF-8 with a header. Received: {path}, an empty file. Write a header."
@@ -146,20 +149,14 @@ def _with_names(path: Path, table: pd.DataFrame, names: pd.Series) -> pd.DataFra
 
 
 def _read_by_older_rules(path: Path) -> pd.DataFrame:
-    """Read a table as before version 3 of the reading rules: short rows are filled up with missing cells."""
-    try:
-        table = pd.read_csv(path, encoding="utf-8-sig", **AS_TEXT)
-        header = pd.read_csv(path, encoding="utf-8-sig", header=None, nrows=1, **AS_TEXT)
-    except (ValueError, OSError) as error:  # a ParserError and an EmptyDataError are ValueErrors
-        raise ValueError(
-            f"A table must be a CSV file in UTF-8 with a header. Received: {path} ({' '.join(str(error).split())}). "
-            "Save it as a CSV file in UTF-8."
-        ) from None
-    names = header.iloc[0].str.strip()
-    if not isinstance(table.index, pd.RangeIndex):  # pandas makes an index of extra cells
-        raise ValueError(
-            f"Each row must have one cell per column name, {len(names)}. Received: "
-            f"{len(names) + table.index.nlevels} cells in the rows of {path}. Name all columns, or remove the "
-            "comma that ends each row."
-        )
+    """Read a table as before version 3 of the reading rules: short rows are filled up with missing cells.
+
+    Raises:
+        ValueError: If it is not UTF-8 with commas, or breaks another rule.
+    """
+    table = pd.read_csv(path, encoding="utf-8-sig", **AS_TEXT)  # its ParserError and EmptyDataError are ValueErrors
+    names = pd.read_csv(path, encoding="utf-8-sig", header=None, nrows=1, **AS_TEXT).iloc[0].str.strip()
+    has_other_separator = len(names) == 1 and any(mark in names[0] for mark in SEPARATORS)
+    if has_other_separator or not isinstance(table.index, pd.RangeIndex):  # pandas makes an index of extra cells
+        raise ValueError(f"Each row must have one cell per column name, {len(names)}. Received: {path}. Use commas.")
     return _with_names(path, table, names)

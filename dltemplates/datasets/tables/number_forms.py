@@ -27,14 +27,15 @@ BODIES = {  # example -> pattern; the example's separators are those of the colu
 HOURS = {"13:30": r"\d{1,2}:[0-5]\d", "13:30:00": r"\d{1,2}:[0-5]\d:[0-5]\d"}
 HALF = r" ?[AaPp]\.?[Mm]\.?"
 HOURS |= {"1:30 PM": rf"(0?[1-9]|1[0-2]):[0-5]\d{HALF}", "1:30:00 PM": rf"(0?[1-9]|1[0-2])(:[0-5]\d){{2}}{HALF}"}
-WON_LIKE = (  # currencies written with a comma between thousands
+COMMA_CURRENCIES = (  # written with a comma between thousands
     *("$", "US$", "£", "¥", "￥", "₩", "￦", "원", "円", "元", "₹", "฿", "USD", "GBP", "JPY", "CNY", "KRW", "INR"),
 )
 PERCENT = ("%", "\uff05", "‰")  # the second is wide, as on East Asian keyboards
-UNITS = (*WON_LIKE, *PERCENT, "€", "EUR", "CHF", "Fr.", "kr", "zł", "Kč", "₽", "₺", "₫")
+UNITS = (*COMMA_CURRENCIES, *PERCENT, "€", "EUR", "CHF", "Fr.", "kr", "zł", "Kč", "₽", "₺", "₫")
 UNIT = "|".join(map(re.escape, sorted(UNITS, key=len, reverse=True)))
 CELL = rf"(?P<sign>[+-]?) ?(?P<before>{UNIT})? ?(?P<sign2>[+-]?)(?P<body>[\d.,' eE+-]*\d[.,]?) ?(?P<after>{UNIT})?"
 SAME = {"\u00a0": " ", "\u202f": " ", "\u2009": " ", "\u2212": "-", "\u2019": "'"}  # spaces, a minus, an apostrophe
+SAMPLE = 100  # texts that rule out most forms
 LEADING_ZERO = r"[+-]?0\d+.*"
 LIKE_FLOAT = r"\d+[eE]\d+"  # programs write 12E4 as 12e+04, so this may be a name
 
@@ -72,13 +73,15 @@ def number_forms(values: pd.Series, decimal: str | None = None) -> list[str | No
     for form in _forms_like(texts):
         if decimal and decimal_of(form or "1234.5") not in (decimal, ":"):
             continue
+        if not np.isfinite(_parse(texts[:SAMPLE], form).to_numpy(np.float64)).all():
+            continue
         numbers = _parse(texts, form).to_numpy(np.float64)
         if np.isfinite(numbers).all():
             forms.setdefault(numbers.tobytes(), form)
     found = list(forms.values())
     if len(found) > 1 and found[0] is not None and found[0] not in HOURS:
         before, body, after = _split(found[0])
-        return found[:1] if body == "1,234.5" and {before, after} & set(WON_LIKE) else found
+        return found[:1] if body == "1,234.5" and {before, after} & set(COMMA_CURRENCIES) else found
     return found
 
 
@@ -114,11 +117,11 @@ def decimal_of(form: str) -> str:
 
 def share_of_numbers(values: pd.Series) -> float:
     """Return the share of cells that are numbers of some form."""
-    texts = _normalized(values)
+    counts = values.value_counts()
+    texts = _normalized(pd.Series(counts.index, dtype=object))
     cells = texts.str.extract(f"^{CELL}$")["body"].fillna("x")
-    patterns = "|".join(BODIES.values())
-    is_number = cells.str.fullmatch(patterns) | texts.str.fullmatch("|".join(HOURS.values()))
-    return float(is_number.mean()) if len(values) else 0.0
+    is_number = cells.str.fullmatch("|".join(BODIES.values())) | texts.str.fullmatch("|".join(HOURS.values()))
+    return float(counts.to_numpy()[is_number].sum() / len(values)) if len(values) else 0.0
 
 
 def _forms_like(texts: pd.Series) -> list[str | None]:

@@ -181,6 +181,10 @@ def test_an_older_network_reads_short_rows_as_before(write):
     assert read_csv(path, reference=older).table.isna().to_numpy().tolist() == [[False] * 3, [False, True, True]]
     with pytest.raises(ValueError, match="Received: 1 in line 3"):
         read_csv(path, reference=SimpleNamespace(reading_rules=READING_RULES, encoding=None))
+    path = write("a;b,y\n1;2,u\n")  # two separators fit
+    assert list(read_csv(path, reference=older).table) == ["a;b", "y"]
+    with pytest.raises(ValueError, match="Received: 3 in line 2"):
+        read_csv(write("a,y\n1,2,u\n"), reference=older)
     path = write("a;b;y\n1;2;u\n")
     assert list(read_csv(path, reference=older).table) == ["a", "b", "y"]
 
