@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from dltemplates.runs import Run, atomic_path, atomic_write, list_runs, load_run, make_run, new_run_path, shown
+from dltemplates.runs import Run, atomic_path, atomic_write, format_score, list_runs, load_run, make_run, new_run_path
 
 
 def test_atomic_writes_leave_the_old_file_or_the_new_one(tmp_path):
@@ -25,7 +25,7 @@ def test_atomic_writes_leave_the_old_file_or_the_new_one(tmp_path):
 
 def test_shown_rounds_small_and_large_numbers():
     numbers = [0.0, 0.98765432, -0.5, 49989.12345, 2.5e-7, 5.97e29, float("nan")]
-    assert [shown(number) for number in numbers] == [
+    assert [format_score(number) for number in numbers] == [
         "0.0000", "0.9877", "-0.5000", "49989.1234", "2.5e-07", "5.97e+29", "nan",
     ]  # fmt: skip
 

@@ -26,7 +26,7 @@ from dltemplates.datasets.features import class_value, with_statistics
 from dltemplates.datasets.source import ArraySource, Dataset
 from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.features import Number
-from dltemplates.runs import shown
+from dltemplates.runs import format_score
 from dltemplates.tasks import representation
 from dltemplates.training.prepare import prepare
 
@@ -324,7 +324,7 @@ def test_a_report_is_written(trained, copied, task):
     assert page.rstrip().endswith("</html>")
     for name, score in run.record.scores["test"].items():
         assert name in page
-        assert shown(score) in page
+        assert format_score(score) in page
 
 
 FITTING = [(task, kind) for task, row in REGISTER.items() for kind in row.data[1:]]
