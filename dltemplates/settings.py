@@ -141,7 +141,7 @@ class TableSettings(CsvSettings):
             dates of two meanings have the kinds `decimal_point`, `decimal_comma`, `day_first`, `month_first` and
             `year_first`.
         min_frequency: A category with fewer training rows is rare: it stands in no file, and all rare ones are one to
-            the network. By default 5; in a table of fewer than 50 rows, 2.
+            the network. By default 5.
     """
 
     columns: dict[str, ColumnKind] = {}

@@ -19,8 +19,6 @@ from dltemplates.settings import TableSettings
 
 MAX_FLOAT64_INTEGER = 2**53  # float64 holds each whole number up to here
 MIN_FREQUENCY = 5  # rows of a category that is not rare; scikit-learn's encoders have an option of this name
-MIN_FREQUENCY_OF_FEW = 2  # likewise, in a table of few rows
-FEW_ROWS = 50
 MAX_NAMED = 5  # columns that a warning names
 
 
@@ -41,7 +39,7 @@ def without_names(
     Raises:
         ValueError: If no column is left.
     """
-    least = settings.min_frequency or (MIN_FREQUENCY if len(table) >= FEW_ROWS else MIN_FREQUENCY_OF_FEW)
+    least = settings.min_frequency or MIN_FREQUENCY
     kept: list[Column] = []
     warnings = []
     for column in columns:
@@ -52,11 +50,7 @@ def without_names(
         are_rare = len(counts) > 0 and counts.iloc[0] < least
         if (are_rare or 2 * len(counts) > counts.sum()) and column.name not in settings.columns:
             if column.name not in doubted:
-                warnings.append(
-                    f"column `{column.name}` is left out: its categories, {len(counts)} different ones in "
-                    f"{counts.sum()} rows, may be names or numbers of persons or things. To keep it, say "
-                    f"--set dataset.table.columns.{column.name}=category"
-                )
+                warnings.append(_left_out(column.name, counts, least))
                 continue
         elif are_rare:
             warnings.append(
@@ -71,6 +65,18 @@ def without_names(
             "--set dataset.table.min_frequency=1."
         )
     return [column.model_copy(update={"place": place}) for place, column in enumerate(kept)], warnings
+
+
+def _left_out(name: str, counts: pd.Series, least: int) -> str:
+    if 2 * len(counts) > counts.sum():
+        return (
+            f"column `{name}` is left out: its categories, {len(counts)} different ones in {counts.sum()} rows, may be "
+            f"names or numbers of persons or things. To keep it, say --set dataset.table.columns.{name}=category"
+        )
+    return (
+        f"column `{name}` is left out: each of its categories is in fewer than {least} rows, and may name a person. To "
+        "keep it, say --set dataset.table.min_frequency=1"
+    )
 
 
 def number_warnings(columns: Sequence[Column], table: pd.DataFrame) -> list[str | None]:

@@ -31,7 +31,11 @@ CLASS_NAMES = (
     "-0",
     "none",
 )
-SPLIT_FOLDERS = {"train": ("train",), "validation": ("validation", "val", "valid"), "test": ("test",)}
+SPLIT_FOLDERS = {
+    "train": ("train", "Training", "TRAIN", "train_set", "1.Training", "train2017"),
+    "validation": ("validation", "val", "Valid", "dev", "VALIDATION_SET"),
+    "test": ("test", "Testing", "TEST", "test_set"),
+}
 FORMATS = {  # the lossless formats of each mode, and JPEG
     "1": ("png", "bmp", "gif"),
     "L": ("png", "bmp", "gif", "jpg"),
@@ -120,7 +124,7 @@ class Tree(NamedTuple):
         pictures: The pictures of each class of each split; the split `""` for a folder without splits.
         size: Height and width of the upright pictures.
         split_folders: The folder of each split.
-        form: The Unicode form of the names.
+        forms: The Unicode form of the names in each split.
         below: A folder between the class and its pictures; "" for none.
         has_litter: Whether hidden files lie beside the pictures.
     """
@@ -128,7 +132,7 @@ class Tree(NamedTuple):
     pictures: dict[str, dict[str, list[Picture]]]
     size: tuple[int, int]
     split_folders: dict[str, str]
-    form: str
+    forms: dict[str, str]
     below: str
     has_litter: bool
 
@@ -137,7 +141,8 @@ class Tree(NamedTuple):
         written = {}
         for split, classes in self.pictures.items():
             for label, pictures in classes.items():
-                folder = root / self.split_folders.get(split, "") / unicodedata.normalize(self.form, label) / self.below
+                name = unicodedata.normalize(self.forms[split], label)
+                folder = root / self.split_folders.get(split, "") / name / self.below
                 folder.mkdir(parents=True)
                 for number, picture in enumerate(pictures):
                     path = folder / f"{number}.{picture.suffix}"
@@ -165,7 +170,7 @@ def trees(draw) -> Tree:
         {split: {label: draw(st.lists(pictures(), min_size=1, max_size=3)) for label in labels} for split in splits},
         draw(st.tuples(st.integers(1, 9), st.integers(1, 9))),
         {split: draw(st.sampled_from(SPLIT_FOLDERS[split])) for split in splits if split},
-        draw(st.sampled_from(("NFC", "NFD"))),
+        {split: draw(st.sampled_from(("NFC", "NFD"))) for split in splits},
         draw(st.sampled_from(("", "2024", "train"))) if splits != [""] else draw(st.sampled_from(("", "2024"))),
         draw(st.booleans()),
     )
@@ -211,41 +216,39 @@ def test_reading_gives_the_values_of_many_folders_back(tree):
     check_that_reading_gives_the_values_back(tree)
 
 
-def without_train(root):
-    (root / "train").rename(root / ("valid" if (root / "test").exists() else "test"))
-    for name in ("validation", "val"):
-        shutil.rmtree(root / name, ignore_errors=True)
+def without_train(root, folders):
+    shutil.rmtree(root / folders["validation"])
+    shutil.rmtree(root / folders["train"])
     return root
 
 
-def with_an_empty_split(root):
-    shutil.rmtree(root / "test", ignore_errors=True)
-    (root / "test" / "cat").mkdir(parents=True)
-    return root / "test"
+def with_an_empty_split(root, folders):
+    shutil.rmtree(root / folders["test"])
+    (root / folders["test"] / "cat").mkdir(parents=True)
+    return root / folders["test"]
 
 
-def with_two_folders_of_a_split(root):
-    for name in ("val", "valid"):
-        (root / name / "cat").mkdir(parents=True, exist_ok=True)
-    return root / "val"
+def with_two_folders_of_a_split(root, folders):
+    (root / "eval" / "cat").mkdir(parents=True)
+    return root / folders["validation"]
 
 
-def with_broken_pictures(root):
-    for path in [path for path in (root / "train").rglob("*") if path.is_file()]:
+def with_broken_pictures(root, folders):
+    for path in [path for path in (root / folders["train"]).rglob("*") if path.is_file()]:
         path.write_bytes(b"no picture")
-    return root / "train"
+    return root / folders["train"]
 
 
 @pytest.mark.parametrize(
     "damage", [without_train, with_an_empty_split, with_two_folders_of_a_split, with_broken_pictures]
 )
 @settings(max_examples=10, derandomize=True, **PROPERTY)
-@given(tree=trees().filter(lambda tree: "train" in tree.pictures))
+@given(tree=trees().filter(lambda tree: len(tree.pictures) == 3))
 def test_a_refusal_names_the_path(damage, tree):
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "photographs"
         tree.write(root)
-        named = damage(root)
+        named = damage(root, tree.split_folders)
         with pytest.raises(ValueError, match="Received: ") as caught:
             load_dataset(DatasetSettings(name=str(root), images={"size": tree.size}))
     assert str(named) in str(caught.value)

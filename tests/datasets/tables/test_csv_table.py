@@ -486,20 +486,27 @@ def test_rare_categories_are_kept_if_asked_for(load):
         load(people()[["email", "label"]])
 
 
-@pytest.mark.parametrize("rows", [12, 30, 48])
-def test_a_small_table_keeps_what_two_rows_have(load, rows):
+def test_a_small_table_loses_rare_categories_unless_they_are_wanted(load):
     frame = pd.DataFrame(
         {
-            "sky": ["sunny", "rainy", "grey"] * (rows // 3),
-            "wind": ["weak", "weak", "strong"] * (rows // 3),
-            "name": [f"n{row}" for row in range(rows)],
-            "play": ["yes", "no"] * (rows // 2),
+            "temperature": np.arange(14) / 7,
+            "sky": ["sunny", "rainy", "grey"] * 4 + ["sunny", "rainy"],
+            "wind": ["weak", "weak", "strong", "none"] * 3 + ["weak"] * 2,
+            "play": ["yes", "no"] * 7,
         }
     )
-    spec = load({"train": frame, "validation": frame, "test": frame}, duplicates="keep").spec
-    sky, wind = spec.inputs[0].columns
-    assert (sky.vocabulary, wind.vocabulary) == (("grey", "rainy", "sunny"), ("strong", "weak"))
-    assert [told.partition(" is")[0] for told in spec.warnings if told.startswith("column")] == ["column `name`"]
+    splits = {"train": frame} | {
+        name: frame.assign(temperature=place + frame["temperature"])
+        for place, name in enumerate(("validation", "test"), 10)
+    }
+    frames = splits | {"train": frame.assign(sky=["sunny", "rainy", "grey", "fog"] * 3 + ["sunny", "rainy"])}
+    spec = load(frames).spec
+    assert [value.name for value in spec.inputs] == ["features", "categories"]
+    assert spec.inputs[1].columns[0].vocabulary == ("weak",)
+    told = next(told for told in spec.warnings if "`sky`" in told)
+    assert re.match("column `sky` is left out: each .* fewer than 5 rows.* --set dataset.table.min_frequency=1", told)
+    sky, wind = load(splits, table={"min_frequency": 1}).spec.inputs[1].columns
+    assert (sky.vocabulary, wind.vocabulary) == (("grey", "rainy", "sunny"), ("none", "strong", "weak"))
 
 
 def test_a_new_category_is_unknown_and_counted(load):
