@@ -87,7 +87,6 @@ def test_one_meaning_is_read_without_a_doubt(kind, format, texts, count):
         (["$5", "€5", "$6"], "category", None, "'\\$5' and '€5' are not numbers of one form"),
         (["36%", "37%", "few"], "category", None, "'36%' and 'few' are not numbers of one form"),
         (["2024.01.31", "31.01.2024"], "category", None, "looks like dates, such as '2024.01.31': write them all like"),
-        (["2024-01", "2024-02"], "category", None, "looks like months, such as '2024-01': say .*=date"),
     ],
 )  # fmt: skip
 def test_another_meaning_is_doubted_aloud(texts, kind, format, doubt):
@@ -220,6 +219,16 @@ def test_an_older_network_detects_its_target_as_before():
     settings = DatasetSettings(name="table.csv")
     assert target_kind("y", frames, settings).kind == "number"
     assert target_kind("y", frames, settings, rules=2) == ColumnKind("category")
+
+
+def test_months_are_dates(load):
+    months = [f"{2020 + n // 12}-{n % 12 + 1:02}" for n in range(ROWS)]
+    frame = pd.DataFrame({"month": months, "label": ["yes", "no"] * (ROWS // 2)})
+    first = load(frame.assign(month=[f"{month}-01" for month in months])).spec
+    spec = load(frame).spec
+    assert (spec.fingerprint, spec.warnings) == (first.fingerprint, ())
+    numbered = [f"2024-{n % 13 + 1:02}" for n in range(ROWS)]  # there is no month 13
+    assert detect("part", pd.Series(numbered), pd.Series(numbered), None).kind == "category"
 
 
 def test_dates_of_each_country_are_the_same_days(load):
