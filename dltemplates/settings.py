@@ -140,7 +140,7 @@ class TableSettings(CsvSettings):
         columns: Kinds of columns by name, where the detected kind is wrong; `skip` leaves a column out. Numbers and
             dates of two meanings have the kinds `decimal_point`, `decimal_comma`, `day_first`, `month_first` and
             `year_first`.
-        min_frequency: A category with fewer training rows is rare: it stands in no file, and all rare ones are one to
+        min_frequency: A category with fewer training rows is rare: no file holds it, and all rare ones are one to
             the network. By default 5.
     """
 

@@ -28,7 +28,7 @@ class Column(BaseModel):
         may_be_missing: Whether the training split has missing values; a 0/1 indicator is then added.
         place: Position among the input columns, in the table's order.
         vocabulary: The categories. An id is a category's position, counted from 1; 0 is rare, unknown or missing.
-        min_frequency: A category with fewer training rows is rare: it is not in the vocabulary, and stands in no file.
+        min_frequency: A category with fewer training rows is rare: it is not in the vocabulary, and no file holds it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -52,7 +52,7 @@ def read_series(table: pd.DataFrame, kinds: Mapping[str, str], target: str | Non
 
     Args:
         table: The table.
-        kinds: Kinds of columns that are not what they look like: `number`, `date`, or `skip`.
+        kinds: Kinds of columns where the detected kind is wrong: `number`, `date`, or `skip`.
         target: The channel to forecast, by default the last; it keeps its unit.
 
     Raises:

@@ -57,7 +57,7 @@ def without_words(
     Args:
         name: Name of the target.
         frames: The rows of each split.
-        settings: Its kind, if it is not what it looks like.
+        settings: Its kind, where the detected kind is wrong.
         known: The target of a trained network.
         rules: Version of the reading rules.
 
@@ -118,7 +118,7 @@ def target_kind(
     Args:
         name: Its column.
         frames: The rows of each split, which all have a target.
-        settings: Its kind, if it is not what it looks like.
+        settings: Its kind, where the detected kind is wrong.
         known: The target of a trained network.
         rules: Version of the reading rules; before 3, only numbers such as `1234.5` are numbers.
 

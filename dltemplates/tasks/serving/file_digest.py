@@ -1,6 +1,6 @@
 """The digest of an exported file, over its network, its contract and its labels.
 
-The contract stands inside the file, so the digest is of the parts of the file, not of its bytes:
+The contract is inside the file, so the digest is of the parts of the file, not of its bytes:
 
 - `.tflite`: the flatbuffer in front of the zip archive.
 - `.onnx`: all fields of the model but its metadata.
