@@ -14,6 +14,7 @@ from pathlib import Path
 CONTROLS = re.compile(r"\s*[\x00-\x1f\x7f-\x9f\u2028\u2029]+\s*")  # with the spaces around them
 WHOLE = re.compile(r"[+-]?\d+")
 MAX_NAMED = 3  # names in a warning
+MAX_LENGTH = 40  # letters of a name in a warning
 
 
 def clean(name: str) -> str:
@@ -76,7 +77,7 @@ def changes(noun: str, forms: Mapping[str, Sequence[str]]) -> list[str]:
     if broken := [name for name, written in forms.items() if any(CONTROLS.search(text) for text in written)]:
         warnings.append(
             f"{noun} with a line break or another control character are read on one line, such as {_few(broken)}: "
-            "write them so, or keep them so in your app"
+            "write them so in the data, or let your app expect these lines"
         )
     if merged := [name for name, written in forms.items() if len(set(map(one_line, written))) > 1]:
         warnings.append(
@@ -113,4 +114,5 @@ def _look(name: str) -> str:
 
 
 def _few(names: Sequence[str]) -> str:
-    return ", ".join(map(repr, names[:MAX_NAMED])) + (", ..." if len(names) > MAX_NAMED else "")
+    short = [name if len(name) <= MAX_LENGTH else f"{name[:MAX_LENGTH]}..." for name in names[:MAX_NAMED]]
+    return ", ".join(map(repr, short)) + (", ..." if len(names) > MAX_NAMED else "")

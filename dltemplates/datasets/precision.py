@@ -37,7 +37,7 @@ def rounding_error(numbers: np.ndarray) -> float:
     """Return the greatest rounding error of float32 as a share of the standard deviation; 0 for a constant.
 
     Args:
-        numbers: A column, finite (n,). Of float32, whose error is past, it is the greatest that there could have been.
+        numbers: A column, finite (n,). For float32, which was rounded before, the result is an upper bound.
     """
     if not _varies(numbers):
         return 0.0

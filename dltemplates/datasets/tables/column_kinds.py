@@ -10,8 +10,9 @@ import pandas as pd
 from dltemplates.datasets.tables.columns import NO_NUMBER, kind_of, numbers_of, words_to_missing
 from dltemplates.datasets.tables.dates import (
     COMPACT,
-    MONTH,
+    COMPACT_MONTH,
     ORDERS,
+    YEAR_MONTH,
     date_formats,
     format_of,
     is_dates,
@@ -135,34 +136,53 @@ def _two_numbers(name: str, sample: str, forms: Sequence[str | None], say: str) 
 def _number_doubt(name: str, values: pd.Series, say: str) -> str | None:
     if found := find_names(values):
         return _name_doubt(name, found, say)
-    if values.astype(str).str.fullmatch(COMPACT).all():
-        return (
-            f"column `{name}` is read as numbers, but {values.iloc[0]!r} looks like a date: write it like "
-            f"2024-12-31, or say {say}=number"
-        )
+    texts = _numbers_only(values).astype(str)
+    for pattern, noun, example in ((COMPACT, "date", "2024-12-31"), (COMPACT_MONTH, "month", "2024-12")):
+        if texts.str.fullmatch(pattern).all() and texts.nunique() > 1:
+            return (
+                f"column `{name}` is read as numbers, but {texts.iloc[0]!r} looks like a {noun}: write it like "
+                f"{example}, or say {say}=number"
+            )
     return None
 
 
 def _name_doubt(name: str, found: str, say: str) -> str:
+    other = "category" if say.startswith(f"--set {OPTION}") else "skip"  # a series has no categories
     return (
-        f"column `{name}` is read as numbers, but {found!r} looks like a name or a code: say {say}=category, or =number"
+        f"column `{name}` is read as numbers, but {found!r} looks like a name or a code: say {say}={other}, or =number"
     )
 
 
 def _date(name: str, values: pd.Series, more: pd.Series, say: str) -> ColumnKind | None:
-    if is_dates(words_to_missing(values), MONTH) and read_dates(words_to_missing(values).dropna()).notna().all():
+    if is_dates(words_to_missing(values), YEAR_MONTH):
         return ColumnKind("date")
     formats = date_formats(words_to_missing(more)) or date_formats(words_to_missing(values))
     if len(formats) == 1:
-        return ColumnKind("date", formats[0])
+        return ColumnKind("date", formats[0], _century_doubt(name, words_to_missing(more), formats[0]))
     if formats:
+        present = words_to_missing(values).dropna()
         orders = [f"={order}" for order in orders_of(formats).split(" or ")]
         doubt = (
-            f"column `{name}` is read as categories, but looks like dates, such as {values.dropna().iloc[0]!r}, of "
+            f"column `{name}` is read as categories, but looks like dates, such as {present.iloc[0]!r}, of "
             f"{len(formats)} meanings: say {say}{' or '.join(orders)}, or =category"
         )
         return ColumnKind("category", doubt=doubt)
     return None
+
+
+def _century_doubt(name: str, values: pd.Series, format: str | None) -> str | None:
+    """Doubt two-digit years that are read as years to come: 65 is read as 2065."""
+    if format is None or "%y" not in format:
+        return None
+    texts = values.dropna()
+    dates = read_dates(texts, format)
+    is_future = dates > pd.Timestamp.now()
+    if not is_future.any():
+        return None
+    return (
+        f"column `{name}`: the year of {texts[is_future].iloc[0]!r} is read as {dates[is_future].iloc[0].year}: write "
+        "years with four digits"
+    )
 
 
 def _category(name: str, values: pd.Series, say: str) -> ColumnKind:
@@ -176,10 +196,10 @@ def _category(name: str, values: pd.Series, say: str) -> ColumnKind:
             f"unlike most of it: correct it, or say {say}=category"
         )
     elif share_of_numbers(present) > 0.5:
-        odd = _unlike_first(present)
+        first, odd = present.iloc[0], _unlike_first(present)
+        reason = f"{first!r} and {odd!r} are not numbers of one form" if odd != first else f"{odd!r} is not a number"
         doubt = (
-            f"column `{name}` is read as categories, because {present.iloc[0]!r} and {odd!r} are not numbers of one "
-            f"form: write them alike, or say {say}=category"
+            f"column `{name}` is read as categories, because {reason}: write all numbers alike, or say {say}=category"
         )
     elif _mostly_dates(present):
         doubt = (

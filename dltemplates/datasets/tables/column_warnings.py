@@ -1,7 +1,7 @@
 """The columns of a table that a network would not learn from as their owner expects: warnings, and names to leave out.
 
-A category that few rows have may name a person. Such rare categories are one to the network, so that they stand in no
-file, and a column of names, e-mail addresses or other identifiers is left out.
+A category that few rows have may name a person. The network treats all rare categories as one, and no file holds
+them. A column of names, e-mail addresses or other identifiers is left out.
 """
 
 from __future__ import annotations

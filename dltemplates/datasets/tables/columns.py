@@ -30,7 +30,8 @@ def kind_of(values: pd.Series) -> str:
     is_number, is_none = numbers_of(values).notna(), values.isin(NO_NUMBER)
     if (is_number | is_none).equals(values.notna()) and (is_number.any() or not is_none.any()):
         return "number"
-    return "date" if is_dates(words_to_missing(values), DAY) else "category"
+    dates = words_to_missing(values)
+    return "date" if is_dates(dates, DAY) and read_dates(dates.dropna()).notna().all() else "category"
 
 
 def words_to_missing(values: pd.Series) -> pd.Series:

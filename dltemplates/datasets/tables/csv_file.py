@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -144,7 +145,13 @@ def _with_names(path: Path, table: pd.DataFrame, names: pd.Series) -> pd.DataFra
         raise ValueError(f"A table must have rows. Received: {path}, which has none. Add some.")
     table = clean(table)
     named = ((names != "") | table.notna().any().to_numpy()).to_numpy()
-    table.columns = [name or f"Unnamed: {place}" for place, name in enumerate(names)]
+    known = set(names)
+    for place, name in enumerate(names):
+        if not name:
+            free = (f"Unnamed: {number}" for number in itertools.count(place) if f"Unnamed: {number}" not in known)
+            names[place] = next(free)
+            known.add(names[place])
+    table.columns = list(names)
     return table.loc[:, named]
 
 

@@ -70,7 +70,7 @@ def read_records(
         path: The file.
         separator: The separator of its cells; None detects it.
         encoding: Encoding of a file without a byte order mark that is not UTF-8; None detects it.
-        expected_encoding: The same for a file in the way of a trained network's: it may be wrong.
+        expected_encoding: The encoding of a trained network's data. It is tried first, and may not fit this file.
         option: Table of the template with `separator` and `encoding`; None if there is none.
 
     Raises:
@@ -89,7 +89,7 @@ def read_records(
         separator = found
         remarks.append(f"{path.name}: separator {SEPARATORS[found]}")
     separator = separator or named or ","
-    return Records(list(_records(path, text, separator, first_line)), separator, used, tuple(remarks))
+    return Records(_records(path, text, separator, first_line), separator, used, tuple(remarks))
 
 
 def sample_words(text: str) -> str:
@@ -192,24 +192,30 @@ def _same_width(records: list[Record]) -> bool:
     return len({len(record.cells) for record in records if not _is_blank(record)}) == 1
 
 
-def _records(path: Path, text: str, separator: str, first_line: int) -> Iterator[Record]:
-    """Yield the records without blank lines.
+def _records(path: Path, text: str, separator: str, first_line: int) -> list[Record]:
+    """Return the records without blank lines.
 
     Raises:
-        ValueError: If a quote is never closed.
+        ValueError: If a quote is never closed, or text follows a closed quote.
     """
-    header = None
-    for record in _raw_records(text, separator, first_line):
+    header: Record | None = None
+    records: list[Record] = []
+    for record in _raw_records(text, separator, first_line, strict=True):
         if record.cells[-1].endswith(END):
+            spaces = " " if separator == "\t" else " \t"
+            narrow = re.sub(rf'"[{spaces}]+(?=[{re.escape(separator)}\r\n]|$)', '"', text)  # some programs add spaces
+            if narrow != text:
+                return _records(path, narrow, separator, first_line)
             raise ValueError(
-                f"A cell in quotes must end with a quote. Received: {path}, where the quote that begins in line "
-                f'{record.line} is never closed. Add it, or write a quote in a cell as "".'
+                f"A cell in quotes must end with a quote, and a separator must follow. Received: {path}, where this is "
+                f'not so from line {record.line} on. Add the quote, or write a quote in a cell as "".'
             )
         if header is None and _is_blank(record):
             continue
         header = header or record
         if len(header.cells) == 1 or not _is_blank(record):
-            yield record
+            records.append(record)
+    return records
 
 
 def _is_blank(record: Record) -> bool:
@@ -219,13 +225,20 @@ def _is_blank(record: Record) -> bool:
 END = "\0end of the file\0"  # an open quote swallows it
 
 
-def _raw_records(text: str, separator: str, first_line: int) -> Iterator[Record]:
-    """Yield the records, but for empty lines; the last cell ends with `END` if a quote is not closed."""
+def _raw_records(text: str, separator: str, first_line: int, *, strict: bool = False) -> Iterator[Record]:
+    """Yield the records, but for empty lines.
+
+    If a quote is not closed, the last cell of the last record ends with `END`. If `strict`, this is also so where text
+    follows a closed quote.
+    """
     csv.field_size_limit(MAX_CELL)
     lines = itertools.chain(io.StringIO(text, newline=""), [END])
-    reader = csv.reader(lines, delimiter=separator, skipinitialspace=True)
+    reader = csv.reader(lines, delimiter=separator, skipinitialspace=True, strict=strict)
     line = 0
-    for cells in reader:
-        if cells and cells != [END]:
-            yield Record(line + first_line, cells)
-        line = reader.line_num
+    try:
+        for cells in reader:
+            if cells and cells != [END]:
+                yield Record(line + first_line, cells)
+            line = reader.line_num
+    except csv.Error:
+        yield Record(line + first_line, [END])

@@ -10,17 +10,20 @@ import pandas as pd
 EPOCH = pd.Timestamp("1970-01-01")
 SECONDS_PER_DAY = 24 * 60 * 60
 DAY = r"\s*\d{4}-\d{2}-\d{2}([T ].*)?"  # ISO 8601
-MONTH = r"\s*\d{4}-\d{2}(-\d{2}([T ].*)?)?"  # or only a month, in series; in a table this may not be a date
+MONTH = r"\s*\d{4}-\d{2}(-\d{2}([T ].*)?)?"  # or only a month
+NO_DATE = r"\D*|\s*\d{1,4}(\.\d*)?\s*"  # pandas would read `now`, `2024` and `2024.3` as dates
 
 DAYS = (
     *("%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y"),
-    *("%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y"),
+    *("%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%d-%b-%Y", "%d-%b-%y"),
     *("%Y.%m.%d", "%Y.%m.%d.", "%Y. %m. %d", "%Y. %m. %d.", "%Y년 %m월 %d일", "%Y년%m월%d일"),
     *("%d/%m/%y", "%m/%d/%y", "%y/%m/%d", "%d.%m.%y", "%y.%m.%d", "%y. %m. %d.", "%d-%m-%y", "%m-%d-%y", "%y-%m-%d"),
 )  # other formats than ISO 8601; a time may follow
 TIMES = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
 ISO_DAY = r"\s*\d{4}-\d{1,2}-\d{1,2}([T ].*)?"  # or without zeros in front
 COMPACT = r"(19|20)\d{2}(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])"  # a date without separators, or a number
+COMPACT_MONTH = r"(19|20)\d{2}\.?(0[1-9]|1[0-2])"  # likewise: 202401, 2024.01
+YEAR_MONTH = r"\s*(1[7-9]|20)\d{2}-(0[1-9]|1[0-2])"
 ORDERS = {"day_first": "d", "month_first": "m", "year_first": "y"}  # setting -> the first directive of the format
 UNIX = {"unix_s": r"\d{9,10}", "unix_ms": r"\d{12,13}"}  # seconds or milliseconds since 1970, from 1973 to 2286
 
@@ -103,6 +106,7 @@ def read_dates(values: pd.Series, format: str | None = None) -> pd.Series:
         numbers = pd.to_numeric(values, errors="coerce")
         return pd.to_datetime(numbers, errors="coerce", unit="s" if format == "unix_s" else "ms")
     texts = values.astype(str)
+    texts = texts.mask(texts.str.fullmatch(NO_DATE))
     return pd.to_datetime(texts, errors="coerce", format=format or "ISO8601", utc=True).dt.tz_localize(None)
 
 

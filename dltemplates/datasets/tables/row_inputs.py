@@ -37,7 +37,7 @@ def read_rows(text: str | Path, values: Sequence[Feature], *, reference: IOSpec 
     """
     values = [_with_columns(value) for value in values]
     path = Path(text)
-    if path.suffix == ".csv":
+    if path.suffix.lower() == ".csv":
         if not path.is_file():
             raise ValueError(
                 f"An input must be a CSV file or a row. Received: {path}, which does not exist. Check the path."
@@ -86,7 +86,8 @@ def _parse_row(text: str, values: Sequence[Feature]) -> list[dict[str, str | Non
     """Parse the cells of one row, by column, with each separator that fits; None for missing ones."""
     known = [column for value in values for column in columns_of(value)]
     columns = [column.name for column in sorted(known, key=lambda column: column.place)]
-    rows = [row for separator in SEPARATORS if (row := _cells_by_column(text, separator, columns)) is not None]
+    is_line = "\n" not in text and "\r" not in text
+    rows = [row for separator in SEPARATORS if is_line and (row := _cells_by_column(text, separator, columns))]
     if not rows:
         raise ValueError(
             f"A row must give a value for each of {', '.join(columns)}. Received: {text!r}. "
@@ -100,7 +101,7 @@ def _most_known(tables: Sequence[pd.DataFrame], values: Sequence[Feature]) -> pd
     """Return the row that the network reads with the fewest unknown categories: `3,5;red` may have two meanings.
 
     Raises:
-        ValueError: If it reads none.
+        ValueError: If it reads none, or two equally well.
     """
     readable: list[tuple[int, pd.DataFrame]] = []
     errors = []
@@ -114,14 +115,24 @@ def _most_known(tables: Sequence[pd.DataFrame], values: Sequence[Feature]) -> pd
         readable.append((sum(int(rows.sum()) for rows in unknown), table))
     if not readable:
         raise errors[0]
-    return min(readable, key=lambda scored: scored[0])[1]
+    least = min(score for score, _ in readable)
+    best, *others = [table for score, table in readable if score == least]
+    if any(not table.equals(best) for table in others):
+        raise ValueError(
+            f"A row must have one meaning. Received: {', '.join(map(str, best.iloc[0]))}; or "
+            f"{', '.join(map(str, others[0].iloc[0]))}. Write name=value;name=value."
+        )
+    return best
 
 
 def _cells_by_column(text: str, separator: str, columns: Sequence[str]) -> dict[str, str] | None:
     """Split the cells of one row; None if they are not one for each column."""
     (cells,) = csv.reader([text], delimiter=separator, skipinitialspace=True)
     if all("=" in cell for cell in cells):
-        named = dict(cell.split("=", 1) for cell in cells)
+        pairs = [cell.split("=", 1) for cell in cells]
+        named = {name.strip(): cell for name, cell in pairs}
+        if len(named) < len(pairs):
+            return None
         spellings = same_as(columns, named)
         row = {spellings.get(name, name): cell for name, cell in named.items()}
         return row if set(row) == set(columns) else None

@@ -143,7 +143,7 @@ def target_kind(
     numbers = parse_numbers(values, form)
     valid = numbers.dropna()
     if (valid == valid.round()).all() and 0 < valid.nunique() <= MAX_CLASS_NUMBERS:
-        return ColumnKind("category")
+        return ColumnKind("category", doubt=found.doubt if form else None)
     is_mixed = rules >= 3 and found.kind == "category" and share_of_numbers(values) > 0.5
     if 2 * len(valid) > len(values) > len(valid) or is_mixed:
         odd = values[numbers.isna()].iloc[0]

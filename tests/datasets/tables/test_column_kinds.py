@@ -83,7 +83,7 @@ def test_one_meaning_is_read_without_a_doubt(kind, format, texts, count):
          "dates, such as '01/02/2024', of 2 meanings: say .*=day_first or =month_first, or =category"),
         (["24.01.31"], "category", None, "of 2 meanings: say .*=day_first or =year_first"),
         (["01/02/03"], "category", None, "of 3 meanings: say .*=day_first or =month_first or =year_first"),
-        (["36,5", "36.5"], "category", None, "'36,5' and '36.5' are not numbers of one form: write them alike"),
+        (["36,5", "36.5"], "category", None, "'36,5' and '36.5' are not numbers of one form: write all numbers alike"),
         (["$5", "€5", "$6"], "category", None, "'\\$5' and '€5' are not numbers of one form"),
         (["36%", "37%", "few"], "category", None, "'36%' and 'few' are not numbers of one form"),
         (["2024.01.31", "31.01.2024"], "category", None, "looks like dates, such as '2024.01.31': write them all like"),
@@ -146,7 +146,9 @@ def test_the_form_travels_to_new_rows(load, tmp_path):
     for row, size in (("3,5;red", 3.5), ("3,red", 3), ('"3,5",red', 3.5)):
         ((_, arrays, unknown),) = read_rows(row, inputs)
         assert (arrays["features"][0, 0], unknown) == (size, [])
-    assert read_rows("3,5;green", inputs)[0][2] == ["colour"]
+    with pytest.raises(ValueError, match=r"A row must have one meaning\. Received: 3, 5;green; or 3,5, green\."):
+        read_rows("3,5;green", inputs)
+    assert read_rows("size=3,5;colour=green", inputs)[0][2] == ["colour"]
     new = tmp_path / "new.csv"
     new.write_text('day,size\n2024. 2. 3.,"3,5"\n2024. 2. 3.,3.5\n')
     with pytest.raises(ValueError, match=r"`size` must hold finite numbers like 1234,5\. Received: '3\.5' in row 2"):

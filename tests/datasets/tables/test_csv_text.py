@@ -113,7 +113,7 @@ def test_a_network_reads_new_files_in_the_encoding_of_its_training_data(write):
         (codecs.BOM_UTF16_LE + b"a", {}, "bytes that are not utf-16, in spite of its byte order mark"),
         (b"", {}, "an empty file"),
         (b"a,b\n", {}, "which has none"),
-        (b'a,b\n1,"2\n3,4\n', {}, "the quote that begins in line 2 is never closed"),
+        (b'a,b\n1,"2\n3,4\n', {}, "where this is not so from line 2 on"),
         (b"a,b,c\n1,2\n", {}, "one cell per column name, 3. Received: 2 in line 2 of"),
         (
             b'a,b\n1,2\n"1\n2",2\n\n3\n4,5,6\n7\n8\n',
