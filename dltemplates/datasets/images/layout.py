@@ -59,6 +59,16 @@ def split_folders(
             f"A folder with the subfolders of a split must be a split, too. Received: {alike[0].name}/ beside "
             f"{first.name}/ in {root}. Rename it to validation/ or test/, or move it; for classes, {MERGE}."
         )
+    train = folders.get("train")
+    if rules >= 3 and len(folders) == 1 and train and not (train / LABELS).exists():  # a class may be called "train"
+        full = [path for path in others if _has_images(path)]
+        if full and merge:
+            return {"train": root}, {}
+        if full:
+            raise ValueError(
+                f"A folder of images beside train/ alone must be a split or a class. Received: {full[0].name}/ beside "
+                f"{train.name}/ in {root}. Rename it to validation/ or test/, or move it; for classes, {MERGE}."
+            )
     if "train" not in folders:
         if merge:
             return {"train": root}, {}
@@ -128,6 +138,11 @@ def _share_classes(path: Path, train: Path) -> bool:
     inner = _inner_names(path)
     common = inner & _inner_names(train)
     return len(common) > 1 or (bool(inner) and common == inner)
+
+
+def _has_images(path: Path) -> bool:
+    """Return whether a folder or its subfolders hold images."""
+    return bool(images_in(path)) or any(map(_has_images, subfolders(path)))
 
 
 def subfolders(path: Path) -> list[Path]:

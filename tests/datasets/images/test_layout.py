@@ -129,6 +129,24 @@ def test_a_folder_beside_the_splits_with_their_classes_is_asked_about(class_fold
     assert load(path, subfolders="merge").spec.targets[0].classes == ("holdout", "train")
 
 
+def test_a_class_called_train_is_asked_about(class_folders):
+    class_folders("train", steam=6, ice=6)
+    class_folders("bus", city=6, school=6)
+    path = class_folders("car", vw=6)
+    with pytest.raises(ValueError, match=r"Received: bus/ beside train/ in .*or move it; for classes, .*merge"):
+        load(path)
+    assert load(path, subfolders="merge").spec.targets[0].classes == ("bus", "car", "train")
+    old = folder(path, DatasetSettings(name=str(path)), reference=trained(("ice", "steam"), 2))
+    assert old.spec.skipped == {"bus/": "is beside the splits", "car/": "is beside the splits"}
+
+
+def test_a_folder_without_images_beside_train_is_skipped(class_folders):
+    path = class_folders("train", **PARTS)
+    (path / "notes").mkdir()
+    (path / "notes" / "a.txt").write_text("notes")
+    assert load(path).spec.skipped == {"notes/": "is beside the splits"}
+
+
 def test_a_split_without_class_folders_is_not_left_out(class_folders, write_image):
     path = class_folders("train", **PARTS)
     write_image(path / "Test" / "1.png")
