@@ -99,9 +99,14 @@ def check_layout(root: Path, folders: dict[str, Path], known: set[str]) -> None:
         known: Class names of a trained network.
 
     Raises:
-        ValueError: If they may be splits, or the splits lie in the only folder.
+        ValueError: If they may be splits, if the classes may lie deeper in a split, or if the splits lie in the only
+            folder.
     """
-    if folders != {"train": root} or (root / LABELS).is_file():
+    if (folders["train"] / LABELS).is_file():
+        return
+    if folders != {"train": root}:
+        for path in folders.values():
+            _check_split(path, known)
         return
     children = [path for path in subfolders(root) if subfolders(path) or images_in(path)]
     if not children or {clean(path.name) for path in children} <= set(map(clean, known)):
@@ -126,6 +131,22 @@ def check_layout(root: Path, folders: dict[str, Path], known: set[str]) -> None:
     raise ValueError(
         f"Folders of subfolders must be splits, or be said to be classes. Received: {names} in {root}, with {inner} "
         f"in {'each' if same else 'it'}. {way_out}"
+    )
+
+
+def _check_split(path: Path, known: set[str]) -> None:
+    """Raise a `ValueError` if all folders in a split have the same subfolders, which may be the classes."""
+    children = [child for child in subfolders(path) if subfolders(child) or images_in(child)]
+    if len(children) < 2 or {clean(child.name) for child in children} <= set(map(clean, known)):
+        return
+    common = set.intersection(*map(_inner_names, children))
+    if len(common) < 2 or any(map(images_in, children)):
+        return
+    names = ", ".join(f"{child.name}/" for child in children[:4])
+    inner = ", ".join(f"{name}/" for name in sorted(common)[:3])
+    raise ValueError(
+        f"A split must have class folders. Received: {names} in {path}, with {inner} in each. Put {inner} into "
+        f"{path.name}/ itself; or if {names} are the classes, {MERGE}."
     )
 
 

@@ -129,6 +129,20 @@ def test_a_folder_beside_the_splits_with_their_classes_is_asked_about(class_fold
     assert load(path, subfolders="merge").spec.targets[0].classes == ("holdout", "train")
 
 
+@pytest.mark.parametrize("names", [("images", "masks"), ("2021", "2022")])
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_classes_deeper_in_a_split_are_asked_about(class_folders, names, split):
+    for other in ("train", "test"):
+        for name in names:
+            path = class_folders(f"{other}/{name}", **(PARTS if other == split else {name: 3}))
+    asked = rf"Received: {names[0]}/, {names[1]}/ in .*{split}, with cats/, dogs/ in each\. Put .*; or if .*merge"
+    with pytest.raises(ValueError, match=asked):
+        load(path)
+    assert load(path, subfolders="merge").spec.targets[0].classes == names
+    known = folder(path, DatasetSettings(name=str(path)), reference=trained(names, 3))
+    assert known.spec.targets[0].classes == names
+
+
 def test_a_class_called_train_is_asked_about(class_folders):
     class_folders("train", steam=6, ice=6)
     class_folders("bus", city=6, school=6)
