@@ -73,7 +73,10 @@ def split_folders(
         if merge:
             return {"train": root}, {}
         names = ", ".join(f"{path.name}/" for path in of_splits)
-        raise ValueError(f"A folder with splits needs `train/`. Received: {root} with {names} only. Add {root}/train.")
+        raise ValueError(
+            f"A folder with splits needs `train/`. Received: {root} with {names} only. Add {root}/train; for classes, "
+            f"{MERGE}."
+        )
     if rules >= 3:
         folders = {split: _unwrap(path, split) for split, path in folders.items()}
     order = [name for name in ("train", "validation", "test") if name in folders]
@@ -120,7 +123,9 @@ def check_layout(root: Path, folders: dict[str, Path], known: set[str]) -> None:
         raise ValueError(f"The splits' folders must lie in the folder itself. Received: {root}. Name {upper[0]}.")
     common = set.intersection(*(_inner_names(path) for path in upper)) if upper else set()
     same = len(upper) == len(children) > 1 and len(common) > 1
-    doubtful = upper if same else [path for path in upper if mentions_split(path.name) and len(subfolders(path)) > 1]
+    splits = {path for path in children if split_of(path.name)}  # beside one, a folder of folders may be another
+    doubtful = [path for path in upper if len(subfolders(path)) > 1 and (mentions_split(path.name) or splits - {path})]
+    doubtful = upper if same else doubtful
     if not doubtful:
         return
     names = ", ".join(f"{path.name}/" for path in doubtful[:4])

@@ -95,7 +95,8 @@ def test_hidden_files_are_ignored_and_others_reported(class_folders, write_image
     cut.write_bytes(cut.read_bytes()[:-30])
     Image.new("RGB", (8, 8)).save(path / "train" / "dogs" / "other.ppm")
     write_image(path / "train" / "loose.png")
-    write_image(path / "extra" / "deep" / "er" / "a.png")
+    (path / "extra" / "deep").mkdir(parents=True)
+    (path / "extra" / "deep" / "a.txt").write_text("no image")
     dataset = load(path)
     assert sum(dataset.spec.sizes.values()) == 10
     skipped = dataset.spec.skipped

@@ -36,6 +36,8 @@ def trained(classes, rules):
         {"seg_train": "train", "seg_test": "test"},
         {"1.Training": "train", "2.Validation": "validation"},
         {"훈련": "train", "시험": "test"},
+        {"Trainingsdaten": "train", "Testdaten": "test"},
+        {"entrainement": "train", "test": "test"},
         {"Training": "train"},
     ],
 )
@@ -129,6 +131,21 @@ def test_a_folder_beside_the_splits_with_their_classes_is_asked_about(class_fold
     assert load(path, subfolders="merge").spec.targets[0].classes == ("holdout", "train")
 
 
+@pytest.mark.parametrize("name", ["Trainingsdaten", "entrainement"])
+def test_images_in_a_split_of_another_language_must_have_classes(class_folders, name):
+    class_folders(name, **PARTS)
+    with pytest.raises(ValueError, match=r"class folders of train/. Received: .*[Tt]est"):
+        load(class_folders(Testdaten=3))
+
+
+def test_a_folder_of_folders_beside_a_split_is_asked_about(class_folders):
+    class_folders("oppilaat", **PARTS)
+    path = class_folders(test=3)
+    with pytest.raises(ValueError, match=r"Received: oppilaat/ in .*with cats/, dogs/ in it\. Rename splits to train/"):
+        load(path)
+    assert load(path, subfolders="merge").spec.targets[0].classes == ("oppilaat", "test")
+
+
 @pytest.mark.parametrize("names", [("images", "masks"), ("2021", "2022")])
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_classes_deeper_in_a_split_are_asked_about(class_folders, names, split):
@@ -202,7 +219,7 @@ def test_plain_class_folders_stay_classes(class_folders, layout):
 def test_splits_without_train_stay_refused_unless_they_are_classes(class_folders):
     class_folders("Dev", **PARTS)
     path = class_folders("ops", docker=3, linux=3)
-    with pytest.raises(ValueError, match=r"needs `train/`. Received: .* with Dev/ only"):
+    with pytest.raises(ValueError, match=r"needs `train/`. Received: .* with Dev/ only\. .*; for classes, .*merge"):
         split_folders(path)
     assert load(path, subfolders="merge").spec.targets[0].classes == ("Dev", "ops")
 
