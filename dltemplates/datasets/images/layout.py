@@ -10,7 +10,11 @@ from dltemplates.datasets.spec import READING_RULES
 from dltemplates.datasets.split_names import mentions_split, split_of, splits_of
 
 # The last four are of photos that are named in a message, but not read.
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".avif", ".heic", ".heif", ".tif", ".tiff")
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".jfif", ".jpe", ".mpo", ".png", ".bmp", ".gif", ".webp", ".avif"),
+    *(".heic", ".heif", ".tif", ".tiff"),
+)
+SYSTEM_FOLDERS = ("@eadir", "__macosx", "$recycle.bin")  # of Synology, macOS and Windows
 MERGE = "--set dataset.images.subfolders=merge"
 
 
@@ -29,10 +33,10 @@ def split_folders(
     """
     # A class may be called "train". So a split's folder has class folders or a table of labels. If its images have no
     # class folders, it lies beside another split's folder, or alone.
-    children = subfolders(root)
+    children = subfolders(root, rules=rules)
     split_by_name = splits_of([path.name for path in children], rules=rules)
     named = [path for path in children if path.name in split_by_name]
-    of_splits = [path for path in named if subfolders(path) or (path / LABELS).exists()]
+    of_splits = [path for path in named if subfolders(path, rules=rules) or (path / LABELS).exists()]
     if of_splits and rules >= 3:  # a split without class folders must not be left out while another one is drawn
         of_splits = named
     present = {split_by_name[path.name] for path in named}
@@ -171,12 +175,17 @@ def _has_images(path: Path) -> bool:
     return bool(images_in(path)) or any(map(_has_images, subfolders(path)))
 
 
-def subfolders(path: Path) -> list[Path]:
+def is_hidden(name: str, *, rules: int = READING_RULES) -> bool:
+    """Return whether a file or folder is hidden, or of the system; earlier rules know no folders of the system."""
+    return name.startswith(".") or (rules >= 3 and name.lower() in SYSTEM_FOLDERS)
+
+
+def subfolders(path: Path, *, rules: int = READING_RULES) -> list[Path]:
     """Return the folders in a folder, sorted, without hidden ones."""
-    visible = (child for child in path.iterdir() if not child.name.startswith("."))
+    visible = (child for child in path.iterdir() if not is_hidden(child.name, rules=rules))
     return sorted(child for child in visible if child.is_dir())
 
 
 def images_in(path: Path) -> list[Path]:
     """Return the image files directly in a folder, sorted, by their suffixes."""
-    return sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and not file.name.startswith("."))
+    return sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and not is_hidden(file.name))

@@ -227,7 +227,7 @@ def test_for_one_vs_rest_labels_the_other_classes_may_be_absent_from_training(cl
 def test_an_empty_split_is_refused(class_folders):
     path = class_folders("train", cats=3, dogs=3)
     (path / "test" / "cats").mkdir(parents=True)
-    with pytest.raises(ValueError, match=r"at least one image. Received: .*test, empty folders. Add"):
+    with pytest.raises(ValueError, match=r"at least one image. Received: .*test, no images. Add"):
         load(path)
     (path / "test" / "cats" / "a.txt").write_text("no image")
     with pytest.raises(ValueError, match=r"test, 1 other files \(test/cats/a.txt: no JPEG, .* or WebP\). Add"):

@@ -11,6 +11,7 @@ from dltemplates.datasets.classes import with_classes_of
 from dltemplates.datasets.features import class_value
 from dltemplates.datasets.images.folder import folder
 from dltemplates.datasets.images.layout import split_folders
+from dltemplates.datasets.prediction_inputs import read_inputs
 from dltemplates.settings import DatasetSettings
 
 UNLABELED = "reconstruction"
@@ -185,6 +186,32 @@ def test_a_split_without_class_folders_is_not_left_out(class_folders, write_imag
         ValueError, match=r"class folders of train/. Received: .*Test, images without any. .*move Test/"
     ):
         load(path)
+
+
+def test_folders_of_the_system_are_no_classes(class_folders, write_image):
+    path = class_folders(cats=6, dogs=6)
+    for name in ("@eaDir", "__MACOSX", "$RECYCLE.BIN", "cats/@eaDir"):
+        write_image(path / name / "thumbnail.png")
+    dataset = load(path)
+    assert dataset.spec.targets[0].classes == ("cats", "dogs")
+    assert sum(dataset.spec.sizes.values()) == 12
+    old = folder(path, DatasetSettings(name=str(path)), reference=trained(("cats", "dogs"), 2))
+    assert old.spec.targets[0].classes == ("$RECYCLE.BIN", "@eaDir", "__MACOSX", "cats", "dogs")
+    assert sum(old.spec.sizes.values()) == 16
+
+
+@pytest.mark.parametrize("suffix", ["jfif", "jpe", "mpo"])
+def test_rare_suffixes_of_jpeg_files_are_images(class_folders, write_image, suffix):
+    path = class_folders(cats=6, dogs=6)
+    write_image(path / "loose.jpg").rename(path / f"loose.{suffix}")
+    dataset = load(path)
+    assert dataset.spec.skipped == {f"loose.{suffix}": "is in no class folder"}
+    (path / "@eaDir").mkdir()
+    write_image(path / "@eaDir" / "thumbnail.jpg")
+    (path / "cats").rename(path / ".cats")
+    (path / "dogs").rename(path / ".dogs")
+    (found,) = read_inputs(dataset.spec.inputs[0], dataset.spec, [path])
+    assert found.name == str(path / f"loose.{suffix}")
 
 
 def test_a_table_of_labels_above_folders_is_read(class_folders, write_image):
