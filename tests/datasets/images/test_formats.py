@@ -3,6 +3,7 @@
 import re
 import struct
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,9 +12,10 @@ from PIL import features as pillow
 
 from conftest import load_data
 from dltemplates.datasets.features import class_value, image_value
+from dltemplates.datasets.images.doubts import depth_doubts
 from dltemplates.datasets.images.files import scan_files
 from dltemplates.datasets.images.pixel_hashes import hash_files
-from dltemplates.datasets.images.scan import scan
+from dltemplates.datasets.images.scan import Scanned, scan
 from dltemplates.datasets.prediction_inputs import read_inputs
 from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.features.pixels import UNREADABLE, decode
@@ -171,6 +173,18 @@ def test_values_of_few_bits_are_said_and_stretched(deep_folders, bits):
         assert source.read(np.arange(len(source)))["image"].max(axis=(1, 2, 3)).tolist() == [255] * len(source)
     assert load(path, bits=16).spec.warnings == ()
     assert load(path, bits=16).split("train").read(np.arange(1))["image"].max() == (2**bits - 1) >> 8
+
+
+@pytest.mark.parametrize(
+    ("bright", "way_out"),
+    [(1, "stretch them, --set dataset.images.bits=12;"), (30, "save them with 8 bits;"), (300, None)],
+)
+def test_bright_images_do_not_hide_dark_ones(bright, way_out):
+    image = Scanned((8, 8), True, "pillow", b"", 1, 12)
+    black, light, plain = (replace(image, bits=bits) for bits in (0, 16, None))
+    lines = depth_doubts([image] * 12 + [black, plain] + [light] * bright, None)
+    starts = [f"12 images of 16 bits use 12 of them, and are read almost black: {way_out}"] if way_out else []
+    assert [line[: len(start)] for line, start in zip(lines, starts, strict=True)] == starts
 
 
 def test_dark_images_of_16_bits_are_no_copies(deep_folders):
