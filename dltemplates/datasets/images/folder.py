@@ -57,6 +57,8 @@ def folder(root: Path, settings: DatasetSettings, *, reference: IOSpec | None = 
 def _class_folders(folders: dict[str, Path], rules: int) -> dict[str, list[str]]:
     """Return the names of each class's folders, in the order of the classes; empty for images without class folders."""
     written = sorted({path.name for split in folders.values() for path in subfolders(split, rules=rules)})
+    if rules >= 3 and (unknown := [name for name in written if os.fsencode(name) != name.encode(errors="replace")]):
+        raise ValueError(f"A class's folder must have a name in UTF-8. Received: {unknown[0]!a}. Rename it.")
     read = clean if rules >= 3 else str
     classes = {
         name: [folder for folder in written if read(folder) == name]

@@ -1,5 +1,6 @@
 """Folders of images: splits under many names, and folders that may be splits or classes."""
 
+import os
 import unicodedata
 from types import SimpleNamespace
 
@@ -185,6 +186,31 @@ def test_a_split_without_class_folders_is_not_left_out(class_folders, write_imag
     with pytest.raises(
         ValueError, match=r"class folders of train/. Received: .*Test, images without any. .*move Test/"
     ):
+        load(path)
+
+
+def write_bytes_name(folder, name, image):
+    try:
+        (folder / os.fsdecode(name)).write_bytes(image.read_bytes())
+    except OSError:
+        pytest.skip("this disk knows UTF-8 names only")
+
+
+def test_file_names_may_be_other_than_utf8(class_folders):
+    path = class_folders(cats=6, dogs=6)
+    for file in sorted(path.glob("cats/*.png")):
+        write_bytes_name(path / "cats", b"caf\xe9" + file.name.encode(), file)
+        file.unlink()
+    assert sum(load(path).spec.sizes.values()) == 12
+
+
+def test_a_class_folder_must_have_a_name_in_utf8(class_folders):
+    path = class_folders(cats=6)
+    try:
+        (path / os.fsdecode(b"d\xf6gs")).mkdir()
+    except OSError:
+        pytest.skip("this disk knows UTF-8 names only")
+    with pytest.raises(ValueError, match=r"a name in UTF-8. Received: 'd.udcf6gs'\. Rename it\."):
         load(path)
 
 
