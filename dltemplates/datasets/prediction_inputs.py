@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dltemplates.datasets.images.layout import SUFFIXES
+from dltemplates.datasets.images.layout import SUFFIXES, is_hidden
 from dltemplates.datasets.noise_inputs import read_noise
 from dltemplates.datasets.spec import IOSpec
 from dltemplates.features import Arrays, Feature, Horizon, Image, Noise, Series
@@ -97,12 +97,8 @@ def _files(inputs: Iterable[Path]) -> Iterator[Path]:
     for path in inputs:
         if path.is_dir():
             files = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
-            yield from (file for file in files if not _is_hidden(file.relative_to(path)))
+            yield from (file for file in files if not any(map(is_hidden, file.relative_to(path).parts)))
         elif path.is_file():
             yield path
         else:
             raise ValueError(f"An input must be an image file or a folder of them. Received: {path}. Check the path.")
-
-
-def _is_hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)

@@ -10,9 +10,16 @@ from pathlib import Path
 
 FIRST_NAMES = {"train": "train", "validation": "validation", "val": "validation", "valid": "validation", "test": "test"}
 FORMS = {
-    "train": ("train", "training", "trn", "훈련", "학습"),
-    "validation": ("validation", "validate", "valid", "val", "dev", "development", "eval", "evaluation", "검증"),
-    "test": ("test", "testing", "tst", "테스트", "시험"),
+    "train": (
+        *("train", "training", "trn", "trainings", "entrainement", "entraînement", "apprentissage", "entrenamiento"),
+        *("훈련", "학습", "训练", "訓練", "学習", "トレーニング"),
+    ),
+    "validation": (
+        *("validation", "validate", "valid", "val", "dev", "development", "eval", "evaluation"),
+        *("validierung", "validierungs", "évaluation", "validacion", "validación"),
+        *("검증", "验证", "驗證", "検証"),
+    ),
+    "test": ("test", "testing", "tst", "prueba", "pruebas", "테스트", "시험", "测试", "測試", "テスト"),
 }
 FILLERS = (
     "",
@@ -26,8 +33,22 @@ FILLERS = (
     "pictures",
     "set",
     "split",
+    "daten",
+    "datensatz",
+    "bilder",
+    "données",
+    "donnees",
+    "datos",
+    "imágenes",
+    "imagenes",
     "용",
     "데이터",
+    "集",
+    "数据",
+    "数据集",
+    "用",
+    "データ",
+    "画像",
 )
 WORDS = {form + filler: split for split, forms in FORMS.items() for form in forms for filler in FILLERS}
 

@@ -228,7 +228,7 @@ RANKS = 2**56  # number of different ranks
 
 
 def _rank(key: str, seed: int) -> int:
-    return int.from_bytes(hashlib.blake2b(f"{seed}/{key}".encode(), digest_size=7).digest())
+    return int.from_bytes(hashlib.blake2b(f"{seed}/{key}".encode(errors="surrogateescape"), digest_size=7).digest())
 
 
 def _quotas(sizes: np.ndarray, count: int) -> np.ndarray:

@@ -16,6 +16,10 @@ from dltemplates.datasets.split_names import mentions_split, split_files, split_
         ("train", "훈련 학습용 학습데이터"),
         ("validation", "검증 검증용"),
         ("test", "테스트 시험용"),
+        ("train", "Trainingsdaten Trainingsbilder Entraînement données_entrainement 训练集 訓練データ 学習用"),
+        ("validation", "Validierung Validierungsdaten Évaluation datos_validacion 验证集 検証データ"),
+        ("train", "entrenamiento 训练 訓練"),
+        ("test", "Testdaten Testbilder pruebas datos_prueba 测试集 測試 テスト用"),
     ],
 )
 def test_a_split_is_known_in_any_case_and_form(split, names):
@@ -24,7 +28,7 @@ def test_a_split_is_known_in_any_case_and_form(split, names):
 
 OTHERS = (
     "cats strain latest contest trainer invalid interval device devil evaluate_me protest test_strip train_station "
-    "seg_train trainval images set 2017 data pred attestation untested"
+    "seg_train trainval daten 画像 entraineur images set 2017 data pred attestation untested"
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -93,5 +94,5 @@ def _key(source: FileSource) -> str:
     for name, field in source.files.items():
         digest.update(f"{name} {field.feature!r} ".encode())
         for path, file in zip(field.names, field.files, strict=True):
-            digest.update(path.encode() + b"\0" + file.digest)
+            digest.update(os.fsencode(path) + b"\0" + file.digest)
     return digest.hexdigest()

@@ -9,6 +9,7 @@ from dltemplates.datasets.images.scan import Scanned
 from dltemplates.features.pixels import UNREADABLE
 
 DARK_BITS = 14  # with up to so many of 16 bits in use, an image is at most a quarter as bright as it should be
+DARK_SHARE = 0.05  # warn if more of the 16-bit images are so dark: a few may be dark scenes
 
 
 def format_doubts(skipped: Mapping[str, str]) -> list[str]:
@@ -38,12 +39,15 @@ def depth_doubts(files: Sequence[Scanned], bits: int | None) -> list[str]:
             f"`dataset.images.bits` is for grey 16-bit images. Received: {bits}, and {_images(len(in_colour))} in "
             "colour with 16 bits. Save them with 8 bits."
         )
-    used = max((file.bits or 0 for file in deep), default=0)
-    if bits is None and 0 < used <= DARK_BITS:
-        way_out = f"stretch them, --set dataset.images.bits={used}; or keep them dark, =16"
-        if in_colour:
+    dark = [file for file in deep if 0 < (file.bits or 0) <= DARK_BITS]
+    if bits is None and len(dark) > DARK_SHARE * len(deep):
+        most = max(file.bits or 0 for file in dark)
+        way_out = f"stretch them, --set dataset.images.bits={most}; or keep them dark, =16"
+        bright = sum((file.bits or 0) > DARK_BITS for file in deep)
+        if in_colour or bright > len(dark):  # stretching would turn most images white
             way_out = "save them with 8 bits; or keep them dark, --set dataset.images.bits=16"
-        return [f"{_images(len(deep))} of 16 bits use {used} of them, and are read almost black: {way_out}"]
+        return [f"{_images(len(dark))} of 16 bits use {most} of them, and are read almost black: {way_out}"]
+    used = max((file.bits or 0 for file in deep), default=0)
     if bits is not None and not deep:
         return ["no image has 16 bits, so that dataset.images.bits has no effect: leave it out"]
     if bits is not None and used > bits:

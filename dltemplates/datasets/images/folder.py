@@ -14,7 +14,7 @@ import numpy as np
 from dltemplates.datasets.features import class_value, labels_value, number_value
 from dltemplates.datasets.images.files import Examples, file_dataset, scan_files
 from dltemplates.datasets.images.labels_csv import LABELS, read_labels
-from dltemplates.datasets.images.layout import check_layout, images_in, split_folders, subfolders
+from dltemplates.datasets.images.layout import check_layout, images_in, is_hidden, split_folders, subfolders
 from dltemplates.datasets.names import changes, clean, in_order, look_alikes
 from dltemplates.datasets.source import Dataset
 from dltemplates.datasets.spec import IOSpec, rules_of
@@ -56,7 +56,9 @@ def folder(root: Path, settings: DatasetSettings, *, reference: IOSpec | None = 
 
 def _class_folders(folders: dict[str, Path], rules: int) -> dict[str, list[str]]:
     """Return the names of each class's folders, in the order of the classes; empty for images without class folders."""
-    written = sorted({path.name for split in folders.values() for path in subfolders(split)})
+    written = sorted({path.name for split in folders.values() for path in subfolders(split, rules=rules)})
+    if rules >= 3 and (unknown := [name for name in written if os.fsencode(name) != name.encode(errors="replace")]):
+        raise ValueError(f"A class's folder must have a name in UTF-8. Received: {unknown[0]!a}. Rename it.")
     read = clean if rules >= 3 else str
     classes = {
         name: [folder for folder in written if read(folder) == name]
@@ -86,7 +88,7 @@ def _read_classes(
             (name, index)
             for index, names in enumerate(classes.values() or [[""]])
             for folder in names
-            for name in _files(path / folder, root)
+            for name in _files(path / folder, root, rules)
         ]
         targets = np.array([index for _, index in listed], np.int64)
         examples[split], skipped = scan_files(root, [name for name, _ in listed], targets, rules=rules)
@@ -117,16 +119,16 @@ def _check_formats(
 
 def _raise_nothing_left(path: Path, skipped: dict[str, str]) -> None:
     reasons = [f"{name}: {reason}" for name, reason in skipped.items()]
-    received = f"{len(reasons)} other files ({reasons[0]})" if reasons else "empty folders"
+    received = f"{len(reasons)} other files ({reasons[0]})" if reasons else "no images"
     raise ValueError(f"A split must have at least one image. Received: {path}, {received}. Add images, or remove it.")
 
 
-def _files(path: Path, root: Path) -> list[str]:
+def _files(path: Path, root: Path, rules: int) -> list[str]:
     """List the files below `path`, except hidden ones, as names below `root`."""
     names = []
     for where, inner, files in os.walk(path):
-        inner[:] = sorted(name for name in inner if not name.startswith("."))
-        names += [_name(Path(where, name), root) for name in sorted(files) if not name.startswith(".")]
+        inner[:] = sorted(name for name in inner if not is_hidden(name, rules=rules))
+        names += [_name(Path(where, name), root) for name in sorted(files) if not is_hidden(name, rules=rules)]
     return names
 
 

@@ -10,7 +10,11 @@ from dltemplates.datasets.spec import READING_RULES
 from dltemplates.datasets.split_names import mentions_split, split_of, splits_of
 
 # The last four are of photos that are named in a message, but not read.
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".avif", ".heic", ".heif", ".tif", ".tiff")
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".jfif", ".jpe", ".mpo", ".png", ".bmp", ".gif", ".webp", ".avif"),
+    *(".heic", ".heif", ".tif", ".tiff"),
+)
+SYSTEM_FOLDERS = ("@eadir", "__macosx", "$recycle.bin")  # of Synology, macOS and Windows
 MERGE = "--set dataset.images.subfolders=merge"
 
 
@@ -29,10 +33,10 @@ def split_folders(
     """
     # A class may be called "train". So a split's folder has class folders or a table of labels. If its images have no
     # class folders, it lies beside another split's folder, or alone.
-    children = subfolders(root)
+    children = subfolders(root, rules=rules)
     split_by_name = splits_of([path.name for path in children], rules=rules)
     named = [path for path in children if path.name in split_by_name]
-    of_splits = [path for path in named if subfolders(path) or (path / LABELS).exists()]
+    of_splits = [path for path in named if subfolders(path, rules=rules) or (path / LABELS).exists()]
     if of_splits and rules >= 3:  # a split without class folders must not be left out while another one is drawn
         of_splits = named
     present = {split_by_name[path.name] for path in named}
@@ -59,11 +63,24 @@ def split_folders(
             f"A folder with the subfolders of a split must be a split, too. Received: {alike[0].name}/ beside "
             f"{first.name}/ in {root}. Rename it to validation/ or test/, or move it; for classes, {MERGE}."
         )
+    train = folders.get("train")
+    if rules >= 3 and len(folders) == 1 and train and not (train / LABELS).exists():  # a class may be called "train"
+        full = [path for path in others if _has_images(path)]
+        if full and merge:
+            return {"train": root}, {}
+        if full:
+            raise ValueError(
+                f"A folder of images beside train/ alone must be a split or a class. Received: {full[0].name}/ beside "
+                f"{train.name}/ in {root}. Rename it to validation/ or test/, or move it; for classes, {MERGE}."
+            )
     if "train" not in folders:
         if merge:
             return {"train": root}, {}
         names = ", ".join(f"{path.name}/" for path in of_splits)
-        raise ValueError(f"A folder with splits needs `train/`. Received: {root} with {names} only. Add {root}/train.")
+        raise ValueError(
+            f"A folder with splits needs `train/`. Received: {root} with {names} only. Add {root}/train; for classes, "
+            f"{MERGE}."
+        )
     if rules >= 3:
         folders = {split: _unwrap(path, split) for split, path in folders.items()}
     order = [name for name in ("train", "validation", "test") if name in folders]
@@ -89,9 +106,14 @@ def check_layout(root: Path, folders: dict[str, Path], known: set[str]) -> None:
         known: Class names of a trained network.
 
     Raises:
-        ValueError: If they may be splits, or the splits lie in the only folder.
+        ValueError: If they may be splits, if the classes may lie deeper in a split, or if the splits lie in the only
+            folder.
     """
-    if folders != {"train": root} or (root / LABELS).is_file():
+    if (folders["train"] / LABELS).is_file():
+        return
+    if folders != {"train": root}:
+        for path in folders.values():
+            _check_split(path, known)
         return
     children = [path for path in subfolders(root) if subfolders(path) or images_in(path)]
     if not children or {clean(path.name) for path in children} <= set(map(clean, known)):
@@ -105,7 +127,9 @@ def check_layout(root: Path, folders: dict[str, Path], known: set[str]) -> None:
         raise ValueError(f"The splits' folders must lie in the folder itself. Received: {root}. Name {upper[0]}.")
     common = set.intersection(*(_inner_names(path) for path in upper)) if upper else set()
     same = len(upper) == len(children) > 1 and len(common) > 1
-    doubtful = upper if same else [path for path in upper if mentions_split(path.name) and len(subfolders(path)) > 1]
+    splits = {path for path in children if split_of(path.name)}  # beside one, a folder of folders may be another
+    doubtful = [path for path in upper if len(subfolders(path)) > 1 and (mentions_split(path.name) or splits - {path})]
+    doubtful = upper if same else doubtful
     if not doubtful:
         return
     names = ", ".join(f"{path.name}/" for path in doubtful[:4])
@@ -116,6 +140,22 @@ def check_layout(root: Path, folders: dict[str, Path], known: set[str]) -> None:
     raise ValueError(
         f"Folders of subfolders must be splits, or be said to be classes. Received: {names} in {root}, with {inner} "
         f"in {'each' if same else 'it'}. {way_out}"
+    )
+
+
+def _check_split(path: Path, known: set[str]) -> None:
+    """Raise a `ValueError` if all folders in a split have the same subfolders, which may be the classes."""
+    children = [child for child in subfolders(path) if subfolders(child) or images_in(child)]
+    if len(children) < 2 or {clean(child.name) for child in children} <= set(map(clean, known)):
+        return
+    common = set.intersection(*map(_inner_names, children))
+    if len(common) < 2 or any(map(images_in, children)):
+        return
+    names = ", ".join(f"{child.name}/" for child in children[:4])
+    inner = ", ".join(f"{name}/" for name in sorted(common)[:3])
+    raise ValueError(
+        f"A split must have class folders. Received: {names} in {path}, with {inner} in each. Put {inner} into "
+        f"{path.name}/ itself; or if {names} are the classes, {MERGE}."
     )
 
 
@@ -130,12 +170,22 @@ def _share_classes(path: Path, train: Path) -> bool:
     return len(common) > 1 or (bool(inner) and common == inner)
 
 
-def subfolders(path: Path) -> list[Path]:
+def _has_images(path: Path) -> bool:
+    """Return whether a folder or its subfolders hold images."""
+    return bool(images_in(path)) or any(map(_has_images, subfolders(path)))
+
+
+def is_hidden(name: str, *, rules: int = READING_RULES) -> bool:
+    """Return whether a file or folder is hidden, or of the system; earlier rules know no folders of the system."""
+    return name.startswith(".") or (rules >= 3 and name.lower() in SYSTEM_FOLDERS)
+
+
+def subfolders(path: Path, *, rules: int = READING_RULES) -> list[Path]:
     """Return the folders in a folder, sorted, without hidden ones."""
-    visible = (child for child in path.iterdir() if not child.name.startswith("."))
+    visible = (child for child in path.iterdir() if not is_hidden(child.name, rules=rules))
     return sorted(child for child in visible if child.is_dir())
 
 
 def images_in(path: Path) -> list[Path]:
     """Return the image files directly in a folder, sorted, by their suffixes."""
-    return sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and not file.name.startswith("."))
+    return sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and not is_hidden(file.name))

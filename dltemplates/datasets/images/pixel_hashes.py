@@ -17,13 +17,15 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from PIL import Image, ImageOps
 
 from dltemplates.datasets.images.scan import Scanned
 from dltemplates.datasets.storage.locate import cache_folder
-from dltemplates.features.pixels import BrokenImageError, decode, to_channels
+from dltemplates.features.pixels import FORMATS, BrokenImageError, decode, orientation, to_channels
 
 MIN_SECONDS = 1.0  # cache hashes that took at least so long
 MAX_THREADS = 16
+VERSION = 2  # of the hashes; earlier ones know only the high bytes of 16-bit images
 
 
 def hash_pixels(image: np.ndarray) -> int:
@@ -43,14 +45,15 @@ def hash_files(root: Path, names: Sequence[str], files: Sequence[Scanned]) -> np
         files: Data from their headers.
     """
     keys = np.array([_key(root / name, file) for name, file in zip(names, files, strict=True)], np.uint64)
-    name = _digest(f"{root.resolve()} {version('pillow')}".encode()).hex()  # other decoders may give other pixels
+    # Another version of Pillow or of the hashes may give others.
+    name = _digest(os.fsencode(f"{root.resolve()} {version('pillow')} {VERSION}")).hex()
     path = cache_folder() / "pixels" / f"{name}.npy"
     known = _read(path)
     hashes = np.array([known.get(key, 0) for key in keys.tolist()], np.uint64)
     new = np.array([index for index, key in enumerate(keys.tolist()) if key not in known], np.int64)
     start = time.monotonic()
     with ThreadPoolExecutor(min(os.cpu_count() or 1, MAX_THREADS)) as pool:  # Pillow decodes without Python's lock
-        found = list(pool.map(lambda index: _hash_file(root / names[index]), new))
+        found = list(pool.map(lambda index: _hash_file(root / names[index], files[index]), new))
     for index, value in zip(new.tolist(), found, strict=True):
         hashes[index] = int.from_bytes(_digest(files[index].digest), "little") if value is None else value
     if time.monotonic() - start >= MIN_SECONDS:
@@ -59,12 +62,26 @@ def hash_files(root: Path, names: Sequence[str], files: Sequence[Scanned]) -> np
     return hashes
 
 
-def _hash_file(path: Path) -> int | None:
-    """Return the hash of a file's pixels; None if it is unreadable."""
+def _hash_file(path: Path, file: Scanned) -> int | None:
+    """Return the hash of a file's pixels, with all bits of grey 16-bit ones; None if it is unreadable."""
     try:
-        return hash_pixels(decode(path, 3))
+        pixels = decode(path, 3)
     except BrokenImageError:  # training reports it, or replaces it
         return None
+    if file.bits is not None and file.is_grey:
+        high, low = pixels[..., 0], _low_bytes(path)
+        if low is not None and low.any() and (low != high).any():  # else a copy of an 8-bit image
+            pixels = np.stack([high, low, np.zeros_like(low)], axis=-1)
+    return hash_pixels(pixels)
+
+
+def _low_bytes(path: Path) -> np.ndarray | None:
+    """Return the low bytes of a 16-bit image, uint8 (height, width); None if Pillow reads the high ones alone."""
+    with Image.open(path, formats=FORMATS) as image:
+        if not image.mode.startswith("I"):
+            return None
+        upright = ImageOps.exif_transpose(image) if orientation(image) != 1 else image
+        return (np.asarray(upright) & 255).astype(np.uint8)
 
 
 def _key(path: Path, file: Scanned) -> int:
@@ -73,7 +90,7 @@ def _key(path: Path, file: Scanned) -> int:
         changed = path.stat().st_mtime_ns
     except OSError:
         changed = 0
-    return int.from_bytes(_digest(f"{path} {changed} ".encode() + file.digest), "little")
+    return int.from_bytes(_digest(os.fsencode(f"{path} {changed} ") + file.digest), "little")
 
 
 def _digest(content: bytes) -> bytes:

@@ -151,7 +151,7 @@ def known_of_files(source: FileSource, crop_flip: CropFlip) -> Callable[[tf.Tens
     field, kinds = source.images[0], _kinds(source, crop_flip)
     files = field.files
     used = sorted(set(kinds))
-    paths = tf.constant([f"{source.root}/{name}" for name in field.names])
+    paths = tf.constant([os.fsencode(f"{source.root}/{name}") for name in field.names])
     columns = {"kind": tf.constant([used.index(kind) for kind in kinds], tf.int32)} if len(used) > 1 else {}
     if "window" in used:
         columns["length"] = tf.constant([file.length for file in files], tf.int32)

@@ -95,7 +95,8 @@ def test_hidden_files_are_ignored_and_others_reported(class_folders, write_image
     cut.write_bytes(cut.read_bytes()[:-30])
     Image.new("RGB", (8, 8)).save(path / "train" / "dogs" / "other.ppm")
     write_image(path / "train" / "loose.png")
-    write_image(path / "extra" / "deep" / "er" / "a.png")
+    (path / "extra" / "deep").mkdir(parents=True)
+    (path / "extra" / "deep" / "a.txt").write_text("no image")
     dataset = load(path)
     assert sum(dataset.spec.sizes.values()) == 10
     skipped = dataset.spec.skipped
@@ -226,7 +227,7 @@ def test_for_one_vs_rest_labels_the_other_classes_may_be_absent_from_training(cl
 def test_an_empty_split_is_refused(class_folders):
     path = class_folders("train", cats=3, dogs=3)
     (path / "test" / "cats").mkdir(parents=True)
-    with pytest.raises(ValueError, match=r"at least one image. Received: .*test, empty folders. Add"):
+    with pytest.raises(ValueError, match=r"at least one image. Received: .*test, no images. Add"):
         load(path)
     (path / "test" / "cats" / "a.txt").write_text("no image")
     with pytest.raises(ValueError, match=r"test, 1 other files \(test/cats/a.txt: no JPEG, .* or WebP\). Add"):

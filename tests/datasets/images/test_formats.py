@@ -3,6 +3,7 @@
 import re
 import struct
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,8 +12,10 @@ from PIL import features as pillow
 
 from conftest import load_data
 from dltemplates.datasets.features import class_value, image_value
+from dltemplates.datasets.images.doubts import depth_doubts
 from dltemplates.datasets.images.files import scan_files
-from dltemplates.datasets.images.scan import scan
+from dltemplates.datasets.images.pixel_hashes import hash_files
+from dltemplates.datasets.images.scan import Scanned, scan
 from dltemplates.datasets.prediction_inputs import read_inputs
 from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.features.pixels import UNREADABLE, decode
@@ -170,6 +173,38 @@ def test_values_of_few_bits_are_said_and_stretched(deep_folders, bits):
         assert source.read(np.arange(len(source)))["image"].max(axis=(1, 2, 3)).tolist() == [255] * len(source)
     assert load(path, bits=16).spec.warnings == ()
     assert load(path, bits=16).split("train").read(np.arange(1))["image"].max() == (2**bits - 1) >> 8
+
+
+@pytest.mark.parametrize(
+    ("bright", "way_out"),
+    [(1, "stretch them, --set dataset.images.bits=12;"), (30, "save them with 8 bits;"), (300, None)],
+)
+def test_bright_images_do_not_hide_dark_ones(bright, way_out):
+    image = Scanned((8, 8), True, "pillow", b"", 1, 12)
+    black, light, plain = (replace(image, bits=bits) for bits in (0, 16, None))
+    lines = depth_doubts([image] * 12 + [black, plain] + [light] * bright, None)
+    starts = [f"12 images of 16 bits use 12 of them, and are read almost black: {way_out}"] if way_out else []
+    assert [line[: len(start)] for line, start in zip(lines, starts, strict=True)] == starts
+
+
+def test_dark_images_of_16_bits_are_no_copies(deep_folders):
+    dataset = load_data(DatasetSettings(name=str(deep_folders(8))), "classification")
+    assert sum(dataset.spec.sizes.values()) == 12
+    (line,) = dataset.spec.warnings
+    assert line.startswith("12 images of 16 bits use 8 of them")
+
+
+def test_hashes_of_16_bits(tmp_path):
+    values = np.random.default_rng(0).integers(0, 256, (8, 8, 1))
+    Image.fromarray(values[..., 0].astype(np.uint8)).save(tmp_path / "plain.png")
+    contents = {"high": values << 8, "both": values * 257, "low": values, "other": values[::-1], "same": values}
+    for name, content in contents.items():
+        (tmp_path / f"{name}.png").write_bytes(deep_png(content))
+    names = [f"{name}.png" for name in ("plain", *contents)]
+    hashes = hash_files(tmp_path, names, scan([str(tmp_path / name) for name in names])).tolist()
+    assert hashes[0] == hashes[1] == hashes[2]
+    assert hashes[3] == hashes[5]
+    assert len(set(hashes)) == 3
 
 
 @pytest.mark.parametrize("bits", [15, 16])

@@ -1,5 +1,6 @@
 """Folders of images: splits under many names, and folders that may be splits or classes."""
 
+import os
 import unicodedata
 from types import SimpleNamespace
 
@@ -11,6 +12,7 @@ from dltemplates.datasets.classes import with_classes_of
 from dltemplates.datasets.features import class_value
 from dltemplates.datasets.images.folder import folder
 from dltemplates.datasets.images.layout import split_folders
+from dltemplates.datasets.prediction_inputs import read_inputs
 from dltemplates.settings import DatasetSettings
 
 UNLABELED = "reconstruction"
@@ -36,6 +38,8 @@ def trained(classes, rules):
         {"seg_train": "train", "seg_test": "test"},
         {"1.Training": "train", "2.Validation": "validation"},
         {"훈련": "train", "시험": "test"},
+        {"Trainingsdaten": "train", "Testdaten": "test"},
+        {"entrainement": "train", "test": "test"},
         {"Training": "train"},
     ],
 )
@@ -129,6 +133,53 @@ def test_a_folder_beside_the_splits_with_their_classes_is_asked_about(class_fold
     assert load(path, subfolders="merge").spec.targets[0].classes == ("holdout", "train")
 
 
+@pytest.mark.parametrize("name", ["Trainingsdaten", "entrainement"])
+def test_images_in_a_split_of_another_language_must_have_classes(class_folders, name):
+    class_folders(name, **PARTS)
+    with pytest.raises(ValueError, match=r"class folders of train/. Received: .*[Tt]est"):
+        load(class_folders(Testdaten=3))
+
+
+def test_a_folder_of_folders_beside_a_split_is_asked_about(class_folders):
+    class_folders("oppilaat", **PARTS)
+    path = class_folders(test=3)
+    with pytest.raises(ValueError, match=r"Received: oppilaat/ in .*with cats/, dogs/ in it\. Rename splits to train/"):
+        load(path)
+    assert load(path, subfolders="merge").spec.targets[0].classes == ("oppilaat", "test")
+
+
+@pytest.mark.parametrize("names", [("images", "masks"), ("2021", "2022")])
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_classes_deeper_in_a_split_are_asked_about(class_folders, names, split):
+    for other in ("train", "test"):
+        for name in names:
+            path = class_folders(f"{other}/{name}", **(PARTS if other == split else {name: 3}))
+    asked = rf"Received: {names[0]}/, {names[1]}/ in .*{split}, with cats/, dogs/ in each\. Put .*; or if .*merge"
+    with pytest.raises(ValueError, match=asked):
+        load(path)
+    assert load(path, subfolders="merge").spec.targets[0].classes == names
+    known = folder(path, DatasetSettings(name=str(path)), reference=trained(names, 3))
+    assert known.spec.targets[0].classes == names
+
+
+def test_a_class_called_train_is_asked_about(class_folders):
+    class_folders("train", steam=6, ice=6)
+    class_folders("bus", city=6, school=6)
+    path = class_folders("car", vw=6)
+    with pytest.raises(ValueError, match=r"Received: bus/ beside train/ in .*or move it; for classes, .*merge"):
+        load(path)
+    assert load(path, subfolders="merge").spec.targets[0].classes == ("bus", "car", "train")
+    old = folder(path, DatasetSettings(name=str(path)), reference=trained(("ice", "steam"), 2))
+    assert old.spec.skipped == {"bus/": "is beside the splits", "car/": "is beside the splits"}
+
+
+def test_a_folder_without_images_beside_train_is_skipped(class_folders):
+    path = class_folders("train", **PARTS)
+    (path / "notes").mkdir()
+    (path / "notes" / "a.txt").write_text("notes")
+    assert load(path).spec.skipped == {"notes/": "is beside the splits"}
+
+
 def test_a_split_without_class_folders_is_not_left_out(class_folders, write_image):
     path = class_folders("train", **PARTS)
     write_image(path / "Test" / "1.png")
@@ -136,6 +187,57 @@ def test_a_split_without_class_folders_is_not_left_out(class_folders, write_imag
         ValueError, match=r"class folders of train/. Received: .*Test, images without any. .*move Test/"
     ):
         load(path)
+
+
+def write_bytes_name(folder, name, image):
+    try:
+        (folder / os.fsdecode(name)).write_bytes(image.read_bytes())
+    except OSError:
+        pytest.skip("this disk knows UTF-8 names only")
+
+
+def test_file_names_may_be_other_than_utf8(class_folders):
+    path = class_folders(cats=6, dogs=6)
+    for file in sorted(path.glob("cats/*.png")):
+        write_bytes_name(path / "cats", b"caf\xe9" + file.name.encode(), file)
+        file.unlink()
+    assert sum(load(path).spec.sizes.values()) == 12
+
+
+def test_a_class_folder_must_have_a_name_in_utf8(class_folders):
+    path = class_folders(cats=6)
+    try:
+        (path / os.fsdecode(b"d\xf6gs")).mkdir()
+    except OSError:
+        pytest.skip("this disk knows UTF-8 names only")
+    with pytest.raises(ValueError, match=r"a name in UTF-8. Received: 'd.udcf6gs'\. Rename it\."):
+        load(path)
+
+
+def test_folders_of_the_system_are_no_classes(class_folders, write_image):
+    path = class_folders(cats=6, dogs=6)
+    for name in ("@eaDir", "__MACOSX", "$RECYCLE.BIN", "cats/@eaDir"):
+        write_image(path / name / "thumbnail.png")
+    dataset = load(path)
+    assert dataset.spec.targets[0].classes == ("cats", "dogs")
+    assert sum(dataset.spec.sizes.values()) == 12
+    old = folder(path, DatasetSettings(name=str(path)), reference=trained(("cats", "dogs"), 2))
+    assert old.spec.targets[0].classes == ("$RECYCLE.BIN", "@eaDir", "__MACOSX", "cats", "dogs")
+    assert sum(old.spec.sizes.values()) == 16
+
+
+@pytest.mark.parametrize("suffix", ["jfif", "jpe", "mpo"])
+def test_rare_suffixes_of_jpeg_files_are_images(class_folders, write_image, suffix):
+    path = class_folders(cats=6, dogs=6)
+    write_image(path / "loose.jpg").rename(path / f"loose.{suffix}")
+    dataset = load(path)
+    assert dataset.spec.skipped == {f"loose.{suffix}": "is in no class folder"}
+    (path / "@eaDir").mkdir()
+    write_image(path / "@eaDir" / "thumbnail.jpg")
+    (path / "cats").rename(path / ".cats")
+    (path / "dogs").rename(path / ".dogs")
+    (found,) = read_inputs(dataset.spec.inputs[0], dataset.spec, [path])
+    assert found.name == str(path / f"loose.{suffix}")
 
 
 def test_a_table_of_labels_above_folders_is_read(class_folders, write_image):
@@ -170,7 +272,7 @@ def test_plain_class_folders_stay_classes(class_folders, layout):
 def test_splits_without_train_stay_refused_unless_they_are_classes(class_folders):
     class_folders("Dev", **PARTS)
     path = class_folders("ops", docker=3, linux=3)
-    with pytest.raises(ValueError, match=r"needs `train/`. Received: .* with Dev/ only"):
+    with pytest.raises(ValueError, match=r"needs `train/`. Received: .* with Dev/ only\. .*; for classes, .*merge"):
         split_folders(path)
     assert load(path, subfolders="merge").spec.targets[0].classes == ("Dev", "ops")
 
