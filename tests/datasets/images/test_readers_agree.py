@@ -1,5 +1,7 @@
 """The TensorFlow reader agrees with the reference: equal pixels, one level off after resizing."""
 
+import os
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -8,6 +10,7 @@ from conftest import load_data
 from dltemplates.datasets.augment.transform import CropFlip
 from dltemplates.datasets.features import class_value, image_value
 from dltemplates.datasets.images.files import FileSource, scan_files
+from dltemplates.datasets.images.folder import folder
 from dltemplates.datasets.images.tensorflow_reader import read_files
 from dltemplates.settings import DatasetSettings
 
@@ -143,3 +146,15 @@ def test_a_broken_file_is_named_by_check(every_kind, tmp_path):
         read_all(source)
     with pytest.raises(ValueError, match=r"JPEG.*PNG.*BMP.*GIF.*Received: .*broken.png"):
         source.check()
+
+
+def test_file_names_may_be_other_than_utf8(class_folders):
+    path = class_folders(cats=6, dogs=6)
+    file = path / "cats" / os.fsdecode(b"caf\xe9.png")
+    try:
+        file.write_bytes((path / "cats" / "000.png").read_bytes())
+    except OSError:
+        pytest.skip("this disk knows UTF-8 names only")
+    source = folder(path, DatasetSettings(name=str(path))).split("train")
+    assert f"cats/{file.name}" in source.keys
+    assert_equal(source, 0)
