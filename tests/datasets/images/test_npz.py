@@ -40,7 +40,7 @@ def test_x_and_y_are_split(load):
 def test_the_users_splits_are_kept(load):
     others = {"x_val": 255 - IMAGES[:4], "y_val": LABELS[:4], "x_test": IMAGES[:3] ^ 1, "y_test": LABELS[:3]}
     dataset = load(x_train=IMAGES, y_train=LABELS, **others)
-    assert dataset.spec.sizes == {"train": 13, "validation": 4, "test": 3}
+    assert dataset.spec.sizes == {"train": 20, "validation": 4, "test": 3}
     assert (dataset.split("train").read(np.array([7]))["image"][0, ..., 0] == IMAGES[7]).all()
     assert dataset.spec.targets[0].classes == ("0", "1")
 
