@@ -8,7 +8,8 @@ from keras import layers
 
 from conftest import small_template
 from dltemplates.compat import flatten_layers
-from dltemplates.training.prepare import _set_weights, prepare
+from dltemplates.models.weights import set_weights
+from dltemplates.training.prepare import prepare
 from dltemplates.training.speed.fused import FusedBatchNormalization, fuse
 
 
@@ -159,6 +160,6 @@ def test_weights_of_a_normalization_take_effect_when_set():
         models.append(keras.Model(inputs, layers.Normalization()(inputs)))
     adapted, other = models
     adapted.layers[-1].adapt(batch())
-    _set_weights(other, adapted.get_weights())
+    set_weights(other, adapted.get_weights())
     assert abs(float(np.mean(adapted(batch())))) < 1e-3
     np.testing.assert_array_equal(other(batch()), adapted(batch()))
