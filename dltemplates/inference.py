@@ -17,13 +17,13 @@ from dltemplates.datasets.prediction_inputs import PredictionInput, read_inputs
 from dltemplates.datasets.source import ALL, Dataset
 from dltemplates.deploy.report import load_run_report
 from dltemplates.deploy.system import find_system
-from dltemplates.features import AnyFeature, Arrays, Feature, Image, Noise, Probabilities, classes_of
+from dltemplates.features import AnyFeature, Feature, Image, Noise, Probabilities, classes_of
 from dltemplates.runs import Run, atomic_path, check_folder, load_run
 from dltemplates.runtimes import KerasPredictor, load_predictor
 from dltemplates.settings import DatasetSettings, ImageSettings, Named
 from dltemplates.tasks.load_for import load_for
 from dltemplates.tasks.parity import Parity
-from dltemplates.tasks.scoring.evaluation import WHOLE, System
+from dltemplates.tasks.scoring.evaluation import WHOLE, System, infinite_examples
 from dltemplates.tasks.serving.contract import Contract
 from dltemplates.tasks.serving.serving_examples import contract_examples
 from dltemplates.tasks.task import Task, make_task
@@ -210,8 +210,12 @@ def _predict_one(loaded: LoadedSystem, example: PredictionInput, *, all_classes:
     if example.arrays is None:
         return {"input": example.name, **example.remarks}
     outputs = loaded.task.predict(loaded.system, example.arrays)
-    if error := _find_infinite(outputs):
-        return {"input": example.name, "error": f"{example.name}: {error}", **example.remarks}
+    if found := infinite_examples(outputs):
+        error = (
+            f"{example.name}: a prediction must be finite. Received: NaN or infinity in `{found[0]}`. Check the input "
+            "for values far from the training data; if the run itself is finite here, export another format."
+        )
+        return {"input": example.name, "error": error, **example.remarks}
     (result,) = loaded.task.format(outputs)
     probabilities = [
         value for value in loaded.contract.outputs if isinstance(value, Probabilities) and len(value.shape) == 1
@@ -223,18 +227,6 @@ def _predict_one(loaded: LoadedSystem, example: PredictionInput, *, all_classes:
             for value in probabilities
         }
     return {"input": example.name, **result, **example.remarks}
-
-
-def _find_infinite(outputs: Arrays) -> str | None:
-    """Return the error of outputs with NaN or infinity, since no answer follows from them; None if all are finite."""
-    for name, array in outputs.items():
-        if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
-            kind = "NaN" if np.isnan(array).any() else "infinity"
-            return (
-                f"a prediction must be finite. Received: `{name}` with {kind}. Check the input for values far from the "
-                "training data; if the run itself is finite here, export another format."
-            )
-    return None
 
 
 def _open(path: str | Path, threads: int, part: str = "") -> LoadedSystem:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dltemplates.datasets.source import Arrays, Source, examples_at_once, index_batches, join_batches
+from dltemplates.errors import first_line
 from dltemplates.tasks.serving.contract import CONTRACT_FILE, Contract
 from dltemplates.tasks.serving.file_digest import DamagedFileError, matches_report, read_parts
 from dltemplates.upgrade import read_record, upgrade_contract
@@ -377,5 +378,4 @@ def _missing_contract(path: Path) -> ValueError:
 
 
 def _invalid_file(path: Path, error: Exception) -> ValueError:
-    first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return ValueError(f"An exported file must be valid. Received: {path} ({first_line}). Export it again.")
+    return ValueError(f"An exported file must be valid. Received: {path} ({first_line(error)}). Export it again.")

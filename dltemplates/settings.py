@@ -110,10 +110,12 @@ class ImageSettings(SettingsTable):
 
 
 def separator_of(value: Any) -> Any:
+    """Turn the word `tab` into a tab."""
     return "\t" if value == "tab" else value
 
 
 def check_encoding(name: str) -> str:
+    """Check that Python knows an encoding."""
     try:
         "".encode(name)
     except LookupError:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from dltemplates.datasets.names import same_as
+from dltemplates.datasets.names import few, same_as
 from dltemplates.datasets.source import Arrays, Dataset, Source, Wrapper, column
 from dltemplates.datasets.spec import IOSpec
 from dltemplates.features import ClassId, Labels
@@ -55,7 +55,7 @@ def with_classes_of(reference: IOSpec, dataset: Dataset, *, require_known: bool 
             if not require_known:
                 continue
             raise ValueError(
-                f"The data must have the classes of the network, {_few(classes)}. Received: {_few(unknown)}, which "
+                f"The data must have the classes of the network, {few(classes)}. Received: {few(unknown)}, which "
                 "it was not trained on. Rename them, or choose other data with --data."
             )
         splits: dict[str, Source] = {
@@ -64,7 +64,3 @@ def with_classes_of(reference: IOSpec, dataset: Dataset, *, require_known: bool 
         targets = tuple(value.with_classes(classes) if target is value else target for target in dataset.spec.targets)
         dataset = replace(dataset, spec=dataset.spec.model_copy(update={"targets": targets}), splits=splits)
     return dataset
-
-
-def _few(names: tuple[str, ...] | list[str]) -> str:
-    return ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")

@@ -76,13 +76,13 @@ def changes(noun: str, forms: Mapping[str, Sequence[str]]) -> list[str]:
     warnings = []
     if broken := [name for name, written in forms.items() if any(CONTROLS.search(text) for text in written)]:
         warnings.append(
-            f"{noun} with a line break or another control character are read on one line, such as {_few(broken)}: "
-            "write them so in the data, or let your app expect these lines"
+            f"{noun} with a line break or another control character are read on one line, such as "
+            f"{_quoted(broken)}: write them so in the data, or let your app expect these lines"
         )
     if merged := [name for name, written in forms.items() if len(set(map(one_line, written))) > 1]:
         warnings.append(
-            f"{noun} that look alike in two Unicode forms are read as one: {_few(merged)}: write them in one form, or "
-            "rename one if they are different"
+            f"{noun} that look alike in two Unicode forms are read as one: {_quoted(merged)}: write them in one form, "
+            "or rename one if they are different"
         )
     return warnings
 
@@ -113,6 +113,11 @@ def _look(name: str) -> str:
     return " ".join("".join(character for character in folded if unicodedata.category(character) != "Cf").split())
 
 
-def _few(names: Sequence[str]) -> str:
+def few(names: Sequence[str], count: int = 10) -> str:
+    """List the first names, separated by commas, for a message."""
+    return ", ".join(names[:count]) + (", ..." if len(names) > count else "")
+
+
+def _quoted(names: Sequence[str]) -> str:
     short = [name if len(name) <= MAX_LENGTH else f"{name[:MAX_LENGTH]}..." for name in names[:MAX_NAMED]]
     return ", ".join(map(repr, short)) + (", ..." if len(names) > MAX_NAMED else "")

@@ -1,4 +1,4 @@
-"""Numbers that float32 cannot tell apart: detecting them, and the offset that brings them near 0.
+"""Numbers with more digits than float32 has: detecting them, and the offset that brings them near 0.
 
 A network computes in float32, which has seven digits. A time in seconds, 1700000028, has ten: as float32, all times of
 two minutes are equal. Their differences from a common offset are small and fit.

@@ -20,7 +20,7 @@ class Column(BaseModel):
         kind: `number`, `date` or `category`.
         median: Fills in a missing number; for dates, in days since 1970.
         offset: Subtract it from each number, or from the days of each date, in float64 before the conversion to
-            float32, which could not tell the numbers apart; 0 for most columns.
+            float32, which would make different numbers equal; 0 for most columns.
         has_time: Whether dates have different times of day; their angle within the day is then added.
         format: `strftime` format of dates that are not in ISO 8601, or `unix_s`, `unix_ms`: time since 1970; or form of
             numbers that are not like `1234.5`, as an example: `1.234,5 €` has points between thousands, a decimal comma

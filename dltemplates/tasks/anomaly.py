@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from dltemplates.datasets.names import same_as
 from dltemplates.datasets.source import Dataset, Source, batches_of, column, join_batches
 from dltemplates.datasets.spec import DatasetSpec, IOSpec, reconstructs_input
 from dltemplates.datasets.splits import Strata
@@ -97,12 +98,13 @@ class Anomaly(Reconstruction):
     def _normal_of(self, label: Feature) -> int:
         """Return the id of the normal class."""
         classes = classes_of(label)
-        if self.normal not in classes:
+        normal = same_as(classes, [self.normal]).get(self.normal, self.normal)
+        if normal not in classes:
             raise ValueError(
                 f"Task anomaly needs the name of the normal class. Received: {self.normal!r} for classes "
                 f"{', '.join(classes)}. Choose one: --set task.normal=CLASS."
             )
-        return classes.index(self.normal)
+        return classes.index(normal)
 
     def prepare_train(self, split: Source) -> Source:
         if anomalies_of(split).all():

@@ -15,7 +15,7 @@ from dltemplates.datasets.splits import Strata
 from dltemplates.features import AnyFeature, ClassId, Feature, Number, Probabilities, classes_of, columns_of
 from dltemplates.settings import Named
 from dltemplates.tasks.model_signature import Shapes
-from dltemplates.tasks.scoring.evaluation import Evaluation, System
+from dltemplates.tasks.scoring.evaluation import Evaluation, System, infinite_examples
 from dltemplates.tasks.stage_plan import ALGORITHMS, StagePlan, layerwise_pretraining
 
 if TYPE_CHECKING:
@@ -226,8 +226,19 @@ class Task(ABC):
         Args:
             system: The parts of a run in one runtime, as named predictors.
             source: Examples with the inputs of the served parts.
+
+        Raises:
+            ValueError: If an output is NaN or infinite, since it is no answer that could be right or wrong.
         """
-        return self.compare(*system.whole.predict(source))
+        targets, outputs = system.whole.predict(source)
+        if found := infinite_examples(outputs):
+            name, examples = found
+            raise ValueError(
+                f"Predictions must be finite. Received: NaN or infinity in `{name}` for {len(examples)} of "
+                f"{len(source)} examples, first for example {examples[0] + 1}. Check the data for values far from the "
+                "training data; if the run itself is finite here, export another format."
+            )
+        return self.compare(targets, outputs)
 
     @abstractmethod
     def compare(self, targets: Arrays, outputs: Arrays) -> Evaluation:

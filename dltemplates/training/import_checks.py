@@ -15,6 +15,7 @@ from keras.applications.imagenet_utils import preprocess_input
 from scipy.optimize import linear_sum_assignment
 from scipy.stats import binomtest
 
+from dltemplates.datasets.names import few
 from dltemplates.datasets.source import Dataset, column
 from dltemplates.errors import first_line
 from dltemplates.features import ClassId, classes_of
@@ -234,8 +235,8 @@ def find_mistake(
         also, way_out = f", and with {_describe(best)}", f" {_type_range(best, used, dataset, can_keep=True)}"
     return Finding(
         "The classes must be in the order of the model's outputs. "
-        f"Received: {_few(classes)}, with an accuracy of {is_right.mean():.2f} on {examples}; in the order "
-        f"{_few(names)}{also} it is {reordered.mean():.2f}. Add --class-names {_type_names(names)}{keep}.{way_out}",
+        f"Received: {few(classes)}, with an accuracy of {is_right.mean():.2f} on {examples}; in the order "
+        f"{few(names)}{also} it is {reordered.mean():.2f}. Add --class-names {_type_names(names)}{keep}.{way_out}",
         is_forgotten=not classes_are_given or best is not used,
     )
 
@@ -336,7 +337,3 @@ def _type_names(names: tuple[str, ...] | list[str]) -> str:
     line = io.StringIO()
     csv.writer(line, lineterminator="").writerow(names)
     return shlex.quote(line.getvalue())
-
-
-def _few(names: tuple[str, ...] | list[str]) -> str:
-    return ",".join(names[:10]) + (",..." if len(names) > 10 else "")

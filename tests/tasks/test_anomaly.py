@@ -4,6 +4,7 @@ import copy
 import json
 import re
 import shutil
+import unicodedata
 
 import keras
 import numpy as np
@@ -75,6 +76,13 @@ def test_a_class_may_be_named_by_a_number():
     for normal, marks in ((1, [0, 0, 1, 0]), (0, [1, 1, 0, 1]), ("0", [1, 1, 0, 1])):
         _, adapted = adapt(numbered, normal=normal)
         assert anomalies_of(adapted.split("test")).tolist() == marks
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_a_class_is_known_in_any_unicode_form(form):
+    data = dataset((1, 1, 0, 1), target=class_value(("비정상", "정상")))
+    _, adapted = adapt(data, normal=unicodedata.normalize(form, "정상"))
+    assert anomalies_of(adapted.split("test")).tolist() == [0, 0, 1, 0]
 
 
 def test_invalid_class_names_are_refused():

@@ -85,7 +85,7 @@ def _read_table(path: Path) -> tuple[list[str], Rows]:
             f"Received: {','.join(header) or 'an empty file'}. Correct its first line."
         )
     rows: Rows = []
-    seen: set[str] = set()
+    seen: set[Path] = set()
     for record in records[1:]:
         line, row = record.line, record.cells
         if len(row) != len(header):
@@ -98,9 +98,9 @@ def _read_table(path: Path) -> tuple[list[str], Rows]:
                 f"{path} must name files in its folder. Received: {name!r} in line {line}, no such file. "
                 "Correct it, or remove the line."
             )
-        if found in seen:
+        if Path(found) in seen:
             raise ValueError(f"{path} must name each file once. Received: {name!r} again in line {line}. Remove one.")
-        seen.add(found)
+        seen.add(Path(found))
         rows.append((found, row[1:]))
     return header[1:], rows
 

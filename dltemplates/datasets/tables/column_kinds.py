@@ -32,6 +32,12 @@ from dltemplates.datasets.tables.number_forms import (
 
 MAX_CLASS_NUMBERS = 20  # up to this many different whole numbers are classes
 OPTION = "dataset.table.columns"
+LIKE_DATE = r"\d{1,4}\s?[-/.년]\s?\d{1,2}\s?[-/.월]\s?\d{1,4}[.일]?( .*)?"
+MONTH_NAME = r"(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
+LIKE_MONTH = (  # 01/2024, Jan 2024, 2024-Q1, 2024년 1월
+    rf"(\d{{1,2}}|q[1-4]|{MONTH_NAME})[-/. ]*(19|20)\d{{2}}|(19|20)\d{{2}}[-/.년 ]+(\d{{1,2}}월?|q[1-4]|{MONTH_NAME})"
+)
+WITH_UNIT = r"[+-]?\d[\d.,]* ?[^\W\d_]{1,3}[²³]?|[+-]?\d[\d.,]* ?°[cf]?"  # 10 kg, 20 m², 10°C
 
 
 @dataclass(frozen=True)
@@ -201,6 +207,11 @@ def _category(name: str, values: pd.Series, say: str) -> ColumnKind:
         doubt = (
             f"column `{name}` is read as categories, because {reason}: write all numbers alike, or say {say}=category"
         )
+    elif _share(present, WITH_UNIT) > 0.5:
+        doubt = (
+            f"column `{name}` is read as categories, but looks like numbers with a unit, such as {present.iloc[0]!r}: "
+            f"write the numbers alone, or say {say}=category"
+        )
     elif _mostly_dates(present):
         doubt = (
             f"column `{name}` is read as categories, but looks like dates, such as {present.iloc[0]!r}: write them "
@@ -216,6 +227,10 @@ def _unlike_first(values: pd.Series) -> str:
 
 
 def _mostly_dates(values: pd.Series) -> bool:
-    """Return whether most cells look like dates of some form."""
-    pattern = r"\d{1,4}\s?[-/.년]\s?\d{1,2}\s?[-/.월]\s?\d{1,4}[.일]?( .*)?"
-    return 2 * values.astype(str).str.fullmatch(pattern).sum() > len(values)
+    """Return whether most cells look like dates or months of some form."""
+    return _share(values, LIKE_DATE) > 0.5 or _share(values, LIKE_MONTH) > 0.5
+
+
+def _share(values: pd.Series, pattern: str) -> float:
+    """Return the share of cells that match a pattern."""
+    return float(values.astype(str).str.fullmatch(pattern, case=False).mean()) if len(values) else 0.0

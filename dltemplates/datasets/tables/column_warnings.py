@@ -54,8 +54,8 @@ def without_names(
                 continue
         elif are_rare:
             warnings.append(
-                f"all categories of column `{column.name}` are rare, in fewer than {least} rows, so the network cannot "
-                "tell them apart: to write them into its files, say --set dataset.table.min_frequency=1"
+                f"all categories of column `{column.name}` are rare, in fewer than {least} rows, so the network "
+                "treats them as one: to write them into its files, say --set dataset.table.min_frequency=1"
             )
         kept.append(column.model_copy(update={"min_frequency": least}))
     if not kept:

@@ -21,14 +21,13 @@ from dltemplates.datasets.names import look_alikes
 from dltemplates.datasets.source import Dataset, Source
 from dltemplates.datasets.spec import DatasetSpec, IOSpec, learned_target, rules_of
 from dltemplates.datasets.split_names import split_files
-from dltemplates.datasets.tables.clean_names import WARNINGS, clean_frames, spelled_as
+from dltemplates.datasets.tables.clean_names import WARNINGS, Frames, clean_frames, spelled_as
 from dltemplates.datasets.tables.column_kinds import ColumnKind, detect, point_doubt
 from dltemplates.datasets.tables.column_warnings import number_warnings, without_names
 from dltemplates.datasets.tables.columns import by_older_rules, numbers_of
 from dltemplates.datasets.tables.csv_file import CsvFile, read_csv
 from dltemplates.datasets.tables.source import TableSource, input_values
 from dltemplates.datasets.tables.targets import (
-    Frames,
     read_targets,
     target_kind,
     target_name,

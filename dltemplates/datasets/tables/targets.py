@@ -11,6 +11,7 @@ from dltemplates.datasets.features import MAX_FLOAT32, fits_float32
 from dltemplates.datasets.names import in_order, same_as
 from dltemplates.datasets.precision import check_target
 from dltemplates.datasets.spec import READING_RULES, IOSpec, target_column
+from dltemplates.datasets.tables.clean_names import Frames
 from dltemplates.datasets.tables.column_kinds import MAX_CLASS_NUMBERS, ColumnKind, detect
 from dltemplates.datasets.tables.column_warnings import name_words
 from dltemplates.datasets.tables.columns import (
@@ -26,7 +27,6 @@ from dltemplates.datasets.tables.number_forms import parse_numbers, share_of_num
 from dltemplates.features import ClassId, Number, columns_of
 from dltemplates.settings import DatasetSettings
 
-Frames = dict[str, pd.DataFrame]  # the rows of each split
 Targets = dict[str, np.ndarray]
 
 

@@ -46,11 +46,9 @@ PATTERNS = (
         "export saved_model",
     ),
     Pattern(
-        re.compile(
-            r"(?P<path>[\w./-]+/(?P<op>Assign\w*VariableOp))|(?P<other>Assign\w*VariableOp)|expected resource", re.S
-        ),
+        re.compile(r"(?P<path>[\w./-]+/Assign\w*VariableOp)|Assign\w*VariableOp|expected resource", re.S),
         "{family} files keep no variables that change. Received: {layer} in {format}, which assigns one when it is "
-        "called. Assign it with training=True alone, or export saved_model",
+        "called. Assign it only when training=True, or export saved_model",
     ),
     Pattern(
         re.compile(r'(?:fused\["\w+:", "(?P<path>[^"@]+)[^"]*".*)?\'tf\.(?P<op>TensorList\w+)\' op requires', re.S),

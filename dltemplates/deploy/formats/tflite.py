@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -82,48 +83,35 @@ def _int16x8(job: ConversionJob, out: Path) -> None:
     tflite.write(tflite.shorten_names(converter.convert()), out, job.standardized_contract)
 
 
-FLOAT32 = Format(
+_format = functools.partial(Format, suffix=SUFFIX, memory=MEMORY, single_example_layers=RECURRENT)
+FLOAT32 = _format(
     key="tflite:float32",
-    suffix=SUFFIX,
     convert=_float32,
     tolerance=1e-4,
-    memory=MEMORY,
-    single_example_layers=RECURRENT,
 )
-FLOAT16 = Format(
+FLOAT16 = _format(
     key="tflite:float16",
-    suffix=SUFFIX,
     convert=_float16,
     tolerance=1e-2,
-    memory=MEMORY,
-    single_example_layers=RECURRENT,
 )
-DYNAMIC = Format(
+DYNAMIC = _format(
     key="tflite:dynamic",
-    suffix=SUFFIX,
-    memory=MEMORY,
     convert=_dynamic,
     tolerance=None,
-    single_example_layers=RECURRENT,
     is_slow=lambda operators: (
         "TRANSPOSE_CONV" in operators
     ),  # LiteRT runs it with reference kernels, like all of int16x8
 )
-INT8 = Format(
+INT8 = _format(
     key="tflite:int8",
-    suffix=SUFFIX,
-    memory=MEMORY,
     convert=_int8,
     tolerance=None,
     needs_examples=True,
     integer=True,
     unsupported_layers=CALIBRATION_CRASHES,
-    single_example_layers=RECURRENT,
 )
-INT16X8 = Format(
+INT16X8 = _format(
     key="tflite:int16x8",
-    suffix=SUFFIX,
-    memory=MEMORY,
     convert=_int16x8,
     tolerance=None,
     needs_examples=True,
@@ -132,6 +120,5 @@ INT16X8 = Format(
         "Embedding": "the TFLite converter cannot calibrate the integer ids that this layer takes",
         **{key: f"the TFLite converter has no 16x8 form of the operator {name}" for key, name in NO_16X8.items()},
     },
-    single_example_layers=RECURRENT,
     is_slow=lambda operators: True,  # LiteRT's reference kernels are 30 to 100 times slower than its others
 )

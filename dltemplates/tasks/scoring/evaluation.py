@@ -18,6 +18,16 @@ if TYPE_CHECKING:
 WHOLE = ""  # name of the whole network
 
 
+def infinite_examples(outputs: Arrays) -> tuple[str, np.ndarray] | None:
+    """Return the first output with NaN or infinity, and the examples (n,) that have it; None if all are finite."""
+    for name, array in outputs.items():
+        if np.issubdtype(array.dtype, np.floating):
+            is_finite = np.isfinite(array).reshape(len(array), -1).all(axis=1)
+            if not is_finite.all():
+                return name, np.flatnonzero(~is_finite)
+    return None
+
+
 @dataclass(frozen=True)
 class System:
     """All parts of one run in one runtime.

@@ -95,6 +95,7 @@ def test_invalid_rows_are_refused(table):
         ("../data/images/1.png,1", "Received: '../data/images/1.png'"),
         (f"{path}/images/1.png,1", f"Received: '{path}/images/1.png'"),
         ("images/1.png,7", "Received: 'images/1.png' again in line 5"),
+        ("./images/1.png,7", "Received: './images/1.png' again in line 5"),
     ):
         text = "file,x\nimages/0.png,1\nimages/1.png,2\nimages/2.png,3\n" + row
         (path / "labels.csv").write_text(text)

@@ -117,3 +117,27 @@ def test_classes_that_may_be_numbers_are_doubted(tmp_path):
 
 def test_a_number_of_no_form_is_named_once():
     assert "because '($5.00)' is not a number: write" in kind_of("($5.00)", "$6.00", "$7.00").doubt
+
+
+@pytest.mark.parametrize("cells", [("10 kg", "12 kg"), ("10°C", "-5.5°C"), ("20 m²", "35 m²")])
+def test_numbers_with_a_unit_are_doubted(cells):
+    found = kind_of(*cells)
+    assert found.kind == "category"
+    assert f"looks like numbers with a unit, such as '{cells[0]}': write the numbers alone" in found.doubt
+
+
+@pytest.mark.parametrize(
+    "cells", [("01/2024", "12/2024"), ("Jan 2024", "Dec 2024"), ("2024-Q1", "2024-Q2"), ("2024년 1월", "2024년 2월")]
+)
+def test_months_of_other_forms_are_doubted(cells):
+    found = kind_of(*cells)
+    assert found.kind == "category"
+    assert f"looks like dates, such as '{cells[0]}'" in found.doubt
+
+
+@pytest.mark.parametrize(
+    "cells", [("room 2024", "room 2025"), ("A4", "B5"), ("red", "blue"), ("4WD", "2WD", "RWD", "FWD", "AWD")]
+)
+def test_names_with_digits_are_not_doubted(cells):
+    found = kind_of(*cells)
+    assert (found.kind, found.doubt) == ("category", None)
