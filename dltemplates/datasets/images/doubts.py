@@ -42,7 +42,7 @@ def depth_doubts(files: Sequence[Scanned], bits: int | None) -> list[str]:
     dark = [file for file in deep if 0 < (file.bits or 0) <= DARK_BITS]
     if bits is None and len(dark) > DARK_SHARE * len(deep):
         most = max(file.bits or 0 for file in dark)
-        way_out = f"stretch them, --set dataset.images.bits={most}; or keep them dark, =16"
+        way_out = f"stretch them, --set dataset.images.bits={most}; or keep them dark, --set dataset.images.bits=16"
         bright = sum((file.bits or 0) > DARK_BITS for file in deep)
         if in_colour or bright > len(dark):  # stretching would turn most images white
             way_out = "save them with 8 bits; or keep them dark, --set dataset.images.bits=16"

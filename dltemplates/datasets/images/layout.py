@@ -18,19 +18,34 @@ SYSTEM_FOLDERS = ("@eadir", "__macosx", "$recycle.bin")  # of Synology, macOS an
 MERGE = "--set dataset.images.subfolders=merge"
 
 
-def split_folders(
-    root: Path, *, rules: int = READING_RULES, merge: bool = False
-) -> tuple[dict[str, Path], dict[str, str]]:
+Folders = tuple[dict[str, Path], dict[str, str]]  # of the splits; and the others, each with the reason
+
+
+class DoubtfulLayoutError(ValueError):
+    """Folders that may be splits or classes."""
+
+
+def split_folders(root: Path, *, rules: int = READING_RULES, merge: bool = False) -> Folders:
     """Return the folder of each split, `{"train": root}` if there are none, and the other folders beside them.
 
     Args:
         root: The folder above.
         rules: Version of the reading rules.
-        merge: Whether sibling folders with the same subfolders are classes.
+        merge: Whether folders that may be splits or classes are classes.
 
     Raises:
-        ValueError: If a split has two folders, `train/` is missing, or a folder may be another split.
+        ValueError: If a split has two folders, or a folder may be a split or a class.
     """
+    try:
+        return _find_splits(root, rules)
+    except DoubtfulLayoutError:
+        if merge:
+            return {"train": root}, {}
+        raise
+
+
+def _find_splits(root: Path, rules: int) -> Folders:
+    """Return the folders as `split_folders` does; raise a `DoubtfulLayoutError` if a folder may be a class."""
     # A class may be called "train". So a split's folder has class folders or a table of labels. If its images have no
     # class folders, it lies beside another split's folder, or alone.
     children = subfolders(root, rules=rules)
@@ -56,28 +71,21 @@ def split_folders(
         folders[split] = path
     others = [path for path in children if path not in of_splits]
     if rules >= 3 and (alike := [path for path in others if _share_classes(path, folders.get("train", of_splits[0]))]):
-        if merge:
-            return {"train": root}, {}
         first = of_splits[0]
-        raise ValueError(
+        raise DoubtfulLayoutError(
             f"A folder with the subfolders of a split must be a split, too. Received: {alike[0].name}/ beside "
             f"{first.name}/ in {root}. Rename it to validation/ or test/, or move it; for classes, {MERGE}."
         )
     train = folders.get("train")
-    if rules >= 3 and len(folders) == 1 and train and not (train / LABELS).exists():  # a class may be called "train"
-        full = [path for path in others if _has_images(path)]
-        if full and merge:
-            return {"train": root}, {}
-        if full:
-            raise ValueError(
-                f"A folder of images beside train/ alone must be a split or a class. Received: {full[0].name}/ beside "
-                f"{train.name}/ in {root}. Rename it to validation/ or test/, or move it; for classes, {MERGE}."
-            )
+    is_alone = len(folders) == 1 and train is not None and not (train / LABELS).exists()
+    if rules >= 3 and is_alone and (full := [path for path in others if _has_images(path)]):
+        raise DoubtfulLayoutError(
+            f"A folder of images beside train/ alone must be a split or a class. Received: {full[0].name}/ beside "
+            f"{of_splits[0].name}/ in {root}. Rename it to validation/ or test/, or move it; for classes, {MERGE}."
+        )
     if "train" not in folders:
-        if merge:
-            return {"train": root}, {}
         names = ", ".join(f"{path.name}/" for path in of_splits)
-        raise ValueError(
+        raise DoubtfulLayoutError(
             f"A folder with splits needs `train/`. Received: {root} with {names} only. Add {root}/train; for classes, "
             f"{MERGE}."
         )
@@ -138,8 +146,8 @@ def check_layout(root: Path, folders: dict[str, Path], known: set[str]) -> None:
     if all(map(split_of, common)) and common:
         way_out = f"Put the splits above the classes, such as train/{upper[0].name}; or take all images, {MERGE}."
     raise ValueError(
-        f"Folders of subfolders must be splits, or be said to be classes. Received: {names} in {root}, with {inner} "
-        f"in {'each' if same else 'it'}. {way_out}"
+        f"`dlt` must know whether folders with subfolders are splits or classes. Received: {names} in {root}, with "
+        f"{inner} in {'each' if same else 'it'}. {way_out}"
     )
 
 

@@ -164,7 +164,7 @@ def test_values_of_few_bits_are_said_and_stretched(deep_folders, bits):
     (line,) = load(path).spec.warnings
     assert line == (
         f"12 images of 16 bits use {bits} of them, and are read almost black: stretch them, --set "
-        f"dataset.images.bits={bits}; or keep them dark, =16"
+        f"dataset.images.bits={bits}; or keep them dark, --set dataset.images.bits=16"
     )
     dataset = load(path, bits=bits)
     assert dataset.spec.warnings == ()
