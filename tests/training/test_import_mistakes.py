@@ -16,6 +16,7 @@ from dltemplates.training.import_checks import find_mistake, format_range
 from dltemplates.training.import_model import import_model
 
 CLASSES = "0,1,2,3,4,5,6,7,8,9"
+WORDS = "0, 1, 2, 3, 4, 5, 6, 7, 8, 9"
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +93,8 @@ def test_another_order_of_the_classes_is_found_and_named(digits, tmp_path):
     typed = ",".join(map(str, ORDER))
     options = {"task": "classification", "data": str(digits[0]), "output": tmp_path / "run", "input_range": (0, 1)}
     message = (
-        f"Received: {CLASSES}, .*; in the order {typed} it is .*Add --class-names {typed}, or --class-names {CLASSES}"
+        f"Received: {WORDS}, with .*; in the order {', '.join(map(str, ORDER))} it is "
+        f".*Add --class-names {typed}, or --class-names {CLASSES}"
     )
     with pytest.raises(ValueError, match=message) as caught:
         import_model(tmp_path / "theirs.keras", **options)
@@ -119,7 +121,8 @@ def test_a_doubtful_order_that_was_given_is_a_warning(digits, tmp_path):
 def test_a_range_and_an_order_are_found_together(digits, tmp_path):
     trained(digits, scaled(-1, 1), tmp_path / "theirs.keras", tuple(range(9, -1, -1)))
     options = {"task": "classification", "data": str(digits[0]), "output": tmp_path / "run"}
-    message = "in the order 9,8,7,6,5,4,3,2,1,0, and with -1,1 it is .*Add --class-names 9,8.*Add --input-range -1,1, "
+    backwards = ", ".join(reversed(WORDS.split(", ")))
+    message = f"in the order {backwards}, and with -1,1 it is .*Add --class-names 9,8.*Add --input-range -1,1, "
     with pytest.raises(ValueError, match=message):
         import_model(tmp_path / "theirs.keras", **options)
 
