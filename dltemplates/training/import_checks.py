@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -24,11 +25,41 @@ SEEDS = (0, 1)
 EXAMPLES = 64  # per seed, for the comparison of the served network
 MAX_TRIED, MIN_TRIED = 200, 50  # examples on which ranges and orders are tried
 MIN_GAIN, MAX_P = 0.1, 0.001  # of accuracy; of McNemar's exact test
+MAX_LOSS = 0.02  # of accuracy, for a range in place of a preparation
 MIN_AGREEMENT = 0.8  # of the predictions in the orders of two halves; untrained networks have less
 BATCH = 32
 
 InputRange = tuple[float, float]
 DEFAULT_RANGE: InputRange = (0.0, 255.0)
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """A preparation of colour pixels 0..255 that no `--input-range` describes.
+
+    Attributes:
+        apply: Prepare float32 pixels (n, height, width, 3).
+        program: The same for the Keras tensor `x`, in Python.
+    """
+
+    apply: Callable[[np.ndarray], np.ndarray]
+    program: str
+
+
+def _imagenet(mode: str) -> Preparation:
+    return Preparation(
+        partial(preprocess_input, data_format="channels_last", mode=mode),
+        f'keras.applications.imagenet_utils.preprocess_input(x, mode="{mode}")',
+    )
+
+
+PREPARATIONS = {
+    "ImageNet's preprocessing (mode 'torch')": _imagenet("torch"),
+    "ImageNet's preprocessing (mode 'caffe')": _imagenet("caffe"),
+    "BGR pixels in 0,255": Preparation(lambda x: x[..., ::-1], "keras.ops.flip(x, -1)"),
+    "BGR pixels in 0,1": Preparation(lambda x: x[..., ::-1] / 255, "keras.ops.flip(x, -1) / 255"),
+    "BGR pixels in -1,1": Preparation(lambda x: x[..., ::-1] / 127.5 - 1, "keras.ops.flip(x, -1) / 127.5 - 1"),
+}
 
 
 def to_range(images: np.ndarray, input_range: InputRange) -> np.ndarray:
@@ -153,14 +184,14 @@ class Trial:
     """Predictions with one way to prepare the pixels.
 
     Attributes:
-        name: The range to type, or the mode of ImageNet's preprocessing.
-        input_range: The range; None for a mode.
+        name: The range to type, or the name of a preparation.
+        preparation: The preparation; None for a range.
         predicted: Class ids (n,), or flags (n, labels).
         likelihood: Mean probability of the true class; breaks ties.
     """
 
     name: str
-    input_range: InputRange | None
+    preparation: Preparation | None
     predicted: np.ndarray
     likelihood: float
 
@@ -206,12 +237,12 @@ def find_mistake(
     images, truth = read_examples(dataset, MAX_TRIED, SEEDS[0])
     if len(images) < MIN_TRIED:
         return None
-    used = _trial(logits, format_range(input_range or DEFAULT_RANGE), input_range or DEFAULT_RANGE, images, truth)
+    used = _try_range(logits, input_range or DEFAULT_RANGE, images, truth)
     is_right = _is_right(used.predicted, truth)
     if is_right.mean() + MIN_GAIN > 1:
         return None  # nothing can be better by more
     others = [trial for trial in _trials(logits, images, truth) if trial.name != used.name]
-    best = max([used, *others], key=lambda trial: (_is_right(trial.predicted, truth).mean(), trial.likelihood))
+    best = _best_trial([used, *others], truth)
     better = _is_right(best.predicted, truth)
     examples = f"{len(images)} examples of validation and train"
     order = None
@@ -222,7 +253,7 @@ def find_mistake(
     if order is None:
         return Finding(
             "The pixels must be in the range that the model was trained with. "
-            f"Received: {used.name}, with an accuracy of {is_right.mean():.2f} on {examples}; with {_describe(best)} "
+            f"Received: {used.name}, with an accuracy of {is_right.mean():.2f} on {examples}; with {best.name} "
             f"it is {better.mean():.2f}. {_type_range(best, used, dataset, can_keep=input_range is None)}",
             is_forgotten=input_range is None,
         )
@@ -232,7 +263,7 @@ def find_mistake(
     keep = "" if classes_are_given else f", or --class-names {_type_names(classes)} to keep the present order"
     also, way_out = "", ""
     if best is not used:
-        also, way_out = f", and with {_describe(best)}", f" {_type_range(best, used, dataset, can_keep=True)}"
+        also, way_out = f", and with {best.name}", f" {_type_range(best, used, dataset, can_keep=True)}"
     return Finding(
         "The classes must be in the order of the model's outputs. "
         f"Received: {few(classes)}, with an accuracy of {is_right.mean():.2f} on {examples}; in the order "
@@ -263,27 +294,38 @@ def _find_order(
 
 def _trials(logits: keras.Model, images: np.ndarray, truth: np.ndarray) -> Iterator[Trial]:
     for input_range in (DEFAULT_RANGE, (0.0, 1.0), (-1.0, 1.0)):
-        yield _trial(logits, format_range(input_range), input_range, images, truth)
+        yield _try_range(logits, input_range, images, truth)
     if images.shape[-1] == 3:
-        for mode in ("torch", "caffe"):
-            yield _trial(logits, mode, None, images, truth)
+        for name, preparation in PREPARATIONS.items():
+            pixels = preparation.apply(images.astype(np.float32))  # `preprocess_input` changes floats in place
+            yield _trial(run_model(logits, pixels), truth, name, preparation)
 
 
-def _trial(
-    logits: keras.Model, name: str, input_range: InputRange | None, images: np.ndarray, truth: np.ndarray
-) -> Trial:
-    if input_range is not None:
-        outputs = run_model(logits, to_range(images, input_range))
-    else:
-        pixels = images.astype(np.float32)  # `preprocess_input` changes floats in place
-        outputs = run_model(logits, preprocess_input(pixels, data_format="channels_last", mode=name))
+def _try_range(logits: keras.Model, input_range: InputRange, images: np.ndarray, truth: np.ndarray) -> Trial:
+    return _trial(run_model(logits, to_range(images, input_range)), truth, format_range(input_range))
+
+
+def _trial(outputs: np.ndarray, truth: np.ndarray, name: str, preparation: Preparation | None = None) -> Trial:
     if truth.ndim == 2:
-        return Trial(name, input_range, outputs > 0, -float(np.mean(np.logaddexp(0, (1 - 2 * truth) * outputs))))
+        return Trial(name, preparation, outputs > 0, -float(np.mean(np.logaddexp(0, (1 - 2 * truth) * outputs))))
     if outputs.shape[1] == 1:
         outputs = np.concatenate([np.zeros_like(outputs), outputs], axis=1)
     exponents = np.exp(outputs - outputs.max(axis=1, keepdims=True))
     probabilities = exponents / exponents.sum(axis=1, keepdims=True)
-    return Trial(name, input_range, outputs.argmax(axis=1), float(np.mean(probabilities[np.arange(len(truth)), truth])))
+    return Trial(name, preparation, outputs.argmax(axis=1), float(np.mean(probabilities[np.arange(len(truth)), truth])))
+
+
+def _best_trial(trials: list[Trial], truth: np.ndarray) -> Trial:
+    """Return the most accurate trial, or a range that is nearly as accurate: it takes one option, not a program."""
+
+    def accuracy(trial: Trial) -> float:
+        return float(_is_right(trial.predicted, truth).mean())
+
+    best, best_range = (
+        max(group, key=lambda trial: (accuracy(trial), trial.likelihood))
+        for group in (trials, [trial for trial in trials if trial.preparation is None])
+    )
+    return best_range if accuracy(best) - accuracy(best_range) <= MAX_LOSS else best
 
 
 def _is_right(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -316,19 +358,14 @@ def _cross_fitted(predicted: np.ndarray, truth: np.ndarray, count: int) -> np.nd
     return np.where(half, orders[1][predicted], orders[0][predicted]) == truth
 
 
-def _describe(trial: Trial) -> str:
-    return trial.name if trial.input_range is not None else f"ImageNet's preprocessing (mode {trial.name!r})"
-
-
 def _type_range(best: Trial, used: Trial, dataset: Dataset, *, can_keep: bool) -> str:
     keep = f", or --input-range {used.name} to keep the present range." if can_keep else "."
-    if best.input_range is not None:
+    if best.preparation is None:
         return f"Add --input-range {best.name}{keep}"
     shape = dataset.spec.inputs[0].shape
     return (
-        f"Save the model with its preprocessing and export that file (x = keras.Input({shape}); y = keras.applications."
-        f'imagenet_utils.preprocess_input(x, mode="{best.name}"); keras.Model(x, model(y)).save("with_preprocessing'
-        f'.keras")){keep}'
+        f"Save the model with its preprocessing and export that file (x = keras.Input({shape}); y = "
+        f'{best.preparation.program}; keras.Model(x, model(y)).save("with_preprocessing.keras")){keep}'
     )
 
 

@@ -6,13 +6,12 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
-from keras.applications.imagenet_utils import preprocess_input
 from sklearn.datasets import load_digits
 
 from dltemplates.deploy.export_run import export
 from dltemplates.tasks.load_for import load_for
 from dltemplates.template import parse_template
-from dltemplates.training.import_checks import find_mistake, format_range
+from dltemplates.training.import_checks import PREPARATIONS, find_mistake, format_range
 from dltemplates.training.import_model import import_model
 
 CLASSES = "0,1,2,3,4,5,6,7,8,9"
@@ -70,11 +69,16 @@ def test_a_doubtful_input_range_that_was_given_is_a_warning(digits, tmp_path):
     assert re.search(r"Received: 0,255, .*Add --input-range -1,1\.$", warning)
 
 
-@pytest.mark.parametrize("mode", ["torch", "caffe"])
-def test_the_way_out_of_a_forgotten_imagenet_preprocessing_works(digits, tmp_path, mode):
-    model = trained(digits, lambda images: preprocess_input(images, mode=mode), tmp_path / "theirs.keras")
+def _fast_or_slow(name):
+    is_fast = name in ("ImageNet's preprocessing (mode 'caffe')", "BGR pixels in 0,1")
+    return name if is_fast else pytest.param(name, marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("name", map(_fast_or_slow, PREPARATIONS))
+def test_the_way_out_of_a_forgotten_preparation_works(digits, tmp_path, name):
+    model = trained(digits, PREPARATIONS[name].apply, tmp_path / "theirs.keras")
     options = {"task": "classification", "data": str(digits[0]), "output": tmp_path / "run"}
-    with pytest.raises(ValueError, match=rf"ImageNet's preprocessing \(mode '{mode}'\) it is ") as caught:
+    with pytest.raises(ValueError, match=rf"with {re.escape(name)} it is ") as caught:
         import_model(tmp_path / "theirs.keras", **options)
     program = re.search(r"export that file \((x = .*\.save\(\"with_preprocessing.keras\"\))\)", str(caught.value))[1]
     program = program.replace("with_preprocessing.keras", str(tmp_path / "with_preprocessing.keras"))
@@ -83,6 +87,21 @@ def test_the_way_out_of_a_forgotten_imagenet_preprocessing_works(digits, tmp_pat
     assert run.record.scores["test"]["accuracy"] > 0.9
     report = export(run, formats=["tflite:float32", "onnx:float32"])
     assert not report.failed, report
+
+
+def test_a_forgotten_input_range_is_found_for_labels(digits, tmp_path):
+    _, images, digit = digits
+    labels = np.stack([digit % 2 == 1, digit > 4, digit < 2], axis=1).astype(np.float32)
+    np.savez(tmp_path / "labels.npz", x=images.astype(np.uint8), y=labels.astype(np.uint8))
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((8, 8, 3))
+    x = layers.Flatten()(layers.Conv2D(16, 3, activation="tanh")(inputs))
+    model = keras.Model(inputs, layers.Dense(3, activation="sigmoid")(layers.Dense(32, activation="tanh")(x)))
+    model.compile(keras.optimizers.Adam(3e-3), "binary_crossentropy")
+    model.fit(scaled(-1, 1)(images), labels, epochs=8, verbose=0)
+    model.save(tmp_path / "theirs.keras")
+    with pytest.raises(ValueError, match="Received: 0,255, .*; with -1,1 it is .*Add --input-range -1,1, or "):
+        import_model(tmp_path / "theirs.keras", task="multi_label", data=str(tmp_path / "labels.npz"))
 
 
 ORDER = (0, 1, 3, 2, 4, 5, 9, 6, 7, 8)
