@@ -26,6 +26,7 @@ from dltemplates.datasets.tables.column_kinds import ColumnKind, detect, point_d
 from dltemplates.datasets.tables.column_warnings import number_warnings, without_names
 from dltemplates.datasets.tables.columns import by_older_rules, numbers_of
 from dltemplates.datasets.tables.csv_file import CsvFile, read_csv
+from dltemplates.datasets.tables.number_forms import share_of_numbers
 from dltemplates.datasets.tables.source import TableSource, input_values
 from dltemplates.datasets.tables.targets import (
     read_targets,
@@ -94,7 +95,7 @@ def frame_dataset(
         columns, doubts = _columns(frames, settings, target, files)
         guessed = [column for column in columns if column.name not in settings.of_table().columns]
         columns, names_warnings = without_names(columns, first, settings.of_table(), doubts)
-        warnings += [*doubts.values(), *names_warnings, _header_warning(list(map(str, first)))]
+        warnings += [*doubts.values(), *names_warnings, _header_warning(first)]
         warnings += number_warnings([column for column in guessed if column.kind == "number"], first)
     warnings += first.attrs.get(WARNINGS, ())
     warnings += dict.fromkeys(remark for file in files.values() for remark in file.remarks)
@@ -186,10 +187,17 @@ def _check_columns(table: pd.DataFrame, settings: DatasetSettings) -> None:
         )
 
 
-def _header_warning(names: list[str]) -> str | None:
+def _header_warning(table: pd.DataFrame) -> str | None:
     """Warn if a file's first row may be data instead of column names."""
+    names = list(map(str, table))
+    is_data = [_is_data(name, table[column]) for name, column in zip(names, table, strict=True)]
     numbers = numbers_of(pd.Series(names)).dropna()
-    is_counted = (numbers.diff().dropna() == 1).all()  # some programs number columns without names
-    if 2 * len(numbers) <= len(names) or is_counted:
+    is_counted = len(numbers) > 1 and (numbers.diff().dropna() == 1).all()  # some programs number columns
+    if 2 * sum(is_data) <= len(names) or is_counted:
         return None
     return f"the first row is read as column names, but {', '.join(names[:3])} look like data: write names above them"
+
+
+def _is_data(name: str, values: pd.Series) -> bool:
+    """Return whether a column's name may be a cell: a number, or a text that is in the column, too."""
+    return share_of_numbers(pd.Series([name], dtype=object)) == 1 or name in set(values.dropna().astype(str))

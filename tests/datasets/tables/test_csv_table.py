@@ -282,6 +282,8 @@ def test_doubtful_categories_give_a_warning(load, name):
     [
         (["5.1", "3.5", "setosa"], True),
         (["39", "77516", "13"], True),
+        (["€5", "30%", "x"], True),
+        (["1.250,00", "1", "x"], True),
         (["0", "1", "label"], False),  # the header that pandas and NumPy write without names
         (["size", "2020", "label"], False),
     ],
@@ -290,6 +292,12 @@ def test_a_header_that_looks_like_data_gives_a_warning(load, names, is_told):
     told = load(table()[["size", "day", "label"]].set_axis(names, axis=1)).spec.warnings
     doubt = f"the first row is read as column names, but {', '.join(names)} look like data"
     assert any(doubt in warning for warning in told) == is_told
+
+
+def test_a_header_of_words_from_the_rows_gives_a_warning(load):
+    words = pd.DataFrame({"red": ["red", "blue"] * 20, "size": range(40), "yes": ["no", "yes"] * 20})
+    (told,) = load(words).spec.warnings
+    assert "the first row is read as column names, but red, size, yes look like data" in told
 
 
 def test_a_target_of_numbers_and_words_is_classes(load):
