@@ -4,10 +4,14 @@ The Python API has the same names as the command line:
 
     import dltemplates as dlt
 
-    template = dlt.load_template("resnet8_digits", {"train.epochs": 3})
-    run = dlt.train(template)
+    run = dlt.train("resnet8_digits")  # or dlt.train("convnet_folder", data="photographs")
+    run.scores, run.history, run.figures()
     report = dlt.export(run)
     dlt.evaluate(run.exports_path / report.result("tflite:int8").file)
+    dlt.predict(run, images)
+
+Data may be the name or path of a dataset, arrays `(x, y)`, or a DataFrame. Settings change a template:
+`dlt.load_template("resnet8_digits", {"train.epochs": 3})`. A notebook shows a run that ends a cell.
 
 Importing this package does not import TensorFlow. Functions that need it import it on first use.
 """
@@ -68,6 +72,10 @@ _MODULES = {
 }
 _RENAMED = {"adopt": "import_model"}
 __all__ = sorted([*_MODULES, "__version__"])
+
+
+def __dir__() -> list[str]:
+    return __all__
 
 
 def __getattr__(name: str) -> Any:

@@ -132,6 +132,8 @@ _trusted: set[str] = set()
 def trust(module_name: str) -> None:
     """Import a user's module, so that names in runs and exported files may refer to it.
 
+        dlt.trust("my_layers")  # before dlt.load_run
+
     Raises:
         ImportError: If the import fails.
     """

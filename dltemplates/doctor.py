@@ -16,6 +16,8 @@ NOT_INSTALLED = "not installed"
 def diagnose() -> dict[str, str]:
     """Check this machine.
 
+        dlt.diagnose()["tensorflow"]
+
     Returns:
         Findings by name, as short texts.
     """

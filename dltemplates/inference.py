@@ -8,25 +8,29 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dltemplates.datasets.images.layout import SUFFIXES
-from dltemplates.datasets.prediction_inputs import PredictionInput, read_inputs
+from dltemplates.datasets.in_memory import arrays_of, passed
+from dltemplates.datasets.prediction_inputs import PredictionInput, read_arrays, read_inputs
 from dltemplates.datasets.source import ALL, Dataset
 from dltemplates.deploy.report import load_run_report
 from dltemplates.deploy.system import find_system
 from dltemplates.features import AnyFeature, Feature, Image, Noise, Probabilities, classes_of
 from dltemplates.runs import Run, atomic_path, check_folder, load_run
 from dltemplates.runtimes import KerasPredictor, load_predictor
-from dltemplates.settings import DatasetSettings, ImageSettings, Named
+from dltemplates.settings import ARRAYS, DatasetSettings, ImageSettings, Named
 from dltemplates.tasks.load_for import load_for
 from dltemplates.tasks.parity import Parity
 from dltemplates.tasks.scoring.evaluation import WHOLE, System, infinite_examples
 from dltemplates.tasks.serving.contract import Contract
 from dltemplates.tasks.serving.serving_examples import contract_examples
 from dltemplates.tasks.task import Task, make_task
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -48,14 +52,17 @@ class LoadedSystem:
     run: Run | None = None
 
 
-def evaluate(path: str | Path, *, data: str | None = None, split: str = "test", threads: int = 1) -> dict[str, Any]:
+def evaluate(path: Run | str | Path, *, data: Any = None, split: str = "test", threads: int = 1) -> dict[str, Any]:
     """Evaluate a run or an exported file on a split.
+
+        dlt.evaluate(run)["scores"]
+        dlt.evaluate("convnet_folder-int8.tflite", data="photographs", split="all")
 
     TFLite and ONNX files run without TensorFlow, unless the task's evaluator is a run.
 
     Args:
-        path: A run folder, a `.tflite` or `.onnx` file, or a SavedModel folder.
-        data: A dataset's name or path; by default the training data.
+        path: A run or its folder, a `.tflite` or `.onnx` file, or a SavedModel folder.
+        data: A dataset's name or path, or arrays as in `train`; by default the training data.
         split: `train`, `validation` or `test`; `all` for data other than the training data.
         threads: Threads of the runtime.
 
@@ -73,14 +80,16 @@ def evaluate(path: str | Path, *, data: str | None = None, split: str = "test", 
             f"`evaluate` needs a network with a target. Received: {path}, a part without one; its export was compared "
             "with Keras's output. Evaluate the whole network, or use `dlt predict`."
         )
-    settings = _settings(loaded, data)
-    _, dataset = load_for(contract, settings=settings, run=loaded.run, whole=split == ALL, from_file=data is None)
+    arrays = arrays_of(data)
+    settings = _settings(loaded, ARRAYS if arrays is not None else data)
+    with passed(arrays):
+        _, dataset = load_for(contract, settings=settings, run=loaded.run, whole=split == ALL, from_file=data is None)
     if not isinstance(contract.inputs[0], Noise):  # a generator's targets are real examples, its inputs noise
         _check_data(contract, dataset)
     source = contract_examples(contract, split, dataset.split(split))
     evaluation = loaded.task.evaluate(loaded.system, source)
     return {
-        "file": str(path),
+        "file": str(path.path if isinstance(path, Run) else path),
         "data": settings.name,
         "split": split,
         "examples": len(source),
@@ -92,8 +101,8 @@ def evaluate(path: str | Path, *, data: str | None = None, split: str = "test", 
 
 
 def predict(
-    path: str | Path,
-    inputs: Iterable[str | Path],
+    path: Run | str | Path,
+    inputs: Iterable[str | Path] | np.ndarray | pd.DataFrame,
     *,
     part: str = "",
     output: str | Path | None = None,
@@ -101,10 +110,15 @@ def predict(
 ) -> list[dict[str, Any]]:
     """Predict images, table rows, a series, or noise with a run or an exported file.
 
+        dlt.predict(run, ["cat.jpg"])
+        dlt.predict(run, images)  # an array (n, height, width, channels)
+        dlt.predict(run, rows)  # a DataFrame
+
     Args:
-        path: A run folder, a `.tflite` or `.onnx` file, or a SavedModel folder.
-        inputs: Image files and folders; CSV files and rows (see `datasets.tables.row_inputs.read_rows`); CSV files of
-            series to forecast; or, for a generator, seeds and noise (see `datasets.noise_inputs.read_noise`).
+        path: A run or its folder, a `.tflite` or `.onnx` file, or a SavedModel folder.
+        inputs: An array (n, ...); a DataFrame of rows, or of a series to forecast; or paths: image files and folders;
+            CSV files and rows (see `datasets.tables.row_inputs.read_rows`); CSV files of series to forecast; or, for a
+            generator, seeds and noise (see `datasets.noise_inputs.read_noise`).
         part: Part of a run, such as `decoder`; by default the whole network.
         output: A folder for output images, written as PNG files; or a `.csv` file for the predictions, written by
             `write_table`. By default, nothing is written.
@@ -127,10 +141,11 @@ def predict(
         raise ValueError(
             f"Images need an output folder. Received: {output}, where `{images[0].name}` is an image. Name a folder."
         )
-    inputs = list(inputs)
+    is_files = not isinstance(inputs, np.ndarray) and not hasattr(inputs, "to_csv")
+    named = list(inputs) if is_files else []
     if output is not None and (images or to_table):
-        _check_output(Path(output), inputs, to_table=to_table)
-    examples = read_inputs(contract.inputs[0], contract, inputs)
+        _check_output(Path(output), named, to_table=to_table)
+    examples = read_inputs(contract.inputs[0], contract, named) if is_files else read_arrays(contract, inputs)
     predictions = (_predict_one(loaded, example, all_classes=to_table) for example in examples)
     if to_table:
         results = list(predictions)
@@ -229,8 +244,8 @@ def _predict_one(loaded: LoadedSystem, example: PredictionInput, *, all_classes:
     return {"input": example.name, **result, **example.remarks}
 
 
-def _open(path: str | Path, threads: int, part: str = "") -> LoadedSystem:
-    path = Path(path)
+def _open(path: Run | str | Path, threads: int, part: str = "") -> LoadedSystem:
+    path = path.path if isinstance(path, Run) else Path(path)
     if (path / "run.json").exists() or (path.is_dir() and not (path / "saved_model.pb").exists()):
         return _open_run(load_run(path), part)
     if part:

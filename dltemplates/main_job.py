@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+from dltemplates.datasets.in_memory import arrays_of, passed, template_on
 from dltemplates.deploy.export import Progress
 from dltemplates.deploy.export_run import export
 from dltemplates.deploy.report import ExportReport
 from dltemplates.reports.report import write_report
 from dltemplates.runs import Run, check_resume, load_run
 from dltemplates.template import Template
-from dltemplates.training.recording.progress import Reporter, Silent
+from dltemplates.training.recording.progress import Reporter, default_reporter
 from dltemplates.training.strategy import Strategy
 from dltemplates.training.train import run_to_resume, train
 from dltemplates.training.workers.cluster import read_cluster
 
 
 def run(
-    template: Template,
+    template: Template | str | Path,
     *,
-    name: str = "run",
+    data: Any = None,
+    name: str | None = None,
     output: str | Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -30,16 +33,19 @@ def run(
 ) -> tuple[Run, ExportReport]:
     """Train a template, export it to the formats it names, check each file, and write `report.html`.
 
+        run, exports = dlt.run("resnet8_digits")
+
     Args:
-        template: The template to train.
-        name: Name of the run's folder in `saved_models/`, used if `output` is None.
+        template: As in `train`.
+        data: As in `train`.
+        name: As in `train`.
         output: Folder of the run.
         resume: Continue the training or the export of the run in `output`, or of the newest run called `name`.
             Finished formats are kept.
         overwrite: Replace an existing run in `output`.
         strategy: As in `train`, without `multiworker`.
         devices: Number of devices of this machine to train on.
-        reporter: Shows the progress of training; silent by default.
+        reporter: As in `train`.
         progress: Called with a format and its state during the export.
 
     Returns:
@@ -55,7 +61,9 @@ def run(
             f"`dlt run` trains on one machine. Received: strategy {strategy} on several workers. "
             "Use --strategy single, or `dlt train` on every worker and then `dlt export`."
         )
-    reporter = reporter or Silent()
+    reporter = reporter or default_reporter()
+    template, own_name = template_on(template, data)
+    name = name or own_name
     unfinished = run_to_resume(template, name, output) if resume else None
     was_trained = unfinished is not None and unfinished.record.state == "done"
     if unfinished and was_trained:
@@ -63,6 +71,7 @@ def run(
     else:
         trained = train(
             template,
+            data=arrays_of(data),
             name=name,
             output=unfinished.path if unfinished else output,
             resume=resume,
@@ -80,8 +89,9 @@ def run(
 
     reporter.note(f"exporting {trained.path}")
     try:
-        exports = export(trained, resume=resume, progress=note_state)
-        write_report(trained)
+        exports = export(trained, data=arrays_of(data), resume=resume, progress=note_state)
+        with passed(arrays_of(data)):
+            write_report(trained)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
             f"interrupted in the export. Continue with `dlt run {trained.template_path} --resume -o {trained.path}`."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import errno
 import hashlib
+import importlib
 import io
 import math
 import os
@@ -30,11 +31,13 @@ from dltemplates.upgrade import read_record, upgrade_history, upgrade_run_record
 
 if TYPE_CHECKING:
     import keras
+    import pandas as pd
 
     from dltemplates.tasks.task import Task
 
 RUNS_FOLDER = Path("saved_models")
 PARTIAL = ".partial-"
+PICTURES = (".png", ".gif")
 HDF5_OVERHEAD, HDF5_PER_ARRAY = 64 * 1024, 4 * 1024  # bytes, generously
 
 
@@ -83,6 +86,9 @@ class RunRecord(BaseModel):
 
 class Run:
     """A run folder.
+
+        run = dlt.load_run("saved_models/resnet8_digits")
+        run.scores["test"], run.history, run.figures()
 
     Attributes:
         path: The folder.
@@ -292,7 +298,32 @@ class Run:
         with atomic_path(self.weights_path) as path:
             model.save_weights(path)
 
-    def history(self) -> list[dict[str, float]]:
+    @property
+    def scores(self) -> dict[str, dict[str, float]]:
+        """The scores by split, such as `run.scores["test"]["accuracy"]`."""
+        return self.record.scores
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """The metrics of each epoch, such as `run.history.plot(y=["loss", "val_loss"])`."""
+        import pandas as pd
+
+        rows = self.history_rows()
+        return pd.DataFrame(rows).set_index("epoch").rename_axis("epoch") if rows else pd.DataFrame()
+
+    def figures(self) -> dict[str, Path]:
+        """Return the paths of the figures by name; `PIL.Image.open` and `IPython.display.Image` show one."""
+        return {path.stem: path for path in sorted(self.figures_path.glob("*.*")) if path.suffix in PICTURES}
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r}): {self.describe()}"
+
+    def _repr_html_(self) -> str:
+        """Return the scores, figures and exports for a notebook."""
+        # By its name, since the reports import this module.
+        return str(importlib.import_module("dltemplates.reports.notebook").run_html(self))
+
+    def history_rows(self) -> list[dict[str, float]]:
         """Read the rows of `history.csv`, one per epoch."""
         if not self.history_path.exists():
             return []
@@ -313,6 +344,8 @@ class Run:
 
 def load_run(path: str | Path) -> Run:
     """Open a run with trained weights, and verify its digests.
+
+        run = dlt.load_run("saved_models/resnet8_digits")
 
     Raises:
         ValueError: If the folder is missing, unfinished or incomplete, or a file has changed.
@@ -458,7 +491,13 @@ def latest_run_path(name: str) -> Path:
 
 
 def list_runs(folder: Path = RUNS_FOLDER) -> list[Run]:
-    """Return the runs in a folder, sorted by name."""
+    """Return the runs in a folder, sorted by name.
+
+        dlt.list_runs()
+
+    Args:
+        folder: The folder of the runs.
+    """
     return [Run(path.parent) for path in sorted(folder.glob("*/run.json"))]
 
 

@@ -42,6 +42,9 @@ class Operator:
 class Predictor(ABC):
     """A network in its runtime, called with raw values.
 
+        predictor = dlt.load_predictor("exports/resnet8_digits-float32.onnx")
+        predictor(images)["probabilities"]
+
     Attributes:
         contract: The contract, with this file's dtypes and quantization.
     """
@@ -49,11 +52,12 @@ class Predictor(ABC):
     def __init__(self, contract: Contract):
         self.contract = contract
 
-    def __call__(self, inputs: Arrays) -> Arrays:
+    def __call__(self, inputs: Arrays | np.ndarray) -> Arrays:
         """Run the network.
 
         Args:
-            inputs: Raw values by name, each (n, ...); images in [0, 255], of any dtype.
+            inputs: Raw values by name, each (n, ...); images in [0, 255], of any dtype. For a network with one input,
+                the array alone.
 
         Returns:
             The outputs by name, each (n, ...), float32.
@@ -61,6 +65,8 @@ class Predictor(ABC):
         Raises:
             ValueError: If an input is missing, unknown or empty, or has a wrong shape.
         """
+        if isinstance(inputs, np.ndarray):
+            inputs = {self._only_input(): inputs}
         self._check(inputs)
         encoded = {value.name: value.encode(inputs[value.name]) for value in self.contract.inputs}
         total = len(next(iter(encoded.values())))
@@ -148,6 +154,16 @@ class Predictor(ABC):
     @abstractmethod
     def _run(self, encoded: Arrays) -> Arrays:
         """Run the network on arrays with the file's dtypes."""
+
+    def _only_input(self) -> str:
+        """Return the name of the network's one input."""
+        first, *others = (value.name for value in self.contract.inputs)
+        if others:
+            raise ValueError(
+                f"A network of several inputs takes a dictionary of arrays. Received: one array. Name each of "
+                f"{', '.join([first, *others])}."
+            )
+        return first
 
     def _check(self, inputs: Arrays) -> None:
         expected = {value.name: value for value in self.contract.inputs}
@@ -288,6 +304,9 @@ class ONNXPredictor(Predictor):
 
 def load_predictor(path: str | Path, threads: int = 1) -> Predictor:
     """Open an exported file in its own runtime.
+
+        predictor = dlt.load_predictor("exports/resnet8_digits-int8.tflite")
+        predictor(images)["probabilities"]  # images (n, height, width, channels)
 
     Args:
         path: A `.tflite` or `.onnx` file, or a SavedModel folder, written by an export.

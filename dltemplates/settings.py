@@ -74,6 +74,7 @@ def number_or_table(value: Any) -> Any:
 
 
 NO_DATASET = "none"  # for a task with data of its own
+ARRAYS = "arrays"  # for data that a Python program passes
 
 
 ColumnKind = Literal[

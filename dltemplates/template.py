@@ -36,7 +36,19 @@ NAMED = ("task", "model", "train.optimizer", "train.learning_rate")  # tables th
 
 
 class Template(SettingsTable):
-    """The task, dataset, model, training and export of a network."""
+    """The task, dataset, model, training and export of a network.
+
+        template = dlt.load_template("resnet8_digits")
+        print(template.to_toml())
+
+    Attributes:
+        task: The task and its options.
+        dataset: The data.
+        model: The network, its options and its initial weights.
+        train: How to train it.
+        export: How to export it.
+        seed: Seed of the weights, the order and the augmentation.
+    """
 
     task: Annotated[Named, BeforeValidator(name_or_table)]
     dataset: DatasetSettings = DatasetSettings(name=NO_DATASET)
@@ -58,6 +70,8 @@ def load_template(
     name: str | Path, overrides: dict[str, Any] | None = None, *, notify: Callable[[str], None] | None = None
 ) -> Template:
     """Load a template.
+
+        template = dlt.load_template("resnet8_digits", {"train.epochs": 3})
 
     Args:
         name: Name of a ready template, or path of a TOML file.

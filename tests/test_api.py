@@ -1,6 +1,8 @@
 """The Python API: the functions behind the command line."""
 
+import inspect
 import os
+import re
 import subprocess
 import sys
 
@@ -21,9 +23,10 @@ def test_onednn_is_enabled_unless_the_environment_disables_it(variables, expecte
     subprocess.run([sys.executable, "-c", code], env=environment, check=True)
 
 
-@pytest.mark.parametrize("name", [name for name in dlt.__all__ if name != "__version__"])
-def test_every_public_name_exists_and_has_a_docstring(name):
-    assert getattr(dlt, name).__doc__
+@pytest.mark.parametrize("name", [name for name in dir(dlt) if name != "__version__"])
+def test_every_public_name_has_a_docstring_with_an_example(name):
+    assert name in dlt.__all__
+    assert re.search(r"\n\n {4}.*\b(dlt\.|predictor\(|run\.)", inspect.getdoc(getattr(dlt, name)))
 
 
 def test_an_unknown_name_is_an_attribute_error():

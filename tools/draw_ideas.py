@@ -230,7 +230,7 @@ def training_losses(options: dict[str, Any], rate: float, epochs: int) -> list[f
             dlt.train(template, output=run.path)
         except FloatingPointError as error:
             print(error)
-        losses = [row["loss"] for row in run.history()]
+        losses = [row["loss"] for row in run.history_rows()]
     keras.backend.clear_session()
     label = ", ".join(f"{name}={value}" for name, value in options.items())
     by_epoch = " ".join(f"{loss:.4g}" for loss in losses)

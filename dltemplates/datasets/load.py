@@ -12,7 +12,7 @@ from dltemplates.datasets.spec import READING_RULES, IOSpec, rules_of
 from dltemplates.datasets.split_names import split_files, splits_of
 from dltemplates.datasets.tables.source import TableSource
 from dltemplates.features import Image, Series
-from dltemplates.settings import NO_DATASET, DatasetSettings, SettingsTable
+from dltemplates.settings import ARRAYS, NO_DATASET, DatasetSettings, SettingsTable
 
 
 def load_dataset(settings: DatasetSettings, *, from_file: bool = False, reference: IOSpec | None = None) -> Dataset:
@@ -20,7 +20,7 @@ def load_dataset(settings: DatasetSettings, *, from_file: bool = False, referenc
 
     A catalog name loads that dataset, optionally a variant after a colon (`gates:xor`). A path loads the user's folder,
     `.npz` or `.csv` (a table, or with `settings.series.window` a series). `package.module:function` is called with the
-    settings and returns a `Dataset`.
+    settings and returns a `Dataset`. `arrays` is the data that a Python program passed.
 
     Args:
         settings: The dataset's name, and how to read it.
@@ -32,6 +32,10 @@ def load_dataset(settings: DatasetSettings, *, from_file: bool = False, referenc
         ValueError: If there is no such dataset, or its data breaks a rule; the message says how to fix it.
     """
     name = settings.name
+    if name == ARRAYS:
+        from dltemplates.datasets.in_memory import in_memory
+
+        return in_memory(settings, reference=reference)
     path = Path(name).expanduser()
     if is_named(name):
         name = name.partition(":")[0]
@@ -68,7 +72,9 @@ def check_settings(settings: DatasetSettings, dataset: Dataset) -> None:
     Raises:
         ValueError: If the data does not use a setting.
     """
-    if not is_named(settings.name) and not _is_path(settings.name):  # the user's own code may use any setting
+    if (
+        not is_named(settings.name) and settings.name != ARRAYS and not _is_path(settings.name)
+    ):  # the user's own code may use any setting
         return
     kind, used = _kind_of(settings, dataset)
     for name, user in USED_BY.items():

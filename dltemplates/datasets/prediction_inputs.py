@@ -6,15 +6,20 @@ A new kind of feature with another reader registers it: `@read_inputs.register`.
 from __future__ import annotations
 
 import functools
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from dltemplates.datasets.images.layout import SUFFIXES, is_hidden
+from dltemplates.datasets.in_memory import as_frame
 from dltemplates.datasets.noise_inputs import read_noise
 from dltemplates.datasets.spec import IOSpec
-from dltemplates.features import Arrays, Feature, Horizon, Image, Noise, Series
+from dltemplates.features import Arrays, Feature, Horizon, Image, Noise, Series, columns_of
+from dltemplates.features.pixels import resize_image
 
 
 @dataclass(frozen=True)
@@ -102,3 +107,52 @@ def _files(inputs: Iterable[Path]) -> Iterator[Path]:
             yield path
         else:
             raise ValueError(f"An input must be an image file or a folder of them. Received: {path}. Check the path.")
+
+
+def read_arrays(reference: IOSpec, given: Any) -> list[PredictionInput]:
+    """Read a program's inputs to a prediction.
+
+    Args:
+        reference: The contract of the network.
+        given: A DataFrame of rows, or of a series to forecast; or an array (n, ...): images of any size, rows with the
+            columns of the training array, windows of a series, or noise.
+
+    Raises:
+        ValueError: If the network has other inputs, or there are no examples.
+    """
+    first, *others = reference.inputs
+    is_frame = not isinstance(given, np.ndarray)
+    if not is_frame and columns_of(first) and given.ndim == 2:
+        given, is_frame = as_frame(given), True
+    if is_frame:
+        with tempfile.TemporaryDirectory() as folder:  # with the rules for files, so that a cell has the same meaning
+            path = Path(folder) / "rows.csv"
+            given.to_csv(path, index=False)
+            examples = list(read_inputs(first, reference, [path]))
+        return [replace(example, name=str(place)) for place, example in enumerate(examples)]
+    if others or not len(given):
+        names = ", ".join(value.name for value in reference.inputs)
+        raise ValueError(
+            f"An array must hold examples of the network's one input. Received: {len(given)} examples for {names}. "
+            "Pass a DataFrame, or files."
+        )
+    return [PredictionInput(str(place), {first.name: _example(first, array)}) for place, array in enumerate(given)]
+
+
+def _example(first: Feature, array: np.ndarray) -> np.ndarray:
+    """Return one example (1, ...) of an input; an image gets the size of the input."""
+    if isinstance(first, Image):
+        if array.ndim == 2:
+            array = array[..., None]
+        if array.ndim != 3 or array.shape[-1] != first.shape[-1] or array.dtype != np.uint8:
+            raise ValueError(
+                f"Images must be uint8 (n, height, width, {first.shape[-1]}), 0 to 255. Received: {array.dtype} of "
+                f"shape (n, {', '.join(map(str, array.shape))}). Convert them, as in `np.uint8(255 * x)`."
+            )
+        array = resize_image(array, (first.shape[0], first.shape[1]), first.resize or "stretch")
+    if array.shape != first.shape:
+        raise ValueError(
+            f"Each example must have the shape of input `{first.name}`, {first.shape}. Received: {array.shape}. "
+            "Reshape the array."
+        )
+    return array[None]

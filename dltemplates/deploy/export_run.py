@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from dltemplates import catalog
+from dltemplates.datasets.in_memory import passed
 from dltemplates.deploy.export import Progress, export_system
 from dltemplates.deploy.report import ExportReport
 from dltemplates.runs import Run, load_run
@@ -23,6 +24,7 @@ STRING_INPUTS = "strings"  # folder and report name of the export with string in
 def export(
     run: Run | str | Path,
     *,
+    data: Any = None,
     formats: Sequence[str] | Literal["all"] | None = None,
     max_drop: str | float | None = None,
     input: str | None = None,
@@ -33,8 +35,11 @@ def export(
 ) -> ExportReport:
     """Export a run to the chosen formats, and check each file in its own runtime.
 
+        report = dlt.export(run, formats=["tflite:int8"])
+
     Args:
         run: A finished run, or its folder.
+        data: The arrays of a run on arrays, as in `train`.
         formats: Catalog keys, or `"all"`; by default the template's formats. An unsupported format fails if you name
             it, and is otherwise reported as not offered.
         max_drop: Greatest drop of the score: `0.01`, or `"1%"` of the float score; by default the template's.
@@ -60,7 +65,8 @@ def export(
     settings = _override(
         run.template.export, formats=all_formats, input=input, calibration=calibration, string_inputs=string_inputs
     )
-    task, dataset = load_for(run)
+    with passed(data):
+        task, dataset = load_for(run)
     servings = run.serving_models()
     # Before the export, so that an error leaves no file behind.
     string_serving = with_string_inputs(servings[WHOLE]) if settings.string_inputs else None

@@ -90,6 +90,9 @@ class FormatResult(Record):
 class ExportReport(Record):
     """The results of every format of a serving model.
 
+        report = dlt.export(run)
+        report.failed, report.result("tflite:int8").file
+
     Attributes:
         format_version: Version of this record; see `upgrade.py`.
         name: Name of the serving model.

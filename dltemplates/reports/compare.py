@@ -9,15 +9,17 @@ from typing import Any
 from rich.table import Table
 
 from dltemplates.deploy.report import load_run_report
-from dltemplates.runs import format_score, load_run
+from dltemplates.runs import Run, format_score, load_run
 from dltemplates.tasks.load_for import data_note
 
 
-def compare(paths: Sequence[str | Path]) -> dict[str, dict[str, Any]]:
+def compare(paths: Sequence[Run | str | Path]) -> dict[str, dict[str, Any]]:
     """Compare runs.
 
+        dlt.compare(["saved_models/mlp_digits", "saved_models/resnet8_digits"])
+
     Args:
-        paths: Run folders.
+        paths: Runs or their folders.
 
     Returns:
         For each run, by its path: its scores and sizes, the settings that differ between the runs, and under `data`
@@ -26,7 +28,8 @@ def compare(paths: Sequence[str | Path]) -> dict[str, dict[str, Any]]:
     Raises:
         ValueError: If a run is incomplete.
     """
-    runs = {str(path): load_run(path) for path in paths}
+    folders = [path.path if isinstance(path, Run) else path for path in paths]
+    runs = {str(path): load_run(path) for path in folders}
     settings = {name: run.template.flat() for name, run in runs.items()}
     keys = list(dict.fromkeys(key for flat in settings.values() for key in flat))
     differing = [key for key in keys if len({repr(flat.get(key)) for flat in settings.values()}) > 1]

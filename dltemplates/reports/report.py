@@ -6,7 +6,7 @@ import base64
 from collections.abc import Callable
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader
+from jinja2 import Environment, PackageLoader, Template
 
 from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.deploy.report import load_run_report
@@ -15,11 +15,11 @@ from dltemplates.figures.captions import CAPTIONS
 from dltemplates.runs import Run, atomic_write, format_score, load_run
 from dltemplates.tasks.load_for import data_note
 
-PICTURES = (".png", ".gif")
-
 
 def write_report(run: Run | str | Path, *, notify: Callable[[str | None], None] = lambda note: None) -> Path:
     """Write the `report.html` of a run.
+
+        dlt.write_report("saved_models/resnet8_digits")
 
     Args:
         run: A finished run, or its folder.
@@ -36,14 +36,11 @@ def write_report(run: Run | str | Path, *, notify: Callable[[str | None], None] 
     exports = load_run_report(run)
     note = data_note(run)
     notify(note)
-    environment = Environment(loader=PackageLoader("dltemplates", "reports"), autoescape=True, trim_blocks=True)
-    environment.filters["format_score"] = format_score
-    environment.filters["kilobytes"] = lambda size: f"{size / 1000:,.1f} kB"
-    page = environment.get_template("report.html").render(
+    page = load_page("report.html").render(
         run=run,
         record=run.record,
         template_text=run.template_path.read_text(encoding="utf-8"),
-        figures=_figures(run),
+        figures=figures_of(run),
         travelling=travelling_values(run.record.spec),
         exports=exports,
         data_note=note,
@@ -51,6 +48,14 @@ def write_report(run: Run | str | Path, *, notify: Callable[[str | None], None] 
     )
     atomic_write(run.report_path, page)
     return run.report_path
+
+
+def load_page(name: str) -> Template:
+    """Return a page of this folder, to render."""
+    environment = Environment(loader=PackageLoader("dltemplates", "reports"), autoescape=True, trim_blocks=True)
+    environment.filters["format_score"] = format_score
+    environment.filters["kilobytes"] = lambda size: f"{size / 1000:,.1f} kB"
+    return environment.get_template(name)
 
 
 def travelling_values(spec: DatasetSpec) -> list[dict[str, str]]:
@@ -72,9 +77,9 @@ def travelling_values(spec: DatasetSpec) -> list[dict[str, str]]:
     return rows
 
 
-def _figures(run: Run) -> list[dict[str, str]]:
+def figures_of(run: Run) -> list[dict[str, str]]:
     """Return the heading, caption and picture of each figure of a run; those without a caption come last."""
-    paths = {path.stem: path for path in sorted(run.figures_path.glob("*")) if path.suffix in PICTURES}
+    paths = run.figures()
     ordered = [name for name in CAPTIONS if name in paths] + [name for name in paths if name not in CAPTIONS]
     figures = []
     for name in ordered:

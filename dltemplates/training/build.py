@@ -28,6 +28,8 @@ def build(
 ) -> tuple[Path, Summary]:
     """Build a model or a template's network, and write its definition and fresh weights.
 
+        folder, summary = dlt.build("resnet20", sizes={"input_shape": (32, 32, 3), "num_outputs": 10})
+
     Args:
         name: A model of the catalog, `package.module:function`, a template, or a TOML file.
         sizes: The builder's sizes, such as `{"input_shape": (32, 32, 3), "num_outputs": 10}`; the paper's by default.

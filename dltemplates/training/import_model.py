@@ -61,6 +61,8 @@ def import_model(
 ) -> Run:
     """Import a `.keras` file as a run.
 
+        run = dlt.import_model("theirs.keras", task="classification", data="photographs", input_range=(0, 1))
+
     The run's network is float32 and takes any number of images. It returns what the model returns in inference.
 
     Args:

@@ -7,7 +7,9 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
+from dltemplates.datasets.in_memory import arrays_of, passed, template_on
 from dltemplates.datasets.spec import READING_RULES
 from dltemplates.deploy.memory import memory_note, weight_bytes
 from dltemplates.runs import Run, check_resume, latest_run_path, load_run, make_run, new_run_path
@@ -16,7 +18,7 @@ from dltemplates.template import Template
 from dltemplates.training.checkpoint import TrainingState, load_checkpoint
 from dltemplates.training.evaluators import evaluator_summary, missing_evaluator
 from dltemplates.training.prepare import Training, naming_broken_files, prepare
-from dltemplates.training.recording.progress import Reporter, Silent
+from dltemplates.training.recording.progress import Reporter, Silent, default_reporter
 from dltemplates.training.recording.run_record import begin_run, score_run
 from dltemplates.training.recording.run_writer import NullWriter, RunWriter
 from dltemplates.training.signals import StopRequest, stop_on_signals
@@ -34,9 +36,10 @@ TICK_SECONDS = 0.5  # between two reads of the loss, since each read waits for t
 
 
 def train(
-    template: Template,
+    template: Template | str | Path,
     *,
-    name: str = "run",
+    data: Any = None,
+    name: str | None = None,
     output: str | Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -48,9 +51,16 @@ def train(
 ) -> Run:
     """Train a template, or resume an interrupted training.
 
+        run = dlt.train("mlp_digits")
+        run = dlt.train("convnet_folder", data="photographs")
+        run = dlt.train("mlp_adult", data=(features, labels))
+
     Args:
-        template: The template.
-        name: Name of the run's folder in `saved_models/` if `output` is None.
+        template: A template, its name, or the path of its file.
+        data: The data in place of the template's: the name or path of a dataset; arrays or a DataFrame `x`; `(x, y)`;
+            or a dictionary of them with the keys `train`, `validation` and `test`. A run on arrays does not keep them:
+            pass them to `export` and `evaluate`, too.
+        name: Name of the run's folder in `saved_models/` if `output` is None; by default the template's.
         output: The run's folder.
         resume: Resume the run in `output`, or the newest run called `name`. With several workers, start a new run if
             there is none: all workers restart with the same command.
@@ -61,7 +71,7 @@ def train(
         devices: Number of devices on this machine. Several devices of a processor stay split until the process ends,
             and change the rounding of its later trainings.
         command: The command to show the user for resuming after an interruption.
-        reporter: Receives the progress; silent by default.
+        reporter: Receives the progress; by default it is shown on a terminal and in a notebook, and silent elsewhere.
 
     Returns:
         The finished run, with its best weights and their scores. Only the chief writes it. The other workers see it
@@ -74,8 +84,36 @@ def train(
         LostWorkersError: If another worker ended; the last checkpoint stays.
         KeyboardInterrupt: If the user or the machine asks to stop; the run can be resumed.
     """
+    template, own_name = template_on(template, data)
+    with passed(arrays_of(data)):
+        return _train(
+            template,
+            name=name or own_name,
+            output=output,
+            resume=resume,
+            overwrite=overwrite,
+            fail_on_bad_image=fail_on_bad_image,
+            strategy=strategy,
+            devices=devices,
+            command=command,
+            reporter=reporter or default_reporter(),
+        )
+
+
+def _train(
+    template: Template,
+    *,
+    name: str,
+    output: str | Path | None,
+    resume: bool,
+    overwrite: bool,
+    fail_on_bad_image: bool,
+    strategy: Strategy,
+    devices: int | None,
+    command: str,
+    reporter: Reporter,
+) -> Run:
     check_resume(resume, overwrite)
-    reporter = reporter or Silent()
     may_start_new = strategy in ("auto", "multiworker") and read_cluster() is not None
     run = run_to_resume(template, name, output, allow_missing=may_start_new) if resume else None
     if run is not None and run.record.state == "done":  # check before waiting for other workers: they may be gone

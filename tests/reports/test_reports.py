@@ -112,7 +112,7 @@ def test_the_values_that_travel_are_listed(run):
 
 
 def test_curves_have_a_panel_for_each_metric(small_run):
-    figure = curves_figure(small_run.history(), small_run.record.best_epoch)
+    figure = curves_figure(small_run.history_rows(), small_run.record.best_epoch)
     assert [axes.get_title() for axes in figure.axes] == ["learning rate", "loss", "accuracy", "top 5"]
     assert curves_figure([], 0).axes == []
 

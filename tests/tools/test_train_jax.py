@@ -77,8 +77,8 @@ def test_weights_come_back_as_a_run_with_the_same_scores(trained, tmp_path):
         assert f"accuracy {scores['accuracy']:.4f}" in line
         assert line in done.stdout
     assert f"of epoch {run.record.best_epoch} of 3, by Keras on {BACKEND}" in output
-    assert [row["epoch"] for row in run.history()] == [1, 2, 3]
-    assert {"step", "learning_rate", "loss", "val_accuracy", "seconds"} <= set(run.history()[0])
+    assert [row["epoch"] for row in run.history_rows()] == [1, 2, 3]
+    assert {"step", "learning_rate", "loss", "val_accuracy", "seconds"} <= set(run.history_rows()[0])
 
 
 def test_another_template_is_refused(tool, trained, tmp_path):

@@ -68,7 +68,7 @@ def batch(task, examples):
 
 
 def test_it_finds_boxes_better_than_a_constant_guess(run):
-    history = run.history()
+    history = run.history_rows()
     assert history[-1]["loss"] < history[0]["loss"] / 2
     assert history[-1]["loss"] == pytest.approx(history[-1]["boxes_loss"] + history[-1]["logits_loss"])
     train_split = load_dataset(run.template.dataset).split("train")
@@ -148,7 +148,7 @@ def test_losses_are_means_over_weighted_elements(run):
     validation = load_dataset(run.template.dataset).split("validation")
     images, targets, weights = batch(run.task(), validation.read(np.arange(len(validation))))
     outputs = {name: np.asarray(array) for name, array in run.model()(images).items()}
-    best = run.history()[run.record.best_epoch - 1]
+    best = run.history_rows()[run.record.best_epoch - 1]
     errors = np.abs(outputs["boxes"] - targets["boxes"]).mean(axis=-1)
     assert (weights["boxes"] == 0).any()
     assert best["val_boxes_loss"] == pytest.approx(errors[weights["boxes"] > 0].mean(), rel=1e-4)
@@ -201,7 +201,7 @@ def test_two_devices_take_the_same_step_as_one(tmp_path):
         done = run_dlt("train", tmp_path / "step.toml", "-o", tmp_path / name, *options, PYTHONPATH=paths)
         assert done.returncode == 0, done.stderr
         runs.append(Run(tmp_path / name))
-    (before,), (after,) = (each.history() for each in runs)
+    (before,), (after,) = (each.history_rows() for each in runs)
     assert before["boxes_loss"] > 0
     for name in before.keys() - {"seconds"}:
         assert after[name] == pytest.approx(before[name], abs=1e-6), name

@@ -37,7 +37,7 @@ def weights(run):
 
 def test_it_learns_to_steer_without_a_dataset(run):
     assert "dataset" not in TEMPLATE
-    history = run.history()
+    history = run.history_rows()
     assert len(history) == 6
     random = np.random.default_rng(0)
     chance = SimpleNamespace(whole=lambda inputs: {"values": random.normal(size=(1, 3))})

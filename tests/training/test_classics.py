@@ -36,14 +36,14 @@ def test_one_neuron_learns_linearly_separable_gates(gate, loss, tmp_path):
     run = run_of("perceptron_gates", tmp_path, dataset__name=f"gates:{gate}", task__loss=loss, train__epochs=12)
     assert run.record.scores["test"] == {"accuracy": 1.0}
     assert (run.figures_path / "boundary.png").is_file()
-    last = run.history()[-1]
+    last = run.history_rows()[-1]
     assert last["accuracy"] == 1
     assert (last["loss"] == 0) == (loss == "perceptron")
 
 
 def test_one_neuron_cannot_learn_xor(tmp_path):
     run = run_of("perceptron_gates", tmp_path, dataset__name="gates:xor", train__epochs=15)
-    history = run.history()
+    history = run.history_rows()
     assert len(history) == 15
     assert min(row["loss"] for row in history) > 0
     assert max(row["val_accuracy"] for row in history) <= 0.75

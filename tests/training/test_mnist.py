@@ -27,7 +27,7 @@ def trained(name, output, **settings):
 def test_a_latent_vector_of_two_numbers_matches_the_keras_example(tmp_path, template):
     run = trained(template, tmp_path / "run")
     assert run.record.spec.sizes["validation"] == 5000
-    assert min(row["val_reconstruction"] + row["val_kl"] for row in run.history()) <= 147
+    assert min(row["val_reconstruction"] + row["val_kl"] for row in run.history_rows()) <= 147
 
 
 def test_pretraining_helps_with_few_labels(tmp_path):
@@ -47,7 +47,7 @@ def test_a_generator_learns_all_digits(tmp_path):
     """The evaluator trains for a minute, the generator for a fourth of its epochs, which learn the most."""
     evaluator = trained("lenet5_mnist", tmp_path / "evaluator", **{"train.epochs": 2})
     run = trained("cgan_mnist", tmp_path / "run", **{"task.evaluator": str(evaluator.path), "train.epochs": 4})
-    distances = [row["val_fid"] for row in run.history()]
+    distances = [row["val_fid"] for row in run.history_rows()]
     assert distances[-1] < distances[0] / 2
     scores = run.record.scores["test"]
     assert scores["class_coverage"] >= 9

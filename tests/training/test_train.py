@@ -98,15 +98,15 @@ def test_ctrl_c_leaves_a_run_that_resumes_exactly(small_run, tmp_path):
         train(small_template(), output=tmp_path / "run", reporter=StopAt(2))
     run = Run(tmp_path / "run")
     assert run.record.state == "interrupted"
-    assert len(run.history()) == 2
+    assert len(run.history_rows()) == 2
     with np.load(list_checkpoints(run.checkpoint_path)[0]) as file:
-        assert json.loads(file["state"].tobytes())["step"] == run.history()[1]["step"]
+        assert json.loads(file["state"].tobytes())["step"] == run.history_rows()[1]["step"]
     resumed = train(small_template(), output=tmp_path / "run", resume=True)
     assert resumed.record.state == "done"
     assert_equal(weights(small_run), weights(resumed))
     assert_equal(checkpoint_arrays(small_run), checkpoint_arrays(resumed))
-    timeless = [{k: v for k, v in row.items() if k != "seconds"} for row in small_run.history()]
-    assert timeless == [{k: v for k, v in row.items() if k != "seconds"} for row in resumed.history()]
+    timeless = [{k: v for k, v in row.items() if k != "seconds"} for row in small_run.history_rows()]
+    assert timeless == [{k: v for k, v in row.items() if k != "seconds"} for row in resumed.history_rows()]
 
 
 def test_resuming_a_finished_run_changes_nothing(small_run):
@@ -152,7 +152,7 @@ def test_data_without_a_training_split_is_refused(tmp_path):
 
 
 def test_the_history_holds_the_learning_rate_of_the_last_step(small_run):
-    rates = [row["learning_rate"] for row in small_run.history()]
+    rates = [row["learning_rate"] for row in small_run.history_rows()]
     assert rates[0] == pytest.approx(0.01 * 17 / 18, rel=0.1)  # the last step of one epoch of warm-up
     assert rates[-1] > 0
 

@@ -39,7 +39,25 @@ def npz(path: Path, settings: DatasetSettings, *, reference: IOSpec | None = Non
     Raises:
         ValueError: If its keys, shapes or dtypes break a rule; names it.
     """
-    arrays = _rename(path, _read(path))
+    return array_images(_read(path), settings, source=path, reference=reference)
+
+
+def array_images(
+    arrays: dict[str, np.ndarray], settings: DatasetSettings, *, source: Path | str, reference: IOSpec | None = None
+) -> Dataset:
+    """Build a dataset from the arrays of a `.npz` of images.
+
+    Args:
+        arrays: The arrays by key.
+        settings: As in `npz`.
+        source: Where the arrays are from, for messages; its stem names a single class.
+        reference: As in `npz`.
+
+    Raises:
+        ValueError: As in `npz`.
+    """
+    path = Path(source)
+    arrays = _rename(path, arrays)
     names = arrays.pop("classes", None)
     written = [str(name) for name in names.ravel()] if names is not None and names.dtype.kind == "U" else []
     is_clean = rules_of(reference) >= 3

@@ -91,6 +91,11 @@ def make_reporter() -> Reporter:
     return ProgressBar() if sys.stderr.isatty() else PlainLines()
 
 
+def default_reporter() -> Reporter:
+    """Return a progress bar on a terminal and in a notebook, else a silent reporter, for the Python API."""
+    return ProgressBar() if sys.stderr.isatty() or console().is_jupyter else Silent()
+
+
 def format_row(row: dict[str, float], best: bool) -> str:
     """Format a row of the history in one line."""
     metrics = " ".join(

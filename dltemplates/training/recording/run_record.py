@@ -83,7 +83,7 @@ def score_run(run: Run, task: Task, dataset: Dataset, warnings: dict[str, str] |
     if whole and (weights := coefficients(whole)):
         figures["coefficients"] = coefficients_figure(weights)
         record.details["coefficients"] = {output.pop("output"): output for output in weights}
-    if history := run.history():
+    if history := run.history_rows():
         figures["curves"] = curves_figure(history, record.best_epoch)
     if warnings:
         record.details["warnings"] = warnings

@@ -31,7 +31,7 @@ def test_a_network_of_224x224_trains_and_every_file_passes(name, digit_folder, t
     file.write_text(template.to_toml())
     trained = run_dlt("train", file, "-o", run.path, timeout=None)
     assert trained.returncode == 0, trained.stderr
-    losses = [row["loss"] for row in run.history()]
+    losses = [row["loss"] for row in run.history_rows()]
     assert losses[-1] < losses[0]
     options = [part for key in FORMATS for part in ("--to", key)]
     exported = run_dlt("export", run.path, *options, "--max-drop", 0.25, timeout=None)

@@ -74,7 +74,7 @@ def network(tmp_path_factory, notes):
 
 
 def test_an_rbm_learns_to_reconstruct_images(machine):
-    rows = machine.history()
+    rows = machine.history_rows()
     assert len(rows) == 8
     assert rows[-1]["val_loss"] < 0.6 * rows[0]["val_loss"]
     assert rows[-1]["loss"] < 0.6 * rows[0]["loss"]
@@ -82,7 +82,7 @@ def test_an_rbm_learns_to_reconstruct_images(machine):
 
 def test_the_history_holds_free_energies_at_the_end_of_each_epoch(machine):
     """Over as many training as validation examples, evenly spread: the gap shows overfitting."""
-    row = machine.history()[-1]
+    row = machine.history_rows()[-1]
     data = prepare(template()).dataset
     layer = machine.model().get_layer("rbm").get_layer("hidden")
     energies = {}
@@ -101,7 +101,7 @@ def test_figures_of_an_rbm_are_drawn(machine):
 
 
 def test_an_rbm_is_evaluated(machine):
-    scores, row = machine.record.scores, machine.history()[machine.record.best_epoch - 1]
+    scores, row = machine.record.scores, machine.history_rows()[machine.record.best_epoch - 1]
     assert list(scores["test"]) == ["loss", "free_energy", "mean_activation"]
     assert 0.02 < scores["test"]["mean_activation"] < 0.9
     for name in ("loss", "free_energy"):
@@ -115,7 +115,7 @@ def test_the_stages_of_a_network_are_reported(network, notes):
         "stage 2 of 3: machine_2 alone, epochs 3 to 4",
         "stage 3 of 3: the whole network, epochs 5 to 7",
     ]
-    rows = network.history()
+    rows = network.history_rows()
     assert [row["epoch"] for row in rows] == [1, 2, 3, 4, 5, 6, 7]
     assert [row["step"] for row in rows] == [26, 52, 78, 104, 108, 112, 116]
     metrics = [{name.removeprefix("val_") for name in row if name.startswith("val_")} for row in rows]
@@ -220,7 +220,9 @@ def check_resume(whole, settings, step, path, monkeypatch):
         np.testing.assert_array_equal(array, second[name], err_msg=name)
     for one, other in zip(whole.model().get_weights(), resumed.model().get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
-    rows, others = ([{k: v for k, v in row.items() if k != "seconds"} for row in r.history()] for r in (whole, resumed))
+    rows, others = (
+        [{k: v for k, v in row.items() if k != "seconds"} for row in r.history_rows()] for r in (whole, resumed)
+    )
     assert rows == others
 
 
@@ -255,7 +257,7 @@ def test_two_devices_train_the_same_weights_as_one(kind, request, tmp_path):
     for first, second in zip(one.model().weights, two.model().weights, strict=True):
         assert np.ptp(np.asarray(first)) > 0
         np.testing.assert_allclose(np.asarray(second), np.asarray(first), rtol=0, atol=2e-6, err_msg=first.path)
-    for row, other in zip(one.history(), two.history(), strict=True):
+    for row, other in zip(one.history_rows(), two.history_rows(), strict=True):
         for name in row.keys() - {"seconds"}:
             assert other[name] == pytest.approx(row[name], abs=1e-4), name
 

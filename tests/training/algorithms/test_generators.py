@@ -98,7 +98,7 @@ def vae_run(folder):
 
 
 def test_the_history_holds_losses_and_scores_of_every_epoch(gan_run):
-    rows = gan_run.history()
+    rows = gan_run.history_rows()
     assert len(rows) == 2
     expected = ["loss", "generator_loss", "real_accuracy", "generated_accuracy"]
     judged = ["fid", "class_coverage", "confidence", "class_accuracy", "diversity"]
@@ -121,15 +121,15 @@ def test_class_accuracy_compares_generated_images_with_their_class(gan_run, eval
 
 
 def test_the_history_holds_both_terms_of_the_bound(vae_run):
-    assert vae_run.history()
-    for row in vae_run.history():
+    assert vae_run.history_rows()
+    for row in vae_run.history_rows():
         assert row["loss"] == pytest.approx(row["reconstruction"] + row["kl"], rel=1e-5)
         assert row["val_loss"] == pytest.approx(row["val_reconstruction"] + row["val_kl"], rel=1e-5)
         assert row["kl"] > 0
 
 
 def test_the_bound_is_a_score_of_every_split(vae_run):
-    scores, row = vae_run.record.scores, vae_run.history()[vae_run.record.best_epoch - 1]
+    scores, row = vae_run.record.scores, vae_run.history_rows()[vae_run.record.best_epoch - 1]
     assert list(scores["test"]) == ["loss", "reconstruction", "kl", "mse", "psnr"]
     for split in ("validation", "test"):
         assert scores[split]["loss"] == pytest.approx(scores[split]["reconstruction"] + scores[split]["kl"])
@@ -326,7 +326,7 @@ def test_only_the_first_worker_needs_the_evaluator(evaluator, tmp_path):
     for process in processes:
         _, errors = process.communicate(timeout=240)
         assert process.returncode == 0, errors
-    assert "val_class_coverage" in Run(tmp_path / "run").history()[-1]
+    assert "val_class_coverage" in Run(tmp_path / "run").history_rows()[-1]
 
 
 def test_images_without_classes_train_only_unconditional_models(tmp_path):
@@ -347,11 +347,11 @@ def test_images_without_classes_train_only_unconditional_models(tmp_path):
 def test_a_generator_learns_all_digits(evaluator, tmp_path):
     """The scores stated in the template, with another evaluator; about a minute on two cores."""
     run = train(load_template("dcgan_digits", {"task.evaluator": str(evaluator.path)}), output=tmp_path / "run")
-    distances = [row["val_fid"] for row in run.history()]
+    distances = [row["val_fid"] for row in run.history_rows()]
     assert np.mean(distances[-5:]) < np.mean(distances[:5]) / 4
     assert run.record.scores["test"]["class_coverage"] >= 9
     assert run.record.scores["test"]["diversity"] > 0.8
-    assert run.history()[-1]["val_class_coverage"] >= 9
+    assert run.history_rows()[-1]["val_class_coverage"] >= 9
     assert "warnings" not in run.record.details
 
 
@@ -370,7 +370,7 @@ def test_an_interruption_in_an_epoch_changes_no_bit(model, tmp_path, monkeypatch
     """Interrupted in the second epoch, as Ctrl-C does."""
     template = tiny(model, checkpoint_seconds=0)
     whole = train(template, output=tmp_path / "whole")
-    steps = int(whole.history()[0]["step"])
+    steps = int(whole.history_rows()[0]["step"])
     checkpoint = RunWriter.checkpoint
 
     def stopping(self, variables, state, extra):
@@ -394,7 +394,7 @@ def test_an_interruption_in_an_epoch_changes_no_bit(model, tmp_path, monkeypatch
     assert len(expected) > 20
     for name, array in expected.items():
         np.testing.assert_array_equal(found[name], array, err_msg=name)
-    for first_row, second_row in zip(whole.history(), resumed.history(), strict=True):
+    for first_row, second_row in zip(whole.history_rows(), resumed.history_rows(), strict=True):
         assert {**first_row, "seconds": 0} == {**second_row, "seconds": 0}
 
 
@@ -417,5 +417,5 @@ def test_two_devices_train_the_same_weights_as_one(model, tmp_path):
         expected = np.asarray(first)
         bound = 1e-5 * max(1, np.abs(expected).max())
         np.testing.assert_allclose(np.asarray(second), expected, rtol=0, atol=bound, err_msg=first.path)
-    for first, second in zip(*(run.history()[0].items() for run in runs), strict=True):
+    for first, second in zip(*(run.history_rows()[0].items() for run in runs), strict=True):
         assert first[0] == "seconds" or second[1] == pytest.approx(first[1], abs=2e-3), first[0]

@@ -84,7 +84,7 @@ def test_several_devices_train_the_same_weights_as_one(template_files, alone, ne
         # The running variance is not trained and may be large: allow 1e-6 of its size.
         bound = 1e-6 if one.trainable else 1e-6 * max(1, np.abs(expected).max())
         np.testing.assert_allclose(np.asarray(several), expected, rtol=0, atol=bound, err_msg=one.path)
-    for row, other in zip(single.history(), run.history(), strict=True):
+    for row, other in zip(single.history_rows(), run.history_rows(), strict=True):
         for name in row.keys() - {"seconds"}:
             assert other[name] == pytest.approx(row[name], abs=1e-5), name
 
