@@ -29,12 +29,12 @@ from dltemplates.datasets.row_splits import all_train
 from dltemplates.datasets.series.windows import TimeSource
 from dltemplates.datasets.source import ALL, SPLITS, BaseSource, Dataset, Joined, origin
 from dltemplates.datasets.spec import READING_RULES, DatasetSpec, IOSpec
-from dltemplates.datasets.splits import Strata
+from dltemplates.datasets.splits import VALIDATION_SHARE, Strata
 from dltemplates.datasets.tables.csv_table import with_a_target
 from dltemplates.datasets.whole import add_missing_splits
 from dltemplates.features import Image
 from dltemplates.runs import Run
-from dltemplates.settings import NO_DATASET, DatasetSettings, Named
+from dltemplates.settings import AUTO, NO_DATASET, DatasetSettings, Named
 from dltemplates.tasks.serving.contract import Contract
 from dltemplates.tasks.task import Task, check_data, make_task, task_class
 from dltemplates.template import Template
@@ -83,6 +83,8 @@ def load_for(
     if data is None:
         raise ValueError("An exported file does not know your data's path. Received: no dataset. Name it with --data.")
     _check_rules(rules)
+    if rules < 4 and data.validation == AUTO:
+        data = data.model_copy(update={"validation": VALIDATION_SHARE})
     is_file = not isinstance(owner, Template)
     read = _load(named, data, reference, rules, run, task_from_file=is_file, from_file=from_file)
     trained, is_kept = _trained_groups(run), _keeps_copies(data, run)

@@ -37,7 +37,7 @@ def noise_table(rows=ROWS):
 
 
 def template_of(path, **dataset):
-    return parse_template(SMALL | {"dataset": {"name": str(path)} | dataset})
+    return parse_template(SMALL | {"dataset": {"name": str(path), "validation": 0.1} | dataset})
 
 
 def rows_in(dataset, split):
@@ -258,14 +258,14 @@ def test_resuming_a_training_of_the_first_edition_is_refused(trained, tmp_path):
     run = as_first_edition(Run(tmp_path / "run"))
     run.save_record(run.record.model_copy(update={"state": "interrupted"}))
     with pytest.raises(
-        ValueError, match="Received: .*run, with rules 1; this version has rules 3. Finish the run with"
+        ValueError, match="Received: .*run, with rules 1; this version has rules 4. Finish the run with"
     ):
         train(run.template, output=run.path, resume=True)
 
 
 def test_reading_rules_of_a_later_version_are_refused(trained):
     contract = trained.run.serving().contract.model_copy(update={"reading_rules": READING_RULES + 1})
-    with pytest.raises(ValueError, match="`reading_rules` must be 1 to 3. Received: 4, from a later version"):
+    with pytest.raises(ValueError, match="`reading_rules` must be 1 to 4. Received: 5, from a later version"):
         load_for(contract, settings=trained.run.template.dataset)
 
 
