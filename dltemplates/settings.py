@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
     AfterValidator,
@@ -24,7 +24,7 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
 Count = Annotated[int, Field(gt=0, strict=True)]
 Whole = Annotated[int, Field(ge=0, lt=2**31, strict=True)]
 OpenShare = Annotated[float, Field(gt=0, lt=1, strict=True)]
-AUTO = "auto"  # a setting that depends on the data
+AUTO: Final = "auto"  # a setting that depends on the data
 
 
 class SettingsTable(BaseModel):

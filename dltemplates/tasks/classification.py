@@ -11,6 +11,7 @@ from dltemplates.datasets.spec import DatasetSpec, IOSpec, network_shape
 from dltemplates.features import AnyFeature, classes_of
 from dltemplates.tasks.model_signature import Shapes, vector_output
 from dltemplates.tasks.scoring.evaluation import Evaluation
+from dltemplates.tasks.scoring.intervals import mean_of
 from dltemplates.tasks.task import Arrays, SupervisedTask, probabilities_feature
 
 LOSSES = ("cross_entropy", "perceptron")
@@ -126,10 +127,10 @@ class Classification(SupervisedTask):
 
         label, probabilities, predicted = targets[self.target.name], outputs["probabilities"], self.decide(outputs)
         is_right, confidence = predicted == label, probabilities.max(axis=1)
-        scores = {"accuracy": float(np.mean(is_right))}
+        shares = {"accuracy": is_right}
         if len(self.classes) > 5:
             best = np.argsort(-probabilities, axis=1, kind="stable")[:, :5]
-            scores["top_5"] = float(np.mean((best == label[:, None]).any(axis=1)))
+            shares["top_5"] = (best == label[:, None]).any(axis=1)
         ids = range(len(self.classes))
         precision, recall, _, support = precision_recall_fscore_support(label, predicted, labels=ids, zero_division=0.0)
         details = {
@@ -144,7 +145,7 @@ class Classification(SupervisedTask):
             for d, t, p in zip(predicted, label, confidence, strict=True)
         ]
         return Evaluation(
-            scores,
+            {name: float(np.mean(right)) for name, right in shares.items()},
             targets,
             outputs,
             details,
@@ -152,7 +153,8 @@ class Classification(SupervisedTask):
             errors=np.where(is_right, 0.0, confidence),
             is_accuracy=True,
             captions=tuple(captions),
-            score_of=lambda units: float(np.mean(is_right[units])),
+            shares=shares,
+            score_of={name: mean_of(right) for name, right in shares.items()},
         )
 
     def decide(self, outputs: Arrays) -> np.ndarray:

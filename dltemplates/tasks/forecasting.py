@@ -16,7 +16,8 @@ import numpy as np
 from dltemplates.datasets.spec import DatasetSpec, IOSpec
 from dltemplates.features import Feature, Series, Time, columns_of
 from dltemplates.tasks.regression import Regression
-from dltemplates.tasks.scoring.evaluation import Evaluation
+from dltemplates.tasks.scoring.evaluation import Evaluation, ScoreOf
+from dltemplates.tasks.scoring.intervals import mean_of
 from dltemplates.tasks.task import Arrays
 
 if TYPE_CHECKING:
@@ -108,10 +109,15 @@ class Forecasting(Regression):
         errors = np.abs(forecast - future).mean(axis=1)
         mae = float(np.abs(forecast - future).mean())
         scores = {"mae": mae, "rmse": float(np.sqrt(np.square(forecast - future).mean()))}
+        mean_square = mean_of(np.square(forecast - future).mean(axis=1))
+        score_of: dict[str, ScoreOf] = {"mae": mean_of(errors), "rmse": lambda weights: np.sqrt(mean_square(weights))}
         for name, naive_forecast in naive.items():
+            naive_errors = np.abs(naive_forecast - future).mean(axis=1)
             error = float(np.abs(naive_forecast - future).mean())
             if error > 0:  # no forecast is better than a naive error of 0
-                scores["skill" if name == "last" else f"skill_{name}"] = 1 - mae / error
+                score = "skill" if name == "last" else f"skill_{name}"
+                scores[score] = 1 - mae / error
+                score_of[score] = _skill(errors, naive_errors)
         by_step = {name: self._by_step(array, future) for name, array in {"network": forecast, **naive}.items()}
         return Evaluation(
             scores,
@@ -121,7 +127,7 @@ class Forecasting(Regression):
             errors=errors,
             units=np.arange(len(future)) // (self.inputs[0].shape[0] + future.shape[1]),
             captions=tuple(f"mae {error:.3g}" for error in errors),
-            score_of=lambda rows: float(errors[rows].mean()),
+            score_of=score_of,
         )
 
     @staticmethod
@@ -144,6 +150,16 @@ class Forecasting(Regression):
             "forecast": forecast_figure(times, targets["future"], evaluation.outputs["forecast"], name=column),
             "error_by_step": steps_figure(by_step, name=column),
         }
+
+
+def _skill(errors: np.ndarray, naive_errors: np.ndarray) -> ScoreOf:
+    """Return the function from weights (draws, n) to the skills (draws,)."""
+
+    def skill(weights: np.ndarray) -> np.ndarray:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return 1 - (weights @ errors) / (weights @ naive_errors)
+
+    return skill
 
 
 def naive_forecasts(targets: Arrays) -> dict[str, np.ndarray]:

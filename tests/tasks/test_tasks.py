@@ -81,7 +81,9 @@ def test_a_task_trains_serves_scores_and_draws(name):
     assert len(task.format(outputs)) == 12
     evaluation = task.compare(targets, outputs)
     assert len(evaluation.captions) == len(evaluation.errors) == len(evaluation) == 12
-    assert evaluation.score_of(np.arange(12)) == pytest.approx(first)
+    assert set(evaluation.score_of) == set(scores)
+    for key, score_of in evaluation.score_of.items():
+        assert score_of(np.ones((2, 12))) == pytest.approx([scores[key]] * 2)
     assert not task.compare(targets, best_outputs(name)).errors.any()
     for figure in task.figures(task.compare(targets, outputs)).values():
         figure.canvas.draw()

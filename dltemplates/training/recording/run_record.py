@@ -24,6 +24,7 @@ from dltemplates.runs import Run, RunRecord, atomic_write
 from dltemplates.runtimes import KerasPredictor
 from dltemplates.tasks.assemble import without_auxiliary_inside
 from dltemplates.tasks.scoring.evaluation import WHOLE, Evaluation, System
+from dltemplates.tasks.scoring.intervals import score_intervals
 from dltemplates.tasks.serving.contract import ServingModel
 from dltemplates.tasks.serving.serving_examples import system_examples
 from dltemplates.tasks.task import Task
@@ -92,6 +93,7 @@ def score_run(run: Run, task: Task, dataset: Dataset, warnings: dict[str, str] |
         source = system_examples(servings, split, dataset.split(split))
         evaluation = task.evaluate(system, source)
         record.scores[split] = evaluation.scores
+        record.intervals[split] = score_intervals(evaluation)
         record.details[split] = evaluation.details
         if split == "test":
             figures |= task.figures(evaluation)
