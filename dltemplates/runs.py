@@ -24,6 +24,7 @@ from dltemplates.datasets.row_splits import RowSplits
 from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.errors import first_line
 from dltemplates.models.recursion import deep_networks
+from dltemplates.tasks.scoring.baselines import Baselines
 from dltemplates.tasks.scoring.intervals import ScoreInterval
 from dltemplates.tasks.serving.contract import ServingModel
 from dltemplates.template import Template, parse_template
@@ -65,6 +66,7 @@ class RunRecord(BaseModel):
         seconds: Training time without interruptions.
         scores: Scores by split.
         intervals: The evidence behind each score, by split; empty in runs of earlier versions.
+        baselines: Simple models on the same rows; None in runs of earlier versions.
         details: Other results of the task, by split.
         replaced: Image files that became unreadable during training, with the reasons. Other images replaced them.
         sha256: Digests of the files of the trained network.
@@ -84,6 +86,7 @@ class RunRecord(BaseModel):
     seconds: float = 0.0
     scores: dict[str, dict[str, float]] = {}
     intervals: dict[str, dict[str, ScoreInterval]] = {}
+    baselines: Baselines | None = None
     details: dict[str, dict[str, Any]] = {}
     replaced: dict[str, str] = {}
     sha256: dict[str, str] = {}

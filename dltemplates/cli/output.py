@@ -73,7 +73,7 @@ def scores(result: dict[str, Any]) -> None:
 def run_figures(run: Run) -> dict[str, Any]:
     """Return the path, state and scores of a run, ready for JSON."""
     record = run.record
-    shown = record.model_dump(mode="json", include={"state", "seconds", "scores", "intervals"})
+    shown = record.model_dump(mode="json", include={"state", "seconds", "scores", "intervals", "baselines"})
     return {"run": str(run.path), **shown}
 
 
@@ -90,11 +90,14 @@ def run_result(run: Run, as_json: bool) -> None:
         if note := run.split_note(split):
             lines[0] += f"; {note}"
         rows += [(split if place == 0 else "", line) for place, line in enumerate(lines)]
+    rows += [("baselines" if place == 0 else "", line) for place, line in enumerate(_baselines(run))]
     width = max(len(name) for name, _ in rows)
     for name, line in rows:
         click.echo(f"{name:{width}}  {line}")
     if record.intervals:
         click.echo(LEGEND)
+    if record.baselines and record.baselines.advice:
+        click.echo(record.baselines.advice)
     if skipped := list(record.spec.skipped.items()):
         more = f" and {len(skipped) - MAX_SKIPPED_LINES} more (run.json)" if len(skipped) > MAX_SKIPPED_LINES else ""
         named = "; ".join(f"{name}: {reason}" for name, reason in skipped[:MAX_SKIPPED_LINES])
@@ -107,6 +110,25 @@ def run_result(run: Run, as_json: bool) -> None:
         note_unknown(split, unknown)
     if replaced := record.replaced:
         click.echo(f"{len(replaced)} replaced, unreadable during training: {', '.join(replaced)}")
+
+
+def _baselines(run: Run) -> list[str]:
+    """Return a line for each baseline of a run, or why there are none."""
+    from dltemplates.runs import describe_score
+
+    baselines = run.record.baselines
+    if baselines is None:
+        return []
+    if baselines.none:
+        return [f"none: {baselines.none}"]
+    width = max(len(baseline.name) for baseline in baselines.results)
+    lines = []
+    for baseline in baselines.results:
+        name, score = next(iter(baseline.scores.items()), ("", 0.0))
+        shown = describe_score(score, baseline.intervals.get(name)) if name else f"skipped, {baseline.skipped}"
+        note = f"; {baseline.note}" if baseline.note else ""
+        lines.append(f"{baseline.name:{width}}  {f'{name} {shown}'.strip()}{note}")
+    return lines
 
 
 def note_unknown(split: str, unknown: dict[str, int]) -> None:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from dltemplates.datasets.source import Dataset
+from dltemplates.datasets.source import Dataset, Source, column
 from dltemplates.datasets.spec import DatasetSpec, IOSpec, network_shape
 from dltemplates.features import AnyFeature, classes_of
 from dltemplates.tasks.model_signature import Shapes, vector_output
@@ -27,6 +27,7 @@ class Classification(SupervisedTask):
     name = "classification"
     kind = "class"
     monitor = "val_accuracy"
+    linear_baseline = "logistic regression"
 
     def __init__(
         self,
@@ -156,6 +157,11 @@ class Classification(SupervisedTask):
             shares=shares,
             score_of={name: mean_of(right) for name, right in shares.items()},
         )
+
+    def baselines(self, train: Source, targets: Arrays) -> dict[str, Arrays]:
+        counts = np.bincount(column(train, self.target.name), minlength=len(self.classes))
+        shares = (counts / counts.sum()).astype(np.float32)
+        return {"largest class": {"probabilities": np.tile(shares, (len(targets[self.target.name]), 1))}}
 
     def decide(self, outputs: Arrays) -> np.ndarray:
         return outputs["probabilities"].argmax(axis=1)

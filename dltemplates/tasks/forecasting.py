@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from dltemplates.datasets.source import Source
 from dltemplates.datasets.spec import DatasetSpec, IOSpec
 from dltemplates.features import Feature, Series, Time, columns_of
 from dltemplates.tasks.regression import Regression
@@ -39,6 +40,7 @@ class Forecasting(Regression):
     input_kinds = ("series",)
     target_kinds = ("horizon", "history", "time")
     presented = "forecast"
+    linear_baseline = "linear autoregression"
 
     def __init__(self, spec: IOSpec, *, loss: Literal["mse", "mae"] = "mse", subtract_last: bool = False):
         """Create the task.
@@ -129,6 +131,10 @@ class Forecasting(Regression):
             captions=tuple(f"mae {error:.3g}" for error in errors),
             score_of=score_of,
         )
+
+    def baselines(self, train: Source, targets: Arrays) -> dict[str, Arrays]:
+        names = {"last": "last value", "seasonal": "last season"}
+        return {names[name]: {self.presented: forecast} for name, forecast in naive_forecasts(targets).items()}
 
     @staticmethod
     def _by_step(forecast: np.ndarray, future: np.ndarray) -> list[float]:

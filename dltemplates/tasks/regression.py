@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from dltemplates.datasets.source import Source, column
 from dltemplates.datasets.spec import DatasetSpec, network_shape
 from dltemplates.features import AnyFeature, Number, WithStatistics
 from dltemplates.tasks.model_signature import Shapes, vector_output
@@ -98,6 +99,10 @@ class Regression(SupervisedTask):
                 "r2": r2,
             },
         )
+
+    def baselines(self, train: Source, targets: Arrays) -> dict[str, Arrays]:
+        mean = column(train, self.target.name).mean(axis=0, dtype=np.float64)
+        return {"mean": {self.presented: np.tile(mean, (len(targets[self.target.name]), 1))}}
 
     def format(self, outputs: Arrays) -> list[dict[str, Any]]:
         return [{"value": row.tolist()} for row in outputs["value"]]
