@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 MAX_SKIPPED_LINES = 5
 SHOWN_SPLITS = ("test", "validation")  # test first: no epoch was chosen on it
-LEGEND = "after each score: its number of examples n, or how many are right; its 95% interval"
+LEGEND = "after each score: its number of independent examples n, or how many of them are right; its 95% interval"
 
 
 class OverBudgetError(Exception):

@@ -143,8 +143,8 @@ class ExportReport(Record):
 
     @property
     def unproven(self) -> tuple[str, ...]:
-        """The formats that passed although their 90% interval reaches beyond the budget."""
-        return tuple(r.format for r in self.results if r.gate and r.gate.interval and not r.gate.proven)
+        """The formats that passed although no 90% interval within the budget proves their drop."""
+        return tuple(r.format for r in self.results if r.verdict == "passed" and r.gate and not r.gate.proven)
 
     @property
     def evidence(self) -> dict[str, list[str]]:
@@ -198,8 +198,8 @@ class ExportReport(Record):
             if (check := result.splits.get("test")) and check.interval:
                 units.setdefault(check.interval.units, []).append(result.format)
         if len(units) < 2:
-            return next((f"{self.metric} on test: n = {count:,}" for count in units), None)
-        counts = (f"n = {count:,} for {', '.join(formats)}" for count, formats in units.items())
+            return next((f"{self.metric} on test: n = {count:,} independent examples" for count in units), None)
+        counts = (f"n = {count:,} independent examples for {', '.join(formats)}" for count, formats in units.items())
         return f"{self.metric} on test: {'; '.join(counts)}"
 
     def remarks(self, result: FormatResult) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ class ScoreInterval(BaseModel):
 
     Attributes:
         units: Number of independent units: images, rows, blocks of a series.
+        of_blocks: Whether a unit is a block of a series, with all examples that begin in it.
         right: Number of right units, if the score is their share.
         low: Lower end of the 95% interval; None if unknown.
         high: Upper end of the 95% interval; None if unknown.
@@ -35,13 +36,15 @@ class ScoreInterval(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     units: int
+    of_blocks: bool = False
     right: int | None = None
     low: float | None = None
     high: float | None = None
 
     def __str__(self) -> str:
         """Return a phrase such as `14 of 16, 0.64 to 0.97`."""
-        count = f"n = {self.units:,}" if self.right is None else f"{self.right:,} of {self.units:,}"
+        blocks = " blocks" if self.of_blocks else ""
+        count = f"n = {self.units:,}{blocks}" if self.right is None else f"{self.right:,} of {self.units:,}"
         return f"{count}, {self.range}" if self.range else count
 
     @property
@@ -67,12 +70,13 @@ def score_interval(evaluation: Evaluation, name: str) -> ScoreInterval:
     if name in evaluation.shares and evaluation.units is None:
         is_right = evaluation.shares[name]
         return share_interval(int(is_right.sum()), len(is_right))
+    interval = ScoreInterval(units=units, of_blocks=evaluation.units is not None)
     if name not in evaluation.score_of or units < 2:
-        return ScoreInterval(units=units)
+        return interval
     score_of = evaluation.score_of[name]
     scores = np.concatenate([score_of(weights) for weights in draw_weights(evaluation)])
     low, high = quantiles(scores, CONFIDENCE) or (None, None)
-    return ScoreInterval(units=units, low=low, high=high)
+    return interval.model_copy(update={"low": low, "high": high})
 
 
 def share_interval(right: int, units: int) -> ScoreInterval:
