@@ -68,10 +68,11 @@ def main(folder: Path) -> None:
     job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
     with np.load(folder / "rows.npz", allow_pickle=False) as file:
         rows = dict(file)
-    warnings.simplefilter("ignore")  # a fit that did not converge is a baseline too
     for name in job["names"]:
         started = time.monotonic()
-        predictions = predict(name, rows, job)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a fit that did not converge is a baseline too
+            predictions = predict(name, rows, job)
         temporary = folder / f"{name}.partial.npz"
         np.savez(temporary, predictions=predictions, seconds=time.monotonic() - started)
         os.replace(temporary, folder / f"{name}.npz")

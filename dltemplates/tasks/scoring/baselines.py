@@ -118,7 +118,7 @@ def fit_baselines(
             if any(isinstance(value, Image) for value in inputs):
                 train, note = _some_images(train)
             _write_job(Path(folder), names, task, train, test, dataset.spec, end)
-            _run_worker(Path(folder), end)
+            run_worker(Path(folder), end)
         except _SkippedError as error:
             reason = str(error)
         for name in names:
@@ -232,7 +232,7 @@ def _averages(size: int) -> np.ndarray:
     return matrix / matrix.sum(axis=1, keepdims=True)
 
 
-def _run_worker(folder: Path, end: float) -> None:
+def run_worker(folder: Path, end: float) -> None:
     """Fit the baselines in a process of its own, and end it when the time is over.
 
     Raises:

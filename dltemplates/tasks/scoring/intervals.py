@@ -56,7 +56,7 @@ class ScoreInterval(BaseModel):
         if not width:
             return f"{self.low:.4g} to {self.high:.4g}"
         digits = max(0 if self.right is None else 2, 1 - math.floor(math.log10(width)))  # two digits of the width
-        return f"{self.low:.{digits}f} to {self.high:.{digits}f}"
+        return f"{self.low:,.{digits}f} to {self.high:,.{digits}f}"
 
 
 def score_intervals(evaluation: Evaluation) -> dict[str, ScoreInterval]:
