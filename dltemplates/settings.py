@@ -168,6 +168,15 @@ class SeriesSettings(CsvSettings):
     columns: dict[str, ColumnKind] = {}
 
 
+def share_or_auto(value: Any) -> Any:
+    """Check a share that may be `auto`."""
+    if value != AUTO and not (isinstance(value, float) and 0 < value < 1):
+        raise ValueError(
+            f"a share must be `auto`, or a number greater than 0 and less than 1. Received: {value!r}. Try 0.1."
+        )
+    return value
+
+
 KINDS = ("images", "table", "series")  # of data, each with its own table of settings
 
 
@@ -195,7 +204,7 @@ class DatasetSettings(SettingsTable):
     images: Annotated[ImageSettings | None, BeforeValidator(none_or_table)] = None
     table: Annotated[TableSettings | None, BeforeValidator(none_or_table)] = None
     series: Annotated[SeriesSettings | None, BeforeValidator(none_or_table)] = None
-    validation: OpenShare | Literal["auto"] = AUTO
+    validation: Annotated[OpenShare | Literal["auto"], BeforeValidator(share_or_auto)] = AUTO
     test: OpenShare = 0.2
     split_seed: Whole = 0
     duplicates: Literal["drop", "keep"] = "drop"

@@ -245,7 +245,7 @@ def render(report: ExportReport) -> Group:
     table = Table(box=None, pad_edge=False, collapse_padding=True, header_style="bold")
     table.add_column("format", no_wrap=True)
     on_validation = ("drop\n(val)", "max error\n(val)", "changed\n(val)", "agreement\n(val)")
-    for heading in ("size", f"{report.metric}\n(test)", "95% interval\n(test)", *on_validation, "latency"):
+    for heading in ("size", f"{report.metric} (test)", "95% interval\n(test)", *on_validation, "latency"):
         table.add_column(heading, justify="right")
     table.add_column("verdict", no_wrap=True)
     notes: list[Text] = []

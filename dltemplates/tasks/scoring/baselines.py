@@ -32,7 +32,7 @@ MIN_SECONDS = 10.0  # for all baselines together
 TIME_SHARE = 0.1  # of the training time, if that is more
 THUMBNAIL = 16  # pixels, the longest side
 MAX_IMAGES = 5_000  # training images
-MAX_NUMBERS = 2**26  # in the rows of train and test: 256 MiB
+MAX_NUMBERS = 2**25  # in the rows of train and test: 128 MiB
 # On a busy machine, threads that wait actively made fits ten and more times slower.
 THREADS = {"OPENBLAS_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 LINEAR, BOOSTING = "linear", "boosting"  # of `baseline_worker.py`

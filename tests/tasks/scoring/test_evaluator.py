@@ -120,7 +120,10 @@ def test_an_evaluator_of_other_classes_is_refused_before_training(small_run, alo
 def test_one_validation_image_is_too_few_for_an_evaluator(alone):
     images = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 1)).astype("uint8")
     np.savez(alone / "few.npz", x=images, y=images.mean(axis=(1, 2, 3))[:, None])
-    table = GAN | {"dataset": {"name": str(alone / "few.npz")}, "train": GAN["train"] | {"batch_size": 4}}
+    table = GAN | {
+        "dataset": {"name": str(alone / "few.npz"), "validation": 0.1},
+        "train": GAN["train"] | {"batch_size": 4},
+    }
     with pytest.raises(ValueError, match=r"2 images of validation.*Received: 1\."):
         train(parse_template(table), output=alone / "run")
     assert not (alone / "run").exists()
