@@ -147,8 +147,11 @@ def test_a_missing_evaluator_is_trained_once(alone, monkeypatch):
     (path / "checkpoint").mkdir(parents=True)  # left by a training killed before it wrote run.json
     run = train(evaluator_summary("mlp_digits"), output=alone / "run", reporter=Notes())
     assert f"no trained evaluator yet: training it once, to {path}" in heard
-    accuracy = Run(path).record.scores["test"]["accuracy"]
-    assert f"scored by {path}, accuracy {accuracy:.4f} on test" in heard
+    score = Run(path).record.describe_score("test", "accuracy")
+    assert ", n = " in score or " of " in score
+    assert f"scored by {path}, test accuracy {score}" in heard
+    sizes = load_data("digits").spec.sizes
+    assert any(text.startswith("examples: ") and f"{sizes['test']} test" in text for text in heard)
     assert run.record.details["test"]["evaluator"]["run"] == str(path)
     assert missing_evaluator(Generation(spec, evaluator="mlp_digits"), spec) is None
 
