@@ -114,8 +114,8 @@ class Forecasting(Regression):
         mean_square = mean_of(np.square(forecast - future).mean(axis=1))
         score_of: dict[str, ScoreOf] = {"mae": mean_of(errors), "rmse": lambda weights: np.sqrt(mean_square(weights))}
         for name, naive_forecast in naive.items():
-            naive_errors = np.abs(naive_forecast - future).mean(axis=1)
-            error = float(np.abs(naive_forecast - future).mean())
+            all_errors = np.abs(naive_forecast.astype(np.float64) - future)
+            naive_errors, error = all_errors.mean(axis=1), float(all_errors.mean())
             if error > 0:  # no forecast is better than a naive error of 0
                 score = "skill" if name == "last" else f"skill_{name}"
                 scores[score] = 1 - mae / error

@@ -127,7 +127,9 @@ def fit_baselines(
                     predictions[name] = file["predictions"], float(file["seconds"])
     for name in names:
         baseline = Baseline(name=titles[name], note=note)
-        if name in predictions:
+        if name in predictions and not np.isfinite(predictions[name][0]).all():
+            results.append(baseline.model_copy(update={"skipped": "its predictions are not finite"}))
+        elif name in predictions:
             outputs, fit_seconds = predictions[name]
             baseline = baseline.model_copy(update={"seconds": fit_seconds})
             results.append(_scored(task, baseline, targets, {output: outputs}))

@@ -19,6 +19,7 @@ CONFIDENCE = 0.95
 DRAWS = 2_000
 MIN_DRAWS = 200
 MAX_DRAWN = 10_000_000  # units in all draws; beyond it, there are fewer draws
+MIN_WIDTH = 1e-6  # of an interval with two digits of its width
 NUMBERS_AT_ONCE = 2**22  # weights in memory
 
 
@@ -53,7 +54,7 @@ class ScoreInterval(BaseModel):
         if self.low is None or self.high is None:
             return ""
         width = self.high - self.low
-        if not width:
+        if width < MIN_WIDTH:
             return f"{self.low:.4g} to {self.high:.4g}"
         digits = max(0 if self.right is None else 2, 1 - math.floor(math.log10(width)))  # two digits of the width
         return f"{self.low:,.{digits}f} to {self.high:,.{digits}f}"

@@ -151,7 +151,7 @@ def test_a_series_has_naive_forecasts_and_an_autoregression(tmp_path):
     assert list(results) == ["last value", "last season", "linear autoregression"]
     last, season, linear = (baseline.scores["mae"] for baseline in results.values())
     assert linear < season < 1 < last
-    assert results["last value"].scores["skill"] == pytest.approx(0, abs=1e-6)
+    assert results["last value"].scores["skill"] == 0
     assert results["last value"].intervals["mae"].of_blocks
 
 
@@ -234,6 +234,19 @@ def test_a_worker_that_fails_is_said(own_process, monkeypatch):
     largest, *others = fit_baselines(Classification(data.spec), data).results
     assert largest.scores
     assert {baseline.skipped for baseline in others} == {"it failed: MemoryError: no more"}
+
+
+def test_predictions_that_are_not_finite_are_skipped(monkeypatch):
+    def write(folder, end):
+        np.savez(folder / "linear.npz", predictions=np.full((30, 1), np.nan), seconds=0.0)
+        np.savez(folder / "boosting.npz", predictions=np.zeros((30, 1)), seconds=0.5)
+
+    monkeypatch.setattr(baselines, "run_worker", write)
+    data = table(number=True)
+    _, linear, boosting = fit_baselines(Regression(data.spec), data).results
+    assert (linear.scores, linear.skipped) == ({}, "its predictions are not finite")
+    assert boosting.scores["mae"] > 0
+    assert boosting.seconds == 0.5
 
 
 def test_the_worker_needs_no_tensorflow():
