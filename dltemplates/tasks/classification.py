@@ -134,11 +134,12 @@ class Classification(SupervisedTask):
             shares["top_5"] = (best == label[:, None]).any(axis=1)
         ids = range(len(self.classes))
         precision, recall, _, support = precision_recall_fscore_support(label, predicted, labels=ids, zero_division=0.0)
+        counts = np.bincount(predicted, minlength=len(self.classes))
         details = {
             "confusion_matrix": confusion_matrix(label, predicted, labels=ids).tolist(),
             "per_class": [
-                {"class": name, "precision": float(p), "recall": float(r), "examples": int(n)}
-                for name, p, r, n in zip(self.classes, precision, recall, support, strict=True)
+                {"class": name, "precision": float(p), "recall": float(r), "examples": int(n), "predicted": int(k)}
+                for name, p, r, n, k in zip(self.classes, precision, recall, support, counts, strict=True)
             ],
         }
         captions = [

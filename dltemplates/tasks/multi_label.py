@@ -84,8 +84,16 @@ class MultiLabel(SupervisedTask):
             "exact_match": float(np.mean(is_exact)),
         }
         per_class = [
-            {"class": name, "precision": float(precision), "recall": float(recall), "examples": int(truth.sum())}
-            for name, (precision, recall, _, _), truth in zip(self.classes, rows, labels.T, strict=True)
+            {
+                "class": name,
+                "precision": float(precision),
+                "recall": float(recall),
+                "examples": int(truth.sum()),
+                "predicted": int(prediction.sum()),
+            }
+            for name, (precision, recall, _, _), truth, prediction in zip(
+                self.classes, rows, labels.T, predicted.T, strict=True
+            )
         ]
         captions = [
             self._names(d) + ("" if (d == t).all() else f"\nis {self._names(t)}")

@@ -192,6 +192,19 @@ def test_each_score_has_its_evidence_and_baselines_follow(run):
         assert f"{baseline.scores['accuracy']:.4f}<br><small>{baseline.intervals['accuracy']}</small>" in page
 
 
+def test_precision_and_recall_of_each_class_have_their_evidence(run):
+    record = run.record
+    (first, *others) = record.details["test"]["per_class"]
+    first |= {"precision": 0.75, "predicted": 4, "recall": 1.0, "examples": 3}
+    older = {name: value for name, value in others[0].items() if name != "predicted"}  # of an earlier version
+    record.details["test"]["per_class"] = [first, older]
+    run.save_record(record)
+    page = write_report(run).read_text()
+    assert "0.750<br><small>3 of 4, 0.30 to 0.95</small>" in page
+    assert "1.000<br><small>3 of 3, 0.44 to 1.00</small>" in page
+    assert f"{older['precision']:.3f}</td>" in page
+
+
 def test_skipped_baselines_and_advice_are_shown(run):
     skipped = Baseline(name="gradient boosting", skipped="it took too long", note="on <b>some</b> rows")
     for baselines, text in (

@@ -123,7 +123,7 @@ def test_classification_scores_accuracy_and_top_5_from_six_classes():
     assert task.compare(targets, outputs).scores == {"accuracy": 0.5, "top_5": 0.5}
     details = task.compare(targets, outputs).details
     assert details["confusion_matrix"][5][0] == 1
-    assert details["per_class"][0] == {"class": "a", "precision": 0.5, "recall": 1.0, "examples": 1}
+    assert details["per_class"][0] == {"class": "a", "precision": 0.5, "recall": 1.0, "examples": 1, "predicted": 2}
     five = TARGETS["classification"].model_copy(update={"classes": SIX[:5]})
     few = spec_of("classification").model_copy(update={"targets": (five,)})
     labels = {"label": np.array([0, 4])}
