@@ -239,6 +239,13 @@ def start_process(command: Sequence[str], *, dies_with_parent: bool = False, **o
     return subprocess.Popen(command, text=True, start_new_session=True, preexec_fn=preexec, **options)
 
 
+def search_path() -> str:
+    """Return the search path for modules of a child process: the one of this process without the current folder."""
+    current, package = os.getcwd(), str(Path(__file__).parents[1])
+    paths = [path for path in sys.path if path and os.path.abspath(path) != current]
+    return os.pathsep.join([*paths, package])  # last, as it may be the current folder itself
+
+
 def die_with_parent() -> None:
     """Make Linux kill this process when its parent ends for any reason. Other systems have no such call."""
     if sys.platform == "linux":

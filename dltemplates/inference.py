@@ -25,6 +25,7 @@ from dltemplates.settings import ARRAYS, DatasetSettings, ImageSettings, Named
 from dltemplates.tasks.load_for import load_for
 from dltemplates.tasks.parity import Parity
 from dltemplates.tasks.scoring.evaluation import WHOLE, System, infinite_examples
+from dltemplates.tasks.scoring.intervals import score_intervals
 from dltemplates.tasks.serving.contract import Contract
 from dltemplates.tasks.serving.serving_examples import contract_examples
 from dltemplates.tasks.task import Task, make_task
@@ -68,7 +69,8 @@ def evaluate(path: Run | str | Path, *, data: Any = None, split: str = "test", t
 
     Returns:
         A dictionary for JSON: `file`, `data`, `split`, `examples` (their number), `of` (examples in all splits),
-        `scores`, `details`, and `data_note`, the difference from the training data (None if there is none).
+        `scores`, `intervals` (the number of units and the 95% interval of each score), `note` (None, or what to know
+        about the scores), `details`, and `data_note`, the difference from the training data (None if there is none).
 
     Raises:
         ValueError: If the file, the data or the split does not fit.
@@ -95,6 +97,8 @@ def evaluate(path: Run | str | Path, *, data: Any = None, split: str = "test", t
         "examples": len(source),
         "of": sum(len(source) for name, source in dataset.splits.items() if name != ALL),
         "scores": evaluation.scores,
+        "intervals": {name: interval.model_dump() for name, interval in score_intervals(evaluation).items()},
+        "note": loaded.run.split_note(split) if loaded.run is not None and data is None else None,
         "details": evaluation.details,
         "data_note": dataset.note,
     } | ({"unknown": unknown} if (unknown := dataset.spec.unknown.get(split)) else {})

@@ -25,6 +25,8 @@ from dltemplates.datasets.row_splits import RowSplits
 from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.errors import first_line
 from dltemplates.models.recursion import deep_networks
+from dltemplates.tasks.scoring.baselines import Baselines
+from dltemplates.tasks.scoring.intervals import ScoreInterval
 from dltemplates.tasks.serving.contract import ServingModel
 from dltemplates.template import Template, parse_template
 from dltemplates.upgrade import read_record, upgrade_history, upgrade_run_record, upgrade_template
@@ -46,6 +48,11 @@ def format_score(figure: float) -> str:
     return f"{figure:.4f}" if figure == 0 or 1e-3 <= abs(figure) < 1e7 else f"{figure:.4g}"
 
 
+def describe_score(score: float, interval: ScoreInterval | None) -> str:
+    """Return a score with its evidence, such as `0.8750, 14 of 16, 0.64 to 0.97`."""
+    return format_score(score) if interval is None else f"{format_score(score)}, {interval}"
+
+
 class RunRecord(BaseModel):
     """The content of `run.json`: data, size, scores and state of a run.
 
@@ -61,6 +68,8 @@ class RunRecord(BaseModel):
         epochs: Number of trained epochs.
         seconds: Training time without interruptions.
         scores: Scores by split.
+        intervals: The evidence behind each score, by split; empty in runs of earlier versions.
+        baselines: Simple models on the same rows; None in runs of earlier versions.
         details: Other results of the task, by split.
         replaced: Image files that became unreadable during training, with the reasons. Other images replaced them.
         sha256: Digests of the files of the trained network.
@@ -68,7 +77,7 @@ class RunRecord(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    format_version: Literal["2.0"] = "2.0"
+    format_version: Literal["2.1"] = "2.1"
     state: Literal["running", "interrupted", "done"] = "running"
     spec: DatasetSpec
     parameters: int
@@ -79,9 +88,15 @@ class RunRecord(BaseModel):
     epochs: int = 0
     seconds: float = 0.0
     scores: dict[str, dict[str, float]] = {}
+    intervals: dict[str, dict[str, ScoreInterval]] = {}
+    baselines: Baselines | None = None
     details: dict[str, dict[str, Any]] = {}
     replaced: dict[str, str] = {}
     sha256: dict[str, str] = {}
+
+    def describe_score(self, split: str, name: str) -> str:
+        """Return a score with its evidence, such as `0.8750, 14 of 16, 0.64 to 0.97`."""
+        return describe_score(self.scores[split][name], self.intervals.get(split, {}).get(name))
 
 
 class Run:
@@ -116,6 +131,11 @@ class Run:
     def name(self) -> str:
         """The name of the folder."""
         return self.path.resolve().name
+
+    def split_note(self, split: str) -> str | None:
+        """Return what to know about the scores of a split; None for nothing."""
+        is_chosen = self.template.train.restore == "best" and self.record.epochs > 1
+        return "the epoch was chosen on these" if split == "validation" and is_chosen else None
 
     def sample_path(self, epoch: int) -> Path:
         """Return the path of the images generated after an epoch, counted from 1."""
@@ -282,7 +302,8 @@ class Run:
             record, template = self.record, self.template
         except (ValueError, OSError) as error:
             return f"broken: {first_line(error)}"
-        score = next((f", test {name} {value:.4f}" for name, value in record.scores.get("test", {}).items()), "")
+        first = next(iter(record.scores.get("test", {})), None)
+        score = "" if first is None else f", test {first} {record.describe_score('test', first)}"
         return f"{template.model.name} on {template.dataset.name}, {record.state}{score}"
 
     def save_weights(self, model: keras.Model) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
     AfterValidator,
@@ -24,6 +24,7 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
 Count = Annotated[int, Field(gt=0, strict=True)]
 Whole = Annotated[int, Field(ge=0, lt=2**31, strict=True)]
 OpenShare = Annotated[float, Field(gt=0, lt=1, strict=True)]
+AUTO: Final = "auto"  # a setting that depends on the data
 
 
 class SettingsTable(BaseModel):
@@ -168,6 +169,15 @@ class SeriesSettings(CsvSettings):
     columns: dict[str, ColumnKind] = {}
 
 
+def share_or_auto(value: Any) -> Any:
+    """Check a share that may be `auto`."""
+    if value != AUTO and not (isinstance(value, float) and 0 < value < 1):
+        raise ValueError(
+            f"a share must be `auto`, or a number greater than 0 and less than 1. Received: {value!r}. Try 0.1."
+        )
+    return value
+
+
 KINDS = ("images", "table", "series")  # of data, each with its own table of settings
 
 
@@ -180,8 +190,8 @@ class DatasetSettings(SettingsTable):
         images: Settings of images; `none` removes those of a template.
         table: Settings of a table; `none` removes those of a template.
         series: Settings of a series; `none` removes those of a template.
-        validation: Share of the training examples used for validation, if the data has no validation split. `mnist`
-            and `fashion_mnist` always use 5,000.
+        validation: Share of the training examples used for validation, if the data has no validation split. `auto`
+            uses the larger of 10% and 50 examples, at most 25%. `mnist` and `fashion_mnist` always use 5,000.
         test: Share of the examples used for testing, if the data has no test split.
         split_seed: Seed of these splits.
         duplicates: What to do with training examples that are also in the data's own validation or test split, and
@@ -195,7 +205,7 @@ class DatasetSettings(SettingsTable):
     images: Annotated[ImageSettings | None, BeforeValidator(none_or_table)] = None
     table: Annotated[TableSettings | None, BeforeValidator(none_or_table)] = None
     series: Annotated[SeriesSettings | None, BeforeValidator(none_or_table)] = None
-    validation: OpenShare = 0.1
+    validation: Annotated[OpenShare | Literal["auto"], BeforeValidator(share_or_auto)] = AUTO
     test: OpenShare = 0.2
     split_seed: Whole = 0
     duplicates: Literal["drop", "keep"] = "drop"

@@ -50,6 +50,22 @@ def load_tool(name):
     return module
 
 
+@pytest.fixture(scope="session", autouse=True)
+def quick_baselines():
+    """Fit baselines in this process, which has loaded scikit-learn already; tests of the worker start it again."""
+    from threadpoolctl import threadpool_limits
+
+    from dltemplates.tasks.scoring import baseline_worker, baselines
+
+    def fit(folder, end):
+        with threadpool_limits(1):
+            baseline_worker.main(folder)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(baselines, "run_worker", fit)
+        yield
+
+
 @pytest.fixture(scope="session")
 def small_run(tmp_path_factory):
     """Train one run; tests read it and never write it."""

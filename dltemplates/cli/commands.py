@@ -234,7 +234,6 @@ def evaluate(path, data, split, modules, as_json) -> None:
     """Score a run or an exported file on a split."""
     parse.import_modules(modules)
     from dltemplates.inference import evaluate
-    from dltemplates.runs import format_score
 
     result = evaluate(path, data=data, split=split)
     out.note(result["data_note"])
@@ -243,7 +242,7 @@ def evaluate(path, data, split, modules, as_json) -> None:
     else:
         examples = f"{result['examples']} of {result['of']} examples"
         out.show({"file": result["file"], "data": f"{result['data']} {split}, {examples}"})
-        out.show({name: format_score(value) for name, value in result["scores"].items()})
+        out.scores(result)
         out.note_unknown(split, result.get("unknown", {}))
 
 

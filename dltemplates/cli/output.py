@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from dltemplates.runs import Run
 
 MAX_SKIPPED_LINES = 5
+SHOWN_SPLITS = ("test", "validation")  # test first: no epoch was chosen on it
+LEGEND = "after each score: its number of independent examples n, or how many of them are right; its 95% interval"
 
 
 class OverBudgetError(Exception):
@@ -56,25 +58,46 @@ def short(name: str, value: Any) -> str:
             return str(value)
 
 
+def scores(result: dict[str, Any]) -> None:
+    """Print the scores of an evaluation, each with its evidence."""
+    from dltemplates.runs import describe_score
+    from dltemplates.tasks.scoring.intervals import ScoreInterval
+
+    intervals = {name: ScoreInterval(**interval) for name, interval in result["intervals"].items()}
+    show({name: describe_score(value, intervals[name]) for name, value in result["scores"].items()})
+    if result["note"]:
+        click.echo(f"{result['split']}: {result['note']}")
+    click.echo(LEGEND)
+
+
 def run_figures(run: Run) -> dict[str, Any]:
     """Return the path, state and scores of a run, ready for JSON."""
     record = run.record
-    return {"run": str(run.path), "state": record.state, "seconds": record.seconds, "scores": record.scores}
+    shown = record.model_dump(mode="json", include={"state", "seconds", "scores", "intervals", "baselines"})
+    return {"run": str(run.path), **shown}
 
 
 def run_result(run: Run, as_json: bool) -> None:
     """Print the path and scores of a run, and its warnings."""
-    from dltemplates.runs import format_score
-
     record = run.record
     if as_json:
         show(run_figures(run), True)
         return
-    figures = {
-        split: "  ".join(f"{name} {format_score(value)}" for name, value in scores.items())
-        for split, scores in record.scores.items()
-    }
-    show({"run": f"{run.path} (epoch {record.best_epoch} of {record.epochs} kept, {record.seconds:.0f} s)", **figures})
+    rows = [("run", f"{run.path} (epoch {record.best_epoch} of {record.epochs} kept, {record.seconds:.0f} s)")]
+    for split in sorted(record.scores, key=SHOWN_SPLITS.index):
+        width = max(map(len, record.scores[split]))
+        lines = [f"{name:{width}}  {record.describe_score(split, name)}" for name in record.scores[split]]
+        if note := run.split_note(split):
+            lines[0] += f"; {note}"
+        rows += [(split if place == 0 else "", line) for place, line in enumerate(lines)]
+    rows += [("baselines" if place == 0 else "", line) for place, line in enumerate(_baselines(run))]
+    width = max(len(name) for name, _ in rows)
+    for name, line in rows:
+        click.echo(f"{name:{width}}  {line}")
+    if record.intervals:
+        click.echo(LEGEND)
+    if record.baselines and record.baselines.advice:
+        click.echo(record.baselines.advice)
     if skipped := list(record.spec.skipped.items()):
         more = f" and {len(skipped) - MAX_SKIPPED_LINES} more (run.json)" if len(skipped) > MAX_SKIPPED_LINES else ""
         named = "; ".join(f"{name}: {reason}" for name, reason in skipped[:MAX_SKIPPED_LINES])
@@ -87,6 +110,25 @@ def run_result(run: Run, as_json: bool) -> None:
         note_unknown(split, unknown)
     if replaced := record.replaced:
         click.echo(f"{len(replaced)} replaced, unreadable during training: {', '.join(replaced)}")
+
+
+def _baselines(run: Run) -> list[str]:
+    """Return a line for each baseline of a run, or why there are none."""
+    from dltemplates.runs import describe_score
+
+    baselines = run.record.baselines
+    if baselines is None:
+        return []
+    if baselines.none:
+        return [f"none: {baselines.none}"]
+    width = max(len(baseline.name) for baseline in baselines.results)
+    lines = []
+    for baseline in baselines.results:
+        name, score = next(iter(baseline.scores.items()), ("", 0.0))
+        shown = describe_score(score, baseline.intervals.get(name)) if name else f"skipped, {baseline.skipped}"
+        note = f"; {baseline.note}" if baseline.note else ""
+        lines.append(f"{baseline.name:{width}}  {f'{name} {shown}'.strip()}{note}")
+    return lines
 
 
 def note_unknown(split: str, unknown: dict[str, int]) -> None:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from dltemplates.features import AnyFeature, Binary, ClassId, Feature, Image, Number, Series, columns_of
 
-READING_RULES = 3  # version of the rules for reading, splitting and ordering data
+READING_RULES = 4  # version of the rules for reading, splitting and ordering data
 
 
 class DatasetSpec(BaseModel):
@@ -26,6 +26,8 @@ class DatasetSpec(BaseModel):
         order: Digest of the ordered training examples; a resumed training must find the same.
         reading_rules: Version of the rules for reading, splitting and ordering data; 1 is the first edition.
         encoding: Encoding of a CSV file that is not in Unicode.
+        validation_share: Share of the training examples that validation took; None if the data has its own validation
+            split, and in runs of earlier versions.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -41,6 +43,7 @@ class DatasetSpec(BaseModel):
     order: str = ""
     reading_rules: int = 1
     encoding: str | None = None
+    validation_share: float | None = None
 
 
 class IOSpec(Protocol):

@@ -13,10 +13,12 @@ import numpy as np
 
 from dltemplates.datasets.row_splits import RowSplits
 from dltemplates.datasets.source import SPLITS
-from dltemplates.settings import DatasetSettings
+from dltemplates.settings import AUTO, DatasetSettings
 
 POOL = -1  # the group of classes too rare for a share of every split
 TRAIN_ONLY = -2  # the group of examples for train alone: one of each rare class
+VALIDATION_SHARE, MAX_VALIDATION_SHARE = 0.1, 0.25  # of `validation = "auto"`
+MIN_VALIDATION = 50  # examples; with fewer, the 95% interval of an accuracy is wider than 0.2
 
 Parts = dict[str, np.ndarray]
 
@@ -31,6 +33,19 @@ class Strata(NamedTuple):
 
     groups: np.ndarray
     names: tuple[str, ...] = ()
+
+
+def validation_share(setting: float | str, examples: int, *, minimum: int = MIN_VALIDATION) -> float:
+    """Return the share of the training examples for validation.
+
+    Args:
+        setting: `dataset.validation`: a share; or `auto`, the larger of 10% and `minimum` examples, at most 25%.
+        examples: Number of examples outside test.
+        minimum: Least number of validation examples, if they are at most 25%.
+    """
+    if setting != AUTO:
+        return float(setting)
+    return min(max(VALIDATION_SHARE, minimum / max(1, examples)), MAX_VALIDATION_SHARE)
 
 
 def choose_share(groups: np.ndarray, keys: Sequence[str], share: float, seed: int) -> np.ndarray:
@@ -63,13 +78,15 @@ def choose_share(groups: np.ndarray, keys: Sequence[str], share: float, seed: in
     return chosen
 
 
-def split_by_key(groups: np.ndarray, keys: Sequence[str] | None, *, validation: float, test: float, seed: int) -> Parts:
+def split_by_key(
+    groups: np.ndarray, keys: Sequence[str] | None, *, validation: float | str, test: float, seed: int
+) -> Parts:
     """Split examples into train, validation and test.
 
     Args:
         groups: The group (class) of each example, (n,) integers.
         keys: Texts that identify the examples; None for their positions.
-        validation: Share of the examples outside test; 0 for no such split.
+        validation: Share of the examples outside test, or `auto`; 0 for no such split.
         test: Share of all examples; 0 for no such split.
         seed: Another seed gives other splits.
 
@@ -82,7 +99,8 @@ def split_by_key(groups: np.ndarray, keys: Sequence[str] | None, *, validation: 
     keys = [str(index) for index in range(len(groups))] if keys is None else keys
     in_test = choose_share(groups, keys, test, seed)
     rest = np.flatnonzero(~in_test)
-    in_validation = choose_share(groups[rest], [keys[index] for index in rest.tolist()], validation, seed + 1)
+    share = validation_share(validation, len(rest))
+    in_validation = choose_share(groups[rest], [keys[index] for index in rest.tolist()], share, seed + 1)
     splits = {
         "train": rest[~in_validation],
         "validation": rest[in_validation],
@@ -168,7 +186,13 @@ def split_new_rows(
     split_of_group = dict(zip(known.group_hashes.tolist(), known.splits.tolist(), strict=True))
     present = set(known.splits.tolist())
     test = settings.test if SPLITS.index("test") in present else 0.0
-    validation = settings.validation if SPLITS.index("validation") in present else 0.0
+    of_validation = SPLITS.index("validation")
+    validation = 0.0
+    if of_validation in present:
+        known_validation = int((known.splits == of_validation).sum())
+        known_rest = int((known.splits != SPLITS.index("test")).sum())
+        is_auto = settings.validation == AUTO
+        validation = known_validation / known_rest if is_auto else validation_share(settings.validation, known_rest)
     splits = np.zeros(len(order), np.int64)
     for place, (value, group) in enumerate(zip(hashes[order].tolist(), groups[order].tolist(), strict=True)):
         split = split_of.get(value, split_of_group.get(group))

@@ -10,8 +10,16 @@ from dltemplates.datasets.row_splits import RowSplits
 from dltemplates.datasets.series.windows import TimeSource, cut
 from dltemplates.datasets.source import SPLITS, BaseSource, Dataset, origin, take
 from dltemplates.datasets.spec import READING_RULES
-from dltemplates.datasets.splits import Parts, Strata, split_by_key, split_examples, split_new_rows
-from dltemplates.settings import DatasetSettings
+from dltemplates.datasets.splits import (
+    MIN_VALIDATION,
+    Parts,
+    Strata,
+    split_by_key,
+    split_examples,
+    split_new_rows,
+    validation_share,
+)
+from dltemplates.settings import AUTO, DatasetSettings
 
 
 def add_missing_splits(
@@ -50,7 +58,9 @@ def add_missing_splits(
     train = dataset.split("train")
     base, _ = origin(train)
     warnings: list[str] = []
+    units = hashes if groups is None else groups
     if isinstance(base, TimeSource):
+        units = np.arange(len(hashes))  # equal rows of a series stay at their times
         starts = _starts(base, shares, known)
         parts = {
             split: np.arange(*part) for split, part in zip(SPLITS, pairwise((0, *starts, len(hashes))), strict=True)
@@ -61,7 +71,6 @@ def add_missing_splits(
     else:
         order = np.arange(len(hashes))
         keys = base.keys if isinstance(base, BaseSource) else None
-        units = hashes if groups is None else groups
         if known is not None and _has_known(hashes, units, known):
             order, parts = split_new_rows(hashes, units, known, shares)
         elif rules == 1:
@@ -75,8 +84,17 @@ def add_missing_splits(
         )
     splits = dataset.splits | new_splits
     ordered = {split: splits[split] for split in dict.fromkeys((*SPLITS, *splits)) if split in splits}
-    spec = dataset.spec.model_copy(update={"warnings": (*dataset.spec.warnings, *warnings)})
-    return Dataset(spec, ordered, rows)
+    share = None if "validation" not in missing else _used_share(settings, parts, units)
+    update = {"warnings": (*dataset.spec.warnings, *warnings), "validation_share": share}
+    return Dataset(dataset.spec.model_copy(update=update), ordered, rows)
+
+
+def _used_share(settings: DatasetSettings, parts: Parts, units: np.ndarray) -> float:
+    """Return the share of the units outside test that validation took."""
+    if settings.validation != AUTO:
+        return float(settings.validation)
+    train, validation = (len(np.unique(units[parts[split]])) if split in parts else 0 for split in SPLITS[:2])
+    return validation / max(1, train + validation)
 
 
 def _has_known(hashes: np.ndarray, groups: np.ndarray, known: RowSplits) -> bool:
@@ -88,7 +106,9 @@ def _starts(series: TimeSource, settings: DatasetSettings, known: RowSplits | No
     rows = len(series.times)
     if known is None:
         test = round(rows * (1 - settings.test))
-        return round(test * (1 - settings.validation)), test
+        # An example is a window: `MIN_VALIDATION` of them need that many rows and those of a window, less one.
+        share = validation_share(settings.validation, test, minimum=MIN_VALIDATION + series.need - 1)
+        return round(test * (1 - share)), test
     if series.is_dated and len(known.split_bounds):
         starts = np.searchsorted(series.times, known.split_bounds)
     else:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
+
+import numpy as np
 
 from dltemplates.settings import parse_drop
 
 ROUNDING = 1e-9
+Score = TypeVar("Score", float, np.ndarray)
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class Budget:
         """
         parse_drop(self.text)
 
-    def drop(self, float_score: float, score: float) -> float:
+    def drop(self, float_score: Score, score: Score) -> Score:
         """Return how much worse an export's score is than Keras's; negative if it is better."""
         return float_score - score if self.direction == "max" else score - float_score
 

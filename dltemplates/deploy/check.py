@@ -16,6 +16,7 @@ from dltemplates.deploy.parity import CheckError, Parity, PartReference, compare
 from dltemplates.deploy.report import SplitCheck
 from dltemplates.runtimes import KerasPredictor, Predictor
 from dltemplates.tasks.scoring.evaluation import WHOLE, Evaluation, System
+from dltemplates.tasks.scoring.intervals import score_interval
 from dltemplates.tasks.serving.contract import ServingModel
 from dltemplates.tasks.serving.serving_examples import part_examples, system_examples
 from dltemplates.tasks.task import Task
@@ -178,6 +179,7 @@ def _score_figures(keras: Evaluation, file: Evaluation, budget: Budget, max_erro
         max_error=max_error,
         changed=changed,
         agreement=agreement,
+        interval=score_interval(file, next(iter(file.scores))),
     )
 
 

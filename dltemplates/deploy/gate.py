@@ -12,11 +12,11 @@ import numpy as np
 from pydantic import BaseModel
 
 from dltemplates.deploy.budget import Budget
-from dltemplates.tasks.scoring.evaluation import Evaluation
+from dltemplates.tasks.scoring.evaluation import Evaluation, ScoreOf
+from dltemplates.tasks.scoring.intervals import count_units, draw_weights, mean_of, quantiles
 
 CONFIDENCE = 0.9  # of the two-sided interval of the drop
 MIN_UNITS = 10  # a score of fewer units says nothing
-DRAWS = 2_000
 
 
 class GateResult(BaseModel):
@@ -105,11 +105,6 @@ def _decide_share(name: str, keras: np.ndarray, file: np.ndarray, allowed: float
     )
 
 
-def count_units(evaluation: Evaluation) -> int:
-    """Return the number of independent units of an evaluation."""
-    return len(evaluation) if evaluation.units is None else len(np.unique(evaluation.units))
-
-
 def tango_interval(lost: int, gained: int, units: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
     """Return Tango's score interval for the difference of two shares of the same units.
 
@@ -149,33 +144,18 @@ def tango_interval(lost: int, gained: int, units: int, confidence: float = CONFI
 
 
 def bootstrap_interval(keras: Evaluation, file: Evaluation, budget: Budget) -> tuple[float, float] | None:
-    """Return the interval of the drop by a paired bootstrap over units; None if a subset cannot be scored."""
-    members = _unit_rows(keras)
-    random = np.random.default_rng(0)
-    drops = np.empty(DRAWS)
-    for draw in range(DRAWS):
-        chosen = random.integers(0, len(members), len(members))
-        rows = chosen if keras.units is None else np.concatenate([members[unit] for unit in chosen])
-        scores = [_subset_score(each, rows) for each in (keras, file)]
-        if scores[0] is None or scores[1] is None:
-            return None
-        drops[draw] = budget.drop(scores[0], scores[1])
-    drops = drops[np.isfinite(drops)]  # a draw may lack a class
-    if len(drops) < DRAWS / 2:
+    """Return the interval of the drop by a paired bootstrap over units; None if the score cannot be resampled."""
+    functions = [_resampled(each) for each in (keras, file)]
+    if functions[0] is None or functions[1] is None:
         return None
-    low, high = np.quantile(drops, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return float(low), float(high)
+    keras_score, file_score = functions[0], functions[1]
+    drops = [budget.drop(keras_score(weights), file_score(weights)) for weights in draw_weights(keras)]
+    return quantiles(np.concatenate(drops), CONFIDENCE)
 
 
-def _unit_rows(evaluation: Evaluation) -> list[np.ndarray]:
-    """Return the indices of the examples of each unit."""
-    if evaluation.units is None:
-        return [np.array([row]) for row in range(len(evaluation))]
-    _, unit_indices, counts = np.unique(evaluation.units, return_inverse=True, return_counts=True)
-    return np.split(np.argsort(unit_indices, kind="stable"), np.cumsum(counts)[:-1])
-
-
-def _subset_score(evaluation: Evaluation, rows: np.ndarray) -> float | None:
-    if evaluation.score_of is not None:
-        return evaluation.score_of(rows)
-    return None if evaluation.errors is None else float(evaluation.errors[rows].mean())
+def _resampled(evaluation: Evaluation) -> ScoreOf | None:
+    """Return the first score as a function of weights (draws, n), or the mean error in its place; None without both."""
+    name = next(iter(evaluation.scores))
+    if name in evaluation.score_of:
+        return evaluation.score_of[name]
+    return None if evaluation.errors is None else mean_of(evaluation.errors)

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from dltemplates import runs
 from dltemplates.deploy.gate import GateResult
+from dltemplates.tasks.scoring.intervals import ScoreInterval
 from dltemplates.tasks.serving.file_digest import REPORT_FILE
 from dltemplates.upgrade import read_record, upgrade_report
 
@@ -38,6 +39,7 @@ class SplitCheck(Record):
             Keras's output; None if the outputs of this split were not compared.
         changed: Number of decisions that differ from Keras's; None for a task without decisions.
         agreement: Share of decisions that equal Keras's.
+        interval: The evidence behind the file's score; None in reports of earlier versions.
     """
 
     examples: int
@@ -47,6 +49,7 @@ class SplitCheck(Record):
     max_error: float | None = None
     changed: int | None = None
     agreement: float | None = None
+    interval: ScoreInterval | None = None
 
 
 class FormatResult(Record):
@@ -109,7 +112,7 @@ class ExportReport(Record):
         data_note: How the data differs from the run's training data; None if it is the same.
     """
 
-    format_version: Literal["1.2"] = "1.2"
+    format_version: Literal["1.3"] = "1.3"
     name: str
     task: str
     metric: str
@@ -143,8 +146,8 @@ class ExportReport(Record):
 
     @property
     def unproven(self) -> tuple[str, ...]:
-        """The formats that passed although their 90% interval reaches beyond the budget."""
-        return tuple(r.format for r in self.results if r.gate and r.gate.interval and not r.gate.proven)
+        """The formats that passed although no 90% interval within the budget proves their drop."""
+        return tuple(r.format for r in self.results if r.verdict == "passed" and r.gate and not r.gate.proven)
 
     @property
     def evidence(self) -> dict[str, list[str]]:
@@ -190,6 +193,18 @@ class ExportReport(Record):
             }
         )
 
+    @property
+    def tested_on(self) -> str | None:
+        """The number of independent units behind the scores on test; None if unknown."""
+        units: dict[int, list[str]] = {}
+        for result in self.results:
+            if (check := result.splits.get("test")) and check.interval:
+                units.setdefault(check.interval.units, []).append(result.format)
+        if len(units) < 2:
+            return next((f"{self.metric} on test: n = {count:,} independent examples" for count in units), None)
+        counts = (f"n = {count:,} independent examples for {', '.join(formats)}" for count, formats in units.items())
+        return f"{self.metric} on test: {'; '.join(counts)}"
+
     def remarks(self, result: FormatResult) -> tuple[str, ...]:
         """Return the remarks on a result, and its budget if that is another than the report's."""
         if result.max_drop in (None, self.max_drop):
@@ -233,7 +248,7 @@ def render(report: ExportReport) -> Group:
     table = Table(box=None, pad_edge=False, collapse_padding=True, header_style="bold")
     table.add_column("format", no_wrap=True)
     on_validation = ("drop\n(val)", "max error\n(val)", "changed\n(val)", "agreement\n(val)")
-    for heading in ("size", f"{report.metric} (test)", *on_validation, "latency"):
+    for heading in ("size", f"{report.metric} (test)", "95% interval\n(test)", *on_validation, "latency"):
         table.add_column(heading, justify="right")
     table.add_column("verdict", no_wrap=True)
     notes: list[Text] = []
@@ -246,6 +261,8 @@ def render(report: ExportReport) -> Group:
         Text(f"{result.format}: {_operators(result.operators)}", "dim") for result in report.results if result.operators
     ]
     notes += [Text(f"{', '.join(keys)}: {evidence}") for evidence, keys in report.evidence.items()]
+    if counts := report.tested_on:
+        notes.append(Text(counts))
     legend = (
         f"The drop on validation (val) decides: at most {report.max_drop}. "
         "Max error: the greatest difference from Keras, divided by the range of Keras's output. "
@@ -260,12 +277,13 @@ def _figures(result: FormatResult) -> list[str]:
     size = "" if result.size is None else f"{result.size / 1000:,.1f} kB"
     latency = "" if result.latency_ms is None else f"{result.latency_ms:.3f} ms"
     if validation is None:
-        return [size, "", "", "", "", "", latency]
+        return [size, "", "", "", "", "", "", latency]
     changed = "" if validation.changed is None else f"{validation.changed} of {validation.examples}"
     agreement = "" if validation.agreement is None else f"{validation.agreement:.4f}"
     score = "" if test is None else f"{test.score:.4f}"
     error = "" if validation.max_error is None else f"{validation.max_error:.1e}"
-    return [size, score, f"{validation.drop:.4f}", error, changed, agreement, latency]
+    interval = "" if test is None or test.interval is None else test.interval.range
+    return [size, score, interval, f"{validation.drop:.4f}", error, changed, agreement, latency]
 
 
 def _operators(operators: dict[str, int]) -> str:

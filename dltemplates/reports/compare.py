@@ -36,7 +36,12 @@ def compare(paths: Sequence[Run | str | Path]) -> dict[str, dict[str, Any]]:
     rows: dict[str, dict[str, Any]] = {}
     for name, run in runs.items():
         record = run.record
-        scores = {f"{split} {key}": value for split, part in record.scores.items() for key, value in part.items()}
+        scores: dict[str, Any] = {}
+        for split, part in record.scores.items():
+            for key, value in part.items():
+                scores[f"{split} {key}"] = value
+                if interval := record.intervals.get(split, {}).get(key):
+                    scores[f"{split} {key}, n and 95%"] = str(interval)
         sizes = {"parameters": record.parameters, "macs": record.macs, "seconds": round(record.seconds, 1)}
         exports = load_run_report(run)
         results = exports.results if exports is not None and exports.is_of(run) else ()

@@ -14,6 +14,7 @@ from dltemplates.features import Category, Number, WithStatistics, classes_of, c
 from dltemplates.figures.captions import CAPTIONS
 from dltemplates.runs import Run, atomic_write, format_score, load_run
 from dltemplates.tasks.load_for import data_note
+from dltemplates.tasks.scoring.intervals import share_interval
 
 
 def write_report(run: Run | str | Path, *, notify: Callable[[str | None], None] = lambda note: None) -> Path:
@@ -54,6 +55,7 @@ def load_page(name: str) -> Template:
     """Return a page of this folder, to render."""
     environment = Environment(loader=PackageLoader("dltemplates", "reports"), autoescape=True, trim_blocks=True)
     environment.filters["format_score"] = format_score
+    environment.filters["evidence"] = lambda share, units: share_interval(round(share * units), units)
     environment.filters["kilobytes"] = lambda size: f"{size / 1000:,.1f} kB"
     return environment.get_template(name)
 

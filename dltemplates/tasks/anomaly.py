@@ -7,16 +7,19 @@ Autoencoders with Nonlinear Dimensionality Reduction", MLSDA 2014, https://doi.o
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from dltemplates.datasets.names import same_as
-from dltemplates.datasets.source import Dataset, Source, batches_of, column, join_batches
+from dltemplates.datasets.series.windows import LabeledWindowSource
+from dltemplates.datasets.source import Dataset, Source, batches_of, column, join_batches, origin
 from dltemplates.datasets.spec import DatasetSpec, IOSpec, reconstructs_input
 from dltemplates.datasets.splits import Strata
 from dltemplates.features import Binary, Feature, Number, classes_of, columns_of
 from dltemplates.tasks.reconstruction import Reconstruction
+from dltemplates.tasks.scoring import ranking
 from dltemplates.tasks.scoring.anomaly_labels import TRUTH, LabeledSource, anomalies_of, check_both, normal_of
 from dltemplates.tasks.scoring.evaluation import Evaluation, System
 from dltemplates.tasks.task import Arrays
@@ -172,7 +175,11 @@ class Anomaly(Reconstruction):
         """Score all outputs together, since a ranking needs them all; of the targets, keep only the anomaly labels."""
         batches = [({TRUTH.name: targets[TRUTH.name]}, outputs) for targets, outputs in system.whole.batches(source)]
         labels, outputs = zip(*batches, strict=True)
-        return self.compare(join_batches(labels), join_batches(outputs))
+        evaluation = self.compare(join_batches(labels), join_batches(outputs))
+        base, positions = origin(source)
+        if isinstance(base, LabeledWindowSource):  # windows that overlap in time form one unit
+            evaluation = replace(evaluation, units=base.starts[positions] // base.need)
+        return evaluation
 
     def compare(self, targets: Arrays, outputs: Arrays) -> Evaluation:
         from sklearn.metrics import average_precision_score, precision_score, recall_score, roc_auc_score
@@ -193,10 +200,7 @@ class Anomaly(Reconstruction):
             "false_alarms": int((decisions & (1 - truth)).sum()),
         }
 
-        def roc_auc(rows: np.ndarray) -> float:
-            labels = truth[rows]
-            return float(roc_auc_score(labels, score[rows])) if 0 < labels.sum() < len(labels) else float("nan")
-
+        found, flagged = decisions * truth, decisions == 1
         return Evaluation(
             scores,
             targets,
@@ -205,7 +209,13 @@ class Anomaly(Reconstruction):
             decisions=decisions,
             errors=(decisions != truth) * score,
             captions=tuple(f"{each:.3g}" for each in score),
-            score_of=roc_auc,
+            shares={"precision": found[flagged] == 1, "recall": found[truth == 1] == 1},
+            score_of={
+                "roc_auc": lambda weights: ranking.roc_auc(truth, score, weights),
+                "pr_auc": lambda weights: ranking.average_precision(truth, score, weights),
+                "precision": lambda weights: (weights @ found) / np.maximum(weights @ decisions, 1),
+                "recall": lambda weights: (weights @ found) / np.maximum(weights @ truth, 1),
+            },
         )
 
     def decide(self, outputs: Arrays) -> np.ndarray:

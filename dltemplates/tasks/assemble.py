@@ -10,7 +10,9 @@ import keras
 from dltemplates.compat import flatten_layers
 from dltemplates.datasets.load import is_named
 from dltemplates.datasets.spec import DatasetSpec
+from dltemplates.datasets.splits import VALIDATION_SHARE
 from dltemplates.features import AnyFeature, Category, Feature, Image, Number, WithStatistics
+from dltemplates.settings import AUTO
 from dltemplates.tasks.serving.contract import Contract, ServingModel, Split
 from dltemplates.tasks.serving.serving_examples import outputs_of
 from dltemplates.template import Template
@@ -183,6 +185,9 @@ def make_contract(spec: DatasetSpec, template: Template, outputs: tuple[AnyFeatu
         name: Name of the serving model.
     """
     data = template.dataset
+    if data.validation == AUTO:  # a file holds the share, which earlier versions read too
+        share = VALIDATION_SHARE if spec.validation_share is None else spec.validation_share
+        data = data.model_copy(update={"validation": share})
     is_known = is_named(data.name)
     return Contract(
         name=name,

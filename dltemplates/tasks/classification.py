@@ -6,11 +6,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from dltemplates.datasets.source import Dataset
+from dltemplates.datasets.source import Dataset, Source, column
 from dltemplates.datasets.spec import DatasetSpec, IOSpec, network_shape
 from dltemplates.features import AnyFeature, classes_of
 from dltemplates.tasks.model_signature import Shapes, vector_output
 from dltemplates.tasks.scoring.evaluation import Evaluation
+from dltemplates.tasks.scoring.intervals import mean_of
 from dltemplates.tasks.task import Arrays, SupervisedTask, probabilities_feature
 
 LOSSES = ("cross_entropy", "perceptron")
@@ -26,6 +27,7 @@ class Classification(SupervisedTask):
     name = "classification"
     kind = "class"
     monitor = "val_accuracy"
+    linear_baseline = "logistic regression"
 
     def __init__(
         self,
@@ -126,17 +128,18 @@ class Classification(SupervisedTask):
 
         label, probabilities, predicted = targets[self.target.name], outputs["probabilities"], self.decide(outputs)
         is_right, confidence = predicted == label, probabilities.max(axis=1)
-        scores = {"accuracy": float(np.mean(is_right))}
+        shares = {"accuracy": is_right}
         if len(self.classes) > 5:
             best = np.argsort(-probabilities, axis=1, kind="stable")[:, :5]
-            scores["top_5"] = float(np.mean((best == label[:, None]).any(axis=1)))
+            shares["top_5"] = (best == label[:, None]).any(axis=1)
         ids = range(len(self.classes))
         precision, recall, _, support = precision_recall_fscore_support(label, predicted, labels=ids, zero_division=0.0)
+        counts = np.bincount(predicted, minlength=len(self.classes))
         details = {
             "confusion_matrix": confusion_matrix(label, predicted, labels=ids).tolist(),
             "per_class": [
-                {"class": name, "precision": float(p), "recall": float(r), "examples": int(n)}
-                for name, p, r, n in zip(self.classes, precision, recall, support, strict=True)
+                {"class": name, "precision": float(p), "recall": float(r), "examples": int(n), "predicted": int(k)}
+                for name, p, r, n, k in zip(self.classes, precision, recall, support, counts, strict=True)
             ],
         }
         captions = [
@@ -144,7 +147,7 @@ class Classification(SupervisedTask):
             for d, t, p in zip(predicted, label, confidence, strict=True)
         ]
         return Evaluation(
-            scores,
+            {name: float(np.mean(right)) for name, right in shares.items()},
             targets,
             outputs,
             details,
@@ -152,8 +155,14 @@ class Classification(SupervisedTask):
             errors=np.where(is_right, 0.0, confidence),
             is_accuracy=True,
             captions=tuple(captions),
-            score_of=lambda units: float(np.mean(is_right[units])),
+            shares=shares,
+            score_of={name: mean_of(right) for name, right in shares.items()},
         )
+
+    def baselines(self, train: Source, targets: Arrays) -> dict[str, Arrays]:
+        counts = np.bincount(column(train, self.target.name), minlength=len(self.classes))
+        shares = (counts / counts.sum()).astype(np.float32)
+        return {"largest class": {"probabilities": np.tile(shares, (len(targets[self.target.name]), 1))}}
 
     def decide(self, outputs: Arrays) -> np.ndarray:
         return outputs["probabilities"].argmax(axis=1)

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from dltemplates.datasets.source import Source
 from dltemplates.datasets.spec import DatasetSpec, IOSpec
 from dltemplates.features import Feature, Series, Time, columns_of
 from dltemplates.tasks.regression import Regression
-from dltemplates.tasks.scoring.evaluation import Evaluation
+from dltemplates.tasks.scoring.evaluation import Evaluation, ScoreOf
+from dltemplates.tasks.scoring.intervals import mean_of
 from dltemplates.tasks.task import Arrays
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ class Forecasting(Regression):
     input_kinds = ("series",)
     target_kinds = ("horizon", "history", "time")
     presented = "forecast"
+    linear_baseline = "linear autoregression"
 
     def __init__(self, spec: IOSpec, *, loss: Literal["mse", "mae"] = "mse", subtract_last: bool = False):
         """Create the task.
@@ -108,10 +111,15 @@ class Forecasting(Regression):
         errors = np.abs(forecast - future).mean(axis=1)
         mae = float(np.abs(forecast - future).mean())
         scores = {"mae": mae, "rmse": float(np.sqrt(np.square(forecast - future).mean()))}
+        mean_square = mean_of(np.square(forecast - future).mean(axis=1))
+        score_of: dict[str, ScoreOf] = {"mae": mean_of(errors), "rmse": lambda weights: np.sqrt(mean_square(weights))}
         for name, naive_forecast in naive.items():
-            error = float(np.abs(naive_forecast - future).mean())
+            all_errors = np.abs(naive_forecast.astype(np.float64) - future)
+            naive_errors, error = all_errors.mean(axis=1), float(all_errors.mean())
             if error > 0:  # no forecast is better than a naive error of 0
-                scores["skill" if name == "last" else f"skill_{name}"] = 1 - mae / error
+                score = "skill" if name == "last" else f"skill_{name}"
+                scores[score] = 1 - mae / error
+                score_of[score] = _skill(errors, naive_errors)
         by_step = {name: self._by_step(array, future) for name, array in {"network": forecast, **naive}.items()}
         return Evaluation(
             scores,
@@ -121,8 +129,12 @@ class Forecasting(Regression):
             errors=errors,
             units=np.arange(len(future)) // (self.inputs[0].shape[0] + future.shape[1]),
             captions=tuple(f"mae {error:.3g}" for error in errors),
-            score_of=lambda rows: float(errors[rows].mean()),
+            score_of=score_of,
         )
+
+    def baselines(self, train: Source, targets: Arrays) -> dict[str, Arrays]:
+        names = {"last": "last value", "seasonal": "last season"}
+        return {names[name]: {self.presented: forecast} for name, forecast in naive_forecasts(targets).items()}
 
     @staticmethod
     def _by_step(forecast: np.ndarray, future: np.ndarray) -> list[float]:
@@ -144,6 +156,16 @@ class Forecasting(Regression):
             "forecast": forecast_figure(times, targets["future"], evaluation.outputs["forecast"], name=column),
             "error_by_step": steps_figure(by_step, name=column),
         }
+
+
+def _skill(errors: np.ndarray, naive_errors: np.ndarray) -> ScoreOf:
+    """Return the function from weights (draws, n) to the skills (draws,)."""
+
+    def skill(weights: np.ndarray) -> np.ndarray:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return 1 - (weights @ errors) / (weights @ naive_errors)
+
+    return skill
 
 
 def naive_forecasts(targets: Arrays) -> dict[str, np.ndarray]:

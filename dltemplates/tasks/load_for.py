@@ -29,15 +29,18 @@ from dltemplates.datasets.row_splits import all_train
 from dltemplates.datasets.series.windows import TimeSource
 from dltemplates.datasets.source import ALL, SPLITS, BaseSource, Dataset, Joined, origin
 from dltemplates.datasets.spec import READING_RULES, DatasetSpec, IOSpec
-from dltemplates.datasets.splits import Strata
+from dltemplates.datasets.splits import VALIDATION_SHARE, Strata
 from dltemplates.datasets.tables.csv_table import with_a_target
+from dltemplates.datasets.tables.source import TableSource
 from dltemplates.datasets.whole import add_missing_splits
 from dltemplates.features import Image
 from dltemplates.runs import Run
-from dltemplates.settings import NO_DATASET, DatasetSettings, Named
+from dltemplates.settings import AUTO, NO_DATASET, DatasetSettings, Named
 from dltemplates.tasks.serving.contract import Contract
 from dltemplates.tasks.task import Task, check_data, make_task, task_class
 from dltemplates.template import Template
+
+MIN_ROWS = 30  # of a table; the 95% interval of an accuracy on a fifth of them may be 0.6 wide
 
 
 def load_for(
@@ -83,6 +86,8 @@ def load_for(
     if data is None:
         raise ValueError("An exported file does not know your data's path. Received: no dataset. Name it with --data.")
     _check_rules(rules)
+    if rules < 4 and data.validation == AUTO:
+        data = data.model_copy(update={"validation": VALIDATION_SHARE})
     is_file = not isinstance(owner, Template)
     read = _load(named, data, reference, rules, run, task_from_file=is_file, from_file=from_file)
     trained, is_kept = _trained_groups(run), _keeps_copies(data, run)
@@ -118,6 +123,8 @@ def load_for(
         task.check_splits(dataset)
     remarks = [] if whole else copies_warnings(read, copies, trained, is_kept=is_kept)
     warnings = [*dataset.spec.warnings, *remarks]
+    if isinstance(owner, Template) and (warning := _few_rows_warning(read.dataset)):
+        warnings.append(warning)
     repeated = 0
     if isinstance(owner, Template) and dataset.rows is not None and read.groups:
         in_train = dataset.rows.indices("train")
@@ -227,6 +234,14 @@ def _strata(task: Task, loaded: Dataset, settings: DatasetSettings, rules: int) 
     if strata and settings.name == "ecg5000":
         return Strata((strata.groups > 0).astype(np.int64))
     return strata
+
+
+def _few_rows_warning(dataset: Dataset) -> str | None:
+    base, _ = origin(next(iter(dataset.splits.values())))
+    rows = sum(map(len, dataset.splits.values()))
+    if not isinstance(base, TableSource) or rows >= MIN_ROWS:
+        return None
+    return f"the table has only {rows} rows; with fewer than {MIN_ROWS}, its scores say little: add rows"
 
 
 def _fingerprint(read: Hashed) -> str:

@@ -10,6 +10,7 @@ from dltemplates.datasets.spec import DatasetSpec, IOSpec, network_shape
 from dltemplates.features import AnyFeature, classes_of
 from dltemplates.tasks.model_signature import Shapes, vector_output
 from dltemplates.tasks.scoring.evaluation import Evaluation
+from dltemplates.tasks.scoring.intervals import mean_of
 from dltemplates.tasks.task import Arrays, SupervisedTask, probabilities_feature
 
 
@@ -69,29 +70,39 @@ class MultiLabel(SupervisedTask):
         return probabilities_feature(self.classes)
 
     def compare(self, targets: Arrays, outputs: Arrays) -> Evaluation:
-        from sklearn.metrics import f1_score, precision_recall_fscore_support
+        from sklearn.metrics import precision_recall_fscore_support
 
         labels, predicted = targets[self.target.name].astype(int), self.decide(outputs)
         rows = [
             precision_recall_fscore_support(truth, prediction, average="binary", zero_division=0.0)
             for truth, prediction in zip(labels.T, predicted.T, strict=True)
         ]
+        is_exact, label_accuracy = (labels == predicted).all(axis=1), (labels == predicted).mean(axis=1)
         scores = {
             "macro_f1": float(np.mean([f1 for _, _, f1, _ in rows])),
             "label_accuracy": float(np.mean(labels == predicted)),
-            "exact_match": float(np.mean((labels == predicted).all(axis=1))),
+            "exact_match": float(np.mean(is_exact)),
         }
         per_class = [
-            {"class": name, "precision": float(precision), "recall": float(recall), "examples": int(truth.sum())}
-            for name, (precision, recall, _, _), truth in zip(self.classes, rows, labels.T, strict=True)
+            {
+                "class": name,
+                "precision": float(precision),
+                "recall": float(recall),
+                "examples": int(truth.sum()),
+                "predicted": int(prediction.sum()),
+            }
+            for name, (precision, recall, _, _), truth, prediction in zip(
+                self.classes, rows, labels.T, predicted.T, strict=True
+            )
         ]
         captions = [
             self._names(d) + ("" if (d == t).all() else f"\nis {self._names(t)}")
             for d, t in zip(predicted, labels, strict=True)
         ]
 
-        def macro_f1(units: np.ndarray) -> float:
-            return float(f1_score(labels[units], predicted[units], average="macro", zero_division=0.0))
+        def macro_f1(weights: np.ndarray) -> np.ndarray:
+            found = weights @ (labels & predicted)  # (draws, labels)
+            return (2 * found / np.maximum(weights @ (labels + predicted), 1)).mean(axis=1)
 
         return Evaluation(
             scores,
@@ -101,7 +112,12 @@ class MultiLabel(SupervisedTask):
             decisions=predicted,
             errors=(predicted != labels).mean(axis=1),
             captions=tuple(captions),
-            score_of=macro_f1,
+            shares={"exact_match": is_exact},
+            score_of={
+                "macro_f1": macro_f1,
+                "label_accuracy": mean_of(label_accuracy),
+                "exact_match": mean_of(is_exact),
+            },
         )
 
     def decide(self, outputs: Arrays) -> np.ndarray:

@@ -12,7 +12,8 @@ from dltemplates.datasets.spec import DatasetSpec, IOSpec, network_shape, recons
 from dltemplates.features import AnyFeature, Feature, Image, Number
 from dltemplates.tasks.model_signature import Shapes
 from dltemplates.tasks.noise import noisy, without_noise
-from dltemplates.tasks.scoring.evaluation import Evaluation, System
+from dltemplates.tasks.scoring.evaluation import Evaluation, ScoreOf, System
+from dltemplates.tasks.scoring.intervals import mean_of
 from dltemplates.tasks.serving.contract import ServingModel
 from dltemplates.tasks.task import Arrays, SupervisedTask
 from dltemplates.template import Template
@@ -165,17 +166,26 @@ class Reconstruction(SupervisedTask):
                 )
                 missing -= len(all_errors[-1])
         errors = np.concatenate(all_errors)
-        scores = self._scores_of(errors)
+        scores, score_of = self._scores_of(errors), self._resampled(errors)
         if self.noisy is not None:
-            noise_scores = self._scores_of(np.concatenate(all_noise))
-            scores |= {f"{name}_before": score for name, score in noise_scores.items()}
+            noise = np.concatenate(all_noise)
+            scores |= {f"{name}_before": score for name, score in self._scores_of(noise).items()}
+            score_of |= {f"{name}_before": score for name, score in self._resampled(noise).items()}
         targets, outputs = (join_batches(parts) for parts in zip(*first, strict=True))
         captions = tuple(f"{error:.4f}" for error in errors)
-        return Evaluation(scores, targets, outputs, is_gate=False, captions=captions, count=len(errors))
+        return Evaluation(
+            scores, targets, outputs, is_gate=False, captions=captions, count=len(errors), score_of=score_of
+        )
 
     def _scores_of(self, errors: np.ndarray) -> dict[str, float]:
         mse = float(errors.mean())
         return {"mse": mse} | ({"psnr": float(-10 * np.log10(max(mse, 1e-12)))} if self.is_image else {})
+
+    def _resampled(self, errors: np.ndarray) -> dict[str, ScoreOf]:
+        """Return the functions from weights (draws, n) to the scores (draws,)."""
+        mse = mean_of(errors)
+        psnr = {"psnr": lambda weights: -10 * np.log10(np.maximum(mse(weights), 1e-12))} if self.is_image else {}
+        return {"mse": mse, **psnr}
 
     def errors(self, targets: Arrays, outputs: Arrays) -> np.ndarray:
         """Return the mean squared error of each example (n,), on pixels in [0, 1] or standardized numbers."""

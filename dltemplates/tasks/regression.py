@@ -7,10 +7,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from dltemplates.datasets.source import Source, column
 from dltemplates.datasets.spec import DatasetSpec, network_shape
 from dltemplates.features import AnyFeature, Number, WithStatistics
 from dltemplates.tasks.model_signature import Shapes, vector_output
 from dltemplates.tasks.scoring.evaluation import Evaluation
+from dltemplates.tasks.scoring.intervals import mean_of
 from dltemplates.tasks.task import Arrays, SupervisedTask
 
 
@@ -72,15 +74,35 @@ class Regression(SupervisedTask):
             f"{', '.join(f'{x:.3g}' for x in v)}\nis {', '.join(f'{x:.3g}' for x in t)}"
             for v, t in zip(value, truth, strict=True)
         ]
-        errors = np.abs(value - truth).mean(axis=1)
+        errors, squares, centered = (
+            np.abs(value - truth).mean(axis=1),
+            np.square(value - truth),
+            truth - truth.mean(axis=0),
+        )
+
+        def r2(weights: np.ndarray) -> np.ndarray:
+            total = weights @ np.square(centered) - np.square(weights @ centered) / weights.sum(axis=1, keepdims=True)
+            with np.errstate(divide="ignore", invalid="ignore"):  # a draw of equal targets has none
+                return (1 - (weights @ squares) / total).mean(axis=1)
+
+        mean_square = mean_of(squares.mean(axis=1))
         return Evaluation(
             scores,
             targets,
             outputs,
             errors=errors,
             captions=tuple(captions),
-            score_of=lambda units: float(errors[units].mean()),
+            score_of={
+                "mae": mean_of(errors),
+                "rmse": lambda weights: np.sqrt(mean_square(weights)),
+                "mse": mean_square,
+                "r2": r2,
+            },
         )
+
+    def baselines(self, train: Source, targets: Arrays) -> dict[str, Arrays]:
+        mean = column(train, self.target.name).mean(axis=0, dtype=np.float64)
+        return {"mean": {self.presented: np.tile(mean, (len(targets[self.target.name]), 1))}}
 
     def format(self, outputs: Arrays) -> list[dict[str, Any]]:
         return [{"value": row.tolist()} for row in outputs["value"]]

@@ -45,6 +45,7 @@ class Task(ABC):
         monitor: The metric in `history.csv` that selects the best weights; cheap, on validation.
         monitor_direction: Whether a larger or smaller monitored metric is better.
         generator: The served part that generates examples from noise, `""` for the whole network; None if no part does.
+        linear_baseline: Name of the linear model among the baselines.
     """
 
     name: ClassVar[str]
@@ -57,6 +58,7 @@ class Task(ABC):
     monitor: ClassVar[str]
     monitor_direction: ClassVar[Literal["max", "min"]] = "max"
     generator: ClassVar[str | None] = None
+    linear_baseline: ClassVar[str] = "linear regression"
 
     def __init__(self, spec: IOSpec):
         """Create the task.
@@ -251,6 +253,20 @@ class Task(ABC):
 
     def decide(self, outputs: Arrays) -> np.ndarray | None:
         """Return the decisions (n, ...), such as class ids, from outputs; None for a task without decisions."""
+        return None
+
+    def baselines(self, train: Source, targets: Arrays) -> dict[str, Arrays] | None:
+        """Return the outputs of simple rules for a split; None for a task without baselines.
+
+        A task that has some is also compared with models of scikit-learn; see `scoring/baselines.py`.
+
+        Args:
+            train: The training examples.
+            targets: The targets of the split by name, each (n, ...).
+
+        Returns:
+            The outputs of each rule, by its name.
+        """
         return None
 
     def format(self, outputs: Arrays) -> list[dict[str, Any]]:

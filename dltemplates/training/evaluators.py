@@ -62,5 +62,5 @@ def evaluator_summary(task: Task) -> str | None:
     if not (isinstance(task, Generation) and task.evaluator_name):
         return None
     run = Run(evaluator_path(task.evaluator_name))
-    scores = [f"{name} {score:.4f} on test" for name, score in run.record.scores.get("test", {}).items()]
+    scores = [f"test {name} {run.record.describe_score('test', name)}" for name in run.record.scores.get("test", {})]
     return f"scored by {', '.join([str(run.path), *scores[:1]])}"

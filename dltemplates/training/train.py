@@ -13,6 +13,7 @@ from dltemplates.datasets.in_memory import arrays_of, passed, template_on
 from dltemplates.datasets.spec import READING_RULES
 from dltemplates.deploy.memory import memory_note, weight_bytes
 from dltemplates.runs import Run, check_resume, latest_run_path, load_run, make_run, new_run_path
+from dltemplates.settings import NO_DATASET
 from dltemplates.tasks.scoring.evaluation import Evaluation
 from dltemplates.template import Template
 from dltemplates.training.checkpoint import TrainingState, load_checkpoint
@@ -219,6 +220,9 @@ def _begin(training: Training, run: Run, writer: RunWriter, reporter: Reporter) 
             reporter.note(
                 f"fresh weights in {', '.join(training.fresh)}; all others are from {training.template.model.weights}"
             )
+    sizes = {split: count for split, count in training.dataset.spec.sizes.items() if count}
+    if training.template.dataset.name != NO_DATASET:
+        reporter.note(f"examples: {', '.join(f'{count:,} {split}' for split, count in sizes.items())}")
     for warning in training.dataset.spec.warnings:
         reporter.note(warning)
     if training.distribution.replicas > 1:

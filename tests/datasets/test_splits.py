@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dltemplates.datasets.splits import choose_share, split_by_key
+from dltemplates.datasets.splits import choose_share, split_by_key, validation_share
 
 
 @pytest.mark.parametrize("share", [0.1, 0.25, 0.5])
@@ -52,3 +52,18 @@ def test_too_few_examples_are_refused():
     for count in (0, 1, 2):
         with pytest.raises(ValueError, match=f"Received: {count} distinct examples. Add more, or give each split"):
             split_by_key(np.zeros(count, int), None, validation=0.1, test=0.2, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("examples", "count"), [(10_000, 1_000), (500, 50), (499, 50), (201, 50), (200, 50), (100, 25), (16, 4), (4, 1)]
+)
+def test_validation_is_10_percent_or_50_examples_and_at_most_a_quarter(examples, count):
+    assert round(validation_share("auto", examples) * examples) == count
+    parts = split_by_key(np.arange(examples) % 2, None, validation="auto", test=0, seed=0)
+    assert len(parts["validation"]) == max(2, count)  # one of each class
+    assert validation_share(0.3, examples) == 0.3
+
+
+def test_a_larger_test_split_leaves_fewer_examples_to_count():
+    parts = split_by_key(np.zeros(250, int), None, validation="auto", test=0.2, seed=0)
+    assert {split: len(rows) for split, rows in parts.items()} == {"train": 150, "validation": 50, "test": 50}

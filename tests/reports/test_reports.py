@@ -8,6 +8,8 @@ from dltemplates.figures.run import attempt, curves_figure
 from dltemplates.reports.compare import compare
 from dltemplates.reports.report import travelling_values, write_report
 from dltemplates.runs import Run
+from dltemplates.tasks.scoring.baselines import Baseline, Baselines
+from dltemplates.tasks.scoring.intervals import ScoreInterval
 
 
 @pytest.fixture
@@ -145,7 +147,14 @@ def test_compare_shows_only_different_settings(small_run, run):
 def exports(run):
     """Return the report of an export of the run's weights."""
     figures = SplitCheck(
-        examples=300, float_score=0.9, score=0.89, drop=0.01, max_error=0.1, changed=3, agreement=0.9876
+        examples=300,
+        float_score=0.9,
+        score=0.89,
+        drop=0.01,
+        max_error=0.1,
+        changed=3,
+        agreement=0.9876,
+        interval=ScoreInterval(units=300, right=267, low=0.8497, high=0.9207),
     )
     report = ExportReport(
         name="small",
@@ -171,12 +180,56 @@ def exports(run):
     return report
 
 
+def test_each_score_has_its_evidence_and_baselines_follow(run):
+    page = write_report(run).read_text()
+    record = run.record
+    for split in ("validation", "test"):
+        for interval in record.intervals[split].values():
+            assert f"<small>{interval}</small>" in page
+    assert "Validation: the epoch was chosen on these." in " ".join(page.split())
+    assert page.index("<h2>Scores</h2>") < page.index("<h2>Baselines</h2>") < page.index("<h2>Training</h2>")
+    for baseline in record.baselines.results:
+        assert f"{baseline.scores['accuracy']:.4f}<br><small>{baseline.intervals['accuracy']}</small>" in page
+
+
+def test_precision_and_recall_of_each_class_have_their_evidence(run):
+    record = run.record
+    (first, *others) = record.details["test"]["per_class"]
+    first |= {"precision": 0.75, "predicted": 4, "recall": 1.0, "examples": 3}
+    older = {name: value for name, value in others[0].items() if name != "predicted"}  # of an earlier version
+    record.details["test"]["per_class"] = [first, older]
+    run.save_record(record)
+    page = write_report(run).read_text()
+    assert "0.750<br><small>3 of 4, 0.30 to 0.95</small>" in page
+    assert "1.000<br><small>3 of 3, 0.44 to 1.00</small>" in page
+    assert f"{older['precision']:.3f}</td>" in page
+
+
+def test_skipped_baselines_and_advice_are_shown(run):
+    skipped = Baseline(name="gradient boosting", skipped="it took too long", note="on <b>some</b> rows")
+    for baselines, text in (
+        (Baselines(results=(skipped,), advice="Try more."), ("skipped: it took too long", "<b>Try more.</b>")),
+        (Baselines(none="there is none for task x"), ("<p>None: there is none for task x.</p>",)),
+    ):
+        run.save_record(run.record.model_copy(update={"baselines": baselines}))
+        page = write_report(run).read_text()
+        assert all(part in page for part in text)
+        assert "<b>some" not in page
+    run.save_record(run.record.model_copy(update={"baselines": None, "intervals": {}}))  # of an earlier version
+    page = write_report(run).read_text()
+    assert "<h2>Baselines</h2>" not in page
+    assert "95% interval" not in page
+
+
 def test_exports_are_shown(run, exports):
     page = write_report(run).read_text()
-    for text in ("accuracy (test)", "drop (val)", "agreement (val)", "0.9876", "3 of 300", "4.3 kB"):
+    for text in ("accuracy (test)", "drop (val)", "agreement (val)", "0.9876", "3 of 300", "4.3 kB", "0.850 to 0.921"):
         assert text in page
     assert "a drop of at most 5% was allowed" in page
-    assert compare([run.path])[str(run.path)]["tflite:int8 bytes"] == 4321
+    assert "<p>accuracy on test: n = 300 independent examples</p>" in page
+    row = compare([run.path])[str(run.path)]
+    assert row["tflite:int8 bytes"] == 4321
+    assert row["test accuracy, n and 95%"] == str(run.record.intervals["test"]["accuracy"])
 
 
 def test_exports_of_other_weights_are_not_shown(run, exports):

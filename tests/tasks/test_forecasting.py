@@ -39,7 +39,9 @@ def series(rows=400):
 
 
 def settings(name="mine.csv"):
-    return DatasetSettings(name=name, series={"window": WINDOW, "horizon": HORIZON, "season_length": PERIOD})
+    return DatasetSettings(
+        name=name, validation=0.1, series={"window": WINDOW, "horizon": HORIZON, "season_length": PERIOD}
+    )
 
 
 @pytest.fixture(scope="module")

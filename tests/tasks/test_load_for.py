@@ -37,7 +37,7 @@ def noise_table(rows=ROWS):
 
 
 def template_of(path, **dataset):
-    return parse_template(SMALL | {"dataset": {"name": str(path)} | dataset})
+    return parse_template(SMALL | {"dataset": {"name": str(path), "validation": 0.1} | dataset})
 
 
 def rows_in(dataset, split):
@@ -258,14 +258,14 @@ def test_resuming_a_training_of_the_first_edition_is_refused(trained, tmp_path):
     run = as_first_edition(Run(tmp_path / "run"))
     run.save_record(run.record.model_copy(update={"state": "interrupted"}))
     with pytest.raises(
-        ValueError, match="Received: .*run, with rules 1; this version has rules 3. Finish the run with"
+        ValueError, match="Received: .*run, with rules 1; this version has rules 4. Finish the run with"
     ):
         train(run.template, output=run.path, resume=True)
 
 
 def test_reading_rules_of_a_later_version_are_refused(trained):
     contract = trained.run.serving().contract.model_copy(update={"reading_rules": READING_RULES + 1})
-    with pytest.raises(ValueError, match="`reading_rules` must be 1 to 3. Received: 4, from a later version"):
+    with pytest.raises(ValueError, match="`reading_rules` must be 1 to 4. Received: 5, from a later version"):
         load_for(contract, settings=trained.run.template.dataset)
 
 
@@ -370,3 +370,42 @@ def test_a_longer_series_keeps_its_split_points(tmp_path):
     pd.concat([undated, later[["sold"]]]).to_csv(path, index=False)
     _, dataset = load_for(run)
     assert dataset.spec.sizes == run.record.spec.sizes | {"test": run.record.spec.sizes["test"] + 40}
+
+
+def table_at(tmp_path, rows):
+    noise_table(rows).to_csv(tmp_path / "table.csv", index=False)
+    return parse_template(SMALL | {"dataset": {"name": str(tmp_path / "table.csv")}})
+
+
+def test_the_share_of_validation_depends_on_the_number_of_rows(tmp_path):
+    template = table_at(tmp_path, 250)
+    assert template.dataset.validation == "auto"
+    _, dataset = load_for(template)
+    assert dataset.spec.sizes == {"train": 150, "validation": 50, "test": 50}
+    assert dataset.spec.validation_share == 0.25
+    assert dataset.spec.warnings == ()
+
+
+def test_a_file_holds_the_share_that_its_run_used(tmp_path):
+    """Earlier versions read numbers alone, and other data gets the same share."""
+    run = train(table_at(tmp_path, 250), output=tmp_path / "run")
+    assert 'validation = "auto"' in run.template_path.read_text()
+    contract = run.serving().contract
+    assert contract.split.validation == 0.25
+    assert load_for(run)[1].spec.sizes == run.record.spec.sizes
+    _, again = load_for(contract, settings=DatasetSettings(name=str(tmp_path / "table.csv"), **dict(contract.split)))
+    assert again.spec.sizes == run.record.spec.sizes
+
+
+def test_a_run_of_earlier_rules_keeps_a_tenth_for_validation(tmp_path):
+    run = train(table_at(tmp_path, 250), output=tmp_path / "run")
+    contract = run.serving().contract.model_copy(update={"reading_rules": 3})
+    _, dataset = load_for(contract, settings=DatasetSettings(name=str(tmp_path / "table.csv")))
+    assert dataset.spec.sizes == {"train": 180, "validation": 20, "test": 50}
+
+
+def test_a_table_with_fewer_than_30_rows_is_warned_of(tmp_path):
+    _, dataset = load_for(table_at(tmp_path, 29))
+    expected = "the table has only 29 rows; with fewer than 30, its scores say little: add rows"
+    assert dataset.spec.warnings == (expected,)
+    assert not load_for(table_at(tmp_path, 30))[1].spec.warnings

@@ -261,6 +261,11 @@ def test_a_task_trains_and_scores(trained, task):
     assert (run.record.state, run.record.epochs) == ("done", 1)
     assert run.record.scores["test"].keys() == run.record.scores["validation"].keys() > set()
     assert all(math.isfinite(score) for scores in run.record.scores.values() for score in scores.values())
+    for split, scores in run.record.scores.items():
+        assert run.record.intervals[split].keys() == scores.keys()
+        assert all(interval.units for name, interval in run.record.intervals[split].items() if interval.right is None)
+    assert bool(run.record.baselines.results) != bool(run.record.baselines.none)
+    assert all(baseline.scores or baseline.skipped for baseline in run.record.baselines.results)
 
 
 @tasks

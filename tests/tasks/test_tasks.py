@@ -81,7 +81,9 @@ def test_a_task_trains_serves_scores_and_draws(name):
     assert len(task.format(outputs)) == 12
     evaluation = task.compare(targets, outputs)
     assert len(evaluation.captions) == len(evaluation.errors) == len(evaluation) == 12
-    assert evaluation.score_of(np.arange(12)) == pytest.approx(first)
+    assert set(evaluation.score_of) == set(scores)
+    for key, score_of in evaluation.score_of.items():
+        assert score_of(np.ones((2, 12))) == pytest.approx([scores[key]] * 2)
     assert not task.compare(targets, best_outputs(name)).errors.any()
     for figure in task.figures(task.compare(targets, outputs)).values():
         figure.canvas.draw()
@@ -121,7 +123,7 @@ def test_classification_scores_accuracy_and_top_5_from_six_classes():
     assert task.compare(targets, outputs).scores == {"accuracy": 0.5, "top_5": 0.5}
     details = task.compare(targets, outputs).details
     assert details["confusion_matrix"][5][0] == 1
-    assert details["per_class"][0] == {"class": "a", "precision": 0.5, "recall": 1.0, "examples": 1}
+    assert details["per_class"][0] == {"class": "a", "precision": 0.5, "recall": 1.0, "examples": 1, "predicted": 2}
     five = TARGETS["classification"].model_copy(update={"classes": SIX[:5]})
     few = spec_of("classification").model_copy(update={"targets": (five,)})
     labels = {"label": np.array([0, 4])}

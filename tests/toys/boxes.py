@@ -163,19 +163,19 @@ class Rectangles(Task):
         )
         num_found, num_true = found.sum(axis=1), (true_labels >= 0).sum(axis=1)
 
-        def f1(rows: np.ndarray) -> float:
-            return float(2 * right[rows].sum() / max(1, num_found[rows].sum() + num_true[rows].sum()))
+        def f1(weights: np.ndarray) -> np.ndarray:
+            return 2 * (weights @ right) / np.maximum(weights @ (num_found + num_true), 1)
 
         errors = num_found + num_true - 2 * right
         return Evaluation(
-            {"f1": f1(np.arange(len(right))), "images_right": float(np.mean(errors == 0))},
+            {"f1": float(f1(np.ones(len(right)))), "images_right": float(np.mean(errors == 0))},
             targets,
             outputs,
             {"boxes": int(num_true.sum()), "found": int(num_found.sum()), "right": int(right.sum())},
             decisions=decided,
             errors=errors.astype(np.float64),
             captions=tuple(f"{r} of {t}" for r, t in zip(right, num_true, strict=True)),
-            score_of=f1,
+            score_of={"f1": f1},
         )
 
     def model_figures(self, servings, source: Source) -> dict[str, Figure]:

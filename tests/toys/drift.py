@@ -18,6 +18,7 @@ from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.features import Number
 from dltemplates.tasks.assemble import make_contract
 from dltemplates.tasks.scoring.evaluation import Evaluation, System
+from dltemplates.tasks.scoring.intervals import mean_of
 from dltemplates.tasks.serving.contract import ServingModel
 from dltemplates.tasks.stage_plan import StagePlan
 from dltemplates.tasks.task import Task
@@ -157,7 +158,7 @@ class Steering(Task):
     def evaluate(self, system: System, source: Source) -> Evaluation:
         returns = np.array([self._play(system, number) for number in range(EPISODES)])
         return Evaluation(
-            {"return": float(returns.mean())}, errors=-returns, count=EPISODES, score_of=_mean_of(returns)
+            {"return": float(returns.mean())}, errors=-returns, count=EPISODES, score_of={"return": mean_of(returns)}
         )
 
     def compare(self, targets, outputs):
@@ -172,10 +173,6 @@ class Steering(Task):
             observation, reward, ended, cut, _ = environment.step(int(np.argmax(values[0])))
             total, is_over = total + reward, ended or cut
         return total
-
-
-def _mean_of(returns):
-    return lambda rows: float(returns[rows].mean())
 
 
 def _wander(place):

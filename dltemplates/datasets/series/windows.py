@@ -107,8 +107,9 @@ class WindowSource(TimeSource):
 
     def raise_too_short(self, split: str, received: str) -> NoReturn:
         more = f"; or raise dataset.{split}" if split != "train" else ""
+        first = "a season" if self.period > self.window else "a window"
         raise ValueError(
-            f"Each split must have a window and its horizon, {self.need} rows. Received: "
+            f"Each split must have {first} and its horizon, {self.need} rows. Received: "
             f"{received}. Lower dataset.series.window ({self.window}), dataset.series.horizon ({self.horizon}) or "
             f"dataset.series.season_length ({self.period}){more}."
         )

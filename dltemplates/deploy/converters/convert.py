@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any, cast
 
-from dltemplates.compat import signal_name, start_process
+from dltemplates.compat import search_path, signal_name, start_process
 
 # -P: without it, an onnx.py in the current folder would be imported in place of the library.
 WORKER = (sys.executable, "-P", "-m", "dltemplates.deploy.worker")
@@ -48,7 +48,7 @@ class Converter:
 
     def start(self) -> subprocess.Popen[str]:
         """Start the child, which imports its libraries while the caller continues."""
-        environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "PYTHONPATH": _search_path()}
+        environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "PYTHONPATH": search_path()}
         with self.log.open("ab") as log:
             process = start_process(
                 self.command,
@@ -99,13 +99,6 @@ class Converter:
         if "error" in reply:
             raise ConversionError(reply["error"])
         return reply
-
-
-def _search_path() -> str:
-    """Return the child's search path for modules: the one of this process without the current folder."""
-    current, package = os.getcwd(), str(Path(__file__).parents[2])
-    paths = [path for path in sys.path if path and os.path.abspath(path) != current]
-    return os.pathsep.join([*paths, package])  # last, as it may be the current folder itself
 
 
 def _describe_end(status: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from dltemplates.runtimes import Predictor
 
+ScoreOf: TypeAlias = Callable[[np.ndarray], np.ndarray]  # from weights (draws, n) to scores (draws,)
 WHOLE = ""  # name of the whole network
 
 
@@ -66,8 +67,9 @@ class Evaluation:
         captions: Text above the picture of each example.
         warnings: Problems, each in one line.
         count: The number of examples, if `outputs` holds only the first.
-        score_of: Computes the first score of the examples at some indices, which may repeat; None if it cannot be
-            computed from the arrays.
+        shares: The scores that are shares of right units: whether each of them is right, (k,) booleans.
+        score_of: Computes scores of resampled examples, by name, from weights: how often each example is drawn, (draws,
+            n), to the scores (draws,). Scores that cannot be resampled are absent.
     """
 
     scores: dict[str, float]
@@ -82,7 +84,8 @@ class Evaluation:
     captions: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     count: int = 0
-    score_of: Callable[[np.ndarray], float] | None = None
+    shares: Mapping[str, np.ndarray] = field(default_factory=dict)
+    score_of: Mapping[str, ScoreOf] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Return the number of examples."""

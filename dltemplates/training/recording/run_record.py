@@ -22,12 +22,17 @@ from dltemplates.figures.vision import vision_figures
 from dltemplates.models.summary import summarize
 from dltemplates.runs import Run, RunRecord, atomic_write
 from dltemplates.runtimes import KerasPredictor
+from dltemplates.settings import NO_DATASET
 from dltemplates.tasks.assemble import without_auxiliary_inside
+from dltemplates.tasks.scoring.advice import advise
+from dltemplates.tasks.scoring.baselines import Baselines, fit_baselines, seconds_for
 from dltemplates.tasks.scoring.evaluation import WHOLE, Evaluation, System
+from dltemplates.tasks.scoring.intervals import score_intervals
 from dltemplates.tasks.serving.contract import ServingModel
 from dltemplates.tasks.serving.serving_examples import system_examples
 from dltemplates.tasks.task import Task
 from dltemplates.template import Template
+from dltemplates.training.stages import labeled_examples
 
 MAX_EXAMPLES = 24
 VERSIONED = ("tensorflow", "keras", "numpy")
@@ -92,13 +97,31 @@ def score_run(run: Run, task: Task, dataset: Dataset, warnings: dict[str, str] |
         source = system_examples(servings, split, dataset.split(split))
         evaluation = task.evaluate(system, source)
         record.scores[split] = evaluation.scores
+        record.intervals[split] = score_intervals(evaluation)
         record.details[split] = evaluation.details
         if split == "test":
             figures |= task.figures(evaluation)
             if whole and not isinstance(whole.contract.inputs[0], Noise):
                 figures |= _input_figures(whole, predictors[WHOLE], task, source, evaluation)
     save_figures(figures, run.figures_path)
-    run.save_record(record.model_copy(update={"state": "done"}))
+    baselines = _baselines(run, task, dataset)
+    score = next(iter(record.scores["test"].values()))
+    advice = advise(
+        baselines, score, task.direction, history=history, best_epoch=record.best_epoch, template=run.template
+    )
+    baselines = baselines.model_copy(update={"advice": advice})
+    run.save_record(record.model_copy(update={"state": "done", "baselines": baselines}))
+
+
+def _baselines(run: Run, task: Task, dataset: Dataset) -> Baselines:
+    """Fit the baselines on the rows that the network learned from."""
+    record, template = run.record, run.template
+    if template.dataset.name == NO_DATASET:
+        return Baselines(none="the task has no rows to fit")
+    if not record.epochs:
+        return Baselines(none="the network was trained elsewhere, on rows that are not known")
+    labeled = labeled_examples(template, len(dataset.split("train")))
+    return fit_baselines(task, dataset, labeled=labeled, seconds=seconds_for(record.seconds))
 
 
 def _input_figures(

@@ -120,7 +120,10 @@ def test_an_evaluator_of_other_classes_is_refused_before_training(small_run, alo
 def test_one_validation_image_is_too_few_for_an_evaluator(alone):
     images = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 1)).astype("uint8")
     np.savez(alone / "few.npz", x=images, y=images.mean(axis=(1, 2, 3))[:, None])
-    table = GAN | {"dataset": {"name": str(alone / "few.npz")}, "train": GAN["train"] | {"batch_size": 4}}
+    table = GAN | {
+        "dataset": {"name": str(alone / "few.npz"), "validation": 0.1},
+        "train": GAN["train"] | {"batch_size": 4},
+    }
     with pytest.raises(ValueError, match=r"2 images of validation.*Received: 1\."):
         train(parse_template(table), output=alone / "run")
     assert not (alone / "run").exists()
@@ -144,8 +147,11 @@ def test_a_missing_evaluator_is_trained_once(alone, monkeypatch):
     (path / "checkpoint").mkdir(parents=True)  # left by a training killed before it wrote run.json
     run = train(evaluator_summary("mlp_digits"), output=alone / "run", reporter=Notes())
     assert f"no trained evaluator yet: training it once, to {path}" in heard
-    accuracy = Run(path).record.scores["test"]["accuracy"]
-    assert f"scored by {path}, accuracy {accuracy:.4f} on test" in heard
+    score = Run(path).record.describe_score("test", "accuracy")
+    assert ", n = " in score or " of " in score
+    assert f"scored by {path}, test accuracy {score}" in heard
+    sizes = load_data("digits").spec.sizes
+    assert any(text.startswith("examples: ") and f"{sizes['test']} test" in text for text in heard)
     assert run.record.details["test"]["evaluator"]["run"] == str(path)
     assert missing_evaluator(Generation(spec, evaluator="mlp_digits"), spec) is None
 

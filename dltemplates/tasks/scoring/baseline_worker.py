@@ -1,0 +1,82 @@
+"""The process that fits baselines: `python -m dltemplates.tasks.scoring.baseline_worker FOLDER`.
+
+It reads `job.json` and `rows.npz` from the folder, and writes the predictions of each baseline as soon as it has them.
+The caller ends it when the time is over, so a fit needs no limit of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+MAX_CODES = 255  # of a category in gradient boosting
+MAX_ITERATIONS = 300  # on pictures, more improved no score
+
+
+def make_estimator(name: str, kinds: list[int], *, is_class: bool, is_scaled: bool) -> Any:
+    """Build an estimator of scikit-learn with its defaults.
+
+    Args:
+        name: `linear` or `boosting`.
+        kinds: For each column, 0 for a number, or the number of different ids of a category.
+        is_class: Whether the target is a class.
+        is_scaled: Whether all numbers have one unit, as pixels do; others are standardized.
+    """
+    from sklearn.compose import make_column_transformer
+    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+    from sklearn.linear_model import LogisticRegression, Ridge
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+    if name == "boosting":
+        boosting = HistGradientBoostingClassifier if is_class else HistGradientBoostingRegressor
+        return boosting(categorical_features=[0 < ids <= MAX_CODES for ids in kinds], random_state=0)
+    linear = LogisticRegression(max_iter=MAX_ITERATIONS) if is_class else Ridge()
+    if is_scaled:
+        return linear
+    numbers, categories = ([place for place, ids in enumerate(kinds) if bool(ids) == flag] for flag in (False, True))
+    encode = make_column_transformer(
+        (StandardScaler(), numbers), (OneHotEncoder(handle_unknown="ignore", dtype=np.float32), categories)
+    )
+    return make_pipeline(encode, linear)
+
+
+def predict(name: str, rows: dict[str, np.ndarray], job: dict[str, Any]) -> np.ndarray:
+    """Fit an estimator, and return its predictions for the test rows: probabilities (n, classes), or numbers (n, k)."""
+    kinds, num_classes = job["kinds"], job["num_classes"]
+    options = {"is_class": bool(num_classes), "is_scaled": job["is_scaled"]}
+    train, target, test = rows["train"], rows["target"], rows["test"]
+    if num_classes:
+        estimator = make_estimator(name, kinds, **options).fit(train, target)
+        probabilities = np.zeros((len(test), num_classes), np.float32)
+        probabilities[:, estimator.classes_] = estimator.predict_proba(test)
+        return probabilities
+    if name == "boosting":  # it predicts one number
+        columns = [make_estimator(name, kinds, **options).fit(train, y).predict(test) for y in target.T]
+        return np.stack(columns, axis=1)
+    return make_estimator(name, kinds, **options).fit(train, target).predict(test).reshape(len(test), -1)
+
+
+def main(folder: Path) -> None:
+    job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
+    with np.load(folder / "rows.npz", allow_pickle=False) as file:
+        rows = dict(file)
+    for name in job["names"]:
+        started = time.monotonic()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a fit that did not converge is a baseline too
+            predictions = predict(name, rows, job)
+        temporary = folder / f"{name}.partial.npz"
+        np.savez(temporary, predictions=predictions, seconds=time.monotonic() - started)
+        os.replace(temporary, folder / f"{name}.npz")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,263 @@
+"""Baselines: simple models of scikit-learn, fitted on the same rows as the network and scored on the same test rows.
+
+A network that is not better than they are is not worth its training.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from dltemplates.compat import search_path, start_process
+from dltemplates.datasets.source import Arrays, Dataset, Source, batches_of, column, take
+from dltemplates.datasets.spec import DatasetSpec
+from dltemplates.features import Category, ClassId, Feature, Image, Number, Series, classes_of, columns_of
+from dltemplates.tasks.scoring.intervals import ScoreInterval, score_intervals
+
+if TYPE_CHECKING:
+    from dltemplates.tasks.task import Task
+
+WORKER = (sys.executable, "-P", "-m", "dltemplates.tasks.scoring.baseline_worker")
+MIN_SECONDS = 10.0  # for all baselines together
+TIME_SHARE = 0.1  # of the training time, if that is more
+THUMBNAIL = 16  # pixels, the longest side
+MAX_IMAGES = 5_000  # training images
+MAX_NUMBERS = 2**25  # in the rows of train and test: 128 MiB
+# On a busy machine, threads that wait actively made fits ten and more times slower.
+THREADS = {"OPENBLAS_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+LINEAR, BOOSTING = "linear", "boosting"  # of `baseline_worker.py`
+
+
+class Baseline(BaseModel):
+    """One baseline, scored on test.
+
+    Attributes:
+        name: Its name, such as `logistic regression`.
+        scores: Its scores, as the task computes them.
+        intervals: The evidence behind each score.
+        seconds: Time of the fit.
+        note: What it was fitted on, if that is less than the network's rows.
+        skipped: Why it has no scores; None if it has.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    scores: dict[str, float] = {}
+    intervals: dict[str, ScoreInterval] = {}
+    seconds: float = 0.0
+    note: str | None = None
+    skipped: str | None = None
+
+
+class Baselines(BaseModel):
+    """The baselines of a run.
+
+    Attributes:
+        results: The baselines, the simplest first.
+        none: Why there are none; None if there are some.
+        advice: What to try if the network is not better than the best of them; None if it is.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    results: tuple[Baseline, ...] = ()
+    none: str | None = None
+    advice: str | None = None
+
+
+class _SkippedError(Exception):
+    """The fitted baselines are skipped; the message says why."""
+
+
+def seconds_for(training_seconds: float) -> float:
+    """Return the time that all baselines have together."""
+    return max(MIN_SECONDS, TIME_SHARE * training_seconds)
+
+
+def fit_baselines(
+    task: Task, dataset: Dataset, *, labeled: np.ndarray | None = None, seconds: float = MIN_SECONDS
+) -> Baselines:
+    """Fit the baselines of a task on its training split, and score them on its test split.
+
+    Args:
+        task: The network's task.
+        dataset: The network's data, fitted.
+        labeled: Indices of the training examples whose labels the network used; None for all.
+        seconds: Time for all together. A baseline that is not ready by then is skipped.
+
+    Returns:
+        The baselines, without advice.
+    """
+    end = time.monotonic() + seconds
+    train, test = dataset.split("train"), dataset.split("test")
+    train = train if labeled is None else take(train, labeled)
+    targets = {value.name: column(test, value.name) for value in dataset.spec.targets}
+    simple = task.baselines(train, targets)
+    if simple is None:
+        return Baselines(none=f"there is none for task {task.name}")
+    (output,) = next(iter(simple.values()))
+    results = [_scored(task, Baseline(name=name), targets, outputs) for name, outputs in simple.items()]
+    inputs = dataset.spec.inputs
+    names = [LINEAR, BOOSTING] if all(isinstance(value, Number | Category) for value in inputs) else [LINEAR]
+    titles = {LINEAR: task.linear_baseline, BOOSTING: "gradient boosting"}
+    predictions: dict[str, tuple[np.ndarray, float]] = {}
+    reason, note = None, None
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            if any(isinstance(value, Image) for value in inputs):
+                train, note = _some_images(train)
+            _write_job(Path(folder), names, task, train, test, dataset.spec, end)
+            run_worker(Path(folder), end)
+        except _SkippedError as error:
+            reason = str(error)
+        for name in names:
+            if (path := Path(folder) / f"{name}.npz").exists():
+                with np.load(path, allow_pickle=False) as file:
+                    predictions[name] = file["predictions"], float(file["seconds"])
+    for name in names:
+        baseline = Baseline(name=titles[name], note=note)
+        if name in predictions and not np.isfinite(predictions[name][0]).all():
+            results.append(baseline.model_copy(update={"skipped": "its predictions are not finite"}))
+        elif name in predictions:
+            outputs, fit_seconds = predictions[name]
+            baseline = baseline.model_copy(update={"seconds": fit_seconds})
+            results.append(_scored(task, baseline, targets, {output: outputs}))
+        else:
+            results.append(baseline.model_copy(update={"skipped": reason}))
+    return Baselines(results=tuple(results))
+
+
+def _scored(task: Task, baseline: Baseline, targets: Arrays, outputs: Arrays) -> Baseline:
+    evaluation = task.compare(targets, outputs)
+    return baseline.model_copy(update={"scores": evaluation.scores, "intervals": score_intervals(evaluation)})
+
+
+def _some_images(train: Source) -> tuple[Source, str]:
+    """Return at most `MAX_IMAGES` training images, and a note on them."""
+    note = f"on thumbnails of at most {THUMBNAIL}x{THUMBNAIL} pixels"
+    if len(train) <= MAX_IMAGES:
+        return train, note
+    chosen = np.sort(np.random.default_rng(0).permutation(len(train))[:MAX_IMAGES])
+    return take(train, chosen), f"{note} of {MAX_IMAGES:,} training examples"
+
+
+def _write_job(
+    folder: Path, names: Sequence[str], task: Task, train: Source, test: Source, spec: DatasetSpec, end: float
+) -> None:
+    """Write the rows for the worker.
+
+    Raises:
+        _SkippedError: If the rows are too many, or the time is over.
+    """
+    target = task.target
+    kinds = [ids for value in spec.inputs for ids in _kinds(value, task)]
+    if (len(train) + len(test)) * len(kinds) > MAX_NUMBERS:
+        raise _SkippedError(f"the rows take more than {MAX_NUMBERS * 4 // 2**20} MiB")
+    wanted = column(train, target.name)
+    rows = {"train": _read(train, spec, task, end), "test": _read(test, spec, task, end), "target": wanted}
+    np.savez(folder / "rows.npz", allow_pickle=False, **rows)
+    is_class = isinstance(target, ClassId)
+    job = {
+        "names": list(names),
+        "kinds": kinds,
+        "num_classes": len(classes_of(target)) if is_class else 0,
+        "is_scaled": any(isinstance(value, Image) for value in spec.inputs),
+    }
+    (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
+
+
+def _read(source: Source, spec: DatasetSpec, task: Task, end: float) -> np.ndarray:
+    """Return the inputs of a split as float32 numbers and category ids, (n, columns).
+
+    Raises:
+        _SkippedError: If the time is over.
+    """
+    parts = []
+    for arrays in batches_of(source):
+        if time.monotonic() > end:
+            raise _SkippedError("reading the examples took too long")
+        parts.append(np.concatenate([_columns(value, arrays[value.name], task) for value in spec.inputs], axis=1))
+    return np.concatenate(parts)
+
+
+def _columns(value: Feature, array: np.ndarray, task: Task) -> np.ndarray:
+    """Return an input as float32 numbers or category ids, (n, columns)."""
+    if isinstance(value, Image):
+        array = thumbnails(array) / value.unit
+    elif isinstance(value, Series):
+        array = array[:, :, _channels(value, task)]
+    return array.reshape(len(array), -1).astype(np.float32)
+
+
+def _kinds(value: Feature, task: Task) -> list[int]:
+    """Return for each column of an input 0 for a number, or the number of different ids of a category.
+
+    Raises:
+        _SkippedError: If the input has no columns.
+    """
+    if isinstance(value, Category):
+        return [len(column.vocabulary) + 1 for column in value.columns or ()]
+    if not isinstance(value, Number | Series | Image):
+        raise _SkippedError(f"there is none for inputs of kind `{value.kind}`")
+    return [0] * _columns(value, np.zeros((1, *value.shape), np.float32), task).shape[1]
+
+
+def _channels(value: Series, task: Task) -> list[int]:
+    """Return the channels of a series for a baseline: for a forecast only the one to forecast, an autoregression."""
+    names, wanted = [column.name for column in columns_of(value)], [column.name for column in columns_of(task.target)]
+    return [place for place, name in enumerate(names) if name in wanted] or list(range(value.shape[1]))
+
+
+def thumbnails(images: np.ndarray) -> np.ndarray:
+    """Average images (n, height, width, channels) over blocks, to at most 16 x 16 pixels; float32."""
+    count, height, width, channels = images.shape
+    rows = _averages(height) @ images.reshape(count, height, width * channels).astype(np.float32)
+    return np.einsum("pw,nhwc->nhpc", _averages(width), rows.reshape(count, -1, width, channels), optimize=True)
+
+
+def _averages(size: int) -> np.ndarray:
+    """Return the matrix (blocks, size) that averages neighbors; at most `THUMBNAIL` blocks."""
+    blocks = min(size, THUMBNAIL)
+    matrix = np.zeros((blocks, size), np.float32)
+    matrix[np.arange(size) * blocks // size, np.arange(size)] = 1
+    return matrix / matrix.sum(axis=1, keepdims=True)
+
+
+def run_worker(folder: Path, end: float) -> None:
+    """Fit the baselines in a process of its own, and end it when the time is over.
+
+    Raises:
+        _SkippedError: If it did not finish all baselines.
+    """
+    left = end - time.monotonic()
+    environment = {**os.environ, **THREADS, "PYTHONPATH": search_path()}
+    with (folder / "log.txt").open("wb") as log:
+        process = start_process(
+            (*WORKER, str(folder)),
+            dies_with_parent=True,
+            stdout=log,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
+            env=environment,
+        )
+    try:
+        status = process.wait(max(left, 0))
+    except subprocess.TimeoutExpired:
+        raise _SkippedError("it took too long") from None
+    finally:
+        process.kill()
+        process.wait()
+    if status != 0:
+        lines = (folder / "log.txt").read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        raise _SkippedError(f"it failed: {lines[-1] if lines else f'status {status}'}")
