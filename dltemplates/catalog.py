@@ -204,9 +204,18 @@ def variant(builder: Callable[..., Any], name: str) -> Callable[..., Any]:
 
 def template_files() -> dict[str, Traversable]:
     """Return the files of the ready templates, by name."""
+    return {name: file for name, (_, file) in _templates().items()}
+
+
+def template_groups() -> dict[str, str]:
+    """Return the group of each ready template, by name: its folder."""
+    return {name: group for name, (group, _) in _templates().items()}
+
+
+def _templates() -> dict[str, tuple[str, Traversable]]:
     folders = [folder for folder in (resources.files("dltemplates") / "templates").iterdir() if folder.is_dir()]
-    files = [file for folder in folders for file in folder.iterdir() if file.name.endswith(".toml")]
-    return {file.name.removesuffix(".toml"): file for file in files}
+    files = [(folder, file) for folder in folders for file in folder.iterdir() if file.name.endswith(".toml")]
+    return {file.name.removesuffix(".toml"): (folder.name, file) for folder, file in files}
 
 
 def template_names() -> list[str]:

@@ -36,7 +36,16 @@ NAMED = ("task", "model", "train.optimizer", "train.learning_rate")  # tables th
 
 
 class Template(SettingsTable):
-    """The task, dataset, model, training and export of a network."""
+    """The task, dataset, model, training and export of a network.
+
+    Attributes:
+        task: What the network learns: a name of `dlt list tasks`, with its options.
+        dataset: The dataset and its splits.
+        model: The network: a name of `dlt list models`, with its options.
+        train: Settings of training.
+        export: Settings of export.
+        seed: Seed of all random numbers: weights, order of the examples, augmentation.
+    """
 
     task: Annotated[Named, BeforeValidator(name_or_table)]
     dataset: DatasetSettings = DatasetSettings(name=NO_DATASET)

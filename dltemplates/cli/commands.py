@@ -90,7 +90,11 @@ def list_command(kind: str, as_json: bool) -> None:
 @click.argument("name")
 @json_option
 def show(name: str, as_json: bool) -> None:
-    """Explain a template, model, dataset, task or format."""
+    """Explain a template, model, dataset, task, format or setting.
+
+    NAME is a name of `dlt list`, a table of settings, such as train, dataset, augment or adam, or a setting, such as
+    train.epochs.
+    """
     page = pages.gather(name)
     if as_json:
         out.show(page, True)
@@ -104,15 +108,16 @@ def show(name: str, as_json: bool) -> None:
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 def new(file: Path, template: str, overwrite: bool) -> None:
     """Write a commented template for you to edit."""
+    from dltemplates.cli.new_template import new_template
     from dltemplates.runs import atomic_write, check_folder
 
-    text = catalog.template_text(template)
+    catalog.template_text(template)  # refuse an unknown name first
     if file.suffix != ".toml":
         raise ValueError(f"A template file must end in .toml. Received: {file}. Try {file.with_suffix('.toml')}.")
     check_folder(file.parent)
     if file.exists() and not overwrite:
         raise ValueError(f"The file must be new. Received: {file}, which exists. Add --overwrite.")
-    atomic_write(file, text)
+    atomic_write(file, new_template(template, str(file)))
     click.echo(f"wrote {file}. Edit it, then run `dlt train {file}`")
 
 
