@@ -10,8 +10,8 @@ from typing import Any
 import click
 
 from dltemplates import __version__, catalog
+from dltemplates.cli import listing, pages, parse
 from dltemplates.cli import output as out
-from dltemplates.cli import pages, parse
 
 STRATEGIES = ("auto", "single", "mirrored", "multiworker")
 LISTED = ("templates", "models", "datasets", "tasks", "formats", "runs")
@@ -69,21 +69,28 @@ def dlt(context: click.Context, debug: bool) -> None:
 
 
 @dlt.command("list")
-@click.argument("kind", type=click.Choice(LISTED), default="templates")
+@click.argument("kind", type=parse.Plural(LISTED), default="templates")
 @json_option
 def list_command(kind: str, as_json: bool) -> None:
     """List templates, models, datasets, tasks, formats or runs."""
     if kind == "runs":
         from dltemplates.runs import list_runs
 
-        rows = {str(run.path): run.describe() for run in list_runs()}
+        rows: dict[str, Any] = {str(run.path): run.describe() for run in list_runs()}
         if not rows:
             click.echo("no runs in saved_models/; start one with `dlt run resnet8_digits`", err=True)
-    elif kind == "templates":
-        rows = {name: catalog.template_summary(name) for name in catalog.template_names()}
+        out.show(rows, as_json)
+    elif kind in ("templates", "datasets"):
+        overview, show = {
+            "templates": (catalog.template_overview, listing.show_templates),
+            "datasets": (catalog.dataset_overview, listing.show_datasets),
+        }[kind]
+        if as_json:
+            out.show(overview(), True)
+        else:
+            show()
     else:
-        rows = {name: entry.summary for name, entry in catalog.KINDS[kind.removesuffix("s")].items()}
-    out.show(rows, as_json)
+        out.show({name: entry.summary for name, entry in catalog.KINDS[kind.removesuffix("s")].items()}, as_json)
 
 
 @dlt.command()

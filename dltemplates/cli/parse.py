@@ -58,6 +58,14 @@ class NumberArguments(click.Command):
         return [*options, "--", *arguments]
 
 
+class Plural(click.Choice):
+    """A choice of plurals that takes the singular too: `model` is `models`."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the plural."""
+        return super().convert(f"{value}s" if f"{value}s" in self.choices else value, param, ctx)
+
+
 def renamed_flag(old: str, new: str) -> Callable[[Any], Any]:
     """Return a hidden option that refuses a flag's old name with an error that has the new one.
 
