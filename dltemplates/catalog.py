@@ -111,7 +111,7 @@ DATASETS = {
     ),
     "nab": Entry(
         "dltemplates.datasets.named.nab:nab",
-        "Series with known anomalies: nab:nyc_taxi, ...",
+        "Series with known anomalies, such as nab:nyc_taxi",
         group="series",
         noun="values",
     ),
