@@ -188,6 +188,8 @@ LEARNS = {  # a task's words in `dlt list`; others name the data alone
     "representation": "features of {}",
 }
 OWN_NOUNS = {"images": "your images", "tables": "your table", "series": "your series"}
+BASES = {True: "resnet8_digits", False: "vgg16_folder"}  # templates to try another model in: on small images, or not
+MAX_SMALL = 64  # pixels
 NEEDS = ("nothing", "your data", "download")
 
 KINDS: dict[str, dict[str, Entry]] = {
@@ -312,8 +314,21 @@ def template_text(name: str) -> str:
         ValueError: If the template is unknown.
     """
     files = template_files()
+    if name not in files and name in MODELS:
+        raise ValueError(f"A template is due, not a model. Received: {name}. Try `{command_for(name)}`.")
     check_name("template", name, files)
     return files[name].read_text(encoding="utf-8")
+
+
+def command_for(model: str) -> str:
+    """Return a command that trains a model: its ready template, or one for images of its size with another model."""
+    overview = template_overview()
+    models = {name: tomllib.loads(template_text(name))["model"] for name in overview}
+    own = [name for name, used in models.items() if model == (used if isinstance(used, str) else used["name"])]
+    small = MODELS[model].sizes["input_shape"][0] <= MAX_SMALL
+    name = min(own, key=lambda name: NEEDS.index(overview[name]["needs"])) if own else BASES[small]
+    data = " --data PATH" if overview[name]["needs"] == "your data" else ""
+    return f"dlt run {name}{data}" + ("" if own else f" --set model.name={model}")
 
 
 def template_summary(name: str) -> str:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, get_args
 
 import tomli_w
 from pydantic import (
+    BaseModel,
     BeforeValidator,
     ValidationError,
 )
@@ -32,6 +33,17 @@ from dltemplates.upgrade import RENAMED_KEYS, upgrade_key, upgrade_template
 COLUMNS = ("dataset.table.columns.", "dataset.series.columns.")
 OPTIONS = ("task", "model")  # tables that hold options
 NAMES = ("task", "task.name", "model", "model.name")
+USUAL_NAMES = {  # of settings, in other tools
+    "lr": "learning_rate",
+    "batch": "batch_size",
+    "epoch": "epochs",
+    "num_epochs": "epochs",
+    "image_size": "size",
+    "img_size": "size",
+    "patience": "early_stopping",
+    "augmentation": "augment",
+    "quantization": "formats",
+}
 NAMED = ("task", "model", "train.optimizer", "train.learning_rate")  # tables that may be a name alone
 
 
@@ -196,6 +208,8 @@ def _explain(error: Any, *, is_series: bool) -> str:
     if (new := upgrade_key(key, is_series=is_series)) != key:
         return _say_renamed(key, new, received)
     if error["type"] == "extra_forbidden":
+        if full := find_setting(key):
+            return f"unknown key `{key}`. Received: {received!r}. Did you mean `{full}`? Try --set {full}={received}."
         known = _known_keys(path[:-1], error["loc"])
         near = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.5)
         hint = f"Did you mean `{near[0]}`?" if near else f"Known: {', '.join(known)}."
@@ -214,6 +228,28 @@ def _explain(error: Any, *, is_series: bool) -> str:
     if error["type"] == "tuple_type":
         return f"`{key}` must be a list, such as [64, 64]. Received: {received!r}."
     return f"`{key}`: {message[0].lower()}{message[1:]}. Received: {received!r}."
+
+
+def find_setting(key: str) -> str | None:
+    """Return the path of the setting that a key means, such as `train.epochs` for `epochs`; None if there is none.
+
+    Args:
+        key: A setting's name without its table, or another usual name of a setting, such as `train.lr`.
+    """
+    parent, _, name = key.rpartition(".")
+    name = USUAL_NAMES.get(name, name)
+    if parent and name == key.rpartition(".")[2]:
+        return None  # its table was given, so the name is wrong
+    return min((path for path in _paths(Template) if path == name or path.endswith(f".{name}")), key=len, default=None)
+
+
+def _paths(model: Any, prefix: str = "") -> Iterator[str]:
+    """Yield the path of each setting."""
+    for name, field in model.model_fields.items():
+        yield f"{prefix}{name}"
+        for part in (field.annotation, *get_args(field.annotation)):
+            if isinstance(part, type) and issubclass(part, BaseModel):
+                yield from _paths(part, f"{prefix}{name}.")
 
 
 def _known_keys(parents: list[str], location: tuple[Any, ...]) -> list[str]:
