@@ -49,7 +49,7 @@ def curves_figure(history: list[dict[str, float]], best_epoch: int) -> Figure:
             axes.plot(epochs, [row.get(name, np.nan) for row in rows_with_metric], label="training", marker=marker)
         if f"val_{name}" in every:
             values = [row.get(f"val_{name}", np.nan) for row in rows_with_metric]
-            axes.plot(epochs, values, color="tab:orange", label="validation", marker=marker)
+            axes.plot(epochs, values, "--", color="tab:orange", label="validation", marker=marker)
             if best_epoch in epochs:
                 axes.axvline(
                     best_epoch, color="grey", linewidth=1, linestyle=":", label=f"saved weights: epoch {best_epoch}"
