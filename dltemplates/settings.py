@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -29,19 +29,18 @@ OpenShare = Annotated[float, Field(gt=0, lt=1, strict=True)]
 class SettingsTable(BaseModel):
     """A table of the template. Unknown keys are errors; values do not change.
 
-    The value `none` unsets a setting whose default is None, since TOML has no null.
+    The value `none` unsets a setting whose default is None, since TOML has no null. One with an example in its field
+    is a text of the user's, which may be `none`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-    names: ClassVar[tuple[str, ...]] = ()  # settings whose text may be `none`
 
     @model_validator(mode="before")
     @classmethod
     def _unset(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
-        unset = {key for key, field in cls.model_fields.items() if field.default is None and key not in cls.names}
+        unset = {key for key, field in cls.model_fields.items() if field.default is None and not field.examples}
         return {key: value for key, value in values.items() if not (value == "none" and key in unset)}
 
 
@@ -69,7 +68,6 @@ class ModelSettings(Named):
     """The network: its name, the options of its builder, and its initial weights.
 
     Attributes:
-        name: A name of `dlt list models`, or your own `package.module:function`. `dlt show NAME` lists its options.
         weights: Initial weights: `fresh` for random ones, the folder of a run, `imagenet` (downloaded by Keras), or a
             `.h5` file of ImageNet weights. The architecture must be the same; only the last layer may have another
             number of outputs. Resuming a training reads them again.
@@ -206,8 +204,6 @@ class DatasetSettings(SettingsTable):
         cache: Where to keep decoded images of a folder, so that each file is decoded once: in `memory`, or on `disk`
             in the cache folder, for later runs too. No effect on datasets stored as arrays.
     """
-
-    names: ClassVar[tuple[str, ...]] = ("target",)
 
     name: Annotated[str, Field(min_length=1)]
     target: Annotated[str | None, Field(examples=["price"])] = None

@@ -33,17 +33,6 @@ from dltemplates.upgrade import RENAMED_KEYS, upgrade_key, upgrade_template
 COLUMNS = ("dataset.table.columns.", "dataset.series.columns.")
 OPTIONS = ("task", "model")  # tables that hold options
 NAMES = ("task", "task.name", "model", "model.name")
-USUAL_NAMES = {  # of settings, in other tools
-    "lr": "learning_rate",
-    "batch": "batch_size",
-    "epoch": "epochs",
-    "num_epochs": "epochs",
-    "image_size": "size",
-    "img_size": "size",
-    "patience": "early_stopping",
-    "augmentation": "augment",
-    "quantization": "formats",
-}
 NAMED = ("task", "model", "train.optimizer", "train.learning_rate")  # tables that may be a name alone
 
 
@@ -228,6 +217,19 @@ def _explain(error: Any, *, is_series: bool) -> str:
     if error["type"] == "tuple_type":
         return f"`{key}` must be a list, such as [64, 64]. Received: {received!r}."
     return f"`{key}`: {message[0].lower()}{message[1:]}. Received: {received!r}."
+
+
+USUAL_NAMES = {  # of settings, in other tools
+    "lr": "learning_rate",
+    "batch": "batch_size",
+    "epoch": "epochs",
+    "num_epochs": "epochs",
+    "image_size": "size",
+    "img_size": "size",
+    "patience": "early_stopping",
+    "augmentation": "augment",
+    "quantization": "formats",
+}
 
 
 def find_setting(key: str) -> str | None:

@@ -17,6 +17,7 @@ from dltemplates.settings import KINDS
 from dltemplates.template import NAMED, Template, load_template
 
 WIDTH = 34  # of `name = value` before the meaning
+ALTERNATIVES = {"epochs": "steps", "steps": "epochs"}  # settings that exclude each other
 KIND_OF_GROUP = {"tables": "table", "series": "series"}  # other templates read images
 
 
@@ -64,10 +65,8 @@ def _with_tables(given: dict[str, Any], template: Template) -> dict[str, Any]:
         table, _, key = path.rpartition(".")
         parent, values = (given[table], full[table]) if table else (given, full)
         if not isinstance(parent.get(key), dict):
-            is_number = isinstance(parent.get(key), (int, float))
-            parent[key] = values[key] if is_number else {"name": values[key]["name"]}
-            if key == "learning_rate":
-                parent[key] = values[key]
+            written = {name: value for name, value in values[key].items() if value is not None}
+            parent[key] = written if key == "learning_rate" else {"name": written["name"]}
     return given
 
 
@@ -80,6 +79,8 @@ def _table(model: type[BaseModel], path: str, given: dict[str, Any], kind: str) 
     for key, setting in settings.items():
         if path == "dataset" and key in KINDS and key not in given and (set(KINDS) & set(given) or key != kind):
             continue  # data is of one kind
+        if path == "train" and ALTERNATIVES.get(key) in given:
+            continue
         if setting.tables and isinstance(given.get(key), dict):
             inner.append((key, tables_named(setting, given[key].get("name"))))
         elif setting.tables and not path:

@@ -8,7 +8,7 @@ import pytest
 from conftest import TOOLS
 from dltemplates import catalog
 from dltemplates.cli import setting_pages
-from dltemplates.cli.new_template import new_template
+from dltemplates.cli.new_template import ALTERNATIVES, new_template
 from dltemplates.cli.setting_pages import REQUIRED, page, tables
 from dltemplates.template import load_template, parse_template
 
@@ -98,7 +98,7 @@ def test_a_new_template_has_every_option_of_task_model_and_training():
     for line in ("units = [128, 64]", '# activation = "relu"', '# loss = "cross_entropy"', "# table.min_frequency ="):
         assert f"\n{line}" in text
     for key in EVERY["train"].settings:
-        assert re.search(rf"\n(# |\[train\.)?{key}\b", text) or key == "augment", key
+        assert re.search(rf"\n(# |\[train\.)?{key}\b", text) or key in ("augment", *ALTERNATIVES), key
     assert "# augment." not in text  # of images
     assert "# images." not in text
     assert "dlt train mine.toml --data" in text
