@@ -11,7 +11,14 @@ import click
 from dltemplates import catalog
 
 GROUPS = {"images": "Images", "tables": "Tables", "series": "Series", "generative": "Generators and autoencoders"}
-METRICS = {"roc_auc": "AUC", "mae": "MAE", "mse": "MSE", "fid": "FID", "rmse": "RMSE"}  # others by their own names
+METRICS = {
+    "roc_auc": "AUC",
+    "mae": "MAE",
+    "mse": "MSE",
+    "fid": "FID",
+    "rmse": "RMSE",
+    "negative_elbo": "-ELBO",
+}  # others by their own names
 SHARES = ("accuracy", "AUC")
 TEMPLATE_COLUMNS = ("template", "learns", "needs", "min", "score")
 NOTES = (
