@@ -50,7 +50,8 @@ class Variational(Reconstruction):
     def evaluate(self, system: System, source: Source) -> Evaluation:
         """Score as an autoencoder does; in Keras also `negative_elbo`, the negative evidence lower bound.
 
-        It is per example, in nats, without the weight penalty that the `loss` of an epoch has. Its terms are `reconstruction` and `kl`. They need the latent variance, which no exported part returns.
+        It is per example, in nats, without the weight penalty that the `loss` of an epoch has. Its terms are
+        `reconstruction` and `kl`. They need the latent variance, which no exported part returns.
         """
         evaluation = super().evaluate(system, source)
         if system.model is None:
