@@ -22,45 +22,99 @@ from dltemplates.catalog_models import MODELS, Entry
 
 DATASETS = {
     "digits": Entry(
-        "dltemplates.datasets.named.digits:digits", "1,797 handwritten digits, 8x8 grey; ships with scikit-learn"
+        "dltemplates.datasets.named.digits:digits",
+        "1,797 handwritten digits, 8x8 grey",
+        group="images",
+        noun="digits",
+        is_included=True,
     ),
-    "mnist": Entry("dltemplates.datasets.named.idx:mnist", "70,000 handwritten digits, 28x28 grey"),
+    "mnist": Entry(
+        "dltemplates.datasets.named.idx:mnist", "70,000 handwritten digits, 28x28 grey", group="images", noun="digits"
+    ),
     "fashion_mnist": Entry(
-        "dltemplates.datasets.named.idx:fashion_mnist", "70,000 pictures of 10 kinds of clothing, 28x28 grey"
+        "dltemplates.datasets.named.idx:fashion_mnist",
+        "70,000 clothes in 10 classes, 28x28 grey",
+        group="images",
+        noun="clothing",
     ),
-    "cifar10": Entry("dltemplates.datasets.named.cifar:cifar10", "60,000 photographs of 10 classes, 32x32 colour"),
-    "gates": Entry("dltemplates.datasets.named.gates:gates", "Logic gates of two bits: gates:and, :or, :nand, :xor"),
+    "cifar10": Entry(
+        "dltemplates.datasets.named.cifar:cifar10",
+        "60,000 photographs of 10 classes, 32x32 colour",
+        group="images",
+        noun="animals and cars",
+    ),
+    "gates": Entry(
+        "dltemplates.datasets.named.gates:gates",
+        "Logic gates of two bits: gates:and, or, nand, xor",
+        group="tables",
+        noun="logic gates",
+        is_included=True,
+    ),
     "iris": Entry(
-        "dltemplates.datasets.named.sklearn_tables:iris", "150 irises, 3 species, 4 lengths; ships with scikit-learn"
+        "dltemplates.datasets.named.sklearn_tables:iris",
+        "150 irises, 3 species, 4 lengths",
+        group="tables",
+        noun="species of iris",
+        is_included=True,
     ),
     "wine": Entry(
-        "dltemplates.datasets.named.sklearn_tables:wine", "178 wines, 3 growers, 13 numbers; ships with scikit-learn"
+        "dltemplates.datasets.named.sklearn_tables:wine",
+        "178 wines, 3 growers, 13 numbers",
+        group="tables",
+        noun="growers of wine",
+        is_included=True,
     ),
     "breast_cancer": Entry(
         "dltemplates.datasets.named.sklearn_tables:breast_cancer",
-        "569 tumours, 2 classes, 30 numbers; ships with scikit-learn",
+        "569 tumours, 2 classes, 30 numbers",
+        group="tables",
+        noun="kinds of tumour",
+        is_included=True,
     ),
     "diabetes": Entry(
         "dltemplates.datasets.named.sklearn_tables:diabetes",
-        "442 patients, 10 numbers, 1 target; ships with scikit-learn",
+        "442 patients, 10 numbers, 1 target",
+        group="tables",
+        noun="disease progress",
+        is_included=True,
     ),
     "moons": Entry(
-        "dltemplates.datasets.named.sklearn_tables:moons", "1,000 points on two half moons, from scikit-learn"
+        "dltemplates.datasets.named.sklearn_tables:moons",
+        "1,000 points on two half moons",
+        group="tables",
+        noun="two half moons",
+        is_included=True,
     ),
     "adult": Entry(
-        "dltemplates.datasets.named.csv_tables:adult", "48,842 adults, 8 categories, 5 numbers: income over $50,000"
+        "dltemplates.datasets.named.csv_tables:adult",
+        "48,842 adults: income over $50,000 a year",
+        group="tables",
+        noun="income over $50k",
     ),
     "california_housing": Entry(
         "dltemplates.datasets.named.csv_tables:california_housing",
-        "20,640 blocks of houses, 9 columns: median house value",
+        "20,640 blocks of houses: median house value",
+        group="tables",
+        noun="house prices",
     ),
     "sunspots": Entry(
-        "dltemplates.datasets.series.csv_series:sunspots", "Series of the sunspots in 2,820 months, from 1749 to 1983"
+        "dltemplates.datasets.series.csv_series:sunspots",
+        "Sunspots in 2,820 months, from 1749 to 1983",
+        group="series",
+        noun="sunspots",
     ),
     "ecg5000": Entry(
-        "dltemplates.datasets.named.ecg5000:ecg5000", "5,000 heartbeats of 140 numbers, normal or abnormal"
+        "dltemplates.datasets.named.ecg5000:ecg5000",
+        "5,000 heartbeats of 140 numbers, some abnormal",
+        group="series",
+        noun="heartbeats",
     ),
-    "nab": Entry("dltemplates.datasets.named.nab:nab", "Series with labeled anomalies: nab:nyc_taxi and others"),
+    "nab": Entry(
+        "dltemplates.datasets.named.nab:nab",
+        "Series with known anomalies, such as nab:nyc_taxi",
+        group="series",
+        noun="values",
+    ),
 }
 
 TASKS = {
@@ -107,6 +161,36 @@ FORMATS = {  # in the order of `--all` and of reports
     "onnx:float16": Entry("dltemplates.deploy.formats.onnx:FLOAT16", "ONNX, float16: half the size"),
     "onnx:int8": Entry("dltemplates.deploy.formats.onnx:INT8", "ONNX, all int8 (QDQ nodes), takes raw camera bytes"),
 }
+
+OWN_DATA = {  # what `--data` takes besides names
+    "folder": Entry("dltemplates.datasets.images.folder:folder", "Your images: one folder per class", group="images"),
+    ".npz": Entry(
+        "dltemplates.datasets.images.npz:npz", "Your images as arrays: x_train, y_train, ...", group="images"
+    ),
+    ".csv table": Entry(
+        "dltemplates.datasets.tables.csv_table:csv_table",
+        "Your table: one example per row",
+        group="tables",
+    ),
+    ".csv series": Entry(
+        "dltemplates.datasets.series.csv_series:csv_series",
+        "Your series: one time per row; set its window",
+        group="series",
+    ),
+}
+
+LEARNS = {  # a task's words in `dlt list`; others name the data alone
+    "forecasting": "future of {}",
+    "reconstruction": "compress {}",
+    "anomaly": "unusual {}",
+    "variational": "compress {}",
+    "generation": "draw {}",
+    "representation": "features of {}",
+}
+OWN_NOUNS = {"images": "your images", "tables": "your table", "series": "your series"}
+BASES = {True: "resnet8_digits", False: "vgg16_folder"}  # templates to try another model in: on small images, or not
+MAX_SMALL = 64  # pixels
+NEEDS = ("nothing", "your data", "download")
 
 KINDS: dict[str, dict[str, Entry]] = {
     "model": MODELS,
@@ -206,9 +290,18 @@ def variant(builder: Callable[..., Any], name: str) -> Callable[..., Any]:
 
 def template_files() -> dict[str, Traversable]:
     """Return the files of the ready templates, by name."""
+    return {name: file for name, (_, file) in _templates().items()}
+
+
+def template_groups() -> dict[str, str]:
+    """Return the group of each ready template, by name: its folder."""
+    return {name: group for name, (group, _) in _templates().items()}
+
+
+def _templates() -> dict[str, tuple[str, Traversable]]:
     folders = [folder for folder in (resources.files("dltemplates") / "templates").iterdir() if folder.is_dir()]
-    files = [file for folder in folders for file in folder.iterdir() if file.name.endswith(".toml")]
-    return {file.name.removesuffix(".toml"): file for file in files}
+    files = [(folder, file) for folder in folders for file in folder.iterdir() if file.name.endswith(".toml")]
+    return {file.name.removesuffix(".toml"): (folder.name, file) for folder, file in files}
 
 
 def template_names() -> list[str]:
@@ -223,13 +316,57 @@ def template_text(name: str) -> str:
         ValueError: If the template is unknown.
     """
     files = template_files()
+    if name not in files and name in MODELS:
+        raise ValueError(f"A template is due, not a model. Received: {name}. Try `{command_for(name)}`.")
     check_name("template", name, files)
     return files[name].read_text(encoding="utf-8")
+
+
+def command_for(model: str) -> str:
+    """Return a command that trains a model: its ready template, or one for images of its size with another model."""
+    overview = template_overview()
+    models = {name: tomllib.loads(template_text(name))["model"] for name in overview}
+    own = [name for name, used in models.items() if model == (used if isinstance(used, str) else used["name"])]
+    small = MODELS[model].sizes["input_shape"][0] <= MAX_SMALL
+    name = min(own, key=lambda name: NEEDS.index(overview[name]["needs"])) if own else BASES[small]
+    data = " --data PATH" if overview[name]["needs"] == "your data" else ""
+    return f"dlt run {name}{data}" + ("" if own else f" --set model.name={model}")
 
 
 def template_summary(name: str) -> str:
     """Return the first line of a ready template, its summary."""
     return template_text(name).partition("\n")[0].lstrip("# ")
+
+
+def template_overview() -> dict[str, dict[str, Any]]:
+    """Describe the ready templates in a few words.
+
+    Returns:
+        By template: its `group`; `learns`; `needs`, one of `NEEDS`; `summary`; and of its measured run on the test
+        split the `seconds` of training, the `metric` and the `score`, or None.
+    """
+    results = tomllib.loads((resources.files("dltemplates") / "templates" / "results.toml").read_text(encoding="utf-8"))
+    rows = {}
+    for name, group in sorted(template_groups().items()):
+        table = tomllib.loads(template_text(name))
+        task, dataset = table["task"], DATASETS.get(table.get("dataset", {}).get("name", "").partition(":")[0])
+        learns = LEARNS.get(task if isinstance(task, str) else task["name"], "{}")
+        noun = dataset.noun if dataset else OWN_NOUNS.get(group, "your data")
+        needs = ("nothing" if dataset.is_included else "download") if dataset else "your data"
+        result = {key: results.get(name, {}).get(key) for key in ("seconds", "metric", "score")}
+        about = {"group": group, "learns": learns.format(noun), "needs": needs, "summary": template_summary(name)}
+        rows[name] = about | result
+    return rows
+
+
+def dataset_overview() -> dict[str, dict[str, Any]]:
+    """Return the group, needs and summary of each dataset, and of the kinds of data that a user may bring."""
+    named = {name: (entry, "nothing" if entry.is_included else "download") for name, entry in DATASETS.items()}
+    own = {name: (entry, "your data") for name, entry in OWN_DATA.items()}
+    return {
+        name: {"group": entry.group, "needs": needs, "summary": entry.summary}
+        for name, (entry, needs) in (own | named).items()
+    }
 
 
 def measured(model: str) -> dict[str, list[str]]:

@@ -18,12 +18,18 @@ class Entry:
         summary: Description in at most 57 characters, to fit on a line of 80 behind the longest name.
         sizes: A model's sizes in its paper, by the names of the builder's arguments.
         options: Options of the builder that are fixed for this entry: `resnet20` is `resnet_cifar` of depth 20.
+        group: A dataset's kind: `images`, `tables` or `series`.
+        noun: A dataset's content in at most 16 characters, for `dlt list`.
+        is_included: Whether a dataset needs no download.
     """
 
     target: str
     summary: str
     sizes: dict[str, Any] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
+    group: str = ""
+    noun: str = ""
+    is_included: bool = False
 
 
 def image(height: int, width: int, channels: int, num_outputs: int) -> dict[str, Any]:

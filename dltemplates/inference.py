@@ -19,7 +19,7 @@ from dltemplates.datasets.source import ALL, Dataset
 from dltemplates.deploy.report import load_run_report
 from dltemplates.deploy.system import find_system
 from dltemplates.features import AnyFeature, Feature, Image, Noise, Probabilities, classes_of
-from dltemplates.runs import Run, atomic_path, check_folder, load_run
+from dltemplates.runs import Run, atomic_path, check_folder, load_run, near_run
 from dltemplates.runtimes import KerasPredictor, load_predictor
 from dltemplates.settings import ARRAYS, DatasetSettings, ImageSettings, Named
 from dltemplates.tasks.load_for import load_for
@@ -83,6 +83,12 @@ def evaluate(path: Run | str | Path, *, data: Any = None, split: str = "test", t
             "with Keras's output. Evaluate the whole network, or use `dlt predict`."
         )
     arrays = arrays_of(data)
+    if data is None and loaded.data is None:
+        known = loaded.run.template.dataset.name if loaded.run else "NAME|PATH"
+        raise ValueError(
+            f"An exported file does not know the path of its data. Received: {path} without --data. "
+            f"Try `dlt evaluate {path} --data {known}`."
+        )
     settings = _settings(loaded, ARRAYS if arrays is not None else data)
     with passed(arrays):
         _, dataset = load_for(contract, settings=settings, run=loaded.run, whole=split == ALL, from_file=data is None)
@@ -125,7 +131,7 @@ def predict(
             generator, seeds and noise (see `datasets.noise_inputs.read_noise`).
         part: Part of a run, such as `decoder`; by default the whole network.
         output: A folder for output images, written as PNG files; or a `.csv` file for the predictions, written by
-            `write_table`. By default, nothing is written.
+            `write_table`, behind the columns of an input `.csv`. By default, nothing is written.
         threads: Threads of the runtime.
 
     Returns:
@@ -150,11 +156,13 @@ def predict(
     if output is not None and (images or to_table):
         _check_output(Path(output), named, to_table=to_table)
     examples = read_inputs(contract.inputs[0], contract, named) if is_files else read_arrays(contract, inputs)
-    predictions = (_predict_one(loaded, example, all_classes=to_table) for example in examples)
     if to_table:
-        results = list(predictions)
-        write_table(Path(str(output)), results)
+        read = list(examples)
+        results = [_predict_one(loaded, example, all_classes=True) for example in read]
+        rows = [_beside_cells(result, example.cells) for example, result in zip(read, results, strict=True)]
+        write_table(Path(str(output)), rows)
         return results
+    predictions = (_predict_one(loaded, example, all_classes=False) for example in examples)
     if output is None or not images:
         return list(predictions)
     return [_write_images(result, images, Path(output), index) for index, result in enumerate(predictions)]
@@ -185,6 +193,14 @@ def write_table(path: Path, results: list[dict[str, Any]]) -> None:
         writer = csv.DictWriter(file, list(columns))
         writer.writeheader()
         writer.writerows(rows)
+
+
+def _beside_cells(result: dict[str, Any], cells: dict[str, str]) -> dict[str, Any]:
+    """Put a prediction behind the user's own columns; one of the same name becomes `predicted_NAME`."""
+    if not cells:
+        return result
+    own = {f"predicted_{name}" if name in cells else name: item for name, item in result.items() if name != "input"}
+    return {**cells, **own}
 
 
 def _table_rows(result: dict[str, Any]) -> list[dict[str, Any]]:
@@ -254,6 +270,13 @@ def _open(path: Run | str | Path, threads: int, part: str = "") -> LoadedSystem:
         return _open_run(load_run(path), part)
     if part:
         raise ValueError(f"`part` needs a run. Received: {part!r} for {path}. Name the part's own file.")
+    if not path.exists():
+        raise ValueError(f"A run or an exported file must exist. Received: {path}. {near_run(path)}")
+    if path.is_file() and path.suffix in (*SUFFIXES, ".csv", ".npz"):
+        raise ValueError(
+            f"A run or an exported file comes before the data. Received: {path}. Try `dlt predict RUN {path}`, or "
+            f"`dlt evaluate RUN --data PATH`."
+        )
     predictor = load_predictor(path, threads)
     contract = predictor.contract
     if contract.system is not None:
@@ -300,8 +323,6 @@ def _find_run(file: Path) -> Run | None:
 
 def _settings(loaded: LoadedSystem, data: str | None) -> DatasetSettings:
     """Return the settings of the evaluation data, with the contract's image size and channels."""
-    if data is None and loaded.data is None:
-        raise ValueError("An exported file does not know your data's path. Received: no dataset. Name it with --data.")
     contract = loaded.contract
     split = contract.split.model_dump() if contract.split else {}
     settings = loaded.data or DatasetSettings(name=str(data), **split)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import difflib
 import errno
 import hashlib
 import importlib
@@ -373,7 +374,7 @@ def load_run(path: str | Path) -> Run:
     """
     run = Run(Path(path))
     if not run.path.is_dir():
-        raise ValueError(f"A run must be a folder. Received: {path}. `dlt list runs` names the runs here.")
+        raise ValueError(f"A run must be a folder. Received: {path}. {near_run(path)}")
     if run.import_path.exists():
         raise ValueError(
             f"A run must be complete. Received: {path}, whose import is not done. "
@@ -387,6 +388,14 @@ def load_run(path: str | Path) -> Run:
         )
     run.verify()
     return run
+
+
+def near_run(path: str | Path) -> str:
+    """Return a sentence that helps to find the run that a wrong path means."""
+    names = [run.name for run in list_runs()]
+    if near := difflib.get_close_matches(Path(path).name, names, n=1):
+        return f"Did you mean {RUNS_FOLDER / near[0]}?"
+    return "`dlt list runs` names the runs here." if names else "Train one first, such as `dlt run resnet8_digits`."
 
 
 def check_folder(path: Path) -> None:

@@ -28,13 +28,29 @@ AUTO: Final = "auto"  # a setting that depends on the data
 
 
 class SettingsTable(BaseModel):
-    """A table of the template. Unknown keys are errors; values do not change."""
+    """A table of the template. Unknown keys are errors; values do not change.
+
+    The value `none` unsets a setting whose default is None, since TOML has no null. One with an example in its field
+    is a text of the user's, which may be `none`.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _unset(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        unset = {key for key, field in cls.model_fields.items() if field.default is None and not field.examples}
+        return {key: value for key, value in values.items() if not (value == "none" and key in unset)}
+
 
 class Named(BaseModel):
-    """A name with its options; `"x"` is short for `{ name = "x" }`."""
+    """A name with its options; `"x"` is short for `{ name = "x" }`.
+
+    Attributes:
+        name: A name of the catalog, or your own `package.module:name`. `dlt show NAME` lists its options.
+    """
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -201,7 +217,7 @@ class DatasetSettings(SettingsTable):
     """
 
     name: Annotated[str, Field(min_length=1)]
-    target: str | None = None
+    target: Annotated[str | None, Field(examples=["price"])] = None
     images: Annotated[ImageSettings | None, BeforeValidator(none_or_table)] = None
     table: Annotated[TableSettings | None, BeforeValidator(none_or_table)] = None
     series: Annotated[SeriesSettings | None, BeforeValidator(none_or_table)] = None
@@ -238,6 +254,8 @@ class SGD(SettingsTable):
     """Stochastic gradient descent with momentum (Polyak 1964) or Nesterov momentum (Sutskever 2013).
 
     Attributes:
+        momentum: Share of the last step that is added to the next one; 0 for none.
+        nesterov: Use Nesterov momentum.
         initial_momentum: Lower momentum for the first `initial_epochs` epochs, while steps are large (Hinton 2010,
             section 9).
         initial_epochs: Number of epochs with `initial_momentum`.
@@ -260,7 +278,12 @@ class SGD(SettingsTable):
 
 
 class Adagrad(SettingsTable):
-    """Adagrad (Duchi 2011)."""
+    """Adagrad (Duchi 2011).
+
+    Attributes:
+        initial_accumulator_value: First value of each weight's sum of squared gradients.
+        epsilon: Small number that keeps the divisor above 0.
+    """
 
     name: Literal["adagrad"]
     initial_accumulator_value: NonNegative = 0.1
@@ -268,7 +291,13 @@ class Adagrad(SettingsTable):
 
 
 class RMSprop(SettingsTable):
-    """RMSprop (Hinton 2012)."""
+    """RMSprop (Hinton 2012).
+
+    Attributes:
+        rho: Decay of the mean of squared gradients.
+        momentum: Share of the last step that is added to the next one; 0 for none.
+        epsilon: Small number that keeps the divisor above 0.
+    """
 
     name: Literal["rmsprop"]
     rho: Share = 0.9
@@ -277,7 +306,13 @@ class RMSprop(SettingsTable):
 
 
 class Adam(SettingsTable):
-    """Adam (Kingma 2015)."""
+    """Adam (Kingma 2015).
+
+    Attributes:
+        beta_1: Decay of the mean of gradients.
+        beta_2: Decay of the mean of squared gradients.
+        epsilon: Small number that keeps the divisor above 0.
+    """
 
     name: Literal["adam"]
     beta_1: Share = 0.9
@@ -286,21 +321,35 @@ class Adam(SettingsTable):
 
 
 class AdamW(Adam):
-    """Adam with decoupled weight decay (Loshchilov 2019); its `weight_decay` is not an L2 penalty."""
+    """Adam with decoupled weight decay (Loshchilov 2019); its `weight_decay` is not an L2 penalty.
+
+    Attributes:
+        weight_decay: Share of each weight that a step removes, times the learning rate.
+    """
 
     name: Literal["adamw"]  # type: ignore[assignment]
     weight_decay: NonNegative = 0.004
 
 
 class Constant(SettingsTable):
-    """A constant learning rate."""
+    """A constant learning rate.
+
+    Attributes:
+        value: The learning rate.
+    """
 
     name: Literal["constant"]
     value: Positive
 
 
 class Cosine(SettingsTable):
-    """A linear warm-up to `peak`, then half a cosine down to `final` (Loshchilov 2017)."""
+    """A linear warm-up to `peak`, then half a cosine down to `final` (Loshchilov 2017).
+
+    Attributes:
+        peak: Highest learning rate.
+        warmup_epochs: Number of epochs from 0 up to `peak`.
+        final: Learning rate at the end.
+    """
 
     name: Literal["cosine"]
     peak: Positive
@@ -315,7 +364,12 @@ class Cosine(SettingsTable):
 
 
 class OneCycle(SettingsTable):
-    """A linear warm-up from `peak / 25` to `peak` over `warmup` of all steps, then a cosine to about 0 (Smith 2018)."""
+    """A linear warm-up from `peak / 25` to `peak` over `warmup` of all steps, then a cosine to about 0 (Smith 2018).
+
+    Attributes:
+        peak: Highest learning rate.
+        warmup: Share of all steps in the warm-up.
+    """
 
     name: Literal["one_cycle"]
     peak: Positive
@@ -323,7 +377,13 @@ class OneCycle(SettingsTable):
 
 
 class Step(SettingsTable):
-    """A learning rate `value`, multiplied by `factor` at each epoch in `at` (He 2016 section 4.2)."""
+    """A learning rate `value`, multiplied by `factor` at each epoch in `at` (He 2016 section 4.2).
+
+    Attributes:
+        value: Learning rate of the first epoch.
+        at: Epochs at which it changes.
+        factor: Factor at each of them.
+    """
 
     name: Literal["step"]
     value: Positive

@@ -11,6 +11,7 @@ from typing import Annotated, Any, get_args
 
 import tomli_w
 from pydantic import (
+    BaseModel,
     BeforeValidator,
     ValidationError,
 )
@@ -42,12 +43,12 @@ class Template(SettingsTable):
         print(template.to_toml())
 
     Attributes:
-        task: The task and its options.
-        dataset: The data.
-        model: The network, its options and its initial weights.
-        train: How to train it.
-        export: How to export it.
-        seed: Seed of the weights, the order and the augmentation.
+        task: What the network learns: a name of `dlt list tasks`, with its options.
+        dataset: The dataset and its splits.
+        model: The network: a name of `dlt list models`, with its options.
+        train: Settings of training.
+        export: Settings of export.
+        seed: Seed of all random numbers: weights, order of the examples, augmentation.
     """
 
     task: Annotated[Named, BeforeValidator(name_or_table)]
@@ -201,6 +202,8 @@ def _explain(error: Any, *, is_series: bool) -> str:
     if (new := upgrade_key(key, is_series=is_series)) != key:
         return _say_renamed(key, new, received)
     if error["type"] == "extra_forbidden":
+        if full := find_setting(key):
+            return f"unknown key `{key}`. Received: {received!r}. Did you mean `{full}`? Try --set {full}={received}."
         known = _known_keys(path[:-1], error["loc"])
         near = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.5)
         hint = f"Did you mean `{near[0]}`?" if near else f"Known: {', '.join(known)}."
@@ -219,6 +222,41 @@ def _explain(error: Any, *, is_series: bool) -> str:
     if error["type"] == "tuple_type":
         return f"`{key}` must be a list, such as [64, 64]. Received: {received!r}."
     return f"`{key}`: {message[0].lower()}{message[1:]}. Received: {received!r}."
+
+
+USUAL_NAMES = {  # of settings, in other tools
+    "lr": "learning_rate",
+    "batch": "batch_size",
+    "epoch": "epochs",
+    "num_epochs": "epochs",
+    "image_size": "size",
+    "img_size": "size",
+    "patience": "early_stopping",
+    "augmentation": "augment",
+    "quantization": "formats",
+}
+
+
+def find_setting(key: str) -> str | None:
+    """Return the path of the setting that a key means, such as `train.epochs` for `epochs`; None if there is none.
+
+    Args:
+        key: A setting's name without its table, or another usual name of a setting, such as `train.lr`.
+    """
+    parent, _, name = key.rpartition(".")
+    name = USUAL_NAMES.get(name, name)
+    if parent and name == key.rpartition(".")[2]:
+        return None  # its table was given, so the name is wrong
+    return min((path for path in _paths(Template) if path == name or path.endswith(f".{name}")), key=len, default=None)
+
+
+def _paths(model: Any, prefix: str = "") -> Iterator[str]:
+    """Yield the path of each setting."""
+    for name, field in model.model_fields.items():
+        yield f"{prefix}{name}"
+        for part in (field.annotation, *get_args(field.annotation)):
+            if isinstance(part, type) and issubclass(part, BaseModel):
+                yield from _paths(part, f"{prefix}{name}.")
 
 
 def _known_keys(parents: list[str], location: tuple[Any, ...]) -> list[str]:

@@ -216,7 +216,7 @@ def test_an_export_trained_on_a_users_data_needs_it_to_evaluate(small_run, tmp_p
     run.save_record(run.record)
     report = export(run, formats=["onnx:float32"])
     file = run.exports_path / report.result("onnx:float32").file
-    with pytest.raises(ValueError, match="Received: no dataset.*--data"):
+    with pytest.raises(ValueError, match="Received: .* without --data. Try `dlt evaluate .*mine.npz`"):
         evaluate(file)
     assert evaluate(file, data=str(tmp_path / "mine.npz"))["scores"]["accuracy"] > 0.8
 

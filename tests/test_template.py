@@ -52,7 +52,7 @@ def test_a_number_is_a_constant_learning_rate_and_a_name_an_optimizer():
         ("train.epochs=-1", r"`train\.epochs`.*greater than 0.*Received: -1"),
         ("train.epochs=1.5", r"`train\.epochs`.*Received: 1\.5"),
         ("train.epochs=many", r"`train\.epochs`.*integer.*Received: 'many'"),
-        ("train.epoch=3", r"unknown key `train\.epoch`.*Did you mean `epochs`"),
+        ("train.epoch=3", r"unknown key `train\.epoch`.*Did you mean `train\.epochs`"),
         ("trian.epochs=3", r"unknown key `trian`.*Did you mean `train`"),
         ("train.epochs.x=3", r"must lie in a table.*`train\.epochs` is 30"),
         ("train.optimizer=sdg", r"must be one of 'sgd', .*Received: 'sdg'"),

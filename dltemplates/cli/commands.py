@@ -10,8 +10,8 @@ from typing import Any
 import click
 
 from dltemplates import __version__, catalog
+from dltemplates.cli import listing, pages, parse
 from dltemplates.cli import output as out
-from dltemplates.cli import pages, parse
 
 STRATEGIES = ("auto", "single", "mirrored", "multiworker")
 LISTED = ("templates", "models", "datasets", "tasks", "formats", "runs")
@@ -53,6 +53,7 @@ import_option = click.option(
 
 
 @click.group(
+    cls=parse.Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     invoke_without_command=True,
 )
@@ -63,34 +64,49 @@ def dlt(context: click.Context, debug: bool) -> None:
     """Train a classic network on your own data, export it, and check the exported files.
 
     Start with: dlt run resnet8_digits
+
+    \b
+    Complete names with the Tab key, in bash:
+    eval "$(_DLT_COMPLETE=bash_source dlt)"
     """
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 
 
 @dlt.command("list")
-@click.argument("kind", type=click.Choice(LISTED), default="templates")
+@click.argument("kind", type=parse.Plural(LISTED), default="templates")
 @json_option
 def list_command(kind: str, as_json: bool) -> None:
     """List templates, models, datasets, tasks, formats or runs."""
     if kind == "runs":
         from dltemplates.runs import list_runs
 
-        rows = {str(run.path): run.describe() for run in list_runs()}
+        rows: dict[str, Any] = {str(run.path): run.describe() for run in list_runs()}
         if not rows:
             click.echo("no runs in saved_models/; start one with `dlt run resnet8_digits`", err=True)
-    elif kind == "templates":
-        rows = {name: catalog.template_summary(name) for name in catalog.template_names()}
+        out.show(rows, as_json)
+    elif kind in ("templates", "datasets"):
+        overview, show = {
+            "templates": (catalog.template_overview, listing.show_templates),
+            "datasets": (catalog.dataset_overview, listing.show_datasets),
+        }[kind]
+        if as_json:
+            out.show(overview(), True)
+        else:
+            show()
     else:
-        rows = {name: entry.summary for name, entry in catalog.KINDS[kind.removesuffix("s")].items()}
-    out.show(rows, as_json)
+        out.show({name: entry.summary for name, entry in catalog.KINDS[kind.removesuffix("s")].items()}, as_json)
 
 
 @dlt.command()
-@click.argument("name")
+@click.argument("name", shell_complete=parse.complete_name)
 @json_option
 def show(name: str, as_json: bool) -> None:
-    """Explain a template, model, dataset, task or format."""
+    """Explain a template, model, dataset, task, format or setting.
+
+    NAME is a name of `dlt list`, a table of settings, such as train, dataset, augment or adam, or a setting, such as
+    train.epochs.
+    """
     page = pages.gather(name)
     if as_json:
         out.show(page, True)
@@ -98,21 +114,54 @@ def show(name: str, as_json: bool) -> None:
         pages.show(page)
 
 
+@dlt.command("help", hidden=True)
+@click.argument("command", required=False)
+@click.pass_context
+def help_command(context: click.Context, command: str | None) -> None:
+    """Print the help, as `--help` does."""
+    assert context.parent
+    if command is None:
+        click.echo(context.parent.get_help())
+        return
+    _, found, _ = dlt.resolve_command(context.parent, [command])
+    click.echo(found.get_help(click.Context(found, context.parent, command)))
+
+
+@dlt.command(hidden=True)
+def version() -> None:
+    """Print the version, as `--version` does."""
+    click.echo(f"dlt, version {__version__}")
+
+
 @dlt.command()
-@click.argument("file", type=click.Path(path_type=Path))
-@click.option("--from", "template", required=True, metavar="TEMPLATE", help="Ready template to copy.")
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--from",
+    "template",
+    metavar="TEMPLATE",
+    shell_complete=parse.complete_template,
+    help="Ready template to copy; `dlt list` names them.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
-def new(file: Path, template: str, overwrite: bool) -> None:
+def new(file: Path | None, template: str | None, overwrite: bool) -> None:
     """Write a commented template for you to edit."""
+    if file is None or template is None:
+        click.echo("\n".join(catalog.template_names()), err=True)
+        received = " ".join(filter(None, ("dlt new", str(file or ""), f"--from {template}" if template else "")))
+        raise ValueError(
+            "`dlt new` needs a file and one of these templates. "
+            f"Received: {received}. Try `dlt new {file or 'mine.toml'} --from {template or 'resnet8_digits'}`."
+        )
+    from dltemplates.cli.new_template import new_template
     from dltemplates.runs import atomic_write, check_folder
 
-    text = catalog.template_text(template)
+    catalog.template_text(template)  # refuse an unknown name first
     if file.suffix != ".toml":
         raise ValueError(f"A template file must end in .toml. Received: {file}. Try {file.with_suffix('.toml')}.")
     check_folder(file.parent)
     if file.exists() and not overwrite:
         raise ValueError(f"The file must be new. Received: {file}, which exists. Add --overwrite.")
-    atomic_write(file, text)
+    atomic_write(file, new_template(template, str(file)))
     click.echo(f"wrote {file}. Edit it, then run `dlt train {file}`")
 
 
@@ -161,7 +210,7 @@ def build(name, input_shape, classes, sizes, settings, output, overwrite, as_jso
 
 
 @dlt.command()
-@click.argument("template", metavar="TEMPLATE|FILE.toml")
+@click.argument("template", metavar="TEMPLATE|FILE.toml", shell_complete=parse.complete_template)
 @data_option
 @set_option
 @output_option
@@ -256,7 +305,8 @@ def evaluate(path, data, split, modules, as_json) -> None:
     type=click.Path(path_type=Path),
     default="predictions",
     metavar="FOLDER|FILE.csv",
-    help="Folder for generated images (default: predictions), or a .csv file for the predictions.",
+    help="A .csv file for the predictions, behind your own columns; or a folder for generated images. Default: "
+    "predictions.",
 )
 @import_option
 @json_option
@@ -423,7 +473,7 @@ def report(path) -> None:
 
 
 @dlt.command()
-@click.argument("template", metavar="TEMPLATE|FILE.toml")
+@click.argument("template", metavar="TEMPLATE|FILE.toml", shell_complete=parse.complete_template)
 @data_option
 @set_option
 @output_option
@@ -470,4 +520,6 @@ def _template(name: str, data: str | None, settings: tuple[str, ...]):
     from dltemplates.template import load_template, parse_overrides
 
     overrides = parse_overrides(settings) | ({"dataset.name": data} if data else {})
+    parse.check_is_template(name)
+    parse.check_data_fits(name, data, overrides)
     return load_template(name, overrides, notify=out.note)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 from typing import Any
 
@@ -49,7 +50,7 @@ def read_arguments(signature: str, docstring: str) -> dict[str, dict[str, Any]]:
     arguments = function.args
     positional = [*arguments.posonlyargs, *arguments.args]
     values = [*[None] * (len(positional) - len(arguments.defaults)), *arguments.defaults, *arguments.kw_defaults]
-    meanings = _meanings(docstring)
+    meanings = read_meanings(docstring, "Args")
     return {
         argument.arg: {"default": _default(value), "meaning": meanings.get(argument.arg, "")}
         for argument, value in zip([*positional, *arguments.kwonlyargs], values, strict=True)
@@ -66,8 +67,9 @@ def _default(value: ast.expr | None) -> Any:
         return ast.unparse(value)
 
 
-def _meanings(docstring: str) -> dict[str, str]:
-    _, _, section = docstring.partition("\nArgs:\n")
+def read_meanings(docstring: str, title: str) -> dict[str, str]:
+    """Read the entries of a section of a docstring, such as `Args` or `Attributes`, by name."""
+    _, _, section = inspect.cleandoc(docstring).partition(f"\n{title}:\n")
     section = re.split(r"^\S", section, maxsplit=1, flags=re.MULTILINE)[0]
     entries = re.findall(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", section, re.MULTILINE)
     return {name: " ".join(text.split()) for name, text in entries}

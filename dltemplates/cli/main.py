@@ -11,6 +11,7 @@ import traceback
 from typing import Any
 
 import click
+from click.shell_completion import shell_complete
 
 DONE, FAILED, WRONG_USE, OVER_BUDGET, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -34,6 +35,9 @@ def main(arguments: list[str] | None = None) -> int:
     sys.path.append(os.getcwd())  # for the user's modules; installed packages come first
     from dltemplates.cli.commands import dlt
 
+    for name in ("dlt", "dltemplates"):
+        if instruction := os.environ.get(variable := f"_{name.upper()}_COMPLETE"):
+            return shell_complete(dlt, {}, name, variable, instruction)
     try:
         with dlt.make_context("dlt", list(arguments)) as context:
             dlt.invoke(context)
@@ -59,6 +63,10 @@ def explain(error: BaseException) -> tuple[int, str]:
     match error:
         case KeyboardInterrupt():
             return INTERRUPTED, str(error) or "interrupted"
+        case click.MissingParameter() if error.param and error.param.name in HINTS:
+            return WRONG_USE, f"{error.format_message()} {HINTS[error.param.name]}"
+        case click.NoSuchOption() if (setting := _setting_of(error.option_name)) and _takes_settings(error.ctx):
+            return WRONG_USE, f"{error.format_message()} Settings of a template are set with --set {setting}=VALUE."
         case click.UsageError():
             hint = f" See `{error.ctx.command_path} --help`." if error.ctx else ""
             return WRONG_USE, f"{error.format_message()}{hint}"
@@ -75,6 +83,26 @@ def explain(error: BaseException) -> tuple[int, str]:
             return LOST_WORKERS, str(error)
         case _:
             return FAILED, f"{type(error).__name__}: {error} (see the traceback with `dlt --debug ...`)"
+
+
+HINTS = {  # for a missing argument, by its name
+    "template": "`dlt list` names the templates. Try `dlt run resnet8_digits`.",
+    "path": "`dlt list runs` names your runs.",
+    "paths": "`dlt list runs` names your runs.",
+    "inputs": "Write images, a .csv file or a row behind the run, such as `dlt predict RUN photo.jpg`.",
+    "name": "`dlt list`, `dlt list models` and `dlt list datasets` have the names.",
+}
+
+
+def _takes_settings(context: click.Context | None) -> bool:
+    return context is not None and any(parameter.name == "settings" for parameter in context.command.params)
+
+
+def _setting_of(option: str) -> str | None:
+    """Return the setting that an unknown option means: `train.epochs` for `--epochs`."""
+    from dltemplates.template import find_setting
+
+    return find_setting(option.lstrip("-").replace("-", "_"))
 
 
 def _interrupt(number: int, frame: Any) -> None:

@@ -16,7 +16,7 @@ SECTIONS = ("Args:", "Returns:", "Raises:")  # of a docstring, for programmers
 
 
 def gather(name: str) -> dict[str, Any]:
-    """Return the page of a template, model, dataset, task or format, ready for JSON.
+    """Return the page of a template, model, dataset, task, format or setting, ready for JSON.
 
     Raises:
         ValueError: If the name is unknown.
@@ -25,8 +25,12 @@ def gather(name: str) -> dict[str, Any]:
     if name in catalog.template_names():
         return {"name": name, "kind": "template", "text": catalog.template_text(name).rstrip()}
     if not kinds:
+        from dltemplates.cli import setting_pages  # loads pydantic
+
+        if page := setting_pages.page(name):
+            return page
         known = [*catalog.template_names(), *(key for entries in catalog.KINDS.values() for key in entries)]
-        catalog.check_name("name", name, known)
+        catalog.check_name("name", name, [*known, *setting_pages.names()])
     kind = kinds[0]
     if kind == "format":
         return {"name": name, "kind": kind, "summary": catalog.FORMATS[name].summary}
@@ -34,7 +38,7 @@ def gather(name: str) -> dict[str, Any]:
     if kind == "model":
         return {"name": name, "kind": kind, **_model(name, texts)}
     page = {"name": name, "kind": kind, **{part: texts[part] for part in ("summary", "module", "docstring")}}
-    return page | ({"options": _task_options(texts)} if kind == "task" else {})
+    return page | ({"options": task_options(texts)} if kind == "task" else {})
 
 
 def show(page: dict[str, Any]) -> None:
@@ -46,6 +50,8 @@ def show(page: dict[str, Any]) -> None:
             click.echo(f"{page['name']}: {page['summary']}")
         case "model":
             out.render(_model_page(page))
+        case "settings":
+            out.render(_settings_page(page))
         case _:
             out.render(_text_page(page))
 
@@ -56,7 +62,8 @@ def arguments_of(model: str) -> dict[str, dict[str, Any]]:
     return docstrings.read_arguments(texts["signature"], texts["docstring"])
 
 
-def _task_options(texts: dict[str, str]) -> dict[str, dict[str, Any]]:
+def task_options(texts: dict[str, str]) -> dict[str, dict[str, Any]]:
+    """Return the default and the meaning of each option of a task."""
     arguments = docstrings.read_arguments(texts["signature"], texts["arguments"])
     return {key: argument for key, argument in arguments.items() if key not in ("self", "spec")}
 
@@ -139,6 +146,23 @@ def _text_page(page: dict[str, Any]) -> Any:
     parts = [Text(f"{page['name']} ({page['kind']}): {page['summary']}\n", "bold")]
     parts += [Text(f"{paragraph}\n") for paragraph in paragraphs if not paragraph.startswith(SECTIONS)]
     return Constrain(Group(*parts, *([_options(page["options"])] if page.get("options") else [])), WIDTH)
+
+
+def _settings_page(page: dict[str, Any]) -> Any:
+    from rich.console import Group
+    from rich.constrain import Constrain
+    from rich.text import Text
+
+    from dltemplates.cli.setting_pages import allowed, how_to_set, plain
+
+    table = _table("setting", "default", "allowed", "meaning")
+    for key, row in page["settings"].items():
+        cells = (plain(row["default"]), allowed(row["type"], row["range"]), row["meaning"])
+        table.add_row(key, *map(Text, cells))
+    parts = [Text(f"{page['name']}: {page['summary']}", "bold")]
+    parts += [Text(line) for line in (how_to_set(page), "")]
+    parts.append(table)
+    return Constrain(Group(*parts), WIDTH)
 
 
 def _options(options: dict[str, dict[str, Any]]) -> Any:

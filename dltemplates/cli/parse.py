@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable
+import tomllib
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from dltemplates import catalog
 
@@ -56,6 +59,41 @@ class NumberArguments(click.Command):
                         return options  # click's error names the option that lacks its value
                     options.append(value)
         return [*options, "--", *arguments]
+
+
+class Commands(click.Group):
+    """The commands of `dlt`; a name of the catalog in their place is answered with its command."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[Any, Any, list[str]]:
+        """Find the command."""
+        name = args[0]
+        if name in self.commands:
+            return super().resolve_command(ctx, args)
+        if name in catalog.template_files() or name.endswith(".toml"):
+            raise ValueError(f"A command comes before a template. Received: dlt {name}. Try `dlt run {name}`.")
+        if any(name in entries for entries in catalog.KINDS.values()):
+            raise ValueError(f"A command comes before a name. Received: dlt {name}. Try `dlt show {name}`.")
+        return super().resolve_command(ctx, args)
+
+
+class Plural(click.Choice):
+    """A choice of plurals that takes the singular too: `model` is `models`."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the plural."""
+        return super().convert(f"{value}s" if f"{value}s" in self.choices else value, param, ctx)
+
+
+def complete_template(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Return the ready templates and the .toml files that a word may become, for the shell."""
+    names = [name for name in catalog.template_names() if name.startswith(incomplete)]
+    return [*map(CompletionItem, names), CompletionItem(incomplete, type="file")]
+
+
+def complete_name(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Return the names of the catalog that a word may become, for the shell."""
+    names = [*catalog.template_names(), *(name for entries in catalog.KINDS.values() for name in entries)]
+    return [CompletionItem(name) for name in sorted(names) if name.startswith(incomplete)]
 
 
 def renamed_flag(old: str, new: str) -> Callable[[Any], Any]:
@@ -137,3 +175,74 @@ def classes(count: int) -> int:
             "Use --classes 2, or for regression --size num_outputs=1."
         )
     return count
+
+
+FIRST_CHOICE = {  # templates for data of a kind; the first one that this version has
+    "images": ("transfer_folder", "convnet_folder"),
+    "tables": ("table_classification", "mlp_adult"),
+    "series": ("series_forecasting", "lstm_sunspots"),
+}
+
+
+def template_for(kind: str, data: str) -> str:
+    """Return a command for data of a kind: `images`, `tables` or `series`."""
+    name = next(name for name in FIRST_CHOICE[kind] if name in catalog.template_files())
+    column = " --set dataset.target=COLUMN" if kind != "images" else ""
+    return f"dlt run {name} --data {data}{column}"
+
+
+def check_is_template(name: str) -> None:
+    """Raise a `ValueError` if data or a run stands where a template is due."""
+    path = Path(name)
+    if name in catalog.template_files() or path.suffix == ".toml" or not path.exists():
+        return
+    if (path / "template.toml").is_file():
+        raise ValueError(
+            f"A template is due, not a run. Received: {name}. Try `dlt run {path / 'template.toml'}`, or to continue "
+            f"it `dlt run {path / 'template.toml'} --resume -o {name}`."
+        )
+    if kind := _kind_of_data(path):
+        raise ValueError(f"A template is due before the data. Received: {name}. Try `{template_for(kind, name)}`.")
+
+
+def check_data_fits(name: str, data: str | None, settings: Iterable[str]) -> None:
+    """Raise a `ValueError` if the data is of another kind than a ready template is for.
+
+    Args:
+        name: The template, as given.
+        data: The data, as given.
+        settings: Paths of the given settings. One for the kind of data shows that the user knows it.
+    """
+    group = catalog.template_groups().get(name)
+    kind = _kind_of_data(Path(data)) if data is not None and data not in catalog.DATASETS else None
+    if group is None or kind is None or any(setting.startswith(OF_KIND) for setting in settings):
+        return
+    is_for_images = group in ("images", "generative") and "images" in _dataset_of(name)
+    if kind == "images" and group in ("tables", "series"):
+        received = "images"
+    elif kind == "tables" and is_for_images:
+        received = "a table"
+    else:
+        return
+    wanted = {"tables": "a table", "series": "a series"}.get(group, "images")
+    raise ValueError(
+        f"Template {name} is for {wanted}. Received: {data}, {received}. Try `{template_for(kind, str(data))}`."
+    )
+
+
+OF_KIND = ("dataset.images", "dataset.table", "dataset.series")
+
+
+def _dataset_of(template: str) -> dict[str, Any]:
+    return dict(tomllib.loads(catalog.template_text(template)).get("dataset", {}))
+
+
+def _kind_of_data(path: Path) -> str | None:
+    """Return `images` or `tables` for a path to data; None if it is neither."""
+    if path.suffix == ".npz":
+        return "images"
+    if path.suffix == ".csv":
+        return "tables"
+    if not path.is_dir():
+        return None
+    return "tables" if any(path.glob("*.csv")) and not any(child.is_dir() for child in path.iterdir()) else "images"

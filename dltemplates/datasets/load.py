@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from pathlib import Path
 
@@ -41,10 +42,12 @@ def load_dataset(settings: DatasetSettings, *, from_file: bool = False, referenc
         name = name.partition(":")[0]
     elif _is_path(name):
         return _load_path(path, settings, reference)
-    try:
-        function = catalog.load("dataset", name, from_file=from_file)
-    except ValueError as error:
-        raise ValueError(f"{error} A folder of class folders, a .npz or a .csv works too.") from None
+    if name in PLACEHOLDERS:
+        content, example = PLACEHOLDERS[name]
+        raise ValueError(f"This template needs your data, {content}. Received: none. Add --data {example}, your path.")
+    if ":" not in name:
+        _check_name(name)
+    function = catalog.load("dataset", name, from_file=from_file)
     dataset = function(settings)
     if not isinstance(dataset, Dataset):
         raise ValueError(
@@ -52,6 +55,25 @@ def load_dataset(settings: DatasetSettings, *, from_file: bool = False, referenc
             "See dltemplates/datasets/named/digits.py for a short one."
         )
     return dataset
+
+
+PLACEHOLDERS = {  # names in ready templates for data of the user's own: what it is, and an example of its path
+    "folder": ("a folder with one folder of images per class", "photographs"),
+    "table": ("a .csv file with one example per row", "mine.csv"),
+    "series": ("a .csv file with one time per row", "mine.csv"),
+}
+
+
+def _check_name(name: str) -> None:
+    """Raise a `ValueError` with the nearest names and paths if a name is no dataset."""
+    if name in catalog.DATASETS:
+        return
+    here = sorted(path.name for path in Path().iterdir() if path.is_dir() or path.suffix in (".npz", ".csv"))
+    if near := difflib.get_close_matches(name, [*catalog.DATASETS, *here], n=2, cutoff=0.5):
+        hint = f"Did you mean {' or '.join(near)}?"
+    else:
+        hint = f"It is no path in {Path().resolve()}, and no name of `dlt list datasets`. Check --data."
+    raise ValueError(f"Unknown dataset. Received: {name!r}. {hint}")
 
 
 USED_BY = {
@@ -144,7 +166,7 @@ def _load_path(path: Path, settings: DatasetSettings, reference: IOSpec | None) 
     received = "a file of another kind" if path.exists() else "no such path"
     raise ValueError(
         f"A dataset's path must be a folder of class folders, a .npz, or a .csv. Received: {path} ({received}). "
-        "Check the spelling; relative paths start at the current folder."
+        f"Check the spelling; relative paths start at {Path().resolve()}."
     )
 
 

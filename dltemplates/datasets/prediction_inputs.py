@@ -30,11 +30,13 @@ class PredictionInput:
         name: Its name for the user.
         arrays: The inputs by name, each (1, ...); None if unreadable.
         remarks: Remarks to show beside its prediction, by name.
+        cells: Cells of its row in the user's CSV file, by column.
     """
 
     name: str
     arrays: Arrays | None
     remarks: dict[str, Any] = field(default_factory=dict)
+    cells: dict[str, str] = field(default_factory=dict)
 
 
 @functools.singledispatch
@@ -52,13 +54,19 @@ def read_inputs(first: Feature, reference: IOSpec, user_inputs: Sequence[str | P
     Raises:
         ValueError: If there is no input, or a named input is unreadable.
     """
-    from dltemplates.datasets.tables.row_inputs import read_rows
+    from dltemplates.datasets.tables.row_inputs import read_cells, read_rows
 
-    rows = [row for text in user_inputs for row in read_rows(text, reference.inputs, reference=reference)]
+    rows = [
+        (*row, cells)
+        for text in user_inputs
+        for row, cells in zip(
+            read_rows(text, reference.inputs, reference=reference), read_cells(text, reference=reference), strict=True
+        )
+    ]
     if not rows:
         raise ValueError("There must be a row to predict. Received: none. Name a CSV file, or write a row.")
-    for name, arrays, unknown in rows:
-        yield PredictionInput(name, arrays, {"unknown": unknown} if unknown else {})
+    for name, arrays, unknown, cells in rows:
+        yield PredictionInput(name, arrays, {"unknown": unknown} if unknown else {}, cells)
 
 
 @read_inputs.register

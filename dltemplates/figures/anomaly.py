@@ -40,8 +40,8 @@ def histogram_figure(truth: np.ndarray, score: np.ndarray, threshold: float) -> 
     axes = figure.subplots()
     positive = np.maximum(score, 1e-12)
     bins = np.geomspace(positive.min(), positive.max() * 1.001, BINS).tolist()
-    for name, mask, color in (("normal", truth == 0, NORMAL), ("anomalies", truth == 1, ANOMALY)):
-        axes.hist(positive[mask], bins=bins, color=color, alpha=0.6, label=f"{mask.sum()} {name}")
+    for name, mask, color, hatch in (("normal", truth == 0, NORMAL, ""), ("anomalies", truth == 1, ANOMALY, "//")):
+        axes.hist(positive[mask], bins=bins, color=color, hatch=hatch, alpha=0.6, label=f"{mask.sum()} {name}")
     axes.set_xscale("log")
     axes.axvline(threshold, color="black", linestyle="--", label=f"threshold {threshold:.3g}")
     axes.set_xlabel("score")
@@ -102,4 +102,4 @@ def _shade(axes: Axes, truth: np.ndarray) -> None:
     edges = np.flatnonzero(np.diff(np.concatenate([[0], truth, [0]])))
     for index, (first, last) in enumerate(zip(edges[::2], edges[1::2], strict=True)):
         label = "anomalies" if index == 0 else None
-        axes.axvspan(first - 0.5, last - 0.5, color=ANOMALY, alpha=0.25, linewidth=0, label=label)
+        axes.axvspan(first - 0.5, last - 0.5, color=ANOMALY, alpha=0.25, linewidth=0, hatch="//", label=label)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
+from dltemplates.figures import MARKERS
 from dltemplates.figures.outcomes import name_all, sheet_of, show_sheet
 
 CAPTIONS = {  # by file name: heading and caption in the report
@@ -66,11 +68,11 @@ def scatter_figure(vectors: np.ndarray, labels: np.ndarray | None) -> Figure:
         axes.scatter(vectors[:, 0], vectors[:, 1], s=3)
     else:
         points = []
-        for label, color in zip(classes, COLORS, strict=False):
+        for label, color, marker in zip(classes, COLORS, itertools.cycle(MARKERS), strict=False):
             members = vectors[labels == label]
-            points.append(axes.scatter(members[:, 0], members[:, 1], s=3, color=color))
+            points.append(axes.scatter(members[:, 0], members[:, 1], s=6, color=color, marker=marker))
         name_all(
-            axes, points, map(str, classes), title="class", markerscale=4, loc="center left", bbox_to_anchor=(1, 0.5)
+            axes, points, map(str, classes), title="class", markerscale=2.5, loc="center left", bbox_to_anchor=(1, 0.5)
         )
     axes.set_xlabel("latent dimension 1")
     axes.set_ylabel("latent dimension 2")

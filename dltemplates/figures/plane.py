@@ -8,6 +8,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
 from dltemplates.features import Number, classes_of, columns_of
+from dltemplates.figures import MARKERS
 from dltemplates.figures.outcomes import name_all
 from dltemplates.runtimes import Arrays, Predictor
 from dltemplates.tasks.task import Task
@@ -66,7 +67,8 @@ def draw_boundary(axes: Axes, predictor: Predictor, task: Task, rows: np.ndarray
     points = []
     for class_id in range(len(classes)):
         members = rows[label == class_id][:MAX_POINTS]
-        points.append(axes.scatter(members[:, 0], members[:, 1], color=COLORS[class_id], edgecolor="black"))
+        color, marker = COLORS[class_id], MARKERS[class_id % len(MARKERS)]
+        points.append(axes.scatter(members[:, 0], members[:, 1], color=color, marker=marker, edgecolor="black"))
     names = [part for column in columns_of(feature) for part in column.parts] or ["first", "second"]
     axes.set_xlabel(names[0], parse_math=False)
     axes.set_ylabel(names[1], parse_math=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 import warnings
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from dltemplates.figures.fonts import fit_fonts
 from dltemplates.runs import atomic_path
 
 CAPTIONS = {  # by file name: heading and caption in the report
@@ -47,7 +49,7 @@ def curves_figure(history: list[dict[str, float]], best_epoch: int) -> Figure:
             axes.plot(epochs, [row.get(name, np.nan) for row in rows_with_metric], label="training", marker=marker)
         if f"val_{name}" in every:
             values = [row.get(f"val_{name}", np.nan) for row in rows_with_metric]
-            axes.plot(epochs, values, color="tab:orange", label="validation", marker=marker)
+            axes.plot(epochs, values, "--", color="tab:orange", label="validation", marker=marker)
             if best_epoch in epochs:
                 axes.axvline(
                     best_epoch, color="grey", linewidth=1, linestyle=":", label=f"saved weights: epoch {best_epoch}"
@@ -77,9 +79,27 @@ def attempt(name: str, draw: Callable[[], Figure | None]) -> Figure | None:
         return figure
 
 
-def save_figures(figures: dict[str, Figure], folder: Path) -> None:
-    """Write figures as PNG files, by name."""
+def save_figures(figures: dict[str, Figure], folder: Path) -> str | None:
+    """Write figures as PNG files, by name, in fonts that have their characters.
+
+    Returns:
+        One line on the characters that no font has; None if there are none.
+    """
+    lacking = [figure for name, figure in figures.items() if _save(figure, folder / f"{name}.png")]
+    note = fit_fonts(lacking)
     for name, figure in figures.items():
-        with atomic_path(folder / f"{name}.png") as path, warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Glyph .* missing")  # a class name in a script the font lacks
-            figure.savefig(path, dpi=110)
+        if figure in lacking:
+            _save(figure, folder / f"{name}.png")
+    return note
+
+
+def _save(figure: Figure, file: Path) -> bool:
+    """Write a figure, and return whether its font lacked a character."""
+    with warnings.catch_warnings(record=True) as caught, atomic_path(file) as path:
+        warnings.simplefilter("always")
+        figure.savefig(path, dpi=110)
+    lacks = [warning for warning in caught if re.match("Glyph .* missing", str(warning.message))]
+    for warning in caught:
+        if warning not in lacks:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    return bool(lacks)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+
+from dltemplates.figures import MARKERS
 
 CAPTIONS = {  # by file name: heading and caption in the report
     "forecast": (
@@ -44,11 +47,11 @@ def forecast_figure(times: np.ndarray, truth: np.ndarray, forecast: np.ndarray, 
     for axes in (ahead, whole):
         axes.plot(times, truth[:, 0], color="black", linewidth=1, label="truth")
         axes.set_ylabel(name, parse_math=False)
-    ahead.plot(times, forecast[:, 0], color="tab:blue", linewidth=1, label="1 step ahead")
+    ahead.plot(times, forecast[:, 0], "--", color="tab:blue", linewidth=1, label="1 step ahead")
     if 1 < horizon < count:
         late = times[horizon - 1 :]
         label = f"{horizon} steps ahead"
-        ahead.plot(late, forecast[: 1 - horizon, -1], color="tab:orange", linewidth=1, label=label)
+        ahead.plot(late, forecast[: 1 - horizon, -1], ":", color="tab:orange", linewidth=1.5, label=label)
     starts = np.linspace(0, count - horizon, FANS).round().astype(int) if count > horizon > 1 else np.arange(0)
     for start in starts:
         name_once = f"{horizon} steps from one row" if start == starts[0] else None
@@ -68,8 +71,8 @@ def steps_figure(errors: Mapping[str, np.ndarray], *, name: str) -> Figure:
     """
     figure = Figure(figsize=(6, 3.6), layout="constrained")
     axes = figure.subplots()
-    for key, error in errors.items():
-        axes.plot(np.arange(1, len(error) + 1), error, marker="o", label=NAMES.get(key, key))
+    for (key, error), marker in zip(errors.items(), itertools.cycle(MARKERS), strict=False):
+        axes.plot(np.arange(1, len(error) + 1), error, marker=marker, label=NAMES.get(key, key))
     axes.set_xlabel("steps ahead")
     axes.set_ylabel(f"mean absolute error of {name}", parse_math=False)
     axes.set_ylim(bottom=0)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import base64
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
+import tomli_w
 from jinja2 import Environment, PackageLoader, Template
 
 from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.deploy.report import load_run_report
-from dltemplates.features import Category, Number, WithStatistics, classes_of, columns_of
+from dltemplates.features import Category, Image, Number, WithStatistics, classes_of, columns_of
 from dltemplates.figures.captions import CAPTIONS
 from dltemplates.runs import Run, atomic_write, format_score, load_run
 from dltemplates.tasks.load_for import data_note
@@ -40,7 +42,7 @@ def write_report(run: Run | str | Path, *, notify: Callable[[str | None], None] 
     page = load_page("report.html").render(
         run=run,
         record=run.record,
-        template_text=run.template_path.read_text(encoding="utf-8"),
+        template_text=template_text(run),
         figures=figures_of(run),
         travelling=travelling_values(run.record.spec),
         exports=exports,
@@ -58,6 +60,21 @@ def load_page(name: str) -> Template:
     environment.filters["evidence"] = lambda share, units: share_interval(round(share * units), units)
     environment.filters["kilobytes"] = lambda size: f"{size / 1000:,.1f} kB"
     return environment.get_template(name)
+
+
+def template_text(run: Run) -> str:
+    """Return the template of a run without the settings that its data, model and formats do not use."""
+    table = tomllib.loads(run.template_path.read_text(encoding="utf-8"))
+    spec = run.record.spec
+    unused = set() if any(isinstance(value, Image) for value in spec.inputs) else {"train.augment", "dataset.cache"}
+    if not any(isinstance(value, Category) for value in spec.inputs):
+        unused.add("export.string_inputs")
+    if not table["model"].get("auxiliary", table["model"]["name"] == "googlenet"):
+        unused.add("train.auxiliary_weight")
+    for path in unused:
+        parent, _, key = path.partition(".")
+        table.get(parent, {}).pop(key, None)
+    return tomli_w.dumps(table)
 
 
 def travelling_values(spec: DatasetSpec) -> list[dict[str, str]]:
@@ -86,7 +103,8 @@ def figures_of(run: Run) -> list[dict[str, str]]:
     figures = []
     for name in ordered:
         heading, caption = CAPTIONS.get(name, (name.replace("_", " ").capitalize(), ""))
-        figures.append({"heading": heading, "caption": caption, "url": _inline(paths[name])})
+        text = f"{heading} of {run.name}. {caption}".strip()
+        figures.append({"heading": heading, "caption": caption, "alternative": text, "url": _inline(paths[name])})
     return figures
 
 

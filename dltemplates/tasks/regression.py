@@ -30,7 +30,7 @@ class Regression(SupervisedTask):
     kind = "number"
     direction = "min"
     budget = "1%"
-    monitor = "val_mae"
+    monitor = "val_scaled_mae"
     monitor_direction = "min"
     presented: ClassVar[str] = "value"
     target: WithStatistics
@@ -49,7 +49,7 @@ class Regression(SupervisedTask):
     def metrics(self):
         import keras
 
-        return [keras.metrics.MeanAbsoluteError(name="mae")]
+        return [keras.metrics.MeanAbsoluteError(name="scaled_mae")]  # of standardized targets; `mae` is in their unit
 
     def encode(self, target: Any) -> Any:
         return self.target.standardize(target)

@@ -48,9 +48,10 @@ class Variational(Reconstruction):
         return served | {"decoder": decoder}
 
     def evaluate(self, system: System, source: Source) -> Evaluation:
-        """Score as an autoencoder does; in Keras also `loss`, the negative evidence lower bound per example in nats.
+        """Score as an autoencoder does; in Keras also `negative_elbo`, the negative evidence lower bound.
 
-        Its terms are `reconstruction` and `kl`. They need the latent variance, which no exported part returns.
+        It is per example, in nats, without the weight penalty that the `loss` of an epoch has. Its terms are
+        `reconstruction` and `kl`. They need the latent variance, which no exported part returns.
         """
         evaluation = super().evaluate(system, source)
         if system.model is None:
@@ -72,7 +73,7 @@ class Variational(Reconstruction):
             kl = 0.5 * (mean**2 + np.exp(log_variance) - log_variance - 1).sum(axis=1).mean()
             sums += len(mean) * np.array([error, kl])
         reconstruction, kl = sums / len(source)
-        return {"loss": float(reconstruction + kl), "reconstruction": float(reconstruction), "kl": float(kl)}
+        return {"negative_elbo": float(reconstruction + kl), "reconstruction": float(reconstruction), "kl": float(kl)}
 
     def model_figures(self, servings: dict[str, ServingModel], source: Source) -> dict[str, Figure]:
         from dltemplates.figures.latent import plane_figure, scatter_figure, walks_figure

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -26,6 +26,7 @@ from dltemplates.tasks.model_signature import check_network
 from dltemplates.tasks.stage_plan import StagePlan
 from dltemplates.tasks.task import Task
 from dltemplates.template import Template
+from dltemplates.training.batch_size import batch_note, with_fitting_batch
 from dltemplates.training.data import TrainingData
 from dltemplates.training.environment_stage import EnvironmentStage
 from dltemplates.training.optimizers import make_optimizer, make_sgd
@@ -155,7 +156,12 @@ def prepare(
             f"{task.name}. Leave it out; for fewer examples change dataset.validation and dataset.test."
         )
     if template.dataset.name != NO_DATASET:
-        make_order(template, examples, labeled_examples(template, examples))  # refuse before anything is built
+        labeled_examples(template, examples)  # refuse before anything is built
+        fitting = with_fitting_batch(template, examples)
+        if note := batch_note(template, fitting, examples):
+            warnings = (*dataset.spec.warnings, note)
+            dataset = replace(dataset, spec=dataset.spec.model_copy(update={"warnings": warnings}))
+        template = fitting
     network = _network(template, task, dataset)
     pretrained = load_pretrained(template.model, network)
     center = pretrained.center if pretrained else None

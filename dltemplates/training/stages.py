@@ -233,20 +233,10 @@ def make_order(template: Template, examples: int, only: np.ndarray | None = None
 
     Args:
         template: The template.
-        examples: Number of training examples.
+        examples: Number of training examples; at least one batch, as `with_fitting_batch` ensures.
         only: Indices of the examples to use; None for all.
-
-    Raises:
-        ValueError: If there are fewer examples than `train.batch_size`.
     """
-    examples = examples if only is None else len(only)
-    batch_size = template.train.batch_size
-    if batch_size > examples:
-        raise ValueError(
-            f"`train.batch_size` must be at most the number of training examples, {examples}. "
-            f"Received: {batch_size}. Try --set train.batch_size={max(1, examples // 8)}."
-        )
-    return TrainingOrder(examples, batch_size, template.seed, only)
+    return TrainingOrder(examples if only is None else len(only), template.train.batch_size, template.seed, only)
 
 
 def labeled_examples(template: Template, examples: int) -> np.ndarray | None:

@@ -16,6 +16,7 @@ from dltemplates.runs import Run, check_resume, latest_run_path, load_run, make_
 from dltemplates.settings import NO_DATASET
 from dltemplates.tasks.scoring.evaluation import Evaluation
 from dltemplates.template import Template
+from dltemplates.training.batch_size import with_fitting_batch
 from dltemplates.training.checkpoint import TrainingState, load_checkpoint
 from dltemplates.training.evaluators import evaluator_summary, missing_evaluator
 from dltemplates.training.prepare import Training, naming_broken_files, prepare
@@ -434,6 +435,7 @@ def run_to_resume(
             f"A run must be resumed with the reading rules it began with. Received: {run.path}, with rules {rules}; "
             f"this version has rules {READING_RULES}. Finish the run with the version that began it, or start another."
         )
+    template = with_fitting_batch(template, run.record.spec.sizes.get("train", template.train.batch_size))
     if run.template != template:
         before, now = run.template.flat(), template.flat()
         key = next(key for key in before | now if before.get(key) != now.get(key))

@@ -6,10 +6,11 @@ from dltemplates.deploy.report import ExportReport, FormatResult, SplitCheck
 from dltemplates.figures.captions import CAPTIONS
 from dltemplates.figures.run import attempt, curves_figure
 from dltemplates.reports.compare import compare
-from dltemplates.reports.report import travelling_values, write_report
+from dltemplates.reports.report import template_text, travelling_values, write_report
 from dltemplates.runs import Run
 from dltemplates.tasks.scoring.baselines import Baseline, Baselines
 from dltemplates.tasks.scoring.intervals import ScoreInterval
+from dltemplates.template import load_template
 
 
 @pytest.fixture
@@ -244,3 +245,59 @@ def test_an_interrupted_export_is_not_shown(run):
     run.exports_path.mkdir()
     assert "Exports" not in write_report(run).read_text()
     assert not [key for key in compare([run.path])[str(run.path)] if key.endswith(" bytes")]
+
+
+def test_each_figure_has_an_alternative_text_and_the_page_a_language_and_a_main_part(run):
+    page = write_report(run).read_text()
+    assert '<html lang="en">' in page
+    assert page.count("<main>") == page.count("</main>") == 1
+    assert 'alt="Confusion matrix of run. Rows are true classes' in page
+    assert page.count("<img ") == page.count('alt="') - page.count('alt=""')
+
+
+def test_exported_files_are_links(run):
+    from dltemplates.deploy.export_run import export
+
+    export(run, formats=["onnx:float32"])
+    page = write_report(run).read_text()
+    assert '<a href="exports/run-float32.onnx">run-float32.onnx</a>' in page
+    assert (run.path / "exports" / "run-float32.onnx").is_file()
+
+
+def test_the_template_shows_only_what_the_data_uses(run):
+    shown = template_text(run)
+    assert "[train.augment]" in shown
+    assert 'cache = "none"' in shown
+    assert "auxiliary_weight" not in shown
+    assert "string_inputs" not in shown
+
+
+@pytest.mark.parametrize(("name", "uses_categories"), [("softmax_regression_iris", False), ("mlp_adult", True)])
+def test_the_template_of_a_table_has_no_settings_of_images(tmp_path, name, uses_categories):
+    from dltemplates.training.train import train
+
+    (tmp_path / "data.csv").write_text(
+        "size,colour,label\n" + "".join(f"{n},{'rb'[n % 2]},{'xy'[n % 3 > 0]}\n" for n in range(60))
+    )
+    settings = {"dataset.name": str(tmp_path / "data.csv")} if uses_categories else {}
+    run = train(load_template(name, settings | {"train.epochs": 1}), output=tmp_path / "table")
+    shown = template_text(run)
+    assert "augment" not in shown
+    assert "cache" not in shown
+    assert ("string_inputs" in shown) == uses_categories
+    assert {"epochs = 1", "batch_size"} <= {
+        line.partition(" = ")[0] if "batch" in line else line for line in shown.split("\n")
+    }
+
+
+def test_a_metric_of_an_epoch_is_the_score_of_that_name(run, tmp_path):
+    from dltemplates.training.train import train
+
+    diabetes = train(load_template("linear_regression_diabetes", {"train.epochs": 2}), output=tmp_path / "diabetes")
+    for trained, shared in ((run, {"accuracy"}), (diabetes, set())):
+        row = trained.history()[trained.record.best_epoch - 1]
+        scores = trained.record.scores["validation"]
+        assert {name for name in scores if f"val_{name}" in row} >= shared
+        for name, score in scores.items():
+            assert row.get(f"val_{name}", score) == pytest.approx(score, abs=1e-4), name
+    assert "val_scaled_mae" in diabetes.history()[0]

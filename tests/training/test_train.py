@@ -196,9 +196,11 @@ def test_class_weights_need_classes(tmp_path):
         )
 
 
-def test_a_batch_larger_than_the_data_is_refused():
-    with pytest.raises(ValueError, match="`train.batch_size`.*Received: 5000.*--set train.batch_size="):
-        prepare(small_template(train__batch_size=5000))
+def test_a_batch_larger_than_the_data_is_lowered_and_said():
+    training = prepare(small_template(train__batch_size=5000))
+    assert training.template.train.batch_size == 128
+    assert training.stages[0].steps_per_epoch == -(-len(training.dataset.split("train")) // 128)
+    assert any("train.batch_size is 128 instead of 5000" in text for text in training.dataset.spec.warnings)
 
 
 def test_other_tasks_train_and_predict_in_their_own_units(tmp_path):

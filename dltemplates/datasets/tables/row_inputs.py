@@ -61,6 +61,15 @@ def read_rows(text: str | Path, values: Sequence[Feature], *, reference: IOSpec 
     ]
 
 
+def read_cells(text: str | Path, *, reference: IOSpec | None = None) -> list[dict[str, str]]:
+    """Return the cells of each row of a CSV file as its text, by column; for a typed row, none."""
+    path = Path(text)
+    if path.suffix.lower() != ".csv":
+        return [{}]
+    table = read_csv(path, option=None, reference=reference).table
+    return [{str(name): cell for name, cell in row.items()} for row in table.fillna("").to_dict("records")]
+
+
 def _with_columns(value: Feature) -> Feature:
     """Name a column for each number of an input that is not from a table, such as a latent vector or noise."""
     if isinstance(value, WithColumns) and value.columns is not None:

@@ -103,7 +103,8 @@ def score_run(run: Run, task: Task, dataset: Dataset, warnings: dict[str, str] |
             figures |= task.figures(evaluation)
             if whole and not isinstance(whole.contract.inputs[0], Noise):
                 figures |= _input_figures(whole, predictors[WHOLE], task, source, evaluation)
-    save_figures(figures, run.figures_path)
+    if note := save_figures(figures, run.figures_path):
+        record.spec = record.spec.model_copy(update={"warnings": (*record.spec.warnings, note)})
     baselines = _baselines(run, task, dataset)
     score = next(iter(record.scores["test"].values()))
     advice = advise(

@@ -172,7 +172,6 @@ def test_the_last_stage_trains_on_labelled_examples_only():
             {"train.num_labeled": 200, "train.class_weight": "balanced"},
             r"`train.class_weight`.*Received: train.num_labeled = 200",
         ),
-        ({"train.num_labeled": 20}, r"`train.batch_size`.*20.*Received: 50"),
         (
             {"model.name": "mlp"},
             r"`train.layerwise_pretrain`.*Received: mlp",

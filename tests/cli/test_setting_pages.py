@@ -1,0 +1,122 @@
+"""The pages of settings: `dlt show train`, docs/settings.md, and the comment lines of `dlt new`."""
+
+import re
+import tomllib
+
+import pytest
+
+from conftest import TOOLS
+from dltemplates import catalog
+from dltemplates.cli import setting_pages
+from dltemplates.cli.new_template import ALTERNATIVES, new_template
+from dltemplates.cli.setting_pages import REQUIRED, page, tables
+from dltemplates.template import load_template, parse_template
+
+EVERY = tables()
+OPTION = re.compile(r"# ([\w.]+ = .*)")
+
+
+def test_every_table_and_setting_of_a_template_has_a_page():
+    template = load_template("resnet8_digits", {"train.layerwise_pretrain": {}, "train.augment.randaugment": {}})
+    paths = {f"{table.path}.{key}".lstrip(".") for table in EVERY.values() for key in table.settings}
+    known = (*paths, "train.optimizer.name", "train.learning_rate.name")
+    for key in template.flat():
+        inner = key.replace("train.layerwise_pretrain.optimizer", "train.optimizer")
+        assert inner.startswith(("task.", "model.")) or inner in known, key
+    assert {"train", "dataset", "images", "table", "series", "augment", "export", "adam", "sgd", "cosine"} < set(EVERY)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_every_setting_has_a_type_and_a_meaning(name):
+    assert EVERY[name].summary
+    for key, setting in EVERY[name].settings.items():
+        assert setting.kind, key
+        assert setting.meaning, key
+
+
+@pytest.mark.parametrize(
+    ("path", "type_", "range_", "default"),
+    [
+        ("train.epochs", "whole number", "above 0", 20),
+        ("train.weight_decay", "number", "0 or more", 0.0),
+        ("train.augment.rotation", "number", "0 to 180", 0.0),
+        ("train.augment.contrast", "number", "0 to below 1", 0.0),
+        ("dataset.validation", "number", "between 0 and 1", None),
+        ("dataset.images.size", "list of 2 whole numbers", "above 0", None),
+        ("dataset.images.channels", "choice", "1, 3", None),
+        ("dataset.table.separator", "choice", ", ; tab |", None),
+        ("dataset.name", "text", "", REQUIRED),
+        ("train.deterministic", "true or false", "", True),
+        ("export.max_drop", "text or number", "", None),
+        ("train.optimizer", "name or table", "sgd, adagrad, rmsprop, adam, adamw", "adam"),
+    ],
+)
+def test_a_setting_shows_the_rule_that_checks_it(path, type_, range_, default):
+    row = page(path)["settings"][path]
+    assert (row["type"], row["range"]) == (type_, range_)
+    assert default is None or row["default"] == default
+
+
+def test_the_shown_range_is_the_checked_one():
+    with pytest.raises(ValueError, match=r"`train\.augment\.rotation`.*180"):
+        load_template("resnet8_digits", {"train.augment.rotation": 181.0})
+    assert load_template("resnet8_digits", {"train.augment.rotation": 180.0}).train.augment.rotation == 180
+
+
+def test_a_name_of_several_settings_shows_them_all():
+    assert set(page("epochs")["settings"]) == {"train.epochs", "train.layerwise_pretrain.epochs"}
+    assert page("no_such_setting") is None
+
+
+def test_none_unsets_a_setting_but_not_a_text():
+    template = load_template("vgg16_folder", {"train.early_stopping": "none", "dataset.target": "none"})
+    assert template.train.early_stopping is None
+    assert template.dataset.target == "none"
+    assert load_template("vgg16_folder", {"train.class_weight": "none"}).train.class_weight == "none"
+
+
+def test_the_page_of_settings_is_the_generated_one():
+    text = (TOOLS.parent / "docs" / "settings.md").read_text(encoding="utf-8")
+    assert text == setting_pages.markdown(), "run python tools/settings_page.py"
+
+
+@pytest.mark.parametrize("name", catalog.template_names())
+def test_a_new_template_is_the_ready_one_and_each_comment_line_loads(name):
+    text = new_template(name, "mine.toml")
+    ready = load_template(name)
+    assert parse_template(tomllib.loads(text)) == ready
+    lines = text.splitlines()
+    options = [number for number, line in enumerate(lines) if OPTION.match(line)]
+    assert len(options) > 20
+    for number in options:
+        changed = [*lines[:number], lines[number].removeprefix("# "), *lines[number + 1 :]]
+        parse_template(tomllib.loads("\n".join(changed)), source=lines[number])
+
+
+def test_a_new_template_has_every_option_of_task_model_and_training():
+    text = new_template("mlp_adult", "mine.toml")
+    for line in ("units = [128, 64]", '# activation = "relu"', '# loss = "cross_entropy"', "# table.min_frequency ="):
+        assert f"\n{line}" in text
+    for key in EVERY["train"].settings:
+        assert re.search(rf"\n(# |\[train\.)?{key}\b", text) or key in ("augment", *ALTERNATIVES), key
+    assert "# augment." not in text  # of images
+    assert "# images." not in text
+    assert "dlt train mine.toml --data" in text
+    assert "Measured" not in text
+
+
+def test_comment_lines_show_the_default_that_holds_without_them():
+    text = new_template("resnet8_digits", "mine.toml")
+    ready = load_template("resnet8_digits").flat()
+    heading = ""
+    for line in text.splitlines():
+        heading = line[1:-1] if line.startswith("[") else heading
+        if (option := OPTION.match(line)) and heading.startswith(("dataset", "train", "export")):
+            ((key, value),) = parse_override(f"{heading}.{option.group(1)}").items()
+            if key in ready and value != "none" and key != "dataset.target":
+                assert ready[key] == value, line
+
+
+def parse_override(line):
+    key, _, value = line.partition(" = ")
+    return {key: tomllib.loads(f"value = {value}")["value"]}

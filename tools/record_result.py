@@ -1,0 +1,55 @@
+"""Write a run's test score and training time into the results that `dlt list` shows.
+
+python tools/record_result.py resnet8_digits saved_models/resnet8_digits --host "two cores of an AMD EPYC, AVX2"
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from dltemplates.runs import Run, load_run
+from dltemplates.template import load_template
+
+FILE = Path(__file__).parents[1] / "dltemplates" / "templates" / "results.toml"
+
+
+def result_of(name: str, run: Run, host: str, date: str) -> dict[str, Any]:
+    """Return the entry of a run of a ready template: its first test score, and the settings that were changed.
+
+    Raises:
+        ValueError: If the run is not done, or is of another model.
+    """
+    ready, trained, record = load_template(name), run.template, run.record
+    if record.state != "done":
+        raise ValueError(f"A result needs a finished run. Received: {run.path}, {record.state}. Resume it.")
+    if (ready.model.name, ready.task.name) != (trained.model.name, trained.task.name):
+        raise ValueError(f"The run must be of the template. Received: {name}, and a run of {trained.model.name}.")
+    metric, score = next(iter(record.scores["test"].items()))
+    before, now = ready.flat(), trained.flat()
+    changed = {key: value for key, value in now.items() if value is not None and before.get(key) != value}
+    entry = {"metric": metric, "score": float(f"{score:.4g}"), "seconds": round(record.seconds), "host": host}
+    return entry | {"date": date} | ({"settings": changed} if changed else {})
+
+
+def write(file: Path, name: str, entry: dict[str, Any]) -> None:
+    """Add or replace an entry."""
+    text = file.read_text(encoding="utf-8")
+    comment = "".join(line for line in text.splitlines(keepends=True) if line.startswith("#"))
+    entries = tomllib.loads(text) | {name: entry}
+    file.write_text(f"{comment}\n{tomli_w.dumps(dict(sorted(entries.items())))}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("template")
+    parser.add_argument("run")
+    parser.add_argument("--host", required=True)
+    arguments = parser.parse_args()
+    today = datetime.date.today().isoformat()
+    write(FILE, arguments.template, result_of(arguments.template, load_run(arguments.run), arguments.host, today))
