@@ -392,7 +392,10 @@ class TrainSettings(SettingsTable):
     """Settings of training.
 
     Attributes:
-        epochs: Number of passes over the training split.
+        epochs: Number of passes over the training split, unless `steps` is set.
+        steps: Number of optimizer steps, in place of `epochs`, so that short and long tables train equally long. A
+            training with several stages takes at most this many in each. Validation follows after each epoch, but
+            after 100 steps or more.
         batch_size: Number of examples per step.
         optimizer: `sgd`, `adagrad`, `rmsprop`, `adam` or `adamw`, with its options.
         learning_rate: A number, or a schedule: `constant`, `cosine`, `one_cycle` or `step`.
@@ -409,14 +412,16 @@ class TrainSettings(SettingsTable):
             used only in `layerwise_pretrain`. None uses all labels.
         restore: Weights to keep: `best`, of the epoch with the best validation result, or `last`, for convex losses
             that converge.
-        early_stopping: Stop after this many epochs without improvement of the monitored metric. None does not stop.
+        early_stopping: Stop after this many validations without improvement of the monitored metric; without `steps`
+            there is one each epoch. None does not stop.
         deterministic: Produce the same bits in every run on the same machine. If false, XLA compiles steps on a GPU.
         checkpoint_seconds: Least seconds between two checkpoints; 0 writes one after every step. If writing takes more
             than 2% of that time, checkpoints are written less often.
         checkpoints: Number of newest checkpoints to keep. A broken one is skipped on resuming.
     """
 
-    epochs: Count = 20
+    epochs: Count | None = 20
+    steps: Count | None = None
     batch_size: Count = 64
     optimizer: Annotated[
         SGD | Adagrad | RMSprop | Adam | AdamW, Field(discriminator="name"), BeforeValidator(name_or_table)
@@ -437,6 +442,19 @@ class TrainSettings(SettingsTable):
     deterministic: StrictBool = True
     checkpoint_seconds: NonNegative = 60.0
     checkpoints: Count = 2
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_length(cls, table: Any) -> Any:
+        """Set `epochs` to None where `steps` is set."""
+        if not isinstance(table, dict) or table.get("steps") is None:
+            return table
+        if table.get("epochs") is not None:
+            raise ValueError(
+                f"`epochs` and `steps` exclude each other. Received: epochs {table['epochs']!r} and steps "
+                f"{table['steps']!r}. Drop one."
+            )
+        return table | {"epochs": None}
 
     @model_validator(mode="after")
     def _check_restore(self) -> TrainSettings:

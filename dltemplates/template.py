@@ -32,6 +32,7 @@ from dltemplates.upgrade import RENAMED_KEYS, upgrade_key, upgrade_template
 COLUMNS = ("dataset.table.columns.", "dataset.series.columns.")
 OPTIONS = ("task", "model")  # tables that hold options
 NAMES = ("task", "task.name", "model", "model.name")
+LENGTHS = {"train.epochs": "train.steps", "train.steps": "train.epochs"}
 NAMED = ("task", "model", "train.optimizer", "train.learning_rate")  # tables that may be a name alone
 
 
@@ -94,6 +95,8 @@ def load_template(
         if notify and new != dotted:
             notify(f"`{dotted}` is now `{new}`; the old name works in this version only")
         _override(table, new, value)
+        if (other := LENGTHS.get(new)) and other not in (overrides or {}):  # two from the user are an error
+            table["train"].pop(other.partition(".")[2], None)
     template = parse_template(table, source=str(name))
     for kind, named in (("task", template.task.name), ("model", template.model.name)):
         if ":" not in named:

@@ -19,14 +19,15 @@ OPTIMIZERS = {
 }
 
 
-def make_optimizer(settings: TrainSettings, *, steps_per_epoch: int) -> keras.optimizers.Optimizer:
+def make_optimizer(settings: TrainSettings, *, steps: int, steps_per_epoch: int) -> keras.optimizers.Optimizer:
     """Build the optimizer with its learning-rate schedule.
 
     Args:
         settings: The template's `[train]`.
+        steps: Steps of the whole training.
         steps_per_epoch: Steps in one pass over the training split.
     """
-    schedule = make_schedule(settings.learning_rate, epochs=settings.epochs, steps_per_epoch=steps_per_epoch)
+    schedule = make_schedule(settings.learning_rate, steps=steps, steps_per_epoch=steps_per_epoch)
     if isinstance(settings.optimizer, SGD):
         return make_sgd(settings.optimizer, schedule, steps_per_epoch=steps_per_epoch, clip_norm=settings.clip_norm)
     options = settings.optimizer.model_dump(exclude={"name"})
@@ -53,9 +54,8 @@ def make_sgd(
     )
 
 
-def make_schedule(settings: Constant | Cosine | OneCycle | Step, *, epochs: int, steps_per_epoch: int):
+def make_schedule(settings: Constant | Cosine | OneCycle | Step, *, steps: int, steps_per_epoch: int):
     """Build a learning rate: a number, or a Keras schedule over all steps of the training."""
-    steps = epochs * steps_per_epoch
     schedules = keras.optimizers.schedules
     match settings:
         case Constant():

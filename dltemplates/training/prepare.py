@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -39,6 +40,8 @@ from dltemplates.training.workers.replicas import for_replicas
 
 # Errors from reading files, unlike errors such as exhausted memory.
 UNREADABLE = (tf.errors.InvalidArgumentError, tf.errors.NotFoundError, tf.errors.UnknownError, tf.errors.DataLossError)
+
+MIN_VALIDATION_STEPS = 100  # with `train.steps`: validating a short table after every epoch would take most of the time
 
 Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 
@@ -193,12 +196,16 @@ def _stage(
         steps_per_epoch = order.steps_per_epoch
     else:
         steps_per_epoch = plan.steps_per_epoch
+    limits = [] if plan.epochs is None else [plan.epochs * steps_per_epoch]
+    steps = min([*limits, *filter(None, [settings.steps])])
+    epochs_per_validation = math.ceil(MIN_VALIDATION_STEPS / steps_per_epoch) if settings.steps else 1
 
     def optimizer(steps_per_batch: int = 1) -> keras.optimizers.Optimizer:
         if plan.optimizer is not None:
             sgd, learning_rate = plan.optimizer
             return make_sgd(sgd, learning_rate, steps_per_epoch=steps_per_epoch)
-        inner = make_optimizer(settings, steps_per_epoch=steps_per_epoch * steps_per_batch)
+        lengths = {"steps": steps * steps_per_batch, "steps_per_epoch": steps_per_epoch * steps_per_batch}
+        inner = make_optimizer(settings, **lengths)
         is_scaled = keras.config.dtype_policy().name == "mixed_float16"
         return keras.optimizers.LossScaleOptimizer(inner) if is_scaled else inner
 
@@ -208,11 +215,25 @@ def _stage(
             raise ValueError(
                 f"A training in an environment needs one device. Received: {distribution}. Add --strategy single."
             )
-        length = {"epochs": plan.epochs, "steps_per_epoch": steps_per_epoch}
-        return EnvironmentStage(algorithm, plan.environment, seed=template.seed, name=plan.name, **length)
+        return EnvironmentStage(
+            algorithm,
+            plan.environment,
+            seed=template.seed,
+            name=plan.name,
+            steps=steps,
+            steps_per_epoch=steps_per_epoch,
+            epochs_per_validation=epochs_per_validation,
+        )
     jit_compile = pays_to_compile(model, distribution.replicas, deterministic=settings.deterministic)
     return DatasetStage(
-        algorithm, data, order, distribution, epochs=plan.epochs, name=plan.name, jit_compile=jit_compile
+        algorithm,
+        data,
+        order,
+        distribution,
+        steps=steps,
+        epochs_per_validation=epochs_per_validation,
+        name=plan.name,
+        jit_compile=jit_compile,
     )
 
 

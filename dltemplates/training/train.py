@@ -226,10 +226,9 @@ def _fit_stage(
     steps_per_call = 1
 
     while state.step < stage.end_step and not _stopped_early(training, state):
-        done = (state.step - stage.first_step) % stage.steps_per_epoch
-        if done == 0:
+        if stage.follows_validation(state.step):
             stage.reset()
-        left = stage.steps_per_epoch - done
+        left = stage.steps_to_validation(state.step)
         count = stage.run(1 if writes_every_step else min(steps_per_call, left))
         state.step += count
         now = time.monotonic()
@@ -266,7 +265,7 @@ def _end_epoch(
     reporter: Reporter,
 ) -> None:
     """Validate, save the weights if they are the best of the last stage so far, and write the history."""
-    epoch = len(state.history) + 1
+    epoch = stage.first_epoch + stage.epochs_by(state.step)
     row: dict[str, float] = {
         "epoch": epoch,
         "step": state.step,
@@ -336,7 +335,7 @@ def _save_state(run: Run, state: TrainingState, name) -> None:
     update = {
         "state": name,
         "best_epoch": state.best_epoch,
-        "epochs": len(state.history),
+        "epochs": int(state.history[-1]["epoch"]) if state.history else 0,
         "seconds": state.seconds,
         "replaced": state.replaced,
     }
@@ -346,7 +345,8 @@ def _save_state(run: Run, state: TrainingState, name) -> None:
 def _stopped_early(training: Training, state: TrainingState) -> bool:
     patience = training.template.train.early_stopping
     best_epoch = max(state.best_epoch, training.stages[-1].first_epoch)
-    return patience is not None and len(state.history) - best_epoch >= patience
+    since = [row for row in state.history if row["epoch"] > best_epoch]
+    return patience is not None and len(since) >= patience
 
 
 def _check_finite(name: str, value: float, state: TrainingState) -> None:
