@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict
 
 from dltemplates.compat import sync_to_disk
 from dltemplates.datasets.row_splits import RowSplits
-from dltemplates.datasets.spec import DatasetSpec
+from dltemplates.datasets.spec import DatasetSpec, target_column
 from dltemplates.errors import first_line
 from dltemplates.models.recursion import deep_networks
 from dltemplates.tasks.serving.contract import ServingModel
@@ -277,7 +277,8 @@ class Run:
         except (ValueError, OSError) as error:
             return f"broken: {first_line(error)}"
         score = next((f", test {name} {value:.4f}" for name, value in record.scores.get("test", {}).items()), "")
-        return f"{template.model.name} on {template.dataset.name}, {record.state}{score}"
+        predicts = f", predicts {target}" if (target := target_column(record.spec)) else ""
+        return f"{template.model.name} on {template.dataset.name}{predicts}, {record.state}{score}"
 
     def save_weights(self, model: keras.Model) -> None:
         """Write `model.weights.h5`.

@@ -175,7 +175,8 @@ class DatasetSettings(SettingsTable):
 
     Attributes:
         name: A name of the catalog, your own folder, `.npz` or `.csv` file, or `package.module:function`.
-        target: Column of a table or a series to predict; by default the last one.
+        target: Column of a table or a series to predict. By default one called label, target, class or y, in any
+            letter case, or the only column of numbers of a series; without one, a task that needs a target stops.
         images: Settings of images; `none` removes those of a template.
         table: Settings of a table; `none` removes those of a template.
         series: Settings of a series; `none` removes those of a template.
@@ -282,40 +283,61 @@ class AdamW(Adam):
 
 
 class Constant(SettingsTable):
-    """A constant learning rate."""
+    """A constant learning rate.
+
+    Attributes:
+        value: The learning rate; by default the usual one of the optimizer.
+    """
 
     name: Literal["constant"]
-    value: Positive
+    value: Positive | None = None
 
 
 class Cosine(SettingsTable):
-    """A linear warm-up to `peak`, then half a cosine down to `final` (Loshchilov 2017)."""
+    """A linear warm-up to `peak`, then half a cosine down to `final` (Loshchilov 2017).
+
+    Attributes:
+        peak: Highest learning rate; by default the usual one of the optimizer.
+        warmup_epochs: Number of epochs from 0 up to `peak`.
+        final: Learning rate at the end; without `peak`, as a share of it.
+    """
 
     name: Literal["cosine"]
-    peak: Positive
+    peak: Positive | None = None
     warmup_epochs: NonNegative = 0.0
     final: NonNegative = 0.0
 
     @model_validator(mode="after")
     def _check_final(self) -> Cosine:
-        if self.final > self.peak:
-            raise ValueError(f"`final` must be at most `peak`. Received: {self.final} over {self.peak}.")
+        if self.final > (peak := self.peak or 1.0):
+            raise ValueError(f"`final` must be at most `peak`. Received: {self.final} over {peak}.")
         return self
 
 
 class OneCycle(SettingsTable):
-    """A linear warm-up from `peak / 25` to `peak` over `warmup` of all steps, then a cosine to about 0 (Smith 2018)."""
+    """A linear warm-up from `peak / 25` to `peak` over `warmup` of all steps, then a cosine to about 0 (Smith 2018).
+
+    Attributes:
+        peak: Highest learning rate; by default the usual one of the optimizer.
+        warmup: Share of all steps in the warm-up.
+    """
 
     name: Literal["one_cycle"]
-    peak: Positive
+    peak: Positive | None = None
     warmup: Share = 0.3
 
 
 class Step(SettingsTable):
-    """A learning rate `value`, multiplied by `factor` at each epoch in `at` (He 2016 section 4.2)."""
+    """A learning rate `value`, multiplied by `factor` at each epoch in `at` (He 2016 section 4.2).
+
+    Attributes:
+        value: Learning rate of the first epoch; by default the usual one of the optimizer.
+        at: Epochs at which it changes.
+        factor: Factor at each of them.
+    """
 
     name: Literal["step"]
-    value: Positive
+    value: Positive | None = None
     at: Annotated[tuple[Count, ...], Field(min_length=1)]
     factor: Positive = 0.1
 
@@ -325,6 +347,14 @@ class Step(SettingsTable):
         if list(at) != sorted(set(at)):
             raise ValueError(f"epochs must increase. Received: {list(at)}. Try {sorted(set(at))}.")
         return at
+
+
+Schedule = Constant | Cosine | OneCycle | Step
+
+
+def rate_of(schedule: Schedule) -> float | None:
+    """Return the learning rate that a schedule starts from or rises to; None for the optimizer's usual one."""
+    return schedule.value if isinstance(schedule, Constant | Step) else schedule.peak
 
 
 class RandAugment(SettingsTable):
@@ -398,7 +428,8 @@ class TrainSettings(SettingsTable):
             after 100 steps or more.
         batch_size: Number of examples per step.
         optimizer: `sgd`, `adagrad`, `rmsprop`, `adam` or `adamw`, with its options.
-        learning_rate: A number, or a schedule: `constant`, `cosine`, `one_cycle` or `step`.
+        learning_rate: A number, or a schedule: `constant`, `cosine`, `one_cycle` or `step`. Another optimizer than the
+            template's, without a learning rate, keeps the schedule and starts from its own usual rate.
         weight_decay: L2 penalty: weight_decay / 2 times the squared norm of each kernel is added to the loss. Its
             gradient is weight_decay times the kernel, as in the papers.
         auxiliary_weight: Weight of each auxiliary classifier in the loss (Szegedy 2015: 0.3).
@@ -412,6 +443,8 @@ class TrainSettings(SettingsTable):
             used only in `layerwise_pretrain`. None uses all labels.
         restore: Weights to keep: `best`, of the epoch with the best validation result, or `last`, for convex losses
             that converge.
+        monitor: Validation result that chooses the best epoch and stops early: the `metric` of the task, such as
+            accuracy, or the `loss`, which says more on few examples.
         early_stopping: Stop after this many validations without improvement of the monitored metric; without `steps`
             there is one each epoch. None does not stop.
         deterministic: Produce the same bits in every run on the same machine. If false, XLA compiles steps on a GPU.
@@ -438,6 +471,7 @@ class TrainSettings(SettingsTable):
     layerwise_pretrain: Annotated[LayerwisePretrain | None, BeforeValidator(none_or_table)] = None
     num_labeled: Count | None = None
     restore: Literal["best", "last"] = "best"
+    monitor: Literal["metric", "loss"] = "metric"
     early_stopping: Count | None = None
     deterministic: StrictBool = True
     checkpoint_seconds: NonNegative = 60.0

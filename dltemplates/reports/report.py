@@ -8,7 +8,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader
 
-from dltemplates.datasets.spec import DatasetSpec
+from dltemplates.datasets.spec import DatasetSpec, describe_target
 from dltemplates.deploy.report import load_run_report
 from dltemplates.features import Category, Number, WithStatistics, classes_of, columns_of
 from dltemplates.figures.captions import CAPTIONS
@@ -42,6 +42,7 @@ def write_report(run: Run | str | Path, *, notify: Callable[[str | None], None] 
     page = environment.get_template("report.html").render(
         run=run,
         record=run.record,
+        target=describe_target(run.record.spec),
         template_text=run.template_path.read_text(encoding="utf-8"),
         figures=_figures(run),
         travelling=travelling_values(run.record.spec),

@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 from dltemplates.compat import slot_of
-from dltemplates.settings import SGD, Constant, Cosine, OneCycle, Step, TrainSettings
+from dltemplates.settings import SGD, Constant, Cosine, OneCycle, Schedule, Step, TrainSettings, rate_of
 
 OPTIMIZERS = {
     "adagrad": keras.optimizers.Adagrad,
@@ -54,27 +54,34 @@ def make_sgd(
     )
 
 
-def make_schedule(settings: Constant | Cosine | OneCycle | Step, *, steps: int, steps_per_epoch: int):
-    """Build a learning rate: a number, or a Keras schedule over all steps of the training."""
+def make_schedule(settings: Schedule, *, steps: int, steps_per_epoch: int):
+    """Build a learning rate: a number, or a Keras schedule over all steps of the training.
+
+    Raises:
+        ValueError: If the schedule has no rate yet.
+    """
+    rate = rate_of(settings)
+    if rate is None:
+        raise ValueError(f"A schedule needs its learning rate. Received: {settings}. `resolve` sets the usual one.")
     schedules = keras.optimizers.schedules
     match settings:
         case Constant():
-            return settings.value
+            return rate
         case Step():
             boundaries = [epoch * steps_per_epoch for epoch in settings.at]
-            values = [settings.value * settings.factor**power for power in range(len(settings.at) + 1)]
+            values = [rate * settings.factor**power for power in range(len(settings.at) + 1)]
             return schedules.PiecewiseConstantDecay(boundaries, values)
         case Cosine():
             warmup = min(round(settings.warmup_epochs * steps_per_epoch), steps - 1)
             return schedules.CosineDecay(
-                0.0 if warmup else settings.peak,
+                0.0 if warmup else rate,
                 decay_steps=steps - warmup,
-                alpha=settings.final / settings.peak,
-                warmup_target=settings.peak if warmup else None,
+                alpha=settings.final / rate,
+                warmup_target=rate if warmup else None,
                 warmup_steps=warmup,
             )
         case OneCycle():
-            return OneCycleSchedule(settings.peak, steps, settings.warmup)
+            return OneCycleSchedule(rate, steps, settings.warmup)
 
 
 class RisingMomentum(keras.optimizers.SGD):

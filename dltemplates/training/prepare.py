@@ -32,6 +32,7 @@ from dltemplates.training.environment_stage import EnvironmentStage
 from dltemplates.training.optimizers import make_optimizer, make_sgd
 from dltemplates.training.pretrained import load_pretrained, take_weights
 from dltemplates.training.recording.sample_logger import SampleLogger
+from dltemplates.training.resolve import resolve
 from dltemplates.training.speed.fused import fuse
 from dltemplates.training.speed.loop import pays_to_compile
 from dltemplates.training.stages import DatasetStage, Stage, chain_stages, labeled_examples, make_order
@@ -51,7 +52,7 @@ class Training:
     """A training, ready to run.
 
     Attributes:
-        template: The template.
+        template: The template, with the values that follow from the data and the network.
         dataset: The data.
         task: The task.
         definition: The model to save and export, in float32, with the initial weights.
@@ -160,6 +161,8 @@ def prepare(
     if template.dataset.name != NO_DATASET:
         make_order(template, examples, labeled_examples(template, examples))  # refuse before anything is built
     network = _network(template, task, dataset)
+    template = resolve(template, dataset, network)
+    settings = template.train
     pretrained = load_pretrained(template.model, network)
     center = pretrained.center if pretrained else None
     definition = task.assemble(network, dataset.spec, center=center)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from dltemplates.datasets.spec import READING_RULES
+from dltemplates.datasets.spec import READING_RULES, describe_target
 from dltemplates.deploy.memory import memory_note, weight_bytes
 from dltemplates.runs import Run, check_resume, latest_run_path, load_run, make_run, new_run_path
 from dltemplates.tasks.scoring.evaluation import Evaluation
@@ -19,6 +19,7 @@ from dltemplates.training.prepare import Training, naming_broken_files, prepare
 from dltemplates.training.recording.progress import Reporter, Silent
 from dltemplates.training.recording.run_record import begin_run, score_run
 from dltemplates.training.recording.run_writer import NullWriter, RunWriter
+from dltemplates.training.resolve import filled_from, rate_note
 from dltemplates.training.signals import StopRequest, stop_on_signals
 from dltemplates.training.stages import Stage
 from dltemplates.training.strategy import Distribution, Strategy, make_distribution
@@ -92,6 +93,8 @@ def train(
             claims.enter_context(run.claimed())
         check_same_template(distribution, template, fail_on_bad_image=fail_on_bad_image)
         training = prepare(template, distribution, fail_on_bad_image=fail_on_bad_image, run=run)
+        for line in filter(None, (describe_target(training.dataset.spec), rate_note(template, training.template))):
+            reporter.note(line)
         if too_much := memory_note(template.export.formats, weight_bytes(training.definition)):
             reporter.note(too_much)
         _train_evaluator(training, reporter)
@@ -299,6 +302,8 @@ def _is_best(training: Training, state: TrainingState, row: dict[str, float]) ->
     _check_finite(task.monitor, value, state)
     # Accuracy often ties on a small split; the loss then decides.
     rank = [value if task.monitor_direction == "max" else -value, -row["val_loss"]]
+    if training.template.train.monitor == "loss":
+        rank = [-row["val_loss"]]
     if training.template.train.restore == "last":
         rank = [row["epoch"]]
     # The chief decides for all workers: machines may round differently.
@@ -387,6 +392,7 @@ def run_to_resume(
             f"There must be a run to resume. Received: {run.path}, without a run.json. Leave out --resume."
         )
     run.verify(run.template_path, run.definition_path)
+    template = filled_from(template, run.template)
     if (rules := run.record.spec.reading_rules) != READING_RULES:
         raise ValueError(
             f"A run must be resumed with the reading rules it began with. Received: {run.path}, with rules {rules}; "

@@ -2,8 +2,8 @@
 
 A series is a CSV file with a header, one or more columns of numbers, and perhaps a column of dates. A CSV file is read
 as a series instead of a table if `dataset.series.window`, the input rows of a forecast, is set. All columns are inputs;
-the column `dataset.target`, by default the last, is forecast. The series is split by time: the first rows train, the
-last ones test.
+the column `dataset.target`, or the only one of numbers, or the one called label, target, class or y, is forecast. The
+series is split by time: the first rows train, the last ones test.
 """
 
 from __future__ import annotations
@@ -83,10 +83,10 @@ def series_dataset(table: pd.DataFrame, settings: DatasetSettings, *, reference:
     settings = spelled_as(map(str, table), settings)
     if reference is None:
         series = read_series(table, settings.of_series().columns, settings.target)
-        target = settings.target or series.names[-1]
+        target = series.target
     else:
         series = series_like(table, reference)
-        target = column_names(reference.targets[0])[0]
+        (target,) = column_names(reference.targets[0])
         settings = settings.model_copy(update={"series": _series_like(settings, reference)})
     if target not in series.names:
         raise ValueError(

@@ -21,7 +21,7 @@ ROWS = 60
 def settings(**given):
     series = {key: given.pop(key) for key in ("window", "horizon", "season_length", "columns") if key in given}
     series = {"window": 6, "horizon": 3} | series
-    return DatasetSettings(**({"name": "mine.csv", "series": series, "validation": 0.25} | given))
+    return DatasetSettings(**({"name": "mine.csv", "target": "sales", "series": series, "validation": 0.25} | given))
 
 
 def table(rows=ROWS, **columns):

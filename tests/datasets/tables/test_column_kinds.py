@@ -21,9 +21,11 @@ ROWS = 40
 
 @pytest.fixture
 def load(tmp_path):
-    """Return a function that writes a table and loads it."""
+    """Return a function that writes a table and loads it; the target is the last column by default."""
 
     def write_and_load(frame, task=AnyTarget.name, separator=",", reference=None, **settings):
+        if task == AnyTarget.name and reference is None:
+            settings = {"target": str(frame.columns[-1])} | settings
         path = tmp_path / "table.csv"
         frame.to_csv(path, index=False, sep=separator)
         return load_data(DatasetSettings(name=str(path), **settings), task, reference=reference)

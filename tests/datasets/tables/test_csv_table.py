@@ -37,9 +37,12 @@ def other(frame, by=1000):
 
 @pytest.fixture
 def load(tmp_path):
-    """Return a function that writes tables and loads them as a dataset."""
+    """Return a function that writes tables and loads them as a dataset; the target is the last column by default."""
 
     def write_and_load(frame, task=AnyTarget.name, reference=None, whole=False, columns=None, **settings):
+        if task != UNLABELED and reference is None:
+            first = frame.get("train") if isinstance(frame, dict) else frame
+            settings = {"target": None if first is None else str(first.columns[-1])} | settings
         settings |= {"table": {"columns": columns}} if columns else {}
         if isinstance(frame, dict):
             for split, part in frame.items():
