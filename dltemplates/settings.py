@@ -157,13 +157,14 @@ class SeriesSettings(CsvSettings):
         window: Number of past rows in the input of a forecast. With `window`, a `.csv` file is a series, else a table.
         horizon: Number of rows to forecast.
         season_length: Number of rows in a season. Forecasts are compared with the last season's values; 1 means no
-            season.
+            season. By default it follows from the dates: a day of hours or minutes, 7 days, 52 weeks, 12 months or 4
+            quarters; 1 without dates, and for fewer than four seasons.
         columns: Kinds of columns by name, where the detected kind is wrong; `skip` leaves a column out.
     """
 
     window: Count | None = None
     horizon: Count = 1
-    season_length: Count = 1
+    season_length: Count | None = None
     columns: dict[str, ColumnKind] = {}
 
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from dltemplates.features import AnyFeature, Binary, ClassId, Feature, Horizon, Image, Number, Series, columns_of
 
-READING_RULES = 3  # version of the rules for reading, splitting and ordering data
+READING_RULES = 4  # version of the rules for reading, splitting and ordering data
 
 
 class DatasetSpec(BaseModel):

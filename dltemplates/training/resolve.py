@@ -1,4 +1,4 @@
-"""Values of a template that follow from its data and its network: the target, and the usual learning rate."""
+"""Values of a template that follow from its data and its network: target, season, and usual learning rate."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import keras
 from dltemplates.compat import flatten_layers
 from dltemplates.datasets.source import Dataset
 from dltemplates.datasets.spec import target_column
+from dltemplates.features import History
 from dltemplates.settings import SGD, Constant, Cosine, Schedule, Step, TrainSettings, rate_of
 from dltemplates.template import Template
 
@@ -17,17 +18,22 @@ NORMALIZED_SGD_RATE = 0.1  # of sgd without momentum, in a network with batch no
 
 
 def resolve(template: Template, dataset: Dataset, network: keras.Model) -> Template:
-    """Return the template with the column to predict and the learning rate, where it leaves them open."""
-    return _filled(template, target_column(dataset.spec), usual_rate(template.train, network))
+    """Return the template with the column to predict, the season and the learning rate, where it leaves them open."""
+    season = next((value.shape[0] for value in dataset.spec.targets if isinstance(value, History)), None)
+    return _filled(template, target_column(dataset.spec), season, usual_rate(template.train, network))
 
 
 def filled_from(template: Template, resolved: Template) -> Template:
     """Return the template with the values of a run's own, where it leaves them open."""
-    return _filled(template, resolved.dataset.target, rate_of(resolved.train.learning_rate))
+    season = resolved.dataset.of_series().season_length
+    return _filled(template, resolved.dataset.target, season, rate_of(resolved.train.learning_rate))
 
 
-def _filled(template: Template, target: str | None, rate: float | None) -> Template:
+def _filled(template: Template, target: str | None, season: int | None, rate: float | None) -> Template:
     dataset, train = template.dataset, template.train
+    if dataset.series is not None and dataset.series.season_length is None and season is not None:
+        series = dataset.series.model_copy(update={"season_length": season})
+        dataset = dataset.model_copy(update={"series": series})
     if dataset.target is None and target is not None:
         dataset = dataset.model_copy(update={"target": target})
     if rate_of(train.learning_rate) is None and rate is not None:

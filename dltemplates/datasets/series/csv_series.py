@@ -18,7 +18,7 @@ from dltemplates import features
 from dltemplates.datasets.features import statistics
 from dltemplates.datasets.precision import check_target, precision_warning
 from dltemplates.datasets.series.table import OPTION, Series, column_names, read_series, series_like
-from dltemplates.datasets.series.times import date_texts, following, times_of
+from dltemplates.datasets.series.times import date_texts, following, season_of, times_of
 from dltemplates.datasets.series.windows import WindowSource
 from dltemplates.datasets.source import Dataset
 from dltemplates.datasets.spec import DatasetSpec, IOSpec
@@ -94,7 +94,8 @@ def series_dataset(table: pd.DataFrame, settings: DatasetSettings, *, reference:
         )
     place = series.names.index(target)
     _check_varies(target, series.rows[:, place])
-    window, horizon, period = window_sizes(settings)
+    window, horizon, season = window_sizes(settings)
+    period = season_of(series.frequency, len(series.rows)) if season is None else season
     times = times_of(series.dates, len(series.rows))
     columns = series.columns
     inputs = (features.Series(name="series", dtype="float32", shape=(window, len(columns)), columns=columns),)
@@ -204,8 +205,8 @@ def fit_series(series: features.Series, target: int, rows: np.ndarray) -> featur
     return series.model_copy(update={"mean": tuple(mean.tolist()), "std": tuple(std.tolist())})
 
 
-def window_sizes(settings: DatasetSettings) -> tuple[int, int, int]:
-    """Return the window, the horizon and the length of a season, in rows.
+def window_sizes(settings: DatasetSettings) -> tuple[int, int, int | None]:
+    """Return the window, the horizon and the length of a season, in rows; None for the season of the dates.
 
     Raises:
         ValueError: If `dataset.series.window` is not set.
