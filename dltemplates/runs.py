@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict
 
 from dltemplates.compat import sync_to_disk
 from dltemplates.datasets.row_splits import RowSplits
-from dltemplates.datasets.spec import DatasetSpec
+from dltemplates.datasets.spec import DatasetSpec, target_column
 from dltemplates.errors import first_line
 from dltemplates.models.recursion import deep_networks
 from dltemplates.tasks.scoring.baselines import Baselines
@@ -305,7 +305,8 @@ class Run:
             return f"broken: {first_line(error)}"
         first = next(iter(record.scores.get("test", {})), None)
         score = "" if first is None else f", test {first} {record.describe_score('test', first)}"
-        return f"{template.model.name} on {template.dataset.name}, {record.state}{score}"
+        predicts = f", predicts {target}" if (target := target_column(record.spec)) else ""
+        return f"{template.model.name} on {template.dataset.name}{predicts}, {record.state}{score}"
 
     def save_weights(self, model: keras.Model) -> None:
         """Write `model.weights.h5`.

@@ -175,13 +175,14 @@ class SeriesSettings(CsvSettings):
         window: Number of past rows in the input of a forecast. With `window`, a `.csv` file is a series, else a table.
         horizon: Number of rows to forecast.
         season_length: Number of rows in a season. Forecasts are compared with the last season's values; 1 means no
-            season.
+            season. By default it follows from the dates: a day of hours or minutes, 7 days, 52 weeks, 12 months or 4
+            quarters; 1 without dates, and for fewer than four seasons.
         columns: Kinds of columns by name, where the detected kind is wrong; `skip` leaves a column out.
     """
 
     window: Count | None = None
     horizon: Count = 1
-    season_length: Count = 1
+    season_length: Count | None = None
     columns: dict[str, ColumnKind] = {}
 
 
@@ -202,7 +203,8 @@ class DatasetSettings(SettingsTable):
 
     Attributes:
         name: A name of the catalog, your own folder, `.npz` or `.csv` file, or `package.module:function`.
-        target: Column of a table or a series to predict; by default the last one.
+        target: Column of a table or a series to predict. By default one called label, target, class or y, in any
+            letter case, or the only column of numbers of a series; without one, a task that needs a target stops.
         images: Settings of images; `none` removes those of a template.
         table: Settings of a table; `none` removes those of a template.
         series: Settings of a series; `none` removes those of a template.
@@ -335,31 +337,31 @@ class Constant(SettingsTable):
     """A constant learning rate.
 
     Attributes:
-        value: The learning rate.
+        value: The learning rate; by default the usual one of the optimizer.
     """
 
     name: Literal["constant"]
-    value: Positive
+    value: Positive | None = None
 
 
 class Cosine(SettingsTable):
     """A linear warm-up to `peak`, then half a cosine down to `final` (Loshchilov 2017).
 
     Attributes:
-        peak: Highest learning rate.
+        peak: Highest learning rate; by default the usual one of the optimizer.
         warmup_epochs: Number of epochs from 0 up to `peak`.
-        final: Learning rate at the end.
+        final: Learning rate at the end; without `peak`, as a share of it.
     """
 
     name: Literal["cosine"]
-    peak: Positive
+    peak: Positive | None = None
     warmup_epochs: NonNegative = 0.0
     final: NonNegative = 0.0
 
     @model_validator(mode="after")
     def _check_final(self) -> Cosine:
-        if self.final > self.peak:
-            raise ValueError(f"`final` must be at most `peak`. Received: {self.final} over {self.peak}.")
+        if self.final > (peak := self.peak or 1.0):
+            raise ValueError(f"`final` must be at most `peak`. Received: {self.final} over {peak}.")
         return self
 
 
@@ -367,12 +369,12 @@ class OneCycle(SettingsTable):
     """A linear warm-up from `peak / 25` to `peak` over `warmup` of all steps, then a cosine to about 0 (Smith 2018).
 
     Attributes:
-        peak: Highest learning rate.
+        peak: Highest learning rate; by default the usual one of the optimizer.
         warmup: Share of all steps in the warm-up.
     """
 
     name: Literal["one_cycle"]
-    peak: Positive
+    peak: Positive | None = None
     warmup: Share = 0.3
 
 
@@ -380,13 +382,13 @@ class Step(SettingsTable):
     """A learning rate `value`, multiplied by `factor` at each epoch in `at` (He 2016 section 4.2).
 
     Attributes:
-        value: Learning rate of the first epoch.
+        value: Learning rate of the first epoch; by default the usual one of the optimizer.
         at: Epochs at which it changes.
         factor: Factor at each of them.
     """
 
     name: Literal["step"]
-    value: Positive
+    value: Positive | None = None
     at: Annotated[tuple[Count, ...], Field(min_length=1)]
     factor: Positive = 0.1
 
@@ -396,6 +398,14 @@ class Step(SettingsTable):
         if list(at) != sorted(set(at)):
             raise ValueError(f"epochs must increase. Received: {list(at)}. Try {sorted(set(at))}.")
         return at
+
+
+Schedule = Constant | Cosine | OneCycle | Step
+
+
+def rate_of(schedule: Schedule) -> float | None:
+    """Return the learning rate that a schedule starts from or rises to; None for the optimizer's usual one."""
+    return schedule.value if isinstance(schedule, Constant | Step) else schedule.peak
 
 
 class RandAugment(SettingsTable):
@@ -463,10 +473,14 @@ class TrainSettings(SettingsTable):
     """Settings of training.
 
     Attributes:
-        epochs: Number of passes over the training split.
+        epochs: Number of passes over the training split, unless `steps` is set.
+        steps: Number of optimizer steps, in place of `epochs`, so that short and long tables train equally long. A
+            training with several stages takes at most this many in each. Validation follows after each epoch, but
+            after 100 steps or more.
         batch_size: Number of examples per step.
         optimizer: `sgd`, `adagrad`, `rmsprop`, `adam` or `adamw`, with its options.
-        learning_rate: A number, or a schedule: `constant`, `cosine`, `one_cycle` or `step`.
+        learning_rate: A number, or a schedule: `constant`, `cosine`, `one_cycle` or `step`. Another optimizer than the
+            template's, without a learning rate, keeps the schedule and starts from its own usual rate.
         weight_decay: L2 penalty: weight_decay / 2 times the squared norm of each kernel is added to the loss. Its
             gradient is weight_decay times the kernel, as in the papers.
         auxiliary_weight: Weight of each auxiliary classifier in the loss (Szegedy 2015: 0.3).
@@ -480,14 +494,18 @@ class TrainSettings(SettingsTable):
             used only in `layerwise_pretrain`. None uses all labels.
         restore: Weights to keep: `best`, of the epoch with the best validation result, or `last`, for convex losses
             that converge.
-        early_stopping: Stop after this many epochs without improvement of the monitored metric. None does not stop.
+        monitor: Validation result that chooses the best epoch and stops early: the `metric` of the task, such as
+            accuracy, or the `loss`, which says more on few examples.
+        early_stopping: Stop after this many validations without improvement of the monitored metric; without `steps`
+            there is one each epoch. None does not stop.
         deterministic: Produce the same bits in every run on the same machine. If false, XLA compiles steps on a GPU.
         checkpoint_seconds: Least seconds between two checkpoints; 0 writes one after every step. If writing takes more
             than 2% of that time, checkpoints are written less often.
         checkpoints: Number of newest checkpoints to keep. A broken one is skipped on resuming.
     """
 
-    epochs: Count = 20
+    epochs: Count | None = 20
+    steps: Count | None = None
     batch_size: Count = 64
     optimizer: Annotated[
         SGD | Adagrad | RMSprop | Adam | AdamW, Field(discriminator="name"), BeforeValidator(name_or_table)
@@ -504,10 +522,24 @@ class TrainSettings(SettingsTable):
     layerwise_pretrain: Annotated[LayerwisePretrain | None, BeforeValidator(none_or_table)] = None
     num_labeled: Count | None = None
     restore: Literal["best", "last"] = "best"
+    monitor: Literal["metric", "loss"] = "metric"
     early_stopping: Count | None = None
     deterministic: StrictBool = True
     checkpoint_seconds: NonNegative = 60.0
     checkpoints: Count = 2
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_length(cls, table: Any) -> Any:
+        """Set `epochs` to None where `steps` is set."""
+        if not isinstance(table, dict) or table.get("steps") is None:
+            return table
+        if table.get("epochs") is not None:
+            raise ValueError(
+                f"`epochs` and `steps` exclude each other. Received: epochs {table['epochs']!r} and steps "
+                f"{table['steps']!r}. Drop one."
+            )
+        return table | {"epochs": None}
 
     @model_validator(mode="after")
     def _check_restore(self) -> TrainSettings:

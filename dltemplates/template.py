@@ -33,6 +33,8 @@ from dltemplates.upgrade import RENAMED_KEYS, upgrade_key, upgrade_template
 COLUMNS = ("dataset.table.columns.", "dataset.series.columns.")
 OPTIONS = ("task", "model")  # tables that hold options
 NAMES = ("task", "task.name", "model", "model.name")
+LENGTHS = {"train.epochs": "train.steps", "train.steps": "train.epochs"}
+LEARNING_RATE = "train.learning_rate"
 NAMED = ("task", "model", "train.optimizer", "train.learning_rate")  # tables that may be a name alone
 
 
@@ -102,6 +104,7 @@ def load_template(
         raise ValueError(f"A template must be valid TOML. Received: {path}: {error}.") from error
     if (path.parent / "run.json").is_file():  # a run's template, perhaps written by an earlier version
         table = upgrade_template(table)
+    optimizer = _optimizer(table)
     for dotted, value in sorted((overrides or {}).items(), key=lambda item: item[0] not in NAMES):
         is_own = (parent := dotted.partition(".")[0]) in OPTIONS and _is_own(table, parent)
         may_be_old = notify is not None and not is_own
@@ -109,6 +112,10 @@ def load_template(
         if notify and new != dotted:
             notify(f"`{dotted}` is now `{new}`; the old name works in this version only")
         _override(table, new, value)
+        if (other := LENGTHS.get(new)) and other not in (overrides or {}):  # two from the user are an error
+            table["train"].pop(other.partition(".")[2], None)
+    if _optimizer(table) != optimizer and not any(key.startswith(LEARNING_RATE) for key in overrides or {}):
+        _unset_rate(table["train"])
     template = parse_template(table, source=str(name))
     for kind, named in (("task", template.task.name), ("model", template.model.name)):
         if ":" not in named:
@@ -183,6 +190,26 @@ def _override(table: dict[str, Any], dotted: str, value: Any) -> None:
             raise ValueError(f"A setting must lie in a table. Received: {dotted}, but `{path}` is {child!r}.")
         table = child
     table[last] = value
+
+
+def _optimizer(table: dict[str, Any]) -> tuple[str, bool] | None:
+    """Return the name of the optimizer in a table read from TOML, and whether it has momentum; None by default."""
+    train = table.get("train")
+    optimizer = train.get("optimizer") if isinstance(train, dict) else None
+    if not isinstance(optimizer, dict):
+        return None if optimizer is None else (str(optimizer), False)
+    return str(optimizer.get("name", "sgd")), bool(optimizer.get("momentum"))
+
+
+def _unset_rate(train: dict[str, Any]) -> None:
+    """Keep the shape of a learning-rate schedule without its rate, so that the optimizer sets it."""
+    rate = train.get("learning_rate")
+    name = rate if isinstance(rate, str) else "constant"
+    schedule: dict[str, Any] = rate if isinstance(rate, dict) else {"name": name}
+    shape = {key: value for key, value in schedule.items() if key not in ("peak", "value")}
+    if schedule.get("peak") and "final" in shape:
+        shape["final"] /= schedule["peak"]
+    train["learning_rate"] = shape
 
 
 def _is_series(table: dict[str, Any], overrides: Iterable[str] = ()) -> bool:

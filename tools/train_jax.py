@@ -69,9 +69,9 @@ def train(template, output: Path) -> None:
         if settings.weight_decay and "kernel" in variable.name:
             variable.regularizer = keras.regularizers.L2(settings.weight_decay / 2)
     steps = math.ceil(examples / settings.batch_size)
-    optimizer = make_optimizer(settings, steps_per_epoch=steps)
+    optimizer = make_optimizer(settings, steps=settings.epochs * steps, steps_per_epoch=steps)
     model.compile(optimizer=optimizer, loss=task.loss(), metrics=task.metrics())
-    rate = make_schedule(settings.learning_rate, epochs=settings.epochs, steps_per_epoch=steps)
+    rate = make_schedule(settings.learning_rate, steps=settings.epochs * steps, steps_per_epoch=steps)
     best = best_weights(task, rate, settings.early_stopping)
     validation = whole_split(dataset, "validation")
     model.fit(

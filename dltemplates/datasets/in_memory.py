@@ -40,12 +40,13 @@ def passed(data: Any) -> Iterator[None]:
         _passed.reset(token)
 
 
-def in_memory(settings: DatasetSettings, *, reference: IOSpec | None = None) -> Dataset:
+def in_memory(settings: DatasetSettings, *, reference: IOSpec | None = None, number: bool = False) -> Dataset:
     """Load the passed arrays or DataFrames, with the same rules as a `.npz` or `.csv` file of them.
 
     Args:
         settings: The target and the settings of the data's kind.
         reference: Spec or contract of a trained network, whose columns and classes are reused.
+        number: As in `load_dataset`.
 
     Raises:
         ValueError: If nothing was passed, or the data breaks a rule.
@@ -58,7 +59,7 @@ def in_memory(settings: DatasetSettings, *, reference: IOSpec | None = None) -> 
         )
     splits = _splits(data)
     if all(_is_table(x) for x, _ in splits.values()):
-        return _table(splits, settings, reference)
+        return _table(splits, settings, reference, number)
     from dltemplates.datasets.images.npz import array_images
 
     return array_images(_as_arrays(splits), settings, source=ARRAYS, reference=reference)
@@ -100,7 +101,9 @@ def _is_table(x: Any) -> bool:
     return _is_frame(x) or x.ndim == 2
 
 
-def _table(splits: dict[str, tuple[Any, Any]], settings: DatasetSettings, reference: IOSpec | None) -> Dataset:
+def _table(
+    splits: dict[str, tuple[Any, Any]], settings: DatasetSettings, reference: IOSpec | None, number: bool
+) -> Dataset:
     """Read tables through CSV files, so that a row has the same meaning as in a file for `predict`."""
     from dltemplates.datasets.series.csv_series import csv_series
     from dltemplates.datasets.tables.csv_table import csv_table
@@ -110,7 +113,9 @@ def _table(splits: dict[str, tuple[Any, Any]], settings: DatasetSettings, refere
         for split, (x, y) in splits.items():
             as_frame(x, y).to_csv(Path(folder) / f"{split}.csv", index=False)
         path = Path(folder) if len(splits) > 1 else Path(folder) / "train.csv"
-        return (csv_series if is_series else csv_table)(path, settings, reference=reference)
+        if is_series:
+            return csv_series(path, settings, reference=reference)
+        return csv_table(path, settings, reference=reference, number=number)
 
 
 def as_frame(x: Any, y: Any = None) -> pd.DataFrame:

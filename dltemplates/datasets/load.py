@@ -16,7 +16,9 @@ from dltemplates.features import Image, Series
 from dltemplates.settings import ARRAYS, NO_DATASET, DatasetSettings, SettingsTable
 
 
-def load_dataset(settings: DatasetSettings, *, from_file: bool = False, reference: IOSpec | None = None) -> Dataset:
+def load_dataset(
+    settings: DatasetSettings, *, from_file: bool = False, reference: IOSpec | None = None, number: bool = False
+) -> Dataset:
     """Load the splits that the data has, without further splitting or fitting.
 
     A catalog name loads that dataset, optionally a variant after a colon (`gates:xor`). A path loads the user's folder,
@@ -28,6 +30,7 @@ def load_dataset(settings: DatasetSettings, *, from_file: bool = False, referenc
         from_file: As in `catalog.load`, for settings read from a run or an exported file.
         reference: Spec or contract of a trained network. The user's data then keeps its columns, classes and window
             sizes.
+        number: Whether the task predicts numbers; the target of the user's table is then no class.
 
     Raises:
         ValueError: If there is no such dataset, or its data breaks a rule; the message says how to fix it.
@@ -36,12 +39,12 @@ def load_dataset(settings: DatasetSettings, *, from_file: bool = False, referenc
     if name == ARRAYS:
         from dltemplates.datasets.in_memory import in_memory
 
-        return in_memory(settings, reference=reference)
+        return in_memory(settings, reference=reference, number=number)
     path = Path(name).expanduser()
     if is_named(name):
         name = name.partition(":")[0]
     elif _is_path(name):
-        return _load_path(path, settings, reference)
+        return _load_path(path, settings, reference, number)
     if name in PLACEHOLDERS:
         content, example = PLACEHOLDERS[name]
         raise ValueError(f"This template needs your data, {content}. Received: none. Add --data {example}, your path.")
@@ -135,7 +138,7 @@ def _is_path(name: str) -> bool:
     return looks_like_path or Path(name).expanduser().exists()
 
 
-def _load_path(path: Path, settings: DatasetSettings, reference: IOSpec | None) -> Dataset:
+def _load_path(path: Path, settings: DatasetSettings, reference: IOSpec | None, number: bool) -> Dataset:
     is_series = settings.of_series().window is not None or (
         reference is not None and isinstance(reference.inputs[0], Series)
     )
@@ -154,7 +157,7 @@ def _load_path(path: Path, settings: DatasetSettings, reference: IOSpec | None) 
             )
         from dltemplates.datasets.tables.csv_table import csv_table
 
-        return csv_table(path, settings, reference=reference)
+        return csv_table(path, settings, reference=reference, number=number)
     if path.is_dir():
         from dltemplates.datasets.images.folder import folder
 

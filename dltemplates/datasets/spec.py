@@ -6,7 +6,7 @@ from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict
 
-from dltemplates.features import AnyFeature, Binary, ClassId, Feature, Image, Number, Series, columns_of
+from dltemplates.features import AnyFeature, Binary, ClassId, Feature, Horizon, Image, Number, Series, columns_of
 
 READING_RULES = 4  # version of the rules for reading, splitting and ordering data
 
@@ -79,9 +79,30 @@ def learned_target(reference: IOSpec) -> ClassId | Number | None:
 
 
 def target_column(reference: IOSpec) -> str | None:
-    """Return the name of the table column that evaluation compares predictions with; None if unknown."""
-    targets = [learned_target(reference), *(value for value in reference.targets if isinstance(value, Binary))]
+    """Return the name of the column that evaluation compares predictions with; None without columns, or if unknown."""
+    others = (value for value in reference.targets if isinstance(value, Binary | Horizon))
+    targets = [learned_target(reference), *others]
     return next((value.columns[0].name for value in targets if value and value.columns), None)
+
+
+MAX_CLASSES = 5  # in the description of a target
+
+
+def describe_target(reference: IOSpec) -> str | None:
+    """Describe the column that a network predicts, such as `predicts price, a number`; None without columns."""
+    name = target_column(reference)
+    target = next((value for value in reference.targets if name in [column.name for column in columns_of(value)]), None)
+    match target:
+        case ClassId(classes=classes):
+            shown = ", ".join(classes[:MAX_CLASSES]) + (", ..." if len(classes) > MAX_CLASSES else "")
+            return f"predicts {name}, one of {len(classes)} classes: {shown}"
+        case Horizon(shape=(steps,)):
+            return f"predicts {name}, its next {steps} value{'s' if steps > 1 else ''}"
+        case Binary():
+            return f"predicts anomalies, which {name} marks"
+        case Number():
+            return f"predicts {name}, a number"
+    return None
 
 
 def image_of(spec: DatasetSpec) -> Image | None:

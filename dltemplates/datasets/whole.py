@@ -65,8 +65,9 @@ def add_missing_splits(
         parts = {
             split: np.arange(*part) for split, part in zip(SPLITS, pairwise((0, *starts, len(hashes))), strict=True)
         }
-        long = _long_enough(base, parts, every=every)
-        new_splits = {split: cut(train, split, rows[0], rows[-1] + 1) for split, rows in long.items()}
+        starts_of_windows = _starts_of_windows(base, parts, rules)
+        long = _long_enough(base, parts, starts_of_windows, every=every)
+        new_splits = {split: cut(train, split, starts_of_windows[split], rows[-1] + 1) for split, rows in long.items()}
         rows = RowSplits(hashes, _places(parts), _times(base, starts), by_time=True)
     else:
         order = np.arange(len(hashes))
@@ -117,13 +118,29 @@ def _starts(series: TimeSource, settings: DatasetSettings, known: RowSplits | No
     return validation, test
 
 
-def _long_enough(series: TimeSource, parts: Parts, *, every: bool) -> Parts:
+def _starts_of_windows(series: TimeSource, parts: Parts, rules: int) -> dict[str, int]:
+    """Return the first row that the windows of each split may use.
+
+    The inputs of a forecast may lie in an earlier split, since its target does not. By rules before 4, they may not.
+    """
+    starts = {split: int(rows[0]) if len(rows) else 0 for split, rows in parts.items()}
+    reach = series.reach if rules >= 4 else 0
+    return {split: start if split == "train" else max(0, start - reach) for split, start in starts.items()}
+
+
+def _long_enough(series: TimeSource, parts: Parts, starts: dict[str, int], *, every: bool) -> Parts:
     """Return the splits that are long enough for a window.
+
+    Args:
+        series: The series.
+        parts: The rows of each split.
+        starts: The first row that the windows of each split may use.
+        every: As in `add_missing_splits`.
 
     Raises:
         ValueError: If a needed split, or every split, is too short.
     """
-    long = {split: rows for split, rows in parts.items() if len(rows) >= series.need}
+    long = {split: rows for split, rows in parts.items() if len(rows) and rows[-1] + 1 - starts[split] >= series.need}
     for split, rows in parts.items():
         if split not in long and (every or not long):
             series.raise_too_short(split, f"{len(rows)} of {len(series.times)} rows in {split}")

@@ -10,7 +10,7 @@ from pathlib import Path
 import tomli_w
 from jinja2 import Environment, PackageLoader, Template
 
-from dltemplates.datasets.spec import DatasetSpec
+from dltemplates.datasets.spec import DatasetSpec, describe_target
 from dltemplates.deploy.report import load_run_report
 from dltemplates.features import Category, Image, Number, WithStatistics, classes_of, columns_of
 from dltemplates.figures.captions import CAPTIONS
@@ -42,6 +42,7 @@ def write_report(run: Run | str | Path, *, notify: Callable[[str | None], None] 
     page = load_page("report.html").render(
         run=run,
         record=run.record,
+        target=describe_target(run.record.spec),
         template_text=template_text(run),
         figures=figures_of(run),
         travelling=travelling_values(run.record.spec),

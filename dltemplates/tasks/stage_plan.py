@@ -24,7 +24,7 @@ class StagePlan:
     Attributes:
         algorithm: A class derived from `Algorithm`, or its path, `package.module:Class`, which is imported when the
             training begins.
-        epochs: Number of epochs.
+        epochs: Number of epochs; None if the template has `train.steps`, which limits every stage.
         options: Keyword arguments of the algorithm's `make`.
         name: The part of the network to train, which prefixes its metrics; empty for the whole network.
         only_labeled: Whether it uses labeled examples alone (`train.num_labeled`).
@@ -34,7 +34,7 @@ class StagePlan:
     """
 
     algorithm: Any
-    epochs: int
+    epochs: int | None
     options: Mapping[str, Any] = field(default_factory=dict)
     name: str = ""
     only_labeled: bool = False

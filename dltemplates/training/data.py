@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -35,6 +35,7 @@ class TrainingData:
     augment: Augment
     class_weights: np.ndarray | None
     shard: Shard
+    _evaluations: dict[str, tuple[tf.data.Dataset, int]] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
     def monitor_subset(self) -> Source:
@@ -56,6 +57,11 @@ class TrainingData:
 
     def evaluation(self, split: str) -> tuple[tf.data.Dataset, int]:
         """Return this process's batches of a split, at most `len(monitor_subset)` examples, and the number of steps."""
+        if split not in self._evaluations:  # built once: for a small network, building takes longer than evaluating
+            self._evaluations[split] = self._evaluation(split)
+        return self._evaluations[split]
+
+    def _evaluation(self, split: str) -> tuple[tf.data.Dataset, int]:
         parts = self.shard.parts
         batches = evaluation_batches(
             self.monitor_subset if split == "validation" else self.dataset.split(split),

@@ -79,8 +79,9 @@ class EnvironmentStage(Stage):
         make_environment: Callable[[], Environment],
         *,
         seed: int,
-        epochs: int,
+        steps: int,
         steps_per_epoch: int,
+        epochs_per_validation: int = 1,
         name: str = "",
     ):
         """Prepare the stage.
@@ -89,11 +90,18 @@ class EnvironmentStage(Stage):
             agent: The agent.
             make_environment: Function that builds an environment; called once for training and once for validation.
             seed: Seed of the episodes.
-            epochs: Number of epochs.
-            steps_per_epoch: Number of steps in the environment per epoch.
+            steps: Number of steps in the environment.
+            steps_per_epoch: Number of these steps per epoch.
+            epochs_per_validation: Number of epochs from one validation to the next.
             name: Name of the trained part of the network; empty for the whole network.
         """
-        super().__init__(agent.model, name=name, epochs=epochs, steps_per_epoch=steps_per_epoch)
+        super().__init__(
+            agent.model,
+            name=name,
+            steps=steps,
+            steps_per_epoch=steps_per_epoch,
+            epochs_per_validation=epochs_per_validation,
+        )
         self.agent = agent
         self._environment, self._validation = make_environment(), make_environment()
         self._seed = seed

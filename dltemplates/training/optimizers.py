@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 from dltemplates.compat import slot_of
-from dltemplates.settings import SGD, Constant, Cosine, OneCycle, Step, TrainSettings
+from dltemplates.settings import SGD, Constant, Cosine, OneCycle, Schedule, Step, TrainSettings, rate_of
 
 OPTIMIZERS = {
     "adagrad": keras.optimizers.Adagrad,
@@ -19,14 +19,15 @@ OPTIMIZERS = {
 }
 
 
-def make_optimizer(settings: TrainSettings, *, steps_per_epoch: int) -> keras.optimizers.Optimizer:
+def make_optimizer(settings: TrainSettings, *, steps: int, steps_per_epoch: int) -> keras.optimizers.Optimizer:
     """Build the optimizer with its learning-rate schedule.
 
     Args:
         settings: The template's `[train]`.
+        steps: Steps of the whole training.
         steps_per_epoch: Steps in one pass over the training split.
     """
-    schedule = make_schedule(settings.learning_rate, epochs=settings.epochs, steps_per_epoch=steps_per_epoch)
+    schedule = make_schedule(settings.learning_rate, steps=steps, steps_per_epoch=steps_per_epoch)
     if isinstance(settings.optimizer, SGD):
         return make_sgd(settings.optimizer, schedule, steps_per_epoch=steps_per_epoch, clip_norm=settings.clip_norm)
     options = settings.optimizer.model_dump(exclude={"name"})
@@ -53,28 +54,34 @@ def make_sgd(
     )
 
 
-def make_schedule(settings: Constant | Cosine | OneCycle | Step, *, epochs: int, steps_per_epoch: int):
-    """Build a learning rate: a number, or a Keras schedule over all steps of the training."""
-    steps = epochs * steps_per_epoch
+def make_schedule(settings: Schedule, *, steps: int, steps_per_epoch: int):
+    """Build a learning rate: a number, or a Keras schedule over all steps of the training.
+
+    Raises:
+        ValueError: If the schedule has no rate yet.
+    """
+    rate = rate_of(settings)
+    if rate is None:
+        raise ValueError(f"A schedule needs its learning rate. Received: {settings}. `resolve` sets the usual one.")
     schedules = keras.optimizers.schedules
     match settings:
         case Constant():
-            return settings.value
+            return rate
         case Step():
             boundaries = [epoch * steps_per_epoch for epoch in settings.at]
-            values = [settings.value * settings.factor**power for power in range(len(settings.at) + 1)]
+            values = [rate * settings.factor**power for power in range(len(settings.at) + 1)]
             return schedules.PiecewiseConstantDecay(boundaries, values)
         case Cosine():
             warmup = min(round(settings.warmup_epochs * steps_per_epoch), steps - 1)
             return schedules.CosineDecay(
-                0.0 if warmup else settings.peak,
+                0.0 if warmup else rate,
                 decay_steps=steps - warmup,
-                alpha=settings.final / settings.peak,
-                warmup_target=settings.peak if warmup else None,
+                alpha=settings.final / rate,
+                warmup_target=rate if warmup else None,
                 warmup_steps=warmup,
             )
         case OneCycle():
-            return OneCycleSchedule(settings.peak, steps, settings.warmup)
+            return OneCycleSchedule(rate, steps, settings.warmup)
 
 
 class RisingMomentum(keras.optimizers.SGD):

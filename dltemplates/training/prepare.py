@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -32,6 +33,7 @@ from dltemplates.training.environment_stage import EnvironmentStage
 from dltemplates.training.optimizers import make_optimizer, make_sgd
 from dltemplates.training.pretrained import load_pretrained, take_weights
 from dltemplates.training.recording.sample_logger import SampleLogger
+from dltemplates.training.resolve import resolve
 from dltemplates.training.speed.fused import fuse
 from dltemplates.training.speed.loop import pays_to_compile
 from dltemplates.training.stages import DatasetStage, Stage, chain_stages, labeled_examples, make_order
@@ -41,6 +43,8 @@ from dltemplates.training.workers.replicas import for_replicas
 # Errors from reading files, unlike errors such as exhausted memory.
 UNREADABLE = (tf.errors.InvalidArgumentError, tf.errors.NotFoundError, tf.errors.UnknownError, tf.errors.DataLossError)
 
+MIN_VALIDATION_STEPS = 100  # with `train.steps`: validating a short table after every epoch would take most of the time
+
 Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 
 
@@ -49,7 +53,7 @@ class Training:
     """A training, ready to run.
 
     Attributes:
-        template: The template.
+        template: The template, with the values that follow from the data and the network.
         dataset: The data.
         task: The task.
         definition: The model to save and export, in float32, with the initial weights.
@@ -163,6 +167,8 @@ def prepare(
             dataset = replace(dataset, spec=dataset.spec.model_copy(update={"warnings": warnings}))
         template = fitting
     network = _network(template, task, dataset)
+    template = resolve(template, dataset, network)
+    settings = template.train
     pretrained = load_pretrained(template.model, network)
     center = pretrained.center if pretrained else None
     definition = task.assemble(network, dataset.spec, center=center)
@@ -199,12 +205,16 @@ def _stage(
         steps_per_epoch = order.steps_per_epoch
     else:
         steps_per_epoch = plan.steps_per_epoch
+    limits = [] if plan.epochs is None else [plan.epochs * steps_per_epoch]
+    steps = min([*limits, *filter(None, [settings.steps])])
+    epochs_per_validation = math.ceil(MIN_VALIDATION_STEPS / steps_per_epoch) if settings.steps else 1
 
     def optimizer(steps_per_batch: int = 1) -> keras.optimizers.Optimizer:
         if plan.optimizer is not None:
             sgd, learning_rate = plan.optimizer
             return make_sgd(sgd, learning_rate, steps_per_epoch=steps_per_epoch)
-        inner = make_optimizer(settings, steps_per_epoch=steps_per_epoch * steps_per_batch)
+        lengths = {"steps": steps * steps_per_batch, "steps_per_epoch": steps_per_epoch * steps_per_batch}
+        inner = make_optimizer(settings, **lengths)
         is_scaled = keras.config.dtype_policy().name == "mixed_float16"
         return keras.optimizers.LossScaleOptimizer(inner) if is_scaled else inner
 
@@ -214,11 +224,25 @@ def _stage(
             raise ValueError(
                 f"A training in an environment needs one device. Received: {distribution}. Add --strategy single."
             )
-        length = {"epochs": plan.epochs, "steps_per_epoch": steps_per_epoch}
-        return EnvironmentStage(algorithm, plan.environment, seed=template.seed, name=plan.name, **length)
+        return EnvironmentStage(
+            algorithm,
+            plan.environment,
+            seed=template.seed,
+            name=plan.name,
+            steps=steps,
+            steps_per_epoch=steps_per_epoch,
+            epochs_per_validation=epochs_per_validation,
+        )
     jit_compile = pays_to_compile(model, distribution.replicas, deterministic=settings.deterministic)
     return DatasetStage(
-        algorithm, data, order, distribution, epochs=plan.epochs, name=plan.name, jit_compile=jit_compile
+        algorithm,
+        data,
+        order,
+        distribution,
+        steps=steps,
+        epochs_per_validation=epochs_per_validation,
+        name=plan.name,
+        jit_compile=jit_compile,
     )
 
 

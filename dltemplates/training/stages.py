@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -24,8 +25,9 @@ class Stage(ABC):
     Attributes:
         model: The model to train, save and export.
         name: Name of the trained part of the network, and prefix of its metrics; empty for the whole network.
-        epochs: Number of epochs.
-        steps_per_epoch: Number of steps in each epoch.
+        steps: Number of steps.
+        steps_per_epoch: Number of steps in each epoch; the last one may be shorter.
+        epochs_per_validation: Number of epochs from one validation to the next; the last step is followed by one too.
         first_epoch: The stage's first epoch, counted from 0 over the whole training.
         first_step: The stage's first step, counted from 0 over the whole training.
     """
@@ -33,21 +35,37 @@ class Stage(ABC):
     first_epoch = 0
     first_step = 0
 
-    def __init__(self, model: keras.Model, *, name: str, epochs: int, steps_per_epoch: int):
+    def __init__(
+        self, model: keras.Model, *, name: str, steps: int, steps_per_epoch: int, epochs_per_validation: int = 1
+    ):
         self.model = model
         self.name = name
-        self.epochs = epochs
+        self.steps = steps
         self.steps_per_epoch = steps_per_epoch
+        self.epochs_per_validation = epochs_per_validation
 
     @property
     def end_epoch(self) -> int:
         """The stage's end (exclusive), in epochs of the training."""
-        return self.first_epoch + self.epochs
+        return self.first_epoch + self.epochs_by(self.end_step)
 
     @property
     def end_step(self) -> int:
         """The stage's end (exclusive), in steps of the training."""
-        return self.first_step + self.epochs * self.steps_per_epoch
+        return self.first_step + self.steps
+
+    def epochs_by(self, step: int) -> int:
+        """Return the number of epochs of this stage, begun or finished, by a step of the training."""
+        return math.ceil((step - self.first_step) / self.steps_per_epoch)
+
+    def steps_to_validation(self, step: int) -> int:
+        """Return the number of steps from a step of the training to the next validation."""
+        period = self.epochs_per_validation * self.steps_per_epoch
+        return min(period - (step - self.first_step) % period, self.end_step - step)
+
+    def follows_validation(self, step: int) -> bool:
+        """Return whether the stage begins at a step of the training, or has just been validated."""
+        return (step - self.first_step) % (self.epochs_per_validation * self.steps_per_epoch) == 0
 
     @property
     @abstractmethod
@@ -133,7 +151,8 @@ class DatasetStage(Stage):
         order: TrainingOrder,
         distribution: Distribution,
         *,
-        epochs: int,
+        steps: int,
+        epochs_per_validation: int = 1,
         name: str = "",
         jit_compile: bool = False,
     ):
@@ -144,11 +163,18 @@ class DatasetStage(Stage):
             data: The batches.
             order: The order of the training examples.
             distribution: The devices.
-            epochs: Number of epochs.
+            steps: Number of steps.
+            epochs_per_validation: Number of epochs from one validation to the next.
             name: Name of the trained part of the network; empty for the whole network.
             jit_compile: Compile the steps with XLA.
         """
-        super().__init__(algorithm.model, name=name, epochs=epochs, steps_per_epoch=order.steps_per_epoch)
+        super().__init__(
+            algorithm.model,
+            name=name,
+            steps=steps,
+            steps_per_epoch=order.steps_per_epoch,
+            epochs_per_validation=epochs_per_validation,
+        )
         self.algorithm = algorithm
         self.order = order
         self.data, self._distribution = data, distribution

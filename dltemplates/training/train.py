@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dltemplates.datasets.in_memory import arrays_of, passed, template_on
-from dltemplates.datasets.spec import READING_RULES
+from dltemplates.datasets.spec import READING_RULES, describe_target
 from dltemplates.deploy.memory import memory_note, weight_bytes
 from dltemplates.runs import Run, check_resume, latest_run_path, load_run, make_run, new_run_path
 from dltemplates.settings import NO_DATASET
@@ -23,6 +23,7 @@ from dltemplates.training.prepare import Training, naming_broken_files, prepare
 from dltemplates.training.recording.progress import Reporter, Silent, default_reporter
 from dltemplates.training.recording.run_record import begin_run, score_run
 from dltemplates.training.recording.run_writer import NullWriter, RunWriter
+from dltemplates.training.resolve import filled_from, rate_note
 from dltemplates.training.signals import StopRequest, stop_on_signals
 from dltemplates.training.stages import Stage
 from dltemplates.training.strategy import Distribution, Strategy, make_distribution
@@ -132,6 +133,8 @@ def _train(
             claims.enter_context(run.claimed())
         check_same_template(distribution, template, fail_on_bad_image=fail_on_bad_image)
         training = prepare(template, distribution, fail_on_bad_image=fail_on_bad_image, run=run)
+        for line in filter(None, (describe_target(training.dataset.spec), rate_note(template, training.template))):
+            reporter.note(line)
         if too_much := memory_note(template.export.formats, weight_bytes(training.definition)):
             reporter.note(too_much)
         _train_evaluator(training, reporter)
@@ -269,10 +272,9 @@ def _fit_stage(
     steps_per_call = 1
 
     while state.step < stage.end_step and not _stopped_early(training, state):
-        done = (state.step - stage.first_step) % stage.steps_per_epoch
-        if done == 0:
+        if stage.follows_validation(state.step):
             stage.reset()
-        left = stage.steps_per_epoch - done
+        left = stage.steps_to_validation(state.step)
         count = stage.run(1 if writes_every_step else min(steps_per_call, left))
         state.step += count
         now = time.monotonic()
@@ -309,7 +311,7 @@ def _end_epoch(
     reporter: Reporter,
 ) -> None:
     """Validate, save the weights if they are the best of the last stage so far, and write the history."""
-    epoch = len(state.history) + 1
+    epoch = stage.first_epoch + stage.epochs_by(state.step)
     row: dict[str, float] = {
         "epoch": epoch,
         "step": state.step,
@@ -343,6 +345,8 @@ def _is_best(training: Training, state: TrainingState, row: dict[str, float]) ->
     _check_finite(task.monitor, value, state)
     # Accuracy often ties on a small split; the loss then decides.
     rank = [value if task.monitor_direction == "max" else -value, -row["val_loss"]]
+    if training.template.train.monitor == "loss":
+        rank = [-row["val_loss"]]
     if training.template.train.restore == "last":
         rank = [row["epoch"]]
     # The chief decides for all workers: machines may round differently.
@@ -379,7 +383,7 @@ def _save_state(run: Run, state: TrainingState, name) -> None:
     update = {
         "state": name,
         "best_epoch": state.best_epoch,
-        "epochs": len(state.history),
+        "epochs": int(state.history[-1]["epoch"]) if state.history else 0,
         "seconds": state.seconds,
         "replaced": state.replaced,
     }
@@ -389,7 +393,8 @@ def _save_state(run: Run, state: TrainingState, name) -> None:
 def _stopped_early(training: Training, state: TrainingState) -> bool:
     patience = training.template.train.early_stopping
     best_epoch = max(state.best_epoch, training.stages[-1].first_epoch)
-    return patience is not None and len(state.history) - best_epoch >= patience
+    since = [row for row in state.history if row["epoch"] > best_epoch]
+    return patience is not None and len(since) >= patience
 
 
 def _check_finite(name: str, value: float, state: TrainingState) -> None:
@@ -430,6 +435,7 @@ def run_to_resume(
             f"There must be a run to resume. Received: {run.path}, without a run.json. Leave out --resume."
         )
     run.verify(run.template_path, run.definition_path)
+    template = filled_from(template, run.template)
     if (rules := run.record.spec.reading_rules) != READING_RULES:
         raise ValueError(
             f"A run must be resumed with the reading rules it began with. Received: {run.path}, with rules {rules}; "

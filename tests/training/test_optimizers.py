@@ -7,14 +7,14 @@ from dltemplates.training.optimizers import OPTIMIZERS, OneCycleSchedule, make_o
 
 
 def rates(settings, epochs=10, steps_per_epoch=10):
-    schedule = make_schedule(settings, epochs=epochs, steps_per_epoch=steps_per_epoch)
+    schedule = make_schedule(settings, steps=epochs * steps_per_epoch, steps_per_epoch=steps_per_epoch)
     return np.array([float(schedule(step)) for step in range(epochs * steps_per_epoch + 1)])
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_every_optimizer_lowers_a_loss(name):
     settings = TrainSettings.model_validate({"optimizer": name, "learning_rate": 0.05})
-    optimizer = make_optimizer(settings, steps_per_epoch=10)
+    optimizer = make_optimizer(settings, steps=settings.epochs * 10, steps_per_epoch=10)
     x = keras.Variable([3.0, -2.0])
     optimizer.build([x])
     before = float(keras.ops.sum(x.value**2))
@@ -26,11 +26,12 @@ def test_every_optimizer_lowers_a_loss(name):
 def test_momentum_nesterov_and_decay_reach_the_optimizer():
     sgd = make_optimizer(
         TrainSettings.model_validate({"optimizer": {"name": "sgd", "momentum": 0.9, "nesterov": True}}),
+        steps=1,
         steps_per_epoch=1,
     )
     assert (sgd.momentum, sgd.nesterov) == (0.9, True)
     adamw = make_optimizer(
-        TrainSettings.model_validate({"optimizer": {"name": "adamw", "weight_decay": 0.1}}), steps_per_epoch=1
+        TrainSettings.model_validate({"optimizer": {"name": "adamw", "weight_decay": 0.1}}), steps=1, steps_per_epoch=1
     )
     assert adamw.weight_decay == 0.1
 
@@ -39,7 +40,7 @@ def test_momentum_rises_after_the_first_epochs():
     """Two epochs of three steps, then the rest, with a constant gradient of 1."""
     momentum = {"name": "sgd", "momentum": 0.9, "initial_momentum": 0.5, "initial_epochs": 2}
     settings = TrainSettings.model_validate({"optimizer": momentum, "learning_rate": 0.1, "clip_norm": 10.0})
-    optimizer = make_optimizer(settings, steps_per_epoch=3)
+    optimizer = make_optimizer(settings, steps=settings.epochs * 3, steps_per_epoch=3)
     assert optimizer.global_clipnorm == 10
     x = keras.Variable([0.0])
     optimizer.build([x])
@@ -53,7 +54,7 @@ def test_momentum_rises_after_the_first_epochs():
 
 def test_a_constant_rate_is_a_number():
     settings = TrainSettings.model_validate({"learning_rate": 0.3})
-    assert make_schedule(settings.learning_rate, epochs=1, steps_per_epoch=1) == 0.3
+    assert make_schedule(settings.learning_rate, steps=1, steps_per_epoch=1) == 0.3
 
 
 def test_one_cycle_rises_to_its_peak_and_falls_to_nearly_0():

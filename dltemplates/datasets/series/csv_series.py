@@ -2,8 +2,8 @@
 
 A series is a CSV file with a header, one or more columns of numbers, and perhaps a column of dates. A CSV file is read
 as a series instead of a table if `dataset.series.window`, the input rows of a forecast, is set. All columns are inputs;
-the column `dataset.target`, by default the last, is forecast. The series is split by time: the first rows train, the
-last ones test.
+the column `dataset.target`, or the only one of numbers, or the one called label, target, class or y, is forecast. The
+series is split by time: the first rows train, the last ones test.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dltemplates import features
 from dltemplates.datasets.features import statistics
 from dltemplates.datasets.precision import check_target, precision_warning
 from dltemplates.datasets.series.table import OPTION, Series, column_names, read_series, series_like
-from dltemplates.datasets.series.times import date_texts, following, times_of
+from dltemplates.datasets.series.times import date_texts, following, season_of, times_of
 from dltemplates.datasets.series.windows import WindowSource
 from dltemplates.datasets.source import Dataset
 from dltemplates.datasets.spec import DatasetSpec, IOSpec
@@ -83,10 +83,10 @@ def series_dataset(table: pd.DataFrame, settings: DatasetSettings, *, reference:
     settings = spelled_as(map(str, table), settings)
     if reference is None:
         series = read_series(table, settings.of_series().columns, settings.target)
-        target = settings.target or series.names[-1]
+        target = series.target
     else:
         series = series_like(table, reference)
-        target = column_names(reference.targets[0])[0]
+        (target,) = column_names(reference.targets[0])
         settings = settings.model_copy(update={"series": _series_like(settings, reference)})
     if target not in series.names:
         raise ValueError(
@@ -94,7 +94,8 @@ def series_dataset(table: pd.DataFrame, settings: DatasetSettings, *, reference:
         )
     place = series.names.index(target)
     _check_varies(target, series.rows[:, place])
-    window, horizon, period = window_sizes(settings)
+    window, horizon, season = window_sizes(settings)
+    period = season_of(series.frequency, len(series.rows)) if season is None else season
     times = times_of(series.dates, len(series.rows))
     columns = series.columns
     inputs = (features.Series(name="series", dtype="float32", shape=(window, len(columns)), columns=columns),)
@@ -204,8 +205,8 @@ def fit_series(series: features.Series, target: int, rows: np.ndarray) -> featur
     return series.model_copy(update={"mean": tuple(mean.tolist()), "std": tuple(std.tolist())})
 
 
-def window_sizes(settings: DatasetSettings) -> tuple[int, int, int]:
-    """Return the window, the horizon and the length of a season, in rows.
+def window_sizes(settings: DatasetSettings) -> tuple[int, int, int | None]:
+    """Return the window, the horizon and the length of a season, in rows; None for the season of the dates.
 
     Raises:
         ValueError: If `dataset.series.window` is not set.

@@ -16,6 +16,7 @@ from dltemplates.datasets.tables.column_kinds import ColumnKind, detect
 from dltemplates.datasets.tables.columns import words_to_missing
 from dltemplates.datasets.tables.dates import MONTH, format_of, is_dates
 from dltemplates.datasets.tables.number_forms import parse_numbers
+from dltemplates.datasets.target_names import usual_target
 from dltemplates.features import Column, Feature, Time, columns_of
 
 OPTION = "dataset.series.columns"
@@ -31,6 +32,7 @@ class Series:
         dated: The column of dates, with their format; None without dates.
         dates: The date of each row; None if unknown.
         frequency: Time between rows, as pandas names it.
+        target: The channel to forecast; empty for a trained network, which knows it.
         doubts: Numbers of two meanings, each with the setting that chooses one.
     """
 
@@ -39,6 +41,7 @@ class Series:
     dated: Column | None = None
     dates: pd.DatetimeIndex | None = None
     frequency: str | None = None
+    target: str = ""
     doubts: tuple[str, ...] = ()
 
     @property
@@ -53,7 +56,7 @@ def read_series(table: pd.DataFrame, kinds: Mapping[str, str], target: str | Non
     Args:
         table: The table.
         kinds: Kinds of columns where the detected kind is wrong: `number`, `date`, or `skip`.
-        target: The channel to forecast, by default the last; it keeps its unit.
+        target: The channel to forecast, which keeps its unit; by default the only one, or one with a usual name.
 
     Raises:
         ValueError: If there is no column of numbers, a number is missing or invalid, float32 cannot hold the target's
@@ -76,12 +79,16 @@ def read_series(table: pd.DataFrame, kinds: Mapping[str, str], target: str | Non
     column = Column(name=dated[0], kind="date", format=found[dated[0]].format) if dated else None
     doubts = tuple(kind.doubt for kind in found.values() if kind.kind == "number" and kind.doubt)
     numbers = {channel.name: _numbers(channel, table[channel.name]) for channel in channels}
-    target = target or channels[-1].name
+    target = target or _only_or_usual([channel.name for channel in channels])
     if target in numbers:
         check_target(f"`{target}`", numbers[target])
     offsets = {name: 0.0 if name == target else offset_of(values) for name, values in numbers.items()}
     channels = [channel.model_copy(update={"offset": offsets[channel.name]}) for channel in channels]
-    return replace(_series(table, channels, numbers, column, None), doubts=doubts)
+    return replace(_series(table, channels, numbers, column, None), target=target, doubts=doubts)
+
+
+def _only_or_usual(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else usual_target(names, data="series")
 
 
 def _detect(name: str, values: pd.Series, setting: str | None) -> ColumnKind:

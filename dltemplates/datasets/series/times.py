@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 
@@ -70,6 +72,28 @@ def frequency_of(name: str, dates: pd.DatetimeIndex, expected: str | None) -> st
             f"missing rows, or assume evenly spaced rows: --set dataset.series.columns.{name}=skip."
         )
     return frequency.freqstr
+
+
+SEASONS = {"s": 86400, "min": 1440, "h": 24, "D": 7, "B": 5, "W": 52, "M": 12, "Q": 4}  # rows, by frequency
+MIN_SEASONS, MAX_SEASON = 4, 2000  # of a season that follows from the dates
+
+
+def season_of(frequency: str | None, rows: int) -> int:
+    """Return the rows of a season of a series: a day, a week of days, or a year.
+
+    Args:
+        frequency: Time between rows, as pandas names it; None if unknown.
+        rows: Rows of the series.
+
+    Returns:
+        The number of rows; 1 for no season, or for a series of fewer than four seasons.
+    """
+    match = re.fullmatch(r"(\d*)([A-Za-z]+)(-.*)?", frequency or "")
+    if match is None:
+        return 1
+    unit = match[2] if match[2] in SEASONS else match[2][0]
+    season, rest = divmod(SEASONS.get(unit, 1), int(match[1] or 1))
+    return season if rest == 0 and 1 < season <= min(MAX_SEASON, rows // MIN_SEASONS) else 1
 
 
 def times_of(dates: pd.DatetimeIndex | None, rows: int) -> np.ndarray:

@@ -16,11 +16,13 @@ class TimeSource(BaseSource):
         times: Time of each row, float64 (rows,): days since 1970, or the row number without dates.
         is_dated: Whether dates are known.
         need: Minimum rows for one window.
+        reach: Rows before a split that its first window may use.
     """
 
     times: np.ndarray
     is_dated: bool
     need: int
+    reach: int = 0
 
     @property
     def raw_rows(self) -> tuple[np.ndarray, ...]:
@@ -109,9 +111,9 @@ class WindowSource(TimeSource):
         more = f"; or raise dataset.{split}" if split != "train" else ""
         first = "a season" if self.period > self.window else "a window"
         raise ValueError(
-            f"Each split must have {first} and its horizon, {self.need} rows. Received: "
-            f"{received}. Lower dataset.series.window ({self.window}), dataset.series.horizon ({self.horizon}) or "
-            f"dataset.series.season_length ({self.period}){more}."
+            f"A series must have {first} and its horizon in train, {self.need} rows, and a horizon in each other "
+            f"split. Received: {received}. Lower dataset.series.window ({self.window}), dataset.series.horizon "
+            f"({self.horizon}) or dataset.series.season_length ({self.period}){more}."
         )
 
 

@@ -3,7 +3,8 @@
 
 The kind of a column follows from its values: numbers, dates, or else categories. `dataset.table.columns` sets another
 kind, or skips a column. Categories are the text in the file: `02139` is not 2139. The target is the column
-`dataset.target`, by default the last. Text, or a few different whole numbers, are classes; other numbers are numbers.
+`dataset.target`, or else the one called label, target, class or y. Text, or a few different whole numbers, are classes,
+except in a task that predicts numbers; other numbers are numbers.
 For tasks without a target, such as autoencoders, all columns are inputs except `dataset.target`, if set.
 """
 
@@ -39,13 +40,16 @@ from dltemplates.features import ClassId, Column, Number, columns_of
 from dltemplates.settings import DatasetSettings
 
 
-def csv_table(path: Path, settings: DatasetSettings, *, reference: IOSpec | None = None) -> Dataset:
+def csv_table(
+    path: Path, settings: DatasetSettings, *, reference: IOSpec | None = None, number: bool = False
+) -> Dataset:
     """Load a table. All its columns are inputs, except the target that the settings name.
 
     Args:
         path: A `.csv` file, or a folder of them.
         settings: The target and the kinds of columns.
         reference: Spec or contract of a trained network, whose columns and classes are reused.
+        number: As in `target_kind`.
 
     Raises:
         ValueError: If a table breaks a rule; names it.
@@ -53,7 +57,7 @@ def csv_table(path: Path, settings: DatasetSettings, *, reference: IOSpec | None
     paths = {"train": path} if path.is_file() else split_files(path, ".csv", rules=rules_of(reference))
     files = {split: read_csv(file, settings.of_table(), reference=reference) for split, file in paths.items()}
     frames = clean_frames({split: file.table for split, file in files.items()}, reference)
-    return frame_dataset(frames, settings, reference=reference, files=files)
+    return frame_dataset(frames, settings, reference=reference, files=files, number=number)
 
 
 def frame_dataset(
@@ -63,6 +67,7 @@ def frame_dataset(
     reference: IOSpec | None = None,
     target: str | None = None,
     files: Mapping[str, CsvFile] = MappingProxyType({}),
+    number: bool = False,
 ) -> Dataset:
     """Build a dataset from the tables of its splits.
 
@@ -72,6 +77,7 @@ def frame_dataset(
         reference: As in `csv_table`.
         target: The column to predict; None to follow the settings, or for no target.
         files: The files of the splits, if the tables are from files.
+        number: As in `target_kind`.
 
     Raises:
         ValueError: As in `csv_table`.
@@ -105,15 +111,16 @@ def frame_dataset(
         targets = {split: np.zeros(len(frame), np.int64) for split, frame in frames.items()}
     else:
         known = learned_target(reference) if reference else None
-        frames, warning = without_words(target, frames, settings, known, rules=rules_of(reference))
+        rules = rules_of(reference)
+        frames, warning = without_words(target, frames, settings, known, number=number, rules=rules)
         frames, skipped = with_target(target, frames)
-        kind = target_kind(target, frames, settings, known, rules=rules_of(reference))
+        kind = target_kind(target, frames, settings, known, number=number, rules=rules)
         warnings += [kind.doubt, None if learned else warning]
         if not known and _is_detected(target, kind, settings):
             inputs = [ColumnKind(column.kind, column.format) for column in columns]
             values = pd.concat([frame[target] for frame in frames.values()])
             warnings.append(point_doubt(target, values, inputs, [file.separator for file in files.values()]))
-        targets, classes = read_targets(target, frames, kind, known, rules=rules_of(reference))
+        targets, classes = read_targets(target, frames, kind, known, rules=rules)
         warnings += look_alikes("classes", classes) if classes and not known else []
         value = in_column(known or (class_value(classes) if classes else number_value(1)), target, kind.format)
     sources: dict[str, Source] = {
@@ -131,8 +138,16 @@ def frame_dataset(
     return Dataset(spec, sources)
 
 
-def with_a_target(dataset: Dataset, settings: DatasetSettings, *, reference: IOSpec | None = None) -> Dataset:
-    """Add a target to a table without one: its last column that is not an input.
+def with_a_target(
+    dataset: Dataset, settings: DatasetSettings, *, reference: IOSpec | None = None, number: bool = False
+) -> Dataset:
+    """Add a target to a table without one, as `target_name` chooses it.
+
+    Args:
+        dataset: The data; another kind than a table stays as it is.
+        settings: As in `csv_table`.
+        reference: As in `csv_table`.
+        number: As in `target_kind`.
 
     Raises:
         ValueError: If a table has no such column, or the column breaks a rule; names it.
@@ -143,7 +158,7 @@ def with_a_target(dataset: Dataset, settings: DatasetSettings, *, reference: IOS
     frames = {split: source.table for split, source in sources.items()}
     name = target_name(frames["train"], spelled_as(map(str, frames["train"]), settings), reference)
     files = {split: source.file for split, source in sources.items() if source.file}
-    return frame_dataset(frames, settings, reference=reference, target=name, files=files)
+    return frame_dataset(frames, settings, reference=reference, target=name, files=files, number=number)
 
 
 def _columns(

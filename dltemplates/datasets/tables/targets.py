@@ -24,6 +24,7 @@ from dltemplates.datasets.tables.columns import (
 )
 from dltemplates.datasets.tables.dates import ORDERS, date_formats
 from dltemplates.datasets.tables.number_forms import parse_numbers, share_of_numbers
+from dltemplates.datasets.target_names import usual_target
 from dltemplates.features import ClassId, Number, columns_of
 from dltemplates.settings import DatasetSettings
 
@@ -31,7 +32,9 @@ Targets = dict[str, np.ndarray]
 
 
 def target_name(table: pd.DataFrame, settings: DatasetSettings, reference: IOSpec | None) -> str:
-    """Return the target's column: the network's own, the one in the settings, or the last that is not an input.
+    """Return the target's column: the network's own, the one in the settings, or one with a usual name.
+
+    For a network that does not know its target, it is the last column that is not an input.
 
     Raises:
         ValueError: If there is no such column.
@@ -43,14 +46,20 @@ def target_name(table: pd.DataFrame, settings: DatasetSettings, reference: IOSpe
     if known not in (None, *others) or (learned and not others):
         missing = f"no column `{known}`" if known else "only input columns"
         raise ValueError(f"A table must have the target. Received: {missing}. {there_are} Add it.")
-    name = known or settings.target or others[-1]
+    name = known or settings.target or (others[-1] if learned else usual_target(others, data="table"))
     if name not in table:
         raise ValueError(f"`dataset.target` must be a column. Received: {name}. {there_are}")
     return name
 
 
 def without_words(
-    name: str, frames: Frames, settings: DatasetSettings, known: ClassId | Number | None, *, rules: int = READING_RULES
+    name: str,
+    frames: Frames,
+    settings: DatasetSettings,
+    known: ClassId | Number | None,
+    *,
+    number: bool = False,
+    rules: int = READING_RULES,
 ) -> tuple[Frames, str | None]:
     """Return the rows with words such as `NA` set to missing in a target of numbers; in one of classes they stay.
 
@@ -59,6 +68,7 @@ def without_words(
         frames: The rows of each split.
         settings: Its kind, where the detected kind is wrong.
         known: The target of a trained network.
+        number: As in `target_kind`.
         rules: Version of the reading rules.
 
     Returns:
@@ -72,7 +82,7 @@ def without_words(
     is_number = isinstance(known, Number)
     if not known:
         numbers = {split: frame[frame[name].notna()] for split, frame in others.items()}
-        is_number = target_kind(name, numbers, settings, rules=rules).kind == "number"
+        is_number = target_kind(name, numbers, settings, number=number, rules=rules).kind == "number"
     if is_number:
         way_out = f"Fill them in, or for classes say --set dataset.table.columns.{name}=category"
         return others, f"rows without a number in `{name}` are left out: {name_words(words)}. {way_out}"
@@ -111,6 +121,7 @@ def target_kind(
     settings: DatasetSettings,
     known: ClassId | Number | None = None,
     *,
+    number: bool = False,
     rules: int = READING_RULES,
 ) -> ColumnKind:
     """Return the kind of the target, `number` or `category`, with the form of its numbers.
@@ -120,6 +131,7 @@ def target_kind(
         frames: The rows of each split, which all have a target.
         settings: Its kind, where the detected kind is wrong.
         known: The target of a trained network.
+        number: Whether the task predicts numbers, so that a few different whole numbers are no classes.
         rules: Version of the reading rules; before 3, only numbers such as `1234.5` are numbers.
 
     Raises:
@@ -142,7 +154,7 @@ def target_kind(
     form = found.format if found.kind == "number" else None
     numbers = parse_numbers(values, form)
     valid = numbers.dropna()
-    if (valid == valid.round()).all() and 0 < valid.nunique() <= MAX_CLASS_NUMBERS:
+    if not number and (valid == valid.round()).all() and 0 < valid.nunique() <= MAX_CLASS_NUMBERS:
         return ColumnKind("category", doubt=found.doubt if form else None)
     is_mixed = rules >= 3 and found.kind == "category" and share_of_numbers(values) > 0.5
     if 2 * len(valid) > len(values) > len(valid) or is_mixed:

@@ -9,7 +9,7 @@ import pytest
 
 from conftest import load_data
 from dltemplates.datasets.series.csv_series import SUNSPOTS, next_window, series_dataset
-from dltemplates.datasets.series.times import date_texts, following, frequency_of, times_of
+from dltemplates.datasets.series.times import date_texts, following, frequency_of, season_of, times_of
 from dltemplates.datasets.series.windows import WindowSource
 from dltemplates.datasets.source import SPLITS
 from dltemplates.datasets.tables.dates import DAY, MONTH, is_dates
@@ -20,8 +20,8 @@ ROWS = 60
 
 def settings(**given):
     series = {key: given.pop(key) for key in ("window", "horizon", "season_length", "columns") if key in given}
-    series = {"window": 6, "horizon": 3} | series
-    return DatasetSettings(**({"name": "mine.csv", "series": series, "validation": 0.25} | given))
+    series = {"window": 6, "horizon": 3, "season_length": 1} | series
+    return DatasetSettings(**({"name": "mine.csv", "target": "sales", "series": series, "validation": 0.25} | given))
 
 
 def table(rows=ROWS, **columns):
@@ -82,15 +82,41 @@ def test_windows_are_read_at_any_indices_in_any_order():
         source.read(np.array([41]))
 
 
-def test_splits_are_consecutive_and_share_no_row(load):
+def test_splits_are_consecutive_and_share_no_row_to_forecast(load):
+    """Inputs may lie in the split before. The first rows of the series, a window, are inputs alone."""
     dataset = load(table(rows=100), settings())
+    futures = {split: np.unique(everything(dataset, split)["future"]).tolist() for split in SPLITS}
+    assert futures == {"train": [*range(6, 60)], "validation": [*range(60, 80)], "test": [*range(80, 100)]}
+    assert everything(dataset, "train")["series"][..., 1].max() < 60
+    assert everything(dataset, "test")["series"][0, :, 1].tolist() == [*range(74, 80)]
+
+
+def test_by_earlier_rules_inputs_lie_in_their_own_split(load):
+    spec = load(table(rows=100), settings()).spec.model_copy(update={"reading_rules": 3})
+    dataset = load(table(rows=100), settings(), reference=spec)
     seen = {}
     for split in SPLITS:
         arrays = everything(dataset, split)
         seen[split] = set(np.concatenate([arrays["series"][..., 1].ravel(), arrays["future"].ravel()]).tolist())
     assert max(seen["train"]) < min(seen["validation"]) <= max(seen["validation"]) < min(seen["test"])
     assert [len(seen[split]) for split in SPLITS] == [60, 20, 20]
-    assert set.union(*seen.values()) == set(range(100))
+
+
+def test_the_season_follows_from_the_dates(load):
+    spec = load(table(), settings(season_length=None)).spec
+    assert spec.targets[1].shape == (12,)  # of months
+    assert load(table().drop(columns="month"), settings(season_length=None)).spec.targets[1].shape == (1,)
+
+
+@pytest.mark.parametrize(
+    ("frequency", "rows", "season"),
+    [
+        ("MS", 48, 12), ("ME", 47, 1), ("QS-OCT", 400, 4), ("h", 400, 24), ("30min", 400, 48), ("D", 400, 7),
+        ("W-SUN", 400, 52), ("B", 400, 5), ("2D", 400, 1), ("YS-JAN", 400, 1), ("s", 10**6, 1), (None, 400, 1),
+    ],
+)  # fmt: skip
+def test_a_season_is_a_day_a_week_or_a_year(frequency, rows, season):
+    assert season_of(frequency, rows) == season
 
 
 def test_scaling_is_fitted_on_the_training_split_only(load):
@@ -213,8 +239,8 @@ def test_date_columns_are_recognized():
 def test_the_sunspots_file_is_complete(data_folder):
     content = (data_folder / "series" / "monthly-sunspots.csv").read_bytes()
     assert hashlib.md5(content).hexdigest() == SUNSPOTS.md5
-    dataset = load_data(settings(name="sunspots", window=48, horizon=12, validation=0.15))
-    assert dataset.spec.sizes == {"train": 1918 - 59, "validation": 338 - 59, "test": 564 - 59}
+    dataset = load_data(settings(name="sunspots", target=None, window=48, horizon=12, validation=0.15))
+    assert dataset.spec.sizes == {"train": 1918 - 59, "validation": 338 - 11, "test": 564 - 11}
     train, test = everything(dataset, "train"), everything(dataset, "test")
     np.testing.assert_array_equal(train["series"][0, :3, 0], np.float32([58.0, 62.6, 70.0]))
     assert test["future"][-1, -1] == np.float32(33.4)
@@ -226,14 +252,14 @@ def test_missing_days_in_real_data_are_found(data_folder):
     """The last days of the leap years 1984 and 1988 are not in the file."""
     name = str(data_folder / "series" / "daily-min-temperatures.csv")
     with pytest.raises(ValueError, match="Received: 1984-12-30 00:00:00, then 1985-01-01"):
-        load_data(settings(name=name))
-    assert load_data(settings(name=name, columns={"Date": "skip"})).spec.targets[2].frequency is None
+        load_data(settings(name=name, target=None))
+    assert load_data(settings(name=name, target=None, columns={"Date": "skip"})).spec.targets[2].frequency is None
 
 
 def test_a_csv_file_with_a_window_is_a_series(file):
     path = str(file(table()))
     assert load_data(settings(name=path)).spec.inputs[0].kind == "series"
-    assert load_data(DatasetSettings(name=path)).spec.inputs[0].kind != "series"
+    assert load_data(DatasetSettings(name=path, target="sales")).spec.inputs[0].kind != "series"
 
 
 def test_other_series_are_read_by_the_spec_of_the_network(load, file):
@@ -298,7 +324,7 @@ def test_a_series_is_evaluated_whole(load, file):
 def test_splits_too_short_for_a_window_are_left_out(load):
     spec = load(table(), settings()).spec
     later = table().assign(sales=np.arange(ROWS) + 1000.0)
-    judged = load(later, settings(validation=0.1), reference=spec)
+    judged = load(later, settings(validation=0.04), reference=spec)
     assert set(judged.splits) == {"train", "test"}
     assert judged.spec.inputs == spec.inputs  # the scale, too
     with pytest.raises(ValueError, match="9 rows.*Received: 7 of 10 rows in train"):
@@ -362,9 +388,9 @@ def twice(frame):
         (lambda f: f, {"columns": {"heat": "category"}}, "`dataset.series.columns`.*Received: heat=category"),
         (lambda f: f, {"columns": {"heat": "date"}}, r"`heat`.*2024-12-31.*Received: 1.0 in row"),
         (lambda f: f, {"window": 100}, r"103.*Received: 36 of 60 rows in train.*dataset\.series\.window.*\(100\)"),
-        (lambda f: f, {"horizon": 8}, r"14.*Received: 12 of 60 rows in validation.*dataset\.validation"),
-        (lambda f: f, {"test": 0.1}, r"9.*Received: 6 of 60 rows in test.*dataset\.test"),
-        (lambda f: f, {"season_length": 12}, r"15.*Received: 12 of 60.*in validation.*series\.season_length \(12\)"),
+        (lambda f: f, {"horizon": 13}, r"19.*Received: 12 of 60 rows in validation.*dataset\.validation"),
+        (lambda f: f, {"test": 0.03}, r"9.*Received: 2 of 60 rows in test.*dataset\.test"),
+        (lambda f: f, {"season_length": 34}, r"37.*Received: 36 of 60 rows in train.*series\.season_length \(34\)"),
     ],
 )  # fmt: skip
 def test_invalid_series_are_refused(load, change, given, match):

@@ -21,9 +21,11 @@ ROWS = 40
 
 @pytest.fixture
 def load(tmp_path):
-    """Return a function that writes a table and loads it."""
+    """Return a function that writes a table and loads it; the target is the last column by default."""
 
     def write_and_load(frame, task=AnyTarget.name, separator=",", reference=None, **settings):
+        if reference is None:
+            settings = {"target": str(frame.columns[-1])} | settings
         path = tmp_path / "table.csv"
         frame.to_csv(path, index=False, sep=separator)
         return load_data(DatasetSettings(name=str(path), **settings), task, reference=reference)
@@ -207,13 +209,13 @@ def test_a_target_is_doubted_aloud(load):
         load(frame.assign(y=["36,5", "1.5"] * (ROWS // 2)))
 
 
-def test_a_few_percentages_are_classes(load):
+def test_a_few_percentages_are_classes_but_numbers_in_a_regression(load):
     frame = pd.DataFrame({"x": range(ROWS), "y": ["10%", "20%"] * (ROWS // 2)})
     dataset = load(frame)
     assert classes_of(dataset.spec.targets[0]) == ("10%", "20%")
+    assert load(frame, "regression").spec.targets[0].kind == "number"
     with pytest.raises(ValueError, match="or set the kind of the column, --set dataset.table.columns.y=number"):
-        load(frame, "regression")
-    assert load(frame, "regression", table={"columns": {"y": "number"}}).spec.targets[0].kind == "number"
+        load(frame, "regression", table={"columns": {"y": "category"}})
 
 
 def test_an_older_network_detects_its_target_as_before():
