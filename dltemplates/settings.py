@@ -52,9 +52,9 @@ class ModelSettings(Named):
     """The network: its name, the options of its builder, and its initial weights.
 
     Attributes:
-        weights: Initial weights: `fresh` for random ones, the folder of a run, `imagenet` (downloaded by Keras), or a
-            `.h5` file of ImageNet weights. The architecture must be the same; only the last layer may have another
-            number of outputs. Resuming a training reads them again.
+        weights: Initial weights: `fresh` for random ones, the folder of a run, `imagenet` (downloaded by Keras; for
+            `efficientnet_lite0` from a package), or a `.h5` file of ImageNet weights. The architecture must be the
+            same; only the last layer may have another number of outputs. Resuming a training reads them again.
     """
 
     weights: Annotated[str, Field(min_length=1)] = FRESH
@@ -393,6 +393,11 @@ class TrainSettings(SettingsTable):
 
     Attributes:
         epochs: Number of passes over the training split.
+        trainable: `all` layers; or the `head` alone, which is the last layer, on features that the pretrained layers
+            compute once from each example, without augmentation.
+        finetune_epochs: Number of passes after the training of the head in which the last blocks are trained, too.
+            Batch normalization keeps its pretrained statistics.
+        finetune_learning_rate: Learning rate of these passes.
         batch_size: Number of examples per step.
         optimizer: `sgd`, `adagrad`, `rmsprop`, `adam` or `adamw`, with its options.
         learning_rate: A number, or a schedule: `constant`, `cosine`, `one_cycle` or `step`.
@@ -417,6 +422,9 @@ class TrainSettings(SettingsTable):
     """
 
     epochs: Count = 20
+    trainable: Literal["all", "head"] = "all"
+    finetune_epochs: Whole = 0
+    finetune_learning_rate: Positive = 1e-4
     batch_size: Count = 64
     optimizer: Annotated[
         SGD | Adagrad | RMSprop | Adam | AdamW, Field(discriminator="name"), BeforeValidator(name_or_table)

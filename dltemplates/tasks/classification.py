@@ -24,6 +24,7 @@ class Classification(SupervisedTask):
     """
 
     name = "classification"
+    has_head = True
     kind = "class"
     monitor = "val_accuracy"
 
