@@ -55,6 +55,20 @@ def operations_by_depth(model: keras.Model) -> dict[int, list[keras.Operation]]:
     return getattr(model, "_operations_by_depth", None) or {}
 
 
+def graph_nodes(model: keras.Model) -> list[tuple[keras.Operation, list[Any], list[Any]]]:
+    """List the calls in the graph of a functional model, each after the calls whose outputs it reads.
+
+    Tried with Keras 3.15 (`Function._nodes_by_depth`). Without it, no network can be split into frozen layers and
+    layers to train.
+
+    Returns:
+        The operation, its input tensors and its output tensors for each call; empty for a model without a graph.
+    """
+    by_depth = getattr(model, "_nodes_by_depth", None) or {}
+    nodes = [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]]
+    return [(node.operation, list(node.input_tensors), list(node.outputs)) for node in nodes]
+
+
 def operation_types(model: keras.Model) -> dict[str, str]:
     """Return the class names of all layers and of the operations between them, such as `ops.erfinv`, by name."""
     layers = flatten_layers(model)

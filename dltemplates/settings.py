@@ -69,9 +69,9 @@ class ModelSettings(Named):
     """The network: its name, the options of its builder, and its initial weights.
 
     Attributes:
-        weights: Initial weights: `fresh` for random ones, the folder of a run, `imagenet` (downloaded by Keras), or a
-            `.h5` file of ImageNet weights. The architecture must be the same; only the last layer may have another
-            number of outputs. Resuming a training reads them again.
+        weights: Initial weights: `fresh` for random ones, the folder of a run, `imagenet` (downloaded by Keras; for
+            `efficientnet_lite0` from a package), or a `.h5` file of ImageNet weights. The architecture must be the
+            same; only the last layer may have another number of outputs. Resuming a training reads them again.
     """
 
     weights: Annotated[str, Field(min_length=1)] = FRESH
@@ -477,6 +477,11 @@ class TrainSettings(SettingsTable):
         steps: Number of optimizer steps, in place of `epochs`, so that short and long tables train equally long. A
             training with several stages takes at most this many in each. Validation follows after each epoch, but
             after 100 steps or more.
+        trainable: `all` layers; or the `head` alone, which is the last layer, on features that the pretrained layers
+            compute once from each example, without augmentation.
+        finetune_epochs: Number of passes after the training of the head in which the last blocks are trained, too.
+            Batch normalization keeps its pretrained statistics.
+        finetune_learning_rate: Learning rate of these passes.
         batch_size: Number of examples per step.
         optimizer: `sgd`, `adagrad`, `rmsprop`, `adam` or `adamw`, with its options.
         learning_rate: A number, or a schedule: `constant`, `cosine`, `one_cycle` or `step`. Another optimizer than the
@@ -506,6 +511,9 @@ class TrainSettings(SettingsTable):
 
     epochs: Count | None = 20
     steps: Count | None = None
+    trainable: Literal["all", "head"] = "all"
+    finetune_epochs: Whole = 0
+    finetune_learning_rate: Positive = 1e-4
     batch_size: Count = 64
     optimizer: Annotated[
         SGD | Adagrad | RMSprop | Adam | AdamW, Field(discriminator="name"), BeforeValidator(name_or_table)

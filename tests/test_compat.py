@@ -52,6 +52,17 @@ def branches():
     return keras.Model(inputs, x)
 
 
+def test_calls_are_listed_after_those_that_they_read(branches):
+    nodes = compat.graph_nodes(branches)
+    names = [operation.name for operation, _, _ in nodes]
+    assert names[:2] == ["inputs", "first"]
+    assert set(names[2:4]) == {"left", "right"}
+    assert names[4] == "last"
+    made_by = {id(tensor): operation.name for operation, _, outputs in nodes for tensor in outputs}
+    assert [made_by[id(tensor)] for tensor in nodes[4][1]] == ["left", "right"]
+    assert compat.graph_nodes(keras.Sequential()) == []
+
+
 def test_all_layers_are_listed_at_any_depth():
     inputs = keras.Input((3, 4), name="inputs")
     wrapper = layers.TimeDistributed(layers.BatchNormalization(name="wrapped"), name="wrapper")

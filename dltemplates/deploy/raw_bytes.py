@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dltemplates.deploy.parity import CheckError
+from dltemplates.features.feature import BYTE_OFFSETS
 from dltemplates.runtimes import Predictor, TFLitePredictor
 
 ARITHMETIC = {"CAST", "MUL", "SUB", "ADD", "DIV", "Cast", "Mul", "Sub", "Add", "Div"}
 FIRST_LAYERS = {"CONV_2D", "DEPTHWISE_CONV_2D", "CONV_3D", "FULLY_CONNECTED", "BATCH_MATMUL", "TRANSPOSE_CONV"}
 FIRST_LAYERS |= {"Conv", "MatMul", "Gemm", "ConvTranspose"}
-INPUT_QUANTIZATION = {"uint8": (1.0, 0), "int8": (1.0, -128)}
 
 
 def check_input(predictor: Predictor, unfolded_inputs: dict[str, str]) -> tuple[str, ...]:
@@ -28,7 +28,7 @@ def check_input(predictor: Predictor, unfolded_inputs: dict[str, str]) -> tuple[
     for value in predictor.contract.inputs:
         if not value.takes_bytes:
             continue
-        if value.dtype not in INPUT_QUANTIZATION or value.quantization != INPUT_QUANTIZATION[value.dtype]:
+        if value.dtype not in BYTE_OFFSETS or value.quantization != value.byte_quantization(value.dtype):
             raise CheckError(
                 f"input `{value.name}` must take raw bytes. It is {value.dtype} with (scale, zero point) "
                 f"{value.quantization}"

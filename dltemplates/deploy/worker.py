@@ -38,7 +38,7 @@ def convert(job: ConversionJob, key: str, out: Path) -> dict[str, Any]:
     """
     format = load_format(key)
     format.convert(job, out)
-    return {"unfolded": job.folded[1]} if format.integer else {}
+    return {"unfolded": job.byte_folded[1]} if format.integer else {}
 
 
 def latency(path: str, example: str) -> dict[str, Any]:

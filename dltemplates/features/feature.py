@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from dltemplates.features.column import Column
 
 Arrays = dict[str, np.ndarray]
+BYTE_OFFSETS = {"uint8": 0, "int8": -128}  # from a byte to the integer of a file
 DRAWN = 16  # examples of noise in `stress`
 
 
@@ -100,6 +101,10 @@ class Feature(BaseModel):
             return array
         scale, zero_point = self.quantization
         return (array - zero_point) * np.float32(scale)
+
+    def byte_quantization(self, dtype: str) -> tuple[float, int]:
+        """Return the quantization of an integer file's input that takes bytes as they are: `uint8`, or 128 less."""
+        return 1.0, BYTE_OFFSETS[dtype]
 
     def calibrate(self, array: np.ndarray) -> None:
         """Adjust, in place, the examples (n, *shape) that calibrate the ranges of an integer file.

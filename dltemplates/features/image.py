@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from dltemplates.features.feature import Arrays, Feature
+from dltemplates.features.feature import BYTE_OFFSETS, Arrays, Feature
 from dltemplates.features.pixels import Resize, decode, resize_image, write_image
 
 RESIZE_RULES: dict[Resize, str] = {
@@ -29,6 +29,9 @@ class Image(Feature):
         background: Color behind transparent parts.
         filter: Interpolation of pixels, with antialiasing when the image shrinks.
         bits: Bits that the values of 16-bit files use: `value >> (bits - 8)` is a byte; None for 16.
+        mean: In an integer file whose input tensor encodes `(pixel - mean) * scale`, its whole number; else None. The
+            file takes bytes in any case.
+        scale: Factor of these numbers.
     """
 
     suffix: ClassVar = ".png"
@@ -40,6 +43,8 @@ class Image(Feature):
     background: Literal["white"] = "white"
     filter: Literal["bilinear"] = "bilinear"
     bits: int | None = None
+    mean: int | None = None
+    scale: float | None = None
 
     @property
     def color(self) -> Literal["grey", "rgb"] | None:
@@ -70,6 +75,19 @@ class Image(Feature):
     def clip(self, array: np.ndarray) -> np.ndarray:
         """Clip to the range from black to white."""
         return np.clip(array, 0, 255)
+
+    def encode(self, array: np.ndarray) -> np.ndarray:
+        """Encode as any feature does; the pixels of a file with a mean become bytes, or centered and scaled floats."""
+        if self.mean is None or self.scale is None:
+            return super().encode(array)
+        if self.dtype in BYTE_OFFSETS:
+            return (np.clip(np.rint(array), 0, 255).astype(np.int16) + BYTE_OFFSETS[self.dtype]).astype(self.dtype)
+        return ((array.astype(np.float32) - np.float32(self.mean)) * np.float32(self.scale)).astype(self.dtype)
+
+    def byte_quantization(self, dtype: str) -> tuple[float, int]:
+        """Return the scale and the zero point that leave bytes as they are, and center and scale them."""
+        _, offset = super().byte_quantization(dtype)
+        return self.scale or 1.0, (self.mean or 0) + offset
 
     def calibrate(self, array: np.ndarray) -> None:
         """Set one pixel of the last two images to 0 and 255, so that the input's range is exactly a byte's.

@@ -25,6 +25,7 @@ class Classification(SupervisedTask):
     """
 
     name = "classification"
+    has_head = True
     kind = "class"
     monitor = "val_accuracy"
     linear_baseline = "logistic regression"

@@ -36,6 +36,7 @@ class Forecasting(Regression):
     """
 
     name = "forecasting"
+    has_head = False
     kind = "horizon"
     input_kinds = ("series",)
     target_kinds = ("horizon", "history", "time")

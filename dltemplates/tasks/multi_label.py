@@ -22,6 +22,7 @@ class MultiLabel(SupervisedTask):
     """
 
     name = "multi_label"
+    has_head = True
     kind = "labels"
     monitor = "val_cross_entropy"
     monitor_direction = "min"

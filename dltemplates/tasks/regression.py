@@ -27,6 +27,7 @@ class Regression(SupervisedTask):
     """
 
     name = "regression"
+    has_head = True
     kind = "number"
     direction = "min"
     budget = "1%"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from dltemplates.features import Feature, Image
-from dltemplates.settings import SGD
+from dltemplates.settings import FRESH, SGD, Augment
 
 if TYPE_CHECKING:
     import keras
@@ -31,6 +31,9 @@ class StagePlan:
         optimizer: SGD settings and learning rate of this stage; None for the template's optimizer.
         environment: Creates the environment that the stage acts in; None for a stage on a dataset.
         steps_per_epoch: Steps in the environment per epoch.
+        part: The last layers to train, on features that the frozen layers before them compute once; None to train all
+            layers.
+        learning_rate: A constant learning rate for this stage; None for the template's schedule.
     """
 
     algorithm: Any
@@ -41,6 +44,40 @@ class StagePlan:
     optimizer: tuple[SGD, float] | None = None
     environment: Callable[[], Any] | None = None
     steps_per_epoch: int = 0
+    part: Literal["head", "last_blocks"] | None = None
+    learning_rate: float | None = None
+
+
+def check_transfer(template: Template) -> None:
+    """Raise a `ValueError` if the settings of frozen layers contradict each other or the initial weights."""
+    train, weights = template.train, template.model.weights
+    is_pretrained = weights != FRESH
+    if train.finetune_epochs and not is_pretrained:
+        raise ValueError(
+            "`train.finetune_epochs` trains the last blocks of a pretrained network. Received: "
+            f"{train.finetune_epochs} with model.weights = {weights}. Set model.weights to a run (or to imagenet), or "
+            "leave train.finetune_epochs out."
+        )
+    if train.trainable == "head" and not is_pretrained:
+        raise ValueError(
+            "`train.trainable` = head trains the last layer of a pretrained network. Received: model.weights = "
+            f"{weights}. Set model.weights to a run (or to imagenet), or try --set train.trainable=all."
+        )
+    if train.finetune_epochs and train.trainable != "head":
+        raise ValueError(
+            "`train.finetune_epochs` follows a training of the head. Received: "
+            f"{train.finetune_epochs} with train.trainable = {train.trainable}. Add --set train.trainable=head, or "
+            "leave train.finetune_epochs out."
+        )
+    if train.trainable == "head" and train.augment != Augment():
+        raise ValueError(
+            "`train.augment` changes images at every step, but frozen layers see each image once. Received: both "
+            "train.augment and train.trainable = head. Remove train.augment, or try --set train.trainable=all."
+        )
+    if train.trainable == "head" and train.layerwise_pretrain is not None:
+        raise ValueError(
+            "`train.layerwise_pretrain` and `train.trainable` = head exclude each other. Received: both. Drop one."
+        )
 
 
 def refuse_supervised_settings(template: Template) -> None:

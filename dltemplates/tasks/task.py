@@ -46,6 +46,7 @@ class Task(ABC):
         monitor_direction: Whether a larger or smaller monitored metric is better.
         generator: The served part that generates examples from noise, `""` for the whole network; None if no part does.
         linear_baseline: Name of the linear model among the baselines.
+        has_head: Whether the network's last layer can be trained alone, on the outputs of the layers before it.
     """
 
     name: ClassVar[str]
@@ -59,6 +60,7 @@ class Task(ABC):
     monitor_direction: ClassVar[Literal["max", "min"]] = "max"
     generator: ClassVar[str | None] = None
     linear_baseline: ClassVar[str] = "linear regression"
+    has_head: ClassVar[bool] = False
 
     def __init__(self, spec: IOSpec):
         """Create the task.
@@ -310,14 +312,18 @@ class SupervisedTask(Task):
     algorithm: ClassVar[str] = "supervised:Supervised"
 
     def stages(self, model: keras.Model, template: Template) -> list[StagePlan]:
-        """Return one stage with the loss, after layer-wise pretraining if the template sets it."""
-        whole = StagePlan(
-            algorithm=f"{ALGORITHMS}.{self.algorithm}",
-            epochs=template.train.epochs,
-            options={"losses": self.loss(), "metrics": self.metrics()},
-            only_labeled=True,
-        )
-        return [*layerwise_pretraining(model, self.inputs, template), whole]
+        """Return one stage with the loss; with layer-wise pretraining before it, or with fine-tuning after the head."""
+        train = template.train
+
+        def plan(**settings: Any) -> StagePlan:
+            options = {"losses": self.loss(), "metrics": self.metrics()}
+            return StagePlan(f"{ALGORITHMS}.{self.algorithm}", options=options, only_labeled=True, **settings)
+
+        if train.trainable == "head":
+            tuning = {"epochs": train.finetune_epochs, "learning_rate": train.finetune_learning_rate}
+            head = plan(epochs=train.epochs, part="head")
+            return [head, plan(part="last_blocks", **tuning)] if train.finetune_epochs else [head]
+        return [*layerwise_pretraining(model, self.inputs, template), plan(epochs=train.epochs)]
 
     @abstractmethod
     def loss(self) -> Losses:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import keras
 import numpy as np
 
-from dltemplates.training.stages import Stage, learning_rate_of
+from dltemplates.training.stages import Stage, Tick, learning_rate_of, no_tick
 
 VALIDATION_EPISODES = 10
 VALIDATION_SEED_OFFSET = 2**30  # validation episodes get seeds that training never uses
@@ -123,7 +123,7 @@ class EnvironmentStage(Stage):
     def steps_per_call(self) -> int:
         return self.steps_per_epoch  # `run` stops at the end of an episode
 
-    def open(self, step: int) -> None:
+    def open(self, step: int, tick: Tick = no_tick) -> None:
         self._step = step
         self._observation = None
 

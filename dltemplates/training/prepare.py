@@ -17,19 +17,20 @@ import tensorflow as tf
 from dltemplates.datasets.images.files import file_sources
 from dltemplates.datasets.source import Dataset
 from dltemplates.devices.facts import visible_gpus
-from dltemplates.features import ClassId
+from dltemplates.features import ClassId, Image, Number
 from dltemplates.models.build import build_network
 from dltemplates.models.weights import set_weights
 from dltemplates.runs import Run
-from dltemplates.settings import NO_DATASET
+from dltemplates.settings import NO_DATASET, Constant
 from dltemplates.tasks.load_for import load_for
 from dltemplates.tasks.model_signature import check_network
-from dltemplates.tasks.stage_plan import StagePlan
+from dltemplates.tasks.stage_plan import StagePlan, check_transfer
 from dltemplates.tasks.task import Task
 from dltemplates.template import Template
 from dltemplates.training.batch_size import batch_note, with_fitting_batch
 from dltemplates.training.data import TrainingData
 from dltemplates.training.environment_stage import EnvironmentStage
+from dltemplates.training.features import FeatureStage, last_layers
 from dltemplates.training.optimizers import make_optimizer, make_sgd
 from dltemplates.training.pretrained import load_pretrained, take_weights
 from dltemplates.training.recording.sample_logger import SampleLogger
@@ -147,6 +148,7 @@ def prepare(
     """
     distribution = distribution or Distribution(tf.distribute.get_strategy())
     settings = template.train
+    check_transfer(template)
     keras.utils.set_random_seed(template.seed)
     if settings.deterministic:
         tf.config.experimental.enable_op_determinism()
@@ -166,6 +168,8 @@ def prepare(
             warnings = (*dataset.spec.warnings, note)
             dataset = replace(dataset, spec=dataset.spec.model_copy(update={"warnings": warnings}))
         template = fitting
+    if settings.trainable == "head":
+        _check_head(task)
     network = _network(template, task, dataset)
     template = resolve(template, dataset, network)
     settings = template.train
@@ -186,7 +190,7 @@ def prepare(
         set_weights(model, definition.get_weights())
         _penalize_kernels(model, settings.weight_decay)
         stages = chain_stages(
-            [_stage(plan, model, template, data, distribution) for plan in task.stages(model, template)]
+            [_stage(plan, model, template, data, distribution, definition) for plan in task.stages(model, template)]
         )
     with distribution.strategy.scope():
         for stage in stages:
@@ -194,11 +198,28 @@ def prepare(
     return Training(template, dataset, task, definition, stages, distribution, fresh)
 
 
+def _check_head(task: Task) -> None:
+    if not task.has_head or len(task.inputs) > 1 or not isinstance(task.inputs[0], (Image, Number)):
+        raise ValueError(
+            "`train.trainable` = head is for classes or numbers, predicted from one image or from numbers. Received: "
+            f"task {task.name} with {', '.join(f'{value.name} ({value.kind})' for value in task.inputs)}. Try --set "
+            "train.trainable=all."
+        )
+
+
 def _stage(
-    plan: StagePlan, model: keras.Model, template: Template, data: TrainingData, distribution: Distribution
+    plan: StagePlan,
+    model: keras.Model,
+    template: Template,
+    data: TrainingData,
+    distribution: Distribution,
+    definition: keras.Model,
 ) -> Stage:
     """Build a stage from a task's plan, in the strategy's scope."""
     settings = template.train
+    if plan.learning_rate is not None:
+        rate = Constant(name="constant", value=plan.learning_rate)
+        settings = settings.model_copy(update={"learning_rate": rate, "epochs": plan.epochs})
     if plan.environment is None:
         examples = len(data.dataset.split("train"))
         order = make_order(template, examples, labeled_examples(template, examples) if plan.only_labeled else None)
@@ -218,7 +239,13 @@ def _stage(
         is_scaled = keras.config.dtype_policy().name == "mixed_float16"
         return keras.optimizers.LossScaleOptimizer(inner) if is_scaled else inner
 
-    algorithm = load_algorithm(plan.algorithm).make(model, optimizer, template, **plan.options)
+    trained = last_layers(model, plan.part) if plan.part else model
+    algorithm = load_algorithm(plan.algorithm).make(trained, optimizer, template, **plan.options)
+    if plan.part is not None:
+        parts = {"model": model, "definition": definition, "part": plan.part}
+        return FeatureStage(
+            algorithm, data, order, distribution, steps=steps, epochs_per_validation=epochs_per_validation, **parts
+        )
     if plan.environment is not None:
         if distribution.replicas > 1:
             raise ValueError(

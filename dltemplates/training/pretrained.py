@@ -13,6 +13,7 @@ from keras import layers
 
 from dltemplates.layers import Saturation
 from dltemplates.models.keras_applications import IMAGENET, Pretrained, load_application
+from dltemplates.models.packaged_weights import PACKAGED, load_packaged
 from dltemplates.models.weights import set_weights
 from dltemplates.runs import load_run
 from dltemplates.settings import FRESH, ModelSettings
@@ -39,10 +40,12 @@ def load_pretrained(model: ModelSettings, network: keras.Model) -> Pretrained | 
 
     Raises:
         ValueError: If `model.weights` is neither `imagenet`, a trained run, nor a weights file of keras.applications;
-            or keras.applications has another architecture for the model.
+            the pretrained network has another architecture; or the package with its weights is missing or broken.
     """
     if model.weights == FRESH:
         return None
+    if model.weights == IMAGENET and model.name in PACKAGED:
+        return load_packaged(model.name, IMAGENET, check=lambda ours: _pair(network, ours, IMAGENET))
     if model.weights == IMAGENET or Path(model.weights).suffix == ".h5":
         return load_application(
             model.name, model.weights, model.options, check=lambda ours: _pair(network, ours, model.weights)

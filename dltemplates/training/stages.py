@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -18,6 +19,13 @@ from dltemplates.training.data import TrainingData
 from dltemplates.training.speed.loop import StepLoop
 from dltemplates.training.strategy import Distribution
 
+Tick = Callable[[int, int], None]
+"""Receiver of a preparation's progress: how many examples are done, and how many there are."""
+
+
+def no_tick(done: int, total: int) -> None:
+    """Ignore the progress."""
+
 
 class Stage(ABC):
     """A part of a training with one algorithm.
@@ -30,10 +38,12 @@ class Stage(ABC):
         epochs_per_validation: Number of epochs from one validation to the next; the last step is followed by one too.
         first_epoch: The stage's first epoch, counted from 0 over the whole training.
         first_step: The stage's first step, counted from 0 over the whole training.
+        keeps_weights: Whether the weights after one of its epochs may be those of the run.
     """
 
     first_epoch = 0
     first_step = 0
+    keeps_weights = False
 
     def __init__(
         self, model: keras.Model, *, name: str, steps: int, steps_per_epoch: int, epochs_per_validation: int = 1
@@ -76,9 +86,19 @@ class Stage(ABC):
         """Create the variables that depend on the data's shapes, in the strategy's scope."""
         return  # an environment has no batches
 
+    @property
+    def description(self) -> str:
+        """The layers that it trains, for messages."""
+        return f"{self.name} alone" if self.name else "the whole network"
+
     @abstractmethod
-    def open(self, step: int) -> None:
-        """Prepare to run from a step of the training."""
+    def open(self, step: int, tick: Tick = no_tick) -> None:
+        """Prepare to run from a step of the training.
+
+        Args:
+            step: The step.
+            tick: Called during long preparations; may raise `KeyboardInterrupt`.
+        """
 
     @abstractmethod
     def run(self, count: int) -> int:
@@ -198,7 +218,7 @@ class DatasetStage(Stage):
         _, targets, _ = self.batches(self.first_step).element_spec
         self.algorithm.build(targets)
 
-    def open(self, step: int) -> None:
+    def open(self, step: int, tick: Tick = no_tick) -> None:
         if step == self.first_step:
             self.algorithm.initialize_from_data(self.data.first())
         self._batches = self._distribution.iterator(self.batches(step))
@@ -248,7 +268,8 @@ def learning_rate_of(optimizer: keras.optimizers.Optimizer) -> float:
 
 
 def chain_stages(stages: list[Stage]) -> tuple[Stage, ...]:
-    """Let each stage begin where the one before it ends."""
+    """Let each stage begin where the one before it ends; the last one decides on the run's weights."""
+    stages[-1].keeps_weights = True
     for before, stage in itertools.pairwise(stages):
         stage.first_epoch, stage.first_step = before.end_epoch, before.end_step
     return tuple(stages)

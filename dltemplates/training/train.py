@@ -25,7 +25,7 @@ from dltemplates.training.recording.run_record import begin_run, score_run
 from dltemplates.training.recording.run_writer import NullWriter, RunWriter
 from dltemplates.training.resolve import filled_from, rate_note
 from dltemplates.training.signals import StopRequest, stop_on_signals
-from dltemplates.training.stages import Stage
+from dltemplates.training.stages import Stage, Tick
 from dltemplates.training.strategy import Distribution, Strategy, make_distribution
 from dltemplates.training.workers.cluster import read_cluster
 from dltemplates.training.workers.worker_consistency import (
@@ -35,6 +35,7 @@ from dltemplates.training.workers.worker_consistency import (
     share_state,
 )
 
+FEATURES_NOTE_SECONDS = 15.0
 TICK_SECONDS = 0.5  # between two reads of the loss, since each read waits for the device
 
 
@@ -248,10 +249,13 @@ def fit(
         if state.step >= stage.end_step:
             continue
         if len(training.stages) > 1:
-            trained = f"{stage.name} alone" if stage.name else "the whole network"
             epochs = f"epochs {stage.first_epoch + 1} to {stage.end_epoch}"
-            reporter.note(f"stage {number} of {len(training.stages)}: {trained}, {epochs}")
-        _fit_stage(training, stage, state, writer, reporter, stop)
+            reporter.note(f"stage {number} of {len(training.stages)}: {stage.description}, {epochs}")
+        try:
+            _fit_stage(training, stage, state, writer, reporter, stop)
+        except BaseException:
+            writer.flush()
+            raise
     writer.finish(training.variables, state, training.extra_states)
 
 
@@ -265,9 +269,9 @@ def _fit_stage(
 ) -> None:
     """Run the remaining steps of a stage."""
     distribution = training.distribution
-    stage.open(state.step)
-    writes_every_step = training.template.train.checkpoint_seconds == 0
     started = time.monotonic() - state.seconds
+    stage.open(state.step, _watch_features(reporter, stop))
+    writes_every_step = training.template.train.checkpoint_seconds == 0
     last_tick = time.monotonic()
     steps_per_call = 1
 
@@ -303,6 +307,21 @@ def _fit_stage(
             writer.checkpoint(training.variables, state, training.extra_states)
 
 
+def _watch_features(reporter: Reporter, stop: StopRequest) -> Tick:
+    """Return a receiver that reports the computation of features now and then, and interrupts it on request."""
+    reported = -math.inf
+
+    def tick(done: int, total: int) -> None:
+        nonlocal reported
+        if stop.requested:
+            raise KeyboardInterrupt
+        if time.monotonic() - reported >= FEATURES_NOTE_SECONDS:
+            reported = time.monotonic()
+            reporter.note(f"frozen layers: features of {done:,} of {total:,} examples, computed once")
+
+    return tick
+
+
 def _end_epoch(
     training: Training,
     stage: Stage,
@@ -310,7 +329,7 @@ def _end_epoch(
     writer: RunWriter | NullWriter,
     reporter: Reporter,
 ) -> None:
-    """Validate, save the weights if they are the best of the last stage so far, and write the history."""
+    """Validate, save the weights if they are the best so far, and write the history."""
     epoch = stage.first_epoch + stage.epochs_by(state.step)
     row: dict[str, float] = {
         "epoch": epoch,
@@ -330,7 +349,7 @@ def _end_epoch(
     row["seconds"] = round(state.seconds, 1)
     _check_finite("val_loss", validation_metrics["loss"], state)
     state.history.append(row)
-    better = stage is training.stages[-1] and _is_best(training, state, row)
+    better = stage.keeps_weights and _is_best(training, state, row)
     if better:
         writer.best(stage.model)
     writer.history(state.history)

@@ -33,10 +33,11 @@ from dltemplates.features import (
 PRICE = Column(name="price")
 CITY = Column(name="city", kind="category", place=1, vocabulary=("Bonn", "Kiel"))
 DAY = Column(name="day", kind="date", format="%d.%m.%Y")
+CENTERED = {"quantization": (1 / 128, 127), "mean": 127, "scale": 1 / 128}
 STATISTICS = {"mean": (2.0, 3.0), "std": (0.5, 4.0), "standardized": True}
 
 REGISTER = (  # one of each kind, with all that it can hold
-    Image(name="image", dtype="uint8", shape=(4, 6, 3), range=(0, 255), resize="pad", quantization=(1.0, 0)),
+    Image(name="image", dtype="uint8", shape=(4, 6, 3), range=(0, 255), resize="pad", **CENTERED),
     ClassId(name="label", dtype="int64", shape=(), classes=("no", "yes"), counts=(3, 4), columns=(CITY,)),
     Labels(name="labels", dtype="float32", shape=(2,), classes=("red", "round"), counts=(3, 4)),
     Number(name="features", dtype="float32", shape=(2,), columns=(PRICE, DAY), **STATISTICS),

@@ -55,3 +55,22 @@ def test_a_kind_that_has_no_file_is_refused(tmp_path):
     number = Number(name="rooms", dtype="float32", shape=())
     with pytest.raises(ValueError, match="Received: `rooms` of kind `number`"):
         number.write(tmp_path / "rooms.png", np.zeros(()))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "expected"),
+    [("uint8", [0, 127, 255]), ("int8", [-128, -1, 127]), ("float32", [-127 / 128, 0.0, 1.0])],
+)
+@pytest.mark.parametrize("raw", [np.uint8, np.float32])
+def test_pixels_go_into_a_centered_file_as_bytes_or_as_centered_floats(dtype, expected, raw):
+    centered = image(3).model_copy(update={"dtype": dtype, "mean": 127, "scale": 1 / 128, "quantization": (1 / 128, 9)})
+    encoded = centered.encode(np.array([[[[0, 127, 255]]]], raw))
+    assert encoded.dtype == dtype
+    np.testing.assert_array_equal(encoded.ravel(), np.array(expected, dtype))
+
+
+def test_the_quantization_that_leaves_bytes_as_they_are():
+    assert (image(3).byte_quantization("uint8"), image(3).byte_quantization("int8")) == ((1.0, 0), (1.0, -128))
+    centered = image(3).model_copy(update={"mean": 127, "scale": 1 / 128})
+    assert centered.byte_quantization("uint8") == (1 / 128, 127)
+    assert centered.byte_quantization("int8") == (1 / 128, -1)

@@ -13,7 +13,7 @@ import numpy as np
 from dltemplates.datasets.images.fields import Size
 from dltemplates.datasets.images.files import FileSource
 from dltemplates.datasets.source import Arrays, ArraySource
-from dltemplates.datasets.storage.cache import Layout, Stored, name_of, open_arrays, write_arrays
+from dltemplates.datasets.storage.cache import Layout, Stored, hold_arrays, name_of, open_arrays, write_arrays
 from dltemplates.datasets.storage.locate import cache_folder
 
 Decode = Callable[[FileSource, Size], Iterable[Arrays]]
@@ -65,21 +65,10 @@ def _decode_or_open(source: FileSource, canvas: Size, decode: Decode) -> ArraySo
             # Replacements of broken files are for this run only: the files may be whole again in the next.
             cached = write_arrays(path, layout, decoded(), examples=len(source), is_kept=lambda: not is_replaced())
         else:
-            cached = _in_memory(layout, decoded(), len(source))
+            cached = hold_arrays(layout, decoded(), len(source))
         if is_replaced():
             arrays = {name: np.concatenate([batch[name] for batch in array_batches]) for name in arrays}
     return ArraySource({**cached.arrays, **arrays})
-
-
-def _in_memory(layout: Layout, batches: Iterable[Arrays], examples: int) -> ArraySource:
-    arrays = {name: np.empty((examples, *stored.shape), stored.dtype) for name, stored in layout.items()}
-    start = 0
-    for batch in batches:
-        end = start + len(next(iter(batch.values())))
-        for name, array in arrays.items():
-            array[start:end] = batch[name]
-        start = end
-    return ArraySource(arrays)
 
 
 def _layout(source: FileSource, canvas: Size) -> Layout:

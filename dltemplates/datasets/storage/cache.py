@@ -150,6 +150,24 @@ def write_arrays(
     return source
 
 
+def hold_arrays(layout: Layout, batches: Iterable[Batch], examples: int) -> ArraySource:
+    """Hold examples in memory.
+
+    Args:
+        layout: The arrays, none of them ragged.
+        batches: All examples in their order.
+        examples: Their number.
+    """
+    arrays = {name: np.empty((examples, *stored.shape), stored.dtype) for name, stored in layout.items()}
+    start = 0
+    for batch in batches:
+        end = start + len(next(iter(batch.values())))
+        for name, array in arrays.items():
+            array[start:end] = batch[name]
+        start = end
+    return ArraySource(arrays)
+
+
 @contextmanager
 def _explaining(folder: Path) -> Iterator[None]:
     """Add the cause and a fix to an error of the disk."""

@@ -42,7 +42,15 @@ class ConversionJob:
     @cached_property
     def encoded_examples(self) -> dict[str, np.ndarray]:
         """The calibration examples, encoded as the network's float inputs."""
-        return {value.name: value.encode(self.examples[value.name]) for value in self.standardized_contract.inputs}
+        return self._encode(self.standardized_contract)
+
+    @cached_property
+    def byte_examples(self) -> dict[str, np.ndarray]:
+        """The calibration examples of a file that takes bytes, encoded as the real numbers of its input tensors."""
+        return self._encode(self.byte_contract)
+
+    def _encode(self, contract: Contract) -> dict[str, np.ndarray]:
+        return {value.name: value.encode(self.examples[value.name]) for value in contract.inputs}
 
     @cached_property
     def frozen(self) -> Any:
@@ -82,6 +90,31 @@ class ConversionJob:
         from dltemplates.deploy.converters.graph import fold_scale
 
         return fold_scale(self.cut)
+
+    @property
+    def byte_contract(self) -> Contract:
+        """The contract of files that take bytes, before their dtypes are known."""
+        return self._centered[1]
+
+    @cached_property
+    def _centered(self) -> tuple[Any, Contract]:
+        from dltemplates.deploy.converters.graph import fold_center
+
+        return fold_center(self.cut, self.standardized_contract)
+
+    @cached_property
+    def byte_folded(self) -> tuple[Any, dict[str, str]]:
+        """As `folded`, for files that take bytes: the quantization of an input tensor holds its center, too."""
+        from dltemplates.deploy.converters.graph import fold_scale
+
+        return self.folded if self._centered[0] is self.cut else fold_scale(self._centered[0])
+
+    @cached_property
+    def byte_folded_path(self) -> Path:
+        """Path of the `byte_folded` graph as a SavedModel."""
+        if self._centered[0] is self.cut:
+            return self.folded_path
+        return self._write_once("byte_folded", lambda path: self.byte_folded[0].save(path))
 
     @cached_property
     def frozen_path(self) -> Path:

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from dltemplates.compat import allow_inlining, without_variables
-from dltemplates.features import Feature, WithStatistics
+from dltemplates.features import Feature, Image, WithStatistics
 from dltemplates.runtimes import SIGNATURE
 from dltemplates.tasks.serving.contract import Contract
 
@@ -20,6 +20,9 @@ from dltemplates.tasks.serving.contract import Contract
 TRANSPARENT = {"Identity", "Pad", "Reshape", "Transpose", "Squeeze", "ExpandDims", "MaxPool", "AvgPool"}
 # Position of the kernel among the inputs of a layer; the bias is added later.
 KERNEL_INPUT = {"Conv2D": 1, "DepthwiseConv2dNative": 1, "Conv3D": 1, "MatMul": 1}
+
+CENTERED_SCALE = 1 / 128  # of images around a center, about -1 to 1
+MAX_CENTER_ERROR = 1e-3  # of a byte, by which a center may differ from a whole number
 
 GRAPH, NAMES = "graph.pb", "names.json"
 
@@ -122,6 +125,68 @@ def fold_scale(frozen: Frozen) -> tuple[Frozen, dict[str, str]]:
         if node.op == "NoOp":  # it waits for the old variables, and would keep the old kernels in the graph
             del node.input[:]
     return _prune(graph_def, frozen), reasons
+
+
+def fold_center(frozen: Frozen, contract: Contract) -> tuple[Frozen, Contract]:
+    """Let the quantization of an image's input tensor hold the center of the pixels.
+
+    A quantized tensor encodes the real numbers `scale * (q - zero_point)`. So with the center as its zero point, a file
+    takes bytes as they are, and zero padding stays exact. The center must be a whole number, the same for all channels.
+
+    Args:
+        frozen: The graph of a serving model.
+        contract: Its contract.
+
+    Returns:
+        The graph, whose images are `(pixel - mean) * CENTERED_SCALE`, and its contract, with mean and scale; both
+        unchanged if no image has such a center.
+    """
+    graph_def = type(frozen.graph_def)()
+    graph_def.CopyFrom(frozen.graph_def)
+    inputs = []
+    for value in contract.inputs:
+        source = frozen.inputs[value.name]
+        mean = _center_input(graph_def, source) if isinstance(value, Image) else None
+        if mean is not None:
+            value = value.model_copy(update={"mean": mean, "scale": CENTERED_SCALE})
+        inputs.append(value)
+    if tuple(inputs) == contract.inputs:
+        return frozen, contract
+    return _prune(graph_def, frozen), contract.model_copy(update={"inputs": tuple(inputs)})
+
+
+def _center_input(graph_def: Any, source: str) -> int | None:
+    """Replace `source * a + b` by a multiple of `(source - mean) * CENTERED_SCALE`, in place; return the mean."""
+    nodes = {node.name: node for node in graph_def.node}
+    factor, offset, last = 1.0, 0.0, _base(source)
+    while True:
+        readers = _readers(graph_def, last)
+        node = readers[0] if len(readers) == 1 else None
+        if node is None or node.op not in {"Identity", "Cast", "Mul", "AddV2", "Add", "Sub"}:
+            break
+        if node.op not in {"Identity", "Cast"}:
+            index = 1 - [_base(name) for name in node.input[:2]].index(last)
+            constant = _constant(nodes, node.input[index])
+            if constant is None or np.ptp(constant) != 0 or (node.op == "Sub" and index == 0):
+                return None
+            number = float(constant.flat[0])
+            if node.op == "Mul":
+                factor, offset = factor * number, offset * number
+            else:
+                offset += -number if node.op == "Sub" else number
+        last = node.name
+    mean = round(-offset / factor) if factor > 0 else 0
+    if not 0 < mean < 255 or abs(mean + offset / factor) > MAX_CENTER_ERROR:
+        return None
+    factor_name, scaled_name = f"{_base(source)}/factor", f"{_base(source)}/scaled"
+    for node in _readers(graph_def, last, shapes=True):
+        node.input[:] = [scaled_name if _base(name) == last else name for name in node.input]
+    constant = graph_def.node.add(op="Const", name=factor_name)
+    constant.attr["dtype"].type = tf.float32.as_datatype_enum
+    constant.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(np.float32(factor / CENTERED_SCALE)))
+    scaled = graph_def.node.add(op="Mul", name=scaled_name, input=[source, factor_name])
+    scaled.attr["T"].type = tf.float32.as_datatype_enum
+    return mean
 
 
 def cut_standardization(frozen: Frozen, contract: Contract) -> tuple[Frozen, Contract]:

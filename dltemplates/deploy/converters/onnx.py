@@ -139,7 +139,7 @@ def take_integers(model: onnx.ModelProto, contract: Contract, integer: str) -> C
         if value.takes_bytes:
             quantize = _first_quantize(graph, value.name)
             if quantize is None:
-                quantization = (1.0, 0 if integer == "uint8" else -128)
+                quantization = value.byte_quantization(integer)
                 _dequantize(graph, value.name, quantization, integer)
             else:
                 scale, zero_point = (numbers[name] for name in quantize.input[1:])

@@ -31,9 +31,9 @@ def _float16(job: ConversionJob, out: Path) -> None:
 def _int8(job: ConversionJob, out: Path) -> None:
     from dltemplates.deploy.converters import onnx
 
-    model = onnx.convert_onnx(job.folded[0], job.standardized_contract)
-    model = onnx.to_int8(model, job.work, job.encoded_examples, job.integer_type)
-    onnx.write(model, out, onnx.take_integers(model, job.standardized_contract, job.integer_type))
+    model = onnx.convert_onnx(job.byte_folded[0], job.byte_contract)
+    model = onnx.to_int8(model, job.work, job.byte_examples, job.integer_type)
+    onnx.write(model, out, onnx.take_integers(model, job.byte_contract, job.integer_type))
 
 
 FLOAT32 = Format(

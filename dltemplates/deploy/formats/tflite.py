@@ -63,10 +63,10 @@ def _int8(job: ConversionJob, out: Path) -> None:
 
     from dltemplates.deploy.converters import tflite
 
-    converter = tflite.open_quantizer(job.folded_path, job.encoded_examples)
+    converter = tflite.open_quantizer(job.byte_folded_path, job.byte_examples)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type = converter.inference_output_type = tf.as_dtype(job.integer_type)
-    tflite.write(tflite.shorten_names(converter.convert()), out, job.standardized_contract)
+    tflite.write(tflite.shorten_names(converter.convert()), out, job.byte_contract)
 
 
 def _int16x8(job: ConversionJob, out: Path) -> None:

@@ -14,7 +14,7 @@ from dltemplates.runs import Run
 from dltemplates.training.checkpoint import ExtraStates, TrainingState, Variables, save_checkpoint
 from dltemplates.training.recording.progress import Reporter
 
-MAX_TIME_SHARE = 0.02  # largest share of the training time for writing checkpoints
+MAX_TIME_SHARE = 0.02  # largest share of the training time for writing checkpoints, and for the best weights
 
 
 class RunWriter:
@@ -39,6 +39,7 @@ class RunWriter:
         self._failed: set[str] = set()
         self._last = time.monotonic()
         self._cost = 0.0
+        self._best_due = 0.0
 
     @property
     def is_due(self) -> bool:
@@ -47,9 +48,17 @@ class RunWriter:
         return time.monotonic() - self._last >= interval
 
     def best(self, model: keras.Model) -> None:
-        """Save the model's weights as the best so far."""
+        """Keep the model's weights as the best so far; write them now, or later if epochs are short."""
         self._unsaved = [np.array(weight) for weight in model.weights]
+        if time.monotonic() >= self._best_due:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the best weights so far, unless they are on the disk."""
+        started = time.monotonic()
         self._attempt("the best weights", self._save_best)
+        ended = time.monotonic()
+        self._best_due = ended + (ended - started) / MAX_TIME_SHARE
 
     def history(self, rows: list[dict[str, float]]) -> None:
         """Write the history so far."""
@@ -107,6 +116,7 @@ class NullWriter:
     is_due = False
 
     def best(self, model: keras.Model) -> None: ...
+    def flush(self) -> None: ...
     def history(self, rows: list[dict[str, float]]) -> None: ...
     def samples(self, epoch: int, images: np.ndarray | None) -> None: ...
     def checkpoint(self, variables: Variables, state: TrainingState, extra: ExtraStates | None = None) -> None: ...

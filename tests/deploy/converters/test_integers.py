@@ -97,6 +97,35 @@ def test_onnx_int8_takes_raw_bytes(converted, name, integer):
     _close(serving, predictor, arrays)
 
 
+@pytest.mark.parametrize("integer", ["uint8", "int8"])
+@pytest.mark.parametrize("key", ["tflite:int8", "onnx:int8"])
+@pytest.mark.parametrize("name", ["same padding", "batch norm", "dense"])
+def test_the_input_tensor_holds_a_whole_numbered_center(converted, name, key, integer):
+    """Zero padding stays exact: it is the zero point, which is the center."""
+    centered = layers.Rescaling(1 / 255, offset=[-127 / 255] * 3, dtype="float32")
+    serving, predictor, unfolded_inputs, arrays = converted(NETWORKS[name](), key, integer, 3, centered)
+    (image,) = predictor.contract.inputs
+    assert (image.dtype, image.quantization) == (integer, (1 / 128, 127 if integer == "uint8" else -1))
+    assert (image.mean, image.scale) == (127, 1 / 128)
+    pixels = np.array([0, 127, 255], np.uint8).reshape(1, 1, 1, 3)
+    offset = 0 if integer == "uint8" else 128
+    np.testing.assert_array_equal(image.encode(pixels).astype(int) + offset, pixels)  # bytes go in as they are
+    assert unfolded_inputs == {}
+    assert check_input(predictor, unfolded_inputs) == ()
+    found = leading_operators(predictor, "image")
+    assert not set(found) & ARITHMETIC
+    assert found.count("QUANTIZE") == (key == "tflite:int8" and integer == "uint8")
+    _close(serving, predictor, arrays)
+
+
+def test_an_int16_file_takes_pixels_as_they_are(converted):
+    centered = layers.Rescaling(1 / 255, offset=[-127 / 255] * 3, dtype="float32")
+    serving, predictor, _, arrays = converted(NETWORKS["same padding"](), "tflite:int16x8", "uint8", 3, centered)
+    (image,) = predictor.contract.inputs
+    assert (image.dtype, image.mean, image.scale) == ("float32", None, None)
+    _close(serving, predictor, arrays)
+
+
 @pytest.mark.parametrize("key", ["tflite:int8", "onnx:int8"])
 @pytest.mark.parametrize(
     ("preprocessing", "reason"),

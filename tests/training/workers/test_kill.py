@@ -36,6 +36,21 @@ def layerwise():
     return load_template("dbn_mnist", settings)
 
 
+def transfer(folder):
+    """Return a template that trains the head of a pretrained network, then its last blocks."""
+    settings = {"train__epochs": 1, "model__dropout_rate": 0.3}
+    pretrained = train(small_template(**settings), output=folder / "pretrained")
+    settings |= {
+        "model__weights": str(pretrained.path),
+        "train__trainable": "head",
+        "train__epochs": 2,
+        "train__finetune_epochs": 2,
+        "train__augment": {},
+        "train__checkpoint_seconds": 0,
+    }
+    return small_template(**settings)
+
+
 def step_of(run):
     steps = [int(path.stem.partition("-")[2]) for path in list_checkpoints(run.checkpoint_path)]
     return max(steps, default=-1)
@@ -89,6 +104,11 @@ def test_a_kill_inside_an_epoch_changes_no_bit(tmp_path):
 @pytest.mark.slow
 def test_kills_during_pretraining_change_no_bit(tmp_path):
     check(tmp_path, [9, 30], layerwise())  # 2 x 26 steps of 13 an epoch, then 26 of the network
+
+
+@pytest.mark.parametrize("steps", [[10], pytest.param([10, 55], marks=pytest.mark.slow)])
+def test_kills_before_and_in_fine_tuning_change_no_bit(tmp_path, steps):
+    check(tmp_path, steps, transfer(tmp_path))  # 2 x 21 steps of the head, then as many of the last blocks
 
 
 @pytest.mark.slow
