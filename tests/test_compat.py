@@ -473,3 +473,18 @@ def test_peak_memory_leaves_out_the_parent_process():
     """
     (peak,) = run_python(program)
     assert 0 < int(peak) < 2**28
+
+
+def test_the_search_path_leaves_out_the_current_folder(tmp_path, monkeypatch):
+    """A file there must not replace a library, but this package stays importable."""
+    (tmp_path / "json.py").write_text("raise SystemExit('the wrong json')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    paths = compat.search_path().split(os.pathsep)
+    assert str(tmp_path) not in paths
+    assert paths[-1] == os.path.dirname(os.path.dirname(compat.__file__))
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", "import json, dltemplates; print(json.dumps(1))"],
+        capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": compat.search_path()},
+    )  # fmt: skip
+    assert done.stdout.strip() == "1", done.stderr

@@ -33,6 +33,7 @@ class Regression(SupervisedTask):
     budget = "1%"
     monitor = "val_scaled_mae"
     monitor_direction = "min"
+    linear_baseline = "linear regression"
     presented: ClassVar[str] = "value"
     target: WithStatistics
 

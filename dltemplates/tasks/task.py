@@ -45,7 +45,7 @@ class Task(ABC):
         monitor: The metric in `history.csv` that selects the best weights; cheap, on validation.
         monitor_direction: Whether a larger or smaller monitored metric is better.
         generator: The served part that generates examples from noise, `""` for the whole network; None if no part does.
-        linear_baseline: Name of the linear model among the baselines.
+        linear_baseline: Name of the linear model among the baselines; None for a task without baselines.
         has_head: Whether the network's last layer can be trained alone, on the outputs of the layers before it.
     """
 
@@ -59,7 +59,7 @@ class Task(ABC):
     monitor: ClassVar[str]
     monitor_direction: ClassVar[Literal["max", "min"]] = "max"
     generator: ClassVar[str | None] = None
-    linear_baseline: ClassVar[str] = "linear regression"
+    linear_baseline: ClassVar[str | None] = None
     has_head: ClassVar[bool] = False
 
     def __init__(self, spec: IOSpec):
@@ -257,10 +257,10 @@ class Task(ABC):
         """Return the decisions (n, ...), such as class ids, from outputs; None for a task without decisions."""
         return None
 
-    def baselines(self, train: Source, targets: Arrays) -> dict[str, Arrays] | None:
-        """Return the outputs of simple rules for a split; None for a task without baselines.
+    def baselines(self, train: Source, targets: Arrays) -> dict[str, Arrays]:
+        """Return the outputs of simple rules for a split; a task with a `linear_baseline` has at least one.
 
-        A task that has some is also compared with models of scikit-learn; see `scoring/baselines.py`.
+        It is also compared with models of scikit-learn; see `scoring/baselines.py`.
 
         Args:
             train: The training examples.
@@ -269,7 +269,7 @@ class Task(ABC):
         Returns:
             The outputs of each rule, by its name.
         """
-        return None
+        return {}
 
     def format(self, outputs: Arrays) -> list[dict[str, Any]]:
         """Return the result of `dlt predict` for each example, ready for JSON."""

@@ -219,7 +219,7 @@ def _stage(
     settings = template.train
     if plan.learning_rate is not None:
         rate = Constant(name="constant", value=plan.learning_rate)
-        settings = settings.model_copy(update={"learning_rate": rate, "epochs": plan.epochs})
+        settings = settings.model_copy(update={"learning_rate": rate})
     if plan.environment is None:
         examples = len(data.dataset.split("train"))
         order = make_order(template, examples, labeled_examples(template, examples) if plan.only_labeled else None)

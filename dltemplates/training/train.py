@@ -225,11 +225,11 @@ def _begin(training: Training, run: Run, writer: RunWriter, reporter: Reporter) 
             reporter.note(
                 f"fresh weights in {', '.join(training.fresh)}; all others are from {training.template.model.weights}"
             )
+    for warning in training.dataset.spec.warnings:
+        reporter.note(warning)
     sizes = {split: count for split, count in training.dataset.spec.sizes.items() if count}
     if training.template.dataset.name != NO_DATASET:
         reporter.note(f"examples: {', '.join(f'{count:,} {split}' for split, count in sizes.items())}")
-    for warning in training.dataset.spec.warnings:
-        reporter.note(warning)
     if training.distribution.replicas > 1:
         reporter.note(f"training on {training.distribution}")
     reporter.begin(training.total_steps, state.step)

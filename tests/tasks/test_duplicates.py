@@ -372,7 +372,8 @@ def test_a_new_example_joins_the_split_of_its_group():
 def test_repeated_windows_of_a_series_stay(tmp_path):
     pd.DataFrame({"x": np.tile([1.0, 2, 4, 3], 25)}).to_csv(tmp_path / "x.csv", index=False)
     dataset = load_data(
-        DatasetSettings(name=str(tmp_path / "x.csv"), series={"window": 4, "horizon": 1}), task="forecasting"
+        DatasetSettings(name=str(tmp_path / "x.csv"), validation=0.1, series={"window": 4, "horizon": 1}),
+        task="forecasting",
     )
     assert dataset.spec.sizes == {"train": 68, "validation": 4, "test": 16}
     assert dataset.spec.warnings == ()

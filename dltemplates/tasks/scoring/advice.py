@@ -9,6 +9,8 @@ from dltemplates.runs import format_score
 from dltemplates.tasks.scoring.baselines import Baselines
 from dltemplates.template import Template
 
+LINEAR_MODELS = ("linear_regression", "logistic_regression", "softmax_regression", "perceptron")
+LINEAR_BASELINES = ("linear regression", "logistic regression")
 LAST = 5  # the last fifth of the epochs
 FALLING = 0.98  # a loss that fell below this share of the earlier ones still falls
 WORSE = 1.05  # a validation loss above this multiple of the best one has become worse
@@ -56,6 +58,8 @@ def _what_to_try(best: str, history: Sequence[dict[str, float]], best_epoch: int
             f"The validation loss was lowest in epoch {epoch} of {len(validation)}, and became worse after it "
             "(overfitting): add data, choose a smaller network, or --set train.weight_decay=0.0001."
         )
+    if template.model.name in LINEAR_MODELS and best in LINEAR_BASELINES:
+        return "It is a linear model itself: --set model=mlp trains one with hidden layers."
     options = template.task.options
     if best == "last value" and template.task.name == "forecasting" and not options.get("subtract_last"):
         return "The series may drift: --set task.subtract_last=true."

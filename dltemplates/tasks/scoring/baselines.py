@@ -99,42 +99,41 @@ def fit_baselines(
     Returns:
         The baselines, without advice.
     """
-    end = time.monotonic() + seconds
-    train, test = dataset.split("train"), dataset.split("test")
-    train = train if labeled is None else take(train, labeled)
-    targets = {value.name: column(test, value.name) for value in dataset.spec.targets}
-    simple = task.baselines(train, targets)
-    if simple is None:
+    if task.linear_baseline is None:
         return Baselines(none=f"there is none for task {task.name}")
+    end = time.monotonic() + seconds
+    spec, train, test = dataset.spec, dataset.split("train"), dataset.split("test")
+    train = train if labeled is None else take(train, labeled)
+    targets = {value.name: column(test, value.name) for value in spec.targets}
+    simple = task.baselines(train, targets)
     (output,) = next(iter(simple.values()))
     results = [_scored(task, Baseline(name=name), targets, outputs) for name, outputs in simple.items()]
-    inputs = dataset.spec.inputs
-    names = [LINEAR, BOOSTING] if all(isinstance(value, Number | Category) for value in inputs) else [LINEAR]
-    titles = {LINEAR: task.linear_baseline, BOOSTING: "gradient boosting"}
-    predictions: dict[str, tuple[np.ndarray, float]] = {}
-    reason, note = None, None
+    note = None
+    if any(isinstance(value, Image) for value in spec.inputs):
+        train, note = _some_images(train)
+    titles = {LINEAR: task.linear_baseline}
+    if all(isinstance(value, Number | Category) for value in spec.inputs):
+        titles[BOOSTING] = "gradient boosting"
     with tempfile.TemporaryDirectory() as folder:
+        reason = None
         try:
-            if any(isinstance(value, Image) for value in inputs):
-                train, note = _some_images(train)
-            _write_job(Path(folder), names, task, train, test, dataset.spec, end)
+            _write_job(Path(folder), tuple(titles), task, train, test, spec, end)
             run_worker(Path(folder), end)
         except _SkippedError as error:
             reason = str(error)
-        for name in names:
-            if (path := Path(folder) / f"{name}.npz").exists():
-                with np.load(path, allow_pickle=False) as file:
-                    predictions[name] = file["predictions"], float(file["seconds"])
-    for name in names:
-        baseline = Baseline(name=titles[name], note=note)
-        if name in predictions and not np.isfinite(predictions[name][0]).all():
-            results.append(baseline.model_copy(update={"skipped": "its predictions are not finite"}))
-        elif name in predictions:
-            outputs, fit_seconds = predictions[name]
+        for name, title in titles.items():
+            baseline = Baseline(name=title, note=note)
+            path = Path(folder) / f"{name}.npz"
+            if not path.exists():
+                results.append(baseline.model_copy(update={"skipped": reason}))
+                continue
+            with np.load(path, allow_pickle=False) as file:
+                predictions, fit_seconds = file["predictions"], float(file["seconds"])
+            if not np.isfinite(predictions).all():
+                results.append(baseline.model_copy(update={"skipped": "its predictions are not finite"}))
+                continue
             baseline = baseline.model_copy(update={"seconds": fit_seconds})
-            results.append(_scored(task, baseline, targets, {output: outputs}))
-        else:
-            results.append(baseline.model_copy(update={"skipped": reason}))
+            results.append(_scored(task, baseline, targets, {output: predictions}))
     return Baselines(results=tuple(results))
 
 
@@ -158,7 +157,7 @@ def _write_job(
     """Write the rows for the worker.
 
     Raises:
-        _SkippedError: If the rows are too many, or the time is over.
+        _SkippedError: If the rows are too many, the time is over, or the disk is full.
     """
     target = task.target
     kinds = [ids for value in spec.inputs for ids in _kinds(value, task)]
@@ -166,7 +165,6 @@ def _write_job(
         raise _SkippedError(f"the rows take more than {MAX_NUMBERS * 4 // 2**20} MiB")
     wanted = column(train, target.name)
     rows = {"train": _read(train, spec, task, end), "test": _read(test, spec, task, end), "target": wanted}
-    np.savez(folder / "rows.npz", allow_pickle=False, **rows)
     is_class = isinstance(target, ClassId)
     job = {
         "names": list(names),
@@ -174,7 +172,11 @@ def _write_job(
         "num_classes": len(classes_of(target)) if is_class else 0,
         "is_scaled": any(isinstance(value, Image) for value in spec.inputs),
     }
-    (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
+    try:
+        np.savez(folder / "rows.npz", allow_pickle=False, **rows)
+        (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
+    except OSError as error:
+        raise _SkippedError(f"the rows could not be written ({error.strerror})") from None
 
 
 def _read(source: Source, spec: DatasetSpec, task: Task, end: float) -> np.ndarray:

@@ -26,13 +26,13 @@ IMAGES = {
 }
 TABLES = {  # rows of each split, numbers and categories of a row, classes (or None for a number)
     "gates:xor": ((4, 4, 4), (2, 0), ("0", "1")),
-    "iris": ((108, 12, 30), (4, 0), ("setosa", "versicolor", "virginica")),
-    "wine": ((128, 14, 36), (13, 0), ("class_0", "class_1", "class_2")),
-    "breast_cancer": ((409, 46, 114), (30, 0), ("malignant", "benign")),
-    "diabetes": ((319, 35, 88), (10, 0), None),
+    "iris": ((90, 30, 30), (4, 0), ("setosa", "versicolor", "virginica")),
+    "wine": ((106, 36, 36), (13, 0), ("class_0", "class_1", "class_2")),
+    "breast_cancer": ((405, 50, 114), (30, 0), ("malignant", "benign")),
+    "diabetes": ((304, 50, 88), (10, 0), None),
     "moons": ((720, 80, 200), (2, 0), ("upper", "lower")),
     "ecg5000": (
-        (360, 40, 100),
+        (350, 50, 100),
         (140, 0),
         ("normal", "r_on_t", "premature_ventricular", "supraventricular", "unclassified"),
     ),
@@ -240,7 +240,7 @@ def load_cifar():
 
 def test_cifar10_from_its_binary_version(binary):
     dataset = load_cifar()
-    assert dataset.spec.sizes == {"train": 180, "validation": 20, "test": 40}
+    assert dataset.spec.sizes == {"train": 150, "validation": 50, "test": 40}
     batch = dataset.split("test").read(np.arange(40))
     assert batch["label"].tolist() == (np.arange(40) % 10).tolist()
     planes = ((207 + np.arange(3072)) % 251).reshape(3, 32, 32)  # red plane, then green, then blue
@@ -265,7 +265,7 @@ def test_cifar10_from_class_folders(tmp_path, monkeypatch, photo):
                 path = tmp_path / "cifar10" / split / label / f"{number}.jpg"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 Image.fromarray(photo[number : number + 32, :32]).save(path)
-    assert load_cifar().spec.sizes == {"train": 54, "validation": 6, "test": 4}
+    assert load_cifar().spec.sizes == {"train": 45, "validation": 15, "test": 4}
 
 
 def test_broken_cifar10_is_refused(binary):

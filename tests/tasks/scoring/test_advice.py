@@ -70,3 +70,9 @@ def test_a_series_that_is_not_better_than_its_last_value_may_drift():
     assert advice(2.0, FALLING, **drifting).endswith("The series may drift: --set task.subtract_last=true.")
     subtracted = advice(2.0, FLAT, task__subtract_last=True, **drifting)
     assert "Use last value" in subtracted
+
+
+def test_a_linear_network_is_told_of_hidden_layers():
+    template = "softmax_regression_iris"
+    assert advice(0.8, FLAT, template=template).endswith("--set model=mlp trains one with hidden layers.")
+    assert "Use logistic regression" in advice(0.8, FLAT, template=template, model="mlp")

@@ -180,6 +180,18 @@ def test_rows_that_take_much_memory_are_skipped(monkeypatch):
     assert {baseline.skipped for baseline in others} == {"the rows take more than 0 MiB"}
 
 
+def test_a_full_disk_skips_the_fits(monkeypatch):
+    def fail(*arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(baselines.np, "savez", fail)
+    data = table()
+    largest, *others = fit_baselines(Classification(data.spec), data).results
+    assert largest.scores
+    reason = "the rows could not be written (No space left on device)"
+    assert [baseline.skipped for baseline in others] == [reason] * 2
+
+
 def test_reading_stops_when_the_time_is_over():
     data = table()
     largest, *others = fit_baselines(Classification(data.spec), data, seconds=0).results
