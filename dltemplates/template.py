@@ -230,7 +230,8 @@ def _explain(error: Any, *, is_series: bool) -> str:
         return _say_renamed(key, new, received)
     if error["type"] == "extra_forbidden":
         if full := find_setting(key):
-            return f"unknown key `{key}`. Received: {received!r}. Did you mean `{full}`? Try --set {full}={received}."
+            written = f" Try --set {full}={received}." if isinstance(received, (int, float, str)) else ""
+            return f"unknown key `{key}`. Received: {received!r}. Did you mean `{full}`?{written}"
         known = _known_keys(path[:-1], error["loc"])
         near = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.5)
         hint = f"Did you mean `{near[0]}`?" if near else f"Known: {', '.join(known)}."

@@ -69,6 +69,8 @@ def upgrade_contract(table: Table) -> Table:
 
 def upgrade_run_record(table: Table) -> Table:
     """Return a `run.json` in the current format."""
+    if isinstance(table.get("scores"), dict):
+        table = table | {"scores": _with_bound(table["scores"])}
     if version_of(table["format_version"]) >= (2, 0):
         return table
     for name, upgrade in (("spec", _with_kinds), ("scores", _with_scores), ("details", _with_details)):
@@ -246,6 +248,16 @@ def _with_scores(by_split: Table) -> Table:
             scores = {RENAMED_SCORES.get(name, name): score for name, score in scores.items()}
         upgraded[split] = scores
     return upgraded
+
+
+def _with_bound(by_split: Table) -> Table:
+    """Return the scores of each split, with the current name of a variational autoencoder's bound."""
+    return {
+        split: {"negative_elbo" if name == "loss" else name: score for name, score in scores.items()}
+        if isinstance(scores, dict) and {"loss", "reconstruction", "kl"} <= set(scores)
+        else scores
+        for split, scores in by_split.items()
+    }
 
 
 def _with_details(by_split: Table) -> Table:

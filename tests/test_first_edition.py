@@ -134,6 +134,8 @@ def test_a_run_scores_as_in_its_record(run):
         found = dlt.evaluate(f"runs/{run}", split=split)
         assert found["examples"] == record["spec"]["sizes"][split]
         expected = record["scores"][split]
+        if "kl" in expected:  # today's name
+            expected = {"negative_elbo": expected["loss"], **{k: v for k, v in expected.items() if k != "loss"}}
         assert found["scores"] == {name: near(name, score, found["examples"]) for name, score in expected.items()}
 
 

@@ -298,6 +298,14 @@ def test_a_model_that_is_built_says_it_too():
         build_network("vae", {"input_shape": (8, 8, 1)}, {"code": 8})
 
 
+@pytest.mark.parametrize("version", ["1.0", "2.0"])
+def test_the_bound_of_an_old_variational_autoencoder_gets_its_present_name(version):
+    scores = {"test": {"loss": 3.0, "reconstruction": 2.0, "kl": 1.0}, "validation": {"loss": 0.5}, "train": None}
+    upgraded = upgrade_run_record({"format_version": version, "scores": scores})["scores"]
+    assert upgraded == scores | {"test": {"negative_elbo": 3.0, "reconstruction": 2.0, "kl": 1.0}}
+    assert upgrade_run_record({"format_version": version, "scores": 7})["scores"] == 7
+
+
 def test_the_columns_of_an_old_history_get_their_present_names():
     rows = [{"epoch": 1.0, "made_accuracy": 0.5, "val_made_accuracy": 0.25, "val_spread": 2.0}]
     assert upgrade_history(rows) == [

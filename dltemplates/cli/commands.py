@@ -521,5 +521,5 @@ def _template(name: str, data: str | None, settings: tuple[str, ...]):
 
     overrides = parse_overrides(settings) | ({"dataset.name": data} if data else {})
     parse.check_is_template(name)
-    parse.check_data_fits(name, data, overrides)
+    parse.check_data_fits(name, overrides.get("dataset.name"), overrides)
     return load_template(name, overrides, notify=out.note)

@@ -95,7 +95,10 @@ def _table(model: type[BaseModel], path: str, given: dict[str, Any], kind: str) 
     if path in ("task", "model"):
         yield from _options(path, given)
     for key, table in inner:
-        yield from _table(table, f"{path}.{key}".lstrip("."), given.get(key, {}), kind)
+        names = settings[key].range
+        lines = _table(table, f"{path}.{key}".lstrip("."), given.get(key, {}), kind)
+        yield next(lines) + (f"  # its name is one of {names}; `dlt show NAME` lists its options" if names else "")
+        yield from lines
 
 
 def _comments(prefix: str, setting: Setting) -> Iterator[str]:

@@ -205,16 +205,16 @@ def check_is_template(name: str) -> None:
         raise ValueError(f"A template is due before the data. Received: {name}. Try `{template_for(kind, name)}`.")
 
 
-def check_data_fits(name: str, data: str | None, settings: Iterable[str]) -> None:
+def check_data_fits(name: str, data: Any, settings: Iterable[str]) -> None:
     """Raise a `ValueError` if the data is of another kind than a ready template is for.
 
     Args:
         name: The template, as given.
-        data: The data, as given.
+        data: The data, as given; None for the template's.
         settings: Paths of the given settings. One for the kind of data shows that the user knows it.
     """
     group = catalog.template_groups().get(name)
-    kind = _kind_of_data(Path(data)) if data is not None and data not in catalog.DATASETS else None
+    kind = _kind_of_data(Path(data)) if isinstance(data, str) and data not in catalog.DATASETS else None
     if group is None or kind is None or any(setting.startswith(OF_KIND) for setting in settings):
         return
     is_for_images = group in ("images", "generative") and "images" in _dataset_of(name)
