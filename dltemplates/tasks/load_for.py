@@ -31,6 +31,7 @@ from dltemplates.datasets.source import ALL, SPLITS, BaseSource, Dataset, Joined
 from dltemplates.datasets.spec import READING_RULES, DatasetSpec, IOSpec
 from dltemplates.datasets.splits import Strata
 from dltemplates.datasets.tables.csv_table import with_a_target
+from dltemplates.datasets.tables.source import TableSource
 from dltemplates.datasets.whole import add_missing_splits
 from dltemplates.features import Image
 from dltemplates.runs import Run
@@ -38,6 +39,8 @@ from dltemplates.settings import NO_DATASET, DatasetSettings, Named
 from dltemplates.tasks.serving.contract import Contract
 from dltemplates.tasks.task import Task, check_data, make_task, task_class
 from dltemplates.template import Template
+
+MIN_ROWS = 30  # of a table; with fewer, a test split has 5 rows or so
 
 
 def load_for(
@@ -118,6 +121,8 @@ def load_for(
         task.check_splits(dataset)
     remarks = [] if whole else copies_warnings(read, copies, trained, is_kept=is_kept)
     warnings = [*dataset.spec.warnings, *remarks]
+    if isinstance(owner, Template) and (warning := _few_rows_warning(loaded)):
+        warnings.append(warning)
     repeated = 0
     if isinstance(owner, Template) and dataset.rows is not None and read.groups:
         in_train = dataset.rows.indices("train")
@@ -142,6 +147,18 @@ def load_for(
     elif isinstance(owner, Contract) and not is_named(data.name):
         note = "some of these examples may be training examples: only the run of the file has a list of them"
     return task, replace(dataset, spec=spec, note=note)
+
+
+def _few_rows_warning(loaded: Dataset) -> str | None:
+    """Warn of a user's table with few rows; None for more rows, and other data."""
+    sources = list(loaded.splits.values())
+    rows = sum(map(len, sources))
+    if rows >= MIN_ROWS or not all(isinstance(origin(source)[0], TableSource) for source in sources):
+        return None
+    return (
+        f"the table has only {rows} rows: the network can learn little from them, and its scores say little; collect "
+        f"{MIN_ROWS} or, better, hundreds"
+    )
 
 
 def data_note(run: Run) -> str | None:

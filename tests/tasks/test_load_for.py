@@ -370,3 +370,10 @@ def test_a_longer_series_keeps_its_split_points(tmp_path):
     pd.concat([undated, later[["sold"]]]).to_csv(path, index=False)
     _, dataset = load_for(run)
     assert dataset.spec.sizes == run.record.spec.sizes | {"test": run.record.spec.sizes["test"] + 40}
+
+
+@pytest.mark.parametrize(("rows", "is_said"), [(29, True), (30, False)])
+def test_a_table_with_few_rows_gives_a_warning(tmp_path, rows, is_said):
+    noise_table(rows).to_csv(tmp_path / "few.csv", index=False)
+    warnings = load_for(template_of(tmp_path / "few.csv"))[1].spec.warnings
+    assert any(f"the table has only {rows} rows" in warning for warning in warnings) == is_said
