@@ -35,7 +35,8 @@ from sklearn.preprocessing import StandardScaler
 
 from dltemplates.datasets.source import Dataset, Source
 from dltemplates.datasets.spec import DatasetSpec
-from dltemplates.features import Category
+from dltemplates.features import Category, columns_of
+from dltemplates.tasks.forecasting import naive_forecasts
 from dltemplates.tasks.load_for import load_for
 from dltemplates.template import Template, load_template, parse_overrides
 from dltemplates.training.train import train
@@ -115,6 +116,24 @@ TABLES = {
 }
 
 
+SERIES = {
+    "sunspots": Case("series_forecasting", "Sunspots", copy_of("series/monthly-sunspots.csv")),
+    "airline passengers": Case("series_forecasting", "Passengers", copy_of("series/airline-passengers.csv")),
+    "daily temperatures": Case(
+        "series_forecasting",
+        "Temp",
+        copy_of("series/daily-min-temperatures.csv"),
+        {"dataset.series.columns.Date": "skip", "dataset.series.season_length": 365},  # two days are missing
+    ),
+    "ETTh1": Case(
+        "series_forecasting",
+        "OT",
+        copy_of("ett/ETTh1.csv"),
+        {"dataset.series.window": 336, "dataset.series.horizon": 96},
+    ),
+}
+
+
 def table_scores(template: Template, folder: Path) -> dict[str, float]:
     """Return the test scores of a template and of the baselines, and the seconds of the training."""
     started = time.perf_counter()
@@ -181,6 +200,41 @@ def categorical(spec: DatasetSpec) -> list[bool]:
     ]
 
 
+def series_scores(template: Template, folder: Path) -> dict[str, float]:
+    """Return the mean absolute errors on test of a template and of the baselines, and the seconds of the training."""
+    started = time.perf_counter()
+    run = train(template, output=folder)
+    seconds = time.perf_counter() - started
+    _, dataset = load_for(run)
+    examples = {split: dataset.split(split).read(np.arange(len(dataset.split(split)))) for split in ("train", "test")}
+    test = examples["test"]
+    place = [column.name for column in columns_of(dataset.spec.inputs[0])].index(str(run.template.dataset.target))
+    past = {split: arrays["series"][:, :, place] for split, arrays in examples.items()}
+    forecasts = naive_forecasts(test)
+    linear = LinearRegression().fit(past["train"], examples["train"]["future"])
+    forecasts["linear"] = linear.predict(past["test"])
+    errors = {name: float(np.abs(forecast - test["future"]).mean()) for name, forecast in forecasts.items()}
+    return {"network": run.record.scores["test"]["mae"], "seasonal": float("nan"), **errors, "seconds": seconds}
+
+
+def bench_series(cases: dict[str, Case], data: Path, folder: Path, seeds: int, overrides: dict[str, Any]) -> None:
+    """Train each series with several seeds, and print a row of the result."""
+    print("| series | network (by seed) | last value | last season | linear autoregression | seconds | seeds |")
+    print("| --- | --- | --- | --- | --- | --- | --- |", flush=True)
+    for name, case in cases.items():
+        file = folder / f"{name.replace(' ', '-').replace(',', '')}.csv"
+        case.write(data, file)
+        results = []
+        for seed in range(seeds):
+            settings = {"dataset.name": str(file), "dataset.target": case.target, **case.settings, "seed": seed}
+            template = load_template(case.template, settings | overrides)
+            results.append(series_scores(template, folder / f"{file.stem}-{seed}"))
+        means = {key: float(np.mean([result[key] for result in results])) for key in results[0]}
+        errors = ", ".join(f"{result['network']:.4g}" for result in results)
+        baselines = " | ".join(f"{means[name]:.4g}" for name in ("last", "seasonal", "linear"))
+        print(f"| {name} | {errors} | {baselines} | {means['seconds']:.1f} | {seeds} |", flush=True)
+
+
 def mean_interval(values: list[float]) -> str:
     """Return a mean and half the width of its 95% interval, as text."""
     mean = np.mean(values)
@@ -219,8 +273,9 @@ def bench_tables(cases: dict[str, Case], data: Path, folder: Path, splits: int, 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("kinds", nargs="*", default=["tables"], help="tables, series")
-    parser.add_argument("--splits", type=int, default=20)
+    parser.add_argument("kinds", nargs="*", default=["tables", "series"], help="tables, series")
+    parser.add_argument("--splits", type=int, default=20, help="splits of each table")
+    parser.add_argument("--seeds", type=int, default=3, help="seeds for each series")
     parser.add_argument("--only", nargs="*", default=[])
     parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE")
     options = parser.parse_args()
@@ -230,6 +285,9 @@ def main() -> None:
         if "tables" in options.kinds:
             cases = {name: case for name, case in TABLES.items() if not options.only or name in options.only}
             bench_tables(cases, data, Path(folder), options.splits, overrides)
+        if "series" in options.kinds:
+            cases = {name: case for name, case in SERIES.items() if not options.only or name in options.only}
+            bench_series(cases, data, Path(folder), options.seeds, overrides)
 
 
 if __name__ == "__main__":

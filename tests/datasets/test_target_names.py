@@ -112,3 +112,10 @@ def test_a_series_of_several_columns_needs_a_name(tmp_path):
         load_data(DatasetSettings(name=path, series=series), "forecasting")
     spec = load_data(DatasetSettings(name=path, series=series, target="sold"), "forecasting").spec
     assert describe_target(spec) == "predicts sold, its next 1 value"
+
+
+def test_a_series_shorter_than_its_season_is_refused(tmp_path):
+    path = write_series(tmp_path, sold=np.sin(np.arange(120)))
+    series = {"window": 8, "season_length": 365}
+    with pytest.raises(ValueError, match=r"Received: .* of 120 rows in train\. Lower .*season_length \(365\)"):
+        load_data(DatasetSettings(name=path, series=series), "forecasting")

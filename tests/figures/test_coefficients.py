@@ -54,7 +54,8 @@ def test_coefficients_match_scikit_learn_on_raw_rows():
 def test_a_category_has_the_coefficient_of_its_embedding(tmp_path):
     lines = [f"{n % 5},{'red' if n % 3 else 'blue'},{n % 7 + 0.5}" for n in range(60)]
     (tmp_path / "own.csv").write_text("size,colour,price\n" + "\n".join(lines))
-    settings = load_template("linear_regression_diabetes", {"dataset.name": str(tmp_path / "own.csv")})
+    own = {"dataset.name": str(tmp_path / "own.csv"), "dataset.target": "price"}
+    settings = load_template("linear_regression_diabetes", own)
     task, dataset = load_for(settings)
     network = linear_regression(**task.model_sizes(dataset.spec))
     serving = task.serve(assemble(network, dataset.spec), dataset.spec, settings, name="linear")[""]

@@ -84,11 +84,13 @@ class Kind:
         settings: The template's `[dataset]`.
         example: One example, as input of `predict`.
         values: The kind of each input and target, by name.
+        target: The column to predict, for tasks with a target.
     """
 
     settings: dict[str, Any]
     example: str
     values: dict[str, str]
+    target: str | None = None
 
 
 KINDS: dict[str, Callable[[Path], Kind]] = {}
@@ -133,7 +135,8 @@ def write_table(folder: Path, table: pd.DataFrame, **values: str) -> Kind:
     """Write a table; return its first row as the example."""
     table.to_csv(folder / "table.csv", index=False)
     table.head(1).to_csv(folder / "row.csv", index=False)
-    return Kind({"name": str(folder / "table.csv")}, str(folder / "row.csv"), {"features": "number", **values})
+    kinds = {"features": "number", **values}
+    return Kind({"name": str(folder / "table.csv")}, str(folder / "row.csv"), kinds, target=str(table.columns[-1]))
 
 
 def irises() -> pd.DataFrame:
@@ -203,9 +206,10 @@ def row_of(task: str) -> Row:
 def template(task: str, kind: Kind, **settings: Any) -> dlt.Template:
     """Return a template of one epoch of a few steps; `settings` are dotted paths, a double underscore is a dot."""
     row = row_of(task)
+    target = {"target": kind.target} if catalog.load("task", task).needs_target and kind.target else {}
     tables = {
         "task": {"name": task, **row.task},
-        "dataset": {"validation": 0.2, **kind.settings},
+        "dataset": {"validation": 0.2, **target, **kind.settings},
         "model": row.model or MLP,
         "train": {"epochs": 1, "batch_size": 16, "restore": "last"},
     }

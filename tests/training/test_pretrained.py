@@ -204,7 +204,8 @@ def test_training_starts_from_a_run_with_categories_only(tmp_path):
     colours = ("red", "blue", "green", "black", "white")
     rows = [f"{a},{b},{size},{a if size == 'big' else b}" for a in colours for b in colours for size in SIZES]
     (tmp_path / "balls.csv").write_text("\n".join(["inside,outside,size,like", *rows]))
-    settings = {"dataset": {"name": str(tmp_path / "balls.csv")}, "model": {"name": "mlp", "units": [4]}}
+    data = {"name": str(tmp_path / "balls.csv"), "target": "like"}
+    settings = {"dataset": data, "model": {"name": "mlp", "units": [4]}}
     settings |= {"train__epochs": 1, "train__batch_size": 8, "train__augment": {}}
     run = train(small_template(**settings), output=tmp_path / "run")
     settings["model"]["weights"] = str(run.path)

@@ -129,7 +129,7 @@ def test_earlier_rules_read_texts_as_they_are_written(tmp_path):
 def test_texts_on_several_lines_are_read_on_one(tmp_path, mark):
     random = np.random.default_rng(0).normal(size=60)
     frame = pd.DataFrame({f"size{mark}(cm)": random, "y": np.where(random > 0, f"yes{mark}(second line)", "zero")})
-    dataset = load_data(settings_of(write(tmp_path / "t.csv", frame)))
+    dataset = load_data(settings_of(write(tmp_path / "t.csv", frame), target="y"))
     assert dataset.spec.targets[0].classes == ("yes (second line)", "zero")
     assert dataset.spec.inputs[0].columns[0].name == "size (cm)"
     first, second = dataset.spec.warnings
@@ -141,7 +141,7 @@ def test_texts_on_several_lines_are_read_on_one(tmp_path, mark):
 
 def test_classes_that_look_alike_are_doubted(tmp_path):
     frame = table(y=["Cat", "cat", "dog", "dog"] * 10)
-    (line,) = load_data(settings_of(write(tmp_path / "t.csv", frame))).spec.warnings
+    (line,) = load_data(settings_of(write(tmp_path / "t.csv", frame), target="y")).spec.warnings
     assert line.startswith("classes differ in case, blanks or the form of characters alone: 'Cat' and 'cat': write")
 
 

@@ -33,6 +33,7 @@ def run(tmp_path_factory):
     table.to_csv(folder / "prices.csv", index=False)
     settings = {
         "dataset.name": str(folder / "prices.csv"),
+        "dataset.target": "price",
         "model.units": [16],
         "train.epochs": 25,
         "train.batch_size": 16,
