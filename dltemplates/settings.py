@@ -481,7 +481,7 @@ class TrainSettings(SettingsTable):
             compute once from each example, without augmentation.
         finetune_epochs: Number of passes after the training of the head in which the last blocks are trained, too.
             Batch normalization keeps its pretrained statistics.
-        finetune_learning_rate: Learning rate of these passes.
+        finetune_learning_rate: Learning rate at their start; it falls to 0 by half a cosine.
         batch_size: Number of examples per step.
         optimizer: `sgd`, `adagrad`, `rmsprop`, `adam` or `adamw`, with its options.
         learning_rate: A number, or a schedule: `constant`, `cosine`, `one_cycle` or `step`. Another optimizer than the

@@ -13,6 +13,7 @@ def change(*pairs):
 
 # Templates for the user's own data are named after its kind and the task.
 OWN_DATA = {"table_classification": "table", "table_regression": "table", "series_forecasting": "series"}
+NAMED_AFTER_METHOD = {"transfer_folder": "transfer"}  # in place of the model
 
 
 @pytest.mark.parametrize("name", catalog.template_names())
@@ -22,7 +23,7 @@ def test_every_ready_template_loads_and_is_named_after_model_and_dataset(name):
     if name in OWN_DATA:
         assert name == f"{OWN_DATA[name]}_{template.task.name}"
         return
-    family = template.model.name.removesuffix("_cifar")
+    family = NAMED_AFTER_METHOD.get(name, template.model.name.removesuffix("_cifar"))
     assert name.startswith(f"{family}_")
     assert name.removeprefix(f"{family}_") in (template.dataset.name.partition(":")[0], "folder")
 

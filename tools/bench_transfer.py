@@ -1,74 +1,77 @@
 """Measure `transfer_folder` on photographs with a validation split of their own: several seeds, crop and stretch.
 
-    python tools/bench_transfer.py photographs --seeds 5 --finetune-epochs 5
+    python tools/bench_transfer.py photographs --seeds 5 --finetune-epochs 5 --int8
 
-Each seed trains the head, then the head and the last blocks, and exports the head to an int8 TFLite file. The epoch is
-the last one, so no score was chosen on the validation images. All but 1% of the training images are trained on.
+Each seed trains the head, then the last blocks, too. `--int8` also exports each head to an int8 TFLite file. The scores
+are those of the last epoch on validation: no epoch is chosen. All but 1% of the training images are trained on. The
+features are computed once for all seeds.
 """
 
 import argparse
+import dataclasses
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
 
 from dltemplates.deploy.export_run import export
-from dltemplates.runs import Run
-from dltemplates.template import load_template
-from dltemplates.training.train import train
+from dltemplates.template import Template, load_template, parse_overrides
+from dltemplates.training import features
+from dltemplates.training.checkpoint import TrainingState
+from dltemplates.training.prepare import prepare
+from dltemplates.training.recording.progress import Silent
+from dltemplates.training.recording.run_writer import NullWriter
+from dltemplates.training.signals import StopRequest
+from dltemplates.training.stages import DatasetStage, Tick, no_tick
+from dltemplates.training.train import fit, train
 
 INT8 = "tflite:int8"
-COLUMNS = ("head", "fine-tuned", "int8", "drop", "seconds")
+COLUMNS = ("head", "fine-tuned", "int8", "drop")
+RULES = ("stretch", "crop")
 
 
-def measure(data: str, resize: str, seed: int, finetune_epochs: int, folder: Path, settings=None) -> dict[str, float]:
-    """Train and export one seed.
+def share_features() -> None:
+    """Let the stages of all seeds share the features of each resize rule."""
+    known = {}
 
-    Args:
-        data: The photographs.
-        resize: The template's `dataset.images.resize`.
-        seed: The template's `seed`.
-        finetune_epochs: Number of epochs after those of the head; 0 leaves fine-tuning and int8 out.
-        folder: Folder for the runs.
-        settings: Further settings of the template.
+    def open_stage(stage: features.FeatureStage, step: int, tick: Tick = no_tick) -> None:
+        key = (stage.data.dataset.spec.inputs[0].resize, stage.part)
+        if key not in known:
+            known[key] = features.with_features(stage.data, stage.compute, tick).dataset
+        stage.data = dataclasses.replace(stage.data, dataset=known[key])
+        DatasetStage.open(stage, step, tick)
 
-    Returns:
-        The numbers of `COLUMNS`, as far as they were measured: accuracies on validation, and the head's seconds.
-    """
-    overrides = {"dataset.name": data, "dataset.images.resize": resize, "dataset.test": 0.01, "seed": seed}
-    overrides |= settings or {}
-
-    def trained(name: str, **others: object) -> Run:
-        template = load_template("transfer_folder", overrides | {f"train.{key}": it for key, it in others.items()})
-        return train(template, output=folder / f"{resize}-{seed}-{name}")
-
-    started = time.monotonic()
-    head = trained("head")
-    row = {"head": accuracy(head), "seconds": time.monotonic() - started}
-    if finetune_epochs:
-        row["fine-tuned"] = accuracy(trained("finetuned", finetune_epochs=finetune_epochs))
-        result = export(head, formats=(INT8,)).result(INT8)
-        if result.verdict != "passed":
-            raise SystemExit(f"{INT8} of seed {seed}: {result.verdict}, {result.reason}")
-        check = result.splits["validation"]
-        row |= {"int8": check.score, "drop": check.drop}
-    return row
+    features.FeatureStage.open = open_stage
 
 
-def accuracy(run: Run) -> float:
-    """Return the accuracy of a run on validation."""
-    return run.record.scores["validation"]["accuracy"]
+def measure(template: Template, finetune_epochs: int) -> dict[str, float]:
+    """Return the validation accuracies after the head's last epoch, and after that of fine-tuning."""
+    train_settings = template.train.model_copy(update={"finetune_epochs": finetune_epochs})
+    state = TrainingState()
+    training = prepare(template.model_copy(update={"train": train_settings}))
+    fit(training, state, NullWriter(), Silent(), StopRequest())
+    accuracies = [row["val_accuracy"] for row in state.history]
+    row = {"head": accuracies[template.train.epochs - 1]}
+    return row | {"fine-tuned": accuracies[-1]} if finetune_epochs else row
+
+
+def measure_int8(template: Template, folder: Path) -> dict[str, float]:
+    """Return the validation accuracy of the head's int8 TFLite file, and its drop."""
+    result = export(train(template, output=folder), formats=(INT8,)).result(INT8)
+    if result.verdict != "passed":
+        raise SystemExit(f"{INT8} of seed {template.seed}: {result.verdict}, {result.reason}")
+    check = result.splits["validation"]
+    return {"int8": check.score, "drop": check.drop}
 
 
 def format_table(rows: dict[str, list[dict[str, float]]]) -> str:
     """Return the rows and their means, by resize rule, as a Markdown table."""
     lines = ["| resize | seed | " + " | ".join(COLUMNS) + " |", "| --- " * (len(COLUMNS) + 2) + "|"]
     for resize, measured in rows.items():
-        means = {name: np.mean([row[name] for row in measured]) for name in COLUMNS if name in measured[0]}
+        means = {name: np.mean([row[name] for row in measured]) for name in measured[0]}
         for seed, row in [*enumerate(measured), ("mean", means)]:
-            cells = [f"{row[name]:.{0 if name == 'seconds' else 4}f}" if name in row else "" for name in COLUMNS]
+            cells = [f"{row[name]:.4f}" if name in row else "" for name in COLUMNS]
             lines.append(f"| {resize} | {seed} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -79,15 +82,24 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("data", help="folder with train/ and val/, each with one folder of images per class")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--finetune-epochs", type=int, default=5)
-    parser.add_argument("--resize", nargs="+", default=["stretch", "crop"])
+    parser.add_argument("--resize", nargs="+", default=RULES, choices=RULES)
+    parser.add_argument("--int8", action="store_true")
+    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="further settings of the template")
     parsed = parser.parse_args(arguments)
+    share_features()
     rows: dict[str, list[dict[str, float]]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for resize in parsed.resize:
-            epochs = parsed.finetune_epochs if resize == parsed.resize[0] else 0
+            rows[resize] = []
             for seed in range(parsed.seeds):
-                rows.setdefault(resize, []).append(measure(parsed.data, resize, seed, epochs, Path(folder)))
-                print(resize, seed, rows[resize][-1], file=sys.stderr, flush=True)
+                settings = {"dataset.name": parsed.data, "dataset.images.resize": resize, "dataset.test": 0.01}
+                settings |= {"seed": seed} | parse_overrides(parsed.set)
+                template = load_template("transfer_folder", settings)
+                row = measure(template, parsed.finetune_epochs)
+                if parsed.int8:
+                    row |= measure_int8(template, Path(folder) / f"{resize}-{seed}")
+                rows[resize].append(row)
+                print(resize, seed, row, file=sys.stderr, flush=True)
     print(format_table(rows))
 
 

@@ -33,7 +33,8 @@ class StagePlan:
         steps_per_epoch: Steps in the environment per epoch.
         part: The last layers to train, on features that the frozen layers before them compute once; None to train all
             layers.
-        learning_rate: A constant learning rate for this stage; None for the template's schedule.
+        learning_rate: Learning rate at the start of this stage, which falls to 0 by half a cosine; None for the
+            template's schedule.
     """
 
     algorithm: Any

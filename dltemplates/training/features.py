@@ -42,6 +42,10 @@ class FeatureStage(DatasetStage):
     """A stage that trains the last layers of a model on the outputs of the frozen layers before them.
 
     Its weights may be those of the run even if another stage follows: both have the same loss.
+
+    Attributes:
+        part: The last layers.
+        compute: Function from the inputs (n, ...) to the features (n, ...).
     """
 
     keeps_weights = True
@@ -74,8 +78,8 @@ class FeatureStage(DatasetStage):
         """
         super().__init__(algorithm, data, order, distribution, steps=steps, epochs_per_validation=epochs_per_validation)
         self.model = model
-        self._part = part
-        self._compute = frozen_layers(definition, part)
+        self.part = part
+        self.compute = frozen_layers(definition, part)
 
     @property
     def variables(self) -> dict[str, list[Any]]:
@@ -83,10 +87,10 @@ class FeatureStage(DatasetStage):
 
     @property
     def description(self) -> str:
-        return DESCRIPTIONS[self._part]
+        return DESCRIPTIONS[self.part]
 
     def open(self, step: int, tick: Tick = no_tick) -> None:
-        self.data = with_features(self.data, self._compute, tick)
+        self.data = with_features(self.data, self.compute, tick)
         super().open(step, tick)
 
 

@@ -21,7 +21,7 @@ from dltemplates.features import ClassId, Image, Number
 from dltemplates.models.build import build_network
 from dltemplates.models.weights import set_weights
 from dltemplates.runs import Run
-from dltemplates.settings import NO_DATASET, Constant
+from dltemplates.settings import NO_DATASET, Cosine
 from dltemplates.tasks.load_for import load_for
 from dltemplates.tasks.model_signature import check_network
 from dltemplates.tasks.stage_plan import StagePlan, check_transfer
@@ -218,7 +218,7 @@ def _stage(
     """Build a stage from a task's plan, in the strategy's scope."""
     settings = template.train
     if plan.learning_rate is not None:
-        rate = Constant(name="constant", value=plan.learning_rate)
+        rate = Cosine(name="cosine", peak=plan.learning_rate)
         settings = settings.model_copy(update={"learning_rate": rate})
     if plan.environment is None:
         examples = len(data.dataset.split("train"))

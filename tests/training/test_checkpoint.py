@@ -167,6 +167,32 @@ def raise_full(_):
     raise OSError(28, "No space left on device")
 
 
+@pytest.mark.parametrize("save", ["flush", "checkpoint", "finish"])
+def test_the_best_weights_of_short_epochs_are_written_later(tmp_path, save):
+    from dltemplates.runs import Run
+
+    run = Run(tmp_path)
+    kept = writer(run, Listener())
+    model = kept.definition
+
+    def best(value):
+        model.set_weights([np.full_like(array, value) for array in model.get_weights()])
+        kept.best(model)
+
+    best(1.0)
+    first = run.weights_path.read_bytes()
+    best(2.0)
+    model.set_weights([np.zeros_like(array) for array in model.get_weights()])  # the training goes on
+    assert run.weights_path.read_bytes() == first
+    {
+        "flush": kept.flush,
+        "checkpoint": lambda: kept.checkpoint(group(1), TrainingState(step=1)),
+        "finish": lambda: kept.finish(group(1), TrainingState(step=1)),
+    }[save]()
+    model.load_weights(run.weights_path)
+    assert {float(array.max()) for array in model.get_weights()} == {2.0}
+
+
 def test_checkpoints_take_at_most_their_share_of_time(tmp_path):
     from dltemplates.runs import Run
 

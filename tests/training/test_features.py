@@ -121,7 +121,7 @@ def test_both_stages_share_a_history_and_the_best_epoch(tuned_run):
     rows = tuned_run.history()
     assert [row["epoch"] for row in rows] == [1, 2, 3, 4, 5]
     assert {"loss", "accuracy", "val_loss", "val_accuracy"} <= set(rows[0]) == set(rows[-1])
-    assert [row["learning_rate"] for row in rows[3:]] == [pytest.approx(3e-4)] * 2
+    assert 3e-4 > rows[3]["learning_rate"] > rows[4]["learning_rate"] > 0
     accuracies = [(row["val_accuracy"], -row["val_loss"]) for row in rows]
     assert accuracies.index(max(accuracies)) + 1 == tuned_run.record.best_epoch
 

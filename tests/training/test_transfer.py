@@ -75,17 +75,18 @@ def test_ants_and_bees(data_folder, tmp_path):
     take_bytes(run.exports_path / report.result("onnx:int8").file)
 
 
-@pytest.mark.parametrize(
-    ("counts", "message"),
-    [
-        ({"disk": 6}, "needs at least two classes. Received: one"),
-        ({"disk": 2, "square": 2}, "Received: "),
-    ],
-)
-def test_too_few_images_are_refused(tmp_path, counts, message):
-    with pytest.raises(ValueError, match=message) as error:
-        prepare(load_template("transfer_folder", {**SMALL, "dataset.name": draw(tmp_path / "data", counts)}))
-    assert "\n" not in str(error.value)
+def test_one_class_is_refused(tmp_path):
+    data = draw(tmp_path / "data", {"disk": 6})
+    with pytest.raises(ValueError, match="needs at least two classes. Received: one"):
+        prepare(load_template("transfer_folder", {**SMALL, "dataset.name": data}))
+
+
+def test_two_images_of_each_class_train(tmp_path):
+    data = draw(tmp_path / "data", {"disk": 2, "square": 2})
+    settings = {**SMALL, "dataset.name": data, "train.epochs": 1, "train.batch_size": 1}
+    run = train(load_template("transfer_folder", settings), output=tmp_path / "run")
+    assert run.record.state == "done"
+    assert run.record.spec.sizes == {"train": 2, "validation": 1, "test": 1}
 
 
 def test_another_architecture_is_refused_before_its_weights_are_read(shapes, monkeypatch):
