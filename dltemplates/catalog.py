@@ -317,7 +317,7 @@ def template_text(name: str) -> str:
     """
     files = template_files()
     if name not in files and name in MODELS:
-        raise ValueError(f"A template is due, not a model. Received: {name}. Try `{command_for(name)}`.")
+        raise ValueError(f"This must be a template, not a model. Received: {name}. Try `{command_for(name)}`.")
     check_name("template", name, files)
     return files[name].read_text(encoding="utf-8")
 

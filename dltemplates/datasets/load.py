@@ -62,8 +62,8 @@ def load_dataset(
 
 PLACEHOLDERS = {  # names in ready templates for data of the user's own: what it is, and an example of its path
     "folder": ("a folder with one folder of images per class", "photographs"),
-    "table": ("a .csv file with one example per row", "mine.csv"),
-    "series": ("a .csv file with one time per row", "mine.csv"),
+    "table": ("a .csv file with a header and one example per row", "mine.csv"),
+    "series": ("a .csv file with one row per time step", "mine.csv"),
 }
 
 

@@ -54,7 +54,7 @@ MISTAKES = {
     ),
     "a model": (
         ["run", "resnet50"],
-        "A template is due, not a model.*`dlt run vgg16_folder --data PATH --set model.name",
+        "This must be a template, not a model.*`dlt run vgg16_folder --data PATH --set model.name",
     ),
     "a model with a template": (
         ["train", "vgg16"],
