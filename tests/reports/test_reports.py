@@ -295,9 +295,9 @@ def test_a_metric_of_an_epoch_is_the_score_of_that_name(run, tmp_path):
 
     diabetes = train(load_template("linear_regression_diabetes", {"train.epochs": 2}), output=tmp_path / "diabetes")
     for trained, shared in ((run, {"accuracy"}), (diabetes, set())):
-        row = trained.history()[trained.record.best_epoch - 1]
+        row = trained.history_rows()[trained.record.best_epoch - 1]
         scores = trained.record.scores["validation"]
         assert {name for name in scores if f"val_{name}" in row} >= shared
         for name, score in scores.items():
             assert row.get(f"val_{name}", score) == pytest.approx(score, abs=1e-4), name
-    assert "val_scaled_mae" in diabetes.history()[0]
+    assert "val_scaled_mae" in diabetes.history_rows()[0]

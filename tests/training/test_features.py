@@ -61,7 +61,7 @@ def test_only_the_head_is_trained(small_run, head_run):
 
 def test_the_history_holds_the_scores_of_the_whole_network(head_run):
     """The features, and the batch normalization that computes them, are those of the served network."""
-    rows = head_run.history()
+    rows = head_run.history_rows()
     assert len(rows) == 3
     assert rows[-1]["loss"] < rows[0]["loss"]
     best = rows[head_run.record.best_epoch - 1]
@@ -118,7 +118,7 @@ def test_fine_tuning_trains_more_than_the_head_of_a_deep_network(tmp_path):
 
 
 def test_both_stages_share_a_history_and_the_best_epoch(tuned_run):
-    rows = tuned_run.history()
+    rows = tuned_run.history_rows()
     assert [row["epoch"] for row in rows] == [1, 2, 3, 4, 5]
     assert {"loss", "accuracy", "val_loss", "val_accuracy"} <= set(rows[0]) == set(rows[-1])
     assert 3e-4 > rows[3]["learning_rate"] > rows[4]["learning_rate"] > 0

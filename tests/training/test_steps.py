@@ -35,7 +35,7 @@ class Recorder(Silent):
 
 
 def timeless(run):
-    return [{name: value for name, value in row.items() if name != "seconds"} for row in run.history()]
+    return [{name: value for name, value in row.items() if name != "seconds"} for row in run.history_rows()]
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def short_run(tmp_path_factory):
 
 
 def test_a_run_takes_exactly_its_steps_also_in_the_last_epoch(short_run):
-    history = short_run.history()
+    history = short_run.history_rows()
     per_epoch = prepare(short_template()).stages[0].steps_per_epoch
     assert 250 % per_epoch != 0
     assert history[-1]["step"] == 250
@@ -54,7 +54,7 @@ def test_a_run_takes_exactly_its_steps_also_in_the_last_epoch(short_run):
 
 def test_a_short_table_is_validated_after_whole_epochs_of_100_steps_or_more(short_run):
     per_epoch = prepare(short_template()).stages[0].steps_per_epoch
-    *steps, _ = [row["step"] for row in short_run.history()]
+    *steps, _ = [row["step"] for row in short_run.history_rows()]
     assert len(steps) > 1
     assert all(step % per_epoch == 0 for step in steps)
     gaps = np.diff([0, *steps])
@@ -65,7 +65,7 @@ def test_a_short_table_is_validated_after_whole_epochs_of_100_steps_or_more(shor
 def test_a_long_table_is_validated_after_each_epoch(tmp_path):
     template = load_template("mlp_digits", {"train.steps": 50, "train.batch_size": 8})
     run = train(template, output=tmp_path / "run")
-    assert [(row["epoch"], row["step"]) for row in run.history()] == [(1, 50)]  # 50 steps are less than an epoch
+    assert [(row["epoch"], row["step"]) for row in run.history_rows()] == [(1, 50)]  # 50 steps are less than an epoch
     (stage,) = prepare(template).stages
     assert stage.steps_per_epoch > MIN_VALIDATION_STEPS
     assert stage.epochs_per_validation == 1
@@ -75,7 +75,7 @@ def test_two_steps_are_a_run(tmp_path):
     reporter = Recorder()
     run = train(short_template(**{"train.steps": 2}), output=tmp_path / "run", reporter=reporter)
     assert reporter.total == 2
-    assert [(row["epoch"], row["step"]) for row in run.history()] == [(1, 2)]
+    assert [(row["epoch"], row["step"]) for row in run.history_rows()] == [(1, 2)]
     assert (run.record.best_epoch, run.record.state) == (1, "done")
 
 
@@ -133,7 +133,7 @@ def test_pretraining_keeps_its_own_epochs_when_they_are_shorter():
 def test_early_stopping_counts_validations(tmp_path):
     settings = {"train.steps": 5000, "train.early_stopping": 2, "train.learning_rate": 1e-20, "train.restore": "best"}
     run = train(short_template(**settings), output=tmp_path / "run")
-    history = run.history()
+    history = run.history_rows()
     best = [row["epoch"] for row in history].index(run.record.best_epoch)
     assert len(history) - best == 3  # the best one and two more
     assert history[-1]["step"] < 5000
