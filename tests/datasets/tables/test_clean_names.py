@@ -42,7 +42,7 @@ def write(path, frame):
 
 
 def settings_of(path, **settings):
-    return DatasetSettings(name=str(path), **({"target": "동물"} | settings))
+    return DatasetSettings(name=str(path), **{"target": "동물", "validation": 0.1} | settings)
 
 
 def with_names(spec, form):

@@ -28,7 +28,7 @@ def load(tmp_path):
             settings = {"target": str(frame.columns[-1])} | settings
         path = tmp_path / "table.csv"
         frame.to_csv(path, index=False, sep=separator)
-        return load_data(DatasetSettings(name=str(path), **settings), task, reference=reference)
+        return load_data(DatasetSettings(name=str(path), **{"validation": 0.1} | settings), task, reference=reference)
 
     return write_and_load
 

@@ -51,7 +51,9 @@ def load(tmp_path):
         else:
             path = tmp_path / "table.csv"
             frame.to_csv(path, index=False)
-        return load_data(DatasetSettings(name=str(path), **settings), task, reference=reference, whole=whole)
+        return load_data(
+            DatasetSettings(name=str(path), **{"validation": 0.1} | settings), task, reference=reference, whole=whole
+        )
 
     return write_and_load
 
