@@ -258,7 +258,7 @@ def test_resuming_a_training_of_the_first_edition_is_refused(trained, tmp_path):
     run = as_first_edition(Run(tmp_path / "run"))
     run.save_record(run.record.model_copy(update={"state": "interrupted"}))
     with pytest.raises(
-        ValueError, match="Received: .*run, with rules 1; this version has rules 3. Finish the run with"
+        ValueError, match="Received: .*run, with rules 1; this version has rules 4. Finish the run with"
     ):
         train(run.template, output=run.path, resume=True)
 
