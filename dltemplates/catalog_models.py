@@ -109,6 +109,11 @@ MODELS = {
     ),
     "rbm": Entry("dltemplates.models.generative.rbm:rbm", "restricted Boltzmann machine (Hinton 2002)", MNIST_IMAGES),
     "dbn": Entry("dltemplates.models.generative.rbm:dbn", "deep belief network of stacked RBMs (Hinton 2006)", MNIST),
+    "ltsf_linear": Entry(
+        "dltemplates.models.dense.ltsf_linear:ltsf_linear",
+        "LTSF-Linear: linear forecast of a series (Zeng 2023)",
+        {"input_shape": (336, 7), "num_outputs": 96},
+    ),
     "lstm": Entry(
         "dltemplates.models.recurrent.lstm:lstm",
         "long short-term memory for sequences (Hochreiter 1997)",

@@ -183,6 +183,7 @@ REGISTER = {
         export=Export({"units": [32, 32]}, epochs=20),
         fast=("overfits",),
     ),
+    "ltsf_linear": Row(classifier(6, 5), export=None),
     "lstm": Row(classifier(6, 5), {"units": [8, 8]} | DROPOUT, export=None),
     "lenet5": Row(classifier(12, 14, 1), min_size=8, fast=("overfits",)),
     "cnn_gap": Row(classifier(8, 9, 3), {"filters": [8, 16]}, 4, export=Export({"filters": [16, 32]})),
