@@ -58,8 +58,8 @@ def test_calls_are_listed_after_those_that_they_read(branches):
     assert names[:2] == ["inputs", "first"]
     assert set(names[2:4]) == {"left", "right"}
     assert names[4] == "last"
-    made_by = {id(tensor): operation.name for operation, _, outputs in nodes for tensor in outputs}
-    assert [made_by[id(tensor)] for tensor in nodes[4][1]] == ["left", "right"]
+    name_of = {id(tensor): operation.name for operation, _, outputs in nodes for tensor in outputs}
+    assert [name_of[id(tensor)] for tensor in nodes[4][1]] == ["left", "right"]
     assert compat.graph_nodes(keras.Sequential()) == []
 
 

@@ -67,11 +67,11 @@ def find_border(network: keras.Model, part: Part) -> Any:
 
 def _cuts(nodes: list[tuple[keras.Operation, list[Any], list[Any]]]) -> list[int]:
     """Return the positions of the calls through which every path from input to output leads."""
-    made_by = {id(tensor): index for index, (_, _, outputs) in enumerate(nodes) for tensor in outputs}
+    position_of = {id(tensor): index for index, (_, _, outputs) in enumerate(nodes) for tensor in outputs}
     last_use = [index for index, _ in enumerate(nodes)]
     for index, (_, inputs, _) in enumerate(nodes):
         for tensor in inputs:
-            last_use[made_by[id(tensor)]] = index
+            last_use[position_of[id(tensor)]] = index
     cuts, needed_until = [], 0
     for index, (_, _, outputs) in enumerate(nodes):
         if needed_until <= index and len(outputs) == 1:  # no earlier output is read behind this call
