@@ -14,7 +14,7 @@ UNLABELED = "reconstruction"
 
 
 def load(path, task="classification", **settings):
-    return load_data(DatasetSettings(name=str(path), **settings), task)
+    return load_data(DatasetSettings(name=str(path), **{"validation": 0.1} | settings), task)
 
 
 def anomaly(normal):

@@ -26,7 +26,7 @@ def table(tmp_path, write_image):
 
 
 def load(path, **settings):
-    return load_data(DatasetSettings(name=str(path), **settings))
+    return load_data(DatasetSettings(name=str(path), **{"validation": 0.1} | settings))
 
 
 def test_labels(table):

@@ -18,7 +18,9 @@ def load(tmp_path):
 
     def save_and_load(settings=None, task="classification", **arrays):
         np.savez(tmp_path / "data.npz", **arrays)
-        return load_data(DatasetSettings(name=str(tmp_path / "data.npz"), **(settings or {})), task)
+        return load_data(
+            DatasetSettings(name=str(tmp_path / "data.npz"), **{"validation": 0.1} | (settings or {})), task
+        )
 
     return save_and_load
 
