@@ -25,7 +25,7 @@ OTHERS = [ROOT / "docker" / "README.md", ROOT / "saved_models" / "README.md"]
 PAGES = [ROOT / "README.md", ROOT / "README.ko.md", *DOCS, *OTHERS]
 TEMPLATES = catalog.template_names()
 PLACEHOLDERS = {"TEMPLATE", "MODEL", "NAME", "RUN", "mine.toml"}  # for names that the reader chooses
-READERS_DATA = {"photographs", "parts", "..."}
+READERS_DATA = {"photographs", "parts", "PATH", "..."}
 TABLES = {"train": TrainSettings, "dataset": DatasetSettings, "export": ExportSettings}
 
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())

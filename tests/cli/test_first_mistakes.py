@@ -13,6 +13,7 @@ from dltemplates.cli.commands import dlt as commands
 from dltemplates.runs import Run
 from dltemplates.template import find_setting, load_template, parse_overrides
 
+MARRIED = ("--data", "people.csv", "--set", "dataset.target=married")
 ROWS = "".join(f"{20 + n},{('Seoul', 'Busan')[n % 2]},{('yes', 'no')[n % 3 > 0]}\n" for n in range(60))
 
 
@@ -134,7 +135,7 @@ def test_new_without_a_template_lists_them(here, capsys):
 
 
 def test_an_exported_file_without_data_names_the_data_of_its_run(here, capsys):
-    assert cli.main(["train", "mlp_adult", "--data", "people.csv", "--set", "train.epochs=1", "-o", "run"]) == 0
+    assert cli.main(["train", "mlp_adult", *MARRIED, "--set", "train.epochs=1", "-o", "run"]) == 0
     assert cli.main(["export", "run", "--to", "onnx:float32"]) == 0
     file = "run/exports/run-float32.onnx"
     assert f"Try `dlt evaluate {file} --data people.csv`" in answer(capsys, "evaluate", file)
@@ -198,7 +199,7 @@ def test_the_shell_completes_commands_and_names(words, expected):
 
 
 def test_fewer_examples_than_a_batch_lower_it_and_resume_keeps_it(here, capsys):
-    train = ["train", "mlp_adult", "--data", "people.csv", "--set", "train.epochs=2", "-o", "run"]
+    train = ["train", "mlp_adult", *MARRIED, "--set", "train.epochs=2", "-o", "run"]
     assert cli.main(train) == 0
     out, err = capsys.readouterr()
     note = r"train\.batch_size is 8 instead of 256, since there are (\d+) training examples"
@@ -215,7 +216,7 @@ def test_fewer_examples_than_a_batch_lower_it_and_resume_keeps_it(here, capsys):
 
 
 def test_predictions_of_a_table_stand_behind_the_users_columns(here, capsys):
-    assert cli.main(["train", "mlp_adult", "--data", "people.csv", "--set", "train.epochs=1", "-o", "run"]) == 0
+    assert cli.main(["train", "mlp_adult", *MARRIED, "--set", "train.epochs=1", "-o", "run"]) == 0
     new = "city,name,class,age\nSeoul,Kim,7B,31\nBusan,Lee,,55\n"
     (here / "new.csv").write_text(new)
     assert cli.main(["predict", "run", "new.csv", "-o", "out.csv"]) == 0

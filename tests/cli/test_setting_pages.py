@@ -41,7 +41,7 @@ def test_every_setting_has_a_type_and_a_meaning(name):
         ("train.weight_decay", "number", "0 or more", 0.0),
         ("train.augment.rotation", "number", "0 to 180", 0.0),
         ("train.augment.contrast", "number", "0 to below 1", 0.0),
-        ("dataset.validation", "number", "between 0 and 1", None),
+        ("dataset.validation", "number or choice", "between 0 and 1; auto", "auto"),
         ("dataset.images.size", "list of 2 whole numbers", "above 0", None),
         ("dataset.images.channels", "choice", "1, 3", None),
         ("dataset.table.separator", "choice", ", ; tab |", None),
