@@ -84,6 +84,11 @@ def evaluate(path: Run | str | Path, *, data: Any = None, split: str = "test", t
         )
     arrays = arrays_of(data)
     if data is None and loaded.data is None:
+        if loaded.run and loaded.run.template.dataset.name == ARRAYS:
+            raise ValueError(
+                f"A run on arrays does not keep them. Received: {path}. Pass them again in Python, as in "
+                "evaluate(file, data=(x, y))."
+            )
         known = loaded.run.template.dataset.name if loaded.run else "NAME|PATH"
         raise ValueError(
             f"An exported file does not know the path of its data. Received: {path} without --data. "
@@ -131,7 +136,7 @@ def predict(
             generator, seeds and noise (see `datasets.noise_inputs.read_noise`).
         part: Part of a run, such as `decoder`; by default the whole network.
         output: A folder for output images, written as PNG files; or a `.csv` file for the predictions, written by
-            `write_table`, behind the columns of an input `.csv`. By default, nothing is written.
+            `write_table`, after the columns of an input `.csv`. By default, nothing is written.
         threads: Threads of the runtime.
 
     Returns:

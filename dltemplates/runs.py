@@ -136,7 +136,7 @@ class Run:
     def split_note(self, split: str) -> str | None:
         """Return what to know about the scores of a split; None for nothing."""
         is_chosen = self.template.train.restore == "best" and self.record.epochs > 1
-        return "the epoch was chosen on these" if split == "validation" and is_chosen else None
+        return "the epoch was chosen on these examples" if split == "validation" and is_chosen else None
 
     def sample_path(self, epoch: int) -> Path:
         """Return the path of the images generated after an epoch, counted from 1."""

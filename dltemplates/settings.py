@@ -540,14 +540,20 @@ class TrainSettings(SettingsTable):
     @classmethod
     def _check_length(cls, table: Any) -> Any:
         """Set `epochs` to None where `steps` is set."""
-        if not isinstance(table, dict) or table.get("steps") is None:
+        if not isinstance(table, dict) or table.get("steps") in (None, "none"):
             return table
-        if table.get("epochs") is not None:
+        if table.get("epochs") not in (None, "none"):
             raise ValueError(
                 f"`epochs` and `steps` exclude each other. Received: epochs {table['epochs']!r} and steps "
                 f"{table['steps']!r}. Drop one."
             )
         return table | {"epochs": None}
+
+    @model_validator(mode="after")
+    def _check_one_length(self) -> TrainSettings:
+        if self.epochs is None and self.steps is None:
+            raise ValueError("A training needs `epochs` or `steps`. Received: neither. Try --set train.epochs=20.")
+        return self
 
     @model_validator(mode="after")
     def _check_restore(self) -> TrainSettings:

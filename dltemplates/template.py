@@ -192,12 +192,12 @@ def _override(table: dict[str, Any], dotted: str, value: Any) -> None:
     table[last] = value
 
 
-def _optimizer(table: dict[str, Any]) -> tuple[str, bool] | None:
-    """Return the name of the optimizer in a table read from TOML, and whether it has momentum; None by default."""
+def _optimizer(table: dict[str, Any]) -> tuple[str, bool]:
+    """Return the name of the optimizer in a table read from TOML, and whether it has momentum."""
     train = table.get("train")
     optimizer = train.get("optimizer") if isinstance(train, dict) else None
     if not isinstance(optimizer, dict):
-        return None if optimizer is None else (str(optimizer), False)
+        return str(optimizer or "adam"), False
     return str(optimizer.get("name", "sgd")), bool(optimizer.get("momentum"))
 
 

@@ -187,12 +187,11 @@ def write_table(folder, name="table.csv"):
     path = folder / name
     path.parent.mkdir(exist_ok=True)
     path.write_text("a,b\n" + "\n".join(f"{row},{row % 2}" for row in range(60)))
-    return {"name": str(path)}
+    return {"name": str(path), "target": "b"}
 
 
 def write_tables(folder):
-    write_table(folder, "tables/train.csv")
-    return {"name": str(folder / "tables")}
+    return write_table(folder, "tables/train.csv") | {"name": str(folder / "tables")}
 
 
 def write_series(folder):
@@ -242,8 +241,8 @@ def test_data_takes_the_settings_of_its_kind_and_refuses_others(kind, setting, t
 
 def test_accepted_settings_are_used(tmp_path):
     table = write_table(tmp_path)
-    assert load_data(DatasetSettings(**table, target="a")).spec.targets[0].columns[0].name == "a"
-    series = load_data(DatasetSettings(**table, series={"window": 3}, target="a"))
+    assert load_data(DatasetSettings(**table | {"target": "a"})).spec.targets[0].columns[0].name == "a"
+    series = load_data(DatasetSettings(**table | {"target": "a"}, series={"window": 3}))
     assert series.spec.targets[0].columns[0].name == "a"
     assert load_data(DatasetSettings(name="digits", images={"channels": 3})).spec.inputs[0].shape == (8, 8, 3)
 

@@ -1,6 +1,6 @@
 """Arrays and DataFrames of a Python program, as a dataset.
 
-A run cannot keep them: its template names the dataset `arrays`, and whoever reads its data again passes them again.
+A run does not keep them: its template names the dataset `arrays`. To read the data again, pass the arrays again.
 """
 
 from __future__ import annotations
@@ -58,6 +58,8 @@ def in_memory(settings: DatasetSettings, *, reference: IOSpec | None = None, num
             "Python, as in export(run, data=(x, y))."
         )
     splits = _splits(data)
+    if settings.of_series().window is not None:  # a series of one value
+        splits = {split: (x[:, None] if np.ndim(x) == 1 else x, y) for split, (x, y) in splits.items()}
     if all(_is_table(x) for x, _ in splits.values()):
         return _table(splits, settings, reference, number)
     from dltemplates.datasets.images.npz import array_images
@@ -66,7 +68,7 @@ def in_memory(settings: DatasetSettings, *, reference: IOSpec | None = None, num
 
 
 def with_target(settings: DatasetSettings, data: Any) -> DatasetSettings:
-    """Return the settings with the name of the target column, if the data is a table and its target is apart."""
+    """Return the settings with the name of the target column, if the data is a table and its target is passed as y."""
     (x, y) = next(iter(_splits(data).values()))
     if settings.target is not None or y is None or not _is_table(x):
         return settings

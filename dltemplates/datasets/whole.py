@@ -85,16 +85,29 @@ def add_missing_splits(
         )
     splits = dataset.splits | new_splits
     ordered = {split: splits[split] for split in dict.fromkeys((*SPLITS, *splits)) if split in splits}
-    share = None if "validation" not in missing else _used_share(settings, parts, units)
+    share = None
+    if "validation" in missing:
+        is_series = isinstance(base, TimeSource)
+        share = _share_of_rows(settings, parts) if is_series else _used_share(settings, parts, units)
     update = {"warnings": (*dataset.spec.warnings, *warnings), "validation_share": share}
     return Dataset(dataset.spec.model_copy(update=update), ordered, rows)
 
 
 def _used_share(settings: DatasetSettings, parts: Parts, units: np.ndarray) -> float:
-    """Return the share of the units outside test that validation took."""
+    """Return the share of the units outside test that was asked of validation, so that it can be asked again.
+
+    Validation may have more: each class has a unit in it.
+    """
+    return validation_share(
+        settings.validation, sum(len(np.unique(units[parts[split]])) for split in SPLITS[:2] if split in parts)
+    )
+
+
+def _share_of_rows(settings: DatasetSettings, parts: Parts) -> float:
+    """Return the share of the rows of a series before test that validation took."""
     if settings.validation != AUTO:
         return float(settings.validation)
-    train, validation = (len(np.unique(units[parts[split]])) if split in parts else 0 for split in SPLITS[:2])
+    train, validation = (len(parts[split]) if split in parts else 0 for split in SPLITS[:2])
     return validation / max(1, train + validation)
 
 
@@ -107,8 +120,8 @@ def _starts(series: TimeSource, settings: DatasetSettings, known: RowSplits | No
     rows = len(series.times)
     if known is None:
         test = round(rows * (1 - settings.test))
-        # An example is a window: `MIN_VALIDATION` of them need that many rows and those of a window, less one.
-        share = validation_share(settings.validation, test, minimum=MIN_VALIDATION + series.need - 1)
+        # An example is a window, whose inputs may lie in train: `MIN_VALIDATION` horizons need one less than their sum.
+        share = validation_share(settings.validation, test, minimum=MIN_VALIDATION + series.need - series.reach - 1)
         return round(test * (1 - share)), test
     if series.is_dated and len(known.split_bounds):
         starts = np.searchsorted(series.times, known.split_bounds)

@@ -11,12 +11,12 @@ import numpy as np
 
 from dltemplates.datasets.source import Dataset, Source, Subset
 from dltemplates.deploy.budget import Budget
-from dltemplates.deploy.gate import MIN_UNITS, GateResult, decide
+from dltemplates.deploy.gate import GateResult, decide
 from dltemplates.deploy.parity import CheckError, Parity, PartReference, compare, run_keras
 from dltemplates.deploy.report import SplitCheck
 from dltemplates.runtimes import KerasPredictor, Predictor
 from dltemplates.tasks.scoring.evaluation import WHOLE, Evaluation, System
-from dltemplates.tasks.scoring.intervals import score_interval
+from dltemplates.tasks.scoring.intervals import MIN_UNITS, score_interval
 from dltemplates.tasks.serving.contract import ServingModel
 from dltemplates.tasks.serving.serving_examples import part_examples, system_examples
 from dltemplates.tasks.task import Task
@@ -143,8 +143,8 @@ def check_system(
         raise CheckError(result.failure)
     if result.units < MIN_UNITS:
         remarks.append(
-            f"{GATE_SPLIT} holds only {result.units} examples, too few for a score: only the outputs were compared "
-            "with Keras's"
+            f"{GATE_SPLIT} holds only {result.units} independent examples, too few for a score: only the outputs "
+            "were compared with Keras's"
         )
     return splits, result, tuple(remarks)
 

@@ -13,10 +13,9 @@ from pydantic import BaseModel
 
 from dltemplates.deploy.budget import Budget
 from dltemplates.tasks.scoring.evaluation import Evaluation, ScoreOf
-from dltemplates.tasks.scoring.intervals import count_units, draw_weights, mean_of, quantiles
+from dltemplates.tasks.scoring.intervals import MIN_UNITS, count_units, draw_weights, mean_of, quantiles
 
 CONFIDENCE = 0.9  # of the two-sided interval of the drop
-MIN_UNITS = 10  # a score of fewer units says nothing
 
 
 class GateResult(BaseModel):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import itertools
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
-from rich.console import Group
+from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -19,6 +20,7 @@ from dltemplates.upgrade import read_record, upgrade_report
 
 Verdict = Literal["passed", "failed", "not offered", "skipped"]
 STYLES: dict[Verdict, str] = {"passed": "green", "failed": "bold red", "not offered": "yellow", "skipped": "yellow"}
+OPTIONAL = ("agreement", "max error", "latency")  # columns that a narrow terminal leaves out, in this order
 
 
 class Record(BaseModel):
@@ -243,17 +245,44 @@ def load_run_report(run: runs.Run) -> ExportReport | None:
     return load_report(run.exports_path) if (run.exports_path / REPORT_FILE).is_file() else None
 
 
+class ExportTable:
+    """The table of a report for a terminal; a narrow terminal shows fewer columns."""
+
+    def __init__(self, report: ExportReport):
+        self._report = report
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        any_width = options.update(max_width=10_000)
+        for count in range(len(OPTIONAL) + 1):
+            hidden = OPTIONAL[:count]
+            table = self._table(hidden)
+            if console.measure(table, options=any_width).maximum <= options.max_width:
+                break
+        yield table
+        if hidden:
+            yield Text(f"A wider terminal also shows: {', '.join(hidden)}.", "dim")
+
+    def _table(self, hidden: Sequence[str]) -> Table:
+        table = Table(box=None, pad_edge=False, collapse_padding=True, header_style="bold")
+        table.add_column("format", no_wrap=True)
+        score = f"{self._report.metric} (test)"
+        on_validation = ("drop (val)", "max error (val)", "changed (val)", "agreement (val)")
+        headings = ("size", score, "95% interval (test)", *on_validation, "latency")
+        shown = [heading.removesuffix(" (val)") not in hidden for heading in headings]
+        for heading in itertools.compress(headings, shown):
+            broken = heading if heading == score else heading.replace(" (", "\n(")
+            table.add_column(broken, justify="right", no_wrap=True)
+        table.add_column("verdict", no_wrap=True)
+        for result in self._report.results:
+            figures = itertools.compress(_figures(result), shown)
+            table.add_row(result.format, *figures, Text(result.verdict, STYLES[result.verdict]))
+        return table
+
+
 def render(report: ExportReport) -> Group:
     """Format the report for a terminal: a table, then reasons, remarks and a legend."""
-    table = Table(box=None, pad_edge=False, collapse_padding=True, header_style="bold")
-    table.add_column("format", no_wrap=True)
-    on_validation = ("drop\n(val)", "max error\n(val)", "changed\n(val)", "agreement\n(val)")
-    for heading in ("size", f"{report.metric} (test)", "95% interval\n(test)", *on_validation, "latency"):
-        table.add_column(heading, justify="right")
-    table.add_column("verdict", no_wrap=True)
     notes: list[Text] = []
     for result in report.results:
-        table.add_row(result.format, *_figures(result), Text(result.verdict, STYLES[result.verdict]))
         if result.reason:
             notes.append(Text(f"{result.format}: {result.reason}", STYLES[result.verdict]))
         notes += [Text(f"{result.format}: {remark}") for remark in report.remarks(result)]
@@ -269,7 +298,7 @@ def render(report: ExportReport) -> Group:
         "Changed: decisions that differ from Keras's. Agreement: the share of equal decisions. "
         "Latency: the median time for one example on one thread."
     )
-    return Group(table, *notes, Text(legend, "dim"))
+    return Group(ExportTable(report), *notes, Text(legend, "dim"))
 
 
 def _figures(result: FormatResult) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dltemplates.settings import NO_DATASET
 from dltemplates.template import Template
 
 MIN_BATCH = 8  # fewer examples make batch normalization and gradients noisy
@@ -19,7 +20,7 @@ def with_fitting_batch(template: Template, examples: int) -> Template:
         examples: Number of training examples.
     """
     examples = min(examples, template.train.num_labeled or examples)
-    if template.train.batch_size <= examples:
+    if template.dataset.name == NO_DATASET or template.train.batch_size <= examples:
         return template
     largest = max(min(examples, MIN_BATCH), examples // MIN_STEPS, 1)
     train = template.train.model_copy(update={"batch_size": 2 ** (largest.bit_length() - 1)})

@@ -23,6 +23,7 @@ from dltemplates.datasets.storage.cache import Stored, hold_arrays, write_arrays
 from dltemplates.datasets.storage.locate import cache_folder
 from dltemplates.features import Number
 from dltemplates.models.split import Part, layers_before, layers_of
+from dltemplates.models.weights import set_weights
 from dltemplates.tasks.assemble import without_auxiliary
 from dltemplates.training.algorithms.algorithm import Algorithm
 from dltemplates.training.data import TrainingData
@@ -80,6 +81,7 @@ class FeatureStage(DatasetStage):
         self.model = model
         self.part = part
         self.compute = frozen_layers(definition, part)
+        self._definition = definition
 
     @property
     def variables(self) -> dict[str, list[Any]]:
@@ -90,6 +92,8 @@ class FeatureStage(DatasetStage):
         return DESCRIPTIONS[self.part]
 
     def open(self, step: int, tick: Tick = no_tick) -> None:
+        # A resumed model has the weights of its checkpoint, even if those in `model.weights` changed since.
+        set_weights(self._definition, self.model.get_weights())
         self.data = with_features(self.data, self.compute, tick)
         super().open(step, tick)
 

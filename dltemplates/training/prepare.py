@@ -226,8 +226,8 @@ def _stage(
         steps_per_epoch = order.steps_per_epoch
     else:
         steps_per_epoch = plan.steps_per_epoch
-    limits = [] if plan.epochs is None else [plan.epochs * steps_per_epoch]
-    steps = min([*limits, *filter(None, [settings.steps])])
+    most = math.inf if plan.epochs is None else plan.epochs * steps_per_epoch
+    steps = int(min(most, settings.steps or math.inf))
     epochs_per_validation = math.ceil(MIN_VALIDATION_STEPS / steps_per_epoch) if settings.steps else 1
 
     def optimizer(steps_per_batch: int = 1) -> keras.optimizers.Optimizer:

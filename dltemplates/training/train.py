@@ -256,6 +256,8 @@ def fit(
         except BaseException:
             writer.flush()
             raise
+        if stage is not training.stages[-1]:  # the next stage may take long to begin
+            writer.checkpoint(training.variables, state, training.extra_states)
     writer.finish(training.variables, state, training.extra_states)
 
 

@@ -41,7 +41,7 @@ def test_the_last_lines_of_a_run_hold_each_score_with_its_evidence(run, capsys):
     assert lines[1:9] == [
         "test        accuracy  0.8750, 14 of 16, 0.64 to 0.97",
         "            top_5     1.0000, n = 16",
-        "validation  accuracy  0.5000, 14 of 16, 0.64 to 0.97; the epoch was chosen on these",
+        "validation  accuracy  0.5000, 14 of 16, 0.64 to 0.97; the epoch was chosen on these examples",
         "            top_5     1.0000, n = 16",
         "baselines   largest class        accuracy 0.2500, 14 of 16, 0.64 to 0.97",
         "            logistic regression  skipped, it took too long; on thumbnails",
@@ -71,7 +71,7 @@ def test_a_run_of_an_earlier_version_has_scores_alone(run, capsys):
 
 @pytest.mark.parametrize(
     ("settings", "epochs", "note"),
-    [("best", 6, "the epoch was chosen on these"), ("last", 6, None), ("best", 1, None), ("best", 0, None)],
+    [("best", 6, "the epoch was chosen on these examples"), ("last", 6, None), ("best", 1, None), ("best", 0, None)],
 )
 def test_an_epoch_is_chosen_only_among_several(run, settings, epochs, note):
     run.save_record(run.record.model_copy(update={"epochs": epochs}))

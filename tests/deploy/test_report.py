@@ -7,8 +7,8 @@ from rich.console import Console
 from dltemplates.deploy.report import REPORT_FILE, FormatResult, SplitCheck, load_report, render
 
 
-def as_text(report):
-    console = Console(width=200, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+def as_text(report, width=200):
+    console = Console(width=width, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
     console.print(render(report))
     return console.export_text()
 
@@ -27,6 +27,15 @@ def test_the_table_shows_every_format_and_figure(exported):
     assert max(len(line.rstrip()) for line in text.splitlines()[:11]) <= 118
     assert "at most 0.01" in text
     assert "tflite:int8: 2 CONV_2D, FULLY_CONNECTED, 2 QUANTIZE, RESHAPE, SOFTMAX" in text
+
+
+def test_a_narrow_terminal_shows_fewer_columns_and_cuts_none(exported):
+    report, _ = exported
+    lines = as_text(report, width=80).splitlines()
+    assert "…" not in "\n".join(lines)
+    assert all("passed" in line for line in lines[2:11])
+    assert "A wider terminal also shows: agreement, max error, latency." in lines
+    assert "A wider terminal" not in as_text(report, width=118)
 
 
 def test_the_table_shows_the_reason_of_a_failure(exported):

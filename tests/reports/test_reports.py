@@ -187,7 +187,7 @@ def test_each_score_has_its_evidence_and_baselines_follow(run):
     for split in ("validation", "test"):
         for interval in record.intervals[split].values():
             assert f"<small>{interval}</small>" in page
-    assert "Validation: the epoch was chosen on these." in " ".join(page.split())
+    assert "Validation: the epoch was chosen on these examples." in " ".join(page.split())
     assert page.index("<h2>Scores</h2>") < page.index("<h2>Baselines</h2>") < page.index("<h2>Training</h2>")
     for baseline in record.baselines.results:
         assert f"{baseline.scores['accuracy']:.4f}<br><small>{baseline.intervals['accuracy']}</small>" in page

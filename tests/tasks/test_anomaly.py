@@ -252,7 +252,7 @@ def test_a_table_of_the_user_with_a_label_column(tmp_path):
     text = "a,b,c,d,state\n" + "\n".join(f"{line},{label}" for line, label in zip(lines, labels, strict=True))
     (tmp_path / "pumps.csv").write_text(text)
     overrides = {
-        "dataset": {"name": str(tmp_path / "pumps.csv"), "validation": 0.3, "test": 0.3},
+        "dataset": {"name": str(tmp_path / "pumps.csv"), "target": "state", "validation": 0.3, "test": 0.3},
         "task": {"name": "anomaly", "normal": "good", "anomalies": "drop"},
         "model": {"name": "autoencoder", "units": [8], "latent_dim": 1},
         "train.epochs": 25,

@@ -375,7 +375,7 @@ def test_repeated_windows_of_a_series_stay(tmp_path):
         DatasetSettings(name=str(tmp_path / "x.csv"), validation=0.1, series={"window": 4, "horizon": 1}),
         task="forecasting",
     )
-    assert dataset.spec.sizes == {"train": 68, "validation": 4, "test": 16}
+    assert dataset.spec.sizes == {"train": 68, "validation": 8, "test": 20}
     assert dataset.spec.warnings == ()
 
 

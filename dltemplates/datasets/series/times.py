@@ -74,7 +74,10 @@ def frequency_of(name: str, dates: pd.DatetimeIndex, expected: str | None) -> st
     return frequency.freqstr
 
 
-SEASONS = {"s": 86400, "min": 1440, "h": 24, "D": 7, "B": 5, "W": 52, "M": 12, "Q": 4}  # rows, by frequency
+SEASONS = {  # rows, by frequency
+    **{"s": 86400, "min": 1440, "h": 24, "D": 7, "B": 5, "W": 52},
+    **{"M": 12, "BMS": 12, "BME": 12, "Q": 4, "BQS": 4, "BQE": 4},
+}
 MIN_SEASONS, MAX_SEASON = 4, 2000  # of a season that follows from the dates
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from dltemplates.runs import format_score
+from dltemplates.settings import AdamW
 from dltemplates.tasks.scoring.baselines import Baselines
 from dltemplates.template import Template
 
@@ -16,6 +17,7 @@ FALLING = 0.98  # a loss that fell below this share of the earlier ones still fa
 WORSE = 1.05  # a validation loss above this multiple of the best one has become worse
 MORE = 3  # times as many epochs
 MIN_EPOCHS = 20
+PERFECT = 1.0
 
 
 def advise(
@@ -45,7 +47,10 @@ def advise(
     best_score = next(iter(best.scores.values()))
     if sign * score > sign * best_score:
         return None
-    rule = f"The network is not better than the baseline {best.name} ({format_score(best_score)})."
+    if score == best_score and score == PERFECT and direction == "max":
+        return f"The network is as good as the baseline {best.name}, and nothing can be better."
+    relation = "only as good as" if score == best_score else "not better than"
+    rule = f"The network is {relation} the baseline {best.name} ({format_score(best_score)})."
     return f"{rule} {_what_to_try(best.name, history, best_epoch, template)}"
 
 
@@ -53,18 +58,18 @@ def _what_to_try(best: str, history: Sequence[dict[str, float]], best_epoch: int
     losses = [row["loss"] for row in history if "loss" in row]
     validation = [row["val_loss"] for row in history if "val_loss" in row]
     if _stopped_late(validation, losses):
-        epoch = validation.index(min(validation)) + 1
+        epoch = [row["epoch"] for row in history if "val_loss" in row][validation.index(min(validation))]
         return (
-            f"The validation loss was lowest in epoch {epoch} of {len(validation)}, and became worse after it "
-            "(overfitting): add data, choose a smaller network, or --set train.weight_decay=0.0001."
+            f"The validation loss was lowest in epoch {epoch:.0f} of {history[-1]['epoch']:.0f}, and became worse "
+            f"after it (overfitting): add data, choose a smaller network, or --set {_more_decay(template)}."
         )
     if template.model.name in LINEAR_MODELS and best in LINEAR_BASELINES:
         return "It is a linear model itself: --set model=mlp trains one with hidden layers."
     options = template.task.options
     if best == "last value" and template.task.name == "forecasting" and not options.get("subtract_last"):
         return "The series may drift: --set task.subtract_last=true."
-    if _still_falling(losses) and not _stopped_early(len(history), best_epoch, template):
-        return f"The loss was still falling in the last epoch: --set {_longer(template, len(history))}."
+    if _still_falling(losses) and not _stopped_early(history, best_epoch, template):
+        return f"The loss was still falling in the last epoch: --set {_longer(template)}."
     return f"Use {best}, or change the network: --set train.learning_rate=..., --set model.name=..."
 
 
@@ -86,13 +91,21 @@ def _stopped_late(validation: Sequence[float], losses: Sequence[float]) -> bool:
     )
 
 
-def _stopped_early(epochs: int, best_epoch: int, template: Template) -> bool:
+def _stopped_early(history: Sequence[dict[str, float]], best_epoch: int, template: Template) -> bool:
     patience = template.train.early_stopping
-    return patience is not None and epochs - best_epoch >= patience
+    return patience is not None and sum(row["epoch"] > best_epoch for row in history) >= patience
 
 
-def _longer(template: Template, epochs: int) -> str:
+def _longer(template: Template) -> str:
     """Return the setting for a longer training."""
-    if steps := getattr(template.train, "steps", None):
-        return f"train.steps={MORE * steps}"
-    return f"train.epochs={max(MIN_EPOCHS, MORE * epochs)}"
+    if template.train.steps is not None:
+        return f"train.steps={MORE * template.train.steps}"
+    return f"train.epochs={max(MIN_EPOCHS, MORE * (template.train.epochs or 0))}"
+
+
+def _more_decay(template: Template) -> str:
+    """Return the setting for more weight decay."""
+    optimizer = template.train.optimizer
+    if isinstance(optimizer, AdamW):
+        return f"train.optimizer.weight_decay={MORE * optimizer.weight_decay:g}"
+    return f"train.weight_decay={MORE * template.train.weight_decay or 1e-4:g}"

@@ -31,14 +31,14 @@ def make_estimator(name: str, kinds: list[int], *, is_class: bool, is_scaled: bo
     """
     from sklearn.compose import make_column_transformer
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-    from sklearn.linear_model import LogisticRegression, Ridge
+    from sklearn.linear_model import LinearRegression, LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
     if name == "boosting":
         boosting = HistGradientBoostingClassifier if is_class else HistGradientBoostingRegressor
         return boosting(categorical_features=[0 < ids <= MAX_CODES for ids in kinds], random_state=0)
-    linear = LogisticRegression(max_iter=MAX_ITERATIONS) if is_class else Ridge()
+    linear = LogisticRegression(max_iter=MAX_ITERATIONS) if is_class else LinearRegression()
     if is_scaled:
         return linear
     numbers, categories = ([place for place, ids in enumerate(kinds) if bool(ids) == flag] for flag in (False, True))

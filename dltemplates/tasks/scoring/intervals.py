@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from dltemplates.tasks.scoring.evaluation import Evaluation, ScoreOf
 
 CONFIDENCE = 0.95
+MIN_UNITS = 10  # fewer say too little for an interval of a bootstrap, or for the gate
 DRAWS = 2_000
 MIN_DRAWS = 200
 MAX_DRAWN = 10_000_000  # units in all draws; beyond it, there are fewer draws
@@ -72,7 +73,7 @@ def score_interval(evaluation: Evaluation, name: str) -> ScoreInterval:
         is_right = evaluation.shares[name]
         return share_interval(int(is_right.sum()), len(is_right))
     interval = ScoreInterval(units=units, of_blocks=evaluation.units is not None)
-    if name not in evaluation.score_of or units < 2:
+    if name not in evaluation.score_of or units < MIN_UNITS:
         return interval
     score_of = evaluation.score_of[name]
     scores = np.concatenate([score_of(weights) for weights in draw_weights(evaluation)])

@@ -28,7 +28,7 @@ from dltemplates.template import parse_template
 
 WINDOW, HORIZON, UNITS = 10, 3, 24
 OFFERED = [key for key in catalog.FORMATS if "LSTM" not in load_format(key).unsupported_layers]
-DATA = {"name": "sunspots", "series": {"window": WINDOW, "horizon": HORIZON}}
+DATA = {"name": "sunspots", "target": "b", "series": {"window": WINDOW, "horizon": HORIZON}}
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,9 @@ from dltemplates.tasks.scoring.advice import advise
 from dltemplates.tasks.scoring.baselines import Baseline, Baselines
 from dltemplates.template import load_template
 
-FALLING = [{"loss": 1 / epoch, "val_loss": 1 / epoch} for epoch in range(1, 21)]
-FLAT = [{"loss": 1.0, "val_loss": 1.0} for _ in range(20)]
-OVERFITTED = [{"loss": 1 / epoch, "val_loss": 1 + abs(epoch - 4) / 10} for epoch in range(1, 21)]
+FALLING = [{"epoch": epoch, "loss": 1 / epoch, "val_loss": 1 / epoch} for epoch in range(1, 21)]
+FLAT = [{"epoch": epoch, "loss": 1.0, "val_loss": 1.0} for epoch in range(1, 21)]
+OVERFITTED = [{"epoch": epoch, "loss": 1 / epoch, "val_loss": 1 + abs(epoch - 4) / 10} for epoch in range(1, 21)]
 BASELINES = Baselines(
     results=(
         Baseline(name="largest class", scores={"accuracy": 0.5, "top_5": 1.0}),
@@ -38,14 +38,26 @@ def test_a_better_network_needs_no_advice():
 
 
 def test_a_tie_is_not_better():
-    assert advice(0.8, FLAT).startswith("The network is not better than the baseline logistic regression (0.8000).")
+    assert advice(0.8, FLAT).startswith("The network is only as good as the baseline logistic regression (0.8000).")
+
+
+def test_a_perfect_tie_needs_no_advice():
+    perfect = Baselines(results=(Baseline(name="logistic regression", scores={"accuracy": 1.0}),))
+    text = advice(1.0, FLAT, baselines=perfect)
+    assert text == "The network is as good as the baseline logistic regression, and nothing can be better."
 
 
 @pytest.mark.parametrize(("epochs", "more"), [(20, 60), (2, 20), (7, 21)])
 def test_a_falling_loss_needs_more_epochs(epochs, more):
-    assert advice(0.7, FALLING[:epochs]).endswith(
+    assert advice(0.7, FALLING[:epochs], train__epochs=epochs).endswith(
         f"The loss was still falling in the last epoch: --set train.epochs={more}."
     )
+
+
+def test_more_steps_and_weight_decay_are_three_times_those_of_the_template():
+    assert "--set train.steps=9000." in advice(0.7, FALLING, template="table_classification")
+    overfitted = advice(0.7, OVERFITTED, template="table_classification")
+    assert "--set train.optimizer.weight_decay=3." in overfitted
 
 
 def test_a_training_that_stopped_early_needs_no_more_epochs():
@@ -58,6 +70,15 @@ def test_overfitting_needs_more_data_or_less_network():
     text = advice(0.7, OVERFITTED)
     assert "The validation loss was lowest in epoch 4 of 20" in text
     assert "(overfitting): add data, choose a smaller network, or --set train.weight_decay=0.0001." in text
+
+
+def test_epochs_between_two_validations_count():
+    """With `train.steps`, a short table is validated after many epochs."""
+    sparse = [row | {"epoch": 50 * row["epoch"]} for row in FALLING]
+    assert "still falling" in advice(0.7, sparse, best_epoch=900, train__early_stopping=3)
+    assert "still falling" not in advice(0.7, sparse, best_epoch=850, train__early_stopping=3)
+    overfitted = [row | {"epoch": 50 * row["epoch"]} for row in OVERFITTED]
+    assert "The validation loss was lowest in epoch 200 of 1000" in advice(0.7, overfitted, best_epoch=200)
 
 
 def test_a_flat_loss_names_the_baseline():
