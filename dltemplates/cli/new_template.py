@@ -86,7 +86,8 @@ def _table(model: type[BaseModel], path: str, given: dict[str, Any], kind: str) 
         elif setting.tables and not path:
             inner.append((key, tables_named(setting, None)))
         elif setting.tables and setting.default is not REQUIRED and not given.get(key):
-            if key != "layerwise_pretrain" and (key != "augment" or kind == "images"):  # it is for networks of RBMs
+            # `layerwise_pretrain` is for networks of RBMs, and their template sets it.
+            if key != "layerwise_pretrain" and (key != "augment" or kind == "images"):
                 yield from _comments(f"{key}.", setting)
         elif key in given:
             yield _line(key, given[key], setting)

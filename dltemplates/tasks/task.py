@@ -380,8 +380,8 @@ def check_data(name: str, task: type[Task], spec: DatasetSpec, data: str | None 
     elif targets and targets != tuple(value.kind for value in spec.targets):
         rule, received = f"targets of kind {', '.join(f'`{kind}`' for kind in targets)}", spec.targets
         setting = _setting_for_target(targets[0], spec.targets[0])
-        if not setting and data and (command := _command_for_target(name, spec.targets[0], data)):
-            raise ValueError(command)
+        if not setting and data and (message := _wrong_target(name, spec.targets[0], data)):
+            raise ValueError(message)
     else:
         return
     shown = ", ".join(f"`{value.name}` of kind `{value.kind}`" for value in received)
@@ -412,8 +412,8 @@ def _setting_for_target(kind: str, target: Feature) -> str:
     return f"; or set the kind of the column, --set dataset.table.columns.{target.columns[0].name}=number"
 
 
-def _command_for_target(task: str, target: Feature, data: str) -> str:
-    """Return the error for a table whose target is for the other task; empty for other targets and tasks."""
+def _wrong_target(task: str, target: Feature, data: str) -> str:
+    """Return the message for text in a regression or numbers in a classification of a table; empty for other tasks."""
     match task, target:
         case "regression", ClassId(columns=[column, *_]):
             rule, content, template = "numbers", "text", "table_classification"
