@@ -191,6 +191,7 @@ OWN_NOUNS = {"images": "your images", "tables": "your table", "series": "your se
 BASES = {True: "resnet8_digits", False: "vgg16_folder"}  # templates to try another model in: on small images, or not
 MAX_SMALL = 64  # pixels
 NEEDS = ("nothing", "your data", "download")
+MAX_LISTED = 20  # names in an error
 
 KINDS: dict[str, dict[str, Entry]] = {
     "model": MODELS,
@@ -202,12 +203,24 @@ KINDS: dict[str, dict[str, Entry]] = {
 
 def check_name(kind: str, name: str, known: Iterable[str] | None = None) -> None:
     """Raise a `ValueError` with the nearest names if `name` is not in the catalog under `kind` (or not in `known`)."""
-    names = sorted(KINDS[kind] if known is None else known)
+    names = sorted(set(KINDS[kind] if known is None else known))
     if name in names:
         return
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    hint = f"Did you mean {' or '.join(near)}?" if near else f"There are: {', '.join(names)}."
+    if near:
+        hint = f"Did you mean {' or '.join(near)}?"
+    elif len(names) <= MAX_LISTED:
+        hint = f"There are: {', '.join(names)}."
+    elif kind == "name":
+        hint = "`dlt list` and `dlt show template` have the names."
+    else:
+        hint = f"For the names, run {' and '.join(f'`dlt list {part}s`' for part in kind.split(' or '))}."
     raise ValueError(f"Unknown {kind}. Received: {name!r}. {hint}")
+
+
+def known_names() -> list[str]:
+    """Return the names of all templates, models, datasets, tasks, formats and kinds of the user's data."""
+    return [*template_names(), *(name for entries in KINDS.values() for name in entries), *OWN_DATA]
 
 
 _trusted: set[str] = set()

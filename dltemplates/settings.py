@@ -111,10 +111,10 @@ class ImageSettings(SettingsTable):
     """Settings of images.
 
     Attributes:
-        size: `(height, width)` of the network's input in pixels. None keeps the images' size, if all have the same.
-        channels: 1 for grey, 3 for colour. None keeps the data's channels.
+        size: `(height, width)` of the network's input in pixels. `none` keeps the images' size, if all have the same.
+        channels: 1 for grey, 3 for colour. `none` keeps the data's channels.
         resize: `stretch` to the size, `crop` the centre to the same aspect ratio first, or `pad` with black.
-        bits: Bits that the values of 16-bit images use, such as 12 of a camera; the highest value becomes white. None
+        bits: Bits that the values of 16-bit images use, such as 12 of a camera; the highest value becomes white. `none`
             means 16.
         subfolders: For class folders that all have the same subfolders, which may be splits: `ask`, an error; or
             `merge`, so that a class has the images of all its subfolders.
@@ -160,8 +160,8 @@ class TableSettings(CsvSettings):
         columns: Kinds of columns by name, where the detected kind is wrong; `skip` leaves a column out. Numbers and
             dates of two meanings have the kinds `decimal_point`, `decimal_comma`, `day_first`, `month_first` and
             `year_first`.
-        min_frequency: A category with fewer training rows is rare: no file holds it, and all rare ones are one to
-            the network. By default 5.
+        min_frequency: A category with fewer training rows than this is rare. Files do not store its name, and all rare
+            categories share one embedding. Default: 5.
     """
 
     columns: dict[str, ColumnKind] = {}
@@ -384,7 +384,7 @@ class Step(SettingsTable):
     Attributes:
         value: Learning rate of the first epoch; by default the usual one of the optimizer.
         at: Epochs at which it changes.
-        factor: Factor at each of them.
+        factor: Factor of the learning rate at each epoch in `at`.
     """
 
     name: Literal["step"]
@@ -481,7 +481,7 @@ class TrainSettings(SettingsTable):
             compute once from each example, without augmentation.
         finetune_epochs: Number of passes after the training of the head in which the last blocks are trained, too.
             Batch normalization keeps its pretrained statistics.
-        finetune_learning_rate: Learning rate at their start; it falls to 0 by half a cosine.
+        finetune_learning_rate: Learning rate at the start of fine-tuning; it falls to 0 by half a cosine.
         batch_size: Number of examples per step.
         optimizer: `sgd`, `adagrad`, `rmsprop`, `adam` or `adamw`, with its options.
         learning_rate: A number, or a schedule: `constant`, `cosine`, `one_cycle` or `step`. Another optimizer than the
@@ -489,20 +489,21 @@ class TrainSettings(SettingsTable):
         weight_decay: L2 penalty: weight_decay / 2 times the squared norm of each kernel is added to the loss. Its
             gradient is weight_decay times the kernel, as in the papers.
         auxiliary_weight: Weight of each auxiliary classifier in the loss (Szegedy 2015: 0.3).
-        clip_norm: Largest norm of the gradients, over all variables; greater ones are scaled down. None does not clip.
+        clip_norm: Largest norm of the gradients, over all variables; greater ones are scaled down. `none` does not
+            clip.
         precision: Number type of the computation: `float32`, `mixed_bfloat16`, `mixed_float16` (with a loss scale), or
             `auto`: mixed_bfloat16 on GPUs that support it, else float32. Exports are float32.
         class_weight: `balanced` weights each class by the inverse of its frequency.
         augment: Random augmentation of the training images.
         layerwise_pretrain: Greedy layer-wise pretraining of the network's RBMs, or `none`. It has its own `epochs`.
         num_labeled: Number of training examples used with their labels, drawn by `dataset.split_seed`. The others are
-            used only in `layerwise_pretrain`. None uses all labels.
+            used only in `layerwise_pretrain`. `none` uses all labels.
         restore: Weights to keep: `best`, of the epoch with the best validation result, or `last`, for convex losses
             that converge.
         monitor: Validation result that chooses the best epoch and stops early: the `metric` of the task, such as
             accuracy, or the `loss`, which says more on few examples.
         early_stopping: Stop after this many validations without improvement of the monitored metric; without `steps`
-            there is one each epoch. None does not stop.
+            there is one each epoch. `none` does not stop.
         deterministic: Produce the same bits in every run on the same machine. If false, XLA compiles steps on a GPU.
         checkpoint_seconds: Least seconds between two checkpoints; 0 writes one after every step. If writing takes more
             than 2% of that time, checkpoints are written less often.
@@ -570,7 +571,8 @@ class ExportSettings(SettingsTable):
 
     Attributes:
         formats: Formats that `dlt export` writes by default.
-        max_drop: Largest allowed drop of the score: a number, or a percentage of the float score. None uses the task's.
+        max_drop: Largest allowed drop of the score: a number, or a percentage of the float score. `none` uses
+            the task's.
         input: Input type of int8 files: `uint8`, a camera's bytes, or `int8`, the bytes less 128.
         calibration: Number of training examples that calibrate the quantization of integer formats.
         string_inputs: Also write a variant to `exports/strings/` that takes a table's categories as text and looks up
@@ -578,7 +580,7 @@ class ExportSettings(SettingsTable):
     """
 
     formats: tuple[str, ...] = tuple(catalog.FORMATS)
-    max_drop: str | StrictFloat | None = None
+    max_drop: StrictFloat | str | None = None
     input: Literal["uint8", "int8"] = "uint8"
     calibration: Count = 256
     string_inputs: StrictBool = False

@@ -42,8 +42,8 @@ def test_a_summary_stands_alone_and_fits_80_columns(kind):
         ("dataset", "minst", r"^Unknown dataset. Received: 'minst'. Did you mean mnist"),
         ("task", "clasification", r"^Unknown task. Received: 'clasification'. Did you mean classification"),
         ("format", "tflite:int9", r"^Unknown format. Received: 'tflite:int9'. Did you mean tflite:int8 or "),
-        ("model", "zzz", r"^Unknown model. Received: 'zzz'. There are: \w+, .*convnet, .*lenet5, .*mlp, .*\w\.$"),
-        ("model", "", r"^Unknown model. Received: ''. There are: "),
+        ("model", "zzz", r"^Unknown model. Received: 'zzz'. For the names, run `dlt list models`\.$"),
+        ("format", "", r"^Unknown format. Received: ''. There are: .*, saved_model, tflite:dynamic, .*\w\.$"),
     ],
 )
 def test_an_unknown_name_raises_with_the_nearest_or_all_names(kind, name, message):
@@ -53,8 +53,8 @@ def test_an_unknown_name_raises_with_the_nearest_or_all_names(kind, name, messag
 
 def test_a_caller_can_pass_its_own_names():
     catalog.check_name("template", "mine", ["mine"])
-    with pytest.raises(ValueError, match=r"Unknown template. Received: 'yours'. There are: mine"):
-        catalog.check_name("template", "yours", ["mine"])
+    with pytest.raises(ValueError, match=r"Unknown template. Received: 'yours'. There are: mine\.$"):
+        catalog.check_name("template", "yours", ["mine", "mine"])
 
 
 def test_load_refuses_an_unknown_name():
@@ -89,6 +89,14 @@ def test_measured_results_are_read_from_template_comments(monkeypatch):
     monkeypatch.setattr(catalog, "template_names", lambda: list(texts))
     monkeypatch.setattr(catalog, "template_text", texts.get)
     assert catalog.measured("lenet5") == {"a": ["0.9 test, seed 0.", "with --set a=b: 0.8."], "b": []}
+
+
+@pytest.mark.parametrize("name", ["table_classification", "table_regression", "series_forecasting"])
+def test_templates_for_your_own_data_show_their_measured_results(name):
+    model = tomllib.loads(catalog.template_text(name))["model"]["name"]
+    (result,) = catalog.measured(model)[name]
+    assert result.count(";") >= 2
+    assert result.endswith(".")
 
 
 def test_every_measured_result_is_found():

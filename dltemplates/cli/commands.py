@@ -66,8 +66,9 @@ def dlt(context: click.Context, debug: bool) -> None:
     Start with: dlt run resnet8_digits
 
     \b
-    Complete names with the Tab key, in bash:
-    eval "$(_DLT_COMPLETE=bash_source dlt)"
+    Complete names with the Tab key:
+    bash: eval "$(_DLT_COMPLETE=bash_source dlt)"
+    zsh:  eval "$(_DLT_COMPLETE=zsh_source dlt)"
     """
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
@@ -84,7 +85,10 @@ def list_command(kind: str, as_json: bool) -> None:
         rows: dict[str, Any] = {str(run.path): run.describe() for run in list_runs()}
         if not rows:
             click.echo("no runs in saved_models/; start one with `dlt run resnet8_digits`", err=True)
-        out.show(rows, as_json)
+        if as_json:
+            out.show(rows, True)
+        else:
+            listing.show_runs(rows)
     elif kind in ("templates", "datasets"):
         overview, show = {
             "templates": (catalog.template_overview, listing.show_templates),
@@ -162,11 +166,12 @@ def new(file: Path | None, template: str | None, overwrite: bool) -> None:
     if file.exists() and not overwrite:
         raise ValueError(f"The file must be new. Received: {file}, which exists. Add --overwrite.")
     atomic_write(file, new_template(template, str(file)))
-    click.echo(f"wrote {file}. Edit it, then run `dlt train {file}`")
+    data = " --data PATH" if catalog.template_overview()[template]["needs"] == "your data" else ""
+    click.echo(f"wrote {file}. Edit it, then: dlt run {file}{data}")
 
 
 @dlt.command()
-@click.argument("name", metavar="MODEL|TEMPLATE")
+@click.argument("name", metavar="MODEL|TEMPLATE", shell_complete=parse.complete_name)
 @click.option("--input-shape", metavar="H,W,C", help="Input shape, such as 32,32,3. Default: the paper's.")
 @click.option(
     "--classes",

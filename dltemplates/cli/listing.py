@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ import click
 
 from dltemplates import catalog
 
+WIDTH = 80
 GROUPS = {"images": "Images", "tables": "Tables", "series": "Series", "generative": "Generators and autoencoders"}
 METRICS = {
     "roc_auc": "AUC",
@@ -23,7 +25,8 @@ SHARES = ("accuracy", "AUC")
 TEMPLATE_COLUMNS = ("template", "learns", "needs", "min", "score")
 NOTES = (
     "min: minutes of training on two CPU cores. score: on the test split; accuracy,",
-    "unless it has a name. -: not measured. Start one: dlt run resnet8_digits",
+    "unless it has a name. -: not measured, or it depends on your data.",
+    "Start one: dlt run resnet8_digits",
 )
 DATASET_NOTE = "Use one with --data: dlt run convnet_folder --data photographs"
 
@@ -47,6 +50,17 @@ def show_datasets() -> None:
         width = max(len(name) for name in rows)
         _print_table(title, (f"{'dataset':{width}}", "needs    ", "content"), cells)
     click.echo(DATASET_NOTE)
+
+
+def show_runs(rows: dict[str, str]) -> None:
+    """Print the runs: each in one line, or where that is too long, its description below its path."""
+    width = max(map(len, rows), default=0)
+    for path, description in rows.items():
+        line = f"{path:{width}}  {description}"
+        if len(line) > WIDTH:
+            lines = textwrap.wrap(description, WIDTH - 2, break_long_words=False, break_on_hyphens=False)
+            line = "\n  ".join([path, *lines])
+        click.echo(line)
 
 
 def _grouped(rows: dict[str, dict[str, Any]]) -> Iterator[tuple[str, list[str]]]:

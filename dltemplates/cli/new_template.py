@@ -86,11 +86,12 @@ def _table(model: type[BaseModel], path: str, given: dict[str, Any], kind: str) 
         elif setting.tables and not path:
             inner.append((key, tables_named(setting, None)))
         elif setting.tables and setting.default is not REQUIRED and not given.get(key):
-            if key != "augment" or kind == "images":
+            # `layerwise_pretrain` is for networks of RBMs, and their template sets it.
+            if key != "layerwise_pretrain" and (key != "augment" or kind == "images"):
                 yield from _comments(f"{key}.", setting)
         elif key in given:
             yield _line(key, given[key], setting)
-        elif setting.default is not REQUIRED:
+        elif setting.default is not REQUIRED and (key != "target" or kind != "images"):
             yield _line(key, _default(setting), setting, comment=True)
     if path in ("task", "model"):
         yield from _options(path, given)
@@ -103,8 +104,13 @@ def _table(model: type[BaseModel], path: str, given: dict[str, Any], kind: str) 
 
 def _comments(prefix: str, setting: Setting) -> Iterator[str]:
     """Yield the options of a table that is not set, each with its path from the table around it."""
+    path = prefix[:-1]
+    if setting.default is None and path not in KINDS:  # any of its options would switch it on
+        key, option = next(iter(settings_of(setting.tables[0]).items()))
+        yield f"{f'# {path} = {_toml({key: _default(option)})}':{WIDTH}}  # off by default"
+        return
     if default_of(setting):  # another value beside it would lose this one
-        yield _line(prefix[:-1], default_of(setting), setting, comment=True)
+        yield _line(path, default_of(setting), setting, comment=True)
         return
     for key, inner in settings_of(setting.tables[0]).items():
         if inner.tables:
@@ -140,7 +146,9 @@ def _line(key: str, value: Any, setting: Setting, *, comment: bool = False) -> s
     text = f"{'# ' if comment else ''}{key} = {_toml(value)}"
     meaning = re.split(r"\. (?=[A-Z`])", setting.meaning)[0].rstrip(".")
     if comment and value == "none" and setting.default is None:
-        meaning = f"or {allowed(setting.kind, setting.range)}: {meaning[0].lower()}{meaning[1:]}"
+        meaning = f"none, or {allowed(setting.kind, setting.range)}: {meaning[0].lower()}{meaning[1:]}"
+    elif comment and setting.example:
+        meaning = f"an example: {meaning[0].lower()}{meaning[1:]}"
     return f"{text:{WIDTH}}  # {meaning}" if meaning else text
 
 

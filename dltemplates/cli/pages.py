@@ -8,10 +8,16 @@ from typing import Any
 import click
 
 from dltemplates import catalog
-from dltemplates.cli import docstrings
+from dltemplates.cli import docstrings, parse
 from dltemplates.cli import output as out
 
 WIDTH = 100  # characters in a readable line
+OWN_EXAMPLES = {  # of `catalog.OWN_DATA`
+    "folder": "photographs",
+    ".npz": "images.npz",
+    ".csv table": "customers.csv",
+    ".csv series": "sales.csv",
+}
 SECTIONS = ("Args:", "Returns:", "Raises:")  # of a docstring, for programmers
 
 
@@ -22,15 +28,20 @@ def gather(name: str) -> dict[str, Any]:
         ValueError: If the name is unknown.
     """
     kinds = [kind for kind, entries in catalog.KINDS.items() if name in entries]
+    if own := catalog.OWN_DATA.get(name):
+        example = parse.template_for(own.group, OWN_EXAMPLES[name])
+        return {"name": name, "kind": "data", "summary": own.summary, "example": example}
     if name in catalog.template_names():
         return {"name": name, "kind": "template", "text": catalog.template_text(name).rstrip()}
     if not kinds:
         from dltemplates.cli import setting_pages  # loads pydantic
+        from dltemplates.template import find_setting
 
         if page := setting_pages.page(name):
             return page
-        known = [*catalog.template_names(), *(key for entries in catalog.KINDS.values() for key in entries)]
-        catalog.check_name("name", name, [*known, *setting_pages.names()])
+        if path := find_setting(name):
+            raise ValueError(f"Unknown name. Received: {name!r}. Did you mean {path}?")
+        catalog.check_name("name", name, [*catalog.known_names(), *setting_pages.names()])
     kind = kinds[0]
     if kind == "format":
         return {"name": name, "kind": kind, "summary": catalog.FORMATS[name].summary}
@@ -48,6 +59,8 @@ def show(page: dict[str, Any]) -> None:
             click.echo(page["text"])
         case "format":
             click.echo(f"{page['name']}: {page['summary']}")
+        case "data":
+            click.echo(f"{page['name']}: {page['summary']}\nExample: {page['example']}")
         case "model":
             out.render(_model_page(page))
         case "settings":

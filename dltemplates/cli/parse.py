@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import re
+import shlex
 import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -91,9 +92,11 @@ def complete_template(context: click.Context, parameter: click.Parameter, incomp
 
 
 def complete_name(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Return the names of the catalog that a word may become, for the shell."""
-    names = [*catalog.template_names(), *(name for entries in catalog.KINDS.values() for name in entries)]
-    return [CompletionItem(name) for name in sorted(names) if name.startswith(incomplete)]
+    """Return the names of the catalog, and the settings, that a word may become, for the shell."""
+    from dltemplates.cli import setting_pages  # loads pydantic
+
+    known = [*catalog.known_names(), *setting_pages.names()]
+    return [CompletionItem(name) for name in sorted(set(known)) if name.startswith(incomplete)]
 
 
 def renamed_flag(old: str, new: str) -> Callable[[Any], Any]:
@@ -177,41 +180,40 @@ def classes(count: int) -> int:
     return count
 
 
-FIRST_CHOICE = {  # templates for data of a kind; the first one that this version has
-    "images": ("transfer_folder", "convnet_folder"),
-    "tables": ("table_classification", "mlp_adult"),
-    "series": ("series_forecasting", "lstm_sunspots"),
+FIRST_CHOICE = {  # template to try on data of a kind
+    "images": "transfer_folder",
+    "tables": "table_classification",
+    "series": "series_forecasting",
 }
 
 
-def template_for(kind: str, data: str) -> str:
+def template_for(kind: str, data: str, target: str = "COLUMN") -> str:
     """Return a command for data of a kind: `images`, `tables` or `series`."""
-    name = next(name for name in FIRST_CHOICE[kind] if name in catalog.template_files())
-    column = " --set dataset.target=COLUMN" if kind != "images" else ""
-    return f"dlt run {name} --data {data}{column}"
+    column = f" --set {shlex.quote(f'dataset.target={target}')}" if kind != "images" else ""
+    return f"dlt run {FIRST_CHOICE[kind]} --data {shlex.quote(data)}{column}"
 
 
 def check_is_template(name: str) -> None:
-    """Raise a `ValueError` if data or a run stands where a template is due."""
+    """Raise a `ValueError` if data or a run is in the place of a template."""
     path = Path(name)
     if name in catalog.template_files() or path.suffix == ".toml" or not path.exists():
         return
     if (path / "template.toml").is_file():
         raise ValueError(
-            f"A template is due, not a run. Received: {name}. Try `dlt run {path / 'template.toml'}`, or to continue "
+            f"Expected a template, not a run. Received: {name}. Try `dlt run {path / 'template.toml'}`, or to continue "
             f"it `dlt run {path / 'template.toml'} --resume -o {name}`."
         )
     if kind := _kind_of_data(path):
-        raise ValueError(f"A template is due before the data. Received: {name}. Try `{template_for(kind, name)}`.")
+        raise ValueError(f"A template comes before the data. Received: {name}. Try `{template_for(kind, name)}`.")
 
 
-def check_data_fits(name: str, data: Any, settings: Iterable[str]) -> None:
+def check_data_fits(name: str, data: Any, settings: Mapping[str, Any]) -> None:
     """Raise a `ValueError` if the data is of another kind than a ready template is for.
 
     Args:
         name: The template, as given.
         data: The data, as given; None for the template's.
-        settings: Paths of the given settings. One for the kind of data shows that the user knows it.
+        settings: The given settings by path. One for the kind of data shows that the user knows it.
     """
     group = catalog.template_groups().get(name)
     kind = _kind_of_data(Path(data)) if isinstance(data, str) and data not in catalog.DATASETS else None
@@ -225,9 +227,8 @@ def check_data_fits(name: str, data: Any, settings: Iterable[str]) -> None:
     else:
         return
     wanted = {"tables": "a table", "series": "a series"}.get(group, "images")
-    raise ValueError(
-        f"Template {name} is for {wanted}. Received: {data}, {received}. Try `{template_for(kind, str(data))}`."
-    )
+    command = template_for(kind, str(data), str(settings.get("dataset.target", "COLUMN")))
+    raise ValueError(f"Template {name} is for {wanted}. Received: {data}, {received}. Try `{command}`.")
 
 
 OF_KIND = ("dataset.images", "dataset.table", "dataset.series")

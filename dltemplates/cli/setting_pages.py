@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -152,10 +153,14 @@ def _describe(annotation: Any, metadata: Iterable[Any] = ()) -> tuple[str, str]:
     match get_origin(annotation):
         case origin if origin in (Union, UnionType):
             described = [_describe(part, metadata) for part in arguments]
-            return " or ".join(type_ for type_, _ in described), "; ".join(filter(None, (r for _, r in described)))
+            if len(described) == 1:
+                return described[0]
+            comma = "," if any(part_range for _, part_range in described) else ""
+            return f"{comma} or ".join(allowed(*part) for part in described), ""
         case origin if origin is Literal:
             words = [{"\t": "tab"}.get(value, str(value)) for value in arguments]
-            return CHOICE, (" " if "," in words else ", ").join(words)
+            are_words = all(re.fullmatch(r"\w+", word) for word in words)
+            return CHOICE, ", ".join(words if are_words else map(json.dumps, words))
         case origin if origin is tuple:
             type_, range_ = _describe(arguments[0])
             count = "" if arguments[-1] is Ellipsis else f"{len(arguments)} "
@@ -235,7 +240,8 @@ def how_to_set(page: dict[str, Any]) -> str:
     """Return a sentence that says how to write the settings of a page."""
     if not page["path"]:
         return ""
-    key, row = next(iter(page["settings"].items()), ("name", {"default": "..."}))
+    optional = (item for item in page["settings"].items() if item[1]["default"] != REQUIRED)
+    key, row = next(optional, ("name", {"default": "..."}))
     default = row["default"]
     is_number = isinstance(default, (int, float)) and not isinstance(default, bool)
     name = f' with name = "{page["choice"]}"' if page["choice"] else ""

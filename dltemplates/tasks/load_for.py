@@ -35,7 +35,7 @@ from dltemplates.datasets.tables.source import TableSource
 from dltemplates.datasets.whole import add_missing_splits
 from dltemplates.features import Image
 from dltemplates.runs import Run
-from dltemplates.settings import AUTO, NO_DATASET, DatasetSettings, Named
+from dltemplates.settings import ARRAYS, AUTO, NO_DATASET, DatasetSettings, Named
 from dltemplates.tasks.serving.contract import Contract
 from dltemplates.tasks.task import Task, check_data, make_task, task_class
 from dltemplates.template import Template
@@ -98,7 +98,8 @@ def load_for(
         copies = without_empty_splits(copies, read.groups, trained)
     rest = read if is_kept else read.without(copies)
     loaded, hashes = read.dataset if whole else rest.dataset, rest.hashes
-    check_data(named.name, task_class(named, from_file=is_file), loaded.spec)
+    path = None if is_file or data.name == ARRAYS else data.name
+    check_data(named.name, task_class(named, from_file=is_file), loaded.spec, path)
     task = make_task(named, loaded.spec, from_file=is_file)
     dataset = task.adapt(_with_all(loaded) if whole else loaded)
     if not whole:

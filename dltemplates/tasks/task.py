@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
@@ -360,13 +361,14 @@ def probabilities_feature(classes: tuple[str, ...]) -> Probabilities:
     )
 
 
-def check_data(name: str, task: type[Task], spec: DatasetSpec) -> None:
+def check_data(name: str, task: type[Task], spec: DatasetSpec, data: str | None = None) -> None:
     """Check that a task can use the inputs and targets of a dataset.
 
     Args:
         name: The task's name in the template.
         task: Its class.
         spec: The spec of the data, as it was loaded.
+        data: Name or path of the data, for the command in an error.
 
     Raises:
         ValueError: If it cannot.
@@ -378,6 +380,8 @@ def check_data(name: str, task: type[Task], spec: DatasetSpec) -> None:
     elif targets and targets != tuple(value.kind for value in spec.targets):
         rule, received = f"targets of kind {', '.join(f'`{kind}`' for kind in targets)}", spec.targets
         setting = _setting_for_target(targets[0], spec.targets[0])
+        if not setting and data and (message := _wrong_target(name, spec.targets[0], data)):
+            raise ValueError(message)
     else:
         return
     shown = ", ".join(f"`{value.name}` of kind `{value.kind}`" for value in received)
@@ -399,14 +403,29 @@ def _setting_for_inputs(kinds: tuple[str, ...], inputs: tuple[Feature, ...]) -> 
 
 def _setting_for_target(kind: str, target: Feature) -> str:
     """Return the setting that makes a table's column a target of such a kind, as the end of a message."""
-    other = {"class": "category", "number": "number"}.get(kind)
-    if not (other and isinstance(target, ClassId | Number) and target.columns):
+    if not (kind == "number" and isinstance(target, ClassId) and target.columns):
         return ""
     from dltemplates.datasets.tables.columns import are_numbers  # imports pandas, which most commands do not need
 
-    if other == "number" and not are_numbers(classes_of(target)):
+    if not are_numbers(classes_of(target)):
         return ""
-    return f"; or set the kind of the column, --set dataset.table.columns.{target.columns[0].name}={other}"
+    return f"; or set the kind of the column, --set dataset.table.columns.{target.columns[0].name}=number"
+
+
+def _wrong_target(task: str, target: Feature, data: str) -> str:
+    """Return the message for text in a regression or numbers in a classification of a table; empty for other tasks."""
+    match task, target:
+        case "regression", ClassId(columns=[column, *_]):
+            rule, content, template = "numbers", "text", "table_classification"
+        case "classification", Number(columns=[column, *_]):
+            rule, content, template = "classes", "numbers", "table_regression"
+        case _:
+            return ""
+    setting = shlex.quote(f"dataset.target={column.name}")
+    return (
+        f"Task {task} predicts {rule}. Received: {column.name}, which has {content}. "
+        f"Try `dlt run {template} --data {shlex.quote(data)} --set {setting}`."
+    )
 
 
 def make_task(settings: Named, spec: IOSpec, *, from_file: bool = False) -> Task:

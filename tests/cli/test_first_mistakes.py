@@ -62,14 +62,18 @@ MISTAKES = {
         "not a model. Received: vgg16. Try `dlt run vgg16_folder --data PATH`",
     ),
     "a model for a new template": (["new", "mine.toml", "--from", "lenet5"], "not a model.*`dlt run lenet5_mnist`"),
-    "images in place of a template": (["run", "photographs"], "before the data.*Try `dlt run \\w+ --data photographs`"),
+    "images in place of a template": (
+        ["run", "photographs"],
+        "A template comes before the data.*Try `dlt run transfer_folder --data photographs`",
+    ),
     "a table in place of a template": (
         ["train", "people.csv"],
-        "before the data. Received: people.csv. Try `dlt run \\w+ --data people.csv --set dataset.target=COLUMN`",
+        "A template comes before the data. Received: people.csv. "
+        "Try `dlt run table_classification --data people.csv --set dataset.target=COLUMN`",
     ),
     "a run in place of a template": (
         ["run", "saved_models/small"],
-        "not a run.*Try `dlt run saved_models/small/template.toml`",
+        "Expected a template, not a run.*Try `dlt run saved_models/small/template.toml`",
     ),
     "no template": (["run"], "Missing argument.*`dlt list` names the templates. Try `dlt run resnet8_digits`"),
     "a setting without its table": (
@@ -96,6 +100,15 @@ MISTAKES = {
         ["train", "convnet_folder", "--data", "people.csv"],
         "Template convnet_folder is for images. Received: people.csv, a table. Try `dlt run \\w+ --data people.csv",
     ),
+    "an image template on a table with a target": (
+        ["train", "convnet_folder", "--data", "people.csv", "--set", "dataset.target=city"],
+        "Try `dlt run table_classification --data people.csv --set dataset.target=city`",
+    ),
+    "a regression of text": (
+        ["train", "table_regression", "--data", "people.csv", "--set", "dataset.target=city"],
+        "Task regression predicts numbers. Received: city, which has text. "
+        "Try `dlt run table_classification --data people.csv --set dataset.target=city`",
+    ),
     "no run to evaluate": (["evaluate", "nothere"], "must exist. Received: nothere. `dlt list runs` names"),
     "a run's name without its folder": (["evaluate", "small"], "Received: small. Did you mean saved_models/small\\?"),
     "no run to predict": (["predict", "smal", "1.jpg"], "Received: smal. Did you mean saved_models/small"),
@@ -110,7 +123,10 @@ MISTAKES = {
     "a template without a command": (["lenet5_mnist"], "A command comes before a template.*`dlt run lenet5_mnist`"),
     "a name without a command": (["lenet5"], "A command comes before a name.*`dlt show lenet5`"),
     "a command of nothing": (["help", "trian"], "No such command 'trian'"),
-    "a name of nothing": (["show", "train.epoch"], "Unknown name.*Did you mean train.epochs"),
+    "a name of nothing": (["show", "train.epoch"], "Unknown name.*Did you mean train.epochs\\?"),
+    "a usual name of a setting": (["show", "lr"], "Unknown name. Received: 'lr'. Did you mean train.learning_rate\\?$"),
+    "nearly a setting": (["show", "epoch"], "Unknown name. Received: 'epoch'. Did you mean train.epochs\\?$"),
+    "a name like no other": (["show", "qqq"], "Received: 'qqq'. `dlt list` and `dlt show template` have the names.$"),
 }
 
 
@@ -189,13 +205,52 @@ def test_help_and_version_are_commands_too(here, capsys):
 
 @pytest.mark.parametrize(
     ("words", "expected"),
-    [("dlt tra", "train"), ("dlt run resnet8", "resnet8_digits"), ("dlt show googlen", "googlenet_cifar10")],
+    [
+        ("dlt tra", "train"),
+        ("dlt run resnet8", "resnet8_digits"),
+        ("dlt show googlen", "googlenet_cifar10"),
+        ("dlt show trai", "train.epochs"),
+        ("dlt show ada", "adam"),
+        ("dlt build res", "resnet50"),
+    ],
 )
 def test_the_shell_completes_commands_and_names(words, expected):
     place = str(len(words.split()) - 1)
     done = run_dlt(_DLT_COMPLETE="bash_complete", COMP_WORDS=words, COMP_CWORD=place)
     assert f"plain,{expected}" in done.stdout.splitlines()
     assert "_dlt_completion" in run_dlt(_DLT_COMPLETE="bash_source").stdout
+
+
+def test_the_help_has_the_completion_of_bash_and_zsh(here, capsys):
+    assert cli.main(["--help"]) == 0
+    out = capsys.readouterr().out
+    for shell in ("bash", "zsh"):
+        assert re.search(rf'{shell}: +eval "\$\(_DLT_COMPLETE={shell}_source dlt\)"\n', out)
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("folder", "dlt run transfer_folder --data photographs"),
+        (".npz", "dlt run transfer_folder --data images.npz"),
+        (".csv table", "dlt run table_classification --data customers.csv --set dataset.target=COLUMN"),
+        (".csv series", "dlt run series_forecasting --data sales.csv --set dataset.target=COLUMN"),
+    ],
+)
+def test_the_users_own_kinds_of_data_have_a_page(here, capsys, name, command):
+    assert name in catalog.OWN_DATA
+    assert cli.main(["show", name]) == 0
+    assert capsys.readouterr().out == f"{name}: {catalog.OWN_DATA[name].summary}\nExample: {command}\n"
+
+
+@pytest.mark.parametrize(
+    ("template", "command"),
+    [("resnet8_digits", "dlt run mine.toml"), ("table_regression", "dlt run mine.toml --data PATH")],
+)
+def test_a_new_template_comes_with_the_command_to_run_it(here, capsys, template, command):
+    assert cli.main(["new", "mine.toml", "--from", template]) == 0
+    assert capsys.readouterr().out == f"wrote mine.toml. Edit it, then: {command}\n"
+    assert "Measured" not in (here / "mine.toml").read_text()
 
 
 def test_fewer_examples_than_a_batch_lower_it_and_resume_keeps_it(here, capsys):

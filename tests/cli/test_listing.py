@@ -3,6 +3,7 @@
 import json
 import re
 import tomllib
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
@@ -27,13 +28,26 @@ def test_a_list_fits_80_columns(kind):
     assert max(map(len, run("list", kind).splitlines())) <= 80
 
 
+def test_a_list_of_runs_fits_80_columns(monkeypatch):
+    short = "mlp on iris, done, test accuracy 0.9000"
+    long = "mlp on customers.csv, predicts churned, done, test accuracy 0.8750, 14 of 16, 0.64 to 0.97"
+    runs = {"saved_models/table_classification": long, "saved_models/iris": short}
+    listed = [SimpleNamespace(path=path, describe=lambda text=text: text) for path, text in runs.items()]
+    monkeypatch.setattr("dltemplates.runs.list_runs", lambda: listed)
+    out = run("list", "runs")
+    assert max(map(len, out.splitlines())) <= 80
+    assert " ".join(out.split()) == " ".join(f"{path} {text}" for path, text in runs.items())
+    assert len(out.splitlines()) == 4
+    assert json.loads(run("list", "runs", "--json")) == runs
+
+
 def test_templates_are_grouped_with_what_they_learn_need_take_and_reach():
     out = run("list")
     titles = [line for line in out.splitlines() if line in listing.GROUPS.values()]
     assert titles == list(listing.GROUPS.values())
     lines = {line.split()[0]: line.split() for line in out.splitlines() if line.split()[:1]}
     assert lines["resnet8_digits"][1:] == ["digits", "nothing", "<1", "0.997"]
-    assert lines["lstm_sunspots"][-3:] == ["2", "MAE", "18.6"]
+    assert lines["lstm_sunspots"][-3:] == ["<1", "MAE", "18.5"]
     assert lines["convnet_folder"][1:] == ["your", "images", "your", "data", "-", "-"]
     assert lines["dfn_california_housing"][-2:] == ["MAE", "32,963"]
     assert set(OVERVIEW) < set(lines)

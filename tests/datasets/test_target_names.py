@@ -1,5 +1,7 @@
 """The column to predict: named, of a usual name, or an error that lists the columns."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -76,8 +78,17 @@ def test_a_regression_takes_whole_numbers_and_a_target_is_described(people, task
 
 
 def test_a_regression_of_words_is_refused_with_the_task_that_fits(people):
-    with pytest.raises(ValueError, match=r"Task regression needs targets of kind `number`\. Received: .*`class`"):
+    command = re.escape(f"`dlt run table_classification --data {people} --set dataset.target=rich`")
+    expected = rf"Task regression predicts numbers\. Received: rich, which has text\. Try {command}\.$"
+    with pytest.raises(ValueError, match=expected):
         load_data(DatasetSettings(name=people, target="rich"), "regression")
+
+
+def test_a_classification_of_decimals_is_refused_with_the_task_that_fits(people):
+    command = re.escape(f"`dlt run table_regression --data {people} --set dataset.target=height`")
+    expected = rf"Task classification predicts classes\. Received: height, which has numbers\. Try {command}\.$"
+    with pytest.raises(ValueError, match=expected):
+        load_data(DatasetSettings(name=people, target="height"), "classification")
 
 
 def test_classes_that_the_user_chose_are_no_numbers(people):

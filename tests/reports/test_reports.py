@@ -1,10 +1,14 @@
+import re
 import shutil
+from pathlib import Path
+from typing import get_args
 
 import pytest
 
-from dltemplates.deploy.report import ExportReport, FormatResult, SplitCheck
+from dltemplates.deploy.report import ExportReport, FormatResult, SplitCheck, Verdict
 from dltemplates.figures.captions import CAPTIONS
 from dltemplates.figures.run import attempt, curves_figure
+from dltemplates.reports import report
 from dltemplates.reports.compare import compare
 from dltemplates.reports.report import template_text, travelling_values, write_report
 from dltemplates.runs import Run
@@ -253,6 +257,16 @@ def test_each_figure_has_an_alternative_text_and_the_page_a_language_and_a_main_
     assert page.count("<main>") == page.count("</main>") == 1
     assert 'alt="Confusion matrix of run. Rows are true classes' in page
     assert page.count("<img ") == page.count('alt="') - page.count('alt=""')
+
+
+def test_tables_that_scroll_are_named_regions_and_each_verdict_has_a_colour():
+    html = (Path(report.__file__).parent / "report.html").read_text(encoding="utf-8")
+    tables = re.findall(r'<div class="wide"[^>]*>', html)
+    assert len(tables) == 3
+    for table in tables:
+        assert re.search(r'tabindex="0" role="region" aria-label="Table of [^"]+"', table), table
+    for verdict in get_args(Verdict):
+        assert f".{verdict.split()[0]}" in html.partition("</style>")[0], verdict
 
 
 def test_exported_files_are_links(run):

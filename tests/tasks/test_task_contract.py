@@ -366,7 +366,7 @@ def test_a_task_refuses_unsuitable_data(kinds, tmp_path, task, kind):
         rule, received = "Task parity", "a training for parity"
     else:
         values = "|".join(f"`{name}` of kind `{value}`" for name, value in kinds[kind].values.items())
-        rule, received = f"Task {task} needs", f"({values})"
+        rule, received = f"Task {task} (needs|predicts)", f"({values}|{kinds[kind].target}, which has)"
     with pytest.raises(ValueError, match=rf"^{rule} .* Received: .*{received}.*\. [A-Z]\w+ .*\.$") as refused:
         dlt.train(template(task, kinds[kind]), output=tmp_path / "run")
     assert "\n" not in str(refused.value)
