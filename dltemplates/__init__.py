@@ -4,7 +4,7 @@ The Python API has the same names as the command line:
 
     import dltemplates as dlt
 
-    run = dlt.train("resnet8_digits")  # or dlt.train("convnet_folder", data="photographs")
+    run = dlt.train("resnet8_digits")  # or dlt.train("transfer_folder", data="photographs")
     run.scores, run.history, run.figures()
     report = dlt.export(run)
     dlt.evaluate(run.exports_path / report.result("tflite:int8").file)

@@ -57,7 +57,7 @@ def evaluate(path: Run | str | Path, *, data: Any = None, split: str = "test", t
     """Evaluate a run or an exported file on a split.
 
         dlt.evaluate(run)["scores"]
-        dlt.evaluate("convnet_folder-int8.tflite", data="photographs", split="all")
+        dlt.evaluate("transfer_folder-int8.tflite", data="photographs", split="all")
 
     TFLite and ONNX files run without TensorFlow, unless the task's evaluator is a run.
 

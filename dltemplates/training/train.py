@@ -56,8 +56,8 @@ def train(
     """Train a template, or resume an interrupted training.
 
         run = dlt.train("mlp_digits")
-        run = dlt.train("convnet_folder", data="photographs")
-        run = dlt.train("mlp_adult", data=(features, labels))
+        run = dlt.train("transfer_folder", data="photographs")
+        run = dlt.train("table_classification", data=(features, labels))
 
     Args:
         template: A template, its name, or the path of its file.

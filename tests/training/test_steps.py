@@ -144,7 +144,7 @@ def test_steps_and_epochs_take_the_place_of_each_other():
     assert load_template(SHORT).train.steps is None
     template = parse_template({"task": "classification", "model": "mlp", "train": {"steps": 7}})
     assert (template.train.epochs, template.train.steps) == (None, 7)
-    assert "epochs" not in template.to_toml()
+    assert "\nepochs" not in template.to_toml()
     both = {"task": "classification", "model": "mlp", "train": {"steps": 7, "epochs": 3}}
     with pytest.raises(ValueError, match=r"`epochs` and `steps` exclude each other. Received: epochs 3 and steps 7"):
         parse_template(both)
