@@ -414,17 +414,20 @@ def _setting_for_target(kind: str, target: Feature) -> str:
 
 def _wrong_target(task: str, target: Feature, data: str) -> str:
     """Return the message for text in a regression or numbers in a classification of a table; empty for other tasks."""
+    other = ""
     match task, target:
         case "regression", ClassId(columns=[column, *_]):
             rule, content, template = "numbers", "text", "table_classification"
         case "classification", Number(columns=[column, *_]):
             rule, content, template = "classes", "numbers", "table_regression"
+            kind = shlex.quote(f"dataset.table.columns.{column.name}=category")
+            other = f"; or, if each number is a class, add --set {kind}"
         case _:
             return ""
     setting = shlex.quote(f"dataset.target={column.name}")
     return (
         f"Task {task} predicts {rule}. Received: {column.name}, which has {content}. "
-        f"Try `dlt run {template} --data {shlex.quote(data)} --set {setting}`."
+        f"Try `dlt run {template} --data {shlex.quote(data)} --set {setting}`{other}."
     )
 
 
