@@ -130,9 +130,9 @@ def test_the_history_holds_both_terms_of_the_bound(vae_run):
 
 def test_the_bound_is_a_score_of_every_split(vae_run):
     scores, row = vae_run.record.scores, vae_run.history_rows()[vae_run.record.best_epoch - 1]
-    assert list(scores["test"]) == ["loss", "reconstruction", "kl", "mse", "psnr"]
+    assert list(scores["test"]) == ["negative_elbo", "reconstruction", "kl", "mse", "psnr"]
     for split in ("validation", "test"):
-        assert scores[split]["loss"] == pytest.approx(scores[split]["reconstruction"] + scores[split]["kl"])
+        assert scores[split]["negative_elbo"] == pytest.approx(scores[split]["reconstruction"] + scores[split]["kl"])
         assert scores[split]["kl"] == pytest.approx(row["val_kl"], rel=0.2)
     for name, close in (("kl", 1e-4), ("reconstruction", 0.05)):  # depends on random latent vectors
         assert scores["validation"][name] == pytest.approx(row[f"val_{name}"], rel=close)
