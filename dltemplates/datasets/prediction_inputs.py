@@ -54,19 +54,13 @@ def read_inputs(first: Feature, reference: IOSpec, user_inputs: Sequence[str | P
     Raises:
         ValueError: If there is no input, or a named input is unreadable.
     """
-    from dltemplates.datasets.tables.row_inputs import read_cells, read_rows
+    from dltemplates.datasets.tables.row_inputs import read_rows
 
-    rows = [
-        (*row, cells)
-        for text in user_inputs
-        for row, cells in zip(
-            read_rows(text, reference.inputs, reference=reference), read_cells(text, reference=reference), strict=True
-        )
-    ]
+    rows = [row for text in user_inputs for row in read_rows(text, reference.inputs, reference=reference)]
     if not rows:
         raise ValueError("There must be a row to predict. Received: none. Name a CSV file, or write a row.")
-    for name, arrays, unknown, cells in rows:
-        yield PredictionInput(name, arrays, {"unknown": unknown} if unknown else {}, cells)
+    for row in rows:
+        yield PredictionInput(row.name, row.arrays, {"unknown": row.unknown} if row.unknown else {}, row.cells)
 
 
 @read_inputs.register

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,10 +18,24 @@ from dltemplates.datasets.tables.csv_file import read_csv
 from dltemplates.datasets.tables.csv_text import SEPARATORS
 from dltemplates.features import Column, Feature, Number, WithColumns, columns_of
 
-Example = tuple[str, dict[str, np.ndarray], list[str]]
+
+class Row(NamedTuple):
+    """One row of a user.
+
+    Attributes:
+        name: Its name for the user.
+        arrays: The inputs by name, each (1, ...).
+        unknown: The columns with an unknown category.
+        cells: The cells of a CSV file as text, by column; of a typed row, none.
+    """
+
+    name: str
+    arrays: dict[str, np.ndarray]
+    unknown: list[str]
+    cells: dict[str, str]
 
 
-def read_rows(text: str | Path, values: Sequence[Feature], *, reference: IOSpec | None = None) -> list[Example]:
+def read_rows(text: str | Path, values: Sequence[Feature], *, reference: IOSpec | None = None) -> list[Row]:
     """Read rows as the inputs of a network.
 
     Args:
@@ -28,9 +43,6 @@ def read_rows(text: str | Path, values: Sequence[Feature], *, reference: IOSpec 
             values in the order of the training table. Another separator than the comma may separate them.
         values: The network's inputs.
         reference: Spec or contract of the network.
-
-    Returns:
-        For each row its name, its inputs by name, each (1, ...), and the columns with an unknown category.
 
     Raises:
         ValueError: If the file is missing, or a column is missing or invalid.
@@ -42,32 +54,26 @@ def read_rows(text: str | Path, values: Sequence[Feature], *, reference: IOSpec 
             raise ValueError(
                 f"An input must be a CSV file or a row. Received: {path}, which does not exist. Check the path."
             )
-        table = _clean(read_csv(path, option=None, reference=reference).table, reference)
+        written = read_csv(path, option=None, reference=reference).table
+        cells = [{str(name): cell for name, cell in row.items()} for row in written.fillna("").to_dict("records")]
+        table = _clean(written, reference)
         names = [f"{path} row {number}" for number in range(1, len(table) + 1)]
     else:
         rows = _parse_row(str(text), values)
         table = _most_known([_clean(pd.DataFrame([row], dtype=str), reference) for row in rows], values)
-        names = [str(text)]
+        names, cells = [str(text)], [{}]
     raw = _raw(table, values)
     arrays = {value.name: encode_rows(value, raw) for value in values}
     unknown = {name: rows for value in values for name, rows in find_unknown(value, raw).items()}
     return [
-        (
+        Row(
             name,
             {key: array[place : place + 1] for key, array in arrays.items()},
             [column for column, rows in unknown.items() if rows[place]],
+            cells[place],
         )
         for place, name in enumerate(names)
     ]
-
-
-def read_cells(text: str | Path, *, reference: IOSpec | None = None) -> list[dict[str, str]]:
-    """Return the cells of each row of a CSV file as its text, by column; for a typed row, none."""
-    path = Path(text)
-    if path.suffix.lower() != ".csv":
-        return [{}]
-    table = read_csv(path, option=None, reference=reference).table
-    return [{str(name): cell for name, cell in row.items()} for row in table.fillna("").to_dict("records")]
 
 
 def _with_columns(value: Feature) -> Feature:

@@ -109,10 +109,10 @@ def test_a_trained_network_reads_data_in_the_other_form(tmp_path, trained, new, 
     assert labels.tolist() == [CLASSES.index(DOG), CLASSES.index(CAT)] * 20
     rows = read_rows(tmp_path / "new.csv", spec.inputs, reference=spec)
     assert len(rows) == 40
-    unknown = {tuple(columns) for _, _, columns in rows}
+    unknown = {tuple(row.unknown) for row in rows}
     assert unknown == ({()} if rules >= 3 else {(trained(COLOUR),)})
     text = f"{new(SIZE)}=1,{new(COLOUR)}={new('파랑')}"
-    ((_, arrays, unknown),) = read_rows(text, spec.inputs, reference=spec)
+    ((_, arrays, unknown, _),) = read_rows(text, spec.inputs, reference=spec)
     assert (arrays["categories"].tolist(), unknown) == (([[2]], []) if rules >= 3 else ([[0]], [trained(COLOUR)]))
 
 

@@ -139,14 +139,14 @@ def test_the_form_travels_to_new_rows(load, tmp_path):
     assert dataset.spec.fingerprint == plain.spec.fingerprint
     assert dataset.spec.warnings == ('table.csv: separator ";"',)
     assert [column.format for column in dataset.spec.inputs[0].columns] == ["1234,5", "%Y. %m. %d."]
-    ((_, expected, _),) = read_rows("3.5,2024-02-03", plain.spec.inputs)
+    ((_, expected, _, _),) = read_rows("3.5,2024-02-03", plain.spec.inputs)
     for row in ("3,5;2024. 2. 3.", "size=3,5;day=2024. 2. 3.", '"3,5",2024. 2. 3.'):
-        ((_, arrays, _),) = read_rows(row, dataset.spec.inputs)
+        ((_, arrays, _, _),) = read_rows(row, dataset.spec.inputs)
         np.testing.assert_array_equal(arrays["features"], expected["features"])
     colours = pd.DataFrame({"size": local["size"], "colour": ["red", "blue"] * (ROWS // 2)} | target)
     inputs = load(colours).spec.inputs
     for row, size in (("3,5;red", 3.5), ("3,red", 3), ('"3,5",red', 3.5)):
-        ((_, arrays, unknown),) = read_rows(row, inputs)
+        ((_, arrays, unknown, _),) = read_rows(row, inputs)
         assert (arrays["features"][0, 0], unknown) == (size, [])
     with pytest.raises(ValueError, match=r"A row must have one meaning\. Received: 3, 5;green; or 3,5, green\."):
         read_rows("3,5;green", inputs)

@@ -129,14 +129,14 @@ def test_numbers_that_float32_cannot_tell_apart_are_centred(load, tmp_path, name
     assert features.mean[0] == pytest.approx(arrays[:, 0].mean(), rel=1e-6)
     new = table(size=LARGE[name]).drop(columns="label")
     new.to_csv(tmp_path / "new.csv", index=False)
-    of_file = np.concatenate(
-        [example["features"] for _, example, _ in read_rows(tmp_path / "new.csv", dataset.spec.inputs)]
-    )
+    of_file = np.concatenate([row.arrays["features"] for row in read_rows(tmp_path / "new.csv", dataset.spec.inputs)])
     np.testing.assert_array_equal(of_file[:, 0], np.float32(LARGE[name] - size.offset))
-    ((_, typed, _),) = read_rows(f"size={LARGE[name][3]},day=2024-01-01,colour=red", dataset.spec.inputs)
+    ((_, typed, _, _),) = read_rows(f"size={LARGE[name][3]},day=2024-01-01,colour=red", dataset.spec.inputs)
     assert typed["features"][0, 0] == of_file[3, 0]
     old = [value.model_copy(update={"columns": (size.model_copy(update={"offset": 0.0}), day)}) for value in [features]]
-    ((_, typed, _),) = read_rows(f"size={LARGE[name][3]},day=2024-01-01", old)  # a column without an offset keeps it so
+    ((_, typed, _, _),) = read_rows(
+        f"size={LARGE[name][3]},day=2024-01-01", old
+    )  # a column without an offset keeps it so
     assert typed["features"][0, 0] == np.float32(LARGE[name][3])
     assert dataset.spec.warnings == ()
 
@@ -156,7 +156,7 @@ def test_dates_with_a_time_have_the_hour(load):
     features = dataset.spec.inputs[0]
     assert features.columns[1].has_time
     assert features.columns[1].parts[-2:] == ("day (cos of day)", "day (sin of day)")
-    ((_, arrays, _),) = read_rows("size=1,day=2024-02-01 06:00,colour=red", dataset.spec.inputs)
+    ((_, arrays, _, _),) = read_rows("size=1,day=2024-02-01 06:00,colour=red", dataset.spec.inputs)
     np.testing.assert_allclose(arrays["features"][0, -2:], [0, 1], atol=1e-6)
     assert arrays["features"].shape == (1, *features.shape)
     same_time = load(table(day=pd.date_range("2024-01-01 13:45", periods=ROWS).strftime("%Y-%m-%d %H:%M")))
@@ -230,10 +230,10 @@ def test_categories_keep_the_text_of_the_file(load, name):
         other = load(table(colour=text), reference=spec)
         assert other.spec.unknown == {}
         assert (everything(other)["categories"] == place).all()
-        ((_, arrays, unknown),) = read_rows(f"size=1,day=2024-01-01,colour={text}", spec.inputs)
+        ((_, arrays, unknown, _),) = read_rows(f"size=1,day=2024-01-01,colour={text}", spec.inputs)
         assert (arrays["categories"].item(), unknown) == (place, [])
     text_inputs = [spec.inputs[0], spec.inputs[1].model_copy(update={"dtype": "string"})]
-    ((_, arrays, _),) = read_rows(f"size=1,day=2024-01-01,colour={texts[0]}", text_inputs)
+    ((_, arrays, _, _),) = read_rows(f"size=1,day=2024-01-01,colour={texts[0]}", text_inputs)
     assert arrays["categories"].item() == texts[0]
 
 
@@ -341,7 +341,7 @@ def test_words_for_missing_numbers_are_plain_text_in_categories(load, word):
     assert re.match(
         rf"read as missing numbers: 10 {word} in `size`\..* --set dataset\.table\.columns\.size=category", warning
     )
-    ((_, arrays, _),) = read_rows(f"size={word},day=2024-01-01,colour=red", spec.inputs)
+    ((_, arrays, _, _),) = read_rows(f"size={word},day=2024-01-01,colour=red", spec.inputs)
     assert arrays["features"][0, 0] == size.median
 
 
@@ -350,7 +350,7 @@ def test_missing_cells_are_read_alike_in_files_and_typed_rows(load, tmp_path, ma
     spec = load(table()).spec
     (tmp_path / "new.csv").write_text(f"size,day,colour\n{mark},{mark},{mark}\n", encoding="utf-8")
     for rows in (tmp_path / "new.csv", f"size={mark},day={mark},colour={mark}"):
-        ((_, arrays, unknown),) = read_rows(rows, spec.inputs)
+        ((_, arrays, unknown, _),) = read_rows(rows, spec.inputs)
         assert unknown == []
         assert arrays["categories"].item() == 0
         np.testing.assert_array_equal(arrays["features"][0, :2], np.float32([c.median for c in spec.inputs[0].columns]))
@@ -399,8 +399,8 @@ def test_a_run_of_older_rules_reads_na_as_missing(load, tmp_path):
     assert len(load(table(label=["yes", "no", "NA", "no"] * 10), reference=old).spec.skipped) == 10
     with pytest.raises(ValueError, match="Received: 'NA'"):
         load(table(label=["yes", "no", "NA", "no"] * 10), reference=spec)
-    ((_, _, unknown),) = read_rows("size=1,day=2024-01-01,colour=NA", spec.inputs, reference=old)
-    ((_, _, unknown_now),) = read_rows("size=1,day=2024-01-01,colour=NA", spec.inputs, reference=spec)
+    ((_, _, unknown, _),) = read_rows("size=1,day=2024-01-01,colour=NA", spec.inputs, reference=old)
+    ((_, _, unknown_now, _),) = read_rows("size=1,day=2024-01-01,colour=NA", spec.inputs, reference=spec)
     assert (unknown, unknown_now) == ([], ["colour"])
 
 
@@ -476,7 +476,7 @@ def test_a_rare_category_stands_in_no_file(load):
     for text in ("Graz", "person3", "@example"):
         assert text not in dataset.spec.model_dump_json()
     assert dataset.spec.unknown == {"validation": {"city": 4}, "test": {"city": 4}}
-    ((_, arrays, unknown),) = read_rows("age=1,city=Graz,smokes=no", dataset.spec.inputs)
+    ((_, arrays, unknown, _),) = read_rows("age=1,city=Graz,smokes=no", dataset.spec.inputs)
     assert (arrays["categories"].tolist(), unknown) == ([[0, 1]], ["city"])
     again = load(splits, reference=dataset.spec).spec
     assert (again.fingerprint, again.warnings) == (dataset.spec.fingerprint, ())
@@ -758,8 +758,8 @@ def test_a_typed_row_has_the_column_order_of_the_table(load):
     frame = table(size=["02139", "10001"] * 20)[["size", "day", "colour", "label"]]
     spec = load(frame, columns={"size": "category"}).spec
     assert [column.name for value in spec.inputs for column in value.columns] == ["day", "size", "colour"]
-    ((_, typed, unknown),) = read_rows("02139,2024-01-01,red", spec.inputs)
-    ((_, named, _),) = read_rows("colour=red,day=2024-01-01,size=02139", spec.inputs)
+    ((_, typed, unknown, _),) = read_rows("02139,2024-01-01,red", spec.inputs)
+    ((_, named, _, _),) = read_rows("colour=red,day=2024-01-01,size=02139", spec.inputs)
     assert unknown == []
     for name, array in named.items():
         np.testing.assert_array_equal(typed[name], array)
@@ -769,15 +769,15 @@ def test_rows_to_predict_come_from_a_file_or_are_typed(load, tmp_path):
     spec = load(table()).spec
     table().drop(columns="label").iloc[:3].to_csv(tmp_path / "new.csv", index=False)
     rows = read_rows(tmp_path / "new.csv", spec.inputs)
-    assert [name for name, _, _ in rows] == [f"{tmp_path / 'new.csv'} row {number}" for number in (1, 2, 3)]
+    assert [row.name for row in rows] == [f"{tmp_path / 'new.csv'} row {number}" for number in (1, 2, 3)]
     first = table().iloc[0]
     typed = (f"colour=red,size={first['size']},day={first.day}", f"{first['size']},{first.day},red")
     for text in typed:
-        ((_, arrays, unknown),) = read_rows(text, spec.inputs)
+        ((_, arrays, unknown, _),) = read_rows(text, spec.inputs)
         assert unknown == []
         for key, array in arrays.items():
             np.testing.assert_array_equal(array, rows[0][1][key])
-    ((_, arrays, unknown),) = read_rows("colour=pink,size=,day=2024-01-01", spec.inputs)
+    ((_, arrays, unknown, _),) = read_rows("colour=pink,size=,day=2024-01-01", spec.inputs)
     assert unknown == ["colour"]
     assert arrays["features"][0, 0] == np.float32(spec.inputs[0].columns[0].median)
     for text, message in (

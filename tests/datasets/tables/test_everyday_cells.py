@@ -52,11 +52,11 @@ def test_columns_without_a_name_get_free_ones(tmp_path):
 
 
 def test_a_typed_row_of_two_meanings_is_refused():
-    ((_, arrays, unknown),) = read_rows("3,5;red", INPUTS)
+    ((_, arrays, unknown, _),) = read_rows("3,5;red", INPUTS)
     assert (arrays["features"].tolist(), unknown) == ([[3.5]], [])
     with pytest.raises(ValueError, match=r"one meaning\. Received: 3, 5;violet; or 3,5, violet\. Write name=value"):
         read_rows("3,5;violet", INPUTS)
-    ((_, arrays, unknown),) = read_rows("x=3,5;color=violet", INPUTS)
+    ((_, arrays, unknown, _),) = read_rows("x=3,5;color=violet", INPUTS)
     assert (arrays["features"].tolist(), unknown) == ([[3.5]], ["color"])
 
 
