@@ -38,6 +38,8 @@ SUNSPOTS = Origin(
     md5="dee19278d812667c0933bfcccbe4d0b2",
 )
 
+MAX_SEASON_SHARE = 0.1  # of the rows, for a season that follows from the dates
+
 
 def csv_series(path: Path, settings: DatasetSettings, *, reference: IOSpec | None = None) -> Dataset:
     """Load the series in a CSV file.
@@ -95,7 +97,7 @@ def series_dataset(table: pd.DataFrame, settings: DatasetSettings, *, reference:
     place = series.names.index(target)
     _check_varies(target, series.rows[:, place])
     window, horizon, season = window_sizes(settings)
-    period = season_of(series.frequency, len(series.rows)) if season is None else season
+    period, season_note = (season, None) if season is not None else _automatic_season(series, window)
     times = times_of(series.dates, len(series.rows))
     columns = series.columns
     inputs = (features.Series(name="series", dtype="float32", shape=(window, len(columns)), columns=columns),)
@@ -117,9 +119,25 @@ def series_dataset(table: pd.DataFrame, settings: DatasetSettings, *, reference:
         window_sizes=(window, horizon, period),
         is_dated=series.dates is not None,
     )
-    warnings = () if reference else (*_doubts(target, series, settings), *table.attrs.get(WARNINGS, ()))
+    notes = filter(None, [season_note])
+    warnings = () if reference else (*notes, *_doubts(target, series, settings), *table.attrs.get(WARNINGS, ()))
     spec = DatasetSpec(inputs=inputs, targets=targets, sizes={"train": len(source)}, warnings=warnings)
     return Dataset(spec, {"train": source})
+
+
+def _automatic_season(series: Series, window: int) -> tuple[int, str | None]:
+    """Return the rows of a season that follow from the dates, and a note if it would cost too many windows.
+
+    Each example then begins a season earlier, only for the comparison with the last season.
+    """
+    rows = len(series.rows)
+    season = season_of(series.frequency, rows)
+    if season - window <= rows * MAX_SEASON_SHARE:
+        return season, None
+    return 1, (
+        f"forecasts are not compared with the last season, {season} rows: that would take {season - window} of {rows} "
+        f"rows from the examples; to compare, add --set dataset.series.season_length={season}"
+    )
 
 
 def next_window(path: str | Path, reference: IOSpec, horizon: int) -> tuple[np.ndarray, list[str] | None]:

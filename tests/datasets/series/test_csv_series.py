@@ -108,11 +108,24 @@ def test_the_season_follows_from_the_dates(load):
     assert load(table().drop(columns="month"), settings(season_length=None)).spec.targets[1].shape == (1,)
 
 
+def test_a_season_that_would_cost_many_examples_is_named_and_not_used(load):
+    weeks = table(rows=210)
+    weeks["month"] = pd.date_range("2020-01-05", periods=210, freq="W").strftime("%Y-%m-%d")
+    spec = load(weeks, settings(season_length=None)).spec
+    assert spec.targets[1].shape == (1,)
+    (note,) = [line for line in spec.warnings if "season" in line]
+    assert note.endswith(
+        "would take 46 of 210 rows from the examples; to compare, add --set dataset.series.season_length=52"
+    )
+    assert load(weeks, settings(season_length=52)).spec.targets[1].shape == (52,)
+
+
 @pytest.mark.parametrize(
     ("frequency", "rows", "season"),
     [
         ("MS", 48, 12), ("ME", 47, 1), ("QS-OCT", 400, 4), ("h", 400, 24), ("30min", 400, 48), ("D", 400, 7),
-        ("W-SUN", 400, 52), ("B", 400, 5), ("2D", 400, 1), ("YS-JAN", 400, 1), ("s", 10**6, 1), (None, 400, 1),
+        ("W-SUN", 400, 52), ("B", 400, 5), ("BMS", 400, 12), ("BME", 400, 12), ("BQS-OCT", 400, 4),
+        ("2D", 400, 1), ("YS-JAN", 400, 1), ("s", 10**6, 1), (None, 400, 1),
     ],
 )  # fmt: skip
 def test_a_season_is_a_day_a_week_or_a_year(frequency, rows, season):
