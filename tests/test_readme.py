@@ -107,8 +107,17 @@ def test_the_readme_has_at_most_150_lines():
     assert len(KOREAN.splitlines()) <= 150
 
 
+def tests_command():
+    """Return the command below the marker `tests`."""
+    return re.search(r"<!-- tests -->\n```bash\n(.*?)\n```", README)[1]
+
+
 def test_the_korean_readme_shows_the_same_commands_and_results():
-    assert set(code_lines(KOREAN)) <= set(code_lines(README))
+    assert set(code_lines(KOREAN)) == set(code_lines(README)) - {tests_command()}
+    assert re.findall(r"^\| (`dlt .*?`) \|", KOREAN, re.MULTILINE) == re.findall(
+        r"^\| (`dlt .*?`) \|", README, re.MULTILINE
+    )
+    assert KOREAN.count("\n## ") == README.count("\n## ")
     outputs = [block for block in KOREAN.split("```")[1::2] if block.startswith("\n")]
     assert outputs
     for block in outputs:
@@ -142,6 +151,13 @@ def test_the_tables_of_formats_name_formats():
     assert shown
     for names in (checked, shown):
         assert set(names) <= set(catalog.FORMATS)
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.ko.md"])
+def test_the_measured_results_are_those_of_the_catalog(name):
+    tool = load_tool("measured_table")
+    assert len(tool.results()) == 6
+    assert tool.write(ROOT / name, tool.FILES[name]) == read(ROOT / name), "run `python tools/measured_table.py`"
 
 
 def test_the_columns_of_the_first_table_are_explained():

@@ -15,6 +15,7 @@ import tomli_w
 
 from dltemplates.runs import Run, load_run
 from dltemplates.template import load_template
+from dltemplates.training.resolve import filled_from
 
 FILE = Path(__file__).parents[1] / "dltemplates" / "templates" / "results.toml"
 
@@ -25,7 +26,8 @@ def result_of(name: str, run: Run, host: str, date: str) -> dict[str, Any]:
     Raises:
         ValueError: If the run is not done, or is of another model.
     """
-    ready, trained, record = load_template(name), run.template, run.record
+    trained, record = run.template, run.record
+    ready = filled_from(load_template(name), trained)  # what follows from the data was not changed by the user
     if record.state != "done":
         raise ValueError(f"A result needs a finished run. Received: {run.path}, {record.state}. Resume it.")
     if (ready.model.name, ready.task.name) != (trained.model.name, trained.task.name):
@@ -33,7 +35,9 @@ def result_of(name: str, run: Run, host: str, date: str) -> dict[str, Any]:
     metric, score = next(iter(record.scores["test"].items()))
     before, now = ready.flat(), trained.flat()
     changed = {key: value for key, value in now.items() if value is not None and before.get(key) != value}
-    entry = {"metric": metric, "score": float(f"{score:.4g}"), "seconds": round(record.seconds), "host": host}
+    evidence = str(record.intervals["test"][metric])
+    entry = {"metric": metric, "score": float(f"{score:.4g}"), "evidence": evidence}
+    entry |= {"seconds": round(record.seconds), "host": host}
     return entry | {"date": date} | ({"settings": changed} if changed else {})
 
 
