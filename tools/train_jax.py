@@ -48,9 +48,15 @@ def train(template, output: Path) -> None:
     from dltemplates.tasks.assemble import assemble, serve
     from dltemplates.tasks.load_for import load_for
     from dltemplates.training.optimizers import make_optimizer, make_schedule
+    from dltemplates.training.resolve import resolve
 
     settings = template.train
     check_augment(settings.augment)
+    if settings.trainable != "all":
+        raise ValueError(
+            f"`train.trainable` must be all, because this tool trains every layer. Received: {settings.trainable}. "
+            "Use dlt train, or add --set train.trainable=all."
+        )
     keras.utils.set_random_seed(template.seed)
     if settings.precision != "auto":
         keras.config.set_dtype_policy(settings.precision)
@@ -68,16 +74,19 @@ def train(template, output: Path) -> None:
     for variable in model.trainable_variables:
         if settings.weight_decay and "kernel" in variable.name:
             variable.regularizer = keras.regularizers.L2(settings.weight_decay / 2)
+    template = resolve(template, dataset, model)
+    settings = template.train
     steps = math.ceil(examples / settings.batch_size)
-    optimizer = make_optimizer(settings, steps=settings.epochs * steps, steps_per_epoch=steps)
+    epochs = settings.epochs or math.ceil(settings.steps / steps)
+    optimizer = make_optimizer(settings, steps=epochs * steps, steps_per_epoch=steps)
     model.compile(optimizer=optimizer, loss=task.loss(), metrics=task.metrics())
-    rate = make_schedule(settings.learning_rate, steps=settings.epochs * steps, steps_per_epoch=steps)
+    rate = make_schedule(settings.learning_rate, steps=epochs * steps, steps_per_epoch=steps)
     best = best_weights(task, rate, settings.early_stopping)
     validation = whole_split(dataset, "validation")
     model.fit(
         training_batches(dataset, task, template),
         steps_per_epoch=steps,
-        epochs=settings.epochs,
+        epochs=epochs,
         validation_data=(validation[image.name], np.asarray(task.encode(validation[target.name]))),
         validation_batch_size=EVALUATION_BATCH,
         callbacks=[best],

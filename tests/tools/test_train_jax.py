@@ -116,9 +116,16 @@ def test_a_file_without_weights_is_refused(tool, trained, tmp_path):
             tool.read_weights(tmp_path / f"{name}.npz")
 
 
-def test_a_broken_rule_is_refused_before_training(tool, tmp_path):
-    with pytest.raises(ValueError, match="must be at most the number of training examples"):
-        tool.train(small_template(train__batch_size=5000), tmp_path / "w.npz")
+@pytest.mark.parametrize(
+    ("setting", "value", "message"),
+    [
+        ("train__batch_size", 5000, "must be at most the number of training examples"),
+        ("train__trainable", "head", "`train.trainable` must be all.*Received: head"),
+    ],
+)
+def test_a_broken_rule_is_refused_before_training(tool, tmp_path, setting, value, message):
+    with pytest.raises(ValueError, match=message):
+        tool.train(small_template(**{setting: value}), tmp_path / "w.npz")
     assert list(tmp_path.iterdir()) == []
 
 
