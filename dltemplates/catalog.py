@@ -163,19 +163,29 @@ FORMATS = {  # in the order of `--all` and of reports
 }
 
 OWN_DATA = {  # what `--data` takes besides names
-    "folder": Entry("dltemplates.datasets.images.folder:folder", "Your images: one folder per class", group="images"),
+    "folder": Entry(
+        "dltemplates.datasets.images.folder:folder",
+        "Your images: one folder per class",
+        group="images",
+        example="photographs",
+    ),
     ".npz": Entry(
-        "dltemplates.datasets.images.npz:npz", "Your images as arrays: x_train, y_train, ...", group="images"
+        "dltemplates.datasets.images.npz:npz",
+        "Your images as arrays: x_train, y_train, ...",
+        group="images",
+        example="images.npz",
     ),
     ".csv table": Entry(
         "dltemplates.datasets.tables.csv_table:csv_table",
-        "Your table: one example per row",
+        "Your table: a header, then one example per row",
         group="tables",
+        example="customers.csv",
     ),
     ".csv series": Entry(
         "dltemplates.datasets.series.csv_series:csv_series",
-        "Your series: one time per row; set its window",
+        "Your series: a header, then one time step per row",
         group="series",
+        example="sales.csv",
     ),
 }
 

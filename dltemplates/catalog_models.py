@@ -15,12 +15,13 @@ class Entry:
 
     Attributes:
         target: `module:name` of the function, class or object.
-        summary: Description in at most 57 characters, to fit on a line of 80 behind the longest name.
+        summary: Description in at most 57 characters, to fit on a line of 80 after the longest name.
         sizes: A model's sizes in its paper, by the names of the builder's arguments.
         options: Options of the builder that are fixed for this entry: `resnet20` is `resnet_cifar` of depth 20.
         group: A dataset's kind: `images`, `tables` or `series`.
         noun: A dataset's content in at most 16 characters, for `dlt list`.
         is_included: Whether a dataset needs no download.
+        example: A path of the user's own data, for examples of commands.
     """
 
     target: str
@@ -30,6 +31,7 @@ class Entry:
     group: str = ""
     noun: str = ""
     is_included: bool = False
+    example: str = ""
 
 
 def image(height: int, width: int, channels: int, num_outputs: int) -> dict[str, Any]:

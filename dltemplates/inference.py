@@ -117,7 +117,7 @@ def evaluate(path: Run | str | Path, *, data: Any = None, split: str = "test", t
 
 def predict(
     path: Run | str | Path,
-    inputs: Iterable[str | Path] | np.ndarray | pd.DataFrame,
+    inputs: str | Path | Iterable[str | Path] | np.ndarray | pd.DataFrame,
     *,
     part: str = "",
     output: str | Path | None = None,
@@ -125,7 +125,7 @@ def predict(
 ) -> list[dict[str, Any]]:
     """Predict images, table rows, a series, or noise with a run or an exported file.
 
-        dlt.predict(run, ["cat.jpg"])
+        dlt.predict(run, "cat.jpg")
         dlt.predict(run, images)  # an array (n, height, width, channels)
         dlt.predict(run, rows)  # a DataFrame
 
@@ -156,6 +156,7 @@ def predict(
         raise ValueError(
             f"Images need an output folder. Received: {output}, where `{images[0].name}` is an image. Name a folder."
         )
+    inputs = [inputs] if isinstance(inputs, (str, Path)) else inputs
     is_files = not isinstance(inputs, np.ndarray) and not hasattr(inputs, "to_csv")
     named = list(inputs) if is_files else []
     if output is not None and (images or to_table):
@@ -201,7 +202,7 @@ def write_table(path: Path, results: list[dict[str, Any]]) -> None:
 
 
 def _beside_cells(result: dict[str, Any], cells: dict[str, str]) -> dict[str, Any]:
-    """Put a prediction behind the user's own columns; one of the same name becomes `predicted_NAME`."""
+    """Put a prediction after the user's own columns; one of the same name becomes `predicted_NAME`."""
     if not cells:
         return result
     own = {f"predicted_{name}" if name in cells else name: item for name, item in result.items() if name != "input"}

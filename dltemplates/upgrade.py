@@ -104,7 +104,8 @@ def upgrade_history(rows: list[dict[str, float]]) -> list[dict[str, float]]:
     """Return the rows of a `history.csv` with the current column names."""
     names = {f"val_{old}": f"val_{new}" for old, new in RENAMED_SCORES.items()}
     names |= {"made_accuracy": "generated_accuracy", "val_made_accuracy": "val_generated_accuracy"}
-    if not any("val_spread" in row or "made_accuracy" in row for row in rows):
+    names |= {"mae": "scaled_mae", "val_mae": "val_scaled_mae"}  # of standardized targets
+    if not any({"val_spread", "made_accuracy", "val_mae"} & row.keys() for row in rows):
         return rows
     return [{names.get(name, name): value for name, value in row.items()} for row in rows]
 

@@ -150,3 +150,15 @@ def test_a_network_of_two_inputs_takes_no_lone_array(tmp_path):
     predictor = dlt.load_predictor(run.exports_path / report.result("onnx:float32").file)
     with pytest.raises(ValueError, match="takes a dictionary of arrays. Received: one array. Name each of "):
         predictor(np.zeros((2, 1), np.float32))
+
+
+def test_a_series_of_one_value_may_have_one_axis():
+    values = np.sin(np.arange(300) / 5)
+    dataset = load(values, series={"window": 10, "horizon": 2})
+    assert [column.name for column in dataset.spec.inputs[0].columns] == ["x0"]
+    assert len(dataset.split("train")) == 300 - 12 + 1
+
+
+def test_a_lone_path_is_one_input(run):
+    (prediction,) = dlt.predict(run, "5.1,3.5,1.4,0.2")
+    assert prediction["input"] == "5.1,3.5,1.4,0.2"

@@ -315,3 +315,4 @@ def test_the_columns_of_an_old_history_get_their_present_names():
     assert upgrade_history(rows) == [{"epoch": 1.0, "generated_accuracy": 0.5}]
     rows = [{"epoch": 1.0, "loss": 0.5, "val_distance": 3.0}]  # a score of the user's own task
     assert upgrade_history(rows) == rows
+    assert upgrade_history([{"mae": 0.5, "val_mae": 0.6}]) == [{"scaled_mae": 0.5, "val_scaled_mae": 0.6}]

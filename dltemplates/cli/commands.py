@@ -123,12 +123,12 @@ def show(name: str, as_json: bool) -> None:
 @click.pass_context
 def help_command(context: click.Context, command: str | None) -> None:
     """Print the help, as `--help` does."""
-    assert context.parent
+    parent = context.find_root()
     if command is None:
-        click.echo(context.parent.get_help())
+        click.echo(parent.get_help())
         return
-    _, found, _ = dlt.resolve_command(context.parent, [command])
-    click.echo(found.get_help(click.Context(found, context.parent, command)))
+    _, found, _ = dlt.resolve_command(parent, [command])
+    click.echo(found.get_help(click.Context(found, parent, command)))
 
 
 @dlt.command(hidden=True)
@@ -310,7 +310,7 @@ def evaluate(path, data, split, modules, as_json) -> None:
     type=click.Path(path_type=Path),
     default="predictions",
     metavar="FOLDER|FILE.csv",
-    help="A .csv file for the predictions, behind your own columns; or a folder for generated images. Default: "
+    help="A .csv file for the predictions, after your own columns; or a folder for generated images. Default: "
     "predictions.",
 )
 @import_option

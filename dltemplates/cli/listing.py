@@ -28,7 +28,7 @@ NOTES = (
     "unless it has a name. -: not measured, or it depends on your data.",
     "Start one: dlt run resnet8_digits",
 )
-DATASET_NOTE = "Use one with --data: dlt run convnet_folder --data photographs"
+DATASET_NOTE = "Use one with --data: dlt run transfer_folder --data photographs"
 
 
 def show_templates() -> None:

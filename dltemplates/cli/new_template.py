@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import tomllib
@@ -49,8 +50,8 @@ def new_template(name: str, file: str) -> str:
 
 def _opening(text: str, name: str, file: str) -> list[str]:
     """Return the opening comment without its measured results, which are of the ready template."""
-    comment = re.match(r"(?:#.*\n)*", text).group().rstrip()  # type: ignore[union-attr]
-    paragraphs = re.split(r"\n#\n", comment)
+    comment = itertools.takewhile(lambda line: line.startswith("#"), text.splitlines())
+    paragraphs = "\n".join(comment).split("\n#\n")
     kept = "\n#\n".join(
         paragraph for paragraph in paragraphs if not re.match("# *(Measured|For comparison)", paragraph)
     )

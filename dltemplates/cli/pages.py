@@ -12,12 +12,6 @@ from dltemplates.cli import docstrings, parse
 from dltemplates.cli import output as out
 
 WIDTH = 100  # characters in a readable line
-OWN_EXAMPLES = {  # of `catalog.OWN_DATA`
-    "folder": "photographs",
-    ".npz": "images.npz",
-    ".csv table": "customers.csv",
-    ".csv series": "sales.csv",
-}
 SECTIONS = ("Args:", "Returns:", "Raises:")  # of a docstring, for programmers
 
 
@@ -29,7 +23,7 @@ def gather(name: str) -> dict[str, Any]:
     """
     kinds = [kind for kind, entries in catalog.KINDS.items() if name in entries]
     if own := catalog.OWN_DATA.get(name):
-        example = parse.template_for(own.group, OWN_EXAMPLES[name])
+        example = parse.template_for(own.group, own.example)
         return {"name": name, "kind": "data", "summary": own.summary, "example": example}
     if name in catalog.template_names():
         return {"name": name, "kind": "template", "text": catalog.template_text(name).rstrip()}

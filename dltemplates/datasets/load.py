@@ -46,8 +46,8 @@ def load_dataset(
     elif _is_path(name):
         return _load_path(path, settings, reference, number)
     if name in PLACEHOLDERS:
-        content, example = PLACEHOLDERS[name]
-        raise ValueError(f"This template needs your data, {content}. Received: none. Add --data {example}, your path.")
+        own = catalog.OWN_DATA[PLACEHOLDERS[name]]
+        raise ValueError(f"This template needs your data. Received: none. {own.summary}. Add --data {own.example}")
     if ":" not in name:
         _check_name(name)
     function = catalog.load("dataset", name, from_file=from_file)
@@ -60,11 +60,7 @@ def load_dataset(
     return dataset
 
 
-PLACEHOLDERS = {  # names in ready templates for data of the user's own: what it is, and an example of its path
-    "folder": ("a folder with one folder of images per class", "photographs"),
-    "table": ("a .csv file with a header and one example per row", "mine.csv"),
-    "series": ("a .csv file with one row per time step", "mine.csv"),
-}
+PLACEHOLDERS = {"folder": "folder", "table": ".csv table", "series": ".csv series"}  # in ready templates: kind of data
 
 
 def _check_name(name: str) -> None:
@@ -97,9 +93,8 @@ def check_settings(settings: DatasetSettings, dataset: Dataset) -> None:
     Raises:
         ValueError: If the data does not use a setting.
     """
-    if (
-        not is_named(settings.name) and settings.name != ARRAYS and not _is_path(settings.name)
-    ):  # the user's own code may use any setting
+    is_ours = is_named(settings.name) or settings.name == ARRAYS or _is_path(settings.name)
+    if not is_ours:  # the user's own code may use any setting
         return
     kind, used = _kind_of(settings, dataset)
     for name, user in USED_BY.items():

@@ -6,7 +6,19 @@ from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict
 
-from dltemplates.features import AnyFeature, Binary, ClassId, Feature, Horizon, Image, Number, Series, columns_of
+from dltemplates.datasets.names import few
+from dltemplates.features import (
+    AnyFeature,
+    Binary,
+    ClassId,
+    Feature,
+    Horizon,
+    Image,
+    Labels,
+    Number,
+    Series,
+    columns_of,
+)
 
 READING_RULES = 4  # version of the rules for reading, splitting and ordering data
 
@@ -89,19 +101,23 @@ MAX_CLASSES = 5  # in the description of a target
 
 
 def describe_target(reference: IOSpec) -> str | None:
-    """Describe the column that a network predicts, such as `predicts price, a number`; None without columns."""
+    """Describe the prediction of a network, such as `predicts price, a number`; None if its target is its input."""
     name = target_column(reference)
-    target = next((value for value in reference.targets if name in [column.name for column in columns_of(value)]), None)
+    target = reference.targets[0] if reference.targets else None
+    if name is not None:
+        target = next(value for value in reference.targets if name in [column.name for column in columns_of(value)])
+    column = f"{name}, " if name else ""
     match target:
-        case ClassId(classes=classes):
-            shown = ", ".join(classes[:MAX_CLASSES]) + (", ..." if len(classes) > MAX_CLASSES else "")
-            return f"predicts {name}, one of {len(classes)} classes: {shown}"
+        case ClassId(classes=classes) if name or len(classes) > 1:  # one class is that of unlabeled data
+            return f"predicts {column}one of {len(classes)} classes: {few(classes, MAX_CLASSES)}"
+        case Labels(classes=classes):
+            return f"predicts which of {len(classes)} labels apply: {few(classes, MAX_CLASSES)}"
         case Horizon(shape=(steps,)):
             return f"predicts {name}, its next {steps} value{'s' if steps > 1 else ''}"
-        case Binary():
-            return f"predicts anomalies, which {name} marks"
-        case Number():
-            return f"predicts {name}, a number"
+        case Binary() if name:
+            return f"predicts anomalies; column {name} marks them"
+        case Number(shape=(count,)) if name or not reconstructs_input(reference):
+            return f"predicts {column}{'a number' if count == 1 else f'{count} numbers'}"
     return None
 
 

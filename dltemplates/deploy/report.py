@@ -198,13 +198,14 @@ class ExportReport(Record):
     @property
     def tested_on(self) -> str | None:
         """The number of independent units behind the scores on test; None if unknown."""
-        units: dict[int, list[str]] = {}
+        formats: dict[str, list[str]] = {}
         for result in self.results:
             if (check := result.splits.get("test")) and check.interval:
-                units.setdefault(check.interval.units, []).append(result.format)
-        if len(units) < 2:
-            return next((f"{self.metric} on test: n = {count:,} independent examples" for count in units), None)
-        counts = (f"n = {count:,} independent examples for {', '.join(formats)}" for count, formats in units.items())
+                units = "blocks of the series" if check.interval.of_blocks else "independent examples"
+                formats.setdefault(f"n = {check.interval.units:,} {units}", []).append(result.format)
+        if len(formats) < 2:
+            return next((f"{self.metric} on test: {count}" for count in formats), None)
+        counts = (f"{count} for {', '.join(keys)}" for count, keys in formats.items())
         return f"{self.metric} on test: {'; '.join(counts)}"
 
     def remarks(self, result: FormatResult) -> tuple[str, ...]:

@@ -74,7 +74,7 @@ def _cuts(nodes: list[tuple[keras.Operation, list[Any], list[Any]]]) -> list[int
             last_use[position_of[id(tensor)]] = index
     cuts, needed_until = [], 0
     for index, (_, _, outputs) in enumerate(nodes):
-        if needed_until <= index and len(outputs) == 1:  # no earlier output is read behind this call
+        if needed_until <= index and len(outputs) == 1:  # no earlier output is read after this call
             cuts.append(index)
         needed_until = max(needed_until, last_use[index])
     return cuts

@@ -40,7 +40,10 @@ def answer(capsys, *arguments):
 
 
 MISTAKES = {
-    "a folder template without data": (["run", "convnet_folder"], "needs your data, .*Add --data photographs"),
+    "a folder template without data": (
+        ["run", "convnet_folder"],
+        "needs your data. Received: none. Your images: .*Add --data photographs",
+    ),
     "a folder that is not there": (
         ["run", "convnet_folder", "--data", "photos_of_mine"],
         "Unknown dataset. Received: 'photos_of_mine'. It is no path in /.*, and no name of `dlt list datasets`",

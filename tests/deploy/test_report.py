@@ -1,3 +1,4 @@
+import io
 import json
 import math
 
@@ -8,7 +9,7 @@ from dltemplates.deploy.report import REPORT_FILE, FormatResult, SplitCheck, loa
 
 
 def as_text(report, width=200):
-    console = Console(width=width, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console = Console(width=width, record=True, file=io.StringIO())
     console.print(render(report))
     return console.export_text()
 

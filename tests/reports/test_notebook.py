@@ -19,7 +19,9 @@ def test_a_run_shows_its_scores_figures_and_exports(small_run, tmp_path):
     assert "<td>test</td><td>accuracy</td>" in page
     assert run.record.describe_score("test", "accuracy") in page
     assert "95% interval" in page
-    assert "<td>logistic regression</td><td>accuracy 0." in page
+    baseline = run.record.baselines.results[-1]
+    score = f"{baseline.scores['accuracy']:.4f}, {baseline.intervals['accuracy']}"
+    assert f"<td>logistic regression</td>\n<td>accuracy {score}</td>" in page
     assert "<td>tflite:float32</td><td>passed</td>" in page
     assert page.count("<img ") == len(run.figures()) > 0
     assert 'src="data:image/png;base64,' in page

@@ -409,3 +409,20 @@ def test_a_table_with_fewer_than_30_rows_is_warned_of(tmp_path):
     expected = "the table has only 29 rows; with fewer than 30, its scores say little: add rows"
     assert dataset.spec.warnings == (expected,)
     assert not load_for(table_at(tmp_path, 30))[1].spec.warnings
+
+
+@pytest.mark.parametrize("counts", [(2, 3, 4, 5, 60), (3, 3, 3, 3, 3, 3, 90)])
+def test_a_file_asks_for_the_same_validation_rows_again(tmp_path, counts):
+    """Each rare class has a row in validation, so validation has more than the share that was asked for."""
+    table = noise_table(sum(counts)).assign(y=np.repeat([f"class{index}" for index in range(len(counts))], counts))
+    table.to_csv(tmp_path / "table.csv", index=False)
+    settings = DatasetSettings(name=str(tmp_path / "table.csv"))
+    _, dataset = load_for(parse_template(SMALL | {"dataset": {"name": settings.name}}))
+    again = settings.model_copy(update={"validation": dataset.spec.validation_share})
+    _, other = load_for(parse_template(SMALL | {"dataset": {"name": settings.name, "validation": again.validation}}))
+    for split in ("train", "validation", "test"):
+        rows = [
+            np.sort(part.split(split).read(np.arange(len(part.split(split))))["features"], axis=0)
+            for part in (dataset, other)
+        ]
+        np.testing.assert_array_equal(*rows)

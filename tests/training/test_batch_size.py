@@ -3,6 +3,8 @@
 import pytest
 
 from conftest import small_template
+from dltemplates.settings import NO_DATASET
+from dltemplates.template import load_template
 from dltemplates.training.batch_size import batch_note, with_fitting_batch
 
 
@@ -26,3 +28,8 @@ def test_only_labeled_examples_count():
     fitting = with_fitting_batch(template, 1000)
     assert fitting.train.batch_size == 8
     assert "there are 40 training examples" in batch_note(template, fitting, 1000)
+
+
+def test_a_task_with_data_of_its_own_keeps_its_batch():
+    template = load_template("resnet8_digits", {"dataset.name": NO_DATASET})
+    assert with_fitting_batch(template, 3) is template

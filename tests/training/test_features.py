@@ -1,6 +1,7 @@
 """Training of the last layers on features that the frozen layers compute once."""
 
 import re
+import shutil
 import signal
 
 import keras
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from conftest import run_dlt, small_template
-from dltemplates.runs import Run
+from dltemplates.runs import Run, load_run
 from dltemplates.template import load_template
 from dltemplates.training import features as module
 from dltemplates.training.prepare import prepare
@@ -234,3 +235,41 @@ def test_two_devices_train_the_same_head_as_one(template, tmp_path):
     assert len(first.weights) > 4
     for one, two in zip(first.weights, second.weights, strict=True):
         np.testing.assert_allclose(keras.ops.convert_to_numpy(two), one, rtol=0, atol=1e-6, err_msg=one.path)
+
+
+def test_a_resumed_run_computes_its_features_with_its_own_weights(template, small_run, head_run, tmp_path):
+    """The run in `model.weights` may be replaced while a training is interrupted."""
+    shutil.copytree(small_run.path, tmp_path / "start")
+    begun = template(seed=1, model__weights=str(tmp_path / "start"))
+
+    class Interrupting(Silent):
+        def epoch(self, row, best):
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(begun, output=tmp_path / "run", reporter=Interrupting())
+    other = load_run(tmp_path / "start")
+    model = other.model()
+    model.set_weights([array + 0.1 for array in model.get_weights()])
+    other.save_weights(model)
+    other.save_record(other.record)
+    resumed = train(begun, output=tmp_path / "run", resume=True)
+    for ours, theirs in zip(head_run.model().get_weights(), resumed.model().get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_an_interruption_before_fine_tuning_keeps_the_head(template, tmp_path):
+    class Interrupting(Notes):
+        def note(self, text):
+            super().note(text)
+            if text.startswith("stage 2"):
+                signal.raise_signal(signal.SIGINT)
+
+    settings = {"train__finetune_epochs": 1, "train__checkpoint_seconds": 3600.0}
+    with pytest.raises(KeyboardInterrupt):
+        train(template(**settings), output=tmp_path / "run", reporter=Interrupting())
+    notes = Notes()
+    train(template(**settings), output=tmp_path / "run", resume=True, reporter=notes)
+    (resumed,) = [note for note in notes.notes if note.startswith("resuming")]
+    assert " at step 0 " not in resumed
+    assert not [note for note in notes.notes if note.startswith("stage 1")]

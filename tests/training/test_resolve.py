@@ -135,8 +135,15 @@ def test_the_command_that_began_a_run_resumes_it(people):
         run_to_resume(other, "run", run.path)
 
 
-def test_pictures_have_no_column_to_name(tmp_path):
+def test_the_classes_of_pictures_are_named_without_a_column(tmp_path):
     reporter = Notes()
     run = train(small_template(train__epochs=1), output=tmp_path / "run", reporter=reporter)
-    assert not [line for line in reporter.lines if line.startswith("predicts")]
+    assert reporter.lines[0] == "predicts one of 10 classes: 0, 1, 2, 3, 4, ..."
     assert run.template.dataset.target is None
+
+
+def test_the_default_optimizer_by_its_name_keeps_the_rate(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text('task = "classification"\nmodel = "mlp"\n[train]\nlearning_rate = 0.005\n')
+    assert load_template(path, {"train.optimizer": "adam"}).train.learning_rate.value == 0.005
+    assert load_template(path, {"train.optimizer": "sgd"}).train.learning_rate.value is None

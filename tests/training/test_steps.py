@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from dltemplates.runs import Run
+from dltemplates.settings import TrainSettings
 from dltemplates.template import load_template, parse_template
 from dltemplates.training.prepare import MIN_VALIDATION_STEPS, prepare
 from dltemplates.training.recording.progress import Silent
@@ -150,6 +151,13 @@ def test_steps_and_epochs_take_the_place_of_each_other():
         parse_template(both)
     with pytest.raises(ValueError, match=r"exclude each other. Received: epochs 3 and steps 2"):
         load_template(SHORT, {"train.epochs": 3, "train.steps": 2})
+
+
+def test_steps_can_be_unset_and_one_length_is_needed():
+    unset = load_template("table_classification", {"train.steps": "none"})
+    assert (unset.train.steps, unset.train.epochs) == (None, 20)
+    with pytest.raises(ValueError, match=r"needs `epochs` or `steps`\. Received: neither\. Try --set train\.epochs=20"):
+        TrainSettings(epochs=None)
 
 
 @pytest.mark.parametrize("steps", [0, -1, 1.5])

@@ -132,3 +132,9 @@ def test_a_ranking_without_one_class_is_undefined():
     truth, score = np.array([0, 0, 1, 1]), np.arange(4.0)
     assert np.isnan(ranking.roc_auc(truth, score, weights)).all()
     assert np.isnan(ranking.average_precision(truth, score, weights)).all()
+
+
+def test_fewer_than_ten_units_have_no_interval_of_a_bootstrap():
+    few, enough = (score_interval(mean_score(np.arange(count)), "mae") for count in (9, 10))
+    assert (str(few), few.low) == ("n = 9", None)
+    assert enough.low < 4.5 < enough.high
