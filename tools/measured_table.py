@@ -14,8 +14,8 @@ from dltemplates import catalog
 
 ROOT = Path(__file__).parents[1]
 FILES = {
-    "README.md": ("template", "learns", "test score", "training"),
-    "README.ko.md": ("템플릿", "학습 내용", "테스트 점수", "학습 시간"),
+    "README.md": ("template", "learns", "test score", "best simple model", "training"),
+    "README.ko.md": ("템플릿", "학습 내용", "테스트 점수", "가장 좋은 단순 모델", "학습 시간"),
 }
 SHOWN = ("resnet8_digits", "mlp_digits", "mlp_adult", "mlp_california_housing", "lstm_sunspots", "autoencoder_digits")
 TABLE = re.compile(r"(?<=<!-- measured -->\n).*?(?=\n\n)", re.DOTALL)
@@ -42,7 +42,7 @@ def table(head: tuple[str, ...]) -> str:
     lines = [f"| {' | '.join(head)}, {host} |", "| --- " * len(head) + "|"]
     for name, entry in shown.items():
         score = f"{entry['metric']} {entry['score']:,g}, {entry['evidence']}"
-        lines.append(f"| `{name}` | {overview[name]['learns']} | {score} | {entry['seconds']} s |")
+        lines.append(f"| `{name}` | {overview[name]['learns']} | {score} | {entry.get('baseline', '-')} | {entry['seconds']} s |")
     return "\n".join(lines)
 
 

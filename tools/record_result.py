@@ -14,6 +14,7 @@ from typing import Any
 import tomli_w
 
 from dltemplates.runs import Run, load_run
+from dltemplates.tasks.task import make_task
 from dltemplates.template import load_template
 from dltemplates.training.resolve import filled_from
 
@@ -21,7 +22,7 @@ FILE = Path(__file__).parents[1] / "dltemplates" / "templates" / "results.toml"
 
 
 def result_of(name: str, run: Run, host: str, date: str) -> dict[str, Any]:
-    """Return the entry of a run of a ready template: its first test score, and the settings that were changed.
+    """Return the entry of a run of a ready template: its first test score, the best baseline, the changed settings.
 
     Raises:
         ValueError: If the run is not done, or is of another model.
@@ -38,6 +39,8 @@ def result_of(name: str, run: Run, host: str, date: str) -> dict[str, Any]:
     evidence = str(record.intervals["test"][metric])
     entry = {"metric": metric, "score": float(f"{score:.4g}"), "evidence": evidence}
     entry |= {"seconds": round(record.seconds), "host": host}
+    if record.baselines and (best := record.baselines.best(make_task(trained.task, record.spec).direction)):
+        entry["baseline"] = f"{best.name} {float(f'{best.scores[metric]:.4g}'):,g}"
     return entry | {"date": date} | ({"settings": changed} if changed else {})
 
 

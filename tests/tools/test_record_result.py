@@ -16,6 +16,7 @@ def test_an_entry_holds_the_score_and_what_was_changed(small_run):
     assert entry["metric"] == "accuracy"
     assert entry["score"] == pytest.approx(small_run.record.scores["test"]["accuracy"], abs=1e-4)
     assert entry["seconds"] == round(small_run.record.seconds)
+    assert entry["baseline"].startswith("logistic regression 0.9")
     assert entry["settings"]["dataset.name"] == "digits"
     assert "dataset.target" not in entry["settings"]
     assert (entry["host"], entry["date"]) == ("a host", "2026-01-02")

@@ -39,11 +39,9 @@ def advise(
         best_epoch: The epoch of the kept weights.
         template: The template of the training.
     """
-    scored = [baseline for baseline in baselines.results if baseline.scores]
-    if not scored:
+    if (best := baselines.best(direction)) is None:
         return None
     sign = 1 if direction == "max" else -1
-    best = max(scored, key=lambda baseline: sign * next(iter(baseline.scores.values())))
     best_score = next(iter(best.scores.values()))
     if sign * score > sign * best_score:
         return None

@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -74,6 +74,12 @@ class Baselines(BaseModel):
     results: tuple[Baseline, ...] = ()
     none: str | None = None
     advice: str | None = None
+
+    def best(self, direction: Literal["max", "min"]) -> Baseline | None:
+        """Return the baseline with the best first score; None if none has scores."""
+        sign = 1 if direction == "max" else -1
+        scored = [baseline for baseline in self.results if baseline.scores]
+        return max(scored, key=lambda baseline: sign * next(iter(baseline.scores.values())), default=None)
 
 
 class _SkippedError(Exception):
