@@ -42,7 +42,9 @@ def table(head: tuple[str, ...]) -> str:
     lines = [f"| {' | '.join(head)}, {host} |", "| --- " * len(head) + "|"]
     for name, entry in shown.items():
         score = f"{entry['metric']} {entry['score']:,g}, {entry['evidence']}"
-        lines.append(f"| `{name}` | {overview[name]['learns']} | {score} | {entry.get('baseline', '-')} | {entry['seconds']} s |")
+        lines.append(
+            f"| `{name}` | {overview[name]['learns']} | {score} | {entry.get('baseline', '-')} | {entry['seconds']} s |"
+        )
     return "\n".join(lines)
 
 
