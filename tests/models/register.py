@@ -183,7 +183,7 @@ REGISTER = {
         export=Export({"units": [32, 32]}, epochs=20),
         fast=("overfits",),
     ),
-    "ltsf_linear": Row(classifier(6, 5), export=None),
+    "ltsf_linear": Row(classifier(6, 5), learning_rate=0.1, export=None),  # 0.01 is too low for so few weights
     "lstm": Row(classifier(6, 5), {"units": [8, 8]} | DROPOUT, export=None),
     "lenet5": Row(classifier(12, 14, 1), min_size=8, fast=("overfits",)),
     "cnn_gap": Row(classifier(8, 9, 3), {"filters": [8, 16]}, 4, export=Export({"filters": [16, 32]})),
