@@ -24,10 +24,10 @@ from dltemplates.settings import (
     ModelSettings,
     Named,
     SettingsTable,
-    TrainSettings,
     Whole,
     name_or_table,
 )
+from dltemplates.train_settings import TrainSettings
 from dltemplates.upgrade import RENAMED_KEYS, upgrade_key, upgrade_template
 
 COLUMNS = ("dataset.table.columns.", "dataset.series.columns.")

@@ -18,7 +18,7 @@ from dltemplates import catalog
 ROOT = Path(dltemplates.__file__).parent
 
 RANKS = (  # a module imports from its own line or from those above
-    {"upgrade", "template", "settings", "catalog", "catalog_models", "errors", "compat"},
+    {"upgrade", "template", "settings", "train_settings", "catalog", "catalog_models", "errors", "compat"},
     {"features", "layers"},
     {"tasks", "models", "datasets", "figures", "runs", "runtimes", "devices"},
     {"training", "deploy", "reports", "inference", "doctor", "main_job"},

@@ -13,8 +13,9 @@ from conftest import load_tool
 from dltemplates import catalog
 from dltemplates.cli.commands import dlt
 from dltemplates.models.keras_applications import APPLICATIONS
-from dltemplates.settings import DatasetSettings, ExportSettings, TrainSettings
+from dltemplates.settings import DatasetSettings, ExportSettings
 from dltemplates.template import load_template, parse_overrides
+from dltemplates.train_settings import TrainSettings
 from models.register import models
 
 ROOT = Path(__file__).parent.parent

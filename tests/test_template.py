@@ -3,8 +3,9 @@ import tomllib
 import pytest
 
 from dltemplates import catalog
-from dltemplates.settings import OneCycle, parse_drop
+from dltemplates.settings import parse_drop
 from dltemplates.template import load_template, parse_overrides, parse_template
+from dltemplates.train_settings import OneCycle
 
 
 def change(*pairs):

@@ -93,7 +93,7 @@ def _collect(model: type[BaseModel], path: str, choice: str, found: dict[str, Ta
 
 
 def settings_of(model: type[BaseModel]) -> dict[str, Setting]:
-    """Return the settings of one class of `dltemplates.settings`."""
+    """Return the settings of one table, by its class."""
     meanings = {key: text for base in reversed(inspect.getmro(model)) for key, text in _attributes(base).items()}
     settings = {}
     for name, field in model.model_fields.items():

@@ -6,8 +6,8 @@ import pytest
 
 from conftest import small_template
 from dltemplates.reports.report import write_report
-from dltemplates.settings import rate_of
 from dltemplates.template import load_template, parse_template
+from dltemplates.train_settings import rate_of
 from dltemplates.training.prepare import prepare
 from dltemplates.training.recording.progress import Silent
 from dltemplates.training.resolve import rate_note
