@@ -13,8 +13,9 @@ from dltemplates.reports.report import write_report
 from dltemplates.runs import Run, check_resume, load_run
 from dltemplates.template import Template
 from dltemplates.training.recording.progress import Reporter, default_reporter
+from dltemplates.training.resume import run_to_resume
 from dltemplates.training.strategy import Strategy
-from dltemplates.training.train import run_to_resume, train
+from dltemplates.training.train import train
 from dltemplates.training.workers.cluster import read_cluster
 
 

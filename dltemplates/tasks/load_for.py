@@ -36,8 +36,9 @@ from dltemplates.datasets.whole import add_missing_splits
 from dltemplates.features import Image
 from dltemplates.runs import Run
 from dltemplates.settings import ARRAYS, AUTO, NO_DATASET, DatasetSettings, Named
+from dltemplates.tasks.check_data import check_data
 from dltemplates.tasks.serving.contract import Contract
-from dltemplates.tasks.task import Task, check_data, make_task, task_class
+from dltemplates.tasks.task import Task, make_task, task_class
 from dltemplates.template import Template
 
 MIN_ROWS = 30  # of a table; the 95% interval of an accuracy on a fifth of them may be 0.6 wide
