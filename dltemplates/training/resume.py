@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from dltemplates.datasets.spec import READING_RULES
-from dltemplates.runs import Run, latest_run_path
+from dltemplates.new_runs import latest_run_path
+from dltemplates.runs import Run
 from dltemplates.template import Template
 from dltemplates.training.batch_size import with_fitting_batch
 from dltemplates.training.resolve import filled_from

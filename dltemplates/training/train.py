@@ -12,7 +12,8 @@ from typing import Any
 from dltemplates.datasets.in_memory import arrays_of, passed, template_on
 from dltemplates.datasets.spec import describe_target
 from dltemplates.deploy.memory import memory_note, weight_bytes
-from dltemplates.runs import Run, check_resume, load_run, make_run, new_run_path
+from dltemplates.new_runs import check_resume, make_run, new_run_path
+from dltemplates.runs import Run, load_run
 from dltemplates.settings import NO_DATASET
 from dltemplates.tasks.scoring.evaluation import Evaluation
 from dltemplates.template import Template

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from dltemplates.runs import format_score
 from dltemplates.tasks.scoring.baselines import Baselines
+from dltemplates.tasks.scoring.intervals import format_score
 from dltemplates.template import Template
 from dltemplates.train_settings import AdamW
 
