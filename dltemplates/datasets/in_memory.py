@@ -40,13 +40,13 @@ def passed(data: Any) -> Iterator[None]:
         _passed.reset(token)
 
 
-def in_memory(settings: DatasetSettings, *, reference: IOSpec | None = None, number: bool = False) -> Dataset:
+def in_memory(settings: DatasetSettings, *, reference: IOSpec | None = None, predicts_number: bool = False) -> Dataset:
     """Load the passed arrays or DataFrames, with the same rules as a `.npz` or `.csv` file of them.
 
     Args:
         settings: The target and the settings of the data's kind.
         reference: Spec or contract of a trained network, whose columns and classes are reused.
-        number: As in `load_dataset`.
+        predicts_number: As in `load_dataset`.
 
     Raises:
         ValueError: If nothing was passed, or the data breaks a rule.
@@ -61,7 +61,7 @@ def in_memory(settings: DatasetSettings, *, reference: IOSpec | None = None, num
     if settings.of_series().window is not None:  # a series of one value
         splits = {split: (x[:, None] if np.ndim(x) == 1 else x, y) for split, (x, y) in splits.items()}
     if all(_is_table(x) for x, _ in splits.values()):
-        return _table(splits, settings, reference, number)
+        return _table(splits, settings, reference, predicts_number)
     from dltemplates.datasets.images.npz import array_images
 
     return array_images(_as_arrays(splits), settings, source=ARRAYS, reference=reference)
@@ -104,7 +104,7 @@ def _is_table(x: Any) -> bool:
 
 
 def _table(
-    splits: dict[str, tuple[Any, Any]], settings: DatasetSettings, reference: IOSpec | None, number: bool
+    splits: dict[str, tuple[Any, Any]], settings: DatasetSettings, reference: IOSpec | None, predicts_number: bool
 ) -> Dataset:
     """Read tables through CSV files, so that a row has the same meaning as in a file for `predict`."""
     from dltemplates.datasets.series.csv_series import csv_series
@@ -117,7 +117,7 @@ def _table(
         path = Path(folder) if len(splits) > 1 else Path(folder) / "train.csv"
         if is_series:
             return csv_series(path, settings, reference=reference)
-        return csv_table(path, settings, reference=reference, number=number)
+        return csv_table(path, settings, reference=reference, predicts_number=predicts_number)
 
 
 def as_frame(x: Any, y: Any = None) -> pd.DataFrame:

@@ -188,12 +188,12 @@ def _load(
     if (own is None) == (settings.name == NO_DATASET):
         rule, way_out = ("needs no", "Leave it out") if own else ("needs a", "Name it with dataset.name")
         raise ValueError(f"Task {named.name} {rule} `dataset`. Received: {settings.name}. {way_out}.")
-    number = cls.kind == "number"
-    dataset = own or load_dataset(settings, from_file=from_file, reference=reference, number=number)
+    predicts_number = cls.kind == "number"
+    dataset = own or load_dataset(settings, from_file=from_file, reference=reference, predicts_number=predicts_number)
     if not task_from_file:  # a template to train
         check_settings(settings, dataset)
     if needs_target:
-        dataset = with_a_target(dataset, settings, reference=reference, number=number)
+        dataset = with_a_target(dataset, settings, reference=reference, predicts_number=predicts_number)
     is_whole = not set(SPLITS) <= set(dataset.splits)
     hashed = [
         split
