@@ -132,13 +132,23 @@ def as_frame(x: Any, y: Any = None) -> pd.DataFrame:
     if np.ndim(y) == 2 and np.shape(y)[1] == 1:
         y = y.iloc[:, 0] if _is_frame(y) else np.asarray(y)[:, 0]
     if np.ndim(y) != 1:
+        kind, way_out = "", "one column"
+        if _is_one_hot(y):
+            kind, way_out = ", one-hot labels", f"the classes, `y.{'idxmax' if _is_frame(y) else 'argmax'}(axis=1)`"
         raise ValueError(
-            f"The target of a table must be one column. Received: y of shape {np.shape(y)}. Pass one column."
+            f"The target of a table must be one column. Received: y of shape {np.shape(y)}{kind}. Pass {way_out}."
         )
     name = _target_name(frame, y)
     if name in frame:
         raise ValueError(f"The target must not be an input, too. Received: {name!r} in x and y. Drop it from x.")
     return frame.assign(**{name: np.asarray(y)})
+
+
+def _is_one_hot(y: Any) -> bool:
+    """Return whether each row of y has a single 1, and else 0."""
+    array = np.asarray(y)
+    is_flag = array.ndim == 2 and array.dtype.kind in "biuf" and np.isin(array, (0, 1)).all()
+    return bool(is_flag and (array.sum(axis=1) == 1).all())
 
 
 def _target_name(x: Any, y: Any) -> str:

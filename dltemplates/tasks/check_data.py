@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import shlex
+from pathlib import Path
 
 from dltemplates.datasets.spec import DatasetSpec
-from dltemplates.features import ClassId, Feature, Number, classes_of, columns_of
+from dltemplates.features import ClassId, Feature, Labels, Number, classes_of, columns_of
+from dltemplates.settings import ARRAYS
 from dltemplates.tasks.task import Task
+
+MIN_PER_CLASS = 3  # examples: one for each split
+ONE_HOT = "; or, if they are one-hot labels, make them classes, `y.argmax(axis=1)`"
 
 
 def check_data(name: str, task: type[Task], spec: DatasetSpec, data: str | None = None) -> None:
@@ -16,7 +22,7 @@ def check_data(name: str, task: type[Task], spec: DatasetSpec, data: str | None 
         name: The task's name in the template.
         task: Its class.
         spec: The spec of the data, as it was loaded.
-        data: Name or path of the data, for the command in an error.
+        data: Name or path of the data, for a template to train; None for a run or an exported file.
 
     Raises:
         ValueError: If it cannot.
@@ -31,6 +37,8 @@ def check_data(name: str, task: type[Task], spec: DatasetSpec, data: str | None 
         if not setting and data and (message := _wrong_target(name, spec.targets[0], data)):
             raise ValueError(message)
     else:
+        if data and task.needs_target and spec.targets and (message := _numbers_as_classes(spec, data)):
+            raise ValueError(message)
         return
     shown = ", ".join(f"`{value.name}` of kind `{value.kind}`" for value in received)
     raise ValueError(
@@ -50,7 +58,10 @@ def _setting_for_inputs(kinds: tuple[str, ...], inputs: tuple[Feature, ...]) -> 
 
 
 def _setting_for_target(kind: str, target: Feature) -> str:
-    """Return the setting that makes a table's column a target of such a kind, as the end of a message."""
+    """Return the way to a target of such a kind, as the end of a message; empty if there is none."""
+    if kind == "class":
+        is_many = isinstance(target, Labels) or (isinstance(target, Number) and math.prod(target.shape) > 1)
+        return ONE_HOT if is_many else ""
     if not (kind == "number" and isinstance(target, ClassId) and target.columns):
         return ""
     from dltemplates.datasets.tables.columns import are_numbers  # imports pandas, which most commands do not need
@@ -62,18 +73,39 @@ def _setting_for_target(kind: str, target: Feature) -> str:
 
 def _wrong_target(task: str, target: Feature, data: str) -> str:
     """Return the message for text in a regression or numbers in a classification of a table; empty for other tasks."""
-    other = ""
     match task, target:
         case "regression", ClassId(columns=[column, *_]):
-            rule, content, template = "numbers", "text", "table_classification"
+            rule, content, template, kind = "numbers", "text", "table_classification", ""
         case "classification", Number(columns=[column, *_]):
             rule, content, template = "classes", "numbers", "table_regression"
-            kind = shlex.quote(f"dataset.table.columns.{column.name}=category")
-            other = f"; or, if each number is a class, add --set {kind}"
+            kind = f"dataset.table.columns.{column.name}"
         case _:
             return ""
-    setting = shlex.quote(f"dataset.target={column.name}")
+    if data == ARRAYS:
+        way_out = f'train("{template}", data=(x, y))'
+        other = f'load the template with {{"{kind}": "category"}}'
+    else:
+        setting = shlex.quote(f"dataset.target={column.name}")
+        way_out = f"dlt run {template} --data {shlex.quote(data)} --set {setting}"
+        other = f"add --set {shlex.quote(f'{kind}=category')}"
+    other = f"; or, if each number is a class, {other}" if kind else ""
+    return f"Task {task} predicts {rule}. Received: {column.name}, which has {content}. Try `{way_out}`{other}."
+
+
+def _numbers_as_classes(spec: DatasetSpec, data: str) -> str:
+    """Return the message for class ids of arrays that are so many that they seem to be numbers; empty for others."""
+    target, examples = spec.targets[0], sum(spec.sizes.values())
+    if not isinstance(target, ClassId) or target.columns or not (data == ARRAYS or Path(data).suffix == ".npz"):
+        return ""
+    from dltemplates.datasets.images.npz import AS_NUMBERS, names_of  # imports that other data does not need
+    from dltemplates.datasets.tables.column_kinds import MAX_CLASS_NUMBERS
+
+    count = len(target.classes)
+    is_named = target.classes != names_of(None, count)
+    if is_named or count <= MAX_CLASS_NUMBERS or examples >= MIN_PER_CLASS * count:
+        return ""
+    names = "pass their names as text, `y.astype(str)`" if data == ARRAYS else "add their names, `classes`"
     return (
-        f"Task {task} predicts {rule}. Received: {column.name}, which has {content}. "
-        f"Try `dlt run {template} --data {shlex.quote(data)} --set {setting}`{other}."
+        f"A class needs several examples. Received: class ids up to {count - 1} for {examples} examples. For classes, "
+        f"{names}; {AS_NUMBERS}."
     )

@@ -35,7 +35,7 @@ from dltemplates.datasets.tables.source import TableSource
 from dltemplates.datasets.whole import add_missing_splits
 from dltemplates.features import Image
 from dltemplates.runs import Run
-from dltemplates.settings import ARRAYS, AUTO, NO_DATASET, DatasetSettings, Named
+from dltemplates.settings import AUTO, NO_DATASET, DatasetSettings, Named
 from dltemplates.tasks.check_data import check_data
 from dltemplates.tasks.serving.contract import Contract
 from dltemplates.tasks.task import Task, make_task, task_class
@@ -99,8 +99,8 @@ def load_for(
         copies = without_empty_splits(copies, read.groups, trained)
     rest = read if is_kept else read.without(copies)
     loaded, hashes = read.dataset if whole else rest.dataset, rest.hashes
-    path = None if is_file or data.name == ARRAYS else data.name
-    check_data(named.name, task_class(named, from_file=is_file), loaded.spec, path)
+    name = None if is_file else data.name
+    check_data(named.name, task_class(named, from_file=is_file), loaded.spec, name)
     task = make_task(named, loaded.spec, from_file=is_file)
     dataset = task.adapt(_with_all(loaded) if whole else loaded)
     if not whole:
