@@ -11,11 +11,8 @@ import difflib
 import functools
 import importlib
 import inspect
-import re
-import tomllib
 from collections.abc import Callable, Iterable
 from importlib import resources
-from importlib.resources.abc import Traversable
 from typing import Any
 
 from dltemplates.catalog_models import MODELS, Entry
@@ -189,17 +186,6 @@ OWN_DATA = {  # what `--data` takes besides names
     ),
 }
 
-LEARNS = {  # a task's words in `dlt list`; others name the data alone
-    "forecasting": "future of {}",
-    "reconstruction": "compress {}",
-    "anomaly": "unusual {}",
-    "variational": "compress {}",
-    "generation": "draw {}",
-    "representation": "features of {}",
-}
-OWN_NOUNS = {"images": "your images", "tables": "your table", "series": "your series"}
-BASES = {True: "resnet8_digits", False: "vgg16_folder"}  # templates to try another model in: on small images, or not
-MAX_SMALL = 64  # pixels
 NEEDS = ("nothing", "your data", "download")
 MAX_LISTED = 20  # names in an error
 
@@ -226,11 +212,6 @@ def check_name(kind: str, name: str, known: Iterable[str] | None = None) -> None
     else:
         hint = f"For the names, run {' and '.join(f'`dlt list {part}s`' for part in kind.split(' or '))}."
     raise ValueError(f"Unknown {kind}. Received: {name!r}. {hint}")
-
-
-def known_names() -> list[str]:
-    """Return the names of all templates, models, datasets, tasks, formats and kinds of the user's data."""
-    return [*template_names(), *(name for entries in KINDS.values() for name in entries), *OWN_DATA]
 
 
 _trusted: set[str] = set()
@@ -311,77 +292,6 @@ def variant(builder: Callable[..., Any], name: str) -> Callable[..., Any]:
     return build
 
 
-def template_files() -> dict[str, Traversable]:
-    """Return the files of the ready templates, by name."""
-    return {name: file for name, (_, file) in _templates().items()}
-
-
-def template_groups() -> dict[str, str]:
-    """Return the group of each ready template, by name: its folder."""
-    return {name: group for name, (group, _) in _templates().items()}
-
-
-def _templates() -> dict[str, tuple[str, Traversable]]:
-    folders = [folder for folder in (resources.files("dltemplates") / "templates").iterdir() if folder.is_dir()]
-    files = [(folder, file) for folder in folders for file in folder.iterdir() if file.name.endswith(".toml")]
-    return {file.name.removesuffix(".toml"): (folder.name, file) for folder, file in files}
-
-
-def template_names() -> list[str]:
-    """Return the sorted names of the ready templates."""
-    return sorted(template_files())
-
-
-def template_text(name: str) -> str:
-    """Return the TOML of a ready template, with its comments.
-
-    Raises:
-        ValueError: If the template is unknown.
-    """
-    files = template_files()
-    if name not in files and name in MODELS:
-        raise ValueError(f"This must be a template, not a model. Received: {name}. Try `{command_for(name)}`.")
-    check_name("template", name, files)
-    return files[name].read_text(encoding="utf-8")
-
-
-def command_for(model: str) -> str:
-    """Return a command that trains a model: its ready template, or one for images of its size with another model."""
-    overview = template_overview()
-    models = {name: tomllib.loads(template_text(name))["model"] for name in overview}
-    own = [name for name, used in models.items() if model == (used if isinstance(used, str) else used["name"])]
-    small = MODELS[model].sizes["input_shape"][0] <= MAX_SMALL
-    name = min(own, key=lambda name: NEEDS.index(overview[name]["needs"])) if own else BASES[small]
-    data = " --data PATH" if overview[name]["needs"] == "your data" else ""
-    return f"dlt run {name}{data}" + ("" if own else f" --set model.name={model}")
-
-
-def template_summary(name: str) -> str:
-    """Return the first line of a ready template, its summary."""
-    return template_text(name).partition("\n")[0].lstrip("# ")
-
-
-def template_overview() -> dict[str, dict[str, Any]]:
-    """Describe the ready templates in a few words.
-
-    Returns:
-        By template: its `group`; `learns`; `needs`, one of `NEEDS`; `summary`; and of its measured run on the test
-        split the `seconds` of training, the `metric` and the `score`, or None.
-    """
-    results = tomllib.loads((resources.files("dltemplates") / "templates" / "results.toml").read_text(encoding="utf-8"))
-    rows = {}
-    for name, group in sorted(template_groups().items()):
-        table = tomllib.loads(template_text(name))
-        task, dataset = table["task"], DATASETS.get(table.get("dataset", {}).get("name", "").partition(":")[0])
-        learns = LEARNS.get(task if isinstance(task, str) else task["name"], "{}")
-        noun = dataset.noun if dataset else OWN_NOUNS.get(group, "your data")
-        needs = ("nothing" if dataset.is_included else "download") if dataset else "your data"
-        result = {key: results.get(name, {}).get(key) for key in ("seconds", "metric", "score")}
-        about = {"group": group, "learns": learns.format(noun), "needs": needs, "summary": template_summary(name)}
-        rows[name] = about | result
-    return rows
-
-
 def dataset_overview() -> dict[str, dict[str, Any]]:
     """Return the group, needs and summary of each dataset, and of the kinds of data that a user may bring."""
     named = {name: (entry, "nothing" if entry.is_included else "download") for name, entry in DATASETS.items()}
@@ -390,21 +300,6 @@ def dataset_overview() -> dict[str, dict[str, Any]]:
         name: {"group": entry.group, "needs": needs, "summary": entry.summary}
         for name, (entry, needs) in (own | named).items()
     }
-
-
-def measured(model: str) -> dict[str, list[str]]:
-    """Return the results of a model that its ready templates state.
-
-    Returns:
-        By template, the lines after `Measured` in its opening comment: the result, after any changed settings.
-    """
-    results = {}
-    for name in template_names():
-        text = template_text(name)
-        if tomllib.loads(text).get("model", {}).get("name") == model:
-            lines = re.findall(r"^# *Measured[,:] (.*(?:\n# *(?!Measured)\S.*)*)", text, re.MULTILINE)
-            results[name] = [re.sub(r"\n# *", " ", line) for line in lines]
-    return results
 
 
 def describe(kind: str, name: str) -> dict[str, str]:

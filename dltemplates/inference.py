@@ -19,7 +19,8 @@ from dltemplates.datasets.source import ALL, Dataset
 from dltemplates.deploy.report import load_run_report
 from dltemplates.deploy.system import find_system
 from dltemplates.features import AnyFeature, Feature, Image, Noise, Probabilities, classes_of
-from dltemplates.runs import Run, atomic_path, check_folder, load_run, near_run
+from dltemplates.files import atomic_path, check_folder
+from dltemplates.runs import Run, load_run, near_run
 from dltemplates.runtimes import KerasPredictor, load_predictor
 from dltemplates.settings import ARRAYS, DatasetSettings, ImageSettings, Named
 from dltemplates.tasks.load_for import load_for

@@ -9,12 +9,14 @@ from dltemplates.datasets.in_memory import arrays_of, passed, template_on
 from dltemplates.deploy.export import Progress
 from dltemplates.deploy.export_run import export
 from dltemplates.deploy.report import ExportReport
+from dltemplates.new_runs import check_resume
 from dltemplates.reports.report import write_report
-from dltemplates.runs import Run, check_resume, load_run
+from dltemplates.runs import Run, load_run
 from dltemplates.template import Template
 from dltemplates.training.recording.progress import Reporter, default_reporter
+from dltemplates.training.resume import run_to_resume
 from dltemplates.training.strategy import Strategy
-from dltemplates.training.train import run_to_resume, train
+from dltemplates.training.train import train
 from dltemplates.training.workers.cluster import read_cluster
 
 

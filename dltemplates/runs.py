@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import difflib
 import errno
-import hashlib
 import importlib
 import io
 import math
@@ -13,21 +12,19 @@ import os
 import shutil
 import tomllib
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, ConfigDict
 
-from dltemplates.compat import sync_to_disk
 from dltemplates.datasets.row_splits import RowSplits
-from dltemplates.datasets.spec import DatasetSpec, target_column
+from dltemplates.datasets.spec import target_column
 from dltemplates.errors import first_line
+from dltemplates.files import PARTIAL, atomic_path, atomic_write, sha256
 from dltemplates.models.recursion import deep_networks
-from dltemplates.tasks.scoring.baselines import Baselines
-from dltemplates.tasks.scoring.intervals import ScoreInterval
+from dltemplates.run_json import RunRecord
 from dltemplates.tasks.serving.contract import ServingModel
 from dltemplates.template import Template, parse_template
 from dltemplates.upgrade import read_record, upgrade_history, upgrade_run_record, upgrade_template
@@ -39,65 +36,8 @@ if TYPE_CHECKING:
     from dltemplates.tasks.task import Task
 
 RUNS_FOLDER = Path("saved_models")
-PARTIAL = ".partial-"
 PICTURES = (".png", ".gif")
 HDF5_OVERHEAD, HDF5_PER_ARRAY = 64 * 1024, 4 * 1024  # bytes, generously
-
-
-def format_score(figure: float) -> str:
-    """Format a score or another metric with few digits."""
-    return f"{figure:.4f}" if figure == 0 or 1e-3 <= abs(figure) < 1e7 else f"{figure:.4g}"
-
-
-def describe_score(score: float, interval: ScoreInterval | None) -> str:
-    """Return a score with its evidence, such as `0.8750, 14 of 16, 0.64 to 0.97`."""
-    return format_score(score) if interval is None else f"{format_score(score)}, {interval}"
-
-
-class RunRecord(BaseModel):
-    """The content of `run.json`: data, size, scores and state of a run.
-
-    Attributes:
-        format_version: Version of this record; see `upgrade.py`.
-        state: `running`, `interrupted` (resumable) or `done`.
-        spec: Spec of the training data.
-        parameters: Number of weights and biases of the network.
-        macs: Multiply-accumulate operations for one example.
-        versions: Versions of Python and of the libraries.
-        seed: The template's seed.
-        best_epoch: Epoch of the kept weights; 0 before the first epoch ends.
-        epochs: Number of trained epochs.
-        seconds: Training time without interruptions.
-        scores: Scores by split.
-        intervals: The evidence behind each score, by split; empty in runs of earlier versions.
-        baselines: Simple models on the same rows; None in runs of earlier versions.
-        details: Other results of the task, by split.
-        replaced: Image files that became unreadable during training, with the reasons. Other images replaced them.
-        sha256: Digests of the files of the trained network.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-
-    format_version: Literal["2.1"] = "2.1"
-    state: Literal["running", "interrupted", "done"] = "running"
-    spec: DatasetSpec
-    parameters: int
-    macs: int
-    versions: dict[str, str]
-    seed: int
-    best_epoch: int = 0
-    epochs: int = 0
-    seconds: float = 0.0
-    scores: dict[str, dict[str, float]] = {}
-    intervals: dict[str, dict[str, ScoreInterval]] = {}
-    baselines: Baselines | None = None
-    details: dict[str, dict[str, Any]] = {}
-    replaced: dict[str, str] = {}
-    sha256: dict[str, str] = {}
-
-    def describe_score(self, split: str, name: str) -> str:
-        """Return a score with its evidence, such as `0.8750, 14 of 16, 0.64 to 0.97`."""
-        return describe_score(self.scores[split][name], self.intervals.get(split, {}).get(name))
 
 
 class Run:
@@ -399,128 +339,6 @@ def near_run(path: str | Path) -> str:
     return "`dlt list runs` names the runs here." if names else "Train one first, such as `dlt run resnet8_digits`."
 
 
-def check_folder(path: Path) -> None:
-    """Check that a path is a folder or can become one.
-
-    Raises:
-        ValueError: If the path or one of its parents is a file.
-    """
-    if file := next((folder for folder in (path, *path.parents) if folder.exists() and not folder.is_dir()), None):
-        where = "which" if file == path else f"but {file}"
-        raise ValueError(f"The output must be a folder. Received: {path}, {where} is a file. Choose another name.")
-
-
-def new_run_path(name: str, output: str | Path | None, *, overwrite: bool = False) -> Path:
-    """Choose the folder of a new run: `output`, or the first free one of `saved_models/name`, `-2`, `-3`, ...
-
-    A folder is free too if an import in it was killed.
-
-    Raises:
-        ValueError: If `output` exists without `overwrite`, or holds other files than a run's.
-    """
-    if output is None:
-        return next(path for path in _numbered(name) if not path.exists() or Run(path).is_abandoned_import())
-    path = Path(output)
-    check_folder(path)
-    if path.exists() and not overwrite and any(path.iterdir()) and not Run(path).is_abandoned_import():
-        raise ValueError(f"The output folder must be new. Received: {path}, which exists. Add --overwrite.")
-    if path.exists() and not Run(path).is_replaceable():
-        raise ValueError(
-            f"Only a run can be overwritten. Received: {path}, which holds other files. Choose another folder."
-        )
-    return path
-
-
-def make_run(name: str, output: str | Path | None, *, overwrite: bool = False) -> Run:
-    """Create the empty folder of a new run. Two processes never get the same folder.
-
-    Args:
-        name: Name of the folder in `saved_models/` if `output` is None; a number is added if it is taken.
-        output: Path of the folder.
-        overwrite: Replace an existing run in `output`.
-
-    Returns:
-        The run.
-
-    Raises:
-        ValueError: As in `new_run_path`.
-    """
-    while True:
-        run = Run(new_run_path(name, output, overwrite=overwrite))
-        if run.path.exists():
-            with run.claimed():
-                run.clear()
-            return run
-        try:
-            run.path.mkdir(parents=True)
-        except FileExistsError:  # another process was faster: try the next number, or fail
-            continue
-        return run
-
-
-@contextmanager
-def make_import(name: str, output: str | Path | None, *, overwrite: bool = False) -> Iterator[Run]:
-    """Create the folder of an imported run. Until the block ends, the run is unfinished.
-
-    The next import may replace the run of a killed process, so the same command can be repeated. An error in the block
-    removes the run.
-
-    Args:
-        name: As in `make_run`.
-        output: As in `make_run`.
-        overwrite: As in `make_run`.
-
-    Yields:
-        The run.
-
-    Raises:
-        ValueError: As in `new_run_path`, or if another process imports into the folder.
-    """
-    run = make_run(name, output, overwrite=overwrite)
-    try:
-        with run.claimed():
-            run.import_path.touch()
-            try:
-                yield run
-            except BaseException:
-                run.clear()
-                raise
-            run.import_path.unlink()
-    finally:
-        with suppress(OSError):  # files are left: the run is complete, or another process has taken the folder
-            if not any(path != run.lock_path for path in run.path.iterdir()):
-                run.lock_path.unlink(missing_ok=True)
-                run.path.rmdir()
-
-
-def check_resume(resume: bool, overwrite: bool) -> None:
-    """Check that `resume` and `overwrite` are not both set.
-
-    Raises:
-        ValueError: If they are.
-    """
-    if resume and overwrite:
-        raise ValueError("`--resume` and `--overwrite` exclude each other. Received: both. Drop one.")
-
-
-def latest_run_path(name: str) -> Path:
-    """Return the path of a template's newest run in the default folder.
-
-    Raises:
-        ValueError: If there is no run.
-    """
-    latest = None
-    for path in _numbered(name):
-        if not path.exists():
-            break
-        latest = path if (path / "run.json").exists() else latest
-    if latest is None:
-        raise ValueError(
-            f"There must be a run to resume. Received: none of {name!r} in {RUNS_FOLDER}. Name it with -o."
-        )
-    return latest
-
-
 def list_runs(folder: Path = RUNS_FOLDER) -> list[Run]:
     """Return the runs in a folder, sorted by name.
 
@@ -530,40 +348,3 @@ def list_runs(folder: Path = RUNS_FOLDER) -> list[Run]:
         folder: The folder of the runs.
     """
     return [Run(path.parent) for path in sorted(folder.glob("*/run.json"))]
-
-
-def _numbered(name: str) -> Iterator[Path]:
-    yield RUNS_FOLDER / name
-    number = 2
-    while True:
-        yield RUNS_FOLDER / f"{name}-{number}"
-        number += 1
-
-
-def sha256(path: Path) -> str:
-    """Return the hexadecimal SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary path in the same folder. On exit it replaces `path`; after an error it is removed.
-
-    The temporary name keeps the suffixes of `path`, which some writers require.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{PARTIAL}{os.getpid()}-{path.name}")
-    try:
-        yield temporary
-        sync_to_disk(temporary)
-        os.replace(temporary, path)
-        sync_to_disk(path.parent)  # the new name must reach the disk before an old file is deleted
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def atomic_write(path: Path, content: str | bytes) -> None:
-    """Write a file so that readers always see the whole old or the whole new content."""
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)

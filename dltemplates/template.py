@@ -16,7 +16,7 @@ from pydantic import (
     ValidationError,
 )
 
-from dltemplates import catalog
+from dltemplates import catalog, catalog_templates
 from dltemplates.settings import (
     NO_DATASET,
     DatasetSettings,
@@ -24,10 +24,10 @@ from dltemplates.settings import (
     ModelSettings,
     Named,
     SettingsTable,
-    TrainSettings,
     Whole,
     name_or_table,
 )
+from dltemplates.train_settings import TrainSettings
 from dltemplates.upgrade import RENAMED_KEYS, upgrade_key, upgrade_template
 
 COLUMNS = ("dataset.table.columns.", "dataset.series.columns.")
@@ -97,7 +97,7 @@ def load_template(
         except UnicodeDecodeError as error:
             raise ValueError(f"A template must be UTF-8 text. Received: {path} ({error}). Save it as UTF-8.") from None
     else:
-        text = catalog.template_text(str(name))
+        text = catalog_templates.text(str(name))
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -179,7 +179,8 @@ def series_data(table, settings):
 def adapt_data(named, dataset):
     """Return a task, and a split dataset adapted, prepared for training and fitted for it."""
     from dltemplates.datasets.fit import fit
-    from dltemplates.tasks.task import check_data, make_task, task_class
+    from dltemplates.tasks.check_data import check_data
+    from dltemplates.tasks.task import make_task, task_class
 
     check_data(named.name, task_class(named), dataset.spec)
     task = make_task(named, dataset.spec)

@@ -2,7 +2,7 @@ import tomllib
 
 import pytest
 
-from dltemplates import catalog
+from dltemplates import catalog, catalog_templates
 
 ENTRIES = [(kind, name) for kind, entries in catalog.KINDS.items() for name in entries if kind != "format"]
 
@@ -86,23 +86,23 @@ def test_measured_results_are_read_from_template_comments(monkeypatch):
     )
     text = "\n".join((*lines, "[model]", "name = 'lenet5'"))
     texts = {"a": text, "b": text.replace("Measured", "Expected"), "c": text.replace("lenet5", "mlp")}
-    monkeypatch.setattr(catalog, "template_names", lambda: list(texts))
-    monkeypatch.setattr(catalog, "template_text", texts.get)
-    assert catalog.measured("lenet5") == {"a": ["0.9 test, seed 0.", "with --set a=b: 0.8."], "b": []}
+    monkeypatch.setattr(catalog_templates, "names", lambda: list(texts))
+    monkeypatch.setattr(catalog_templates, "text", texts.get)
+    assert catalog_templates.measured("lenet5") == {"a": ["0.9 test, seed 0.", "with --set a=b: 0.8."], "b": []}
 
 
 @pytest.mark.parametrize("name", ["table_classification", "table_regression", "series_forecasting"])
 def test_templates_for_your_own_data_show_their_measured_results(name):
-    model = tomllib.loads(catalog.template_text(name))["model"]["name"]
-    (result,) = catalog.measured(model)[name]
+    model = tomllib.loads(catalog_templates.text(name))["model"]["name"]
+    (result,) = catalog_templates.measured(model)[name]
     assert result.count(";") >= 2
     assert result.endswith(".")
 
 
 def test_every_measured_result_is_found():
-    assert any(found for entries in map(catalog.measured, catalog.MODELS) for found in entries.values())
-    for name in catalog.template_names():
-        text = catalog.template_text(name)
+    assert any(found for entries in map(catalog_templates.measured, catalog.MODELS) for found in entries.values())
+    for name in catalog_templates.names():
+        text = catalog_templates.text(name)
         model = tomllib.loads(text)["model"]
-        found = catalog.measured(model if isinstance(model, str) else model["name"])[name]
+        found = catalog_templates.measured(model if isinstance(model, str) else model["name"])[name]
         assert len(found) == text.count("# Measured")

@@ -18,9 +18,20 @@ from dltemplates import catalog
 ROOT = Path(dltemplates.__file__).parent
 
 RANKS = (  # a module imports from its own line or from those above
-    {"upgrade", "template", "settings", "catalog", "catalog_models", "errors", "compat"},
+    {
+        "upgrade",
+        "template",
+        "settings",
+        "train_settings",
+        "catalog",
+        "catalog_models",
+        "catalog_templates",
+        "errors",
+        "files",
+        "compat",
+    },
     {"features", "layers"},
-    {"tasks", "models", "datasets", "figures", "runs", "runtimes", "devices"},
+    {"tasks", "models", "datasets", "figures", "runs", "run_json", "new_runs", "runtimes", "devices"},
     {"training", "deploy", "reports", "inference", "doctor", "main_job"},
     {"compression", "bundles"},
     {"cli", "__init__", "__main__"},

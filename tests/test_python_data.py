@@ -7,7 +7,9 @@ from sklearn.datasets import load_digits, load_iris
 
 import dltemplates as dlt
 from dltemplates.datasets.in_memory import in_memory, passed, template_on, with_target
+from dltemplates.features import ClassId, Number
 from dltemplates.settings import ARRAYS, DatasetSettings
+from dltemplates.tasks.load_for import load_for
 from dltemplates.template import load_template
 
 FAST = {"train.epochs": 3, "train.learning_rate": 0.01, "train.batch_size": 16}
@@ -136,6 +138,64 @@ def test_numbers_of_a_table_keep_all_digits():
 def test_other_data_is_refused(data, message):
     with pytest.raises(ValueError, match=message):
         load(data, target="target")
+
+
+MANY = np.arange(800) % 500  # different whole numbers, as in counts or prices
+ROWS = np.random.default_rng(0).normal(size=(800, 3))
+IMAGES = np.random.default_rng(0).integers(0, 256, (800, 6, 5), np.uint8)
+ONE_HOT = np.eye(3, dtype=int)[np.arange(800) % 3]
+
+
+def target_of(template, data, settings=None):
+    """Return the target that a template reads from data."""
+    template, _ = template_on(load_template(template, settings or {}), data)
+    with passed(data):
+        task, _ = load_for(template)
+    return task.target
+
+
+def test_many_whole_numbers_of_rows_are_no_classes():
+    with pytest.raises(ValueError, match="Received: target, which has numbers") as error:
+        target_of("table_classification", (ROWS, MANY))
+    for way_out in ('train("table_regression", data=(x, y))', '{"dataset.table.columns.target": "category"}'):
+        assert way_out in str(error.value)
+    assert isinstance(target_of("table_regression", (ROWS, MANY)), Number)
+    as_classes = target_of("table_classification", (ROWS, MANY), {"dataset.table.columns.target": "category"})
+    assert len(as_classes.classes) == 500
+
+
+def test_many_whole_numbers_of_images_are_no_classes():
+    with pytest.raises(ValueError, match="Received: class ids up to 499 for 800 examples") as error:
+        target_of("convnet_mnist", (IMAGES, MANY))
+    for way_out in ("y.astype(float)", "task regression", "y.astype(str)"):
+        assert way_out in str(error.value)
+    assert isinstance(target_of("convnet_mnist", (IMAGES, MANY.astype(float)), {"task.name": "regression"}), Number)
+    assert len(target_of("convnet_mnist", (IMAGES, MANY.astype(str))).classes) == 500
+    few_each = target_of("convnet_mnist", (IMAGES, MANY % 250))
+    assert isinstance(few_each, ClassId)
+    assert len(few_each.classes) == 250
+    assert target_of("conv_autoencoder_mnist", (IMAGES, MANY))  # without a target, the numbers do not matter
+
+
+@pytest.mark.parametrize("kind", [int, float, bool])
+def test_one_hot_labels_of_images_are_named(kind):
+    with pytest.raises(ValueError, match=r"one-hot labels, .*`y\.argmax\(axis=1\)`"):
+        target_of("convnet_mnist", (IMAGES, ONE_HOT.astype(kind)))
+    assert target_of("convnet_mnist", (IMAGES, ONE_HOT.argmax(axis=1))).classes == ("0", "1", "2")
+
+
+@pytest.mark.parametrize("kind", [int, float, bool])
+def test_one_hot_labels_of_rows_are_named(kind):
+    with pytest.raises(ValueError, match=r"\(800, 3\), one-hot labels. Pass the classes, `y\.argmax\(axis=1\)`"):
+        target_of("table_classification", (ROWS, ONE_HOT.astype(kind)))
+    assert target_of("table_classification", (ROWS, ONE_HOT.argmax(axis=1))).classes == ("0", "1", "2")
+
+
+def test_one_hot_labels_of_a_data_frame_are_named():
+    labels = pd.get_dummies(pd.Series(np.array(["a", "b", "c"])[np.arange(800) % 3]))
+    with pytest.raises(ValueError, match=r"one-hot labels. Pass the classes, `y\.idxmax\(axis=1\)`"):
+        target_of("table_classification", (ROWS, labels))
+    assert target_of("table_classification", (ROWS, labels.idxmax(axis=1))).classes == ("a", "b", "c")
 
 
 def test_a_network_of_two_inputs_takes_no_lone_array(tmp_path):

@@ -10,11 +10,12 @@ import click
 import pytest
 
 from conftest import load_tool
-from dltemplates import catalog
+from dltemplates import catalog, catalog_templates
 from dltemplates.cli.commands import dlt
 from dltemplates.models.keras_applications import APPLICATIONS
-from dltemplates.settings import DatasetSettings, ExportSettings, TrainSettings
+from dltemplates.settings import DatasetSettings, ExportSettings
 from dltemplates.template import load_template, parse_overrides
+from dltemplates.train_settings import TrainSettings
 from models.register import models
 
 ROOT = Path(__file__).parent.parent
@@ -23,7 +24,7 @@ DOCS = sorted((ROOT / "docs").glob("*.md"))
 KOREAN = (ROOT / "README.ko.md").read_text(encoding="utf-8")
 OTHERS = [ROOT / "docker" / "README.md", ROOT / "saved_models" / "README.md"]
 PAGES = [ROOT / "README.md", ROOT / "README.ko.md", *DOCS, *OTHERS]
-TEMPLATES = catalog.template_names()
+TEMPLATES = catalog_templates.names()
 PLACEHOLDERS = {"TEMPLATE", "MODEL", "NAME", "RUN", "mine.toml"}  # for names that the reader chooses
 READERS_DATA = {"photographs", "parts", "PATH", "..."}
 TABLES = {"train": TrainSettings, "dataset": DatasetSettings, "export": ExportSettings}

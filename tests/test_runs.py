@@ -3,31 +3,9 @@ import os
 
 import pytest
 
-from dltemplates.runs import Run, atomic_path, atomic_write, format_score, list_runs, load_run, make_run, new_run_path
-
-
-def test_atomic_writes_leave_the_old_file_or_the_new_one(tmp_path):
-    path = tmp_path / "deep" / "file.txt"
-    atomic_write(path, "old")
-
-    def broken():
-        with atomic_path(path) as temporary:
-            temporary.write_text("half")
-            raise RuntimeError("power cut")
-
-    with pytest.raises(RuntimeError, match="power cut"):
-        broken()
-    assert path.read_text() == "old"
-    atomic_write(path, b"new")
-    assert path.read_text() == "new"
-    assert os.listdir(path.parent) == ["file.txt"]
-
-
-def test_shown_rounds_small_and_large_numbers():
-    numbers = [0.0, 0.98765432, -0.5, 49989.12345, 2.5e-7, 5.97e29, float("nan")]
-    assert [format_score(number) for number in numbers] == [
-        "0.0000", "0.9877", "-0.5000", "49989.1234", "2.5e-07", "5.97e+29", "nan",
-    ]  # fmt: skip
+from dltemplates.files import atomic_write
+from dltemplates.new_runs import make_run, new_run_path
+from dltemplates.runs import Run, list_runs, load_run
 
 
 def test_a_run_must_be_a_folder_with_a_whole_record(tmp_path):

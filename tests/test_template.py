@@ -2,9 +2,10 @@ import tomllib
 
 import pytest
 
-from dltemplates import catalog
-from dltemplates.settings import OneCycle, parse_drop
+from dltemplates import catalog_templates
+from dltemplates.settings import parse_drop
 from dltemplates.template import load_template, parse_overrides, parse_template
+from dltemplates.train_settings import OneCycle
 
 
 def change(*pairs):
@@ -16,10 +17,10 @@ OWN_DATA = {"table_classification": "table", "table_regression": "table", "serie
 NAMED_AFTER_METHOD = {"transfer_folder": "transfer"}  # in place of the model
 
 
-@pytest.mark.parametrize("name", catalog.template_names())
+@pytest.mark.parametrize("name", catalog_templates.names())
 def test_every_ready_template_loads_and_is_named_after_model_and_dataset(name):
     template = load_template(name)
-    assert catalog.template_summary(name).endswith(".")
+    assert catalog_templates.summary(name).endswith(".")
     if name in OWN_DATA:
         assert name == f"{OWN_DATA[name]}_{template.task.name}"
         return
@@ -28,7 +29,7 @@ def test_every_ready_template_loads_and_is_named_after_model_and_dataset(name):
     assert name.removeprefix(f"{family}_") in (template.dataset.name.partition(":")[0], "folder")
 
 
-@pytest.mark.parametrize("name", catalog.template_names())
+@pytest.mark.parametrize("name", catalog_templates.names())
 def test_a_template_survives_a_toml_round_trip(name):
     template = load_template(name)
     assert parse_template(tomllib.loads(template.to_toml())) == template

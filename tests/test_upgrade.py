@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dltemplates import ExportReport, Run, catalog, load_template
 from dltemplates.models.build import build_network
-from dltemplates.runs import RunRecord
+from dltemplates.run_json import RunRecord
 from dltemplates.runtimes import read_contract
 from dltemplates.tasks.serving.contract import Contract
 from dltemplates.upgrade import (

@@ -3,21 +3,22 @@
     DLT_DATA=<folder> python tools/bench_defaults.py [tables] [series] [--splits 20] [--only iris] [--set KEY=VALUE]
 
 A table is trained on several splits of its rows, each with its own seed. The linear model (logistic or linear
-regression on standardized numbers and one-hot categories) and gradient boosting have scikit-learn's defaults and the
-same training rows. All are scored on the same test rows: by accuracy for classes, by R2 for numbers. The table shows
-the mean difference to each baseline over the splits, with its 95% interval (Student's t).
+regression) and gradient boosting are the baselines of each run, fitted on the same training rows. All are scored on the
+same test rows: by accuracy for classes, by R2 for numbers. The table shows the mean difference to each baseline over
+the splits, with its 95% interval (Student's t).
 
-A series is split by time, and trained with several seeds. Its forecasts are compared with the last value, the last
-season and a linear autoregression (least squares on the same windows), by the mean absolute error.
+A series is split by time, and trained with several seeds. Its forecasts are compared with the baselines of each run,
+the last value, the last season and a linear autoregression, by the mean absolute error.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import os
+import sys
 import tempfile
 import time
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,18 +27,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy.stats import t as student
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LinearRegression, LogisticRegression
-from sklearn.metrics import accuracy_score, r2_score
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
-from dltemplates.datasets.source import Dataset, Source
-from dltemplates.datasets.spec import DatasetSpec
-from dltemplates.features import Category, columns_of
-from dltemplates.tasks.forecasting import naive_forecasts
-from dltemplates.tasks.load_for import load_for
 from dltemplates.template import Template, load_template, parse_overrides
 from dltemplates.training.train import train
 
@@ -51,7 +41,10 @@ WINE = (
 )  # fmt: skip
 IRIS = ("sepal length", "sepal width", "petal length", "petal width", "species")
 BANKNOTE = ("variance", "skewness", "curtosis", "entropy", "class")
-MAX_CATEGORIES = 255  # per column, for gradient boosting
+BASELINES = {  # by template: the score, the linear model, and gradient boosting
+    "table_classification": ("accuracy", "logistic regression", "gradient boosting"),
+    "table_regression": ("r2", "linear regression", "gradient boosting"),
+}
 
 
 @dataclass(frozen=True)
@@ -134,87 +127,22 @@ SERIES = {
 }
 
 
-def table_scores(template: Template, folder: Path) -> dict[str, float]:
-    """Return the test scores of a template and of the baselines, and the seconds of the training."""
+def train_and_score(template: Template, folder: Path, metric: str) -> dict[str, float]:
+    """Train a template.
+
+    Returns:
+        A score on test of the `network`, and of each baseline of the run by its name, NaN for one that was skipped;
+        and the `seconds` of the training.
+    """
     started = time.perf_counter()
     run = train(template, output=folder)
     seconds = time.perf_counter() - started
-    scores = run.record.scores["test"]
-    own = scores["accuracy" if template.task.name == "classification" else "r2"]
-    _, dataset = load_for(run)
-    return {"network": own, **table_baselines(dataset), "seconds": seconds}
-
-
-def table_baselines(dataset: Dataset) -> dict[str, float]:
-    """Return the test scores of a linear model and of gradient boosting, trained on the training split."""
-    spec = dataset.spec
-    is_class = spec.targets[0].kind == "class"
-    (train_rows, train_target), (test_rows, test_target) = (rows(dataset.split(s), spec) for s in ("train", "test"))
-    linear = LogisticRegression(max_iter=1000) if is_class else LinearRegression()
-    boosting = HistGradientBoostingClassifier if is_class else HistGradientBoostingRegressor
-    estimators = {
-        "linear": (make_pipeline(StandardScaler(), linear), one_hot),
-        "boosting": (boosting(categorical_features=categorical(spec), random_state=0), ids),
-    }
-    score = accuracy_score if is_class else r2_score
-    scores = {}
-    for name, (estimator, encode) in estimators.items():
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            estimator.fit(encode(train_rows, spec), train_target)
-        scores[name] = float(score(test_target, estimator.predict(encode(test_rows, spec))))
-    return scores
-
-
-def rows(source: Source, spec: DatasetSpec) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Return all inputs of a split by name, and its target (n,)."""
-    arrays = source.read(np.arange(len(source)))
-    target = arrays[spec.targets[0].name]
-    return arrays, target.reshape(len(target))
-
-
-def one_hot(arrays: dict[str, np.ndarray], spec: DatasetSpec) -> np.ndarray:
-    """Return numbers unchanged and categories one-hot, (n, columns)."""
-    parts = []
-    for value in spec.inputs:
-        array = arrays[value.name]
-        if not isinstance(value, Category):
-            parts.append(array)
-            continue
-        for place, column in enumerate(value.columns or ()):
-            parts.append(np.eye(len(column.vocabulary) + 1, dtype=np.float32)[array[:, place]])
-    return np.concatenate(parts, axis=1)
-
-
-def ids(arrays: dict[str, np.ndarray], spec: DatasetSpec) -> np.ndarray:
-    """Return numbers unchanged and categories as ids, (n, columns)."""
-    return np.concatenate([arrays[value.name] for value in spec.inputs], axis=1)
-
-
-def categorical(spec: DatasetSpec) -> list[bool]:
-    """Return for each column of `ids` whether it is a category."""
-    return [
-        isinstance(value, Category) and len((value.columns or ())[place].vocabulary) < MAX_CATEGORIES
-        for value in spec.inputs
-        for place in range(value.shape[0])
-    ]
-
-
-def series_scores(template: Template, folder: Path) -> dict[str, float]:
-    """Return the mean absolute errors on test of a template and of the baselines, and the seconds of the training."""
-    started = time.perf_counter()
-    run = train(template, output=folder)
-    seconds = time.perf_counter() - started
-    _, dataset = load_for(run)
-    examples = {split: dataset.split(split).read(np.arange(len(dataset.split(split)))) for split in ("train", "test")}
-    test = examples["test"]
-    place = [column.name for column in columns_of(dataset.spec.inputs[0])].index(str(run.template.dataset.target))
-    past = {split: arrays["series"][:, :, place] for split, arrays in examples.items()}
-    forecasts = naive_forecasts(test)
-    linear = LinearRegression().fit(past["train"], examples["train"]["future"])
-    forecasts["linear"] = linear.predict(past["test"])
-    errors = {name: float(np.abs(forecast - test["future"]).mean()) for name, forecast in forecasts.items()}
-    return {"network": run.record.scores["test"]["mae"], "seasonal": float("nan"), **errors, "seconds": seconds}
+    baselines = {baseline.name: baseline for baseline in run.record.baselines.results}
+    for name, baseline in baselines.items():
+        if baseline.skipped:
+            print(f"{folder.name}: {name} skipped, {baseline.skipped}", file=sys.stderr, flush=True)
+    scores = {name: baseline.scores.get(metric, math.nan) for name, baseline in baselines.items()}
+    return {"network": run.scores["test"][metric], **scores, "seconds": seconds}
 
 
 def bench_series(cases: dict[str, Case], data: Path, folder: Path, seeds: int, overrides: dict[str, Any]) -> None:
@@ -228,10 +156,11 @@ def bench_series(cases: dict[str, Case], data: Path, folder: Path, seeds: int, o
         for seed in range(seeds):
             settings = {"dataset.name": str(file), "dataset.target": case.target, **case.settings, "seed": seed}
             template = load_template(case.template, settings | overrides)
-            results.append(series_scores(template, folder / f"{file.stem}-{seed}"))
+            results.append(train_and_score(template, folder / f"{file.stem}-{seed}", "mae"))
         means = {key: float(np.mean([result[key] for result in results])) for key in results[0]}
         errors = ", ".join(f"{result['network']:.4g}" for result in results)
-        baselines = " | ".join(f"{means[name]:.4g}" for name in ("last", "seasonal", "linear"))
+        names = ("last value", "last season", "linear autoregression")
+        baselines = " | ".join(f"{means.get(name, math.nan):.4g}" for name in names)
         print(f"| {name} | {errors} | {baselines} | {means['seconds']:.1f} | {seeds} |", flush=True)
 
 
@@ -251,21 +180,23 @@ def bench_tables(cases: dict[str, Case], data: Path, folder: Path, splits: int, 
     for name, case in cases.items():
         file = folder / f"{name.replace(' ', '-').replace(',', '')}.csv"
         case.write(data, file)
+        metric, linear, boosting = BASELINES[case.template]
         results = []
         for split in range(splits):
             settings = {"dataset.name": str(file), "dataset.target": case.target, **case.settings}
             settings |= {"dataset.split_seed": split, "seed": split, **overrides}
-            results.append(table_scores(load_template(case.template, settings), folder / f"{file.stem}-{split}"))
+            results.append(
+                train_and_score(load_template(case.template, settings), folder / f"{file.stem}-{split}", metric)
+            )
         columns = {key: [result[key] for result in results] for key in results[0]}
         gaps = {
             baseline: [own - other for own, other in zip(columns["network"], columns[baseline], strict=True)]
-            for baseline in ("linear", "boosting")
+            for baseline in (linear, boosting)
         }
         means = {key: float(np.mean(values)) for key, values in columns.items()}
-        score = "accuracy" if case.template == "table_classification" else "R2"
         print(
-            f"| {name} | {score} | {means['network']:.4f} | {means['linear']:.4f} | {means['boosting']:.4f} | "
-            f"{mean_interval(gaps['linear'])} | {mean_interval(gaps['boosting'])} | "
+            f"| {name} | {metric} | {means['network']:.4f} | {means[linear]:.4f} | {means[boosting]:.4f} | "
+            f"{mean_interval(gaps[linear])} | {mean_interval(gaps[boosting])} | "
             f"{means['seconds']:.1f} | {splits} |",
             flush=True,
         )

@@ -55,7 +55,7 @@ def ours(folder: Path) -> Iterator[int]:
     from dltemplates.datasets.images.files import Examples, FileSource, scan_files
     from dltemplates.datasets.pipeline import TrainingOrder, training_batches
     from dltemplates.datasets.spec import DatasetSpec
-    from dltemplates.settings import Augment
+    from dltemplates.train_settings import Augment
 
     keep_freed_memory()
     tf.config.experimental.enable_op_determinism()

@@ -3,12 +3,10 @@
     python tools/bench_transfer.py photographs --seeds 5 --finetune-epochs 5 --int8
 
 Each seed trains the head, then the last blocks, too. `--int8` also exports each head to an int8 TFLite file. The scores
-are those of the last epoch on validation: no epoch is chosen. All but 1% of the training images are trained on. The
-features are computed once for all seeds.
+are those of the last epoch on validation: no epoch is chosen. All but 1% of the training images are trained on.
 """
 
 import argparse
-import dataclasses
 import sys
 import tempfile
 from pathlib import Path
@@ -17,32 +15,16 @@ import numpy as np
 
 from dltemplates.deploy.export_run import export
 from dltemplates.template import Template, load_template, parse_overrides
-from dltemplates.training import features
 from dltemplates.training.checkpoint import TrainingState
 from dltemplates.training.prepare import prepare
 from dltemplates.training.recording.progress import Silent
 from dltemplates.training.recording.run_writer import NullWriter
 from dltemplates.training.signals import StopRequest
-from dltemplates.training.stages import DatasetStage, Tick, no_tick
 from dltemplates.training.train import fit, train
 
 INT8 = "tflite:int8"
 COLUMNS = ("head", "fine-tuned", "int8", "drop")
 RULES = ("stretch", "crop")
-
-
-def share_features() -> None:
-    """Let the stages of all seeds share the features of each resize rule."""
-    known = {}
-
-    def open_stage(stage: features.FeatureStage, step: int, tick: Tick = no_tick) -> None:
-        key = (stage.data.dataset.spec.inputs[0].resize, stage.part)
-        if key not in known:
-            known[key] = features.with_features(stage.data, stage.compute, tick).dataset
-        stage.data = dataclasses.replace(stage.data, dataset=known[key])
-        DatasetStage.open(stage, step, tick)
-
-    features.FeatureStage.open = open_stage
 
 
 def measure(template: Template, finetune_epochs: int) -> dict[str, float]:
@@ -86,7 +68,6 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--int8", action="store_true")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="further settings of the template")
     parsed = parser.parse_args(arguments)
-    share_features()
     rows: dict[str, list[dict[str, float]]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for resize in parsed.resize:

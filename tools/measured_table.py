@@ -10,7 +10,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from dltemplates import catalog
+from dltemplates import catalog_templates
 
 ROOT = Path(__file__).parents[1]
 FILES = {
@@ -37,7 +37,7 @@ def results() -> dict[str, dict[str, Any]]:
 
 def table(head: tuple[str, ...]) -> str:
     """Return the table with these headings."""
-    overview, shown = catalog.template_overview(), results()
+    overview, shown = catalog_templates.overview(), results()
     host = next(iter(shown.values()))["host"]
     lines = [f"| {' | '.join(head)}, {host} |", "| --- " * len(head) + "|"]
     for name, entry in shown.items():

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from dltemplates.settings import Augment
+from dltemplates.train_settings import Augment
 
 SHUFFLE, AUGMENT = 0, 1  # independent random streams of one seed
 

@@ -43,8 +43,8 @@ def train(template, output: Path) -> None:
     """
     import keras
 
+    from dltemplates.files import atomic_path
     from dltemplates.models.build import build_network
-    from dltemplates.runs import atomic_path
     from dltemplates.tasks.assemble import assemble, serve
     from dltemplates.tasks.load_for import load_for
     from dltemplates.training.optimizers import make_optimizer, make_schedule
@@ -153,7 +153,7 @@ def import_model(template, path: Path, output: Path | None, overwrite: bool):
         ValueError: If the file does not hold such weights, or they belong to another template or to other data.
     """
     from dltemplates.models.build import build_network
-    from dltemplates.runs import make_run, new_run_path
+    from dltemplates.new_runs import make_run, new_run_path
     from dltemplates.tasks.assemble import assemble
     from dltemplates.tasks.load_for import load_for
     from dltemplates.training.recording.run_record import begin_run, score_run

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from dltemplates import catalog
+from dltemplates import catalog, catalog_templates
 
 WIDTH = 80
 GROUPS = {"images": "Images", "tables": "Tables", "series": "Series", "generative": "Generators and autoencoders"}
@@ -33,7 +33,7 @@ DATASET_NOTE = "Use one with --data: dlt run transfer_folder --data photographs"
 
 def show_templates() -> None:
     """Print the ready templates."""
-    rows = catalog.template_overview()
+    rows = catalog_templates.overview()
     for title, names in _grouped(rows):
         cells = [(name, row["learns"], row["needs"], _minutes(row), _score(row)) for name, row in _of(rows, names)]
         _print_table(title, TEMPLATE_COLUMNS, cells, right=(3, 4))

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from dltemplates import catalog
+from dltemplates import catalog, catalog_templates
 from dltemplates.cli import pages
 from dltemplates.cli.setting_pages import REQUIRED, Setting, allowed, default_of, settings_of, tables_named
 from dltemplates.settings import KINDS
@@ -35,9 +35,9 @@ def new_template(name: str, file: str) -> str:
     Raises:
         ValueError: If the template is unknown.
     """
-    text = catalog.template_text(name)
+    text = catalog_templates.text(name)
     given = tomllib.loads(text)
-    kind = KIND_OF_GROUP.get(catalog.template_groups()[name], "images")
+    kind = KIND_OF_GROUP.get(catalog_templates.groups()[name], "images")
     given = _with_tables(given, load_template(name))
     lines = [
         *_opening(text, name, file),

@@ -43,7 +43,7 @@ def render(renderable: Any) -> None:
 
 def short(name: str, value: Any) -> str:
     """Format one output of a prediction in a few characters."""
-    from dltemplates.runs import format_score
+    from dltemplates.tasks.scoring.intervals import format_score
 
     match value:
         case float():
@@ -60,8 +60,7 @@ def short(name: str, value: Any) -> str:
 
 def scores(result: dict[str, Any]) -> None:
     """Print the scores of an evaluation, each with its evidence."""
-    from dltemplates.runs import describe_score
-    from dltemplates.tasks.scoring.intervals import ScoreInterval
+    from dltemplates.tasks.scoring.intervals import ScoreInterval, describe_score
 
     intervals = {name: ScoreInterval(**interval) for name, interval in result["intervals"].items()}
     show({name: describe_score(value, intervals[name]) for name, value in result["scores"].items()})
@@ -114,7 +113,7 @@ def run_result(run: Run, as_json: bool) -> None:
 
 def _baselines(run: Run) -> list[str]:
     """Return a line for each baseline of a run, or why there are none."""
-    from dltemplates.runs import describe_score
+    from dltemplates.tasks.scoring.intervals import describe_score
 
     baselines = run.record.baselines
     if baselines is None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from dltemplates import catalog
+from dltemplates import catalog, catalog_templates
 from dltemplates.cli import docstrings, parse
 from dltemplates.cli import output as out
 
@@ -25,8 +25,8 @@ def gather(name: str) -> dict[str, Any]:
     if own := catalog.OWN_DATA.get(name):
         example = parse.template_for(own.group, own.example)
         return {"name": name, "kind": "data", "summary": own.summary, "example": example}
-    if name in catalog.template_names():
-        return {"name": name, "kind": "template", "text": catalog.template_text(name).rstrip()}
+    if name in catalog_templates.names():
+        return {"name": name, "kind": "template", "text": catalog_templates.text(name).rstrip()}
     if not kinds:
         from dltemplates.cli import setting_pages  # loads pydantic
         from dltemplates.template import find_setting
@@ -35,7 +35,7 @@ def gather(name: str) -> dict[str, Any]:
             return page
         if path := find_setting(name):
             raise ValueError(f"Unknown name. Received: {name!r}. Did you mean {path}?")
-        catalog.check_name("name", name, [*catalog.known_names(), *setting_pages.names()])
+        catalog.check_name("name", name, [*catalog_templates.known_names(), *setting_pages.names()])
     kind = kinds[0]
     if kind == "format":
         return {"name": name, "kind": kind, "summary": catalog.FORMATS[name].summary}
@@ -104,7 +104,7 @@ def _model(name: str, texts: dict[str, str]) -> dict[str, Any]:
         "bytes": summary.bytes,
         "parameters_in_training": trained.count_params(),
         "options": {key: argument for key, argument in arguments.items() if key not in (*sizes, "name")},
-        "results": catalog.measured(name),
+        "results": catalog_templates.measured(name),
     }
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from dltemplates import catalog
+from dltemplates import catalog, catalog_templates
 
 NEGATIVE_NUMBER = re.compile(r"-\.?[0-9]")
 
@@ -70,7 +70,7 @@ class Commands(click.Group):
         name = args[0]
         if name in self.commands:
             return super().resolve_command(ctx, args)
-        if name in catalog.template_files() or name.endswith(".toml"):
+        if name in catalog_templates.files() or name.endswith(".toml"):
             raise ValueError(f"A command comes before a template. Received: dlt {name}. Try `dlt run {name}`.")
         if any(name in entries for entries in catalog.KINDS.values()):
             raise ValueError(f"A command comes before a name. Received: dlt {name}. Try `dlt show {name}`.")
@@ -87,7 +87,7 @@ class Plural(click.Choice):
 
 def complete_template(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Return the ready templates and the .toml files that a word may become, for the shell."""
-    names = [name for name in catalog.template_names() if name.startswith(incomplete)]
+    names = [name for name in catalog_templates.names() if name.startswith(incomplete)]
     return [*map(CompletionItem, names), CompletionItem(incomplete, type="file")]
 
 
@@ -95,7 +95,7 @@ def complete_name(context: click.Context, parameter: click.Parameter, incomplete
     """Return the names of the catalog, and the settings, that a word may become, for the shell."""
     from dltemplates.cli import setting_pages  # loads pydantic
 
-    known = [*catalog.known_names(), *setting_pages.names()]
+    known = [*catalog_templates.known_names(), *setting_pages.names()]
     return [CompletionItem(name) for name in sorted(set(known)) if name.startswith(incomplete)]
 
 
@@ -196,7 +196,7 @@ def template_for(kind: str, data: str, target: str = "COLUMN") -> str:
 def check_is_template(name: str) -> None:
     """Raise a `ValueError` if data or a run is in the place of a template."""
     path = Path(name)
-    if name in catalog.template_files() or path.suffix == ".toml" or not path.exists():
+    if name in catalog_templates.files() or path.suffix == ".toml" or not path.exists():
         return
     if (path / "template.toml").is_file():
         raise ValueError(
@@ -215,7 +215,7 @@ def check_data_fits(name: str, data: Any, settings: Mapping[str, Any]) -> None:
         data: The data, as given; None for the template's.
         settings: The given settings by path. One for the kind of data shows that the user knows it.
     """
-    group = catalog.template_groups().get(name)
+    group = catalog_templates.groups().get(name)
     kind = _kind_of_data(Path(data)) if isinstance(data, str) and data not in catalog.DATASETS else None
     if group is None or kind is None or any(setting.startswith(OF_KIND) for setting in settings):
         return
@@ -235,7 +235,7 @@ OF_KIND = ("dataset.images", "dataset.table", "dataset.series")
 
 
 def _dataset_of(template: str) -> dict[str, Any]:
-    return dict(tomllib.loads(catalog.template_text(template)).get("dataset", {}))
+    return dict(tomllib.loads(catalog_templates.text(template)).get("dataset", {}))
 
 
 def _kind_of_data(path: Path) -> str | None:

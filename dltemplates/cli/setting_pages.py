@@ -93,7 +93,7 @@ def _collect(model: type[BaseModel], path: str, choice: str, found: dict[str, Ta
 
 
 def settings_of(model: type[BaseModel]) -> dict[str, Setting]:
-    """Return the settings of one class of `dltemplates.settings`."""
+    """Return the settings of one table, by its class."""
     meanings = {key: text for base in reversed(inspect.getmro(model)) for key, text in _attributes(base).items()}
     settings = {}
     for name, field in model.model_fields.items():
@@ -204,7 +204,8 @@ def page(name: str) -> dict[str, Any] | None:
             "path": table.path,
             "choice": table.choice,
             "summary": table.summary,
-        } | {"settings": {key: _row(setting) for key, setting in table.settings.items()}}
+            "settings": _rows(table),
+        }
     rows = {}
     for table in every.values():
         for key, setting in table.settings.items():
@@ -222,6 +223,10 @@ def names() -> list[str]:
     every = tables()
     settings = [f"{table.path}.{key}".lstrip(".") for table in every.values() for key in table.settings]
     return [*every, *settings]
+
+
+def _rows(table: Table) -> dict[str, dict[str, Any]]:
+    return {key: _row(setting) for key, setting in table.settings.items()}
 
 
 def _row(setting: Setting) -> dict[str, Any]:
@@ -258,14 +263,14 @@ def markdown() -> str:
         "default is none. `dlt show train` prints a table of this page. `dlt new mine.toml --from resnet8_digits`",
         "writes a template with every setting in it. `python tools/settings_page.py` writes this page.",
     ]
-    for name, table in tables().items():
+    for table in tables().values():
         heading = f"`{table.choice}`, for `[{table.path}]`" if table.choice else f"`[{table.path}]`"
         lines += ["", f"## {heading if table.path else 'Template'}", "", table.summary, ""]
         if not table.settings:
             lines.append("It has no settings.")
             continue
         lines += ["| setting | type | default | range | meaning |", "| --- | --- | --- | --- | --- |"]
-        for key, row in page(name)["settings"].items():  # type: ignore[index]
+        for key, row in _rows(table).items():
             cells = (f"`{key}`", row["type"], f"`{plain(row['default'])}`", row["range"], row["meaning"])
             lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines) + "\n"

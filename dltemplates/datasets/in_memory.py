@@ -40,13 +40,13 @@ def passed(data: Any) -> Iterator[None]:
         _passed.reset(token)
 
 
-def in_memory(settings: DatasetSettings, *, reference: IOSpec | None = None, number: bool = False) -> Dataset:
+def in_memory(settings: DatasetSettings, *, reference: IOSpec | None = None, predicts_number: bool = False) -> Dataset:
     """Load the passed arrays or DataFrames, with the same rules as a `.npz` or `.csv` file of them.
 
     Args:
         settings: The target and the settings of the data's kind.
         reference: Spec or contract of a trained network, whose columns and classes are reused.
-        number: As in `load_dataset`.
+        predicts_number: As in `load_dataset`.
 
     Raises:
         ValueError: If nothing was passed, or the data breaks a rule.
@@ -61,7 +61,7 @@ def in_memory(settings: DatasetSettings, *, reference: IOSpec | None = None, num
     if settings.of_series().window is not None:  # a series of one value
         splits = {split: (x[:, None] if np.ndim(x) == 1 else x, y) for split, (x, y) in splits.items()}
     if all(_is_table(x) for x, _ in splits.values()):
-        return _table(splits, settings, reference, number)
+        return _table(splits, settings, reference, predicts_number)
     from dltemplates.datasets.images.npz import array_images
 
     return array_images(_as_arrays(splits), settings, source=ARRAYS, reference=reference)
@@ -104,7 +104,7 @@ def _is_table(x: Any) -> bool:
 
 
 def _table(
-    splits: dict[str, tuple[Any, Any]], settings: DatasetSettings, reference: IOSpec | None, number: bool
+    splits: dict[str, tuple[Any, Any]], settings: DatasetSettings, reference: IOSpec | None, predicts_number: bool
 ) -> Dataset:
     """Read tables through CSV files, so that a row has the same meaning as in a file for `predict`."""
     from dltemplates.datasets.series.csv_series import csv_series
@@ -117,7 +117,7 @@ def _table(
         path = Path(folder) if len(splits) > 1 else Path(folder) / "train.csv"
         if is_series:
             return csv_series(path, settings, reference=reference)
-        return csv_table(path, settings, reference=reference, number=number)
+        return csv_table(path, settings, reference=reference, predicts_number=predicts_number)
 
 
 def as_frame(x: Any, y: Any = None) -> pd.DataFrame:
@@ -132,13 +132,23 @@ def as_frame(x: Any, y: Any = None) -> pd.DataFrame:
     if np.ndim(y) == 2 and np.shape(y)[1] == 1:
         y = y.iloc[:, 0] if _is_frame(y) else np.asarray(y)[:, 0]
     if np.ndim(y) != 1:
+        kind, way_out = "", "one column"
+        if _is_one_hot(y):
+            kind, way_out = ", one-hot labels", f"the classes, `y.{'idxmax' if _is_frame(y) else 'argmax'}(axis=1)`"
         raise ValueError(
-            f"The target of a table must be one column. Received: y of shape {np.shape(y)}. Pass one column."
+            f"The target of a table must be one column. Received: y of shape {np.shape(y)}{kind}. Pass {way_out}."
         )
     name = _target_name(frame, y)
     if name in frame:
         raise ValueError(f"The target must not be an input, too. Received: {name!r} in x and y. Drop it from x.")
     return frame.assign(**{name: np.asarray(y)})
+
+
+def _is_one_hot(y: Any) -> bool:
+    """Return whether each row of y has a single 1, and else 0."""
+    array = np.asarray(y)
+    is_flag = array.ndim == 2 and array.dtype.kind in "biuf" and np.isin(array, (0, 1)).all()
+    return bool(is_flag and (array.sum(axis=1) == 1).all())
 
 
 def _target_name(x: Any, y: Any) -> str:

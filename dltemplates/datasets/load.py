@@ -17,7 +17,11 @@ from dltemplates.settings import ARRAYS, NO_DATASET, DatasetSettings, SettingsTa
 
 
 def load_dataset(
-    settings: DatasetSettings, *, from_file: bool = False, reference: IOSpec | None = None, number: bool = False
+    settings: DatasetSettings,
+    *,
+    from_file: bool = False,
+    reference: IOSpec | None = None,
+    predicts_number: bool = False,
 ) -> Dataset:
     """Load the splits that the data has, without further splitting or fitting.
 
@@ -30,7 +34,7 @@ def load_dataset(
         from_file: As in `catalog.load`, for settings read from a run or an exported file.
         reference: Spec or contract of a trained network. The user's data then keeps its columns, classes and window
             sizes.
-        number: Whether the task predicts numbers; the target of the user's table is then no class.
+        predicts_number: Whether the task predicts numbers; the target of the user's table is then no class.
 
     Raises:
         ValueError: If there is no such dataset, or its data breaks a rule; the message says how to fix it.
@@ -39,12 +43,12 @@ def load_dataset(
     if name == ARRAYS:
         from dltemplates.datasets.in_memory import in_memory
 
-        return in_memory(settings, reference=reference, number=number)
+        return in_memory(settings, reference=reference, predicts_number=predicts_number)
     path = Path(name).expanduser()
     if is_named(name):
         name = name.partition(":")[0]
     elif _is_path(name):
-        return _load_path(path, settings, reference, number)
+        return _load_path(path, settings, reference, predicts_number)
     if name in PLACEHOLDERS:
         own = catalog.OWN_DATA[PLACEHOLDERS[name]]
         raise ValueError(f"This template needs your data. Received: none. {own.summary}. Add --data {own.example}")
@@ -133,7 +137,7 @@ def _is_path(name: str) -> bool:
     return looks_like_path or Path(name).expanduser().exists()
 
 
-def _load_path(path: Path, settings: DatasetSettings, reference: IOSpec | None, number: bool) -> Dataset:
+def _load_path(path: Path, settings: DatasetSettings, reference: IOSpec | None, predicts_number: bool) -> Dataset:
     is_series = settings.of_series().window is not None or (
         reference is not None and isinstance(reference.inputs[0], Series)
     )
@@ -152,7 +156,7 @@ def _load_path(path: Path, settings: DatasetSettings, reference: IOSpec | None, 
             )
         from dltemplates.datasets.tables.csv_table import csv_table
 
-        return csv_table(path, settings, reference=reference, number=number)
+        return csv_table(path, settings, reference=reference, predicts_number=predicts_number)
     if path.is_dir():
         from dltemplates.datasets.images.folder import folder
 

@@ -21,7 +21,7 @@ from dltemplates.datasets.augment.transform import CropFlip, is_spatial
 from dltemplates.datasets.reading import read_batches
 from dltemplates.datasets.source import Source
 from dltemplates.datasets.spec import DatasetSpec, image_of, reconstructs_input
-from dltemplates.settings import Augment
+from dltemplates.train_settings import Augment
 
 AHEAD = 2  # prefetched batches
 IMAGE_ONLY = ("crop_padding", "randaugment", "rotation", "mixup", "cutmix")  # change the image, but not its boxes

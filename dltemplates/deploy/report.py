@@ -12,8 +12,9 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from dltemplates import runs
 from dltemplates.deploy.gate import GateResult
+from dltemplates.files import atomic_write
+from dltemplates.runs import Run
 from dltemplates.tasks.scoring.intervals import ScoreInterval
 from dltemplates.tasks.serving.file_digest import REPORT_FILE
 from dltemplates.upgrade import read_record, upgrade_report
@@ -214,13 +215,13 @@ class ExportReport(Record):
             return result.remarks
         return (*result.remarks, f"exported earlier, when a drop of at most {result.max_drop} was allowed")
 
-    def is_of(self, run: runs.Run) -> bool:
+    def is_of(self, run: Run) -> bool:
         """Return whether this is an export of a run's present weights."""
         return self.weights_sha256 == run.record.sha256.get(run.weights_path.name)
 
     def save(self, folder: Path) -> None:
         """Write `export_report.json` into an exports folder."""
-        runs.atomic_write(folder / REPORT_FILE, self.model_dump_json(indent=2))
+        atomic_write(folder / REPORT_FILE, self.model_dump_json(indent=2))
 
 
 def load_report(folder: str | Path) -> ExportReport:
@@ -237,7 +238,7 @@ def load_report(folder: str | Path) -> ExportReport:
     return read_record(ExportReport, text, upgrade_report, name=REPORT_FILE, source=path, way_out="Export again.")
 
 
-def load_run_report(run: runs.Run) -> ExportReport | None:
+def load_run_report(run: Run) -> ExportReport | None:
     """Read the report of a run's last export; return None if there is none.
 
     Raises:

@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from dltemplates.figures.fonts import fit_fonts
-from dltemplates.runs import atomic_path
+from dltemplates.files import atomic_path
 
 CAPTIONS = {  # by file name: heading and caption in the report
     "curves": (

@@ -10,7 +10,8 @@ import numpy as np
 from PIL import Image
 
 from dltemplates.figures.outcomes import sheet_of
-from dltemplates.runs import Run, atomic_write
+from dltemplates.files import atomic_write
+from dltemplates.runs import Run
 
 CAPTIONS = {  # by file name: heading and caption in the report
     "samples_by_epoch": (

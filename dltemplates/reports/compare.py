@@ -9,8 +9,9 @@ from typing import Any
 from rich.table import Table
 
 from dltemplates.deploy.report import load_run_report
-from dltemplates.runs import Run, format_score, load_run
+from dltemplates.runs import Run, load_run
 from dltemplates.tasks.load_for import data_note
+from dltemplates.tasks.scoring.intervals import format_score
 
 
 def compare(paths: Sequence[Run | str | Path]) -> dict[str, dict[str, Any]]:

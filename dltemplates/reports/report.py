@@ -14,9 +14,10 @@ from dltemplates.datasets.spec import DatasetSpec, describe_target
 from dltemplates.deploy.report import load_run_report
 from dltemplates.features import Category, Image, Number, WithStatistics, classes_of, columns_of
 from dltemplates.figures.captions import CAPTIONS
-from dltemplates.runs import Run, atomic_write, format_score, load_run
+from dltemplates.files import atomic_write
+from dltemplates.runs import Run, load_run
 from dltemplates.tasks.load_for import data_note
-from dltemplates.tasks.scoring.intervals import share_interval
+from dltemplates.tasks.scoring.intervals import format_score, share_interval
 
 
 def write_report(run: Run | str | Path, *, notify: Callable[[str | None], None] = lambda note: None) -> Path:

@@ -35,9 +35,10 @@ from dltemplates.datasets.tables.source import TableSource
 from dltemplates.datasets.whole import add_missing_splits
 from dltemplates.features import Image
 from dltemplates.runs import Run
-from dltemplates.settings import ARRAYS, AUTO, NO_DATASET, DatasetSettings, Named
+from dltemplates.settings import AUTO, NO_DATASET, DatasetSettings, Named
+from dltemplates.tasks.check_data import check_data
 from dltemplates.tasks.serving.contract import Contract
-from dltemplates.tasks.task import Task, check_data, make_task, task_class
+from dltemplates.tasks.task import Task, make_task, task_class
 from dltemplates.template import Template
 
 MIN_ROWS = 30  # of a table; the 95% interval of an accuracy on a fifth of them may be 0.6 wide
@@ -98,8 +99,8 @@ def load_for(
         copies = without_empty_splits(copies, read.groups, trained)
     rest = read if is_kept else read.without(copies)
     loaded, hashes = read.dataset if whole else rest.dataset, rest.hashes
-    path = None if is_file or data.name == ARRAYS else data.name
-    check_data(named.name, task_class(named, from_file=is_file), loaded.spec, path)
+    name = None if is_file else data.name
+    check_data(named.name, task_class(named, from_file=is_file), loaded.spec, name)
     task = make_task(named, loaded.spec, from_file=is_file)
     dataset = task.adapt(_with_all(loaded) if whole else loaded)
     if not whole:
@@ -187,12 +188,12 @@ def _load(
     if (own is None) == (settings.name == NO_DATASET):
         rule, way_out = ("needs no", "Leave it out") if own else ("needs a", "Name it with dataset.name")
         raise ValueError(f"Task {named.name} {rule} `dataset`. Received: {settings.name}. {way_out}.")
-    number = cls.kind == "number"
-    dataset = own or load_dataset(settings, from_file=from_file, reference=reference, number=number)
+    predicts_number = cls.kind == "number"
+    dataset = own or load_dataset(settings, from_file=from_file, reference=reference, predicts_number=predicts_number)
     if not task_from_file:  # a template to train
         check_settings(settings, dataset)
     if needs_target:
-        dataset = with_a_target(dataset, settings, reference=reference, number=number)
+        dataset = with_a_target(dataset, settings, reference=reference, predicts_number=predicts_number)
     is_whole = not set(SPLITS) <= set(dataset.splits)
     hashed = [
         split

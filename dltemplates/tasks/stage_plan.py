@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from dltemplates.features import Feature, Image
-from dltemplates.settings import FRESH, SGD, Augment
+from dltemplates.settings import FRESH
+from dltemplates.train_settings import SGD, Augment
 
 if TYPE_CHECKING:
     import keras

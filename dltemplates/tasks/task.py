@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
@@ -13,7 +12,7 @@ from dltemplates import catalog
 from dltemplates.datasets.source import Arrays, Dataset, Source, column
 from dltemplates.datasets.spec import DatasetSpec, IOSpec
 from dltemplates.datasets.splits import Strata
-from dltemplates.features import AnyFeature, ClassId, Feature, Number, Probabilities, classes_of, columns_of
+from dltemplates.features import AnyFeature, ClassId, Feature, Probabilities, classes_of
 from dltemplates.settings import Named
 from dltemplates.tasks.model_signature import Shapes
 from dltemplates.tasks.scoring.evaluation import Evaluation, System, infinite_examples
@@ -358,76 +357,6 @@ def probabilities_feature(classes: tuple[str, ...]) -> Probabilities:
         shape=(len(classes),),
         range=(0, 1),
         classes=classes,
-    )
-
-
-def check_data(name: str, task: type[Task], spec: DatasetSpec, data: str | None = None) -> None:
-    """Check that a task can use the inputs and targets of a dataset.
-
-    Args:
-        name: The task's name in the template.
-        task: Its class.
-        spec: The spec of the data, as it was loaded.
-        data: Name or path of the data, for the command in an error.
-
-    Raises:
-        ValueError: If it cannot.
-    """
-    targets = (task.kind,) if task.target_kinds is None else task.target_kinds
-    if task.input_kinds and (len(spec.inputs) > 1 or spec.inputs[0].kind not in task.input_kinds):
-        rule, received = f"one input, of kind {' or '.join(f'`{kind}`' for kind in task.input_kinds)}", spec.inputs
-        setting = _setting_for_inputs(task.input_kinds, spec.inputs)
-    elif targets and targets != tuple(value.kind for value in spec.targets):
-        rule, received = f"targets of kind {', '.join(f'`{kind}`' for kind in targets)}", spec.targets
-        setting = _setting_for_target(targets[0], spec.targets[0])
-        if not setting and data and (message := _wrong_target(name, spec.targets[0], data)):
-            raise ValueError(message)
-    else:
-        return
-    shown = ", ".join(f"`{value.name}` of kind `{value.kind}`" for value in received)
-    raise ValueError(
-        f"Task {name} needs {rule}. Received: {shown}. Choose the task that fits the data: `dlt list tasks`{setting}."
-    )
-
-
-def _setting_for_inputs(kinds: tuple[str, ...], inputs: tuple[Feature, ...]) -> str:
-    """Return the setting that gives an input of such a kind, as the end of a message; empty if there is none."""
-    first, *others = inputs
-    if "series" in kinds and columns_of(first):
-        return "; or read a CSV file as a series, --set dataset.series.window=24"
-    if first.kind in kinds and [value.kind for value in others] == ["category"]:
-        skipped = " ".join(f"--set dataset.table.columns.{column.name}=skip" for column in columns_of(others[0]))
-        return f"; or leave the categories out, {skipped}"
-    return ""
-
-
-def _setting_for_target(kind: str, target: Feature) -> str:
-    """Return the setting that makes a table's column a target of such a kind, as the end of a message."""
-    if not (kind == "number" and isinstance(target, ClassId) and target.columns):
-        return ""
-    from dltemplates.datasets.tables.columns import are_numbers  # imports pandas, which most commands do not need
-
-    if not are_numbers(classes_of(target)):
-        return ""
-    return f"; or set the kind of the column, --set dataset.table.columns.{target.columns[0].name}=number"
-
-
-def _wrong_target(task: str, target: Feature, data: str) -> str:
-    """Return the message for text in a regression or numbers in a classification of a table; empty for other tasks."""
-    other = ""
-    match task, target:
-        case "regression", ClassId(columns=[column, *_]):
-            rule, content, template = "numbers", "text", "table_classification"
-        case "classification", Number(columns=[column, *_]):
-            rule, content, template = "classes", "numbers", "table_regression"
-            kind = shlex.quote(f"dataset.table.columns.{column.name}=category")
-            other = f"; or, if each number is a class, add --set {kind}"
-        case _:
-            return ""
-    setting = shlex.quote(f"dataset.target={column.name}")
-    return (
-        f"Task {task} predicts {rule}. Received: {column.name}, which has {content}. "
-        f"Try `dlt run {template} --data {shlex.quote(data)} --set {setting}`{other}."
     )
 
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import keras
 
-from dltemplates import catalog
+from dltemplates import catalog, catalog_templates
+from dltemplates.files import atomic_write
 from dltemplates.models.build import SIZES, build_network
 from dltemplates.models.summary import Summary, summarize
-from dltemplates.runs import atomic_write, make_run
+from dltemplates.new_runs import make_run
 from dltemplates.template import load_template
 from dltemplates.training.train import prepare
 
@@ -53,7 +54,7 @@ def build(
         paper_sizes = catalog.MODELS[name].sizes if name in catalog.MODELS else {}
         model = build_network(name, paper_sizes | (sizes or {}), settings or {})
         stem = name.rpartition(":")[2]
-    elif name in catalog.template_names() or name.endswith(".toml"):
+    elif name in catalog_templates.names() or name.endswith(".toml"):
         if sizes:
             raise ValueError(
                 f"A template takes its sizes from its data. Received: {', '.join(sizes)}. "
@@ -62,7 +63,7 @@ def build(
         model = prepare(load_template(name, settings, notify=notify)).definition
         stem = Path(name).stem
     else:
-        catalog.check_name("model or template", name, [*catalog.MODELS, *catalog.template_names()])
+        catalog.check_name("model or template", name, [*catalog.MODELS, *catalog_templates.names()])
     run = make_run(stem, output, overwrite=overwrite)
     atomic_write(run.definition_path, model.to_json(indent=2))
     run.save_weights(model)

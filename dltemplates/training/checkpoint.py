@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from dltemplates.runs import atomic_path
+from dltemplates.files import atomic_path
 
 NAME = "step-{:09d}.npz"
 STATE_KEY = "state"

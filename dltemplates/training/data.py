@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from dltemplates.datasets.pipeline import Shard, TrainingOrder, evaluation_batches, training_batches
 from dltemplates.datasets.source import Dataset, Source
-from dltemplates.settings import Augment
 from dltemplates.tasks.task import Task
+from dltemplates.train_settings import Augment
 
 EVALUATION_BATCH = 256
 MAX_FIRST_EXAMPLES = 10_000  # training examples that an algorithm may read before the first step

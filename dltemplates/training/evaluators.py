@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dltemplates import catalog
+from dltemplates import catalog_templates
 from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.features import ClassId, classes_of
 from dltemplates.runs import Run
@@ -35,7 +35,7 @@ def missing_evaluator(task: Task, spec: DatasetSpec) -> tuple[Template, Path] | 
     run = Run(path)
     if run.record_path.exists() and run.record.state == "done":
         return None
-    if name not in catalog.template_names():
+    if name not in catalog_templates.names():
         raise ValueError(
             f"An evaluator must be the folder of a finished run, or a template. Received: {name!r}. "
             "See `dlt list runs` and `dlt list templates`."

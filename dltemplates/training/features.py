@@ -10,7 +10,7 @@ import dataclasses
 import math
 import uuid
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
@@ -33,6 +33,7 @@ from dltemplates.training.strategy import Distribution
 FEATURE_BATCH = 32  # examples per call of the frozen layers
 MAX_MEMORY_BYTES = 2**28  # features of a split in memory; larger ones are mapped from a file in the cache folder
 SPLITS = ("train", "validation")
+Compute: TypeAlias = tf.types.experimental.PolymorphicFunction  # from inputs (n, ...) to features (n, ...)
 DESCRIPTIONS = {
     "head": "the head on the features of frozen layers",
     "last_blocks": "the last blocks on the features of frozen layers",
@@ -107,7 +108,7 @@ def last_layers(model: keras.Model, part: Part) -> keras.Model:
     return rest
 
 
-def frozen_layers(model: keras.Model, part: Part) -> Callable[[Any], Any]:
+def frozen_layers(model: keras.Model, part: Part) -> Compute:
     """Return the function from the inputs of an assembled model (n, ...) to the features for its last layers."""
     network = model.get_layer(model.name)
     body = layers_before(without_auxiliary(network), part)
@@ -116,7 +117,7 @@ def frozen_layers(model: keras.Model, part: Part) -> Callable[[Any], Any]:
     return tf.function(lambda raw: body(preprocessing(raw, training=False), training=False))
 
 
-def with_features(data: TrainingData, compute: Callable[[Any], Any], tick: Tick = no_tick) -> TrainingData:
+def with_features(data: TrainingData, compute: Compute, tick: Tick = no_tick) -> TrainingData:
     """Return the same training and validation examples, with features in place of the inputs.
 
     Args:
@@ -137,9 +138,7 @@ def with_features(data: TrainingData, compute: Callable[[Any], Any], tick: Tick 
     return dataclasses.replace(data, dataset=dataset)
 
 
-def _source_of(
-    data: TrainingData, split: str, compute: Callable[[Any], Any], tick: Callable[[int], None], done: int
-) -> ArraySource:
+def _source_of(data: TrainingData, split: str, compute: Compute, tick: Callable[[int], None], done: int) -> ArraySource:
     """Compute the features of a split."""
     source, spec = data.dataset.split(split), data.dataset.spec
     name, examples = spec.inputs[0].name, len(source)
@@ -149,7 +148,7 @@ def _source_of(
 
     batches = evaluation_batches(source, spec, batch_size=FEATURE_BATCH, batch=batch)
     inputs, targets, _ = batches.element_spec
-    shape = compute.get_concrete_function(inputs).output_shapes[1:]  # type: ignore[attr-defined]
+    shape = compute.get_concrete_function(inputs).output_shapes[1:]
 
     def computed() -> Iterator[Arrays]:
         start = 0

@@ -16,7 +16,8 @@ from dltemplates.datasets.source import Dataset
 from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.features import ClassId, Labels, Number, classes_of
 from dltemplates.models.recursion import deep_networks
-from dltemplates.runs import Run, make_import, new_run_path
+from dltemplates.new_runs import make_import, new_run_path
+from dltemplates.runs import Run
 from dltemplates.settings import Named
 from dltemplates.tasks.load_for import load_for
 from dltemplates.tasks.task import SupervisedTask, Task, make_task
@@ -78,7 +79,7 @@ def import_model(
         output: The run's folder; by default the first free one in `saved_models/`.
         overwrite: Replace a run in `output`.
         unfinished: The run stays unfinished until this stack closes, for exports that belong to the import; by default
-            until the import returns. See `runs.make_import`.
+            until the import returns. See `new_runs.make_import`.
 
     Returns:
         The run, with its scores. Doubts about the given range or order are among its warnings.

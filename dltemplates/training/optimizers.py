@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 from dltemplates.compat import slot_of
-from dltemplates.settings import SGD, Constant, Cosine, OneCycle, Schedule, Step, TrainSettings, rate_of
+from dltemplates.train_settings import SGD, Constant, Cosine, OneCycle, Schedule, Step, TrainSettings, rate_of
 
 OPTIMIZERS = {
     "adagrad": keras.optimizers.Adagrad,

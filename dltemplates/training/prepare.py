@@ -21,12 +21,13 @@ from dltemplates.features import ClassId, Image, Number
 from dltemplates.models.build import build_network
 from dltemplates.models.weights import set_weights
 from dltemplates.runs import Run
-from dltemplates.settings import NO_DATASET, Cosine
+from dltemplates.settings import NO_DATASET
 from dltemplates.tasks.load_for import load_for
 from dltemplates.tasks.model_signature import check_network
 from dltemplates.tasks.stage_plan import StagePlan, check_transfer
 from dltemplates.tasks.task import Task
 from dltemplates.template import Template
+from dltemplates.train_settings import Cosine
 from dltemplates.training.batch_size import batch_note, with_fitting_batch
 from dltemplates.training.data import TrainingData
 from dltemplates.training.environment_stage import EnvironmentStage

@@ -10,8 +10,8 @@ from dltemplates.compat import flatten_layers
 from dltemplates.datasets.source import Dataset
 from dltemplates.datasets.spec import target_column
 from dltemplates.features import History
-from dltemplates.settings import SGD, Constant, Cosine, Schedule, Step, TrainSettings, rate_of
 from dltemplates.template import Template
+from dltemplates.train_settings import SGD, Constant, Cosine, Schedule, Step, TrainSettings, rate_of
 
 USUAL_RATES = {"sgd": 0.01, "adagrad": 0.01, "rmsprop": 1e-3, "adam": 1e-3, "adamw": 1e-3}
 NORMALIZED_SGD_RATE = 0.1  # of sgd without momentum, in a network with batch normalization

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from conftest import run_dlt
-from dltemplates import catalog
+from dltemplates import catalog, catalog_templates
 from dltemplates.cli import main as cli
 from dltemplates.cli.commands import dlt as commands
 from dltemplates.runs import Run
@@ -149,7 +149,7 @@ def test_the_first_run_is_suggested_where_there_is_none(tmp_path, monkeypatch, c
 
 def test_new_without_a_template_lists_them(here, capsys):
     assert cli.main(["new", "mine.toml"]) == 2
-    assert set(catalog.template_names()) < set(capsys.readouterr().err.split())
+    assert set(catalog_templates.names()) < set(capsys.readouterr().err.split())
     assert not (here / "mine.toml").exists()
 
 
@@ -165,7 +165,7 @@ def test_an_exported_file_without_data_names_the_data_of_its_run(here, capsys):
 
 @pytest.mark.parametrize("model", catalog.MODELS)
 def test_the_command_for_a_model_is_right(model):
-    words = catalog.command_for(model).split()
+    words = catalog_templates.command_for(model).split()
     assert words[:2] == ["dlt", "run"]
     settings = [word for word in words if "=" in word]
     assert load_template(words[2], parse_overrides(settings)).model.name == model

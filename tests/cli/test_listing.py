@@ -9,11 +9,11 @@ import pytest
 from click.testing import CliRunner
 
 from conftest import TOOLS
-from dltemplates import catalog
+from dltemplates import catalog, catalog_templates
 from dltemplates.cli import listing
 from dltemplates.cli.commands import dlt
 
-OVERVIEW = catalog.template_overview()
+OVERVIEW = catalog_templates.overview()
 RESULTS = tomllib.loads((TOOLS.parent / "dltemplates" / "templates" / "results.toml").read_text(encoding="utf-8"))
 
 
@@ -64,7 +64,7 @@ def test_every_template_learns_and_needs_something(name):
     assert row["learns"]
     assert "{" not in row["learns"]
     assert row["needs"] in catalog.NEEDS
-    dataset = tomllib.loads(catalog.template_text(name))["dataset"]["name"].partition(":")[0]
+    dataset = tomllib.loads(catalog_templates.text(name))["dataset"]["name"].partition(":")[0]
     assert (row["needs"] == "your data") == (dataset not in catalog.DATASETS)
 
 
@@ -73,7 +73,7 @@ def test_a_result_without_a_date_stands_in_its_template_too(name):
     result = RESULTS[name]
     assert {"metric", "score", "seconds", "host"} <= set(result)
     if "date" not in result:
-        text = " ".join(re.sub("^#", "", catalog.template_text(name), flags=re.MULTILINE).split())
+        text = " ".join(re.sub("^#", "", catalog_templates.text(name), flags=re.MULTILINE).split())
         measured = text[text.index("Measured") :].replace(",", "").replace("ROC-", "")
         scores = {float(figure) for figure in re.findall(r"\d+(?:\.\d+)?", measured)}
         assert result["score"] in scores
@@ -106,7 +106,7 @@ def test_the_json_of_templates_has_the_figures_unrounded():
 
 def test_a_template_without_a_known_group_is_listed_last(monkeypatch):
     row = {"group": "sounds", "learns": "words", "needs": "nothing", "summary": "", "seconds": 61, "metric": None}
-    monkeypatch.setattr(catalog, "template_overview", lambda: OVERVIEW | {"dscnn_words": row | {"score": None}})
+    monkeypatch.setattr(catalog_templates, "overview", lambda: OVERVIEW | {"dscnn_words": row | {"score": None}})
     out = run("list")
     assert out.index("sounds\n") > out.index("Generators")
     assert re.search(r"dscnn_words +words +nothing +2 +-\n", out)

@@ -6,7 +6,7 @@ import tomllib
 import pytest
 
 from conftest import TOOLS
-from dltemplates import catalog
+from dltemplates import catalog_templates
 from dltemplates.cli import setting_pages
 from dltemplates.cli.new_template import ALTERNATIVES, new_template
 from dltemplates.cli.setting_pages import REQUIRED, page, tables
@@ -93,7 +93,7 @@ def test_the_page_of_settings_is_the_generated_one():
     assert text == setting_pages.markdown(), "run python tools/settings_page.py"
 
 
-@pytest.mark.parametrize("name", catalog.template_names())
+@pytest.mark.parametrize("name", catalog_templates.names())
 def test_a_new_template_is_the_ready_one_and_each_comment_line_shows_a_default(name):
     text = new_template(name, "mine.toml")
     ready = load_template(name)

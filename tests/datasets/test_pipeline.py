@@ -10,7 +10,8 @@ from dltemplates.datasets.pipeline import Shard, TrainingOrder, evaluation_batch
 from dltemplates.datasets.source import SPLITS, ArraySource, Dataset
 from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.features import ClassId, Image
-from dltemplates.settings import Augment, Named
+from dltemplates.settings import Named
+from dltemplates.train_settings import Augment
 
 IMAGE = Image(name="image", dtype="float32", shape=(6, 6, 1), range=(0, 255))
 LABEL = ClassId(name="label", dtype="int64", shape=(), classes=("even", "odd"))

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from keras import layers
 
-from dltemplates import catalog, runs
+from dltemplates import catalog
 from dltemplates.datasets.source import ArraySource, Dataset
 from dltemplates.deploy.converters import convert
-from dltemplates.deploy.export import export_system, layer_types, not_offered
+from dltemplates.deploy.export import export_system
 from dltemplates.deploy.files import size
 from dltemplates.deploy.formats.format import load_format
+from dltemplates.deploy.part import layer_types, not_offered
 from dltemplates.deploy.report import REPORT_FILE, load_report
 from dltemplates.settings import ExportSettings
 from dltemplates.tasks.classification import Classification
@@ -190,7 +191,7 @@ def test_a_full_disk_raises_an_error(serving, task, dataset, tmp_path, monkeypat
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(runs, "atomic_write", full)
+    monkeypatch.setattr("dltemplates.deploy.report.atomic_write", full)
     with pytest.raises(OSError, match="No space left"):
         export_system({WHOLE: serving}, task, dataset, tmp_path, formats=ONE)
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]

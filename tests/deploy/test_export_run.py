@@ -41,7 +41,7 @@ def test_options_replace_settings_of_the_template(run, in_process, monkeypatch):
         counts.append(count)
         return calibration(contract, dataset, count)
 
-    monkeypatch.setattr("dltemplates.deploy.export.calibration", counted)
+    monkeypatch.setattr("dltemplates.deploy.part.calibration", counted)
     report = export(run, formats=["tflite:int8"], max_drop=0.05, input="int8", calibration=40)
     (image,) = read_contract(run.exports_path / report.result("tflite:int8").file).inputs
     assert (image.dtype, image.quantization) == ("int8", (1.0, -128))

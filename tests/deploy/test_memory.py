@@ -14,7 +14,7 @@ from dltemplates.datasets import source as sources
 from dltemplates.datasets.source import ArraySource, examples_at_once
 from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.deploy import export as loop
-from dltemplates.deploy import memory, worker
+from dltemplates.deploy import memory, part, worker
 from dltemplates.deploy.calibration import calibration
 from dltemplates.deploy.converters.conversion_job import ConversionJob
 from dltemplates.deploy.converters.saved_model import save_serving, with_float_images
@@ -232,7 +232,8 @@ def test_a_part_is_closed_before_the_next_is_converted(tmp_path, monkeypatch, in
             gc.collect()
             alive.append(sum(ref() is not None for ref in opened))
 
-    monkeypatch.setattr(loop, "load_predictor", recorded)
+    for module in (loop, part):
+        monkeypatch.setattr(module, "load_predictor", recorded)
     assert not export(run, formats=[KEY, "onnx:float32"], max_drop=1.0, progress=tell).failed
     assert alive == [0] * 6  # the whole, its encoder and its decoder, in two formats
 

@@ -8,8 +8,8 @@ from keras import layers
 from dltemplates import catalog
 from dltemplates.deploy.converters.convert import ConversionError, Converter
 from dltemplates.deploy.converters.saved_model import save_serving
-from dltemplates.deploy.export import layer_types
 from dltemplates.deploy.formats.format import load_format
+from dltemplates.deploy.part import layer_types
 from dltemplates.features import Image, Number
 from dltemplates.tasks.serving.contract import Contract, ServingModel
 

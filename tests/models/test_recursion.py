@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 from keras import layers
 
+from dltemplates.files import atomic_write
 from dltemplates.models.build import build_network
 from dltemplates.models.recursion import LIMIT, deep_networks
-from dltemplates.runs import atomic_write, make_run
+from dltemplates.new_runs import make_run
 from dltemplates.training.import_model import import_model
 from dltemplates.training.workers.replicas import for_replicas
 

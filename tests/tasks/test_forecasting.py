@@ -18,9 +18,10 @@ from dltemplates.inference import evaluate, predict
 from dltemplates.models.recurrent.lstm import lstm
 from dltemplates.runs import Run, load_run
 from dltemplates.settings import DatasetSettings, Named
+from dltemplates.tasks.check_data import check_data
 from dltemplates.tasks.forecasting import Forecasting, naive_forecasts
 from dltemplates.tasks.load_for import load_for
-from dltemplates.tasks.task import check_data, make_task
+from dltemplates.tasks.task import make_task
 from dltemplates.template import load_template, parse_template
 from dltemplates.training.checkpoint import list_checkpoints
 from dltemplates.training.prepare import prepare

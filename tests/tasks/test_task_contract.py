@@ -26,8 +26,8 @@ from dltemplates.datasets.features import class_value, with_statistics
 from dltemplates.datasets.source import ArraySource, Dataset
 from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.features import Number
-from dltemplates.runs import format_score
 from dltemplates.tasks import representation
+from dltemplates.tasks.scoring.intervals import format_score
 from dltemplates.training.prepare import prepare
 
 FORMAT = "tflite:float32"

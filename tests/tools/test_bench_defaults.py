@@ -1,10 +1,13 @@
 """The comparison of the templates for the user's own data with scikit-learn, on tiny tables and series."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from conftest import load_tool
+from dltemplates.tasks.scoring.baselines import Baseline, Baselines
 
 tool = load_tool("bench_defaults")
 FEW = {"train.steps": 2, "train.batch_size": 8, "dataset.validation": 0.2}
@@ -29,7 +32,7 @@ def write_series(_, file):
 
 @pytest.mark.parametrize(
     ("template", "write", "score"),
-    [("table_classification", write_classes, "accuracy"), ("table_regression", write_table, "R2")],
+    [("table_classification", write_classes, "accuracy"), ("table_regression", write_table, "r2")],
 )
 def test_a_table_has_a_row_with_the_differences_to_the_baselines(tmp_path, capsys, template, write, score):
     case = tool.Case(template, "price", write)
@@ -50,6 +53,22 @@ def test_a_series_has_a_row_with_the_errors_of_the_baselines(tmp_path, capsys):
     name, _, last, season, linear, _, _ = row
     assert (name, season) == ("mine", "nan")  # without dates there is no season
     assert float(linear) < 0.01 < float(last)
+
+
+def test_a_skipped_baseline_has_no_score(tmp_path, capsys, monkeypatch):
+    results = (
+        Baseline(name="largest class", scores={"accuracy": 0.5}),
+        Baseline(name="logistic regression", scores={"accuracy": 0.75}),
+        Baseline(name="gradient boosting", skipped="it took too long"),
+    )
+    record = SimpleNamespace(baselines=Baselines(results=results))
+    monkeypatch.setattr(
+        tool, "train", lambda *_, **__: SimpleNamespace(record=record, scores={"test": {"accuracy": 1}})
+    )
+    tool.bench_tables({"mine": tool.Case("table_classification", "price", write_classes)}, tmp_path, tmp_path, 2, FEW)
+    out, err = capsys.readouterr()
+    assert "1.0000 | 0.7500 | nan | +0.2500 ± 0.0000 | +nan ± nan" in out
+    assert "gradient boosting skipped, it took too long" in err
 
 
 def test_the_interval_is_that_of_student():

@@ -15,9 +15,9 @@ from conftest import small_template
 from dltemplates.datasets.augment import images as augment
 from dltemplates.features import Number
 from dltemplates.runs import load_run
-from dltemplates.settings import Augment
 from dltemplates.tasks.load_for import load_for
 from dltemplates.template import load_template
+from dltemplates.train_settings import Augment
 
 TOOLS = Path(__file__).parents[2] / "tools"
 BACKEND = "jax" if find_spec("jax") else "tensorflow"

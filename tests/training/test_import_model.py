@@ -15,7 +15,8 @@ from sklearn.datasets import load_digits
 from dltemplates import catalog
 from dltemplates.deploy.export_run import export
 from dltemplates.deploy.report import load_report
-from dltemplates.runs import load_run, make_import, make_run
+from dltemplates.new_runs import make_import, make_run
+from dltemplates.runs import load_run
 from dltemplates.training.import_model import import_model
 
 

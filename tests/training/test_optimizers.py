@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from dltemplates.settings import Cosine, OneCycle, Step, TrainSettings
+from dltemplates.train_settings import Cosine, OneCycle, Step, TrainSettings
 from dltemplates.training.optimizers import OPTIMIZERS, OneCycleSchedule, make_optimizer, make_schedule
 
 

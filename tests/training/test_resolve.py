@@ -6,12 +6,13 @@ import pytest
 
 from conftest import small_template
 from dltemplates.reports.report import write_report
-from dltemplates.settings import rate_of
 from dltemplates.template import load_template, parse_template
+from dltemplates.train_settings import rate_of
 from dltemplates.training.prepare import prepare
 from dltemplates.training.recording.progress import Silent
 from dltemplates.training.resolve import rate_note
-from dltemplates.training.train import run_to_resume, train
+from dltemplates.training.resume import run_to_resume
+from dltemplates.training.train import train
 
 MLP = "mlp_digits"  # adam, with a cosine schedule from 2e-3
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from dltemplates.runs import Run
-from dltemplates.settings import TrainSettings
 from dltemplates.template import load_template, parse_template
+from dltemplates.train_settings import TrainSettings
 from dltemplates.training.prepare import MIN_VALIDATION_STEPS, prepare
 from dltemplates.training.recording.progress import Silent
 from dltemplates.training.train import train

@@ -11,7 +11,7 @@ import math
 import tensorflow as tf
 
 from dltemplates.datasets.augment.randaugment import randaugment, rotation, transform
-from dltemplates.settings import Augment
+from dltemplates.train_settings import Augment
 
 NAMES = (
     *("window_row", "window_column", "flip", "row", "column", "angle", "brightness", "contrast"),

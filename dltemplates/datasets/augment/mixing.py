@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from dltemplates.datasets.augment.images import by_name, in_box, whole_number
-from dltemplates.settings import Augment
+from dltemplates.train_settings import Augment
 
 POINTS = 4097  # size of the table of Beta quantiles: shares are exact to about 1/4000
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from dltemplates.settings import RandAugment
+from dltemplates.train_settings import RandAugment
 
 MAX_MAGNITUDE = 10.0
 GREY = 128.0

@@ -15,7 +15,7 @@ import tensorflow as tf
 from dltemplates.datasets.augment.images import cut_window, flip, whole_number
 from dltemplates.features import Boxes, Feature, Image
 from dltemplates.features.boxes import PADDING
-from dltemplates.settings import Augment
+from dltemplates.train_settings import Augment
 
 
 @dataclass(frozen=True)

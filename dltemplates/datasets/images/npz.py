@@ -25,6 +25,7 @@ from dltemplates.datasets.split_names import split_of
 from dltemplates.features import Feature
 from dltemplates.settings import DatasetSettings
 
+AS_NUMBERS = "to predict numbers, pass floats, `y.astype(float)`, with the task regression"
 KEYS = "`x_train`, `y_train` (also with `_validation` and `_test`), or `x` and `y`; and `classes`"
 
 
@@ -179,7 +180,7 @@ def _target(targets: dict[str, np.ndarray], names: np.ndarray | None, path: Path
             f"Integer `y` of shape (n, k) must be 0 or 1, a flag for each label. Received: {values.min()} to "
             f"{values.max()}. Give class ids as (n,), numbers as floats."
         )
-    return labels_value(_names(names, train.shape[1]))
+    return labels_value(names_of(names, train.shape[1]))
 
 
 def _classes(ids: np.ndarray, names: np.ndarray | None, examples: int, path: Path) -> tuple[str, ...]:
@@ -188,17 +189,18 @@ def _classes(ids: np.ndarray, names: np.ndarray | None, examples: int, path: Pat
     if ids.min() < 0 or ids.max() >= count:
         raise ValueError(
             f"Class ids must be from 0 to {count - 1}, one for each of `classes`. Received: {ids.min()} to "
-            f"{ids.max()}. Correct `y` or `classes`."
+            f"{ids.max()}. Correct `y` or `classes`; {AS_NUMBERS}."
         )
     if names is None and count > examples:
         raise ValueError(
             f"Class ids must count the classes: 0, 1, 2, ... Received: {ids.max()} among {examples} examples. "
-            "Number them without gaps; numbers to predict must be floats."
+            f"Number them without gaps; {AS_NUMBERS}."
         )
-    return (path.stem,) if names is None and count == 1 else _names(names, count)
+    return (path.stem,) if names is None and count == 1 else names_of(names, count)
 
 
-def _names(names: np.ndarray | None, count: int) -> tuple[str, ...]:
+def names_of(names: np.ndarray | None, count: int) -> tuple[str, ...]:
+    """Return the names in `classes`; without it, the ids as text."""
     if names is None:
         return tuple(str(index) for index in range(count))
     if names.shape != (count,) or names.dtype.kind not in "US":

@@ -41,7 +41,7 @@ from dltemplates.settings import DatasetSettings
 
 
 def csv_table(
-    path: Path, settings: DatasetSettings, *, reference: IOSpec | None = None, number: bool = False
+    path: Path, settings: DatasetSettings, *, reference: IOSpec | None = None, predicts_number: bool = False
 ) -> Dataset:
     """Load a table. All its columns are inputs, except the target that the settings name.
 
@@ -49,7 +49,7 @@ def csv_table(
         path: A `.csv` file, or a folder of them.
         settings: The target and the kinds of columns.
         reference: Spec or contract of a trained network, whose columns and classes are reused.
-        number: As in `target_kind`.
+        predicts_number: As in `target_kind`.
 
     Raises:
         ValueError: If a table breaks a rule; names it.
@@ -57,7 +57,7 @@ def csv_table(
     paths = {"train": path} if path.is_file() else split_files(path, ".csv", rules=rules_of(reference))
     files = {split: read_csv(file, settings.of_table(), reference=reference) for split, file in paths.items()}
     frames = clean_frames({split: file.table for split, file in files.items()}, reference)
-    return frame_dataset(frames, settings, reference=reference, files=files, number=number)
+    return frame_dataset(frames, settings, reference=reference, files=files, predicts_number=predicts_number)
 
 
 def frame_dataset(
@@ -67,7 +67,7 @@ def frame_dataset(
     reference: IOSpec | None = None,
     target: str | None = None,
     files: Mapping[str, CsvFile] = MappingProxyType({}),
-    number: bool = False,
+    predicts_number: bool = False,
 ) -> Dataset:
     """Build a dataset from the tables of its splits.
 
@@ -77,7 +77,7 @@ def frame_dataset(
         reference: As in `csv_table`.
         target: The column to predict; None to follow the settings, or for no target.
         files: The files of the splits, if the tables are from files.
-        number: As in `target_kind`.
+        predicts_number: As in `target_kind`.
 
     Raises:
         ValueError: As in `csv_table`.
@@ -112,9 +112,9 @@ def frame_dataset(
     else:
         known = learned_target(reference) if reference else None
         rules = rules_of(reference)
-        frames, warning = without_words(target, frames, settings, known, number=number, rules=rules)
+        frames, warning = without_words(target, frames, settings, known, predicts_number=predicts_number, rules=rules)
         frames, skipped = with_target(target, frames)
-        kind = target_kind(target, frames, settings, known, number=number, rules=rules)
+        kind = target_kind(target, frames, settings, known, predicts_number=predicts_number, rules=rules)
         warnings += [kind.doubt, None if learned else warning]
         if not known and _is_detected(target, kind, settings):
             inputs = [ColumnKind(column.kind, column.format) for column in columns]
@@ -139,7 +139,7 @@ def frame_dataset(
 
 
 def with_a_target(
-    dataset: Dataset, settings: DatasetSettings, *, reference: IOSpec | None = None, number: bool = False
+    dataset: Dataset, settings: DatasetSettings, *, reference: IOSpec | None = None, predicts_number: bool = False
 ) -> Dataset:
     """Add a target to a table without one, as `target_name` chooses it.
 
@@ -147,7 +147,7 @@ def with_a_target(
         dataset: The data; another kind than a table stays as it is.
         settings: As in `csv_table`.
         reference: As in `csv_table`.
-        number: As in `target_kind`.
+        predicts_number: As in `target_kind`.
 
     Raises:
         ValueError: If a table has no such column, or the column breaks a rule; names it.
@@ -158,7 +158,9 @@ def with_a_target(
     frames = {split: source.table for split, source in sources.items()}
     name = target_name(frames["train"], spelled_as(map(str, frames["train"]), settings), reference)
     files = {split: source.file for split, source in sources.items() if source.file}
-    return frame_dataset(frames, settings, reference=reference, target=name, files=files, number=number)
+    return frame_dataset(
+        frames, settings, reference=reference, target=name, files=files, predicts_number=predicts_number
+    )
 
 
 def _columns(

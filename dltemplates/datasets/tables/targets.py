@@ -58,7 +58,7 @@ def without_words(
     settings: DatasetSettings,
     known: ClassId | Number | None,
     *,
-    number: bool = False,
+    predicts_number: bool = False,
     rules: int = READING_RULES,
 ) -> tuple[Frames, str | None]:
     """Return the rows with words such as `NA` set to missing in a target of numbers; in one of classes they stay.
@@ -68,7 +68,7 @@ def without_words(
         frames: The rows of each split.
         settings: Its kind, where the detected kind is wrong.
         known: The target of a trained network.
-        number: As in `target_kind`.
+        predicts_number: As in `target_kind`.
         rules: Version of the reading rules.
 
     Returns:
@@ -82,7 +82,7 @@ def without_words(
     is_number = isinstance(known, Number)
     if not known:
         numbers = {split: frame[frame[name].notna()] for split, frame in others.items()}
-        is_number = target_kind(name, numbers, settings, number=number, rules=rules).kind == "number"
+        is_number = target_kind(name, numbers, settings, predicts_number=predicts_number, rules=rules).kind == "number"
     if is_number:
         way_out = f"Fill them in, or for classes say --set dataset.table.columns.{name}=category"
         return others, f"rows without a number in `{name}` are left out: {name_words(words)}. {way_out}"
@@ -121,7 +121,7 @@ def target_kind(
     settings: DatasetSettings,
     known: ClassId | Number | None = None,
     *,
-    number: bool = False,
+    predicts_number: bool = False,
     rules: int = READING_RULES,
 ) -> ColumnKind:
     """Return the kind of the target, `number` or `category`, with the form of its numbers.
@@ -131,7 +131,7 @@ def target_kind(
         frames: The rows of each split, which all have a target.
         settings: Its kind, where the detected kind is wrong.
         known: The target of a trained network.
-        number: Whether the task predicts numbers, so that a few different whole numbers are no classes.
+        predicts_number: Whether the task predicts numbers, so that a few different whole numbers are no classes.
         rules: Version of the reading rules; before 3, only numbers such as `1234.5` are numbers.
 
     Raises:
@@ -154,7 +154,7 @@ def target_kind(
     form = found.format if found.kind == "number" else None
     numbers = parse_numbers(values, form)
     valid = numbers.dropna()
-    if not number and (valid == valid.round()).all() and 0 < valid.nunique() <= MAX_CLASS_NUMBERS:
+    if not predicts_number and (valid == valid.round()).all() and 0 < valid.nunique() <= MAX_CLASS_NUMBERS:
         return ColumnKind("category", doubt=found.doubt if form else None)
     is_mixed = rules >= 3 and found.kind == "category" and share_of_numbers(values) > 0.5
     if 2 * len(valid) > len(values) > len(valid) or is_mixed:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from dltemplates.runs import format_score
-from dltemplates.settings import AdamW
 from dltemplates.tasks.scoring.baselines import Baselines
+from dltemplates.tasks.scoring.intervals import format_score
 from dltemplates.template import Template
+from dltemplates.train_settings import AdamW
 
 LINEAR_MODELS = ("linear_regression", "logistic_regression", "softmax_regression", "perceptron")
 LINEAR_BASELINES = ("linear regression", "logistic regression")

@@ -61,6 +61,16 @@ class ScoreInterval(BaseModel):
         return f"{self.low:,.{digits}f} to {self.high:,.{digits}f}"
 
 
+def format_score(figure: float) -> str:
+    """Format a score or another metric with few digits."""
+    return f"{figure:.4f}" if figure == 0 or 1e-3 <= abs(figure) < 1e7 else f"{figure:.4g}"
+
+
+def describe_score(score: float, interval: ScoreInterval | None) -> str:
+    """Return a score with its evidence, such as `0.8750, 14 of 16, 0.64 to 0.97`."""
+    return format_score(score) if interval is None else f"{format_score(score)}, {interval}"
+
+
 def score_intervals(evaluation: Evaluation) -> dict[str, ScoreInterval]:
     """Return the evidence behind each score of an evaluation."""
     return {name: score_interval(evaluation, name) for name in evaluation.scores}

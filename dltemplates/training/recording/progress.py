@@ -9,7 +9,7 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from dltemplates.runs import format_score
+from dltemplates.tasks.scoring.intervals import format_score
 
 
 class Reporter(Protocol):

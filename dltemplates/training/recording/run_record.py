@@ -19,8 +19,10 @@ from dltemplates.figures.plane import boundary_figure
 from dltemplates.figures.run import curves_figure, save_figures
 from dltemplates.figures.samples import join_samples
 from dltemplates.figures.vision import vision_figures
+from dltemplates.files import atomic_write
 from dltemplates.models.summary import summarize
-from dltemplates.runs import Run, RunRecord, atomic_write
+from dltemplates.run_json import RunRecord
+from dltemplates.runs import Run
 from dltemplates.runtimes import KerasPredictor
 from dltemplates.settings import NO_DATASET
 from dltemplates.tasks.assemble import without_auxiliary_inside

@@ -15,7 +15,9 @@ from threading import Thread
 
 from dltemplates.compat import interrupt, signal_name, start_process
 from dltemplates.errors import LOST_WORKERS, WorkerError
-from dltemplates.runs import Run, atomic_write, check_resume, latest_run_path, load_run, new_run_path
+from dltemplates.files import atomic_write
+from dltemplates.new_runs import check_resume, latest_run_path, new_run_path
+from dltemplates.runs import Run, load_run
 from dltemplates.template import Template
 from dltemplates.training.recording.progress import Reporter, Silent
 from dltemplates.training.signals import StopRequest, stop_on_signals

@@ -2,8 +2,9 @@
 
 import pytest
 
-from dltemplates.settings import Augment, DatasetSettings
+from dltemplates.settings import DatasetSettings
 from dltemplates.template import load_template
+from dltemplates.train_settings import Augment
 
 ALL = {
     "random_crop": 0.875,

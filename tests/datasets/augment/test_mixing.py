@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from dltemplates.datasets.augment.images import NAMES
 from dltemplates.datasets.augment.mixing import beta, cutmix_box, mix_images, mix_values
-from dltemplates.settings import Augment
+from dltemplates.train_settings import Augment
 
 LEVELS = np.float32([10, 20, 30, 40, 50])
 IMAGES = tf.constant(np.tile(LEVELS[:, None, None, None], (1, 8, 8, 1)).astype(np.uint8))

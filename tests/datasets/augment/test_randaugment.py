@@ -6,7 +6,7 @@ import tensorflow as tf
 from PIL import Image, ImageEnhance, ImageOps
 
 from dltemplates.datasets.augment.randaugment import make_operations, randaugment
-from dltemplates.settings import RandAugment
+from dltemplates.train_settings import RandAugment
 
 PLAIN = ("identity", "autocontrast", "equalize", "solarize", "color", "posterize", "contrast", "brightness")
 NAMES = (*PLAIN, "sharpness", "rotate", "shear_x", "shear_y", "translate_x", "translate_y")

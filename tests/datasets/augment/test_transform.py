@@ -11,7 +11,7 @@ from dltemplates.datasets.images.arrays import ImageArrays
 from dltemplates.datasets.images.fields import fit_array
 from dltemplates.datasets.pipeline import Shard, TrainingOrder, evaluation_batches, training_batches
 from dltemplates.datasets.source import ArraySource
-from dltemplates.settings import Augment
+from dltemplates.train_settings import Augment
 
 SPEC = spec_with(BOXES, MASK, LABEL)
 BOTH = Augment(random_crop=0.75, flip=True)

@@ -12,7 +12,7 @@ from dltemplates.datasets.features import class_value, image_value
 from dltemplates.datasets.images.files import FileSource, scan_files
 from dltemplates.datasets.pipeline import TrainingOrder, evaluation_batches, training_batches
 from dltemplates.datasets.spec import DatasetSpec
-from dltemplates.settings import Augment
+from dltemplates.train_settings import Augment
 
 COUNT = 12
 LABEL = class_value(tuple("abcdefghijkl"))

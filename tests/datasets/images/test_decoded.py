@@ -7,7 +7,8 @@ from PIL import Image
 from conftest import batch_of, load_data
 from dltemplates.datasets.images.decoded import cache_path
 from dltemplates.datasets.pipeline import TrainingOrder, evaluation_batches, training_batches
-from dltemplates.settings import Augment, DatasetSettings
+from dltemplates.settings import DatasetSettings
+from dltemplates.train_settings import Augment
 
 AUGMENT = Augment(random_crop=0.75, flip=True, crop_padding=2, randaugment={"operations": 1}, cutout=4)
 

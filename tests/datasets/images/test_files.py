@@ -13,7 +13,7 @@ from dltemplates.datasets.images.fields import ArrayField, FileField, read_file
 from dltemplates.datasets.images.files import FileSource
 from dltemplates.datasets.images.scan import Scanned
 from dltemplates.datasets.pipeline import Shard, TrainingOrder, evaluation_batches, training_batches
-from dltemplates.settings import Augment
+from dltemplates.train_settings import Augment
 
 BOTH = Augment(random_crop=0.75, flip=True)
 WINDOW = (24, 30)  # of 32x40, so that a JPEG is decoded in part

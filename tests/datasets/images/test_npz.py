@@ -166,6 +166,21 @@ def test_invalid_arrays_are_refused(load, arrays, message):
         load(task=task, **arrays)
 
 
+def test_more_ids_than_examples_can_teach_need_names(load, tmp_path):
+    """Without names, so many ids are rather numbers to predict."""
+    images = np.random.default_rng(0).integers(0, 256, (100, 6, 5), np.uint8)
+    ids = np.arange(100) % 25
+    trained = load(x=images, y=ids)
+    few = {"x": images[:50], "y": ids[:50]}
+    with pytest.raises(ValueError, match=r"ids up to 24 for 50 examples\. .* add their names, `classes`; .*floats"):
+        load(**few)
+    names = np.array([f"person {number}" for number in range(25)])
+    assert load(**few, classes=names).spec.targets[0].classes == tuple(names)
+    np.savez(tmp_path / "few.npz", **few)
+    scored = load_data(str(tmp_path / "few.npz"), "classification", reference=trained.spec, whole=True)
+    assert len(scored.split("all")) == 50  # a trained network knows its classes
+
+
 def test_nothing_is_unpickled(load, tmp_path):
     class Trap:
         def __reduce__(self):

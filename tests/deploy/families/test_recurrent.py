@@ -15,9 +15,10 @@ from dltemplates.compat import flatten_layers
 from dltemplates.deploy.converters.conversion_job import ConversionJob
 from dltemplates.deploy.converters.saved_model import save_serving
 from dltemplates.deploy.converters.tflite import add_files
-from dltemplates.deploy.export import batch_of, export_system
+from dltemplates.deploy.export import export_system
 from dltemplates.deploy.formats.format import load_format
 from dltemplates.deploy.parity import CheckError
+from dltemplates.deploy.part import batch_of
 from dltemplates.models.recurrent.lstm import lstm
 from dltemplates.runtimes import KerasPredictor, Predictor, load_predictor
 from dltemplates.settings import DatasetSettings, ExportSettings

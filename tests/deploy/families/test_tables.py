@@ -122,7 +122,7 @@ def test_refused_layers_of_tables_fail_to_convert(run, exported, tmp_path, monke
     refused = {key: reasons for key, reasons in unsupported.items() if {"Embedding", "CategoryLookup"} & {*reasons}}
     assert refused
     copy = shutil.copytree(run.path, tmp_path / "run", ignore=shutil.ignore_patterns("exports"))
-    monkeypatch.setattr("dltemplates.deploy.export.not_offered", lambda format, found: None)
+    monkeypatch.setattr("dltemplates.deploy.part.not_offered", lambda format, found: None)
     report = export(copy, formats=list(refused), string_inputs=True, max_drop="10%")
     for key, reasons in refused.items():
         assert report.parts["strings"].result(key).verdict == "failed"

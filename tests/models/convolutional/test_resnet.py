@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from dltemplates.files import atomic_write
 from dltemplates.models.convolutional import resnet
 from dltemplates.models.convolutional.resnet import (
     resnet8,
@@ -17,7 +18,7 @@ from dltemplates.models.convolutional.resnet import (
     resnet_cifar,
 )
 from dltemplates.models.summary import summarize, without_weights
-from dltemplates.runs import atomic_write, make_run
+from dltemplates.new_runs import make_run
 from dltemplates.training.algorithms.supervised import Supervised
 
 

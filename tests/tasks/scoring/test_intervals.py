@@ -12,6 +12,7 @@ from dltemplates.tasks.scoring.intervals import (
     MIN_DRAWS,
     ScoreInterval,
     draw_weights,
+    format_score,
     mean_of,
     quantiles,
     score_interval,
@@ -138,3 +139,10 @@ def test_fewer_than_ten_units_have_no_interval_of_a_bootstrap():
     few, enough = (score_interval(mean_score(np.arange(count)), "mae") for count in (9, 10))
     assert (str(few), few.low) == ("n = 9", None)
     assert enough.low < 4.5 < enough.high
+
+
+def test_a_score_has_few_digits():
+    numbers = [0.0, 0.98765432, -0.5, 49989.12345, 2.5e-7, 5.97e29, float("nan")]
+    assert [format_score(number) for number in numbers] == [
+        "0.0000", "0.9877", "-0.5000", "49989.1234", "2.5e-07", "5.97e+29", "nan",
+    ]  # fmt: skip
