@@ -249,28 +249,6 @@ def how_to_set(page: dict[str, Any]) -> str:
     return f"In a template: [{page['path']}]{name}. In a command: --set {page['path']}.{key}={value}"
 
 
-def markdown() -> str:
-    """Return docs/settings.md."""
-    lines = [
-        "# Settings of a template",
-        "",
-        "Set one in a template, or in a command with `--set train.epochs=30`. The value `none` unsets a setting whose",
-        "default is none. `dlt show train` prints a table of this page. `dlt new mine.toml --from resnet8_digits`",
-        "writes a template with every setting in it. `python tools/settings_page.py` writes this page.",
-    ]
-    for name, table in tables().items():
-        heading = f"`{table.choice}`, for `[{table.path}]`" if table.choice else f"`[{table.path}]`"
-        lines += ["", f"## {heading if table.path else 'Template'}", "", table.summary, ""]
-        if not table.settings:
-            lines.append("It has no settings.")
-            continue
-        lines += ["| setting | type | default | range | meaning |", "| --- | --- | --- | --- | --- |"]
-        for key, row in page(name)["settings"].items():  # type: ignore[index]
-            cells = (f"`{key}`", row["type"], f"`{plain(row['default'])}`", row["range"], row["meaning"])
-            lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    return "\n".join(lines) + "\n"
-
-
 def plain(value: Any) -> str:
     """Write a value as on the command line."""
     if value is None:
