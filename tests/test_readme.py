@@ -111,13 +111,13 @@ def test_the_readme_has_at_most_150_lines():
     assert len(KOREAN.splitlines()) <= 150
 
 
-def tests_command():
+def command_of_tests():
     """Return the command below the marker `tests`."""
     return re.search(r"<!-- tests -->\n```bash\n(.*?)\n```", README)[1]
 
 
 def test_the_korean_readme_shows_the_same_commands_and_results():
-    assert set(code_lines(KOREAN)) == set(code_lines(README)) - {tests_command()}
+    assert set(code_lines(KOREAN)) == set(code_lines(README)) - {command_of_tests()}
     assert re.findall(r"^\| (`dlt .*?`) \|", KOREAN, re.MULTILINE) == re.findall(
         r"^\| (`dlt .*?`) \|", README, re.MULTILINE
     )

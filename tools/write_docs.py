@@ -198,14 +198,17 @@ def measured_table(head: tuple[str, ...]) -> str:
         ValueError: If the results are from several machines.
     """
     shown = {name: recorded()[name] for name in SHOWN}
-    if len(hosts := {entry["host"] for entry in shown.values()}) > 1:
-        raise ValueError(f"The table needs results of one machine. Received: {', '.join(hosts)}. Record them again.")
+    host, *others = dict.fromkeys(entry["host"] for entry in shown.values())
+    if others:
+        raise ValueError(
+            f"The table needs results of one machine. Received: {', '.join((host, *others))}. Record them again."
+        )
     overview = catalog.template_overview()
     rows = [
         (f"`{name}`", overview[name]["learns"], score_cell(entry), f"{entry['seconds']} s")
         for name, entry in shown.items()
     ]
-    return table((*head[:-1], f"{head[-1]}, {hosts.pop()}"), rows)
+    return table((*head[:-1], f"{head[-1]}, {host}"), rows)
 
 
 def readme(name: str) -> str:
