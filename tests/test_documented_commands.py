@@ -27,9 +27,9 @@ from dltemplates.template import load_template
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-SLOW = ("own_images.md", "formats.md", "long_jobs.md")
+SLOW = ("add_model.md", "formats.md", "long_jobs.md", "own_images.md", "own_tables.md", "training.md")
 SMALL = {"train.steps": 2, "export.formats": ["tflite:int8"], "export.max_drop": 1.0}
-SMALL_IMAGES = {"dataset.images.size": [32, 32]}
+SMALL_SIDE = 32  # pixels
 REFUSED = {  # command: exit code
     "dlt export saved_models/resnet8_digits --to tflite:int8 --max-drop 0.001 --require-proof": 3,
 }
@@ -88,7 +88,9 @@ def reason(command: str) -> str | None:
 
 def small(template: str) -> dict:
     """Return small settings for a template."""
-    return SMALL | (SMALL_IMAGES if load_template(template).dataset.images else {})
+    images = load_template(template).dataset.images
+    is_large = images and images.size and max(images.size) > SMALL_SIDE
+    return SMALL | ({"dataset.images.size": [SMALL_SIDE, SMALL_SIDE]} if is_large else {})
 
 
 def run(command: str) -> int:
@@ -131,10 +133,10 @@ def readers_folder(tmp_path_factory):
     draw("tagged", 40, 0, 255)
     tags = [f"{number}.jpg,{('red', 'red;round', 'round')[number % 3]}" for number in range(40)]
     (folder / "tagged" / "labels.csv").write_text("\n".join(["file,labels", *tags]), encoding="utf-8")
-    draw("parts/train/good", 30, 0, 128)
+    draw("parts/train/good", 30, 64, 160)
     for split in ("validation", "test"):
-        draw(f"parts/{split}/good", 12, 0, 128)
-        draw(f"parts/{split}/broken", 12, 100, 255)
+        draw(f"parts/{split}/good", 12, 64, 160)
+        draw(f"parts/{split}/broken", 12, 245, 255)
     shutil.copy(folder / "photographs" / "ants" / "0.jpg", folder / "new.jpg")
 
     size = 200
