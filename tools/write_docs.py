@@ -1,6 +1,6 @@
 """Write the pages of docs/ that list what the code has, and the table of measured results in the READMEs.
 
-    python tools/write_docs.py                # all of them; the deepest models take minutes
+    python tools/write_docs.py                # all of them; models.md takes a minute
     python tools/write_docs.py settings.md    # one of them
 
 A test compares the files with this tool.
