@@ -1,7 +1,7 @@
 """The catalog of models, datasets, tasks and export formats, listed without importing them.
 
 To add one, touch three places: its file, its line here (a model's in `catalog_models.py`), and its row in the register
-of the contract test. docs/contributing.md lists the places.
+of the contract test. docs/add_model.md lists the places.
 """
 
 from __future__ import annotations

@@ -26,8 +26,10 @@ OTHERS = [ROOT / "docker" / "README.md", ROOT / "saved_models" / "README.md"]
 PAGES = [ROOT / "README.md", ROOT / "README.ko.md", *DOCS, *OTHERS]
 TEMPLATES = catalog_templates.names()
 PLACEHOLDERS = {"TEMPLATE", "MODEL", "NAME", "RUN", "mine.toml"}  # for names that the reader chooses
-READERS_DATA = {"photographs", "parts", "PATH", "..."}
+READERS_DATA = {"photographs", "tagged", "parts", "PATH", "..."}
 TABLES = {"train": TrainSettings, "dataset": DatasetSettings, "export": ExportSettings}
+
+tool = load_tool("write_docs")
 
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 
@@ -95,9 +97,11 @@ def check_command(line: str) -> None:
 
 
 def check_settings(template: str, settings: dict[str, object]) -> None:
-    """Check the settings of a template, options of its task and model included."""
+    """Check the settings of a template, options of its task and model included, unless they are the reader's own."""
     loaded = load_template(template, settings)
     for table, named in (("task", loaded.task), ("model", loaded.model)):
+        if ":" in named.name:
+            continue
         parameters = inspect.signature(catalog.load(table, named.name)).parameters
         if unknown := set(named.options) - set(parameters) - {"weights"}:
             raise ValueError(f"unknown option of {named.name}: {unknown}")
@@ -108,13 +112,13 @@ def test_the_readme_has_at_most_150_lines():
     assert len(KOREAN.splitlines()) <= 150
 
 
-def tests_command():
+def command_of_tests():
     """Return the command below the marker `tests`."""
     return re.search(r"<!-- tests -->\n```bash\n(.*?)\n```", README)[1]
 
 
 def test_the_korean_readme_shows_the_same_commands_and_results():
-    assert set(code_lines(KOREAN)) == set(code_lines(README)) - {tests_command()}
+    assert set(code_lines(KOREAN)) == set(code_lines(README)) - {command_of_tests()}
     assert re.findall(r"^\| (`dlt .*?`) \|", KOREAN, re.MULTILINE) == re.findall(
         r"^\| (`dlt .*?`) \|", README, re.MULTILINE
     )
@@ -145,7 +149,7 @@ def test_the_table_of_commands_is_whole():
 
 
 def test_the_tables_of_formats_name_formats():
-    (table,) = re.findall(r"^\| format \| check.*?\n\n", read_doc("export.md"), re.MULTILINE | re.DOTALL)
+    (table,) = re.findall(r"^\| format \| check.*?\n\n", read_doc("formats.md"), re.MULTILINE | re.DOTALL)
     checked = re.findall(r"`([\w:]+)`", table)
     shown = re.findall(r"^([\w:]+) .* passed$", README, re.MULTILINE)
     assert len(checked) == len(set(checked)) >= 9
@@ -156,14 +160,13 @@ def test_the_tables_of_formats_name_formats():
 
 @pytest.mark.parametrize("name", ["README.md", "README.ko.md"])
 def test_the_measured_results_are_those_of_the_catalog(name):
-    tool = load_tool("measured_table")
-    assert len(tool.results()) == 6
-    assert tool.write(ROOT / name, tool.FILES[name]) == read(ROOT / name), "run `python tools/measured_table.py`"
+    assert tool.readme(name) == read(ROOT / name), f"run `python tools/write_docs.py {name}`"
+    assert len(re.findall(r"^\| `\w+` \|.* s \|$", read(ROOT / name), re.MULTILINE)) == 6
 
 
 def test_the_columns_of_the_first_table_are_explained():
     heading = " ".join(README.partition("\ntflite:float32 ")[0].splitlines()[-2:])
-    text = read_doc("export.md")
+    text = read_doc("formats.md")
     table = text[text.index("| column | meaning |") :].partition("\n\n")[0]
     explained = [name for row in re.findall(r"^\| (.*?) \|", table, re.MULTILINE)[2:] for name in row.split(", ")]
     names = [name.partition(" (")[0] for name in explained]
@@ -182,8 +185,18 @@ def test_the_pages_have_links_commands_and_settings():
 
 @pages
 def test_pictures_and_linked_pages_exist(page):
-    for target in re.findall(r"\]\(([^)#]+)\)", read(page)):
-        assert target.startswith("https://") or (page.parent / target).exists(), target
+    for target, anchor in re.findall(r"\]\(([^)#]*)#?([^)]*)\)", read(page)):
+        if target.startswith("https://"):
+            continue
+        linked = page.parent / target if target else page
+        assert linked.exists(), target
+        assert not anchor or anchor in anchors(linked), f"{target}#{anchor}"
+
+
+def anchors(page: Path) -> list[str]:
+    """Return the anchors of a page's headings, as GitHub writes them."""
+    headings = re.findall(r"^#+ (.*)$", read(page), re.MULTILINE)
+    return [re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings]
 
 
 @pages
@@ -242,9 +255,9 @@ def test_templates_and_runs_exist(page):
     endings = tuple(f"_{name}" for name in (*catalog.DATASETS, "folder"))
     names = [code.removesuffix(".toml") for code in inline_code(read(page)) if re.fullmatch(r"\w+(\.toml)?", code)]
     found = [name for name in names if name.endswith(endings) and name not in catalog.DATASETS]
-    found += re.findall(r"saved_models/(?!two\b)([a-z]\w+)", read(page))
+    found += re.findall(r"saved_models/(?!two\b|theirs\b)([a-z]\w+)", read(page))
     assert set(found) <= set(TEMPLATES)
-    assert found or page.name not in ("data.md", "results.md")
+    assert found or page.name not in ("own_images.md", "results.md")
 
 
 @pages
@@ -259,21 +272,53 @@ def test_files_and_tools_exist(page):
                 assert f'"{option}"' in read(ROOT / file), line
 
 
-def test_every_row_of_the_table_of_models_is_a_model():
-    names = re.findall(r"^\| `(\w+)` \|", read_doc("models.md"), re.MULTILINE)
-    assert names
-    assert set(names) <= set(catalog.MODELS)
+def model_rows() -> dict[str, tuple[str, ...]]:
+    """Return the rows of docs/models.md by model."""
+    rows = re.findall(r"^\| (`\w+` \| .*) \|$", read_doc("models.md"), re.MULTILINE)
+    return {row.split("`")[1]: tuple(row.split(" | ")) for row in rows}
+
+
+@pytest.mark.parametrize("name", tool.PAGES)
+def test_a_generated_page_is_up_to_date(name):
+    rows = model_rows()
+    text = tool.models(rows.__getitem__) if name == "models.md" else tool.PAGES[name]()
+    assert read_doc(name) == text, f"run `python tools/write_docs.py {name}`"
+    assert f"`python tools/write_docs.py {name}`" in text.splitlines()[2]
+
+
+def test_the_tool_writes_the_pages_that_are_named(tmp_path, monkeypatch):
+    (tmp_path / "docs").mkdir()
+    monkeypatch.setattr(tool, "ROOT", tmp_path)
+    monkeypatch.setattr("sys.argv", ["write_docs.py", "exit_codes.md", "settings.md"])
+    assert tool.main() == 0
+    assert {page.name for page in (tmp_path / "docs").iterdir()} == {"exit_codes.md", "settings.md"}
+    assert read(tmp_path / "docs" / "settings.md") == read_doc("settings.md")
+
+
+def test_the_table_of_a_readme_needs_results_of_one_machine_and_a_place(tmp_path, monkeypatch):
+    entries = {name: {"metric": "mse", "score": 1.0, "seconds": 2, "host": "a host"} for name in tool.SHOWN}
+    monkeypatch.setattr(tool, "recorded", lambda: entries)
+    monkeypatch.setattr(tool, "ROOT", tmp_path)
+    (tmp_path / "README.md").write_text("# Title\n\n<!-- measured -->\n| old |\n\nAfter it.\n", encoding="utf-8")
+    text = tool.readme("README.md")
+    assert text.startswith("# Title\n\n<!-- measured -->\n| template | learns | test score | training, a host |\n")
+    assert text.endswith(" | mse 1 | 2 s |\n\nAfter it.\n")
+    entries["mlp_digits"]["host"] = "another host"
+    with pytest.raises(ValueError, match="results of one machine. Received: a host, another host"):
+        tool.readme("README.md")
+    entries["mlp_digits"]["host"] = "a host"
+    (tmp_path / "README.md").write_text("# Title\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="needs one table .* Received: 0 in README.md"):
+        tool.readme("README.md")
 
 
 @models(slow=lambda row: row.deep)
 def test_the_table_of_models_is_up_to_date(name):
-    """`tools/model_table.py` writes the table from the catalog."""
-    rows = re.findall(rf"^\| `{name}` \|.*$", read_doc("models.md"), re.MULTILINE)
-    assert rows == [load_tool("model_table").row(name)], "run `python tools/model_table.py`"
+    assert model_rows()[name] == tool.model_row(name), "run `python tools/write_docs.py models.md`"
 
 
 def test_the_models_that_match_keras_applications_are_named():
-    unwrapped = re.sub(r"(?<!\n)\n(?!\n)", " ", read_doc("models.md"))
+    unwrapped = re.sub(r"(?<!\n)\n(?!\n)", " ", read_doc("own_images.md"))
     before, claim, _ = unwrapped.partition(" compute the same outputs as `keras.applications`")
     assert claim
     named = {
@@ -292,7 +337,7 @@ def test_the_table_of_dependencies_is_whole():
 
 
 def test_the_three_places_of_a_part_exist():
-    text = read_doc("contributing.md")
+    text = read_doc("add_model.md")
     table = text[text.index("| part | file in `dltemplates/`") :].partition("\n\n")[0]
     rows = [row.split(" | ") for row in table.splitlines()[2:]]
     assert {row[0].removeprefix("| ") for row in rows} == {*catalog.KINDS, "kind of feature"}
@@ -306,7 +351,7 @@ def test_the_three_places_of_a_part_exist():
 
 
 def test_the_folders_of_models_and_templates_are_named():
-    text = read_doc("contributing.md")
+    text = read_doc("add_model.md")
     for room in ("models", "templates"):
         folders = {path.name for path in (ROOT / "dltemplates" / room).iterdir() if path.is_dir()} - {"__pycache__"}
         assert folders

@@ -34,8 +34,8 @@ DATASET_NOTE = "Use one with --data: dlt run transfer_folder --data photographs"
 def show_templates() -> None:
     """Print the ready templates."""
     rows = catalog_templates.overview()
-    for title, names in _grouped(rows):
-        cells = [(name, row["learns"], row["needs"], _minutes(row), _score(row)) for name, row in _of(rows, names)]
+    for title, names in grouped(rows):
+        cells = [(name, row["learns"], row["needs"], minutes(row), score(row)) for name, row in _of(rows, names)]
         _print_table(title, TEMPLATE_COLUMNS, cells, right=(3, 4))
     click.echo("\n".join(NOTES))
 
@@ -45,7 +45,7 @@ def show_datasets() -> None:
     rows = catalog.dataset_overview()
     own = [name for name in rows if name in catalog.OWN_DATA]
     named = {name: row for name, row in rows.items() if name not in own}
-    for title, names in (("Your own", own), *_grouped(named)):
+    for title, names in (("Your own", own), *grouped(named)):
         cells = [(name, row["needs"], row["summary"]) for name, row in _of(rows, names)]
         width = max(len(name) for name in rows)
         _print_table(title, (f"{'dataset':{width}}", "needs    ", "content"), cells)
@@ -63,7 +63,7 @@ def show_runs(rows: dict[str, str]) -> None:
         click.echo(line)
 
 
-def _grouped(rows: dict[str, dict[str, Any]]) -> Iterator[tuple[str, list[str]]]:
+def grouped(rows: dict[str, dict[str, Any]]) -> Iterator[tuple[str, list[str]]]:
     """Yield the title and the names of each group; those that need nothing come first."""
     for group in dict.fromkeys((*GROUPS, *sorted(row["group"] for row in rows.values()))):
         names = [name for name, row in rows.items() if row["group"] == group]
@@ -89,13 +89,15 @@ def _print_table(
     click.echo()
 
 
-def _minutes(row: dict[str, Any]) -> str:
+def minutes(row: dict[str, Any]) -> str:
+    """Return the minutes of training of a template, or a dash."""
     if row["seconds"] is None:
         return "-"
     return "<1" if row["seconds"] < 60 else str(math.ceil(row["seconds"] / 60))
 
 
-def _score(row: dict[str, Any]) -> str:
+def score(row: dict[str, Any]) -> str:
+    """Return the score of a template with the name of its metric, or a dash."""
     if row["score"] is None:
         return "-"
     name, score = METRICS.get(row["metric"], row["metric"]), row["score"]

@@ -13,15 +13,14 @@ from typing import Any
 import click
 from click.shell_completion import shell_complete
 
-DONE, FAILED, WRONG_USE, OVER_BUDGET, INTERRUPTED = 0, 1, 2, 3, 130
+from dltemplates.errors import DONE, FAILED, INTERRUPTED, LOST_WORKERS, OVER_BUDGET, WRONG_USE
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run `dlt`.
 
     Returns:
-        The exit code: 0 done, 1 failed, 2 wrong usage or input, 3 an export failed its check or its budget,
-        130 interrupted, 138 another worker of the training was lost.
+        The exit code, a key of `dltemplates.errors.EXIT_CODES`.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported
@@ -58,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
 def explain(error: BaseException) -> tuple[int, str]:
     """Return the exit code and the message for an error."""
     from dltemplates.cli.output import OverBudgetError
-    from dltemplates.errors import LOST_WORKERS, LostWorkersError, WorkerError
+    from dltemplates.errors import LostWorkersError, WorkerError
 
     match error:
         case KeyboardInterrupt():

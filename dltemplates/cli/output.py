@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dltemplates.errors import FAILED
+
 if TYPE_CHECKING:
     from dltemplates.deploy.report import ExportReport
     from dltemplates.runs import Run
@@ -174,7 +176,7 @@ def check_health(faults: list[str]) -> None:
     """Exit with code 1 if there are faults."""
     if faults:
         click.echo(f"dlt: {'; '.join(faults)}. Install it again.", err=True)
-        raise click.exceptions.Exit(1)
+        raise click.exceptions.Exit(FAILED)
 
 
 @contextmanager

@@ -204,7 +204,7 @@ def page(name: str) -> dict[str, Any] | None:
             "path": table.path,
             "choice": table.choice,
             "summary": table.summary,
-            "settings": _rows(table),
+            "settings": shown_settings(table),
         }
     rows = {}
     for table in every.values():
@@ -225,7 +225,8 @@ def names() -> list[str]:
     return [*every, *settings]
 
 
-def _rows(table: Table) -> dict[str, dict[str, Any]]:
+def shown_settings(table: Table) -> dict[str, dict[str, Any]]:
+    """Return what to show for each setting of a table, by name."""
     return {key: _row(setting) for key, setting in table.settings.items()}
 
 
@@ -252,28 +253,6 @@ def how_to_set(page: dict[str, Any]) -> str:
     name = f' with name = "{page["choice"]}"' if page["choice"] else ""
     value = default if is_number else "..."
     return f"In a template: [{page['path']}]{name}. In a command: --set {page['path']}.{key}={value}"
-
-
-def markdown() -> str:
-    """Return docs/settings.md."""
-    lines = [
-        "# Settings of a template",
-        "",
-        "Set one in a template, or in a command with `--set train.epochs=30`. The value `none` unsets a setting whose",
-        "default is none. `dlt show train` prints a table of this page. `dlt new mine.toml --from resnet8_digits`",
-        "writes a template with every setting in it. `python tools/settings_page.py` writes this page.",
-    ]
-    for table in tables().values():
-        heading = f"`{table.choice}`, for `[{table.path}]`" if table.choice else f"`[{table.path}]`"
-        lines += ["", f"## {heading if table.path else 'Template'}", "", table.summary, ""]
-        if not table.settings:
-            lines.append("It has no settings.")
-            continue
-        lines += ["| setting | type | default | range | meaning |", "| --- | --- | --- | --- | --- |"]
-        for key, row in _rows(table).items():
-            cells = (f"`{key}`", row["type"], f"`{plain(row['default'])}`", row["range"], row["meaning"])
-            lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    return "\n".join(lines) + "\n"
 
 
 def plain(value: Any) -> str:

@@ -1,10 +1,13 @@
 import shutil
 
+import click
 import pytest
 
+from dltemplates.cli.main import explain
 from dltemplates.cli.output import OverBudgetError, check_exports, run_figures, run_result, short
 from dltemplates.deploy.gate import GateResult
 from dltemplates.deploy.report import ExportReport, FormatResult
+from dltemplates.errors import DONE, EXIT_CODES, LostWorkersError, WorkerError
 from dltemplates.runs import Run
 from dltemplates.tasks.scoring.baselines import Baseline, Baselines
 from dltemplates.tasks.scoring.intervals import ScoreInterval
@@ -101,3 +104,19 @@ def test_require_proof_needs_an_interval_within_the_budget(gate, is_proven):
         return
     with pytest.raises(OverBudgetError, match="--require-proof needs .*Received: tflite:int8, not proven"):
         check_exports(report, require_proof=True)
+
+
+def test_an_error_has_one_of_the_documented_exit_codes():
+    errors = {
+        KeyboardInterrupt(): 130,
+        ValueError("a rule"): 2,
+        click.UsageError("no such option"): 2,
+        OverBudgetError("tflite:int8 did not pass"): 3,
+        OSError(28, "No space left on device"): 1,
+        FloatingPointError("the loss is not finite"): 1,
+        WorkerError("the workers died too often"): 1,
+        LostWorkersError("worker 1 ended"): 138,
+        RuntimeError("unexpected"): 1,
+    }
+    assert [explain(error)[0] for error in errors] == list(errors.values())
+    assert {DONE, *errors.values()} == set(EXIT_CODES)

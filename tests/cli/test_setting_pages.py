@@ -1,11 +1,10 @@
-"""The pages of settings: `dlt show train`, docs/settings.md, and the comment lines of `dlt new`."""
+"""The pages of settings: `dlt show train`, and the comment lines of `dlt new`."""
 
 import re
 import tomllib
 
 import pytest
 
-from conftest import TOOLS
 from dltemplates import catalog_templates
 from dltemplates.cli import setting_pages
 from dltemplates.cli.new_template import ALTERNATIVES, new_template
@@ -86,11 +85,6 @@ def test_none_unsets_a_setting_but_not_a_text():
     assert template.train.early_stopping is None
     assert template.dataset.target == "none"
     assert load_template("vgg16_folder", {"train.class_weight": "none"}).train.class_weight == "none"
-
-
-def test_the_page_of_settings_is_the_generated_one():
-    text = (TOOLS.parent / "docs" / "settings.md").read_text(encoding="utf-8")
-    assert text == setting_pages.markdown(), "run python tools/settings_page.py"
 
 
 @pytest.mark.parametrize("name", catalog_templates.names())
