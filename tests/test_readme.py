@@ -301,7 +301,9 @@ def test_the_table_of_a_readme_needs_results_of_one_machine_and_a_place(tmp_path
     monkeypatch.setattr(tool, "ROOT", tmp_path)
     (tmp_path / "README.md").write_text("# Title\n\n<!-- measured -->\n| old |\n\nAfter it.\n", encoding="utf-8")
     text = tool.readme("README.md")
-    assert text.startswith("# Title\n\n<!-- measured -->\n| template | learns | test score | best simple model | training, a host |\n")
+    assert text.startswith(
+        "# Title\n\n<!-- measured -->\n| template | learns | test score | best simple model | training, a host |\n"
+    )
     assert text.endswith(" | mse 1 | - | 2 s |\n\nAfter it.\n")
     entries["mlp_digits"]["host"] = "another host"
     with pytest.raises(ValueError, match="results of one machine. Received: a host, another host"):

@@ -1,4 +1,4 @@
-"""Write the pages of docs/ that list what the code has, and the table of measured results in the READMEs.
+"""Write the pages of docs/ that list parts of the code, and the table of measured results in the READMEs.
 
     python tools/write_docs.py                # all of them; models.md takes a minute
     python tools/write_docs.py settings.md    # one of them
@@ -87,7 +87,7 @@ def models(row: Callable[[str], Row] = model_row) -> str:
         "- An autoencoder's encoder and decoder are also exported separately.\n"
         "- The row of a GAN counts generator and discriminator; only the generator is exported.",
         "[own_images.md](own_images.md#start-from-other-weights) says which can start from ImageNet weights,\n"
-        "[ideas.md](ideas.md) what the ideas behind them are worth, [add_model.md](add_model.md) how to add one.",
+        "[ideas.md](ideas.md) measures the ideas behind them, [add_model.md](add_model.md) shows how to add one.",
     )
 
 
@@ -144,8 +144,8 @@ def exit_codes() -> str:
         "Exit codes",
         "exit_codes.md",
         "`dltemplates/errors.py`",
-        "A command ends with one of these codes, for scripts. An error is one line on stderr: the rule, what was\n"
-        "received, and what to do. With `--json`, stdout has one JSON object, also after an error.",
+        "A command ends with one of these codes, for scripts. An error is one line on stderr: the rule, the\n"
+        "received value, and the way out. With `--json`, stdout has one JSON object, also after an error.",
         table(("code", "meaning", "when"), ((str(code), *texts) for code, texts in EXIT_CODES.items())),
     )
 
@@ -168,7 +168,7 @@ def baseline_cell(entry: dict[str, Any]) -> str:
 
 
 def remarks(template: str) -> str:
-    """Return what the opening comment of a ready template says of its results, in one line."""
+    """Return the results in the opening comment of a ready template, in one line."""
     comment = "".join(re.findall(r"^#.*\n", catalog_templates.text(template), re.MULTILINE))
     found = [part for part in re.split(r"\n#\n", comment) if part.startswith(("# Measured", "# For comparison"))]
     return " ".join(re.sub(r"\n?# *", " ", part).strip() for part in found).removeprefix("Measured: ")
