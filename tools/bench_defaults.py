@@ -1,6 +1,6 @@
 """Comparison of the templates for your own data with scikit-learn, on tables and series of the kinds that people bring.
 
-    DLT_DATA=<folder> python tools/bench_defaults.py [tables] [series] [--splits 20] [--only iris] [--set KEY=VALUE]
+    DLT_DATA=<folder> python tools/bench_defaults.py [tables] [series] [--splits 20] [--first-split 20] [--only iris] [--set KEY=VALUE]
 
 A table is trained on several splits of its rows, each with its own seed. The linear model (logistic or linear
 regression) and gradient boosting are the baselines of each run, fitted on the same training rows. All are scored on the
@@ -19,7 +19,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -173,8 +173,10 @@ def mean_interval(values: list[float]) -> str:
     return f"{mean:+.4f} ± {half:.4f}"
 
 
-def bench_tables(cases: dict[str, Case], data: Path, folder: Path, splits: int, overrides: dict[str, Any]) -> None:
-    """Train each table on several splits, and print a row of the result."""
+def bench_tables(
+    cases: dict[str, Case], data: Path, folder: Path, splits: Collection[int], overrides: dict[str, Any]
+) -> None:
+    """Train each table on several splits, given by their seeds, and print a row of the result."""
     print("| table | score | network | linear | boosting | less linear | less boosting | seconds | splits |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
     for name, case in cases.items():
@@ -182,7 +184,7 @@ def bench_tables(cases: dict[str, Case], data: Path, folder: Path, splits: int, 
         case.write(data, file)
         metric, linear, boosting = BASELINES[case.template]
         results = []
-        for split in range(splits):
+        for split in splits:
             settings = {"dataset.name": str(file), "dataset.target": case.target, **case.settings}
             settings |= {"dataset.split_seed": split, "seed": split, **overrides}
             results.append(
@@ -197,7 +199,7 @@ def bench_tables(cases: dict[str, Case], data: Path, folder: Path, splits: int, 
         print(
             f"| {name} | {metric} | {means['network']:.4f} | {means[linear]:.4f} | {means[boosting]:.4f} | "
             f"{mean_interval(gaps[linear])} | {mean_interval(gaps[boosting])} | "
-            f"{means['seconds']:.1f} | {splits} |",
+            f"{means['seconds']:.1f} | {len(splits)} |",
             flush=True,
         )
 
@@ -206,6 +208,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("kinds", nargs="*", default=["tables", "series"], help="tables, series")
     parser.add_argument("--splits", type=int, default=20, help="splits of each table")
+    parser.add_argument("--first-split", type=int, default=0, help="seed of the first split")
     parser.add_argument("--seeds", type=int, default=3, help="seeds for each series")
     parser.add_argument("--only", nargs="*", default=[])
     parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE")
@@ -215,7 +218,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         if "tables" in options.kinds:
             cases = {name: case for name, case in TABLES.items() if not options.only or name in options.only}
-            bench_tables(cases, data, Path(folder), options.splits, overrides)
+            splits = range(options.first_split, options.first_split + options.splits)
+            bench_tables(cases, data, Path(folder), splits, overrides)
         if "series" in options.kinds:
             cases = {name: case for name, case in SERIES.items() if not options.only or name in options.only}
             bench_series(cases, data, Path(folder), options.seeds, overrides)
