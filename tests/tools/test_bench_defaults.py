@@ -65,7 +65,9 @@ def test_a_skipped_baseline_has_no_score(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(
         tool, "train", lambda *_, **__: SimpleNamespace(record=record, scores={"test": {"accuracy": 1}})
     )
-    tool.bench_tables({"mine": tool.Case("table_classification", "price", write_classes)}, tmp_path, tmp_path, 2, FEW)
+    tool.bench_tables(
+        {"mine": tool.Case("table_classification", "price", write_classes)}, tmp_path, tmp_path, (0, 1), FEW
+    )
     out, err = capsys.readouterr()
     assert "1.0000 | 0.7500 | nan | +0.2500 ± 0.0000 | +nan ± nan" in out
     assert "gradient boosting skipped, it took too long" in err
