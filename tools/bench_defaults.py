@@ -1,6 +1,6 @@
 """Comparison of the templates for your own data with scikit-learn, on tables and series of the kinds that people bring.
 
-    DLT_DATA=<folder> python tools/bench_defaults.py [tables] [series] [--splits 20] [--first-split 20] [--only iris] ...
+    DLT_DATA=<folder> python tools/bench_defaults.py [tables] [series] [--splits 20] [--first-split 20] ...
 
 A table is trained on several splits of its rows, each with its own seed. The linear model (logistic or linear
 regression) and gradient boosting are the baselines of each run, fitted on the same training rows. All are scored on the
