@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from dltemplates.template import Template as Template
     from dltemplates.template import load_template as load_template
     from dltemplates.training.build import build as build
-    from dltemplates.training.import_model import import_model as import_model
+    from dltemplates.training.importing.import_model import import_model as import_model
     from dltemplates.training.train import train as train
 
 _MODULES = {
@@ -54,7 +54,7 @@ _MODULES = {
     "Predictor": "dltemplates.runtimes",
     "Run": "dltemplates.runs",
     "Template": "dltemplates.template",
-    "import_model": "dltemplates.training.import_model",
+    "import_model": "dltemplates.training.importing.import_model",
     "compare": "dltemplates.reports.compare",
     "diagnose": "dltemplates.doctor",
     "list_runs": "dltemplates.runs",

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from dltemplates.datasets.row_splits import RowSplits
 from dltemplates.datasets.spec import target_column
+from dltemplates.datasets.splitting.row_splits import RowSplits
 from dltemplates.errors import first_line
 from dltemplates.files import PARTIAL, atomic_path, atomic_write, sha256
 from dltemplates.models.recursion import deep_networks

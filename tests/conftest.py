@@ -168,8 +168,8 @@ def load_data(settings, task=AnyTarget.name, *, reference=None, whole=False):
 def series_data(table, settings):
     """Return a table as windows of a series, split by time and fitted."""
     from dltemplates.datasets.fit import fit
-    from dltemplates.datasets.hashes import hash_examples
     from dltemplates.datasets.series.csv_series import series_dataset
+    from dltemplates.datasets.splitting.hashes import hash_examples
     from dltemplates.datasets.whole import add_missing_splits
 
     dataset = series_dataset(table, settings)

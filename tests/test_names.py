@@ -124,7 +124,7 @@ def test_each_pattern_has_modules(pattern):
         ("tasks/x.py", "class X:\n    def serving(self): ..."),
         ("deploy/x.py", "def f(strings): ..."),
         ("figures/x.py", "SHOWN = 3"),
-        ("cli/x.py", "from dltemplates.training.import_model import adopt"),
+        ("cli/x.py", "from dltemplates.training.importing.import_model import adopt"),
     ],
 )
 def test_an_old_name_is_found(path, source):

@@ -113,7 +113,7 @@ def _import_model(path, unfinished, task, data, input_range, input_shape, class_
             f"A Keras model needs --task and --data. Received: {path} alone. Add both to score its exports."
         )
     low_high = parse.numbers(input_range, "--input-range", 2) if input_range is not None else None
-    from dltemplates.training.import_model import import_model
+    from dltemplates.training.importing.import_model import import_model
 
     run = import_model(
         path,

@@ -18,7 +18,7 @@ import pandas as pd
 
 from dltemplates.datasets.source import SPLITS, Dataset
 from dltemplates.datasets.spec import IOSpec
-from dltemplates.datasets.split_names import split_of
+from dltemplates.datasets.splitting.split_names import split_of
 from dltemplates.settings import ARRAYS, DatasetSettings
 from dltemplates.template import Template, load_template
 

@@ -10,7 +10,7 @@ from dltemplates import catalog
 from dltemplates.datasets.series.windows import WindowSource
 from dltemplates.datasets.source import Dataset, origin
 from dltemplates.datasets.spec import READING_RULES, IOSpec, rules_of
-from dltemplates.datasets.split_names import split_files, splits_of
+from dltemplates.datasets.splitting.split_names import split_files, splits_of
 from dltemplates.datasets.tables.source import TableSource
 from dltemplates.features import Image, Series
 from dltemplates.settings import ARRAYS, NO_DATASET, DatasetSettings, SettingsTable

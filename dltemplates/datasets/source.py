@@ -18,7 +18,7 @@ from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.features import Arrays
 
 if TYPE_CHECKING:
-    from dltemplates.datasets.row_splits import RowSplits
+    from dltemplates.datasets.splitting.row_splits import RowSplits
 
 SPLITS = ("train", "validation", "test")
 ALL = "all"  # the name for all splits together

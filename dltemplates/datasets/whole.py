@@ -6,11 +6,11 @@ from itertools import pairwise
 
 import numpy as np
 
-from dltemplates.datasets.row_splits import RowSplits
 from dltemplates.datasets.series.windows import TimeSource, cut
 from dltemplates.datasets.source import SPLITS, BaseSource, Dataset, origin, take
 from dltemplates.datasets.spec import READING_RULES
-from dltemplates.datasets.splits import (
+from dltemplates.datasets.splitting.row_splits import RowSplits
+from dltemplates.datasets.splitting.splits import (
     MIN_VALIDATION,
     Parts,
     Strata,

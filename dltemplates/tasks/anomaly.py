@@ -16,7 +16,7 @@ from dltemplates.datasets.names import same_as
 from dltemplates.datasets.series.windows import LabeledWindowSource
 from dltemplates.datasets.source import Dataset, Source, batches_of, column, join_batches, origin
 from dltemplates.datasets.spec import DatasetSpec, IOSpec, reconstructs_input
-from dltemplates.datasets.splits import Strata
+from dltemplates.datasets.splitting.splits import Strata
 from dltemplates.features import Binary, Feature, Number, classes_of, columns_of
 from dltemplates.tasks.reconstruction import Reconstruction
 from dltemplates.tasks.scoring import ranking

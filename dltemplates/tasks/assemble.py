@@ -10,7 +10,7 @@ import keras
 from dltemplates.compat import flatten_layers
 from dltemplates.datasets.load import is_named
 from dltemplates.datasets.spec import DatasetSpec
-from dltemplates.datasets.splits import VALIDATION_SHARE
+from dltemplates.datasets.splitting.splits import VALIDATION_SHARE
 from dltemplates.features import AnyFeature, Category, Feature, Image, Number, WithStatistics
 from dltemplates.settings import AUTO
 from dltemplates.tasks.serving.contract import Contract, ServingModel, Split

@@ -10,7 +10,12 @@ from dataclasses import replace
 import numpy as np
 
 from dltemplates.datasets.classes import with_classes_of
-from dltemplates.datasets.duplicates import (
+from dltemplates.datasets.fit import fit
+from dltemplates.datasets.load import check_settings, is_named, load_dataset
+from dltemplates.datasets.series.windows import TimeSource
+from dltemplates.datasets.source import ALL, SPLITS, BaseSource, Dataset, Joined, origin
+from dltemplates.datasets.spec import READING_RULES, DatasetSpec, IOSpec
+from dltemplates.datasets.splitting.duplicates import (
     Hashed,
     Hashes,
     are_series,
@@ -22,14 +27,9 @@ from dltemplates.datasets.duplicates import (
     hash_groups,
     without_empty_splits,
 )
-from dltemplates.datasets.fit import fit
-from dltemplates.datasets.hashes import fingerprint, hash_examples
-from dltemplates.datasets.load import check_settings, is_named, load_dataset
-from dltemplates.datasets.row_splits import all_train
-from dltemplates.datasets.series.windows import TimeSource
-from dltemplates.datasets.source import ALL, SPLITS, BaseSource, Dataset, Joined, origin
-from dltemplates.datasets.spec import READING_RULES, DatasetSpec, IOSpec
-from dltemplates.datasets.splits import VALIDATION_SHARE, Strata
+from dltemplates.datasets.splitting.hashes import fingerprint, hash_examples
+from dltemplates.datasets.splitting.row_splits import all_train
+from dltemplates.datasets.splitting.splits import VALIDATION_SHARE, Strata
 from dltemplates.datasets.tables.csv_table import with_a_target
 from dltemplates.datasets.tables.source import TableSource
 from dltemplates.datasets.whole import add_missing_splits

@@ -11,7 +11,7 @@ import numpy as np
 from dltemplates import catalog
 from dltemplates.datasets.source import Arrays, Dataset, Source, column
 from dltemplates.datasets.spec import DatasetSpec, IOSpec
-from dltemplates.datasets.splits import Strata
+from dltemplates.datasets.splitting.splits import Strata
 from dltemplates.features import AnyFeature, ClassId, Feature, Probabilities, classes_of
 from dltemplates.settings import Named
 from dltemplates.tasks.model_signature import Shapes

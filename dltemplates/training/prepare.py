@@ -32,8 +32,8 @@ from dltemplates.training.batch_size import batch_note, with_fitting_batch
 from dltemplates.training.data import TrainingData
 from dltemplates.training.environment_stage import EnvironmentStage
 from dltemplates.training.features import FeatureStage, last_layers
+from dltemplates.training.importing.pretrained import load_pretrained, take_weights
 from dltemplates.training.optimizers import make_optimizer, make_sgd
-from dltemplates.training.pretrained import load_pretrained, take_weights
 from dltemplates.training.recording.sample_logger import SampleLogger
 from dltemplates.training.resolve import resolve
 from dltemplates.training.speed.fused import fuse

@@ -8,12 +8,12 @@ import pytest
 
 from dltemplates.datasets.classes import with_classes_of
 from dltemplates.datasets.features import class_value, labels_value
-from dltemplates.datasets.hashes import fingerprint, hash_examples
 from dltemplates.datasets.load import load_dataset
-from dltemplates.datasets.row_splits import RowSplits
 from dltemplates.datasets.source import ArraySource, Dataset
 from dltemplates.datasets.spec import DatasetSpec
-from dltemplates.datasets.splits import Strata, split_examples, split_new_rows
+from dltemplates.datasets.splitting.hashes import fingerprint, hash_examples
+from dltemplates.datasets.splitting.row_splits import RowSplits
+from dltemplates.datasets.splitting.splits import Strata, split_examples, split_new_rows
 from dltemplates.settings import DatasetSettings
 
 SETTINGS = DatasetSettings(name="x", validation=0.25, test=0.2)

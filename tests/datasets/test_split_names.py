@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from dltemplates.datasets.split_names import mentions_split, split_files, split_of, splits_of
+from dltemplates.datasets.splitting.split_names import mentions_split, split_files, split_of, splits_of
 
 
 @pytest.mark.parametrize(

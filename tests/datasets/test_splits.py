@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dltemplates.datasets.splits import choose_share, split_by_key, validation_share
+from dltemplates.datasets.splitting.splits import choose_share, split_by_key, validation_share
 
 
 @pytest.mark.parametrize("share", [0.1, 0.25, 0.5])

@@ -49,7 +49,7 @@ from pathlib import Path
 from dltemplates.runs import Run
 folder = Path({str(tmp_path)!r})
 assert type(Run(folder).model().layers[-1]).__name__ == "LocalResponseNormalization"
-from dltemplates.training.import_network import read_model
+from dltemplates.training.importing.import_network import read_model
 assert type(read_model(folder / "network.keras").layers[-1]).__name__ == "LocalResponseNormalization"
 import keras
 assert all(map(keras.saving.get_registered_object, {names}))

@@ -16,7 +16,7 @@ from dltemplates.models.build import build_network
 from dltemplates.models.keras_applications import Pretrained
 from dltemplates.models.summary import without_weights
 from dltemplates.tasks.assemble import auxiliary_of, logits_of, without_auxiliary
-from dltemplates.training.pretrained import take_weights
+from dltemplates.training.importing.pretrained import take_weights
 from models.register import REGISTER, models, row_of
 
 SIZES = {"input_shape", "num_outputs"}  # the sizes that tasks and data provide

@@ -11,8 +11,8 @@ from conftest import small_template
 from dltemplates import catalog
 from dltemplates.models.build import build_network
 from dltemplates.models.keras_applications import APPLICATIONS, load_application, take_application
+from dltemplates.training.importing.pretrained import take_weights
 from dltemplates.training.prepare import prepare
-from dltemplates.training.pretrained import take_weights
 
 SIDE = 64  # pixels
 NUM_OUTPUTS = 7

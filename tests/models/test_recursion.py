@@ -9,7 +9,7 @@ from dltemplates.files import atomic_write
 from dltemplates.models.build import build_network
 from dltemplates.models.recursion import LIMIT, deep_networks
 from dltemplates.new_runs import make_run
-from dltemplates.training.import_model import import_model
+from dltemplates.training.importing.import_model import import_model
 from dltemplates.training.workers.replicas import for_replicas
 
 CHAIN = 300  # layers in a row

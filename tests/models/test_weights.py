@@ -6,8 +6,8 @@ import pytest
 from keras import layers
 
 from dltemplates.models.weights import refresh, set_weights
-from dltemplates.training.import_network import rebuilt
-from dltemplates.training.pretrained import Pretrained, take_weights
+from dltemplates.training.importing.import_network import rebuilt
+from dltemplates.training.importing.pretrained import Pretrained, take_weights
 from dltemplates.training.workers.replicas import for_replicas
 
 ROWS = np.array([[10.0, -3.0], [14.0, -5.0], [12.0, 1.0]], np.float32)

@@ -7,14 +7,14 @@ from PIL import Image
 
 from conftest import load_data
 from dltemplates.cli.output import run_result
-from dltemplates.datasets.duplicates import MAX_WRONG_ROWS, find_copies
-from dltemplates.datasets.hashes import hash_inputs
 from dltemplates.datasets.images import pixel_hashes
 from dltemplates.datasets.load import load_dataset
-from dltemplates.datasets.row_splits import RowSplits
 from dltemplates.datasets.source import ArraySource, Dataset
 from dltemplates.datasets.spec import DatasetSpec
-from dltemplates.datasets.splits import Strata, split_examples, split_new_rows
+from dltemplates.datasets.splitting.duplicates import MAX_WRONG_ROWS, find_copies
+from dltemplates.datasets.splitting.hashes import hash_inputs
+from dltemplates.datasets.splitting.row_splits import RowSplits
+from dltemplates.datasets.splitting.splits import Strata, split_examples, split_new_rows
 from dltemplates.features import Number
 from dltemplates.reports.report import write_report
 from dltemplates.settings import DatasetSettings

@@ -12,7 +12,7 @@ from PIL import Image
 from dltemplates.compat import flatten_layers
 from dltemplates.deploy.export_run import export
 from dltemplates.runs import load_run
-from dltemplates.training.import_model import import_model
+from dltemplates.training.importing.import_model import import_model
 
 SIZE = 12
 NAMES = ("ant", "bee", "cow")

@@ -11,8 +11,8 @@ from sklearn.datasets import load_digits
 from dltemplates.deploy.export_run import export
 from dltemplates.tasks.load_for import load_for
 from dltemplates.template import parse_template
-from dltemplates.training.import_checks import PREPARATIONS, find_mistake, format_range
-from dltemplates.training.import_model import import_model
+from dltemplates.training.importing.import_checks import PREPARATIONS, find_mistake, format_range
+from dltemplates.training.importing.import_model import import_model
 
 CLASSES = "0,1,2,3,4,5,6,7,8,9"
 WORDS = "0, 1, 2, 3, 4, 5, 6, 7, 8, 9"

@@ -17,7 +17,7 @@ from dltemplates.deploy.export_run import export
 from dltemplates.deploy.report import load_report
 from dltemplates.new_runs import make_import, make_run
 from dltemplates.runs import load_run
-from dltemplates.training.import_model import import_model
+from dltemplates.training.importing.import_model import import_model
 
 
 @pytest.fixture(scope="module")
@@ -209,8 +209,8 @@ KILLED = """
 @pytest.mark.parametrize(
     ("module", "name", "output"),
     [
-        pytest.param("dltemplates.training.import_model", "begin_run", "run", marks=pytest.mark.slow),
-        ("dltemplates.training.import_model", "score_run", None),
+        pytest.param("dltemplates.training.importing.import_model", "begin_run", "run", marks=pytest.mark.slow),
+        ("dltemplates.training.importing.import_model", "score_run", None),
         ("dltemplates.deploy.export._Exporter", "_finish", "run"),
     ],
 )
@@ -248,7 +248,7 @@ def test_an_error_removes_the_import(digits, tmp_path, monkeypatch, exists):
     def fail(*arguments):
         raise ValueError("no score")
 
-    monkeypatch.setattr("dltemplates.training.import_model.score_run", fail)
+    monkeypatch.setattr("dltemplates.training.importing.import_model.score_run", fail)
     with pytest.raises(ValueError, match="no score"):
         import_model(tmp_path / "theirs.keras", task="classification", data="digits", output=run)
     assert not run.exists()

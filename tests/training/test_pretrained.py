@@ -12,9 +12,9 @@ from dltemplates.models.build import build_network
 from dltemplates.models.keras_applications import Pretrained
 from dltemplates.tasks.assemble import PREPROCESSING, assemble
 from dltemplates.tasks.load_for import load_for
-from dltemplates.training import pretrained
+from dltemplates.training.importing import pretrained
+from dltemplates.training.importing.pretrained import take_weights
 from dltemplates.training.prepare import prepare
-from dltemplates.training.pretrained import take_weights
 from dltemplates.training.recording.progress import Silent
 from dltemplates.training.train import train
 

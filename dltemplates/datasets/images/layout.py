@@ -7,7 +7,7 @@ from pathlib import Path
 from dltemplates.datasets.images.labels_csv import LABELS
 from dltemplates.datasets.names import clean
 from dltemplates.datasets.spec import READING_RULES
-from dltemplates.datasets.split_names import mentions_split, split_of, splits_of
+from dltemplates.datasets.splitting.split_names import mentions_split, split_of, splits_of
 
 # The last four are of photos that are named in a message, but not read.
 SUFFIXES = (

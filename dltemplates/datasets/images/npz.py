@@ -21,7 +21,7 @@ from dltemplates.datasets.images.arrays import array_dataset
 from dltemplates.datasets.names import changes, clean, look_alikes
 from dltemplates.datasets.source import SPLITS, Dataset
 from dltemplates.datasets.spec import IOSpec, rules_of
-from dltemplates.datasets.split_names import split_of
+from dltemplates.datasets.splitting.split_names import split_of
 from dltemplates.features import Feature
 from dltemplates.settings import DatasetSettings
 

@@ -11,7 +11,7 @@ import numpy as np
 from dltemplates.datasets.features import class_value
 from dltemplates.datasets.images.arrays import array_dataset
 from dltemplates.datasets.source import Dataset
-from dltemplates.datasets.splits import split_by_key
+from dltemplates.datasets.splitting.splits import split_by_key
 from dltemplates.datasets.storage.locate import Origin, locate
 from dltemplates.settings import DatasetSettings
 

@@ -21,7 +21,7 @@ from dltemplates.datasets.features import class_value, in_column, number_value
 from dltemplates.datasets.names import look_alikes
 from dltemplates.datasets.source import Dataset, Source
 from dltemplates.datasets.spec import DatasetSpec, IOSpec, learned_target, rules_of
-from dltemplates.datasets.split_names import split_files
+from dltemplates.datasets.splitting.split_names import split_files
 from dltemplates.datasets.tables.clean_names import WARNINGS, Frames, clean_frames, spelled_as
 from dltemplates.datasets.tables.column_kinds import ColumnKind, detect, point_doubt
 from dltemplates.datasets.tables.column_warnings import number_warnings, without_names

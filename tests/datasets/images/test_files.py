@@ -8,11 +8,11 @@ import tensorflow as tf
 from scenes import BOXES, COUNTS, LABEL, MASK, SIZE, SOUND, batch, check_scene, spec_with, write_scenes
 
 from dltemplates.datasets.features import image_value
-from dltemplates.datasets.hashes import hash_examples
 from dltemplates.datasets.images.fields import ArrayField, FileField, read_file
 from dltemplates.datasets.images.files import FileSource
 from dltemplates.datasets.images.scan import Scanned
 from dltemplates.datasets.pipeline import Shard, TrainingOrder, evaluation_batches, training_batches
+from dltemplates.datasets.splitting.hashes import hash_examples
 from dltemplates.train_settings import Augment
 
 BOTH = Augment(random_crop=0.75, flip=True)

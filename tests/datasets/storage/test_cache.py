@@ -8,9 +8,9 @@ import pytest
 
 from conftest import spec_of
 from dltemplates.datasets.features import number_value
-from dltemplates.datasets.hashes import hash_examples
 from dltemplates.datasets.ragged import Ragged
 from dltemplates.datasets.source import ArraySource
+from dltemplates.datasets.splitting.hashes import hash_examples
 from dltemplates.datasets.storage import cache
 from dltemplates.datasets.storage.cache import Stored, convert, name_of, open_arrays, write_arrays
 

@@ -11,8 +11,8 @@ from typing import NamedTuple, NoReturn
 
 import numpy as np
 
-from dltemplates.datasets.row_splits import RowSplits
 from dltemplates.datasets.source import SPLITS
+from dltemplates.datasets.splitting.row_splits import RowSplits
 from dltemplates.settings import AUTO, DatasetSettings
 
 POOL = -1  # the group of classes too rare for a share of every split

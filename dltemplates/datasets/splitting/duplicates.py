@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dltemplates.datasets.hashes import add_targets, hash_inputs
 from dltemplates.datasets.series.windows import TimeSource
 from dltemplates.datasets.source import SPLITS, BaseSource, Dataset, Source, column, origin, take
 from dltemplates.datasets.spec import image_of
+from dltemplates.datasets.splitting.hashes import add_targets, hash_inputs
 from dltemplates.datasets.tables.source import TableSource
 from dltemplates.features import ClassId, Labels, Number, classes_of
 

@@ -22,7 +22,7 @@ from dltemplates.settings import Named
 from dltemplates.tasks.load_for import load_for
 from dltemplates.tasks.task import SupervisedTask, Task, make_task
 from dltemplates.template import Template, parse_template
-from dltemplates.training.import_checks import (
+from dltemplates.training.importing.import_checks import (
     DEFAULT_RANGE,
     InputRange,
     check_outputs,
@@ -32,7 +32,7 @@ from dltemplates.training.import_checks import (
     serves_outputs,
     to_range,
 )
-from dltemplates.training.import_network import (
+from dltemplates.training.importing.import_network import (
     ACTIVATIONS,
     candidate_logits,
     ending_of,

@@ -1,0 +1,1 @@
+"""Networks and weights from elsewhere: Keras models and pretrained weights."""
