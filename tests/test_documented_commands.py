@@ -28,7 +28,8 @@ from dltemplates.template import load_template
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SLOW = ("add_model.md", "formats.md", "long_jobs.md", "own_images.md", "own_tables.md", "training.md")
-SMALL = {"train.steps": 2, "export.formats": ["tflite:int8"], "export.max_drop": 1e9}  # scores mean nothing yet
+FORMATS = ("tflite:int8", "tflite:float32")  # the first one that a template exports
+SMALL = {"train.steps": 2, "export.max_drop": 1e9}  # scores mean nothing yet
 SMALL_SIDE = 32  # pixels
 REFUSED = {  # command: exit code
     "dlt export saved_models/resnet8_digits --to tflite:int8 --max-drop 0.001 --require-proof": 3,
@@ -88,9 +89,11 @@ def reason(command: str) -> str | None:
 
 def small(template: str) -> dict:
     """Return small settings for a template."""
-    images = load_template(template).dataset.images
+    ready = load_template(template)
+    images = ready.dataset.images
     is_large = images and images.size and max(images.size) > SMALL_SIDE
-    return SMALL | ({"dataset.images.size": [SMALL_SIDE, SMALL_SIDE]} if is_large else {})
+    formats = {"export.formats": [next(format for format in FORMATS if format in ready.export.formats)]}
+    return SMALL | formats | ({"dataset.images.size": [SMALL_SIDE, SMALL_SIDE]} if is_large else {})
 
 
 def run(command: str) -> int:

@@ -169,7 +169,7 @@ def baseline_cell(entry: dict[str, Any]) -> str:
 
 def remarks(template: str) -> str:
     """Return the results in the opening comment of a ready template, in one line."""
-    comment = "".join(re.findall(r"^#.*\n", catalog_templates.text(template), re.MULTILINE))
+    comment = re.match(r"(#.*\n)*", catalog_templates.text(template))[0]
     found = [part for part in re.split(r"\n#\n", comment) if part.startswith(("# Measured", "# For comparison"))]
     return " ".join(re.sub(r"\n?# *", " ", part).strip() for part in found).removeprefix("Measured: ")
 

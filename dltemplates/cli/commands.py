@@ -308,6 +308,8 @@ def predict(path, inputs, part, output, modules, as_json) -> None:
             continue
         figures = "  ".join(out.short(key, value) for key, value in result.items() if key not in ("input", "next"))
         click.echo(f"{result['input']}  {figures}")
+    if output.suffix == ".csv":
+        out.note(f"wrote {output}")
 
 
 @dlt.command()

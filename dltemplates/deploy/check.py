@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +25,7 @@ GATE_SPLIT = "validation"
 REPORT_SPLIT = "test"
 SLOW_EXAMPLES = 500  # at most, of each split, for a slow file
 PARITY_METRIC = "rms error"
+FEW_TOLERANCE = 0.05  # RMS error, relative to the range of Keras's output, where the examples are too few for a score
 
 
 class Reference:
@@ -124,9 +125,10 @@ def check_system(
         The figures by split, the gate's result, and remarks.
 
     Raises:
-        CheckError: If the gate refuses the system.
+        CheckError: If the gate refuses the system, or the outputs differ too much where the examples are too few for
+            the gate.
     """
-    max_error = max((parity.max_error for parity in parities.values()), key=lambda error: (np.isnan(error), error))
+    max_error = _largest(parity.max_error for parity in parities.values())
     limit = SLOW_EXAMPLES if is_slow else 0
     splits, remarks, result = {}, [], GateResult(units=0, allowed=0.0)
     for split in reference.splits:
@@ -142,11 +144,23 @@ def check_system(
     if result.failure:
         raise CheckError(result.failure)
     if result.units < MIN_UNITS:
+        rms_error = _largest(parity.rms_error for parity in parities.values())
+        few = f"{GATE_SPLIT} holds only {result.units} independent example{'' if result.units == 1 else 's'}"
+        if not rms_error <= FEW_TOLERANCE:
+            raise CheckError(
+                f"{few}, too few for a score, so the outputs decide: their RMS error must be at most {FEW_TOLERANCE:g} "
+                f"of the range of Keras's output. It is {rms_error:.2g}. Take a float format, or add data"
+            )
         remarks.append(
-            f"{GATE_SPLIT} holds only {result.units} independent examples, too few for a score: only the outputs "
-            "were compared with Keras's"
+            f"{few}, too few for a score: only the outputs were compared with Keras's; their RMS error is "
+            f"{rms_error:.2g} of its range, at most {FEW_TOLERANCE:g} is allowed"
         )
     return splits, result, tuple(remarks)
+
+
+def _largest(errors: Iterable[float]) -> float:
+    """Return the largest error, NaN if one is NaN."""
+    return max(errors, key=lambda error: (np.isnan(error), error))
 
 
 def _check_decisions(reference: Reference, figures: SplitCheck, result: GateResult) -> GateResult:

@@ -202,7 +202,8 @@ class ExportReport(Record):
         formats: dict[str, list[str]] = {}
         for result in self.results:
             if (check := result.splits.get("test")) and check.interval:
-                units = "blocks of the series" if check.interval.of_blocks else "independent examples"
+                plural = "" if check.interval.units == 1 else "s"
+                units = f"block{plural} of the series" if check.interval.of_blocks else f"independent example{plural}"
                 formats.setdefault(f"n = {check.interval.units:,} {units}", []).append(result.format)
         if len(formats) < 2:
             return next((f"{self.metric} on test: {count}" for count in formats), None)

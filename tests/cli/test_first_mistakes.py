@@ -278,6 +278,7 @@ def test_predictions_of_a_table_stand_behind_the_users_columns(here, capsys):
     new = "city,name,class,age\nSeoul,Kim,7B,31\nBusan,Lee,,55\n"
     (here / "new.csv").write_text(new)
     assert cli.main(["predict", "run", "new.csv", "-o", "out.csv"]) == 0
+    assert "wrote out.csv" in capsys.readouterr().err
     head, *rows = [line.split(",") for line in (here / "out.csv").read_text().splitlines()]
     assert head == [
         "city",

@@ -168,6 +168,20 @@ def test_few_examples_are_enough(predictor, few, key, count, check):
     assert splits["validation"].examples == count
 
 
+@pytest.mark.parametrize(("share", "passes"), [(0.02, True), (0.5, False)])
+def test_integer_files_with_few_examples_are_held_to_the_rms_error(predictor, few, check, share, passes):
+    def shrink(array):
+        return array * (1 - share)
+
+    key = "tflite:int8"
+    if passes:
+        _, (remark,) = check(load_format(key), Wrapped(predictor(key), shrink), few(3))
+        assert "holds only 3 independent examples" in remark
+        return
+    with pytest.raises(CheckError, match=r"only 3 independent examples.*at most 0\.05 of the range.*It is 0\.[1-4]"):
+        check(load_format(key), Wrapped(predictor(key), shrink), few(3))
+
+
 @pytest.mark.parametrize("change", [constant, depends_on_its_batch, slightly_off])
 def test_a_wrong_output_fails_on_one_example_too(predictor, few, change, check):
     with pytest.raises(CheckError, match=r"must depend on the input|a batch of 3|must be within 0\.0001"):

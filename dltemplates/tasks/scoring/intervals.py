@@ -45,7 +45,7 @@ class ScoreInterval(BaseModel):
 
     def __str__(self) -> str:
         """Return a phrase such as `14 of 16, 0.64 to 0.97`."""
-        blocks = " blocks" if self.of_blocks else ""
+        blocks = f" block{'' if self.units == 1 else 's'}" if self.of_blocks else ""
         count = f"n = {self.units:,}{blocks}" if self.right is None else f"{self.right:,} of {self.units:,}"
         return f"{count}, {self.range}" if self.range else count
 

@@ -78,6 +78,7 @@ def test_dependent_examples_count_by_their_units():
     one, many = score_interval(single, "mae"), score_interval(grouped, "mae")
     assert (one.low, one.high) == pytest.approx((many.low, many.high))
     assert str(many).startswith("n = 40 blocks, ")
+    assert str(score_interval(mean_score(errors, np.zeros(40, int)), "mae")) == "n = 1 block"
     share = Evaluation({"recall": 0.5}, count=400, units=blocks, shares={"recall": np.arange(400) < 200})
     assert str(score_interval(share, "recall")) == "n = 40 blocks"  # not Wilson's: examples are dependent
 
