@@ -75,8 +75,8 @@ class RMSprop(SettingsTable):
     epsilon: Positive = 1e-7
 
 
-class Adam(SettingsTable):
-    """Adam (Kingma 2015).
+class _AdamSettings(SettingsTable):
+    """Settings of Adam and its variants.
 
     Attributes:
         beta_1: Decay of the mean of gradients.
@@ -84,20 +84,26 @@ class Adam(SettingsTable):
         epsilon: Small number that keeps the divisor above 0.
     """
 
-    name: Literal["adam"]
+    name: str
     beta_1: Share = 0.9
     beta_2: Share = 0.999
     epsilon: Positive = 1e-7
 
 
-class AdamW(Adam):
+class Adam(_AdamSettings):
+    """Adam (Kingma 2015)."""
+
+    name: Literal["adam"]
+
+
+class AdamW(_AdamSettings):
     """Adam with decoupled weight decay (Loshchilov 2019); its `weight_decay` is not an L2 penalty.
 
     Attributes:
         weight_decay: Share of each weight that a step removes, times the learning rate.
     """
 
-    name: Literal["adamw"]  # type: ignore[assignment]
+    name: Literal["adamw"]
     weight_decay: NonNegative = 0.004
 
 

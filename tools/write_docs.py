@@ -9,7 +9,6 @@ A test compares the files with this tool.
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import sys
 import tomllib
@@ -17,14 +16,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+from dltemplates import catalog, catalog_templates
+from dltemplates.cli import listing, setting_pages
+from dltemplates.errors import EXIT_CODES
+
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from dltemplates import catalog, catalog_templates  # noqa: E402
-from dltemplates.cli import listing, setting_pages  # noqa: E402
-from dltemplates.errors import EXIT_CODES  # noqa: E402
-
 Row = Iterable[str]
 SHOWN = ("resnet8_digits", "mlp_digits", "mlp_adult", "mlp_california_housing", "lstm_sunspots", "autoencoder_digits")
 HEADS = {
