@@ -196,12 +196,20 @@ def multiply_accumulates(layer: keras.Layer) -> int:
         return math.prod(layer.kernel.shape) * _positions(layer, layer.output.shape)
     if isinstance(layer, (layers.Dense, RestrictedBoltzmann)):
         return math.prod(layer.kernel.shape) * _product(layer.output.shape[1:-1])
-    if isinstance(layer, _RECURRENT):  # both kernels at each row
-        kernels = math.prod(layer.cell.kernel.shape) + math.prod(layer.cell.recurrent_kernel.shape)
-        return kernels * _product(layer.input.shape[1:-1])
+    if isinstance(layer, layers.Bidirectional):
+        both = (layer.forward_layer, layer.backward_layer)
+        return sum(_recurrent(each, layer.input.shape) for each in both)
+    if isinstance(layer, _RECURRENT):
+        return _recurrent(layer, layer.input.shape)
     if isinstance(layer, layers.MultiHeadAttention):
         return _attention(layer)
     return 0
+
+
+def _recurrent(layer: Any, shape: tuple[int | None, ...]) -> int:
+    """Count both kernels at each step."""
+    kernels = math.prod(layer.cell.kernel.shape) + math.prod(layer.cell.recurrent_kernel.shape)
+    return kernels * _product(shape[1:-1])
 
 
 def _attention(layer: Any) -> int:

@@ -91,6 +91,11 @@ def classifier(*input_shape: int) -> dict[str, Any]:
     return {"input_shape": input_shape, "num_outputs": 3}
 
 
+def forecaster(steps: int, channels: int) -> dict[str, Any]:
+    """Return the sizes of a network that forecasts three steps of each channel."""
+    return {"input_shape": (steps, channels), "horizon": 3}
+
+
 def sibling(row: Row, **changes: Any) -> Row:
     """Return the row of a model that differs from another only by a number."""
     return replace(row, slow=True, **changes)
@@ -116,6 +121,7 @@ IMAGENET_RESNET = Row(classifier(32, 33, 3), THIN, 32, export=Export(THIN, image
 MOBILENET_V1 = Row(classifier(17, 18, 3), {"width": 0.25}, 17, export=Export({"width": 0.25}, image_size=17, epochs=20))
 MOBILENET_V3 = Row(classifier(17, 18, 3), THIN | NO_DROPOUT, 17, export=Export({"width": 0.35}, image_size=17))
 EFFICIENTNET_EXPORT = Export({"width": 0.25, "depth": 0.3}, image_size=17)
+RECURRENT = Row(classifier(6, 5), {"units": [8, 8]} | DROPOUT, export=None)
 
 REGISTER = {
     "perceptron": Row(
@@ -184,7 +190,13 @@ REGISTER = {
         fast=("overfits",),
     ),
     "ltsf_linear": Row(classifier(6, 5), learning_rate=0.1, export=None),  # 0.01 is too low for so few weights
-    "lstm": Row(classifier(6, 5), {"units": [8, 8]} | DROPOUT, export=None),
+    "dlinear": Row(forecaster(6, 5), {"kernel_size": 3}, output_shape=(3, 5), learning_rate=None, export=None),
+    "nlinear": Row(forecaster(6, 5), output_shape=(3, 5), learning_rate=None, export=None),
+    "simple_rnn": RECURRENT,
+    "lstm": RECURRENT,
+    "gru": RECURRENT,
+    "bilstm": RECURRENT,
+    "conv1d": Row(classifier(6, 5), {"filters": [8, 8], "kernel_sizes": [4, 3]} | DROPOUT, export=None),
     "lenet5": Row(classifier(12, 14, 1), min_size=8, fast=("overfits",)),
     "cnn_gap": Row(classifier(8, 9, 3), {"filters": [8, 16]}, 4, export=Export({"filters": [16, 32]})),
     "convnet": Row(
