@@ -165,6 +165,21 @@ SERIES = {
         "convolutions along a sequence, FCN (Wang 2017)",
         HEARTBEATS,
     ),
+    "inception_time": Entry(
+        "dltemplates.models.convolutional.inception_time:inception_time",
+        "InceptionTime, kernels of several lengths (Fawaz 2020)",
+        HEARTBEATS,
+    ),
+    "tcn": Entry(
+        "dltemplates.models.convolutional.tcn:tcn",
+        "temporal convolutional network (Bai 2018)",
+        sequence(784, 1, 10),
+    ),
+    "patch_tst": Entry(
+        "dltemplates.models.attention.patch_tst:patch_tst",
+        "PatchTST, a Transformer for forecasts (Nie 2023)",
+        ETTH1,
+    ),
 }
 
 IMAGES = {

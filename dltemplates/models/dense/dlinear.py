@@ -4,7 +4,7 @@ Zeng, Chen, Zhang, Xu: "Are Transformers Effective for Time Series Forecasting?"
 https://arxiv.org/abs/2205.13504, section 4.
 
 Each forecast value is a weighted sum of the steps of the window. Each channel is forecast from its own past alone, and
-all channels share the weights. Before the sums, DLinear takes the series apart, and NLinear moves it to 0:
+all channels share the weights. Before the sums, DLinear takes the series apart, and NLinear moves it to 0.
 
 - DLinear: a moving average over 25 steps is the trend, the rest is the season. Each has weights of its own, and the
   forecast is their sum. At both ends of the window, the first and the last step are repeated for the average.
