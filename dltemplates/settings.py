@@ -173,12 +173,32 @@ class SeriesSettings(CsvSettings):
             season. By default it follows from the dates: a day of hours or minutes, 7 days, 52 weeks, 12 months or 4
             quarters; 1 without dates, and for fewer than four seasons.
         columns: Kinds of columns by name, where the detected kind is wrong; `skip` leaves a column out.
+        sequences: Whether a `.csv` or `.npz` file holds many sequences, each with a class or a number. Without `id`,
+            each row of a `.csv` file is a sequence. `.ts` and `.tsv` files always hold sequences.
+        id: Column of a `.csv` file with the name of each row's sequence. The other columns are its channels.
     """
 
     window: Count | None = None
     horizon: Count = 1
     season_length: Count | None = None
     columns: dict[str, ColumnKind] = {}
+    sequences: StrictBool = False
+    id: Annotated[str | None, Field(examples=["recording"])] = None
+
+    @model_validator(mode="after")
+    def _check_use(self) -> SeriesSettings:
+        if self.holds_sequences and self.window is not None:
+            setting = "id" if self.id is not None else "sequences"
+            raise ValueError(
+                "A series is forecast, with `dataset.series.window`; sequences have a class or a number. Received: "
+                f"`window` and `{setting}`. Remove one."
+            )
+        return self
+
+    @property
+    def holds_sequences(self) -> bool:
+        """Whether a file holds many sequences."""
+        return self.sequences or self.id is not None
 
 
 def share_or_auto(value: Any) -> Any:

@@ -8,6 +8,12 @@ from dltemplates.features.feature import WithColumns, WithStatistics
 
 
 class Series(WithColumns, WithStatistics):
-    """Numbers ordered by time: (rows, channels). Each column is a channel with statistics of its own."""
+    """Numbers ordered by time: (rows, channels). Each column is a channel with statistics of its own.
+
+    Attributes:
+        id_column: Column of a CSV file with the name of each row's sequence; None if each row is a whole sequence, and
+            for a series to forecast.
+    """
 
     kind: Literal["series"] = "series"
+    id_column: str | None = None

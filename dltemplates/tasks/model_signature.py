@@ -20,8 +20,8 @@ class Shapes(NamedTuple):
         output_shape: The shape of its output; for several outputs, the shape of each by name.
     """
 
-    input_shape: tuple[int, ...] | None = None
-    output_shape: tuple[int, ...] | dict[str, tuple[int, ...]] | None = None
+    input_shape: tuple[int | None, ...] | None = None
+    output_shape: tuple[int | None, ...] | dict[str, tuple[int, ...]] | None = None
 
 
 def vector_output(sizes: dict[str, Any]) -> dict[str, Shapes]:
