@@ -127,7 +127,7 @@ def check_sequences(part: Sequences, reference: IOSpec) -> dict[str, np.ndarray 
     Raises:
         ValueError: As in `sequence_dataset`.
     """
-    channels = len(columns_of(reference.inputs[0])) or reference.inputs[0].shape[-1]
+    channels = part.arrays[0].shape[1]
     lengths = _lengths(part, channels)
     steps, varies = _steps(lengths, channels, reference)
     return sequence_arrays(part.arrays, steps, lengths if varies else None)
@@ -140,11 +140,13 @@ def are_sequences(reference: IOSpec) -> bool:
 
 
 def _channels(files: SequenceFiles, reference: IOSpec | None) -> tuple[Column, ...]:
-    if reference is not None and isinstance(reference.inputs[0], Series) and not files.channels:
-        return columns_of(reference.inputs[0])
     first = next((array for part in files.splits.values() for array in part.arrays), None)
     if first is None:
         raise ValueError("Data must have sequences. Received: none. Add some.")
+    if reference is not None and isinstance(reference.inputs[0], Series) and not files.channels:
+        known = columns_of(reference.inputs[0])
+        if len(known) == first.shape[1]:
+            return known
     names = files.channels or tuple(f"channel{place}" for place in range(first.shape[1]))
     return tuple(Column(name=name, format=files.formats.get(name)) for name in names)
 
@@ -205,7 +207,7 @@ def _steps(lengths: np.ndarray, channels: int, reference: IOSpec | None) -> tupl
     if channels != wanted:
         raise ValueError(
             f"The data must have the network's {wanted} channel{'' if wanted == 1 else 's'}. Received: {channels}. "
-            "Choose other data."
+            "Leave the others out, or choose other data."
         )
     if any(isinstance(value, Length) for value in reference.inputs):
         if longest > steps:
