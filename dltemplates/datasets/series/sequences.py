@@ -240,7 +240,7 @@ def _targets(
     if reference is not None:
         predicts_number = isinstance(next(iter(reference.targets), None), Number)
     first = next(iter(known.values()))
-    if first.dtype.kind != "f" and predicts_number:
+    if first.dtype.kind != "f" and predicts_number and any(map(_is_number, np.concatenate([*known.values()]))):
         known = {split: _numbers(targets, files.splits[split].names) for split, targets in known.items()}
         first = next(iter(known.values()))
     if first.dtype.kind == "f":
@@ -261,18 +261,22 @@ def _targets(
     return (in_column(target, files.target) if files.target else target), values
 
 
+def _is_number(text: str) -> bool:
+    try:
+        return bool(np.isfinite(float(text)))
+    except ValueError:
+        return False
+
+
 def _numbers(texts: np.ndarray, names: Sequence[str]) -> np.ndarray:
     """Convert targets of text to float64 (n, 1)."""
-    numbers = np.empty((len(texts), 1))
-    for place, (text, name) in enumerate(zip(texts, names, strict=True)):
-        try:
-            numbers[place] = float(text)
-        except ValueError:
+    for text, name in zip(texts, names, strict=True):
+        if not _is_number(text):
             raise ValueError(
-                f"A number to predict must be a number. Received: {text!r} in {name}. Correct it, or predict classes: "
-                "--set task=classification."
-            ) from None
-    return numbers
+                f"A number to predict must be a finite number. Received: {text!r} in {name}. Correct it, or predict "
+                "classes: --set task=classification."
+            )
+    return texts.astype(np.float64)[:, None]
 
 
 def fit_sequences(series: Series, train: Source) -> Series:

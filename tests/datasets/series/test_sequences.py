@@ -193,8 +193,11 @@ def test_numbers_to_predict(tmp_path):
     lines = [f"1,{number:g},{number + 1:g}:{number:g}" for number in numbers]
     (tmp_path / "waves.ts").write_text("@targetLabel true\n@data\n" + "\n".join(lines))
     assert load(tmp_path / "waves.ts", "regression").spec.targets[0].kind == "number"
+    write_long(tmp_path / "long.csv", sequences, ["many", *numbers[1:]])
+    with pytest.raises(ValueError, match="A number to predict must be a finite number. Received: 'many' in walk w0"):
+        load(tmp_path / "long.csv", "regression", **LONG)
     write_long(tmp_path / "long.csv", *waves(2))
-    with pytest.raises(ValueError, match="A number to predict must be a number. Received: 'fast'"):
+    with pytest.raises(ValueError, match="Task .* needs targets of kind `number`. Received: `label` of kind `class`"):
         load(tmp_path / "long.csv", "regression", **LONG)
 
 
