@@ -278,6 +278,8 @@ class ExportSettings(SettingsTable):
         calibration: Number of training examples that calibrate the quantization of integer formats.
         string_inputs: Also write a variant to `exports/strings/` that takes a table's categories as text and looks up
             their ids.
+        stateful: Also write a streaming form of a sequence network to `exports/stateful/`: one row in, the states in
+            and out.
     """
 
     formats: tuple[str, ...] = tuple(catalog.FORMATS)
@@ -285,6 +287,7 @@ class ExportSettings(SettingsTable):
     input: Literal["uint8", "int8"] = "uint8"
     calibration: Count = 256
     string_inputs: StrictBool = False
+    stateful: StrictBool = False
 
     @field_validator("formats")
     @classmethod
