@@ -8,6 +8,14 @@ from dltemplates.features.feature import WithColumns, WithStatistics
 
 
 class Series(WithColumns, WithStatistics):
-    """Numbers ordered by time: (rows, channels). Each column is a channel with statistics of its own."""
+    """Numbers ordered by time: (rows, channels). Each column is a channel with statistics of its own.
+
+    Attributes:
+        fill: How empty cells and missing dates are filled before a window is cut: with the `previous` value, or by
+            `linear` interpolation; `none` allows none.
+        repeated: Which of several rows with one date is used: the `first`, or their `mean`; `none` allows none.
+    """
 
     kind: Literal["series"] = "series"
+    fill: Literal["none", "previous", "linear"] = "none"
+    repeated: Literal["none", "first", "mean"] = "none"

@@ -86,12 +86,12 @@ def _(feature: WithStatistics, raw: Any, *, center: tuple[float, ...] | None = N
     return [standardize(feature, raw)]
 
 
-def standardize(feature: WithStatistics, raw: Any) -> Any:
+def standardize(feature: WithStatistics, raw: Any, *, name: str = PREPROCESSING) -> Any:
     """Standardize each column to mean 0 and standard deviation 1 over the training split."""
     mean, std = feature.mean or (), feature.std or ()
     scale = [1 / deviation for deviation in std]
     offset = [-average / deviation for average, deviation in zip(mean, std, strict=True)]
-    return keras.layers.Rescaling(scale, offset=offset, name=PREPROCESSING, dtype="float32")(raw)
+    return keras.layers.Rescaling(scale, offset=offset, name=name, dtype="float32")(raw)
 
 
 @functools.singledispatch
