@@ -325,7 +325,7 @@ def test_numbers_of_another_form_are_read(load, file):
     assert re.search("'1,001' is read as 1001, but may be 1.001: say --set dataset.series.columns.sales=dec", doubt)
     points = [f"{n}.{n:03}" for n in range(1, ROWS + 1)]
     assert load(table(sales=points), settings()).spec.warnings == ()
-    doubt, constant = load(table(sales=points, heat="36,5"), settings()).spec.warnings
+    constant, doubt = load(table(sales=points, heat="36,5"), settings()).spec.warnings
     assert "column `heat` is the same in all 60 rows" in constant
     assert re.search("'1.001' is read as 1.001, but may be 1001: say --set dataset.series.columns.sales=dec", doubt)
 
