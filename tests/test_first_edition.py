@@ -136,7 +136,9 @@ def test_a_run_scores_as_in_its_record(run):
         expected = record["scores"][split]
         if "kl" in expected:  # today's name
             expected = {"negative_elbo": expected["loss"], **{k: v for k, v in expected.items() if k != "loss"}}
-        assert found["scores"] == {name: near(name, score, found["examples"]) for name, score in expected.items()}
+        assert found["scores"].keys() - expected.keys() <= {"scaled_mae", "scaled_mse"}  # newer than the run
+        for name, score in expected.items():
+            assert found["scores"][name] == near(name, score, found["examples"]), name
 
 
 @pytest.mark.parametrize(("run", "part", "key"), passed_exports(True))
