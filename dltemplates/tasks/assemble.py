@@ -55,7 +55,7 @@ def _assemble_padded(network: keras.Model, spec: DatasetSpec) -> keras.Model:
     assert isinstance(series, Series)
     raw = keras.Input((None, *series.shape[1:]), name=series.name, dtype=series.dtype)
     steps = keras.Input((), name=length.name, dtype=length.dtype)
-    x = SequenceMask(name=PREPROCESSING)([standardize(series, raw, name="standardize"), steps])
+    x = SequenceMask(name=PREPROCESSING, dtype="float32")([standardize(series, raw, name="standardize"), steps])
     return keras.Model({series.name: raw, length.name: steps}, network(x), name=network.name)
 
 
