@@ -100,6 +100,12 @@ DATASETS = {
         group="series",
         noun="sunspots",
     ),
+    "etth1": Entry(
+        "dltemplates.datasets.named.etth1:etth1",
+        "6 loads and the oil temperature of a transformer, hourly",
+        group="series",
+        noun="transformer loads",
+    ),
     "ecg5000": Entry(
         "dltemplates.datasets.named.ecg5000:ecg5000",
         "5,000 heartbeats of 140 numbers, some abnormal",

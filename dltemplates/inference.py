@@ -29,6 +29,7 @@ from dltemplates.tasks.scoring.evaluation import WHOLE, System, infinite_example
 from dltemplates.tasks.scoring.intervals import score_intervals
 from dltemplates.tasks.serving.contract import Contract
 from dltemplates.tasks.serving.serving_examples import contract_examples
+from dltemplates.tasks.serving.stream import over_windows
 from dltemplates.tasks.task import Task, make_task
 
 if TYPE_CHECKING:
@@ -289,7 +290,7 @@ def _open(path: Run | str | Path, threads: int, part: str = "") -> LoadedSystem:
             f"A run or an exported file comes before the data. Received: {path}. Try `dlt predict RUN {path}`, or "
             f"`dlt evaluate RUN --data PATH`."
         )
-    predictor = load_predictor(path, threads)
+    predictor = over_windows(load_predictor(path, threads))
     contract = predictor.contract
     if contract.system is not None:
         predictors = {name: load_predictor(file, threads) for name, file in find_system(path).items()}

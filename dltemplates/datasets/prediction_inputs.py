@@ -93,8 +93,12 @@ def _(first: Series, reference: IOSpec, user_inputs: Sequence[str | Path]) -> It
         raise ValueError("There must be a series to continue. Received: none. Name its CSV file.")
     horizon = next((value.shape[0] for value in reference.targets if isinstance(value, Horizon)), 1)
     for path in user_inputs:
-        window, dates = next_window(path, reference, horizon)
-        yield PredictionInput(str(path), {first.name: window}, {"dates": dates} if dates else {})
+        found = next_window(path, reference, horizon)
+        known = {value.name: found.known for value in reference.inputs[1:] if found.known is not None}
+        remarks = {"dates": found.dates} if found.dates else {}
+        if found.filled:
+            remarks["filled"] = list(found.filled)
+        yield PredictionInput(str(path), {first.name: found.window, **known}, remarks)
 
 
 def _sequences(reference: IOSpec, user_inputs: Sequence[str | Path]) -> Iterator[PredictionInput]:

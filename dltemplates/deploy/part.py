@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dltemplates.compat import flatten_layers, operation_types
-from dltemplates.datasets.source import Dataset
+from dltemplates.datasets.source import Arrays, Dataset, Source
 from dltemplates.deploy import files
 from dltemplates.deploy.calibration import calibration
 from dltemplates.deploy.converters.convert import Converter
@@ -102,10 +102,15 @@ class Part:
             examples = {}
             if any(format.needs_examples and self._variant(format) == variant for format in part_formats):
                 count = max(settings.calibration, MIN_EXAMPLES if variant.is_unrolled else 0)
-                train = part_examples(self.serving, "train", dataset.split("train"))
-                examples = calibration(self.serving.contract, train, count)
-                self._calibrated = min(count, len(train))
+                examples = self._calibration(dataset.split("train"), count)
             np.savez(job / "calibration.npz", allow_pickle=False, **examples)
+
+    def _calibration(self, train: Source, count: int) -> Arrays:
+        if self.serving.calibrate is not None:
+            return self.serving.calibrate(train, count)
+        examples = part_examples(self.serving, "train", train)
+        self._calibrated = min(count, len(examples))
+        return calibration(self.serving.contract, examples, count)
 
     def _variant(self, format: Format) -> Variant:
         is_unrolled = bool(self._layer_types.intersection(format.unrolled_layers))

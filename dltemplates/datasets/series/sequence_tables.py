@@ -55,7 +55,7 @@ def read_tables(
     id_column, target = _id_column(first, settings, reference), target_column(reference) if reference else None
     others = [str(name) for name in first if name != id_column]
     if target is None:
-        target = settings.target or _usual(others, needs_target=needs_target and reference is None)
+        target = settings.table_target() or _usual(others, needs_target=needs_target and reference is None)
     if (target is not None and target not in others) and (needs_target or reference is None):
         raise ValueError(f"`dataset.target` must be a column. Received: {target}. There are: {', '.join(others)}.")
     kinds = settings.of_series().columns

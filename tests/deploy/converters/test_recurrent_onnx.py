@@ -19,7 +19,7 @@ CASES = {
     "two GRUs": (
         [
             layers.GRU(3, return_sequences=True, use_cudnn=False),
-            layers.GRU(2, activation="relu", use_cudnn=False),
+            layers.GRU(2, activation="sigmoid", use_cudnn=False),
         ],
         {"GRU": 2},
     ),
