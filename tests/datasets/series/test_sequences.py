@@ -342,7 +342,7 @@ def test_wrong_arrays_are_refused(tmp_path, arrays, match):
 
 def test_a_forecast_and_sequences_exclude_each_other():
     with pytest.raises(ValueError, match="`window` and `id`. Remove one"):
-        DatasetSettings(name="walks.csv", series={"window": 4, "id": "walk"})
+        load("walks.csv", target="kind", series={"window": 4, "id": "walk"})
 
 
 def test_a_folder_without_a_training_file_is_refused(tmp_path):
