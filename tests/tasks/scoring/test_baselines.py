@@ -70,9 +70,9 @@ def test_the_nearest_sequence_is_that_of_standardized_channels_without_padding(i
     random = np.random.default_rng(0)
     label, lengths = random.integers(0, 2, 150), random.integers(3, 7, 150).astype(np.int32)
     arrays = random.normal(size=(150, 6, 2)) * [1, 1000] + [50, 0]
-    arrays[..., 0] += label[:, None]
+    arrays[..., 0] += 2 * label[:, None]
     arrays[np.arange(6) >= lengths[:, None]] = 0  # padding, far from the mean
-    mean, std = (50.5, 0.0), (1.1, 1000.0)
+    mean, std = (51.0, 0.0), (1.4, 1000.0)
     series = Series(name="series", dtype="float32", shape=(6, 2), mean=mean, std=std)
     length = Length(name="length", dtype="int32", shape=(), range=(1, 6))
     target = ClassId(name="label", dtype="int64", shape=(), classes=CLASSES[:2])
