@@ -144,7 +144,9 @@ def _kind_of(settings: DatasetSettings, dataset: Dataset) -> tuple[str, set[str]
         return "a table", {"table", "target"}
     if isinstance(base, WindowSource):
         return "a series", {"series", "target"}
-    if are_sequences(dataset.spec) and not is_named(settings.name):
+    if are_sequences(dataset.spec):
+        if is_named(settings.name):  # it is known to hold sequences, and has no other setting
+            return "sequences", {"series"} if settings.series == SeriesSettings(sequences=True) else set()
         target = dataset.spec.targets[0]
         return "sequences", {"series", *(("target",) if columns_of(target) or settings.name == ARRAYS else ())}
     return "rows of numbers", set()

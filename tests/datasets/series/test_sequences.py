@@ -354,3 +354,13 @@ def test_an_input_to_predict_must_be_a_file_of_sequences(tmp_path):
     write_ts(tmp_path / "waves.ts", *waves(2))
     with pytest.raises(ValueError, match=r"An input must be a file of sequences, \.ts.*Received: .*none.ts"):
         read_to_predict(tmp_path / "none.ts", load(tmp_path / "waves.ts").spec)
+
+
+def test_equal_sequences_of_different_classes_are_named(tmp_path):
+    sequences, classes = waves()
+    sequences[1::4] = sequences[0::4]  # their classes differ
+    write_tsv(tmp_path / "waves.tsv", sequences, classes)
+    (warning,) = load(tmp_path / "waves.tsv").spec.warnings
+    assert "12 of 24 sequences" in warning
+    assert "have the same inputs as another sequence but have another class (example 0, example 1" in warning
+    assert "correct their classes, or remove them" in warning
