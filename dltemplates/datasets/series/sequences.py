@@ -332,7 +332,7 @@ def flatten(dataset: Dataset, network: str) -> Dataset:
     """
     first, *others = dataset.spec.inputs
     if others:
-        raise ValueError(unequal_lengths(network, dataset.spec))
+        raise ValueError(unequal_lengths(network, dataset.spec, "Choose task classification or regression"))
     steps, channels = first.shape
     names = [column.name for column in columns_of(first)]
     columns = [f"t{step}" if channels == 1 else f"{name}_t{step}" for step in range(steps) for name in names]
@@ -343,13 +343,15 @@ def flatten(dataset: Dataset, network: str) -> Dataset:
     return Dataset(dataset.spec.model_copy(update={"inputs": (flat,)}), splits, rows=dataset.rows, note=dataset.note)
 
 
-def unequal_lengths(network: str, spec: DatasetSpec) -> str:
+def unequal_lengths(
+    network: str, spec: DatasetSpec, way_out: str = "Choose a model for any length, such as --set model.name=lstm"
+) -> str:
     """Return the error of a network that needs sequences of one length."""
     length = next(value for value in spec.inputs if isinstance(value, Length))
     longest = int((length.range or (0, 0))[1])
     return (
-        f"{network} needs sequences of one length. Received: lengths that differ, up to {longest} steps. Choose a "
-        "model for any length, such as --set model.name=lstm; or cut and complete the sequences."
+        f"{network} needs sequences of one length. Received: lengths that differ, up to {longest} steps. {way_out}; or "
+        "cut and complete the sequences."
     )
 
 

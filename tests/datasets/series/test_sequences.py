@@ -362,5 +362,5 @@ def test_equal_sequences_of_different_classes_are_named(tmp_path):
     write_tsv(tmp_path / "waves.tsv", sequences, classes)
     (warning,) = load(tmp_path / "waves.tsv").spec.warnings
     assert "12 of 24 sequences" in warning
-    assert "have the same inputs as another sequence but have another class (example 0, example 1" in warning
+    assert "have the same inputs as another sequence but have another class (example " in warning
     assert "correct their classes, or remove them" in warning
