@@ -3,6 +3,7 @@
 Importing this module registers them with Keras, so that it can load definitions with such layers.
 """
 
+from dltemplates.layers.gate_bias import GateBias as GateBias
 from dltemplates.layers.local_response_normalization import LocalResponseNormalization as LocalResponseNormalization
 from dltemplates.layers.masked import LastStep as LastStep
 from dltemplates.layers.masked import MaskedConv1D as MaskedConv1D
