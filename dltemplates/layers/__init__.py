@@ -1,6 +1,6 @@
-"""Keras layers that Keras itself lacks.
+"""Keras layers, and an initializer, that Keras itself lacks.
 
-Importing this module registers them with Keras, so that it can load definitions with such layers.
+Importing this module registers them with Keras, so that it can load definitions with them.
 """
 
 from dltemplates.layers.gate_bias import GateBias as GateBias
