@@ -20,7 +20,8 @@ def test_the_gradient_of_a_linear_recurrence_is_a_power_of_its_weight(tool):
     inputs = keras.Input((6, 2))
     h = keras.layers.SimpleRNN(1, activation=None)(inputs)
     network = keras.Model(inputs, keras.layers.Dense(2)(h))
-    network.set_weights([[[3.0], [4.0]], [[0.5]], [0.0], [[1.0, 0.0]], [0.0, 0.0]])
+    weights = [[[3], [4]], [[0.5]], [0], [[1, 0]], [0, 0]]
+    network.set_weights([np.array(weight, np.float32) for weight in weights])
     x, _ = tool.sequences(0, 4, 5)
     norms = tool.gradient_norms(network, x[:, :, :2])
     np.testing.assert_allclose(norms, 5 * 0.5 ** np.arange(5, -1, -1), rtol=1e-5)
