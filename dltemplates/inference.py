@@ -29,6 +29,7 @@ from dltemplates.tasks.scoring.evaluation import WHOLE, System, infinite_example
 from dltemplates.tasks.scoring.intervals import score_intervals
 from dltemplates.tasks.serving.contract import Contract
 from dltemplates.tasks.serving.serving_examples import contract_examples
+from dltemplates.tasks.serving.stream import over_windows
 from dltemplates.tasks.task import Task, make_task
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ def predict(
             f"Images need an output folder. Received: {output}, where `{images[0].name}` is an image. Name a folder."
         )
     inputs = [inputs] if isinstance(inputs, (str, Path)) else inputs
-    is_files = not isinstance(inputs, np.ndarray) and not hasattr(inputs, "to_csv")
+    is_files = not isinstance(inputs, np.ndarray) and not hasattr(inputs, "to_csv") and not _are_arrays(inputs)
     named = list(inputs) if is_files else []
     if output is not None and (images or to_table):
         _check_output(Path(output), named, to_table=to_table)
@@ -173,6 +174,11 @@ def predict(
     if output is None or not images:
         return list(predictions)
     return [_write_images(result, images, Path(output), index) for index, result in enumerate(predictions)]
+
+
+def _are_arrays(inputs: Any) -> bool:
+    """Return whether the inputs are a list of sequences of different lengths."""
+    return isinstance(inputs, list) and bool(inputs) and all(isinstance(array, np.ndarray) for array in inputs)
 
 
 def _check_output(path: Path, inputs: list[str | Path], *, to_table: bool) -> None:
@@ -284,7 +290,7 @@ def _open(path: Run | str | Path, threads: int, part: str = "") -> LoadedSystem:
             f"A run or an exported file comes before the data. Received: {path}. Try `dlt predict RUN {path}`, or "
             f"`dlt evaluate RUN --data PATH`."
         )
-    predictor = load_predictor(path, threads)
+    predictor = over_windows(load_predictor(path, threads))
     contract = predictor.contract
     if contract.system is not None:
         predictors = {name: load_predictor(file, threads) for name, file in find_system(path).items()}

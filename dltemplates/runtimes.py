@@ -26,7 +26,6 @@ from dltemplates.upgrade import read_record, upgrade_contract
 if TYPE_CHECKING:
     import keras
 
-SIGNATURE = "serving_default"
 BATCH = 64  # examples per call over a whole split
 
 
@@ -213,7 +212,7 @@ class KerasPredictor(Predictor):
 
 
 class SavedModelPredictor(Predictor):
-    """A SavedModel, called by its `serving_default` signature."""
+    """A SavedModel, called by the signature of its contract."""
 
     def __init__(self, path: Path, contract: Contract):
         import tensorflow as tf
@@ -221,7 +220,7 @@ class SavedModelPredictor(Predictor):
         super().__init__(contract)
         try:
             self._loaded = tf.saved_model.load(str(path))
-            self._signature = self._loaded.signatures[SIGNATURE]
+            self._signature = self._loaded.signatures[contract.signature]
         except Exception as error:
             raise _invalid_file(path, error) from error
 
@@ -242,7 +241,7 @@ class TFLitePredictor(Predictor):
         self.path = path
         try:
             self._interpreter = Interpreter(model_path=str(path), num_threads=threads)
-            self._runner = self._interpreter.get_signature_runner(SIGNATURE)
+            self._runner = self._interpreter.get_signature_runner(contract.signature)
         except (ValueError, RuntimeError) as error:
             raise _invalid_file(path, error) from error
 

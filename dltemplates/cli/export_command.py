@@ -35,6 +35,11 @@ from dltemplates.cli.options import import_option, json_option
 )
 @click.option("--string-inputs", is_flag=True, help="Also write files that take categories as text.")
 @parse.renamed_flag("--strings", "--string-inputs")
+@click.option(
+    "--stateful",
+    is_flag=True,
+    help="Also write a streaming form of a sequence network: one row in, the states in and out.",
+)
 @click.option("--task", metavar="TASK", help="Only for a .keras file: its task, such as classification.")
 @click.option("--data", metavar="NAME|PATH", help="Only for a .keras file: its dataset; a name, folder, .npz or .csv.")
 @click.option(
@@ -68,7 +73,18 @@ from dltemplates.cli.options import import_option, json_option
 @import_option
 @json_option
 def export(
-    path, formats, all_formats, max_drop, require_proof, input, calibration, string_inputs, modules, as_json, **foreign
+    path,
+    formats,
+    all_formats,
+    max_drop,
+    require_proof,
+    input,
+    calibration,
+    string_inputs,
+    stateful,
+    modules,
+    as_json,
+    **foreign,
 ) -> None:
     """Export a run for deployment and check each file.
 
@@ -101,6 +117,7 @@ def export(
                 input=input,
                 calibration=calibration,
                 string_inputs=string_inputs or None,
+                stateful=stateful or None,
                 progress=progress,
             )
     out.export_result(report, as_json)

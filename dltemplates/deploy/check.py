@@ -14,11 +14,13 @@ from dltemplates.deploy.budget import Budget
 from dltemplates.deploy.gate import GateResult, decide
 from dltemplates.deploy.parity import CheckError, Parity, PartReference, compare, run_keras
 from dltemplates.deploy.report import SplitCheck
+from dltemplates.deploy.stream_check import StreamReference, run_stream
 from dltemplates.runtimes import KerasPredictor, Predictor
 from dltemplates.tasks.scoring.evaluation import WHOLE, Evaluation, System
 from dltemplates.tasks.scoring.intervals import MIN_UNITS, score_interval
 from dltemplates.tasks.serving.contract import ServingModel
 from dltemplates.tasks.serving.serving_examples import part_examples, system_examples
+from dltemplates.tasks.serving.stream import over_windows
 from dltemplates.tasks.task import Task
 
 GATE_SPLIT = "validation"
@@ -55,9 +57,11 @@ class Reference:
             for part, serving in servings.items()
         }
         whole = servings.get(WHOLE)
-        self._keras = System(predictors, whole.model if whole else None)
+        over = {part: over_windows(predictor) for part, predictor in predictors.items()}
+        self._keras = System(over, whole.model if whole else None)
         self._evaluations: dict[tuple[str, int], Evaluation] = {}
         self._parts: dict[tuple[str, str], PartReference] = {}
+        self._streams: dict[str, StreamReference] = {}
         evaluation = self.evaluation(GATE_SPLIT)
         self.is_scored = evaluation.is_gate
         self.budget = Budget(max_drop, task.direction if self.is_scored else "min")
@@ -90,6 +94,16 @@ class Reference:
             folder = self._folder / f"{part or 'whole'}-{split}"
             self._parts[part, split] = run_keras(self.servings[part], source, folder)
         return self._parts[part, split]
+
+    def stream(self, part: str) -> StreamReference:
+        """Stream rows of validation through a part in Keras.
+
+        Raises:
+            CheckError: If its streaming form is wrong.
+        """
+        if part not in self._streams:
+            self._streams[part] = run_stream(self.servings[part], self._dataset.split(GATE_SPLIT))
+        return self._streams[part]
 
 
 def check_by_parity(predictor: Predictor, part: str, parity: Parity, reference: Reference) -> dict[str, SplitCheck]:
@@ -129,12 +143,13 @@ def check_system(
             the gate.
     """
     max_error = _largest(parity.max_error for parity in parities.values())
+    system = {name: over_windows(predictor) for name, predictor in predictors.items()}
     limit = SLOW_EXAMPLES if is_slow else 0
     splits, remarks, result = {}, [], GateResult(units=0, allowed=0.0)
     for split in reference.splits:
         source = reference.source(split, limit)
         keras = reference.evaluation(split, limit)
-        file = reference.task.evaluate(System(predictors), source)
+        file = reference.task.evaluate(System(system), source)
         if limit and len(source) == limit:
             remarks.append(f"checked on {limit} examples of {split}, evenly spaced, because this format runs slowly")
         splits[split] = _score_figures(keras, file, reference.budget, max_error if split == GATE_SPLIT else None)

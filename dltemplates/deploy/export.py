@@ -29,6 +29,7 @@ from dltemplates.deploy.memory import too_large
 from dltemplates.deploy.parity import CheckError, Parity, check_part
 from dltemplates.deploy.part import Part
 from dltemplates.deploy.report import ExportReport, FormatResult, SplitCheck, Verdict, load_report
+from dltemplates.deploy.stream_check import check_stream
 from dltemplates.runtimes import Predictor, load_predictor
 from dltemplates.settings import ExportSettings
 from dltemplates.tasks.scoring.evaluation import WHOLE
@@ -228,6 +229,9 @@ class _Exporter:
             attempt.written, attempt._predictor, attempt.remarks = part.convert(format)
             self.progress(label, "checking")
             attempt.parity = check_part(part.format_for(format), attempt.predictor, reference)
+            if part.serving.any_length is not None:
+                stream = self.reference.stream(part.name)
+                attempt.remarks += check_stream(part.format_for(format), attempt.predictor, stream)
 
         attempt.run(convert)
         return attempt

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,9 +17,12 @@ from dltemplates.runs import Run, load_run
 from dltemplates.settings import ExportSettings
 from dltemplates.tasks.load_for import load_for
 from dltemplates.tasks.scoring.evaluation import WHOLE
+from dltemplates.tasks.serving.contract import ServingModel
+from dltemplates.tasks.serving.streaming import with_state
 from dltemplates.tasks.serving.string_lookup import with_string_inputs
 
 STRING_INPUTS = "strings"  # folder and report name of the export with string inputs
+STATEFUL = "stateful"  # folder and report name of the streaming form
 
 
 def export(
@@ -30,6 +34,7 @@ def export(
     input: str | None = None,
     calibration: int | None = None,
     string_inputs: bool | None = None,
+    stateful: bool | None = None,
     resume: bool = False,
     progress: Progress = lambda key, state: None,
 ) -> ExportReport:
@@ -47,6 +52,8 @@ def export(
         calibration: Number of training examples that calibrate the integer formats; by default the template's.
         string_inputs: Whether to also export a model that takes a table's categories as strings, as part `strings`; by
             default the template's.
+        stateful: Whether to also export the streaming form of a sequence network, as part `stateful`: one row in, the
+            states in and out; by default the template's.
         resume: Continue an interrupted export. Formats that passed with the same weights and settings are kept if
             their files are intact.
         progress: Called with a format and its state.
@@ -57,19 +64,23 @@ def export(
 
     Raises:
         ValueError: If the run is incomplete; if a format, the budget, `input` or `calibration` is wrong; or if
-            `string_inputs` is set for a network without categories.
+            `string_inputs` is set for a network without categories, or `stateful` for one without states.
     """
     if not isinstance(run, Run):
         run = load_run(run)
     all_formats = tuple(catalog.FORMATS) if formats == "all" else None
     settings = _override(
-        run.template.export, formats=all_formats, input=input, calibration=calibration, string_inputs=string_inputs
+        run.template.export,
+        formats=all_formats,
+        input=input,
+        calibration=calibration,
+        string_inputs=string_inputs,
+        stateful=stateful,
     )
     with passed(data):
         task, dataset = load_for(run)
     servings = run.serving_models()
-    # Before the export, so that an error leaves no file behind.
-    string_serving = with_string_inputs(servings[WHOLE]) if settings.string_inputs else None
+    variants = _variants(servings, settings)  # before the export, so that an error leaves no file behind
     common: dict[str, Any] = {
         "formats": None if formats == "all" else formats,
         "max_drop": max_drop,
@@ -77,24 +88,36 @@ def export(
         "resume": resume,
     }
     report = export_system(servings, task, dataset, run.exports_path, settings, progress=progress, **common)
-    if string_serving is None and not dataset.note:
+    if not variants and not dataset.note:
         return report
     report = report.model_copy(update={"data_note": dataset.note})
-    if string_serving is None:
-        report.save(run.exports_path)
-        return report
-    string_report = export_system(
-        {WHOLE: string_serving},
-        task,
-        dataset,
-        run.exports_path / STRING_INPUTS,
-        settings,
-        progress=lambda key, state: progress(f"{STRING_INPUTS} {key}", state),
-        **common,
-    )
-    report = report.model_copy(update={"parts": report.parts | {STRING_INPUTS: string_report}})
+    for name, serving in variants.items():
+        variant_report = export_system(
+            {WHOLE: serving},
+            task,
+            dataset,
+            run.exports_path / name,
+            settings,
+            progress=functools.partial(_report_variant, progress, name),
+            **common,
+        )
+        report = report.model_copy(update={"parts": report.parts | {name: variant_report}})
     report.save(run.exports_path)
     return report
+
+
+def _report_variant(progress: Progress, name: str, key: str, state: str) -> None:
+    progress(f"{name} {key}", state)
+
+
+def _variants(servings: Mapping[str, ServingModel], settings: ExportSettings) -> dict[str, ServingModel]:
+    """Return the further forms of the whole network to export, by the name of their folder."""
+    variants = {}
+    if settings.string_inputs:
+        variants[STRING_INPUTS] = with_string_inputs(servings[WHOLE])
+    if settings.stateful:
+        variants[STATEFUL] = with_state(servings[WHOLE])
+    return variants
 
 
 def _override(settings: ExportSettings, **overrides: Any) -> ExportSettings:

@@ -11,5 +11,6 @@ from dltemplates.layers.masked import MaskedMaxPooling1D as MaskedMaxPooling1D
 from dltemplates.layers.restricted_boltzmann import RestrictedBoltzmann as RestrictedBoltzmann
 from dltemplates.layers.sampling import Sampling as Sampling
 from dltemplates.layers.saturation import Saturation as Saturation
+from dltemplates.layers.sequence_mask import SequenceMask as SequenceMask
 from dltemplates.layers.tokens import ClassToken as ClassToken
 from dltemplates.layers.tokens import PositionEmbedding as PositionEmbedding

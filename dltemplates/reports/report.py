@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, Template
 
 from dltemplates.datasets.spec import DatasetSpec, describe_target
 from dltemplates.deploy.report import load_run_report
-from dltemplates.features import Category, Image, Number, WithStatistics, classes_of, columns_of
+from dltemplates.features import Category, Image, Number, Series, WithStatistics, classes_of, columns_of
 from dltemplates.figures.captions import CAPTIONS
 from dltemplates.files import atomic_write
 from dltemplates.runs import Run, load_run
@@ -71,6 +71,8 @@ def template_text(run: Run) -> str:
     unused = set() if any(isinstance(value, Image) for value in spec.inputs) else {"train.augment", "dataset.cache"}
     if not any(isinstance(value, Category) for value in spec.inputs):
         unused.add("export.string_inputs")
+    if not any(isinstance(value, Series) for value in spec.inputs):
+        unused.add("export.stateful")
     if not table["model"].get("auxiliary", table["model"]["name"] == "googlenet"):
         unused.add("train.auxiliary_weight")
     for path in unused:

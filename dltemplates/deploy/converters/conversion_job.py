@@ -114,22 +114,22 @@ class ConversionJob:
         """Path of the `byte_folded` graph as a SavedModel."""
         if self._centered[0] is self.cut:
             return self.folded_path
-        return self._write_once("byte_folded", lambda path: self.byte_folded[0].save(path))
+        return self._save("byte_folded", self.byte_folded[0])
 
     @cached_property
     def frozen_path(self) -> Path:
         """Path of `frozen` as a SavedModel."""
-        return self._write_once("frozen", lambda path: self.frozen.save(path))
+        return self._save("frozen", self.frozen)
 
     @cached_property
     def cut_path(self) -> Path:
         """Path of `cut` as a SavedModel."""
-        return self.frozen_path if self.cut is self.frozen else self._write_once("cut", self.cut.save)
+        return self.frozen_path if self.cut is self.frozen else self._save("cut", self.cut)
 
     @cached_property
     def folded_path(self) -> Path:
         """Path of the `folded` graph as a SavedModel."""
-        return self._write_once("folded", lambda path: self.folded[0].save(path))
+        return self._save("folded", self.folded[0])
 
     @cached_property
     def onnx(self) -> Any:
@@ -144,6 +144,9 @@ class ConversionJob:
         model = convert_onnx(self.frozen, self.contract)
         self._write_once(path.name, lambda path: onnx.save(model, path))
         return model
+
+    def _save(self, name: str, graph: Any) -> Path:
+        return self._write_once(name, lambda path: graph.save(path, self.contract.signature))
 
     def _write_once(self, name: str, write: Callable[[Path], None]) -> Path:
         """Return the path of a file or folder in `work`; write it if it is missing."""

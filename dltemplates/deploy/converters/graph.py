@@ -13,7 +13,6 @@ import tensorflow as tf
 
 from dltemplates.compat import allow_inlining, without_variables
 from dltemplates.features import Feature, Image, WithStatistics
-from dltemplates.runtimes import SIGNATURE
 from dltemplates.tasks.serving.contract import Contract
 
 # Operations that commute with a positive factor.
@@ -56,13 +55,13 @@ class Frozen:
         call = tf.function(lambda **arrays: pruned(*(arrays[name] for name in self.inputs)))
         return call.get_concrete_function(**specs)
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path, signature: str) -> None:
         """Write the graph as a SavedModel with one signature."""
         module = tf.Module()
         module.function = function = self.to_function()
         # Custom gradients (silu has one) cannot be saved from a frozen graph, and inference needs none.
         options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-        tf.saved_model.save(module, str(folder), signatures={SIGNATURE: function}, options=options)
+        tf.saved_model.save(module, str(folder), signatures={signature: function}, options=options)
 
     def write(self, folder: Path) -> None:
         """Write the graph and its names for `read_frozen`."""
@@ -80,7 +79,8 @@ def read_frozen(folder: Path) -> Frozen:
 def freeze(serving: Path) -> Frozen:
     """Read a SavedModel's signature, and replace its variables by constants."""
     loaded = tf.saved_model.load(str(serving))
-    frozen = _freeze(loaded.signatures[SIGNATURE])
+    (signature,) = loaded.signatures.values()
+    frozen = _freeze(signature)
     if allow_inlining(frozen.graph_def):
         frozen = _freeze(frozen.to_function())
     _fix_reshapes(frozen.graph_def)

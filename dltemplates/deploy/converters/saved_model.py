@@ -11,7 +11,6 @@ import tensorflow as tf
 
 from dltemplates.compat import operation_types
 from dltemplates.deploy.converters.messages import find_layer
-from dltemplates.runtimes import SIGNATURE
 from dltemplates.tasks.serving.contract import Contract, ServingModel
 from dltemplates.tasks.serving.file_digest import ASSETS, saved_model_network, sealed_texts
 
@@ -71,7 +70,7 @@ def save_serving(serving: ServingModel, folder: Path) -> None:
     module.weights = [variable.value for variable in model.variables]
     signature = tf.function(serve).get_concrete_function(**specs)
     _check_python(signature.graph, model)
-    tf.saved_model.save(module, str(folder), signatures={SIGNATURE: signature})
+    tf.saved_model.save(module, str(folder), signatures={contract.signature: signature})
 
 
 def export_saved_model(serving: Path, out: Path, contract: Contract) -> None:

@@ -11,7 +11,6 @@ import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 from ai_edge_litert.tools import flatbuffer_utils
 
-from dltemplates.runtimes import SIGNATURE
 from dltemplates.tasks.serving.contract import Contract
 from dltemplates.tasks.serving.file_digest import sealed_texts
 
@@ -20,7 +19,7 @@ FIRST_ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 
 def open_converter(serving: Path) -> Any:
     """Return a TFLite converter of a SavedModel without variables, with built-in operators only."""
-    converter = tf.lite.TFLiteConverter.from_saved_model(str(serving), signature_keys=[SIGNATURE])
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(serving))  # with its one signature
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     return converter
 
@@ -65,7 +64,7 @@ def shorten_names(content: bytes) -> bytes:
 
 def describe(content: bytes, contract: Contract) -> Contract:
     """Return the contract with the dtypes and quantization of a TFLite file."""
-    runner = Interpreter(model_content=content).get_signature_runner(SIGNATURE)
+    runner = Interpreter(model_content=content).get_signature_runner(contract.signature)
     inputs, outputs = runner.get_input_details(), runner.get_output_details()
     return contract.model_copy(
         update={
@@ -91,4 +90,4 @@ def _tensor(details: dict[str, Any]) -> dict[str, Any]:
 
 def _one_by_one(examples: dict[str, np.ndarray]):
     for index in range(len(next(iter(examples.values())))):
-        yield SIGNATURE, {name: array[index : index + 1] for name, array in examples.items()}
+        yield {name: array[index : index + 1] for name, array in examples.items()}

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from dltemplates.datasets.names import as_lines
 from dltemplates.datasets.source import Source
-from dltemplates.features import AnyFeature, classes_of
+from dltemplates.features import AnyFeature, Arrays, classes_of
 from dltemplates.settings import DatasetSettings
 
 if TYPE_CHECKING:
@@ -124,7 +124,19 @@ class Contract(BaseModel):
                 f"A part of a system must have `system` in its contract. Received: {self.name}, without it. "
                 "Export it again."
             )
-        return Contract(name=self.name, data=self.data, split=self.split, encoding=self.encoding, **dict(self.system))
+        return Contract(
+            name=self.name,
+            data=self.data,
+            split=self.split,
+            reading_rules=self.reading_rules,
+            encoding=self.encoding,
+            **dict(self.system),
+        )
+
+    @property
+    def signature(self) -> str:
+        """The name of the file's signature, in TFLite and a SavedModel: `decode` for one step with states."""
+        return "decode" if self.state else "serving_default"
 
     def files(self) -> dict[str, str]:
         """Return the texts stored inside an exported file, by file name."""
@@ -145,6 +157,9 @@ class ServingModel:
         formats: The part's format by the system's format, where the two differ; for example, a float32 front end in an
             int8 system.
         is_useful_alone: Whether to keep its files if they pass and only the whole system fails.
+        calibrate: Returns the calibration inputs from the training examples and their number; None for evenly spaced
+            examples.
+        any_length: For a streaming form: the network of whole sequences, which it must match.
     """
 
     model: keras.Model
@@ -152,3 +167,5 @@ class ServingModel:
     examples: Callable[[str, Source], Source] | None = None
     formats: Mapping[str, str] = field(default_factory=dict)
     is_useful_alone: bool = False
+    calibrate: Callable[[Source, int], Arrays] | None = None
+    any_length: keras.Model | None = None

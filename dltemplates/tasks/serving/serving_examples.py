@@ -86,6 +86,6 @@ def outputs_of(serving: ServingModel) -> Callable[[str, Source], Source]:
 
 
 def system_examples(servings: Mapping[str, ServingModel], split: str, source: Source) -> Source:
-    """Return the examples to score a system on: of its whole network, or of the data if it has none."""
+    """Return the examples to score a system on: of its whole network, or of the data if it has none, or streams."""
     whole = servings.get("")
-    return source if whole is None else part_examples(whole, split, source)
+    return source if whole is None or whole.contract.state else part_examples(whole, split, source)

@@ -6,7 +6,8 @@ from keras import layers
 
 from dltemplates.deploy.converters.graph import fold_scale, freeze, read_frozen
 from dltemplates.deploy.converters.saved_model import save_serving, with_float_images
-from dltemplates.runtimes import SIGNATURE
+
+SIGNATURE = "serving_default"
 
 
 @pytest.fixture
@@ -91,7 +92,7 @@ def test_a_graph_is_read_as_written(frozen, tmp_path):
 
 def test_flattening_leaves_no_shape_arithmetic(frozen, tmp_path, image):
     graph = frozen(layers.Conv2D(4, 3))
-    graph.save(tmp_path / "frozen")
+    graph.save(tmp_path / "frozen", SIGNATURE)
     loaded = tf.saved_model.load(str(tmp_path / "frozen")).signatures[SIGNATURE]
     np.testing.assert_array_equal(loaded(image=tf.constant(image))["probabilities"].numpy(), call(graph, image))
     (reshape,) = (node for node in graph.graph_def.node if node.op == "Reshape" and "flatten" in node.name)
@@ -106,5 +107,5 @@ def test_compiled_functions_of_keras_are_inlined(frozen, image):
 
 
 def test_an_activation_with_a_custom_gradient_is_saved(frozen, tmp_path):
-    frozen(layers.Conv2D(4, 3, activation="silu")).save(tmp_path / "frozen")
+    frozen(layers.Conv2D(4, 3, activation="silu")).save(tmp_path / "frozen", SIGNATURE)
     assert (tmp_path / "frozen" / "saved_model.pb").exists()
