@@ -100,6 +100,12 @@ DATASETS = {
         group="series",
         noun="sunspots",
     ),
+    "etth1": Entry(
+        "dltemplates.datasets.named.etth1:etth1",
+        "6 loads and the oil temperature of a transformer, hourly",
+        group="series",
+        noun="transformer loads",
+    ),
     "ecg5000": Entry(
         "dltemplates.datasets.named.ecg5000:ecg5000",
         "5,000 heartbeats of 140 numbers, some abnormal",
@@ -183,6 +189,12 @@ OWN_DATA = {  # what `--data` takes besides names
         "Your series: a header, then one time step per row",
         group="series",
         example="sales.csv",
+    ),
+    ".ts sequences": Entry(
+        "dltemplates.datasets.series.sequence_files:sequence_files",
+        "Your sequences, each with a class or a number",
+        group="series",
+        example="gestures.ts",
     ),
 }
 

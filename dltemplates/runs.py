@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from dltemplates.datasets.spec import target_column
+from dltemplates.datasets.names import few
+from dltemplates.datasets.spec import target_columns
 from dltemplates.datasets.splitting.row_splits import RowSplits
 from dltemplates.errors import first_line
 from dltemplates.files import PARTIAL, atomic_path, atomic_write, sha256
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from dltemplates.tasks.task import Task
 
 RUNS_FOLDER = Path("saved_models")
+MAX_TARGETS = 3  # named in a line
 PICTURES = (".png", ".gif")
 HDF5_OVERHEAD, HDF5_PER_ARRAY = 64 * 1024, 4 * 1024  # bytes, generously
 
@@ -245,7 +247,7 @@ class Run:
             return f"broken: {first_line(error)}"
         first = next(iter(record.scores.get("test", {})), None)
         score = "" if first is None else f", test {first} {record.describe_score('test', first)}"
-        predicts = f", predicts {target}" if (target := target_column(record.spec)) else ""
+        predicts = f", predicts {target}" if (target := few(target_columns(record.spec), MAX_TARGETS)) else ""
         return f"{template.model.name} on {template.dataset.name}{predicts}, {record.state}{score}"
 
     def save_weights(self, model: keras.Model) -> None:

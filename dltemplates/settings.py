@@ -163,6 +163,33 @@ class TableSettings(CsvSettings):
     min_frequency: Count | None = None
 
 
+Fill = Literal["none", "previous", "linear"]
+Repeated = Literal["none", "first", "mean"]
+CalendarPart = Literal["minute", "hour", "weekday", "day", "yearday", "month"]
+ALL_COLUMNS: Final = "*"  # as target: all columns of numbers
+
+
+def as_tuple(value: Any) -> Any:
+    """Turn one text into a tuple of one; `none` into an empty one."""
+    return () if value == "none" else (value,) if isinstance(value, str) else value
+
+
+def one_or_tuple(value: Any) -> Any:
+    """Turn a list of one text into that text.
+
+    Raises:
+        ValueError: If the list is empty, or names a column twice.
+    """
+    if not isinstance(value, list | tuple):
+        return value
+    if not value or len(set(map(str, value))) < len(value):
+        raise ValueError(
+            f"columns to predict must be one or more different names. Received: {list(value)}. "
+            'Try --set \'dataset.target=["NAME", "OTHER"]\'.'
+        )
+    return value[0] if len(value) == 1 else tuple(value)
+
+
 class SeriesSettings(CsvSettings):
     """Settings of a series.
 
@@ -173,12 +200,45 @@ class SeriesSettings(CsvSettings):
             season. By default it follows from the dates: a day of hours or minutes, 7 days, 52 weeks, 12 months or 4
             quarters; 1 without dates, and for fewer than four seasons.
         columns: Kinds of columns by name, where the detected kind is wrong; `skip` leaves a column out.
+        fill: How to fill empty cells and missing dates: with the `previous` value of the column, which uses no later
+            row; or with the `linear` interpolation between the values before and after, which does. `none` stops with
+            an error. Rows before the first complete row are left out, and the end repeats the last value.
+        repeated: Which row to use of several with the same date: the `first`, or the `mean` of their values. `none`
+            stops with an error.
+        calendar: Parts of the dates of the forecast rows, as known inputs: `minute`, `hour`, `weekday`, `day` (of the
+            month), `yearday` and `month`, each as the sine and cosine of its angle, so that 23:00 is near 0:00.
+        known: Columns whose future values are known, such as a planned price, as known inputs. To predict, their
+            values stand in the rows after the last value of the others. Known inputs need `window` >= `horizon`.
+        sequences: Whether a `.csv` or `.npz` file holds many sequences, each with a class or a number. Without `id`,
+            each row of a `.csv` file is a sequence. `.ts` and `.tsv` files always hold sequences.
+        id: Column of a `.csv` file with the name of each row's sequence. The other columns are its channels.
     """
 
     window: Count | None = None
     horizon: Count = 1
     season_length: Count | None = None
     columns: dict[str, ColumnKind] = {}
+    fill: Fill = "none"
+    repeated: Repeated = "none"
+    calendar: Annotated[tuple[CalendarPart, ...], BeforeValidator(as_tuple)] = ()
+    known: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ()
+    sequences: StrictBool = False
+    id: Annotated[str | None, Field(examples=["recording"])] = None
+
+    @model_validator(mode="after")
+    def _check_use(self) -> SeriesSettings:
+        if self.holds_sequences and self.window is not None:
+            setting = "id" if self.id is not None else "sequences"
+            raise ValueError(
+                "A series is forecast, with `dataset.series.window`; sequences have a class or a number. Received: "
+                f"`window` and `{setting}`. Remove one."
+            )
+        return self
+
+    @property
+    def holds_sequences(self) -> bool:
+        """Whether a file holds many sequences."""
+        return self.sequences or self.id is not None
 
 
 def share_or_auto(value: Any) -> Any:
@@ -199,7 +259,8 @@ class DatasetSettings(SettingsTable):
     Attributes:
         name: A name of the catalog, your own folder, `.npz` or `.csv` file, or `package.module:function`.
         target: Column of a table or a series to predict. By default one called label, target, class or y, in any
-            letter case, or the only column of numbers of a series; without one, a task that needs a target stops.
+            letter case, or the only column of numbers of a series; without one, a task that needs a target stops. For
+            a series also a list of columns, or `*` for all columns of numbers.
         images: Settings of images; `none` removes those of a template.
         table: Settings of a table; `none` removes those of a template.
         series: Settings of a series; `none` removes those of a template.
@@ -214,7 +275,7 @@ class DatasetSettings(SettingsTable):
     """
 
     name: Annotated[str, Field(min_length=1)]
-    target: Annotated[str | None, Field(examples=["price"])] = None
+    target: Annotated[str | tuple[str, ...] | None, Field(examples=["price"]), BeforeValidator(one_or_tuple)] = None
     images: Annotated[ImageSettings | None, BeforeValidator(none_or_table)] = None
     table: Annotated[TableSettings | None, BeforeValidator(none_or_table)] = None
     series: Annotated[SeriesSettings | None, BeforeValidator(none_or_table)] = None
@@ -233,6 +294,24 @@ class DatasetSettings(SettingsTable):
                 f"--set dataset.{first}=none or --set dataset.{second}=none."
             )
         return self
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The columns to predict; empty if none is named."""
+        return (self.target,) if isinstance(self.target, str) else self.target or ()
+
+    def table_target(self) -> str | None:
+        """Return the column of a table to predict; None if none is named.
+
+        Raises:
+            ValueError: If several are named.
+        """
+        if isinstance(self.target, tuple):
+            raise ValueError(
+                f"A table has one column to predict. Received: {', '.join(self.target)}. Name one in `dataset.target`; "
+                "or read a CSV file as a series, --set dataset.series.window=24."
+            )
+        return self.target
 
     def of_images(self) -> ImageSettings:
         """Return the settings of images, or the defaults."""

@@ -136,7 +136,9 @@ def test_a_run_scores_as_in_its_record(run):
         expected = record["scores"][split]
         if "kl" in expected:  # today's name
             expected = {"negative_elbo": expected["loss"], **{k: v for k, v in expected.items() if k != "loss"}}
-        assert found["scores"] == {name: near(name, score, found["examples"]) for name, score in expected.items()}
+        assert found["scores"].keys() - expected.keys() <= {"scaled_mae", "scaled_mse"}  # newer than the run
+        for name, score in expected.items():
+            assert found["scores"][name] == near(name, score, found["examples"]), name
 
 
 @pytest.mark.parametrize(("run", "part", "key"), passed_exports(True))
@@ -219,9 +221,8 @@ def test_upgraded_dataset_settings_are_in_the_table_of_their_kind():
     images = {"size": (12, 12), "channels": 1, "resize": "crop"}
     assert (digits.images.model_dump(exclude_defaults=True), digits.table, digits.series) == (images, None, None)
     assert dlt.load_predictor("runs/digits/exports/digits-int8.tflite").contract.data == digits
-    read_as = {"separator": None, "encoding": None}
-    series = {"window": 12, "horizon": 3, "season_length": 12, "columns": {}} | read_as
-    assert (climate.series.model_dump(), climate.table, climate.images) == (series, None, None)
+    series = {"window": 12, "horizon": 3, "season_length": 12}
+    assert (climate.series.model_dump(exclude_defaults=True), climate.table, climate.images) == (series, None, None)
     assert (weather.table.columns, weather.series, weather.images) == ({"observer": "skip"}, None, None)
 
 

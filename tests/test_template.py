@@ -13,7 +13,12 @@ def change(*pairs):
 
 
 # Templates for the user's own data are named after its kind and the task.
-OWN_DATA = {"table_classification": "table", "table_regression": "table", "series_forecasting": "series"}
+OWN_DATA = {
+    "table_classification": "table",
+    "table_regression": "table",
+    "series_forecasting": "series",
+    "sequence_classification": "sequence",
+}
 NAMED_AFTER_METHOD = {"transfer_folder": "transfer"}  # in place of the model
 
 

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from dltemplates.datasets.features import fit_numbers, with_counts, with_statistics
-from dltemplates.datasets.series.csv_series import fit_series
+from dltemplates.datasets.series.csv_series import KNOWN, fit_series
+from dltemplates.datasets.series.sequences import fit_sequences
 from dltemplates.datasets.series.windows import WindowSource
 from dltemplates.datasets.source import BaseSource, Dataset, Joined, Source, column, fitted, origin
 from dltemplates.datasets.spec import IOSpec
@@ -102,9 +103,13 @@ def _(value: Category, train: Source) -> Feature:
 @fit_input.register
 def _(value: Series, train: Source) -> Feature:
     base, _ = origin(train)
-    if value.mean is not None or not isinstance(base, WindowSource):
+    if value.mean is not None:
         return value
-    return fit_series(value, base.place, base.rows)
+    if not isinstance(base, WindowSource):
+        return fit_sequences(value, train)
+    if value.name == KNOWN and base.known is not None:
+        return fit_series(value, (), base.known)
+    return fit_series(value, (base.place,) if isinstance(base.place, int) else base.place, base.rows)
 
 
 def _of_table(value: Number | Category, raw: pd.DataFrame) -> Feature:
@@ -134,13 +139,14 @@ def _(value: ClassId | Labels, train: Source, inputs: tuple[Feature, ...]) -> Fe
 
 @fit_target.register
 def _(value: Horizon, train: Source, inputs: tuple[Feature, ...]) -> Feature:
-    (series,) = inputs
+    series = inputs[0]
     if value.mean is not None or not isinstance(series, Series):
         return value
-    place = (series.columns or ()).index((value.columns or ())[0])
-    (horizon,) = value.shape
-    mean, std = (series.mean or ())[place], (series.std or ())[place]
-    return value.model_copy(update={"mean": (mean,) * horizon, "std": (std,) * horizon})
+    places = [(series.columns or ()).index(column) for column in value.columns or ()]
+    mean, std = (tuple((numbers or ())[place] for place in places) for numbers in (series.mean, series.std))
+    if len(value.shape) == 1:
+        mean, std = mean * value.shape[0], std * value.shape[0]
+    return value.model_copy(update={"mean": mean, "std": std})
 
 
 def _unknown(dataset: Dataset, inputs: tuple[Feature, ...], reference: IOSpec | None) -> dict[str, dict[str, int]]:

@@ -1,14 +1,14 @@
 """The input pipeline, from sources to batches: the only place that shuffles, augments, weights, batches and prefetches.
 
-The order of training is a pure function of `(seed, epoch, position)`, and augmentation one of `(seed, step, position
-in the batch)`. So the step number is the only data state: training resumes by starting at its step, and each replica's
-part of a batch can be built alone.
+The order of training is a pure function of `(seed, epoch, position)`, buckets of sequences by length one of `(seed,
+window of batches)`, and augmentation one of `(seed, step, position in the batch)`. So the step number is the only data
+state: training resumes by starting at its step, and each replica's part of a batch can be built alone.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -24,6 +24,7 @@ from dltemplates.datasets.spec import DatasetSpec, image_of, reconstructs_input
 from dltemplates.train_settings import Augment
 
 AHEAD = 2  # prefetched batches
+BUCKETS = 32  # batches that share their examples, sorted by length: more save little padding
 IMAGE_ONLY = ("crop_padding", "randaugment", "rotation", "mixup", "cutmix")  # change the image, but not its boxes
 
 Example = dict[str, Any]
@@ -69,12 +70,15 @@ class TrainingOrder:
         batch_size: Examples per step, at most `examples`.
         seed: The template's seed.
         only: Indices of the training examples in the source, (examples,) int64; None for all.
+        lengths: Length of each example of the source, (n,), to put sequences of similar lengths into one batch; None if
+            all have one length.
     """
 
     examples: int
     batch_size: int
     seed: int
     only: np.ndarray | None = None
+    lengths: np.ndarray | None = None
 
     @property
     def steps_per_epoch(self) -> int:
@@ -82,21 +86,45 @@ class TrainingOrder:
         return math.ceil(self.examples / self.batch_size)
 
     def indices(self, step: tf.Tensor) -> tf.Tensor:
-        """Return the indices of a step's examples: (batch_size,) int64."""
-        position = step * self.batch_size + tf.range(self.batch_size, dtype=tf.int64)
+        """Return the indices of a step's examples: (batch_size,) int64.
+
+        With lengths, the examples of some batches in a row are sorted by length, cut into batches again, and these are
+        shuffled.
+        """
+        if self.lengths is None:
+            return self._shuffled(step * self.batch_size + tf.range(self.batch_size, dtype=tf.int64))
+        batches = max(1, min(BUCKETS, self.examples // self.batch_size))  # at most an epoch
+        window = step // batches
+        size = batches * self.batch_size
+        indices = self._shuffled(window * size + tf.range(size, dtype=tf.int64))
+        ordered = tf.gather(indices, tf.argsort(tf.gather(self.lengths, indices), stable=True))
+        place = _shuffle((step % batches)[None], batches, [self.seed, window[None], tf.ones([1], tf.int64)])
+        return tf.reshape(ordered, [batches, self.batch_size])[place[0]]
+
+    def _shuffled(self, position: tf.Tensor) -> tf.Tensor:
+        """Return the index of the example at each position (n,) of the training."""
         epoch = position // self.examples
-        columns = [tf.fill([self.batch_size], tf.constant(self.seed, tf.int64)), epoch, tf.zeros_like(epoch)]
-        # As tf.random.experimental.index_shuffle, which pads the seed along the wrong axis when each index has its own.
-        places = tf.raw_ops.RandomIndexShuffle(
-            index=position % self.examples,
-            seed=tf.stack(columns, axis=1),
-            max_index=tf.constant(self.examples - 1, tf.int64),
-        )
+        places = _shuffle(position % self.examples, self.examples, [self.seed, epoch, tf.zeros_like(epoch)])
         return places if self.only is None else tf.gather(self.only, places)
 
     def draws(self, step: tf.Tensor, count: int) -> tf.Tensor:
         """Draw the numbers in [0, 1) that augment a step: (batch_size, count)."""
         return tf.random.stateless_uniform([self.batch_size, count], tf.stack([self.seed, step]))
+
+
+def _shuffle(index: tf.Tensor, count: int, seed: Sequence[Any]) -> tf.Tensor:
+    """Return the places of some indices (n,) in a shuffle of `count`.
+
+    Args:
+        index: The indices.
+        count: The number of shuffled places.
+        seed: A number, and two for each index, (n,).
+    """
+    # As tf.random.experimental.index_shuffle, which pads the seed along the wrong axis when each index has its own.
+    columns = [tf.fill(index.shape, tf.constant(seed[0], tf.int64)), *seed[1:]]
+    return tf.raw_ops.RandomIndexShuffle(
+        index=index, seed=tf.stack(columns, axis=1), max_index=tf.constant(count - 1, tf.int64)
+    )
 
 
 def training_batches(

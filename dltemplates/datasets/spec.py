@@ -15,6 +15,7 @@ from dltemplates.features import (
     Horizon,
     Image,
     Labels,
+    Length,
     Number,
     Series,
     columns_of,
@@ -91,10 +92,16 @@ def learned_target(reference: IOSpec) -> ClassId | Number | None:
 
 
 def target_column(reference: IOSpec) -> str | None:
-    """Return the name of the column that evaluation compares predictions with; None without columns, or if unknown."""
+    """Return the name of the one column that evaluation compares predictions with; None if unknown, or for several."""
+    names = target_columns(reference)
+    return names[0] if len(names) == 1 else None
+
+
+def target_columns(reference: IOSpec) -> tuple[str, ...]:
+    """Return the names of the columns that evaluation compares predictions with; empty if there are none."""
     others = (value for value in reference.targets if isinstance(value, Binary | Horizon))
     targets = [learned_target(reference), *others]
-    return next((value.columns[0].name for value in targets if value and value.columns), None)
+    return tuple(column.name for column in next((value.columns for value in targets if value and value.columns), ()))
 
 
 MAX_CLASSES = 5  # in the description of a target
@@ -112,8 +119,10 @@ def describe_target(reference: IOSpec) -> str | None:
             return f"predicts {column}one of {len(classes)} classes: {few(classes, MAX_CLASSES)}"
         case Labels(classes=classes):
             return f"predicts which of {len(classes)} labels apply: {few(classes, MAX_CLASSES)}"
-        case Horizon(shape=(steps,)):
-            return f"predicts {name}, its next {steps} value{'s' if steps > 1 else ''}"
+        case Horizon(shape=(steps, *_)):
+            names = few(target_columns(reference), MAX_CLASSES)
+            whose = "its" if name else "their"
+            return f"predicts {names}, {whose} next {steps} value{'s' if steps > 1 else ''}"
         case Binary() if name:
             return f"predicts anomalies; column {name} marks them"
         case Number(shape=(count,)) if name or not reconstructs_input(reference):
@@ -127,9 +136,14 @@ def image_of(spec: DatasetSpec) -> Image | None:
     return first if isinstance(first, Image) else None
 
 
-def network_shape(spec: DatasetSpec) -> tuple[int, ...]:
-    """Return the network's input shape per example: that of its one array, or the total width of a table's columns."""
+def network_shape(spec: DatasetSpec) -> tuple[int | None, ...]:
+    """Return the network's input shape per example: that of its one array, or the total width of a table's columns.
+
+    Sequences of different lengths have None steps.
+    """
     first = spec.inputs[0]
+    if any(isinstance(value, Length) for value in spec.inputs):
+        return (None, *first.shape[1:])
     if isinstance(first, Series) or not columns_of(first):
         return first.shape
     return (sum(column.width for value in spec.inputs for column in columns_of(value)),)

@@ -29,6 +29,8 @@ class Column(BaseModel):
         place: Position among the input columns, in the table's order.
         vocabulary: The categories. An id is a category's position, counted from 1; 0 is rare, unknown or missing.
         min_frequency: A category with fewer training rows is rare: it is not in the vocabulary, and no file holds it.
+        calendar: For a known input of a forecast: the part of the date that it holds, such as `sin of hour`; see
+            `features/calendar.py`. None for a column of the data.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -43,6 +45,7 @@ class Column(BaseModel):
     place: int = 0
     vocabulary: tuple[str, ...] = ()
     min_frequency: int = 1
+    calendar: str | None = None
 
     @property
     def parts(self) -> tuple[str, ...]:

@@ -8,6 +8,6 @@ from dltemplates.features.feature import WithColumns
 
 
 class History(WithColumns):
-    """The last season of one column of a series."""
+    """The last season of a series: (rows,) of one column, or (rows, columns) of several."""
 
     kind: Literal["history"] = "history"

@@ -8,6 +8,9 @@ from dltemplates.features.feature import WithColumns, WithStatistics
 
 
 class Horizon(WithColumns, WithStatistics):
-    """The next values of one column of a series."""
+    """The next values of a series: (horizon,) of one column, or (horizon, columns) of several.
+
+    Of one column, `mean` and `std` repeat for each step; of several, each column has its own.
+    """
 
     kind: Literal["horizon"] = "horizon"

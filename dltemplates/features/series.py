@@ -8,6 +8,17 @@ from dltemplates.features.feature import WithColumns, WithStatistics
 
 
 class Series(WithColumns, WithStatistics):
-    """Numbers ordered by time: (rows, channels). Each column is a channel with statistics of its own."""
+    """Numbers ordered by time: (rows, channels). Each column is a channel with statistics of its own.
+
+    Attributes:
+        id_column: Column of a CSV file with the name of each row's sequence; None if each row is a whole sequence, and
+            for a series to forecast.
+        fill: How empty cells and missing dates are filled before a window is cut: with the `previous` value, or by
+            `linear` interpolation; `none` allows none.
+        repeated: Which of several rows with one date is used: the `first`, or their `mean`; `none` allows none.
+    """
 
     kind: Literal["series"] = "series"
+    id_column: str | None = None
+    fill: Literal["none", "previous", "linear"] = "none"
+    repeated: Literal["none", "first", "mean"] = "none"

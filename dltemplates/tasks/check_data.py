@@ -28,7 +28,8 @@ def check_data(name: str, task: type[Task], spec: DatasetSpec, data: str | None 
         ValueError: If it cannot.
     """
     targets = (task.kind,) if task.target_kinds is None else task.target_kinds
-    if task.input_kinds and (len(spec.inputs) > 1 or spec.inputs[0].kind not in task.input_kinds):
+    are_right = len(spec.inputs) <= task.max_inputs and all(value.kind in task.input_kinds for value in spec.inputs)
+    if task.input_kinds and not are_right:
         rule, received = f"one input, of kind {' or '.join(f'`{kind}`' for kind in task.input_kinds)}", spec.inputs
         setting = _setting_for_inputs(task.input_kinds, spec.inputs)
     elif targets and targets != tuple(value.kind for value in spec.targets):

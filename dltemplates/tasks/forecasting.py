@@ -1,4 +1,4 @@
-"""Forecasting: mean absolute error, compared with naive forecasts that need no network.
+"""Forecasting of one or several columns of a series, compared with naive forecasts that need no network.
 
 A naive forecast repeats the last value, or the values of the last season. Skill is 1 minus the network's error divided
 by the naive error (Murphy: "Skill Scores Based on the Mean Square Error", Monthly Weather Review 116, 1988; here with
@@ -9,6 +9,9 @@ scale from the scored windows.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -16,6 +19,7 @@ import numpy as np
 from dltemplates.datasets.source import Source
 from dltemplates.datasets.spec import DatasetSpec, IOSpec
 from dltemplates.features import Feature, Series, Time, columns_of
+from dltemplates.tasks.model_signature import Shapes
 from dltemplates.tasks.regression import Regression
 from dltemplates.tasks.scoring.evaluation import Evaluation, ScoreOf
 from dltemplates.tasks.scoring.intervals import mean_of
@@ -25,20 +29,25 @@ if TYPE_CHECKING:
     import keras
 
 LOSSES = ("mse", "mae")
+PREPROCESSING = "preprocessing"  # as in `assemble.py`, which needs Keras
 EPOCH, SECONDS_PER_DAY = np.datetime64("1970-01-01", "s"), 24 * 60 * 60
 
 
 class Forecasting(Regression):
-    """Forecast the next values of a column of a series.
+    """Forecast the next values of one or several columns of a series.
 
     The network learns `(future - mean) / std` with the training split's statistics; the served model inverts this, so
-    `forecast` (batch, horizon), float32, is in the column's own unit.
+    `forecast`, float32 (batch, horizon) of one column or (batch, horizon, columns), is in each column's own unit.
+
+    The scores of one column are in its unit; `scaled_mse` and `scaled_mae` are those of the standardized values, as
+    in papers on long forecasts. Several columns may have several units, so their first score is `scaled_mae`.
     """
 
     name = "forecasting"
     has_head = False
     kind = "horizon"
     input_kinds = ("series",)
+    max_inputs = 2  # the window, and known values
     target_kinds = ("horizon", "history", "time")
     presented = "forecast"
     linear_baseline = "linear autoregression"
@@ -65,6 +74,8 @@ class Forecasting(Regression):
         self.subtract_last = subtract_last
         (time,) = (value for value in spec.targets if isinstance(value, Time))
         self.is_dated = time.frequency is not None
+        self.names = tuple(column.name for column in columns_of(self.target)) or ("value",)
+        self.is_several = len(self.target.shape) > 1
 
     @classmethod
     def targets_of(cls, spec: IOSpec) -> tuple[Feature, ...]:
@@ -73,32 +84,74 @@ class Forecasting(Regression):
     def assemble(
         self, network: keras.Model, spec: DatasetSpec, *, center: tuple[float, ...] | None = None
     ) -> keras.Model:
-        if not self.subtract_last:
+        """Join preprocessing and network; see the class.
+
+        The network forecasts the target columns as one vector, ordered (horizon, columns), or each of its input
+        channels by itself, (horizon, channels).
+
+        Raises:
+            ValueError: If the network forecasts each channel by itself, and there are known inputs.
+        """
+        series, *known = spec.inputs
+        assert isinstance(series, Series)
+        by_channel = len(network.output_shape) == 3
+        if by_channel and known:
+            names = ", ".join(column.name for column in columns_of(known[0]))
+            raise ValueError(
+                f"A network that forecasts each channel by itself takes no known inputs. Received: {names} for model "
+                f"`{network.name}`. Choose another model, such as --set model.name=lstm, or leave them out: --set "
+                "dataset.series.calendar=none --set dataset.series.known=none."
+            )
+        if not (self.subtract_last or by_channel or known or self.is_several):
             return super().assemble(network, spec, center=center)
         import keras
 
         from dltemplates.tasks.assemble import standardize
 
-        (series,) = spec.inputs
-        assert isinstance(series, Series)
-        channel = columns_of(series).index(columns_of(self.target)[0])
-        inputs = keras.Input(series.shape, name=series.name, dtype=series.dtype)
-        rows = standardize(series, inputs)  # (batch, window, channels)
-        last = keras.layers.Cropping1D((series.shape[0] - 1, 0), dtype="float32")(rows)  # (batch, 1, channels)
-        change = network(keras.layers.Subtract(dtype="float32")([rows, last]))  # (batch, horizon)
-        forecast = keras.layers.Add(dtype="float32")([change, last[:, :, channel]])
-        return keras.Model(inputs, forecast, name=network.name)
+        all_names = [column.name for column in columns_of(series)]
+        places = [all_names.index(name) for name in self.names]
+        window, channels = series.shape
+        horizon = self.target.shape[0]
+        inputs = {value.name: keras.Input(value.shape, name=value.name, dtype=value.dtype) for value in spec.inputs}
+        x = rows = standardize(series, inputs[series.name])  # (batch, window, channels)
+        if self.subtract_last:
+            last = keras.layers.Cropping1D((window - 1, 0), dtype="float32")(rows)  # (batch, 1, channels)
+            x = keras.layers.Subtract(dtype="float32")([rows, last])
+        for value in known:  # row t holds the known values of row t + horizon
+            assert isinstance(value, Series)
+            later = standardize(value, inputs[value.name], name=f"{PREPROCESSING}_{value.name}")
+            later = keras.layers.ZeroPadding1D((window - horizon, 0), dtype="float32")(later)  # (batch, window, k)
+            x = keras.layers.Concatenate(dtype="float32")([x, later])
+        forecast = network(x)
+        if by_channel and places != list(range(channels)):
+            forecast = _take(forecast, places)
+        if tuple(forecast.shape[1:]) != self.target.shape:
+            forecast = keras.layers.Reshape(self.target.shape, dtype="float32")(forecast)
+        if self.subtract_last and self.is_several:
+            start = last if places == list(range(channels)) else _take(last, places)
+            forecast = keras.layers.Add(dtype="float32")([forecast, start])  # (batch, horizon, columns)
+        elif self.subtract_last:
+            forecast = keras.layers.Add(dtype="float32")([forecast, last[:, :, places[0]]])  # (batch, horizon)
+        model_inputs = inputs if known else inputs[series.name]
+        return keras.Model(model_inputs, forecast, name=network.name)
 
     def model_sizes(self, spec: DatasetSpec) -> dict[str, Any]:
-        window, channels = spec.inputs[0].shape
-        (horizon,) = self.target.shape
+        series, *known = spec.inputs
+        window, channels = series.shape
+        horizon = self.target.shape[0]
+        channels += sum(value.shape[-1] for value in known)
         return {
             "input_shape": (window, channels),
-            "num_outputs": horizon,
+            "num_outputs": math.prod(self.target.shape),
             "sequence_length": window,
             "channels": channels,
             "horizon": horizon,
         }
+
+    def model_signature(self, spec: DatasetSpec) -> dict[str, Shapes]:
+        sizes = self.model_sizes(spec)
+        by_channel = (sizes["horizon"], sizes["channels"])
+        return {"": Shapes(sizes["input_shape"], (sizes["num_outputs"],), by_channel)}
 
     def loss(self):
         import keras
@@ -107,56 +160,134 @@ class Forecasting(Regression):
 
     def compare(self, targets: Arrays, outputs: Arrays) -> Evaluation:
         """Score forecasts; windows that overlap in time form one unit."""
-        forecast, future = outputs["forecast"].astype(np.float64), targets["future"]
-        naive = naive_forecasts(targets)
-        errors = np.abs(forecast - future).mean(axis=1)
-        mae = float(np.abs(forecast - future).mean())
-        scores = {"mae": mae, "rmse": float(np.sqrt(np.square(forecast - future).mean()))}
-        mean_square = mean_of(np.square(forecast - future).mean(axis=1))
-        score_of: dict[str, ScoreOf] = {"mae": mean_of(errors), "rmse": lambda weights: np.sqrt(mean_square(weights))}
-        for name, naive_forecast in naive.items():
-            all_errors = np.abs(naive_forecast.astype(np.float64) - future)
-            naive_errors, error = all_errors.mean(axis=1), float(all_errors.mean())
-            if error > 0:  # no forecast is better than a naive error of 0
+        future = targets["future"]
+        errors = self._errors(outputs["forecast"], future)
+        scores: dict[str, float] = {}
+        score_of: dict[str, ScoreOf] = {}
+
+        def add(name: str, by_window: np.ndarray, *, root: bool = False) -> None:
+            mean = mean_of(by_window)
+            scores[name] = float(np.sqrt(by_window.mean()) if root else by_window.mean())
+            score_of[name] = (lambda weights: np.sqrt(mean(weights))) if root else mean
+
+        first = errors.scaled_absolute if self.is_several else errors.absolute
+        if self.is_several:
+            add("scaled_mae", errors.scaled_absolute)
+            add("scaled_mse", errors.scaled_square)
+        else:
+            add("mae", errors.absolute)
+            add("rmse", errors.square, root=True)
+        by_step = {"network": errors.by_step}
+        by_column = {"network": errors.by_column}
+        for name, naive_forecast in naive_forecasts(targets).items():
+            naive = self._errors(naive_forecast, future)
+            naive_first = naive.scaled_absolute if self.is_several else naive.absolute
+            by_step[name], by_column[name] = naive.by_step, naive.by_column
+            if naive_first.mean() > 0:  # no forecast is better than a naive error of 0
                 score = "skill" if name == "last" else f"skill_{name}"
-                scores[score] = 1 - mae / error
-                score_of[score] = _skill(errors, naive_errors)
-        by_step = {name: self._by_step(array, future) for name, array in {"network": forecast, **naive}.items()}
+                scores[score] = float(1 - first.mean() / naive_first.mean())
+                score_of[score] = _skill(first, naive_first)
+        if not self.is_several:
+            add("scaled_mse", errors.scaled_square)
+            add("scaled_mae", errors.scaled_absolute)
+        details: dict[str, Any] = {self._unit("by_step"): {name: steps.tolist() for name, steps in by_step.items()}}
+        if self.is_several:
+            details["mae_by_column"] = {
+                name: dict(zip(self.names, columns.tolist(), strict=True)) for name, columns in by_column.items()
+            }
         return Evaluation(
             scores,
             targets,
             outputs,
-            {"mae_by_step": by_step},
-            errors=errors,
+            details,
+            errors=first,
             units=np.arange(len(future)) // (self.inputs[0].shape[0] + future.shape[1]),
-            captions=tuple(f"mae {error:.3g}" for error in errors),
+            captions=tuple(f"{self._unit()} {error:.3g}" for error in first),
             score_of=score_of,
+        )
+
+    def _unit(self, by: str = "") -> str:
+        """Return the name of the first score, or of its values by step."""
+        return "_".join(filter(None, ["scaled_mae" if self.is_several else "mae", by]))
+
+    def _errors(self, forecast: np.ndarray, future: np.ndarray) -> _Errors:
+        """Return the errors of forecasts (n, horizon[, columns])."""
+        error = np.abs(forecast.astype(np.float64) - future)
+        std = np.array(self.target.std if self.is_several else (self.target.std or (1.0,))[0], np.float64)
+        rest = tuple(range(1, error.ndim))
+        scaled = error / std
+        step_error = scaled if self.is_several else error
+        return _Errors(
+            absolute=error.mean(axis=rest),
+            square=np.square(error).mean(axis=rest),
+            scaled_absolute=scaled.mean(axis=rest),
+            scaled_square=np.square(scaled).mean(axis=rest),
+            by_step=step_error.mean(axis=(0, *rest[1:])),
+            by_column=error.mean(axis=(0, 1), keepdims=not self.is_several).reshape(-1),
         )
 
     def baselines(self, train: Source, targets: Arrays) -> dict[str, Arrays]:
         names = {"last": "last value", "seasonal": "last season"}
         return {names[name]: {self.presented: forecast} for name, forecast in naive_forecasts(targets).items()}
 
-    @staticmethod
-    def _by_step(forecast: np.ndarray, future: np.ndarray) -> list[float]:
-        """Return the mean absolute error of each step ahead."""
-        return np.abs(forecast - future).mean(axis=0).tolist()
-
     def format(self, outputs: Arrays) -> list[dict[str, Any]]:
-        return [{"forecast": row.tolist()} for row in outputs["forecast"]]
+        if not self.is_several:
+            return [{"forecast": row.tolist()} for row in outputs["forecast"]]
+        return [{"forecast": dict(zip(self.names, columns.T.tolist(), strict=True))} for columns in outputs["forecast"]]
 
     def figures(self, evaluation: Evaluation):
-        from dltemplates.figures.series import forecast_figure, steps_figure
+        from dltemplates.figures.series import columns_figure, forecast_figure, misses_figure, steps_figure
 
-        column = next((column.name for column in columns_of(self.target)), "value")
         targets, times = evaluation.targets, evaluation.targets["time"]
         if self.is_dated:  # in days
             times = EPOCH + np.rint(times * SECONDS_PER_DAY).astype("timedelta64[s]")
-        by_step = {name: np.array(errors) for name, errors in evaluation.details["mae_by_step"].items()}
-        return {
-            "forecast": forecast_figure(times, targets["future"], evaluation.outputs["forecast"], name=column),
-            "error_by_step": steps_figure(by_step, name=column),
+        shape = (*targets["future"].shape[:2], len(self.names))
+        future, forecast = targets["future"].reshape(shape), evaluation.outputs["forecast"].reshape(shape)
+        past = targets["past"].reshape(len(future), -1, len(self.names))
+        errors = np.abs(forecast - future).mean(axis=(1, 2)) if evaluation.errors is None else evaluation.errors
+        by_step = {name: np.array(steps) for name, steps in evaluation.details[self._unit("by_step")].items()}
+        unit = "standardized values" if self.is_several else self.names[0]
+        figures = {
+            "forecast": forecast_figure(times, future[..., 0], forecast[..., 0], name=self.names[0]),
+            "misses": misses_figure(past, future, forecast, errors, names=self.names),
+            "error_by_step": steps_figure(by_step, name=unit),
         }
+        if self.is_several:
+            by_column = {
+                name: np.array(list(columns.values())) / np.array(self.target.std)
+                for name, columns in evaluation.details["mae_by_column"].items()
+            }
+            figures["error_by_column"] = columns_figure(by_column, names=self.names)
+        return figures
+
+
+@dataclass(frozen=True)
+class _Errors:
+    """Errors of forecasts.
+
+    Attributes:
+        absolute: Mean absolute error of each window, (n,), in the unit of the column.
+        square: Mean squared error of each window, (n,), likewise.
+        scaled_absolute: Mean absolute error of each window's standardized values, (n,).
+        scaled_square: Mean squared error of each window's standardized values, (n,).
+        by_step: Mean absolute error of each step ahead, (horizon,); of several columns, of their standardized values.
+        by_column: Mean absolute error of each column in its unit, (columns,).
+    """
+
+    absolute: np.ndarray
+    square: np.ndarray
+    scaled_absolute: np.ndarray
+    scaled_square: np.ndarray
+    by_step: np.ndarray
+    by_column: np.ndarray
+
+
+def _take(rows: Any, places: Sequence[int]) -> Any:
+    """Return some channels of a Keras tensor (batch, rows, channels)."""
+    import keras
+
+    channels = [rows[:, :, place : place + 1] for place in places]
+    return keras.layers.Concatenate(dtype="float32")(channels) if len(channels) > 1 else channels[0]
 
 
 def _skill(errors: np.ndarray, naive_errors: np.ndarray) -> ScoreOf:
@@ -173,11 +304,11 @@ def naive_forecasts(targets: Arrays) -> dict[str, np.ndarray]:
     """Return the forecasts that need no network.
 
     Args:
-        targets: `future` (n, horizon), and `past` (n, period), the values before it.
+        targets: `future` (n, horizon[, columns]), and `past` (n, period[, columns]), the values before it.
 
     Returns:
-        Each (n, horizon): `last` repeats the last value; `seasonal`, for a season longer than one row, repeats the
-        last season.
+        Each (n, horizon[, columns]): `last` repeats the last value; `seasonal`, for a season longer than one row,
+        repeats the last season.
     """
     past, horizon = targets["past"], targets["future"].shape[1]
     period = past.shape[1]

@@ -18,10 +18,12 @@ class Shapes(NamedTuple):
     Attributes:
         input_shape: The shape of its input.
         output_shape: The shape of its output; for several outputs, the shape of each by name.
+        other_output_shape: Another shape that its output may have.
     """
 
-    input_shape: tuple[int, ...] | None = None
-    output_shape: tuple[int, ...] | dict[str, tuple[int, ...]] | None = None
+    input_shape: tuple[int | None, ...] | None = None
+    output_shape: tuple[int | None, ...] | dict[str, tuple[int, ...]] | None = None
+    other_output_shape: tuple[int | None, ...] | None = None
 
 
 def vector_output(sizes: dict[str, Any]) -> dict[str, Shapes]:
@@ -51,8 +53,10 @@ def check_network(network: keras.Model, task: Task, spec: DatasetSpec) -> None:
         if layer is None:
             _raise_mismatch(network, task, subject, "none of that name")
         actual_shapes = _shapes_of(layer, by_name=isinstance(shapes.output_shape, dict))
-        for name, required, actual in zip(("input", "output"), shapes, actual_shapes, strict=True):
-            if required is not None and actual is not None and not _shapes_match(required, actual):
+        for name, required, actual in zip(("input", "output"), shapes[:2], actual_shapes, strict=True):
+            if name == "output" and shapes.other_output_shape and _shapes_match(shapes.other_output_shape, actual):
+                continue
+            if required is not None and not _shapes_match(required, actual):
                 _raise_mismatch(network, task, f"{subject} with {name} shape {required}", f"{name} shape {actual}")
 
 
@@ -83,6 +87,8 @@ def _shape_of(tensor: Any) -> Any:
 
 
 def _shapes_match(required: Any, actual: Any) -> bool:
+    if actual is None:
+        return True
     if isinstance(required, dict):
         return isinstance(actual, dict) and all(
             name in actual and _shapes_match(shape, actual[name]) for name, shape in required.items()

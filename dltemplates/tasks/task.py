@@ -38,6 +38,7 @@ class Task(ABC):
         name: Its name in the catalog.
         kind: The kind of its target.
         input_kinds: The kinds of input that it accepts. Each example has one input; `()` accepts any inputs.
+        max_inputs: The most inputs of these kinds in an example.
         target_kinds: The kinds of the targets that the data must have; `()` for any, None for one target of `kind`.
         needs_target: Whether the data must have a target. If False, the user's data may have none.
         direction: Whether a larger (`max`) or smaller (`min`) score is better.
@@ -52,6 +53,7 @@ class Task(ABC):
     name: ClassVar[str]
     kind: ClassVar[str]
     input_kinds: ClassVar[tuple[str, ...]] = ()
+    max_inputs: ClassVar[int] = 1
     target_kinds: ClassVar[tuple[str, ...] | None] = None
     needs_target: ClassVar[bool] = True
     direction: ClassVar[Literal["max", "min"]] = "max"

@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from dltemplates.datasets.images.files import file_sources
+from dltemplates.datasets.series.sequences import unequal_lengths
 from dltemplates.datasets.source import Dataset
 from dltemplates.devices.facts import visible_gpus
 from dltemplates.features import ClassId, Image, Number
@@ -24,6 +25,7 @@ from dltemplates.runs import Run
 from dltemplates.settings import NO_DATASET
 from dltemplates.tasks.load_for import load_for
 from dltemplates.tasks.model_signature import check_network
+from dltemplates.tasks.padding import check_padding, have_padding
 from dltemplates.tasks.stage_plan import StagePlan, check_transfer
 from dltemplates.tasks.task import Task
 from dltemplates.template import Template
@@ -177,6 +179,8 @@ def prepare(
     pretrained = load_pretrained(template.model, network)
     center = pretrained.center if pretrained else None
     definition = task.assemble(network, dataset.spec, center=center)
+    if have_padding(dataset.spec):
+        check_padding(definition, dataset.spec)
     fresh = take_weights(network, pretrained) if pretrained else []
     class_weights = _class_weights(template, dataset)
     data = TrainingData(dataset, task, settings.augment, class_weights, distribution.shard)
@@ -223,7 +227,8 @@ def _stage(
         settings = settings.model_copy(update={"learning_rate": rate})
     if plan.environment is None:
         examples = len(data.dataset.split("train"))
-        order = make_order(template, examples, labeled_examples(template, examples) if plan.only_labeled else None)
+        only = labeled_examples(template, examples) if plan.only_labeled else None
+        order = make_order(template, data.dataset, only)
         steps_per_epoch = order.steps_per_epoch
     else:
         steps_per_epoch = plan.steps_per_epoch
@@ -301,7 +306,15 @@ def _policy(precision: Precision) -> Iterator[None]:
 
 
 def _network(template: Template, task: Task, dataset: Dataset) -> keras.Model:
-    network = build_network(template.model.name, task.model_sizes(dataset.spec), template.model.options)
+    sizes = task.model_sizes(dataset.spec)
+    try:
+        network = build_network(template.model.name, sizes, template.model.options)
+    except ValueError:
+        if have_padding(dataset.spec):
+            shape = dataset.spec.inputs[0].shape
+            build_network(template.model.name, sizes | {"input_shape": shape}, template.model.options)
+            raise ValueError(unequal_lengths(f"Model `{template.model.name}`", dataset.spec)) from None
+        raise
     check_network(network, task, dataset.spec)
     return network
 

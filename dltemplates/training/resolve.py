@@ -1,4 +1,4 @@
-"""Values of a template that follow from its data and its network: target, season, and usual learning rate."""
+"""Values of a template that follow from its data and its network: targets, season, and usual learning rate."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import keras
 
 from dltemplates.compat import flatten_layers
 from dltemplates.datasets.source import Dataset
-from dltemplates.datasets.spec import target_column
+from dltemplates.datasets.spec import target_columns
 from dltemplates.features import History
+from dltemplates.settings import ALL_COLUMNS
 from dltemplates.template import Template
 from dltemplates.train_settings import SGD, Constant, Cosine, Schedule, Step, TrainSettings, rate_of
 
@@ -18,24 +19,24 @@ NORMALIZED_SGD_RATE = 0.1  # of sgd without momentum, in a network with batch no
 
 
 def resolve(template: Template, dataset: Dataset, network: keras.Model) -> Template:
-    """Return the template with the column to predict, the season and the learning rate, where it leaves them open."""
+    """Return the template with the columns to predict, the season and the learning rate, where it leaves them open."""
     season = next((value.shape[0] for value in dataset.spec.targets if isinstance(value, History)), None)
-    return _filled(template, target_column(dataset.spec), season, usual_rate(template.train, network))
+    return _filled(template, target_columns(dataset.spec), season, usual_rate(template.train, network))
 
 
 def filled_from(template: Template, resolved: Template) -> Template:
     """Return the template with the values of a run's own, where it leaves them open."""
     season = resolved.dataset.of_series().season_length
-    return _filled(template, resolved.dataset.target, season, rate_of(resolved.train.learning_rate))
+    return _filled(template, resolved.dataset.targets, season, rate_of(resolved.train.learning_rate))
 
 
-def _filled(template: Template, target: str | None, season: int | None, rate: float | None) -> Template:
+def _filled(template: Template, targets: tuple[str, ...], season: int | None, rate: float | None) -> Template:
     dataset, train = template.dataset, template.train
     if dataset.series is not None and dataset.series.season_length is None and season is not None:
         series = dataset.series.model_copy(update={"season_length": season})
         dataset = dataset.model_copy(update={"series": series})
-    if dataset.target is None and target is not None:
-        dataset = dataset.model_copy(update={"target": target})
+    if dataset.target in (None, ALL_COLUMNS) and targets:
+        dataset = dataset.model_copy(update={"target": targets if len(targets) > 1 else targets[0]})
     if rate_of(train.learning_rate) is None and rate is not None:
         train = train.model_copy(update={"learning_rate": _with_rate(train.learning_rate, rate)})
     return template.model_copy(update={"dataset": dataset, "train": train})

@@ -13,6 +13,8 @@ import numpy as np
 
 from dltemplates.compat import schedule_of
 from dltemplates.datasets.pipeline import TrainingOrder
+from dltemplates.datasets.source import Dataset, column
+from dltemplates.features import Length
 from dltemplates.template import Template
 from dltemplates.training.algorithms.algorithm import Algorithm
 from dltemplates.training.data import TrainingData
@@ -275,15 +277,19 @@ def chain_stages(stages: list[Stage]) -> tuple[Stage, ...]:
     return tuple(stages)
 
 
-def make_order(template: Template, examples: int, only: np.ndarray | None = None) -> TrainingOrder:
+def make_order(template: Template, dataset: Dataset, only: np.ndarray | None = None) -> TrainingOrder:
     """Return the order of the training examples in a stage.
 
     Args:
         template: The template.
-        examples: Number of training examples; at least one batch, as `with_fitting_batch` ensures.
+        dataset: The data; its training split has at least one batch, as `with_fitting_batch` ensures.
         only: Indices of the examples to use; None for all.
     """
-    return TrainingOrder(examples if only is None else len(only), template.train.batch_size, template.seed, only)
+    train = dataset.split("train")
+    length = next((value.name for value in dataset.spec.inputs if isinstance(value, Length)), None)
+    lengths = None if length is None else column(train, length)
+    examples = len(train) if only is None else len(only)
+    return TrainingOrder(examples, template.train.batch_size, template.seed, only, lengths)
 
 
 def labeled_examples(template: Template, examples: int) -> np.ndarray | None:

@@ -19,12 +19,15 @@ from dltemplates.tasks.assemble import auxiliary_of, logits_of, without_auxiliar
 from dltemplates.training.importing.pretrained import take_weights
 from models.register import REGISTER, models, row_of
 
-SIZES = {"input_shape", "num_outputs"}  # the sizes that tasks and data provide
+SIZES = {"input_shape", "num_outputs", "horizon"}  # the sizes that tasks and data provide
 SOURCES = sorted(Path(dltemplates.models.__path__[0]).rglob("*.py"))
 
 
 built = models(lambda row: row.sizes)
-classifiers = models(lambda row: row.sizes and "num_outputs" in row.sizes and row.output_shape is None)
+classifiers = models(
+    lambda row: row.sizes and "num_outputs" in row.sizes and row.output_shape is None,
+    slow=lambda row: row.slow or (row.min_size and not row.fast),  # large networks take seconds
+)
 builders = pytest.mark.parametrize("name", catalog.MODELS)
 
 
@@ -156,8 +159,8 @@ def test_logits_are_float32_under_mixed_precision(name):
 @built
 def test_definition_and_weights_bring_it_back(name, tmp_path):
     network = build(name)
-    for weight in network.weights:  # with moving averages, and no bias at zero
-        weight.assign(weight + keras.random.uniform(weight.shape, 0.0, 0.1))
+    random = np.random.default_rng(0)  # with moving averages, and no bias at zero
+    network.set_weights([weight + random.uniform(0.0, 0.1, weight.shape) for weight in network.get_weights()])
     network.save_weights(tmp_path / "model.weights.h5")
     again = keras.models.model_from_json(network.to_json())
     x = examples(network)

@@ -29,6 +29,7 @@ from dltemplates.training.recording.progress import Silent
 from dltemplates.training.train import train
 
 WINDOW, HORIZON, PERIOD = 12, 4, 12
+SCORES = ["mae", "rmse", "skill", "skill_seasonal", "scaled_mse", "scaled_mae"]
 
 
 def series(rows=400):
@@ -97,7 +98,10 @@ def test_scores_match_their_definitions(task):
     assert scores["rmse"] == pytest.approx(np.sqrt((0 + 1 + 4 + 0) / 4))
     assert scores["skill"] == pytest.approx(1 - 0.75 / ((1 + 2 + 1 + 0) / 4))
     assert scores["skill_seasonal"] == pytest.approx(1 - 0.75 / ((8 + 2 + 5 + 0) / 4))
-    assert list(scores) == ["mae", "rmse", "skill", "skill_seasonal"]
+    std = task.target.std[0]
+    assert scores["scaled_mae"] == pytest.approx(0.75 / std)
+    assert scores["scaled_mse"] == pytest.approx((0 + 1 + 4 + 0) / 4 / std**2)
+    assert list(scores) == SCORES
 
 
 def test_skill_is_0_for_a_naive_forecast_and_1_for_the_truth(task, split):
@@ -111,12 +115,16 @@ def test_skill_is_0_for_a_naive_forecast_and_1_for_the_truth(task, split):
         "rmse": 0,
         "skill": 1,
         "skill_seasonal": 1,
+        "scaled_mse": 0,
+        "scaled_mae": 0,
     }
 
 
 def test_there_is_no_skill_if_the_naive_error_is_0(task):
     targets = {"future": np.ones((3, 2)), "past": np.ones((3, 1))}
-    assert list(task.compare(targets, {"forecast": np.zeros((3, 2))}).scores) == ["mae", "rmse"]
+    assert list(task.compare(targets, {"forecast": np.zeros((3, 2))}).scores) == [
+        "mae", "rmse", "scaled_mse", "scaled_mae",
+    ]  # fmt: skip
 
 
 def test_details_hold_the_error_of_each_step(task, split):
@@ -231,7 +239,7 @@ def test_forecasts_are_drawn_at_their_time(split):
 
 def test_the_time_axis_shows_dates(task, split):
     figures = task.figures(task.compare(split, {"forecast": split["future"]}))
-    assert list(figures) == ["forecast", "error_by_step"]
+    assert list(figures) == ["forecast", "misses", "error_by_step"]
     first = lines(figures["forecast"].axes[0])["truth"][0, 0]
     assert first == split["time"][0]  # matplotlib counts days since 1970 too
     for figure in figures.values():
@@ -248,8 +256,8 @@ def test_training_learns_the_waves(run):
     record = run.record
     assert record.state == "done"
     assert record.scores["test"]["skill"] > 0.3
-    assert list(record.scores["test"]) == ["mae", "rmse", "skill", "skill_seasonal"]
-    assert {path.stem for path in run.figures_path.iterdir()} == {"curves", "forecast", "error_by_step"}
+    assert list(record.scores["test"]) == SCORES
+    assert {path.stem for path in run.figures_path.iterdir()} == {"curves", "forecast", "misses", "error_by_step"}
     assert record.macs == WINDOW * 4 * 8 * (1 + 8) + 8 * HORIZON
 
 

@@ -210,7 +210,7 @@ KILLED = """
     ("module", "name", "output"),
     [
         pytest.param("dltemplates.training.importing.import_model", "begin_run", "run", marks=pytest.mark.slow),
-        ("dltemplates.training.importing.import_model", "score_run", None),
+        pytest.param("dltemplates.training.importing.import_model", "score_run", None, marks=pytest.mark.slow),
         ("dltemplates.deploy.export._Exporter", "_finish", "run"),
     ],
 )

@@ -50,6 +50,7 @@ def test_the_template_exports_six_formats():
     assert load_template("transfer_folder").export.formats == SIX
 
 
+@pytest.mark.slow
 def test_a_few_images_give_a_good_int8_file(shapes, tmp_path, in_process):
     run = train(load_template("transfer_folder", {**SMALL, "dataset.name": shapes}), output=tmp_path / "run")
     assert run.record.scores["test"]["accuracy"] > 0.8

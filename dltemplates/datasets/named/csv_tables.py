@@ -36,7 +36,7 @@ def adult(settings: DatasetSettings) -> Dataset:
         frames[split] = table
     table_settings = settings.of_table()
     table = table_settings.model_copy(update={"columns": {"fnlwgt": "skip"} | table_settings.columns})
-    update = {"table": table, "target": settings.target or "income"}
+    update = {"table": table, "target": settings.table_target() or "income"}
     return frame_dataset(frames, settings.model_copy(update=update))
 
 
@@ -44,5 +44,5 @@ def california_housing(settings: DatasetSettings) -> Dataset:
     """Load California Housing: the median house value of a block in 1990, by 9 of its figures (Pace, Barry 1997)."""
     table = read_csv(locate("california_housing", HOUSING)).table
     return frame_dataset(
-        {"train": table}, settings.model_copy(update={"target": settings.target or "median_house_value"})
+        {"train": table}, settings.model_copy(update={"target": settings.table_target() or "median_house_value"})
     )

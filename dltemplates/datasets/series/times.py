@@ -34,44 +34,20 @@ def parse_dates(name: str, values: pd.Series, format: str | None) -> pd.Datetime
     return pd.DatetimeIndex(dates)
 
 
-def frequency_of(name: str, dates: pd.DatetimeIndex, expected: str | None) -> str | None:
-    """Return the time between rows, as pandas names it: `MS` for months, `D` for days, `h` for hours.
+def frequency_of(dates: pd.DatetimeIndex) -> str | None:
+    """Return the time between evenly spaced rows, as pandas names it: `MS` for months, `D` for days, `h` for hours.
 
     Args:
-        name: Name of the column.
-        dates: The dates in it.
-        expected: The required frequency; None to infer it.
+        dates: The dates, which increase.
 
     Returns:
-        The frequency; None for fewer than three rows.
-
-    Raises:
-        ValueError: If the dates do not increase, are not evenly spaced, or have another frequency than `expected`.
+        The frequency; None for fewer than three rows, and for dates that are not evenly spaced.
     """
-    steps = np.diff(dates.to_numpy())
-    if (steps <= np.timedelta64(0)).any():
-        row = int(np.argmax(steps <= np.timedelta64(0)))
-        raise ValueError(
-            f"The dates of a series must increase. Received: {dates[row + 1]} after {dates[row]} in `{name}`, row "
-            f"{row + 2}. Sort the rows, and keep one row per date."
-        )
-    if expected:
-        if not dates.equals(pd.date_range(dates[0], periods=len(dates), freq=expected).astype(dates.dtype)):
-            raise ValueError(
-                f"The dates of a series must be spaced as in training, `{expected}`. "
-                f"Received: {_oddest(dates, steps)} in `{name}`. Add the missing rows, or leave the column out."
-            )
-        return expected
     if len(dates) < 3:
         return None
     with pd.option_context("future.infer_freq_returns_offset", True):  # otherwise pandas warns, and returns a text
         frequency = pd.infer_freq(dates)
-    if frequency is None:
-        raise ValueError(
-            f"The dates of a series must be evenly spaced. Received: {_oddest(dates, steps)} in `{name}`. Add the "
-            f"missing rows, or assume evenly spaced rows: --set dataset.series.columns.{name}=skip."
-        )
-    return frequency.freqstr
+    return None if frequency is None else frequency.freqstr
 
 
 SEASONS = {  # rows, by frequency
@@ -119,8 +95,8 @@ def date_texts(dates: pd.DatetimeIndex, frequency: str) -> list[str]:
     return dates.strftime("%Y-%m" if is_months else "%Y-%m-%d").tolist()
 
 
-def _oddest(dates: pd.DatetimeIndex, steps: np.ndarray) -> str:
+def oddest_dates(dates: pd.DatetimeIndex) -> str:
     """Return the two consecutive dates whose distance differs most from the median."""
-    seconds = steps / np.timedelta64(1, "s")
-    place = int(np.argmax(np.abs(seconds - np.median(seconds)))) if len(steps) else 0
+    seconds = np.diff(dates.to_numpy()) / np.timedelta64(1, "s")
+    place = int(np.argmax(np.abs(seconds - np.median(seconds)))) if len(seconds) else 0
     return ", then ".join(map(str, dates[place : place + 2]))

@@ -57,24 +57,28 @@ class WindowSource(TimeSource):
         rows: np.ndarray,
         times: np.ndarray,
         *,
-        target: int,
+        target: int | tuple[int, ...],
         window_sizes: tuple[int, int, int],
         is_dated: bool = False,
+        known: np.ndarray | None = None,
     ):
         """Store a series.
 
         Args:
             rows: The series, float32 (rows, channels).
             times: Time of each row, float64 (rows,).
-            target: The channel to forecast.
+            target: The channel to forecast, or several.
             window_sizes: Rows of the window (a forecast's input), of the horizon (its target), and of a season (as many
                 of the target's last values come with each window).
             is_dated: Whether times are in days.
+            known: The inputs of each row that are known in advance, float32 (rows, k); None for none.
         """
         self.rows = rows
         self.times = times
         self.place = target
-        self.target = rows[:, target]
+        is_every_channel = target == tuple(range(rows.shape[1]))  # without a copy
+        self.target = rows if is_every_channel else rows[:, target]  # (rows[, targets])
+        self.known = known
         self.window, self.horizon, self.period = window_sizes
         self.is_dated = is_dated
         self.reach = max(self.window, self.period)  # rows before the first forecast
@@ -87,11 +91,13 @@ class WindowSource(TimeSource):
         """Read the windows at `indices` (n,).
 
         Returns:
-            `series` (n, window, channels), the rows before a forecast; `future` (n, horizon) and `past` (n, period),
-            the target's values after and before the start of the forecast; `time` (n,), the time of its first row.
+            `series` (n, window, channels), the rows before a forecast; `known` (n, horizon, k), the known inputs of
+            its own rows, if there are some; `future` (n, horizon[, targets]) and `past` (n, period[, targets]), the
+            targets' values after and before the start of the forecast; `time` (n,), the time of its first row.
         """
         first = np.asarray(indices) + self.reach
-        return {
+        known = {} if self.known is None else {"known": self.known[window_indices(first, self.horizon)]}
+        return known | {
             "series": self.rows[window_indices(first - self.window, self.window)],
             "future": self.target[window_indices(first, self.horizon)],
             "past": self.target[window_indices(first - self.period, self.period)],
@@ -105,7 +111,10 @@ class WindowSource(TimeSource):
     def cut(self, split: str, start: int, stop: int) -> Source:
         rows, times = self.rows[start:stop], self.times[start:stop]
         window_sizes = (self.window, self.horizon, self.period)
-        return WindowSource(rows, times, target=self.place, window_sizes=window_sizes, is_dated=self.is_dated)
+        known = None if self.known is None else self.known[start:stop]
+        return WindowSource(
+            rows, times, target=self.place, window_sizes=window_sizes, is_dated=self.is_dated, known=known
+        )
 
     def raise_too_short(self, split: str, received: str) -> NoReturn:
         more = f"; or raise dataset.{split}" if split != "train" else ""
@@ -149,9 +158,9 @@ class LabeledWindowSource(TimeSource):
         return len(self.starts)
 
     def read(self, indices: np.ndarray) -> dict[str, np.ndarray]:
-        """Read the windows at `indices` (n,): `features` (n, window) and `label` (n,)."""
+        """Read the windows at `indices` (n,): `series` (n, window, 1) and `label` (n,)."""
         places = window_indices(self.starts[indices], self.need)
-        return {"features": self.series[places], "label": self.labels[places[:, -1]]}
+        return {"series": self.series[places][..., None], "label": self.labels[places[:, -1]]}
 
     @property
     def raw_rows(self) -> tuple[np.ndarray, ...]:

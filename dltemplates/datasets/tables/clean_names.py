@@ -64,15 +64,18 @@ def spelled_as(names: Iterable[str], settings: DatasetSettings) -> DatasetSettin
     """Return the settings of a table or series with its spelling of the columns' names."""
     names = list(names)
     kinds = settings.of_table().columns, settings.of_series().columns
-    spellings = same_as(names, [settings.target or "", *kinds[0], *kinds[1]])
+    spellings = same_as(names, [*settings.targets, *settings.of_series().known, *kinds[0], *kinds[1]])
     if not spellings:
         return settings
     table, series = ({spellings.get(name, name): kind for name, kind in columns.items()} for columns in kinds)
-    update: dict[str, Any] = {"target": spellings.get(settings.target or "", settings.target)}
+    targets = tuple(spellings.get(name, name) for name in settings.targets)
+    update: dict[str, Any] = {"target": targets if len(targets) > 1 else next(iter(targets), None)}
     if settings.table:
         update["table"] = settings.table.model_copy(update={"columns": table})
     if settings.series:
-        update["series"] = settings.series.model_copy(update={"columns": series})
+        update["series"] = settings.series.model_copy(
+            update={"columns": series, "known": tuple(spellings.get(name, name) for name in settings.series.known)}
+        )
     return settings.model_copy(update=update)
 
 

@@ -93,7 +93,7 @@ def frame_dataset(
             raise ValueError(f"Every split must have the same columns. Received: no {', '.join(missing)} in {split}.")
     if not learned:
         _check_columns(first, settings)
-    if target is None and settings.target and (reference is None or settings.target in first):
+    if target is None and settings.table_target() and (reference is None or settings.target in first):
         target = target_name(first, settings, reference)
     columns = learned
     warnings: list[str | None] = []

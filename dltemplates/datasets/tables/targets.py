@@ -46,7 +46,7 @@ def target_name(table: pd.DataFrame, settings: DatasetSettings, reference: IOSpe
     if known not in (None, *others) or (learned and not others):
         missing = f"no column `{known}`" if known else "only input columns"
         raise ValueError(f"A table must have the target. Received: {missing}. {there_are} Add it.")
-    name = known or settings.target or (others[-1] if learned else usual_target(others, data="table"))
+    name = known or settings.table_target() or (others[-1] if learned else usual_target(others, data="table"))
     if name not in table:
         raise ValueError(f"`dataset.target` must be a column. Received: {name}. {there_are}")
     return name

@@ -49,7 +49,7 @@ def make_estimator(name: str, kinds: list[int], *, is_class: bool, is_scaled: bo
 
 
 def predict(name: str, rows: dict[str, np.ndarray], job: dict[str, Any]) -> np.ndarray:
-    """Fit an estimator, and return its predictions for the test rows: probabilities (n, classes), or numbers (n, k)."""
+    """Fit an estimator, and return its test predictions: probabilities (n, classes), or numbers (n, ...)."""
     kinds, num_classes = job["kinds"], job["num_classes"]
     options = {"is_class": bool(num_classes), "is_scaled": job["is_scaled"]}
     train, target, test = rows["train"], rows["target"], rows["test"]
@@ -58,6 +58,12 @@ def predict(name: str, rows: dict[str, np.ndarray], job: dict[str, Any]) -> np.n
         probabilities = np.zeros((len(test), num_classes), np.float32)
         probabilities[:, estimator.classes_] = estimator.predict_proba(test)
         return probabilities
+    if job["by_target"]:  # (n, horizon, columns): each column from its own inputs
+        columns = []
+        for place, own in enumerate(job["by_target"]):
+            estimator = make_estimator(name, [kinds[column] for column in own], **options)
+            columns.append(estimator.fit(train[:, own], target[..., place]).predict(test[:, own]))
+        return np.stack([column.reshape(len(test), -1) for column in columns], axis=-1)
     if name == "boosting":  # it predicts one number
         columns = [make_estimator(name, kinds, **options).fit(train, y).predict(test) for y in target.T]
         return np.stack(columns, axis=1)

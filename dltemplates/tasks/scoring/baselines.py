@@ -6,6 +6,7 @@ A network that is not better than they are is not worth its training.
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from pydantic import BaseModel, ConfigDict
 from dltemplates.compat import search_path, start_process
 from dltemplates.datasets.source import Arrays, Dataset, Source, batches_of, column, take
 from dltemplates.datasets.spec import DatasetSpec
-from dltemplates.features import Category, ClassId, Feature, Image, Number, Series, classes_of, columns_of
+from dltemplates.features import Category, ClassId, Feature, Horizon, Image, Number, Series, classes_of, columns_of
 from dltemplates.tasks.scoring.intervals import ScoreInterval, score_intervals
 
 if TYPE_CHECKING:
@@ -176,6 +177,7 @@ def _write_job(
         "names": list(names),
         "kinds": kinds,
         "num_classes": len(classes_of(target)) if is_class else 0,
+        "by_target": _by_target(spec, task),
         "is_scaled": any(isinstance(value, Image) for value in spec.inputs),
     }
     try:
@@ -222,9 +224,23 @@ def _kinds(value: Feature, task: Task) -> list[int]:
 
 
 def _channels(value: Series, task: Task) -> list[int]:
-    """Return the channels of a series for a baseline: for a forecast only the one to forecast, an autoregression."""
+    """Return the channels of a series for a baseline: for a forecast only those to forecast, an autoregression."""
     names, wanted = [column.name for column in columns_of(value)], [column.name for column in columns_of(task.target)]
-    return [place for place, name in enumerate(names) if name in wanted] or list(range(value.shape[1]))
+    return [names.index(name) for name in wanted if name in names] or list(range(value.shape[1]))
+
+
+def _by_target(spec: DatasetSpec, task: Task) -> list[list[int]] | None:
+    """Return for each of several forecast columns its own inputs among the columns; None for another target.
+
+    Each is forecast from its own past and from known values, since a joint fit would have more weights than rows.
+    """
+    if not (isinstance(task.target, Horizon) and len(task.target.shape) > 1):
+        return None
+    series, *known = spec.inputs
+    count = task.target.shape[1]
+    window = series.shape[0] * count  # numbers of the window, ordered (rows, columns)
+    width = window + sum(math.prod(value.shape) for value in known)
+    return [[*range(place, window, count), *range(window, width)] for place in range(count)]
 
 
 def thumbnails(images: np.ndarray) -> np.ndarray:

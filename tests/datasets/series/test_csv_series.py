@@ -9,6 +9,7 @@ import pytest
 
 from conftest import load_data
 from dltemplates.datasets.series.csv_series import SUNSPOTS, next_window, series_dataset
+from dltemplates.datasets.series.regular import frequency_with_gaps
 from dltemplates.datasets.series.times import date_texts, following, frequency_of, season_of, times_of
 from dltemplates.datasets.series.windows import WindowSource
 from dltemplates.datasets.source import SPLITS
@@ -177,7 +178,7 @@ def test_a_channel_that_float32_cannot_tell_apart_is_centred(load, file):
     again = load(table(heat=level), settings(), reference=dataset.spec)
     assert again.spec.fingerprint == dataset.spec.fingerprint
     np.testing.assert_array_equal(everything(again, "test")["series"], everything(dataset, "test")["series"])
-    window, _ = next_window(file(table(heat=level)), dataset.spec, 3)
+    window = next_window(file(table(heat=level)), dataset.spec, 3).window
     np.testing.assert_array_equal(window[0, :, 0], np.float32(level[-6:] - heat.offset))
 
 
@@ -232,8 +233,9 @@ def test_times_are_days_or_row_numbers(load):
 )
 def test_regular_dates_are_recognized_and_continued(frequency, start, text):
     dates = pd.date_range(start, periods=12, freq=frequency)
-    assert frequency_of("date", dates, None) == frequency
-    assert frequency_of("date", dates[:2], frequency) == frequency
+    assert frequency_of(dates) == frequency
+    assert frequency_of(dates[:2]) is None
+    assert frequency_with_gaps(dates.delete([5, 6])) == frequency
     assert date_texts(following(dates[2], frequency, 1), frequency)[0].startswith(text)
 
 
@@ -245,7 +247,7 @@ def test_date_columns_are_recognized():
     for values in (["1749", "1750"], ["01/02/2024"], [1749, 1750], [None, None]):
         assert not is_dates(pd.Series(values), MONTH)
     np.testing.assert_array_equal(times_of(pd.DatetimeIndex(["1970-01-02 12:00"]), 1), [1.5])
-    assert frequency_of("date", pd.DatetimeIndex(["1970-01-02"]), None) is None
+    assert frequency_of(pd.DatetimeIndex(["1970-01-02"])) is None
 
 
 @pytest.mark.data
@@ -264,7 +266,7 @@ def test_the_sunspots_file_is_complete(data_folder):
 def test_missing_days_in_real_data_are_found(data_folder):
     """The last days of the leap years 1984 and 1988 are not in the file."""
     name = str(data_folder / "series" / "daily-min-temperatures.csv")
-    with pytest.raises(ValueError, match="Received: 1984-12-30 00:00:00, then 1985-01-01"):
+    with pytest.raises(ValueError, match="Received: 2 missing dates in `Date`, one row each `D`, the first 1984-12-31"):
         load_data(settings(name=name, target=None))
     assert load_data(settings(name=name, target=None, columns={"Date": "skip"})).spec.targets[2].frequency is None
 
@@ -294,12 +296,11 @@ def test_a_date_column_may_have_another_format(load, file):
     assert spec.targets[2].frequency == "D"
     assert (spec.targets[2].columns[0].name, spec.targets[2].columns[0].format) == ("month", "%d/%m/%Y")
     other = table(month=days.strftime("%d/%m/%Y"), seen=days.strftime("%Y-%m-%d"))[["seen", "month", "heat", "sales"]]
-    _, dates = next_window(file(other), spec, 2)
-    assert dates == ["2020-03-10", "2020-03-11"]
+    assert next_window(file(other), spec, 2).dates == ["2020-03-10", "2020-03-11"]
     few = table(
         rows=6, month=pd.date_range("2020-04-01", periods=6).strftime("%d/%m/%Y")
     )  # day or month first: ambiguous by themselves
-    assert next_window(file(few), spec, 1)[1] == ["2020-04-07"]
+    assert next_window(file(few), spec, 1).dates == ["2020-04-07"]
     assert load(frame, settings()).spec.targets == spec.targets
     frame = table(month=pd.date_range("1995-01", periods=ROWS, freq="MS").strftime("%d/%m/%Y"))
     with pytest.raises(ValueError, match="one meaning. Received: '01/01/1995' .* to day_first or month_first"):
@@ -316,7 +317,7 @@ def test_numbers_of_another_form_are_read(load, file):
     spec = load(table(sales=comma), settings()).spec
     assert spec.inputs[0].mean == load(table(sales=sales), settings()).spec.inputs[0].mean
     assert spec.inputs[0].columns[1].format == "1.234,5"
-    window, _ = next_window(file(table(sales=comma)), spec, 1)
+    window = next_window(file(table(sales=comma)), spec, 1).window
     assert window[0, -1, 1] == np.float32(sales[-1])
     with pytest.raises(ValueError, match="in every row, like 1.234,5. Received: 10.5 in row 1 of `sales`"):
         next_window(file(table(sales="10.5")), spec, 1)
@@ -324,7 +325,8 @@ def test_numbers_of_another_form_are_read(load, file):
     assert re.search("'1,001' is read as 1001, but may be 1.001: say --set dataset.series.columns.sales=dec", doubt)
     points = [f"{n}.{n:03}" for n in range(1, ROWS + 1)]
     assert load(table(sales=points), settings()).spec.warnings == ()
-    (doubt,) = load(table(sales=points, heat="36,5"), settings()).spec.warnings
+    constant, doubt = load(table(sales=points, heat="36,5"), settings()).spec.warnings
+    assert "column `heat` is the same in all 60 rows" in constant
     assert re.search("'1.001' is read as 1.001, but may be 1001: say --set dataset.series.columns.sales=dec", doubt)
 
 
@@ -346,11 +348,12 @@ def test_splits_too_short_for_a_window_are_left_out(load):
 
 def test_the_forecast_continues_the_last_window(load, file):
     spec = load(table(), settings()).spec
-    window, dates = next_window(file(table(rows=7)), spec, 3)
+    found = next_window(file(table(rows=7)), spec, 3)
+    window, dates = found.window, found.dates
     np.testing.assert_array_equal(window[0, :, 1], np.arange(1, 7))
     assert (window.shape, window.dtype) == ((1, 6, 2), np.float32)
     assert dates == ["1995-08", "1995-09", "1995-10"]
-    assert next_window(file(table().drop(columns="month")), spec, 3)[1] is None
+    assert next_window(file(table().drop(columns="month")), spec, 3).dates is None
 
 
 def test_series_that_cannot_be_continued_are_refused(load, file, tmp_path):
@@ -382,9 +385,9 @@ def twice(frame):
 @pytest.mark.parametrize(
     ("change", "given", "match"),
     [
-        (gap, {}, "Received: 1997-06-01 00:00:00, then 1997-08-01 00:00:00 in `month`"),
+        (gap, {}, "Received: 1 missing date in `month`, one row each `MS`, the first 1997-07-01 00.*row 30.*fill"),
         (shuffled, {}, "Received: 1995-01-01 00:00:00 after 1995-02-01 00:00:00 in `month`, row 2"),
-        (twice, {}, "Received: 1995-01-01 00:00:00 after 1995-01-01 00:00:00 in `month`, row 2"),
+        (twice, {}, "1 repeated date in `month`, the first 1995-01-01 00:00:00 in row 2.*repeated=first or"),
         (lambda f: f.assign(sales=f.sales.mask(f.sales == 7)), {}, "Received: nothing in row 8"),
         (lambda f: f.assign(sales=f.sales.mask(f.sales < 3)), {}, "Received: nothing in row 1 of `sales`, and 2 more"),
         (lambda f: f.assign(heat=np.inf), {}, "Received: inf in row 1 of `heat`, and 59 more"),
