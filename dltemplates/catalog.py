@@ -190,6 +190,12 @@ OWN_DATA = {  # what `--data` takes besides names
         group="series",
         example="sales.csv",
     ),
+    ".ts sequences": Entry(
+        "dltemplates.datasets.series.sequence_files:sequence_files",
+        "Your sequences, each with a class or a number",
+        group="series",
+        example="gestures.ts",
+    ),
 }
 
 NEEDS = ("nothing", "your data", "download")

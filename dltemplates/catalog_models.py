@@ -39,6 +39,11 @@ def image(height: int, width: int, channels: int, num_outputs: int) -> dict[str,
     return {"input_shape": (height, width, channels), "num_outputs": num_outputs}
 
 
+def sequence(steps: int, channels: int, num_outputs: int) -> dict[str, Any]:
+    """Return the sizes of a network for sequences."""
+    return {"input_shape": (steps, channels), "num_outputs": num_outputs}
+
+
 def row(columns: int, num_outputs: int) -> dict[str, Any]:
     """Return the sizes of a network for table rows."""
     return {"input_shape": (columns,), "num_outputs": num_outputs}
@@ -48,8 +53,11 @@ MNIST_IMAGES = {"input_shape": (28, 28, 1)}  # for a network without classes
 MNIST = image(28, 28, 1, 10)
 CIFAR10 = image(32, 32, 3, 10)
 IMAGENET = image(224, 224, 3, 1000)
+SUNSPOTS = sequence(48, 1, 12)  # four years of months, and the year after them
+HEARTBEATS = sequence(140, 1, 5)  # ECG5000
+ETTH1 = {"input_shape": (336, 7), "horizon": 96}
 
-MODELS = {
+DENSE = {
     "perceptron": Entry(
         "dltemplates.models.dense.perceptron:perceptron",
         "perceptron: one neuron per output (Rosenblatt 1958)",
@@ -72,6 +80,9 @@ MODELS = {
     "dfn": Entry(
         "dltemplates.models.dense.mlp:dfn", "deep feedforward network for tables (Goodfellow 2016)", row(14, 2)
     ),
+}
+
+GENERATIVE = {
     "autoencoder": Entry(
         "dltemplates.models.generative.autoencoder:autoencoder",
         "autoencoder with dense layers (Hinton 2006)",
@@ -111,16 +122,67 @@ MODELS = {
     ),
     "rbm": Entry("dltemplates.models.generative.rbm:rbm", "restricted Boltzmann machine (Hinton 2002)", MNIST_IMAGES),
     "dbn": Entry("dltemplates.models.generative.rbm:dbn", "deep belief network of stacked RBMs (Hinton 2006)", MNIST),
+}
+
+SERIES = {
     "ltsf_linear": Entry(
         "dltemplates.models.dense.ltsf_linear:ltsf_linear",
         "LTSF-Linear: linear forecast of a series (Zeng 2023)",
-        {"input_shape": (336, 7), "num_outputs": 96},
+        sequence(336, 7, 96),
+    ),
+    "dlinear": Entry(
+        "dltemplates.models.dense.dlinear:dlinear",
+        "linear forecast of trend and season (Zeng 2023)",
+        ETTH1,
+    ),
+    "nlinear": Entry(
+        "dltemplates.models.dense.dlinear:nlinear",
+        "linear forecast of the change of a series (Zeng 2023)",
+        ETTH1,
+    ),
+    "simple_rnn": Entry(
+        "dltemplates.models.recurrent.simple_rnn:simple_rnn",
+        "plain recurrent network (Elman 1990)",
+        SUNSPOTS,
     ),
     "lstm": Entry(
         "dltemplates.models.recurrent.lstm:lstm",
         "long short-term memory for sequences (Hochreiter 1997)",
-        {"input_shape": (48, 1), "num_outputs": 12},
+        SUNSPOTS,
     ),
+    "gru": Entry(
+        "dltemplates.models.recurrent.gru:gru",
+        "gated recurrent unit, a smaller LSTM (Cho 2014)",
+        SUNSPOTS,
+    ),
+    "bilstm": Entry(
+        "dltemplates.models.recurrent.bilstm:bilstm",
+        "LSTM that reads in both directions (Graves 2005)",
+        HEARTBEATS,
+    ),
+    "conv1d": Entry(
+        "dltemplates.models.convolutional.conv1d:conv1d",
+        "convolutions along a sequence, FCN (Wang 2017)",
+        HEARTBEATS,
+    ),
+    "inception_time": Entry(
+        "dltemplates.models.convolutional.inception_time:inception_time",
+        "InceptionTime, kernels of several lengths (Fawaz 2020)",
+        HEARTBEATS,
+    ),
+    "tcn": Entry(
+        "dltemplates.models.convolutional.tcn:tcn",
+        "temporal convolutional network (Bai 2018)",
+        sequence(784, 1, 10),
+    ),
+    "patch_tst": Entry(
+        "dltemplates.models.attention.patch_tst:patch_tst",
+        "PatchTST, a Transformer for forecasts (Nie 2023)",
+        ETTH1,
+    ),
+}
+
+IMAGES = {
     "lenet5": Entry(
         "dltemplates.models.convolutional.lenet:lenet5", "LeNet-5, an early CNN for digits (LeCun 1998)", MNIST
     ),
@@ -277,3 +339,13 @@ MODELS = {
         IMAGENET,
     ),
 }
+
+MODEL_GROUPS = {
+    "Dense networks, for tables and small images": DENSE,
+    "Generators and autoencoders": GENERATIVE,
+    "Series and sequences": SERIES,
+    "Images": IMAGES,
+}
+"""The models by the titles of `dlt list models`."""
+
+MODELS = {name: entry for group in MODEL_GROUPS.values() for name, entry in group.items()}

@@ -9,6 +9,7 @@ from importlib.resources.abc import Traversable
 from typing import Any
 
 from dltemplates.catalog import DATASETS, KINDS, MODELS, NEEDS, OWN_DATA, check_name
+from dltemplates.catalog_models import SERIES
 
 LEARNS = {  # a task's words in `dlt list`; others name the data alone
     "forecasting": "future of {}",
@@ -20,6 +21,7 @@ LEARNS = {  # a task's words in `dlt list`; others name the data alone
 }
 OWN_NOUNS = {"images": "your images", "tables": "your table", "series": "your series"}
 BASES = {True: "resnet8_digits", False: "vgg16_folder"}  # templates to try another model in: on small images, or not
+SERIES_BASE = "series_forecasting"  # the same for a model of series
 MAX_SMALL = 64  # pixels
 
 
@@ -58,12 +60,13 @@ def text(name: str) -> str:
 
 
 def command_for(model: str) -> str:
-    """Return a command that trains a model: its ready template, or one for images of its size with another model."""
+    """Return a command that trains a model: its ready template, or one for such data with another model."""
     rows = overview()
     models = {name: tomllib.loads(text(name))["model"] for name in rows}
     own = [name for name, used in models.items() if model == (used if isinstance(used, str) else used["name"])]
     small = MODELS[model].sizes["input_shape"][0] <= MAX_SMALL
-    name = min(own, key=lambda name: NEEDS.index(rows[name]["needs"])) if own else BASES[small]
+    base = SERIES_BASE if model in SERIES else BASES[small]
+    name = min(own, key=lambda name: NEEDS.index(rows[name]["needs"])) if own else base
     data = " --data PATH" if rows[name]["needs"] == "your data" else ""
     return f"dlt run {name}{data}" + ("" if own else f" --set model.name={model}")
 

@@ -158,7 +158,7 @@ def predict(
             f"Images need an output folder. Received: {output}, where `{images[0].name}` is an image. Name a folder."
         )
     inputs = [inputs] if isinstance(inputs, (str, Path)) else inputs
-    is_files = not isinstance(inputs, np.ndarray) and not hasattr(inputs, "to_csv")
+    is_files = not isinstance(inputs, np.ndarray) and not hasattr(inputs, "to_csv") and not _are_arrays(inputs)
     named = list(inputs) if is_files else []
     if output is not None and (images or to_table):
         _check_output(Path(output), named, to_table=to_table)
@@ -173,6 +173,11 @@ def predict(
     if output is None or not images:
         return list(predictions)
     return [_write_images(result, images, Path(output), index) for index, result in enumerate(predictions)]
+
+
+def _are_arrays(inputs: Any) -> bool:
+    """Return whether the inputs are a list of sequences of different lengths."""
+    return isinstance(inputs, list) and bool(inputs) and all(isinstance(array, np.ndarray) for array in inputs)
 
 
 def _check_output(path: Path, inputs: list[str | Path], *, to_table: bool) -> None:

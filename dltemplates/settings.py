@@ -209,6 +209,9 @@ class SeriesSettings(CsvSettings):
             month), `yearday` and `month`, each as the sine and cosine of its angle, so that 23:00 is near 0:00.
         known: Columns whose future values are known, such as a planned price, as known inputs. To predict, their
             values stand in the rows after the last value of the others. Known inputs need `window` >= `horizon`.
+        sequences: Whether a `.csv` or `.npz` file holds many sequences, each with a class or a number. Without `id`,
+            each row of a `.csv` file is a sequence. `.ts` and `.tsv` files always hold sequences.
+        id: Column of a `.csv` file with the name of each row's sequence. The other columns are its channels.
     """
 
     window: Count | None = None
@@ -219,6 +222,23 @@ class SeriesSettings(CsvSettings):
     repeated: Repeated = "none"
     calendar: Annotated[tuple[CalendarPart, ...], BeforeValidator(as_tuple)] = ()
     known: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ()
+    sequences: StrictBool = False
+    id: Annotated[str | None, Field(examples=["recording"])] = None
+
+    @model_validator(mode="after")
+    def _check_use(self) -> SeriesSettings:
+        if self.holds_sequences and self.window is not None:
+            setting = "id" if self.id is not None else "sequences"
+            raise ValueError(
+                "A series is forecast, with `dataset.series.window`; sequences have a class or a number. Received: "
+                f"`window` and `{setting}`. Remove one."
+            )
+        return self
+
+    @property
+    def holds_sequences(self) -> bool:
+        """Whether a file holds many sequences."""
+        return self.sequences or self.id is not None
 
 
 def share_or_auto(value: Any) -> Any:

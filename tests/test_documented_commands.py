@@ -27,7 +27,10 @@ from dltemplates.template import load_template
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-SLOW = ("add_model.md", "formats.md", "long_jobs.md", "own_images.md", "own_tables.md", "training.md")
+SLOW = (
+    "add_model.md", "formats.md", "keras_models.md", "long_jobs.md", "own_images.md", "own_tables.md", "python.md",
+    "training.md",
+)  # fmt: skip
 FORMATS = ("tflite:int8", "tflite:float32")  # the first one that a template exports
 SMALL = {"train.steps": 2, "export.max_drop": 1e9}  # scores mean nothing yet
 SMALL_SIDE = 32  # pixels

@@ -65,7 +65,10 @@ LIGHT = (  # modules that list the catalog, or run, evaluate and report an expor
 )
 CONVERTERS = {
     "deploy.worker",
-    *(f"deploy.converters.{name}" for name in ("conversion_job", "graph", "onnx", "saved_model", "tflite")),
+    *(
+        f"deploy.converters.{name}"
+        for name in ("conversion_job", "graph", "onnx", "recurrent_onnx", "saved_model", "tflite")
+    ),
 }
 
 

@@ -126,7 +126,7 @@ def ours(network: str, precision: str = "float32"):
     model = keras_network(network)
     fuse(model)
     algorithm = Supervised(model, loss, metrics, keras.optimizers.Adam())
-    algorithm.begin(tf.TensorSpec(data[1].shape))
+    algorithm.build(tf.TensorSpec(data[1].shape))
     compiled = pays_to_compile(algorithm.model, 1, deterministic=True)
     loop = StepLoop(Distribution(tf.distribute.get_strategy()), algorithm.train, jit_compile=compiled)
     iterator = iter(tf.data.Dataset.from_tensors(data).repeat().prefetch(2))

@@ -59,7 +59,7 @@ def model_row(name: str) -> tuple[str, ...]:
     entry = catalog.MODELS[name]
     summary = summarize(without_auxiliary(without_weights(lambda: build_network(name, entry.sizes, {}))))
     size = "x".join(map(str, entry.sizes["input_shape"]))
-    outputs = f", {entry.sizes['num_outputs']}" if "num_outputs" in entry.sizes else ""
+    outputs = "".join(f", {entry.sizes[key]}" for key in ("num_outputs", "horizon") if key in entry.sizes)
     return f"`{name}`", entry.summary, size + outputs, f"{summary.trainable:,}", f"{summary.macs:,}"
 
 

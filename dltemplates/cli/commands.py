@@ -76,6 +76,8 @@ def list_command(kind: str, as_json: bool) -> None:
             out.show(overview(), True)
         else:
             show()
+    elif kind == "models" and not as_json:
+        listing.show_models()
     else:
         out.show({name: entry.summary for name, entry in catalog.KINDS[kind.removesuffix("s")].items()}, as_json)
 

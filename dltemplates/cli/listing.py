@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from dltemplates import catalog, catalog_templates
+from dltemplates.catalog_models import MODEL_GROUPS
 
 WIDTH = 80
 GROUPS = {"images": "Images", "tables": "Tables", "series": "Series", "generative": "Generators and autoencoders"}
@@ -29,6 +30,7 @@ NOTES = (
     "Start one: dlt run resnet8_digits",
 )
 DATASET_NOTE = "Use one with --data: dlt run transfer_folder --data photographs"
+MODEL_NOTE = "Explain one: dlt show lstm"
 
 
 def show_templates() -> None:
@@ -38,6 +40,15 @@ def show_templates() -> None:
         cells = [(name, row["learns"], row["needs"], minutes(row), score(row)) for name, row in _of(rows, names)]
         _print_table(title, TEMPLATE_COLUMNS, cells, right=(3, 4))
     click.echo("\n".join(NOTES))
+
+
+def show_models() -> None:
+    """Print the models in groups."""
+    width = max(map(len, catalog.MODELS))
+    for title, models in MODEL_GROUPS.items():
+        cells = [(name, entry.summary) for name, entry in models.items()]
+        _print_table(title, (f"{'model':{width}}", "description"), cells)
+    click.echo(MODEL_NOTE)
 
 
 def show_datasets() -> None:

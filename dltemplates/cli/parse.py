@@ -184,12 +184,13 @@ FIRST_CHOICE = {  # template to try on data of a kind
     "images": "transfer_folder",
     "tables": "table_classification",
     "series": "series_forecasting",
+    "sequences": "sequence_classification",
 }
 
 
 def template_for(kind: str, data: str, target: str = "COLUMN") -> str:
-    """Return a command for data of a kind: `images`, `tables` or `series`."""
-    column = f" --set {shlex.quote(f'dataset.target={target}')}" if kind != "images" else ""
+    """Return a command for data of a kind: `images`, `tables`, `series` or `sequences`."""
+    column = f" --set {shlex.quote(f'dataset.target={target}')}" if kind in ("tables", "series") else ""
     return f"dlt run {FIRST_CHOICE[kind]} --data {shlex.quote(data)}{column}"
 
 
@@ -219,8 +220,13 @@ def check_data_fits(name: str, data: Any, settings: Mapping[str, Any]) -> None:
     kind = _kind_of_data(Path(data)) if isinstance(data, str) and data not in catalog.DATASETS else None
     if group is None or kind is None or any(setting.startswith(OF_KIND) for setting in settings):
         return
+    is_for_sequences = "sequences" in (_dataset_of(name).get("name"), *_dataset_of(name).get("series", ()))
     is_for_images = group in ("images", "generative") and "images" in _dataset_of(name)
-    if kind == "images" and group in ("tables", "series"):
+    if is_for_sequences:
+        return
+    if kind == "sequences":
+        received = "sequences"
+    elif kind == "images" and group in ("tables", "series"):
         received = "images"
     elif kind == "tables" and is_for_images:
         received = "a table"
@@ -239,7 +245,9 @@ def _dataset_of(template: str) -> dict[str, Any]:
 
 
 def _kind_of_data(path: Path) -> str | None:
-    """Return `images` or `tables` for a path to data; None if it is neither."""
+    """Return `images`, `tables` or `sequences` for a path to data; None if it is none of them."""
+    if path.suffix in (".ts", ".tsv"):
+        return "sequences"
     if path.suffix == ".npz":
         return "images"
     if path.suffix == ".csv":

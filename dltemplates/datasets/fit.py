@@ -11,6 +11,7 @@ import pandas as pd
 
 from dltemplates.datasets.features import fit_numbers, with_counts, with_statistics
 from dltemplates.datasets.series.csv_series import KNOWN, fit_series
+from dltemplates.datasets.series.sequences import fit_sequences
 from dltemplates.datasets.series.windows import WindowSource
 from dltemplates.datasets.source import BaseSource, Dataset, Joined, Source, column, fitted, origin
 from dltemplates.datasets.spec import IOSpec
@@ -102,8 +103,10 @@ def _(value: Category, train: Source) -> Feature:
 @fit_input.register
 def _(value: Series, train: Source) -> Feature:
     base, _ = origin(train)
-    if value.mean is not None or not isinstance(base, WindowSource):
+    if value.mean is not None:
         return value
+    if not isinstance(base, WindowSource):
+        return fit_sequences(value, train)
     if value.name == KNOWN and base.known is not None:
         return fit_series(value, (), base.known)
     return fit_series(value, (base.place,) if isinstance(base.place, int) else base.place, base.rows)

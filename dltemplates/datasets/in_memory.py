@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dltemplates.datasets.series.sequences import are_sequences
 from dltemplates.datasets.source import SPLITS, Dataset
 from dltemplates.datasets.spec import IOSpec
 from dltemplates.datasets.splitting.split_names import split_of
@@ -58,10 +59,17 @@ def in_memory(settings: DatasetSettings, *, reference: IOSpec | None = None, pre
             "Python, as in export(run, data=(x, y))."
         )
     splits = _splits(data)
+    if settings.of_series().holds_sequences or (reference is not None and are_sequences(reference)):
+        return _sequences(splits, settings, reference, predicts_number)
     if settings.of_series().window is not None:  # a series of one value
         splits = {split: (x[:, None] if np.ndim(x) == 1 else x, y) for split, (x, y) in splits.items()}
     if all(_is_table(x) for x, _ in splits.values()):
         return _table(splits, settings, reference, predicts_number)
+    if any(isinstance(x, list) for x, _ in splits.values()):
+        raise ValueError(
+            "A list of arrays must hold sequences. Received: a list without `dataset.series.sequences`. Set it, as in "
+            'train("sequence_classification", data=(x, y)), or pass one array.'
+        )
     from dltemplates.datasets.images.npz import array_images
 
     return array_images(_as_arrays(splits), settings, source=ARRAYS, reference=reference)
@@ -82,10 +90,12 @@ def _splits(data: Any) -> dict[str, tuple[Any, Any]]:
     for name, part in given.items():
         split = split_of(str(name))
         x, y = part if isinstance(part, tuple) and len(part) == 2 else (part, None)
-        if split not in SPLITS or isinstance(part, (list, str)) or not (_is_frame(x) or isinstance(x, np.ndarray)):
+        is_data = _is_frame(x) or isinstance(x, np.ndarray) or _is_list_of_arrays(x)
+        if split not in SPLITS or isinstance(part, str) or not is_data:
             raise ValueError(
                 "Arrays must be x, (x, y), or a dictionary of them with the keys train, validation and test; x is an "
-                f"array or a DataFrame. Received: {type(part).__name__} for {name!r}. Try data=(x, y)."
+                f"array, a DataFrame, or a list of sequences. Received: {type(part).__name__} for {name!r}. "
+                "Try data=(x, y)."
             )
         if y is not None and len(x) != len(y):
             raise ValueError(f"x and y must have the same length. Received: {len(x)} and {len(y)} for {name!r}.")
@@ -95,12 +105,36 @@ def _splits(data: Any) -> dict[str, tuple[Any, Any]]:
     return splits
 
 
+def _is_list_of_arrays(x: Any) -> bool:
+    """Return whether x is a list of sequences, perhaps of different lengths."""
+    return (
+        isinstance(x, list) and bool(x) and all(isinstance(array, np.ndarray) and array.ndim in (1, 2) for array in x)
+    )
+
+
 def _is_frame(x: Any) -> bool:
     return isinstance(x, pd.DataFrame)
 
 
 def _is_table(x: Any) -> bool:
-    return _is_frame(x) or x.ndim == 2
+    return _is_frame(x) or (isinstance(x, np.ndarray) and x.ndim == 2)
+
+
+def _sequences(
+    splits: dict[str, tuple[Any, Any]], settings: DatasetSettings, reference: IOSpec | None, predicts_number: bool
+) -> Dataset:
+    """Read arrays (n, steps, channels), lists of arrays (steps, channels), or tables."""
+    from dltemplates.datasets.series.sequence_arrays import sequences_of
+    from dltemplates.datasets.series.sequence_files import sequence_files
+    from dltemplates.datasets.series.sequences import sequence_dataset
+
+    if not any(_is_frame(x) for x, _ in splits.values()):
+        skip = tuple(settings.of_series().columns)
+        return sequence_dataset(sequences_of(splits), reference=reference, predicts_number=predicts_number, skip=skip)
+    with tempfile.TemporaryDirectory() as folder:
+        for split, (x, y) in splits.items():
+            as_frame(x, y).to_csv(Path(folder) / f"{split}.csv", index=False)
+        return sequence_files(Path(folder), settings, reference=reference, predicts_number=predicts_number)
 
 
 def _table(

@@ -7,12 +7,14 @@ import os
 from pathlib import Path
 
 from dltemplates import catalog
+from dltemplates.datasets.series.sequence_files import hold_sequences, sequence_files
+from dltemplates.datasets.series.sequences import are_sequences
 from dltemplates.datasets.series.windows import WindowSource
 from dltemplates.datasets.source import Dataset, origin
 from dltemplates.datasets.spec import READING_RULES, IOSpec, rules_of
 from dltemplates.datasets.splitting.split_names import split_files, splits_of
 from dltemplates.datasets.tables.source import TableSource
-from dltemplates.features import Image, Series
+from dltemplates.features import Image, Series, columns_of
 from dltemplates.settings import ARRAYS, NO_DATASET, DatasetSettings, SettingsTable
 
 
@@ -64,14 +66,22 @@ def load_dataset(
     return dataset
 
 
-PLACEHOLDERS = {"folder": "folder", "table": ".csv table", "series": ".csv series"}  # in ready templates: kind of data
+PLACEHOLDERS = {  # in ready templates: kind of data
+    "folder": "folder",
+    "table": ".csv table",
+    "series": ".csv series",
+    "sequences": ".ts sequences",
+}
+
+
+PATH_SUFFIXES = (".npz", ".csv", ".ts", ".tsv", ".txt")
 
 
 def _check_name(name: str) -> None:
     """Raise a `ValueError` with the nearest names and paths if a name is no dataset."""
     if name in catalog.DATASETS:
         return
-    here = sorted(path.name for path in Path().iterdir() if path.is_dir() or path.suffix in (".npz", ".csv"))
+    here = sorted(path.name for path in Path().iterdir() if path.is_dir() or path.suffix in PATH_SUFFIXES)
     if near := difflib.get_close_matches(name, [*catalog.DATASETS, *here], n=2, cutoff=0.5):
         hint = f"Did you mean {' or '.join(near)}?"
     else:
@@ -82,7 +92,7 @@ def _check_name(name: str) -> None:
 USED_BY = {
     "images": "images",
     "table": "a table",
-    "series": "a series, a CSV file with `dataset.series.window`",
+    "series": "a series, a CSV file with `dataset.series.window`, or sequences",
     "target": "a column of a table or a series",
 }
 
@@ -123,6 +133,9 @@ def _kind_of(settings: DatasetSettings, dataset: Dataset) -> tuple[str, set[str]
         return "a table", {"table", "target"}
     if isinstance(base, WindowSource):
         return "a series", {"series", "target"}
+    if are_sequences(dataset.spec) and not is_named(settings.name):
+        target = dataset.spec.targets[0]
+        return "sequences", {"series", *(("target",) if columns_of(target) or settings.name == ARRAYS else ())}
     return "rows of numbers", set()
 
 
@@ -133,11 +146,13 @@ def is_named(name: str) -> bool:
 
 def _is_path(name: str) -> bool:
     """Return whether a name outside the catalog is a path, existing or not."""
-    looks_like_path = "/" in name or os.sep in name or name.startswith((".", "~")) or name.endswith((".npz", ".csv"))
+    looks_like_path = "/" in name or os.sep in name or name.startswith((".", "~")) or name.endswith(PATH_SUFFIXES)
     return looks_like_path or Path(name).expanduser().exists()
 
 
 def _load_path(path: Path, settings: DatasetSettings, reference: IOSpec | None, predicts_number: bool) -> Dataset:
+    if hold_sequences(path, settings, reference):
+        return sequence_files(path, settings, reference=reference, predicts_number=predicts_number)
     is_series = settings.of_series().window is not None or (
         reference is not None and isinstance(reference.inputs[0], Series)
     )
@@ -167,7 +182,7 @@ def _load_path(path: Path, settings: DatasetSettings, reference: IOSpec | None, 
         return npz(path, settings, reference=reference)
     received = "a file of another kind" if path.exists() else "no such path"
     raise ValueError(
-        f"A dataset's path must be a folder of class folders, a .npz, or a .csv. Received: {path} ({received}). "
+        f"A dataset's path must be a folder of class folders, a .npz, a .csv, or a .ts. Received: {path} ({received}). "
         f"Check the spelling; relative paths start at {Path().resolve()}."
     )
 

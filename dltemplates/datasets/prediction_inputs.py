@@ -17,6 +17,8 @@ import numpy as np
 from dltemplates.datasets.images.layout import SUFFIXES, is_hidden
 from dltemplates.datasets.in_memory import as_frame
 from dltemplates.datasets.noise_inputs import read_noise
+from dltemplates.datasets.series.sequence_arrays import split_sequences
+from dltemplates.datasets.series.sequences import Sequences, are_sequences, check_sequences
 from dltemplates.datasets.spec import IOSpec
 from dltemplates.features import Arrays, Feature, Horizon, Image, Noise, Series, columns_of
 from dltemplates.features.pixels import resize_image
@@ -82,6 +84,9 @@ def _(first: Image, reference: IOSpec, user_inputs: Sequence[str | Path]) -> Ite
 
 @read_inputs.register
 def _(first: Series, reference: IOSpec, user_inputs: Sequence[str | Path]) -> Iterator[PredictionInput]:
+    if are_sequences(reference):
+        yield from _sequences(reference, user_inputs)
+        return
     from dltemplates.datasets.series.csv_series import next_window
 
     if not user_inputs:
@@ -94,6 +99,23 @@ def _(first: Series, reference: IOSpec, user_inputs: Sequence[str | Path]) -> It
         if found.filled:
             remarks["filled"] = list(found.filled)
         yield PredictionInput(str(path), {first.name: found.window, **known}, remarks)
+
+
+def _sequences(reference: IOSpec, user_inputs: Sequence[str | Path]) -> Iterator[PredictionInput]:
+    from dltemplates.datasets.series.sequence_files import read_to_predict
+
+    if not user_inputs:
+        raise ValueError("There must be a sequence to predict. Received: none. Name a file of sequences.")
+    for path in user_inputs:
+        part = read_to_predict(Path(path), reference)
+        yield from _of_sequences(reference, part)
+
+
+def _of_sequences(reference: IOSpec, part: Sequences) -> Iterator[PredictionInput]:
+    arrays = check_sequences(part, reference)
+    for place, name in enumerate(part.names):
+        index = np.array([place])
+        yield PredictionInput(name, {key: array[index] for key, array in arrays.items()})
 
 
 @read_inputs.register
@@ -127,6 +149,10 @@ def read_arrays(reference: IOSpec, given: Any) -> list[PredictionInput]:
         ValueError: If the network has other inputs, or there are no examples.
     """
     first, *others = reference.inputs
+    if isinstance(first, Series) and are_sequences(reference) and isinstance(given, (np.ndarray, list)):
+        arrays = split_sequences(given, "x")
+        part = Sequences(arrays, [str(place) for place in range(len(arrays))])
+        return list(_of_sequences(reference, part))
     is_frame = not isinstance(given, np.ndarray)
     if not is_frame and columns_of(first) and given.ndim == 2:
         given, is_frame = as_frame(given), True

@@ -15,8 +15,10 @@ from dltemplates.datasets.augment.transform import CropFlip, transform
 from dltemplates.datasets.images.decoded import keep_decoded
 from dltemplates.datasets.images.files import FileSource
 from dltemplates.datasets.images.tensorflow_reader import Plan, read_files
+from dltemplates.datasets.series.sequences import crop_padding
 from dltemplates.datasets.source import Arrays, Source
 from dltemplates.datasets.spec import DatasetSpec
+from dltemplates.features import Length, Series
 
 DECODED_AT_ONCE = 32
 
@@ -44,17 +46,24 @@ def read_batches(
         source = keep_decoded(source, crop_flip.canvas, decode_all)
     features = {value.name: value for value in (*spec.inputs, *spec.targets)}
     sample = source.read(np.arange(1))
+    varies = any(isinstance(value, Length) for value in spec.inputs)
+    shapes = {
+        name: (None, None, *value.shape[1:])
+        if varies and isinstance(value, Series)
+        else (None, *sample[name].shape[1:])
+        for name, value in features.items()
+    }
 
     def read(number):
         indices, places = plan(number)
         arrays = tf.numpy_function(
-            lambda indices: list(map(source.read(indices).__getitem__, features)),
+            lambda indices: list(map(crop_padding(source.read(indices), spec.inputs).__getitem__, features)),
             [indices],
             [sample[name].dtype for name in features],
             stateful=False,
         )
         for name, array in zip(features, arrays, strict=True):
-            array.set_shape([None, *sample[name].shape[1:]])
+            array.set_shape(shapes[name])
         example = _with_rows(rows, dict(zip(features, arrays, strict=True)))
         if crop_flip is None:
             return example

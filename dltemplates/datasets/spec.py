@@ -15,6 +15,7 @@ from dltemplates.features import (
     Horizon,
     Image,
     Labels,
+    Length,
     Number,
     Series,
     columns_of,
@@ -135,9 +136,14 @@ def image_of(spec: DatasetSpec) -> Image | None:
     return first if isinstance(first, Image) else None
 
 
-def network_shape(spec: DatasetSpec) -> tuple[int, ...]:
-    """Return the network's input shape per example: that of its one array, or the total width of a table's columns."""
+def network_shape(spec: DatasetSpec) -> tuple[int | None, ...]:
+    """Return the network's input shape per example: that of its one array, or the total width of a table's columns.
+
+    Sequences of different lengths have None steps.
+    """
     first = spec.inputs[0]
+    if any(isinstance(value, Length) for value in spec.inputs):
+        return (None, *first.shape[1:])
     if isinstance(first, Series) or not columns_of(first):
         return first.shape
     return (sum(column.width for value in spec.inputs for column in columns_of(value)),)

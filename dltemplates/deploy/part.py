@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +17,7 @@ from dltemplates.deploy.calibration import calibration
 from dltemplates.deploy.converters.convert import Converter
 from dltemplates.deploy.formats.format import Format, load_format
 from dltemplates.deploy.raw_bytes import check_input
+from dltemplates.deploy.unrolling import MAX_STEPS, MIN_EXAMPLES, count_steps, unrolled
 from dltemplates.runtimes import Predictor, SavedModelPredictor, load_predictor
 from dltemplates.settings import ExportSettings
 from dltemplates.tasks.serving.contract import Contract, ServingModel
@@ -24,6 +27,24 @@ if TYPE_CHECKING:
     import keras
 
 SERVING = "serving"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """The form of the serving model that a format is converted from.
+
+    Attributes:
+        batch: `dynamic`, or the number of examples per call.
+        is_unrolled: Whether its recurrent layers are unrolled.
+    """
+
+    batch: str | int
+    is_unrolled: bool
+
+    @property
+    def folder(self) -> str:
+        """The name of the folder with its conversion job."""
+        return f"job-{self.batch}{'-unrolled' if self.is_unrolled else ''}"
 
 
 class Part:
@@ -40,6 +61,8 @@ class Part:
         self.name, self.serving, self.folder = name, serving, folder / name
         self._converter, self._work = converter, work / (name or "whole")
         self._layer_types = layer_types(serving.model)
+        self._steps = count_steps(serving.model, serving.contract)
+        self._calibrated = 0
         self.layers = operation_types(serving.model)
         self._integer_type = ""
 
@@ -54,25 +77,38 @@ class Part:
 
     def not_offered(self, format: Format) -> str | None:
         """Return why a format does not support this part; None if no reason is known."""
-        return not_offered(self.format_for(format), self._layer_types)
+        part_format = self.format_for(format)
+        if self._variant(part_format).is_unrolled and self._steps > MAX_STEPS:
+            return (
+                f"{part_format.key} writes out each step of a recurrent layer, at most {MAX_STEPS}; this network has "
+                f"{self._steps}: export tflite:dynamic, or train on a shorter window"
+            )
+        return not_offered(part_format, self._layer_types)
 
     def write_jobs(self, formats: Sequence[Format], dataset: Dataset, settings: ExportSettings) -> None:
         """Write the input of the converters: the serving model and the calibration examples."""
         from dltemplates.deploy.converters.saved_model import save_serving
 
         self._integer_type = settings.input
-        part_formats = [self.format_for(format) for format in formats]
-        examples = {}
-        if any(format.needs_examples for format in part_formats):
-            train = part_examples(self.serving, "train", dataset.split("train"))
-            examples = calibration(self.serving.contract, train, settings.calibration)
+        part_formats = [self.format_for(format) for format in formats if not self.not_offered(format)]
         self._work.mkdir()
-        for batch in {batch_of(format, self.serving.contract, self._layer_types) for format in part_formats}:
-            contract = self.serving.contract.model_copy(update={"batch": batch})
-            job = self._work / f"job-{batch}"
+        for variant in dict.fromkeys(map(self._variant, part_formats)):
+            contract = self.serving.contract.model_copy(update={"batch": variant.batch})
+            job = self._work / variant.folder
             job.mkdir()
-            save_serving(ServingModel(self.serving.model, contract), job / SERVING)
+            with unrolled(self.serving.model) if variant.is_unrolled else contextlib.nullcontext():
+                save_serving(ServingModel(self.serving.model, contract), job / SERVING)
+            examples = {}
+            if any(format.needs_examples and self._variant(format) == variant for format in part_formats):
+                count = max(settings.calibration, MIN_EXAMPLES if variant.is_unrolled else 0)
+                train = part_examples(self.serving, "train", dataset.split("train"))
+                examples = calibration(self.serving.contract, train, count)
+                self._calibrated = min(count, len(train))
             np.savez(job / "calibration.npz", allow_pickle=False, **examples)
+
+    def _variant(self, format: Format) -> Variant:
+        is_unrolled = bool(self._layer_types.intersection(format.unrolled_layers))
+        return Variant(batch_of(format, self.serving.contract, self._layer_types), is_unrolled)
 
     def convert(self, format: Format) -> tuple[Path, Predictor, tuple[str, ...]]:
         """Convert the part, and open the file.
@@ -85,8 +121,8 @@ class Part:
             CheckError: If the file does not take raw bytes.
         """
         part_format, contract = self.format_for(format), self.serving.contract
-        batch = batch_of(part_format, contract, self._layer_types)
-        job = self._work / f"job-{batch}"
+        variant = self._variant(part_format)
+        batch, job = variant.batch, self._work / variant.folder
         written = self._work / files.file_name(contract.name, part_format)
         reply = self._converter.ask(
             do="convert",
@@ -101,6 +137,9 @@ class Part:
         remarks = check_input(predictor, reply["unfolded"]) if part_format.integer else ()
         if batch != contract.batch:
             remarks += (f"takes {batch} example per call, because of its recurrent layers",)
+        if variant.is_unrolled:
+            examples = f"{self._calibrated:,} training example{'' if self._calibrated == 1 else 's'}"
+            remarks += (f"unrolled: holds its {self._steps} steps one by one, calibrated on {examples}",)
         return written, predictor, remarks
 
     def latency(self, written: Path, predictor: Predictor, example: Mapping[str, np.ndarray]) -> float:

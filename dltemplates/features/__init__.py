@@ -28,6 +28,7 @@ from dltemplates.features.history import History
 from dltemplates.features.horizon import Horizon
 from dltemplates.features.image import Image
 from dltemplates.features.labels import Labels
+from dltemplates.features.length import Length
 from dltemplates.features.noise import Noise
 from dltemplates.features.number import Number
 from dltemplates.features.pixels import Resize
@@ -48,7 +49,8 @@ AnyFeature: TypeAlias = Annotated[
     | Time
     | Probabilities
     | Binary
-    | Boxes,
+    | Boxes
+    | Length,
     Field(discriminator="kind"),
 ]
 """A feature of any kind, for fields of pydantic models."""
@@ -66,6 +68,7 @@ __all__ = [
     "Horizon",
     "Image",
     "Labels",
+    "Length",
     "Noise",
     "Number",
     "Probabilities",

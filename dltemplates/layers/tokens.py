@@ -25,11 +25,15 @@ class ClassToken(layers.Layer):
 
 @keras.saving.register_keras_serializable("dltemplates")
 class PositionEmbedding(layers.Layer):
-    """Add a learned vector for each position of a sequence of fixed length, `(batch, length, units)`."""
+    """Add a learned vector for each position of a sequence of fixed length, `(batch, length, units)`.
+
+    Of several sequences per example, `(batch, groups, length, units)`, all get the same vectors.
+    """
 
     def build(self, input_shape):
         initializer = keras.initializers.RandomNormal(stddev=0.02)
-        self.position = self.add_weight(shape=(1, *input_shape[1:]), initializer=initializer, name="position")
+        shape = (*[1] * (len(input_shape) - 2), *input_shape[-2:])
+        self.position = self.add_weight(shape=shape, initializer=initializer, name="position")
 
     def call(self, inputs):
         return inputs + self.position

@@ -8,6 +8,8 @@ A depthwise convolution filters each channel on its own. A 1x1 convolution then 
 import keras
 from keras import layers
 
+from dltemplates.layers.masked import MaskedConv1D
+
 
 def relu(x):
     """Apply max(x, 0)."""
@@ -63,6 +65,19 @@ def conv_bn(x, filters, kernel_size=1, strides=1, *, activation=None, use_bias=F
         x
     )
     return normalize(x, activation)
+
+
+def sequence_conv(x, filters, kernel_size=1, *, dilation=1, padding="same", use_bias=True):
+    """Apply a convolution along the steps of a sequence; one of any length may be padded and carry a mask."""
+    layer = MaskedConv1D if x.shape[1] is None else layers.Conv1D
+    return layer(
+        filters,
+        kernel_size,
+        dilation_rate=dilation,
+        padding=padding,
+        use_bias=use_bias,
+        kernel_initializer="he_normal",
+    )(x)
 
 
 def depthwise_bn(x, kernel_size=3, strides=1, *, activation, use_bias=False):

@@ -46,12 +46,35 @@ def check_image_shape(
         )
 
 
-def check_sequence_shape(model: str, input_shape: Sequence[int]) -> None:
-    """Raise a `ValueError` unless `input_shape` is (rows, channels)."""
-    if len(input_shape) != 2 or not all(is_count(size) for size in input_shape):
+def check_sequence_shape(
+    model: str, input_shape: Sequence[int | None], *, min_steps: int = 1, any_length: bool = False
+) -> None:
+    """Raise a `ValueError` unless `input_shape` is (steps, channels) that the model can take.
+
+    Args:
+        model: Name of the builder.
+        input_shape: Its argument.
+        min_steps: Least number of steps.
+        any_length: Whether `steps` may be None, for sequences of different lengths.
+    """
+    received = f"Received: input_shape={tuple(input_shape)}."
+    steps, channels = input_shape if len(input_shape) == 2 else (0, 0)
+    if steps is None and is_count(channels):
+        if any_length:
+            return
         raise ValueError(
-            f"`{model}` takes sequences, (rows, channels). Received: input_shape={tuple(input_shape)}. "
+            f"`{model}` needs sequences of one length. {received} Choose a model for any length, such as lstm, gru, "
+            "tcn or inception_time."
+        )
+    if not (is_count(steps) and is_count(channels)):
+        raise ValueError(
+            f"`{model}` takes sequences, (steps, channels). {received} "
             "Try (48, 1); `dataset.series.window` cuts a series into such sequences."
+        )
+    if steps is not None and steps < min_steps:
+        raise ValueError(
+            f"`{model}` needs sequences of at least {min_steps} steps. {received} Try ({min_steps}, {channels}); "
+            "`dataset.series.window` sets the steps of a series."
         )
 
 

@@ -196,21 +196,32 @@ def multiply_accumulates(layer: keras.Layer) -> int:
         return math.prod(layer.kernel.shape) * _positions(layer, layer.output.shape)
     if isinstance(layer, (layers.Dense, RestrictedBoltzmann)):
         return math.prod(layer.kernel.shape) * _product(layer.output.shape[1:-1])
-    if isinstance(layer, _RECURRENT):  # both kernels at each row
-        kernels = math.prod(layer.cell.kernel.shape) + math.prod(layer.cell.recurrent_kernel.shape)
-        return kernels * _product(layer.input.shape[1:-1])
+    if isinstance(layer, layers.Bidirectional):
+        both = (layer.forward_layer, layer.backward_layer)
+        return sum(_recurrent(each, layer.input.shape) for each in both)
+    if isinstance(layer, _RECURRENT):
+        return _recurrent(layer, layer.input.shape)
     if isinstance(layer, layers.MultiHeadAttention):
         return _attention(layer)
     return 0
 
 
+def _recurrent(layer: Any, shape: tuple[int | None, ...]) -> int:
+    """Count both kernels at each step."""
+    kernels = math.prod(layer.cell.kernel.shape) + math.prod(layer.cell.recurrent_kernel.shape)
+    return kernels * _product(shape[1:-1])
+
+
 def _attention(layer: Any) -> int:
-    """Count four dense layers, and the products of every query with every key and every value."""
-    queries, values = (_product(tensor.shape[1:-1]) for tensor in layer.input[:2])  # as many keys as values
+    """Count four dense layers, and the products of every query with each key and value along the attention axes."""
+    query, value = layer.input[:2]  # as many keys as values
+    queries, values = _product(query.shape[1:-1]), _product(value.shape[1:-1])
+    axes = layer.get_config()["attention_axes"] or range(1, len(value.shape) - 1)
+    per_query = _product(tuple(value.shape[axis] for axis in axes))
     of_queries = math.prod(layer.query_dense.kernel.shape) + math.prod(layer.output_dense.kernel.shape)
     of_values = math.prod(layer.key_dense.kernel.shape) + math.prod(layer.value_dense.kernel.shape)
     width = layer.num_heads * (layer.key_dim + layer.value_dim)
-    return queries * of_queries + values * of_values + queries * values * width
+    return queries * of_queries + values * of_values + queries * per_query * width
 
 
 def _sizes(rows: Sequence[Row]) -> list[tuple[int | None, ...]]:

@@ -11,7 +11,8 @@ from dltemplates.compat import flatten_layers
 from dltemplates.datasets.load import is_named
 from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.datasets.splitting.splits import VALIDATION_SHARE
-from dltemplates.features import AnyFeature, Category, Feature, Image, Number, WithStatistics
+from dltemplates.features import AnyFeature, Category, Feature, Image, Length, Number, Series, WithStatistics
+from dltemplates.layers import SequenceMask
 from dltemplates.settings import AUTO
 from dltemplates.tasks.serving.contract import Contract, ServingModel, Split
 from dltemplates.tasks.serving.serving_examples import outputs_of
@@ -32,17 +33,30 @@ def assemble(network: keras.Model, spec: DatasetSpec, *, center: tuple[float, ..
 
     Args:
         network: Network with float inputs: pixels in [0, 1], other numbers standardized.
-        spec: The dataset's spec. Its inputs are one image of 0..255, or the numbers and categories of a table.
+        spec: The dataset's spec. Its inputs are one image of 0..255, the numbers and categories of a table, or
+            sequences and their lengths.
         center: The value of each channel that maps to 0; None for black.
 
     Returns:
         The model to train, from raw inputs to the network's outputs; the network is one nested layer.
     """
+    if isinstance(spec.inputs[-1], Length):
+        return _assemble_padded(network, spec)
     inputs = {value.name: keras.Input(value.shape, name=value.name, dtype=value.dtype) for value in spec.inputs}
     parts = [part for value in spec.inputs for part in preprocess(value, inputs[value.name], center=center)]
     x = keras.layers.Concatenate(name="columns")(parts) if len(parts) > 1 else parts[0]
     model_inputs = inputs if len(inputs) > 1 else next(iter(inputs.values()))
     return keras.Model(model_inputs, network(x), name=network.name)
+
+
+def _assemble_padded(network: keras.Model, spec: DatasetSpec) -> keras.Model:
+    """Put standardization and a mask of the padding in front of a network for sequences of different lengths."""
+    series, length = spec.inputs
+    assert isinstance(series, Series)
+    raw = keras.Input((None, *series.shape[1:]), name=series.name, dtype=series.dtype)
+    steps = keras.Input((), name=length.name, dtype=length.dtype)
+    x = SequenceMask(name=PREPROCESSING)([standardize(series, raw, name="standardize"), steps])
+    return keras.Model({series.name: raw, length.name: steps}, network(x), name=network.name)
 
 
 @functools.singledispatch

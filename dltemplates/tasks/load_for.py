@@ -12,6 +12,7 @@ import numpy as np
 from dltemplates.datasets.classes import with_classes_of
 from dltemplates.datasets.fit import fit
 from dltemplates.datasets.load import check_settings, is_named, load_dataset
+from dltemplates.datasets.series.sequences import are_sequences, flatten
 from dltemplates.datasets.series.windows import TimeSource
 from dltemplates.datasets.source import ALL, SPLITS, BaseSource, Dataset, Joined, origin
 from dltemplates.datasets.spec import READING_RULES, DatasetSpec, IOSpec
@@ -33,7 +34,7 @@ from dltemplates.datasets.splitting.splits import VALIDATION_SHARE, Strata
 from dltemplates.datasets.tables.csv_table import with_a_target
 from dltemplates.datasets.tables.source import TableSource
 from dltemplates.datasets.whole import add_missing_splits
-from dltemplates.features import Image
+from dltemplates.features import Image, Number
 from dltemplates.runs import Run
 from dltemplates.settings import AUTO, NO_DATASET, DatasetSettings, Named
 from dltemplates.tasks.check_data import check_data
@@ -205,6 +206,9 @@ def _load(
         hashes, groups = hash_groups(dataset, hashed, needs_target=needs_target)
     if not groups or (run is not None and is_named(run.template.dataset.name)):
         hashes = {split: hash_examples(dataset.splits[split], dataset.spec, min(rules, 2)) for split in hashed}
+    is_row = reference is not None and isinstance(reference.inputs[0], Number)
+    if are_sequences(dataset.spec) and (is_row or ("number" in cls.input_kinds and "series" not in cls.input_kinds)):
+        dataset = flatten(dataset, f"Task {named.name}")
     if reference is not None:
         dataset = with_classes_of(reference, dataset, require_known=needs_target)
     return Hashed(dataset, hashes, groups)

@@ -21,8 +21,8 @@ class Shapes(NamedTuple):
         other_output_shape: Another shape that its output may have.
     """
 
-    input_shape: tuple[int, ...] | None = None
-    output_shape: tuple[int, ...] | dict[str, tuple[int, ...]] | None = None
+    input_shape: tuple[int | None, ...] | None = None
+    output_shape: tuple[int | None, ...] | dict[str, tuple[int, ...]] | None = None
     other_output_shape: tuple[int, ...] | None = None
 
 

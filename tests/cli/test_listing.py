@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from conftest import TOOLS
 from dltemplates import catalog, catalog_templates
+from dltemplates.catalog_models import MODEL_GROUPS, SERIES
 from dltemplates.cli import listing
 from dltemplates.cli.commands import dlt
 
@@ -51,6 +52,16 @@ def test_templates_are_grouped_with_what_they_learn_need_take_and_reach():
     assert lines["convnet_folder"][1:] == ["your", "images", "your", "data", "-", "-"]
     assert lines["dfn_california_housing"][-2:] == ["MAE", "32,963"]
     assert set(OVERVIEW) < set(lines)
+
+
+def test_models_are_grouped():
+    lines = run("list", "models").splitlines()
+    titles = [line for line in lines if line in MODEL_GROUPS]
+    assert titles == list(MODEL_GROUPS)
+    series = lines[lines.index("Series and sequences") + 2 : lines.index("Images") - 1]
+    assert [line.split()[0] for line in series] == list(SERIES)
+    listed = {line.split()[0]: " ".join(line.split()[1:]) for line in lines if line}
+    assert {name: listed[name] for name in catalog.MODELS} == json.loads(run("list", "models", "--json"))
 
 
 def test_the_singular_of_a_kind_is_taken_too():

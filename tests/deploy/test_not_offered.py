@@ -1,4 +1,4 @@
-"""Every layer that a format refuses is refused by the installed converter too."""
+"""Every layer that a format refuses or unrolls is refused by the installed converter too."""
 
 import keras
 import numpy as np
@@ -15,7 +15,8 @@ from dltemplates.tasks.serving.contract import Contract, ServingModel
 
 SHAPE = (8, 8, 2)
 TABLES = ("Embedding", "CategoryLookup")  # tested in test_tables.py
-ROWS = [(key, trait) for key in catalog.FORMATS for trait in load_format(key).unsupported_layers if trait not in TABLES]
+REFUSED = {key: (*load_format(key).unsupported_layers, *load_format(key).unrolled_layers) for key in catalog.FORMATS}
+ROWS = [(key, trait) for key, traits in REFUSED.items() for trait in traits if trait not in TABLES]
 
 
 def network(trait):

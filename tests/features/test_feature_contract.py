@@ -23,6 +23,7 @@ from dltemplates.features import (
     Horizon,
     Image,
     Labels,
+    Length,
     Noise,
     Number,
     Probabilities,
@@ -43,7 +44,7 @@ REGISTER = (  # one of each kind, with all that it can hold
     Number(name="features", dtype="float32", shape=(2,), columns=(PRICE, DAY), **STATISTICS),
     Category(name="categories", dtype="int32", shape=(1,), columns=(CITY,)),
     Noise(name="noise", dtype="float32", shape=(5,)),
-    Series(name="series", dtype="float32", shape=(12, 2), columns=(PRICE, PRICE), **STATISTICS),
+    Series(name="series", dtype="float32", shape=(12, 2), columns=(PRICE, PRICE), id_column="walk", **STATISTICS),
     Horizon(name="future", dtype="float32", shape=(2,), columns=(PRICE,), **STATISTICS),
     History(name="past", dtype="float32", shape=(12,), columns=(PRICE,)),
     Time(name="time", dtype="float64", shape=(), columns=(DAY,), frequency="MS"),
@@ -52,6 +53,7 @@ REGISTER = (  # one of each kind, with all that it can hold
     ),
     Binary(name="decision", dtype="float32", shape=(), columns=(CITY,), threshold=0.5),
     Boxes(name="boxes", dtype="float32", shape=(8, 4)),
+    Length(name="length", dtype="int32", shape=(), range=(1, 12)),
 )
 UNION = TypeAdapter(AnyFeature)
 BLOCKED = ("tensorflow", "keras", "pandas", "matplotlib")

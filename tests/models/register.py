@@ -40,7 +40,8 @@ class Row:
         sizes: Sizes that build fast; None for a model with its own tests only.
         options: Options that build fast.
         min_size: Least side of an image in pixels, with the default options; None if no side is too small.
-        gives: Output shape of one example, if it is neither one logit per class nor the input shape.
+        min_steps: Least number of steps of a sequence.
+        output_shape: Output shape of one example, if it is neither one logit per class nor the input shape.
         learning_rate: Adam's learning rate to overfit one batch; None if tests/training has its own tests.
         export: Training before the export; None if tests/deploy has its own tests.
         fast: Names of its tests, `overfits` and `exports`, that are not marked slow.
@@ -51,6 +52,7 @@ class Row:
     sizes: dict[str, Any] | None
     options: dict[str, Any] = field(default_factory=dict)
     min_size: int | None = None
+    min_steps: int = 1
     output_shape: tuple[int, ...] | None = None
     learning_rate: float | None = 0.01
     export: Export | None = field(default_factory=Export)
@@ -91,6 +93,11 @@ def classifier(*input_shape: int) -> dict[str, Any]:
     return {"input_shape": input_shape, "num_outputs": 3}
 
 
+def forecaster(steps: int, channels: int) -> dict[str, Any]:
+    """Return the sizes of a network that forecasts three steps of each channel."""
+    return {"input_shape": (steps, channels), "horizon": 3}
+
+
 def sibling(row: Row, **changes: Any) -> Row:
     """Return the row of a model that differs from another only by a number."""
     return replace(row, slow=True, **changes)
@@ -116,6 +123,7 @@ IMAGENET_RESNET = Row(classifier(32, 33, 3), THIN, 32, export=Export(THIN, image
 MOBILENET_V1 = Row(classifier(17, 18, 3), {"width": 0.25}, 17, export=Export({"width": 0.25}, image_size=17, epochs=20))
 MOBILENET_V3 = Row(classifier(17, 18, 3), THIN | NO_DROPOUT, 17, export=Export({"width": 0.35}, image_size=17))
 EFFICIENTNET_EXPORT = Export({"width": 0.25, "depth": 0.3}, image_size=17)
+RECURRENT = Row(classifier(6, 5), {"units": [8, 8]} | DROPOUT, export=None)
 
 REGISTER = {
     "perceptron": Row(
@@ -184,7 +192,23 @@ REGISTER = {
         fast=("overfits",),
     ),
     "ltsf_linear": Row(classifier(6, 5), learning_rate=0.1, export=None),  # 0.01 is too low for so few weights
-    "lstm": Row(classifier(6, 5), {"units": [8, 8]} | DROPOUT, export=None),
+    "dlinear": Row(forecaster(6, 5), {"kernel_size": 3}, output_shape=(3, 5), learning_rate=None, export=None),
+    "nlinear": Row(forecaster(6, 5), output_shape=(3, 5), learning_rate=None, export=None),
+    "simple_rnn": RECURRENT,
+    "lstm": RECURRENT,
+    "gru": RECURRENT,
+    "bilstm": RECURRENT,
+    "conv1d": Row(classifier(6, 5), {"filters": [8, 8], "kernel_sizes": [4, 3]} | DROPOUT, export=None),
+    "inception_time": Row(classifier(6, 5), {"depth": 3, "filters": 2, "bottleneck": 2, "kernel_size": 4}, export=None),
+    "tcn": Row(classifier(6, 5), {"filters": [4, 4], "kernel_size": 2} | DROPOUT, export=None),
+    "patch_tst": Row(
+        forecaster(16, 5),
+        {"units": 4, "depth": 1, "num_heads": 2} | DROPOUT,
+        min_steps=16,
+        output_shape=(3, 5),
+        learning_rate=None,
+        export=None,
+    ),
     "lenet5": Row(classifier(12, 14, 1), min_size=8, fast=("overfits",)),
     "cnn_gap": Row(classifier(8, 9, 3), {"filters": [8, 16]}, 4, export=Export({"filters": [16, 32]})),
     "convnet": Row(

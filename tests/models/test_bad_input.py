@@ -45,11 +45,19 @@ def models_with(option, kind):
 def test_a_model_without_a_min_size_takes_the_smallest_input(name):
     assert row_of(name).min_size is None
     taken = []
-    for shape in ((1,), (1, 1), (1, 1, 1)):
+    for shape in ((1,), (row_of(name).min_steps, 1), (1, 1, 1)):
         with pytest.raises((BegunError, ValueError)) as ended:
             build(name, input_shape=shape)
         taken.append(ended.type is BegunError)
     assert any(taken), f"{name}: its row in tests/models/register.py must give `min_size`"
+
+
+@models(lambda row: row.min_steps > 1, slow=lambda row: False)
+def test_a_sequence_too_short_by_a_step_names_the_min_steps(name):
+    least = row_of(name).min_steps
+    rule = rf"^`{name}` needs sequences of at least {least} steps\. Received: .*\({least}, 1\)"
+    with pytest.raises(ValueError, match=rule):
+        build(name, input_shape=(least - 1, 1))
 
 
 @pytest.mark.parametrize("name", [name for name, entry in catalog.MODELS.items() if "num_outputs" in entry.sizes])
@@ -114,6 +122,7 @@ def test_what_is_no_image_is_refused_with_a_shape_that_is_taken(name, shape):
             ".*: height and width must be multiples",
             r"112x96 \(`dataset.images",
         ),
+        ("patch_tst", {"units": 18}, "`units` must be a multiple of `num_heads`", r"units=16\."),
         (
             "convmixer",
             {"input_shape": (32, 31, 3)},

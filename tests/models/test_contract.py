@@ -19,7 +19,7 @@ from dltemplates.tasks.assemble import auxiliary_of, logits_of, without_auxiliar
 from dltemplates.training.importing.pretrained import take_weights
 from models.register import REGISTER, models, row_of
 
-SIZES = {"input_shape", "num_outputs"}  # the sizes that tasks and data provide
+SIZES = {"input_shape", "num_outputs", "horizon"}  # the sizes that tasks and data provide
 SOURCES = sorted(Path(dltemplates.models.__path__[0]).rglob("*.py"))
 
 

@@ -182,6 +182,7 @@ def test_a_network_without_boxes_is_refused():
         prepare(parse_template(TEMPLATE | {"model": "convnet"}))
 
 
+@pytest.mark.slow
 def test_a_killed_training_ends_in_the_same_bits(run, tmp_path):
     folder = tmp_path / "killed"
     assert 200 < train_and_kill(MODULE, TEMPLATE, folder, after=200) < 720
@@ -191,6 +192,7 @@ def test_a_killed_training_ends_in_the_same_bits(run, tmp_path):
     assert Run(folder).record.scores == run.record.scores
 
 
+@pytest.mark.slow
 def test_two_devices_take_the_same_step_as_one(tmp_path):
     """The halves of a batch hold different numbers of boxes, so a mean of their means would be another loss."""
     step = {"epochs": 1, "num_labeled": 60, "batch_size": 60, "optimizer": "sgd", "learning_rate": 0.01}

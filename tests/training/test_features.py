@@ -100,6 +100,7 @@ def test_fine_tuning_trains_the_last_blocks_without_their_normalization(small_ru
     assert [kinds[name] for name in changed] == ["Dense"]
 
 
+@pytest.mark.slow
 def test_fine_tuning_trains_more_than_the_head_of_a_deep_network(tmp_path):
     settings = {
         "dataset": {"name": "digits", "images": {"size": (20, 20), "channels": 3}},
@@ -223,6 +224,7 @@ def test_an_interruption_stops_the_computation_of_features(template, tmp_path):
     assert train(template(seed=1), output=tmp_path / "run", resume=True).record.state == "done"
 
 
+@pytest.mark.slow
 def test_two_devices_train_the_same_head_as_one(template, tmp_path):
     file = tmp_path / "head.toml"
     file.write_text(template(train__finetune_epochs=1, train__precision="float32").to_toml())

@@ -40,7 +40,7 @@ def npz(path: Path, settings: DatasetSettings, *, reference: IOSpec | None = Non
     Raises:
         ValueError: If its keys, shapes or dtypes break a rule; names it.
     """
-    return array_images(_read(path), settings, source=path, reference=reference)
+    return array_images(read_npz(path), settings, source=path, reference=reference)
 
 
 def array_images(
@@ -58,7 +58,7 @@ def array_images(
         ValueError: As in `npz`.
     """
     path = Path(source)
-    arrays = _rename(path, arrays)
+    arrays = standard_keys(path, arrays)
     names = arrays.pop("classes", None)
     written = [str(name) for name in names.ravel()] if names is not None and names.dtype.kind == "U" else []
     is_clean = rules_of(reference) >= 3
@@ -77,7 +77,12 @@ def array_images(
     return replace(dataset, spec=dataset.spec.model_copy(update={"warnings": warnings}))
 
 
-def _read(path: Path) -> dict[str, np.ndarray]:
+def read_npz(path: Path) -> dict[str, np.ndarray]:
+    """Read the arrays of a `.npz` file; objects are never unpickled.
+
+    Raises:
+        ValueError: If it is broken, or holds objects.
+    """
     try:
         loaded = np.load(path, allow_pickle=False)  # a pickle can run any code
         if isinstance(loaded, np.ndarray):
@@ -92,8 +97,12 @@ def _read(path: Path) -> dict[str, np.ndarray]:
         ) from error
 
 
-def _rename(path: Path, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Rename every key to its standard form, such as `x_validation`; without any `y`, add one class for all."""
+def standard_keys(path: Path, arrays: dict[str, np.ndarray], *, data: str = "images") -> dict[str, np.ndarray]:
+    """Rename every key to its standard form, such as `x_validation`; without any `y`, add one class for all.
+
+    Raises:
+        ValueError: If a key is unknown, stands for the same array as another, or lacks its `x` or `y`.
+    """
     renamed = {}
     for key, array in arrays.items():
         letter, _, split = key.partition("_")
@@ -101,7 +110,7 @@ def _rename(path: Path, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         split = (split_of(split) or split) if "_" in key else "train"
         name = key if key == "classes" else f"{letter}_{split}"
         if key != "classes" and (letter not in ("x", "y") or split not in SPLITS):
-            raise ValueError(f"A .npz of images has the keys {KEYS}. Received: {key!r} in {path}. Rename or remove it.")
+            raise ValueError(f"A .npz of {data} has the keys {KEYS}. Received: {key!r} in {path}. Rename or remove it.")
         if name in renamed:
             raise ValueError(f"A .npz must hold {name!r} once. Received: {key!r} and an alias in {path}. Remove one.")
         renamed[name] = array
@@ -111,7 +120,7 @@ def _rename(path: Path, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     for split in SPLITS:
         if (f"x_{split}" in renamed) != (f"y_{split}" in renamed) or "x_train" not in renamed:
             raise ValueError(
-                f"A .npz of images has the keys {KEYS}. Received: {', '.join(arrays)} in {path}. Add both."
+                f"A .npz of {data} has the keys {KEYS}. Received: {', '.join(arrays)} in {path}. Add both."
             )
     return renamed
 

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from dltemplates.datasets.features import class_value
+from dltemplates.datasets.series.sequences import SequenceFiles, Sequences, sequence_dataset
 from dltemplates.datasets.source import Dataset
 from dltemplates.datasets.storage.locate import Origin, locate
-from dltemplates.datasets.tables.source import number_table
 from dltemplates.settings import DatasetSettings
 
 TRAIN = "ECG5000_TRAIN.txt"
@@ -34,7 +33,12 @@ def ecg5000(settings: DatasetSettings) -> Dataset:
     others = path.with_name("ECG5000_TEST.txt")
     if others.is_file():
         splits["test"] = read_beats(others)
-    return number_table([f"t{place}" for place in range(LENGTH)], splits, class_value(CLASSES))
+    names = np.array(CLASSES, object)
+    parts = {}
+    for split, (beats, classes) in splits.items():
+        rows = [f"beat {place} of {split}" for place in range(len(beats))]
+        parts[split] = Sequences([*beats[..., None]], rows, names[classes])
+    return sequence_dataset(SequenceFiles(parts, classes=CLASSES))
 
 
 def read_beats(path: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -14,11 +14,12 @@ import numpy as np
 import pandas as pd
 
 from dltemplates.datasets.features import class_value
+from dltemplates.datasets.series.sequences import SERIES
 from dltemplates.datasets.series.windows import LabeledWindowSource
 from dltemplates.datasets.source import Dataset
 from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.datasets.storage.locate import Origin, locate
-from dltemplates.features import Column, Number
+from dltemplates.features import Column, Series
 from dltemplates.settings import DatasetSettings
 
 FOLDERS = ("realKnownCause", "artificialWithAnomaly")
@@ -51,10 +52,9 @@ def nab(settings: DatasetSettings) -> Dataset:
     labels = locate("nab", Origin((f"nab/{LABELS}", f"NAB/{LABELS}"), page=PAGE))
     path = find_series(labels.parents[1] / "data", name)
     series, marks = read_series(path, json.loads(labels.read_text(encoding="utf-8")))
-    columns = tuple(Column(name=f"t{place - LENGTH + 1}") for place in range(LENGTH))
-    features = Number(name="features", dtype="float32", shape=(LENGTH,), columns=columns)
+    windows = Series(name=SERIES, dtype="float32", shape=(LENGTH, 1), columns=(Column(name="value"),))
     source = LabeledWindowSource(series, marks, window=LENGTH)
-    spec = DatasetSpec(inputs=(features,), targets=(class_value(CLASSES),), sizes={"train": len(source)})
+    spec = DatasetSpec(inputs=(windows,), targets=(class_value(CLASSES),), sizes={"train": len(source)})
     return Dataset(spec, {"train": source})
 
 

@@ -158,9 +158,9 @@ class LabeledWindowSource(TimeSource):
         return len(self.starts)
 
     def read(self, indices: np.ndarray) -> dict[str, np.ndarray]:
-        """Read the windows at `indices` (n,): `features` (n, window) and `label` (n,)."""
+        """Read the windows at `indices` (n,): `series` (n, window, 1) and `label` (n,)."""
         places = window_indices(self.starts[indices], self.need)
-        return {"features": self.series[places], "label": self.labels[places[:, -1]]}
+        return {"series": self.series[places][..., None], "label": self.labels[places[:, -1]]}
 
     @property
     def raw_rows(self) -> tuple[np.ndarray, ...]:

@@ -20,6 +20,7 @@ from tf2onnx.handler import tf_op
 
 from dltemplates.compat import optimize_in_place
 from dltemplates.deploy.converters.graph import Frozen
+from dltemplates.deploy.converters.recurrent_onnx import rewrite_recurrent
 from dltemplates.tasks.serving.contract import Contract
 from dltemplates.tasks.serving.file_digest import sealed_texts
 
@@ -62,6 +63,7 @@ def _translate(graph_def: Any, frozen: Frozen) -> tf2onnx.graph.Graph:
             input_names=list(frozen.inputs.values()),
             output_names=list(frozen.outputs.values()),
             tensors_to_rename=names,
+            custom_rewriter=[rewrite_recurrent],
         )
 
 

@@ -33,6 +33,7 @@ class Format:
         integer: Whether the file takes images as bytes, with no arithmetic before its first layers.
         unsupported_layers: Unsupported layers, by class name, and activations, by name, with the reason.
         single_example_layers: Class names of layers that need one example per call.
+        unrolled_layers: Class names of recurrent layers that are converted step by step, without a loop.
         memory: Greatest memory of a conversion, as a multiple of the bytes of the float32 weights.
         is_slow: Function of the operators by name. True if the file is many times slower than others; it is then scored
             on fewer examples.
@@ -46,6 +47,7 @@ class Format:
     integer: bool = False
     unsupported_layers: Mapping[str, str] = field(default_factory=dict)
     single_example_layers: tuple[str, ...] = ()
+    unrolled_layers: tuple[str, ...] = ()
     memory: float = 0.0
     is_slow: Callable[[Mapping[str, int]], bool] = lambda operators: False
 

@@ -13,11 +13,10 @@ if TYPE_CHECKING:
 
 MEMORY = 22.0  # multiple of the weights' bytes; measured by `tools/bench_memory.py weights`
 SUFFIX = ".tflite"
-RECURRENT = ("LSTM", "GRU", "SimpleRNN")  # one example per call: TFLite's loop needs fixed sizes for its outputs
-CALIBRATION_CRASHES = {
-    **dict.fromkeys(RECURRENT, "the TFLite converter crashes when it calibrates this layer"),
-    "CategoryLookup": "the TFLite converter crashes when it calibrates two or more strings",
-}
+# Their loop takes one example per call, since TFLite needs fixed sizes for its outputs. Calibrating a loop crashes the
+# converter, so integer files hold the steps one by one, which also allows any batch size.
+RECURRENT = ("LSTM", "GRU", "SimpleRNN")
+CALIBRATION_CRASHES = {"CategoryLookup": "the TFLite converter crashes when it calibrates two or more strings"}
 NO_16X8 = {
     "hard_silu": "HARD_SWISH",
     "elu": "ELU",
@@ -83,18 +82,20 @@ def _int16x8(job: ConversionJob, out: Path) -> None:
     tflite.write(tflite.shorten_names(converter.convert()), out, job.standardized_contract)
 
 
-_format = functools.partial(Format, suffix=SUFFIX, memory=MEMORY, single_example_layers=RECURRENT)
-FLOAT32 = _format(
+_format = functools.partial(Format, suffix=SUFFIX, memory=MEMORY)
+_with_loops = functools.partial(_format, single_example_layers=RECURRENT)
+_calibrated = functools.partial(_format, needs_examples=True, unrolled_layers=RECURRENT)
+FLOAT32 = _with_loops(
     key="tflite:float32",
     convert=_float32,
     tolerance=1e-4,
 )
-FLOAT16 = _format(
+FLOAT16 = _with_loops(
     key="tflite:float16",
     convert=_float16,
     tolerance=1e-2,
 )
-DYNAMIC = _format(
+DYNAMIC = _with_loops(
     key="tflite:dynamic",
     convert=_dynamic,
     tolerance=None,
@@ -102,19 +103,17 @@ DYNAMIC = _format(
         "TRANSPOSE_CONV" in operators
     ),  # LiteRT runs it with reference kernels, like all of int16x8
 )
-INT8 = _format(
+INT8 = _calibrated(
     key="tflite:int8",
     convert=_int8,
     tolerance=None,
-    needs_examples=True,
     integer=True,
     unsupported_layers=CALIBRATION_CRASHES,
 )
-INT16X8 = _format(
+INT16X8 = _calibrated(
     key="tflite:int16x8",
     convert=_int16x8,
     tolerance=None,
-    needs_examples=True,
     unsupported_layers={
         **CALIBRATION_CRASHES,
         "Embedding": "the TFLite converter cannot calibrate the integer ids that this layer takes",

@@ -17,6 +17,7 @@ import keras
 from keras import layers
 
 from dltemplates.layers.tokens import ClassToken, PositionEmbedding
+from dltemplates.models.attention.encoder import check_heads, encoder_block, layer_norm
 from dltemplates.models.checks import check_image_shape, check_patches
 from dltemplates.models.ranges import Count, NumOutputs, checked
 
@@ -53,7 +54,7 @@ def vit_tiny(
     """
     check_image_shape("vit_tiny", input_shape, min_size=patch_size)
     check_patches("vit_tiny", input_shape, patch_size)
-    _check_heads(units, num_heads)
+    check_heads(units, num_heads)
     inputs = keras.Input(input_shape, name="image")
     x = layers.Conv2D(units, patch_size, strides=patch_size)(inputs)  # the same dense layer for each patch
     x = layers.Reshape((-1, units))(x)  # (batch, patches, units)
@@ -61,32 +62,6 @@ def vit_tiny(
     x = PositionEmbedding()(x)
     for _ in range(depth):
         x = encoder_block(x, num_heads)
-    x = normalize(x[:, 0])  # (batch, units): the class token
+    x = layer_norm(x[:, 0])  # (batch, units): the class token
     logits = layers.Dense(num_outputs, dtype="float32", name="logits")(x)
     return keras.Model(inputs, logits, name=name)
-
-
-def encoder_block(x, num_heads):
-    """Apply attention between the tokens, then two dense layers to each token, both with a shortcut."""
-    units = x.shape[-1]
-    y = normalize(x)
-    y = layers.MultiHeadAttention(num_heads, key_dim=units // num_heads)(y, y)
-    x = layers.Add()([x, y])
-    y = normalize(x)
-    y = layers.Dense(4 * units, activation="gelu")(y)
-    y = layers.Dense(units)(y)
-    return layers.Add()([x, y])
-
-
-def normalize(x):
-    """Apply layer normalization with the epsilon of the authors' code."""
-    return layers.LayerNormalization(epsilon=1e-6)(x)
-
-
-def _check_heads(units, num_heads):
-    """Raise a `ValueError` unless the heads share the units evenly."""
-    if units % num_heads:
-        raise ValueError(
-            f"`units` must be a multiple of `num_heads`. Received: units={units}, num_heads={num_heads}. "
-            f"Try units={max(units - units % num_heads, num_heads)}."
-        )

@@ -4,26 +4,35 @@ Hochreiter, Schmidhuber: "Long Short-Term Memory", Neural Computation 9(8), 1997
 https://doi.org/10.1162/neco.1997.9.8.1735; the forget gate: Gers, Schmidhuber, Cummins: "Learning to Forget: Continual
 Prediction with LSTM", Neural Computation 12(10), 2000, https://doi.org/10.1162/089976600300015015.
 
-A recurrent network reads a sequence row by row and carries a state along. In a plain recurrent network the gradient
-vanishes or explodes on its way back through many rows. In an LSTM the state is a cell that changes by addition and is
-multiplied only by its gate, so that the gradient survives. Three gates, each with a sigmoid per cell, read the row and
-the previous output. The input gate controls how much is written into the cells, the forget gate (of 2000) how much
-stays, the output gate how much is output. For a row x, with separate weights W, U and b for each gate and for the
-written values: i, f, o = sigmoid(W x + U h + b); c = f * c + i * tanh(W x + U h + b); h = o * tanh(c).
+A recurrent network reads a sequence step by step and carries a state along. In a plain one (`simple_rnn`) each step
+multiplies the state by weights, so that the gradient vanishes or explodes on its way back through many steps. An LSTM
+carries two vectors: its output h, and a memory, the cells c. A cell changes by addition, and only a gate multiplies it.
+With an open gate, the gradient passes through many steps unchanged.
 
-A layer with n cells and m numbers per row has 4n(m + n + 1) parameters, for sequences of any length.
+A gate is a number between 0 (closed) and 1 (open) for each cell. Three gates read the row x of the step and the
+previous output h:
+
+- Input gate, i = sigmoid(W_i x + U_i h + b_i): how much of the new value is written into the cell.
+- Forget gate, f = sigmoid(W_f x + U_f h + b_f): how much of the old cell stays; 1 keeps it, 0 erases it.
+- Output gate, o = sigmoid(W_o x + U_o h + b_o): how much of the cell is output.
+
+The new value is g = tanh(W_g x + U_g h + b_g). Then c = f * c + i * g and h = o * tanh(c). With f = 1 and i = 0, a cell
+keeps its value for any number of steps. The bias b_f starts at 1 and the others at 0, so that at first most of a cell
+stays (Jozefowicz, Zaremba, Sutskever: "An Empirical Exploration of Recurrent Network Architectures", ICML 2015).
+
+A layer with n cells and m numbers per step has 4n(m + n + 1) parameters, for sequences of any length.
 """
 
 import keras
 from keras import layers
 
-from dltemplates.models.checks import check_sequence_shape
 from dltemplates.models.ranges import Counts, NumOutputs, Share, checked
+from dltemplates.models.recurrent.stack import recurrent_network
 
 
 @checked
 def lstm(
-    input_shape: tuple[int, int],
+    input_shape: tuple[int | None, int],
     num_outputs: NumOutputs,
     *,
     units: Counts = (32,),
@@ -33,9 +42,9 @@ def lstm(
     """Build LSTM layers and a dense layer on the last output.
 
     Args:
-        input_shape: (rows, channels) of a sequence.
+        input_shape: (steps, channels) of a sequence; steps None for sequences of different lengths, with a mask.
         num_outputs: Number of values to forecast, or of classes.
-        units: Number of cells in each layer.
+        units: Number of cells in each layer; `[32, 32]` is two layers.
         dropout_rate: Share of activations dropped after each layer, in [0, 1).
         name: Name of the model.
 
@@ -46,10 +55,4 @@ def lstm(
         ValueError: If `input_shape` is not a sequence, `units` is empty or not positive, `num_outputs` is less
             than 1, or `dropout_rate` is out of range.
     """
-    check_sequence_shape(name, input_shape)
-    x = inputs = keras.Input(input_shape, name="inputs")
-    for number, width in enumerate(units, start=1):
-        x = layers.LSTM(width, return_sequences=number < len(units))(x)  # (batch, [rows,] width)
-        x = layers.Dropout(dropout_rate)(x)
-    logits = layers.Dense(num_outputs, dtype="float32", name="logits")(x)
-    return keras.Model(inputs, logits, name=name)
+    return recurrent_network(name, input_shape, num_outputs, layers.LSTM, units=units, dropout_rate=dropout_rate)

@@ -11,6 +11,7 @@ import tensorflow as tf
 from keras import layers
 
 from dltemplates.compat import flatten_layers
+from dltemplates.training.speed.fused import FusedLSTM
 from dltemplates.training.strategy import Distribution
 from dltemplates.training.workers.replicas import draws_noise
 
@@ -23,7 +24,8 @@ def pays_to_compile(model: keras.Model, replicas: int, *, deterministic: bool) -
 
     XLA fails with several replicas, and compiles again for each batch shape. On a GPU it has no deterministic form of
     some operations (the gradient of max pooling). On a CPU it speeds up recurrent layers, and slows down convolutions
-    and small dense layers. It also draws other noise, so one device would not train as several do.
+    and small dense layers; fused LSTM layers are faster still, and have no form in XLA. It also draws other noise, so
+    one device would not train as several do.
 
     Args:
         model: The built model.
@@ -37,7 +39,7 @@ def pays_to_compile(model: keras.Model, replicas: int, *, deterministic: bool) -
     if tf.config.list_physical_devices("GPU"):
         return not deterministic
     return any(isinstance(layer, layers.RNN) for layer in all_layers) and not any(
-        isinstance(layer, CONVOLUTIONS) or draws_noise(layer) for layer in all_layers
+        isinstance(layer, (FusedLSTM, *CONVOLUTIONS)) or draws_noise(layer) for layer in all_layers
     )
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from conftest import load_data
-from dltemplates.datasets.named.ecg5000 import LENGTH, read_beats
+from dltemplates.datasets.named.ecg5000 import CLASSES, LENGTH, read_beats
 from dltemplates.settings import DatasetSettings, Named
 
 ANOMALY = Named(name="anomaly", anomalies="keep")
@@ -71,6 +71,29 @@ def test_without_a_file_the_error_says_where_to_put_it(folder, monkeypatch):
     monkeypatch.setenv("DLT_CACHE", str(folder / "none"))
     with pytest.raises(ValueError, match=r"needs the file ecg5000/.*ECG5000_TRAIN\.txt.*timeseriesclassification"):
         load_data("ecg5000", ANOMALY)
+
+
+def test_a_classifier_reads_sequences_of_one_channel(folder):
+    rows = write_beats(folder / "ECG5000_TRAIN.txt", (60, 30, 5, 4, 2))
+    dataset = load_data(DatasetSettings(name="ecg5000", validation=0.25, test=0.2), "classification")
+    (value,), (target,) = dataset.spec.inputs, dataset.spec.targets
+    assert (value.name, value.kind, value.shape) == ("series", "series", (LENGTH, 1))
+    assert target.classes == CLASSES
+    found = np.concatenate([everything(dataset, split)["series"] for split in dataset.splits])
+    np.testing.assert_allclose(np.sort(found[:, 0, 0]), np.sort(rows[:, 1]), rtol=1e-5)
+
+
+@pytest.mark.data
+def test_the_real_beats_are_split_by_class_with_rare_classes_pooled(data_folder):
+    dataset = load_data("ecg5000", "classification")
+    labels = {split: np.bincount(everything(dataset, split)["label"], minlength=5) for split in dataset.splits}
+    if sum(map(sum, labels.values())) == 500:
+        assert {split: counts.tolist() for split, counts in labels.items()} == {
+            "train": [204, 124, 7, 13, 2],
+            "validation": [29, 18, 1, 2, 0],
+            "test": [59, 35, 2, 4, 0],
+        }
+        assert "class unclassified has fewer distinct examples" in dataset.spec.warnings[0]
 
 
 @pytest.mark.data

@@ -8,7 +8,7 @@ import pytest
 
 from conftest import load_data
 from dltemplates.datasets.named.nab import FOLDERS, LENGTH
-from dltemplates.settings import DatasetSettings
+from dltemplates.settings import DatasetSettings, Named
 from dltemplates.tasks.load_for import load_for
 from dltemplates.template import load_template
 
@@ -44,7 +44,7 @@ def test_windows_are_in_time_order_and_each_in_one_split(folder):
     split_bounds = {"train": (0, 300), "validation": (300, 600), "test": (600, 1000)}
     aftermath = {"train": 0, "validation": 63, "test": 0}
     for split, (first, last) in split_bounds.items():
-        windows = everything(dataset, split)["features"]
+        windows = everything(dataset, split)["series"][..., 0]
         assert windows.shape == (last - first - LENGTH + 1 - aftermath[split], LENGTH)
         np.testing.assert_array_equal(windows[0], np.arange(first, first + LENGTH))
         assert windows[-1, -1] == last - 1
@@ -56,7 +56,7 @@ def test_a_window_has_the_label_of_its_last_value(folder):
     dataset = load(validation=0.5, test=0.4)
     for split, marked in (("train", []), ("validation", range(500, 520)), ("test", range(900, 950))):
         arrays = everything(dataset, split)
-        assert arrays["features"][arrays["label"] == 1, -1].tolist() == list(marked)
+        assert arrays["series"][arrays["label"] == 1, -1, 0].tolist() == list(marked)
 
 
 def test_normal_windows_outside_the_test_split_hold_no_anomaly(folder):
@@ -64,23 +64,31 @@ def test_normal_windows_outside_the_test_split_hold_no_anomaly(folder):
         dataset = load(**shares)
         for split in ("train", "validation"):
             arrays = everything(dataset, split)
-            values = arrays["features"][arrays["label"] == 0]
+            values = arrays["series"][arrays["label"] == 0]
             assert len(values) > 10
             assert not (((values >= 500) & (values < 520)) | ((values >= 900) & (values < 950))).any()
-    ends = everything(load(validation=0.5, test=0.4), "test")["features"][:, -1]
+    ends = everything(load(validation=0.5, test=0.4), "test")["series"][:, -1, 0]
     assert ends.tolist() == list(range(600 + LENGTH - 1, ROWS))
 
 
 def test_statistics_are_fitted_on_the_training_part(folder):
     (value,) = load(validation=0.5, test=0.4).spec.inputs
     windows = np.arange(237)[:, None] + np.arange(LENGTH)
+    np.testing.assert_allclose((value.mean, value.std), ([windows.mean()], [windows.std()]))
+
+
+def test_an_autoencoder_reads_each_window_as_a_row(folder):
+    settings = DatasetSettings(name="nab:counter", validation=0.5, test=0.4)
+    (value,) = load_data(settings, Named(name="anomaly", anomalies="drop")).spec.inputs
+    windows = np.arange(237)[:, None] + np.arange(LENGTH)
+    assert (value.name, value.kind) == ("features", "number")
     np.testing.assert_allclose(value.mean, windows.mean(axis=0))
     np.testing.assert_allclose(value.std, windows.std(axis=0))
 
 
 def test_windows_are_read_at_any_indices(folder):
     source = load(validation=0.5, test=0.4).split("test")
-    np.testing.assert_array_equal(source.read(np.array([9, 2]))["features"][:, 0], [609, 602])
+    np.testing.assert_array_equal(source.read(np.array([9, 2]))["series"][:, 0, 0], [609, 602])
 
 
 @pytest.mark.parametrize("name", ["nab:toaster", "nab"])

@@ -31,16 +31,15 @@ TABLES = {  # rows of each split, numbers and categories of a row, classes (or N
     "breast_cancer": ((405, 50, 114), (30, 0), ("malignant", "benign")),
     "diabetes": ((304, 50, 88), (10, 0), None),
     "moons": ((720, 80, 200), (2, 0), ("upper", "lower")),
-    "ecg5000": (
-        (350, 50, 100),
-        (140, 0),
-        ("normal", "r_on_t", "premature_ventricular", "supraventricular", "unclassified"),
-    ),
     "adult": ((29_336, 3_225, 16_281), (5, 8), ("<=50K", ">50K")),
     "california_housing": ((14_861, 1_651, 4_128), (9, 1), None),
 }
-FROM_FILES = {"ecg5000", "adult", "california_housing"}
-SERIES = {"nab": "named/test_nab.py", "sunspots": "series/test_csv_series.py"}  # their own tests, in tests/datasets
+FROM_FILES = {"adult", "california_housing"}
+SERIES = {
+    "ecg5000": "named/test_ecg5000.py",
+    "nab": "named/test_nab.py",
+    "sunspots": "series/test_csv_series.py",
+}  # their own tests, in tests/datasets
 REGISTER = {*IMAGES, *(name.partition(":")[0] for name in TABLES), *SERIES}
 
 

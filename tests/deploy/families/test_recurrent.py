@@ -1,4 +1,4 @@
-"""Recurrent networks: one example a call in TFLite, any batch elsewhere, and no state kept between calls."""
+"""Recurrent networks: loops in float TFLite files, unrolled integer ones, and no state kept between calls."""
 
 import keras
 import numpy as np
@@ -28,7 +28,8 @@ from dltemplates.tasks.serving.contract import ServingModel
 from dltemplates.template import parse_template
 
 WINDOW, HORIZON, UNITS = 10, 3, 24
-OFFERED = [key for key in catalog.FORMATS if "LSTM" not in load_format(key).unsupported_layers]
+ONE_BY_ONE = [key for key in catalog.FORMATS if load_format(key).single_example_layers]
+UNROLLED = [key for key in catalog.FORMATS if load_format(key).unrolled_layers]
 DATA = {"name": "sunspots", "target": "b", "series": {"window": WINDOW, "horizon": HORIZON}}
 
 
@@ -75,32 +76,41 @@ def expected(serving, windows):
     return KerasPredictor(serving.model, serving.contract)({"series": windows})["forecast"]
 
 
-def test_every_format_passes_or_has_a_reason(exported):
+def test_every_format_passes(exported):
     report, _ = exported
-    assert {result.format for result in report.results if result.verdict == "passed"} == set(OFFERED)
-    for key in ("tflite:int8", "tflite:int16x8"):
-        result = report.result(key)
-        assert (result.verdict, result.reason) == (
-            "not offered", "LSTM: the TFLite converter crashes when it calibrates this layer",
-        )  # fmt: skip
-    assert not report.failed
-    for key in OFFERED:
+    assert {result.format for result in report.results if result.verdict == "passed"} == set(catalog.FORMATS)
+    assert ONE_BY_ONE == ["tflite:float32", "tflite:float16", "tflite:dynamic"]
+    assert UNROLLED == ["tflite:int8", "tflite:int16x8"]
+    for key in catalog.FORMATS:
         one_by_one = "takes 1 example per call, because of its recurrent layers" in report.result(key).remarks
-        assert one_by_one == key.startswith("tflite")
+        assert one_by_one == (key in ONE_BY_ONE)
 
 
-@pytest.mark.parametrize("key", OFFERED)
+def test_unrolled_files_are_calibrated_on_many_windows(exported, dataset):
+    report, _ = exported
+    windows = len(dataset.split("train"))
+    assert 32 < windows < 1000  # the settings name 32
+    remark = f"unrolled: holds its {WINDOW} steps one by one, calibrated on {windows} training examples"
+    for key in catalog.FORMATS:
+        assert (remark in report.result(key).remarks) == (key in UNROLLED)
+    for key in UNROLLED:
+        operators = report.result(key).operators
+        assert "WHILE" not in operators
+        assert operators["LOGISTIC"] == 3 * WINDOW
+
+
+@pytest.mark.parametrize("key", catalog.FORMATS)
 def test_any_number_of_examples_matches_keras(exported, windows, expected, key):
     report, folder = exported
     predictor = load_predictor(folder / report.result(key).file)
-    assert predictor.contract.batch == (1 if key.startswith("tflite") else "dynamic")
+    assert predictor.contract.batch == (1 if key in ONE_BY_ONE else "dynamic")
     tolerance = (load_format(key).tolerance or 0.05) * np.ptp(expected)
     for count in (1, 3, 7):
         forecast = predictor({"series": windows[:count]})["forecast"]
         np.testing.assert_allclose(forecast, expected[:count], rtol=0, atol=tolerance)
 
 
-@pytest.mark.parametrize("key", OFFERED)
+@pytest.mark.parametrize("key", catalog.FORMATS)
 def test_a_file_keeps_no_state_between_calls(exported, windows, key):
     report, folder = exported
     path = folder / report.result(key).file
@@ -115,7 +125,7 @@ def test_the_files_hold_only_built_in_operators(exported):
     report, _ = exported
     assert report.result("onnx:float32").operators["LSTM"] == 1
     assert report.result("tflite:float32").operators["WHILE"] == 1
-    for key in OFFERED:
+    for key in catalog.FORMATS:
         assert not [name for name in report.result(key).operators if name.startswith(("Flex", "custom"))]
 
 
@@ -135,11 +145,10 @@ def test_the_serving_model_runs_without_a_gpu(serving):
     assert [layer.use_cudnn for layer in recurrent] == [False]
 
 
-def test_only_recurrent_tflite_files_take_one_example_a_call(serving):
+def test_only_loops_in_tflite_take_one_example_a_call(serving):
     contract = serving.contract
-    assert any(key.startswith("tflite") for key in catalog.FORMATS)
     for key in catalog.FORMATS:
-        assert batch_of(load_format(key), contract, {"Dense", "LSTM"}) == (1 if key.startswith("tflite") else "dynamic")
+        assert batch_of(load_format(key), contract, {"Dense", "LSTM"}) == (1 if key in ONE_BY_ONE else "dynamic")
         assert batch_of(load_format(key), contract, {"Dense", "Conv1D"}) == "dynamic"
     assert batch_of(load_format("onnx:float32"), contract.model_copy(update={"batch": 4}), {"LSTM"}) == 4
 
@@ -148,7 +157,7 @@ def test_only_recurrent_tflite_files_take_one_example_a_call(serving):
     "kind", ["LSTM", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("GRU", "SimpleRNN"))]
 )
 def test_the_converter_needs_a_fixed_batch_size(serving, tmp_path, kind):
-    assert all(kind in load_format(key).single_example_layers for key in catalog.FORMATS if key.startswith("tflite"))
+    assert all(kind in load_format(key).single_example_layers for key in ONE_BY_ONE)
     inputs = keras.Input((WINDOW, 2), name="series")
     model = keras.Model(inputs, {"forecast": layers.Dense(HORIZON)(getattr(layers, kind)(4)(inputs))})
     for batch, converts in ((1, True), ("dynamic", False)):
@@ -197,7 +206,7 @@ def test_forecasts_with_subtract_last_are_exported(dataset, tmp_path):
     template = parse_template({"task": relative, "dataset": DATA, "model": "lstm"})
     serving = task.serve(model, dataset.spec, template, name="waves")[""]
     report = export_system({WHOLE: serving}, task, dataset, tmp_path, ExportSettings(calibration=32), max_drop="5%")
-    assert {result.format for result in report.results if result.verdict == "passed"} == set(OFFERED)
+    assert {result.format for result in report.results if result.verdict == "passed"} == set(catalog.FORMATS)
 
 
 @pytest.mark.slow

@@ -4,7 +4,6 @@ import pytest
 
 from dltemplates.models.build import build_network
 from dltemplates.models.recurrent.lstm import lstm
-from dltemplates.models.summary import multiply_accumulates
 
 
 @pytest.mark.parametrize(("rows", "channels", "units"), [(48, 1, (32,)), (5, 3, (4,)), (7, 2, (6, 5, 4))])
@@ -13,21 +12,6 @@ def test_a_layer_has_4n_times_m_n_1_parameters_however_long_the_sequence_is(rows
     expected = sum(4 * n * (m + n + 1) for m, n in zip(widths, units, strict=False))
     assert lstm((rows, channels), 12, units=units).count_params() == expected + (units[-1] + 1) * 12
     assert lstm((2 * rows, channels), 12, units=units).count_params() == expected + (units[-1] + 1) * 12
-
-
-def test_it_computes_the_formulas_of_the_papers():
-    keras.utils.set_random_seed(0)
-    network = lstm((6, 2), 3, units=(4,))
-    kernel, recurrent, bias, dense, offset = (weight.astype(np.float64) for weight in network.get_weights())
-    assert bias[4:8].min() == 1.0  # the forget gate is open at first
-    x = np.random.default_rng(0).normal(size=(5, 6, 2)).astype(np.float32)
-    h = c = np.zeros((5, 4))
-    for row in x.astype(np.float64).swapaxes(0, 1):
-        i, f, g, o = np.split(row @ kernel + h @ recurrent + bias, 4, axis=1)
-        i, f, o = (1 / (1 + np.exp(-gate)) for gate in (i, f, o))
-        c = f * c + i * np.tanh(g)
-        h = o * np.tanh(c)
-    np.testing.assert_allclose(np.asarray(network(x)), h @ dense + offset, atol=1e-6)
 
 
 def test_what_is_written_into_a_cell_can_stay():
@@ -54,18 +38,10 @@ def test_layers_and_dropout_are_as_they_are_asked_for():
     assert not np.allclose(network(x, training=True), network(x, training=False))
 
 
-@pytest.mark.parametrize(("kind", "gates"), [("LSTM", 4), ("GRU", 3), ("SimpleRNN", 1)])
-def test_each_row_meets_both_kernels(kind, gates):
-    inputs = keras.Input((10, 3))
-    layer = getattr(keras.layers, kind)(5)
-    layer(inputs)
-    assert multiply_accumulates(layer) == 10 * gates * 5 * (3 + 5)
-
-
-@pytest.mark.parametrize("input_shape", [(), (4,), (4, 0), (8, 8, 3), (None, 1)])
+@pytest.mark.parametrize("input_shape", [(), (4,), (4, 0), (8, 8, 3), (None, 0), (None,)])
 def test_input_shape_must_be_that_of_a_sequence(input_shape):
     with pytest.raises(
-        ValueError, match=r"`lstm` takes sequences, \(rows, channels\)\. Received: input_shape=.* Try \("
+        ValueError, match=r"`lstm` takes sequences, \(steps, channels\)\. Received: input_shape=.* Try \("
     ):
         lstm(input_shape, 2)
 

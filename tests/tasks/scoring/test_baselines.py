@@ -232,8 +232,8 @@ def test_a_worker_that_takes_too_long_is_ended_and_keeps_what_is_ready(own_proce
     monkeypatch.setattr(baselines, "WORKER", (baselines.WORKER[0], str(script)))
     data = table()
     started = time.monotonic()
-    _, linear, boosting = fit_baselines(Classification(data.spec), data, seconds=25).results
-    assert time.monotonic() - started < 30
+    _, linear, boosting = fit_baselines(Classification(data.spec), data, seconds=15).results
+    assert time.monotonic() - started < 20
     assert linear.scores["accuracy"] > 0.9
     assert boosting.skipped == "it took too long"
     with pytest.raises(ProcessLookupError):

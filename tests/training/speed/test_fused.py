@@ -1,4 +1,4 @@
-"""Batch normalization in one fused operation, against Keras."""
+"""Layers in one fused operation, against Keras."""
 
 import keras
 import numpy as np
@@ -10,7 +10,8 @@ from conftest import small_template
 from dltemplates.compat import flatten_layers
 from dltemplates.models.weights import set_weights
 from dltemplates.training.prepare import prepare
-from dltemplates.training.speed.fused import FusedBatchNormalization, fuse
+from dltemplates.training.speed.fused import FusedBatchNormalization, FusedLSTM, fuse
+from dltemplates.training.speed.loop import pays_to_compile
 
 
 @keras.saving.register_keras_serializable("tests")
@@ -163,3 +164,77 @@ def test_weights_of_a_normalization_take_effect_when_set():
     set_weights(other, adapted.get_weights())
     assert abs(float(np.mean(adapted(batch())))) < 1e-3
     np.testing.assert_array_equal(other(batch()), adapted(batch()))
+
+
+def recurrent(*inner):
+    """Return a network of recurrent layers on sequences of 6 rows and 3 channels."""
+    inputs = x = keras.Input((6, 3))
+    for layer in inner:
+        x = layer(x)
+    model = keras.Model(inputs, layers.Dense(2)(x))
+    random = np.random.default_rng(0)
+    model.set_weights([random.normal(0, 0.7, weight.shape) for weight in model.get_weights()])
+    return model
+
+
+def types_of(model):
+    return {type(layer) for layer in flatten_layers(model) if isinstance(layer, layers.RNN)}
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: recurrent(layers.LSTM(4)),
+        lambda: recurrent(layers.LSTM(4, return_sequences=True), layers.Dropout(0.0), layers.LSTM(5)),
+        lambda: recurrent(layers.LSTM(4, unit_forget_bias=False, go_backwards=True)),
+        lambda: recurrent(layers.Bidirectional(layers.LSTM(4, return_sequences=True)), layers.LSTM(3)),
+    ],
+    ids=["one", "two", "backwards", "bidirectional"],
+)
+def test_a_fused_lstm_matches_keras(build):
+    plain, fused = build(), build()
+    fuse(fused)
+    assert types_of(fused) == {FusedLSTM}
+    x = np.random.default_rng(1).normal(size=(7, 6, 3)).astype("float32")
+    (outputs, gradients), (expected, others) = step(fused, x), step(plain, x)
+    assert relative_error(outputs, expected) < 1e-5
+    for gradient, other in zip(gradients, others, strict=True):
+        assert relative_error(gradient, other) < 1e-5
+    np.testing.assert_array_equal(fused(x), plain(x))  # outside training, it is Keras's own
+
+
+def test_a_fused_lstm_trains_with_a_mask_as_in_keras():
+    plain, fused = (recurrent(layers.Masking(), layers.LSTM(4)) for _ in range(2))
+    fuse(fused)
+    assert types_of(fused) == {FusedLSTM}
+    x = np.random.default_rng(1).normal(size=(5, 6, 3)).astype("float32")
+    x[:, 4:] = 0
+    np.testing.assert_array_equal(fused(x, training=True), plain(x, training=True))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"use_bias": False},
+        {"activation": "relu"},
+        {"recurrent_activation": "hard_sigmoid"},
+        {"dropout": 0.1},
+        {"recurrent_dropout": 0.1},
+        {"dtype": "mixed_bfloat16"},
+    ],
+)
+def test_an_unsupported_lstm_stays_with_keras(options):
+    model = recurrent(layers.LSTM(4, **options))
+    fuse(model)
+    assert types_of(model) == {layers.LSTM}
+
+
+def test_an_lstm_beside_other_recurrent_layers_stays_with_keras():
+    """XLA compiles both; it has no form of the fused operation."""
+    model = recurrent(layers.LSTM(4, return_sequences=True), layers.GRU(3))
+    fuse(model)
+    assert types_of(model) == {layers.LSTM, layers.GRU}
+    assert pays_to_compile(model, 1, deterministic=True)
+    fused = recurrent(layers.LSTM(4))
+    fuse(fused)
+    assert not pays_to_compile(fused, 1, deterministic=True)

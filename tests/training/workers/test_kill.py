@@ -106,7 +106,8 @@ def test_kills_during_pretraining_change_no_bit(tmp_path):
     check(tmp_path, [9, 30], layerwise())  # 2 x 26 steps of 13 an epoch, then 26 of the network
 
 
-@pytest.mark.parametrize("steps", [[10], pytest.param([10, 55], marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("steps", [[10], [10, 55]])
 def test_kills_before_and_in_fine_tuning_change_no_bit(tmp_path, steps):
     check(tmp_path, steps, transfer(tmp_path))  # 2 x 21 steps of the head, then as many of the last blocks
 
