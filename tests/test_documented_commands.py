@@ -47,6 +47,7 @@ NOT_RUN = {  # command or pattern: reason
     "python tools/write_docs.py*": "changes docs/; test_readme.py compares the pages",
     "python tools/bench_*": "measures for minutes",
     "python tools/draw_ideas.py*": "trains for minutes; tests/tools draws small figures",
+    "python tools/memory_task.py": "trains for minutes; tests/tools trains small networks",
     "dlt run mobilenet_v2_folder --data photographs": "downloads weights",
     "dlt run vgg16_folder --data photographs --set model.weights=imagenet": "downloads weights",
 }

@@ -26,7 +26,7 @@ from dltemplates.deploy.converters.messages import translate
 from dltemplates.deploy.formats.format import Format, load_format
 from dltemplates.deploy.gate import GateResult
 from dltemplates.deploy.memory import too_large
-from dltemplates.deploy.parity import CheckError, Parity, check_part
+from dltemplates.deploy.parity import CheckError, Parity, check_part, worst
 from dltemplates.deploy.part import Part
 from dltemplates.deploy.report import ExportReport, FormatResult, SplitCheck, Verdict, load_report
 from dltemplates.deploy.stream_check import check_stream
@@ -231,7 +231,9 @@ class _Exporter:
             attempt.parity = check_part(part.format_for(format), attempt.predictor, reference)
             if part.serving.any_length is not None:
                 stream = self.reference.stream(part.name)
-                attempt.remarks += check_stream(part.format_for(format), attempt.predictor, stream)
+                figures, remarks = check_stream(part.format_for(format), attempt.predictor, stream)
+                attempt.parity = worst(attempt.parity, figures)
+                attempt.remarks += remarks
 
         attempt.run(convert)
         return attempt

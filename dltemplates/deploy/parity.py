@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -48,6 +48,12 @@ class Parity:
     max_error: float
     rms_error: float
     changed: int
+
+
+def worst(first: Parity, second: Parity) -> Parity:
+    """Return the larger errors of two comparisons of a file."""
+    errors = {name: max(getattr(first, name), getattr(second, name)) for name in ("max_error", "rms_error")}
+    return replace(first, **errors)
 
 
 @dataclass(frozen=True)

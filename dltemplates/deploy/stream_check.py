@@ -9,7 +9,7 @@ import numpy as np
 
 from dltemplates.datasets.source import Source
 from dltemplates.deploy.formats.format import Format
-from dltemplates.deploy.parity import CheckError
+from dltemplates.deploy.parity import CheckError, Parity
 from dltemplates.runtimes import Arrays, KerasPredictor, Predictor
 from dltemplates.tasks.serving.contract import ServingModel
 from dltemplates.tasks.serving.stream import series_of, stream
@@ -106,13 +106,16 @@ def stream_outputs(predictor: Predictor, rows: np.ndarray, names: list[str]) -> 
     return {name: np.concatenate([outputs[name] for outputs in results]) for name in names}
 
 
-def check_stream(format: Format, predictor: Predictor, reference: StreamReference) -> tuple[str, ...]:
-    """Check a streaming file, and return remarks.
+def check_stream(format: Format, predictor: Predictor, reference: StreamReference) -> tuple[Parity, tuple[str, ...]]:
+    """Check a streaming file.
 
     Args:
         format: Its format.
         predictor: The file in its own runtime.
         reference: Keras's outputs.
+
+    Returns:
+        The errors over the stream, and remarks.
 
     Raises:
         CheckError: If the file differs from the network of whole sequences, or drifts.
@@ -137,7 +140,7 @@ def check_stream(format: Format, predictor: Predictor, reference: StreamReferenc
             f"a streaming file must not drift over {total:,} steps without a reset. Its RMS error grows from "
             f"{first:.2g} to {last:.2g} of the range"
         )
-    return tuple(remarks)
+    return Parity(total, error, max(first, last), 0), tuple(remarks)
 
 
 def _requantized(predictor: Predictor) -> list[str]:

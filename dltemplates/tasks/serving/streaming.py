@@ -330,12 +330,14 @@ def calibration_steps(source: StepSource, count: int, tanh_states: list[str]) ->
     lengths = _closed_lengths([arrays[name] for name in names], np.maximum(lengths, 1))
     taken = np.arange(source.steps) < lengths[:, None]
     result = {name: array[taken] for name, array in arrays.items()}
-    if tanh_states:
-        for name, array in result.items():
-            ends = np.repeat(array[:1], 2, axis=0)
-            if name in tanh_states:
-                ends[:] = np.reshape(TANH_RANGE, (2, *[1] * (array.ndim - 1)))
-            result[name] = np.concatenate([array, ends])
+    if not tanh_states:
+        return result
+    for name, array in result.items():
+        spanned = np.concatenate([array, array[[0, 0]]])
+        if name in tanh_states:
+            spanned = np.clip(spanned, *TANH_RANGE)
+            spanned[-2], spanned[-1] = TANH_RANGE
+        result[name] = spanned
     return result
 
 
