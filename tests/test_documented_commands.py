@@ -174,6 +174,12 @@ def readers_folder(tmp_path_factory):
     rows = [(number, *row, names[number]) for number, wave in enumerate(waves) for row in wave]
     pd.DataFrame(rows, columns=["recording", "x", "y", "gesture"]).to_csv(folder / "gestures.csv", index=False)
     np.savez(folder / "lengths.npz", x=rng.normal(size=(60, 8, 2)), y=rng.normal(size=60))
+    hours = pd.date_range("2024-01-01", periods=412, freq="h")
+    shop = pd.DataFrame({"date": hours, "price": rng.integers(10, 15, 412), "visits": rng.integers(40, 60, 412)})
+    shop["sales"] = (shop["visits"] * 20.0 / shop["price"] + np.sin(np.arange(412) * np.pi / 12)).round(2)
+    shop.head(400).to_csv(folder / "shop.csv", index=False)
+    shop.loc[400:, ["visits", "sales"]] = np.nan  # only the price is known
+    shop.tail(100).to_csv(folder / "plan.csv", index=False)
 
     keras.utils.set_random_seed(0)
     keras.Sequential(
