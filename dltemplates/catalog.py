@@ -102,9 +102,9 @@ DATASETS = {
     ),
     "etth1": Entry(
         "dltemplates.datasets.named.etth1:etth1",
-        "6 loads and the oil temperature of a transformer, hourly",
+        "Hourly loads and temperature of a transformer",
         group="series",
-        noun="transformer loads",
+        noun="power loads",
     ),
     "ecg5000": Entry(
         "dltemplates.datasets.named.ecg5000:ecg5000",

@@ -225,16 +225,6 @@ class SeriesSettings(CsvSettings):
     sequences: StrictBool = False
     id: Annotated[str | None, Field(examples=["recording"])] = None
 
-    @model_validator(mode="after")
-    def _check_use(self) -> SeriesSettings:
-        if self.holds_sequences and self.window is not None:
-            setting = "id" if self.id is not None else "sequences"
-            raise ValueError(
-                "A series is forecast, with `dataset.series.window`; sequences have a class or a number. Received: "
-                f"`window` and `{setting}`. Remove one."
-            )
-        return self
-
     @property
     def holds_sequences(self) -> bool:
         """Whether a file holds many sequences."""

@@ -28,8 +28,8 @@ from dltemplates.template import load_template
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SLOW = (
-    "add_model.md", "formats.md", "keras_models.md", "long_jobs.md", "own_images.md", "own_tables.md", "python.md",
-    "training.md",
+    "add_model.md", "formats.md", "keras_models.md", "long_jobs.md", "own_images.md", "own_sequences.md",
+    "own_tables.md", "python.md", "training.md",
 )  # fmt: skip
 FORMATS = ("tflite:int8", "tflite:float32")  # the first one that a template exports
 SMALL = {"train.steps": 2, "export.max_drop": 1e9}  # scores mean nothing yet
@@ -47,6 +47,7 @@ NOT_RUN = {  # command or pattern: reason
     "python tools/write_docs.py*": "changes docs/; test_readme.py compares the pages",
     "python tools/bench_*": "measures for minutes",
     "python tools/draw_ideas.py*": "trains for minutes; tests/tools draws small figures",
+    "python tools/memory_task.py": "trains for minutes; tests/tools trains small networks",
     "dlt run mobilenet_v2_folder --data photographs": "downloads weights",
     "dlt run vgg16_folder --data photographs --set model.weights=imagenet": "downloads weights",
 }
@@ -161,6 +162,18 @@ def readers_folder(tmp_path_factory):
     months = pd.date_range("2000-01-01", periods=300, freq="MS")
     sales = 100 + np.arange(300) + 10 * np.sin(np.arange(300) * np.pi / 6)
     pd.DataFrame({"date": months, "sales": sales.round(1)}).to_csv(folder / "sales.csv", index=False)
+
+    waves = [rng.normal(size=(steps, 2)).round(2) for steps in rng.integers(5, 12, 60)]
+    names = ["wave", "circle"] * 30
+    lines = [
+        ":".join(",".join(map(str, column)) for column in wave.T) + f":{name}"
+        for wave, name in zip(waves, names, strict=True)
+    ]
+    header = "@univariate false\n@equalLength false\n@classLabel true wave circle\n@data\n"
+    (folder / "gestures.ts").write_text(header + "\n".join(lines), encoding="utf-8")
+    rows = [(number, *row, names[number]) for number, wave in enumerate(waves) for row in wave]
+    pd.DataFrame(rows, columns=["recording", "x", "y", "gesture"]).to_csv(folder / "gestures.csv", index=False)
+    np.savez(folder / "lengths.npz", x=rng.normal(size=(60, 8, 2)), y=rng.normal(size=60))
 
     keras.utils.set_random_seed(0)
     keras.Sequential(

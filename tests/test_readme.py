@@ -84,7 +84,9 @@ def check_command(line: str) -> None:
         return
     options = dlt.commands[name].make_context(name, list(arguments)).params
     if options.get("data"):
-        assert options["data"] in {*catalog.DATASETS, *READERS_DATA} or options["data"].endswith(".csv"), line
+        assert options["data"] in {*catalog.DATASETS, *READERS_DATA} or options["data"].endswith(
+            (".csv", ".npz", ".ts")
+        ), line
     settings = parse_overrides(options.get("settings") or ())
     target = arguments[0]
     if target in PLACEHOLDERS or target.endswith((".toml", ".keras")):

@@ -232,8 +232,11 @@ PAGES: dict[str, Callable[[], str]] = {
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", choices=(*PAGES, *HEADS), metavar="PAGE", help="pages to write; none: all")
-    for name in parser.parse_args().names or (*PAGES, *HEADS):
+    parser.add_argument("names", nargs="*", metavar="PAGE", help="pages to write; none: all")
+    every, names = (*PAGES, *HEADS), parser.parse_args().names
+    if unknown := [name for name in names if name not in every]:  # `choices` refuses an empty list before Python 3.12
+        parser.error(f"PAGE must be one of {', '.join(every)}. Received: {', '.join(unknown)}.")
+    for name in names or every:
         path, text = (ROOT / name, readme(name)) if name in HEADS else (ROOT / "docs" / name, PAGES[name]())
         path.write_text(text, encoding="utf-8")
     return 0

@@ -15,7 +15,7 @@ from dltemplates.datasets.spec import READING_RULES, IOSpec, rules_of
 from dltemplates.datasets.splitting.split_names import split_files, splits_of
 from dltemplates.datasets.tables.source import TableSource
 from dltemplates.features import Image, Series, columns_of
-from dltemplates.settings import ARRAYS, NO_DATASET, DatasetSettings, SettingsTable
+from dltemplates.settings import ARRAYS, NO_DATASET, DatasetSettings, SeriesSettings, SettingsTable
 
 
 def load_dataset(
@@ -42,6 +42,7 @@ def load_dataset(
         ValueError: If there is no such dataset, or its data breaks a rule; the message says how to fix it.
     """
     name = settings.name
+    _check_use(settings.of_series())
     if name == ARRAYS:
         from dltemplates.datasets.in_memory import in_memory
 
@@ -64,6 +65,16 @@ def load_dataset(
             "See dltemplates/datasets/named/digits.py for a short one."
         )
     return dataset
+
+
+def _check_use(series: SeriesSettings) -> None:
+    """Raise a `ValueError` if the settings are for a forecast and for sequences."""
+    if series.holds_sequences and series.window is not None:
+        setting = "id" if series.id is not None else "sequences"
+        raise ValueError(
+            "A series is forecast, with `dataset.series.window`; sequences have a class or a number. Received: "
+            f"`window` and `{setting}`. Remove one."
+        )
 
 
 PLACEHOLDERS = {  # in ready templates: kind of data
@@ -133,7 +144,9 @@ def _kind_of(settings: DatasetSettings, dataset: Dataset) -> tuple[str, set[str]
         return "a table", {"table", "target"}
     if isinstance(base, WindowSource):
         return "a series", {"series", "target"}
-    if are_sequences(dataset.spec) and not is_named(settings.name):
+    if are_sequences(dataset.spec):
+        if is_named(settings.name):  # it is known to hold sequences, and has no other setting
+            return "sequences", {"series"} if settings.series == SeriesSettings(sequences=True) else set()
         target = dataset.spec.targets[0]
         return "sequences", {"series", *(("target",) if columns_of(target) or settings.name == ARRAYS else ())}
     return "rows of numbers", set()

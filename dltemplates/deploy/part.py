@@ -15,7 +15,8 @@ from dltemplates.datasets.source import Arrays, Dataset, Source
 from dltemplates.deploy import files
 from dltemplates.deploy.calibration import calibration
 from dltemplates.deploy.converters.convert import Converter
-from dltemplates.deploy.formats.format import Format, load_format
+from dltemplates.deploy.formats.format import MASKED_RECURRENT, Format, load_format
+from dltemplates.deploy.formats.tflite import RECURRENT
 from dltemplates.deploy.raw_bytes import check_input
 from dltemplates.deploy.unrolling import MAX_STEPS, MIN_EXAMPLES, count_steps, unrolled
 from dltemplates.runtimes import Predictor, SavedModelPredictor, load_predictor
@@ -158,13 +159,18 @@ class Part:
 
 
 def layer_types(model: keras.Model) -> set[str]:
-    """Return the class names of all layers and the names of their activations, as in `Format.unsupported_layers`."""
+    """Return the class names of all layers and the names of their activations, as in `Format.unsupported_layers`.
+
+    A recurrent layer behind a mask adds `MASKED_RECURRENT`.
+    """
     names = set()
     for layer in flatten_layers(model, include_self=False):
         names.add(type(layer).__name__)
         activation = getattr(layer, "activation", None)
         if activation is not None:
             names.add(getattr(activation, "__name__", type(activation).__name__))
+    if "SequenceMask" in names and names.intersection(RECURRENT):
+        names.add(MASKED_RECURRENT)
     return names
 
 

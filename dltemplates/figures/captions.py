@@ -11,9 +11,22 @@ from dltemplates.figures import (
     plane,
     run,
     samples,
+    sequences,
     series,
     vision_drawings,
 )
 
-MODULES = (run, outcomes, coefficients, plane, latent_strip, latent, samples, anomaly, series, vision_drawings)
+MODULES = (
+    run,
+    outcomes,
+    coefficients,
+    plane,
+    latent_strip,
+    latent,
+    samples,
+    anomaly,
+    sequences,
+    series,
+    vision_drawings,
+)
 CAPTIONS = {name: texts for module in MODULES for name, texts in module.CAPTIONS.items()}

@@ -1,8 +1,9 @@
-"""Keras layers that Keras itself lacks.
+"""Keras layers, and an initializer, that Keras itself lacks.
 
-Importing this module registers them with Keras, so that it can load definitions with such layers.
+Importing this module registers them with Keras, so that it can load definitions with them.
 """
 
+from dltemplates.layers.gate_bias import GateBias as GateBias
 from dltemplates.layers.local_response_normalization import LocalResponseNormalization as LocalResponseNormalization
 from dltemplates.layers.masked import LastStep as LastStep
 from dltemplates.layers.masked import MaskedConv1D as MaskedConv1D

@@ -1,5 +1,6 @@
 """Masks of padded sequences."""
 
+import warnings
 from typing import Any
 
 import keras
@@ -18,6 +19,8 @@ class SequenceMask(keras.layers.Layer):
     def __init__(self, **kwargs: Any):
         super().__init__(**kwargs)
         self.supports_masking = True
+        # Keras warns that the network drops the mask. It does so at its end, where no layer needs it.
+        warnings.filterwarnings("ignore", message=r"Layer '.*' \(of type Functional\) was passed an input with a mask")
 
     def call(self, inputs: Any) -> Any:
         """Return the sequences with zeros after their lengths."""

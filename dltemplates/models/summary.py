@@ -196,6 +196,8 @@ def multiply_accumulates(layer: keras.Layer) -> int:
         return math.prod(layer.kernel.shape) * _positions(layer, layer.output.shape)
     if isinstance(layer, (layers.Dense, RestrictedBoltzmann)):
         return math.prod(layer.kernel.shape) * _product(layer.output.shape[1:-1])
+    if isinstance(layer, layers.EinsumDense):
+        return _einsum(layer)
     if isinstance(layer, layers.Bidirectional):
         both = (layer.forward_layer, layer.backward_layer)
         return sum(_recurrent(each, layer.input.shape) for each in both)
@@ -204,6 +206,15 @@ def multiply_accumulates(layer: keras.Layer) -> int:
     if isinstance(layer, layers.MultiHeadAttention):
         return _attention(layer)
     return 0
+
+
+def _einsum(layer: Any) -> int:
+    """Count, for each output, the axes of the kernel that are summed: `bcs,csh->bch` costs c * h * s."""
+    inputs, _, of_output = layer.equation.partition("->")
+    summed = (
+        size for axis, size in zip(inputs.split(",")[1], layer.kernel.shape, strict=True) if axis not in of_output
+    )
+    return _product(layer.output.shape[1:]) * math.prod(summed)
 
 
 def _recurrent(layer: Any, shape: tuple[int | None, ...]) -> int:

@@ -6,6 +6,7 @@ import math
 import shlex
 from pathlib import Path
 
+from dltemplates.datasets.series.sequences import are_sequences
 from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.features import ClassId, Feature, Labels, Number, classes_of, columns_of
 from dltemplates.settings import ARRAYS
@@ -35,7 +36,7 @@ def check_data(name: str, task: type[Task], spec: DatasetSpec, data: str | None 
     elif targets and targets != tuple(value.kind for value in spec.targets):
         rule, received = f"targets of kind {', '.join(f'`{kind}`' for kind in targets)}", spec.targets
         setting = _setting_for_target(targets[0], spec.targets[0])
-        if not setting and data and (message := _wrong_target(name, spec.targets[0], data)):
+        if not setting and data and not are_sequences(spec) and (message := _wrong_target(name, spec.targets[0], data)):
             raise ValueError(message)
     else:
         if data and task.needs_target and spec.targets and (message := _numbers_as_classes(spec, data)):

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from dltemplates.datasets.series.sequences import are_sequences
 from dltemplates.datasets.source import Dataset, Source, column
 from dltemplates.datasets.spec import DatasetSpec, IOSpec, network_shape
 from dltemplates.features import AnyFeature, classes_of
@@ -74,9 +75,14 @@ class Classification(SupervisedTask):
 
     def adapt(self, dataset: Dataset) -> Dataset:
         if len(self.classes) < 2:
+            way_out = (
+                "Put the images of each class in their own folder and name the parent folder, or add `y` to the .npz "
+                "file."
+            )
+            if are_sequences(dataset.spec):
+                way_out = "Add the class of each sequence."
             raise ValueError(
-                f"Task {self.name} needs at least two classes. Received: one, {', '.join(self.classes)!r}. Put the "
-                "images of each class in their own folder and name the parent folder, or add `y` to the .npz file."
+                f"Task {self.name} needs at least two classes. Received: one, {', '.join(self.classes)!r}. {way_out}"
             )
         return dataset
 

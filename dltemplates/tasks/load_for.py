@@ -286,6 +286,6 @@ def _changes(run: Run, spec: DatasetSpec, hashes: Hashes, settings: DatasetSetti
         return None
     if not gone and not new:
         return "the data changed since the training: its splits have other examples"
-    unit = "image" if isinstance(spec.inputs[0], Image) else "row"
+    unit = "image" if isinstance(spec.inputs[0], Image) else "sequence" if are_sequences(spec) else "row"
     gone_units = f"{gone} {unit}{'' if gone == 1 else 's'}"
     return f"the data changed since the training: {gone_units} gone, {new} new; splits kept"

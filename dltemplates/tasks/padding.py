@@ -13,7 +13,8 @@ from dltemplates.features import Length, WithStatistics
 if TYPE_CHECKING:
     import keras
 
-STEPS = 64  # at most, of the padded sequence
+SEQUENCES, STEPS = 16, 64  # number of random sequences, and at most their steps with padding
+LEVEL = 3.0  # deviation of the sequences' means
 TOLERANCE = 1e-4  # of the outputs, relative to the largest if that is above 1
 
 
@@ -23,7 +24,7 @@ def have_padding(spec: DatasetSpec) -> bool:
 
 
 def check_padding(model: keras.Model, spec: DatasetSpec) -> None:
-    """Run an assembled model on a random sequence, with and without padding.
+    """Run an assembled model on random sequences, with and without padding.
 
     Args:
         model: The model, from raw inputs.
@@ -36,9 +37,12 @@ def check_padding(model: keras.Model, spec: DatasetSpec) -> None:
     assert isinstance(series, WithStatistics)
     longest, channels = series.shape
     padded, steps = min(longest, STEPS), min(longest, STEPS) // 2 or 1
-    noise = np.random.default_rng(0).normal(size=(1, padded, channels))
-    sequence = (noise * np.array(series.std) + np.array(series.mean)).astype(np.float32)
-    arrays = [{series.name: sequence[:, :count], length.name: np.array([steps], np.int32)} for count in (steps, padded)]
+    random = np.random.default_rng(0)
+    levels = random.normal(0, LEVEL, (SEQUENCES, 1, channels))  # the padding, 0, must differ from the steps
+    standard = levels + random.normal(size=(SEQUENCES, padded, channels))
+    sequences = (standard * np.array(series.std) + np.array(series.mean)).astype(np.float32)
+    lengths = np.full(SEQUENCES, steps, np.int32)
+    arrays = [{series.name: sequences[:, :count], length.name: lengths} for count in (steps, padded)]
     plain, with_padding = (_flat(model(each, training=False)) for each in arrays)
     if not np.abs(plain - with_padding).max() <= TOLERANCE * max(1.0, np.abs(plain).max()):
         raise ValueError(unequal_lengths(f"Model `{model.name}`", spec))

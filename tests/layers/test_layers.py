@@ -14,14 +14,15 @@ from dltemplates.layers import LocalResponseNormalization
 from dltemplates.runs import Run
 
 SOURCES = sorted(path for path in Path(dltemplates.layers.__path__[0]).glob("*.py") if path.stem != "__init__")
+KINDS = (keras.Layer, keras.initializers.Initializer)
 ROOT = Path(dltemplates.layers.__path__[0]).parents[1]
 
 
 def layers_of(path):
-    """Return the names of the layers that a file defines."""
+    """Return the layers and initializers that a file defines."""
     name = f"dltemplates.layers.{path.stem}"
     found = inspect.getmembers(importlib.import_module(name), inspect.isclass)
-    return [kind for _, kind in found if issubclass(kind, keras.Layer) and kind.__module__ == name]
+    return [kind for _, kind in found if issubclass(kind, KINDS) and kind.__module__ == name]
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)

@@ -10,10 +10,11 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import LinearRegression
 
-from conftest import run_dlt, series_data, spec_of
+from conftest import load_data, run_dlt, series_data, spec_of
 from dltemplates.datasets.source import SPLITS
+from dltemplates.deploy.export_run import export
 from dltemplates.features import Column, Number
-from dltemplates.figures.series import forecast_figure, steps_figure
+from dltemplates.figures.series import apart, forecast_figure, misses_figure, steps_figure
 from dltemplates.inference import evaluate, predict
 from dltemplates.models.recurrent.lstm import lstm
 from dltemplates.runs import Run, load_run
@@ -21,6 +22,7 @@ from dltemplates.settings import DatasetSettings, Named
 from dltemplates.tasks.check_data import check_data
 from dltemplates.tasks.forecasting import Forecasting, naive_forecasts
 from dltemplates.tasks.load_for import load_for
+from dltemplates.tasks.scoring.baseline_worker import predict as predict_baseline
 from dltemplates.tasks.task import make_task
 from dltemplates.template import load_template, parse_template
 from dltemplates.training.checkpoint import list_checkpoints
@@ -314,3 +316,139 @@ def test_two_devices_train_the_same_weights_as_one(template, run, tmp_path):
     for one, other in zip(run.model().weights, several, strict=True):
         assert np.ptp(one) > 0
         np.testing.assert_allclose(other, one, rtol=0, atol=1e-6, err_msg=one.path)
+
+
+def several(**given):
+    """Return the settings and the data of a series with two targets, `sold` and `rain`, in units of their own."""
+    table = series().assign(rain=1000 * np.cos(np.arange(400) / 5) + np.arange(400) % 7, heat=np.arange(400) % 5)
+    found = settings().model_copy(update={"target": given.pop("target", ("rain", "sold"))})
+    found = found.model_copy(update={"series": found.series.model_copy(update=given)})
+    return found, series_data(table, found)
+
+
+def by_channel(input_shape, horizon):
+    """Return a network that repeats the last row of each channel."""
+    inputs = keras.Input(input_shape)
+    last = keras.layers.Cropping1D((input_shape[0] - 1, 0))(inputs)
+    return keras.Model(inputs, keras.layers.UpSampling1D(horizon)(last), name="by_channel")
+
+
+def test_scores_of_several_columns_are_scaled():
+    _, dataset = several()
+    task, std = Forecasting(dataset.spec), np.array(dataset.spec.targets[0].std)
+    split = dataset.split("test").read(np.arange(20))
+    forecast = split["future"] + np.array([3.0, 2.0]) * std
+    found = task.compare(split, {"forecast": forecast})
+    assert list(found.scores) == ["scaled_mae", "scaled_mse", "skill", "skill_seasonal"]
+    assert found.scores["scaled_mae"] == pytest.approx(2.5, rel=1e-4)
+    assert found.scores["scaled_mse"] == pytest.approx((9 + 4) / 2, rel=1e-4)
+    columns = found.details["mae_by_column"]["network"]
+    assert columns == pytest.approx({"rain": 3 * std[0], "sold": 2 * std[1]}, rel=1e-4)
+    assert found.details["scaled_mae_by_step"]["network"] == pytest.approx([2.5] * HORIZON, rel=1e-4)
+    naive = np.abs(split["past"][:, -1:] - split["future"]).mean(axis=(0, 1))
+    assert list(found.details["mae_by_column"]["last"].values()) == pytest.approx(naive.tolist(), rel=1e-5)
+    (first, *_) = task.format({"forecast": forecast})
+    assert list(first["forecast"]) == ["rain", "sold"]
+    assert first["forecast"]["sold"] == forecast[0, :, 1].tolist()
+    figures = task.figures(found)
+    assert list(figures) == ["forecast", "misses", "error_by_step", "error_by_column"]
+    for figure in figures.values():
+        figure.canvas.draw()
+
+
+@pytest.mark.parametrize("subtract_last", [False, True])
+@pytest.mark.parametrize("target", [("rain", "sold"), ("sold",), "*"])
+def test_a_network_may_forecast_each_channel_by_itself(target, subtract_last):
+    """A network that repeats its input's last row gives the naive forecast of each target, in its unit and order."""
+    _, dataset = several(target=target if len(target) > 1 or target == "*" else "sold")
+    task = Forecasting(dataset.spec, subtract_last=subtract_last)
+    model = task.assemble(by_channel((WINDOW, 3), HORIZON), dataset.spec)
+    split = dataset.split("test").read(np.arange(5))
+    forecast = np.asarray(task.present(model(split["series"])))
+    assert forecast.shape == split["future"].shape
+    np.testing.assert_allclose(forecast, naive_forecasts(split)["last"], rtol=1e-4, atol=1e-3)
+
+
+def test_one_vector_is_ordered_by_step_then_column():
+    _, dataset = several()
+    task = Forecasting(dataset.spec)
+    inputs = keras.Input((WINDOW, 3))
+    network = keras.Model(inputs, keras.layers.Dense(HORIZON * 2)(keras.layers.Flatten()(inputs)), name="flat")
+    network.layers[-1].set_weights([np.zeros((WINDOW * 3, HORIZON * 2)), np.arange(HORIZON * 2)])
+    model = task.assemble(network, dataset.spec)
+    np.testing.assert_array_equal(model(np.zeros((1, WINDOW, 3)))[0], np.arange(HORIZON * 2).reshape(HORIZON, 2))
+
+
+def test_row_t_of_the_window_holds_the_known_values_of_row_t_plus_the_horizon():
+    _, dataset = several(known=("heat",), calendar=("month",))
+    task = Forecasting(dataset.spec)
+    assert task.model_sizes(dataset.spec)["input_shape"] == (WINDOW, 3 + 3)
+    inputs = keras.Input((WINDOW, 6))
+    known = keras.layers.Lambda(lambda x: x[:, :, 3])(inputs)  # heat, standardized
+    model = task.assemble(keras.Model(inputs, known[:, : HORIZON * 2], name="see"), dataset.spec)
+    late = task.assemble(keras.Model(inputs, known[:, -HORIZON * 2 :], name="see"), dataset.spec)
+    arrays = dataset.split("test").read(np.arange(3))
+    given = {name: arrays[name] for name in ("series", "known")}
+    assert not np.asarray(model(given)).any()  # row 0 to 7 of 12: those of rows 4 to 11 are not known inputs
+    feature = dataset.spec.inputs[1]
+    expected = feature.standardize(arrays["known"])[:, :, 0]
+    shown = np.asarray(late(given)).reshape(3, -1)
+    np.testing.assert_allclose(shown[:, -HORIZON:], expected, rtol=1e-5)
+    assert not shown[:, :HORIZON].any()
+
+
+def test_a_network_of_channels_refuses_known_inputs():
+    _, dataset = several(calendar=("month",))
+    with pytest.raises(ValueError, match=r"no known inputs\. Received: sin of month, cos.*calendar=none"):
+        Forecasting(dataset.spec).assemble(by_channel((WINDOW, 5), HORIZON), dataset.spec)
+
+
+def test_several_columns_and_known_inputs_train_export_and_predict(tmp_path):
+    table = series(120).assign(rain=np.cos(np.arange(120)), heat=np.arange(120) % 5)
+    table.loc[116:, ["sold", "rain"]] = None
+    table.to_csv(tmp_path / "shop.csv", index=False)
+    given = {"window": 8, "horizon": 4, "season_length": 1, "known": ["heat"], "calendar": ["month"]}
+    template = parse_template(
+        {
+            "task": "forecasting",
+            "dataset": {"name": str(tmp_path / "shop.csv"), "target": ["sold", "rain"], "series": given},
+            "model": "ltsf_linear",
+            "train": {"steps": 2, "batch_size": 16},
+        }
+    )
+    run = train(template, output=tmp_path / "run")
+    assert run.record.details["test"]["mae_by_column"].keys() >= {"network", "last"}
+    names = [baseline.name for baseline in run.record.baselines.results]
+    assert names == ["last value", "linear autoregression"]
+    assert all(baseline.scores or baseline.skipped for baseline in run.record.baselines.results)
+    (report,) = export(run, formats=("onnx:float32",)).results
+    assert report.verdict == "passed", report
+    predictions = [predict(path, [tmp_path / "shop.csv"])[0] for path in (run.path, run.exports_path / report.file)]
+    for prediction in predictions:
+        assert {name: len(values) for name, values in prediction["forecast"].items()} == {"sold": 4, "rain": 4}
+        assert prediction["dates"][0] == "1999-09"
+    np.testing.assert_allclose(predictions[1]["forecast"]["sold"], predictions[0]["forecast"]["sold"], rtol=1e-4)
+    assert evaluate(run.path, data=str(tmp_path / "shop.csv"))["scores"] == pytest.approx(run.record.scores["test"])
+
+
+def test_a_joint_baseline_forecasts_each_column_from_its_own_past():
+    job = {"num_classes": 0, "is_scaled": False, "kinds": [0] * 4, "by_target": [[0, 2], [1, 3]]}
+    rows = np.random.default_rng(0).normal(size=(50, 4))  # two rows of two columns
+    target = np.stack([rows[:, [0, 2]] * 2, rows[:, [1, 3]] - 1], axis=-1)  # (n, horizon, columns)
+    found = predict_baseline("linear", {"train": rows[:40], "target": target[:40], "test": rows[40:]}, job)
+    np.testing.assert_allclose(found, target[40:], atol=1e-9)
+
+
+def test_windows_far_apart_are_drawn():
+    assert apart(np.array([5, 6, 0, 4, 9]), 3) == [5, 0, 9]
+    ones = np.ones((2, 1, 1))
+    misses_figure(ones, ones, ones, np.zeros(2), names=["$x"]).canvas.draw()
+
+
+def test_a_table_has_one_target(tmp_path):
+    pd.DataFrame({"a": [1, 2], "b": [1, 2], "c": [1, 2]}).to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(ValueError, match="one column to predict. Received: a, b"):
+        load_data(DatasetSettings(name=str(tmp_path / "t.csv"), target=["a", "b"]))
+    with pytest.raises(ValueError, match="different names. Received: "):
+        DatasetSettings(name="t.csv", target=["a", "a"])
+    assert DatasetSettings(name="t.csv", target=["a"]).target == "a"

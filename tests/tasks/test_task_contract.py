@@ -57,16 +57,18 @@ class Row:
 MLP = {"name": "mlp", "units": [8]}
 AUTOENCODER = {"name": "autoencoder", "units": [8], "latent_dim": 4}
 EVERY_IMAGE = ("images", "images_class", "images_number", "images_labels")
-NUMBERS = ("table_number", "windows")
+NUMBERS = ("table_number", "windows", "sequences")
 
 REGISTER = {
-    "classification": Row(MLP, data=("table_category", "table_class", "images_class", "windows")),
+    "classification": Row(MLP, data=("table_category", "table_class", "images_class", "windows", "sequences")),
     "multi_label": Row(MLP, data=("images_labels",)),
     "regression": Row(MLP, data=("table_number", "images_number")),
     "image_regression": Row(MLP, data=("images_number", "table_number")),
     "forecasting": Row(MLP, data=("series",)),
     "reconstruction": Row(AUTOENCODER, data=(*EVERY_IMAGE, *NUMBERS), parts=("encoder", "decoder")),
-    "anomaly": Row(AUTOENCODER, data=("table_class", "images_class", "windows"), task={"anomalies": "drop"}),
+    "anomaly": Row(
+        AUTOENCODER, data=("table_class", "images_class", "windows", "sequences"), task={"anomalies": "drop"}
+    ),
     "variational": Row(
         {"name": "vae", "units": [8], "latent_dim": 2}, data=(*NUMBERS, *EVERY_IMAGE), parts=("encoder", "decoder")
     ),
@@ -171,6 +173,18 @@ def series(folder: Path) -> Kind:
     pd.DataFrame({"day": dates, "sold": np.sin(days / 5) + noise}).to_csv(folder / "series.csv", index=False)
     settings = {"name": str(folder / "series.csv"), "series": {"window": 8, "horizon": 2}}
     return Kind(settings, settings["name"], {"series": "series", "future": "horizon"})
+
+
+@kind_of_data
+def sequences(folder: Path) -> Kind:
+    """Write sequences of one length with a class; an autoencoder reads each as a row."""
+    label = np.arange(80) % 2
+    x = np.random.default_rng(0).normal(3 * label[:, None, None], size=(80, 6, 2))
+    np.savez(folder / "sequences.npz", x=x, y=label, classes=np.array(CLASSES))
+    np.savez(folder / "one.npz", x=x[:1])
+    settings = {"name": str(folder / "sequences.npz"), "series": {"sequences": True}}
+    kinds = {"series": "series", "features": "number", "label": "class"}
+    return Kind(settings, str(folder / "one.npz"), kinds)
 
 
 @kind_of_data

@@ -178,16 +178,16 @@ def check_export(path, model, data, tmp_path, *, atol=1e-4, min_accuracy=0.9, fo
 
 KINDS = [
     adapted,
-    augmenting,
     fixed_batch,
-    without_input,
-    one_output,
     nested,
-    ensemble,
     byte_input,
     *(
         pytest.param(kind, marks=pytest.mark.slow)
         for kind in (
+            augmenting,
+            without_input,
+            one_output,
+            ensemble,
             list_of_one,
             sequential_in_sequential,
             mean_of_heads,
@@ -226,7 +226,10 @@ def test_an_adapted_normalization_is_kept_with_any_seed(data, tmp_path, seed):
 
 @pytest.mark.parametrize(
     "policy",
-    ["mixed_float16", "mixed_bfloat16", "float64", *(pytest.param(p, marks=pytest.mark.slow) for p in ("bfloat16",))],
+    [
+        "mixed_float16",
+        *(pytest.param(policy, marks=pytest.mark.slow) for policy in ("mixed_bfloat16", "float64", "bfloat16")),
+    ],
 )
 def test_a_model_of_any_precision_is_exported_in_float32(data, tmp_path, policy):
     _, images, labels = data

@@ -127,7 +127,7 @@ def check_sequences(part: Sequences, reference: IOSpec) -> dict[str, np.ndarray 
     Raises:
         ValueError: As in `sequence_dataset`.
     """
-    channels = len(columns_of(reference.inputs[0])) or reference.inputs[0].shape[-1]
+    channels = part.arrays[0].shape[1]
     lengths = _lengths(part, channels)
     steps, varies = _steps(lengths, channels, reference)
     return sequence_arrays(part.arrays, steps, lengths if varies else None)
@@ -140,11 +140,13 @@ def are_sequences(reference: IOSpec) -> bool:
 
 
 def _channels(files: SequenceFiles, reference: IOSpec | None) -> tuple[Column, ...]:
-    if reference is not None and isinstance(reference.inputs[0], Series) and not files.channels:
-        return columns_of(reference.inputs[0])
     first = next((array for part in files.splits.values() for array in part.arrays), None)
     if first is None:
         raise ValueError("Data must have sequences. Received: none. Add some.")
+    if reference is not None and isinstance(reference.inputs[0], Series) and not files.channels:
+        known = columns_of(reference.inputs[0])
+        if len(known) == first.shape[1]:
+            return known
     names = files.channels or tuple(f"channel{place}" for place in range(first.shape[1]))
     return tuple(Column(name=name, format=files.formats.get(name)) for name in names)
 
@@ -205,7 +207,7 @@ def _steps(lengths: np.ndarray, channels: int, reference: IOSpec | None) -> tupl
     if channels != wanted:
         raise ValueError(
             f"The data must have the network's {wanted} channel{'' if wanted == 1 else 's'}. Received: {channels}. "
-            "Choose other data."
+            "Leave the others out, or choose other data."
         )
     if any(isinstance(value, Length) for value in reference.inputs):
         if longest > steps:
@@ -238,7 +240,7 @@ def _targets(
     if reference is not None:
         predicts_number = isinstance(next(iter(reference.targets), None), Number)
     first = next(iter(known.values()))
-    if first.dtype.kind != "f" and predicts_number:
+    if first.dtype.kind != "f" and predicts_number and any(map(_is_number, np.concatenate([*known.values()]))):
         known = {split: _numbers(targets, files.splits[split].names) for split, targets in known.items()}
         first = next(iter(known.values()))
     if first.dtype.kind == "f":
@@ -259,18 +261,22 @@ def _targets(
     return (in_column(target, files.target) if files.target else target), values
 
 
+def _is_number(text: str) -> bool:
+    try:
+        return bool(np.isfinite(float(text)))
+    except ValueError:
+        return False
+
+
 def _numbers(texts: np.ndarray, names: Sequence[str]) -> np.ndarray:
     """Convert targets of text to float64 (n, 1)."""
-    numbers = np.empty((len(texts), 1))
-    for place, (text, name) in enumerate(zip(texts, names, strict=True)):
-        try:
-            numbers[place] = float(text)
-        except ValueError:
+    for text, name in zip(texts, names, strict=True):
+        if not _is_number(text):
             raise ValueError(
-                f"A number to predict must be a number. Received: {text!r} in {name}. Correct it, or predict classes: "
-                "--set task=classification."
-            ) from None
-    return numbers
+                f"A number to predict must be a finite number. Received: {text!r} in {name}. Correct it, or predict "
+                "classes: --set task=classification."
+            )
+    return texts.astype(np.float64)[:, None]
 
 
 def fit_sequences(series: Series, train: Source) -> Series:
@@ -326,7 +332,7 @@ def flatten(dataset: Dataset, network: str) -> Dataset:
     """
     first, *others = dataset.spec.inputs
     if others:
-        raise ValueError(unequal_lengths(network, dataset.spec))
+        raise ValueError(unequal_lengths(network, dataset.spec, "Choose task classification or regression"))
     steps, channels = first.shape
     names = [column.name for column in columns_of(first)]
     columns = [f"t{step}" if channels == 1 else f"{name}_t{step}" for step in range(steps) for name in names]
@@ -337,13 +343,15 @@ def flatten(dataset: Dataset, network: str) -> Dataset:
     return Dataset(dataset.spec.model_copy(update={"inputs": (flat,)}), splits, rows=dataset.rows, note=dataset.note)
 
 
-def unequal_lengths(network: str, spec: DatasetSpec) -> str:
+def unequal_lengths(
+    network: str, spec: DatasetSpec, way_out: str = "Choose a model for any length, such as --set model.name=lstm"
+) -> str:
     """Return the error of a network that needs sequences of one length."""
     length = next(value for value in spec.inputs if isinstance(value, Length))
     longest = int((length.range or (0, 0))[1])
     return (
-        f"{network} needs sequences of one length. Received: lengths that differ, up to {longest} steps. Choose a "
-        "model for any length, such as --set model.name=lstm; or cut and complete the sequences."
+        f"{network} needs sequences of one length. Received: lengths that differ, up to {longest} steps. {way_out}; or "
+        "cut and complete the sequences."
     )
 
 

@@ -242,12 +242,11 @@ def _series(
     if rules.fill == "none":
         _check_complete(table, values, columns, is_known, rules)
     dates: pd.DatetimeIndex | None = None
-    notes: list[str] = []
+    notes = [] if rules.fill == "none" else _empty_cells_note(values, columns, is_known, rules)
     if dated is not None:
         dates = parse_dates(dated.name, table[dated.name], dated.format)
-        values, dates, notes = merge_repeated(values, dates, dated.name, rules)
-    if rules.fill != "none":
-        notes = [*notes, *_empty_cells_note(values, columns, is_known, rules)]
+        values, dates, merged = merge_repeated(values, dates, dated.name, rules)
+        notes = [*notes, *merged]
     if dated is not None and dates is not None:
         frequency = frequency or _frequency_of(dates, dated.name)
         if frequency is not None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from dltemplates.datasets.series.sequences import are_sequences
 from dltemplates.datasets.series.windows import TimeSource
 from dltemplates.datasets.source import SPLITS, BaseSource, Dataset, Source, column, origin, take
 from dltemplates.datasets.spec import image_of
@@ -179,8 +180,8 @@ def contradiction_warning(data: Hashed, train: np.ndarray) -> str | None:
     order = np.argsort([inputs[split][place] for split, place in places], kind="stable")
     named = _names(dataset, [places[index] for index in order])
     unit = _unit_of(dataset)
-    way_out = "correct their classes, or remove them" if is_picture else "add columns that distinguish them"
-    equal = "equal another image" if is_picture else "have the same inputs as another row"
+    way_out = "add columns that distinguish them" if unit == "row" else "correct their classes, or remove them"
+    equal = "equal another image" if is_picture else f"have the same inputs as another {unit}"
     return (
         f"{len(places)} of {len(hashes)} {unit}s, {np.isin(train, mixed).sum()} of them in train, {equal} but have "
         f"another class ({named}): {way_out}"
@@ -189,6 +190,8 @@ def contradiction_warning(data: Hashed, train: np.ndarray) -> str | None:
 
 def _unit_of(dataset: Dataset) -> str:
     """Return the noun for an example of this data."""
+    if are_sequences(dataset.spec):
+        return "sequence"
     return "image" if image_of(dataset.spec) else "row"
 
 

@@ -55,8 +55,9 @@ def save_serving(serving: ServingModel, folder: Path) -> None:
     """
     model, contract = serving.model, serving.contract
     names = [tensor.name for tensor in model.inputs]
+    shapes = {value.name: value.shape for value in contract.inputs}  # the model may take sequences of any length
     specs = {
-        tensor.name: tf.TensorSpec(_batched(tensor.shape, contract.batch), tensor.dtype, name=tensor.name)
+        tensor.name: tf.TensorSpec(_batched(shapes[tensor.name], contract.batch), tensor.dtype, name=tensor.name)
         for tensor in model.inputs
     }
 
@@ -100,8 +101,8 @@ def _check_python(graph: tf.Graph, model: keras.Model) -> None:
             )
 
 
-def _batched(shape: tuple[int | None, ...], batch: str | int) -> tuple[int | None, ...]:
-    return (batch if isinstance(batch, int) else None, *shape[1:])
+def _batched(shape: tuple[int, ...], batch: str | int) -> tuple[int | None, ...]:
+    return (batch if isinstance(batch, int) else None, *shape)
 
 
 def _check_names(kind: str, received: list[str], expected: list[str]) -> None:

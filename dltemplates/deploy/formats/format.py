@@ -16,6 +16,8 @@ from dltemplates import catalog
 if TYPE_CHECKING:
     from dltemplates.deploy.converters.conversion_job import ConversionJob
 
+MASKED_RECURRENT = "LSTM, GRU or SimpleRNN on sequences of different lengths"  # in `unsupported_layers`
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Format:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dltemplates.deploy.formats.format import Format
+from dltemplates.deploy.formats.format import MASKED_RECURRENT, Format
 
 if TYPE_CHECKING:
     from dltemplates.deploy.converters.conversion_job import ConversionJob
@@ -50,5 +50,5 @@ INT8 = Format(
     tolerance=None,
     needs_examples=True,
     integer=True,
-    unsupported_layers=NO_TEXT,
+    unsupported_layers={**NO_TEXT, MASKED_RECURRENT: "ONNX Runtime cannot quantize its loop"},
 )

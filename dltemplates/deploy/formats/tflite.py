@@ -6,7 +6,7 @@ import functools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dltemplates.deploy.formats.format import Format
+from dltemplates.deploy.formats.format import MASKED_RECURRENT, Format
 
 if TYPE_CHECKING:
     from dltemplates.deploy.converters.conversion_job import ConversionJob
@@ -108,7 +108,7 @@ INT8 = _calibrated(
     convert=_int8,
     tolerance=None,
     integer=True,
-    unsupported_layers=CALIBRATION_CRASHES,
+    unsupported_layers={**CALIBRATION_CRASHES, MASKED_RECURRENT: "LiteRT's CPU kernels refuse its mask in 8 bits"},
 )
 INT16X8 = _calibrated(
     key="tflite:int16x8",
@@ -116,6 +116,7 @@ INT16X8 = _calibrated(
     tolerance=None,
     unsupported_layers={
         **CALIBRATION_CRASHES,
+        "SequenceMask": "the TFLite converter has no 16x8 form of the operator CAST",
         "Embedding": "the TFLite converter cannot calibrate the integer ids that this layer takes",
         **{key: f"the TFLite converter has no 16x8 form of the operator {name}" for key, name in NO_16X8.items()},
     },

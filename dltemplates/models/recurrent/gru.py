@@ -12,16 +12,20 @@ A gate is a number between 0 and 1 for each unit. Both gates read the row x of t
 - Reset gate, r = sigmoid(W_r x + U_r h + b_r): how much of the old state the candidate reads.
 
 The candidate is g = tanh(W_g x + b_g + r * (U_g h + d_g)). Then h = z * h + (1 - z) * g. The paper resets h before its
-weights, U_g (r * h). Here, as in Keras and cuDNN, the reset follows the weights, which is faster and about as good.
+weights, U_g (r * h). Here, as in Keras and cuDNN, the reset follows the weights, which is faster and about as good. At
+first z is about 0.5, so that little is left after 10 steps: `memory` opens the update gates wider.
 
 A layer with n units and m numbers per step has 3n(m + n + 2) parameters, for sequences of any length: three quarters of
 an LSTM's weights.
 """
 
+import functools
+
 import keras
 from keras import layers
 
-from dltemplates.models.ranges import Counts, NumOutputs, Share, checked
+from dltemplates.layers.gate_bias import GateBias
+from dltemplates.models.ranges import Count, Counts, NumOutputs, Share, checked
 from dltemplates.models.recurrent.stack import recurrent_network
 
 
@@ -32,6 +36,7 @@ def gru(
     *,
     units: Counts = (32,),
     dropout_rate: Share = 0.0,
+    memory: Count | None = None,
     name: str = "gru",
 ) -> keras.Model:
     """Build GRU layers and a dense layer on the last output.
@@ -41,6 +46,8 @@ def gru(
         num_outputs: Number of values to forecast, or of classes.
         units: Number of units in each layer; `[32, 32]` is two layers.
         dropout_rate: Share of activations dropped after each layer, in [0, 1).
+        memory: Steps that the state should last at first, such as the length of the sequence. It opens the gates that
+            keep the state; none leaves them as in Keras.
         name: Name of the model.
 
     Returns:
@@ -48,6 +55,8 @@ def gru(
 
     Raises:
         ValueError: If `input_shape` is not a sequence, `units` is empty or not positive, `num_outputs` is less
-            than 1, or `dropout_rate` is out of range.
+            than 1, or `dropout_rate` or `memory` is out of range.
     """
-    return recurrent_network(name, input_shape, num_outputs, layers.GRU, units=units, dropout_rate=dropout_rate)
+    biases = {"bias_initializer": GateBias(memory)} if memory else {}
+    layer = functools.partial(layers.GRU, **biases)
+    return recurrent_network(name, input_shape, num_outputs, layer, units=units, dropout_rate=dropout_rate)

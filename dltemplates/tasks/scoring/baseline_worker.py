@@ -24,7 +24,7 @@ def make_estimator(name: str, kinds: list[int], *, is_class: bool, is_scaled: bo
     """Build an estimator of scikit-learn with its defaults.
 
     Args:
-        name: `linear` or `boosting`.
+        name: `linear`, `boosting`, or `neighbor`, the nearest training example by Euclidean distance.
         kinds: For each column, 0 for a number, or the number of different ids of a category.
         is_class: Whether the target is a class.
         is_scaled: Whether all numbers have one unit, as pixels do; others are standardized.
@@ -32,9 +32,12 @@ def make_estimator(name: str, kinds: list[int], *, is_class: bool, is_scaled: bo
     from sklearn.compose import make_column_transformer
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
     from sklearn.linear_model import LinearRegression, LogisticRegression
+    from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+    if name == "neighbor":
+        return (KNeighborsClassifier if is_class else KNeighborsRegressor)(n_neighbors=1)
     if name == "boosting":
         boosting = HistGradientBoostingClassifier if is_class else HistGradientBoostingRegressor
         return boosting(categorical_features=[0 < ids <= MAX_CODES for ids in kinds], random_state=0)

@@ -20,9 +20,21 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from dltemplates.compat import search_path, start_process
+from dltemplates.datasets.series.sequences import are_sequences
 from dltemplates.datasets.source import Arrays, Dataset, Source, batches_of, column, take
 from dltemplates.datasets.spec import DatasetSpec
-from dltemplates.features import Category, ClassId, Feature, Horizon, Image, Number, Series, classes_of, columns_of
+from dltemplates.features import (
+    Category,
+    ClassId,
+    Feature,
+    Horizon,
+    Image,
+    Length,
+    Number,
+    Series,
+    classes_of,
+    columns_of,
+)
 from dltemplates.tasks.scoring.intervals import ScoreInterval, score_intervals
 
 if TYPE_CHECKING:
@@ -36,7 +48,7 @@ MAX_IMAGES = 5_000  # training images
 MAX_NUMBERS = 2**25  # in the rows of train and test: 128 MiB
 # On a busy machine, threads that wait actively made fits ten and more times slower.
 THREADS = {"OPENBLAS_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
-LINEAR, BOOSTING = "linear", "boosting"  # of `baseline_worker.py`
+LINEAR, BOOSTING, NEIGHBOR = "linear", "boosting", "neighbor"  # of `baseline_worker.py`
 
 
 class Baseline(BaseModel):
@@ -121,6 +133,8 @@ def fit_baselines(
     titles = {LINEAR: task.linear_baseline}
     if all(isinstance(value, Number | Category) for value in spec.inputs):
         titles[BOOSTING] = "gradient boosting"
+    if are_sequences(spec):
+        titles[NEIGHBOR] = "nearest neighbor"
     with tempfile.TemporaryDirectory() as folder:
         reason = None
         try:
@@ -167,7 +181,7 @@ def _write_job(
         _SkippedError: If the rows are too many, the time is over, or the disk is full.
     """
     target = task.target
-    kinds = [ids for value in spec.inputs for ids in _kinds(value, task)]
+    kinds = [ids for value in spec.inputs if not isinstance(value, Length) for ids in _kinds(value, task)]
     if (len(train) + len(test)) * len(kinds) > MAX_NUMBERS:
         raise _SkippedError(f"the rows take more than {MAX_NUMBERS * 4 // 2**20} MiB")
     wanted = column(train, target.name)
@@ -197,7 +211,12 @@ def _read(source: Source, spec: DatasetSpec, task: Task, end: float) -> np.ndarr
     for arrays in batches_of(source):
         if time.monotonic() > end:
             raise _SkippedError("reading the examples took too long")
-        parts.append(np.concatenate([_columns(value, arrays[value.name], task) for value in spec.inputs], axis=1))
+        inputs = [value for value in spec.inputs if not isinstance(value, Length)]
+        columns = np.concatenate([_columns(value, arrays[value.name], task) for value in inputs], axis=1)
+        if len(inputs) < len(spec.inputs):  # the padding of a sequence is 0, the mean of its channel
+            (steps, channels), lengths = inputs[0].shape, arrays[spec.inputs[-1].name]
+            columns *= np.repeat(np.arange(steps) < lengths[:, None], channels, axis=1)
+        parts.append(columns)
     return np.concatenate(parts)
 
 
@@ -205,6 +224,8 @@ def _columns(value: Feature, array: np.ndarray, task: Task) -> np.ndarray:
     """Return an input as float32 numbers or category ids, (n, columns)."""
     if isinstance(value, Image):
         array = thumbnails(array) / value.unit
+    elif isinstance(value, Series) and not isinstance(task.target, Horizon):
+        array = value.standardize(array)  # so that each channel counts equally in a distance
     elif isinstance(value, Series):
         array = array[:, :, _channels(value, task)]
     return array.reshape(len(array), -1).astype(np.float32)

@@ -64,5 +64,7 @@ class WindowPredictor(Predictor):
 
 
 def over_windows(predictor: Predictor) -> Predictor:
-    """Return a file as a network of whole windows; the file itself unless it streams."""
-    return WindowPredictor(predictor) if predictor.contract.state else predictor
+    """Return a file as a network of whole windows; the file itself unless it is the streaming form of one."""
+    contract = predictor.contract
+    is_streaming_form = contract.state and contract.system and any(isinstance(x, Series) for x in contract.inputs)
+    return WindowPredictor(predictor) if is_streaming_form else predictor

@@ -11,13 +11,15 @@ from matplotlib.figure import Figure
 
 import dltemplates
 from dltemplates.datasets.names import as_lines
+from dltemplates.datasets.series.sequences import are_sequences
 from dltemplates.datasets.source import Dataset, Source
-from dltemplates.features import Image, Noise
+from dltemplates.features import Image, Noise, columns_of
 from dltemplates.figures.coefficients import coefficients, coefficients_figure
 from dltemplates.figures.outcomes import examples_figure
 from dltemplates.figures.plane import boundary_figure
 from dltemplates.figures.run import curves_figure, save_figures
 from dltemplates.figures.samples import join_samples
+from dltemplates.figures.sequences import sequences_figure
 from dltemplates.figures.vision import vision_figures
 from dltemplates.files import atomic_write
 from dltemplates.models.summary import summarize
@@ -30,13 +32,14 @@ from dltemplates.tasks.scoring.advice import advise
 from dltemplates.tasks.scoring.baselines import Baselines, fit_baselines, seconds_for
 from dltemplates.tasks.scoring.evaluation import WHOLE, Evaluation, System
 from dltemplates.tasks.scoring.intervals import score_intervals
-from dltemplates.tasks.serving.contract import ServingModel
+from dltemplates.tasks.serving.contract import Contract, ServingModel
 from dltemplates.tasks.serving.serving_examples import system_examples
 from dltemplates.tasks.task import Task
 from dltemplates.template import Template
 from dltemplates.training.stages import labeled_examples
 
 MAX_EXAMPLES = 24
+MAX_SEQUENCES = 16
 VERSIONED = ("tensorflow", "keras", "numpy")
 
 
@@ -135,21 +138,42 @@ def _input_figures(
     first = whole.contract.inputs[0]
     if isinstance(first, Image):
         figures["examples"] = _examples(source, first.name, evaluation)
+    elif are_sequences(whole.contract):
+        figures["sequences"] = _sequences(whole.contract, source, evaluation)
     elif boundary := _boundary(predictor, task, source, evaluation.targets):
         figures["boundary"] = boundary
     return figures | vision_figures(whole, task, source, evaluation)
 
 
 def _examples(source: Source, name: str, evaluation: Evaluation) -> Figure:
-    """Draw the worst examples (at most half of the figure), then others in order."""
+    """Draw images, the worst first."""
+    indices, captions, wrong = _worst_first(evaluation, MAX_EXAMPLES)
+    return examples_figure(source.read(indices)[name], captions, wrong)
+
+
+def _sequences(contract: Contract, source: Source, evaluation: Evaluation) -> Figure:
+    """Draw sequences, the worst first."""
+    indices, captions, wrong = _worst_first(evaluation, MAX_SEQUENCES)
+    arrays, (first, *others) = source.read(indices), contract.inputs
+    lengths = arrays[others[0].name] if others else np.full(len(indices), first.shape[0])
+    sequences = [array[:length] for array, length in zip(arrays[first.name], lengths, strict=True)]
+    names = [column.name for column in columns_of(first)]
+    return sequences_figure(sequences, captions, wrong & evaluation.is_accuracy, names)
+
+
+def _worst_first(evaluation: Evaluation, most: int) -> tuple[np.ndarray, list[str], np.ndarray]:
+    """Choose the worst examples, at most half of `most`, then others in order.
+
+    Returns:
+        Their indices, captions, and whether each is wrong.
+    """
     count = len(evaluation)
     errors = np.zeros(count) if evaluation.errors is None else evaluation.errors
     captions = evaluation.captions or ("",) * count
-    worst = [int(index) for index in np.argsort(-errors, kind="stable")[: MAX_EXAMPLES // 2] if errors[index] > 0]
+    worst = [int(index) for index in np.argsort(-errors, kind="stable")[: most // 2] if errors[index] > 0]
     others = [index for index in range(count) if index not in worst]
-    indices = np.array((worst + others)[:MAX_EXAMPLES])
-    images = source.read(indices)[name]
-    return examples_figure(images, [captions[index] for index in indices], errors[indices] > 0)
+    indices = np.array((worst + others)[:most])
+    return indices, [captions[index] for index in indices], errors[indices] > 0
 
 
 def _boundary(predictor: KerasPredictor, task: Task, source: Source, targets: dict[str, np.ndarray]) -> Figure | None:

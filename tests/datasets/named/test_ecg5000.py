@@ -83,6 +83,15 @@ def test_a_classifier_reads_sequences_of_one_channel(folder):
     np.testing.assert_allclose(np.sort(found[:, 0, 0]), np.sort(rows[:, 1]), rtol=1e-5)
 
 
+def test_a_template_of_sequences_reads_the_beats(folder):
+    write_beats(folder / "ECG5000_TRAIN.txt", (60, 30, 5, 4, 2))
+    known = DatasetSettings(name="ecg5000", series={"sequences": True})
+    assert load_data(known, "classification").spec.inputs[0].shape == (LENGTH, 1)
+    for series in ({"window": 24}, {"sequences": True, "columns": {"value": "skip"}}):
+        with pytest.raises(ValueError, match=r"`dataset.series` is for .*for ecg5000, sequences"):
+            load_data(DatasetSettings(name="ecg5000", series=series), "classification")
+
+
 @pytest.mark.data
 def test_the_real_beats_are_split_by_class_with_rare_classes_pooled(data_folder):
     dataset = load_data("ecg5000", "classification")

@@ -37,6 +37,7 @@ TABLES = {  # rows of each split, numbers and categories of a row, classes (or N
 FROM_FILES = {"adult", "california_housing"}
 SERIES = {
     "ecg5000": "named/test_ecg5000.py",
+    "etth1": "series/test_gaps.py",
     "nab": "named/test_nab.py",
     "sunspots": "series/test_csv_series.py",
 }  # their own tests, in tests/datasets

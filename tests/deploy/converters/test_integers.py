@@ -59,8 +59,10 @@ def converted(serve, dataset, tmp_path):
     return make
 
 
-@pytest.mark.parametrize("integer", ["uint8", "int8"])
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    ("channels", "integer"),
+    [(1, "int8"), (3, "uint8"), *(pytest.param(*pair, marks=pytest.mark.slow) for pair in ((1, "uint8"), (3, "int8")))],
+)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_tflite_int8_takes_raw_bytes(converted, name, channels, integer):
     serving, predictor, unfolded_inputs, arrays = converted(NETWORKS[name](), "tflite:int8", integer, channels)

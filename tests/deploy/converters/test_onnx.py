@@ -25,7 +25,10 @@ BODIES = {
         layers.GlobalAveragePooling2D(),
     ],
     "grouped": lambda: [layers.Conv2D(4, 3, activation="gelu"), layers.Conv2D(4, 3, groups=2)],
-    "loops": lambda: [layers.Reshape((8, 8)), layers.Bidirectional(layers.GRU(4))],  # two, with different weights only
+    "loops": lambda: [
+        layers.Reshape((8, 8)),
+        layers.Bidirectional(layers.GRU(4, activation="elu")),
+    ],  # two loops, with other weights only
 }
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from dltemplates.models.dense.dlinear import dlinear, nlinear
+from dltemplates.models.summary import summarize
 
 STEPS, CHANNELS, HORIZON = 12, 2, 3
 
@@ -54,6 +55,11 @@ def test_all_channels_share_the_weights_unless_each_is_individual(builder, sums)
     for network in (builder((336, 7), 96), builder((336, 7), 96, individual=True)):
         for weight in network.get_weights():  # as the authors' code starts
             assert 0.9 * 336**-0.5 < np.abs(weight).max() <= 336**-0.5
+
+
+@pytest.mark.parametrize("individual", [False, True])
+def test_each_channel_costs_the_steps_times_the_horizon(individual):
+    assert summarize(dlinear((336, 7), 96, individual=individual)).macs == 2 * 7 * 336 * 96
 
 
 @pytest.mark.parametrize("builder", [dlinear, nlinear])

@@ -91,6 +91,27 @@ def test_the_forget_gate_is_open_at_first_and_no_other_bias_is_set(builder):
         np.testing.assert_array_equal(bias, [0] * 4 + [1] * 4 + [0] * 8)
 
 
+@pytest.mark.parametrize("builder", [lstm, gru], ids=lambda builder: builder.__name__)
+def test_with_memory_a_state_lasts_up_to_so_many_steps_at_first(builder):
+    network = builder((None, 1), 5, units=(5,), memory=21)
+    network = keras.models.model_from_json(network.to_json())  # the biases come back with the definition
+    _, _, bias = network.layers[1].get_weights()
+    if builder is lstm:
+        input_gate, forget_gate, *rest = bias.reshape(4, 5)
+        np.testing.assert_allclose(input_gate, -forget_gate)
+    else:
+        (forget_gate, *rest), of_the_state = bias.reshape(2, 3, 5)
+        assert not of_the_state.any()
+    assert not np.any(rest)
+    kept = sigmoid(forget_gate)
+    np.testing.assert_allclose(1 / (1 - kept), np.linspace(1, 20, 5) + 1, rtol=1e-5)  # steps until 1/e is left
+
+
+def test_a_memory_has_steps():
+    with pytest.raises(ValueError, match="`memory` must be a positive integer. Received: memory=0"):
+        lstm((6, 2), 3, memory=0)
+
+
 @pytest.mark.parametrize(
     ("builder", "parameters"),
     [

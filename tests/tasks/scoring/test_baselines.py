@@ -11,7 +11,7 @@ import pytest
 
 from dltemplates.datasets.source import ArraySource, Dataset
 from dltemplates.datasets.spec import DatasetSpec
-from dltemplates.features import Category, ClassId, Column, Image, Noise, Number
+from dltemplates.features import Category, ClassId, Column, Image, Length, Noise, Number, Series
 from dltemplates.tasks.classification import Classification
 from dltemplates.tasks.load_for import load_for
 from dltemplates.tasks.multi_label import MultiLabel
@@ -63,6 +63,35 @@ def images(count=150, size=(32, 24)):
     image = Image(name="image", dtype="uint8", shape=(*size, 1), range=(0, 255))
     target = ClassId(name="label", dtype="int64", shape=(), classes=CLASSES[:2])
     return dataset_of([image], target, {"image": pixels.astype(np.uint8), "label": label}, (count - 30, 30))
+
+
+@pytest.mark.parametrize("is_number", [False, True])
+def test_the_nearest_sequence_is_that_of_standardized_channels_without_padding(is_number):
+    random = np.random.default_rng(0)
+    label, lengths = random.integers(0, 2, 150), random.integers(3, 7, 150).astype(np.int32)
+    arrays = random.normal(size=(150, 6, 2)) * [1, 1000] + [50, 0]
+    arrays[..., 0] += 2 * label[:, None]
+    arrays[np.arange(6) >= lengths[:, None]] = 0  # padding, far from the mean
+    mean, std = (51.0, 0.0), (1.4, 1000.0)
+    series = Series(name="series", dtype="float32", shape=(6, 2), mean=mean, std=std)
+    length = Length(name="length", dtype="int32", shape=(), range=(1, 6))
+    target = ClassId(name="label", dtype="int64", shape=(), classes=CLASSES[:2])
+    values = label
+    if is_number:
+        target = Number(name="label", dtype="float32", shape=(1,), mean=(0.0,), std=(1.0,))
+        values = label[:, None].astype(np.float32)
+    data = dataset_of(
+        [series, length], target, {"series": arrays.astype(np.float32), "length": lengths, "label": values}
+    )
+    task = (Regression if is_number else Classification)(data.spec)
+    results = by_name(fit_baselines(task, data))
+    standard = (arrays - mean) / std * (np.arange(6) < lengths[:, None])[..., None]
+    distances = np.square(standard[120:, None] - standard[None, :120]).sum(axis=(2, 3))
+    wrong = np.abs(label[distances.argmin(axis=1)] - label[120:]).mean()
+    expected = {"mae": wrong} if is_number else {"accuracy": 1 - wrong}
+    assert 0 < wrong < 0.4
+    for name, score in expected.items():
+        assert results["nearest neighbor"].scores[name] == pytest.approx(score)
 
 
 def by_name(result):

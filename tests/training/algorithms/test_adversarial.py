@@ -172,9 +172,9 @@ def critic_of(*critic_layers, rate=RATE):
 def test_generator_and_critic_end_their_schedules_together():
     """Also if the critic takes three steps for each step of the generator."""
     schedule = {"name": "cosine", "peak": RATE}
-    algorithm, batch = begin("wgan_gp", loss="wasserstein", critic_steps=3, learning_rate=schedule)
+    algorithm, batch = begin("wgan_gp", loss="wasserstein", critic_steps=3, learning_rate=schedule, batch_size=60)
     rates = []
-    for _ in range(100):
+    for _ in range(20):
         rates.append([float(o.learning_rate) for o in (algorithm.optimizer, algorithm.discriminator_optimizer)])
         algorithm.train(*batch)
     generator_rates, critic_rates = np.transpose(rates)
