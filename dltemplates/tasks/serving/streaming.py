@@ -78,6 +78,13 @@ class _Kept:
     is_tanh: bool
 
 
+@dataclass(frozen=True)
+class _Refused:
+    """The output of a layer without a streaming form; it matters unless only a mask of padding needs it."""
+
+    reason: str
+
+
 class _Steps:
     """Calls of a network's layers on one row."""
 
@@ -97,6 +104,10 @@ class _Steps:
         return tensor
 
     def call(self, operation: Any, *args: Any, **kwargs: Any) -> Any:
+        kwargs.pop("mask", None)  # a stream has no padding
+        for each in keras.tree.flatten((args, kwargs)):
+            if isinstance(each, _Refused):
+                return each
         tensors = [each for each in keras.tree.flatten((args, kwargs)) if isinstance(each, keras.KerasTensor)]
         kind = type(operation).__name__
         if not any(id(tensor) in self._rows for tensor in tensors):
@@ -113,7 +124,7 @@ class _Steps:
             return operation(*args, **kwargs)
         if kind in ROW_BY_ROW and _keeps_rows_apart(operation):
             return self.row(operation(*args, **kwargs))
-        raise ValueError(
+        return _Refused(
             "A streaming form needs layers that read row by row: LSTM, GRU, SimpleRNN, causal Conv1D, Dense, "
             f"normalization, the last step. Received: layer `{operation.name}` ({kind}). Leave `--stateful` out."
         )
@@ -195,6 +206,9 @@ def with_state(serving: ServingModel) -> ServingModel:
     steps = _Steps()
     steps.row(inputs[series.name])
     outputs = steps.run(serving.model, [inputs[tensor.name] for tensor in serving.model.inputs])
+    for output in keras.tree.flatten(outputs):
+        if isinstance(output, _Refused):
+            raise ValueError(output.reason)
     if not steps.states:
         raise ValueError(
             f"`stateful` is for networks with states, such as LSTM, GRU, SimpleRNN or causal Conv1D layers. Received: "
@@ -249,6 +263,7 @@ def any_length(serving: ServingModel) -> keras.Model:
         return run_through_graph(network, inputs, call)
 
     def call(operation: Any, *args: Any, **kwargs: Any) -> Any:
+        kwargs.pop("mask", None)
         tensors = [each for each in keras.tree.flatten((args, kwargs)) if isinstance(each, keras.KerasTensor)]
         if isinstance(operation, keras.Sequential) or graph_nodes(operation):
             return run(operation, tensors)
