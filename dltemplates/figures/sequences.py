@@ -12,9 +12,8 @@ from dltemplates.figures.outcomes import name_all
 CAPTIONS = {  # by file name: heading and caption in the report
     "sequences": (
         "Sequences",
-        "Test sequences with their predictions: for classes the worst mistakes first, in red, then others; for numbers "
-        "the largest errors first. Each line is a channel. Compare the mistakes with sequences of the class that was "
-        "predicted.",
+        "Test sequences with their predictions, one line per channel. The worst mistakes come first, wrong classes in "
+        "red. Compare them with sequences of the predicted class.",
     ),
 }
 MAX_COLUMNS = 4
