@@ -168,6 +168,7 @@ def pytorch(network: str):
     """Return a function that trains n steps with eager PyTorch, and returns n."""
     import torch
 
+    torch.set_flush_denormal(True)  # as TensorFlow does; one batch over and over gives tiny gradients, which are slow
     inputs, targets = batch(network)
     x, y = torch.from_numpy(inputs), torch.from_numpy(targets)
     x = x.permute(0, 3, 1, 2).contiguous() if x.ndim == 4 else x
