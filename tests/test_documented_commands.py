@@ -46,6 +46,7 @@ NOT_RUN = {  # command or pattern: reason
     "mypy": "`.ci/run` runs it",
     "python tools/write_docs.py*": "changes docs/; test_readme.py compares the pages",
     "python tools/bench_*": "measures for minutes",
+    "dlt run lstm_sunspots --set model.memory=48": "downloads data",
     "python tools/draw_ideas.py*": "trains for minutes; tests/tools draws small figures",
     "python tools/memory_task.py": "trains for minutes; tests/tools trains small networks",
     "dlt run mobilenet_v2_folder --data photographs": "downloads weights",

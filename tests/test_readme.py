@@ -257,7 +257,7 @@ def test_templates_and_runs_exist(page):
     endings = tuple(f"_{name}" for name in (*catalog.DATASETS, "folder"))
     names = [code.removesuffix(".toml") for code in inline_code(read(page)) if re.fullmatch(r"\w+(\.toml)?", code)]
     found = [name for name in names if name.endswith(endings) and name not in catalog.DATASETS]
-    found += re.findall(r"saved_models/(?!two\b|theirs\b)([a-z]\w+)", read(page))
+    found += re.findall(r"saved_models/(?!two\b|theirs\b|shop\b)([a-z]\w+)", read(page))
     assert set(found) <= set(TEMPLATES)
     assert found or page.name not in ("own_images.md", "results.md")
 
