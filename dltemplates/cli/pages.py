@@ -133,7 +133,7 @@ def _model_page(page: dict[str, Any]) -> Any:
     parts = [
         Text(f"{page['name']}: {page['summary']}\n", "bold"),
         about,
-        Text(f"Layers by stage, at the sizes of the paper: {sizes}\n", "bold"),
+        Text(f"Layers by stage, at the sizes {sizes}\n", "bold"),
         _stages(page),
         Text("\n" + " ".join(totals) + "\n"),
         _options(sized | page["options"]),

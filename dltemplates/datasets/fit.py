@@ -109,7 +109,7 @@ def _(value: Series, train: Source) -> Feature:
         return fit_sequences(value, train)
     if value.name == KNOWN and base.known is not None:
         return fit_series(value, (), base.known)
-    return fit_series(value, (base.place,) if isinstance(base.place, int) else base.place, base.rows)
+    return fit_series(value, base.targets, base.rows)
 
 
 def _of_table(value: Number | Category, raw: pd.DataFrame) -> Feature:

@@ -7,38 +7,34 @@ one step: files whose digests differ from the report are not valid.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from dltemplates import catalog
 from dltemplates.datasets.source import Dataset
 from dltemplates.deploy import files
 from dltemplates.deploy.check import GATE_SPLIT, PARITY_METRIC, Reference, check_by_parity, check_system
 from dltemplates.deploy.converters.convert import ConversionError, Converter
 from dltemplates.deploy.converters.messages import translate
+from dltemplates.deploy.earlier import load_finished, weights_digest, with_earlier
 from dltemplates.deploy.formats.format import Format, load_format
 from dltemplates.deploy.gate import GateResult
 from dltemplates.deploy.memory import too_large
 from dltemplates.deploy.parity import CheckError, Parity, check_part, worst
-from dltemplates.deploy.part import Part
-from dltemplates.deploy.report import ExportReport, FormatResult, SplitCheck, Verdict, load_report
+from dltemplates.deploy.part import Part, scored_parts
+from dltemplates.deploy.report import ExportReport, FormatResult, SplitCheck, Verdict
 from dltemplates.deploy.stream_check import check_stream
 from dltemplates.runtimes import Predictor, load_predictor
 from dltemplates.settings import ExportSettings
-from dltemplates.tasks.scoring.evaluation import WHOLE
 from dltemplates.tasks.serving.contract import ServingModel
 from dltemplates.tasks.serving.file_digest import path_digest
 from dltemplates.tasks.task import Task
 
 if TYPE_CHECKING:
-    import keras
+    pass
 
 Progress = Callable[[str, str], None]
 VERSIONED = ("tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "ai-edge-litert", "numpy")
@@ -94,7 +90,7 @@ def export_system(
         if len(dataset.split(split)) == 0:
             raise ValueError(f"Split `{split}` must hold examples for an export. Received: 0. Add some to the data.")
     servings = {part: with_float_images(serving) for part, serving in servings.items()}
-    if resume and (earlier := _load_finished(servings, folder, budget, settings)):
+    if resume and (earlier := load_finished(servings, folder, budget, settings)):
         for format in selected:
             for name, result in earlier.results_of(format.key).items():
                 progress(f"{name} {format.key}".strip(), "kept" if result.verdict == "passed" else result.verdict)
@@ -111,17 +107,17 @@ def export_system(
             part.write_jobs([format for format in selected if format.key not in oversized], dataset, settings)
         exporter = _Exporter(parts, reference, settings, requested=formats is not None, progress=progress)
         report = _empty_report(parts, reference, weights_sha256)
-        earlier = _with_earlier(report, folder)
+        earlier = with_earlier(report, folder)
         for format in selected:
             reason = oversized.get(format.key)
             if reason is not None and formats is None and earlier.results_of(format.key):
                 continue  # keep the file of an earlier export of the same weights
             results = exporter.export(format) if reason is None else exporter.skip(format, reason)
             report = report.with_results(results)
-            _with_earlier(report, folder).save(folder)  # after each format: files and report agree if this one is last
+            with_earlier(report, folder).save(folder)  # after each format: files and report agree if this one is last
             for name, result in results.items() if reason is None else ():
                 progress(f"{name} {format.key}".strip(), result.verdict)
-    return _with_earlier(report, folder)
+    return with_earlier(report, folder)
 
 
 @dataclass
@@ -318,21 +314,6 @@ class _Exporter:
         return {name: FormatResult(format=format.key, verdict=verdict, reason=reason) for name in self.parts}
 
 
-def scored_parts(parts: Mapping[str, Any]) -> list[str]:
-    """Return the names of the parts that the system's score needs: the whole network if there is one, else all."""
-    return [WHOLE] if WHOLE in parts else list(parts)
-
-
-def weights_digest(model: keras.Model) -> str:
-    """Return the SHA-256 of a model's weights, in order."""
-    total = hashlib.sha256()
-    for variable in model.weights:  # not `variables`: each rebuild of a model draws new seeds
-        array = np.ascontiguousarray(variable.numpy())
-        total.update(f"{array.dtype}{array.shape}".encode())
-        total.update(array.tobytes())
-    return total.hexdigest()
-
-
 def _empty_report(parts: dict[str, Part], reference: Reference, weights_sha256: str | None) -> ExportReport:
     """Return a report without results, with the part that holds the system's score first."""
     reports = {
@@ -352,56 +333,3 @@ def _empty_report(parts: dict[str, Part], reference: Reference, weights_sha256: 
     first = scored_parts(parts)[0]
     score = {"metric": reference.metric, "direction": reference.budget.direction, "task": reference.task.name}
     return reports.pop(first).model_copy(update={**score, "part": first, "parts": reports})
-
-
-def _with_earlier(report: ExportReport, folder: Path) -> ExportReport:
-    """Add the formats of an earlier export of the same weights if all their files are intact."""
-    try:
-        earlier = load_report(folder)
-    except ValueError:
-        return report
-    known = {result.format for result in report.results}
-    if (earlier.name, earlier.model_sha256) != (report.name, report.model_sha256):
-        return report
-    for result in earlier.results:
-        results = earlier.results_of(result.format)
-        intact = all(is_intact(folder, part, each) for part, each in results.items())
-        if result.format not in known and intact and any(each.file for each in results.values()):
-            report = report.with_results(results)
-    return report.in_order(list(catalog.FORMATS))
-
-
-def _load_finished(
-    servings: Mapping[str, ServingModel], folder: Path, max_drop: str, settings: ExportSettings
-) -> ExportReport | None:
-    """Return the finished formats of an earlier export of the same weights and settings; None if there are none."""
-    first = servings[scored_parts(servings)[0]]
-    try:
-        earlier = load_report(folder)
-    except ValueError:
-        return None
-    if (earlier.name, earlier.model_sha256) != (first.contract.name, weights_digest(first.model)):
-        return None
-    expected = (max_drop, settings.input, settings.calibration)
-    finished = {
-        result.format
-        for result in earlier.results
-        if all(
-            each.verdict == "not offered"
-            or (
-                each.file
-                and is_intact(folder, part, each)
-                and (each.max_drop, each.input, each.calibration) == expected
-            )
-            for part, each in earlier.results_of(result.format).items()
-        )
-    }
-    return earlier.only(finished) if finished else None
-
-
-def is_intact(folder: Path, part: str, result: FormatResult) -> bool:
-    """Return whether a file still has the digest in the report; True for a format without a file."""
-    if result.file is None:
-        return True
-    path = folder / part / result.file
-    return path.exists() and path_digest(path) == result.sha256

@@ -52,8 +52,9 @@ class Parity:
 
 def worst(first: Parity, second: Parity) -> Parity:
     """Return the larger errors of two comparisons of a file."""
-    errors = {name: max(getattr(first, name), getattr(second, name)) for name in ("max_error", "rms_error")}
-    return replace(first, **errors)
+    max_error = float(np.maximum(first.max_error, second.max_error))  # NaN if one is
+    rms_error = float(np.maximum(first.rms_error, second.rms_error))
+    return replace(first, max_error=max_error, rms_error=rms_error)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from dltemplates.deploy.raw_bytes import check_input
 from dltemplates.deploy.unrolling import MAX_STEPS, MIN_EXAMPLES, count_steps, unrolled
 from dltemplates.runtimes import Predictor, SavedModelPredictor, load_predictor
 from dltemplates.settings import ExportSettings
+from dltemplates.tasks.scoring.evaluation import WHOLE
 from dltemplates.tasks.serving.contract import Contract, ServingModel
 from dltemplates.tasks.serving.serving_examples import part_examples
 
@@ -182,3 +183,8 @@ def not_offered(format: Format, names: set[str]) -> str | None:
 def batch_of(format: Format, contract: Contract, names: set[str]) -> str | int:
     """Return the batch size of a format's file: 1 where its layers need that, else the contract's."""
     return 1 if names.intersection(format.single_example_layers) else contract.batch
+
+
+def scored_parts(parts: Mapping[str, Any]) -> list[str]:
+    """Return the names of the parts that the system's score needs: the whole network if there is one, else all."""
+    return [WHOLE] if WHOLE in parts else list(parts)

@@ -43,22 +43,24 @@ class StreamReference:
     def error(self, outputs: Arrays) -> float:
         """Return the greatest difference from the network of whole sequences, relative to the range."""
         indices = np.array(WHOLE_LENGTHS) - 1
-        return max(
-            float(np.abs(outputs[name][indices] - expected).max()) / self.spreads[name]
+        errors = [
+            np.abs(outputs[name][indices] - expected).max() / self.spreads[name]
             for name, expected in self.whole.items()
-        )
+        ]
+        return float(np.max(errors))  # NaN if one is
 
     def rms_errors(self, outputs: Arrays) -> tuple[float, float]:
         """Return the RMS differences from Keras's stream over the first and the last `STEPS` steps, relative."""
         first, last = slice(0, STEPS), slice(-STEPS, None)
-        first_error, last_error = (
-            max(
-                float(np.sqrt(np.square(outputs[name][part] - expected[part]).mean())) / self.spreads[name]
-                for name, expected in self.streamed.items()
-            )
-            for part in (first, last)
-        )
-        return first_error, last_error
+        errors = [
+            [
+                np.sqrt(np.square(outputs[name][part] - expected[part]).mean()) / self.spreads[name]
+                for part in (first, last)
+            ]
+            for name, expected in self.streamed.items()
+        ]
+        first_error, last_error = np.max(errors, axis=0)  # NaN if one is
+        return float(first_error), float(last_error)
 
 
 def run_stream(serving: ServingModel, windows: Source) -> StreamReference:

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     import keras
 
 LOSSES = ("mse", "mae")
-PREPROCESSING = "preprocessing"  # as in `assemble.py`, which needs Keras
 EPOCH, SECONDS_PER_DAY = np.datetime64("1970-01-01", "s"), 24 * 60 * 60
 
 
@@ -106,12 +105,11 @@ class Forecasting(Regression):
             return super().assemble(network, spec, center=center)
         import keras
 
-        from dltemplates.tasks.assemble import standardize
+        from dltemplates.tasks.assemble import PREPROCESSING, standardize
 
         all_names = [column.name for column in columns_of(series)]
         places = [all_names.index(name) for name in self.names]
-        window, channels = series.shape
-        horizon = self.target.shape[0]
+        window, horizon = series.shape[0], self.target.shape[0]
         inputs = {value.name: keras.Input(value.shape, name=value.name, dtype=value.dtype) for value in spec.inputs}
         x = rows = standardize(series, inputs[series.name])  # (batch, window, channels)
         if self.subtract_last:
@@ -123,13 +121,12 @@ class Forecasting(Regression):
             later = keras.layers.ZeroPadding1D((window - horizon, 0), dtype="float32")(later)  # (batch, window, k)
             x = keras.layers.Concatenate(dtype="float32")([x, later])
         forecast = network(x)
-        if by_channel and places != list(range(channels)):
+        if by_channel:
             forecast = _take(forecast, places)
         if tuple(forecast.shape[1:]) != self.target.shape:
             forecast = keras.layers.Reshape(self.target.shape, dtype="float32")(forecast)
         if self.subtract_last and self.is_several:
-            start = last if places == list(range(channels)) else _take(last, places)
-            forecast = keras.layers.Add(dtype="float32")([forecast, start])  # (batch, horizon, columns)
+            forecast = keras.layers.Add(dtype="float32")([forecast, _take(last, places)])  # (batch, horizon, columns)
         elif self.subtract_last:
             forecast = keras.layers.Add(dtype="float32")([forecast, last[:, :, places[0]]])  # (batch, horizon)
         model_inputs = inputs if known else inputs[series.name]
@@ -286,6 +283,8 @@ def _take(rows: Any, places: Sequence[int]) -> Any:
     """Return some channels of a Keras tensor (batch, rows, channels)."""
     import keras
 
+    if list(places) == list(range(rows.shape[-1])):
+        return rows
     channels = [rows[:, :, place : place + 1] for place in places]
     return keras.layers.Concatenate(dtype="float32")(channels) if len(channels) > 1 else channels[0]
 

@@ -104,3 +104,14 @@ def test_states_of_two_scales_are_named(reference):
 def test_the_larger_errors_count():
     first = Parity(examples=5, max_error=0.3, rms_error=0.1, changed=2)
     assert worst(first, Parity(9, 0.2, 0.2, 0)) == replace(first, rms_error=0.2)
+    assert np.isnan(worst(first, Parity(9, float("nan"), 0.2, 0)).max_error)
+
+
+def test_a_second_output_that_is_not_finite_is_found(reference):
+    twice = {
+        name: {"first": array, "second": array} for name, array in (("s", ROWS[0]), ("w", reference.whole["value"]))
+    }
+    both = StreamReference(ROWS, twice["s"], twice["w"], {"first": 2.0, "second": 2.0})
+    outputs = {"first": ROWS[0], "second": np.full_like(ROWS[0], np.nan)}
+    assert np.isnan(both.error(outputs))
+    assert np.isnan(both.rms_errors(outputs)).all()

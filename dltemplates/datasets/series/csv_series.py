@@ -126,7 +126,7 @@ def series_dataset(table: pd.DataFrame, settings: DatasetSettings, *, reference:
     source = WindowSource(
         series.rows,
         times_of(series.dates, len(series.rows)),
-        target=places if several else places[0],
+        targets=places,
         window_sizes=(window, horizon, period),
         is_dated=series.dates is not None,
         known=known_values(known, series) if known else None,

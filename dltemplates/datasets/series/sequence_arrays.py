@@ -52,14 +52,15 @@ def sequences_of(
         ValueError: As in `read_arrays`.
     """
     return SequenceFiles(
-        {
+        splits={
             split: Sequences(
                 arrays := split_sequences(x, name),
                 [f"sequence {place} of {name}" for place in range(len(arrays))],
                 None if y is None else _targets(np.asarray(y), classes, len(arrays)),
             )
             for split, (x, y) in splits.items()
-        }
+        },
+        classes=() if classes is None else tuple(map(str, classes)),
     )
 
 

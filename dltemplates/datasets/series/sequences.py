@@ -21,6 +21,7 @@ from dltemplates.features import AnyFeature, ClassId, Column, Feature, Length, N
 
 SERIES, LENGTH, FLAT = "series", "length", "features"  # names of inputs
 UNLABELED = "sequence"  # the class of sequences without one
+NO_SEQUENCES = "Data must have sequences. Received: none. Add some."
 MIN_VARIATION = 1e-6  # of a channel, relative to its mean: float32 cannot represent smaller differences
 
 
@@ -127,6 +128,8 @@ def check_sequences(part: Sequences, reference: IOSpec) -> dict[str, np.ndarray 
     Raises:
         ValueError: As in `sequence_dataset`.
     """
+    if not part.arrays:
+        raise ValueError(NO_SEQUENCES)
     channels = part.arrays[0].shape[1]
     lengths = _lengths(part, channels)
     steps, varies = _steps(lengths, channels, reference)
@@ -142,7 +145,7 @@ def are_sequences(reference: IOSpec) -> bool:
 def _channels(files: SequenceFiles, reference: IOSpec | None) -> tuple[Column, ...]:
     first = next((array for part in files.splits.values() for array in part.arrays), None)
     if first is None:
-        raise ValueError("Data must have sequences. Received: none. Add some.")
+        raise ValueError(NO_SEQUENCES)
     if reference is not None and isinstance(reference.inputs[0], Series) and not files.channels:
         known = columns_of(reference.inputs[0])
         if len(known) == first.shape[1]:
@@ -249,6 +252,8 @@ def _targets(
             raise ValueError(
                 f"All splits must have the same targets. Received: {sorted(widths)} numbers. Correct them."
             )
+        for split, targets in known.items():
+            _check_finite(targets, files.splits[split].names)
         target: ClassId | Number = number_value(first.shape[1])
         values = {split: targets.astype(np.float32) for split, targets in known.items()}
     else:
@@ -259,6 +264,16 @@ def _targets(
         places = {name: place for place, name in enumerate(classes)}
         values = {split: np.array([places[text] for text in part], np.int64) for split, part in texts.items()}
     return (in_column(target, files.target) if files.target else target), values
+
+
+def _check_finite(targets: np.ndarray, names: Sequence[str]) -> None:
+    """Raise a `ValueError` unless all numbers to predict, (n, k), fit into float32."""
+    if not (fits := fits_float32(targets)).all():
+        row, column = np.argwhere(~fits)[0]
+        raise ValueError(
+            f"A number to predict must be a finite float32 number. Received: {targets[row, column]} in {names[row]}. "
+            "Correct it, or remove the sequence."
+        )
 
 
 def _is_number(text: str) -> bool:

@@ -57,7 +57,7 @@ class WindowSource(TimeSource):
         rows: np.ndarray,
         times: np.ndarray,
         *,
-        target: int | tuple[int, ...],
+        targets: tuple[int, ...],
         window_sizes: tuple[int, int, int],
         is_dated: bool = False,
         known: np.ndarray | None = None,
@@ -67,7 +67,7 @@ class WindowSource(TimeSource):
         Args:
             rows: The series, float32 (rows, channels).
             times: Time of each row, float64 (rows,).
-            target: The channel to forecast, or several.
+            targets: The channels to forecast.
             window_sizes: Rows of the window (a forecast's input), of the horizon (its target), and of a season (as many
                 of the target's last values come with each window).
             is_dated: Whether times are in days.
@@ -75,9 +75,12 @@ class WindowSource(TimeSource):
         """
         self.rows = rows
         self.times = times
-        self.place = target
-        is_every_channel = target == tuple(range(rows.shape[1]))  # without a copy
-        self.target = rows if is_every_channel else rows[:, target]  # (rows[, targets])
+        self.targets = targets
+        if len(targets) == 1:
+            self.target = rows[:, targets[0]]  # (rows,)
+        else:
+            is_every_channel = targets == tuple(range(rows.shape[1]))  # without a copy
+            self.target = rows if is_every_channel else rows[:, targets]  # (rows, targets)
         self.known = known
         self.window, self.horizon, self.period = window_sizes
         self.is_dated = is_dated
@@ -113,7 +116,7 @@ class WindowSource(TimeSource):
         window_sizes = (self.window, self.horizon, self.period)
         known = None if self.known is None else self.known[start:stop]
         return WindowSource(
-            rows, times, target=self.place, window_sizes=window_sizes, is_dated=self.is_dated, known=known
+            rows, times, targets=self.targets, window_sizes=window_sizes, is_dated=self.is_dated, known=known
         )
 
     def raise_too_short(self, split: str, received: str) -> NoReturn:

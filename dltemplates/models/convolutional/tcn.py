@@ -69,8 +69,3 @@ def causal_block(x, filters, kernel_size, *, dilation, dropout_rate):
     if x.shape[-1] != filters:
         x = sequence_conv(x, filters)
     return relu(layers.Add()([x, y]))
-
-
-def receptive_field(blocks: int, kernel_size: int) -> int:
-    """Return the number of steps that the last output reads."""
-    return 1 + 2 * (kernel_size - 1) * (2**blocks - 1)

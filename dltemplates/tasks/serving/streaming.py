@@ -8,7 +8,7 @@ are.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -37,6 +37,17 @@ ROW_BY_ROW = {  # each row by itself
 LAST_ROW = {"LastStep"}
 MASKS = {"SequenceMask"}  # of padding, which a stream has not
 RECURRENT = (layers.LSTM, layers.GRU, layers.SimpleRNN)
+
+
+def _is_network(operation: Any) -> bool:
+    return isinstance(operation, keras.Sequential) or bool(graph_nodes(operation))
+
+
+def _run(network: keras.Model, inputs: list[Any], call: Callable[..., Any]) -> Any:
+    """Return the outputs of a network whose layers and operations are called by `call(operation, *args, **kwargs)`."""
+    if isinstance(network, keras.Sequential):
+        return functools.reduce(lambda x, layer: call(layer, x), network.layers, inputs[0])
+    return run_through_graph(network, inputs, call)
 
 
 class CellStep(layers.Layer):
@@ -94,9 +105,7 @@ class _Steps:
 
     def run(self, network: keras.Model, inputs: list[Any]) -> Any:
         """Return the outputs of a network for one row."""
-        if isinstance(network, keras.Sequential):
-            return functools.reduce(lambda x, layer: self.call(layer, x), network.layers, inputs[0])
-        return run_through_graph(network, inputs, self.call)
+        return _run(network, inputs, self.call)
 
     def row(self, tensor: Any) -> Any:
         """Mark a tensor as a row, and return it."""
@@ -112,7 +121,7 @@ class _Steps:
         kind = type(operation).__name__
         if not any(id(tensor) in self._rows for tensor in tensors):
             return operation(*args, **kwargs)
-        if isinstance(operation, keras.Sequential) or graph_nodes(operation):
+        if _is_network(operation):
             return self.run(operation, tensors)
         if kind in MASKS:
             return tensors[0]
@@ -257,20 +266,15 @@ def any_length(serving: ServingModel) -> keras.Model:
     series = series_of(serving.contract)
     rows = keras.Input((None, *series.shape[1:]), name=series.name, dtype=series.dtype)
 
-    def run(network: Any, inputs: list[Any]) -> Any:
-        if isinstance(network, keras.Sequential):
-            return functools.reduce(lambda x, layer: call(layer, x), network.layers, inputs[0])
-        return run_through_graph(network, inputs, call)
-
     def call(operation: Any, *args: Any, **kwargs: Any) -> Any:
         kwargs.pop("mask", None)
         tensors = [each for each in keras.tree.flatten((args, kwargs)) if isinstance(each, keras.KerasTensor)]
-        if isinstance(operation, keras.Sequential) or graph_nodes(operation):
-            return run(operation, tensors)
+        if _is_network(operation):
+            return _run(operation, tensors, call)
         return tensors[0] if type(operation).__name__ in MASKS else operation(*args, **kwargs)
 
     inputs = [rows if tensor.name == series.name else tensor for tensor in serving.model.inputs]
-    return keras.Model(rows, run(serving.model, inputs), name=serving.model.name)
+    return keras.Model(rows, _run(serving.model, inputs, call), name=serving.model.name)
 
 
 class StepSource:

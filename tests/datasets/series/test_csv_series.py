@@ -71,7 +71,7 @@ def test_each_window_is_followed_by_its_horizon(load):
 
 def test_windows_are_read_at_any_indices_in_any_order():
     rows = np.random.default_rng(0).normal(size=(50, 2)).astype(np.float32)
-    source = WindowSource(rows, np.arange(50.0), target=1, window_sizes=(5, 2, 8))
+    source = WindowSource(rows, np.arange(50.0), targets=(1,), window_sizes=(5, 2, 8))
     assert len(source) == 50 - 8 - 2 + 1  # the first rows serve as past seasons
     indices = np.array([40, 0, 7, 7])
     for name, array in source.read(indices).items():

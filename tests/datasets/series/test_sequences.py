@@ -340,6 +340,30 @@ def test_wrong_arrays_are_refused(tmp_path, arrays, match):
         load(tmp_path / "waves.npz", series={"sequences": True})
 
 
+def test_class_ids_keep_their_order(tmp_path):
+    np.savez(tmp_path / "waves.npz", x=np.tile(X, (5, 1, 1)), y=np.tile(Y, 5), classes=np.array(["slow", "fast"]))
+    dataset = load_dataset(DatasetSettings(name=str(tmp_path / "waves.npz"), series={"sequences": True}))
+    assert dataset.spec.targets[0].classes == ("slow", "fast")
+    assert dataset.split("train").arrays["label"].tolist() == [0, 1] * 15
+
+
+def test_numbers_to_predict_must_be_finite(tmp_path):
+    np.savez(tmp_path / "waves.npz", x=X, y=np.array([0, 1, 2, np.nan, 4, 5.0]))
+    with pytest.raises(ValueError, match="finite float32 number. Received: nan in sequence 3 of .*waves.npz"):
+        load(tmp_path / "waves.npz", "regression", series={"sequences": True})
+    (tmp_path / "waves.ts").write_text("@targetLabel true\n@data\n1,2:1\n1,3:inf\n")
+    with pytest.raises(ValueError, match="finite float32 number. Received: inf in line 4 of .*waves.ts"):
+        load(tmp_path / "waves.ts", "regression")
+
+
+def test_there_must_be_a_sequence_to_predict(tmp_path):
+    write_npz(tmp_path / "waves.npz", *waves(1, lengths=(4, 4)))
+    spec = load(tmp_path / "waves.npz", series={"sequences": True}).spec
+    np.savez(tmp_path / "none.npz", x=np.zeros((0, 4)))
+    with pytest.raises(ValueError, match="Data must have sequences. Received: none"):
+        check_sequences(read_to_predict(tmp_path / "none.npz", spec), spec)
+
+
 def test_a_forecast_and_sequences_exclude_each_other():
     with pytest.raises(ValueError, match="`window` and `id`. Remove one"):
         load("walks.csv", target="kind", series={"window": 4, "id": "walk"})
