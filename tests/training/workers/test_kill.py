@@ -51,6 +51,24 @@ def transfer(folder):
     return small_template(**settings)
 
 
+def sequences(folder):
+    """Return a template of sequences of different lengths, which share batches by their length."""
+    random = np.random.default_rng(0)
+    x = random.normal(size=(400, 9, 2))
+    for row, length in zip(x, random.integers(2, 10, 400), strict=True):
+        row[length:] = np.nan
+    np.savez(folder / "waves.npz", x=x, y=random.integers(0, 2, 400))
+    settings = {
+        "dataset.name": str(folder / "waves.npz"),
+        "dataset.series": {"sequences": True},
+        "model": {"name": "gru", "units": [3, 3], "dropout_rate": 0.2},
+        "train.epochs": 5,
+        "train.batch_size": 16,
+        "train.checkpoint_seconds": 0,
+    }
+    return load_template("sequence_classification", settings)
+
+
 def step_of(run):
     steps = [int(path.stem.partition("-")[2]) for path in list_checkpoints(run.checkpoint_path)]
     return max(steps, default=-1)
@@ -99,6 +117,11 @@ def arrays(run, name):
 
 def test_a_kill_inside_an_epoch_changes_no_bit(tmp_path):
     check(tmp_path, [27])
+
+
+@pytest.mark.slow
+def test_kills_between_buckets_of_lengths_change_no_bit(tmp_path):
+    check(tmp_path, [5, 30], sequences(tmp_path))  # 5 x 17 steps
 
 
 @pytest.mark.slow
