@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from dltemplates import catalog
 from dltemplates.datasets.in_memory import passed
+from dltemplates.datasets.source import Dataset
 from dltemplates.deploy.export import Progress, export_system
 from dltemplates.deploy.report import ExportReport
 from dltemplates.runs import Run, load_run
@@ -80,7 +81,7 @@ def export(
     with passed(data):
         task, dataset = load_for(run)
     servings = run.serving_models()
-    variants = _variants(servings, settings)  # before the export, so that an error leaves no file behind
+    variants = _variants(servings, settings, dataset)  # before the export, so that an error leaves no file behind
     common: dict[str, Any] = {
         "formats": None if formats == "all" else formats,
         "max_drop": max_drop,
@@ -110,13 +111,15 @@ def _report_variant(progress: Progress, name: str, key: str, state: str) -> None
     progress(f"{name} {key}", state)
 
 
-def _variants(servings: Mapping[str, ServingModel], settings: ExportSettings) -> dict[str, ServingModel]:
+def _variants(
+    servings: Mapping[str, ServingModel], settings: ExportSettings, dataset: Dataset
+) -> dict[str, ServingModel]:
     """Return the further forms of the whole network to export, by the name of their folder."""
     variants = {}
     if settings.string_inputs:
         variants[STRING_INPUTS] = with_string_inputs(servings[WHOLE])
     if settings.stateful:
-        variants[STATEFUL] = with_state(servings[WHOLE])
+        variants[STATEFUL] = with_state(servings[WHOLE], dataset.split("train"))
     return variants
 
 

@@ -25,6 +25,7 @@ from dltemplates.tasks.serving.stream import series_of, stream
 
 MAX_STEPS = 10_000  # of calibration
 MAX_BYTES = 2**28  # of their states
+SCALE_WINDOWS = 1_000  # whose cell states set the scale
 TANH_RANGE = (-1.0, 127 / 128)  # of an int8 tensor behind a tanh, whose scale TFLite fixes
 
 # Class names of layers and operations, in two groups.
@@ -58,9 +59,37 @@ class CellStep(layers.Layer):
         self.cell = layer.cell
         self.return_sequences = layer.return_sequences
 
+    def step(self, row, states):
+        """Return the output (batch, units) and the new states for a row (batch, channels)."""
+        return self.cell(row, states, training=False)
+
     def call(self, row, *states):
-        output, states = self.cell(row[:, 0], list(states), training=False)
+        output, states = self.step(row[:, 0], list(states))
         return (ops.expand_dims(output, 1) if self.return_sequences else output), *states
+
+
+class ScaledLSTMStep(CellStep):
+    """One step of an LSTM whose cell state is divided by the largest value of each unit.
+
+    An int8 state has one scale for all units. Without the division, a unit of range 1 beside one of range 12 would have
+    a twelfth of the 256 levels, and the cell adds up the rounding errors of all steps.
+    """
+
+    def __init__(self, layer: layers.LSTM, largest: np.ndarray):
+        super().__init__(layer)
+        self.largest = largest
+
+    def step(self, row, states):
+        cell = self.cell
+        hidden, scaled = states
+        gates = ops.matmul(row, cell.kernel) + ops.matmul(hidden, cell.recurrent_kernel)
+        if cell.use_bias:
+            gates = gates + cell.bias
+        input_gate, forget_gate, candidate, output_gate = ops.split(gates, 4, axis=1)
+        candidate = cell.activation(candidate) * (1 / self.largest)
+        scaled = cell.recurrent_activation(forget_gate) * scaled + cell.recurrent_activation(input_gate) * candidate
+        hidden = cell.recurrent_activation(output_gate) * cell.activation(scaled * self.largest)
+        return hidden, [hidden, scaled]
 
 
 class ConvStep(layers.Layer):
@@ -81,12 +110,11 @@ class ConvStep(layers.Layer):
 
 @dataclass(frozen=True)
 class _Kept:
-    """A state: its name, the Keras tensors that go into a step and come out, and whether it is the output of a tanh."""
+    """A state: its name, and the Keras tensors that go into a step and come out."""
 
     name: str
     before: Any
     after: Any
-    is_tanh: bool
 
 
 @dataclass(frozen=True)
@@ -97,10 +125,20 @@ class _Refused:
 
 
 class _Steps:
-    """Calls of a network's layers on one row."""
+    """Calls of a network's layers on one row.
 
-    def __init__(self) -> None:
+    Attributes:
+        largest: The largest value of each unit of an LSTM's cell state, by name; the state is divided by it.
+        states: The states.
+        cells: Names of the cell states of LSTM layers.
+        tanh_states: Names of the states behind a tanh.
+    """
+
+    def __init__(self, largest: Arrays):
+        self.largest = largest
         self.states: list[_Kept] = []
+        self.cells: list[str] = []
+        self.tanh_states: list[str] = []
         self._rows: dict[int, Any] = {}  # tensors with a time axis of one row, by id
 
     def run(self, network: keras.Model, inputs: list[Any]) -> Any:
@@ -141,9 +179,13 @@ class _Steps:
     def _cell(self, layer: Any, row: Any) -> Any:
         names = ("h", "c") if isinstance(layer, layers.LSTM) else ("h",)
         states = [self._input(f"{layer.name}_{name}", (layer.units,)) for name in names]
-        output, *after = CellStep(layer)(row, *states)
-        is_tanh = isinstance(layer, layers.SimpleRNN) and layer.activation is keras.activations.tanh
-        self._keep(states, after, is_tanh=is_tanh)
+        self.cells += [state.name for state in states[1:]]
+        if isinstance(layer, layers.SimpleRNN) and layer.activation is keras.activations.tanh:
+            self.tanh_states.append(states[0].name)
+        largest = self.largest.get(states[-1].name)
+        step = CellStep(layer) if largest is None else ScaledLSTMStep(layer, largest)
+        output, *after = step(row, *states)
+        self._keep(states, after)
         return self.row(output) if layer.return_sequences else output
 
     def _conv(self, layer: layers.Conv1D, row: Any) -> Any:
@@ -161,8 +203,8 @@ class _Steps:
             name += "_"
         return keras.Input(shape, name=name)
 
-    def _keep(self, before: list[Any], after: list[Any], *, is_tanh: bool = False) -> None:
-        self.states += [_Kept(b.name, b, a, is_tanh) for b, a in zip(before, after, strict=True)]
+    def _keep(self, before: list[Any], after: list[Any]) -> None:
+        self.states += [_Kept(b.name, b, a) for b, a in zip(before, after, strict=True)]
 
 
 def _is_causal(layer: layers.Conv1D) -> bool:
@@ -183,11 +225,12 @@ def _keeps_rows_apart(layer: Any) -> bool:
     return all(axis in (-1, 2) for axis in axes)
 
 
-def with_state(serving: ServingModel) -> ServingModel:
+def with_state(serving: ServingModel, windows: Source | None = None) -> ServingModel:
     """Return the streaming form of a served sequence network.
 
     Args:
         serving: A network from windows (batch, steps, channels) to presented outputs.
+        windows: Training windows. They set the scale of the cell states of LSTM layers; None leaves these as they are.
 
     Returns:
         The network from one row (batch, 1, channels) and the states to the outputs and the new states, with a contract
@@ -196,6 +239,19 @@ def with_state(serving: ServingModel) -> ServingModel:
     Raises:
         ValueError: If the network takes no sequence, has no state, or has a layer that does not read row by row.
     """
+    steps, step = _one_step(serving, {})
+    if steps.cells and windows is not None:
+        steps, step = _one_step(serving, _largest(StepSource(windows, step), steps.cells))
+    return replace(
+        step,
+        examples=lambda split, source: StepSource(source, step),
+        calibrate=lambda source, count: calibration_steps(StepSource(source, step), count, steps.tanh_states),
+        any_length=any_length(serving),
+    )
+
+
+def _one_step(serving: ServingModel, largest: Arrays) -> tuple[_Steps, ServingModel]:
+    """Return the network of one row, and its states; `largest` as in `_Steps`."""
     contract = serving.contract
     series = next((value for value in contract.inputs if isinstance(value, Series)), None)
     others = [value for value in contract.inputs if value is not series and value.kind != "length"]
@@ -212,7 +268,7 @@ def with_state(serving: ServingModel) -> ServingModel:
         )
         for value in contract.inputs
     }
-    steps = _Steps()
+    steps = _Steps(largest)
     steps.row(inputs[series.name])
     outputs = steps.run(serving.model, [inputs[tensor.name] for tensor in serving.model.inputs])
     for output in keras.tree.flatten(outputs):
@@ -251,14 +307,16 @@ def with_state(serving: ServingModel) -> ServingModel:
             ),
         }
     )
-    step = ServingModel(model, step_contract)
-    tanh_states = [kept.name for kept in steps.states if kept.is_tanh]
-    return replace(
-        step,
-        examples=lambda split, source: StepSource(source, step),
-        calibrate=lambda source, count: calibration_steps(StepSource(source, step), count, tanh_states),
-        any_length=any_length(serving),
-    )
+    return steps, ServingModel(model, step_contract)
+
+
+def _largest(source: StepSource, states: list[str]) -> Arrays:
+    """Return the largest absolute value of each unit of some states, at least 1, by name."""
+    windows = np.linspace(0, len(source.windows) - 1, min(len(source.windows), SCALE_WINDOWS)).round().astype(np.int64)
+    largest: Arrays = dict.fromkeys(states, np.ones(1, np.float32))
+    for step in source.run(windows):
+        largest = {name: np.maximum(value, np.abs(step[name]).max(axis=0)) for name, value in largest.items()}
+    return largest
 
 
 def any_length(serving: ServingModel) -> keras.Model:

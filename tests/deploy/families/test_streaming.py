@@ -147,7 +147,7 @@ def test_every_format_of_every_streaming_network_passes(name, table, tmp_path):
     model.fit(windows["series"], (windows["future"] - task.target.mean) / task.target.std, epochs=10, verbose=0)
     template = parse_template({"task": "forecasting", "dataset": settings.model_dump(), "model": name})
     serving = task.serve(model, dataset.spec, template, name="waves")[WHOLE]
-    step = with_state(serving)
+    step = with_state(serving, dataset.split("train"))
     report = export_system({WHOLE: step}, task, dataset, tmp_path, ExportSettings(), max_drop="20%")
     assert {result.format for result in report.results if result.verdict == "passed"} == set(catalog.FORMATS)
     expected = KerasPredictor(serving.model, serving.contract)(windows["series"][:9])["forecast"]

@@ -63,18 +63,21 @@ def serving_of(network, contract_update=()):
     return ServingModel(keras.Model(inputs, {"value": value}), contract.model_copy(update=dict(contract_update)))
 
 
+def _waves():
+    return np.random.default_rng(1).normal(size=(30, WINDOW, 2)).astype("float32")
+
+
 @pytest.fixture(scope="module")
 def windows():
     """Return 30 windows of random waves."""
-    random = np.random.default_rng(1)
-    return ArraySource({"series": random.normal(size=(30, WINDOW, 2)).astype("float32")})
+    return ArraySource({"series": _waves()})
 
 
 @pytest.fixture(scope="module", params=NETWORKS)
 def case(request):
     """Return a network's name, its whole serving model, and its streaming form."""
     serving = serving_of(NETWORKS[request.param])
-    return request.param, serving, with_state(serving)
+    return request.param, serving, with_state(serving, ArraySource({"series": _waves()}))
 
 
 def test_one_row_goes_in_and_the_states_in_and_out(case):
@@ -150,6 +153,26 @@ def test_calibration_gives_each_state_one_range_before_and_after_a_step(case, wi
         else:
             assert min(after.min(), 0) == pytest.approx(before.min(), abs=1e-6)
             assert max(after.max(), 0) == pytest.approx(before.max(), abs=1e-6)
+
+
+@pytest.mark.parametrize("use_bias", [True, False])
+def test_each_unit_of_an_lstms_cell_state_is_divided_by_its_largest_value(windows, use_bias):
+    serving = serving_of(layers.LSTM(5, use_bias=use_bias))
+    layer = next(layer for layer in serving.model._flatten_layers() if isinstance(layer, layers.LSTM))
+    layer.set_weights([weights * np.tile([0.1, 0.5, 1, 2, 4], 4) for weights in layer.get_weights()])
+    plain, scaled = with_state(serving), with_state(serving, windows)
+    hidden, cell = (state.input for state in plain.contract.state)
+    assert [state.input for state in scaled.contract.state] == [hidden, cell]
+    columns = []
+    for step in (plain, scaled):
+        steps = list(step.examples("train", windows).run(np.arange(30)))
+        columns.append({name: np.stack([each[name] for each in steps]) for name in (hidden, cell)})
+    largest = np.abs(columns[0][cell]).max(axis=(0, 1))
+    assert largest.max() > 1.2
+    assert largest.min() < 1
+    np.testing.assert_allclose(columns[1][cell], columns[0][cell] / np.maximum(largest, 1), atol=1e-6)
+    np.testing.assert_allclose(columns[1][hidden], columns[0][hidden], atol=1e-6)
+    run_stream(scaled, windows)  # raises unless it is within 1e-5 of the whole network
 
 
 def test_windows_are_shortened_until_their_last_states_are_in_range():
