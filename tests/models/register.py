@@ -199,8 +199,13 @@ REGISTER = {
     "gru": RECURRENT,
     "bilstm": RECURRENT,
     "conv1d": Row(classifier(6, 5), {"filters": [8, 8], "kernel_sizes": [4, 3]} | DROPOUT, export=None),
-    "inception_time": Row(classifier(6, 5), {"depth": 3, "filters": 2, "bottleneck": 2, "kernel_size": 4}, export=None),
-    "tcn": Row(classifier(6, 5), {"filters": [4, 4], "kernel_size": 2} | DROPOUT, export=None),
+    "inception_time": Row(
+        classifier(6, 5),
+        {"depth": 3, "filters": 2, "bottleneck": 2, "kernel_size": 4},
+        learning_rate=0.03,
+        export=None,
+    ),
+    "tcn": Row(classifier(6, 5), {"filters": [8, 8], "kernel_size": 2} | DROPOUT, learning_rate=0.03, export=None),
     "patch_tst": Row(
         forecaster(16, 5),
         {"units": 4, "depth": 1, "num_heads": 2} | DROPOUT,
