@@ -106,6 +106,24 @@ DATASETS = {
         group="series",
         noun="power loads",
     ),
+    "sms_spam": Entry(
+        "dltemplates.datasets.named.texts:sms_spam",
+        "5,574 text messages, 747 of them spam",
+        group="text",
+        noun="spam messages",
+    ),
+    "polarity": Entry(
+        "dltemplates.datasets.named.texts:polarity",
+        "10,662 sentences of film reviews; polarity:0 to 9 are the folds",
+        group="text",
+        noun="film reviews",
+    ),
+    "imdb": Entry(
+        "dltemplates.datasets.named.texts:imdb",
+        "50,000 film reviews, positive or negative",
+        group="text",
+        noun="film reviews",
+    ),
     "ecg5000": Entry(
         "dltemplates.datasets.named.ecg5000:ecg5000",
         "5,000 heartbeats of 140 numbers, some abnormal",
@@ -195,6 +213,12 @@ OWN_DATA = {  # what `--data` takes besides names
         "Your sequences, each with a class or a number",
         group="series",
         example="gestures.ts",
+    ),
+    ".tsv texts": Entry(
+        "dltemplates.datasets.text.texts:text_files",
+        "Your texts, each with a class or a number",
+        group="text",
+        example="reviews.tsv",
     ),
 }
 

@@ -231,6 +231,30 @@ class SeriesSettings(CsvSettings):
         return self.sequences or self.id is not None
 
 
+class TextSettings(CsvSettings):
+    """Settings of texts. With this table, a file or a folder holds texts.
+
+    Attributes:
+        tokenizer: What a token is: `characters`, which are syllables in Korean; or `words` and punctuation marks.
+        column: Column with the texts of a `.csv`, `.tsv` or `.jsonl` file; by default one called text, sentence,
+            review or the like, or the only other column than the target.
+        lowercase: Whether to convert texts to lower case.
+        vocabulary_size: Number of the most frequent tokens to know; by default all that are not rare.
+        min_frequency: A token with fewer occurrences in the training texts than this is rare. Files do not store it,
+            and all rare tokens share one id. Default: 5 for words, 1 for characters.
+        max_length: Number of tokens of the longest text; by default that of the data's longest.
+        truncate: What to do with a longer text: `no` stops; `end` and `start` cut its end or its start.
+    """
+
+    tokenizer: Literal["characters", "words"] = "words"
+    column: Annotated[str | None, Field(examples=["review"])] = None
+    lowercase: StrictBool = False
+    vocabulary_size: Count | None = None
+    min_frequency: Count | None = None
+    max_length: Count | None = None
+    truncate: Literal["no", "end", "start"] = "no"
+
+
 def share_or_auto(value: Any) -> Any:
     """Check a share that may be `auto`."""
     if value != AUTO and not (isinstance(value, float) and 0 < value < 1):
@@ -240,11 +264,11 @@ def share_or_auto(value: Any) -> Any:
     return value
 
 
-KINDS = ("images", "table", "series")  # of data, each with its own table of settings
+KINDS = ("images", "table", "series", "text")  # of data, each with its own table of settings
 
 
 class DatasetSettings(SettingsTable):
-    """The dataset, its splits, and a table of settings for its kind: images, table or series.
+    """The dataset, its splits, and a table of settings for its kind: images, table, series or text.
 
     Attributes:
         name: A name of the catalog, your own folder, `.npz` or `.csv` file, or `package.module:function`.
@@ -254,6 +278,7 @@ class DatasetSettings(SettingsTable):
         images: Settings of images; `none` removes those of a template.
         table: Settings of a table; `none` removes those of a template.
         series: Settings of a series; `none` removes those of a template.
+        text: Settings of texts; `none` removes those of a template.
         validation: Share of the training examples used for validation, if the data has no validation split. `auto`
             uses the larger of 10% and 50 examples, at most 25%. `mnist` and `fashion_mnist` always use 5,000.
         test: Share of the examples used for testing, if the data has no test split.
@@ -269,6 +294,7 @@ class DatasetSettings(SettingsTable):
     images: Annotated[ImageSettings | None, BeforeValidator(none_or_table)] = None
     table: Annotated[TableSettings | None, BeforeValidator(none_or_table)] = None
     series: Annotated[SeriesSettings | None, BeforeValidator(none_or_table)] = None
+    text: Annotated[TextSettings | None, BeforeValidator(none_or_table)] = None
     validation: Annotated[OpenShare | Literal["auto"], BeforeValidator(share_or_auto)] = AUTO
     test: OpenShare = 0.2
     split_seed: Whole = 0
@@ -314,6 +340,10 @@ class DatasetSettings(SettingsTable):
     def of_series(self) -> SeriesSettings:
         """Return the settings of a series, or the defaults."""
         return self.series or SeriesSettings()
+
+    def of_text(self) -> TextSettings:
+        """Return the settings of texts, or the defaults."""
+        return self.text or TextSettings()
 
 
 class ExportSettings(SettingsTable):

@@ -17,6 +17,7 @@ from dltemplates.datasets.source import BaseSource, Dataset, Joined, Source, col
 from dltemplates.datasets.spec import IOSpec
 from dltemplates.datasets.tables.columns import encode_rows, fit_column
 from dltemplates.datasets.tables.source import TableSource, input_values
+from dltemplates.datasets.text.source import TextSource
 from dltemplates.features import (
     Category,
     ClassId,
@@ -26,9 +27,10 @@ from dltemplates.features import (
     Number,
     Series,
     Time,
+    Tokens,
 )
 
-REUSED = ("shape", "columns", "mean", "std", "counts", "threshold")  # taken from a trained network
+REUSED = ("shape", "columns", "mean", "std", "counts", "threshold", "vocabulary")  # taken from a trained network
 
 
 def fit(dataset: Dataset, reference: IOSpec | None = None) -> Dataset:
@@ -110,6 +112,14 @@ def _(value: Series, train: Source) -> Feature:
     if value.name == KNOWN and base.known is not None:
         return fit_series(value, (), base.known)
     return fit_series(value, base.targets, base.rows)
+
+
+@fit_input.register
+def _(value: Tokens, train: Source) -> Feature:
+    base, rows = origin(train)
+    if value.vocabulary or not isinstance(base, TextSource):
+        return value
+    return value.model_copy(update={"vocabulary": base.vocabulary(rows)})
 
 
 def _of_table(value: Number | Category, raw: pd.DataFrame) -> Feature:

@@ -14,7 +14,8 @@ from dltemplates.datasets.source import Dataset, origin
 from dltemplates.datasets.spec import READING_RULES, IOSpec, rules_of
 from dltemplates.datasets.splitting.split_names import split_files, splits_of
 from dltemplates.datasets.tables.source import TableSource
-from dltemplates.features import Image, Series, columns_of
+from dltemplates.datasets.text.source import TextSource
+from dltemplates.features import Image, Series, Tokens, columns_of
 from dltemplates.settings import ARRAYS, NO_DATASET, DatasetSettings, SeriesSettings, SettingsTable
 
 
@@ -82,10 +83,11 @@ PLACEHOLDERS = {  # in ready templates: kind of data
     "table": ".csv table",
     "series": ".csv series",
     "sequences": ".ts sequences",
+    "texts": ".tsv texts",
 }
 
 
-PATH_SUFFIXES = (".npz", ".csv", ".ts", ".tsv", ".txt")
+PATH_SUFFIXES = (".npz", ".csv", ".ts", ".tsv", ".txt", ".jsonl")
 
 
 def _check_name(name: str) -> None:
@@ -104,7 +106,8 @@ USED_BY = {
     "images": "images",
     "table": "a table",
     "series": "a series, a CSV file with `dataset.series.window`, or sequences",
-    "target": "a column of a table or a series",
+    "text": "texts",
+    "target": "a column of a table, a series or texts",
 }
 
 
@@ -144,6 +147,8 @@ def _kind_of(settings: DatasetSettings, dataset: Dataset) -> tuple[str, set[str]
         return "a table", {"table", "target"}
     if isinstance(base, WindowSource):
         return "a series", {"series", "target"}
+    if isinstance(base, TextSource):
+        return "texts", {"text", "target"}
     if are_sequences(dataset.spec):
         if is_named(settings.name):  # it is known to hold sequences, and has no other setting
             return "sequences", {"series"} if settings.series == SeriesSettings(sequences=True) else set()
@@ -164,6 +169,10 @@ def _is_path(name: str) -> bool:
 
 
 def _load_path(path: Path, settings: DatasetSettings, reference: IOSpec | None, predicts_number: bool) -> Dataset:
+    if settings.text is not None or (reference is not None and isinstance(reference.inputs[0], Tokens)):
+        from dltemplates.datasets.text.texts import text_files
+
+        return text_files(path, settings, reference=reference, predicts_number=predicts_number)
     if hold_sequences(path, settings, reference):
         return sequence_files(path, settings, reference=reference, predicts_number=predicts_number)
     is_series = settings.of_series().window is not None or (

@@ -20,7 +20,7 @@ from dltemplates.datasets.noise_inputs import read_noise
 from dltemplates.datasets.series.sequence_arrays import split_sequences
 from dltemplates.datasets.series.sequences import Sequences, are_sequences, check_sequences
 from dltemplates.datasets.spec import IOSpec
-from dltemplates.features import Arrays, Feature, Horizon, Image, Noise, Series, columns_of
+from dltemplates.features import Arrays, Feature, Horizon, Image, Noise, Series, Tokens, columns_of
 from dltemplates.features.pixels import resize_image
 
 
@@ -116,6 +116,17 @@ def _of_sequences(reference: IOSpec, part: Sequences) -> Iterator[PredictionInpu
     for place, name in enumerate(part.names):
         index = np.array([place])
         yield PredictionInput(name, {key: array[index] for key, array in arrays.items()})
+
+
+@read_inputs.register
+def _(first: Tokens, reference: IOSpec, user_inputs: Sequence[str | Path]) -> Iterator[PredictionInput]:
+    from dltemplates.datasets.text.text_inputs import read_texts
+
+    if not user_inputs:
+        raise ValueError("There must be a text to predict. Received: none. Write one, or name a file of texts.")
+    for text in read_texts(user_inputs, first, reference):
+        remarks = {"unknown": unknown} if (unknown := first.unknown(text)) else {}
+        yield PredictionInput(text, first.read(text), remarks)
 
 
 @read_inputs.register

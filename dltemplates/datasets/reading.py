@@ -15,10 +15,9 @@ from dltemplates.datasets.augment.transform import CropFlip, transform
 from dltemplates.datasets.images.decoded import keep_decoded
 from dltemplates.datasets.images.files import FileSource
 from dltemplates.datasets.images.tensorflow_reader import Plan, read_files
-from dltemplates.datasets.series.sequences import crop_padding
+from dltemplates.datasets.padding import crop_padding, has_padding
 from dltemplates.datasets.source import Arrays, Source
 from dltemplates.datasets.spec import DatasetSpec
-from dltemplates.features import Length, Series
 
 DECODED_AT_ONCE = 32
 
@@ -46,18 +45,15 @@ def read_batches(
         source = keep_decoded(source, crop_flip.canvas, decode_all)
     features = {value.name: value for value in (*spec.inputs, *spec.targets)}
     sample = source.read(np.arange(1))
-    varies = any(isinstance(value, Length) for value in spec.inputs)
     shapes = {
-        name: (None, None, *value.shape[1:])
-        if varies and isinstance(value, Series)
-        else (None, *sample[name].shape[1:])
+        name: (None, None, *value.shape[1:]) if has_padding(value, spec.inputs) else (None, *sample[name].shape[1:])
         for name, value in features.items()
     }
 
     def read(number):
         indices, places = plan(number)
         arrays = tf.numpy_function(
-            lambda indices: list(map(crop_padding(source.read(indices), spec.inputs).__getitem__, features)),
+            lambda indices: [*map(crop_padding(source.read(indices), [*features.values()]).get, features)],
             [indices],
             [sample[name].dtype for name in features],
             stateful=False,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
@@ -18,6 +18,7 @@ from dltemplates.features import (
     Length,
     Number,
     Series,
+    Tokens,
     columns_of,
 )
 
@@ -134,6 +135,14 @@ def image_of(spec: DatasetSpec) -> Image | None:
     """Return the image input, which is then the only input; None if there is none."""
     first = spec.inputs[0]
     return first if isinstance(first, Image) else None
+
+
+def input_sizes(spec: DatasetSpec) -> dict[str, Any]:
+    """Return the sizes of the input that a builder may take: `input_shape`, or for texts those of the tokens."""
+    first = spec.inputs[0]
+    if isinstance(first, Tokens):
+        return {"vocabulary_size": first.vocabulary_size, "sequence_length": first.shape[0]}
+    return {"input_shape": network_shape(spec)}
 
 
 def network_shape(spec: DatasetSpec) -> tuple[int | None, ...]:

@@ -35,6 +35,7 @@ from dltemplates.features.pixels import Resize
 from dltemplates.features.probabilities import Probabilities
 from dltemplates.features.series import Series
 from dltemplates.features.time import Time
+from dltemplates.features.tokens import Tokens
 
 AnyFeature: TypeAlias = Annotated[
     Image
@@ -50,7 +51,8 @@ AnyFeature: TypeAlias = Annotated[
     | Probabilities
     | Binary
     | Boxes
-    | Length,
+    | Length
+    | Tokens,
     Field(discriminator="kind"),
 ]
 """A feature of any kind, for fields of pydantic models."""
@@ -75,6 +77,7 @@ __all__ = [
     "Resize",
     "Series",
     "Time",
+    "Tokens",
     "WithClasses",
     "WithColumns",
     "WithStatistics",

@@ -17,7 +17,7 @@ class Column(BaseModel):
 
     Attributes:
         name: Name in the header.
-        kind: `number`, `date` or `category`.
+        kind: `number`, `date`, `category` or `text`.
         median: Fills in a missing number; for dates, in days since 1970.
         offset: Subtract it from each number, or from the days of each date, in float64 before the conversion to
             float32, which would make different numbers equal; 0 for most columns.
@@ -36,7 +36,7 @@ class Column(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
-    kind: Literal["number", "date", "category"] = "number"
+    kind: Literal["number", "date", "category", "text"] = "number"
     median: float = 0.0
     offset: float = 0.0
     has_time: bool = False
@@ -49,9 +49,9 @@ class Column(BaseModel):
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """Names of the numbers made from this column; none for a category, which becomes an id."""
+        """Names of the numbers made from this column; none for a category or a text, which become ids."""
         match self.kind:
-            case "category":
+            case "category" | "text":
                 return ()
             case "date":
                 names = (*DATE_PARTS, *TIME_PARTS) if self.has_time else DATE_PARTS

@@ -11,7 +11,7 @@ from dltemplates.compat import flatten_layers
 from dltemplates.datasets.load import is_named
 from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.datasets.splitting.splits import VALIDATION_SHARE
-from dltemplates.features import AnyFeature, Category, Feature, Image, Length, Number, Series, WithStatistics
+from dltemplates.features import AnyFeature, Category, Feature, Image, Length, Number, Series, Tokens, WithStatistics
 from dltemplates.layers import SequenceMask
 from dltemplates.settings import AUTO
 from dltemplates.tasks.serving.contract import Contract, ServingModel, Split
@@ -42,7 +42,8 @@ def assemble(network: keras.Model, spec: DatasetSpec, *, center: tuple[float, ..
     """
     if isinstance(spec.inputs[-1], Length):
         return _assemble_padded(network, spec)
-    inputs = {value.name: keras.Input(value.shape, name=value.name, dtype=value.dtype) for value in spec.inputs}
+    shapes = {value.name: (None,) if isinstance(value, Tokens) else value.shape for value in spec.inputs}
+    inputs = {value.name: keras.Input(shapes[value.name], name=value.name, dtype=value.dtype) for value in spec.inputs}
     parts = [part for value in spec.inputs for part in preprocess(value, inputs[value.name], center=center)]
     x = keras.layers.Concatenate(name="columns")(parts) if len(parts) > 1 else parts[0]
     model_inputs = inputs if len(inputs) > 1 else next(iter(inputs.values()))
@@ -93,6 +94,11 @@ def _(feature: Category, raw: Any, *, center: tuple[float, ...] | None = None) -
         keras.layers.Embedding(len(column.vocabulary) + 1, column.width, name=f"embedding_{index}")(raw[:, index])
         for index, column in enumerate(feature.columns or ())
     ]
+
+
+@preprocess.register
+def _(feature: Tokens, raw: Any, *, center: tuple[float, ...] | None = None) -> list[Any]:
+    return [raw]
 
 
 @preprocess.register

@@ -8,7 +8,7 @@ import numpy as np
 
 from dltemplates.datasets.series.sequences import are_sequences
 from dltemplates.datasets.source import Dataset, Source, column
-from dltemplates.datasets.spec import DatasetSpec, IOSpec, network_shape
+from dltemplates.datasets.spec import DatasetSpec, IOSpec, input_sizes
 from dltemplates.features import AnyFeature, classes_of
 from dltemplates.tasks.model_signature import Shapes, vector_output
 from dltemplates.tasks.scoring.evaluation import Evaluation
@@ -87,7 +87,7 @@ class Classification(SupervisedTask):
         return dataset
 
     def model_sizes(self, spec: DatasetSpec) -> dict[str, Any]:
-        return {"input_shape": network_shape(spec), "num_outputs": 1 if self.binary else len(self.classes)}
+        return {**input_sizes(spec), "num_outputs": 1 if self.binary else len(self.classes)}
 
     def model_signature(self, spec: DatasetSpec) -> dict[str, Shapes]:
         return vector_output(self.model_sizes(spec))

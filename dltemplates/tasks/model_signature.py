@@ -28,7 +28,7 @@ class Shapes(NamedTuple):
 
 def vector_output(sizes: dict[str, Any]) -> dict[str, Shapes]:
     """Return the signature of a network with one output vector."""
-    return {"": Shapes(sizes["input_shape"], (sizes["num_outputs"],))}
+    return {"": Shapes(sizes.get("input_shape"), (sizes["num_outputs"],))}
 
 
 def check_network(network: keras.Model, task: Task, spec: DatasetSpec) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from dltemplates.datasets.spec import DatasetSpec, IOSpec, network_shape
+from dltemplates.datasets.spec import DatasetSpec, IOSpec, input_sizes
 from dltemplates.features import AnyFeature, classes_of
 from dltemplates.tasks.model_signature import Shapes, vector_output
 from dltemplates.tasks.scoring.evaluation import Evaluation
@@ -44,7 +44,7 @@ class MultiLabel(SupervisedTask):
         self.classes = classes_of(self.target)
 
     def model_sizes(self, spec: DatasetSpec) -> dict[str, Any]:
-        return {"input_shape": network_shape(spec), "num_outputs": len(self.classes)}
+        return {**input_sizes(spec), "num_outputs": len(self.classes)}
 
     def model_signature(self, spec: DatasetSpec) -> dict[str, Shapes]:
         return vector_output(self.model_sizes(spec))

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from dltemplates.datasets.source import Source, column
-from dltemplates.datasets.spec import DatasetSpec, network_shape
+from dltemplates.datasets.spec import DatasetSpec, input_sizes
 from dltemplates.features import AnyFeature, Number, WithStatistics
 from dltemplates.tasks.model_signature import Shapes, vector_output
 from dltemplates.tasks.scoring.evaluation import Evaluation
@@ -38,7 +38,7 @@ class Regression(SupervisedTask):
     target: WithStatistics
 
     def model_sizes(self, spec: DatasetSpec) -> dict[str, Any]:
-        return {"input_shape": network_shape(spec), "num_outputs": self.target.shape[0]}
+        return {**input_sizes(spec), "num_outputs": self.target.shape[0]}
 
     def model_signature(self, spec: DatasetSpec) -> dict[str, Shapes]:
         return vector_output(self.model_sizes(spec))

@@ -12,9 +12,9 @@ import keras
 import numpy as np
 
 from dltemplates.compat import schedule_of
+from dltemplates.datasets.padding import example_lengths
 from dltemplates.datasets.pipeline import TrainingOrder
-from dltemplates.datasets.source import Dataset, column
-from dltemplates.features import Length
+from dltemplates.datasets.source import Dataset
 from dltemplates.template import Template
 from dltemplates.training.algorithms.algorithm import Algorithm
 from dltemplates.training.data import TrainingData
@@ -286,8 +286,7 @@ def make_order(template: Template, dataset: Dataset, only: np.ndarray | None = N
         only: Indices of the examples to use; None for all.
     """
     train = dataset.split("train")
-    length = next((value.name for value in dataset.spec.inputs if isinstance(value, Length)), None)
-    lengths = None if length is None else column(train, length)
+    lengths = example_lengths(train, dataset.spec)
     examples = len(train) if only is None else len(only)
     return TrainingOrder(examples, template.train.batch_size, template.seed, only, lengths)
 

@@ -17,7 +17,7 @@ from dltemplates.datasets.ragged import Ragged
 from dltemplates.datasets.source import Arrays, ArraySource, Dataset, Source, Wrapper, column, origin
 from dltemplates.datasets.spec import DatasetSpec, IOSpec, rules_of
 from dltemplates.datasets.tables.columns import without_point
-from dltemplates.features import AnyFeature, ClassId, Column, Feature, Length, Number, Series, columns_of
+from dltemplates.features import AnyFeature, ClassId, Column, Length, Number, Series, columns_of
 
 SERIES, LENGTH, FLAT = "series", "length", "features"  # names of inputs
 UNLABELED = "sequence"  # the class of sequences without one
@@ -368,11 +368,3 @@ def unequal_lengths(
         f"{network} needs sequences of one length. Received: lengths that differ, up to {longest} steps. {way_out}; or "
         "cut and complete the sequences."
     )
-
-
-def crop_padding(arrays: Arrays, features: Sequence[Feature]) -> Arrays:
-    """Return a batch of sequences with no more padding than its longest one needs; others unchanged."""
-    length = next((value.name for value in features if isinstance(value, Length)), None)
-    if length is None:
-        return arrays
-    return arrays | {SERIES: arrays[SERIES][:, : arrays[length].max()]}

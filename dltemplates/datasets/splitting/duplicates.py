@@ -17,7 +17,8 @@ from dltemplates.datasets.source import SPLITS, BaseSource, Dataset, Source, col
 from dltemplates.datasets.spec import image_of
 from dltemplates.datasets.splitting.hashes import add_targets, hash_inputs
 from dltemplates.datasets.tables.source import TableSource
-from dltemplates.features import ClassId, Labels, Number, classes_of
+from dltemplates.datasets.text.source import TextSource
+from dltemplates.features import ClassId, Labels, Number, Tokens, classes_of
 
 MAX_NAMED = 3  # examples that a warning names
 MAX_REPEATED = 0.05  # share of a split that may repeat other examples of it without a word
@@ -192,6 +193,8 @@ def _unit_of(dataset: Dataset) -> str:
     """Return the noun for an example of this data."""
     if are_sequences(dataset.spec):
         return "sequence"
+    if any(isinstance(value, Tokens) for value in dataset.spec.inputs):
+        return "text"
     return "image" if image_of(dataset.spec) else "row"
 
 
@@ -218,5 +221,7 @@ def _name(source: Source, prefix: str, place: int) -> str:
     place = int(indices[place])
     if isinstance(base, TableSource):
         return f"{prefix}row {base.table.index[place] + 1}"
+    if isinstance(base, TextSource) and base.keys is None:
+        return f"{prefix}text {place + 1}"
     keys = base.keys if isinstance(base, BaseSource) else None
     return f"{prefix}example {place}" if keys is None else keys[place]

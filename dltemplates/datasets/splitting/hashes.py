@@ -19,6 +19,7 @@ from dltemplates.datasets.source import ArraySource, Source, column
 from dltemplates.datasets.spec import READING_RULES, DatasetSpec
 from dltemplates.datasets.tables.columns import without_point
 from dltemplates.datasets.tables.source import TableSource
+from dltemplates.datasets.text.source import TextSource
 from dltemplates.features import Boxes, ClassId, Feature, Image, Labels
 
 SIZE = 8  # bytes of a hash: two of a million examples collide once in 30 million datasets
@@ -90,6 +91,8 @@ def _input_bytes(source: Source, spec: DatasetSpec, rules: int) -> list[Iterable
         texts = [source.raw[column.name].cat for column in source.columns if column.kind == "category"]
         inputs: list[Iterable[bytes]] = [_texts(values.categories, values.codes.to_numpy()) for values in texts]
         return [*inputs, *([_bytes_of(source.raw[numbers].to_numpy(np.float64))] if numbers else [])]
+    if isinstance(source, TextSource):
+        return [[text.encode() for text in source.texts[value.name]] for value in spec.inputs]
     arrays = ((value, _raw(source, value.name)) for value in spec.inputs)
     return [
         _bytes_of(np.fromiter(map(hash_pixels, array), np.uint64, len(array)))

@@ -80,7 +80,7 @@ def read_records(
         data = path.read_bytes()
     except OSError as error:
         raise ValueError(f"A table must be a readable CSV file. Received: {path} ({error.strerror}).") from None
-    text, used, remarks = _decode(path, data, encoding, expected_encoding, option)
+    text, used, remarks = decode(path, data, encoding, expected_encoding, option)
     text, named = _without_separator_line(path, text)
     first_line = 2 if named else 1
     if named and not separator:
@@ -98,10 +98,24 @@ def sample_words(text: str) -> str:
     return ", ".join(itertools.islice(dict.fromkeys(words), SAMPLE_WORDS))
 
 
-def _decode(
+def decode(
     path: Path, data: bytes, encoding: str | None, expected: str | None, option: str | None
 ) -> tuple[str, str | None, list[str]]:
-    """Return the text, the encoding if it is not Unicode, and remarks."""
+    """Decode the text of a file.
+
+    Args:
+        path: The file.
+        data: Its bytes.
+        encoding: As in `read_records`.
+        expected: `expected_encoding` of `read_records`.
+        option: As in `read_records`.
+
+    Returns:
+        The text, the encoding if it is not Unicode, and remarks.
+
+    Raises:
+        ValueError: If the encoding is in doubt.
+    """
     if mark := next((mark for mark in BOMS if data.startswith(mark)), None):
         if (text := _try(data, BOMS[mark])) is None:
             _raise_unreadable(path, f"bytes that are not {BOMS[mark]}, in spite of its byte order mark", option)

@@ -1,0 +1,147 @@
+"""Tables of texts: `.csv`, `.tsv` and `.jsonl` files, one text per row."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from dltemplates.datasets.spec import IOSpec
+from dltemplates.datasets.tables.csv_text import decode, read_records
+from dltemplates.datasets.target_names import USUAL_TARGETS
+from dltemplates.settings import TextSettings
+
+OPTION = "dataset.text"
+SUFFIXES = (".csv", ".tsv", ".jsonl")
+USUAL_TEXTS = ("text", "sentence", "review", "message", "comment", "content", "document", "question", "title", "tweet")
+USUAL_SOURCES = ("source", "src", "input", "question")
+USUAL_TRANSLATIONS = ("target", "tgt", "translation", "output", "answer", "summary")
+USUAL_NAMES = {*USUAL_TARGETS, *USUAL_TEXTS, *USUAL_SOURCES, *USUAL_TRANSLATIONS, "id"}
+
+
+@dataclass(frozen=True)
+class TextTable:
+    """The cells of a table.
+
+    Attributes:
+        columns: The names of the columns: `1`, `2`, ... if the file has none.
+        rows: The cells of each row, without spaces around them.
+        lines: The line of each row, counted from 1.
+        encoding: The encoding, if it is not Unicode.
+        remarks: How the file is read, where that is in doubt.
+    """
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    lines: tuple[int, ...]
+    encoding: str | None = None
+    remarks: tuple[str, ...] = ()
+
+    def column(self, name: str) -> list[str]:
+        """Return the cells of a column."""
+        place = self.columns.index(name)
+        return [row[place] for row in self.rows]
+
+
+def read_text_table(
+    path: Path,
+    settings: TextSettings,
+    *,
+    names: tuple[str, ...] = (),
+    reference: IOSpec | None = None,
+    suffix: str | None = None,
+) -> TextTable:
+    """Read a table of texts.
+
+    The first row of a `.csv` or `.tsv` file has the names of the columns if one of them is a usual name, such as `text`
+    or `label`, or is among `names`.
+
+    Args:
+        path: The file.
+        settings: Its separator and encoding.
+        names: Names of columns that the settings use.
+        reference: Spec or contract of a trained network, whose encoding is tried before others.
+        suffix: How to read it; None for the file's own suffix.
+
+    Raises:
+        ValueError: If it cannot be read, has no rows, or has rows of different lengths.
+    """
+    suffix = suffix or path.suffix.lower()
+    read = {".jsonl": _read_lines_of_json, ".tsv": _read_tsv}.get(suffix, _read_csv)
+    cells, encoding, remarks = read(path, settings, reference.encoding if reference else None)
+    if not cells:
+        raise ValueError(f"A table of texts must have rows. Received: {path}, which has none. Add some.")
+    first = cells[0][1]
+    known = {name.casefold() for name in (*names, *USUAL_NAMES)}
+    columns = tuple(str(place) for place in range(1, len(first) + 1))
+    if suffix == ".jsonl" or any(cell.casefold() in known for cell in first):
+        columns, cells = tuple(first), cells[1:]
+    if len(set(columns)) < len(columns):
+        raise ValueError(f"Columns must have different names. Received: {', '.join(columns)} in {path}. Rename one.")
+    for line, row in cells:
+        if len(row) != len(columns):
+            raise ValueError(
+                f"Each row must have {len(columns)} cells. Received: {len(row)} in line {line} of {path}. Complete it, "
+                "or put cells that hold the separator in quotes."
+            )
+    if not cells:
+        raise ValueError(f"A table of texts must have rows. Received: {path}, only column names. Add some.")
+    lines, rows = zip(*cells, strict=True)
+    return TextTable(columns, tuple(map(tuple, rows)), lines, encoding, remarks)
+
+
+Cells = tuple[list[tuple[int, list[str]]], str | None, tuple[str, ...]]  # lines and cells; the encoding; remarks
+
+
+def _read_csv(path: Path, settings: TextSettings, expected: str | None) -> Cells:
+    records = read_records(
+        path,
+        separator=settings.separator,
+        encoding=settings.encoding,
+        expected_encoding=expected,
+        option=OPTION,
+    )
+    cells = [(record.line, [cell.strip() for cell in record.cells]) for record in records.records]
+    return cells, records.encoding, records.remarks
+
+
+def _read_tsv(path: Path, settings: TextSettings, expected: str | None) -> Cells:
+    """Read lines of cells with tabs between them; quotes are text, unless only as quotes they give whole rows."""
+    text, encoding, remarks = _read_text(path, settings, expected)
+    separator = settings.separator or "\t"
+    lines = [(number, line.split(separator)) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    if len({len(cells) for _, cells in lines}) > 1 and '"' in text:
+        return _read_csv(path, settings.model_copy(update={"separator": separator}), expected)
+    return [(number, [_unquoted(cell.strip()) for cell in cells]) for number, cells in lines], encoding, tuple(remarks)
+
+
+def _unquoted(cell: str) -> str:
+    return cell[1:-1].replace('""', '"') if len(cell) > 1 and cell[0] == cell[-1] == '"' else cell
+
+
+def _read_lines_of_json(path: Path, settings: TextSettings, expected: str | None) -> Cells:
+    text, encoding, remarks = _read_text(path, settings, expected)
+    cells: list[tuple[int, list[str]]] = []
+    names: list[str] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"Each line must be a JSON object. Received: line {number} of {path} ({error}).") from None
+        if not isinstance(row, dict) or (names and set(row) != set(names)):
+            received = f"the keys {', '.join(row)}" if isinstance(row, dict) else type(row).__name__
+            raise ValueError(
+                f"Each line must be a JSON object with the keys of the first. Received: {received} in line {number} of "
+                f"{path}. Correct it."
+            )
+        if not names:
+            names = list(row)
+            cells.append((0, names))
+        cells.append((number, ["" if row[name] is None else str(row[name]).strip() for name in names]))
+    return cells, encoding, tuple(remarks)
+
+
+def _read_text(path: Path, settings: TextSettings, expected: str | None) -> tuple[str, str | None, list[str]]:
+    return decode(path, path.read_bytes(), settings.encoding, expected, OPTION)
