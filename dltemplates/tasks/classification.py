@@ -11,8 +11,8 @@ from dltemplates.datasets.source import Dataset, Source, column
 from dltemplates.datasets.spec import DatasetSpec, IOSpec, input_sizes
 from dltemplates.features import AnyFeature, classes_of
 from dltemplates.tasks.model_signature import Shapes, vector_output
-from dltemplates.tasks.scoring.evaluation import Evaluation
-from dltemplates.tasks.scoring.intervals import mean_of
+from dltemplates.tasks.scoring.evaluation import Evaluation, ScoreOf
+from dltemplates.tasks.scoring.intervals import mean_of, ratio_of
 from dltemplates.tasks.task import Arrays, SupervisedTask, probabilities_feature
 
 LOSSES = ("cross_entropy", "perceptron")
@@ -38,6 +38,7 @@ class Classification(SupervisedTask):
         label_smoothing: float = 0.0,
         binary: bool = False,
         loss: Literal["cross_entropy", "perceptron"] = "cross_entropy",
+        positive: str | None = None,
     ):
         """Create the task.
 
@@ -46,10 +47,11 @@ class Classification(SupervisedTask):
             label_smoothing: Share of the target spread evenly over all classes, in [0, 1) (Szegedy 2016 section 7).
             binary: Use one logit for two classes.
             loss: `cross_entropy`; or with `binary` also `perceptron`, whose gradient is Rosenblatt's rule.
+            positive: The class to find, such as spam: its F1, precision and recall are scores too.
 
         Raises:
-            ValueError: If the smoothing is out of range, `binary` is set without two classes, the loss is unknown, or
-                options exclude each other.
+            ValueError: If the smoothing is out of range, `binary` is set without two classes, the loss or the class is
+                unknown, or options exclude each other.
         """
         super().__init__(spec)
         if not (isinstance(label_smoothing, (int, float)) and 0 <= label_smoothing < 1):
@@ -72,6 +74,11 @@ class Classification(SupervisedTask):
                 f"label_smoothing = {label_smoothing!r} with loss = 'perceptron'. Drop one."
             )
         self.loss_name = loss
+        if positive is not None and positive not in self.classes:
+            raise ValueError(
+                f"`positive` must be a class. Received: {positive!r}. There are: {', '.join(self.classes)}."
+            )
+        self.positive = positive
 
     def adapt(self, dataset: Dataset) -> Dataset:
         if len(self.classes) < 2:
@@ -149,12 +156,19 @@ class Classification(SupervisedTask):
                 for name, p, r, n, k in zip(self.classes, precision, recall, support, counts, strict=True)
             ],
         }
+        scores = {name: float(np.mean(right)) for name, right in shares.items()}
+        score_of: dict[str, ScoreOf] = {name: mean_of(right) for name, right in shares.items()}
+        if self.positive is not None:
+            place = self.classes.index(self.positive)
+            for name, (top, bottom) in positive_counts(label == place, predicted == place).items():
+                score_of[name] = ratio_of(top, bottom)
+                scores[name] = float(top.sum() / max(bottom.sum(), 1))
         captions = [
             f"{self.classes[d]} {p:.2f}" + ("" if d == t else f"\nis {self.classes[t]}")
             for d, t, p in zip(predicted, label, confidence, strict=True)
         ]
         return Evaluation(
-            {name: float(np.mean(right)) for name, right in shares.items()},
+            scores,
             targets,
             outputs,
             details,
@@ -163,7 +177,7 @@ class Classification(SupervisedTask):
             is_accuracy=True,
             captions=tuple(captions),
             shares=shares,
-            score_of={name: mean_of(right) for name, right in shares.items()},
+            score_of=score_of,
         )
 
     def baselines(self, train: Source, targets: Arrays) -> dict[str, Arrays]:
@@ -192,3 +206,13 @@ class Classification(SupervisedTask):
         pairs = confused_pairs_figure(matrix, self.classes)
         figures = {"confusion_matrix": confusion_matrix_figure(matrix, self.classes)}
         return figures | ({"confused_pairs": pairs} if pairs else {})
+
+
+def positive_counts(is_positive: np.ndarray, is_found: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return the numerator and the denominator of F1, precision and recall of one class, by example (n,)."""
+    right = 1.0 * (is_positive & is_found)
+    return {
+        "f1": (2 * right, 1.0 * is_positive + is_found),
+        "precision": (right, 1.0 * is_found),
+        "recall": (right, 1.0 * is_positive),
+    }

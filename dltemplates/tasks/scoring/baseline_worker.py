@@ -11,6 +11,7 @@ import os
 import sys
 import time
 import warnings
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -51,11 +52,49 @@ def make_estimator(name: str, kinds: list[int], *, is_class: bool, is_scaled: bo
     return make_pipeline(encode, linear)
 
 
+def make_text_estimator(name: str, *, is_class: bool) -> Any:
+    """Build TF-IDF of tokens and pairs of tokens, with a linear model.
+
+    Args:
+        name: `linear`; or `svm`, a linear support vector machine.
+        is_class: Whether the target is a class.
+    """
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression, Ridge
+    from sklearn.pipeline import make_pipeline
+    from sklearn.svm import LinearSVC
+
+    linear = LogisticRegression(max_iter=MAX_ITERATIONS) if is_class else Ridge()
+    return make_pipeline(
+        TfidfVectorizer(analyzer=_tokens_and_pairs, sublinear_tf=True), LinearSVC() if name == "svm" else linear
+    )
+
+
+def _tokens_and_pairs(ids: np.ndarray) -> list[str]:
+    """Return the tokens of one text and the pairs of neighbors, without the padding, which is 0."""
+    tokens = ids[ids > 0].astype(int).astype(str).tolist()
+    return [*tokens, *map(" ".join, pairwise(tokens))]
+
+
+def predict_texts(name: str, rows: dict[str, np.ndarray], num_classes: int) -> np.ndarray:
+    """Fit an estimator on token ids, and return its test predictions as `predict` does."""
+    estimator = make_text_estimator(name, is_class=bool(num_classes)).fit(rows["train"], rows["target"])
+    if not num_classes:
+        return estimator.predict(rows["test"]).reshape(len(rows["test"]), -1)
+    if name == "svm":  # it has no probabilities
+        return np.eye(num_classes, dtype=np.float32)[estimator.predict(rows["test"])]
+    probabilities = np.zeros((len(rows["test"]), num_classes), np.float32)
+    probabilities[:, estimator.classes_] = estimator.predict_proba(rows["test"])
+    return probabilities
+
+
 def predict(name: str, rows: dict[str, np.ndarray], job: dict[str, Any]) -> np.ndarray:
     """Fit an estimator, and return its test predictions: probabilities (n, classes), or numbers (n, ...)."""
     kinds, num_classes = job["kinds"], job["num_classes"]
     options = {"is_class": bool(num_classes), "is_scaled": job["is_scaled"]}
     train, target, test = rows["train"], rows["target"], rows["test"]
+    if job["are_texts"]:
+        return predict_texts(name, rows, num_classes)
     if num_classes:
         estimator = make_estimator(name, kinds, **options).fit(train, target)
         probabilities = np.zeros((len(test), num_classes), np.float32)

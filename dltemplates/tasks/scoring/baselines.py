@@ -32,6 +32,7 @@ from dltemplates.features import (
     Length,
     Number,
     Series,
+    Tokens,
     classes_of,
     columns_of,
 )
@@ -48,7 +49,7 @@ MAX_IMAGES = 5_000  # training images
 MAX_NUMBERS = 2**25  # in the rows of train and test: 128 MiB
 # On a busy machine, threads that wait actively made fits ten and more times slower.
 THREADS = {"OPENBLAS_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
-LINEAR, BOOSTING, NEIGHBOR = "linear", "boosting", "neighbor"  # of `baseline_worker.py`
+LINEAR, BOOSTING, NEIGHBOR, SVM = "linear", "boosting", "neighbor", "svm"  # of `baseline_worker.py`
 
 
 class Baseline(BaseModel):
@@ -135,6 +136,9 @@ def fit_baselines(
         titles[BOOSTING] = "gradient boosting"
     if are_sequences(spec):
         titles[NEIGHBOR] = "nearest neighbor"
+    if _are_texts(spec):
+        titles = {LINEAR: f"TF-IDF and {task.linear_baseline}"}
+        titles |= {SVM: "TF-IDF and linear SVM"} if isinstance(task.target, ClassId) else {}
     with tempfile.TemporaryDirectory() as folder:
         reason = None
         try:
@@ -192,6 +196,7 @@ def _write_job(
         "kinds": kinds,
         "num_classes": len(classes_of(target)) if is_class else 0,
         "by_target": _by_target(spec, task),
+        "are_texts": _are_texts(spec),
         "is_scaled": any(isinstance(value, Image) for value in spec.inputs),
     }
     try:
@@ -220,6 +225,10 @@ def _read(source: Source, spec: DatasetSpec, task: Task, end: float) -> np.ndarr
     return np.concatenate(parts)
 
 
+def _are_texts(spec: DatasetSpec) -> bool:
+    return isinstance(spec.inputs[0], Tokens)
+
+
 def _columns(value: Feature, array: np.ndarray, task: Task) -> np.ndarray:
     """Return an input as float32 numbers or category ids, (n, columns)."""
     if isinstance(value, Image):
@@ -239,7 +248,7 @@ def _kinds(value: Feature, task: Task) -> list[int]:
     """
     if isinstance(value, Category):
         return [len(column.vocabulary) + 1 for column in value.columns or ()]
-    if not isinstance(value, Number | Series | Image):
+    if not isinstance(value, Number | Series | Image | Tokens):
         raise _SkippedError(f"there is none for inputs of kind `{value.kind}`")
     return [0] * _columns(value, np.zeros((1, *value.shape), np.float32), task).shape[1]
 

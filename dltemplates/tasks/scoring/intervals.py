@@ -106,6 +106,16 @@ def mean_of(values: np.ndarray) -> ScoreOf:
     return lambda weights: (weights @ values) / weights.sum(axis=1)
 
 
+def ratio_of(top: np.ndarray, bottom: np.ndarray) -> ScoreOf:
+    """Return the function from weights (draws, n) to the ratio (draws,) of two weighted sums, of values (n,) each."""
+
+    def score(weights: np.ndarray) -> np.ndarray:
+        below = weights @ bottom
+        return np.where(below > 0, (weights @ top) / np.maximum(below, 1e-9), np.nan)
+
+    return score
+
+
 def count_units(evaluation: Evaluation) -> int:
     """Return the number of independent units of an evaluation."""
     return len(evaluation) if evaluation.units is None else len(np.unique(evaluation.units))
