@@ -182,6 +182,24 @@ SERIES = {
     ),
 }
 
+TEXT = {
+    "transformer_encoder": Entry(
+        "dltemplates.models.attention.transformer_encoder:transformer_encoder",
+        "Transformer encoder, a classifier of texts (Vaswani 2017)",
+        {"vocabulary_size": 20_000, "num_outputs": 2},
+    ),
+    "gpt": Entry(
+        "dltemplates.models.attention.gpt:gpt",
+        "GPT, a Transformer that continues a text (Radford 2018)",
+        {"sequence_length": 128, "vocabulary_size": 69},
+    ),
+    "transformer": Entry(
+        "dltemplates.models.attention.transformer:transformer",
+        "Transformer that translates a text (Vaswani 2017)",
+        {"vocabulary_size": 37_000},
+    ),
+}
+
 IMAGES = {
     "lenet5": Entry(
         "dltemplates.models.convolutional.lenet:lenet5", "LeNet-5, an early CNN for digits (LeCun 1998)", MNIST
@@ -344,6 +362,7 @@ MODEL_GROUPS = {
     "Dense networks, for tables and small images": DENSE,
     "Generators and autoencoders": GENERATIVE,
     "Series and sequences": SERIES,
+    "Text": TEXT,
     "Images": IMAGES,
 }
 """The models by the titles of `dlt list models`."""

@@ -249,6 +249,7 @@ class TextSettings(CsvSettings):
             and all rare tokens share one id. Default: 5 for words, 1 for characters.
         max_length: Number of tokens of the longest text; by default that of the data's longest.
         truncate: What to do with a longer text: `no` stops; `end` and `start` cut its end or its start.
+        window: Number of tokens that a language model reads. With `window`, a `.txt` file is one text to continue.
     """
 
     tokenizer: Literal["characters", "words"] = "words"
@@ -258,6 +259,7 @@ class TextSettings(CsvSettings):
     min_frequency: Count | None = None
     max_length: Count | None = None
     truncate: Literal["no", "end", "start"] = "no"
+    window: Count | None = None
 
 
 def share_or_auto(value: Any) -> Any:

@@ -107,12 +107,16 @@ class TextSource(BaseSource):
 
     def _encode(self, value: Tokens) -> Ragged:
         """Return the ids of all texts of an input, padded to its length."""
+        row = self.ids(value)
+        if row.length > value.shape[0]:
+            cut = [value.cut(row.values[begin:end]) for begin, end in pairwise(row.offsets)]
+            return Ragged.of(cut, length=value.shape[0])
+        return Ragged(row.values, row.offsets, length=value.shape[0])
+
+    def ids(self, value: Tokens) -> Ragged:
+        """Return the ids of all texts of an input, uncut."""
         known, rows = self.tokens
         places = {token: place for place, token in enumerate(value.vocabulary, FIRST)}
         table = np.array([places.get(token, UNKNOWN) for token in known], np.int32)
         row = rows[value.name]
-        ids = table[row.values]
-        if len(row) and row.length > value.shape[0]:
-            cut = [value.cut(ids[begin:end]) for begin, end in pairwise(row.offsets)]
-            return Ragged.of(cut, length=value.shape[0])
-        return Ragged(ids, row.offsets, length=value.shape[0])
+        return Ragged(table[row.values], row.offsets)

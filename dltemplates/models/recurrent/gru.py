@@ -17,6 +17,8 @@ first z is about 0.5, so that little is left after 10 steps: `memory` opens the 
 
 A layer with n units and m numbers per step has 3n(m + n + 2) parameters, for sequences of any length: three quarters of
 an LSTM's weights.
+
+docs/memory.md explains the network with figures.
 """
 
 import functools

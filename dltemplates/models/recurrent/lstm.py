@@ -22,6 +22,8 @@ stays at each step (Jozefowicz, Zaremba, Sutskever: "An Empirical Exploration of
 2015). That is little after 50 steps: `memory` opens the forget gates wider.
 
 A layer with n cells and m numbers per step has 4n(m + n + 1) parameters, for sequences of any length.
+
+docs/memory.md explains the network with figures.
 """
 
 import functools

@@ -12,6 +12,8 @@ https://doi.org/10.1109/72.279181). The gates of `lstm` and `gru` are the remedy
 so that at first its product keeps its size.
 
 A layer with n units and m numbers per step has n(m + n + 1) parameters, a quarter of an LSTM's.
+
+docs/memory.md explains the network with figures.
 """
 
 import keras
