@@ -174,6 +174,11 @@ def as_tuple(value: Any) -> Any:
     return () if value == "none" else (value,) if isinstance(value, str) else value
 
 
+def as_name(value: Any) -> Any:
+    """Return the name of a column; a whole number, which TOML reads from a name such as `3`, is its text."""
+    return str(value) if type(value) is int else value
+
+
 def one_or_tuple(value: Any) -> Any:
     """Turn a list of one text into that text.
 
@@ -181,7 +186,7 @@ def one_or_tuple(value: Any) -> Any:
         ValueError: If the list is empty, or names a column twice.
     """
     if not isinstance(value, list | tuple):
-        return value
+        return as_name(value)
     if not value or len(set(map(str, value))) < len(value):
         raise ValueError(
             f"columns to predict must be one or more different names. Received: {list(value)}. "
@@ -253,9 +258,9 @@ class TextSettings(CsvSettings):
     """
 
     tokenizer: Literal["characters", "words", "subwords"] = "words"
-    column: Annotated[str | None, Field(examples=["review"])] = None
-    source: Annotated[str | None, Field(examples=["de"])] = None
-    target: Annotated[str | None, Field(examples=["en"])] = None
+    column: Annotated[str | None, Field(examples=["review"]), BeforeValidator(as_name)] = None
+    source: Annotated[str | None, Field(examples=["de"]), BeforeValidator(as_name)] = None
+    target: Annotated[str | None, Field(examples=["en"]), BeforeValidator(as_name)] = None
     lowercase: StrictBool = False
     vocabulary_size: Count | None = None
     min_frequency: Count | None = None

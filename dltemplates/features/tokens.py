@@ -103,14 +103,15 @@ class Tokens(WithColumns):
             ValueError: If the text is empty, has no known token, or is too long.
         """
         text = str(user_input)
-        ids = self.ids(text)
-        if not len(ids):
+        if not text.strip():
             raise ValueError("A text must have a token. Received: an empty text. Write one.")
-        if (ids == UNKNOWN).all():
+        known = _places(self.vocabulary)
+        if all(token.isspace() or token not in known for token in self.split(text)):
             raise ValueError(
-                f"A text must have a token of the vocabulary. Received: {shorten(text)!r}, of which all "
-                f"{len(ids)} tokens are unknown. Write it in the language and script of the training texts."
+                f"A text must have a token of the vocabulary. Received: {shorten(text)!r}, which has none. Write it in "
+                "the language and script of the training texts."
             )
+        ids = self.ids(text)
         if len(ids) > self.max_tokens and self.truncate == "no":
             raise ValueError(
                 f"A text must have at most {self.max_tokens} tokens. Received: {len(ids)} in {shorten(text)!r}. "

@@ -7,8 +7,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from dltemplates.compat import graph_nodes, run_through_graph
-from dltemplates.layers import AttentionGRUCell
+from dltemplates.compat import run_through_graph
 
 STATE = "state"
 
@@ -42,7 +41,9 @@ def seq2seq_parts(network: keras.Model) -> dict[str, keras.Model]:
         if operation is not decoder:
             return operation(*args, **kwargs)
         (vectors,) = (vector for name, vector in args[0].items() if name == "tokens")
-        return run_through_graph(decoder, [{"tokens": vectors, **inputs}[tensor.name] for tensor in decoder.inputs], step)
+        return run_through_graph(
+            decoder, [{"tokens": vectors, **inputs}[tensor.name] for tensor in decoder.inputs], step
+        )
 
     tensors = [token if tensor.name == "target" else tensor for tensor in network.inputs]
     logits = run_through_graph(network, tensors, call)[:, 0]
