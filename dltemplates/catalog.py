@@ -124,6 +124,25 @@ DATASETS = {
         group="text",
         noun="film reviews",
     ),
+    "multi30k": Entry(
+        "dltemplates.datasets.named.pairs:multi30k",
+        "31,014 captions of pictures, German to English: multi30k:de-en",
+        group="text",
+        noun="translations",
+    ),
+    "kor_eng": Entry(
+        "dltemplates.datasets.named.pairs:kor_eng",
+        "3,853 short sentences, Korean to English",
+        group="text",
+        noun="translations",
+    ),
+    "addition": Entry(
+        "dltemplates.datasets.named.pairs:addition",
+        "Sums of two numbers as texts, such as 12+345: addition:3 digits",
+        group="text",
+        noun="sums",
+        is_included=True,
+    ),
     "tinyshakespeare": Entry(
         "dltemplates.datasets.named.texts:tinyshakespeare",
         "1,115,394 characters of Shakespeare's plays, to continue",
@@ -153,6 +172,9 @@ TASKS = {
     "forecasting": Entry("dltemplates.tasks.forecasting:Forecasting", "Predict the next values of a series"),
     "language_modeling": Entry(
         "dltemplates.tasks.language_modeling:LanguageModeling", "Predict the next token of a text, and continue texts"
+    ),
+    "text_to_text": Entry(
+        "dltemplates.tasks.text_to_text:TextToText", "Read a text and write another, such as its translation"
     ),
     "reconstruction": Entry(
         "dltemplates.tasks.reconstruction:Reconstruction",
@@ -228,6 +250,12 @@ OWN_DATA = {  # what `--data` takes besides names
         "Your text, for a language model to continue",
         group="text",
         example="novel.txt",
+    ),
+    ".tsv pairs": Entry(
+        "dltemplates.datasets.text.pairs:pair_files",
+        "Your pairs of texts: a text to read and one to write",
+        group="text",
+        example="translations.tsv",
     ),
     ".tsv texts": Entry(
         "dltemplates.datasets.text.texts:text_files",

@@ -85,6 +85,8 @@ PLACEHOLDERS = {  # in ready templates: kind of data
     "series": ".csv series",
     "sequences": ".ts sequences",
     "texts": ".tsv texts",
+    "pairs": ".tsv pairs",
+    "text": ".txt text",
 }
 
 
@@ -175,6 +177,10 @@ def _load_path(path: Path, settings: DatasetSettings, reference: IOSpec | None, 
             from dltemplates.datasets.text.stream import text_stream
 
             return text_stream(path, settings.of_text(), reference=reference)
+        if settings.of_text().holds_pairs or (reference is not None and isinstance(reference.targets[0], Tokens)):
+            from dltemplates.datasets.text.pairs import pair_files
+
+            return pair_files(path, settings, reference=reference)
         from dltemplates.datasets.text.texts import text_files
 
         return text_files(path, settings, reference=reference, predicts_number=predicts_number)

@@ -10,6 +10,7 @@ pairs of neighbors that together are in the vocabulary, the one that comes first
 from __future__ import annotations
 
 import functools
+import importlib
 import io
 import re
 from collections.abc import Iterable
@@ -69,7 +70,7 @@ def train_subwords(texts: Iterable[str], size: int) -> tuple[str, ...]:
 def processor(vocabulary: tuple[str, ...]) -> Any:
     """Return sentencepiece's processor of a vocabulary."""
     library = sentencepiece()
-    from sentencepiece import sentencepiece_model_pb2 as messages
+    messages: Any = importlib.import_module("sentencepiece.sentencepiece_model_pb2")
 
     model = messages.ModelProto()
     kinds = messages.ModelProto.SentencePiece

@@ -16,7 +16,7 @@ from dltemplates.datasets.spec import DatasetSpec, IOSpec, input_sizes
 from dltemplates.features import AnyFeature, Tokens
 from dltemplates.features.tokens import PADDING, lengths_of
 from dltemplates.tasks.model_signature import Shapes
-from dltemplates.tasks.scoring.decoding import Decoder, SamplingOptions, sample
+from dltemplates.tasks.scoring.decoding import PROMPT, Decoder, SamplingOptions, sample
 from dltemplates.tasks.scoring.evaluation import Evaluation, System
 from dltemplates.tasks.scoring.intervals import ratio_of
 from dltemplates.tasks.task import Arrays, SupervisedTask
@@ -27,9 +27,8 @@ if TYPE_CHECKING:
     from dltemplates.tasks.serving.contract import ServingModel
     from dltemplates.template import Template
 
-MAX_SCORED = 300  # windows; a file runs once for each of their tokens
+MAX_SCORED = 100  # windows; a file runs once for each of their tokens
 OUTPUT = "continuation"
-PROMPT = 16  # tokens that are read at once
 
 
 class LanguageModeling(SupervisedTask):
@@ -109,7 +108,7 @@ class LanguageModeling(SupervisedTask):
 
         length = self.target.shape[0]
         parts = decoder_only(model, length, min(PROMPT, length))
-        return serve_steps({"decode": parts["decode"]}, self, spec, template, name=name)
+        return serve_steps(parts, self, spec, template, name=name)
 
     def evaluate(self, system: System, source: Source) -> Evaluation:
         """Score the probability of each token of at most `MAX_SCORED` windows, evenly spaced."""

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dltemplates.datasets.source import Arrays
-from dltemplates.features.tokens import END, PADDING, START
+from dltemplates.features.tokens import END, PADDING, START, UNKNOWN
 
 if TYPE_CHECKING:
     from dltemplates.runtimes import Predictor
 
-DECODE = "decode"  # name of the part for one token
+DECODE, ENCODER, PREFILL = "decode", "encoder", "prefill"  # names of the parts
+PROMPT = 16  # tokens that `prefill` reads at once
 TOKEN, POSITION, LOGITS = "token", "position", "logits"  # names of its inputs and outputs
 
 
@@ -59,13 +60,13 @@ def _is_whole(value: object) -> bool:
 class Decoder:
     """A system that writes texts, as a function from tokens to the logits of the next token.
 
-    The parts are `decode`, and perhaps one that runs first. An output of that one with the name of an input of `decode`
-    is passed on: for a state as its first value, else for all steps.
+    The part `decode` reads one token. A part `encoder` reads the source once, before; a part `prefill` reads the first
+    tokens of a prompt at once. An output of these with the name of an input of `decode` is passed on: for a state as
+    its first value, else for all steps.
     """
 
     def __init__(self, parts: Mapping[str, Predictor]):
-        self._step = parts[DECODE]
-        self._first = next((part for name, part in parts.items() if name != DECODE), None)
+        self._step, self._encoder, self._prefill = parts[DECODE], parts.get(ENCODER), parts.get(PREFILL)
         contract = self._step.contract
         self._states = contract.state
         self._constants = [
@@ -73,21 +74,42 @@ class Decoder:
             for value in contract.inputs
             if value.name != TOKEN and value.name not in {state.input for state in contract.state}
         ]
-        self._shapes = {value.name: value.shape for value in contract.inputs}
+        self._inputs = {value.name: value for value in contract.inputs}
 
     def start(self, count: int, inputs: Arrays | None = None) -> Arrays:
         """Return the inputs of the first step, without the token, for some texts.
 
         Args:
             count: Number of texts.
-            inputs: The inputs of the part that runs first, each (count, ...).
+            inputs: The inputs of the encoder, each (count, ...).
         """
-        given = {} if self._first is None else self._first(inputs or {})
+        given: Arrays = {}
+        if self._encoder is not None:
+            given = self._encoder({value.name: (inputs or {})[value.name] for value in self._encoder.contract.inputs})
         states = {
-            state.input: given.get(state.input, np.full((count, *self._shapes[state.input]), state.initial, np.float32))
-            for state in self._states
+            state.input: given.get(state.input, np.full((count, *value.shape), state.initial, value.dtype))
+            for state, value in ((state, self._inputs[state.input]) for state in self._states)
         }
         return states | {name: given[name] for name in self._constants}
+
+    def read(self, tokens: Sequence[int]) -> tuple[np.ndarray, Arrays]:
+        """Read the beginning of one text: the first tokens at once, if there is a part for that.
+
+        Returns:
+            The logits of the next token, (1, vocabulary), and the states after it.
+        """
+        states, rest = self.start(1), list(tokens)
+        logits = np.empty(0)
+        if self._prefill is not None:
+            (value,) = self._prefill.contract.inputs
+            first, rest = rest[: value.shape[0]], rest[value.shape[0] :]
+            padded = np.full((1, *value.shape), PADDING, np.int32)
+            padded[0, : len(first)] = first
+            given = self._prefill({value.name: padded})
+            logits, states = given[LOGITS], states | {name: given[name] for name in states if name in given}
+        for token in rest:
+            logits, states = self.step(states, np.array([token]))
+        return logits, states
 
     def step(self, states: Arrays, tokens: np.ndarray) -> tuple[np.ndarray, Arrays]:
         """Read one token of each text.
@@ -109,7 +131,7 @@ class Decoder:
         Yields:
             The inputs of each step, and its logits (n, vocabulary).
         """
-        states = self.start(len(tokens), None if self._first is None else self._inputs_of_first(inputs))
+        states = self.start(len(tokens), inputs)
         for place in range(tokens.shape[1]):
             given = {TOKEN: tokens[:, place : place + 1].astype(np.int32), **states}
             logits, states = self.step(states, tokens[:, place])
@@ -132,14 +154,13 @@ class Decoder:
                 losses[rows, place] = np.where(ids == PADDING, 0, -log_probabilities(logits)[np.arange(len(ids)), ids])
         return losses
 
-    def _inputs_of_first(self, inputs: Arrays) -> Arrays:
-        assert self._first is not None
-        return {value.name: inputs[value.name] for value in self._first.contract.inputs}
-
 
 def tokens_to_read(inputs: Arrays) -> np.ndarray:
-    """Return the tokens that the decoder reads: the text itself."""
-    return inputs["text"]
+    """Return the tokens that the decoder reads, (n, length): the text itself, or the start and then the target."""
+    if "target" not in inputs:
+        return inputs["text"]
+    target = inputs["target"]
+    return np.concatenate([np.full((len(target), 1), START, target.dtype), target[:, :-1]], axis=1)
 
 
 def log_probabilities(logits: np.ndarray) -> np.ndarray:
@@ -151,8 +172,7 @@ def log_probabilities(logits: np.ndarray) -> np.ndarray:
 
 def choose(logits: np.ndarray, options: SamplingOptions, random: np.random.Generator) -> int:
     """Choose the next token from its logits (vocabulary,); padding, unknown and start are never chosen."""
-    logits = logits.astype(np.float64)
-    logits[[PADDING, START, 1]] = -np.inf
+    logits = _allowed(logits[None])[0]
     if options.temperature == 0:
         return int(logits.argmax())
     logits = logits / options.temperature
@@ -169,7 +189,7 @@ def choose(logits: np.ndarray, options: SamplingOptions, random: np.random.Gener
 def sample(decoder: Decoder, prompt: np.ndarray, options: SamplingOptions, *, length: int) -> np.ndarray:
     """Continue a text.
 
-    When `length` tokens have been read, the last half of them is read again from the start.
+    When `length` tokens have been read, the last half of them is read again, as a new beginning.
 
     Args:
         decoder: The network.
@@ -181,20 +201,93 @@ def sample(decoder: Decoder, prompt: np.ndarray, options: SamplingOptions, *, le
         The ids of the continuation, int32 (max_tokens,), with padding after an end.
     """
     random = np.random.default_rng(options.seed)
-    text = prompt.tolist()
+    text = prompt.tolist()[-length:]
     written = np.full(options.max_tokens, PADDING, np.int32)
-    states, pending = decoder.start(1), text[-length:]
-    read = 0
+    logits, states = decoder.read(text)
+    read = len(text)
     for place in range(options.max_tokens):
-        if read + len(pending) > length:
-            states, pending, read = decoder.start(1), text[-(length // 2 or 1) :], 0
-        for token in pending:
-            logits, states = decoder.step(states, np.array([token]))
-        read += len(pending)
         chosen = choose(logits[0], options, random)
         if chosen == END:
             break
         written[place] = chosen
         text.append(chosen)
-        pending = [chosen]
+        if read == length:
+            text = text[-(length // 2 or 1) :]
+            logits, states = decoder.read(text)
+            read = len(text)
+        else:
+            logits, states = decoder.step(states, np.array([chosen]))
+            read += 1
     return written
+
+
+def greedy(decoder: Decoder, inputs: Arrays, count: int, *, max_tokens: int) -> np.ndarray:
+    """Write the most probable token at each step.
+
+    Args:
+        decoder: The network.
+        inputs: The inputs of its encoder, each (count, ...).
+        count: Number of texts.
+        max_tokens: Number of steps.
+
+    Returns:
+        Ids, int32 (count, max_tokens), with the end and padding after it.
+    """
+    written = np.full((count, max_tokens), PADDING, np.int32)
+    states, tokens = decoder.start(count, inputs), np.full(count, START, np.int32)
+    is_done = np.zeros(count, bool)
+    for place in range(max_tokens):
+        logits, states = decoder.step(states, tokens)
+        tokens = _allowed(logits).argmax(axis=1).astype(np.int32)
+        written[:, place] = np.where(is_done, PADDING, tokens)
+        is_done |= tokens == END
+        if is_done.all():
+            break
+    return written
+
+
+def beam_search(decoder: Decoder, inputs: Arrays, *, beam: int, max_tokens: int) -> np.ndarray:
+    """Write one text by beam search: keep the `beam` most probable beginnings at each step.
+
+    Finished texts are compared by the mean of their log-probabilities (Wu et al.: "Google's Neural Machine Translation
+    System", 2016, https://arxiv.org/abs/1609.08144, section 7, with a length penalty of 1).
+
+    Args:
+        decoder: The network.
+        inputs: The inputs of its encoder, each (1, ...).
+        beam: Number of beginnings.
+        max_tokens: Number of steps.
+
+    Returns:
+        Ids, int32 (max_tokens,), with the end and padding after it.
+    """
+    states = decoder.start(1, inputs)
+    texts, scores = np.full((1, 1), START, np.int32), np.zeros(1)
+    best, best_score = texts[0, 1:], -np.inf
+    for place in range(max_tokens):
+        logits, states = decoder.step(states, texts[:, -1])
+        totals = scores[:, None] + log_probabilities(_allowed(logits))  # (beginnings, vocabulary)
+        order = np.argsort(-totals, axis=None, kind="stable")[: 2 * beam]
+        rows, tokens = np.unravel_index(order, totals.shape)
+        is_end = tokens == END
+        for row, total in zip(rows[is_end], totals.flat[order[is_end]], strict=True):
+            if total / (place + 1) > best_score:
+                best, best_score = np.append(texts[row, 1:], np.int32(END)), total / (place + 1)
+        kept = np.flatnonzero(~is_end)[:beam]
+        rows, scores = rows[kept], totals.flat[order[kept]]
+        if not len(kept) or scores[0] / max_tokens < best_score:  # no longer text can be better
+            break
+        texts = np.concatenate([texts[rows], tokens[kept, None].astype(np.int32)], axis=1)
+        states = {name: array[rows] for name, array in states.items()}
+    if best_score == -np.inf:
+        best = texts[0, 1:]
+    written = np.full(max_tokens, PADDING, np.int32)
+    written[: len(best)] = best
+    return written
+
+
+def _allowed(logits: np.ndarray) -> np.ndarray:
+    """Return logits (n, vocabulary) with which padding, unknown and start are never chosen."""
+    logits = logits.astype(np.float64)
+    logits[:, [PADDING, UNKNOWN, START]] = -np.inf
+    return logits

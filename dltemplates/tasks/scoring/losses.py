@@ -26,3 +26,20 @@ class PerceptronLoss(keras.losses.Loss):
         fired = ops.cast(y_pred > 0, y_pred.dtype)
         error = ops.stop_gradient(ops.cast(y_true, y_pred.dtype) - fired)  # -1, 0 or 1
         return ops.sum(-error * y_pred, axis=-1)
+
+
+class SmoothedTokenLoss(keras.losses.Loss):
+    """Cross-entropy of tokens with label smoothing, without a vector of the vocabulary's size for each target.
+
+    `(1 - s) * nll(target) + s * mean(nll(all tokens))`, with the smoothing s (Szegedy 2016, section 7). Targets are ids
+    (batch, length), outputs logits (batch, length, vocabulary), and losses (batch, length).
+    """
+
+    def __init__(self, label_smoothing: float, name: str = "smoothed_token_loss"):
+        super().__init__(name=name)
+        self.label_smoothing = label_smoothing
+
+    def call(self, y_true, y_pred):
+        nll = keras.losses.sparse_categorical_crossentropy(y_true, y_pred, from_logits=True)
+        uniform = ops.logsumexp(y_pred, axis=-1) - ops.mean(y_pred, axis=-1)
+        return (1 - self.label_smoothing) * nll + self.label_smoothing * uniform

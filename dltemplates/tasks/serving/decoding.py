@@ -12,7 +12,7 @@ the tokens; at the length of the cache, decoding must end.
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Callable, Container
 from typing import Any
 
 import keras
@@ -59,11 +59,11 @@ def decoder_only(network: keras.Model, length: int, prompt_length: int) -> dict[
     steps, prefill = _Steps(length), _Prefill(length)
     decode = steps.model(run_network(network, [steps.token], steps.call))
     (logits,) = keras.tree.flatten(run_network(network, [prompt], prefill.call))
-    is_token = PaddingMask()(prompt)
+    is_token = PaddingMask(name="prompt_mask")(prompt)
     first = {
         **prefill.states,
-        LOGITS: LastStep(dtype="float32")(logits, mask=is_token),
-        POSITION: ops.sum(ops.cast(is_token, "float32"), axis=1, keepdims=True),
+        LOGITS: LastStep(dtype="float32", name="last_logits")(logits, mask=is_token),
+        POSITION: _apply("prompt_length", lambda mask: ops.sum(ops.cast(mask, "int32"), 1, keepdims=True), is_token),
     }
     return {"prefill": keras.Model(prompt, first, name="prefill"), "decode": decode}
 
@@ -209,9 +209,9 @@ class _Steps:
     def __init__(self, length: int):
         self.length = length
         self.token = keras.Input((1,), name=TOKEN, dtype="int32")
-        self._position = keras.Input((1,), name=POSITION)
-        self._index = ops.cast(self._position + 0.5, "int32")  # an integer file may round the position
-        self._states: dict[str, tuple[Any, Any]] = {POSITION: (self._position, self._position + 1)}
+        self._index = keras.Input((1,), name=POSITION, dtype="int32")  # which an integer file does not round
+        later = _apply("next_position", lambda position: position + 1, self._index)
+        self._states: dict[str, tuple[Any, Any]] = {POSITION: (self._index, later)}
         self._constants: dict[str, tuple[Any, Any]] = {}  # in the first part, and in `decode`
         self._masks: dict[int, tuple[Any, Any]] = {}  # of the source, and their constants
         self._rows = {id(self.token): self.token}  # tensors of the one token
@@ -229,9 +229,8 @@ class _Steps:
         before = {name: before for name, (before, _) in self._states.items()}
         after = {f"{name}_next": after for name, (_, after) in self._states.items()}
         constants = {name: constant for name, (_, constant) in self._constants.items()}
-        return keras.Model(
-            {TOKEN: self.token, **before, **constants}, {LOGITS: ops.squeeze(logits, axis=1), **after}, name="decode"
-        )
+        logits = _apply("token_logits", lambda row: row[:, 0], logits)
+        return keras.Model({TOKEN: self.token, **before, **constants}, {LOGITS: logits, **after}, name="decode")
 
     def constants(self) -> dict[str, Any]:
         """Return the outputs of the first part, by name."""
@@ -288,8 +287,24 @@ class _Steps:
         """Return the constant of a mask; one mask serves many layers."""
         if id(mask) not in self._masks:
             name = _unused(SOURCE_MASK, self._constants)
-            self._masks[id(mask)] = (mask, self._constant(name, ops.cast(mask, "float32")))
+            number = _apply(f"{name}_number", lambda mask: ops.cast(mask, "float32"), mask)
+            self._masks[id(mask)] = (mask, self._constant(name, number))
         return self._masks[id(mask)][1]
+
+
+class _Function(layers.Layer):
+    """A function as a layer, with a name of its own: the trained network may hold the names that Keras would give."""
+
+    def __init__(self, name: str, function: Callable[[Any], Any]):
+        super().__init__(name=f"decoding_{name}")
+        self.function = function
+
+    def call(self, tensor):
+        return self.function(tensor)
+
+
+def _apply(name: str, function: Callable[[Any], Any], tensor: Any) -> Any:
+    return _Function(name, function)(tensor)
 
 
 def _refused(operation: Any) -> Refused:

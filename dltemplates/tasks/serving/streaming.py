@@ -397,7 +397,8 @@ def calibration_steps(source: StepSource, count: int, tanh_states: list[str]) ->
     Returns:
         The inputs by name, each (steps, ...).
     """
-    contract, names = source.contract, [state.input for state in source.contract.state]
+    contract, dtypes = source.contract, {value.name: value.dtype for value in source.contract.inputs}
+    names = [state.input for state in contract.state if dtypes[state.input] == "float32"]
     size = 4 * sum(int(np.prod(value.shape)) for value in contract.inputs)
     most = max(1, min(MAX_STEPS, MAX_BYTES // size) // source.steps)
     total = len(source.windows)

@@ -15,7 +15,7 @@ from dltemplates.features import AnyFeature, Number, Tokens
 from dltemplates.features.tokens import lengths_of
 from dltemplates.runtimes import KerasPredictor
 from dltemplates.tasks.assemble import make_contract
-from dltemplates.tasks.scoring.decoding import DECODE, TOKEN, Decoder, tokens_to_read
+from dltemplates.tasks.scoring.decoding import DECODE, POSITION, TOKEN, Decoder, tokens_to_read
 from dltemplates.tasks.serving.contract import ServingModel, State, SystemContract
 from dltemplates.tasks.serving.streaming import StepSource, calibration_steps
 from dltemplates.template import Template
@@ -92,7 +92,8 @@ def _feature(name: str, tensor: Any, spec: DatasetSpec) -> AnyFeature:
         first = spec.targets[0]
         assert isinstance(first, Tokens)
         return first.model_copy(update={"name": TOKEN, "shape": shape, "columns": None})
-    return Number(name=name, dtype=tensor.dtype, shape=shape)
+    limits = (0, _length(spec) - 1) if name == POSITION else None
+    return Number(name=name, dtype=tensor.dtype, shape=shape, range=limits)
 
 
 class TokenStepSource(StepSource):
