@@ -51,13 +51,18 @@ class PositionEmbedding(layers.Layer):
         self.position = self.add_weight(shape=shape, initializer=initializer, name="position")
 
     def call(self, inputs):
-        longest, length = self.position.shape[-2], inputs.shape[-2]
-        if length is not None and length > longest:
+        if inputs.shape[-2] is not None:
+            self.check_length(inputs.shape[-2])
+        return inputs + self.position[..., : ops.shape(inputs)[-2], :]
+
+    def check_length(self, length: int) -> None:
+        """Raise a `ValueError` if a sequence has more positions than the longest."""
+        longest = self.position.shape[-2]
+        if length > longest:
             raise ValueError(
                 f"A sequence may have at most {longest} positions. Received: {length}. Cut it, or build the network "
-                f"with a larger `sequence_length`."
+                "with a larger `sequence_length`."
             )
-        return inputs + self.position[..., : ops.shape(inputs)[-2], :]
 
     def vectors(self, length):
         """Return the vectors of the first `length` positions, (length, units)."""

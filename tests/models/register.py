@@ -123,6 +123,8 @@ IMAGENET_RESNET = Row(classifier(32, 33, 3), THIN, 32, export=Export(THIN, image
 MOBILENET_V1 = Row(classifier(17, 18, 3), {"width": 0.25}, 17, export=Export({"width": 0.25}, image_size=17, epochs=20))
 MOBILENET_V3 = Row(classifier(17, 18, 3), THIN | NO_DROPOUT, 17, export=Export({"width": 0.35}, image_size=17))
 EFFICIENTNET_EXPORT = Export({"width": 0.25, "depth": 0.3}, image_size=17)
+TINY_TRANSFORMER = {"units": 8, "depth": 2, "num_heads": 2}
+TOKENS = 5  # in each example of a text
 RECURRENT = Row(classifier(6, 5), {"units": [8, 8]} | DROPOUT, export=None)
 
 REGISTER = {
@@ -211,6 +213,23 @@ REGISTER = {
         {"units": 4, "depth": 1, "num_heads": 2} | DROPOUT,
         min_steps=16,
         output_shape=(3, 5),
+        learning_rate=None,
+        export=None,
+    ),
+    "transformer_encoder": Row(
+        {"vocabulary_size": 7, "num_outputs": 3}, TINY_TRANSFORMER | {"depth": 1} | DROPOUT, export=None
+    ),
+    "gpt": Row(
+        {"sequence_length": 6, "vocabulary_size": 7},
+        TINY_TRANSFORMER | DROPOUT,
+        output_shape=(TOKENS, 7),
+        learning_rate=None,
+        export=None,
+    ),
+    "transformer": Row(
+        {"vocabulary_size": 7},
+        TINY_TRANSFORMER | {"hidden": 16} | DROPOUT,
+        output_shape=(TOKENS, 7),
         learning_rate=None,
         export=None,
     ),

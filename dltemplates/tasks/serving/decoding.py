@@ -116,7 +116,7 @@ class PromptAttention(layers.Layer):
     """Causal attention between the tokens of a prompt, and its keys and values as the first state of the cache."""
 
     def __init__(self, layer: MaskedAttention, length: int):
-        super().__init__(name=f"{layer.name}_prompt")
+        super().__init__()
         self.layer, self.length = layer, length
 
     def call(self, prompt):
@@ -131,7 +131,7 @@ class AttentionStep(layers.Layer):
     """Causal attention of one token (batch, 1, units), given the position and the cache, and the new cache."""
 
     def __init__(self, layer: MaskedAttention, length: int):
-        super().__init__(name=f"{layer.name}_step")
+        super().__init__()
         self.layer, self.length = layer, length
 
     def call(self, token, index, *cache):
@@ -148,7 +148,7 @@ class SourceKeys(layers.Layer):
     """The keys and values of the source, for attention to it."""
 
     def __init__(self, layer: MaskedAttention):
-        super().__init__(name=f"{layer.name}_source")
+        super().__init__()
         self.layer = layer
 
     def call(self, memory):
@@ -159,7 +159,7 @@ class SourceStep(layers.Layer):
     """Attention of one token (batch, 1, units) to the source, given keys, values and the mask (1 for tokens, or 0)."""
 
     def __init__(self, layer: MaskedAttention):
-        super().__init__(name=f"{layer.name}_step")
+        super().__init__()
         self.layer = layer
 
     def call(self, token, keys, values, mask=None):
@@ -171,7 +171,9 @@ class PositionStep(layers.Layer):
     """Add the vector of its position to one token (batch, 1, units)."""
 
     def __init__(self, layer: keras.Layer, length: int):
-        super().__init__(name=f"{layer.name}_step")
+        super().__init__()
+        if isinstance(layer, PositionEmbedding):
+            layer.check_length(length)
         self.layer, self.length = layer, length
 
     def call(self, token, index):
