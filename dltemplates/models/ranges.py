@@ -62,10 +62,9 @@ NumOutputs = Annotated[
 Horizon = Annotated[int, Range(is_count, "be a positive number of steps to forecast", "Try `{name}=12`.")]
 VocabularySize = Annotated[
     int,
-    Range(
-        is_count, "be a positive number of token ids", "Count the tokens that the data has, and the four special ones."
-    ),
+    Range(is_count, "be a positive number of token ids", "Count the tokens that the data has, and four special ones."),
 ]
+SequenceLength = Annotated[int, Range(is_count, "be a positive number of tokens", "Try `{name}=128`.")]
 Count = Annotated[int, Range(is_count, "be a positive integer")]
 Counts = Annotated[Sequence[int], Range(_are_counts, _COUNTS)]
 Share = Annotated[float, Range(_is_share, _IN_0_1, _NO_DROPOUT)]

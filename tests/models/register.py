@@ -98,6 +98,11 @@ def forecaster(steps: int, channels: int) -> dict[str, Any]:
     return {"input_shape": (steps, channels), "horizon": 3}
 
 
+def text_classifier(vocabulary_size: int) -> dict[str, Any]:
+    """Return the sizes of a network for texts with three outputs."""
+    return {"vocabulary_size": vocabulary_size, "num_outputs": 3}
+
+
 def sibling(row: Row, **changes: Any) -> Row:
     """Return the row of a model that differs from another only by a number."""
     return replace(row, slow=True, **changes)
@@ -108,6 +113,7 @@ def generator(sizes: dict[str, Any], *, options: dict[str, Any], export: Export,
     return Row(sizes, options, min_size, output_shape=(1,), learning_rate=None, export=replace(export, keep="last"))
 
 
+TOKENS = 7  # of a text
 BINARY = {"name": "classification", "binary": True}
 DROPOUT = {"dropout_rate": 0.1}
 NO_DROPOUT = {"dropout_rate": 0.0}
@@ -124,6 +130,7 @@ MOBILENET_V1 = Row(classifier(17, 18, 3), {"width": 0.25}, 17, export=Export({"w
 MOBILENET_V3 = Row(classifier(17, 18, 3), THIN | NO_DROPOUT, 17, export=Export({"width": 0.35}, image_size=17))
 EFFICIENTNET_EXPORT = Export({"width": 0.25, "depth": 0.3}, image_size=17)
 RECURRENT = Row(classifier(6, 5), {"units": [8, 8]} | DROPOUT, export=None)
+TEXT_RNN = Row(text_classifier(12), {"embedding_dim": 8, "units": [8, 8]} | DROPOUT, export=None)
 
 REGISTER = {
     "perceptron": Row(
@@ -211,6 +218,16 @@ REGISTER = {
         {"units": 4, "depth": 1, "num_heads": 2} | DROPOUT,
         min_steps=16,
         output_shape=(3, 5),
+        learning_rate=None,
+        export=None,
+    ),
+    "textcnn": Row(text_classifier(12), {"embedding_dim": 8, "filters": 8} | DROPOUT, export=None),
+    "text_lstm": TEXT_RNN,
+    "text_gru": TEXT_RNN,
+    "seq2seq": Row(
+        {"vocabulary_size": 12},
+        {"embedding_dim": 8, "units": 8} | DROPOUT,
+        output_shape=(TOKENS, 12),
         learning_rate=None,
         export=None,
     ),

@@ -17,9 +17,9 @@ from dltemplates.models.keras_applications import Pretrained
 from dltemplates.models.summary import without_weights
 from dltemplates.tasks.assemble import auxiliary_of, logits_of, without_auxiliary
 from dltemplates.training.importing.pretrained import take_weights
-from models.register import REGISTER, models, row_of
+from models.register import REGISTER, TOKENS, models, row_of
 
-SIZES = {"input_shape", "num_outputs", "horizon"}  # the sizes that tasks and data provide
+SIZES = {"input_shape", "num_outputs", "vocabulary_size", "horizon"}  # the sizes that tasks and data provide
 SOURCES = sorted(Path(dltemplates.models.__path__[0]).rglob("*.py"))
 
 
@@ -47,15 +47,17 @@ def output_shape(name):
 
 
 def examples(network, count=4):
-    """Sample normal numbers for each float input, and class ids for an integer input."""
+    """Sample normal numbers for each float input, texts for token ids, and class ids for another integer input."""
     random = np.random.default_rng(0)
-    inputs = [
-        random.normal(size=(count, *tensor.shape[1:])).astype("float32")
-        if tensor.dtype == "float32"
-        else np.arange(count, dtype=tensor.dtype) % 3
-        for tensor in network.inputs
-    ]
-    return inputs if len(inputs) > 1 else inputs[0]
+
+    def draw(tensor):
+        if tensor.dtype == "float32":
+            return random.normal(size=(count, *tensor.shape[1:])).astype("float32")
+        if len(tensor.shape) == 2:
+            return random.integers(4, 12, (count, TOKENS)).astype(tensor.dtype)
+        return np.arange(count, dtype=tensor.dtype) % 3
+
+    return keras.tree.map_structure(draw, network.input)
 
 
 def answer(network, x):
@@ -130,7 +132,8 @@ def test_network_is_functional_and_gives_finite_float32_logits_of_the_right_shap
     logits = answer(network, x)
     assert type(network).__name__ == "Functional"
     assert network.name == name
-    assert logits_of(network.output).shape == (None, *output_shape(name))
+    shape = logits_of(network.output).shape
+    assert shape in [(None, *output_shape(name)), (None, None, *output_shape(name)[1:])]  # None for texts of any length
     for auxiliary in auxiliary_of(network.output):
         assert auxiliary.shape == logits_of(network.output).shape
         assert auxiliary.dtype == "float32"
