@@ -124,6 +124,12 @@ DATASETS = {
         group="text",
         noun="film reviews",
     ),
+    "tinyshakespeare": Entry(
+        "dltemplates.datasets.named.texts:tinyshakespeare",
+        "1,115,394 characters of Shakespeare's plays, to continue",
+        group="text",
+        noun="Shakespeare's plays",
+    ),
     "ecg5000": Entry(
         "dltemplates.datasets.named.ecg5000:ecg5000",
         "5,000 heartbeats of 140 numbers, some abnormal",
@@ -145,6 +151,9 @@ TASKS = {
     "multi_label": Entry("dltemplates.tasks.multi_label:MultiLabel", "Predict any number of labels for each example"),
     "regression": Entry("dltemplates.tasks.regression:Regression", "Predict one or more numbers for each example"),
     "forecasting": Entry("dltemplates.tasks.forecasting:Forecasting", "Predict the next values of a series"),
+    "language_modeling": Entry(
+        "dltemplates.tasks.language_modeling:LanguageModeling", "Predict the next token of a text, and continue texts"
+    ),
     "reconstruction": Entry(
         "dltemplates.tasks.reconstruction:Reconstruction",
         "Autoencoder: reconstruct the input through a latent vector",
@@ -213,6 +222,12 @@ OWN_DATA = {  # what `--data` takes besides names
         "Your sequences, each with a class or a number",
         group="series",
         example="gestures.ts",
+    ),
+    ".txt text": Entry(
+        "dltemplates.datasets.text.stream:text_stream",
+        "Your text, for a language model to continue",
+        group="text",
+        example="novel.txt",
     ),
     ".tsv texts": Entry(
         "dltemplates.datasets.text.texts:text_files",

@@ -189,6 +189,21 @@ SERIES = {
 }
 
 TEXT = {
+    "transformer_encoder": Entry(
+        "dltemplates.models.attention.transformer_encoder:transformer_encoder",
+        "Transformer encoder, a classifier of texts (Vaswani 2017)",
+        {"vocabulary_size": 20_000, "num_outputs": 2},
+    ),
+    "gpt": Entry(
+        "dltemplates.models.attention.gpt:gpt",
+        "GPT, a Transformer that continues a text (Radford 2018)",
+        {"sequence_length": 128, "vocabulary_size": 69},
+    ),
+    "transformer": Entry(
+        "dltemplates.models.attention.transformer:transformer",
+        "Transformer that translates a text (Vaswani 2017)",
+        {"vocabulary_size": 37_000},
+    ),
     "textcnn": Entry(
         "dltemplates.models.convolutional.textcnn:textcnn",
         "convolutions over the words of a text (Kim 2014)",

@@ -19,7 +19,7 @@ LEARNS = {  # a task's words in `dlt list`; others name the data alone
     "generation": "draw {}",
     "representation": "features of {}",
 }
-OWN_NOUNS = {"images": "your images", "tables": "your table", "series": "your series"}
+OWN_NOUNS = {"images": "your images", "tables": "your table", "series": "your series", "text": "your texts"}
 BASES = {True: "resnet8_digits", False: "vgg16_folder"}  # templates to try another model in: on small images, or not
 SERIES_BASE = "series_forecasting"  # the same for a model of series
 MAX_SMALL = 64  # pixels

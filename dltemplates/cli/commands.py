@@ -280,7 +280,7 @@ def evaluate(path, data, split, modules, as_json) -> None:
         out.note_unknown(split, result.get("unknown", {}))
 
 
-@dlt.command(cls=parse.NumberArguments, short_help="Predict images, table rows, a series, or seeds.")
+@dlt.command(cls=parse.NumberArguments, short_help="Predict images, table rows, a series, texts, or seeds.")
 @click.argument("path", metavar="RUN|EXPORT", type=click.Path(path_type=Path))
 @click.argument("inputs", nargs=-1, required=True)
 @click.option("--part", default="", help="Part of the run's network to use, such as decoder.")
@@ -296,7 +296,7 @@ def evaluate(path, data, split, modules, as_json) -> None:
 @import_option
 @json_option
 def predict(path, inputs, part, output, modules, as_json) -> None:
-    """Predict images, table rows, a series, or seeds with a run or an exported file."""
+    """Predict images, table rows, a series, texts, or seeds with a run or an exported file."""
     parse.import_modules(modules)
     from dltemplates.inference import predict
 

@@ -13,7 +13,13 @@ from dltemplates import catalog, catalog_templates
 from dltemplates.catalog_models import MODEL_GROUPS
 
 WIDTH = 80
-GROUPS = {"images": "Images", "tables": "Tables", "series": "Series", "generative": "Generators and autoencoders"}
+GROUPS = {
+    "images": "Images",
+    "tables": "Tables",
+    "series": "Series",
+    "text": "Texts",
+    "generative": "Generators and autoencoders",
+}
 METRICS = {
     "roc_auc": "AUC",
     "mae": "MAE",

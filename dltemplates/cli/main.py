@@ -88,7 +88,7 @@ HINTS = {  # for a missing argument, by its name
     "template": "`dlt list` names the templates. Try `dlt run resnet8_digits`.",
     "path": "`dlt list runs` names your runs.",
     "paths": "`dlt list runs` names your runs.",
-    "inputs": "Write images, a .csv file or a row after the run, such as `dlt predict RUN photo.jpg`.",
+    "inputs": "Write images, a .csv file, a row or a text after the run, such as `dlt predict RUN photo.jpg`.",
     "name": "`dlt list`, `dlt list models` and `dlt list datasets` have the names.",
 }
 

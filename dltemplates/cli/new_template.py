@@ -19,7 +19,7 @@ from dltemplates.template import NAMED, Template, load_template
 
 WIDTH = 34  # of `name = value` before the meaning
 ALTERNATIVES = {"epochs": "steps", "steps": "epochs"}  # settings that exclude each other
-KIND_OF_GROUP = {"tables": "table", "series": "series"}  # other templates read images
+KIND_OF_GROUP = {"tables": "table", "series": "series", "text": "text"}  # other templates read images
 
 
 def new_template(name: str, file: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import re
 import shlex
 import tomllib
@@ -185,11 +186,12 @@ FIRST_CHOICE = {  # template to try on data of a kind
     "tables": "table_classification",
     "series": "series_forecasting",
     "sequences": "sequence_classification",
+    "text": "text_classification",
 }
 
 
 def template_for(kind: str, data: str, target: str = "COLUMN") -> str:
-    """Return a command for data of a kind: `images`, `tables`, `series` or `sequences`."""
+    """Return a command for data of a kind: `images`, `tables`, `series`, `sequences` or `text`."""
     column = f" --set {shlex.quote(f'dataset.target={target}')}" if kind in ("tables", "series") else ""
     return f"dlt run {FIRST_CHOICE[kind]} --data {shlex.quote(data)}{column}"
 
@@ -224,20 +226,20 @@ def check_data_fits(name: str, data: Any, settings: Mapping[str, Any]) -> None:
     is_for_images = group in ("images", "generative") and "images" in _dataset_of(name)
     if is_for_sequences:
         return
-    if kind == "sequences":
-        received = "sequences"
-    elif kind == "images" and group in ("tables", "series"):
+    if kind == "sequences" or (kind == "text" and group != "text"):
+        received = {"sequences": "sequences", "text": "texts"}[kind]
+    elif kind == "images" and group in ("tables", "series", "text"):
         received = "images"
     elif kind == "tables" and is_for_images:
         received = "a table"
     else:
         return
-    wanted = {"tables": "a table", "series": "a series"}.get(group, "images")
+    wanted = {"tables": "a table", "series": "a series", "text": "texts"}.get(group, "images")
     command = template_for(kind, str(data), str(settings.get("dataset.target", "COLUMN")))
     raise ValueError(f"Template {name} is for {wanted}. Received: {data}, {received}. Try `{command}`.")
 
 
-OF_KIND = ("dataset.images", "dataset.table", "dataset.series")
+OF_KIND = ("dataset.images", "dataset.table", "dataset.series", "dataset.text")
 
 
 def _dataset_of(template: str) -> dict[str, Any]:
@@ -245,7 +247,9 @@ def _dataset_of(template: str) -> dict[str, Any]:
 
 
 def _kind_of_data(path: Path) -> str | None:
-    """Return `images`, `tables` or `sequences` for a path to data; None if it is none of them."""
+    """Return `images`, `tables`, `sequences` or `text` for a path to data; None if it is none of them."""
+    if path.suffix == ".jsonl" or (path.suffix == ".tsv" and path.is_file() and not _has_numbers(path)):
+        return "text"
     if path.suffix in (".ts", ".tsv"):
         return "sequences"
     if path.suffix == ".npz":
@@ -254,4 +258,16 @@ def _kind_of_data(path: Path) -> str | None:
         return "tables"
     if not path.is_dir():
         return None
+    if any(path.glob("*/*.txt")):
+        return "text"
     return "tables" if any(path.glob("*.csv")) and not any(child.is_dir() for child in path.iterdir()) else "images"
+
+
+def _has_numbers(path: Path) -> bool:
+    """Return whether the second line of a file with tabs has numbers after its first cell, as sequences have."""
+    with path.open(encoding="utf-8", errors="replace") as file:
+        *_, line = ("", *itertools.islice(file, 2))
+    try:
+        return len([float(cell) for cell in line.split("\t")[1:]]) > 1
+    except ValueError:
+        return False

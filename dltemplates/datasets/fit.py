@@ -18,6 +18,7 @@ from dltemplates.datasets.spec import IOSpec
 from dltemplates.datasets.tables.columns import encode_rows, fit_column
 from dltemplates.datasets.tables.source import TableSource, input_values
 from dltemplates.datasets.text.source import TextSource
+from dltemplates.datasets.text.stream import TextStream
 from dltemplates.features import (
     Category,
     ClassId,
@@ -117,7 +118,7 @@ def _(value: Series, train: Source) -> Feature:
 @fit_input.register
 def _(value: Tokens, train: Source) -> Feature:
     base, rows = origin(train)
-    if value.vocabulary or not isinstance(base, TextSource):
+    if value.vocabulary or not isinstance(base, TextSource | TextStream):
         return value
     return value.model_copy(update={"vocabulary": base.vocabulary(rows)})
 
@@ -137,6 +138,13 @@ def fit_target(value: Feature, train: Source, inputs: tuple[Feature, ...]) -> Fe
 @fit_target.register
 def _(value: Number, train: Source, inputs: tuple[Feature, ...]) -> Feature:
     return fit_numbers(value, column(train, value.name)) if value.mean is None else value
+
+
+@fit_target.register
+def _(value: Tokens, train: Source, inputs: tuple[Feature, ...]) -> Feature:
+    first = inputs[0]
+    assert isinstance(first, Tokens)
+    return value.model_copy(update={"vocabulary": value.vocabulary or first.vocabulary})
 
 
 @fit_target.register(ClassId)

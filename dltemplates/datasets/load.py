@@ -15,6 +15,7 @@ from dltemplates.datasets.spec import READING_RULES, IOSpec, rules_of
 from dltemplates.datasets.splitting.split_names import split_files, splits_of
 from dltemplates.datasets.tables.source import TableSource
 from dltemplates.datasets.text.source import TextSource
+from dltemplates.datasets.text.stream import TextStream
 from dltemplates.features import Image, Series, Tokens, columns_of
 from dltemplates.settings import ARRAYS, NO_DATASET, DatasetSettings, SeriesSettings, SettingsTable
 
@@ -147,7 +148,7 @@ def _kind_of(settings: DatasetSettings, dataset: Dataset) -> tuple[str, set[str]
         return "a table", {"table", "target"}
     if isinstance(base, WindowSource):
         return "a series", {"series", "target"}
-    if isinstance(base, TextSource):
+    if isinstance(base, TextSource | TextStream):
         return "texts", {"text", "target"}
     if are_sequences(dataset.spec):
         if is_named(settings.name):  # it is known to hold sequences, and has no other setting
@@ -170,6 +171,10 @@ def _is_path(name: str) -> bool:
 
 def _load_path(path: Path, settings: DatasetSettings, reference: IOSpec | None, predicts_number: bool) -> Dataset:
     if settings.text is not None or (reference is not None and isinstance(reference.inputs[0], Tokens)):
+        if path.suffix.lower() == ".txt" and path.is_file():
+            from dltemplates.datasets.text.stream import text_stream
+
+            return text_stream(path, settings.of_text(), reference=reference)
         from dltemplates.datasets.text.texts import text_files
 
         return text_files(path, settings, reference=reference, predicts_number=predicts_number)

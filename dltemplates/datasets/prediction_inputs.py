@@ -124,9 +124,12 @@ def _(first: Tokens, reference: IOSpec, user_inputs: Sequence[str | Path]) -> It
 
     if not user_inputs:
         raise ValueError("There must be a text to predict. Received: none. Write one, or name a file of texts.")
-    for text in read_texts(user_inputs, first, reference):
-        remarks = {"unknown": unknown} if (unknown := first.unknown(text)) else {}
-        yield PredictionInput(text, first.read(text), remarks)
+    for text, place in read_texts(user_inputs, first, reference):
+        try:
+            arrays = first.read(text)
+        except ValueError as error:
+            raise ValueError(f"{place}: {error}" if place else str(error)) from None
+        yield PredictionInput(text, arrays, {"unknown": unknown} if (unknown := first.unknown(text)) else {})
 
 
 @read_inputs.register

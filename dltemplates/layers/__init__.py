@@ -3,6 +3,7 @@
 Importing this module registers them with Keras, so that it can load definitions with them.
 """
 
+from dltemplates.layers.attention import MaskedAttention as MaskedAttention
 from dltemplates.layers.attention_gru import AttentionGRUCell as AttentionGRUCell
 from dltemplates.layers.gate_bias import GateBias as GateBias
 from dltemplates.layers.local_response_normalization import LocalResponseNormalization as LocalResponseNormalization
@@ -15,4 +16,7 @@ from dltemplates.layers.sampling import Sampling as Sampling
 from dltemplates.layers.saturation import Saturation as Saturation
 from dltemplates.layers.sequence_mask import SequenceMask as SequenceMask
 from dltemplates.layers.tokens import ClassToken as ClassToken
+from dltemplates.layers.tokens import PaddingMask as PaddingMask
 from dltemplates.layers.tokens import PositionEmbedding as PositionEmbedding
+from dltemplates.layers.tokens import SinusoidalPositions as SinusoidalPositions
+from dltemplates.layers.tokens import TokenMean as TokenMean

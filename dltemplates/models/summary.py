@@ -13,7 +13,7 @@ import keras
 from keras import layers
 
 from dltemplates.compat import operations_by_depth
-from dltemplates.layers import RestrictedBoltzmann
+from dltemplates.layers import MaskedAttention, RestrictedBoltzmann
 
 BYTES = {"float32": 4, "float16": 2, "int8": 1}  # of one parameter
 
@@ -204,7 +204,9 @@ def multiply_accumulates(layer: keras.Layer) -> int:
     if isinstance(layer, _RECURRENT):
         return _recurrent(layer, layer.input.shape)
     if isinstance(layer, layers.MultiHeadAttention):
-        return _attention(layer)
+        return _attention(layer, layer.get_config()["attention_axes"])
+    if isinstance(layer, MaskedAttention):
+        return _attention(layer, None)
     return 0
 
 
@@ -223,12 +225,12 @@ def _recurrent(layer: Any, shape: tuple[int | None, ...]) -> int:
     return kernels * _product(shape[1:-1])
 
 
-def _attention(layer: Any) -> int:
-    """Count four dense layers, and the products of every query with each key and value along the attention axes."""
-    query, value = layer.input[:2]  # as many keys as values
+def _attention(layer: Any, axes: Sequence[int] | None) -> int:
+    """Count four dense layers, and the products of every query with each key and value along some axes, or all."""
+    tokens = [tensor for tensor in keras.tree.flatten(layer.input) if len(tensor.shape) > 2]  # no mask
+    query, value = tokens[0], tokens[1 if len(tokens) > 1 else 0]  # as many keys as values
     queries, values = _product(query.shape[1:-1]), _product(value.shape[1:-1])
-    axes = layer.get_config()["attention_axes"] or range(1, len(value.shape) - 1)
-    per_query = _product(tuple(value.shape[axis] for axis in axes))
+    per_query = _product(tuple(value.shape[axis] for axis in axes or range(1, len(value.shape) - 1)))
     of_queries = math.prod(layer.query_dense.kernel.shape) + math.prod(layer.output_dense.kernel.shape)
     of_values = math.prod(layer.key_dense.kernel.shape) + math.prod(layer.value_dense.kernel.shape)
     width = layer.num_heads * (layer.key_dim + layer.value_dim)

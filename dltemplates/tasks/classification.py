@@ -9,7 +9,7 @@ import numpy as np
 from dltemplates.datasets.series.sequences import are_sequences
 from dltemplates.datasets.source import Dataset, Source, column
 from dltemplates.datasets.spec import DatasetSpec, IOSpec, input_sizes
-from dltemplates.features import AnyFeature, classes_of
+from dltemplates.features import AnyFeature, Tokens, classes_of
 from dltemplates.tasks.model_signature import Shapes, vector_output
 from dltemplates.tasks.scoring.evaluation import Evaluation, ScoreOf
 from dltemplates.tasks.scoring.intervals import mean_of, ratio_of
@@ -88,6 +88,8 @@ class Classification(SupervisedTask):
             )
             if are_sequences(dataset.spec):
                 way_out = "Add the class of each sequence."
+            elif isinstance(dataset.spec.inputs[0], Tokens):
+                way_out = "Add texts of another class."
             raise ValueError(
                 f"Task {self.name} needs at least two classes. Received: one, {', '.join(self.classes)!r}. {way_out}"
             )

@@ -8,6 +8,7 @@ import numpy as np
 
 from dltemplates.datasets.source import Dataset
 from dltemplates.datasets.storage.locate import Origin, locate
+from dltemplates.datasets.text.stream import text_stream
 from dltemplates.datasets.text.text_tables import read_text_table
 from dltemplates.datasets.text.texts import TextFiles, Texts, read_folders, text_dataset
 from dltemplates.settings import DatasetSettings
@@ -21,6 +22,10 @@ POLARITY = Origin(
     page="https://www.cs.cornell.edu/people/pabo/movie-review-data/",
 )
 IMDB = Origin(("imdb", "aclImdb"), page="https://ai.stanford.edu/~amaas/data/sentiment/")
+SHAKESPEARE = Origin(
+    ("tinyshakespeare/data/tinyshakespeare/input.txt", "tinyshakespeare/input.txt", "tinyshakespeare.txt"),
+    page="https://github.com/karpathy/char-rnn/tree/master/data/tinyshakespeare",
+)
 FOLDS = 10
 
 
@@ -60,6 +65,11 @@ def imdb(settings: DatasetSettings) -> Dataset:
     """Load the Large Movie Review Dataset: 25,000 reviews to train, 25,000 to test (Maas et al. 2011)."""
     folder = locate("imdb", IMDB)
     return text_dataset(read_folders(folder, settings.of_text(), classes=("neg", "pos")), settings.of_text())
+
+
+def tinyshakespeare(settings: DatasetSettings) -> Dataset:
+    """Load 40,000 lines of Shakespeare's plays, as one text (Karpathy 2015)."""
+    return text_stream(locate("tinyshakespeare", SHAKESPEARE), settings.of_text())
 
 
 def _lines(path: Path) -> list[str]:

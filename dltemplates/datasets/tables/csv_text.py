@@ -157,9 +157,9 @@ def _try(data: bytes, encoding: str) -> str | None:
 
 def _raise_unreadable(path: Path, received: str, option: str | None) -> NoReturn:
     way_out = f", or name its encoding: --set {option}.encoding=NAME" if option else ""
+    kind = "text" if path.suffix.lower() in (".txt", ".jsonl") else "a CSV file"
     raise ValueError(
-        f"A table must be a CSV file in UTF-8 with a header. Received: {path}, {received}. "
-        f"Save it as a CSV file in UTF-8{way_out}."
+        f"A file must be {kind} in UTF-8. Received: {path}, {received}. Save it as {kind} in UTF-8{way_out}."
     )
 
 

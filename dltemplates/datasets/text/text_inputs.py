@@ -12,8 +12,8 @@ from dltemplates.features import Tokens, columns_of
 from dltemplates.settings import TextSettings
 
 
-def read_texts(user_inputs: Sequence[str | Path], value: Tokens, reference: IOSpec) -> Iterator[str]:
-    """Yield the texts of a user's inputs.
+def read_texts(user_inputs: Sequence[str | Path], value: Tokens, reference: IOSpec) -> Iterator[tuple[str, str]]:
+    """Yield the texts of a user's inputs, each with its place: a file or a line of it; empty for a written text.
 
     Args:
         user_inputs: Texts; `.txt` files of one text each; or `.csv`, `.tsv` and `.jsonl` files of one text per row.
@@ -28,16 +28,16 @@ def read_texts(user_inputs: Sequence[str | Path], value: Tokens, reference: IOSp
         suffix = path.suffix.lower()
         is_file = isinstance(given, Path) or suffix in (*SUFFIXES, ".txt")
         if not is_file:
-            yield str(given)
+            yield str(given).strip(), ""
         elif not path.is_file():
             raise ValueError(f"A file of texts must exist. Received: {path}. Check the path.")
         elif suffix == ".txt":
-            yield decode(path, path.read_bytes(), None, reference.encoding, OPTION)[0].strip()
+            yield decode(path, path.read_bytes(), None, reference.encoding, OPTION)[0].strip(), str(path)
         else:
             yield from _of_table(path, value, reference)
 
 
-def _of_table(path: Path, value: Tokens, reference: IOSpec) -> list[str]:
+def _of_table(path: Path, value: Tokens, reference: IOSpec) -> Iterator[tuple[str, str]]:
     known = tuple(column.name for column in columns_of(value))
     table = read_text_table(path, TextSettings(), names=known, reference=reference)
     others = [name for name in table.columns if name.casefold() in USUAL_TEXTS]
@@ -47,4 +47,5 @@ def _of_table(path: Path, value: Tokens, reference: IOSpec) -> list[str]:
             f"A table to predict must have the column of the texts, {' or '.join(known) or 'text'}. Received: {path} "
             f"with {', '.join(table.columns)}. Rename one."
         )
-    return table.column(column or table.columns[0])
+    for text, line in zip(table.column(column or table.columns[0]), table.lines, strict=True):
+        yield text, f"line {line} of {path}"

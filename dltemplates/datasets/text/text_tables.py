@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from dltemplates.settings import TextSettings
 
 OPTION = "dataset.text"
 SUFFIXES = (".csv", ".tsv", ".jsonl")
+LINE_BREAK = re.compile(r"\r\n|\r|\n")  # `str.splitlines` also splits at characters that a text may hold
 USUAL_TEXTS = ("text", "sentence", "review", "message", "comment", "content", "document", "question", "title", "tweet")
 USUAL_SOURCES = ("source", "src", "input", "question")
 USUAL_TRANSLATIONS = ("target", "tgt", "translation", "output", "answer", "summary")
@@ -53,8 +55,8 @@ def read_text_table(
 ) -> TextTable:
     """Read a table of texts.
 
-    The first row of a `.csv` or `.tsv` file has the names of the columns if one of them is a usual name, such as `text`
-    or `label`, or is among `names`.
+    The first row of a `.csv` or `.tsv` file has the names of the columns if one of its cells is a usual name, such as
+    `text` or `label`, or is among `names`, and is in no other row of its column.
 
     Args:
         path: The file.
@@ -72,22 +74,33 @@ def read_text_table(
     if not cells:
         raise ValueError(f"A table of texts must have rows. Received: {path}, which has none. Add some.")
     first = cells[0][1]
-    known = {name.casefold() for name in (*names, *USUAL_NAMES)}
-    columns = tuple(str(place) for place in range(1, len(first) + 1))
-    if suffix == ".jsonl" or any(cell.casefold() in known for cell in first):
-        columns, cells = tuple(first), cells[1:]
-    if len(set(columns)) < len(columns):
-        raise ValueError(f"Columns must have different names. Received: {', '.join(columns)} in {path}. Rename one.")
     for line, row in cells:
-        if len(row) != len(columns):
+        if len(row) != len(first):
             raise ValueError(
-                f"Each row must have {len(columns)} cells. Received: {len(row)} in line {line} of {path}. Complete it, "
+                f"Each row must have {len(first)} cells. Received: {len(row)} in line {line} of {path}. Complete it, "
                 "or put cells that hold the separator in quotes."
             )
+    if suffix == ".jsonl" or _are_names([row for _, row in cells], {*names, *USUAL_NAMES}):
+        columns, cells = tuple(first), cells[1:]
+    else:
+        columns = tuple(str(place) for place in range(1, len(first) + 1))
+        if len(columns) > 1:
+            remarks = (*remarks, f"{path.name}: the first row is an example, and the columns are {', '.join(columns)}")
+    if len(set(columns)) < len(columns):
+        raise ValueError(f"Columns must have different names. Received: {', '.join(columns)} in {path}. Rename one.")
     if not cells:
         raise ValueError(f"A table of texts must have rows. Received: {path}, only column names. Add some.")
     lines, rows = zip(*cells, strict=True)
     return TextTable(columns, tuple(map(tuple, rows)), lines, encoding, remarks)
+
+
+def _are_names(rows: list[list[str]], names: set[str]) -> bool:
+    """Return whether the first row has the names of the columns: a known one that no other row has in its place."""
+    known = {name.casefold() for name in names}
+    first, *others = rows
+    return any(
+        cell.casefold() in known and all(row[place] != cell for row in others) for place, cell in enumerate(first)
+    )
 
 
 Cells = tuple[list[tuple[int, list[str]]], str | None, tuple[str, ...]]  # lines and cells; the encoding; remarks
@@ -109,7 +122,7 @@ def _read_tsv(path: Path, settings: TextSettings, expected: str | None) -> Cells
     """Read lines of cells with tabs between them; quotes are text, unless only as quotes they give whole rows."""
     text, encoding, remarks = _read_text(path, settings, expected)
     separator = settings.separator or "\t"
-    lines = [(number, line.split(separator)) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    lines = [(number, line.split(separator)) for number, line in enumerate(LINE_BREAK.split(text), 1) if line.strip()]
     if len({len(cells) for _, cells in lines}) > 1 and '"' in text:
         return _read_csv(path, settings.model_copy(update={"separator": separator}), expected)
     return [(number, [_unquoted(cell.strip()) for cell in cells]) for number, cells in lines], encoding, tuple(remarks)
@@ -123,13 +136,15 @@ def _read_lines_of_json(path: Path, settings: TextSettings, expected: str | None
     text, encoding, remarks = _read_text(path, settings, expected)
     cells: list[tuple[int, list[str]]] = []
     names: list[str] = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(LINE_BREAK.split(text), 1):
         if not line.strip():
             continue
         try:
             row = json.loads(line)
         except json.JSONDecodeError as error:
-            raise ValueError(f"Each line must be a JSON object. Received: line {number} of {path} ({error}).") from None
+            raise ValueError(
+                f"Each line must be a JSON object. Received: line {number} of {path} ({error}). Correct it."
+            ) from None
         if not isinstance(row, dict) or (names and set(row) != set(names)):
             received = f"the keys {', '.join(row)}" if isinstance(row, dict) else type(row).__name__
             raise ValueError(

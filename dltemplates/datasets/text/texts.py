@@ -86,7 +86,11 @@ def text_files(
     elif path.is_dir():
         files = read_folders(path, settings.of_text(), reference=reference)
     else:
-        raise ValueError(f"Texts must be a {', '.join(SUFFIXES)} file, or a folder. Received: {path}. Check the path.")
+        received = "a file of another kind" if path.exists() else "no such path"
+        raise ValueError(
+            f"Texts must be in a {', '.join(SUFFIXES)} file, or a folder. Received: {path} ({received}). Check the "
+            f"spelling; relative paths start at {Path().resolve()}."
+        )
     return text_dataset(files, settings.of_text(), reference=reference, predicts_number=predicts_number)
 
 
@@ -165,7 +169,7 @@ def _length(lengths: Mapping[str, np.ndarray], files: TextFiles, settings: TextS
     if settings.truncate == "no":
         raise ValueError(
             f"A text must have at most {most} tokens. Received: {found}. Shorten them, or train with a larger "
-            f"`dataset.text.max_length`, or cut them: --set dataset.text.truncate=end."
+            "`dataset.text.max_length`, or with --set dataset.text.truncate=end, which cuts them."
         )
     return most, [f"{found}: their {settings.truncate} is cut"]
 
@@ -280,6 +284,11 @@ def _choose_columns(table: TextTable, settings: DatasetSettings) -> tuple[str, s
                 f"columns are {', '.join(columns)}. Add one of them, such as --set {OPTION}.column={others[0]}"
             )
         column = usual[0] if usual else others[0]
+    if column == target:
+        raise ValueError(
+            f"The texts and what to predict must be different columns. Received: {column} for both. The columns are "
+            f"{', '.join(columns)}. Set `{OPTION}.column` or `dataset.target`."
+        )
     return column, target
 
 
