@@ -58,7 +58,7 @@ def test_models_are_grouped():
     lines = run("list", "models").splitlines()
     titles = [line for line in lines if line in MODEL_GROUPS]
     assert titles == list(MODEL_GROUPS)
-    series = lines[lines.index("Series and sequences") + 2 : lines.index("Images") - 1]
+    series = lines[lines.index("Series and sequences") + 2 : lines.index("Text") - 1]
     assert [line.split()[0] for line in series] == list(SERIES)
     listed = {line.split()[0]: " ".join(line.split()[1:]) for line in lines if line}
     assert {name: listed[name] for name in catalog.MODELS} == json.loads(run("list", "models", "--json"))
