@@ -64,7 +64,7 @@ def command_for(model: str) -> str:
     rows = overview()
     models = {name: tomllib.loads(text(name))["model"] for name in rows}
     own = [name for name, used in models.items() if model == (used if isinstance(used, str) else used["name"])]
-    small = MODELS[model].sizes["input_shape"][0] <= MAX_SMALL
+    small = MODELS[model].sizes.get("input_shape", (0,))[0] <= MAX_SMALL
     base = SERIES_BASE if model in SERIES else BASES[small]
     name = min(own, key=lambda name: NEEDS.index(rows[name]["needs"])) if own else base
     data = " --data PATH" if rows[name]["needs"] == "your data" else ""

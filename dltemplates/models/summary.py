@@ -12,7 +12,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from dltemplates.compat import operations_by_depth
+from dltemplates.compat import graph_nodes, operations_by_depth
 from dltemplates.layers import AttentionGRUCell, MaskedAttention, RestrictedBoltzmann
 
 BYTES = {"float32": 4, "float16": 2, "int8": 1}  # of one parameter
@@ -292,7 +292,7 @@ def _stage(name: str, size: tuple[int | None, ...], rows: Sequence[Row]) -> Stag
 
 
 def _rows(model: keras.Model, prefix: str = "", calls: int = 1, depth: tuple[int, ...] = ()) -> Iterator[Row]:
-    repeats, depths = _calls(model), _depths(model)
+    repeats, depths, tied = _calls(model), _depths(model), _tied_logits(model)
     for layer in model.layers:
         name, times, place = prefix + layer.name, calls * repeats.get(layer.name, 1), (*depth, depths[layer.name])
         if isinstance(layer, keras.Model):
@@ -304,7 +304,7 @@ def _rows(model: keras.Model, prefix: str = "", calls: int = 1, depth: tuple[int
                 kind=type(layer).__name__,
                 output_shape=shape,
                 parameters=layer.count_params(),
-                macs=0 if shape is None else times * multiply_accumulates(layer),
+                macs=calls * tied[layer.name] + (0 if shape is None else times * multiply_accumulates(layer)),
                 depth=place,
             )
 
@@ -319,6 +319,15 @@ def _depths(model: keras.Model) -> dict[str, int]:
     """Return the depth of each layer, counted from the output; in a model without a graph, its position."""
     ordered = operations_by_depth(model) or {place: [layer] for place, layer in enumerate(model.layers)}
     return {layer.name: depth for depth, beside in ordered.items() for layer in beside}
+
+
+def _tied_logits(model: keras.Model) -> Counter[str]:
+    """Return the multiply-accumulates of embeddings whose weights also give logits, by layer name."""
+    counts: Counter[str] = Counter()
+    for layer, inputs, outputs in graph_nodes(model):
+        if isinstance(layer, layers.ReversibleEmbedding) and keras.backend.is_float_dtype(inputs[0].dtype):
+            counts[layer.name] += math.prod(layer.embeddings.shape) * _product(outputs[0].shape[1:-1])
+    return counts
 
 
 def _output_shape(layer: keras.Layer) -> tuple[int | None, ...] | None:

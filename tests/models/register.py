@@ -113,7 +113,6 @@ def generator(sizes: dict[str, Any], *, options: dict[str, Any], export: Export,
     return Row(sizes, options, min_size, output_shape=(1,), learning_rate=None, export=replace(export, keep="last"))
 
 
-TOKENS = 7  # of a text
 BINARY = {"name": "classification", "binary": True}
 DROPOUT = {"dropout_rate": 0.1}
 NO_DROPOUT = {"dropout_rate": 0.0}
@@ -129,8 +128,10 @@ IMAGENET_RESNET = Row(classifier(32, 33, 3), THIN, 32, export=Export(THIN, image
 MOBILENET_V1 = Row(classifier(17, 18, 3), {"width": 0.25}, 17, export=Export({"width": 0.25}, image_size=17, epochs=20))
 MOBILENET_V3 = Row(classifier(17, 18, 3), THIN | NO_DROPOUT, 17, export=Export({"width": 0.35}, image_size=17))
 EFFICIENTNET_EXPORT = Export({"width": 0.25, "depth": 0.3}, image_size=17)
+TINY_TRANSFORMER = {"units": 8, "depth": 2, "num_heads": 2}
+TOKENS = 5  # in each example of a text
 RECURRENT = Row(classifier(6, 5), {"units": [8, 8]} | DROPOUT, export=None)
-TEXT_RNN = Row(text_classifier(12), {"embedding_dim": 8, "units": [8, 8]} | DROPOUT, export=None)
+TEXT_RNN = Row(text_classifier(7), {"embedding_dim": 8, "units": [8, 8]} | DROPOUT, export=None)
 
 REGISTER = {
     "perceptron": Row(
@@ -221,13 +222,28 @@ REGISTER = {
         learning_rate=None,
         export=None,
     ),
-    "textcnn": Row(text_classifier(12), {"embedding_dim": 8, "filters": 8} | DROPOUT, export=None),
+    "textcnn": Row(text_classifier(7), {"embedding_dim": 8, "filters": 8} | DROPOUT, export=None),
     "text_lstm": TEXT_RNN,
     "text_gru": TEXT_RNN,
     "seq2seq": Row(
-        {"vocabulary_size": 12},
+        {"vocabulary_size": 7},
         {"embedding_dim": 8, "units": 8} | DROPOUT,
-        output_shape=(TOKENS, 12),
+        output_shape=(TOKENS, 7),
+        learning_rate=None,
+        export=None,
+    ),
+    "transformer_encoder": Row(text_classifier(7), TINY_TRANSFORMER | {"depth": 1} | DROPOUT, export=None),
+    "gpt": Row(
+        {"sequence_length": 6, "vocabulary_size": 7},
+        TINY_TRANSFORMER | DROPOUT,
+        output_shape=(TOKENS, 7),
+        learning_rate=None,
+        export=None,
+    ),
+    "transformer": Row(
+        {"vocabulary_size": 7},
+        TINY_TRANSFORMER | {"hidden": 16} | DROPOUT,
+        output_shape=(TOKENS, 7),
         learning_rate=None,
         export=None,
     ),

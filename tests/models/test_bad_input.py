@@ -41,7 +41,7 @@ def models_with(option, kind):
     return [(name, option) for name, default in having.items() if isinstance(default, kind)]
 
 
-@models(lambda row: row.min_size is None and "vocabulary_size" not in (row.sizes or {}), slow=lambda row: False)
+@models(lambda row: row.min_size is None and "input_shape" in (row.sizes or {}), slow=lambda row: False)
 def test_a_model_without_a_min_size_takes_the_smallest_input(name):
     assert row_of(name).min_size is None
     taken = []

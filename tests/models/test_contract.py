@@ -19,7 +19,13 @@ from dltemplates.tasks.assemble import auxiliary_of, logits_of, without_auxiliar
 from dltemplates.training.importing.pretrained import take_weights
 from models.register import REGISTER, TOKENS, models, row_of
 
-SIZES = {"input_shape", "num_outputs", "vocabulary_size", "horizon"}  # the sizes that tasks and data provide
+SIZES = {
+    "input_shape",
+    "num_outputs",
+    "horizon",
+    "vocabulary_size",
+    "sequence_length",
+}  # the sizes that tasks and data provide
 SOURCES = sorted(Path(dltemplates.models.__path__[0]).rglob("*.py"))
 
 
@@ -47,17 +53,17 @@ def output_shape(name):
 
 
 def examples(network, count=4):
-    """Sample normal numbers for each float input, texts for token ids, and class ids for another integer input."""
+    """Sample normal numbers for each float input, token ids for integer rows, and class ids for other integers."""
     random = np.random.default_rng(0)
 
-    def draw(tensor):
+    def sample(tensor):
         if tensor.dtype == "float32":
             return random.normal(size=(count, *tensor.shape[1:])).astype("float32")
-        if len(tensor.shape) == 2:
-            return random.integers(4, 12, (count, TOKENS)).astype(tensor.dtype)
+        if len(tensor.shape) == 2:  # the vocabularies of the register have 7 ids
+            return random.integers(1, 7, size=(count, tensor.shape[1] or TOKENS), dtype=tensor.dtype)
         return np.arange(count, dtype=tensor.dtype) % 3
 
-    return keras.tree.map_structure(draw, network.input)
+    return keras.tree.map_structure(sample, network.input)
 
 
 def answer(network, x):
@@ -132,8 +138,8 @@ def test_network_is_functional_and_gives_finite_float32_logits_of_the_right_shap
     logits = answer(network, x)
     assert type(network).__name__ == "Functional"
     assert network.name == name
-    shape = logits_of(network.output).shape
-    assert shape in [(None, *output_shape(name)), (None, None, *output_shape(name)[1:])]  # None for texts of any length
+    symbolic = logits_of(network.output).shape
+    assert symbolic in ((None, *output_shape(name)), (None, None, *output_shape(name)[1:]))  # a text has any length
     for auxiliary in auxiliary_of(network.output):
         assert auxiliary.shape == logits_of(network.output).shape
         assert auxiliary.dtype == "float32"

@@ -2,14 +2,14 @@ import keras
 import pytest
 from keras import layers
 
-from dltemplates.layers import RestrictedBoltzmann
+from dltemplates.layers import MaskedAttention, RestrictedBoltzmann
 from dltemplates.models.convolutional.alexnet import alexnet
 from dltemplates.models.convolutional.cnn_gap import cnn_gap
 from dltemplates.models.convolutional.lenet import lenet5
 from dltemplates.models.convolutional.resnet import resnet8
 from dltemplates.models.dense.mlp import mlp
 from dltemplates.models.generative.autoencoder import autoencoder
-from dltemplates.models.summary import describe, stages, summarize, without_weights
+from dltemplates.models.summary import describe, multiply_accumulates, stages, summarize, without_weights
 
 
 def one_layer(layer, input_shape):
@@ -286,3 +286,22 @@ def test_without_weights_nothing_is_filled_now_or_later():
 def test_what_a_builder_raises_without_weights_is_raised():
     with pytest.raises(ValueError, match="at least 8x8"):
         without_weights(lambda: resnet8((4, 4, 3), 10))
+
+
+def test_masked_attention_counts_like_keras_and_its_mask_costs_nothing():
+    query, context, mask = keras.Input((3, 6)), keras.Input((5, 4)), keras.Input((5,), dtype="bool")
+    layer = MaskedAttention(2)
+    layer(query, context, key_mask=mask)
+    assert multiply_accumulates(layer) == 3 * 2 * 6 * 6 + 5 * 2 * 4 * 6 + 3 * 5 * 12
+    itself = MaskedAttention(2, causal=True)
+    itself(query)
+    assert multiply_accumulates(itself) == 3 * 4 * 6 * 6 + 3 * 3 * 12
+
+
+def test_an_embedding_counts_the_logits_that_its_weights_give():
+    tokens = keras.Input((3,), dtype="int32")
+    embedding = layers.ReversibleEmbedding(7, 4)
+    plain = keras.Model(tokens, embedding(tokens))
+    tied = keras.Model(tokens, embedding(embedding(tokens), reverse=True))
+    assert summarize(plain).macs == 0
+    assert summarize(tied).macs == 3 * 7 * 4

@@ -59,7 +59,7 @@ def transformer(
             of range.
     """
     check_heads(units, num_heads)
-    sizes = {"depth": depth, "num_heads": num_heads, "hidden": hidden, "dropout_rate": dropout_rate}
+    sizes: dict[str, Any] = {"depth": depth, "num_heads": num_heads, "hidden": hidden, "dropout_rate": dropout_rate}
     embed, embedding = scaled_embedding(vocabulary_size, units)
     source = keras.Input((None,), dtype="int32", name="source")
     target = keras.Input((None,), dtype="int32", name="target")
