@@ -13,7 +13,7 @@ import keras
 from keras import layers
 
 from dltemplates.compat import graph_nodes, operations_by_depth
-from dltemplates.layers import MaskedAttention, RestrictedBoltzmann
+from dltemplates.layers import AttentionGRUCell, MaskedAttention, RestrictedBoltzmann
 
 BYTES = {"float32": 4, "float16": 2, "int8": 1}  # of one parameter
 
@@ -200,9 +200,11 @@ def multiply_accumulates(layer: keras.Layer) -> int:
         return _einsum(layer)
     if isinstance(layer, layers.Bidirectional):
         both = (layer.forward_layer, layer.backward_layer)
-        return sum(_recurrent(each, layer.input.shape) for each in both)
+        return sum(_recurrent(each.cell, _first(layer.input)) for each in both)
     if isinstance(layer, _RECURRENT):
-        return _recurrent(layer, layer.input.shape)
+        return _recurrent(layer.cell, _first(layer.input))
+    if isinstance(layer, layers.RNN) and isinstance(layer.cell, AttentionGRUCell):
+        return _attention_gru(layer)
     if isinstance(layer, layers.MultiHeadAttention):
         return _attention(layer, layer.get_config()["attention_axes"])
     if isinstance(layer, MaskedAttention):
@@ -219,10 +221,23 @@ def _einsum(layer: Any) -> int:
     return _product(layer.output.shape[1:]) * math.prod(summed)
 
 
-def _recurrent(layer: Any, shape: tuple[int | None, ...]) -> int:
+def _first(inputs: Any) -> Any:
+    """Return the sequence among the inputs of a recurrent layer; the others are its mask and states."""
+    return keras.tree.flatten(inputs)[0]
+
+
+def _recurrent(cell: Any, sequence: Any) -> int:
     """Count both kernels at each step."""
-    kernels = math.prod(layer.cell.kernel.shape) + math.prod(layer.cell.recurrent_kernel.shape)
-    return kernels * _product(shape[1:-1])
+    kernels = math.prod(cell.kernel.shape) + math.prod(cell.recurrent_kernel.shape)
+    return kernels * _product(sequence.shape[1:-1])
+
+
+def _attention_gru(layer: Any) -> int:
+    """Count a GRU and a query at each step, and the score and the weighted sum of each row of the memory."""
+    sequence, _, memory, *_ = keras.tree.flatten(layer.input)
+    cell, rows = layer.cell, _product(memory.shape[1:-1])
+    attention = math.prod(cell.query.kernel.shape) + rows * (cell.units + cell.context)
+    return _recurrent(cell.gru, sequence) + attention * _product(sequence.shape[1:-1])
 
 
 def _attention(layer: Any, axes: Sequence[int] | None) -> int:

@@ -98,6 +98,11 @@ def forecaster(steps: int, channels: int) -> dict[str, Any]:
     return {"input_shape": (steps, channels), "horizon": 3}
 
 
+def text_classifier(vocabulary_size: int) -> dict[str, Any]:
+    """Return the sizes of a network for texts with three outputs."""
+    return {"vocabulary_size": vocabulary_size, "num_outputs": 3}
+
+
 def sibling(row: Row, **changes: Any) -> Row:
     """Return the row of a model that differs from another only by a number."""
     return replace(row, slow=True, **changes)
@@ -126,6 +131,7 @@ EFFICIENTNET_EXPORT = Export({"width": 0.25, "depth": 0.3}, image_size=17)
 TINY_TRANSFORMER = {"units": 8, "depth": 2, "num_heads": 2}
 TOKENS = 5  # in each example of a text
 RECURRENT = Row(classifier(6, 5), {"units": [8, 8]} | DROPOUT, export=None)
+TEXT_RNN = Row(text_classifier(7), {"embedding_dim": 8, "units": [8, 8]} | DROPOUT, export=None)
 
 REGISTER = {
     "perceptron": Row(
@@ -216,9 +222,17 @@ REGISTER = {
         learning_rate=None,
         export=None,
     ),
-    "transformer_encoder": Row(
-        {"vocabulary_size": 7, "num_outputs": 3}, TINY_TRANSFORMER | {"depth": 1} | DROPOUT, export=None
+    "textcnn": Row(text_classifier(7), {"embedding_dim": 8, "filters": 8} | DROPOUT, export=None),
+    "text_lstm": TEXT_RNN,
+    "text_gru": TEXT_RNN,
+    "seq2seq": Row(
+        {"vocabulary_size": 7},
+        {"embedding_dim": 8, "units": 8} | DROPOUT,
+        output_shape=(TOKENS, 7),
+        learning_rate=None,
+        export=None,
     ),
+    "transformer_encoder": Row(text_classifier(7), TINY_TRANSFORMER | {"depth": 1} | DROPOUT, export=None),
     "gpt": Row(
         {"sequence_length": 6, "vocabulary_size": 7},
         TINY_TRANSFORMER | DROPOUT,
