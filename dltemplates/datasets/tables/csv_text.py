@@ -158,7 +158,9 @@ def _try(data: bytes, encoding: str) -> str | None:
 def _raise_unreadable(path: Path, received: str, option: str | None) -> NoReturn:
     way_out = f", or name its encoding: --set {option}.encoding=NAME" if option else ""
     kind = "text" if path.suffix.lower() in (".txt", ".jsonl") else "a CSV file"
-    raise ValueError(f"A file must be {kind} in UTF-8. Received: {path}, {received}. Save it as {kind} in UTF-8{way_out}.")
+    raise ValueError(
+        f"A file must be {kind} in UTF-8. Received: {path}, {received}. Save it as {kind} in UTF-8{way_out}."
+    )
 
 
 def _without_separator_line(path: Path, text: str) -> tuple[str, str | None]:
