@@ -44,6 +44,11 @@ def sequence(steps: int, channels: int, num_outputs: int) -> dict[str, Any]:
     return {"input_shape": (steps, channels), "num_outputs": num_outputs}
 
 
+def text(vocabulary_size: int, num_outputs: int) -> dict[str, Any]:
+    """Return the sizes of a text classifier."""
+    return {"vocabulary_size": vocabulary_size, "num_outputs": num_outputs}
+
+
 def row(columns: int, num_outputs: int) -> dict[str, Any]:
     """Return the sizes of a network for table rows."""
     return {"input_shape": (columns,), "num_outputs": num_outputs}
@@ -55,6 +60,7 @@ CIFAR10 = image(32, 32, 3, 10)
 IMAGENET = image(224, 224, 3, 1000)
 SUNSPOTS = sequence(48, 1, 12)  # four years of months, and the year after them
 HEARTBEATS = sequence(140, 1, 5)  # ECG5000
+MOVIE_REVIEWS = text(18_769, 2)  # MR: 18,765 words, and the four special ids
 ETTH1 = {"input_shape": (336, 7), "horizon": 96}
 
 DENSE = {
@@ -197,6 +203,26 @@ TEXT = {
         "dltemplates.models.attention.transformer:transformer",
         "Transformer that translates a text (Vaswani 2017)",
         {"vocabulary_size": 37_000},
+    ),
+    "textcnn": Entry(
+        "dltemplates.models.convolutional.textcnn:textcnn",
+        "convolutions over the words of a text (Kim 2014)",
+        MOVIE_REVIEWS,
+    ),
+    "text_lstm": Entry(
+        "dltemplates.models.recurrent.text_rnn:text_lstm",
+        "LSTM that reads the tokens of a text (Dai 2015)",
+        MOVIE_REVIEWS,
+    ),
+    "text_gru": Entry(
+        "dltemplates.models.recurrent.text_rnn:text_gru",
+        "GRU that reads the tokens of a text (Cho 2014)",
+        MOVIE_REVIEWS,
+    ),
+    "seq2seq": Entry(
+        "dltemplates.models.recurrent.seq2seq:seq2seq",
+        "GRU that translates, with attention (Bahdanau 2015)",
+        {"vocabulary_size": 30_004},
     ),
 }
 

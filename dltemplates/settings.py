@@ -240,11 +240,16 @@ class TextSettings(CsvSettings):
     """Settings of texts. With this table, a file or a folder holds texts.
 
     Attributes:
-        tokenizer: What a token is: `characters`, which are syllables in Korean; or `words` and punctuation marks.
+        tokenizer: What a token is: `characters`, which are syllables in Korean; `words` and punctuation marks; or
+            `subwords`, parts of words, which are learned from the training texts.
         column: Column with the texts of a `.csv`, `.tsv` or `.jsonl` file; by default one called text, sentence,
             review or the like, or the only other column than the target.
         lowercase: Whether to convert texts to lower case.
-        vocabulary_size: Number of the most frequent tokens to know; by default all that are not rare.
+        source: For pairs of texts, the column of the text to read; for a folder of line-aligned files, their suffix,
+            such as `de` for `train.de`.
+        target: Likewise, the text to write.
+        vocabulary_size: Number of the most frequent tokens to know; by default all that are not rare, and 8,000
+            subwords.
         min_frequency: A token with fewer occurrences in the training texts than this is rare. Files do not store it,
             and all rare tokens share one id. Default: 5 for words, 1 for characters.
         max_length: Number of tokens of the longest text; by default that of the data's longest.
@@ -252,14 +257,21 @@ class TextSettings(CsvSettings):
         window: Number of tokens that a language model reads. With `window`, a `.txt` file is one text to continue.
     """
 
-    tokenizer: Literal["characters", "words"] = "words"
+    tokenizer: Literal["characters", "words", "subwords"] = "words"
     column: Annotated[str | None, Field(examples=["review"]), BeforeValidator(as_name)] = None
+    source: Annotated[str | None, Field(examples=["de"]), BeforeValidator(as_name)] = None
+    target: Annotated[str | None, Field(examples=["en"]), BeforeValidator(as_name)] = None
     lowercase: StrictBool = False
     vocabulary_size: Count | None = None
     min_frequency: Count | None = None
     max_length: Count | None = None
     truncate: Literal["no", "end", "start"] = "no"
     window: Count | None = None
+
+    @property
+    def holds_pairs(self) -> bool:
+        """Whether the data are pairs of texts."""
+        return self.source is not None or self.target is not None
 
 
 def share_or_auto(value: Any) -> Any:

@@ -140,6 +140,13 @@ def _(value: Number, train: Source, inputs: tuple[Feature, ...]) -> Feature:
     return fit_numbers(value, column(train, value.name)) if value.mean is None else value
 
 
+@fit_target.register
+def _(value: Tokens, train: Source, inputs: tuple[Feature, ...]) -> Feature:
+    first = inputs[0]
+    assert isinstance(first, Tokens)
+    return value.model_copy(update={"vocabulary": value.vocabulary or first.vocabulary})
+
+
 @fit_target.register(ClassId)
 @fit_target.register(Labels)
 def _(value: ClassId | Labels, train: Source, inputs: tuple[Feature, ...]) -> Feature:

@@ -6,6 +6,7 @@ the first ids are those of padding, of an unknown token, of the start and of the
 - `characters`: each Unicode code point is a token; a Korean syllable is one.
 - `words`: a token is a run of letters, digits and combining marks, which may have apostrophes inside; or one other
   character that is no space. Their texts are joined by spaces.
+- `subwords`: parts of words, see `subwords.py`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from dltemplates.features import subwords
 from dltemplates.features.feature import DRAWN, Arrays, WithColumns
 
 PADDING, UNKNOWN, START, END = range(4)
@@ -25,7 +27,7 @@ FIRST = 4  # id of the first token of the vocabulary
 WORD = re.compile(r"[^\W_](?:[^\W_]|[\u0300-\u036f]|['\u2019](?=[^\W_]))*|\S")
 MAX_NAMED = 5  # unknown tokens in a remark
 
-Tokenizer = Literal["characters", "words"]
+Tokenizer = Literal["characters", "words", "subwords"]
 Truncate = Literal["no", "end", "start"]
 
 
@@ -33,10 +35,11 @@ class Tokens(WithColumns):
     """Token ids of a text, int32 (length,), with padding at the end.
 
     Attributes:
-        tokenizer: What a token is: a character, or a word or punctuation mark.
+        tokenizer: What a token is: a character, a word or punctuation mark, or a part of a word.
         lowercase: Whether texts are converted to lower case.
         vocabulary: The known tokens, by id - 4.
         truncate: What happens to a text of more tokens than `length`: `no`, an error; or its `end` or `start` is cut.
+        with_end: Whether the end follows the last token.
     """
 
     kind: Literal["tokens"] = "tokens"
@@ -44,6 +47,7 @@ class Tokens(WithColumns):
     lowercase: bool = False
     vocabulary: tuple[str, ...] = ()
     truncate: Truncate = "no"
+    with_end: bool = False
 
     @property
     def vocabulary_size(self) -> int:
@@ -56,17 +60,24 @@ class Tokens(WithColumns):
 
     def split(self, text: str) -> list[str]:
         """Split a text into tokens."""
+        if self.tokenizer == "subwords":
+            return subwords.processor(self.vocabulary).encode(normalize(text, lowercase=self.lowercase), out_type=str)
         return split_text(text, self.tokenizer, lowercase=self.lowercase)
 
     def ids(self, text: str) -> np.ndarray:
-        """Return the ids of a text's tokens, int32 (n,), without padding."""
+        """Return the ids of a text's tokens, int32 (n,), without padding and end."""
         known = _places(self.vocabulary)
         return np.array([known.get(token, UNKNOWN) for token in self.split(text)], np.int32)
 
-    def cut(self, ids: np.ndarray) -> np.ndarray:
-        """Cut ids (n,) to `length` at the end or the start."""
-        length = self.shape[0]
-        return ids[-length:] if self.truncate == "start" else ids[:length]
+    @property
+    def max_tokens(self) -> int:
+        """Number of tokens of the longest text, without the end."""
+        return self.shape[0] - self.with_end
+
+    def finish(self, ids: np.ndarray) -> np.ndarray:
+        """Cut ids (n,) to `max_tokens` at the end or the start, and add the end."""
+        ids = ids[max(0, len(ids) - self.max_tokens) :] if self.truncate == "start" else ids[: self.max_tokens]
+        return np.append(ids, np.int32(END)) if self.with_end else ids
 
     def text(self, ids: Iterable[int]) -> str:
         """Return the text of some ids, up to the end; unknown tokens become `\N{REPLACEMENT CHARACTER}`."""
@@ -76,6 +87,8 @@ class Tokens(WithColumns):
                 break
             if index != START:
                 tokens.append("\N{REPLACEMENT CHARACTER}" if index < FIRST else self.vocabulary[index - FIRST])
+        if self.tokenizer == "subwords":
+            return subwords.join(tokens)
         return ("" if self.tokenizer == "characters" else " ").join(tokens)
 
     def unknown(self, text: str) -> list[str]:
@@ -99,13 +112,13 @@ class Tokens(WithColumns):
                 "the language and script of the training texts."
             )
         ids = self.ids(text)
-        if len(ids) > self.shape[0] and self.truncate == "no":
+        if len(ids) > self.max_tokens and self.truncate == "no":
             raise ValueError(
-                f"A text must have at most {self.shape[0]} tokens. Received: {len(ids)} in {shorten(text)!r}. Shorten "
-                "it, or train again with --set dataset.text.truncate=end."
+                f"A text must have at most {self.max_tokens} tokens. Received: {len(ids)} in {shorten(text)!r}. "
+                "Shorten it, or train again with --set dataset.text.truncate=end."
             )
         padded = np.full((1, *self.shape), PADDING, np.int32)
-        ids = self.cut(ids)
+        ids = self.finish(ids)
         padded[0, : len(ids)] = ids
         return {self.name: padded}
 
@@ -117,11 +130,15 @@ class Tokens(WithColumns):
         return np.where(np.arange(self.shape[0]) < lengths, ids, PADDING).astype(example.dtype)
 
 
-def split_text(text: str, tokenizer: Tokenizer, *, lowercase: bool) -> list[str]:
-    """Split a text into tokens."""
+def normalize(text: str, *, lowercase: bool) -> str:
+    """Return a text in NFC, perhaps in lower case."""
     text = unicodedata.normalize("NFC", text)
-    if lowercase:
-        text = text.lower()
+    return text.lower() if lowercase else text
+
+
+def split_text(text: str, tokenizer: Tokenizer, *, lowercase: bool) -> list[str]:
+    """Split a text into characters or words."""
+    text = normalize(text, lowercase=lowercase)
     return list(text) if tokenizer == "characters" else WORD.findall(text)
 
 

@@ -4,10 +4,12 @@ Importing this module registers them with Keras, so that it can load definitions
 """
 
 from dltemplates.layers.attention import MaskedAttention as MaskedAttention
+from dltemplates.layers.attention_gru import AttentionGRUCell as AttentionGRUCell
 from dltemplates.layers.gate_bias import GateBias as GateBias
 from dltemplates.layers.local_response_normalization import LocalResponseNormalization as LocalResponseNormalization
 from dltemplates.layers.masked import LastStep as LastStep
 from dltemplates.layers.masked import MaskedConv1D as MaskedConv1D
+from dltemplates.layers.masked import MaskedGlobalMaxPooling1D as MaskedGlobalMaxPooling1D
 from dltemplates.layers.masked import MaskedMaxPooling1D as MaskedMaxPooling1D
 from dltemplates.layers.restricted_boltzmann import RestrictedBoltzmann as RestrictedBoltzmann
 from dltemplates.layers.sampling import Sampling as Sampling

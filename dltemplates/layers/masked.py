@@ -26,11 +26,20 @@ class MaskedMaxPooling1D(layers.MaxPooling1D):
     supports_masking = True
 
     def call(self, inputs, mask=None):
-        if mask is not None:
-            # The least value of the channel, since minus infinity would spoil the range of integer files.
-            floor = ops.min(inputs, axis=1, keepdims=True)
-            inputs = ops.where(ops.expand_dims(mask, -1), inputs, floor)
-        return super().call(inputs)
+        return super().call(_sink_padding(inputs, mask))
+
+
+@keras.saving.register_keras_serializable("dltemplates")
+class MaskedGlobalMaxPooling1D(layers.GlobalMaxPooling1D):
+    """The largest value of each channel over the steps that are no padding."""
+
+    supports_masking = True
+
+    def call(self, inputs, mask=None):
+        return super().call(_sink_padding(inputs, mask))
+
+    def compute_mask(self, inputs, previous_mask):
+        return None
 
 
 @keras.saving.register_keras_serializable("dltemplates")
@@ -47,3 +56,10 @@ class LastStep(layers.Layer):
 
     def compute_mask(self, inputs, previous_mask):
         return None
+
+
+def _sink_padding(inputs, mask):
+    """Set padding to the least value of its channel, since minus infinity would spoil the range of integer files."""
+    if mask is None:
+        return inputs
+    return ops.where(ops.expand_dims(mask, -1), inputs, ops.min(inputs, axis=1, keepdims=True))

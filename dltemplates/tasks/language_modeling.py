@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 MAX_SCORED = 300  # windows; a file runs once for each of their tokens
 OUTPUT = "continuation"
+PROMPT = 16  # tokens that are read at once
 
 
 class LanguageModeling(SupervisedTask):
@@ -103,9 +104,12 @@ class LanguageModeling(SupervisedTask):
         return self.target.model_copy(update={"name": OUTPUT, "shape": (self.sampling.max_tokens,)})
 
     def serve(self, model: keras.Model, spec: DatasetSpec, template: Template, *, name: str) -> dict[str, ServingModel]:
+        from dltemplates.tasks.serving.decoding import decoder_only
         from dltemplates.tasks.serving.token_steps import serve_steps
 
-        return serve_steps(model, self, spec, template, name=name)
+        length = self.target.shape[0]
+        parts = decoder_only(model, length, min(PROMPT, length))
+        return serve_steps({"decode": parts["decode"]}, self, spec, template, name=name)
 
     def evaluate(self, system: System, source: Source) -> Evaluation:
         """Score the probability of each token of at most `MAX_SCORED` windows, evenly spaced."""

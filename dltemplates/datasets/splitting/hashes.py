@@ -20,7 +20,7 @@ from dltemplates.datasets.spec import READING_RULES, DatasetSpec
 from dltemplates.datasets.tables.columns import without_point
 from dltemplates.datasets.tables.source import TableSource
 from dltemplates.datasets.text.source import TextSource
-from dltemplates.features import Boxes, ClassId, Feature, Image, Labels
+from dltemplates.features import Boxes, ClassId, Feature, Image, Labels, Tokens
 
 SIZE = 8  # bytes of a hash: two of a million examples collide once in 30 million datasets
 MISSING = b"\1"  # in place of a missing text
@@ -153,6 +153,11 @@ def _target_bytes(value: Feature, array: Any) -> Iterable[bytes]:
 def _(value: ClassId, array: np.ndarray) -> Iterable[bytes]:
     ids = array.astype(np.int64).reshape(len(array), math.prod(value.shape))  # one id, or one per box
     return map(b"\0".join, zip(*(_texts(value.classes, place) for place in ids.T), strict=True))
+
+
+@_target_bytes.register
+def _(value: Tokens, array: np.ndarray) -> Iterable[bytes]:
+    return [text.encode() for text in array]
 
 
 @_target_bytes.register

@@ -13,10 +13,12 @@ import numpy as np
 from dltemplates.datasets.ragged import Ragged
 from dltemplates.datasets.source import Arrays, ArraySource, BaseSource, Source
 from dltemplates.datasets.spec import DatasetSpec
-from dltemplates.features import Feature, Tokens
-from dltemplates.features.tokens import FIRST, UNKNOWN, Tokenizer, split_text
+from dltemplates.features import Feature, Tokens, subwords
+from dltemplates.features.subwords import train_subwords
+from dltemplates.features.tokens import FIRST, UNKNOWN, Tokenizer, normalize, shorten, split_text
 from dltemplates.settings import TextSettings
 
+SUBWORDS = 8_000  # by default
 MIN_FREQUENCY: dict[Tokenizer, int] = {"words": 5, "characters": 1}
 
 
@@ -58,19 +60,24 @@ class TextSource(BaseSource):
     def column(self, name: str) -> np.ndarray:
         return self.targets[name] if name in self.targets else np.array(self.texts[name], object)
 
+    @property
+    def _unit(self) -> Tokenizer:
+        """The tokens to count: words, where subwords are yet to be learned."""
+        return "words" if self.settings.tokenizer == "subwords" else self.settings.tokenizer
+
     @cached_property
     def tokens(self) -> tuple[tuple[str, ...], dict[str, Ragged]]:
         """The different tokens of all texts; and the tokens of each text of each input, as positions among them."""
         places: dict[str, int] = {}
         rows: dict[str, Ragged] = {}
         for name, texts in self.texts.items():
-            split = (split_text(text, self.settings.tokenizer, lowercase=self.settings.lowercase) for text in texts)
+            split = (split_text(text, self._unit, lowercase=self.settings.lowercase) for text in texts)
             ids = [np.array([places.setdefault(token, len(places)) for token in tokens], np.int32) for tokens in split]
             rows[name] = Ragged.of(ids)
         return tuple(places), rows
 
     def lengths(self, name: str) -> np.ndarray:
-        """Return the number of tokens of each text of an input, (n,)."""
+        """Return the number of tokens of each text of an input, (n,); of words, until subwords are learned."""
         _, rows = self.tokens
         return np.diff(rows[name].offsets)
 
@@ -81,6 +88,10 @@ class TextSource(BaseSource):
             ValueError: If no token is left, or `vocabulary_size` is larger than their number.
         """
         settings = self.settings
+        if settings.tokenizer == "subwords":
+            chosen = (texts[index] for texts in self.texts.values() for index in indices)
+            texts = (normalize(text, lowercase=settings.lowercase) for text in chosen)
+            return train_subwords(texts, settings.vocabulary_size or SUBWORDS)
         known, rows = self.tokens
         counts = np.bincount(np.concatenate([row.take(indices).values for row in rows.values()]), minlength=len(known))
         frequency = settings.min_frequency or MIN_FREQUENCY[settings.tokenizer]
@@ -101,21 +112,37 @@ class TextSource(BaseSource):
         return tuple(ordered[:size])
 
     def fitted(self, spec: DatasetSpec) -> Source:
-        if self._fitted is None or self._fitted[0] != spec.inputs:  # encode once for all splits
-            arrays = {value.name: self._encode(value) for value in spec.inputs if isinstance(value, Tokens)}
-            self._fitted = (spec.inputs, ArraySource({**arrays, **self.targets}))
+        features = (*spec.inputs, *spec.targets)
+        if self._fitted is None or self._fitted[0] != features:  # encode once for all splits
+            arrays = {value.name: self._encode(value) for value in features if isinstance(value, Tokens)}
+            self._fitted = (features, ArraySource({**arrays, **self.targets}))
         return self._fitted[1]
 
     def _encode(self, value: Tokens) -> Ragged:
-        """Return the ids of all texts of an input, padded to its length."""
+        """Return the ids of all texts of an input, padded to its length.
+
+        Raises:
+            ValueError: If a text is too long.
+        """
         row = self.ids(value)
-        if row.length > value.shape[0]:
-            cut = [value.cut(row.values[begin:end]) for begin, end in pairwise(row.offsets)]
-            return Ragged.of(cut, length=value.shape[0])
+        if row.length > value.max_tokens and value.truncate == "no":
+            longest = int(np.diff(row.offsets).argmax())
+            raise ValueError(
+                f"A text must have at most {value.max_tokens} tokens. Received: {row.length} in `{value.name}`, "
+                f"{shorten(self.texts[value.name][longest])!r}. Raise `dataset.text.max_length`, or cut them: --set "
+                "dataset.text.truncate=end."
+            )
+        if row.length > value.max_tokens or value.with_end:
+            texts = [value.finish(row.values[begin:end]) for begin, end in pairwise(row.offsets)]
+            return Ragged.of(texts, length=value.shape[0])
         return Ragged(row.values, row.offsets, length=value.shape[0])
 
     def ids(self, value: Tokens) -> Ragged:
         """Return the ids of all texts of an input, uncut."""
+        if value.tokenizer == "subwords":
+            encoder = subwords.processor(value.vocabulary)
+            texts = [normalize(text, lowercase=value.lowercase) for text in self.texts[value.name]]
+            return Ragged.of([np.array(ids, np.int32) for ids in encoder.encode(texts)])
         known, rows = self.tokens
         places = {token: place for place, token in enumerate(value.vocabulary, FIRST)}
         table = np.array([places.get(token, UNKNOWN) for token in known], np.int32)

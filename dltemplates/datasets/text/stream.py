@@ -70,8 +70,8 @@ class TextStream(TimeSource):
         if len(ids) <= window:
             part, smaller = self.split or "the text", max(1, len(ids) // 2)
             raise ValueError(
-                f"A text must have more tokens in each split than the window, {window}. Received: {len(ids)} in {part}. "
-                f"Add text, or lower the window: --set {OPTION}.window={smaller}"
+                f"A text must have more tokens in each split than the window, {window}. Received: {len(ids)} in {part}."
+                f" Add text, or lower the window: --set {OPTION}.window={smaller}"
             )
         return TokenWindows(ids, window, stride=max(1, window // STEPS_PER_WINDOW) if self.split == "train" else window)
 

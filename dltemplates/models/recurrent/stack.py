@@ -1,6 +1,7 @@
 """Recurrent layers in a row, which the networks of this folder share."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 from keras import layers
@@ -33,9 +34,19 @@ def recurrent_network(
         A functional model: `(batch, steps, channels)` float32 to `(batch, num_outputs)` float32 logits.
     """
     check_sequence_shape(name, input_shape, any_length=True)
-    x = inputs = keras.Input(input_shape, name="inputs")
+    inputs = keras.Input(input_shape, name="inputs")
+    logits = recurrent_logits(inputs, num_outputs, layer, units=units, dropout_rate=dropout_rate)
+    return keras.Model(inputs, logits, name=name)
+
+
+def recurrent_logits(
+    x: Any, num_outputs: int, layer: Callable[..., keras.Layer], *, units: Sequence[int], dropout_rate: float
+) -> Any:
+    """Apply recurrent layers to sequences (batch, steps, channels), and a dense layer to the last output.
+
+    The other arguments and the result are those of `recurrent_network`.
+    """
     for number, width in enumerate(units, start=1):
         x = layer(width, return_sequences=number < len(units))(x)  # (batch, [steps,] width)
         x = layers.Dropout(dropout_rate)(x)
-    logits = layers.Dense(num_outputs, dtype="float32", name="logits")(x)
-    return keras.Model(inputs, logits, name=name)
+    return layers.Dense(num_outputs, dtype="float32", name="logits")(x)

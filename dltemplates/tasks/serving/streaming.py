@@ -40,11 +40,12 @@ MASKS = {"SequenceMask"}  # of padding, which a stream has not
 RECURRENT = (layers.LSTM, layers.GRU, layers.SimpleRNN)
 
 
-def _is_network(operation: Any) -> bool:
+def is_network(operation: Any) -> bool:
+    """Return whether a layer is a network of layers that can be called one by one."""
     return isinstance(operation, keras.Sequential) or bool(graph_nodes(operation))
 
 
-def _run(network: keras.Model, inputs: list[Any], call: Callable[..., Any]) -> Any:
+def run_network(network: keras.Model, inputs: list[Any], call: Callable[..., Any]) -> Any:
     """Return the outputs of a network whose layers and operations are called by `call(operation, *args, **kwargs)`."""
     if isinstance(network, keras.Sequential):
         return functools.reduce(lambda x, layer: call(layer, x), network.layers, inputs[0])
@@ -118,7 +119,7 @@ class _Kept:
 
 
 @dataclass(frozen=True)
-class _Refused:
+class Refused:
     """The output of a layer without a streaming form; it matters unless only a mask of padding needs it."""
 
     reason: str
@@ -143,7 +144,7 @@ class _Steps:
 
     def run(self, network: keras.Model, inputs: list[Any]) -> Any:
         """Return the outputs of a network for one row."""
-        return _run(network, inputs, self.call)
+        return run_network(network, inputs, self.call)
 
     def row(self, tensor: Any) -> Any:
         """Mark a tensor as a row, and return it."""
@@ -153,13 +154,13 @@ class _Steps:
     def call(self, operation: Any, *args: Any, **kwargs: Any) -> Any:
         kwargs.pop("mask", None)  # a stream has no padding
         for each in keras.tree.flatten((args, kwargs)):
-            if isinstance(each, _Refused):
+            if isinstance(each, Refused):
                 return each
         tensors = [each for each in keras.tree.flatten((args, kwargs)) if isinstance(each, keras.KerasTensor)]
         kind = type(operation).__name__
         if not any(id(tensor) in self._rows for tensor in tensors):
             return operation(*args, **kwargs)
-        if _is_network(operation):
+        if is_network(operation):
             return self.run(operation, tensors)
         if kind in MASKS:
             return tensors[0]
@@ -169,9 +170,9 @@ class _Steps:
             return self._conv(operation, tensors[0])
         if kind in LAST_ROW or (kind == "GetItem" and _is_last(args[1:])):
             return operation(*args, **kwargs)
-        if kind in ROW_BY_ROW and _keeps_rows_apart(operation):
+        if kind in ROW_BY_ROW and keeps_rows_apart(operation):
             return self.row(operation(*args, **kwargs))
-        return _Refused(
+        return Refused(
             "A streaming form needs layers that read row by row: LSTM, GRU, SimpleRNN, causal Conv1D, Dense, "
             f"normalization, the last step. Received: layer `{operation.name}` ({kind}). Leave `--stateful` out."
         )
@@ -219,7 +220,7 @@ def _is_last(keys: tuple[Any, ...]) -> bool:
     return isinstance(key, tuple) and key[:2] == (whole, -1) and all(part in (whole, Ellipsis) for part in key[2:])
 
 
-def _keeps_rows_apart(layer: Any) -> bool:
+def keeps_rows_apart(layer: Any) -> bool:
     """Return whether a layer works along the channels only, not along the steps."""
     axes = keras.tree.flatten(getattr(layer, "axis", -1))
     return all(axis in (-1, 2) for axis in axes)
@@ -272,7 +273,7 @@ def _one_step(serving: ServingModel, largest: Arrays) -> tuple[_Steps, ServingMo
     steps.row(inputs[series.name])
     outputs = steps.run(serving.model, [inputs[tensor.name] for tensor in serving.model.inputs])
     for output in keras.tree.flatten(outputs):
-        if isinstance(output, _Refused):
+        if isinstance(output, Refused):
             raise ValueError(output.reason)
     if not steps.states:
         raise ValueError(
@@ -327,12 +328,12 @@ def any_length(serving: ServingModel) -> keras.Model:
     def call(operation: Any, *args: Any, **kwargs: Any) -> Any:
         kwargs.pop("mask", None)
         tensors = [each for each in keras.tree.flatten((args, kwargs)) if isinstance(each, keras.KerasTensor)]
-        if _is_network(operation):
-            return _run(operation, tensors, call)
+        if is_network(operation):
+            return run_network(operation, tensors, call)
         return tensors[0] if type(operation).__name__ in MASKS else operation(*args, **kwargs)
 
     inputs = [rows if tensor.name == series.name else tensor for tensor in serving.model.inputs]
-    return keras.Model(rows, _run(serving.model, inputs, call), name=serving.model.name)
+    return keras.Model(rows, run_network(serving.model, inputs, call), name=serving.model.name)
 
 
 class StepSource:
