@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dltemplates.features import Tokens
-from dltemplates.features.tokens import FIRST, PADDING, UNKNOWN, lengths_of, shorten, split_text
+from dltemplates.features.tokens import END, FIRST, PADDING, UNKNOWN, lengths_of, shorten, split_text
 
 VOCABULARY = ("good", "bad", ",", "It's")
 KOREAN = ("영", "화", "가", " ", "좋", "아", "요", "😀")
@@ -25,8 +25,8 @@ def characters(**options):
     ("text", "expected"),
     [
         ("It's good, isn't it?", ["It's", "good", ",", "isn't", "it", "?"]),
-        ("rock ’n’ roll", ["rock", "’", "n", "’", "roll"]),
-        ("don’t", ["don’t"]),
+        ("rock \u2019n\u2019 roll", ["rock", "\u2019", "n", "\u2019", "roll"]),
+        ("don\u2019t", ["don\u2019t"]),
         ("a_b  c-3.5", ["a", "_", "b", "c", "-", "3", ".", "5"]),
         ("영화가 좋아요!", ["영화가", "좋아요", "!"]),
         ("naïve q\u0308", ["naïve", "q\u0308"]),  # a letter with a mark that no single character has
@@ -89,7 +89,11 @@ def test_a_text_is_read_as_padded_ids():
 def test_a_long_text_is_cut_where_the_data_was(truncate, expected):
     value = words(truncate=truncate)
     assert value.read("good good good bad bad")["text"].tolist() == [expected]
-    assert value.cut(np.arange(3)).tolist() == [0, 1, 2]
+    assert value.finish(np.arange(3)).tolist() == [0, 1, 2]
+    with_end = words(truncate=truncate, with_end=True)
+    assert with_end.max_tokens == 3
+    assert with_end.finish(np.array([4, 5])).tolist() == [4, 5, END]
+    assert with_end.finish(np.arange(4, 8)).tolist() == ([4, 5, 6, END] if truncate == "end" else [5, 6, 7, END])
 
 
 def test_unknown_tokens_are_named_once():
