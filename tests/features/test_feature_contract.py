@@ -29,10 +29,12 @@ from dltemplates.features import (
     Probabilities,
     Series,
     Time,
+    Tokens,
 )
 
 PRICE = Column(name="price")
 CITY = Column(name="city", kind="category", place=1, vocabulary=("Bonn", "Kiel"))
+REVIEW = Column(name="review", kind="text")
 DAY = Column(name="day", kind="date", format="%d.%m.%Y")
 CENTERED = {"quantization": (1 / 128, 127), "mean": 127, "scale": 1 / 128}
 STATISTICS = {"mean": (2.0, 3.0), "std": (0.5, 4.0), "standardized": True}
@@ -54,6 +56,16 @@ REGISTER = (  # one of each kind, with all that it can hold
     Binary(name="decision", dtype="float32", shape=(), columns=(CITY,), threshold=0.5),
     Boxes(name="boxes", dtype="float32", shape=(8, 4)),
     Length(name="length", dtype="int32", shape=(), range=(1, 12)),
+    Tokens(
+        name="text",
+        dtype="int32",
+        shape=(12,),
+        columns=(REVIEW,),
+        tokenizer="characters",
+        lowercase=True,
+        vocabulary=("가", " ", "\N{GRINNING FACE}"),
+        truncate="start",
+    ),
 )
 UNION = TypeAdapter(AnyFeature)
 BLOCKED = ("tensorflow", "keras", "pandas", "matplotlib")

@@ -105,7 +105,8 @@ class TextSource(BaseSource):
         if size is not None and size > len(frequent):
             raise ValueError(
                 f"`dataset.text.vocabulary_size` must be at most {len(frequent)}, the number of tokens that are not "
-                f"rare in the training texts (`min_frequency` is {frequency}). Received: {size}. Lower it, or leave it out."
+                f"rare in the training texts (`min_frequency` is {frequency}). Received: {size}. Lower it, or leave it "
+                "out."
             )
         ordered = sorted(frequent, key=lambda token: (-frequent[token], token))
         return tuple(ordered[:size])

@@ -28,7 +28,7 @@ def read_texts(user_inputs: Sequence[str | Path], value: Tokens, reference: IOSp
         suffix = path.suffix.lower()
         is_file = isinstance(given, Path) or suffix in (*SUFFIXES, ".txt")
         if not is_file:
-            yield str(given).strip(), ""
+            yield str(given), ""
         elif not path.is_file():
             raise ValueError(f"A file of texts must exist. Received: {path}. Check the path.")
         elif suffix == ".txt":

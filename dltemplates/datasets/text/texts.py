@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -279,9 +280,11 @@ def _choose_columns(table: TextTable, settings: DatasetSettings) -> tuple[str, s
         others = [name for name in columns if name != target]
         usual = [name for name in others if name.casefold() in USUAL_TEXTS]
         if len(others) > 1 and len(usual) != 1:
+            longest = max(others, key=lambda name: sum(map(len, table.column(name))))
+            example = shlex.quote(f"{OPTION}.column={longest}")
             raise ValueError(
                 f"A table of texts needs the name of the column with the texts. Received: no `{OPTION}.column`. The "
-                f"columns are {', '.join(columns)}. Add one of them, such as --set {OPTION}.column={others[0]}"
+                f"columns are {', '.join(columns)}. Add one of them, such as --set {example}"
             )
         column = usual[0] if usual else others[0]
     if column == target:
