@@ -33,12 +33,18 @@ def crop_padding(arrays: Arrays, features: Sequence[Feature]) -> Arrays:
 
 
 def example_lengths(source: Source, spec: DatasetSpec) -> np.ndarray | None:
-    """Return the length of each example, (n,), to put similar lengths into one batch; None if all have one length."""
-    for value in spec.inputs:
+    """Return a number for each example, (n,): those with close numbers have similar lengths; None if all have one.
+
+    For one sequence or text it is the length. Pairs of texts come in the order of the length of the target, and those
+    with equal ones in the order of the source.
+    """
+    base, indices = origin(source)
+    combined = None
+    for value in (*spec.targets, *spec.inputs):
         if isinstance(value, Length):
             return column(source, value.name)
-        base, indices = origin(source)
         array = base.arrays.get(value.name) if isinstance(base, ArraySource) else None
         if isinstance(value, Tokens) and isinstance(array, Ragged):
-            return np.diff(array.offsets)[indices]
-    return None
+            lengths = np.diff(array.offsets)[indices]
+            combined = lengths if combined is None else combined * (lengths.max(initial=0) + 1) + lengths
+    return combined

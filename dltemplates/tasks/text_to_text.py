@@ -107,10 +107,7 @@ class TextToText(SupervisedTask):
     def metrics(self):
         import keras
 
-        return [
-            keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
-            keras.metrics.SparseCategoricalCrossentropy(name="nll", from_logits=True),
-        ]
+        return [keras.metrics.SparseCategoricalCrossentropy(name="nll", from_logits=True)]
 
     def present(self, logits: Any) -> Any:
         return logits

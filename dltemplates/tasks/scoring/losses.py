@@ -40,6 +40,6 @@ class SmoothedTokenLoss(keras.losses.Loss):
         self.label_smoothing = label_smoothing
 
     def call(self, y_true, y_pred):
-        nll = keras.losses.sparse_categorical_crossentropy(y_true, y_pred, from_logits=True)
-        uniform = ops.logsumexp(y_pred, axis=-1) - ops.mean(y_pred, axis=-1)
-        return (1 - self.label_smoothing) * nll + self.label_smoothing * uniform
+        logs = ops.log_softmax(y_pred)
+        of_target = ops.take_along_axis(logs, ops.expand_dims(y_true, -1), axis=-1)[..., 0]
+        return (self.label_smoothing - 1) * of_target - self.label_smoothing * ops.mean(logs, axis=-1)
