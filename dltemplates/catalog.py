@@ -114,7 +114,7 @@ DATASETS = {
     ),
     "polarity": Entry(
         "dltemplates.datasets.named.texts:polarity",
-        "10,662 sentences of film reviews; polarity:0 to 9 are the folds",
+        "10,662 lines of film reviews; polarity:0 to :9",
         group="text",
         noun="film reviews",
     ),
@@ -126,7 +126,7 @@ DATASETS = {
     ),
     "multi30k": Entry(
         "dltemplates.datasets.named.pairs:multi30k",
-        "31,014 captions of pictures, German to English: multi30k:de-en",
+        "31,014 captions: multi30k:de-en translates German",
         group="text",
         noun="translations",
     ),
@@ -138,16 +138,16 @@ DATASETS = {
     ),
     "addition": Entry(
         "dltemplates.datasets.named.pairs:addition",
-        "Sums of two numbers as texts, such as 12+345: addition:3 digits",
+        "Sums as texts, such as 12+345, of up to 3 digits",
         group="text",
         noun="sums",
         is_included=True,
     ),
     "tinyshakespeare": Entry(
         "dltemplates.datasets.named.texts:tinyshakespeare",
-        "1,115,394 characters of Shakespeare's plays, to continue",
+        "1.1 million characters of plays, to continue",
         group="text",
-        noun="Shakespeare's plays",
+        noun="Shakespeare",
     ),
     "ecg5000": Entry(
         "dltemplates.datasets.named.ecg5000:ecg5000",
@@ -171,10 +171,10 @@ TASKS = {
     "regression": Entry("dltemplates.tasks.regression:Regression", "Predict one or more numbers for each example"),
     "forecasting": Entry("dltemplates.tasks.forecasting:Forecasting", "Predict the next values of a series"),
     "language_modeling": Entry(
-        "dltemplates.tasks.language_modeling:LanguageModeling", "Predict the next token of a text, and continue texts"
+        "dltemplates.tasks.language_modeling:LanguageModeling", "Predict the next token, and continue texts"
     ),
     "text_to_text": Entry(
-        "dltemplates.tasks.text_to_text:TextToText", "Read a text and write another, such as its translation"
+        "dltemplates.tasks.text_to_text:TextToText", "Read a text and write another: translate, answer"
     ),
     "reconstruction": Entry(
         "dltemplates.tasks.reconstruction:Reconstruction",
@@ -253,7 +253,7 @@ OWN_DATA = {  # what `--data` takes besides names
     ),
     ".tsv pairs": Entry(
         "dltemplates.datasets.text.pairs:pair_files",
-        "Your pairs of texts: a text to read and one to write",
+        "Your pairs: a text to read and one to write",
         group="text",
         example="translations.tsv",
     ),

@@ -9,7 +9,7 @@ from importlib.resources.abc import Traversable
 from typing import Any
 
 from dltemplates.catalog import DATASETS, KINDS, MODELS, NEEDS, OWN_DATA, check_name
-from dltemplates.catalog_models import SERIES
+from dltemplates.catalog_models import SERIES, TEXT
 
 LEARNS = {  # a task's words in `dlt list`; others name the data alone
     "forecasting": "future of {}",
@@ -18,10 +18,12 @@ LEARNS = {  # a task's words in `dlt list`; others name the data alone
     "variational": "compress {}",
     "generation": "draw {}",
     "representation": "features of {}",
+    "language_modeling": "continue {}",
 }
 OWN_NOUNS = {"images": "your images", "tables": "your table", "series": "your series", "text": "your texts"}
 BASES = {True: "resnet8_digits", False: "vgg16_folder"}  # templates to try another model in: on small images, or not
 SERIES_BASE = "series_forecasting"  # the same for a model of series
+TEXT_BASE = "text_classification"  # of texts
 MAX_SMALL = 64  # pixels
 
 
@@ -65,7 +67,7 @@ def command_for(model: str) -> str:
     models = {name: tomllib.loads(text(name))["model"] for name in rows}
     own = [name for name, used in models.items() if model == (used if isinstance(used, str) else used["name"])]
     small = MODELS[model].sizes.get("input_shape", (0,))[0] <= MAX_SMALL
-    base = SERIES_BASE if model in SERIES else BASES[small]
+    base = SERIES_BASE if model in SERIES else TEXT_BASE if model in TEXT else BASES[small]
     name = min(own, key=lambda name: NEEDS.index(rows[name]["needs"])) if own else base
     data = " --data PATH" if rows[name]["needs"] == "your data" else ""
     return f"dlt run {name}{data}" + ("" if own else f" --set model.name={model}")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import os
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,7 +55,14 @@ class LoadedSystem:
     run: Run | None = None
 
 
-def evaluate(path: Run | str | Path, *, data: Any = None, split: str = "test", threads: int = 1) -> dict[str, Any]:
+def evaluate(
+    path: Run | str | Path,
+    *,
+    data: Any = None,
+    split: str = "test",
+    options: Mapping[str, Any] | None = None,
+    threads: int = 1,
+) -> dict[str, Any]:
     """Evaluate a run or an exported file on a split.
 
         dlt.evaluate(run)["scores"]
@@ -67,6 +74,7 @@ def evaluate(path: Run | str | Path, *, data: Any = None, split: str = "test", t
         path: A run or its folder, a `.tflite` or `.onnx` file, or a SavedModel folder.
         data: A dataset's name or path, or arrays as in `train`; by default the training data.
         split: `train`, `validation` or `test`; `all` for data other than the training data.
+        options: Options of the task to change, such as `{"beam": 4}`; see `Task.prediction_options`.
         threads: Threads of the runtime.
 
     Returns:
@@ -77,7 +85,7 @@ def evaluate(path: Run | str | Path, *, data: Any = None, split: str = "test", t
     Raises:
         ValueError: If the file, the data or the split does not fit.
     """
-    loaded = _open(path, threads)
+    loaded = _with_options(_open(path, threads), options or {})
     contract = loaded.contract
     if isinstance(loaded.task, Parity):
         raise ValueError(
@@ -123,9 +131,10 @@ def predict(
     *,
     part: str = "",
     output: str | Path | None = None,
+    options: Mapping[str, Any] | None = None,
     threads: int = 1,
 ) -> list[dict[str, Any]]:
-    """Predict images, table rows, a series, or noise with a run or an exported file.
+    """Predict images, table rows, a series, texts, or noise with a run or an exported file.
 
         dlt.predict(run, "cat.jpg")
         dlt.predict(run, images)  # an array (n, height, width, channels)
@@ -139,6 +148,7 @@ def predict(
         part: Part of a run, such as `decoder`; by default the whole network.
         output: A folder for output images, written as PNG files; or a `.csv` file for the predictions, written by
             `write_table`, after the columns of an input `.csv`. By default, nothing is written.
+        options: Options of the task to change, such as `{"temperature": 0.5}`; see `Task.prediction_options`.
         threads: Threads of the runtime.
 
     Returns:
@@ -150,7 +160,7 @@ def predict(
         ValueError: If a named file cannot be read, there is no image, the noise has a wrong length, the part does not
             exist, the output is a table for images, or the output cannot be written.
     """
-    loaded = _open(path, threads, part)
+    loaded = _with_options(_open(path, threads, part), options or {})
     contract = loaded.contract
     images = [value for value in contract.outputs if value.suffix]
     to_table = output is not None and Path(output).suffix == ".csv"
@@ -314,6 +324,26 @@ def _open_run(run: Run, part: str) -> LoadedSystem:
     else:
         system, contract = System(predictors), next(iter(servings.values())).contract.of_system()
     return LoadedSystem(system, contract, run.task(), run.template.dataset, run)
+
+
+def _with_options(loaded: LoadedSystem, options: Mapping[str, Any]) -> LoadedSystem:
+    """Change options of the task.
+
+    Raises:
+        ValueError: If an option is unknown, out of range, or changes the network.
+    """
+    known = loaded.task.prediction_options
+    for name in options:
+        if name not in known:
+            names = ", ".join(f"task.{each}" for each in known) or "none"
+            raise ValueError(
+                f"Only some options can change after the training. Received: task.{name}. For the task "
+                f"{loaded.contract.task} there are: {names}. Train again to change another."
+            )
+    if not options:
+        return loaded
+    contract = loaded.contract.model_copy(update={"task_options": loaded.contract.task_options | dict(options)})
+    return replace(loaded, contract=contract, task=_make_task(contract))
 
 
 def _make_task(contract: Contract) -> Task:

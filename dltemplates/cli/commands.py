@@ -22,6 +22,7 @@ from dltemplates.cli.options import (
     resume_option,
     set_option,
     strategy_option,
+    task_option,
 )
 
 LISTED = ("templates", "models", "datasets", "tasks", "formats", "runs")
@@ -262,14 +263,15 @@ def train(
     default="test",
     help="train, validation, test (default), or all. `all` scores every example; it needs data not used in training.",
 )
+@task_option
 @import_option
 @json_option
-def evaluate(path, data, split, modules, as_json) -> None:
+def evaluate(path, data, split, settings, modules, as_json) -> None:
     """Score a run or an exported file on a split."""
     parse.import_modules(modules)
     from dltemplates.inference import evaluate
 
-    result = evaluate(path, data=data, split=split)
+    result = evaluate(path, data=data, split=split, options=parse.task_options(settings))
     out.note(result["data_note"])
     if as_json:
         out.show(result, True)
@@ -293,14 +295,15 @@ def evaluate(path, data, split, modules, as_json) -> None:
     help="A .csv file for the predictions, after your own columns; or a folder for generated images. Default: "
     "predictions.",
 )
+@task_option
 @import_option
 @json_option
-def predict(path, inputs, part, output, modules, as_json) -> None:
+def predict(path, inputs, part, output, settings, modules, as_json) -> None:
     """Predict images, table rows, a series, texts, or seeds with a run or an exported file."""
     parse.import_modules(modules)
     from dltemplates.inference import predict
 
-    results = predict(path, inputs, part=part, output=output)
+    results = predict(path, inputs, part=part, output=output, options=parse.task_options(settings))
     if as_json:
         out.show({"predictions": results}, True)
         return

@@ -27,6 +27,8 @@ METRICS = {
     "fid": "FID",
     "rmse": "RMSE",
     "negative_elbo": "-ELBO",
+    "bleu": "BLEU",
+    "loss": "loss",
 }  # others by their own names
 SHARES = ("accuracy", "AUC")
 TEMPLATE_COLUMNS = ("template", "learns", "needs", "min", "score")

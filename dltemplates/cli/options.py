@@ -18,6 +18,13 @@ set_option = click.option(
     metavar="KEY=VALUE",
     help="Change a setting of the template, such as train.epochs=3. Repeatable.",
 )
+task_option = click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="task.KEY=VALUE",
+    help="Change how a text is written, such as task.temperature=0.5 or task.beam=4. Repeatable.",
+)
 output_option = click.option(
     "-o",
     "--output",

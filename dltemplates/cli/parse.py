@@ -126,6 +126,25 @@ def import_modules(names: tuple[str, ...]) -> None:
             ) from error
 
 
+def task_options(settings: tuple[str, ...]) -> dict[str, Any]:
+    """Read the options of a task, `task.name=value`.
+
+    Raises:
+        ValueError: If a setting is of something else.
+    """
+    from dltemplates.template import parse_overrides
+
+    options = {}
+    for key, value in parse_overrides(settings).items():
+        parent, _, name = key.partition(".")
+        if parent != "task" or not name or "." in name:
+            raise ValueError(
+                f"Only options of the task can change after the training. Received: {key}. Try `--set task.beam=4`."
+            )
+        options[name] = value
+    return options
+
+
 def numbers(text: str, option: str, count: int) -> list[float]:
     """Read `count` numbers separated by commas."""
     try:

@@ -45,6 +45,7 @@ class LanguageModeling(SupervisedTask):
     budget = "1%"
     monitor = "val_loss"
     monitor_direction = "min"
+    prediction_options = ("temperature", "top_k", "top_p", "max_tokens", "seed")
     target: Tokens
 
     def __init__(

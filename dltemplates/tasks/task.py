@@ -48,6 +48,8 @@ class Task(ABC):
         generator: The served part that generates examples from noise, `""` for the whole network; None if no part does.
         linear_baseline: Name of the linear model among the baselines; None for a task without baselines.
         has_head: Whether the network's last layer can be trained alone, on the outputs of the layers before it.
+        prediction_options: The options that `dlt predict` and `dlt evaluate` can change, since they leave the network
+            as it is.
     """
 
     name: ClassVar[str]
@@ -63,6 +65,7 @@ class Task(ABC):
     generator: ClassVar[str | None] = None
     linear_baseline: ClassVar[str | None] = None
     has_head: ClassVar[bool] = False
+    prediction_options: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, spec: IOSpec):
         """Create the task.

@@ -45,6 +45,7 @@ class TextToText(SupervisedTask):
     budget = "2%"
     monitor = "val_loss"
     monitor_direction = "min"
+    prediction_options = ("beam",)
     target: Tokens
 
     def __init__(
@@ -117,10 +118,15 @@ class TextToText(SupervisedTask):
 
     def serve(self, model: keras.Model, spec: DatasetSpec, template: Template, *, name: str) -> dict[str, ServingModel]:
         from dltemplates.tasks.serving.decoding import encoder_decoder
+        from dltemplates.tasks.serving.decoding_rnn import has_attention_gru, seq2seq_parts
         from dltemplates.tasks.serving.token_steps import serve_steps
 
-        source, target = spec.inputs[0], spec.targets[0]
-        parts = encoder_decoder(model, target.shape[0], source.shape[0])
+        length = spec.targets[0].shape[0]
+        source_length = spec.inputs[0].shape[0]
+        if has_attention_gru(model):
+            parts = seq2seq_parts(model, source_length)
+        else:
+            parts = encoder_decoder(model, length, source_length)
         return serve_steps(parts, self, spec, template, name=name)
 
     def predict(self, system: System, inputs: Arrays) -> Arrays:
