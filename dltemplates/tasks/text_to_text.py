@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from dltemplates.datasets.source import Source, Subset
+from dltemplates.datasets.source import Dataset, Source, Subset
 from dltemplates.datasets.spec import DatasetSpec, IOSpec, input_sizes
 from dltemplates.features import AnyFeature, Tokens
 from dltemplates.features.tokens import PADDING, START
 from dltemplates.tasks.scoring.decoding import Decoder, beam_search, greedy
 from dltemplates.tasks.scoring.evaluation import Evaluation, System
 from dltemplates.tasks.scoring.intervals import mean_of
-from dltemplates.tasks.scoring.text_scores import bleu_stats, chrf, score_of_bleu
+from dltemplates.tasks.scoring.text_scores import bleu_stats, chrf, sacrebleu, score_of_bleu
 from dltemplates.tasks.task import Arrays, SupervisedTask
 
 if TYPE_CHECKING:
@@ -63,7 +63,8 @@ class TextToText(SupervisedTask):
             label_smoothing: Share of a token's target spread evenly over the vocabulary, in [0, 1) (Vaswani 2017
                 section 5.4).
             beam: Number of beginnings that the search keeps; 1 takes the most probable token at each step.
-            score: The first score: `bleu`, `chrf`, or `exact`, the share of texts that equal the target.
+            score: The first score: `bleu`, `chrf`, or `exact`, the share of texts that equal the target. With `exact`,
+                the others are not computed.
 
         Raises:
             ValueError: If an option is out of range.
@@ -76,6 +77,11 @@ class TextToText(SupervisedTask):
         if score not in SCORES:
             raise ValueError(f"`score` must be one of {', '.join(SCORES)}. Received: {score!r}. Try bleu.")
         self.label_smoothing, self.beam, self.first_score = label_smoothing, beam, score
+
+    def adapt(self, dataset: Dataset) -> Dataset:
+        if self.first_score != "exact":
+            sacrebleu()  # before the training, not after it
+        return dataset
 
     def model_sizes(self, spec: DatasetSpec) -> dict[str, Any]:
         return input_sizes(spec)
@@ -153,13 +159,13 @@ class TextToText(SupervisedTask):
         expected = [self.target.text(row) for row in targets[self.target.name]]
         written = [self.target.text(row) for row in outputs[OUTPUT]]
         is_equal = np.array([one == other for one, other in zip(written, expected, strict=True)])
-        stats = bleu_stats(written, expected)
-        all_scores = {
-            "bleu": float(score_of_bleu(stats)(np.ones((1, len(written))))[0]),
-            "chrf": chrf(written, expected),
-            "exact": float(is_equal.mean()),
-        }
-        scores = {name: all_scores[name] for name in dict.fromkeys((self.first_score, *SCORES))}
+        scores = {"exact": float(is_equal.mean())}
+        score_of = {"exact": mean_of(is_equal)}
+        if self.first_score != "exact":
+            score_of["bleu"] = score_of_bleu(bleu_stats(written, expected))
+            scores["bleu"] = float(score_of["bleu"](np.ones((1, len(written))))[0])
+            scores["chrf"] = chrf(written, expected)
+            scores = {name: scores[name] for name in (self.first_score, *SCORES) if name in scores}
         return Evaluation(
             scores,
             targets,
@@ -169,7 +175,7 @@ class TextToText(SupervisedTask):
             errors=1.0 - is_equal if self.first_score == "exact" else None,
             is_accuracy=self.first_score == "exact",
             shares={"exact": is_equal},
-            score_of={"bleu": score_of_bleu(stats), "exact": mean_of(is_equal)},
+            score_of=score_of,
         )
 
     def format(self, outputs: Arrays) -> list[dict[str, Any]]:
