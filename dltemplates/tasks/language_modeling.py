@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dltemplates.datasets.source import Source, Subset
+from dltemplates.datasets.source import Dataset, Source, Subset
 from dltemplates.datasets.spec import DatasetSpec, IOSpec, input_sizes
+from dltemplates.datasets.text.stream import TEXT
 from dltemplates.features import AnyFeature, Tokens
 from dltemplates.features.tokens import PADDING, lengths_of
 from dltemplates.tasks.model_signature import Shapes
@@ -74,6 +75,14 @@ class LanguageModeling(SupervisedTask):
         """
         super().__init__(spec)
         self.sampling = SamplingOptions(temperature, top_k, top_p, max_tokens, seed)
+
+    def adapt(self, dataset: Dataset) -> Dataset:
+        if self.inputs[0].name != TEXT:
+            raise ValueError(
+                "Task language_modeling needs one running text. Received: pairs of texts. Choose a .txt file with "
+                "--data, or the task text_to_text."
+            )
+        return dataset
 
     def model_sizes(self, spec: DatasetSpec) -> dict[str, Any]:
         return input_sizes(spec)

@@ -12,6 +12,7 @@ import numpy as np
 
 from dltemplates.datasets.source import Dataset, Source, Subset
 from dltemplates.datasets.spec import DatasetSpec, IOSpec, input_sizes
+from dltemplates.datasets.text.pairs import SOURCE
 from dltemplates.features import AnyFeature, Tokens
 from dltemplates.features.tokens import PADDING, START
 from dltemplates.tasks.scoring.decoding import Decoder, beam_search, greedy
@@ -79,6 +80,11 @@ class TextToText(SupervisedTask):
         self.label_smoothing, self.beam, self.first_score = label_smoothing, beam, score
 
     def adapt(self, dataset: Dataset) -> Dataset:
+        if self.inputs[0].name != SOURCE:
+            raise ValueError(
+                "Task text_to_text needs pairs of texts. Received: one running text. Choose a table of pairs with "
+                "--data, or the task language_modeling."
+            )
         if self.first_score != "exact":
             sacrebleu()  # before the training, not after it
         return dataset
