@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dltemplates.datasets.source import Dataset, Source, Subset
+from dltemplates.datasets.source import Dataset, Source
 from dltemplates.datasets.spec import DatasetSpec, IOSpec, input_sizes
 from dltemplates.datasets.text.stream import TEXT
 from dltemplates.features import AnyFeature, Tokens
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from dltemplates.tasks.serving.contract import ServingModel
     from dltemplates.template import Template
 
-MAX_SCORED = 100  # windows; a file runs once for each of their tokens
 OUTPUT = "continuation"
 
 
@@ -46,6 +45,7 @@ class LanguageModeling(SupervisedTask):
     budget = "1%"
     monitor = "val_loss"
     monitor_direction = "min"
+    max_checked = 100  # windows
     prediction_options = ("temperature", "top_k", "top_p", "max_tokens", "seed")
     target: Tokens
 
@@ -121,10 +121,7 @@ class LanguageModeling(SupervisedTask):
         return serve_steps(parts, self, spec, template, name=name)
 
     def evaluate(self, system: System, source: Source) -> Evaluation:
-        """Score the probability of each token of at most `MAX_SCORED` windows, evenly spaced."""
-        count = min(len(source), MAX_SCORED)
-        chosen = np.linspace(0, len(source) - 1, count).round().astype(np.int64)
-        arrays = Subset(source, chosen).read(np.arange(count))
+        arrays = source.read(np.arange(len(source)))
         target = arrays[self.target.name]
         return self.compare(arrays, {"losses": Decoder(system.parts).losses(arrays, target)})
 

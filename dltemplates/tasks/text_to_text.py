@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from dltemplates.datasets.source import Dataset, Source, Subset
+from dltemplates.datasets.source import Dataset, Source
 from dltemplates.datasets.spec import DatasetSpec, IOSpec, input_sizes
 from dltemplates.datasets.text.pairs import SOURCE
 from dltemplates.features import AnyFeature, Tokens
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from dltemplates.tasks.serving.contract import ServingModel
     from dltemplates.template import Template
 
-MAX_SCORED = 300  # pairs; a network writes each of them token by token
 BATCH = 50  # texts at a time
 OUTPUT = "text"
 SCORES = ("bleu", "chrf", "exact")
@@ -46,6 +45,7 @@ class TextToText(SupervisedTask):
     budget = "2%"
     monitor = "val_loss"
     monitor_direction = "min"
+    max_checked = 300
     prediction_options = ("beam",)
     target: Tokens
 
@@ -150,14 +150,11 @@ class TextToText(SupervisedTask):
         return {OUTPUT: np.stack([beam_search(decoder, row, beam=self.beam, max_tokens=steps) for row in rows])}
 
     def evaluate(self, system: System, source: Source) -> Evaluation:
-        """Write the texts of at most `MAX_SCORED` pairs, evenly spaced, and compare them with the targets."""
-        count = min(len(source), MAX_SCORED)
-        chosen = Subset(source, np.linspace(0, len(source) - 1, count).round().astype(np.int64))
-        arrays = chosen.read(np.arange(count))
+        arrays = source.read(np.arange(len(source)))
         inputs = {value.name: arrays[value.name] for value in self.inputs}
         outputs = [
             self.predict(system, {name: array[start : start + BATCH] for name, array in inputs.items()})[OUTPUT]
-            for start in range(0, count, BATCH)
+            for start in range(0, len(source), BATCH)
         ]
         return self.compare(inputs | {self.target.name: arrays[self.target.name]}, {OUTPUT: np.concatenate(outputs)})
 
