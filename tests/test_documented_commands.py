@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from texts import korean, write_korean
 
 from conftest import run_dlt
 from dltemplates import catalog_templates
@@ -29,7 +30,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SLOW = (
     "add_model.md", "formats.md", "keras_models.md", "long_jobs.md", "own_images.md", "own_sequences.md",
-    "own_tables.md", "python.md", "training.md",
+    "own_tables.md", "own_text.md", "python.md", "training.md",
 )  # fmt: skip
 FORMATS = ("tflite:int8", "tflite:float32")  # the first one that a template exports
 SMALL = {"train.steps": 2, "export.max_drop": 1e9}  # scores mean nothing yet
@@ -181,6 +182,11 @@ def readers_folder(tmp_path_factory):
     shop.head(400).to_csv(folder / "shop.csv", index=False)
     shop.loc[400:, ["visits", "sales"]] = np.nan  # only the price is known
     shop.tail(100).to_csv(folder / "plan.csv", index=False)
+
+    write_korean(folder / "reviews.tsv")
+    pairs = [(text, text[::-1]) for text, _ in korean()]
+    (folder / "translations.tsv").write_text("\n".join(map("\t".join, pairs)), encoding="utf-8")
+    (folder / "novel.txt").write_text("Once upon a time there was a small network.\n" * 100, encoding="utf-8")
 
     keras.utils.set_random_seed(0)
     keras.Sequential(

@@ -58,7 +58,8 @@ def model_row(name: str) -> tuple[str, ...]:
 
     entry = catalog.MODELS[name]
     summary = summarize(without_auxiliary(without_weights(lambda: build_network(name, entry.sizes, {}))))
-    size = "x".join(map(str, entry.sizes["input_shape"]))
+    shape = entry.sizes.get("input_shape")
+    size = "x".join(map(str, shape)) if shape else f"{entry.sizes['vocabulary_size']:,} tokens"
     outputs = "".join(f", {entry.sizes[key]}" for key in ("num_outputs", "horizon") if key in entry.sizes)
     return f"`{name}`", entry.summary, size + outputs, f"{summary.trainable:,}", f"{summary.macs:,}"
 
@@ -80,6 +81,7 @@ def models(row: Callable[[str], Row] = model_row) -> str:
         "addition.",
         table(head, map(row, catalog.MODELS)),
         "- `googlenet` trains with its auxiliary classifiers (13,378,280 parameters); the served network drops them.\n"
+        "- The multiply-accumulates of networks for texts are those of one token.\n"
         "- An autoencoder's encoder and decoder are also exported separately.\n"
         "- The row of a GAN counts generator and discriminator; only the generator is exported.",
         "[own_images.md](own_images.md#start-from-other-weights) says which can start from ImageNet weights,\n"

@@ -26,6 +26,7 @@ def load_dataset(
     from_file: bool = False,
     reference: IOSpec | None = None,
     predicts_number: bool = False,
+    predicts_text: bool = False,
 ) -> Dataset:
     """Load the splits that the data has, without further splitting or fitting.
 
@@ -39,6 +40,7 @@ def load_dataset(
         reference: Spec or contract of a trained network. The user's data then keeps its columns, classes and window
             sizes.
         predicts_number: Whether the task predicts numbers; the target of the user's table is then no class.
+        predicts_text: Whether the task predicts texts; the user's table then holds pairs of texts.
 
     Raises:
         ValueError: If there is no such dataset, or its data breaks a rule; the message says how to fix it.
@@ -53,7 +55,7 @@ def load_dataset(
     if is_named(name):
         name = name.partition(":")[0]
     elif _is_path(name):
-        return _load_path(path, settings, reference, predicts_number)
+        return _load_path(path, settings, reference, predicts_number, predicts_text)
     if name in PLACEHOLDERS:
         own = catalog.OWN_DATA[PLACEHOLDERS[name]]
         raise ValueError(f"This template needs your data. Received: none. {own.summary}. Add --data {own.example}")
@@ -171,13 +173,15 @@ def _is_path(name: str) -> bool:
     return looks_like_path or Path(name).expanduser().exists()
 
 
-def _load_path(path: Path, settings: DatasetSettings, reference: IOSpec | None, predicts_number: bool) -> Dataset:
+def _load_path(
+    path: Path, settings: DatasetSettings, reference: IOSpec | None, predicts_number: bool, predicts_text: bool
+) -> Dataset:
     if settings.text is not None or (reference is not None and isinstance(reference.inputs[0], Tokens)):
         if path.suffix.lower() == ".txt" and path.is_file():
             from dltemplates.datasets.text.stream import text_stream
 
             return text_stream(path, settings.of_text(), reference=reference)
-        if settings.of_text().holds_pairs or (reference is not None and isinstance(reference.targets[0], Tokens)):
+        if settings.of_text().holds_pairs or (predicts_text and settings.of_text().window is None):
             from dltemplates.datasets.text.pairs import pair_files
 
             return pair_files(path, settings, reference=reference)

@@ -62,7 +62,7 @@ class Reference:
         self._evaluations: dict[tuple[str, int], Evaluation] = {}
         self._parts: dict[tuple[str, str], PartReference] = {}
         self._streams: dict[str, StreamReference] = {}
-        evaluation = self.evaluation(GATE_SPLIT)
+        evaluation = self.evaluation(GATE_SPLIT, task.max_checked)
         self.is_scored = evaluation.is_gate
         self.budget = Budget(max_drop, task.direction if self.is_scored else "min")
         self.metric = next(iter(evaluation.scores)) if self.is_scored else PARITY_METRIC
@@ -133,7 +133,7 @@ def check_system(
         predictors: The files by part.
         parities: The errors against Keras by part.
         reference: Keras's results.
-        is_slow: Score at most `SLOW_EXAMPLES` examples of each split.
+        is_slow: Score at most `SLOW_EXAMPLES` examples of each split. A task may have a smaller limit.
 
     Returns:
         The figures by split, the gate's result, and remarks.
@@ -144,14 +144,16 @@ def check_system(
     """
     max_error = _largest(parity.max_error for parity in parities.values())
     system = {name: over_windows(predictor) for name, predictor in predictors.items()}
-    limit = SLOW_EXAMPLES if is_slow else 0
+    most = reference.task.max_checked
+    limit = min(most or SLOW_EXAMPLES, SLOW_EXAMPLES) if is_slow else most
     splits, remarks, result = {}, [], GateResult(units=0, allowed=0.0)
     for split in reference.splits:
         source = reference.source(split, limit)
         keras = reference.evaluation(split, limit)
         file = reference.task.evaluate(System(system), source)
         if limit and len(source) == limit:
-            remarks.append(f"checked on {limit} examples of {split}, evenly spaced, because this format runs slowly")
+            reason = "a text is written token by token" if limit == most else "this format runs slowly"
+            remarks.append(f"checked on {limit} examples of {split}, evenly spaced, because {reason}")
         splits[split] = _score_figures(keras, file, reference.budget, max_error if split == GATE_SPLIT else None)
         if split == GATE_SPLIT:
             result = decide(keras, file, reference.budget)

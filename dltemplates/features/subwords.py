@@ -36,16 +36,20 @@ def sentencepiece() -> Any:
     return sentencepiece
 
 
-def train_subwords(texts: Iterable[str], size: int) -> tuple[str, ...]:
-    """Learn a vocabulary of `size` subwords.
+MOST = 8_000  # subwords by default
+
+
+def train_subwords(texts: Iterable[str], size: int | None = None) -> tuple[str, ...]:
+    """Learn a vocabulary of `size` subwords; by default `MOST`, or fewer if the texts have fewer.
 
     Raises:
-        ValueError: If the texts have fewer.
+        ValueError: If the texts have fewer than `size`.
     """
     model = io.BytesIO()
     options: dict[str, Any] = {
         "model_type": "bpe",
-        "vocab_size": size + len(SPECIAL),
+        "vocab_size": (size or MOST) + len(SPECIAL),
+        "hard_vocab_limit": size is not None,
         "normalization_rule_name": "identity",
         "character_coverage": 1.0,
         "minloglevel": 2,

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dltemplates.datasets.source import Source, Subset
+from dltemplates.datasets.source import Dataset, Source
 from dltemplates.datasets.spec import DatasetSpec, IOSpec, input_sizes
+from dltemplates.datasets.text.stream import TEXT
 from dltemplates.features import AnyFeature, Tokens
 from dltemplates.features.tokens import PADDING, lengths_of
 from dltemplates.tasks.model_signature import Shapes
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from dltemplates.tasks.serving.contract import ServingModel
     from dltemplates.template import Template
 
-MAX_SCORED = 100  # windows; a file runs once for each of their tokens
 SAMPLE_BEGINNING, SAMPLE_TOKENS = 2 * PROMPT, 120  # tokens to read and to write after an epoch
 OUTPUT = "continuation"
 
@@ -47,6 +47,7 @@ class LanguageModeling(SupervisedTask):
     budget = "1%"
     monitor = "val_loss"
     monitor_direction = "min"
+    max_checked = 100  # windows
     prediction_options = ("temperature", "top_k", "top_p", "max_tokens", "seed")
     target: Tokens
 
@@ -76,6 +77,14 @@ class LanguageModeling(SupervisedTask):
         """
         super().__init__(spec)
         self.sampling = SamplingOptions(temperature, top_k, top_p, max_tokens, seed)
+
+    def adapt(self, dataset: Dataset) -> Dataset:
+        if self.inputs[0].name != TEXT:
+            raise ValueError(
+                "Task language_modeling needs one running text. Received: pairs of texts. Choose a .txt file with "
+                "--data, or the task text_to_text."
+            )
+        return dataset
 
     def model_sizes(self, spec: DatasetSpec) -> dict[str, Any]:
         return input_sizes(spec)
@@ -114,10 +123,7 @@ class LanguageModeling(SupervisedTask):
         return serve_steps(parts, self, spec, template, name=name)
 
     def evaluate(self, system: System, source: Source) -> Evaluation:
-        """Score the probability of each token of at most `MAX_SCORED` windows, evenly spaced."""
-        count = min(len(source), MAX_SCORED)
-        chosen = np.linspace(0, len(source) - 1, count).round().astype(np.int64)
-        arrays = Subset(source, chosen).read(np.arange(count))
+        arrays = source.read(np.arange(len(source)))
         target = arrays[self.target.name]
         return self.compare(arrays, {"losses": Decoder(system.parts).losses(arrays, target)})
 

@@ -190,7 +190,13 @@ def _load(
         rule, way_out = ("needs no", "Leave it out") if own else ("needs a", "Name it with dataset.name")
         raise ValueError(f"Task {named.name} {rule} `dataset`. Received: {settings.name}. {way_out}.")
     predicts_number = cls.kind == "number"
-    dataset = own or load_dataset(settings, from_file=from_file, reference=reference, predicts_number=predicts_number)
+    dataset = own or load_dataset(
+        settings,
+        from_file=from_file,
+        reference=reference,
+        predicts_number=predicts_number,
+        predicts_text=cls.kind == "tokens",
+    )
     if not task_from_file:  # a template to train
         check_settings(settings, dataset)
     if needs_target:

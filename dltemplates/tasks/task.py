@@ -48,6 +48,7 @@ class Task(ABC):
         generator: The served part that generates examples from noise, `""` for the whole network; None if no part does.
         linear_baseline: Name of the linear model among the baselines; None for a task without baselines.
         has_head: Whether the network's last layer can be trained alone, on the outputs of the layers before it.
+        max_checked: The most examples of a split on which exported files are scored, evenly spaced; 0 for all.
         prediction_options: The options that `dlt predict` and `dlt evaluate` can change, since they leave the network
             as it is.
     """
@@ -65,6 +66,7 @@ class Task(ABC):
     generator: ClassVar[str | None] = None
     linear_baseline: ClassVar[str | None] = None
     has_head: ClassVar[bool] = False
+    max_checked: ClassVar[int] = 0
     prediction_options: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, spec: IOSpec):

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
-from dltemplates.datasets.source import Source, Subset
+from dltemplates.datasets.source import Dataset, Source
 from dltemplates.datasets.spec import DatasetSpec, IOSpec, input_sizes
+from dltemplates.datasets.text.pairs import SOURCE
 from dltemplates.features import AnyFeature, Tokens
 from dltemplates.features.tokens import PADDING, START
 from dltemplates.tasks.scoring.decoding import Decoder, beam_search, greedy
 from dltemplates.tasks.scoring.evaluation import Evaluation, System, worst_and_others
 from dltemplates.tasks.scoring.intervals import mean_of
-from dltemplates.tasks.scoring.text_scores import bleu_stats, chrf, score_by_text, score_of_bleu
+from dltemplates.tasks.scoring.text_scores import bleu_stats, chrf, sacrebleu, score_by_text, score_of_bleu
 from dltemplates.tasks.task import Arrays, SupervisedTask
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from dltemplates.tasks.serving.contract import ServingModel
     from dltemplates.template import Template
 
-MAX_SCORED = 300  # pairs; a network writes each of them token by token
 BATCH = 50  # texts at a time
 SAMPLES = 3  # texts to write after an epoch
 MAX_SHOWN = 20  # texts in the report; half of them the worst
@@ -48,6 +48,7 @@ class TextToText(SupervisedTask):
     budget = "2%"
     monitor = "val_loss"
     monitor_direction = "min"
+    max_checked = 300
     prediction_options = ("beam",)
     target: Tokens
 
@@ -66,7 +67,8 @@ class TextToText(SupervisedTask):
             label_smoothing: Share of a token's target spread evenly over the vocabulary, in [0, 1) (Vaswani 2017
                 section 5.4).
             beam: Number of beginnings that the search keeps; 1 takes the most probable token at each step.
-            score: The first score: `bleu`, `chrf`, or `exact`, the share of texts that equal the target.
+            score: The first score: `bleu`, `chrf`, or `exact`, the share of texts that equal the target. With `exact`,
+                the others are not computed.
 
         Raises:
             ValueError: If an option is out of range.
@@ -80,6 +82,16 @@ class TextToText(SupervisedTask):
             raise ValueError(f"`score` must be one of {', '.join(SCORES)}. Received: {score!r}. Try bleu.")
         self.label_smoothing, self.beam = label_smoothing, beam
         self.first_score: Score = score
+
+    def adapt(self, dataset: Dataset) -> Dataset:
+        if self.inputs[0].name != SOURCE:
+            raise ValueError(
+                "Task text_to_text needs pairs of texts. Received: one running text. Choose a table of pairs with "
+                "--data, or the task language_modeling."
+            )
+        if self.first_score != "exact":
+            sacrebleu()  # before the training, not after it
+        return dataset
 
     def model_sizes(self, spec: DatasetSpec) -> dict[str, Any]:
         return input_sizes(spec)
@@ -153,14 +165,11 @@ class TextToText(SupervisedTask):
         ]
 
     def evaluate(self, system: System, source: Source) -> Evaluation:
-        """Write the texts of at most `MAX_SCORED` pairs, evenly spaced, and compare them with the targets."""
-        count = min(len(source), MAX_SCORED)
-        chosen = Subset(source, np.linspace(0, len(source) - 1, count).round().astype(np.int64))
-        arrays = chosen.read(np.arange(count))
+        arrays = source.read(np.arange(len(source)))
         inputs = {value.name: arrays[value.name] for value in self.inputs}
         outputs = [
             self.predict(system, {name: array[start : start + BATCH] for name, array in inputs.items()})[OUTPUT]
-            for start in range(0, count, BATCH)
+            for start in range(0, len(source), BATCH)
         ]
         return self.compare(inputs | {self.target.name: arrays[self.target.name]}, {OUTPUT: np.concatenate(outputs)})
 
@@ -168,13 +177,13 @@ class TextToText(SupervisedTask):
         expected = [self.target.text(row) for row in targets[self.target.name]]
         written = [self.target.text(row) for row in outputs[OUTPUT]]
         is_equal = np.array([one == other for one, other in zip(written, expected, strict=True)])
-        stats = bleu_stats(written, expected)
-        all_scores = {
-            "bleu": float(score_of_bleu(stats)(np.ones((1, len(written))))[0]),
-            "chrf": chrf(written, expected),
-            "exact": float(is_equal.mean()),
-        }
-        scores: dict[str, float] = {name: all_scores[name] for name in dict.fromkeys((self.first_score, *SCORES))}
+        scores = {"exact": float(is_equal.mean())}
+        score_of = {"exact": mean_of(is_equal)}
+        if self.first_score != "exact":
+            score_of["bleu"] = score_of_bleu(bleu_stats(written, expected))
+            scores["bleu"] = float(score_of["bleu"](np.ones((1, len(written))))[0])
+            scores["chrf"] = chrf(written, expected)
+            scores = {name: scores[name] for name in (self.first_score, *SCORES) if name in scores}
         return Evaluation(
             scores,
             targets,
@@ -184,7 +193,7 @@ class TextToText(SupervisedTask):
             errors=1.0 - is_equal if self.first_score == "exact" else None,
             is_accuracy=self.first_score == "exact",
             shares={"exact": is_equal},
-            score_of={"bleu": score_of_bleu(stats), "exact": mean_of(is_equal)},
+            score_of=score_of,
         )
 
     def _texts(self, sources: np.ndarray, written: list[str], expected: list[str]) -> list[dict[str, Any]]:

@@ -18,7 +18,6 @@ from dltemplates.features.subwords import train_subwords
 from dltemplates.features.tokens import FIRST, UNKNOWN, Tokenizer, normalize, shorten, split_text
 from dltemplates.settings import TextSettings
 
-SUBWORDS = 8_000  # by default
 MIN_FREQUENCY: dict[Tokenizer, int] = {"words": 5, "characters": 1}
 
 
@@ -91,7 +90,7 @@ class TextSource(BaseSource):
         if settings.tokenizer == "subwords":
             chosen = (texts[index] for texts in self.texts.values() for index in indices)
             texts = (normalize(text, lowercase=settings.lowercase) for text in chosen)
-            return train_subwords(texts, settings.vocabulary_size or SUBWORDS)
+            return train_subwords(texts, settings.vocabulary_size)
         known, rows = self.tokens
         counts = np.bincount(np.concatenate([row.take(indices).values for row in rows.values()]), minlength=len(known))
         frequency = settings.min_frequency or MIN_FREQUENCY[settings.tokenizer]

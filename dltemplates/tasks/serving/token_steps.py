@@ -85,9 +85,9 @@ def _length(spec: DatasetSpec) -> int:
 def _feature(name: str, tensor: Any, spec: DatasetSpec) -> AnyFeature:
     """Return the feature of an input or output: token ids, or numbers."""
     known = {value.name: value for value in spec.inputs if isinstance(value, Tokens)}
-    if name in known:
-        return known[name]
     shape = tuple(tensor.shape[1:])
+    if name in known:
+        return known[name].model_copy(update={"shape": shape})  # `prefill` reads the beginning of a text
     if name == TOKEN:
         first = spec.targets[0]
         assert isinstance(first, Tokens)
