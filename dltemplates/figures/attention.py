@@ -20,6 +20,7 @@ from matplotlib.patches import Rectangle
 
 from dltemplates.datasets.source import Source
 from dltemplates.features import Tokens
+from dltemplates.features.subwords import SPACE
 from dltemplates.features.tokens import END, FIRST, PADDING, UNKNOWN, lengths_of
 from dltemplates.figures.run import attempt
 from dltemplates.figures.vision import evenly_spaced
@@ -123,9 +124,9 @@ def _attended_tokens(model: keras.Model, task: Task, source: Source, evaluation:
         return None
     texts = []
     for row, its_weights in zip(ids, weights, strict=True):
-        labels = _labels(text, row, most=MAX_SHADED)
+        tokens = [token if token == " " else SIGNS.get(token, token) for token in _tokens(text, row, MAX_SHADED)]
         attention = its_weights[:, : lengths_of(row[None])[0]].mean(axis=(0, 1))  # from all tokens, to each
-        texts.append((labels, attention[: len(labels)]))
+        texts.append((tokens, attention[: len(tokens)]))
     captions = [(evaluation.captions or [""] * len(errors))[index].replace("\n", ", ") for index in chosen]
     wrong = (errors[chosen] > 0) & evaluation.is_accuracy
     return shaded_texts_figure(texts, captions, wrong, gap=int(text.tokenizer == "words"))
@@ -183,7 +184,7 @@ def maps_figure(maps: Sequence[tuple[np.ndarray, Sequence[str], Sequence[str], s
     across = min(2, len(maps))
     down = -(-len(maps) // across)
     height, width = (max(len(each[axis]) for each in maps) for axis in (1, 2))  # tokens
-    in_rows, in_columns = (max(len(label) for each in maps for label in each[axis]) for axis in (1, 2))  # characters
+    in_rows, in_columns = (max(_columns(label) for each in maps for label in each[axis]) for axis in (1, 2))
     cell = np.clip(6 / max(height, width), *CELL)
     size = cell * width + CHARACTER[0] * in_rows + 0.3, cell * height + CHARACTER[0] * in_columns + 0.4
     figure = Figure(figsize=(across * size[0] + 1, down * size[1]), layout="constrained")
@@ -198,6 +199,7 @@ def maps_figure(maps: Sequence[tuple[np.ndarray, Sequence[str], Sequence[str], s
         axes.set_yticks(range(len(rows)), rows, fontsize=FONT_SIZE, parse_math=False)
         axes.xaxis.tick_top()
         axes.tick_params(length=0)
+        axes.set_anchor("NW")
         axes.set_title(title)
     figure.colorbar(image, ax=panels, label="attention", shrink=0.5, ticks=(0, 0.1, 0.25, 0.5, 1))
     return figure
@@ -256,11 +258,17 @@ def _of_length(lengths: np.ndarray) -> np.ndarray:
     return np.array(evenly_spaced(fitting, MAX_MAPS))
 
 
-def _labels(value: Tokens, ids: Iterable[int], *, most: int = MAX_SIDE) -> list[str]:
-    """Return how to write the first tokens of a text, without padding."""
+def _tokens(value: Tokens, ids: Iterable[int], most: int) -> list[str]:
+    """Return the first tokens of a text, without padding."""
     special = {UNKNOWN: "\N{REPLACEMENT CHARACTER}", END: "<end>"}
     tokens = (special.get(index) or value.vocabulary[index - FIRST] for index in map(int, ids) if index != PADDING)
-    return [SIGNS.get(token, token) for token, _ in zip(tokens, range(most), strict=False)]
+    first = [token for token, _ in zip(tokens, range(most), strict=False)]
+    return [token.replace(SPACE, " ") for token in first] if value.tokenizer == "subwords" else first
+
+
+def _labels(value: Tokens, ids: Iterable[int]) -> list[str]:
+    """Return the names of the first tokens of a text along a side of a map."""
+    return [SIGNS.get(token) or token.strip() for token in _tokens(value, ids, MAX_SIDE)]
 
 
 def _columns(token: str) -> int:
