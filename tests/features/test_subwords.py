@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from texts import korean
 
 from dltemplates.features import Tokens
-from dltemplates.features.subwords import join, processor, sentencepiece as library, train_subwords
+from dltemplates.features.subwords import join, processor, train_subwords
+from dltemplates.features.subwords import sentencepiece as library
 from dltemplates.features.tokens import FIRST, UNKNOWN
 
 ENGLISH = ["The film was good.", "the film was bad", "a good story, a bad film!", "it's 3.5 stars"]
