@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -65,6 +66,8 @@ def fit(dataset: Dataset, reference: IOSpec | None = None) -> Dataset:
         else:
             target = _reuse_fitted(value, known)
             targets.append(target if train is None else fit_target(target, train, inputs))
+    inputs = tuple(_fit_length(value, dataset, known) for value in inputs)
+    targets = [_fit_length(value, dataset, known) for value in targets]
     spec = spec.model_copy(update={"inputs": inputs, "targets": tuple(targets)})
     splits = {split: fitted(source, spec) for split, source in dataset.splits.items()}
     return replace(
@@ -113,6 +116,17 @@ def _(value: Series, train: Source) -> Feature:
     if value.name == KNOWN and base.known is not None:
         return fit_series(value, (), base.known)
     return fit_series(value, base.targets, base.rows)
+
+
+def _fit_length(value: Feature, dataset: Dataset, known: Mapping[str, Feature]) -> Feature:
+    """Set the length of subwords to that of the longest text; until they are learned, texts are counted in words."""
+    if not isinstance(value, Tokens) or value.tokenizer != "subwords" or value.name in known:
+        return value
+    bases = [base for base, _ in map(origin, dataset.splits.values()) if isinstance(base, TextSource)]
+    if not bases or any(base.settings.max_length is not None for base in bases):
+        return value
+    longest = max(base.ids(value).length for base in bases)
+    return value.model_copy(update={"shape": (max(1, longest) + value.with_end,)})
 
 
 @fit_input.register

@@ -18,6 +18,8 @@ from typing import Any
 
 SPACE = "\u2581"
 SPECIAL = ("<pad>", "<unk>", "<s>", "</s>")
+MOST = 8_000  # subwords by default
+LONGEST = 2**30  # bytes of a text; sentencepiece leaves longer ones out
 
 
 def sentencepiece() -> Any:
@@ -36,14 +38,11 @@ def sentencepiece() -> Any:
     return sentencepiece
 
 
-MOST = 8_000  # subwords by default
-
-
 def train_subwords(texts: Iterable[str], size: int | None = None) -> tuple[str, ...]:
     """Learn a vocabulary of `size` subwords; by default `MOST`, or fewer if the texts have fewer.
 
     Raises:
-        ValueError: If the texts have fewer than `size`.
+        ValueError: If the texts have fewer than `size`, or more characters.
     """
     model = io.BytesIO()
     options: dict[str, Any] = {
@@ -52,6 +51,7 @@ def train_subwords(texts: Iterable[str], size: int | None = None) -> tuple[str, 
         "hard_vocab_limit": size is not None,
         "normalization_rule_name": "identity",
         "character_coverage": 1.0,
+        "max_sentence_length": LONGEST,
         "minloglevel": 2,
         "num_threads": 1,
         **{f"{name}_id": place for place, name in enumerate(("pad", "unk", "bos", "eos"))},
@@ -60,11 +60,15 @@ def train_subwords(texts: Iterable[str], size: int | None = None) -> tuple[str, 
     try:
         library.SentencePieceTrainer.train(sentence_iterator=iter(texts), model_writer=model, **options)
     except RuntimeError as error:
-        most = re.search(r"<= (\d+)", str(error))
-        found = f"at most {int(most[1]) - len(SPECIAL)}" if most else " ".join(str(error).split())
+        most, least = re.search(r"<= (\d+)", str(error)), re.search(r"required_chars. \d+ vs (\d+)", str(error))
+        found = " ".join(str(error).split())
+        if most:
+            found = f"at most {int(most[1]) - len(SPECIAL)}"
+        elif least:
+            found = f"at least {int(least[1]) - len(SPECIAL)}, one for each character"
         raise ValueError(
             f"`dataset.text.vocabulary_size` must be a number of subwords that the training texts have, {found}. "
-            f"Received: {size}. Change it, or add texts."
+            f"Received: {size or MOST}. Change it, or add texts."
         ) from None
     processor = library.SentencePieceProcessor(model_proto=model.getvalue())
     return tuple(processor.id_to_piece(place) for place in range(len(SPECIAL), processor.get_piece_size()))

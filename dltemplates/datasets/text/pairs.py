@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,13 +19,13 @@ from dltemplates.datasets.text.text_tables import (
     USUAL_SOURCES,
     USUAL_TRANSLATIONS,
     TextTable,
+    check_columns,
     read_text_table,
 )
 from dltemplates.features import Column, Tokens, columns_of
 from dltemplates.settings import DatasetSettings, TextSettings
 
 SOURCE, TARGET = "source", "target"  # names of the input and the target
-SUBWORDS_PER_WORD = 2  # at most, in a text that decides on the length
 
 
 @dataclass(frozen=True)
@@ -121,11 +122,10 @@ def pair_dataset(files: Pairs, settings: TextSettings, *, reference: IOSpec | No
 
 
 def _length(sources: Mapping[str, TextSource], name: str, settings: TextSettings) -> int:
-    """Return the number of tokens of the longest text, or an estimate for subwords."""
+    """Return the number of tokens of the longest text; of words, until subwords are learned."""
     if settings.max_length is not None:
         return settings.max_length
-    longest = max(int(source.lengths(name).max(initial=1)) for source in sources.values())
-    return longest * (SUBWORDS_PER_WORD if settings.tokenizer == "subwords" else 1)
+    return max(int(source.lengths(name).max(initial=1)) for source in sources.values())
 
 
 def _read_tables(paths: Mapping[str, Path], settings: TextSettings, reference: IOSpec | None) -> Pairs:
@@ -134,21 +134,30 @@ def _read_tables(paths: Mapping[str, Path], settings: TextSettings, reference: I
         columns = [columns_of(value) for value in (reference.inputs[0], reference.targets[0])]
         learned = (columns[0][0].name, columns[1][0].name) if all(columns) else None
     wanted = tuple(name for name in (settings.source, settings.target, *(learned or ())) if name)
-    splits, skipped, encoding = {}, {}, None
-    warnings: list[str] = []
-    names: tuple[str, str] = ("", "")
-    for split, path in paths.items():
-        table = read_text_table(path, settings, names=wanted, reference=reference)
-        names = learned or _choose_columns(table, settings, path)
+    tables = {
+        split: read_text_table(path, settings, names=wanted, reference=reference) for split, path in paths.items()
+    }
+    check_columns(tables)
+    first = next(iter(tables.values()))
+    names = learned or _choose_columns(first, settings, next(iter(paths.values())))
+    missing = [name for name in names if name not in first.columns]
+    if missing:
+        raise ValueError(
+            f"A table of pairs must have the columns `{names[0]}` and `{names[1]}`. Received: no `{missing[0]}`. There "
+            f"are: {', '.join(first.columns)}. Rename one."
+        )
+    splits, skipped = {}, {}
+    for split, table in tables.items():
+        path = paths[split]
         rows = list(zip(*(table.column(name) for name in names), strict=True))
         for line, row in zip(table.lines, rows, strict=True):
             if not all(row):
                 skipped[f"{path.name} line {line}"] = f"no {names[0] if not row[0] else names[1]}"
         kept = [row for row in rows if all(row)]
         splits[split] = ([source for source, _ in kept], [target for _, target in kept])
-        warnings += table.remarks
-        encoding = encoding or table.encoding
-    return Pairs(splits, names, skipped, tuple(warnings), encoding)
+    warnings = tuple(remark for table in tables.values() for remark in table.remarks)
+    encoding = next((table.encoding for table in tables.values() if table.encoding), None)
+    return Pairs(splits, names, skipped, warnings, encoding)
 
 
 def _choose_columns(table: TextTable, settings: TextSettings, path: Path) -> tuple[str, str]:
@@ -158,6 +167,11 @@ def _choose_columns(table: TextTable, settings: TextSettings, path: Path) -> tup
         ValueError: If they are missing or in doubt; lists the columns.
     """
     columns = list(table.columns)
+    if len(columns) < 2:
+        raise ValueError(
+            f"A table of pairs must have a column to read and one to write. Received: one, {columns[0]}, in {path}. "
+            f"Add the other, or name the separator: --set '{OPTION}.separator=\";\"'."
+        )
     chosen = []
     for place, (name, usual) in enumerate(((settings.source, USUAL_SOURCES), (settings.target, USUAL_TRANSLATIONS))):
         found = [column for column in columns if column.casefold() in usual]
@@ -171,7 +185,7 @@ def _choose_columns(table: TextTable, settings: TextSettings, path: Path) -> tup
             raise ValueError(
                 f"Pairs of texts need the columns to read and to write. Received: {received} for {path}. The columns "
                 f"are {', '.join(columns)}. Name them: --set {OPTION}.source={columns[0]} --set "
-                f"{OPTION}.target={columns[min(1, len(columns) - 1)]}"
+                f"{OPTION}.target={columns[1]}"
             )
         chosen.append(name)
     if chosen[0] == chosen[1]:
@@ -213,8 +227,7 @@ def _read_lines(folder: Path, settings: TextSettings) -> Pairs:
                     f"Each file must have its other side. Received: {stem}.{suffixes[0]} without {stem}.{suffix} in "
                     f"{folder}. Add it."
                 )
-            data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-            text, encoding, _ = decode(path, data, settings.encoding, None, OPTION)
+            text, encoding, _ = decode(path, _unpacked(path), settings.encoding, None, OPTION)
             encodings += [encoding] if encoding else []
             lines.append([line.strip() for line in text.removesuffix("\n").split("\n")])
         if len(lines[0]) != len(lines[1]):
@@ -230,3 +243,17 @@ def _read_lines(folder: Path, settings: TextSettings) -> Pairs:
         splits[split] = ([source for source, _ in kept], [target for _, target in kept])
     order = [split for split in ("train", "validation", "test") if split in splits]
     return Pairs({split: splits[split] for split in order}, None, skipped, (), next(iter(encodings), None))
+
+
+def _unpacked(path: Path) -> bytes:
+    """Read a file, which may be compressed by gzip.
+
+    Raises:
+        ValueError: If it is damaged.
+    """
+    if path.suffix != ".gz":
+        return path.read_bytes()
+    try:
+        return gzip.decompress(path.read_bytes())
+    except (OSError, EOFError, zlib.error) as error:
+        raise ValueError(f"A .gz file must be whole. Received: {path} ({error}). Download or pack it again.") from None

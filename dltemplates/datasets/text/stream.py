@@ -11,9 +11,8 @@ import numpy as np
 from dltemplates.datasets.series.windows import TimeSource
 from dltemplates.datasets.source import Arrays, BaseSource, Dataset, Source
 from dltemplates.datasets.spec import DatasetSpec, IOSpec
-from dltemplates.datasets.tables.csv_text import decode
 from dltemplates.datasets.text.source import TextSource
-from dltemplates.datasets.text.text_tables import OPTION
+from dltemplates.datasets.text.text_tables import OPTION, read_text
 from dltemplates.features import Tokens
 from dltemplates.settings import TextSettings
 
@@ -55,8 +54,8 @@ class TextStream(TimeSource):
 
     def raise_too_short(self, split: str, received: str) -> NoReturn:
         raise ValueError(
-            f"A text must have a line in each split. Received: {received}. Add text, or change dataset.validation and "
-            "dataset.test."
+            f"A text must have a line in each split. Received: {received}. Break it into lines, add text, or change "
+            "dataset.validation and dataset.test."
         )
 
     def vocabulary(self, indices: np.ndarray) -> tuple[str, ...]:
@@ -106,18 +105,23 @@ def text_stream(path: Path, settings: TextSettings, *, reference: IOSpec | None 
         reference: Spec or contract of a trained network, whose window and vocabulary are used.
 
     Raises:
-        ValueError: If the file is empty, or its encoding is in doubt.
+        ValueError: If the file is empty, its encoding is in doubt, or there is no window.
     """
     known = reference.inputs[0] if reference is not None else None
     if isinstance(known, Tokens):
         update = {"tokenizer": known.tokenizer, "lowercase": known.lowercase, "window": known.shape[0]}
         settings = settings.model_copy(update=update)
     expected = reference.encoding if reference is not None else None
-    text, encoding, remarks = decode(path, path.read_bytes(), settings.encoding, expected, OPTION)
+    text, encoding, remarks = read_text(path, settings.encoding, expected)
     lines = text.splitlines(keepends=True)
     if not text.strip():
         raise ValueError(f"A text must have tokens. Received: {path}, which is empty. Name another file.")
-    window = settings.window or 0
+    window = settings.window
+    if window is None:
+        raise ValueError(
+            f"A running text needs the number of tokens that the network reads. Received: {path} without "
+            f"`{OPTION}.window`. Add --set {OPTION}.window=128; for another task, name a table or a folder of texts."
+        )
     tokens = Tokens(
         name=TEXT,
         dtype="int32",

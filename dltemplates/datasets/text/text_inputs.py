@@ -6,8 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from dltemplates.datasets.spec import IOSpec
-from dltemplates.datasets.tables.csv_text import decode
-from dltemplates.datasets.text.text_tables import OPTION, SUFFIXES, USUAL_TEXTS, read_text_table
+from dltemplates.datasets.text.text_tables import SUFFIXES, USUAL_TEXTS, read_text, read_text_table
 from dltemplates.features import Tokens, columns_of
 from dltemplates.settings import TextSettings
 
@@ -32,7 +31,7 @@ def read_texts(user_inputs: Sequence[str | Path], value: Tokens, reference: IOSp
         elif not path.is_file():
             raise ValueError(f"A file of texts must exist. Received: {path}. Check the path.")
         elif suffix == ".txt":
-            yield decode(path, path.read_bytes(), None, reference.encoding, OPTION)[0].strip(), str(path)
+            yield read_text(path, None, reference.encoding)[0].strip(), str(path)
         else:
             yield from _of_table(path, value, reference)
 

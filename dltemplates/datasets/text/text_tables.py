@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -120,7 +121,7 @@ def _read_csv(path: Path, settings: TextSettings, expected: str | None) -> Cells
 
 def _read_tsv(path: Path, settings: TextSettings, expected: str | None) -> Cells:
     """Read lines of cells with tabs between them; quotes are text, unless only as quotes they give whole rows."""
-    text, encoding, remarks = _read_text(path, settings, expected)
+    text, encoding, remarks = read_text(path, settings.encoding, expected)
     separator = settings.separator or "\t"
     lines = [(number, line.split(separator)) for number, line in enumerate(LINE_BREAK.split(text), 1) if line.strip()]
     if len({len(cells) for _, cells in lines}) > 1 and '"' in text:
@@ -133,7 +134,7 @@ def _unquoted(cell: str) -> str:
 
 
 def _read_lines_of_json(path: Path, settings: TextSettings, expected: str | None) -> Cells:
-    text, encoding, remarks = _read_text(path, settings, expected)
+    text, encoding, remarks = read_text(path, settings.encoding, expected)
     cells: list[tuple[int, list[str]]] = []
     names: list[str] = []
     for number, line in enumerate(LINE_BREAK.split(text), 1):
@@ -158,5 +159,22 @@ def _read_lines_of_json(path: Path, settings: TextSettings, expected: str | None
     return cells, encoding, tuple(remarks)
 
 
-def _read_text(path: Path, settings: TextSettings, expected: str | None) -> tuple[str, str | None, list[str]]:
-    return decode(path, path.read_bytes(), settings.encoding, expected, OPTION)
+def check_columns(tables: Mapping[str, TextTable]) -> None:
+    """Check that the tables of all splits have the same columns.
+
+    Raises:
+        ValueError: If they differ.
+    """
+    (first, columns), *others = ((split, table.columns) for split, table in tables.items())
+    for split, names in others:
+        if names != columns:
+            raise ValueError(
+                f"Each split must have the same columns. Received: {', '.join(columns)} in {first} but "
+                f"{', '.join(names)} in {split}. Rename or reorder them."
+            )
+
+
+def read_text(path: Path, encoding: str | None, expected: str | None) -> tuple[str, str | None, list[str]]:
+    """Read a text, with `\\n` at the end of each line; otherwise as `decode` does."""
+    text, used, remarks = decode(path, path.read_bytes(), encoding, expected, OPTION)
+    return LINE_BREAK.sub("\n", text), used, remarks

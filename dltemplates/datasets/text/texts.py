@@ -15,10 +15,17 @@ from dltemplates.datasets.source import Dataset, Source
 from dltemplates.datasets.spec import READING_RULES, DatasetSpec, IOSpec, rules_of
 from dltemplates.datasets.splitting.split_names import split_files, splits_of
 from dltemplates.datasets.tables.columns import without_point
-from dltemplates.datasets.tables.csv_text import decode
 from dltemplates.datasets.target_names import usual_target
 from dltemplates.datasets.text.source import TextSource
-from dltemplates.datasets.text.text_tables import OPTION, SUFFIXES, USUAL_TEXTS, TextTable, read_text_table
+from dltemplates.datasets.text.text_tables import (
+    OPTION,
+    SUFFIXES,
+    USUAL_TEXTS,
+    TextTable,
+    check_columns,
+    read_text,
+    read_text_table,
+)
 from dltemplates.features import ClassId, Column, Number, Tokens, columns_of
 from dltemplates.settings import DatasetSettings, TextSettings
 
@@ -214,13 +221,8 @@ def _read_tables(paths: Mapping[str, Path], settings: DatasetSettings, reference
     learned = _columns_of(reference)
     names = tuple(name for name in (text.column, *settings.targets, *(learned or ())) if name)
     tables = {split: read_text_table(path, text, names=names, reference=reference) for split, path in paths.items()}
+    check_columns(tables)
     first = next(iter(tables.values()))
-    for split, table in tables.items():
-        if table.columns != first.columns:
-            raise ValueError(
-                f"Each split must have the same columns. Received: {', '.join(first.columns)} in {next(iter(paths))} "
-                f"but {', '.join(table.columns)} in {split}. Rename or reorder them."
-            )
     column, target = learned or _choose_columns(first, settings)
     missing = [name for name in (column, target) if name not in first.columns]
     if missing:
@@ -323,9 +325,8 @@ def read_folders(
         for path in sorted(folder.glob("*/*.txt")):
             if classes is not None and path.parent.name not in classes:
                 continue
-            text, encoding, remarks = decode(
-                path, path.read_bytes(), settings.encoding, reference.encoding if reference else None, OPTION
-            )
+            expected = reference.encoding if reference else None
+            text, encoding, remarks = read_text(path, settings.encoding, expected)
             warnings += remarks
             encodings += [encoding] if encoding else []
             key = path.relative_to(root).as_posix()

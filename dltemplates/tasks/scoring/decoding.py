@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -42,19 +43,23 @@ class SamplingOptions:
 
     def __post_init__(self) -> None:
         rules = {
-            "temperature": ("a number of at least 0", 0 <= self.temperature < float("inf"), 0.8),
+            "temperature": ("a number of at least 0", _is_number(self.temperature) and self.temperature >= 0, 0.8),
             "top_k": ("a whole number of at least 0", _is_whole(self.top_k) and self.top_k >= 0, 0),
-            "top_p": ("greater than 0 and at most 1", 0 < self.top_p <= 1, 0.9),
+            "top_p": ("greater than 0 and at most 1", _is_number(self.top_p) and 0 < self.top_p <= 1, 0.9),
             "max_tokens": ("a whole number of at least 1", _is_whole(self.max_tokens) and self.max_tokens > 0, 200),
             "seed": ("a whole number of at least 0", _is_whole(self.seed) and self.seed >= 0, 0),
         }
         for name, (rule, holds, example) in rules.items():
             if not holds:
-                raise ValueError(f"`{name}` must be {rule}. Received: {getattr(self, name)}. Try {example}.")
+                raise ValueError(f"`{name}` must be {rule}. Received: {getattr(self, name)!r}. Try {example}.")
 
 
 def _is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 class Decoder:
@@ -249,8 +254,9 @@ def greedy(decoder: Decoder, inputs: Arrays, count: int, *, max_tokens: int) -> 
 def beam_search(decoder: Decoder, inputs: Arrays, *, beam: int, max_tokens: int) -> np.ndarray:
     """Write one text by beam search: keep the `beam` most probable beginnings at each step.
 
-    Finished texts are compared by the mean of their log-probabilities (Wu et al.: "Google's Neural Machine Translation
-    System", 2016, https://arxiv.org/abs/1609.08144, section 7, with a length penalty of 1).
+    Texts with an end, and those of `max_tokens` without one, are compared by the mean of their log-probabilities (Wu et
+    al.: "Google's Neural Machine Translation System", 2016, https://arxiv.org/abs/1609.08144, section 7, with a length
+    penalty of 1).
 
     Args:
         decoder: The network.
@@ -275,11 +281,11 @@ def beam_search(decoder: Decoder, inputs: Arrays, *, beam: int, max_tokens: int)
                 best, best_score = np.append(texts[row, 1:], np.int32(END)), total / (place + 1)
         kept = np.flatnonzero(~is_end)[:beam]
         rows, scores = rows[kept], totals.flat[order[kept]]
-        if not len(kept) or scores[0] / max_tokens < best_score:  # no longer text can be better
+        if scores[0] / max_tokens < best_score:  # no longer text can be better
             break
         texts = np.concatenate([texts[rows], tokens[kept, None].astype(np.int32)], axis=1)
         states = {name: array[rows] for name, array in states.items()}
-    if best_score == -np.inf:
+    if scores[0] / max_tokens > best_score:
         best = texts[0, 1:]
     written = np.full(max_tokens, PADDING, np.int32)
     written[: len(best)] = best

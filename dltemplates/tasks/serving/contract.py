@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from dltemplates.datasets.names import as_lines
 from dltemplates.datasets.source import Source
 from dltemplates.features import AnyFeature, Arrays, classes_of
+from dltemplates.features.tokens import END, FIRST, PADDING, START, UNKNOWN
 from dltemplates.settings import DatasetSettings
 
 if TYPE_CHECKING:
@@ -46,6 +47,32 @@ class State(BaseModel):
     initial: float = 0.0
 
 
+class Decoding(BaseModel):
+    """How an app writes a text token by token. The names and the states of the parts are in their contracts.
+
+    Attributes:
+        normalization: Unicode form of a text before it is split into tokens.
+        padding: Id after the last token of an input.
+        unknown: Id of a token that is not in the vocabulary.
+        start: Id that `decode` reads first; None if it goes on from the tokens of a prompt.
+        end: Id that ends a text.
+        first: Id of the first token of the vocabulary.
+        never: Ids that are never chosen, however large their logits are.
+        max_tokens: Most tokens that `decode` reads from its first states on.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    normalization: Literal["NFC"] = "NFC"
+    padding: int = PADDING
+    unknown: int = UNKNOWN
+    start: int | None = START
+    end: int = END
+    first: int = FIRST
+    never: tuple[int, ...] = (PADDING, UNKNOWN, START)
+    max_tokens: int
+
+
 class SystemContract(BaseModel):
     """Joint inputs and outputs of a system that has parts but no whole network.
 
@@ -55,6 +82,7 @@ class SystemContract(BaseModel):
         inputs: The raw inputs, in order.
         outputs: The presented outputs, in order.
         targets: The targets of the outputs.
+        decoding: How to write a text with the parts; None for other tasks.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -64,6 +92,7 @@ class SystemContract(BaseModel):
     inputs: tuple[AnyFeature, ...]
     outputs: tuple[AnyFeature, ...]
     targets: tuple[AnyFeature, ...]
+    decoding: Decoding | None = None
 
 
 class Contract(BaseModel):
@@ -130,7 +159,7 @@ class Contract(BaseModel):
             split=self.split,
             reading_rules=self.reading_rules,
             encoding=self.encoding,
-            **dict(self.system),
+            **{name: value for name, value in self.system if name != "decoding"},
         )
 
     @property

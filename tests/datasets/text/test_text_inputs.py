@@ -30,7 +30,7 @@ def test_written_texts_need_no_file():
 def test_a_txt_file_is_one_text(tmp_path):
     path = tmp_path / "review.txt"
     path.write_bytes("\ufeffgood\r\nfilm \n".encode())
-    assert read(path, str(path)) == [("good\r\nfilm", str(path))] * 2
+    assert read(path, str(path)) == [("good\nfilm", str(path))] * 2
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import tensorflow as tf
 from conftest import spec_of
 from dltemplates.features import ClassId
 from dltemplates.tasks.classification import Classification
-from dltemplates.tasks.scoring.losses import PerceptronLoss
+from dltemplates.tasks.scoring.losses import PerceptronLoss, SmoothedTokenLoss
 
 TWO = (ClassId(name="label", dtype="int64", shape=(), classes=("no", "yes")),)
 THREE = (ClassId(name="label", dtype="int64", shape=(), classes=("a", "b", "c")),)
@@ -80,3 +80,41 @@ def test_probabilities_of_two_classes_with_one_logit_sum_to_1():
 def test_invalid_options_are_refused(targets, options, message):
     with pytest.raises(ValueError, match=message):
         Classification(spec_of(*targets), **options)
+
+
+IDS = np.random.default_rng(0).integers(0, 7, (3, 5)).astype(np.int32)
+LOGITS = np.random.default_rng(1).normal(scale=4, size=(3, 5, 7)).astype(np.float32)
+WEIGHTS = np.random.default_rng(2).integers(0, 2, (3, 5)).astype(np.float32)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.9])
+def test_smoothed_tokens_are_keras_categorical_crossentropy(smoothing):
+    own = SmoothedTokenLoss(smoothing)
+    theirs = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing)
+    one_hot = np.eye(7, dtype=np.float32)[IDS]
+    np.testing.assert_allclose(own.call(IDS, LOGITS), theirs.call(one_hot, LOGITS), rtol=1e-5)
+    expected = float(theirs(one_hot, LOGITS, sample_weight=WEIGHTS))
+    assert float(own(IDS, LOGITS, sample_weight=WEIGHTS)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_tokens_without_smoothing_have_the_sparse_crossentropy():
+    expected = keras.losses.SparseCategoricalCrossentropy(from_logits=True).call(IDS, LOGITS)
+    np.testing.assert_allclose(SmoothedTokenLoss(0.0).call(IDS, LOGITS), expected, rtol=1e-5)
+
+
+def test_the_gradient_of_smoothed_tokens_is_that_of_keras():
+    gradients = []
+    one_hot = np.eye(7, dtype=np.float32)[IDS]
+    theirs = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1)
+    for loss, target in ((SmoothedTokenLoss(0.1), IDS), (theirs, one_hot)):
+        logits = tf.Variable(LOGITS)
+        with tf.GradientTape() as tape:
+            value = loss(target, logits)
+        gradients.append(tape.gradient(value, logits))
+    np.testing.assert_allclose(*gradients, atol=1e-7)
+
+
+def test_large_logits_have_a_finite_smoothed_loss():
+    losses = np.asarray(SmoothedTokenLoss(0.1).call(IDS, LOGITS * 1e4))
+    assert np.isfinite(losses).all()
+    assert losses.min() > 0
