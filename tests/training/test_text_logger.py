@@ -69,6 +69,7 @@ def test_the_report_shows_texts_by_epoch_and_the_worst(run):
     assert "<h2>Attention to the source</h2>" in page
 
 
+@pytest.mark.slow
 def test_texts_change_no_bit_of_the_weights(run, pairs, tmp_path, monkeypatch):
     monkeypatch.setattr(Training, "text_logger", None)
     silent = train(pairs, output=tmp_path / "silent")
