@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from dltemplates.tasks.serving.contract import ServingModel
     from dltemplates.template import Template
 
-SAMPLE_BEGINNING, SAMPLE_TOKENS = 2 * PROMPT, 120  # tokens to read and to write after an epoch
+SAMPLE_BEGINNING, SAMPLE_TOKENS = 2 * PROMPT, 80  # tokens to read and to write after an epoch
 OUTPUT = "continuation"
 
 

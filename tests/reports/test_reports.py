@@ -262,7 +262,7 @@ def test_each_figure_has_an_alternative_text_and_the_page_a_language_and_a_main_
 def test_tables_that_scroll_are_named_regions_and_each_verdict_has_a_colour():
     html = (Path(report.__file__).parent / "report.html").read_text(encoding="utf-8")
     tables = re.findall(r'<div class="wide"[^>]*>', html)
-    assert len(tables) == 3
+    assert len(tables) == 5
     for table in tables:
         assert re.search(r'tabindex="0" role="region" aria-label="Table of [^"]+"', table), table
     for verdict in get_args(Verdict):
