@@ -182,7 +182,7 @@ TASKS = {
     ),
     "anomaly": Entry("dltemplates.tasks.anomaly:Anomaly", "Detect anomalies: train an autoencoder on normal examples"),
     "variational": Entry(
-        "dltemplates.tasks.variational:Variational", "Variational autoencoder: reconstruct from a random latent code"
+        "dltemplates.tasks.variational:Variational", "Variational autoencoder: reconstruct from a drawn latent code"
     ),
     "generation": Entry(
         "dltemplates.tasks.generation:Generation", "Generate images from noise (generative adversarial network)"

@@ -7,6 +7,7 @@ import difflib
 import errno
 import importlib
 import io
+import json
 import math
 import os
 import shutil
@@ -83,6 +84,15 @@ class Run:
     def sample_path(self, epoch: int) -> Path:
         """Return the path of the images generated after an epoch, counted from 1."""
         return self.samples_path / f"epoch_{epoch:03d}.png"
+
+    def save_texts(self, epoch: int, texts: list[dict[str, str]]) -> None:
+        """Write the texts that the network wrote after an epoch, counted from 1."""
+        atomic_write(self.samples_path / f"epoch_{epoch:03d}.json", json.dumps(texts, ensure_ascii=False, indent=1))
+
+    def texts_by_epoch(self) -> dict[int, list[dict[str, str]]]:
+        """Read the texts that the network wrote after some epochs of its training."""
+        paths = {int(path.stem.removeprefix("epoch_")): path for path in self.samples_path.glob("epoch_*.json")}
+        return {epoch: json.loads(paths[epoch].read_text(encoding="utf-8")) for epoch in sorted(paths)}
 
     @cached_property
     def template(self) -> Template:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dltemplates.figures import (
     anomaly,
+    attention,
     coefficients,
     latent,
     latent_strip,
@@ -28,5 +29,6 @@ MODULES = (
     sequences,
     series,
     vision_drawings,
+    attention,
 )
 CAPTIONS = {name: texts for module in MODULES for name, texts in module.CAPTIONS.items()}

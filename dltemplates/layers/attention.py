@@ -96,11 +96,21 @@ class MaskedAttention(layers.Layer):
             Tokens (batch, length, units).
         """
         keys, values = self.keys_and_values(query if context is None else context)
-        mask = None if key_mask is None else ops.expand_dims(key_mask, (1, 2))  # (batch, 1, 1, context length)
-        if self.causal:
-            causal = causal_mask(ops.shape(query)[1], ops.shape(keys)[2])
-            mask = causal if mask is None else ops.logical_and(mask, causal)
-        return self.attend(query, keys, values, mask, training=training)
+        return self.attend(query, keys, values, self._mask(query, keys, key_mask), training=training)
+
+    def attention_weights(self, query, context=None, key_mask=None):
+        """Return how much each token takes from each of the context, without dropout.
+
+        Args:
+            query: As in `call`.
+            context: As in `call`.
+            key_mask: As in `call`.
+
+        Returns:
+            Weights (batch, heads, length, context length), float32; those of a token sum to 1.
+        """
+        keys, _ = self.keys_and_values(query if context is None else context)
+        return self._weights(query, keys, self._mask(query, keys, key_mask))
 
     def keys_and_values(self, context):
         """Return the keys and values of tokens (batch, length, units): two of (batch, heads, length, key_dim)."""
@@ -116,13 +126,24 @@ class MaskedAttention(layers.Layer):
             mask: Booleans that broadcast to (batch, heads, length, context length), true for pairs that are seen.
             training: Whether to drop weights.
         """
+        weights = ops.cast(self._weights(query, keys, mask), self.compute_dtype)
+        weights = self.dropout(weights, training=training)
+        heads = ops.swapaxes(ops.matmul(weights, values), 1, 2)  # (batch, length, heads, key_dim)
+        return self.output_dense(ops.reshape(heads, (-1, ops.shape(query)[1], self.units)))
+
+    def _mask(self, query, keys, key_mask):
+        mask = None if key_mask is None else ops.expand_dims(key_mask, (1, 2))  # (batch, 1, 1, context length)
+        if not self.causal:
+            return mask
+        causal = causal_mask(ops.shape(query)[1], ops.shape(keys)[2])
+        return causal if mask is None else ops.logical_and(mask, causal)
+
+    def _weights(self, query, keys, mask):
         queries = self._split(self.query_dense(query)) * (1 / math.sqrt(self.key_dim))
         scores = ops.cast(ops.matmul(queries, ops.swapaxes(keys, 2, 3)), "float32")
         if mask is not None:
             scores = ops.where(mask, scores, self.masked_score)
-        weights = self.dropout(ops.cast(ops.softmax(scores), self.compute_dtype), training=training)
-        heads = ops.swapaxes(ops.matmul(weights, values), 1, 2)  # (batch, length, heads, key_dim)
-        return self.output_dense(ops.reshape(heads, (-1, ops.shape(query)[1], self.units)))
+        return ops.softmax(scores)
 
     def _split(self, tokens):
         """Split the units into heads: (batch, length, units) to (batch, heads, length, key_dim)."""

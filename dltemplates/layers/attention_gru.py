@@ -54,12 +54,18 @@ class AttentionGRUCell(layers.Layer):
             The new state beside the context, (batch, units + context), and the new states.
         """
         state, memory, keys, mask = states
-        scores = self.score(ops.tanh(keys + ops.expand_dims(self.query(state), 1)))[..., 0]  # (batch, length)
-        scores = ops.where(mask > 0, ops.cast(scores, "float32"), self.masked_score)
-        weights = ops.cast(ops.softmax(scores), memory.dtype)
+        weights = ops.cast(self.attention_weights(state, keys, mask), memory.dtype)
         context = ops.sum(ops.expand_dims(weights, -1) * memory, axis=1)  # (batch, context)
         state, _ = self.gru(ops.concatenate([inputs, context], axis=-1), [state], training=training)
         return ops.concatenate([state, context], axis=-1), [state, memory, keys, mask]
+
+    def attention_weights(self, state: Any, keys: Any, mask: Any) -> Any:
+        """Return how much a step takes from each row of the memory, float32 (batch, length).
+
+        The weights of a step sum to 1. The arguments are the states of `call`; `state` is that before the step.
+        """
+        scores = self.score(ops.tanh(keys + ops.expand_dims(self.query(state), 1)))[..., 0]  # (batch, length)
+        return ops.softmax(ops.where(mask > 0, ops.cast(scores, "float32"), self.masked_score))
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments of the constructor."""

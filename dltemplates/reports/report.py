@@ -46,6 +46,7 @@ def write_report(run: Run | str | Path, *, notify: Callable[[str | None], None] 
         target=describe_target(run.record.spec),
         template_text=template_text(run),
         figures=figures_of(run),
+        texts_by_epoch=run.texts_by_epoch(),
         travelling=travelling_values(run.record.spec),
         exports=exports,
         data_note=note,

@@ -7,6 +7,7 @@ tokens by ln 2 and by the number of their characters, so that networks with othe
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from dltemplates.tasks.serving.contract import ServingModel
     from dltemplates.template import Template
 
+SAMPLE_BEGINNING, SAMPLE_TOKENS = 2 * PROMPT, 120  # tokens to read and to write after an epoch
 OUTPUT = "continuation"
 
 
@@ -161,6 +163,14 @@ class LanguageModeling(SupervisedTask):
         length = value.shape[0]
         texts = [sample(decoder, row[row != PADDING], self.sampling, length=length) for row in inputs[value.name]]
         return {OUTPUT: np.stack(texts)}
+
+    def sample_texts(self, system: System, validation: Source) -> list[dict[str, str]]:
+        (value,) = self.inputs
+        assert isinstance(value, Tokens)
+        beginning = validation.read(np.arange(1))[value.name][0, :SAMPLE_BEGINNING]
+        options = replace(self.sampling, max_tokens=min(SAMPLE_TOKENS, self.sampling.max_tokens))
+        written = sample(Decoder(system.parts), beginning, options, length=value.shape[0])
+        return [{"beginning": value.text(beginning), "continuation": self.target.text(written)}]
 
     def format(self, outputs: Arrays) -> list[dict[str, Any]]:
         return [{OUTPUT: self.target.text(row)} for row in outputs[OUTPUT]]

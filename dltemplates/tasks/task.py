@@ -283,6 +283,18 @@ class Task(ABC):
         count = len(next(iter(outputs.values())))
         return [{name: array[index].tolist() for name, array in outputs.items()} for index in range(count)]
 
+    def sample_texts(self, system: System, validation: Source) -> list[dict[str, str]]:
+        """Return texts that the network writes for a few examples, always the same; for tasks whose target is tokens.
+
+        Args:
+            system: The parts of the network during training.
+            validation: The validation examples.
+
+        Returns:
+            The texts of each example: what the network reads, what it writes, and perhaps what it should write.
+        """
+        return []
+
     def figures(self, evaluation: Evaluation) -> dict[str, Figure]:
         """Draw the results on a split; return figures by file name without suffix."""
         return {}

@@ -6,7 +6,7 @@ https://arxiv.org/abs/1804.08771): BLEU with the tokenizer 13a, in lower case.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
@@ -16,9 +16,9 @@ from dltemplates.datasets.text.pairs import SOURCE
 from dltemplates.features import AnyFeature, Tokens
 from dltemplates.features.tokens import PADDING, START
 from dltemplates.tasks.scoring.decoding import Decoder, beam_search, greedy
-from dltemplates.tasks.scoring.evaluation import Evaluation, System
+from dltemplates.tasks.scoring.evaluation import Evaluation, System, worst_and_others
 from dltemplates.tasks.scoring.intervals import mean_of
-from dltemplates.tasks.scoring.text_scores import bleu_stats, chrf, sacrebleu, score_of_bleu
+from dltemplates.tasks.scoring.text_scores import bleu_stats, chrf, sacrebleu, score_by_text, score_of_bleu
 from dltemplates.tasks.task import Arrays, SupervisedTask
 
 if TYPE_CHECKING:
@@ -28,8 +28,11 @@ if TYPE_CHECKING:
     from dltemplates.template import Template
 
 BATCH = 50  # texts at a time
+SAMPLES = 3  # texts to write after an epoch
+MAX_SHOWN = 20  # texts in the report; half of them the worst
 OUTPUT = "text"
-SCORES = ("bleu", "chrf", "exact")
+Score: TypeAlias = Literal["bleu", "chrf", "exact"]
+SCORES: tuple[Score, ...] = get_args(Score)
 
 
 class TextToText(SupervisedTask):
@@ -55,7 +58,7 @@ class TextToText(SupervisedTask):
         *,
         label_smoothing: float = 0.0,
         beam: int = 1,
-        score: Literal["bleu", "chrf", "exact"] = "bleu",
+        score: Score = "bleu",
     ):
         """Create the task.
 
@@ -77,7 +80,8 @@ class TextToText(SupervisedTask):
             raise ValueError(f"`beam` must be a whole number of at least 1. Received: {beam!r}. Try 4.")
         if score not in SCORES:
             raise ValueError(f"`score` must be one of {', '.join(SCORES)}. Received: {score!r}. Try bleu.")
-        self.label_smoothing, self.beam, self.first_score = label_smoothing, beam, score
+        self.label_smoothing, self.beam = label_smoothing, beam
+        self.first_score: Score = score
 
     def adapt(self, dataset: Dataset) -> Dataset:
         if self.inputs[0].name != SOURCE:
@@ -149,6 +153,17 @@ class TextToText(SupervisedTask):
         rows = ({name: array[place : place + 1] for name, array in inputs.items()} for place in range(count))
         return {OUTPUT: np.stack([beam_search(decoder, row, beam=self.beam, max_tokens=steps) for row in rows])}
 
+    def sample_texts(self, system: System, validation: Source) -> list[dict[str, str]]:
+        (value,) = self.inputs
+        assert isinstance(value, Tokens)
+        count = min(len(validation), SAMPLES)
+        arrays = validation.read(np.linspace(0, len(validation) - 1, count).round().astype(np.int64))
+        written = self.predict(system, {value.name: arrays[value.name]})[OUTPUT]
+        return [
+            {"source": value.text(a), "expected": self.target.text(b), "written": self.target.text(c)}
+            for a, b, c in zip(arrays[value.name], arrays[self.target.name], written, strict=True)
+        ]
+
     def evaluate(self, system: System, source: Source) -> Evaluation:
         arrays = source.read(np.arange(len(source)))
         inputs = {value.name: arrays[value.name] for value in self.inputs}
@@ -173,13 +188,26 @@ class TextToText(SupervisedTask):
             scores,
             targets,
             outputs,
-            {"texts": [{"expected": a, "written": b} for a, b in zip(expected[:20], written[:20], strict=True)]},
+            {"texts": self._texts(targets[self.inputs[0].name], written, expected)},
             decisions=outputs[OUTPUT],
             errors=1.0 - is_equal if self.first_score == "exact" else None,
             is_accuracy=self.first_score == "exact",
             shares={"exact": is_equal},
             score_of=score_of,
         )
+
+    def _texts(self, sources: np.ndarray, written: list[str], expected: list[str]) -> list[dict[str, Any]]:
+        """Return the texts of the worst examples, then of others, each with its score."""
+        (value,) = self.inputs
+        assert isinstance(value, Tokens)
+        is_right = [one == other for one, other in zip(written, expected, strict=True)]
+        name = self.first_score
+        scores = 100.0 * np.array(is_right) if name == "exact" else score_by_text(name, written, expected)
+        return [
+            {"source": value.text(sources[index]), "expected": expected[index], "written": written[index]}
+            | ({"wrong": not is_right[index]} if name == "exact" else {name: float(scores[index])})
+            for index in worst_and_others(100 - scores, MAX_SHOWN)
+        ]
 
     def format(self, outputs: Arrays) -> list[dict[str, Any]]:
         return [{OUTPUT: self.target.text(row)} for row in outputs[OUTPUT]]

@@ -37,6 +37,7 @@ from dltemplates.training.features import FeatureStage, last_layers
 from dltemplates.training.importing.pretrained import load_pretrained, take_weights
 from dltemplates.training.optimizers import make_optimizer, make_sgd
 from dltemplates.training.recording.sample_logger import SampleLogger
+from dltemplates.training.recording.text_logger import TextLogger
 from dltemplates.training.resolve import resolve
 from dltemplates.training.speed.fused import fuse
 from dltemplates.training.speed.loop import pays_to_compile
@@ -109,6 +110,13 @@ class Training:
         if self.task.generator is None:
             return None
         return SampleLogger(self.model, self.task, self.dataset, self.template)
+
+    @cached_property
+    def text_logger(self) -> TextLogger | None:
+        """The logger of written texts; None for a task that writes none."""
+        if self.task.kind != "tokens":
+            return None
+        return TextLogger(self.definition, self.task, self.dataset, self.template)
 
     def broken(self) -> dict[str, str]:
         """Return the files that broke after they were scanned, each with the reason."""

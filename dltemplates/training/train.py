@@ -23,6 +23,7 @@ from dltemplates.training.prepare import Training, naming_broken_files, prepare
 from dltemplates.training.recording.progress import Reporter, Silent, default_reporter
 from dltemplates.training.recording.run_record import begin_run, score_run
 from dltemplates.training.recording.run_writer import NullWriter, RunWriter
+from dltemplates.training.recording.text_logger import is_logged
 from dltemplates.training.resolve import rate_note
 from dltemplates.training.resume import run_to_resume
 from dltemplates.training.signals import StopRequest, stop_on_signals
@@ -143,6 +144,8 @@ def _train(
         check_same_data(training)
         if training.sample_logger:
             training.sample_logger.check()
+        if training.text_logger:
+            training.text_logger.check()
         with stop_on_signals() as stop, naming_broken_files(training):  # the folder exists from here on
             if run is None:
                 run = make_run(name, output, overwrite=replaces)
@@ -349,6 +352,13 @@ def _end_epoch(
         row |= {f"val_{name}": value for name, value in evaluation.scores.items()}
         writer.samples(epoch, training.sample_logger.samples())
         _warn(evaluation, epoch, state, reporter)
+    if (
+        training.distribution.is_chief
+        and training.text_logger
+        and stage is training.stages[-1]
+        and is_logged(stage, epoch)
+    ):
+        writer.texts(epoch, training.text_logger.texts(stage.model))
     row["seconds"] = round(state.seconds, 1)
     _check_finite("val_loss", validation_metrics["loss"], state)
     state.history.append(row)

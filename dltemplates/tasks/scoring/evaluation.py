@@ -29,6 +29,23 @@ def infinite_examples(outputs: Arrays) -> tuple[str, np.ndarray] | None:
     return None
 
 
+def worst_and_others(errors: np.ndarray, most: int) -> np.ndarray:
+    """Choose examples: the worst, at most half of `most`, then others, evenly spaced: right ones, if there are any.
+
+    Args:
+        errors: The error of each example (n,), 0 for a right one.
+        most: Maximum number of examples.
+
+    Returns:
+        Their indices.
+    """
+    worst = np.argsort(-errors, kind="stable")[: most // 2]
+    worst = worst[errors[worst] > 0]
+    others = np.flatnonzero(errors == 0) if (errors == 0).any() else np.setdiff1d(np.arange(len(errors)), worst)
+    count = min(most - len(worst), len(others))
+    return np.concatenate([worst, others[np.linspace(0, len(others) - 1, count).round().astype(np.int64)]])
+
+
 @dataclass(frozen=True)
 class System:
     """All parts of one run in one runtime.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -64,3 +64,10 @@ def score_of_bleu(stats: np.ndarray) -> ScoreOf:
 def chrf(written: Sequence[str], expected: Sequence[str]) -> float:
     """Return chrF, 0 to 100: the F-score of n-grams of characters."""
     return float(sacrebleu().CHRF().corpus_score(list(written), [list(expected)]).score)
+
+
+def score_by_text(name: Literal["bleu", "chrf"], written: Sequence[str], expected: Sequence[str]) -> np.ndarray:
+    """Return the score of each text by itself, 0 to 100, (n,); BLEU with n-grams of at most the text's length."""
+    metrics = sacrebleu()
+    metric = metrics.BLEU(lowercase=True, effective_order=True) if name == "bleu" else metrics.CHRF()
+    return np.array([metric.sentence_score(a, [b]).score for a, b in zip(written, expected, strict=True)])

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
-from dltemplates.datasets.source import Arrays, Source
+from dltemplates.datasets.source import Arrays, Mapped, Source
 from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.features import AnyFeature, Number, Tokens
-from dltemplates.features.tokens import lengths_of
+from dltemplates.features.tokens import PADDING, lengths_of
 from dltemplates.runtimes import KerasPredictor
 from dltemplates.tasks.assemble import make_contract
-from dltemplates.tasks.scoring.decoding import DECODE, POSITION, TOKEN, Decoder, tokens_to_read
-from dltemplates.tasks.serving.contract import ServingModel, State, SystemContract
+from dltemplates.tasks.scoring.decoding import DECODE, POSITION, PREFILL, TOKEN, Decoder, tokens_to_read
+from dltemplates.tasks.serving.contract import Contract, ServingModel, State, SystemContract
 from dltemplates.tasks.serving.streaming import StepSource, calibration_steps
 from dltemplates.template import Template
 
@@ -63,6 +63,8 @@ def serve_steps(
             }
         )
         served[part] = ServingModel(model, contract)
+    if PREFILL in served:
+        served[PREFILL] = replace(served[PREFILL], examples=_beginnings(served[PREFILL].contract))
     decode = served[DECODE]
     predictors = {part: KerasPredictor(serving.model, serving.contract) for part, serving in served.items()}
 
@@ -77,6 +79,18 @@ def serve_steps(
     return served
 
 
+def _beginnings(contract: Contract) -> Callable[[str, Source], Source]:
+    """Return the `examples` of the part that reads the beginning of a text at once: beginnings of all its lengths."""
+    (text,) = contract.inputs
+    (length,) = text.shape
+
+    def cut(arrays: Arrays, indices: np.ndarray) -> Arrays:
+        is_kept = np.arange(length) < 1 + indices[:, None] % length
+        return arrays | {text.name: np.where(is_kept, arrays[text.name][:, :length], PADDING)}
+
+    return lambda split, source: Mapped(source, cut)
+
+
 def _length(spec: DatasetSpec) -> int:
     """Return the most tokens that the decoder reads: those of the target."""
     return spec.targets[0].shape[0]
@@ -85,9 +99,9 @@ def _length(spec: DatasetSpec) -> int:
 def _feature(name: str, tensor: Any, spec: DatasetSpec) -> AnyFeature:
     """Return the feature of an input or output: token ids, or numbers."""
     known = {value.name: value for value in spec.inputs if isinstance(value, Tokens)}
-    if name in known:
-        return known[name]
     shape = tuple(tensor.shape[1:])
+    if name in known:
+        return known[name].model_copy(update={"shape": shape})  # `prefill` reads a beginning
     if name == TOKEN:
         first = spec.targets[0]
         assert isinstance(first, Tokens)

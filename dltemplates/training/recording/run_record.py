@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from importlib.metadata import version
+from typing import Any
 
 import keras
 import numpy as np
@@ -13,7 +14,8 @@ import dltemplates
 from dltemplates.datasets.names import as_lines
 from dltemplates.datasets.series.sequences import are_sequences
 from dltemplates.datasets.source import Dataset, Source
-from dltemplates.features import Image, Noise, columns_of
+from dltemplates.features import Feature, Image, Noise, Tokens, columns_of
+from dltemplates.figures.attention import attention_figures
 from dltemplates.figures.coefficients import coefficients, coefficients_figure
 from dltemplates.figures.outcomes import examples_figure
 from dltemplates.figures.plane import boundary_figure
@@ -30,7 +32,7 @@ from dltemplates.settings import NO_DATASET
 from dltemplates.tasks.assemble import without_auxiliary_inside
 from dltemplates.tasks.scoring.advice import advise
 from dltemplates.tasks.scoring.baselines import Baselines, fit_baselines, seconds_for
-from dltemplates.tasks.scoring.evaluation import WHOLE, Evaluation, System
+from dltemplates.tasks.scoring.evaluation import WHOLE, Evaluation, System, worst_and_others
 from dltemplates.tasks.scoring.intervals import score_intervals
 from dltemplates.tasks.serving.contract import Contract, ServingModel
 from dltemplates.tasks.serving.serving_examples import system_examples
@@ -40,6 +42,7 @@ from dltemplates.training.stages import labeled_examples
 
 MAX_EXAMPLES = 24
 MAX_SEQUENCES = 16
+MAX_TEXTS = 20
 VERSIONED = ("tensorflow", "keras", "numpy")
 
 
@@ -80,7 +83,8 @@ def score_run(run: Run, task: Task, dataset: Dataset, warnings: dict[str, str] |
         dataset: The run's data.
         warnings: Warnings of the last epochs, by epoch.
     """
-    spec = task.calibrate(run.model(), dataset)
+    model = run.model()
+    spec = task.calibrate(model, dataset)
     if spec != run.record.spec:
         run.save_record(run.record.model_copy(update={"spec": spec}))
         task = run.task()
@@ -106,8 +110,10 @@ def score_run(run: Run, task: Task, dataset: Dataset, warnings: dict[str, str] |
         record.details[split] = evaluation.details
         if split == "test":
             figures |= task.figures(evaluation)
+            figures |= attention_figures(model, task, dataset.split(split), evaluation)
             if whole and not isinstance(whole.contract.inputs[0], Noise):
                 figures |= _input_figures(whole, predictors[WHOLE], task, source, evaluation)
+                record.details[split] |= _texts(whole.contract.inputs[0], source, evaluation)
     if note := save_figures(figures, run.figures_path):
         record.spec = record.spec.model_copy(update={"warnings": (*record.spec.warnings, note)})
     baselines = _baselines(run, task, dataset)
@@ -159,6 +165,22 @@ def _sequences(contract: Contract, source: Source, evaluation: Evaluation) -> Fi
     sequences = [array[:length] for array, length in zip(arrays[first.name], lengths, strict=True)]
     names = [column.name for column in columns_of(first)]
     return sequences_figure(sequences, captions, wrong & evaluation.is_accuracy, names)
+
+
+def _texts(feature: Feature, source: Source, evaluation: Evaluation) -> dict[str, Any]:
+    """Return the texts of the worst examples, then of others, with their predictions; nothing for other inputs."""
+    if not isinstance(feature, Tokens) or evaluation.errors is None:
+        return {}
+    indices = worst_and_others(evaluation.errors, MAX_TEXTS)
+    captions = evaluation.captions or ("",) * len(evaluation)
+    texts = [feature.text(ids) for ids in source.read(indices)[feature.name]]
+    wrong = (evaluation.errors[indices] > 0) & evaluation.is_accuracy
+    return {
+        "texts": [
+            {"text": text, "prediction": captions[index], "wrong": bool(is_wrong)}
+            for text, index, is_wrong in zip(texts, indices, wrong, strict=True)
+        ]
+    }
 
 
 def _worst_first(evaluation: Evaluation, most: int) -> tuple[np.ndarray, list[str], np.ndarray]:
