@@ -110,6 +110,7 @@ class Contract(BaseModel):
         state: State passed from the outputs of one call to the inputs of the next.
         system: Joint inputs and outputs with the other parts, if the part is useful only with them.
         signature_name: The name of the file's signature, if it is not the one of `signature`.
+        decoding: How to write a text with the parts, in a file that holds all of a system.
         parts: The contracts of the parts, by name, in a file that holds all of a system; the other fields are then of
             the system.
         assets: The SHA-256 of each file that travels with the network, such as a vocabulary, by file name.
@@ -134,6 +135,7 @@ class Contract(BaseModel):
     state: tuple[State, ...] = ()
     system: SystemContract | None = None
     signature_name: str | None = None
+    decoding: Decoding | None = None
     parts: dict[str, Contract] = {}
     assets: dict[str, str] = {}
     data: DatasetSettings | None = None
@@ -164,7 +166,7 @@ class Contract(BaseModel):
             split=self.split,
             reading_rules=self.reading_rules,
             encoding=self.encoding,
-            **{name: value for name, value in self.system if name != "decoding"},
+            **dict(self.system),
         )
 
     @property
