@@ -153,7 +153,7 @@ class LanguageModeling(SupervisedTask):
     def _characters(self, ids: np.ndarray) -> np.ndarray:
         """Return the number of characters of each text, (n,): an unknown token counts as one, a space between words."""
         lengths = np.array([0, 1, 0, 0, *map(len, self.target.vocabulary)], np.float64)
-        spaces = 0 if self.target.tokenizer == "characters" else 1
+        spaces = 1 if self.target.tokenizer == "words" else 0  # subwords have theirs
         return np.where(ids == PADDING, 0, lengths[ids] + spaces).sum(axis=1)
 
     def predict(self, system: System, inputs: Arrays) -> Arrays:

@@ -64,3 +64,17 @@ def test_examples_of_one_length_have_none():
     source = ArraySource({"text": np.zeros((4, 6), np.int32), "features": np.zeros((4, 6))})
     assert example_lengths(source, spec_of(TEXT)) is None  # windows of a text, for a language model
     assert example_lengths(source, spec_of(NUMBER)) is None
+
+
+def test_pairs_come_by_the_length_of_the_target_and_then_of_the_source():
+    def ragged(*counts):
+        return Ragged.of([np.full(count, 4, np.int32) for count in counts], length=6)
+
+    source = ArraySource({"text": ragged(5, 1, 2, 6, 3), "other": ragged(2, 3, 2, 1, 3)})
+    spec = DatasetSpec(inputs=(TEXT,), targets=(OTHER,), sizes={}, fingerprint="")
+    lengths = example_lengths(source, spec)
+    assert np.argsort(lengths).tolist() == [3, 2, 0, 1, 4]
+    some = Subset(source, np.array([4, 0, 3]))
+    assert np.argsort(example_lengths(some, spec)).tolist() == [2, 1, 0]
+    equal = ArraySource({"text": ragged(2, 2), "other": ragged(3, 3)})
+    assert len(set(example_lengths(equal, spec))) == 1

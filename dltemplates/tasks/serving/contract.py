@@ -109,6 +109,10 @@ class Contract(BaseModel):
         targets: The targets of the outputs.
         state: State passed from the outputs of one call to the inputs of the next.
         system: Joint inputs and outputs with the other parts, if the part is useful only with them.
+        signature_name: The name of the file's signature, if it is not the one of `signature`.
+        decoding: How to write a text with the parts, in a file that holds all of a system.
+        parts: The contracts of the parts, by name, in a file that holds all of a system; the other fields are then of
+            the system.
         assets: The SHA-256 of each file that travels with the network, such as a vocabulary, by file name.
         data: Its training data and split settings, for a dataset of the catalog.
         split: Its split settings, for the user's own data.
@@ -130,6 +134,9 @@ class Contract(BaseModel):
     targets: tuple[AnyFeature, ...]
     state: tuple[State, ...] = ()
     system: SystemContract | None = None
+    signature_name: str | None = None
+    decoding: Decoding | None = None
+    parts: dict[str, Contract] = {}
     assets: dict[str, str] = {}
     data: DatasetSettings | None = None
     split: Split | None = None
@@ -159,13 +166,13 @@ class Contract(BaseModel):
             split=self.split,
             reading_rules=self.reading_rules,
             encoding=self.encoding,
-            **{name: value for name, value in self.system if name != "decoding"},
+            **dict(self.system),
         )
 
     @property
     def signature(self) -> str:
         """The name of the file's signature, in TFLite and a SavedModel: `decode` for one step with states."""
-        return "decode" if self.state else "serving_default"
+        return self.signature_name or ("decode" if self.state else "serving_default")
 
     def files(self) -> dict[str, str]:
         """Return the texts stored inside an exported file, by file name."""
@@ -173,6 +180,20 @@ class Contract(BaseModel):
         if self.labels:
             files[LABELS_FILE] = as_lines(self.labels)
         return files
+
+
+def join_contracts(parts: Mapping[str, Contract]) -> Contract:
+    """Return the contract of one file with all parts of a system, each with a signature of its own.
+
+    Args:
+        parts: The contracts by part.
+    """
+    name, first = next(iter(parts.items()))
+    joined = {
+        part: contract.model_copy(update={"system": None, "signature_name": contract.signature_name or part})
+        for part, contract in parts.items()
+    }
+    return first.of_system().model_copy(update={"name": first.name.removesuffix(f"-{name}"), "parts": joined})
 
 
 @dataclass(frozen=True)

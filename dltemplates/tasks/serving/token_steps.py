@@ -61,6 +61,7 @@ def serve_steps(
                 "targets": (),
                 "state": tuple(State(input=state.removesuffix("_next"), output=state) for state in states),
                 "system": system,
+                "signature_name": f"{PREFILL}_{model.inputs[0].shape[1]}" if part == PREFILL else None,
             }
         )
         served[part] = ServingModel(model, contract)

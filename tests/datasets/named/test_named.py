@@ -41,25 +41,37 @@ SERIES = {
     "nab": "named/test_nab.py",
     "sunspots": "series/test_csv_series.py",
 }  # their own tests, in tests/datasets
-REGISTER = {*IMAGES, *(name.partition(":")[0] for name in TABLES), *SERIES}
+TEXTS = {  # the task, the tokens, rows of each split, tokens of a text and of a target, size of the vocabulary, classes
+    "sms_spam": ("classification", "words", (4_003, 440, 1_131), (222, None), 1_766, ("ham", "spam")),
+    "polarity": ("classification", "words", (8_635, 959, 1_068), (61, None), 3_935, ("negative", "positive")),
+    "polarity:3": ("classification", "words", (8_636, 960, 1_066), (61, None), 3_927, ("negative", "positive")),
+    "tinyshakespeare": ("language_modeling", "characters", (25_674, 667, 1_626), (128, 128), 65, None),
+    "multi30k": ("text_to_text", "words", (29_000, 1_014, 1_000), (45, 42), 7_014, None),
+    "multi30k:fr-cs": ("text_to_text", "words", (29_000, 1_014, 1_000), (53, 40), 8_230, None),
+    "kor_eng": ("text_to_text", "characters", (2_774, 308, 771), (296, 538), 895, None),
+    "addition": ("text_to_text", "characters", (20_000, 1_000, 1_000), (7, 5), 11, None),
+    "addition:2": ("text_to_text", "characters", (4_545, 227, 227), (5, 4), 11, None),
+}
+WRITTEN = {"imdb": "named/test_named.py"}  # by a test, as it is too large
+REGISTER = {name.partition(":")[0] for name in (*IMAGES, *TABLES, *SERIES, *TEXTS, *WRITTEN)}
 
 
 def check_registered(name):
     """Fail for a dataset of the catalog without a row."""
     if name not in REGISTER:
-        pytest.fail(f"add a row to IMAGES, TABLES or SERIES in tests/datasets/named/test_named.py for `{name}`")
+        pytest.fail(f"add a row to IMAGES, TABLES, SERIES or TEXTS in tests/datasets/named/test_named.py for `{name}`")
 
 
 def test_every_dataset_has_a_row():
     for name in catalog.DATASETS:
         check_registered(name)
     assert set(catalog.DATASETS) == REGISTER > set()
-    for name, file in SERIES.items():
+    for name, file in (SERIES | WRITTEN).items():
         assert name in (Path(__file__).parents[1] / file).read_text()
 
 
 def test_a_dataset_without_a_row_fails():
-    message = "add a row to IMAGES, TABLES or SERIES in tests/datasets/named/test_named.py for `svhn`"
+    message = "add a row to IMAGES, TABLES, SERIES or TEXTS in tests/datasets/named/test_named.py for `svhn`"
     with pytest.raises(pytest.fail.Exception, match=message):
         check_registered("svhn")
 
@@ -275,3 +287,132 @@ def test_broken_cifar10_is_refused(binary):
     (binary / "data_batch_3.bin").unlink()
     with pytest.raises(ValueError, match=r"Received: .*data_batch_3.bin, not there"):
         load_cifar()
+
+
+def load_text(name, task=None, tokenizer=None, **options):
+    if name in TEXTS:
+        task, tokenizer = TEXTS[name][:2]
+    text = {"tokenizer": tokenizer, **({"window": 128} if task == "language_modeling" else {}), **options}
+    return load_data(DatasetSettings(name=name, text=text), task)
+
+
+def texts_of(dataset, split, count=None):
+    """Return the texts of a split, and the targets as text or class."""
+    source, (value,), (target,) = dataset.split(split), dataset.spec.inputs, dataset.spec.targets
+    arrays = source.read(np.arange(count or len(source)))
+    decode = target.text if target.kind == "tokens" else lambda label: target.classes[label]
+    return list(zip(map(value.text, arrays[value.name]), map(decode, arrays[target.name]), strict=True))
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name.startswith("addition") else pytest.mark.data) for name in TEXTS]
+)
+def test_texts_match_their_row(name, request):
+    _, tokenizer, sizes, lengths, vocabulary, classes = TEXTS[name]
+    if not name.startswith("addition"):
+        request.getfixturevalue("data")
+    dataset = load_text(name)
+    (value,), (target,) = dataset.spec.inputs, dataset.spec.targets
+    assert tuple(dataset.spec.sizes.values()) == sizes
+    assert dataset.spec.skipped == {}
+    assert (value.kind, value.dtype, value.tokenizer, value.shape) == ("tokens", "int32", tokenizer, (lengths[0],))
+    assert len(value.vocabulary) == vocabulary
+    if classes:
+        assert target.classes == classes
+    else:
+        assert (target.kind, target.shape, target.vocabulary) == ("tokens", (lengths[1],), value.vocabulary)
+    for split in dataset.spec.sizes:
+        arrays = dataset.split(split).read(np.arange(100))
+        assert arrays[value.name].shape == (100, *value.shape)
+        assert arrays[value.name].max() < value.vocabulary_size
+        assert len({row.tobytes() for row in arrays[value.name]}) > 90
+        unknown = (arrays[value.name] == 1).sum() / (arrays[value.name] != 0).sum()
+        assert unknown < (0.3 if tokenizer == "words" else 0.02)
+    assert len(dataset.spec.fingerprint) == 64
+
+
+@pytest.mark.data
+def test_spam_and_the_two_poles_of_reviews(data):
+    counts = {"sms_spam": (4827, 747), "polarity": (5331, 5331)}
+    for name, expected in counts.items():
+        dataset = load_text(name)
+        labels = [dataset.split(split).read(np.arange(size))["label"] for split, size in dataset.spec.sizes.items()]
+        assert tuple(np.bincount(np.concatenate(labels))) == expected
+
+
+@pytest.mark.data
+def test_each_fold_of_the_reviews_is_another_test_split(data):
+    folds = [set(texts_of(load_text(name), "test")) for name in ("polarity", "polarity:3")]
+    assert len(folds[0] & folds[1]) < 20  # a few short reviews have the same known words
+    assert folds[0] == set(texts_of(load_text("polarity:0", "classification", "words"), "test"))
+
+
+@pytest.mark.data
+def test_translations_belong_together(data):
+    dataset = load_text("multi30k", min_frequency=1)
+    source, target = texts_of(dataset, "train", 1)[0]
+    assert source == "Zwei junge weiße Männer sind im Freien in der Nähe vieler Büsche ."
+    assert target == "Two young , White males are outside near many bushes ."
+    pairs = [pair for split in ("train", "validation", "test") for pair in texts_of(load_text("kor_eng"), split)]
+    assert ("가.", "Go.") in pairs
+
+
+def test_sums_are_right_and_different():
+    for digits in (2, 3, 6):
+        name = f"addition:{digits}"
+        dataset = load_text(name, "text_to_text", "characters")
+        sums = [pair for split, size in dataset.spec.sizes.items() for pair in texts_of(dataset, split, min(size, 500))]
+        for text, total in sums:
+            first, second = map(int, text.split("+"))
+            assert first + second == int(total)
+            assert max(first, second) < 10**digits
+        assert len({text for text, _ in sums}) == len(sums)
+        assert max(len(text) for text, _ in sums) == 2 * digits + 1
+    again = load_text("addition:3", "text_to_text", "characters")
+    assert again.spec == load_text("addition").spec
+
+
+@pytest.mark.parametrize(
+    ("name", "task", "match"),
+    [
+        ("polarity:10", "classification", r"A fold must be 0 to 9\. Received: 'polarity:10'\. Name it"),
+        ("polarity:x", "classification", r"A fold must be 0 to 9\. Received: 'polarity:x'\. Name it"),
+        ("multi30k:de", "text_to_text", r"two of de, en, fr, cs\. Received: 'multi30k:de'\. Name them"),
+        ("multi30k:de-de", "text_to_text", r"two of de, en, fr, cs\. Received: 'multi30k:de-de'\. Name them"),
+        ("multi30k:de-ko", "text_to_text", r"two of de, en, fr, cs\. Received: 'multi30k:de-ko'\. Name them"),
+        ("addition:1", "text_to_text", r"digits must be 2 to 6\. Received: 'addition:1'\. Name them"),
+        ("addition:7", "text_to_text", r"digits must be 2 to 6\. Received: 'addition:7'\. Name them"),
+    ],
+)
+def test_unknown_versions_of_texts_are_refused(name, task, match):
+    with pytest.raises(ValueError, match=match):
+        load_text(name, task, "characters")
+
+
+def test_reviews_from_the_folders_of_imdb(tmp_path, monkeypatch):
+    monkeypatch.setenv("DLT_DATA", str(tmp_path))
+    for split, count in (("train", 30), ("test", 10)):
+        for label, word in (("neg", "bad"), ("pos", "good"), ("unsup", "other")):
+            folder = tmp_path / "aclImdb" / split / label
+            folder.mkdir(parents=True)
+            for number in range(count):
+                (folder / f"{number}_7.txt").write_text(f"a {word} film {number} of {split}.")
+    dataset = load_text("imdb", "classification", "words", min_frequency=1)
+    assert sum(dataset.spec.sizes.values()) == 80
+    assert dataset.spec.sizes["test"] == 20
+    assert dataset.spec.targets[0].classes == ("neg", "pos")
+    for text, label in texts_of(dataset, "train"):
+        assert ("good" if label == "pos" else "bad") in text.split()
+
+
+def test_reviews_in_the_encoding_of_the_original(tmp_path, monkeypatch):
+    monkeypatch.setenv("DLT_DATA", str(tmp_path))
+    folder = tmp_path / "rt-polaritydata"
+    folder.mkdir()
+    for suffix, word in (("neg", "na\u00efve"), ("pos", "caf\u00e9")):
+        lines = "".join(f"{word} {number} \n" for number in range(60))
+        (folder / f"rt-polarity.{suffix}").write_bytes(lines.encode("latin-1"))
+    dataset = load_text("polarity", "classification", "words", min_frequency=1)
+    assert sum(dataset.spec.sizes.values()) == 120
+    assert dataset.spec.sizes["test"] == 12
+    assert {"na\u00efve", "caf\u00e9"} <= set(dataset.spec.inputs[0].vocabulary)

@@ -173,7 +173,7 @@ def test_other_pairs_keep_the_tokens_and_columns_of_the_network(tmp_path):
     ("rows", "names", "text", "match"),
     [
         ([(a,) for a, _ in PAIRS], ("source",), {}, r"to write\. Received: one, source, in .*x\.tsv\. Add the other"),
-        ([(*row, "x") for row in PAIRS], None, {}, r"no `dataset\.text\.source` .* are 1, 2, 3\..*source=1 .*=2"),
+        ([(*row, "x") for row in PAIRS], None, {}, r"no `dataset\.text\.source` .*columns are 1, 2, 3\..*source=1"),
         ([(*row, "x") for row in PAIRS], ("source", "b", "c"), {}, r"no `dataset\.text\.target` .*are source, b, c\."),
         (PAIRS, ("source", "target"), {"source": "ko"}, r"Received: no column `ko` .*columns are source, target\."),
         (PAIRS, ("source", "target"), {"source": "target"}, r"must differ\. Received: target for both, in .*x\.tsv"),
