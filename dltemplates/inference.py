@@ -21,7 +21,7 @@ from dltemplates.deploy.system import find_system
 from dltemplates.features import AnyFeature, Feature, Image, Noise, Probabilities, classes_of
 from dltemplates.files import atomic_path, check_folder
 from dltemplates.runs import Run, load_run, near_run
-from dltemplates.runtimes import KerasPredictor, load_predictor
+from dltemplates.runtimes import KerasPredictor, load_predictor, read_contract
 from dltemplates.settings import ARRAYS, DatasetSettings, ImageSettings, Named
 from dltemplates.tasks.load_for import load_for
 from dltemplates.tasks.parity import Parity
@@ -145,7 +145,7 @@ def predict(
         inputs: An array (n, ...); a DataFrame of rows, or of a series to forecast; or paths: image files and folders;
             CSV files and rows (see `datasets.tables.row_inputs.read_rows`); CSV files of series to forecast; or, for a
             generator, seeds and noise (see `datasets.noise_inputs.read_noise`).
-        part: Part of a run, such as `decoder`; by default the whole network.
+        part: Part of a run, such as `decoder`, or of a file that holds several; by default the whole network.
         output: A folder for output images, written as PNG files; or a `.csv` file for the predictions, written by
             `write_table`, after the columns of an input `.csv`. By default, nothing is written.
         options: Options of the task to change, such as `{"temperature": 0.5}`; see `Task.prediction_options`.
@@ -291,8 +291,6 @@ def _open(path: Run | str | Path, threads: int, part: str = "") -> LoadedSystem:
     path = path.path if isinstance(path, Run) else Path(path)
     if (path / "run.json").exists() or (path.is_dir() and not (path / "saved_model.pb").exists()):
         return _open_run(load_run(path), part)
-    if part:
-        raise ValueError(f"`part` needs a run. Received: {part!r} for {path}. Name the part's own file.")
     if not path.exists():
         raise ValueError(f"A run or an exported file must exist. Received: {path}. {near_run(path)}")
     if path.is_file() and path.suffix in (*SUFFIXES, ".csv", ".npz"):
@@ -300,6 +298,13 @@ def _open(path: Run | str | Path, threads: int, part: str = "") -> LoadedSystem:
             f"A run or an exported file comes before the data. Received: {path}. Try `dlt predict RUN {path}`, or "
             f"`dlt evaluate RUN --data PATH`."
         )
+    if part:
+        predictor = load_predictor(path, threads, part)
+        contract = predictor.contract
+        return LoadedSystem(System({WHOLE: predictor}), contract, Parity(), contract.data, _find_run(path))
+    if path.suffix == ".tflite" and (contract := read_contract(path)).parts:
+        predictors = {name: load_predictor(path, threads, name) for name in contract.parts}
+        return LoadedSystem(System(predictors), contract, _make_task(contract), contract.data, _find_run(path))
     predictor = over_windows(load_predictor(path, threads))
     contract = predictor.contract
     if contract.system is not None:

@@ -273,7 +273,13 @@ class TFLitePredictor(Predictor):
     @property
     def input_tensors(self) -> dict[str, str]:
         """Tensor names of `graph` by input."""
-        return {name: f"0:{details['index']}" for name, details in self._runner.get_input_details().items()}
+        from ai_edge_litert import schema_py_generated as schema
+
+        model = schema.Model.GetRootAs(bytearray(self.path.read_bytes()))
+        signatures = [model.SignatureDefs(index) for index in range(model.SignatureDefsLength())]
+        graphs = {signature.SignatureKey().decode(): signature.SubgraphIndex() for signature in signatures}
+        graph = graphs[self.contract.signature]
+        return {name: f"{graph}:{details['index']}" for name, details in self._runner.get_input_details().items()}
 
 
 class ONNXPredictor(Predictor):
@@ -301,7 +307,7 @@ class ONNXPredictor(Predictor):
         return {value.name: value.name for value in self.contract.inputs}
 
 
-def load_predictor(path: str | Path, threads: int = 1) -> Predictor:
+def load_predictor(path: str | Path, threads: int = 1, part: str = "") -> Predictor:
     """Open an exported file in its own runtime.
 
         predictor = dlt.load_predictor("exports/resnet8_digits-int8.tflite")
@@ -310,9 +316,11 @@ def load_predictor(path: str | Path, threads: int = 1) -> Predictor:
     Args:
         path: A `.tflite` or `.onnx` file, or a SavedModel folder, written by an export.
         threads: Threads per call; ignored for a SavedModel, which uses TensorFlow's setting.
+        part: Part of a file that holds several, such as `decode`.
 
     Raises:
-        ValueError: If the file is missing, broken, damaged or of another kind, or holds no contract.
+        ValueError: If the file is missing, broken, damaged or of another kind, holds no contract, or does not have the
+            part.
     """
     path = Path(path)
     if not path.exists():
@@ -320,11 +328,11 @@ def load_predictor(path: str | Path, threads: int = 1) -> Predictor:
     if path.is_dir():
         if not (path / "saved_model.pb").is_file():
             raise ValueError(f"An exported folder must be a SavedModel. Received: {path}, without saved_model.pb.")
-        return SavedModelPredictor(path, read_contract(path))
+        return SavedModelPredictor(path, _contract_of(part, path))
     if path.suffix == ".tflite":
-        return TFLitePredictor(path, read_contract(path), threads)
+        return TFLitePredictor(path, _contract_of(part, path), threads)
     if path.suffix == ".onnx":
-        return ONNXPredictor(path, read_contract(path), _onnx_session(path, threads))
+        return ONNXPredictor(path, _contract_of(part, path), _onnx_session(path, threads))
     raise ValueError(
         f"An exported file must end in .tflite or .onnx, or be a SavedModel folder. Received: {path}. "
         "Choose a file of an exports folder."
@@ -354,6 +362,18 @@ def read_contract(path: Path) -> Contract:
             "Copy it again, or export it again."
         )
     return contract
+
+
+def _contract_of(part: str, path: Path) -> Contract:
+    """Return the contract of a part of a file; without a part, of the file, which then must hold one network."""
+    contract = read_contract(path)
+    if part in contract.parts:
+        return contract.parts[part]
+    if not part and not contract.parts:
+        return contract
+    names = ", ".join(contract.parts)
+    way_out = f"Choose one of {names}." if names else "Drop `part`: the file holds one network."
+    raise ValueError(f"`part` must name a part of the file. Received: {part!r} for {path}. {way_out}")
 
 
 def examples_per_call(contract: Contract) -> int:

@@ -285,7 +285,7 @@ def evaluate(path, data, split, settings, modules, as_json) -> None:
 @dlt.command(cls=parse.NumberArguments, short_help="Predict images, table rows, a series, texts, or seeds.")
 @click.argument("path", metavar="RUN|EXPORT", type=click.Path(path_type=Path))
 @click.argument("inputs", nargs=-1, required=True)
-@click.option("--part", default="", help="Part of the run's network to use, such as decoder.")
+@click.option("--part", default="", help="Part to use, such as decoder, of a run, or of a file that holds several.")
 @click.option(
     "-o",
     "--output",

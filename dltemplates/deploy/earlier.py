@@ -77,7 +77,5 @@ def load_finished(
 
 def is_intact(folder: Path, part: str, result: FormatResult) -> bool:
     """Return whether a file still has the digest in the report; True for a format without a file."""
-    if result.file is None:
-        return True
-    path = folder / part / result.file
-    return path.exists() and path_digest(path) == result.sha256
+    path = result.path(folder, part)
+    return path is None or (path.exists() and path_digest(path) == result.sha256)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from dltemplates.compat import available_memory
 from dltemplates.deploy.formats.format import Format, load_format
+from dltemplates.deploy.joined import is_joined
 
 if TYPE_CHECKING:
     import keras
@@ -38,11 +39,15 @@ def too_large(format: Format, servings: Mapping[str, ServingModel]) -> str | Non
 
     Args:
         format: The format.
-        servings: The parts by name. They are converted one after the other, so the largest counts.
+        servings: The parts by name. They are converted one after the other, so the largest counts; those that become
+            one file are converted together.
     """
+    weights = {part: weight_bytes(serving.model) for part, serving in servings.items()}
+    if is_joined(format, servings):
+        weights = dict.fromkeys(weights, sum(weights.values()))
     needed = max(
-        estimate(load_format(serving.formats.get(format.key, format.key)), weight_bytes(serving.model))
-        for serving in servings.values()
+        estimate(load_format(serving.formats.get(format.key, format.key)), weights[part])
+        for part, serving in servings.items()
     )
     free = available_memory()
     if free is None or needed <= free:

@@ -19,7 +19,7 @@ from dltemplates.deploy.formats.format import MASKED_RECURRENT, Format, load_for
 from dltemplates.deploy.formats.tflite import RECURRENT
 from dltemplates.deploy.raw_bytes import check_input
 from dltemplates.deploy.unrolling import MAX_STEPS, MIN_EXAMPLES, count_steps, unrolled
-from dltemplates.runtimes import Predictor, SavedModelPredictor, load_predictor
+from dltemplates.runtimes import Predictor, SavedModelPredictor
 from dltemplates.settings import ExportSettings
 from dltemplates.tasks.scoring.evaluation import WHOLE
 from dltemplates.tasks.serving.contract import Contract, ServingModel
@@ -66,7 +66,6 @@ class Part:
         self._steps = count_steps(serving.model, serving.contract)
         self._calibrated = 0
         self.layers = operation_types(serving.model)
-        self._integer_type = ""
 
     def format_for(self, format: Format) -> Format:
         """Return the part's own format where the system is exported to `format`."""
@@ -76,6 +75,10 @@ class Part:
     def target(self, format: Format) -> Path:
         """Return the final path of a format's file."""
         return self.folder / files.file_name(self.serving.contract.name, self.format_for(format))
+
+    def written(self, format: Format) -> Path:
+        """Return the path of a format's new file, in the work folder."""
+        return self._work / files.file_name(self.serving.contract.name, format)
 
     def not_offered(self, format: Format) -> str | None:
         """Return why a format does not support this part; None if no reason is known."""
@@ -91,7 +94,6 @@ class Part:
         """Write the input of the converters: the serving model and the calibration examples."""
         from dltemplates.deploy.converters.saved_model import save_serving
 
-        self._integer_type = settings.input
         part_formats = [self.format_for(format) for format in formats if not self.not_offered(format)]
         self._work.mkdir()
         for variant in dict.fromkeys(map(self._variant, part_formats)):
@@ -117,37 +119,35 @@ class Part:
         is_unrolled = bool(self._layer_types.intersection(format.unrolled_layers))
         return Variant(batch_of(format, self.serving.contract, self._layer_types), is_unrolled)
 
-    def convert(self, format: Format) -> tuple[Path, Predictor, tuple[str, ...]]:
-        """Convert the part, and open the file.
+    def job(self, format: Format) -> dict[str, Any]:
+        """Return the fields of a request to the converter process."""
+        variant = self._variant(format)
+        job = self._work / variant.folder
+        contract = self.serving.contract.model_copy(update={"batch": variant.batch})
+        return {"serving": str(job / SERVING), "work": str(job), "contract": contract.model_dump_json()}
+
+    def check_file(self, format: Format, predictor: Predictor, reply: dict[str, Any]) -> tuple[str, ...]:
+        """Check the input of a new file.
+
+        Args:
+            format: The part's format.
+            predictor: The file in its own runtime.
+            reply: The converter's reply.
 
         Returns:
-            The path in the work folder, the file in its own runtime, and remarks.
+            Remarks on the file.
 
         Raises:
-            ConversionError: If the conversion fails.
-            CheckError: If the file does not take raw bytes.
+            CheckError: If an integer file does not take raw bytes.
         """
-        part_format, contract = self.format_for(format), self.serving.contract
-        variant = self._variant(part_format)
-        batch, job = variant.batch, self._work / variant.folder
-        written = self._work / files.file_name(contract.name, part_format)
-        reply = self._converter.ask(
-            do="convert",
-            format=part_format.key,
-            serving=str(job / SERVING),
-            work=str(job),
-            out=str(written),
-            contract=contract.model_copy(update={"batch": batch}).model_dump_json(),
-            integer_type=self._integer_type,
-        )
-        predictor = load_predictor(written)
-        remarks = check_input(predictor, reply["unfolded"]) if part_format.integer else ()
-        if batch != contract.batch:
-            remarks += (f"takes {batch} example per call, because of its recurrent layers",)
+        variant = self._variant(format)
+        remarks = check_input(predictor, reply["unfolded"]) if format.integer else ()
+        if variant.batch != self.serving.contract.batch:
+            remarks += (f"takes {variant.batch} example per call, because of its recurrent layers",)
         if variant.is_unrolled:
             examples = f"{self._calibrated:,} training example{'' if self._calibrated == 1 else 's'}"
             remarks += (f"unrolled: holds its {self._steps} steps one by one, calibrated on {examples}",)
-        return written, predictor, remarks
+        return remarks
 
     def latency(self, written: Path, predictor: Predictor, example: Mapping[str, np.ndarray]) -> float:
         """Return the median time for one example on one thread, in milliseconds."""

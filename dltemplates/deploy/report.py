@@ -67,12 +67,14 @@ class FormatResult(Record):
         reason: Why the format did not pass.
         remarks: Limits of the file, and of its check.
         file: Name of the file or folder.
+        is_joined: Whether the file is in the exports folder itself and holds all parts of the system.
         sha256: Digest of the file; for a folder, digest of the sorted list of its files' digests.
-        size: Bytes.
+        size: Bytes; None for a part that shares the file of the first one.
         splits: Results on `validation`, which decides, and on `test`.
         gate: The gate's result on validation, for the part that holds the system's score.
         latency_ms: Median time for one example on one thread of this machine.
-        operators: Number of operations by name; empty for a SavedModel.
+        operators: Number of operations by name; empty for a SavedModel, and for a part that shares the file of the
+            first one.
         seconds: Time to convert and check.
     """
 
@@ -84,6 +86,7 @@ class FormatResult(Record):
     reason: str | None = None
     remarks: tuple[str, ...] = ()
     file: str | None = None
+    is_joined: bool = False
     sha256: str | None = None
     size: int | None = None
     splits: dict[str, SplitCheck] = {}
@@ -91,6 +94,10 @@ class FormatResult(Record):
     latency_ms: float | None = None
     operators: dict[str, int] = {}
     seconds: float = 0.0
+
+    def path(self, folder: Path, part: str) -> Path | None:
+        """Return the path of the file of a part, in an exports folder; None without a file."""
+        return None if self.file is None else folder / ("" if self.is_joined else part) / self.file
 
 
 class ExportReport(Record):

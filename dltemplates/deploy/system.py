@@ -33,7 +33,7 @@ def find_system(path: Path) -> dict[str, Path]:
 def _find_format(path: Path, folder: Path, report: ExportReport) -> str | None:
     for result in report.results:
         for part, each in report.results_of(result.format).items():
-            if each.file and folder / part / each.file == path:
+            if each.path(folder, part) == path:
                 return result.format
     return None
 
@@ -41,8 +41,8 @@ def _find_format(path: Path, folder: Path, report: ExportReport) -> str | None:
 def _find_parts(key: str, folder: Path, report: ExportReport) -> dict[str, Path]:
     paths = {}
     for part, result in report.results_of(key).items():
-        path = folder / part / (result.file or "")
-        if result.file is None or not path.exists() or path_digest(path) != result.sha256:
+        path = result.path(folder, part)
+        if path is None or not path.exists() or path_digest(path) != result.sha256:
             raise ValueError(
                 f"The parts of a system must be files of one export. Received: `{part}` of {key} in {folder}, which is "
                 "missing or differs from the report. Export again."

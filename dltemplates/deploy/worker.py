@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from dltemplates.compat import die_with_parent, end_process, peak_memory
-from dltemplates.deploy.converters.conversion_job import ConversionJob
+from dltemplates.deploy.converters.conversion_job import ConversionJob, JoinedJob
 from dltemplates.deploy.formats.format import load_format
 from dltemplates.tasks.serving.contract import Contract
 
@@ -38,7 +38,10 @@ def convert(job: ConversionJob, key: str, out: Path) -> dict[str, Any]:
     """
     format = load_format(key)
     format.convert(job, out)
-    return {"unfolded": job.byte_folded[1]} if format.integer else {}
+    if not format.integer:
+        return {}
+    parts = job.by_signature.values()
+    return {"unfolded": {name: reason for part in parts for name, reason in part.byte_folded[1].items()}}
 
 
 def latency(path: str, example: str) -> dict[str, Any]:
@@ -61,13 +64,21 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     try:
         if request["do"] == "latency":
             return latency(request["path"], request["example"])
-        contract = Contract.model_validate_json(request["contract"])
-        job = ConversionJob(Path(request["serving"]), Path(request["work"]), contract, request["integer_type"])
-        return convert(job, request["format"], Path(request["out"]))
+        return convert(_job_of(request), request["format"], Path(request["out"]))
     except OSError as error:
         return {"os_error": [error.errno, error.strerror, error.filename]}
     except Exception as error:  # a converter may raise anything; the caller gets it as text
         return {"error": f"{type(error).__name__}: {str(error).strip() or 'no message'}"[:MAX_ERROR]}
+
+
+def _job_of(request: dict[str, Any]) -> ConversionJob:
+    """Return the job of a request: one serving model, or several, by part, that become one file."""
+    work, integer_type = Path(request["work"]), request["integer_type"]
+    if "parts" in request:
+        parts = {name: _job_of(part | {"integer_type": integer_type}) for name, part in request["parts"].items()}
+        return JoinedJob(parts, work, integer_type)
+    contract = Contract.model_validate_json(request["contract"])
+    return ConversionJob(Path(request["serving"]), work, contract, integer_type)
 
 
 def _import_tensorflow() -> None:

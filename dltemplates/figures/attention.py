@@ -20,6 +20,7 @@ from matplotlib.patches import Rectangle
 
 from dltemplates.datasets.source import Source
 from dltemplates.features import Tokens
+from dltemplates.features.subwords import SPACE
 from dltemplates.features.tokens import END, FIRST, PADDING, UNKNOWN, lengths_of
 from dltemplates.figures.run import attempt
 from dltemplates.figures.vision import evenly_spaced
@@ -93,10 +94,10 @@ def _attention_to_source(model: keras.Model, task: Task, evaluation: Evaluation)
     if weights is None:
         return None
     maps = []
-    for row, source_ids, ids in zip(weights.mean(axis=1), given, written, strict=True):
+    for row, source_ids, ids in zip(weights.mean(axis=1), given, written, strict=True):  # mean of the heads
         rows, columns = _labels(target, ids), _labels(read, source_ids)
         maps.append((row[: len(rows), : len(columns)], rows, columns, ""))
-    return maps_figure(maps)
+    return maps_figure(sorted(maps, key=lambda each: len(each[1]) + len(each[2])))
 
 
 def _attention_to_past(model: keras.Model, task: Task, source: Source) -> Figure | None:
@@ -123,9 +124,9 @@ def _attended_tokens(model: keras.Model, task: Task, source: Source, evaluation:
         return None
     texts = []
     for row, its_weights in zip(ids, weights, strict=True):
-        labels = _labels(text, row, most=MAX_SHADED)
+        tokens = [token if token == " " else SIGNS.get(token, token) for token in _tokens(text, row, MAX_SHADED)]
         attention = its_weights[:, : lengths_of(row[None])[0]].mean(axis=(0, 1))  # from all tokens, to each
-        texts.append((labels, attention[: len(labels)]))
+        texts.append((tokens, attention[: len(tokens)]))
     captions = [(evaluation.captions or [""] * len(errors))[index].replace("\n", ", ") for index in chosen]
     wrong = (errors[chosen] > 0) & evaluation.is_accuracy
     return shaded_texts_figure(texts, captions, wrong, gap=int(text.tokenizer == "words"))
@@ -181,25 +182,36 @@ def maps_figure(maps: Sequence[tuple[np.ndarray, Sequence[str], Sequence[str], s
         maps: For each its weights (rows, columns) in [0, 1], the tokens of the rows and of the columns, and its title.
     """
     across = min(2, len(maps))
-    down = -(-len(maps) // across)
-    height, width = (max(len(each[axis]) for each in maps) for axis in (1, 2))  # tokens
-    in_rows, in_columns = (max(len(label) for each in maps for label in each[axis]) for axis in (1, 2))  # characters
-    cell = np.clip(6 / max(height, width), *CELL)
-    size = cell * width + CHARACTER[0] * in_rows + 0.3, cell * height + CHARACTER[0] * in_columns + 0.4
-    figure = Figure(figsize=(across * size[0] + 1, down * size[1]), layout="constrained")
-    panels = figure.subplots(down, across, squeeze=False)
+    heights = [
+        max(len(rows) for _, rows, _, _ in maps[start : start + across]) for start in range(0, len(maps), across)
+    ]
+    widths = [max(len(columns) for _, _, columns, _ in maps[start::across]) for start in range(across)]
+    in_rows, in_columns = (max(_columns(label) for each in maps for label in each[axis]) for axis in (1, 2))
+    cell = np.clip(6 / max(*heights, *widths), *CELL)
+    figure = Figure(
+        figsize=(
+            cell * sum(widths) + (CHARACTER[0] * in_rows + 0.3) * across + 1,
+            cell * sum(heights) + (CHARACTER[0] * in_columns + 0.4) * len(heights),
+        ),
+        layout="constrained",
+    )
+    panels = figure.subplots(len(heights), across, squeeze=False, height_ratios=heights, width_ratios=widths)
     for axes in panels.flat[len(maps) :]:
         axes.axis("off")
     norm = PowerNorm(0.5, vmin=0, vmax=1)  # shows small weights beside large ones
-    for axes, (weights, rows, columns, title) in zip(panels.flat, maps, strict=False):
+    rotation = 90 if in_columns > 2 else 0
+    for place, (weights, rows, columns, title) in enumerate(maps):
+        axes = panels.flat[place]
         image = axes.imshow(weights, cmap="Blues", norm=norm)
-        rotation = 90 if in_columns > 2 else 0
+        axes.set_xlim(-0.5, widths[place % across] - 0.5)  # cells of one size in all maps
+        axes.set_ylim(heights[place // across] - 0.5, -0.5)
         axes.set_xticks(range(len(columns)), columns, rotation=rotation, fontsize=FONT_SIZE, parse_math=False)
         axes.set_yticks(range(len(rows)), rows, fontsize=FONT_SIZE, parse_math=False)
         axes.xaxis.tick_top()
         axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
         axes.set_title(title)
-    figure.colorbar(image, ax=panels, label="attention", shrink=0.5, ticks=(0, 0.1, 0.25, 0.5, 1))
+    figure.colorbar(image, ax=panels, label="attention", aspect=40, ticks=(0, 0.1, 0.25, 0.5, 1))
     return figure
 
 
@@ -256,11 +268,17 @@ def _of_length(lengths: np.ndarray) -> np.ndarray:
     return np.array(evenly_spaced(fitting, MAX_MAPS))
 
 
-def _labels(value: Tokens, ids: Iterable[int], *, most: int = MAX_SIDE) -> list[str]:
-    """Return how to write the first tokens of a text, without padding."""
+def _tokens(value: Tokens, ids: Iterable[int], most: int) -> list[str]:
+    """Return the first tokens of a text, without padding."""
     special = {UNKNOWN: "\N{REPLACEMENT CHARACTER}", END: "<end>"}
     tokens = (special.get(index) or value.vocabulary[index - FIRST] for index in map(int, ids) if index != PADDING)
-    return [SIGNS.get(token, token) for token, _ in zip(tokens, range(most), strict=False)]
+    first = [token for token, _ in zip(tokens, range(most), strict=False)]
+    return [token.replace(SPACE, " ") for token in first] if value.tokenizer == "subwords" else first
+
+
+def _labels(value: Tokens, ids: Iterable[int]) -> list[str]:
+    """Return the names of the first tokens of a text along a side of a map."""
+    return [SIGNS.get(token) or token.strip() for token in _tokens(value, ids, MAX_SIDE)]
 
 
 def _columns(token: str) -> int:

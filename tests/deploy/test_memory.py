@@ -14,7 +14,7 @@ from dltemplates.datasets import source as sources
 from dltemplates.datasets.source import ArraySource, examples_at_once
 from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.deploy import export as loop
-from dltemplates.deploy import memory, part, worker
+from dltemplates.deploy import memory, worker
 from dltemplates.deploy.calibration import calibration
 from dltemplates.deploy.converters.conversion_job import ConversionJob
 from dltemplates.deploy.converters.saved_model import save_serving, with_float_images
@@ -209,7 +209,7 @@ def test_formats_share_intermediate_files(request_of, tmp_path, monkeypatch):
         raise AssertionError("it was there already")
 
     monkeypatch.setattr("dltemplates.deploy.converters.graph.freeze", fails)
-    monkeypatch.setattr("dltemplates.deploy.converters.graph.Frozen.save", fails)
+    monkeypatch.setattr("dltemplates.deploy.converters.graph.save_graphs", fails)
     monkeypatch.setattr("dltemplates.deploy.converters.onnx.convert_onnx", fails)
     for key in ("tflite:dynamic", "tflite:float16", "onnx:float16"):
         assert worker.answer(request_of(key)) == {}
@@ -222,8 +222,8 @@ def test_a_part_is_closed_before_the_next_is_converted(tmp_path, monkeypatch, in
     opened, alive = [], []
     load = loop.load_predictor
 
-    def recorded(path):
-        predictor = load(path)
+    def recorded(path, **options):
+        predictor = load(path, **options)
         opened.append(weakref.ref(predictor))
         return predictor
 
@@ -232,8 +232,7 @@ def test_a_part_is_closed_before_the_next_is_converted(tmp_path, monkeypatch, in
             gc.collect()
             alive.append(sum(ref() is not None for ref in opened))
 
-    for module in (loop, part):
-        monkeypatch.setattr(module, "load_predictor", recorded)
+    monkeypatch.setattr(loop, "load_predictor", recorded)
     assert not export(run, formats=[KEY, "onnx:float32"], max_drop=1.0, progress=tell).failed
     assert alive == [0] * 6  # the whole, its encoder and its decoder, in two formats
 

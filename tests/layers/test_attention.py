@@ -76,6 +76,19 @@ def test_it_equals_the_attention_of_keras():
     np.testing.assert_allclose(layer(x), theirs(x, x), atol=1e-6)
 
 
+def test_its_weights_give_the_output():
+    layer, x, context = built(causal=True, context_units=4, dropout_rate=0.5), tokens(5), tokens(7, units=4, seed=2)
+    mask = np.arange(7) < np.array([[7], [4], [1]])
+    weights = np.asarray(layer.attention_weights(x, context, key_mask=mask))
+    assert weights.shape == (3, 2, 5, 7)
+    np.testing.assert_allclose(weights.sum(axis=-1), 1, atol=1e-6)
+    unseen = ~(mask[:, None, None] & np.tril(np.ones((5, 7), bool)))
+    assert (weights[np.broadcast_to(unseen, weights.shape)] == 0).all()
+    _, values = layer.keys_and_values(context)
+    heads = (weights @ np.asarray(values)).swapaxes(1, 2).reshape(3, 5, 6)
+    np.testing.assert_allclose(layer.output_dense(heads), layer(x, context, key_mask=mask), atol=1e-6)
+
+
 @pytest.mark.parametrize("masked_score", [-1e9, -20.0])
 def test_kept_keys_and_values_give_the_same_output_for_one_token(masked_score):
     layer, x = built(causal=True, masked_score=masked_score), tokens(5)

@@ -11,15 +11,17 @@ import textwrap
 import keras
 import numpy as np
 import pytest
+from ai_edge_litert.interpreter import Interpreter
 
 from dltemplates.datasets.load import load_dataset
 from dltemplates.deploy.export_run import export
 from dltemplates.deploy.parity import PARITY_EXAMPLES
 from dltemplates.deploy.report import load_report
+from dltemplates.deploy.system import find_system
 from dltemplates.inference import evaluate, predict
 from dltemplates.reports.report import write_report
 from dltemplates.runs import Run
-from dltemplates.runtimes import load_predictor
+from dltemplates.runtimes import load_predictor, read_contract
 from dltemplates.tasks.scoring.evaluation import System
 from dltemplates.tasks.serving.serving_examples import part_examples
 from dltemplates.template import parse_template
@@ -90,9 +92,17 @@ def test_both_parts_of_every_format_pass_and_the_first_holds_the_score(run, expo
     for key in FORMATS:
         results = exported.results_of(key)
         assert set(results) == {"encoder", "step"}
-        assert all((run.exports_path / part / result.file).exists() for part, result in results.items())
+        files = {part: result.path(run.exports_path, part) for part, result in results.items()}
+        assert all(file.exists() for file in files.values())
+        assert all(result.is_joined == key.startswith("tflite") for result in results.values())
         assert results["encoder"].splits["validation"].examples == 30 <= PARITY_EXAMPLES
         assert results["step"].splits == {}
+        if "tflite" in key:
+            (file,) = set(files.values())
+            assert file.parent == run.exports_path
+            assert results["encoder"].size == file.stat().st_size
+            assert (results["step"].size, results["step"].operators) == (None, {})
+            assert "in the file of part `encoder`" in results["step"].remarks
     contract = load_predictor(run.exports_path / "step" / exported.parts["step"].result("onnx:float32").file).contract
     assert [(state.input, state.output, state.initial) for state in contract.state] == [
         ("state", "next_state", 0.0), ("before", "value", 0.0),
@@ -102,7 +112,8 @@ def test_both_parts_of_every_format_pass_and_the_first_holds_the_score(run, expo
 @pytest.mark.parametrize("key", FORMATS)
 def test_naming_either_file_evaluates_and_predicts_with_both(run, exported, key):
     for part, result in exported.results_of(key).items():
-        file = run.exports_path / part / result.file
+        file = result.path(run.exports_path, part)
+        assert find_system(file)[part] == file
         score = evaluate(file, data=run.template.dataset.name)["scores"]["mae"]
         assert score == pytest.approx(exported.result(key).splits["test"].score, rel=1e-6)
         (found,) = predict(file, ["5.1,3.5,1.4,0.2"])
@@ -111,8 +122,8 @@ def test_naming_either_file_evaluates_and_predicts_with_both(run, exported, key)
 
 
 def test_the_score_is_computed_by_running_the_files(run, exported, monkeypatch):
-    files = {part: run.exports_path / part / r.file for part, r in exported.results_of("tflite:int8").items()}
-    predictors = {part: load_predictor(file) for part, file in files.items()}
+    file = exported.result("tflite:int8").path(run.exports_path, "encoder")
+    predictors = {part: load_predictor(file, part=part) for part in ("encoder", "step")}
     dataset = load_dataset(run.template.dataset)
     evaluation = run.task().evaluate(System(predictors), dataset.split("validation"))
     assert evaluation.scores["mae"] == pytest.approx(exported.result("tflite:int8").splits["validation"].score)
@@ -121,11 +132,63 @@ def test_the_score_is_computed_by_running_the_files(run, exported, monkeypatch):
 
 def test_a_part_of_another_export_is_refused(run, exported, tmp_path):
     shutil.copytree(run.exports_path, tmp_path / "exports")
-    results = exported.results_of("tflite:float32")
+    results = exported.results_of("onnx:float32")
     other = tmp_path / "exports" / "step" / results["step"].file
-    other.write_bytes((tmp_path / "exports" / "step" / exported.parts["step"].result("tflite:int8").file).read_bytes())
-    with pytest.raises(ValueError, match=r"files of one export\. Received: `step` of tflite:float32.* Export again"):
+    shutil.copy(tmp_path / "exports" / "encoder" / results["encoder"].file, other)
+    with pytest.raises(ValueError, match=r"files of one export\. Received: `step` of onnx:float32.* Export again"):
         evaluate(tmp_path / "exports" / "encoder" / results["encoder"].file, data=run.template.dataset.name)
+
+
+def test_a_joined_file_works_alone(run, exported, tmp_path):
+    file = shutil.copy(exported.result("tflite:float32").path(run.exports_path, "encoder"), tmp_path)
+    (expected,) = predict(run.path, ["5.1,3.5,1.4,0.2"])
+    np.testing.assert_allclose(predict(file, ["5.1,3.5,1.4,0.2"])[0]["sums"], expected["sums"], atol=1e-3)
+    (code,) = predict(file, ["5.1,3.5,1.4,0.2"], part="encoder")
+    (of_run,) = predict(run.path, ["5.1,3.5,1.4,0.2"], part="encoder")
+    np.testing.assert_allclose(code["state"], of_run["state"], atol=1e-5)
+
+
+def test_each_part_of_a_joined_file_has_a_signature(run, exported):
+    path = exported.result("tflite:float32").path(run.exports_path, "encoder")
+    assert set(Interpreter(str(path)).get_signature_list()) == {"encoder", "step"}
+    contract = read_contract(path)
+    assert (contract.name, contract.task, contract.state) == ("sum", TEMPLATE["task"], ())
+    assert [value.name for value in contract.outputs] == ["sums"]
+    assert [state.input for state in contract.parts["step"].state] == ["state", "before"]
+    assert load_predictor(path, part="step").contract == contract.parts["step"]
+
+
+@pytest.mark.parametrize(
+    ("key", "part", "message"),
+    [
+        ("tflite:float32", "", r"must name a part of the file\. Received: '' .*Choose one of encoder, step"),
+        ("tflite:float32", "decode", r"Received: 'decode' .*Choose one of encoder, step"),
+        ("onnx:float32", "encoder", r"Received: 'encoder' .*Drop `part`"),
+    ],
+)
+def test_a_part_that_a_file_does_not_have_raises(run, exported, key, part, message):
+    with pytest.raises(ValueError, match=message):
+        load_predictor(exported.result(key).path(run.exports_path, "encoder"), part=part)
+
+
+def test_a_joined_export_is_kept_and_its_older_files_are_removed(run, exported, tmp_path):
+    copy = Run(tmp_path / "sum")
+    shutil.copytree(run.path, copy.path)
+    states = {}
+    assert export(copy, resume=True, progress=states.__setitem__) == exported
+    assert set(states.values()) == {"kept"}
+    older = copy.exports_path / "step" / "sum-step-float32.tflite"  # of a version without joined files
+    older.write_bytes(b"older")
+    exported.result("tflite:float32").path(copy.exports_path, "encoder").write_bytes(b"damaged")
+    states.clear()
+    report = export(copy, formats=["tflite:float32"], resume=True, progress=states.__setitem__)
+    assert states == {
+        "tflite:float32": "converting",
+        "encoder tflite:float32": "passed",
+        "step tflite:float32": "passed",
+    }
+    assert [each.sha256 for each in report.results] == [each.sha256 for each in exported.results]
+    assert not older.exists()
 
 
 KILLED = """
@@ -140,7 +203,7 @@ KILLED = """
     def kill_between(written, target):
         place(written, target)
         placed.append(target)
-        if len(placed) == 3:  # both parts of the first format, and one of the second
+        if len(placed) == 3:  # the joined file of two formats, and one part of the third
             os.kill(os.getpid(), signal.SIGKILL)
 
     files.put_in_place = kill_between
@@ -153,8 +216,8 @@ def test_a_kill_between_two_parts_leaves_no_mixed_set(run, exported, tmp_path):
     copy = Run(tmp_path / "sum")
     shutil.copytree(run.path, copy.path)
     before = load_report(copy.exports_path)
-    for part in ("encoder", "step"):  # older files, with other bytes than the new ones
-        file = copy.exports_path / part / before.results_of("tflite:int8")[part].file
+    for part, result in before.results_of("onnx:float32").items():  # older files, with other bytes than the new ones
+        file = result.path(copy.exports_path, part)
         file.write_bytes(file.read_bytes() + b"older")
     paths = os.pathsep.join(path for path in sys.path if path)
     done = subprocess.run(
@@ -162,7 +225,7 @@ def test_a_kill_between_two_parts_leaves_no_mixed_set(run, exported, tmp_path):
         env=os.environ | {"PYTHONPATH": paths}, capture_output=True, check=False, timeout=600,
     )  # fmt: skip
     assert done.returncode == -signal.SIGKILL, done.stderr
-    encoder = copy.exports_path / "encoder" / before.results_of("tflite:int8")["encoder"].file
+    encoder = before.result("onnx:float32").path(copy.exports_path, "encoder")
     with pytest.raises(ValueError, match="files of one export"):
         evaluate(encoder, data=run.template.dataset.name)
     report = export(copy)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from dltemplates.tasks.serving.contract import Contract
+from dltemplates.tasks.serving.contract import Contract, join_contracts
 
 
 class ConversionJob:
@@ -32,6 +32,11 @@ class ConversionJob:
         self.work = work
         self.contract = contract
         self.integer_type = integer_type
+
+    @property
+    def by_signature(self) -> dict[str, ConversionJob]:
+        """The parts of the file, by their signatures; here the only one."""
+        return {self.contract.signature: self}
 
     @cached_property
     def examples(self) -> dict[str, np.ndarray]:
@@ -146,7 +151,9 @@ class ConversionJob:
         return model
 
     def _save(self, name: str, graph: Any) -> Path:
-        return self._write_once(name, lambda path: graph.save(path, self.contract.signature))
+        from dltemplates.deploy.converters.graph import save_graphs
+
+        return self._write_once(name, lambda path: save_graphs({self.contract.signature: graph}, path))
 
     def _write_once(self, name: str, write: Callable[[Path], None]) -> Path:
         """Return the path of a file or folder in `work`; write it if it is missing."""
@@ -157,3 +164,52 @@ class ConversionJob:
             os.replace(partial, path)
             gc.collect()  # TensorFlow's graphs hold reference cycles: twenty times the weights
         return path
+
+
+class JoinedJob(ConversionJob):
+    """The conversion of all parts of a system to one TFLite file, where equal weights are stored once.
+
+    Attributes:
+        parts: The conversion of each part, by name.
+    """
+
+    def __init__(self, parts: dict[str, ConversionJob], work: Path, integer_type: str):
+        self.parts = parts
+        super().__init__(work, work, self._join(lambda job: job.contract), integer_type)
+
+    @property
+    def by_signature(self) -> dict[str, ConversionJob]:
+        return {self.contract.parts[name].signature: job for name, job in self.parts.items()}
+
+    @property
+    def standardized_contract(self) -> Contract:
+        return self._join(lambda job: job.standardized_contract)
+
+    @property
+    def byte_contract(self) -> Contract:
+        return self._join(lambda job: job.byte_contract)
+
+    @cached_property
+    def frozen_path(self) -> Path:
+        return self._save_all("frozen", lambda job: job.frozen)
+
+    @cached_property
+    def cut_path(self) -> Path:
+        return self._save_all("cut", lambda job: job.cut)
+
+    @cached_property
+    def folded_path(self) -> Path:
+        return self._save_all("folded", lambda job: job.folded[0])
+
+    @cached_property
+    def byte_folded_path(self) -> Path:
+        return self._save_all("byte_folded", lambda job: job.byte_folded[0])
+
+    def _join(self, contract_of: Callable[[ConversionJob], Contract]) -> Contract:
+        return join_contracts({name: contract_of(job) for name, job in self.parts.items()})
+
+    def _save_all(self, name: str, graph_of: Callable[[ConversionJob], Any]) -> Path:
+        from dltemplates.deploy.converters.graph import save_graphs
+
+        graphs = {signature: graph_of(job) for signature, job in self.by_signature.items()}
+        return self._write_once(name, lambda path: save_graphs(graphs, path))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -55,19 +55,20 @@ class Frozen:
         call = tf.function(lambda **arrays: pruned(*(arrays[name] for name in self.inputs)))
         return call.get_concrete_function(**specs)
 
-    def save(self, folder: Path, signature: str) -> None:
-        """Write the graph as a SavedModel with one signature."""
-        module = tf.Module()
-        module.function = function = self.to_function()
-        # Custom gradients (silu has one) cannot be saved from a frozen graph, and inference needs none.
-        options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-        tf.saved_model.save(module, str(folder), signatures={signature: function}, options=options)
-
     def write(self, folder: Path) -> None:
         """Write the graph and its names for `read_frozen`."""
         folder.mkdir(exist_ok=True)
         (folder / GRAPH).write_bytes(self.graph_def.SerializeToString())
         (folder / NAMES).write_text(json.dumps([self.inputs, self.outputs]), encoding="utf-8")
+
+
+def save_graphs(graphs: Mapping[str, Frozen], folder: Path) -> None:
+    """Write graphs as a SavedModel, by the names of their signatures."""
+    module = tf.Module()
+    module.functions = functions = {signature: graph.to_function() for signature, graph in graphs.items()}
+    # Custom gradients (silu has one) cannot be saved from a frozen graph, and inference needs none.
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    tf.saved_model.save(module, str(folder), signatures=functions, options=options)
 
 
 def read_frozen(folder: Path) -> Frozen:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 from ai_edge_litert.tools import flatbuffer_utils
 
+from dltemplates.features import Arrays
 from dltemplates.tasks.serving.contract import Contract
 from dltemplates.tasks.serving.file_digest import sealed_texts
 
@@ -19,17 +21,17 @@ FIRST_ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 
 def open_converter(serving: Path) -> Any:
     """Return a TFLite converter of a SavedModel without variables, with built-in operators only."""
-    converter = tf.lite.TFLiteConverter.from_saved_model(str(serving))  # with its one signature
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(serving))  # with all its signatures
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     return converter
 
 
-def open_quantizer(serving: Path, examples: dict[str, np.ndarray] | None = None) -> Any:
+def open_quantizer(serving: Path, examples: dict[str, Arrays] | None = None) -> Any:
     """Return a TFLite converter that quantizes a SavedModel.
 
     Args:
         serving: A SavedModel without variables.
-        examples: Calibration inputs by name, each (n, ...); None leaves the activations float.
+        examples: Calibration inputs by signature and name, each (n, ...); None leaves the activations float.
     """
     converter = open_converter(serving)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -64,7 +66,15 @@ def shorten_names(content: bytes) -> bytes:
 
 def describe(content: bytes, contract: Contract) -> Contract:
     """Return the contract with the dtypes and quantization of a TFLite file."""
-    runner = Interpreter(model_content=content).get_signature_runner(contract.signature)
+    interpreter = Interpreter(model_content=content)
+    if contract.parts:
+        parts = {name: _describe_signature(interpreter, part) for name, part in contract.parts.items()}
+        return contract.model_copy(update={"parts": parts})
+    return _describe_signature(interpreter, contract)
+
+
+def _describe_signature(interpreter: Interpreter, contract: Contract) -> Contract:
+    runner = interpreter.get_signature_runner(contract.signature)
     inputs, outputs = runner.get_input_details(), runner.get_output_details()
     return contract.model_copy(
         update={
@@ -88,6 +98,7 @@ def _tensor(details: dict[str, Any]) -> dict[str, Any]:
     return {"dtype": "string" if is_text else np.dtype(details["dtype"]).name, "quantization": quantization}
 
 
-def _one_by_one(examples: dict[str, np.ndarray]):
-    for index in range(len(next(iter(examples.values())))):
-        yield {name: array[index : index + 1] for name, array in examples.items()}
+def _one_by_one(examples: dict[str, Arrays]) -> Iterator[tuple[str, Arrays]]:
+    for signature, arrays in examples.items():
+        for index in range(len(next(iter(arrays.values())))):
+            yield signature, {name: array[index : index + 1] for name, array in arrays.items()}

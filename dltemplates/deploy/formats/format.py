@@ -36,6 +36,7 @@ class Format:
         unsupported_layers: Unsupported layers, by class name, and activations, by name, with the reason.
         single_example_layers: Class names of layers that need one example per call.
         unrolled_layers: Class names of recurrent layers that are converted step by step, without a loop.
+        joins_parts: Whether one file holds all parts of a system that are useful only together.
         memory: Greatest memory of a conversion, as a multiple of the bytes of the float32 weights.
         is_slow: Function of the operators by name. True if the file is many times slower than others; it is then scored
             on fewer examples.
@@ -50,6 +51,7 @@ class Format:
     unsupported_layers: Mapping[str, str] = field(default_factory=dict)
     single_example_layers: tuple[str, ...] = ()
     unrolled_layers: tuple[str, ...] = ()
+    joins_parts: bool = False
     memory: float = 0.0
     is_slow: Callable[[Mapping[str, int]], bool] = lambda operators: False
 

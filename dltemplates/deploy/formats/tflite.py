@@ -62,7 +62,8 @@ def _int8(job: ConversionJob, out: Path) -> None:
 
     from dltemplates.deploy.converters import tflite
 
-    converter = tflite.open_quantizer(job.byte_folded_path, job.byte_examples)
+    examples = {signature: part.byte_examples for signature, part in job.by_signature.items()}
+    converter = tflite.open_quantizer(job.byte_folded_path, examples)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type = converter.inference_output_type = tf.as_dtype(job.integer_type)
     tflite.write(tflite.shorten_names(converter.convert()), out, job.byte_contract)
@@ -74,15 +75,16 @@ def _int16x8(job: ConversionJob, out: Path) -> None:
     from dltemplates.deploy.converters import tflite
 
     operators = tf.lite.OpsSet
-    converter = tflite.open_quantizer(job.folded_path, job.encoded_examples)
+    examples = {signature: part.encoded_examples for signature, part in job.by_signature.items()}
+    converter = tflite.open_quantizer(job.folded_path, examples)
     converter.target_spec.supported_ops = [operators.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8]
-    if any(value.is_decision for value in job.contract.outputs):
+    if any(value.is_decision for part in job.by_signature.values() for value in part.contract.outputs):
         # Comparisons have no 16x8 form, so they stay float.
         converter.target_spec.supported_ops += [operators.TFLITE_BUILTINS]
     tflite.write(tflite.shorten_names(converter.convert()), out, job.standardized_contract)
 
 
-_format = functools.partial(Format, suffix=SUFFIX, memory=MEMORY)
+_format = functools.partial(Format, suffix=SUFFIX, memory=MEMORY, joins_parts=True)
 _with_loops = functools.partial(_format, single_example_layers=RECURRENT)
 _calibrated = functools.partial(_format, needs_examples=True, unrolled_layers=RECURRENT)
 FLOAT32 = _with_loops(

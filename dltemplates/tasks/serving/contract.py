@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from dltemplates.datasets.names import as_lines
 from dltemplates.datasets.source import Source
 from dltemplates.features import AnyFeature, Arrays, classes_of
+from dltemplates.features.tokens import END, FIRST, PADDING, START, UNKNOWN
 from dltemplates.settings import DatasetSettings
 
 if TYPE_CHECKING:
@@ -46,6 +47,32 @@ class State(BaseModel):
     initial: float = 0.0
 
 
+class Decoding(BaseModel):
+    """How an app writes a text token by token. The names and the states of the parts are in their contracts.
+
+    Attributes:
+        normalization: Unicode form of a text before it is split into tokens.
+        padding: Id after the last token of an input.
+        unknown: Id of a token that is not in the vocabulary.
+        start: Id that `decode` reads first; None if it goes on from the tokens of a prompt.
+        end: Id that ends a text.
+        first: Id of the first token of the vocabulary.
+        never: Ids that are never chosen, however large their logits are.
+        max_tokens: Most tokens that `decode` reads from its first states on.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    normalization: Literal["NFC"] = "NFC"
+    padding: int = PADDING
+    unknown: int = UNKNOWN
+    start: int | None = START
+    end: int = END
+    first: int = FIRST
+    never: tuple[int, ...] = (PADDING, UNKNOWN, START)
+    max_tokens: int
+
+
 class SystemContract(BaseModel):
     """Joint inputs and outputs of a system that has parts but no whole network.
 
@@ -55,6 +82,7 @@ class SystemContract(BaseModel):
         inputs: The raw inputs, in order.
         outputs: The presented outputs, in order.
         targets: The targets of the outputs.
+        decoding: How to write a text with the parts; None for other tasks.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -64,6 +92,7 @@ class SystemContract(BaseModel):
     inputs: tuple[AnyFeature, ...]
     outputs: tuple[AnyFeature, ...]
     targets: tuple[AnyFeature, ...]
+    decoding: Decoding | None = None
 
 
 class Contract(BaseModel):
@@ -80,6 +109,10 @@ class Contract(BaseModel):
         targets: The targets of the outputs.
         state: State passed from the outputs of one call to the inputs of the next.
         system: Joint inputs and outputs with the other parts, if the part is useful only with them.
+        signature_name: The name of the file's signature, if it is not the one of `signature`.
+        decoding: How to write a text with the parts, in a file that holds all of a system.
+        parts: The contracts of the parts, by name, in a file that holds all of a system; the other fields are then of
+            the system.
         assets: The SHA-256 of each file that travels with the network, such as a vocabulary, by file name.
         data: Its training data and split settings, for a dataset of the catalog.
         split: Its split settings, for the user's own data.
@@ -101,6 +134,9 @@ class Contract(BaseModel):
     targets: tuple[AnyFeature, ...]
     state: tuple[State, ...] = ()
     system: SystemContract | None = None
+    signature_name: str | None = None
+    decoding: Decoding | None = None
+    parts: dict[str, Contract] = {}
     assets: dict[str, str] = {}
     data: DatasetSettings | None = None
     split: Split | None = None
@@ -136,7 +172,7 @@ class Contract(BaseModel):
     @property
     def signature(self) -> str:
         """The name of the file's signature, in TFLite and a SavedModel: `decode` for one step with states."""
-        return "decode" if self.state else "serving_default"
+        return self.signature_name or ("decode" if self.state else "serving_default")
 
     def files(self) -> dict[str, str]:
         """Return the texts stored inside an exported file, by file name."""
@@ -144,6 +180,20 @@ class Contract(BaseModel):
         if self.labels:
             files[LABELS_FILE] = as_lines(self.labels)
         return files
+
+
+def join_contracts(parts: Mapping[str, Contract]) -> Contract:
+    """Return the contract of one file with all parts of a system, each with a signature of its own.
+
+    Args:
+        parts: The contracts by part.
+    """
+    name, first = next(iter(parts.items()))
+    joined = {
+        part: contract.model_copy(update={"system": None, "signature_name": contract.signature_name or part})
+        for part, contract in parts.items()
+    }
+    return first.of_system().model_copy(update={"name": first.name.removesuffix(f"-{name}"), "parts": joined})
 
 
 @dataclass(frozen=True)

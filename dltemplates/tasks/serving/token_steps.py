@@ -12,11 +12,11 @@ import numpy as np
 from dltemplates.datasets.source import Arrays, Mapped, Source
 from dltemplates.datasets.spec import DatasetSpec
 from dltemplates.features import AnyFeature, Number, Tokens
-from dltemplates.features.tokens import PADDING, lengths_of
+from dltemplates.features.tokens import PADDING, START, lengths_of
 from dltemplates.runtimes import KerasPredictor
 from dltemplates.tasks.assemble import make_contract
 from dltemplates.tasks.scoring.decoding import DECODE, POSITION, PREFILL, TOKEN, Decoder, tokens_to_read
-from dltemplates.tasks.serving.contract import Contract, ServingModel, State, SystemContract
+from dltemplates.tasks.serving.contract import Contract, Decoding, ServingModel, State, SystemContract
 from dltemplates.tasks.serving.streaming import StepSource, calibration_steps
 from dltemplates.template import Template
 
@@ -43,6 +43,7 @@ def serve_steps(
         inputs=whole.inputs,
         outputs=whole.outputs,
         targets=whole.targets,
+        decoding=Decoding(start=None if PREFILL in parts else START, max_tokens=_length(spec)),
     )
     served = {}
     for part, model in parts.items():
@@ -60,6 +61,7 @@ def serve_steps(
                 "targets": (),
                 "state": tuple(State(input=state.removesuffix("_next"), output=state) for state in states),
                 "system": system,
+                "signature_name": f"{PREFILL}_{model.inputs[0].shape[1]}" if part == PREFILL else None,
             }
         )
         served[part] = ServingModel(model, contract)
