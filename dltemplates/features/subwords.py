@@ -44,7 +44,7 @@ def train_subwords(texts: Iterable[str], size: int | None = None) -> tuple[str, 
     Raises:
         ValueError: If the texts have fewer than `size`, or more characters.
     """
-    model = io.BytesIO()
+    model, texts = io.BytesIO(), list(texts)
     options: dict[str, Any] = {
         "model_type": "bpe",
         "vocab_size": (size or MOST) + len(SPECIAL),
@@ -52,6 +52,7 @@ def train_subwords(texts: Iterable[str], size: int | None = None) -> tuple[str, 
         "normalization_rule_name": "identity",
         "character_coverage": 1.0,
         "max_sentence_length": LONGEST,
+        "user_defined_symbols": ["\n"] if any("\n" in text for text in texts) else [],  # a token of its own
         "minloglevel": 2,
         "num_threads": 1,
         **{f"{name}_id": place for place, name in enumerate(("pad", "unk", "bos", "eos"))},

@@ -10,6 +10,7 @@ import dltemplates as dlt
 from conftest import in_process_converter, spec_of
 from dltemplates.cli import main as cli
 from dltemplates.datasets.source import Dataset
+from dltemplates.deploy.report import load_report
 from dltemplates.features import Tokens
 from dltemplates.features.tokens import PADDING
 from dltemplates.tasks.language_modeling import LanguageModeling
@@ -108,10 +109,8 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def files(run):
-    return [
-        run.exports_path / "prefill" / f"run-prefill-{kind}"
-        for kind in ("float32.tflite", "float32.onnx", "saved_model")
-    ]
+    report = load_report(run.exports_path)
+    return [next(run.exports_path.rglob(report.result(key).file)) for key in FORMATS]
 
 
 def test_the_loss_falls(run):

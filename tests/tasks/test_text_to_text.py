@@ -10,6 +10,7 @@ import dltemplates as dlt
 from conftest import in_process_converter, spec_of
 from dltemplates.cli import main as cli
 from dltemplates.datasets.source import Dataset
+from dltemplates.deploy.report import load_report
 from dltemplates.features import Tokens
 from dltemplates.features.tokens import END, PADDING, START
 from dltemplates.tasks.scoring.losses import SmoothedTokenLoss
@@ -155,8 +156,8 @@ def run(request, tmp_path_factory):
 
 @pytest.fixture
 def files(run):
-    kinds = ("float32.tflite", "float32.onnx", "saved_model")
-    return [run.exports_path / "encoder" / f"run-encoder-{kind}" for kind in kinds]
+    report = load_report(run.exports_path)
+    return [next(run.exports_path.rglob(report.result(key).file)) for key in FORMATS]
 
 
 def test_scores_are_of_all_texts(run):

@@ -78,10 +78,11 @@ def pair_dataset(files: Pairs, settings: TextSettings, *, reference: IOSpec | No
         reference: As in `pair_files`.
 
     Raises:
-        ValueError: If there is no pair, or a text is too long.
+        ValueError: If a split has no pair, or a text is too long.
     """
-    if not any(len(source) for source, _ in files.splits.values()):
-        raise ValueError("Data must have pairs of texts. Received: none. Add some.")
+    for split, (source, _) in files.splits.items():
+        if not source:
+            raise ValueError(f"Each split must have pairs. Received: none in {split}. Add some, or remove its files.")
     known: tuple[Tokens | None, Tokens | None] = (None, None)
     if reference is not None and isinstance(reference.inputs[0], Tokens):
         first, target = reference.inputs[0], reference.targets[0]

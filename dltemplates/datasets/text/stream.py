@@ -60,12 +60,16 @@ class TextStream(TimeSource):
 
     def vocabulary(self, indices: np.ndarray) -> tuple[str, ...]:
         """Return the vocabulary of the lines at `indices` (n,), as `TextSource.vocabulary` does."""
-        return self._source.vocabulary(indices)
+        return self._whole([self.lines[index] for index in indices]).vocabulary(np.arange(1))
+
+    def _whole(self, lines: list[str]) -> TextSource:
+        """Return lines as one text: the first subword of a line is then that of a prompt."""
+        return TextSource({TEXT: ["".join(lines)]}, {}, self.settings)
 
     def fitted(self, spec: DatasetSpec) -> Source:
         value = spec.inputs[0]
         assert isinstance(value, Tokens)
-        ids, window = self._source.ids(value).values, value.shape[0]
+        ids, window = self._whole(self.lines).ids(value).values, value.shape[0]
         if len(ids) <= window:
             part, smaller = self.split or "the text", max(1, len(ids) // 2)
             raise ValueError(

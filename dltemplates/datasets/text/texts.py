@@ -114,10 +114,11 @@ def text_dataset(
         predicts_number: As in `text_files`.
 
     Raises:
-        ValueError: If there is no text, a target is wrong, or a text is too long.
+        ValueError: If a split has no text, a target is wrong, or a text is too long.
     """
-    if not any(len(part.texts) for part in files.splits.values()):
-        raise ValueError("Data must have texts. Received: none. Add some.")
+    for split, part in files.splits.items():
+        if not part.texts:
+            raise ValueError(f"Each split must have texts. Received: none in {split}. Add some, or remove its files.")
     known = reference.inputs[0] if reference is not None else None
     if isinstance(known, Tokens):
         settings = _settings_of(known, settings)

@@ -178,7 +178,7 @@ def test_other_pairs_keep_the_tokens_and_columns_of_the_network(tmp_path):
         (PAIRS, ("source", "target"), {"source": "ko"}, r"Received: no column `ko` .*columns are source, target\."),
         (PAIRS, ("source", "target"), {"source": "target"}, r"must differ\. Received: target for both, in .*x\.tsv"),
         ([("", ""), (" ", " ")], ("source", "target"), {}, r"have rows\. Received: .*only column names\. Add some"),
-        ([("a", "")] * 3, ("source", "target"), {}, r"must have pairs of texts\. Received: none\. Add some"),
+        ([("a", "")] * 3, ("source", "target"), {}, r"must have pairs\. Received: none in train\. Add some"),
         (PAIRS, None, {"vocabulary_size": 1000}, r"must be at most \d+, .*Received: 1000\. Lower it"),
         (PAIRS, None, {"min_frequency": 1000}, r"occurs 1000 times in the training texts\. Received: none of"),
         (PAIRS, None, {"tokenizer": "subwords", "vocabulary_size": 9999}, r"at most \d+\. Received: 9999\. Change it"),
@@ -194,6 +194,13 @@ def test_splits_must_have_the_same_columns(tmp_path):
     write_table(tmp_path / "train.tsv")
     write_table(tmp_path / "test.tsv", names=("target", "source"))
     with pytest.raises(ValueError, match=r"Received: source, target in train but target, source in test\. Rename"):
+        load(tmp_path)
+
+
+def test_each_split_must_have_pairs(tmp_path):
+    write_table(tmp_path / "train.tsv")
+    write_table(tmp_path / "test.tsv", [("", "a"), ("b", "")])
+    with pytest.raises(ValueError, match=r"must have pairs\. Received: none in test\. Add some, or remove its files"):
         load(tmp_path)
 
 
@@ -240,7 +247,7 @@ def test_the_last_line_may_end_or_not(tmp_path):
 
 
 def test_pairs_given_by_a_program_need_a_pair():
-    with pytest.raises(ValueError, match=r"must have pairs of texts\. Received: none\. Add some"):
+    with pytest.raises(ValueError, match=r"must have pairs\. Received: none in train\. Add some"):
         pair_dataset(Pairs({"train": ([], [])}), TextSettings())
 
 

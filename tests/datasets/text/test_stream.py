@@ -85,6 +85,18 @@ def test_other_tokens(tmp_path, tokenizer):
     assert "long text" in value.text(read_all(dataset, "test")["text"][0])
 
 
+def test_lines_end_with_a_subword_of_their_own(tmp_path):
+    dataset = load(write(tmp_path / "x.txt"), text={"tokenizer": "subwords", "vocabulary_size": 60})
+    (value,) = dataset.spec.inputs
+    lines = [piece for piece in value.vocabulary if "\n" in piece]
+    assert lines == ["\n"]
+    assert not any((read_all(dataset, split)["text"] == 1).any() for split in dataset.splits)
+    prompt = "".join(LINES[:4])
+    first = read_all(dataset, "train")["text"][0]
+    assert first.tolist() == value.ids(prompt)[:WINDOW].tolist()
+    assert value.text(value.ids(prompt)) == prompt.strip()
+
+
 @pytest.mark.parametrize("end", ["\r\n", "\r"])
 def test_the_ends_of_lines_are_those_of_any_system(tmp_path, end):
     dataset = load(write(tmp_path / "x.txt", TEXT.replace("\n", end)))

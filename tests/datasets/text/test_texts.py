@@ -156,7 +156,7 @@ def test_other_data_keeps_the_tokens_and_classes_of_the_network(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "names", "settings", "match"),
     [
-        ([("", "a")] * 9, ("text", "label"), {}, r"must have texts\. Received: none\. Add some"),
+        ([("", "a")] * 9, ("text", "label"), {}, r"Each split must have texts\. Received: none in train\. Add some"),
         (ROWS, ("text", "label"), {"target": "kind"}, r"`text` and `kind`\. Received: no `kind`\. There are: text"),
         (ROWS, ("text", "label"), {"text": {"column": "body"}}, r"`body` and `label`\. Received: no `body`\."),
         (ROWS, ("text", "label"), {"text": {"column": "label"}, "target": "label"}, "Received: label for both"),
@@ -218,6 +218,20 @@ def test_splits_must_have_the_same_columns(tmp_path):
     write_table(tmp_path / "test.tsv", names=("text", "y"))
     with pytest.raises(ValueError, match=r"same columns\. Received: text, label in train but text, y in test\. Rename"):
         load(tmp_path)
+
+
+def test_each_split_must_have_texts(tmp_path):
+    write_table(tmp_path / "train.tsv")
+    write_table(tmp_path / "test.tsv", [("", "좋음")])
+    with pytest.raises(ValueError, match=r"must have texts\. Received: none in test\. Add some, or remove its files"):
+        load(tmp_path)
+
+
+def test_subwords_set_the_length(tmp_path):
+    text = {"tokenizer": "subwords", "vocabulary_size": 70}
+    (value,) = load(write_korean(tmp_path / "x.tsv"), text=text).spec.inputs
+    assert value.shape == (max(len(value.ids(text)) for text, _ in ROWS),)
+    assert value.shape[0] > max(len(text.split()) for text, _ in ROWS)
 
 
 def test_a_class_that_the_network_does_not_know_is_refused(tmp_path):

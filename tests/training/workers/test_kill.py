@@ -69,6 +69,36 @@ def sequences(folder):
     return load_template("sequence_classification", settings)
 
 
+def pairs(folder):
+    """Return a template of pairs of texts of different lengths, which are sorted by both."""
+    random = np.random.default_rng(0)
+    texts = sorted({"".join(random.choice(list("abc "), random.integers(3, 9))).strip() + "." for _ in range(400)})
+    (folder / "pairs.tsv").write_text("\n".join(f"{text}\t{text[::-1]}" for text in texts))
+    settings = {
+        "dataset.name": str(folder / "pairs.tsv"),
+        "dataset.text": {"tokenizer": "characters"},
+        "model": {"name": "transformer", "units": 8, "depth": 1, "num_heads": 2, "hidden": 8, "dropout_rate": 0.2},
+        "task.score": "exact",
+        "train.epochs": 5,
+        "train.batch_size": 16,
+        "train.checkpoint_seconds": 0,
+    }
+    return load_template("text_translation", settings)
+
+
+def running_text(folder):
+    """Return a template that reads windows of a text."""
+    (folder / "novel.txt").write_text("Once upon a time there was a small network.\n" * 100)
+    settings = {
+        "dataset.name": str(folder / "novel.txt"),
+        "dataset.text.window": 16,
+        "model": {"name": "gpt", "units": 8, "depth": 1, "num_heads": 2, "dropout_rate": 0.2},
+        "task.max_tokens": 20,
+        "train": {"steps": 80, "batch_size": 16, "learning_rate": 0.01, "checkpoint_seconds": 0},
+    }
+    return load_template("text_generation", settings)
+
+
 def step_of(run):
     steps = [int(path.stem.partition("-")[2]) for path in list_checkpoints(run.checkpoint_path)]
     return max(steps, default=-1)
@@ -122,6 +152,12 @@ def test_a_kill_inside_an_epoch_changes_no_bit(tmp_path):
 @pytest.mark.slow
 def test_kills_between_buckets_of_lengths_change_no_bit(tmp_path):
     check(tmp_path, [5, 30], sequences(tmp_path))  # 5 x 17 steps
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("texts", [pairs, running_text])
+def test_kills_while_texts_are_learned_change_no_bit(tmp_path, texts):
+    check(tmp_path, [5, 30], texts(tmp_path))
 
 
 @pytest.mark.slow
