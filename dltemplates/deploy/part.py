@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from dltemplates.deploy.calibration import calibration
 from dltemplates.deploy.converters.convert import Converter
 from dltemplates.deploy.formats.format import MASKED_RECURRENT, Format, load_format
 from dltemplates.deploy.formats.tflite import RECURRENT
+from dltemplates.deploy.masked_scores import has_masked_scores, integer_scores
 from dltemplates.deploy.raw_bytes import check_input
 from dltemplates.deploy.unrolling import MAX_STEPS, MIN_EXAMPLES, count_steps, unrolled
 from dltemplates.runtimes import Predictor, SavedModelPredictor
@@ -38,15 +39,27 @@ class Variant:
     Attributes:
         batch: `dynamic`, or the number of examples per call.
         is_unrolled: Whether its recurrent layers are unrolled.
+        has_integer_scores: Whether masked tokens get a score for integer formats.
     """
 
     batch: str | int
     is_unrolled: bool
+    has_integer_scores: bool
 
     @property
     def folder(self) -> str:
         """The name of the folder with its conversion job."""
-        return f"job-{self.batch}{'-unrolled' if self.is_unrolled else ''}"
+        return f"job-{self.batch}{'-unrolled' * self.is_unrolled}{'-integer' * self.has_integer_scores}"
+
+    @contextlib.contextmanager
+    def applied_to(self, model: keras.Model) -> Iterator[None]:
+        """Give a model this form while it is traced."""
+        with contextlib.ExitStack() as stack:
+            if self.is_unrolled:
+                stack.enter_context(unrolled(model))
+            if self.has_integer_scores:
+                stack.enter_context(integer_scores(model))
+            yield
 
 
 class Part:
@@ -65,6 +78,7 @@ class Part:
         self._layer_types = layer_types(serving.model)
         self._steps = count_steps(serving.model, serving.contract)
         self._calibrated = 0
+        self._has_masked_scores = has_masked_scores(serving.model)
         self.layers = operation_types(serving.model)
 
     def format_for(self, format: Format) -> Format:
@@ -100,7 +114,7 @@ class Part:
             contract = self.serving.contract.model_copy(update={"batch": variant.batch})
             job = self._work / variant.folder
             job.mkdir()
-            with unrolled(self.serving.model) if variant.is_unrolled else contextlib.nullcontext():
+            with variant.applied_to(self.serving.model):
                 save_serving(ServingModel(self.serving.model, contract), job / SERVING)
             examples = {}
             if any(format.needs_examples and self._variant(format) == variant for format in part_formats):
@@ -117,7 +131,8 @@ class Part:
 
     def _variant(self, format: Format) -> Variant:
         is_unrolled = bool(self._layer_types.intersection(format.unrolled_layers))
-        return Variant(batch_of(format, self.serving.contract, self._layer_types), is_unrolled)
+        batch = batch_of(format, self.serving.contract, self._layer_types)
+        return Variant(batch, is_unrolled, format.needs_examples and self._has_masked_scores)
 
     def job(self, format: Format) -> dict[str, Any]:
         """Return the fields of a request to the converter process."""

@@ -18,7 +18,6 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-from dltemplates.compat import flatten_layers
 from dltemplates.layers import (
     LastStep,
     MaskedAttention,
@@ -95,21 +94,6 @@ def encoder_decoder(network: keras.Model, length: int, source_length: int | None
     given = {"source": source, "target": steps.token}
     decode = steps.model(run_network(network, [given[name] for name in names], steps.call))
     return {"encoder": keras.Model(source, steps.constants(), name="encoder"), "decode": decode}
-
-
-def with_masked_score(network: keras.Model, score: float) -> keras.Model:
-    """Return a copy of a network whose attention gives masked pairs another score, with the same weights.
-
-    Args:
-        network: The network.
-        score: The score; -20 for int8 (see `MaskedAttention`).
-    """
-    copy = keras.models.model_from_json(network.to_json())
-    copy.set_weights(network.get_weights())
-    for layer in flatten_layers(copy):
-        if isinstance(layer, MaskedAttention):
-            layer.masked_score = score
-    return copy
 
 
 class PromptAttention(layers.Layer):
