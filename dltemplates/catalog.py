@@ -107,19 +107,19 @@ DATASETS = {
         noun="power loads",
     ),
     "sms_spam": Entry(
-        "dltemplates.datasets.named.texts:sms_spam",
+        "dltemplates.datasets.named.corpora:sms_spam",
         "5,574 text messages, 747 of them spam",
         group="text",
         noun="spam messages",
     ),
     "polarity": Entry(
-        "dltemplates.datasets.named.texts:polarity",
+        "dltemplates.datasets.named.corpora:polarity",
         "10,662 lines of film reviews; polarity:0 to :9",
         group="text",
         noun="film reviews",
     ),
     "imdb": Entry(
-        "dltemplates.datasets.named.texts:imdb",
+        "dltemplates.datasets.named.corpora:imdb",
         "50,000 film reviews, positive or negative",
         group="text",
         noun="film reviews",
@@ -144,7 +144,7 @@ DATASETS = {
         is_included=True,
     ),
     "tinyshakespeare": Entry(
-        "dltemplates.datasets.named.texts:tinyshakespeare",
+        "dltemplates.datasets.named.corpora:tinyshakespeare",
         "1.1 million characters of plays, to continue",
         group="text",
         noun="Shakespeare",
@@ -258,7 +258,7 @@ OWN_DATA = {  # what `--data` takes besides names
         example="translations.tsv",
     ),
     ".tsv texts": Entry(
-        "dltemplates.datasets.text.texts:text_files",
+        "dltemplates.datasets.text.text_files:text_files",
         "Your texts, each with a class or a number",
         group="text",
         example="reviews.tsv",

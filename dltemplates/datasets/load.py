@@ -185,7 +185,7 @@ def _load_path(
             from dltemplates.datasets.text.pairs import pair_files
 
             return pair_files(path, settings, reference=reference)
-        from dltemplates.datasets.text.texts import text_files
+        from dltemplates.datasets.text.text_files import text_files
 
         return text_files(path, settings, reference=reference, predicts_number=predicts_number)
     if hold_sequences(path, settings, reference):

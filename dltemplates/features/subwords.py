@@ -18,7 +18,7 @@ from typing import Any
 
 SPACE = "\u2581"
 SPECIAL = ("<pad>", "<unk>", "<s>", "</s>")
-MOST = 8_000  # subwords by default
+MAX_SUBWORDS = 8_000  # subwords by default
 LONGEST = 2**30  # bytes of a text; sentencepiece leaves longer ones out
 
 
@@ -39,7 +39,7 @@ def sentencepiece() -> Any:
 
 
 def train_subwords(texts: Iterable[str], size: int | None = None) -> tuple[str, ...]:
-    """Learn a vocabulary of `size` subwords; by default `MOST`, or fewer if the texts have fewer.
+    """Learn a vocabulary of `size` subwords; by default `MAX_SUBWORDS`, or fewer if the texts have fewer.
 
     Raises:
         ValueError: If the texts have fewer than `size`, or more characters.
@@ -47,7 +47,7 @@ def train_subwords(texts: Iterable[str], size: int | None = None) -> tuple[str, 
     model, texts = io.BytesIO(), list(texts)
     options: dict[str, Any] = {
         "model_type": "bpe",
-        "vocab_size": (size or MOST) + len(SPECIAL),
+        "vocab_size": (size or MAX_SUBWORDS) + len(SPECIAL),
         "hard_vocab_limit": size is not None,
         "normalization_rule_name": "identity",
         "character_coverage": 1.0,
@@ -69,7 +69,7 @@ def train_subwords(texts: Iterable[str], size: int | None = None) -> tuple[str, 
             found = f"at least {int(least[1]) - len(SPECIAL)}, one for each character"
         raise ValueError(
             f"`dataset.text.vocabulary_size` must be a number of subwords that the training texts have, {found}. "
-            f"Received: {size or MOST}. Change it, or add texts."
+            f"Received: {size or MAX_SUBWORDS}. Change it, or add texts."
         ) from None
     processor = library.SentencePieceProcessor(model_proto=model.getvalue())
     return tuple(processor.id_to_piece(place) for place in range(len(SPECIAL), processor.get_piece_size()))

@@ -9,8 +9,8 @@ import numpy as np
 from dltemplates.datasets.source import Dataset
 from dltemplates.datasets.storage.locate import Origin, locate
 from dltemplates.datasets.text.stream import text_stream
+from dltemplates.datasets.text.text_files import TextFiles, Texts, read_folders, text_dataset
 from dltemplates.datasets.text.text_tables import read_text_table
-from dltemplates.datasets.text.texts import TextFiles, Texts, read_folders, text_dataset
 from dltemplates.settings import DatasetSettings
 
 SMS_SPAM = Origin(
