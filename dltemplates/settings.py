@@ -246,7 +246,7 @@ class TextSettings(CsvSettings):
             review or the like, or the only other column than the target.
         lowercase: Whether to convert texts to lower case.
         source: For pairs of texts, the column of the text to read; for a folder of line-aligned files, their suffix,
-            such as `de` for `train.de`.
+            such as `de` of train.de.
         target: Likewise, the text to write.
         vocabulary_size: Number of the most frequent tokens to know; by default all that are not rare, and 8,000
             subwords.

@@ -85,7 +85,7 @@ def check_command(line: str) -> None:
     options = dlt.commands[name].make_context(name, list(arguments)).params
     if options.get("data"):
         assert options["data"] in {*catalog.DATASETS, *READERS_DATA} or options["data"].endswith(
-            (".csv", ".npz", ".ts")
+            (".csv", ".npz", ".ts", ".tsv", ".jsonl", ".txt")
         ), line
     settings = parse_overrides(options.get("settings") or ())
     target = arguments[0]
