@@ -104,10 +104,13 @@ def _prune(graph_def: Any, frozen: Frozen) -> Frozen:
 
 
 def fold_scale(frozen: Frozen) -> tuple[Frozen, dict[str, str]]:
-    """Fold the scale of each input into the kernels of the first layers.
+    """Fold the scale of each input into the kernels of the first layers, and that of each embedding into its table.
 
     `kernel * (scale * x) = (scale * kernel) * x`, also through zero padding, reshaping and pooling. With an offset this
     fails at the padded border, so inputs with an offset stay unchanged.
+
+    The TFLite converter quantizes a table by the range behind its scale: a table of numbers below 1, times 11, keeps 24
+    of its 256 levels.
 
     Args:
         frozen: The graph of a serving model.
@@ -122,6 +125,7 @@ def fold_scale(frozen: Frozen) -> tuple[Frozen, dict[str, str]]:
         reason = _fold_input(graph_def, tensor.partition(":")[0])
         if reason:
             reasons[name] = reason
+    _fold_embeddings(graph_def)
     for node in graph_def.node:
         if node.op == "NoOp":  # it waits for the old variables, and would keep the old kernels in the graph
             del node.input[:]
@@ -309,6 +313,26 @@ def _fold_input(graph_def: Any, source: str) -> str | None:
     for node in _readers(graph_def, scaled, shapes=True):
         node.input[:] = [source if _base(name) == scaled else name for name in node.input]
     return None
+
+
+def _fold_embeddings(graph_def: Any) -> None:
+    """Fold `table[ids] * factor` into the table, in place."""
+    nodes = {node.name: node for node in graph_def.node}
+    for node in list(graph_def.node):
+        table = _constant(nodes, node.input[0]) if node.op == "GatherV2" else None
+        readers = _readers(graph_def, node.name, shapes=True)
+        if table is None or table.dtype != np.float32 or [reader.op for reader in readers] != ["Mul"]:
+            continue
+        (scaled,) = readers
+        factor = _constant(nodes, scaled.input[1 - [_base(name) for name in scaled.input].index(node.name)])
+        if factor is None or factor.size != 1:
+            continue
+        constant = graph_def.node.add(op="Const", name=f"{node.name}/scaled_table")
+        constant.attr["dtype"].type = tf.float32.as_datatype_enum
+        constant.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(table * factor.reshape(())))
+        node.input[0] = constant.name
+        for reader in _readers(graph_def, scaled.name, shapes=True):
+            reader.input[:] = [node.name if _base(name) == scaled.name else name for name in reader.input]
 
 
 def _first_layers(graph_def: Any, tensor: str, layers: list[Any]) -> str | None:

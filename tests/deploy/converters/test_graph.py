@@ -4,8 +4,10 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from dltemplates.deploy.converters.graph import fold_scale, freeze, read_frozen
+from dltemplates.deploy.converters.graph import fold_scale, freeze, read_frozen, save_graphs
 from dltemplates.deploy.converters.saved_model import save_serving, with_float_images
+from dltemplates.features import Number
+from dltemplates.tasks.serving.contract import Contract, ServingModel
 
 SIGNATURE = "serving_default"
 
@@ -55,6 +57,44 @@ def test_folding_keeps_the_outputs(frozen, image, network):
     assert not {"Mul", "AddV2"} & set(first)
 
 
+@pytest.fixture
+def embedded(tmp_path):
+    """Return a function that freezes a network of vectors of ids."""
+
+    def make(use):
+        ids = keras.Input((4,), dtype="int32", name="ids")
+        contract = Contract(
+            name="tiny",
+            task="parity",
+            inputs=(Number(name="ids", dtype="int32", shape=(4,)),),
+            outputs=(Number(name="values", dtype="float32", shape=(4, 6)),),
+            targets=(),
+        )
+        model = keras.Model(ids, {"values": use(layers.Embedding(9, 6)(ids))})
+        save_serving(ServingModel(model, contract), tmp_path / "serving")
+        return freeze(tmp_path / "serving")
+
+    return make
+
+
+@pytest.mark.parametrize("scale", [lambda x: 11.3 * x, lambda x: x * 11.3, layers.Rescaling(11.3)])
+def test_the_scale_of_an_embedding_is_folded_into_its_table(embedded, scale):
+    before = embedded(lambda vectors: scale(vectors) - 1)
+    after, _ = fold_scale(before)
+    assert "Mul" in operations(before)
+    assert "Mul" not in operations(after)
+    ids = tf.constant(np.random.default_rng(0).integers(0, 9, (3, 4)).astype("int32"))
+    outputs = [graph.to_function()(ids=ids)["values"].numpy() for graph in (before, after)]
+    np.testing.assert_allclose(*outputs, atol=1e-6)
+    assert np.ptp(outputs[0]) > 0.5
+
+
+@pytest.mark.parametrize("use", [lambda x: 3.0 * x + x, lambda x: x * np.arange(1, 7, dtype="float32")])
+def test_another_product_of_an_embedding_stays(embedded, use):
+    after, _ = fold_scale(embedded(use))
+    assert "Mul" in operations(after)
+
+
 @pytest.mark.parametrize(
     ("preprocessing", "network", "reason"),
     [
@@ -92,7 +132,7 @@ def test_a_graph_is_read_as_written(frozen, tmp_path):
 
 def test_flattening_leaves_no_shape_arithmetic(frozen, tmp_path, image):
     graph = frozen(layers.Conv2D(4, 3))
-    graph.save(tmp_path / "frozen", SIGNATURE)
+    save_graphs({SIGNATURE: graph}, tmp_path / "frozen")
     loaded = tf.saved_model.load(str(tmp_path / "frozen")).signatures[SIGNATURE]
     np.testing.assert_array_equal(loaded(image=tf.constant(image))["probabilities"].numpy(), call(graph, image))
     (reshape,) = (node for node in graph.graph_def.node if node.op == "Reshape" and "flatten" in node.name)
@@ -107,5 +147,5 @@ def test_compiled_functions_of_keras_are_inlined(frozen, image):
 
 
 def test_an_activation_with_a_custom_gradient_is_saved(frozen, tmp_path):
-    frozen(layers.Conv2D(4, 3, activation="silu")).save(tmp_path / "frozen", SIGNATURE)
+    save_graphs({SIGNATURE: frozen(layers.Conv2D(4, 3, activation="silu"))}, tmp_path / "frozen")
     assert (tmp_path / "frozen" / "saved_model.pb").exists()

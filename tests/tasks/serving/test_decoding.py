@@ -1,19 +1,21 @@
 """Decoding forms: step by step with a cache they equal the whole network, for ours and for a user's own."""
 
+import contextlib
+
 import keras
 import numpy as np
 import pytest
 from keras import layers, ops
 
-from dltemplates.compat import flatten_layers
+from dltemplates.deploy.masked_scores import integer_scores
 from dltemplates.layers import MaskedAttention, PaddingMask, PositionEmbedding, SinusoidalPositions
 from dltemplates.models.attention.gpt import gpt
 from dltemplates.models.attention.transformer import transformer
-from dltemplates.tasks.serving.decoding import decoder_only, encoder_decoder, with_masked_score
+from dltemplates.tasks.serving.decoding import decoder_only, encoder_decoder
 
 VOCABULARY, LENGTH, STEPS = 11, 48, 40
 TINY = {"units": 16, "depth": 2, "num_heads": 2}
-SCORES = pytest.mark.parametrize("score", [-1e9, -20.0])
+SCORES = pytest.mark.parametrize("scores", [contextlib.nullcontext, integer_scores])
 
 
 def ids(count, length, seed=0):
@@ -62,12 +64,13 @@ def decoded(decode, first, tokens):
 
 
 @SCORES
-def test_a_text_continued_step_by_step_is_the_text_as_a_whole(continues, score):
+def test_a_text_continued_step_by_step_is_the_text_as_a_whole(continues, scores):
     tokens = ids(3, 5 + STEPS)
     whole = np.asarray(continues(tokens))
-    parts = decoder_only(with_masked_score(continues, score), LENGTH, prompt_length=5)
-    first = parts["prefill"](tokens[:, :5])
-    logits, states = decoded(parts["decode"], first, tokens[:, 5:])
+    with scores(continues):
+        parts = decoder_only(continues, LENGTH, prompt_length=5)
+        first = parts["prefill"](tokens[:, :5])
+        logits, states = decoded(parts["decode"], first, tokens[:, 5:])
     np.testing.assert_allclose(first["logits"], whole[:, 4], atol=1e-5)
     np.testing.assert_allclose(logits, whole[:, 5:], atol=1e-5)
     np.testing.assert_array_equal(states["position"], np.full((3, 1), 5 + STEPS))
@@ -101,12 +104,13 @@ def test_a_prompt_may_fill_the_cache(continues):
 
 @SCORES
 @pytest.mark.parametrize("source_length", [None, 9])
-def test_a_translation_step_by_step_is_the_translation_as_a_whole(translates, score, source_length):
+def test_a_translation_step_by_step_is_the_translation_as_a_whole(translates, scores, source_length):
     source, target = ids(3, 9), ids(3, STEPS, seed=1)
     source[1, 4:] = 0
     whole = np.asarray(translates({"source": source, "target": target}))
-    parts = encoder_decoder(with_masked_score(translates, score), LENGTH, source_length)
-    logits, _ = decoded(parts["decode"], parts["encoder"](source), target)
+    with scores(translates):
+        parts = encoder_decoder(translates, LENGTH, source_length)
+        logits, _ = decoded(parts["decode"], parts["encoder"](source), target)
     np.testing.assert_allclose(logits, whole, atol=1e-5)
     assert np.ptp(whole, axis=0).max() > 1
 
@@ -136,18 +140,6 @@ def test_parts_have_the_weights_of_the_network(continues, translates):
         own = {id(weight) for weight in network.weights}
         of_parts = {id(weight) for part in parts.values() for weight in part.weights}
         assert of_parts == own
-
-
-def test_another_masked_score_leaves_the_network_as_it_is(translates):
-    copy = with_masked_score(translates, -20.0)
-
-    def scores(network):
-        return {layer.masked_score for layer in flatten_layers(network) if isinstance(layer, MaskedAttention)}
-
-    assert scores(copy) == {-20.0}
-    assert scores(translates) == {-1e9}
-    given = {"source": np.pad(ids(2, 6), ((0, 0), (0, 3))), "target": ids(2, 5)}
-    np.testing.assert_allclose(copy(given), translates(given), atol=1e-5)
 
 
 def own_network(last=None):
