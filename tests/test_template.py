@@ -18,8 +18,11 @@ OWN_DATA = {
     "table_regression": "table",
     "series_forecasting": "series",
     "sequence_classification": "sequence",
+    "text_classification": "text",
 }
-NAMED_AFTER_METHOD = {"transfer_folder": "transfer"}  # in place of the model
+TEXT_TASKS = {"text_generation": "language_modeling", "text_translation": "text_to_text"}  # in the words of users
+NAMED_AFTER_METHOD = {"transfer_folder": "transfer", "gru_addition": "gru"}  # in place of the model
+SHORT_NAMES = {"tinyshakespeare": "shakespeare"}  # of datasets
 
 
 @pytest.mark.parametrize("name", catalog_templates.names())
@@ -29,9 +32,13 @@ def test_every_ready_template_loads_and_is_named_after_model_and_dataset(name):
     if name in OWN_DATA:
         assert name == f"{OWN_DATA[name]}_{template.task.name}"
         return
+    if name in TEXT_TASKS:
+        assert template.task.name == TEXT_TASKS[name]
+        return
     family = NAMED_AFTER_METHOD.get(name, template.model.name.removesuffix("_cifar"))
     assert name.startswith(f"{family}_")
-    assert name.removeprefix(f"{family}_") in (template.dataset.name.partition(":")[0], "folder")
+    dataset = template.dataset.name.partition(":")[0]
+    assert name.removeprefix(f"{family}_") in (SHORT_NAMES.get(dataset, dataset), "folder")
 
 
 @pytest.mark.parametrize("name", catalog_templates.names())

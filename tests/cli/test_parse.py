@@ -12,7 +12,7 @@ def predict(monkeypatch):
     """Run `dlt predict run ...` without a run; return what click passes on, or its error."""
     calls = []
 
-    def record(path, inputs, *, part, output):
+    def record(path, inputs, *, part, output, options):
         calls.append((str(path), list(inputs), part, str(output)))
         return []
 

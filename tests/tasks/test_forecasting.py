@@ -433,6 +433,7 @@ def test_several_columns_and_known_inputs_train_export_and_predict(tmp_path):
 
 def test_a_joint_baseline_forecasts_each_column_from_its_own_past():
     job = {"num_classes": 0, "is_scaled": False, "kinds": [0] * 4, "by_target": [[0, 2], [1, 3]]}
+    job["are_texts"] = False
     rows = np.random.default_rng(0).normal(size=(50, 4))  # two rows of two columns
     target = np.stack([rows[:, [0, 2]] * 2, rows[:, [1, 3]] - 1], axis=-1)  # (n, horizon, columns)
     found = predict_baseline("linear", {"train": rows[:40], "target": target[:40], "test": rows[40:]}, job)

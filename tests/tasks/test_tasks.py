@@ -31,6 +31,8 @@ ELSEWHERE = {  # in their own test files, except the last, an alias of `regressi
     "generation",
     "representation",
     "parity",
+    "language_modeling",
+    "text_to_text",
     "image_regression",
 }
 RAW = {

@@ -211,7 +211,7 @@ KILLED = """
     [
         pytest.param("dltemplates.training.importing.import_model", "begin_run", "run", marks=pytest.mark.slow),
         pytest.param("dltemplates.training.importing.import_model", "score_run", None, marks=pytest.mark.slow),
-        ("dltemplates.deploy.export._Exporter", "_finish", "run"),
+        ("dltemplates.deploy.export._Exporter", "_place", "run"),
     ],
 )
 def test_a_killed_import_is_repeated_by_the_same_command(digits, tmp_path, module, name, output):
