@@ -233,7 +233,7 @@ def shaded_texts_figure(
     colors = colormaps["Blues"]
     for (tokens, attention), caption, is_wrong in zip(texts, captions, wrong, strict=True):
         color = "firebrick" if is_wrong else "black"
-        axes.text(1, line + 0.5, caption, color=color, fontsize=FONT_SIZE, va="center", weight="bold", parse_math=False)
+        axes.text(1, line + 0.5, caption, color=color, fontsize=FONT_SIZE, va="center", parse_math=False)
         line, column = line + 1, 1
         for token, share in zip(tokens, attention / max(attention.max(), 1e-12), strict=True):
             width = _columns(token)
