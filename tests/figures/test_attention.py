@@ -154,7 +154,7 @@ def test_a_classifier_shades_the_tokens_and_marks_mistakes(classifier):
     figures = attention_figures(classifier, task, ArraySource({"text": text}), evaluation)
     assert list(figures) == ["attended_tokens"]
     (axes,) = figures["attended_tokens"].axes
-    captions = [item for item in axes.texts if item.get_weight() == "bold"]
+    captions = [item for item in axes.texts if item.get_ha() == "left"]
     assert [item.get_text() for item in captions[:2]] == ["good 0.70, is bad", "bad 0.80, is good"][::-1]
     assert [item.get_color() for item in captions] == ["firebrick"] * 2 + ["black"] * 3
     assert len([patch for patch in axes.patches if isinstance(patch, Rectangle)]) == np.count_nonzero(text)
