@@ -15,7 +15,7 @@ from dltemplates.datasets.series.csv_series import KNOWN, fit_series
 from dltemplates.datasets.series.sequences import fit_sequences
 from dltemplates.datasets.series.windows import WindowSource
 from dltemplates.datasets.source import BaseSource, Dataset, Joined, Source, column, fitted, origin
-from dltemplates.datasets.spec import IOSpec
+from dltemplates.datasets.spec import DatasetSpec, IOSpec
 from dltemplates.datasets.tables.columns import encode_rows, fit_column
 from dltemplates.datasets.tables.source import TableSource, input_values
 from dltemplates.datasets.text.source import TextSource
@@ -70,9 +70,28 @@ def fit(dataset: Dataset, reference: IOSpec | None = None) -> Dataset:
     targets = [_fit_length(value, dataset, known) for value in targets]
     spec = spec.model_copy(update={"inputs": inputs, "targets": tuple(targets)})
     splits = {split: fitted(source, spec) for split, source in dataset.splits.items()}
+    warnings = (*spec.warnings, *_cut_texts(dataset, spec))
     return replace(
-        dataset, spec=spec.model_copy(update={"unknown": _unknown(dataset, inputs, reference)}), splits=splits
+        dataset,
+        spec=spec.model_copy(update={"unknown": _unknown(dataset, inputs, reference), "warnings": warnings}),
+        splits=splits,
     )
+
+
+def _cut_texts(dataset: Dataset, spec: DatasetSpec) -> list[str]:
+    """Return a warning for each input and target whose texts are cut; the loader of classes counts words itself."""
+    found = {id(base): base for base, _ in map(origin, dataset.splits.values()) if isinstance(base, TextSource)}
+    are_pairs = any(isinstance(target, Tokens) for target in spec.targets)
+    warnings = []
+    for value in (*spec.inputs, *spec.targets):
+        if isinstance(value, Tokens) and (are_pairs or value.tokenizer == "subwords"):
+            count = sum(base.cut.get(value.name, 0) for base in found.values())
+            if count:
+                warnings.append(
+                    f"{count} texts of `{value.name}` are longer than {value.max_tokens} tokens: their "
+                    f"{value.truncate} is cut"
+                )
+    return warnings
 
 
 def _reuse_fitted(value: Feature, known: dict[str, Feature]) -> Feature:

@@ -28,6 +28,7 @@ class TextSource(BaseSource):
         texts: The texts of each input by its name, in Unicode NFC.
         targets: The other arrays by name, each (n, ...).
         settings: How to split the texts into tokens.
+        cut: Number of texts that are too long, by input, once the source is fitted.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class TextSource(BaseSource):
         self.targets = targets
         self.settings = settings
         self._keys = keys
+        self.cut: dict[str, int] = {}
         self._fitted: tuple[tuple[Feature, ...], Source] | None = None
 
     def __len__(self) -> int:
@@ -124,6 +126,7 @@ class TextSource(BaseSource):
             ValueError: If a text is too long.
         """
         row = self.ids(value)
+        self.cut[value.name] = int((np.diff(row.offsets) > value.max_tokens).sum())
         if row.length > value.max_tokens and value.truncate == "no":
             longest = int(np.diff(row.offsets).argmax())
             raise ValueError(

@@ -1,7 +1,7 @@
 """Blocks of Transformers that read and write text.
 
 Vaswani et al.: "Attention Is All You Need", NeurIPS 2017, https://arxiv.org/abs/1706.03762, sections 3.1 to 3.5. Layer
-normalization stands in front of attention and dense layers, and once at the end, instead of after each shortcut: such
+normalization comes before attention and dense layers, and once at the end, instead of after each shortcut: such
 networks also learn without a warm-up (Xiong et al.: "On Layer Normalization in the Transformer Architecture", ICML
 2020, https://arxiv.org/abs/2002.04745).
 """

@@ -8,7 +8,7 @@ gets the true target, which begins with the start token, and predicts at each po
 it predicts a token, adds it to the target, and goes on until the end token.
 
 Source and target share one vocabulary, and one matrix embeds the source, embeds the target and gives the logits
-(section 3.4). The paper normalizes after each shortcut. Here layer normalization stands in front of each part, and once
+(section 3.4). The paper normalizes after each shortcut. Here layer normalization comes before each part, and once
 at the end of encoder and decoder (Xiong et al.: "On Layer Normalization in the Transformer Architecture", ICML 2020,
 https://arxiv.org/abs/2002.04745): such a network also learns without a careful warm-up.
 

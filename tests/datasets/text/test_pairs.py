@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 
 import numpy as np
 import pytest
@@ -257,3 +258,13 @@ def test_other_tasks_refuse_pairs(tmp_path, task):
     with pytest.raises(ValueError, match=rf"^Task {task} needs .*Received: .*\. Choose ") as error:
         load(path, task, text={"source": "source", "target": "target"})
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("tokenizer", ["characters", "subwords"])
+def test_cut_pairs_are_said(tmp_path, tokenizer):
+    path = write_table(tmp_path / "x.tsv", [("ab" * (number + 20), "ab" * number) for number in range(1, 31)])
+    vocabulary = {"vocabulary_size": 4} if tokenizer == "subwords" else {}
+    text = {"tokenizer": tokenizer, "max_length": 10, "truncate": "end"} | vocabulary
+    warnings = " ".join(load(path, text=text).spec.warnings)
+    assert re.search(r"30 texts of `source` are longer than 10 tokens: their end is cut", warnings)
+    assert re.search(r"\d+ texts of `target` are longer than 10 tokens: their end is cut", warnings)
